@@ -1,0 +1,40 @@
+package clusterconf
+
+import (
+	"net/netip"
+
+	"mxcluster/internal/fault"
+)
+
+// ParseAddress reads an address as commands take it: A.B.C.D/LEN, or A.B.C.D
+// with the prefix length of like. Text that is no address of a host is an
+// error with code fault.Usage.
+func ParseAddress(text string, like netip.Prefix) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		a, err := netip.ParseAddr(text)
+		switch {
+		case err != nil:
+			return netip.Prefix{}, fault.New(fault.Usage, "write A.B.C.D or A.B.C.D/LEN, e.g. 10.0.0.11/24",
+				"%q is not an address", text)
+		case !like.IsValid():
+			return netip.Prefix{}, fault.New(fault.Usage, "write the prefix length of the subnet too, e.g. "+text+"/24",
+				"address %s has no prefix length", text)
+		}
+		p = netip.PrefixFrom(a, like.Bits())
+	}
+	if problem := hostProblem(p); problem != "" {
+		return netip.Prefix{}, fault.New(fault.Usage, "give the address of a host", "%s %s", text, problem)
+	}
+	return p, nil
+}
+
+// userOf says what has an address, e.g. "the base of srv2", or "".
+func (d *Document) userOf(a netip.Addr) string {
+	for _, u := range d.addresses() {
+		if u.prefix.Addr() == a {
+			return u.String()
+		}
+	}
+	return ""
+}

@@ -1,0 +1,201 @@
+package clusterconf
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"mxcluster/internal/fault"
+)
+
+// CreateSpec says what cluster to create. Zero values of Fallback,
+// FailoverAfter and SplitBrainStop stand for the defaults.
+type CreateSpec struct {
+	Name           string
+	Standby        string
+	LIMs           []CreateLIM
+	Fallback       FallbackType
+	FailoverAfter  time.Duration
+	SplitBrainStop Side
+}
+
+// CreateLIM is one LIM of a cluster to create.
+type CreateLIM struct {
+	LIM      int
+	NewBase  string // A.B.C.D[/LEN]; without a length that of the server's present base
+	Priority int    // 0 is the highest; callers fill in DefaultPriority where none was given
+}
+
+// CreateCluster creates a cluster and exchanges addresses: the old base of each
+// regular server becomes its LIM's alias, so that clients keep the address
+// they know, and the new address becomes the base (spec ch. 9). A cluster that
+// is there already as specified is left alone.
+func (d *Document) CreateCluster(spec CreateSpec) error {
+	if err := spec.complete(); err != nil {
+		return err
+	}
+	if old := d.Cluster(spec.Name); old != nil {
+		return d.alreadyCreated(old, spec)
+	}
+	standby, err := d.freeStandby(spec)
+	if err != nil {
+		return err
+	}
+	bases := make([]netip.Prefix, len(spec.LIMs))
+	for i, l := range spec.LIMs {
+		if bases[i], err = d.newBase(spec.Name, standby, l); err != nil {
+			return err
+		}
+		if j := slices.Index(bases[:i], bases[i]); j >= 0 {
+			return fault.New(fault.Refused, "give each server an address of its own",
+				"cannot create cluster %s: %s is the new base for LIM %d and for LIM %d",
+				spec.Name, bases[i].Addr(), spec.LIMs[j].LIM, l.LIM)
+		}
+	}
+	c := Cluster{
+		Name: spec.Name, Standby: spec.Standby, Fallback: spec.Fallback, Failover: FailoverNormal,
+		FailoverAfter: Duration(spec.FailoverAfter), SplitBrainStop: spec.SplitBrainStop,
+	}
+	for i, l := range spec.LIMs {
+		server := d.RegularOf(l.LIM)
+		c.LIMs = append(c.LIMs, Member{LIM: l.LIM, Alias: server.Base, Priority: l.Priority})
+		server.Base = bases[i]
+	}
+	d.Clusters = append(d.Clusters, c)
+	return nil
+}
+
+// complete fills in the defaults and checks what can be said without the document.
+func (s *CreateSpec) complete() error {
+	if s.Fallback == "" {
+		s.Fallback = FallbackManual
+	}
+	if s.SplitBrainStop == "" {
+		s.SplitBrainStop = SideRegular
+	}
+	switch {
+	case !validName(s.Name):
+		return fault.New(fault.Usage, nameHint, "cluster name %q is not valid", s.Name)
+	case !slices.Contains(fallbackTypes, s.Fallback):
+		return fault.New(fault.Usage, "write "+alternatives(fallbackTypes), "%q is not a fallback type", s.Fallback)
+	case !slices.Contains(sides, s.SplitBrainStop):
+		return fault.New(fault.Usage, "write "+alternatives(sides), "%q is not a side to stop at a split brain", s.SplitBrainStop)
+	case s.FailoverAfter != 0 && s.FailoverAfter < MinFailoverAfter:
+		return fault.New(fault.Usage, "give "+MinFailoverAfter.String()+" or more",
+			"a failover after %s is too early, the least is %s", s.FailoverAfter, MinFailoverAfter)
+	case len(s.LIMs) == 0:
+		return fault.New(fault.Usage, "name each with --lim N=NEWBASE", "cluster %s needs a LIM", s.Name)
+	}
+	return s.checkLIMs()
+}
+
+func (s *CreateSpec) checkLIMs() error {
+	seen := map[int]bool{}
+	for _, l := range s.LIMs {
+		switch {
+		case l.LIM < 1 || l.LIM > MaxLIMNumber:
+			return badLIM(l.LIM)
+		case seen[l.LIM]:
+			return fault.New(fault.Usage, "name each LIM once", "LIM %d is given twice", l.LIM)
+		case l.Priority < 0:
+			return fault.New(fault.Usage, "give 0 or more; a lower value is a higher priority",
+				"the priority of LIM %d is %d", l.LIM, l.Priority)
+		}
+		seen[l.LIM] = true
+	}
+	if len(s.LIMs) > MaxLIMs {
+		return fault.New(fault.Refused, "put some into another cluster with a standby of its own",
+			"cannot create cluster %s of %d LIMs: a cluster can have %d", s.Name, len(s.LIMs), MaxLIMs)
+	}
+	return nil
+}
+
+// freeStandby returns the standby that spec names, if it can be had.
+func (d *Document) freeStandby(spec CreateSpec) (*Server, error) {
+	s, err := d.needServer(spec.Standby)
+	if err != nil {
+		return nil, err
+	}
+	other := d.ClusterOfServer(s.Name)
+	switch {
+	case s.Role() == RoleFree:
+		return nil, fault.New(fault.Refused, "mxcluster server to-standby "+s.Name,
+			"cannot create cluster %s: %s is not a standby server yet", spec.Name, s.Name)
+	case s.Role() == RoleRegular:
+		return nil, fault.New(fault.Refused, "name a standby server: mxcluster server list",
+			"cannot create cluster %s: %s is the regular server of LIM %d", spec.Name, s.Name, s.LIM)
+	case other != nil:
+		return nil, fault.New(fault.Refused, "give every cluster a standby of its own",
+			"cannot create cluster %s: %s is the standby of cluster %s", spec.Name, s.Name, other.Name)
+	}
+	return s, nil
+}
+
+// newBase returns the base that the LIM's server will have, if it can be had.
+func (d *Document) newBase(cluster string, standby *Server, l CreateLIM) (netip.Prefix, error) {
+	server, err := d.needRegular(l.LIM)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	refuse := func(hint, format string, args ...any) (netip.Prefix, error) {
+		err := fault.New(fault.Refused, hint, format, args...)
+		return netip.Prefix{}, fault.Wrap(err, fault.Refused, "", "cannot create cluster %s", cluster)
+	}
+	if other := d.ClusterOfLIM(l.LIM); other != nil {
+		return refuse("a LIM can be in one cluster only", "LIM %d is in cluster %s", l.LIM, other.Name)
+	}
+	base, err := ParseAddress(l.NewBase, server.Base)
+	switch {
+	case err != nil:
+		return netip.Prefix{}, err
+	case base.Addr() == server.Base.Addr():
+		return refuse("give it a new address; the present one becomes the LIM's alias",
+			"%s is the base of %s already", base.Addr(), server.Name)
+	case d.userOf(base.Addr()) != "":
+		return refuse("give an address that nothing else has", "%s is %s", base.Addr(), d.userOf(base.Addr()))
+	case !sameSubnet(server.Base, standby.Base):
+		return refuse("servers of a cluster must be in one subnet",
+			"%s (%s) and its standby %s (%s) are in different subnets", server.Name, server.Base, standby.Name, standby.Base)
+	case !sameSubnet(base, server.Base):
+		return refuse("give an address of "+server.Base.Masked().String(),
+			"the new base %s of %s is not in the subnet of %s", base, server.Name, server.Base)
+	}
+	return base, nil
+}
+
+// alreadyCreated returns nil if old is what spec asks for.
+func (d *Document) alreadyCreated(old *Cluster, spec CreateSpec) error {
+	differs := func(format string, args ...any) error {
+		err := fault.New(fault.Refused, "mxcluster change "+old.Name+" changes its settings; choose another name for another cluster",
+			format, args...)
+		return fault.Wrap(err, fault.Refused, "", "cluster %s exists and differs", old.Name)
+	}
+	switch {
+	case old.Standby != spec.Standby:
+		return differs("its standby is %s", old.Standby)
+	case old.Fallback != spec.Fallback:
+		return differs("its fallback type is %s", old.Fallback)
+	case old.FailoverAfter != Duration(spec.FailoverAfter):
+		return differs("it fails over after %s", old.SilenceLimit())
+	case old.SplitBrainStop != spec.SplitBrainStop:
+		return differs("at a split brain it stops the %s side", old.SplitBrainStop)
+	case len(old.LIMs) != len(spec.LIMs):
+		return differs("it has %d LIMs", len(old.LIMs))
+	}
+	for _, l := range spec.LIMs {
+		m, server := old.Member(l.LIM), d.RegularOf(l.LIM)
+		if m == nil || server == nil {
+			return differs("LIM %d is not in it", l.LIM)
+		}
+		base, err := ParseAddress(l.NewBase, server.Base)
+		switch {
+		case err != nil:
+			return err
+		case base != server.Base:
+			return differs("the base of %s is %s", server.Name, server.Base)
+		case m.Priority != l.Priority:
+			return differs("the priority of LIM %d is %d", l.LIM, m.Priority)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package clusterconf
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// MaxSize is the size limit of a cluster document in bytes. The largest system
+// the product is made for takes about a tenth of it.
+const MaxSize = 1 << 20
+
+// maxReported bounds what is said of one document: a file of garbage is not
+// worth a million messages.
+const maxReported = 100
+
+// Parse reads a cluster document and checks every rule. The file's name is
+// only used in messages. The lists of the result are in canonical order.
+//
+// The error has code fault.Invalid and wraps a *ValidationError with all that
+// is wrong, so that one round of editing can put it right.
+func Parse(name string, data []byte) (*Document, error) {
+	root, violations := parseYAML(data)
+	if violations != nil {
+		return nil, invalid(name, violations)
+	}
+	r := &reader{}
+	doc := r.document(root)
+	violations = append(r.violations, rulesFor(doc, r.violations)...)
+	if len(violations) == 0 {
+		doc.sort()
+		return doc, nil
+	}
+	for i := range violations {
+		v := &violations[i]
+		if v.Line == 0 {
+			v.Line, v.Column = locate(root, v.Path)
+		}
+	}
+	slices.SortStableFunc(violations, func(a, b Violation) int {
+		return cmp.Or(a.Line-b.Line, a.Column-b.Column)
+	})
+	return nil, invalid(name, violations[:min(len(violations), maxReported)])
+}
+
+// rulesFor checks the rules on a document of which parts may have been
+// unreadable: what lies in such a part is left out, for it was reported.
+func rulesFor(doc *Document, unreadable []Violation) []Violation {
+	if len(unreadable) == 0 {
+		return Validate(doc)
+	}
+	var found []Violation
+	for _, rule := range rules {
+		if rule.references {
+			continue // what is referred to may be what could not be read
+		}
+		found = append(found, rule.violations(doc)...)
+	}
+	return slices.DeleteFunc(found, func(v Violation) bool {
+		return slices.ContainsFunc(unreadable, func(u Violation) bool { return within(v.Path, u.Path) })
+	})
+}
+
+// within tells whether path is outer or lies inside it.
+func within(path, outer string) bool {
+	rest, ok := strings.CutPrefix(path, outer)
+	return ok && (rest == "" || outer == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// parseYAML returns the content node of the only YAML document in data.
+func parseYAML(data []byte) (*yaml.Node, []Violation) {
+	if len(data) > MaxSize {
+		return nil, []Violation{{Line: 1, Column: 1, Rule: "size",
+			Message: fmt.Sprintf("the cluster document has %d bytes, the limit is %d", len(data), MaxSize)}}
+	}
+	if v := notText(data); v != nil {
+		return nil, []Violation{*v}
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var first, second yaml.Node
+	switch err := decoder.Decode(&first); {
+	case errors.Is(err, io.EOF) || err == nil && isEmpty(&first):
+		return nil, []Violation{{Line: 1, Column: 1, Rule: "empty", Message: "the cluster document is empty",
+			Hint: "restore it from the history folder, or copy it from another server of the system"}}
+	case err != nil:
+		return nil, []Violation{syntaxViolation(err)}
+	}
+	switch err := decoder.Decode(&second); {
+	case errors.Is(err, io.EOF):
+		return first.Content[0], nil
+	case err != nil:
+		return nil, []Violation{syntaxViolation(err)}
+	}
+	return nil, []Violation{{Line: second.Line, Column: second.Column, Rule: "single-document",
+		Message: "a second YAML document begins here", Hint: "keep one document in the file"}}
+}
+
+// isEmpty tells whether a file held nothing but comments or a null.
+func isEmpty(n *yaml.Node) bool {
+	return len(n.Content) == 0 || n.Content[0].Kind == yaml.ScalarNode && n.Content[0].Tag == "!!null"
+}
+
+// notText returns the first thing in data that is no UTF-8 text, or nil. The
+// YAML library would refuse it too, but without saying where.
+func notText(data []byte) *Violation {
+	line, column := 1, 1
+	for len(data) > 0 {
+		r, size := utf8.DecodeRune(data)
+		control := r < ' ' && r != '\t' && r != '\n' && r != '\r'
+		if r == utf8.RuneError && size == 1 || control || r == 0x7f {
+			return &Violation{Line: line, Column: column, Rule: "text", Hint: "remove it",
+				Message: fmt.Sprintf("byte 0x%02x is not text", data[0])}
+		}
+		column++
+		if r == '\n' {
+			line, column = line+1, 1
+		}
+		data = data[size:]
+	}
+	return nil
+}
+
+var yamlErrorLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+
+// syntaxViolation takes the line out of an error of the YAML library, which
+// has no column and no type for it.
+func syntaxViolation(err error) Violation {
+	v := Violation{Line: 1, Column: 1, Rule: "syntax", Message: "not valid YAML: " + err.Error(),
+		Hint: "look at the indentation, quotes and brackets there and in the lines below"}
+	m := yamlErrorLine.FindStringSubmatch(err.Error())
+	if m == nil {
+		return v
+	}
+	v.Message = "not valid YAML: " + m[2]
+	if line, err := strconv.Atoi(m[1]); err == nil {
+		v.Line = line
+	}
+	if strings.HasPrefix(m[2], "did not find expected") && m[1] != "" {
+		v.Line++ // the library's parser, unlike its scanner, counts from 0
+	}
+	return v
+}
+
+var pathStep = regexp.MustCompile(`([A-Za-z]+)|\[(\d+)\]`)
+
+// locate returns line and column of the value at path, or of the innermost
+// part of the path that exists.
+func locate(n *yaml.Node, path string) (line, column int) {
+	for _, step := range pathStep.FindAllStringSubmatch(path, -1) {
+		var next *yaml.Node
+		if step[1] != "" {
+			next = valueOf(n, step[1])
+		} else if i, err := strconv.Atoi(step[2]); err == nil && i < len(n.Content) {
+			next = n.Content[i]
+		}
+		if next == nil {
+			break
+		}
+		n = next
+	}
+	return n.Line, n.Column
+}
+
+// valueOf returns the value of a key in a mapping, or nil.
+func valueOf(n *yaml.Node, key string) *yaml.Node {
+	if n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package clusterconf
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+)
+
+// addressUse is one place in the document where an address stands. Its texts
+// are made when they are asked for: nearly always nothing is wrong.
+type addressUse struct {
+	prefix  netip.Prefix
+	server  string // whose base it is
+	lim     int    // whose alias it is, or the LIM of server
+	cluster int    // -1: a base
+	index   int    // of the server, or of the cluster's member
+}
+
+// addresses lists all addresses of the document.
+func (d *Document) addresses() []addressUse {
+	all := make([]addressUse, 0, 2*len(d.Servers))
+	for i, s := range d.Servers {
+		all = append(all, addressUse{s.Base, s.Name, s.LIM, -1, i})
+	}
+	for i, c := range d.Clusters {
+		for j, m := range c.LIMs {
+			all = append(all, addressUse{m.Alias, "", m.LIM, i, j})
+		}
+	}
+	return all
+}
+
+// String says whose address it is, e.g. "the base of srv1".
+func (u addressUse) String() string {
+	if u.cluster < 0 {
+		return "the base of " + u.server
+	}
+	return fmt.Sprintf("the alias of LIM %d", u.lim)
+}
+
+func (u addressUse) path() string {
+	if u.cluster < 0 {
+		return at("servers", u.index) + ".base"
+	}
+	return memberPath(u.cluster, u.index) + ".alias"
+}
+
+// hostProblem says why a server cannot have the address, or "". All that
+// depends on the address family is here. Loopback addresses are allowed:
+// several servers on one machine are how the product is tried out.
+func hostProblem(p netip.Prefix) string {
+	a := p.Addr()
+	switch {
+	case !p.IsValid():
+		return "is not an address with prefix length"
+	case !a.Is4():
+		return "is not an IPv4 address"
+	case p.Bits() == 0:
+		return "has no subnet"
+	case a.As4()[0] == 0:
+		return "is not the address of a host"
+	case a.IsMulticast():
+		return "is a multicast address"
+	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "is the broadcast address"
+	case p.Bits() < 31 && a == p.Masked().Addr():
+		return "is the network address of its subnet"
+	case p.Bits() < 31 && a == broadcast(p):
+		return "is the broadcast address of its subnet"
+	}
+	return ""
+}
+
+// broadcast returns the last address of an IPv4 subnet.
+func broadcast(p netip.Prefix) netip.Addr {
+	a := p.Addr().As4()
+	last := binary.BigEndian.Uint32(a[:]) | ^uint32(0)>>p.Bits()
+	binary.BigEndian.PutUint32(a[:], last)
+	return netip.AddrFrom4(a)
+}
+
+func checkAddresses(d *Document, report reportFunc) {
+	for _, u := range d.addresses() {
+		if problem := hostProblem(u.prefix); problem != "" {
+			report(u.path(), "give an address of a host with the prefix length of its subnet, e.g. 10.0.0.11/24",
+				"%s, %s, %s", u, u.prefix, problem)
+		}
+	}
+}
+
+func checkAddressesOnce(d *Document, report reportFunc) {
+	seen := map[netip.Addr]addressUse{}
+	for _, u := range d.addresses() {
+		if !u.prefix.IsValid() {
+			continue
+		}
+		if first, taken := seen[u.prefix.Addr()]; taken {
+			report(u.path(), "give each its own address", "%s is %s and %s", u.prefix.Addr(), first, u)
+			continue
+		}
+		seen[u.prefix.Addr()] = u
+	}
+}
+
+// sameSubnet tells whether two hosts are neighbours and agree on it: the
+// prefix lengths must be equal too.
+func sameSubnet(a, b netip.Prefix) bool { return a.Masked() == b.Masked() }
+
+// checkSameSubnet holds bases and aliases of a cluster in the standby's
+// subnet: gratuitous ARP reaches no further (spec ch. 6).
+func checkSameSubnet(d *Document, report reportFunc) {
+	standbyOf := map[int]*Server{} // by LIM
+	for _, c := range d.Clusters {
+		for _, m := range c.LIMs {
+			standbyOf[m.LIM] = d.Server(c.Standby)
+		}
+	}
+	for _, u := range d.addresses() {
+		standby := standbyOf[u.lim]
+		if standby != nil && u.prefix.IsValid() && standby.Base.IsValid() && !sameSubnet(u.prefix, standby.Base) {
+			report(u.path(), "all addresses of a cluster must be in one subnet, with one prefix length",
+				"%s, %s, is not in %s, the subnet of standby %s", u, u.prefix, standby.Base.Masked(), standby.Name)
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package clusterconf
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxRevision is the largest whole number that every reader of JSON keeps.
+const maxRevision = 1 << 53
+
+// maxText is the size in bytes of a text of the change, e.g. the reason.
+const maxText = 1024
+
+const nameHint = "use letters, digits, '-', '.' and '_', at most 63, a letter or digit first"
+
+// validName tells whether a name can stand in commands, file names and
+// gossip messages without quoting.
+func validName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letterOrDigit := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letterOrDigit && (i == 0 || !strings.ContainsRune("-._", rune(c))) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= MaxName
+}
+
+// printable tells whether s is one line of text that shows as it is.
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return !unicode.IsPrint(r)
+	})
+}
+
+func checkRevision(d *Document, report reportFunc) {
+	if d.Revision < 1 || d.Revision > maxRevision {
+		report("revision", "copy the document from another server, or take the newest one of the history folder",
+			"revision must be from 1 to %d", uint64(maxRevision))
+	}
+}
+
+func checkSystem(d *Document, report reportFunc) {
+	if !validName(d.System) {
+		report("system", nameHint, "system identity %q is not valid", d.System)
+	}
+}
+
+func checkChangeText(d *Document, report reportFunc) {
+	for _, t := range []struct{ key, text string }{
+		{"by", d.Changed.By}, {"server", d.Changed.On}, {"command", d.Changed.Command}, {"reason", d.Changed.Reason},
+	} {
+		if !printable(t.text) || len(t.text) > maxText {
+			report("changed."+t.key, "use one line without control characters",
+				"the change's %s must be one line of at most %d bytes", t.key, maxText)
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package clusterconf
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+type ruleTest struct {
+	rule, name string
+	breaks     func(d *Document)
+	path       string
+	message    string
+}
+
+// ruleTests breaks every rule in every way it can be broken, each on its own.
+var ruleTests = []ruleTest{
+	{"revision", "none", func(d *Document) { d.Revision = 0 }, "revision", "revision must be from 1"},
+	{"revision", "beyond JSON", func(d *Document) { d.Revision = 1<<53 + 1 }, "revision", "revision must be from 1"},
+	{"system", "empty", func(d *Document) { d.System = "" }, "system", `system identity "" is not valid`},
+	{"change-text", "two lines", func(d *Document) { d.Changed.Reason = "a\nb" }, "changed.reason", "the change's reason must be one line"},
+	{"change-text", "not UTF-8", func(d *Document) { d.Changed.By = "\xff" }, "changed.by", "the change's by must be one line"},
+	{"change-text", "long", func(d *Document) { d.Changed.Command = strings.Repeat("x", 1025) }, "changed.command", "at most 1024 bytes"},
+	{"has-server", "none", func(d *Document) { d.Servers = nil }, "servers", "the system has no server"},
+	{"server-name", "empty", func(d *Document) { d.Servers[0].Name = "" }, "servers[0].name", `server name "" is not valid`},
+	{"server-name", "space", func(d *Document) { d.Servers[0].Name = "a b" }, "servers[0].name", `"a b"`},
+	{"server-name", "hyphen first", func(d *Document) { d.Servers[0].Name = "-a" }, "servers[0].name", `"-a"`},
+	{"server-name", "not ASCII", func(d *Document) { d.Servers[0].Name = "ä" }, "servers[0].name", `"ä"`},
+	{"server-name", "64 letters", func(d *Document) { d.Servers[0].Name = strings.Repeat("a", 64) }, "servers[0].name", "aaaa"},
+	{"server-once", "twice", func(d *Document) { d.Servers[0].Name = "srv2" }, "servers[3].name", "there are two servers named srv2"},
+	{"interface", "empty", func(d *Document) { d.Servers[0].Interface = "" }, "servers[0].interface", `"" is not an interface name`},
+	{"interface", "path", func(d *Document) { d.Servers[0].Interface = "a/b" }, "servers[0].interface", `"a/b"`},
+	{"interface", "long", func(d *Document) { d.Servers[0].Interface = "abcdefghijklmnop" }, "servers[0].interface", `"abcdefghijklmnop"`},
+	{"server-role", "LIM and standby", func(d *Document) { d.Server("sb1").LIM = 3 }, "servers[1].standby", "sb1 has LIM 3 and is marked as standby"},
+	{"lim-number", "server's too large", func(d *Document) { d.Servers[0].LIM = 1000 }, "servers[0].lim", "LIM number 1000 is not from 1 to 999"},
+	{"lim-number", "server's negative", func(d *Document) { d.Servers[0].LIM = -1 }, "servers[0].lim", "LIM number -1"},
+	{"lim-number", "entry's zero", func(d *Document) { d.LIMs[0].Number = 0 }, "lims[0].lim", "LIM number 0"},
+	{"lim-number", "member's zero", func(d *Document) { d.Clusters[0].LIMs[1].LIM = 0 }, "clusters[0].lims[1].lim", "LIM number 0"},
+	{"lim-one-server", "two servers", func(d *Document) { d.Servers[0].LIM = 2 }, "servers[3].lim", "LIM 2 is on free1 and on srv2"},
+	{"lim-once", "two entries", func(d *Document) { d.LIMs = append(d.LIMs, LIM{Number: 1}) }, "lims[1].lim", "there are two entries for LIM 1"},
+	{"lim-server", "no server", func(d *Document) { d.LIMs[0].Number = 3 }, "lims[0].lim", "LIM 3 is on no server"},
+	{"service", "no kind", func(d *Document) { d.LIMs[0].Services[1].Run = "/bin/x" }, "lims[0].services[1].run", `"/bin/x" is not a service`},
+	{"address", "none", func(d *Document) { d.Servers[0].Base = netip.Prefix{} }, "servers[0].base", "is not an address with prefix length"},
+	{"address", "network", func(d *Document) { d.Servers[0].Base = prefix("10.0.0.0/24") }, "servers[0].base", "the base of free1, 10.0.0.0/24, is the network address of its subnet"},
+	{"address", "broadcast", func(d *Document) { d.Clusters[0].LIMs[0].Alias = prefix("10.0.0.255/24") }, "clusters[0].lims[0].alias", "the alias of LIM 1, 10.0.0.255/24, is the broadcast address"},
+	{"address-once", "base and base", func(d *Document) { d.Servers[0].Base = prefix("10.0.0.21/24") }, "servers[2].base", "10.0.0.21 is the base of free1 and the base of srv1"},
+	{"address-once", "base and alias", func(d *Document) { d.Servers[0].Base = prefix("10.0.0.11/8") }, "clusters[0].lims[0].alias", "10.0.0.11 is the base of free1 and the alias of LIM 1"},
+	{"cluster-name", "slash", func(d *Document) { d.Clusters[0].Name = "a/b" }, "clusters[0].name", `cluster name "a/b" is not valid`},
+	{"cluster-once", "twice", func(d *Document) { d.Clusters = append(d.Clusters, d.Clusters[0]) }, "clusters[1].name", "there are two clusters named c1"},
+	{"cluster-size", "none", func(d *Document) { d.Clusters[0].LIMs = nil }, "clusters[0].lims", "cluster c1 has no LIM"},
+	{"cluster-size", "eleven", func(d *Document) { d.Clusters[0].LIMs = make([]Member, 11) }, "clusters[0].lims", "cluster c1 has 11 LIMs, a cluster can have 10"},
+	{"cluster-count", "three of two LIMs", func(d *Document) { d.Clusters = append(d.Clusters, Cluster{}, Cluster{}) }, "clusters", "there are 3 clusters but 2 LIMs"},
+	{"standby", "no such server", func(d *Document) { d.Clusters[0].Standby = "sb" }, "clusters[0].standby", `the standby of cluster c1, "sb", is not a server of the system`},
+	{"standby", "regular", func(d *Document) { d.Clusters[0].Standby = "srv1" }, "clusters[0].standby", "srv1 cannot be the standby of cluster c1: it is a regular server"},
+	{"standby", "free", func(d *Document) { d.Clusters[0].Standby = "free1" }, "clusters[0].standby", "it is a free server"},
+	{"standby-one-cluster", "two clusters", func(d *Document) { d.Clusters = append(d.Clusters, Cluster{Name: "c2", Standby: "sb1"}) }, "clusters[1].standby", "sb1 is the standby of cluster c1 and of cluster c2"},
+	{"member-server", "no server", func(d *Document) { d.Clusters[0].LIMs[1].LIM = 3 }, "clusters[0].lims[1].lim", "LIM 3 of cluster c1 is on no server"},
+	{"lim-one-cluster", "two clusters", func(d *Document) {
+		d.Clusters = append(d.Clusters, Cluster{Name: "c2", LIMs: []Member{{LIM: 2}}})
+	}, "clusters[1].lims[0].lim", "LIM 2 is in cluster c1 and again in cluster c2"},
+	{"lim-one-cluster", "twice in one", func(d *Document) { d.Clusters[0].LIMs[1].LIM = 1 }, "clusters[0].lims[1].lim", "LIM 1 is in cluster c1 and again in cluster c1"},
+	{"same-subnet", "alias", func(d *Document) { d.Clusters[0].LIMs[1].Alias = prefix("10.0.1.12/24") }, "clusters[0].lims[1].alias", "the alias of LIM 2, 10.0.1.12/24, is not in 10.0.0.0/24, the subnet of standby sb1"},
+	{"same-subnet", "base", func(d *Document) { d.Server("srv2").Base = prefix("10.0.1.12/24") }, "servers[3].base", "the base of srv2, 10.0.1.12/24, is not in 10.0.0.0/24"},
+	{"same-subnet", "length", func(d *Document) { d.Server("srv2").Base = prefix("10.0.0.22/25") }, "servers[3].base", "the base of srv2, 10.0.0.22/25, is not in 10.0.0.0/24"},
+	{"choice", "fallback", func(d *Document) { d.Clusters[0].Fallback = "never" }, "clusters[0].fallback", `fallback must be manual or automatic, not "never"`},
+	{"choice", "failover", func(d *Document) { d.Clusters[0].Failover = "" }, "clusters[0].failover", `failover must be normal or preloaded, not ""`},
+	{"choice", "split brain", func(d *Document) { d.Clusters[0].SplitBrainStop = "both" }, "clusters[0].splitBrainStop", `splitBrainStop must be regular or standby, not "both"`},
+	{"failover-after", "too short", func(d *Document) { d.Clusters[0].FailoverAfter = Duration(99 * time.Millisecond) }, "clusters[0].failoverAfter", "is 99ms, the least is 100ms"},
+	{"failover-after", "negative", func(d *Document) { d.Clusters[0].FailoverAfter = -1 }, "clusters[0].failoverAfter", "is -1ns"},
+	{"priority", "negative", func(d *Document) { d.Clusters[0].LIMs[0].Priority = -1 }, "clusters[0].lims[0].priority", "the priority of LIM 1 is -1"},
+	{"preloaded", "two LIMs", func(d *Document) { d.Clusters[0].Failover = FailoverPreloaded }, "clusters[0].failover", "cluster c1 is preloaded and has 2 LIMs, it can have one"},
+}
+
+func TestRules(t *testing.T) {
+	for _, test := range ruleTests {
+		t.Run(test.rule+"/"+test.name, func(t *testing.T) {
+			d := mustParse(t, twoLIMs)
+			test.breaks(d)
+			found := slices.DeleteFunc(Validate(d), func(v Violation) bool { return v.Rule != test.rule })
+			if len(found) != 1 {
+				t.Fatalf("%d violations of %s: %+v", len(found), test.rule, found)
+			}
+			if found[0].Path != test.path || !strings.Contains(found[0].Message, test.message) {
+				t.Errorf("got  %s: %s\nwant %s: %s", found[0].Path, found[0].Message, test.path, test.message)
+			}
+		})
+	}
+}
+
+func TestEveryRuleIsTested(t *testing.T) {
+	ids := map[string]bool{}
+	for _, r := range rules {
+		if ids[r.id] {
+			t.Errorf("two rules are called %s", r.id)
+		}
+		ids[r.id] = true
+		if !slices.ContainsFunc(ruleTests, func(test ruleTest) bool { return test.rule == r.id }) {
+			t.Errorf("rule %s has no test", r.id)
+		}
+	}
+}
+
+// What lies just inside the limits is valid.
+func TestRulesAllow(t *testing.T) {
+	tests := map[string]func(d *Document){
+		"as it is":                 func(*Document) {},
+		"no cluster":               func(d *Document) { d.Clusters = nil },
+		"a free server elsewhere":  func(d *Document) { d.Servers[0].Base = prefix("192.168.0.1/16") },
+		"names of 63":              func(d *Document) { d.Servers[0].Name = strings.Repeat("a", 63) },
+		"names of one":             func(d *Document) { d.Clusters[0].Name = "1" },
+		"names with all kinds":     func(d *Document) { d.Clusters[0].Name = "a-b.c_D9" },
+		"interfaces with dot":      func(d *Document) { d.Servers[0].Interface = "eth0.100" },
+		"interfaces of 15":         func(d *Document) { d.Servers[0].Interface = "abcdefghijklmno" },
+		"LIM 999":                  func(d *Document) { d.Servers[0].LIM = 999 },
+		"100 ms":                   func(d *Document) { d.Clusters[0].FailoverAfter = Duration(MinFailoverAfter) },
+		"the default silence":      func(d *Document) { d.Clusters[0].FailoverAfter = 0 },
+		"equal priorities":         func(d *Document) { d.Clusters[0].LIMs[1].Priority = 100 },
+		"LIM without software":     func(d *Document) { d.LIMs = nil },
+		"standby without cluster":  func(d *Document) { d.Servers[0].Standby = true },
+		"largest revision":         func(d *Document) { d.Revision = maxRevision },
+		"text that is not English": func(d *Document) { d.Changed.Reason = "grüße 電話" },
+		"preloaded with one LIM": func(d *Document) {
+			d.Clusters[0].Failover, d.Clusters[0].LIMs = FailoverPreloaded, d.Clusters[0].LIMs[:1]
+		},
+		"ten LIMs": func(d *Document) {
+			for i := 3; i <= 10; i++ {
+				d.Servers = append(d.Servers, Server{Name: fmt.Sprintf("more%d", i), Base: prefix(fmt.Sprintf("10.0.0.%d/24", 100+i)), Interface: "eth0", LIM: i})
+				d.Clusters[0].LIMs = append(d.Clusters[0].LIMs, Member{LIM: i, Alias: prefix(fmt.Sprintf("10.0.0.%d/24", 200+i))})
+			}
+		},
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			d := mustParse(t, twoLIMs)
+			change(d)
+			if found := Validate(d); found != nil {
+				t.Errorf("%+v", found)
+			}
+		})
+	}
+}
+
+// Rules meet documents that break other rules and must not panic on them.
+func TestRulesOnNonsense(t *testing.T) {
+	documents := map[string]*Document{
+		"empty":   {},
+		"zeros":   {Servers: make([]Server, 2), LIMs: make([]LIM, 2), Clusters: []Cluster{{LIMs: make([]Member, 5)}, {}}},
+		"dangles": {Clusters: []Cluster{{Name: "c", Standby: "x", LIMs: []Member{{LIM: 7}}}}},
+	}
+	for name, d := range documents {
+		if len(Validate(d)) == 0 {
+			t.Errorf("%s is valid", name)
+		}
+	}
+}
+
+func TestHostProblem(t *testing.T) {
+	tests := map[string]string{
+		"10.0.0.11/24":       "",
+		"127.0.0.2/8":        "",
+		"10.0.0.0/31":        "",
+		"10.0.0.1/31":        "",
+		"10.0.0.1/32":        "",
+		"169.254.0.1/16":     "",
+		"10.0.1.0/16":        "",
+		"10.0.0.255/16":      "",
+		"0.0.0.0/24":         "is not the address of a host",
+		"0.1.2.3/8":          "is not the address of a host",
+		"10.0.0.1/0":         "has no subnet",
+		"224.0.0.18/24":      "is a multicast address",
+		"239.255.255.255/24": "is a multicast address",
+		"255.255.255.255/32": "is the broadcast address",
+		"10.0.0.4/30":        "is the network address of its subnet",
+		"10.0.0.7/30":        "is the broadcast address of its subnet",
+		"10.0.255.255/16":    "is the broadcast address of its subnet",
+		"127.255.255.255/8":  "is the broadcast address of its subnet",
+		"2001:db8::1/64":     "is not an IPv4 address",
+		"::ffff:10.0.0.1/96": "is not an IPv4 address",
+	}
+	for text, want := range tests {
+		if got := hostProblem(prefix(text)); got != want {
+			t.Errorf("%s %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestValidService(t *testing.T) {
+	valid := []string{
+		"exec:/opt/lim/service", "exec:/opt/lim {lim}/service", "systemd:lim.service", "systemd:lim@{lim}.service", `systemd:a\x2db`,
+		"ocf:heartbeat:pgsql", "ocf:heartbeat:IPaddr2,ip=10.0.0.1,nic=", "ocf:a:b,_k=v=w",
+	}
+	invalid := []string{
+		"", "exec", "exec:", "exec:/", "exec:service", "exec:/opt/../bin/x", "exec:/opt//x", "exec:/opt/x/", "exec:/a\nb", "exec:/\xff",
+		"systemd:", "systemd:a b", "systemd:a/b", "systemd:" + strings.Repeat("a", 256), "ocf:", "ocf:heartbeat", "ocf:a:b:c", "ocf:a:b,", "ocf:a:b,=v", "ocf:a:b,1=v",
+		"http:/x", "EXEC:/x", " exec:/x", "exec:/" + strings.Repeat("a", 1024),
+	}
+	for _, run := range valid {
+		if !validService(run) {
+			t.Errorf("%q is refused", run)
+		}
+	}
+	for _, run := range invalid {
+		if validService(run) {
+			t.Errorf("%q is accepted", run)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package clusterconf
+
+import (
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// The keys of the cluster document, in the order in which Encode writes them.
+// What has a default may be left out.
+
+func (r *reader) document(n *yaml.Node) *Document {
+	d := &Document{}
+	r.mapping("", n, []field{
+		{"apiVersion", true, r.constant(&d.APIVersion, APIVersion)},
+		{"kind", true, r.constant(&d.Kind, Kind)},
+		{"system", true, text(r, &d.System)},
+		{"revision", true, r.revision(&d.Revision)},
+		{"changed", true, r.change(&d.Changed)},
+		{"servers", true, list(r, &d.Servers, r.server)},
+		{"lims", false, list(r, &d.LIMs, r.lim)},
+		{"clusters", false, list(r, &d.Clusters, r.cluster)},
+	})
+	return d
+}
+
+// constant reads a text that can have one value only.
+func (r *reader) constant(dst *string, want string) readFunc {
+	return func(path string, n *yaml.Node) {
+		got, ok := r.scalar(path, n, "text", "!!str")
+		if ok && got != want {
+			r.report(path, n, "format", "this version of mxcluster reads "+want, path+" is "+strconv.Quote(got))
+		}
+		*dst = want
+	}
+}
+
+func (r *reader) change(c *Change) readFunc {
+	return func(path string, n *yaml.Node) {
+		r.mapping(path, n, []field{
+			{"at", true, r.time(&c.At)},
+			{"by", false, text(r, &c.By)},
+			{"server", false, text(r, &c.On)},
+			{"command", false, text(r, &c.Command)},
+			{"reason", false, text(r, &c.Reason)},
+		})
+	}
+}
+
+func (r *reader) server(path string, n *yaml.Node) (s Server) {
+	r.mapping(path, n, []field{
+		{"name", true, text(r, &s.Name)},
+		{"base", true, r.prefix(&s.Base)},
+		{"interface", true, text(r, &s.Interface)},
+		{"lim", false, r.integer(&s.LIM)},
+		{"standby", false, r.boolean(&s.Standby)},
+	})
+	return s
+}
+
+func (r *reader) lim(path string, n *yaml.Node) (l LIM) {
+	r.mapping(path, n, []field{
+		{"lim", true, r.integer(&l.Number)},
+		{"services", false, list(r, &l.Services, r.service)},
+	})
+	return l
+}
+
+func (r *reader) service(path string, n *yaml.Node) (s Service) {
+	r.mapping(path, n, []field{
+		{"run", true, text(r, &s.Run)},
+		{"regularOnly", false, r.boolean(&s.RegularOnly)},
+	})
+	return s
+}
+
+func (r *reader) cluster(path string, n *yaml.Node) Cluster {
+	c := Cluster{Fallback: FallbackManual, Failover: FailoverNormal, SplitBrainStop: SideRegular}
+	r.mapping(path, n, []field{
+		{"name", true, text(r, &c.Name)},
+		{"standby", true, text(r, &c.Standby)},
+		{"fallback", false, text(r, &c.Fallback)},
+		{"failover", false, text(r, &c.Failover)},
+		{"failoverAfter", false, r.duration(&c.FailoverAfter)},
+		{"splitBrainStop", false, text(r, &c.SplitBrainStop)},
+		{"lims", true, list(r, &c.LIMs, r.member)},
+	})
+	return c
+}
+
+func (r *reader) member(path string, n *yaml.Node) Member {
+	m := Member{Priority: DefaultPriority}
+	r.mapping(path, n, []field{
+		{"lim", true, r.integer(&m.LIM)},
+		{"alias", true, r.prefix(&m.Alias)},
+		{"priority", false, r.integer(&m.Priority)},
+	})
+	return m
+}

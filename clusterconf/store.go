@@ -1,0 +1,197 @@
+package clusterconf
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"mxcluster/internal/fault"
+)
+
+// Store keeps one system's document in a file. Any number of processes may
+// use the same file: edits are made one after the other under a lock, and the
+// file is replaced as a whole, so that readers need no lock and a crash at any
+// instant leaves the old or the new document.
+type Store struct {
+	Path       string           // the document, e.g. /etc/mxcluster/cluster.yaml
+	HistoryDir string           // where replaced documents go, e.g. /var/lib/mxcluster/history
+	Now        func() time.Time // the clock that stamps changes
+}
+
+// Result is what an edit came to.
+type Result struct {
+	Before, After *Document
+	Changed       bool // false: Before was already as wanted, nothing was written
+}
+
+// Read returns the document. A missing or broken one is an error with code
+// fault.Invalid, one that may not be read has fault.NotPermitted.
+func (s *Store) Read() (*Document, error) {
+	doc, _, err := s.read()
+	return doc, err
+}
+
+// read returns the document and the bytes it was read from.
+func (s *Store) read() (*Document, []byte, error) {
+	data, err := readRegular(s.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fault.Wrap(err, fault.Invalid,
+			"mxcluster init makes a new system, mxcluster join enters an existing one", "no cluster document")
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	doc, err := Parse(s.Path, data)
+	return doc, data, err
+}
+
+// Edit applies fn to the document and stores the result as the next revision,
+// stamped with the change and the time. fn may be called with a document that
+// others have just changed; its error is returned as it is and nothing is
+// written, and neither is a document that fn leaves as it was. A result that
+// breaks a rule is refused.
+//
+// Edit waits for other writers until ctx ends; then the error has code
+// fault.Busy.
+func (s *Store) Edit(ctx context.Context, change Change, fn func(*Document) error) (Result, error) {
+	if _, _, err := s.read(); err != nil {
+		return Result{}, err // without leaving a lock file where there is no document
+	}
+	var result Result
+	err := s.locked(ctx, func() error {
+		before, old, err := s.read()
+		if err != nil {
+			return err
+		}
+		next, data, err := s.plan(before, change, fn)
+		if err != nil || !next.Changed {
+			result = next
+			return err
+		}
+		if err := s.replace(before.Revision, old, data); err != nil {
+			return err
+		}
+		result = next
+		return nil
+	})
+	return result, err
+}
+
+// Preview says what Edit would do, by the same planning, and writes nothing at
+// all, not even the lock file.
+func (s *Store) Preview(change Change, fn func(*Document) error) (Result, error) {
+	before, _, err := s.read()
+	if err != nil {
+		return Result{}, err
+	}
+	result, _, err := s.plan(before, change, fn)
+	return result, err
+}
+
+// plan returns the outcome of an edit and the bytes to store.
+func (s *Store) plan(before *Document, change Change, fn func(*Document) error) (Result, []byte, error) {
+	after := before.Clone()
+	if err := fn(after); err != nil {
+		return Result{}, nil, err
+	}
+	after.Revision, after.Changed = before.Revision, before.Changed
+	if bytes.Equal(Encode(after), Encode(before)) {
+		return Result{Before: before, After: before}, nil, nil
+	}
+	after.Revision, after.Changed = before.Revision+1, s.stamp(change)
+	data, after, err := encodeValid(after)
+	if err != nil {
+		return Result{}, nil, err
+	}
+	return Result{Before: before, After: after, Changed: true}, data, nil
+}
+
+// stamp sets the time of a change: UTC, in milliseconds.
+func (s *Store) stamp(c Change) Change {
+	c.At = s.Now().UTC().Truncate(time.Millisecond)
+	return c
+}
+
+// encodeValid returns the canonical form of a document that keeps all rules,
+// and the document as it will be read from there. A document that does not is
+// refused.
+func encodeValid(d *Document) ([]byte, *Document, error) {
+	if found := Validate(d); len(found) > 0 {
+		return nil, nil, refused(found)
+	}
+	data := Encode(d)
+	back, err := Parse("the document to be written", data)
+	if err != nil {
+		// Rules hold but the text does not: more than a file may have.
+		return nil, nil, fault.Wrap(err, fault.Refused, "", "the change is refused")
+	}
+	return data, back, nil
+}
+
+// refused turns broken rules into an error with code Refused.
+func refused(found []Violation) error {
+	message := found[0].Message
+	if more := len(found) - 1; more > 0 {
+		message += fmt.Sprintf(" (and %d more)", more)
+	}
+	return fault.New(fault.Refused, found[0].Hint, "the change would break a rule: %s", message)
+}
+
+// Create stores the first document of a server: a new system's, or that of a
+// system it joins. Where there is a document already it is refused. A change
+// without a time is stamped with the present one.
+func (s *Store) Create(ctx context.Context, d *Document) error {
+	d = d.Clone()
+	if d.Changed.At.IsZero() {
+		d.Changed = s.stamp(d.Changed)
+	}
+	data, _, err := encodeValid(d)
+	if err != nil {
+		return err
+	}
+	if err := makeDir(filepath.Dir(s.Path)); err != nil {
+		return err
+	}
+	return s.locked(ctx, func() error {
+		missing, err := isMissing(s.Path)
+		if err != nil {
+			return err
+		}
+		if !missing {
+			return fault.New(fault.Refused, "this server belongs to a system already; mxcluster server list shows it",
+				"cannot create the cluster document: %s exists", s.Path)
+		}
+		return replaceFile(s.Path, data)
+	})
+}
+
+// replace keeps the old document in history and puts the new one in its place.
+// History comes first: a crash in between leaves a copy too many, not one too
+// few.
+func (s *Store) replace(revision uint64, old, data []byte) error {
+	if _, err := s.keep(revision, old); err != nil {
+		return err
+	}
+	return replaceFile(s.Path, data)
+}
+
+// locked runs fn while no other writer of this document works.
+func (s *Store) locked(ctx context.Context, fn func() error) error {
+	unlock, err := lockFile(ctx, s.lockPath())
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return fn()
+}
+
+// lockPath is beside the document: the document itself is replaced, so a lock
+// on it would be a lock on a file that is gone.
+func (s *Store) lockPath() string {
+	return strings.TrimSuffix(s.Path, filepath.Ext(s.Path)) + ".lock"
+}
