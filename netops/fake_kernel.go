@@ -1,0 +1,308 @@
+package netops
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// FakeKernel is a Kernel in memory. Leases end by time.Now, so that it works
+// in a testing/synctest bubble, after whole seconds as in Linux. It outlives
+// the program under test as a real kernel does: leave it, and the leases run
+// out. Its methods may be called from any goroutine.
+type FakeKernel struct {
+	name    string
+	changes *fanout[Event]
+
+	mu    sync.Mutex
+	links []*fakeLink
+	fail  func(op string) error
+}
+
+type fakeLink struct {
+	Link
+	gateway   netip.Addr
+	addresses []*fakeAddress
+}
+
+type fakeAddress struct {
+	prefix  netip.Prefix
+	expires time.Time   // zero for a permanent one
+	timer   *time.Timer // tells of the expiry; nil for a permanent one
+}
+
+// NewFakeKernel returns the kernel of a server with these interfaces; the name
+// tells it from others on a FakeSegment.
+func NewFakeKernel(name string, links ...Link) *FakeKernel {
+	k := &FakeKernel{name: name, changes: &fanout[Event]{depth: eventDepth, merge: Event.merge}}
+	for _, l := range links {
+		k.links = append(k.links, &fakeLink{Link: l})
+	}
+	return k
+}
+
+// FailWith has every change (Hold, Extend, Drop, EnsureBase) ask fail first,
+// with the method's name, and return its error if there is one. The function
+// may block, as a hung kernel would, and may call the kernel; nil ends it.
+func (k *FakeKernel) FailWith(fail func(op string) error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.fail = fail
+}
+
+// SetUp sets an interface up or down; unknown interfaces are ignored.
+func (k *FakeKernel) SetUp(ifname string, up bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l, err := k.find(ifname); err == nil && l.Up != up {
+		l.Up = up
+		k.changes.send(Event{Links: true})
+	}
+}
+
+// SetGateway sets the default gateway through an interface; the zero Addr
+// removes it.
+func (k *FakeKernel) SetGateway(ifname string, gateway netip.Addr) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l, err := k.find(ifname); err == nil {
+		l.gateway = gateway
+	}
+}
+
+// Close ends every Watch.
+func (k *FakeKernel) Close() error {
+	k.changes.close()
+	return nil
+}
+
+// Link returns the interface; a missing one is fault.NotFound.
+func (k *FakeKernel) Link(ifname string) (Link, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l, err := k.find(ifname)
+	if err != nil {
+		return Link{}, err
+	}
+	return l.Link, nil
+}
+
+// Addresses returns the addresses of the interface, or of all with "".
+func (k *FakeKernel) Addresses(ifname string) ([]Address, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, err := k.find(ifname); ifname != "" && err != nil {
+		return nil, err
+	}
+	var all []Address
+	for _, l := range k.links {
+		if ifname == "" || l.Name == ifname {
+			all = append(all, l.list()...)
+		}
+	}
+	return all, nil
+}
+
+// Hold is as Kernel.Hold.
+func (k *FakeKernel) Hold(ifname string, alias netip.Prefix, lease time.Duration) error {
+	if err := k.failing("Hold"); err != nil {
+		return err
+	}
+	seconds, err := wholeSeconds(lease)
+	if err != nil {
+		return err
+	}
+	return k.set(ifname, alias, seconds)
+}
+
+// Extend is as Kernel.Extend.
+func (k *FakeKernel) Extend(ifname string, alias netip.Prefix, lease time.Duration, until time.Time) error {
+	if err := k.failing("Extend"); err != nil {
+		return err
+	}
+	return extend(k, ifname, alias, lease, until)
+}
+
+// EnsureBase is as Kernel.EnsureBase.
+func (k *FakeKernel) EnsureBase(ifname string, base netip.Prefix) error {
+	if err := k.failing("EnsureBase"); err != nil {
+		return err
+	}
+	return k.set(ifname, base, 0)
+}
+
+// Drop is as Kernel.Drop; a test takes an address away with it as an
+// administrator would.
+func (k *FakeKernel) Drop(ifname string, alias netip.Prefix) error {
+	if err := k.failing("Drop"); err != nil {
+		return err
+	}
+	return k.drop(ifname, alias)
+}
+
+// Gateway is as Kernel.Gateway.
+func (k *FakeKernel) Gateway(ifname string) (netip.Addr, bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l, err := k.find(ifname)
+	if err != nil {
+		return netip.Addr{}, false, err
+	}
+	return l.gateway, l.gateway.IsValid(), nil
+}
+
+// Watch is as Kernel.Watch.
+func (k *FakeKernel) Watch(ctx context.Context) (<-chan Event, error) {
+	return k.changes.subscribe(ctx), nil
+}
+
+// failing asks the function given to FailWith, without holding the lock.
+func (k *FakeKernel) failing(op string) error {
+	k.mu.Lock()
+	fail := k.fail
+	k.mu.Unlock()
+	if fail == nil {
+		return nil
+	}
+	return fail(op)
+}
+
+// find returns the interface. The caller holds the lock.
+func (k *FakeKernel) find(ifname string) (*fakeLink, error) {
+	var names []string
+	for _, l := range k.links {
+		if l.Name == ifname {
+			return l, nil
+		}
+		names = append(names, l.Name)
+	}
+	return nil, noInterface(ifname, names)
+}
+
+func (k *FakeKernel) has(ifname string, p netip.Prefix) (bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l, err := k.find(ifname)
+	return err == nil && l.index(p) >= 0, err
+}
+
+// set adds an address or changes its lifetime; 0 is for ever.
+func (k *FakeKernel) set(ifname string, p netip.Prefix, seconds uint32) error {
+	if err := checkIPv4(p); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l, err := k.find(ifname)
+	if err != nil {
+		return err
+	}
+	i := l.index(p)
+	if i < 0 {
+		i = len(l.addresses)
+		l.addresses = append(l.addresses, &fakeAddress{prefix: p})
+		k.changes.send(Event{Addresses: true})
+	} else if l.addresses[i].expires.IsZero() != (seconds == 0) {
+		k.changes.send(Event{Addresses: true})
+	}
+	a := l.addresses[i]
+	a.stop()
+	a.expires = time.Time{}
+	if seconds > 0 {
+		lease := time.Duration(seconds) * time.Second
+		a.expires = time.Now().Add(lease)
+		a.timer = time.AfterFunc(lease, func() { k.expire(l, a) })
+	}
+	return nil
+}
+
+func (k *FakeKernel) drop(ifname string, p netip.Prefix) error {
+	if err := checkIPv4(p); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l, err := k.find(ifname)
+	if err != nil {
+		return err
+	}
+	if i := l.index(p); i >= 0 {
+		l.addresses[i].stop()
+		l.addresses = slices.Delete(l.addresses, i, i+1)
+		k.changes.send(Event{Addresses: true})
+	}
+	return nil
+}
+
+// expire removes an address unless it was renewed meanwhile, and tells of it
+// even if somebody who looked at this very instant removed it already.
+func (k *FakeKernel) expire(l *fakeLink, a *fakeAddress) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if a.expired() {
+		l.sweep()
+		k.changes.send(Event{Addresses: true})
+	}
+}
+
+// owns tells whether the kernel answers for addr on an interface that is up:
+// as Linux, for the addresses of all its interfaces on each of them.
+func (k *FakeKernel) owns(ifname string, addr netip.Addr) (mac net.HardwareAddr, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	on, err := k.find(ifname)
+	if err != nil || !on.Up {
+		return nil, false
+	}
+	for _, l := range k.links {
+		for _, a := range l.list() {
+			if a.Prefix.Addr() == addr {
+				return on.MAC, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// index returns the position of a live address, or -1.
+func (l *fakeLink) index(p netip.Prefix) int {
+	l.sweep()
+	return slices.IndexFunc(l.addresses, func(a *fakeAddress) bool { return a.prefix == p })
+}
+
+// list returns the live addresses.
+func (l *fakeLink) list() []Address {
+	l.sweep()
+	var all []Address
+	for _, a := range l.addresses {
+		r := Address{Interface: l.Name, Prefix: a.prefix, Permanent: a.expires.IsZero()}
+		if !r.Permanent {
+			r.Remaining = time.Until(a.expires).Truncate(time.Second)
+		}
+		r.Secondary = slices.ContainsFunc(all, func(before Address) bool {
+			return before.Prefix.Masked() == a.prefix.Masked()
+		})
+		all = append(all, r)
+	}
+	return all
+}
+
+// sweep removes what expired at this very instant, before its timer ran.
+func (l *fakeLink) sweep() {
+	l.addresses = slices.DeleteFunc(l.addresses, (*fakeAddress).expired)
+}
+
+func (a *fakeAddress) expired() bool {
+	return !a.expires.IsZero() && !time.Now().Before(a.expires)
+}
+
+// stop ends the timer of the lifetime before.
+func (a *fakeAddress) stop() {
+	if a.timer != nil {
+		a.timer.Stop()
+		a.timer = nil
+	}
+}

@@ -1,0 +1,194 @@
+package netops
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"mxcluster/internal/fault"
+)
+
+// errDown is what sending on an interface that is down returns.
+var errDown = errors.New("network is down")
+
+// FakeSegment is an Ethernet segment in memory: a switch with FakeKernels at
+// its ports, that answer ARP for their addresses, and FakeWires beside them.
+// A frame arrives everywhere before the call that sent it returns, so that a
+// simulation runs the same way each time.
+type FakeSegment struct {
+	mu    sync.Mutex
+	ports []*fakePort
+	drop  func(from, to string, o Observation) bool
+}
+
+// fakePort is one interface of a kernel and the cable to the switch.
+type fakePort struct {
+	kernel *FakeKernel
+	ifname string
+	wires  []*FakeWire
+}
+
+// Connect plugs the kernel's interface in. Wires that were open when it was
+// disconnected stay deaf: whoever had them lost its power.
+func (s *FakeSegment) Connect(k *FakeKernel, ifname string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ports = append(s.ports, &fakePort{kernel: k, ifname: ifname})
+}
+
+// Disconnect pulls the plug of every interface of the kernel, as a loss of
+// power does: it hears nothing any more and nobody hears it, and its interfaces
+// are as they were.
+func (s *FakeSegment) Disconnect(k *FakeKernel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ports = slices.DeleteFunc(s.ports, func(p *fakePort) bool { return p.kernel == k })
+}
+
+// DropWith has drop asked for every frame on its way from one kernel, by name,
+// to another; true loses it. It must not call the segment; nil ends it.
+func (s *FakeSegment) DropWith(drop func(from, to string, o Observation) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop = drop
+}
+
+// OpenWire is as the package's OpenWire, on an interface that was connected.
+func (s *FakeSegment) OpenWire(k *FakeKernel, ifname string) (*FakeWire, error) {
+	if _, err := k.Link(ifname); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.ports, func(p *fakePort) bool { return p.kernel == k && p.ifname == ifname })
+	if i < 0 {
+		return nil, fault.New(fault.Failed, "connect it to the segment first", "%s of %s is not connected", ifname, k.name)
+	}
+	w := &FakeWire{segment: s, port: s.ports[i], heard: fanout[Observation]{depth: heardDepth}}
+	w.port.wires = append(w.port.wires, w)
+	return w, nil
+}
+
+// transmit brings a frame from one port to all others, then the answers of the
+// kernels there, and so on. A port that was disconnected reaches nobody.
+func (s *FakeSegment) transmit(from *fakePort, o Observation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	type sent struct {
+		from *fakePort
+		o    Observation
+	}
+	for queue := []sent{{from, o}}; len(queue) > 0; queue = queue[1:] {
+		f := queue[0]
+		if !slices.Contains(s.ports, f.from) {
+			continue
+		}
+		for _, to := range s.ports {
+			if to == f.from || !s.passes(f.from, to, f.o) {
+				continue
+			}
+			if reply, ok := to.receive(f.o); ok {
+				queue = append(queue, sent{to, reply})
+			}
+		}
+	}
+}
+
+// passes tells whether the frame gets from one port to the other.
+func (s *FakeSegment) passes(from, to *fakePort, o Observation) bool {
+	link, err := to.kernel.Link(to.ifname)
+	if err != nil || !link.Up {
+		return false
+	}
+	if isUnicast(o.EthDst) && o.EthDst.String() != link.MAC.String() {
+		return false
+	}
+	return s.drop == nil || !s.drop(from.kernel.name, to.kernel.name, o)
+}
+
+// receive shows the frame to the wires of the port and returns the kernel's
+// reply if there is one.
+func (p *fakePort) receive(o Observation) (Observation, bool) {
+	o.Time = time.Now()
+	for _, w := range p.wires {
+		w.heard.send(o)
+	}
+	mac, ok := p.kernel.owns(p.ifname, o.TargetIP)
+	if o.Op != Request || !ok || o.SenderIP == o.TargetIP {
+		return Observation{}, false
+	}
+	return Observation{
+		Op:        Reply,
+		EthSrc:    mac,
+		EthDst:    o.SenderMAC,
+		SenderMAC: mac,
+		SenderIP:  o.TargetIP,
+		TargetMAC: o.SenderMAC,
+		TargetIP:  o.SenderIP,
+	}, true
+}
+
+// FakeWire is a Wire on a FakeSegment.
+type FakeWire struct {
+	segment *FakeSegment
+	port    *fakePort
+	heard   fanout[Observation]
+}
+
+// Subscribe is as Wire.Subscribe.
+func (w *FakeWire) Subscribe(ctx context.Context) <-chan Observation { return w.heard.subscribe(ctx) }
+
+// Lost is as Wire.Lost.
+func (w *FakeWire) Lost() uint64 { return w.heard.lost.Load() }
+
+// Ask is as Wire.Ask.
+func (w *FakeWire) Ask(from, target netip.Addr, to net.HardwareAddr) error {
+	mac, err := w.station()
+	if err != nil {
+		return wrap(err, "ask for %s on %s", target, w.port.ifname)
+	}
+	w.segment.transmit(w.port, whoHas(mac, from, target, to))
+	return nil
+}
+
+// Announce is as Wire.Announce.
+func (w *FakeWire) Announce(addr netip.Addr) error {
+	mac, err := w.station()
+	if err != nil {
+		return wrap(err, "announce %s on %s", addr, w.port.ifname)
+	}
+	for _, o := range announcement(mac, addr) {
+		w.segment.transmit(w.port, o)
+	}
+	return nil
+}
+
+// station returns our MAC, or an error if nothing can be sent.
+func (w *FakeWire) station() (net.HardwareAddr, error) {
+	w.segment.mu.Lock()
+	open := slices.Contains(w.port.wires, w)
+	w.segment.mu.Unlock()
+	link, err := w.port.kernel.Link(w.port.ifname)
+	switch {
+	case err != nil:
+		return nil, err
+	case !open:
+		return nil, net.ErrClosed
+	case !link.Up:
+		return nil, errDown
+	}
+	return link.MAC, nil
+}
+
+// Close is as Wire.Close.
+func (w *FakeWire) Close() error {
+	w.segment.mu.Lock()
+	w.port.wires = slices.DeleteFunc(w.port.wires, func(other *FakeWire) bool { return other == w })
+	w.segment.mu.Unlock()
+	w.heard.close()
+	return nil
+}

@@ -1,0 +1,40 @@
+package netops_test
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"mxcluster/netops"
+)
+
+// What consumers rely on: the real and the fake have the same methods.
+type (
+	kernel interface {
+		Link(ifname string) (netops.Link, error)
+		Addresses(ifname string) ([]netops.Address, error)
+		Hold(ifname string, alias netip.Prefix, lease time.Duration) error
+		Extend(ifname string, alias netip.Prefix, lease time.Duration, until time.Time) error
+		Drop(ifname string, alias netip.Prefix) error
+		EnsureBase(ifname string, base netip.Prefix) error
+		Gateway(ifname string) (netip.Addr, bool, error)
+		Watch(ctx context.Context) (<-chan netops.Event, error)
+		Close() error
+	}
+	wire interface {
+		Subscribe(ctx context.Context) <-chan netops.Observation
+		Ask(from, target netip.Addr, to net.HardwareAddr) error
+		Announce(addr netip.Addr) error
+		Lost() uint64
+		Close() error
+	}
+)
+
+var (
+	_ kernel        = (*netops.Kernel)(nil)
+	_ kernel        = (*netops.FakeKernel)(nil)
+	_ wire          = (*netops.Wire)(nil)
+	_ wire          = (*netops.FakeWire)(nil)
+	_ netops.Prober = wire(nil)
+)

@@ -1,0 +1,214 @@
+package netops
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/mdlayher/socket"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// Kernel asks the Linux kernel for addresses, in the network namespace in
+// which it was opened. Its methods may be called from any goroutine.
+type Kernel struct {
+	rt      *netlink.Handle
+	raw     map[int]*nl.SocketHandle // for what rt has no method
+	events  *socket.Conn
+	changes *fanout[Event]
+}
+
+// NewKernel opens netlink sockets in the calling thread's network namespace.
+// Reading needs no rights; changes without CAP_NET_ADMIN are fault.NotPermitted.
+func NewKernel() (*Kernel, error) {
+	rt, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, wrap(err, "open a netlink socket")
+	}
+	raw, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+	if err != nil {
+		rt.Close()
+		return nil, wrap(err, "open a netlink socket")
+	}
+	events, err := openEvents()
+	if err != nil {
+		rt.Close()
+		raw.Close()
+		return nil, wrap(err, "subscribe to netlink events")
+	}
+	k := &Kernel{
+		rt:      rt,
+		raw:     map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: raw}},
+		events:  events,
+		changes: &fanout[Event]{depth: eventDepth, merge: Event.merge},
+	}
+	go readEvents(events, k.changes)
+	return k, nil
+}
+
+// Close ends every Watch. Addresses stay as they are. No other method may be
+// running or be called later.
+func (k *Kernel) Close() error {
+	k.rt.Close()
+	k.raw[unix.NETLINK_ROUTE].Close()
+	return wrap(k.events.Close(), "close the netlink sockets")
+}
+
+// Watch returns a channel that tells of changes to links and IPv4 addresses
+// of the namespace, until ctx ends; then it is closed.
+func (k *Kernel) Watch(ctx context.Context) (<-chan Event, error) {
+	return k.changes.subscribe(ctx), nil
+}
+
+// Link returns the interface; a missing one is fault.NotFound.
+func (k *Kernel) Link(ifname string) (Link, error) {
+	l, err := k.link(ifname)
+	if err != nil {
+		return Link{}, err
+	}
+	attrs := l.Attrs()
+	carrier := attrs.OperState == netlink.OperUp || attrs.OperState == netlink.OperUnknown
+	return Link{
+		Name:  attrs.Name,
+		Index: attrs.Index,
+		MAC:   attrs.HardwareAddr,
+		Up:    attrs.Flags&net.FlagUp != 0 && carrier,
+	}, nil
+}
+
+func (k *Kernel) link(ifname string) (netlink.Link, error) {
+	l, err := k.rt.LinkByName(ifname)
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return nil, noInterface(ifname, k.interfaces())
+	}
+	return l, wrap(err, "find interface %s", ifname)
+}
+
+// interfaces returns the names there are, for a hint; nothing if that fails.
+func (k *Kernel) interfaces() []string {
+	links, err := k.rt.LinkList()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, l := range links {
+		names = append(names, l.Attrs().Name)
+	}
+	return names
+}
+
+// Addresses returns the IPv4 addresses of the interface, or of all with "",
+// in the kernel's order: the primary address of a subnet before the others.
+func (k *Kernel) Addresses(ifname string) ([]Address, error) {
+	names, only, err := k.names(ifname)
+	if err != nil {
+		return nil, err
+	}
+	list, err := dump(func() ([]netlink.Addr, error) { return k.rt.AddrList(only, netlink.FAMILY_V4) })
+	if err != nil {
+		return nil, wrap(err, "list the addresses of %s", orAll(ifname))
+	}
+	addresses := make([]Address, 0, len(list))
+	for _, a := range list {
+		addresses = append(addresses, address(a, names[a.LinkIndex]))
+	}
+	return addresses, nil
+}
+
+// names returns the names of the interfaces by index, and the interface
+// itself if one was named.
+func (k *Kernel) names(ifname string) (map[int]string, netlink.Link, error) {
+	if ifname != "" {
+		l, err := k.link(ifname)
+		if err != nil {
+			return nil, nil, err
+		}
+		return map[int]string{l.Attrs().Index: ifname}, l, nil
+	}
+	links, err := dump(k.rt.LinkList)
+	names := make(map[int]string, len(links))
+	for _, l := range links {
+		names[l.Attrs().Index] = l.Attrs().Name
+	}
+	return names, nil, wrap(err, "list the interfaces")
+}
+
+// address translates one address. The kernel reports for ever as the highest
+// 32-bit number, and marks the address as permanent.
+func address(a netlink.Addr, ifname string) Address {
+	ip, _ := netip.AddrFromSlice(a.IP.To4())
+	bits, _ := a.Mask.Size()
+	r := Address{
+		Interface: ifname,
+		Prefix:    netip.PrefixFrom(ip, bits),
+		Permanent: a.Flags&unix.IFA_F_PERMANENT != 0,
+		Secondary: a.Flags&unix.IFA_F_SECONDARY != 0,
+	}
+	if !r.Permanent {
+		r.Remaining = time.Duration(a.ValidLft) * time.Second
+	}
+	return r
+}
+
+// Gateway returns the gateway of the default route through the interface, the
+// one with the lowest metric if there are several; false if there is none.
+func (k *Kernel) Gateway(ifname string) (netip.Addr, bool, error) {
+	l, err := k.link(ifname)
+	if err != nil {
+		return netip.Addr{}, false, err
+	}
+	routes, err := dump(func() ([]netlink.Route, error) { return k.rt.RouteList(l, netlink.FAMILY_V4) })
+	if err != nil {
+		return netip.Addr{}, false, wrap(err, "list the routes of %s", ifname)
+	}
+	var best *netlink.Route
+	for i, r := range routes {
+		if r.Gw != nil && isDefault(r.Dst) && (best == nil || r.Priority < best.Priority) {
+			best = &routes[i]
+		}
+	}
+	if best == nil {
+		return netip.Addr{}, false, nil
+	}
+	gateway, ok := netip.AddrFromSlice(best.Gw.To4())
+	return gateway, ok, nil
+}
+
+func isDefault(dst *net.IPNet) bool {
+	if dst == nil {
+		return true
+	}
+	bits, _ := dst.Mask.Size()
+	return bits == 0
+}
+
+// dump repeats a listing that the kernel says changed while it was read. After
+// a few times the last one has to do: it misses at most what changed just now,
+// and an event follows.
+func dump[T any](list func() ([]T, error)) ([]T, error) {
+	const tries = 5
+	for range tries - 1 {
+		all, err := list()
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return all, err
+		}
+	}
+	all, err := list()
+	if errors.Is(err, netlink.ErrDumpInterrupted) {
+		err = nil
+	}
+	return all, err
+}
+
+func orAll(ifname string) string {
+	if ifname == "" {
+		return "all interfaces"
+	}
+	return "interface " + ifname
+}

@@ -1,0 +1,77 @@
+//go:build !linux
+
+package netops
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"mxcluster/internal/fault"
+)
+
+// errOther says what this system lacks.
+func errOther() error {
+	return fault.New(fault.Refused, "run this on the Linux server itself",
+		"addresses with a lifetime and raw ARP are asked of the Linux kernel; this is %s", runtime.GOOS)
+}
+
+// Kernel cannot be opened on this system.
+type Kernel struct{}
+
+// NewKernel returns fault.Refused: not possible on this system.
+func NewKernel() (*Kernel, error) { return nil, errOther() }
+
+// Close does nothing.
+func (*Kernel) Close() error { return nil }
+
+// Link returns fault.Refused.
+func (*Kernel) Link(string) (Link, error) { return Link{}, errOther() }
+
+// Addresses returns fault.Refused.
+func (*Kernel) Addresses(string) ([]Address, error) { return nil, errOther() }
+
+// Hold returns fault.Refused.
+func (*Kernel) Hold(string, netip.Prefix, time.Duration) error { return errOther() }
+
+// Extend returns fault.Refused.
+func (*Kernel) Extend(string, netip.Prefix, time.Duration, time.Time) error { return errOther() }
+
+// Drop returns fault.Refused.
+func (*Kernel) Drop(string, netip.Prefix) error { return errOther() }
+
+// EnsureBase returns fault.Refused.
+func (*Kernel) EnsureBase(string, netip.Prefix) error { return errOther() }
+
+// Gateway returns fault.Refused.
+func (*Kernel) Gateway(string) (netip.Addr, bool, error) { return netip.Addr{}, false, errOther() }
+
+// Watch returns fault.Refused.
+func (*Kernel) Watch(context.Context) (<-chan Event, error) { return nil, errOther() }
+
+// Wire cannot be opened on this system.
+type Wire struct{}
+
+// OpenWire returns fault.Refused: not possible on this system.
+func OpenWire(string) (*Wire, error) { return nil, errOther() }
+
+// Subscribe returns a closed channel.
+func (*Wire) Subscribe(context.Context) <-chan Observation {
+	ch := make(chan Observation)
+	close(ch)
+	return ch
+}
+
+// Lost returns 0.
+func (*Wire) Lost() uint64 { return 0 }
+
+// Ask returns fault.Refused.
+func (*Wire) Ask(netip.Addr, netip.Addr, net.HardwareAddr) error { return errOther() }
+
+// Announce returns fault.Refused.
+func (*Wire) Announce(netip.Addr) error { return errOther() }
+
+// Close does nothing.
+func (*Wire) Close() error { return nil }

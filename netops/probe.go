@@ -1,0 +1,98 @@
+package netops
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"mxcluster/internal/fault"
+)
+
+// Prober is what Probe needs of a Wire or FakeWire.
+type Prober interface {
+	Subscribe(ctx context.Context) <-chan Observation
+	Ask(from, target netip.Addr, to net.HardwareAddr) error
+}
+
+// Probe asks whether anybody uses addr, as RFC 5227 has it: count requests
+// without a sender address, interval apart, and a wait of interval after the
+// last. It returns as soon as another station answers, announces or probes for
+// the address itself, with that station's MAC. An error means that it is not
+// known whether the address is free.
+func Probe(ctx context.Context, w Prober, addr netip.Addr, count int, interval time.Duration) (mac net.HardwareAddr, inUse bool, err error) {
+	if count < 1 || interval <= 0 {
+		return nil, false, fault.New(fault.Usage, "probe three times, 50ms apart, for instance",
+			"probe %s: %d times, %s apart: both must be positive", addr, count, interval)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l := listener{addr: addr, heard: w.Subscribe(ctx), start: time.Now()}
+	next := time.NewTicker(interval)
+	defer next.Stop()
+	for range count {
+		if err := w.Ask(netip.IPv4Unspecified(), addr, nil); err != nil {
+			return nil, false, wrap(err, "probe %s", addr)
+		}
+		mac, inUse, err := l.await(ctx, next.C)
+		if inUse || err != nil {
+			return mac, inUse, wrap(err, "probe %s", addr)
+		}
+	}
+	return nil, false, nil
+}
+
+// listener waits for somebody else to claim addr.
+type listener struct {
+	addr  netip.Addr
+	heard <-chan Observation
+	start time.Time // what was received before tells of the past
+}
+
+// await listens until the next tick, and then takes what is already there: a
+// process that was stopped for a while finds the answer and the tick at once.
+func (l listener) await(ctx context.Context, tick <-chan time.Time) (net.HardwareAddr, bool, error) {
+	for {
+		select {
+		case o, open := <-l.heard:
+			if !open {
+				return nil, false, closedCause(ctx)
+			}
+			if l.claimed(o) {
+				return o.SenderMAC, true, nil
+			}
+		case <-tick:
+			mac, inUse := l.pending()
+			return mac, inUse, nil
+		}
+	}
+}
+
+// pending looks through what was heard already, and does not wait.
+func (l listener) pending() (net.HardwareAddr, bool) {
+	for {
+		select {
+		case o, open := <-l.heard:
+			if !open {
+				return nil, false
+			}
+			if l.claimed(o) {
+				return o.SenderMAC, true
+			}
+		default:
+			return nil, false
+		}
+	}
+}
+
+func (l listener) claimed(o Observation) bool {
+	return Claims(o, l.addr) && !o.Time.Before(l.start)
+}
+
+// closedCause says why a subscription ended.
+func closedCause(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return net.ErrClosed
+}

@@ -1,0 +1,120 @@
+package netops
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"github.com/mdlayher/socket"
+	"golang.org/x/sys/unix"
+)
+
+// openEvents subscribes to changes of links and IPv4 addresses in the calling
+// thread's network namespace.
+func openEvents() (*socket.Conn, error) {
+	c, err := socket.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE, "netlink", nil)
+	if err != nil {
+		return nil, err
+	}
+	groups := &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR}
+	if err := c.Bind(groups); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// readEvents passes changes on until the socket is closed. A netlink socket
+// that overflowed (ENOBUFS) stays subscribed; since what was lost is unknown,
+// everything counts as changed.
+func readEvents(c *socket.Conn, changes *fanout[Event]) {
+	defer changes.close()
+	known := knownAddresses{}
+	buffer := make([]byte, 64<<10) // the kernel's messages have at most 32 KiB
+	for {
+		n, _, err := c.Recvfrom(context.Background(), buffer, 0)
+		switch {
+		case isClosed(err):
+			return
+		case err != nil:
+			clear(known)
+			changes.send(Event{Addresses: true, Links: true})
+		default:
+			if e := known.changes(buffer[:n]); e != (Event{}) {
+				changes.send(e)
+			}
+		}
+	}
+}
+
+// isClosed tells whether err comes from using a socket that we closed.
+func isClosed(err error) bool {
+	return errors.Is(err, os.ErrClosed) || errors.Is(err, unix.EBADF)
+}
+
+// addressKey names an address of an interface.
+type addressKey struct {
+	index  uint32
+	prefix netip.Prefix
+}
+
+// knownAddresses are the addresses heard of, and whether each is permanent. It
+// tells the renewal of a lease, of which the kernel sends a message like that
+// for a new address, from a change.
+type knownAddresses map[addressKey]bool
+
+// changes says what the messages in b mean.
+func (k knownAddresses) changes(b []byte) Event {
+	messages, err := syscall.ParseNetlinkMessage(b)
+	if err != nil {
+		return Event{Addresses: true, Links: true}
+	}
+	var e Event
+	for _, m := range messages {
+		switch m.Header.Type {
+		case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+			e.Links = true
+		case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+			e.Addresses = k.note(m) || e.Addresses
+		}
+	}
+	return e
+}
+
+// note tells whether an address message is a change, and remembers it.
+func (k knownAddresses) note(m syscall.NetlinkMessage) bool {
+	key, permanent, ok := parseAddress(m)
+	if !ok {
+		return true
+	}
+	if m.Header.Type == unix.RTM_DELADDR {
+		delete(k, key)
+		return true
+	}
+	before, known := k[key]
+	k[key] = permanent
+	return !known || before != permanent
+}
+
+// parseAddress reads struct ifaddrmsg and the attribute with the address. The
+// message's own eight bits of flags hold IFA_F_PERMANENT.
+func parseAddress(m syscall.NetlinkMessage) (key addressKey, permanent, ok bool) {
+	if len(m.Data) < unix.SizeofIfAddrmsg {
+		return key, false, false
+	}
+	attrs, err := syscall.ParseNetlinkRouteAttr(&m)
+	if err != nil {
+		return key, false, false
+	}
+	for _, a := range attrs {
+		if a.Attr.Type == unix.IFA_LOCAL && len(a.Value) == 4 {
+			ip := netip.AddrFrom4([4]byte(a.Value))
+			index := binary.NativeEndian.Uint32(m.Data[4:8])
+			key = addressKey{index, netip.PrefixFrom(ip, int(m.Data[1]))}
+			return key, m.Data[2]&unix.IFA_F_PERMANENT != 0, true
+		}
+	}
+	return key, false, false
+}

@@ -1,0 +1,199 @@
+package netops
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/mdlayher/socket"
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fault"
+)
+
+// Wire speaks ARP on one Ethernet interface, beside the kernel, which goes on
+// answering for its addresses. It outlives the interface: when that goes down
+// or is removed and comes back, the wire goes on by itself. Its methods may be
+// called from any goroutine.
+type Wire struct {
+	ifname string
+	conn   *socket.Conn
+	heard  fanout[Observation]
+	done   chan struct{} // closed by Close
+	close  func() error
+
+	mu    sync.Mutex
+	index int // of the interface that the socket is bound to
+	mac   net.HardwareAddr
+}
+
+const (
+	// receiveBuffer holds what arrives while the process is stopped for seconds.
+	receiveBuffer = 1 << 20
+	// retryWait is how long the reader waits after an error.
+	retryWait = 50 * time.Millisecond
+	// sendLimit bounds a send where the driver's queue is stuck.
+	sendLimit = 500 * time.Millisecond
+)
+
+// OpenWire opens the interface in the calling thread's network namespace. It
+// needs CAP_NET_RAW, else the error is fault.NotPermitted; a missing interface
+// is fault.NotFound, one that is not Ethernet fault.Refused.
+func OpenWire(ifname string) (*Wire, error) {
+	// Protocol 0 receives nothing until the socket is bound to the interface.
+	conn, err := socket.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0, "packet", nil)
+	if err != nil {
+		return nil, wrap(err, "open a packet socket on %s", ifname)
+	}
+	w := &Wire{ifname: ifname, conn: conn, heard: fanout[Observation]{depth: heardDepth}, done: make(chan struct{})}
+	w.close = sync.OnceValue(func() error {
+		close(w.done)
+		return wrap(conn.Close(), "close the packet socket on %s", ifname)
+	})
+	err = errors.Join(
+		conn.SetReadBuffer(receiveBuffer),
+		conn.SetsockoptInt(unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
+	)
+	if err == nil {
+		err = w.bind()
+	}
+	if errors.Is(err, unix.ENODEV) {
+		err = noInterface(ifname, interfaceNames())
+	}
+	if err != nil {
+		_ = w.close() // nothing was done with it
+		return nil, wrap(err, "open a packet socket on %s", ifname)
+	}
+	go w.read()
+	return w, nil
+}
+
+// Subscribe returns a channel with every ARP frame heard from now on, except
+// our own, until ctx ends or the wire is closed; then it is closed. A
+// subscriber that does not keep up loses the oldest frames.
+func (w *Wire) Subscribe(ctx context.Context) <-chan Observation { return w.heard.subscribe(ctx) }
+
+// Lost returns how many frames subscribers lost because they did not keep up.
+func (w *Wire) Lost() uint64 { return w.heard.lost.Load() }
+
+// Close ends all subscriptions.
+func (w *Wire) Close() error { return w.close() }
+
+// Ask sends the question who has target, with from as our own address, to one
+// station, or to everyone if to is nil. From 0.0.0.0 it is a probe (RFC 5227),
+// which changes nobody's neighbour table. Sending on an interface that is down
+// is an error.
+func (w *Wire) Ask(from, target netip.Addr, to net.HardwareAddr) error {
+	err := w.send(func(own net.HardwareAddr) Observation { return whoHas(own, from, target, to) })
+	return wrap(err, "ask for %s on %s", target, w.ifname)
+}
+
+// Announce tells everyone that we have addr: gratuitous ARP, once as a request
+// and once as a reply.
+func (w *Wire) Announce(addr netip.Addr) error {
+	var first error
+	for i := range announcement(nil, addr) {
+		err := w.send(func(own net.HardwareAddr) Observation { return announcement(own, addr)[i] })
+		first = cmp.Or(first, err)
+	}
+	return wrap(first, "announce %s on %s", addr, w.ifname)
+}
+
+// send builds a frame with our current MAC and sends it. It tries twice, since
+// the first error may tell of the past: that the interface was down once, or
+// that it was removed, when there is a new one by now.
+func (w *Wire) send(build func(own net.HardwareAddr) Observation) error {
+	err := w.sendOnce(build)
+	if err == nil || isClosed(err) {
+		return err
+	}
+	if w.bind() != nil {
+		return err
+	}
+	return w.sendOnce(build)
+}
+
+// sendOnce looks at the carrier too: without one the kernel takes the frame,
+// throws it away and reports success. It looks afterwards, lest the carrier
+// goes between the look and the frame.
+func (w *Wire) sendOnce(build func(own net.HardwareAddr) Observation) error {
+	index, mac, err := w.station()
+	if err != nil {
+		return err
+	}
+	o := build(mac)
+	frame, err := o.AppendFrame(make([]byte, 0, frameLen))
+	if err != nil {
+		return err
+	}
+	// A deadline of the socket is shared by all senders, and cheaper than a
+	// context each; a later one only gives the others more time.
+	if err := w.conn.SetWriteDeadline(time.Now().Add(sendLimit)); err != nil {
+		return err
+	}
+	to := &unix.SockaddrLinklayer{Protocol: networkOrder(ethTypeARP), Ifindex: index, Halen: macLen}
+	copy(to.Addr[:], o.EthDst)
+	if err := w.conn.Sendto(context.Background(), frame, 0, to); err != nil {
+		return err
+	}
+	found, err := w.lookup()
+	if err == nil && !found.running {
+		err = os.NewSyscallError("sendto", unix.ENETDOWN)
+	}
+	return err
+}
+
+// station returns the interface that we are bound to and its MAC address of
+// this moment, since an administrator or a bond may change it.
+func (w *Wire) station() (int, net.HardwareAddr, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	sa, err := w.conn.Getsockname()
+	if err != nil {
+		return 0, nil, err
+	}
+	own := sa.(*unix.SockaddrLinklayer)
+	if own.Halen != macLen {
+		return 0, nil, os.NewSyscallError("bind", unix.ENODEV)
+	}
+	if !bytes.Equal(w.mac, own.Addr[:macLen]) {
+		w.mac = bytes.Clone(own.Addr[:macLen])
+	}
+	return w.index, w.mac, nil
+}
+
+// bind binds the socket to the interface that has our name now, if that is
+// another one than before.
+func (w *Wire) bind() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	found, err := w.lookup()
+	if err != nil || found.index == w.index {
+		return err
+	}
+	if found.hardware != unix.ARPHRD_ETHER {
+		return fault.New(fault.Refused, "name an Ethernet interface", "%s is not an Ethernet interface", w.ifname)
+	}
+	err = w.conn.Bind(&unix.SockaddrLinklayer{Protocol: networkOrder(ethTypeARP), Ifindex: found.index})
+	if err != nil {
+		return err
+	}
+	w.index = found.index
+	return nil
+}
+
+// interfaceNames lists the interfaces of the calling thread's namespace, for a hint.
+func interfaceNames() []string {
+	var names []string
+	interfaces, _ := net.Interfaces() // without a list there is no hint
+	for _, i := range interfaces {
+		names = append(names, i.Name)
+	}
+	return names
+}
