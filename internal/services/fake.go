@@ -1,0 +1,134 @@
+package services
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Verb names one of the calls of a [Service].
+type Verb string
+
+// The calls of a service.
+const (
+	VerbStart  Verb = "start"
+	VerbStop   Verb = "stop"
+	VerbCheck  Verb = "check"
+	VerbReload Verb = "reload"
+)
+
+// Call is one call that a [Fake] received.
+type Call struct {
+	Verb Verb
+	Env  Env
+}
+
+// Step is how a [Fake] answers one verb. The zero Step succeeds at once.
+type Step struct {
+	After time.Duration   // waits that long first
+	Until <-chan struct{} // then until this is closed; nil: at once
+	Err   error           // then fails with this; nil: succeeds
+}
+
+// Fake is a [Service] for tests of what uses services. It records its calls
+// and answers as scripted; it keeps a state as a true service would. A call
+// whose context ends while it waits fails with the context's error.
+// The zero Fake is a stopped service.
+type Fake struct {
+	Name string // what String returns
+
+	mu    sync.Mutex
+	state State // "" is Stopped
+	steps map[Verb]Step
+	calls []Call
+}
+
+// Script sets how all later calls of a verb are answered.
+func (f *Fake) Script(verb Verb, step Step) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.steps == nil {
+		f.steps = make(map[Verb]Step)
+	}
+	f.steps[verb] = step
+}
+
+// SetState changes the state from outside, as a crash does.
+func (f *Fake) SetState(s State) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.state = s
+}
+
+// Calls returns the calls received so far, those still waiting included.
+func (f *Fake) Calls() []Call {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.calls)
+}
+
+// Start fulfils Service.
+func (f *Fake) Start(ctx context.Context, env Env) error {
+	return f.change(ctx, VerbStart, env, Running)
+}
+
+// Stop fulfils Service.
+func (f *Fake) Stop(ctx context.Context, env Env) error {
+	return f.change(ctx, VerbStop, env, Stopped)
+}
+
+// Check fulfils Service.
+func (f *Fake) Check(ctx context.Context, env Env) (State, error) {
+	if err := f.play(ctx, VerbCheck, env); err != nil {
+		return Failed, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state == "" {
+		return Stopped, nil
+	}
+	return f.state, nil
+}
+
+// Reload fulfils Service.
+func (f *Fake) Reload(ctx context.Context, env Env) error {
+	return f.play(ctx, VerbReload, env)
+}
+
+func (f *Fake) String() string { return f.Name }
+
+// change plays the verb's step and then enters the state.
+func (f *Fake) change(ctx context.Context, verb Verb, env Env, to State) error {
+	if err := f.play(ctx, verb, env); err != nil {
+		return err
+	}
+	f.SetState(to)
+	return nil
+}
+
+// play records the call and answers as scripted.
+func (f *Fake) play(ctx context.Context, verb Verb, env Env) error {
+	f.mu.Lock()
+	f.calls = append(f.calls, Call{Verb: verb, Env: env})
+	step := f.steps[verb]
+	f.mu.Unlock()
+
+	if step.After > 0 {
+		timer := time.NewTimer(step.After)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if step.Until != nil {
+		select {
+		case <-step.Until:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return step.Err
+}

@@ -1,0 +1,191 @@
+// Package services starts, stops, checks and reloads the software of a LIM.
+// A LIM's software is a [Set]: services started in order and stopped in
+// reverse. A service is named by a SPEC of the contract, such as
+// exec:/opt/lim/service, and learns from its environment which LIM it is,
+// under which alias, in what role, and where its data lies.
+package services
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"mxcluster/internal/fault"
+)
+
+// Env is what a service is told about the LIM it belongs to. Every call gets
+// it anew, for the role and the data change while the service stays the same.
+type Env struct {
+	LIM    int        // number of the LIM
+	Alias  netip.Addr // address that clients use; the zero Addr when there is none
+	Server string     // name of the server the service runs on
+	Role   string     // "active", or "passive" on the preloaded side (spec ch. 4)
+	XData  string     // folder of the newest complete data version; "" when there is none
+}
+
+// Variables returns the environment variables of the contract, as NAME=value.
+func (e Env) Variables() []string {
+	return []string{
+		"MXCLUSTER_LIM=" + strconv.Itoa(e.LIM),
+		"MXCLUSTER_ALIAS=" + e.alias(),
+		"MXCLUSTER_SERVER=" + e.Server,
+		"MXCLUSTER_ROLE=" + e.Role,
+		"MXCLUSTER_XDATA=" + e.XData,
+	}
+}
+
+// fill replaces {lim} and {alias} in a SPEC.
+func (e Env) fill(spec string) string {
+	return strings.NewReplacer("{lim}", strconv.Itoa(e.LIM), "{alias}", e.alias()).Replace(spec)
+}
+
+// alias is empty for no address, where netip would say "invalid IP".
+func (e Env) alias() string {
+	if !e.Alias.IsValid() {
+		return ""
+	}
+	return e.Alias.String()
+}
+
+// State is what a service says of itself.
+type State string
+
+// The states of a service.
+const (
+	Running State = "running"
+	Stopped State = "stopped"
+	Failed  State = "failed" // neither runs nor is properly stopped, or cannot be asked
+)
+
+// Service is one piece of a LIM's software. Every call blocks until the work
+// is done, has failed, has exceeded its time limit, or ctx has ended.
+type Service interface {
+	// Start brings the service up; one that runs already is left as it is.
+	Start(ctx context.Context, env Env) error
+	// Stop brings the service down; one that is stopped is no error.
+	Stop(ctx context.Context, env Env) error
+	// Check asks for the state. An error comes with Failed only, and explains it.
+	Check(ctx context.Context, env Env) (State, error)
+	// Reload makes a running service read its data again.
+	Reload(ctx context.Context, env Env) error
+	// String returns the SPEC as configured, with {lim} and {alias} unfilled.
+	String() string
+}
+
+// Default time limits of the calls, and how long a call that exceeded its
+// limit has, between being asked and being made to end.
+const (
+	DefaultStartTimeout = 30 * time.Second
+	DefaultStopTimeout  = 30 * time.Second
+	DefaultCheckTimeout = 10 * time.Second
+	DefaultGrace        = 2 * time.Second
+)
+
+// Options are the limits of every call. A zero value means the default.
+type Options struct {
+	StartTimeout time.Duration // start and reload
+	StopTimeout  time.Duration
+	CheckTimeout time.Duration
+	Grace        time.Duration // from SIGTERM to SIGKILL after a limit was exceeded
+	Log          *slog.Logger  // gets what services print; nil: nobody
+}
+
+// withDefaults replaces what was left open.
+func (o Options) withDefaults() Options {
+	for _, d := range []struct {
+		value *time.Duration
+		unset time.Duration
+	}{
+		{&o.StartTimeout, DefaultStartTimeout},
+		{&o.StopTimeout, DefaultStopTimeout},
+		{&o.CheckTimeout, DefaultCheckTimeout},
+		{&o.Grace, DefaultGrace},
+	} {
+		if *d.value <= 0 {
+			*d.value = d.unset
+		}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+const specHint = "use systemd:UNIT, ocf:PROVIDER:AGENT[,KEY=VALUE]... or exec:/PATH"
+
+// Parse reads a SPEC. The error of one that is none has code fault.Usage.
+//
+// All three schemes are read, because a document may name services that only
+// other servers run; those this build cannot run fail when they are called.
+func Parse(spec string, opt Options) (Service, error) {
+	scheme, rest, _ := strings.Cut(spec, ":")
+	valid := false
+	switch scheme {
+	case "exec":
+		valid = filepath.IsAbs(rest) && filepath.Clean(rest) == rest && rest != "/"
+	case "systemd":
+		valid = rest != "" && !strings.ContainsAny(rest, "/ \t\n")
+	case "ocf":
+		valid = validOCF(rest)
+	}
+	switch {
+	case !valid || strings.ContainsRune(spec, 0):
+		return nil, fault.New(fault.Usage, specHint, "service %q: not a service specification", spec)
+	case scheme == "exec":
+		return &script{spec: spec, path: rest, opt: opt.withDefaults()}, nil
+	}
+	return foreign{spec: spec, scheme: scheme}, nil
+}
+
+// validOCF checks PROVIDER:AGENT[,KEY=VALUE]...
+func validOCF(rest string) bool {
+	parts := strings.Split(rest, ",")
+	provider, agent, _ := strings.Cut(parts[0], ":")
+	if provider == "" || agent == "" || strings.ContainsAny(parts[0], "/ \t\n") {
+		return false
+	}
+	for _, p := range parts[1:] {
+		if key, _, ok := strings.Cut(p, "="); !ok || key == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// foreign is a service of a scheme that this build has no way to run.
+type foreign struct{ spec, scheme string }
+
+// unable is the answer to every call.
+func (f foreign) unable(verb string) error {
+	return fault.New(fault.Failed, "wrap it in a script and use exec:/PATH, or run a build that has "+f.scheme+":",
+		"%s service %s: this build runs exec: services only", verb, f.spec)
+}
+
+func (f foreign) Start(context.Context, Env) error          { return f.unable("start") }
+func (f foreign) Stop(context.Context, Env) error           { return f.unable("stop") }
+func (f foreign) Check(context.Context, Env) (State, error) { return Failed, f.unable("check") }
+func (f foreign) Reload(context.Context, Env) error         { return f.unable("reload") }
+func (f foreign) String() string                            { return f.spec }
+
+// checkProgram tells a missing program from one that may not be run: the two
+// mistakes that people make, each with its own remedy.
+func checkProgram(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case os.IsNotExist(err):
+		return fault.New(fault.NotFound, "install it, or correct it with 'mxcluster lim set N --service exec:PATH'",
+			"program %s does not exist", path)
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fault.New(fault.Invalid, "name the program itself in exec:PATH", "%s is not a file", path)
+	case info.Mode().Perm()&0o111 == 0:
+		return fault.New(fault.NotPermitted, "run 'chmod +x "+path+"'", "program %s is not executable", path)
+	}
+	return nil
+}

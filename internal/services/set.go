@@ -1,0 +1,96 @@
+package services
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Set is the software of one LIM, in the order in which it is started.
+type Set []Service
+
+// Start starts the services in order. When one fails, that one and those
+// before it are stopped, in reverse, so that nothing is left half-started; a
+// service that never ran is not stopped. The error names the one that failed
+// and is joined with whatever failed while stopping.
+func (s Set) Start(ctx context.Context, env Env) error {
+	for i, service := range s {
+		err := service.Start(ctx, env)
+		if err == nil {
+			continue
+		}
+		started := s[:i+1]
+		if neverRan(err) {
+			started = s[:i]
+		}
+		// The caller may have given up: what was started must go all the same.
+		if undo := started.Stop(context.WithoutCancel(ctx), env); undo != nil {
+			err = errorList{err, fmt.Errorf("and then %w", undo)}
+		}
+		return err
+	}
+	return nil
+}
+
+// Stop stops the services in reverse. It goes on after a failure, and joins
+// the errors.
+func (s Set) Stop(ctx context.Context, env Env) error {
+	var errs []error
+	for i := len(s) - 1; i >= 0; i-- {
+		errs = append(errs, s[i].Stop(ctx, env))
+	}
+	return joined(errs)
+}
+
+// Check returns the worst state of all and the service that is in it; Failed
+// is worse than Stopped, and Stopped than Running. A set in which all run, an
+// empty one too, is Running with service "". The error explains Failed.
+func (s Set) Check(ctx context.Context, env Env) (worst State, service string, err error) {
+	worst = Running
+	for _, sv := range s {
+		state, err := sv.Check(ctx, env)
+		switch {
+		case state == Failed:
+			return Failed, sv.String(), err
+		case state == Stopped && worst == Running:
+			worst, service = Stopped, sv.String()
+		}
+	}
+	return worst, service, nil
+}
+
+// Reload makes the services read their data again, in order. It goes on after
+// a failure, and joins the errors.
+func (s Set) Reload(ctx context.Context, env Env) error {
+	var errs []error
+	for _, sv := range s {
+		errs = append(errs, sv.Reload(ctx, env))
+	}
+	return joined(errs)
+}
+
+// errorList is errors.Join on one line, as the terminal shows errors.
+type errorList []error
+
+func (l errorList) Error() string {
+	texts := make([]string, len(l))
+	for i, err := range l {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (l errorList) Unwrap() []error { return l }
+
+// joined returns the errors among errs as one, or nil when there is none.
+func joined(errs []error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	switch len(errs) {
+	case 0:
+		return nil
+	case 1:
+		return errs[0]
+	}
+	return errorList(errs)
+}
