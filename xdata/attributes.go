@@ -1,0 +1,88 @@
+package xdata
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// attributes are what is kept of a file or folder besides its content.
+type attributes struct {
+	Mode  uint32 `json:"mode"` // permission bits; see keptMode
+	UID   uint32 `json:"uid"`
+	GID   uint32 `json:"gid"`
+	Mtime int64  `json:"mtime"` // see nanoseconds
+}
+
+// Mode bits that a version keeps. Set-user-ID never: data needs none, and a
+// peer must not be able to plant such a program. Folders keep set-group-ID and
+// the sticky bit, by which groups share them.
+const (
+	fileModes   = 0o777
+	folderModes = 0o777 | unix.S_ISGID | unix.S_ISVTX
+)
+
+// attributesOf returns what is to be kept of what info describes.
+func attributesOf(info fs.FileInfo) attributes {
+	st := info.Sys().(*syscall.Stat_t)
+	return attributes{
+		Mode:  st.Mode & keptMode(info.IsDir()),
+		UID:   st.Uid,
+		GID:   st.Gid,
+		Mtime: nanoseconds(info.ModTime()),
+	}
+}
+
+// nanoseconds returns a time as nanoseconds since 1970. Times that do not fit,
+// before 1678 and after 2262, become the extreme on their side, so that order
+// is kept: file systems do hold such times.
+func nanoseconds(t time.Time) int64 {
+	switch {
+	case t.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64
+	case t.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}
+
+func keptMode(dir bool) uint32 {
+	if dir {
+		return folderModes
+	}
+	return fileModes
+}
+
+// apply gives a file or folder its attributes: the owner, where we may set it,
+// before the mode, of which changing the owner clears bits, and the time last.
+func (a attributes) apply(root *os.Root, name string) error {
+	if os.Geteuid() == 0 {
+		// EINVAL: the root of a user namespace that has no such owner in it.
+		err := root.Lchown(name, int(a.UID), int(a.GID))
+		if err != nil && !errors.Is(err, unix.EINVAL) {
+			return err
+		}
+	}
+	if err := root.Chmod(name, fileMode(a.Mode)); err != nil {
+		return err
+	}
+	t := time.Unix(0, a.Mtime)
+	return root.Chtimes(name, t, t)
+}
+
+// fileMode turns the kernel's mode bits into Go's.
+func fileMode(mode uint32) fs.FileMode {
+	m := fs.FileMode(mode & 0o777)
+	if mode&unix.S_ISGID != 0 {
+		m |= fs.ModeSetgid
+	}
+	if mode&unix.S_ISVTX != 0 {
+		m |= fs.ModeSticky
+	}
+	return m
+}

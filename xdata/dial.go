@@ -1,0 +1,193 @@
+package xdata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"mvdan.cc/sh/v3/shell"
+
+	"mxcluster/internal/fault"
+)
+
+// Rsh says how a program is started on another server.
+type Rsh struct {
+	Command       string // e.g. "ssh -o BatchMode=yes {address}"; {server} and {address} are filled in
+	RemoteCommand string // mxcluster there, e.g. "mxcluster" or "sudo mxcluster"
+}
+
+const (
+	// closeGrace is how long the program may take to end once nobody reads from
+	// it or writes to it any more.
+	closeGrace = 5 * time.Second
+	// stderrGrace is how long what the program left behind may hold its standard
+	// error open.
+	stderrGrace = 200 * time.Millisecond
+)
+
+// Dial starts Command RemoteCommand args..., words split as a shell does, and
+// returns a connection to its standard input and output. It does not wait for
+// an answer. A program that is missing, or that ends before its work is done, is
+// fault.Unreachable with what it printed last. When ctx ends the program is killed.
+func Dial(ctx context.Context, rsh Rsh, server string, address netip.Addr, args ...string) (Conn, error) {
+	words, err := rsh.words(server, address)
+	if err != nil {
+		return nil, err
+	}
+	words = append(words, args...)
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd.WaitDelay = stderrGrace
+	c := &child{server: server, cmd: cmd}
+	cmd.Stderr = &c.stderr
+	if c.in, err = cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if c.out, err = cmd.StdoutPipe(); err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fault.Wrap(err, fault.Unreachable, "install it, or set sync.rsh in mxcluster.yaml",
+			"reach server %s by %q", server, c.command())
+	}
+	return c, nil
+}
+
+// words splits the commands and fills them in. Splitting comes first, so that
+// nothing in a name can become more than one word.
+func (r Rsh) words(server string, address netip.Addr) ([]string, error) {
+	fill := strings.NewReplacer("{server}", server, "{address}", address.String())
+	var words []string
+	for _, part := range []struct{ setting, text string }{
+		{"sync.rsh", r.Command},
+		{"sync.remote_command", r.RemoteCommand},
+	} {
+		fields, err := shell.Fields(part.text, nil)
+		if err != nil {
+			return nil, fault.Wrap(err, fault.Invalid, "write it as on a shell's command line",
+				"split the setting %s %q into words", part.setting, part.text)
+		}
+		for _, f := range fields {
+			words = append(words, fill.Replace(f))
+		}
+	}
+	if len(words) == 0 {
+		return nil, fault.New(fault.Invalid, "remove sync.rsh from mxcluster.yaml to use ssh", "the setting sync.rsh is empty")
+	}
+	return words, nil
+}
+
+// child is a connection to a program that we started.
+type child struct {
+	server string
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    io.ReadCloser
+	stderr stderr
+	once   sync.Once
+	ended  error // of Wait; valid after once
+}
+
+// Read reads what the program prints. Its end before the protocol's end is
+// reported with the reason that the program gave.
+func (c *child) Read(p []byte) (int, error) {
+	n, err := c.out.Read(p)
+	if err == nil || n > 0 {
+		return n, nil
+	}
+	if gone := c.wait(); gone != nil {
+		return 0, c.reason(gone)
+	}
+	return 0, err
+}
+
+// Write writes to the program.
+func (c *child) Write(p []byte) (int, error) { return c.in.Write(p) }
+
+// Close ends the connection and waits for the program, which is killed when it
+// does not end by itself.
+func (c *child) Close() error {
+	c.in.Close()
+	c.out.Close()
+	if err := c.wait(); err != nil {
+		return c.reason(err)
+	}
+	return nil
+}
+
+// wait reaps the program, once for all callers, and kills it when it does not
+// end by itself.
+func (c *child) wait() error {
+	c.once.Do(func() {
+		impatience := time.AfterFunc(closeGrace, func() { _ = c.cmd.Process.Kill() })
+		defer impatience.Stop()
+		c.ended = c.cmd.Wait()
+		if errors.Is(c.ended, exec.ErrWaitDelay) {
+			c.ended = nil // it ended well, but left something behind, as ssh's ControlPersist does
+		}
+	})
+	return c.ended
+}
+
+func (c *child) command() string { return strings.Join(c.cmd.Args, " ") }
+
+// Exit statuses with a meaning of their own.
+const (
+	exitNotFound = 127 // of shells: no such command
+	exitSSH      = 255 // of ssh: the connection itself failed
+)
+
+// reason explains why the program ended.
+func (c *child) reason(err error) error {
+	hint := "run it by hand to see more: " + c.command()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		switch exit.ExitCode() {
+		case exitNotFound:
+			hint = "install mxcluster there, or set sync.remote_command in mxcluster.yaml"
+		case exitSSH:
+			hint = "check that this works without a password: " + c.command()
+		}
+	}
+	if text := c.stderr.line(); text != "" {
+		err = fmt.Errorf("%w: %s", err, text)
+	}
+	return fault.Wrap(err, fault.Unreachable, hint, "reach server %s by %q", c.server, c.command())
+}
+
+// stderr keeps the end of what a program writes to it.
+type stderr struct {
+	mu   sync.Mutex
+	kept []byte
+}
+
+const maxStderr = 4 << 10
+
+// Write fulfils io.Writer.
+func (s *stderr) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept = append(s.kept, p...)
+	if over := len(s.kept) - maxStderr; over > 0 {
+		s.kept = append(s.kept[:0], s.kept[over:]...)
+	}
+	return len(p), nil
+}
+
+// line returns what was kept as one line of plain text.
+func (s *stderr) line() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var lines []string
+	for l := range strings.Lines(string(s.kept)) {
+		if l = strings.TrimSpace(l); l != "" {
+			lines = append(lines, plain(l))
+		}
+	}
+	return strings.Join(lines, " | ")
+}

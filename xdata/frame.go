@@ -1,0 +1,169 @@
+package xdata
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"mxcluster/internal/fault"
+)
+
+// A frame is one message of the transfer protocol: a type, the payload's length
+// as four bytes, the highest first, and the payload. Numbers of types are never
+// used for another meaning; what a peer may send is bounded here, before any
+// memory is set aside for it.
+type frameType uint8
+
+const (
+	frameGreeting frameType = 1  // server: greeting
+	frameClock    frameType = 2  // client: nothing; server: clock
+	frameOpen     frameType = 3  // client: openRequest; server: summary
+	frameDigest   frameType = 4  // client: nothing; server: digest of its newest version
+	framePull     frameType = 5  // client: nothing; a version follows
+	framePush     frameType = 6  // client: nothing; server: nothing; a version follows
+	frameHead     frameType = 7  // version: versionHead
+	frameEntries  frameType = 8  // version: some entries of the manifest
+	frameData     frameType = 9  // version: the files' content, in the manifest's order
+	frameEnd      frameType = 10 // version: digest of all of it
+	frameDone     frameType = 11 // receiver: the version is in place
+	frameError    frameType = 12 // either: peerError; nothing follows
+	frameBye      frameType = 13 // client: done
+)
+
+const (
+	maxControl  = 64 << 10  // bytes of a message's payload
+	maxPayload  = 256 << 10 // bytes of entries or data in a frame
+	frameHeader = 5
+)
+
+// limit returns how long a payload of the type may be.
+func (t frameType) limit() uint32 {
+	if t == frameEntries || t == frameData {
+		return maxPayload
+	}
+	return maxControl
+}
+
+// errProtocol marks a peer that does not keep to the protocol.
+var errProtocol = errors.New("the other side does not keep to the protocol")
+
+// violation returns an error that wraps errProtocol.
+func violation(format string, args ...any) error {
+	return fault.Wrap(errProtocol, fault.Failed, "run the same version of mxcluster on both servers",
+		"%s", fmt.Sprintf(format, args...))
+}
+
+// link reads and writes frames.
+type link struct {
+	r       *bufio.Reader
+	w       *bufio.Writer
+	payload []byte // of the frame read last
+	read    int64  // bytes read so far
+	written int64
+}
+
+func newLink(r io.Reader, w io.Writer) *link {
+	return &link{r: bufio.NewReaderSize(r, maxPayload), w: bufio.NewWriterSize(w, maxPayload)}
+}
+
+// next reads a frame. The payload is valid until the next call.
+func (l *link) next() (frameType, []byte, error) {
+	var head [frameHeader]byte
+	if _, err := io.ReadFull(l.r, head[:]); err != nil {
+		return 0, nil, fmt.Errorf("read from the other side: %w", err)
+	}
+	t, size := frameType(head[0]), binary.BigEndian.Uint32(head[1:])
+	if t < frameGreeting || t > frameBye {
+		return 0, nil, violation("unknown message %d", t)
+	}
+	if size > t.limit() {
+		return 0, nil, violation("a message of %d bytes", size)
+	}
+	if cap(l.payload) < int(size) {
+		l.payload = make([]byte, size)
+	}
+	l.payload = l.payload[:size]
+	if _, err := io.ReadFull(l.r, l.payload); err != nil {
+		return 0, nil, fmt.Errorf("read from the other side: %w", noEOF(err))
+	}
+	l.read += frameHeader + int64(size)
+	return t, l.payload, nil
+}
+
+// noEOF makes an end in mid-message an unexpected one.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// expect reads a frame that must be of one type. A peerError is returned as
+// the error that it is.
+func (l *link) expect(want frameType) ([]byte, error) {
+	t, payload, err := l.next()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, fault.Wrap(io.ErrUnexpectedEOF, fault.Unreachable, "", "the other side went away")
+	case err != nil:
+		return nil, err
+	case t == frameError:
+		return nil, decodeError(payload)
+	case t != want:
+		return nil, violation("message %d where %d is due", t, want)
+	}
+	return payload, nil
+}
+
+// expectJSON reads a frame of one type into v.
+func (l *link) expectJSON(want frameType, v any) error {
+	payload, err := l.expect(want)
+	if err != nil {
+		return err
+	}
+	return decodeJSON(payload, v)
+}
+
+// wireError is the error of a write to the peer, as opposed to that of reading
+// what was to be sent.
+type wireError struct{ error }
+
+func (e wireError) Unwrap() error { return e.error }
+
+// put writes a frame into the buffer.
+func (l *link) put(t frameType, payload []byte) error {
+	var head [frameHeader]byte
+	head[0] = byte(t)
+	binary.BigEndian.PutUint32(head[1:], uint32(len(payload)))
+	_, err := l.w.Write(head[:])
+	if err == nil {
+		_, err = l.w.Write(payload)
+	}
+	l.written += frameHeader + int64(len(payload))
+	return toWire(err)
+}
+
+// send writes a frame of v as JSON, or an empty one for nil, and flushes.
+func (l *link) send(t frameType, v any) error {
+	var payload []byte
+	if v != nil {
+		var err error
+		if payload, err = json.Marshal(v); err != nil {
+			return err
+		}
+	}
+	if err := l.put(t, payload); err != nil {
+		return err
+	}
+	return toWire(l.w.Flush())
+}
+
+func toWire(err error) error {
+	if err == nil {
+		return nil
+	}
+	return wireError{fmt.Errorf("write to the other side: %w", err)}
+}

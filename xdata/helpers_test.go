@@ -1,0 +1,164 @@
+package xdata
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mxcluster/internal/fault"
+)
+
+// baseTime is the modification time of test data; odd nanoseconds show whether
+// they are kept.
+var baseTime = time.Date(2026, 3, 1, 2, 0, 0, 123456789, time.UTC)
+
+// tree is a version's content: path -> content; a path ending in / is a folder.
+type tree map[string]string
+
+var sample = tree{
+	"db/dump.sql": "select 1;\n", "db/empty": "", "conf/": "", "conf/deep/er/x.conf": "a=b",
+	"latin1-\xe9.txt": "caf\xe9", "db.txt": "sorts between db and db/",
+}
+
+// write makes the tree in dir, all files with one modification time.
+func (tr tree) write(t testing.TB, dir string, mtime time.Time) {
+	t.Helper()
+	for name, content := range tr {
+		full := filepath.Join(dir, name)
+		if strings.HasSuffix(name, "/") {
+			must(t, os.MkdirAll(full, 0o755))
+			continue
+		}
+		must(t, os.MkdirAll(filepath.Dir(full), 0o755))
+		must(t, os.WriteFile(full, []byte(content), 0o640))
+		must(t, os.Chtimes(full, mtime, mtime))
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newStore returns an empty store that takes versions of others at once.
+func newStore(t testing.TB) *Store {
+	return &Store{Dir: filepath.Join(t.TempDir(), "xdata"), Quiet: time.Nanosecond}
+}
+
+// foreign puts a version into the store as another program would.
+func foreign(t testing.TB, s *Store, name string, tr tree, mtime time.Time) string {
+	t.Helper()
+	dir := filepath.Join(s.Dir, name)
+	must(t, os.MkdirAll(dir, 0o755))
+	tr.write(t, dir, mtime)
+	return dir
+}
+
+// visible returns the names of the store's versions, and leftovers everything
+// else that should not stay.
+func visible(t testing.TB, s *Store) (versions, leftovers []string) {
+	t.Helper()
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		switch {
+		case strings.HasPrefix(e.Name(), "xdata_"):
+			versions = append(versions, e.Name())
+		case strings.HasPrefix(e.Name(), ".lock-"), strings.HasPrefix(e.Name(), markPrefix):
+		default:
+			leftovers = append(leftovers, e.Name())
+		}
+	}
+	return versions, leftovers
+}
+
+// describe returns all of a version, attributes included, as text.
+func describe(t testing.TB, dir string) string {
+	t.Helper()
+	root, err := os.OpenRoot(dir)
+	must(t, err)
+	defer root.Close()
+	var b strings.Builder
+	line := func(name string, info fs.FileInfo) error {
+		content := ""
+		if !info.IsDir() {
+			data, err := root.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			content = fmt.Sprintf("%x", sha256.Sum256(data))
+		}
+		fmt.Fprintf(&b, "%q %+v %s\n", name, attributesOf(info), content)
+		return nil
+	}
+	top, err := root.Stat(".")
+	must(t, err)
+	must(t, line(".", top))
+	must(t, walk(root, line))
+	return b.String()
+}
+
+// served is a connection to a Serve in this process.
+type served struct {
+	Conn
+	ended chan struct{} // closed when Serve has returned
+}
+
+// peer serves a store at the other end of a pipe, as a process would: what it
+// holds is closed when it ends.
+func peer(t testing.TB, s *Store, opt ServeOptions) *served {
+	ours, theirs := net.Pipe()
+	c := &served{Conn: ours, ended: make(chan struct{})}
+	go func() {
+		defer close(c.ended)
+		defer theirs.Close()
+		_ = Serve(context.Background(), s, theirs, theirs, opt)
+	}()
+	t.Cleanup(func() { c.end(t) })
+	return c
+}
+
+// end closes the connection and waits for the other side to have cleaned up.
+func (c *served) end(t testing.TB) {
+	t.Helper()
+	c.Close()
+	wait(t, c.ended, "serve to end")
+}
+
+// wait waits for a channel to be closed.
+func wait(t testing.TB, c <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(20 * time.Second):
+		t.Errorf("waited too long for %s", what)
+	}
+}
+
+// wantCode checks an error's code, and that it comes with what belongs to it.
+func wantCode(t testing.TB, err error, want fault.Code, text string) {
+	t.Helper()
+	if got := fault.CodeOf(err); got != want {
+		t.Fatalf("code %d, want %d: %v", got, want, err)
+	}
+	if err == nil {
+		return
+	}
+	if !strings.Contains(err.Error(), text) {
+		t.Errorf("error %q does not say %q", err, text)
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("error of more than one line: %q", err)
+	}
+}

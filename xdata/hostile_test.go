@@ -1,0 +1,411 @@
+package xdata
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mxcluster/internal/fault"
+)
+
+// crafted is a version on the wire, put together by hand.
+type crafted struct {
+	head    versionHead
+	entries []entry
+	data    []string // content of the files, in order
+	digest  []byte   // nil: the right one
+}
+
+// honest returns a version that is accepted.
+func honest() *crafted {
+	content := "hello"
+	return &crafted{
+		head: versionHead{Name: "xdata_1_20260301020000", Mtime: nanoseconds(baseTime), Entries: 2, Bytes: 5, Top: attributes{Mode: 0o750}},
+		entries: []entry{
+			{Path: "d", Dir: true, Attr: attributes{Mode: 0o755}},
+			{Path: "d/f", Size: 5, Attr: attributes{Mode: 0o644, Mtime: nanoseconds(baseTime)}, Sum: sha256.Sum256([]byte(content))},
+		},
+		data: []string{content},
+	}
+}
+
+// bytes returns the stream.
+func (c *crafted) bytes(t testing.TB) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	l := newLink(nil, &b)
+	must(t, l.send(frameHead, c.head))
+	var list []byte
+	for i := range c.entries {
+		list = appendEntry(list, &c.entries[i])
+	}
+	must(t, l.put(frameEntries, list))
+	for _, d := range c.data {
+		must(t, l.put(frameData, []byte(d)))
+	}
+	digest := c.digest
+	if digest == nil {
+		digest = (&manifest{Entries: c.entries}).digest()
+	}
+	must(t, l.send(frameEnd, digestMessage{Digest: digest}))
+	return b.Bytes()
+}
+
+// receiveFrom lets a new store, inside a folder of its own, receive a stream.
+func receiveFrom(t testing.TB, stream io.Reader) (*Store, error) {
+	t.Helper()
+	s := newStore(t)
+	must(t, os.MkdirAll(s.Dir, 0o755))
+	_, err := s.receive(context.Background(), newLink(stream, nil), 1)
+	return s, err
+}
+
+// frame returns a frame with a length of its own choosing.
+func frame(t frameType, size uint32, payload string) string {
+	head := binary.BigEndian.AppendUint32([]byte{byte(t)}, size)
+	return string(head) + payload
+}
+
+// message returns a frame of the right length.
+func message(t frameType, payload string) string { return frame(t, uint32(len(payload)), payload) }
+
+func TestHonestPeer(t *testing.T) {
+	s, err := receiveFrom(t, bytes.NewReader(honest().bytes(t)))
+	must(t, err)
+	data, err := os.ReadFile(filepath.Join(s.Dir, "xdata_1_20260301020000/d/f"))
+	if err != nil || string(data) != "hello" {
+		t.Errorf("%q, %v", data, err)
+	}
+}
+
+// Whatever a peer sends, nothing becomes visible, nothing stays, and nothing is
+// written outside of the store.
+func TestHostilePeer(t *testing.T) {
+	file := func(name string) entry {
+		e := honest().entries[1]
+		e.Path = name
+		return e
+	}
+	only := func(entries ...entry) func(c *crafted) {
+		return func(c *crafted) {
+			c.entries, c.head.Entries = entries, len(entries)
+			c.head.Bytes = (&manifest{Entries: entries}).bytes()
+		}
+	}
+	dir := entry{Path: "d", Dir: true, Attr: attributes{Mode: 0o755}}
+	for _, tt := range []struct {
+		name string
+		edit func(c *crafted)
+		code fault.Code
+		text string
+	}{
+		{"parent", only(file("../f")), fault.Failed, `the path "../f"`},
+		{"parent inside", only(dir, file("d/../../f")), fault.Failed, "the path"},
+		{"absolute", only(file("/tmp/f")), fault.Failed, `the path "/tmp/f"`},
+		{"empty path", only(file("")), fault.Failed, `the path ""`},
+		{"dot", only(file(".")), fault.Failed, `the path "."`},
+		{"dot component", only(dir, file("d/./f")), fault.Failed, "the path"},
+		{"double slash", only(dir, file("d//f")), fault.Failed, "the path"},
+		{"trailing slash", only(dir, file("d/f/")), fault.Failed, "the path"},
+		{"NUL", only(file("f\x00g")), fault.Failed, "the path"},
+		{"twice", only(file("f"), file("f")), fault.Failed, `the path "f" after "f"`},
+		{"unsorted", only(file("g"), file("f")), fault.Failed, `the path "f" after "g"`},
+		{"folder twice", only(dir, dir, file("d/f")), fault.Failed, "the path"},
+		{"no folder", only(file("d/f")), fault.Failed, "outside of any folder"},
+		{"below a file", only(file("d"), file("d/f")), fault.Failed, "outside of any folder"},
+		{"long component", only(file(strings.Repeat("a", 300))), fault.Failed, "file name too long"},
+		{"no files", only(dir), fault.Failed, "other than announced"},
+		{"set-user-ID", func(c *crafted) { c.entries[1].Attr.Mode = 0o4755 }, fault.Failed, "the mode"},
+		{"set-group-ID on a file", func(c *crafted) { c.entries[1].Attr.Mode = 0o2755 }, fault.Failed, "the mode"},
+		{"device mode", func(c *crafted) { c.entries[1].Attr.Mode = 0o20644 }, fault.Failed, "the mode"},
+		{"mode of the top", func(c *crafted) { c.head.Top.Mode = 0o4755 }, fault.Failed, "the mode"},
+		{"fewer announced", func(c *crafted) { c.head.Entries = 1 }, fault.Failed, "more files than announced"},
+		{"giant count", func(c *crafted) { c.head.Entries = maxEntries + 1 }, fault.Refused, "at most 1000000"},
+		{"negative count", func(c *crafted) { c.head.Entries = -1 }, fault.Refused, "at most"},
+		{"negative size", func(c *crafted) { c.head.Bytes = -5 }, fault.Refused, "at most"},
+		{"giant size", func(c *crafted) { c.head.Bytes = 1 << 62 }, fault.Refused, "MiB free"},
+		{"giant file", func(c *crafted) { c.entries[1].Size = 1<<63 - 1 }, fault.Failed, "more bytes than announced"},
+		{"more bytes announced", func(c *crafted) { c.head.Bytes = 6 }, fault.Failed, "other than announced"},
+		{"longer file", func(c *crafted) { c.data[0] = "hello, world" }, fault.Failed, "where at most 5 are due"},
+		{"shorter file", func(c *crafted) { c.data[0] = "hell" }, fault.Failed, "where"},
+		{"no data at all in a frame", func(c *crafted) { c.data = []string{"", "hello"} }, fault.Failed, "0 bytes of content"},
+		{"other content", func(c *crafted) { c.data[0] = "hEllo" }, fault.Conflict, "does not match its hash"},
+		{"other digest", func(c *crafted) { c.digest = []byte("x") }, fault.Conflict, "version does not match"},
+		{"other LIM", func(c *crafted) { c.head.Name = "xdata_2_20260301020000" }, fault.Failed, "for LIM 1"},
+		{"path for a name", func(c *crafted) { c.head.Name = "../xdata_1_20260301020000" }, fault.Failed, "for LIM 1"},
+		{"other time than its files", func(c *crafted) { c.head.Mtime++ }, fault.Failed, "other than announced"},
+		{"from the future", func(c *crafted) { c.head.Mtime = nanoseconds(time.Now().Add(time.Hour)) }, fault.Refused, "future"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := honest()
+			tt.edit(c)
+			s, err := receiveFrom(t, bytes.NewReader(c.bytes(t)))
+			wantCode(t, err, tt.code, tt.text)
+			wantUntouched(t, s)
+		})
+	}
+}
+
+// wantUntouched checks that a store has nothing in it, and nothing came to be
+// beside it.
+func wantUntouched(t testing.TB, s *Store) {
+	t.Helper()
+	if versions, leftovers := visible(t, s); versions != nil || leftovers != nil {
+		t.Errorf("left %q %q", versions, leftovers)
+	}
+	beside, err := os.ReadDir(filepath.Dir(s.Dir))
+	must(t, err)
+	if len(beside) != 1 {
+		t.Errorf("outside of the store: %v", beside)
+	}
+}
+
+// Streams that are wrong as such, and not in what they say.
+func TestHostileStream(t *testing.T) {
+	good := string(honest().bytes(t))
+	endless := func(s string) io.Reader { return io.MultiReader(strings.NewReader(good[:5+headLen(good)]), repeat(s)) }
+	for _, tt := range []struct {
+		name   string
+		stream io.Reader
+		code   fault.Code
+		text   string
+	}{
+		{"nothing", strings.NewReader(""), fault.Unreachable, "went away"},
+		{"junk", strings.NewReader("Welcome to srv2!\n"), fault.Failed, "unknown message"},
+		{"endless junk", repeat("\xff"), fault.Failed, "unknown message"},
+		{"giant head", strings.NewReader(frame(frameHead, 1<<31, "")), fault.Failed, "a message of 2147483648 bytes"},
+		{"giant entries", endless(frame(frameEntries, 1<<32-1, "")), fault.Failed, "a message of 4294967295 bytes"},
+		{"endless entries", endless(frame(frameEntries, 0, "")), fault.Failed, "empty file list"},
+		{"entries of junk", endless(frame(frameEntries, 4, "\xff\xff\xff\xff")), fault.Failed, "cannot be read"},
+		{"long path", endless(frame(frameEntries, 8, "\x01\x00\x00\x00\x00\xff\xff\x7f")), fault.Failed, "cannot be read"},
+		{"another message", strings.NewReader(frame(frameDone, 0, "")), fault.Failed, "message 11 where 7 is due"},
+		{"head of junk", strings.NewReader(message(frameHead, "[]")), fault.Failed, "cannot be read"},
+		{"error", strings.NewReader(message(frameError, `{"code":3,"message":"no\u001b[2J","hint":"h"}`)), fault.Refused, "no?[2J"},
+		{"error of success", strings.NewReader(message(frameError, `{"code":0,"message":""}`)), fault.Failed, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := receiveFrom(t, tt.stream)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			wantCode(t, err, tt.code, tt.text)
+			wantUntouched(t, s)
+		})
+	}
+}
+
+// headLen returns the length of a stream's first payload.
+func headLen(stream string) int { return int(binary.BigEndian.Uint32([]byte(stream[1:5]))) }
+
+// repeat is a reader without end.
+type repeat string
+
+func (r repeat) Read(p []byte) (int, error) {
+	n := copy(p, r)
+	for n < len(p) {
+		n += copy(p[n:], r)
+	}
+	return n, nil
+}
+
+// A stream cut at any byte leaves nothing.
+func TestTruncated(t *testing.T) {
+	good := honest().bytes(t)
+	for n := range good {
+		s, err := receiveFrom(t, bytes.NewReader(good[:n]))
+		if err == nil {
+			t.Fatalf("accepted %d of %d bytes", n, len(good))
+		}
+		wantUntouched(t, s)
+	}
+}
+
+// A peer that pushes is held to the rules by the server, whatever direction it
+// chose for itself.
+func TestHostileClient(t *testing.T) {
+	push := string(honest().bytes(t))
+	open := message(frameOpen, `{"lim":1,"side":"standby"}`)
+	for _, tt := range []struct {
+		name, input string
+		code        fault.Code
+		text        string
+	}{
+		{"older than what is here", open + frame(framePush, 0, "") + push, fault.Refused, "is not newer than xdata_1_20260302000000"},
+		{"push before open", frame(framePush, 0, "") + push, fault.Failed, "out of turn"},
+		{"pull before open", frame(framePull, 0, ""), fault.Failed, "out of turn"},
+		{"open twice", open + open, fault.Failed, "out of turn"},
+		{"LIM 0", message(frameOpen, `{"lim":0,"side":"standby"}`), fault.Failed, "LIM 0"},
+		{"LIM with a path", message(frameOpen, `{"lim":"../1","side":"standby"}`), fault.Failed, "cannot be read"},
+		{"no side", message(frameOpen, `{"lim":1}`), fault.Failed, `the side ""`},
+		{"answer for a request", frame(frameGreeting, 0, ""), fault.Failed, "out of turn"},
+		{"goes away", open, fault.Unreachable, "went away"},
+		{"goes away in mid-message", open[:len(open)-1], fault.Failed, "unexpected EOF"},
+		{"goodbye at once", frame(frameBye, 0, ""), fault.OK, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStore(t)
+			foreign(t, s, "xdata_1_20260302000000", sample, baseTime.Add(time.Second))
+			err := Serve(context.Background(), s, strings.NewReader(tt.input), io.Discard, ServeOptions{})
+			wantCode(t, err, tt.code, tt.text)
+			if versions, leftovers := visible(t, s); len(versions) != 1 || leftovers != nil {
+				t.Errorf("left %q %q", versions, leftovers)
+			}
+		})
+	}
+}
+
+// A server that is none, or an evil one, is told from the one we want.
+func TestHostileServer(t *testing.T) {
+	hello := message(frameGreeting, `{"magic":"mxcluster-xdata","version":1}`)
+	clockNow := func() string {
+		now := `{"now":"` + time.Now().UTC().Format(time.RFC3339Nano) + `"}`
+		return message(frameClock, now)
+	}
+	for _, tt := range []struct {
+		name, output string
+		code         fault.Code
+		text         string
+	}{
+		{"silent", "", fault.Unreachable, "went away"},
+		{"login banner", "Last login: Mon Mar  2\n", fault.Failed, "not that of 'mxcluster xdata serve'"},
+		{"other protocol", message(frameGreeting, `{"magic":"other","version":1}`), fault.Failed, "protocol"},
+		{"other version", message(frameGreeting, `{"magic":"mxcluster-xdata","version":2}`), fault.Failed, "version 2"},
+		{"no clock", hello + message(frameClock, "{}"), fault.Refused, "apart"},
+		{"wrong answer", hello + clockNow() + message(frameDone, "{}"), fault.Failed, "where 3 is due"},
+		{"error", hello + clockNow() + message(frameError, `{"code":6,"message":"in use by root"}`), fault.Busy, "in use by root"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStore(t)
+			states["older"](t, s)
+			conn := recorded{strings.NewReader(tt.output)}
+			_, err := Sync(context.Background(), s, conn, Request{LIM: 1, Side: SideRegular})
+			wantCode(t, err, tt.code, tt.text)
+		})
+	}
+}
+
+// recorded is a server that says what it says, whatever it is asked.
+type recorded struct{ io.Reader }
+
+func (recorded) Write(p []byte) (int, error) { return len(p), nil }
+func (recorded) Close() error                { return nil }
+
+func TestEntryCoding(t *testing.T) {
+	want := []entry{
+		{Path: "d\xff", Dir: true, Attr: attributes{Mode: folderModes, UID: 1<<32 - 1, GID: 7, Mtime: -1}},
+		{Path: strings.Repeat("x", maxPath), Size: 1<<63 - 1, Attr: attributes{Mtime: noMtime}, Sum: sha256.Sum256(nil)},
+	}
+	var b []byte
+	for i := range want {
+		b = appendEntry(b, &want[i])
+	}
+	for i := range want {
+		got, rest, err := decodeEntry(b)
+		must(t, err)
+		if got != want[i] {
+			t.Errorf("got %+v, want %+v", got, want[i])
+		}
+		b = rest
+	}
+	if len(b) != 0 {
+		t.Errorf("%d bytes left", len(b))
+	}
+}
+
+func FuzzReceive(f *testing.F) {
+	f.Add(honest().bytes(f))
+	deep := honest()
+	deep.head.Entries, deep.entries[1].Path = 2, "d/\xff"
+	f.Add(deep.bytes(f))
+	f.Add([]byte(message(frameHead, "{}")))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		parent, err := os.MkdirTemp(dir, "")
+		must(t, err)
+		defer os.RemoveAll(parent)
+		s := &Store{Dir: filepath.Join(parent, "xdata"), Quiet: time.Nanosecond}
+		must(t, os.Mkdir(s.Dir, 0o755))
+		v, err := s.receive(context.Background(), newLink(bytes.NewReader(stream), nil), 1)
+		if err != nil {
+			wantUntouched(t, s)
+			return
+		}
+		if v.Files == 0 || !v.Complete || v.LIM != 1 {
+			t.Errorf("accepted %+v", v)
+		}
+		opened, err := openSnapshot(context.Background(), v)
+		must(t, err)
+		opened.root.Close()
+	})
+}
+
+// Whatever list of files is let through, every path in it stays inside, comes
+// once, and comes after its folder.
+func FuzzAdmission(f *testing.F) {
+	seed := func(entries ...entry) {
+		var b []byte
+		for i := range entries {
+			b = appendEntry(b, &entries[i])
+		}
+		f.Add(b)
+	}
+	seed(honest().entries...)
+	seed(entry{Path: "a", Dir: true}, entry{Path: "a/../b"}, entry{Path: "/etc"})
+	f.Fuzz(func(t *testing.T, list []byte) {
+		a := newAdmission(versionHead{Entries: 1000, Bytes: 1 << 40})
+		seen := map[string]bool{".": true} // path -> is a folder
+		for len(list) > 0 {
+			e, rest, err := decodeEntry(list)
+			if err != nil || a.admit(&e) != nil {
+				return
+			}
+			if len(rest) >= len(list) {
+				t.Fatal("no progress")
+			}
+			list = rest
+			if _, twice := seen[e.Path]; twice || !seen[filepath.Dir(e.Path)] || e.Size < 0 {
+				t.Errorf("admitted %+v", e)
+			}
+			if !filepath.IsLocal(e.Path) || filepath.Clean(e.Path) != e.Path || e.Attr.Mode&0o4000 != 0 {
+				t.Errorf("admitted %+v", e)
+			}
+			seen[e.Path] = e.Dir
+		}
+		if a.bytes > 1<<40 || a.entries > 1000 {
+			t.Errorf("admitted %d bytes, %d entries", a.bytes, a.entries)
+		}
+	})
+}
+
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte(frame(frameData, 3, "abc") + frame(frameBye, 0, "")))
+	f.Add(honest().bytes(f))
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		in := newLink(bytes.NewReader(stream), nil)
+		var out bytes.Buffer
+		copied := newLink(nil, &out)
+		for {
+			kind, payload, err := in.next()
+			if err != nil {
+				break
+			}
+			must(t, copied.put(kind, payload))
+			if kind == frameEntries {
+				for len(payload) > 0 && err == nil {
+					_, payload, err = decodeEntry(payload)
+				}
+			}
+		}
+		must(t, copied.w.Flush())
+		if !bytes.HasPrefix(stream, out.Bytes()) || int64(out.Len()) != in.read {
+			t.Error("frames read are not those that were sent")
+		}
+	})
+}

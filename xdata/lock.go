@@ -1,0 +1,63 @@
+package xdata
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fault"
+)
+
+// lock takes the lock of a LIM's versions, which the kernel releases when the
+// process ends, and clears away what a crashed holder left. what names the work
+// for whoever finds the lock taken. The error of a taken lock has fault.Busy.
+func (s *Store) lock(lim int, what string) (release func(), err error) {
+	if err := os.MkdirAll(s.Dir, 0o750); err != nil {
+		return nil, fmt.Errorf("make the folder of data versions: %w", err)
+	}
+	name := filepath.Join(s.Dir, fmt.Sprintf(".lock-%d", lim))
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("lock the data of LIM %d: %w", lim, err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		defer f.Close()
+		return nil, fault.New(fault.Busy, "wait for it to end and try again",
+			"the data of LIM %d is in use by %s", lim, holder(f))
+	}
+	if err == nil {
+		err = note(f, fmt.Sprintf("%s (process %d)", what, os.Getpid()))
+	}
+	if err == nil {
+		err = s.clean(lim)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock the data of LIM %d: %w", lim, err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// note writes who holds the lock into it.
+func note(f *os.File, text string) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// holder reads who holds the lock.
+func holder(f *os.File) string {
+	text, _ := io.ReadAll(io.LimitReader(f, 200))
+	if len(text) == 0 {
+		return "another process"
+	}
+	return strings.ToValidUTF8(string(text), "?")
+}

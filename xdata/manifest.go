@@ -1,0 +1,269 @@
+package xdata
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mxcluster/internal/fault"
+)
+
+// entry is one file or folder of a version.
+type entry struct {
+	Path string // relative, clean, as bytes
+	Dir  bool
+	Size int64 // bytes; 0 for folders
+	Attr attributes
+	Sum  [sha256.Size]byte // of the content; zero for folders
+}
+
+// manifest is all of a version but the files' content. Entries are sorted by
+// path, each but once, and a folder comes before what is in it.
+type manifest struct {
+	Top     attributes
+	Entries []entry
+}
+
+// Bounds of a version that a peer may send. They hold for our own side too, so
+// that what can be backed up can also be copied.
+const (
+	maxEntries   = 1_000_000
+	maxPath      = 4096
+	maxPathBytes = 256 << 20 // of all paths together
+)
+
+// buildManifest reads a version and hashes its files.
+func buildManifest(ctx context.Context, root *os.Root) (*manifest, error) {
+	top, err := root.Stat(".")
+	if err != nil {
+		return nil, err
+	}
+	m := &manifest{Top: attributesOf(top)}
+	hash := newHasher()
+	err = walk(root, func(name string, info fs.FileInfo) error {
+		if err := checkKind(name, info); err != nil {
+			return err
+		}
+		e := entry{Path: name, Dir: info.IsDir(), Attr: attributesOf(info)}
+		if !e.Dir {
+			e.Size = info.Size()
+			if e.Sum, err = hash.file(ctx, root, name, info); err != nil {
+				return err
+			}
+		}
+		m.Entries = append(m.Entries, e)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(m.Entries, func(a, b entry) int { return strings.Compare(a.Path, b.Path) })
+	return m, checkCounts(len(m.Entries), m.bytes())
+}
+
+// hasher hashes files with one buffer.
+type hasher struct{ buf []byte }
+
+func newHasher() *hasher { return &hasher{buf: make([]byte, maxPayload)} }
+
+func (h *hasher) file(ctx context.Context, root *os.Root, name string, info fs.FileInfo) (sum [sha256.Size]byte, err error) {
+	f, err := openRegular(root, name, info)
+	if err != nil {
+		return sum, err
+	}
+	defer f.Close()
+	digest := sha256.New()
+	for {
+		if err := context.Cause(ctx); err != nil {
+			return sum, err
+		}
+		n, err := f.Read(h.buf)
+		digest.Write(h.buf[:n])
+		if err == io.EOF {
+			digest.Sum(sum[:0])
+			return sum, unchanged(f, name, info)
+		}
+		if err != nil {
+			return sum, err
+		}
+	}
+}
+
+// bytes returns the sum of the files' sizes.
+func (m *manifest) bytes() (sum int64) {
+	for i := range m.Entries {
+		sum += m.Entries[i].Size
+	}
+	return sum
+}
+
+// newestMtime returns the newest modification time of the files, in
+// nanoseconds since 1970.
+func (m *manifest) newestMtime() (newest int64) {
+	newest = noMtime
+	for i := range m.Entries {
+		if !m.Entries[i].Dir {
+			newest = max(newest, m.Entries[i].Attr.Mtime)
+		}
+	}
+	return newest
+}
+
+// digest names the content: paths, kinds, sizes and hashes. Owners, modes and
+// times are left out: the two sides may differ in them without holding
+// different data, as where one of them does not run as root.
+func (m *manifest) digest() []byte {
+	h := sha256.New()
+	var b []byte
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		b = binary.AppendUvarint(b[:0], uint64(len(e.Path)))
+		b = append(b, e.Path...)
+		b = binary.AppendUvarint(b, uint64(e.Size))
+		b = append(b, boolByte(e.Dir))
+		b = append(b, e.Sum[:]...)
+		h.Write(b)
+	}
+	return h.Sum(nil)
+}
+
+func boolByte(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// appendEntry encodes an entry for frameEntries.
+func appendEntry(b []byte, e *entry) []byte {
+	b = append(b, boolByte(e.Dir))
+	b = binary.AppendUvarint(b, uint64(e.Attr.Mode))
+	b = binary.AppendUvarint(b, uint64(e.Attr.UID))
+	b = binary.AppendUvarint(b, uint64(e.Attr.GID))
+	b = binary.AppendVarint(b, e.Attr.Mtime)
+	b = binary.AppendUvarint(b, uint64(len(e.Path)))
+	b = append(b, e.Path...)
+	if e.Dir {
+		return b
+	}
+	b = binary.AppendUvarint(b, uint64(e.Size))
+	return append(b, e.Sum[:]...)
+}
+
+// decodeEntry takes an entry off the front of b. It checks the encoding only;
+// what the entry says is checked by admission.
+func decodeEntry(b []byte) (e entry, rest []byte, err error) {
+	r := bytes.NewReader(b)
+	kind, bad := r.ReadByte()
+	number := func(limit uint64) uint64 {
+		n, err := binary.ReadUvarint(r)
+		if err != nil || n > limit {
+			bad = errProtocol
+		}
+		return n
+	}
+	const maxUint32, maxInt64 = 1<<32 - 1, 1<<63 - 1
+	e.Attr = attributes{Mode: uint32(number(maxUint32)), UID: uint32(number(maxUint32)), GID: uint32(number(maxUint32))}
+	mtime, err := binary.ReadVarint(r)
+	if err != nil {
+		bad = err
+	}
+	e.Attr.Mtime = mtime
+	name := make([]byte, min(number(maxPath), maxPath))
+	if _, err := io.ReadFull(r, name); err != nil {
+		bad = err
+	}
+	e.Path, e.Dir = string(name), kind == 1
+	if !e.Dir {
+		e.Size = int64(number(maxInt64))
+		if _, err := io.ReadFull(r, e.Sum[:]); err != nil {
+			bad = err
+		}
+	}
+	if bad != nil || kind > 1 {
+		return entry{}, nil, violation("a file list that cannot be read")
+	}
+	return e, b[len(b)-r.Len():], nil
+}
+
+// checkCounts holds a version to the bounds.
+func checkCounts(entries int, size int64) error {
+	if entries < 0 || entries > maxEntries || size < 0 {
+		return fault.New(fault.Refused, "keep fewer files in the data of a LIM",
+			"%d files and folders of %d bytes; at most %d can be copied", entries, size, maxEntries)
+	}
+	return nil
+}
+
+// admission checks the entries that a peer sends, one by one, against what it
+// announced and against each other.
+type admission struct {
+	head    versionHead
+	folders map[string]struct{}
+	last    string // path of the entry before
+	entries int
+	paths   int   // bytes of all paths
+	bytes   int64 // sum of sizes
+	files   int
+	newest  int64
+}
+
+// noMtime is older than every modification time.
+const noMtime = -1 << 63
+
+func newAdmission(head versionHead) *admission {
+	return &admission{head: head, folders: map[string]struct{}{".": {}}, newest: noMtime}
+}
+
+// admit returns an error unless the entry may be the next one.
+func (a *admission) admit(e *entry) error {
+	a.entries++
+	a.paths += len(e.Path)
+	_, parent := a.folders[path.Dir(e.Path)]
+	switch {
+	case a.entries > a.head.Entries || a.paths > maxPathBytes:
+		return violation("more files than announced")
+	case e.Path == "" || e.Path == "." || strings.ContainsRune(e.Path, 0),
+		!filepath.IsLocal(e.Path), path.Clean(e.Path) != e.Path:
+		return violation("the path %q", e.Path)
+	case a.entries > 1 && e.Path <= a.last:
+		return violation("the path %q after %q", e.Path, a.last)
+	case !parent:
+		return violation("the path %q outside of any folder", e.Path)
+	case e.Attr.Mode&^keptMode(e.Dir) != 0:
+		return violation("the mode %o of %q", e.Attr.Mode, e.Path)
+	case e.Size > a.head.Bytes-a.bytes:
+		return violation("more bytes than announced")
+	}
+	a.last = e.Path
+	if e.Dir {
+		a.folders[e.Path] = struct{}{}
+		return nil
+	}
+	a.files++
+	a.bytes += e.Size
+	a.newest = max(a.newest, e.Attr.Mtime)
+	return nil
+}
+
+// finish checks the whole list.
+func (a *admission) finish() error {
+	if a.entries != a.head.Entries || a.bytes != a.head.Bytes || a.newest != a.head.Mtime || a.files == 0 {
+		return violation("a file list other than announced")
+	}
+	return nil
+}
+
+// String describes the version announced, for messages.
+func (h versionHead) String() string {
+	return fmt.Sprintf("%s (%d files and folders, %d bytes)", h.Name, h.Entries, h.Bytes)
+}

@@ -1,0 +1,71 @@
+package xdata
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/google/renameio/v2"
+)
+
+// mark is what the store notes beside a version of its own making: that it is
+// complete, however young. It lies outside the version, whose content it must
+// not change, and holds the folder's inode, so that it never speaks of another
+// folder that came to have the same name.
+type mark struct {
+	Inode    uint64     `json:"inode"`
+	Verified *time.Time `json:"verified"`
+}
+
+const markPrefix = ".mark-"
+
+func (s *Store) markPath(name string) string {
+	return filepath.Join(s.Dir, markPrefix+name+".json")
+}
+
+// writeMark notes that root will be the version of that name.
+func (s *Store) writeMark(root *os.Root, name string, verified *time.Time) error {
+	inode, err := inodeOf(root)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(mark{Inode: inode, Verified: verified})
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(s.markPath(name), data, 0o644)
+}
+
+// readMark returns the mark of a version, or nil when it has none of its own.
+// An unreadable mark counts as none: the version is then judged as any other.
+func (s *Store) readMark(root *os.Root, name string) (*mark, error) {
+	data, err := os.ReadFile(s.markPath(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	inode, err := inodeOf(root)
+	if err != nil {
+		return nil, err
+	}
+	var m mark
+	if json.Unmarshal(data, &m) != nil || m.Inode != inode {
+		return nil, nil
+	}
+	return &m, nil
+}
+
+// inodeOf returns the inode of the folder itself, which a rename keeps.
+func inodeOf(root *os.Root) (uint64, error) {
+	info, err := root.Stat(".")
+	if err != nil {
+		return 0, err
+	}
+	return info.Sys().(*syscall.Stat_t).Ino, nil
+}

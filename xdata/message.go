@@ -1,0 +1,113 @@
+package xdata
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+	"unicode"
+
+	"mxcluster/internal/fault"
+)
+
+// protocolMagic and protocolVersion open every connection. A change that an
+// older peer would misunderstand raises the version.
+const (
+	protocolMagic   = "mxcluster-xdata"
+	protocolVersion = 1
+)
+
+// greeting is the server's first message.
+type greeting struct {
+	Magic   string `json:"magic"`
+	Version int    `json:"version"`
+}
+
+// clock is the server's answer to frameClock, sent at once.
+type clock struct {
+	Now time.Time `json:"now"`
+}
+
+// openRequest names the LIM that the connection is about.
+type openRequest struct {
+	LIM  int  `json:"lim"`
+	Side Side `json:"side"` // of the server that is asked
+}
+
+// summary describes the newest complete version of a side, enough to choose a
+// direction by.
+type summary struct {
+	Name    string `json:"name"`  // "" when there is none
+	Mtime   int64  `json:"mtime"` // newest modification time, nanoseconds since 1970
+	Files   int    `json:"files"`
+	Bytes   int64  `json:"bytes"`
+	Writing bool   `json:"writing"` // a version there is still being written
+}
+
+// versionHead opens a version that follows.
+type versionHead struct {
+	Name    string     `json:"name"`
+	Mtime   int64      `json:"mtime"`
+	Entries int        `json:"entries"` // files and folders
+	Bytes   int64      `json:"bytes"`   // sum of the files' sizes
+	Top     attributes `json:"top"`     // of the version's own folder
+}
+
+// digestMessage carries a manifest's digest.
+type digestMessage struct {
+	Digest []byte `json:"digest"`
+}
+
+// done tells the sender under which name its version became visible.
+type done struct {
+	Name string `json:"name"`
+}
+
+// peerError is an error as it crosses the wire.
+type peerError struct {
+	Code    fault.Code `json:"code"`
+	Message string     `json:"message"`
+	Hint    string     `json:"hint"`
+}
+
+const maxErrorText = 2 << 10 // bytes of a message or hint from a peer
+
+// decodeJSON reads a control message.
+func decodeJSON(payload []byte, v any) error {
+	if err := json.Unmarshal(payload, v); err != nil {
+		return violation("a message that cannot be read")
+	}
+	return nil
+}
+
+// encodeError prepares an error for the wire.
+func encodeError(err error) peerError {
+	return peerError{Code: fault.CodeOf(err), Message: plain(err.Error()), Hint: plain(fault.HintOf(err))}
+}
+
+// decodeError makes an error of what a peer sent. Its text is shown on a
+// terminal, so nothing but plain text is let through.
+func decodeError(payload []byte) error {
+	var p peerError
+	if err := decodeJSON(payload, &p); err != nil {
+		return err
+	}
+	switch p.Code {
+	case fault.Refused, fault.NotFound, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid:
+	default:
+		p.Code = fault.Failed
+	}
+	return fault.New(p.Code, plain(p.Hint), "the other side says: %s", plain(p.Message))
+}
+
+// plain bounds a text and replaces what is not printable.
+func plain(text string) string {
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText]
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, strings.ToValidUTF8(text, "?"))
+}

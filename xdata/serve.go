@@ -1,0 +1,175 @@
+package xdata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"mxcluster/internal/fault"
+)
+
+// ServeOptions restrict what a peer may ask for.
+type ServeOptions struct {
+	LIMs []int // the LIMs whose data may be read and written; nil: all
+}
+
+// Serve is the other end of [Sync]: it answers one peer on r and w, normally
+// standard input and output of `mxcluster xdata serve`, until the peer says
+// goodbye. It holds the lock of the LIM that the peer asks for meanwhile.
+//
+// When ctx ends, r is closed if it can be; the reading of an r that cannot be
+// closed ends with the peer.
+func Serve(ctx context.Context, store *Store, r io.Reader, w io.Writer, opt ServeOptions) error {
+	if c, ok := r.(io.Closer); ok {
+		stop := context.AfterFunc(ctx, func() { c.Close() })
+		defer stop()
+	}
+	s := &server{store: store, link: newLink(r, w), opt: opt}
+	defer s.close()
+	err := s.run(ctx)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	if err != nil {
+		// Best effort: the peer may be the very thing that failed.
+		_ = s.link.send(frameError, encodeError(err))
+		return fmt.Errorf("serve data versions: %w", err)
+	}
+	return nil
+}
+
+// server is the state of one connection.
+type server struct {
+	store   *Store
+	link    *link
+	opt     ServeOptions
+	asked   openRequest // LIM 0 until the peer has named one
+	release func()      // of the LIM's lock
+	newest  *Version    // complete; nil when there is none
+	opened  *snapshot   // of newest, once it was read
+}
+
+func (s *server) close() {
+	if s.opened != nil {
+		s.opened.root.Close()
+	}
+	if s.release != nil {
+		s.release()
+	}
+}
+
+// run answers messages until the peer says goodbye.
+func (s *server) run(ctx context.Context) error {
+	if err := s.link.send(frameGreeting, greeting{Magic: protocolMagic, Version: protocolVersion}); err != nil {
+		return err
+	}
+	for {
+		t, payload, err := s.link.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return fault.Wrap(io.ErrUnexpectedEOF, fault.Unreachable, "", "the other side went away")
+		case err != nil:
+			return err
+		case t == frameError:
+			return decodeError(payload)
+		case t == frameBye:
+			return s.bye()
+		}
+		if err := s.answer(ctx, t, payload); err != nil {
+			return err
+		}
+	}
+}
+
+// answer handles one request.
+func (s *server) answer(ctx context.Context, t frameType, payload []byte) error {
+	switch {
+	case t == frameClock:
+		return s.link.send(frameClock, clock{Now: s.store.now().UTC()})
+	case t == frameOpen && s.asked.LIM == 0:
+		return s.open(payload)
+	case t == framePush && s.asked.LIM != 0:
+		return s.receive(ctx)
+	case (t == frameDigest || t == framePull) && s.newest != nil:
+		if err := s.snapshot(ctx); err != nil {
+			return err
+		}
+		if t == framePull {
+			return s.opened.send(ctx, s.link)
+		}
+		return s.link.send(frameDigest, digestMessage{Digest: s.opened.manifest.digest()})
+	}
+	return violation("message %d out of turn", t)
+}
+
+// open takes the lock of the LIM asked for and describes its newest version.
+func (s *server) open(payload []byte) error {
+	if err := decodeJSON(payload, &s.asked); err != nil {
+		return err
+	}
+	lim, side := s.asked.LIM, s.asked.Side
+	if lim < 1 || side != SideRegular && side != SideStandby {
+		return violation("LIM %d on the side %q", lim, side)
+	}
+	if s.opt.LIMs != nil && !slices.Contains(s.opt.LIMs, lim) {
+		return fault.New(fault.NotPermitted, "", "the data of LIM %d may not be asked for here", lim)
+	}
+	var err error
+	if s.release, err = s.store.lock(lim, "sync with another server"); err != nil {
+		return err
+	}
+	var sum summary
+	if s.newest, sum, err = s.store.summarise(lim); err != nil {
+		return err
+	}
+	return s.link.send(frameOpen, sum)
+}
+
+// snapshot reads the newest version, once.
+func (s *server) snapshot(ctx context.Context) (err error) {
+	if s.opened == nil {
+		s.opened, err = openSnapshot(ctx, *s.newest)
+	}
+	return err
+}
+
+// receive takes a version from the peer.
+func (s *server) receive(ctx context.Context) error {
+	if err := s.link.send(framePush, nil); err != nil {
+		return err
+	}
+	v, err := s.store.receive(ctx, s.link, s.asked.LIM)
+	if err != nil {
+		return err
+	}
+	return s.link.send(frameDone, done{Name: v.Name})
+}
+
+// bye ends a sync that went well: old versions are no longer needed.
+func (s *server) bye() error {
+	if s.asked.LIM != 0 {
+		if _, err := s.store.prune(s.asked.LIM, s.asked.Side.keep()); err != nil {
+			return err
+		}
+	}
+	return s.link.send(frameDone, done{})
+}
+
+// summarise describes the newest complete version of a LIM.
+func (s *Store) summarise(lim int) (*Version, summary, error) {
+	versions, err := s.List(lim)
+	if err != nil {
+		return nil, summary{}, err
+	}
+	writing := slices.ContainsFunc(versions, func(v Version) bool { return !v.Complete })
+	i := slices.IndexFunc(versions, func(v Version) bool { return v.Complete })
+	if i < 0 {
+		return nil, summary{Writing: writing}, nil
+	}
+	v := versions[i]
+	return &v, summary{
+		Name: v.Name, Mtime: nanoseconds(v.NewestMtime), Files: v.Files, Bytes: v.Bytes, Writing: writing,
+	}, nil
+}

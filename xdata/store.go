@@ -1,0 +1,114 @@
+package xdata
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// DefaultQuiet is how long nothing may have changed in a version that another
+// program makes before it counts as complete.
+const DefaultQuiet = 5 * time.Second
+
+// Store is a folder of data versions. Several processes may use one store:
+// what changes the versions of a LIM holds that LIM's lock.
+type Store struct {
+	Dir   string           // folder of the versions; made when the first one is
+	Now   func() time.Time // clock; nil: time.Now
+	Quiet time.Duration    // see DefaultQuiet, which 0 means
+	Space SpaceFunc        // free space of a folder; nil: asks the kernel
+}
+
+func (s *Store) now() time.Time {
+	if s.Now != nil {
+		return s.Now()
+	}
+	return time.Now()
+}
+
+func (s *Store) quiet() time.Duration {
+	if s.Quiet != 0 {
+		return s.Quiet
+	}
+	return DefaultQuiet
+}
+
+// List returns the versions of a LIM, or of all LIMs for 0, newest first: by
+// LIM, then by newest modification time, then by name. A store that does not
+// exist yet has none.
+func (s *Store) List(lim int) ([]Version, error) {
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list data versions: %w", err)
+	}
+	versions := []Version{}
+	for _, e := range entries {
+		of, _, ok := parseName(e.Name())
+		if !ok || !e.IsDir() || lim != 0 && of != lim {
+			continue
+		}
+		v, err := s.look(e.Name())
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			// Pruned by another process while we looked, or part of it was
+			// replaced: in both cases not a version to rely on.
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("list data versions: look at %s: %w", e.Name(), err)
+		}
+		versions = append(versions, v)
+	}
+	slices.SortFunc(versions, func(a, b Version) int {
+		if a.LIM != b.LIM {
+			return a.LIM - b.LIM
+		}
+		return newestFirst(a, b)
+	})
+	return versions, nil
+}
+
+// Newest returns the newest complete version of a LIM, by newest modification
+// time, then by name. ok is false when there is none.
+func (s *Store) Newest(lim int) (v Version, ok bool, err error) {
+	versions, err := s.List(lim)
+	if err != nil {
+		return Version{}, false, err
+	}
+	i := slices.IndexFunc(versions, func(v Version) bool { return v.Complete })
+	if i < 0 {
+		return Version{}, false, nil
+	}
+	return versions[i], true, nil
+}
+
+// look describes the version of that name.
+func (s *Store) look(name string) (Version, error) {
+	lim, stamp, _ := parseName(name)
+	root, err := os.OpenRoot(filepath.Join(s.Dir, name))
+	if err != nil {
+		return Version{}, err
+	}
+	defer root.Close()
+	t, err := measure(root)
+	if err != nil {
+		return Version{}, err
+	}
+	own, err := s.readMark(root, name)
+	if err != nil {
+		return Version{}, err
+	}
+	v := Version{
+		LIM: lim, Name: name, Path: root.Name(), Stamp: stamp,
+		NewestMtime: t.newestMtime, Files: t.files, Bytes: t.bytes,
+		// A folder without files is no data: nothing could be restored from it.
+		Complete: t.files > 0 && (own != nil || s.now().Sub(t.changed) >= s.quiet()),
+	}
+	if own != nil {
+		v.Verified = own.Verified
+	}
+	return v, nil
+}

@@ -1,0 +1,468 @@
+package xdata
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mxcluster/internal/fault"
+)
+
+// pair is the stores of both sides.
+type pair map[Side]*Store
+
+func newPair(t testing.TB) pair { return pair{SideRegular: newStore(t), SideStandby: newStore(t)} }
+
+// syncFrom synchronises LIM 1 as the command on one side would.
+func (p pair) syncFrom(t testing.TB, side Side, way Direction) (Result, error) {
+	t.Helper()
+	conn := peer(t, p[side.other()], ServeOptions{})
+	return Sync(context.Background(), p[side], conn, Request{LIM: 1, Side: side, Direction: way})
+}
+
+// bothSides runs a test with the command given on either side: who asks must
+// make no difference.
+func bothSides(t *testing.T, fn func(t *testing.T, asks Side)) {
+	t.Helper()
+	for _, side := range []Side{SideRegular, SideStandby} {
+		t.Run("from "+string(side), func(t *testing.T) { fn(t, side) })
+	}
+}
+
+// states are what a side may hold, by name.
+var states = map[string]func(t testing.TB, s *Store){
+	"none":  func(testing.TB, *Store) {},
+	"older": func(t testing.TB, s *Store) { foreign(t, s, "xdata_1_20260301000000", tree{"f": "older"}, baseTime) },
+	"newer": func(t testing.TB, s *Store) { // its name is older: times of files decide
+		foreign(t, s, "xdata_1_20250101000000", sample, baseTime.Add(time.Hour))
+	},
+	"newer by 1 ns": func(t testing.TB, s *Store) {
+		foreign(t, s, "xdata_1_20260301000001", tree{"f": "ns"}, baseTime.Add(time.Nanosecond))
+	},
+	"newer by half a second": func(t testing.TB, s *Store) {
+		foreign(t, s, "xdata_1_20260301000000", tree{"f": "half"}, baseTime.Add(500*time.Millisecond))
+	},
+	"same": func(t testing.TB, s *Store) { foreign(t, s, "xdata_1_20260305000000", tree{"f": "older"}, baseTime) },
+	"same time other content": func(t testing.TB, s *Store) {
+		foreign(t, s, "xdata_1_20260305000000", tree{"f": "0lder"}, baseTime)
+	},
+	"same time other name": func(t testing.TB, s *Store) {
+		foreign(t, s, "xdata_1_20260305000000", tree{"g": "older"}, baseTime)
+	},
+	"future": func(t testing.TB, s *Store) {
+		foreign(t, s, "xdata_1_20260301000000", sample, time.Now().Add(MaxSkew+time.Minute))
+	},
+	"nearly future": func(t testing.TB, s *Store) {
+		foreign(t, s, "xdata_1_20260301000000", sample, time.Now().Add(MaxSkew/2))
+	},
+	"writing": func(t testing.TB, s *Store) {
+		foreign(t, s, "xdata_1_20260309000000", sample, baseTime.Add(2*time.Hour))
+		s.Quiet = time.Hour
+	},
+}
+
+func TestDirections(t *testing.T) {
+	type want struct {
+		outcome Outcome
+		way     Direction
+		code    fault.Code
+		text    string
+	}
+	var (
+		toStandby = want{outcome: Copied, way: DirectionToStandby}
+		toRegular = want{outcome: Copied, way: DirectionToRegular}
+		inSync    = want{outcome: InSync, way: DirectionNone}
+		differ    = want{Conflict, DirectionNone, fault.Conflict, "same time and different content"}
+		newer     = want{Refused, DirectionNone, fault.Refused, "would overwrite newer data"}
+		absent    = want{Refused, DirectionNone, fault.NotFound, "no complete version on the"}
+		nowhere   = want{Refused, DirectionNone, fault.NotFound, "no version on either side"}
+		future    = want{Refused, DirectionNone, fault.Refused, "from the future"}
+		busy      = want{Failed, DirectionNone, fault.Busy, "still being written"}
+	)
+	for _, tt := range []struct {
+		regular, standby string
+		way              Direction
+		want             want
+	}{
+		{"none", "none", DirectionAuto, nowhere},
+		{"none", "older", DirectionAuto, toRegular},
+		{"older", "none", DirectionAuto, toStandby},
+		{"newer", "older", DirectionAuto, toStandby},
+		{"older", "newer", DirectionAuto, toRegular},
+		{"older", "newer by 1 ns", DirectionAuto, toRegular},
+		{"newer by 1 ns", "older", DirectionAuto, toStandby},
+		{"newer by half a second", "newer by 1 ns", DirectionAuto, toStandby},
+		{"older", "newer by half a second", DirectionAuto, toRegular},
+		{"older", "same", DirectionAuto, inSync},
+		{"same time other content", "older", DirectionAuto, differ},
+		{"older", "same time other name", DirectionAuto, differ},
+		{"future", "older", DirectionAuto, future},
+		{"older", "future", DirectionAuto, future},
+		{"none", "future", DirectionAuto, future},
+		{"nearly future", "older", DirectionAuto, toStandby},
+		{"writing", "none", DirectionAuto, busy},
+		{"none", "writing", DirectionAuto, busy},
+		{"writing", "older", DirectionAuto, toRegular},
+		{"older", "writing", DirectionAuto, toStandby},
+		{"newer", "older", DirectionToStandby, toStandby},
+		{"newer", "older", DirectionToRegular, newer},
+		{"older", "newer", DirectionToStandby, newer},
+		{"older", "newer by 1 ns", DirectionToStandby, newer},
+		{"older", "newer", DirectionToRegular, toRegular},
+		{"none", "older", DirectionToStandby, absent},
+		{"none", "older", DirectionToRegular, toRegular},
+		{"older", "none", DirectionToRegular, absent},
+		{"older", "same", DirectionToStandby, inSync},
+		{"older", "same time other content", DirectionToRegular, differ},
+		{"writing", "older", DirectionToStandby, busy},
+		{"future", "none", DirectionToStandby, future},
+	} {
+		t.Run(fmt.Sprintf("%s,%s,%s", tt.regular, tt.standby, tt.way), func(t *testing.T) {
+			bothSides(t, func(t *testing.T, asks Side) {
+				p := newPair(t)
+				states[tt.regular](t, p[SideRegular])
+				states[tt.standby](t, p[SideStandby])
+				before := p.versions(t)
+				res, err := p.syncFrom(t, asks, tt.way)
+				wantCode(t, err, tt.want.code, tt.want.text)
+				if res.Result != tt.want.outcome || res.Direction != tt.want.way || res.LIM != 1 {
+					t.Errorf("result %+v, want %+v", res, tt.want)
+				}
+				if (res.Error != nil) != (err != nil) {
+					t.Errorf("error in the result: %v, returned %v", res.Error, err)
+				}
+				p.checkAfter(t, res, before)
+			})
+		})
+	}
+}
+
+// versions returns the names on both sides.
+func (p pair) versions(t testing.TB) string {
+	r, _ := visible(t, p[SideRegular])
+	s, _ := visible(t, p[SideStandby])
+	return fmt.Sprint(r, s)
+}
+
+// checkAfter checks what a sync left behind.
+func (p pair) checkAfter(t *testing.T, res Result, before string) {
+	t.Helper()
+	for side, s := range p {
+		if _, leftovers := visible(t, s); leftovers != nil {
+			t.Errorf("left on the %s side: %q", side, leftovers)
+		}
+	}
+	if res.Result != Copied {
+		if after := p.versions(t); after != before || res.SentBytes != 0 {
+			t.Errorf("%s, but from %s to %s", res.Result, before, after)
+		}
+		return
+	}
+	r, _, err := p[SideRegular].Newest(1)
+	must(t, err)
+	s, _, err := p[SideStandby].Newest(1)
+	must(t, err)
+	if got, want := describe(t, s.Path), describe(t, r.Path); got != want {
+		t.Errorf("standby\n%s\nregular\n%s", got, want)
+	}
+	target := s
+	if res.Direction == DirectionToRegular {
+		target = r
+	}
+	if target.Verified == nil || !target.Complete || target.Name != res.Version {
+		t.Errorf("copy %+v, reported %+v", target, res)
+	}
+	if res.Bytes != r.Bytes || res.SentBytes <= res.Bytes {
+		t.Errorf("%d bytes, %d sent, version has %d", res.Bytes, res.SentBytes, r.Bytes)
+	}
+}
+
+func TestSecondSyncFindsNothingToDo(t *testing.T) {
+	bothSides(t, func(t *testing.T, asks Side) {
+		p := newPair(t)
+		states["newer"](t, p[SideRegular])
+		_, err := p.syncFrom(t, asks, DirectionAuto)
+		must(t, err)
+		res, err := p.syncFrom(t, asks, DirectionAuto)
+		must(t, err)
+		if res.Result != InSync || res.Version != "xdata_1_20250101000000" || res.Bytes == 0 {
+			t.Errorf("%+v", res)
+		}
+	})
+}
+
+// A version that was changed in place after it was copied is copied again,
+// beside the earlier copy: what is visible is never changed.
+func TestSameNameOnBothSides(t *testing.T) {
+	bothSides(t, func(t *testing.T, asks Side) {
+		p := newPair(t)
+		foreign(t, p[SideStandby], "xdata_1_20260301000000", tree{"f": "old"}, baseTime)
+		foreign(t, p[SideRegular], "xdata_1_20260301000000", tree{"f": "new"}, baseTime.Add(time.Second))
+		res, err := p.syncFrom(t, asks, DirectionAuto)
+		must(t, err)
+		if res.Result != Copied || res.Version != "xdata_1_20260301000001" {
+			t.Errorf("%+v", res)
+		}
+		if got := p.versions(t); got != "[xdata_1_20260301000000] [xdata_1_20260301000000 xdata_1_20260301000001]" {
+			t.Errorf("versions %s", got)
+		}
+	})
+}
+
+func TestKeepAfterSync(t *testing.T) {
+	bothSides(t, func(t *testing.T, asks Side) {
+		p := newPair(t)
+		for day := 1; day <= 5; day++ {
+			at := time.Date(2026, 3, day, 0, 0, 0, 0, time.UTC)
+			foreign(t, p[SideRegular], versionName(1, at), tree{"f": at.String()}, at)
+			if day < 5 {
+				foreign(t, p[SideStandby], versionName(1, at), tree{"f": at.String()}, at)
+			}
+		}
+		_, err := p.syncFrom(t, asks, DirectionAuto)
+		must(t, err)
+		want := "[xdata_1_20260303000000 xdata_1_20260304000000 xdata_1_20260305000000] " +
+			"[xdata_1_20260304000000 xdata_1_20260305000000]"
+		if got := p.versions(t); got != want {
+			t.Errorf("kept %s\nwant %s", got, want)
+		}
+	})
+}
+
+func TestClockSkew(t *testing.T) {
+	for _, tt := range []struct {
+		skew time.Duration
+		code fault.Code
+	}{{0, 0}, {1900 * time.Millisecond, 0}, {-1900 * time.Millisecond, 0}, {3 * time.Second, fault.Refused}, {-3 * time.Second, fault.Refused}} {
+		bothSides(t, func(t *testing.T, asks Side) {
+			p := newPair(t)
+			states["newer"](t, p[SideRegular])
+			p[SideStandby].Now = func() time.Time { return time.Now().Add(tt.skew) }
+			res, err := p.syncFrom(t, asks, DirectionAuto)
+			wantCode(t, err, tt.code, "the clocks are")
+			if tt.code != 0 && (res.Result != Refused || !strings.Contains(fault.HintOf(err), "NTP")) {
+				t.Errorf("%+v, hint %q", res, fault.HintOf(err))
+			}
+		})
+	}
+}
+
+func TestSyncBusy(t *testing.T) {
+	bothSides(t, func(t *testing.T, asks Side) {
+		for _, locked := range []Side{SideRegular, SideStandby} {
+			p := newPair(t)
+			states["newer"](t, p[SideRegular])
+			release, err := p[locked].lock(1, "xdata backup")
+			must(t, err)
+			res, err := p.syncFrom(t, asks, DirectionAuto)
+			wantCode(t, err, fault.Busy, "in use by xdata backup")
+			if res.Result != Failed {
+				t.Errorf("%+v", res)
+			}
+			release()
+			_, err = p.syncFrom(t, asks, DirectionAuto)
+			must(t, err)
+		}
+	})
+}
+
+func TestSyncRefusals(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		prepare func(t *testing.T, p pair)
+		code    fault.Code
+		text    string
+	}{
+		{"no room", func(t *testing.T, p pair) {
+			p[SideStandby].Space = func(string) (int64, int64, error) { return spaceMargin, -1, nil }
+		}, fault.Refused, "MiB free"},
+		{"link in the version", func(t *testing.T, p pair) {
+			must(t, os.Symlink("dump.sql", filepath.Join(p[SideRegular].Dir, "xdata_1_20250101000000/db/link")))
+		}, fault.Refused, "symbolic link"},
+		{"store cannot be made", func(t *testing.T, p pair) {
+			p[SideStandby].Dir = filepath.Join(p[SideRegular].Dir, "xdata_1_20250101000000/conf/deep/er/x.conf/d")
+		}, fault.Failed, "not a directory"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bothSides(t, func(t *testing.T, asks Side) {
+				p := newPair(t)
+				states["newer"](t, p[SideRegular])
+				tt.prepare(t, p)
+				_, err := p.syncFrom(t, asks, DirectionAuto)
+				wantCode(t, err, tt.code, tt.text)
+			})
+		})
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	for _, req := range []Request{
+		{LIM: 0, Side: SideRegular}, {LIM: 1, Side: "left"}, {LIM: 1, Side: SideRegular, Direction: "up"},
+	} {
+		s := newStore(t)
+		_, err := Sync(context.Background(), s, peer(t, newStore(t), ServeOptions{}), req)
+		wantCode(t, err, fault.Usage, "no ")
+	}
+}
+
+func TestServeOptions(t *testing.T) {
+	p := newPair(t)
+	states["newer"](t, p[SideRegular])
+	for _, tt := range []struct {
+		lims []int
+		code fault.Code
+	}{{[]int{1, 2}, 0}, {nil, 0}, {[]int{2}, fault.NotPermitted}, {[]int{}, fault.NotPermitted}} {
+		conn := peer(t, p[SideStandby], ServeOptions{LIMs: tt.lims})
+		_, err := Sync(context.Background(), p[SideRegular], conn, Request{LIM: 1, Side: SideRegular})
+		wantCode(t, err, tt.code, "may not be asked for")
+	}
+}
+
+// Content that differs from its hash, as by failing memory, does not become a
+// version.
+func TestChangedWhileSent(t *testing.T) {
+	s := newStore(t)
+	states["newer"](t, s)
+	v, _, err := s.Newest(1)
+	must(t, err)
+	opened, err := openSnapshot(context.Background(), v)
+	must(t, err)
+	defer opened.root.Close()
+	file := filepath.Join(v.Path, "db/dump.sql")
+	var out bytes.Buffer
+
+	must(t, os.WriteFile(file, []byte("select 2;\n"), 0o640)) // same size, later time
+	err = opened.send(context.Background(), newLink(strings.NewReader(""), &out))
+	wantCode(t, err, fault.Busy, "changed while it was sent")
+
+	mtime := baseTime.Add(time.Hour)
+	must(t, os.Chtimes(file, mtime, mtime)) // unnoticed here, but not there
+	out.Reset()
+	must(t, opened.send(context.Background(), newLink(strings.NewReader(""), &out)))
+	target := newStore(t)
+	must(t, os.MkdirAll(target.Dir, 0o755))
+	_, err = target.receive(context.Background(), newLink(&out, nil), 1)
+	wantCode(t, err, fault.Conflict, `"db/dump.sql" does not match its hash`)
+	if versions, leftovers := visible(t, target); versions != nil || leftovers != nil {
+		t.Errorf("left %q %q", versions, leftovers)
+	}
+}
+
+// A sender that finds out half-way that it cannot go on says why.
+func TestSenderGivesUp(t *testing.T) {
+	bothSides(t, func(t *testing.T, asks Side) {
+		p := newPair(t)
+		dir := foreign(t, p[SideRegular], "xdata_1_20260301000000", tree{"a": strings.Repeat("x", 4<<20), "b": "y"}, baseTime)
+		other := peer(t, p[asks.other()], ServeOptions{})
+		conn := &tap{Conn: other, after: 1 << 20, do: func() {
+			must(t, os.WriteFile(filepath.Join(dir, "b"), []byte("changed"), 0o600))
+		}}
+		_, err := Sync(context.Background(), p[asks], conn, Request{LIM: 1, Side: asks})
+		wantCode(t, err, fault.Busy, `"b" changed`)
+		other.end(t)
+		if versions, leftovers := visible(t, p[SideStandby]); versions != nil || leftovers != nil {
+			t.Errorf("left %q %q", versions, leftovers)
+		}
+	})
+}
+
+func TestSyncCancelled(t *testing.T) {
+	bothSides(t, func(t *testing.T, asks Side) {
+		p := newPair(t)
+		foreign(t, p[SideRegular], "xdata_1_20260301000000", tree{"a": strings.Repeat("x", 4<<20)}, baseTime)
+		ctx, cancel := context.WithCancel(context.Background())
+		other := peer(t, p[asks.other()], ServeOptions{})
+		conn := &tap{Conn: other, after: 1 << 20, do: cancel}
+		res, err := Sync(ctx, p[asks], conn, Request{LIM: 1, Side: asks})
+		wantCode(t, err, fault.Interrupted, "")
+		if res.Result != Failed || !errors.Is(err, context.Canceled) {
+			t.Errorf("%+v, %v", res, err)
+		}
+		other.end(t)
+		if versions, leftovers := visible(t, p[SideStandby]); versions != nil || leftovers != nil {
+			t.Errorf("left %q %q", versions, leftovers)
+		}
+	})
+}
+
+// A server whose context ends gives up though its peer says nothing, and
+// releases the lock.
+func TestServeCancelled(t *testing.T) {
+	s := newStore(t)
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- Serve(ctx, s, theirs, theirs, ServeOptions{}) }()
+	l := newLink(ours, ours)
+	_, err := l.expect(frameGreeting)
+	must(t, err)
+	must(t, l.send(frameOpen, openRequest{LIM: 1, Side: SideStandby}))
+	_, err = l.expect(frameOpen)
+	must(t, err)
+	_, err = s.lock(1, "test")
+	wantCode(t, err, fault.Busy, "sync with another server")
+	cancel()
+	select {
+	case err := <-ended:
+		wantCode(t, err, fault.Interrupted, "serve data versions")
+	case <-time.After(20 * time.Second):
+		t.Fatal("still serving")
+	}
+	release, err := s.lock(1, "test")
+	must(t, err)
+	release()
+}
+
+// tap does something once that many bytes have passed, whichever way.
+type tap struct {
+	Conn
+	passed, after int
+	do            func()
+}
+
+func (c *tap) count(n int) {
+	if c.passed += n; c.passed >= c.after && c.do != nil {
+		c.do()
+		c.do = nil
+	}
+}
+
+func (c *tap) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.after > 0 && n > 1000 { // content: only one way has much
+		c.count(n)
+	}
+	return n, err
+}
+
+func (c *tap) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if n > 1000 {
+		c.count(n)
+	}
+	return n, err
+}
+
+func TestResultJSON(t *testing.T) {
+	p := newPair(t)
+	states["same"](t, p[SideRegular])
+	states["older"](t, p[SideStandby])
+	res, err := p.syncFrom(t, SideRegular, "")
+	must(t, err)
+	res.TookMs = 12
+	data, err := json.Marshal(res)
+	must(t, err)
+	want := `{"lim":1,"version":"xdata_1_20260305000000","direction":"none","result":"in-sync","bytes":5,"sentBytes":0,"tookMs":12,"error":null}`
+	if string(data) != want {
+		t.Errorf("got  %s\nwant %s", data, want)
+	}
+}

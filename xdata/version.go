@@ -1,0 +1,59 @@
+// Package xdata keeps the data versions of LIMs: complete copies of a LIM's
+// data, each in a folder of its own, made by [Store.Backup] or by the exchange's
+// own programs, and carried between a regular server and its standby by [Sync]
+// and [Serve] (spec ch. 7).
+//
+// A version is never changed once it is visible. It is put together in a staging
+// folder, made durable, and renamed; what is interrupted leaves nothing visible.
+package xdata
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// Version is one data version of one LIM.
+type Version struct {
+	LIM         int        `json:"lim"`
+	Name        string     `json:"name"` // xdata_<LIM>_<YYYYMMDDhhmmss>
+	Path        string     `json:"path"`
+	Stamp       time.Time  `json:"stamp"`       // of the name, read as UTC
+	NewestMtime time.Time  `json:"newestMtime"` // newest modification time of its files; UTC
+	Files       int        `json:"files"`
+	Bytes       int64      `json:"bytes"`    // sum of the files' sizes
+	Complete    bool       `json:"complete"` // false while a program may still be writing it
+	Verified    *time.Time `json:"verified"` // when its content was last checked against its hash; nil: never
+}
+
+// stampLayout is the time in a version's name, without fractions or a zone.
+const stampLayout = "20060102150405"
+
+var namePattern = regexp.MustCompile(`^xdata_([1-9][0-9]{0,8})_([0-9]{14})$`)
+
+// versionName returns the name of a LIM's version made at a time.
+func versionName(lim int, stamp time.Time) string {
+	return fmt.Sprintf("xdata_%d_%s", lim, stamp.UTC().Format(stampLayout))
+}
+
+// parseName returns what a version's name says; ok is false for other names.
+func parseName(name string) (lim int, stamp time.Time, ok bool) {
+	m := namePattern.FindStringSubmatch(name)
+	if m == nil {
+		return 0, time.Time{}, false
+	}
+	lim, err := strconv.Atoi(m[1])
+	if err != nil {
+		return 0, time.Time{}, false
+	}
+	stamp, err = time.Parse(stampLayout, m[2])
+	return lim, stamp, err == nil
+}
+
+// newestFirst orders versions by their newest modification time, then by name:
+// names of one second may come from clocks that differed, file times decide.
+func newestFirst(a, b Version) int {
+	return cmp.Or(b.NewestMtime.Compare(a.NewestMtime), cmp.Compare(b.Name, a.Name))
+}
