@@ -1,0 +1,221 @@
+package failover
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"mxcluster/clusterconf"
+)
+
+// releaseWindow is how long a LIM that was given up by order is left to the
+// other side before its fate is decided anew.
+const releaseWindow = 15 * time.Second
+
+// Decide returns what every LIM that concerns this server should do on it.
+// It is a pure function: the same view gives the same plan.
+func Decide(v View) Plan {
+	plan := Plan{}
+	self := v.Document.Server(v.Self)
+	cluster := v.Document.ClusterOfServer(v.Self)
+	switch {
+	case self == nil:
+	case self.Standby && cluster != nil:
+		plan.Decisions = v.decideStandby(cluster)
+	case self.LIM != 0 && cluster != nil:
+		plan.Decisions = []Decision{v.decideRegular(cluster, self.LIM)}
+	case self.LIM != 0:
+		plan.Decisions = []Decision{v.decideAlone(self.LIM)}
+	}
+	plan.Decisions = append(plan.Decisions, v.strays(plan)...)
+	slices.SortFunc(plan.Decisions, func(a, b Decision) int { return a.LIM - b.LIM })
+	return plan
+}
+
+// strays stops what runs here though the document does not place it here.
+func (v *View) strays(plan Plan) []Decision {
+	var out []Decision
+	for lim, l := range v.LIMs {
+		if plan.For(lim) == nil && (l.State != Stopped || l.Holds) {
+			out = append(out, Decision{LIM: lim, Want: Stop, Rule: RuleOnePlace,
+				Reason: "the cluster document does not place it on this server"})
+		}
+	}
+	return out
+}
+
+// decideAlone runs a LIM that no cluster protects.
+func (v *View) decideAlone(lim int) Decision {
+	l := v.LIMs[lim]
+	if v.retryPending(l) {
+		return Decision{LIM: lim, Want: Wait, Rule: RuleSoftware, Reason: v.failedHere(l)}
+	}
+	return Decision{LIM: lim, Want: Run, Term: max(l.Term, 1), Rule: RuleHome, Reason: "runs on its server; it is in no cluster"}
+}
+
+// decideRegular decides for a LIM on its own, regular server.
+func (v *View) decideRegular(c *clusterconf.Cluster, lim int) Decision {
+	l, standby := v.LIMs[lim], v.Peers[c.Standby]
+	d := Decision{LIM: lim}
+	if l.State == Stopping {
+		return d.with(Stop, RuleOnePlace, "is being stopped")
+	}
+	if l.Holds && l.State.Active() {
+		return v.holdRegular(c, d, l, standby)
+	}
+	if !v.Settled {
+		return d.with(Wait, RuleStart, "waits to hear the other servers first")
+	}
+	if standby.active(lim) {
+		theirs := standby.Claim.LIM(lim)
+		if !outranks(l, theirs, clusterconf.SideRegular, c) {
+			d.AliasOff = true
+			return d.with(Stop, RuleOnePlace, fmt.Sprintf("runs on %s (term %d)", c.Standby, theirs.Term))
+		}
+	}
+	if why, rule, ask := v.regularMustWait(c, lim, l, standby); why != "" {
+		d.AskWire = ask
+		return d.with(Wait, rule, why)
+	}
+	d.Term = v.known(lim).Term + 1
+	if standby.Liveness == Gone && v.known(lim).Server == c.Standby {
+		return d.with(Run, RuleTakeover, fmt.Sprintf("%s, where it ran, is down", c.Standby))
+	}
+	return d.with(Run, RuleHome, "runs on its regular server")
+}
+
+// holdRegular decides for a LIM that its regular server runs and has the alias of.
+func (v *View) holdRegular(c *clusterconf.Cluster, d Decision, l Local, standby Peer) Decision {
+	if lost, why := v.contest(c, d.LIM, clusterconf.SideRegular, c.Standby, standby); lost {
+		d.AliasOff = true
+		return d.with(Stop, RuleSplitBrain, why)
+	}
+	if o := v.order(Failover, d.LIM); o != nil {
+		if why := standbyUnfit(c, d.LIM, standby); why == "" || o.Now && standby.Liveness == Alive {
+			d.Release = true
+			return d.with(Stop, RuleOrder, fmt.Sprintf("moves to %s by order", c.Standby))
+		}
+	}
+	d.Term = v.holdingTerm(d.LIM, l)
+	return d.with(Run, RuleHome, "runs on its regular server")
+}
+
+// regularMustWait says what keeps a regular server from starting its LIM.
+func (v *View) regularMustWait(c *clusterconf.Cluster, lim int, l Local, standby Peer) (why string, rule Rule, ask bool) {
+	known := v.known(lim)
+	there := known.Server == c.Standby
+	switch {
+	case !l.Released.IsZero() && v.Now.Before(l.Released.Add(releaseWindow)) && standby.Liveness == Alive:
+		return fmt.Sprintf("was given up for %s by order", c.Standby), RuleOrder, false
+	case there && standby.Liveness == AgentLost && !v.Wire[lim].Silent:
+		return fmt.Sprintf("the agent of %s, where it ran, is silent; waits for the alias to fall silent", c.Standby), RuleTakeover, true
+	case there && standby.Liveness == Unheard && v.Now.Before(v.graceEnd()):
+		return fmt.Sprintf("last ran on %s, which was not heard yet; waits for it until %s", c.Standby, clock(v.graceEnd())), RuleStart, false
+	case there && standby.Liveness == Gone && v.Isolated:
+		return "this server hears nobody; it takes nothing over", RuleIsolated, false
+	case v.retryPending(l) && v.order(Fallback, lim) == nil:
+		return v.failedHere(l), RuleSoftware, false
+	}
+	return "", "", false
+}
+
+// standbyUnfit says why the standby cannot take a LIM over, or "".
+func standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) string {
+	switch {
+	case standby.Liveness != Alive || standby.Claim == nil:
+		return c.Standby + " does not answer"
+	case standby.Claim.Parked:
+		return "the agent of " + c.Standby + " is stopped"
+	case !standby.Claim.Settled || standby.Claim.Isolated:
+		return c.Standby + " is not ready"
+	case standby.Claim.LIM(lim).State == Failed:
+		return fmt.Sprintf("it failed on %s: %s", c.Standby, standby.Claim.LIM(lim).Reason)
+	}
+	mine := c.Member(lim)
+	for _, other := range standby.Claim.LIMs {
+		m := c.Member(other.LIM)
+		if other.LIM != lim && other.State.Active() && m != nil && m.Priority <= mine.Priority {
+			return fmt.Sprintf("%s runs LIM %d", c.Standby, other.LIM)
+		}
+	}
+	return ""
+}
+
+// contest settles two live claims of one LIM (design rule 6): the side named
+// by splitBrainStop stops. It reports whether this side is the one.
+func (v *View) contest(c *clusterconf.Cluster, lim int, side clusterconf.Side, other string, p Peer) (lost bool, why string) {
+	if p.Liveness != Alive || p.Claim == nil {
+		return false, ""
+	}
+	theirs := p.Claim.LIM(lim)
+	live := theirs.Holds && theirs.State.Active() || theirs.State == Starting
+	if !live || c.SplitBrainStop != side {
+		return false, ""
+	}
+	return true, fmt.Sprintf("runs on %s too (term %d); the %s side stops", other, theirs.Term, side)
+}
+
+// outranks reports whether a LIM that is active here without the alias goes
+// before the other side's claim.
+func outranks(l Local, theirs LIMClaim, side clusterconf.Side, c *clusterconf.Cluster) bool {
+	switch {
+	case !l.State.Active() || theirs.Holds:
+		return false
+	case l.Term != theirs.Term:
+		return l.Term > theirs.Term
+	}
+	return c.SplitBrainStop != side
+}
+
+// known returns where a LIM last ran, by the highest term anybody has heard of.
+func (v *View) known(lim int) Place {
+	best := v.LIMs[lim].Known
+	for _, p := range v.Peers {
+		if p.Claim != nil {
+			best = best.Later(p.Claim.LIM(lim).Known)
+		}
+	}
+	return best
+}
+
+// holdingTerm is the term of a LIM that goes on running here: its own, or one
+// above a higher one that was heard of, so that the running claim is the latest.
+func (v *View) holdingTerm(lim int, l Local) uint64 {
+	known := v.known(lim)
+	if known.Term > l.Term || l.Term == 0 || known.Term == l.Term && known.Server != v.Self {
+		return known.Term + 1
+	}
+	return l.Term
+}
+
+// order returns the pending order of a kind for a LIM, or nil.
+func (v *View) order(kind Kind, lim int) *Order {
+	for i := range v.Orders {
+		o := &v.Orders[i]
+		if o.Kind == kind && o.LIM == lim && v.Now.Before(o.Expires) {
+			return o
+		}
+	}
+	return nil
+}
+
+// graceEnd is when this agent stops waiting for servers it never heard.
+func (v *View) graceEnd() time.Time { return v.Started.Add(v.StartGrace) }
+
+func (v *View) retryPending(l Local) bool { return v.Now.Before(l.RetryAt) }
+
+func (v *View) failedHere(l Local) string {
+	if l.State == Failed {
+		return fmt.Sprintf("failed here: %s; next try at %s", l.Failure, clock(l.RetryAt))
+	}
+	return l.Failure
+}
+
+// clock shows a time of day in a reason. Reasons name points in time, not spans
+// that change from one decision to the next.
+func clock(t time.Time) string { return t.UTC().Format("15:04:05") + "Z" }
+
+func (d Decision) with(w Want, r Rule, reason string) Decision {
+	d.Want, d.Rule, d.Reason = w, r, reason
+	return d
+}

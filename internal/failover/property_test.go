@@ -1,0 +1,175 @@
+package failover
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"mxcluster/clusterconf"
+)
+
+// world is a random cluster seen from outside: what is true of every server.
+type world struct {
+	doc  *clusterconf.Document
+	lims []int
+}
+
+func drawWorld(t *rapid.T) world {
+	n := rapid.IntRange(1, 4).Draw(t, "lims")
+	c := clusterconf.Cluster{Name: "c1", Standby: "sb1",
+		Fallback:       rapid.SampledFrom([]clusterconf.FallbackType{clusterconf.FallbackManual, clusterconf.FallbackAutomatic}).Draw(t, "fallback"),
+		SplitBrainStop: rapid.SampledFrom([]clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby}).Draw(t, "stop")}
+	w := world{doc: &clusterconf.Document{Revision: 2, Servers: []clusterconf.Server{{Name: "sb1", Standby: true}}}}
+	for lim := 1; lim <= n; lim++ {
+		w.doc.Servers = append(w.doc.Servers, clusterconf.Server{Name: regularName(lim), LIM: lim})
+		c.LIMs = append(c.LIMs, clusterconf.Member{LIM: lim, Priority: rapid.IntRange(0, 2).Draw(t, "priority"),
+			Alias: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(lim)}), 24)})
+		w.lims = append(w.lims, lim)
+	}
+	w.doc.Clusters = []clusterconf.Cluster{c}
+	return w
+}
+
+func regularName(lim int) string { return "srv" + string(rune('0'+lim)) }
+
+func drawState(t *rapid.T) State {
+	return rapid.SampledFrom([]State{Stopped, Starting, Running, Stopping, Failed}).Draw(t, "state")
+}
+
+func drawPlace(t *rapid.T, lim int) Place {
+	return Place{Term: rapid.Uint64Range(0, 5).Draw(t, "known"), Server: rapid.SampledFrom([]string{"sb1", regularName(lim)}).Draw(t, "on")}
+}
+
+func drawLocal(t *rapid.T, lim int) Local {
+	l := Local{State: drawState(t), Term: rapid.Uint64Range(0, 5).Draw(t, "term"), Known: drawPlace(t, lim)}
+	l.Holds = l.State.Active() && rapid.Bool().Draw(t, "holds")
+	if rapid.Bool().Draw(t, "retrying") {
+		l.RetryAt, l.Failure = epoch.Add(time.Duration(rapid.IntRange(-5, 5).Draw(t, "retry"))*time.Second), "it exited"
+	}
+	if rapid.Bool().Draw(t, "was released") {
+		l.Released = epoch.Add(-time.Duration(rapid.IntRange(0, 30).Draw(t, "released")) * time.Second)
+	}
+	return l
+}
+
+func claimOf(server string, settled bool, lims map[int]Local) *Claim {
+	c := &Claim{Server: server, Revision: 2, Settled: settled}
+	for lim, l := range lims {
+		c.LIMs = append(c.LIMs, LIMClaim{LIM: lim, State: l.State, Term: l.Term, Holds: l.Holds, Known: l.Known,
+			Released: !l.Released.IsZero() && !l.State.Active()})
+	}
+	return c
+}
+
+func (w world) view(self string, lims map[int]Local) View {
+	return View{Now: epoch, Self: self, Settled: true, Started: epoch.Add(-time.Hour), StartGrace: 30 * time.Second,
+		Document: w.doc, LIMs: lims, Peers: map[string]Peer{}, Wire: map[int]Wire{}}
+}
+
+// drawStandbyView draws anything that a standby may see.
+func drawStandbyView(t *rapid.T) (world, View) {
+	w := drawWorld(t)
+	lims := map[int]Local{}
+	for _, lim := range w.lims {
+		lims[lim] = drawLocal(t, lim)
+	}
+	v := w.view("sb1", lims)
+	v.Settled, v.Isolated = rapid.Bool().Draw(t, "settled"), rapid.Bool().Draw(t, "isolated")
+	for _, lim := range w.lims {
+		p := Peer{Liveness: rapid.SampledFrom([]Liveness{Unheard, Alive, AgentLost, Gone}).Draw(t, "liveness"), Since: epoch.Add(-time.Minute)}
+		if p.Liveness != Unheard {
+			p.Claim = claimOf(regularName(lim), true, map[int]Local{lim: drawLocal(t, lim)})
+			p.Claim.Parked = rapid.Bool().Draw(t, "parked")
+		}
+		v.Peers[regularName(lim)] = p
+		v.Wire[lim] = Wire{Silent: rapid.Bool().Draw(t, "silent")}
+	}
+	return w, v
+}
+
+// The standby never runs two LIMs, takes nothing over while it hears nobody or
+// has not settled, says why, and gives every start a term that was never used.
+func TestStandbyInvariants(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, v := drawStandbyView(t)
+		p := Decide(v)
+		if len(p.Decisions) != len(w.lims) {
+			t.Fatalf("%d decisions for %d LIMs:\n%s", len(p.Decisions), len(w.lims), trace(p))
+		}
+		running := 0
+		for _, d := range p.Decisions {
+			l := v.LIMs[d.LIM]
+			if d.Reason == "" || d.Rule == "" {
+				t.Fatalf("no reason:\n%s", trace(p))
+			}
+			if d.Want != Run {
+				continue
+			}
+			running++
+			fresh := !l.State.Active() || !l.Holds
+			if fresh && (v.Isolated || !v.Settled) {
+				t.Fatalf("LIM %d is taken over by a server that may not:\n%s", d.LIM, trace(p))
+			}
+			if fresh && d.Term <= v.known(d.LIM).Term {
+				t.Fatalf("LIM %d starts under term %d, %d is known:\n%s", d.LIM, d.Term, v.known(d.LIM).Term, trace(p))
+			}
+		}
+		if running > 1 {
+			t.Fatalf("the standby is to run %d LIMs:\n%s", running, trace(p))
+		}
+	})
+}
+
+// A better LIM does not start on the standby before the other one has left.
+func TestStandbyNeverOverlaps(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		_, v := drawStandbyView(t)
+		for _, d := range Decide(v).Decisions {
+			if d.Want != Run || v.LIMs[d.LIM].State.Active() {
+				continue
+			}
+			for other, l := range v.LIMs {
+				if other != d.LIM && (l.State.Active() || l.Holds) {
+					t.Fatalf("LIM %d starts while LIM %d is %s:\n%s", d.LIM, other, l.State, trace(Decide(v)))
+				}
+			}
+		}
+	})
+}
+
+// Two servers that hear each other and both have a LIM up agree on who stops:
+// never both, and never neither.
+func TestContestHasOneWinner(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		active := func() Local {
+			return Local{State: Running, Holds: rapid.Bool().Draw(t, "holds"), Term: rapid.Uint64Range(1, 4).Draw(t, "term")}
+		}
+		home, away := active(), active()
+		home.Known, away.Known = Place{home.Term, "srv1"}, Place{away.Term, "sb1"}
+		hv := w.view("srv1", map[int]Local{1: home})
+		av := w.view("sb1", map[int]Local{1: away})
+		hv.Peers["sb1"] = Peer{Liveness: Alive, Claim: claimOf("sb1", true, av.LIMs)}
+		av.Peers["srv1"] = Peer{Liveness: Alive, Claim: claimOf("srv1", true, hv.LIMs)}
+		h, a := Decide(hv).For(1), Decide(av).For(1)
+		if (h.Want == Run) == (a.Want == Run) {
+			t.Fatalf("regular: %s (%s)\nstandby: %s (%s)", h.Want, h.Reason, a.Want, a.Reason)
+		}
+	})
+}
+
+// A healthy pair at rest changes nothing.
+func TestRestIsStable(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		term := rapid.Uint64Range(1, 9).Draw(t, "term")
+		home := Local{State: Running, Holds: true, Term: term, Known: Place{term, "srv1"}}
+		hv := w.view("srv1", map[int]Local{1: home})
+		hv.Peers["sb1"] = Peer{Liveness: Alive, Claim: claimOf("sb1", true, map[int]Local{1: {State: Stopped, Known: Place{term, "srv1"}}})}
+		if d := Decide(hv).For(1); d.Want != Run || d.Term != term {
+			t.Fatalf("a LIM at rest on its regular server: %+v", d)
+		}
+	})
+}

@@ -1,0 +1,261 @@
+package failover
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"mxcluster/clusterconf"
+)
+
+// bid is one LIM's wish for the standby, which runs one LIM at most.
+type bid struct {
+	decision  Decision
+	priority  int
+	incumbent bool      // it is active on the standby now
+	since     time.Time // when it failed on its regular server
+	usable    bool      // nothing keeps it from running here now
+}
+
+// decideStandby decides for all LIMs of the cluster together (design rules 2, 3).
+func (v *View) decideStandby(c *clusterconf.Cluster) []Decision {
+	var out []Decision
+	var bids []bid
+	for _, m := range c.LIMs {
+		var b *bid
+		var d Decision
+		if v.LIMs[m.LIM].State.Active() {
+			d, b = v.activeOnStandby(c, m)
+		} else {
+			d, b = v.idleOnStandby(c, m)
+		}
+		if b != nil {
+			bids = append(bids, *b)
+		} else {
+			out = append(out, d)
+		}
+	}
+	return append(out, v.auction(bids)...)
+}
+
+// auction gives the standby to the best bid.
+func (v *View) auction(bids []bid) []Decision {
+	slices.SortFunc(bids, func(a, b bid) int {
+		return cmp.Or(
+			-compareBool(a.usable, b.usable),
+			cmp.Compare(a.priority, b.priority),
+			-compareBool(a.incumbent, b.incumbent),
+			a.since.Compare(b.since),
+			cmp.Compare(a.decision.LIM, b.decision.LIM))
+	})
+	var out []Decision
+	for i, b := range bids {
+		d := b.decision
+		switch {
+		case !b.usable:
+		case i == 0 && !b.incumbent:
+			if other := v.activeHereExcept(d.LIM); other != 0 {
+				d = d.with(Wait, RulePriority, fmt.Sprintf("waits until LIM %d has left the standby", other))
+			}
+		case i > 0 && b.incumbent:
+			d = d.with(Stop, RulePriority, fmt.Sprintf("makes room for LIM %d, which has a higher priority", bids[0].decision.LIM))
+			d.Waiting = true
+		case i > 0:
+			d = d.with(Stop, RuleOneLIM, fmt.Sprintf("%s; waits, the standby runs LIM %d", d.Reason, bids[0].decision.LIM))
+			d.Waiting = true
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// activeHereExcept returns a LIM that is still active here besides one, or 0.
+func (v *View) activeHereExcept(lim int) int {
+	best := 0
+	for n, l := range v.LIMs {
+		if n != lim && (l.State.Active() || l.Holds) && (best == 0 || n < best) {
+			best = n
+		}
+	}
+	return best
+}
+
+// activeOnStandby decides for a LIM that the standby runs: it stops, or bids to stay.
+func (v *View) activeOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Decision, *bid) {
+	d := Decision{LIM: m.LIM}
+	l := v.LIMs[m.LIM]
+	regular := v.Document.RegularOf(m.LIM)
+	p := v.Peers[regular.Name]
+	if l.State == Stopping {
+		return d.with(Stop, RuleOnePlace, "is being stopped"), nil
+	}
+	if l.Holds {
+		if lost, why := v.contest(c, m.LIM, clusterconf.SideStandby, regular.Name, p); lost {
+			d.AliasOff = true
+			return d.with(Stop, RuleSplitBrain, why), nil
+		}
+	} else {
+		if !v.Settled {
+			return d.with(Wait, RuleStart, "waits to hear the other servers first"), nil
+		}
+		if p.active(m.LIM) && !outranks(l, p.Claim.LIM(m.LIM), clusterconf.SideStandby, c) {
+			d.AliasOff = true
+			return d.with(Stop, RuleOnePlace, fmt.Sprintf("runs on %s (term %d)", regular.Name, p.Claim.LIM(m.LIM).Term)), nil
+		}
+		if why, rule := v.mayNotTake(); why != "" {
+			return d.with(Wait, rule, why), nil
+		}
+	}
+	if back, d := v.fallback(c, m, d, regular.Name, p); back {
+		return d, nil
+	} else {
+		d.Term = v.holdingTerm(m.LIM, l)
+		if !l.Holds {
+			d.Term = v.known(m.LIM).Term + 1
+		}
+		return d, &bid{decision: d, priority: m.Priority, incumbent: true, usable: true}
+	}
+}
+
+// fallback decides whether a LIM leaves the standby for its regular server.
+func (v *View) fallback(c *clusterconf.Cluster, m clusterconf.Member, d Decision, regular string, p Peer) (bool, Decision) {
+	blocked := v.fallbackBlockedBy(m.LIM, regular, p)
+	order := v.order(Fallback, m.LIM)
+	moved := p.Claim.LIM(m.LIM).Released
+	d.BlockedBy = blocked
+	switch {
+	case order != nil && (len(blocked) == 0 || order.Now && p.Liveness == Alive):
+		d.Release = true
+		return true, d.with(Stop, RuleOrder, fmt.Sprintf("falls back to %s by order", regular))
+	case len(blocked) > 0:
+		return false, d.with(Run, RuleTakeover, blocked[0])
+	case c.Fallback == clusterconf.FallbackAutomatic && moved:
+		return false, d.with(Run, RuleOrder, fmt.Sprintf("was moved here by order; stays until `fallback %d` or until the agent of %s starts anew", m.LIM, regular))
+	case c.Fallback == clusterconf.FallbackAutomatic:
+		return true, d.with(Stop, RuleFallback, fmt.Sprintf("falls back to %s, which is ready", regular))
+	}
+	return false, d.with(Run, RuleFallback, fmt.Sprintf("%s is ready; fallback is manual", regular))
+}
+
+// fallbackBlockedBy lists what keeps a regular server from taking its LIM back.
+func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
+	switch {
+	case p.Liveness == Gone:
+		return []string{regular + " is down"}
+	case p.Liveness != Alive || p.Claim == nil:
+		return []string{"the agent of " + regular + " does not answer"}
+	case p.Claim.Parked:
+		return []string{"the agent of " + regular + " is stopped"}
+	}
+	var out []string
+	theirs := p.Claim.LIM(lim)
+	if !p.Claim.Settled || p.Claim.Isolated {
+		out = append(out, regular+" is not ready yet")
+	}
+	if p.Claim.Revision < v.Document.Revision {
+		out = append(out, fmt.Sprintf("%s has revision %d of the cluster document, not %d", regular, p.Claim.Revision, v.Document.Revision))
+	}
+	if theirs.State.Active() {
+		out = append(out, "it is still up on "+regular)
+	}
+	if theirs.State == Failed {
+		out = append(out, fmt.Sprintf("it failed on %s: %s", regular, theirs.Reason))
+	}
+	if mine := v.LIMs[lim].Data; mine != nil && (theirs.Data == nil || theirs.Data.Newest.Before(mine.Newest)) {
+		out = append(out, fmt.Sprintf("%s lacks data version %s", regular, mine.Version))
+	}
+	return out
+}
+
+// idleOnStandby decides for a LIM that the standby does not run: it stays so,
+// or bids for the standby because its regular server cannot serve.
+func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Decision, *bid) {
+	d := Decision{LIM: m.LIM}
+	l := v.LIMs[m.LIM]
+	regular := v.Document.RegularOf(m.LIM)
+	p := v.Peers[regular.Name]
+	need, ask, rule, why := v.needsTakeover(m.LIM, l, regular.Name, p)
+	d.AskWire = ask
+	if !need {
+		return d.with(Stop, rule, why), nil
+	}
+	since := p.Since
+	b := &bid{priority: m.Priority, since: since, usable: true}
+	if block, r := v.mayNotTake(); block != "" {
+		return d.with(Wait, r, why+"; "+block), nil
+	}
+	if v.retryPending(l) {
+		b.usable = false
+		b.decision = d.with(Wait, RuleSoftware, v.failedHere(l))
+		return d, b
+	}
+	d.Term = v.known(m.LIM).Term + 1
+	b.decision = d.with(Run, rule, why)
+	return d, b
+}
+
+// needsTakeover reports whether a LIM's regular server cannot serve it; ask
+// says that the answer hangs on who answers ARP for the alias.
+func (v *View) needsTakeover(lim int, l Local, regular string, p Peer) (need, ask bool, rule Rule, why string) {
+	switch p.Liveness {
+	case Gone:
+		return true, false, RuleTakeover, regular + " is down"
+	case Alive:
+		return v.aliveNeedsTakeover(lim, l, regular, p)
+	case AgentLost:
+		switch theirs := p.Claim.LIM(lim); {
+		case theirs.Released && !theirs.State.Active():
+			return true, false, RuleOrder, fmt.Sprintf("was given up by %s, whose agent was stopped", regular)
+		case p.Claim != nil && p.Claim.Parked && theirs.State.Active():
+			return false, false, RuleHome, fmt.Sprintf("the agent of %s was stopped on purpose; its LIM goes on there", regular)
+		}
+	default:
+		if v.Now.Before(v.graceEnd()) {
+			return false, false, RuleStart, fmt.Sprintf("%s was not heard yet; waits for it until %s", regular, clock(v.graceEnd()))
+		}
+	}
+	if v.Wire[lim].Silent {
+		return true, true, RuleTakeover, fmt.Sprintf("the agent of %s is silent and nobody answers for the alias", regular)
+	}
+	return false, true, RuleTakeover, fmt.Sprintf("the agent of %s is silent; waits for the alias to fall silent", regular)
+}
+
+// aliveNeedsTakeover does so for a regular server whose agent answers.
+func (v *View) aliveNeedsTakeover(lim int, l Local, regular string, p Peer) (need, ask bool, rule Rule, why string) {
+	theirs := p.Claim.LIM(lim)
+	recent := !l.Released.IsZero() && v.Now.Before(l.Released.Add(releaseWindow)) && !theirs.Since.After(l.Released)
+	switch {
+	case theirs.Released && !theirs.State.Active():
+		return true, false, RuleOrder, fmt.Sprintf("was moved from %s by order", regular)
+	case theirs.State == Failed && !recent:
+		return true, false, RuleSoftware, fmt.Sprintf("failed on %s: %s", regular, theirs.Reason)
+	}
+	return false, false, RuleHome, regular + " is alive"
+}
+
+// mayNotTake says what keeps this server from taking anything over.
+func (v *View) mayNotTake() (string, Rule) {
+	switch {
+	case !v.Settled:
+		return "waits to hear the other servers first", RuleStart
+	case v.Isolated:
+		return "this server hears nobody; it takes nothing over", RuleIsolated
+	}
+	for name, p := range v.Peers {
+		if p.Liveness == Alive && p.Claim != nil && p.Claim.Revision > v.Document.Revision {
+			return fmt.Sprintf("%s has a newer cluster document (%d, here %d)", name, p.Claim.Revision, v.Document.Revision), RuleRevision
+		}
+	}
+	return "", ""
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}

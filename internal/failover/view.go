@@ -1,0 +1,241 @@
+// Package failover is the brain: it decides, for one server, where each LIM of
+// its cluster should run, and says why. It is pure: a View goes in, a Plan
+// comes out. There is no clock, no goroutine and no I/O in it; package agent
+// gathers the view, carries the plan out and tells the other servers.
+//
+// The caller must make what it persists durable before it acts on a plan:
+// the term of a start first, then the start.
+package failover
+
+import (
+	"net/netip"
+	"time"
+
+	"mxcluster/clusterconf"
+)
+
+// State is what a LIM does on one server.
+type State string
+
+// The states, in the contract's words.
+const (
+	Stopped  State = "stopped"
+	Starting State = "starting"
+	Running  State = "running"
+	Stopping State = "stopping"
+	Failed   State = "failed" // its software or its address did not come up here
+	Unknown  State = "unknown"
+)
+
+// Active reports whether the LIM may be reachable in this state.
+func (s State) Active() bool { return s == Starting || s == Running || s == Stopping }
+
+// Place is where a LIM last ran, as far as anybody knows.
+type Place struct {
+	Term   uint64 `json:"term"`             // 0: it never ran under supervision
+	Server string `json:"server,omitempty"` // "": nowhere
+}
+
+// Later returns the place with the higher term.
+func (p Place) Later(q Place) Place {
+	if q.Term > p.Term {
+		return q
+	}
+	return p
+}
+
+// Claim is what one server says of itself. It travels as JSON between agents;
+// fields are only ever added.
+type Claim struct {
+	Server   string     `json:"server"`
+	Run      string     `json:"run"` // identity of this run of the agent
+	At       time.Time  `json:"at"`  // that server's clock when it spoke
+	Version  string     `json:"version"`
+	Revision uint64     `json:"revision"` // of its cluster document
+	Hash     string     `json:"hash"`
+	MAC      string     `json:"mac,omitempty"`      // of the interface of its base address
+	Settled  bool       `json:"settled"`            // it knows what the others run
+	Parked   bool       `json:"parked,omitempty"`   // its agent was stopped on purpose; its LIMs go on
+	Isolated bool       `json:"isolated,omitempty"` // it hears nobody or its link is down
+	LIMs     []LIMClaim `json:"lims,omitempty"`
+}
+
+// LIM returns the claim's entry for a LIM; the zero value, state stopped, when
+// it says nothing of it.
+func (c *Claim) LIM(number int) LIMClaim {
+	if c != nil {
+		for i := range c.LIMs {
+			if c.LIMs[i].LIM == number {
+				return c.LIMs[i]
+			}
+		}
+	}
+	return LIMClaim{LIM: number, State: Stopped}
+}
+
+// LIMClaim is what a server says of one LIM.
+type LIMClaim struct {
+	LIM       int       `json:"lim"`
+	State     State     `json:"state"`
+	Term      uint64    `json:"term,omitempty"` // under which it runs or last ran here
+	Since     time.Time `json:"since,omitzero"`
+	Holds     bool      `json:"holds,omitempty"`    // its kernel has the alias
+	Released  bool      `json:"released,omitempty"` // given up by order, for the other side to take
+	Known     Place     `json:"known"`              // highest term this server has heard of
+	Reason    string    `json:"reason,omitempty"`
+	Announced time.Time `json:"announced,omitzero"`
+	Data      *Data     `json:"data,omitempty"` // newest complete data version
+	Waiting   bool      `json:"waiting,omitempty"`
+	BlockedBy []string  `json:"blockedBy,omitempty"` // what keeps it from falling back
+}
+
+// Data names the newest complete data version of a LIM on one server.
+type Data struct {
+	Version string    `json:"version"`
+	Newest  time.Time `json:"newest"` // newest modification time of its files
+}
+
+// Liveness is what is known of another server's life (design section 4).
+type Liveness string
+
+// The degrees of liveness.
+const (
+	Unheard   Liveness = "unknown"    // nothing was heard of it since this agent started
+	Alive     Liveness = "alive"      // its agent answers
+	AgentLost Liveness = "agent-lost" // its agent is silent, its kernel answers
+	Gone      Liveness = "gone"       // nothing at all was heard for the cluster's silence limit
+)
+
+// Peer is another server as this one sees it.
+type Peer struct {
+	Liveness Liveness
+	Since    time.Time // of this liveness
+	Claim    *Claim    // the last one heard; nil if none since this agent started
+}
+
+// active reports whether the peer, as far as it can be trusted, has the LIM.
+// A stopped agent's word stays good as long as its server is not gone.
+func (p Peer) active(lim int) bool {
+	if p.Claim == nil {
+		return false
+	}
+	c := p.Claim.LIM(lim)
+	switch p.Liveness {
+	case Alive:
+		return c.State.Active()
+	case AgentLost:
+		return p.Claim.Parked && c.State.Active()
+	}
+	return false
+}
+
+// Local is a LIM on this server.
+type Local struct {
+	State     State
+	Term      uint64
+	Holds     bool      // this kernel has the alias and the lease is ours
+	Released  time.Time // when it was given up by order; zero if it was not
+	Known     Place     // highest term heard of, persisted
+	RetryAt   time.Time // after a failure, or an alias in use: when another try is due
+	Failure   string    // what happened
+	Data      *Data
+}
+
+// Wire is what ARP said of a LIM's alias, asked while its holder is in doubt.
+type Wire struct {
+	AskedSince time.Time  // zero: not being asked
+	Answered   time.Time  // last answer; zero: none since AskedSince
+	MAC        string     // of the last answer
+	Silent     bool       // asked often enough, for the silence limit, without an answer
+	Alias      netip.Addr // address asked for
+}
+
+// Kind says what an order asks for.
+type Kind string
+
+// The orders.
+const (
+	Fallback Kind = "fallback" // to the regular server
+	Failover Kind = "failover" // to the standby server
+)
+
+// Order asks that a LIM be moved. It stays pending until it is done or expires.
+type Order struct {
+	Kind    Kind
+	LIM     int
+	Now     bool // do not wait until the target is ready
+	Expires time.Time
+}
+
+// View is all that a decision rests on.
+type View struct {
+	Now        time.Time
+	Self       string
+	Started    time.Time // of this agent
+	Settled    bool      // the others were heard, or waited for long enough
+	Isolated   bool      // this server's link is down or it hears nobody
+	StartGrace time.Duration
+	Document   *clusterconf.Document
+	Peers      map[string]Peer // by server, this one left out
+	LIMs       map[int]Local
+	Wire       map[int]Wire
+	Orders     []Order
+}
+
+// Want is what a LIM should do on this server.
+type Want string
+
+// The wants.
+const (
+	Run  Want = "run"
+	Stop Want = "stop"
+	Wait Want = "wait" // neither start nor stop it yet
+)
+
+// Decision is the wanted state of one LIM on this server, with the reason.
+type Decision struct {
+	LIM       int
+	Want      Want
+	Term      uint64 // Run: the term to run under
+	Rule      Rule
+	Reason    string
+	AliasOff  bool     // Stop: the alias goes first, then the software
+	Release   bool     // Stop: given up by order, for the other side to take
+	Waiting   bool     // failed, and the standby is taken
+	AskWire   bool     // the answer depends on who answers ARP for the alias: ask
+	BlockedBy []string // runs on the standby: what keeps it from falling back
+}
+
+// Rule names the rule of design section 5 that a decision follows.
+type Rule string
+
+// The rules.
+const (
+	RuleOnePlace   Rule = "one-place"   // a lower term yields
+	RuleOneLIM     Rule = "one-lim"     // the standby runs one LIM at most
+	RulePriority   Rule = "priority"    // a higher priority replaces a lower one
+	RuleFallback   Rule = "fallback"    // back to the regular server
+	RuleSplitBrain Rule = "split-brain" // two live claims: the configured side stops
+	RuleStart      Rule = "start"       // what a starting agent may do
+	RuleOrder      Rule = "order"       // moved by order
+	RuleRevision   Rule = "revision"    // a stale document may not take over
+	RuleSoftware   Rule = "software"    // software that fails on a healthy server
+	RuleTakeover   Rule = "takeover"    // the other server is gone
+	RuleIsolated   Rule = "isolated"    // an isolated server takes nothing over
+	RuleHome       Rule = "home"        // it runs where it belongs
+)
+
+// Plan holds one decision for each LIM that concerns this server, by number.
+type Plan struct {
+	Decisions []Decision
+}
+
+// For returns the decision for a LIM, or nil.
+func (p Plan) For(lim int) *Decision {
+	for i := range p.Decisions {
+		if p.Decisions[i].LIM == lim {
+			return &p.Decisions[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package failover
+
+import "time"
+
+// The polling of a server that may be failing.
+const (
+	pollsPerLimit = 10                   // while all is well
+	missesToHurry = 2                    // unanswered polls before polling in haste
+	hastePeriod   = 2 * time.Millisecond // poll period of a server in doubt
+	minPolls      = 8                    // unanswered polls without which nobody counts as silent
+)
+
+// Watch decides when a polled host counts as silent. Silence is counted only
+// while this process really polled: if it was itself stopped or starved, the
+// count starts anew, because answers may have been missed and none were asked
+// for. The zero value with a Limit is ready. Watch is not safe for concurrent use.
+type Watch struct {
+	Limit time.Duration // silence that makes a host gone
+
+	heard  time.Time // last sign of life
+	anchor time.Time // silence counts from here at the earliest
+	polled time.Time // last poll
+	missed int       // polls since the last sign of life or the anchor
+}
+
+// Heard records a sign of life.
+func (w *Watch) Heard(at time.Time) {
+	if at.After(w.heard) {
+		w.heard = at
+		w.missed = 0
+	}
+}
+
+// Polled records that a poll is sent now.
+func (w *Watch) Polled(now time.Time) {
+	if w.anchor.IsZero() || now.Sub(w.polled) > w.tolerance() {
+		w.anchor = now
+		w.missed = 0
+	}
+	w.polled = now
+	w.missed++
+}
+
+// tolerance is the gap between two polls above which this process itself must
+// have been away.
+func (w *Watch) tolerance() time.Duration {
+	return max(w.Limit/2, 4*w.Limit/pollsPerLimit)
+}
+
+// Period returns the time from one poll to the next: a tenth of the limit while
+// all is well, 2 ms once two answers are missing, and a tenth again when the
+// silence has lasted for twice the limit and there is nothing left to decide.
+func (w *Watch) Period(now time.Time) time.Duration {
+	calm := w.Limit / pollsPerLimit
+	if w.InDoubt() && now.Sub(w.from()) < 2*w.Limit && hastePeriod < calm {
+		return hastePeriod
+	}
+	return calm
+}
+
+// InDoubt reports whether answers are missing.
+func (w *Watch) InDoubt() bool { return w.missed > missesToHurry }
+
+// Silent reports whether the host has been silent for the limit, although it
+// was asked all that time.
+func (w *Watch) Silent(now time.Time) bool {
+	return !w.anchor.IsZero() && w.missed >= minPolls &&
+		now.Sub(w.polled) <= w.tolerance() && now.Sub(w.from()) >= w.Limit
+}
+
+// HeardSince reports whether a sign of life came in the limit before now.
+func (w *Watch) HeardSince(now time.Time) bool {
+	return !w.heard.IsZero() && now.Sub(w.heard) < w.Limit
+}
+
+// LastHeard returns the time of the last sign of life; zero if there was none.
+func (w *Watch) LastHeard() time.Time { return w.heard }
+
+// from is the start of the present silence.
+func (w *Watch) from() time.Time {
+	if w.anchor.After(w.heard) {
+		return w.anchor
+	}
+	return w.heard
+}
