@@ -280,7 +280,8 @@ func (l *fakeLink) list() []Address {
 	for _, a := range l.addresses {
 		r := Address{Interface: l.Name, Prefix: a.prefix, Permanent: a.expires.IsZero()}
 		if !r.Permanent {
-			r.Remaining = time.Until(a.expires).Truncate(time.Second)
+			// Linux subtracts the whole seconds that passed: what is left is rounded up.
+			r.Remaining = (time.Until(a.expires) + time.Second - 1).Truncate(time.Second)
 		}
 		r.Secondary = slices.ContainsFunc(all, func(before Address) bool {
 			return before.Prefix.Masked() == a.prefix.Masked()

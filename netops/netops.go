@@ -44,7 +44,7 @@ type Address struct {
 	Interface string
 	Prefix    netip.Prefix
 	Permanent bool
-	Remaining time.Duration // time to live, in whole seconds; 0 for a permanent one
+	Remaining time.Duration // time to live, in whole seconds, rounded up; 0 for a permanent one
 	Secondary bool          // another address of the subnet was there first
 }
 

@@ -28,7 +28,7 @@ func (v *View) decideStandby(c *clusterconf.Cluster) []Decision {
 		if v.LIMs[m.LIM].State.Active() {
 			d, b = v.activeOnStandby(c, m)
 		} else {
-			d, b = v.idleOnStandby(c, m)
+			d, b = v.idleOnStandby(m)
 		}
 		if b != nil {
 			bids = append(bids, *b)
@@ -170,7 +170,7 @@ func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 
 // idleOnStandby decides for a LIM that the standby does not run: it stays so,
 // or bids for the standby because its regular server cannot serve.
-func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Decision, *bid) {
+func (v *View) idleOnStandby(m clusterconf.Member) (Decision, *bid) {
 	d := Decision{LIM: m.LIM}
 	l := v.LIMs[m.LIM]
 	regular := v.Document.RegularOf(m.LIM)

@@ -131,14 +131,14 @@ func (p Peer) active(lim int) bool {
 
 // Local is a LIM on this server.
 type Local struct {
-	State     State
-	Term      uint64
-	Holds     bool      // this kernel has the alias and the lease is ours
-	Released  time.Time // when it was given up by order; zero if it was not
-	Known     Place     // highest term heard of, persisted
-	RetryAt   time.Time // after a failure, or an alias in use: when another try is due
-	Failure   string    // what happened
-	Data      *Data
+	State    State
+	Term     uint64
+	Holds    bool      // this kernel has the alias and the lease is ours
+	Released time.Time // when it was given up by order; zero if it was not
+	Known    Place     // highest term heard of, persisted
+	RetryAt  time.Time // after a failure, or an alias in use: when another try is due
+	Failure  string    // what happened
+	Data     *Data
 }
 
 // Wire is what ARP said of a LIM's alias, asked while its holder is in doubt.

@@ -1,0 +1,196 @@
+// Package member carries what servers say between them, on hashicorp/memberlist:
+// each server's state, its heartbeat, and reliable messages, encrypted with the
+// system's key. It knows nothing of the content it carries.
+//
+// Membership lists, encryption, joining and the slow spread of state to servers
+// outside the cluster are memberlist's; whether a server's agent is alive is
+// read from its heartbeats, which are sent straight to the servers that matter.
+package member
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"mxcluster/internal/fault"
+)
+
+// label keeps other memberlist users on the same port apart.
+const label = "mxcluster"
+
+const (
+	keySize     = 32 // bytes: AES-256
+	eventBuffer = 64 // events that wait before the queue behind them grows
+)
+
+// Config says who this server is in the pool.
+type Config struct {
+	Name      string         // of this server; unique in the system
+	Bind      netip.AddrPort // base address and port, UDP and TCP
+	Key       []byte         // 32 bytes: AES-256
+	Log       *slog.Logger
+	Transport memberlist.Transport // nil: the network
+	Now       func() time.Time     // for the order of states across restarts, and arrival times
+}
+
+// Event is something heard from another server.
+type Event struct {
+	Kind    EventKind
+	From    string
+	At      time.Time // arrival; zero: second-hand, and no sign of life
+	Payload []byte    // StateHeard, MessageHeard; the receiver's own
+}
+
+// EventKind tells events apart.
+type EventKind int
+
+// The kinds of events.
+const (
+	BeatHeard    EventKind = iota + 1 // a sign of life, nothing new
+	StateHeard                        // a newer state of that server
+	MessageHeard                      // a message for this server alone
+)
+
+// Pool is this server's end of the pool. Its methods may be called by several
+// goroutines at once.
+type Pool struct {
+	cfg    Config
+	list   *memberlist.Memberlist
+	queue  *queue
+	events chan Event
+	done   chan struct{}
+	wg     sync.WaitGroup
+
+	ending sync.Mutex // held while leaving and closing
+	closed bool
+
+	mu     sync.Mutex
+	peers  map[string][]netip.AddrPort // where each server should be
+	heard  map[string]netip.AddrPort   // where each server said last that it is
+	own    record
+	states map[string]record
+	asked  map[string]time.Time
+}
+
+// Open enters the pool. Errors: the address cannot be bound (Failed, with a
+// hint), the key has the wrong size (Invalid).
+func Open(cfg Config) (*Pool, error) {
+	if len(cfg.Key) != keySize {
+		return nil, fault.New(fault.Invalid, "copy gossip.key from a server of the system", "gossip key has %d bytes, not %d", len(cfg.Key), keySize)
+	}
+	p := newPool(cfg)
+	list, err := memberlist.Create(p.listConfig())
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Failed,
+			fmt.Sprintf("check that %s is this server's base address and that no other agent uses port %d", cfg.Bind.Addr(), cfg.Bind.Port()),
+			"entering the pool at %s", cfg.Bind)
+	}
+	p.list = list
+	p.wg.Go(p.dispatch)
+	return p, nil
+}
+
+func newPool(cfg Config) *Pool {
+	return &Pool{
+		cfg: cfg, queue: newQueue(), events: make(chan Event, eventBuffer), done: make(chan struct{}),
+		peers: map[string][]netip.AddrPort{}, heard: map[string]netip.AddrPort{},
+		states: map[string]record{}, asked: map[string]time.Time{},
+		own: record{Origin: cfg.Name, Seq: firstSeq(cfg.Now())},
+	}
+}
+
+func (p *Pool) listConfig() *memberlist.Config {
+	c := memberlist.DefaultLANConfig()
+	c.Name = p.cfg.Name
+	c.BindAddr, c.BindPort = p.cfg.Bind.Addr().String(), int(p.cfg.Bind.Port())
+	c.AdvertiseAddr, c.AdvertisePort = c.BindAddr, c.BindPort
+	c.SecretKey = p.cfg.Key
+	c.Label = label
+	c.Transport = p.cfg.Transport
+	c.ProbeInterval, c.ProbeTimeout = 500*time.Millisecond, 200*time.Millisecond
+	c.GossipInterval = 100 * time.Millisecond
+	c.PushPullInterval = 5 * time.Second
+	c.TCPTimeout = 2 * time.Second
+	// A server that comes back with another base address takes its name back at once.
+	c.DeadNodeReclaimTime = time.Nanosecond
+	c.EnableCompression = false // states are small; compressing heartbeats costs more than it saves
+	c.Delegate = &delegate{p}
+	c.Logger = log.New(logWriter{p.cfg.Log}, "", 0)
+	return c
+}
+
+// Events delivers what is heard, in order, until the pool is closed.
+func (p *Pool) Events() <-chan Event { return p.events }
+
+// SetPeers tells where the other servers should be. One whose base address is
+// being moved may have several addresses; all are tried until it has spoken.
+func (p *Pool) SetPeers(peers map[string][]netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.peers = maps.Clone(peers)
+	delete(p.peers, p.cfg.Name)
+	for name, at := range p.heard {
+		if known, ok := p.peers[name]; ok && !slices.Contains(known, at) {
+			delete(p.heard, name)
+		}
+	}
+}
+
+// Members returns the names of the servers that memberlist believes alive,
+// this one left out.
+func (p *Pool) Members() []string {
+	var out []string
+	for _, n := range p.list.Members() {
+		if n.Name != p.cfg.Name {
+			out = append(out, n.Name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Leave tells the others that this server leaves on purpose, waiting up to
+// timeout. After Close it does nothing.
+func (p *Pool) Leave(timeout time.Duration) error {
+	p.ending.Lock()
+	defer p.ending.Unlock()
+	if p.closed {
+		return nil // memberlist panics
+	}
+	return p.list.Leave(timeout)
+}
+
+// Close leaves the network without a word and ends Events; events that were not
+// read yet may be lost. It may be called again.
+func (p *Pool) Close() error {
+	p.ending.Lock()
+	defer p.ending.Unlock()
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	err := p.list.Shutdown()
+	p.queue.close()
+	close(p.done)
+	p.wg.Wait()
+	return err
+}
+
+// logWriter turns memberlist's log lines into debug records.
+type logWriter struct{ log *slog.Logger }
+
+var _ io.Writer = logWriter{}
+
+// Write logs one line.
+func (w logWriter) Write(b []byte) (int, error) {
+	w.log.Debug("memberlist", "line", string(b))
+	return len(b), nil
+}

@@ -1,0 +1,45 @@
+package member
+
+import (
+	"encoding/json"
+	"math"
+	"net/netip"
+	"time"
+)
+
+// record is one server's state, numbered in the order in which that server
+// spoke. It travels straight and by push/pull.
+type record struct {
+	Origin  string          `json:"o"`
+	Seq     uint64          `json:"s"`
+	Payload json.RawMessage `json:"p,omitempty"`
+}
+
+// maxSeq is above every number that a clock can give; a greater one is no
+// server's, and would leave no room to count on.
+const maxSeq = math.MaxInt64
+
+// valid reports whether the record is a state that a server can have.
+func (r record) valid() bool { return r.Origin != "" && len(r.Payload) > 0 && r.Seq <= maxSeq }
+
+// firstSeq puts a run's states after those of earlier runs, as long as the
+// clock does not go back; where it did, see [Pool.outlive].
+func firstSeq(now time.Time) uint64 { return uint64(max(now.UnixNano(), 0)) }
+
+// envelope is the form of every message.
+type envelope struct {
+	Kind    string          `json:"k"`
+	Origin  string          `json:"o"`
+	Addr    netip.AddrPort  `json:"a,omitzero"`  // where the origin is reached
+	Seq     uint64          `json:"s,omitempty"` // of the origin's state; 0: it has none yet
+	Known   uint64          `json:"n,omitempty"` // kindAsk: the receiver's state that the origin knows
+	Payload json.RawMessage `json:"p,omitempty"`
+}
+
+// The kinds of envelopes.
+const (
+	kindState   = "state"
+	kindBeat    = "beat"
+	kindAsk     = "ask"
+	kindMessage = "message"
+)

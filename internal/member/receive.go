@@ -1,0 +1,139 @@
+package member
+
+import (
+	"encoding/json"
+	"net/netip"
+	"time"
+)
+
+// askAgain is how long a missing state is left to arrive before it is asked for
+// once more.
+const askAgain = 50 * time.Millisecond
+
+// dispatch turns what came in into events, and answers questions.
+func (p *Pool) dispatch() {
+	defer close(p.events)
+	for {
+		in, ok := p.queue.take()
+		if !ok {
+			return
+		}
+		for _, ev := range p.receive(in) {
+			select {
+			case p.events <- ev:
+			case <-p.done:
+				return
+			}
+		}
+	}
+}
+
+// receive takes in one datagram, message or remote state.
+func (p *Pool) receive(in incoming) []Event {
+	if in.states {
+		return p.receiveStates(in)
+	}
+	var e envelope
+	if err := json.Unmarshal(in.body, &e); err != nil || e.Origin == "" || e.Origin == p.cfg.Name {
+		p.cfg.Log.Debug("ignoring a gossip message", "err", err, "origin", e.Origin)
+		return nil
+	}
+	p.hear(e.Origin, e.Addr)
+	switch e.Kind {
+	case kindMessage:
+		return []Event{{Kind: MessageHeard, From: e.Origin, At: in.at, Payload: e.Payload}}
+	case kindState:
+		if p.merge(record{Origin: e.Origin, Seq: e.Seq, Payload: e.Payload}) {
+			return []Event{{Kind: StateHeard, From: e.Origin, At: in.at, Payload: e.Payload}}
+		}
+	case kindAsk:
+		p.outlive(e.Known)
+		p.answer(e.Origin, e.Known)
+	case kindBeat:
+	default:
+		return nil
+	}
+	if p.disagrees(e.Origin, e.Seq, in.at) {
+		p.Ask(e.Origin)
+	}
+	return []Event{{Kind: BeatHeard, From: e.Origin, At: in.at}}
+}
+
+// receiveStates merges what came with a push/pull. It is no sign of life of the
+// servers named in it: it may be old.
+func (p *Pool) receiveStates(in incoming) []Event {
+	var all []record
+	if err := json.Unmarshal(in.body, &all); err != nil {
+		p.cfg.Log.Warn("ignoring a push/pull state that cannot be read", "err", err)
+		return nil
+	}
+	var out []Event
+	for _, r := range all {
+		switch {
+		case r.Origin == p.cfg.Name:
+			p.outlive(r.Seq)
+		case p.merge(r):
+			// The zero time says that nobody knows when that server lived.
+			out = append(out, Event{Kind: StateHeard, From: r.Origin, Payload: r.Payload})
+		}
+	}
+	return out
+}
+
+// hear notes where a server says that it is.
+func (p *Pool) hear(name string, at netip.AddrPort) {
+	if !at.IsValid() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.heard[name] = at
+}
+
+// merge keeps a state if it is newer than the one known.
+func (p *Pool) merge(r record) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if old, ok := p.states[r.Origin]; !r.valid() || ok && old.Seq >= r.Seq {
+		return false
+	}
+	p.states[r.Origin] = r
+	return true
+}
+
+// disagrees reports whether a server's own number of its state is not the one
+// known here, and it is time to ask. A higher one means that a state was lost.
+// A lower one may be an old datagram, or that server's clock went back across
+// its restart; it finds out by what the question says is known.
+func (p *Pool) disagrees(origin string, seq uint64, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if seq == 0 || seq > maxSeq || seq == p.states[origin].Seq || now.Sub(p.asked[origin]) < askAgain {
+		return false
+	}
+	p.asked[origin] = now
+	return true
+}
+
+// outlive puts this run's states after one of an earlier run whose clock was
+// ahead: without it the others would hold on to what that run said last.
+func (p *Pool) outlive(seq uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if seq > p.own.Seq && seq <= maxSeq {
+		p.own.Seq = seq + 1
+	}
+}
+
+// answer sends this server's state to one that asked; one that knows it already
+// gets the heartbeat, which is shorter and so survives a bad line better.
+func (p *Pool) answer(name string, known uint64) {
+	p.mu.Lock()
+	own := p.own
+	p.mu.Unlock()
+	if len(own.Payload) == 0 || own.Seq == known {
+		p.Beat(name)
+		return
+	}
+	p.sendFast(stateEnvelope(own), name)
+}
