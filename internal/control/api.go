@@ -1,0 +1,97 @@
+// Package control is the agent's Unix socket: HTTP with JSON bodies, callers
+// told apart by their peer credentials. The server side serves a Backend; the
+// client side is what commands, the lab and the tests share.
+//
+//	GET  /v1/status            status.ClusterStatus
+//	GET  /v1/agent             AgentInfo
+//	POST /v1/order             Order -> OrderResult
+//	POST /v1/stop              StopRequest -> StopResult
+//	POST /v1/reload            read settings-independent state (the document) again
+//
+// Reading is open to every local user, changing to root and to the agent's own
+// user. An error is {"error":{"code":3,"message":"…","hint":"…"}}.
+package control
+
+import (
+	"context"
+	"time"
+
+	"mxcluster/internal/status"
+)
+
+// OrderKind says what an order asks for.
+type OrderKind string
+
+// The orders.
+const (
+	OrderFallback OrderKind = "fallback" // from the standby to the regular server
+	OrderFailover OrderKind = "failover" // from the regular server to the standby, planned
+)
+
+// Order asks for a LIM to be moved.
+type Order struct {
+	Kind   OrderKind `json:"kind"`
+	LIM    int       `json:"lim"`
+	Now    bool      `json:"now,omitempty"` // do not wait for the target to be ready
+	DryRun bool      `json:"dryRun,omitempty"`
+	Reason string    `json:"reason,omitempty"`
+	By     string    `json:"by,omitempty"`
+}
+
+// OrderResult says what became of an order when it was handed in.
+type OrderResult struct {
+	Accepted bool   `json:"accepted"`
+	Already  bool   `json:"already,omitempty"` // the LIM was there before
+	Target   string `json:"target"`            // server where the LIM will run
+	Text     string `json:"text"`
+}
+
+// StopRequest ends the agent.
+type StopRequest struct {
+	Release bool `json:"release"` // give the LIMs up, so that another server takes them over at once
+}
+
+// StopResult says what the agent leaves behind.
+type StopResult struct {
+	LIMsLeftRunning []int         `json:"limsLeftRunning"`
+	Lease           time.Duration `json:"leaseNs"` // how long their aliases stay without an agent
+	PID             int           `json:"pid"`     // process to wait for
+}
+
+// AgentInfo is the answer of `agent status`.
+type AgentInfo struct {
+	Server    string        `json:"server"`
+	PID       int           `json:"pid"`
+	Version   string        `json:"version"`
+	StartedAt time.Time     `json:"startedAt"`
+	Revision  uint64        `json:"revision"`
+	Ready     bool          `json:"ready"` // settled with the other servers
+	Isolated  bool          `json:"isolated"`
+	Lease     time.Duration `json:"leaseNs"`
+	Members   []MemberInfo  `json:"members"`
+	LIMs      []LIMInfo     `json:"lims"`
+}
+
+// MemberInfo is one other server as the agent sees it.
+type MemberInfo struct {
+	Server   string `json:"server"`
+	Liveness string `json:"liveness"` // alive, agent-lost, gone or unknown
+	SilentMs int64  `json:"silentMs"`
+}
+
+// LIMInfo is one LIM as the agent runs it, with the reason of that.
+type LIMInfo struct {
+	LIM    int    `json:"lim"`
+	State  string `json:"state"`
+	Term   uint64 `json:"term"`
+	Reason string `json:"reason"`
+}
+
+// Backend is what the agent answers with. Errors carry fault codes.
+type Backend interface {
+	Status(ctx context.Context) (*status.ClusterStatus, error)
+	Agent(ctx context.Context) (*AgentInfo, error)
+	Order(ctx context.Context, o Order) (*OrderResult, error)
+	Stop(ctx context.Context, r StopRequest) (*StopResult, error)
+	Reload(ctx context.Context) error
+}

@@ -1,0 +1,290 @@
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"mxcluster/internal/fault"
+	"mxcluster/internal/status"
+)
+
+func TestCallsComeThrough(t *testing.T) {
+	var gotOrder Order
+	var gotStop StopRequest
+	reloaded := false
+	c := start(t, &fake{
+		order: func(_ context.Context, o Order) (*OrderResult, error) {
+			gotOrder = o
+			return &OrderResult{Accepted: true, Target: "srv1", Text: "LIM 1 moves to srv1"}, nil
+		},
+		stop: func(_ context.Context, r StopRequest) (*StopResult, error) {
+			gotStop = r
+			return &StopResult{LIMsLeftRunning: []int{1}, Lease: time.Hour, PID: 42}, nil
+		},
+		reload: func() error { reloaded = true; return nil },
+	})
+	ctx := t.Context()
+	st, err := c.Status(ctx)
+	if err != nil || st.Observer != "srv1" || st.Revision != 7 {
+		t.Errorf("Status = %+v, %v", st, err)
+	}
+	info, err := c.Agent(ctx)
+	if err != nil || info.Lease != 3*time.Second || len(info.LIMs) != 1 {
+		t.Errorf("Agent = %+v, %v", info, err)
+	}
+	order := Order{Kind: OrderFailover, LIM: 3, Now: true, DryRun: true, Reason: "works", By: "root"}
+	res, err := c.Order(ctx, order)
+	if err != nil || !res.Accepted || res.Target != "srv1" || gotOrder != order {
+		t.Errorf("Order = %+v, %v; the agent saw %+v", res, err, gotOrder)
+	}
+	left, err := c.Stop(ctx, StopRequest{Release: true})
+	if want := (&StopResult{[]int{1}, time.Hour, 42}); err != nil || !reflect.DeepEqual(left, want) || !gotStop.Release {
+		t.Errorf("Stop = %+v, %v; the agent saw %+v", left, err, gotStop)
+	}
+	if err := c.Reload(ctx); err != nil || !reloaded {
+		t.Errorf("Reload: %v, reached the agent: %v", err, reloaded)
+	}
+}
+
+func TestErrorsKeepCodeAndHint(t *testing.T) {
+	codes := map[fault.Code]int{
+		fault.Failed: 500, fault.Refused: 412, fault.NotFound: 404, fault.Unreachable: 502, fault.Busy: 423,
+		fault.Conflict: 409, fault.Unknown: 504, fault.Usage: 400, fault.NotPermitted: 403, fault.Invalid: 422, fault.Interrupted: 503,
+	}
+	var answer error
+	b := &fake{reload: func() error { return answer }}
+	c := start(t, b)
+	for code, want := range codes {
+		answer = fmt.Errorf("outer: %w", fault.New(code, "do this", "LIM %d is locked", 3))
+		wantFault(t, c.Reload(t.Context()), code, "outer: LIM 3 is locked", "do this")
+		if got := httpStatus(answer); got != want {
+			t.Errorf("HTTP status of code %d is %d, want %d", code, got, want)
+		}
+	}
+}
+
+func TestPanicIsAnErrorOfOneCall(t *testing.T) {
+	c := start(t, &fake{status: func() (*status.ClusterStatus, error) { panic("boom") }})
+	_, err := c.Status(t.Context())
+	wantFault(t, err, fault.Failed, "GET /v1/status: internal error: boom", "log")
+	if _, err := c.Agent(t.Context()); err != nil {
+		t.Errorf("after the panic: %v", err)
+	}
+}
+
+func TestStopIsAnsweredThoughTheAgentEnds(t *testing.T) {
+	l, err := Listen(SocketPath(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	b := &fake{stop: func(call context.Context, _ StopRequest) (*StopResult, error) {
+		cancel()
+		waitGone(t, l.Addr().String())
+		return &StopResult{PID: 42}, call.Err()
+	}}
+	go func() {
+		defer close(ended)
+		if err := Serve(ctx, l, b, slog.New(slog.DiscardHandler)); err != nil {
+			t.Error(err)
+		}
+	}()
+	res, err := (&Client{Path: l.Addr().String()}).Stop(t.Context(), StopRequest{})
+	if err != nil || res.PID != 42 {
+		t.Errorf("Stop = %+v, %v", res, err)
+	}
+	<-ended
+}
+
+// waitGone waits until nobody listens at path.
+func waitGone(t *testing.T, path string) {
+	t.Helper()
+	tick, limit := time.NewTicker(time.Millisecond), time.After(10*time.Second)
+	defer tick.Stop()
+	for (&Client{Path: path}).Running(context.Background()) {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Errorf("%s still takes connections", path)
+			return
+		}
+	}
+}
+
+// request sends raw bytes as this process's own user.
+func request(who context.Context, h http.Handler, method, path, body string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(who, method, path, strings.NewReader(body)))
+	return w
+}
+
+func self() context.Context {
+	return context.WithValue(context.Background(), peerKey{}, peer{uid: 0})
+}
+
+func TestBadRequests(t *testing.T) {
+	h := newHandler(&fake{}, slog.New(slog.DiscardHandler)) // a call that reached it would panic
+	tests := []struct {
+		name, method, path, body string
+		status                   int
+		code                     fault.Code
+		message                  string
+	}{
+		{"empty", "POST", "/v1/order", ``, 400, 64, "EOF"},
+		{"not JSON", "POST", "/v1/order", `order!`, 400, 64, "invalid character"},
+		{"cut off", "POST", "/v1/order", `{"kind":"fallb`, 400, 64, "unexpected EOF"},
+		{"unknown field", "POST", "/v1/order", `{"kind":"fallback","lim":1,"dryrum":true}`, 400, 64, `unknown field "dryrum"`},
+		{"two values", "POST", "/v1/order", `{"kind":"fallback","lim":1}{}`, 400, 64, "more than one JSON value"},
+		{"garbage behind", "POST", "/v1/stop", `{} x`, 400, 64, "invalid character"},
+		{"wrong type", "POST", "/v1/order", `{"kind":"fallback","lim":"one"}`, 400, 64, "cannot unmarshal string"},
+		{"unknown kind", "POST", "/v1/order", `{"kind":"explode","lim":1}`, 400, 64, `unknown order "explode"`},
+		{"no LIM", "POST", "/v1/order", `{"kind":"fallback"}`, 400, 64, "LIM number 0 is not valid"},
+		{"too large", "POST", "/v1/order", `{"reason":"` + strings.Repeat("x", maxBody) + `"}`, 413, 64, "larger than 65536 bytes"},
+		{"unknown call", "GET", "/v2/status", ``, 404, 1, "the agent has no call GET /v2/status"},
+		{"wrong method", "GET", "/v1/order", ``, 404, 1, "the agent has no call GET /v1/order"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := request(self(), h, tt.method, tt.path, tt.body)
+			if w.Code != tt.status || w.Header().Get("Content-Type") != "application/json" {
+				t.Errorf("HTTP status %d, type %q, want %d and JSON", w.Code, w.Header().Get("Content-Type"), tt.status)
+			}
+			wantFault(t, decodeError(w.Body.Bytes()), tt.code, tt.message, "")
+		})
+	}
+}
+
+func TestUnknownCallerMayNotChange(t *testing.T) {
+	h := newHandler(&fake{}, slog.New(slog.DiscardHandler))
+	w := request(context.Background(), h, "POST", "/v1/stop", `{}`)
+	wantFault(t, decodeError(w.Body.Bytes()), fault.NotPermitted, "identity is not known", "")
+}
+
+func TestClientWithoutAgent(t *testing.T) {
+	dir := t.TempDir()
+	c := &Client{Path: SocketPath(dir)}
+	_, err := c.Agent(t.Context())
+	wantFault(t, err, fault.Unreachable, "no agent answers at "+c.Path, "start it: mxcluster agent run")
+	wantFault(t, c.Reload(t.Context()), fault.Unreachable, "no agent answers at "+c.Path, "start it: mxcluster agent run")
+	if c.Running(t.Context()) {
+		t.Error("Running is true without an agent")
+	}
+}
+
+// raw answers each connection with the same bytes; none at all means that it
+// keeps silent until the test ends.
+func raw(t *testing.T, answer string) *Client {
+	t.Helper()
+	path := SocketPath(t.TempDir())
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if answer == "" {
+				t.Cleanup(func() { conn.Close() })
+				continue
+			}
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+				_, _ = io.WriteString(conn, answer)
+			}
+			conn.Close()
+		}
+	}()
+	return &Client{Path: path}
+}
+
+func TestAnswersThatAreNone(t *testing.T) {
+	t.Run("not JSON", func(t *testing.T) {
+		_, err := raw(t, "HTTP/1.1 200 OK\r\n\r\n<html>").Agent(t.Context())
+		wantFault(t, err, fault.Failed, "reading the agent's answer", "")
+	})
+	t.Run("error without a reason", func(t *testing.T) {
+		_, err := raw(t, "HTTP/1.1 500 Oops\r\n\r\n{}").Agent(t.Context())
+		wantFault(t, err, fault.Failed, "answered 500 Oops", "")
+	})
+	t.Run("closed while reading", func(t *testing.T) {
+		_, err := raw(t, "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{").Agent(t.Context())
+		wantFault(t, err, fault.Unreachable, "gave no answer", "its log")
+	})
+	t.Run("closed while changing", func(t *testing.T) {
+		err := raw(t, "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{").Reload(t.Context())
+		wantFault(t, err, fault.Unknown, "may have been carried out", "mxcluster status")
+	})
+}
+
+func TestAgentThatHangs(t *testing.T) {
+	c := raw(t, "")
+	if !c.Running(t.Context()) {
+		t.Error("Running is false beside an agent that hangs")
+	}
+	soon := func() context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	_, err := c.Status(soon())
+	wantFault(t, err, fault.Unreachable, "gave no answer", "its log")
+	wantFault(t, c.Reload(soon()), fault.Unknown, "may have been carried out", "mxcluster status")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(30*time.Millisecond, cancel)
+	_, err = c.Stop(ctx, StopRequest{})
+	wantFault(t, err, fault.Interrupted, "calling the agent", "")
+}
+
+// FuzzRequest sends arbitrary bodies to every call that takes one. Whatever
+// comes, the answer is JSON, and only a well-formed request reaches the agent.
+func FuzzRequest(f *testing.F) {
+	f.Add("/v1/order", []byte(`{"kind":"fallback","lim":1,"now":true,"reason":"x"}`))
+	f.Add("/v1/order", []byte(`{"kind":"fallback","lim":-1}`))
+	f.Add("/v1/stop", []byte(`{"release":true}`))
+	f.Add("/v1/stop", []byte(`{"release":true}{}`))
+	f.Add("/v1/reload", []byte(``))
+	f.Add("/v1/order", []byte("{\"kind\":\"fall\xff\"}"))
+	f.Fuzz(func(t *testing.T, path string, body []byte) {
+		req, err := http.NewRequestWithContext(self(), http.MethodPost, "http://agent"+path, bytes.NewReader(body))
+		if err != nil || req.URL.Host != "agent" {
+			return
+		}
+		reached := errors.New("reached")
+		h := newHandler(&fake{
+			order: func(_ context.Context, o Order) (*OrderResult, error) {
+				if o.check() != nil {
+					t.Errorf("order %+v reached the agent", o)
+				}
+				return nil, reached
+			},
+			stop:   func(context.Context, StopRequest) (*StopResult, error) { return nil, reached },
+			reload: func() error { return reached },
+		}, slog.New(slog.DiscardHandler))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, req)
+		if w.Code == http.StatusTemporaryRedirect { // the mux cleans a path such as //v1
+			return
+		}
+		if err := decodeError(w.Body.Bytes()); err == nil || strings.Contains(err.Error(), "internal error") {
+			t.Errorf("POST %s %q: status %d, body %s", path, body, w.Code, w.Body)
+		}
+	})
+}

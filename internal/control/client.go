@@ -1,0 +1,159 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fault"
+	"mxcluster/internal/status"
+)
+
+// How long the client waits where the caller's context sets no deadline. A
+// hung agent takes connections and never answers.
+const (
+	readWait   = 5 * time.Second
+	changeWait = 30 * time.Second
+	stopWait   = 5 * time.Minute // releasing waits for services to stop
+)
+
+// maxAnswer bounds an answer: a status of ten clusters takes well under 1 MiB.
+const maxAnswer = 16 << 20
+
+// Client calls the agent that listens at Path. A call waits until its context's
+// deadline, or for a fixed time where that has none.
+//
+// Its errors are of package fault: what the agent answered comes with the code
+// and hint that the agent gave; no agent is fault.Unreachable; a change whose
+// answer did not arrive is fault.Unknown.
+type Client struct {
+	Path string
+}
+
+// Status returns the clusters as the agent sees them.
+func (c *Client) Status(ctx context.Context) (*status.ClusterStatus, error) {
+	return call[status.ClusterStatus](ctx, c, http.MethodGet, "/v1/status", nil, readWait)
+}
+
+// Agent returns what the agent says of itself.
+func (c *Client) Agent(ctx context.Context) (*AgentInfo, error) {
+	return call[AgentInfo](ctx, c, http.MethodGet, "/v1/agent", nil, readWait)
+}
+
+// Order hands an order in.
+func (c *Client) Order(ctx context.Context, o Order) (*OrderResult, error) {
+	return call[OrderResult](ctx, c, http.MethodPost, "/v1/order", o, changeWait)
+}
+
+// Stop asks the agent to end. It answers before it ends: wait for the process
+// that the answer names.
+func (c *Client) Stop(ctx context.Context, r StopRequest) (*StopResult, error) {
+	return call[StopResult](ctx, c, http.MethodPost, "/v1/stop", r, stopWait)
+}
+
+// Reload has the agent read the cluster document again.
+func (c *Client) Reload(ctx context.Context) error {
+	_, err := call[struct{}](ctx, c, http.MethodPost, "/v1/reload", nil, changeWait)
+	return err
+}
+
+// Running tells whether an agent listens; a hung one does, too.
+func (c *Client) Running(ctx context.Context) bool {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+func (c *Client) dial(ctx context.Context) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", c.Path)
+}
+
+// call makes one exchange over a connection of its own: commands make one or
+// two calls, pooling would only keep descriptors.
+func call[T any](ctx context.Context, c *Client, method, path string, body any, wait time.Duration) (*T, error) {
+	if err := checkPath(c.Path); err != nil {
+		return nil, err
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, wait)
+		defer cancel()
+	}
+	req, err := newRequest(ctx, method, path, body)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return nil, c.failed(ctx, req, err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, c.failed(ctx, req, err)
+	}
+	return parse[T](resp, answer)
+}
+
+func newRequest(ctx context.Context, method, path string, body any) (*http.Request, error) {
+	var r io.Reader = http.NoBody
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("encoding the call %s: %w", path, err)
+		}
+		r = bytes.NewReader(b)
+	}
+	return http.NewRequestWithContext(ctx, method, "http://agent"+path, r)
+}
+
+func parse[T any](resp *http.Response, answer []byte) (*T, error) {
+	if resp.StatusCode != http.StatusOK {
+		if err := decodeError(answer); err != nil {
+			return nil, err
+		}
+		return nil, fault.New(fault.Failed, "", "the agent answered %s without saying why", resp.Status)
+	}
+	var v T
+	if err := json.Unmarshal(answer, &v); err != nil {
+		return nil, fault.Wrap(err, fault.Failed, "", "reading the agent's answer")
+	}
+	return &v, nil
+}
+
+// failed classes what went wrong between the command and the agent.
+func (c *Client) failed(ctx context.Context, req *http.Request, err error) error {
+	var dial *net.OpError
+	dialled := !errors.As(err, &dial) || dial.Op != "dial"
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("calling the agent at %s: %w", c.Path, context.Canceled)
+	case !dialled && errors.Is(err, fs.ErrPermission):
+		return fault.New(fault.NotPermitted, "see the mode of the runtime folder, or run the command as root",
+			"may not connect to the agent at %s", c.Path)
+	case !dialled && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED)):
+		return fault.New(fault.Unreachable, "start it: mxcluster agent run", "no agent answers at %s", c.Path)
+	case dialled && req.Method != http.MethodGet:
+		return fault.Wrap(err, fault.Unknown, "see what happened: mxcluster status",
+			"the agent at %s gave no answer; the order may have been carried out", c.Path)
+	}
+	return fault.Wrap(err, fault.Unreachable, "the agent may hang: see its log",
+		"the agent at %s gave no answer", c.Path)
+}

@@ -1,0 +1,174 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fault"
+)
+
+const (
+	socketName = "agent.sock"
+
+	// maxPath is what sun_path of sockaddr_un holds, without its final zero.
+	maxPath = 107
+
+	// maxGuests limits the connections of users who may only read, so that
+	// they can neither use up the agent's descriptors nor keep root out.
+	maxGuests = 64
+)
+
+// SocketPath returns where the agent of a runtime folder listens.
+func SocketPath(runDir string) string { return filepath.Join(runDir, socketName) }
+
+// Listener is the agent's end of the control socket.
+type Listener struct {
+	net    *net.UnixListener
+	lock   *os.File
+	guests atomic.Int32
+}
+
+// Listen makes the socket at path, open to every local user, and its folder
+// where that is missing. The socket of a dead agent is replaced; while another
+// agent lives, even a hung one, Listen fails with fault.Busy.
+func Listen(path string) (*Listener, error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	if err := makeFolder(filepath.Dir(path)); err != nil {
+		return nil, listenError(err, path)
+	}
+	lock, err := acquire(path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	l, err := bind(path)
+	if err != nil {
+		lock.Close()
+		return nil, listenError(err, path)
+	}
+	return &Listener{net: l, lock: lock}, nil
+}
+
+// makeFolder makes a folder that everybody can enter, whatever the umask. One
+// that is there stays as it is.
+func makeFolder(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o755)
+}
+
+// acquire takes the lock that says an agent lives. The kernel drops it with
+// the process, so that it is never stale, as a socket or a PID file can be.
+// Its file stays: removing it would let two agents lock two different files.
+// It is closed to others, who could hold the lock otherwise.
+func acquire(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, listenError(err, path)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return f, nil
+	}
+	f.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, fault.New(fault.Busy,
+			"see it with: mxcluster agent status; end it with: mxcluster agent stop",
+			"agent runs already in %s", filepath.Dir(path))
+	}
+	return nil, listenError(err, path)
+}
+
+// bind replaces whatever socket a dead agent left. The lock is held, so that
+// nobody else does the same now.
+func bind(path string) (*net.UnixListener, error) {
+	if fi, err := os.Lstat(path); err == nil && fi.Mode()&fs.ModeSocket == 0 {
+		return nil, fmt.Errorf("%s is in the way: it is not a socket", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	// Connecting needs the permission to write; the umask took it away.
+	if err := os.Chmod(path, 0o666); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func listenError(err error, path string) error {
+	code, hint := fault.Failed, ""
+	if errors.Is(err, fs.ErrPermission) {
+		code, hint = fault.NotPermitted, "run the agent as root, or choose another folder with --run-dir"
+	}
+	return fault.Wrap(err, code, hint, "listening at %s", path)
+}
+
+func checkPath(path string) error {
+	if len(path) <= maxPath {
+		return nil
+	}
+	return fault.New(fault.Usage, "choose a shorter folder with --run-dir",
+		"socket path %s has %d bytes, the kernel takes %d", path, len(path), maxPath)
+}
+
+// Accept returns the next connection, with its caller's identity known. Those
+// beyond the limit for users who may only read are closed unanswered.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.net.AcceptUnix()
+		if err != nil {
+			return nil, err
+		}
+		p, err := peerOf(c)
+		if err != nil { // gone already
+			c.Close()
+			continue
+		}
+		if p.mayChange() {
+			return &conn{Conn: c, peer: p, release: func() {}}, nil
+		}
+		if l.guests.Add(1) > maxGuests {
+			l.guests.Add(-1)
+			c.Close()
+			continue
+		}
+		return &conn{Conn: c, peer: p, release: func() { l.guests.Add(-1) }}, nil
+	}
+}
+
+// Close removes the socket, if Serve has not done so, and lets the next agent
+// in: call it last, when this one has put everything in order.
+func (l *Listener) Close() error {
+	err := l.net.Close()
+	if errors.Is(err, net.ErrClosed) {
+		err = nil
+	}
+	return errors.Join(err, l.lock.Close())
+}
+
+// Addr returns the socket's path.
+func (l *Listener) Addr() net.Addr { return l.net.Addr() }
+
+// socketOnly is a Listener whose lock survives its Close, for net/http, which
+// closes what it serves.
+type socketOnly struct{ *Listener }
+
+// Close removes the socket.
+func (s socketOnly) Close() error { return s.net.Close() }

@@ -1,0 +1,68 @@
+// Package settings reads what concerns this server alone: where its folders
+// are, mxcluster.yaml, and the key that all servers of a system share. What
+// concerns the system is in the cluster document, package clusterconf.
+package settings
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// Dirs are the folders of one instance. Two instances with different folders
+// on one machine never meet.
+type Dirs struct {
+	Config string // settings, cluster document, gossip key
+	State  string // what outlives the process and the machine's reboot
+	Run    string // what does not: the agent's socket
+}
+
+const envPrefix = "MXCLUSTER_" // of every environment variable of the product
+
+// ResolveDirs returns the folders, absolute, by flag, else by environment
+// (MXCLUSTER_CONFIG_DIR, MXCLUSTER_STATE_DIR, MXCLUSTER_RUN_DIR), else the
+// defaults. Empty means not given.
+func ResolveDirs(flags Dirs, environ []string) (Dirs, error) {
+	env := environment(environ)
+	d := Dirs{
+		Config: first(flags.Config, env["MXCLUSTER_CONFIG_DIR"], "/etc/mxcluster"),
+		State:  first(flags.State, env["MXCLUSTER_STATE_DIR"], "/var/lib/mxcluster"),
+		Run:    first(flags.Run, env["MXCLUSTER_RUN_DIR"], "/run/mxcluster"),
+	}
+	for _, p := range []*string{&d.Config, &d.State, &d.Run} {
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return Dirs{}, fmt.Errorf("making the folder %s absolute: %w", *p, err)
+		}
+		*p = abs
+	}
+	return d, nil
+}
+
+// Settings returns the path of the settings of this server.
+func (d Dirs) Settings() string { return filepath.Join(d.Config, "mxcluster.yaml") }
+
+// GossipKey returns the path of the key that the system's servers share.
+func (d Dirs) GossipKey() string { return filepath.Join(d.Config, "gossip.key") }
+
+// environment returns the variables of the product. Of one given twice the
+// last counts, as it does for os/exec.
+func environment(environ []string) map[string]string {
+	env := make(map[string]string)
+	for _, e := range environ {
+		if name, value, _ := strings.Cut(e, "="); strings.HasPrefix(name, envPrefix) {
+			env[name] = value
+		}
+	}
+	return env
+}
+
+// first returns the first value that is not empty.
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

@@ -1,0 +1,109 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/viper"
+
+	"mxcluster/internal/fault"
+)
+
+// Settings are the settings of one server. The contract lists their keys and
+// defaults; the comments here say what each is for.
+type Settings struct {
+	Server   string // this server's name in the cluster document
+	XDataDir string // folder of the data versions
+
+	GossipPort int           // TCP and UDP port of the membership protocol
+	AliasLease time.Duration // how long the kernel keeps an alias that is not renewed; whole seconds
+	ARPRefresh time.Duration // between two announcements of an alias that is held
+
+	SyncRSH           string // remote shell, split into words as a shell does; {server} and {address} are filled in
+	SyncRemoteCommand string // mxcluster on the other server
+
+	ServiceRestarts      int           // restarts in place before a LIM counts as failed here
+	ServiceCheckInterval time.Duration // between two looks at a service that runs
+
+	StartGrace time.Duration // how long a standby waits for servers not heard of since its agent started
+	StopLease  time.Duration // how long aliases of running LIMs stay when the agent is stopped; whole seconds
+}
+
+// Load reads the settings of the server that dirs belong to. Each key is taken
+// from the environment, where empty means not given, else from mxcluster.yaml,
+// else its default; without that file all are defaults. What is unknown or
+// wrong is fault.Invalid and names the line or the variable.
+func Load(dirs Dirs, environ []string) (*Settings, error) {
+	path := dirs.Settings()
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, readError(err, path)
+	}
+	file, err := scan(path, data)
+	if err != nil {
+		return nil, err
+	}
+	v := viper.New()
+	if err := setDefaults(v, dirs); err != nil {
+		return nil, err
+	}
+	origins := make(map[string]string)
+	for name, e := range file {
+		if err := v.MergeConfigMap(map[string]any{name: e.value}); err != nil {
+			return nil, fault.Wrap(err, fault.Invalid, "", "%s:%d", path, e.line)
+		}
+		origins[name] = fmt.Sprintf("%s:%d", path, e.line)
+	}
+	env := environment(environ)
+	for _, name := range names() {
+		if value := env[envName(name)]; value != "" {
+			v.Set(name, value)
+			origins[name] = envName(name)
+		}
+	}
+	return build(v, origins)
+}
+
+func setDefaults(v *viper.Viper, dirs Dirs) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("reading the host name, the default of the server's name: %w", err)
+	}
+	for _, k := range table() {
+		v.SetDefault(k.name, k.byDefault)
+	}
+	v.SetDefault("server", host)
+	v.SetDefault("xdata_dir", filepath.Join(dirs.State, "xdata"))
+	return nil
+}
+
+// build checks every value and puts it in its place. Origins tell where each
+// value that is no default was found.
+func build(v *viper.Viper, origins map[string]string) (*Settings, error) {
+	s := &Settings{}
+	for _, k := range table() {
+		if k.set == nil {
+			continue
+		}
+		if err := k.set(s, v.GetString(k.name)); err != nil {
+			return nil, fault.New(fault.Invalid, k.hint, "%s: %s: %v", first(origins[k.name], "default"), k.name, err)
+		}
+	}
+	return s, nil
+}
+
+func readError(err error, path string) error {
+	code, hint := fault.Invalid, ""
+	if errors.Is(err, fs.ErrPermission) {
+		code, hint = fault.NotPermitted, "run the command as root, or make the file readable: chmod a+r "+path
+	}
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return fault.Wrap(err, code, hint, "reading %s", path)
+}

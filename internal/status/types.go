@@ -1,0 +1,141 @@
+// Package status holds the answers of `list` and `status` in the contract's
+// shape, and builds them from the cluster document and from what the agents
+// claim. It does no I/O.
+package status
+
+import "time"
+
+// ClusterList is the answer of `list -o json`.
+type ClusterList struct {
+	APIVersion string        `json:"apiVersion"`
+	Kind       string        `json:"kind"` // ClusterList
+	Revision   uint64        `json:"revision"`
+	Hash       string        `json:"hash"` // sha256:<hex> of the document's canonical form
+	Clusters   []ListCluster `json:"clusters"`
+}
+
+// ListCluster is one cluster of a ClusterList.
+type ListCluster struct {
+	Name            string    `json:"name"`
+	Standby         string    `json:"standby"`
+	Fallback        string    `json:"fallback"`
+	Failover        string    `json:"failover"`
+	FailoverAfterMs int64     `json:"failoverAfterMs"`
+	SplitBrainStop  string    `json:"splitBrainStop"`
+	LIMs            []ListLIM `json:"lims"`
+}
+
+// ListLIM is one LIM of a ListCluster.
+type ListLIM struct {
+	LIM       int    `json:"lim"`
+	Regular   string `json:"regular"`
+	Base      string `json:"base"`
+	Alias     string `json:"alias"`
+	Interface string `json:"interface"`
+	Priority  int    `json:"priority"`
+	Lock      *Lock  `json:"lock"`
+}
+
+// Lock pins a LIM to one side.
+type Lock struct {
+	To      string     `json:"to"`
+	Since   time.Time  `json:"since"`
+	Expires *time.Time `json:"expires"`
+	By      string     `json:"by"`
+	Reason  string     `json:"reason"`
+}
+
+// ClusterStatus is the answer of `status -o json`. What could not be seen is
+// nil or "unknown", never false.
+type ClusterStatus struct {
+	APIVersion  string          `json:"apiVersion"`
+	Kind        string          `json:"kind"` // ClusterStatus
+	GeneratedAt time.Time       `json:"generatedAt"`
+	Observer    string          `json:"observer"` // server that says this
+	Agent       bool            `json:"agent"`    // whether an agent answered
+	Revision    uint64          `json:"revision"`
+	Health      string          `json:"health"` // ok, warning, critical or unknown
+	Clusters    []StatusCluster `json:"clusters"`
+}
+
+// StatusCluster is one cluster of a ClusterStatus.
+type StatusCluster struct {
+	Name       string         `json:"name"`
+	Health     string         `json:"health"`
+	SplitBrain *bool          `json:"splitBrain"`
+	LIMs       []StatusLIM    `json:"lims"`
+	Servers    []StatusServer `json:"servers"`
+	Alarms     []Alarm        `json:"alarms"`
+}
+
+// StatusLIM says where one LIM runs, since when, and why.
+type StatusLIM struct {
+	LIM      int            `json:"lim"`
+	ActiveOn *string        `json:"activeOn"` // server; nil when it runs nowhere or that is unknown
+	Side     string         `json:"side"`     // regular, standby, none or unknown
+	State    string         `json:"state"`
+	Term     uint64         `json:"term"`
+	Since    *time.Time     `json:"since"`
+	Reason   string         `json:"reason"`
+	Preload  *string        `json:"preload"`
+	Lock     *Lock          `json:"lock"`
+	Waiting  bool           `json:"waiting"` // failed, and the standby is taken
+	Fallback StatusFallback `json:"fallback"`
+	Alias    StatusAlias    `json:"alias"`
+	Data     *StatusData    `json:"data"`
+}
+
+// StatusFallback says whether a LIM could return to its regular server now.
+type StatusFallback struct {
+	Type      string   `json:"type"`
+	Ready     *bool    `json:"ready"`
+	BlockedBy []string `json:"blockedBy"`
+	HeldForMs int64    `json:"heldForMs"`
+}
+
+// StatusAlias says who holds the address that clients use.
+type StatusAlias struct {
+	Address       string     `json:"address"`
+	Holders       []Holder   `json:"holders"`
+	ForeignMAC    *string    `json:"foreignMac"`
+	LastAnnounced *time.Time `json:"lastAnnounced"`
+}
+
+// Holder is one server's view of its own kernel. Present is nil when unseen.
+type Holder struct {
+	Server  string `json:"server"`
+	Present *bool  `json:"present"`
+	Blocked *bool  `json:"blocked"`
+}
+
+// StatusData says where the newest data version of a LIM lies.
+type StatusData struct {
+	Newest   *string `json:"newest"`
+	NewestOn *string `json:"newestOn"` // regular, standby or both
+	InSync   *bool   `json:"inSync"`
+	AgeMs    *int64  `json:"ageMs"`
+	Conflict *bool   `json:"conflict"`
+}
+
+// StatusServer is what the observer knows of one server.
+type StatusServer struct {
+	Name          string  `json:"name"`
+	Role          string  `json:"role"`
+	Reachable     *bool   `json:"reachable"`
+	SilentMs      *int64  `json:"silentMs"`
+	Revision      *uint64 `json:"revision"`
+	ClockOffsetMs *int64  `json:"clockOffsetMs"`
+}
+
+// Alarm is one raised alarm.
+type Alarm struct {
+	Handle   int       `json:"handle"`
+	Name     string    `json:"name"`
+	Severity string    `json:"severity"`
+	LIM      int       `json:"lim"`
+	Server   string    `json:"server"`
+	Expected bool      `json:"expected"`
+	Noticed  bool      `json:"noticed"`
+	RaisedAt time.Time `json:"raisedAt"`
+	Text     string    `json:"text"`
+}
