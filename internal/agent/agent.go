@@ -1,0 +1,230 @@
+// Package agent is the body around the brain of package failover: it gathers
+// what this server can know of the others, asks the brain what every LIM should
+// do here, carries that out on addresses and software, and tells the others.
+//
+// One goroutine owns all state (the body's loop). Everything that happens
+// arrives in its inbox in order; everything that takes time runs beside it and
+// reports back through the inbox.
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/failover"
+	"mxcluster/netops"
+)
+
+// Config is what an agent is told about this server.
+type Config struct {
+	Server        string
+	GossipPort    uint16
+	Lease         time.Duration // of an alias, kept by the kernel
+	StopLease     time.Duration // of an alias when the agent is stopped and its LIM goes on
+	StartGrace    time.Duration // how long servers never heard are waited for
+	ARPRefresh    time.Duration // from one periodic announcement to the next
+	CheckInterval time.Duration // from one health check of the software to the next
+	Restarts      int           // of failing software in place, before the LIM counts as failed
+	Version       string
+	PID           int
+	Log           *slog.Logger
+}
+
+// settleTime is how long a starting agent waits for servers that it does not hear.
+const settleTime = 2 * time.Second
+
+// Agent supervises one server. Make it with [New], run it with [Agent.Run].
+type Agent struct {
+	cfg  Config
+	deps Deps
+	log  *slog.Logger
+	run  string // identity of this run
+
+	inbox chan func()
+	done  chan struct{}
+	loop  atomic.Int64 // when the main loop last turned, in nanoseconds since started
+	wg    sync.WaitGroup
+
+	// Below is owned by the main loop.
+	ctx       context.Context
+	started   time.Time
+	doc       *clusterconf.Document
+	hash      string
+	net       *network // where this server is reached; replaced when the document moves it
+	state     persisted
+	lims      map[int]*lim
+	peers     map[string]*peer
+	orders    []failover.Order
+	waiters   map[string]chan reply
+	data      map[int]*failover.Data
+	settled   bool
+	isolated  bool
+	parked    bool
+	stopping  bool
+	plan      failover.Plan
+	published string
+	lastJoin  time.Time
+	joining   bool
+	lastAsked map[string]time.Time
+	joinTurn  int
+	lastBeat  time.Time
+	lastFar   time.Time
+	lastData  time.Time
+	lastSeen  time.Time
+	linkUp    bool
+	stop      context.CancelFunc
+}
+
+// peer is another server as this one knows it.
+type peer struct {
+	claim    *failover.Claim
+	at       time.Time  // when the claim arrived; zero if second-hand only
+	former   netip.Addr // its base by an earlier document, until it works by the present one
+	liveness failover.Liveness
+	since    time.Time
+}
+
+// New returns an agent; nothing happens before Run.
+func New(cfg Config, deps Deps) (*Agent, error) {
+	id := make([]byte, 8)
+	if _, err := rand.Read(id); err != nil {
+		return nil, fmt.Errorf("making the identity of this run: %w", err)
+	}
+	return &Agent{
+		cfg: cfg, deps: deps, log: cfg.Log, run: hex.EncodeToString(id),
+		inbox: make(chan func(), 256), done: make(chan struct{}),
+		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{},
+		data: map[int]*failover.Data{}, lastAsked: map[string]time.Time{},
+	}, nil
+}
+
+// Run supervises until ctx ends or the agent is told to stop. What runs here
+// goes on running: its aliases stay for the stop lease (design section 5, rule 9).
+func (a *Agent) Run(ctx context.Context) error {
+	loopCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	a.ctx, a.stop = loopCtx, cancel
+	defer close(a.done)
+	if err := a.begin(); err != nil {
+		return err
+	}
+	defer a.wg.Wait()
+	defer cancel()
+	stopAsked := ctx.Done()
+	tick := time.NewTimer(0)
+	defer tick.Stop()
+	for {
+		select {
+		case <-loopCtx.Done():
+			return a.end()
+		case <-stopAsked:
+			stopAsked = nil
+			a.beginStop(false)
+		case f := <-a.inbox:
+			f()
+		case <-tick.C:
+		}
+		a.drain()
+		tick.Reset(a.step(time.Now()))
+	}
+}
+
+// begin reads what is known and takes hold of what runs here.
+func (a *Agent) begin() error {
+	a.started = time.Now()
+	a.turned(a.started)
+	doc, err := a.deps.Documents.Read()
+	if err != nil {
+		return err
+	}
+	if a.state, err = a.deps.State.Load(); err != nil {
+		a.log.Error("starting without the state of the last run", "err", err)
+	}
+	if err := a.setDocument(doc); err != nil {
+		return err
+	}
+	if err := a.adopt(); err != nil {
+		return err
+	}
+	events, err := a.deps.Kernel.Watch(a.ctx)
+	if err != nil {
+		return fmt.Errorf("watching the kernel's addresses: %w", err)
+	}
+	changed := a.deps.Changed(a.ctx)
+	a.wg.Go(func() { pump(a, events, func(netops.Event) { a.kernelChanged() }) })
+	a.wg.Go(func() { pump(a, changed, func(struct{}) { a.readDocument() }) })
+	return nil
+}
+
+// pump puts everything that comes over a channel into the inbox.
+func pump[T any](a *Agent, ch <-chan T, f func(T)) {
+	for {
+		select {
+		case <-a.ctx.Done():
+			return
+		case v, ok := <-ch:
+			if !ok {
+				return
+			}
+			a.post(func() { f(v) })
+		}
+	}
+}
+
+// post has f done by the main loop; it is dropped when the agent has ended.
+func (a *Agent) post(f func()) {
+	select {
+	case a.inbox <- f:
+	case <-a.done:
+	case <-a.ctx.Done():
+	}
+}
+
+// drain does all that waits in the inbox, so that one decision covers it.
+func (a *Agent) drain() {
+	for {
+		select {
+		case f := <-a.inbox:
+			f()
+		default:
+			return
+		}
+	}
+}
+
+// turned notes that the main loop turns; the holders renew leases only while it does.
+func (a *Agent) turned(now time.Time) { a.loop.Store(int64(now.Sub(a.started))) }
+
+// alive reports whether the main loop has turned within the lease.
+func (a *Agent) alive(now time.Time) bool {
+	return now.Sub(a.started)-time.Duration(a.loop.Load()) < a.cfg.Lease
+}
+
+// step decides and acts; it returns when to do so again at the latest.
+func (a *Agent) step(now time.Time) time.Duration {
+	a.turned(now)
+	a.housekeep(now)
+	a.judge(now)
+	if !a.stopping {
+		a.plan = failover.Decide(a.view(now))
+		for i := range a.plan.Decisions {
+			a.apply(&a.plan.Decisions[i], now)
+		}
+	}
+	a.publish(now)
+	return a.beatPeriod()
+}
+
+// end leaves the pool after a stop.
+func (a *Agent) end() error {
+	a.net.close(a.log)
+	return nil
+}

@@ -1,0 +1,276 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"mxcluster/internal/control"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/status"
+)
+
+var _ control.Backend = (*Agent)(nil)
+
+// orderLife is how long an order that was accepted may take.
+const orderLife = time.Minute
+
+// on has f done by the main loop and waits for it.
+func on[T any](ctx context.Context, a *Agent, f func() (T, error)) (T, error) {
+	type answer struct {
+		v   T
+		err error
+	}
+	ch := make(chan answer, 1)
+	var zero T
+	select {
+	case a.inbox <- func() { v, err := f(); ch <- answer{v, err} }:
+	case <-ctx.Done():
+		return zero, ctx.Err()
+	case <-a.done:
+		return zero, fault.New(fault.Unreachable, "", "the agent has stopped")
+	}
+	select {
+	case x := <-ch:
+		return x.v, x.err
+	case <-ctx.Done():
+		return zero, ctx.Err()
+	case <-a.done:
+		return zero, fault.New(fault.Unreachable, "", "the agent has stopped")
+	}
+}
+
+// Status answers `status`.
+func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
+	return on(ctx, a, func() (*status.ClusterStatus, error) {
+		now := time.Now()
+		in := status.Input{Now: now, Observer: a.cfg.Server, Document: a.doc, Servers: map[string]status.Seen{}}
+		own := a.claim()
+		in.Servers[a.cfg.Server] = status.Seen{Liveness: failover.Alive, Claim: &own}
+		seen := a.net.sup.sightings()
+		for name, p := range a.peers {
+			s := status.Seen{Liveness: p.liveness, Claim: p.claim}
+			if g, ok := seen[name]; ok && !g.heard.IsZero() {
+				s.Heard = g.heard
+			} else {
+				s.Heard = p.at
+			}
+			in.Servers[name] = s
+		}
+		return status.Build(in), nil
+	})
+}
+
+// Agent answers `agent status`.
+func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
+	return on(ctx, a, func() (*control.AgentInfo, error) {
+		info := &control.AgentInfo{
+			Server: a.cfg.Server, PID: a.cfg.PID, Version: a.cfg.Version, StartedAt: a.started.UTC(), Revision: a.doc.Revision,
+			Ready: a.settled, Isolated: a.isolated, Lease: a.cfg.Lease, Members: []control.MemberInfo{}, LIMs: []control.LIMInfo{},
+		}
+		seen := a.net.sup.sightings()
+		for _, s := range a.doc.Servers {
+			if p := a.peers[s.Name]; p != nil {
+				m := control.MemberInfo{Server: s.Name, Liveness: string(p.liveness)}
+				if g, ok := seen[s.Name]; ok && !g.heard.IsZero() {
+					m.SilentMs = time.Since(g.heard).Milliseconds()
+				}
+				info.Members = append(info.Members, m)
+			}
+		}
+		for n, l := range a.lims {
+			info.LIMs = append(info.LIMs, control.LIMInfo{LIM: n, State: string(l.state), Term: l.term, Reason: l.reason})
+		}
+		slices.SortFunc(info.LIMs, func(x, y control.LIMInfo) int { return x.LIM - y.LIM })
+		return info, nil
+	})
+}
+
+// Reload reads the document from disk again.
+func (a *Agent) Reload(ctx context.Context) error {
+	_, err := on(ctx, a, func() (struct{}, error) { a.readDocument(); return struct{}{}, nil })
+	return err
+}
+
+// Order accepts an order, or passes it on to the server that has to act.
+func (a *Agent) Order(ctx context.Context, o control.Order) (*control.OrderResult, error) {
+	type step struct {
+		done  *control.OrderResult
+		reply <-chan reply
+	}
+	s, err := on(ctx, a, func() (step, error) {
+		actor, err := a.actor(o)
+		if err != nil {
+			return step{}, err
+		}
+		if actor == a.cfg.Server {
+			res, err := a.orderHere(o)
+			return step{done: res}, err
+		}
+		return step{reply: a.passOn(actor, o)}, nil
+	})
+	if err != nil || s.done != nil {
+		return s.done, err
+	}
+	select {
+	case r := <-s.reply:
+		return r.result, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// actor returns the server that has to act on an order: the one that gives the
+// LIM up.
+func (a *Agent) actor(o control.Order) (string, error) {
+	if a.stopping {
+		return "", fault.New(fault.Refused, "", "this agent is stopping")
+	}
+	c, regular := a.doc.ClusterOfLIM(o.LIM), a.doc.RegularOf(o.LIM)
+	switch {
+	case regular == nil:
+		return "", fault.New(fault.NotFound, "`mxcluster list` shows the LIMs", "there is no LIM %d", o.LIM)
+	case c == nil:
+		return "", fault.New(fault.Refused, "put it into one: `mxcluster create`", "LIM %d is in no cluster", o.LIM)
+	case o.Kind == control.OrderFallback:
+		return c.Standby, nil
+	case o.Kind == control.OrderFailover:
+		return regular.Name, nil
+	}
+	return "", fault.New(fault.Usage, "", "there is no order %q", o.Kind)
+}
+
+// orderHere takes an order that this server has to act on.
+func (a *Agent) orderHere(o control.Order) (*control.OrderResult, error) {
+	actor, err := a.actor(o)
+	if err != nil {
+		return nil, err
+	}
+	if actor != a.cfg.Server {
+		return nil, fault.New(fault.Refused, "try again", "%s is not the server that can do that; the cluster document has just changed", a.cfg.Server)
+	}
+	c, regular := a.doc.ClusterOfLIM(o.LIM), a.doc.RegularOf(o.LIM)
+	target, hereActive := regular.Name, a.lim(o.LIM).state.Active()
+	v := a.view(time.Now())
+	var blocked []string
+	if o.Kind == control.OrderFallback {
+		blocked = failover.FallbackBlockedBy(v, o.LIM)
+	} else {
+		target = c.Standby
+		if b := failover.FailoverBlockedBy(v, c, o.LIM); b != "" {
+			blocked = []string{b}
+		}
+	}
+	p := a.peers[target]
+	switch {
+	case !hereActive && p != nil && p.claim.LIM(o.LIM).State.Active():
+		return &control.OrderResult{Accepted: true, Already: true, Target: target, Text: fmt.Sprintf("LIM %d is on %s already", o.LIM, target)}, nil
+	case !hereActive:
+		return nil, fault.New(fault.Refused, "look at `mxcluster status`", "LIM %d does not run on %s", o.LIM, a.cfg.Server)
+	case p == nil || p.liveness != failover.Alive:
+		return nil, fault.New(fault.Refused, "start its agent first", "LIM %d cannot move: %s", o.LIM, strings.Join(blocked, "; "))
+	case len(blocked) > 0 && !o.Now:
+		return nil, fault.New(fault.Refused, blockedHint(o), "LIM %d cannot move: %s", o.LIM, strings.Join(blocked, "; "))
+	case o.DryRun:
+		return &control.OrderResult{Target: target, Text: fmt.Sprintf("LIM %d would move to %s", o.LIM, target)}, nil
+	}
+	a.log.Info("order", "kind", o.Kind, "lim", o.LIM, "now", o.Now, "by", o.By, "reason", o.Reason)
+	a.addOrder(o)
+	a.send(target, message{Type: typeNotice, Order: &o}, nil)
+	return &control.OrderResult{Accepted: true, Target: target, Text: fmt.Sprintf("LIM %d moves to %s", o.LIM, target)}, nil
+}
+
+func blockedHint(o control.Order) string {
+	return fmt.Sprintf("mend that (data: `mxcluster sync --lim %d`), or move it all the same: `mxcluster %s %d --now`", o.LIM, o.Kind, o.LIM)
+}
+
+// addOrder makes an order pending.
+func (a *Agent) addOrder(o control.Order) {
+	a.orders = append(a.orders, failover.Order{Kind: failover.Kind(o.Kind), LIM: o.LIM, Now: o.Now, Expires: time.Now().Add(orderLife)})
+	if l := a.lim(o.LIM); l.state == failover.Failed && !l.state.Active() {
+		l.retryAt = time.Time{}
+	}
+}
+
+// fulfilled reports whether an order is done as far as this server is concerned.
+func (a *Agent) fulfilled(o failover.Order) bool {
+	s, l := a.doc.Server(a.cfg.Server), a.lim(o.LIM)
+	gives := s != nil && s.Standby == (o.Kind == failover.Fallback)
+	if gives {
+		return !l.state.Active()
+	}
+	return l.state == failover.Running
+}
+
+// Stop ends the agent: what runs here goes on for the stop lease, or is released.
+func (a *Agent) Stop(ctx context.Context, r control.StopRequest) (*control.StopResult, error) {
+	return on(ctx, a, func() (*control.StopResult, error) {
+		res := &control.StopResult{PID: a.cfg.PID, Lease: a.cfg.StopLease, LIMsLeftRunning: []int{}}
+		if !r.Release {
+			for n, l := range a.lims {
+				if l.state.Active() {
+					res.LIMsLeftRunning = append(res.LIMsLeftRunning, n)
+				}
+			}
+			slices.Sort(res.LIMsLeftRunning)
+		}
+		a.beginStop(r.Release)
+		return res, nil
+	})
+}
+
+// beginStop ends the agent once every operation has ended.
+func (a *Agent) beginStop(release bool) {
+	if a.stopping {
+		return
+	}
+	a.stopping = true
+	a.log.Info("stopping", "release", release)
+	if release {
+		for _, l := range a.lims {
+			a.release(l)
+		}
+	}
+	a.finishWhenIdle(release)
+}
+
+// release gives a LIM up so that another server takes it over.
+func (a *Agent) release(l *lim) {
+	switch {
+	case l.op != nil:
+		l.released = time.Now()
+		a.set(l, failover.Stopping, "the agent stops")
+		l.op()
+	case l.state.Active() || l.holds:
+		l.released = time.Now()
+		a.stopLIM(l, false, "was released: the agent stops", nil)
+	}
+}
+
+// finishWhenIdle ends the main loop when no operation is in progress any more.
+func (a *Agent) finishWhenIdle(release bool) {
+	for _, l := range a.lims {
+		if l.op != nil {
+			context.AfterFunc(a.timer(20*time.Millisecond), func() { a.post(func() { a.finishWhenIdle(release) }) })
+			return
+		}
+	}
+	a.parked = !release
+	for _, l := range a.lims {
+		if l.holds {
+			l.letGo()
+			err := l.hold.after(func() error { return a.deps.Kernel.Hold(a.net.ifname, l.alias, a.cfg.StopLease) })
+			if err != nil {
+				a.log.Error("leaving an alias with its stop lease", "lim", l.number, "alias", l.alias, "err", err)
+			}
+		}
+	}
+	if err := a.save(); err != nil {
+		a.log.Error("saving the state at the end", "err", err)
+	}
+	a.publish(time.Now())
+	a.stop()
+}

@@ -1,0 +1,68 @@
+package agent
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/member"
+	"mxcluster/internal/services"
+	"mxcluster/netops"
+)
+
+// Kernel is what the agent asks of this server's kernel (package netops).
+type Kernel interface {
+	Link(ifname string) (netops.Link, error)
+	Addresses(ifname string) ([]netops.Address, error)
+	Hold(ifname string, alias netip.Prefix, lease time.Duration) error
+	Extend(ifname string, alias netip.Prefix, lease time.Duration, until time.Time) error
+	Drop(ifname string, alias netip.Prefix) error
+	EnsureBase(ifname string, base netip.Prefix) error
+	Gateway(ifname string) (netip.Addr, bool, error)
+	Watch(ctx context.Context) (<-chan netops.Event, error)
+}
+
+// Wire is ARP on one interface (package netops).
+type Wire interface {
+	Subscribe(ctx context.Context) <-chan netops.Observation
+	Ask(from, target netip.Addr, to net.HardwareAddr) error
+	Announce(addr netip.Addr) error
+	Close() error
+}
+
+// Pool is what the agent hears from and says to the other servers (package member).
+type Pool interface {
+	Events() <-chan member.Event
+	SetPeers(peers map[string][]netip.AddrPort)
+	Publish(payload []byte)
+	Beat(names ...string)
+	Ask(name string)
+	Send(ctx context.Context, name string, payload []byte) error
+	Members() []string
+	Join(addrs ...netip.AddrPort) (int, error)
+	Leave(timeout time.Duration) error
+	Close() error
+}
+
+// Documents is the store of the cluster document (package clusterconf).
+type Documents interface {
+	Read() (*clusterconf.Document, error)
+	Adopt(ctx context.Context, d *clusterconf.Document) (clusterconf.Adoption, error)
+}
+
+// Deps are the effects of an agent. Production fills them in Run; tests and
+// simulations pass their own.
+type Deps struct {
+	Kernel    Kernel
+	OpenWire  func(ifname string) (Wire, error)
+	Probe     func(ctx context.Context, w Wire, addr netip.Addr) (mac net.HardwareAddr, inUse bool, err error)
+	OpenPool  func(bind netip.AddrPort) (Pool, error)
+	Documents Documents
+	Changed   func(ctx context.Context) <-chan struct{} // ticks when the document's file may have changed
+	State     StateFile
+	Software  func(lim *clusterconf.LIM, side clusterconf.Side) (services.Set, error)
+	Data      func(lim int) (d *failover.Data, path string, err error) // newest complete data version
+}

@@ -1,0 +1,90 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/member"
+)
+
+// askEvery is how often a joining server repeats its question.
+const askEvery = 500 * time.Millisecond
+
+// FetchDocument gets the cluster document from the agent at addr, for a server
+// that joins and runs no agent yet. It is in the pool for a moment under a name
+// that no server can have. Errors: nobody answers, or the key is another
+// system's (Unreachable); the document is not valid (Invalid).
+func FetchDocument(ctx context.Context, addr netip.AddrPort, key []byte, log *slog.Logger) (*clusterconf.Document, error) {
+	local, err := localAddr(addr)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Unreachable, "check this server's network", "there is no way to %s", addr)
+	}
+	id := make([]byte, 6)
+	if _, err := rand.Read(id); err != nil {
+		return nil, fmt.Errorf("making a name for joining: %w", err)
+	}
+	pool, err := member.Open(member.Config{
+		Name: "(joining " + hex.EncodeToString(id) + ")", Key: key, Log: log, Now: time.Now,
+		Bind: netip.AddrPortFrom(local, addr.Port()),
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer pool.Close()
+	defer func() { _ = pool.Leave(200 * time.Millisecond) }() // nobody waits for a goodbye
+	if _, err := pool.Join(addr); err != nil {
+		return nil, fault.Wrap(err, fault.Unreachable,
+			"check that the agent there runs, that the address is its base address, and that gossip.key is that system's", "no agent of the system answers at %s", addr)
+	}
+	return askDocument(ctx, pool, addr)
+}
+
+// askDocument asks every member until one answers.
+func askDocument(ctx context.Context, pool *member.Pool, addr netip.AddrPort) (*clusterconf.Document, error) {
+	request, err := json.Marshal(message{Type: typeDocumentRequest})
+	if err != nil {
+		return nil, fmt.Errorf("encoding a request: %w", err)
+	}
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	for {
+		for _, name := range pool.Members() {
+			if err := pool.Send(ctx, name, request); err == nil {
+				break
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fault.Wrap(ctx.Err(), fault.Unreachable, "look at that agent's log", "the agent at %s does not hand out the cluster document", addr)
+		case <-tick.C:
+		case ev, ok := <-pool.Events():
+			var m message
+			if ok && ev.Kind == member.MessageHeard && json.Unmarshal(ev.Payload, &m) == nil && m.Type == typeDocument {
+				return clusterconf.Parse("the document of "+ev.From, m.Document)
+			}
+		}
+	}
+}
+
+// localAddr returns the address from which this server reaches another one.
+func localAddr(to netip.AddrPort) (netip.Addr, error) {
+	c, err := net.Dial("udp", to.String())
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	defer c.Close()
+	ap, err := netip.ParseAddrPort(c.LocalAddr().String())
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	return ap.Addr().Unmap(), nil
+}

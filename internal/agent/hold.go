@@ -1,0 +1,140 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"mxcluster/internal/failover"
+	"mxcluster/internal/services"
+)
+
+// healthyFor is how long software must run before its restarts are forgotten.
+const healthyFor = 10 * time.Minute
+
+// holdOn keeps an alias that the kernel has for us until `until`, and announces it.
+func (a *Agent) holdOn(l *lim, alias netip.Prefix, until time.Time) {
+	if l.letGo != nil {
+		l.letGo()
+	}
+	ctx, cancel := context.WithCancel(a.ctx)
+	l.holds, l.alias, l.letGo = true, alias, cancel
+	l.hold = &holder{
+		kernel: a.deps.Kernel, wire: a.net.wire, ifname: a.net.ifname, alias: alias,
+		lease: a.cfg.Lease, refresh: a.cfg.ARPRefresh, log: a.log, alive: a.alive,
+		kick: make(chan struct{}, 1),
+	}
+	h := l.hold
+	h.lost = func(expired bool) { a.post(func() { a.aliasLost(l, h, expired) }) }
+	h.told = func(at time.Time, err error) { a.post(func() { a.announcedAlias(l, h, at, err) }) }
+	a.wg.Go(func() { h.keep(ctx, until) })
+	a.wg.Go(func() { h.announce(ctx) })
+}
+
+// announceAnew starts the announcements of a held alias again with a burst.
+func (a *Agent) announceAnew(l *lim) {
+	a.holdOn(l, l.alias, time.Now().Add(a.cfg.Lease/2))
+}
+
+func (a *Agent) announcedAlias(l *lim, h *holder, at time.Time, err error) {
+	switch {
+	case l.hold != h:
+	case err != nil:
+		a.log.Error("announcing an alias", "lim", l.number, "alias", h.alias, "err", err)
+	default:
+		l.announced = at
+	}
+}
+
+// aliasLost handles an alias that left this server without us: deleted by
+// somebody within its lease it is put back; expired it must be won anew.
+func (a *Agent) aliasLost(l *lim, h *holder, expired bool) {
+	if l.hold != h {
+		return
+	}
+	l.letGo()
+	l.holds, l.hold, l.letGo = false, nil, nil
+	if expired {
+		a.log.Error("the lease of an alias ran out: this agent was stopped or starved", "lim", l.number, "alias", h.alias)
+		return
+	}
+	a.log.Warn("an alias was deleted by somebody else; putting it back", "lim", l.number, "alias", h.alias)
+	if err := a.deps.Kernel.Hold(a.net.ifname, h.alias, a.cfg.Lease); err != nil {
+		a.log.Error("putting an alias back", "lim", l.number, "alias", h.alias, "err", err)
+		return
+	}
+	a.holdOn(l, h.alias, time.Now().Add(a.cfg.Lease))
+}
+
+// dropAlias takes a LIM's alias off this server, if it is here.
+func (a *Agent) dropAlias(l *lim) {
+	if !l.holds {
+		return
+	}
+	l.letGo()
+	err := l.hold.after(func() error { return a.deps.Kernel.Drop(a.net.ifname, l.alias) })
+	l.holds, l.hold, l.letGo = false, nil, nil
+	if err != nil {
+		a.log.Error("taking an alias off", "lim", l.number, "alias", l.alias, "err", err)
+	}
+}
+
+// watchHealth asks a LIM's software how it is, from time to time, and restarts
+// it in place a settable number of times (design section 5, rule 11).
+func (a *Agent) watchHealth(l *lim, software services.Set, env services.Env) {
+	a.endHealth(l)
+	if len(software) == 0 {
+		return
+	}
+	ctx, cancel := context.WithCancel(a.ctx)
+	l.health = cancel
+	a.wg.Go(func() {
+		tick := time.NewTicker(a.cfg.CheckInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			state, service, err := software.Check(ctx, env)
+			if ctx.Err() != nil {
+				return
+			}
+			if state != services.Running {
+				a.post(func() { a.unhealthy(ctx, l, service, state, err) })
+				return
+			}
+		}
+	})
+}
+
+func (a *Agent) endHealth(l *lim) {
+	if l.health != nil {
+		l.health()
+		l.health = nil
+	}
+}
+
+// unhealthy restarts software that no longer runs, or gives it up here.
+func (a *Agent) unhealthy(ctx context.Context, l *lim, service string, state services.State, err error) {
+	if ctx.Err() != nil || l.state != failover.Running || l.op != nil {
+		return
+	}
+	if time.Since(l.since) > healthyFor {
+		l.restarts = 0
+	}
+	why := fmt.Errorf("%s is %s", service, state)
+	if err != nil {
+		why = fmt.Errorf("%s: %w", service, err)
+	}
+	if l.restarts < a.cfg.Restarts {
+		l.restarts++
+		a.log.Warn("restarting software in place", "lim", l.number, "err", why, "try", l.restarts, "of", a.cfg.Restarts)
+		a.start(l, l.term, a.aliasOf(l.number), why.Error())
+		return
+	}
+	l.restarts = 0
+	a.stopLIM(l, false, why.Error(), func() { a.fail(l, why) })
+}

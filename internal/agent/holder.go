@@ -1,0 +1,125 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"mxcluster/netops"
+)
+
+// renewals is how often a lease is renewed within its time.
+const renewals = 10
+
+// burst spaces the first announcements of an alias: kernels ignore ARP updates
+// that follow each other too closely, so one of them comes after a second.
+var burst = [...]time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond, 1100 * time.Millisecond, 2500 * time.Millisecond}
+
+// holder keeps one alias on this server: it renews the kernel's lease and
+// announces the address until its context ends. Killed, stopped or hung, it
+// stops renewing, and the kernel takes the address away.
+type holder struct {
+	kernel  Kernel
+	wire    Wire
+	ifname  string
+	alias   netip.Prefix
+	lease   time.Duration
+	refresh time.Duration // from one periodic announcement to the next
+	log     *slog.Logger
+	alive   func(now time.Time) bool // whether the agent's main loop turns
+	lost    func(expired bool)       // the alias is no longer ours; expired: its time ran out
+	told    func(at time.Time, err error)
+	kick    chan struct{} // something happened to the interface: look now
+
+	renewing sync.Mutex // while a renewal is on its way to the kernel
+}
+
+// renew extends the lease, unless the holder has ended meanwhile.
+func (h *holder) renew(ctx context.Context, until time.Time) error {
+	h.renewing.Lock()
+	defer h.renewing.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return h.kernel.Extend(h.ifname, h.alias, h.lease, until)
+}
+
+// after does what shall become of the alias once the holder has ended. A
+// renewal still on its way would bring a dropped address back for a lease, in
+// which the next server could not have it.
+func (h *holder) after(f func() error) error {
+	h.renewing.Lock()
+	defer h.renewing.Unlock()
+	return f()
+}
+
+// keep renews the lease until ctx ends; until is when the present one runs out.
+func (h *holder) keep(ctx context.Context, until time.Time) {
+	tick := time.NewTicker(h.lease / renewals)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-h.kick:
+		}
+		now := time.Now()
+		if !h.alive(now) {
+			continue
+		}
+		switch err := h.renew(ctx, until); {
+		case err == nil:
+			until = now.Add(h.lease)
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, netops.ErrLeaseLost):
+			h.lost(!time.Now().Before(until))
+			return
+		default:
+			h.log.Error("renewing the lease of an alias", "alias", h.alias, "err", err)
+		}
+	}
+}
+
+// announce tells the network where the alias is: a burst, then periodically.
+func (h *holder) announce(ctx context.Context) {
+	start := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		err := h.announceOnce()
+		now := time.Now()
+		h.told(now, err)
+		switch {
+		case i+1 < len(burst):
+			timer.Reset(max(start.Add(burst[i+1]).Sub(now), 0))
+		case err != nil:
+			timer.Reset(time.Second)
+		default:
+			timer.Reset(h.refresh)
+		}
+	}
+}
+
+// announceOnce makes sure that the address is here before it says so.
+func (h *holder) announceOnce() error {
+	addrs, err := h.kernel.Addresses(h.ifname)
+	if err != nil {
+		return fmt.Errorf("checking that %s is here before announcing it: %w", h.alias, err)
+	}
+	if !slices.ContainsFunc(addrs, func(a netops.Address) bool { return a.Prefix == h.alias }) {
+		return fmt.Errorf("not announcing %s: it is not on %s", h.alias, h.ifname)
+	}
+	return h.wire.Announce(h.alias.Addr())
+}

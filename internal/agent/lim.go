@@ -1,0 +1,363 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/services"
+)
+
+const (
+	retryFirst   = 10 * time.Second // after software failed; doubled each time
+	retryLongest = 5 * time.Minute
+	retryAddress = time.Second // after the alias was found in use
+	stopLongest  = 2 * time.Minute
+)
+
+// lim is a LIM on this server. It is owned by the main loop; its operations run
+// beside it and report back.
+type lim struct {
+	number   int
+	state    failover.State
+	term     uint64
+	since    time.Time
+	holds    bool
+	released time.Time
+	known    failover.Place
+	retryAt  time.Time
+	failure  string
+	failures int    // in a row
+	reason   string // of the last decision
+	waiting  bool
+	blocked  []string
+
+	announced time.Time
+	alias     netip.Prefix // while holds
+	hold      *holder
+	letGo     context.CancelFunc // ends the holder
+	op        context.CancelFunc // ends the operation in progress; nil: none
+	health    context.CancelFunc // ends the health checks
+	restarts  int                // of the software in place, since it last ran for a while
+}
+
+// lim returns the record of a LIM, made anew if need be.
+func (a *Agent) lim(number int) *lim {
+	l := a.lims[number]
+	if l == nil {
+		l = &lim{number: number, state: failover.Stopped, since: time.Now()}
+		a.lims[number] = l
+	}
+	return l
+}
+
+// set changes a LIM's state.
+func (a *Agent) set(l *lim, s failover.State, reason string) {
+	if l.state != s {
+		a.log.Info("lim", "lim", l.number, "state", s, "was", l.state, "term", l.term, "reason", reason)
+		l.state, l.since = s, time.Now()
+	}
+}
+
+// apply carries one decision out.
+func (a *Agent) apply(d *failover.Decision, now time.Time) {
+	l := a.lim(d.LIM)
+	if l.reason != d.Reason {
+		a.log.Info("decision", "lim", d.LIM, "want", d.Want, "rule", d.Rule, "reason", d.Reason)
+	}
+	l.reason, l.waiting, l.blocked = d.Reason, d.Waiting, d.BlockedBy
+	a.askWire(d, now)
+	switch d.Want {
+	case failover.Run:
+		a.applyRun(l, d)
+	case failover.Stop:
+		if d.Release && l.released.IsZero() {
+			l.released = now
+		}
+		a.applyStop(l, d)
+	}
+}
+
+// askWire has the supervisor ask for the alias as long as the decision hangs on it.
+func (a *Agent) askWire(d *failover.Decision, now time.Time) {
+	c := a.doc.ClusterOfLIM(d.LIM)
+	if d.AskWire && c != nil {
+		a.net.sup.watchAlias(d.LIM, c.Member(d.LIM).Alias.Addr(), c.SilenceLimit(), now)
+	} else {
+		a.net.sup.unwatchAlias(d.LIM)
+	}
+}
+
+func (a *Agent) applyRun(l *lim, d *failover.Decision) {
+	alias := a.aliasOf(l.number)
+	switch {
+	case l.op != nil:
+	case l.state == failover.Running && (l.holds || !alias.IsValid()):
+		if l.term != d.Term {
+			a.reterm(l, d.Term)
+		}
+	default:
+		a.start(l, d.Term, alias, d.Reason)
+	}
+}
+
+// reterm gives a running LIM a later term and announces it again, after another
+// server had it too.
+func (a *Agent) reterm(l *lim, term uint64) {
+	l.term = term
+	l.known = l.known.Later(failover.Place{Term: term, Server: a.cfg.Server})
+	if err := a.save(); err != nil {
+		a.log.Error("saving a term", "lim", l.number, "err", err)
+		return
+	}
+	a.log.Info("lim", "lim", l.number, "state", l.state, "term", term, "reason", "goes on under a later term")
+	if l.hold != nil {
+		a.announceAnew(l)
+	}
+}
+
+// start begins to run a LIM here: term saved, alias probed and leased, announced,
+// software started.
+func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
+	l.term, l.released = term, time.Time{}
+	l.known = l.known.Later(failover.Place{Term: term, Server: a.cfg.Server})
+	a.set(l, failover.Starting, reason)
+	if err := a.save(); err != nil {
+		a.fail(l, err)
+		return
+	}
+	software, env, err := a.software(l.number, alias)
+	if err != nil {
+		a.fail(l, err)
+		return
+	}
+	acquire := alias.IsValid() && !l.holds
+	net := a.net
+	a.operate(l, func(ctx context.Context) func() {
+		if acquire {
+			if err := a.acquire(ctx, net, l, alias); err != nil {
+				return func() { a.notAcquired(l, err) }
+			}
+		}
+		err := software.Start(ctx, env)
+		if err == nil {
+			err = a.calledOff(ctx, software, env)
+		}
+		if err != nil {
+			return func() {
+				a.dropAlias(l)
+				a.fail(l, err)
+			}
+		}
+		return func() { a.runs(l, software, env) }
+	})
+}
+
+// calledOff undoes a start that succeeded though it was called off meanwhile.
+func (a *Agent) calledOff(ctx context.Context, software services.Set, env services.Env) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	if err := software.Stop(context.WithoutCancel(ctx), env); err != nil {
+		return fmt.Errorf("the start was called off, and then: %w", err)
+	}
+	return errors.New("the start was called off")
+}
+
+// runs notes that a LIM's software runs, and watches it.
+func (a *Agent) runs(l *lim, software services.Set, env services.Env) {
+	l.failure, l.retryAt = "", time.Time{}
+	a.set(l, failover.Running, l.reason)
+	a.watchHealth(l, software, env)
+}
+
+// errInUse says that another host answers for an alias.
+type errInUse struct {
+	alias netip.Prefix
+	mac   string
+}
+
+func (e errInUse) Error() string {
+	return fmt.Sprintf("the alias %s is in use by %s", e.alias.Addr(), e.mac)
+}
+
+// acquire makes sure that nobody has the alias, and takes it. It runs beside
+// the main loop.
+func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.Prefix) error {
+	link, err := a.deps.Kernel.Link(net.ifname)
+	if err != nil {
+		return err
+	}
+	if !link.Up {
+		return fmt.Errorf("interface %s is down", net.ifname)
+	}
+	mac, inUse, err := a.deps.Probe(ctx, net.wire, alias.Addr())
+	if err != nil {
+		return err
+	}
+	if inUse {
+		return errInUse{alias, mac.String()}
+	}
+	until := time.Now().Add(a.cfg.Lease)
+	if err := a.deps.Kernel.Hold(net.ifname, alias, a.cfg.Lease); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	a.post(func() { a.holdOn(l, alias, until); close(done) })
+	select {
+	case <-done:
+	case <-a.ctx.Done():
+	}
+	return nil
+}
+
+// notAcquired notes that the alias could not be had. That is no failure of the
+// LIM on this server: the other side would not get it either.
+func (a *Agent) notAcquired(l *lim, err error) {
+	var inUse errInUse
+	if errors.As(err, &inUse) {
+		err = fmt.Errorf("the alias %s is in use by %s", inUse.alias.Addr(), a.ownerOf(inUse.mac))
+	}
+	l.failure, l.retryAt = err.Error(), time.Now().Add(retryAddress)
+	a.log.Error("the alias cannot be had", "lim", l.number, "err", err)
+	a.stopped(l, err.Error(), nil)
+}
+
+// ownerOf names the server with a MAC, or the MAC itself.
+func (a *Agent) ownerOf(mac string) string {
+	for server, p := range a.peers {
+		if p.claim != nil && p.claim.MAC == mac {
+			return fmt.Sprintf("%s (%s)", server, mac)
+		}
+	}
+	return mac + ", which is no server of this system"
+}
+
+// operate runs one operation of a LIM beside the main loop; the function that
+// it returns is then done by the main loop. A LIM has one operation at a time.
+func (a *Agent) operate(l *lim, f func(ctx context.Context) func()) {
+	ctx, cancel := context.WithCancel(a.ctx)
+	l.op = cancel
+	a.wg.Go(func() {
+		then := f(ctx)
+		a.post(func() {
+			cancel()
+			l.op = nil
+			then()
+		})
+	})
+}
+
+// applyStop takes a LIM down here, if it is not down already.
+func (a *Agent) applyStop(l *lim, d *failover.Decision) {
+	if l.state == failover.Stopping && l.op != nil {
+		return
+	}
+	if l.op != nil { // a start, which ends and cleans up behind itself
+		a.set(l, failover.Stopping, d.Reason)
+		l.op()
+		return
+	}
+	if !l.state.Active() && !l.holds {
+		a.forgive(l)
+		return
+	}
+	a.stopLIM(l, d.AliasOff, d.Reason, nil)
+}
+
+// stopLIM takes a LIM down: software and alias, the alias first when another
+// server has it too. then, if any, is done by the main loop at the end.
+func (a *Agent) stopLIM(l *lim, aliasFirst bool, reason string, then func()) {
+	a.set(l, failover.Stopping, reason)
+	a.endHealth(l)
+	software, env, err := a.software(l.number, a.aliasOf(l.number))
+	if err != nil {
+		a.log.Error("stopping the software", "lim", l.number, "err", err)
+	}
+	if aliasFirst {
+		a.dropAlias(l)
+	}
+	a.operate(l, func(ctx context.Context) func() {
+		ctx, cancel := context.WithTimeout(ctx, stopLongest)
+		defer cancel()
+		if err := software.Stop(ctx, env); err != nil {
+			a.log.Error("stopping the software", "lim", l.number, "err", err)
+		}
+		return func() {
+			a.dropAlias(l)
+			a.stopped(l, reason, then)
+		}
+	})
+}
+
+// forgive forgets a failure on the standby when the LIM is not wanted there any
+// more. On the regular server it stays, and holds automatic fallback back.
+func (a *Agent) forgive(l *lim) {
+	if s := a.doc.Server(a.cfg.Server); l.state == failover.Failed && s != nil && s.Standby && time.Now().After(l.retryAt) {
+		a.set(l, failover.Stopped, l.reason)
+	}
+}
+
+func (a *Agent) stopped(l *lim, reason string, then func()) {
+	a.set(l, failover.Stopped, reason)
+	if !l.released.IsZero() {
+		l.released = time.Now()
+	}
+	if err := a.save(); err != nil {
+		a.log.Error("saving that a LIM is stopped", "lim", l.number, "err", err)
+	}
+	if then != nil {
+		then()
+	}
+}
+
+// fail notes that a LIM did not come up here, or stopped working.
+func (a *Agent) fail(l *lim, err error) {
+	if l.state == failover.Stopping || a.ctx.Err() != nil { // the start was called off
+		a.stopped(l, l.reason, nil)
+		return
+	}
+	retry := min(retryFirst<<min(l.failures, 8), retryLongest)
+	l.failures++
+	l.failure, l.retryAt = err.Error(), time.Now().Add(retry)
+	a.log.Error("lim failed", "lim", l.number, "err", err, "retry", l.retryAt)
+	a.set(l, failover.Failed, err.Error())
+	if err := a.save(); err != nil {
+		a.log.Error("saving that a LIM failed", "lim", l.number, "err", err)
+	}
+}
+
+// software builds a LIM's services and their environment for this side.
+func (a *Agent) software(number int, alias netip.Prefix) (services.Set, services.Env, error) {
+	side := clusterconf.SideRegular
+	if s := a.doc.Server(a.cfg.Server); s != nil && s.Standby {
+		side = clusterconf.SideStandby
+	}
+	env := services.Env{LIM: number, Server: a.cfg.Server, Role: "active", Alias: alias.Addr()}
+	if !alias.IsValid() {
+		env.Alias = a.net.base.Addr()
+	}
+	_, path, err := a.deps.Data(number)
+	if err != nil {
+		a.log.Warn("looking for the newest data version", "lim", number, "err", err)
+	}
+	env.XData = path
+	entry := a.doc.LIM(number)
+	if entry == nil {
+		return nil, env, nil
+	}
+	set, err := a.deps.Software(entry, side)
+	return set, env, err
+}
+
+// aliasOf returns a LIM's alias; the zero prefix when it is in no cluster.
+func (a *Agent) aliasOf(number int) netip.Prefix {
+	if c := a.doc.ClusterOfLIM(number); c != nil {
+		return c.Member(number).Alias
+	}
+	return netip.Prefix{}
+}

@@ -1,0 +1,192 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/member"
+)
+
+// message is what agents say to one another in person.
+type message struct {
+	Type     string               `json:"type"`
+	ID       string               `json:"id,omitempty"`
+	Order    *control.Order       `json:"order,omitempty"`
+	Result   *control.OrderResult `json:"result,omitempty"`
+	Error    *messageError        `json:"error,omitempty"`
+	Document []byte               `json:"document,omitempty"` // YAML
+}
+
+const (
+	typeDocumentRequest = "document-request"
+	typeDocument        = "document"
+	typeOrder           = "order"
+	typeNotice          = "order-notice" // for the target of an order: it may forget a failure
+	typeReply           = "order-reply"
+)
+
+// messageError is an error with its exit code, as it travels.
+type messageError struct {
+	Code    fault.Code `json:"code"`
+	Message string     `json:"message"`
+	Hint    string     `json:"hint,omitempty"`
+}
+
+// reply is the answer to an order given to another agent.
+type reply struct {
+	result *control.OrderResult
+	err    error
+}
+
+// orderTimeout bounds how long another agent may take to accept an order.
+const orderTimeout = 3 * time.Second
+
+// send sends a message to another agent beside the main loop; failed, if any,
+// is called on the main loop when it could not be delivered.
+func (a *Agent) send(server string, m message, failed func(error)) {
+	raw, err := json.Marshal(m)
+	if err != nil {
+		a.log.Error("encoding a message", "type", m.Type, "err", err)
+		return
+	}
+	pool := a.net.pool
+	a.wg.Go(func() {
+		ctx, cancel := a.background(orderTimeout)
+		defer cancel()
+		if err := pool.Send(ctx, server, raw); err != nil {
+			a.log.Debug("sending a message", "to", server, "type", m.Type, "err", err)
+			if failed != nil {
+				a.post(func() { failed(err) })
+			}
+		}
+	})
+}
+
+// messageHeard takes in a message from another agent.
+func (a *Agent) messageHeard(ev member.Event) {
+	var m message
+	if err := json.Unmarshal(ev.Payload, &m); err != nil {
+		a.log.Warn("ignoring a message that cannot be read", "from", ev.From, "err", err)
+		return
+	}
+	switch m.Type {
+	case typeDocumentRequest:
+		a.send(ev.From, message{Type: typeDocument, Document: clusterconf.Encode(a.doc)}, nil)
+	case typeDocument:
+		a.documentHeard(ev.From, m.Document)
+	case typeOrder:
+		a.orderHeard(ev.From, m)
+	case typeNotice:
+		if m.Order != nil {
+			a.addOrder(*m.Order)
+		}
+	case typeReply:
+		if w := a.waiters[m.ID]; w != nil {
+			delete(a.waiters, m.ID)
+			w <- m.reply()
+		}
+	}
+}
+
+func (m message) reply() reply {
+	if m.Error != nil {
+		return reply{err: &fault.Error{Code: m.Error.Code, Message: m.Error.Message, Hint: m.Error.Hint}}
+	}
+	if m.Result == nil {
+		return reply{err: fault.New(fault.Failed, "", "the other agent's answer is empty")}
+	}
+	return reply{result: m.Result}
+}
+
+// requestDocument asks a server for its newer document, at most once a second.
+func (a *Agent) requestDocument(server string) {
+	now := time.Now()
+	if now.Sub(a.lastAsked[server]) < time.Second {
+		return
+	}
+	a.lastAsked[server] = now
+	a.send(server, message{Type: typeDocumentRequest}, nil)
+}
+
+// documentHeard stores a document from another server, if it goes before ours.
+func (a *Agent) documentHeard(from string, raw []byte) {
+	d, err := clusterconf.Parse("the document of "+from, raw)
+	if err != nil {
+		a.log.Error("ignoring a document that is not valid", "from", from, "err", err)
+		return
+	}
+	ctx, cancel := a.background(5 * time.Second)
+	defer cancel()
+	res, err := a.deps.Documents.Adopt(ctx, d)
+	if err != nil {
+		a.log.Error("storing a newer document", "from", from, "revision", d.Revision, "err", err)
+		return
+	}
+	if res.Adopted {
+		a.log.Info("document taken over", "from", from, "revision", d.Revision)
+		if err := a.setDocument(d); err != nil {
+			a.log.Error("putting the new cluster document into force", "revision", d.Revision, "err", err)
+		}
+	}
+}
+
+// orderHeard carries out an order that another agent passed on.
+func (a *Agent) orderHeard(from string, m message) {
+	answer := message{Type: typeReply, ID: m.ID}
+	if m.Order == nil {
+		return
+	}
+	res, err := a.orderHere(*m.Order)
+	if err != nil {
+		answer.Error = &messageError{Code: fault.CodeOf(err), Message: err.Error(), Hint: fault.HintOf(err)}
+	}
+	answer.Result = res
+	a.send(from, answer, nil)
+}
+
+// passOn gives an order to the agent of another server; the answer comes over
+// the channel.
+func (a *Agent) passOn(server string, o control.Order) <-chan reply {
+	ch := make(chan reply, 1)
+	id := make([]byte, 8)
+	if _, err := rand.Read(id); err != nil {
+		ch <- reply{err: fmt.Errorf("making an order's identity: %w", err)}
+		return ch
+	}
+	key := hex.EncodeToString(id)
+	a.waiters[key] = ch
+	fail := func(err error) {
+		if _, waits := a.waiters[key]; waits {
+			delete(a.waiters, key)
+			ch <- reply{err: err}
+		}
+	}
+	a.send(server, message{Type: typeOrder, ID: key, Order: &o}, func(err error) {
+		fail(fault.Wrap(err, fault.Unreachable, "look at `mxcluster status`", "the agent of %s cannot be reached", server))
+	})
+	context.AfterFunc(a.timer(orderTimeout), func() {
+		a.post(func() {
+			fail(fault.New(fault.Unknown, "look at `mxcluster status` before you try again", "the agent of %s did not answer; the order may have been carried out", server))
+		})
+	})
+	return ch
+}
+
+// timer returns a context that ends after d, or with the agent.
+func (a *Agent) timer(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(a.ctx, d)
+	context.AfterFunc(ctx, cancel)
+	return ctx
+}
+
+func (a *Agent) addrOf(server string) netip.AddrPort {
+	return netip.AddrPortFrom(a.doc.Server(server).Base.Addr(), a.cfg.GossipPort)
+}

@@ -1,0 +1,252 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/member"
+	"mxcluster/netops"
+)
+
+// network is how this server is reached under one base address: gossip,
+// supervision and ARP. It is replaced as a whole when the document moves the
+// base, as `create` does. Its fields do not change.
+type network struct {
+	base   netip.Prefix
+	ifname string
+	wire   Wire
+	pool   Pool
+	sup    *supervisor
+	mac    string
+	cancel context.CancelFunc
+}
+
+// setDocument makes d the document that this agent works by.
+func (a *Agent) setDocument(d *clusterconf.Document) error {
+	self := d.Server(a.cfg.Server)
+	if self == nil {
+		return fmt.Errorf("server %s is not in the cluster document", a.cfg.Server)
+	}
+	if err := a.deps.Kernel.EnsureBase(self.Interface, self.Base); err != nil {
+		return fmt.Errorf("making sure of base address %s: %w", self.Base, err)
+	}
+	if a.net == nil || a.net.base != self.Base || a.net.ifname != self.Interface {
+		if err := a.openNetwork(self); err != nil {
+			return err
+		}
+	}
+	if a.doc == nil || a.doc.Revision != d.Revision {
+		a.log.Info("cluster document", "revision", d.Revision, "command", d.Changed.Command)
+	}
+	a.noteMoves(a.doc, d)
+	a.doc, a.hash = d, clusterconf.Hash(d)
+	a.superviseOthers()
+	return nil
+}
+
+// openNetwork starts gossip and supervision on a base address, in place of the
+// former one.
+func (a *Agent) openNetwork(self *clusterconf.Server) error {
+	if old := a.net; old != nil {
+		a.wg.Go(func() { old.close(a.log) }) // saying goodbye takes a while
+	}
+	link, err := a.deps.Kernel.Link(self.Interface)
+	if err != nil {
+		return err
+	}
+	wire, err := a.deps.OpenWire(self.Interface)
+	if err != nil {
+		return err
+	}
+	pool, err := a.deps.OpenPool(netip.AddrPortFrom(self.Base.Addr(), a.cfg.GossipPort))
+	if err != nil {
+		return errors.Join(err, wire.Close())
+	}
+	ctx, cancel := context.WithCancel(a.ctx)
+	n := &network{base: self.Base, ifname: self.Interface, wire: wire, pool: pool, mac: link.MAC.String(), cancel: cancel}
+	n.sup = newSupervisor(self.Base.Addr(), wire, pool.Ask, func() { a.post(func() {}) })
+	a.net, a.published = n, ""
+	a.wg.Go(func() { n.sup.run(ctx) })
+	a.wg.Go(func() {
+		for ev := range pool.Events() {
+			a.post(func() { a.heard(n, ev) })
+		}
+	})
+	return nil
+}
+
+// close leaves the pool and ends supervision.
+func (n *network) close(log *slog.Logger) {
+	if err := n.pool.Leave(500 * time.Millisecond); err != nil {
+		log.Debug("leaving the pool", "err", err)
+	}
+	n.cancel()
+	if err := errors.Join(n.pool.Close(), n.wire.Close()); err != nil {
+		log.Warn("closing the network", "base", n.base, "err", err)
+	}
+}
+
+// noteMoves remembers the former base of every server that the new document
+// moves, until that server is heard to work by it.
+func (a *Agent) noteMoves(old, d *clusterconf.Document) {
+	if old == nil {
+		return
+	}
+	for _, s := range d.Servers {
+		if was := old.Server(s.Name); was != nil && was.Base != s.Base && s.Name != a.cfg.Server {
+			a.peer(s.Name).former = was.Base.Addr()
+		}
+	}
+}
+
+// superviseOthers tells gossip and the supervisor which servers there are.
+func (a *Agent) superviseOthers() {
+	peers := map[string][]netip.AddrPort{}
+	for _, s := range a.doc.Servers {
+		if s.Name == a.cfg.Server {
+			continue
+		}
+		peers[s.Name] = []netip.AddrPort{netip.AddrPortFrom(s.Base.Addr(), a.cfg.GossipPort)}
+		if former := a.peer(s.Name).former; former.IsValid() {
+			peers[s.Name] = append(peers[s.Name], netip.AddrPortFrom(former, a.cfg.GossipPort))
+		}
+	}
+	a.net.pool.SetPeers(peers)
+	hosts := map[string]hostAddrs{}
+	for _, name := range a.mates() {
+		s := a.doc.Server(name)
+		p := a.peer(name)
+		h := hostAddrs{base: s.Base.Addr(), alias: a.aliasOf(s.LIM).Addr(), gossiped: p.at}
+		if p.claim != nil {
+			h.mac = p.claim.MAC
+		}
+		hosts[name] = h
+	}
+	if gw, ok, err := a.deps.Kernel.Gateway(a.net.ifname); err == nil && ok && a.net.base.Masked().Contains(gw) {
+		hosts[gatewayName] = hostAddrs{base: gw}
+	}
+	a.net.sup.setHosts(hosts, a.silenceLimit())
+}
+
+// cluster returns the cluster of this server, or nil.
+func (a *Agent) cluster() *clusterconf.Cluster { return a.doc.ClusterOfServer(a.cfg.Server) }
+
+// mates returns the other servers of this server's cluster.
+func (a *Agent) mates() []string {
+	c := a.cluster()
+	if c == nil {
+		return nil
+	}
+	names := []string{c.Standby}
+	for _, m := range c.LIMs {
+		if r := a.doc.RegularOf(m.LIM); r != nil {
+			names = append(names, r.Name)
+		}
+	}
+	return slices.DeleteFunc(names, func(n string) bool { return n == a.cfg.Server })
+}
+
+// adopt takes hold of the LIMs that ran here before this agent started: an
+// alias whose lease has not run out is renewed at once, so that nobody notices;
+// an alias that is here without right is taken off.
+func (a *Agent) adopt() error {
+	for n, p := range a.state.LIMs {
+		l := a.lim(n)
+		l.term, l.known = p.Term, p.Known
+		if p.Active {
+			l.state, l.since = failover.Starting, p.Since
+		}
+	}
+	addrs, err := a.deps.Kernel.Addresses(a.net.ifname)
+	if err != nil {
+		return fmt.Errorf("looking for aliases of an earlier run: %w", err)
+	}
+	for _, c := range a.doc.Clusters {
+		for _, m := range c.LIMs {
+			if i := slices.IndexFunc(addrs, func(x netops.Address) bool { return x.Prefix == m.Alias }); i >= 0 {
+				if err := a.adoptAlias(m, addrs[i]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// adoptAlias judges one alias that was found on this server at the start.
+func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
+	l := a.lim(m.LIM)
+	regular := a.doc.RegularOf(m.LIM)
+	switch {
+	case l.state.Active():
+		until := time.Now().Add(a.cfg.Lease)
+		if !here.Permanent {
+			until = time.Now().Add(here.Remaining)
+		}
+		a.log.Info("adopting a LIM that runs here", "lim", m.LIM, "term", l.term, "alias", m.Alias)
+		a.holdOn(l, m.Alias, until)
+		l.hold.kick <- struct{}{} // there may be little time left
+		return nil
+	case l.known.Term == 0 && regular != nil && regular.Name == a.cfg.Server:
+		return nil // its base address until `create`: clients use it this moment
+	}
+	a.log.Warn("taking off an alias that an earlier run left here", "lim", m.LIM, "alias", m.Alias)
+	if err := a.deps.Kernel.Drop(a.net.ifname, m.Alias); err != nil {
+		return fmt.Errorf("taking off an alias that an earlier run left here: %w", err)
+	}
+	return nil
+}
+
+// kernelChanged looks after the addresses when the kernel says that they, or
+// the link, changed.
+func (a *Agent) kernelChanged() {
+	for _, l := range a.lims {
+		if l.hold != nil {
+			select {
+			case l.hold.kick <- struct{}{}:
+			default:
+			}
+		}
+	}
+	if err := a.deps.Kernel.EnsureBase(a.net.ifname, a.net.base); err != nil {
+		a.log.Error("making sure of the base address", "base", a.net.base, "err", err)
+	}
+}
+
+// readDocument takes the document from disk if it changed there.
+func (a *Agent) readDocument() {
+	d, err := a.deps.Documents.Read()
+	switch {
+	case err != nil:
+		a.log.Error("the cluster document on disk cannot be used; going on with the former one", "revision", a.doc.Revision, "err", err)
+	case d.Revision == a.doc.Revision && clusterconf.Hash(d) == a.hash:
+	default:
+		if err := a.setDocument(d); err != nil {
+			a.log.Error("putting the new cluster document into force", "revision", d.Revision, "err", err)
+		}
+	}
+}
+
+// heard takes in what came from another server.
+func (a *Agent) heard(n *network, ev member.Event) {
+	if n != a.net {
+		return
+	}
+	if !ev.At.IsZero() {
+		n.sup.gossipHeard(ev.From, ev.At)
+		a.peer(ev.From).at = ev.At
+	}
+	switch ev.Kind {
+	case member.StateHeard:
+		a.claimHeard(ev)
+	case member.MessageHeard:
+		a.messageHeard(ev)
+	}
+}

@@ -1,0 +1,141 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/member"
+	"mxcluster/internal/services"
+	"mxcluster/netops"
+	"mxcluster/xdata"
+)
+
+// RunConfig is a Config with the places of a real server.
+type RunConfig struct {
+	Config
+	Documents *clusterconf.Store
+	StateDir  string
+	Socket    string // of the control interface
+	Key       []byte // of gossip
+	XDataDir  string
+}
+
+// The probes before an alias comes up (RFC 5227), and how often the document's
+// file is looked at.
+const (
+	probeCount     = 2
+	probeInterval  = 10 * time.Millisecond
+	documentPeriod = 500 * time.Millisecond
+)
+
+// Run supervises this server for real until ctx ends or the agent is told to stop.
+func Run(ctx context.Context, cfg RunConfig) error {
+	if err := os.MkdirAll(cfg.StateDir, 0o755); err != nil {
+		return fmt.Errorf("making the state folder: %w", err)
+	}
+	listener, err := control.Listen(cfg.Socket)
+	if err != nil {
+		return err
+	}
+	kernel, err := netops.NewKernel()
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer kernel.Close()
+	a, err := New(cfg.Config, cfg.deps(kernel))
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	served := make(chan error, 1)
+	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	go func() { served <- control.Serve(serving, listener, a, cfg.Log) }()
+	err = a.Run(ctx)
+	cancel()
+	return errors.Join(err, <-served, listener.Close())
+}
+
+// deps are the effects of a real server.
+func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
+	versions := &xdata.Store{Dir: cfg.XDataDir}
+	return Deps{
+		Kernel:   kernel,
+		OpenWire: func(ifname string) (Wire, error) { return netops.OpenWire(ifname) },
+		Probe: func(ctx context.Context, w Wire, addr netip.Addr) (net.HardwareAddr, bool, error) {
+			return netops.Probe(ctx, w, addr, probeCount, probeInterval)
+		},
+		OpenPool: func(bind netip.AddrPort) (Pool, error) {
+			return member.Open(member.Config{Name: cfg.Server, Bind: bind, Key: cfg.Key, Log: cfg.Log, Now: time.Now})
+		},
+		Documents: cfg.Documents,
+		Changed:   func(ctx context.Context) <-chan struct{} { return watchFile(ctx, cfg.Documents.Path) },
+		State:     DiskState{Path: filepath.Join(cfg.StateDir, "agent.json")},
+		Software: func(l *clusterconf.LIM, side clusterconf.Side) (services.Set, error) {
+			return software(l, side, cfg.Log)
+		},
+		Data: func(lim int) (*failover.Data, string, error) { return newestData(versions, lim) },
+	}
+}
+
+// software builds a LIM's services; those that belong to the regular server
+// alone are left out on the standby (spec ch. 6).
+func software(l *clusterconf.LIM, side clusterconf.Side, log *slog.Logger) (services.Set, error) {
+	var set services.Set
+	for _, s := range l.Services {
+		if s.RegularOnly && side == clusterconf.SideStandby {
+			continue
+		}
+		service, err := services.Parse(s.Run, services.Options{Log: log})
+		if err != nil {
+			return nil, fmt.Errorf("service %s of LIM %d: %w", s.Run, l.Number, err)
+		}
+		set = append(set, service)
+	}
+	return set, nil
+}
+
+// newestData names the newest complete data version of a LIM on this server.
+func newestData(versions *xdata.Store, lim int) (*failover.Data, string, error) {
+	v, ok, err := versions.Newest(lim)
+	if err != nil || !ok {
+		return nil, "", err
+	}
+	return &failover.Data{Version: v.Name, Newest: v.NewestMtime.UTC()}, v.Path, nil
+}
+
+// watchFile ticks when a file is replaced. It looks rather than subscribes: a
+// look costs a microsecond, and no event can be lost.
+func watchFile(ctx context.Context, path string) <-chan struct{} {
+	ch := make(chan struct{}, 1)
+	go func() {
+		tick := time.NewTicker(documentPeriod)
+		defer tick.Stop()
+		last, _ := os.Stat(path)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			now, err := os.Stat(path)
+			if err != nil || last != nil && os.SameFile(last, now) && last.ModTime().Equal(now.ModTime()) && last.Size() == now.Size() {
+				continue
+			}
+			last = now
+			select {
+			case ch <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return ch
+}

@@ -1,0 +1,84 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"mxcluster/internal/failover"
+)
+
+// stateVersion is the form of the state file.
+const stateVersion = 1
+
+// persisted is what must outlive the process: terms above all, for a term may
+// never be given out twice.
+type persisted struct {
+	Version int                  `json:"version"`
+	LIMs    map[int]persistedLIM `json:"lims"`
+	Seen    map[string]time.Time `json:"seen,omitempty"` // when each server was last known alive
+}
+
+// persistedLIM is a LIM as it was on this server.
+type persistedLIM struct {
+	Term   uint64         `json:"term"` // under which it runs or last ran here
+	Active bool           `json:"active"`
+	Since  time.Time      `json:"since,omitzero"`
+	Known  failover.Place `json:"known"`
+}
+
+// StateFile keeps the agent's state across its runs.
+type StateFile interface {
+	Load() (persisted, error)
+	Save(persisted) error // durable when it returns
+}
+
+// DiskState is the state file in a folder; see [StateFile].
+type DiskState struct{ Path string }
+
+// Load reads the state; there is none before the first run.
+func (d DiskState) Load() (persisted, error) {
+	empty := persisted{Version: stateVersion, LIMs: map[int]persistedLIM{}}
+	raw, err := os.ReadFile(d.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return empty, nil
+	}
+	if err != nil {
+		return empty, fmt.Errorf("reading the agent's state: %w", err)
+	}
+	var p persisted
+	if err := json.Unmarshal(raw, &p); err != nil || p.Version != stateVersion {
+		return empty, fmt.Errorf("the agent's state %s cannot be read (version %d): %w", d.Path, p.Version, err)
+	}
+	if p.LIMs == nil {
+		p.LIMs = empty.LIMs
+	}
+	return p, nil
+}
+
+// Save replaces the state and makes it durable before it returns: what was
+// saved may be acted on.
+func (d DiskState) Save(p persisted) error {
+	raw, err := json.MarshalIndent(p, "", " ")
+	if err != nil {
+		return fmt.Errorf("encoding the agent's state: %w", err)
+	}
+	if err := renameio.WriteFile(d.Path, raw, 0o600); err != nil {
+		return fmt.Errorf("writing the agent's state: %w", err)
+	}
+	dir, err := os.Open(filepath.Dir(d.Path))
+	if err != nil {
+		return fmt.Errorf("making the agent's state durable: %w", err)
+	}
+	defer dir.Close()
+	if err := dir.Sync(); err != nil {
+		return fmt.Errorf("making the agent's state durable: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,307 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"mxcluster/internal/failover"
+	"mxcluster/netops"
+)
+
+const (
+	minAgentLimit = time.Second           // silence of gossip that makes an agent lost, at least
+	askPeriod     = 20 * time.Millisecond // gossip questions to a server in doubt
+	gatewayName   = "(gateway)"           // no server's name: it has brackets
+)
+
+// sighting is what the supervisor knows of one host.
+type sighting struct {
+	gone       bool // neither ARP nor gossip for the limit
+	agentLost  bool // no gossip
+	heard      time.Time
+	gossiped   time.Time
+	everGossip bool
+}
+
+// hostAddrs are the addresses at which a host's kernel may answer, and what was
+// known of it before it was supervised. The alias counts only with the host's
+// own MAC, since it may be elsewhere; it carries a server over `create`, which
+// moves its base.
+type hostAddrs struct {
+	base, alias netip.Addr
+	mac         string    // as the host claims it; "": not known
+	gossiped    time.Time // when gossip last heard it; zero: not since the agent started
+}
+
+// host is a server, or the gateway, under supervision.
+type host struct {
+	name     string
+	addrs    hostAddrs
+	mac      net.HardwareAddr // of its last answer; nil: none yet
+	arp      failover.Watch
+	gossip   failover.Watch // for gone, with the cluster's limit
+	agent    failover.Watch // for agent-lost
+	next     time.Time
+	nextAsk  time.Time
+	sighting sighting
+}
+
+// aliasWatch asks who answers for a LIM's alias while its holder is in doubt.
+type aliasWatch struct {
+	addr  netip.Addr
+	watch failover.Watch
+	since time.Time
+	mac   string
+	next  time.Time
+	quiet bool
+}
+
+// supervisor listens to every sign of life of the other servers: gossip, and
+// the ARP answers of their kernels, which come however busy or stopped their
+// agents are (design section 4). It calls changed, from its own goroutine,
+// whenever what it knows changes in kind.
+type supervisor struct {
+	self    netip.Addr
+	wire    Wire
+	ask     func(server string)
+	changed func()
+	kick    chan struct{}
+
+	mu      sync.Mutex
+	hosts   map[string]*host
+	aliases map[int]*aliasWatch
+}
+
+func newSupervisor(self netip.Addr, wire Wire, ask func(string), changed func()) *supervisor {
+	return &supervisor{self: self, wire: wire, ask: ask, changed: changed, kick: make(chan struct{}, 1),
+		hosts: map[string]*host{}, aliases: map[int]*aliasWatch{}}
+}
+
+// setHosts names the hosts to supervise; limit is the silence that makes one gone.
+func (s *supervisor) setHosts(addrs map[string]hostAddrs, limit time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range s.hosts {
+		if _, ok := addrs[name]; !ok {
+			delete(s.hosts, name)
+		}
+	}
+	for name, at := range addrs {
+		h := s.hosts[name]
+		if h == nil {
+			h = &host{name: name}
+			h.sighting.everGossip = !at.gossiped.IsZero()
+			h.gossip.Heard(at.gossiped)
+			h.agent.Heard(at.gossiped)
+			s.hosts[name] = h
+		}
+		if mac, err := net.ParseMAC(at.mac); err == nil && h.mac == nil {
+			h.mac = mac
+		}
+		h.addrs = at
+		h.arp.Limit, h.gossip.Limit, h.agent.Limit = limit, limit, max(limit, minAgentLimit)
+	}
+	s.wake()
+}
+
+// watchAlias starts to ask for a LIM's alias, or goes on.
+func (s *supervisor) watchAlias(lim int, addr netip.Addr, limit time.Duration, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.aliases[lim]; a != nil && a.addr == addr {
+		a.watch.Limit = limit
+		return
+	}
+	s.aliases[lim] = &aliasWatch{addr: addr, since: now, watch: failover.Watch{Limit: limit}}
+	s.wake()
+}
+
+// unwatchAlias stops asking for a LIM's alias.
+func (s *supervisor) unwatchAlias(lim int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.aliases, lim)
+}
+
+// gossipHeard records a sign of life of a server's agent.
+func (s *supervisor) gossipHeard(server string, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.hosts[server]
+	if h == nil {
+		return
+	}
+	h.gossip.Heard(at)
+	h.agent.Heard(at)
+	if !h.sighting.everGossip || h.sighting.agentLost || h.sighting.gone {
+		h.sighting.everGossip = true
+		s.wake()
+	}
+}
+
+// sightings returns what is known of each host.
+func (s *supervisor) sightings() map[string]sighting {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make(map[string]sighting, len(s.hosts))
+	for name, h := range s.hosts {
+		g := h.sighting
+		g.gossiped = h.gossip.LastHeard()
+		g.heard = g.gossiped
+		if a := h.arp.LastHeard(); a.After(g.heard) {
+			g.heard = a
+		}
+		out[name] = g
+	}
+	return out
+}
+
+// wires returns what ARP said of the aliases that are asked for.
+func (s *supervisor) wires() map[int]failover.Wire {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make(map[int]failover.Wire, len(s.aliases))
+	for lim, a := range s.aliases {
+		out[lim] = failover.Wire{AskedSince: a.since, Answered: a.watch.LastHeard(), MAC: a.mac, Silent: a.quiet, Alias: a.addr}
+	}
+	return out
+}
+
+// wake makes the loop look again; the caller may hold the lock.
+func (s *supervisor) wake() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// run polls and listens until ctx ends.
+func (s *supervisor) run(ctx context.Context) {
+	heard := s.wire.Subscribe(ctx)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case o, ok := <-heard:
+			if !ok {
+				return
+			}
+			s.observe(o)
+		case <-timer.C:
+		case <-s.kick:
+		}
+		// Answers that wait to be read count before anybody is called silent.
+		for more := true; more; {
+			select {
+			case o, ok := <-heard:
+				if more = ok; ok {
+					s.observe(o)
+				}
+			default:
+				more = false
+			}
+		}
+		now := time.Now()
+		next, asks, news := s.poll(now)
+		for _, server := range asks {
+			s.ask(server)
+		}
+		if news {
+			s.changed()
+		}
+		timer.Reset(max(next.Sub(now), 0))
+	}
+}
+
+// observe takes one ARP frame as a sign of life.
+func (s *supervisor) observe(o netops.Observation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.hosts {
+		switch o.SenderIP {
+		case h.addrs.base:
+			h.arp.Heard(o.Time)
+			h.mac = o.SenderMAC
+		case h.addrs.alias:
+			if bytes.Equal(h.mac, o.SenderMAC) {
+				h.arp.Heard(o.Time)
+			}
+		}
+	}
+	for _, a := range s.aliases {
+		if a.addr == o.SenderIP {
+			a.watch.Heard(o.Time)
+			a.mac = o.SenderMAC.String()
+		}
+	}
+}
+
+// poll asks whoever is due, and judges everybody. It returns when to come
+// again, whom to ask by gossip, and whether a judgement changed.
+func (s *supervisor) poll(now time.Time) (next time.Time, asks []string, news bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next = now.Add(time.Second)
+	for _, h := range s.hosts {
+		if !h.next.After(now) {
+			h.poll(s.wire, s.self, now)
+			if h.name != gatewayName && h.arp.InDoubt() && !h.nextAsk.After(now) {
+				h.nextAsk = now.Add(askPeriod)
+				asks = append(asks, h.name)
+			}
+		}
+		news = h.judge(now) || news
+		next = earlier(next, h.next)
+	}
+	for _, a := range s.aliases {
+		if !a.next.After(now) {
+			a.watch.Polled(now)
+			a.next = now.Add(a.watch.Period(now))
+			// A failed send is a question without an answer: the link is down.
+			_ = s.wire.Ask(s.self, a.addr, nil)
+		}
+		if quiet := a.watch.Silent(now); quiet != a.quiet {
+			a.quiet, news = quiet, true
+		}
+		next = earlier(next, a.next)
+	}
+	return next, asks, news
+}
+
+// poll asks a host's kernel for its base address.
+func (h *host) poll(wire Wire, self netip.Addr, now time.Time) {
+	h.arp.Polled(now)
+	h.gossip.Polled(now)
+	h.agent.Polled(now)
+	h.next = now.Add(h.arp.Period(now))
+	to := h.mac
+	if h.arp.InDoubt() {
+		to = nil // it may have come back with another MAC
+		if h.addrs.alias.IsValid() && h.mac != nil {
+			_ = wire.Ask(self, h.addrs.alias, h.mac)
+		}
+	}
+	// A failed send is a question without an answer: the link is down.
+	_ = wire.Ask(self, h.addrs.base, to)
+}
+
+// judge updates the host's sighting; true when it changed in kind.
+func (h *host) judge(now time.Time) bool {
+	before := h.sighting
+	h.sighting.gone = h.arp.Silent(now) && h.gossip.Silent(now)
+	h.sighting.agentLost = h.agent.Silent(now)
+	return before.gone != h.sighting.gone || before.agentLost != h.sighting.agentLost || before.everGossip != h.sighting.everGossip
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,330 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/member"
+)
+
+const (
+	minBeat      = 40 * time.Millisecond  // heartbeats to the servers of the cluster, at the most often
+	maxBeat      = 500 * time.Millisecond // and at the most seldom
+	farBeat      = 2 * time.Second        // heartbeats to all other servers
+	farLimit     = 4 * farBeat            // silence after which those count as lost
+	joinPeriod   = time.Second
+	dataPeriod   = 5 * time.Second
+	seenPeriod   = time.Minute     // how often it is saved who is alive
+	seenFresh    = 5 * time.Minute // how long that counts after a restart of the agent
+	beatsInLimit = 5
+)
+
+// view gathers all that a decision rests on.
+func (a *Agent) view(now time.Time) failover.View {
+	v := failover.View{
+		Now: now, Self: a.cfg.Server, Started: a.started, Settled: a.settled, Isolated: a.isolated,
+		StartGrace: a.cfg.StartGrace, Document: a.doc, Orders: a.orders,
+		Peers: make(map[string]failover.Peer, len(a.peers)), LIMs: make(map[int]failover.Local, len(a.lims)),
+		Wire: a.net.sup.wires(),
+	}
+	for name, p := range a.peers {
+		v.Peers[name] = failover.Peer{Liveness: p.liveness, Since: p.since, Claim: p.claim}
+	}
+	for n, l := range a.lims {
+		v.LIMs[n] = failover.Local{State: l.state, Term: l.term, Holds: l.holds, Released: l.released,
+			Known: l.known, RetryAt: l.retryAt, Failure: l.failure, Data: a.data[n]}
+	}
+	return v
+}
+
+// judge updates what is known of the other servers' lives.
+func (a *Agent) judge(now time.Time) {
+	seen := a.net.sup.sightings()
+	mates := a.mates()
+	heardAll := true
+	lastHeard := seen[gatewayName].heard
+	for _, s := range a.doc.Servers {
+		if s.Name == a.cfg.Server {
+			continue
+		}
+		p := a.peer(s.Name)
+		was := p.liveness
+		if g, ok := seen[s.Name]; ok && slices.Contains(mates, s.Name) {
+			p.liveness = a.liveness(s.Name, p, g)
+			lastHeard = later(lastHeard, g.heard)
+			heardAll = heardAll && p.liveness == failover.Alive
+		} else {
+			p.liveness = farLiveness(p, now)
+			lastHeard = later(lastHeard, p.at)
+		}
+		if p.liveness != was {
+			p.since = now
+			a.log.Info("server", "name", s.Name, "is", p.liveness, "was", was)
+		}
+	}
+	a.settled = a.settled || heardAll || now.Sub(a.started) >= settleTime
+	a.judgeIsolation(now, lastHeard, len(a.doc.Servers)-1+gateways(seen))
+}
+
+// judgeIsolation decides whether it is this server that is cut off. Others that
+// fall silent together do not reach their limit at the same instant, so half of
+// it without a sign of anybody is enough: nobody is taken over in between. With
+// one other host to hear, its silence says nothing about this server.
+func (a *Agent) judgeIsolation(now, lastHeard time.Time, others int) {
+	silent := now.Sub(lastHeard) > a.silenceLimit()/2
+	if lastHeard.IsZero() {
+		silent = now.Sub(a.started) >= settleTime
+	}
+	isolated := !a.linkUp || others > 1 && silent
+	if isolated != a.isolated {
+		a.log.Warn("isolation", "isolated", isolated, "link", a.linkUp)
+		a.isolated = isolated
+	}
+}
+
+func gateways(seen map[string]sighting) int {
+	if _, ok := seen[gatewayName]; ok {
+		return 1
+	}
+	return 0
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// silenceLimit is how long a server of this cluster must be silent to be gone.
+func (a *Agent) silenceLimit() time.Duration {
+	if c := a.cluster(); c != nil {
+		return c.SilenceLimit()
+	}
+	return clusterconf.DefaultFailoverAfter
+}
+
+// liveness judges a server of this server's cluster.
+func (a *Agent) liveness(name string, p *peer, g sighting) failover.Liveness {
+	last := a.state.Seen[name]
+	known := g.everGossip || !last.IsZero() && a.started.Sub(last) < seenFresh
+	switch {
+	case !known:
+		return failover.Unheard
+	case g.gone:
+		return failover.Gone
+	case g.agentLost:
+		return failover.AgentLost
+	case p.claim == nil || !g.everGossip:
+		return failover.Unheard
+	}
+	return failover.Alive
+}
+
+// farLiveness judges a server of another cluster, which is not supervised here.
+func farLiveness(p *peer, now time.Time) failover.Liveness {
+	switch {
+	case p.claim == nil || p.at.IsZero():
+		return failover.Unheard
+	case now.Sub(p.at) > farLimit:
+		return failover.AgentLost
+	}
+	return failover.Alive
+}
+
+func (a *Agent) peer(name string) *peer {
+	p := a.peers[name]
+	if p == nil {
+		p = &peer{liveness: failover.Unheard, since: time.Now()}
+		a.peers[name] = p
+	}
+	return p
+}
+
+// claimHeard takes in what another server says of itself.
+func (a *Agent) claimHeard(ev member.Event) {
+	var c failover.Claim
+	if err := json.Unmarshal(ev.Payload, &c); err != nil || c.Server != ev.From {
+		a.log.Warn("ignoring a claim that cannot be read", "from", ev.From, "err", err)
+		return
+	}
+	p := a.peer(ev.From)
+	p.claim = &c
+	if p.former.IsValid() && c.Revision >= a.doc.Revision {
+		p.former = netip.Addr{}
+		a.superviseOthers()
+	}
+	for _, entry := range c.LIMs {
+		l := a.lim(entry.LIM)
+		l.known = l.known.Later(entry.Known)
+	}
+	if c.Revision > a.doc.Revision || c.Revision == a.doc.Revision && c.Hash != a.hash {
+		a.requestDocument(ev.From)
+	}
+}
+
+// claim is what this server says of itself.
+func (a *Agent) claim() failover.Claim {
+	c := failover.Claim{
+		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Hash: a.hash,
+		MAC: a.net.mac, Settled: a.settled, Parked: a.parked, Isolated: a.isolated,
+	}
+	for n, l := range a.lims {
+		c.LIMs = append(c.LIMs, failover.LIMClaim{
+			LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.holds, Released: !l.released.IsZero() && !l.state.Active(),
+			Known: l.known, Reason: l.reason, Announced: l.announced.Truncate(time.Second), Data: a.data[n],
+			Waiting: l.waiting, BlockedBy: l.blocked,
+		})
+	}
+	slices.SortFunc(c.LIMs, func(x, y failover.LIMClaim) int { return cmp.Compare(x.LIM, y.LIM) })
+	return c
+}
+
+// publish tells the others: all of it when it changed, else a heartbeat.
+func (a *Agent) publish(now time.Time) {
+	c := a.claim()
+	raw, err := json.Marshal(c)
+	if err != nil {
+		a.log.Error("encoding the claim", "err", err)
+		return
+	}
+	if string(raw) != a.published {
+		a.published = string(raw)
+		c.At = now
+		if raw, err = json.Marshal(c); err == nil {
+			a.net.pool.Publish(raw)
+		}
+		a.lastBeat = now
+		return
+	}
+	if now.Sub(a.lastBeat) >= a.beatPeriod() {
+		a.lastBeat = now
+		a.net.pool.Beat(a.mates()...)
+	}
+	if now.Sub(a.lastFar) >= farBeat {
+		a.lastFar = now
+		a.net.pool.Beat(slices.Collect(maps.Keys(a.peers))...)
+	}
+}
+
+// beatPeriod is the time from one heartbeat to the next.
+func (a *Agent) beatPeriod() time.Duration {
+	return min(max(a.silenceLimit()/beatsInLimit, minBeat), maxBeat)
+}
+
+// housekeep does what is due from time to time.
+func (a *Agent) housekeep(now time.Time) {
+	a.orders = slices.DeleteFunc(a.orders, func(o failover.Order) bool { return !now.Before(o.Expires) || a.fulfilled(o) })
+	if now.Sub(a.lastJoin) >= joinPeriod {
+		a.lastJoin = now
+		a.checkLink()
+		a.rejoin()
+	}
+	if now.Sub(a.lastData) >= dataPeriod {
+		a.lastData = now
+		a.lookForData()
+	}
+	if now.Sub(a.lastSeen) >= seenPeriod {
+		a.lastSeen = now
+		if err := a.save(); err != nil {
+			a.log.Error("saving who is alive", "err", err)
+		}
+	}
+}
+
+// checkLink looks whether the interface carries traffic.
+func (a *Agent) checkLink() {
+	link, err := a.deps.Kernel.Link(a.net.ifname)
+	if err != nil {
+		a.log.Error("looking at the interface", "interface", a.net.ifname, "err", err)
+	}
+	a.linkUp = err == nil && link.Up
+}
+
+// rejoin brings back servers that memberlist forgot or never met. Joining
+// blocks, so it runs beside the main loop, once at a time.
+func (a *Agent) rejoin() {
+	if a.joining {
+		return
+	}
+	members := a.net.pool.Members()
+	var missing []string
+	for name := range a.peers {
+		if a.doc.Server(name) != nil && !slices.Contains(members, name) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	slices.Sort(missing)
+	// One a second, in turn, so that a dead server costs one connection attempt.
+	a.joinTurn++
+	addr := a.addrOf(missing[a.joinTurn%len(missing)])
+	pool := a.net.pool
+	a.joining = true
+	a.wg.Go(func() {
+		if _, err := pool.Join(addr); err != nil {
+			a.log.Debug("joining", "addr", addr, "err", err)
+		}
+		a.post(func() { a.joining = false })
+	})
+}
+
+// lookForData finds the newest data version of each LIM that concerns this
+// server, beside the main loop.
+func (a *Agent) lookForData() {
+	var lims []int
+	if c := a.cluster(); c != nil && c.Standby == a.cfg.Server {
+		for _, m := range c.LIMs {
+			lims = append(lims, m.LIM)
+		}
+	} else if s := a.doc.Server(a.cfg.Server); s != nil && s.LIM != 0 {
+		lims = []int{s.LIM}
+	}
+	a.wg.Go(func() {
+		found := map[int]*failover.Data{}
+		for _, n := range lims {
+			d, _, err := a.deps.Data(n)
+			if err != nil {
+				a.log.Warn("looking for data versions", "lim", n, "err", err)
+				continue
+			}
+			found[n] = d
+		}
+		a.post(func() { a.data = found })
+	})
+}
+
+// save makes what must outlive the process durable.
+func (a *Agent) save() error {
+	p := persisted{Version: stateVersion, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{}}
+	for n, l := range a.lims {
+		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Since: l.since, Known: l.known}
+	}
+	for name, at := range a.state.Seen {
+		p.Seen[name] = at
+	}
+	for name, x := range a.peers {
+		if x.liveness == failover.Alive {
+			p.Seen[name] = time.Now().UTC()
+		}
+	}
+	if err := a.deps.State.Save(p); err != nil {
+		return err
+	}
+	a.state = p
+	return nil
+}
+
+// background is a context for short work that must end with the agent.
+func (a *Agent) background(limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(a.ctx, limit)
+}
