@@ -1,0 +1,73 @@
+// Command mxcluster keeps telephone exchange servers reachable when one of them
+// fails. See package commands for what it can do.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"os/user"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"mxcluster/commands"
+	"mxcluster/internal/agent"
+	"mxcluster/internal/control"
+	"mxcluster/netops"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	// A second signal ends the process at once, should the first one hang.
+	context.AfterFunc(ctx, stop)
+	os.Exit(int(commands.Run(ctx, environment(), os.Args[1:])))
+}
+
+// environment is what the commands get from the machine.
+func environment() commands.Env {
+	return commands.Env{
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Environ:  os.Environ(),
+		Terminal: isTerminal,
+		User:     userName,
+		Now:      time.Now,
+		Kernel:   func() (commands.Kernel, error) { return netops.NewKernel() },
+		Wire:     func(ifname string) (commands.Wire, error) { return netops.OpenWire(ifname) },
+		Agent:    func(socket string) commands.Agent { return &control.Client{Path: socket} },
+		Watch:    watch,
+		RunAgent: runAgent,
+		Fetch:    agent.FetchDocument,
+		Version:  version(),
+	}
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// userName names who runs the command, and under sudo who that really is.
+func userName() string {
+	if name := os.Getenv("SUDO_USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
+}
+
+// runAgent gives the agent what it asks for of a server's settings.
+func runAgent(ctx context.Context, s commands.AgentSetup) error {
+	return agent.Run(ctx, agent.RunConfig{
+		Config: agent.Config{
+			Server: s.Settings.Server, GossipPort: uint16(s.Settings.GossipPort),
+			Lease: s.Settings.AliasLease, StopLease: s.Settings.StopLease, StartGrace: s.Settings.StartGrace,
+			ARPRefresh: s.Settings.ARPRefresh, CheckInterval: s.Settings.ServiceCheckInterval, Restarts: s.Settings.ServiceRestarts,
+			Version: s.Version, PID: os.Getpid(), Log: s.Log,
+		},
+		Documents: s.Documents, StateDir: s.Dirs.State, Socket: s.Socket, Key: s.Key, XDataDir: s.Settings.XDataDir,
+	})
+}

@@ -1,0 +1,71 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/settings"
+)
+
+// AgentSetup is what an agent is started with.
+type AgentSetup struct {
+	Dirs      settings.Dirs
+	Settings  *settings.Settings
+	Documents *clusterconf.Store
+	Key       []byte // of gossip
+	Socket    string // of the control interface
+	Version   string
+	Log       *slog.Logger
+}
+
+// newAgentRunCommand returns `agent run`.
+func newAgentRunCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent of this server",
+		Long: `Agent run supervises this server's cluster until it is stopped: it holds aliases,
+runs the software of LIMs, takes over from servers that fail, and gives back. It
+stays in the foreground and logs to standard error; a service manager starts it.
+
+Stopped by a signal or by 'mxcluster agent stop', it leaves the LIMs as they are.`,
+		Example:     "  mxcluster agent run",
+		Annotations: exits(fault.Busy, fault.NotPermitted, fault.Invalid),
+		Args:        arguments(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runAgent(c.Context(), a)
+		},
+	}
+}
+
+// runAgent checks the key before anything is touched: without it the agent could
+// not tell the other servers what it does.
+func runAgent(ctx context.Context, a *app) error {
+	s, err := a.server()
+	if err != nil {
+		return err
+	}
+	key, err := settings.LoadKey(s.dirs.GossipKey())
+	if err != nil {
+		return fmt.Errorf("starting the agent: %w", err)
+	}
+	if err := a.env.RunAgent(ctx, AgentSetup{
+		Dirs: s.dirs, Settings: s.settings, Documents: s.store, Key: key, Socket: socketPath(s.dirs),
+		Version: a.env.Version.Version, Log: a.log(slog.LevelInfo),
+	}); err != nil {
+		return fmt.Errorf("running the agent: %w", err)
+	}
+	return nil
+}
+
+// log returns a logger to standard error; --verbose adds details.
+func (a *app) log(level slog.Level) *slog.Logger {
+	if a.globals.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(a.env.Stderr, &slog.HandlerOptions{Level: level}))
+}

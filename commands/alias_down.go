@@ -1,0 +1,56 @@
+package commands
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/internal/fault"
+)
+
+// newAliasDownCommand returns `alias down`.
+func newAliasDownCommand(a *app) *cobra.Command {
+	var dryRun bool
+	c := &cobra.Command{
+		Use:   "down N",
+		Short: "Take the alias of a LIM down on this server",
+		Long: `Alias down takes the alias of LIM N away from this server's interface. Its other
+addresses stay.`,
+		Example:     "  mxcluster alias down 1",
+		Annotations: exits(fault.Refused, fault.NotFound, fault.NotPermitted, fault.Invalid),
+		Args:        arguments("N"),
+		RunE:        func(_ *cobra.Command, args []string) error { return runAliasDown(a, args[0], dryRun) },
+	}
+	c.Flags().BoolVarP(&dryRun, "dry-run", "n", false, "say what would change, change nothing")
+	return c
+}
+
+// runAliasDown takes an alias down. One that is not there is what was asked for.
+func runAliasDown(a *app, arg string, dryRun bool) error {
+	lim, err := parseLIM(arg)
+	if err != nil {
+		return err
+	}
+	h, k, err := a.openAlias(lim)
+	if err != nil {
+		return fmt.Errorf("taking the alias of LIM %d down: %w", lim, err)
+	}
+	defer k.Close()
+	addresses, err := k.Addresses(h.ifname)
+	if err != nil {
+		return fmt.Errorf("taking the alias of LIM %d down: %w", lim, interfaceRefused(err))
+	}
+	r := result{Changed: hasAddress(addresses, h.member.Alias), DryRun: dryRun}
+	switch {
+	case !r.Changed:
+		r.Text = fmt.Sprintf("%s is not on %s", h.member.Alias, h.ifname)
+	case dryRun:
+		r.Text = fmt.Sprintf("%s would be taken off %s", h.member.Alias, h.ifname)
+	default:
+		if err := k.Drop(h.ifname, h.member.Alias); err != nil {
+			return fmt.Errorf("taking the alias of LIM %d down: %w", lim, err)
+		}
+		r.Text = fmt.Sprintf("%s is off %s", h.member.Alias, h.ifname)
+	}
+	return a.done(r)
+}

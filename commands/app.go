@@ -1,0 +1,163 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/settings"
+	"mxcluster/internal/ui"
+	"mxcluster/xdata"
+)
+
+// envOutput is the variable that stands in for --output.
+const envOutput = "MXCLUSTER_OUTPUT"
+
+// lookup returns an environment variable, "" where there is none. Of one given
+// twice the last counts, as it does for os/exec.
+func (e Env) lookup(key string) string {
+	value := ""
+	for _, v := range e.Environ {
+		if name, rest, _ := strings.Cut(v, "="); name == key {
+			value = rest
+		}
+	}
+	return value
+}
+
+// app is what the commands of one command line share.
+type app struct {
+	env     Env
+	globals globals
+	out     ui.Output
+	ask     ui.Prompter
+	cancel  context.CancelFunc
+	expired func() bool // whether --timeout ran out; nil without
+}
+
+// start makes ready what the global flags ask for. It runs after the command
+// line was read and before the command.
+func (a *app) start(c *cobra.Command, _ []string) error {
+	if a.globals.timeout < 0 {
+		return fault.New(fault.Usage, "give a duration such as 10s or 5m", "--timeout: %s is less than nothing", a.globals.timeout)
+	}
+	format := a.globals.output
+	if format == "" {
+		format = a.env.lookup(envOutput)
+	}
+	if format == "" {
+		format = string(ui.Table)
+	}
+	parsed, err := ui.ParseFormat(format)
+	if err != nil {
+		return err
+	}
+	color, err := a.color()
+	if err != nil {
+		return err
+	}
+	a.out = ui.Output{
+		Data: a.env.Stdout, Notes: a.env.Stderr, Format: parsed, NoHeaders: a.globals.noHeaders,
+		Quiet: a.globals.quiet, Verbose: a.globals.verbose, Color: color,
+	}
+	a.ask = ui.Prompter{
+		In: a.env.Stdin, Out: a.env.Stderr,
+		Terminal: !a.globals.noInput && a.env.Terminal(a.env.Stdin) && a.env.Terminal(a.env.Stderr),
+	}
+	if a.globals.timeout > 0 {
+		ctx, cancel := context.WithTimeout(c.Context(), a.globals.timeout)
+		a.cancel = cancel
+		a.expired = func() bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
+		c.SetContext(ctx)
+	}
+	return nil
+}
+
+// color decides whether tables are painted: by flag, else where a person looks
+// and NO_COLOR (no-color.org) does not speak against it.
+func (a *app) color() (bool, error) {
+	switch a.globals.color {
+	case "always":
+		return true, nil
+	case "never":
+		return false, nil
+	case "auto":
+		return a.env.lookup("NO_COLOR") == "" && a.env.Terminal(a.env.Stdout), nil
+	}
+	return false, fault.New(fault.Usage, "use auto, always or never", "--color: bad value %q", a.globals.color)
+}
+
+// close releases what start took.
+func (a *app) close() {
+	if a.cancel != nil {
+		a.cancel()
+	}
+}
+
+// dirs returns the folders of this instance.
+func (a *app) dirs() (settings.Dirs, error) {
+	flags := settings.Dirs{Config: a.globals.configDir, State: a.globals.stateDir, Run: a.globals.runDir}
+	return settings.ResolveDirs(flags, a.env.Environ)
+}
+
+// server is this server: where its files are and what they say. It is opened
+// by commands that need it, so that `version` works on a broken installation.
+type server struct {
+	dirs     settings.Dirs
+	settings *settings.Settings
+	store    *clusterconf.Store
+	agent    Agent
+}
+
+// server reads this server's settings.
+func (a *app) server() (*server, error) {
+	dirs, err := a.dirs()
+	if err != nil {
+		return nil, err
+	}
+	s, err := settings.Load(dirs, a.env.Environ)
+	if err != nil {
+		return nil, err
+	}
+	return &server{dirs: dirs, settings: s, store: a.store(dirs), agent: a.env.Agent(socketPath(dirs))}, nil
+}
+
+// store returns the cluster document of an instance.
+func (a *app) store(dirs settings.Dirs) *clusterconf.Store {
+	return &clusterconf.Store{
+		Path:       filepath.Join(dirs.Config, "cluster.yaml"),
+		HistoryDir: filepath.Join(dirs.State, "history"),
+		Now:        a.env.Now,
+	}
+}
+
+// agent returns the client of this server's agent. It needs no settings.
+func (a *app) agent() (Agent, error) {
+	dirs, err := a.dirs()
+	if err != nil {
+		return nil, err
+	}
+	return a.env.Agent(socketPath(dirs)), nil
+}
+
+// socketPath is where the agent of an instance listens.
+func socketPath(dirs settings.Dirs) string { return filepath.Join(dirs.Run, "agent.sock") }
+
+// versions returns this server's data versions.
+func (s *server) versions(now func() time.Time) *xdata.Store {
+	return &xdata.Store{Dir: s.settings.XDataDir, Now: now}
+}
+
+// address returns this server's base address, to be named to others.
+func (s *server) address(doc *clusterconf.Document) string {
+	if me := doc.Server(s.settings.Server); me != nil {
+		return me.Base.Addr().String()
+	}
+	return "ADDR"
+}

@@ -1,0 +1,38 @@
+package commands
+
+import (
+	"github.com/spf13/cobra"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+)
+
+// newCompletionCommand replaces cobra's, which is a group that ends with 0 when no
+// shell is named.
+func newCompletionCommand(a *app) *cobra.Command {
+	shells := []string{"bash", "zsh", "fish"}
+	return &cobra.Command{
+		Use:         "completion bash|zsh|fish",
+		Short:       "Print the completion script of a shell",
+		Long:        "Completion prints a script that makes the shell complete commands and flags.",
+		Example:     "  mxcluster completion bash >/etc/bash_completion.d/mxcluster\n  source <(mxcluster completion zsh)",
+		Annotations: exits(),
+		Args:        arguments("bash|zsh|fish"),
+		ValidArgs:   shells,
+		RunE: func(c *cobra.Command, args []string) error {
+			switch args[0] {
+			case "bash":
+				return c.Root().GenBashCompletionV2(a.env.Stdout, true)
+			case "zsh":
+				return c.Root().GenZshCompletion(a.env.Stdout)
+			case "fish":
+				return c.Root().GenFishCompletion(a.env.Stdout, true)
+			}
+			hint := "use bash, zsh or fish"
+			if near := clusterconf.Nearest(args[0], shells); near != "" {
+				hint = "did you mean " + near + "?"
+			}
+			return fault.New(fault.Usage, hint, "no completion for shell %q", args[0])
+		},
+	}
+}

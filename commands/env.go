@@ -1,0 +1,75 @@
+// Package commands is the command line: one file per verb with its flags, its
+// arguments and what the terminal shows. It decides nothing and does no I/O of
+// its own; the other packages do.
+package commands
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/internal/status"
+	"mxcluster/netops"
+)
+
+// Env is everything that a command gets from outside.
+type Env struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+
+	// Environ are the environment variables, as in os.Environ.
+	Environ []string
+	// Terminal tells whether a stream above is a terminal.
+	Terminal func(stream any) bool
+	// User names who runs the command, for the record of changes.
+	User func() string
+	// Now is the clock.
+	Now func() time.Time
+
+	// Kernel opens this server's kernel.
+	Kernel func() (Kernel, error)
+	// Wire opens an interface for ARP.
+	Wire func(ifname string) (Wire, error)
+	// Agent returns the client of the agent that listens at socket.
+	Agent func(socket string) Agent
+	// Watch returns a function that waits for the end of a process.
+	Watch func(pid int) (wait func(context.Context) error, err error)
+
+	// RunAgent runs the agent until ctx ends or it is told to stop.
+	RunAgent func(context.Context, AgentSetup) error
+	// Fetch gets the cluster document from the agent at an address.
+	Fetch func(ctx context.Context, from netip.AddrPort, key []byte, log *slog.Logger) (*clusterconf.Document, error)
+
+	Version Version
+}
+
+// Kernel is what commands ask of this server's kernel (package netops).
+type Kernel interface {
+	Link(ifname string) (netops.Link, error)
+	Addresses(ifname string) ([]netops.Address, error)
+	Hold(ifname string, alias netip.Prefix, lease time.Duration) error
+	Drop(ifname string, alias netip.Prefix) error
+	EnsureBase(ifname string, base netip.Prefix) error
+	Close() error
+}
+
+// Wire is ARP on one interface (package netops).
+type Wire interface {
+	netops.Prober
+	Announce(addr netip.Addr) error
+	Close() error
+}
+
+// Agent is what commands ask of the agent on this server.
+type Agent interface {
+	Status(context.Context) (*status.ClusterStatus, error)
+	Agent(context.Context) (*control.AgentInfo, error)
+	Order(context.Context, control.Order) (*control.OrderResult, error)
+	Stop(context.Context, control.StopRequest) (*control.StopResult, error)
+	Reload(context.Context) error
+	Running(context.Context) bool
+}

@@ -1,0 +1,161 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/settings"
+)
+
+// joinLimit is how long the other server may take to answer where --timeout
+// does not say.
+const joinLimit = 10 * time.Second
+
+type joinOptions struct {
+	server  string
+	keyFile string
+	dryRun  bool
+}
+
+// newJoinCommand returns `join`.
+func newJoinCommand(a *app) *cobra.Command {
+	var o joinOptions
+	c := &cobra.Command{
+		Use:   "join ADDR",
+		Short: "Make this a server of the system found at an address",
+		Long: `Join fetches the cluster document from the agent of the server with base address
+ADDR, and stores it here with the system's key and this server's name. This
+server must be in the document ('mxcluster server add' on the server that holds
+LIM 1), and its agent must not run yet. Take gossip.key from a server of the
+system, over a way that nobody else can read.`,
+		Example: `  mxcluster join 10.0.0.11 --server srv2 --key-file /root/gossip.key
+  ssh srv1 cat /etc/mxcluster/gossip.key | mxcluster join 10.0.0.11 --key-file -`,
+		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.NotPermitted, fault.Invalid),
+		Args:        arguments("ADDR"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := runJoin(c.Context(), a, args[0], o); err != nil {
+				return fmt.Errorf("joining the system at %s: %w", args[0], err)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&o.server, "server", "", "`name` of this server (default: the setting 'server', else the host name)")
+	c.Flags().StringVar(&o.keyFile, "key-file", "", "`file` with the system's gossip key, - for standard input (default: the one in the configuration folder)")
+	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "fetch the document and say what would be done, write nothing")
+	return c
+}
+
+// runJoin checks everything before it writes anything: a server that is half in a
+// system would be worse off than one that is not.
+func runJoin(ctx context.Context, a *app, arg string, o joinOptions) error {
+	addr, err := netip.ParseAddr(arg)
+	if err != nil {
+		return fault.New(fault.Usage, "give the base address of a server of the system, e.g. 10.0.0.11", "%q is not an address", arg)
+	}
+	s, err := a.server()
+	if err != nil {
+		return err
+	}
+	if o.server == "" {
+		o.server = s.settings.Server
+	}
+	if s.agent.Running(ctx) {
+		return fault.New(fault.Refused, "this server is in a system already; stop the agent first if that shall change", "an agent runs here")
+	}
+	key, err := a.joinKey(s, o.keyFile)
+	if err != nil {
+		return err
+	}
+	doc, err := a.fetch(ctx, netip.AddrPortFrom(addr, uint16(s.settings.GossipPort)), key)
+	if err != nil {
+		return err
+	}
+	if err := mayJoin(s.store, doc, o.server); err != nil {
+		return err
+	}
+	r := result{Changed: true, DryRun: o.dryRun, Revision: doc.Revision, Text: fmt.Sprintf("%s would join the system", o.server)}
+	if !o.dryRun {
+		if err := adopt(ctx, s, doc, o.server, key); err != nil {
+			return err
+		}
+		r.Text = fmt.Sprintf("%s is a server of the system, with its document of revision %d", o.server, doc.Revision)
+		r.Left = []string{"mxcluster agent run"}
+	}
+	return a.done(r)
+}
+
+// joinKey reads the system's key: from a file, standard input, or where a
+// former join or the administrator put it.
+func (a *app) joinKey(s *server, file string) ([]byte, error) {
+	switch file {
+	case "-":
+		text, err := io.ReadAll(io.LimitReader(a.env.Stdin, 1024))
+		if err != nil {
+			return nil, fmt.Errorf("reading the key from standard input: %w", err)
+		}
+		return settings.ParseKey(text)
+	case "":
+		if _, err := os.Stat(s.dirs.GossipKey()); errors.Is(err, fs.ErrNotExist) {
+			return nil, fault.New(fault.Usage, "give --key-file FILE with a copy of gossip.key from a server of the system",
+				"there is no key here")
+		}
+		return settings.LoadKey(s.dirs.GossipKey())
+	}
+	return settings.LoadKey(file)
+}
+
+// fetch gets the document. Whoever gave no time does not wait for ever.
+func (a *app) fetch(ctx context.Context, from netip.AddrPort, key []byte) (*clusterconf.Document, error) {
+	if _, limited := ctx.Deadline(); !limited {
+		limited, cancel := context.WithTimeout(ctx, joinLimit)
+		defer cancel()
+		ctx = limited
+	}
+	return a.env.Fetch(ctx, from, key, a.log(slog.LevelError))
+}
+
+// mayJoin checks that the system knows this server, and that this server is in
+// no other system.
+func mayJoin(store *clusterconf.Store, doc *clusterconf.Document, name string) error {
+	if doc.Server(name) == nil {
+		var names []string
+		for _, s := range doc.Servers {
+			names = append(names, s.Name)
+		}
+		return fault.New(fault.NotFound, didYouMean(name, names, "there: mxcluster server add "+name+"; or give the right name with --server"),
+			"the system has no server %q", name)
+	}
+	old, err := store.Read()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case old.System != doc.System:
+		return fault.New(fault.Refused, "to leave that one, remove the file and gossip.key", "%s is of another system", store.Path)
+	}
+	return nil
+}
+
+// adopt stores the key first: a document without it would look whole.
+func adopt(ctx context.Context, s *server, doc *clusterconf.Document, name string, key []byte) error {
+	if err := settings.WriteKey(s.dirs.GossipKey(), key); err != nil {
+		return err
+	}
+	if err := settings.WriteServer(s.dirs.Config, name); err != nil {
+		return err
+	}
+	_, err := s.store.Adopt(ctx, doc)
+	return err
+}

@@ -1,0 +1,117 @@
+package commands
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+)
+
+// joining is a world whose fetch answers with a document.
+func joining(t *testing.T, text string) *world {
+	t.Helper()
+	w := newWorld(t.TempDir())
+	w.environ["MXCLUSTER_SERVER"] = ""
+	w.stdin = strings.NewReader(base64.StdEncoding.EncodeToString(make([]byte, 32)) + "\n")
+	w.fetch = func(from netip.AddrPort, key []byte) (*clusterconf.Document, error) {
+		if from != netip.MustParseAddrPort("10.0.0.11:7946") || len(key) != 32 {
+			return nil, errors.New("asked wrongly")
+		}
+		return clusterconf.Parse("there", []byte(text))
+	}
+	return w
+}
+
+func TestJoin(t *testing.T) {
+	w := joining(t, oneCluster)
+	before, err := w.fingerprint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.CreateTemp(t.TempDir(), "key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer key.Close()
+	if _, err := key.WriteString(base64.StdEncoding.EncodeToString(make([]byte, 32))); err != nil {
+		t.Fatal(err)
+	}
+	a := w.must(t, "join", "10.0.0.11", "--server", "srv2", "--key-file", key.Name(), "-n")
+	if after, err := w.fingerprint(); err != nil || after != before {
+		t.Errorf("the dry run wrote something (%v)", err)
+	}
+	if a.out != "srv2 would join the system\n" {
+		t.Errorf("the dry run said %q", a.out)
+	}
+	a = w.must(t, "join", "10.0.0.11", "--server", "srv2", "--key-file", "-")
+	if !strings.Contains(a.err, "srv2 is a server of the system, with its document of revision 6") {
+		t.Errorf("said %q", a.err)
+	}
+	if a := w.must(t, "server", "show", "srv2", "-o", "name"); a.out != "srv2\n" {
+		t.Errorf("server show: %q", a.out)
+	}
+	if settings, err := os.ReadFile(w.path("etc/mxcluster.yaml")); err != nil || !strings.Contains(string(settings), "server: srv2") {
+		t.Errorf("settings %q, %v", settings, err)
+	}
+	// Again, with the key and the name that are here now.
+	w.must(t, "join", "10.0.0.11")
+}
+
+func TestJoinRefused(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		setUp func(*testing.T, *world)
+		bad
+	}{
+		{"unknown server", nil, bad{"join 10.0.0.11 --server srv22 --key-file -", 4, `joining the system at 10.0.0.11: the system has no server "srv22"`, `did you mean srv2`}},
+		{"agent runs", func(_ *testing.T, w *world) { w.agent.running = true }, bad{"join 10.0.0.11 --server srv2 --key-file -", 3, `an agent runs here`, `stop the agent`}},
+		{"bad key", func(_ *testing.T, w *world) { w.stdin = strings.NewReader("secret") }, bad{"join 10.0.0.11 --server srv2 --key-file -", 78, `gossip key`, `.`}},
+		{"no key file", nil, bad{"join 10.0.0.11 --server srv2 --key-file /nonexistent/key", 78, `/nonexistent/key`, `.`}},
+		{
+			"other system", func(t *testing.T, w *world) {
+				w.document(t, strings.Replace(oneCluster, "TESTSYSTEM", "OTHERSYSTEM", 1))
+			},
+			bad{"join 10.0.0.11 --server srv2 --key-file -", 3, `cluster.yaml is of another system`, `remove the file`},
+		},
+		{
+			"nobody there", func(_ *testing.T, w *world) {
+				w.fetch = func(netip.AddrPort, []byte) (*clusterconf.Document, error) {
+					return nil, fault.New(fault.Unreachable, "check the address", "nobody answers")
+				}
+			},
+			bad{"join 10.0.0.11 --server srv2 --key-file -", 5, `nobody answers`, `check the address`},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := joining(t, oneCluster)
+			if tc.setUp != nil {
+				tc.setUp(t, w)
+			}
+			tc.check(t, w)
+		})
+	}
+}
+
+// On a terminal what is missing is asked for.
+func TestInitAsks(t *testing.T) {
+	w := newWorld(t.TempDir())
+	w.term = true
+	w.stdin = strings.NewReader("srv7\n10.0.0.7/24\neth0\n")
+	a := w.must(t, "init", "--lim", "7", "-q")
+	if !strings.Contains(a.err, "Base address, e.g. 10.0.0.11/24: ") {
+		t.Errorf("asked %q", a.err)
+	}
+	if a := w.must(t, "server", "list", "-o", "csv", "--no-headers"); a.out != "srv7,regular,10.0.0.7/24,eth0,7,,\n" {
+		t.Errorf("made %q", a.out)
+	}
+	// With --no-input it is an error, on a terminal too.
+	w.stdin = strings.NewReader("srv7\n")
+	if a := w.run(t.Context(), "init", "--no-input"); a.code != fault.Usage {
+		t.Errorf("code %d: %s", a.code, a.err)
+	}
+}

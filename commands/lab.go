@@ -1,0 +1,110 @@
+package commands
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"mxcluster/internal/fault"
+	"mxcluster/internal/lab"
+)
+
+func newLabCommand(a *app) *cobra.Command {
+	return newGroup("lab", "Try a whole cluster on this one machine", `
+The lab is a cluster in network namespaces: servers, a switch and a client, with
+real agents as real processes. It needs no other program, touches nothing of this
+machine's network, and leaves nothing behind. Root runs it, and so does any user
+where the kernel allows user namespaces.`, `
+  mxcluster lab demo
+  mxcluster lab exec srv1 -- mxcluster status`,
+		newLabDemoCommand(a), newLabExecCommand(a),
+		newLabHostCommand(a), newLabServerCommand(a), newLabExchangeCommand(a))
+}
+
+// labOptions are what every process of a lab is told.
+type labOptions struct{ dir string }
+
+func (o *labOptions) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.dir, "lab", lab.DefaultDir(), "lab `folder`")
+}
+
+func newLabDemoCommand(a *app) *cobra.Command {
+	var o labOptions
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Watch a failover and a fallback, with measurements",
+		Long: `Lab demo makes a cluster of two LIMs and a standby with the commands that
+an administrator would use, calls a LIM every few milliseconds, cuts the power of its
+server, and shows the takeover, the repair, the fallback and the synchronisation.
+It ends with a table of what the client saw, and with 0 if all was as it should be.
+It takes less than a minute; Ctrl-C ends it at any time and cleans up.`,
+		Example:     "  mxcluster lab demo\n  mxcluster lab demo --quiet",
+		Annotations: exits(fault.Refused, fault.Busy, fault.NotPermitted, fault.Interrupted),
+		Args:        arguments(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return lab.Demo(c.Context(), lab.Options{
+				Out: a.env.Stdout, Err: a.env.Stderr, Dir: o.dir,
+			}, a.globals.quiet)
+		},
+	}
+	o.addFlags(c.Flags())
+	return c
+}
+
+func newLabExecCommand(a *app) *cobra.Command {
+	var o labOptions
+	c := &cobra.Command{
+		Use:   "exec SRV [--] CMD [ARG]...",
+		Short: "Run a command on a server of the lab",
+		Long: `Lab exec runs a command on a server of the running lab, with this
+terminal, and ends with the command's exit code. On the servers mxcluster is found
+and works on the server's own folders.`,
+		Example:     "  mxcluster lab exec srv1 -- mxcluster status\n  mxcluster lab exec sb1 -- ip address",
+		Annotations: exits(fault.NotFound, fault.Unreachable),
+		Args:        labExecArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			return runLabExec(c.Context(), a, o, args)
+		},
+	}
+	c.Flags().SetInterspersed(false) // what follows SRV is the command's
+	o.addFlags(c.Flags())
+	return c
+}
+
+// labExecArgs checks for SRV and CMD, with or without dashes between them.
+func labExecArgs(c *cobra.Command, args []string) error {
+	for i, name := range []string{"SRV", "CMD"} {
+		if len(args) <= i || (len(args) == i+1 && args[i] == "--") {
+			return fault.New(fault.Usage, usageHint(c), "%s: argument %s is missing", c.CommandPath(), name)
+		}
+	}
+	return nil
+}
+
+func runLabExec(ctx context.Context, a *app, o labOptions, args []string) error {
+	argv := args[1:]
+	if argv[0] == "--" {
+		argv = argv[1:]
+	}
+	code, err := lab.Exec(ctx, o.dir, args[0], argv, lab.Stdio{
+		In: asFile(a.env.Stdin), Out: asFile(a.env.Stdout), Err: asFile(a.env.Stderr),
+	})
+	if err != nil || code == 0 {
+		return err
+	}
+	return exitError{fault.Code(code)}
+}
+
+// asFile returns a stream that can be passed to another process, else nil.
+func asFile(stream any) *os.File {
+	f, _ := stream.(*os.File)
+	return f
+}
+
+// exitError ends this process with another one's exit code. That one has told
+// what there was to tell.
+type exitError struct{ code fault.Code }
+
+func (exitError) Error() string { return "command failed" }

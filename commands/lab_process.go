@@ -1,0 +1,62 @@
+package commands
+
+import (
+	"github.com/spf13/cobra"
+
+	"mxcluster/internal/lab"
+)
+
+// The processes that a lab consists of are this program too. Nobody calls
+// these commands by hand.
+
+func newLabHostCommand(a *app) *cobra.Command {
+	var o labOptions
+	c := &cobra.Command{
+		Use:         "host",
+		Short:       "Be the machine on which a lab runs",
+		Long:        "Lab host is the first process of a lab's namespaces and runs the demonstration.",
+		Hidden:      true,
+		Annotations: exits(),
+		Args:        arguments(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			host := lab.Host{Dir: o.dir, Err: asFile(a.env.Stderr)}
+			return host.Run(c.Context(), lab.DemoScenario(a.env.Stdout, a.globals.quiet))
+		},
+	}
+	o.addFlags(c.Flags())
+	return c
+}
+
+func newLabServerCommand(*app) *cobra.Command {
+	var o labOptions
+	c := &cobra.Command{
+		Use:         "server SRV",
+		Short:       "Be a server of a lab",
+		Long:        "Lab server is the first process of a server's namespaces.",
+		Hidden:      true,
+		Annotations: exits(),
+		Args:        arguments("SRV"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return lab.RunServer(c.Context(), o.dir, args[0])
+		},
+	}
+	o.addFlags(c.Flags())
+	return c
+}
+
+func newLabExchangeCommand(a *app) *cobra.Command {
+	var o labOptions
+	c := &cobra.Command{
+		Use:         "exchange",
+		Short:       "Be the software of a LIM in a lab",
+		Long:        "Lab exchange is the daemon behind the service that the LIMs of a lab have.",
+		Hidden:      true,
+		Annotations: exits(),
+		Args:        arguments(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return lab.NewExchange(o.dir, a.env.lookup, asFile(a.env.Stdout)).Run(c.Context())
+		},
+	}
+	o.addFlags(c.Flags())
+	return c
+}

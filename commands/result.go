@@ -1,0 +1,53 @@
+package commands
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/ui"
+)
+
+// result is what a command that changes something answers.
+type result struct {
+	APIVersion string   `json:"apiVersion"`
+	Kind       string   `json:"kind"` // ChangeResult
+	Changed    bool     `json:"changed"`
+	DryRun     bool     `json:"dryRun"`
+	Revision   uint64   `json:"revision,omitempty"` // of the document, where that was edited
+	Text       string   `json:"text"`
+	Changes    []string `json:"changes,omitempty"`
+	Left       []string `json:"left,omitempty"` // what is left to do, and where
+}
+
+// done tells a result. For people it is a note, so that standard output stays
+// empty; only a dry run's answer is what was asked for, and goes there.
+func (a *app) done(r result) error {
+	r.APIVersion, r.Kind = clusterconf.APIVersion, "ChangeResult"
+	switch {
+	case a.out.Machine():
+		return a.out.Show(ui.View{Object: r})
+	case r.DryRun:
+		lines := append([]string{r.Text}, r.Changes...)
+		_, err := fmt.Fprintln(a.out.Data, strings.Join(lines, "\n  "))
+		return err
+	}
+	a.out.Note("%s", r.Text)
+	for _, c := range r.Changes {
+		a.out.Detail("%s", c)
+	}
+	for _, l := range r.Left {
+		a.out.Note("to do: %s", l)
+	}
+	return nil
+}
+
+// joinInts writes numbers as people list them.
+func joinInts(numbers []int) string {
+	words := make([]string, len(numbers))
+	for i, n := range numbers {
+		words[i] = strconv.Itoa(n)
+	}
+	return strings.Join(words, ", ")
+}

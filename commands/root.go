@@ -1,0 +1,77 @@
+package commands
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/internal/fault"
+)
+
+// New returns the mxcluster command with all its subcommands. Nothing is read,
+// opened or started before it is executed.
+func New(env Env) *cobra.Command {
+	return newRoot(&app{env: env})
+}
+
+// Run executes the command line and returns the exit code. What went wrong is
+// told on standard error, as the contract's section 2 has it.
+func Run(ctx context.Context, env Env, args []string) fault.Code {
+	a := &app{env: env}
+	defer a.close()
+	root := newRoot(a)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return fault.OK
+	}
+	var exit exitError
+	if errors.As(err, &exit) {
+		return exit.code
+	}
+	// Whatever it looked like on the way, a signal or the time limit was it; the
+	// remedy of that would mislead.
+	switch {
+	case ctx.Err() != nil:
+		err = fault.New(fault.Interrupted, "", "interrupted: %v", err)
+	case a.expired != nil && a.expired():
+		err = fault.New(fault.Unknown, "give it more with --timeout", "gave up after %s: %v", a.globals.timeout, err)
+	}
+	report(env.Stderr, err, wantsJSON(env, args))
+	return fault.CodeOf(err)
+}
+
+// newRoot puts the tree together. Arguments and flags are checked by us, so
+// that every wrong command line ends with code 64 and a remedy.
+func newRoot(a *app) *cobra.Command {
+	root := newGroup("mxcluster", "Keep telephone exchange servers reachable when one of them fails", `
+A cluster is up to ten regular servers, each running one LIM, and one standby
+server. Every regular server has a base address that never moves, and an alias
+address that clients use. When a regular server fails, the standby takes its
+alias over and starts that LIM's software on data copied to it beforehand.
+
+Commands edit the cluster document, work on this server's addresses and copy
+data versions. An agent on every server ('mxcluster agent run') supervises,
+fails over and falls back.`, `
+  mxcluster init --server srv1 --base 10.0.0.11/24 --interface eth0 --lim 1
+  mxcluster status
+  mxcluster lab demo`,
+		newInitCommand(a), newJoinCommand(a), newServerCommand(a), newLIMCommand(a),
+		newCreateCommand(a), newListCommand(a), newStatusCommand(a),
+		newFallbackCommand(a), newFailoverCommand(a), newSyncCommand(a),
+		newAgentCommand(a), newAliasCommand(a), newARPCommand(a), newXdataCommand(a),
+		newLabCommand(a), newVersionCommand(a), newCompletionCommand(a),
+	)
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetIn(a.env.Stdin)
+	root.SetOut(a.env.Stdout)
+	root.SetErr(a.env.Stderr)
+	root.SetHelpFunc(showHelp)
+	root.SetHelpCommand(newHelpCommand())
+	root.SetFlagErrorFunc(flagError)
+	a.globals.addFlags(root.PersistentFlags())
+	root.PersistentPreRunE = a.start
+	return root
+}

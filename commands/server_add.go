@@ -1,0 +1,60 @@
+package commands
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+)
+
+type serverAddOptions struct {
+	change
+	place
+}
+
+// newServerAddCommand returns `server add`.
+func newServerAddCommand(a *app) *cobra.Command {
+	var o serverAddOptions
+	c := &cobra.Command{
+		Use:   "add SRV",
+		Short: "Add a server to the system",
+		Long: `Server add enters a server into the cluster document: a regular one with --lim,
+a free one without. On the new server, 'mxcluster join' fetches the document.`,
+		Example: `  mxcluster server add srv2 --base 10.0.0.12/24 --interface eth0 --lim 2
+  mxcluster server add sb1 --base 10.0.0.13/24 --interface eth0`,
+		Annotations: exits(fault.Refused, fault.Busy, fault.NotPermitted, fault.Invalid),
+		Args:        arguments("SRV"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return runServerAdd(c.Context(), a, args[0], o)
+		},
+	}
+	o.place.addFlags(c.Flags())
+	o.change.addFlags(c.Flags())
+	o.addForce(c.Flags())
+	return c
+}
+
+// runServerAdd edits the document only: the new server comes in by `join`.
+func runServerAdd(ctx context.Context, a *app, name string, o serverAddOptions) error {
+	s, err := a.server()
+	if err != nil {
+		return err
+	}
+	first, err := o.server(&a.ask, name, netip.Prefix{})
+	if err != nil {
+		return doing(err, "adding server %s", name)
+	}
+	e := edit{
+		change: o.change, command: "server add " + name,
+		apply: func(d *clusterconf.Document) error { return d.AddServer(first) },
+	}
+	out, err := a.edit(ctx, s, e)
+	if err != nil {
+		return doing(err, "adding server %s", name)
+	}
+	return a.tell(out, e, "server "+name+" added", "server "+name+" would be added", "server "+name+" is there already",
+		"on "+name+": mxcluster join "+s.address(out.After)+" --key-file FILE")
+}

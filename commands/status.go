@@ -1,0 +1,171 @@
+package commands
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/internal/fault"
+	"mxcluster/internal/status"
+	"mxcluster/internal/ui"
+)
+
+type statusOptions struct {
+	lims []int
+}
+
+// newStatusCommand returns `status` (spec ch. 10, "Print Cluster Status").
+func newStatusCommand(a *app) *cobra.Command {
+	var o statusOptions
+	c := &cobra.Command{
+		Use:   "status [C]",
+		Short: "Show where each LIM runs, since when and why",
+		Long: `Status asks the agent of this server. Without one it shows the cluster document
+and what this server's kernel holds; what cannot be seen is unknown.`,
+		Example:     "  mxcluster status\n  mxcluster status c1 --lim 1 -o json",
+		Annotations: exits(fault.NotFound, fault.Unreachable, fault.NotPermitted, fault.Invalid),
+		Args:        arguments("[C]"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return runStatus(c.Context(), a, optional(args), o)
+		},
+	}
+	c.Flags().IntSliceVar(&o.lims, "lim", nil, "`number` of a LIM to show alone; may be repeated")
+	return c
+}
+
+// runStatus prefers the agent, which knows of the others. One that is there but
+// does not answer is an error: what it does is not known.
+func runStatus(ctx context.Context, a *app, cluster string, o statusOptions) error {
+	s, err := a.server()
+	if err != nil {
+		return err
+	}
+	st, err := s.agent.Status(ctx)
+	if fault.CodeOf(err) == fault.Unreachable && !s.agent.Running(ctx) {
+		a.out.Detail("%v", err)
+		st, err = a.offline(s)
+	}
+	if err != nil {
+		return err
+	}
+	if err := st.Only(cluster, o.lims); err != nil {
+		return err
+	}
+	return a.out.Show(a.statusView(st))
+}
+
+// offline says what can be said without an agent.
+func (a *app) offline(s *server) (*status.ClusterStatus, error) {
+	doc, err := s.store.Read()
+	if err != nil {
+		return nil, err
+	}
+	view := status.Offline{
+		Document: doc, Server: s.settings.Server, Now: a.env.Now(),
+		Holds: func(netip.Prefix) *bool { return nil },
+	}
+	k, err := a.env.Kernel()
+	if err == nil {
+		defer k.Close()
+		if addresses, err := k.Addresses(""); err == nil {
+			view.Holds = func(p netip.Prefix) *bool {
+				held := hasAddress(addresses, p)
+				return &held
+			}
+		}
+	}
+	return view.Status(), nil
+}
+
+// statusView shows one line for each LIM.
+func (a *app) statusView(st *status.ClusterStatus) ui.View {
+	v := ui.View{
+		Object: st,
+		Columns: []ui.Column{
+			{Head: "CLUSTER"}, {Head: "LIM", Right: true}, {Head: "ACTIVE-ON"}, {Head: "SIDE"}, {Head: "STATE"}, {Head: "SINCE"},
+			{Head: "TERM", Right: true, Wide: true}, {Head: "ALIAS", Wide: true}, {Head: "FALLBACK", Wide: true},
+			{Head: "DATA"}, {Head: "REASON"},
+		},
+		Empty: "there is no cluster yet; 'mxcluster create' makes one",
+	}
+	for _, c := range st.Clusters {
+		for i := range c.LIMs {
+			l := &c.LIMs[i]
+			v.Names = append(v.Names, strconv.Itoa(l.LIM))
+			v.Rows = append(v.Rows, []string{
+				c.Name, strconv.Itoa(l.LIM), orEmpty(l.ActiveOn), l.Side, a.out.Paint(stateStyle(l), l.State), sinceWords(l.Since),
+				strconv.FormatUint(l.Term, 10), l.Alias.Address, fallbackWords(l), dataWords(l.Data), l.Reason,
+			})
+		}
+	}
+	return v
+}
+
+// stateStyle paints what is as it should be green, what serves otherwise
+// yellow, and what does not serve red.
+func stateStyle(l *status.StatusLIM) ui.Style {
+	switch {
+	case l.State == stateRunning && l.Side == "regular":
+		return ui.Good
+	case l.State == "failed" || l.State == "stopped" || l.State == "waiting":
+		return ui.Bad
+	}
+	return ui.Fair
+}
+
+// sinceWords writes a time as JSON does, so that both can be compared.
+func sinceWords(since *time.Time) string {
+	if since == nil {
+		return ""
+	}
+	return since.UTC().Format(time.RFC3339)
+}
+
+// fallbackWords says the type, and whether a LIM on the standby could return.
+func fallbackWords(l *status.StatusLIM) string {
+	words := l.Fallback.Type
+	if l.Side == "standby" && l.Fallback.Ready != nil {
+		if *l.Fallback.Ready {
+			return words + ", ready"
+		}
+		return words + ", not ready"
+	}
+	return words
+}
+
+// dataWords says in short how old the newest data version is and whether both
+// sides have it.
+func dataWords(d *status.StatusData) string {
+	switch {
+	case d == nil:
+		return "unknown"
+	case d.Newest == nil:
+		return "none"
+	case d.Conflict != nil && *d.Conflict:
+		return "conflict"
+	}
+	words := "unknown"
+	if d.InSync != nil {
+		words = map[bool]string{true: "in sync", false: "not in sync"}[*d.InSync]
+	}
+	if d.AgeMs != nil {
+		words += ", " + ageWords(time.Duration(*d.AgeMs)*time.Millisecond)
+	}
+	return words
+}
+
+// ageWords rounds an age to what the eye needs: 42s, 5m, 3h, 2d.
+func ageWords(age time.Duration) string {
+	switch {
+	case age < time.Minute:
+		return strconv.Itoa(int(age/time.Second)) + "s"
+	case age < time.Hour:
+		return strconv.Itoa(int(age/time.Minute)) + "m"
+	case age < 48*time.Hour:
+		return strconv.Itoa(int(age/time.Hour)) + "h"
+	}
+	return strconv.Itoa(int(age/(24*time.Hour))) + "d"
+}

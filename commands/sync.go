@@ -1,0 +1,172 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/ui"
+	"mxcluster/xdata"
+)
+
+type syncOptions struct {
+	lims      []int
+	all       bool
+	direction string
+}
+
+// syncReport is the answer of `sync -o json`.
+type syncReport struct {
+	APIVersion string         `json:"apiVersion"`
+	Kind       string         `json:"kind"` // SyncReport
+	Results    []xdata.Result `json:"results"`
+}
+
+// newSyncCommand returns `sync` (spec ch. 10, "Sync exchange data within cluster").
+func newSyncCommand(a *app) *cobra.Command {
+	var o syncOptions
+	c := &cobra.Command{
+		Use:   "sync [C]",
+		Short: "Make the data of LIMs the same on both sides",
+		Long: `Sync copies the newest data version of a LIM to the side that lacks it; the
+newest modification time decides. On a standby it does so for every LIM of its
+cluster, on a regular server for its own. Elsewhere, or with --all, it runs
+itself on the standby of each cluster, through the setting sync.rsh. When one
+LIM fails it goes on with the rest, and reports each.`,
+		Example:     "  mxcluster sync\n  mxcluster sync c1 --lim 1 --direction to-standby\n  mxcluster sync --all -o json",
+		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
+		Args:        arguments("[C]"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return runSync(c.Context(), a, optional(args), o)
+		},
+	}
+	c.Flags().IntSliceVar(&o.lims, "lim", nil, "`number` of a LIM; may be repeated")
+	c.Flags().BoolVar(&o.all, "all", false, "every cluster, each on its standby")
+	c.Flags().StringVar(&o.direction, "direction", string(xdata.DirectionAuto), "copy only this `way`: auto, to-standby or to-regular")
+	return c
+}
+
+// runSync plans first: what is asked for and not there must fail before any data
+// moves.
+func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
+	ways := []xdata.Direction{xdata.DirectionAuto, xdata.DirectionToStandby, xdata.DirectionToRegular}
+	if !slices.Contains(ways, xdata.Direction(o.direction)) {
+		return fault.New(fault.Usage, "use auto, to-standby or to-regular", "--direction: bad value %q", o.direction)
+	}
+	s, err := a.server()
+	if err != nil {
+		return err
+	}
+	doc, err := s.store.Read()
+	if err != nil {
+		return err
+	}
+	jobs, err := planSync(doc, s.settings.Server, cluster, o)
+	if err != nil {
+		return fmt.Errorf("synchronising: %w", err)
+	}
+	y := &syncer{app: a, server: s, options: o}
+	for _, j := range jobs {
+		y.do(ctx, j)
+	}
+	if err := a.out.Show(y.view()); err != nil {
+		return err
+	}
+	return y.failure()
+}
+
+// syncJob is one LIM to do here, or some LIMs of a cluster to have done there.
+type syncJob struct {
+	cluster string
+	lims    []int
+	there   *clusterconf.Server // the peer, or the standby that shall do it
+	side    xdata.Side          // ours; "" to have it done there
+}
+
+// planSync says what to synchronise, and where.
+func planSync(doc *clusterconf.Document, me, only string, o syncOptions) ([]syncJob, error) {
+	if only != "" && doc.Cluster(only) == nil {
+		return nil, fault.New(fault.NotFound, didYouMean(only, clusterNames(doc), "mxcluster list"), "there is no cluster %q", only)
+	}
+	for _, n := range o.lims {
+		if c := doc.ClusterOfLIM(n); c == nil || only != "" && c.Name != only {
+			return nil, fault.New(fault.NotFound, "mxcluster list", "no cluster%s has a LIM %d", blankBefore(only), n)
+		}
+	}
+	mine := doc.ClusterOfServer(me)
+	// Without a word about which, a server of a cluster means what it runs.
+	own := mine != nil && !o.all && (only == "" || only == mine.Name) && len(o.lims) == 0
+	var jobs []syncJob
+	for i := range doc.Clusters {
+		c := &doc.Clusters[i]
+		if only != "" && c.Name != only || own && c != mine {
+			continue
+		}
+		jobs = append(jobs, planCluster(doc, me, c, o, own)...)
+	}
+	return jobs, nil
+}
+
+// planCluster splits the LIMs of a cluster into those done here and those that its
+// standby is asked to do.
+func planCluster(doc *clusterconf.Document, me string, c *clusterconf.Cluster, o syncOptions, own bool) []syncJob {
+	var jobs []syncJob
+	away := syncJob{cluster: c.Name, there: doc.Server(c.Standby)}
+	for _, m := range c.LIMs {
+		regular := doc.RegularOf(m.LIM)
+		switch {
+		case len(o.lims) > 0 && !slices.Contains(o.lims, m.LIM):
+		case c.Standby == me:
+			jobs = append(jobs, syncJob{cluster: c.Name, lims: []int{m.LIM}, there: regular, side: xdata.SideStandby})
+		case regular.Name == me && !o.all:
+			jobs = append(jobs, syncJob{cluster: c.Name, lims: []int{m.LIM}, there: doc.Server(c.Standby), side: xdata.SideRegular})
+		case !own:
+			away.lims = append(away.lims, m.LIM)
+		}
+	}
+	if len(away.lims) > 0 {
+		jobs = append(jobs, away)
+	}
+	return jobs
+}
+
+// clusterNames are the names there are, for a remedy.
+func clusterNames(doc *clusterconf.Document) []string {
+	var names []string
+	for _, c := range doc.Clusters {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// blankBefore sets a name off from the word before it; "" stays "".
+func blankBefore(name string) string {
+	if name == "" {
+		return ""
+	}
+	return " " + name
+}
+
+// view shows one line for each LIM.
+func (y *syncer) view() ui.View {
+	v := ui.View{
+		Object: syncReport{APIVersion: clusterconf.APIVersion, Kind: "SyncReport", Results: append([]xdata.Result{}, y.results...)},
+		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "RESULT"}, {Head: "DIRECTION"}, {Head: "VERSION"},
+			{Head: "BYTES", Right: true}, {Head: "SENT", Right: true}, {Head: "TOOK", Right: true}, {Head: "ERROR"}},
+		Empty: "there is nothing to synchronise",
+	}
+	for _, r := range y.results {
+		number := strconv.Itoa(r.LIM)
+		v.Rows = append(v.Rows, []string{
+			number, string(r.Result), string(r.Direction), r.Version, strconv.FormatInt(r.Bytes, 10),
+			strconv.FormatInt(r.SentBytes, 10), strconv.FormatInt(r.TookMs, 10) + "ms", orEmpty(r.Error),
+		})
+		v.Names = append(v.Names, number)
+	}
+	return v
+}

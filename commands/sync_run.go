@@ -1,0 +1,128 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"mxcluster/internal/fault"
+	"mxcluster/xdata"
+)
+
+// syncer carries syncs out and collects what became of them.
+type syncer struct {
+	app     *app
+	server  *server
+	options syncOptions
+	results []xdata.Result
+	errs    []error
+}
+
+func (y *syncer) do(ctx context.Context, j syncJob) {
+	if j.side == "" {
+		y.delegate(ctx, j)
+		return
+	}
+	for _, lim := range j.lims {
+		r, err := y.local(ctx, j, lim)
+		y.results = append(y.results, r)
+		if err != nil {
+			y.errs = append(y.errs, err)
+		}
+	}
+}
+
+func (y *syncer) rsh() xdata.Rsh {
+	return xdata.Rsh{Command: y.server.settings.SyncRSH, RemoteCommand: y.server.settings.SyncRemoteCommand}
+}
+
+// local synchronises one LIM between this server and its peer.
+func (y *syncer) local(ctx context.Context, j syncJob, lim int) (xdata.Result, error) {
+	peer, err := xdata.Dial(ctx, y.rsh(), j.there.Name, j.there.Base.Addr(), "xdata", "serve")
+	if err != nil {
+		return failedSync(lim, err), err
+	}
+	req := xdata.Request{LIM: lim, Side: j.side, Direction: xdata.Direction(y.options.direction)}
+	r, err := xdata.Sync(ctx, y.server.versions(y.app.env.Now), peer, req)
+	// What the peer's end has to say was said by Sync, which hears more of it.
+	_ = peer.Close()
+	return r, err
+}
+
+// delegate has the standby of a cluster do it, and takes over its report.
+func (y *syncer) delegate(ctx context.Context, j syncJob) {
+	results, err := y.remote(ctx, j)
+	if err != nil {
+		y.errs = append(y.errs, err)
+		for _, lim := range j.lims {
+			y.results = append(y.results, failedSync(lim, err))
+		}
+		return
+	}
+	for _, r := range results {
+		y.results = append(y.results, r)
+		if r.Error != nil {
+			y.errs = append(y.errs, fault.New(codeOfOutcome(r.Result), "", "on %s: %s", j.there.Name, *r.Error))
+		}
+	}
+}
+
+// remote runs the sync there. Its exit code says no more than its report.
+func (y *syncer) remote(ctx context.Context, j syncJob) ([]xdata.Result, error) {
+	args := []string{"sync", j.cluster, "--direction", y.options.direction, "--output", "json", "--no-input"}
+	for _, lim := range j.lims {
+		args = append(args, "--lim", strconv.Itoa(lim))
+	}
+	conn, err := xdata.Dial(ctx, y.rsh(), j.there.Name, j.there.Base.Addr(), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	answer, err := io.ReadAll(io.LimitReader(conn, 1<<20))
+	var report syncReport
+	if bad := json.Unmarshal(answer, &report); bad != nil {
+		if err == nil {
+			err = fault.Wrap(bad, fault.Failed, "", "reading the report of %s", j.there.Name)
+		}
+		return nil, err
+	}
+	return report.Results, nil
+}
+
+// failedSync reports a sync that did not come about.
+func failedSync(lim int, err error) xdata.Result {
+	text := err.Error()
+	return xdata.Result{LIM: lim, Direction: xdata.DirectionNone, Result: xdata.Failed, Error: &text}
+}
+
+// codeOfOutcome is the exit code of what another server reports.
+func codeOfOutcome(o xdata.Outcome) fault.Code {
+	switch o {
+	case xdata.Conflict:
+		return fault.Conflict
+	case xdata.Refused:
+		return fault.Refused
+	}
+	return fault.Failed
+}
+
+// failure is nil if all went well. Its code is the one that all failures share,
+// else Failed.
+func (y *syncer) failure() error {
+	if len(y.errs) == 0 {
+		return nil
+	}
+	if len(y.errs) == 1 {
+		return y.errs[0]
+	}
+	code := fault.CodeOf(y.errs[0])
+	for _, err := range y.errs[1:] {
+		if fault.CodeOf(err) != code {
+			code = fault.Failed
+		}
+	}
+	return fault.Wrap(errors.Join(y.errs...), code, fault.HintOf(y.errs[0]), "%s", fmt.Sprintf("%d of %d LIMs were not synchronised", len(y.errs), len(y.results)))
+}

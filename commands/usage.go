@@ -1,0 +1,131 @@
+package commands
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+)
+
+// newGroup returns a command that only holds others. Calling it alone is a
+// usage error: a script that forgot the verb must not go on as if it had run.
+func newGroup(use, short, long, example string, children ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short, Long: strings.TrimSpace(long), Example: strings.Trim(example, "\n"),
+		Annotations: exits(fault.Usage),
+		Args:        groupArgs,
+		RunE:        func(*cobra.Command, []string) error { return nil }, // groupArgs has refused before
+	}
+	c.AddCommand(children...)
+	return c
+}
+
+// groupArgs refuses everything: a known subcommand would have been called.
+func groupArgs(c *cobra.Command, args []string) error {
+	var names []string
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	all := fmt.Sprintf("'%s --help' lists the commands", c.CommandPath())
+	if c.HasParent() {
+		all = "use one of " + strings.Join(names, ", ")
+	}
+	if len(args) == 0 {
+		return fault.New(fault.Usage, all, "%s needs a command", c.CommandPath())
+	}
+	hint := all
+	if near := clusterconf.Nearest(args[0], names); near != "" {
+		hint = fmt.Sprintf("did you mean '%s %s'?", c.CommandPath(), near)
+	}
+	return fault.New(fault.Usage, hint, "unknown command %q for %s", args[0], c.CommandPath())
+}
+
+// arguments returns the check for exactly the arguments named, as in
+// arguments("C", "N"). A name in brackets, "[C]", may be left out.
+func arguments(names ...string) cobra.PositionalArgs {
+	needed := 0
+	for _, n := range names {
+		if !strings.HasPrefix(n, "[") {
+			needed++
+		}
+	}
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < needed:
+			return fault.New(fault.Usage, usageHint(c), "%s: argument %s is missing", c.CommandPath(), names[len(args)])
+		case len(args) > len(names):
+			return fault.New(fault.Usage, usageHint(c), "%s: unexpected argument %q", c.CommandPath(), args[len(names)])
+		}
+		return nil
+	}
+}
+
+// usageHint is the remedy of a wrong number of arguments.
+func usageHint(c *cobra.Command) string { return "usage: " + c.UseLine() }
+
+// flagError turns pflag's errors into usage errors with a remedy.
+func flagError(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	var noValue *pflag.ValueRequiredError
+	var badValue *pflag.InvalidValueError
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		return err
+	case errors.As(err, &unknown):
+		return unknownFlag(c, unknown)
+	case errors.As(err, &noValue):
+		return fault.New(fault.Usage, usageHint(c), "%s: flag %s needs a value", c.CommandPath(), flagName(noValue.GetFlag()))
+	case errors.As(err, &badValue):
+		f := badValue.GetFlag()
+		return fault.New(fault.Usage, valueHint(f, badValue.Unwrap()), "%s: %s: bad value %q",
+			c.CommandPath(), flagName(f), badValue.GetValue())
+	}
+	return fault.Wrap(err, fault.Usage, usageHint(c), "%s", c.CommandPath())
+}
+
+// unknownFlag names the nearest flag there is.
+func unknownFlag(c *cobra.Command, e *pflag.NotExistError) error {
+	if e.GetSpecifiedShortnames() != "" {
+		return fault.New(fault.Usage, fmt.Sprintf("'%s --help' lists the flags", c.CommandPath()),
+			"%s: unknown flag -%s", c.CommandPath(), e.GetSpecifiedName())
+	}
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	hint := fmt.Sprintf("'%s --help' lists the flags", c.CommandPath())
+	if near := clusterconf.Nearest(e.GetSpecifiedName(), names); near != "" {
+		hint = "did you mean --" + near + "?"
+	}
+	return fault.New(fault.Usage, hint, "%s: unknown flag --%s", c.CommandPath(), e.GetSpecifiedName())
+}
+
+// flagName names a flag in both its forms.
+func flagName(f *pflag.Flag) string {
+	if f.Shorthand != "" {
+		return "-" + f.Shorthand + ", --" + f.Name
+	}
+	return "--" + f.Name
+}
+
+// valueHint says what a flag's value must look like; values of our own types
+// say it themselves.
+func valueHint(f *pflag.Flag, cause error) string {
+	switch f.Value.Type() {
+	case "int", "uint", "uint64":
+		return "give a whole number"
+	case "bool":
+		return "give true or false"
+	case "duration":
+		return "give a duration such as 300ms, 10s or 5m"
+	}
+	if hint := fault.HintOf(cause); hint != "" {
+		return hint
+	}
+	return cause.Error()
+}

@@ -1,0 +1,325 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/status"
+	"mxcluster/netops"
+)
+
+// world is what a command under test meets: folders of its own, and a kernel,
+// a wire and an agent that are made up.
+type world struct {
+	dir     string
+	kernel  *netops.FakeKernel
+	segment *netops.FakeSegment
+	agent   *fakeAgent
+	stdin   io.Reader
+	term    bool              // the streams are a terminal
+	environ map[string]string // beside the folders
+
+	fetch func(from netip.AddrPort, key []byte) (*clusterconf.Document, error)
+	setup *AgentSetup // what the agent was run with
+}
+
+var ownMAC = net.HardwareAddr{2, 0, 0, 0, 0, 1}
+
+func newWorld(dir string) *world {
+	w := &world{
+		dir:     dir,
+		kernel:  netops.NewFakeKernel("here", netops.Link{Name: "eth0", Index: 2, MAC: ownMAC, Up: true}),
+		segment: &netops.FakeSegment{},
+		agent:   &fakeAgent{},
+		stdin:   strings.NewReader(""),
+		environ: map[string]string{"MXCLUSTER_SERVER": "srv1"},
+	}
+	w.segment.Connect(w.kernel, "eth0")
+	return w
+}
+
+// station plugs another station in.
+func (w *world) station(mac net.HardwareAddr, addresses ...string) error {
+	k := netops.NewFakeKernel(mac.String(), netops.Link{Name: "eth0", Index: 2, MAC: mac, Up: true})
+	w.segment.Connect(k, "eth0")
+	return addAddresses(k, "eth0", addresses...)
+}
+
+func addAddresses(k *netops.FakeKernel, ifname string, addresses ...string) error {
+	for _, text := range addresses {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return err
+		}
+		if err := k.Hold(ifname, p, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+
+// now is the time of every test: outputs with times can be compared.
+func testNow() time.Time { return time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC) }
+
+func (w *world) env(out, errs io.Writer) Env {
+	environ := []string{
+		"MXCLUSTER_CONFIG_DIR=" + w.path("etc"), "MXCLUSTER_STATE_DIR=" + w.path("var"), "MXCLUSTER_RUN_DIR=" + w.path("run"),
+	}
+	for k, v := range w.environ {
+		environ = append(environ, k+"="+v)
+	}
+	return Env{
+		Stdin: w.stdin, Stdout: out, Stderr: errs,
+		Environ:  environ,
+		Terminal: func(any) bool { return w.term },
+		User:     func() string { return "tester" },
+		Now:      testNow,
+		Kernel:   func() (Kernel, error) { return w.kernel, nil },
+		Wire:     func(ifname string) (Wire, error) { return w.segment.OpenWire(w.kernel, ifname) },
+		Agent:    func(string) Agent { return w.agent },
+		Watch:    w.agent.watch,
+		RunAgent: func(_ context.Context, s AgentSetup) error { w.setup = &s; return nil },
+		Fetch: func(_ context.Context, from netip.AddrPort, key []byte, _ *slog.Logger) (*clusterconf.Document, error) {
+			return w.fetch(from, key)
+		},
+		Version: Version{Version: "1.2.3", Commit: "abcdef", Go: "go1.26", Arch: "linux/amd64"},
+	}
+}
+
+// answer is what a command came to.
+type answer struct {
+	code     fault.Code
+	out, err string
+}
+
+func (w *world) run(ctx context.Context, args ...string) answer {
+	var out, errs bytes.Buffer
+	code := Run(ctx, w.env(&out, &errs), args)
+	return answer{code, out.String(), errs.String()}
+}
+
+// must runs a command that is expected to succeed.
+func (w *world) must(t *testing.T, args ...string) answer {
+	t.Helper()
+	a := w.run(t.Context(), args...)
+	if a.code != fault.OK {
+		t.Fatalf("mxcluster %s: code %d\n%s%s", strings.Join(args, " "), a.code, a.out, a.err)
+	}
+	return a
+}
+
+// document stores a document as if it had been made here.
+func (w *world) document(t *testing.T, text string) {
+	t.Helper()
+	if err := os.MkdirAll(w.path("etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(w.path("etc/cluster.yaml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fingerprint covers every file of the world: name, mode and content.
+func (w *world) fingerprint() (string, error) {
+	sum := sha256.New()
+	err := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrPermission) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(sum, path, info.Mode())
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		fmt.Fprintf(sum, "%d %s", len(data), data)
+		return err
+	})
+	return fmt.Sprintf("%x", sum.Sum(nil)), err
+}
+
+// addresses are those of the kernel here, in its order.
+func (w *world) addresses(t *testing.T) string {
+	t.Helper()
+	list, err := w.kernel.Addresses("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	for _, a := range list {
+		text := a.Prefix.String()
+		if !a.Permanent {
+			text += " for " + a.Remaining.String()
+		}
+		words = append(words, text)
+	}
+	return strings.Join(words, ", ")
+}
+
+// fakeAgent answers as an agent does; without running it is not there.
+type fakeAgent struct {
+	running  bool
+	statuses []*status.ClusterStatus // one for each question; the last one stays
+	orders   []control.Order
+	reloads  int
+	stops    []control.StopRequest
+	err      error // of every call
+	answer   control.OrderResult
+	left     control.StopResult
+	gone     bool // the process has ended
+}
+
+func (f *fakeAgent) fail() error {
+	if !f.running {
+		return fault.New(fault.Unreachable, "start it: mxcluster agent run", "no agent answers")
+	}
+	return f.err
+}
+
+func (f *fakeAgent) Status(context.Context) (*status.ClusterStatus, error) {
+	if err := f.fail(); err != nil || len(f.statuses) == 0 {
+		return &status.ClusterStatus{Clusters: []status.StatusCluster{}}, err
+	}
+	st := f.statuses[0]
+	if len(f.statuses) > 1 {
+		f.statuses = f.statuses[1:]
+	}
+	return st, nil
+}
+
+func (f *fakeAgent) Agent(context.Context) (*control.AgentInfo, error) {
+	return &control.AgentInfo{
+		Server: "srv1", PID: 42, Version: "1.2.3", StartedAt: testNow(), Revision: 7, Ready: true, Lease: 3 * time.Second,
+		Members: []control.MemberInfo{{Server: "sb1", Liveness: "alive"}, {Server: "srv2", Liveness: "gone", SilentMs: 5000}},
+		LIMs:    []control.LIMInfo{{LIM: 1, State: "running", Term: 3}},
+	}, f.fail()
+}
+
+func (f *fakeAgent) Order(_ context.Context, o control.Order) (*control.OrderResult, error) {
+	f.orders = append(f.orders, o)
+	return &f.answer, f.fail()
+}
+
+func (f *fakeAgent) Stop(_ context.Context, r control.StopRequest) (*control.StopResult, error) {
+	f.stops = append(f.stops, r)
+	return &f.left, f.fail()
+}
+
+func (f *fakeAgent) Reload(context.Context) error {
+	f.reloads++
+	return f.fail()
+}
+
+func (f *fakeAgent) Running(context.Context) bool { return f.running }
+
+// watch waits for a process that has ended when the agent was told to stop.
+func (f *fakeAgent) watch(int) (func(context.Context) error, error) {
+	return func(context.Context) error {
+		if len(f.stops) == 0 {
+			return errors.New("waited before the agent was told to stop")
+		}
+		f.gone = true
+		return nil
+	}, nil
+}
+
+// twoLIMs is a system without a cluster yet.
+const twoLIMs = `apiVersion: mxcluster/v1
+kind: ClusterDocument
+system: TESTSYSTEM
+revision: 5
+changed:
+  at: 2026-03-01T01:00:00Z
+servers:
+  - name: free1
+    base: 10.0.0.14/24
+    interface: eth0
+  - name: sb1
+    base: 10.0.0.13/24
+    interface: eth0
+    standby: true
+  - name: srv1
+    base: 10.0.0.11/24
+    interface: eth0
+    lim: 1
+  - name: srv2
+    base: 10.0.0.12/24
+    interface: eth0
+    lim: 2
+`
+
+// oneCluster is that system with both LIMs in cluster c1, and a second standby.
+const oneCluster = `apiVersion: mxcluster/v1
+kind: ClusterDocument
+system: TESTSYSTEM
+revision: 6
+changed:
+  at: 2026-03-01T01:00:00Z
+servers:
+  - name: free1
+    base: 10.0.0.14/24
+    interface: eth0
+  - name: sb1
+    base: 10.0.0.13/24
+    interface: eth0
+    standby: true
+  - name: sb2
+    base: 10.0.0.15/24
+    interface: eth0
+    standby: true
+  - name: srv1
+    base: 10.0.0.21/24
+    interface: eth0
+    lim: 1
+  - name: srv2
+    base: 10.0.0.22/24
+    interface: eth0
+    lim: 2
+  - name: srv3
+    base: 10.0.0.16/24
+    interface: eth0
+    lim: 3
+lims:
+  - lim: 1
+    services:
+      - run: exec:/opt/lim/service
+      - run: systemd:manager.service
+        regularOnly: true
+clusters:
+  - name: c1
+    standby: sb1
+    fallback: manual
+    failover: normal
+    splitBrainStop: regular
+    lims:
+      - lim: 1
+        alias: 10.0.0.11/24
+        priority: 100
+      - lim: 2
+        alias: 10.0.0.12/24
+        priority: 50
+`

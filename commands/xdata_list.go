@@ -1,0 +1,67 @@
+package commands
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/ui"
+	"mxcluster/xdata"
+)
+
+// versionList is the answer of `xdata list -o json`.
+type versionList struct {
+	APIVersion string          `json:"apiVersion"`
+	Kind       string          `json:"kind"` // VersionList
+	Versions   []xdata.Version `json:"versions"`
+}
+
+// newXdataListCommand returns `xdata list`.
+func newXdataListCommand(a *app) *cobra.Command {
+	var lim int
+	c := &cobra.Command{
+		Use:         "list",
+		Short:       "List the data versions on this server",
+		Long:        "Xdata list shows the data versions on this server, the newest of each LIM first.",
+		Example:     "  mxcluster xdata list\n  mxcluster xdata list --lim 1 -o json",
+		Annotations: exits(fault.NotPermitted, fault.Invalid),
+		Args:        arguments(),
+		RunE:        func(*cobra.Command, []string) error { return runXdataList(a, lim) },
+	}
+	c.Flags().IntVar(&lim, "lim", 0, "`number` of a LIM to show alone")
+	return c
+}
+
+// runXdataList shows what lies here; the other side is asked by `sync` alone.
+func runXdataList(a *app, lim int) error {
+	s, err := a.server()
+	if err != nil {
+		return err
+	}
+	versions, err := s.versions(a.env.Now).List(lim)
+	if err != nil {
+		return err
+	}
+	return a.out.Show(versionView(versions))
+}
+
+// versionView shows one line for each version.
+func versionView(versions []xdata.Version) ui.View {
+	v := ui.View{
+		Object: versionList{APIVersion: clusterconf.APIVersion, Kind: "VersionList", Versions: versions},
+		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "VERSION"}, {Head: "NEWEST-FILE"}, {Head: "FILES", Right: true},
+			{Head: "BYTES", Right: true}, {Head: "COMPLETE"}, {Head: "VERIFIED"}},
+		Empty: "there is no data version here; 'mxcluster xdata backup' makes one",
+	}
+	for _, x := range versions {
+		v.Rows = append(v.Rows, []string{
+			strconv.Itoa(x.LIM), x.Name, x.NewestMtime.UTC().Format(time.RFC3339), strconv.Itoa(x.Files),
+			strconv.FormatInt(x.Bytes, 10), yesNo(x.Complete), sinceWords(x.Verified),
+		})
+		v.Names = append(v.Names, x.Name)
+	}
+	return v
+}

@@ -1,0 +1,81 @@
+package commands
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+	"mxcluster/xdata"
+)
+
+// newXdataServeCommand returns `xdata serve`.
+func newXdataServeCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Answer a sync of another server on standard input and output",
+		Long: `Xdata serve is the other end of 'mxcluster sync', which starts it through
+sync.rsh. It gives and takes the data of the LIMs that this server may run, and
+can be the forced command of an ssh key.`,
+		Example:     `  restrict,command="mxcluster xdata serve" ssh-ed25519 AAAA... root@sb1`,
+		Annotations: exits(fault.Refused, fault.NotFound, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
+		Args:        arguments(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runXdataServe(c.Context(), a)
+		},
+	}
+}
+
+// runXdataServe answers for the LIMs that this server may run, and for no other: a
+// stolen key must not open the rest.
+func runXdataServe(ctx context.Context, a *app) error {
+	s, err := a.server()
+	if err != nil {
+		return err
+	}
+	doc, err := s.store.Read()
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() {
+		served <- xdata.Serve(ctx, s.versions(a.env.Now), a.env.Stdin, a.env.Stdout, xdata.ServeOptions{LIMs: s.ownLIMs(doc)})
+	}()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	// A read of standard input cannot always be ended from here. Whoever is in
+	// the middle of something else gets the time to put it away.
+	select {
+	case err := <-served:
+		return err
+	case <-time.After(serveGrace):
+		return ctx.Err()
+	}
+}
+
+// serveGrace is how long an interrupted serve may take to end by itself.
+const serveGrace = 500 * time.Millisecond
+
+// ownLIMs are those that this server may run: its own, or, on a standby, every
+// one of its cluster. The list is never nil.
+func (s *server) ownLIMs(doc *clusterconf.Document) []int {
+	lims := []int{}
+	me := doc.Server(s.settings.Server)
+	if me == nil {
+		return lims
+	}
+	if me.LIM != 0 {
+		lims = append(lims, me.LIM)
+	}
+	if c := doc.ClusterOfServer(me.Name); c != nil && c.Standby == me.Name {
+		for _, m := range c.LIMs {
+			lims = append(lims, m.LIM)
+		}
+	}
+	return lims
+}

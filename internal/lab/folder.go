@@ -1,0 +1,137 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fault"
+)
+
+// longestSocket is the longest path of a Unix socket that the kernel takes.
+const longestSocket = 107
+
+// deepestSocket is the longest path, below the lab folder, that a socket has.
+const deepestSocket = "/client-with-name/run/agent.sock"
+
+// handover is how long a lab folder may stay locked by a lab that was killed
+// and whose processes the kernel is still ending.
+const handover = time.Second
+
+// DefaultDir returns the lab folder of this user below the temporary folder.
+func DefaultDir() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("mxcluster-lab-%d", os.Getuid()))
+}
+
+// folder is a lab folder that this process has locked. The lock lies on the
+// folder itself, so that no file of its own is left behind.
+type folder struct {
+	path string
+	file *os.File
+}
+
+// openFolder makes and locks the lab folder and empties it of what a killed
+// lab left there. A folder in use by a live lab is fault.Busy; one that is not
+// a private folder of this user is fault.Refused.
+func openFolder(path string) (*folder, error) {
+	if len(path)+len(deepestSocket) > longestSocket {
+		return nil, fault.New(fault.Refused, "set TMPDIR to a shorter path",
+			"opening lab folder %s: path too long for the sockets in it", path)
+	}
+	deadline := time.Now().Add(handover)
+	for {
+		f, err := lockFolder(path)
+		switch {
+		case err == nil:
+			return f, f.empty()
+		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.ESTALE):
+			return nil, err
+		case time.Now().After(deadline):
+			return nil, fault.Wrap(err, fault.Busy, "wait for the other lab to end, or stop it with Ctrl-C",
+				"opening lab folder %s: a lab is running there", path)
+		}
+		<-time.After(handover / 50)
+	}
+}
+
+// lockFolder makes one attempt. ESTALE means that the folder was removed by
+// its former owner between opening and locking.
+func lockFolder(path string) (*folder, error) {
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("making lab folder: %w", err)
+	}
+	// A symbolic link laid out by another user must not be followed.
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Refused, "remove it, or set TMPDIR to another folder",
+			"opening lab folder %s", path)
+	}
+	f := &folder{path: path, file: os.NewFile(uintptr(fd), path)}
+	if err := f.claim(); err != nil {
+		f.file.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// claim checks that the open folder is private to this user, locks it, and
+// checks that it is still the one at the path.
+func (f *folder) claim() error {
+	var opened, named unix.Stat_t
+	fd := int(f.file.Fd())
+	if err := unix.Fstat(fd, &opened); err != nil {
+		return fmt.Errorf("looking at lab folder %s: %w", f.path, err)
+	}
+	if int(opened.Uid) != os.Getuid() || opened.Mode&0o077 != 0 {
+		return fault.New(fault.Refused, "remove it, or set TMPDIR to another folder",
+			"opening lab folder %s: not a private folder of this user", f.path)
+	}
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("locking lab folder %s: %w", f.path, err)
+	}
+	if err := unix.Lstat(f.path, &named); err != nil || named.Ino != opened.Ino || named.Dev != opened.Dev {
+		return fmt.Errorf("locking lab folder %s: %w", f.path, unix.ESTALE)
+	}
+	return nil
+}
+
+// empty removes everything in the folder. Processes that the kernel is still
+// ending may add to it meanwhile, so it tries for a while.
+func (f *folder) empty() error {
+	deadline := time.Now().Add(handover)
+	for {
+		err := removeChildren(f.path)
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		<-time.After(handover / 50)
+	}
+}
+
+func removeChildren(path string) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return fmt.Errorf("emptying lab folder: %w", err)
+	}
+	var failed error
+	for _, e := range entries {
+		failed = errors.Join(failed, os.RemoveAll(filepath.Join(path, e.Name())))
+	}
+	if failed != nil {
+		return fmt.Errorf("emptying lab folder: %w", failed)
+	}
+	return nil
+}
+
+// remove empties the folder, removes it and lets the lock go.
+func (f *folder) remove() error {
+	err := f.empty()
+	if err == nil {
+		err = os.Remove(f.path)
+	}
+	return errors.Join(err, f.file.Close())
+}

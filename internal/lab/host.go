@@ -1,0 +1,67 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fault"
+)
+
+// Host is the first process of the lab's namespaces.
+type Host struct {
+	Dir string   // the lab folder
+	Exe string   // the mxcluster program that runs in the servers; empty: this program
+	Err *os.File // what the lab's processes complain of
+}
+
+// Run makes a lab and runs the scenario in it. How that went is told to the
+// parent, so the error is about the telling alone.
+func (h Host) Run(ctx context.Context, scenario Scenario) error {
+	if os.Getpid() != 1 {
+		return fault.New(fault.Usage, "use 'mxcluster lab demo'", "running the lab host: only the lab itself starts one")
+	}
+	// The inherited files of the parent must not reach the servers.
+	unix.CloseOnExec(outcomeFD)
+	unix.CloseOnExec(leashFD)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	leash := os.NewFile(leashFD, "leash")
+	go func() {
+		// Nothing is ever written: this returns when the parent is gone.
+		_, _ = io.Copy(io.Discard, leash)
+		cancel()
+	}()
+	err := h.play(ctx, scenario)
+	pipe := os.NewFile(outcomeFD, "outcome")
+	defer pipe.Close()
+	got := outcome{}
+	if err != nil {
+		got = outcome{Code: fault.CodeOf(err), Message: err.Error(), Hint: fault.HintOf(err)}
+	}
+	return json.NewEncoder(pipe).Encode(got)
+}
+
+func (h Host) play(ctx context.Context, scenario Scenario) error {
+	if err := mountProc(); err != nil {
+		return explainRefusal(err)
+	}
+	children := newProcesses()
+	go children.reap(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	l, err := h.newLab(ctx, children)
+	if err != nil {
+		cancel()
+		return explainRefusal(err)
+	}
+	err = scenario(ctx, l)
+	if err != nil && ctx.Err() == nil {
+		l.tellLogs(h.Err)
+	}
+	cancel()
+	return errors.Join(err, l.beside.Wait())
+}

@@ -1,0 +1,112 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Lab is a running lab, seen from the host. Its methods are for one goroutine;
+// callers and watchers run beside it.
+type Lab struct {
+	Dir string // the lab folder
+	Exe string // the mxcluster program that runs in the servers
+
+	errs     *os.File
+	children *processes
+	network  *network
+	servers  []*Server
+
+	beside *errgroup.Group // what Go started
+	ending context.Context // done when the scenario has ended
+}
+
+// newLab makes the switch and the program's place in every server's PATH.
+func (h Host) newLab(ctx context.Context, children *processes) (*Lab, error) {
+	exe := h.Exe
+	if exe == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("making the lab: finding this program: %w", err)
+		}
+		exe = self
+	}
+	bin := filepath.Join(h.Dir, "bin")
+	if err := os.Mkdir(bin, 0o700); err != nil {
+		return nil, fmt.Errorf("making the lab: %w", err)
+	}
+	if err := os.Symlink(exe, filepath.Join(bin, "mxcluster")); err != nil {
+		return nil, fmt.Errorf("making the lab: %w", err)
+	}
+	n, err := newNetwork()
+	if err != nil {
+		return nil, err
+	}
+	beside, ending := errgroup.WithContext(ctx)
+	return &Lab{Dir: h.Dir, Exe: exe, errs: h.Err, children: children, network: n, beside: beside, ending: ending}, nil
+}
+
+// AddServer puts a server into the lab, without power yet.
+func (l *Lab) AddServer(name string, base netip.Prefix) (*Server, error) {
+	s := &Server{Name: name, MAC: serverMAC(len(l.servers)), lab: l, dir: filepath.Join(l.Dir, name), base: base}
+	if err := os.Mkdir(s.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("adding server %s to the lab: %w", name, err)
+	}
+	l.servers = append(l.servers, s)
+	return s, nil
+}
+
+// Server returns the server of that name, or nil.
+func (l *Lab) Server(name string) *Server {
+	i := slices.IndexFunc(l.servers, func(s *Server) bool { return s.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return l.servers[i]
+}
+
+// serverOf names the server that has a MAC address, or gives the address.
+func (l *Lab) serverOf(mac string) string {
+	for _, s := range l.servers {
+		if s.MAC.String() == mac {
+			return s.Name
+		}
+	}
+	return mac
+}
+
+// Go runs a client or a watcher beside the scenario, until that ends.
+func (l *Lab) Go(run func(context.Context) error) {
+	l.beside.Go(func() error { return run(l.ending) })
+}
+
+// logTail is how much of an agent's log is told when a scenario failed.
+const logTail = 8 << 10
+
+// tellLogs writes the ends of the agents' logs: the folder that has them is
+// about to be removed.
+func (l *Lab) tellLogs(w io.Writer) {
+	for _, s := range l.servers {
+		log, err := os.ReadFile(s.agentLog())
+		if err != nil {
+			continue // no agent was started there
+		}
+		fmt.Fprintf(w, "agent of %s:\n%s", s.Name, log[max(0, len(log)-logTail):])
+	}
+}
+
+// Locally administered addresses: 02 for servers, clients and watchers, told
+// apart by the last two bytes.
+func serverMAC(i int) net.HardwareAddr { return net.HardwareAddr{2, 0, 0x5e, 0, 1, byte(i + 1)} }
+func clientMAC(i int) net.HardwareAddr { return net.HardwareAddr{2, 0, 0x5e, 0, 2, byte(i + 1)} }
+
+// Scenario is what happens in a lab. It ends early, with ctx's error, when ctx
+// is done.
+type Scenario func(ctx context.Context, l *Lab) error

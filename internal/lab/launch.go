@@ -1,0 +1,141 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fault"
+)
+
+// Descriptors of a host process beside the standard streams.
+const (
+	outcomeFD = 3 // it writes its outcome here
+	leashFD   = 4 // it ends when this one reads as closed: the parent is gone
+)
+
+// Options say where and how a lab runs.
+type Options struct {
+	Out io.Writer // what the scenario tells
+	Err io.Writer // what the lab's processes complain of
+	Exe string    // the mxcluster program, for Demo; empty: this program
+	Dir string    // lab folder; empty: DefaultDir
+
+	// Host is the command line of the host process, by which it gets to
+	// Host.Run with the same folder.
+	Host []string
+	// Env is added to the environment of the host process.
+	Env []string
+}
+
+// outcome is how a scenario ended, on its way from the host to the parent.
+type outcome struct {
+	Code    fault.Code `json:"code"`
+	Message string     `json:"message,omitempty"`
+	Hint    string     `json:"hint,omitempty"`
+}
+
+// Launch runs a host process in fresh namespaces and returns its scenario's
+// error, with its exit code and remedy. When ctx is done the whole lab is
+// killed. The lab folder is gone in any case when Launch returns. As root the
+// host gets its namespaces directly, as another user by a user namespace;
+// where the kernel allows neither that is fault.NotPermitted.
+func Launch(ctx context.Context, o Options) (err error) {
+	f, err := openFolder(o.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.remove()) }()
+	result, toResult, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("starting the lab: %w", err)
+	}
+	defer result.Close()
+	leash, hold, err := os.Pipe()
+	if err != nil {
+		return errors.Join(fmt.Errorf("starting the lab: %w", err), toResult.Close())
+	}
+	defer hold.Close()
+
+	// The kernel kills the host when the thread that started it ends, so this
+	// thread must live as long as this function.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd, err := startHost(ctx, o, toResult, leash)
+	if err = errors.Join(err, toResult.Close(), leash.Close()); err != nil {
+		return err
+	}
+	var got outcome
+	decodeErr := json.NewDecoder(result).Decode(&got)
+	waitErr := cmd.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return fault.Wrap(ctx.Err(), fault.CodeOf(ctx.Err()), "", "lab ended before it was through")
+	case decodeErr != nil:
+		return fmt.Errorf("lab host ended without a word: %w", errors.Join(waitErr, decodeErr))
+	case got.Code != fault.OK:
+		return fault.New(got.Code, got.Hint, "%s", got.Message)
+	}
+	return nil
+}
+
+// startHost starts the host with real privileges where the user has them, else
+// as root of a user namespace.
+func startHost(ctx context.Context, o Options, files ...*os.File) (*exec.Cmd, error) {
+	const namespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWUTS
+	if os.Geteuid() == 0 {
+		cmd := hostCommand(ctx, o, files)
+		cmd.SysProcAttr.Cloneflags = namespaces
+		// Root without the privilege is still a user like any other.
+		if err := cmd.Start(); err == nil || !errors.Is(err, unix.EPERM) {
+			return cmd, err
+		}
+	}
+	cmd := hostCommand(ctx, o, files)
+	cmd.SysProcAttr.Cloneflags = namespaces | unix.CLONE_NEWUSER
+	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+	cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	return cmd, explainRefusal(cmd.Start())
+}
+
+func hostCommand(ctx context.Context, o Options, files []*os.File) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, o.Host[0], o.Host[1:]...)
+	cmd.Stdout, cmd.Stderr = o.Out, o.Err
+	cmd.Env = append(os.Environ(), o.Env...)
+	cmd.ExtraFiles = files
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setsid:    true, // Ctrl-C is the parent's to handle
+		Pdeathsig: unix.SIGKILL,
+	}
+	return cmd
+}
+
+// explainRefusal tells a kernel that allows no namespaces from other errors.
+func explainRefusal(err error) error {
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EUSERS) {
+		return fault.Wrap(err, fault.NotPermitted, refusalRemedy(), "starting the lab: making network namespaces")
+	}
+	return err
+}
+
+// refusalRemedy names the setting that is in the way, if one can be seen.
+func refusalRemedy() string {
+	for _, s := range []struct{ path, bad, remedy string }{
+		{"/proc/sys/kernel/unprivileged_userns_clone", "0\n", "kernel.unprivileged_userns_clone=1"},
+		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n", "kernel.apparmor_restrict_unprivileged_userns=0"},
+		{"/proc/sys/user/max_user_namespaces", "0\n", "user.max_user_namespaces=10000"},
+	} {
+		if value, err := os.ReadFile(s.path); err == nil && string(value) == s.bad {
+			return "run it as root, or allow user namespaces: sysctl -w " + s.remedy
+		}
+	}
+	return "run it as root, on a machine or in a container that may make namespaces"
+}
