@@ -1,0 +1,55 @@
+# Everything here needs Go 1.26 or newer; `make test` says what it needs besides.
+
+GO        ?= go
+TESTFLAGS ?=
+FUZZTIME  ?= 1m
+
+GOLANGCI  := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: build test needs lint demo fuzz bench cover clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/mxcluster ./cmd/mxcluster
+
+test: needs
+	$(GO) vet ./...
+	$(GO) test -race $(TESTFLAGS) ./...
+
+# The race detector is linked by a C compiler; nothing else is needed. The
+# tests in network namespaces run as root, or are skipped and say so.
+needs:
+	@if ! printf '#include <stdlib.h>\nint main(void) { return 0; }\n' | $$($(GO) env CC) -x c -o /dev/null - 2>/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends gcc libc6-dev; \
+		else \
+			echo 'missing: a C compiler, for the race detector. Install it: apt-get install gcc libc6-dev' >&2; \
+			echo 'The tests pass without it, too: $(GO) test ./...' >&2; \
+			exit 1; \
+		fi; \
+	fi
+	@if [ "$$(id -u)" != 0 ]; then echo 'not root: tests that need network namespaces or another user are skipped' >&2; fi
+
+lint:
+	$(GOLANGCI) run ./...
+
+demo:
+	$(GO) run ./cmd/mxcluster lab demo
+
+# Each fuzz target in turn, for FUZZTIME.
+fuzz:
+	@set -e; for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "$$p $$f"; \
+			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+		done; \
+	done
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+cover:
+	$(GO) test -coverprofile=coverage.out ./...
+	$(GO) tool cover -func=coverage.out | tail -n 1
+
+clean:
+	rm -rf bin dist coverage.out

@@ -1,0 +1,124 @@
+package layers
+
+// rule holds one package to the part it has in the product.
+type rule struct {
+	pkg     string   // path below the module's root
+	imports []string // the module's packages that it may import; no other
+	because string
+}
+
+// arrows lists every package of the module. They run one way: commands and the
+// agent on top, the document and the errors at the bottom.
+var arrows = []rule{
+	{"internal/fault", nil,
+		"everybody's errors; what it imported, everybody would"},
+	{"clusterconf", []string{"internal/fault"},
+		"the document and its rules hold without a network, an agent or a terminal"},
+	{"netops", []string{"internal/fault", "internal/netns"},
+		"the boundary to the kernel knows addresses and interfaces, not clusters"},
+	{"xdata", []string{"internal/fault", "internal/services", "clusterconf"},
+		"data versions are copied and verified whether an agent runs or not"},
+	{"internal/failover", []string{"clusterconf"},
+		"decisions can be simulated and tested by the thousand only while they depend on nothing but the view"},
+	{"internal/member", []string{"internal/fault"},
+		"gossip knows nothing about what it carries"},
+	{"internal/member/membernet", []string{},
+		"a network in memory for tests and simulations of whole clusters"},
+	{"internal/services", []string{"internal/fault", "clusterconf"},
+		"starting software is ordered by the agent, never the other way round"},
+	{"internal/status", []string{"internal/fault", "internal/failover", "clusterconf"},
+		"answers are built from values alone, so that commands and agents give the same ones"},
+	{"internal/settings", []string{"internal/fault", "clusterconf"},
+		"settings are read before anything else is there"},
+	{"internal/control", []string{"internal/fault", "internal/status"},
+		"client and server share the calls; the agent is behind the Backend interface"},
+	{"internal/ui", []string{"internal/fault"},
+		"what the terminal shows is given to it; it looks nothing up"},
+	{"internal/netns", []string{"internal/fault"},
+		"namespaces serve the lab and the tests of every layer, so they belong below all of them"},
+	{"internal/netns/netnstest", []string{"internal/fault", "internal/netns"},
+		"helpers of tests"},
+	{"internal/agent", []string{
+		"internal/fault", "internal/failover", "internal/member", "internal/services", "internal/control", "internal/status",
+		"internal/settings", "clusterconf", "netops", "xdata"},
+		"the agent serves commands and must run without them"},
+	{"internal/lab", []string{
+		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
+		"the lab drives the program from outside, as its users do: its agents are processes"},
+	{"commands", []string{
+		"internal/fault", "internal/control", "internal/settings", "internal/status", "internal/ui", "internal/lab", "internal/services",
+		"clusterconf", "netops", "xdata"},
+		"commands give orders to the agent through its socket; main wires the agent itself"},
+	{"internal/layers", nil, "this test"},
+	{"cmd/mxcluster", []string{"..."},
+		"main wires everything together"},
+}
+
+// ban keeps an import or a call inside the packages that it is the work of.
+type ban struct {
+	what    string   // import path, with /... for those below it too, or a call such as os.Exit
+	only    []string // packages that may; /... as above
+	because string
+}
+
+var bannedImports = []ban{
+	{"os/exec", []string{"internal/services", "internal/lab", "internal/netns/netnstest", "xdata"},
+		"a program that is run is a way to hang, to leak and to be fooled: LIM software, the lab's agents and the remote shell are all there is"},
+	{"net/http", []string{"internal/control"},
+		"the agent's socket is the one thing that speaks HTTP, and it checks who calls"},
+	{"net", []string{"netops", "xdata", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "commands", "cmd/mxcluster"},
+		"addresses as values are net/netip; hardware addresses and sockets are for those who meet the wire"},
+	{"github.com/hashicorp/memberlist/...", []string{"internal/member", "internal/member/membernet"},
+		"membership is behind a small interface, for a simulated network in tests"},
+	{"github.com/vishvananda/...", []string{"netops", "internal/netns"},
+		"what the kernel is asked for is behind small interfaces with fakes"},
+	{"github.com/mdlayher/...", []string{"netops", "internal/lab"},
+		"raw frames are made and read in one place, and by the lab's switch"},
+	{"github.com/spf13/cobra/...", []string{"commands", "cmd/mxcluster"},
+		"flags and arguments end in commands"},
+	{"github.com/spf13/viper", []string{"internal/settings"},
+		"viper lower-cases keys: settings may, the cluster document must never go through it"},
+	{"github.com/olekukonko/...", []string{"internal/ui"},
+		"tables look the same everywhere"},
+	{"log", []string{"internal/member"},
+		"log records have levels and fields (log/slog); memberlist alone asks for the old kind"},
+	{"testing/...", []string{"internal/netns/netnstest"},
+		"the program carries no test code"},
+	{"gopkg.in/yaml.v3", nil,
+		"one YAML library is enough: go.yaml.in/yaml/v3"},
+	{"unsafe", []string{"netops", "internal/netns"},
+		"only the kernel's own structures could ask for it"},
+	{"C", nil,
+		"releases are static and built for other machines without a C compiler"},
+}
+
+var bannedCalls = []ban{
+	{"os.Exit", []string{"cmd/mxcluster"},
+		"an exit anywhere else skips what others deferred: addresses, locks, temporary files"},
+	{"log.Fatal", nil, "it is os.Exit"},
+	{"log.Fatalf", nil, "it is os.Exit"},
+	{"log.Fatalln", nil, "it is os.Exit"},
+	{"signal.Notify", []string{"cmd/mxcluster", "internal/lab"},
+		"signals end the context that main makes; a second listener would race with it"},
+	{"signal.NotifyContext", []string{"cmd/mxcluster", "internal/lab"},
+		"signals end the context that main makes; a second listener would race with it"},
+}
+
+// opensSockets may use the parts of net that reach out of the process.
+var opensSockets = []string{"netops", "xdata", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab"}
+
+var socketCalls = []string{
+	"net.Dial", "net.DialTimeout", "net.Dialer", "net.DialTCP", "net.DialUDP", "net.DialUnix", "net.Listen", "net.ListenConfig",
+	"net.ListenPacket", "net.ListenTCP", "net.ListenUDP", "net.ListenUnix", "net.Resolver", "net.LookupHost", "net.LookupIP", "net.LookupAddr",
+}
+
+// pure packages take time as a value and do nothing but compute.
+var pure = []string{"internal/failover", "internal/status"}
+
+var impureImports = []string{
+	"context", "io", "net", "os", "sync", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "runtime", "log/slog",
+}
+
+var clockCalls = []string{
+	"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.AfterFunc", "time.Tick", "time.NewTimer", "time.NewTicker",
+}
