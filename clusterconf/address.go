@@ -1,6 +1,7 @@
 package clusterconf
 
 import (
+	"fmt"
 	"net/netip"
 
 	"mxcluster/internal/fault"
@@ -31,6 +32,19 @@ func ParseAddress(text string, like netip.Prefix) (netip.Prefix, error) {
 
 // userOf says what has an address, e.g. "the base of srv2", or "".
 func (d *Document) userOf(a netip.Addr) string {
+	if owner := d.ownerOf(a); owner != "" {
+		return owner
+	}
+	for _, m := range d.mediaAddresses() {
+		if m.kind == MediaServerStandalone && m.addr == a {
+			return fmt.Sprintf("the %s address of the media server of LIM %d", m.key, m.lim)
+		}
+	}
+	return ""
+}
+
+// ownerOf says which server or LIM has an address, or "".
+func (d *Document) ownerOf(a netip.Addr) string {
 	for _, u := range d.addresses() {
 		if u.prefix.Addr() == a {
 			return u.String()

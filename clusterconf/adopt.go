@@ -59,7 +59,7 @@ func (s *Store) adopt(d *Document, data []byte) (Adoption, error) {
 		return Adoption{Adopted: true}, s.replace(stored.Revision, old, data)
 	case d.Revision < stored.Revision || bytes.Equal(data, Encode(stored)):
 		return Adoption{}, nil
-	case later(d, stored):
+	case precedence(d, stored) > 0:
 		kept, err := s.keep(stored.Revision, old)
 		if err != nil {
 			return Adoption{}, err
@@ -70,7 +70,8 @@ func (s *Store) adopt(d *Document, data []byte) (Adoption, error) {
 	return Adoption{Conflict: true, Kept: kept}, err
 }
 
-// later tells whether a wins over b, a document of the same revision.
-func later(a, b *Document) bool {
-	return cmp.Or(a.Changed.At.Compare(b.Changed.At), cmp.Compare(Hash(a), Hash(b))) > 0
+// precedence compares two documents of one revision: it is positive if a wins
+// over b, and the same on every server.
+func precedence(a, b *Document) int {
+	return cmp.Or(a.Changed.At.Compare(b.Changed.At), cmp.Compare(Hash(a), Hash(b)))
 }

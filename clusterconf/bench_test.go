@@ -30,3 +30,18 @@ func BenchmarkEncode(b *testing.B) {
 		Encode(d)
 	}
 }
+
+// All of an edit but the writing to disk: the store reads the document, plans
+// and reads back what it would write.
+func BenchmarkPreview(b *testing.B) {
+	s := storeIn(b.TempDir())
+	if err := s.Create(b.Context(), large(largestClusters)); err != nil {
+		b.Fatal(err)
+	}
+	edit := func(d *Document) error { return d.ChangeCluster("c001", ChangeSpec{Priorities: map[int]int{1: 5}}) }
+	for b.Loop() {
+		if result, err := s.Preview(ordered, edit); err != nil || !result.Changed {
+			b.Fatal(result, err)
+		}
+	}
+}

@@ -1,6 +1,8 @@
 package clusterconf
 
 import (
+	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -43,7 +45,7 @@ func (d *Document) CreateCluster(spec CreateSpec) error {
 	}
 	bases := make([]netip.Prefix, len(spec.LIMs))
 	for i, l := range spec.LIMs {
-		if bases[i], err = d.newBase(spec.Name, standby, l); err != nil {
+		if bases[i], err = d.newBase("cannot create cluster "+spec.Name, standby, l); err != nil {
 			return err
 		}
 		if j := slices.Index(bases[:i], bases[i]); j >= 0 {
@@ -73,17 +75,14 @@ func (s *CreateSpec) complete() error {
 	if s.SplitBrainStop == "" {
 		s.SplitBrainStop = SideRegular
 	}
-	switch {
-	case !validName(s.Name):
+	if !validName(s.Name) {
 		return fault.New(fault.Usage, nameHint, "cluster name %q is not valid", s.Name)
-	case !slices.Contains(fallbackTypes, s.Fallback):
-		return fault.New(fault.Usage, "write "+alternatives(fallbackTypes), "%q is not a fallback type", s.Fallback)
-	case !slices.Contains(sides, s.SplitBrainStop):
-		return fault.New(fault.Usage, "write "+alternatives(sides), "%q is not a side to stop at a split brain", s.SplitBrainStop)
-	case s.FailoverAfter != 0 && s.FailoverAfter < MinFailoverAfter:
-		return fault.New(fault.Usage, "give "+MinFailoverAfter.String()+" or more",
-			"a failover after %s is too early, the least is %s", s.FailoverAfter, MinFailoverAfter)
-	case len(s.LIMs) == 0:
+	}
+	err := cmp.Or(knownFallback(s.Fallback), knownSplitBrainStop(s.SplitBrainStop), longEnough(s.FailoverAfter))
+	if err != nil {
+		return err
+	}
+	if len(s.LIMs) == 0 {
 		return fault.New(fault.Usage, "name each with --lim N=NEWBASE", "cluster %s needs a LIM", s.Name)
 	}
 	return s.checkLIMs()
@@ -92,14 +91,11 @@ func (s *CreateSpec) complete() error {
 func (s *CreateSpec) checkLIMs() error {
 	seen := map[int]bool{}
 	for _, l := range s.LIMs {
-		switch {
-		case l.LIM < 1 || l.LIM > MaxLIMNumber:
-			return badLIM(l.LIM)
-		case seen[l.LIM]:
+		if err := usablePriority(l.LIM, l.Priority); err != nil {
+			return err
+		}
+		if seen[l.LIM] {
 			return fault.New(fault.Usage, "name each LIM once", "LIM %d is given twice", l.LIM)
-		case l.Priority < 0:
-			return fault.New(fault.Usage, "give 0 or more; a lower value is a higher priority",
-				"the priority of LIM %d is %d", l.LIM, l.Priority)
 		}
 		seen[l.LIM] = true
 	}
@@ -131,15 +127,16 @@ func (d *Document) freeStandby(spec CreateSpec) (*Server, error) {
 	return s, nil
 }
 
-// newBase returns the base that the LIM's server will have, if it can be had.
-func (d *Document) newBase(cluster string, standby *Server, l CreateLIM) (netip.Prefix, error) {
+// newBase returns the base that the LIM's server will have when the LIM enters
+// a cluster of that standby, if it can be had. A refusal begins with cannot.
+func (d *Document) newBase(cannot string, standby *Server, l CreateLIM) (netip.Prefix, error) {
 	server, err := d.needRegular(l.LIM)
 	if err != nil {
 		return netip.Prefix{}, err
 	}
 	refuse := func(hint, format string, args ...any) (netip.Prefix, error) {
 		err := fault.New(fault.Refused, hint, format, args...)
-		return netip.Prefix{}, fault.Wrap(err, fault.Refused, "", "cannot create cluster %s", cluster)
+		return netip.Prefix{}, fault.Wrap(err, fault.Refused, "", "%s", cannot)
 	}
 	if other := d.ClusterOfLIM(l.LIM); other != nil {
 		return refuse("a LIM can be in one cluster only", "LIM %d is in cluster %s", l.LIM, other.Name)
@@ -159,6 +156,10 @@ func (d *Document) newBase(cluster string, standby *Server, l CreateLIM) (netip.
 	case !sameSubnet(base, server.Base):
 		return refuse("give an address of "+server.Base.Masked().String(),
 			"the new base %s of %s is not in the subnet of %s", base, server.Name, server.Base)
+	}
+	if problem := d.mediaServerProblem(l.LIM, server.Base.Addr()); problem != "" {
+		return refuse(fmt.Sprintf("mxcluster lim set %d --media-server colocated --media-address %s --control-address %[2]s", l.LIM, server.Base.Addr()),
+			"%s, which will be its alias", problem)
 	}
 	return base, nil
 }
@@ -183,18 +184,11 @@ func (d *Document) alreadyCreated(old *Cluster, spec CreateSpec) error {
 		return differs("it has %d LIMs", len(old.LIMs))
 	}
 	for _, l := range spec.LIMs {
-		m, server := old.Member(l.LIM), d.RegularOf(l.LIM)
-		if m == nil || server == nil {
-			return differs("LIM %d is not in it", l.LIM)
-		}
-		base, err := ParseAddress(l.NewBase, server.Base)
-		switch {
+		switch what, err := d.memberDiffers(old, l); {
 		case err != nil:
 			return err
-		case base != server.Base:
-			return differs("the base of %s is %s", server.Name, server.Base)
-		case m.Priority != l.Priority:
-			return differs("the priority of LIM %d is %d", l.LIM, m.Priority)
+		case what != "":
+			return differs("%s", what)
 		}
 	}
 	return nil

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -85,6 +84,9 @@ func parseYAML(data []byte) (*yaml.Node, []Violation) {
 	if v := notText(data); v != nil {
 		return nil, []Violation{*v}
 	}
+	if root := scan(data); root != nil {
+		return root, nil
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var first, second yaml.Node
 	switch err := decoder.Decode(&first); {
@@ -92,13 +94,13 @@ func parseYAML(data []byte) (*yaml.Node, []Violation) {
 		return nil, []Violation{{Line: 1, Column: 1, Rule: "empty", Message: "the cluster document is empty",
 			Hint: "restore it from the history folder, or copy it from another server of the system"}}
 	case err != nil:
-		return nil, []Violation{syntaxViolation(err)}
+		return nil, []Violation{syntaxViolation(data, err)}
 	}
 	switch err := decoder.Decode(&second); {
 	case errors.Is(err, io.EOF):
 		return first.Content[0], nil
 	case err != nil:
-		return nil, []Violation{syntaxViolation(err)}
+		return nil, []Violation{syntaxViolation(data, err)}
 	}
 	return nil, []Violation{{Line: second.Line, Column: second.Column, Rule: "single-document",
 		Message: "a second YAML document begins here", Hint: "keep one document in the file"}}
@@ -107,47 +109,6 @@ func parseYAML(data []byte) (*yaml.Node, []Violation) {
 // isEmpty tells whether a file held nothing but comments or a null.
 func isEmpty(n *yaml.Node) bool {
 	return len(n.Content) == 0 || n.Content[0].Kind == yaml.ScalarNode && n.Content[0].Tag == "!!null"
-}
-
-// notText returns the first thing in data that is no UTF-8 text, or nil. The
-// YAML library would refuse it too, but without saying where.
-func notText(data []byte) *Violation {
-	line, column := 1, 1
-	for len(data) > 0 {
-		r, size := utf8.DecodeRune(data)
-		control := r < ' ' && r != '\t' && r != '\n' && r != '\r'
-		if r == utf8.RuneError && size == 1 || control || r == 0x7f {
-			return &Violation{Line: line, Column: column, Rule: "text", Hint: "remove it",
-				Message: fmt.Sprintf("byte 0x%02x is not text", data[0])}
-		}
-		column++
-		if r == '\n' {
-			line, column = line+1, 1
-		}
-		data = data[size:]
-	}
-	return nil
-}
-
-var yamlErrorLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
-
-// syntaxViolation takes the line out of an error of the YAML library, which
-// has no column and no type for it.
-func syntaxViolation(err error) Violation {
-	v := Violation{Line: 1, Column: 1, Rule: "syntax", Message: "not valid YAML: " + err.Error(),
-		Hint: "look at the indentation, quotes and brackets there and in the lines below"}
-	m := yamlErrorLine.FindStringSubmatch(err.Error())
-	if m == nil {
-		return v
-	}
-	v.Message = "not valid YAML: " + m[2]
-	if line, err := strconv.Atoi(m[1]); err == nil {
-		v.Line = line
-	}
-	if strings.HasPrefix(m[2], "did not find expected") && m[1] != "" {
-		v.Line++ // the library's parser, unlike its scanner, counts from 0
-	}
-	return v
 }
 
 var pathStep = regexp.MustCompile(`([A-Za-z]+)|\[(\d+)\]`)

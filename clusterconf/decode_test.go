@@ -26,11 +26,31 @@ func TestParseReadsEveryKey(t *testing.T) {
 		Clusters: []Cluster{{
 			Name: "c1", Standby: "sb1", Fallback: FallbackManual, Failover: FailoverNormal,
 			FailoverAfter: Duration(300 * time.Millisecond), SplitBrainStop: SideRegular,
-			LIMs: []Member{{1, prefix("10.0.0.11/24"), 100}, {2, prefix("10.0.0.12/24"), 0}},
+			LIMs: []Member{{LIM: 1, Alias: prefix("10.0.0.11/24"), Priority: 100}, {LIM: 2, Alias: prefix("10.0.0.12/24"), Priority: 0}},
 		}},
 	}
 	if got := mustParse(t, twoLIMs); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// What may be left out is read where it is there.
+func TestParseReadsOptionalParts(t *testing.T) {
+	d := mustParse(t, full)
+	expires := time.Date(2026, 3, 1, 4, 0, 0, 0, time.UTC)
+	wantLock := &Lock{To: SideRegular, Since: time.Date(2026, 3, 1, 2, 0, 0, 5e8, time.UTC), By: "ann", Reason: "reboot", Expires: &expires}
+	if got := d.Cluster("c1").Member(1).Lock; !reflect.DeepEqual(got, wantLock) {
+		t.Errorf("lock %+v, want %+v", got, wantLock)
+	}
+	if got := d.Cluster("c1").Member(2).Lock; got != nil {
+		t.Errorf("LIM 2 is locked: %+v", got)
+	}
+	want := []LIM{
+		{Number: 1, Services: d.LIMs[0].Services, MediaServer: &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.11")}, Gateways: []string{"1A", "1B"}},
+		{Number: 2, MediaServer: &MediaServer{MediaServerStandalone, addr("10.0.9.1"), addr("10.0.9.2")}},
+	}
+	if !reflect.DeepEqual(d.LIMs, want) {
+		t.Errorf("got  %+v\nwant %+v", d.LIMs, want)
 	}
 }
 
@@ -114,9 +134,9 @@ func TestParseMistakes(t *testing.T) {
 		{"second document", "        priority: 0\n", "        priority: 0\n---\na: b\n",
 			[]string{"46:1 single-document: a second YAML document begins here | keep one document in the file"}},
 		{"syntax of the second document", "        priority: 0\n", "        priority: 0\n---\n[\n",
-			[]string{"48:1 syntax: not valid YAML: did not find expected node content | look at the indentation, quotes and brackets there and in the lines below"}},
+			[]string{"47:1 syntax: not valid YAML: did not find expected node content | look at the indentation, quotes and brackets there and in the lines below"}},
 		{"indentation", "    base: 10.0.0.21/24", "   base: 10.0.0.21/24",
-			[]string{"11:1 syntax: not valid YAML: did not find expected '-' indicator | look at the indentation, quotes and brackets there and in the lines below"}},
+			[]string{"19:4 syntax: not valid YAML: did not find expected '-' indicator | look at the indentation, quotes and brackets there and in the lines below"}},
 		{"not UTF-8", "by: root", "by: r\xffoot",
 			[]string{"7:8 text: byte 0xff is not text | remove it"}},
 		{"control character", "by: root", "by: r\x07oot",
@@ -192,7 +212,7 @@ func TestParseBoundsTheReport(t *testing.T) {
 }
 
 func TestSyntaxViolationWithoutLine(t *testing.T) {
-	v := syntaxViolation(fmt.Errorf("something else"))
+	v := syntaxViolation([]byte("a: ["), fmt.Errorf("something else"))
 	if v.Line != 1 || v.Message != "not valid YAML: something else" {
 		t.Errorf("%+v", v)
 	}

@@ -110,8 +110,10 @@ func (s Server) Role() Role {
 
 // LIM is the telephone exchange's node software of one regular server.
 type LIM struct {
-	Number   int       `yaml:"lim" json:"lim"`
-	Services []Service `yaml:"services,omitempty" json:"services,omitempty"` // started in order, stopped in reverse
+	Number      int          `yaml:"lim" json:"lim"`
+	Services    []Service    `yaml:"services,omitempty" json:"services,omitempty"`       // started in order, stopped in reverse
+	MediaServer *MediaServer `yaml:"mediaServer,omitempty" json:"mediaServer,omitempty"` // nil: none
+	Gateways    []string     `yaml:"gateways,omitempty" json:"gateways,omitempty"`       // media gateways that move with the LIM (spec ch. 2)
 }
 
 // Service is one piece of a LIM's software.
@@ -136,6 +138,7 @@ type Member struct {
 	LIM      int          `yaml:"lim" json:"lim"`
 	Alias    netip.Prefix `yaml:"alias" json:"alias"` // the address that clients use; moves with the LIM
 	Priority int          `yaml:"priority" json:"priority"`
+	Lock     *Lock        `yaml:"lock,omitempty" json:"lock,omitempty"` // nil: not locked
 }
 
 // SilenceLimit returns how long a server must be silent before it counts as
@@ -233,12 +236,27 @@ func (d *Document) Clone() *Document {
 	c.Servers = slices.Clone(d.Servers)
 	c.LIMs = slices.Clone(d.LIMs)
 	for i := range c.LIMs {
-		c.LIMs[i].Services = slices.Clone(c.LIMs[i].Services)
+		l := &c.LIMs[i]
+		l.Services, l.Gateways = slices.Clone(l.Services), slices.Clone(l.Gateways)
+		l.MediaServer = cloneOf(l.MediaServer)
 	}
 	c.Clusters = slices.Clone(d.Clusters)
 	for i := range c.Clusters {
-		c.Clusters[i].LIMs = slices.Clone(c.Clusters[i].LIMs)
+		members := slices.Clone(c.Clusters[i].LIMs)
+		for j := range members {
+			members[j].Lock = members[j].Lock.clone()
+		}
+		c.Clusters[i].LIMs = members
 	}
+	return &c
+}
+
+// cloneOf returns a copy of what p points to, or nil.
+func cloneOf[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
 	return &c
 }
 

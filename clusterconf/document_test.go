@@ -71,7 +71,7 @@ func TestLookups(t *testing.T) {
 
 // A clone shares nothing: edits work on one while others read the document.
 func TestClone(t *testing.T) {
-	d, want := mustParse(t, twoLIMs), mustParse(t, twoLIMs)
+	d, want := mustParse(t, full), mustParse(t, full)
 	c := d.Clone()
 	if !reflect.DeepEqual(c, d) {
 		t.Fatalf("got  %+v\nwant %+v", c, d)
@@ -80,6 +80,10 @@ func TestClone(t *testing.T) {
 	c.LIMs[0].Services[0].Run = "changed"
 	c.Clusters[0].Name = "changed"
 	c.Clusters[0].LIMs[0].Priority = 7
+	c.Clusters[0].LIMs[0].Lock.To = SideStandby
+	*c.Clusters[0].LIMs[0].Lock.Expires = testTime
+	c.LIMs[0].Gateways[0] = "changed"
+	c.LIMs[0].MediaServer.Kind = MediaServerNone
 	if !reflect.DeepEqual(d, want) {
 		t.Errorf("changing the clone changed the document: %+v", d)
 	}

@@ -62,7 +62,7 @@ func usableServer(s Server) error {
 	case !validInterface(s.Interface):
 		return fault.New(fault.Usage, "name a network interface of the server, e.g. eth0",
 			"%q is not an interface name", s.Interface)
-	case s.LIM < 0 || s.LIM > MaxLIMNumber:
+	case s.LIM != 0 && !validLIM(s.LIM):
 		return badLIM(s.LIM)
 	case s.Standby:
 		return fault.New(fault.Usage, "add it as a free server, then mxcluster server to-standby "+s.Name,
@@ -70,6 +70,8 @@ func usableServer(s Server) error {
 	}
 	return nil
 }
+
+func validLIM(number int) bool { return number >= 1 && number <= MaxLIMNumber }
 
 func badLIM(number int) error {
 	return fault.New(fault.Usage, "", "LIM number %d is not from 1 to %d", number, MaxLIMNumber)
@@ -96,24 +98,47 @@ func (d *Document) ToStandby(name string) error {
 	return nil
 }
 
-// SetServices replaces the software of a LIM. None at all removes the LIM's
-// entry.
-func (d *Document) SetServices(lim int, services []Service) error {
-	if lim < 1 || lim > MaxLIMNumber {
-		return badLIM(lim)
-	}
-	for _, s := range services {
-		if !validService(s.Run) {
-			return fault.New(fault.Usage, "write "+ServiceSyntax, "%q is not a service", s.Run)
-		}
-	}
-	if _, err := d.needRegular(lim); err != nil {
+// ToFree makes a standby server a free one (spec ch. 10, "Remove a Cluster").
+func (d *Document) ToFree(name string) error {
+	s, err := d.needServer(name)
+	if err != nil {
 		return err
 	}
-	d.LIMs = slices.DeleteFunc(d.LIMs, func(l LIM) bool { return l.Number == lim })
-	if len(services) > 0 {
-		d.LIMs = append(d.LIMs, LIM{Number: lim, Services: slices.Clone(services)})
+	c := d.ClusterOfServer(name)
+	switch {
+	case s.Role() == RoleRegular:
+		return fault.New(fault.Refused, "name a standby server: mxcluster server list",
+			"cannot make %s a free server: it is the regular server of LIM %d", name, s.LIM)
+	case c != nil:
+		return fault.New(fault.Refused, "delete the cluster first: mxcluster delete "+c.Name,
+			"cannot make %s a free server: it is the standby of cluster %s", name, c.Name)
 	}
+	s.Standby = false
+	return nil
+}
+
+// RemoveServer removes a server that no cluster uses, and with a regular server
+// the software entry of its LIM.
+func (d *Document) RemoveServer(name string) error {
+	s, err := d.needServer(name)
+	if err != nil {
+		return err
+	}
+	c := d.ClusterOfServer(name)
+	switch {
+	case c != nil && s.Role() == RoleStandby:
+		return fault.New(fault.Refused, "delete the cluster first: mxcluster delete "+c.Name,
+			"cannot remove server %s: it is the standby of cluster %s", name, c.Name)
+	case c != nil:
+		return fault.New(fault.Refused, fmt.Sprintf("take its LIM out of the cluster first: mxcluster remove-lim %s %d", c.Name, s.LIM),
+			"cannot remove server %s: it is the regular server of LIM %d in cluster %s", name, s.LIM, c.Name)
+	case len(d.Servers) == 1:
+		return fault.New(fault.Refused, "add another server first: mxcluster server add",
+			"cannot remove server %s: it is the only one of the system", name)
+	}
+	lim := s.LIM
+	d.LIMs = slices.DeleteFunc(d.LIMs, func(l LIM) bool { return l.Number == lim })
+	d.Servers = slices.DeleteFunc(d.Servers, func(s Server) bool { return s.Name == name })
 	return nil
 }
 
@@ -142,6 +167,28 @@ func (d *Document) needRegular(lim int) (*Server, error) {
 		hint = "the system has LIM " + strings.Join(have, ", ")
 	}
 	return nil, fault.New(fault.NotFound, hint, "there is no LIM %d", lim)
+}
+
+// needCluster returns the cluster of that name, or a NotFound error.
+func (d *Document) needCluster(name string) (*Cluster, error) {
+	if c := d.Cluster(name); c != nil {
+		return c, nil
+	}
+	names := make([]string, len(d.Clusters))
+	for i, c := range d.Clusters {
+		names[i] = c.Name
+	}
+	return nil, fault.New(fault.NotFound, didYouMean(name, names, "mxcluster list"), "there is no cluster %q", name)
+}
+
+// needMember returns the LIM's place in its cluster, nil for one that is in no
+// cluster, or a NotFound error where the system has no such LIM.
+func (d *Document) needMember(lim int) (*Member, error) {
+	if c := d.ClusterOfLIM(lim); c != nil {
+		return c.Member(lim), nil
+	}
+	_, err := d.needRegular(lim)
+	return nil, err
 }
 
 func (d *Document) serverNames() []string {

@@ -167,7 +167,7 @@ func TestCreateClusterExchangesAddresses(t *testing.T) {
 	mustHold(t, d)
 	want := Cluster{
 		Name: "c1", Standby: "sb1", Fallback: FallbackManual, Failover: FailoverNormal, SplitBrainStop: SideRegular,
-		LIMs: []Member{{1, prefix("10.0.0.11/24"), 100}, {2, prefix("10.0.0.12/24"), 0}},
+		LIMs: []Member{{LIM: 1, Alias: prefix("10.0.0.11/24"), Priority: 100}, {LIM: 2, Alias: prefix("10.0.0.12/24"), Priority: 0}},
 	}
 	if got := *d.Cluster("c1"); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

@@ -1,14 +1,10 @@
 package clusterconf
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"slices"
-
-	"go.yaml.in/yaml/v3"
 )
 
 const header = `# The cluster document of this system. mxcluster writes this file on every server;
@@ -21,15 +17,10 @@ const header = `# The cluster document of this system. mxcluster writes this fil
 func Encode(d *Document) []byte {
 	c := d.Clone()
 	c.sort()
-	b := bytes.NewBufferString(header)
-	e := yaml.NewEncoder(b)
-	e.SetIndent(2)
-	if err := e.Encode(c); err != nil {
-		// Only a writer or a marshaller can fail; a buffer and the
-		// marshallers of this package's types do not.
-		panic(fmt.Sprintf("clusterconf: encode: %v", err))
-	}
-	return b.Bytes()
+	w := &writer{buf: make([]byte, 0, 4096)}
+	w.buf = append(w.buf, header...)
+	w.document(c)
+	return w.buf
 }
 
 // Hash returns "sha256:" and the hex digest of the canonical form.
@@ -43,6 +34,9 @@ func Hash(d *Document) string {
 func (d *Document) sort() {
 	slices.SortStableFunc(d.Servers, func(a, b Server) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortStableFunc(d.LIMs, func(a, b LIM) int { return cmp.Compare(a.Number, b.Number) })
+	for i := range d.LIMs {
+		slices.Sort(d.LIMs[i].Gateways)
+	}
 	slices.SortStableFunc(d.Clusters, func(a, b Cluster) int { return cmp.Compare(a.Name, b.Name) })
 	for i := range d.Clusters {
 		slices.SortStableFunc(d.Clusters[i].LIMs, func(a, b Member) int { return cmp.Compare(a.LIM, b.LIM) })

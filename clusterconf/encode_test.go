@@ -10,18 +10,21 @@ import (
 
 // A document in canonical form is written as it was read.
 func TestEncodeIsCanonical(t *testing.T) {
-	if got := string(Encode(mustParse(t, twoLIMs))); got != header+twoLIMs {
-		t.Errorf("got\n%s\nwant\n%s", got, header+twoLIMs)
+	for _, text := range []string{twoLIMs, full} {
+		if got := string(Encode(mustParse(t, text))); got != header+text {
+			t.Errorf("got\n%s\nwant\n%s", got, header+text)
+		}
 	}
 }
 
 // Order in the file and in memory makes no difference, but that of services does.
 func TestEncodeSorts(t *testing.T) {
-	d := mustParse(t, twoLIMs)
+	d := mustParse(t, full)
 	want := Encode(d)
 	shuffled := d.Clone()
 	slices.Reverse(shuffled.Servers)
 	slices.Reverse(shuffled.Clusters[0].LIMs)
+	slices.Reverse(shuffled.LIMs[0].Gateways)
 	if got := Encode(shuffled); string(got) != string(want) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -39,7 +42,7 @@ func TestEncodeSorts(t *testing.T) {
 
 func TestRoundTrip(t *testing.T) {
 	documents := map[string]*Document{
-		"two LIMs": mustParse(t, twoLIMs), "no cluster": uncreated(), "large": large(124),
+		"two LIMs": mustParse(t, twoLIMs), "full": mustParse(t, full), "no cluster": uncreated(), "large": large(124),
 	}
 	for name, d := range documents {
 		t.Run(name, func(t *testing.T) {

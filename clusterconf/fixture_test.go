@@ -59,6 +59,34 @@ clusters:
         priority: 0
 `
 
+// full is twoLIMs with every key that may be left out.
+var full = strings.NewReplacer(`        regularOnly: true
+`, `        regularOnly: true
+    mediaServer:
+      kind: colocated
+      media: 10.0.0.11
+      control: 10.0.0.11
+    gateways:
+      - 1A
+      - 1B
+  - lim: 2
+    mediaServer:
+      kind: standalone
+      media: 10.0.9.1
+      control: 10.0.9.2
+`, `        priority: 100
+`, `        priority: 100
+        lock:
+          to: regular
+          since: 2026-03-01T02:00:00.5Z
+          by: ann
+          reason: reboot
+          expires: 2026-03-01T04:00:00Z
+`, `  command: mxcluster create c1
+`, `  command: mxcluster create c1
+  reason: growth
+`).Replace(twoLIMs)
+
 var testTime = time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
 
 func mustParse(t testing.TB, text string) *Document {
@@ -69,6 +97,8 @@ func mustParse(t testing.TB, text string) *Document {
 	}
 	return d
 }
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 

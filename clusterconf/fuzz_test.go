@@ -11,6 +11,7 @@ import (
 // refused with a place, and that what is accepted survives being written.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(twoLIMs))
+	f.Add([]byte(full))
 	f.Add(Encode(uncreated()))
 	f.Add([]byte("a: &a [*a]\n---\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {

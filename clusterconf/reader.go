@@ -127,6 +127,14 @@ func list[T any](r *reader, dst *[]T, read func(path string, n *yaml.Node) T) re
 	}
 }
 
+// optional reads a value that is nil where its key is left out.
+func optional[T any](dst **T, read func(path string, n *yaml.Node) T) readFunc {
+	return func(path string, n *yaml.Node) {
+		v := read(path, n)
+		*dst = &v
+	}
+}
+
 // scalar returns the text of a single value whose YAML type is one of tags.
 func (r *reader) scalar(path string, n *yaml.Node, wanted string, tags ...string) (string, bool) {
 	if !r.plain(path, n) {
@@ -198,6 +206,22 @@ func (r *reader) prefix(dst *netip.Prefix) readFunc {
 			return
 		}
 		*dst = p
+	}
+}
+
+// address reads an address that stands without a prefix length.
+func (r *reader) address(dst *netip.Addr) readFunc {
+	return func(path string, n *yaml.Node) {
+		v, ok := r.scalar(path, n, "an address", "!!str")
+		if !ok {
+			return
+		}
+		a, err := netip.ParseAddr(v)
+		if err != nil {
+			r.report(path, n, "address", "write A.B.C.D, e.g. 10.0.0.11", strconv.Quote(v)+" is not an address")
+			return
+		}
+		*dst = a
 	}
 }
 

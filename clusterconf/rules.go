@@ -31,6 +31,10 @@ var rules = []rule{
 	{"lim-once", false, checkLIMsOnce},
 	{"lim-server", true, checkLIMServers},
 	{"service", false, checkServices},
+	{"media-server", false, checkMediaServers},
+	{"media-server-alias", true, checkMediaServerAliases},
+	{"media-server-apart", false, checkMediaServersApart},
+	{"gateway", false, checkGateways},
 	{"address", false, checkAddresses},
 	{"address-once", false, checkAddressesOnce},
 	{"cluster-name", false, checkClusterNames},
@@ -46,6 +50,8 @@ var rules = []rule{
 	{"failover-after", false, checkFailoverAfter},
 	{"priority", false, checkPriorities},
 	{"preloaded", false, checkPreloaded},
+	{"lock-time", false, checkLockTimes},
+	{"lock-text", false, checkLockText},
 }
 
 // Validate checks every rule and returns what breaks them, without line and

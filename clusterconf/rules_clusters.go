@@ -119,6 +119,16 @@ func checkChoices(d *Document, report reportFunc) {
 		choice(report, path+".fallback", c.Fallback, fallbackTypes)
 		choice(report, path+".failover", c.Failover, failoverModes)
 		choice(report, path+".splitBrainStop", c.SplitBrainStop, sides)
+		for j, m := range c.LIMs {
+			if m.Lock != nil {
+				choice(report, memberPath(i, j)+".lock.to", m.Lock.To, sides)
+			}
+		}
+	}
+	for i, l := range d.LIMs {
+		if l.MediaServer != nil {
+			choice(report, at("lims", i)+".mediaServer.kind", l.MediaServer.Kind, mediaServerKinds)
+		}
 	}
 }
 

@@ -52,7 +52,7 @@ func checkServerRoles(d *Document, report reportFunc) {
 // checkLIMNumbers covers all places where a LIM's number stands.
 func checkLIMNumbers(d *Document, report reportFunc) {
 	check := func(path string, number int) {
-		if number < 1 || number > MaxLIMNumber {
+		if !validLIM(number) {
 			report(path, "", "LIM number %d is not from 1 to %d", number, MaxLIMNumber)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 // maxRevision is the largest whole number that every reader of JSON keeps.
 const maxRevision = 1 << 53
 
-// maxText is the size in bytes of a text of the change, e.g. the reason.
+// maxText is the size limit in bytes of a text of people's, e.g. a reason.
 const maxText = 1024
 
 const nameHint = "use letters, digits, '-', '.' and '_', at most 63, a letter or digit first"
@@ -34,6 +34,9 @@ func printable(s string) bool {
 	})
 }
 
+// oneLine tells whether s can be kept as a text of a change or a lock.
+func oneLine(s string) bool { return printable(s) && len(s) <= maxText }
+
 func checkRevision(d *Document, report reportFunc) {
 	if d.Revision < 1 || d.Revision > maxRevision {
 		report("revision", "copy the document from another server, or take the newest one of the history folder",
@@ -51,7 +54,7 @@ func checkChangeText(d *Document, report reportFunc) {
 	for _, t := range []struct{ key, text string }{
 		{"by", d.Changed.By}, {"server", d.Changed.On}, {"command", d.Changed.Command}, {"reason", d.Changed.Reason},
 	} {
-		if !printable(t.text) || len(t.text) > maxText {
+		if !oneLine(t.text) {
 			report("changed."+t.key, "use one line without control characters",
 				"the change's %s must be one line of at most %d bytes", t.key, maxText)
 		}

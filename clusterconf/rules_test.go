@@ -71,6 +71,36 @@ var ruleTests = []ruleTest{
 	{"failover-after", "too short", func(d *Document) { d.Clusters[0].FailoverAfter = Duration(99 * time.Millisecond) }, "clusters[0].failoverAfter", "is 99ms, the least is 100ms"},
 	{"failover-after", "negative", func(d *Document) { d.Clusters[0].FailoverAfter = -1 }, "clusters[0].failoverAfter", "is -1ns"},
 	{"priority", "negative", func(d *Document) { d.Clusters[0].LIMs[0].Priority = -1 }, "clusters[0].lims[0].priority", "the priority of LIM 1 is -1"},
+	{"media-server", "no address", func(d *Document) {
+		d.LIMs[0].MediaServer = &MediaServer{Kind: MediaServerStandalone, Media: addr("10.0.9.1")}
+	}, "lims[0].mediaServer.control", "the control address of the media server of LIM 1, invalid IP, is not an address"},
+	{"media-server", "multicast", func(d *Document) {
+		d.LIMs[0].MediaServer = &MediaServer{MediaServerStandalone, addr("224.0.0.1"), addr("10.0.9.1")}
+	}, "lims[0].mediaServer.media", "the media address of the media server of LIM 1, 224.0.0.1, is a multicast address"},
+	{"media-server-alias", "base instead", func(d *Document) {
+		d.LIMs[0].MediaServer = &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.21")}
+	}, "lims[0].mediaServer.control", "the control address of the co-located media server of LIM 1 is 10.0.0.21, not the LIM's alias 10.0.0.11"},
+	{"media-server-apart", "the alias", func(d *Document) {
+		d.LIMs[0].MediaServer = &MediaServer{MediaServerStandalone, addr("10.0.0.11"), addr("10.0.9.1")}
+	}, "lims[0].mediaServer.media", "the media address of the stand-alone media server of LIM 1, 10.0.0.11, is the alias of LIM 1"},
+	{"media-server-apart", "a base", func(d *Document) {
+		d.LIMs[0].MediaServer = &MediaServer{MediaServerStandalone, addr("10.0.9.1"), addr("10.0.0.14")}
+	}, "lims[0].mediaServer.control", "10.0.0.14, is the base of free1"},
+	{"choice", "kind of media server", func(d *Document) { d.LIMs[0].MediaServer = &MediaServer{Kind: MediaServerNone} }, "lims[0].mediaServer.kind", `kind must be colocated or standalone, not "none"`},
+	{"gateway", "space", func(d *Document) { d.LIMs[0].Gateways = []string{"1A", "1 B"} }, "lims[0].gateways[1]", `gateway identity "1 B" is not valid`},
+	{"gateway", "twice", func(d *Document) { d.LIMs[0].Gateways = []string{"1A", "1B", "1A"} }, "lims[0].gateways[2]", "gateway 1A of LIM 1 is given twice"},
+	{"choice", "lock", func(d *Document) { d.Clusters[0].LIMs[1].Lock = &Lock{To: "here", Since: testTime} }, "clusters[0].lims[1].lock.to", `to must be regular or standby, not "here"`},
+	{"lock-time", "no beginning", func(d *Document) { d.Clusters[0].LIMs[1].Lock = &Lock{To: SideRegular} }, "clusters[0].lims[1].lock.since", "the lock of LIM 2 has no beginning"},
+	{"lock-time", "ends before", func(d *Document) {
+		expired := testTime
+		d.Clusters[0].LIMs[1].Lock = &Lock{To: SideRegular, Since: testTime, Expires: &expired}
+	}, "clusters[0].lims[1].lock.expires", "the lock of LIM 2 expires at 2026-03-01T12:00:00Z, before it begins"},
+	{"lock-text", "two lines", func(d *Document) {
+		d.Clusters[0].LIMs[1].Lock = &Lock{To: SideRegular, Since: testTime, By: "a\nb"}
+	}, "clusters[0].lims[1].lock.by", "the lock's by of LIM 2 must be one line"},
+	{"lock-text", "long", func(d *Document) {
+		d.Clusters[0].LIMs[1].Lock = &Lock{To: SideRegular, Since: testTime, Reason: strings.Repeat("x", 1025)}
+	}, "clusters[0].lims[1].lock.reason", "at most 1024 bytes"},
 	{"preloaded", "two LIMs", func(d *Document) { d.Clusters[0].Failover = FailoverPreloaded }, "clusters[0].failover", "cluster c1 is preloaded and has 2 LIMs, it can have one"},
 }
 
@@ -122,6 +152,24 @@ func TestRulesAllow(t *testing.T) {
 		"standby without cluster":  func(d *Document) { d.Servers[0].Standby = true },
 		"largest revision":         func(d *Document) { d.Revision = maxRevision },
 		"text that is not English": func(d *Document) { d.Changed.Reason = "grüße 電話" },
+		"locks": func(d *Document) {
+			later := testTime.Add(time.Hour)
+			d.Clusters[0].LIMs[0].Lock = &Lock{To: SideRegular, Since: testTime}
+			d.Clusters[0].LIMs[1].Lock = &Lock{To: SideStandby, Since: testTime, By: "ann", Reason: "reboot", Expires: &later}
+		},
+		"media server beside the LIM": func(d *Document) {
+			d.LIMs[0].MediaServer = &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.11")}
+		},
+		"media server beside a LIM of no cluster": func(d *Document) {
+			d.LIMs[0].MediaServer = &MediaServer{MediaServerColocated, addr("10.0.9.1"), addr("10.0.9.2")}
+			d.Clusters = nil
+		},
+		"one media server for two LIMs": func(d *Document) {
+			m := &MediaServer{MediaServerStandalone, addr("10.0.9.1"), addr("10.0.9.1")}
+			d.LIMs = append(d.LIMs, LIM{Number: 2, MediaServer: m})
+			d.LIMs[0].MediaServer = m
+		},
+		"gateways": func(d *Document) { d.LIMs[0].Gateways = []string{"1A", "1B"} },
 		"preloaded with one LIM": func(d *Document) {
 			d.Clusters[0].Failover, d.Clusters[0].LIMs = FailoverPreloaded, d.Clusters[0].LIMs[:1]
 		},
@@ -146,9 +194,10 @@ func TestRulesAllow(t *testing.T) {
 // Rules meet documents that break other rules and must not panic on them.
 func TestRulesOnNonsense(t *testing.T) {
 	documents := map[string]*Document{
-		"empty":   {},
-		"zeros":   {Servers: make([]Server, 2), LIMs: make([]LIM, 2), Clusters: []Cluster{{LIMs: make([]Member, 5)}, {}}},
-		"dangles": {Clusters: []Cluster{{Name: "c", Standby: "x", LIMs: []Member{{LIM: 7}}}}},
+		"empty":       {},
+		"zeros":       {Servers: make([]Server, 2), LIMs: make([]LIM, 2), Clusters: []Cluster{{LIMs: make([]Member, 5)}, {}}},
+		"empty parts": {LIMs: []LIM{{MediaServer: &MediaServer{}, Gateways: make([]string, 2)}}, Clusters: []Cluster{{LIMs: []Member{{Lock: &Lock{}}}}}},
+		"dangles":     {Clusters: []Cluster{{Name: "c", Standby: "x", LIMs: []Member{{LIM: 7}}}}},
 	}
 	for name, d := range documents {
 		if len(Validate(d)) == 0 {

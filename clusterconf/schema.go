@@ -2,6 +2,7 @@ package clusterconf
 
 import (
 	"strconv"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -62,8 +63,24 @@ func (r *reader) lim(path string, n *yaml.Node) (l LIM) {
 	r.mapping(path, n, []field{
 		{"lim", true, r.integer(&l.Number)},
 		{"services", false, list(r, &l.Services, r.service)},
+		{"mediaServer", false, optional(&l.MediaServer, r.mediaServer)},
+		{"gateways", false, list(r, &l.Gateways, r.gateway)},
 	})
 	return l
+}
+
+func (r *reader) mediaServer(path string, n *yaml.Node) (m MediaServer) {
+	r.mapping(path, n, []field{
+		{"kind", true, text(r, &m.Kind)},
+		{"media", true, r.address(&m.Media)},
+		{"control", true, r.address(&m.Control)},
+	})
+	return m
+}
+
+func (r *reader) gateway(path string, n *yaml.Node) (id string) {
+	text(r, &id)(path, n)
+	return id
 }
 
 func (r *reader) service(path string, n *yaml.Node) (s Service) {
@@ -94,6 +111,23 @@ func (r *reader) member(path string, n *yaml.Node) Member {
 		{"lim", true, r.integer(&m.LIM)},
 		{"alias", true, r.prefix(&m.Alias)},
 		{"priority", false, r.integer(&m.Priority)},
+		{"lock", false, optional(&m.Lock, r.lock)},
 	})
 	return m
+}
+
+func (r *reader) lock(path string, n *yaml.Node) (l Lock) {
+	r.mapping(path, n, []field{
+		{"to", true, text(r, &l.To)},
+		{"since", true, r.time(&l.Since)},
+		{"by", false, text(r, &l.By)},
+		{"reason", false, text(r, &l.Reason)},
+		{"expires", false, optional(&l.Expires, r.instant)},
+	})
+	return l
+}
+
+func (r *reader) instant(path string, n *yaml.Node) (t time.Time) {
+	r.time(&t)(path, n)
+	return t
 }

@@ -38,16 +38,22 @@ func (s *Store) Read() (*Document, error) {
 
 // read returns the document and the bytes it was read from.
 func (s *Store) read() (*Document, []byte, error) {
-	data, err := readRegular(s.Path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fault.Wrap(err, fault.Invalid,
-			"mxcluster init makes a new system, mxcluster join enters an existing one", "no cluster document")
-	}
+	data, err := s.raw()
 	if err != nil {
 		return nil, nil, err
 	}
 	doc, err := Parse(s.Path, data)
 	return doc, data, err
+}
+
+// raw returns the bytes of the document.
+func (s *Store) raw() ([]byte, error) {
+	data, err := readRegular(s.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.Wrap(err, fault.Invalid,
+			"mxcluster init makes a new system, mxcluster join enters an existing one", "no cluster document")
+	}
+	return data, err
 }
 
 // Edit applies fn to the document and stores the result as the next revision,
@@ -59,12 +65,20 @@ func (s *Store) read() (*Document, []byte, error) {
 // Edit waits for other writers until ctx ends; then the error has code
 // fault.Busy.
 func (s *Store) Edit(ctx context.Context, change Change, fn func(*Document) error) (Result, error) {
-	if _, _, err := s.read(); err != nil {
+	return s.edit(ctx, change, s.read, fn)
+}
+
+// readStored returns the document to edit and the bytes that stand for it in
+// history.
+type readStored func() (*Document, []byte, error)
+
+func (s *Store) edit(ctx context.Context, change Change, read readStored, fn func(*Document) error) (Result, error) {
+	if _, err := s.raw(); err != nil {
 		return Result{}, err // without leaving a lock file where there is no document
 	}
 	var result Result
 	err := s.locked(ctx, func() error {
-		before, old, err := s.read()
+		before, old, err := read()
 		if err != nil {
 			return err
 		}
@@ -85,7 +99,11 @@ func (s *Store) Edit(ctx context.Context, change Change, fn func(*Document) erro
 // Preview says what Edit would do, by the same planning, and writes nothing at
 // all, not even the lock file.
 func (s *Store) Preview(change Change, fn func(*Document) error) (Result, error) {
-	before, _, err := s.read()
+	return s.preview(change, s.read, fn)
+}
+
+func (s *Store) preview(change Change, read readStored, fn func(*Document) error) (Result, error) {
+	before, _, err := read()
 	if err != nil {
 		return Result{}, err
 	}

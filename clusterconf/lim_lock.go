@@ -1,0 +1,124 @@
+package clusterconf
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"mxcluster/internal/fault"
+)
+
+// Lock pins a LIM to one side until it is unlocked, or until the lock expires
+// (spec ch. 6, "Use LIM Locking at User Controlled Server Reboot", and ch. 10).
+type Lock struct {
+	To      Side       `yaml:"to" json:"to"`
+	Since   time.Time  `yaml:"since" json:"since"` // UTC
+	By      string     `yaml:"by,omitempty" json:"by,omitempty"`
+	Reason  string     `yaml:"reason,omitempty" json:"reason,omitempty"`
+	Expires *time.Time `yaml:"expires,omitempty" json:"expires,omitempty"` // UTC; nil: never
+}
+
+// holds tells whether the lock is there at a time. It no longer is at the very
+// instant at which it expires.
+func (l *Lock) holds(now time.Time) bool {
+	return l != nil && (l.Expires == nil || now.Before(*l.Expires))
+}
+
+func (l *Lock) clone() *Lock {
+	c := cloneOf(l)
+	if c != nil {
+		c.Expires = cloneOf(c.Expires)
+	}
+	return c
+}
+
+// LockedTo returns the side that the LIM is locked to at a time, or "" when it
+// is not locked or the lock has expired.
+func (m Member) LockedTo(now time.Time) Side {
+	if !m.Lock.holds(now) {
+		return ""
+	}
+	return m.Lock.To
+}
+
+// LockLIM locks a LIM to a side from since on, which is the present time, until
+// expires, or until it is unlocked where expires is nil. A lock to the same
+// side that ends at the same time stays as it is, unless another reason is
+// given. One to the other side must be taken off first.
+func (d *Document) LockLIM(lim int, to Side, since time.Time, by, reason string, expires *time.Time) error {
+	lock := newLock(to, since, by, reason, expires)
+	if err := lock.usable(lim); err != nil {
+		return err
+	}
+	m, err := d.needMember(lim)
+	switch {
+	case err != nil:
+		return err
+	case m == nil:
+		return fault.New(fault.Refused, "only a LIM of a cluster has a side to be locked to: mxcluster list",
+			"cannot lock LIM %d: it is in no cluster", lim)
+	case !m.Lock.holds(since):
+		m.Lock = lock
+		return nil
+	case m.Lock.To != to:
+		return fault.New(fault.Refused, fmt.Sprintf("unlock it first: mxcluster unlock %d", lim),
+			"cannot lock LIM %d to %s: it is locked to %s since %s", lim, to, m.Lock.To, timeText(m.Lock.Since))
+	case sameTime(m.Lock.Expires, lock.Expires) && (reason == "" || reason == m.Lock.Reason):
+		return nil
+	}
+	m.Lock = lock
+	return nil
+}
+
+// newLock returns a lock with its times as the document keeps them.
+func newLock(to Side, since time.Time, by, reason string, expires *time.Time) *Lock {
+	lock := &Lock{To: to, Since: stored(since), By: by, Reason: reason, Expires: cloneOf(expires)}
+	if lock.Expires != nil {
+		*lock.Expires = stored(*lock.Expires)
+	}
+	return lock
+}
+
+// usable checks what can be said of a lock without the document.
+func (l *Lock) usable(lim int) error {
+	switch {
+	case !validLIM(lim):
+		return badLIM(lim)
+	case !slices.Contains(sides, l.To):
+		return fault.New(fault.Usage, "write "+alternatives(sides), "%q is not a side to lock LIM %d to", l.To, lim)
+	case !oneLine(l.By) || !oneLine(l.Reason):
+		return fault.New(fault.Usage, "use one line without control characters",
+			"who locks LIM %d and why must be one line each of at most %d bytes", lim, maxText)
+	case l.Since.IsZero():
+		return fault.New(fault.Usage, "", "the lock of LIM %d has no time at which it begins", lim)
+	case l.Expires != nil && !l.Expires.After(l.Since):
+		return fault.New(fault.Usage, "give a time to come, e.g. --for 2h",
+			"the lock of LIM %d would end at %s, before it begins", lim, timeText(*l.Expires))
+	}
+	return nil
+}
+
+// UnlockLIM takes a LIM's lock off. What happens then is the business of the
+// cluster's fallback type (spec ch. 10).
+func (d *Document) UnlockLIM(lim int) error {
+	if !validLIM(lim) {
+		return badLIM(lim)
+	}
+	m, err := d.needMember(lim)
+	if m != nil {
+		m.Lock = nil
+	}
+	return err
+}
+
+func sameTime(a, b *time.Time) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Equal(*b)
+}
+
+// stored returns a time as the document keeps it: UTC, in milliseconds.
+func stored(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+func timeText(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,41 @@
+package clusterconf
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+)
+
+// Outdated lists the LIMs whose older data versions do not fit any more after a
+// change: those of every cluster that was created, changed, preloaded or deleted,
+// or that a LIM was added to or removed from (spec ch. 9, "Configuring and Using
+// Server Redundancy"). Locks are no part of that.
+func Outdated(before, after *Document) []int {
+	was, is := before.shapes(), after.shapes()
+	lims := map[int]bool{}
+	for _, shapes := range []map[string]Cluster{was, is} {
+		for name, c := range shapes {
+			if reflect.DeepEqual(was[name], is[name]) {
+				continue
+			}
+			for _, m := range c.LIMs {
+				lims[m.LIM] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(lims))
+}
+
+// shapes returns the clusters by name, without their locks.
+func (d *Document) shapes() map[string]Cluster {
+	d = d.Clone()
+	d.sort()
+	all := map[string]Cluster{}
+	for _, c := range d.Clusters {
+		for i := range c.LIMs {
+			c.LIMs[i].Lock = nil
+		}
+		all[c.Name] = c
+	}
+	return all
+}

@@ -1,0 +1,74 @@
+package clusterconf
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+)
+
+// headSize covers what a document says before its servers, in bytes.
+const headSize = 4 << 10
+
+// Recent lists at most limit revisions that were replaced, the newest first.
+// Unlike History it reads the head of each file alone and checks nothing, so
+// that it may be asked at every key pressed: of an entry only Revision, File
+// and, if the head can be read, Changed are set.
+func (s *Store) Recent(limit int) ([]Entry, error) {
+	files, err := os.ReadDir(s.HistoryDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fileFault(err, "read", s.HistoryDir)
+	}
+	slices.Reverse(files) // names of equal length sort as their revisions do
+	var entries []Entry
+	for _, f := range files {
+		m := historyName.FindStringSubmatch(f.Name())
+		if m == nil || m[2] != "" || !f.Type().IsRegular() { // [2]: lost a conflict, ReadRevision returns the other one
+			continue
+		}
+		revision, err := strconv.ParseUint(m[1], 10, 64)
+		if err != nil {
+			continue
+		}
+		if len(entries) == limit {
+			break
+		}
+		file := filepath.Join(s.HistoryDir, f.Name())
+		entries = append(entries, Entry{Revision: revision, File: file, Changed: changeOf(file)})
+	}
+	return entries, nil
+}
+
+// changeOf returns how a stored document came about, zero if its head is not as
+// Encode writes it.
+func changeOf(file string) Change {
+	f, err := os.Open(file)
+	if err != nil {
+		return Change{}
+	}
+	defer f.Close()
+	head, err := io.ReadAll(io.LimitReader(f, headSize))
+	if err != nil {
+		return Change{}
+	}
+	head, _, _ = bytes.Cut(head, []byte("\nservers:"))
+	root := scan(head)
+	if root == nil {
+		return Change{}
+	}
+	n := valueOf(root, "changed")
+	if n == nil {
+		return Change{}
+	}
+	var c Change
+	r := &reader{}
+	r.change(&c)("changed", n)
+	if len(r.violations) > 0 {
+		return Change{}
+	}
+	return c
+}

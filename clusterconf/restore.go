@@ -1,0 +1,105 @@
+package clusterconf
+
+import (
+	"context"
+
+	"mxcluster/internal/fault"
+)
+
+// Restore gives d the content of another document of the system. Revision and
+// change stay: the store sets them.
+func (d *Document) Restore(old *Document) error {
+	if old.System != d.System {
+		return fault.New(fault.Refused, "take a document of this system: mxcluster config history",
+			"the document is of system %s, this server belongs to %s", old.System, d.System)
+	}
+	c := old.Clone()
+	d.Servers, d.LIMs, d.Clusters = c.Servers, c.LIMs, c.Clusters
+	return nil
+}
+
+// ReplaceWith gives d the content of a copy of it that was edited by hand. The
+// copy's revision and time of change say what it was a copy of: if d is another
+// document by now, the error has code fault.Busy.
+func (d *Document) ReplaceWith(edited *Document) error {
+	switch {
+	case edited.Revision > d.Revision:
+		return fault.New(fault.Refused, "leave the revision as it was; the store counts it up",
+			"the edited document has revision %d, the stored one %d", edited.Revision, d.Revision)
+	case edited.Revision < d.Revision:
+		return fault.New(fault.Busy, "edit the present document: mxcluster config edit",
+			"the cluster document was changed meanwhile: it has revision %d, the edit began with %d", d.Revision, edited.Revision)
+	case !edited.Changed.At.Equal(d.Changed.At):
+		return fault.New(fault.Busy, "edit the present document, and leave the time of its change as it is: mxcluster config edit",
+			"the edit did not begin with the present document of revision %d", d.Revision)
+	}
+	return d.Restore(edited)
+}
+
+// Replace stores the text of a document that was edited by hand as the next
+// revision. It is checked like any other; an error about its text has code
+// fault.Invalid and wraps a *ValidationError. If the stored document is no
+// longer the one that the edit began with, the error has code fault.Busy.
+func (s *Store) Replace(ctx context.Context, change Change, raw []byte) (Result, error) {
+	edited, err := Parse(editedName, raw)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.Edit(ctx, change, func(d *Document) error { return d.ReplaceWith(edited) })
+}
+
+// PreviewReplace says what Replace would do and writes nothing.
+func (s *Store) PreviewReplace(change Change, raw []byte) (Result, error) {
+	edited, err := Parse(editedName, raw)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.Preview(change, func(d *Document) error { return d.ReplaceWith(edited) })
+}
+
+// editedName stands for a file's name in messages about text.
+const editedName = "the edited document"
+
+// Rollback stores the content of an earlier revision as the next one. It is
+// also the way out of a stored document that has become unreadable: that one is
+// kept in history as it is, and Result.Before has no content.
+func (s *Store) Rollback(ctx context.Context, revision uint64, change Change) (Result, error) {
+	old, err := s.ReadRevision(revision)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.edit(ctx, change, s.readOrStandIn(old.System), func(d *Document) error { return d.Restore(old) })
+}
+
+// PreviewRollback says what Rollback would do and writes nothing.
+func (s *Store) PreviewRollback(revision uint64, change Change) (Result, error) {
+	old, err := s.ReadRevision(revision)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.preview(change, s.readOrStandIn(old.System), func(d *Document) error { return d.Restore(old) })
+}
+
+// readOrStandIn reads the stored document. In the place of a broken one it
+// returns one without content, whose revision is at least what it can have had.
+func (s *Store) readOrStandIn(system string) readStored {
+	return func() (*Document, []byte, error) {
+		data, err := s.raw()
+		if err != nil {
+			return nil, nil, err
+		}
+		doc, err := Parse(s.Path, data)
+		if err == nil {
+			return doc, data, nil
+		}
+		kept, err := s.kept(0)
+		if err != nil {
+			return nil, nil, err
+		}
+		doc = &Document{APIVersion: APIVersion, Kind: Kind, System: system, Revision: saidRevision(data)}
+		if len(kept) > 0 {
+			doc.Revision = max(doc.Revision, kept[0].Revision+1)
+		}
+		return doc, data, nil
+	}
+}
