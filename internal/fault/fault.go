@@ -65,13 +65,15 @@ func Wrap(err error, code Code, hint, format string, args ...any) error {
 }
 
 // CodeOf returns the exit code of err: that of the outermost Error in its
-// chain, else one derived from well-known causes, else Failed.
+// chain, else one derived from well-known causes, else Failed. It is OK for nil
+// alone: an Error without a code, as a message from another agent may hold, is
+// still an error.
 func CodeOf(err error) Code {
 	var e *Error
 	switch {
 	case err == nil:
 		return OK
-	case errors.As(err, &e):
+	case errors.As(err, &e) && e.Code != OK:
 		return e.Code
 	case errors.Is(err, context.Canceled):
 		return Interrupted
@@ -83,17 +85,21 @@ func CodeOf(err error) Code {
 	return Failed
 }
 
-// HintOf returns the first remedy in err's chain, or "".
+// HintOf returns the first remedy in err's tree, or "": the outermost goes
+// first, and of errors that were joined the one that was named first.
 func HintOf(err error) string {
-	for err != nil {
-		var e *Error
-		if !errors.As(err, &e) {
-			return ""
+	if e, ok := err.(*Error); ok && e.Hint != "" { //nolint:errorlint // the walk over the tree is this function's own
+		return e.Hint
+	}
+	switch x := err.(type) { //nolint:errorlint // as above
+	case interface{ Unwrap() error }:
+		return HintOf(x.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, each := range x.Unwrap() {
+			if hint := HintOf(each); hint != "" {
+				return hint
+			}
 		}
-		if e.Hint != "" {
-			return e.Hint
-		}
-		err = e.Err
 	}
 	return ""
 }

@@ -142,7 +142,7 @@ func TestBackWithAnotherAddress(t *testing.T) {
 // TestManyEvents has a slow reader that speaks itself for each event it hears:
 // nothing may be lost, and nothing may lock up.
 func TestManyEvents(t *testing.T) {
-	const messages = 20 * eventBuffer
+	const messages = 5 * eventBuffer
 	onSegment(t, func(t *testing.T, s *segment) {
 		a, b := s.open("a", "192.0.2.1"), s.openUnread("b", "192.0.2.2")
 		a.SetPeers(map[string][]netip.AddrPort{"b": {b.cfg.Bind}})

@@ -8,7 +8,8 @@ import (
 )
 
 // Only keeps one cluster, where name is not "", and some LIMs, where any are
-// given. What is asked for and not there is fault.NotFound.
+// given; the health is then that of the clusters kept. What is asked for and not
+// there is fault.NotFound.
 func (s *ClusterStatus) Only(name string, lims []int) error {
 	clusters, err := onlyCluster(s.Clusters, name, func(c StatusCluster) string { return c.Name })
 	if err != nil {
@@ -30,6 +31,9 @@ func (s *ClusterStatus) Only(name string, lims []int) error {
 		kept = append(kept, c)
 	}
 	s.Clusters = slices.Concat([]StatusCluster{}, kept)
+	if len(kept) > 0 {
+		s.Health = worstHealth(kept)
+	}
 	return nil
 }
 

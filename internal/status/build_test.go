@@ -1,0 +1,294 @@
+package status
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mxcluster/internal/failover"
+)
+
+// Two data versions of LIM 1, and one of the newer's time with other content.
+func older() *failover.Data { return version("xdata_1_20260301000000", -2*time.Hour) }
+func newer() *failover.Data { return version("xdata_1_20260301010000", -time.Hour) }
+func rival() *failover.Data { return version("xdata_1_20260301010001", -time.Hour) }
+
+func version(name string, age time.Duration) *failover.Data {
+	return &failover.Data{Version: name, Newest: testTime().Add(age)}
+}
+
+// saying is an alive server that claims these LIMs.
+func saying(lims ...failover.LIMClaim) Seen {
+	return Seen{Liveness: failover.Alive, Heard: testTime().Add(-40 * time.Millisecond), Claim: &failover.Claim{Revision: 6, LIMs: lims}}
+}
+
+// now is what was last said by a server that is in another state of life now.
+func (s Seen) now(l failover.Liveness) Seen {
+	s.Liveness, s.Heard = l, testTime().Add(-41250*time.Millisecond)
+	return s
+}
+
+// parked is a server whose agent was stopped on purpose.
+func (s Seen) parked() Seen {
+	claim := *s.Claim
+	claim.Parked = true
+	return Seen{Liveness: failover.AgentLost, Heard: s.Heard, Claim: &claim}
+}
+
+// running is the claim of a server that runs LIM 1.
+func running(term uint64, reason string) failover.LIMClaim {
+	return failover.LIMClaim{LIM: 1, State: failover.Running, Term: term, Holds: true, Reason: reason, Known: failover.Place{Term: term},
+		Since: testTime().Add(-time.Minute), Announced: testTime().Add(-time.Second)}
+}
+
+// stopped is the claim of one that does not.
+func stopped(reason string) failover.LIMClaim {
+	return failover.LIMClaim{LIM: 1, State: failover.Stopped, Reason: reason}
+}
+
+// withData adds the newest data version to a claim.
+func withData(c failover.LIMClaim, d *failover.Data) failover.LIMClaim {
+	c.Data = d
+	return c
+}
+
+// built is the status of cluster c1 with LIM 1 on srv1 and standby sb1, which looks.
+func built(t *testing.T, srv1, sb1 Seen) (*ClusterStatus, *StatusCluster, *StatusLIM) {
+	t.Helper()
+	doc := parsed(t)
+	doc.Clusters = doc.Clusters[:1]
+	doc.Clusters[0].LIMs = doc.Clusters[0].LIMs[:1]
+	st := Build(Input{Now: testTime(), Observer: "sb1", Document: doc, Servers: map[string]Seen{"srv1": srv1, "sb1": sb1}})
+	return st, &st.Clusters[0], st.LIM(1)
+}
+
+// summary says in one line where a LIM is and how it is.
+func summary(st *ClusterStatus, c *StatusCluster, l *StatusLIM) string {
+	on := "null"
+	if l.ActiveOn != nil {
+		on = *l.ActiveOn
+	}
+	words := []string{on, l.Side, l.State, "split " + word(c.SplitBrain), st.Health}
+	if l.Waiting {
+		words = append(words, "waits")
+	}
+	return strings.Join(words, ", ")
+}
+
+func word(b *bool) string {
+	switch {
+	case b == nil:
+		return "null"
+	case *b:
+		return "true"
+	}
+	return "false"
+}
+
+func TestWhereALIMIs(t *testing.T) {
+	idle := saying(stopped("srv1 is alive"))
+	starting := running(2, "srv1 is down")
+	starting.State, starting.Holds = failover.Starting, false
+	waiting := stopped("srv1 is down; waits, the standby runs LIM 2")
+	waiting.Waiting = true
+	failed := failover.LIMClaim{LIM: 1, State: failover.Failed, Reason: "start failed"}
+	tests := []struct {
+		name      string
+		srv1, sb1 Seen
+		want      string
+		reason    string
+	}{
+		{"healthy", saying(running(1, "at home")), idle,
+			"srv1, regular, running, split false, ok", "at home"},
+		{"starting at home", saying(func() failover.LIMClaim { c := starting; c.Term = 1; return c }()), idle,
+			"srv1, regular, starting, split false, warning", "srv1 is down"},
+		{"regular gone, on the standby", saying(running(1, "at home")).now(failover.Gone), saying(running(2, "srv1 is down")),
+			"sb1, standby, running, split false, warning", "srv1 is down"},
+		{"regular gone, starting on the standby", saying(running(1, "at home")).now(failover.Gone), saying(starting),
+			"sb1, standby, starting, split false, warning", "srv1 is down"},
+		{"regular back, on the standby", saying(stopped("runs on sb1")), saying(running(2, "fallback is manual")),
+			"sb1, standby, running, split false, warning", "fallback is manual"},
+		{"regular gone, standby taken", saying(running(1, "at home")).now(failover.Gone), saying(waiting),
+			"null, none, waiting, split false, critical, waits", waiting.Reason},
+		{"regular gone, isolated standby", saying(running(1, "at home")).now(failover.Gone), saying(stopped("this server hears nobody")),
+			"null, none, stopped, split false, critical", "this server hears nobody"},
+		{"failed on both", saying(failed), saying(failed),
+			"null, none, failed, split false, critical", "start failed"},
+		{"regular gone, failed on the standby", Seen{Liveness: failover.Gone}, saying(failed),
+			"null, none, failed, split false, critical", "start failed"},
+		{"regular's agent lost", saying(running(1, "at home")).now(failover.AgentLost), idle,
+			"null, unknown, unknown, split null, unknown", "the agent of srv1 does not answer; its last word: at home"},
+		{"regular's agent lost, taken over", saying(running(1, "at home")).now(failover.AgentLost), saying(starting),
+			"sb1, standby, starting, split null, warning", "srv1 is down"},
+		{"regular's agent lost while it had nothing", saying(stopped("runs on sb1")).now(failover.AgentLost), saying(stopped("waits for the alias to fall silent")),
+			"null, unknown, unknown, split null, unknown", "waits for the alias to fall silent"},
+		{"regular's agent stopped on purpose", saying(running(1, "at home")).parked(), idle,
+			"srv1, regular, running, split null, warning", "at home"},
+		{"both hold it", saying(running(1, "at home")), saying(running(2, "srv1 was down")),
+			"sb1, standby, running, split true, critical", "srv1 was down"},
+		{"both hold it under one term", saying(running(2, "at home")), saying(running(2, "srv1 was down")),
+			"srv1, regular, running, split true, critical", "at home"},
+		{"both run it, one holds it", saying(running(1, "at home")), saying(starting),
+			"srv1, regular, running, split false, ok", "at home"},
+		{"nothing heard of the regular", Seen{Liveness: failover.Unheard}, saying(stopped("srv1 was not heard yet")),
+			"null, unknown, unknown, split null, unknown", "srv1 was not heard yet"},
+		{"nothing heard of the standby", saying(stopped("waits for it")), Seen{},
+			"null, unknown, stopped, split null, unknown", "waits for it"},
+		{"running at home, nothing heard of the standby", saying(running(1, "at home")), Seen{},
+			"srv1, regular, running, split null, unknown", "at home"},
+		{"standby gone", saying(running(1, "at home")), Seen{Liveness: failover.Gone},
+			"srv1, regular, running, split false, warning", "at home"},
+		{"alive, but not yet heard what it claims", Seen{Liveness: failover.Alive}, idle,
+			"null, unknown, unknown, split null, unknown", "srv1 is alive"},
+		{"nothing heard at all", Seen{}, Seen{},
+			"null, unknown, unknown, split null, unknown", ""},
+		{"both gone", Seen{Liveness: failover.Gone}, Seen{Liveness: failover.Gone},
+			"null, none, unknown, split false, critical", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			st, c, l := built(t, tt.srv1, tt.sb1)
+			if got := summary(st, c, l); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+			if l.Reason != tt.reason {
+				t.Errorf("reason %q, want %q", l.Reason, tt.reason)
+			}
+		})
+	}
+}
+
+// TestUnseenIsNull is the contract's rule for all that is in a status.
+func TestUnseenIsNull(t *testing.T) {
+	st, c, l := built(t, Seen{}, Seen{})
+	if l.Since != nil || l.Data != nil || l.Fallback.Ready != nil || l.Alias.LastAnnounced != nil || l.Preload != nil {
+		t.Errorf("LIM: %+v", l)
+	}
+	for _, h := range l.Alias.Holders {
+		if h.Present != nil || h.Blocked != nil {
+			t.Errorf("holder: %+v", h)
+		}
+	}
+	s := c.Servers[0]
+	if s.Name != "srv1" || s.Reachable != nil || s.SilentMs != nil || s.Revision != nil || s.ClockOffsetMs != nil {
+		t.Errorf("server: %+v", s)
+	}
+	if text, err := json.Marshal(st); err != nil || strings.Contains(strings.ReplaceAll(string(text), `"waiting":false`, ""), "false") {
+		t.Errorf("something unseen is false: %s (%v)", text, err)
+	}
+}
+
+func TestFallbackReady(t *testing.T) {
+	blocked := running(2, "srv1 is down")
+	blocked.BlockedBy = []string{"srv1 is down", "no data"}
+	for _, tt := range []struct {
+		name      string
+		srv1, sb1 Seen
+		ready     string
+		blockedBy []string
+	}{
+		{"at home", saying(running(1, "")), saying(stopped("")), "null", []string{}},
+		{"ready", saying(stopped("")), saying(running(2, "")), "true", []string{}},
+		{"not ready", Seen{Liveness: failover.Gone}, saying(blocked), "false", []string{"srv1 is down", "no data"}},
+		{"standby's agent lost", saying(stopped("")), saying(blocked).now(failover.AgentLost), "null", []string{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, _, l := built(t, tt.srv1, tt.sb1)
+			if got := word(l.Fallback.Ready); got != tt.ready {
+				t.Errorf("ready %s, want %s", got, tt.ready)
+			}
+			if diff := cmp.Diff(tt.blockedBy, l.Fallback.BlockedBy); diff != "" {
+				t.Errorf("blocked by (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestData(t *testing.T) {
+	future := version("xdata_1_20260301030000", time.Hour)
+	has := func(d *failover.Data) Seen { return saying(withData(stopped(""), d)) }
+	runs := func(d *failover.Data) Seen { return saying(withData(running(1, ""), d)) }
+	const hour = int64(time.Hour / time.Millisecond)
+	for _, tt := range []struct {
+		name      string
+		srv1, sb1 Seen
+		want      string // newest, where, in sync, conflict; "": unknown
+		age       int64
+		health    string
+	}{
+		{"in sync", runs(newer()), has(newer()), newer().Version + " both true false", hour, "ok"},
+		{"newer on the regular", runs(newer()), has(older()), newer().Version + " regular false false", hour, "ok"},
+		{"newer on the standby", runs(older()), has(newer()), newer().Version + " standby false false", hour, "ok"},
+		{"on the regular alone", runs(newer()), has(nil), newer().Version + " regular false false", hour, "ok"},
+		{"on the standby alone", runs(nil), has(newer()), newer().Version + " standby false false", hour, "ok"},
+		{"conflict", runs(newer()), has(rival()), newer().Version + " both false true", hour, "warning"},
+		{"none", runs(nil), has(nil), "", 0, "ok"},
+		{"regular gone, its data older", runs(older()).now(failover.Gone), runs(newer()), newer().Version + " standby null null", hour, "warning"},
+		{"regular gone, its data newer", runs(newer()).now(failover.Gone), runs(older()), newer().Version + " regular null null", hour, "warning"},
+		{"nobody's word is good", runs(newer()).now(failover.Gone), has(newer()).now(failover.AgentLost), "", 0, "unknown"},
+		{"from a clock that is ahead", runs(future), has(newer()), future.Version + " regular false false", 0, "ok"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			st, _, l := built(t, tt.srv1, tt.sb1)
+			got, age := "", int64(0)
+			if d := l.Data; d != nil {
+				got, age = strings.Join([]string{*d.Newest, *d.NewestOn, word(d.InSync), word(d.Conflict)}, " "), *d.AgeMs
+			}
+			if got != tt.want || age != tt.age || st.Health != tt.health {
+				t.Errorf("got %q, age %d, %s; want %q, age %d, %s", got, age, st.Health, tt.want, tt.age, tt.health)
+			}
+		})
+	}
+}
+
+func TestServers(t *testing.T) {
+	yes, no, silent, none, revision := true, false, int64(41250), int64(0), uint64(6)
+	self := StatusServer{Name: "sb1", Role: "standby", Reachable: &yes, SilentMs: &none, Revision: &revision}
+	idle := saying()
+	idle.Heard = time.Time{} // the observer
+	ahead := saying()
+	ahead.Heard = testTime().Add(time.Second)
+	for _, tt := range []struct {
+		name string
+		srv1 Seen
+		want StatusServer
+	}{
+		{"alive", ahead, StatusServer{Reachable: &yes, SilentMs: &none, Revision: &revision}},
+		{"its kernel answers", saying().now(failover.AgentLost), StatusServer{Reachable: &yes, SilentMs: &silent, Revision: &revision}},
+		{"gone", saying().now(failover.Gone), StatusServer{Reachable: &no, SilentMs: &silent, Revision: &revision}},
+		{"never heard", Seen{Liveness: failover.Unheard}, StatusServer{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, c, _ := built(t, tt.srv1, idle)
+			tt.want.Name, tt.want.Role = "srv1", "regular"
+			if diff := cmp.Diff([]StatusServer{tt.want, self}, c.Servers); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestHealthOfWhatIsKept has one cluster in trouble beside a healthy one.
+func TestHealthOfWhatIsKept(t *testing.T) {
+	lim := func(n int) failover.LIMClaim { c := running(1, ""); c.LIM = n; return c }
+	in := Input{Now: testTime(), Observer: "sb1", Document: parsed(t), Servers: map[string]Seen{
+		"sb1": saying(), "srv1": saying(lim(1)), "srv2": saying(lim(2)), "sb2": saying(), "srv3": saying(),
+	}}
+	for _, tt := range []struct {
+		cluster string
+		lims    []int
+		want    string
+	}{{"", nil, "critical"}, {"c1", nil, "ok"}, {"c2", nil, "critical"}, {"", []int{1}, "ok"}, {"", []int{1, 3}, "critical"}} {
+		st := Build(in)
+		if err := st.Only(tt.cluster, tt.lims); err != nil || st.Health != tt.want {
+			t.Errorf("%q %v: %s (%v), want %s", tt.cluster, tt.lims, st.Health, err, tt.want)
+		}
+	}
+	in.Document.Clusters = nil
+	if st := Build(in); st.Health != "ok" || st.Clusters == nil {
+		t.Errorf("without clusters: %+v", st)
+	}
+}

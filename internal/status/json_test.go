@@ -1,0 +1,143 @@
+package status
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mxcluster/internal/failover"
+)
+
+// takeover is `status -o json` after srv1 lost power, in the contract's shape.
+const takeover = `{
+ "apiVersion": "mxcluster/v1",
+ "kind": "ClusterStatus",
+ "generatedAt": "2026-03-01T02:00:00Z",
+ "observer": "sb1",
+ "agent": true,
+ "revision": 6,
+ "health": "warning",
+ "clusters": [
+  {
+   "name": "c1",
+   "health": "warning",
+   "splitBrain": false,
+   "lims": [
+    {
+     "lim": 1,
+     "activeOn": "sb1",
+     "side": "standby",
+     "state": "running",
+     "term": 3,
+     "since": "2026-03-01T01:59:00Z",
+     "reason": "srv1 is down",
+     "preload": null,
+     "lock": null,
+     "waiting": false,
+     "fallback": {
+      "type": "manual",
+      "ready": false,
+      "blockedBy": [
+       "srv1 is down"
+      ],
+      "heldForMs": 0
+     },
+     "alias": {
+      "address": "10.0.0.11/24",
+      "holders": [
+       {
+        "server": "srv1",
+        "present": null,
+        "blocked": null
+       },
+       {
+        "server": "sb1",
+        "present": true,
+        "blocked": false
+       }
+      ],
+      "foreignMac": null,
+      "lastAnnounced": "2026-03-01T01:59:59Z"
+     },
+     "data": {
+      "newest": "xdata_1_20260301010000",
+      "newestOn": "standby",
+      "inSync": null,
+      "ageMs": 3600000,
+      "conflict": null
+     }
+    }
+   ],
+   "servers": [
+    {
+     "name": "srv1",
+     "role": "regular",
+     "reachable": false,
+     "silentMs": 41250,
+     "revision": 6,
+     "clockOffsetMs": null
+    },
+    {
+     "name": "sb1",
+     "role": "standby",
+     "reachable": true,
+     "silentMs": 40,
+     "revision": 6,
+     "clockOffsetMs": null
+    }
+   ],
+   "alarms": []
+  }
+ ]
+}`
+
+func TestStatusJSON(t *testing.T) {
+	mine := withData(running(3, "srv1 is down"), newer())
+	mine.BlockedBy = []string{"srv1 is down"}
+	// Times are in UTC wherever the clock is.
+	mine.Since = mine.Since.In(time.FixedZone("CET", 3600))
+	theirs := withData(running(2, "runs on its regular server"), older())
+	st, _, _ := built(t, saying(theirs).now(failover.Gone), saying(mine))
+	got, err := json.MarshalIndent(st, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(takeover, string(got)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestKeys pins the names of the parts that no status of this version fills.
+func TestKeys(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		value any
+		want  []string
+	}{
+		{"alarm", Alarm{}, []string{"expected", "handle", "lim", "name", "noticed", "raisedAt", "server", "severity", "text"}},
+		{"lock", Lock{}, []string{"by", "expires", "reason", "since", "to"}},
+		{"list", ClusterList{}, []string{"apiVersion", "clusters", "hash", "kind", "revision"}},
+		{"cluster of a list", ListCluster{}, []string{"failover", "failoverAfterMs", "fallback", "lims", "name", "splitBrainStop", "standby"}},
+		{"LIM of a list", ListLIM{}, []string{"alias", "base", "interface", "lim", "lock", "priority", "regular"}},
+	} {
+		text, err := json.Marshal(tt.value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var object map[string]any
+		if err := json.Unmarshal(text, &object); err != nil {
+			t.Fatal(err)
+		}
+		var keys []string
+		for key := range object {
+			keys = append(keys, key)
+		}
+		slices.Sort(keys)
+		if diff := cmp.Diff(tt.want, keys); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}

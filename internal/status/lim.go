@@ -1,0 +1,159 @@
+package status
+
+import (
+	"mxcluster/clusterconf"
+	"mxcluster/internal/failover"
+)
+
+// place is one of the two servers that may run a LIM.
+type place struct {
+	Seen
+	name  string
+	side  clusterconf.Side
+	claim failover.LIMClaim // what the server says of this LIM; stopped if it says nothing
+}
+
+func (in *Input) place(name string, side clusterconf.Side, lim int) place {
+	s := in.Servers[name]
+	return place{Seen: s, name: name, side: side, claim: s.Claim.LIM(lim)}
+}
+
+// holder says whether the server's kernel has the alias, as far as its agent
+// tells. No agent of this version blocks an alias.
+func (p *place) holder() Holder {
+	h := Holder{Server: p.name}
+	if p.Claim != nil && p.Liveness == failover.Alive {
+		present := p.claim.Holds
+		h.Present, h.Blocked = &present, new(bool)
+	}
+	return h
+}
+
+// runs reports whether the server runs the LIM, or did by its last word and may
+// do so still.
+func (p *place) runs() bool {
+	return p.claim.State.Active() && (p.trusted() || p.Liveness == failover.AgentLost)
+}
+
+// idle reports whether the server surely does not run the LIM.
+func (p *place) idle() bool {
+	return p.Liveness == failover.Gone || p.trusted() && !p.claim.State.Active()
+}
+
+// lim tells of one LIM from the claims of the two servers that may run it.
+func (in *Input) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
+	regular := ""
+	if r := in.Document.RegularOf(m.LIM); r != nil {
+		regular = r.Name
+	}
+	home := in.place(regular, clusterconf.SideRegular, m.LIM)
+	away := in.place(c.Standby, clusterconf.SideStandby, m.LIM)
+	out := StatusLIM{
+		LIM: m.LIM, Side: unknown, State: unknown,
+		Term:     max(home.claim.Term, home.claim.Known.Term, away.claim.Term, away.claim.Known.Term),
+		Fallback: StatusFallback{Type: string(c.Fallback), BlockedBy: []string{}},
+		Alias:    StatusAlias{Address: m.Alias.String(), Holders: []Holder{home.holder(), away.holder()}},
+		Data:     in.data(&home, &away),
+	}
+	switch active := pick(&home, &away); {
+	case active == nil:
+		out.nowhere(&home, &away)
+	case !active.trusted():
+		out.Reason = "the agent of " + active.name + " does not answer; its last word: " + active.claim.Reason
+	default:
+		out.runsOn(active)
+	}
+	return out
+}
+
+// pick returns the place where a LIM is active, nil if there is none. Of two,
+// the one whose word is good goes first, then the one that holds the alias,
+// then the higher term.
+func pick(home, away *place) *place {
+	switch {
+	case !away.runs() && !home.runs():
+		return nil
+	case !away.runs():
+		return home
+	case !home.runs():
+		return away
+	case home.trusted() != away.trusted():
+		return either(home.trusted(), home, away)
+	case home.claim.Holds != away.claim.Holds:
+		return either(home.claim.Holds, home, away)
+	}
+	return either(home.claim.Term >= away.claim.Term, home, away)
+}
+
+func either(first bool, a, b *place) *place {
+	if first {
+		return a
+	}
+	return b
+}
+
+// runsOn tells of a LIM that is active on a server whose word is good.
+func (l *StatusLIM) runsOn(p *place) {
+	l.ActiveOn, l.Side = &p.name, string(p.side)
+	l.says(p)
+	if p.side == clusterconf.SideStandby {
+		ready := len(p.claim.BlockedBy) == 0
+		l.Fallback.Ready = &ready
+		l.Fallback.BlockedBy = append(l.Fallback.BlockedBy, p.claim.BlockedBy...)
+	}
+}
+
+// nowhere tells of a LIM that no server is known to run. It is in the state of
+// its regular server; where that is gone, the standby says why it does not
+// serve instead.
+func (l *StatusLIM) nowhere(home, away *place) {
+	if home.idle() && away.idle() {
+		l.Side = "none"
+	}
+	if home.trusted() {
+		l.says(home)
+	}
+	if !away.trusted() || away.claim.Reason == "" {
+		return
+	}
+	switch {
+	case away.claim.Waiting:
+		l.Waiting, l.State, l.Reason = true, "waiting", away.claim.Reason
+	case home.Liveness == failover.Gone:
+		l.State, l.Reason = string(away.claim.State), away.claim.Reason
+	case !home.trusted():
+		l.Reason = away.claim.Reason
+	}
+}
+
+// says takes over what a server says of the LIM on it.
+func (l *StatusLIM) says(p *place) {
+	l.State, l.Reason = string(p.claim.State), p.claim.Reason
+	l.Since, l.Alias.LastAnnounced = utc(p.claim.Since), utc(p.claim.Announced)
+}
+
+// data compares the newest data versions of the two sides. Versions stay on
+// disk: those of a server that is silent now count with what it said last, but
+// whether both sides agree is not known then. A server that names no version
+// may not have looked yet, so that without any version there is nothing to say.
+func (in *Input) data(home, away *place) *StatusData {
+	h, a := home.claim.Data, away.claim.Data
+	if h == nil && a == nil || !home.trusted() && !away.trusted() {
+		return nil
+	}
+	newest, on := h, string(home.side)
+	switch {
+	case h == nil || a != nil && a.Newest.After(h.Newest):
+		newest, on = a, string(away.side)
+	case a != nil && a.Newest.Equal(h.Newest):
+		on = "both"
+	}
+	age := max(in.Now.Sub(newest.Newest).Milliseconds(), 0)
+	d := &StatusData{Newest: &newest.Version, NewestOn: &on, AgeMs: &age}
+	if home.trusted() && away.trusted() {
+		same := on == "both" && h.Version == a.Version
+		conflict := on == "both" && !same
+		d.InSync, d.Conflict = &same, &conflict
+	}
+	return d
+}
