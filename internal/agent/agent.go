@@ -63,6 +63,7 @@ type Agent struct {
 	lims      map[int]*lim
 	peers     map[string]*peer
 	orders    []failover.Order
+	readied   map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
 	waiters   map[string]chan reply
 	data      map[int]*failover.Data
 	settled   bool
@@ -102,7 +103,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		cfg: cfg, deps: deps, log: cfg.Log, run: hex.EncodeToString(id),
 		inbox: make(chan func(), 256), done: make(chan struct{}),
 		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{},
-		data: map[int]*failover.Data{}, lastAsked: map[string]time.Time{},
+		data: map[int]*failover.Data{}, readied: map[netip.Prefix]time.Time{}, lastAsked: map[string]time.Time{},
 	}, nil
 }
 

@@ -75,7 +75,7 @@ func TestAutomaticFallbackWaitsForData(t *testing.T) {
 		w.powerCut("srv1")
 		w.await(1, "sb1", soon)
 		newer := &failover.Data{Version: "xdata_1_20260301020000", Newest: time.Now().UTC()}
-		w.servers["sb1"].data = newer
+		w.servers["sb1"].setData(newer)
 		pass(10 * time.Second)
 		w.boot("srv1")
 		pass(20 * time.Second)
@@ -84,7 +84,7 @@ func TestAutomaticFallbackWaitsForData(t *testing.T) {
 		if fault.CodeOf(err) != fault.Refused || !strings.Contains(err.Error(), newer.Version) || fault.HintOf(err) == "" {
 			t.Errorf("order to fall back without the data: %v (code %d, hint %q)", err, fault.CodeOf(err), fault.HintOf(err))
 		}
-		w.servers["srv1"].data = newer
+		w.servers["srv1"].setData(newer)
 		w.await(1, "srv1", 10*time.Second)
 		w.neverTwice()
 	})

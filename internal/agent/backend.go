@@ -78,6 +78,9 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 				if g, ok := seen[s.Name]; ok && !g.heard.IsZero() {
 					m.SilentMs = time.Since(g.heard).Milliseconds()
 				}
+				if p.claim != nil {
+					m.Revision = p.claim.Revision
+				}
 				info.Members = append(info.Members, m)
 			}
 		}
@@ -110,7 +113,7 @@ func (a *Agent) Order(ctx context.Context, o control.Order) (*control.OrderResul
 			res, err := a.orderHere(o)
 			return step{done: res}, err
 		}
-		return step{reply: a.passOn(actor, o)}, nil
+		return step{reply: a.passOn(actor, message{Type: typeOrder, Order: &o})}, nil
 	})
 	if err != nil || s.done != nil {
 		return s.done, err

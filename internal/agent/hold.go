@@ -53,8 +53,7 @@ func (a *Agent) aliasLost(l *lim, h *holder, expired bool) {
 	if l.hold != h {
 		return
 	}
-	l.letGo()
-	l.holds, l.hold, l.letGo = false, nil, nil
+	a.letGo(l)
 	if expired {
 		a.log.Error("the lease of an alias ran out: this agent was stopped or starved", "lim", l.number, "alias", h.alias)
 		return
@@ -65,6 +64,12 @@ func (a *Agent) aliasLost(l *lim, h *holder, expired bool) {
 		return
 	}
 	a.holdOn(l, h.alias, time.Now().Add(a.cfg.Lease))
+}
+
+// letGo ends the renewal of a LIM's alias; the address stays until its lease ends.
+func (a *Agent) letGo(l *lim) {
+	l.letGo()
+	l.holds, l.hold, l.letGo = false, nil, nil
 }
 
 // dropAlias takes a LIM's alias off this server, if it is here.

@@ -21,6 +21,7 @@ type message struct {
 	ID       string               `json:"id,omitempty"`
 	Order    *control.Order       `json:"order,omitempty"`
 	Result   *control.OrderResult `json:"result,omitempty"`
+	Exchange *exchangeMessage     `json:"exchange,omitempty"`
 	Error    *messageError        `json:"error,omitempty"`
 	Document []byte               `json:"document,omitempty"` // YAML
 }
@@ -31,6 +32,7 @@ const (
 	typeOrder           = "order"
 	typeNotice          = "order-notice" // for the target of an order: it may forget a failure
 	typeReply           = "order-reply"
+	typeExchange        = "exchange"
 )
 
 // messageError is an error with its exit code, as it travels.
@@ -46,7 +48,7 @@ type reply struct {
 	err    error
 }
 
-// orderTimeout bounds how long another agent may take to accept an order.
+// orderTimeout bounds how long another agent may take to answer.
 const orderTimeout = 3 * time.Second
 
 // send sends a message to another agent beside the main loop; failed, if any,
@@ -88,6 +90,8 @@ func (a *Agent) messageHeard(ev member.Event) {
 		if m.Order != nil {
 			a.addOrder(*m.Order)
 		}
+	case typeExchange:
+		a.exchangeHeard(ev.From, m)
 	case typeReply:
 		if w := a.waiters[m.ID]; w != nil {
 			delete(a.waiters, m.ID)
@@ -154,7 +158,7 @@ func (a *Agent) orderHeard(from string, m message) {
 
 // passOn gives an order to the agent of another server; the answer comes over
 // the channel.
-func (a *Agent) passOn(server string, o control.Order) <-chan reply {
+func (a *Agent) passOn(server string, m message) <-chan reply {
 	ch := make(chan reply, 1)
 	id := make([]byte, 8)
 	if _, err := rand.Read(id); err != nil {
@@ -169,12 +173,13 @@ func (a *Agent) passOn(server string, o control.Order) <-chan reply {
 			ch <- reply{err: err}
 		}
 	}
-	a.send(server, message{Type: typeOrder, ID: key, Order: &o}, func(err error) {
+	m.ID = key
+	a.send(server, m, func(err error) {
 		fail(fault.Wrap(err, fault.Unreachable, "look at `mxcluster status`", "the agent of %s cannot be reached", server))
 	})
 	context.AfterFunc(a.timer(orderTimeout), func() {
 		a.post(func() {
-			fail(fault.New(fault.Unknown, "look at `mxcluster status` before you try again", "the agent of %s did not answer; the order may have been carried out", server))
+			fail(fault.New(fault.Unknown, "look at `mxcluster status` before you try again", "the agent of %s did not answer; it may have done what it was asked", server))
 		})
 	})
 	return ch

@@ -34,9 +34,14 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 	if self == nil {
 		return fmt.Errorf("server %s is not in the cluster document", a.cfg.Server)
 	}
+	former := a.net
+	if err := a.leaveAliases(d, self.Base); err != nil {
+		return fmt.Errorf("taking off an alias that is none any more: %w", err)
+	}
 	if err := a.deps.Kernel.EnsureBase(self.Interface, self.Base); err != nil {
 		return fmt.Errorf("making sure of base address %s: %w", self.Base, err)
 	}
+	delete(a.readied, self.Base)
 	if a.net == nil || a.net.base != self.Base || a.net.ifname != self.Interface {
 		if err := a.openNetwork(self); err != nil {
 			return err
@@ -48,14 +53,19 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 	a.noteMoves(a.doc, d)
 	a.doc, a.hash = d, clusterconf.Hash(d)
 	a.superviseOthers()
+	if err := a.leaveBase(d, former); err != nil {
+		return fmt.Errorf("taking off the former base: %w", err)
+	}
 	return nil
 }
 
 // openNetwork starts gossip and supervision on a base address, in place of the
 // former one.
 func (a *Agent) openNetwork(self *clusterconf.Server) error {
-	if old := a.net; old != nil {
-		a.wg.Go(func() { old.close(a.log) }) // saying goodbye takes a while
+	old := a.net
+	if old != nil && old.base.Addr() == self.Base.Addr() {
+		old.close(a.log) // two cannot listen on one address
+		old = nil
 	}
 	link, err := a.deps.Kernel.Link(self.Interface)
 	if err != nil {
@@ -73,6 +83,14 @@ func (a *Agent) openNetwork(self *clusterconf.Server) error {
 	n := &network{base: self.Base, ifname: self.Interface, wire: wire, pool: pool, mac: link.MAC.String(), cancel: cancel}
 	n.sup = newSupervisor(self.Base.Addr(), wire, pool.Ask, func() { a.post(func() {}) })
 	a.net, a.published = n, ""
+	if old != nil {
+		a.wg.Go(func() { old.close(a.log) }) // saying goodbye takes a while
+	}
+	for _, l := range a.lims {
+		if l.holds {
+			a.announceAnew(l) // over the new wire
+		}
+	}
 	a.wg.Go(func() { n.sup.run(ctx) })
 	a.wg.Go(func() {
 		for ev := range pool.Events() {

@@ -49,11 +49,26 @@ type machine struct {
 	store  *clusterconf.Store
 	state  *memoryState
 	soft   *services.Fake
-	data   *failover.Data
 	agent  *Agent
 	cancel context.CancelFunc
 	ended  chan error
 	down   bool
+
+	mu   sync.Mutex
+	data *failover.Data // newest data version
+}
+
+// setData gives a server a newest data version.
+func (m *machine) setData(d *failover.Data) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.data = d
+}
+
+func (m *machine) newestData(int) (*failover.Data, string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.data, "", nil
 }
 
 // memoryState is a StateFile that survives agents.
@@ -81,6 +96,8 @@ func (m *memoryState) Save(p persisted) error {
 	m.saved = p
 	return nil
 }
+
+const sample = 5 * time.Millisecond // from one look at the kernels' addresses to the next
 
 const limit = 300 * time.Millisecond // failover-after in the worlds of these tests
 
@@ -192,7 +209,7 @@ func (w *world) deps(m *machine) Deps {
 		Software: func(*clusterconf.LIM, clusterconf.Side) (services.Set, error) {
 			return services.Set{m.soft}, nil
 		},
-		Data: func(int) (*failover.Data, string, error) { return m.data, "", nil },
+		Data: m.newestData,
 	}
 }
 
@@ -287,6 +304,9 @@ func (w *world) at(a netip.AddrPort) string {
 		if s.Base.Addr() == a.Addr() {
 			return s.Name
 		}
+		if c := w.doc.ClusterOfLIM(s.LIM); c != nil && c.Member(s.LIM).Alias.Addr() == a.Addr() {
+			return s.Name // before a cluster is made
+		}
 	}
 	return ""
 }
@@ -304,11 +324,11 @@ func (w *world) holders(lim int) []string {
 	return out
 }
 
-// watchAliases notes every millisecond at which two servers on one side of a
+// watchAliases notes every moment at which two servers on one side of a
 // partition have the same alias.
 func (w *world) watchAliases() {
 	defer w.watchers.Done()
-	tick := time.NewTicker(time.Millisecond)
+	tick := time.NewTicker(sample)
 	defer tick.Stop()
 	for {
 		select {
@@ -414,22 +434,24 @@ func (w *world) count(server string, verb services.Verb) int {
 	return n
 }
 
-// watchGap measures for how long a server has not had a LIM's alias, in
-// milliseconds, from now until the function it returns is called.
+// watchGap measures for how long a server has not had a LIM's alias, from now
+// until the function it returns is called.
 func (w *world) watchGap(lim int, on string) func() time.Duration {
 	stop, gap := make(chan struct{}), make(chan time.Duration)
 	go func() {
 		var missing time.Duration
-		tick := time.NewTicker(time.Millisecond)
+		tick := time.NewTicker(sample)
 		defer tick.Stop()
 		for {
 			select {
+			case <-w.ended:
+				return
 			case <-stop:
 				gap <- missing
 				return
 			case <-tick.C:
 				if !slices.Contains(w.holders(lim), on) {
-					missing += time.Millisecond
+					missing += sample
 				}
 			}
 		}

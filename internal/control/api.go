@@ -5,6 +5,7 @@
 //	GET  /v1/status            status.ClusterStatus
 //	GET  /v1/agent             AgentInfo
 //	POST /v1/order             Order -> OrderResult
+//	POST /v1/exchange          ExchangeRequest -> {}
 //	POST /v1/stop              StopRequest -> StopResult
 //	POST /v1/reload            read settings-independent state (the document) again
 //
@@ -16,6 +17,7 @@ import (
 	"context"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/status"
 )
 
@@ -44,6 +46,14 @@ type OrderResult struct {
 	Already  bool   `json:"already,omitempty"` // the LIM was there before
 	Target   string `json:"target"`            // server where the LIM will run
 	Text     string `json:"text"`
+}
+
+// ExchangeRequest has the servers concerned make ready for an exchange of their
+// addresses, or undo that. What is made ready and not followed by the document
+// is undone by itself after a minute.
+type ExchangeRequest struct {
+	Exchanges []clusterconf.Exchange `json:"exchanges"`
+	Undo      bool                   `json:"undo,omitempty"`
 }
 
 // StopRequest ends the agent.
@@ -77,6 +87,7 @@ type MemberInfo struct {
 	Server   string `json:"server"`
 	Liveness string `json:"liveness"` // alive, agent-lost, gone or unknown
 	SilentMs int64  `json:"silentMs"`
+	Revision uint64 `json:"revision"` // of its cluster document; 0: not heard
 }
 
 // LIMInfo is one LIM as the agent runs it, with the reason of that.
@@ -92,6 +103,7 @@ type Backend interface {
 	Status(ctx context.Context) (*status.ClusterStatus, error)
 	Agent(ctx context.Context) (*AgentInfo, error)
 	Order(ctx context.Context, o Order) (*OrderResult, error)
+	Exchange(ctx context.Context, r ExchangeRequest) error
 	Stop(ctx context.Context, r StopRequest) (*StopResult, error)
 	Reload(ctx context.Context) error
 }

@@ -11,11 +11,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
 )
@@ -23,6 +25,7 @@ import (
 func TestCallsComeThrough(t *testing.T) {
 	var gotOrder Order
 	var gotStop StopRequest
+	var gotExchange ExchangeRequest
 	reloaded := false
 	c := start(t, &fake{
 		order: func(_ context.Context, o Order) (*OrderResult, error) {
@@ -33,7 +36,8 @@ func TestCallsComeThrough(t *testing.T) {
 			gotStop = r
 			return &StopResult{LIMsLeftRunning: []int{1}, Lease: time.Hour, PID: 42}, nil
 		},
-		reload: func() error { reloaded = true; return nil },
+		reload:   func() error { reloaded = true; return nil },
+		exchange: func(r ExchangeRequest) error { gotExchange = r; return nil },
 	})
 	ctx := t.Context()
 	st, err := c.Status(ctx)
@@ -55,6 +59,11 @@ func TestCallsComeThrough(t *testing.T) {
 	}
 	if err := c.Reload(ctx); err != nil || !reloaded {
 		t.Errorf("Reload: %v, reached the agent: %v", err, reloaded)
+	}
+	x := ExchangeRequest{Undo: true, Exchanges: []clusterconf.Exchange{{Server: "srv1", LIM: 1, Interface: "eth0",
+		NewBase: netip.MustParsePrefix("192.0.2.21/24"), Direction: clusterconf.DirectionEnter}}}
+	if err := c.Exchange(ctx, x); err != nil || !reflect.DeepEqual(gotExchange, x) {
+		t.Errorf("Exchange: %v; the agent saw %+v", err, gotExchange)
 	}
 }
 

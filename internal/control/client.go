@@ -54,6 +54,13 @@ func (c *Client) Order(ctx context.Context, o Order) (*OrderResult, error) {
 	return call[OrderResult](ctx, c, http.MethodPost, "/v1/order", o, changeWait)
 }
 
+// Exchange has every server concerned make ready for an exchange of addresses,
+// all or none.
+func (c *Client) Exchange(ctx context.Context, r ExchangeRequest) error {
+	_, err := call[struct{}](ctx, c, http.MethodPost, "/v1/exchange", r, changeWait)
+	return err
+}
+
 // Stop asks the agent to end. It answers before it ends: wait for the process
 // that the answer names.
 func (c *Client) Stop(ctx context.Context, r StopRequest) (*StopResult, error) {

@@ -78,6 +78,8 @@ type fake struct {
 	stop   func(context.Context, StopRequest) (*StopResult, error)
 	status func() (*status.ClusterStatus, error)
 	reload func() error
+
+	exchange func(ExchangeRequest) error
 }
 
 func (f *fake) Status(context.Context) (*status.ClusterStatus, error) {
@@ -94,6 +96,8 @@ func (f *fake) Agent(context.Context) (*AgentInfo, error) {
 func (f *fake) Order(ctx context.Context, o Order) (*OrderResult, error) { return f.order(ctx, o) }
 
 func (f *fake) Stop(ctx context.Context, r StopRequest) (*StopResult, error) { return f.stop(ctx, r) }
+
+func (f *fake) Exchange(_ context.Context, r ExchangeRequest) error { return f.exchange(r) }
 
 func (f *fake) Reload(context.Context) error { return f.reload() }
 

@@ -28,6 +28,7 @@ func newHandler(b Backend, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /v1/status", h.read(func(ctx context.Context) (any, error) { return b.Status(ctx) }))
 	mux.HandleFunc("GET /v1/agent", h.read(func(ctx context.Context) (any, error) { return b.Agent(ctx) }))
 	mux.HandleFunc("POST /v1/order", h.change(h.order))
+	mux.HandleFunc("POST /v1/exchange", h.change(h.exchange))
 	mux.HandleFunc("POST /v1/stop", h.change(h.stop))
 	mux.HandleFunc("POST /v1/reload", h.change(h.reload))
 	mux.HandleFunc("/", h.unknown)
@@ -43,6 +44,14 @@ func (h *handler) order(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return h.backend.Order(r.Context(), o)
+}
+
+func (h *handler) exchange(r *http.Request) (any, error) {
+	x, err := decode[ExchangeRequest](r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return struct{}{}, h.backend.Exchange(r.Context(), x)
 }
 
 func (h *handler) stop(r *http.Request) (any, error) {

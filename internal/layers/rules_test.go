@@ -30,7 +30,7 @@ var arrows = []rule{
 		"answers are built from values alone, so that commands and agents give the same ones"},
 	{"internal/settings", []string{"internal/fault", "clusterconf"},
 		"settings are read before anything else is there"},
-	{"internal/control", []string{"internal/fault", "internal/status"},
+	{"internal/control", []string{"internal/fault", "internal/status", "clusterconf"},
 		"client and server share the calls; the agent is behind the Backend interface"},
 	{"internal/ui", []string{"internal/fault"},
 		"what the terminal shows is given to it; it looks nothing up"},

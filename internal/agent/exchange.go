@@ -1,0 +1,203 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/internal/fault"
+	"mxcluster/netops"
+)
+
+// readyLife is how long a server stays ready for an exchange that the document
+// does not follow.
+const readyLife = time.Minute
+
+// exchangeMessage asks another agent to make its server ready, or to undo that.
+type exchangeMessage struct {
+	Exchange clusterconf.Exchange `json:"exchange"`
+	Undo     bool                 `json:"undo,omitempty"`
+}
+
+// Exchange has every server concerned make ready for an exchange of addresses:
+// all of them, or none. The exchange itself follows with the document.
+func (a *Agent) Exchange(ctx context.Context, r control.ExchangeRequest) error {
+	var done []clusterconf.Exchange
+	for _, e := range r.Exchanges {
+		err := a.exchangeOn(ctx, e, r.Undo)
+		if err == nil {
+			done = append(done, e)
+			continue
+		}
+		if r.Undo {
+			return err
+		}
+		for _, e := range done {
+			if undone := a.exchangeOn(context.WithoutCancel(ctx), e, true); undone != nil {
+				a.log.Error("undoing an exchange of addresses", "server", e.Server, "err", undone)
+			}
+		}
+		return err
+	}
+	return nil
+}
+
+// exchangeOn has one server make ready, this one or another.
+func (a *Agent) exchangeOn(ctx context.Context, e clusterconf.Exchange, undo bool) error {
+	answer, err := on(ctx, a, func() (<-chan reply, error) {
+		if e.Server == a.cfg.Server {
+			return a.exchangeHere(e, undo), nil
+		}
+		return a.passOn(e.Server, message{Type: typeExchange, Exchange: &exchangeMessage{Exchange: e, Undo: undo}}), nil
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case r := <-answer:
+		return r.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// exchangeHeard makes ready because another agent asks for it.
+func (a *Agent) exchangeHeard(from string, m message) {
+	if m.Exchange == nil {
+		return
+	}
+	done := a.exchangeHere(m.Exchange.Exchange, m.Exchange.Undo)
+	a.wg.Go(func() {
+		answer := message{Type: typeReply, ID: m.ID, Result: &control.OrderResult{Accepted: true}}
+		if r := <-done; r.err != nil {
+			answer.Result, answer.Error = nil, &messageError{Code: fault.CodeOf(r.err), Message: r.err.Error(), Hint: fault.HintOf(r.err)}
+		}
+		a.post(func() { a.send(from, answer, nil) })
+	})
+}
+
+// exchangeHere makes this server ready. Entering a cluster adds the new base
+// beside the present one, after making sure that nobody has it; leaving one
+// demands that the LIM runs here, and changes nothing yet.
+func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
+	answer := make(chan reply, 1)
+	self := a.doc.Server(a.cfg.Server)
+	switch {
+	case undo:
+		answer <- reply{err: a.unready(e.NewBase)}
+	case self == nil || self.Base != e.OldBase || self.Interface != e.Interface:
+		answer <- reply{err: fault.New(fault.Busy, "try again", "%s works by another revision of the cluster document", a.cfg.Server)}
+	case e.Direction == clusterconf.DirectionLeave:
+		answer <- reply{err: a.mayLeave(e)}
+	default:
+		net := a.net
+		a.wg.Go(func() {
+			ctx, cancel := a.background(orderTimeout)
+			defer cancel()
+			err := a.ready(ctx, net, e)
+			a.post(func() {
+				if err == nil {
+					a.readied[e.NewBase] = time.Now().Add(readyLife)
+				}
+				answer <- reply{err: err}
+			})
+		})
+	}
+	return answer
+}
+
+// mayLeave refuses to take a LIM out of its cluster while it is elsewhere: its
+// regular server is about to take the alias for its own.
+func (a *Agent) mayLeave(e clusterconf.Exchange) error {
+	if l := a.lim(e.LIM); !l.holds {
+		return fault.New(fault.Refused, fmt.Sprintf("bring it back first: mxcluster fallback %d", e.LIM),
+			"LIM %d does not run on its regular server %s", e.LIM, e.Server)
+	}
+	return nil
+}
+
+// ready adds the new base. It runs beside the main loop.
+func (a *Agent) ready(ctx context.Context, net *network, e clusterconf.Exchange) error {
+	here, err := a.deps.Kernel.Addresses(e.Interface)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(here, func(x netops.Address) bool { return x.Prefix == e.NewBase }) {
+		return nil
+	}
+	mac, inUse, err := a.deps.Probe(ctx, net.wire, e.NewBase.Addr())
+	if err != nil {
+		return err
+	}
+	if inUse {
+		return fault.New(fault.Refused, "choose an address that nobody uses",
+			"the new base %s of %s is in use by %s", e.NewBase.Addr(), e.Server, mac)
+	}
+	return a.deps.Kernel.EnsureBase(e.Interface, e.NewBase)
+}
+
+// unready takes a new base off again that was added and not put to use.
+func (a *Agent) unready(base netip.Prefix) error {
+	if _, ok := a.readied[base]; !ok {
+		return nil
+	}
+	delete(a.readied, base)
+	if base == a.net.base {
+		return nil
+	}
+	return a.deps.Kernel.Drop(a.net.ifname, base)
+}
+
+// forgetReadied undoes what was made ready a while ago for a document that
+// never came.
+func (a *Agent) forgetReadied(now time.Time) {
+	for base, until := range a.readied {
+		if now.After(until) {
+			if err := a.unready(base); err != nil {
+				a.log.Error("taking off an address that was not put to use", "address", base, "err", err)
+			}
+		}
+	}
+}
+
+// leaveAliases gives up, without taking it off, every alias that the document
+// makes this server's base again, and takes off those that it gives to nobody.
+// The address that clients know stays all the time.
+func (a *Agent) leaveAliases(d *clusterconf.Document, base netip.Prefix) error {
+	for _, l := range a.lims {
+		if !l.holds || slices.Contains(aliasesOf(d), l.alias) {
+			continue
+		}
+		a.letGo(l)
+		if l.alias != base {
+			if err := a.deps.Kernel.Drop(a.net.ifname, l.alias); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// leaveBase takes the former base off when the document moved it, unless it is
+// an alias now.
+func (a *Agent) leaveBase(d *clusterconf.Document, former *network) error {
+	if former == nil || former.base == a.net.base || slices.Contains(aliasesOf(d), former.base) {
+		return nil
+	}
+	return a.deps.Kernel.Drop(former.ifname, former.base)
+}
+
+// aliasesOf lists the aliases of all LIMs.
+func aliasesOf(d *clusterconf.Document) []netip.Prefix {
+	var all []netip.Prefix
+	for _, c := range d.Clusters {
+		for _, m := range c.LIMs {
+			all = append(all, m.Alias)
+		}
+	}
+	return all
+}
