@@ -73,6 +73,7 @@ func Launch(ctx context.Context, o Options) (err error) {
 	if err = errors.Join(err, toResult.Close(), leash.Close()); err != nil {
 		return err
 	}
+	// The pipe ends with the host, with or without a word.
 	var got outcome
 	decodeErr := json.NewDecoder(result).Decode(&got)
 	waitErr := cmd.Wait()

@@ -51,6 +51,8 @@ func (s *Server) Boot(ctx context.Context) error {
 	if err := s.powerOn(); err != nil {
 		return fmt.Errorf("booting %s: %w", s.Name, err)
 	}
+	// The network namespace is there since the process is: the cable can be
+	// plugged in before the server looks for it.
 	if err := s.lab.network.plugServer(s.Name, s.MAC, s.first.pid); err != nil {
 		return fmt.Errorf("booting %s: %w", s.Name, err)
 	}
@@ -78,6 +80,8 @@ func (s *Server) prepareFolders() error {
 
 // powerOn starts the first process of the server in namespaces of its own.
 func (s *Server) powerOn() error {
+	// The socket is made here and passed on, so that it can be dialled before
+	// the server is ready to accept.
 	path := socketPath(s.lab.Dir, s.Name)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -123,6 +127,7 @@ func (s *Server) PowerCut() error {
 	if err != nil {
 		return fmt.Errorf("cutting the power of %s: %w", s.Name, err)
 	}
+	// The kernel reports the first process dead when all others are.
 	<-s.first.ended
 	s.first = nil
 	if s.agent != nil {
@@ -134,9 +139,6 @@ func (s *Server) PowerCut() error {
 
 // SetCable plugs the network cable in, or pulls it.
 func (s *Server) SetCable(in bool) error { return s.lab.network.setPort(s.Name, in) }
-
-// Powered tells whether the server has power.
-func (s *Server) Powered() bool { return s.first != nil }
 
 // Run runs a command on the server and returns its output, whatever its exit
 // code.
