@@ -328,6 +328,14 @@ func TestDocumentReachesAll(t *testing.T) {
 		w.edit("srv1", func(c *clusterconf.Cluster) { c.Fallback = automatic })
 		pass(time.Second)
 		w.sameDocument(2)
+		for _, m := range w.servers { // another fallback type: older data does not fit any more
+			m.mu.Lock()
+			slices.Sort(m.pruned)
+			if !slices.Equal(m.pruned, []int{1, 2}) {
+				t.Errorf("%s removed the outdated data of LIMs %v", m.name, m.pruned)
+			}
+			m.mu.Unlock()
+		}
 		w.partition(true, "srv2", "sb1", "srv1")
 		w.edit("srv1", func(c *clusterconf.Cluster) { c.LIMs[0].Priority = 1 })
 		pass(time.Second)

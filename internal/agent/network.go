@@ -51,12 +51,31 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 		a.log.Info("cluster document", "revision", d.Revision, "command", d.Changed.Command)
 	}
 	a.noteMoves(a.doc, d)
+	a.removeOutdated(a.doc, d)
 	a.doc, a.hash = d, clusterconf.Hash(d)
 	a.superviseOthers()
 	if err := a.leaveBase(d, former); err != nil {
 		return fmt.Errorf("taking off the former base: %w", err)
 	}
 	return nil
+}
+
+// removeOutdated removes the data versions that a new document makes
+// incompatible (spec ch. 9), beside the main loop.
+func (a *Agent) removeOutdated(old, d *clusterconf.Document) {
+	if old == nil {
+		return
+	}
+	for _, lim := range clusterconf.Outdated(old, d) {
+		a.wg.Go(func() {
+			switch removed, err := a.deps.Prune(lim); {
+			case err != nil:
+				a.log.Error("removing data versions that no longer fit", "lim", lim, "err", err)
+			case removed > 0:
+				a.log.Info("removed data versions that no longer fit", "lim", lim, "versions", removed)
+			}
+		})
+	}
 }
 
 // openNetwork starts gossip and supervision on a base address, in place of the

@@ -112,6 +112,17 @@ func newestData(versions *xdata.Store, lim int) (*failover.Data, string, error) 
 	return &failover.Data{Version: v.Name, Newest: v.NewestMtime.UTC()}, v.Path, nil
 }
 
+// pruneData leaves one data version of a LIM: the newest, and only once that was
+// verified, for else one of the others may be the only good one.
+func pruneData(versions *xdata.Store, lim int) (int, error) {
+	newest, ok, err := versions.Newest(lim)
+	if err != nil || !ok || newest.Verified == nil {
+		return 0, err
+	}
+	removed, err := versions.Prune(lim, 1)
+	return len(removed), err
+}
+
 // watchFile ticks when a file is replaced. It looks rather than subscribes: a
 // look costs a microsecond, and no event can be lost.
 func watchFile(ctx context.Context, path string) <-chan struct{} {

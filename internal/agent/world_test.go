@@ -54,8 +54,16 @@ type machine struct {
 	ended  chan error
 	down   bool
 
-	mu   sync.Mutex
-	data *failover.Data // newest data version
+	mu     sync.Mutex
+	data   *failover.Data // newest data version
+	pruned []int          // LIMs whose older versions were removed
+}
+
+func (m *machine) prune(lim int) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pruned = append(m.pruned, lim)
+	return 1, nil
 }
 
 // setData gives a server a newest data version.
@@ -209,7 +217,8 @@ func (w *world) deps(m *machine) Deps {
 		Software: func(*clusterconf.LIM, clusterconf.Side) (services.Set, error) {
 			return services.Set{m.soft}, nil
 		},
-		Data: m.newestData,
+		Prune: m.prune,
+		Data:  m.newestData,
 	}
 }
 
