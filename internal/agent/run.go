@@ -82,7 +82,8 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		Software: func(l *clusterconf.LIM, side clusterconf.Side) (services.Set, error) {
 			return software(l, side, cfg.Log)
 		},
-		Data: func(lim int) (*failover.Data, string, error) { return newestData(versions, lim) },
+		Prune: func(lim int) (int, error) { return pruneData(versions, lim) },
+		Data:  func(lim int) (*failover.Data, string, error) { return newestData(versions, lim) },
 	}
 }
 

@@ -1,0 +1,115 @@
+package agent
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+	"mxcluster/netops"
+	"mxcluster/xdata"
+)
+
+// Nothing that an agent may call is missing on a real server.
+func TestRealDepsAreComplete(t *testing.T) {
+	cfg := RunConfig{Documents: &clusterconf.Store{Path: filepath.Join(t.TempDir(), "cluster.yaml")}, StateDir: t.TempDir()}
+	v := reflect.ValueOf(cfg.deps(&netops.Kernel{}))
+	for i := range v.NumField() {
+		if f := v.Field(i); f.IsZero() {
+			t.Errorf("%s is missing", v.Type().Field(i).Name)
+		}
+	}
+}
+
+func TestDiskState(t *testing.T) {
+	s := DiskState{Path: filepath.Join(t.TempDir(), "agent.json")}
+	empty, err := s.Load()
+	if err != nil || len(empty.LIMs) != 0 {
+		t.Fatalf("before the first run: %+v, %v", empty, err)
+	}
+	want := persisted{Version: stateVersion, LIMs: map[int]persistedLIM{3: {Term: 7, Active: true, Since: epoch}}, Seen: map[string]time.Time{"srv1": epoch}}
+	if err := s.Save(want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Load(); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("read back: %+v, %v; want %+v", got, err, want)
+	}
+	for _, text := range []string{"{", `{"version":99}`, ""} {
+		if err := os.WriteFile(s.Path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Load(); err == nil || got.LIMs == nil {
+			t.Errorf("state %q: %+v, %v; want an error and a usable empty state", text, got, err)
+		}
+	}
+}
+
+var epoch = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
+
+// Of data that no longer fits the newest stays, and nothing goes while that one
+// was never verified.
+func TestPruneData(t *testing.T) {
+	versions := &xdata.Store{Dir: t.TempDir()}
+	if n, err := pruneData(versions, 1); n != 0 || err != nil {
+		t.Errorf("without any version: %d removed, %v", n, err)
+	}
+	from := t.TempDir()
+	for _, text := range []string{"first", "second", "third"} {
+		if err := os.WriteFile(filepath.Join(from, "reload"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := versions.Backup(t.Context(), 1, from); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newest, _, err := versions.Newest(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := pruneData(versions, 1); n != 2 || err != nil {
+		t.Errorf("%d removed, %v; want 2", n, err)
+	}
+	left, err := versions.List(1)
+	if err != nil || len(left) != 1 || left[0].Name != newest.Name {
+		t.Errorf("left: %+v, %v; want %s", left, err, newest.Name)
+	}
+}
+
+func TestWatchFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cluster.yaml")
+	if err := os.WriteFile(path, []byte("one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	ticks := watchFile(ctx, path)
+	if err := os.WriteFile(path+".new", []byte("two"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ticks:
+	case <-ctx.Done():
+		t.Error("a file that was replaced was not noticed")
+	}
+}
+
+// The software of the regular server alone is left out on the standby.
+func TestSoftwareBySide(t *testing.T) {
+	l := &clusterconf.LIM{Number: 1, Services: []clusterconf.Service{{Run: "exec:/lim"}, {Run: "exec:/manager", RegularOnly: true}}}
+	for side, want := range map[clusterconf.Side]int{clusterconf.SideRegular: 2, clusterconf.SideStandby: 1} {
+		if set, err := software(l, side, nil); err != nil || len(set) != want {
+			t.Errorf("%s: %v, %v; want %d services", side, set, err, want)
+		}
+	}
+	l.Services[0].Run = "nonsense"
+	if _, err := software(l, clusterconf.SideRegular, nil); fault.CodeOf(err) != fault.Usage {
+		t.Errorf("a service that is none: %v", err)
+	}
+}
