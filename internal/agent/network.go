@@ -68,7 +68,7 @@ func (a *Agent) removeOutdated(old, d *clusterconf.Document) {
 	}
 	for _, lim := range clusterconf.Outdated(old, d) {
 		a.wg.Go(func() {
-			switch removed, err := a.deps.Prune(lim); {
+			switch removed, err := a.deps.Prune(a.ctx, lim); {
 			case err != nil:
 				a.log.Error("removing data versions that no longer fit", "lim", lim, "err", err)
 			case removed > 0:

@@ -82,8 +82,11 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		Software: func(l *clusterconf.LIM, side clusterconf.Side) (services.Set, error) {
 			return software(l, side, cfg.Log)
 		},
-		Prune: func(lim int) (int, error) { return pruneData(versions, lim) },
-		Data:  func(lim int) (*failover.Data, string, error) { return newestData(versions, lim) },
+		Prune: func(ctx context.Context, lim int) (int, error) {
+			removed, err := versions.KeepNewest(ctx, lim)
+			return len(removed), err
+		},
+		Data: func(lim int) (*failover.Data, string, error) { return newestData(versions, lim) },
 	}
 }
 
@@ -113,25 +116,15 @@ func newestData(versions *xdata.Store, lim int) (*failover.Data, string, error) 
 	return &failover.Data{Version: v.Name, Newest: v.NewestMtime.UTC()}, v.Path, nil
 }
 
-// pruneData leaves one data version of a LIM: the newest, and only once that was
-// verified, for else one of the others may be the only good one.
-func pruneData(versions *xdata.Store, lim int) (int, error) {
-	newest, ok, err := versions.Newest(lim)
-	if err != nil || !ok || newest.Verified == nil {
-		return 0, err
-	}
-	removed, err := versions.Prune(lim, 1)
-	return len(removed), err
-}
-
-// watchFile ticks when a file is replaced. It looks rather than subscribes: a
-// look costs a microsecond, and no event can be lost.
+// watchFile ticks when a file is replaced, and once at the start, for it may have
+// been replaced since it was read. It looks rather than subscribes: a look costs a
+// microsecond, and no event can be lost.
 func watchFile(ctx context.Context, path string) <-chan struct{} {
 	ch := make(chan struct{}, 1)
 	go func() {
 		tick := time.NewTicker(documentPeriod)
 		defer tick.Stop()
-		last, _ := os.Stat(path)
+		var last os.FileInfo
 		for {
 			select {
 			case <-ctx.Done():

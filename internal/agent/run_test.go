@@ -11,7 +11,6 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/netops"
-	"mxcluster/xdata"
 )
 
 // Nothing that an agent may call is missing on a real server.
@@ -49,35 +48,6 @@ func TestDiskState(t *testing.T) {
 }
 
 var epoch = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
-
-// Of data that no longer fits the newest stays, and nothing goes while that one
-// was never verified.
-func TestPruneData(t *testing.T) {
-	versions := &xdata.Store{Dir: t.TempDir()}
-	if n, err := pruneData(versions, 1); n != 0 || err != nil {
-		t.Errorf("without any version: %d removed, %v", n, err)
-	}
-	from := t.TempDir()
-	for _, text := range []string{"first", "second", "third"} {
-		if err := os.WriteFile(filepath.Join(from, "reload"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := versions.Backup(t.Context(), 1, from); err != nil {
-			t.Fatal(err)
-		}
-	}
-	newest, _, err := versions.Newest(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n, err := pruneData(versions, 1); n != 2 || err != nil {
-		t.Errorf("%d removed, %v; want 2", n, err)
-	}
-	left, err := versions.List(1)
-	if err != nil || len(left) != 1 || left[0].Name != newest.Name {
-		t.Errorf("left: %+v, %v; want %s", left, err, newest.Name)
-	}
-}
 
 func TestWatchFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cluster.yaml")

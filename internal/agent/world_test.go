@@ -59,7 +59,7 @@ type machine struct {
 	pruned []int          // LIMs whose older versions were removed
 }
 
-func (m *machine) prune(lim int) (int, error) {
+func (m *machine) prune(_ context.Context, lim int) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.pruned = append(m.pruned, lim)

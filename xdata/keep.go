@@ -1,0 +1,47 @@
+package xdata
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+)
+
+// KeepNewest leaves one version of a LIM, the newest complete one, as the
+// actions do that make older ones incompatible (spec ch. 9). In the safe order:
+// it is read from end to end and noted as verified, and only then are the
+// others removed. An error says that it could not be read; then all stay.
+// Versions that are still being written stay, too.
+func (s *Store) KeepNewest(ctx context.Context, lim int) (removed []Version, err error) {
+	release, err := s.lock(lim, "xdata prune")
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	versions, err := s.List(lim)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(versions, func(v Version) bool { return v.Complete })
+	if i < 0 || len(versions) == 1 {
+		return nil, nil
+	}
+	if err := s.verify(ctx, versions[i]); err != nil {
+		return nil, fmt.Errorf("read version %s before others are removed: %w", versions[i].Name, err)
+	}
+	return s.prune(lim, 1)
+}
+
+// verify reads a version from end to end and notes when that was.
+func (s *Store) verify(ctx context.Context, v Version) error {
+	root, err := os.OpenRoot(v.Path)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if _, err := buildManifest(ctx, root); err != nil {
+		return err
+	}
+	now := s.now().UTC()
+	return s.writeMark(root, v.Name, &now)
+}
