@@ -35,6 +35,7 @@ type Config struct {
 	Restarts      int           // of failing software in place, before the LIM counts as failed
 	Version       string
 	PID           int
+	Boot          string // identity of this boot of the server; "": not known
 	Log           *slog.Logger
 }
 
@@ -60,6 +61,8 @@ type Agent struct {
 	hash      string
 	net       *network // where this server is reached; replaced when the document moves it
 	state     persisted
+	saver     saver
+	states    uint64 // states taken so far
 	lims      map[int]*lim
 	peers     map[string]*peer
 	orders    []failover.Order
@@ -74,6 +77,9 @@ type Agent struct {
 	published string
 	lastJoin  time.Time
 	joining   bool
+	storing   bool // a document that another server sent
+	saving    bool // the state, beside the main loop
+	unsaved   bool // something was heard that a later run should know
 	lastAsked map[string]time.Time
 	joinTurn  int
 	lastBeat  time.Time
@@ -100,7 +106,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		return nil, fmt.Errorf("making the identity of this run: %w", err)
 	}
 	return &Agent{
-		cfg: cfg, deps: deps, log: cfg.Log, run: hex.EncodeToString(id),
+		cfg: cfg, deps: deps, saver: saver{file: deps.State}, log: cfg.Log, run: hex.EncodeToString(id),
 		inbox: make(chan func(), 256), done: make(chan struct{}),
 		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{},
 		data: map[int]*failover.Data{}, readied: map[netip.Prefix]time.Time{}, lastAsked: map[string]time.Time{},
@@ -146,13 +152,18 @@ func (a *Agent) begin() error {
 	if err != nil {
 		return err
 	}
-	if a.state, err = a.deps.State.Load(); err != nil {
+	a.state, err = a.deps.State.Load()
+	lost := err != nil
+	if lost {
 		a.log.Error("starting without the state of the last run", "err", err)
+	}
+	if a.cfg.Boot == "" || a.state.Boot != a.cfg.Boot {
+		a.state.Seen = nil // the others may have gone down with this server
 	}
 	if err := a.setDocument(doc); err != nil {
 		return err
 	}
-	if err := a.adopt(); err != nil {
+	if err := a.adopt(lost); err != nil {
 		return err
 	}
 	events, err := a.deps.Kernel.Watch(a.ctx)

@@ -180,8 +180,12 @@ func TestBootOrder(t *testing.T) {
 						if away {
 							w.moveAway()
 						}
+						start := func(s string) { w.start(s) }
+						if away {
+							start = w.boot
+						}
 						for _, s := range order {
-							w.start(s)
+							start(s)
 							pass(pause)
 						}
 						w.await(1, want, 40*time.Second)
@@ -197,7 +201,7 @@ func TestBootOrder(t *testing.T) {
 	}
 }
 
-// moveAway brings LIM 1 to the standby and kills all agents for a while.
+// moveAway brings LIM 1 to the standby and cuts the power of the whole site.
 func (w *world) moveAway() {
 	w.t.Helper()
 	w.settled()
@@ -206,7 +210,7 @@ func (w *world) moveAway() {
 	}
 	w.await(1, "sb1", soon)
 	for _, s := range []string{"srv1", "srv2", "sb1"} {
-		w.kill(s)
+		w.powerCut(s)
 	}
 	pass(time.Minute)
 }
@@ -391,4 +395,29 @@ func TestOrdersThatAreRefused(t *testing.T) {
 			t.Errorf("fallback from a dead standby: %v (code %d)", err, fault.CodeOf(err))
 		}
 	})
+}
+
+// A planned move there and back, several times: moves leave nothing behind that
+// blocks the next one.
+func TestThereAndBackByOrder(t *testing.T) {
+	for _, fallback := range []clusterconf.FallbackType{manual, automatic} {
+		inWorld(t, fallback, func(w *world) {
+			w.settled()
+			for range 4 {
+				if _, err := w.order("srv2", control.Order{Kind: control.OrderFailover, LIM: 1}); err != nil {
+					t.Fatal(err)
+				}
+				w.await(1, "sb1", time.Second)
+				pass(20 * time.Second)
+				w.await(1, "sb1", 0) // it stays, even where fallback is automatic
+				if _, err := w.order("srv2", control.Order{Kind: control.OrderFallback, LIM: 1}); err != nil {
+					t.Fatal(err)
+				}
+				w.await(1, "srv1", time.Second)
+				pass(time.Second)
+				w.await(1, "srv1", 0)
+			}
+			w.neverTwice()
+		})
+	}
 }

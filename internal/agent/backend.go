@@ -123,6 +123,8 @@ func (a *Agent) Order(ctx context.Context, o control.Order) (*control.OrderResul
 		return r.result, r.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	case <-a.done:
+		return nil, fault.New(fault.Unknown, "look at `mxcluster status` before you try again", "the agent has stopped; the order may have been carried out")
 	}
 }
 
@@ -190,11 +192,13 @@ func blockedHint(o control.Order) string {
 	return fmt.Sprintf("mend that (data: `mxcluster sync --lim %d`), or move it all the same: `mxcluster %s %d --now`", o.LIM, o.Kind, o.LIM)
 }
 
-// addOrder makes an order pending.
+// addOrder makes an order pending. Its target forgets a failure: somebody wants
+// the LIM tried there again, once.
 func (a *Agent) addOrder(o control.Order) {
 	a.orders = append(a.orders, failover.Order{Kind: failover.Kind(o.Kind), LIM: o.LIM, Now: o.Now, Expires: time.Now().Add(orderLife)})
-	if l := a.lim(o.LIM); l.state == failover.Failed && !l.state.Active() {
+	if l := a.lim(o.LIM); l.state == failover.Failed {
 		l.retryAt = time.Time{}
+		a.set(l, failover.Stopped, "is tried again by order")
 	}
 }
 
@@ -243,6 +247,8 @@ func (a *Agent) beginStop(release bool) {
 // release gives a LIM up so that another server takes it over.
 func (a *Agent) release(l *lim) {
 	switch {
+	case l.op != nil && l.state == failover.Stopping:
+		l.released = time.Now()
 	case l.op != nil:
 		l.released = time.Now()
 		a.set(l, failover.Stopping, "the agent stops")
@@ -256,6 +262,9 @@ func (a *Agent) release(l *lim) {
 // finishWhenIdle ends the main loop when no operation is in progress any more.
 func (a *Agent) finishWhenIdle(release bool) {
 	for _, l := range a.lims {
+		if release && l.op == nil {
+			a.release(l) // a start that came up as it was called off
+		}
 		if l.op != nil {
 			context.AfterFunc(a.timer(20*time.Millisecond), func() { a.post(func() { a.finishWhenIdle(release) }) })
 			return

@@ -69,6 +69,7 @@ func (a *Agent) aliasLost(l *lim, h *holder, expired bool) {
 // letGo ends the renewal of a LIM's alias; the address stays until its lease ends.
 func (a *Agent) letGo(l *lim) {
 	l.letGo()
+	_ = l.hold.after(func() error { return nil }) // a renewal on its way ends first
 	l.holds, l.hold, l.letGo = false, nil, nil
 }
 
@@ -128,7 +129,7 @@ func (a *Agent) unhealthy(ctx context.Context, l *lim, service string, state ser
 		return
 	}
 	if time.Since(l.since) > healthyFor {
-		l.restarts = 0
+		l.restarts, l.failures = 0, 0
 	}
 	why := fmt.Errorf("%s is %s", service, state)
 	if err != nil {

@@ -43,6 +43,8 @@ type lim struct {
 	op        context.CancelFunc // ends the operation in progress; nil: none
 	health    context.CancelFunc // ends the health checks
 	restarts  int                // of the software in place, since it last ran for a while
+	loaded    bool               // its software may be up here, whatever the state
+	contested bool               // another server has the alias too
 }
 
 // lim returns the record of a LIM, made anew if need be.
@@ -75,6 +77,9 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 	case failover.Run:
 		a.applyRun(l, d)
 	case failover.Stop:
+		if d.AliasOff {
+			a.dropAlias(l) // whatever is in progress: another server has it
+		}
 		if d.Release && l.released.IsZero() {
 			l.released = now
 		}
@@ -94,6 +99,7 @@ func (a *Agent) askWire(d *failover.Decision, now time.Time) {
 
 func (a *Agent) applyRun(l *lim, d *failover.Decision) {
 	alias := a.aliasOf(l.number)
+	a.contest(l, d.Contested)
 	switch {
 	case l.op != nil:
 	case l.state == failover.Running && (l.holds || !alias.IsValid()):
@@ -105,12 +111,23 @@ func (a *Agent) applyRun(l *lim, d *failover.Decision) {
 	}
 }
 
+// contest has the alias announced again when a second holder of it shows up, and
+// once more when that has stopped: the clients may believe it by now.
+func (a *Agent) contest(l *lim, contested bool) {
+	if l.contested != contested && l.holds {
+		a.log.Warn("contested alias", "lim", l.number, "contested", contested)
+		a.announceAnew(l)
+	}
+	l.contested = contested
+}
+
 // reterm gives a running LIM a later term and announces it again, after another
 // server had it too.
 func (a *Agent) reterm(l *lim, term uint64) {
-	l.term = term
-	l.known = l.known.Later(failover.Place{Term: term, Server: a.cfg.Server})
+	was, knew := l.term, l.known
+	l.term, l.known = term, l.known.Later(failover.Place{Term: term, Server: a.cfg.Server})
 	if err := a.save(); err != nil {
+		l.term, l.known = was, knew
 		a.log.Error("saving a term", "lim", l.number, "err", err)
 		return
 	}
@@ -126,13 +143,14 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 	l.term, l.released = term, time.Time{}
 	l.known = l.known.Later(failover.Place{Term: term, Server: a.cfg.Server})
 	a.set(l, failover.Starting, reason)
-	if err := a.save(); err != nil {
-		a.fail(l, err)
+	err := a.save()
+	if err != nil {
+		a.giveUp(l, err, func() { a.fail(l, err) })
 		return
 	}
 	software, env, err := a.software(l.number, alias)
 	if err != nil {
-		a.fail(l, err)
+		a.giveUp(l, err, func() { a.fail(l, err) })
 		return
 	}
 	acquire := alias.IsValid() && !l.holds
@@ -143,12 +161,14 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 				return func() { a.notAcquired(l, err) }
 			}
 		}
+		a.newestData(&env)
 		err := software.Start(ctx, env)
 		if err == nil {
 			err = a.calledOff(ctx, software, env)
 		}
 		if err != nil {
 			return func() {
+				l.loaded = false // a set that does not start is stopped
 				a.dropAlias(l)
 				a.fail(l, err)
 			}
@@ -170,10 +190,19 @@ func (a *Agent) calledOff(ctx context.Context, software services.Set, env servic
 
 // runs notes that a LIM's software runs, and watches it.
 func (a *Agent) runs(l *lim, software services.Set, env services.Env) {
-	l.failure, l.retryAt = "", time.Time{}
+	l.failure, l.retryAt, l.loaded = "", time.Time{}, true
+	if l.state == failover.Stopping { // called off when it was up already
+		a.stopLIM(l, false, l.reason, nil)
+		return
+	}
 	a.set(l, failover.Running, l.reason)
 	a.watchHealth(l, software, env)
 }
+
+// errDown says that the interface carries no traffic.
+type errDown struct{ ifname string }
+
+func (e errDown) Error() string { return fmt.Sprintf("interface %s is down", e.ifname) }
 
 // errInUse says that another host answers for an alias.
 type errInUse struct {
@@ -193,7 +222,7 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 		return err
 	}
 	if !link.Up {
-		return fmt.Errorf("interface %s is down", net.ifname)
+		return errDown{net.ifname}
 	}
 	mac, inUse, err := a.deps.Probe(ctx, net.wire, alias.Addr())
 	if err != nil {
@@ -207,24 +236,51 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 		return err
 	}
 	done := make(chan struct{})
-	a.post(func() { a.holdOn(l, alias, until); close(done) })
+	a.post(func() {
+		defer close(done)
+		if ctx.Err() == nil {
+			a.holdOn(l, alias, until)
+		} else if err := a.deps.Kernel.Drop(net.ifname, alias); err != nil { // called off meanwhile
+			a.log.Error("taking off the alias of a start that was called off", "lim", l.number, "alias", alias, "err", err)
+		}
+	})
 	select {
 	case <-done:
 	case <-a.ctx.Done():
 	}
-	return nil
+	return ctx.Err()
 }
 
-// notAcquired notes that the alias could not be had. That is no failure of the
-// LIM on this server: the other side would not get it either.
+// notAcquired notes that the alias could not be had. An alias in use, or a link
+// that is down, is no failure of the LIM on this server: the other side would
+// not get it either, or this server is missing altogether. Software that is up
+// from before, when this server lost the alias, is stopped.
 func (a *Agent) notAcquired(l *lim, err error) {
 	var inUse errInUse
-	if errors.As(err, &inUse) {
+	var down errDown
+	then := func() { a.fail(l, err) }
+	a.dropAlias(l)
+	switch {
+	case l.state == failover.Stopping: // called off
+		err, then = errors.New(l.reason), nil
+	case errors.As(err, &inUse):
 		err = fmt.Errorf("the alias %s is in use by %s", inUse.alias.Addr(), a.ownerOf(inUse.mac))
+		fallthrough
+	case errors.As(err, &down):
+		then = nil
+		l.failure, l.retryAt = err.Error(), time.Now().Add(retryAddress)
+		a.log.Error("the alias cannot be had", "lim", l.number, "err", err)
 	}
-	l.failure, l.retryAt = err.Error(), time.Now().Add(retryAddress)
-	a.log.Error("the alias cannot be had", "lim", l.number, "err", err)
-	a.stopped(l, err.Error(), nil)
+	a.giveUp(l, err, then)
+}
+
+// giveUp ends what may be up of a LIM here, and then does what follows.
+func (a *Agent) giveUp(l *lim, err error, then func()) {
+	if l.loaded || l.holds {
+		a.stopLIM(l, false, err.Error(), then)
+		return
+	}
+	a.stopped(l, err.Error(), then)
 }
 
 // ownerOf names the server with a MAC, or the MAC itself.
@@ -262,7 +318,7 @@ func (a *Agent) applyStop(l *lim, d *failover.Decision) {
 		l.op()
 		return
 	}
-	if !l.state.Active() && !l.holds {
+	if !l.state.Active() && !l.holds && !l.loaded {
 		a.forgive(l)
 		return
 	}
@@ -284,10 +340,12 @@ func (a *Agent) stopLIM(l *lim, aliasFirst bool, reason string, then func()) {
 	a.operate(l, func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, stopLongest)
 		defer cancel()
+		a.newestData(&env)
 		if err := software.Stop(ctx, env); err != nil {
 			a.log.Error("stopping the software", "lim", l.number, "err", err)
 		}
 		return func() {
+			l.loaded = false
 			a.dropAlias(l)
 			a.stopped(l, reason, then)
 		}
@@ -341,17 +399,22 @@ func (a *Agent) software(number int, alias netip.Prefix) (services.Set, services
 	if !alias.IsValid() {
 		env.Alias = a.net.base.Addr()
 	}
-	_, path, err := a.deps.Data(number)
-	if err != nil {
-		a.log.Warn("looking for the newest data version", "lim", number, "err", err)
-	}
-	env.XData = path
 	entry := a.doc.LIM(number)
 	if entry == nil {
 		return nil, env, nil
 	}
 	set, err := a.deps.Software(entry, side)
 	return set, env, err
+}
+
+// newestData puts the newest data version into the environment of a LIM's
+// software. It looks at the disk, so it runs beside the main loop.
+func (a *Agent) newestData(env *services.Env) {
+	_, path, err := a.deps.Data(env.LIM)
+	if err != nil {
+		a.log.Warn("looking for the newest data version", "lim", env.LIM, "err", err)
+	}
+	env.XData = path
 }
 
 // aliasOf returns a LIM's alias; the zero prefix when it is in no cluster.

@@ -87,7 +87,7 @@ func (a *Agent) messageHeard(ev member.Event) {
 	case typeOrder:
 		a.orderHeard(ev.From, m)
 	case typeNotice:
-		if m.Order != nil {
+		if m.Order != nil && a.concerns(m.Order.LIM) {
 			a.addOrder(*m.Order)
 		}
 	case typeExchange:
@@ -121,25 +121,35 @@ func (a *Agent) requestDocument(server string) {
 }
 
 // documentHeard stores a document from another server, if it goes before ours.
+// Another program may be writing, so it waits for that beside the main loop:
+// leases are renewed only as long as the loop turns.
 func (a *Agent) documentHeard(from string, raw []byte) {
 	d, err := clusterconf.Parse("the document of "+from, raw)
 	if err != nil {
 		a.log.Error("ignoring a document that is not valid", "from", from, "err", err)
 		return
 	}
-	ctx, cancel := a.background(5 * time.Second)
-	defer cancel()
-	res, err := a.deps.Documents.Adopt(ctx, d)
-	if err != nil {
-		a.log.Error("storing a newer document", "from", from, "revision", d.Revision, "err", err)
-		return
+	if a.storing {
+		return // it is asked for again
 	}
-	if res.Adopted {
-		a.log.Info("document taken over", "from", from, "revision", d.Revision)
-		if err := a.setDocument(d); err != nil {
-			a.log.Error("putting the new cluster document into force", "revision", d.Revision, "err", err)
-		}
-	}
+	a.storing = true
+	a.wg.Go(func() {
+		ctx, cancel := a.background(5 * time.Second)
+		defer cancel()
+		res, err := a.deps.Documents.Adopt(ctx, d)
+		a.post(func() {
+			a.storing = false
+			switch {
+			case err != nil:
+				a.log.Error("storing a newer document", "from", from, "revision", d.Revision, "err", err)
+			case res.Adopted:
+				a.log.Info("document taken over", "from", from, "revision", d.Revision)
+				fallthrough
+			default:
+				a.readDocument()
+			}
+		})
+	})
 }
 
 // orderHeard carries out an order that another agent passed on.

@@ -193,12 +193,19 @@ func (a *Agent) mates() []string {
 // adopt takes hold of the LIMs that ran here before this agent started: an
 // alias whose lease has not run out is renewed at once, so that nobody notices;
 // an alias that is here without right is taken off.
-func (a *Agent) adopt() error {
+// With the state lost, an alias with a lease is what tells that its LIM ran here,
+// and any LIM's software may be up.
+func (a *Agent) adopt(lost bool) error {
 	for n, p := range a.state.LIMs {
 		l := a.lim(n)
 		l.term, l.known = p.Term, p.Known
 		if p.Active {
-			l.state, l.since = failover.Starting, p.Since
+			l.state, l.since, l.loaded = failover.Starting, p.Since, true
+		}
+	}
+	for _, entry := range a.doc.LIMs {
+		if lost && a.concerns(entry.Number) {
+			a.lim(entry.Number).loaded = true
 		}
 	}
 	addrs, err := a.deps.Kernel.Addresses(a.net.ifname)
@@ -208,6 +215,9 @@ func (a *Agent) adopt() error {
 	for _, c := range a.doc.Clusters {
 		for _, m := range c.LIMs {
 			if i := slices.IndexFunc(addrs, func(x netops.Address) bool { return x.Prefix == m.Alias }); i >= 0 {
+				if lost && !addrs[i].Permanent {
+					a.lim(m.LIM).state = failover.Starting
+				}
 				if err := a.adoptAlias(m, addrs[i]); err != nil {
 					return err
 				}
@@ -244,6 +254,7 @@ func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
 // kernelChanged looks after the addresses when the kernel says that they, or
 // the link, changed.
 func (a *Agent) kernelChanged() {
+	a.checkLink()
 	for _, l := range a.lims {
 		if l.hold != nil {
 			select {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -52,6 +53,7 @@ func Run(ctx context.Context, cfg RunConfig) error {
 		return errors.Join(err, listener.Close())
 	}
 	defer kernel.Close()
+	cfg.Boot = bootID()
 	a, err := New(cfg.Config, cfg.deps(kernel))
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -62,6 +64,15 @@ func Run(ctx context.Context, cfg RunConfig) error {
 	err = a.Run(ctx)
 	cancel()
 	return errors.Join(err, <-served, listener.Close())
+}
+
+// bootID tells one boot of this server from the next; "" where Linux does not say.
+func bootID() string {
+	raw, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(raw))
 }
 
 // deps are the effects of a real server.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -21,6 +22,7 @@ const stateVersion = 1
 // never be given out twice.
 type persisted struct {
 	Version int                  `json:"version"`
+	Boot    string               `json:"boot,omitempty"` // of the server when it was saved
 	LIMs    map[int]persistedLIM `json:"lims"`
 	Seen    map[string]time.Time `json:"seen,omitempty"` // when each server was last known alive
 }
@@ -31,6 +33,28 @@ type persistedLIM struct {
 	Active bool           `json:"active"`
 	Since  time.Time      `json:"since,omitzero"`
 	Known  failover.Place `json:"known"`
+}
+
+// saver saves the state in the order in which it was taken, from the main loop
+// and from beside it.
+type saver struct {
+	file StateFile
+	mu   sync.Mutex
+	last uint64 // number of the state that is saved
+}
+
+// save makes a state durable, unless a later one is.
+func (s *saver) save(number uint64, p persisted) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if number <= s.last {
+		return nil
+	}
+	if err := s.file.Save(p); err != nil {
+		return err
+	}
+	s.last = number
+	return nil
 }
 
 // StateFile keeps the agent's state across its runs.

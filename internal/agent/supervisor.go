@@ -138,7 +138,9 @@ func (s *supervisor) gossipHeard(server string, at time.Time) {
 	h.gossip.Heard(at)
 	h.agent.Heard(at)
 	if !h.sighting.everGossip || h.sighting.agentLost || h.sighting.gone {
-		h.sighting.everGossip = true
+		// At once: one that is heard for the first time must not count as gone
+		// until the next poll because it was silent before.
+		h.sighting.everGossip, h.sighting.agentLost, h.sighting.gone = true, false, false
 		s.wake()
 	}
 }

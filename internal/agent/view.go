@@ -162,12 +162,22 @@ func (a *Agent) claimHeard(ev member.Event) {
 		a.superviseOthers()
 	}
 	for _, entry := range c.LIMs {
-		l := a.lim(entry.LIM)
-		l.known = l.known.Later(entry.Known)
+		if !a.concerns(entry.LIM) {
+			continue
+		}
+		if l := a.lim(entry.LIM); l.known.Later(entry.Known) != l.known {
+			l.known, a.unsaved = entry.Known, true
+		}
 	}
 	if c.Revision > a.doc.Revision || c.Revision == a.doc.Revision && c.Hash != a.hash {
 		a.requestDocument(ev.From)
 	}
+}
+
+// concerns reports whether a LIM belongs to this server or to its cluster.
+func (a *Agent) concerns(lim int) bool {
+	self, c := a.doc.Server(a.cfg.Server), a.cluster()
+	return c != nil && c.Member(lim) != nil || lim != 0 && self != nil && self.LIM == lim
 }
 
 // claim is what this server says of itself.
@@ -232,11 +242,9 @@ func (a *Agent) housekeep(now time.Time) {
 		a.lastData = now
 		a.lookForData()
 	}
-	if now.Sub(a.lastSeen) >= seenPeriod {
-		a.lastSeen = now
-		if err := a.save(); err != nil {
-			a.log.Error("saving who is alive", "err", err)
-		}
+	if (a.unsaved || now.Sub(a.lastSeen) >= seenPeriod) && !a.saving {
+		a.lastSeen, a.unsaved, a.saving = now, false, true
+		a.saveBeside()
 	}
 }
 
@@ -304,9 +312,37 @@ func (a *Agent) lookForData() {
 	})
 }
 
-// save makes what must outlive the process durable.
+// save makes what must outlive the process durable, before it is acted on.
 func (a *Agent) save() error {
-	p := persisted{Version: stateVersion, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{}}
+	p := a.takeState()
+	if err := a.saver.save(a.states, p); err != nil {
+		return err
+	}
+	a.state = p
+	return nil
+}
+
+// saveBeside makes durable what was heard. Nothing waits for it: a slow disk
+// must not keep the main loop from renewing leases.
+func (a *Agent) saveBeside() {
+	p := a.takeState()
+	a.state = p
+	number := a.states
+	a.wg.Go(func() {
+		err := a.saver.save(number, p)
+		a.post(func() {
+			a.saving = false
+			if err != nil {
+				a.log.Error("saving what was heard", "err", err)
+			}
+		})
+	})
+}
+
+// takeState is what must outlive the process, as it is now.
+func (a *Agent) takeState() persisted {
+	a.states++
+	p := persisted{Version: stateVersion, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{}}
 	for n, l := range a.lims {
 		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Since: l.since, Known: l.known}
 	}
@@ -318,11 +354,7 @@ func (a *Agent) save() error {
 			p.Seen[name] = time.Now().UTC()
 		}
 	}
-	if err := a.deps.State.Save(p); err != nil {
-		return err
-	}
-	a.state = p
-	return nil
+	return p
 }
 
 // background is a context for short work that must end with the agent.

@@ -53,6 +53,7 @@ type machine struct {
 	cancel context.CancelFunc
 	ended  chan error
 	down   bool
+	boots  int
 
 	mu     sync.Mutex
 	data   *failover.Data // newest data version
@@ -185,7 +186,8 @@ func (w *world) start(names ...string) {
 
 func (w *world) config(name string) Config {
 	return Config{Server: name, GossipPort: 7946, Lease: 3 * time.Second, StopLease: time.Hour, StartGrace: 30 * time.Second,
-		ARPRefresh: time.Minute, CheckInterval: time.Second, Restarts: 2, Version: "test", PID: os.Getpid(), Log: w.log(name)}
+		ARPRefresh: time.Minute, CheckInterval: time.Second, Restarts: 2, Version: "test", PID: os.Getpid(), Log: w.log(name),
+		Boot: fmt.Sprint(w.servers[name].boots + 1)}
 }
 
 // log writes agents' logs where MXCLUSTER_TEST_LOG asks for them.
@@ -274,6 +276,7 @@ func (w *world) boot(name string) {
 	m := w.servers[name]
 	w.mu.Lock()
 	m.down = false
+	m.boots++
 	w.mu.Unlock()
 	w.segment.Connect(m.kernel, "eth0")
 	w.hold(m, w.doc.Server(name).Base)

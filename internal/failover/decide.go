@@ -58,6 +58,7 @@ func (v *View) decideRegular(c *clusterconf.Cluster, lim int) Decision {
 	l, standby := v.LIMs[lim], v.Peers[c.Standby]
 	d := Decision{LIM: lim}
 	if l.State == Stopping {
+		d.AliasOff = standby.holds(lim)
 		return d.with(Stop, RuleOnePlace, "is being stopped")
 	}
 	if l.Holds && l.State.Active() {
@@ -96,16 +97,17 @@ func (v *View) holdRegular(c *clusterconf.Cluster, d Decision, l Local, standby 
 			return d.with(Stop, RuleOrder, fmt.Sprintf("moves to %s by order", c.Standby))
 		}
 	}
-	d.Term = v.holdingTerm(d.LIM, l)
+	d.Term, d.Contested = v.holdingTerm(d.LIM, l), standby.holds(d.LIM)
 	return d.with(Run, RuleHome, "runs on its regular server")
 }
 
 // regularMustWait says what keeps a regular server from starting its LIM.
 func (v *View) regularMustWait(c *clusterconf.Cluster, lim int, l Local, standby Peer) (why string, rule Rule, ask bool) {
-	known := v.known(lim)
+	known, theirs := v.known(lim), standby.Claim.LIM(lim)
 	there := known.Server == c.Standby
+	returned := theirs.Released && theirs.Term > l.Term // it ran there since, and was given back
 	switch {
-	case !l.Released.IsZero() && v.Now.Before(l.Released.Add(releaseWindow)) && standby.Liveness == Alive:
+	case !l.Released.IsZero() && !returned && v.Now.Before(l.Released.Add(releaseWindow)) && standby.Liveness == Alive:
 		return fmt.Sprintf("was given up for %s by order", c.Standby), RuleOrder, false
 	case there && standby.Liveness == AgentLost && !v.Wire[lim].Silent:
 		return fmt.Sprintf("the agent of %s, where it ran, is silent; waits for the alias to fall silent", c.Standby), RuleTakeover, true
@@ -113,7 +115,7 @@ func (v *View) regularMustWait(c *clusterconf.Cluster, lim int, l Local, standby
 		return fmt.Sprintf("last ran on %s, which was not heard yet; waits for it until %s", c.Standby, clock(v.graceEnd())), RuleStart, false
 	case there && standby.Liveness == Gone && v.Isolated:
 		return "this server hears nobody; it takes nothing over", RuleIsolated, false
-	case v.retryPending(l) && v.order(Fallback, lim) == nil:
+	case v.retryPending(l):
 		return v.failedHere(l), RuleSoftware, false
 	}
 	return "", "", false
@@ -142,17 +144,14 @@ func standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) string {
 }
 
 // contest settles two live claims of one LIM (design rule 6): the side named
-// by splitBrainStop stops. It reports whether this side is the one.
+// by splitBrainStop stops. It reports whether this side is the one. Only who
+// has the alias is a rival: one that starts, or that a new agent found in its
+// state file, still has to see whether it may.
 func (v *View) contest(c *clusterconf.Cluster, lim int, side clusterconf.Side, other string, p Peer) (lost bool, why string) {
-	if p.Liveness != Alive || p.Claim == nil {
+	if !p.holds(lim) || c.SplitBrainStop != side {
 		return false, ""
 	}
-	theirs := p.Claim.LIM(lim)
-	live := theirs.Holds && theirs.State.Active() || theirs.State == Starting
-	if !live || c.SplitBrainStop != side {
-		return false, ""
-	}
-	return true, fmt.Sprintf("runs on %s too (term %d); the %s side stops", other, theirs.Term, side)
+	return true, fmt.Sprintf("runs on %s too (term %d); the %s side stops", other, p.Claim.LIM(lim).Term, side)
 }
 
 // outranks reports whether a LIM that is active here without the alias goes
@@ -180,12 +179,18 @@ func (v *View) known(lim int) Place {
 
 // holdingTerm is the term of a LIM that goes on running here: its own, or one
 // above a higher one that was heard of, so that the running claim is the latest.
+// As long as the server of the higher one may run it too, both keep theirs: two
+// sides that hear of each other through a third would outbid each other for ever.
 func (v *View) holdingTerm(lim int, l Local) uint64 {
 	known := v.known(lim)
-	if known.Term > l.Term || l.Term == 0 || known.Term == l.Term && known.Server != v.Self {
+	rival := v.Peers[known.Server]
+	switch {
+	case l.Term == 0, known.Term > l.Term && known.Server == v.Self:
 		return known.Term + 1
+	case known.Term < l.Term, known.Server == v.Self, rival.Liveness != Alive, rival.active(lim):
+		return l.Term
 	}
-	return l.Term
+	return known.Term + 1
 }
 
 // order returns the pending order of a kind for a LIM, or nil.

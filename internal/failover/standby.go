@@ -16,6 +16,7 @@ type bid struct {
 	incumbent bool      // it is active on the standby now
 	since     time.Time // when it failed on its regular server
 	usable    bool      // nothing keeps it from running here now
+	unproven  bool      // it failed here: it does not cost another LIM its place
 }
 
 // decideStandby decides for all LIMs of the cluster together (design rules 2, 3).
@@ -44,6 +45,7 @@ func (v *View) auction(bids []bid) []Decision {
 	slices.SortFunc(bids, func(a, b bid) int {
 		return cmp.Or(
 			-compareBool(a.usable, b.usable),
+			compareBool(a.unproven, b.unproven),
 			cmp.Compare(a.priority, b.priority),
 			-compareBool(a.incumbent, b.incumbent),
 			a.since.Compare(b.since),
@@ -60,6 +62,9 @@ func (v *View) auction(bids []bid) []Decision {
 			}
 		case i > 0 && b.incumbent:
 			d = d.with(Stop, RulePriority, fmt.Sprintf("makes room for LIM %d, which has a higher priority", bids[0].decision.LIM))
+			d.Waiting = true
+		case i > 0 && b.unproven:
+			d = d.with(Wait, RuleOneLIM, fmt.Sprintf("failed here before; waits, the standby runs LIM %d", bids[0].decision.LIM))
 			d.Waiting = true
 		case i > 0:
 			d = d.with(Stop, RuleOneLIM, fmt.Sprintf("%s; waits, the standby runs LIM %d", d.Reason, bids[0].decision.LIM))
@@ -88,6 +93,7 @@ func (v *View) activeOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (De
 	regular := v.Document.RegularOf(m.LIM)
 	p := v.Peers[regular.Name]
 	if l.State == Stopping {
+		d.AliasOff = p.holds(m.LIM)
 		return d.with(Stop, RuleOnePlace, "is being stopped"), nil
 	}
 	if l.Holds {
@@ -103,6 +109,9 @@ func (v *View) activeOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (De
 			d.AliasOff = true
 			return d.with(Stop, RuleOnePlace, fmt.Sprintf("runs on %s (term %d)", regular.Name, p.Claim.LIM(m.LIM).Term)), nil
 		}
+		if known := v.known(m.LIM); known.Term > l.Term && known.Server != v.Self {
+			return d.with(Stop, RuleOnePlace, fmt.Sprintf("ran on %s since (term %d)", known.Server, known.Term)), nil
+		}
 		if why, rule := v.mayNotTake(); why != "" {
 			return d.with(Wait, rule, why), nil
 		}
@@ -110,7 +119,7 @@ func (v *View) activeOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (De
 	if back, d := v.fallback(c, m, d, regular.Name, p); back {
 		return d, nil
 	} else {
-		d.Term = v.holdingTerm(m.LIM, l)
+		d.Term, d.Contested = v.holdingTerm(m.LIM, l), p.holds(m.LIM)
 		if !l.Holds {
 			d.Term = v.known(m.LIM).Term + 1
 		}
@@ -181,7 +190,7 @@ func (v *View) idleOnStandby(m clusterconf.Member) (Decision, *bid) {
 		return d.with(Stop, rule, why), nil
 	}
 	since := p.Since
-	b := &bid{priority: m.Priority, since: since, usable: true}
+	b := &bid{priority: m.Priority, since: since, usable: true, unproven: l.State == Failed}
 	if block, r := v.mayNotTake(); block != "" {
 		return d.with(Wait, r, why+"; "+block), nil
 	}
@@ -207,8 +216,8 @@ func (v *View) needsTakeover(lim int, l Local, regular string, p Peer) (need, as
 		switch theirs := p.Claim.LIM(lim); {
 		case theirs.Released && !theirs.State.Active():
 			return true, false, RuleOrder, fmt.Sprintf("was given up by %s, whose agent was stopped", regular)
-		case p.Claim != nil && p.Claim.Parked && theirs.State.Active():
-			return false, false, RuleHome, fmt.Sprintf("the agent of %s was stopped on purpose; its LIM goes on there", regular)
+		case p.Claim != nil && p.Claim.Parked && theirs.State.Active() && !v.Wire[lim].Silent:
+			return false, true, RuleHome, fmt.Sprintf("the agent of %s was stopped on purpose; its LIM goes on there as long as its alias answers", regular)
 		}
 	default:
 		if v.Now.Before(v.graceEnd()) {
@@ -225,8 +234,10 @@ func (v *View) needsTakeover(lim int, l Local, regular string, p Peer) (need, as
 func (v *View) aliveNeedsTakeover(lim int, l Local, regular string, p Peer) (need, ask bool, rule Rule, why string) {
 	theirs := p.Claim.LIM(lim)
 	recent := !l.Released.IsZero() && v.Now.Before(l.Released.Add(releaseWindow)) && !theirs.Since.After(l.Released)
+	// What was given up here later than there goes home, it does not come back.
+	returned := !l.Released.IsZero() && l.Term > theirs.Term
 	switch {
-	case theirs.Released && !theirs.State.Active():
+	case theirs.Released && !theirs.State.Active() && !returned:
 		return true, false, RuleOrder, fmt.Sprintf("was moved from %s by order", regular)
 	case theirs.State == Failed && !recent:
 		return true, false, RuleSoftware, fmt.Sprintf("failed on %s: %s", regular, theirs.Reason)

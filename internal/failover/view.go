@@ -36,9 +36,13 @@ type Place struct {
 	Server string `json:"server,omitempty"` // "": nowhere
 }
 
+// maxTerm is above every term that is ever reached; a higher one is damage, and
+// would leave no room to count on.
+const maxTerm = 1 << 62
+
 // Later returns the place with the higher term.
 func (p Place) Later(q Place) Place {
-	if q.Term > p.Term {
+	if q.Term > p.Term && q.Term < maxTerm {
 		return q
 	}
 	return p
@@ -129,6 +133,12 @@ func (p Peer) active(lim int) bool {
 	return false
 }
 
+// holds reports whether the peer, heard now, has the LIM's alias.
+func (p Peer) holds(lim int) bool {
+	c := p.Claim.LIM(lim)
+	return p.Liveness == Alive && c.Holds && c.State.Active()
+}
+
 // Local is a LIM on this server.
 type Local struct {
 	State    State
@@ -202,6 +212,7 @@ type Decision struct {
 	AliasOff  bool     // Stop: the alias goes first, then the software
 	Release   bool     // Stop: given up by order, for the other side to take
 	Waiting   bool     // failed, and the standby is taken
+	Contested bool     // Run: another server has the alias too, and is to stop
 	AskWire   bool     // the answer depends on who answers ARP for the alias: ask
 	BlockedBy []string // runs on the standby: what keeps it from falling back
 }
