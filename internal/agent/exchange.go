@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -26,24 +27,33 @@ type exchangeMessage struct {
 // Exchange has every server concerned make ready for an exchange of addresses:
 // all of them, or none. The exchange itself follows with the document.
 func (a *Agent) Exchange(ctx context.Context, r control.ExchangeRequest) error {
-	var done []clusterconf.Exchange
-	for _, e := range r.Exchanges {
-		err := a.exchangeOn(ctx, e, r.Undo)
-		if err == nil {
-			done = append(done, e)
-			continue
-		}
-		if r.Undo {
-			return err
-		}
-		for _, e := range done {
-			if undone := a.exchangeOn(context.WithoutCancel(ctx), e, true); undone != nil {
-				a.log.Error("undoing an exchange of addresses", "server", e.Server, "err", undone)
+	if r.Undo {
+		return a.undoExchanges(ctx, r.Exchanges)
+	}
+	for i, e := range r.Exchanges {
+		if err := a.exchangeOn(ctx, e, false); err != nil {
+			ready := r.Exchanges[:i]
+			if fault.CodeOf(err) == fault.Unknown {
+				ready = r.Exchanges[:i+1] // it may have been done all the same
 			}
+			if undone := a.undoExchanges(context.WithoutCancel(ctx), ready); undone != nil {
+				a.log.Error("undoing an exchange of addresses", "err", undone)
+			}
+			return fault.Wrap(err, fault.CodeOf(err), "", "%s cannot exchange its addresses", e.Server)
 		}
-		return err
 	}
 	return nil
+}
+
+// undoExchanges undoes what was made ready, on every server that can be reached.
+func (a *Agent) undoExchanges(ctx context.Context, exchanges []clusterconf.Exchange) error {
+	var errs []error
+	for _, e := range exchanges {
+		if err := a.exchangeOn(ctx, e, true); err != nil {
+			errs = append(errs, fmt.Errorf("on %s: %w", e.Server, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // exchangeOn has one server make ready, this one or another.
@@ -89,7 +99,9 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 	switch {
 	case undo:
 		answer <- reply{err: a.unready(e.NewBase)}
-	case self == nil || self.Base != e.OldBase || self.Interface != e.Interface:
+	case self == nil || self.Interface != e.Interface || self.Base != e.OldBase && a.aliasOf(e.LIM) != e.OldBase:
+		// A LIM that stays in its cluster under another base leaves and enters
+		// again: then the alias is what it enters from.
 		answer <- reply{err: fault.New(fault.Busy, "try again", "%s works by another revision of the cluster document", a.cfg.Server)}
 	case e.Direction == clusterconf.DirectionLeave:
 		answer <- reply{err: a.mayLeave(e)}

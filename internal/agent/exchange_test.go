@@ -3,6 +3,7 @@ package agent
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,7 +123,7 @@ func TestExchangeAllOrNothing(t *testing.T) {
 		w.foreignHost(netip.MustParsePrefix("192.0.2.22/24"))
 		x := w.plan(func(d *clusterconf.Document) error { return d.CreateCluster(createC1) })
 		err := w.servers["srv1"].agent.Exchange(w.t.Context(), control.ExchangeRequest{Exchanges: x})
-		if fault.CodeOf(err) != fault.Refused || fault.HintOf(err) == "" {
+		if fault.CodeOf(err) != fault.Refused || fault.HintOf(err) == "" || !strings.HasPrefix(err.Error(), "srv2 cannot exchange its addresses: ") {
 			t.Errorf("a new base in use: %v (code %d)", err, fault.CodeOf(err))
 		}
 		w.expect("srv1", "192.0.2.21/24", false, false)
@@ -166,5 +167,27 @@ func TestExchangeRefusedWhileOnStandby(t *testing.T) {
 		if err := w.servers["srv1"].agent.Exchange(w.t.Context(), control.ExchangeRequest{Exchanges: x}); fault.CodeOf(err) != fault.Refused {
 			t.Errorf("leaving while on the standby: %v", err)
 		}
+	})
+}
+
+// A rollback can give a LIM that stays in its cluster another base: the address that
+// clients know stays, the former base goes.
+func TestExchangeOfBases(t *testing.T) {
+	inFreeWorld(t, func(w *world) {
+		w.carryOut(func(d *clusterconf.Document) error { return d.CreateCluster(createC1) })
+		w.await(1, "srv1", soon)
+		w.await(2, "srv2", soon)
+		pass(10 * time.Second)
+		gap := w.watchGap(1, "srv1")
+		other := netip.MustParsePrefix("192.0.2.31/24")
+		w.carryOut(func(d *clusterconf.Document) error { d.Server("srv1").Base = other; return nil })
+		pass(10 * time.Second)
+		w.expect("srv1", "192.0.2.11/24", true, false)
+		w.expect("srv1", "192.0.2.31/24", true, true)
+		w.expect("srv1", "192.0.2.21/24", false, false)
+		if missing := gap(); missing != 0 {
+			t.Errorf("the address that clients know was missing for %s", missing)
+		}
+		w.neverTwice()
 	})
 }

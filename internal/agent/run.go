@@ -14,7 +14,6 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
-	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
 	"mxcluster/internal/services"
 	"mxcluster/netops"
@@ -97,7 +96,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 			removed, err := versions.KeepNewest(ctx, lim)
 			return len(removed), err
 		},
-		Data: func(lim int) (*failover.Data, string, error) { return newestData(versions, lim) },
+		Data: (&dataFinder{versions: versions}).newest,
 	}
 }
 
@@ -116,15 +115,6 @@ func software(l *clusterconf.LIM, side clusterconf.Side, log *slog.Logger) (serv
 		set = append(set, service)
 	}
 	return set, nil
-}
-
-// newestData names the newest complete data version of a LIM on this server.
-func newestData(versions *xdata.Store, lim int) (*failover.Data, string, error) {
-	v, ok, err := versions.Newest(lim)
-	if err != nil || !ok {
-		return nil, "", err
-	}
-	return &failover.Data{Version: v.Name, Newest: v.NewestMtime.UTC()}, v.Path, nil
 }
 
 // watchFile ticks when a file is replaced, and once at the start, for it may have

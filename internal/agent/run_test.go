@@ -11,6 +11,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/netops"
+	"mxcluster/xdata"
 )
 
 // Nothing that an agent may call is missing on a real server.
@@ -48,6 +49,28 @@ func TestDiskState(t *testing.T) {
 }
 
 var epoch = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
+
+// A version that came is seen at the next look.
+func TestDataFinder(t *testing.T) {
+	versions := &xdata.Store{Dir: filepath.Join(t.TempDir(), "xdata")}
+	find := &dataFinder{versions: versions}
+	if d, path, err := find.newest(1); d != nil || path != "" || err != nil {
+		t.Errorf("without any version: %v, %q, %v", d, path, err)
+	}
+	from := t.TempDir()
+	if err := os.WriteFile(filepath.Join(from, "reload"), []byte("data"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		v, err := versions.Backup(t.Context(), 1, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, path, err := find.newest(1); err != nil || d == nil || d.Version != v.Name || path != v.Path {
+			t.Errorf("after a backup: %v, %q, %v; want %s", d, path, err, v.Name)
+		}
+	}
+}
 
 func TestWatchFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cluster.yaml")

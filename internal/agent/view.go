@@ -20,7 +20,7 @@ const (
 	farBeat      = 2 * time.Second        // heartbeats to all other servers
 	farLimit     = 4 * farBeat            // silence after which those count as lost
 	joinPeriod   = time.Second
-	dataPeriod   = 5 * time.Second
+	dataPeriod   = time.Second
 	seenPeriod   = time.Minute     // how often it is saved who is alive
 	seenFresh    = 5 * time.Minute // how long that counts after a restart of the agent
 	beatsInLimit = 5
