@@ -6,7 +6,7 @@ FUZZTIME  ?= 1m
 
 GOLANGCI  := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build test needs lint demo fuzz bench cover clean
+.PHONY: build test needs lint docs demo fuzz bench cover clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/mxcluster ./cmd/mxcluster
@@ -31,6 +31,11 @@ needs:
 
 lint:
 	$(GOLANGCI) run ./...
+
+# Manual pages, docs/cli and completions are made of the commands. The same test,
+# without the variable, fails where they differ.
+docs:
+	UPDATE_GOLDEN=1 $(GO) test -count=1 ./internal/gendocs
 
 demo:
 	$(GO) run ./cmd/mxcluster lab demo

@@ -75,10 +75,7 @@ func (s *CreateSpec) complete() error {
 	if s.SplitBrainStop == "" {
 		s.SplitBrainStop = SideRegular
 	}
-	if !validName(s.Name) {
-		return fault.New(fault.Usage, nameHint, "cluster name %q is not valid", s.Name)
-	}
-	err := cmp.Or(knownFallback(s.Fallback), knownSplitBrainStop(s.SplitBrainStop), longEnough(s.FailoverAfter))
+	err := cmp.Or(CheckClusterName(s.Name), knownFallback(s.Fallback), knownSplitBrainStop(s.SplitBrainStop), longEnough(s.FailoverAfter))
 	if err != nil {
 		return err
 	}

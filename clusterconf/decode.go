@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,16 +110,12 @@ func isEmpty(n *yaml.Node) bool {
 	return len(n.Content) == 0 || n.Content[0].Kind == yaml.ScalarNode && n.Content[0].Tag == "!!null"
 }
 
-var pathStep = regexp.MustCompile(`([A-Za-z]+)|\[(\d+)\]`)
-
 // locate returns line and column of the value at path, or of the innermost
 // part of the path that exists.
 func locate(n *yaml.Node, path string) (line, column int) {
-	for _, step := range pathStep.FindAllStringSubmatch(path, -1) {
-		var next *yaml.Node
-		if step[1] != "" {
-			next = valueOf(n, step[1])
-		} else if i, err := strconv.Atoi(step[2]); err == nil && i < len(n.Content) {
+	for _, step := range strings.FieldsFunc(path, func(r rune) bool { return strings.ContainsRune(".[]", r) }) {
+		next := valueOf(n, step)
+		if i, err := strconv.Atoi(step); err == nil && i < len(n.Content) {
 			next = n.Content[i]
 		}
 		if next == nil {

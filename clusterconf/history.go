@@ -9,9 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"mxcluster/internal/fault"
 )
@@ -28,8 +28,33 @@ type Entry struct {
 	doc *Document
 }
 
-// historyName is how keep names its files.
-var historyName = regexp.MustCompile(`^(\d{8,16})(-[0-9a-f]{12})?\.yaml$`)
+// keptRevision reads the name of a file as keep gives it: the revision and, of
+// those that came second with it, a part of their hash.
+func keptRevision(name string) (revision uint64, second, ok bool) {
+	stem, ok := strings.CutSuffix(name, ".yaml")
+	if !ok {
+		return 0, false, false
+	}
+	number, hash, second := strings.Cut(stem, "-")
+	if len(number) < 8 || second && (len(hash) != hashPart || !madeOf(hash, "0123456789abcdef")) {
+		return 0, false, false
+	}
+	revision, ok = parseRevision(number)
+	return revision, second, ok
+}
+
+// hashPart is how many digits of a document's hash a file's name has.
+const hashPart = 12
+
+// parseRevision reads a number of at most 16 digits, of which there are more than
+// revisions.
+func parseRevision(text string) (uint64, bool) {
+	if len(text) > 16 || !madeOf(text, digits) {
+		return 0, false
+	}
+	revision, err := strconv.ParseUint(text, 10, 64)
+	return revision, err == nil
+}
 
 // History lists the stored document and then those that were replaced or lost
 // a conflict, the newest first. A document that cannot be read is listed with
@@ -102,12 +127,8 @@ func (s *Store) kept(revision uint64) ([]Entry, error) {
 	}
 	var all []Entry
 	for _, f := range files {
-		m := historyName.FindStringSubmatch(f.Name())
-		if m == nil {
-			continue
-		}
-		number, err := strconv.ParseUint(m[1], 10, 64)
-		if err != nil || revision != 0 && number != revision {
+		number, _, ok := keptRevision(f.Name())
+		if !ok || revision != 0 && number != revision {
 			continue
 		}
 		file := filepath.Join(s.HistoryDir, f.Name())
@@ -158,19 +179,19 @@ func unreadableLast(a, b Entry) int {
 	return 0
 }
 
-var revisionLine = regexp.MustCompile(`(?m)^revision:[ ]+(\d{1,16})[ ]*\r?$`)
-
 // saidRevision returns the revision of a document that may be broken, or 0.
 func saidRevision(data []byte) uint64 {
-	m := revisionLine.FindSubmatch(data)
-	if m == nil {
-		return 0
+	for line := range bytes.Lines(data) {
+		value, ok := bytes.CutPrefix(line, []byte("revision: "))
+		if !ok {
+			continue
+		}
+		revision, ok := parseRevision(string(bytes.Trim(value, " \r\n")))
+		if ok && revision <= maxRevision {
+			return revision
+		}
 	}
-	revision, _ := strconv.ParseUint(string(m[1]), 10, 64) // 16 digits fit
-	if revision > maxRevision {
-		return 0
-	}
-	return revision
+	return 0
 }
 
 // keep stores a document that is replaced, or that lost against another of its

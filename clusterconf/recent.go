@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 )
 
 // headSize covers what a document says before its servers, in bytes.
@@ -26,12 +25,8 @@ func (s *Store) Recent(limit int) ([]Entry, error) {
 	slices.Reverse(files) // names of equal length sort as their revisions do
 	var entries []Entry
 	for _, f := range files {
-		m := historyName.FindStringSubmatch(f.Name())
-		if m == nil || m[2] != "" || !f.Type().IsRegular() { // [2]: lost a conflict, ReadRevision returns the other one
-			continue
-		}
-		revision, err := strconv.ParseUint(m[1], 10, 64)
-		if err != nil {
+		revision, second, ok := keptRevision(f.Name())
+		if !ok || second || !f.Type().IsRegular() { // of two of one revision ReadRevision returns the other
 			continue
 		}
 		if len(entries) == limit {

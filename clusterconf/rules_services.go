@@ -2,19 +2,22 @@ package clusterconf
 
 import (
 	"path"
-	"regexp"
+	"slices"
 	"strings"
 )
 
 // ServiceSyntax is the notation of a service in the contract.
 const ServiceSyntax = "exec:/PATH, systemd:UNIT or ocf:PROVIDER:AGENT[,KEY=VALUE]..."
 
-// {lim} and {alias} stand for the LIM's own values and are filled in when the
-// service is started.
-var (
-	unitPattern     = regexp.MustCompile(`^[A-Za-z0-9:_.@\\{}-]{1,255}$`)
-	ocfPattern      = regexp.MustCompile(`^[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+$`)
-	ocfParamPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
+// What names may be made of. {lim} and {alias} stand for the LIM's own values and
+// are filled in when the service is started.
+const (
+	letters   = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	digits    = "0123456789"
+	inUnit    = letters + digits + `:_.@\{}-`
+	inAgent   = letters + digits + "_.-"
+	maxUnit   = 255
+	inVarName = letters + digits + "_"
 )
 
 // validService tells whether run keeps to ServiceSyntax. Whether the program
@@ -27,17 +30,25 @@ func validService(run string) bool {
 	case kind == "exec":
 		return path.IsAbs(rest) && path.Clean(rest) == rest && rest != "/"
 	case kind == "systemd":
-		return unitPattern.MatchString(rest)
+		return len(rest) <= maxUnit && madeOf(rest, inUnit)
 	case kind == "ocf":
 		words := strings.Split(rest, ",")
-		for _, param := range words[1:] {
-			if !ocfParamPattern.MatchString(param) {
-				return false
-			}
-		}
-		return ocfPattern.MatchString(words[0])
+		provider, agent, _ := strings.Cut(words[0], ":")
+		return madeOf(provider, inAgent) && madeOf(agent, inAgent) && !slices.ContainsFunc(words[1:], notParam)
 	}
 	return false
+}
+
+// notParam tells whether a word is not KEY=VALUE with a key that can be the name of
+// an environment variable.
+func notParam(word string) bool {
+	key, _, found := strings.Cut(word, "=")
+	return !found || !madeOf(key, inVarName) || strings.IndexByte(digits, key[0]) >= 0
+}
+
+// madeOf tells whether a text is not empty and has none but these characters.
+func madeOf(text, characters string) bool {
+	return text != "" && strings.Trim(text, characters) == ""
 }
 
 func checkServices(d *Document, report reportFunc) {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"mxcluster/internal/fault"
 )
 
 // maxRevision is the largest whole number that every reader of JSON keeps.
@@ -25,6 +27,15 @@ func validName(s string) bool {
 		}
 	}
 	return s != "" && len(s) <= MaxName
+}
+
+// CheckClusterName returns an error with code fault.Usage for a name that no
+// cluster can have.
+func CheckClusterName(name string) error {
+	if !validName(name) {
+		return fault.New(fault.Usage, nameHint, "cluster name %q is not valid", name)
+	}
+	return nil
 }
 
 // printable tells whether s is one line of text that shows as it is.

@@ -353,7 +353,7 @@ func TestStoreBusy(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	_, err = s.Edit(ctx, ordered, addSrv3)
-	wantFault(t, err, fault.Busy, "the cluster document is being changed by process "+strconv.Itoa(os.Getpid()), "--timeout")
+	wantFault(t, err, fault.Busy, "the cluster document is being changed by process "+strconv.Itoa(os.Getpid()), "try again")
 
 	ctx, cancel = context.WithCancel(context.Background())
 	cancel()

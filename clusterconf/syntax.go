@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"sort"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -33,8 +33,6 @@ func notText(data []byte) *Violation {
 	return nil
 }
 
-var yamlErrorLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
-
 // maxSearched is the size in bytes of a text in which the place of a syntax
 // error is searched for: the search reads it up to 30 times.
 const maxSearched = 256 << 10
@@ -45,11 +43,12 @@ const maxSearched = 256 << 10
 func syntaxViolation(data []byte, err error) Violation {
 	v := Violation{Line: 1, Column: 1, Rule: "syntax", Message: "not valid YAML: " + err.Error(),
 		Hint: "look at the indentation, quotes and brackets there and in the lines below"}
-	if m := yamlErrorLine.FindStringSubmatch(err.Error()); m != nil {
-		v.Message = "not valid YAML: " + m[2]
-		if line, err := strconv.Atoi(m[1]); err == nil {
-			v.Line = line
+	if said, ok := strings.CutPrefix(err.Error(), "yaml: "); ok {
+		place, rest, _ := strings.Cut(said, ": ")
+		if line, err := strconv.Atoi(strings.TrimPrefix(place, "line ")); err == nil {
+			v.Line, said = line, rest
 		}
+		v.Message = "not valid YAML: " + said
 	}
 	if len(data) <= maxSearched {
 		v.Line, v.Column = syntaxPlace(data)
@@ -57,9 +56,18 @@ func syntaxViolation(data []byte, err error) Violation {
 	return v
 }
 
-// lineStart matches what a line can begin with before its value: indentation,
-// hyphens of lists, a key.
-var lineStart = regexp.MustCompile(`^ *(?:- +)*(?:[A-Za-z]+:)?`)
+// lineStart returns the length of what a line begins with before its value:
+// indentation, hyphens of lists, a key.
+func lineStart(line []byte) int {
+	rest := bytes.TrimLeft(line, " ")
+	for bytes.HasPrefix(rest, []byte("- ")) {
+		rest = bytes.TrimLeft(rest[1:], " ")
+	}
+	if key, value, ok := bytes.Cut(rest, []byte(":")); ok && madeOf(string(key), letters) {
+		rest = value
+	}
+	return len(line) - len(rest)
+}
 
 // syntaxPlace returns where a text that is no YAML stops being the beginning of
 // some: the first line with which it can no longer be read, and in that line
@@ -76,7 +84,7 @@ func syntaxPlace(data []byte) (line, column int) {
 	bad := sort.Search(len(lines)-1, func(i int) bool { return !readable(data[:ends[i]]) })
 	text := bytes.TrimRight(lines[bad], "\r\n")
 	start := ends[bad] - len(lines[bad])
-	head := len(lineStart.Find(text))
+	head := lineStart(text)
 	if !readable(data[:start+head]) {
 		head = len(text) - len(bytes.TrimLeft(text, " "))
 	} else {

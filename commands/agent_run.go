@@ -34,7 +34,7 @@ stays in the foreground and logs to standard error; a service manager starts it.
 
 Stopped by a signal or by 'mxcluster agent stop', it leaves the LIMs as they are.`,
 		Example:     "  mxcluster agent run",
-		Annotations: exits(fault.Busy, fault.NotPermitted, fault.Invalid),
+		Annotations: exits(fault.NotFound, fault.Busy, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return runAgent(c.Context(), a)
@@ -50,6 +50,9 @@ func runAgent(ctx context.Context, a *app) error {
 		return err
 	}
 	key, err := settings.LoadKey(s.dirs.GossipKey())
+	if err == nil {
+		err = s.known()
+	}
 	if err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
@@ -60,6 +63,17 @@ func runAgent(ctx context.Context, a *app) error {
 		return fmt.Errorf("running the agent: %w", err)
 	}
 	return nil
+}
+
+// known makes sure that this server is one of the system: its name may be a
+// host name that nobody gave to 'mxcluster server add'.
+func (s *server) known() error {
+	doc, err := s.store.Read()
+	if err != nil || doc.Server(s.settings.Server) != nil {
+		return err
+	}
+	return fault.New(fault.NotFound, "set 'server' in "+s.dirs.Settings()+" to this server's name in 'mxcluster server list'",
+		"there is no server %q in the cluster document", s.settings.Server)
 }
 
 // log returns a logger to standard error; --verbose adds details.

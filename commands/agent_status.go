@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/ui"
@@ -41,7 +42,7 @@ func runAgentStatus(ctx context.Context, a *app) error {
 		return fmt.Errorf("asking the agent: %w", err)
 	}
 	return a.out.Show(ui.View{
-		Object: info,
+		Object: newAgentStatus(info),
 		Columns: []ui.Column{
 			{Head: "SERVER"}, {Head: "PID", Right: true}, {Head: "VERSION"}, {Head: "STARTED"}, {Head: "REVISION", Right: true},
 			{Head: "READY"}, {Head: "ISOLATED"}, {Head: "LEASE", Wide: true}, {Head: "MEMBERS"}, {Head: "LIMS"},
@@ -53,6 +54,19 @@ func runAgentStatus(ctx context.Context, a *app) error {
 		}},
 		Names: []string{info.Server},
 	})
+}
+
+// agentStatus is the answer of `agent status -o json`.
+type agentStatus struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"` // AgentStatus
+	*control.AgentInfo
+	Lease   any   `json:"leaseNs,omitempty"` // hides the agent's own, in nanoseconds
+	LeaseMs int64 `json:"leaseMs"`
+}
+
+func newAgentStatus(info *control.AgentInfo) agentStatus {
+	return agentStatus{APIVersion: clusterconf.APIVersion, Kind: "AgentStatus", AgentInfo: info, LeaseMs: info.Lease.Milliseconds()}
 }
 
 // yesNo words what is known; what is not known is never passed here.

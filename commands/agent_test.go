@@ -28,6 +28,13 @@ func TestAgentStatus(t *testing.T) {
 	if a.out != want {
 		t.Errorf("got\n%swant\n%s", a.out, want)
 	}
+	// Durations are in milliseconds, whatever the agent counts in.
+	a = w.must(t, "agent", "status", "-o", "json")
+	for _, part := range []string{`"kind": "AgentStatus"`, `"server": "srv1"`, `"leaseMs": 3000`, `"silentMs": 5000`} {
+		if !strings.Contains(a.out, part) || strings.Contains(a.out, "leaseNs") {
+			t.Errorf("no %s, or leaseNs, in\n%s", part, a.out)
+		}
+	}
 }
 
 func TestAgentStop(t *testing.T) {
@@ -70,6 +77,12 @@ func TestAgentRun(t *testing.T) {
 	w.must(t, "agent", "run")
 	if w.setup == nil || w.setup.Settings.Server != "srv1" || len(w.setup.Key) != 32 || w.setup.Socket != w.path("run/agent.sock") {
 		t.Errorf("the agent was run with %+v", w.setup)
+	}
+	// A host name that the system does not know.
+	w.environ["MXCLUSTER_SERVER"], w.setup = "srv2", nil
+	a := w.run(t.Context(), "agent", "run")
+	if a.code != fault.NotFound || w.setup != nil || !strings.Contains(a.err, `there is no server "srv2"`) || !strings.Contains(a.err, "mxcluster.yaml") {
+		t.Errorf("code %d: %s", a.code, a.err)
 	}
 }
 

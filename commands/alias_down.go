@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -19,14 +20,16 @@ addresses stay.`,
 		Example:     "  mxcluster alias down 1",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("N"),
-		RunE:        func(_ *cobra.Command, args []string) error { return runAliasDown(a, args[0], dryRun) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return runAliasDown(c.Context(), a, args[0], dryRun)
+		},
 	}
 	c.Flags().BoolVarP(&dryRun, "dry-run", "n", false, "say what would change, change nothing")
 	return c
 }
 
 // runAliasDown takes an alias down. One that is not there is what was asked for.
-func runAliasDown(a *app, arg string, dryRun bool) error {
+func runAliasDown(ctx context.Context, a *app, arg string, dryRun bool) error {
 	lim, err := parseLIM(arg)
 	if err != nil {
 		return err
@@ -51,6 +54,24 @@ func runAliasDown(a *app, arg string, dryRun bool) error {
 			return fmt.Errorf("taking the alias of LIM %d down: %w", lim, err)
 		}
 		r.Text = fmt.Sprintf("%s is off %s", h.member.Alias, h.ifname)
+		a.warnOfAgent(ctx, lim)
 	}
 	return a.done(r)
+}
+
+// warnOfAgent tells that an alias was taken from a LIM that the agent runs here.
+func (a *app) warnOfAgent(ctx context.Context, lim int) {
+	agent, err := a.agent()
+	if err != nil {
+		return
+	}
+	info, err := agent.Agent(ctx)
+	if err != nil {
+		return // none runs here
+	}
+	for _, l := range info.LIMs {
+		if l.LIM == lim && l.State == stateRunning {
+			a.out.Warn("the agent runs LIM %d here and puts its alias back; 'mxcluster failover' and 'fallback' move a LIM", lim)
+		}
+	}
 }

@@ -44,6 +44,9 @@ type app struct {
 // start makes ready what the global flags ask for. It runs after the command
 // line was read and before the command.
 func (a *app) start(c *cobra.Command, _ []string) error {
+	if c.Name() == cobra.ShellCompRequestCmd {
+		return nil // the line is still being typed; nothing is wrong with it yet
+	}
 	if a.globals.timeout < 0 {
 		return fault.New(fault.Usage, "give a duration such as 10s or 5m", "--timeout: %s is less than nothing", a.globals.timeout)
 	}
@@ -76,6 +79,7 @@ func (a *app) start(c *cobra.Command, _ []string) error {
 		a.expired = func() bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
 		c.SetContext(ctx)
 	}
+	a.ask.Interrupt = c.Context().Done()
 	return nil
 }
 

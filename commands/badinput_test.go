@@ -26,7 +26,7 @@ func TestBadUsage(t *testing.T) {
 		{"", 64, `^mxcluster needs a command$`, `'mxcluster --help' lists`},
 		{"craete c1", 64, `^unknown command "craete" for mxcluster$`, `did you mean 'mxcluster create'`},
 		{"xyzzy", 64, `^unknown command "xyzzy"`, `--help`},
-		{"server", 64, `^mxcluster server needs a command$`, `use one of add, list, show, to-standby`},
+		{"server", 64, `^server needs a command$`, `use one of add, list, remove, show, to-free, to-standby`},
 		{"server lsit", 64, `^unknown command "lsit" for mxcluster server$`, `did you mean 'mxcluster server list'`},
 		{"lim", 64, `needs a command`, `list, set, show`},
 		{"agent", 64, `needs a command`, `run, status, stop`},
@@ -37,7 +37,7 @@ func TestBadUsage(t *testing.T) {
 		{"help server lsit", 64, `unknown command "lsit" for mxcluster server`, `did you mean`},
 		{"completion", 64, `argument bash\|zsh\|fish is missing`, `^usage: `},
 		{"completion bahs", 64, `no completion for shell "bahs"`, `did you mean bash`},
-		{"list --no-header", 64, `^mxcluster list: unknown flag --no-header$`, `did you mean --no-headers`},
+		{"list --no-header", 64, `^list: unknown flag --no-header$`, `did you mean --no-headers`},
 		{"list -Z", 64, `unknown flag -Z`, `--help`},
 		{"list a b", 64, `unexpected argument "b"`, `^usage: mxcluster list \[C\]`},
 		{"list -o jsn", 64, `unknown output format "jsn"`, `use one of table, wide, json, yaml, csv, name`},
@@ -156,12 +156,98 @@ func TestBadForCluster(t *testing.T) {
 	}
 }
 
+// The actions on clusters, LIMs and the document as a whole.
+func TestBadActions(t *testing.T) {
+	for _, tc := range []bad{
+		{"change", 64, `argument C is missing`, `^usage: mxcluster change C`},
+		{"change c1", 64, `changing cluster c1: nothing is to be changed of cluster c1`, `give --fallback`},
+		{"change c9 --fallback manual", 4, `there is no cluster "c9"`, `did you mean c1`},
+		{"change c1 --fallback auto", 64, `"auto" is not a fallback type`, `manual or automatic`},
+		{"change c1 --split-brain-stop both", 64, `"both" is not a side`, `regular or standby`},
+		{"change c1 --failover-after 10ms", 64, `10ms is too early`, `100ms or more`},
+		{"change c1 --failover-after -1s", 64, `-1s is too early`, ``},
+		{"change c1 --priority 1", 64, `changing cluster c1: --priority: no priority in "1"`, `write --priority N=P`},
+		{"change c1 --priority x=1", 64, `--priority x=1: "x" is not a LIM number`, `N=P`},
+		{"change c1 --priority 1=high", 64, `--priority: "high" is not a priority`, `lower value`},
+		{"change c1 --priority 1=-1", 64, `--priority: "-1" is not a priority`, `0 or more`},
+		{"change c1 --priority 1=1 --priority 1=2", 64, `--priority: LIM 1 is given twice`, `once`},
+		{"change c1 --priority 3=1", 3, `^cannot change the priority of LIM 3 in cluster c1: it is in no cluster$`, `cluster c1 has LIM 1, 2`},
+		{"change c1 --priority 9=1", 4, `there is no LIM 9`, `the system has LIM`},
+		{"change c1 --standby sb2", 64, `unknown flag --standby`, `--help`},
+		{"preload", 64, `argument C is missing`, `usage`},
+		{"preload c2", 4, `there is no cluster "c2"`, `did you mean c1`},
+		{"preload c1", 3, `^cannot preload cluster c1: it has 2 LIMs`, `clusters of their own`},
+		{"add-lim c1", 64, `argument N is missing`, `^usage: mxcluster add-lim C N`},
+		{"add-lim c1 3", 64, `adding LIM 3 to cluster c1: --base is missing`, `give --base`},
+		{"add-lim c1 three --base 10.0.0.26", 64, `"three" is not a LIM number`, `lim list`},
+		{"add-lim c1 3 --base 10.0.0.26 --priority -1", 64, `the priority of LIM 3 is -1`, `0 or more`},
+		{"add-lim c2 3 --base 10.0.0.26", 4, `there is no cluster "c2"`, `did you mean c1`},
+		{"add-lim c1 9 --base 10.0.0.26", 4, `there is no LIM 9`, ``},
+		{"add-lim c1 3 --base 10.0.0.11", 3, `10.0.0.11 is the alias of LIM 1`, `nothing else has`},
+		{"add-lim c1 3 --base 10.0.1.26", 3, `is not in the subnet`, `10.0.0.0/24`},
+		{"add-lim c1 2 --base 10.0.0.29", 3, `LIM 2 is in cluster c1 and differs: the base of srv2 is 10.0.0.22/24`, `remove the LIM first`},
+		{"remove-lim c1", 64, `argument N is missing`, `usage`},
+		{"remove-lim c1 2", 64, `removing LIM 2 from cluster c1: --yes is missing`, `give --yes`},
+		{"remove-lim c2 2 --yes", 4, `there is no cluster "c2"`, `did you mean c1`},
+		{"remove-lim c1 9 --yes", 4, `there is no LIM 9`, ``},
+		{"delete", 64, `argument C is missing`, `usage`},
+		{"delete c1", 64, `deleting cluster c1: --yes is missing`, `give --yes`},
+		{"delete c2 --yes", 4, `there is no cluster "c2"`, `did you mean c1`},
+		{"lock 1", 64, `locking LIM 1: --to is missing`, `give --to`},
+		{"lock x --to regular", 64, `"x" is not a LIM number`, ``},
+		{"lock 1 --to srv1", 64, `"srv1" is not a side to lock LIM 1 to`, `regular or standby`},
+		{"lock 1 --to regular --for 0s", 64, `the lock of LIM 1 would end at .*, before it begins`, `--for 2h`},
+		{"lock 1 --to regular --for ever", 64, `--for: bad value "ever"`, `duration`},
+		{"lock 3 --to regular", 3, `^cannot lock LIM 3: it is in no cluster`, `mxcluster list`},
+		{"lock 9 --to regular", 4, `there is no LIM 9`, ``},
+		{"unlock", 64, `argument N is missing`, `usage`},
+		{"unlock 9", 4, `unlocking LIM 9: there is no LIM 9`, ``},
+		{"server to-free srv9", 4, `there is no server "srv9"`, `did you mean srv1`},
+		{"server to-free sb1", 3, `^cannot make sb1 a free server: it is the standby of cluster c1`, `mxcluster delete c1`},
+		{"server to-free srv1", 3, `^cannot make srv1 a free server: it is the regular server of LIM 1`, `name a standby`},
+		{"server remove srv9", 4, `there is no server "srv9"`, `did you mean srv1`},
+		{"server remove sb1", 3, `^cannot remove server sb1: it is the standby of cluster c1`, `mxcluster delete c1`},
+		{"server remove srv2", 3, `^cannot remove server srv2: it is the regular server of LIM 2 in cluster c1`, `mxcluster remove-lim c1 2`},
+		{"lim set 1 --media-server here", 64, `"here" is not a kind of media server`, `none, colocated or standalone`},
+		{"lim set 1 --media-server standalone", 64, `has no media address`, `--media-address and --control-address`},
+		{"lim set 1 --media-server none --media-address 10.0.0.5", 64, `can have no media server and addresses of one`, `leave out`},
+		{"lim set 1 --media-server colocated --media-address 10.0.0.5", 3, `its media address must be the LIM's alias, 10.0.0.11, not 10.0.0.5`, `leave the addresses out`},
+		{"lim set 1 --media-server standalone --media-address here --control-address 10.0.0.5", 64, `--media-address: "here" is not an address`, `A.B.C.D`},
+		{"lim set 1 --media-server standalone --media-address 10.0.0.12 --control-address 10.0.0.5", 3, `its media address 10.0.0.12 is`, `own machine`},
+		{"lim set 1 --control-address 10.0.0.5", 64, `an address of a media server without its kind`, `--media-server`},
+		{"lim set 1 --gateway a/b", 64, `gateway identity "a/b" is not valid`, ``},
+		{"lim set 1 --gateway a --gateway a", 64, `gateway a is given twice`, `once`},
+		{"lim set 9 --gateway a", 4, `there is no LIM 9`, ``},
+		{"config", 64, `needs a command`, `diff, edit, history, rollback, show, validate`},
+		{"config hsitory", 64, `unknown command "hsitory"`, `did you mean 'mxcluster config history'`},
+		{"config show -o name", 64, `has no form as name`, `yaml or json`},
+		{"config validate /nonexistent", 4, `no such file`, `standard input`},
+		{"config diff", 64, `argument A is missing`, `usage`},
+		{"config diff 0", 64, `"0" is not a revision`, `config history`},
+		{"config diff 6 99", 4, `there is no document of revision 99`, `config history`},
+		{"config rollback -1", 64, `unknown flag -1`, ``},
+		{"config rollback x", 64, `"x" is not a revision`, `config history`},
+		{"config rollback 5 --yes", 4, `going back to revision 5: there is no document of revision 5`, `config history`},
+		{"config edit", 64, `editing the cluster document: there is no terminal for an editor`, `EDITOR`},
+	} {
+		checkBad(t, tc, oneCluster)
+	}
+}
+
+// The server that all of it runs on stays in the document.
+func TestRemoveItself(t *testing.T) {
+	checkBad(t, bad{"server remove srv1", 3, `^cannot remove server srv1: this is it$`, `on another server`}, twoLIMs)
+}
+
 // Without a document everything but init and join says how to get one.
 func TestBadWithoutDocument(t *testing.T) {
 	for _, args := range []string{
 		"list", "status", "server list", "server show srv1", "lim list", "server add srv9 --base 10.0.0.9/24 --interface eth0",
 		"server to-standby sb1", "create c1 --standby sb1 --lim 1=10.0.0.21", "lim set 1 --service exec:/x", "alias show", "alias up 1",
 		"sync", "xdata backup --lim 1 --from /tmp", "xdata serve",
+		"change c1 --fallback manual", "preload c1", "add-lim c1 3 --base 10.0.0.26", "remove-lim c1 1 --yes", "delete c1 --yes",
+		"lock 1 --to regular", "unlock 1", "server to-free sb1", "server remove sb1", "config show", "config edit", "config validate",
+		"config history",
 	} {
 		checkBad(t, bad{args, 78, `no cluster document`, `mxcluster init makes a new system`}, "")
 	}
@@ -170,7 +256,8 @@ func TestBadWithoutDocument(t *testing.T) {
 // A document that a person has broken is never edited further.
 func TestBadDocument(t *testing.T) {
 	broken := strings.Replace(oneCluster, "standby: sb1", "standby: sb3", 1)
-	for _, args := range []string{"list", "status", "create c2 --standby sb2 --lim 3=10.0.0.26", "lim set 1 --service exec:/x"} {
+	for _, args := range []string{"list", "status", "create c2 --standby sb2 --lim 3=10.0.0.26", "lim set 1 --service exec:/x",
+		"change c1 --fallback manual", "delete c1 --yes", "lock 1 --to regular", "server remove free1", "config edit"} {
 		checkBad(t, bad{args, 78, `cluster.yaml:\d+`, `.`}, broken)
 	}
 }
@@ -273,7 +360,8 @@ func TestNotPermitted(t *testing.T) {
 	}
 	for _, args := range []string{
 		"lim set 1 --service exec:/opt/other", "server add srv9 --base 10.0.0.9/24 --interface eth0", "server to-standby free1",
-		"create c2 --standby sb2 --lim 3=10.0.0.26",
+		"create c2 --standby sb2 --lim 3=10.0.0.26", "change c1 --fallback automatic", "remove-lim c1 2 --yes", "lock 1 --to regular",
+		"server remove free1",
 	} {
 		t.Run(args, func(t *testing.T) {
 			bad{args, 77, `permission denied`, `root`}.check(t, w)

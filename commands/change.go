@@ -10,6 +10,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/xdata"
 )
 
 // defaultWait is what --wait means without a value (contract, section 1).
@@ -39,111 +40,110 @@ func (o *change) addForce(f *pflag.FlagSet) {
 	f.BoolVar(&o.force, "force", false, "edit the document here although another server holds LIM 1")
 }
 
-// edit is one edit of the cluster document.
+// addEditFlags adds all of them, as every edit of the document has them.
+func (o *change) addEditFlags(f *pflag.FlagSet) {
+	o.addFlags(f)
+	o.addWait(f)
+	o.addForce(f)
+}
+
+// editCodes are the exit codes of an edit.
+func editCodes() []fault.Code {
+	return []fault.Code{fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.Unknown, fault.NotPermitted, fault.Invalid}
+}
+
+// edit is one edit of the cluster document, and what is said of it.
 type edit struct {
 	change
 	command string // for the record, e.g. "create c1"
-	apply   func(*clusterconf.Document) error
+	doing   string // for errors, e.g. "creating cluster c1"
 
-	// carryOut, where given, does this server's own part under the document's
-	// lock, and returns how to undo it. It is not called in a dry run, nor
-	// when nothing changes.
-	carryOut func(before, after *clusterconf.Document) (undo func() error, err error)
+	done, would, already string // what is told of it
+	// left, where given, is what the user has to do after it.
+	left func(after *clusterconf.Document) []string
+
+	apply func(*clusterconf.Document) error
+
+	// loses marks what cannot be had back by the opposite command: it is not done
+	// without a yes.
+	loses bool
+	// first, where given, is what has to come about before the document changes.
+	// It returns what it did. In a dry run it only says so.
+	first func(context.Context) ([]string, error)
+	// then, where given, is waited for beside the spreading of the document.
+	then goal
 }
 
 // outcome is what an edit came to.
 type outcome struct {
 	clusterconf.Result
-	agent bool // an agent runs here and was told
+	agent bool            // an agent runs here
+	says  []string        // what it does, line by line
+	old   []xdata.Version // data versions here that no longer fit
+	left  []string        // what is left to do, and where
 }
 
-// edit makes an edit where edits are made, and has the agent tell the others.
-func (a *app) edit(ctx context.Context, s *server, e edit) (outcome, error) {
-	doc, err := s.store.Read()
+// perform makes an edit, waits where that is asked for, and tells the outcome. A wait
+// that runs out is an error, but the edit stands, and that is told too.
+func (a *app) perform(ctx context.Context, s *server, e edit) error {
+	out, live, err := a.edit(ctx, s, e)
 	if err != nil {
-		return outcome{}, err
+		return doing(err, "%s", e.doing)
 	}
-	if err := mayEdit(ctx, s, doc, e.force); err != nil {
-		return outcome{}, err
+	var waited error
+	if e.wait > 0 && !e.dryRun {
+		waited = a.awaitEdit(ctx, s, e, out, live)
 	}
-	record := clusterconf.Change{By: a.env.User(), On: s.settings.Server, Command: e.command, Reason: e.reason}
-	// What is refused or done already must not even leave a lock file behind.
-	plan, err := s.store.Preview(record, e.apply)
-	if err != nil || e.dryRun || !plan.Changed {
-		return outcome{Result: plan, agent: s.agent.Running(ctx)}, err
-	}
-	undo := func() error { return nil }
-	r, err := s.store.Edit(ctx, record, func(d *clusterconf.Document) error {
-		before := d.Clone()
-		if err := e.apply(d); err != nil {
-			return err
-		}
-		if e.carryOut == nil || clusterconf.Hash(before) == clusterconf.Hash(d) {
-			return nil
-		}
-		u, err := e.carryOut(before, d)
-		if err == nil {
-			undo = u
-		}
+	if err := a.tell(out, e); err != nil || waited == nil {
 		return err
-	})
-	if err != nil {
-		if undone := undo(); undone != nil {
-			a.out.Warn("undoing this server's part: %v", undone)
-		}
-		return outcome{}, err
 	}
-	o := outcome{Result: r, agent: s.agent.Running(ctx)}
-	if r.Changed && o.agent {
-		if err := s.agent.Reload(ctx); err != nil {
-			a.out.Warn("the document is changed, but the agent was not told: %v", err)
-		}
-	}
-	return o, nil
+	return doing(waited, "%s", e.doing)
 }
 
-// mayEdit holds edits to the server that holds LIM 1, so that two people on two
-// servers do not make two documents of one revision.
-func mayEdit(ctx context.Context, s *server, doc *clusterconf.Document, force bool) error {
-	holder := holderOfLIM1(ctx, s, doc)
-	if force || holder == "" || holder == s.settings.Server {
-		return nil
-	}
-	return fault.New(fault.Refused, fmt.Sprintf("run it on %s, or with --force if that is out of reach", holder),
-		"this is %s, but the document is edited on the server that holds LIM 1, %s", s.settings.Server, holder)
-}
-
-// holderOfLIM1 returns the server where LIM 1 runs as the agents say, else its
-// regular server, else "".
-func holderOfLIM1(ctx context.Context, s *server, doc *clusterconf.Document) string {
-	if st, err := s.agent.Status(ctx); err == nil {
-		if l := st.LIM(1); l != nil && l.ActiveOn != nil {
-			return *l.ActiveOn
-		}
-	}
-	if r := doc.RegularOf(1); r != nil {
-		return r.Name
-	}
-	return ""
-}
-
-// tell answers for an edit. The texts are what was done, in three forms: "was
-// done", "would be done", "was so already".
-func (a *app) tell(o outcome, e edit, done, would, already string, left ...string) error {
-	r := result{Changed: o.Changed, DryRun: e.dryRun, Revision: o.After.Revision}
+// tell answers for an edit.
+func (a *app) tell(o outcome, e edit) error {
+	r := result{Changed: o.Changed, DryRun: e.dryRun, Revision: o.After.Revision, Changes: o.says}
 	switch {
 	case !o.Changed:
-		r.Text = already
+		r.Text = e.already
 	case e.dryRun:
-		r.Text = would
+		r.Text = e.would
 	default:
-		r.Text = fmt.Sprintf("%s (revision %d)", done, o.After.Revision)
-		r.Left = left
+		r.Text = fmt.Sprintf("%s (revision %d)", e.done, o.After.Revision)
+		r.Left = o.left
+		if e.left != nil {
+			r.Left = append(r.Left, e.left(o.After)...)
+		}
 		if !o.agent {
 			r.Left = append(r.Left, "no agent runs here, so the document is changed on this server alone; start agents to carry it to the others")
 		}
 	}
 	return a.done(r)
+}
+
+// confirm asks before something is lost: by those edits that lose something by
+// themselves always, by the others where data versions go that a person may look
+// at first. A script answers the first kind with --yes and is not asked about the
+// second, which it could not look at.
+func (a *app) confirm(e edit, out outcome) error {
+	if a.globals.yes || !e.loses && (!a.ask.Terminal || len(out.old) == 0) {
+		return nil
+	}
+	if a.ask.Terminal {
+		_, _ = fmt.Fprintf(a.ask.Out, "%s:\n  %s\n", e.would, strings.Join(out.says, "\n  "))
+	}
+	ok, err := a.yes("Go on, yes or no")
+	if err == nil && !ok {
+		err = fault.New(fault.Refused, "", "not confirmed, nothing was changed")
+	}
+	return err
+}
+
+// yes asks a question that --yes answers in a script. No answer is no.
+func (a *app) yes(question string) (bool, error) {
+	answer, err := a.ask.Ask("yes", question, "no")
+	answer = strings.ToLower(answer)
+	return answer == "y" || answer == "yes", err
 }
 
 // doing says what was being done where the error does not say so itself: the

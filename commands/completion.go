@@ -14,7 +14,9 @@ func newCompletionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:         "completion bash|zsh|fish",
 		Short:       "Print the completion script of a shell",
-		Long:        "Completion prints a script that makes the shell complete commands and flags.",
+		Long: `Completion prints a script that makes the shell complete commands, flags, and the
+names of clusters, servers and LIMs, which it takes from the cluster document of
+this server. Bash needs the package bash-completion.`,
 		Example:     "  mxcluster completion bash >/etc/bash_completion.d/mxcluster\n  source <(mxcluster completion zsh)",
 		Annotations: exits(),
 		Args:        arguments("bash|zsh|fish"),

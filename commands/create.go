@@ -34,12 +34,13 @@ The present base address of each regular server becomes its LIM's alias, so that
 clients keep the address they know, and NEWBASE becomes its base. Connections
 through the old address go on.
 
-With agents running, each exchanges the addresses of its own server. Without,
-this server's are exchanged at once if it is one of the regular ones, and what
-is left to do elsewhere is told.`,
+With agents running, each exchanges the addresses of its own server: all of them
+or none. Without an agent here, this server's are exchanged at once if it is one
+of the regular ones, and what is left to do elsewhere is told.
+` + outdatedHelp,
 		Example: `  mxcluster create c1 --standby sb1 --lim 1=10.0.0.21 --lim 2=10.0.0.22,priority=50
   mxcluster create c1 --standby sb1 --lim 1=10.0.0.21 --fallback automatic --failover-after 1s --wait`,
-		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.Unknown, fault.NotPermitted, fault.Invalid),
+		Annotations: exits(editCodes()...),
 		Args:        arguments("C"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return runCreate(c.Context(), a, args[0], o)
@@ -51,14 +52,11 @@ is left to do elsewhere is told.`,
 	f.StringVar(&o.fallback, "fallback", string(clusterconf.FallbackManual), "`type` of the return to the regular server: manual or automatic")
 	f.DurationVar(&o.failoverAfter, "failover-after", 0, "`time` of silence after which a server counts as failed (default 10s)")
 	f.StringVar(&o.splitBrainStop, "split-brain-stop", string(clusterconf.SideRegular), "`side` that gives way when both run a LIM: regular or standby")
-	o.addFlags(f)
-	o.addWait(f)
-	o.addForce(f)
+	o.addEditFlags(f)
 	return c
 }
 
-// runCreate edits the document, and without an agent does what this server can do
-// of the address exchange in the same step.
+// runCreate edits the document, and has the servers exchange their addresses.
 func runCreate(ctx context.Context, a *app, name string, o createOptions) error {
 	s, err := a.server()
 	if err != nil {
@@ -68,29 +66,12 @@ func runCreate(ctx context.Context, a *app, name string, o createOptions) error 
 	if err != nil {
 		return doing(err, "creating cluster %s", name)
 	}
-	e := edit{
-		change: o.change, command: "create " + name,
+	return a.perform(ctx, s, edit{
+		change: o.change, command: "create " + name, doing: "creating cluster " + name,
+		done: "cluster " + name + " created", would: "cluster " + name + " would be created", already: "cluster " + name + " is there already",
 		apply: func(d *clusterconf.Document) error { return d.CreateCluster(spec) },
-	}
-	alone := !s.agent.Running(ctx)
-	if alone && o.wait > 0 {
-		return fault.New(fault.Unreachable, "start it with 'mxcluster agent run', or leave out --wait",
-			"creating cluster %s: no agent runs here that could be waited for", name)
-	}
-	if alone {
-		e.carryOut = func(before, after *clusterconf.Document) (func() error, error) {
-			return a.exchangeHere(ctx, s, before, after, spec)
-		}
-	}
-	out, err := a.edit(ctx, s, e)
-	if err == nil && o.wait > 0 && !o.dryRun {
-		err = waitFor(ctx, s.agent, o.wait, allRun(name))
-	}
-	if err != nil {
-		return doing(err, "creating cluster %s", name)
-	}
-	return a.tell(out, e, "cluster "+name+" created", "cluster "+name+" would be created", "cluster "+name+" is there already",
-		leftToDo(s, out, spec)...)
+		then:  allRun(name),
+	})
 }
 
 // spec reads the flags.
@@ -150,34 +131,6 @@ func parseCreateLIM(text string) (clusterconf.CreateLIM, error) {
 		return none, fault.New(fault.Usage, "give 0 or more; a lower value is a higher priority", "--lim: %q is not a priority", value)
 	}
 	return l, nil
-}
-
-// exchangeHere exchanges this server's addresses if it is one of the cluster's
-// regular servers.
-func (a *app) exchangeHere(ctx context.Context, s *server, before, after *clusterconf.Document, spec clusterconf.CreateSpec) (func() error, error) {
-	for _, l := range spec.LIMs {
-		if old := before.RegularOf(l.LIM); old != nil && old.Name == s.settings.Server {
-			return a.exchange(ctx, old, after.Server(old.Name).Base)
-		}
-	}
-	return func() error { return nil }, nil
-}
-
-// leftToDo says what the command could not do for every server.
-func leftToDo(s *server, out outcome, spec clusterconf.CreateSpec) []string {
-	var left []string
-	for _, l := range spec.LIMs {
-		r := out.After.RegularOf(l.LIM)
-		if r == nil {
-			continue
-		}
-		if !out.agent && r.Name != s.settings.Server {
-			left = append(left, fmt.Sprintf("on %s: start the agent, which brings up %s on %s", r.Name, r.Base, r.Interface))
-		}
-		left = append(left, fmt.Sprintf("on %s: make %s the address of %s in the network configuration, in the place of the alias, so that a reboot keeps it",
-			r.Name, r.Base, r.Interface))
-	}
-	return left
 }
 
 // allRun is reached when every LIM of a cluster runs somewhere.

@@ -36,6 +36,8 @@ type Env struct {
 	Wire func(ifname string) (Wire, error)
 	// Agent returns the client of the agent that listens at socket.
 	Agent func(socket string) Agent
+	// Edit has a person change a file with a program, whose words are given.
+	Edit func(ctx context.Context, editor []string, file string) error
 	// Watch returns a function that waits for the end of a process.
 	Watch func(pid int) (wait func(context.Context) error, err error)
 
@@ -69,6 +71,7 @@ type Agent interface {
 	Status(context.Context) (*status.ClusterStatus, error)
 	Agent(context.Context) (*control.AgentInfo, error)
 	Order(context.Context, control.Order) (*control.OrderResult, error)
+	Exchange(context.Context, control.ExchangeRequest) error
 	Stop(context.Context, control.StopRequest) (*control.StopResult, error)
 	Reload(context.Context) error
 	Running(context.Context) bool

@@ -89,18 +89,34 @@ func helpCommands(w io.Writer, c *cobra.Command) {
 	}
 }
 
-// helpExits explains the exit codes that a command is annotated with.
-func helpExits(w io.Writer, c *cobra.Command) {
+// Exit is an exit code and what it means.
+type Exit struct {
+	Code    fault.Code
+	Meaning string
+}
+
+// ExitStatus returns the codes that a command may end with, in their order.
+func ExitStatus(c *cobra.Command) []Exit {
 	words := strings.Fields(c.Annotations[exitStatus])
-	if len(words) == 0 {
+	texts := meanings()
+	var list []Exit
+	for _, code := range slices.Sorted(maps.Keys(texts)) {
+		if slices.Contains(words, strconv.Itoa(int(code))) {
+			list = append(list, Exit{code, texts[code]})
+		}
+	}
+	return list
+}
+
+// helpExits explains the exit codes of a command.
+func helpExits(w io.Writer, c *cobra.Command) {
+	list := ExitStatus(c)
+	if len(list) == 0 {
 		return
 	}
 	fmt.Fprint(w, "\nEXIT STATUS\n")
-	texts := meanings()
-	for _, code := range slices.Sorted(maps.Keys(texts)) {
-		if slices.Contains(words, strconv.Itoa(int(code))) {
-			fmt.Fprintf(w, "  %3d  %s\n", code, texts[code])
-		}
+	for _, e := range list {
+		fmt.Fprintf(w, "  %3d  %s\n", e.Code, e.Meaning)
 	}
 }
 
@@ -114,6 +130,13 @@ func newHelpCommand() *cobra.Command {
 		Example:     "  mxcluster help create",
 		Annotations: exits(),
 		Args:        cobra.ArbitraryArgs,
+		ValidArgsFunction: func(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			target, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return subcommands(target, begun), cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			target, rest, err := c.Root().Find(args)
 			if err != nil || len(rest) > 0 {

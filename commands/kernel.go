@@ -2,8 +2,6 @@ package commands
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -34,41 +32,6 @@ func (a *app) lookForInterface(s clusterconf.Server) error {
 		return fault.Wrap(err, fault.Refused, "", "server %s", s.Name)
 	}
 	return nil
-}
-
-// exchange does this server's part of an address exchange: the new base comes
-// up beside the old one, which becomes the alias and stays as it is, so that
-// connections through it go on. It returns how to undo that.
-func (a *app) exchange(ctx context.Context, server *clusterconf.Server, newBase netip.Prefix) (undo func() error, err error) {
-	k, err := a.env.Kernel()
-	if err != nil {
-		return nil, err
-	}
-	defer k.Close()
-	addresses, err := k.Addresses(server.Interface)
-	if err != nil {
-		return nil, interfaceRefused(err)
-	}
-	if !hasAddress(addresses, server.Base) {
-		return nil, fault.New(fault.Refused, fmt.Sprintf("bring it up, or correct the base of %s", server.Name),
-			"interface %s does not have %s, the base of %s", server.Interface, server.Base, server.Name)
-	}
-	if hasAddress(addresses, newBase) {
-		return func() error { return nil }, nil
-	}
-	if err := a.probeFree(ctx, server.Interface, newBase.Addr()); err != nil {
-		return nil, err
-	}
-	if err := k.EnsureBase(server.Interface, newBase); err != nil {
-		return nil, err
-	}
-	return func() error {
-		k, err := a.env.Kernel()
-		if err != nil {
-			return err
-		}
-		return errors.Join(k.Drop(server.Interface, newBase), k.Close())
-	}, nil
 }
 
 // interfaceRefused makes a refusal of a missing interface: the document names

@@ -21,13 +21,15 @@ type limList struct {
 	LIMs       []limEntry `json:"lims"`
 }
 
-// limEntry is one LIM. Alias and cluster are null where it has none.
+// limEntry is one LIM. Alias, cluster and media server are null where it has none.
 type limEntry struct {
-	LIM      int                   `json:"lim"`
-	Regular  string                `json:"regular"`
-	Alias    *string               `json:"alias"`
-	Cluster  *string               `json:"cluster"`
-	Services []clusterconf.Service `json:"services"`
+	LIM         int                      `json:"lim"`
+	Regular     string                   `json:"regular"`
+	Alias       *string                  `json:"alias"`
+	Cluster     *string                  `json:"cluster"`
+	Services    []clusterconf.Service    `json:"services"`
+	MediaServer *clusterconf.MediaServer `json:"mediaServer"`
+	Gateways    []string                 `json:"gateways"`
 }
 
 // newLIMListCommand returns `lim list`.
@@ -48,8 +50,8 @@ func newLIMShowCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:         "show N",
 		Short:       "Show one LIM",
-		Long:        "Lim show shows LIM N with its regular server and software.",
-		Example:     "  mxcluster lim show 1",
+		Long:        "Lim show shows LIM N with its regular server, software, media server and\ngateways; -o wide and -o json have them all.",
+		Example:     "  mxcluster lim show 1 -o wide",
 		Annotations: exits(fault.NotFound, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("N"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -90,9 +92,10 @@ func newLIMList(doc *clusterconf.Document) limList {
 		if s.LIM == 0 {
 			continue
 		}
-		e := limEntry{LIM: s.LIM, Regular: s.Name, Services: []clusterconf.Service{}}
+		e := limEntry{LIM: s.LIM, Regular: s.Name, Services: []clusterconf.Service{}, Gateways: []string{}}
 		if l := doc.LIM(s.LIM); l != nil {
-			e.Services = l.Services
+			e.Services, e.Gateways = append(e.Services, l.Services...), append(e.Gateways, l.Gateways...)
+			e.MediaServer = l.MediaServer
 		}
 		if c := doc.ClusterOfLIM(s.LIM); c != nil {
 			alias := c.Member(s.LIM).Alias.String()
@@ -106,9 +109,10 @@ func newLIMList(doc *clusterconf.Document) limList {
 
 func (l limList) view() ui.View {
 	v := ui.View{
-		Object:  l,
-		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "REGULAR"}, {Head: "ALIAS"}, {Head: "CLUSTER"}, {Head: "SERVICES"}},
-		Empty:   "there is no LIM yet; 'mxcluster server add' takes one with --lim",
+		Object: l,
+		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "REGULAR"}, {Head: "ALIAS"}, {Head: "CLUSTER"}, {Head: "SERVICES"},
+			{Head: "MEDIA-SERVER", Wide: true}, {Head: "GATEWAYS", Wide: true}},
+		Empty: "there is no LIM yet; 'mxcluster server add' takes one with --lim",
 	}
 	for _, e := range l.LIMs {
 		var services []string
@@ -120,8 +124,17 @@ func (l limList) view() ui.View {
 			services = append(services, text)
 		}
 		number := strconv.Itoa(e.LIM)
-		v.Rows = append(v.Rows, []string{number, e.Regular, orEmpty(e.Alias), orEmpty(e.Cluster), strings.Join(services, " ")})
+		v.Rows = append(v.Rows, []string{number, e.Regular, orEmpty(e.Alias), orEmpty(e.Cluster), strings.Join(services, " "),
+			mediaServerWords(e.MediaServer), strings.Join(e.Gateways, " ")})
 		v.Names = append(v.Names, number)
 	}
 	return v
+}
+
+// mediaServerWords says where the media server is.
+func mediaServerWords(m *clusterconf.MediaServer) string {
+	if m == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s, media %s, control %s", m.Kind, m.Media, m.Control)
 }

@@ -3,6 +3,8 @@ package commands
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,7 +16,11 @@ import (
 
 type limSetOptions struct {
 	change
-	services []clusterconf.Service
+	services       []clusterconf.Service
+	mediaServer    string
+	media, control string
+	gateways       []string
+	given          func(flag string) bool
 }
 
 // newLIMSetCommand returns `lim set`.
@@ -22,25 +28,38 @@ func newLIMSetCommand(a *app) *cobra.Command {
 	var o limSetOptions
 	c := &cobra.Command{
 		Use:   "set N",
-		Short: "Set the software of a LIM",
-		Long: `Lim set replaces the list of services that make up LIM N. They are started in the
-order given and stopped in reverse. A SPEC is systemd:UNIT,
-ocf:PROVIDER:AGENT[,KEY=VALUE]... or exec:PATH, a program that is called with
-start, stop, status (0 running, 3 stopped, other failed) and reload. Of these
-this build runs exec: alone; the others it only keeps in the document.`,
+		Short: "Set the software, media server and gateways of a LIM",
+		Long: `Lim set replaces what it is given of LIM N, and leaves the rest as it is.
+
+The services make up the LIM. They are started in the order given and stopped in
+reverse. A SPEC is systemd:UNIT, ocf:PROVIDER:AGENT[,KEY=VALUE]... or exec:PATH, a
+program that is called with start, stop, status (0 running, 3 stopped, other
+failed) and reload. Of these this build runs exec: alone; the others it only
+keeps in the document.
+
+The media server is co-located with the LIM, so that its addresses are the LIM's
+own, stand-alone on a machine of its own, or none. The gateways are the media
+gateways that go with the LIM; --gateway '' takes all of them off.`,
 		Example: `  mxcluster lim set 1 --service exec:/opt/lim/service
-  mxcluster lim set 1 --service exec:/opt/lim/service --regular-only-service exec:/opt/manager/service`,
-		Annotations: exits(fault.Refused, fault.NotFound, fault.Busy, fault.NotPermitted, fault.Invalid),
+  mxcluster lim set 1 --service exec:/opt/lim/service --regular-only-service exec:/opt/manager/service
+  mxcluster lim set 1 --media-server standalone --media-address 10.0.1.5 --control-address 10.0.0.5
+  mxcluster lim set 1 --gateway mgw1 --gateway mgw2`,
+		Annotations: exits(editCodes()...),
 		Args:        arguments("N"),
 		RunE: func(c *cobra.Command, args []string) error {
+			o.given = c.Flags().Changed
 			return runLIMSet(c.Context(), a, args[0], o)
 		},
 	}
+	f := c.Flags()
 	// Both flags add to one list: services start in the order given.
-	c.Flags().Var(&serviceValue{list: &o.services}, "service", "`SPEC` of a service")
-	c.Flags().Var(&serviceValue{list: &o.services, regularOnly: true}, "regular-only-service", "`SPEC` of a service that is not started on the standby")
-	o.addFlags(c.Flags())
-	o.addForce(c.Flags())
+	f.Var(&serviceValue{list: &o.services}, "service", "`SPEC` of a service")
+	f.Var(&serviceValue{list: &o.services, regularOnly: true}, "regular-only-service", "`SPEC` of a service that is not started on the standby")
+	f.StringVar(&o.mediaServer, "media-server", "", "`kind` of media server: none, colocated or standalone")
+	f.StringVar(&o.media, "media-address", "", "`address` of the media server's media interface")
+	f.StringVar(&o.control, "control-address", "", "`address` of the media server's control interface")
+	f.StringArrayVar(&o.gateways, "gateway", nil, "`ID` of a media gateway that goes with the LIM; may be repeated")
+	o.addEditFlags(f)
 	return c
 }
 
@@ -61,33 +80,80 @@ func (v *serviceValue) Set(text string) error {
 	return nil
 }
 
-// runLIMSet replaces the whole list: adding to it would depend on what was there,
+// runLIMSet replaces whole lists: adding to them would depend on what was there,
 // and a script could not be repeated.
 func runLIMSet(ctx context.Context, a *app, arg string, o limSetOptions) error {
 	lim, err := parseLIM(arg)
 	if err != nil {
 		return err
 	}
-	if len(o.services) == 0 {
-		return fault.New(fault.Usage, "give --service SPEC or --regular-only-service SPEC", "setting LIM %d: nothing to set", lim)
+	apply, err := o.apply(lim)
+	if err != nil {
+		return doing(err, "setting LIM %d", lim)
 	}
 	s, err := a.server()
 	if err != nil {
 		return err
 	}
-	e := edit{
-		change: o.change, command: fmt.Sprintf("lim set %d", lim),
-		apply: func(d *clusterconf.Document) error { return d.SetServices(lim, o.services) },
-	}
-	out, err := a.edit(ctx, s, e)
-	if err != nil {
-		return doing(err, "setting LIM %d", lim)
-	}
+	what := fmt.Sprintf("LIM %d", lim)
+	err = a.perform(ctx, s, edit{
+		change: o.change, command: fmt.Sprintf("lim set %d", lim), doing: "setting " + what,
+		done: what + " is set", would: what + " would be set", already: what + " is set so already",
+		apply: apply,
+	})
 	for _, v := range o.services {
-		if !strings.HasPrefix(v.Run, "exec:") {
+		if err == nil && !strings.HasPrefix(v.Run, "exec:") {
 			a.out.Warn("this build does not run %s: wrap it in a script and use exec:PATH", v.Run)
 		}
 	}
-	what := fmt.Sprintf("the software of LIM %d", lim)
-	return a.tell(out, e, what+" is set", what+" would be set", what+" is set so already")
+	return err
+}
+
+// apply returns what the flags ask for.
+func (o *limSetOptions) apply(lim int) (func(*clusterconf.Document) error, error) {
+	var steps []func(*clusterconf.Document) error
+	if len(o.services) > 0 {
+		steps = append(steps, func(d *clusterconf.Document) error { return d.SetServices(lim, o.services) })
+	}
+	switch {
+	case o.given("media-server"):
+		m, err := o.parseMediaServer()
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, func(d *clusterconf.Document) error { return d.SetMediaServer(lim, m) })
+	case o.given("media-address"), o.given("control-address"):
+		return nil, fault.New(fault.Usage, "give --media-server colocated or standalone too", "an address of a media server without its kind")
+	}
+	if o.given("gateway") {
+		ids := slices.DeleteFunc(slices.Clone(o.gateways), func(id string) bool { return id == "" })
+		steps = append(steps, func(d *clusterconf.Document) error { return d.SetGateways(lim, ids) })
+	}
+	if len(steps) == 0 {
+		return nil, fault.New(fault.Usage, "give --service, --regular-only-service, --media-server or --gateway", "nothing to set")
+	}
+	return func(d *clusterconf.Document) error {
+		for _, step := range steps {
+			if err := step(d); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
+func (o *limSetOptions) parseMediaServer() (m clusterconf.MediaServer, err error) {
+	m.Kind = clusterconf.MediaServerKind(o.mediaServer)
+	for _, a := range []struct {
+		flag, text string
+		addr       *netip.Addr
+	}{{"media-address", o.media, &m.Media}, {"control-address", o.control, &m.Control}} {
+		if a.text == "" {
+			continue
+		}
+		if *a.addr, err = netip.ParseAddr(a.text); err != nil {
+			return m, fault.New(fault.Usage, "write it as A.B.C.D", "--%s: %q is not an address", a.flag, a.text)
+		}
+	}
+	return m, nil
 }

@@ -37,7 +37,7 @@ func runList(a *app, cluster string) error {
 	if err != nil {
 		return err
 	}
-	list := status.List(doc)
+	list := status.List(doc, a.env.Now())
 	if err := list.Only(cluster); err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func listView(l *status.ClusterList) ui.View {
 		Columns: []ui.Column{
 			{Head: "CLUSTER"}, {Head: "LIM", Right: true}, {Head: "REGULAR"}, {Head: "STANDBY"}, {Head: "ALIAS"}, {Head: "BASE"},
 			{Head: "INTERFACE", Wide: true}, {Head: "PRIORITY", Right: true}, {Head: "FALLBACK"}, {Head: "FAILOVER"},
-			{Head: "AFTER", Right: true, Wide: true}, {Head: "SPLIT-BRAIN-STOP", Wide: true},
+			{Head: "AFTER", Right: true, Wide: true}, {Head: "SPLIT-BRAIN-STOP", Wide: true}, {Head: "LOCK", Wide: true},
 		},
 		Empty: "there is no cluster yet; 'mxcluster create' makes one",
 	}
@@ -61,7 +61,7 @@ func listView(l *status.ClusterList) ui.View {
 		for _, m := range c.LIMs {
 			v.Rows = append(v.Rows, []string{
 				c.Name, strconv.Itoa(m.LIM), m.Regular, c.Standby, m.Alias, m.Base, m.Interface, strconv.Itoa(m.Priority),
-				c.Fallback, c.Failover, after.String(), c.SplitBrainStop,
+				c.Fallback, c.Failover, after.String(), c.SplitBrainStop, m.Lock.String(),
 			})
 		}
 	}

@@ -180,4 +180,24 @@ func TestRealKernel(t *testing.T) {
 		t.Errorf("alias up said %q, want the address %s", a.err, mac)
 	}
 	w.expect(t, "arp probe 10.0.0.77 --interface eth0", fault.OK, "10.0.0.21/24")
+	// It runs elsewhere: its address cannot become the base here again.
+	a = w.expect(t, "delete c1 --yes", fault.Refused, "10.0.0.21/24")
+	if !strings.Contains(a.err, "its alias 10.0.0.11 is in use by "+mac) {
+		t.Errorf("delete said %q", a.err)
+	}
+}
+
+// The exchange of create turned round, on a real kernel: a connection through the
+// alias goes on when that becomes the base again, and so it does the next time.
+func TestRealKernelThereAndBack(t *testing.T) {
+	w, client := realPair(t)
+	w.document(t, twoLIMs)
+	c := echo(t, w.ns, client, "10.0.0.11:4711")
+	for range 2 {
+		w.expect(t, "create c1 --standby sb1 --lim 1=10.0.0.21", fault.OK, "10.0.0.11/24", "10.0.0.21/24")
+		lives(t, c)
+		w.expect(t, "delete c1 --yes --dry-run", fault.OK, "10.0.0.11/24", "10.0.0.21/24")
+		w.expect(t, "delete c1 --yes", fault.OK, "10.0.0.11/24")
+		lives(t, c)
+	}
 }

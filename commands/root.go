@@ -58,13 +58,15 @@ fails over and falls back.`, `
   mxcluster status
   mxcluster lab demo`,
 		newInitCommand(a), newJoinCommand(a), newServerCommand(a), newLIMCommand(a),
-		newCreateCommand(a), newListCommand(a), newStatusCommand(a),
-		newFallbackCommand(a), newFailoverCommand(a), newSyncCommand(a),
+		newListCommand(a), newStatusCommand(a), newCreateCommand(a), newChangeCommand(a), newPreloadCommand(a),
+		newAddLIMCommand(a), newRemoveLIMCommand(a), newDeleteCommand(a), newFallbackCommand(a), newFailoverCommand(a),
+		newLockCommand(a), newUnlockCommand(a), newSyncCommand(a), newConfigCommand(a), newMenuCommand(a),
 		newAgentCommand(a), newAliasCommand(a), newARPCommand(a), newXdataCommand(a),
 		newLabCommand(a), newVersionCommand(a), newCompletionCommand(a),
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.SetIn(a.env.Stdin)
 	root.SetOut(a.env.Stdout)
 	root.SetErr(a.env.Stderr)
@@ -73,5 +75,7 @@ fails over and falls back.`, `
 	root.SetFlagErrorFunc(flagError)
 	a.globals.addFlags(root.PersistentFlags())
 	root.PersistentPreRunE = a.start
+	root.Args, root.RunE = rootArgs, a.runRoot
+	a.wireCompletion(root)
 	return root
 }

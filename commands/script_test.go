@@ -54,7 +54,9 @@ func scriptMX(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	w := worldOf(ts)
-	w.environ["MXCLUSTER_OUTPUT"] = ts.Getenv("MXCLUSTER_OUTPUT")
+	for _, key := range []string{"MXCLUSTER_OUTPUT", "EDITOR", "VISUAL"} {
+		w.environ[key] = ts.Getenv(key)
+	}
 	if name := ts.Getenv("SERVER"); name != "" {
 		w.environ["MXCLUSTER_SERVER"] = name
 	}

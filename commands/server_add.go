@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"mxcluster/clusterconf"
-	"mxcluster/internal/fault"
 )
 
 type serverAddOptions struct {
@@ -25,15 +24,14 @@ func newServerAddCommand(a *app) *cobra.Command {
 a free one without. On the new server, 'mxcluster join' fetches the document.`,
 		Example: `  mxcluster server add srv2 --base 10.0.0.12/24 --interface eth0 --lim 2
   mxcluster server add sb1 --base 10.0.0.13/24 --interface eth0`,
-		Annotations: exits(fault.Refused, fault.Busy, fault.NotPermitted, fault.Invalid),
+		Annotations: exits(editCodes()...),
 		Args:        arguments("SRV"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return runServerAdd(c.Context(), a, args[0], o)
 		},
 	}
 	o.place.addFlags(c.Flags())
-	o.change.addFlags(c.Flags())
-	o.addForce(c.Flags())
+	o.addEditFlags(c.Flags())
 	return c
 }
 
@@ -47,14 +45,12 @@ func runServerAdd(ctx context.Context, a *app, name string, o serverAddOptions) 
 	if err != nil {
 		return doing(err, "adding server %s", name)
 	}
-	e := edit{
-		change: o.change, command: "server add " + name,
+	return a.perform(ctx, s, edit{
+		change: o.change, command: "server add " + name, doing: "adding server " + name,
+		done: "server " + name + " added", would: "server " + name + " would be added", already: "server " + name + " is there already",
+		left: func(after *clusterconf.Document) []string {
+			return []string{"on " + name + ": mxcluster join " + s.address(after) + " --key-file FILE"}
+		},
 		apply: func(d *clusterconf.Document) error { return d.AddServer(first) },
-	}
-	out, err := a.edit(ctx, s, e)
-	if err != nil {
-		return doing(err, "adding server %s", name)
-	}
-	return a.tell(out, e, "server "+name+" added", "server "+name+" would be added", "server "+name+" is there already",
-		"on "+name+": mxcluster join "+s.address(out.After)+" --key-file FILE")
+	})
 }

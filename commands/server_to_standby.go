@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"mxcluster/clusterconf"
-	"mxcluster/internal/fault"
 )
 
 // newServerToStandbyCommand returns `server to-standby` (spec ch. 10).
@@ -18,14 +17,13 @@ func newServerToStandbyCommand(a *app) *cobra.Command {
 		Long: `Server to-standby makes a standby server of a free one. A cluster is created with
 a standby server of its own.`,
 		Example:     "  mxcluster server to-standby sb1",
-		Annotations: exits(fault.Refused, fault.NotFound, fault.Busy, fault.NotPermitted, fault.Invalid),
+		Annotations: exits(editCodes()...),
 		Args:        arguments("SRV"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return runServerToStandby(c.Context(), a, args[0], o)
 		},
 	}
-	o.addFlags(c.Flags())
-	o.addForce(c.Flags())
+	o.addEditFlags(c.Flags())
 	return c
 }
 
@@ -35,13 +33,9 @@ func runServerToStandby(ctx context.Context, a *app, name string, o change) erro
 	if err != nil {
 		return err
 	}
-	e := edit{
-		change: o, command: "server to-standby " + name,
+	return a.perform(ctx, s, edit{
+		change: o, command: "server to-standby " + name, doing: "making " + name + " a standby server",
+		done: name + " is a standby server now", would: name + " would be a standby server", already: name + " is a standby server already",
 		apply: func(d *clusterconf.Document) error { return d.ToStandby(name) },
-	}
-	out, err := a.edit(ctx, s, e)
-	if err != nil {
-		return doing(err, "making %s a standby server", name)
-	}
-	return a.tell(out, e, name+" is a standby server now", name+" would be a standby server", name+" is a standby server already")
+	})
 }

@@ -14,8 +14,13 @@ import (
 )
 
 type statusOptions struct {
-	lims []int
+	lims  []int
+	watch time.Duration
+	check bool
 }
+
+// defaultWatch is what --watch means without a value (contract, section 3).
+const defaultWatch = 2 * time.Second
 
 // newStatusCommand returns `status` (spec ch. 10, "Print Cluster Status").
 func newStatusCommand(a *app) *cobra.Command {
@@ -24,24 +29,47 @@ func newStatusCommand(a *app) *cobra.Command {
 		Use:   "status [C]",
 		Short: "Show where each LIM runs, since when and why",
 		Long: `Status asks the agent of this server. Without one it shows the cluster document
-and what this server's kernel holds; what cannot be seen is unknown.`,
-		Example:     "  mxcluster status\n  mxcluster status c1 --lim 1 -o json",
+and what this server's kernel holds; what cannot be seen is unknown.
+
+With --check it prints one line and ends as monitoring plugins do: 0 OK,
+1 WARNING, 2 CRITICAL, 3 UNKNOWN.`,
+		Example:     "  mxcluster status\n  mxcluster status c1 --lim 1 -o json\n  mxcluster status --watch\n  mxcluster status --check",
 		Annotations: exits(fault.NotFound, fault.Unreachable, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("[C]"),
 		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case o.check && c.Flags().Changed("watch"):
+				return fault.New(fault.Usage, "leave one of them out", "--check and --watch do not go together")
+			case o.check:
+				return checkStatus(c.Context(), a, optional(args), o)
+			case c.Flags().Changed("watch"):
+				return watchStatus(c.Context(), a, optional(args), o)
+			}
 			return runStatus(c.Context(), a, optional(args), o)
 		},
 	}
-	c.Flags().IntSliceVar(&o.lims, "lim", nil, "`number` of a LIM to show alone; may be repeated")
+	f := c.Flags()
+	f.IntSliceVar(&o.lims, "lim", nil, "`number` of a LIM to show alone; may be repeated")
+	f.DurationVar(&o.watch, "watch", 0, "show it again and again, after this `time`")
+	f.Lookup("watch").NoOptDefVal = defaultWatch.String()
+	f.BoolVar(&o.check, "check", false, "answer as a monitoring plugin")
 	return c
 }
 
-// runStatus prefers the agent, which knows of the others. One that is there but
-// does not answer is an error: what it does is not known.
 func runStatus(ctx context.Context, a *app, cluster string, o statusOptions) error {
-	s, err := a.server()
+	st, err := a.status(ctx, cluster, o.lims)
 	if err != nil {
 		return err
+	}
+	return a.out.Show(a.statusView(st))
+}
+
+// status prefers the agent, which knows of the others. One that is there but does
+// not answer is an error: what it does is not known.
+func (a *app) status(ctx context.Context, cluster string, lims []int) (*status.ClusterStatus, error) {
+	s, err := a.server()
+	if err != nil {
+		return nil, err
 	}
 	st, err := s.agent.Status(ctx)
 	if fault.CodeOf(err) == fault.Unreachable && !s.agent.Running(ctx) {
@@ -49,12 +77,9 @@ func runStatus(ctx context.Context, a *app, cluster string, o statusOptions) err
 		st, err = a.offline(s)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := st.Only(cluster, o.lims); err != nil {
-		return err
-	}
-	return a.out.Show(a.statusView(st))
+	return st, st.Only(cluster, lims)
 }
 
 // offline says what can be said without an agent.
@@ -97,11 +122,22 @@ func (a *app) statusView(st *status.ClusterStatus) ui.View {
 			v.Names = append(v.Names, strconv.Itoa(l.LIM))
 			v.Rows = append(v.Rows, []string{
 				c.Name, strconv.Itoa(l.LIM), orEmpty(l.ActiveOn), l.Side, a.out.Paint(stateStyle(l), l.State), sinceWords(l.Since),
-				strconv.FormatUint(l.Term, 10), l.Alias.Address, fallbackWords(l), dataWords(l.Data), l.Reason,
+				strconv.FormatUint(l.Term, 10), l.Alias.Address, fallbackWords(l), dataWords(l.Data), reasonWords(l),
 			})
 		}
 	}
 	return v
+}
+
+// reasonWords adds to the reason a lock, which is one for what happens next.
+func reasonWords(l *status.StatusLIM) string {
+	if l.Lock == nil {
+		return l.Reason
+	}
+	if l.Reason == "" {
+		return l.Lock.String()
+	}
+	return l.Reason + "; " + l.Lock.String()
 }
 
 // stateStyle paints what is as it should be green, what serves otherwise

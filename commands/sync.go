@@ -18,12 +18,14 @@ type syncOptions struct {
 	lims      []int
 	all       bool
 	direction string
+	dryRun    bool
 }
 
 // syncReport is the answer of `sync -o json`.
 type syncReport struct {
 	APIVersion string         `json:"apiVersion"`
 	Kind       string         `json:"kind"` // SyncReport
+	DryRun     bool           `json:"dryRun,omitempty"`
 	Results    []xdata.Result `json:"results"`
 }
 
@@ -38,7 +40,7 @@ newest modification time decides. On a standby it does so for every LIM of its
 cluster, on a regular server for its own. Elsewhere, or with --all, it runs
 itself on the standby of each cluster, through the setting sync.rsh. When one
 LIM fails it goes on with the rest, and reports each.`,
-		Example:     "  mxcluster sync\n  mxcluster sync c1 --lim 1 --direction to-standby\n  mxcluster sync --all -o json",
+		Example:     "  mxcluster sync\n  mxcluster sync c1 --lim 1 --direction to-standby\n  mxcluster sync --all -o json\n  mxcluster sync --dry-run",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("[C]"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -48,6 +50,7 @@ LIM fails it goes on with the rest, and reports each.`,
 	c.Flags().IntSliceVar(&o.lims, "lim", nil, "`number` of a LIM; may be repeated")
 	c.Flags().BoolVar(&o.all, "all", false, "every cluster, each on its standby")
 	c.Flags().StringVar(&o.direction, "direction", string(xdata.DirectionAuto), "copy only this `way`: auto, to-standby or to-regular")
+	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "compare both sides and say what would be copied, write nothing")
 	return c
 }
 
@@ -71,9 +74,7 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 		return fmt.Errorf("synchronising: %w", err)
 	}
 	y := &syncer{app: a, server: s, options: o}
-	for _, j := range jobs {
-		y.do(ctx, j)
-	}
+	y.doAll(ctx, jobs)
 	if err := a.out.Show(y.view()); err != nil {
 		return err
 	}
@@ -155,7 +156,7 @@ func blankBefore(name string) string {
 // view shows one line for each LIM.
 func (y *syncer) view() ui.View {
 	v := ui.View{
-		Object: syncReport{APIVersion: clusterconf.APIVersion, Kind: "SyncReport", Results: append([]xdata.Result{}, y.results...)},
+		Object: syncReport{APIVersion: clusterconf.APIVersion, Kind: "SyncReport", DryRun: y.options.dryRun, Results: append([]xdata.Result{}, y.results...)},
 		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "RESULT"}, {Head: "DIRECTION"}, {Head: "VERSION"},
 			{Head: "BYTES", Right: true}, {Head: "SENT", Right: true}, {Head: "TOOK", Right: true}, {Head: "ERROR"}},
 		Empty: "there is nothing to synchronise",

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/xdata"
 )
@@ -21,11 +23,22 @@ type syncer struct {
 	errs    []error
 }
 
-func (y *syncer) do(ctx context.Context, j syncJob) {
-	if j.side == "" {
-		y.delegate(ctx, j)
-		return
+// peerPatience is how long another server may take to say its first word: a
+// login may be slow, but nobody waits minutes for one that is down.
+const peerPatience = 15 * time.Second
+
+// doAll does one job after the other, whatever becomes of each.
+func (y *syncer) doAll(ctx context.Context, jobs []syncJob) {
+	for _, j := range jobs {
+		if j.side == "" {
+			y.delegate(ctx, j)
+		} else {
+			y.do(ctx, j)
+		}
 	}
+}
+
+func (y *syncer) do(ctx context.Context, j syncJob) {
 	for _, lim := range j.lims {
 		r, err := y.local(ctx, j, lim)
 		y.results = append(y.results, r)
@@ -35,17 +48,22 @@ func (y *syncer) do(ctx context.Context, j syncJob) {
 	}
 }
 
-func (y *syncer) rsh() xdata.Rsh {
-	return xdata.Rsh{Command: y.server.settings.SyncRSH, RemoteCommand: y.server.settings.SyncRemoteCommand}
+func (y *syncer) rsh(patience time.Duration) xdata.Rsh {
+	return xdata.Rsh{Command: y.server.settings.SyncRSH, RemoteCommand: y.server.settings.SyncRemoteCommand, Patience: patience}
+}
+
+// serve starts the other end of a sync.
+func (y *syncer) serve(ctx context.Context, there *clusterconf.Server) (xdata.Conn, error) {
+	return xdata.Dial(ctx, y.rsh(peerPatience), there.Name, there.Base.Addr(), "xdata", "serve")
 }
 
 // local synchronises one LIM between this server and its peer.
 func (y *syncer) local(ctx context.Context, j syncJob, lim int) (xdata.Result, error) {
-	peer, err := xdata.Dial(ctx, y.rsh(), j.there.Name, j.there.Base.Addr(), "xdata", "serve")
+	peer, err := y.serve(ctx, j.there)
 	if err != nil {
 		return failedSync(lim, err), err
 	}
-	req := xdata.Request{LIM: lim, Side: j.side, Direction: xdata.Direction(y.options.direction)}
+	req := xdata.Request{LIM: lim, Side: j.side, Direction: xdata.Direction(y.options.direction), DryRun: y.options.dryRun}
 	r, err := xdata.Sync(ctx, y.server.versions(y.app.env.Now), peer, req)
 	// What the peer's end has to say was said by Sync, which hears more of it.
 	_ = peer.Close()
@@ -72,11 +90,17 @@ func (y *syncer) delegate(ctx context.Context, j syncJob) {
 
 // remote runs the sync there. Its exit code says no more than its report.
 func (y *syncer) remote(ctx context.Context, j syncJob) ([]xdata.Result, error) {
+	if err := y.reach(ctx, j.there); err != nil {
+		return nil, err
+	}
 	args := []string{"sync", j.cluster, "--direction", y.options.direction, "--output", "json", "--no-input"}
 	for _, lim := range j.lims {
 		args = append(args, "--lim", strconv.Itoa(lim))
 	}
-	conn, err := xdata.Dial(ctx, y.rsh(), j.there.Name, j.there.Base.Addr(), args...)
+	if y.options.dryRun {
+		args = append(args, "--dry-run")
+	}
+	conn, err := xdata.Dial(ctx, y.rsh(0), j.there.Name, j.there.Base.Addr(), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +114,18 @@ func (y *syncer) remote(ctx context.Context, j syncJob) ([]xdata.Result, error) 
 		return nil, err
 	}
 	return report.Results, nil
+}
+
+// reach waits for a first word from there. A sync says nothing until it is done,
+// which may take long, so that it cannot show whether there is anybody.
+func (y *syncer) reach(ctx context.Context, there *clusterconf.Server) error {
+	conn, err := y.serve(ctx, there)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() // it complains of the early end
+	_, err = conn.Read(make([]byte, 1))
+	return err
 }
 
 // failedSync reports a sync that did not come about.

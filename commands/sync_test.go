@@ -59,7 +59,7 @@ func (s *servers) backup(t *testing.T, name, lim, content string) string {
 	if err := os.Chtimes(file, at, at); err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSpace(s.world(name).must(t, "xdata", "backup", "--lim", lim, "--from", from).out)
+	return strings.TrimSpace(s.world(name).must(t, "xdata", "backup", "--lim", lim, "--from", from, "--no-sync").out)
 }
 
 // report runs a sync and returns the outcomes: LIM, result, direction.

@@ -38,7 +38,7 @@ func groupArgs(c *cobra.Command, args []string) error {
 		all = "use one of " + strings.Join(names, ", ")
 	}
 	if len(args) == 0 {
-		return fault.New(fault.Usage, all, "%s needs a command", c.CommandPath())
+		return fault.New(fault.Usage, all, "%s needs a command", commandName(c))
 	}
 	hint := all
 	if near := clusterconf.Nearest(args[0], names); near != "" {
@@ -59,13 +59,17 @@ func arguments(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		switch {
 		case len(args) < needed:
-			return fault.New(fault.Usage, usageHint(c), "%s: argument %s is missing", c.CommandPath(), names[len(args)])
+			return fault.New(fault.Usage, usageHint(c), "%s: argument %s is missing", commandName(c), names[len(args)])
 		case len(args) > len(names):
-			return fault.New(fault.Usage, usageHint(c), "%s: unexpected argument %q", c.CommandPath(), args[len(names)])
+			return fault.New(fault.Usage, usageHint(c), "%s: unexpected argument %q", commandName(c), args[len(names)])
 		}
 		return nil
 	}
 }
+
+// commandName is a command as an error names it: the line begins with the
+// program's name anyway.
+func commandName(c *cobra.Command) string { return strings.TrimPrefix(c.CommandPath(), "mxcluster ") }
 
 // usageHint is the remedy of a wrong number of arguments.
 func usageHint(c *cobra.Command) string { return "usage: " + c.UseLine() }
@@ -81,20 +85,20 @@ func flagError(c *cobra.Command, err error) error {
 	case errors.As(err, &unknown):
 		return unknownFlag(c, unknown)
 	case errors.As(err, &noValue):
-		return fault.New(fault.Usage, usageHint(c), "%s: flag %s needs a value", c.CommandPath(), flagName(noValue.GetFlag()))
+		return fault.New(fault.Usage, usageHint(c), "%s: flag %s needs a value", commandName(c), flagName(noValue.GetFlag()))
 	case errors.As(err, &badValue):
 		f := badValue.GetFlag()
 		return fault.New(fault.Usage, valueHint(f, badValue.Unwrap()), "%s: %s: bad value %q",
-			c.CommandPath(), flagName(f), badValue.GetValue())
+			commandName(c), flagName(f), badValue.GetValue())
 	}
-	return fault.Wrap(err, fault.Usage, usageHint(c), "%s", c.CommandPath())
+	return fault.Wrap(err, fault.Usage, usageHint(c), "%s", commandName(c))
 }
 
 // unknownFlag names the nearest flag there is.
 func unknownFlag(c *cobra.Command, e *pflag.NotExistError) error {
 	if e.GetSpecifiedShortnames() != "" {
 		return fault.New(fault.Usage, fmt.Sprintf("'%s --help' lists the flags", c.CommandPath()),
-			"%s: unknown flag -%s", c.CommandPath(), e.GetSpecifiedName())
+			"%s: unknown flag -%s", commandName(c), e.GetSpecifiedName())
 	}
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
@@ -102,7 +106,7 @@ func unknownFlag(c *cobra.Command, e *pflag.NotExistError) error {
 	if near := clusterconf.Nearest(e.GetSpecifiedName(), names); near != "" {
 		hint = "did you mean --" + near + "?"
 	}
-	return fault.New(fault.Usage, hint, "%s: unknown flag --%s", c.CommandPath(), e.GetSpecifiedName())
+	return fault.New(fault.Usage, hint, "%s: unknown flag --%s", commandName(c), e.GetSpecifiedName())
 }
 
 // flagName names a flag in both its forms.

@@ -3,8 +3,11 @@ package commands
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
+	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
 )
@@ -12,24 +15,38 @@ import (
 // stateRunning is the contract's word for a LIM that serves.
 const stateRunning = "running"
 
+// livenessAlive is the agents' word for a server whose agent answers.
+const livenessAlive = "alive"
+
 // pollEvery is how often a wait looks. The agent answers from memory.
 const pollEvery = 50 * time.Millisecond
 
 // goal tells whether a status is the one waited for, and how things stand.
 type goal func(*status.ClusterStatus) (reached bool, now string)
 
-// waitFor asks the agent until the goal is reached. A wait that runs out is
+// waitFor asks the agent until the goal is reached.
+func waitFor(ctx context.Context, agent Agent, limit time.Duration, reached goal) error {
+	return waitUntil(ctx, limit, func(ctx context.Context) (bool, string, error) {
+		st, err := agent.Status(ctx)
+		if err != nil {
+			return false, "", err
+		}
+		ok, now := reached(st)
+		return ok, now, nil
+	})
+}
+
+// waitUntil looks until what is waited for is there. A wait that runs out is
 // fault.Unknown: the order stands, its outcome does not. An agent that does not
 // answer meanwhile may be on its way up again and is asked on.
-func waitFor(ctx context.Context, agent Agent, limit time.Duration, reached goal) error {
+func waitUntil(ctx context.Context, limit time.Duration, look func(context.Context) (reached bool, now string, err error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errWaitOver)
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	last := "no agent answered"
 	for {
-		if st, err := agent.Status(ctx); err == nil {
-			ok, now := reached(st)
+		if ok, now, err := look(ctx); err == nil {
 			if ok {
 				return nil
 			}
@@ -49,3 +66,55 @@ func waitFor(ctx context.Context, agent Agent, limit time.Duration, reached goal
 
 // errWaitOver tells the end of a wait from that of the whole command.
 var errWaitOver = fault.New(fault.Unknown, "", "the wait ran out")
+
+// whoLives names the other servers whose agents answer. Without an agent here there
+// is nobody to wait for, and a wait would never end.
+func whoLives(ctx context.Context, s *server, agent bool) ([]string, error) {
+	if !agent {
+		return nil, fault.New(fault.Unreachable, "start it with 'mxcluster agent run', or leave out --wait",
+			"no agent runs here that could be waited for")
+	}
+	info, err := s.agent.Agent(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var live []string
+	for _, m := range info.Members {
+		if m.Liveness == livenessAlive {
+			live = append(live, m.Server)
+		}
+	}
+	return live, nil
+}
+
+// awaitEdit waits until an edit has reached every server that lives, and until what
+// else the edit is to bring about has come.
+func (a *app) awaitEdit(ctx context.Context, s *server, e edit, out outcome, live []string) error {
+	end := a.env.Now().Add(e.wait)
+	err := waitUntil(ctx, e.wait, func(ctx context.Context) (bool, string, error) {
+		info, err := s.agent.Agent(ctx)
+		if err != nil {
+			return false, "", err
+		}
+		behind := behind(info, out.After.Revision, live)
+		return behind == "", behind, nil
+	})
+	if err != nil || e.then == nil {
+		return err
+	}
+	return waitFor(ctx, s.agent, max(end.Sub(a.env.Now()), pollEvery), e.then)
+}
+
+// behind names a server that lives, or lived when the edit began, and does not have
+// the revision yet. One that its new address keeps silent for a moment counts.
+func behind(info *control.AgentInfo, revision uint64, live []string) string {
+	if info.Revision < revision {
+		return fmt.Sprintf("the agent of %s works by revision %d, not %d", info.Server, info.Revision, revision)
+	}
+	for _, m := range info.Members {
+		if (m.Liveness == livenessAlive || slices.Contains(live, m.Server)) && m.Revision < revision {
+			return fmt.Sprintf("%s has revision %d, not %d", m.Server, m.Revision, revision)
+		}
+	}
+	return ""
+}

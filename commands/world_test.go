@@ -37,6 +37,8 @@ type world struct {
 
 	fetch func(from netip.AddrPort, key []byte) (*clusterconf.Document, error)
 	setup *AgentSetup // what the agent was run with
+
+	onEdit func() // happens while a person edits
 }
 
 var ownMAC = net.HardwareAddr{2, 0, 0, 0, 0, 1}
@@ -80,7 +82,9 @@ func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 func testNow() time.Time { return time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC) }
 
 func (w *world) env(out, errs io.Writer) Env {
+	_ = os.Mkdir(w.path("tmp"), 0o755) // it may be there, or not be permitted
 	environ := []string{
+		"TMPDIR=" + w.path("tmp"),
 		"MXCLUSTER_CONFIG_DIR=" + w.path("etc"), "MXCLUSTER_STATE_DIR=" + w.path("var"), "MXCLUSTER_RUN_DIR=" + w.path("run"),
 	}
 	for k, v := range w.environ {
@@ -95,6 +99,12 @@ func (w *world) env(out, errs io.Writer) Env {
 		Kernel:   func() (Kernel, error) { return w.kernel, nil },
 		Wire:     func(ifname string) (Wire, error) { return w.segment.OpenWire(w.kernel, ifname) },
 		Agent:    func(string) Agent { return w.agent },
+		Edit: func(ctx context.Context, words []string, file string) error {
+			if w.onEdit != nil {
+				w.onEdit()
+			}
+			return fakeEditor(ctx, words, file)
+		},
 		Watch:    w.agent.watch,
 		RunAgent: func(_ context.Context, s AgentSetup) error { w.setup = &s; return nil },
 		Fetch: func(_ context.Context, from netip.AddrPort, key []byte, _ *slog.Logger) (*clusterconf.Document, error) {
@@ -102,6 +112,27 @@ func (w *world) env(out, errs io.Writer) Env {
 		},
 		Version: Version{Version: "1.2.3", Commit: "abcdef", Go: "go1.26", Arch: "linux/amd64"},
 	}
+}
+
+// fakeEditor is an editor that follows its words: "sub OLD NEW" replaces a text once,
+// "write TEXT" all of it, "look" does nothing, and any other ends with an error.
+func fakeEditor(_ context.Context, words []string, file string) error {
+	if info, err := os.Stat(file); err != nil || info.Mode() != 0o600 {
+		return fmt.Errorf("the copy to edit is not private: %v (%w)", info, err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	switch {
+	case words[0] == "sub" && len(words) == 3:
+		text = []byte(strings.Replace(string(text), words[1], words[2], 1))
+	case words[0] == "write" && len(words) == 2:
+		text = []byte(words[1])
+	case words[0] != "look":
+		return errors.New("exit status 1")
+	}
+	return os.WriteFile(file, text, 0o600)
 }
 
 // answer is what a command came to.
@@ -137,12 +168,16 @@ func (w *world) document(t *testing.T, text string) {
 	}
 }
 
-// fingerprint covers every file of the world: name, mode and content.
+// fingerprint covers every file of the world but temporary ones: name, mode and
+// content.
 func (w *world) fingerprint() (string, error) {
 	sum := sha256.New()
 	err := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrPermission) {
 			return nil
+		}
+		if path == w.path("tmp") {
+			return fs.SkipDir
 		}
 		if err != nil {
 			return err
@@ -182,15 +217,19 @@ func (w *world) addresses(t *testing.T) string {
 
 // fakeAgent answers as an agent does; without running it is not there.
 type fakeAgent struct {
-	running  bool
-	statuses []*status.ClusterStatus // one for each question; the last one stays
-	orders   []control.Order
-	reloads  int
-	stops    []control.StopRequest
-	err      error // of every call
-	answer   control.OrderResult
-	left     control.StopResult
-	gone     bool // the process has ended
+	running        bool
+	statuses       []*status.ClusterStatus // one for each question; the last one stays
+	infos          []*control.AgentInfo    // likewise
+	orders         []control.Order
+	exchanges      []control.ExchangeRequest
+	cannotExchange error
+	onExchange     func() // happens meanwhile
+	reloads        int
+	stops          []control.StopRequest
+	err            error // of every call
+	answer         control.OrderResult
+	left           control.StopResult
+	gone           bool // the process has ended
 }
 
 func (f *fakeAgent) fail() error {
@@ -212,16 +251,40 @@ func (f *fakeAgent) Status(context.Context) (*status.ClusterStatus, error) {
 }
 
 func (f *fakeAgent) Agent(context.Context) (*control.AgentInfo, error) {
+	if err := f.fail(); err != nil || len(f.infos) == 0 {
+		return agentInfo(7, 7), err
+	}
+	info := f.infos[0]
+	if len(f.infos) > 1 {
+		f.infos = f.infos[1:]
+	}
+	return info, nil
+}
+
+// agentInfo is that of srv1, which sees sb1 alive and srv2 gone, with the revisions
+// that srv1 and sb1 have.
+func agentInfo(here, sb1 uint64) *control.AgentInfo {
 	return &control.AgentInfo{
-		Server: "srv1", PID: 42, Version: "1.2.3", StartedAt: testNow(), Revision: 7, Ready: true, Lease: 3 * time.Second,
-		Members: []control.MemberInfo{{Server: "sb1", Liveness: "alive"}, {Server: "srv2", Liveness: "gone", SilentMs: 5000}},
+		Server: "srv1", PID: 42, Version: "1.2.3", StartedAt: testNow(), Revision: here, Ready: true, Lease: 3 * time.Second,
+		Members: []control.MemberInfo{{Server: "sb1", Liveness: "alive", Revision: sb1}, {Server: "srv2", Liveness: "gone", SilentMs: 5000, Revision: 5}},
 		LIMs:    []control.LIMInfo{{LIM: 1, State: "running", Term: 3}},
-	}, f.fail()
+	}
 }
 
 func (f *fakeAgent) Order(_ context.Context, o control.Order) (*control.OrderResult, error) {
 	f.orders = append(f.orders, o)
 	return &f.answer, f.fail()
+}
+
+func (f *fakeAgent) Exchange(_ context.Context, r control.ExchangeRequest) error {
+	f.exchanges = append(f.exchanges, r)
+	if err := f.fail(); err != nil || r.Undo {
+		return err
+	}
+	if f.onExchange != nil {
+		f.onExchange()
+	}
+	return f.cannotExchange
 }
 
 func (f *fakeAgent) Stop(_ context.Context, r control.StopRequest) (*control.StopResult, error) {

@@ -12,8 +12,10 @@ import (
 )
 
 type xdataBackupOptions struct {
-	lim  int
-	from string
+	lim    int
+	from   string
+	noSync bool
+	dryRun bool
 }
 
 // newXdataBackupCommand returns `xdata backup` (spec ch. 7).
@@ -23,9 +25,12 @@ func newXdataBackupCommand(a *app) *cobra.Command {
 		Use:   "backup",
 		Short: "Make a data version of a folder",
 		Long: `Xdata backup makes a data version of LIM N from a folder, all at once or not at
-all. 'mxcluster sync' carries it to the other side.`,
-		Example:     "  mxcluster xdata backup --lim 1 --from /var/opt/lim/data",
-		Annotations: exits(fault.Refused, fault.NotFound, fault.Busy, fault.NotPermitted, fault.Invalid),
+all, and prints its name. If the LIM is in a cluster, the version is then copied
+to the other side, as by 'mxcluster sync'. When that fails the version stays, and
+the exit code is the sync's.`,
+		Example: `  mxcluster xdata backup --lim 1 --from /var/opt/lim/data
+  mxcluster xdata backup --lim 1 --from /var/opt/lim/data --no-sync`,
+		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return runXdataBackup(c.Context(), a, o)
@@ -33,6 +38,8 @@ all. 'mxcluster sync' carries it to the other side.`,
 	}
 	c.Flags().IntVar(&o.lim, "lim", 0, "`number` of the LIM")
 	c.Flags().StringVar(&o.from, "from", "", "`folder` that holds its data")
+	c.Flags().BoolVar(&o.noSync, "no-sync", false, "do not copy the version to the other side")
+	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done, write nothing")
 	return c
 }
 
@@ -55,16 +62,62 @@ func runXdataBackup(ctx context.Context, a *app, o xdataBackupOptions) error {
 	if err := knownLIM(doc, o.lim); err != nil {
 		return fmt.Errorf("backing up: %w", err)
 	}
+	jobs, err := o.syncJobs(doc, s.settings.Server)
+	if err != nil {
+		return fmt.Errorf("backing up: %w", err)
+	}
+	if o.dryRun {
+		return a.done(result{Changed: true, DryRun: true, Text: o.would(jobs)})
+	}
 	v, err := s.versions(a.env.Now).Backup(ctx, o.lim, o.from)
 	if err != nil {
 		return err
 	}
 	a.out.Note("%s made of %s", v.Name, o.from)
-	if !a.out.Machine() {
-		_, err = fmt.Fprintln(a.out.Data, v.Name)
+	if err := a.showBackup(v); err != nil {
 		return err
 	}
-	return a.out.Show(versionView([]xdata.Version{v}))
+	return a.syncBackup(ctx, s, v.Name, jobs)
+}
+
+// syncJobs are what follows the backup: nothing where the LIM is in no cluster.
+func (o *xdataBackupOptions) syncJobs(doc *clusterconf.Document, me string) ([]syncJob, error) {
+	if o.noSync || doc.ClusterOfLIM(o.lim) == nil {
+		return nil, nil
+	}
+	return planSync(doc, me, "", syncOptions{lims: []int{o.lim}})
+}
+
+// would words a dry run.
+func (o *xdataBackupOptions) would(jobs []syncJob) string {
+	text := fmt.Sprintf("a data version of LIM %d would be made of %s", o.lim, o.from)
+	for _, j := range jobs {
+		text += " and synchronised with " + j.there.Name
+	}
+	return text
+}
+
+// showBackup prints the name alone, but for those who ask for a format.
+func (a *app) showBackup(v xdata.Version) error {
+	if a.out.Machine() {
+		return a.out.Show(versionView([]xdata.Version{v}))
+	}
+	_, err := fmt.Fprintln(a.out.Data, v.Name)
+	return err
+}
+
+// syncBackup copies a new version to the other side (spec ch. 3). It is there
+// whatever becomes of that.
+func (a *app) syncBackup(ctx context.Context, s *server, name string, jobs []syncJob) error {
+	y := &syncer{app: a, server: s, options: syncOptions{direction: string(xdata.DirectionAuto)}}
+	y.doAll(ctx, jobs)
+	for _, r := range y.results {
+		if r.Error == nil {
+			a.out.Note("LIM %d: %s %s", r.LIM, r.Version, r.Result)
+		}
+	}
+	err := y.failure()
+	return fault.Wrap(err, fault.CodeOf(err), "", "%s is made, but not copied to the other side", name)
 }
 
 // knownLIM makes sure that the system has a LIM.

@@ -32,6 +32,9 @@ func (s *Store) Backup(ctx context.Context, lim int, from string) (v Version, er
 	if errors.Is(err, fs.ErrNotExist) {
 		return Version{}, fault.New(fault.NotFound, "name the folder that holds the data", "no such folder")
 	}
+	if errors.Is(err, unix.ENOTDIR) {
+		return Version{}, fault.New(fault.Refused, "name the folder that holds the data", "it is not a folder")
+	}
 	if err != nil {
 		return Version{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mvdan.cc/sh/v3/shell"
@@ -20,6 +21,11 @@ import (
 type Rsh struct {
 	Command       string // e.g. "ssh -o BatchMode=yes {address}"; {server} and {address} are filled in
 	RemoteCommand string // mxcluster there, e.g. "mxcluster" or "sudo mxcluster"
+
+	// Patience is how long the program may say nothing at first. A server that
+	// is down would otherwise hold its caller for the minutes that TCP takes to
+	// give up. 0: for ever, for a program that works before it answers.
+	Patience time.Duration
 }
 
 const (
@@ -33,8 +39,9 @@ const (
 
 // Dial starts Command RemoteCommand args..., words split as a shell does, and
 // returns a connection to its standard input and output. It does not wait for
-// an answer. A program that is missing, or that ends before its work is done, is
-// fault.Unreachable with what it printed last. When ctx ends the program is killed.
+// an answer. A program that is missing, that ends before its work is done, or that
+// says nothing for rsh.Patience, is fault.Unreachable with what it printed last.
+// When ctx ends the program is killed.
 func Dial(ctx context.Context, rsh Rsh, server string, address netip.Addr, args ...string) (Conn, error) {
 	words, err := rsh.words(server, address)
 	if err != nil {
@@ -54,6 +61,9 @@ func Dial(ctx context.Context, rsh Rsh, server string, address netip.Addr, args 
 	if err := cmd.Start(); err != nil {
 		return nil, fault.Wrap(err, fault.Unreachable, "install it, or set sync.rsh in mxcluster.yaml",
 			"reach server %s by %q", server, c.command())
+	}
+	if rsh.Patience > 0 {
+		c.patience = time.AfterFunc(rsh.Patience, func() { c.giveUp(rsh.Patience) })
 	}
 	return c, nil
 }
@@ -91,12 +101,30 @@ type child struct {
 	stderr stderr
 	once   sync.Once
 	ended  error // of Wait; valid after once
+
+	patience *time.Timer  // runs until the first byte arrives; nil without
+	silent   atomic.Int64 // nanoseconds after which it was killed for its silence
+}
+
+// giveUp ends a program that has said nothing yet.
+func (c *child) giveUp(after time.Duration) {
+	c.silent.Store(int64(after))
+	_ = c.cmd.Process.Kill() // it may have ended just now
+	c.out.Close()            // what it started may hold the other end
+}
+
+// heard ends the waiting for a first byte.
+func (c *child) heard() {
+	if c.patience != nil {
+		c.patience.Stop()
+	}
 }
 
 // Read reads what the program prints. Its end before the protocol's end is
 // reported with the reason that the program gave.
 func (c *child) Read(p []byte) (int, error) {
 	n, err := c.out.Read(p)
+	c.heard()
 	if err == nil || n > 0 {
 		return n, nil
 	}
@@ -112,6 +140,7 @@ func (c *child) Write(p []byte) (int, error) { return c.in.Write(p) }
 // Close ends the connection and waits for the program, which is killed when it
 // does not end by itself.
 func (c *child) Close() error {
+	c.heard()
 	c.in.Close()
 	c.out.Close()
 	if err := c.wait(); err != nil {
@@ -145,6 +174,10 @@ const (
 // reason explains why the program ended.
 func (c *child) reason(err error) error {
 	hint := "run it by hand to see more: " + c.command()
+	if after := time.Duration(c.silent.Load()); after != 0 {
+		err = fmt.Errorf("no answer after %s", after)
+		hint = "check that the server is up and its base address can be reached, and that this works without a password: " + c.command()
+	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		switch exit.ExitCode() {

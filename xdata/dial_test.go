@@ -3,6 +3,7 @@ package xdata
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -162,10 +163,10 @@ func TestWords(t *testing.T) {
 		rsh  Rsh
 		want []string
 	}{
-		{Rsh{"ssh -o BatchMode=yes {address}", "mxcluster"}, []string{"ssh", "-o", "BatchMode=yes", "10.0.0.2", "mxcluster"}},
-		{Rsh{`ssh -i '/my keys/id' -l "{server}" {address}`, "sudo mxcluster"},
+		{Rsh{Command: "ssh -o BatchMode=yes {address}", RemoteCommand: "mxcluster"}, []string{"ssh", "-o", "BatchMode=yes", "10.0.0.2", "mxcluster"}},
+		{Rsh{Command: `ssh -i '/my keys/id' -l "{server}" {address}`, RemoteCommand: "sudo mxcluster"},
 			[]string{"ssh", "-i", "/my keys/id", "-l", "srv two;", "10.0.0.2", "sudo", "mxcluster"}},
-		{Rsh{"ip netns exec {server}", ""}, []string{"ip", "netns", "exec", "srv two;"}},
+		{Rsh{Command: "ip netns exec {server}"}, []string{"ip", "netns", "exec", "srv two;"}},
 	} {
 		got, err := tt.rsh.words("srv two;", netip.MustParseAddr("10.0.0.2"))
 		if err != nil || !slices.Equal(got, tt.want) {
@@ -249,4 +250,36 @@ func BenchmarkSync(b *testing.B) {
 			run(b, standby, InSync)
 		}
 	})
+}
+
+// A server that is down says nothing: its caller is not held up, whatever the
+// program started meanwhile.
+func TestPatience(t *testing.T) {
+	for _, remote := range []string{`'exec sleep 1000' sh`, `'sleep 5; true' sh`} {
+		rsh := Rsh{Command: "sh -c", RemoteCommand: remote, Patience: 50 * time.Millisecond}
+		err := dialAndSync(t, rsh)
+		wantCode(t, err, fault.Unreachable, "no answer after 50ms")
+		if hint := fault.HintOf(err); !strings.Contains(hint, "sh -c") {
+			t.Errorf("hint %q does not name the command", hint)
+		}
+	}
+}
+
+// Once it has spoken it may take its time.
+func TestPatienceEndsWithTheFirstByte(t *testing.T) {
+	rsh := Rsh{Command: "sh -c", RemoteCommand: `'echo a; read line; echo b' sh`, Patience: 2 * time.Second}
+	conn, err := Dial(context.Background(), rsh, "srv2", loopback)
+	must(t, err)
+	defer conn.Close()
+	buf := make([]byte, 2)
+	_, err = io.ReadFull(conn, buf)
+	must(t, err)
+	if conn.(*child).patience.Stop() {
+		t.Error("it is still being waited for after its first word")
+	}
+	_, err = conn.Write([]byte("\n"))
+	must(t, err)
+	if _, err := io.ReadFull(conn, buf); err != nil || string(buf) != "b\n" {
+		t.Errorf("read %q, %v", buf, err)
+	}
 }

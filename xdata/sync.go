@@ -22,6 +22,7 @@ type Request struct {
 	LIM       int
 	Side      Side      // of the store given to Sync; the peer is the other
 	Direction Direction // "" is DirectionAuto
+	DryRun    bool      // compare the two sides, copy and remove nothing
 }
 
 // Outcome is what became of a sync.
@@ -34,6 +35,8 @@ const (
 	Conflict Outcome = "conflict" // equal times, different content: nothing was copied
 	Refused  Outcome = "refused"  // a rule or precondition does not hold: nothing was copied
 	Failed   Outcome = "failed"
+
+	WouldCopy Outcome = "would-copy" // of a dry run
 )
 
 // Result is the report of one LIM's sync.
@@ -113,16 +116,18 @@ func (c *client) run(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	release, err := c.store.lock(c.req.LIM, "sync")
-	if err != nil {
-		return err
+	if !c.req.DryRun { // it would make a file
+		release, err := c.store.lock(c.req.LIM, "sync")
+		if err != nil {
+			return err
+		}
+		defer release()
 	}
-	defer release()
 	if err := c.handshake(); err != nil {
 		return err
 	}
-	if err := c.exchange(ctx); err != nil {
-		return err
+	if err := c.exchange(ctx); err != nil || c.req.DryRun {
+		return err // no goodbye after a dry run: old versions go with it
 	}
 	return c.tidy()
 }
@@ -205,13 +210,25 @@ func (c *client) exchange(ctx context.Context) error {
 		return err
 	}
 	c.result.Direction = way
-	switch way {
-	case DirectionNone:
+	switch {
+	case way == DirectionNone:
 		return c.compare(ctx, ours)
-	case towards(c.req.Side):
+	case c.req.DryRun:
+		c.wouldCopy(ours, theirs)
+		return nil
+	case way == towards(c.req.Side):
 		return c.pull(ctx)
 	}
 	return c.push(ctx)
+}
+
+// wouldCopy reports what a dry run leaves undone.
+func (c *client) wouldCopy(ours, theirs summary) {
+	from := ours
+	if c.result.Direction == towards(c.req.Side) {
+		from = theirs
+	}
+	c.result.Version, c.result.Bytes, c.result.Result = from.Name, from.Bytes, WouldCopy
 }
 
 // compare tells versions of one time apart by their content.

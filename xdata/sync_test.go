@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -253,6 +255,34 @@ func TestClockSkew(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A dry run finds out what a sync would do, and leaves both sides as they are:
+// no version more, none less, and no lock file here.
+func TestDryRun(t *testing.T) {
+	bothSides(t, func(t *testing.T, asks Side) {
+		p := newPair(t)
+		states["older"](t, p[SideStandby])
+		states["newer"](t, p[SideRegular])
+		before := map[Side][]string{}
+		for side, s := range p {
+			before[side], _ = visible(t, s)
+		}
+		res, err := Sync(context.Background(), p[asks], peer(t, p[asks.other()], ServeOptions{}),
+			Request{LIM: 1, Side: asks, DryRun: true})
+		must(t, err)
+		if res.Result != WouldCopy || res.Direction != DirectionToStandby || res.Version == "" || res.Bytes == 0 || res.SentBytes != 0 {
+			t.Errorf("%+v", res)
+		}
+		for side, s := range p {
+			if now, _ := visible(t, s); !slices.Equal(now, before[side]) {
+				t.Errorf("%s has %q, had %q", side, now, before[side])
+			}
+		}
+		if _, err := os.Stat(filepath.Join(p[asks].Dir, ".lock-1")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a lock file was made: %v", err)
+		}
+	})
 }
 
 func TestSyncBusy(t *testing.T) {

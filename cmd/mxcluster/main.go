@@ -36,6 +36,7 @@ func environment() commands.Env {
 		Kernel:   func() (commands.Kernel, error) { return netops.NewKernel() },
 		Wire:     func(ifname string) (commands.Wire, error) { return netops.OpenWire(ifname) },
 		Agent:    func(socket string) commands.Agent { return &control.Client{Path: socket} },
+		Edit:     edit,
 		Watch:    watch,
 		RunAgent: runAgent,
 		Fetch:    agent.FetchDocument,

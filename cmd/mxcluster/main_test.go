@@ -16,6 +16,7 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv("MXCLUSTER_TEST_AS_COMMAND") == "" {
 		m.Run()
+		removeBinary()
 		return
 	}
 	main()

@@ -49,6 +49,8 @@ var arrows = []rule{
 		"internal/fault", "internal/control", "internal/settings", "internal/status", "internal/ui", "internal/lab", "internal/services",
 		"clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
+	{"internal/gendocs", []string{"commands"},
+		"pages are made of the commands alone; nothing of it is in the program"},
 	{"internal/layers", nil, "this test"},
 	{"cmd/mxcluster", []string{"..."},
 		"main wires everything together"},
@@ -62,8 +64,8 @@ type ban struct {
 }
 
 var bannedImports = []ban{
-	{"os/exec", []string{"internal/services", "internal/lab", "internal/netns/netnstest", "xdata"},
-		"a program that is run is a way to hang, to leak and to be fooled: LIM software, the lab's agents and the remote shell are all there is"},
+	{"os/exec", []string{"internal/services", "internal/lab", "internal/netns/netnstest", "xdata", "cmd/mxcluster"},
+		"a program that is run is a way to hang, to leak and to be fooled: LIM software, the lab's agents, the remote shell and the user's editor are all there is"},
 	{"net/http", []string{"internal/control"},
 		"the agent's socket is the one thing that speaks HTTP, and it checks who calls"},
 	{"net", []string{"netops", "xdata", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "commands", "cmd/mxcluster"},
@@ -74,8 +76,10 @@ var bannedImports = []ban{
 		"what the kernel is asked for is behind small interfaces with fakes"},
 	{"github.com/mdlayher/...", []string{"netops", "internal/lab"},
 		"raw frames are made and read in one place, and by the lab's switch"},
-	{"github.com/spf13/cobra/...", []string{"commands", "cmd/mxcluster"},
-		"flags and arguments end in commands"},
+	{"github.com/spf13/cobra/...", []string{"commands", "internal/gendocs"},
+		"flags and arguments end in commands; pages and scripts are made of those"},
+	{"github.com/spf13/cobra/doc", []string{"internal/gendocs"},
+		"its Markdown and roff have no place in the program"},
 	{"github.com/spf13/viper", []string{"internal/settings"},
 		"viper lower-cases keys: settings may, the cluster document must never go through it"},
 	{"github.com/olekukonko/...", []string{"internal/ui"},

@@ -141,8 +141,6 @@ func (l *StatusLIM) health() string {
 		return healthUnknown
 	case l.Side == string(clusterconf.SideStandby) || l.State != string(failover.Running):
 		return healthWarning
-	case l.Data != nil && l.Data.Conflict != nil && *l.Data.Conflict:
-		return healthWarning
 	}
 	return healthOK
 }

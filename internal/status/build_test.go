@@ -224,7 +224,7 @@ func TestData(t *testing.T) {
 		{"newer on the standby", runs(older()), has(newer()), newer().Version + " standby false false", hour, "ok"},
 		{"on the regular alone", runs(newer()), has(nil), newer().Version + " regular false false", hour, "ok"},
 		{"on the standby alone", runs(nil), has(newer()), newer().Version + " standby false false", hour, "ok"},
-		{"conflict", runs(newer()), has(rival()), newer().Version + " both false true", hour, "warning"},
+		{"of one age under two names", runs(newer()), has(rival()), newer().Version + " both null null", hour, "ok"},
 		{"none", runs(nil), has(nil), "", 0, "ok"},
 		{"regular gone, its data older", runs(older()).now(failover.Gone), runs(newer()), newer().Version + " standby null null", hour, "warning"},
 		{"regular gone, its data newer", runs(newer()).now(failover.Gone), runs(older()), newer().Version + " regular null null", hour, "warning"},

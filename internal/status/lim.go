@@ -54,6 +54,7 @@ func (in *Input) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 		Fallback: StatusFallback{Type: string(c.Fallback), BlockedBy: []string{}},
 		Alias:    StatusAlias{Address: m.Alias.String(), Holders: []Holder{home.holder(), away.holder()}},
 		Data:     in.data(&home, &away),
+		Lock:     lockOf(m, in.Now),
 	}
 	switch active := pick(&home, &away); {
 	case active == nil:
@@ -151,8 +152,10 @@ func (in *Input) data(home, away *place) *StatusData {
 	age := max(in.Now.Sub(newest.Newest).Milliseconds(), 0)
 	d := &StatusData{Newest: &newest.Version, NewestOn: &on, AgeMs: &age}
 	if home.trusted() && away.trusted() {
-		same := on == "both" && h.Version == a.Version
-		conflict := on == "both" && !same
+		same, conflict := on == "both", false
+		if same && h.Version != a.Version {
+			return d // of one age under two names: only a sync, which compares content, can tell
+		}
 		d.InSync, d.Conflict = &same, &conflict
 	}
 	return d

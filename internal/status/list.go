@@ -1,11 +1,14 @@
 package status
 
 import (
+	"time"
+
 	"mxcluster/clusterconf"
 )
 
-// List builds the answer of `list` from the document.
-func List(doc *clusterconf.Document) *ClusterList {
+// List builds the answer of `list` from the document. Locks are shown that hold
+// at the time now.
+func List(doc *clusterconf.Document, now time.Time) *ClusterList {
 	l := &ClusterList{
 		APIVersion: clusterconf.APIVersion,
 		Kind:       "ClusterList",
@@ -14,12 +17,12 @@ func List(doc *clusterconf.Document) *ClusterList {
 		Clusters:   make([]ListCluster, 0, len(doc.Clusters)), // an empty list, never null
 	}
 	for i := range doc.Clusters {
-		l.Clusters = append(l.Clusters, listCluster(doc, &doc.Clusters[i]))
+		l.Clusters = append(l.Clusters, listCluster(doc, &doc.Clusters[i], now))
 	}
 	return l
 }
 
-func listCluster(doc *clusterconf.Document, c *clusterconf.Cluster) ListCluster {
+func listCluster(doc *clusterconf.Document, c *clusterconf.Cluster, now time.Time) ListCluster {
 	out := ListCluster{
 		Name:            c.Name,
 		Standby:         c.Standby,
@@ -30,7 +33,7 @@ func listCluster(doc *clusterconf.Document, c *clusterconf.Cluster) ListCluster 
 		LIMs:            make([]ListLIM, 0, len(c.LIMs)),
 	}
 	for _, m := range c.LIMs {
-		l := ListLIM{LIM: m.LIM, Alias: m.Alias.String(), Priority: m.Priority}
+		l := ListLIM{LIM: m.LIM, Alias: m.Alias.String(), Priority: m.Priority, Lock: lockOf(m, now)}
 		if s := doc.RegularOf(m.LIM); s != nil {
 			l.Regular, l.Base, l.Interface = s.Name, s.Base.String(), s.Interface
 		}

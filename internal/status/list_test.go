@@ -69,7 +69,7 @@ func TestList(t *testing.T) {
 			},
 		},
 	}
-	if diff := cmp.Diff(want, List(doc)); diff != "" {
+	if diff := cmp.Diff(want, List(doc, testTime())); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -79,7 +79,7 @@ func TestListsAreNeverNull(t *testing.T) {
 	doc := parsed(t)
 	doc.Clusters = nil
 	st := offline(doc, "srv1", nil).Status()
-	for _, v := range []any{List(doc), st} {
+	for _, v := range []any{List(doc, testTime()), st} {
 		text, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)
@@ -128,7 +128,7 @@ func TestOnly(t *testing.T) {
 			t.Errorf("%q %v: %s (%v), want %s", tc.name, tc.lims, got, err, tc.clusters)
 		}
 	}
-	l := List(parsed(t))
+	l := List(parsed(t), testTime())
 	if err := l.Only("c2"); err != nil || len(l.Clusters) != 1 || l.Clusters[0].Name != "c2" {
 		t.Errorf("%v, %v", l.Clusters, err)
 	}

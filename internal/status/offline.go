@@ -66,6 +66,7 @@ func (o Offline) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 		Side:     unknown,
 		State:    unknown,
 		Reason:   "no agent answers on " + o.Server,
+		Lock:     lockOf(m, o.Now),
 		Fallback: StatusFallback{Type: string(c.Fallback), BlockedBy: []string{}},
 		Alias:    StatusAlias{Address: m.Alias.String(), Holders: []Holder{}},
 	}

@@ -2,6 +2,8 @@ package ui
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -46,6 +48,60 @@ func TestAskTwice(t *testing.T) {
 	for _, want := range []string{"a", "b"} {
 		if got, err := p.Ask("x", "X", ""); err != nil || got != want {
 			t.Errorf("Ask = %q, %v; want %q", got, err, want)
+		}
+	}
+}
+
+// An answer that is wrong is told so at once, with the remedy, and asked for again.
+func TestAskUntil(t *testing.T) {
+	even := func(answer string) error {
+		if len(answer)%2 == 0 {
+			return nil
+		}
+		return fault.New(fault.Usage, "give an even one", "%q is odd", answer)
+	}
+	for _, tc := range []struct{ name, in, def, want, shown string }{
+		{"right at once", "ab\n", "", "ab", "Word: "},
+		{"default", "\n", "ab", "ab", "Word [ab]: "},
+		{"wrong first", "a\nab\n", "", "ab", "Word: " + "  \"a\" is odd\n  give an even one\n" + "Word: "},
+		{"wrong default", "\nab\n", "a", "ab", "Word [a]: " + "  \"a\" is odd\n  give an even one\n" + "Word [a]: "},
+		{"last line without end", "ab", "", "ab", "Word: "},
+		{"blank is no answer", " \nab\n", "", "ab", "Word:   an answer is needed here\nWord: "},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var out bytes.Buffer
+			p := Prompter{In: strings.NewReader(tc.in), Out: &out, Terminal: true}
+			got, err := p.AskUntil("Word", tc.def, even)
+			if err != nil || got != tc.want || out.String() != tc.shown {
+				t.Errorf("AskUntil = %q, %v, shown %q; want %q, shown %q", got, err, out.String(), tc.want, tc.shown)
+			}
+		})
+	}
+}
+
+func TestAskUntilTheInputEnds(t *testing.T) {
+	for _, in := range []string{"", "a\n"} {
+		p := Prompter{In: strings.NewReader(in), Out: &bytes.Buffer{}, Terminal: true}
+		_, err := p.AskUntil("Word", "default", func(string) error { return errors.New("never right") })
+		if !errors.Is(err, io.EOF) {
+			t.Errorf("after %q: %v, want the end of the input", in, err)
+		}
+	}
+}
+
+// A question that waits for an answer must not outlive Ctrl-C.
+func TestInterruptEndsAQuestion(t *testing.T) {
+	silent, w := io.Pipe()
+	defer w.Close()
+	interrupt := make(chan struct{})
+	close(interrupt)
+	for name, ask := range map[string]func(*Prompter) (string, error){
+		"Ask":      func(p *Prompter) (string, error) { return p.Ask("x", "X", "default") },
+		"AskUntil": func(p *Prompter) (string, error) { return p.AskUntil("X", "", func(string) error { return nil }) },
+	} {
+		p := Prompter{In: silent, Out: &bytes.Buffer{}, Terminal: true, Interrupt: interrupt}
+		if _, err := ask(&p); fault.CodeOf(err) != fault.Interrupted {
+			t.Errorf("%s: %v, want it interrupted", name, err)
 		}
 	}
 }

@@ -1,0 +1,117 @@
+package commands
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+)
+
+type changeOptions struct {
+	change
+	fallback       string
+	priorities     []string
+	failoverAfter  time.Duration
+	splitBrainStop string
+	given          func(flag string) bool
+}
+
+// outdatedHelp is said by every action after which one data version is left.
+const outdatedHelp = `
+Older data versions do not fit after it: every server keeps the newest of each LIM
+of the cluster and removes the others. On a terminal it says which of them are
+on this server and asks before; --yes answers. In a script it does not ask.`
+
+// newChangeCommand returns `change` (spec ch. 10, "Change Fallback Type and LIM").
+func newChangeCommand(a *app) *cobra.Command {
+	var o changeOptions
+	c := &cobra.Command{
+		Use:   "change C",
+		Short: "Change the fallback type, priorities and times of a cluster",
+		Long: `Change changes settings of cluster C; what is not given stays as it is. With
+--failover-after 0s the default of the cluster's failover behaviour counts again.
+` + outdatedHelp,
+		Example: `  mxcluster change c1 --fallback automatic
+  mxcluster change c1 --priority 1=50 --priority 2=100 --wait`,
+		Annotations: exits(editCodes()...),
+		Args:        arguments("C"),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.given = c.Flags().Changed
+			return runChange(c.Context(), a, args[0], o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.fallback, "fallback", "", "`type` of the return to the regular server: manual or automatic")
+	f.StringArrayVar(&o.priorities, "priority", nil, "priority of a LIM on the standby, `N=P`; a lower value is a higher priority; may be repeated")
+	f.DurationVar(&o.failoverAfter, "failover-after", 0, "`time` of silence after which a server counts as failed; 0s: the default")
+	f.StringVar(&o.splitBrainStop, "split-brain-stop", "", "`side` that gives way when both run a LIM: regular or standby")
+	o.addEditFlags(f)
+	return c
+}
+
+func runChange(ctx context.Context, a *app, name string, o changeOptions) error {
+	spec, err := o.spec()
+	if err != nil {
+		return doing(err, "changing cluster %s", name)
+	}
+	s, err := a.server()
+	if err != nil {
+		return err
+	}
+	return a.perform(ctx, s, edit{
+		change: o.change, command: "change " + name, doing: "changing cluster " + name,
+		done: "cluster " + name + " changed", would: "cluster " + name + " would be changed", already: "cluster " + name + " is so already",
+		apply: func(d *clusterconf.Document) error { return d.ChangeCluster(name, spec) },
+	})
+}
+
+// spec reads the flags that were given.
+func (o *changeOptions) spec() (clusterconf.ChangeSpec, error) {
+	var spec clusterconf.ChangeSpec
+	if o.given("fallback") {
+		fallback := clusterconf.FallbackType(o.fallback)
+		spec.Fallback = &fallback
+	}
+	if o.given("failover-after") {
+		spec.FailoverAfter = &o.failoverAfter
+	}
+	if o.given("split-brain-stop") {
+		side := clusterconf.Side(o.splitBrainStop)
+		spec.SplitBrainStop = &side
+	}
+	for _, text := range o.priorities {
+		lim, priority, err := parsePriority(text)
+		if err != nil {
+			return spec, err
+		}
+		if spec.Priorities == nil {
+			spec.Priorities = map[int]int{}
+		}
+		if _, twice := spec.Priorities[lim]; twice {
+			return spec, fault.New(fault.Usage, "name each LIM once", "--priority: LIM %d is given twice", lim)
+		}
+		spec.Priorities[lim] = priority
+	}
+	return spec, nil
+}
+
+// parsePriority reads N=P.
+func parsePriority(text string) (lim, priority int, err error) {
+	const hint = "write --priority N=P, e.g. --priority 1=50; a lower value is a higher priority"
+	number, value, ok := strings.Cut(text, "=")
+	if !ok {
+		return 0, 0, fault.New(fault.Usage, hint, "--priority: no priority in %q", text)
+	}
+	if lim, err = parseLIM(number); err != nil {
+		return 0, 0, fault.Wrap(err, fault.Usage, hint, "--priority %s", text)
+	}
+	if priority, err = strconv.Atoi(value); err != nil || priority < 0 {
+		return 0, 0, fault.New(fault.Usage, "give 0 or more; a lower value is a higher priority", "--priority: %q is not a priority", value)
+	}
+	return lim, priority, nil
+}

@@ -1,0 +1,68 @@
+package commands
+
+import (
+	"github.com/spf13/cobra"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/ui"
+	"mxcluster/xdata"
+)
+
+// flagValues are what flags take, by "--FLAG" or, where it differs, "COMMAND --FLAG".
+// To any other flag nothing is offered, least of all the files of this folder.
+func (a *app) flagValues() map[string]cobra.CompletionFunc {
+	folder := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return nil, cobra.ShellCompDirectiveFilterDirs
+	}
+	file := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	fallback := words(string(clusterconf.FallbackManual), "by order", string(clusterconf.FallbackAutomatic), "as soon as the regular server is ready")
+	side := words(string(clusterconf.SideRegular), "the LIM's own server", string(clusterconf.SideStandby), "the standby server of its cluster")
+	return map[string]cobra.CompletionFunc{
+		"--config-dir":           folder,
+		"--state-dir":            folder,
+		"--run-dir":              folder,
+		"--lab":                  folder,
+		"xdata backup --from":    folder,
+		"--key-file":             file,
+		"--output":               fixed(ui.Formats(), cobra.ShellCompDirectiveNoFileComp),
+		"--color":                words("auto", "on a terminal", "always", "", "never", ""),
+		"--fallback":             fallback,
+		"--split-brain-stop":     side,
+		"--to":                   side,
+		"--direction":            words(string(xdata.DirectionAuto), "from the newer side", string(xdata.DirectionToStandby), "", string(xdata.DirectionToRegular), ""),
+		"--media-server":         words(string(clusterconf.MediaServerNone), "", string(clusterconf.MediaServerColocated), "", string(clusterconf.MediaServerStandalone), ""),
+		"--service":              prefixes("systemd:", "ocf:", "exec:"),
+		"--regular-only-service": prefixes("systemd:", "ocf:", "exec:"),
+		"create --standby":       a.completeFlag(offerServers(idleStandby), ""),
+		"create --lim":           a.completeFlag(offerLIMs(inNoCluster), "="),
+		"change --priority":      a.completeFlag(limsOfCluster, "="),
+		"join --server":          a.completeFlag(offerServers(anyServer), ""),
+		"status --lim":           a.completeFlag(limsOfCluster, ""),
+		"sync --lim":             a.completeFlag(limsOfCluster, ""),
+		"xdata list --lim":       a.completeFlag(offerLIMs(anyLIM), ""),
+		"xdata backup --lim":     a.completeFlag(offerLIMs(anyLIM), ""),
+	}
+}
+
+// words offers fixed values; each is followed by what it means, "" for nothing.
+func words(pairs ...string) cobra.CompletionFunc {
+	var list []cobra.Completion
+	for i := 0; i < len(pairs); i += 2 {
+		list = append(list, described(pairs[i], pairs[i+1]))
+	}
+	return fixed(list, cobra.ShellCompDirectiveNoFileComp)
+}
+
+// prefixes offers how values begin; the rest is typed on.
+func prefixes(list ...cobra.Completion) cobra.CompletionFunc {
+	return fixed(list, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace)
+}
+
+// fixed offers those of a list that begin like the word begun.
+func fixed(list []cobra.Completion, directive cobra.ShellCompDirective) cobra.CompletionFunc {
+	return func(_ *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return beginning(list, begun), directive
+	}
+}

@@ -1,0 +1,43 @@
+package commands
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/clusterconf"
+)
+
+// newDeleteCommand returns `delete` (spec ch. 10, "Remove a Cluster").
+func newDeleteCommand(a *app) *cobra.Command {
+	var o change
+	c := &cobra.Command{
+		Use:   "delete C",
+		Short: "Delete a cluster",
+		Long: `Delete deletes cluster C. The alias of each of its LIMs becomes the base address
+of its server again, so that clients keep the address they know; the present
+base goes last. The standby server stays one ('mxcluster server to-free').
+` + leaveHelp,
+		Example:     "  mxcluster delete c1 --dry-run\n  mxcluster delete c1 --yes --wait",
+		Annotations: exits(editCodes()...),
+		Args:        arguments("C"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return runDelete(c.Context(), a, args[0], o)
+		},
+	}
+	o.addEditFlags(c.Flags())
+	return c
+}
+
+func runDelete(ctx context.Context, a *app, name string, o change) error {
+	s, err := a.server()
+	if err != nil {
+		return err
+	}
+	return a.perform(ctx, s, edit{
+		change: o, command: "delete " + name, doing: "deleting cluster " + name,
+		done: "cluster " + name + " deleted", would: "cluster " + name + " would be deleted", already: "cluster " + name + " is deleted already",
+		apply: func(d *clusterconf.Document) error { return d.DeleteCluster(name) },
+		loses: true,
+	})
+}

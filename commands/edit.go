@@ -1,0 +1,176 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/internal/fault"
+)
+
+// undoLimit is how long undoing may take after the command was interrupted.
+const undoLimit = 10 * time.Second
+
+// edit makes an edit where edits are made: it plans, asks, has every server
+// concerned make ready, and then replaces the document and has the agent tell the
+// others. It returns who lived before, for those who wait.
+func (a *app) edit(ctx context.Context, s *server, e edit) (out outcome, live []string, err error) {
+	doc, err := s.store.Read()
+	if err != nil {
+		return out, nil, err
+	}
+	if err := mayEdit(ctx, s, doc, e.force); err != nil {
+		return out, nil, err
+	}
+	record := a.record(s, e)
+	plan, err := s.store.Preview(record, e.apply)
+	if err != nil {
+		return out, nil, err
+	}
+	out = outcome{Result: plan, agent: s.agent.Running(ctx)}
+	if e.wait > 0 {
+		if live, err = whoLives(ctx, s, out.agent); err != nil {
+			return out, nil, err
+		}
+	}
+	// What is refused or done already must not even leave a lock file behind.
+	if !plan.Changed {
+		return out, live, nil
+	}
+	if err := a.foresee(ctx, s, e, &out); err != nil || e.dryRun {
+		return out, live, err
+	}
+	if err := a.confirm(e, out); err != nil {
+		return out, nil, err
+	}
+	if e.first != nil {
+		says, err := e.first(ctx)
+		if err != nil {
+			return out, nil, err
+		}
+		out.says = append(says, out.says...)
+	}
+	return out, live, a.commit(ctx, s, e, record, &out)
+}
+
+// record is what history keeps of an edit.
+func (a *app) record(s *server, e edit) clusterconf.Change {
+	return clusterconf.Change{By: a.env.User(), On: s.settings.Server, Command: e.command, Reason: e.reason}
+}
+
+// foresee says what an edit will do.
+func (a *app) foresee(ctx context.Context, s *server, e edit, out *outcome) error {
+	if e.first != nil && e.dryRun {
+		says, err := e.first(ctx)
+		if err != nil {
+			return err
+		}
+		out.says = says
+	}
+	out.says = append(out.says, clusterconf.Diff(out.Before, out.After)...)
+	out.old = a.outdated(s, out.Before, out.After)
+	for _, v := range out.old {
+		out.says = append(out.says, fmt.Sprintf("data version %s on %s removed: it no longer fits", v.Name, s.settings.Server))
+	}
+	return nil
+}
+
+// commit carries an edit out: first the servers make ready for an exchange of
+// their addresses, all of them or none, then the document is replaced, then comes
+// what must come last. What goes wrong before the document is replaced is undone.
+func (a *app) commit(ctx context.Context, s *server, e edit, record clusterconf.Change, out *outcome) error {
+	planned, exchanges := clusterconf.Diff(out.Before, out.After), clusterconf.Exchanges(out.Before, out.After)
+	// Others may edit meanwhile. Where somebody was asked, or servers made ready,
+	// the edit must still be the one that this was for.
+	fixed := e.loses || len(exchanges) > 0
+	undo := func() {}
+	if out.agent && len(exchanges) > 0 {
+		if err := s.agent.Exchange(ctx, control.ExchangeRequest{Exchanges: exchanges}); err != nil {
+			return err
+		}
+		undo = func() { a.undoExchange(ctx, s, exchanges) }
+	}
+	here := &ownExchange{app: a, ctx: ctx}
+	r, err := s.store.Edit(ctx, record, func(d *clusterconf.Document) error {
+		before := d.Clone()
+		if err := e.apply(d); err != nil {
+			return err
+		}
+		now := clusterconf.Diff(before, d)
+		switch {
+		case len(now) == 0:
+			return nil // somebody else has just done the same
+		case fixed && !slices.Equal(now, planned):
+			return fault.New(fault.Busy, "try again", "the cluster document was changed meanwhile")
+		case out.agent:
+			return nil
+		}
+		return here.makeReady(clusterconf.Exchanges(before, d), s.settings.Server)
+	})
+	if err != nil {
+		undo()
+		here.undo()
+		return err
+	}
+	out.Result = r
+	if !r.Changed {
+		return nil
+	}
+	out.left = leftToDo(s, *out)
+	if out.agent {
+		a.tellAgent(ctx, s)
+		return nil
+	}
+	here.finish()
+	a.removeOutdated(ctx, s, out.old)
+	return nil
+}
+
+// tellAgent has the agent read the document again, which it carries out and to the
+// other servers. It would find out by itself, later.
+func (a *app) tellAgent(ctx context.Context, s *server) {
+	if err := s.agent.Reload(ctx); err != nil {
+		a.out.Warn("the document is changed, but the agent was not told: %v", err)
+	}
+}
+
+// undoExchange has the servers undo what they made ready. That must go on when
+// the command is interrupted.
+func (a *app) undoExchange(ctx context.Context, s *server, exchanges []clusterconf.Exchange) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
+	defer cancel()
+	if err := s.agent.Exchange(ctx, control.ExchangeRequest{Exchanges: exchanges, Undo: true}); err != nil {
+		a.out.Warn("undoing the exchange of addresses: %v; the agents undo by themselves what the document does not follow", err)
+	}
+}
+
+// mayEdit holds edits to the server that holds LIM 1, so that two people on two
+// servers do not make two documents of one revision.
+func mayEdit(ctx context.Context, s *server, doc *clusterconf.Document, force bool) error {
+	if force {
+		return nil
+	}
+	holder := holderOfLIM1(ctx, s, doc)
+	if holder == "" || holder == s.settings.Server {
+		return nil
+	}
+	return fault.New(fault.Refused, fmt.Sprintf("run it on %s, or with --force if that is out of reach", holder),
+		"this is %s, but the document is edited on the server that holds LIM 1, %s", s.settings.Server, holder)
+}
+
+// holderOfLIM1 returns the server where LIM 1 runs as the agents say, else its
+// regular server, else "".
+func holderOfLIM1(ctx context.Context, s *server, doc *clusterconf.Document) string {
+	if st, err := s.agent.Status(ctx); err == nil {
+		if l := st.LIM(1); l != nil && l.ActiveOn != nil {
+			return *l.ActiveOn
+		}
+	}
+	if r := doc.RegularOf(1); r != nil {
+		return r.Name
+	}
+	return ""
+}

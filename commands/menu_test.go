@@ -1,0 +1,182 @@
+package commands
+
+import (
+	"strings"
+	"testing"
+
+	"mxcluster/internal/control"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/status"
+)
+
+// menu runs the menu with these answers, one a line.
+func (w *world) menu(t *testing.T, answers ...string) answer {
+	t.Helper()
+	w.term, w.stdin = true, strings.NewReader(strings.Join(answers, "\n")+"\n")
+	return w.run(t.Context(), "menu")
+}
+
+// Every action comes to the command line that a person could have typed, and that
+// runs.
+func TestMenuActions(t *testing.T) {
+	const locked = "priority: 100\n        lock:\n          to: regular\n          since: 2026-03-01T00:00:00Z\n          by: ann\n"
+	for _, tc := range []struct {
+		name, document string
+		answers        string // separated by blanks, "-" for an empty one
+		command        string
+		done           string // a part of what the command shows
+	}{
+		{"list, by number", oneCluster, "1 1", "mxcluster list c1", "10.0.0.21/24"},
+		{"list of all", oneCluster, "list -", "mxcluster list", "10.0.0.21/24"},
+		{"status", oneCluster, "2 all", "mxcluster status", "unknown"},
+		{"create", oneCluster, "3 c2 - - 10.0.0.36 - - - -", "mxcluster create c2 --standby sb2 --lim 3=10.0.0.36 --yes", "cluster c2 created"},
+		{"create with all", oneCluster, "3 c2 sb2 3 10.0.0.36 7 automatic 300ms standby yes",
+			"mxcluster create c2 --standby sb2 --lim 3=10.0.0.36,priority=7 --fallback automatic --failover-after 300ms --split-brain-stop standby --yes", "cluster c2 created"},
+		{"change", oneCluster, "4 c1 automatic 5 - 2s standby -",
+			"mxcluster change c1 --fallback automatic --priority 1=5 --failover-after 2s --split-brain-stop standby --yes", "cluster c1 changed"},
+		{"add-lim", oneCluster, "6 c1 3 10.0.0.36 - yes", "mxcluster add-lim c1 3 --base 10.0.0.36 --yes", "LIM 3 added"},
+		{"add-lim with priority", oneCluster, "add-lim - - 10.0.0.36 9 yes", "mxcluster add-lim c1 3 --base 10.0.0.36 --priority 9 --yes", "LIM 3 added"},
+		{"remove-lim", oneCluster, "7 c1 2 yes", "mxcluster remove-lim c1 2 --yes", "LIM 2"},
+		{"delete", oneCluster, "8 c1 yes", "mxcluster delete c1 --yes", "cluster c1"},
+		{"lock", oneCluster, "10 2 - - - - -", "mxcluster lock 2 --to regular --yes", "LIM 2 is locked to regular"},
+		{"unlock", strings.Replace(oneCluster, "priority: 100\n", locked, 1), "11 - -", "mxcluster unlock 1 --yes", "LIM 1"},
+		{"sync of all", twoLIMs, "12 all yes", "mxcluster sync --all --yes", "nothing to synchronise"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t.TempDir())
+			w.document(t, tc.document)
+			if err := addAddresses(w.kernel, "eth0", "10.0.0.11/24", "10.0.0.21/24"); err != nil {
+				t.Fatal(err)
+			}
+			answers := strings.Fields(tc.answers)
+			for i := range answers {
+				answers[i] = strings.TrimPrefix(answers[i], "-")
+			}
+			a := w.menu(t, append(answers, "q")...)
+			if a.code != fault.OK || !strings.Contains(a.err, "\n  "+tc.command+"\n") || !strings.Contains(a.out+a.err, tc.done) {
+				t.Errorf("code %d, want %q and %q\n%s%s", a.code, tc.command, tc.done, a.out, a.err)
+			}
+		})
+	}
+}
+
+// What needs an agent gets its word, in the menu too.
+func TestMenuOrders(t *testing.T) {
+	w := newWorld(t.TempDir())
+	w.document(t, oneCluster)
+	w.agent.running = true
+	w.agent.answer = control.OrderResult{Target: "srv1", Text: "LIM 1 moves to srv1"}
+	w.agent.statuses = []*status.ClusterStatus{{Clusters: []status.StatusCluster{}}}
+	a := w.menu(t, "9", "1", "no", "yes", "q")
+	if a.code != fault.OK || !strings.Contains(a.err, "\n  mxcluster fallback 1 --now --yes\n") {
+		t.Errorf("code %d\n%s", a.code, a.err)
+	}
+	if n := len(w.agent.orders); n != 2 || !w.agent.orders[0].DryRun || w.agent.orders[1].DryRun || !w.agent.orders[1].Now {
+		t.Errorf("orders %+v, want one dry run and then the order", w.agent.orders)
+	}
+}
+
+// Nothing changes before there is a yes, and what is refused is refused before it
+// is asked for.
+func TestMenuChangesNothingWithoutYes(t *testing.T) {
+	preloaded := strings.Replace(oneCluster, "failover: normal", "failover: preloaded", 1)
+	preloaded = preloaded[:strings.Index(preloaded, "      - lim: 2")]
+	for _, tc := range []struct{ name, document, answers, shown string }{
+		{"delete, by default", oneCluster, "8 c1 -", "mxcluster delete c1"},
+		{"remove-lim, by default", oneCluster, "7 c1 2 -", "Run it, yes or no [no]"},
+		{"create, no", oneCluster, "3 c2 - - 10.0.0.36 - - - - no", "Run it, yes or no [yes]"},
+		{"change of nothing", oneCluster, "4 - - - - - -", "nothing is to be changed of cluster c1"},
+		{"preload of two LIMs", oneCluster, "5 c1", "cannot preload cluster c1"},
+		{"nothing to unlock", oneCluster, "11", "LIM to unlock: there is none"},
+		{"nothing to preload", preloaded, "5", "Cluster to preload: there is none"},
+		{"no cluster to delete", twoLIMs, "8", "Cluster to delete: there is none"},
+		{"a name that is not there", oneCluster, "8 c2 c1 no", "did you mean c1?"},
+		{"an action that is not there", oneCluster, "dilete", "did you mean delete?"},
+		{"the answers end", oneCluster, "3 c2", "Standby server"},
+		{"no document", "", "1", "cluster document"},
+		{"a broken document", "servers: [", "1", "cluster.yaml"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t.TempDir())
+			if tc.document != "" {
+				w.document(t, tc.document)
+			}
+			before, err := w.fingerprint()
+			if err != nil {
+				t.Fatal(err)
+			}
+			answers := strings.Fields(tc.answers)
+			for i := range answers {
+				answers[i] = strings.TrimPrefix(answers[i], "-")
+			}
+			a := w.menu(t, answers...) // and then they end
+			if a.code != fault.OK || !strings.Contains(a.err, tc.shown) {
+				t.Errorf("code %d, want %q\n%s", a.code, tc.shown, a.err)
+			}
+			if after, err := w.fingerprint(); err != nil || after != before {
+				t.Errorf("something was written: %v", err)
+			}
+		})
+	}
+}
+
+// Commands that the menu runs work on the instance that it was given.
+func TestMenuPassesGlobalFlags(t *testing.T) {
+	w := newWorld(t.TempDir())
+	w.document(t, oneCluster)
+	folder := "--config-dir=" + w.path("etc")
+	w.term, w.environ["MXCLUSTER_CONFIG_DIR"] = true, w.path("nowhere")
+	w.stdin = strings.NewReader("1\n\nq\n")
+	a := w.run(t.Context(), "--yes", folder, "-o", "csv")
+	if a.code != fault.OK || !strings.HasPrefix(a.out, "CLUSTER,LIM,") || !strings.Contains(a.err, "  mxcluster list "+folder+" --output=csv\n") {
+		t.Errorf("code %d, %q\n%s", a.code, a.out, a.err)
+	}
+}
+
+// A script that comes to the menu by mistake must not wait for answers.
+func TestMenuNeedsATerminal(t *testing.T) {
+	w := newWorld(t.TempDir())
+	for args, want := range map[string]string{
+		"":                "mxcluster needs a command",
+		"menu":            "asks its questions on a terminal only",
+		"menu --no-input": "asks its questions on a terminal only",
+		"--no-input":      "mxcluster needs a command",
+	} {
+		w.term = strings.Contains(args, "--no-input")
+		w.stdin = strings.NewReader("q\n")
+		a := w.run(t.Context(), strings.Fields(args)...)
+		if a.code != fault.Usage || !strings.Contains(a.err, want) || !strings.Contains(a.err, "--help") {
+			t.Errorf("%q: code %d, %q", args, a.code, a.err)
+		}
+	}
+}
+
+// Quoted, a line of the menu can be pasted to a shell.
+func TestCommandLine(t *testing.T) {
+	for want, argv := range map[string][]string{
+		"mxcluster lock 1 --reason 'new memory'": {"lock", "1", "--reason", "new memory"},
+		"mxcluster lock 1 --reason \"it's up\"":  {"lock", "1", "--reason", "it's up"},
+		"mxcluster create c1 --lim 1=10.0.0.1":   {"create", "c1", "--lim", "1=10.0.0.1"},
+	} {
+		if got := commandLine("mxcluster", argv); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// The menu is the specification's: each action is a command of the tree.
+func TestMenuHasTwelveActions(t *testing.T) {
+	w := newWorld(t.TempDir())
+	root := New(w.env(nil, nil))
+	names := map[string]bool{}
+	for _, x := range actions() {
+		c, rest, err := root.Find([]string{x.command})
+		if err != nil || c.Name() != x.command || len(rest) > 0 {
+			t.Errorf("%s is no command: %v", x.command, err)
+		}
+		names[x.command] = true
+	}
+	if len(names) != 12 {
+		t.Errorf("%d actions, want 12", len(names))
+	}
+}

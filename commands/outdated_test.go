@@ -1,0 +1,130 @@
+package commands
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"mxcluster/xdata"
+)
+
+func prefix(t *testing.T, text string) netip.Prefix {
+	t.Helper()
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// backups makes data versions of a LIM, an hour apart.
+func backups(t *testing.T, w *world, lim, n int) {
+	t.Helper()
+	from := t.TempDir()
+	for i := range n {
+		at := testNow().Add(time.Duration(i-n) * time.Hour)
+		name := fmt.Sprintf("%s/data", from)
+		if err := os.WriteFile(name, []byte{byte(i)}, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(name, at, at); err != nil {
+			t.Fatal(err)
+		}
+		s := &xdata.Store{Dir: w.path("var/xdata"), Now: func() time.Time { return at }}
+		if _, err := s.Backup(t.Context(), lim, from); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func versionsOf(t *testing.T, w *world) string {
+	t.Helper()
+	return strings.Join(strings.Fields(w.must(t, "xdata", "list", "-o", "name").out), " ")
+}
+
+const (
+	oldest = "xdata_1_20260228230000"
+	middle = "xdata_1_20260301000000"
+	newest = "xdata_1_20260301010000"
+	other  = "xdata_3_20260301010000"
+)
+
+// After the six actions one data version of each LIM concerned is left; they say
+// before which will go, and ask on a terminal.
+func TestOutdatedVersions(t *testing.T) {
+	for _, tc := range []struct {
+		args, answer string
+		term         bool
+		asks         bool
+		want         string
+	}{
+		{args: "change c1 --priority 2=7", want: newest + " " + other},
+		{args: "change c1 --priority 2=7 --dry-run", want: newest + " " + middle + " " + oldest + " " + other},
+		{args: "change c1 --priority 2=50", want: newest + " " + middle + " " + oldest + " " + other}, // is so already
+		{args: "change c1 --priority 2=7", term: true, answer: "yes\n", asks: true, want: newest + " " + other},
+		{args: "change c1 --priority 2=7", term: true, answer: "no\n", asks: true, want: newest + " " + middle + " " + oldest + " " + other},
+		{args: "change c1 --priority 2=7 --yes", term: true, want: newest + " " + other},
+		{args: "lock 1 --to regular", term: true, want: newest + " " + middle + " " + oldest + " " + other},
+		{args: "server to-standby free1", term: true, want: newest + " " + middle + " " + oldest + " " + other},
+		{args: "remove-lim c1 2 --yes", want: newest + " " + other},
+		{args: "add-lim c1 3 --base 10.0.0.26 --yes", want: newest + " " + other},
+		{args: "config rollback 5 --yes", want: newest + " " + other},
+	} {
+		t.Run(tc.args, func(t *testing.T) {
+			w := newWorld(t.TempDir())
+			w.document(t, oneCluster)
+			history := strings.NewReplacer("revision: 6", "revision: 5", "priority: 50", "priority: 51").Replace(oneCluster)
+			if err := os.MkdirAll(w.path("var/history"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(w.path("var/history/00000005.yaml"), []byte(history), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			backups(t, w, 1, 3)
+			backups(t, w, 3, 1)
+			w.term, w.stdin = tc.term, strings.NewReader(tc.answer)
+			a := w.run(t.Context(), strings.Fields(tc.args)...)
+			if asked := strings.Contains(a.err, "Go on, yes or no"); asked != tc.asks {
+				t.Errorf("asked: %v\n%s", asked, a.err)
+			}
+			if said := strings.Contains(a.out+a.err, "data version "+oldest+" on srv1 removed: it no longer fits"); said != (tc.asks || strings.Contains(tc.args, "--dry-run")) {
+				t.Errorf("said %v:\n%s%s", said, a.out, a.err)
+			}
+			w.term = false
+			if got := versionsOf(t, w); got != tc.want {
+				t.Errorf("versions are %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// What an agent runs here for is not done twice.
+func TestOutdatedVersionsWithAgent(t *testing.T) {
+	w := newWorld(t.TempDir())
+	w.document(t, oneCluster)
+	backups(t, w, 1, 3)
+	before := versionsOf(t, w)
+	w.agent.running = true
+	w.must(t, "change", "c1", "--priority", "2=7")
+	if got := versionsOf(t, w); got != before || w.agent.reloads != 1 {
+		t.Errorf("versions are %s, were %s; the agent was told %d times", got, before, w.agent.reloads)
+	}
+}
+
+// Versions that cannot be seen or removed are told of; the edit stands.
+func TestOutdatedVersionsUnseen(t *testing.T) {
+	w := newWorld(t.TempDir())
+	w.document(t, oneCluster)
+	if err := os.WriteFile(w.path("var"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.environ["MXCLUSTER_STATE_DIR"] = w.path("state")
+	w.environ["MXCLUSTER_XDATA_DIR"] = w.path("var/xdata")
+	a := w.must(t, "change", "c1", "--priority", "2=7")
+	if !strings.Contains(a.err, "warning: looking for data versions that no longer fit: ") {
+		t.Errorf("said %q", a.err)
+	}
+}
