@@ -12,8 +12,8 @@ import (
 func newCompletionCommand(a *app) *cobra.Command {
 	shells := []string{"bash", "zsh", "fish"}
 	return &cobra.Command{
-		Use:         "completion bash|zsh|fish",
-		Short:       "Print the completion script of a shell",
+		Use:   "completion bash|zsh|fish",
+		Short: "Print the completion script of a shell",
 		Long: `Completion prints a script that makes the shell complete commands, flags, and the
 names of clusters, servers and LIMs, which it takes from the cluster document of
 this server. Bash needs the package bash-completion.`,

@@ -10,8 +10,8 @@ package xdata
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -31,7 +31,8 @@ type Version struct {
 // stampLayout is the time in a version's name, without fractions or a zone.
 const stampLayout = "20060102150405"
 
-var namePattern = regexp.MustCompile(`^xdata_([1-9][0-9]{0,8})_([0-9]{14})$`)
+// maxLIMDigits keeps what a name says in the range of a number.
+const maxLIMDigits = 9
 
 // versionName returns the name of a LIM's version made at a time.
 func versionName(lim int, stamp time.Time) string {
@@ -40,15 +41,17 @@ func versionName(lim int, stamp time.Time) string {
 
 // parseName returns what a version's name says; ok is false for other names.
 func parseName(name string) (lim int, stamp time.Time, ok bool) {
-	m := namePattern.FindStringSubmatch(name)
-	if m == nil {
+	rest, ours := strings.CutPrefix(name, "xdata_")
+	number, text, _ := strings.Cut(rest, "_")
+	// Neither a sign nor a leading zero, nor the fraction that time.Parse allows.
+	if !ours || number == "" || number[0] < '1' || number[0] > '9' || len(number) > maxLIMDigits || len(text) != len(stampLayout) {
 		return 0, time.Time{}, false
 	}
-	lim, err := strconv.Atoi(m[1])
+	lim, err := strconv.Atoi(number)
 	if err != nil {
 		return 0, time.Time{}, false
 	}
-	stamp, err = time.Parse(stampLayout, m[2])
+	stamp, err = time.Parse(stampLayout, text)
 	return lim, stamp, err == nil
 }
 

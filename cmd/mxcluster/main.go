@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,10 +19,18 @@ import (
 	"mxcluster/netops"
 )
 
+// Most commands end before the garbage of the largest document, some 16 MB, is worth
+// collecting; with Go's own setting that takes a third of their time. The agent,
+// which stays, goes back to agentGC.
+const commandGC, agentGC = 400, 100
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	// A second signal ends the process at once, should the first one hang.
 	context.AfterFunc(ctx, stop)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(commandGC)
+	}
 	os.Exit(int(commands.Run(ctx, environment(), os.Args[1:])))
 }
 
@@ -62,6 +71,9 @@ func userName() string {
 
 // runAgent gives the agent what it asks for of a server's settings.
 func runAgent(ctx context.Context, s commands.AgentSetup) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(agentGC)
+	}
 	return agent.Run(ctx, agent.RunConfig{
 		Config: agent.Config{
 			Server: s.Settings.Server, GossipPort: uint16(s.Settings.GossipPort),

@@ -95,6 +95,7 @@ type peer struct {
 	claim    *failover.Claim
 	at       time.Time  // when the claim arrived; zero if second-hand only
 	former   netip.Addr // its base by an earlier document, until it works by the present one
+	stale    bool       // it speaks, but what it claims now was not heard yet
 	liveness failover.Liveness
 	since    time.Time
 }

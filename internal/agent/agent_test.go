@@ -176,6 +176,7 @@ func TestBootOrder(t *testing.T) {
 					name, want = name+" with LIM 1 on the standby", "sb1"
 				}
 				t.Run(name, func(t *testing.T) {
+					t.Parallel()
 					inWorld(t, manual, func(w *world) {
 						if away {
 							w.moveAway()

@@ -141,7 +141,7 @@ func TestWinnerAnnouncesAgain(t *testing.T) {
 				w.await(1, winner, time.Second)
 				pass(2 * time.Second)
 				a := w.servers[winner].agent
-				said, err := on(t.Context(), a, func() (time.Time, error) { return a.lim(1).announced, nil })
+				said, err := on(w.t.Context(), a, func() (time.Time, error) { return a.lim(1).announced, nil })
 				if err != nil || said.Before(healed) {
 					t.Errorf("last announced at %s, healed at %s, %v", said, healed, err)
 				}
@@ -182,7 +182,7 @@ func TestDocumentLockDoesNotStopTheLoop(t *testing.T) {
 		gap := w.watchGap(2, "srv2")
 		release, done := make(chan struct{}), make(chan error, 1)
 		go func() {
-			_, err := w.servers["srv2"].store.Edit(t.Context(), clusterconf.Change{By: "slow"}, func(*clusterconf.Document) error {
+			_, err := w.servers["srv2"].store.Edit(w.t.Context(), clusterconf.Change{By: "slow"}, func(*clusterconf.Document) error {
 				<-release
 				return nil
 			})

@@ -131,7 +131,7 @@ func (h *history) fault() {
 	h.both = map[int]time.Time{}
 	name := pick(h.rnd, h.names()...)
 	m := h.servers[name]
-	switch h.rnd.IntN(14) {
+	switch h.rnd.IntN(17) {
 	case 0, 1:
 		if !m.down {
 			h.note("power cut of %s", name)
@@ -144,21 +144,21 @@ func (h *history) fault() {
 		h.toggleAgent(name)
 	case 4:
 		h.stopAgent(name)
-	case 5, 6:
+	case 5, 6, 7:
 		h.cutOff(name)
-	case 7:
+	case 8, 9:
 		h.heal()
-	case 8, 9, 10:
+	case 10, 11, 12:
 		h.orderSomething(name)
-	case 11:
+	case 13, 14:
 		h.troubleSoftware(name)
-	case 12:
+	case 15:
 		lim := 1 + h.rnd.IntN(2)
 		h.note("the alias of LIM %d is deleted on %s", lim, name)
 		if err := m.kernel.Drop("eth0", h.doc.ClusterOfLIM(lim).Member(lim).Alias); err != nil {
 			h.t.Fatal(err)
 		}
-	case 13:
+	case 16:
 		up := h.rnd.IntN(2) == 0
 		h.note("link of %s up: %v", name, up)
 		m.kernel.SetUp("eth0", up)

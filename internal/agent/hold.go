@@ -37,6 +37,15 @@ func (a *Agent) announceAnew(l *lim) {
 	a.holdOn(l, l.alias, time.Now().Add(a.cfg.Lease/2))
 }
 
+// announceAll does so for all aliases held here.
+func (a *Agent) announceAll() {
+	for _, l := range a.lims {
+		if l.holds {
+			a.announceAnew(l)
+		}
+	}
+}
+
 func (a *Agent) announcedAlias(l *lim, h *holder, at time.Time, err error) {
 	switch {
 	case l.hold != h:

@@ -289,7 +289,7 @@ func (a *Agent) heard(n *network, ev member.Event) {
 	}
 	if !ev.At.IsZero() {
 		n.sup.gossipHeard(ev.From, ev.At)
-		a.peer(ev.From).at = ev.At
+		a.peer(ev.From).at, a.peer(ev.From).stale = ev.At, ev.Stale
 	}
 	switch ev.Kind {
 	case member.StateHeard:

@@ -66,6 +66,9 @@ func (a *Agent) judge(now time.Time) {
 		}
 		if p.liveness != was {
 			p.since = now
+			if p.liveness == failover.Alive {
+				a.announceAll() // it, and the clients beside it, may have heard of another holder
+			}
 			a.log.Info("server", "name", s.Name, "is", p.liveness, "was", was)
 		}
 	}
@@ -124,6 +127,10 @@ func (a *Agent) liveness(name string, p *peer, g sighting) failover.Liveness {
 		return failover.AgentLost
 	case p.claim == nil || !g.everGossip:
 		return failover.Unheard
+	case p.stale && p.liveness != failover.Alive:
+		return p.liveness // it is back, and its claim is that of the run before
+	case (p.liveness == failover.Gone || p.liveness == failover.AgentLost) && !g.gossiped.After(p.since):
+		return failover.AgentLost // its kernel is back
 	}
 	return failover.Alive
 }
@@ -169,8 +176,22 @@ func (a *Agent) claimHeard(ev member.Event) {
 			l.known, a.unsaved = entry.Known, true
 		}
 	}
-	if c.Revision > a.doc.Revision || c.Revision == a.doc.Revision && c.Hash != a.hash {
+	if a.behind(&c) {
 		a.requestDocument(ev.From)
+	}
+}
+
+// behind reports whether a server has a document that this one should see.
+func (a *Agent) behind(c *failover.Claim) bool {
+	return c.Revision > a.doc.Revision || c.Revision == a.doc.Revision && c.Hash != a.hash
+}
+
+// catchUp asks again for documents that did not arrive, or could not be stored.
+func (a *Agent) catchUp() {
+	for name, p := range a.peers {
+		if p.liveness == failover.Alive && p.claim != nil && a.behind(p.claim) {
+			a.requestDocument(name)
+		}
 	}
 }
 
@@ -236,6 +257,7 @@ func (a *Agent) housekeep(now time.Time) {
 		a.lastJoin = now
 		a.forgetReadied(now)
 		a.checkLink()
+		a.catchUp()
 		a.rejoin()
 	}
 	if now.Sub(a.lastData) >= dataPeriod {
@@ -254,7 +276,11 @@ func (a *Agent) checkLink() {
 	if err != nil {
 		a.log.Error("looking at the interface", "interface", a.net.ifname, "err", err)
 	}
-	a.linkUp = err == nil && link.Up
+	up := err == nil && link.Up
+	if up && !a.linkUp {
+		a.announceAll() // clients may have turned to another holder meanwhile
+	}
+	a.linkUp = up
 }
 
 // rejoin brings back servers that memberlist forgot or never met. Joining

@@ -67,7 +67,8 @@ func (v *View) decideRegular(c *clusterconf.Cluster, lim int) Decision {
 	if !v.Settled {
 		return d.with(Wait, RuleStart, "waits to hear the other servers first")
 	}
-	if standby.active(lim) {
+	d.AskWire = standby.Liveness == AgentLost
+	if v.active(standby, lim) {
 		theirs := standby.Claim.LIM(lim)
 		if !outranks(l, theirs, clusterconf.SideRegular, c) {
 			d.AliasOff = true
@@ -75,7 +76,7 @@ func (v *View) decideRegular(c *clusterconf.Cluster, lim int) Decision {
 		}
 	}
 	if why, rule, ask := v.regularMustWait(c, lim, l, standby); why != "" {
-		d.AskWire = ask
+		d.AskWire = d.AskWire || ask
 		return d.with(Wait, rule, why)
 	}
 	d.Term = v.known(lim).Term + 1

@@ -105,7 +105,8 @@ func (v *View) activeOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (De
 		if !v.Settled {
 			return d.with(Wait, RuleStart, "waits to hear the other servers first"), nil
 		}
-		if p.active(m.LIM) && !outranks(l, p.Claim.LIM(m.LIM), clusterconf.SideStandby, c) {
+		d.AskWire = p.Liveness == AgentLost
+		if v.active(p, m.LIM) && !outranks(l, p.Claim.LIM(m.LIM), clusterconf.SideStandby, c) {
 			d.AliasOff = true
 			return d.with(Stop, RuleOnePlace, fmt.Sprintf("runs on %s (term %d)", regular.Name, p.Claim.LIM(m.LIM).Term)), nil
 		}

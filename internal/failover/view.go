@@ -117,20 +117,16 @@ type Peer struct {
 	Claim    *Claim    // the last one heard; nil if none since this agent started
 }
 
-// active reports whether the peer, as far as it can be trusted, has the LIM.
-// A stopped agent's word stays good as long as its server is not gone.
+// active reports whether the peer, as far as it can be trusted, has the LIM up.
 func (p Peer) active(lim int) bool {
-	if p.Claim == nil {
-		return false
-	}
-	c := p.Claim.LIM(lim)
-	switch p.Liveness {
-	case Alive:
-		return c.State.Active()
-	case AgentLost:
-		return p.Claim.Parked && c.State.Active()
-	}
-	return false
+	return p.Liveness == Alive && p.Claim.LIM(lim).State.Active()
+}
+
+// active reports whether a peer has a LIM up. A stopped agent's word stays good
+// as long as somebody answers for the alias.
+func (v *View) active(p Peer, lim int) bool {
+	stopped := p.Liveness == AgentLost && p.Claim != nil && p.Claim.Parked && p.Claim.LIM(lim).State.Active()
+	return p.active(lim) || stopped && !v.Wire[lim].Silent
 }
 
 // holds reports whether the peer, heard now, has the LIM's alias.

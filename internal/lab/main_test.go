@@ -104,6 +104,7 @@ func scenarios() map[string]Scenario {
 		"beside":          besideScenario,
 		"nothing":         func(context.Context, *Lab) error { return nil },
 		"agent-killed":    agentKilledScenario,
+		"actions":         actionsScenario,
 		"agent-restarted": agentRestartedScenario,
 		"agent-frozen":    agentFrozenScenario,
 		"connection":      connectionScenario,

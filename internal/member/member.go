@@ -47,6 +47,7 @@ type Event struct {
 	From    string
 	At      time.Time // arrival; zero: second-hand, and no sign of life
 	Payload []byte    // StateHeard, MessageHeard; the receiver's own
+	Stale   bool      // BeatHeard: its state is another than the one heard last, and is being asked for
 }
 
 // EventKind tells events apart.

@@ -56,7 +56,15 @@ func (p *Pool) receive(in incoming) []Event {
 	if p.disagrees(e.Origin, e.Seq, in.at) {
 		p.Ask(e.Origin)
 	}
-	return []Event{{Kind: BeatHeard, From: e.Origin, At: in.at}}
+	return []Event{{Kind: BeatHeard, From: e.Origin, At: in.at, Stale: p.outdated(e.Origin, e.Seq)}}
+}
+
+// outdated reports whether a server that speaks has another state than the one
+// known here: it may be a new run of its agent, of which nothing was heard yet.
+func (p *Pool) outdated(origin string, seq uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.states[origin].Seq != seq
 }
 
 // receiveStates merges what came with a push/pull. It is no sign of life of the
