@@ -13,10 +13,9 @@ import (
 // checkStatus answers as monitoring plugins do: one line, and the code that
 // belongs to its first word. What cannot be found out is UNKNOWN.
 func checkStatus(ctx context.Context, a *app, cluster string, o statusOptions) error {
-	health, text := "unknown", ""
-	st, err := a.status(ctx, cluster, o.lims)
-	if err != nil {
-		text = err.Error()
+	var health, text string
+	if st, err := a.status(ctx, cluster, o.lims); err != nil {
+		health, text = "unknown", err.Error()
 	} else {
 		health, text = st.Health, summary(st)
 	}

@@ -16,7 +16,7 @@ import (
 // keep the tests short, it kills at every killStride-th system call of each edit.
 const (
 	allKills   = "MXCLUSTER_TEST_ALL_KILLS"
-	killStride = 5
+	killStride = 6
 )
 
 // edits are those that are killed. None of them concerns the addresses of srv1,

@@ -36,7 +36,7 @@ func killAt(cmd *exec.Cmd, n int) (end syscall.WaitStatus, calls int, err error)
 	if err := cmd.Start(); err != nil {
 		return 0, 0, fmt.Errorf("starting under ptrace: %w", err)
 	}
-	defer cmd.Process.Release() //nolint:errcheck // it is reaped by then
+	defer cmd.Process.Release() // it is reaped by then
 	pid := cmd.Process.Pid
 	var status syscall.WaitStatus
 	if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil {

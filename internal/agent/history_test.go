@@ -18,7 +18,7 @@ import (
 
 const (
 	histories     = 20                    // played in a normal run; MXCLUSTER_TEST_HISTORIES asks for more
-	faults        = 14                    // in one history
+	faults        = 12                    // in one history
 	glance        = 20 * time.Millisecond // from one look at the invariants to the next
 	twiceAtMost   = time.Second           // two servers that hear each other may both have an alias
 	recoverWithin = 60 * time.Second      // after the last fault every LIM is served again
@@ -257,7 +257,7 @@ func (h *history) mend() (left string) {
 	h.heal()
 	if h.rnd.IntN(2) == 0 {
 		left = pick(h.rnd, h.names()...)
-		if m := h.servers[left]; h.rnd.IntN(2) == 0 && !m.down {
+		if m := h.servers[left]; !m.down && (m.agent == nil || h.rnd.IntN(2) == 0) {
 			h.note("power cut of %s for good", left)
 			h.powerCut(left)
 		} else if m.agent != nil {
