@@ -180,15 +180,18 @@ func (v *View) known(lim int) Place {
 
 // holdingTerm is the term of a LIM that goes on running here: its own, or one
 // above a higher one that was heard of, so that the running claim is the latest.
-// As long as the server of the higher one may run it too, both keep theirs: two
-// sides that hear of each other through a third would outbid each other for ever.
+// Until the server of the higher one says itself that it has stopped, both keep
+// theirs: two sides that hear of each other through a third would outbid each
+// other for ever.
 func (v *View) holdingTerm(lim int, l Local) uint64 {
 	known := v.known(lim)
 	rival := v.Peers[known.Server]
 	switch {
 	case l.Term == 0, known.Term > l.Term && known.Server == v.Self:
 		return known.Term + 1
-	case known.Term < l.Term, known.Server == v.Self, rival.Liveness != Alive, rival.active(lim):
+	case known.Term < l.Term, known.Server == v.Self:
+		return l.Term
+	case rival.Liveness != Alive, rival.active(lim), rival.Claim.LIM(lim).Known.Term < known.Term:
 		return l.Term
 	}
 	return known.Term + 1

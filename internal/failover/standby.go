@@ -110,7 +110,7 @@ func (v *View) activeOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (De
 			d.AliasOff = true
 			return d.with(Stop, RuleOnePlace, fmt.Sprintf("runs on %s (term %d)", regular.Name, p.Claim.LIM(m.LIM).Term)), nil
 		}
-		if known := v.known(m.LIM); known.Term > l.Term && known.Server != v.Self {
+		if known := v.known(m.LIM); p.Liveness == Unheard && known.Term > l.Term && known.Server != v.Self {
 			return d.with(Stop, RuleOnePlace, fmt.Sprintf("ran on %s since (term %d)", known.Server, known.Term)), nil
 		}
 		if why, rule := v.mayNotTake(); why != "" {

@@ -175,10 +175,13 @@ func agentFrozenScenario(ctx context.Context, l *Lab) error {
 	}
 	var f findings
 	from := time.Now()
-	frozen := testLease * 3 / 4
+	frozen := testLease * 55 / 100 // and the way there and back takes time on a busy machine
 	f.check(frozen > 2*testFailoverAfter, "frozen for %s only", frozen)
 	f.noError(x.srv1.SignalAgent(ctx, unix.SIGSTOP), "freezing")
-	f.noError(settled(ctx, x.watcher, int(frozen/x.asking)), "waiting")
+	select { // by the clock: the watcher's questions take longer on a busy machine
+	case <-time.After(frozen):
+	case <-ctx.Done():
+	}
 	f.noError(x.srv1.SignalAgent(ctx, unix.SIGCONT), "thawing")
 	f.noError(settled(ctx, x.watcher, int(testLease/x.asking)), "waiting")
 	f.noError(x.await(ctx, 1, "srv1"), "afterwards")
