@@ -93,15 +93,24 @@ func step(tid, pid int, status syscall.WaitStatus, inside map[int]bool, calls *i
 }
 
 // systemCall returns the number of the system call that a stopped thread is in.
+// For a moment after the stop was told the kernel may still call it running, as
+// long as it has not left its processor: then it is asked again.
 func systemCall(tid int) (int, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", tid))
-	if err != nil {
-		return 0, err
+	for range 100_000 {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", tid))
+		if err != nil {
+			return 0, err
+		}
+		word, _, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+		if word == "running" {
+			runtime.Gosched()
+			continue
+		}
+		number, err := strconv.Atoi(word)
+		if err != nil {
+			return 0, fmt.Errorf("what thread %d is doing: %w", tid, err)
+		}
+		return number, nil
 	}
-	word, _, _ := strings.Cut(string(text), " ")
-	number, err := strconv.Atoi(strings.TrimSpace(word))
-	if err != nil {
-		return 0, fmt.Errorf("what thread %d is doing: %w", tid, err)
-	}
-	return number, nil
+	return 0, fmt.Errorf("thread %d does not come to rest", tid)
 }
