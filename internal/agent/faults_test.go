@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -229,7 +231,8 @@ func TestOrderToWhereItFails(t *testing.T) {
 func TestAgentsKilledTogether(t *testing.T) {
 	for _, dead := range [][]string{{"sb1"}, {"srv1", "sb1"}, {"srv1", "srv2", "sb1"}} {
 		for _, back := range []time.Duration{time.Second, time.Minute} {
-			t.Run(dead[0]+" and "+back.String(), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, back after %s", strings.Join(dead, " "), back), func(t *testing.T) {
+				t.Parallel()
 				inWorld(t, manual, func(w *world) {
 					w.settled()
 					w.movedToStandby(1)

@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	histories     = 15                    // played in a normal run; MXCLUSTER_TEST_HISTORIES asks for more
 	faults        = 12                    // in one history
 	glance        = 20 * time.Millisecond // from one look at the invariants to the next
 	twiceAtMost   = time.Second           // two servers that hear each other may both have an alias

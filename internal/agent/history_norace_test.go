@@ -1,0 +1,6 @@
+//go:build !race
+
+package agent
+
+// histories are played in a normal run.
+const histories = 20
