@@ -119,7 +119,7 @@ func (a *app) commit(ctx context.Context, s *server, e edit, record clusterconf.
 	if !r.Changed {
 		return nil
 	}
-	out.left = leftToDo(s, *out)
+	out.left = leftToDo(s, *out, here)
 	if out.agent {
 		a.tellAgent(ctx, s)
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"mxcluster/clusterconf"
@@ -19,6 +20,7 @@ type ownExchange struct {
 	ctx context.Context
 
 	undos, last []func(Kernel) error
+	left        string // why this server's part is left to its agent; "": it is not
 }
 
 // makeReady does what can be undone: it adds the new base on entering a cluster, and
@@ -49,15 +51,9 @@ func (x *ownExchange) makeReady(exchanges []clusterconf.Exchange, server string)
 // enter brings the new base up beside the old one, which becomes the alias and
 // stays as it is.
 func (x *ownExchange) enter(k Kernel, e clusterconf.Exchange) error {
-	addresses, err := k.Addresses(e.Interface)
-	switch {
-	case err != nil:
+	addresses, err := x.addresses(k, e, e.OldBase)
+	if err != nil || x.left != "" || hasAddress(addresses, e.NewBase) {
 		return err
-	case !hasAddress(addresses, e.OldBase):
-		return fault.New(fault.Refused, fmt.Sprintf("bring it up, or correct the base of %s", e.Server),
-			"interface %s does not have %s, the base of %s", e.Interface, e.OldBase, e.Server)
-	case hasAddress(addresses, e.NewBase):
-		return nil
 	}
 	if err := x.app.probeFree(x.ctx, e.Interface, e.NewBase.Addr()); err != nil {
 		return err
@@ -69,8 +65,8 @@ func (x *ownExchange) enter(k Kernel, e clusterconf.Exchange) error {
 // leave makes the alias the base again. The LIM must not run elsewhere: two servers
 // would have its address.
 func (x *ownExchange) leave(k Kernel, e clusterconf.Exchange) error {
-	addresses, err := k.Addresses(e.Interface)
-	if err != nil {
+	addresses, err := x.addresses(k, e, e.OldBase, e.Alias)
+	if err != nil || x.left != "" {
 		return err
 	}
 	i := slices.IndexFunc(addresses, func(a netops.Address) bool { return a.Prefix == e.Alias })
@@ -91,6 +87,22 @@ func (x *ownExchange) leave(k Kernel, e clusterconf.Exchange) error {
 	}
 	x.last = append(x.last, func(k Kernel) error { return k.Drop(e.Interface, e.OldBase) })
 	return k.EnsureBase(e.Interface, e.Alias)
+}
+
+// addresses returns those of the interface. Where it has none of those that the
+// server should have by the document as it was, there is nothing to exchange: the
+// document is prepared before the network is, and the agent brings both up.
+func (x *ownExchange) addresses(k Kernel, e clusterconf.Exchange, expected ...netip.Prefix) ([]netops.Address, error) {
+	addresses, err := k.Addresses(e.Interface)
+	switch {
+	case fault.CodeOf(err) == fault.NotFound:
+		x.left = fmt.Sprintf("there is no interface %s", e.Interface)
+	case err != nil:
+		return nil, err
+	case !slices.ContainsFunc(expected, func(p netip.Prefix) bool { return hasAddress(addresses, p) }):
+		x.left = fmt.Sprintf("interface %s does not have %s, the base until now", e.Interface, expected[0])
+	}
+	return addresses, nil
 }
 
 // undo takes back what was made ready, the last first.
@@ -125,7 +137,7 @@ func (x *ownExchange) run(steps []func(Kernel) error) error {
 }
 
 // leftToDo says what the command could not do for every server whose base moved.
-func leftToDo(s *server, out outcome) []string {
+func leftToDo(s *server, out outcome, here *ownExchange) []string {
 	exchanges := clusterconf.Exchanges(out.Before, out.After)
 	var left []string
 	for _, r := range out.After.Servers {
@@ -134,7 +146,11 @@ func leftToDo(s *server, out outcome) []string {
 			continue
 		}
 		exchanged := slices.ContainsFunc(exchanges, func(e clusterconf.Exchange) bool { return e.Server == r.Name })
-		if !out.agent && (r.Name != s.settings.Server || !exchanged) {
+		switch own := r.Name == s.settings.Server && exchanged; {
+		case out.agent:
+		case own && here.left != "":
+			left = append(left, fmt.Sprintf("on %s: %s; its addresses were left as they are: the agent brings them up when it starts", r.Name, here.left))
+		case !own:
 			left = append(left, fmt.Sprintf("on %s: start the agent, which brings up %s on %s", r.Name, r.Base, r.Interface))
 		}
 		place := was.Base.String()

@@ -25,7 +25,6 @@ func TestCreateUndone(t *testing.T) {
 		code      fault.Code
 		err       string
 	}{
-		{"base not here", []string{"10.0.0.99/24"}, "", nil, fault.Refused, "interface eth0 does not have 10.0.0.11/24, the base of srv1"},
 		{"new base in use", []string{"10.0.0.11/24"}, "10.0.0.21/24", nil, fault.Refused, "10.0.0.21 is in use by 02:00:00:00:00:09"},
 		{"no right", []string{"10.0.0.11/24"}, "", fault.New(fault.NotPermitted, "run as root", "set 10.0.0.21/24 on eth0"), fault.NotPermitted, "set 10.0.0.21/24"},
 		{"kernel fails", []string{"10.0.0.11/24"}, "", errors.New("no buffer space"), fault.Failed, "no buffer space"},
@@ -79,12 +78,29 @@ func TestCreateUndoesKernel(t *testing.T) {
 	}
 }
 
-func TestCreateWithoutInterface(t *testing.T) {
-	w := newWorld(t.TempDir())
-	w.document(t, strings.ReplaceAll(twoLIMs, "eth0", "eth7"))
-	a := w.run(t.Context(), "create", "c1", "--standby", "sb1", "--lim", "1=10.0.0.21")
-	if a.code != fault.Refused || !strings.Contains(a.err, `no interface "eth7"`) {
-		t.Errorf("code %d: %s", a.code, a.err)
+// The document is prepared where the network is not there yet: the kernel is left
+// alone, and the command says so.
+func TestCreateBeforeNetwork(t *testing.T) {
+	for _, tc := range []struct{ name, document, says string }{
+		{"no interface", strings.ReplaceAll(twoLIMs, "eth0", "eth7"), "on srv1: there is no interface eth7; its addresses were left as they are"},
+		{"base not here", twoLIMs, "on srv1: interface eth0 does not have 10.0.0.11/24, the base until now; its addresses were left as they are"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t.TempDir())
+			w.document(t, tc.document)
+			if err := addAddresses(w.kernel, "eth0", "10.0.0.99/24"); err != nil {
+				t.Fatal(err)
+			}
+			for _, args := range [][]string{{"create", "c1", "--standby", "sb1", "--lim", "1=10.0.0.21"}, {"delete", "c1", "--yes"}} {
+				a := w.must(t, args...)
+				if args[0] == "create" && !strings.Contains(a.err, tc.says) {
+					t.Errorf("said %s", a.err)
+				}
+				if got := w.addresses(t); got != "10.0.0.99/24" {
+					t.Errorf("after %s addresses are %s", args[0], got)
+				}
+			}
+		})
 	}
 }
 
