@@ -73,6 +73,7 @@ func (g *guide) create() []string {
 		return clusterconf.CheckClusterName(answer)
 	})
 	n.Standby = g.pick("Standby server", "", offerServers(idleStandby))
+	g.orElse("make one of a free server: mxcluster server to-standby SRV")
 	n.argv = []string{n.Name, "--standby", n.Standby}
 	for g.err == nil {
 		g.createLIM(&n)

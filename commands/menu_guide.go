@@ -52,6 +52,13 @@ func (g *guide) yes(question string, def bool) bool {
 	return yes
 }
 
+// orElse says how to get what there is none of to pick.
+func (g *guide) orElse(hint string) {
+	if fault.CodeOf(g.err) == fault.Refused && fault.HintOf(g.err) == "" {
+		g.err = fault.Wrap(g.err, fault.Refused, hint, "creating a cluster")
+	}
+}
+
 // pick has one of the words offered chosen, by its name or by its number in the
 // list. Where the names may be numbers themselves these are shown alone. With
 // otherwise, such as "all", nothing need be chosen: the answer is "" then.

@@ -89,6 +89,8 @@ func TestMenuChangesNothingWithoutYes(t *testing.T) {
 		{"preload of two LIMs", oneCluster, "5 c1", "cannot preload cluster c1"},
 		{"nothing to unlock", oneCluster, "11", "LIM to unlock: there is none"},
 		{"nothing to preload", preloaded, "5", "Cluster to preload: there is none"},
+		{"no standby to create with", strings.Replace(twoLIMs, "    standby: true\n", "", 1), "3 c2",
+			"creating a cluster: Standby server: there is none\nmake one of a free server: mxcluster server to-standby SRV"},
 		{"no cluster to delete", twoLIMs, "8", "Cluster to delete: there is none"},
 		{"a name that is not there", oneCluster, "8 c2 c1 no", "did you mean c1?"},
 		{"an action that is not there", oneCluster, "dilete", "did you mean delete?"},
