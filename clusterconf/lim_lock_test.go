@@ -87,6 +87,7 @@ func TestLockLIMRefusals(t *testing.T) {
 		{"no such LIM", create, func(d *Document) error { return d.LockLIM(3, SideRegular, testTime, "", "", nil) }, fault.NotFound, "there is no LIM 3", "LIM 1, 2"},
 		{"in no cluster", nil, lock(SideRegular, testTime, "", "", nil), fault.Refused, "cannot lock LIM 1: it is in no cluster", "mxcluster list"},
 		{"to the other side", locked, lock(SideRegular, testTime, "", "", nil), fault.Refused, "cannot lock LIM 1 to regular: it is locked to standby since 2026-03-01T12:00:00Z", "mxcluster unlock 1"},
+		{"a second one to the standby", locked, func(d *Document) error { return d.LockLIM(2, SideStandby, testTime, "", "", nil) }, fault.Refused, "cannot lock LIM 2 to the standby: LIM 1 is locked to it, and it runs one LIM at most", "mxcluster unlock 1"},
 		{"unlock: LIM number", create, func(d *Document) error { return d.UnlockLIM(1000) }, fault.Usage, "LIM number 1000", ""},
 		{"unlock: no such LIM", create, func(d *Document) error { return d.UnlockLIM(3) }, fault.NotFound, "there is no LIM 3", "LIM 1, 2"},
 	})

@@ -24,7 +24,7 @@ func newAgentStopCommand(a *app) *cobra.Command {
 		Long: `Agent stop ends the agent and returns when its process is gone. LIMs that run
 here keep running until their aliases' lease is over, so that an agent started
 again in time disturbs no call. With --release the agent gives its LIMs up first,
-and the standby takes them over at once.`,
+and the standby takes them over at once; a LIM that is locked to this side stays.`,
 		Example:     "  mxcluster agent stop\n  mxcluster agent stop --release",
 		Annotations: exits(fault.Unreachable, fault.Unknown, fault.NotPermitted),
 		Args:        arguments(),
@@ -70,6 +70,9 @@ func runAgentStop(ctx context.Context, a *app, o agentStopOptions) error {
 	text := fmt.Sprintf("agent on %s stopped", info.Server)
 	if n := left.LIMsLeftRunning; len(n) > 0 {
 		text += fmt.Sprintf("; LIM %s runs on, and loses its alias in %s unless an agent starts", joinInts(n), left.Lease)
+	}
+	if n := left.Locked; len(n) > 0 {
+		text += fmt.Sprintf("; LIM %s is locked to this side and was not given up", joinInts(n))
 	}
 	return a.done(result{Changed: true, Text: text})
 }

@@ -82,5 +82,6 @@ func runAgent(ctx context.Context, s commands.AgentSetup) error {
 			Version: s.Version, PID: os.Getpid(), Log: s.Log,
 		},
 		Documents: s.Documents, StateDir: s.Dirs.State, Socket: s.Socket, Key: s.Key, XDataDir: s.Settings.XDataDir,
+		ShuttingDown: shuttingDown,
 	})
 }

@@ -135,7 +135,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			return a.end()
 		case <-stopAsked:
 			stopAsked = nil
-			a.beginStop(false)
+			a.stopAsked()
 		case f := <-a.inbox:
 			f()
 		case <-tick.C:

@@ -173,6 +173,9 @@ func (a *Agent) orderHere(o control.Order) (*control.OrderResult, error) {
 	switch {
 	case !hereActive && p != nil && p.claim.LIM(o.LIM).State.Active():
 		return &control.OrderResult{Accepted: true, Already: true, Target: target, Text: fmt.Sprintf("LIM %d is on %s already", o.LIM, target)}, nil
+	case failover.LockAgainst(v, failover.Kind(o.Kind), o.LIM) != "":
+		return nil, fault.New(fault.Refused, fmt.Sprintf("unlock it first: `mxcluster unlock %d`", o.LIM),
+			"LIM %d cannot move to %s: it is %s", o.LIM, target, failover.LockAgainst(v, failover.Kind(o.Kind), o.LIM))
 	case !hereActive:
 		return nil, fault.New(fault.Refused, "look at `mxcluster status`", "LIM %d does not run on %s", o.LIM, a.cfg.Server)
 	case p == nil || p.liveness != failover.Alive:
@@ -210,79 +213,4 @@ func (a *Agent) fulfilled(o failover.Order) bool {
 		return !l.state.Active()
 	}
 	return l.state == failover.Running
-}
-
-// Stop ends the agent: what runs here goes on for the stop lease, or is released.
-func (a *Agent) Stop(ctx context.Context, r control.StopRequest) (*control.StopResult, error) {
-	return on(ctx, a, func() (*control.StopResult, error) {
-		res := &control.StopResult{PID: a.cfg.PID, Lease: a.cfg.StopLease, LIMsLeftRunning: []int{}}
-		if !r.Release {
-			for n, l := range a.lims {
-				if l.state.Active() {
-					res.LIMsLeftRunning = append(res.LIMsLeftRunning, n)
-				}
-			}
-			slices.Sort(res.LIMsLeftRunning)
-		}
-		a.beginStop(r.Release)
-		return res, nil
-	})
-}
-
-// beginStop ends the agent once every operation has ended.
-func (a *Agent) beginStop(release bool) {
-	if a.stopping {
-		return
-	}
-	a.stopping = true
-	a.log.Info("stopping", "release", release)
-	if release {
-		for _, l := range a.lims {
-			a.release(l)
-		}
-	}
-	a.finishWhenIdle(release)
-}
-
-// release gives a LIM up so that another server takes it over.
-func (a *Agent) release(l *lim) {
-	switch {
-	case l.op != nil && l.state == failover.Stopping:
-		l.released = time.Now()
-	case l.op != nil:
-		l.released = time.Now()
-		a.set(l, failover.Stopping, "the agent stops")
-		l.op()
-	case l.state.Active() || l.holds:
-		l.released = time.Now()
-		a.stopLIM(l, false, "was released: the agent stops", nil)
-	}
-}
-
-// finishWhenIdle ends the main loop when no operation is in progress any more.
-func (a *Agent) finishWhenIdle(release bool) {
-	for _, l := range a.lims {
-		if release && l.op == nil {
-			a.release(l) // a start that came up as it was called off
-		}
-		if l.op != nil {
-			context.AfterFunc(a.timer(20*time.Millisecond), func() { a.post(func() { a.finishWhenIdle(release) }) })
-			return
-		}
-	}
-	a.parked = !release
-	for _, l := range a.lims {
-		if l.holds {
-			l.letGo()
-			err := l.hold.after(func() error { return a.deps.Kernel.Hold(a.net.ifname, l.alias, a.cfg.StopLease) })
-			if err != nil {
-				a.log.Error("leaving an alias with its stop lease", "lim", l.number, "alias", l.alias, "err", err)
-			}
-		}
-	}
-	if err := a.save(); err != nil {
-		a.log.Error("saving the state at the end", "err", err)
-	}
-	a.publish(time.Now())
-	a.stop()
 }

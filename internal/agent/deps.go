@@ -66,4 +66,6 @@ type Deps struct {
 	Software  func(lim *clusterconf.LIM, side clusterconf.Side) (services.Set, error)
 	Prune     func(ctx context.Context, lim int) (removed int, err error) // all data versions but the newest, once that is read and found good
 	Data      func(lim int) (d *failover.Data, path string, err error)    // newest complete data version
+
+	ShuttingDown func(ctx context.Context) bool // whether the whole system is on its way down
 }

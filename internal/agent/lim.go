@@ -80,6 +80,9 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 		if d.AliasOff {
 			a.dropAlias(l) // whatever is in progress: another server has it
 		}
+		if d.Unmark {
+			l.released = time.Time{}
+		}
 		if d.Release && l.released.IsZero() {
 			l.released = now
 		}

@@ -28,6 +28,9 @@ type RunConfig struct {
 	Socket    string // of the control interface
 	Key       []byte // of gossip
 	XDataDir  string
+
+	// ShuttingDown tells whether the whole system is on its way down.
+	ShuttingDown func(ctx context.Context) bool
 }
 
 // The probes before an alias comes up (RFC 5227), and how often the document's
@@ -96,7 +99,8 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 			removed, err := versions.KeepNewest(ctx, lim)
 			return len(removed), err
 		},
-		Data: (&dataFinder{versions: versions}).newest,
+		Data:         (&dataFinder{versions: versions}).newest,
+		ShuttingDown: cfg.ShuttingDown,
 	}
 }
 

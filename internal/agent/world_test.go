@@ -55,6 +55,8 @@ type machine struct {
 	down   bool
 	boots  int
 
+	shutdown bool // the system is on its way down when its agent is told to end
+
 	mu     sync.Mutex
 	data   *failover.Data // newest data version
 	pruned []int          // LIMs whose older versions were removed
@@ -219,8 +221,9 @@ func (w *world) deps(m *machine) Deps {
 		Software: func(*clusterconf.LIM, clusterconf.Side) (services.Set, error) {
 			return services.Set{m.soft}, nil
 		},
-		Prune: m.prune,
-		Data:  m.newestData,
+		Prune:        m.prune,
+		Data:         m.newestData,
+		ShuttingDown: func(context.Context) bool { return m.shutdown },
 	}
 }
 

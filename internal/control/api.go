@@ -64,6 +64,7 @@ type StopRequest struct {
 // StopResult says what the agent leaves behind.
 type StopResult struct {
 	LIMsLeftRunning []int         `json:"limsLeftRunning"`
+	Locked          []int         `json:"locked"`  // of those, the ones that a lock kept from being given up
 	Lease           time.Duration `json:"leaseNs"` // how long their aliases stay without an agent
 	PID             int           `json:"pid"`     // process to wait for
 }

@@ -54,7 +54,7 @@ func TestCallsComeThrough(t *testing.T) {
 		t.Errorf("Order = %+v, %v; the agent saw %+v", res, err, gotOrder)
 	}
 	left, err := c.Stop(ctx, StopRequest{Release: true})
-	if want := (&StopResult{[]int{1}, time.Hour, 42}); err != nil || !reflect.DeepEqual(left, want) || !gotStop.Release {
+	if want := (&StopResult{LIMsLeftRunning: []int{1}, Lease: time.Hour, PID: 42}); err != nil || !reflect.DeepEqual(left, want) || !gotStop.Release {
 		t.Errorf("Stop = %+v, %v; the agent saw %+v", left, err, gotStop)
 	}
 	if err := c.Reload(ctx); err != nil || !reloaded {

@@ -70,10 +70,14 @@ func (v *View) decideRegular(c *clusterconf.Cluster, lim int) Decision {
 	d.AskWire = standby.Liveness == AgentLost
 	if v.active(standby, lim) {
 		theirs := standby.Claim.LIM(lim)
-		if !outranks(l, theirs, clusterconf.SideRegular, c) {
+		if !v.outranks(c, l, theirs, clusterconf.SideRegular) {
 			d.AliasOff = true
+			d.Unmark = theirs.Holds && v.lockedTo(c, lim) == clusterconf.SideStandby
 			return d.with(Stop, RuleOnePlace, fmt.Sprintf("runs on %s (term %d)", c.Standby, theirs.Term))
 		}
+	}
+	if v.lockedTo(c, lim) == clusterconf.SideStandby {
+		return v.lockedAway(c, d, l)
 	}
 	if why, rule, ask := v.regularMustWait(c, lim, l, standby); why != "" {
 		d.AskWire = d.AskWire || ask
@@ -92,13 +96,21 @@ func (v *View) holdRegular(c *clusterconf.Cluster, d Decision, l Local, standby 
 		d.AliasOff = true
 		return d.with(Stop, RuleSplitBrain, why)
 	}
-	if o := v.order(Failover, d.LIM); o != nil {
-		if why := standbyUnfit(c, d.LIM, standby); why == "" || o.Now && standby.Liveness == Alive {
-			d.Release = true
-			return d.with(Stop, RuleOrder, fmt.Sprintf("moves to %s by order", c.Standby))
-		}
+	order, locked := v.order(Failover, d.LIM), v.lockedTo(c, d.LIM)
+	unfit := v.standbyUnfit(c, d.LIM, standby)
+	switch {
+	case locked == clusterconf.SideRegular:
+	case order != nil && (unfit == "" || order.Now && standby.Liveness == Alive):
+		d.Release = true
+		return d.with(Stop, RuleOrder, fmt.Sprintf("moves to %s by order", c.Standby))
+	case locked == clusterconf.SideStandby && unfit == "":
+		d.Release = true
+		return d.with(Stop, RuleLock, fmt.Sprintf("%s; moves to %s, which is ready", lockWords(c, d.LIM), c.Standby))
 	}
 	d.Term, d.Contested = v.holdingTerm(d.LIM, l), standby.holds(d.LIM)
+	if locked == clusterconf.SideStandby {
+		return d.with(Run, RuleLock, fmt.Sprintf("%s; runs here until it can move there: %s", lockWords(c, d.LIM), unfit))
+	}
 	return d.with(Run, RuleHome, "runs on its regular server")
 }
 
@@ -108,7 +120,7 @@ func (v *View) regularMustWait(c *clusterconf.Cluster, lim int, l Local, standby
 	there := known.Server == c.Standby
 	returned := theirs.Released && theirs.Term > l.Term // it ran there since, and was given back
 	switch {
-	case !l.Released.IsZero() && !returned && v.Now.Before(l.Released.Add(releaseWindow)) && standby.Liveness == Alive:
+	case v.lockedTo(c, lim) != clusterconf.SideRegular && !l.Released.IsZero() && !returned && v.Now.Before(l.Released.Add(releaseWindow)) && standby.Liveness == Alive:
 		return fmt.Sprintf("was given up for %s by order", c.Standby), RuleOrder, false
 	case there && standby.Liveness == AgentLost && !v.Wire[lim].Silent:
 		return fmt.Sprintf("the agent of %s, where it ran, is silent; waits for the alias to fall silent", c.Standby), RuleTakeover, true
@@ -123,7 +135,7 @@ func (v *View) regularMustWait(c *clusterconf.Cluster, lim int, l Local, standby
 }
 
 // standbyUnfit says why the standby cannot take a LIM over, or "".
-func standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) string {
+func (v *View) standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) string {
 	switch {
 	case standby.Liveness != Alive || standby.Claim == nil:
 		return c.Standby + " does not answer"
@@ -131,13 +143,19 @@ func standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) string {
 		return "the agent of " + c.Standby + " is stopped"
 	case !standby.Claim.Settled || standby.Claim.Isolated:
 		return c.Standby + " is not ready"
+	case standby.Claim.LIM(lim).State.Active():
+		return "it is still up on " + c.Standby
 	case standby.Claim.LIM(lim).State == Failed:
 		return fmt.Sprintf("it failed on %s: %s", c.Standby, standby.Claim.LIM(lim).Reason)
 	}
 	mine := c.Member(lim)
 	for _, other := range standby.Claim.LIMs {
 		m := c.Member(other.LIM)
-		if other.LIM != lim && other.State.Active() && m != nil && m.Priority <= mine.Priority {
+		switch {
+		case other.LIM == lim || !other.State.Active() || m == nil:
+		case v.lockedTo(c, other.LIM) == clusterconf.SideStandby:
+			return fmt.Sprintf("%s runs LIM %d, which is %s", c.Standby, other.LIM, lockWords(c, other.LIM))
+		case m.Priority <= mine.Priority:
 			return fmt.Sprintf("%s runs LIM %d", c.Standby, other.LIM)
 		}
 	}
@@ -145,11 +163,11 @@ func standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) string {
 }
 
 // contest settles two live claims of one LIM (design rule 6): the side named
-// by splitBrainStop stops. It reports whether this side is the one. Only who
+// by a lock or by splitBrainStop stops. It reports whether this side is the one. Only who
 // has the alias is a rival: one that starts, or that a new agent found in its
 // state file, still has to see whether it may.
 func (v *View) contest(c *clusterconf.Cluster, lim int, side clusterconf.Side, other string, p Peer) (lost bool, why string) {
-	if !p.holds(lim) || c.SplitBrainStop != side {
+	if !p.holds(lim) || v.yields(c, lim) != side {
 		return false, ""
 	}
 	return true, fmt.Sprintf("runs on %s too (term %d); the %s side stops", other, p.Claim.LIM(lim).Term, side)
@@ -157,14 +175,16 @@ func (v *View) contest(c *clusterconf.Cluster, lim int, side clusterconf.Side, o
 
 // outranks reports whether a LIM that is active here without the alias goes
 // before the other side's claim.
-func outranks(l Local, theirs LIMClaim, side clusterconf.Side, c *clusterconf.Cluster) bool {
+func (v *View) outranks(c *clusterconf.Cluster, l Local, theirs LIMClaim, side clusterconf.Side) bool {
 	switch {
 	case !l.State.Active() || theirs.Holds:
 		return false
+	case v.lockedTo(c, theirs.LIM) != "":
+		return v.lockedTo(c, theirs.LIM) == side
 	case l.Term != theirs.Term:
 		return l.Term > theirs.Term
 	}
-	return c.SplitBrainStop != side
+	return v.yields(c, theirs.LIM) != side
 }
 
 // known returns where a LIM last ran, by the highest term anybody has heard of.

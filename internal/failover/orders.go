@@ -15,5 +15,5 @@ func FallbackBlockedBy(v View, lim int) []string {
 // FailoverBlockedBy says what keeps a LIM that runs on this regular server from
 // moving to the standby; "": it may go.
 func FailoverBlockedBy(v View, c *clusterconf.Cluster, lim int) string {
-	return standbyUnfit(c, lim, v.Peers[c.Standby])
+	return v.standbyUnfit(c, lim, v.Peers[c.Standby])
 }

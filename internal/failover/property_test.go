@@ -24,12 +24,26 @@ func drawWorld(t *rapid.T) world {
 	w := world{doc: &clusterconf.Document{Revision: 2, Servers: []clusterconf.Server{{Name: "sb1", Standby: true}}}}
 	for lim := 1; lim <= n; lim++ {
 		w.doc.Servers = append(w.doc.Servers, clusterconf.Server{Name: regularName(lim), LIM: lim})
-		c.LIMs = append(c.LIMs, clusterconf.Member{LIM: lim, Priority: rapid.IntRange(0, 2).Draw(t, "priority"),
+		c.LIMs = append(c.LIMs, clusterconf.Member{LIM: lim, Priority: rapid.IntRange(0, 2).Draw(t, "priority"), Lock: drawLock(t),
 			Alias: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(lim)}), 24)})
 		w.lims = append(w.lims, lim)
 	}
 	w.doc.Clusters = []clusterconf.Cluster{c}
 	return w
+}
+
+// drawLock draws no lock, one that holds or one that has expired.
+func drawLock(t *rapid.T) *clusterconf.Lock {
+	l := &clusterconf.Lock{To: rapid.SampledFrom([]clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby}).Draw(t, "locked to"), Since: epoch.Add(-time.Hour)}
+	switch rapid.IntRange(0, 5).Draw(t, "lock") {
+	case 0:
+	case 1:
+		end := epoch.Add(time.Duration(rapid.IntRange(-1, 1).Draw(t, "lock ends")) * time.Minute)
+		l.Expires = &end
+	default:
+		return nil
+	}
+	return l
 }
 
 func regularName(lim int) string { return "srv" + string(rune('0'+lim)) }
@@ -164,12 +178,77 @@ func TestContestHasOneWinner(t *testing.T) {
 func TestRestIsStable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
+		if l := w.doc.Clusters[0].LIMs[0].Lock; l != nil {
+			l.To = clusterconf.SideRegular
+		}
 		term := rapid.Uint64Range(1, 9).Draw(t, "term")
 		home := Local{State: Running, Holds: true, Term: term, Known: Place{term, "srv1"}}
 		hv := w.view("srv1", map[int]Local{1: home})
 		hv.Peers["sb1"] = Peer{Liveness: Alive, Claim: claimOf("sb1", true, map[int]Local{1: {State: Stopped, Known: Place{term, "srv1"}}})}
 		if d := Decide(hv).For(1); d.Want != Run || d.Term != term {
 			t.Fatalf("a LIM at rest on its regular server: %+v", d)
+		}
+	})
+}
+
+// A locked LIM does not move: what is locked to the regular side never starts on
+// the standby, and what the standby has and is locked to it leaves it neither by
+// order nor for another one, unless that is locked there, too.
+func TestLockedDoesNotMove(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, v := drawStandbyView(t)
+		for _, lim := range w.lims {
+			if rapid.Bool().Draw(t, "ordered") {
+				v.Orders = append(v.Orders, Order{Kind: Fallback, LIM: lim, Now: rapid.Bool().Draw(t, "now"), Expires: epoch.Add(time.Minute)})
+			}
+		}
+		c := &w.doc.Clusters[0]
+		lockedRivals := 0
+		for _, m := range c.LIMs {
+			if m.LockedTo(epoch) == clusterconf.SideStandby {
+				lockedRivals++
+			}
+		}
+		for _, d := range Decide(v).Decisions {
+			l := v.LIMs[d.LIM]
+			switch c.Member(d.LIM).LockedTo(epoch) {
+			case clusterconf.SideRegular:
+				if d.Want == Run && !l.Holds {
+					t.Fatalf("LIM %d is locked to the regular side and starts on the standby:\n%s", d.LIM, trace(Decide(v)))
+				}
+			case clusterconf.SideStandby:
+				leaves := d.Want == Stop && l.Holds && l.State != Stopping
+				if leaves && (d.Release || lockedRivals == 1) {
+					t.Fatalf("LIM %d is locked to the standby and leaves it:\n%s", d.LIM, trace(Decide(v)))
+				}
+			}
+		}
+	})
+}
+
+// On the regular server a locked LIM does not move either: it obeys no order away,
+// and does not start where it is locked to the standby.
+func TestLockedDoesNotMoveFromHome(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		l := drawLocal(t, 1)
+		v := w.view("srv1", map[int]Local{1: l})
+		v.Peers["sb1"] = Peer{Liveness: rapid.SampledFrom([]Liveness{Unheard, Alive, AgentLost, Gone}).Draw(t, "liveness")}
+		if p := v.Peers["sb1"]; p.Liveness != Unheard {
+			p.Claim = claimOf("sb1", true, map[int]Local{1: drawLocal(t, 1)})
+			v.Peers["sb1"] = p
+		}
+		v.Orders = []Order{{Kind: Failover, LIM: 1, Now: rapid.Bool().Draw(t, "now"), Expires: epoch.Add(time.Minute)}}
+		d := Decide(v).For(1)
+		switch w.doc.Clusters[0].LIMs[0].LockedTo(epoch) {
+		case clusterconf.SideRegular:
+			if d.Release || d.Want == Stop && l.Holds && l.State != Stopping {
+				t.Fatalf("locked to the regular side, it leaves it: %s", trace(Decide(v)))
+			}
+		case clusterconf.SideStandby:
+			if d.Want == Run && !(l.Holds && l.State.Active()) && !v.outranks(&w.doc.Clusters[0], l, v.Peers["sb1"].Claim.LIM(1), clusterconf.SideRegular) {
+				t.Fatalf("locked to the standby, it starts on its regular server: %s", trace(Decide(v)))
+			}
 		}
 	})
 }

@@ -16,6 +16,7 @@ type bid struct {
 	incumbent bool      // it is active on the standby now
 	since     time.Time // when it failed on its regular server
 	usable    bool      // nothing keeps it from running here now
+	locked    bool      // to the standby: it can run nowhere else, and is not replaced
 	unproven  bool      // it failed here: it does not cost another LIM its place
 }
 
@@ -29,9 +30,10 @@ func (v *View) decideStandby(c *clusterconf.Cluster) []Decision {
 		if v.LIMs[m.LIM].State.Active() {
 			d, b = v.activeOnStandby(c, m)
 		} else {
-			d, b = v.idleOnStandby(m)
+			d, b = v.idleOnStandby(c, m)
 		}
 		if b != nil {
+			b.locked = v.lockedTo(c, m.LIM) == clusterconf.SideStandby
 			bids = append(bids, *b)
 		} else {
 			out = append(out, d)
@@ -46,6 +48,8 @@ func (v *View) auction(bids []bid) []Decision {
 		return cmp.Or(
 			-compareBool(a.usable, b.usable),
 			compareBool(a.unproven, b.unproven),
+			-compareBool(a.locked && a.incumbent, b.locked && b.incumbent),
+			-compareBool(a.locked, b.locked),
 			cmp.Compare(a.priority, b.priority),
 			-compareBool(a.incumbent, b.incumbent),
 			a.since.Compare(b.since),
@@ -61,7 +65,7 @@ func (v *View) auction(bids []bid) []Decision {
 				d = d.with(Wait, RulePriority, fmt.Sprintf("waits until LIM %d has left the standby", other))
 			}
 		case i > 0 && b.incumbent:
-			d = d.with(Stop, RulePriority, fmt.Sprintf("makes room for LIM %d, which has a higher priority", bids[0].decision.LIM))
+			d = d.with(Stop, RulePriority, fmt.Sprintf("makes room for LIM %d, which %s", bids[0].decision.LIM, b.loses(bids[0])))
 			d.Waiting = true
 		case i > 0 && b.unproven:
 			d = d.with(Wait, RuleOneLIM, fmt.Sprintf("failed here before; waits, the standby runs LIM %d", bids[0].decision.LIM))
@@ -73,6 +77,14 @@ func (v *View) auction(bids []bid) []Decision {
 		out = append(out, d)
 	}
 	return out
+}
+
+// loses says why an incumbent has to go for a better bid.
+func (b bid) loses(to bid) string {
+	if to.locked && !b.locked {
+		return "is locked to the standby"
+	}
+	return "has a higher priority"
 }
 
 // activeHereExcept returns a LIM that is still active here besides one, or 0.
@@ -106,12 +118,15 @@ func (v *View) activeOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (De
 			return d.with(Wait, RuleStart, "waits to hear the other servers first"), nil
 		}
 		d.AskWire = p.Liveness == AgentLost
-		if v.active(p, m.LIM) && !outranks(l, p.Claim.LIM(m.LIM), clusterconf.SideStandby, c) {
+		if v.active(p, m.LIM) && !v.outranks(c, l, p.Claim.LIM(m.LIM), clusterconf.SideStandby) {
 			d.AliasOff = true
 			return d.with(Stop, RuleOnePlace, fmt.Sprintf("runs on %s (term %d)", regular.Name, p.Claim.LIM(m.LIM).Term)), nil
 		}
 		if known := v.known(m.LIM); p.Liveness == Unheard && known.Term > l.Term && known.Server != v.Self {
 			return d.with(Stop, RuleOnePlace, fmt.Sprintf("ran on %s since (term %d)", known.Server, known.Term)), nil
+		}
+		if v.lockedTo(c, m.LIM) == clusterconf.SideRegular {
+			return d.with(Stop, RuleLock, lockWords(c, m.LIM)+"; not started here"), nil
 		}
 		if why, rule := v.mayNotTake(); why != "" {
 			return d.with(Wait, rule, why), nil
@@ -134,7 +149,13 @@ func (v *View) fallback(c *clusterconf.Cluster, m clusterconf.Member, d Decision
 	order := v.order(Fallback, m.LIM)
 	moved := p.Claim.LIM(m.LIM).Released
 	d.BlockedBy = blocked
+	locked := v.lockedTo(c, m.LIM)
 	switch {
+	case locked == clusterconf.SideStandby:
+		d.BlockedBy = append([]string{lockWords(c, m.LIM)}, blocked...)
+		return false, d.with(Run, RuleLock, d.BlockedBy[0])
+	case locked == clusterconf.SideRegular:
+		return lockedHome(c, d, regular)
 	case order != nil && (len(blocked) == 0 || order.Now && p.Liveness == Alive):
 		d.Release = true
 		return true, d.with(Stop, RuleOrder, fmt.Sprintf("falls back to %s by order", regular))
@@ -180,15 +201,22 @@ func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 
 // idleOnStandby decides for a LIM that the standby does not run: it stays so,
 // or bids for the standby because its regular server cannot serve.
-func (v *View) idleOnStandby(m clusterconf.Member) (Decision, *bid) {
+func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Decision, *bid) {
 	d := Decision{LIM: m.LIM}
 	l := v.LIMs[m.LIM]
 	regular := v.Document.RegularOf(m.LIM)
 	p := v.Peers[regular.Name]
+	locked := v.lockedTo(c, m.LIM)
 	need, ask, rule, why := v.needsTakeover(m.LIM, l, regular.Name, p)
 	d.AskWire = ask
-	if !need {
+	if locked == clusterconf.SideStandby && !need && p.Liveness == Alive && !p.Claim.LIM(m.LIM).State.Active() {
+		need, rule, why = true, RuleLock, lockWords(c, m.LIM)
+	}
+	switch {
+	case !need:
 		return d.with(Stop, rule, why), nil
+	case locked == clusterconf.SideRegular:
+		return d.with(Stop, RuleLock, fmt.Sprintf("%s; not taken over: %s", why, lockWords(c, m.LIM))), nil
 	}
 	since := p.Since
 	b := &bid{priority: m.Priority, since: since, usable: true, unproven: l.State == Failed}

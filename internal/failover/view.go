@@ -207,6 +207,7 @@ type Decision struct {
 	Reason    string
 	AliasOff  bool     // Stop: the alias goes first, then the software
 	Release   bool     // Stop: given up by order, for the other side to take
+	Unmark    bool     // Stop: that it was given up by order counts no more
 	Waiting   bool     // failed, and the standby is taken
 	Contested bool     // Run: another server has the alias too, and is to stop
 	AskWire   bool     // the answer depends on who answers ARP for the alias: ask
@@ -225,6 +226,7 @@ const (
 	RuleSplitBrain Rule = "split-brain" // two live claims: the configured side stops
 	RuleStart      Rule = "start"       // what a starting agent may do
 	RuleOrder      Rule = "order"       // moved by order
+	RuleLock       Rule = "lock"        // a locked LIM does not move
 	RuleRevision   Rule = "revision"    // a stale document may not take over
 	RuleSoftware   Rule = "software"    // software that fails on a healthy server
 	RuleTakeover   Rule = "takeover"    // the other server is gone

@@ -1,0 +1,125 @@
+package agent
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"mxcluster/internal/control"
+	"mxcluster/internal/failover"
+)
+
+// ending says what becomes of the LIMs when the agent stops (design rule 9).
+type ending int
+
+const (
+	leaveLIMs   ending = iota // they go on, for an upgrade must not move calls
+	releaseLIMs               // they are given up, but for those that are locked to this side
+	releaseAll                // the whole system goes down: all are given up
+)
+
+// Stop ends the agent: what runs here goes on for the stop lease, or is released.
+func (a *Agent) Stop(ctx context.Context, r control.StopRequest) (*control.StopResult, error) {
+	return on(ctx, a, func() (*control.StopResult, error) {
+		res := &control.StopResult{PID: a.cfg.PID, Lease: a.cfg.StopLease, LIMsLeftRunning: []int{}, Locked: []int{}}
+		e := leaveLIMs
+		if r.Release {
+			e = releaseLIMs
+		}
+		for n, l := range a.lims {
+			if l.state.Active() && a.stays(l, e) {
+				res.LIMsLeftRunning = append(res.LIMsLeftRunning, n)
+				if e == releaseLIMs {
+					res.Locked = append(res.Locked, n)
+				}
+			}
+		}
+		slices.Sort(res.LIMsLeftRunning)
+		slices.Sort(res.Locked)
+		a.beginStop(e)
+		return res, nil
+	})
+}
+
+// stopAsked handles a signal to end: with the whole system on its way down there
+// is nothing to come back to soon, so the LIMs are given up.
+func (a *Agent) stopAsked() {
+	a.wg.Go(func() {
+		e := leaveLIMs
+		if a.deps.ShuttingDown(a.ctx) {
+			e = releaseAll
+		}
+		a.post(func() { a.beginStop(e) })
+	})
+}
+
+// stays reports whether a LIM goes on here without the agent. A lock pins it
+// where it runs; given up, it would be down until the agent is back.
+func (a *Agent) stays(l *lim, e ending) bool {
+	switch e {
+	case leaveLIMs:
+		return true
+	case releaseAll:
+		return false
+	}
+	return failover.LockedHere(a.view(time.Now()), l.number)
+}
+
+// beginStop ends the agent once every operation has ended.
+func (a *Agent) beginStop(e ending) {
+	if a.stopping {
+		return
+	}
+	a.stopping = true
+	a.log.Info("stopping", "release", e != leaveLIMs, "shutdown", e == releaseAll)
+	for _, l := range a.lims {
+		if !a.stays(l, e) {
+			a.release(l)
+		}
+	}
+	a.finishWhenIdle(e)
+}
+
+// release gives a LIM up so that another server takes it over.
+func (a *Agent) release(l *lim) {
+	switch {
+	case l.op != nil && l.state == failover.Stopping:
+		l.released = time.Now()
+	case l.op != nil:
+		l.released = time.Now()
+		a.set(l, failover.Stopping, "the agent stops")
+		l.op()
+	case l.state.Active() || l.holds:
+		l.released = time.Now()
+		a.stopLIM(l, false, "was released: the agent stops", nil)
+	}
+}
+
+// finishWhenIdle ends the main loop when no operation is in progress any more.
+func (a *Agent) finishWhenIdle(e ending) {
+	for _, l := range a.lims {
+		if l.op == nil && !a.stays(l, e) {
+			a.release(l) // a start that came up as it was called off
+		}
+		if l.op != nil {
+			context.AfterFunc(a.timer(20*time.Millisecond), func() { a.post(func() { a.finishWhenIdle(e) }) })
+			return
+		}
+	}
+	a.parked = e == leaveLIMs
+	for _, l := range a.lims {
+		if l.holds {
+			a.parked = true
+			l.letGo()
+			err := l.hold.after(func() error { return a.deps.Kernel.Hold(a.net.ifname, l.alias, a.cfg.StopLease) })
+			if err != nil {
+				a.log.Error("leaving an alias with its stop lease", "lim", l.number, "alias", l.alias, "err", err)
+			}
+		}
+	}
+	if err := a.save(); err != nil {
+		a.log.Error("saving the state at the end", "err", err)
+	}
+	a.publish(time.Now())
+	a.stop()
+}

@@ -1,0 +1,91 @@
+package failover
+
+import (
+	"fmt"
+
+	"mxcluster/clusterconf"
+)
+
+// lockedTo returns the side that a LIM is locked to now, or "" (design rule 5).
+func (v *View) lockedTo(c *clusterconf.Cluster, lim int) clusterconf.Side {
+	if m := c.Member(lim); m != nil {
+		return m.LockedTo(v.Now)
+	}
+	return ""
+}
+
+// lockWords says of a locked LIM what it is locked to, until when, by whom and why.
+func lockWords(c *clusterconf.Cluster, lim int) string {
+	l := c.Member(lim).Lock
+	text := fmt.Sprintf("locked to the %s side", l.To)
+	if l.Expires != nil {
+		text += " until " + l.Expires.UTC().Format("2006-01-02 15:04:05Z")
+	}
+	if l.By != "" {
+		text += " by " + l.By
+	}
+	if l.Reason != "" {
+		text += " (" + l.Reason + ")"
+	}
+	return text
+}
+
+// LockAgainst says which lock keeps a LIM from being moved by an order of a
+// kind; "": none does. An order to the side that it is locked to is none against it.
+func LockAgainst(v View, kind Kind, lim int) string {
+	from := clusterconf.SideRegular
+	if kind == Fallback {
+		from = clusterconf.SideStandby
+	}
+	c := v.Document.ClusterOfLIM(lim)
+	if c == nil || v.lockedTo(c, lim) != from {
+		return ""
+	}
+	return lockWords(c, lim)
+}
+
+// LockedHere reports whether a LIM is locked to the side that this server is.
+func LockedHere(v View, lim int) bool {
+	c, self := v.Document.ClusterOfLIM(lim), v.Document.Server(v.Self)
+	if c == nil || self == nil {
+		return false
+	}
+	side := clusterconf.SideRegular
+	if self.Standby {
+		side = clusterconf.SideStandby
+	}
+	return v.lockedTo(c, lim) == side
+}
+
+// yields names the side that stops when both run a LIM: the other one than it
+// is locked to, else the configured one (design rule 6).
+func (v *View) yields(c *clusterconf.Cluster, lim int) clusterconf.Side {
+	switch v.lockedTo(c, lim) {
+	case clusterconf.SideRegular:
+		return clusterconf.SideStandby
+	case clusterconf.SideStandby:
+		return clusterconf.SideRegular
+	}
+	return c.SplitBrainStop
+}
+
+// lockedAway decides for a LIM that does not serve on its regular server and is
+// locked to the standby: it stays down here, whatever becomes of the standby.
+func (v *View) lockedAway(c *clusterconf.Cluster, d Decision, l Local) Decision {
+	why := lockWords(c, d.LIM) + "; not started here"
+	if l.State.Active() {
+		return d.with(Stop, RuleLock, why)
+	}
+	return d.with(Wait, RuleLock, why)
+}
+
+// lockedHome decides about a LIM that the standby serves although it is locked to
+// the regular side: the lock came when it was here already. It goes on until
+// its own server is ready, and returns whatever the fallback type.
+func lockedHome(c *clusterconf.Cluster, d Decision, regular string) (bool, Decision) {
+	if len(d.BlockedBy) > 0 {
+		return false, d.with(Run, RuleLock, fmt.Sprintf("%s; runs here until %s is ready: %s", lockWords(c, d.LIM), regular, d.BlockedBy[0]))
+	}
+	d.Release = true
+	return true, d.with(Stop, RuleLock, fmt.Sprintf("%s; falls back to %s, which is ready", lockWords(c, d.LIM), regular))
+}
