@@ -88,6 +88,10 @@ type Agent struct {
 	lastSeen  time.Time
 	linkUp    bool
 	stop      context.CancelFunc
+
+	// nothingNew is set by what came in and changes no decision, as nearly every
+	// heartbeat and every look at the disk does: then none is made.
+	nothingNew bool
 }
 
 // peer is another server as this one knows it.
@@ -137,7 +141,11 @@ func (a *Agent) Run(ctx context.Context) error {
 			stopAsked = nil
 			a.stopAsked()
 		case f := <-a.inbox:
+			a.nothingNew = false
 			f()
+			if a.nothingNew {
+				continue
+			}
 		case <-tick.C:
 		}
 		a.drain()
@@ -233,7 +241,7 @@ func (a *Agent) step(now time.Time) time.Duration {
 		}
 	}
 	a.publish(now)
-	return a.beatPeriod()
+	return min(a.beatPeriod(), a.cfg.Lease/3) // holders renew only while this loop turns
 }
 
 // end leaves the pool after a stop.

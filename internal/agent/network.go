@@ -289,7 +289,9 @@ func (a *Agent) heard(n *network, ev member.Event) {
 	}
 	if !ev.At.IsZero() {
 		n.sup.gossipHeard(ev.From, ev.At)
-		a.peer(ev.From).at, a.peer(ev.From).stale = ev.At, ev.Stale
+		p := a.peer(ev.From)
+		a.nothingNew = ev.Kind == member.BeatHeard && p.liveness == failover.Alive && p.stale == ev.Stale
+		p.at, p.stale = ev.At, ev.Stale
 	}
 	switch ev.Kind {
 	case member.StateHeard:

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"time"
 
@@ -15,10 +16,10 @@ import (
 )
 
 const (
-	minBeat      = 40 * time.Millisecond  // heartbeats to the servers of the cluster, at the most often
-	maxBeat      = 500 * time.Millisecond // and at the most seldom
-	farBeat      = 2 * time.Second        // heartbeats to all other servers
-	farLimit     = 4 * farBeat            // silence after which those count as lost
+	minBeat      = 40 * time.Millisecond // heartbeats to the servers of the cluster, at the most often
+	maxBeat      = time.Second           // and at the most seldom
+	farBeat      = 2 * time.Second       // heartbeats to all other servers
+	farLimit     = 4 * farBeat           // silence after which those count as lost
 	joinPeriod   = time.Second
 	dataPeriod   = time.Second
 	seenPeriod   = time.Minute     // how often it is saved who is alive
@@ -241,7 +242,9 @@ func (a *Agent) publish(now time.Time) {
 	}
 	if now.Sub(a.lastFar) >= farBeat {
 		a.lastFar = now
-		a.net.pool.Beat(slices.Collect(maps.Keys(a.peers))...)
+		mates := a.mates()
+		far := slices.DeleteFunc(slices.Collect(maps.Keys(a.peers)), func(n string) bool { return slices.Contains(mates, n) })
+		a.net.pool.Beat(far...)
 	}
 }
 
@@ -334,7 +337,7 @@ func (a *Agent) lookForData() {
 			}
 			found[n] = d
 		}
-		a.post(func() { a.data = found })
+		a.post(func() { a.nothingNew, a.data = reflect.DeepEqual(a.data, found), found })
 	})
 }
 

@@ -116,9 +116,10 @@ func (p *Pool) listConfig() *memberlist.Config {
 	c.SecretKey = p.cfg.Key
 	c.Label = label
 	c.Transport = p.cfg.Transport
-	c.ProbeInterval, c.ProbeTimeout = 500*time.Millisecond, 200*time.Millisecond
-	c.GossipInterval = 100 * time.Millisecond
-	c.PushPullInterval = 5 * time.Second
+	// Who is alive is read from heartbeats; the member list may follow at leisure.
+	c.ProbeInterval, c.ProbeTimeout = 2*time.Second, 500*time.Millisecond
+	c.GossipInterval = 200 * time.Millisecond
+	c.PushPullInterval = 10 * time.Second
 	c.TCPTimeout = 2 * time.Second
 	// A server that comes back with another base address takes its name back at once.
 	c.DeadNodeReclaimTime = time.Nanosecond

@@ -101,7 +101,7 @@ func TestStateSpreadsByPushPull(t *testing.T) {
 
 		// What changes later follows within some rounds.
 		a.Publish([]byte(`2`))
-		<-time.After(time.Minute)
+		<-time.After(2 * time.Minute)
 		if got := states(c.take())["a"]; got != "2" {
 			t.Errorf("c has state %q of a, want 2", got)
 		}
