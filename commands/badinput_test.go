@@ -32,7 +32,7 @@ func TestBadUsage(t *testing.T) {
 		{"agent", 64, `needs a command`, `run, status, stop`},
 		{"alias", 64, `needs a command`, `down, show, up`},
 		{"arp", 64, `needs a command`, `announce, probe`},
-		{"xdata", 64, `needs a command`, `backup, list, serve`},
+		{"xdata", 64, `needs a command`, `backup, list, prune, restore, serve, verify`},
 		{"help xyzzy", 64, `unknown command "xyzzy"`, `--help`},
 		{"help server lsit", 64, `unknown command "lsit" for mxcluster server`, `did you mean`},
 		{"completion", 64, `argument bash\|zsh\|fish is missing`, `^usage: `},

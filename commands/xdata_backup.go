@@ -16,6 +16,7 @@ type xdataBackupOptions struct {
 	from   string
 	noSync bool
 	dryRun bool
+	reason string
 }
 
 // newXdataBackupCommand returns `xdata backup` (spec ch. 7).
@@ -40,6 +41,7 @@ the exit code is the sync's.`,
 	c.Flags().StringVar(&o.from, "from", "", "`folder` that holds its data")
 	c.Flags().BoolVar(&o.noSync, "no-sync", false, "do not copy the version to the other side")
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done, write nothing")
+	c.Flags().StringVar(&o.reason, "reason", "", "`text` that says why, kept with the version")
 	return c
 }
 
@@ -67,9 +69,12 @@ func runXdataBackup(ctx context.Context, a *app, o xdataBackupOptions) error {
 		return fmt.Errorf("backing up: %w", err)
 	}
 	if o.dryRun {
+		if err := s.versions(a.env.Now).MayBackup(o.from); err != nil {
+			return fmt.Errorf("back up the data of LIM %d from %s: %w", o.lim, o.from, err)
+		}
 		return a.done(result{Changed: true, DryRun: true, Text: o.would(jobs)})
 	}
-	v, err := s.versions(a.env.Now).Backup(ctx, o.lim, o.from)
+	v, err := a.backup(ctx, s, o)
 	if err != nil {
 		return err
 	}
@@ -78,6 +83,15 @@ func runXdataBackup(ctx context.Context, a *app, o xdataBackupOptions) error {
 		return err
 	}
 	return a.syncBackup(ctx, s, v.Name, jobs)
+}
+
+// backup makes the version, and shows how far it has come.
+func (a *app) backup(ctx context.Context, s *server, o xdataBackupOptions) (xdata.Version, error) {
+	store := s.versions(a.env.Now)
+	bar := a.progress("backing up", 0)
+	defer bar.Close()
+	store.Reason, store.Progress = o.reason, bar.Add
+	return store.Backup(ctx, o.lim, o.from)
 }
 
 // syncJobs are what follows the backup: nothing where the LIM is in no cluster.

@@ -41,6 +41,9 @@ func runXdataList(a *app, lim int) error {
 	if err != nil {
 		return err
 	}
+	if lim < 0 || lim > clusterconf.MaxLIMNumber {
+		return fault.New(fault.Usage, "give the number of a LIM", "--lim: %d is not a LIM number", lim)
+	}
 	versions, err := s.versions(a.env.Now).List(lim)
 	if err != nil {
 		return err
@@ -53,15 +56,24 @@ func versionView(versions []xdata.Version) ui.View {
 	v := ui.View{
 		Object: versionList{APIVersion: clusterconf.APIVersion, Kind: "VersionList", Versions: versions},
 		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "VERSION"}, {Head: "NEWEST-FILE"}, {Head: "FILES", Right: true},
-			{Head: "BYTES", Right: true}, {Head: "COMPLETE"}, {Head: "VERIFIED"}},
+			{Head: "BYTES", Right: true}, {Head: "COMPLETE"}, {Head: "VERIFIED"},
+			{Head: "DAMAGE", Wide: true}, {Head: "REASON", Wide: true}},
 		Empty: "there is no data version here; 'mxcluster xdata backup' makes one",
 	}
 	for _, x := range versions {
 		v.Rows = append(v.Rows, []string{
 			strconv.Itoa(x.LIM), x.Name, x.NewestMtime.UTC().Format(time.RFC3339), strconv.Itoa(x.Files),
-			strconv.FormatInt(x.Bytes, 10), yesNo(x.Complete), sinceWords(x.Verified),
+			strconv.FormatInt(x.Bytes, 10), stateOfVersion(x), sinceWords(x.Verified), x.Damage, x.Reason,
 		})
 		v.Names = append(v.Names, x.Name)
 	}
 	return v
+}
+
+// stateOfVersion tells whether a version can be relied on.
+func stateOfVersion(v xdata.Version) string {
+	if v.Damage != "" {
+		return "damaged"
+	}
+	return yesNo(v.Complete)
 }

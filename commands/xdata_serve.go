@@ -39,9 +39,11 @@ func runXdataServe(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	store := s.versions(a.env.Now)
+	store.Spare = s.spare(doc)
 	served := make(chan error, 1)
 	go func() {
-		served <- xdata.Serve(ctx, s.versions(a.env.Now), a.env.Stdin, a.env.Stdout, xdata.ServeOptions{LIMs: s.ownLIMs(doc)})
+		served <- xdata.Serve(ctx, store, a.env.Stdin, a.env.Stdout, xdata.ServeOptions{LIMs: s.ownLIMs(doc)})
 	}()
 	select {
 	case err := <-served:
@@ -78,4 +80,12 @@ func (s *server) ownLIMs(doc *clusterconf.Document) []int {
 		}
 	}
 	return lims
+}
+
+// spare is how many versions of an incoming one's size this server must have room for.
+func (s *server) spare(doc *clusterconf.Document) int {
+	if me := doc.Server(s.settings.Server); me != nil && me.Standby {
+		return xdata.StandbySpare
+	}
+	return 1
 }

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
 )
@@ -28,13 +25,7 @@ func (s *Store) Backup(ctx context.Context, lim int, from string) (v Version, er
 			err = fmt.Errorf("back up the data of LIM %d from %s: %w", lim, from, err)
 		}
 	}()
-	source, err := os.OpenRoot(from)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Version{}, fault.New(fault.NotFound, "name the folder that holds the data", "no such folder")
-	}
-	if errors.Is(err, unix.ENOTDIR) {
-		return Version{}, fault.New(fault.Refused, "name the folder that holds the data", "it is not a folder")
-	}
+	source, err := openSource(from)
 	if err != nil {
 		return Version{}, err
 	}
@@ -52,10 +43,41 @@ func (s *Store) Backup(ctx context.Context, lim int, from string) (v Version, er
 		return Version{}, err
 	}
 	defer g.discard()
-	if err := copyTree(ctx, source, g.root); err != nil {
-		return Version{}, err
+	files, err := copyTree(ctx, source, g.root, counting(s.Progress))
+	if err != nil {
+		return Version{}, noRoom(err, s.Dir)
 	}
-	return g.commit(s.now(), nil)
+	stamp := s.now()
+	if err := g.seal(stamp, files); err != nil {
+		return Version{}, noRoom(err, s.Dir)
+	}
+	return g.commit(stamp, nil)
+}
+
+// MayBackup checks whether Backup would take a folder, as far as can be seen
+// without copying it, and changes nothing.
+func (s *Store) MayBackup(from string) error {
+	source, err := openSource(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	return s.admit(source, from)
+}
+
+// openSource opens the folder to make a version of.
+func openSource(from string) (*os.Root, error) {
+	info, err := os.Stat(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.NotFound, "name the folder that holds the data", "no such folder")
+	}
+	if err == nil && !info.IsDir() {
+		return nil, fault.New(fault.Refused, "name the folder that holds the data", "it is not a folder")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.OpenRoot(from)
 }
 
 // admit checks that a folder can become a version of this store.
@@ -92,132 +114,23 @@ func inside(dir, outer string) (bool, error) {
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../"), nil
 }
 
+// realPath resolves links. What does not exist yet has none.
 func realPath(name string) (string, error) {
 	name, err := filepath.Abs(name)
 	if err != nil {
 		return "", err
 	}
-	return filepath.EvalSymlinks(name)
+	there := existing(name)
+	real, err := filepath.EvalSymlinks(there)
+	return filepath.Join(real, strings.TrimPrefix(name, there)), err
 }
 
-// copyTree copies everything below from into the empty folder to.
-func copyTree(ctx context.Context, from, to *os.Root) error {
-	type folder struct {
-		name string
-		attr attributes
-	}
-	top, err := from.Stat(".")
-	if err != nil {
-		return err
-	}
-	folders := []folder{{".", attributesOf(top)}}
-	err = walk(from, func(name string, info fs.FileInfo) error {
-		if err := context.Cause(ctx); err != nil {
-			return err
+// existing returns the nearest folder above a path, or itself, that exists.
+func existing(name string) string {
+	for {
+		if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) || name == filepath.Dir(name) {
+			return name
 		}
-		if err := checkKind(name, info); err != nil {
-			return err
-		}
-		if info.IsDir() {
-			folders = append(folders, folder{name, attributesOf(info)})
-			return to.Mkdir(name, 0o700)
-		}
-		return copyFile(ctx, from, to, name, info)
-	})
-	// Folders get their attributes last, the inner ones first: filling a folder
-	// changes its time, and its mode may forbid filling it.
-	for i := len(folders) - 1; i >= 0 && err == nil; i-- {
-		err = folders[i].attr.apply(to, folders[i].name)
+		name = filepath.Dir(name)
 	}
-	return err
-}
-
-// copyBytes is how much is copied between two looks at the context.
-const copyBytes = 64 << 20
-
-// copyFile copies one file, and makes sure that it did not change meanwhile.
-func copyFile(ctx context.Context, from, to *os.Root, name string, info fs.FileInfo) error {
-	in, err := openRegular(from, name, info)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	for err == nil {
-		if err = context.Cause(ctx); err == nil {
-			_, err = io.CopyN(out, in, copyBytes)
-		}
-	}
-	if errors.Is(err, io.EOF) {
-		err = unchanged(in, name, info)
-	}
-	if err := errors.Join(err, out.Close()); err != nil {
-		return err
-	}
-	return attributesOf(info).apply(to, name)
-}
-
-// openRegular opens the file that info describes for reading. What was put in
-// its place since is refused, and a FIFO there does not hold us up.
-func openRegular(root *os.Root, name string, info fs.FileInfo) (*os.File, error) {
-	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	if err := unchanged(f, name, info); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-// unchanged checks that an open file is still what info describes.
-func unchanged(f *os.File, name string, info fs.FileInfo) error {
-	now, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !os.SameFile(now, info) || now.Size() != info.Size() || !now.ModTime().Equal(info.ModTime()) {
-		return fault.New(fault.Busy, "try again when nothing writes there", "%q changed while it was read", name)
-	}
-	return nil
-}
-
-// Prune removes the oldest complete versions of a LIM until keep are left. The
-// newest complete one always stays, and so do versions still being written.
-func (s *Store) Prune(lim, keep int) (removed []Version, err error) {
-	release, err := s.lock(lim, "xdata prune")
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	return s.prune(lim, keep)
-}
-
-// prune is Prune for a caller that holds the LIM's lock.
-func (s *Store) prune(lim, keep int) (removed []Version, err error) {
-	versions, err := s.List(lim)
-	if err != nil {
-		return nil, err
-	}
-	kept := 0
-	for _, v := range versions {
-		if !v.Complete {
-			continue
-		}
-		if kept++; kept <= max(keep, 1) {
-			continue
-		}
-		if err := s.remove(v); err != nil {
-			return removed, fmt.Errorf("remove version %s: %w", v.Name, err)
-		}
-		removed = append(removed, v)
-	}
-	if len(removed) == 0 {
-		return nil, nil
-	}
-	return removed, syncDir(s.Dir)
 }

@@ -23,8 +23,9 @@ func (s Side) other() Side {
 	return SideRegular
 }
 
-// keep returns how many versions a side keeps after a sync.
-func (s Side) keep() int {
+// Keep returns how many versions of a LIM a side keeps: a standby two (spec
+// ch. 6), a regular server three.
+func (s Side) Keep() int {
 	if s == SideStandby {
 		return 2
 	}

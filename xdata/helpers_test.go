@@ -75,7 +75,7 @@ func visible(t testing.TB, s *Store) (versions, leftovers []string) {
 		switch {
 		case strings.HasPrefix(e.Name(), "xdata_"):
 			versions = append(versions, e.Name())
-		case strings.HasPrefix(e.Name(), ".lock-"), strings.HasPrefix(e.Name(), markPrefix):
+		case strings.HasPrefix(e.Name(), ".lock-"), strings.HasPrefix(e.Name(), markPrefix), strings.HasPrefix(e.Name(), sumsPrefix):
 		default:
 			leftovers = append(leftovers, e.Name())
 		}

@@ -3,7 +3,6 @@ package xdata
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 )
 
@@ -26,22 +25,12 @@ func (s *Store) KeepNewest(ctx context.Context, lim int) (removed []Version, err
 	if i < 0 || len(versions) == 1 {
 		return nil, nil
 	}
-	if err := s.verify(ctx, versions[i]); err != nil {
+	f, err := s.Verify(ctx, versions[i], nil)
+	if err == nil {
+		err = f.Failure()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read version %s before others are removed: %w", versions[i].Name, err)
 	}
 	return s.prune(lim, 1)
-}
-
-// verify reads a version from end to end and notes when that was.
-func (s *Store) verify(ctx context.Context, v Version) error {
-	root, err := os.OpenRoot(v.Path)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	if _, err := buildManifest(ctx, root); err != nil {
-		return err
-	}
-	now := s.now().UTC()
-	return s.writeMark(root, v.Name, &now)
 }

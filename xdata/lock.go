@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -32,16 +31,25 @@ func (s *Store) lock(lim int, what string) (release func(), err error) {
 			"the data of LIM %d is in use by %s", lim, holder(f))
 	}
 	if err == nil {
-		err = note(f, fmt.Sprintf("%s (process %d)", what, os.Getpid()))
+		err = note(f, s.occupant(what))
 	}
 	if err == nil {
-		err = s.clean(lim)
+		err = errors.Join(s.clean(lim), s.cleanSums(lim))
 	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock the data of LIM %d: %w", lim, err)
 	}
 	return func() { f.Close() }, nil
+}
+
+// occupant names who holds the lock, and why.
+func (s *Store) occupant(what string) string {
+	text := fmt.Sprintf("%s (process %d)", what, os.Getpid())
+	if s.Reason != "" {
+		text += ": " + s.Reason
+	}
+	return text
 }
 
 // note writes who holds the lock into it.
@@ -59,5 +67,5 @@ func holder(f *os.File) string {
 	if len(text) == 0 {
 		return "another process"
 	}
-	return strings.ToValidUTF8(string(text), "?")
+	return plain(string(text))
 }

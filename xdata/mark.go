@@ -12,13 +12,16 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// mark is what the store notes beside a version of its own making: that it is
-// complete, however young. It lies outside the version, whose content it must
-// not change, and holds the folder's inode, so that it never speaks of another
-// folder that came to have the same name.
+// mark is what the store notes beside a version: that it is complete, however
+// young, if the store made it, and what was found when it was last read. It lies
+// outside the version, whose content it must not change, and holds the folder's
+// inode, so that it never speaks of another folder that came to have the same name.
 type mark struct {
 	Inode    uint64     `json:"inode"`
 	Verified *time.Time `json:"verified"`
+	Foreign  bool       `json:"foreign,omitempty"` // made by another program, which may write to it again
+	Damage   string     `json:"damage,omitempty"`  // what is wrong with it; "": nothing that is known
+	Reason   string     `json:"reason,omitempty"`  // why it was made
 }
 
 const markPrefix = ".mark-"
@@ -29,11 +32,15 @@ func (s *Store) markPath(name string) string {
 
 // writeMark notes that root will be the version of that name.
 func (s *Store) writeMark(root *os.Root, name string, verified *time.Time) error {
-	inode, err := inodeOf(root)
-	if err != nil {
+	return s.putMark(root, name, mark{Verified: verified, Reason: s.Reason})
+}
+
+// putMark writes the mark of a version; its inode is filled in.
+func (s *Store) putMark(root *os.Root, name string, m mark) (err error) {
+	if m.Inode, err = inodeOf(root); err != nil {
 		return err
 	}
-	data, err := json.Marshal(mark{Inode: inode, Verified: verified})
+	data, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,9 @@ func (s *Store) receive(ctx context.Context, l *link, lim int) (Version, error) 
 		return Version{}, err
 	}
 	_, stamp, _ := parseName(r.head.Name)
+	if err := g.seal(stamp, manifestSums(&r.manifest)); err != nil {
+		return Version{}, err
+	}
 	now := s.now().UTC()
 	return g.commit(stamp, &now)
 }

@@ -130,7 +130,9 @@ func (s *server) open(payload []byte) error {
 // snapshot reads the newest version, once.
 func (s *server) snapshot(ctx context.Context) (err error) {
 	if s.opened == nil {
-		s.opened, err = openSnapshot(ctx, *s.newest)
+		if s.opened, err = openSnapshot(ctx, *s.newest); err == nil {
+			err = s.store.vouch(s.opened)
+		}
 	}
 	return err
 }
@@ -150,7 +152,7 @@ func (s *server) receive(ctx context.Context) error {
 // bye ends a sync that went well: old versions are no longer needed.
 func (s *server) bye() error {
 	if s.asked.LIM != 0 {
-		if _, err := s.store.prune(s.asked.LIM, s.asked.Side.keep()); err != nil {
+		if _, err := s.store.prune(s.asked.LIM, s.asked.Side.Keep()); err != nil {
 			return err
 		}
 	}
@@ -163,7 +165,7 @@ func (s *Store) summarise(lim int) (*Version, summary, error) {
 	if err != nil {
 		return nil, summary{}, err
 	}
-	writing := slices.ContainsFunc(versions, func(v Version) bool { return !v.Complete })
+	writing := slices.ContainsFunc(versions, func(v Version) bool { return !v.Complete && v.Damage == "" })
 	i := slices.IndexFunc(versions, func(v Version) bool { return v.Complete })
 	if i < 0 {
 		return nil, summary{Writing: writing}, nil

@@ -1,6 +1,8 @@
 package xdata
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
@@ -23,31 +25,58 @@ func kernelSpace(dir string) (bytes, files int64, err error) {
 	return int64(st.Bavail) * st.Bsize, files, nil
 }
 
+// StandbySpare is the [Store.Spare] of a standby: it must be able to take two
+// more backups of each LIM (spec ch. 6).
+const StandbySpare = 2
+
 const (
 	spaceMargin = 64 << 20 // bytes left for everybody else on the file system
 	filesMargin = 1000
+	maxNeed     = 1 << 60
 	blockBytes  = 4 << 10 // a file takes whole blocks
 )
 
 // checkSpace refuses a version that would not fit, before anything is written.
 func (s *Store) checkSpace(bytes int64, files int) error {
+	return s.checkRoom(s.Dir, bytes, files, max(s.Spare, 1))
+}
+
+// checkSpaceIn refuses a copy of a version that would not fit into dir.
+func (s *Store) checkSpaceIn(dir string, bytes int64, files int) error {
+	return s.checkRoom(dir, bytes, files, 1)
+}
+
+// checkRoom refuses what does not fit times over.
+func (s *Store) checkRoom(dir string, bytes int64, files, times int) error {
 	space := s.Space
 	if space == nil {
 		space = kernelSpace
 	}
-	free, inodes, err := space(s.Dir)
+	free, inodes, err := space(existing(dir))
 	if err != nil {
 		return err
 	}
-	need := bytes + int64(files)*blockBytes
+	// What a peer announces may be absurd, but must not become negative here.
+	need := (min(bytes, maxNeed) + int64(files)*blockBytes) * int64(times)
 	if free-spaceMargin < need {
 		return fault.New(fault.Refused, "make room there, or remove old versions with 'mxcluster xdata prune'",
-			"%s has %d MiB free, the version needs %d MiB and %d MiB are kept free",
-			s.Dir, free>>20, need>>20, int64(spaceMargin)>>20)
+			"%s has %d MiB free, %s takes %d MiB and %d MiB are kept free",
+			dir, free>>20, asMany(times), mebibytes(need), int64(spaceMargin)>>20)
 	}
-	if inodes >= 0 && inodes-filesMargin < int64(files) {
+	if inodes >= 0 && inodes-filesMargin < int64(files)*int64(times) {
 		return fault.New(fault.Refused, "remove files there, or remove old versions with 'mxcluster xdata prune'",
-			"%s has room for %d more files, the version has %d", s.Dir, inodes, files)
+			"%s has room for %d more files, %s has %d", dir, inodes, asMany(times), files*times)
 	}
 	return nil
 }
+
+// asMany names what there must be room for.
+func asMany(times int) string {
+	if times == 1 {
+		return "the version"
+	}
+	return fmt.Sprintf("a standby keeps room for %d more versions of each LIM, which of this one", times)
+}
+
+// mebibytes rounds up: what needs something does not need 0 MiB.
+func mebibytes(n int64) int64 { return (n + 1<<20 - 1) >> 20 }

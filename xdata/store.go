@@ -21,6 +21,15 @@ type Store struct {
 	Now   func() time.Time // clock; nil: time.Now
 	Quiet time.Duration    // see DefaultQuiet, which 0 means
 	Space SpaceFunc        // free space of a folder; nil: asks the kernel
+
+	// Spare is how many versions of an incoming one's size there must be room
+	// for; 0 is 1. A standby keeps room for two of each LIM (spec ch. 6).
+	Spare int
+	// Reason says why something is changed: whoever finds the lock taken reads
+	// it, and a version that is made keeps it.
+	Reason string
+	// Progress is told of bytes that Backup has copied; may be nil.
+	Progress func(n int64)
 }
 
 func (s *Store) now() time.Time {
@@ -101,14 +110,16 @@ func (s *Store) look(name string) (Version, error) {
 	if err != nil {
 		return Version{}, err
 	}
+	made := own != nil && !own.Foreign
 	v := Version{
 		LIM: lim, Name: name, Path: root.Name(), Stamp: stamp,
 		NewestMtime: t.newestMtime, Files: t.files, Bytes: t.bytes,
 		// A folder without files is no data: nothing could be restored from it.
-		Complete: t.files > 0 && (own != nil || s.now().Sub(t.changed) >= s.quiet()),
+		Complete: t.files > 0 && (made || s.now().Sub(t.changed) >= s.quiet()),
 	}
 	if own != nil {
-		v.Verified = own.Verified
+		v.Verified, v.Damage, v.Reason = own.Verified, own.Damage, own.Reason
 	}
+	v.Complete = v.Complete && v.Damage == ""
 	return v, nil
 }

@@ -242,7 +242,10 @@ func (c *client) compare(ctx context.Context, ours summary) error {
 	if err != nil {
 		return err
 	}
-	s.root.Close()
+	defer s.root.Close()
+	if err := c.store.vouch(s); err != nil {
+		return err
+	}
 	var theirs digestMessage
 	if err := c.link.expectJSON(frameDigest, &theirs); err != nil {
 		return err
@@ -278,6 +281,9 @@ func (c *client) push(ctx context.Context) error {
 		return err
 	}
 	defer s.root.Close()
+	if err := c.store.vouch(s); err != nil {
+		return err
+	}
 	if err := c.link.send(framePush, nil); err != nil {
 		return c.lost(err)
 	}
@@ -345,7 +351,7 @@ func (c *client) tidy() error {
 	if err := c.link.expectJSON(frameDone, &d); err != nil {
 		return fmt.Errorf("data is in place, but old versions were not removed there: %w", err)
 	}
-	if _, err := c.store.prune(c.req.LIM, c.req.Side.keep()); err != nil {
+	if _, err := c.store.prune(c.req.LIM, c.req.Side.Keep()); err != nil {
 		return fmt.Errorf("data is in place, but old versions were not removed here: %w", err)
 	}
 	return nil

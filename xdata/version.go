@@ -24,8 +24,14 @@ type Version struct {
 	NewestMtime time.Time  `json:"newestMtime"` // newest modification time of its files; UTC
 	Files       int        `json:"files"`
 	Bytes       int64      `json:"bytes"`    // sum of the files' sizes
-	Complete    bool       `json:"complete"` // false while a program may still be writing it
+	Complete    bool       `json:"complete"` // false while a program may still be writing it, and of a damaged one
 	Verified    *time.Time `json:"verified"` // when its content was last checked against its hash; nil: never
+
+	// Damage says what Verify found wrong; "": nothing. A damaged version is
+	// neither copied nor run on.
+	Damage string `json:"damage,omitempty"`
+	// Reason is what was said when it was made; "": nothing.
+	Reason string `json:"reason,omitempty"`
 }
 
 // stampLayout is the time in a version's name, without fractions or a zone.

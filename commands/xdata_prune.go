@@ -1,0 +1,137 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/internal/fault"
+	"mxcluster/xdata"
+)
+
+type xdataPruneOptions struct {
+	lim, keep int
+	dryRun    bool
+	reason    string
+}
+
+// newXdataPruneCommand returns `xdata prune`.
+func newXdataPruneCommand(a *app) *cobra.Command {
+	var o xdataPruneOptions
+	c := &cobra.Command{
+		Use:   "prune",
+		Short: "Remove old data versions",
+		Long: `Xdata prune removes the oldest data versions of each LIM until K are left: two on a
+standby, three elsewhere, unless --keep says otherwise. The newest complete one
+and the newest that was verified always stay, and so do versions that are still
+being written. Damaged versions go where a good one is at least as new.`,
+		Example:     "  mxcluster xdata prune --dry-run\n  mxcluster xdata prune --lim 1 --keep 1",
+		Annotations: exits(fault.NotFound, fault.Busy, fault.NotPermitted, fault.Invalid),
+		Args:        arguments(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("keep") && o.keep < 1 {
+				return fault.New(fault.Usage, "keep one at least", "--keep: %d would leave no data", o.keep)
+			}
+			return runXdataPrune(c.Context(), a, o)
+		},
+	}
+	c.Flags().IntVar(&o.lim, "lim", 0, "`number` of a LIM to prune alone")
+	c.Flags().IntVar(&o.keep, "keep", 0, "`number` of versions to keep of each LIM (default: 2 on a standby, 3 elsewhere)")
+	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be removed, remove nothing")
+	c.Flags().StringVar(&o.reason, "reason", "", "`text` that says why, for whoever finds the data in use")
+	return c
+}
+
+// runXdataPrune goes on with the other LIMs when the data of one is in use.
+func runXdataPrune(ctx context.Context, a *app, o xdataPruneOptions) error {
+	s, err := a.server()
+	if err != nil {
+		return err
+	}
+	store := s.versions(a.env.Now)
+	store.Reason = o.reason
+	if o.keep == 0 {
+		o.keep = s.keeps()
+	}
+	versions, err := someVersions(store, o.lim)
+	if err != nil {
+		return fmt.Errorf("pruning: %w", err)
+	}
+	removed, err := pruneAll(ctx, store, limsOfVersions(versions), o)
+	if err := a.donePrune(removed, o); err != nil {
+		return err
+	}
+	return a.tellOnly(worst(err, ""))
+}
+
+func pruneAll(ctx context.Context, store *xdata.Store, lims []int, o xdataPruneOptions) (all []xdata.Version, err error) {
+	prune := store.Prune
+	if o.dryRun {
+		prune = store.Surplus
+	}
+	var errs []error
+	for _, lim := range lims {
+		if ctx.Err() != nil {
+			errs = append(errs, ctx.Err())
+			break
+		}
+		removed, err := prune(lim, o.keep)
+		all = append(all, removed...)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("pruning LIM %d: %w", lim, err))
+		}
+	}
+	return all, errors.Join(errs...)
+}
+
+// donePrune tells what went.
+func (a *app) donePrune(removed []xdata.Version, o xdataPruneOptions) error {
+	r := result{Changed: len(removed) > 0, DryRun: o.dryRun, Text: "there is no data version to remove"}
+	verb := "removed"
+	if o.dryRun {
+		verb = "would be removed"
+	}
+	if r.Changed {
+		r.Text = fmt.Sprintf("%s %s", countOf(len(removed), "data version"), verb)
+	}
+	for _, v := range removed {
+		r.Changes = append(r.Changes, fmt.Sprintf("%s %s", v.Name, verb))
+	}
+	return a.done(r)
+}
+
+// countOf writes a number of things.
+func countOf(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// limsOfVersions are the LIMs that versions, sorted by LIM, belong to.
+func limsOfVersions(versions []xdata.Version) (lims []int) {
+	for i, v := range versions {
+		if i == 0 || versions[i-1].LIM != v.LIM {
+			lims = append(lims, v.LIM)
+		}
+	}
+	return lims
+}
+
+// keeps is how many versions of a LIM this server keeps.
+func (s *server) keeps() int {
+	return s.side().Keep()
+}
+
+// side is that of this server by the document; one that cannot be read, or that
+// does not know this server, makes none a standby.
+func (s *server) side() xdata.Side {
+	if doc, err := s.store.Read(); err == nil {
+		if me := doc.Server(s.settings.Server); me != nil && me.Standby {
+			return xdata.SideStandby
+		}
+	}
+	return xdata.SideRegular
+}

@@ -1,0 +1,231 @@
+package xdata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fault"
+)
+
+// Find returns the version of a LIM with that name; fault.NotFound.
+func (s *Store) Find(lim int, name string) (Version, error) {
+	versions, err := s.List(lim)
+	if err != nil {
+		return Version{}, err
+	}
+	for _, v := range versions {
+		if v.Name == name {
+			return v, nil
+		}
+	}
+	return Version{}, fault.New(fault.NotFound, "'mxcluster xdata list' shows those there are", "LIM %d has no version %q here", lim, name)
+}
+
+// MayRestore checks whether a version could be restored to the folder to, and
+// changes nothing: it must be complete, to must be empty or absent and outside
+// of the store, and there must be room. fault.Refused, fault.Conflict.
+func (s *Store) MayRestore(v Version, to string) error {
+	if v.Damage != "" {
+		return damaged(v.Name, v.Damage)
+	}
+	if !v.Complete {
+		return fault.New(fault.Busy, "wait until nothing writes to it and try again", "version %s is not complete", v.Name)
+	}
+	parent := filepath.Dir(to)
+	if info, err := os.Stat(parent); err != nil {
+		return missingFolder(err, parent)
+	} else if !info.IsDir() {
+		return fault.New(fault.Refused, "name a folder", "%s is not a folder", parent)
+	}
+	if err := s.outside(parent); err != nil {
+		return err
+	}
+	if err := emptyOrAbsent(to); err != nil {
+		return err
+	}
+	return s.checkSpaceIn(parent, v.Bytes, v.Files)
+}
+
+func missingFolder(err error, dir string) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.New(fault.Refused, "make it first: mkdir -p "+dir, "there is no folder %s", dir)
+	}
+	return err
+}
+
+// outside refuses the folder of versions itself: what lies there is taken for one.
+func (s *Store) outside(parent string) error {
+	within, err := inside(parent, s.Dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !within {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fault.New(fault.Refused, "restore to a folder elsewhere", "%s belongs to the data versions", parent)
+}
+
+// emptyOrAbsent refuses a folder that holds anything, and what is no folder.
+func emptyOrAbsent(to string) error {
+	info, err := os.Lstat(to)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fault.New(fault.Refused, "name a folder that is empty or does not exist", "%s is there and is no folder", to)
+	}
+	entries, err := os.ReadDir(to)
+	if err == nil && len(entries) > 0 {
+		err = fault.New(fault.Refused, "name a folder that is empty or does not exist; nothing is overwritten", "%s is not empty", to)
+	}
+	return err
+}
+
+// Restore copies a version to the folder to, all at once or not at all: it is
+// put together beside it, held against its hashes, made durable and renamed.
+// The errors are those of MayRestore, and fault.Conflict for content that does
+// not match, which is then noted as damage; fault.Busy while another restore to
+// the same folder runs.
+func (s *Store) Restore(ctx context.Context, v Version, to string, copied func(n int64)) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("restore version %s to %s: %w", v.Name, to, err)
+		}
+	}()
+	if to, err = filepath.Abs(to); err != nil {
+		return err
+	}
+	if err := s.MayRestore(v, to); err != nil {
+		return err
+	}
+	from, err := os.OpenRoot(v.Path)
+	if err != nil {
+		return removedMeanwhile(err)
+	}
+	defer from.Close()
+	part, err := openPart(to)
+	if err != nil {
+		return err
+	}
+	defer part.discard()
+	files, err := copyTree(ctx, from, part.root, counting(copied))
+	if err != nil {
+		return noRoom(removedMeanwhile(err), filepath.Dir(to))
+	}
+	if err := s.holdAgainst(from, v, files); err != nil {
+		return err
+	}
+	if err := syncTree(part.root); err != nil {
+		return noRoom(err, filepath.Dir(to))
+	}
+	return part.commit(to)
+}
+
+// removedMeanwhile explains why a version, or part of it, is not there.
+func removedMeanwhile(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.New(fault.Busy, "try again with one of 'mxcluster xdata list'", "it was removed meanwhile")
+	}
+	return err
+}
+
+// holdAgainst compares what was read of a version with the hashes kept of it.
+func (s *Store) holdAgainst(root *os.Root, v Version, files []fileSum) error {
+	own, err := s.readMark(root, v.Name)
+	if err != nil {
+		return err
+	}
+	kept, err := s.readSums(root, v.Name)
+	if err != nil {
+		return err
+	}
+	m := nextMark(own)
+	damage := compareSums(kept, files, m.Foreign)
+	if len(damage) == 0 {
+		return nil
+	}
+	m.Verified, m.Damage = v.Verified, inShort(damage)
+	// Somebody who may read the versions need not be allowed to write there.
+	_ = s.putMark(root, v.Name, m)
+	return damaged(v.Name, m.Damage)
+}
+
+// part is a folder that is being restored, under another name beside its place.
+type part struct {
+	root *os.Root
+	lock *os.File
+}
+
+const partSuffix = ".mxcluster-restore"
+
+// openPart makes the folder, and clears away what a killed restore left of it.
+func openPart(to string) (*part, error) {
+	dir := filepath.Join(filepath.Dir(to), "."+filepath.Base(to)+partSuffix)
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	lock, err := os.OpenFile(dir, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	p := &part{lock: lock}
+	err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = fault.New(fault.Busy, "wait for it to end", "another restore to %s is going on", to)
+	}
+	if err == nil {
+		err = emptyOut(dir)
+	}
+	if err == nil {
+		p.root, err = os.OpenRoot(dir)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return p, nil
+}
+
+// emptyOut removes everything in a folder.
+func emptyOut(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err == nil && len(entries) > 0 {
+		err = os.Chmod(dir, 0o700) //nolint:gosec // a folder needs the x
+	}
+	for _, e := range entries {
+		err = errors.Join(err, removeTree(filepath.Join(dir, e.Name())))
+	}
+	return err
+}
+
+// commit puts the folder in its place. An empty one there is replaced in the
+// same step; one that is no longer empty is not.
+func (p *part) commit(to string) error {
+	err := unix.Rename(p.root.Name(), to) // os.Rename takes no empty folder for a place
+	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
+		return fault.New(fault.Busy, "name a folder that nobody uses", "something was put into %s meanwhile", to)
+	}
+	if errors.Is(err, unix.EBUSY) {
+		return fault.New(fault.Refused, "name a folder below it", "%s is where a file system is mounted", to)
+	}
+	if err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(to))
+}
+
+// discard removes what was not committed.
+func (p *part) discard() {
+	if _, err := os.Lstat(p.root.Name()); err == nil {
+		_ = removeTree(p.root.Name()) // the next restore tries again
+	}
+	p.root.Close()
+	p.lock.Close()
+}
