@@ -18,7 +18,11 @@ type syncOptions struct {
 	lims      []int
 	all       bool
 	direction string
+	bwlimit   string
 	dryRun    bool
+	reason    string
+
+	rate int64 // of bwlimit, in bytes a second; 0: no limit
 }
 
 // syncReport is the answer of `sync -o json`.
@@ -39,8 +43,14 @@ func newSyncCommand(a *app) *cobra.Command {
 newest modification time decides. On a standby it does so for every LIM of its
 cluster, on a regular server for its own. Elsewhere, or with --all, it runs
 itself on the standby of each cluster, through the setting sync.rsh. When one
-LIM fails it goes on with the rest, and reports each.`,
-		Example:     "  mxcluster sync\n  mxcluster sync c1 --lim 1 --direction to-standby\n  mxcluster sync --all -o json\n  mxcluster sync --dry-run",
+LIM fails it goes on with the rest, and reports each; the exit code is that of
+the gravest failure. With --quiet it says nothing while all is well, and one line
+when not, as cron wants it.
+
+Nothing newer is ever overwritten, whatever --direction says. A RATE is a number
+with k, M or G for bytes a second, or kbit, Mbit or Gbit; a number alone counts
+KiB a second, as rsync's does.`,
+		Example:     "  mxcluster sync\n  mxcluster sync c1 --lim 1 --direction to-standby\n  mxcluster sync --all --bwlimit 10M -o json\n  mxcluster sync --dry-run\n  mxcluster sync setup-ssh sb1",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("[C]"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -50,6 +60,8 @@ LIM fails it goes on with the rest, and reports each.`,
 	c.Flags().IntSliceVar(&o.lims, "lim", nil, "`number` of a LIM; may be repeated")
 	c.Flags().BoolVar(&o.all, "all", false, "every cluster, each on its standby")
 	c.Flags().StringVar(&o.direction, "direction", string(xdata.DirectionAuto), "copy only this `way`: auto, to-standby or to-regular")
+	c.Flags().StringVar(&o.bwlimit, "bwlimit", "", "`rate` at which data may be copied, such as 500k, 10M or 100Mbit (default: no limit)")
+	c.Flags().StringVar(&o.reason, "reason", "", "`text` that says why, for whoever finds the data in use")
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "compare both sides and say what would be copied, write nothing")
 	return c
 }
@@ -60,6 +72,12 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 	ways := []xdata.Direction{xdata.DirectionAuto, xdata.DirectionToStandby, xdata.DirectionToRegular}
 	if !slices.Contains(ways, xdata.Direction(o.direction)) {
 		return fault.New(fault.Usage, "use auto, to-standby or to-regular", "--direction: bad value %q", o.direction)
+	}
+	if o.bwlimit != "" {
+		var err error
+		if o.rate, err = xdata.ParseRate(o.bwlimit); err != nil {
+			return fmt.Errorf("--bwlimit: %w", err)
+		}
 	}
 	s, err := a.server()
 	if err != nil {
@@ -75,10 +93,10 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 	}
 	y := &syncer{app: a, server: s, options: o}
 	y.doAll(ctx, jobs)
-	if err := a.out.Show(y.view()); err != nil {
+	if err := a.showUnlessQuiet(y.view()); err != nil {
 		return err
 	}
-	return y.failure()
+	return a.tellOnly(y.failure())
 }
 
 // syncJob is one LIM to do here, or some LIMs of a cluster to have done there.

@@ -57,17 +57,48 @@ func (y *syncer) serve(ctx context.Context, there *clusterconf.Server) (xdata.Co
 	return xdata.Dial(ctx, y.rsh(peerPatience), there.Name, there.Base.Addr(), "xdata", "serve")
 }
 
-// local synchronises one LIM between this server and its peer.
+// local synchronises one LIM between this server and its peer, and remembers
+// what became of it.
 func (y *syncer) local(ctx context.Context, j syncJob, lim int) (xdata.Result, error) {
+	r, err := y.between(ctx, j, lim)
+	if y.options.dryRun {
+		return r, err
+	}
+	if bad := y.server.syncs().Note(lim, y.app.env.Now(), err); bad != nil {
+		y.app.out.Detail("%v", bad)
+	}
+	return r, err
+}
+
+func (y *syncer) between(ctx context.Context, j syncJob, lim int) (xdata.Result, error) {
 	peer, err := y.serve(ctx, j.there)
 	if err != nil {
 		return failedSync(lim, err), err
 	}
-	req := xdata.Request{LIM: lim, Side: j.side, Direction: xdata.Direction(y.options.direction), DryRun: y.options.dryRun}
-	r, err := xdata.Sync(ctx, y.server.versions(y.app.env.Now), peer, req)
+	store := y.server.versions(y.app.env.Now)
+	store.Reason = y.options.reason
+	if j.side == xdata.SideStandby {
+		store.Spare = xdata.StandbySpare
+	}
+	bar := y.app.progress(fmt.Sprintf("LIM %d", lim), 0)
+	defer bar.Close()
+	r, err := xdata.Sync(ctx, store, peer, xdata.Request{
+		LIM: lim, Side: j.side, Direction: xdata.Direction(y.options.direction), DryRun: y.options.dryRun, Rate: y.options.rate,
+		Progress: func(n, total int64) {
+			if total > 0 {
+				bar.Expect(total)
+			}
+			bar.Add(n)
+		},
+	})
 	// What the peer's end has to say was said by Sync, which hears more of it.
 	_ = peer.Close()
 	return r, err
+}
+
+// syncs is what this server remembers of its syncs.
+func (s *server) syncs() xdata.Records {
+	return xdata.Records{Dir: s.dirs.Syncs()}
 }
 
 // delegate has the standby of a cluster do it, and takes over its report.
@@ -83,7 +114,7 @@ func (y *syncer) delegate(ctx context.Context, j syncJob) {
 	for _, r := range results {
 		y.results = append(y.results, r)
 		if r.Error != nil {
-			y.errs = append(y.errs, fault.New(codeOfOutcome(r.Result), "", "on %s: %s", j.there.Name, *r.Error))
+			y.errs = append(y.errs, fault.New(codeOf(r), "", "on %s: %s", j.there.Name, *r.Error))
 		}
 	}
 }
@@ -99,6 +130,9 @@ func (y *syncer) remote(ctx context.Context, j syncJob) ([]xdata.Result, error) 
 	}
 	if y.options.dryRun {
 		args = append(args, "--dry-run")
+	}
+	if y.options.bwlimit != "" {
+		args = append(args, "--bwlimit", strconv.FormatInt(y.options.rate, 10)+"b")
 	}
 	conn, err := xdata.Dial(ctx, y.rsh(0), j.there.Name, j.there.Base.Addr(), args...)
 	if err != nil {
@@ -131,34 +165,24 @@ func (y *syncer) reach(ctx context.Context, there *clusterconf.Server) error {
 // failedSync reports a sync that did not come about.
 func failedSync(lim int, err error) xdata.Result {
 	text := err.Error()
-	return xdata.Result{LIM: lim, Direction: xdata.DirectionNone, Result: xdata.Failed, Error: &text}
+	return xdata.Result{LIM: lim, Direction: xdata.DirectionNone, Result: xdata.Failed, Error: &text, Code: fault.CodeOf(err)}
 }
 
-// codeOfOutcome is the exit code of what another server reports.
-func codeOfOutcome(o xdata.Outcome) fault.Code {
-	switch o {
-	case xdata.Conflict:
+// codeOf is the exit code of what another server reports. One of an older
+// version says the outcome alone.
+func codeOf(r xdata.Result) fault.Code {
+	switch {
+	case r.Code != fault.OK:
+		return r.Code
+	case r.Result == xdata.Conflict:
 		return fault.Conflict
-	case xdata.Refused:
+	case r.Result == xdata.Refused:
 		return fault.Refused
 	}
 	return fault.Failed
 }
 
-// failure is nil if all went well. Its code is the one that all failures share,
-// else Failed.
+// failure is nil if all went well; else its code is that of the gravest failure.
 func (y *syncer) failure() error {
-	if len(y.errs) == 0 {
-		return nil
-	}
-	if len(y.errs) == 1 {
-		return y.errs[0]
-	}
-	code := fault.CodeOf(y.errs[0])
-	for _, err := range y.errs[1:] {
-		if fault.CodeOf(err) != code {
-			code = fault.Failed
-		}
-	}
-	return fault.Wrap(errors.Join(y.errs...), code, fault.HintOf(y.errs[0]), "%s", fmt.Sprintf("%d of %d LIMs were not synchronised", len(y.errs), len(y.results)))
+	return worst(errors.Join(y.errs...), fmt.Sprintf("%d of %d LIMs were not synchronised", len(y.errs), len(y.results)))
 }

@@ -181,7 +181,7 @@ func TestSyncElsewhere(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	// LIM 2 has no data: that is reported from there, with its code.
-	got := s.report(t, "srv1", fault.Refused, "sync", "--all")
+	got := s.report(t, "srv1", fault.NotFound, "sync", "--all")
 	if diff := cmp.Diff([]string{"1 in-sync none", "2 refused none"}, outcomes(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -82,7 +82,7 @@ func runXdataBackup(ctx context.Context, a *app, o xdataBackupOptions) error {
 	if err := a.showBackup(v); err != nil {
 		return err
 	}
-	return a.syncBackup(ctx, s, v.Name, jobs)
+	return a.syncBackup(ctx, s, v.Name, o.reason, jobs)
 }
 
 // backup makes the version, and shows how far it has come.
@@ -122,8 +122,8 @@ func (a *app) showBackup(v xdata.Version) error {
 
 // syncBackup copies a new version to the other side (spec ch. 3). It is there
 // whatever becomes of that.
-func (a *app) syncBackup(ctx context.Context, s *server, name string, jobs []syncJob) error {
-	y := &syncer{app: a, server: s, options: syncOptions{direction: string(xdata.DirectionAuto)}}
+func (a *app) syncBackup(ctx context.Context, s *server, name, reason string, jobs []syncJob) error {
+	y := &syncer{app: a, server: s, options: syncOptions{direction: string(xdata.DirectionAuto), reason: reason}}
 	y.doAll(ctx, jobs)
 	for _, r := range y.results {
 		if r.Error == nil {

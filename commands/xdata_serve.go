@@ -41,9 +41,14 @@ func runXdataServe(ctx context.Context, a *app) error {
 	}
 	store := s.versions(a.env.Now)
 	store.Spare = s.spare(doc)
+	opt := xdata.ServeOptions{LIMs: s.ownLIMs(doc), Synced: func(lim int) {
+		if err := s.syncs().Note(lim, a.env.Now(), nil); err != nil {
+			a.out.Detail("%v", err)
+		}
+	}}
 	served := make(chan error, 1)
 	go func() {
-		served <- xdata.Serve(ctx, store, a.env.Stdin, a.env.Stdout, xdata.ServeOptions{LIMs: s.ownLIMs(doc)})
+		served <- xdata.Serve(ctx, store, a.env.Stdin, a.env.Stdout, opt)
 	}()
 	select {
 	case err := <-served:

@@ -13,6 +13,8 @@ import (
 // ServeOptions restrict what a peer may ask for.
 type ServeOptions struct {
 	LIMs []int // the LIMs whose data may be read and written; nil: all
+	// Synced is told of a LIM whose sync has ended well; may be nil.
+	Synced func(lim int)
 }
 
 // Serve is the other end of [Sync]: it answers one peer on r and w, normally
@@ -154,6 +156,9 @@ func (s *server) bye() error {
 	if s.asked.LIM != 0 {
 		if _, err := s.store.prune(s.asked.LIM, s.asked.Side.Keep()); err != nil {
 			return err
+		}
+		if s.opt.Synced != nil {
+			s.opt.Synced(s.asked.LIM)
 		}
 	}
 	return s.link.send(frameDone, done{})

@@ -23,6 +23,11 @@ type Request struct {
 	Side      Side      // of the store given to Sync; the peer is the other
 	Direction Direction // "" is DirectionAuto
 	DryRun    bool      // compare the two sides, copy and remove nothing
+	Rate      int64     // bytes a second at most; 0: no limit
+
+	// Progress is told of bytes that went either way, and, once that is known,
+	// of how many there are at most in all; may be nil.
+	Progress func(n, total int64)
 }
 
 // Outcome is what became of a sync.
@@ -49,6 +54,8 @@ type Result struct {
 	SentBytes int64     `json:"sentBytes"` // that crossed the wire in its direction
 	TookMs    int64     `json:"tookMs"`
 	Error     *string   `json:"error"`
+
+	Code fault.Code `json:"code"` // exit code of the error; 0: none
 }
 
 // Sync makes the newest version of a LIM the same on this server and on its
@@ -62,6 +69,7 @@ type Result struct {
 // future and directions that would overwrite newer data, fault.NotFound where
 // there is nothing to copy, fault.Busy, fault.Unreachable.
 func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, error) {
+	peer = meter(peer, req)
 	stop := context.AfterFunc(ctx, func() { peer.Close() })
 	defer stop()
 	if req.Direction == "" {
@@ -80,7 +88,7 @@ func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, er
 	}
 	err = fmt.Errorf("synchronise the data of LIM %d: %w", req.LIM, err)
 	text := err.Error()
-	c.result.Error = &text
+	c.result.Error, c.result.Code = &text, fault.CodeOf(err)
 	if c.result.Result == "" {
 		c.result.Result = outcomeOf(err)
 	}
@@ -217,9 +225,18 @@ func (c *client) exchange(ctx context.Context) error {
 		c.wouldCopy(ours, theirs)
 		return nil
 	case way == towards(c.req.Side):
+		c.expect(theirs.Bytes)
 		return c.pull(ctx)
 	}
+	c.expect(ours.Bytes)
 	return c.push(ctx)
+}
+
+// expect tells how much is to be copied.
+func (c *client) expect(total int64) {
+	if c.req.Progress != nil {
+		c.req.Progress(0, total)
+	}
 }
 
 // wouldCopy reports what a dry run leaves undone.

@@ -42,6 +42,9 @@ func ResolveDirs(flags Dirs, environ []string) (Dirs, error) {
 // Settings returns the path of the settings of this server.
 func (d Dirs) Settings() string { return filepath.Join(d.Config, "mxcluster.yaml") }
 
+// Syncs returns the folder where it is remembered when LIMs were synchronised.
+func (d Dirs) Syncs() string { return filepath.Join(d.State, "sync") }
+
 // GossipKey returns the path of the key that the system's servers share.
 func (d Dirs) GossipKey() string { return filepath.Join(d.Config, "gossip.key") }
 

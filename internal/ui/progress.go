@@ -39,15 +39,14 @@ func (p *Progress) Add(n int64) {
 	p.draw()
 }
 
-// Set notes where the work stands altogether.
-func (p *Progress) Set(done, total int64) {
+// Expect says how much there is in all, once that is known.
+func (p *Progress) Expect(total int64) {
 	if p == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.done, p.total = done, total
-	p.draw()
+	p.total = total
 }
 
 // Close takes the line away.

@@ -43,6 +43,6 @@ func TestProgress(t *testing.T) {
 	}
 	var none *Progress
 	none.Add(1)
-	none.Set(1, 2)
+	none.Expect(2)
 	none.Close()
 }

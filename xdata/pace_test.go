@@ -1,0 +1,80 @@
+package xdata
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"time"
+
+	"mxcluster/internal/fault"
+)
+
+func TestParseRate(t *testing.T) {
+	for text, want := range map[string]int64{
+		"1000": 1000 << 10, "500k": 500 << 10, "10M": 10 << 20, "10m": 10 << 20, "1.5M": 3 << 19, "2MiB/s": 2 << 20, "2MB/s": 2 << 20,
+		"1G": 1 << 30, "800b": 800, "8kbit": 1000, "100Mbit": 12_500_000, "100Mbit/s": 12_500_000, "1Gbit": 125_000_000, " 3 M ": 3 << 20,
+		"100Mbps": 0, "1Mbitps": 125_000,
+	} {
+		got, err := ParseRate(text)
+		if want == 0 {
+			continue
+		}
+		if err != nil || got != want {
+			t.Errorf("%q: %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "-5M", "fast", "10X", "1e9", "1.2.3M", "0.0001b", "9999999999G", "M", "1 0M", "NaN", "Inf"} {
+		if got, err := ParseRate(text); fault.CodeOf(err) != fault.Usage || fault.HintOf(err) == "" {
+			t.Errorf("%q: %d, %v", text, got, err)
+		}
+	}
+}
+
+// Whatever the pieces, the bytes take their time, and a pause is not made up for.
+func TestPaceDue(t *testing.T) {
+	p := newPace(1000)
+	now := time.Unix(1000, 0)
+	var waited time.Duration
+	for range 100 {
+		wait := max(p.due(100, now), 0)
+		waited += wait
+		now = now.Add(wait)
+	}
+	if want := 10*time.Second - paceBurst; waited != want {
+		t.Errorf("10,000 bytes at 1,000 a second took %s, want %s", waited, want)
+	}
+	now = now.Add(time.Hour)
+	if wait := p.due(1000, now); wait != time.Second-paceBurst {
+		t.Errorf("after an hour of nothing: %s", wait)
+	}
+}
+
+// loop is a connection that gives back what was written to it.
+type loop struct{ bytes.Buffer }
+
+func (*loop) Close() error { return nil }
+
+// A slow connection carries the same bytes, and its end is not waited for.
+func TestMetered(t *testing.T) {
+	var counted int64
+	c := meter(&loop{}, Request{Rate: 50 << 20, Progress: func(n, _ int64) { counted += n }})
+	data := bytes.Repeat([]byte("0123456789"), 100_000)
+	if n, err := c.Write(data); n != len(data) || err != nil {
+		t.Fatal(n, err)
+	}
+	got := make([]byte, len(data))
+	if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, data) {
+		t.Fatalf("what came back differs (%v)", err)
+	}
+	if counted != 2*int64(len(data)) {
+		t.Errorf("counted %d", counted)
+	}
+	slow := meter(&loop{}, Request{Rate: 1})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = slow.Write(data[:1000])
+	}()
+	must(t, slow.Close())
+	wait(t, done, "the writing to end")
+}

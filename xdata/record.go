@@ -1,0 +1,131 @@
+package xdata
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"mxcluster/internal/fault"
+)
+
+// SyncLimit is how old the last good sync of a LIM may be: a night's, and an
+// hour for it to be late (spec ch. 3, "once every 24-hour period").
+const SyncLimit = 25 * time.Hour
+
+// Record is what is remembered of the syncs of a LIM on one server, whoever
+// started them: a command, cron, the agent or the other side.
+type Record struct {
+	LIM      int          `json:"lim"`
+	Since    time.Time    `json:"since"`    // when the record was begun
+	LastGood *time.Time   `json:"lastGood"` // nil: none yet
+	Failure  *SyncFailure `json:"failure"`  // the first since the last good one; nil: none
+}
+
+// SyncFailure is what failed, and when.
+type SyncFailure struct {
+	At    time.Time  `json:"at"`   // of the first failure in a row
+	Last  time.Time  `json:"last"` // of the last one
+	Code  fault.Code `json:"code"` // of the last one, as its text
+	Error string     `json:"error"`
+}
+
+// Failed tells why a LIM counts as not synchronised, for the alarm of that name
+// (spec, "Standby Cluster has Failed to Synchronize Data"): the last sync
+// failed, or the last good one is older than SyncLimit; "" when all is well.
+func (r *Record) Failed(now time.Time) string {
+	since := r.Since
+	if r.LastGood != nil {
+		since = *r.LastGood
+	}
+	switch {
+	case r.Failure != nil:
+		return r.Failure.Error
+	case since.IsZero() || now.Sub(since) <= SyncLimit:
+		return ""
+	case r.LastGood == nil:
+		return fmt.Sprintf("not synchronised since %s", since.UTC().Format(time.RFC3339))
+	}
+	return fmt.Sprintf("last synchronised at %s", since.UTC().Format(time.RFC3339))
+}
+
+// Records is the folder where syncs are remembered, a file for each LIM.
+type Records struct{ Dir string }
+
+func (r Records) path(lim int) string { return filepath.Join(r.Dir, fmt.Sprintf("lim-%d.json", lim)) }
+
+// Read returns what is remembered of a LIM; nothing, when there is nothing or
+// it cannot be understood.
+func (r Records) Read(lim int) (Record, error) {
+	rec := Record{LIM: lim}
+	data, err := os.ReadFile(r.path(lim))
+	if errors.Is(err, fs.ErrNotExist) {
+		return rec, nil
+	}
+	if err != nil {
+		return rec, fmt.Errorf("read when LIM %d was synchronised: %w", lim, err)
+	}
+	if json.Unmarshal(data, &rec) != nil || rec.LIM != lim {
+		return Record{LIM: lim}, nil
+	}
+	return rec, nil
+}
+
+// Begin makes the record of a LIM that has none, so that one that is never
+// synchronised is missed in time.
+func (r Records) Begin(lim int, now time.Time) (Record, error) {
+	rec, err := r.Read(lim)
+	if err != nil || !rec.Since.IsZero() {
+		return rec, err
+	}
+	rec.Since = now.UTC()
+	return rec, r.write(rec)
+}
+
+// Note remembers a sync that ended now, well or with err. That another process
+// was at it says nothing about the data and is not remembered, nor is an
+// interruption.
+func (r Records) Note(lim int, now time.Time, err error) error {
+	code := fault.CodeOf(err)
+	if code == fault.Busy || code == fault.Interrupted {
+		return nil
+	}
+	rec, bad := r.Read(lim)
+	if bad != nil {
+		return bad
+	}
+	now = now.UTC()
+	if rec.Since.IsZero() {
+		rec.Since = now
+	}
+	if err == nil {
+		rec.LastGood, rec.Failure = &now, nil
+		return r.write(rec)
+	}
+	first := now
+	if rec.Failure != nil {
+		first = rec.Failure.At
+	}
+	rec.Failure = &SyncFailure{At: first, Last: now, Code: code, Error: plain(err.Error())}
+	return r.write(rec)
+}
+
+// write replaces a record. One that a crash takes away is made anew by the next sync.
+func (r Records) write(rec Record) error {
+	data, err := json.Marshal(rec)
+	if err == nil {
+		err = os.MkdirAll(r.Dir, 0o755)
+	}
+	if err == nil {
+		err = renameio.WriteFile(r.path(rec.LIM), append(data, '\n'), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("remember when LIM %d was synchronised: %w", rec.LIM, err)
+	}
+	return nil
+}
