@@ -491,7 +491,7 @@ func TestResultJSON(t *testing.T) {
 	res.TookMs = 12
 	data, err := json.Marshal(res)
 	must(t, err)
-	want := `{"lim":1,"version":"xdata_1_20260305000000","direction":"none","result":"in-sync","bytes":5,"sentBytes":0,"tookMs":12,"error":null}`
+	want := `{"lim":1,"version":"xdata_1_20260305000000","direction":"none","result":"in-sync","bytes":5,"sentBytes":0,"tookMs":12,"error":null,"code":0}`
 	if string(data) != want {
 		t.Errorf("got  %s\nwant %s", data, want)
 	}
