@@ -78,6 +78,7 @@ func runAgent(ctx context.Context, s commands.AgentSetup) error {
 		Config: agent.Config{
 			Server: s.Settings.Server, GossipPort: uint16(s.Settings.GossipPort),
 			Lease: s.Settings.AliasLease, StopLease: s.Settings.StopLease, StartGrace: s.Settings.StartGrace,
+			FirstHold: s.Settings.FallbackHold, FromLoad: s.Settings.FallbackFromLoad,
 			ARPRefresh: s.Settings.ARPRefresh, CheckInterval: s.Settings.ServiceCheckInterval, Restarts: s.Settings.ServiceRestarts,
 			Version: s.Version, PID: os.Getpid(), Log: s.Log,
 		},

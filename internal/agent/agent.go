@@ -30,6 +30,8 @@ type Config struct {
 	Lease         time.Duration // of an alias, kept by the kernel
 	StopLease     time.Duration // of an alias when the agent is stopped and its LIM goes on
 	StartGrace    time.Duration // how long servers never heard are waited for
+	FirstHold     time.Duration // how long a server that failed again soon after a fallback must stay up before the next one; doubled each time; 0: never
+	FromLoad      bool          // whether a LIM may fall back to a server that still loads it
 	ARPRefresh    time.Duration // from one periodic announcement to the next
 	CheckInterval time.Duration // from one health check of the software to the next
 	Restarts      int           // of failing software in place, before the LIM counts as failed
@@ -102,6 +104,7 @@ type peer struct {
 	stale    bool       // it speaks, but what it claims now was not heard yet
 	liveness failover.Liveness
 	since    time.Time
+	idle     time.Time // since when it, alive and settled, leaves its LIM down; see failover.Peer
 }
 
 // New returns an agent; nothing happens before Run.

@@ -48,7 +48,7 @@ func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
 	return on(ctx, a, func() (*status.ClusterStatus, error) {
 		now := time.Now()
 		in := status.Input{Now: now, Observer: a.cfg.Server, Document: a.doc, Servers: map[string]status.Seen{}}
-		own := a.claim()
+		own := a.claim(now)
 		in.Servers[a.cfg.Server] = status.Seen{Liveness: failover.Alive, Claim: &own}
 		seen := a.net.sup.sightings()
 		for name, p := range a.peers {

@@ -36,6 +36,11 @@ type lim struct {
 	waiting  bool
 	blocked  []string
 
+	heldUntil time.Time // automatic fallback is held back until then at least
+	heldWhy   string
+	flaps     failover.Flaps
+	suspended failover.Suspension
+
 	announced time.Time
 	alias     netip.Prefix // while holds
 	hold      *holder
@@ -72,6 +77,7 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 		a.log.Info("decision", "lim", d.LIM, "want", d.Want, "rule", d.Rule, "reason", d.Reason)
 	}
 	l.reason, l.waiting, l.blocked = d.Reason, d.Waiting, d.BlockedBy
+	l.heldUntil, l.heldWhy = d.HeldUntil, d.HeldWhy
 	a.askWire(d, now)
 	switch d.Want {
 	case failover.Run:
@@ -85,6 +91,7 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 		}
 		if d.Release && l.released.IsZero() {
 			l.released = now
+			l.keep(d) // saved with the stop
 		}
 		a.applyStop(l, d)
 	}
@@ -110,7 +117,18 @@ func (a *Agent) applyRun(l *lim, d *failover.Decision) {
 			a.reterm(l, d.Term)
 		}
 	default:
+		l.keep(d) // saved with the start
 		a.start(l, d.Term, alias, d.Reason)
+	}
+}
+
+// keep takes over what a decision says is to be remembered of the LIM.
+func (l *lim) keep(d *failover.Decision) {
+	if d.Flaps != nil {
+		l.flaps = *d.Flaps
+	}
+	if d.Suspended != nil {
+		l.suspended = *d.Suspended
 	}
 }
 

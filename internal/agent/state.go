@@ -33,6 +33,9 @@ type persistedLIM struct {
 	Active bool           `json:"active"`
 	Since  time.Time      `json:"since,omitzero"`
 	Known  failover.Place `json:"known"`
+
+	Flaps     failover.Flaps      `json:"flaps,omitzero"`
+	Suspended failover.Suspension `json:"suspended,omitzero"`
 }
 
 // saver saves the state in the order in which it was taken, from the main loop

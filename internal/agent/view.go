@@ -31,16 +31,16 @@ const (
 func (a *Agent) view(now time.Time) failover.View {
 	v := failover.View{
 		Now: now, Self: a.cfg.Server, Started: a.started, Settled: a.settled, Isolated: a.isolated,
-		StartGrace: a.cfg.StartGrace, Document: a.doc, Orders: a.orders,
+		StartGrace: a.cfg.StartGrace, FirstHold: a.cfg.FirstHold, FromLoad: a.cfg.FromLoad, Document: a.doc, Orders: a.orders,
 		Peers: make(map[string]failover.Peer, len(a.peers)), LIMs: make(map[int]failover.Local, len(a.lims)),
 		Wire: a.net.sup.wires(),
 	}
 	for name, p := range a.peers {
-		v.Peers[name] = failover.Peer{Liveness: p.liveness, Since: p.since, Claim: p.claim}
+		v.Peers[name] = failover.Peer{Liveness: p.liveness, Since: p.since, Claim: p.claim, IdleSince: p.idle}
 	}
 	for n, l := range a.lims {
 		v.LIMs[n] = failover.Local{State: l.state, Term: l.term, Holds: l.holds, Released: l.released,
-			Known: l.known, RetryAt: l.retryAt, Failure: l.failure, Data: a.data[n]}
+			Known: l.known, RetryAt: l.retryAt, Failure: l.failure, Data: a.data[n], Flaps: l.flaps, Suspended: l.suspended}
 	}
 	return v
 }
@@ -65,6 +65,7 @@ func (a *Agent) judge(now time.Time) {
 			p.liveness = farLiveness(p, now)
 			lastHeard = later(lastHeard, p.at)
 		}
+		a.judgeIdle(p, s.LIM, now)
 		if p.liveness != was {
 			p.since = now
 			if p.liveness == failover.Alive {
@@ -75,6 +76,19 @@ func (a *Agent) judge(now time.Time) {
 	}
 	a.settled = a.settled || heardAll || now.Sub(a.started) >= settleTime
 	a.judgeIsolation(now, lastHeard, len(a.doc.Servers)-1+gateways(seen))
+}
+
+// judgeIdle notes since when a regular server leaves its LIM down, although this
+// server has it down, too.
+func (a *Agent) judgeIdle(p *peer, lim int, now time.Time) {
+	here := a.lims[lim]
+	switch {
+	case lim == 0 || p.liveness != failover.Alive || !p.claim.Settled || p.claim.LIM(lim).State.Active(),
+		here != nil && here.state.Active():
+		p.idle = time.Time{}
+	case p.idle.IsZero():
+		p.idle = now
+	}
 }
 
 // judgeIsolation decides whether it is this server that is cut off. Others that
@@ -203,16 +217,17 @@ func (a *Agent) concerns(lim int) bool {
 }
 
 // claim is what this server says of itself.
-func (a *Agent) claim() failover.Claim {
+func (a *Agent) claim(now time.Time) failover.Claim {
 	c := failover.Claim{
 		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Hash: a.hash,
-		MAC: a.net.mac, Settled: a.settled, Parked: a.parked, Isolated: a.isolated,
+		MAC: a.net.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.isolated,
 	}
 	for n, l := range a.lims {
 		c.LIMs = append(c.LIMs, failover.LIMClaim{
 			LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.holds, Released: !l.released.IsZero() && !l.state.Active(),
-			Known: l.known, Reason: l.reason, Announced: l.announced.Truncate(time.Second), Data: a.data[n],
-			Waiting: l.waiting, BlockedBy: l.blocked,
+			Known: l.known, Reason: l.reason, Failure: l.failure, Announced: l.announced.Truncate(time.Second), Data: a.data[n],
+			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.flaps.Recent(now),
+			Suspended: l.suspended.Why != "",
 		})
 	}
 	slices.SortFunc(c.LIMs, func(x, y failover.LIMClaim) int { return cmp.Compare(x.LIM, y.LIM) })
@@ -221,7 +236,7 @@ func (a *Agent) claim() failover.Claim {
 
 // publish tells the others: all of it when it changed, else a heartbeat.
 func (a *Agent) publish(now time.Time) {
-	c := a.claim()
+	c := a.claim(now)
 	raw, err := json.Marshal(c)
 	if err != nil {
 		a.log.Error("encoding the claim", "err", err)
@@ -373,7 +388,7 @@ func (a *Agent) takeState() persisted {
 	a.states++
 	p := persisted{Version: stateVersion, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{}}
 	for n, l := range a.lims {
-		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Since: l.since, Known: l.known}
+		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Since: l.since, Known: l.known, Flaps: l.flaps, Suspended: l.suspended}
 	}
 	for name, at := range a.state.Seen {
 		p.Seen[name] = at

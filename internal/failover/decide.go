@@ -128,6 +128,8 @@ func (v *View) regularMustWait(c *clusterconf.Cluster, lim int, l Local, standby
 		return fmt.Sprintf("last ran on %s, which was not heard yet; waits for it until %s", c.Standby, clock(v.graceEnd())), RuleStart, false
 	case there && standby.Liveness == Gone && v.Isolated:
 		return "this server hears nobody; it takes nothing over", RuleIsolated, false
+	case v.behind() != "":
+		return "waits for the newest cluster document: " + v.behind(), RuleRevision, false
 	case v.retryPending(l):
 		return v.failedHere(l), RuleSoftware, false
 	}
@@ -141,12 +143,14 @@ func (v *View) standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) strin
 		return c.Standby + " does not answer"
 	case standby.Claim.Parked:
 		return "the agent of " + c.Standby + " is stopped"
+	case standby.Claim.Leaving:
+		return "the agent of " + c.Standby + " is stopping"
 	case !standby.Claim.Settled || standby.Claim.Isolated:
 		return c.Standby + " is not ready"
 	case standby.Claim.LIM(lim).State.Active():
 		return "it is still up on " + c.Standby
 	case standby.Claim.LIM(lim).State == Failed:
-		return fmt.Sprintf("it failed on %s: %s", c.Standby, standby.Claim.LIM(lim).Reason)
+		return fmt.Sprintf("it failed on %s: %s", c.Standby, standby.Claim.LIM(lim).whyFailed())
 	}
 	mine := c.Member(lim)
 	for _, other := range standby.Claim.LIMs {

@@ -22,8 +22,8 @@ var epoch = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 //
 //	cluster [fallback=automatic] [split-brain-stop=standby] lims=N:PRIORITY,...
 //	self SERVER [unsettled] [isolated] [started=-1m]
-//	peer SERVER LIVENESS [since=-5s] [revision=N] [unsettled] [parked] [N=STATE[:TERM][:holds][:released]]...
-//	local N STATE [term=N] [holds] [released=-1s] [known=SERVER:TERM] [retry=5s] [failure="…"] [data=2h]
+//	peer SERVER LIVENESS [since=-5s] [idle=-5s] [revision=N] [unsettled] [parked] [leaving] [run=ID] [N=STATE[:TERM][:holds][:released]]...
+//	local N STATE [term=N] [holds] [released=-1s] [known=SERVER:TERM] [retry=5s] [data=2h] [flaps=N] [fellback=-1m] [suspended=ID]
 //	wire N silent|answers
 //	order fallback|failover N [now]
 //	lock N regular|standby [expires=5m] | unlock N
@@ -49,7 +49,7 @@ func (s *scenario) do(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
 	switch d.Cmd {
 	case "cluster":
-		s.view = View{Now: epoch, Settled: true, StartGrace: 30 * time.Second, Started: epoch.Add(-time.Hour),
+		s.view = View{Now: epoch, Settled: true, StartGrace: 30 * time.Second, FirstHold: 2 * time.Minute, Started: epoch.Add(-time.Hour),
 			Document: document(d), Peers: map[string]Peer{}, LIMs: map[int]Local{}, Wire: map[int]Wire{}}
 		return ""
 	case "decide":
@@ -134,6 +134,12 @@ func (s *scenario) peer(t *testing.T, words []string) {
 			c.Settled = false
 		case "parked":
 			c.Parked = true
+		case "leaving":
+			c.Leaving = true
+		case "run":
+			c.Run = value
+		case "idle":
+			p.IdleSince = offset(t, value)
 		default:
 			c.LIMs = append(c.LIMs, limClaim(t, words[0], number(t, key), value))
 		}
@@ -149,6 +155,9 @@ func limClaim(t *testing.T, server string, lim int, text string) LIMClaim {
 	t.Helper()
 	parts := strings.Split(text, ":")
 	c := LIMClaim{LIM: lim, State: State(parts[0]), Since: epoch.Add(-time.Minute), Reason: "its reason"}
+	if c.State == Failed {
+		c.Failure = "it exited with 1"
+	}
 	for _, w := range parts[1:] {
 		switch w {
 		case "holds":
@@ -185,6 +194,12 @@ func (s *scenario) local(t *testing.T, words []string) {
 			l.RetryAt, l.Failure = offset(t, value), "it exited with 1"
 		case "data":
 			l.Data = &Data{Version: "xdata_1_20260301010000", Newest: offset(t, value)}
+		case "flaps":
+			l.Flaps.Count = number(t, value)
+		case "fellback":
+			l.Flaps.FellBack = offset(t, value)
+		case "suspended":
+			l.Suspended = Suspension{Run: value, Why: "the fallback failed: its reason"}
 		default:
 			t.Fatalf("unknown word %q", w)
 		}
@@ -237,6 +252,15 @@ func trace(p Plan) string {
 			}
 		}
 		b.WriteByte('\n')
+		if len(d.BlockedBy) > 1 {
+			fmt.Fprintf(&b, "  fallback is blocked: %s\n", strings.Join(d.BlockedBy, "; "))
+		}
+		if d.Flaps != nil && d.Flaps.Count > 0 {
+			fmt.Fprintf(&b, "  keeps: %d failures soon after a fallback\n", d.Flaps.Count)
+		}
+		if d.Suspended != nil && d.Suspended.Why != "" {
+			fmt.Fprintf(&b, "  keeps: %s\n", d.Suspended.Why)
+		}
 	}
 	if b.Len() == 0 {
 		return "nothing concerns this server\n"

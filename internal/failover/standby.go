@@ -9,6 +9,10 @@ import (
 	"mxcluster/clusterconf"
 )
 
+// startLimit is how long a regular server that is alive may leave its LIM down
+// before the standby runs it.
+const startLimit = 30 * time.Second
+
 // bid is one LIM's wish for the standby, which runs one LIM at most.
 type bid struct {
 	decision  Decision
@@ -147,7 +151,6 @@ func (v *View) activeOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (De
 func (v *View) fallback(c *clusterconf.Cluster, m clusterconf.Member, d Decision, regular string, p Peer) (bool, Decision) {
 	blocked := v.fallbackBlockedBy(m.LIM, regular, p)
 	order := v.order(Fallback, m.LIM)
-	moved := p.Claim.LIM(m.LIM).Released
 	d.BlockedBy = blocked
 	locked := v.lockedTo(c, m.LIM)
 	switch {
@@ -155,18 +158,64 @@ func (v *View) fallback(c *clusterconf.Cluster, m clusterconf.Member, d Decision
 		d.BlockedBy = append([]string{lockWords(c, m.LIM)}, blocked...)
 		return false, d.with(Run, RuleLock, d.BlockedBy[0])
 	case locked == clusterconf.SideRegular:
-		return lockedHome(c, d, regular)
+		back, d := lockedHome(c, d, regular)
+		return back, v.noteFallback(d)
 	case order != nil && (len(blocked) == 0 || order.Now && p.Liveness == Alive):
 		d.Release = true
-		return true, d.with(Stop, RuleOrder, fmt.Sprintf("falls back to %s by order", regular))
+		return true, v.noteFallback(d.with(Stop, RuleOrder, fmt.Sprintf("falls back to %s by order", regular)))
+	case c.Fallback == clusterconf.FallbackAutomatic:
+		return v.automatic(d, regular, p)
 	case len(blocked) > 0:
 		return false, d.with(Run, RuleTakeover, blocked[0])
-	case c.Fallback == clusterconf.FallbackAutomatic && moved:
-		return false, d.with(Run, RuleOrder, fmt.Sprintf("was moved here by order; stays until `fallback %d` or until the agent of %s starts anew", m.LIM, regular))
-	case c.Fallback == clusterconf.FallbackAutomatic:
-		return true, d.with(Stop, RuleFallback, fmt.Sprintf("falls back to %s, which is ready", regular))
 	}
 	return false, d.with(Run, RuleFallback, fmt.Sprintf("%s is ready; fallback is manual", regular))
+}
+
+// automatic decides about a fallback that nobody ordered.
+func (v *View) automatic(d Decision, regular string, p Peer) (bool, Decision) {
+	l := v.LIMs[d.LIM]
+	hold := l.Flaps.hold(v.FirstHold)
+	heldUntil := p.Since.Add(hold)
+	switch {
+	case l.Suspended.Why != "" && (p.Claim == nil || p.Claim.Run == l.Suspended.Run):
+		d.BlockedBy = append([]string{fmt.Sprintf("%s; `mxcluster fallback %d` tries again", l.Suspended.Why, d.LIM)}, d.BlockedBy...)
+		return false, d.with(Run, RuleFallback, d.BlockedBy[0])
+	case len(d.BlockedBy) > 0:
+		if hold > 0 {
+			d.BlockedBy = append(d.BlockedBy, fmt.Sprintf("then it must stay up for %s: %s", hold, l.Flaps.words(regular)))
+		}
+		return false, d.with(Run, RuleTakeover, d.BlockedBy[0])
+	case p.Claim.LIM(d.LIM).Released:
+		return false, d.with(Run, RuleOrder, fmt.Sprintf("was moved here by order; stays until `fallback %d` or until the agent of %s starts anew", d.LIM, regular))
+	case hold > 0 && v.Now.Before(heldUntil):
+		d.HeldUntil, d.HeldWhy = heldUntil, l.Flaps.words(regular)
+		return false, d.with(Run, RuleFlapping, fmt.Sprintf("falls back to %s at %s, if that stays up: %s", regular, clock(heldUntil), d.HeldWhy))
+	}
+	d.Release = true
+	return true, v.noteFallback(d.with(Stop, RuleFallback, fmt.Sprintf("falls back to %s, which is ready", regular)))
+}
+
+// noteFallback keeps when a LIM fell back; whatever suspended that is over.
+func (v *View) noteFallback(d Decision) Decision {
+	if d.Release {
+		f := v.LIMs[d.LIM].Flaps
+		f.FellBack = v.Now
+		d.Flaps, d.Suspended = &f, &Suspension{}
+	}
+	return d
+}
+
+// noteFailure keeps that a regular server failed, when the standby takes over
+// from it for that: soon after a fallback it counts, and if it never served since
+// then, the fallback itself has failed.
+func (v *View) noteFailure(d Decision, regular string, p Peer) Decision {
+	l := v.LIMs[d.LIM]
+	f := l.Flaps.failed(v.Now)
+	d.Flaps = &f
+	if !l.Released.IsZero() && p.Liveness == Alive {
+		d.Suspended = &Suspension{Run: p.Claim.Run, Why: fmt.Sprintf("the fallback to %s at %s failed: %s", regular, clock(l.Released), p.Claim.LIM(d.LIM).whyFailed())}
+	}
+	return d
 }
 
 // fallbackBlockedBy lists what keeps a regular server from taking its LIM back.
@@ -174,10 +223,12 @@ func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 	switch {
 	case p.Liveness == Gone:
 		return []string{regular + " is down"}
+	case p.Claim != nil && p.Claim.Parked:
+		return []string{"the agent of " + regular + " is stopped"}
 	case p.Liveness != Alive || p.Claim == nil:
 		return []string{"the agent of " + regular + " does not answer"}
-	case p.Claim.Parked:
-		return []string{"the agent of " + regular + " is stopped"}
+	case p.Claim.Leaving:
+		return []string{"the agent of " + regular + " is stopping"}
 	}
 	var out []string
 	theirs := p.Claim.LIM(lim)
@@ -190,8 +241,11 @@ func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 	if theirs.State.Active() {
 		out = append(out, "it is still up on "+regular)
 	}
+	if theirs.State == Loading && !v.FromLoad {
+		out = append(out, "it still loads on "+regular)
+	}
 	if theirs.State == Failed {
-		out = append(out, fmt.Sprintf("it failed on %s: %s", regular, theirs.Reason))
+		out = append(out, fmt.Sprintf("it failed on %s: %s", regular, theirs.whyFailed()))
 	}
 	if mine := v.LIMs[lim].Data; mine != nil && (theirs.Data == nil || theirs.Data.Newest.Before(mine.Newest)) {
 		out = append(out, fmt.Sprintf("%s lacks data version %s", regular, mine.Version))
@@ -214,6 +268,8 @@ func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Deci
 	}
 	switch {
 	case !need:
+		theirs := p.Claim.LIM(m.LIM) // it serves there since it was given back
+		d.Unmark = !l.Released.IsZero() && p.Liveness == Alive && theirs.State == Running && theirs.Holds && theirs.Term > l.Term
 		return d.with(Stop, rule, why), nil
 	case locked == clusterconf.SideRegular:
 		return d.with(Stop, RuleLock, fmt.Sprintf("%s; not taken over: %s", why, lockWords(c, m.LIM))), nil
@@ -229,6 +285,9 @@ func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Deci
 		return d, b
 	}
 	d.Term = v.known(m.LIM).Term + 1
+	if rule != RuleOrder && rule != RuleLock || p.Claim != nil && p.Claim.Leaving {
+		d = v.noteFailure(d, regular.Name, p)
+	}
 	b.decision = d.with(Run, rule, why)
 	return d, b
 }
@@ -266,10 +325,14 @@ func (v *View) aliveNeedsTakeover(lim int, l Local, regular string, p Peer) (nee
 	// What was given up here later than there goes home, it does not come back.
 	returned := !l.Released.IsZero() && l.Term > theirs.Term
 	switch {
+	case theirs.Released && !theirs.State.Active() && !returned && p.Claim.Leaving:
+		return true, false, RuleOrder, fmt.Sprintf("was given up by %s, whose agent stops", regular)
 	case theirs.Released && !theirs.State.Active() && !returned:
 		return true, false, RuleOrder, fmt.Sprintf("was moved from %s by order", regular)
 	case theirs.State == Failed && !recent:
-		return true, false, RuleSoftware, fmt.Sprintf("failed on %s: %s", regular, theirs.Reason)
+		return true, false, RuleSoftware, fmt.Sprintf("failed on %s: %s", regular, theirs.whyFailed())
+	case !p.IdleSince.IsZero() && v.Now.Sub(p.IdleSince) >= startLimit:
+		return true, false, RuleSoftware, fmt.Sprintf("%s does not start it: %s", regular, theirs.whyFailed())
 	}
 	return false, false, RuleHome, regular + " is alive"
 }
@@ -282,12 +345,27 @@ func (v *View) mayNotTake() (string, Rule) {
 	case v.Isolated:
 		return "this server hears nobody; it takes nothing over", RuleIsolated
 	}
-	for name, p := range v.Peers {
-		if p.Liveness == Alive && p.Claim != nil && p.Claim.Revision > v.Document.Revision {
-			return fmt.Sprintf("%s has a newer cluster document (%d, here %d)", name, p.Claim.Revision, v.Document.Revision), RuleRevision
-		}
+	if why := v.behind(); why != "" {
+		return why, RuleRevision
 	}
 	return "", ""
+}
+
+// behind says which server has a newer document; "": none that is alive.
+func (v *View) behind() string {
+	newest, on := v.Document.Revision, ""
+	for name, p := range v.Peers {
+		if p.Liveness != Alive || p.Claim == nil {
+			continue
+		}
+		if r := p.Claim.Revision; r > newest || r == newest && on != "" && name < on {
+			newest, on = r, name
+		}
+	}
+	if on == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s has a newer cluster document (%d, here %d)", on, newest, v.Document.Revision)
 }
 
 func compareBool(a, b bool) int {

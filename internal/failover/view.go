@@ -25,6 +25,10 @@ const (
 	Stopping State = "stopping"
 	Failed   State = "failed" // its software or its address did not come up here
 	Unknown  State = "unknown"
+
+	// Of a preloaded cluster's passive side: not reachable, and so not active.
+	Loading   State = "loading"
+	Preloaded State = "preloaded"
 )
 
 // Active reports whether the LIM may be reachable in this state.
@@ -60,6 +64,7 @@ type Claim struct {
 	MAC      string     `json:"mac,omitempty"`      // of the interface of its base address
 	Settled  bool       `json:"settled"`            // it knows what the others run
 	Parked   bool       `json:"parked,omitempty"`   // its agent was stopped on purpose; its LIMs go on
+	Leaving  bool       `json:"leaving,omitempty"`  // its agent is about to end
 	Isolated bool       `json:"isolated,omitempty"` // it hears nobody or its link is down
 	LIMs     []LIMClaim `json:"lims,omitempty"`
 }
@@ -87,10 +92,23 @@ type LIMClaim struct {
 	Released  bool      `json:"released,omitempty"` // given up by order, for the other side to take
 	Known     Place     `json:"known"`              // highest term this server has heard of
 	Reason    string    `json:"reason,omitempty"`
+	Failure   string    `json:"failure,omitempty"` // state failed: what went wrong
 	Announced time.Time `json:"announced,omitzero"`
 	Data      *Data     `json:"data,omitempty"` // newest complete data version
 	Waiting   bool      `json:"waiting,omitempty"`
 	BlockedBy []string  `json:"blockedBy,omitempty"` // what keeps it from falling back
+	HeldUntil time.Time `json:"heldUntil,omitzero"`  // automatic fallback is held back until then at least ...
+	HeldWhy   string    `json:"heldWhy,omitempty"`   // ... because of this
+	Flaps     int       `json:"flaps,omitempty"`     // how often its regular server failed soon after a fallback
+	Suspended bool      `json:"suspended,omitempty"` // a fallback failed: no further automatic one
+}
+
+// whyFailed says what went wrong with a LIM that failed, else why it is as it is.
+func (c LIMClaim) whyFailed() string {
+	if c.State == Failed && c.Failure != "" {
+		return c.Failure
+	}
+	return c.Reason
 }
 
 // Data names the newest complete data version of a LIM on one server.
@@ -115,6 +133,10 @@ type Peer struct {
 	Liveness Liveness
 	Since    time.Time // of this liveness
 	Claim    *Claim    // the last one heard; nil if none since this agent started
+
+	// IdleSince is since when a regular server, alive and settled, leaves its own
+	// LIM down, which is not up on this server either; zero: it is up on one of them.
+	IdleSince time.Time
 }
 
 // active reports whether the peer, as far as it can be trusted, has the LIM up.
@@ -145,6 +167,18 @@ type Local struct {
 	RetryAt  time.Time // after a failure, or an alias in use: when another try is due
 	Failure  string    // what happened
 	Data     *Data
+
+	// Of the standby:
+	Flaps     Flaps
+	Suspended Suspension
+}
+
+// Suspension says that a fallback failed, so that there is no further automatic
+// one (design rule 4). It ends with an order, and when the regular server's agent
+// starts anew, which is when somebody has seen to it.
+type Suspension struct {
+	Run string `json:"run,omitempty"` // of the regular server's agent; "": there is none
+	Why string `json:"why,omitempty"`
 }
 
 // Wire is what ARP said of a LIM's alias, asked while its holder is in doubt.
@@ -181,6 +215,8 @@ type View struct {
 	Settled    bool      // the others were heard, or waited for long enough
 	Isolated   bool      // this server's link is down or it hears nobody
 	StartGrace time.Duration
+	FirstHold  time.Duration // how long a first repeated failure holds automatic fallback back, doubled with each; 0: never
+	FromLoad   bool          // whether a LIM may fall back to a server that still loads it
 	Document   *clusterconf.Document
 	Peers      map[string]Peer // by server, this one left out
 	LIMs       map[int]Local
@@ -205,13 +241,19 @@ type Decision struct {
 	Term      uint64 // Run: the term to run under
 	Rule      Rule
 	Reason    string
-	AliasOff  bool     // Stop: the alias goes first, then the software
-	Release   bool     // Stop: given up by order, for the other side to take
-	Unmark    bool     // Stop: that it was given up by order counts no more
-	Waiting   bool     // failed, and the standby is taken
-	Contested bool     // Run: another server has the alias too, and is to stop
-	AskWire   bool     // the answer depends on who answers ARP for the alias: ask
-	BlockedBy []string // runs on the standby: what keeps it from falling back
+	AliasOff  bool      // Stop: the alias goes first, then the software
+	Release   bool      // Stop: given up by order, for the other side to take
+	Unmark    bool      // Stop: that it was given up by order counts no more
+	Waiting   bool      // failed, and the standby is taken
+	Contested bool      // Run: another server has the alias too, and is to stop
+	AskWire   bool      // the answer depends on who answers ARP for the alias: ask
+	BlockedBy []string  // runs on the standby: what keeps it from falling back
+	HeldUntil time.Time // runs on the standby: automatic fallback is held back until then at least
+	HeldWhy   string
+
+	// What is to be kept of the LIM with the start or the stop; nil: what was.
+	Flaps     *Flaps
+	Suspended *Suspension
 }
 
 // Rule names the rule of design section 5 that a decision follows.
@@ -223,6 +265,7 @@ const (
 	RuleOneLIM     Rule = "one-lim"     // the standby runs one LIM at most
 	RulePriority   Rule = "priority"    // a higher priority replaces a lower one
 	RuleFallback   Rule = "fallback"    // back to the regular server
+	RuleFlapping   Rule = "flapping"    // a server that failed again soon must stay up first
 	RuleSplitBrain Rule = "split-brain" // two live claims: the configured side stops
 	RuleStart      Rule = "start"       // what a starting agent may do
 	RuleOrder      Rule = "order"       // moved by order

@@ -55,6 +55,10 @@ func table() []key {
 			"0 lets the LIM fail over at once"},
 		{"services.check_interval", "5s", duration(func(s *Settings) *time.Duration { return &s.ServiceCheckInterval }, 100*time.Millisecond, time.Hour),
 			durationHint},
+		{"fallback.hold", "2m", duration(func(s *Settings) *time.Duration { return &s.FallbackHold }, 0, time.Hour),
+			durationHint + "; 0 lets every server take its LIM back at once, however often it fails"},
+		{"fallback.from_load", "false", yesNo(func(s *Settings) *bool { return &s.FallbackFromLoad }),
+			"give true or false"},
 		{"agent.start_grace", "30s", duration(func(s *Settings) *time.Duration { return &s.StartGrace }, 0, time.Hour),
 			durationHint},
 		{"agent.stop_lease", "1h", seconds(func(s *Settings) *time.Duration { return &s.StopLease }, time.Second, week),
@@ -109,6 +113,17 @@ func number(field func(*Settings) *int, low, high int) func(*Settings, string) e
 			return fmt.Errorf("%d is not between %d and %d", n, low, high)
 		}
 		*field(s) = n
+		return nil
+	}
+}
+
+func yesNo(field func(*Settings) *bool) func(*Settings, string) error {
+	return func(s *Settings, value string) error {
+		b, err := strconv.ParseBool(value)
+		if err != nil {
+			return fmt.Errorf("%q is neither true nor false", value)
+		}
+		*field(s) = b
 		return nil
 	}
 }

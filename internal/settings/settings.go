@@ -29,6 +29,9 @@ type Settings struct {
 	ServiceRestarts      int           // restarts in place before a LIM counts as failed here
 	ServiceCheckInterval time.Duration // between two looks at a service that runs
 
+	FallbackHold     time.Duration // how long a server that failed again soon after a fallback must stay up before the next one; 0: no matter
+	FallbackFromLoad bool          // whether a LIM may fall back to a server that still loads it
+
 	StartGrace time.Duration // how long a standby waits for servers not heard of since its agent started
 	StopLease  time.Duration // how long aliases of running LIMs stay when the agent is stopped; whole seconds
 }

@@ -91,7 +91,7 @@ func defaults(t *testing.T, d Dirs) Settings {
 		GossipPort: 7946, AliasLease: 3 * time.Second, ARPRefresh: time.Minute,
 		SyncRSH: "ssh -o BatchMode=yes {address}", SyncRemoteCommand: "mxcluster",
 		ServiceRestarts: 3, ServiceCheckInterval: 5 * time.Second,
-		StartGrace: 30 * time.Second, StopLease: time.Hour,
+		FallbackHold: 2 * time.Minute, StartGrace: 30 * time.Second, StopLease: time.Hour,
 	}
 }
 
@@ -143,8 +143,9 @@ func TestEveryKeyByFileAndEnvironment(t *testing.T) {
 	values := map[string]string{
 		"server": "s", "xdata_dir": "/x", "gossip.port": "1", "alias.lease": "1s", "arp.refresh": "1s", "sync.rsh": "r",
 		"sync.remote_command": "c", "services.restarts": "0", "services.check_interval": "1s", "agent.start_grace": "1s", "agent.stop_lease": "1s",
+		"fallback.hold": "1s", "fallback.from_load": "true",
 	}
-	want := Settings{"s", "/x", 1, time.Second, time.Second, "r", "c", 0, time.Second, time.Second, time.Second}
+	want := Settings{"s", "/x", 1, time.Second, time.Second, "r", "c", 0, time.Second, time.Second, true, time.Second, time.Second}
 	var file strings.Builder
 	var environ []string
 	for _, k := range table() {
@@ -191,6 +192,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"port a word", "gossip.port: http\n", `:1: gossip.port: "http" is not a number`, "every server"},
 		{"lease too short", "alias.lease: 900ms\n", ":1: alias.lease: 900ms is not between 1s and 1h", "whole seconds"},
 		{"lease not whole", "\nalias.lease: 1500ms\n", ":2: alias.lease: 1500ms is not a whole number of seconds", "the kernel counts"},
+		{"neither yes nor no", "fallback.from_load: maybe\n", ":1: fallback.from_load: \"maybe\" is neither true nor false", "true or false"},
 		{"lease for ever", "agent.stop_lease: 9999h\n", ":1: agent.stop_lease: 9999h is not between 1s and 168h", "whole seconds"},
 		{"no unit", "arp.refresh: 60\n", `:1: arp.refresh: "60" is not a time`, "300ms, 10s or 5m"},
 		{"negative", "agent.start_grace: -1s\n", ":1: agent.start_grace: -1s is not between 0s and 1h", "300ms, 10s or 5m"},

@@ -34,6 +34,7 @@ const takeover = `{
      "term": 3,
      "since": "2026-03-01T01:59:00Z",
      "reason": "srv1 is down",
+     "next": "stays until 'mxcluster fallback 1'",
      "preload": null,
      "lock": null,
      "waiting": false,

@@ -1,6 +1,9 @@
 package status
 
 import (
+	"fmt"
+	"time"
+
 	"mxcluster/clusterconf"
 	"mxcluster/internal/failover"
 )
@@ -62,8 +65,9 @@ func (in *Input) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 	case !active.trusted():
 		out.Reason = "the agent of " + active.name + " does not answer; its last word: " + active.claim.Reason
 	default:
-		out.runsOn(active)
+		out.runsOn(active, in.Now)
 	}
+	out.Next = in.next(c, m, &out, &home, &away)
 	return out
 }
 
@@ -94,13 +98,17 @@ func either(first bool, a, b *place) *place {
 }
 
 // runsOn tells of a LIM that is active on a server whose word is good.
-func (l *StatusLIM) runsOn(p *place) {
+func (l *StatusLIM) runsOn(p *place, now time.Time) {
 	l.ActiveOn, l.Side = &p.name, string(p.side)
 	l.says(p)
 	if p.side == clusterconf.SideStandby {
-		ready := len(p.claim.BlockedBy) == 0
-		l.Fallback.Ready = &ready
 		l.Fallback.BlockedBy = append(l.Fallback.BlockedBy, p.claim.BlockedBy...)
+		if held := p.claim.HeldUntil.Sub(now); held > 0 {
+			l.Fallback.HeldForMs = held.Milliseconds()
+			l.Fallback.BlockedBy = append(l.Fallback.BlockedBy, fmt.Sprintf("held for %s more because %s", held.Round(time.Second), p.claim.HeldWhy))
+		}
+		ready := len(l.Fallback.BlockedBy) == 0
+		l.Fallback.Ready = &ready
 	}
 }
 

@@ -77,6 +77,7 @@ type StatusLIM struct {
 	Term     uint64         `json:"term"`
 	Since    *time.Time     `json:"since"`
 	Reason   string         `json:"reason"`
+	Next     string         `json:"next"` // what would happen next, in words; "" where that is not known
 	Preload  *string        `json:"preload"`
 	Lock     *Lock          `json:"lock"`
 	Waiting  bool           `json:"waiting"` // failed, and the standby is taken
