@@ -54,13 +54,14 @@ func runAliasDown(ctx context.Context, a *app, arg string, dryRun bool) error {
 			return fmt.Errorf("taking the alias of LIM %d down: %w", lim, err)
 		}
 		r.Text = fmt.Sprintf("%s is off %s", h.member.Alias, h.ifname)
-		a.warnOfAgent(ctx, lim)
+		a.warnOfAgent(ctx, lim, "puts its alias back")
 	}
 	return a.done(r)
 }
 
-// warnOfAgent tells that an alias was taken from a LIM that the agent runs here.
-func (a *app) warnOfAgent(ctx context.Context, lim int) {
+// warnOfAgent tells that something was done to the alias of a LIM that the agent
+// runs here, which will do what it thinks right.
+func (a *app) warnOfAgent(ctx context.Context, lim int, what string) {
 	agent, err := a.agent()
 	if err != nil {
 		return
@@ -71,7 +72,7 @@ func (a *app) warnOfAgent(ctx context.Context, lim int) {
 	}
 	for _, l := range info.LIMs {
 		if l.LIM == lim && l.State == stateRunning {
-			a.out.Warn("the agent runs LIM %d here and puts its alias back; 'mxcluster failover' and 'fallback' move a LIM", lim)
+			a.out.Warn("the agent runs LIM %d here and %s; 'mxcluster failover' and 'fallback' move a LIM", lim, what)
 		}
 	}
 }

@@ -29,6 +29,7 @@ type aliasEntry struct {
 	Present     bool   `json:"present"`
 	Permanent   *bool  `json:"permanent"`
 	RemainingMs *int64 `json:"remainingMs"`
+	Blocked     *bool  `json:"blocked"` // null: this user may not ask
 }
 
 // newAliasShowCommand returns `alias show`.
@@ -37,7 +38,7 @@ func newAliasShowCommand(a *app) *cobra.Command {
 		Use:   "show",
 		Short: "Show which aliases this server has",
 		Long: `Alias show asks this server's kernel which of the aliases that it may have are on
-its interface, and for how long.`,
+its interface, for how long, and whether they are blocked.`,
 		Example:     "  mxcluster alias show\n  mxcluster alias show -o json",
 		Annotations: exits(fault.Refused, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
@@ -67,9 +68,24 @@ func runAliasShow(a *app) error {
 		if err != nil {
 			return interfaceRefused(err)
 		}
-		list.Aliases = append(list.Aliases, newAliasEntry(h, addresses))
+		e := newAliasEntry(h, addresses)
+		if e.Blocked, err = isBlocked(k, h); err != nil {
+			return err
+		}
+		list.Aliases = append(list.Aliases, e)
 	}
 	return a.out.Show(list.view())
+}
+
+// isBlocked tells whether an alias is kept off the wire; nil where this user may not
+// ask, for the rest is worth showing.
+func isBlocked(k Kernel, h aliasHere) (*bool, error) {
+	blocked, err := k.Blocked(h.ifname)
+	if fault.CodeOf(err) == fault.NotPermitted {
+		return nil, nil
+	}
+	is := slices.Contains(blocked, h.member.Alias.Addr())
+	return &is, err
 }
 
 // newAliasEntry describes an alias by what the kernel has. The prefix length must
@@ -91,18 +107,21 @@ func newAliasEntry(h aliasHere, addresses []netops.Address) aliasEntry {
 func (l aliasList) view() ui.View {
 	v := ui.View{
 		Object:  l,
-		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "ALIAS"}, {Head: "INTERFACE"}, {Head: "PRESENT"}, {Head: "LIFETIME", Right: true}},
+		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "ALIAS"}, {Head: "INTERFACE"}, {Head: "PRESENT"}, {Head: "BLOCKED"}, {Head: "LIFETIME", Right: true}},
 		Empty:   "this server is in no cluster",
 	}
 	for _, e := range l.Aliases {
-		lifetime := ""
+		lifetime, blocked := "", "unknown"
+		if e.Blocked != nil {
+			blocked = yesNo(*e.Blocked)
+		}
 		switch {
 		case e.RemainingMs != nil:
 			lifetime = strconv.FormatInt(*e.RemainingMs/1000, 10) + "s"
 		case e.Present:
 			lifetime = "permanent"
 		}
-		v.Rows = append(v.Rows, []string{strconv.Itoa(e.LIM), e.Address, e.Interface, yesNo(e.Present), lifetime})
+		v.Rows = append(v.Rows, []string{strconv.Itoa(e.LIM), e.Address, e.Interface, yesNo(e.Present), blocked, lifetime})
 		v.Names = append(v.Names, e.Address)
 	}
 	return v

@@ -107,6 +107,14 @@ func (a *app) bringUp(ctx context.Context, k Kernel, h aliasHere, o aliasUpOptio
 			return false, err
 		}
 	}
+	blocked, err := isBlocked(k, h)
+	if err != nil {
+		return false, err
+	}
+	if blocked != nil && *blocked {
+		a.out.Warn("%s is blocked on %s: 'mxcluster alias unblock %d' lets it onto the wire", h.member.Alias.Addr(), h.ifname, h.member.LIM)
+		return !present, nil
+	}
 	if err := a.announce(ctx, k, h.ifname, h.member.Alias.Addr(), announceCount); err != nil {
 		return false, fmt.Errorf("it is up, but: %w", err)
 	}

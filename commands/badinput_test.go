@@ -30,7 +30,7 @@ func TestBadUsage(t *testing.T) {
 		{"server lsit", 64, `^unknown command "lsit" for mxcluster server$`, `did you mean 'mxcluster server list'`},
 		{"lim", 64, `needs a command`, `list, set, show`},
 		{"agent", 64, `needs a command`, `run, status, stop`},
-		{"alias", 64, `needs a command`, `down, show, up`},
+		{"alias", 64, `needs a command`, `block, down, show, unblock, up`},
 		{"arp", 64, `needs a command`, `announce, probe`},
 		{"xdata", 64, `needs a command`, `backup, list, prune, restore, serve, verify`},
 		{"sync --bwlimit fast", 64, `^--bwlimit: bad rate "fast"$`, `500k, 10M or 100Mbit`},

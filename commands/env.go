@@ -56,6 +56,9 @@ type Kernel interface {
 	Hold(ifname string, alias netip.Prefix, lease time.Duration) error
 	Drop(ifname string, alias netip.Prefix) error
 	EnsureBase(ifname string, base netip.Prefix) error
+	Block(ifname string, addr netip.Addr) error
+	Unblock(ifname string, addr netip.Addr) error
+	Blocked(ifname string) ([]netip.Addr, error)
 	Close() error
 }
 

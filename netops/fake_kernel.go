@@ -26,6 +26,7 @@ type fakeLink struct {
 	Link
 	gateway   netip.Addr
 	addresses []*fakeAddress
+	blocked   []netip.Addr
 }
 
 type fakeAddress struct {
@@ -44,7 +45,7 @@ func NewFakeKernel(name string, links ...Link) *FakeKernel {
 	return k
 }
 
-// FailWith has every change (Hold, Extend, Drop, EnsureBase) ask fail first,
+// FailWith has every change (Hold, Extend, Drop, EnsureBase, Block, Unblock) ask fail first,
 // with the method's name, and return its error if there is one. The function
 // may block, as a hung kernel would, and may call the kernel; nil ends it.
 func (k *FakeKernel) FailWith(fail func(op string) error) {
@@ -254,7 +255,7 @@ func (k *FakeKernel) owns(ifname string, addr netip.Addr) (mac net.HardwareAddr,
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	on, err := k.find(ifname)
-	if err != nil || !on.Up {
+	if err != nil || !on.Up || slices.Contains(on.blocked, addr) {
 		return nil, false
 	}
 	for _, l := range k.links {

@@ -15,6 +15,9 @@ import (
 // errDown is what sending on an interface that is down returns.
 var errDown = errors.New("network is down")
 
+// errBlocked is what sending from an address that is blocked returns, as Linux has it.
+var errBlocked = errors.New("no buffer space available")
+
 // FakeSegment is an Ethernet segment in memory: a switch with FakeKernels at
 // its ports, that answer ARP for their addresses, and FakeWires beside them.
 // A frame arrives everywhere before the call that sent it returns, so that a
@@ -147,7 +150,7 @@ func (w *FakeWire) Lost() uint64 { return w.heard.lost.Load() }
 
 // Ask is as Wire.Ask.
 func (w *FakeWire) Ask(from, target netip.Addr, to net.HardwareAddr) error {
-	mac, err := w.station()
+	mac, err := w.station(from)
 	if err != nil {
 		return wrap(err, "ask for %s on %s", target, w.port.ifname)
 	}
@@ -157,7 +160,7 @@ func (w *FakeWire) Ask(from, target netip.Addr, to net.HardwareAddr) error {
 
 // Announce is as Wire.Announce.
 func (w *FakeWire) Announce(addr netip.Addr) error {
-	mac, err := w.station()
+	mac, err := w.station(addr)
 	if err != nil {
 		return wrap(err, "announce %s on %s", addr, w.port.ifname)
 	}
@@ -167,8 +170,8 @@ func (w *FakeWire) Announce(addr netip.Addr) error {
 	return nil
 }
 
-// station returns our MAC, or an error if nothing can be sent.
-func (w *FakeWire) station() (net.HardwareAddr, error) {
+// station returns our MAC, or an error if nothing can be sent from this address.
+func (w *FakeWire) station(from netip.Addr) (net.HardwareAddr, error) {
 	w.segment.mu.Lock()
 	open := slices.Contains(w.port.wires, w)
 	w.segment.mu.Unlock()
@@ -180,6 +183,8 @@ func (w *FakeWire) station() (net.HardwareAddr, error) {
 		return nil, net.ErrClosed
 	case !link.Up:
 		return nil, errDown
+	case w.port.kernel.blocks(w.port.ifname, from):
+		return nil, errBlocked
 	}
 	return link.MAC, nil
 }

@@ -20,47 +20,70 @@ type Kernel struct {
 	rt      *netlink.Handle
 	raw     map[int]*nl.SocketHandle // for what rt has no method
 	events  *socket.Conn
+	rules   *socket.Conn // changes of nftables; nil without the right to hear of them
+	blocks  *blocks
 	changes *fanout[Event]
 }
 
 // NewKernel opens netlink sockets in the calling thread's network namespace.
 // Reading needs no rights; changes without CAP_NET_ADMIN are fault.NotPermitted.
-func NewKernel() (*Kernel, error) {
-	rt, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-	if err != nil {
+func NewKernel() (_ *Kernel, err error) {
+	k := &Kernel{changes: &fanout[Event]{depth: eventDepth, merge: Event.merge}}
+	defer func() {
+		if err != nil {
+			_ = k.closeSockets() // the first error says more
+		}
+	}()
+	if k.rt, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return nil, wrap(err, "open a netlink socket")
 	}
 	raw, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
 	if err != nil {
-		rt.Close()
 		return nil, wrap(err, "open a netlink socket")
 	}
-	events, err := openEvents()
-	if err != nil {
-		rt.Close()
-		raw.Close()
+	k.raw = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: raw}}
+	if k.events, err = openEvents(); err != nil {
 		return nil, wrap(err, "subscribe to netlink events")
 	}
-	k := &Kernel{
-		rt:      rt,
-		raw:     map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: raw}},
-		events:  events,
-		changes: &fanout[Event]{depth: eventDepth, merge: Event.merge},
+	if k.rules, err = openRuleEvents(); err != nil {
+		return nil, wrap(err, "subscribe to changes of rules")
 	}
-	go readEvents(events, k.changes)
+	k.blocks = openBlocks()
+	go readEvents(k.events, k.changes)
+	if k.rules != nil {
+		go readRuleEvents(k.rules, k.changes)
+	}
 	return k, nil
 }
 
-// Close ends every Watch. Addresses stay as they are. No other method may be
-// running or be called later.
+// Close ends every Watch. Addresses and blocks stay as they are. No other method
+// may be running or be called later.
 func (k *Kernel) Close() error {
-	k.rt.Close()
-	k.raw[unix.NETLINK_ROUTE].Close()
-	return wrap(k.events.Close(), "close the netlink sockets")
+	return wrap(k.closeSockets(), "close the netlink sockets")
 }
 
-// Watch returns a channel that tells of changes to links and IPv4 addresses
-// of the namespace, until ctx ends; then it is closed.
+// closeSockets closes those that were opened.
+func (k *Kernel) closeSockets() error {
+	var errs []error
+	if k.rt != nil {
+		k.rt.Close()
+	}
+	if raw := k.raw[unix.NETLINK_ROUTE]; raw != nil {
+		raw.Close()
+	}
+	for _, c := range []*socket.Conn{k.events, k.rules} {
+		if c != nil {
+			errs = append(errs, c.Close())
+		}
+	}
+	if k.blocks != nil {
+		errs = append(errs, k.blocks.close())
+	}
+	return errors.Join(errs...)
+}
+
+// Watch returns a channel that tells of changes to links, IPv4 addresses and
+// blocks of the namespace, until ctx ends; then it is closed.
 func (k *Kernel) Watch(ctx context.Context) (<-chan Event, error) {
 	return k.changes.subscribe(ctx), nil
 }

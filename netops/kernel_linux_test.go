@@ -330,5 +330,6 @@ func TestKernelIsLikeTheFake(t *testing.T) {
 	h := newHosts(t, 1)[0]
 	must(t, h.ns.DeleteAddress(eth0, h.own()))
 	testSame(t, h.kernel)
+	testSameBlocks(t, h.kernel)
 	testMissing(t, h.kernel)
 }

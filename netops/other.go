@@ -45,6 +45,15 @@ func (*Kernel) Drop(string, netip.Prefix) error { return errOther() }
 // EnsureBase returns fault.Refused.
 func (*Kernel) EnsureBase(string, netip.Prefix) error { return errOther() }
 
+// Block returns fault.Refused.
+func (*Kernel) Block(string, netip.Addr) error { return errOther() }
+
+// Unblock returns fault.Refused.
+func (*Kernel) Unblock(string, netip.Addr) error { return errOther() }
+
+// Blocked returns fault.Refused.
+func (*Kernel) Blocked(string) ([]netip.Addr, error) { return nil, errOther() }
+
 // Gateway returns fault.Refused.
 func (*Kernel) Gateway(string) (netip.Addr, bool, error) { return netip.Addr{}, false, errOther() }
 

@@ -2,6 +2,7 @@ package netops_test
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,16 +65,53 @@ func testSame(t *testing.T, k kernel) {
 	}
 }
 
+// testSameBlocks is what a real and a fake kernel must do alike with blocks.
+func testSameBlocks(t *testing.T, k kernel) {
+	six := netip.MustParseAddr("fd00::1")
+	changed, err := k.Watch(t.Context())
+	must(t, err)
+	for _, step := range []struct {
+		name string
+		do   func(string, netip.Addr) error
+		addr netip.Addr
+		code fault.Code
+		want []netip.Addr
+	}{
+		{"an address that is not here", k.Block, alias.Addr(), fault.OK, []netip.Addr{alias.Addr()}},
+		{"once more", k.Block, alias.Addr(), fault.OK, []netip.Addr{alias.Addr()}},
+		{"an IPv6 address", k.Block, six, fault.OK, []netip.Addr{alias.Addr(), six}},
+		{"no address", k.Block, netip.Addr{}, fault.Usage, []netip.Addr{alias.Addr(), six}},
+		{"unblock", k.Unblock, alias.Addr(), fault.OK, []netip.Addr{six}},
+		{"unblock once more", k.Unblock, alias.Addr(), fault.OK, []netip.Addr{six}},
+		{"unblock the other", k.Unblock, six, fault.OK, nil},
+	} {
+		if err := step.do(eth0, step.addr); fault.CodeOf(err) != step.code {
+			t.Errorf("%s: %v with code %d, want %d", step.name, err, fault.CodeOf(err), step.code)
+		}
+		got, err := k.Blocked(eth0)
+		slices.SortFunc(got, netip.Addr.Compare)
+		if err != nil || !slices.Equal(got, step.want) {
+			t.Errorf("%s: %v (%v), want %v", step.name, got, err, step.want)
+		}
+	}
+	if e := <-changed; !e.Blocks {
+		t.Errorf("told of %+v", e)
+	}
+}
+
 // testMissing is that every call names a missing interface alike.
 func testMissing(t *testing.T, k kernel) {
 	const typo = "eht0"
 	_, linkErr := k.Link(typo)
 	_, addressesErr := k.Addresses(typo)
 	_, _, gatewayErr := k.Gateway(typo)
+	_, blockedErr := k.Blocked(typo)
 	for name, err := range map[string]error{
 		"link":        linkErr,
 		"addresses":   addressesErr,
 		"gateway":     gatewayErr,
+		"block":       k.Block(typo, alias.Addr()),
+		"blocked":     blockedErr,
 		"hold":        k.Hold(typo, alias, time.Second),
 		"extend":      k.Extend(typo, alias, time.Second, time.Now().Add(time.Second)),
 		"drop":        k.Drop(typo, alias),
@@ -89,6 +127,7 @@ func TestFakeKernelIsLikeTheReal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := netops.NewFakeKernel("srv1", netops.Link{Name: "lo"}, netops.Link{Name: eth0, Up: true})
 		testSame(t, k)
+		testSameBlocks(t, k)
 		testMissing(t, k)
 	})
 }

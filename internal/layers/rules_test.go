@@ -74,6 +74,8 @@ var bannedImports = []ban{
 		"membership is behind a small interface, for a simulated network in tests"},
 	{"github.com/vishvananda/...", []string{"netops", "internal/netns"},
 		"what the kernel is asked for is behind small interfaces with fakes"},
+	{"github.com/google/nftables/...", []string{"netops"},
+		"the kernel's rules are asked for in one place"},
 	{"github.com/mdlayher/...", []string{"netops", "internal/lab"},
 		"raw frames are made and read in one place, and by the lab's switch"},
 	{"github.com/spf13/cobra/...", []string{"commands", "internal/gendocs"},

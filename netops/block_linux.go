@@ -1,0 +1,277 @@
+package netops
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"github.com/mdlayher/socket"
+	"golang.org/x/sys/unix"
+)
+
+// blocks asks the kernel's nftables to drop frames. Family netdev sees what no
+// other family does: ARP, and frames before routing and after it.
+type blocks struct {
+	err  error // of opening the socket
+	mu   sync.Mutex
+	conn *nftables.Conn
+}
+
+// openBlocks opens a socket in the calling thread's network namespace. A kernel
+// without nftables serves all the rest: it is an error of those who block.
+func openBlocks() *blocks {
+	conn, err := nftables.New(nftables.AsLasting())
+	return &blocks{conn: conn, err: err}
+}
+
+// use locks the socket for one conversation.
+func (b *blocks) use() (unlock func(), err error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	b.mu.Lock()
+	return b.mu.Unlock, nil
+}
+
+func (b *blocks) close() error {
+	if b.err != nil {
+		return nil
+	}
+	return b.conn.CloseLasting()
+}
+
+// Block keeps addr off the wire of the interface from now on. An address that
+// is blocked already stays so all the time, with rules made anew.
+func (k *Kernel) Block(ifname string, addr netip.Addr) error {
+	if err := checkBlockable(addr); err != nil {
+		return err
+	}
+	if _, err := k.link(ifname); err != nil {
+		return err
+	}
+	b := k.blocks
+	unlock, err := b.use()
+	if err != nil {
+		return wrap(err, "block %s on %s", addr, ifname)
+	}
+	defer unlock()
+	table := &nftables.Table{Family: nftables.TableFamilyNetdev, Name: blockName(ifname, addr)}
+	// A table that is not there cannot be deleted, so it is made first. All of it
+	// is one transaction: there is no instant without rules.
+	b.conn.AddTable(table)
+	b.conn.DelTable(table)
+	b.conn.AddTable(table)
+	for _, side := range sides {
+		chain := b.conn.AddChain(&nftables.Chain{
+			Name: side.name, Table: table, Type: nftables.ChainTypeFilter, Hooknum: side.hook,
+			// Before everybody else's rules: what is blocked is nobody's business.
+			Priority: nftables.ChainPriorityRef(-500), Device: ifname,
+		})
+		for _, match := range side.drops(addr) {
+			b.conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(match, &expr.Verdict{Kind: expr.VerdictDrop})})
+		}
+	}
+	return wrap(b.conn.Flush(), "block %s on %s", addr, ifname)
+}
+
+// Unblock lets addr onto the wire of the interface again, in one step; no error
+// if it is not blocked.
+func (k *Kernel) Unblock(ifname string, addr netip.Addr) error {
+	if err := checkBlockable(addr); err != nil {
+		return err
+	}
+	b := k.blocks
+	unlock, err := b.use()
+	if err != nil {
+		return wrap(err, "unblock %s on %s", addr, ifname)
+	}
+	defer unlock()
+	b.conn.DelTable(&nftables.Table{Family: nftables.TableFamilyNetdev, Name: blockName(ifname, addr)})
+	if err = b.conn.Flush(); errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return wrap(err, "unblock %s on %s", addr, ifname)
+}
+
+// Blocked returns the addresses that are blocked on the interface, by whichever
+// process. One of whose rules something is missing is not blocked.
+func (k *Kernel) Blocked(ifname string) ([]netip.Addr, error) {
+	if _, err := k.link(ifname); err != nil {
+		return nil, err
+	}
+	b := k.blocks
+	unlock, err := b.use()
+	if err != nil {
+		return nil, wrap(err, "list what is blocked on %s", ifname)
+	}
+	defer unlock()
+	chains, err := b.conn.ListChainsOfTableFamily(nftables.TableFamilyNetdev)
+	if err != nil {
+		return nil, wrap(err, "list what is blocked on %s", ifname)
+	}
+	whole := map[netip.Addr]int{}
+	var blocked []netip.Addr
+	for _, c := range chains {
+		on, addr, ok := parseBlockName(c.Table.Name)
+		if !ok || on != ifname || c.Hooknum == nil {
+			continue
+		}
+		complete, err := b.complete(c, addr)
+		if err != nil {
+			return nil, wrap(err, "list what is blocked on %s", ifname)
+		}
+		if complete {
+			whole[addr]++
+		}
+		if whole[addr] == len(sides) {
+			blocked = append(blocked, addr)
+		}
+	}
+	return blocked, nil
+}
+
+// complete tells whether a chain of ours has all of its rules. The table may go
+// while it is looked at.
+func (b *blocks) complete(c *nftables.Chain, addr netip.Addr) (bool, error) {
+	rules, err := b.conn.GetRules(c.Table, c)
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	for _, side := range sides {
+		if side.name == c.Name {
+			return err == nil && len(rules) == len(side.drops(addr)), err
+		}
+	}
+	return false, err
+}
+
+// side is one of the two ways through an interface.
+type side struct {
+	name  string
+	hook  *nftables.ChainHook
+	drops func(netip.Addr) [][]expr.Any
+}
+
+var sides = [...]side{
+	{"ingress", nftables.ChainHookIngress, dropsIn},
+	{"egress", nftables.ChainHookEgress, dropsOut},
+}
+
+// EtherTypes, and where the parts of their headers are (RFC 826, 791, 8200, 4861).
+const (
+	etherIPv4 = 0x0800
+	etherARP  = 0x0806
+	etherIPv6 = 0x86dd
+
+	arpOperation                = 6
+	arpSender, arpTarget        = 14, 24
+	ipv4Source, ipv4Target      = 12, 16
+	ipv6Source, ipv6Target      = 8, 24
+	ipv6Next, icmpv6Type        = 6, 40
+	neighbourTarget             = 48
+	icmpv6                      = 58
+	neighbourSolicitation  byte = 135
+	neighbourAdvertisement      = 136
+)
+
+// dropsIn matches what the kernel would answer or hand to a program. It answers
+// requests for the address; announcements of another server's, and answers to
+// what our wires asked, do no harm and are to be heard. Neither may a server that
+// asks for our base from the address, since it has it, go without an answer.
+func dropsIn(addr netip.Addr) [][]expr.Any {
+	raw := addr.AsSlice()
+	if addr.Is4() {
+		asked := ethernet(etherARP, header(arpOperation, []byte{0, byte(Request)}), header(arpTarget, raw), not(header(arpSender, raw)))
+		return [][]expr.Any{asked, ethernet(etherIPv4, header(ipv4Source, raw)), ethernet(etherIPv4, header(ipv4Target, raw))}
+	}
+	return [][]expr.Any{ethernet(etherIPv6, header(ipv6Target, raw)), neighbour(neighbourSolicitation, addr)}
+}
+
+// dropsOut lets requests for the address through, which claim nothing: whether
+// somebody else has it must be found out before it is unblocked.
+func dropsOut(addr netip.Addr) [][]expr.Any {
+	if addr.Is4() {
+		return [][]expr.Any{
+			ethernet(etherARP, header(arpSender, addr.AsSlice())),
+			ethernet(etherIPv4, header(ipv4Source, addr.AsSlice())), ethernet(etherIPv4, header(ipv4Target, addr.AsSlice())),
+		}
+	}
+	return [][]expr.Any{
+		ethernet(etherIPv6, header(ipv6Source, addr.AsSlice())), ethernet(etherIPv6, header(ipv6Target, addr.AsSlice())),
+		neighbour(neighbourAdvertisement, addr),
+	}
+}
+
+// neighbour matches neighbour discovery about an address. It comes without
+// extension headers.
+func neighbour(kind byte, addr netip.Addr) []expr.Any {
+	return ethernet(etherIPv6, header(ipv6Next, []byte{icmpv6}), header(icmpv6Type, []byte{kind}), header(neighbourTarget, addr.AsSlice()))
+}
+
+// ethernet matches frames of an EtherType for which all parts match.
+func ethernet(etherType uint16, parts ...[]expr.Any) []expr.Any {
+	match := []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(etherType)},
+	}
+	for _, p := range parts {
+		match = append(match, p...)
+	}
+	return match
+}
+
+// header matches bytes at an offset from the start of the network header.
+func header(offset uint32, want []byte) []expr.Any {
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(len(want))},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: want},
+	}
+}
+
+// not turns the comparison at the end of a match round.
+func not(match []expr.Any) []expr.Any {
+	compared, _ := match[len(match)-1].(*expr.Cmp)
+	compared.Op = expr.CmpOpNeq
+	return match
+}
+
+// nftablesGroup is NFNLGRP_NFTABLES of linux/netfilter/nfnetlink.h, as a bit.
+const nftablesGroup = 1 << (7 - 1)
+
+// openRuleEvents subscribes to changes of nftables in the calling thread's
+// network namespace. Who may not change rules may not hear of them either: then
+// there is no socket and no error.
+func openRuleEvents() (*socket.Conn, error) {
+	c, err := socket.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER, "netlink", nil)
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		return nil, nil // a kernel without nftables
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = c.Bind(&unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: nftablesGroup})
+	if err == nil {
+		return c, nil
+	}
+	_ = c.Close()
+	if errors.Is(err, unix.EPERM) {
+		return nil, nil
+	}
+	return nil, err
+}
+
+// readRuleEvents tells of every change of rules, whoever's, until the socket is
+// closed; what it was is found out by looking.
+func readRuleEvents(c *socket.Conn, changes *fanout[Event]) {
+	buffer := make([]byte, 64<<10)
+	for {
+		if _, _, err := c.Recvfrom(context.Background(), buffer, 0); isClosed(err) {
+			return
+		}
+		changes.send(Event{Blocks: true})
+	}
+}
