@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -123,15 +124,46 @@ func (a *app) showBackup(v xdata.Version) error {
 // syncBackup copies a new version to the other side (spec ch. 3). It is there
 // whatever becomes of that.
 func (a *app) syncBackup(ctx context.Context, s *server, name, reason string, jobs []syncJob) error {
-	y := &syncer{app: a, server: s, options: syncOptions{direction: string(xdata.DirectionAuto), reason: reason}}
-	y.doAll(ctx, jobs)
+	var y *syncer
+	sync := func() error {
+		y = &syncer{app: a, server: s, options: syncOptions{direction: string(xdata.DirectionAuto), reason: reason}}
+		y.doAll(ctx, jobs)
+		return y.failure()
+	}
+	err := whileBusy(ctx, sync)
 	for _, r := range y.results {
 		if r.Error == nil {
 			a.out.Note("LIM %d: %s %s", r.LIM, r.Version, r.Result)
 		}
 	}
-	err := y.failure()
-	return fault.Wrap(err, fault.CodeOf(err), "", "%s is made, but not copied to the other side", name)
+	return a.tellOnly(fault.Wrap(err, fault.CodeOf(err), "", "%s is made, but not copied to the other side", name))
+}
+
+// A sync that cron or an agent has begun is no reason to leave the new version
+// behind: it is waited for.
+const (
+	busyLimit = time.Minute
+	busyEvery = 500 * time.Millisecond
+)
+
+// whileBusy does something again while it is fault.Busy, for busyLimit at most.
+func whileBusy(ctx context.Context, do func() error) error {
+	tick := time.NewTicker(busyEvery)
+	defer tick.Stop()
+	end := time.After(busyLimit)
+	for {
+		err := do()
+		if fault.CodeOf(err) != fault.Busy {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // knownLIM makes sure that the system has a LIM.

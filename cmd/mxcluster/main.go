@@ -83,6 +83,7 @@ func runAgent(ctx context.Context, s commands.AgentSetup) error {
 			Version: s.Version, PID: os.Getpid(), Log: s.Log,
 		},
 		Documents: s.Documents, StateDir: s.Dirs.State, Socket: s.Socket, Key: s.Key, XDataDir: s.Settings.XDataDir,
+		Sync:         syncBeside(s),
 		ShuttingDown: shuttingDown,
 	})
 }

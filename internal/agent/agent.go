@@ -71,6 +71,7 @@ type Agent struct {
 	readied   map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
 	waiters   map[string]chan reply
 	data      map[int]*failover.Data
+	syncs     map[int]*limSync
 	settled   bool
 	isolated  bool
 	parked    bool
@@ -117,7 +118,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		cfg: cfg, deps: deps, saver: saver{file: deps.State}, log: cfg.Log, run: hex.EncodeToString(id),
 		inbox: make(chan func(), 256), done: make(chan struct{}),
 		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{},
-		data: map[int]*failover.Data{}, readied: map[netip.Prefix]time.Time{}, lastAsked: map[string]time.Time{},
+		data: map[int]*failover.Data{}, syncs: map[int]*limSync{}, readied: map[netip.Prefix]time.Time{}, lastAsked: map[string]time.Time{},
 	}, nil
 }
 

@@ -68,4 +68,5 @@ type Deps struct {
 	Data      func(lim int) (d *failover.Data, path string, err error)    // newest complete data version
 
 	ShuttingDown func(ctx context.Context) bool // whether the whole system is on its way down
+	Sync         SyncFunc                       // copies new data to the other side; nil: that is left to others
 }

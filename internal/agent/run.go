@@ -29,6 +29,8 @@ type RunConfig struct {
 	Key       []byte // of gossip
 	XDataDir  string
 
+	Sync SyncFunc // see Deps
+
 	// ShuttingDown tells whether the whole system is on its way down.
 	ShuttingDown func(ctx context.Context) bool
 }
@@ -101,6 +103,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		},
 		Data:         (&dataFinder{versions: versions}).newest,
 		ShuttingDown: cfg.ShuttingDown,
+		Sync:         cfg.Sync,
 	}
 }
 

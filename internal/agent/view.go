@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"maps"
 	"net/netip"
-	"reflect"
 	"slices"
 	"time"
 
@@ -352,7 +351,7 @@ func (a *Agent) lookForData() {
 			}
 			found[n] = d
 		}
-		a.post(func() { a.nothingNew, a.data = reflect.DeepEqual(a.data, found), found })
+		a.post(func() { a.dataFound(found, time.Now()) })
 	})
 }
 

@@ -55,7 +55,8 @@ type machine struct {
 	down   bool
 	boots  int
 
-	shutdown bool // the system is on its way down when its agent is told to end
+	sync     SyncFunc // what synchronises its LIMs; nil: nothing
+	shutdown bool     // the system is on its way down when its agent is told to end
 
 	mu     sync.Mutex
 	data   *failover.Data // newest data version
@@ -224,6 +225,7 @@ func (w *world) deps(m *machine) Deps {
 		Prune:        m.prune,
 		Data:         m.newestData,
 		ShuttingDown: func(context.Context) bool { return m.shutdown },
+		Sync:         m.sync,
 	}
 }
 

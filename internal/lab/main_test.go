@@ -109,6 +109,7 @@ func scenarios() map[string]Scenario {
 		"agent-frozen":    agentFrozenScenario,
 		"connection":      connectionScenario,
 		"automatic":       automaticScenario,
+		"new-data":        newDataScenario,
 	}
 	maps.Copy(all, bootOrderScenarios())
 	return all

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/commands"
+	"mxcluster/internal/fault"
+)
+
+// syncGrace is how long a sync whose agent ends may take to put things away.
+const syncGrace = 5 * time.Second
+
+// syncBeside returns what synchronises a LIM for the agent: `mxcluster sync` in a
+// process of its own, so that neither its memory nor its disk's slowness is the
+// agent's.
+func syncBeside(s commands.AgentSetup) func(ctx context.Context, lim int) error {
+	return func(ctx context.Context, lim int) error {
+		exe, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("finding this program: %w", err)
+		}
+		cmd := exec.CommandContext(ctx, exe, "sync", "--lim", strconv.Itoa(lim), "--quiet", "--no-input", "--output", "table",
+			"--reason", "a new version is there", "--config-dir", s.Dirs.Config, "--state-dir", s.Dirs.State, "--run-dir", s.Dirs.Run)
+		cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+		cmd.WaitDelay = syncGrace
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		err = cmd.Run()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			return err
+		}
+		text := strings.TrimSpace(strings.TrimPrefix(said.String(), "mxcluster: "))
+		if exit.ExitCode() < 0 || text == "" {
+			return fmt.Errorf("mxcluster sync: %w", err)
+		}
+		return fault.New(fault.Code(exit.ExitCode()), "", "%s", text)
+	}
+}

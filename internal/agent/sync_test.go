@@ -1,0 +1,152 @@
+package agent
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"mxcluster/internal/control"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/fault"
+)
+
+// syncLog is when which LIM was synchronised by a server, and what that came to.
+type syncLog struct {
+	mu    sync.Mutex
+	lims  []int
+	at    []time.Time
+	err   error
+	block chan struct{} // a sync lasts until this is closed
+}
+
+// record makes a server's syncs be noted; a good one brings the data there.
+func (w *world) record(from, to string) *syncLog {
+	log := &syncLog{}
+	w.servers[from].sync = func(ctx context.Context, lim int) error {
+		log.mu.Lock()
+		log.lims, log.at = append(log.lims, lim), append(log.at, time.Now())
+		err, block := log.err, log.block
+		log.mu.Unlock()
+		if block != nil {
+			select {
+			case <-block:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if err != nil {
+			return err
+		}
+		d, _, _ := w.servers[from].newestData(lim)
+		w.servers[to].setData(d)
+		return nil
+	}
+	return log
+}
+
+func (l *syncLog) set(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = err
+}
+
+func (l *syncLog) done() []int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.lims)
+}
+
+func version(n int) *failover.Data {
+	at := time.Now().Add(time.Duration(n) * time.Minute).UTC()
+	return &failover.Data{Version: "xdata_1_" + at.Format("20060102150405"), Newest: at}
+}
+
+// A new version on the server that runs the LIM is copied to the other side, once;
+// a failure is tried again, ever less often; a passive server copies nothing.
+func TestNewDataIsSynchronised(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		regular, standby := w.record("srv1", "sb1"), w.record("sb1", "srv1")
+		w.settled()
+		w.servers["srv1"].setData(version(1))
+		pass(2 * time.Second)
+		if n := regular.done(); len(n) != 0 {
+			t.Fatalf("synchronised before a backup could do it itself: %v", n)
+		}
+		pass(25 * time.Second)
+		if got := regular.done(); !slices.Equal(got, []int{1}) {
+			t.Fatalf("synchronised %v, want LIM 1 once", got)
+		}
+
+		regular.set(fault.New(fault.Unreachable, "", "no answer"))
+		w.servers["srv1"].setData(version(2))
+		pass(100 * time.Second) // at 10 s and at 70 s
+		failed := len(regular.done()) - 1
+		if failed != 2 {
+			t.Errorf("tried %d times in 100 seconds", failed)
+		}
+		regular.set(nil)
+		pass(2 * time.Minute) // at 190 s
+		if got := len(regular.done()) - 1 - failed; got != 1 {
+			t.Errorf("%d syncs after the failures", got)
+		}
+
+		// The standby has no reason to, until the LIM runs there.
+		w.servers["sb1"].setData(version(3))
+		pass(20 * time.Second)
+		if got := standby.done(); len(got) != 0 {
+			t.Errorf("the passive side synchronised %v", got)
+		}
+		if _, err := w.order("srv1", control.Order{Kind: control.OrderFailover, LIM: 1}); err != nil {
+			t.Fatal(err)
+		}
+		w.await(1, "sb1", soon)
+		pass(20 * time.Second)
+		if got := standby.done(); !slices.Equal(got, []int{1}) {
+			t.Errorf("the standby synchronised %v, want LIM 1 once", got)
+		}
+	})
+}
+
+// However long a sync lasts, the agent goes on; and its end ends the sync.
+func TestSyncBlocksNothing(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		log := w.record("srv1", "sb1")
+		log.block = make(chan struct{})
+		w.settled()
+		w.servers["srv1"].setData(version(1))
+		pass(90 * time.Second)
+		if got := log.done(); len(got) != 1 {
+			t.Fatalf("%d syncs at once", len(got))
+		}
+		w.await(1, "srv1", 0)
+		w.powerCut("srv2")
+		w.await(2, "sb1", soon)
+		w.kill("srv1") // hangs if the sync goes on
+		w.start("srv1")
+		pass(time.Second)
+		w.neverTwice()
+	})
+}
+
+// Busy is no failure: another process is at it.
+func TestSyncBusy(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		log := w.record("srv1", "sb1")
+		log.set(fault.New(fault.Busy, "", "in use"))
+		w.settled()
+		w.servers["srv1"].setData(version(1))
+		pass(35 * time.Second)
+		if n := len(log.done()); n < 2 {
+			t.Errorf("tried %d times", n)
+		}
+		w.servers["sb1"].setData(version(1)) // the other process did it
+		w.servers["srv1"].setData(version(0))
+		n := len(log.done())
+		pass(25 * time.Second)
+		if len(log.done()) > n+1 {
+			t.Error("goes on though the other side has it")
+		}
+	})
+}
