@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"mxcluster/internal/fault"
@@ -36,6 +37,7 @@ func checkStatus(ctx context.Context, a *app, cluster string, o statusOptions) e
 
 // summary says what is not as it should be, or that all is.
 func summary(st *status.ClusterStatus) string {
+	toldAnyway := []string{"lim-on-standby", "lim-down", "standby-out-of-order", "split-brain"}
 	var bad []string
 	lims := 0
 	for _, c := range st.Clusters {
@@ -51,6 +53,11 @@ func summary(st *status.ClusterStatus) string {
 		for _, s := range c.Servers {
 			if s.Reachable != nil && !*s.Reachable {
 				bad = append(bad, s.Name+" is not reachable")
+			}
+		}
+		for _, x := range c.Alarms {
+			if !x.Expected && !slices.Contains(toldAnyway, x.Name) {
+				bad = append(bad, x.Text)
 			}
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 	"mxcluster/netops"
 )
@@ -72,6 +73,8 @@ type Agent struct {
 	waiters   map[string]chan reply
 	data      map[int]*failover.Data
 	syncs     map[int]*limSync
+	alarms    alarms.State
+	conflict  uint64 // revision of the document of which there were two; 0: none
 	settled   bool
 	isolated  bool
 	parked    bool
@@ -100,9 +103,10 @@ type Agent struct {
 // peer is another server as this one knows it.
 type peer struct {
 	claim    *failover.Claim
-	at       time.Time  // when the claim arrived; zero if second-hand only
-	former   netip.Addr // its base by an earlier document, until it works by the present one
-	stale    bool       // it speaks, but what it claims now was not heard yet
+	alarms   []alarms.Alarm // that it has raised
+	at       time.Time      // when the claim arrived; zero if second-hand only
+	former   netip.Addr     // its base by an earlier document, until it works by the present one
+	stale    bool           // it speaks, but what it claims now was not heard yet
 	liveness failover.Liveness
 	since    time.Time
 	idle     time.Time // since when it, alive and settled, leaves its LIM down; see failover.Peer
@@ -170,6 +174,7 @@ func (a *Agent) begin() error {
 	if lost {
 		a.log.Error("starting without the state of the last run", "err", err)
 	}
+	a.alarms, a.conflict = a.state.Alarms, a.state.Conflict
 	if a.cfg.Boot == "" || a.state.Boot != a.cfg.Boot {
 		a.state.Seen = nil // the others may have gone down with this server
 	}
@@ -244,6 +249,7 @@ func (a *Agent) step(now time.Time) time.Duration {
 			a.apply(&a.plan.Decisions[i], now)
 		}
 	}
+	a.raiseAlarms(now)
 	a.publish(now)
 	return min(a.beatPeriod(), a.cfg.Lease/3) // holders renew only while this loop turns
 }

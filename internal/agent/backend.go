@@ -49,10 +49,10 @@ func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
 		now := time.Now()
 		in := status.Input{Now: now, Observer: a.cfg.Server, Document: a.doc, Servers: map[string]status.Seen{}}
 		own := a.claim(now)
-		in.Servers[a.cfg.Server] = status.Seen{Liveness: failover.Alive, Claim: &own}
+		in.Servers[a.cfg.Server] = status.Seen{Liveness: failover.Alive, Claim: &own, Alarms: a.alarms.Alarms}
 		seen := a.net.sup.sightings()
 		for name, p := range a.peers {
-			s := status.Seen{Liveness: p.liveness, Claim: p.claim}
+			s := status.Seen{Liveness: p.liveness, Claim: p.claim, Alarms: p.alarms}
 			if g, ok := seen[name]; ok && !g.heard.IsZero() {
 				s.Heard = g.heard
 			} else {

@@ -50,9 +50,10 @@ func (a *Agent) announcedAlias(l *lim, h *holder, at time.Time, err error) {
 	switch {
 	case l.hold != h:
 	case err != nil:
+		l.notTold = err.Error()
 		a.log.Error("announcing an alias", "lim", l.number, "alias", h.alias, "err", err)
 	default:
-		l.announced = at
+		l.announced, l.notTold = at, ""
 	}
 }
 

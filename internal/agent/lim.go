@@ -50,6 +50,10 @@ type lim struct {
 	restarts  int                // of the software in place, since it last ran for a while
 	loaded    bool               // its software may be up here, whatever the state
 	contested bool               // another server has the alias too
+	notTold   string             // why the last announcement failed; "": it did not
+	inUse     string             // that another host has the alias, when it was wanted here; "": none has
+
+	inUseByServer bool // that host is a server of this system
 }
 
 // lim returns the record of a LIM, made anew if need be.
@@ -211,7 +215,7 @@ func (a *Agent) calledOff(ctx context.Context, software services.Set, env servic
 
 // runs notes that a LIM's software runs, and watches it.
 func (a *Agent) runs(l *lim, software services.Set, env services.Env) {
-	l.failure, l.retryAt, l.loaded = "", time.Time{}, true
+	l.failure, l.retryAt, l.loaded, l.inUse = "", time.Time{}, true, ""
 	if l.state == failover.Stopping { // called off when it was up already
 		a.stopLIM(l, false, l.reason, nil)
 		return
@@ -281,11 +285,14 @@ func (a *Agent) notAcquired(l *lim, err error) {
 	var down errDown
 	then := func() { a.fail(l, err) }
 	a.dropAlias(l)
+	l.inUse = ""
 	switch {
 	case l.state == failover.Stopping: // called off
 		err, then = errors.New(l.reason), nil
 	case errors.As(err, &inUse):
-		err = fmt.Errorf("the alias %s is in use by %s", inUse.alias.Addr(), a.ownerOf(inUse.mac))
+		owner, ours := a.ownerOf(inUse.mac)
+		err = fmt.Errorf("the alias %s is in use by %s", inUse.alias.Addr(), owner)
+		l.inUse, l.inUseByServer = err.Error(), ours
 		fallthrough
 	case errors.As(err, &down):
 		then = nil
@@ -305,13 +312,13 @@ func (a *Agent) giveUp(l *lim, err error, then func()) {
 }
 
 // ownerOf names the server with a MAC, or the MAC itself.
-func (a *Agent) ownerOf(mac string) string {
+func (a *Agent) ownerOf(mac string) (owner string, server bool) {
 	for server, p := range a.peers {
 		if p.claim != nil && p.claim.MAC == mac {
-			return fmt.Sprintf("%s (%s)", server, mac)
+			return fmt.Sprintf("%s (%s)", server, mac), true
 		}
 	}
-	return mac + ", which is no server of this system"
+	return mac + ", which is no server of this system", false
 }
 
 // operate runs one operation of a LIM beside the main loop; the function that

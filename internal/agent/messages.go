@@ -139,6 +139,10 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 		res, err := a.deps.Documents.Adopt(ctx, d)
 		a.post(func() {
 			a.storing = false
+			if err == nil && res.Conflict {
+				a.conflict, a.unsaved = d.Revision, true
+				a.log.Warn("two documents with one revision", "from", from, "revision", d.Revision, "theirs", res.Adopted, "loser", res.Kept)
+			}
 			switch {
 			case err != nil:
 				a.log.Error("storing a newer document", "from", from, "revision", d.Revision, "err", err)

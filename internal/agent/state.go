@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 )
 
@@ -25,6 +26,9 @@ type persisted struct {
 	Boot    string               `json:"boot,omitempty"` // of the server when it was saved
 	LIMs    map[int]persistedLIM `json:"lims"`
 	Seen    map[string]time.Time `json:"seen,omitempty"` // when each server was last known alive
+
+	Alarms   alarms.State `json:"alarms,omitzero"`
+	Conflict uint64       `json:"conflict,omitempty"` // revision of the document of which there were two
 }
 
 // persistedLIM is a LIM as it was on this server.

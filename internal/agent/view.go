@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
 )
@@ -171,13 +172,13 @@ func (a *Agent) peer(name string) *peer {
 
 // claimHeard takes in what another server says of itself.
 func (a *Agent) claimHeard(ev member.Event) {
-	var c failover.Claim
+	var c statement
 	if err := json.Unmarshal(ev.Payload, &c); err != nil || c.Server != ev.From {
 		a.log.Warn("ignoring a claim that cannot be read", "from", ev.From, "err", err)
 		return
 	}
 	p := a.peer(ev.From)
-	p.claim = &c
+	p.claim, p.alarms = &c.Claim, c.Alarms
 	if p.former.IsValid() && c.Revision >= a.doc.Revision {
 		p.former = netip.Addr{}
 		a.superviseOthers()
@@ -190,7 +191,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 			l.known, a.unsaved = entry.Known, true
 		}
 	}
-	if a.behind(&c) {
+	if a.behind(&c.Claim) {
 		a.requestDocument(ev.From)
 	}
 }
@@ -215,6 +216,13 @@ func (a *Agent) concerns(lim int) bool {
 	return c != nil && c.Member(lim) != nil || lim != 0 && self != nil && self.LIM == lim
 }
 
+// statement is what one server says to the others: its claim, on which they
+// decide, and what they show to people.
+type statement struct {
+	failover.Claim
+	Alarms []alarms.Alarm `json:"alarms,omitempty"`
+}
+
 // claim is what this server says of itself.
 func (a *Agent) claim(now time.Time) failover.Claim {
 	c := failover.Claim{
@@ -235,7 +243,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 
 // publish tells the others: all of it when it changed, else a heartbeat.
 func (a *Agent) publish(now time.Time) {
-	c := a.claim(now)
+	c := statement{a.claim(now), a.alarms.Alarms}
 	raw, err := json.Marshal(c)
 	if err != nil {
 		a.log.Error("encoding the claim", "err", err)
@@ -385,7 +393,8 @@ func (a *Agent) saveBeside() {
 // takeState is what must outlive the process, as it is now.
 func (a *Agent) takeState() persisted {
 	a.states++
-	p := persisted{Version: stateVersion, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{}}
+	p := persisted{Version: stateVersion, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
+		Alarms: a.alarms, Conflict: a.conflict}
 	for n, l := range a.lims {
 		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Since: l.since, Known: l.known, Flaps: l.flaps, Suspended: l.suspended}
 	}

@@ -26,7 +26,9 @@ var arrows = []rule{
 		"a network in memory for tests and simulations of whole clusters"},
 	{"internal/services", []string{"internal/fault", "clusterconf"},
 		"starting software is ordered by the agent, never the other way round"},
-	{"internal/status", []string{"internal/fault", "internal/failover", "clusterconf"},
+	{"internal/alarms", nil,
+		"which alarms are raised follows from what is given; it looks at nothing"},
+	{"internal/status", []string{"internal/fault", "internal/failover", "internal/alarms", "clusterconf"},
 		"answers are built from values alone, so that commands and agents give the same ones"},
 	{"internal/settings", []string{"internal/fault", "clusterconf"},
 		"settings are read before anything else is there"},
@@ -40,7 +42,7 @@ var arrows = []rule{
 		"helpers of tests"},
 	{"internal/agent", []string{
 		"internal/fault", "internal/failover", "internal/member", "internal/services", "internal/control", "internal/status",
-		"internal/settings", "clusterconf", "netops", "xdata"},
+		"internal/settings", "internal/alarms", "clusterconf", "netops", "xdata"},
 		"the agent serves commands and must run without them"},
 	{"internal/lab", []string{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
@@ -119,7 +121,7 @@ var socketCalls = []string{
 }
 
 // pure packages take time as a value and do nothing but compute.
-var pure = []string{"internal/failover", "internal/status"}
+var pure = []string{"internal/failover", "internal/status", "internal/alarms"}
 
 var impureImports = []string{
 	"context", "io", "net", "os", "sync", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "runtime", "log/slog",

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 )
 
@@ -30,6 +31,7 @@ type Seen struct {
 	Liveness failover.Liveness
 	Heard    time.Time       // last sign of life; zero: never, or the observer itself
 	Claim    *failover.Claim // nil: none was heard
+	Alarms   []alarms.Alarm  // that the server has raised
 }
 
 // trusted reports whether what the server claims is so now. A stopped agent's
@@ -61,6 +63,7 @@ func (in *Input) cluster(c *clusterconf.Cluster) StatusCluster {
 	}
 	sc.Servers = append(sc.Servers, in.server(c.Standby, clusterconf.RoleStandby))
 	sc.SplitBrain = in.splitBrain(&sc)
+	sc.Alarms = in.alarms(c)
 	sc.Health = in.health(&sc)
 	return sc
 }
@@ -128,6 +131,11 @@ func (in *Input) health(c *StatusCluster) string {
 			worst = worse(worst, healthWarning)
 		default:
 			worst = worse(worst, healthUnknown)
+		}
+	}
+	for _, a := range c.Alarms {
+		if !a.Expected {
+			worst = worse(worst, a.Severity)
 		}
 	}
 	return worst

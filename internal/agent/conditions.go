@@ -1,0 +1,168 @@
+package agent
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
+	"mxcluster/internal/failover"
+)
+
+const (
+	downAfter = 2 * time.Second // a LIM that moves is nowhere for a moment
+	lockedFor = 24 * time.Hour  // after which a lock without an end counts as left behind
+	inUseFor  = 10 * time.Second
+)
+
+// raiseAlarms brings this server's alarms in line with what it knows. Before it
+// has settled it knows too little, and the alarms of the last run stand.
+func (a *Agent) raiseAlarms(now time.Time) {
+	if !a.settled || a.stopping {
+		return
+	}
+	var others []alarms.Alarm
+	for _, p := range a.peers {
+		if p.liveness == failover.Alive {
+			others = append(others, p.alarms...)
+		}
+	}
+	next, changes := alarms.Update(a.alarms, now, a.conditions(now), others)
+	if !reflect.DeepEqual(next.Alarms, a.alarms.Alarms) {
+		a.unsaved = true
+	}
+	a.alarms = next
+	for _, c := range changes {
+		a.logAlarm(c)
+	}
+}
+
+func (a *Agent) logAlarm(c alarms.Change) {
+	what, log := "alarm cleared", a.log.Info
+	if c.Raised {
+		what, log = "alarm raised", a.log.Warn
+	}
+	log(what, "alarm", c.Name, "handle", c.Handle, "severity", c.Severity, "lim", c.LIM, "server", c.Server, "text", c.Text)
+}
+
+// conditions lists everything known here that calls for an alarm.
+func (a *Agent) conditions(now time.Time) []alarms.Condition {
+	var out []alarms.Condition
+	if a.conflict == a.doc.Revision {
+		out = append(out, alarms.Condition{Name: alarms.DocumentConflict, Severity: alarms.Warning,
+			Text: fmt.Sprintf("the cluster document was changed on two servers at once (revision %d); the later change is in force, the other is in `mxcluster config history` of a server", a.conflict)})
+	}
+	for n, l := range a.lims {
+		out = append(out, a.aliasConditions(n, l, now)...)
+	}
+	switch c, self := a.cluster(), a.doc.Server(a.cfg.Server); {
+	case c != nil && self.Standby:
+		for _, m := range c.LIMs {
+			out = append(out, a.limOnStandby(m, now)...)
+		}
+	case self.LIM != 0:
+		out = append(out, a.limAtHome(c, self.LIM, now)...)
+	}
+	return out
+}
+
+// aliasConditions tells of the alias of a LIM that this server has or wants.
+func (a *Agent) aliasConditions(number int, l *lim, now time.Time) []alarms.Condition {
+	var out []alarms.Condition
+	if l.holds && l.contested {
+		out = append(out, alarms.Condition{Name: alarms.SplitBrain, Severity: alarms.Critical, LIM: number, Server: a.cfg.Server,
+			Text: fmt.Sprintf("another server has the alias %s too; it is to give way to %s", l.alias.Addr(), a.cfg.Server)})
+	}
+	if l.holds && l.notTold != "" {
+		out = append(out, alarms.Condition{Name: alarms.AnnounceFailed, Severity: alarms.Warning, LIM: number, Server: a.cfg.Server,
+			Text: fmt.Sprintf("the alias %s could not be announced: %s", l.alias.Addr(), l.notTold)})
+	}
+	// A start that is not tried again any more says nothing about now.
+	if !l.holds && l.inUse != "" && now.Before(l.retryAt.Add(inUseFor)) {
+		out = append(out, alarms.Condition{Name: alarms.AliasInUse, Severity: alarms.Critical, LIM: number, Server: a.cfg.Server,
+			Text: l.inUse, After: a.inUseDelay(l)})
+	}
+	return out
+}
+
+// inUseDelay leaves an alias that another server of the LIM still answers for
+// the time in which its lease runs out.
+func (a *Agent) inUseDelay(l *lim) time.Duration {
+	if l.inUseByServer {
+		return 2 * a.cfg.Lease
+	}
+	return 0
+}
+
+// limOnStandby tells, on the standby, of one LIM of its cluster.
+func (a *Agent) limOnStandby(m clusterconf.Member, now time.Time) []alarms.Condition {
+	regular := a.doc.RegularOf(m.LIM).Name
+	l, p := a.lim(m.LIM), a.peer(regular)
+	out := leftLocked(m, regular, now)
+	if l.state == failover.Running || l.state == failover.Starting {
+		out = append(out, alarms.Condition{Name: alarms.LIMOnStandby, Severity: alarms.Warning, LIM: m.LIM, Server: a.cfg.Server,
+			Text: fmt.Sprintf("LIM %d runs on the standby server %s: %s", m.LIM, a.cfg.Server, l.reason)})
+	}
+	silent := p.liveness == failover.AgentLost && a.net.sup.wires()[m.LIM].Silent
+	if !l.serves() && (p.liveness == failover.Gone || silent) {
+		out = append(out, limDown(m.LIM, regular, l.reason, a.isolated))
+	}
+	return out
+}
+
+// limAtHome tells, on a regular server, of its own LIM and of its standby.
+func (a *Agent) limAtHome(c *clusterconf.Cluster, number int, now time.Time) []alarms.Condition {
+	l := a.lim(number)
+	if c == nil {
+		if l.serves() {
+			return nil
+		}
+		return []alarms.Condition{limDown(number, a.cfg.Server, l.reason, false)}
+	}
+	out := leftLocked(*c.Member(number), a.cfg.Server, now)
+	standby := a.peer(c.Standby)
+	theirs := standby.claim.LIM(number)
+	unheard := standby.liveness == failover.Unheard && now.Before(a.started.Add(a.cfg.StartGrace))
+	unseen := unheard || standby.liveness == failover.AgentLost && theirs.State.Active()
+	if !l.serves() && !(standby.liveness == failover.Alive && theirs.State.Active()) {
+		out = append(out, limDown(number, a.cfg.Server, l.reason, unseen || a.isolated))
+	}
+	if standby.liveness != failover.Alive {
+		out = append(out, alarms.Condition{Name: alarms.StandbyOutOfOrder, Severity: alarms.Warning, Server: c.Standby,
+			Text: standbyWords(c.Standby, standby), Unsure: unheard || a.isolated})
+	}
+	return out
+}
+
+// standbyWords says how a standby server is out of order.
+func standbyWords(name string, p *peer) string {
+	switch {
+	case p.liveness == failover.Gone:
+		return fmt.Sprintf("the standby server %s is down", name)
+	case p.liveness == failover.Unheard:
+		return fmt.Sprintf("the standby server %s was never heard", name)
+	case p.claim != nil && p.claim.Parked:
+		return fmt.Sprintf("the agent of the standby server %s was stopped", name)
+	}
+	return fmt.Sprintf("the agent of the standby server %s is silent", name)
+}
+
+// serves reports whether a LIM is up here, or coming up and did not fail before.
+func (l *lim) serves() bool {
+	return l.state == failover.Running || l.state == failover.Starting && l.failure == ""
+}
+
+func limDown(number int, regular, reason string, unsure bool) alarms.Condition {
+	return alarms.Condition{Name: alarms.LIMDown, Severity: alarms.Critical, LIM: number, Server: regular, After: downAfter, Unsure: unsure,
+		Text: fmt.Sprintf("LIM %d is down: %s", number, reason)}
+}
+
+// leftLocked tells of a lock that nobody took off for a day, and that has no end.
+func leftLocked(m clusterconf.Member, regular string, now time.Time) []alarms.Condition {
+	if m.Lock == nil || m.Lock.Expires != nil || now.Sub(m.Lock.Since) < lockedFor {
+		return nil
+	}
+	return []alarms.Condition{{Name: alarms.LockLeft, Severity: alarms.Warning, LIM: m.LIM, Server: regular,
+		Text: fmt.Sprintf("LIM %d is locked to the %s side since %s by %s", m.LIM, m.Lock.To, m.Lock.Since.UTC().Format(time.RFC3339), m.Lock.By)}}
+}

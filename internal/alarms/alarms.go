@@ -1,0 +1,232 @@
+// Package alarms keeps the alarms of one server: which are raised, since when,
+// and under which handle. It is pure: the conditions that hold go in, what was
+// raised and cleared comes out. Time and the alarms of other servers are given.
+//
+// Several servers may see the same thing, such as a standby that is out of
+// order. They agree on its handle by what they say to one another, so that a
+// handle names one alarm in the whole system.
+package alarms
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Name says what an alarm is about; the names are the contract's.
+type Name string
+
+// The first three are the specification's (chapter "Alarms").
+const (
+	LIMOnStandby      Name = "lim-on-standby"
+	StandbyOutOfOrder Name = "standby-out-of-order"
+	SyncFailed        Name = "sync-failed"
+
+	AliasInUse       Name = "alias-in-use"      // by a host that is none of the LIM's servers
+	SplitBrain       Name = "split-brain"       // two servers have one alias
+	Flapping         Name = "flapping"          // a regular server fails again and again
+	LockLeft         Name = "lock-left"         // a lock that somebody seems to have forgotten
+	DocumentConflict Name = "document-conflict" // two different documents had one revision
+	ClockSkew        Name = "clock-skew"
+	AnnounceFailed   Name = "announce-failed" // clients were not told where an alias is
+	LIMDown          Name = "lim-down"        // it runs nowhere
+)
+
+// Severity says how bad it is.
+type Severity string
+
+// The severities.
+const (
+	Warning  Severity = "warning"
+	Critical Severity = "critical" // somebody cannot use the telephone, or soon will not
+)
+
+// Condition is something that calls for an alarm as long as it holds.
+type Condition struct {
+	Name     Name
+	Severity Severity
+	LIM      int    // 0: it is not about one LIM
+	Server   string // that it is about; "": the whole system
+	Text     string // for people, without figures that change all the time
+	Expected bool   // as things should be, such as on a passive standby: it does not count
+
+	After  time.Duration // it is raised only when the condition has held so long
+	Unsure bool          // whether it holds cannot be seen: what is raised stays so, and nothing is
+}
+
+// Alarm is a raised alarm. It travels as JSON between agents and lies in their
+// state files; fields are only ever added.
+type Alarm struct {
+	Handle   int       `json:"handle"`
+	Name     Name      `json:"name"`
+	Severity Severity  `json:"severity"`
+	LIM      int       `json:"lim,omitempty"`
+	Server   string    `json:"server,omitempty"`
+	Expected bool      `json:"expected,omitempty"`
+	RaisedAt time.Time `json:"raisedAt"`
+	Text     string    `json:"text"`
+}
+
+// Key tells alarms apart: a server has one of a key, and all servers mean the
+// same by it.
+type Key struct {
+	Name   Name
+	LIM    int
+	Server string
+}
+
+// Key returns what tells the alarm apart.
+func (a Alarm) Key() Key { return Key{a.Name, a.LIM, a.Server} }
+
+func (c Condition) key() Key { return Key{c.Name, c.LIM, c.Server} }
+
+func (k Key) compare(l Key) int {
+	return cmp.Or(cmp.Compare(k.Name, l.Name), cmp.Compare(k.LIM, l.LIM), cmp.Compare(k.Server, l.Server))
+}
+
+// State is all alarms of one server, as it outlives the process.
+type State struct {
+	Last    int               `json:"last"` // highest handle that was given out, here or elsewhere
+	Alarms  []Alarm           `json:"alarms,omitempty"`
+	pending map[Key]time.Time // conditions that have not held long enough, since when
+}
+
+// Change is an alarm that was raised or cleared.
+type Change struct {
+	Alarm
+	Raised bool
+}
+
+// maxText bounds an alarm's text in bytes: it travels in datagrams.
+const maxText = 240
+
+// maxHandle is above every handle that is ever reached; a higher one is damage.
+const maxHandle = 1 << 30
+
+// Update brings the alarms in line with the conditions that hold now. Others are
+// the alarms that other servers have raised, for the handles. The state given
+// is not changed.
+func Update(s State, now time.Time, conditions []Condition, others []Alarm) (State, []Change) {
+	next := State{Last: s.Last, pending: map[Key]time.Time{}}
+	for _, o := range others {
+		if o.Handle < maxHandle {
+			next.Last = max(next.Last, o.Handle)
+		}
+	}
+	var changes []Change
+	// In an order of its own, so that handles do not hang on that of the caller.
+	conditions = slices.SortedStableFunc(slices.Values(conditions), func(a, b Condition) int { return a.key().compare(b.key()) })
+	for _, c := range conditions {
+		i := slices.IndexFunc(s.Alarms, func(a Alarm) bool { return a.Key() == c.key() })
+		switch {
+		case slices.ContainsFunc(next.Alarms, func(a Alarm) bool { return a.Key() == c.key() }):
+		case i >= 0:
+			next.Alarms = append(next.Alarms, s.Alarms[i].under(c))
+		case c.Unsure || next.tooSoon(s, c, now):
+		default:
+			a := next.raise(c, now, others)
+			next.Alarms = append(next.Alarms, a)
+			changes = append(changes, Change{a, true})
+		}
+	}
+	for _, a := range s.Alarms {
+		if !slices.ContainsFunc(next.Alarms, func(b Alarm) bool { return a.Key() == b.Key() }) {
+			changes = append(changes, Change{a, false})
+		}
+	}
+	next.agree(others)
+	slices.SortFunc(next.Alarms, func(a, b Alarm) int { return cmp.Compare(a.Handle, b.Handle) })
+	return next, changes
+}
+
+// under is a raised alarm whose condition still holds, in its present words.
+func (a Alarm) under(c Condition) Alarm {
+	if !c.Unsure {
+		a.Severity, a.Expected, a.Text = c.Severity, c.Expected, cut(c.Text)
+	}
+	return a
+}
+
+// tooSoon reports whether a condition has not held for long enough.
+func (s *State) tooSoon(before State, c Condition, now time.Time) bool {
+	since, ok := before.pending[c.key()]
+	if !ok || since.After(now) { // the clock was put back
+		since = now
+	}
+	if now.Sub(since) >= c.After {
+		return false
+	}
+	s.pending[c.key()] = since
+	return true
+}
+
+// raise makes an alarm, the same one that another server has raised if there is.
+func (s *State) raise(c Condition, now time.Time, others []Alarm) Alarm {
+	a := Alarm{Name: c.Name, LIM: c.LIM, Server: c.Server, RaisedAt: now.UTC()}.under(c)
+	for _, o := range others {
+		if o.Key() == a.Key() && o.Handle > 0 && o.Handle < maxHandle {
+			a.Handle = o.Handle
+			return a // agree settles when it was raised
+		}
+	}
+	s.Last++
+	a.Handle = s.Last
+	return a
+}
+
+// agree makes one alarm have one handle on all servers, that of who raised it
+// first, and one handle name one alarm: the later one takes a new handle.
+func (s *State) agree(others []Alarm) {
+	for i := range s.Alarms {
+		a := &s.Alarms[i]
+		for _, o := range others {
+			if o.Key() == a.Key() && o.Handle > 0 && o.Handle < maxHandle && o.before(*a) {
+				a.Handle, a.RaisedAt = o.Handle, o.RaisedAt
+			}
+		}
+		taken := func(o Alarm) bool { return o.Handle == a.Handle && o.Key() != a.Key() && o.before(*a) }
+		if slices.ContainsFunc(others, taken) || slices.ContainsFunc(s.Alarms, taken) {
+			s.Last++
+			a.Handle = s.Last
+		}
+	}
+}
+
+// before puts alarms in an order that every server sees alike.
+func (a Alarm) before(b Alarm) bool {
+	return cmp.Or(a.RaisedAt.Compare(b.RaisedAt), cmp.Compare(a.Handle, b.Handle), a.Key().compare(b.Key())) < 0
+}
+
+// Merge puts the alarms of several servers together: one of each key, that which
+// was raised first, by handle.
+func Merge(of ...[]Alarm) []Alarm {
+	first := map[Key]Alarm{}
+	for _, list := range of {
+		for _, a := range list {
+			if b, ok := first[a.Key()]; !ok || a.before(b) {
+				first[a.Key()] = a
+			}
+		}
+	}
+	out := make([]Alarm, 0, len(first))
+	for _, a := range first {
+		out = append(out, a)
+	}
+	slices.SortFunc(out, func(a, b Alarm) int { return cmp.Or(cmp.Compare(a.Handle, b.Handle), a.Key().compare(b.Key())) })
+	return out
+}
+
+// cut shortens a text to what may travel, between two characters.
+func cut(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	end := 0
+	for i := range text {
+		if i > maxText-len("…") {
+			break
+		}
+		end = i
+	}
+	return text[:end] + "…"
+}
