@@ -109,7 +109,9 @@ type peer struct {
 	stale    bool           // it speaks, but what it claims now was not heard yet
 	liveness failover.Liveness
 	since    time.Time
-	idle     time.Time // since when it, alive and settled, leaves its LIM down; see failover.Peer
+	clock    time.Duration // how far its clock is ahead of this server's
+	clocks   bool          // whether that is known
+	idle     time.Time     // since when it, alive and settled, leaves its LIM down; see failover.Peer
 }
 
 // New returns an agent; nothing happens before Run.

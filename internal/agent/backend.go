@@ -53,6 +53,9 @@ func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
 		seen := a.net.sup.sightings()
 		for name, p := range a.peers {
 			s := status.Seen{Liveness: p.liveness, Claim: p.claim, Alarms: p.alarms}
+			if p.clocks && p.liveness == failover.Alive {
+				s.ClockOffset = &p.clock
+			}
 			if g, ok := seen[name]; ok && !g.heard.IsZero() {
 				s.Heard = g.heard
 			} else {

@@ -24,6 +24,7 @@ type network struct {
 	wire   Wire
 	pool   Pool
 	sup    *supervisor
+	ears   ears
 	mac    string
 	cancel context.CancelFunc
 }
@@ -113,7 +114,9 @@ func (a *Agent) openNetwork(self *clusterconf.Server) error {
 	a.wg.Go(func() { n.sup.run(ctx) })
 	a.wg.Go(func() {
 		for ev := range pool.Events() {
-			a.post(func() { a.heard(n, ev) })
+			if n.listen(ev) {
+				a.post(func() { a.heard(n, ev) })
+			}
 		}
 	})
 	return nil
@@ -145,6 +148,7 @@ func (a *Agent) noteMoves(old, d *clusterconf.Document) {
 
 // superviseOthers tells gossip and the supervisor which servers there are.
 func (a *Agent) superviseOthers() {
+	a.hearsay()
 	peers := map[string][]netip.AddrPort{}
 	for _, s := range a.doc.Servers {
 		if s.Name == a.cfg.Server {
@@ -282,21 +286,36 @@ func (a *Agent) readDocument() {
 	}
 }
 
+// listen takes a sign of life; true when there is more to it than that, for the
+// main loop to see.
+func (n *network) listen(ev member.Event) bool {
+	news := ev.Kind != member.BeatHeard
+	if ev.At.IsZero() {
+		return news
+	}
+	news = n.ears.hear(ev) || news
+	return n.sup.gossipHeard(ev.From, ev.At) || news
+}
+
 // heard takes in what came from another server.
 func (a *Agent) heard(n *network, ev member.Event) {
 	if n != a.net {
 		return
-	}
-	if !ev.At.IsZero() {
-		n.sup.gossipHeard(ev.From, ev.At)
-		p := a.peer(ev.From)
-		a.nothingNew = ev.Kind == member.BeatHeard && p.liveness == failover.Alive && p.stale == ev.Stale
-		p.at, p.stale = ev.At, ev.Stale
 	}
 	switch ev.Kind {
 	case member.StateHeard:
 		a.claimHeard(ev)
 	case member.MessageHeard:
 		a.messageHeard(ev)
+	}
+}
+
+// hearsay brings what is known of the others up to the last sign of life.
+func (a *Agent) hearsay() {
+	for name, p := range a.peers {
+		if e, ok := a.net.ears.of(name); ok {
+			p.at, p.stale = e.at, e.stale
+			p.clock, p.clocks = e.clock.value(), e.clocks
+		}
 	}
 }

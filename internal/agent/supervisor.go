@@ -127,13 +127,14 @@ func (s *supervisor) unwatchAlias(lim int) {
 	delete(s.aliases, lim)
 }
 
-// gossipHeard records a sign of life of a server's agent.
-func (s *supervisor) gossipHeard(server string, at time.Time) {
+// gossipHeard records a sign of life of a server's agent; true when that changes
+// how the server is judged.
+func (s *supervisor) gossipHeard(server string, at time.Time) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.hosts[server]
 	if h == nil {
-		return
+		return false
 	}
 	h.gossip.Heard(at)
 	h.agent.Heard(at)
@@ -142,7 +143,9 @@ func (s *supervisor) gossipHeard(server string, at time.Time) {
 		// until the next poll because it was silent before.
 		h.sighting.everGossip, h.sighting.agentLost, h.sighting.gone = true, false, false
 		s.wake()
+		return true
 	}
+	return false
 }
 
 // sightings returns what is known of each host.

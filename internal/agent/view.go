@@ -47,6 +47,7 @@ func (a *Agent) view(now time.Time) failover.View {
 
 // judge updates what is known of the other servers' lives.
 func (a *Agent) judge(now time.Time) {
+	a.hearsay()
 	seen := a.net.sup.sightings()
 	mates := a.mates()
 	heardAll := true

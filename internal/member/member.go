@@ -46,6 +46,7 @@ type Event struct {
 	Kind    EventKind
 	From    string
 	At      time.Time // arrival; zero: second-hand, and no sign of life
+	Sent    time.Time // by the sender's clock; zero: not known
 	Payload []byte    // StateHeard, MessageHeard; the receiver's own
 	Stale   bool      // BeatHeard: its state is another than the one heard last, and is being asked for
 }

@@ -31,9 +31,18 @@ type envelope struct {
 	Kind    string          `json:"k"`
 	Origin  string          `json:"o"`
 	Addr    netip.AddrPort  `json:"a,omitzero"`  // where the origin is reached
+	Sent    int64           `json:"t,omitempty"` // by the origin's clock, in milliseconds since 1970
 	Seq     uint64          `json:"s,omitempty"` // of the origin's state; 0: it has none yet
 	Known   uint64          `json:"n,omitempty"` // kindAsk: the receiver's state that the origin knows
 	Payload json.RawMessage `json:"p,omitempty"`
+}
+
+// sentAt returns the time that the origin put on the envelope; zero if none.
+func (e envelope) sentAt() time.Time {
+	if e.Sent == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(e.Sent)
 }
 
 // The kinds of envelopes.

@@ -41,10 +41,10 @@ func (p *Pool) receive(in incoming) []Event {
 	p.hear(e.Origin, e.Addr)
 	switch e.Kind {
 	case kindMessage:
-		return []Event{{Kind: MessageHeard, From: e.Origin, At: in.at, Payload: e.Payload}}
+		return []Event{{Kind: MessageHeard, From: e.Origin, At: in.at, Sent: e.sentAt(), Payload: e.Payload}}
 	case kindState:
 		if p.merge(record{Origin: e.Origin, Seq: e.Seq, Payload: e.Payload}) {
-			return []Event{{Kind: StateHeard, From: e.Origin, At: in.at, Payload: e.Payload}}
+			return []Event{{Kind: StateHeard, From: e.Origin, At: in.at, Sent: e.sentAt(), Payload: e.Payload}}
 		}
 	case kindAsk:
 		p.outlive(e.Known)
@@ -56,7 +56,7 @@ func (p *Pool) receive(in incoming) []Event {
 	if p.disagrees(e.Origin, e.Seq, in.at) {
 		p.Ask(e.Origin)
 	}
-	return []Event{{Kind: BeatHeard, From: e.Origin, At: in.at, Stale: p.outdated(e.Origin, e.Seq)}}
+	return []Event{{Kind: BeatHeard, From: e.Origin, At: in.at, Sent: e.sentAt(), Stale: p.outdated(e.Origin, e.Seq)}}
 }
 
 // outdated reports whether a server that speaks has another state than the one

@@ -94,9 +94,9 @@ func (p *Pool) sendFast(e envelope, names ...string) {
 	}
 }
 
-// encode puts this server's name and address on an envelope.
+// encode puts this server's name, address and time on an envelope.
 func (p *Pool) encode(e envelope) ([]byte, error) {
-	e.Origin, e.Addr = p.cfg.Name, p.cfg.Bind
+	e.Origin, e.Addr, e.Sent = p.cfg.Name, p.cfg.Bind, p.cfg.Now().UnixMilli()
 	return json.Marshal(e)
 }
 

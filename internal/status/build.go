@@ -18,6 +18,10 @@ const (
 	healthCritical = "critical"
 )
 
+// MaxClockOffset is how far two servers' clocks may be apart: further, and the
+// times of their data no longer tell which is newer (spec ch. 3 asks for NTP).
+const MaxClockOffset = 2 * time.Second
+
 // Input is what one server knows, from which it answers `status`.
 type Input struct {
 	Now      time.Time
@@ -32,6 +36,8 @@ type Seen struct {
 	Heard    time.Time       // last sign of life; zero: never, or the observer itself
 	Claim    *failover.Claim // nil: none was heard
 	Alarms   []alarms.Alarm  // that the server has raised
+
+	ClockOffset *time.Duration // how far its clock is ahead of the observer's; nil: not known
 }
 
 // trusted reports whether what the server claims is so now. A stopped agent's
@@ -111,6 +117,13 @@ func (in *Input) server(name string, role clusterconf.Role) StatusServer {
 	if s.Claim != nil {
 		out.Revision = &s.Claim.Revision
 	}
+	switch {
+	case name == in.Observer:
+		out.ClockOffsetMs = new(int64)
+	case s.ClockOffset != nil:
+		ms := s.ClockOffset.Milliseconds()
+		out.ClockOffsetMs = &ms
+	}
 	return out
 }
 
@@ -125,6 +138,9 @@ func (in *Input) health(c *StatusCluster) string {
 		worst = worse(worst, healthCritical)
 	}
 	for _, s := range c.Servers {
+		if s.ClockOffsetMs != nil && max(*s.ClockOffsetMs, -*s.ClockOffsetMs) > MaxClockOffset.Milliseconds() {
+			worst = worse(worst, healthWarning)
+		}
 		switch in.Servers[s.Name].Liveness {
 		case failover.Alive:
 		case failover.AgentLost, failover.Gone:

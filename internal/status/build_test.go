@@ -246,17 +246,21 @@ func TestData(t *testing.T) {
 
 func TestServers(t *testing.T) {
 	yes, no, silent, none, revision := true, false, int64(41250), int64(0), uint64(6)
-	self := StatusServer{Name: "sb1", Role: "standby", Reachable: &yes, SilentMs: &none, Revision: &revision}
+	self := StatusServer{Name: "sb1", Role: "standby", Reachable: &yes, SilentMs: &none, Revision: &revision, ClockOffsetMs: &none}
 	idle := saying()
 	idle.Heard = time.Time{} // the observer
 	ahead := saying()
 	ahead.Heard = testTime().Add(time.Second)
+	offset, ms := -90*time.Millisecond, int64(-90)
+	measured := ahead
+	measured.ClockOffset = &offset
 	for _, tt := range []struct {
 		name string
 		srv1 Seen
 		want StatusServer
 	}{
 		{"alive", ahead, StatusServer{Reachable: &yes, SilentMs: &none, Revision: &revision}},
+		{"with its clock", measured, StatusServer{Reachable: &yes, SilentMs: &none, Revision: &revision, ClockOffsetMs: &ms}},
 		{"its kernel answers", saying().now(failover.AgentLost), StatusServer{Reachable: &yes, SilentMs: &silent, Revision: &revision}},
 		{"gone", saying().now(failover.Gone), StatusServer{Reachable: &no, SilentMs: &silent, Revision: &revision}},
 		{"never heard", Seen{Liveness: failover.Unheard}, StatusServer{}},
@@ -268,6 +272,17 @@ func TestServers(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Clocks further apart than the data versions bear are a warning.
+func TestHealthOfClocks(t *testing.T) {
+	for offset, want := range map[time.Duration]string{time.Second: healthOK, -1900 * time.Millisecond: healthOK, 2100 * time.Millisecond: healthWarning, -time.Minute: healthWarning} {
+		srv1 := saying(running(1, ""))
+		srv1.ClockOffset = &offset
+		if st, _, _ := built(t, srv1, saying()); st.Health != want {
+			t.Errorf("offset %s: health is %s, want %s", offset, st.Health, want)
+		}
 	}
 }
 

@@ -87,7 +87,7 @@ const takeover = `{
      "reachable": true,
      "silentMs": 40,
      "revision": 6,
-     "clockOffsetMs": null
+     "clockOffsetMs": 0
     }
    ],
    "alarms": []
