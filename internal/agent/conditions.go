@@ -56,6 +56,7 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 	for n, l := range a.lims {
 		out = append(out, a.aliasConditions(n, l, now)...)
 	}
+	out = append(out, a.clockConditions()...)
 	switch c, self := a.cluster(), a.doc.Server(a.cfg.Server); {
 	case c != nil && self.Standby:
 		for _, m := range c.LIMs {
@@ -99,7 +100,7 @@ func (a *Agent) inUseDelay(l *lim) time.Duration {
 func (a *Agent) limOnStandby(m clusterconf.Member, now time.Time) []alarms.Condition {
 	regular := a.doc.RegularOf(m.LIM).Name
 	l, p := a.lim(m.LIM), a.peer(regular)
-	out := leftLocked(m, regular, now)
+	out := append(leftLocked(m, regular, now), flapping(l, regular, l.flaps.Recent(now))...)
 	if l.state == failover.Running || l.state == failover.Starting {
 		out = append(out, alarms.Condition{Name: alarms.LIMOnStandby, Severity: alarms.Warning, LIM: m.LIM, Server: a.cfg.Server,
 			Text: fmt.Sprintf("LIM %d runs on the standby server %s: %s", m.LIM, a.cfg.Server, l.reason)})

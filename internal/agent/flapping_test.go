@@ -68,6 +68,7 @@ func TestFlappingIsRemembered(t *testing.T) {
 		if f := w.fallback("sb1", 1); f.HeldForMs == 0 {
 			t.Errorf("the hold is forgotten: %+v", f)
 		}
+		w.awaitAlarms(soon, onStandby1, "flapping lim 1 srv1 warning")
 		if _, err := w.order("srv2", control.Order{Kind: control.OrderFallback, LIM: 1}); err != nil {
 			t.Errorf("an order does not wait: %v", err)
 		}

@@ -1,0 +1,40 @@
+package agent
+
+import (
+	"fmt"
+
+	"mxcluster/internal/alarms"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/status"
+)
+
+// clockConditions tells of clocks in this server's cluster that are further apart
+// than the times of data versions bear (spec ch. 3). Where most of the others
+// are off, it is this server's own.
+func (a *Agent) clockConditions() []alarms.Condition {
+	mates := a.mates()
+	var off []string
+	for _, name := range mates {
+		if p := a.peer(name); p.liveness == failover.Alive && p.clocks && p.clock.Abs() > status.MaxClockOffset {
+			off = append(off, name)
+		}
+	}
+	if len(mates) > 1 && 2*len(off) > len(mates) {
+		off = []string{a.cfg.Server}
+	}
+	var out []alarms.Condition
+	for _, name := range off {
+		out = append(out, alarms.Condition{Name: alarms.ClockSkew, Severity: alarms.Warning, Server: name,
+			Text: fmt.Sprintf("the clock of %s is more than %s off; see to NTP there", name, status.MaxClockOffset)})
+	}
+	return out
+}
+
+// flapping tells, on the standby, of a regular server that fails again and again.
+func flapping(l *lim, regular string, count int) []alarms.Condition {
+	if count == 0 {
+		return nil
+	}
+	return []alarms.Condition{{Name: alarms.Flapping, Severity: alarms.Warning, LIM: l.number, Server: regular,
+		Text: fmt.Sprintf("%s fails again soon after each fallback of LIM %d; the next automatic one is held back", regular, l.number)}}
+}
