@@ -100,7 +100,7 @@ func (a *Agent) inUseDelay(l *lim) time.Duration {
 func (a *Agent) limOnStandby(m clusterconf.Member, now time.Time) []alarms.Condition {
 	regular := a.doc.RegularOf(m.LIM).Name
 	l, p := a.lim(m.LIM), a.peer(regular)
-	out := append(leftLocked(m, regular, now), flapping(l, regular, l.flaps.Recent(now))...)
+	out := append(leftLocked(m, regular, now), a.flapping(l, regular, l.flaps.Recent(now))...)
 	if l.state == failover.Running || l.state == failover.Starting {
 		out = append(out, alarms.Condition{Name: alarms.LIMOnStandby, Severity: alarms.Warning, LIM: m.LIM, Server: a.cfg.Server,
 			Text: fmt.Sprintf("LIM %d runs on the standby server %s: %s", m.LIM, a.cfg.Server, l.reason)})

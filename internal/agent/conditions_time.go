@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/status"
@@ -30,11 +31,19 @@ func (a *Agent) clockConditions() []alarms.Condition {
 	return out
 }
 
-// flapping tells, on the standby, of a regular server that fails again and again.
-func flapping(l *lim, regular string, count int) []alarms.Condition {
-	if count == 0 {
+// flapping tells, on the standby, of a regular server that fails again and again,
+// and from the first time on where that holds automatic fallback back.
+func (a *Agent) flapping(l *lim, regular string, count int) []alarms.Condition {
+	text := fmt.Sprintf("%s failed again soon after a fallback of LIM %d", regular, l.number)
+	held := a.cluster().Fallback == clusterconf.FallbackAutomatic && a.cfg.FirstHold > 0
+	switch {
+	case count == 0 || count == 1 && !held:
 		return nil
+	case count > 1:
+		text = fmt.Sprintf("%s failed %d times soon after a fallback of LIM %d", regular, count, l.number)
 	}
-	return []alarms.Condition{{Name: alarms.Flapping, Severity: alarms.Warning, LIM: l.number, Server: regular,
-		Text: fmt.Sprintf("%s fails again soon after each fallback of LIM %d; the next automatic one is held back", regular, l.number)}}
+	if held {
+		text += "; the next automatic one is held back"
+	}
+	return []alarms.Condition{{Name: alarms.Flapping, Severity: alarms.Warning, LIM: l.number, Server: regular, Text: text}}
 }

@@ -6,7 +6,8 @@ import "time"
 const (
 	pollsPerLimit = 10                   // while all is well
 	missesToHurry = 2                    // unanswered polls before polling in haste
-	hastePeriod   = 2 * time.Millisecond // poll period of a server in doubt
+	hastePerLimit = 200                  // polls of a server in doubt: at 50 % loss both ways one in four succeeds
+	minHaste      = 2 * time.Millisecond // from one of those to the next
 	minPolls      = 8                    // unanswered polls without which nobody counts as silent
 )
 
@@ -47,13 +48,16 @@ func (w *Watch) tolerance() time.Duration {
 	return max(w.Limit/2, 4*w.Limit/pollsPerLimit)
 }
 
+// haste is the time from one poll to the next once answers are missing.
+func (w *Watch) haste() time.Duration { return max(w.Limit/hastePerLimit, minHaste) }
+
 // Period returns the time from one poll to the next: a tenth of the limit while
-// all is well, 2 ms once two answers are missing, and a tenth again when the
+// all is well, a two-hundredth once two answers are missing, and a tenth again when the
 // silence has lasted for twice the limit and there is nothing left to decide.
 func (w *Watch) Period(now time.Time) time.Duration {
 	calm := w.Limit / pollsPerLimit
-	if w.InDoubt() && now.Sub(w.from()) < 2*w.Limit && hastePeriod < calm {
-		return hastePeriod
+	if w.InDoubt() && now.Sub(w.from()) < 2*w.Limit {
+		return min(w.haste(), calm)
 	}
 	return calm
 }

@@ -45,8 +45,8 @@ func TestWatchNoticesADeadHost(t *testing.T) {
 		}
 		died := p.w.LastHeard()
 		at := p.run(10*limit, never)
-		if late := at.Sub(died) - limit; at.IsZero() || late < 0 || late > hastePeriod {
-			t.Errorf("limit %s: noticed %s after the limit, want at most %s", limit, late, hastePeriod)
+		if late := at.Sub(died) - limit; at.IsZero() || late < 0 || late > p.w.haste() {
+			t.Errorf("limit %s: noticed %s after the limit, want at most %s", limit, late, p.w.haste())
 		}
 	}
 }
@@ -58,8 +58,8 @@ func TestWatchHurriesOnlyInDoubt(t *testing.T) {
 		t.Errorf("calm period is %s, want a tenth of the limit", got)
 	}
 	p.run(350*time.Millisecond, never)
-	if got := p.w.Period(p.now); !p.w.InDoubt() || got != hastePeriod {
-		t.Errorf("period in doubt is %s, want %s", got, hastePeriod)
+	if got := p.w.Period(p.now); !p.w.InDoubt() || got != 5*time.Millisecond {
+		t.Errorf("period in doubt is %s, want a two-hundredth of the limit", got)
 	}
 	for p.now.Before(epoch.Add(10 * time.Second)) { // long dead: calm again
 		p.w.Polled(p.now)
@@ -104,12 +104,12 @@ func TestWatchNeverPolledIsNotSilent(t *testing.T) {
 func TestWatchSurvivesLoss(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
-		p := newPoller(200 * time.Millisecond)
+		p := newPoller(rapid.SampledFrom([]time.Duration{200 * time.Millisecond, time.Second, 10 * time.Second}).Draw(t, "limit"))
 		lucky := func(time.Time) bool {
 			seed = seed*6364136223846793005 + 1442695040888963407
 			return seed>>62 == 0
 		}
-		if at := p.run(20*time.Second, lucky); !at.IsZero() {
+		if at := p.run(100*p.w.Limit, lucky); !at.IsZero() {
 			t.Fatalf("a host that answers one poll in four counted as silent at %s", at.Sub(epoch))
 		}
 	})
