@@ -12,6 +12,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
+	"mxcluster/internal/events"
 	"mxcluster/internal/status"
 	"mxcluster/netops"
 )
@@ -73,6 +74,7 @@ type Wire interface {
 type Agent interface {
 	Status(context.Context) (*status.ClusterStatus, error)
 	Agent(context.Context) (*control.AgentInfo, error)
+	Events(context.Context, events.Query) (*events.List, error)
 	Order(context.Context, control.Order) (*control.OrderResult, error)
 	Exchange(context.Context, control.ExchangeRequest) error
 	Stop(context.Context, control.StopRequest) (*control.StopResult, error)

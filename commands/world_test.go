@@ -19,6 +19,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
+	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
 	"mxcluster/netops"
@@ -225,6 +226,8 @@ type fakeAgent struct {
 	cannotExchange error
 	onExchange     func() // happens meanwhile
 	reloads        int
+	queries        []events.Query
+	lists          []events.List // one for each query, then empty ones
 	stops          []control.StopRequest
 	err            error // of every call
 	answer         control.OrderResult
@@ -295,6 +298,18 @@ func (f *fakeAgent) Stop(_ context.Context, r control.StopRequest) (*control.Sto
 func (f *fakeAgent) Reload(context.Context) error {
 	f.reloads++
 	return f.fail()
+}
+
+func (f *fakeAgent) Events(_ context.Context, q events.Query) (*events.List, error) {
+	f.queries = append(f.queries, q)
+	if err := f.fail(); err != nil {
+		return nil, err
+	}
+	list := events.List{APIVersion: "mxcluster/v1", Kind: "EventList", Events: []events.Event{}, Missing: []string{}}
+	if len(f.lists) > 0 {
+		list, f.lists = f.lists[0], f.lists[1:]
+	}
+	return &list, nil
 }
 
 func (f *fakeAgent) Running(context.Context) bool { return f.running }

@@ -47,10 +47,11 @@ const settleTime = 2 * time.Second
 
 // Agent supervises one server. Make it with [New], run it with [Agent.Run].
 type Agent struct {
-	cfg  Config
-	deps Deps
-	log  *slog.Logger
-	run  string // identity of this run
+	cfg      Config
+	deps     Deps
+	log      *slog.Logger
+	recorder *recorder
+	run      string // identity of this run
 
 	inbox chan func()
 	done  chan struct{}
@@ -121,7 +122,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		return nil, fmt.Errorf("making the identity of this run: %w", err)
 	}
 	return &Agent{
-		cfg: cfg, deps: deps, saver: saver{file: deps.State}, log: cfg.Log, run: hex.EncodeToString(id),
+		cfg: cfg, deps: deps, saver: saver{file: deps.State}, log: cfg.Log, recorder: newRecorder(deps.Events), run: hex.EncodeToString(id),
 		inbox: make(chan func(), 256), done: make(chan struct{}),
 		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{},
 		data: map[int]*failover.Data{}, syncs: map[int]*limSync{}, readied: map[netip.Prefix]time.Time{}, lastAsked: map[string]time.Time{},
@@ -180,6 +181,7 @@ func (a *Agent) begin() error {
 	if a.cfg.Boot == "" || a.state.Boot != a.cfg.Boot {
 		a.state.Seen = nil // the others may have gone down with this server
 	}
+	a.recordAgent("started", fmt.Sprintf("the agent of %s started, version %s", a.cfg.Server, a.cfg.Version))
 	if err := a.setDocument(doc); err != nil {
 		return err
 	}
@@ -191,6 +193,7 @@ func (a *Agent) begin() error {
 		return fmt.Errorf("watching the kernel's addresses: %w", err)
 	}
 	changed := a.deps.Changed(a.ctx)
+	a.wg.Go(func() { a.recorder.run(a.ctx, a.log) })
 	a.wg.Go(func() { pump(a, events, func(netops.Event) { a.kernelChanged() }) })
 	a.wg.Go(func() { pump(a, changed, func(struct{}) { a.readDocument() }) })
 	return nil

@@ -188,7 +188,7 @@ func (a *Agent) orderHere(o control.Order) (*control.OrderResult, error) {
 	case o.DryRun:
 		return &control.OrderResult{Target: target, Text: fmt.Sprintf("LIM %d would move to %s", o.LIM, target)}, nil
 	}
-	a.log.Info("order", "kind", o.Kind, "lim", o.LIM, "now", o.Now, "by", o.By, "reason", o.Reason)
+	a.recordOrder(o, target)
 	a.addOrder(o)
 	a.send(target, message{Type: typeNotice, Order: &o}, nil)
 	return &control.OrderResult{Accepted: true, Target: target, Text: fmt.Sprintf("LIM %d moves to %s", o.LIM, target)}, nil

@@ -34,16 +34,8 @@ func (a *Agent) raiseAlarms(now time.Time) {
 	}
 	a.alarms = next
 	for _, c := range changes {
-		a.logAlarm(c)
+		a.recordAlarm(c)
 	}
-}
-
-func (a *Agent) logAlarm(c alarms.Change) {
-	what, log := "alarm cleared", a.log.Info
-	if c.Raised {
-		what, log = "alarm raised", a.log.Warn
-	}
-	log(what, "alarm", c.Name, "handle", c.Handle, "severity", c.Severity, "lim", c.LIM, "server", c.Server, "text", c.Text)
 }
 
 // conditions lists everything known here that calls for an alarm.

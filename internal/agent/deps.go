@@ -63,6 +63,7 @@ type Deps struct {
 	Documents Documents
 	Changed   func(ctx context.Context) <-chan struct{} // ticks when the document's file may have changed
 	State     StateFile
+	Events    EventLog
 	Software  func(lim *clusterconf.LIM, side clusterconf.Side) (services.Set, error)
 	Prune     func(ctx context.Context, lim int) (removed int, err error) // all data versions but the newest, once that is read and found good
 	Data      func(lim int) (d *failover.Data, path string, err error)    // newest complete data version

@@ -65,10 +65,10 @@ func (a *Agent) aliasLost(l *lim, h *holder, expired bool) {
 	}
 	a.letGo(l)
 	if expired {
-		a.log.Error("the lease of an alias ran out: this agent was stopped or starved", "lim", l.number, "alias", h.alias)
+		a.recordAlias(l, "expired", fmt.Sprintf("the lease of the alias %s ran out: this agent was stopped or starved", h.alias.Addr()))
 		return
 	}
-	a.log.Warn("an alias was deleted by somebody else; putting it back", "lim", l.number, "alias", h.alias)
+	a.recordAlias(l, "deleted", fmt.Sprintf("the alias %s was deleted by somebody else; it is put back", h.alias.Addr()))
 	if err := a.deps.Kernel.Hold(a.net.ifname, h.alias, a.cfg.Lease); err != nil {
 		a.log.Error("putting an alias back", "lim", l.number, "alias", h.alias, "err", err)
 		return

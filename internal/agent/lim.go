@@ -69,7 +69,7 @@ func (a *Agent) lim(number int) *lim {
 // set changes a LIM's state.
 func (a *Agent) set(l *lim, s failover.State, reason string) {
 	if l.state != s {
-		a.log.Info("lim", "lim", l.number, "state", s, "was", l.state, "term", l.term, "reason", reason)
+		a.recordState(l, s, reason)
 		l.state, l.since = s, time.Now()
 	}
 }
@@ -78,7 +78,7 @@ func (a *Agent) set(l *lim, s failover.State, reason string) {
 func (a *Agent) apply(d *failover.Decision, now time.Time) {
 	l := a.lim(d.LIM)
 	if l.reason != d.Reason {
-		a.log.Info("decision", "lim", d.LIM, "want", d.Want, "rule", d.Rule, "reason", d.Reason)
+		a.recordDecision(d)
 	}
 	l.reason, l.waiting, l.blocked = d.Reason, d.Waiting, d.BlockedBy
 	l.heldUntil, l.heldWhy = d.HeldUntil, d.HeldWhy
@@ -140,10 +140,17 @@ func (l *lim) keep(d *failover.Decision) {
 // once more when that has stopped: the clients may believe it by now.
 func (a *Agent) contest(l *lim, contested bool) {
 	if l.contested != contested && l.holds {
-		a.log.Warn("contested alias", "lim", l.number, "contested", contested)
+		a.recordConflict(l.number, contestWords(l, contested))
 		a.announceAnew(l)
 	}
 	l.contested = contested
+}
+
+func contestWords(l *lim, contested bool) string {
+	if contested {
+		return fmt.Sprintf("split brain: another server has the alias %s of LIM %d too", l.alias.Addr(), l.number)
+	}
+	return fmt.Sprintf("the alias %s of LIM %d is here alone again", l.alias.Addr(), l.number)
 }
 
 // reterm gives a running LIM a later term and announces it again, after another
@@ -156,7 +163,7 @@ func (a *Agent) reterm(l *lim, term uint64) {
 		a.log.Error("saving a term", "lim", l.number, "err", err)
 		return
 	}
-	a.log.Info("lim", "lim", l.number, "state", l.state, "term", term, "reason", "goes on under a later term")
+	a.recordState(l, l.state, "goes on under a later term")
 	if l.hold != nil {
 		a.announceAnew(l)
 	}
@@ -410,7 +417,6 @@ func (a *Agent) fail(l *lim, err error) {
 	retry := min(retryFirst<<min(l.failures, 8), retryLongest)
 	l.failures++
 	l.failure, l.retryAt = err.Error(), time.Now().Add(retry)
-	a.log.Error("lim failed", "lim", l.number, "err", err, "retry", l.retryAt)
 	a.set(l, failover.Failed, err.Error())
 	if err := a.save(); err != nil {
 		a.log.Error("saving that a LIM failed", "lim", l.number, "err", err)

@@ -24,6 +24,7 @@ type message struct {
 	Exchange *exchangeMessage     `json:"exchange,omitempty"`
 	Error    *messageError        `json:"error,omitempty"`
 	Document []byte               `json:"document,omitempty"` // YAML
+	Events   *eventsMessage       `json:"events,omitempty"`
 }
 
 const (
@@ -33,6 +34,7 @@ const (
 	typeNotice          = "order-notice" // for the target of an order: it may forget a failure
 	typeReply           = "order-reply"
 	typeExchange        = "exchange"
+	typeEvents          = "events"
 )
 
 // messageError is an error with its exit code, as it travels.
@@ -45,6 +47,7 @@ type messageError struct {
 // reply is the answer to an order given to another agent.
 type reply struct {
 	result *control.OrderResult
+	events *eventsMessage
 	err    error
 }
 
@@ -92,6 +95,8 @@ func (a *Agent) messageHeard(ev member.Event) {
 		}
 	case typeExchange:
 		a.exchangeHeard(ev.From, m)
+	case typeEvents:
+		a.eventsHeard(ev.From, m)
 	case typeReply:
 		if w := a.waiters[m.ID]; w != nil {
 			delete(a.waiters, m.ID)
@@ -103,6 +108,9 @@ func (a *Agent) messageHeard(ev member.Event) {
 func (m message) reply() reply {
 	if m.Error != nil {
 		return reply{err: &fault.Error{Code: m.Error.Code, Message: m.Error.Message, Hint: m.Error.Hint}}
+	}
+	if m.Events != nil {
+		return reply{events: m.Events}
 	}
 	if m.Result == nil {
 		return reply{err: fault.New(fault.Failed, "", "the other agent's answer is empty")}
@@ -141,7 +149,7 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 			a.storing = false
 			if err == nil && res.Conflict {
 				a.conflict, a.unsaved = d.Revision, true
-				a.log.Warn("two documents with one revision", "from", from, "revision", d.Revision, "theirs", res.Adopted, "loser", res.Kept)
+				a.recordConflict(0, fmt.Sprintf("%s has another cluster document of revision %d; the later change is in force, the other is kept in %s", from, d.Revision, res.Kept))
 			}
 			switch {
 			case err != nil:

@@ -49,7 +49,7 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 		}
 	}
 	if a.doc == nil || a.doc.Revision != d.Revision {
-		a.log.Info("cluster document", "revision", d.Revision, "command", d.Changed.Command)
+		a.recordDocument(d)
 	}
 	a.noteMoves(a.doc, d)
 	a.removeOutdated(a.doc, d)
@@ -241,14 +241,14 @@ func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
 		if !here.Permanent {
 			until = time.Now().Add(here.Remaining)
 		}
-		a.log.Info("adopting a LIM that runs here", "lim", m.LIM, "term", l.term, "alias", m.Alias)
+		a.recordAdopted(l)
 		a.holdOn(l, m.Alias, until)
 		l.hold.kick <- struct{}{} // there may be little time left
 		return nil
 	case l.known.Term == 0 && regular != nil && regular.Name == a.cfg.Server:
 		return nil // its base address until `create`: clients use it this moment
 	}
-	a.log.Warn("taking off an alias that an earlier run left here", "lim", m.LIM, "alias", m.Alias)
+	a.recordAlias(&lim{number: m.LIM, alias: m.Alias}, "left", fmt.Sprintf("the alias %s was left here by an earlier run; it is taken off", m.Alias.Addr()))
 	if err := a.deps.Kernel.Drop(a.net.ifname, m.Alias); err != nil {
 		return fmt.Errorf("taking off an alias that an earlier run left here: %w", err)
 	}

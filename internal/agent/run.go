@@ -14,6 +14,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
+	"mxcluster/internal/events"
 	"mxcluster/internal/member"
 	"mxcluster/internal/services"
 	"mxcluster/netops"
@@ -94,6 +95,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		Documents: cfg.Documents,
 		Changed:   func(ctx context.Context) <-chan struct{} { return watchFile(ctx, cfg.Documents.Path) },
 		State:     DiskState{Path: filepath.Join(cfg.StateDir, "agent.json")},
+		Events:    &events.Log{Path: filepath.Join(cfg.StateDir, "events")},
 		Software: func(l *clusterconf.LIM, side clusterconf.Side) (services.Set, error) {
 			return software(l, side, cfg.Log)
 		},

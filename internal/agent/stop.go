@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -71,13 +72,24 @@ func (a *Agent) beginStop(e ending) {
 		return
 	}
 	a.stopping = true
-	a.log.Info("stopping", "release", e != leaveLIMs, "shutdown", e == releaseAll)
+	a.recordAgent("stopping", stopWords(a.cfg.Server, e))
 	for _, l := range a.lims {
 		if !a.stays(l, e) {
 			a.release(l)
 		}
 	}
 	a.finishWhenIdle(e)
+}
+
+func stopWords(server string, e ending) string {
+	text := fmt.Sprintf("the agent of %s stops", server)
+	switch e {
+	case releaseLIMs:
+		return text + " and gives its LIMs up"
+	case releaseAll:
+		return text + " and gives its LIMs up: the system shuts down"
+	}
+	return text + "; its LIMs go on"
 }
 
 // release gives a LIM up so that another server takes it over.

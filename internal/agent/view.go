@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -72,10 +73,13 @@ func (a *Agent) judge(now time.Time) {
 			if p.liveness == failover.Alive {
 				a.announceAll() // it, and the clients beside it, may have heard of another holder
 			}
-			a.log.Info("server", "name", s.Name, "is", p.liveness, "was", was)
+			a.recordServer(s.Name, p.liveness, was)
 		}
 	}
-	a.settled = a.settled || heardAll || now.Sub(a.started) >= settleTime
+	if settled := heardAll || now.Sub(a.started) >= settleTime; settled && !a.settled {
+		a.settled = true
+		a.recordAgent("settled", fmt.Sprintf("the agent of %s has settled: it knows what the others run, or has waited for them", a.cfg.Server))
+	}
 	a.judgeIsolation(now, lastHeard, len(a.doc.Servers)-1+gateways(seen))
 }
 
@@ -103,7 +107,7 @@ func (a *Agent) judgeIsolation(now, lastHeard time.Time, others int) {
 	}
 	isolated := !a.linkUp || others > 1 && silent
 	if isolated != a.isolated {
-		a.log.Warn("isolation", "isolated", isolated, "link", a.linkUp)
+		a.recordIsolation(isolated)
 		a.isolated = isolated
 	}
 }

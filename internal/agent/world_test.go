@@ -48,6 +48,7 @@ type machine struct {
 	kernel *netops.FakeKernel
 	store  *clusterconf.Store
 	state  *memoryState
+	events *memoryEvents
 	soft   *services.Fake
 	agent  *Agent
 	cancel context.CancelFunc
@@ -130,7 +131,7 @@ func newWorld(t *testing.T, fallback clusterconf.FallbackType) *world {
 		cut: map[[2]string]bool{}, ended: make(chan struct{})}
 	w.doc = worldDocument(fallback)
 	for i, s := range w.doc.Servers {
-		m := &machine{name: s.Name, state: &memoryState{}, soft: &services.Fake{Name: "lim software"}}
+		m := &machine{name: s.Name, state: &memoryState{}, events: &memoryEvents{}, soft: &services.Fake{Name: "lim software"}}
 		m.kernel = netops.NewFakeKernel(s.Name, netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, byte(i + 1)}})
 		dir := t.TempDir()
 		m.store = &clusterconf.Store{Path: filepath.Join(dir, "cluster.yaml"), HistoryDir: filepath.Join(dir, "history"), Now: time.Now}
@@ -219,6 +220,7 @@ func (w *world) deps(m *machine) Deps {
 		Documents: m.store,
 		Changed:   func(context.Context) <-chan struct{} { return nil },
 		State:     m.state,
+		Events:    m.events,
 		Software: func(*clusterconf.LIM, clusterconf.Side) (services.Set, error) {
 			return services.Set{m.soft}, nil
 		},

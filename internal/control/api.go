@@ -4,6 +4,7 @@
 //
 //	GET  /v1/status            status.ClusterStatus
 //	GET  /v1/agent             AgentInfo
+//	GET  /v1/events?q=Query    events.List; Query is JSON
 //	POST /v1/order             Order -> OrderResult
 //	POST /v1/exchange          ExchangeRequest -> {}
 //	POST /v1/stop              StopRequest -> StopResult
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/events"
 	"mxcluster/internal/status"
 )
 
@@ -103,6 +105,7 @@ type LIMInfo struct {
 type Backend interface {
 	Status(ctx context.Context) (*status.ClusterStatus, error)
 	Agent(ctx context.Context) (*AgentInfo, error)
+	Events(ctx context.Context, q events.Query) (*events.List, error)
 	Order(ctx context.Context, o Order) (*OrderResult, error)
 	Exchange(ctx context.Context, r ExchangeRequest) error
 	Stop(ctx context.Context, r StopRequest) (*StopResult, error)

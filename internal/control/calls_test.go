@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
 )
@@ -56,6 +57,10 @@ func TestCallsComeThrough(t *testing.T) {
 	left, err := c.Stop(ctx, StopRequest{Release: true})
 	if want := (&StopResult{LIMsLeftRunning: []int{1}, Lease: time.Hour, PID: 42}); err != nil || !reflect.DeepEqual(left, want) || !gotStop.Release {
 		t.Errorf("Stop = %+v, %v; the agent saw %+v", left, err, gotStop)
+	}
+	list, err := c.Events(ctx, events.Query{LIM: 3, After: map[string]uint64{"srv1": 9}})
+	if err != nil || len(list.Events) != 1 || list.Events[0].Text != "LIM 3 after 9" {
+		t.Errorf("Events = %+v, %v", list, err)
 	}
 	if err := c.Reload(ctx); err != nil || !reloaded {
 		t.Errorf("Reload: %v, reached the agent: %v", err, reloaded)

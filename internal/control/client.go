@@ -10,10 +10,12 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
 )
@@ -26,8 +28,9 @@ const (
 	stopWait   = 5 * time.Minute // releasing waits for services to stop
 )
 
-// maxAnswer bounds an answer: a status of ten clusters takes well under 1 MiB.
-const maxAnswer = 16 << 20
+// maxAnswer bounds an answer: a status of ten clusters takes well under 1 MiB,
+// the events of all servers of the largest system up to 190 MiB.
+const maxAnswer = 256 << 20
 
 // Client calls the agent that listens at Path. A call waits until its context's
 // deadline, or for a fixed time where that has none.
@@ -47,6 +50,15 @@ func (c *Client) Status(ctx context.Context) (*status.ClusterStatus, error) {
 // Agent returns what the agent says of itself.
 func (c *Client) Agent(ctx context.Context) (*AgentInfo, error) {
 	return call[AgentInfo](ctx, c, http.MethodGet, "/v1/agent", nil, readWait)
+}
+
+// Events returns what happened, as far as the servers that answer keep it.
+func (c *Client) Events(ctx context.Context, q events.Query) (*events.List, error) {
+	raw, err := json.Marshal(q)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the call for events: %w", err)
+	}
+	return call[events.List](ctx, c, http.MethodGet, "/v1/events?q="+url.QueryEscape(string(raw)), nil, changeWait)
 }
 
 // Order hands an order in.

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
 )
@@ -98,6 +99,10 @@ func (f *fake) Order(ctx context.Context, o Order) (*OrderResult, error) { retur
 func (f *fake) Stop(ctx context.Context, r StopRequest) (*StopResult, error) { return f.stop(ctx, r) }
 
 func (f *fake) Exchange(_ context.Context, r ExchangeRequest) error { return f.exchange(r) }
+
+func (f *fake) Events(_ context.Context, q events.Query) (*events.List, error) {
+	return &events.List{Kind: "EventList", Events: []events.Event{{Text: fmt.Sprintf("LIM %d after %d", q.LIM, q.After["srv1"])}}}, nil
+}
 
 func (f *fake) Reload(context.Context) error { return f.reload() }
 

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
+	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
 )
 
@@ -27,12 +29,24 @@ func newHandler(b Backend, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", h.read(func(ctx context.Context) (any, error) { return b.Status(ctx) }))
 	mux.HandleFunc("GET /v1/agent", h.read(func(ctx context.Context) (any, error) { return b.Agent(ctx) }))
+	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) {
+		v, err := h.events(r)
+		h.answer(w, v, err)
+	})
 	mux.HandleFunc("POST /v1/order", h.change(h.order))
 	mux.HandleFunc("POST /v1/exchange", h.change(h.exchange))
 	mux.HandleFunc("POST /v1/stop", h.change(h.stop))
 	mux.HandleFunc("POST /v1/reload", h.change(h.reload))
 	mux.HandleFunc("/", h.unknown)
 	return h.guard(mux)
+}
+
+func (h *handler) events(r *http.Request) (any, error) {
+	q, err := decode[events.Query](strings.NewReader(r.URL.Query().Get("q")))
+	if err != nil {
+		return nil, err
+	}
+	return h.backend.Events(r.Context(), q)
 }
 
 func (h *handler) order(r *http.Request) (any, error) {

@@ -32,7 +32,9 @@ var arrows = []rule{
 		"answers are built from values alone, so that commands and agents give the same ones"},
 	{"internal/settings", []string{"internal/fault", "clusterconf"},
 		"settings are read before anything else is there"},
-	{"internal/control", []string{"internal/fault", "internal/status", "clusterconf"},
+	{"internal/events", []string{"internal/fault"},
+		"events are read by commands where no agent runs"},
+	{"internal/control", []string{"internal/fault", "internal/status", "internal/events", "clusterconf"},
 		"client and server share the calls; the agent is behind the Backend interface"},
 	{"internal/ui", []string{"internal/fault"},
 		"what the terminal shows is given to it; it looks nothing up"},
@@ -42,13 +44,13 @@ var arrows = []rule{
 		"helpers of tests"},
 	{"internal/agent", []string{
 		"internal/fault", "internal/failover", "internal/member", "internal/services", "internal/control", "internal/status",
-		"internal/settings", "internal/alarms", "clusterconf", "netops", "xdata"},
+		"internal/settings", "internal/alarms", "internal/events", "clusterconf", "netops", "xdata"},
 		"the agent serves commands and must run without them"},
 	{"internal/lab", []string{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
-		"internal/fault", "internal/control", "internal/settings", "internal/status", "internal/ui", "internal/lab", "internal/services",
+		"internal/fault", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/ui", "internal/lab", "internal/services",
 		"clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"internal/gendocs", []string{"commands"},

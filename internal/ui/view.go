@@ -65,6 +65,22 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
+// WriteLines writes values as JSON, one a line.
+func WriteLines[T any](w io.Writer, values []T) error {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	for _, v := range values {
+		if err := enc.Encode(v); err != nil {
+			return fmt.Errorf("writing the answer: %w", err)
+		}
+	}
+	if _, err := w.Write(buf.Bytes()); err != nil {
+		return fmt.Errorf("writing the answer: %w", err)
+	}
+	return nil
+}
+
 // writeYAML writes the same keys in the same order as JSON does. JSON is YAML
 // of another style, so the JSON is read as YAML and written in block style: one
 // set of field names serves both.

@@ -1,0 +1,275 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
+	"mxcluster/internal/control"
+	"mxcluster/internal/events"
+	"mxcluster/internal/failover"
+)
+
+// EventLog keeps what happened on this server (package events).
+type EventLog interface {
+	Append(batch []events.Event) error
+	Read(q events.Query) (found []events.Event, truncated bool, err error)
+}
+
+const (
+	eventsWaiting = 1024        // for the disk; more are lost, supervision goes on
+	eventsTold    = time.Minute // from one complaint about the disk to the next
+)
+
+// recorder writes events to disk beside the main loop, so that neither a full
+// nor a hung disk holds that up.
+type recorder struct {
+	log   EventLog
+	queue chan events.Event
+	lost  atomic.Int64
+}
+
+func newRecorder(log EventLog) *recorder {
+	return &recorder{log: log, queue: make(chan events.Event, eventsWaiting)}
+}
+
+// put hands an event over, or counts it as lost.
+func (r *recorder) put(e events.Event) {
+	select {
+	case r.queue <- e:
+	default:
+		r.lost.Add(1)
+	}
+}
+
+// run writes until ctx ends, and then what is left.
+func (r *recorder) run(ctx context.Context, log *slog.Logger) {
+	var told time.Time
+	for {
+		var batch []events.Event
+		select {
+		case <-ctx.Done():
+		case e := <-r.queue:
+			batch = append(batch, e)
+		}
+		for more := true; more && len(batch) < eventsWaiting; {
+			select {
+			case e := <-r.queue:
+				batch = append(batch, e)
+			default:
+				more = false
+			}
+		}
+		if len(batch) == 0 {
+			return // ctx has ended
+		}
+		if err := r.log.Append(batch); err != nil {
+			r.lost.Add(int64(len(batch)))
+			if now := time.Now(); now.Sub(told) >= eventsTold {
+				told = now
+				log.Error("events cannot be kept", "lost", r.lost.Load(), "err", err)
+			}
+		}
+	}
+}
+
+// record notes what happened: one line in the log, and one event.
+func (a *Agent) record(level slog.Level, e events.Event) {
+	e.Time, e.Server = time.Now().UTC(), a.cfg.Server
+	attrs := []slog.Attr{slog.String("kind", string(e.Kind))}
+	for _, x := range []struct{ key, value string }{
+		{"about", e.Subject}, {"is", e.Is}, {"was", e.Was}, {"rule", e.Rule}, {"by", e.By},
+	} {
+		if x.value != "" {
+			attrs = append(attrs, slog.String(x.key, x.value))
+		}
+	}
+	if e.LIM != 0 {
+		attrs = append(attrs, slog.Int("lim", e.LIM))
+	}
+	if e.Term != 0 {
+		attrs = append(attrs, slog.Uint64("term", e.Term))
+	}
+	a.log.LogAttrs(context.Background(), level, e.Text, attrs...)
+	a.recorder.put(e)
+}
+
+func (a *Agent) recordAgent(is, text string) {
+	a.record(slog.LevelInfo, events.Event{Kind: events.Agent, Subject: a.cfg.Server, Is: is, Text: text})
+}
+
+func (a *Agent) recordDecision(d *failover.Decision) {
+	words := map[failover.Want]string{failover.Run: "is to run here: ", failover.Stop: "is not to run here: ", failover.Wait: "is left as it is: "}
+	a.record(slog.LevelInfo, events.Event{Kind: events.Decision, LIM: d.LIM, Is: string(d.Want), Rule: string(d.Rule), Term: d.Term,
+		Reason: d.Reason, Text: fmt.Sprintf("LIM %d %s%s", d.LIM, words[d.Want], d.Reason)})
+}
+
+func (a *Agent) recordState(l *lim, is failover.State, reason string) {
+	level := slog.LevelInfo
+	if is == failover.Failed {
+		level = slog.LevelError
+	}
+	a.record(level, events.Event{Kind: events.State, LIM: l.number, Is: string(is), Was: string(l.state), Term: l.term, Reason: reason,
+		Text: fmt.Sprintf("LIM %d is %s on %s: %s", l.number, is, a.cfg.Server, reason)})
+}
+
+// recordAdopted notes that a LIM goes on under a new agent, as if nothing had been.
+func (a *Agent) recordAdopted(l *lim) {
+	const is = string(failover.Running)
+	a.record(slog.LevelInfo, events.Event{Kind: events.State, LIM: l.number, Is: is, Was: is, Term: l.term,
+		Reason: "the agent that ran it before is gone", Text: fmt.Sprintf("LIM %d goes on on %s under a new agent", l.number, a.cfg.Server)})
+}
+
+func (a *Agent) recordServer(name string, is, was failover.Liveness) {
+	words := map[failover.Liveness]string{failover.Alive: "is alive", failover.AgentLost: "has an agent that is silent",
+		failover.Gone: "is gone: nothing is heard of it", failover.Unheard: "is not heard"}
+	level := slog.LevelInfo
+	if is != failover.Alive {
+		level = slog.LevelWarn
+	}
+	a.record(level, events.Event{Kind: events.Server, Subject: name, Is: string(is), Was: string(was),
+		Text: fmt.Sprintf("server %s %s", name, words[is])})
+}
+
+func (a *Agent) recordIsolation(isolated bool) {
+	text := a.cfg.Server + " hears others again"
+	switch {
+	case isolated && !a.linkUp:
+		text = fmt.Sprintf("%s is isolated: its interface %s is down", a.cfg.Server, a.net.ifname)
+	case isolated:
+		text = a.cfg.Server + " is isolated: it hears nobody"
+	}
+	a.record(slog.LevelWarn, events.Event{Kind: events.Isolation, Subject: a.cfg.Server, Is: strconv.FormatBool(isolated), Text: text})
+}
+
+func (a *Agent) recordOrder(o control.Order, target string) {
+	text := fmt.Sprintf("%s of LIM %d to %s was ordered", o.Kind, o.LIM, target)
+	if o.Now {
+		text += ", at once"
+	}
+	a.record(slog.LevelInfo, events.Event{Kind: events.Order, LIM: o.LIM, Subject: string(o.Kind), Is: target, By: o.By, Reason: o.Reason,
+		Text: text + byWords(o.By, o.Reason)})
+}
+
+func (a *Agent) recordAlarm(c alarms.Change) {
+	level, is := slog.LevelInfo, "cleared"
+	if c.Raised {
+		level, is = slog.LevelWarn, "raised"
+	}
+	a.record(level, events.Event{Kind: events.Alarm, LIM: c.LIM, Subject: string(c.Name), Is: is,
+		Text: fmt.Sprintf("alarm %d %s (%s): %s", c.Handle, is, c.Severity, c.Text)})
+}
+
+func (a *Agent) recordDocument(d *clusterconf.Document) {
+	text := fmt.Sprintf("revision %d of the cluster document is in force", d.Revision)
+	if d.Changed.Command != "" {
+		text += ": " + d.Changed.Command
+		if d.Changed.On != "" {
+			text += " on " + d.Changed.On
+		}
+	}
+	a.record(slog.LevelInfo, events.Event{Kind: events.Document, Subject: d.Changed.Command, Is: strconv.FormatUint(d.Revision, 10),
+		By: d.Changed.By, Reason: d.Changed.Reason, Text: text + byWords(d.Changed.By, d.Changed.Reason)})
+}
+
+// byWords says who wanted something and why, as far as that was told.
+func byWords(by, reason string) string {
+	text := ""
+	if by != "" {
+		text = " by " + by
+	}
+	if reason != "" {
+		text += " (" + reason + ")"
+	}
+	return text
+}
+
+func (a *Agent) recordConflict(lim int, text string) {
+	a.record(slog.LevelWarn, events.Event{Kind: events.Conflict, LIM: lim, Text: text})
+}
+
+func (a *Agent) recordAlias(l *lim, is, text string) {
+	a.record(slog.LevelWarn, events.Event{Kind: events.Alias, LIM: l.number, Subject: l.alias.Addr().String(), Is: is, Text: text})
+}
+
+// eventsMessage asks another agent for its events, or answers with them.
+type eventsMessage struct {
+	Query     events.Query   `json:"query,omitzero"`
+	Events    []events.Event `json:"events,omitempty"`
+	Truncated bool           `json:"truncated,omitempty"`
+}
+
+// Events answers `events`: what is kept here and on all servers that answer.
+func (a *Agent) Events(ctx context.Context, q events.Query) (*events.List, error) {
+	type question struct {
+		server string
+		answer <-chan reply
+	}
+	list := &events.List{APIVersion: clusterconf.APIVersion, Kind: "EventList", Missing: []string{}}
+	asked, err := on(ctx, a, func() ([]question, error) {
+		var asked []question
+		for name, p := range a.peers {
+			switch {
+			case a.doc.Server(name) == nil:
+			case p.liveness == failover.Alive:
+				asked = append(asked, question{name, a.passOn(name, message{Type: typeEvents, Events: &eventsMessage{Query: q}})})
+			default:
+				list.Missing = append(list.Missing, name)
+			}
+		}
+		return asked, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	own, truncated, err := a.deps.Events.Read(q)
+	if err != nil {
+		return nil, err
+	}
+	list.Truncated = truncated
+	found := [][]events.Event{own}
+	for _, x := range asked {
+		select {
+		case r := <-x.answer:
+			if r.err != nil || r.events == nil {
+				list.Missing = append(list.Missing, x.server)
+				continue
+			}
+			found = append(found, r.events.of(x.server))
+			list.Truncated = list.Truncated || r.events.Truncated
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	list.Events = slices.Concat([]events.Event{}, events.Merge(found...))
+	slices.Sort(list.Missing)
+	return list, nil
+}
+
+// of returns the events as those of one server: it speaks for itself alone.
+func (m *eventsMessage) of(server string) []events.Event {
+	return slices.DeleteFunc(m.Events, func(e events.Event) bool { return e.Server != server })
+}
+
+// eventsHeard answers another agent. Reading the disk takes time.
+func (a *Agent) eventsHeard(from string, m message) {
+	if m.Events == nil {
+		return
+	}
+	q := m.Events.Query
+	a.wg.Go(func() {
+		answer := message{Type: typeReply, ID: m.ID, Events: &eventsMessage{}}
+		var err error
+		if answer.Events.Events, answer.Events.Truncated, err = a.deps.Events.Read(q); err != nil {
+			a.log.Error("reading the events for another server", "for", from, "err", err)
+			return
+		}
+		a.post(func() { a.send(from, answer, nil) })
+	})
+}
