@@ -194,6 +194,21 @@ func TestProbeWhileBlocked(t *testing.T) {
 	}
 }
 
+// Two blocked holders that probe at once hear of each other, too: else both would
+// take the address for their own.
+func TestProbeEachOtherWhileBlocked(t *testing.T) {
+	t.Parallel()
+	hosts := newHosts(t, 2)
+	var heard []<-chan netops.Observation
+	for _, h := range hosts {
+		must(t, h.kernel.Block(eth0, alias.Addr()))
+		must(t, h.kernel.Hold(eth0, alias, 0))
+		heard = append(heard, h.wire().Subscribe(t.Context()))
+	}
+	must(t, hosts[0].wire().Ask(netip.IPv4Unspecified(), alias.Addr(), nil))
+	hear(t, heard[1], "the other's probe", func(o netops.Observation) bool { return netops.Claims(o, alias.Addr()) })
+}
+
 // Other tools' flush of all rules is told of and seen, and so is an interface that
 // was made anew.
 func TestBlockLost(t *testing.T) {

@@ -57,6 +57,7 @@ func OpenWire(ifname string) (*Wire, error) {
 		return wrap(conn.Close(), "close the packet socket on %s", ifname)
 	})
 	err = errors.Join(
+		setFilter(conn),
 		conn.SetReadBuffer(receiveBuffer),
 		conn.SetsockoptInt(unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
 	)
@@ -180,7 +181,7 @@ func (w *Wire) bind() error {
 	if found.hardware != unix.ARPHRD_ETHER {
 		return fault.New(fault.Refused, "name an Ethernet interface", "%s is not an Ethernet interface", w.ifname)
 	}
-	err = w.conn.Bind(&unix.SockaddrLinklayer{Protocol: networkOrder(ethTypeARP), Ifindex: found.index})
+	err = w.conn.Bind(&unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL), Ifindex: found.index})
 	if err != nil {
 		return err
 	}
