@@ -21,7 +21,6 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
-	"mxcluster/netops"
 )
 
 // Config is what an agent is told about this server.
@@ -94,6 +93,8 @@ type Agent struct {
 	lastData  time.Time
 	lastSeen  time.Time
 	linkUp    bool
+	mac       string  // of the interface of the base address
+	held      heldSet // for those who listen
 	stop      context.CancelFunc
 
 	// nothingNew is set by what came in and changes no decision, as nearly every
@@ -194,7 +195,7 @@ func (a *Agent) begin() error {
 	}
 	changed := a.deps.Changed(a.ctx)
 	a.wg.Go(func() { a.recorder.run(a.ctx, a.log) })
-	a.wg.Go(func() { pump(a, events, func(netops.Event) { a.kernelChanged() }) })
+	a.wg.Go(func() { pump(a, events, a.kernelChanged) })
 	a.wg.Go(func() { pump(a, changed, func(struct{}) { a.readDocument() }) })
 	return nil
 }

@@ -71,6 +71,10 @@ func (a *Agent) aliasConditions(number int, l *lim, now time.Time) []alarms.Cond
 		out = append(out, alarms.Condition{Name: alarms.AnnounceFailed, Severity: alarms.Warning, LIM: number, Server: a.cfg.Server,
 			Text: fmt.Sprintf("the alias %s could not be announced: %s", l.alias.Addr(), l.notTold)})
 	}
+	if l.holds && l.foreign != "" {
+		out = append(out, alarms.Condition{Name: alarms.AliasInUse, Severity: alarms.Critical, LIM: number, Server: a.cfg.Server,
+			Text: fmt.Sprintf("the alias %s is used by %s, too, which is no server of this system; find that host and take the address off it", l.alias.Addr(), l.foreign)})
+	}
 	// A start that is not tried again any more says nothing about now.
 	if !l.holds && l.inUse != "" && now.Before(l.retryAt.Add(inUseFor)) {
 		out = append(out, alarms.Condition{Name: alarms.AliasInUse, Severity: alarms.Critical, LIM: number, Server: a.cfg.Server,

@@ -21,6 +21,9 @@ type Kernel interface {
 	Extend(ifname string, alias netip.Prefix, lease time.Duration, until time.Time) error
 	Drop(ifname string, alias netip.Prefix) error
 	EnsureBase(ifname string, base netip.Prefix) error
+	Block(ifname string, addr netip.Addr) error
+	Unblock(ifname string, addr netip.Addr) error
+	Blocked(ifname string) ([]netip.Addr, error)
 	Gateway(ifname string) (netip.Addr, bool, error)
 	Watch(ctx context.Context) (<-chan netops.Event, error)
 }

@@ -26,6 +26,8 @@ func (a *Agent) holdOn(l *lim, alias netip.Prefix, until time.Time) {
 		kick: make(chan struct{}, 1),
 	}
 	h := l.hold
+	h.muted.Store(l.hidden != "")
+	a.held.add(alias.Addr())
 	h.lost = func(expired bool) { a.post(func() { a.aliasLost(l, h, expired) }) }
 	h.told = func(at time.Time, err error) { a.post(func() { a.announcedAlias(l, h, at, err) }) }
 	a.wg.Go(func() { h.keep(ctx, until) })
@@ -40,7 +42,7 @@ func (a *Agent) announceAnew(l *lim) {
 // announceAll does so for all aliases held here.
 func (a *Agent) announceAll() {
 	for _, l := range a.lims {
-		if l.holds {
+		if l.holds && l.hidden == "" {
 			a.announceAnew(l)
 		}
 	}
@@ -66,11 +68,13 @@ func (a *Agent) aliasLost(l *lim, h *holder, expired bool) {
 	a.letGo(l)
 	if expired {
 		a.recordAlias(l, "expired", fmt.Sprintf("the lease of the alias %s ran out: this agent was stopped or starved", h.alias.Addr()))
+		a.forgetHidden(l, h.alias)
 		return
 	}
 	a.recordAlias(l, "deleted", fmt.Sprintf("the alias %s was deleted by somebody else; it is put back", h.alias.Addr()))
 	if err := a.deps.Kernel.Hold(a.net.ifname, h.alias, a.cfg.Lease); err != nil {
 		a.log.Error("putting an alias back", "lim", l.number, "alias", h.alias, "err", err)
+		a.forgetHidden(l, h.alias)
 		return
 	}
 	a.holdOn(l, h.alias, time.Now().Add(a.cfg.Lease))
@@ -80,6 +84,7 @@ func (a *Agent) aliasLost(l *lim, h *holder, expired bool) {
 func (a *Agent) letGo(l *lim) {
 	l.letGo()
 	_ = l.hold.after(func() error { return nil }) // a renewal on its way ends first
+	a.held.remove(l.alias.Addr())
 	l.holds, l.hold, l.letGo = false, nil, nil
 }
 
@@ -90,10 +95,13 @@ func (a *Agent) dropAlias(l *lim) {
 	}
 	l.letGo()
 	err := l.hold.after(func() error { return a.deps.Kernel.Drop(a.net.ifname, l.alias) })
+	a.held.remove(l.alias.Addr())
 	l.holds, l.hold, l.letGo = false, nil, nil
 	if err != nil {
 		a.log.Error("taking an alias off", "lim", l.number, "alias", l.alias, "err", err)
+		return // while it is here it stays blocked if it was
 	}
+	a.forgetHidden(l, l.alias)
 }
 
 // watchHealth asks a LIM's software how it is, from time to time, and restarts

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mxcluster/netops"
@@ -35,6 +36,7 @@ type holder struct {
 	lost    func(expired bool)       // the alias is no longer ours; expired: its time ran out
 	told    func(at time.Time, err error)
 	kick    chan struct{} // something happened to the interface: look now
+	muted   atomic.Bool   // the alias is blocked: nothing is announced
 
 	renewing sync.Mutex // while a renewal is on its way to the kernel
 }
@@ -100,7 +102,9 @@ func (h *holder) announce(ctx context.Context) {
 		}
 		err := h.announceOnce()
 		now := time.Now()
-		h.told(now, err)
+		if !errors.Is(err, errMuted) {
+			h.told(now, err)
+		}
 		switch {
 		case i+1 < len(burst):
 			timer.Reset(max(start.Add(burst[i+1]).Sub(now), 0))
@@ -112,8 +116,14 @@ func (h *holder) announce(ctx context.Context) {
 	}
 }
 
+// errMuted says that an alias was not announced, and that this is as it should be.
+var errMuted = errors.New("the alias is blocked")
+
 // announceOnce makes sure that the address is here before it says so.
 func (h *holder) announceOnce() error {
+	if h.muted.Load() {
+		return errMuted
+	}
 	addrs, err := h.kernel.Addresses(h.ifname)
 	if err != nil {
 		return fmt.Errorf("checking that %s is here before announcing it: %w", h.alias, err)

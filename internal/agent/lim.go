@@ -54,6 +54,14 @@ type lim struct {
 	inUse     string             // that another host has the alias, when it was wanted here; "": none has
 
 	inUseByServer bool // that host is a server of this system
+
+	foreign  string             // MAC of a host that is no server and uses the alias; "": none is known
+	hidden   string             // why the held alias is blocked; "": it is not
+	clearing context.CancelFunc // ends the wait for a hidden alias to be clear
+	look     chan struct{}      // has that wait look at the link now
+	rivalAt  time.Time          // last claim of a rival
+	defended time.Time          // last answer to one
+	quiet    bool               // a rival's silence is waited for
 }
 
 // lim returns the record of a LIM, made anew if need be.
@@ -267,10 +275,14 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 	if err := a.deps.Kernel.Hold(net.ifname, alias, a.cfg.Lease); err != nil {
 		return err
 	}
+	if err := a.unblockTaken(net, alias); err != nil {
+		return errors.Join(err, a.deps.Kernel.Drop(net.ifname, alias))
+	}
 	done := make(chan struct{})
 	a.post(func() {
 		defer close(done)
 		if ctx.Err() == nil {
+			l.foreign = "" // nobody answered
 			a.holdOn(l, alias, until)
 		} else if err := a.deps.Kernel.Drop(net.ifname, alias); err != nil { // called off meanwhile
 			a.log.Error("taking off the alias of a start that was called off", "lim", l.number, "alias", alias, "err", err)
@@ -298,9 +310,14 @@ func (a *Agent) notAcquired(l *lim, err error) {
 		err, then = errors.New(l.reason), nil
 	case errors.As(err, &inUse):
 		owner, ours := a.ownerOf(inUse.mac)
-		err = fmt.Errorf("the alias %s is in use by %s", inUse.alias.Addr(), owner)
+		err, then = fmt.Errorf("the alias %s is in use by %s", inUse.alias.Addr(), owner), nil
 		l.inUse, l.inUseByServer = err.Error(), ours
-		fallthrough
+		l.failure, l.retryAt = err.Error(), time.Now().Add(retryAddress)
+		if !ours {
+			l.retryAt = time.Now().Add(foreignRetry)
+			a.foreignHeard(l, inUse.mac)
+		}
+		a.log.Error("the alias cannot be had", "lim", l.number, "err", err)
 	case errors.As(err, &down):
 		then = nil
 		l.failure, l.retryAt = err.Error(), time.Now().Add(retryAddress)
@@ -320,10 +337,8 @@ func (a *Agent) giveUp(l *lim, err error, then func()) {
 
 // ownerOf names the server with a MAC, or the MAC itself.
 func (a *Agent) ownerOf(mac string) (owner string, server bool) {
-	for server, p := range a.peers {
-		if p.claim != nil && p.claim.MAC == mac {
-			return fmt.Sprintf("%s (%s)", server, mac), true
-		}
+	if server := a.serverAt(mac); server != "" {
+		return fmt.Sprintf("%s (%s)", server, mac), true
 	}
 	return mac + ", which is no server of this system", false
 }

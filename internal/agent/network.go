@@ -25,7 +25,6 @@ type network struct {
 	pool   Pool
 	sup    *supervisor
 	ears   ears
-	mac    string
 	cancel context.CancelFunc
 }
 
@@ -100,9 +99,9 @@ func (a *Agent) openNetwork(self *clusterconf.Server) error {
 		return errors.Join(err, wire.Close())
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
-	n := &network{base: self.Base, ifname: self.Interface, wire: wire, pool: pool, mac: link.MAC.String(), cancel: cancel}
+	n := &network{base: self.Base, ifname: self.Interface, wire: wire, pool: pool, cancel: cancel}
 	n.sup = newSupervisor(self.Base.Addr(), wire, pool.Ask, func() { a.post(func() {}) })
-	a.net, a.published = n, ""
+	a.net, a.mac, a.published = n, link.MAC.String(), ""
 	if old != nil {
 		a.wg.Go(func() { old.close(a.log) }) // saying goodbye takes a while
 	}
@@ -112,6 +111,7 @@ func (a *Agent) openNetwork(self *clusterconf.Server) error {
 		}
 	}
 	a.wg.Go(func() { n.sup.run(ctx) })
+	a.wg.Go(func() { a.listen(ctx, wire) })
 	a.wg.Go(func() {
 		for ev := range pool.Events() {
 			if n.listen(ev) {
@@ -243,6 +243,7 @@ func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
 		}
 		a.recordAdopted(l)
 		a.holdOn(l, m.Alias, until)
+		a.adoptBlock(l)
 		l.hold.kick <- struct{}{} // there may be little time left
 		return nil
 	case l.known.Term == 0 && regular != nil && regular.Name == a.cfg.Server:
@@ -257,8 +258,12 @@ func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
 
 // kernelChanged looks after the addresses when the kernel says that they, or
 // the link, changed.
-func (a *Agent) kernelChanged() {
+func (a *Agent) kernelChanged(e netops.Event) {
 	a.checkLink()
+	a.lookAtLinks()
+	if e.Blocks {
+		a.mendBlocks()
+	}
 	for _, l := range a.lims {
 		if l.hold != nil {
 			select {

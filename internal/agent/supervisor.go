@@ -15,6 +15,7 @@ import (
 const (
 	minAgentLimit = time.Second           // silence of gossip that makes an agent lost, at least
 	askPeriod     = 20 * time.Millisecond // gossip questions to a server in doubt
+	gonePeriod    = 50 * time.Millisecond // questions to a host that is gone: the first answer ends a split brain
 	gatewayName   = "(gateway)"           // no server's name: it has brackets
 )
 
@@ -47,6 +48,7 @@ type host struct {
 	agent    failover.Watch // for agent-lost
 	next     time.Time
 	nextAsk  time.Time
+	nextAll  time.Time // when everybody is asked for one that is gone
 	sighting sighting
 }
 
@@ -74,6 +76,7 @@ type supervisor struct {
 	mu      sync.Mutex
 	hosts   map[string]*host
 	aliases map[int]*aliasWatch
+	heard   time.Time // last frame of anybody
 }
 
 func newSupervisor(self netip.Addr, wire Wire, ask func(string), changed func()) *supervisor {
@@ -176,6 +179,25 @@ func (s *supervisor) wires() map[int]failover.Wire {
 	return out
 }
 
+// lastHeard returns when the last ARP frame of anybody was received.
+func (s *supervisor) lastHeard() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.heard
+}
+
+// serverAt names the server that answered for its base from a MAC, "" if none did.
+func (s *supervisor) serverAt(mac string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, h := range s.hosts {
+		if name != gatewayName && h.mac != nil && h.mac.String() == mac {
+			return name
+		}
+	}
+	return ""
+}
+
 // wake makes the loop look again; the caller may hold the lock.
 func (s *supervisor) wake() {
 	select {
@@ -228,6 +250,7 @@ func (s *supervisor) run(ctx context.Context) {
 func (s *supervisor) observe(o netops.Observation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.heard = later(s.heard, o.Time)
 	for _, h := range s.hosts {
 		switch o.SenderIP {
 		case h.addrs.base:
@@ -286,11 +309,15 @@ func (h *host) poll(wire Wire, self netip.Addr, now time.Time) {
 	h.agent.Polled(now)
 	h.next = now.Add(h.arp.Period(now))
 	to := h.mac
-	if h.arp.InDoubt() {
+	if h.arp.InDoubt() && (h.mac == nil || !now.Before(h.nextAll)) {
 		to = nil // it may have come back with another MAC
+		h.nextAll = h.next
 		if h.addrs.alias.IsValid() && h.mac != nil {
 			_ = wire.Ask(self, h.addrs.alias, h.mac)
 		}
+	}
+	if h.sighting.gone {
+		h.next = earlier(h.next, now.Add(gonePeriod))
 	}
 	// A failed send is a question without an answer: the link is down.
 	_ = wire.Ask(self, h.addrs.base, to)

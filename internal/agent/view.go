@@ -70,6 +70,9 @@ func (a *Agent) judge(now time.Time) {
 		a.judgeIdle(p, s.LIM, now)
 		if p.liveness != was {
 			p.since = now
+			if was == failover.Gone {
+				a.returned(s.Name)
+			}
 			if p.liveness == failover.Alive {
 				a.announceAll() // it, and the clients beside it, may have heard of another holder
 			}
@@ -232,12 +235,13 @@ type statement struct {
 func (a *Agent) claim(now time.Time) failover.Claim {
 	c := failover.Claim{
 		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Hash: a.hash,
-		MAC: a.net.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.isolated,
+		MAC: a.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.isolated,
 	}
 	for n, l := range a.lims {
 		c.LIMs = append(c.LIMs, failover.LIMClaim{
 			LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.holds, Released: !l.released.IsZero() && !l.state.Active(),
-			Known: l.known, Reason: l.reason, Failure: l.failure, Announced: l.announced.Truncate(time.Second), Data: a.data[n],
+			Known: l.known, Reason: l.reason, Failure: l.failure, Announced: l.announced.Truncate(time.Second), AnnounceError: l.notTold, Blocked: l.hidden != "",
+			ForeignMAC: l.foreign, Data: a.data[n],
 			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.flaps.Recent(now),
 			Suspended: l.suspended.Why != "",
 		})
@@ -307,6 +311,12 @@ func (a *Agent) checkLink() {
 		a.log.Error("looking at the interface", "interface", a.net.ifname, "err", err)
 	}
 	up := err == nil && link.Up
+	if err == nil {
+		a.mac = link.MAC.String()
+	}
+	if !up {
+		a.hideAll(linkDown) // before it carries traffic again: another server may have them by then
+	}
 	if up && !a.linkUp {
 		a.announceAll() // clients may have turned to another holder meanwhile
 	}

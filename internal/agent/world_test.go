@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,8 +57,9 @@ type machine struct {
 	down   bool
 	boots  int
 
-	sync     SyncFunc // what synchronises its LIMs; nil: nothing
-	shutdown bool     // the system is on its way down when its agent is told to end
+	sync     SyncFunc              // what synchronises its LIMs; nil: nothing
+	wireErr  atomic.Pointer[error] // of every announcement
+	shutdown bool                  // the system is on its way down when its agent is told to end
 
 	mu     sync.Mutex
 	data   *failover.Data // newest data version
@@ -205,8 +207,11 @@ func (w *world) log(name string) *slog.Logger {
 func (w *world) deps(m *machine) Deps {
 	key := make([]byte, 32)
 	return Deps{
-		Kernel:   m.kernel,
-		OpenWire: func(ifname string) (Wire, error) { return w.segment.OpenWire(m.kernel, ifname) },
+		Kernel: m.kernel,
+		OpenWire: func(ifname string) (Wire, error) {
+			wire, err := w.segment.OpenWire(m.kernel, ifname)
+			return failingWire{wire, &m.wireErr}, err
+		},
 		Probe: func(ctx context.Context, wire Wire, addr netip.Addr) (net.HardwareAddr, bool, error) {
 			return netops.Probe(ctx, wire, addr, probeCount, probeInterval)
 		},
@@ -265,6 +270,7 @@ func (w *world) powerCut(name string) time.Time {
 		w.kill(name)
 	}
 	m.soft.SetState(services.Stopped)
+	m.kernel.FlushRules()
 	addrs, err := m.kernel.Addresses("eth0")
 	if err != nil {
 		w.t.Fatal(err)
@@ -335,7 +341,11 @@ func (w *world) holders(lim int) []string {
 	alias := w.doc.ClusterOfLIM(lim).Member(lim).Alias
 	var out []string
 	for _, s := range w.doc.Servers {
-		addrs, err := w.servers[s.Name].kernel.Addresses("eth0")
+		kernel := w.servers[s.Name].kernel
+		addrs, err := kernel.Addresses("eth0")
+		if blocked, blockedErr := kernel.Blocked("eth0"); blockedErr == nil && slices.Contains(blocked, alias.Addr()) {
+			continue
+		}
 		if err == nil && slices.ContainsFunc(addrs, func(a netops.Address) bool { return a.Prefix == alias }) {
 			out = append(out, s.Name)
 		}

@@ -94,6 +94,11 @@ type LIMClaim struct {
 	Reason    string    `json:"reason,omitempty"`
 	Failure   string    `json:"failure,omitempty"` // state failed: what went wrong
 	Announced time.Time `json:"announced,omitzero"`
+
+	Blocked       bool   `json:"blocked,omitempty"`       // its kernel keeps the alias off the wire
+	ForeignMAC    string `json:"foreignMac,omitempty"`    // of a host that is no server and uses the alias
+	AnnounceError string `json:"announceError,omitempty"` // of the last announcement
+
 	Data      *Data     `json:"data,omitempty"` // newest complete data version
 	Waiting   bool      `json:"waiting,omitempty"`
 	BlockedBy []string  `json:"blockedBy,omitempty"` // what keeps it from falling back

@@ -85,7 +85,7 @@ func (in *Input) splitBrain(c *StatusCluster) *bool {
 			switch {
 			case h.Present == nil:
 				unseen = unseen || in.Servers[h.Server].Liveness != failover.Gone
-			case *h.Present:
+			case *h.Present && (h.Blocked == nil || !*h.Blocked):
 				holders++
 			}
 		}

@@ -61,7 +61,8 @@ const takeover = `{
        }
       ],
       "foreignMac": null,
-      "lastAnnounced": "2026-03-01T01:59:59Z"
+      "lastAnnounced": "2026-03-01T01:59:59Z",
+      "announceError": null
      },
      "data": {
       "newest": "xdata_1_20260301010000",

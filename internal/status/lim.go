@@ -22,12 +22,12 @@ func (in *Input) place(name string, side clusterconf.Side, lim int) place {
 }
 
 // holder says whether the server's kernel has the alias, as far as its agent
-// tells. No agent of this version blocks an alias.
+// tells.
 func (p *place) holder() Holder {
 	h := Holder{Server: p.name}
 	if p.Claim != nil && p.Liveness == failover.Alive {
-		present := p.claim.Holds
-		h.Present, h.Blocked = &present, new(bool)
+		present, blocked := p.claim.Holds, p.claim.Blocked
+		h.Present, h.Blocked = &present, &blocked
 	}
 	return h
 }
@@ -59,6 +59,7 @@ func (in *Input) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 		Data:     in.data(&home, &away),
 		Lock:     lockOf(m, in.Now),
 	}
+	out.Alias.conflicts(&home, &away)
 	switch active := pick(&home, &away); {
 	case active == nil:
 		out.nowhere(&home, &away)
@@ -69,6 +70,21 @@ func (in *Input) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 	}
 	out.Next = in.next(c, m, &out, &home, &away)
 	return out
+}
+
+// conflicts tells of what the two servers found wrong with the alias on the wire.
+func (a *StatusAlias) conflicts(places ...*place) {
+	for _, p := range places {
+		if p.Liveness != failover.Alive {
+			continue
+		}
+		if mac := p.claim.ForeignMAC; mac != "" {
+			a.ForeignMAC = &mac
+		}
+		if text := p.claim.AnnounceError; text != "" {
+			a.AnnounceError = &text
+		}
+	}
 }
 
 // pick returns the place where a LIM is active, nil if there is none. Of two,

@@ -98,8 +98,9 @@ type StatusFallback struct {
 type StatusAlias struct {
 	Address       string     `json:"address"`
 	Holders       []Holder   `json:"holders"`
-	ForeignMAC    *string    `json:"foreignMac"`
+	ForeignMAC    *string    `json:"foreignMac"` // of a host that is no server and uses it
 	LastAnnounced *time.Time `json:"lastAnnounced"`
+	AnnounceError *string    `json:"announceError"` // of the last announcement
 }
 
 // Holder is one server's view of its own kernel. Present is nil when unseen.

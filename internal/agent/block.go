@@ -1,0 +1,206 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// How it is found out whether an alias that was hidden is this server's alone.
+const (
+	clearPeriod = 50 * time.Millisecond // from one try to the next, while somebody else has it
+	deafLimit   = 2 * time.Second       // a link that is up and brings nothing for so long counts as working
+	hearPeriod  = 5 * time.Millisecond  // looks at whether the link brings anything
+)
+
+// hide keeps a held alias off the wire until it is clear whose it is: when the
+// link is down, before it carries traffic again, and at once when the other
+// side of a split brain is heard and this one is to yield (design rule 6). The
+// software here goes on, and so does the lease.
+func (a *Agent) hide(l *lim, why string) {
+	if !l.holds || l.hidden != "" {
+		return
+	}
+	if err := a.deps.Kernel.Block(a.net.ifname, l.alias.Addr()); err != nil {
+		a.log.Error("blocking an alias", "lim", l.number, "alias", l.alias, "because", why, "err", err)
+		if why == rivalHeard {
+			a.dropAlias(l) // two must not answer for it
+		}
+		return
+	}
+	a.recordAlias(l, "blocked", fmt.Sprintf("the alias %s was blocked: %s", l.alias.Addr(), why))
+	a.keepHidden(l, why)
+}
+
+// keepHidden notes that an alias is blocked, and finds out when it need not be.
+func (a *Agent) keepHidden(l *lim, why string) {
+	l.hidden = why
+	l.hold.muted.Store(true)
+	ctx, cancel := context.WithCancel(a.ctx)
+	l.clearing, l.look = cancel, make(chan struct{}, 1)
+	n, alias, look := a.net, l.alias.Addr(), l.look
+	a.wg.Go(func() {
+		if a.awaitClear(ctx, n, alias, look) {
+			a.post(func() {
+				if ctx.Err() == nil {
+					a.show(l)
+				}
+			})
+		}
+	})
+}
+
+// awaitClear waits until the link carries traffic and nobody answers for the
+// alias; false when ctx ends first.
+func (a *Agent) awaitClear(ctx context.Context, n *network, alias netip.Addr, look <-chan struct{}) bool {
+	for a.awaitTraffic(ctx, n, look) {
+		_, inUse, err := a.deps.Probe(ctx, n.wire, alias)
+		if err == nil && !inUse {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(clearPeriod):
+		}
+	}
+	return false
+}
+
+// awaitTraffic waits until the link is up and something was heard over it: a
+// switch forwards some time after the link is there, and until then a question
+// that nobody answers means nothing.
+func (a *Agent) awaitTraffic(ctx context.Context, n *network, look <-chan struct{}) bool {
+	var up time.Time
+	for ctx.Err() == nil {
+		wait := time.Second // or until the kernel tells of a change
+		if link, err := a.deps.Kernel.Link(n.ifname); err == nil && link.Up {
+			now := time.Now()
+			if up.IsZero() {
+				up = now
+			}
+			if n.sup.lastHeard().After(up) || now.Sub(up) >= deafLimit {
+				return true
+			}
+			wait = hearPeriod
+		} else {
+			up = time.Time{}
+		}
+		select {
+		case <-ctx.Done():
+		case <-look:
+		case <-time.After(wait):
+		}
+	}
+	return false
+}
+
+// show lets a hidden alias onto the wire again and announces it.
+func (a *Agent) show(l *lim) {
+	if err := a.deps.Kernel.Unblock(a.net.ifname, l.alias.Addr()); err != nil {
+		a.log.Error("unblocking an alias", "lim", l.number, "alias", l.alias, "err", err)
+		l.clearing()
+		a.keepHidden(l, l.hidden)
+		return
+	}
+	a.recordAlias(l, "unblocked", fmt.Sprintf("the alias %s was unblocked: nobody else has it", l.alias.Addr()))
+	a.endHiding(l)
+	a.announceAnew(l)
+}
+
+// forgetHidden unblocks an alias that is not on this server any more.
+func (a *Agent) forgetHidden(l *lim, alias netip.Prefix) {
+	if l.hidden == "" {
+		return
+	}
+	a.endHiding(l)
+	if err := a.deps.Kernel.Unblock(a.net.ifname, alias.Addr()); err != nil {
+		a.log.Error("unblocking an alias that is gone", "lim", l.number, "alias", alias, "err", err)
+	}
+}
+
+func (a *Agent) endHiding(l *lim) {
+	l.clearing()
+	l.hidden, l.clearing, l.look = "", nil, nil
+	if l.hold != nil {
+		l.hold.muted.Store(false)
+	}
+}
+
+// hideAll hides every alias held here.
+func (a *Agent) hideAll(why string) {
+	for _, l := range a.lims {
+		a.hide(l, why)
+	}
+}
+
+// lookAtLinks has all who wait for the link look at it now.
+func (a *Agent) lookAtLinks() {
+	for _, l := range a.lims {
+		if l.look != nil {
+			select {
+			case l.look <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// mendBlocks puts right what another tool did to the blocks of held aliases.
+func (a *Agent) mendBlocks() {
+	if len(a.heldLIMs()) == 0 {
+		return
+	}
+	blocked, err := a.deps.Kernel.Blocked(a.net.ifname)
+	if err != nil {
+		a.log.Error("looking at what is blocked", "interface", a.net.ifname, "err", err)
+		return
+	}
+	for _, l := range a.heldLIMs() {
+		switch is := slices.Contains(blocked, l.alias.Addr()); {
+		case is == (l.hidden != ""):
+		case is:
+			a.recordAlias(l, "blocked", fmt.Sprintf("the alias %s was blocked by somebody else; it is unblocked", l.alias.Addr()))
+			a.keepHidden(l, "somebody else blocked it")
+			a.show(l)
+		default:
+			a.recordAlias(l, "unblocked", fmt.Sprintf("the block of the alias %s was taken off by somebody else; it is put back", l.alias.Addr()))
+			if err := a.deps.Kernel.Block(a.net.ifname, l.alias.Addr()); err != nil {
+				a.log.Error("blocking an alias", "lim", l.number, "alias", l.alias, "err", err)
+			}
+		}
+	}
+}
+
+// heldLIMs returns the LIMs whose alias is held here, by number.
+func (a *Agent) heldLIMs() []*lim {
+	var held []*lim
+	for _, l := range a.lims {
+		if l.holds {
+			held = append(held, l)
+		}
+	}
+	slices.SortFunc(held, func(x, y *lim) int { return x.number - y.number })
+	return held
+}
+
+// adoptBlock finds a held alias of an earlier run blocked: why is not known any
+// more, so that it is found out whether it still has to be.
+func (a *Agent) adoptBlock(l *lim) {
+	blocked, err := a.deps.Kernel.Blocked(a.net.ifname)
+	if err == nil && slices.Contains(blocked, l.alias.Addr()) {
+		a.keepHidden(l, leftOver)
+	}
+}
+
+// unblockTaken takes the block off an alias that was just taken: an earlier run
+// or an administrator left it.
+func (a *Agent) unblockTaken(n *network, alias netip.Prefix) error {
+	blocked, err := a.deps.Kernel.Blocked(n.ifname)
+	if err != nil || !slices.Contains(blocked, alias.Addr()) {
+		return nil // what cannot be seen was not made by us either
+	}
+	a.log.Warn("unblocking an alias that starts to serve here", "alias", alias)
+	return a.deps.Kernel.Unblock(n.ifname, alias.Addr())
+}

@@ -1,0 +1,241 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"mxcluster/internal/failover"
+	"mxcluster/netops"
+)
+
+// Why an alias is hidden.
+const (
+	linkDown   = "the link is down"
+	rivalHeard = "the other side of the cluster has it, too"
+	leftOver   = "it was found blocked at the start"
+)
+
+const (
+	claimPeriod   = 5 * time.Millisecond   // claims of one station that follow closer are not told
+	defendPeriod  = 100 * time.Millisecond // from one answer to a rival's claim to the next
+	rivalQuiet    = 150 * time.Millisecond // after a rival's last claim: what it said is out by then
+	foreignPeriod = time.Second            // looks at whether a foreign host still has an alias held here
+	foreignTries  = 3                      // looks without an answer after which it has not
+	freePeriod    = 150 * time.Millisecond // looks at whether an alias wanted here is free by now
+	foreignRetry  = 10 * time.Second       // a start is tried again then, whatever those say
+)
+
+// heldSet are the aliases held here, and since when, for those who listen.
+type heldSet struct {
+	mu    sync.Mutex
+	since map[netip.Addr]time.Time
+}
+
+func (h *heldSet) add(alias netip.Addr) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.since == nil {
+		h.since = map[netip.Addr]time.Time{}
+	}
+	if _, ok := h.since[alias]; !ok {
+		h.since[alias] = time.Now()
+	}
+}
+
+func (h *heldSet) remove(alias netip.Addr) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.since, alias)
+}
+
+// claimed returns the alias held here that a frame claims. A frame that was
+// received before it was taken tells of the holder before.
+func (h *heldSet) claimed(o netops.Observation) (netip.Addr, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for alias, since := range h.since {
+		if netops.Claims(o, alias) && o.Time.After(since) {
+			return alias, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// listen tells the main loop of other stations that claim an alias held here.
+func (a *Agent) listen(ctx context.Context, wire Wire) {
+	type claim struct {
+		alias netip.Addr
+		mac   string
+		probe bool
+	}
+	told := map[claim]time.Time{}
+	for o := range wire.Subscribe(ctx) {
+		alias, ok := a.held.claimed(o)
+		if !ok {
+			continue
+		}
+		c := claim{alias, o.SenderMAC.String(), o.SenderIP != alias}
+		if o.Time.Sub(told[c]) < claimPeriod {
+			continue
+		}
+		if len(told) > 1000 { // stations are not so many: somebody makes them up
+			clear(told)
+		}
+		told[c] = o.Time
+		a.post(func() { a.aliasClaimed(c.alias, c.mac, c.probe) })
+	}
+}
+
+// aliasClaimed answers another station's claim to an alias held here.
+func (a *Agent) aliasClaimed(alias netip.Addr, mac string, probe bool) {
+	a.nothingNew = true
+	for _, l := range a.heldLIMs() {
+		if l.alias.Addr() != alias {
+			continue
+		}
+		yields, other := failover.Yields(a.view(time.Now()), l.number)
+		switch owner := a.serverAt(mac); {
+		case owner != "" && probe: // it asks before it does anything, as it should
+		case owner == "" || owner != other:
+			a.nothingNew = false
+			a.foreignHeard(l, mac)
+			a.defend(l)
+		case yields:
+			a.nothingNew = false
+			a.net.pool.Ask(other)
+			a.hide(l, rivalHeard)
+		default:
+			a.net.pool.Ask(other)
+			a.defend(l)
+		}
+	}
+}
+
+// serverAt names the server of the system that has a MAC, "" if none has.
+func (a *Agent) serverAt(mac string) string {
+	for name, p := range a.peers {
+		if p.claim != nil && p.claim.MAC == mac {
+			return name
+		}
+	}
+	return a.net.sup.serverAt(mac)
+}
+
+// defend announces an alias that somebody else claims, at once, and again when
+// the rival has been quiet for a while: else its claim would be the last thing
+// that the clients heard.
+func (a *Agent) defend(l *lim) {
+	now := time.Now()
+	l.rivalAt = now
+	if l.hidden == "" && now.Sub(l.defended) >= defendPeriod {
+		l.defended = now
+		h := l.hold
+		a.wg.Go(func() {
+			if err := h.announceOnce(); !errors.Is(err, errMuted) {
+				h.told(time.Now(), err)
+			}
+		})
+	}
+	a.awaitQuiet(l, rivalQuiet)
+}
+
+// awaitQuiet announces an alias anew once its rival has been quiet.
+func (a *Agent) awaitQuiet(l *lim, wait time.Duration) {
+	if l.quiet {
+		return
+	}
+	l.quiet = true
+	time.AfterFunc(wait, func() {
+		a.post(func() {
+			l.quiet = false
+			switch left := rivalQuiet - time.Since(l.rivalAt); {
+			case !l.holds || l.hidden != "":
+			case left > 0:
+				a.awaitQuiet(l, left)
+			default:
+				a.announceAnew(l)
+			}
+		})
+	})
+}
+
+// returned meets a server that was gone and answers again: it may have an alias
+// that is held here. The side that yields asks first; the other one announces.
+func (a *Agent) returned(name string) {
+	for _, l := range a.heldLIMs() {
+		yields, other := failover.Yields(a.view(time.Now()), l.number)
+		switch {
+		case other != name || l.hidden != "":
+		case yields:
+			l.rivalAt = time.Now()
+			a.awaitQuiet(l, rivalQuiet)
+		default:
+			a.announceAnew(l)
+		}
+		if other == name {
+			// Who answers is heard like any other claim; a failed send is a link that is down.
+			_ = a.net.wire.Ask(netip.IPv4Unspecified(), l.alias.Addr(), nil)
+		}
+	}
+}
+
+// foreignHeard notes that a station of no server uses an alias, and finds out
+// when it does not any more.
+func (a *Agent) foreignHeard(l *lim, mac string) {
+	if l.foreign == mac {
+		return
+	}
+	watched := l.foreign != ""
+	l.foreign = mac
+	a.recordConflict(l.number, fmt.Sprintf("the alias %s is used by %s, which is no server of this system", a.aliasOf(l.number).Addr(), mac))
+	if !watched {
+		a.askForeign(l, 0)
+	}
+}
+
+// askForeign asks for an alias, beside the main loop, until no foreign host
+// answers; free is how often none did.
+func (a *Agent) askForeign(l *lim, free int) {
+	period, tries := freePeriod, 1
+	if l.holds {
+		period, tries = foreignPeriod, foreignTries
+	}
+	n, alias := a.net, a.aliasOf(l.number).Addr()
+	if free >= tries || !alias.IsValid() {
+		a.foreignGone(l)
+		return
+	}
+	a.wg.Go(func() {
+		select {
+		case <-a.ctx.Done():
+			return
+		case <-time.After(period):
+		}
+		mac, inUse, err := a.deps.Probe(a.ctx, n.wire, alias)
+		a.post(func() {
+			if l.foreign == "" {
+				return // found out by somebody else
+			}
+			free++
+			if err != nil || inUse && a.serverAt(mac.String()) == "" {
+				free = 0 // with an error it is not known
+			}
+			a.askForeign(l, free)
+		})
+	})
+}
+
+// foreignGone forgets a foreign host; a LIM that waited for its alias is started.
+func (a *Agent) foreignGone(l *lim) {
+	a.recordConflict(l.number, fmt.Sprintf("%s does not use the alias of LIM %d any more", l.foreign, l.number))
+	l.foreign = ""
+	if l.holds {
+		a.announceAnew(l)
+	} else if !l.state.Active() {
+		l.retryAt = time.Time{}
+	}
+}
