@@ -223,7 +223,7 @@ func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 	switch {
 	case p.Liveness == Gone:
 		return []string{regular + " is down"}
-	case p.Claim != nil && p.Claim.Parked:
+	case p.Claim != nil && (p.Claim.Parked || p.Claim.Leaving && p.Liveness != Alive):
 		return []string{"the agent of " + regular + " is stopped"}
 	case p.Liveness != Alive || p.Claim == nil:
 		return []string{"the agent of " + regular + " does not answer"}
