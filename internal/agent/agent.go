@@ -123,7 +123,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		return nil, fmt.Errorf("making the identity of this run: %w", err)
 	}
 	return &Agent{
-		cfg: cfg, deps: deps, saver: saver{file: deps.State}, log: cfg.Log, recorder: newRecorder(deps.Events), run: hex.EncodeToString(id),
+		cfg: cfg, deps: deps, saver: saver{file: deps.State, turn: newTurn()}, log: cfg.Log, recorder: newRecorder(deps.Events), run: hex.EncodeToString(id),
 		inbox: make(chan func(), 256), done: make(chan struct{}),
 		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{},
 		data: map[int]*failover.Data{}, syncs: map[int]*limSync{}, readied: map[netip.Prefix]time.Time{}, lastAsked: map[string]time.Time{},

@@ -252,3 +252,24 @@ func TestAgentsKilledTogether(t *testing.T) {
 		}
 	}
 }
+
+// Software that does not stop when its LIM leaves is stopped again, for it must
+// not stay up beside the LIM's other side for good.
+func TestSoftwareThatDoesNotStop(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		w.servers["srv1"].soft.Script(services.VerbStop, services.Step{Err: errBroken})
+		w.movedToStandby(1)
+		pass(time.Minute)
+		if w.software("srv1") != services.Running || w.count("srv1", services.VerbStop) < 2 {
+			t.Errorf("the software on srv1 is %s after %d stops", w.software("srv1"), w.count("srv1", services.VerbStop))
+		}
+		w.servers["srv1"].soft.Script(services.VerbStop, services.Step{})
+		pass(time.Minute)
+		if got := w.software("srv1"); got != services.Stopped {
+			t.Errorf("the software on srv1 is %s", got)
+		}
+		w.await(1, "sb1", 0)
+		w.neverTwice()
+	})
+}

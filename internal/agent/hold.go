@@ -23,7 +23,7 @@ func (a *Agent) holdOn(l *lim, alias netip.Prefix, until time.Time) {
 	l.hold = &holder{
 		kernel: a.deps.Kernel, wire: a.net.wire, ifname: a.net.ifname, alias: alias,
 		lease: a.cfg.Lease, refresh: a.cfg.ARPRefresh, log: a.log, alive: a.alive,
-		kick: make(chan struct{}, 1),
+		kick: make(chan struct{}, 1), renewing: newTurn(),
 	}
 	h := l.hold
 	h.muted.Store(l.hidden != "")

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,13 +37,13 @@ type holder struct {
 	kick    chan struct{} // something happened to the interface: look now
 	muted   atomic.Bool   // the alias is blocked: nothing is announced
 
-	renewing sync.Mutex // while a renewal is on its way to the kernel
+	renewing turn // while a renewal is on its way to the kernel
 }
 
 // renew extends the lease, unless the holder has ended meanwhile.
 func (h *holder) renew(ctx context.Context, until time.Time) error {
-	h.renewing.Lock()
-	defer h.renewing.Unlock()
+	h.renewing.take()
+	defer h.renewing.giveBack()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -55,8 +54,8 @@ func (h *holder) renew(ctx context.Context, until time.Time) error {
 // renewal still on its way would bring a dropped address back for a lease, in
 // which the next server could not have it.
 func (h *holder) after(f func() error) error {
-	h.renewing.Lock()
-	defer h.renewing.Unlock()
+	h.renewing.take()
+	defer h.renewing.giveBack()
 	return f()
 }
 

@@ -15,7 +15,9 @@ import (
 const (
 	retryFirst   = 10 * time.Second // after software failed; doubled each time
 	retryLongest = 5 * time.Minute
-	retryAddress = time.Second // after the alias was found in use
+	retryAddress = time.Second      // after the alias was found in use
+	retryStop    = 30 * time.Second // after software did not stop
+	restopLimit  = 10 * time.Second // of that
 	stopLongest  = 2 * time.Minute
 )
 
@@ -50,6 +52,8 @@ type lim struct {
 	restarts  int                // of the software in place, since it last ran for a while
 	loaded    bool               // its software may be up here, whatever the state
 	contested bool               // another server has the alias too
+	stopAgain time.Time          // when to stop software again that did not stop; zero: it did
+	restop    bool               // the operation in progress does that
 	notTold   string             // why the last announcement failed; "": it did not
 	inUse     string             // that another host has the alias, when it was wanted here; "": none has
 
@@ -360,7 +364,7 @@ func (a *Agent) operate(l *lim, f func(ctx context.Context) func()) {
 
 // applyStop takes a LIM down here, if it is not down already.
 func (a *Agent) applyStop(l *lim, d *failover.Decision) {
-	if l.state == failover.Stopping && l.op != nil {
+	if l.restop || l.state == failover.Stopping && l.op != nil {
 		return
 	}
 	if l.op != nil { // a start, which ends and cleans up behind itself
@@ -368,8 +372,12 @@ func (a *Agent) applyStop(l *lim, d *failover.Decision) {
 		l.op()
 		return
 	}
-	if !l.state.Active() && !l.holds && !l.loaded {
+	switch idle := !l.state.Active() && !l.holds; {
+	case idle && !l.loaded:
 		a.forgive(l)
+		return
+	case idle && !l.stopAgain.IsZero():
+		a.stopSoftwareAgain(l)
 		return
 	}
 	a.stopLIM(l, d.AliasOff, d.Reason, nil)
@@ -391,13 +399,45 @@ func (a *Agent) stopLIM(l *lim, aliasFirst bool, reason string, then func()) {
 		ctx, cancel := context.WithTimeout(ctx, stopLongest)
 		defer cancel()
 		a.newestData(&env)
-		if err := software.Stop(ctx, env); err != nil {
-			a.log.Error("stopping the software", "lim", l.number, "err", err)
-		}
+		err := software.Stop(ctx, env)
 		return func() {
-			l.loaded = false
+			a.softwareStopped(l, err)
 			a.dropAlias(l)
 			a.stopped(l, reason, then)
+		}
+	})
+}
+
+// softwareStopped notes how stopping software went. One that did not stop is
+// stopped again later, for as long as the LIM is not to run here: it may be up
+// without its alias, while the LIM runs elsewhere.
+func (a *Agent) softwareStopped(l *lim, err error) {
+	l.loaded, l.stopAgain = err != nil, time.Time{}
+	if err != nil {
+		l.stopAgain = time.Now().Add(retryStop)
+		a.log.Error("stopping the software", "lim", l.number, "err", err, "again", l.stopAgain)
+	}
+}
+
+// stopSoftwareAgain does so, in silence: nobody has to wait for it.
+func (a *Agent) stopSoftwareAgain(l *lim) {
+	if time.Now().Before(l.stopAgain) {
+		return
+	}
+	software, env, err := a.software(l.number, a.aliasOf(l.number))
+	if err != nil {
+		a.softwareStopped(l, err)
+		return
+	}
+	l.restop = true
+	a.operate(l, func(ctx context.Context) func() {
+		ctx, cancel := context.WithTimeout(ctx, restopLimit)
+		defer cancel()
+		a.newestData(&env)
+		err := software.Stop(ctx, env)
+		return func() {
+			l.restop = false
+			a.softwareStopped(l, err)
 		}
 	})
 }

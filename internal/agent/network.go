@@ -202,7 +202,7 @@ func (a *Agent) mates() []string {
 func (a *Agent) adopt(lost bool) error {
 	for n, p := range a.state.LIMs {
 		l := a.lim(n)
-		l.term, l.known, l.flaps, l.suspended = p.Term, p.Known, p.Flaps, p.Suspended
+		l.term, l.known, l.flaps, l.suspended, l.loaded = p.Term, p.Known, p.Flaps, p.Suspended, p.Loaded
 		if p.Active {
 			l.state, l.since, l.loaded = failover.Starting, p.Since, true
 		}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -35,6 +34,7 @@ type persisted struct {
 type persistedLIM struct {
 	Term   uint64         `json:"term"` // under which it runs or last ran here
 	Active bool           `json:"active"`
+	Loaded bool           `json:"loaded,omitempty"` // its software may be up, though it is not active
 	Since  time.Time      `json:"since,omitzero"`
 	Known  failover.Place `json:"known"`
 
@@ -46,14 +46,14 @@ type persistedLIM struct {
 // and from beside it.
 type saver struct {
 	file StateFile
-	mu   sync.Mutex
+	turn turn
 	last uint64 // number of the state that is saved
 }
 
 // save makes a state durable, unless a later one is.
 func (s *saver) save(number uint64, p persisted) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.turn.take()
+	defer s.turn.giveBack()
 	if number <= s.last {
 		return nil
 	}
@@ -113,3 +113,13 @@ func (d DiskState) Save(p persisted) error {
 	}
 	return nil
 }
+
+// turn is a lock that may be held while a disk or a kernel takes its time. It is
+// a channel because waiting at one is seen by testing/synctest, which can then
+// let the time pass that it takes.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+func (t turn) take()     { t <- struct{}{} }
+func (t turn) giveBack() { <-t }

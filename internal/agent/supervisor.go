@@ -235,10 +235,8 @@ func (s *supervisor) run(ctx context.Context) {
 			}
 		}
 		now := time.Now()
-		next, asks, news := s.poll(now)
-		for _, server := range asks {
-			s.ask(server)
-		}
+		next, ask, news := s.poll(now)
+		s.send(ask)
 		if news {
 			s.changed()
 		}
@@ -270,18 +268,41 @@ func (s *supervisor) observe(o netops.Observation) {
 	}
 }
 
-// poll asks whoever is due, and judges everybody. It returns when to come
-// again, whom to ask by gossip, and whether a judgement changed.
-func (s *supervisor) poll(now time.Time) (next time.Time, asks []string, news bool) {
+// questions are what is due to be asked. They are asked when the supervisor is
+// not locked: a send may take a while, and the main loop must not wait for it.
+type questions struct {
+	arp    []arpQuestion
+	gossip []string // servers
+}
+
+// arpQuestion asks for an address, of one MAC or, nil, of everybody.
+type arpQuestion struct {
+	target netip.Addr
+	to     net.HardwareAddr
+}
+
+func (s *supervisor) send(q questions) {
+	for _, ask := range q.arp {
+		// A failed send is a question without an answer: the link is down.
+		_ = s.wire.Ask(s.self, ask.target, ask.to)
+	}
+	for _, server := range q.gossip {
+		s.ask(server)
+	}
+}
+
+// poll finds whom to ask now, and judges everybody. It returns when to come
+// again, and whether a judgement changed.
+func (s *supervisor) poll(now time.Time) (next time.Time, ask questions, news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next = now.Add(time.Second)
 	for _, h := range s.hosts {
 		if !h.next.After(now) {
-			h.poll(s.wire, s.self, now)
+			h.poll(&ask, now)
 			if h.name != gatewayName && h.arp.InDoubt() && !h.nextAsk.After(now) {
 				h.nextAsk = now.Add(askPeriod)
-				asks = append(asks, h.name)
+				ask.gossip = append(ask.gossip, h.name)
 			}
 		}
 		news = h.judge(now) || news
@@ -291,19 +312,18 @@ func (s *supervisor) poll(now time.Time) (next time.Time, asks []string, news bo
 		if !a.next.After(now) {
 			a.watch.Polled(now)
 			a.next = now.Add(a.watch.Period(now))
-			// A failed send is a question without an answer: the link is down.
-			_ = s.wire.Ask(s.self, a.addr, nil)
+			ask.arp = append(ask.arp, arpQuestion{target: a.addr})
 		}
 		if quiet := a.watch.Silent(now); quiet != a.quiet {
 			a.quiet, news = quiet, true
 		}
 		next = earlier(next, a.next)
 	}
-	return next, asks, news
+	return next, ask, news
 }
 
-// poll asks a host's kernel for its base address.
-func (h *host) poll(wire Wire, self netip.Addr, now time.Time) {
+// poll has a host's kernel asked for its base address.
+func (h *host) poll(ask *questions, now time.Time) {
 	h.arp.Polled(now)
 	h.gossip.Polled(now)
 	h.agent.Polled(now)
@@ -313,14 +333,13 @@ func (h *host) poll(wire Wire, self netip.Addr, now time.Time) {
 		to = nil // it may have come back with another MAC
 		h.nextAll = h.next
 		if h.addrs.alias.IsValid() && h.mac != nil {
-			_ = wire.Ask(self, h.addrs.alias, h.mac)
+			ask.arp = append(ask.arp, arpQuestion{h.addrs.alias, h.mac})
 		}
 	}
 	if h.sighting.gone {
 		h.next = earlier(h.next, now.Add(gonePeriod))
 	}
-	// A failed send is a question without an answer: the link is down.
-	_ = wire.Ask(self, h.addrs.base, to)
+	ask.arp = append(ask.arp, arpQuestion{h.addrs.base, to})
 }
 
 // judge updates the host's sighting; true when it changed in kind.

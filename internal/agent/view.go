@@ -411,7 +411,8 @@ func (a *Agent) takeState() persisted {
 	p := persisted{Version: stateVersion, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
 		Alarms: a.alarms, Conflict: a.conflict}
 	for n, l := range a.lims {
-		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Since: l.since, Known: l.known, Flaps: l.flaps, Suspended: l.suspended}
+		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.loaded, Since: l.since,
+			Known: l.known, Flaps: l.flaps, Suspended: l.suspended}
 	}
 	for name, at := range a.state.Seen {
 		p.Seen[name] = at

@@ -41,6 +41,9 @@ type world struct {
 	watchers sync.WaitGroup
 	ended    chan struct{}
 	twice    []string // moments at which two servers had an alias
+
+	adjust func(*Config)                 // changes an agent's configuration; nil: not
+	wrap   func(m *machine, d Deps) Deps // puts faults between an agent and its effects; nil: none
 }
 
 // machine is one server: what survives its agent, and the agent.
@@ -50,7 +53,8 @@ type machine struct {
 	store  *clusterconf.Store
 	state  *memoryState
 	events *memoryEvents
-	soft   *services.Fake
+	soft   *services.Fake         // of all LIMs, unless each has its own
+	softs  map[int]*services.Fake // of each LIM
 	agent  *Agent
 	cancel context.CancelFunc
 	ended  chan error
@@ -58,12 +62,21 @@ type machine struct {
 	boots  int
 
 	sync     SyncFunc              // what synchronises its LIMs; nil: nothing
+	edited   chan struct{}         // tells the agent that its document was edited; nil: never
 	wireErr  atomic.Pointer[error] // of every announcement
 	shutdown bool                  // the system is on its way down when its agent is told to end
 
 	mu     sync.Mutex
 	data   *failover.Data // newest data version
 	pruned []int          // LIMs whose older versions were removed
+}
+
+// softwareOf returns a LIM's software on this server.
+func (m *machine) softwareOf(lim int) *services.Fake {
+	if m.softs != nil {
+		return m.softs[lim]
+	}
+	return m.soft
 }
 
 func (m *machine) prune(_ context.Context, lim int) (int, error) {
@@ -91,6 +104,7 @@ type memoryState struct {
 	mu    sync.Mutex
 	saved persisted
 	fail  error
+	seen  func(persisted) // is shown everything that is saved; nil: nothing
 }
 
 func (m *memoryState) Load() (persisted, error) {
@@ -109,6 +123,9 @@ func (m *memoryState) Save(p persisted) error {
 		return m.fail
 	}
 	m.saved = p
+	if m.seen != nil {
+		m.seen(p)
+	}
 	return nil
 }
 
@@ -129,9 +146,17 @@ func inWorld(t *testing.T, fallback clusterconf.FallbackType, f func(w *world)) 
 
 func newWorld(t *testing.T, fallback clusterconf.FallbackType) *world {
 	t.Helper()
-	w := &world{t: t, segment: &netops.FakeSegment{}, gossip: membernet.New(), servers: map[string]*machine{},
+	w := newWorldOf(t, worldDocument(fallback))
+	w.watchers.Add(1)
+	go w.watchAliases()
+	return w
+}
+
+// newWorldOf makes a world of the servers of a document, without a watcher.
+func newWorldOf(t *testing.T, doc *clusterconf.Document) *world {
+	t.Helper()
+	w := &world{t: t, doc: doc, segment: &netops.FakeSegment{}, gossip: membernet.New(), servers: map[string]*machine{},
 		cut: map[[2]string]bool{}, ended: make(chan struct{})}
-	w.doc = worldDocument(fallback)
 	for i, s := range w.doc.Servers {
 		m := &machine{name: s.Name, state: &memoryState{}, events: &memoryEvents{}, soft: &services.Fake{Name: "lim software"}}
 		m.kernel = netops.NewFakeKernel(s.Name, netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, byte(i + 1)}})
@@ -146,8 +171,6 @@ func newWorld(t *testing.T, fallback clusterconf.FallbackType) *world {
 	}
 	w.segment.DropWith(func(from, to string, _ netops.Observation) bool { return w.isCut(from, to) })
 	w.gossip.DropWith(func(from, to netip.AddrPort) bool { return w.isMute(w.at(from)) || w.isCut(w.at(from), w.at(to)) })
-	w.watchers.Add(1)
-	go w.watchAliases()
 	return w
 }
 
@@ -180,7 +203,14 @@ func (w *world) start(names ...string) {
 	w.t.Helper()
 	for _, name := range names {
 		m := w.servers[name]
-		a, err := New(w.config(name), w.deps(m))
+		cfg, deps := w.config(name), w.deps(m)
+		if w.adjust != nil {
+			w.adjust(&cfg)
+		}
+		if w.wrap != nil {
+			deps = w.wrap(m, deps)
+		}
+		a, err := New(cfg, deps)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -226,8 +256,8 @@ func (w *world) deps(m *machine) Deps {
 		Changed:   func(context.Context) <-chan struct{} { return nil },
 		State:     m.state,
 		Events:    m.events,
-		Software: func(*clusterconf.LIM, clusterconf.Side) (services.Set, error) {
-			return services.Set{m.soft}, nil
+		Software: func(l *clusterconf.LIM, _ clusterconf.Side) (services.Set, error) {
+			return services.Set{m.softwareOf(l.Number)}, nil
 		},
 		Prune:        m.prune,
 		Data:         m.newestData,
@@ -270,6 +300,9 @@ func (w *world) powerCut(name string) time.Time {
 		w.kill(name)
 	}
 	m.soft.SetState(services.Stopped)
+	for _, soft := range m.softs {
+		soft.SetState(services.Stopped)
+	}
 	m.kernel.FlushRules()
 	addrs, err := m.kernel.Addresses("eth0")
 	if err != nil {
@@ -412,9 +445,11 @@ func (w *world) await(lim int, on string, within time.Duration) time.Duration {
 
 func (w *world) reasons(lim int) string {
 	out := ""
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second) // one may be paused
+	defer cancel()
 	for _, s := range w.doc.Servers {
 		if m := w.servers[s.Name]; m.agent != nil {
-			if info, err := m.agent.Agent(w.t.Context()); err == nil {
+			if info, err := m.agent.Agent(ctx); err == nil {
 				for _, l := range info.LIMs {
 					if l.LIM == lim {
 						out += fmt.Sprintf("%s: %s (%s); ", s.Name, l.State, l.Reason)

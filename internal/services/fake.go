@@ -61,6 +61,16 @@ func (f *Fake) SetState(s State) {
 	f.state = s
 }
 
+// State returns the state that a check would find, without being called.
+func (f *Fake) State() State {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state == "" {
+		return Stopped
+	}
+	return f.state
+}
+
 // Calls returns the calls received so far, those still waiting included.
 func (f *Fake) Calls() []Call {
 	f.mu.Lock()
@@ -83,12 +93,7 @@ func (f *Fake) Check(ctx context.Context, env Env) (State, error) {
 	if err := f.play(ctx, VerbCheck, env); err != nil {
 		return Failed, err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.state == "" {
-		return Stopped, nil
-	}
-	return f.state, nil
+	return f.State(), nil
 }
 
 // Reload fulfils Service.

@@ -19,9 +19,10 @@ var errClosed = errors.New("this end of the network is closed")
 
 // Network connects endpoints by their addresses.
 type Network struct {
-	mu   sync.Mutex
-	ends map[netip.AddrPort]*Endpoint
-	drop func(from, to netip.AddrPort) bool
+	mu    sync.Mutex
+	ends  map[netip.AddrPort]*Endpoint
+	drop  func(from, to netip.AddrPort) bool
+	shape func(from, to netip.AddrPort) []time.Duration
 }
 
 // New returns a network without endpoints.
@@ -33,6 +34,26 @@ func (n *Network) DropWith(drop func(from, to netip.AddrPort) bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.drop = drop
+}
+
+// ShapeWith has shape asked for every datagram that was not dropped: one copy of
+// it arrives after each of the delays that it returns, so that it can be lost,
+// late, out of order and twice. It must not call the network; nil ends it.
+func (n *Network) ShapeWith(shape func(from, to netip.AddrPort) []time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.shape = shape
+}
+
+// delays returns how late each copy of a datagram arrives.
+func (n *Network) delays(from, to netip.AddrPort) []time.Duration {
+	n.mu.Lock()
+	shape := n.shape
+	n.mu.Unlock()
+	if shape == nil {
+		return []time.Duration{0}
+	}
+	return shape(from, to)
 }
 
 // Open makes an endpoint; an address has one at a time.
@@ -85,12 +106,24 @@ func (e *Endpoint) WriteTo(b []byte, addr string) (time.Time, error) {
 	if !ok {
 		return now, nil
 	}
-	p := &memberlist.Packet{Buf: append([]byte(nil), b...), From: net.UDPAddrFromAddrPort(e.at), Timestamp: now}
-	select {
-	case dest.packets <- p:
-	default: // a full queue loses datagrams
+	for _, late := range e.net.delays(e.at, to) {
+		p := &memberlist.Packet{Buf: append([]byte(nil), b...), From: net.UDPAddrFromAddrPort(e.at)}
+		if late > 0 {
+			time.AfterFunc(late, func() { dest.arrive(p) })
+		} else {
+			dest.arrive(p)
+		}
 	}
 	return now, nil
+}
+
+// arrive delivers a datagram; a full queue loses it.
+func (e *Endpoint) arrive(p *memberlist.Packet) {
+	p.Timestamp = time.Now()
+	select {
+	case e.packets <- p:
+	default:
+	}
 }
 
 // PacketCh delivers datagrams.

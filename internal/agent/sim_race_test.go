@@ -3,4 +3,4 @@
 package agent
 
 // histories are played under the race detector, where each takes four times as long.
-const histories = 6
+const histories = 3

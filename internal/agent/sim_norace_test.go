@@ -3,4 +3,4 @@
 package agent
 
 // histories are played in a normal run.
-const histories = 20
+const histories = 8

@@ -1,0 +1,351 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/services"
+)
+
+// holding is who has a LIM's alias, as the kernels say.
+type holding struct {
+	by    []string
+	since time.Time // that these have it
+	told  bool      // that there are too many
+}
+
+// twiceFor is for how long two servers that hear each other may both have an
+// alias: a heartbeat must arrive, and the one that stops must see it.
+func (s *simulation) twiceFor() time.Duration {
+	d := time.Second + 3*min(max(s.limit/beatsInLimit, minBeat), maxBeat)
+	if s.line.rough() {
+		d += 10*time.Second + 2*s.limit
+	}
+	return d
+}
+
+// deadFor is for how long a LIM may stay dead though a server could run it:
+// silence, the lease of a stopped or hung holder, an agent's start, the longest
+// start and stop of software that the faults make, and the wait after a failure.
+func (s *simulation) deadFor() time.Duration {
+	return retryLongest + 3*time.Minute + 5*s.limit + 2*s.lease
+}
+
+// live lets time pass, and looks at the invariants whenever an address comes or
+// goes, and from time to time.
+func (s *simulation) live(d time.Duration) {
+	end := time.Now().Add(d)
+	for {
+		next := s.look()
+		now := time.Now()
+		if !now.Before(end) {
+			return
+		}
+		timer := time.NewTimer(min(next, end.Sub(now)))
+		select {
+		case <-s.changed:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// look checks what must hold at every moment; it returns when to look again
+// though no address changes.
+func (s *simulation) look() time.Duration {
+	next := time.Minute
+	onStandby := 0
+	standby := s.doc.Clusters[0].Standby
+	for _, l := range s.doc.LIMs {
+		by := s.holders(l.Number)
+		was := s.held[l.Number]
+		if !slices.Equal(by, was.by) {
+			s.lockKept(l.Number, was.by, by)
+			was = holding{by: by, since: time.Now()}
+		}
+		if slices.Contains(by, standby) {
+			onStandby++
+		}
+		if len(by) > 1 {
+			next = min(next, s.lookForTwo(l.Number, &was))
+		}
+		s.held[l.Number] = was
+	}
+	if onStandby > 1 {
+		s.violated("the standby has the aliases of %d LIMs", onStandby)
+	}
+	if up := s.running(standby); len(up) > 1 && s.calmFor(standby) > time.Minute+s.lease {
+		s.violated("the standby runs the software of LIMs %v", up)
+	}
+	s.lookForDead()
+	return next
+}
+
+// lookForTwo checks one LIM whose alias two servers have.
+func (s *simulation) lookForTwo(lim int, h *holding) time.Duration {
+	a, b := h.by[0], h.by[1]
+	since := later(h.since, s.deaf[pair(a, b)])
+	if !s.hears(a, b) || h.told {
+		return time.Minute
+	}
+	allowed := s.twiceFor()
+	if lasted := time.Since(since); lasted > allowed {
+		s.violated("the alias of LIM %d is on %v for %s; %s", lim, h.by, lasted, s.reasons(lim))
+		h.told = true
+	}
+	return max(allowed-time.Since(since), 0) + time.Millisecond
+}
+
+func pair(a, b string) [2]string { return [2]string{min(a, b), max(a, b)} }
+
+// hears reports whether two servers are up and hear each other.
+func (s *simulation) hears(a, b string) bool {
+	for _, name := range []string{a, b} {
+		m := s.servers[name]
+		link, err := m.kernel.Link("eth0")
+		if err != nil || !link.Up || m.agent == nil || m.agent.hasEnded() || s.trouble[name].isFrozen() || s.trouble[name].slow > 0 {
+			return false
+		}
+	}
+	return !s.isCut(a, b) && !s.isCut(b, a)
+}
+
+// deafen notes which servers cannot hear each other now.
+func (s *simulation) deafen() {
+	names := s.names()
+	for i, a := range names {
+		for _, b := range names[i+1:] {
+			if !s.hears(a, b) {
+				s.deaf[pair(a, b)] = time.Now()
+			}
+		}
+	}
+}
+
+// lockKept checks that a locked LIM does not come up on the other side, on a
+// server that knows of the lock.
+func (s *simulation) lockKept(lim int, was, is []string) {
+	for _, name := range is {
+		if slices.Contains(was, name) || s.servers[name].agent == nil {
+			continue
+		}
+		// What its agent works by: a lock that is on disk alone was not heard yet.
+		ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Millisecond)
+		m, err := on(ctx, s.servers[name].agent, func() (clusterconf.Member, error) {
+			return *s.servers[name].agent.doc.ClusterOfLIM(lim).Member(lim), nil
+		})
+		cancel()
+		if err == nil && lockedAgainst(m, name == s.doc.Clusters[0].Standby, s.twiceFor()+3*time.Second) {
+			s.violated("LIM %d is locked to the %s side and came up on %s; before on %v; %s", lim, m.Lock.To, name, was, s.reasons(lim))
+		}
+	}
+}
+
+// lockedAgainst reports whether a LIM has been locked to the other side for a time.
+func lockedAgainst(m clusterconf.Member, standby bool, d time.Duration) bool {
+	to := m.LockedTo(time.Now())
+	return to != "" && (to == clusterconf.SideStandby) != standby && time.Since(m.Lock.Since) > d
+}
+
+// calmFor is how long a server has been without a disturbance.
+func (s *simulation) calmFor(name string) time.Duration {
+	if m := s.servers[name]; m.agent == nil || m.agent.hasEnded() || s.trouble[name].isFrozen() {
+		return 0
+	}
+	return time.Since(s.disturb)
+}
+
+// lookForDead checks that no LIM is dead, long after the last disturbance,
+// though its regular server or the standby could run it. Where servers hear each
+// other in part only, who is to act is a matter of what they hear; those cases
+// are left to the end, when everything is mended.
+func (s *simulation) lookForDead() {
+	if time.Since(s.disturb) < s.deadFor() || s.line.rough() {
+		return
+	}
+	for _, l := range s.doc.LIMs {
+		h := s.held[l.Number]
+		if len(h.by) > 0 || h.told || time.Since(h.since) < s.deadFor() {
+			continue
+		}
+		if who := s.couldRun(l.Number); who != "" {
+			s.violated("LIM %d is dead for %s though %s could run it; %s", l.Number, time.Since(h.since), who, s.reasons(l.Number))
+			h.told = true
+			s.held[l.Number] = h
+		}
+	}
+}
+
+// couldRun names a server that could run a LIM and may, or "".
+func (s *simulation) couldRun(lim int) string {
+	standby, regular := s.doc.Clusters[0].Standby, s.doc.RegularOf(lim).Name
+	lockedTo := clusterconf.Side("")
+	if d, err := s.servers[regular].store.Read(); err == nil {
+		lockedTo = d.ClusterOfLIM(lim).Member(lim).LockedTo(time.Now())
+	}
+	clear := s.hears(regular, standby)
+	switch {
+	case lockedTo != "" || s.cutInPart():
+		return ""
+	case s.fit(regular, lim) && (clear || s.servers[standby].down):
+		return regular
+	case s.fit(standby, lim) && (clear || s.servers[regular].down) && len(s.aliasesOf(standby)) == 0 && len(s.running(standby)) == 0 && s.heardByMost(standby):
+		return standby
+	}
+	return ""
+}
+
+// cutInPart reports whether any cut is in force.
+func (s *simulation) cutInPart() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.cut) > 0
+}
+
+// heardByMost reports whether a server hears another one: one that hears nobody
+// takes nothing over, unless there is only one.
+func (s *simulation) heardByMost(name string) bool {
+	return len(s.doc.LIMs) == 1 || slices.ContainsFunc(s.names(), func(n string) bool { return n != name && s.hears(n, name) })
+}
+
+// fit reports whether a server has been able to run a LIM for long enough.
+func (s *simulation) fit(name string, lim int) bool {
+	m := s.servers[name]
+	link, err := m.kernel.Link("eth0")
+	x := s.trouble[name]
+	return err == nil && link.Up && !m.down && m.agent != nil && !m.agent.hasEnded() && !x.isFrozen() && x.disk == nil && x.slow == 0 && !s.limp[fmt.Sprint(name, " ", lim)]
+}
+
+func (s *simulation) aliasesOf(name string) []int {
+	var out []int
+	for _, l := range s.doc.LIMs {
+		if slices.Contains(s.held[l.Number].by, name) {
+			out = append(out, l.Number)
+		}
+	}
+	return out
+}
+
+// terms checks every state that a server saves: a term never goes back.
+type terms struct {
+	mu      sync.Mutex
+	highest map[string]uint64
+}
+
+func (x *terms) saved(s *simulation, server string, p persisted) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for lim, l := range p.LIMs {
+		key := fmt.Sprint(server, " ", lim)
+		if l.Known.Term < x.highest[key] {
+			s.violated("the term of LIM %d went back from %d to %d on %s", lim, x.highest[key], l.Known.Term, server)
+		}
+		x.highest[key] = l.Known.Term
+	}
+}
+
+// finish mends everything but one server, and checks that the state comes which
+// the rules demand, and stays.
+func (s *simulation) finish() {
+	left := s.mend()
+	s.live(30*time.Second + 5*s.limit)
+	s.unlockAll(left) // again: what was edited while servers were apart may have won
+	deadline := time.Now().Add(s.deadFor() + time.Minute)
+	for s.wrong(left) != "" && time.Now().Before(deadline) {
+		s.live(5 * time.Second)
+	}
+	for range 5 {
+		if why := s.wrong(left); why != "" {
+			s.violated("at the end: %s", why)
+			return
+		}
+		s.live(2 * time.Second)
+	}
+}
+
+// wrong says what is not as the rules demand it, worked out from the document
+// and from who is up alone; "" is as it should be.
+func (s *simulation) wrong(left string) string {
+	d, err := s.servers[s.editor(left)].store.Read()
+	if err != nil {
+		return err.Error()
+	}
+	c := &d.Clusters[0]
+	guest := 0 // the LIM that the standby has
+	for _, m := range c.LIMs {
+		if slices.Contains(s.holders(m.LIM), c.Standby) {
+			guest = m.LIM
+		}
+	}
+	for _, name := range s.names() {
+		if own, err := s.servers[name].store.Read(); name != left && (err != nil || clusterconf.Hash(own) != clusterconf.Hash(d)) {
+			return fmt.Sprintf("%s has another document than %s", name, s.editor(left))
+		}
+	}
+	for _, m := range c.LIMs {
+		if why := s.wrongLIM(c, m, left, guest); why != "" {
+			return why + "; " + s.reasons(m.LIM)
+		}
+	}
+	return ""
+}
+
+func (s *simulation) wrongLIM(c *clusterconf.Cluster, m clusterconf.Member, left string, guest int) string {
+	regular, by := s.doc.RegularOf(m.LIM).Name, s.holders(m.LIM)
+	switch {
+	case len(by) > 1:
+		return fmt.Sprintf("LIM %d is on %v", m.LIM, by)
+	case len(by) == 0 && left == regular && guest != 0 && c.Member(guest).Priority <= m.Priority && s.staysAway(c, guest):
+		return "" // it waits: the standby runs one LIM
+	case len(by) == 0:
+		return fmt.Sprintf("LIM %d is dead", m.LIM)
+	case !s.serves(m.LIM, by[0]):
+		return fmt.Sprintf("LIM %d has its alias on %s and does not run there", m.LIM, by[0])
+	case by[0] != regular && left != regular && c.Fallback == clusterconf.FallbackAutomatic && !s.staysAway(c, m.LIM):
+		return fmt.Sprintf("LIM %d is on the standby, though fallback is automatic and %s is up", m.LIM, regular)
+	}
+	for _, name := range s.names() {
+		if name != by[0] && name != left && s.servers[name].softs[m.LIM].State() == services.Running {
+			return fmt.Sprintf("the software of LIM %d runs on %s, its alias is on %s", m.LIM, name, by[0])
+		}
+	}
+	return ""
+}
+
+// staysAway reports whether a LIM may stay on the standby: by manual fallback,
+// or because it was moved there by order or failed on its regular server lately.
+func (s *simulation) staysAway(c *clusterconf.Cluster, lim int) bool {
+	return c.Fallback == clusterconf.FallbackManual || s.released(s.doc.RegularOf(lim).Name, lim) || s.heldBack(lim)
+}
+
+// heldBack reports whether flapping, or a fallback that failed, holds a LIM back
+// from its automatic fallback.
+func (s *simulation) heldBack(lim int) bool {
+	m := s.servers[s.doc.Clusters[0].Standby]
+	if m.agent == nil {
+		return false
+	}
+	held, err := on(s.t.Context(), m.agent, func() (bool, error) {
+		l := m.agent.lim(lim)
+		return l.suspended.Why != "" || l.flaps.Recent(time.Now()) > 0, nil
+	})
+	return err == nil && held
+}
+
+// serves reports whether a LIM's software runs on a server, and its agent says so.
+func (s *simulation) serves(lim int, on string) bool {
+	m := s.servers[on]
+	if m.agent == nil || m.softs[lim].State() != services.Running {
+		return false
+	}
+	info, err := m.agent.Agent(s.t.Context())
+	return err == nil && slices.ContainsFunc(info.LIMs, func(l control.LIMInfo) bool {
+		return l.LIM == lim && l.State == string(failover.Running)
+	})
+}

@@ -1,0 +1,328 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/member"
+	"mxcluster/internal/member/membernet"
+	"mxcluster/netops"
+)
+
+var errDisk = errors.New("input/output error, on purpose")
+
+// trouble is what is wrong with one server of a simulation: its agent can be
+// paused, its clock can be wrong and its disk can fail or be slow. It stands
+// between an agent and everything that the agent does.
+type trouble struct {
+	mu     sync.Mutex
+	frozen chan struct{} // closed when the pause ends; nil: none
+	clock  time.Duration // how far its clock is ahead
+	disk   error
+	slow   time.Duration // each write takes that long
+}
+
+// freeze pauses the agent: it goes no further than to its next call of anything.
+func (x *trouble) freeze() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.frozen == nil {
+		x.frozen = make(chan struct{})
+	}
+}
+
+func (x *trouble) thaw() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.frozen != nil {
+		close(x.frozen)
+		x.frozen = nil
+	}
+}
+
+// pass waits while the agent is paused.
+func (x *trouble) pass() {
+	for {
+		x.mu.Lock()
+		frozen := x.frozen
+		x.mu.Unlock()
+		if frozen == nil {
+			return
+		}
+		<-frozen
+	}
+}
+
+// write is what a write to the disk comes to.
+func (x *trouble) write() error {
+	x.pass()
+	x.mu.Lock()
+	slow, err := x.slow, x.disk
+	x.mu.Unlock()
+	if slow > 0 {
+		pass(slow)
+		x.pass()
+	}
+	return err
+}
+
+func (x *trouble) offset() time.Duration {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.clock
+}
+
+func (x *trouble) set(f func(x *trouble)) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	f(x)
+}
+
+// shifted returns JSON with all its points in time moved, as a server with
+// another clock would have written it, but for the times of files.
+func shifted(raw []byte, by time.Duration) []byte {
+	if by == 0 {
+		return raw
+	}
+	var v any
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		panic(err)
+	}
+	out, err := json.Marshal(shiftAll(v, by))
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+func shiftAll(v any, by time.Duration) any {
+	switch v := v.(type) {
+	case string:
+		if at, err := time.Parse(time.RFC3339Nano, v); err == nil && !at.IsZero() {
+			return at.Add(by).Format(time.RFC3339Nano)
+		}
+	case []any:
+		for i := range v {
+			v[i] = shiftAll(v[i], by)
+		}
+	case map[string]any:
+		for k := range v {
+			if k != "newest" {
+				v[k] = shiftAll(v[k], by)
+			}
+		}
+	}
+	return v
+}
+
+// troubled puts a server's trouble between its agent and its effects.
+func (w *world) troubled(x *trouble, m *machine, line *roughLine, d Deps) Deps {
+	openWire, pruned := d.OpenWire, d.Prune
+	d.Kernel = troubledKernel{d.Kernel, x}
+	d.OpenWire = func(ifname string) (Wire, error) {
+		wire, err := openWire(ifname)
+		if err != nil {
+			return nil, err
+		}
+		return troubledWire{wire, x, line}, nil
+	}
+	d.OpenPool = func(bind netip.AddrPort) (Pool, error) { return w.troubledPool(x, m, bind) }
+	d.Documents = troubledDocuments{d.Documents, x}
+	d.State = &troubledState{d.State, x}
+	d.Prune = func(ctx context.Context, lim int) (int, error) { x.pass(); return pruned(ctx, lim) }
+	return d
+}
+
+type troubledKernel struct {
+	Kernel
+	x *trouble
+}
+
+func (k troubledKernel) Hold(ifname string, alias netip.Prefix, lease time.Duration) error {
+	k.x.pass()
+	return k.Kernel.Hold(ifname, alias, lease)
+}
+
+func (k troubledKernel) Extend(ifname string, alias netip.Prefix, lease time.Duration, until time.Time) error {
+	k.x.pass()
+	return k.Kernel.Extend(ifname, alias, lease, until)
+}
+
+func (k troubledKernel) Drop(ifname string, alias netip.Prefix) error {
+	k.x.pass()
+	return k.Kernel.Drop(ifname, alias)
+}
+
+func (k troubledKernel) Addresses(ifname string) ([]netops.Address, error) {
+	k.x.pass()
+	return k.Kernel.Addresses(ifname)
+}
+
+// troubledWire delays, loses and doubles frames besides.
+type troubledWire struct {
+	Wire
+	x    *trouble
+	line *roughLine
+}
+
+func (w troubledWire) Ask(from, target netip.Addr, to net.HardwareAddr) error {
+	w.x.pass()
+	for _, late := range w.line.delays() {
+		if late > 0 {
+			time.AfterFunc(late, func() { _ = w.Wire.Ask(from, target, to) }) // sent, as far as the agent knows
+		} else if err := w.Wire.Ask(from, target, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w troubledWire) Announce(addr netip.Addr) error { w.x.pass(); return w.Wire.Announce(addr) }
+
+type troubledDocuments struct {
+	Documents
+	x *trouble
+}
+
+func (d troubledDocuments) Adopt(ctx context.Context, doc *clusterconf.Document) (clusterconf.Adoption, error) {
+	if err := d.x.write(); err != nil {
+		return clusterconf.Adoption{}, err
+	}
+	return d.Documents.Adopt(ctx, doc)
+}
+
+// troubledState is the state file, written by the clock of its server.
+type troubledState struct {
+	StateFile
+	x *trouble
+}
+
+func (s *troubledState) Load() (persisted, error) {
+	p, err := s.StateFile.Load()
+	return shiftedState(p, -s.x.offset()), err
+}
+
+func (s *troubledState) Save(p persisted) error {
+	if err := s.x.write(); err != nil {
+		return err
+	}
+	return s.StateFile.Save(shiftedState(p, s.x.offset()))
+}
+
+func shiftedState(p persisted, by time.Duration) persisted {
+	if by == 0 {
+		return p
+	}
+	raw, err := json.Marshal(p)
+	if err != nil {
+		panic(err)
+	}
+	var out persisted
+	if err := json.Unmarshal(shifted(raw, by), &out); err != nil {
+		panic(err)
+	}
+	return out
+}
+
+// troubledPool is the real pool of a server in trouble.
+type troubledPool struct {
+	*member.Pool
+	x      *trouble
+	events chan member.Event
+}
+
+func (w *world) troubledPool(x *trouble, m *machine, bind netip.AddrPort) (Pool, error) {
+	end, err := w.gossip.Open(bind)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := member.Open(member.Config{
+		Name: m.name, Bind: bind, Key: make([]byte, 32), Log: slog.New(slog.DiscardHandler),
+		Transport: newTroubledTransport(end, x), Now: func() time.Time { return time.Now().Add(x.offset()) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening the pool: %w", err)
+	}
+	p := &troubledPool{Pool: pool, x: x, events: make(chan member.Event)}
+	go func() {
+		defer close(p.events)
+		for ev := range pool.Events() {
+			x.pass()
+			if ev.Kind == member.StateHeard {
+				ev.Payload = shifted(ev.Payload, -x.offset())
+			}
+			p.events <- ev
+		}
+	}()
+	return p, nil
+}
+
+func (p *troubledPool) Events() <-chan member.Event { return p.events }
+
+func (p *troubledPool) Publish(payload []byte) {
+	p.x.pass()
+	p.Pool.Publish(shifted(payload, p.x.offset()))
+}
+
+func (p *troubledPool) Beat(names ...string) { p.x.pass(); p.Pool.Beat(names...) }
+func (p *troubledPool) Ask(name string)      { p.x.pass(); p.Pool.Ask(name) }
+
+// troubledTransport neither sends nor receives while the agent is paused: what
+// arrives meanwhile waits in the socket.
+type troubledTransport struct {
+	*membernet.Endpoint
+	x       *trouble
+	packets chan *memberlist.Packet
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func newTroubledTransport(end *membernet.Endpoint, x *trouble) *troubledTransport {
+	t := &troubledTransport{Endpoint: end, x: x, packets: make(chan *memberlist.Packet), closed: make(chan struct{})}
+	go func() {
+		for {
+			select {
+			case <-t.closed:
+				return
+			case p := <-end.PacketCh():
+				x.pass()
+				select {
+				case <-t.closed:
+					return
+				case t.packets <- p:
+				}
+			}
+		}
+	}()
+	return t
+}
+
+func (t *troubledTransport) PacketCh() <-chan *memberlist.Packet { return t.packets }
+
+func (t *troubledTransport) WriteTo(b []byte, addr string) (time.Time, error) {
+	t.x.pass()
+	return t.Endpoint.WriteTo(b, addr)
+}
+
+func (t *troubledTransport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
+	t.x.pass()
+	return t.Endpoint.DialTimeout(addr, timeout)
+}
+
+func (t *troubledTransport) Shutdown() error {
+	t.once.Do(func() { close(t.closed) })
+	return t.Endpoint.Shutdown()
+}
