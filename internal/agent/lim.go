@@ -445,7 +445,11 @@ func (a *Agent) stopSoftwareAgain(l *lim) {
 // forgive forgets a failure on the standby when the LIM is not wanted there any
 // more. On the regular server it stays, and holds automatic fallback back.
 func (a *Agent) forgive(l *lim) {
-	if s := a.doc.Server(a.cfg.Server); l.state == failover.Failed && s != nil && s.Standby && time.Now().After(l.retryAt) {
+	if s := a.doc.Server(a.cfg.Server); s == nil || !s.Standby || time.Now().Before(l.retryAt) {
+		return
+	}
+	l.failure = ""
+	if l.state == failover.Failed {
 		a.set(l, failover.Stopped, l.reason)
 	}
 }

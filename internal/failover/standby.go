@@ -21,7 +21,7 @@ type bid struct {
 	since     time.Time // when it failed on its regular server
 	usable    bool      // nothing keeps it from running here now
 	locked    bool      // to the standby: it can run nowhere else, and is not replaced
-	unproven  bool      // it failed here: it does not cost another LIM its place
+	unproven  bool      // its last try here failed: it does not cost another LIM its place
 }
 
 // decideStandby decides for all LIMs of the cluster together (design rules 2, 3).
@@ -44,6 +44,16 @@ func (v *View) decideStandby(c *clusterconf.Cluster) []Decision {
 		}
 	}
 	return append(out, v.auction(bids)...)
+}
+
+// unprovenFor is how long a LIM that could not have its alias on the standby does
+// not cost another one its place there.
+const unprovenFor = time.Minute
+
+// unproven reports whether a LIM's last try on this standby failed: its software
+// did, or its alias was in use a short while ago.
+func (v *View) unproven(l Local) bool {
+	return l.State == Failed || l.Failure != "" && v.Now.Before(l.RetryAt.Add(unprovenFor))
 }
 
 // auction gives the standby to the best bid.
@@ -275,7 +285,7 @@ func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Deci
 		return d.with(Stop, RuleLock, fmt.Sprintf("%s; not taken over: %s", why, lockWords(c, m.LIM))), nil
 	}
 	since := p.Since
-	b := &bid{priority: m.Priority, since: since, usable: true, unproven: l.State == Failed}
+	b := &bid{priority: m.Priority, since: since, usable: true, unproven: v.unproven(l)}
 	if block, r := v.mayNotTake(); block != "" {
 		return d.with(Wait, r, why+"; "+block), nil
 	}
