@@ -34,6 +34,8 @@ func TestBadUsage(t *testing.T) {
 		{"arp", 64, `needs a command`, `announce, probe`},
 		{"xdata", 64, `needs a command`, `backup, list, prune, restore, serve, verify`},
 		{"sync --bwlimit fast", 64, `^--bwlimit: bad rate "fast"$`, `500k, 10M or 100Mbit`},
+		{"sync --all --here", 64, `--all and --here exclude`, `one of them`},
+		{"sync --wait=-1s", 64, `--wait: -1s is less than nothing`, `duration`},
 		{"sync --bwlimit 0", 64, `bad rate "0"`, `10M`},
 		{"sync --bwlimit -5M", 64, `bad rate "-5M"`, `10M`},
 		{"sync --direction up", 64, `--direction: bad value "up"`, `auto, to-standby or to-regular`},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,8 @@ import (
 type syncOptions struct {
 	lims      []int
 	all       bool
+	here      bool
+	wait      time.Duration // for the data to be free
 	direction string
 	bwlimit   string
 	dryRun    bool
@@ -59,10 +62,14 @@ KiB a second, as rsync's does.`,
 	}
 	c.Flags().IntSliceVar(&o.lims, "lim", nil, "`number` of a LIM; may be repeated")
 	c.Flags().BoolVar(&o.all, "all", false, "every cluster, each on its standby")
+	c.Flags().BoolVar(&o.here, "here", false, "only LIMs that this server is a side of; it does nothing elsewhere")
+	c.Flags().DurationVar(&o.wait, "wait", 0, "wait up to this `time` while another process is at the data (default when given alone: 60s)")
+	c.Flags().Lookup("wait").NoOptDefVal = "60s"
 	c.Flags().StringVar(&o.direction, "direction", string(xdata.DirectionAuto), "copy only this `way`: auto, to-standby or to-regular")
 	c.Flags().StringVar(&o.bwlimit, "bwlimit", "", "`rate` at which data may be copied, such as 500k, 10M or 100Mbit (default: no limit)")
 	c.Flags().StringVar(&o.reason, "reason", "", "`text` that says why, for whoever finds the data in use")
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "compare both sides and say what would be copied, write nothing")
+	c.AddCommand(newSetupSSHCommand(a), newAcceptKeyCommand(a), newSSHCommand(a))
 	return c
 }
 
@@ -72,6 +79,12 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 	ways := []xdata.Direction{xdata.DirectionAuto, xdata.DirectionToStandby, xdata.DirectionToRegular}
 	if !slices.Contains(ways, xdata.Direction(o.direction)) {
 		return fault.New(fault.Usage, "use auto, to-standby or to-regular", "--direction: bad value %q", o.direction)
+	}
+	if o.all && o.here {
+		return fault.New(fault.Usage, "give one of them", "--all and --here exclude each other")
+	}
+	if o.wait < 0 {
+		return fault.New(fault.Usage, "give a duration such as 60s or 10m", "--wait: %s is less than nothing", o.wait)
 	}
 	if o.bwlimit != "" {
 		var err error
@@ -117,6 +130,14 @@ func planSync(doc *clusterconf.Document, me, only string, o syncOptions) ([]sync
 			return nil, fault.New(fault.NotFound, "mxcluster list", "no cluster%s has a LIM %d", blankBefore(only), n)
 		}
 	}
+	if o.here {
+		return slices.DeleteFunc(planAll(doc, me, only, o), func(j syncJob) bool { return j.side == "" }), nil
+	}
+	return planAll(doc, me, only, o), nil
+}
+
+// planAll looks at one cluster after the other.
+func planAll(doc *clusterconf.Document, me, only string, o syncOptions) []syncJob {
 	mine := doc.ClusterOfServer(me)
 	// Without a word about which, a server of a cluster means what it runs.
 	own := mine != nil && !o.all && (only == "" || only == mine.Name) && len(o.lims) == 0
@@ -128,7 +149,7 @@ func planSync(doc *clusterconf.Document, me, only string, o syncOptions) ([]sync
 		}
 		jobs = append(jobs, planCluster(doc, me, c, o, own)...)
 	}
-	return jobs, nil
+	return jobs
 }
 
 // planCluster splits the LIMs of a cluster into those done here and those that its

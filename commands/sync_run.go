@@ -60,7 +60,11 @@ func (y *syncer) serve(ctx context.Context, there *clusterconf.Server) (xdata.Co
 // local synchronises one LIM between this server and its peer, and remembers
 // what became of it.
 func (y *syncer) local(ctx context.Context, j syncJob, lim int) (xdata.Result, error) {
-	r, err := y.between(ctx, j, lim)
+	var r xdata.Result
+	err := whileBusy(ctx, y.options.wait, func() (err error) {
+		r, err = y.between(ctx, j, lim)
+		return err
+	})
 	if y.options.dryRun {
 		return r, err
 	}
@@ -130,6 +134,9 @@ func (y *syncer) remote(ctx context.Context, j syncJob) ([]xdata.Result, error) 
 	}
 	if y.options.dryRun {
 		args = append(args, "--dry-run")
+	}
+	if y.options.wait > 0 {
+		args = append(args, "--wait="+y.options.wait.String())
 	}
 	if y.options.bwlimit != "" {
 		args = append(args, "--bwlimit", strconv.FormatInt(y.options.rate, 10)+"b")

@@ -118,3 +118,28 @@ func behind(info *control.AgentInfo, revision uint64, live []string) string {
 	}
 	return ""
 }
+
+// busyPoll is how often data in use is tried again.
+const busyPoll = 500 * time.Millisecond
+
+// whileBusy does something again while it is fault.Busy, up to a limit.
+func whileBusy(ctx context.Context, limit time.Duration, do func() error) error {
+	err := do()
+	if limit <= 0 || fault.CodeOf(err) != fault.Busy {
+		return err
+	}
+	tick := time.NewTicker(busyPoll)
+	defer tick.Stop()
+	end := time.After(limit)
+	for fault.CodeOf(err) == fault.Busy {
+		select {
+		case <-tick.C:
+			err = do()
+		case <-end:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
+	return err
+}

@@ -124,13 +124,9 @@ func (a *app) showBackup(v xdata.Version) error {
 // syncBackup copies a new version to the other side (spec ch. 3). It is there
 // whatever becomes of that.
 func (a *app) syncBackup(ctx context.Context, s *server, name, reason string, jobs []syncJob) error {
-	var y *syncer
-	sync := func() error {
-		y = &syncer{app: a, server: s, options: syncOptions{direction: string(xdata.DirectionAuto), reason: reason}}
-		y.doAll(ctx, jobs)
-		return y.failure()
-	}
-	err := whileBusy(ctx, sync)
+	y := &syncer{app: a, server: s, options: syncOptions{direction: string(xdata.DirectionAuto), reason: reason, wait: busyLimit}}
+	y.doAll(ctx, jobs)
+	err := y.failure()
 	for _, r := range y.results {
 		if r.Error == nil {
 			a.out.Note("LIM %d: %s %s", r.LIM, r.Version, r.Result)
@@ -139,32 +135,9 @@ func (a *app) syncBackup(ctx context.Context, s *server, name, reason string, jo
 	return a.tellOnly(fault.Wrap(err, fault.CodeOf(err), "", "%s is made, but not copied to the other side", name))
 }
 
-// A sync that cron or an agent has begun is no reason to leave the new version
-// behind: it is waited for.
-const (
-	busyLimit = time.Minute
-	busyEvery = 500 * time.Millisecond
-)
-
-// whileBusy does something again while it is fault.Busy, for busyLimit at most.
-func whileBusy(ctx context.Context, do func() error) error {
-	tick := time.NewTicker(busyEvery)
-	defer tick.Stop()
-	end := time.After(busyLimit)
-	for {
-		err := do()
-		if fault.CodeOf(err) != fault.Busy {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-end:
-			return err
-		case <-ctx.Done():
-			return err
-		}
-	}
-}
+// busyLimit is how long a backup waits for a sync that cron or an agent has begun:
+// it is no reason to leave the new version behind.
+const busyLimit = time.Minute
 
 // knownLIM makes sure that the system has a LIM.
 func knownLIM(doc *clusterconf.Document, lim int) error {

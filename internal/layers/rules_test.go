@@ -34,6 +34,8 @@ var arrows = []rule{
 		"settings are read before anything else is there"},
 	{"internal/events", []string{"internal/fault"},
 		"events are read by commands where no agent runs"},
+	{"internal/sshlogin", []string{"internal/fault"},
+		"keys and who may use them are files; the remote shell itself is started by xdata"},
 	{"internal/control", []string{"internal/fault", "internal/status", "internal/events", "clusterconf"},
 		"client and server share the calls; the agent is behind the Backend interface"},
 	{"internal/ui", []string{"internal/fault"},
@@ -50,7 +52,7 @@ var arrows = []rule{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
-		"internal/fault", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/ui", "internal/lab", "internal/services",
+		"internal/fault", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/ui", "internal/lab", "internal/services", "internal/sshlogin",
 		"clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"internal/gendocs", []string{"commands"},

@@ -45,6 +45,16 @@ func (d Dirs) Settings() string { return filepath.Join(d.Config, "mxcluster.yaml
 // Syncs returns the folder where it is remembered when LIMs were synchronised.
 func (d Dirs) Syncs() string { return filepath.Join(d.State, "sync") }
 
+// SSH returns the folder of the key that syncs log in by.
+func (d Dirs) SSH() string { return filepath.Join(d.Config, "ssh") }
+
+// OwnRSH returns the remote shell that logs in by that key where a server was
+// set up for it, and else as ssh does by itself.
+func (d Dirs) OwnRSH() string {
+	config := "'" + strings.ReplaceAll(filepath.Join(d.SSH(), "config"), "'", `'\''`) + "'"
+	return "ssh -F " + config + " -o BatchMode=yes -o HostName={address} {server}"
+}
+
 // GossipKey returns the path of the key that the system's servers share.
 func (d Dirs) GossipKey() string { return filepath.Join(d.Config, "gossip.key") }
 

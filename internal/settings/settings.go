@@ -80,6 +80,9 @@ func setDefaults(v *viper.Viper, dirs Dirs) error {
 		v.SetDefault(k.name, k.byDefault)
 	}
 	v.SetDefault("server", host)
+	if _, err := os.Stat(filepath.Join(dirs.SSH(), "config")); err == nil {
+		v.SetDefault("sync.rsh", dirs.OwnRSH())
+	}
 	v.SetDefault("xdata_dir", filepath.Join(dirs.State, "xdata"))
 	return nil
 }

@@ -1,0 +1,202 @@
+package commands
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"mvdan.cc/sh/v3/syntax"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/sshlogin"
+	"mxcluster/xdata"
+)
+
+type setupSSHOptions struct {
+	user, identity string
+	port           int
+	acceptHostKey  bool
+	dryRun         bool
+	reason         string
+}
+
+// newSetupSSHCommand returns `sync setup-ssh`.
+func newSetupSSHCommand(a *app) *cobra.Command {
+	var o setupSSHOptions
+	c := &cobra.Command{
+		Use:   "setup-ssh SRV",
+		Short: "Give the syncs of this server a login of their own on another",
+		Long: `Sync setup-ssh makes an ed25519 key pair for the syncs of this server and logs in on
+SRV once, as you may by password or key, to let that key in: it may start the
+syncs of SRV there, and nothing else. SRV's host key is pinned. From then on
+'mxcluster sync' uses this login for SRV, unless sync.rsh is set.
+
+Run it on each server for each one that it synchronises with: on the standby for
+every regular server, on these for the standby. It may be run again at any time
+and does what is missing. ssh asks whether SRV's host key is the right one;
+without a terminal --accept-host-key takes the one that answers.`,
+		Example:     "  mxcluster sync setup-ssh sb1\n  mxcluster sync setup-ssh srv2 --user root --identity ~/.ssh/id_ed25519 --accept-host-key",
+		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.NotPermitted, fault.Invalid),
+		Args:        arguments("SRV"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return runSetupSSH(c.Context(), a, args[0], o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.user, "user", "", "`name` to log in by on SRV (default: ssh's own, the name here)")
+	f.StringVar(&o.identity, "identity", "", "private key `file` for the first login (default: ssh's own)")
+	f.IntVar(&o.port, "port", 0, "`port` of SRV's ssh (default: ssh's own, 22)")
+	f.BoolVar(&o.acceptHostKey, "accept-host-key", false, "pin the host key that answers, without asking")
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done, change nothing")
+	f.StringVar(&o.reason, "reason", "", "`text` that says why, told with the result")
+	return c
+}
+
+func runSetupSSH(ctx context.Context, a *app, name string, o setupSSHOptions) error {
+	if o.port < 0 || o.port > 65535 {
+		return fault.New(fault.Usage, "give a port from 1 to 65535", "--port: %d is not a port", o.port)
+	}
+	s, err := a.server()
+	if err != nil {
+		return err
+	}
+	doc, err := s.store.Read()
+	if err != nil {
+		return err
+	}
+	there := doc.Server(name)
+	switch {
+	case there == nil:
+		return fault.New(fault.NotFound, didYouMean(name, serverNames(doc), "mxcluster server list"), "there is no server %q", name)
+	case name == s.settings.Server:
+		return fault.New(fault.Usage, "name the other server", "%s is this server", name)
+	}
+	u := &sshSetup{app: a, server: s, there: there, options: o, login: s.login(),
+		host: sshlogin.Host{Name: name, Port: o.port, User: o.user}}
+	changed, err := u.run(ctx)
+	if err != nil {
+		return fmt.Errorf("setting up the login on %s: %w", name, err)
+	}
+	return a.done(u.result(changed))
+}
+
+// serverNames are those there are, for a remedy.
+func serverNames(doc *clusterconf.Document) (names []string) {
+	for _, s := range doc.Servers {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// login is the login of this server's syncs.
+func (s *server) login() sshlogin.Login { return sshlogin.Login{Dir: s.dirs.SSH()} }
+
+// sshSetup is one setting up.
+type sshSetup struct {
+	app     *app
+	server  *server
+	there   *clusterconf.Server
+	options setupSSHOptions
+	login   sshlogin.Login
+	host    sshlogin.Host
+}
+
+func (u *sshSetup) result(changed bool) result {
+	r := result{Changed: changed, DryRun: u.options.dryRun, Text: fmt.Sprintf("syncs log in on %s by a key of their own", u.host.Name)}
+	switch {
+	case !changed:
+		r.Text += " already"
+	case u.options.dryRun:
+		r.Text = fmt.Sprintf("syncs would log in on %s by a key of their own, in %s; it would be let in there for syncs alone", u.host.Name, u.login.Dir)
+	}
+	if print := u.login.Fingerprint(u.host.Name); print != "" {
+		r.Text += "; its host key is pinned: " + print
+	}
+	if u.options.reason != "" {
+		r.Text += " (" + u.options.reason + ")"
+	}
+	return r
+}
+
+// run does what is missing. Whatever it is interrupted at, running it again goes on.
+func (u *sshSetup) run(ctx context.Context) (changed bool, err error) {
+	if u.login.Has(u.host.Name) && u.try(ctx) == nil {
+		return false, nil
+	}
+	if u.options.dryRun {
+		return true, nil
+	}
+	key, _, err := u.login.EnsureKey()
+	if err != nil {
+		return false, err
+	}
+	if err := u.bringKey(ctx, key); err != nil {
+		return false, err
+	}
+	if err := u.login.Add(u.host); err != nil {
+		return false, err
+	}
+	if err := u.try(ctx); err != nil {
+		return false, fmt.Errorf("the key is there, but does not work: %w", err)
+	}
+	return true, nil
+}
+
+// bringKey logs in as the person who runs this may, and has the key let in.
+func (u *sshSetup) bringKey(ctx context.Context, key string) error {
+	words := append([]string{"ssh"}, u.login.BootstrapOptions(u.host, u.options.identity, u.options.acceptHostKey)...)
+	rsh, err := asRsh(words, u.server.settings.SyncRemoteCommand)
+	if err != nil {
+		return err
+	}
+	conn, err := xdata.Dial(ctx, rsh, u.there.Name, u.there.Base.Addr(), "sync", "accept-key", "--from", u.server.settings.Server)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, key+"\n"); err != nil {
+		u.app.out.Detail("sending the key: %v", err) // why is what the answer says
+	}
+	answer, err := bufio.NewReader(io.LimitReader(conn, 1<<10)).ReadString('\n')
+	switch {
+	case strings.TrimSpace(answer) == keyAccepted:
+		return nil
+	case err == nil || errors.Is(err, io.EOF):
+		return fault.New(fault.Unreachable, "make sure that mxcluster there is of the same version", "the answer is not that of mxcluster")
+	}
+	return err
+}
+
+// asRsh makes words a setting as the user would write it.
+func asRsh(words []string, remote string) (xdata.Rsh, error) {
+	var quoted []string
+	for _, w := range append(words, "{address}") {
+		if w != "{address}" {
+			var err error
+			if w, err = syntax.Quote(w, syntax.LangPOSIX); err != nil {
+				return xdata.Rsh{}, err
+			}
+		}
+		quoted = append(quoted, w)
+	}
+	return xdata.Rsh{Command: strings.Join(quoted, " "), RemoteCommand: remote}, nil
+}
+
+// try logs in by the key and waits for the first word of a sync.
+func (u *sshSetup) try(ctx context.Context) error {
+	y := &syncer{app: u.app, server: u.server}
+	rsh := y.rsh(peerPatience)
+	rsh.Command = u.server.dirs.OwnRSH()
+	conn, err := xdata.Dial(ctx, rsh, u.there.Name, u.there.Base.Addr(), "xdata", "serve")
+	if err != nil {
+		return err
+	}
+	defer conn.Close() // it complains of the early end
+	_, err = conn.Read(make([]byte, 1))
+	return err
+}

@@ -1,0 +1,209 @@
+package commands
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"mvdan.cc/sh/v3/syntax"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/settings"
+	"mxcluster/internal/sshlogin"
+	"mxcluster/internal/ui"
+	"mxcluster/xdata"
+)
+
+// keyAccepted is the answer of accept-key when the key is in place.
+const keyAccepted = "mxcluster-key-accepted"
+
+// newAcceptKeyCommand returns `sync accept-key`, which setup-ssh runs on the other
+// server.
+func newAcceptKeyCommand(a *app) *cobra.Command {
+	var from string
+	c := &cobra.Command{
+		Use:    "accept-key",
+		Short:  "Let the key of another server's syncs in",
+		Long:   "Sync accept-key reads a public key from standard input and lets it start syncs here,\nand nothing else. 'mxcluster sync setup-ssh' runs it.",
+		Hidden: true,
+		Args:   arguments(),
+		RunE:   func(*cobra.Command, []string) error { return runAcceptKey(a, from) },
+	}
+	c.Flags().StringVar(&from, "from", "", "`name` of the server whose key it is")
+	c.Annotations = exits(fault.Refused, fault.NotFound, fault.NotPermitted, fault.Invalid)
+	return c
+}
+
+func runAcceptKey(a *app, from string) error {
+	s, err := a.server()
+	if err != nil {
+		return err
+	}
+	doc, err := s.store.Read()
+	if err != nil {
+		return err
+	}
+	if doc.Server(from) == nil {
+		return fault.New(fault.NotFound, "mxcluster server list", "letting a key in: there is no server %q", from)
+	}
+	home := a.env.lookup("HOME")
+	if home == "" {
+		return fault.New(fault.Failed, "set HOME", "letting a key in: the home folder is not known")
+	}
+	key, err := bufio.NewReader(io.LimitReader(a.env.Stdin, 1<<10)).ReadString('\n')
+	if err != nil {
+		return fmt.Errorf("reading the key: %w", err)
+	}
+	command, err := forcedCommand(s.dirs)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(home, ".ssh", "authorized_keys")
+	if _, err := sshlogin.Authorize(file, sshlogin.Grant{From: from, Key: key, Command: command}); err != nil {
+		return fmt.Errorf("letting the key of %s in by %s: %w", from, file, err)
+	}
+	_, err = fmt.Fprintln(a.env.Stdout, keyAccepted)
+	return err
+}
+
+// forcedCommand is what the key may start: this program, with these folders.
+func forcedCommand(d settings.Dirs) (string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("finding this program: %w", err)
+	}
+	words := []string{exe, "sync", "ssh-command", "--config-dir", d.Config, "--state-dir", d.State, "--run-dir", d.Run}
+	for i, w := range words {
+		if words[i], err = syntax.Quote(w, syntax.LangPOSIX); err != nil {
+			return "", err
+		}
+	}
+	return strings.Join(words, " "), nil
+}
+
+// newSSHCommand returns `sync ssh-command`, the forced command of the key.
+func newSSHCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "ssh-command",
+		Short: "Do what a sync of another server asks for",
+		Long: `Sync ssh-command is what sshd starts for the key of another server's syncs. It does
+what that server asked for in SSH_ORIGINAL_COMMAND if it is 'xdata serve' or a
+sync, and nothing else.`,
+		Hidden:      true,
+		Annotations: exits(fault.Refused, fault.NotFound, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
+		Args:        arguments(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runSSHCommand(c.Context(), a)
+		},
+	}
+}
+
+func runSSHCommand(ctx context.Context, a *app) error {
+	asked, err := parseSSHCommand(a.env.lookup("SSH_ORIGINAL_COMMAND"))
+	if err != nil {
+		return err
+	}
+	if asked.serve {
+		return runXdataServe(ctx, a)
+	}
+	a.out.Format = ui.JSON
+	return runSync(ctx, a, asked.cluster, asked.sync)
+}
+
+// sshCommand is what a key was used for.
+type sshCommand struct {
+	serve   bool // else a sync
+	cluster string
+	sync    syncOptions
+}
+
+// maxSSHCommand bounds what is asked for, in bytes.
+const maxSSHCommand = 4 << 10
+
+// parseSSHCommand reads what another server asked for. The words in front name
+// mxcluster there and its folders as that server knows them; nothing of them is
+// ever run. The rest must be, word for word, what a sync sends.
+func parseSSHCommand(text string) (sshCommand, error) {
+	refused := fault.New(fault.NotPermitted, "this key is for 'mxcluster sync' alone", "this is not what a sync asks for: %.100q", text)
+	if len(text) > maxSSHCommand {
+		return sshCommand{}, refused
+	}
+	for _, r := range text {
+		if !strings.ContainsRune(" _./:=@%+-", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
+			return sshCommand{}, refused
+		}
+	}
+	words := strings.Fields(text)
+	for i, w := range words {
+		switch {
+		case i > 0 && w == "xdata" && len(words) == i+2 && words[i+1] == "serve":
+			return sshCommand{serve: true}, nil
+		case i > 0 && w == "sync" && len(words) > i+1:
+			c, ok := parseSSHSync(words[i+1:])
+			if !ok {
+				return c, refused
+			}
+			return c, nil
+		}
+	}
+	return sshCommand{}, refused
+}
+
+// parseSSHSync reads the arguments of a sync that another server asks for.
+func parseSSHSync(words []string) (c sshCommand, ok bool) {
+	c.cluster, words = words[0], words[1:]
+	c.sync.direction = string(xdata.DirectionAuto)
+	if strings.HasPrefix(c.cluster, "-") {
+		return c, false
+	}
+	for len(words) > 0 {
+		flag := words[0]
+		words = words[1:]
+		switch flag {
+		case "--no-input":
+			continue
+		case "--dry-run":
+			c.sync.dryRun = true
+			continue
+		}
+		if text, ok := strings.CutPrefix(flag, "--wait="); ok {
+			var err error
+			if c.sync.wait, err = time.ParseDuration(text); err != nil || c.sync.wait < 0 {
+				return c, false
+			}
+			continue
+		}
+		if len(words) == 0 || strings.HasPrefix(words[0], "-") || !c.setFlag(flag, words[0]) {
+			return c, false
+		}
+		words = words[1:]
+	}
+	return c, true
+}
+
+// setFlag takes a flag with its value.
+func (c *sshCommand) setFlag(flag, value string) bool {
+	switch flag {
+	case "--output":
+		return value == string(ui.JSON)
+	case "--direction":
+		c.sync.direction = value
+		return true
+	case "--bwlimit":
+		c.sync.bwlimit = value
+		return true
+	case "--lim":
+		n, err := strconv.Atoi(value)
+		c.sync.lims = append(c.sync.lims, n)
+		return err == nil && n > 0 && n <= clusterconf.MaxLIMNumber
+	}
+	return false
+}
