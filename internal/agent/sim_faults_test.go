@@ -275,6 +275,7 @@ func (s *simulation) change(on string, f func(*clusterconf.Cluster)) {
 
 // mend ends all faults but one: a server, which it returns, may stay out of order.
 func (s *simulation) mend() (left string) {
+	s.deafen()
 	s.healAll("", 0)
 	if s.rnd.IntN(2) == 0 {
 		left = pick(s.rnd, s.names()...)

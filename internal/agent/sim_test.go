@@ -46,6 +46,9 @@ type simulation struct {
 	bad     []string
 }
 
+// progress is how much is simulated from one line that says so to the next.
+const progress = 50 * time.Hour
+
 // played is how much was simulated.
 type played struct {
 	mu        sync.Mutex
@@ -121,6 +124,9 @@ func (p *played) add(seed uint64, spent time.Duration, failed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.histories++
+	if was := p.time; was/progress != (was+spent)/progress {
+		fmt.Fprintf(os.Stderr, "simulated %.0f cluster-hours in %d histories; failed seeds: %v\n", (was + spent).Hours(), p.histories, p.failed)
+	}
 	p.time += spent
 	if failed {
 		p.failed = append(p.failed, seed)

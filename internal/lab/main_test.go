@@ -112,5 +112,6 @@ func scenarios() map[string]Scenario {
 		"new-data":        newDataScenario,
 	}
 	maps.Copy(all, bootOrderScenarios())
+	maps.Copy(all, benchScenarios())
 	return all
 }
