@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -34,8 +33,7 @@ func newLIMSetCommand(a *app) *cobra.Command {
 The services make up the LIM. They are started in the order given and stopped in
 reverse. A SPEC is systemd:UNIT, ocf:PROVIDER:AGENT[,KEY=VALUE]... or exec:PATH, a
 program that is called with start, stop, status (0 running, 3 stopped, other
-failed) and reload. Of these this build runs exec: alone; the others it only
-keeps in the document.
+failed) and reload. {lim} and {alias} in it are filled in.
 
 The media server is co-located with the LIM, so that its addresses are the LIM's
 own, stand-alone on a machine of its own, or none. The gateways are the media
@@ -96,17 +94,11 @@ func runLIMSet(ctx context.Context, a *app, arg string, o limSetOptions) error {
 		return err
 	}
 	what := fmt.Sprintf("LIM %d", lim)
-	err = a.perform(ctx, s, edit{
+	return a.perform(ctx, s, edit{
 		change: o.change, command: fmt.Sprintf("lim set %d", lim), doing: "setting " + what,
 		done: what + " is set", would: what + " would be set", already: what + " is set so already",
 		apply: apply,
 	})
-	for _, v := range o.services {
-		if err == nil && !strings.HasPrefix(v.Run, "exec:") {
-			a.out.Warn("this build does not run %s: wrap it in a script and use exec:PATH", v.Run)
-		}
-	}
-	return err
 }
 
 // apply returns what the flags ask for.

@@ -61,7 +61,7 @@ fails over and falls back.`, `
 		newListCommand(a), newStatusCommand(a), newEventsCommand(a), newCreateCommand(a), newChangeCommand(a), newPreloadCommand(a),
 		newAddLIMCommand(a), newRemoveLIMCommand(a), newDeleteCommand(a), newFallbackCommand(a), newFailoverCommand(a),
 		newLockCommand(a), newUnlockCommand(a), newSyncCommand(a), newConfigCommand(a), newMenuCommand(a),
-		newAgentCommand(a), newAliasCommand(a), newARPCommand(a), newXdataCommand(a),
+		newAgentCommand(a), newAliasCommand(a), newARPCommand(a), newServiceCommand(a), newXdataCommand(a),
 		newLabCommand(a), newVersionCommand(a), newCompletionCommand(a),
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true

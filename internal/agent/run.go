@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -97,7 +96,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		State:     DiskState{Path: filepath.Join(cfg.StateDir, "agent.json")},
 		Events:    &events.Log{Path: filepath.Join(cfg.StateDir, "events")},
 		Software: func(l *clusterconf.LIM, side clusterconf.Side) (services.Set, error) {
-			return software(l, side, cfg.Log)
+			return services.ForLIM(l, side, services.Options{Log: cfg.Log})
 		},
 		Prune: func(ctx context.Context, lim int) (int, error) {
 			removed, err := versions.KeepNewest(ctx, lim)
@@ -107,23 +106,6 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		ShuttingDown: cfg.ShuttingDown,
 		Sync:         cfg.Sync,
 	}
-}
-
-// software builds a LIM's services; those that belong to the regular server
-// alone are left out on the standby (spec ch. 6).
-func software(l *clusterconf.LIM, side clusterconf.Side, log *slog.Logger) (services.Set, error) {
-	var set services.Set
-	for _, s := range l.Services {
-		if s.RegularOnly && side == clusterconf.SideStandby {
-			continue
-		}
-		service, err := services.Parse(s.Run, services.Options{Log: log})
-		if err != nil {
-			return nil, fmt.Errorf("service %s of LIM %d: %w", s.Run, l.Number, err)
-		}
-		set = append(set, service)
-	}
-	return set, nil
 }
 
 // watchFile ticks when a file is replaced, and once at the start, for it may have

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
-	"mxcluster/internal/fault"
 	"mxcluster/netops"
 	"mxcluster/xdata"
 )
@@ -91,19 +90,5 @@ func TestWatchFile(t *testing.T) {
 	case <-ticks:
 	case <-ctx.Done():
 		t.Error("a file that was replaced was not noticed")
-	}
-}
-
-// The software of the regular server alone is left out on the standby.
-func TestSoftwareBySide(t *testing.T) {
-	l := &clusterconf.LIM{Number: 1, Services: []clusterconf.Service{{Run: "exec:/lim"}, {Run: "exec:/manager", RegularOnly: true}}}
-	for side, want := range map[clusterconf.Side]int{clusterconf.SideRegular: 2, clusterconf.SideStandby: 1} {
-		if set, err := software(l, side, nil); err != nil || len(set) != want {
-			t.Errorf("%s: %v, %v; want %d services", side, set, err, want)
-		}
-	}
-	l.Services[0].Run = "nonsense"
-	if _, err := software(l, clusterconf.SideRegular, nil); fault.CodeOf(err) != fault.Usage {
-		t.Errorf("a service that is none: %v", err)
 	}
 }

@@ -76,6 +76,8 @@ var bannedImports = []ban{
 		"the agent's socket is the one thing that speaks HTTP, and it checks who calls"},
 	{"net", []string{"netops", "xdata", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "commands", "cmd/mxcluster"},
 		"addresses as values are net/netip; hardware addresses and sockets are for those who meet the wire"},
+	{"github.com/coreos/go-systemd/...", []string{"internal/services"},
+		"systemd is one way to run a LIM's software, and only package services knows the ways"},
 	{"github.com/hashicorp/memberlist/...", []string{"internal/member", "internal/member/membernet"},
 		"membership is behind a small interface, for a simulated network in tests"},
 	{"github.com/vishvananda/...", []string{"netops", "internal/netns"},

@@ -92,7 +92,9 @@ type Options struct {
 	StopTimeout  time.Duration
 	CheckTimeout time.Duration
 	Grace        time.Duration // from SIGTERM to SIGKILL after a limit was exceeded
-	Log          *slog.Logger  // gets what services print; nil: nobody
+	OCFRoot      string        // where resource agents are
+	Systemd      Systemd
+	Log          *slog.Logger // gets what services print; nil: nobody
 }
 
 // withDefaults replaces what was left open.
@@ -110,6 +112,9 @@ func (o Options) withDefaults() Options {
 			*d.value = d.unset
 		}
 	}
+	if o.OCFRoot == "" {
+		o.OCFRoot = DefaultOCFRoot
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -119,58 +124,24 @@ func (o Options) withDefaults() Options {
 const specHint = "use systemd:UNIT, ocf:PROVIDER:AGENT[,KEY=VALUE]... or exec:/PATH"
 
 // Parse reads a SPEC. The error of one that is none has code fault.Usage.
-//
-// All three schemes are read, because a document may name services that only
-// other servers run; those this build cannot run fail when they are called.
+// Whether what it names is installed shows when it is called.
 func Parse(spec string, opt Options) (Service, error) {
 	scheme, rest, _ := strings.Cut(spec, ":")
-	valid := false
-	switch scheme {
-	case "exec":
-		valid = filepath.IsAbs(rest) && filepath.Clean(rest) == rest && rest != "/"
-	case "systemd":
-		valid = rest != "" && !strings.ContainsAny(rest, "/ \t\n")
-	case "ocf":
-		valid = validOCF(rest)
-	}
+	opt = opt.withDefaults()
+	printable := !strings.ContainsRune(spec, 0)
 	switch {
-	case !valid || strings.ContainsRune(spec, 0):
-		return nil, fault.New(fault.Usage, specHint, "service %q: not a service specification", spec)
-	case scheme == "exec":
-		return &script{spec: spec, path: rest, opt: opt.withDefaults()}, nil
-	}
-	return foreign{spec: spec, scheme: scheme}, nil
-}
-
-// validOCF checks PROVIDER:AGENT[,KEY=VALUE]...
-func validOCF(rest string) bool {
-	parts := strings.Split(rest, ",")
-	provider, agent, _ := strings.Cut(parts[0], ":")
-	if provider == "" || agent == "" || strings.ContainsAny(parts[0], "/ \t\n") {
-		return false
-	}
-	for _, p := range parts[1:] {
-		if key, _, ok := strings.Cut(p, "="); !ok || key == "" {
-			return false
+	case scheme == "exec" && printable && filepath.IsAbs(rest) && filepath.Clean(rest) == rest && rest != "/":
+		return &script{program: program{spec, opt}, path: rest}, nil
+	case scheme == "systemd" && printable && fileName(strings.ReplaceAll(rest, ":", "-")):
+		return newUnit(spec, rest, opt), nil
+	case scheme == "ocf" && printable:
+		if o, ok := parseOCF(rest); ok {
+			o.program = program{spec, opt}
+			return &o, nil
 		}
 	}
-	return true
+	return nil, fault.New(fault.Usage, specHint, "service %q: not a service specification", spec)
 }
-
-// foreign is a service of a scheme that this build has no way to run.
-type foreign struct{ spec, scheme string }
-
-// unable is the answer to every call.
-func (f foreign) unable(verb string) error {
-	return fault.New(fault.Failed, "wrap it in a script and use exec:/PATH, or run a build that has "+f.scheme+":",
-		"%s service %s: this build runs exec: services only", verb, f.spec)
-}
-
-func (f foreign) Start(context.Context, Env) error          { return f.unable("start") }
-func (f foreign) Stop(context.Context, Env) error           { return f.unable("stop") }
-func (f foreign) Check(context.Context, Env) (State, error) { return Failed, f.unable("check") }
-func (f foreign) Reload(context.Context, Env) error         { return f.unable("reload") }
-func (f foreign) String() string                            { return f.spec }
 
 // checkProgram tells a missing program from one that may not be run: the two
 // mistakes that people make, each with its own remedy.

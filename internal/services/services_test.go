@@ -32,9 +32,9 @@ func within(limit time.Duration) Options {
 	return Options{StartTimeout: limit, StopTimeout: limit, CheckTimeout: limit, Grace: 200 * time.Millisecond}
 }
 
-// program writes a shell script with a body per verb; verbs without one
+// writeProgram writes a shell script with a body per verb; verbs without one
 // succeed, but for status, which says "stopped".
-func program(t *testing.T, dir string, bodies map[string]string) string {
+func writeProgram(t *testing.T, dir string, bodies map[string]string) string {
 	t.Helper()
 	text := "#!/bin/sh\ncd '" + dir + "'\necho $1 >>calls\ncase $1 in\n"
 	if _, ok := bodies["status"]; !ok {
@@ -52,7 +52,7 @@ func program(t *testing.T, dir string, bodies map[string]string) string {
 func newScript(t *testing.T, opt Options, bodies map[string]string) (Service, string) {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := Parse("exec:"+program(t, dir, bodies), opt)
+	s, err := Parse("exec:"+writeProgram(t, dir, bodies), opt)
 	must(t, err)
 	return s, dir
 }
@@ -154,22 +154,6 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestForeignSchemes(t *testing.T) {
-	for _, spec := range []string{"systemd:mxone.service", "ocf:heartbeat:pgsql"} {
-		s, err := Parse(spec, Options{})
-		must(t, err)
-		state, checkErr := s.Check(t.Context(), env)
-		for _, err := range []error{s.Start(t.Context(), env), s.Stop(t.Context(), env), s.Reload(t.Context(), env), checkErr} {
-			if fault.CodeOf(err) != fault.Failed || !strings.Contains(err.Error(), spec) || fault.HintOf(err) == "" {
-				t.Errorf("%v, hint %q", err, fault.HintOf(err))
-			}
-		}
-		if state != Failed {
-			t.Errorf("state %s", state)
-		}
-	}
-}
-
 func TestVariables(t *testing.T) {
 	s, dir := newScript(t, within(5*time.Second), map[string]string{"start": "env | grep ^MXCLUSTER_ | sort >env; pwd >>env"})
 	must(t, s.Start(t.Context(), env))
@@ -187,7 +171,7 @@ func TestVariables(t *testing.T) {
 func TestFilledIn(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Mkdir(dir+"/lim3-10.0.0.13", 0o755))
-	program(t, dir+"/lim3-10.0.0.13", map[string]string{"status": "exit 0"})
+	writeProgram(t, dir+"/lim3-10.0.0.13", map[string]string{"status": "exit 0"})
 	s, err := Parse("exec:"+dir+"/lim{lim}-{alias}/service", within(5*time.Second))
 	must(t, err)
 	if state, err := s.Check(t.Context(), env); state != Running {

@@ -5,10 +5,30 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"mxcluster/clusterconf"
 )
 
 // Set is the software of one LIM, in the order in which it is started.
 type Set []Service
+
+// ForLIM returns the services that make up a LIM on one side of its cluster, in
+// the order in which they are started. Those that belong to the regular server
+// alone are left out on the standby (spec ch. 6). Options are for each of them.
+func ForLIM(l *clusterconf.LIM, side clusterconf.Side, opt Options) (Set, error) {
+	var set Set
+	for _, s := range l.Services {
+		if s.RegularOnly && side == clusterconf.SideStandby {
+			continue
+		}
+		service, err := Parse(s.Run, opt)
+		if err != nil {
+			return nil, fmt.Errorf("service %s of LIM %d: %w", s.Run, l.Number, err)
+		}
+		set = append(set, service)
+	}
+	return set, nil
+}
 
 // Start starts the services in order. When one fails, that one and those
 // before it are stopped, in reverse, so that nothing is left half-started; a

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
 )
 
 // fakes returns a set of fakes that note their calls, in order, in one list.
@@ -204,4 +207,18 @@ func TestFake(t *testing.T) {
 			t.Errorf("calls %q", got)
 		}
 	})
+}
+
+// The software of the regular server alone is left out on the standby.
+func TestSoftwareBySide(t *testing.T) {
+	l := &clusterconf.LIM{Number: 1, Services: []clusterconf.Service{{Run: "exec:/lim"}, {Run: "exec:/manager", RegularOnly: true}}}
+	for side, want := range map[clusterconf.Side]int{clusterconf.SideRegular: 2, clusterconf.SideStandby: 1} {
+		if set, err := ForLIM(l, side, Options{}); err != nil || len(set) != want {
+			t.Errorf("%s: %v, %v; want %d services", side, set, err, want)
+		}
+	}
+	l.Services[0].Run = "nonsense"
+	if _, err := ForLIM(l, clusterconf.SideRegular, Options{}); fault.CodeOf(err) != fault.Usage {
+		t.Errorf("a service that is none: %v", err)
+	}
 }

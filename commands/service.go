@@ -1,0 +1,175 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/services"
+)
+
+// newServiceCommand groups what works on a LIM's software on this server.
+func newServiceCommand(a *app) *cobra.Command {
+	return newGroup("service", "Start, stop and ask the software of a LIM on this server", `
+The software of a LIM is the list of services that 'mxcluster lim set' gave it.
+These commands work on this server, agent or not; an agent that runs here puts
+the software right again.`, `
+  mxcluster service status 1
+  mxcluster service stop 1`,
+		newServiceStartCommand(a), newServiceStopCommand(a), newServiceStatusCommand(a))
+}
+
+// newServiceStartCommand returns `service start`.
+func newServiceStartCommand(a *app) *cobra.Command {
+	return newServiceChange(a, "start N", "Start the software of a LIM on this server", `
+Service start starts the services of LIM N on this server, in order. One that
+runs is left as it is. When one fails, those started before it are stopped again.
+The alias is not touched: see 'mxcluster alias up'.`, serviceChange{
+		want: services.Running, doing: "starting", done: "runs", would: "would be started",
+		call: services.Set.Start,
+	})
+}
+
+// newServiceStopCommand returns `service stop`.
+func newServiceStopCommand(a *app) *cobra.Command {
+	return newServiceChange(a, "stop N", "Stop the software of a LIM on this server", `
+Service stop stops the services of LIM N on this server, in reverse order. It goes
+on after a failure, and tells all of them.`, serviceChange{
+		want: services.Stopped, doing: "stopping", done: "is stopped", would: "would be stopped",
+		call: services.Set.Stop,
+	})
+}
+
+// serviceChange is what start and stop differ in.
+type serviceChange struct {
+	want               services.State
+	doing, done, would string
+	call               func(services.Set, context.Context, services.Env) error
+}
+
+func newServiceChange(a *app, use, short, long string, change serviceChange) *cobra.Command {
+	var dryRun bool
+	c := &cobra.Command{
+		Use: use, Short: short, Long: long[1:], Example: "  mxcluster service " + use[:len(use)-1] + "1",
+		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.NotPermitted, fault.Invalid),
+		Args:        arguments("N"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return runServiceChange(c.Context(), a, args[0], change, dryRun)
+		},
+	}
+	c.Flags().BoolVarP(&dryRun, "dry-run", "n", false, "say what would change, change nothing")
+	return c
+}
+
+func runServiceChange(ctx context.Context, a *app, arg string, change serviceChange, dryRun bool) error {
+	lim, err := parseLIM(arg)
+	if err != nil {
+		return err
+	}
+	doing := fmt.Sprintf("%s the software of LIM %d", change.doing, lim)
+	s, err := a.software(lim)
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	if len(s.set) == 0 {
+		return fault.New(fault.Refused, fmt.Sprintf("name it: mxcluster lim set %d --service SPEC", lim), "%s: LIM %d has no software on %s", doing, lim, s.env.Server)
+	}
+	r := result{Changed: !s.all(ctx, change.want), DryRun: dryRun}
+	what := fmt.Sprintf("the software of LIM %d ", lim)
+	switch {
+	case !r.Changed:
+		r.Text = what + change.done + " already"
+	case dryRun:
+		r.Text = what + change.would
+	default:
+		if err := change.call(s.set, ctx, s.env); err != nil {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+		r.Text = what + change.done
+		a.warnOfAgent(ctx, lim, "starts and stops its software as it sees fit")
+	}
+	return a.done(r)
+}
+
+// softwareHere is the software of a LIM on this server.
+type softwareHere struct {
+	lim *clusterconf.LIM
+	set services.Set
+	env services.Env
+}
+
+// software finds a LIM's software on this server, which must be one of the two
+// that may run it.
+func (a *app) software(lim int) (*softwareHere, error) {
+	s, err := a.server()
+	if err != nil {
+		return nil, err
+	}
+	doc, err := s.store.Read()
+	if err != nil {
+		return nil, err
+	}
+	me, regular, cluster := doc.Server(s.settings.Server), doc.RegularOf(lim), doc.ClusterOfLIM(lim)
+	switch {
+	case regular == nil:
+		return nil, fault.New(fault.NotFound, "mxcluster lim list", "there is no LIM %d", lim)
+	case me == nil:
+		return nil, fault.New(fault.NotFound, "set 'server' in "+s.dirs.Settings()+"; 'mxcluster server list' shows the names",
+			"the system has no server %q", s.settings.Server)
+	case me.Name != regular.Name && (cluster == nil || cluster.Standby != me.Name):
+		return nil, fault.New(fault.Refused, "run it on "+regular.Name, "%s is neither the regular server nor the standby of LIM %d", me.Name, lim)
+	}
+	here := &softwareHere{lim: &clusterconf.LIM{Number: lim}, env: services.Env{LIM: lim, Alias: regular.Base.Addr(), Server: me.Name, Role: "active"}}
+	if cluster != nil {
+		here.env.Alias = cluster.Member(lim).Alias.Addr()
+		here.env.Role = a.role(me.Interface, here.env)
+	}
+	v, found, err := s.versions(a.env.Now).Newest(lim)
+	if err != nil {
+		return nil, err
+	}
+	if found {
+		here.env.XData = v.Path
+	}
+	side := clusterconf.SideRegular
+	if me.Standby {
+		side = clusterconf.SideStandby
+	}
+	if entry := doc.LIM(lim); entry != nil {
+		here.lim = entry
+	}
+	here.set, err = services.ForLIM(here.lim, side, services.Options{})
+	return here, err
+}
+
+// role is passive where the alias is kept off the wire (spec ch. 4).
+func (a *app) role(ifname string, env services.Env) string {
+	k, err := a.env.Kernel()
+	if err != nil {
+		return env.Role
+	}
+	defer k.Close()
+	blocked, err := k.Blocked(ifname)
+	if err != nil {
+		return env.Role
+	}
+	for _, addr := range blocked {
+		if addr == env.Alias {
+			return "passive"
+		}
+	}
+	return env.Role
+}
+
+// all reports whether every service is in a state.
+func (s *softwareHere) all(ctx context.Context, want services.State) bool {
+	for _, service := range s.set {
+		if state, err := service.Check(ctx, s.env); state != want || err != nil {
+			return false
+		}
+	}
+	return true
+}

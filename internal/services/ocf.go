@@ -1,0 +1,156 @@
+package services
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"mxcluster/internal/fault"
+)
+
+// ocf is an ocf: service: a resource agent of the Open Cluster Framework, as
+// Debian's package resource-agents has them.
+type ocf struct {
+	program
+	provider, agent string
+	params          []ocfParam
+}
+
+// ocfParam is one parameter of a resource agent.
+type ocfParam struct{ key, value string }
+
+// DefaultOCFRoot is where resource agents are installed.
+const DefaultOCFRoot = "/usr/lib/ocf"
+
+// The exit codes of the resource agent API, version 1.1.
+const (
+	ocfUnimplemented   = 3
+	ocfNotRunning      = 7
+	ocfRunningPromoted = 8
+)
+
+// ocfMeanings are the other exit codes, in the API's words.
+var ocfMeanings = [...]string{
+	1: "generic error", 2: "a parameter is not valid", ocfUnimplemented: "action not implemented", 4: "permission denied",
+	5: "what it needs is not installed", 6: "a parameter does not fit this server", ocfNotRunning: "not running",
+	ocfRunningPromoted: "running, promoted", 9: "failed, promoted",
+}
+
+// parseOCF reads PROVIDER:AGENT[,KEY=VALUE]...
+func parseOCF(rest string) (o ocf, ok bool) {
+	parts := strings.Split(rest, ",")
+	provider, agent, _ := strings.Cut(parts[0], ":")
+	if !fileName(provider) || !fileName(agent) {
+		return o, false
+	}
+	o.provider, o.agent = provider, agent
+	for _, p := range parts[1:] {
+		key, value, ok := strings.Cut(p, "=")
+		if !ok || !variableName(key) {
+			return o, false
+		}
+		o.params = append(o.params, ocfParam{key, value})
+	}
+	return o, true
+}
+
+// fileName reports whether a text names a file in a folder, and nothing else.
+func fileName(text string) bool {
+	return text != "" && text != "." && text != ".." && !strings.ContainsAny(text, "/: \t\n")
+}
+
+// variableName reports whether a text can be part of an environment variable's name.
+func variableName(text string) bool {
+	for _, r := range text {
+		if r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
+			return false
+		}
+	}
+	return text != "" && (text[0] < '0' || text[0] > '9')
+}
+
+// Start starts the resource unless it runs.
+func (o *ocf) Start(ctx context.Context, env Env) error {
+	return adopt(ctx, o, env, func() error { return o.do(ctx, env, "start", o.opt.StartTimeout) })
+}
+
+// Stop stops the resource; agents say themselves that it was stopped already.
+func (o *ocf) Stop(ctx context.Context, env Env) error {
+	return o.do(ctx, env, "stop", o.opt.StopTimeout)
+}
+
+// Check maps the exit code of monitor to a state.
+func (o *ocf) Check(ctx context.Context, env Env) (State, error) {
+	err := o.do(ctx, env, "monitor", o.opt.CheckTimeout)
+	switch exitStatus(err) {
+	case 0, ocfRunningPromoted:
+		return Running, nil
+	case ocfNotRunning:
+		return Stopped, nil
+	}
+	return Failed, err
+}
+
+// Reload calls the agent's reload. Few agents have one; the others are stopped
+// and started, since they must read their data again.
+func (o *ocf) Reload(ctx context.Context, env Env) error {
+	err := o.do(ctx, env, "reload", o.opt.StartTimeout)
+	if exitStatus(err) != ocfUnimplemented {
+		return err
+	}
+	if err := o.Stop(ctx, env); err != nil {
+		return err
+	}
+	return o.do(ctx, env, "start", o.opt.StartTimeout)
+}
+
+func (o *ocf) String() string { return o.spec }
+
+func (o *ocf) do(ctx context.Context, env Env, action string, limit time.Duration) error {
+	path := filepath.Join(o.opt.OCFRoot, "resource.d", o.provider, o.agent)
+	err := o.call(ctx, env, programCall{path: path, verb: action, limit: limit, vars: o.variables(env, limit), means: ocfMeaning})
+	var missing noProgramError
+	if errors.As(err, &missing) && fault.CodeOf(err) == fault.NotFound {
+		return noProgramError{fault.New(fault.NotFound, "install it (on Debian: apt install resource-agents), or correct the SPEC with 'mxcluster lim set'",
+			"%s service %s: there is no resource agent %s", action, o.spec, path)}
+	}
+	return err
+}
+
+func ocfMeaning(exit *exec.ExitError) string {
+	if code := exit.ExitCode(); code > 0 && code < len(ocfMeanings) {
+		return ocfMeanings[code]
+	}
+	return ""
+}
+
+// variables are those of the resource agent API.
+func (o *ocf) variables(env Env, limit time.Duration) []string {
+	vars := []string{
+		"OCF_ROOT=" + o.opt.OCFRoot,
+		"OCF_RA_VERSION_MAJOR=1", "OCF_RA_VERSION_MINOR=1",
+		"OCF_RESOURCE_INSTANCE=" + o.instance(env),
+		"OCF_RESOURCE_PROVIDER=" + o.provider,
+		"OCF_RESOURCE_TYPE=" + o.agent,
+		"OCF_RESKEY_CRM_meta_timeout=" + strconv.FormatInt(limit.Milliseconds(), 10),
+	}
+	for _, p := range o.params {
+		vars = append(vars, "OCF_RESKEY_"+p.key+"="+env.fill(p.value))
+	}
+	return vars
+}
+
+// instance names the resource: agents keep their state under it, so it must be
+// another one for another LIM, another server of one machine, and for the same
+// agent with other parameters.
+func (o *ocf) instance(env Env) string {
+	sum := fnv.New32a()
+	sum.Write([]byte(o.spec))
+	return fmt.Sprintf("mxcluster-%s-lim%d-%s-%08x", env.Server, env.LIM, o.agent, sum.Sum32())
+}

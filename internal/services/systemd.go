@@ -1,0 +1,264 @@
+package services
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+	bus "github.com/godbus/dbus/v5"
+	"github.com/google/renameio/v2"
+
+	"mxcluster/internal/fault"
+)
+
+// unit is a systemd: service: a unit of this server's systemd, driven over D-Bus.
+// Its processes learn which LIM they are from a drop-in, which systemd forgets
+// when the server starts anew.
+type unit struct {
+	spec string
+	name string // with its suffix, {lim} and {alias} unfilled
+	opt  Options
+}
+
+// Systemd is how this server's systemd is reached. The zero value means the
+// system's own.
+type Systemd struct {
+	Dial    func(context.Context) (*dbus.Conn, error) // nil: over the system bus, or systemd's own socket
+	DropIns string                                    // folder for UNIT.d; "": /run/systemd/system
+}
+
+const (
+	defaultDropIns = "/run/systemd/system"
+	dropInFile     = "50-mxcluster.conf"
+	jobDone        = "done"
+)
+
+// unitSuffixes are the types of unit that can be started and stopped.
+var unitSuffixes = [...]string{".service", ".target", ".socket", ".timer", ".mount", ".path", ".slice", ".scope", ".swap", ".automount"}
+
+// newUnit returns the service of a unit; a name without a type is a .service, as
+// for systemctl.
+func newUnit(spec, name string, opt Options) *unit {
+	known := false
+	for _, s := range unitSuffixes {
+		known = known || strings.HasSuffix(name, s)
+	}
+	if !known {
+		name += ".service"
+	}
+	return &unit{spec: spec, name: name, opt: opt}
+}
+
+// unitState is what systemd says of a unit.
+type unitState struct{ load, active, sub, result string }
+
+// Start has systemd start the unit, and waits until it says that it is up.
+func (u *unit) Start(ctx context.Context, env Env) error {
+	return u.with(ctx, "start", u.opt.StartTimeout, func(ctx context.Context, c *dbus.Conn) error {
+		name := env.fill(u.name)
+		s, err := u.loaded(ctx, c, name)
+		if err != nil || s.running() {
+			return err
+		}
+		if err := u.tell(ctx, c, name, env); err != nil {
+			return err
+		}
+		if err := u.job(ctx, c, name, c.StartUnitContext); err != nil {
+			return err
+		}
+		if s, err = u.loaded(ctx, c, name); err == nil && s.active == "failed" {
+			err = fmt.Errorf("it failed at once (%s)", s.result)
+		}
+		return err
+	})
+}
+
+// Stop has systemd stop the unit and forget that it failed.
+func (u *unit) Stop(ctx context.Context, env Env) error {
+	return u.with(ctx, "stop", u.opt.StopTimeout, func(ctx context.Context, c *dbus.Conn) error {
+		name := env.fill(u.name)
+		if _, err := u.loaded(ctx, c, name); err != nil {
+			return err
+		}
+		err := u.job(ctx, c, name, c.StopUnitContext)
+		if err == nil {
+			_ = c.ResetFailedUnitContext(ctx, name) // it need not have failed
+		}
+		return err
+	})
+}
+
+// Check maps the unit's active state.
+func (u *unit) Check(ctx context.Context, env Env) (State, error) {
+	state := Failed
+	err := u.with(ctx, "check", u.opt.CheckTimeout, func(ctx context.Context, c *dbus.Conn) error {
+		s, err := u.loaded(ctx, c, env.fill(u.name))
+		switch {
+		case err != nil:
+		case s.running():
+			state = Running
+		case s.active == "inactive":
+			state = Stopped
+		case s.active == "failed":
+			err = fmt.Errorf("it failed (%s)", s.result)
+		default:
+			err = fmt.Errorf("it is %s (%s)", s.active, s.sub)
+		}
+		return err
+	})
+	return state, err
+}
+
+// Reload tells the unit its role and data anew and has systemd reload it; one
+// that cannot reload is restarted.
+func (u *unit) Reload(ctx context.Context, env Env) error {
+	return u.with(ctx, "reload", u.opt.StartTimeout, func(ctx context.Context, c *dbus.Conn) error {
+		name := env.fill(u.name)
+		if _, err := u.loaded(ctx, c, name); err != nil {
+			return err
+		}
+		if err := u.tell(ctx, c, name, env); err != nil {
+			return err
+		}
+		return u.job(ctx, c, name, c.ReloadOrRestartUnitContext)
+	})
+}
+
+func (u *unit) String() string { return u.spec }
+
+func (s unitState) running() bool { return s.active == "active" || s.active == "reloading" }
+
+// with runs one call on a connection of its own, within its time limit.
+func (u *unit) with(ctx context.Context, verb string, limit time.Duration, f func(context.Context, *dbus.Conn) error) error {
+	what := verb + " service " + u.spec
+	limited, cancel := context.WithTimeoutCause(ctx, limit, timeLimit(limit))
+	defer cancel()
+	dial := u.opt.Systemd.Dial
+	if dial == nil {
+		dial = dbus.NewWithContext
+	}
+	// The context of a connection ends it: a job that was given up is still to be cancelled over it.
+	c, err := dial(context.WithoutCancel(ctx))
+	if err != nil {
+		return noProgramError{fault.Wrap(err, fault.Unreachable, "run this server by systemd, or use exec:PATH", "%s: systemd cannot be reached", what)}
+	}
+	defer c.Close()
+	began := time.Now()
+	err = f(limited, c)
+	u.opt.Log.Debug("service called", "service", u.spec, "verb", verb, "took", time.Since(began), "error", err)
+	var denied bus.Error
+	switch {
+	case err == nil:
+		return nil
+	case neverRan(err):
+		return fmt.Errorf("%s: %w", what, err)
+	case limited.Err() != nil:
+		err = context.Cause(limited)
+	case errors.As(err, &denied) && strings.HasSuffix(denied.Name, ".AccessDenied"):
+		return fault.Wrap(err, fault.NotPermitted, "run the agent as root", "%s", what)
+	}
+	return fault.Wrap(err, callCode(ctx), "look at `systemctl status "+u.name+"` and `journalctl -u "+u.name+"`", "%s", what)
+}
+
+// loaded asks for a unit's state, and refuses one that systemd has no file of.
+func (u *unit) loaded(ctx context.Context, c *dbus.Conn, name string) (unitState, error) {
+	all, err := c.GetUnitPropertiesContext(ctx, name)
+	if err != nil {
+		return unitState{}, err
+	}
+	text := func(key string) string { s, _ := all[key].(string); return s }
+	s := unitState{load: text("LoadState"), active: text("ActiveState"), sub: text("SubState")}
+	if s.active == "failed" {
+		s.result = "result unknown"
+		if p, err := c.GetServicePropertyContext(ctx, name, "Result"); err == nil {
+			s.result, _ = p.Value.Value().(string)
+		}
+	}
+	switch s.load {
+	case "not-found":
+		return s, noProgramError{fault.New(fault.NotFound, "install it, or correct the SPEC with 'mxcluster lim set'", "systemd has no unit %s", name)}
+	case "masked":
+		return s, noProgramError{fault.New(fault.Refused, "run 'systemctl unmask "+name+"'", "unit %s is masked", name)}
+	case "error", "bad-setting":
+		return s, noProgramError{fault.New(fault.Invalid, "run 'systemd-analyze verify "+name+"'", "systemd cannot read unit %s", name)}
+	}
+	return s, nil
+}
+
+// job has systemd do something to a unit and waits for the end. When ctx ends
+// first, the unit is stopped, and after the grace time its processes are killed.
+func (u *unit) job(ctx context.Context, c *dbus.Conn, name string, begin func(context.Context, string, string, chan<- string) (int, error)) error {
+	done := make(chan string, 1)
+	if _, err := begin(ctx, name, "replace", done); err != nil {
+		return err
+	}
+	select {
+	case result := <-done:
+		if result == jobDone {
+			return nil
+		}
+		s, _ := u.loaded(ctx, c, name)
+		if s.result != "" {
+			result += ", " + s.result
+		}
+		return fmt.Errorf("systemd says: %s", result)
+	case <-ctx.Done():
+		u.end(context.WithoutCancel(ctx), c, name)
+		return context.Cause(ctx)
+	}
+}
+
+// end stops a unit that hangs, as endGroup does with a program.
+func (u *unit) end(ctx context.Context, c *dbus.Conn, name string) {
+	done := make(chan string, 1)
+	if _, err := c.StopUnitContext(ctx, name, "replace", done); err != nil {
+		return
+	}
+	for range 2 {
+		limit := time.NewTimer(u.opt.Grace)
+		select {
+		case <-done:
+			limit.Stop()
+			return
+		case <-limit.C:
+		}
+		_ = c.KillUnitWithTarget(ctx, name, dbus.All, 9) // the job then ends
+	}
+}
+
+// tell writes the drop-in that puts the LIM's environment into a unit, and has
+// systemd read it where it changed.
+func (u *unit) tell(ctx context.Context, c *dbus.Conn, name string, env Env) error {
+	if !strings.HasSuffix(name, ".service") {
+		return nil
+	}
+	var text strings.Builder
+	text.WriteString("# written by mxcluster\n[Service]\n")
+	for _, v := range env.Variables() {
+		fmt.Fprintf(&text, "Environment=%q\n", strings.ReplaceAll(v, "%", "%%"))
+	}
+	dropIns := u.opt.Systemd.DropIns
+	if dropIns == "" {
+		dropIns = defaultDropIns
+	}
+	dir := filepath.Join(dropIns, name+".d")
+	file := filepath.Join(dir, dropInFile)
+	if was, err := os.ReadFile(file); err == nil && string(was) == text.String() {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("telling the unit its LIM: %w", err)
+	}
+	if err := renameio.WriteFile(file, []byte(text.String()), 0o644); err != nil {
+		return fmt.Errorf("telling the unit its LIM: %w", err)
+	}
+	if err := c.ReloadContext(ctx); err != nil {
+		return fmt.Errorf("having systemd read the unit again: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,283 @@
+package services
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+	bus "github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fault"
+)
+
+// initScript becomes a systemd that is process 1 of namespaces of its own, with
+// no units but the test's. Its control group lies below one of the test's own, so
+// that the machine's are not touched.
+const initScript = `
+set -e
+mount --make-rprivate /
+mkdir -p "$1/cgroup"
+mount -t cgroup2 cgroup2 "$1/cgroup"
+mkdir "$1/cgroup/$2"
+echo $$ >"$1/cgroup/$2/cgroup.procs"
+mount -t proc proc /proc
+mount -t tmpfs tmpfs /run
+mkdir -p /run/lock
+for d in /etc/systemd/system /usr/lib/systemd/system-generators /usr/lib/systemd/system-environment-generators /usr/lib/systemd/system; do
+	[ ! -d $d ] || mount -t tmpfs tmpfs $d
+done
+cp "$1"/units/* /usr/lib/systemd/system/
+exec unshare --cgroup /bin/sh -c '
+	umount -R /sys/fs/cgroup 2>/dev/null || :
+	mount -t cgroup2 cgroup2 /sys/fs/cgroup
+	exec env -i container=test PATH="$PATH" /lib/systemd/systemd --system --unit=basic.target --log-target=console --show-status=no'
+`
+
+// busUnits bring up the message bus over which that systemd is asked. Its own
+// socket refuses who is not in its process namespace.
+var busUnits = map[string]string{
+	"basic.target": "[Unit]\nDescription=test\nWants=dbus.service\nAfter=dbus.service\n",
+	"dbus.socket":  "[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream=/run/dbus/system_bus_socket\n",
+	"dbus.service": "[Unit]\nDefaultDependencies=no\nRequires=dbus.socket\nAfter=dbus.socket\n[Service]\n" +
+		"ExecStart=/usr/bin/dbus-daemon --config-file=/usr/lib/systemd/system/bus.conf --address=systemd: --nofork --nopidfile --systemd-activation\n",
+	"bus.conf": `<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/><allow user="*"/></policy></busconfig>`,
+}
+
+// manager is a systemd of the test's own.
+type manager struct {
+	pid int
+	opt Options
+	dir string // bound to nothing; what units write to
+}
+
+// newManager starts a systemd with units; their names lack .service.
+func newManager(t *testing.T, limit time.Duration, units map[string]string) *manager {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can run a systemd of its own")
+	}
+	if _, err := os.Stat("/lib/systemd/systemd"); err != nil && os.Getenv("CI") != "true" {
+		t.Skip("systemd is not installed")
+	}
+	dir := t.TempDir()
+	must(t, os.Mkdir(dir+"/units", 0o755))
+	for name, text := range busUnits {
+		must(t, os.WriteFile(dir+"/units/"+name, []byte(text), 0o644))
+	}
+	for name, text := range units {
+		text = "[Unit]\nDefaultDependencies=no\n[Service]\n" + strings.ReplaceAll(text, "DIR", dir) + "\n"
+		must(t, os.WriteFile(filepath.Join(dir, "units", name+".service"), []byte(text), 0o644))
+	}
+	group := "mxcluster-test-" + strconv.Itoa(os.Getpid()) + "-" + filepath.Base(dir)
+	var log bytes.Buffer
+	cmd := exec.Command("/bin/sh", "-c", initScript, "init", dir, group)
+	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL,
+	}
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // and with it everything in its namespace
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("systemd said:\n%s", log.String())
+		}
+		removeGroups(t, dir, group)
+	})
+	root := fmt.Sprintf("/proc/%d/root", cmd.Process.Pid)
+	m := &manager{pid: cmd.Process.Pid, opt: within(limit), dir: dir}
+	m.opt.Systemd = Systemd{DropIns: root + "/run/systemd/system", Dial: func(ctx context.Context) (*dbus.Conn, error) {
+		return dbus.NewConnection(func() (*bus.Conn, error) { return dialBus(ctx, root+"/run/dbus/system_bus_socket") })
+	}}
+	poll(t, "systemd to answer", func() bool {
+		c, err := m.opt.Systemd.Dial(t.Context())
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		s, err := c.SystemStateContext(t.Context())
+		return err == nil && s.Value.Value() != "initializing"
+	})
+	return m
+}
+
+// dialBus connects to a message bus.
+func dialBus(ctx context.Context, path string) (*bus.Conn, error) {
+	c, err := bus.Dial("unix:path="+path, bus.WithContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Auth([]bus.Auth{bus.AuthExternal("0")}); err != nil {
+		c.Close()
+		return nil, err
+	}
+	if err := c.Hello(); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// removeGroups removes the control groups that are left of a systemd.
+func removeGroups(t *testing.T, dir, group string) {
+	at := filepath.Join(dir, "left")
+	must(t, os.Mkdir(at, 0o755))
+	must(t, unix.Mount("cgroup2", at, "cgroup2", 0, ""))
+	defer unix.Unmount(at, unix.MNT_DETACH)
+	poll(t, "control groups to be empty", func() bool {
+		var groups []string
+		_ = filepath.WalkDir(filepath.Join(at, group), func(path string, d os.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				groups = append(groups, path)
+			}
+			return nil
+		})
+		for _, g := range slices.Backward(groups) {
+			_ = unix.Rmdir(g)
+		}
+		_, err := os.Stat(filepath.Join(at, group))
+		return os.IsNotExist(err)
+	})
+}
+
+func (m *manager) service(t *testing.T, spec string) Service {
+	t.Helper()
+	s, err := Parse(spec, m.opt)
+	must(t, err)
+	return s
+}
+
+// members counts the processes of its namespace, systemd itself left out.
+func (m *manager) members(t *testing.T, name string) int {
+	t.Helper()
+	found := 0
+	all, err := filepath.Glob(fmt.Sprintf("/proc/%d/root/proc/[0-9]*/cmdline", m.pid))
+	must(t, err)
+	for _, p := range all {
+		if raw, err := os.ReadFile(p); err == nil && bytes.Contains(raw, []byte(name)) {
+			found++
+		}
+	}
+	return found
+}
+
+func checks(t *testing.T, s Service, want State, text string) {
+	t.Helper()
+	state, err := s.Check(t.Context(), env)
+	if state != want || (err != nil) != (text != "") || err != nil && !strings.Contains(err.Error(), text) {
+		t.Errorf("%s is %s, %v; want %s, %q", s, state, err, want, text)
+	}
+}
+
+// Units of a real systemd, over its own wire protocol.
+func TestSystemd(t *testing.T) {
+	m := newManager(t, 20*time.Second, map[string]string{
+		"lim@":  "ExecStart=/bin/sleep 4711\nExecReload=/bin/sh -c 'env >DIR/reload.new; mv DIR/reload.new DIR/reload'",
+		"plain": "ExecStart=/bin/sleep 4712",
+		"slow":  "ExecStartPre=/bin/sleep 1\nExecStart=/bin/sleep 4713",
+		"false": "ExecStart=/bin/false\nType=oneshot",
+		"exits": "ExecStart=/bin/sh -c 'exit 3'",
+		"forks": "Type=forking\nExecStart=/bin/sh -c 'sleep 4714 & setsid sleep 4714 & exit 0'",
+		"bad":   "Restart=no",
+	})
+	t.Run("environment and reload", func(t *testing.T) {
+		s := m.service(t, "systemd:lim@{lim}.service")
+		checks(t, s, Stopped, "")
+		must(t, s.Start(t.Context(), env))
+		must(t, s.Start(t.Context(), env))
+		checks(t, s, Running, "")
+		passive := env
+		passive.Role = "passive"
+		must(t, s.Reload(t.Context(), passive))
+		raw, err := os.ReadFile(m.dir + "/reload")
+		if err != nil || !strings.Contains(string(raw), "MXCLUSTER_ROLE=passive\n") || !strings.Contains(string(raw), "MXCLUSTER_ALIAS=10.0.0.13\n") {
+			t.Errorf("%v: the unit's reload saw\n%s", err, raw)
+		}
+		must(t, s.Stop(t.Context(), env))
+		must(t, s.Stop(t.Context(), env))
+		checks(t, s, Stopped, "")
+	})
+	t.Run("slow", func(t *testing.T) {
+		s := m.service(t, "systemd:slow")
+		must(t, s.Start(t.Context(), env))
+		checks(t, s, Running, "")
+	})
+	t.Run("fails", func(t *testing.T) {
+		s := m.service(t, "systemd:false")
+		if err := s.Start(t.Context(), env); err == nil || !strings.Contains(err.Error(), "failed, exit-code") {
+			t.Errorf("error %v", err)
+		}
+		checks(t, s, Failed, "exit-code")
+		must(t, s.Stop(t.Context(), env))
+		checks(t, s, Stopped, "")
+	})
+	t.Run("exits at once", func(t *testing.T) {
+		s := m.service(t, "systemd:exits")
+		_ = s.Start(t.Context(), env) // it may have been up for a moment
+		poll(t, "the unit to fail", func() bool { state, _ := s.Check(t.Context(), env); return state == Failed })
+	})
+	t.Run("forks and leaves children", func(t *testing.T) {
+		s := m.service(t, "systemd:forks.service")
+		must(t, s.Start(t.Context(), env))
+		if n := m.members(t, "4714"); n != 2 {
+			t.Errorf("%d children", n)
+		}
+		must(t, s.Stop(t.Context(), env))
+		if n := m.members(t, "4714"); n != 0 {
+			t.Errorf("%d children are left", n)
+		}
+	})
+	t.Run("missing", func(t *testing.T) {
+		s := m.service(t, "systemd:nothing")
+		for _, err := range []error{s.Start(t.Context(), env), s.Stop(t.Context(), env), s.Reload(t.Context(), env)} {
+			if fault.CodeOf(err) != fault.NotFound || !neverRan(err) || !strings.Contains(err.Error(), "systemd has no unit nothing.service") {
+				t.Errorf("%v, code %d", err, fault.CodeOf(err))
+			}
+		}
+		checks(t, s, Failed, "systemd has no unit")
+		checks(t, m.service(t, "systemd:bad"), Failed, "cannot read unit")
+	})
+}
+
+// Starts and stops that hang end at their limit, with everything they made.
+func TestSystemdHangs(t *testing.T) {
+	m := newManager(t, 2*time.Second, map[string]string{
+		"start": "ExecStartPre=/bin/sh -c 'trap \"\" TERM; while :; do sleep 4720; done'\nExecStart=/bin/true\nTimeoutSec=infinity",
+		"stop":  "ExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 4721; done'\nExecStop=/bin/sleep 4721\nTimeoutSec=infinity",
+	})
+	s := m.service(t, "systemd:start")
+	err := s.Start(t.Context(), env)
+	if err == nil || !strings.Contains(err.Error(), "did not end within 2s and was ended") || fault.CodeOf(err) != fault.Failed {
+		t.Errorf("error %v", err)
+	}
+	poll(t, "the unit's processes to end", func() bool { return m.members(t, "4720") == 0 })
+	s = m.service(t, "systemd:stop")
+	must(t, s.Start(t.Context(), env))
+	if err := s.Stop(t.Context(), env); err == nil || !strings.Contains(err.Error(), "did not end within 2s and was ended") {
+		t.Errorf("error %v", err)
+	}
+	poll(t, "the unit's processes to end", func() bool { return m.members(t, "4721") == 0 })
+}
+
+func TestSystemdUnreachable(t *testing.T) {
+	opt := within(time.Second)
+	opt.Systemd.Dial = func(ctx context.Context) (*dbus.Conn, error) {
+		return dbus.NewConnection(func() (*bus.Conn, error) { return dialBus(ctx, t.TempDir()+"/none") })
+	}
+	s, err := Parse("systemd:lim", opt)
+	must(t, err)
+	if err := s.Start(t.Context(), env); fault.CodeOf(err) != fault.Unreachable || !neverRan(err) || fault.HintOf(err) == "" {
+		t.Errorf("%v, hint %q", err, fault.HintOf(err))
+	}
+}
