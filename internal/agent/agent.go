@@ -73,6 +73,7 @@ type Agent struct {
 	waiters   map[string]chan reply
 	data      map[int]*failover.Data
 	syncs     map[int]*limSync
+	unsynced  map[int]string // why LIMs count as not synchronised
 	alarms    alarms.State
 	conflict  uint64 // revision of the document of which there were two; 0: none
 	settled   bool

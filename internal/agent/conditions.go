@@ -53,6 +53,7 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 	case c != nil && self.Standby:
 		for _, m := range c.LIMs {
 			out = append(out, a.limOnStandby(m, now)...)
+			out = append(out, a.syncConditions(c, m.LIM)...)
 		}
 	case self.LIM != 0:
 		out = append(out, a.limAtHome(c, self.LIM, now)...)
@@ -117,7 +118,7 @@ func (a *Agent) limAtHome(c *clusterconf.Cluster, number int, now time.Time) []a
 		}
 		return []alarms.Condition{limDown(number, a.cfg.Server, l.reason, false)}
 	}
-	out := leftLocked(*c.Member(number), a.cfg.Server, now)
+	out := append(leftLocked(*c.Member(number), a.cfg.Server, now), a.syncConditions(c, number)...)
 	standby := a.peer(c.Standby)
 	theirs := standby.claim.LIM(number)
 	unheard := standby.liveness == failover.Unheard && now.Before(a.started.Add(a.cfg.StartGrace))

@@ -73,4 +73,8 @@ type Deps struct {
 
 	ShuttingDown func(ctx context.Context) bool // whether the whole system is on its way down
 	Sync         SyncFunc                       // copies new data to the other side; nil: that is left to others
+
+	// Unsynced tells why a LIM counts as not synchronised, "" when all is well;
+	// nil: it never does.
+	Unsynced func(lim int, now time.Time) (why string, err error)
 }

@@ -16,6 +16,7 @@ import (
 	"mxcluster/internal/events"
 	"mxcluster/internal/member"
 	"mxcluster/internal/services"
+	"mxcluster/internal/settings"
 	"mxcluster/netops"
 	"mxcluster/xdata"
 )
@@ -82,6 +83,7 @@ func bootID() string {
 // deps are the effects of a real server.
 func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 	versions := &xdata.Store{Dir: cfg.XDataDir}
+	syncs := xdata.Records{Dir: settings.Dirs{State: cfg.StateDir}.Syncs()}
 	return Deps{
 		Kernel:   kernel,
 		OpenWire: func(ifname string) (Wire, error) { return netops.OpenWire(ifname) },
@@ -105,6 +107,10 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		Data:         (&dataFinder{versions: versions}).newest,
 		ShuttingDown: cfg.ShuttingDown,
 		Sync:         cfg.Sync,
+		Unsynced: func(lim int, now time.Time) (string, error) {
+			r, err := syncs.Begin(lim, now)
+			return r.Failed(now), err
+		},
 	}
 }
 

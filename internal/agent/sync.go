@@ -2,10 +2,13 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"reflect"
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
 )
@@ -27,10 +30,12 @@ type limSync struct {
 	failures int       // in a row
 }
 
-// dataFound takes in which data versions are newest here.
-func (a *Agent) dataFound(found map[int]*failover.Data, now time.Time) {
+// dataFound takes in which data versions are newest here, and which LIMs were not
+// synchronised as they should, and why.
+func (a *Agent) dataFound(found map[int]*failover.Data, late map[int]string, now time.Time) {
 	was := a.data
-	a.nothingNew, a.data = reflect.DeepEqual(was, found), found
+	a.nothingNew = reflect.DeepEqual(was, found) && maps.Equal(a.unsynced, late)
+	a.data, a.unsynced = found, late
 	for lim, d := range found {
 		if old := was[lim]; d != nil && (old == nil || d.Newest.After(old.Newest)) {
 			a.dataArrived(lim, d)
@@ -123,3 +128,15 @@ func (a *Agent) synced(lim int, s *limSync, err error, now time.Time) {
 
 // SyncFunc makes the data of a LIM the same on both sides. It may take long.
 type SyncFunc func(ctx context.Context, lim int) error
+
+// syncConditions tells of the data of a LIM of a cluster that was not synchronised
+// as it should (spec, "Standby Cluster has Failed to Synchronize Data"). It is
+// about the standby, whichever side says so: both mean the same alarm.
+func (a *Agent) syncConditions(c *clusterconf.Cluster, lim int) []alarms.Condition {
+	why := a.unsynced[lim]
+	if why == "" {
+		return nil
+	}
+	return []alarms.Condition{{Name: alarms.SyncFailed, Severity: alarms.Warning, LIM: lim, Server: c.Standby,
+		Text: fmt.Sprintf("the data of LIM %d was not synchronised with %s: %s", lim, c.Standby, why)}}
+}

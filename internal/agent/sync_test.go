@@ -150,3 +150,25 @@ func TestSyncBusy(t *testing.T) {
 		}
 	})
 }
+
+// The alarm is one, whichever side knows, and clears by itself.
+func TestSyncFailedAlarm(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		late := func(server, why string) {
+			m := w.servers[server]
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.late = why
+		}
+		const failed = "sync-failed lim 1 sb1 warning"
+		late("srv1", "no answer")
+		w.awaitAlarms(5*time.Second, failed)
+		late("sb1", "last synchronised at 2026-03-01T02:00:00Z")
+		w.awaitAlarms(5*time.Second, failed, "sync-failed lim 2 sb1 warning")
+		late("sb1", "")
+		w.awaitAlarms(5*time.Second, failed)
+		late("srv1", "")
+		w.awaitAlarms(5 * time.Second)
+	})
+}

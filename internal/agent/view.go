@@ -364,8 +364,13 @@ func (a *Agent) lookForData() {
 	} else if s := a.doc.Server(a.cfg.Server); s != nil && s.LIM != 0 {
 		lims = []int{s.LIM}
 	}
+	clustered := map[int]bool{}
+	for _, n := range lims {
+		clustered[n] = a.doc.ClusterOfLIM(n) != nil
+	}
+	now := time.Now()
 	a.wg.Go(func() {
-		found := map[int]*failover.Data{}
+		found, late := map[int]*failover.Data{}, map[int]string{}
 		for _, n := range lims {
 			d, _, err := a.deps.Data(n)
 			if err != nil {
@@ -374,7 +379,17 @@ func (a *Agent) lookForData() {
 			}
 			found[n] = d
 		}
-		a.post(func() { a.dataFound(found, time.Now()) })
+		for _, n := range lims {
+			if a.deps.Unsynced == nil || !clustered[n] {
+				continue
+			}
+			why, err := a.deps.Unsynced(n, now)
+			if err != nil {
+				a.log.Warn("looking for the last sync", "lim", n, "err", err)
+			}
+			late[n] = why
+		}
+		a.post(func() { a.dataFound(found, late, time.Now()) })
 	})
 }
 

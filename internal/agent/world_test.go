@@ -61,6 +61,7 @@ type machine struct {
 	down   bool
 	boots  int
 
+	late     string                // why LIMs count as not synchronised; guarded by mu
 	sync     SyncFunc              // what synchronises its LIMs; nil: nothing
 	edited   chan struct{}         // tells the agent that its document was edited; nil: never
 	wireErr  atomic.Pointer[error] // of every announcement
@@ -97,6 +98,12 @@ func (m *machine) newestData(int) (*failover.Data, string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.data, "", nil
+}
+
+func (m *machine) unsynced(int, time.Time) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.late, nil
 }
 
 // memoryState is a StateFile that survives agents.
@@ -263,6 +270,7 @@ func (w *world) deps(m *machine) Deps {
 		Data:         m.newestData,
 		ShuttingDown: func(context.Context) bool { return m.shutdown },
 		Sync:         m.sync,
+		Unsynced:     m.unsynced,
 	}
 }
 
