@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,17 +26,6 @@ const (
 	folderModes = 0o777 | unix.S_ISGID | unix.S_ISVTX
 )
 
-// attributesOf returns what is to be kept of what info describes.
-func attributesOf(info fs.FileInfo) attributes {
-	st := info.Sys().(*syscall.Stat_t)
-	return attributes{
-		Mode:  st.Mode & keptMode(info.IsDir()),
-		UID:   st.Uid,
-		GID:   st.Gid,
-		Mtime: nanoseconds(info.ModTime()),
-	}
-}
-
 // nanoseconds returns a time as nanoseconds since 1970. Times that do not fit,
 // before 1678 and after 2262, become the extreme on their side, so that order
 // is kept: file systems do hold such times.
@@ -58,8 +46,7 @@ func keptMode(dir bool) uint32 {
 	return fileModes
 }
 
-// apply gives a file or folder its attributes: the owner, where we may set it,
-// before the mode, of which changing the owner clears bits, and the time last.
+// apply gives a folder its attributes, in the order of folders.dress.
 func (a attributes) apply(root *os.Root, name string) error {
 	if os.Geteuid() == 0 {
 		// EINVAL: the root of a user namespace that has no such owner in it.

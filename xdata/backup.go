@@ -38,20 +38,17 @@ func (s *Store) Backup(ctx context.Context, lim int, from string) (v Version, er
 	if err := s.admit(source, from); err != nil {
 		return Version{}, err
 	}
-	g, err := s.stage(lim)
+	g, err := s.stage(lim, stagingPrefix(lim))
 	if err != nil {
 		return Version{}, err
 	}
 	defer g.discard()
-	files, err := copyTree(ctx, source, g.root, counting(s.Progress))
+	m, err := copyTree(ctx, source, g.root, counting(s.Progress))
 	if err != nil {
 		return Version{}, noRoom(err, s.Dir)
 	}
-	stamp := s.now()
-	if err := g.seal(stamp, files); err != nil {
-		return Version{}, noRoom(err, s.Dir)
-	}
-	return g.commit(stamp, nil)
+	v, err = g.commit(s.now(), m, nil)
+	return v, noRoom(err, s.Dir)
 }
 
 // MayBackup checks whether Backup would take a folder, as far as can be seen
@@ -90,7 +87,7 @@ func (s *Store) admit(source *os.Root, from string) error {
 		return fault.New(fault.Refused, "back up a folder that does not hold the versions",
 			"the versions themselves are kept below it, in %s", s.Dir)
 	}
-	t, err := measure(source)
+	_, t, err := survey(source)
 	if err != nil {
 		return err
 	}

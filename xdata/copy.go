@@ -2,122 +2,115 @@ package xdata
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
-
-	"mxcluster/internal/fault"
 )
 
+// copier copies a folder into an empty one.
+type copier struct {
+	from, to folders
+	scan     *scanner
+	copied   counting
+	made     *manifest // the copy, as it was read
+}
+
 // copyTree copies everything below from into the empty folder to, and returns
-// the hashes of the files as they were read. copied, which may be nil, is told
-// of bytes as they are copied.
-func copyTree(ctx context.Context, from, to *os.Root, copied counting) ([]fileSum, error) {
-	type folder struct {
-		name string
-		attr attributes
-	}
-	top, err := from.Stat(".")
+// the manifest of the copy. copied, which may be nil, is told of bytes as they
+// are copied.
+func copyTree(ctx context.Context, from, to *os.Root, copied counting) (*manifest, error) {
+	source, t, err := survey(from)
 	if err != nil {
 		return nil, err
 	}
-	var files []fileSum
-	buf := make([]byte, copyBytes)
-	folders := []folder{{".", attributesOf(top)}}
-	err = walk(from, func(name string, info fs.FileInfo) error {
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		if err := checkKind(name, info); err != nil {
-			return err
-		}
-		if info.IsDir() {
-			folders = append(folders, folder{name, attributesOf(info)})
-			return to.Mkdir(name, 0o700)
-		}
-		sum, err := copyFile(ctx, from, to, name, info, copied, buf)
-		files = append(files, sum)
-		return err
-	})
-	// Folders get their attributes last, the inner ones first: filling a folder
-	// changes its time, and its mode may forbid filling it.
-	for i := len(folders) - 1; i >= 0 && err == nil; i-- {
-		err = folders[i].attr.apply(to, folders[i].name)
-	}
-	return files, err
-}
-
-// copyBytes is how much is copied between two looks at the context.
-const copyBytes = 1 << 20
-
-// copyFile copies one file, and makes sure that it did not change meanwhile.
-func copyFile(ctx context.Context, from, to *os.Root, name string, info fs.FileInfo, copied counting, buf []byte) (fileSum, error) {
-	in, err := openRegular(from, name, info)
+	scan, err := newScanner(t.bytes)
 	if err != nil {
-		return fileSum{}, err
+		return nil, err
 	}
-	defer in.Close()
-	out, err := to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fileSum{}, err
-	}
-	sum, err := readThrough(ctx, in, io.MultiWriter(out, copied), buf)
-	if err == nil {
-		err = unchanged(in, name, info)
-	}
-	if err := errors.Join(err, out.Close()); err != nil {
-		return fileSum{}, err
-	}
-	return sumOf(name, info, sum), attributesOf(info).apply(to, name)
-}
-
-// readThrough copies a file to w and returns the hash of what was read.
-func readThrough(ctx context.Context, in *os.File, w io.Writer, buf []byte) ([]byte, error) {
-	digest := sha256.New()
-	for {
+	c := &copier{from: folders{root: from}, to: folders{root: to}, scan: scan, copied: copied, made: &manifest{Top: source.Top}}
+	defer c.from.close()
+	defer c.to.close()
+	for i := range source.Entries {
+		e := &source.Entries[i]
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
-		n, err := in.Read(buf)
-		digest.Write(buf[:n])
-		if _, bad := w.Write(buf[:n]); bad != nil {
-			return nil, bad
+		if err := e.checkKind(); err != nil {
+			return nil, err
 		}
-		if errors.Is(err, io.EOF) {
-			return digest.Sum(nil), nil
+		if e.Dir {
+			err = to.Mkdir(e.Path, 0o700)
+		} else {
+			err = c.file(ctx, e)
 		}
 		if err != nil {
 			return nil, err
 		}
+		c.made.Entries = append(c.made.Entries, *e)
 	}
+	return c.made, c.made.dress(to)
 }
 
-// openRegular opens the file that info describes for reading. What was put in
-// its place since is refused, and a FIFO there does not hold us up.
-func openRegular(root *os.Root, name string, info fs.FileInfo) (*os.File, error) {
-	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	if err := unchanged(f, name, info); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-// unchanged checks that an open file is still what info describes.
-func unchanged(f *os.File, name string, info fs.FileInfo) error {
-	now, err := f.Stat()
+// file copies one file, and makes sure that it did not change meanwhile. What e
+// says of the file itself is that of the copy afterwards.
+func (c *copier) file(ctx context.Context, e *entry) (err error) {
+	in, err := c.from.openEntry(e)
 	if err != nil {
 		return err
 	}
-	if !os.SameFile(now, info) || now.Size() != info.Size() || !now.ModTime().Equal(info.ModTime()) {
-		return fault.New(fault.Busy, "try again when nothing writes there", "%q changed while it was read", name)
+	defer in.close()
+	out, err := c.to.open(e.Path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	if err != nil {
+		return err
 	}
-	return nil
+	defer func() { err = errors.Join(err, out.close()) }()
+	err = c.made.read(ctx, c.scan, in, e, func(data []byte, off int64) error {
+		_, _ = c.copied.Write(data)
+		return out.pwrite(data, off)
+	})
+	if err != nil {
+		return err
+	}
+	attr := e.Attr
+	if err := c.to.dress(out, &attr); err != nil {
+		return err
+	}
+	return out.stat(e)
+}
+
+// read reads an open file from end to end, notes what it holds in e, and makes
+// sure that it did not change meanwhile. each gets every piece with its offset.
+func (m *manifest) read(ctx context.Context, s *scanner, in handle, e *entry, each func(data []byte, off int64) error) error {
+	e.first = len(m.Chunks)
+	off := int64(0)
+	sum, err := s.scan(ctx, &content{h: in, size: e.Size}, func(data []byte, chunks []chunk) error {
+		m.Chunks = append(m.Chunks, chunks...)
+		err := each(data, off)
+		off += int64(len(data))
+		return err
+	})
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = in.check(e) // it has become shorter
+	}
+	if err == nil {
+		err = in.check(e)
+	}
+	e.Sum, e.count, e.known = sum, len(m.Chunks)-e.first, err == nil
+	return err
+}
+
+// dress gives the folders of a version their attributes, the inner ones first,
+// when nothing is written into them any more: filling a folder changes its
+// time, and its mode may forbid filling it.
+func (m *manifest) dress(root *os.Root) error {
+	for i := len(m.Entries) - 1; i >= 0; i-- {
+		if e := &m.Entries[i]; e.Dir {
+			if err := e.Attr.apply(root, e.Path); err != nil {
+				return err
+			}
+		}
+	}
+	return m.Top.apply(root, ".")
 }

@@ -76,7 +76,7 @@ func TestThroughAProcess(t *testing.T) {
 func TestKilledInMidTransfer(t *testing.T) {
 	big := tree{"a/b": "small"}
 	for i := range 40 {
-		big[fmt.Sprintf("a/f%02d", i)] = strings.Repeat(fmt.Sprint(i), 100_000)
+		big[fmt.Sprintf("a/f%02d", i)] = noise(byte(i), 150_000)
 	}
 	bothSides(t, func(t *testing.T, asks Side) {
 		for _, after := range []int{2000, 300_000, 1_000_000, 5_000_000} {
@@ -221,7 +221,7 @@ func TestLeftBehind(t *testing.T) {
 func BenchmarkSync(b *testing.B) {
 	files := tree{}
 	for i := range 500 {
-		files[fmt.Sprintf("d%02d/f%03d", i%20, i)] = strings.Repeat(fmt.Sprintf("%08d", i), 6000) // 48 kB, 24 MB in all
+		files[fmt.Sprintf("d%02d/f%03d", i%20, i)] = noise(byte(i), 48_000) // 48 kB, 24 MB in all
 	}
 	regular := newStore(b)
 	foreign(b, regular, "xdata_1_20260301000000", files, baseTime)

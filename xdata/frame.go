@@ -23,25 +23,31 @@ const (
 	frameOpen     frameType = 3  // client: openRequest; server: summary
 	frameDigest   frameType = 4  // client: nothing; server: digest of its newest version
 	framePull     frameType = 5  // client: nothing; a version follows
-	framePush     frameType = 6  // client: nothing; server: nothing; a version follows
-	frameHead     frameType = 7  // version: versionHead
-	frameEntries  frameType = 8  // version: some entries of the manifest
-	frameData     frameType = 9  // version: the files' content, in the manifest's order
-	frameEnd      frameType = 10 // version: digest of all of it
-	frameDone     frameType = 11 // receiver: the version is in place
-	frameError    frameType = 12 // either: peerError; nothing follows
-	frameBye      frameType = 13 // client: done
+	framePush     frameType = 6  // client: nothing; a version follows
+	frameHead     frameType = 7  // sender: versionHead
+	frameHave     frameType = 8  // receiver: IDs of chunks that it has; an empty one ends them
+	frameBatch    frameType = 9  // sender: batch
+	frameEnd      frameType = 10 // sender: digest of all of it
+	frameWant     frameType = 11 // receiver: the files that it needs again; none when all is well
+	frameDone     frameType = 12 // server: the version is in place, or goodbye
+	frameError    frameType = 13 // either: peerError; nothing follows
+	frameBye      frameType = 14 // client: done
+	lastFrame               = frameBye
 )
 
 const (
 	maxControl  = 64 << 10  // bytes of a message's payload
-	maxPayload  = 256 << 10 // bytes of entries or data in a frame
+	maxPayload  = 256 << 10 // bytes of IDs in a frame, and of a batch's steps
+	maxBatch    = maxChunk + maxPayload + 1<<10
 	frameHeader = 5
 )
 
 // limit returns how long a payload of the type may be.
 func (t frameType) limit() uint32 {
-	if t == frameEntries || t == frameData {
+	switch t {
+	case frameBatch:
+		return maxBatch
+	case frameHave:
 		return maxPayload
 	}
 	return maxControl
@@ -76,7 +82,7 @@ func (l *link) next() (frameType, []byte, error) {
 		return 0, nil, fmt.Errorf("read from the other side: %w", err)
 	}
 	t, size := frameType(head[0]), binary.BigEndian.Uint32(head[1:])
-	if t < frameGreeting || t > frameBye {
+	if t < frameGreeting || t > lastFrame {
 		return 0, nil, violation("unknown message %d", t)
 	}
 	if size > t.limit() {
@@ -104,18 +110,24 @@ func noEOF(err error) error {
 // expect reads a frame that must be of one type. A peerError is returned as
 // the error that it is.
 func (l *link) expect(want frameType) ([]byte, error) {
+	_, payload, err := l.expectEither(want, want)
+	return payload, err
+}
+
+// expectEither reads a frame that must be of one of two types.
+func (l *link) expectEither(want, or frameType) (frameType, []byte, error) {
 	t, payload, err := l.next()
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, fault.Wrap(io.ErrUnexpectedEOF, fault.Unreachable, "", "the other side went away")
+		return 0, nil, fault.Wrap(io.ErrUnexpectedEOF, fault.Unreachable, "", "the other side went away")
 	case err != nil:
-		return nil, err
+		return 0, nil, err
 	case t == frameError:
-		return nil, decodeError(payload)
-	case t != want:
-		return nil, violation("message %d where %d is due", t, want)
+		return 0, nil, decodeError(payload)
+	case t != want && t != or:
+		return 0, nil, violation("message %d where %d is due", t, want)
 	}
-	return payload, nil
+	return t, payload, nil
 }
 
 // expectJSON reads a frame of one type into v.

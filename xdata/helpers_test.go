@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -63,8 +63,15 @@ func foreign(t testing.TB, s *Store, name string, tr tree, mtime time.Time) stri
 	return dir
 }
 
+// noise returns content that does not compress, the same for a seed.
+func noise(seed byte, n int) string {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b) // it never fails
+	return string(b)
+}
+
 // visible returns the names of the store's versions, and leftovers everything
-// else that should not stay.
+// else that should not stay. What an interrupted transfer leaves may.
 func visible(t testing.TB, s *Store) (versions, leftovers []string) {
 	t.Helper()
 	entries, err := os.ReadDir(s.Dir)
@@ -75,7 +82,7 @@ func visible(t testing.TB, s *Store) (versions, leftovers []string) {
 		switch {
 		case strings.HasPrefix(e.Name(), "xdata_"):
 			versions = append(versions, e.Name())
-		case strings.HasPrefix(e.Name(), ".lock-"), strings.HasPrefix(e.Name(), markPrefix), strings.HasPrefix(e.Name(), sumsPrefix):
+		case strings.HasPrefix(e.Name(), ".lock-"), strings.HasPrefix(e.Name(), markPrefix), strings.HasPrefix(e.Name(), ".partial-"), strings.HasPrefix(e.Name(), indexPrefix):
 		default:
 			leftovers = append(leftovers, e.Name())
 		}
@@ -90,21 +97,22 @@ func describe(t testing.TB, dir string) string {
 	must(t, err)
 	defer root.Close()
 	var b strings.Builder
-	line := func(name string, info fs.FileInfo) error {
+	line := func(e *entry) error {
 		content := ""
-		if !info.IsDir() {
-			data, err := root.ReadFile(name)
+		if !e.Dir {
+			data, err := root.ReadFile(e.Path)
 			if err != nil {
 				return err
 			}
 			content = fmt.Sprintf("%x", sha256.Sum256(data))
 		}
-		fmt.Fprintf(&b, "%q %+v %s\n", name, attributesOf(info), content)
+		fmt.Fprintf(&b, "%q %+v %s\n", e.Path, e.Attr, content)
 		return nil
 	}
-	top, err := root.Stat(".")
+	top, err := entryOfRoot(root)
 	must(t, err)
-	must(t, line(".", top))
+	top.Path = "."
+	must(t, line(&top))
 	must(t, walk(root, line))
 	return b.String()
 }

@@ -34,7 +34,7 @@ func (s *Store) lock(lim int, what string) (release func(), err error) {
 		err = note(f, s.occupant(what))
 	}
 	if err == nil {
-		err = errors.Join(s.clean(lim), s.cleanSums(lim))
+		err = errors.Join(s.clean(lim), s.cleanIndexes(lim), s.cleanPartials(lim))
 	}
 	if err != nil {
 		f.Close()

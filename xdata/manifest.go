@@ -2,17 +2,15 @@ package xdata
 
 import (
 	"bytes"
-	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/zeebo/blake3"
 
 	"mxcluster/internal/fault"
 )
@@ -23,7 +21,21 @@ type entry struct {
 	Dir  bool
 	Size int64 // bytes; 0 for folders
 	Attr attributes
-	Sum  [sha256.Size]byte // of the content; zero for folders
+	Sum  digest // of the content; zero for folders
+
+	// The file on this server: while none of these change, nor size and mtime,
+	// its content has not.
+	Ctime int64 // see nanoseconds
+	Ino   uint64
+	kind  uint32 // S_IFMT bits; not kept
+
+	first, count int // its chunks in manifest.Chunks
+	known        bool
+}
+
+// same tells whether two entries of a path are of one unchanged file.
+func (e *entry) same(o *entry) bool {
+	return e.Ino == o.Ino && e.Size == o.Size && e.Attr.Mtime == o.Attr.Mtime && e.Ctime == o.Ctime
 }
 
 // manifest is all of a version but the files' content. Entries are sorted by
@@ -31,6 +43,23 @@ type entry struct {
 type manifest struct {
 	Top     attributes
 	Entries []entry
+	Chunks  []chunk // of all files; see chunksOf
+}
+
+// chunksOf returns the chunks of a file whose content is known.
+func (m *manifest) chunksOf(e *entry) []chunk { return m.Chunks[e.first : e.first+e.count] }
+
+func (m *manifest) sort() {
+	slices.SortFunc(m.Entries, func(a, b entry) int { return strings.Compare(a.Path, b.Path) })
+}
+
+// find returns the entry of a path, or nil.
+func (m *manifest) find(name string) *entry {
+	i, ok := slices.BinarySearchFunc(m.Entries, name, func(e entry, name string) int { return strings.Compare(e.Path, name) })
+	if !ok {
+		return nil
+	}
+	return &m.Entries[i]
 }
 
 // Bounds of a version that a peer may send. They hold for our own side too, so
@@ -38,65 +67,9 @@ type manifest struct {
 const (
 	maxEntries   = 1_000_000
 	maxPath      = 4096
+	maxName      = 255       // bytes between slashes
 	maxPathBytes = 256 << 20 // of all paths together
 )
-
-// buildManifest reads a version and hashes its files.
-func buildManifest(ctx context.Context, root *os.Root) (*manifest, error) {
-	top, err := root.Stat(".")
-	if err != nil {
-		return nil, err
-	}
-	m := &manifest{Top: attributesOf(top)}
-	hash := newHasher()
-	err = walk(root, func(name string, info fs.FileInfo) error {
-		if err := checkKind(name, info); err != nil {
-			return err
-		}
-		e := entry{Path: name, Dir: info.IsDir(), Attr: attributesOf(info)}
-		if !e.Dir {
-			e.Size = info.Size()
-			if e.Sum, err = hash.file(ctx, root, name, info); err != nil {
-				return err
-			}
-		}
-		m.Entries = append(m.Entries, e)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(m.Entries, func(a, b entry) int { return strings.Compare(a.Path, b.Path) })
-	return m, checkCounts(len(m.Entries), m.bytes())
-}
-
-// hasher hashes files with one buffer.
-type hasher struct{ buf []byte }
-
-func newHasher() *hasher { return &hasher{buf: make([]byte, maxPayload)} }
-
-func (h *hasher) file(ctx context.Context, root *os.Root, name string, info fs.FileInfo) (sum [sha256.Size]byte, err error) {
-	f, err := openRegular(root, name, info)
-	if err != nil {
-		return sum, err
-	}
-	defer f.Close()
-	digest := sha256.New()
-	for {
-		if err := context.Cause(ctx); err != nil {
-			return sum, err
-		}
-		n, err := f.Read(h.buf)
-		digest.Write(h.buf[:n])
-		if err == io.EOF {
-			digest.Sum(sum[:0])
-			return sum, unchanged(f, name, info)
-		}
-		if err != nil {
-			return sum, err
-		}
-	}
-}
 
 // bytes returns the sum of the files' sizes.
 func (m *manifest) bytes() (sum int64) {
@@ -122,7 +95,7 @@ func (m *manifest) newestMtime() (newest int64) {
 // times are left out: the two sides may differ in them without holding
 // different data, as where one of them does not run as root.
 func (m *manifest) digest() []byte {
-	h := sha256.New()
+	h := blake3.New()
 	var b []byte
 	for i := range m.Entries {
 		e := &m.Entries[i]
@@ -131,7 +104,7 @@ func (m *manifest) digest() []byte {
 		b = binary.AppendUvarint(b, uint64(e.Size))
 		b = append(b, boolByte(e.Dir))
 		b = append(b, e.Sum[:]...)
-		h.Write(b)
+		_, _ = h.Write(b) // it never fails
 	}
 	return h.Sum(nil)
 }
@@ -143,7 +116,7 @@ func boolByte(b bool) byte {
 	return 0
 }
 
-// appendEntry encodes an entry for frameEntries.
+// appendEntry encodes what an entry says before its content is known.
 func appendEntry(b []byte, e *entry) []byte {
 	b = append(b, boolByte(e.Dir))
 	b = binary.AppendUvarint(b, uint64(e.Attr.Mode))
@@ -155,8 +128,7 @@ func appendEntry(b []byte, e *entry) []byte {
 	if e.Dir {
 		return b
 	}
-	b = binary.AppendUvarint(b, uint64(e.Size))
-	return append(b, e.Sum[:]...)
+	return binary.AppendUvarint(b, uint64(e.Size))
 }
 
 // decodeEntry takes an entry off the front of b. It checks the encoding only;
@@ -185,9 +157,6 @@ func decodeEntry(b []byte) (e entry, rest []byte, err error) {
 	e.Path, e.Dir = string(name), kind == 1
 	if !e.Dir {
 		e.Size = int64(number(maxInt64))
-		if _, err := io.ReadFull(r, e.Sum[:]); err != nil {
-			bad = err
-		}
 	}
 	if bad != nil || kind > 1 {
 		return entry{}, nil, violation("a file list that cannot be read")
@@ -232,7 +201,7 @@ func (a *admission) admit(e *entry) error {
 	switch {
 	case a.entries > a.head.Entries || a.paths > maxPathBytes:
 		return violation("more files than announced")
-	case e.Path == "" || e.Path == "." || strings.ContainsRune(e.Path, 0),
+	case e.Path == "" || e.Path == "." || strings.ContainsRune(e.Path, 0), len(path.Base(e.Path)) > maxName,
 		!filepath.IsLocal(e.Path), path.Clean(e.Path) != e.Path:
 		return violation("the path %q", e.Path)
 	case a.entries > 1 && e.Path <= a.last:

@@ -30,11 +30,6 @@ func (s *Store) markPath(name string) string {
 	return filepath.Join(s.Dir, markPrefix+name+".json")
 }
 
-// writeMark notes that root will be the version of that name.
-func (s *Store) writeMark(root *os.Root, name string, verified *time.Time) error {
-	return s.putMark(root, name, mark{Verified: verified, Reason: s.Reason})
-}
-
 // putMark writes the mark of a version; its inode is filled in.
 func (s *Store) putMark(root *os.Root, name string, m mark) (err error) {
 	if m.Inode, err = inodeOf(root); err != nil {

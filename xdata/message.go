@@ -13,7 +13,7 @@ import (
 // older peer would misunderstand raises the version.
 const (
 	protocolMagic   = "mxcluster-xdata"
-	protocolVersion = 1
+	protocolVersion = 2
 )
 
 // greeting is the server's first message.
@@ -41,6 +41,7 @@ type summary struct {
 	Files   int    `json:"files"`
 	Bytes   int64  `json:"bytes"`
 	Writing bool   `json:"writing"` // a version there is still being written
+	Digest  []byte `json:"digest"`  // of its content; nil: not known without reading it
 }
 
 // versionHead opens a version that follows.
@@ -55,6 +56,11 @@ type versionHead struct {
 // digestMessage carries a manifest's digest.
 type digestMessage struct {
 	Digest []byte `json:"digest"`
+}
+
+// want names files that arrived, or were put together, other than they should be.
+type want struct {
+	Files []int `json:"files"` // places in the list of files and folders
 }
 
 // done tells the sender under which name its version became visible.

@@ -92,67 +92,41 @@ func (p *pace) pass(n int) {
 	}
 }
 
-// metered is a connection that is held to a rate, and whose bytes are counted.
+// metered is a connection that is held to a rate.
 type metered struct {
 	Conn
-	pace    *pace // nil: none
-	counted counting
+	pace *pace
 }
 
 // Read fulfils io.Reader.
 func (m *metered) Read(b []byte) (int, error) {
-	if m.pace != nil {
-		b = b[:min(len(b), m.pace.piece())]
-	}
-	n, err := m.Conn.Read(b)
-	m.count(n)
+	n, err := m.Conn.Read(b[:min(len(b), m.pace.piece())])
+	m.pace.pass(n)
 	return n, err
 }
 
 // Write fulfils io.Writer.
 func (m *metered) Write(b []byte) (written int, err error) {
 	for len(b) > 0 && err == nil {
-		piece := b
-		if m.pace != nil {
-			piece = b[:min(len(b), m.pace.piece())]
-		}
 		var n int
-		n, err = m.Conn.Write(piece)
+		n, err = m.Conn.Write(b[:min(len(b), m.pace.piece())])
 		written += n
 		b = b[n:]
-		m.count(n)
+		m.pace.pass(n)
 	}
 	return written, err
 }
 
-func (m *metered) count(n int) {
-	if m.pace != nil {
-		m.pace.pass(n)
-	}
-	if m.counted != nil {
-		m.counted(int64(n))
-	}
-}
-
 // Close ends what waits, too.
 func (m *metered) Close() error {
-	if m.pace != nil {
-		m.pace.once.Do(func() { close(m.pace.closed) })
-	}
+	m.pace.once.Do(func() { close(m.pace.closed) })
 	return m.Conn.Close()
 }
 
-// meter holds a request's connection to its rate and tells it how far it is.
+// meter holds a request's connection to its rate.
 func meter(peer Conn, req Request) Conn {
-	if req.Rate <= 0 && req.Progress == nil {
+	if req.Rate <= 0 {
 		return peer
 	}
-	m := &metered{Conn: peer}
-	if req.Rate > 0 {
-		m.pace = newPace(req.Rate)
-	}
-	if req.Progress != nil {
-		m.counted = func(n int64) { req.Progress(n, 0) }
-	}
-	return m
+	return &metered{Conn: peer, pace: newPace(req.Rate)}
 }

@@ -56,8 +56,7 @@ func (*loop) Close() error { return nil }
 
 // A slow connection carries the same bytes, and its end is not waited for.
 func TestMetered(t *testing.T) {
-	var counted int64
-	c := meter(&loop{}, Request{Rate: 50 << 20, Progress: func(n, _ int64) { counted += n }})
+	c := meter(&loop{}, Request{Rate: 50 << 20})
 	data := bytes.Repeat([]byte("0123456789"), 100_000)
 	if n, err := c.Write(data); n != len(data) || err != nil {
 		t.Fatal(n, err)
@@ -65,9 +64,6 @@ func TestMetered(t *testing.T) {
 	got := make([]byte, len(data))
 	if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, data) {
 		t.Fatalf("what came back differs (%v)", err)
-	}
-	if counted != 2*int64(len(data)) {
-		t.Errorf("counted %d", counted)
 	}
 	slow := meter(&loop{}, Request{Rate: 1})
 	done := make(chan struct{})

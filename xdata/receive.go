@@ -3,10 +3,7 @@ package xdata
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
-	"io"
 	"os"
 
 	"mxcluster/internal/fault"
@@ -19,41 +16,97 @@ type receiver struct {
 	store    *Store
 	link     *link
 	lim      int
+	counted  counting // of content put together; may be nil
 	head     versionHead
 	manifest manifest
 }
 
 // receive takes a version and makes it visible. It must be newer than the
 // newest one here. The caller holds the LIM's lock.
-func (s *Store) receive(ctx context.Context, l *link, lim int) (Version, error) {
-	r := &receiver{store: s, link: l, lim: lim}
+//
+// What has arrived of a version whose transfer is interrupted stays, invisible,
+// for the next one to use; of one that is refused nothing does.
+func (r *receiver) receive(ctx context.Context) (Version, error) {
 	if err := r.readHead(); err != nil {
 		return Version{}, err
 	}
-	if err := r.readEntries(); err != nil {
-		return Version{}, err
-	}
-	g, err := s.stage(lim)
+	r.manifest.Top = r.head.Top
+	own, err := r.store.findSources(ctx, r.lim, &r.head)
 	if err != nil {
 		return Version{}, err
 	}
-	defer g.discard()
-	if err := r.fill(ctx, g.root); err != nil {
+	defer own.close()
+	if err := own.send(r.link); err != nil {
 		return Version{}, err
 	}
-	if err := r.readEnd(); err != nil {
+	g, err := r.store.stage(r.lim, partialPrefix(r.lim))
+	if err != nil {
 		return Version{}, err
 	}
-	if err := r.dress(g.root); err != nil {
+	v, err := r.fill(ctx, g, own)
+	switch {
+	case err == nil:
+		g.root.Close()
+		r.store.removePartials(r.lim)
+	case interrupted(err) && len(r.manifest.Entries) > 0:
+		g.root.Close()
+		err = noRoom(err, r.store.Dir)
+	default:
+		g.discard()
+	}
+	return v, err
+}
+
+// interrupted tells whether an error says nothing about what has arrived. A
+// peer that lied, or content that differs, is no start for another time.
+func interrupted(err error) bool {
+	return !errors.Is(err, errProtocol) && fault.CodeOf(err) != fault.Conflict && fault.CodeOf(err) != fault.Refused
+}
+
+// fill puts the version together and makes it visible.
+func (r *receiver) fill(ctx context.Context, g *staging, own *sources) (Version, error) {
+	w := newWriters(g.root, &r.manifest)
+	b := &builder{ctx: ctx, r: r, own: own, root: g.root, to: folders{root: g.root}, writers: w, admission: newAdmission(r.head)}
+	err := b.build()
+	b.to.close()
+	if err := first(err, w.close()); err != nil {
+		return Version{}, err
+	}
+	if err := r.settle(ctx, g, b); err != nil {
+		return Version{}, err
+	}
+	if err := r.manifest.dress(g.root); err != nil {
 		return Version{}, err
 	}
 	_, stamp, _ := parseName(r.head.Name)
-	if err := g.seal(stamp, manifestSums(&r.manifest)); err != nil {
-		return Version{}, err
-	}
-	now := s.now().UTC()
-	return g.commit(stamp, &now)
+	now := r.store.now().UTC()
+	return g.commit(stamp, &r.manifest, &now)
 }
+
+// settle asks again, once, for files that did not come out as they should.
+func (r *receiver) settle(ctx context.Context, g *staging, b *builder) error {
+	if len(b.bad) > maxWant {
+		return mismatch("%d files do not match their hashes", len(b.bad))
+	}
+	again := b.bad
+	if err := r.link.send(frameWant, want{Files: again}); err != nil || len(again) == 0 {
+		return err
+	}
+	w := newWriters(g.root, &r.manifest)
+	b = &builder{ctx: ctx, r: r, own: &sources{}, root: g.root, to: folders{root: g.root}, writers: w, admission: b.admission, again: again}
+	err := b.build()
+	b.to.close()
+	if err := first(err, w.close()); err != nil {
+		return err
+	}
+	if len(b.bad) > 0 || len(b.again) > 0 {
+		return mismatch("the content of %q does not match its hash", r.manifest.Entries[again[0]].Path)
+	}
+	return r.link.send(frameWant, want{})
+}
+
+// maxWant keeps the list of files within a message.
+const maxWant = 5000
 
 // readHead reads the announcement and decides whether to take the version.
 func (r *receiver) readHead() error {
@@ -73,7 +126,7 @@ func (r *receiver) readHead() error {
 	if err := r.checkNewer(); err != nil {
 		return err
 	}
-	return r.store.checkSpace(h.Bytes, h.Entries)
+	return r.store.checkSpaceAfterPartials(r.lim, h)
 }
 
 // checkNewer holds the rule that nothing newer is overwritten against the
@@ -92,95 +145,13 @@ func (r *receiver) checkNewer() error {
 		r.head.Name, stampOf(r.head.Mtime), v.Name, stampOf(nanoseconds(v.NewestMtime)))
 }
 
-// readEntries reads the list of files and folders.
-func (r *receiver) readEntries() error {
-	r.manifest.Top = r.head.Top
-	a := newAdmission(r.head)
-	for a.entries < r.head.Entries {
-		payload, err := r.link.expect(frameEntries)
-		if err != nil {
-			return err
-		}
-		if len(payload) == 0 {
-			return violation("an empty file list")
-		}
-		for len(payload) > 0 {
-			var e entry
-			if e, payload, err = decodeEntry(payload); err != nil {
-				return err
-			}
-			if err := a.admit(&e); err != nil {
-				return err
-			}
-			r.manifest.Entries = append(r.manifest.Entries, e)
-		}
-	}
-	return a.finish()
-}
-
-// fill writes folders and files into the staging folder.
-func (r *receiver) fill(ctx context.Context, root *os.Root) error {
-	for i := range r.manifest.Entries {
-		e := &r.manifest.Entries[i]
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		var err error
-		if e.Dir {
-			err = root.Mkdir(e.Path, 0o700)
-		} else {
-			err = r.writeFile(root, e)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// writeFile writes one file, and checks its content.
-func (r *receiver) writeFile(root *os.Root, e *entry) error {
-	f, err := root.OpenFile(e.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	digest := sha256.New()
-	err = r.copyData(io.MultiWriter(f, digest), e.Size)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if !bytes.Equal(digest.Sum(nil), e.Sum[:]) {
-		return mismatch("the content of %q does not match its hash", e.Path)
-	}
-	return e.Attr.apply(root, e.Path)
-}
-
-// copyData copies exactly size bytes of content.
-func (r *receiver) copyData(w io.Writer, size int64) error {
-	for size > 0 {
-		payload, err := r.link.expect(frameData)
-		if err != nil {
-			return err
-		}
-		if len(payload) == 0 || int64(len(payload)) > size {
-			return violation("%d bytes of content where at most %d are due", len(payload), size)
-		}
-		if _, err := w.Write(payload); err != nil {
-			return err
-		}
-		size -= int64(len(payload))
-	}
-	return nil
-}
-
-// readEnd checks the hash of the whole.
-func (r *receiver) readEnd() error {
-	payload, err := r.link.expect(frameEnd)
-	if err != nil {
-		return err
-	}
+// checkEnd checks the hash of the whole.
+func (r *receiver) checkEnd(payload []byte) error {
 	var end digestMessage
-	if json.Unmarshal(payload, &end) != nil || !bytes.Equal(end.Digest, r.manifest.digest()) {
+	if err := decodeJSON(payload, &end); err != nil {
+		return err
+	}
+	if !bytes.Equal(end.Digest, r.manifest.digest()) {
 		return mismatch("the version does not match its hash")
 	}
 	return nil
@@ -191,16 +162,5 @@ func mismatch(format string, args ...any) error {
 	return fault.New(fault.Conflict, "synchronise again; if it stays, check the disks and memory of both servers", format, args...)
 }
 
-// dress gives the folders their attributes, the inner ones first, when nothing
-// is written into them any more.
-func (r *receiver) dress(root *os.Root) error {
-	entries := r.manifest.Entries
-	for i := len(entries) - 1; i >= 0; i-- {
-		if entries[i].Dir {
-			if err := entries[i].Attr.apply(root, entries[i].Path); err != nil {
-				return err
-			}
-		}
-	}
-	return r.manifest.Top.apply(root, ".")
-}
+// mkdir makes a folder of the version.
+func mkdir(root *os.Root, e *entry) error { return root.Mkdir(e.Path, 0o700) }

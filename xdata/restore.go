@@ -116,14 +116,14 @@ func (s *Store) Restore(ctx context.Context, v Version, to string, copied func(n
 		return err
 	}
 	defer part.discard()
-	files, err := copyTree(ctx, from, part.root, counting(copied))
+	m, err := copyTree(ctx, from, part.root, counting(copied))
 	if err != nil {
 		return noRoom(removedMeanwhile(err), filepath.Dir(to))
 	}
-	if err := s.holdAgainst(from, v, files); err != nil {
+	if err := s.holdAgainst(from, v, m); err != nil {
 		return err
 	}
-	if err := syncTree(part.root); err != nil {
+	if err := makeDurable(part.root); err != nil {
 		return noRoom(err, filepath.Dir(to))
 	}
 	return part.commit(to)
@@ -138,17 +138,17 @@ func removedMeanwhile(err error) error {
 }
 
 // holdAgainst compares what was read of a version with the hashes kept of it.
-func (s *Store) holdAgainst(root *os.Root, v Version, files []fileSum) error {
+func (s *Store) holdAgainst(root *os.Root, v Version, now *manifest) error {
 	own, err := s.readMark(root, v.Name)
 	if err != nil {
 		return err
 	}
-	kept, err := s.readSums(root, v.Name)
+	kept, err := s.readIndex(root, v.Name)
 	if err != nil {
 		return err
 	}
 	m := nextMark(own)
-	damage := compareSums(kept, files, m.Foreign)
+	damage := compareSums(kept, now, m.Foreign)
 	if len(damage) == 0 {
 		return nil
 	}

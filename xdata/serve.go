@@ -49,13 +49,12 @@ type server struct {
 	opt     ServeOptions
 	asked   openRequest // LIM 0 until the peer has named one
 	release func()      // of the LIM's lock
-	newest  *Version    // complete; nil when there is none
-	opened  *snapshot   // of newest, once it was read
+	opened  *snapshot   // of the newest complete version; nil when there is none
 }
 
 func (s *server) close() {
 	if s.opened != nil {
-		s.opened.root.Close()
+		s.opened.close()
 	}
 	if s.release != nil {
 		s.release()
@@ -94,14 +93,13 @@ func (s *server) answer(ctx context.Context, t frameType, payload []byte) error 
 		return s.open(payload)
 	case t == framePush && s.asked.LIM != 0:
 		return s.receive(ctx)
-	case (t == frameDigest || t == framePull) && s.newest != nil:
-		if err := s.snapshot(ctx); err != nil {
+	case t == framePull && s.opened != nil:
+		return (&sender{snapshot: s.opened, link: s.link}).send(ctx)
+	case t == frameDigest && s.opened != nil:
+		if err := s.opened.readAll(ctx); err != nil {
 			return err
 		}
-		if t == framePull {
-			return s.opened.send(ctx, s.link)
-		}
-		return s.link.send(frameDigest, digestMessage{Digest: s.opened.manifest.digest()})
+		return s.link.send(frameDigest, digestMessage{Digest: s.opened.digest()})
 	}
 	return violation("message %d out of turn", t)
 }
@@ -123,28 +121,15 @@ func (s *server) open(payload []byte) error {
 		return err
 	}
 	var sum summary
-	if s.newest, sum, err = s.store.summarise(lim); err != nil {
+	if s.opened, sum, err = s.store.summarise(lim); err != nil {
 		return err
 	}
 	return s.link.send(frameOpen, sum)
 }
 
-// snapshot reads the newest version, once.
-func (s *server) snapshot(ctx context.Context) (err error) {
-	if s.opened == nil {
-		if s.opened, err = openSnapshot(ctx, *s.newest); err == nil {
-			err = s.store.vouch(s.opened)
-		}
-	}
-	return err
-}
-
 // receive takes a version from the peer.
 func (s *server) receive(ctx context.Context) error {
-	if err := s.link.send(framePush, nil); err != nil {
-		return err
-	}
-	v, err := s.store.receive(ctx, s.link, s.asked.LIM)
+	v, err := (&receiver{store: s.store, link: s.link, lim: s.asked.LIM}).receive(ctx)
 	if err != nil {
 		return err
 	}
@@ -164,19 +149,24 @@ func (s *server) bye() error {
 	return s.link.send(frameDone, done{})
 }
 
-// summarise describes the newest complete version of a LIM.
-func (s *Store) summarise(lim int) (*Version, summary, error) {
-	versions, err := s.List(lim)
+// summarise opens the newest complete version of a LIM, nil when there is
+// none, and describes it.
+func (s *Store) summarise(lim int) (*snapshot, summary, error) {
+	versions, err := s.list(lim)
 	if err != nil {
 		return nil, summary{}, err
 	}
-	writing := slices.ContainsFunc(versions, func(v Version) bool { return !v.Complete && v.Damage == "" })
-	i := slices.IndexFunc(versions, func(v Version) bool { return v.Complete })
+	writing := slices.ContainsFunc(versions, func(v seen) bool { return !v.Complete && v.Damage == "" })
+	i := slices.IndexFunc(versions, func(v seen) bool { return v.Complete })
 	if i < 0 {
 		return nil, summary{Writing: writing}, nil
 	}
 	v := versions[i]
-	return &v, summary{
-		Name: v.Name, Mtime: nanoseconds(v.NewestMtime), Files: v.Files, Bytes: v.Bytes, Writing: writing,
+	snap, err := s.openSnapshot(v.Version, v.manifest)
+	if err != nil {
+		return nil, summary{}, err
+	}
+	return snap, summary{
+		Name: v.Name, Mtime: nanoseconds(v.NewestMtime), Files: v.Files, Bytes: v.Bytes, Writing: writing, Digest: snap.digest(),
 	}, nil
 }

@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -80,3 +81,12 @@ func asMany(times int) string {
 
 // mebibytes rounds up: what needs something does not need 0 MiB.
 func mebibytes(n int64) int64 { return (n + 1<<20 - 1) >> 20 }
+
+// noRoom gives the error of a full file system its remedy.
+func noRoom(err error, dir string) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return fault.Wrap(err, fault.Failed, "make room there, or remove old versions with 'mxcluster xdata prune'",
+			"%s is full; nothing was changed", dir)
+	}
+	return err
+}

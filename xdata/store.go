@@ -50,17 +50,36 @@ func (s *Store) quiet() time.Duration {
 // LIM, then by newest modification time, then by name. A store that does not
 // exist yet has none.
 func (s *Store) List(lim int) ([]Version, error) {
+	seen, err := s.list(lim)
+	if err != nil {
+		return nil, err
+	}
+	versions := make([]Version, len(seen))
+	for i := range seen {
+		versions[i] = seen[i].Version
+	}
+	return versions, nil
+}
+
+// seen is a version, and what was seen of it: no content is known yet.
+type seen struct {
+	Version
+	manifest *manifest
+}
+
+// list is List with what was seen on the way.
+func (s *Store) list(lim int) ([]seen, error) {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list data versions: %w", err)
 	}
-	versions := []Version{}
+	var versions []seen
 	for _, e := range entries {
 		of, _, ok := parseName(e.Name())
 		if !ok || !e.IsDir() || lim != 0 && of != lim {
 			continue
 		}
-		v, err := s.look(e.Name())
+		v, err := s.see(e.Name())
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			// Pruned by another process while we looked, or part of it was
@@ -71,11 +90,11 @@ func (s *Store) List(lim int) ([]Version, error) {
 		}
 		versions = append(versions, v)
 	}
-	slices.SortFunc(versions, func(a, b Version) int {
+	slices.SortFunc(versions, func(a, b seen) int {
 		if a.LIM != b.LIM {
 			return a.LIM - b.LIM
 		}
-		return newestFirst(a, b)
+		return newestFirst(a.Version, b.Version)
 	})
 	return versions, nil
 }
@@ -96,30 +115,38 @@ func (s *Store) Newest(lim int) (v Version, ok bool, err error) {
 
 // look describes the version of that name.
 func (s *Store) look(name string) (Version, error) {
+	v, err := s.see(name)
+	return v.Version, err
+}
+
+// see looks a version over.
+func (s *Store) see(name string) (seen, error) {
 	lim, stamp, _ := parseName(name)
 	root, err := os.OpenRoot(filepath.Join(s.Dir, name))
 	if err != nil {
-		return Version{}, err
+		return seen{}, err
 	}
 	defer root.Close()
-	t, err := measure(root)
+	m, t, err := survey(root)
 	if err != nil {
-		return Version{}, err
+		return seen{}, err
 	}
 	own, err := s.readMark(root, name)
 	if err != nil {
-		return Version{}, err
+		return seen{}, err
 	}
 	made := own != nil && !own.Foreign
 	v := Version{
-		LIM: lim, Name: name, Path: root.Name(), Stamp: stamp,
-		NewestMtime: t.newestMtime, Files: t.files, Bytes: t.bytes,
+		LIM: lim, Name: name, Path: root.Name(), Stamp: stamp, Files: t.files, Bytes: t.bytes,
 		// A folder without files is no data: nothing could be restored from it.
-		Complete: t.files > 0 && (made || s.now().Sub(t.changed) >= s.quiet()),
+		Complete: t.files > 0 && (made || s.now().Sub(time.Unix(0, t.changed)) >= s.quiet()),
+	}
+	if t.files > 0 {
+		v.NewestMtime = time.Unix(0, t.newestMtime).UTC()
 	}
 	if own != nil {
 		v.Verified, v.Damage, v.Reason = own.Verified, own.Damage, own.Reason
 	}
 	v.Complete = v.Complete && v.Damage == ""
-	return v, nil
+	return seen{v, m}, nil
 }

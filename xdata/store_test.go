@@ -241,11 +241,13 @@ func TestChangedMeanwhile(t *testing.T) {
 			root, err := os.OpenRoot(dir)
 			must(t, err)
 			defer root.Close()
-			info, err := root.Lstat("f")
+			m, _, err := survey(root)
 			must(t, err)
 			change(t, filepath.Join(dir, "f"))
-			if f, err := openRegular(root, "f", info); err == nil {
-				f.Close()
+			from := &folders{root: root}
+			defer from.close()
+			if f, err := from.openEntry(&m.Entries[0]); err == nil {
+				_ = f.close()
 				t.Error("opened what is not what was looked at")
 			}
 		})
@@ -260,9 +262,9 @@ func TestCleanAfterCrash(t *testing.T) {
 	root, err := os.OpenRoot(v)
 	must(t, err)
 	defer root.Close()
-	must(t, s.writeMark(root, "xdata_1_20260301020000", nil))
-	must(t, s.writeMark(root, "xdata_1_20260302000000", nil)) // of a version that never came
-	must(t, s.writeMark(root, "xdata_11_20260302000000", nil))
+	must(t, s.putMark(root, "xdata_1_20260301020000", mark{}))
+	must(t, s.putMark(root, "xdata_1_20260302000000", mark{})) // of a version that never came
+	must(t, s.putMark(root, "xdata_11_20260302000000", mark{}))
 	for _, left := range []string{".staging-1-42", ".staging-11-42"} {
 		sample.write(t, filepath.Join(s.Dir, left), baseTime)
 	}

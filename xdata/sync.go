@@ -25,8 +25,8 @@ type Request struct {
 	DryRun    bool      // compare the two sides, copy and remove nothing
 	Rate      int64     // bytes a second at most; 0: no limit
 
-	// Progress is told of bytes that went either way, and, once that is known,
-	// of how many there are at most in all; may be nil.
+	// Progress is told of bytes of content that were put in their place, copied or
+	// sent, and, once that is known, of how many there are in all; may be nil.
 	Progress func(n, total int64)
 }
 
@@ -116,7 +116,8 @@ type client struct {
 	link   *link
 	req    Request
 	result Result
-	newest *Version // complete one here; nil when there is none
+	looked chan looked // nil once it was read
+	newest *snapshot   // of the newest complete version here; nil when there is none
 }
 
 // run carries the sync out.
@@ -131,6 +132,10 @@ func (c *client) run(ctx context.Context) error {
 		}
 		defer release()
 	}
+	// Looking over what is here takes no longer than the other side's start.
+	c.looked = make(chan looked, 1)
+	go c.look()
+	defer c.close()
 	if err := c.handshake(); err != nil {
 		return err
 	}
@@ -138,6 +143,36 @@ func (c *client) run(ctx context.Context) error {
 		return err // no goodbye after a dry run: old versions go with it
 	}
 	return c.tidy()
+}
+
+// looked is what there is here.
+type looked struct {
+	newest *snapshot
+	summary
+	err error
+}
+
+func (c *client) look() {
+	var l looked
+	l.newest, l.summary, l.err = c.store.summarise(c.req.LIM)
+	c.looked <- l
+}
+
+// ours waits for what look finds.
+func (c *client) ours() (summary, error) {
+	l := <-c.looked
+	c.looked, c.newest = nil, l.newest
+	return l.summary, l.err
+}
+
+// close closes what look opened.
+func (c *client) close() {
+	if c.looked != nil {
+		_, _ = c.ours() // there was an error before
+	}
+	if c.newest != nil {
+		c.newest.close()
+	}
 }
 
 // check refuses a request that makes no sense.
@@ -204,11 +239,10 @@ func (c *client) exchange(ctx context.Context) error {
 	if err := c.link.expectJSON(frameOpen, &theirs); err != nil {
 		return err
 	}
-	newest, ours, err := c.store.summarise(c.req.LIM)
+	ours, err := c.ours()
 	if err != nil {
 		return err
 	}
-	c.newest = newest
 	regular, standby := ours, theirs
 	if c.req.Side == SideStandby {
 		regular, standby = theirs, ours
@@ -220,7 +254,7 @@ func (c *client) exchange(ctx context.Context) error {
 	c.result.Direction = way
 	switch {
 	case way == DirectionNone:
-		return c.compare(ctx, ours)
+		return c.compare(ctx, ours, theirs)
 	case c.req.DryRun:
 		c.wouldCopy(ours, theirs)
 		return nil
@@ -248,26 +282,26 @@ func (c *client) wouldCopy(ours, theirs summary) {
 	c.result.Version, c.result.Bytes, c.result.Result = from.Name, from.Bytes, WouldCopy
 }
 
-// compare tells versions of one time apart by their content.
-func (c *client) compare(ctx context.Context, ours summary) error {
+// compare tells versions of one time apart by their content, which is read
+// only as far as it changed since it was last read.
+func (c *client) compare(ctx context.Context, ours, theirs summary) error {
 	c.result.Version, c.result.Bytes = ours.Name, ours.Bytes
-	if err := c.link.send(frameDigest, nil); err != nil {
-		return c.lost(err)
+	if theirs.Digest == nil {
+		if err := c.link.send(frameDigest, nil); err != nil {
+			return c.lost(err)
+		}
 	}
-	// Both sides read and hash meanwhile.
-	s, err := openSnapshot(ctx, *c.newest)
-	if err != nil {
+	if err := c.newest.readAll(ctx); err != nil { // both sides read meanwhile
 		return err
 	}
-	defer s.root.Close()
-	if err := c.store.vouch(s); err != nil {
-		return err
+	if theirs.Digest == nil {
+		var d digestMessage
+		if err := c.link.expectJSON(frameDigest, &d); err != nil {
+			return err
+		}
+		theirs.Digest = d.Digest
 	}
-	var theirs digestMessage
-	if err := c.link.expectJSON(frameDigest, &theirs); err != nil {
-		return err
-	}
-	if !bytes.Equal(theirs.Digest, s.manifest.digest()) {
+	if !bytes.Equal(theirs.Digest, c.newest.digest()) {
 		return fault.Wrap(errSameTime, fault.Conflict,
 			"find out which side is right, and give a file there a newer time, as with touch",
 			"version %s", ours.Name)
@@ -282,7 +316,7 @@ func (c *client) pull(ctx context.Context) error {
 		return c.lost(err)
 	}
 	before := c.link.read
-	v, err := c.store.receive(ctx, c.link, c.req.LIM)
+	v, err := (&receiver{store: c.store, link: c.link, lim: c.req.LIM, counted: c.counted()}).receive(ctx)
 	c.result.SentBytes = c.link.read - before
 	if err != nil {
 		return err
@@ -293,70 +327,41 @@ func (c *client) pull(ctx context.Context) error {
 
 // push copies to the peer.
 func (c *client) push(ctx context.Context) error {
-	s, err := openSnapshot(ctx, *c.newest)
-	if err != nil {
-		return err
-	}
-	defer s.root.Close()
-	if err := c.store.vouch(s); err != nil {
-		return err
-	}
 	if err := c.link.send(framePush, nil); err != nil {
 		return c.lost(err)
 	}
-	if _, err := c.link.expect(framePush); err != nil {
-		return err
-	}
 	before := c.link.written
-	answer := c.await()
-	err = s.send(ctx, c.link)
+	s := &sender{snapshot: c.newest, link: c.link, abort: func() { c.peer.Close() }, counted: c.counted()}
+	err := s.send(ctx)
 	c.result.SentBytes = c.link.written - before
 	if err != nil {
-		return c.sendFailed(err, answer)
+		return c.sendFailed(err)
 	}
-	a := <-answer
-	if a.err != nil {
-		return a.err
+	var d done
+	if err := c.link.expectJSON(frameDone, &d); err != nil {
+		return err
 	}
-	c.result.Version, c.result.Bytes, c.result.Result = a.done.Name, c.newest.Bytes, Copied
+	c.result.Version, c.result.Bytes, c.result.Result = d.Name, c.newest.version.Bytes, Copied
 	return nil
 }
 
-// reply is what the receiver says of a version.
-type reply struct {
-	done done
-	err  error
-}
-
-// await reads the receiver's answer while the version is still being sent: a
-// receiver that refuses it says so and reads no further, and sending to it
-// would then never end. Closing the connection ends it.
-func (c *client) await() <-chan reply {
-	answer := make(chan reply, 1)
-	go func() {
-		var a reply
-		if a.err = c.link.expectJSON(frameDone, &a.done); a.err != nil {
-			c.peer.Close()
-		}
-		answer <- a
-	}()
-	return answer
-}
-
-// sendFailed finds out why sending failed. A receiver that gave up has said
-// why, and that is worth more than "broken pipe".
-func (c *client) sendFailed(err error, answer <-chan reply) error {
+// sendFailed tells the peer why nothing more comes. A peer that gave up has
+// said why, and that is worth more than "broken pipe".
+func (c *client) sendFailed(err error) error {
 	var wire wireError
-	if !errors.As(err, &wire) {
-		_ = c.link.send(frameError, encodeError(err))
-		c.peer.Close()
-		<-answer
-		return err
+	if errors.As(err, &wire) {
+		return c.lost(err)
 	}
-	if a := <-answer; a.err != nil {
-		return a.err
-	}
+	_ = c.link.send(frameError, encodeError(err))
 	return err
+}
+
+// counted tells of the content that was put in its place.
+func (c *client) counted() counting {
+	if c.req.Progress == nil {
+		return nil
+	}
+	return func(n int64) { c.req.Progress(n, 0) }
 }
 
 // tidy ends a sync that went well, here and on the peer.

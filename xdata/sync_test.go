@@ -1,7 +1,6 @@
 package xdata
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -182,7 +181,7 @@ func (p pair) checkAfter(t *testing.T, res Result, before string) {
 	if target.Verified == nil || !target.Complete || target.Name != res.Version {
 		t.Errorf("copy %+v, reported %+v", target, res)
 	}
-	if res.Bytes != r.Bytes || res.SentBytes <= res.Bytes {
+	if res.Bytes != r.Bytes || res.SentBytes <= 0 {
 		t.Errorf("%d bytes, %d sent, version has %d", res.Bytes, res.SentBytes, r.Bytes)
 	}
 }
@@ -363,34 +362,60 @@ func TestChangedWhileSent(t *testing.T) {
 	states["newer"](t, s)
 	v, _, err := s.Newest(1)
 	must(t, err)
-	opened, err := openSnapshot(context.Background(), v)
-	must(t, err)
-	defer opened.root.Close()
 	file := filepath.Join(v.Path, "db/dump.sql")
-	var out bytes.Buffer
 
+	p := pair{SideRegular: s, SideStandby: newStore(t)}
+	opened, err := s.openSnapshot(v, nil)
+	must(t, err)
+	defer opened.close()
 	must(t, os.WriteFile(file, []byte("select 2;\n"), 0o640)) // same size, later time
-	err = opened.send(context.Background(), newLink(strings.NewReader(""), &out))
-	wantCode(t, err, fault.Busy, "changed while it was sent")
+	err = transfer(t, opened, p[SideStandby])
+	wantCode(t, err, fault.Busy, "changed while it was read")
 
+	// Unnoticed while it is sent, but not by who receives it.
+	opened, err = s.openSnapshot(v, nil)
+	wantCode(t, opened.problem, fault.Busy, "changed while it was read")
+	must(t, err)
+	opened.close()
 	mtime := baseTime.Add(time.Hour)
-	must(t, os.Chtimes(file, mtime, mtime)) // unnoticed here, but not there
-	out.Reset()
-	must(t, opened.send(context.Background(), newLink(strings.NewReader(""), &out)))
-	target := newStore(t)
-	must(t, os.MkdirAll(target.Dir, 0o755))
-	_, err = target.receive(context.Background(), newLink(&out, nil), 1)
-	wantCode(t, err, fault.Conflict, `"db/dump.sql" does not match its hash`)
-	if versions, leftovers := visible(t, target); versions != nil || leftovers != nil {
+	must(t, os.Chtimes(file, mtime, mtime))
+	opened, err = s.openSnapshot(v, nil)
+	must(t, err)
+	defer opened.close()
+	must(t, opened.readAll(context.Background()))
+	opened.manifest.find("db/dump.sql").Sum[0] ^= 1
+	err = transfer(t, opened, p[SideStandby])
+	wantCode(t, err, fault.Conflict, "")
+	if versions, leftovers := visible(t, p[SideStandby]); versions != nil || leftovers != nil {
 		t.Errorf("left %q %q", versions, leftovers)
 	}
+}
+
+// transfer sends an opened version to a store, and returns the sender's error.
+func transfer(t *testing.T, opened *snapshot, to *Store) error {
+	t.Helper()
+	must(t, os.MkdirAll(to.Dir, 0o755))
+	ours, theirs := net.Pipe()
+	received := make(chan struct{})
+	go func() {
+		defer close(received)
+		defer theirs.Close()
+		l := newLink(theirs, theirs)
+		if _, err := (&receiver{store: to, link: l, lim: 1}).receive(context.Background()); err != nil {
+			_ = l.send(frameError, encodeError(err))
+		}
+	}()
+	err := (&sender{snapshot: opened, link: newLink(ours, ours), abort: func() { ours.Close() }}).send(context.Background())
+	ours.Close()
+	wait(t, received, "the receiver")
+	return err
 }
 
 // A sender that finds out half-way that it cannot go on says why.
 func TestSenderGivesUp(t *testing.T) {
 	bothSides(t, func(t *testing.T, asks Side) {
 		p := newPair(t)
-		dir := foreign(t, p[SideRegular], "xdata_1_20260301000000", tree{"a": strings.Repeat("x", 4<<20), "b": "y"}, baseTime)
+		dir := foreign(t, p[SideRegular], "xdata_1_20260301000000", tree{"a": noise(1, 16<<20), "b": "y"}, baseTime)
 		other := peer(t, p[asks.other()], ServeOptions{})
 		conn := &tap{Conn: other, after: 1 << 20, do: func() {
 			must(t, os.WriteFile(filepath.Join(dir, "b"), []byte("changed"), 0o600))
@@ -407,7 +432,7 @@ func TestSenderGivesUp(t *testing.T) {
 func TestSyncCancelled(t *testing.T) {
 	bothSides(t, func(t *testing.T, asks Side) {
 		p := newPair(t)
-		foreign(t, p[SideRegular], "xdata_1_20260301000000", tree{"a": strings.Repeat("x", 4<<20)}, baseTime)
+		foreign(t, p[SideRegular], "xdata_1_20260301000000", tree{"a": noise(1, 16<<20)}, baseTime)
 		ctx, cancel := context.WithCancel(context.Background())
 		other := peer(t, p[asks.other()], ServeOptions{})
 		conn := &tap{Conn: other, after: 1 << 20, do: cancel}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -91,11 +90,11 @@ func (s *Store) verify(ctx context.Context, root *os.Root, f *Finding, read func
 		return err
 	}
 	m := nextMark(own)
-	kept, err := s.readSums(root, f.Name)
+	kept, err := s.readIndex(root, f.Name)
 	if err != nil {
 		return err
 	}
-	now, broken, err := readSumsOf(ctx, root, read)
+	now, broken, err := readAll(ctx, root, read)
 	if err != nil {
 		return err
 	}
@@ -112,7 +111,7 @@ func (s *Store) verify(ctx context.Context, root *os.Root, f *Finding, read func
 	at := s.now().UTC()
 	f.Damage, f.Verified, m.Verified = []string{}, &at, &at
 	if kept == nil || m.Foreign {
-		if err := s.writeSums(root, f.Name, now); err != nil {
+		if err := s.writeIndex(root, f.Name, now); err != nil {
 			return err
 		}
 	}
@@ -127,109 +126,110 @@ func nextMark(was *mark) mark {
 	return mark{Foreign: was.Foreign, Reason: was.Reason}
 }
 
-// readSumsOf hashes every file of a version. Those that the disk does not give
-// back are named in broken.
-func readSumsOf(ctx context.Context, root *os.Root, read func(int64)) (files []fileSum, broken []string, err error) {
-	buf := make([]byte, copyBytes)
-	err = walk(root, func(name string, info fs.FileInfo) error {
-		if info.IsDir() {
-			return nil
-		}
-		if err := checkKind(name, info); err != nil {
-			broken = append(broken, fmt.Sprintf("%q is no file any more", name))
-			return nil
-		}
-		sum, err := readSum(ctx, root, name, info, counting(read), buf)
-		if errors.Is(err, unix.EIO) {
-			broken = append(broken, fmt.Sprintf("%q cannot be read: %v", name, unix.EIO))
-			return nil
-		}
-		files = append(files, sum)
-		return err
-	})
+// readAll reads every file of a version. Those that the disk does not give back
+// are named in broken.
+func readAll(ctx context.Context, root *os.Root, read counting) (m *manifest, broken []string, err error) {
+	seen, t, err := survey(root)
 	if errors.Is(err, unix.EIO) {
-		return files, append(broken, "a folder cannot be read: "+unix.EIO.Error()), nil
+		broken = append(broken, "a folder cannot be read: "+unix.EIO.Error())
+	} else if err != nil {
+		return nil, nil, err
 	}
-	return files, broken, err
+	scan, err := newScanner(t.bytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	m = &manifest{Top: seen.Top}
+	from := &folders{root: root}
+	defer from.close()
+	for _, e := range seen.Entries {
+		if e.checkKind() != nil {
+			broken = append(broken, fmt.Sprintf("%q is no file any more", e.Path))
+			continue
+		}
+		if !e.Dir {
+			err = m.readFile(ctx, scan, from, &e, read)
+		}
+		switch {
+		case errors.Is(err, unix.EIO):
+			broken = append(broken, fmt.Sprintf("%q cannot be read: %v", e.Path, unix.EIO))
+			continue
+		case err != nil:
+			return nil, nil, err
+		}
+		m.Entries = append(m.Entries, e)
+	}
+	return m, broken, nil
 }
 
-// readSum hashes one file.
-func readSum(ctx context.Context, root *os.Root, name string, info fs.FileInfo, w io.Writer, buf []byte) (fileSum, error) {
-	f, err := openRegular(root, name, info)
+// readFile opens and reads one file.
+func (m *manifest) readFile(ctx context.Context, scan *scanner, from *folders, e *entry, read counting) error {
+	in, err := from.openEntry(e)
 	if err != nil {
-		return fileSum{}, err
+		return err
 	}
-	defer f.Close()
-	sum, err := readThrough(ctx, f, w, buf)
-	if err != nil {
-		return fileSum{}, err
-	}
-	return sumOf(name, info, sum), unchanged(f, name, info)
+	defer in.close()
+	return m.read(ctx, scan, in, e, func(data []byte, _ int64) error {
+		_, err := read.Write(data)
+		return err
+	})
 }
 
 // counting is a writer that only counts.
 type counting func(n int64)
 
 func (c counting) Write(p []byte) (int, error) {
-	if c != nil {
-		c(int64(len(p)))
-	}
+	c.add(int64(len(p)))
 	return len(p), nil
 }
 
+func (c counting) add(n int64) {
+	if c != nil {
+		c(n)
+	}
+}
+
 // compareSums names the files that are not what they were. Nothing kept is
-// nothing to hold against. Another program may rewrite its own version, which
-// shows in times and sizes: what rots shows in neither.
-func compareSums(kept, now []fileSum, foreign bool) (damage []string) {
+// nothing to hold against.
+func compareSums(kept, now *manifest, foreign bool) (damage []string) {
 	if kept == nil {
 		return nil
 	}
-	found := make(map[string]*fileSum, len(now))
-	for i := range now {
-		found[string(now[i].Path)] = &now[i]
-	}
-	for i := range kept {
-		k := &kept[i]
-		n := found[string(k.Path)]
-		delete(found, string(k.Path))
-		switch {
-		case n == nil && !foreign:
-			damage = append(damage, fmt.Sprintf("%q is missing", k.Path))
-		case n == nil || string(n.Sum) == string(k.Sum):
-		case foreign && (n.Mtime != k.Mtime || n.Size != k.Size):
-		default:
-			damage = append(damage, fmt.Sprintf("%q does not match its hash", k.Path))
+	for i := range kept.Entries {
+		k := &kept.Entries[i]
+		if k.Dir {
+			continue
+		}
+		n := now.find(k.Path)
+		if n == nil || n.Dir {
+			if !foreign {
+				damage = append(damage, fmt.Sprintf("%q is missing", k.Path))
+			}
+			continue
+		}
+		if rotted(k, n, foreign) {
+			damage = append(damage, doesNotMatch(k.Path))
 		}
 	}
-	for i := range now {
-		if name := string(now[i].Path); found[name] != nil && !foreign {
-			damage = append(damage, fmt.Sprintf("%q does not belong to it", name))
+	if foreign {
+		return damage
+	}
+	for i := range now.Entries {
+		if n := &now.Entries[i]; !n.Dir && kept.find(n.Path) == nil {
+			damage = append(damage, fmt.Sprintf("%q does not belong to it", n.Path))
 		}
 	}
 	return damage
 }
 
-// vouch holds what was read of a version that is to be copied against the
-// hashes kept of it, so that damage does not spread. Of another program's
-// version, read for the first time, they are kept from now on.
-func (s *Store) vouch(snap *snapshot) error {
-	name := snap.version.Name
-	own, err := s.readMark(snap.root, name)
-	if err != nil {
-		return err
+// rotted tells whether a file is not what was kept of it. Another program may
+// rewrite its own version, which shows in times and sizes: what rots shows in
+// neither. A file that was not read since is taken for what it was.
+func rotted(kept, now *entry, foreign bool) bool {
+	if !now.known || now.Sum == kept.Sum {
+		return false
 	}
-	kept, err := s.readSums(snap.root, name)
-	if err != nil {
-		return err
-	}
-	m := nextMark(own)
-	now := manifestSums(snap.manifest)
-	if damage := compareSums(kept, now, m.Foreign); len(damage) > 0 {
-		m.Verified, m.Damage = snap.version.Verified, inShort(damage)
-		return errors.Join(damaged(name, m.Damage), s.putMark(snap.root, name, m))
-	}
-	if kept == nil {
-		return s.writeSums(snap.root, name, now)
-	}
-	return nil
+	return !foreign || now.Attr.Mtime == kept.Attr.Mtime && now.Size == kept.Size
 }
+
+func doesNotMatch(name string) string { return fmt.Sprintf("%q does not match its hash", name) }

@@ -192,7 +192,7 @@ func TestSumsGoWithTheirVersion(t *testing.T) {
 	}
 	_, err := s.Prune(1, 1) // cleans up first
 	must(t, err)
-	kept, err := filepath.Glob(filepath.Join(s.Dir, sumsPrefix+"*"))
+	kept, err := filepath.Glob(filepath.Join(s.Dir, indexPrefix+"*"))
 	if err != nil || len(kept) != 1 {
 		t.Errorf("%q, %v", kept, err)
 	}

@@ -3,11 +3,10 @@ package xdata
 import (
 	"io/fs"
 	"os"
-	"path"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
 )
@@ -15,51 +14,75 @@ import (
 // walk calls fn for everything below root but root itself, a folder before
 // what is in it. It works on bytes: names need not be UTF-8, as those of io/fs
 // must. Links are not followed.
-func walk(root *os.Root, fn func(name string, info fs.FileInfo) error) error {
-	return walkDir(root, ".", fn)
+func walk(root *os.Root, fn func(e *entry) error) error {
+	f, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	return walkDir(f, "", fn)
 }
 
-func walkDir(root *os.Root, dir string, fn func(string, fs.FileInfo) error) error {
-	f, err := root.Open(dir)
+// walkDir walks one folder, and closes it. It asks by names relative to the
+// open folder, which takes one step however deep that lies.
+func walkDir(dir *os.File, prefix string, fn func(*entry) error) error {
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
 	if err != nil {
 		return err
 	}
-	entries, err := f.ReadDir(-1)
-	f.Close()
-	if err != nil {
-		return err
-	}
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	for _, e := range entries {
-		name := path.Join(dir, e.Name())
-		info, err := root.Lstat(name)
+	slices.Sort(names)
+	for _, name := range names {
+		e := entry{Path: prefix + name}
+		var st unix.Stat_t
+		if err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return &fs.PathError{Op: "stat", Path: e.Path, Err: err}
+		}
+		e.describe(&st)
+		inner := e.Path
+		if err := fn(&e); err != nil {
+			return err
+		}
+		if !e.Dir {
+			continue
+		}
+		fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return err
+			return &fs.PathError{Op: "open", Path: inner, Err: err}
 		}
-		if err := fn(name, info); err != nil {
+		if err := walkDir(os.NewFile(uintptr(fd), inner), inner+"/", fn); err != nil {
 			return err
-		}
-		if info.IsDir() {
-			if err := walkDir(root, name, fn); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
+// describe fills in what the kernel says of a file.
+func (e *entry) describe(st *unix.Stat_t) {
+	e.kind = st.Mode & unix.S_IFMT
+	e.Dir = e.kind == unix.S_IFDIR
+	e.Attr = attributes{
+		Mode: st.Mode & keptMode(e.Dir), UID: st.Uid, GID: st.Gid,
+		Mtime: nanoseconds(time.Unix(st.Mtim.Unix())),
+	}
+	e.Ctime, e.Ino = nanoseconds(time.Unix(st.Ctim.Unix())), st.Ino
+	e.Size = 0
+	if !e.Dir {
+		e.Size = st.Size
+	}
+}
+
 // checkKind refuses what a version cannot hold: a link would point elsewhere
 // on the other server, and a device or socket is no data.
-func checkKind(name string, info fs.FileInfo) error {
-	if info.Mode().IsRegular() || info.IsDir() {
+func (e *entry) checkKind() error {
+	what := "a special file"
+	switch e.kind {
+	case unix.S_IFREG, unix.S_IFDIR:
 		return nil
-	}
-	kind := "a special file"
-	if info.Mode()&fs.ModeSymlink != 0 {
-		kind = "a symbolic link"
+	case unix.S_IFLNK:
+		what = "a symbolic link"
 	}
 	return fault.New(fault.Refused, "keep files and folders only in what is backed up; remove it or copy what it points to",
-		"%q is %s", name, kind)
+		"%q is %s", e.Path, what)
 }
 
 // totals is what one look over a version finds.
@@ -67,38 +90,46 @@ type totals struct {
 	files       int
 	folders     int
 	bytes       int64
-	newestMtime time.Time // of files
-	changed     time.Time // newest change of anything, by ctime, which no program can set
+	newestMtime int64 // of files; noMtime without any
+	changed     int64 // newest change of anything, by ctime, which no program can set
 }
 
 // add counts one file or folder.
-func (t *totals) add(info fs.FileInfo) {
-	st := info.Sys().(*syscall.Stat_t)
-	if c := time.Unix(st.Ctim.Unix()).UTC(); c.After(t.changed) {
-		t.changed = c
-	}
-	if info.IsDir() {
+func (t *totals) add(e *entry) {
+	t.changed = max(t.changed, e.Ctime)
+	if e.Dir {
 		t.folders++
 		return
 	}
 	t.files++
-	t.bytes += info.Size()
-	if m := info.ModTime().UTC(); m.After(t.newestMtime) {
-		t.newestMtime = m
-	}
+	t.bytes += e.Size
+	t.newestMtime = max(t.newestMtime, e.Attr.Mtime)
 }
 
-// measure looks over everything below root, and root itself.
-func measure(root *os.Root) (totals, error) {
-	var t totals
-	info, err := root.Stat(".")
+// survey looks over everything below root, and root itself. Entries are sorted by path.
+func survey(root *os.Root) (*manifest, totals, error) {
+	t := totals{newestMtime: noMtime}
+	top, err := entryOfRoot(root)
 	if err != nil {
-		return t, err
+		return nil, t, err
 	}
-	t.add(info)
-	err = walk(root, func(_ string, info fs.FileInfo) error {
-		t.add(info)
+	t.add(&top)
+	m := &manifest{Top: top.Attr}
+	err = walk(root, func(e *entry) error {
+		t.add(e)
+		m.Entries = append(m.Entries, *e)
 		return nil
 	})
-	return t, err
+	m.sort()
+	return m, t, err
+}
+
+// entryOfRoot describes the folder itself.
+func entryOfRoot(root *os.Root) (e entry, err error) {
+	f, err := root.Open(".")
+	if err != nil {
+		return e, err
+	}
+	defer f.Close()
+	return e, handle{fd: int(f.Fd()), name: "."}.stat(&e)
 }

@@ -1,0 +1,353 @@
+package xdata
+
+import (
+	"context"
+	"encoding/binary"
+	"os"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/zeebo/blake3"
+	"golang.org/x/sys/unix"
+)
+
+// builder takes the steps that a sender asks for.
+type builder struct {
+	ctx       context.Context //nolint:containedctx // of one call
+	r         *receiver
+	own       *sources
+	root      *os.Root
+	to        folders
+	writers   *writers
+	admission *admission
+	again     []int // files that are still to come once more, in order
+	bad       []int // files that did not come out as they should
+	ended     bool
+
+	steps []byte // of the batch
+	data  []byte
+
+	place  int     // of the file that is being put together; -1: none
+	part   *piece  // what is not written of it yet
+	out    *handle // once it does not fit into a part
+	off    int64   // bytes of it so far
+	hash   *blake3.Hasher
+	failed bool // the file cannot come out right
+	first  int  // its chunks in the manifest
+}
+
+// build reads batches until the end of the version.
+func (b *builder) build() error {
+	dec, err := newDecoder()
+	if err != nil {
+		return err
+	}
+	defer dec.Close()
+	buf := make([]byte, 0, maxChunk)
+	b.place, b.hash = -1, blake3.New()
+	defer b.drop()
+	for !b.ended {
+		if err := context.Cause(b.ctx); err != nil {
+			return err
+		}
+		if err := b.batch(dec, buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop closes what an error left open.
+func (b *builder) drop() {
+	if b.out != nil {
+		_ = b.out.close()
+		b.out = nil
+	}
+}
+
+// batch takes the steps of one batch, or the end.
+func (b *builder) batch(dec *zstd.Decoder, buf []byte) error {
+	kind, payload, err := b.r.link.expectEither(frameBatch, frameEnd)
+	if err != nil {
+		return err
+	}
+	if kind == frameEnd {
+		return b.end(payload)
+	}
+	if b.steps, b.data, err = decodeBatch(payload, dec, buf); err != nil {
+		return err
+	}
+	if len(b.steps) == 0 {
+		return violation("a batch without steps")
+	}
+	for len(b.steps) > 0 {
+		if err := b.step(); err != nil {
+			return err
+		}
+	}
+	if len(b.data) > 0 {
+		return violation("%d bytes of content that belong nowhere", len(b.data))
+	}
+	return b.writers.failed()
+}
+
+// end checks that the list is complete and that the hashes say so.
+func (b *builder) end(payload []byte) error {
+	if b.place >= 0 {
+		return violation("an end in the middle of a file")
+	}
+	b.ended = true
+	if err := b.admission.finish(); err != nil {
+		return err
+	}
+	return b.r.checkEnd(payload)
+}
+
+// step takes one step.
+func (b *builder) step() error {
+	kind := b.steps[0]
+	b.steps = b.steps[1:]
+	inFile := b.place >= 0
+	switch {
+	case kind == stepEntry && !inFile && b.again == nil:
+		return b.entry()
+	case kind == stepAgain && !inFile && len(b.again) > 0:
+		return b.repeat()
+	case kind == stepData && inFile:
+		return b.literal()
+	case kind == stepCopy && inFile:
+		return b.copied()
+	case kind == stepEnd && inFile:
+		return b.finish()
+	}
+	return violation("step %d out of turn", kind)
+}
+
+// number reads one of a step's numbers.
+func (b *builder) number(limit uint64) (uint64, error) {
+	v, n := binary.Uvarint(b.steps)
+	if n <= 0 || v > limit {
+		return 0, violation("a step that cannot be read")
+	}
+	b.steps = b.steps[n:]
+	return v, nil
+}
+
+// entry begins a file or makes a folder.
+func (b *builder) entry() error {
+	e, rest, err := decodeEntry(b.steps)
+	if err != nil {
+		return err
+	}
+	b.steps = rest
+	if err := b.admission.admit(&e); err != nil {
+		return err
+	}
+	m := &b.r.manifest
+	m.Entries = append(m.Entries, e)
+	if e.Dir {
+		return mkdir(b.root, &e)
+	}
+	return b.begin(len(m.Entries) - 1)
+}
+
+// repeat begins a file that did not come out right the first time.
+func (b *builder) repeat() error {
+	place, err := b.number(maxEntries)
+	if err != nil {
+		return err
+	}
+	if int(place) != b.again[0] { //nolint:gosec // bounded
+		return violation("file %d where %d is due", place, b.again[0])
+	}
+	b.again = b.again[1:]
+	if err := b.root.Remove(b.r.manifest.Entries[place].Path); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return b.begin(int(place)) //nolint:gosec // bounded
+}
+
+func (b *builder) begin(place int) error {
+	b.place, b.off, b.failed, b.first = place, 0, false, len(b.r.manifest.Chunks)
+	b.hash.Reset()
+	b.part = b.writers.piece()
+	b.part.place = place
+	return nil
+}
+
+// current is the file that is being put together.
+func (b *builder) current() *entry { return &b.r.manifest.Entries[b.place] }
+
+// literal takes chunks out of the batch's content.
+func (b *builder) literal() error {
+	count, err := b.number(maxChunk)
+	if err != nil {
+		return err
+	}
+	for range count {
+		size, err := b.number(maxChunk)
+		if err != nil {
+			return err
+		}
+		if size == 0 || size > uint64(len(b.data)) {
+			return violation("a chunk of %d bytes where %d are left", size, len(b.data))
+		}
+		data := b.data[:size]
+		b.data = b.data[size:]
+		room, err := b.room(len(data))
+		if err != nil {
+			return err
+		}
+		copy(room, data)
+		if err := b.took(chunkOf(data)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copied takes chunks that are here already. One that is not what it was makes
+// the file one to ask for again.
+func (b *builder) copied() error {
+	from, err := b.number(maxHave)
+	if err != nil {
+		return err
+	}
+	count, err := b.number(maxHave)
+	if err != nil {
+		return err
+	}
+	if count == 0 || from+count > uint64(b.own.count) { //nolint:gosec // not negative
+		return violation("chunks %d to %d of %d", from, from+count, b.own.count)
+	}
+	for at, end := int(from), int(from+count); at < end; { //nolint:gosec // bounded
+		n, err := b.run(at, end)
+		if err != nil {
+			return err
+		}
+		at += n
+	}
+	return nil
+}
+
+// run takes chunks that lie one after the other in one file, as many as there
+// is room for, with one read.
+func (b *builder) run(at, end int) (n int, err error) {
+	run := b.own.run(at, end, maxChunk)
+	room, err := b.room(run.size)
+	if err != nil {
+		return 0, err
+	}
+	good, err := b.own.read(run, room)
+	if err != nil {
+		return 0, err
+	}
+	b.failed = b.failed || !good
+	for _, c := range run.chunks {
+		if err := b.took(c); err != nil {
+			return 0, err
+		}
+	}
+	return len(run.chunks), nil
+}
+
+// room returns where the next n bytes of the file go. What was put together
+// before is written when it gets too much.
+func (b *builder) room(n int) ([]byte, error) {
+	if int64(n) > b.current().Size-b.off {
+		return nil, violation("%q is longer than announced", b.current().Path)
+	}
+	p := b.part
+	if len(p.data)+n > maxChunk {
+		if err := b.spill(); err != nil {
+			return nil, err
+		}
+	}
+	have := len(p.data)
+	p.grow(have + n)
+	return p.data[have:], nil
+}
+
+// took counts a chunk whose content is in its place.
+func (b *builder) took(c chunk) error {
+	m := &b.r.manifest
+	if len(m.Chunks) >= maxChunks {
+		return violation("more than %d chunks", maxChunks)
+	}
+	m.Chunks = append(m.Chunks, c)
+	b.off += int64(c.Size)
+	b.r.counted.add(int64(c.Size))
+	return nil
+}
+
+// spill writes what is there of a file that is larger than a part.
+func (b *builder) spill() error {
+	p := b.part
+	if b.out == nil {
+		h, err := b.to.open(b.current().Path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		b.out = &h
+	}
+	_, _ = b.hash.Write(p.data) // it never fails
+	at := b.off - int64(len(p.data))
+	if err := b.out.pwrite(p.data, at); err != nil {
+		return err
+	}
+	b.out.startWriting(at, len(p.data))
+	p.data = p.data[:0]
+	return nil
+}
+
+// finish ends a file and checks its content.
+func (b *builder) finish() error {
+	e := b.current()
+	if len(b.steps) < len(e.Sum) {
+		return violation("a step that cannot be read")
+	}
+	copy(e.Sum[:], b.steps)
+	b.steps = b.steps[len(e.Sum):]
+	if b.off != e.Size {
+		return violation("%q has %d bytes, announced were %d", e.Path, b.off, e.Size)
+	}
+	e.first, e.count, e.known = b.first, len(b.r.manifest.Chunks)-b.first, true
+	if b.out != nil {
+		if err := b.spill(); err != nil {
+			return err
+		}
+	} else {
+		_, _ = b.hash.Write(b.part.data) // it never fails
+	}
+	var sum digest
+	b.hash.Sum(sum[:0])
+	if b.failed || sum != e.Sum {
+		b.bad = append(b.bad, b.place)
+	}
+	return b.putAway(e)
+}
+
+// putAway writes the file, or what is left of it, and its attributes.
+func (b *builder) putAway(e *entry) error {
+	b.place = -1
+	if b.out == nil {
+		b.part.e = *e
+		b.writers.write(b.part)
+		return nil
+	}
+	out := *b.out
+	b.out = nil
+	b.writers.recycle(b.part)
+	err := b.to.dress(out, &e.Attr)
+	if err == nil {
+		kept := *e
+		err = out.stat(&kept)
+		e.Ctime, e.Ino = kept.Ctime, kept.Ino
+	}
+	return first(err, out.close())
+}
+
+// startWriting has the kernel begin to write to the disk, so that less is left
+// to do at the end.
+func (h handle) startWriting(off int64, n int) {
+	_ = unix.SyncFileRange(h.fd, off, int64(n), unix.SYNC_FILE_RANGE_WRITE) // the end tells
+}

@@ -1,0 +1,110 @@
+package xdata
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	chunkers "github.com/PlakarKorp/go-cdc-chunkers"
+	"github.com/PlakarKorp/go-cdc-chunkers/chunkers/jc"
+	"github.com/cespare/xxhash/v2"
+	"github.com/zeebo/blake3"
+)
+
+// digest is the BLAKE3 hash of a file's content, or of a version.
+type digest [32]byte
+
+func sumOf(b []byte) digest { return blake3.Sum256(b) }
+
+// chunk is a piece of a file that its content bounds: what is inserted or
+// removed elsewhere does not move its bounds. The ID finds it again and shows
+// when it rotted; that a file is what it should be, its digest decides.
+type chunk struct {
+	Size uint32
+	ID   uint64 // XXH64 of the content
+}
+
+func chunkOf(data []byte) chunk { return chunk{Size: uint32(len(data)), ID: xxhash.Sum64(data)} } //nolint:gosec // maxChunk at most
+
+const (
+	// maxChunk is the size of the largest chunk, and of what is read, written
+	// and sent at once.
+	maxChunk = 1 << 20
+	// maxChunks bounds the chunks of a version that a peer sends.
+	maxChunks = 4_000_000
+)
+
+// cutter finds the bounds of chunks.
+type cutter struct {
+	jc  jc.JC
+	opt chunkers.ChunkerOpts
+}
+
+// newCutter returns one for versions of a size: small chunks find more that is
+// the same, and large versions would have too many of them.
+func newCutter(version int64) (*cutter, error) {
+	c := &cutter{opt: chunkers.ChunkerOpts{MinSize: 1 << 10, NormalSize: 4 << 10, MaxSize: 32 << 10}}
+	switch {
+	case version > 64<<30:
+		c.opt = chunkers.ChunkerOpts{MinSize: 64 << 10, NormalSize: 256 << 10, MaxSize: maxChunk}
+	case version > 4<<30:
+		c.opt = chunkers.ChunkerOpts{MinSize: 16 << 10, NormalSize: 64 << 10, MaxSize: 256 << 10}
+	}
+	return c, c.jc.Setup(&c.opt)
+}
+
+// next returns the length of the chunk that data begins with. data holds
+// MaxSize bytes at least, or the rest of the file.
+func (c *cutter) next(data []byte) int { return c.jc.Algorithm(&c.opt, data, len(data)) }
+
+// scanner takes files apart and hashes them, one after the other.
+type scanner struct {
+	cut    *cutter
+	hash   *blake3.Hasher
+	buf    []byte
+	chunks []chunk
+}
+
+func newScanner(version int64) (*scanner, error) {
+	cut, err := newCutter(version)
+	return &scanner{cut: cut, hash: blake3.New(), buf: make([]byte, maxChunk)}, err
+}
+
+// scan reads r to its end, hands it to each in pieces of whole chunks, and
+// returns its digest. What each gets is valid until it returns.
+func (s *scanner) scan(ctx context.Context, r io.Reader, each func(data []byte, chunks []chunk) error) (sum digest, err error) {
+	s.hash.Reset()
+	for held, end := 0, false; !end; {
+		if err := context.Cause(ctx); err != nil {
+			return sum, err
+		}
+		n, err := io.ReadFull(r, s.buf[held:])
+		end = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !end {
+			return sum, err
+		}
+		held += n
+		used := s.split(s.buf[:held], end)
+		_, _ = s.hash.Write(s.buf[:used]) // it never fails
+		if used > 0 {
+			if err := each(s.buf[:used], s.chunks); err != nil {
+				return sum, err
+			}
+		}
+		held = copy(s.buf, s.buf[used:held])
+	}
+	s.hash.Sum(sum[:0])
+	return sum, nil
+}
+
+// split cuts chunks off data, all of it at the end of the file, and returns how
+// many bytes they take.
+func (s *scanner) split(data []byte, end bool) (used int) {
+	s.chunks = s.chunks[:0]
+	for used < len(data) && (end || len(data)-used >= s.cut.opt.MaxSize) {
+		n := s.cut.next(data[used:])
+		s.chunks = append(s.chunks, chunkOf(data[used:used+n]))
+		used += n
+	}
+	return used
+}

@@ -1,0 +1,182 @@
+package xdata
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fault"
+)
+
+// folders opens files below a root. It keeps the folder used last open: names
+// come in order, and a version may have tens of thousands of files.
+type folders struct {
+	root *os.Root
+	name string
+	f    *os.File // nil until the first use
+}
+
+// at returns the folder that a file lies in. Links on the way that lead out of
+// the root are refused by os.Root.
+func (d *folders) at(name string) (fd int, base string, err error) {
+	dir, base := path.Dir(name), path.Base(name)
+	if d.f == nil || d.name != dir {
+		f, err := d.root.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			return 0, "", err
+		}
+		d.close()
+		d.f, d.name = f, dir
+	}
+	return int(d.f.Fd()), base, nil
+}
+
+// close forgets the folder.
+func (d *folders) close() {
+	if d.f != nil {
+		d.f.Close()
+		d.f = nil
+	}
+}
+
+// open opens a file. A link in its place is refused, and a FIFO does not hold us up.
+func (d *folders) open(name string, flags int, mode uint32) (handle, error) {
+	dir, base, err := d.at(name)
+	if err != nil {
+		return handle{}, err
+	}
+	for {
+		fd, err := unix.Openat(dir, base, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, mode)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return handle{}, &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+		return handle{fd: fd, name: name}, nil
+	}
+}
+
+// handle is an open file. os.File does more on every open than small files need.
+type handle struct {
+	fd   int
+	name string
+}
+
+func (h handle) fail(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: h.name, Err: err}
+}
+
+// pread reads from an offset, as much as there is.
+func (h handle) pread(p []byte, off int64) (n int, err error) {
+	for n < len(p) {
+		m, err := unix.Pread(h.fd, p[n:], off+int64(n))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return n, h.fail("read", err)
+		case m == 0:
+			return n, io.ErrUnexpectedEOF
+		default:
+			n += m
+		}
+	}
+	return n, nil
+}
+
+// pwrite writes all of p at an offset.
+func (h handle) pwrite(p []byte, off int64) error {
+	for len(p) > 0 {
+		n, err := unix.Pwrite(h.fd, p, off)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return h.fail("write", err)
+		default:
+			p, off = p[n:], off+int64(n)
+		}
+	}
+	return nil
+}
+
+// stat fills in what e says of the file itself, as it is now.
+func (h handle) stat(e *entry) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(h.fd, &st); err != nil {
+		return h.fail("stat", err)
+	}
+	e.describe(&st)
+	return nil
+}
+
+func (h handle) close() error { return h.fail("close", unix.Close(h.fd)) }
+
+// check makes sure that the file is still what e describes.
+func (h handle) check(e *entry) error {
+	now := entry{}
+	if err := h.stat(&now); err != nil {
+		return err
+	}
+	if now.Ino != e.Ino || now.Size != e.Size || now.Attr.Mtime != e.Attr.Mtime || now.kind != e.kind {
+		return fault.New(fault.Busy, "try again when nothing writes there", "%q changed while it was read", e.Path)
+	}
+	return nil
+}
+
+// openEntry opens the file that e describes for reading. What was put in its
+// place since is refused.
+func (d *folders) openEntry(e *entry) (handle, error) {
+	h, err := d.open(e.Path, unix.O_RDONLY, 0)
+	if err != nil {
+		return h, err
+	}
+	if err := h.check(e); err != nil {
+		return handle{}, errors.Join(err, h.close())
+	}
+	return h, nil
+}
+
+// dress gives an open file its attributes: the owner, where we may set it,
+// before the mode, of which changing the owner clears bits, and the time last.
+func (d *folders) dress(h handle, a *attributes) error {
+	if os.Geteuid() == 0 {
+		// EINVAL: the root of a user namespace that has no such owner in it.
+		if err := unix.Fchown(h.fd, int(a.UID), int(a.GID)); err != nil && !errors.Is(err, unix.EINVAL) {
+			return h.fail("chown", err)
+		}
+	}
+	if err := unix.Fchmod(h.fd, a.Mode); err != nil {
+		return h.fail("chmod", err)
+	}
+	dir, base, err := d.at(h.name)
+	if err != nil {
+		return err
+	}
+	t := unix.NsecToTimespec(a.Mtime)
+	return h.fail("chtimes", unix.UtimesNanoAt(dir, base, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW))
+}
+
+// content reads the size bytes of a file that its entry says, and no further.
+type content struct {
+	h    handle
+	off  int64
+	size int64
+}
+
+// Read fulfils io.Reader.
+func (c *content) Read(p []byte) (int, error) {
+	left := c.size - c.off
+	if left == 0 {
+		return 0, io.EOF
+	}
+	n, err := c.h.pread(p[:min(int64(len(p)), left)], c.off)
+	c.off += int64(n)
+	return n, err
+}

@@ -1,0 +1,263 @@
+package xdata
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What a hostile peer may send, one target for each kind of message.
+
+func FuzzReceive(f *testing.F) {
+	f.Add(honest().bytes(f))
+	deep := honest()
+	deep.entries[1].Path = "d/\xff"
+	f.Add(deep.bytes(f))
+	again := honest()
+	again.data[0] = "hEllo"
+	f.Add(again.bytes(f))
+	f.Add([]byte(message(frameHead, "{}")))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		parent, err := os.MkdirTemp(dir, "")
+		must(t, err)
+		defer os.RemoveAll(parent)
+		s := &Store{Dir: filepath.Join(parent, "xdata"), Quiet: time.Nanosecond}
+		must(t, os.Mkdir(s.Dir, 0o755))
+		v, err := (&receiver{store: s, link: newLink(bytes.NewReader(stream), io.Discard), lim: 1}).receive(context.Background())
+		if err != nil {
+			wantUntouched(t, s)
+			return
+		}
+		if v.Files == 0 || !v.Complete || v.LIM != 1 {
+			t.Errorf("accepted %+v", v)
+		}
+		if found, err := s.Verify(context.Background(), v, nil); err != nil || found.Result != Intact {
+			t.Errorf("%+v, %v", found, err)
+		}
+	})
+}
+
+// FuzzBatch feeds the steps of a batch to a receiver that has chunks of its own.
+func FuzzBatch(f *testing.F) {
+	steps, data := honest().steps()
+	f.Add(steps, data)
+	f.Add(append(append([]byte{}, steps...), stepAgain, 1, stepCopy, 0, 1), data)
+	c := honest()
+	c.data, c.more = nil, append([]byte{stepCopy, 0, 1, stepEnd}, c.entries[1].Sum[:]...)
+	steps, data = c.steps()
+	f.Add(steps, data)
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, steps, data []byte) {
+		if len(data) > maxChunk || len(steps) > maxPayload {
+			return
+		}
+		parent, err := os.MkdirTemp(dir, "")
+		must(t, err)
+		defer os.RemoveAll(parent)
+		s := &Store{Dir: filepath.Join(parent, "xdata"), Quiet: time.Nanosecond}
+		foreign(t, s, "xdata_1_20250101000000", tree{"f": "hello", "g": strings.Repeat("x", 10000)}, baseTime.Add(-time.Hour))
+		c := honest()
+		c.batch = func(_, _ []byte) []byte { return plainBatch(steps, data) }
+		_, err = (&receiver{store: s, link: newLink(bytes.NewReader(c.bytes(t)), io.Discard), lim: 1}).receive(context.Background())
+		versions, leftovers := visible(t, s)
+		if want := 1; err == nil && len(versions) != 2 || err != nil && len(versions) != want || leftovers != nil {
+			t.Errorf("%v, but %q %q", err, versions, leftovers)
+		}
+	})
+}
+
+// FuzzUnpack takes batches apart: whatever they claim, no more than maxChunk
+// bytes come out.
+func FuzzUnpack(f *testing.F) {
+	steps, data := honest().steps()
+	f.Add(plainBatch(steps, data))
+	b := newBatch()
+	enc, err := newEncoder()
+	must(f, err)
+	b.steps, b.data = append(b.steps, steps...), append(b.data, strings.Repeat("hello ", 1000)...)
+	b.encode(enc)
+	f.Add(bytes.Clone(b.out))
+	f.Add(zipped(100, steps, []byte{0x28, 0xb5, 0x2f, 0xfd, 0xa4, 0xff, 0xff, 0xff, 0xff, 1, 0, 0}))
+	dec, err := newDecoder()
+	must(f, err)
+	buf := make([]byte, 0, maxChunk)
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		steps, data, err := decodeBatch(payload, dec, buf)
+		if err == nil && (len(data) > maxChunk || len(steps) > len(payload)) {
+			t.Errorf("%d bytes of content, %d of steps out of %d", len(data), len(steps), len(payload))
+		}
+	})
+}
+
+// FuzzHave feeds a list of chunks to a sender, and what may follow on it.
+func FuzzHave(f *testing.F) {
+	f.Add([]byte(message(frameHave, "12345678") + frame(frameHave, 0, "") + message(frameWant, `{"files":[]}`)))
+	f.Add([]byte(message(frameHave, "1234567") + frame(frameHave, 0, "")))
+	f.Add([]byte(frame(frameHave, 0, "") + message(frameWant, `{"files":[0,-1,3]}`) + message(frameWant, `{"files":[1]}`)))
+	s := newStore(f)
+	foreign(f, s, "xdata_1_20260301000000", sample, baseTime)
+	v, _, err := s.Newest(1)
+	must(f, err)
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		opened, err := s.openSnapshot(v, nil)
+		must(t, err)
+		defer opened.close()
+		_ = (&sender{snapshot: opened, link: newLink(bytes.NewReader(stream), io.Discard), abort: func() {}}).send(context.Background())
+	})
+}
+
+// FuzzRequests feeds whole conversations to a server.
+func FuzzRequests(f *testing.F) {
+	open := message(frameOpen, `{"lim":1,"side":"standby"}`)
+	f.Add([]byte(frame(frameClock, 0, "") + open + frame(frameDigest, 0, "") + frame(frameBye, 0, "")))
+	f.Add([]byte(open + frame(framePull, 0, "") + frame(frameHave, 0, "") + message(frameWant, "{}") + frame(frameBye, 0, "")))
+	f.Add([]byte(open + frame(framePush, 0, "") + string(honest().bytes(f)) + frame(frameBye, 0, "")))
+	f.Add([]byte(message(frameError, `{"code":3}`)))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		parent, err := os.MkdirTemp(dir, "")
+		must(t, err)
+		defer os.RemoveAll(parent)
+		s := &Store{Dir: filepath.Join(parent, "xdata"), Quiet: time.Nanosecond}
+		foreign(t, s, "xdata_1_20260228000000", tree{"f": "hello"}, baseTime.Add(-time.Hour))
+		_ = Serve(context.Background(), s, bytes.NewReader(stream), io.Discard, ServeOptions{})
+		versions, _ := visible(t, s)
+		if len(versions) == 0 {
+			t.Error("the old version is gone")
+		}
+		beside, err := os.ReadDir(parent)
+		must(t, err)
+		if len(beside) != 1 {
+			t.Errorf("outside of the store: %v", beside)
+		}
+	})
+}
+
+// FuzzAnswers feeds whole conversations to a client.
+func FuzzAnswers(f *testing.F) {
+	hello := message(frameGreeting, `{"magic":"mxcluster-xdata","version":2}`) + message(frameClock, `{"now":"`+baseTime.Format(time.RFC3339Nano)+`"}`)
+	summaryOf := func(mtime time.Time) string {
+		b, err := json.Marshal(summary{Name: "xdata_1_20260301020000", Mtime: nanoseconds(mtime), Files: 1, Bytes: 5})
+		must(f, err)
+		return message(frameOpen, string(b))
+	}
+	f.Add([]byte(hello + summaryOf(baseTime) + string(honest().bytes(f)) + message(frameDone, "{}")))
+	f.Add([]byte(hello + summaryOf(baseTime.Add(-2*time.Hour)) + frame(frameHave, 0, "") + message(frameWant, "{}") + message(frameDone, `{"name":"x"}`) + message(frameDone, "{}")))
+	f.Add([]byte(hello + message(frameOpen, `{"digest":"AAAA"}`) + message(frameDigest, `{"digest":"AAAA"}`)))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		parent, err := os.MkdirTemp(dir, "")
+		must(t, err)
+		defer os.RemoveAll(parent)
+		s := &Store{Dir: filepath.Join(parent, "xdata"), Quiet: time.Nanosecond, Now: func() time.Time { return baseTime }}
+		must(t, os.Mkdir(s.Dir, 0o755))
+		v := foreign(t, s, "xdata_1_20260228000000", tree{"f": "hello"}, baseTime.Add(-time.Hour))
+		past := time.Unix(0, 0)
+		s.Quiet = -time.Hour * 24 * 36500
+		must(t, os.Chtimes(v, past, past))
+		_, _ = Sync(context.Background(), s, recorded{bytes.NewReader(stream)}, Request{LIM: 1, Side: SideStandby})
+		if versions, _ := visible(t, s); len(versions) == 0 {
+			t.Error("the old version is gone")
+		}
+	})
+}
+
+// FuzzIndex reads what may lie beside a version after a bad day.
+func FuzzIndex(f *testing.F) {
+	m := &manifest{Entries: honest().entries}
+	m.Chunks = []chunk{chunkOf([]byte("hello"))}
+	m.Entries[1].count = 1
+	good := encodeIndex(7, m)
+	f.Add(good)
+	f.Add(good[:len(good)-1])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		// Also with the right hash, which chance would not find.
+		for _, b := range [][]byte{b, reseal(b)} {
+			inode, m, err := decodeIndex(b)
+			if err != nil {
+				continue
+			}
+			for i := range m.Entries {
+				if e := &m.Entries[i]; !e.Dir && len(m.chunksOf(e)) != e.count {
+					t.Errorf("%+v", e)
+				}
+			}
+			if _, again, err := decodeIndex(encodeIndex(inode, m)); err != nil || len(again.Entries) != len(m.Entries) {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// reseal gives the body of an index the hash that it should have.
+func reseal(b []byte) []byte {
+	body := b[:max(0, len(b)-len(digest{}))]
+	sum := sumOf(body)
+	return append(bytes.Clone(body), sum[:]...)
+}
+
+// Whatever list of files is let through, every path in it stays inside, comes
+// once, and comes after its folder.
+func FuzzAdmission(f *testing.F) {
+	seed := func(entries ...entry) {
+		var b []byte
+		for i := range entries {
+			b = appendEntry(b, &entries[i])
+		}
+		f.Add(b)
+	}
+	seed(honest().entries...)
+	seed(entry{Path: "a", Dir: true}, entry{Path: "a/../b"}, entry{Path: "/etc"})
+	f.Fuzz(func(t *testing.T, list []byte) {
+		a := newAdmission(versionHead{Entries: 1000, Bytes: 1 << 40})
+		seen := map[string]bool{".": true} // path -> is a folder
+		for len(list) > 0 {
+			e, rest, err := decodeEntry(list)
+			if err != nil || a.admit(&e) != nil {
+				return
+			}
+			if len(rest) >= len(list) {
+				t.Fatal("no progress")
+			}
+			list = rest
+			if _, twice := seen[e.Path]; twice || !seen[filepath.Dir(e.Path)] || e.Size < 0 {
+				t.Errorf("admitted %+v", e)
+			}
+			if !filepath.IsLocal(e.Path) || filepath.Clean(e.Path) != e.Path || e.Attr.Mode&0o4000 != 0 {
+				t.Errorf("admitted %+v", e)
+			}
+			seen[e.Path] = e.Dir
+		}
+		if a.bytes > 1<<40 || a.entries > 1000 {
+			t.Errorf("admitted %d bytes, %d entries", a.bytes, a.entries)
+		}
+	})
+}
+
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte(frame(frameHave, 3, "abc") + frame(frameBye, 0, "")))
+	f.Add(honest().bytes(f))
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		in := newLink(bytes.NewReader(stream), nil)
+		var out bytes.Buffer
+		copied := newLink(nil, &out)
+		for {
+			kind, payload, err := in.next()
+			if err != nil {
+				break
+			}
+			must(t, copied.put(kind, payload))
+		}
+		must(t, copied.w.Flush())
+		if !bytes.HasPrefix(stream, out.Bytes()) || int64(out.Len()) != in.read {
+			t.Error("frames read are not those that were sent")
+		}
+	})
+}

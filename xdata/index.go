@@ -1,0 +1,189 @@
+package xdata
+
+import (
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/renameio/v2"
+)
+
+// An index is the manifest of a version as it was when it was made, received or
+// first read, kept in a file beside it. It is what [Store.Verify] holds the
+// version against, since what the disk says today can't vouch for itself; what
+// spares a sync the reading of files that did not change since; and where a
+// receiver finds the chunks that it has.
+//
+// The file is indexMagic, the inode of the version's folder, which a mark holds
+// for the same reason, the manifest, and the BLAKE3 hash of all that. One that
+// does not match its hash counts as none: the next reading makes it anew.
+
+const (
+	indexPrefix = ".index-"
+	indexMagic  = "mxcluster-index-1\n"
+)
+
+func (s *Store) indexPath(name string) string { return filepath.Join(s.Dir, indexPrefix+name) }
+
+// encodeIndex returns the file of a manifest whose content is all known.
+func encodeIndex(inode uint64, m *manifest) []byte {
+	b := make([]byte, 0, 128+len(m.Entries)*128+len(m.Chunks)*11)
+	b = append(b, indexMagic...)
+	b = binary.AppendUvarint(b, inode)
+	b = appendEntry(b, &entry{Path: ".", Dir: true, Attr: m.Top})
+	b = binary.AppendUvarint(b, uint64(len(m.Entries)))
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		b = appendEntry(b, e)
+		b = binary.AppendVarint(b, e.Ctime)
+		b = binary.AppendUvarint(b, e.Ino)
+		if e.Dir {
+			continue
+		}
+		b = append(b, e.Sum[:]...)
+		b = binary.AppendUvarint(b, uint64(e.count))
+		for _, c := range m.chunksOf(e) {
+			b = binary.AppendUvarint(b, uint64(c.Size))
+			b = binary.LittleEndian.AppendUint64(b, c.ID)
+		}
+	}
+	sum := sumOf(b)
+	return append(b, sum[:]...)
+}
+
+// errIndex marks a file that is no index.
+var errIndex = errors.New("not an index")
+
+// decodeIndex reads the file of a manifest.
+func decodeIndex(b []byte) (inode uint64, m *manifest, err error) {
+	body := len(b) - len(digest{})
+	if body < 0 || sumOf(b[:body]) != digest(b[body:]) {
+		return 0, nil, errIndex
+	}
+	text, ok := strings.CutPrefix(string(b[:body]), indexMagic)
+	if !ok {
+		return 0, nil, errIndex
+	}
+	r := &indexReader{b: b[body-len(text) : body]}
+	inode = r.uvarint()
+	top := r.entry()
+	m = &manifest{Top: top.Attr, Entries: make([]entry, 0, min(r.uvarint(), maxEntries))}
+	for range cap(m.Entries) {
+		e := r.entry()
+		e.Ctime, e.Ino, e.known = r.varint(), r.uvarint(), true
+		if !e.Dir {
+			copy(e.Sum[:], r.take(len(e.Sum)))
+			e.first = len(m.Chunks)
+			for range r.uvarint() {
+				if r.bad {
+					break
+				}
+				m.Chunks = append(m.Chunks, chunk{Size: uint32(r.uvarint()), ID: binary.LittleEndian.Uint64(r.take(8))}) //nolint:gosec // written from one
+			}
+			e.count = len(m.Chunks) - e.first
+		}
+		m.Entries = append(m.Entries, e)
+	}
+	if r.bad || len(r.b) != 0 {
+		return 0, nil, errIndex
+	}
+	return inode, m, nil
+}
+
+// indexReader takes values off the front of b. After a bad one all are zero.
+type indexReader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *indexReader) advance(n int) {
+	if n <= 0 {
+		r.b, r.bad = nil, true
+		return
+	}
+	r.b = r.b[n:]
+}
+
+func (r *indexReader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	r.advance(n)
+	return v
+}
+
+func (r *indexReader) varint() int64 {
+	v, n := binary.Varint(r.b)
+	r.advance(n)
+	return v
+}
+
+// take returns n bytes, of zeros when there are not as many.
+func (r *indexReader) take(n int) []byte {
+	if len(r.b) < n {
+		r.advance(0)
+		return make([]byte, n)
+	}
+	p := r.b[:n]
+	r.b = r.b[n:]
+	return p
+}
+
+func (r *indexReader) entry() entry {
+	e, rest, err := decodeEntry(r.b)
+	if err != nil {
+		r.advance(0)
+		return e
+	}
+	r.b = rest
+	return e
+}
+
+// writeIndex keeps the manifest of the version that root is or will be.
+func (s *Store) writeIndex(root *os.Root, name string, m *manifest) error {
+	inode, err := inodeOf(root)
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(s.indexPath(name), encodeIndex(inode, m), 0o644)
+}
+
+// readIndex returns the manifest kept of a version; nil when there is none of it.
+func (s *Store) readIndex(root *os.Root, name string) (*manifest, error) {
+	data, err := os.ReadFile(s.indexPath(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	inode, err := inodeOf(root)
+	if err != nil {
+		return nil, err
+	}
+	of, m, bad := decodeIndex(data)
+	if bad != nil || of != inode {
+		return nil, nil
+	}
+	return m, nil
+}
+
+// cleanIndexes removes the indexes of versions that are gone. The caller holds
+// the LIM's lock.
+func (s *Store) cleanIndexes(lim int) error {
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name, ok := strings.CutPrefix(e.Name(), indexPrefix)
+		if of, _, valid := parseName(name); !ok || !valid || of != lim {
+			continue
+		}
+		if _, gone := os.Lstat(filepath.Join(s.Dir, name)); errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, os.Remove(filepath.Join(s.Dir, e.Name())))
+		}
+	}
+	return err
+}

@@ -1,0 +1,167 @@
+package xdata
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"mxcluster/internal/fault"
+)
+
+// snapshot is a version opened for comparing and sending: its folder, and its
+// manifest, in which those files are known that did not change since their
+// content was last read.
+type snapshot struct {
+	store    *Store
+	root     *os.Root
+	from     folders
+	version  Version
+	manifest *manifest
+	kept     *manifest // its index; nil: none
+	mark     mark      // as it would be written anew
+	scan     *scanner
+	unread   int // files whose content is not known
+	stale    bool
+	problem  error // why it can't be copied; nil: nothing that is known
+}
+
+// openSnapshot looks a version over. seen is what was seen of it already, or nil.
+// The caller closes the snapshot.
+func (s *Store) openSnapshot(v Version, seen *manifest) (snap *snapshot, err error) {
+	root, err := os.OpenRoot(v.Path)
+	if err != nil {
+		return nil, err
+	}
+	snap = &snapshot{store: s, root: root, from: folders{root: root}, version: v, manifest: seen}
+	if err := snap.open(); err != nil {
+		snap.close()
+		return nil, err
+	}
+	return snap, nil
+}
+
+func (s *snapshot) open() (err error) {
+	own, err := s.store.readMark(s.root, s.version.Name)
+	if err != nil {
+		return err
+	}
+	s.mark = nextMark(own)
+	if s.kept, err = s.store.readIndex(s.root, s.version.Name); err != nil {
+		return err
+	}
+	if s.manifest == nil {
+		if s.manifest, _, err = survey(s.root); err != nil {
+			return err
+		}
+	}
+	s.unread = s.manifest.recall(s.kept)
+	s.stale = s.unread > 0 || s.kept != nil && len(s.kept.Entries) != len(s.manifest.Entries)
+	s.problem = s.check()
+	s.scan, err = newScanner(s.manifest.bytes())
+	return err
+}
+
+// check tells why the version can't be copied, as far as that is seen without
+// reading it.
+func (s *snapshot) check() error {
+	m := s.manifest
+	for i := range m.Entries {
+		if err := m.Entries[i].checkKind(); err != nil {
+			return err
+		}
+	}
+	if m.newestMtime() != nanoseconds(s.version.NewestMtime) {
+		return fault.New(fault.Busy, "try again when nothing writes there", "version %s changed while it was read", s.version.Name)
+	}
+	return first(checkCounts(len(m.Entries), m.bytes()), s.hold(compareSums(s.kept, m, s.mark.Foreign)))
+}
+
+func (s *snapshot) close() {
+	s.from.close()
+	s.root.Close()
+}
+
+// recall takes over what was kept of the files that did not change since, and
+// returns how many others there are.
+func (m *manifest) recall(kept *manifest) (unknown int) {
+	j := 0
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		if e.Dir {
+			continue
+		}
+		for kept != nil && j < len(kept.Entries) && kept.Entries[j].Path < e.Path {
+			j++
+		}
+		if kept == nil || j == len(kept.Entries) || kept.Entries[j].Path != e.Path || kept.Entries[j].Dir || !kept.Entries[j].same(e) {
+			unknown++
+			continue
+		}
+		k := &kept.Entries[j]
+		e.Sum, e.known, e.first, e.count = k.Sum, true, len(m.Chunks), k.count
+		m.Chunks = append(m.Chunks, kept.chunksOf(k)...)
+	}
+	return unknown
+}
+
+// hold makes an error of damage, and notes it beside the version.
+func (s *snapshot) hold(damage []string) error {
+	if len(damage) == 0 {
+		return nil
+	}
+	s.mark.Verified, s.mark.Damage = s.version.Verified, inShort(damage)
+	return errors.Join(damaged(s.version.Name, s.mark.Damage), s.store.putMark(s.root, s.version.Name, s.mark))
+}
+
+// read reads a file whose content is not known yet, and holds it against what
+// was kept of it, so that damage does not spread.
+func (s *snapshot) read(ctx context.Context, e *entry, each func(data []byte, off int64) error) error {
+	in, err := s.from.openEntry(e)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	if err := s.manifest.read(ctx, s.scan, in, e, each); err != nil {
+		return err
+	}
+	s.unread--
+	if s.kept == nil {
+		return nil
+	}
+	if k := s.kept.find(e.Path); k != nil && !k.Dir && rotted(k, e, s.mark.Foreign) {
+		return s.hold([]string{doesNotMatch(e.Path)})
+	}
+	return nil
+}
+
+// readAll reads whatever is not known yet.
+func (s *snapshot) readAll(ctx context.Context) error {
+	if s.problem != nil {
+		return s.problem
+	}
+	for i := range s.manifest.Entries {
+		if e := &s.manifest.Entries[i]; !e.Dir && !e.known {
+			if err := s.read(ctx, e, func([]byte, int64) error { return nil }); err != nil {
+				return err
+			}
+		}
+	}
+	return s.save()
+}
+
+// save keeps the manifest, when all of it is known and that is news.
+func (s *snapshot) save() error {
+	if !s.stale || s.unread > 0 {
+		return nil
+	}
+	s.stale = false
+	return s.store.writeIndex(s.root, s.version.Name, s.manifest)
+}
+
+// digest names the content; nil while some of it is not known.
+func (s *snapshot) digest() []byte {
+	if s.unread > 0 || s.problem != nil {
+		return nil
+	}
+	return s.manifest.digest()
+}

@@ -1,0 +1,295 @@
+package xdata
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// sources is what a receiver has of a version already: chunks of its newest
+// version, and of what arrived in transfers that were interrupted.
+type sources struct {
+	list  []*source
+	count int // chunks
+}
+
+// source is a folder with chunks.
+type source struct {
+	*snapshot
+	partial bool
+	first   int // place of its first chunk in the list
+	chunks  []chunk
+	offsets []int64 // of the chunks, in their files
+	files   []int   // entries with chunks, in the order of the chunks
+	open    handle
+	opened  *entry
+}
+
+const (
+	maxHave = 2_000_000 // chunks that a receiver names: some 10 GB, or 50 MB of the sender's memory
+
+	maxPartials   = 3
+	partialsStale = 7 * 24 * time.Hour
+)
+
+// findSources opens what there is. The caller closes it.
+func (s *Store) findSources(ctx context.Context, lim int, h *versionHead) (*sources, error) {
+	own := &sources{}
+	versions, err := s.list(lim)
+	if err != nil {
+		return nil, err
+	}
+	// A damaged version will do: what is wrong with it is noticed and left.
+	i := slices.IndexFunc(versions, func(v seen) bool { return v.Complete || v.Damage != "" })
+	if i >= 0 {
+		if err := own.add(ctx, s, versions[i]); err != nil {
+			own.close()
+			return nil, err
+		}
+	}
+	for _, dir := range s.partials(lim) {
+		if err := own.addPartial(ctx, s, dir, h); err != nil {
+			own.close()
+			return nil, err
+		}
+	}
+	return own, nil
+}
+
+// add opens a version. One that cannot be used is left.
+func (o *sources) add(ctx context.Context, s *Store, v seen) error {
+	snap, err := s.openSnapshot(v.Version, v.manifest)
+	if err != nil {
+		return nil //nolint:nilerr // it is sent as if there were none
+	}
+	_ = snap.readAll(ctx) // as far as it comes
+	o.append(&source{snapshot: snap})
+	return context.Cause(ctx)
+}
+
+// addPartial reads what arrived of an interrupted transfer.
+func (o *sources) addPartial(ctx context.Context, s *Store, dir string, h *versionHead) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	snap := &snapshot{store: s, root: root, from: folders{root: root}}
+	if snap.scan, err = newScanner(h.Bytes); err == nil {
+		snap.manifest, _, err = survey(root)
+	}
+	if err != nil {
+		snap.close()
+		return err
+	}
+	for i := range snap.manifest.Entries {
+		e := &snap.manifest.Entries[i]
+		if e.Dir || e.checkKind() != nil {
+			continue
+		}
+		if err := snap.read(ctx, e, func([]byte, int64) error { return nil }); err != nil {
+			snap.close()
+			return err
+		}
+	}
+	o.append(&source{snapshot: snap, partial: true})
+	return nil
+}
+
+// append adds a source, as far as the list has room.
+func (o *sources) append(s *source) {
+	s.first = o.count
+	m := s.manifest
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		if !e.known || e.count == 0 || o.count+e.count > maxHave {
+			continue
+		}
+		e.first = s.rebase(m.chunksOf(e))
+		s.files = append(s.files, i)
+		o.count += e.count
+	}
+	m.Chunks = nil
+	o.list = append(o.list, s)
+}
+
+// rebase notes where chunks of one file lie, and returns the place of the first.
+func (s *source) rebase(chunks []chunk) (first int) {
+	first = len(s.offsets)
+	off := int64(0)
+	for _, c := range chunks {
+		s.chunks = append(s.chunks, c)
+		s.offsets = append(s.offsets, off)
+		off += int64(c.Size)
+	}
+	return first
+}
+
+// send names the chunks to the sender.
+func (o *sources) send(l *link) error {
+	b := make([]byte, 0, maxPayload)
+	for _, s := range o.list {
+		for _, c := range s.chunks {
+			b = binary.LittleEndian.AppendUint64(b, c.ID)
+			if len(b) < maxPayload {
+				continue
+			}
+			if err := l.put(frameHave, b); err != nil {
+				return err
+			}
+			b = b[:0]
+		}
+	}
+	if len(b) > 0 {
+		if err := l.put(frameHave, b); err != nil {
+			return err
+		}
+	}
+	return l.send(frameHave, nil)
+}
+
+// run is some chunks that lie one after the other in a file.
+type run struct {
+	from   *source
+	e      *entry
+	off    int64
+	size   int
+	chunks []chunk
+}
+
+// run returns the chunks from at to end that lie in one file, of limit bytes
+// at most, and one at least.
+func (o *sources) run(at, end, limit int) run {
+	i, _ := slices.BinarySearchFunc(o.list, at, func(s *source, at int) int {
+		if s.first+len(s.offsets) <= at {
+			return -1
+		}
+		return 1
+	})
+	s := o.list[i]
+	at, end = at-s.first, end-s.first
+	f, _ := slices.BinarySearchFunc(s.files, at, func(place, at int) int {
+		if e := &s.manifest.Entries[place]; e.first+e.count <= at {
+			return -1
+		}
+		return 1
+	})
+	e := &s.manifest.Entries[s.files[f]]
+	r := run{from: s, e: e, off: s.offsets[at]}
+	last := at
+	for ; last < min(end, e.first+e.count); last++ {
+		size := int(s.chunks[last].Size)
+		if last > at && r.size+size > limit {
+			break
+		}
+		r.size += size
+	}
+	r.chunks = s.chunks[at:last]
+	return r
+}
+
+// read reads the chunks of a run into p, and tells whether they are what they
+// were. A version in which one is not has rotted, which is noted.
+func (o *sources) read(r run, p []byte) (good bool, err error) {
+	s := r.from
+	if s.opened != r.e {
+		s.closeFile()
+		if s.open, err = s.from.openEntry(r.e); err != nil {
+			return false, nil //nolint:nilerr // what is not here any more is asked for again
+		}
+		s.opened = r.e
+	}
+	if _, err := s.open.pread(p, r.off); err != nil {
+		return false, s.rot(r.e)
+	}
+	for _, c := range r.chunks {
+		if xxhash.Sum64(p[:c.Size]) != c.ID {
+			return false, s.rot(r.e)
+		}
+		p = p[c.Size:]
+	}
+	return true, nil
+}
+
+// rot notes damage that was found in a version.
+func (s *source) rot(e *entry) error {
+	if s.partial || s.open.check(e) != nil {
+		return nil
+	}
+	s.mark.Verified, s.mark.Damage = s.version.Verified, doesNotMatch(e.Path)
+	return s.store.putMark(s.root, s.version.Name, s.mark)
+}
+
+func (s *source) closeFile() {
+	if s.opened != nil {
+		_ = s.open.close()
+		s.opened = nil
+	}
+}
+
+func (o *sources) close() {
+	for _, s := range o.list {
+		s.closeFile()
+		s.close()
+	}
+}
+
+// partials returns the folders of interrupted transfers of a LIM, the newest first.
+func (s *Store) partials(lim int) (dirs []string) {
+	type partial struct {
+		dir   string
+		mtime time.Time
+	}
+	var found []partial
+	entries, _ := os.ReadDir(s.Dir) // without a store there are none
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && e.IsDir() && strings.HasPrefix(e.Name(), partialPrefix(lim)) {
+			found = append(found, partial{filepath.Join(s.Dir, e.Name()), info.ModTime()})
+		}
+	}
+	slices.SortFunc(found, func(a, b partial) int { return b.mtime.Compare(a.mtime) })
+	for _, p := range found {
+		dirs = append(dirs, p.dir)
+	}
+	return dirs
+}
+
+// removePartials removes what interrupted transfers left. A failure leaves it
+// to the next time.
+func (s *Store) removePartials(lim int) {
+	for _, dir := range s.partials(lim) {
+		_ = removeTree(dir)
+	}
+}
+
+// cleanPartials removes partial folders that are too many or too old to be of use.
+func (s *Store) cleanPartials(lim int) (err error) {
+	for i, dir := range s.partials(lim) {
+		info, bad := os.Stat(dir)
+		if errors.Is(bad, fs.ErrNotExist) {
+			continue
+		}
+		if i >= maxPartials || bad != nil || s.now().Sub(info.ModTime()) > partialsStale {
+			err = errors.Join(err, removeTree(dir))
+		}
+	}
+	return err
+}
+
+// checkSpaceAfterPartials refuses a version that does not fit. Where it fits
+// only without what interrupted transfers left, that goes.
+func (s *Store) checkSpaceAfterPartials(lim int, h *versionHead) error {
+	err := s.checkSpace(h.Bytes, h.Entries)
+	if err == nil || len(s.partials(lim)) == 0 {
+		return err
+	}
+	s.removePartials(lim)
+	return s.checkSpace(h.Bytes, h.Entries)
+}

@@ -1,0 +1,119 @@
+package xdata
+
+import (
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// writers write small files, several at once: most of their cost is the file
+// system's, and waits.
+type writers struct {
+	root     *os.Root
+	manifest *manifest
+	queue    chan *piece
+	free     chan *piece
+	wg       sync.WaitGroup
+
+	mu     sync.Mutex
+	placed []entry // what was written, as it is now; see close
+	places []int
+	err    error
+}
+
+// piece is a file's content, or that of its part that is not written yet.
+type piece struct {
+	place int // in the manifest
+	e     entry
+	data  []byte
+}
+
+// grow makes data n bytes long.
+func (p *piece) grow(n int) {
+	if cap(p.data) < n {
+		more := make([]byte, len(p.data), max(n, min(4*cap(p.data), maxChunk)))
+		copy(more, p.data)
+		p.data = more
+	}
+	p.data = p.data[:n]
+}
+
+const (
+	writerCount = 2
+	partCount   = 16 // each up to maxChunk, which bounds the memory
+)
+
+func newWriters(root *os.Root, m *manifest) *writers {
+	w := &writers{root: root, manifest: m, queue: make(chan *piece, partCount), free: make(chan *piece, partCount)}
+	for range partCount {
+		w.free <- &piece{}
+	}
+	for range writerCount {
+		w.wg.Go(w.work)
+	}
+	return w
+}
+
+// part returns an empty one.
+func (w *writers) piece() *piece {
+	p := <-w.free
+	p.data = p.data[:0]
+	return p
+}
+
+// write has a whole file written, and recycles the part.
+func (w *writers) write(p *piece) { w.queue <- p }
+
+func (w *writers) recycle(p *piece) { w.free <- p }
+
+func (w *writers) work() {
+	to := &folders{root: w.root}
+	defer to.close()
+	for p := range w.queue {
+		if w.failed() == nil {
+			err := p.write(to)
+			w.mu.Lock()
+			w.err = first(w.err, err)
+			w.placed, w.places = append(w.placed, p.e), append(w.places, p.place)
+			w.mu.Unlock()
+		}
+		w.recycle(p)
+	}
+}
+
+// write writes a whole file.
+func (p *piece) write(to *folders) error {
+	out, err := to.open(p.e.Path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	err = out.pwrite(p.data, 0)
+	if err == nil {
+		err = to.dress(out, &p.e.Attr)
+	}
+	if err == nil {
+		kept := p.e
+		err = out.stat(&kept)
+		p.e.Ctime, p.e.Ino = kept.Ctime, kept.Ino
+	}
+	return first(err, out.close())
+}
+
+func (w *writers) failed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// close waits until all is written, and notes in the manifest what the files
+// here are.
+func (w *writers) close() error {
+	close(w.queue)
+	w.wg.Wait()
+	for i, place := range w.places {
+		e := &w.manifest.Entries[place]
+		e.Ctime, e.Ino = w.placed[i].Ctime, w.placed[i].Ino
+	}
+	return w.err
+}
