@@ -14,6 +14,7 @@ import (
 	"mxcluster/internal/control"
 	"mxcluster/internal/events"
 	"mxcluster/internal/status"
+	"mxcluster/internal/whatif"
 	"mxcluster/netops"
 )
 
@@ -75,6 +76,7 @@ type Agent interface {
 	Status(context.Context) (*status.ClusterStatus, error)
 	Agent(context.Context) (*control.AgentInfo, error)
 	Events(context.Context, events.Query) (*events.List, error)
+	Simulate(context.Context, whatif.Scenario) (*whatif.Result, error)
 	Order(context.Context, control.Order) (*control.OrderResult, error)
 	Exchange(context.Context, control.ExchangeRequest) error
 	Stop(context.Context, control.StopRequest) (*control.StopResult, error)

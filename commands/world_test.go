@@ -22,6 +22,7 @@ import (
 	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
+	"mxcluster/internal/whatif"
 	"mxcluster/netops"
 )
 
@@ -310,6 +311,23 @@ func (f *fakeAgent) Events(_ context.Context, q events.Query) (*events.List, err
 		list, f.lists = f.lists[0], f.lists[1:]
 	}
 	return &list, nil
+}
+
+// Simulate takes all to be well in oneCluster.
+func (f *fakeAgent) Simulate(_ context.Context, s whatif.Scenario) (*whatif.Result, error) {
+	if err := f.fail(); err != nil {
+		return nil, err
+	}
+	d, err := clusterconf.Parse("test", []byte(oneCluster))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Check(d); err != nil {
+		return nil, err
+	}
+	p := whatif.AllWell(d, testNow())
+	p.Assumed = false
+	return whatif.Simulate(p, s), nil
 }
 
 func (f *fakeAgent) Running(context.Context) bool { return f.running }

@@ -95,9 +95,9 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 	})
 }
 
-// Reload reads the document from disk again.
+// Reload reads the document from disk again; its error says why that is not in force.
 func (a *Agent) Reload(ctx context.Context) error {
-	_, err := on(ctx, a, func() (struct{}, error) { a.readDocument(); return struct{}{}, nil })
+	_, err := on(ctx, a, func() (struct{}, error) { return struct{}{}, a.reload() })
 	return err
 }
 

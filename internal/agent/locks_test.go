@@ -160,8 +160,7 @@ func TestReleaseKeepsWhatIsLocked(t *testing.T) {
 // than a silent server would be.
 func TestSystemShutdown(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
-		w.start("sb1", "srv1", "srv2")
-		w.await(1, "srv1", 10*time.Second)
+		w.settled() // the standby has heard it
 		m := w.servers["srv1"]
 		m.shutdown = true
 		m.cancel()

@@ -277,18 +277,26 @@ func (a *Agent) kernelChanged(e netops.Event) {
 	}
 }
 
-// readDocument takes the document from disk if it changed there.
+// readDocument takes the document from disk if it changed there. One that cannot
+// be used leaves the former one in force.
 func (a *Agent) readDocument() {
+	if err := a.reload(); err != nil {
+		a.log.Error("the cluster document on disk is not in force", "revision", a.doc.Revision, "err", err)
+	}
+}
+
+func (a *Agent) reload() error {
 	d, err := a.deps.Documents.Read()
 	switch {
 	case err != nil:
-		a.log.Error("the cluster document on disk cannot be used; going on with the former one", "revision", a.doc.Revision, "err", err)
+		return err
 	case d.Revision == a.doc.Revision && clusterconf.Hash(d) == a.hash:
-	default:
-		if err := a.setDocument(d); err != nil {
-			a.log.Error("putting the new cluster document into force", "revision", d.Revision, "err", err)
-		}
+		return nil
 	}
+	if err := a.setDocument(d); err != nil {
+		return fmt.Errorf("putting revision %d of the cluster document into force: %w", d.Revision, err)
+	}
+	return nil
 }
 
 // listen takes a sign of life; true when there is more to it than that, for the

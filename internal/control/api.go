@@ -5,6 +5,7 @@
 //	GET  /v1/status            status.ClusterStatus
 //	GET  /v1/agent             AgentInfo
 //	GET  /v1/events?q=Query    events.List; Query is JSON
+//	GET  /v1/simulate?q=…      whatif.Result; q is a whatif.Scenario as JSON
 //	POST /v1/order             Order -> OrderResult
 //	POST /v1/exchange          ExchangeRequest -> {}
 //	POST /v1/stop              StopRequest -> StopResult
@@ -21,6 +22,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/events"
 	"mxcluster/internal/status"
+	"mxcluster/internal/whatif"
 )
 
 // OrderKind says what an order asks for.
@@ -106,6 +108,7 @@ type Backend interface {
 	Status(ctx context.Context) (*status.ClusterStatus, error)
 	Agent(ctx context.Context) (*AgentInfo, error)
 	Events(ctx context.Context, q events.Query) (*events.List, error)
+	Simulate(ctx context.Context, s whatif.Scenario) (*whatif.Result, error)
 	Order(ctx context.Context, o Order) (*OrderResult, error)
 	Exchange(ctx context.Context, r ExchangeRequest) error
 	Stop(ctx context.Context, r StopRequest) (*StopResult, error)

@@ -21,6 +21,7 @@ import (
 	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
+	"mxcluster/internal/whatif"
 )
 
 func TestCallsComeThrough(t *testing.T) {
@@ -61,6 +62,10 @@ func TestCallsComeThrough(t *testing.T) {
 	list, err := c.Events(ctx, events.Query{LIM: 3, After: map[string]uint64{"srv1": 9}})
 	if err != nil || len(list.Events) != 1 || list.Events[0].Text != "LIM 3 after 9" {
 		t.Errorf("Events = %+v, %v", list, err)
+	}
+	sim, err := c.Simulate(ctx, whatif.Scenario{Down: []string{"srv1"}, Cut: []whatif.Cut{{A: "a", B: "b"}}})
+	if err != nil || sim.Kind != "[srv1] [{a b}]" {
+		t.Errorf("Simulate = %+v, %v", sim, err)
 	}
 	if err := c.Reload(ctx); err != nil || !reloaded {
 		t.Errorf("Reload: %v, reached the agent: %v", err, reloaded)

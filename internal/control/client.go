@@ -18,6 +18,7 @@ import (
 	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
+	"mxcluster/internal/whatif"
 )
 
 // How long the client waits where the caller's context sets no deadline. A
@@ -54,11 +55,21 @@ func (c *Client) Agent(ctx context.Context) (*AgentInfo, error) {
 
 // Events returns what happened, as far as the servers that answer keep it.
 func (c *Client) Events(ctx context.Context, q events.Query) (*events.List, error) {
+	return inquire[events.List](ctx, c, "/v1/events", q, changeWait)
+}
+
+// Simulate returns what would move where, and why.
+func (c *Client) Simulate(ctx context.Context, s whatif.Scenario) (*whatif.Result, error) {
+	return inquire[whatif.Result](ctx, c, "/v1/simulate", s, readWait)
+}
+
+// inquire asks a question that takes a value.
+func inquire[A, Q any](ctx context.Context, c *Client, path string, q Q, wait time.Duration) (*A, error) {
 	raw, err := json.Marshal(q)
 	if err != nil {
-		return nil, fmt.Errorf("encoding the call for events: %w", err)
+		return nil, fmt.Errorf("encoding the call %s: %w", path, err)
 	}
-	return call[events.List](ctx, c, http.MethodGet, "/v1/events?q="+url.QueryEscape(string(raw)), nil, changeWait)
+	return call[A](ctx, c, http.MethodGet, path+"?q="+url.QueryEscape(string(raw)), nil, wait)
 }
 
 // Order hands an order in.

@@ -18,6 +18,7 @@ import (
 	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
+	"mxcluster/internal/whatif"
 )
 
 // guestEnv turns the test binary into a client of the socket it names.
@@ -102,6 +103,10 @@ func (f *fake) Exchange(_ context.Context, r ExchangeRequest) error { return f.e
 
 func (f *fake) Events(_ context.Context, q events.Query) (*events.List, error) {
 	return &events.List{Kind: "EventList", Events: []events.Event{{Text: fmt.Sprintf("LIM %d after %d", q.LIM, q.After["srv1"])}}}, nil
+}
+
+func (f *fake) Simulate(_ context.Context, s whatif.Scenario) (*whatif.Result, error) {
+	return &whatif.Result{Kind: fmt.Sprint(s.Down, s.Cut)}, nil
 }
 
 func (f *fake) Reload(context.Context) error { return f.reload() }

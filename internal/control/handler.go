@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
 )
 
@@ -29,24 +28,14 @@ func newHandler(b Backend, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", h.read(func(ctx context.Context) (any, error) { return b.Status(ctx) }))
 	mux.HandleFunc("GET /v1/agent", h.read(func(ctx context.Context) (any, error) { return b.Agent(ctx) }))
-	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) {
-		v, err := h.events(r)
-		h.answer(w, v, err)
-	})
+	mux.HandleFunc("GET /v1/events", question(h, b.Events))
+	mux.HandleFunc("GET /v1/simulate", question(h, b.Simulate))
 	mux.HandleFunc("POST /v1/order", h.change(h.order))
 	mux.HandleFunc("POST /v1/exchange", h.change(h.exchange))
 	mux.HandleFunc("POST /v1/stop", h.change(h.stop))
 	mux.HandleFunc("POST /v1/reload", h.change(h.reload))
 	mux.HandleFunc("/", h.unknown)
 	return h.guard(mux)
-}
-
-func (h *handler) events(r *http.Request) (any, error) {
-	q, err := decode[events.Query](strings.NewReader(r.URL.Query().Get("q")))
-	if err != nil {
-		return nil, err
-	}
-	return h.backend.Events(r.Context(), q)
 }
 
 func (h *handler) order(r *http.Request) (any, error) {
@@ -91,6 +80,20 @@ func (h *handler) unknown(w http.ResponseWriter, r *http.Request) {
 func (h *handler) read(call func(context.Context) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := call(r.Context())
+		h.answer(w, v, err)
+	}
+}
+
+// question makes a call that is open to every local user and takes a value, as
+// JSON in the parameter q.
+func question[Q, A any](h *handler, ask func(context.Context, Q) (*A, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		q, err := decode[Q](strings.NewReader(r.URL.Query().Get("q")))
+		if err != nil {
+			h.answer(w, nil, err)
+			return
+		}
+		v, err := ask(r.Context(), q)
 		h.answer(w, v, err)
 	}
 }

@@ -36,7 +36,9 @@ var arrows = []rule{
 		"events are read by commands where no agent runs"},
 	{"internal/sshlogin", []string{"internal/fault"},
 		"keys and who may use them are files; the remote shell itself is started by xdata"},
-	{"internal/control", []string{"internal/fault", "internal/status", "internal/events", "clusterconf"},
+	{"internal/whatif", []string{"internal/fault", "internal/failover", "internal/status", "clusterconf"},
+		"simulate asks the brain itself, with an agent and without one; commands and agent share the answer"},
+	{"internal/control", []string{"internal/fault", "internal/status", "internal/events", "internal/whatif", "clusterconf"},
 		"client and server share the calls; the agent is behind the Backend interface"},
 	{"internal/ui", []string{"internal/fault"},
 		"what the terminal shows is given to it; it looks nothing up"},
@@ -46,13 +48,13 @@ var arrows = []rule{
 		"helpers of tests"},
 	{"internal/agent", []string{
 		"internal/fault", "internal/failover", "internal/member", "internal/services", "internal/control", "internal/status",
-		"internal/settings", "internal/alarms", "internal/events", "clusterconf", "netops", "xdata"},
+		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "clusterconf", "netops", "xdata"},
 		"the agent serves commands and must run without them"},
 	{"internal/lab", []string{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
-		"internal/fault", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/ui", "internal/lab", "internal/services", "internal/sshlogin",
+		"internal/fault", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/whatif", "internal/ui", "internal/lab", "internal/services", "internal/sshlogin",
 		"clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"internal/gendocs", []string{"commands"},
@@ -127,7 +129,7 @@ var socketCalls = []string{
 }
 
 // pure packages take time as a value and do nothing but compute.
-var pure = []string{"internal/failover", "internal/status", "internal/alarms"}
+var pure = []string{"internal/failover", "internal/status", "internal/alarms", "internal/whatif"}
 
 var impureImports = []string{
 	"context", "io", "net", "os", "sync", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "runtime", "log/slog",

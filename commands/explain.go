@@ -1,0 +1,70 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/internal/fault"
+	"mxcluster/internal/ui"
+	"mxcluster/internal/whatif"
+)
+
+// newExplainCommand returns `explain`.
+func newExplainCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain N",
+		Short: "Explain where a LIM runs, why, and what would become of it",
+		Long: `Explain says in sentences where LIM N runs, since when and why, what keeps it from
+falling back, what would happen if its server died now, and which LIM would have
+the standby if several failed. The agents' own rules answer that.`,
+		Example:     "  mxcluster explain 1\n  mxcluster explain 1 -o json",
+		Annotations: exits(fault.NotFound, fault.Unreachable, fault.NotPermitted, fault.Invalid),
+		Args:        arguments("N"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return runExplain(c.Context(), a, args[0])
+		},
+	}
+}
+
+func runExplain(ctx context.Context, a *app, arg string) error {
+	lim, err := parseLIM(arg)
+	if err != nil {
+		return err
+	}
+	s, err := a.server()
+	if err != nil {
+		return err
+	}
+	doc, err := s.store.Read()
+	if err != nil {
+		return err
+	}
+	if doc.RegularOf(lim) == nil {
+		return fault.New(fault.NotFound, "mxcluster lim list", "there is no LIM %d", lim)
+	}
+	st, err := a.status(ctx, "", nil)
+	if err != nil {
+		return err
+	}
+	e, err := whatif.Explain(doc, st, lim, func(x whatif.Scenario) (*whatif.Result, error) { return a.simulate(ctx, s, x) })
+	if err != nil {
+		return fmt.Errorf("explaining LIM %d: %w", lim, err)
+	}
+	if a.out.Format == ui.Table || a.out.Format == ui.Wide {
+		_, err := fmt.Fprintln(a.out.Data, strings.Join(e.Sentences, "\n"))
+		return err
+	}
+	return a.out.Show(explainView(e))
+}
+
+// explainView has a row for each sentence.
+func explainView(e *whatif.Explanation) ui.View {
+	v := ui.View{Object: e, Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "SENTENCE"}}, Names: []string{fmt.Sprint(e.LIM)}}
+	for _, s := range e.Sentences {
+		v.Rows = append(v.Rows, []string{fmt.Sprint(e.LIM), s})
+	}
+	return v
+}

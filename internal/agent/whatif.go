@@ -1,0 +1,35 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"mxcluster/internal/failover"
+	"mxcluster/internal/whatif"
+)
+
+// Simulate answers `simulate`: what would become of the present.
+func (a *Agent) Simulate(ctx context.Context, s whatif.Scenario) (*whatif.Result, error) {
+	present, err := on(ctx, a, func() (whatif.Present, error) {
+		return a.present(), s.Check(a.doc)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return whatif.Simulate(present, s), nil // beside the main loop: it takes a while
+}
+
+// present is what this server knows of all servers. Documents and claims are
+// replaced as a whole and never changed, so they may be read beside the main loop.
+func (a *Agent) present() whatif.Present {
+	own := a.claim(time.Now())
+	p := whatif.Present{Now: time.Now().UTC(), Document: a.doc, FirstHold: a.cfg.FirstHold, FromLoad: a.cfg.FromLoad,
+		Servers: map[string]whatif.Server{a.cfg.Server: {Liveness: failover.Alive, Claim: &own}}}
+	for name, x := range a.peers {
+		p.Servers[name] = whatif.Server{Liveness: x.liveness, Claim: x.claim}
+	}
+	if g, ok := a.net.sup.sightings()[gatewayName]; ok && !g.gone && !g.heard.IsZero() {
+		p.Gateway = true
+	}
+	return p
+}

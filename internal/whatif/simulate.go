@@ -1,0 +1,385 @@
+package whatif
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/failover"
+)
+
+const (
+	round  = time.Second // from one decision of all servers to the next
+	calm   = 20          // rounds without a change after which all is at rest: longer than any wait for an answer
+	rounds = 200         // after which it is said that it does not come to rest
+	before = time.Hour   // since when things are as they are
+)
+
+// node is one server in the simulation.
+type node struct {
+	name     string
+	up       bool
+	changed  bool // by the scenario: its liveness is that of this moment
+	liveness failover.Liveness
+	claim    *failover.Claim // as the others hear it; the last word of one that is not up
+	last     *failover.Claim // as it was before the scenario, for those that are cut off
+	lims     map[int]failover.Local
+	plan     failover.Plan
+	idle     time.Time // since when it leaves its own LIM down
+}
+
+// play is a simulation in progress.
+type play struct {
+	Present
+	nodes map[string]*node
+	cut   map[[2]string]bool
+	now   time.Time
+}
+
+// Simulate plays a scenario that was checked. Every server that is up decides
+// once a round on what it hears; stops are done before starts, as they are in life.
+func Simulate(p Present, s Scenario) *Result {
+	p.Gateway = p.Gateway || s.Gateway
+	w := newPlay(p, s)
+	served := w.holders()
+	for n, x := range p.Servers {
+		// What a server that goes down served, it served before.
+		if slices.Contains(s.Down, n) && x.Liveness == failover.Alive {
+			for _, l := range x.Claim.LIMs {
+				if l.State.Active() {
+					served[l.LIM] = append(served[l.LIM], n)
+				}
+			}
+		}
+	}
+	quiet := 0
+	for i := 0; i < rounds && quiet < calm; i++ {
+		quiet++
+		if w.step() {
+			quiet = 0
+		}
+		w.now = w.now.Add(round)
+	}
+	return w.result(served, quiet == calm)
+}
+
+func newPlay(p Present, s Scenario) *play {
+	w := &play{Present: p, nodes: map[string]*node{}, cut: map[[2]string]bool{}, now: p.Now}
+	for _, c := range s.Cut {
+		w.cut[[2]string{c.A, c.B}], w.cut[[2]string{c.B, c.A}] = true, true
+	}
+	for _, x := range p.Document.Servers {
+		w.nodes[x.Name] = w.newNode(x.Name, s)
+	}
+	return w
+}
+
+func (w *play) newNode(name string, s Scenario) *node {
+	x := w.Servers[name]
+	n := &node{name: name, up: x.Liveness == failover.Alive, liveness: x.Liveness, claim: x.Claim, last: x.Claim, lims: map[int]failover.Local{}}
+	if n.liveness == "" {
+		n.liveness = failover.Unheard
+	}
+	switch {
+	case slices.Contains(s.Down, name):
+		n.changed = n.liveness != failover.Gone
+		n.up, n.liveness = false, failover.Gone
+	case slices.Contains(s.Up, name) && !n.up:
+		n.up, n.changed, n.liveness = true, true, failover.Alive
+		n.claim = w.booted(name, x.Claim)
+	}
+	if n.claim == nil {
+		return n
+	}
+	for _, l := range n.claim.LIMs {
+		n.lims[l.LIM] = w.local(n.claim, l)
+	}
+	if n.up {
+		n.speak(w)
+	}
+	return n
+}
+
+// booted is what a server says once it is back: nothing runs on it. Of one that
+// was never heard the data is taken to be as new as the other side's.
+func (w *play) booted(name string, last *failover.Claim) *failover.Claim {
+	c := failover.Claim{Server: name, Revision: w.Document.Revision, Settled: true}
+	if last != nil {
+		c.LIMs = slices.Clone(last.LIMs)
+		for i := range c.LIMs {
+			l := &c.LIMs[i]
+			l.State, l.Holds, l.Released, l.Failure = failover.Stopped, false, false, ""
+		}
+		return &c
+	}
+	for _, other := range w.Servers {
+		if other.Claim == nil {
+			continue
+		}
+		for _, l := range other.Claim.LIMs {
+			c.LIMs = append(c.LIMs, failover.LIMClaim{LIM: l.LIM, State: failover.Stopped, Known: l.Known, Data: l.Data})
+		}
+	}
+	return &c
+}
+
+// local is a LIM on a server, from what that server says of it.
+func (w *play) local(c *failover.Claim, l failover.LIMClaim) failover.Local {
+	x := failover.Local{State: l.State, Term: l.Term, Holds: l.Holds, Known: l.Known, Data: l.Data, Failure: l.Failure,
+		Flaps: failover.Flaps{Count: l.Flaps}}
+	switch l.State {
+	case failover.Starting:
+		if l.Holds {
+			x.State = failover.Running
+		}
+	case failover.Stopping:
+		x.State, x.Holds = failover.Stopped, false
+	case failover.Failed:
+		x.RetryAt = w.Now.Add(before) // what is broken stays so
+	}
+	if l.Released {
+		x.Released = w.Now
+	}
+	if l.Suspended {
+		if r := w.Document.RegularOf(l.LIM); r != nil && w.Servers[r.Name].Claim != nil {
+			x.Suspended = failover.Suspension{Run: w.Servers[r.Name].Claim.Run, Why: l.Reason}
+		}
+	}
+	return x
+}
+
+// step has every server decide and act; it reports whether anything changed.
+func (w *play) step() bool {
+	names := make([]string, 0, len(w.nodes))
+	for _, s := range w.Document.Servers {
+		if n := w.nodes[s.Name]; n.up {
+			w.noteIdle(n, s.LIM)
+			n.plan = failover.Decide(w.view(n))
+			names = append(names, s.Name)
+		}
+	}
+	changed := false
+	for _, want := range []failover.Want{failover.Stop, failover.Run} {
+		for _, name := range names {
+			n := w.nodes[name]
+			for i := range n.plan.Decisions {
+				if d := &n.plan.Decisions[i]; d.Want == want {
+					changed = w.apply(n, d) || changed
+				}
+			}
+		}
+	}
+	for _, name := range names {
+		w.nodes[name].speak(w)
+	}
+	return changed
+}
+
+// noteIdle notes since when a regular server leaves its LIM down, as agents do.
+func (w *play) noteIdle(n *node, lim int) {
+	c := w.Document.ClusterOfLIM(lim)
+	if lim == 0 || c == nil || n.lims[lim].State.Active() || w.nodes[c.Standby].lims[lim].State.Active() {
+		n.idle = time.Time{}
+	} else if n.idle.IsZero() {
+		n.idle = w.now
+	}
+}
+
+// hears reports whether one server hears another.
+func (w *play) hears(a, b string) bool { return w.nodes[b].up && !w.cut[[2]string{a, b}] }
+
+// view is what one server knows.
+func (w *play) view(n *node) failover.View {
+	v := failover.View{
+		Now: w.now, Self: n.name, Started: w.Now.Add(-before), Settled: true, Isolated: w.isolated(n.name), FirstHold: w.FirstHold, FromLoad: w.FromLoad,
+		Document: w.Document, Peers: map[string]failover.Peer{}, LIMs: n.lims, Wire: map[int]failover.Wire{},
+	}
+	mates := w.Document.ClusterOfServer(n.name)
+	for name, other := range w.nodes {
+		if name == n.name {
+			continue
+		}
+		c := w.Document.ClusterOfServer(name)
+		newer := other.claim != nil && other.claim.Revision > w.Document.Revision
+		if (mates == nil || c != mates) && !newer {
+			continue // other clusters do not count
+		}
+		v.Peers[name] = w.peer(n, other)
+	}
+	if mates != nil {
+		for _, m := range mates.LIMs {
+			v.Wire[m.LIM] = failover.Wire{AskedSince: w.Now, Silent: !w.answers(n.name, m.LIM), Alias: m.Alias.Addr()}
+		}
+	}
+	return v
+}
+
+func (w *play) peer(n, other *node) failover.Peer {
+	p := failover.Peer{Liveness: other.liveness, Since: w.Now.Add(-before), Claim: other.claim, IdleSince: other.idle}
+	switch {
+	case w.hears(n.name, other.name):
+		p.Liveness = failover.Alive
+		if other.changed {
+			p.Since = w.Now
+		}
+	case w.cut[[2]string{n.name, other.name}]:
+		p.Liveness, p.Since, p.Claim = failover.Gone, w.Now, other.last
+	case other.changed:
+		p.Since = w.Now
+	}
+	return p
+}
+
+// isolated reports whether a server hears nobody, and would hear several.
+func (w *play) isolated(name string) bool {
+	if w.Gateway || len(w.nodes) <= 2 {
+		return false
+	}
+	for other, n := range w.nodes {
+		lost := n.liveness == failover.AgentLost && !w.cut[[2]string{name, other}] // its kernel answers
+		if other != name && (w.hears(name, other) || lost) {
+			return false
+		}
+	}
+	return true
+}
+
+// answers reports whether any server that one can hear answers for a LIM's alias.
+func (w *play) answers(asking string, lim int) bool {
+	for other, n := range w.nodes {
+		parked := n.liveness == failover.AgentLost && n.claim != nil && n.claim.Parked
+		if other != asking && !w.cut[[2]string{asking, other}] && (n.up || parked) && n.lims[lim].Holds {
+			return true
+		}
+	}
+	return false
+}
+
+// apply carries one decision out at once.
+func (w *play) apply(n *node, d *failover.Decision) bool {
+	l := n.lims[d.LIM]
+	was := l
+	switch d.Want {
+	case failover.Run:
+		w.run(n, d, &l)
+	case failover.Stop:
+		if d.Unmark {
+			l.Released = time.Time{}
+		}
+		if d.Release && l.Released.IsZero() {
+			l.Released = w.now
+		}
+		if l.State.Active() || l.Holds {
+			l.State, l.Holds = failover.Stopped, false
+		}
+	}
+	if l != was {
+		if d.Flaps != nil {
+			l.Flaps = *d.Flaps
+		}
+		if d.Suspended != nil {
+			l.Suspended = *d.Suspended
+		}
+	}
+	n.lims[d.LIM] = l
+	return l != was
+}
+
+func (w *play) run(n *node, d *failover.Decision, l *failover.Local) {
+	alias := netip.Prefix{}
+	if c := w.Document.ClusterOfLIM(d.LIM); c != nil {
+		alias = c.Member(d.LIM).Alias
+	}
+	runs := l.State == failover.Running && (l.Holds || !alias.IsValid())
+	if !runs && alias.IsValid() && w.answers(n.name, d.LIM) {
+		return // another still has the address
+	}
+	if !runs {
+		l.Released, l.Failure, l.RetryAt = time.Time{}, "", time.Time{}
+	}
+	l.State, l.Holds, l.Term = failover.Running, alias.IsValid(), d.Term
+	l.Known = l.Known.Later(failover.Place{Term: d.Term, Server: n.name})
+}
+
+// speak renews what a server says of itself.
+func (n *node) speak(w *play) {
+	c := *n.claim
+	c.LIMs = nil
+	c.Isolated = w.nodes[n.name] != nil && w.isolated(n.name)
+	for lim, l := range n.lims {
+		x := failover.LIMClaim{LIM: lim, State: l.State, Term: l.Term, Holds: l.Holds, Known: l.Known, Data: l.Data, Failure: l.Failure,
+			Released: !l.Released.IsZero() && !l.State.Active(), Since: w.Now.Add(-before)}
+		if d := n.plan.For(lim); d != nil {
+			x.Reason, x.Waiting, x.BlockedBy = d.Reason, d.Waiting, d.BlockedBy
+		}
+		c.LIMs = append(c.LIMs, x)
+	}
+	slices.SortFunc(c.LIMs, func(a, b failover.LIMClaim) int { return a.LIM - b.LIM })
+	n.claim = &c
+}
+
+// holders lists who serves each LIM.
+func (w *play) holders() map[int][]string {
+	out := map[int][]string{}
+	for _, s := range w.Document.Servers {
+		n := w.nodes[s.Name]
+		parked := n.liveness == failover.AgentLost && n.claim != nil && n.claim.Parked
+		for lim, l := range n.lims {
+			if (n.up || parked) && l.State == failover.Running {
+				out[lim] = append(out[lim], s.Name)
+			}
+		}
+	}
+	return out
+}
+
+func (w *play) result(served map[int][]string, atRest bool) *Result {
+	r := &Result{APIVersion: clusterconf.APIVersion, Kind: "Simulation", Assumed: w.Assumed, AtRest: atRest, LIMs: []Outcome{}}
+	after := w.holders()
+	for _, s := range w.Document.Servers {
+		if s.LIM == 0 {
+			continue
+		}
+		o := Outcome{LIM: s.LIM, Before: slices.Concat([]string{}, served[s.LIM]), After: slices.Concat([]string{}, after[s.LIM])}
+		slices.Sort(o.Before)
+		o.Moves = !slices.Equal(o.Before, o.After)
+		w.explain(&o, s.Name)
+		r.LIMs = append(r.LIMs, o)
+	}
+	slices.SortFunc(r.LIMs, func(a, b Outcome) int { return a.LIM - b.LIM })
+	return r
+}
+
+// explain takes over the words of the server that knows best: one that serves
+// the LIM now and did not before, else one that serves it, else the standby's,
+// else the regular server's.
+func (w *play) explain(o *Outcome, regular string) {
+	var order []string
+	for _, n := range o.After {
+		if !slices.Contains(o.Before, n) {
+			order = append(order, n)
+		}
+	}
+	order = append(order, o.After...)
+	standby := ""
+	if c := w.Document.ClusterOfLIM(o.LIM); c != nil {
+		o.Cluster, standby = c.Name, c.Standby
+		order = append(order, standby)
+	}
+	for _, n := range append(order, regular) {
+		if x := w.nodes[n]; x != nil && x.up {
+			if d := x.plan.For(o.LIM); d != nil {
+				o.Rule, o.Reason, o.Waiting = string(d.Rule), d.Reason, d.Waiting
+				return
+			}
+		}
+	}
+	switch {
+	case standby == "":
+		o.Reason = fmt.Sprintf("%s is down, and LIM %d is in no cluster: nobody takes it over", regular, o.LIM)
+	default:
+		o.Reason = fmt.Sprintf("%s and the standby %s are both down", regular, standby)
+	}
+}

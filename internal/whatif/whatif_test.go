@@ -1,0 +1,197 @@
+package whatif
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/fault"
+)
+
+var now = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
+
+// system has LIMs 1 to 3 with priorities 10, 20, 20 in cluster c1 and LIM 4 in none.
+func system(change func(*clusterconf.Cluster)) *clusterconf.Document {
+	prefix := func(last int) netip.Prefix { return netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/24", last)) }
+	d := &clusterconf.Document{Revision: 7, Servers: []clusterconf.Server{{Name: "sb1", Base: prefix(20), Interface: "eth0", Standby: true}}}
+	c := clusterconf.Cluster{Name: "c1", Standby: "sb1", Fallback: clusterconf.FallbackManual, Failover: clusterconf.FailoverNormal, SplitBrainStop: clusterconf.SideRegular}
+	for i := 1; i <= 4; i++ {
+		d.Servers = append(d.Servers, clusterconf.Server{Name: fmt.Sprintf("srv%d", i), Base: prefix(20 + i), Interface: "eth0", LIM: i})
+		if i < 4 {
+			c.LIMs = append(c.LIMs, clusterconf.Member{LIM: i, Alias: prefix(10 + i), Priority: 10 + 10*min(i-1, 1)})
+		}
+	}
+	if change != nil {
+		change(&c)
+	}
+	d.Clusters = []clusterconf.Cluster{c}
+	return d
+}
+
+// words says what moves, as "1 srv1>sb1".
+func words(r *Result) string {
+	var out []string
+	for _, o := range r.LIMs {
+		if o.Moves {
+			text := fmt.Sprintf("%d %s>%s", o.LIM, strings.Join(o.Before, "+"), strings.Join(o.After, "+"))
+			if o.Waiting {
+				text += " waits"
+			}
+			out = append(out, text)
+		}
+	}
+	if !r.AtRest {
+		out = append(out, "never at rest")
+	}
+	return strings.Join(out, ", ")
+}
+
+func automatic(c *clusterconf.Cluster) { c.Fallback = clusterconf.FallbackAutomatic }
+
+func lock(lim int, to clusterconf.Side) func(*clusterconf.Cluster) {
+	return func(c *clusterconf.Cluster) { c.Member(lim).Lock = &clusterconf.Lock{To: to, Since: now, By: "test"} }
+}
+
+func TestSimulateFromTheDocument(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*clusterconf.Cluster)
+		s      Scenario
+		want   string
+		why    string // in the reason of the first LIM that moves, or of LIM 1
+	}{
+		{"nothing happens", nil, Scenario{}, "", "runs on its regular server"},
+		{"one fails", nil, Scenario{Down: []string{"srv1"}}, "1 srv1>sb1", "srv1 is down"},
+		{"two fail, the higher priority wins", nil, Scenario{Down: []string{"srv2", "srv1"}}, "1 srv1>sb1, 2 srv2> waits", "srv1 is down"},
+		{"two of one priority fail", nil, Scenario{Down: []string{"srv3", "srv2"}}, "2 srv2>sb1, 3 srv3> waits", "srv2 is down"},
+		{"the standby fails", nil, Scenario{Down: []string{"sb1"}}, "", "runs on its regular server"},
+		{"both fail", nil, Scenario{Down: []string{"sb1", "srv1"}}, "1 srv1>", "srv1 and the standby sb1 are both down"},
+		{"one that no cluster protects", nil, Scenario{Down: []string{"srv4"}}, "4 srv4>", "in no cluster"},
+		{"locked to the regular side", lock(1, clusterconf.SideRegular), Scenario{Down: []string{"srv1"}}, "1 srv1>", "locked to the regular side"},
+		{"everybody but the standby", nil, Scenario{Down: []string{"srv1", "srv2", "srv3", "srv4"}}, "1 srv1>, 2 srv2>, 3 srv3>, 4 srv4>", "hears nobody"},
+		{"cut between regular and standby", nil, Scenario{Cut: []Cut{{"srv1", "sb1"}}}, "1 srv1>sb1+srv1", "srv1 is down"},
+		{"the standby is cut off from all", nil, Scenario{Cut: []Cut{{"srv1", "sb1"}, {"sb1", "srv2"}, {"sb1", "srv3"}, {"sb1", "srv4"}}}, "", "runs on its regular server"},
+	} {
+		r := Simulate(AllWell(system(tt.change), now), tt.s)
+		why := r.LIM(1).Reason
+		for i := len(r.LIMs) - 1; i >= 0; i-- {
+			if r.LIMs[i].Moves {
+				why = r.LIMs[i].Reason
+			}
+		}
+		if got := words(r); got != tt.want || !strings.Contains(why, tt.why) || !r.Assumed {
+			t.Errorf("%s: %q (%s), want %q (%s)", tt.name, got, why, tt.want, tt.why)
+		}
+	}
+}
+
+// after is the system as a scenario leaves it.
+func after(p Present, s Scenario) Present {
+	w := newPlay(p, s)
+	for range 2 * calm {
+		w.step()
+		w.now = w.now.Add(round)
+	}
+	p.Servers = map[string]Server{}
+	for name, n := range w.nodes {
+		p.Servers[name] = Server{Liveness: n.liveness, Claim: n.claim}
+	}
+	return p
+}
+
+func TestSimulateTheWayBack(t *testing.T) {
+	down := Scenario{Down: []string{"srv1", "srv2"}}
+	up := Scenario{Up: []string{"srv1"}}
+	manual := after(AllWell(system(nil), now), down)
+	if got := words(Simulate(manual, Scenario{})); got != "" {
+		t.Errorf("as it is: %s", got)
+	}
+	if r := Simulate(manual, up); words(r) != "" || !strings.Contains(r.LIM(1).Reason, "fallback is manual") {
+		t.Errorf("back, by hand: %s (%s)", words(r), r.LIM(1).Reason)
+	}
+	auto := after(AllWell(system(automatic), now), down)
+	if got := words(Simulate(auto, up)); got != "1 sb1>srv1, 2 >sb1" {
+		t.Errorf("back by itself, and the other one takes the place: %s", got)
+	}
+	if got := words(Simulate(auto, Scenario{Up: []string{"srv1", "srv2"}})); got != "1 sb1>srv1, 2 >srv2" {
+		t.Errorf("all back by themselves: %s", got)
+	}
+	// LIM 2 on the standby is replaced by one of a higher priority, and goes home where it can.
+	one := after(AllWell(system(nil), now), Scenario{Down: []string{"srv2"}})
+	if got := words(Simulate(one, Scenario{Down: []string{"srv1"}})); got != "1 srv1>sb1, 2 sb1> waits" {
+		t.Errorf("replaced: %s", got)
+	}
+	if got := words(Simulate(one, Scenario{Down: []string{"srv1"}, Up: []string{"srv2"}})); got != "1 srv1>sb1, 2 sb1>srv2" {
+		t.Errorf("replaced, and home: %s", got)
+	}
+	if got := words(Simulate(one, Scenario{Down: []string{"srv3"}})); got != "3 srv3> waits" {
+		t.Errorf("of one priority: %s", got)
+	}
+	if got := words(Simulate(one, Scenario{Down: []string{"sb1"}})); got != "2 sb1>" {
+		t.Errorf("the standby dies: %s", got)
+	}
+}
+
+// What a server lacks keeps it from taking its LIM back in the simulation, too.
+func TestSimulateKnowsWhatIsMissing(t *testing.T) {
+	p := after(AllWell(system(automatic), now), Scenario{Down: []string{"srv1"}})
+	p.Servers["sb1"].Claim.LIMs[0].Data = &failover.Data{Version: "xdata_1_20260301010000", Newest: now.Add(-time.Hour)}
+	r := Simulate(p, Scenario{Up: []string{"srv1"}})
+	if words(r) != "" || !strings.Contains(r.LIM(1).Reason, "lacks data version") {
+		t.Errorf("%s (%s)", words(r), r.LIM(1).Reason)
+	}
+	p.Servers["srv1"] = Server{} // never heard
+	if got := words(Simulate(p, Scenario{Up: []string{"srv1"}})); got != "1 sb1>srv1" {
+		t.Errorf("one that was never heard comes: %s", got)
+	}
+	if got := words(Simulate(Present{Now: now, Document: system(nil)}, Scenario{Down: []string{"srv1"}})); got != "" {
+		t.Errorf("where nobody was heard: %s", got)
+	}
+}
+
+// The present is not changed by what is only thought of.
+func TestSimulateChangesNothing(t *testing.T) {
+	p := AllWell(system(nil), now)
+	raw := func() string {
+		b, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	was := raw()
+	Simulate(p, Scenario{Down: []string{"srv1"}, Cut: []Cut{{"sb1", "srv2"}}})
+	if raw() != was {
+		t.Error("the present was changed")
+	}
+}
+
+func TestScenarioCheck(t *testing.T) {
+	for _, tt := range []struct {
+		s    Scenario
+		code fault.Code
+	}{
+		{Scenario{Down: []string{"srv1"}, Up: []string{"srv2"}, Cut: []Cut{{"srv3", "sb1"}}}, fault.OK},
+		{Scenario{Down: []string{"srv9"}}, fault.NotFound},
+		{Scenario{Up: []string{"x"}}, fault.NotFound},
+		{Scenario{Cut: []Cut{{"srv1", "x"}}}, fault.NotFound},
+		{Scenario{Down: []string{"srv1"}, Up: []string{"srv1"}}, fault.Usage},
+	} {
+		if err := tt.s.Check(system(nil)); fault.CodeOf(err) != tt.code {
+			t.Errorf("%+v: %v (code %d), want %d", tt.s, err, fault.CodeOf(err), tt.code)
+		}
+	}
+	for _, text := range []string{"", "srv1", ":", "srv1:", ":srv1", "a:b:c", "a:a"} {
+		if _, err := ParseCut(text); fault.CodeOf(err) != fault.Usage {
+			t.Errorf("cut %q: %v", text, err)
+		}
+	}
+	if c, err := ParseCut("srv1:sb1"); err != nil || c != (Cut{"srv1", "sb1"}) {
+		t.Errorf("cut srv1:sb1: %+v, %v", c, err)
+	}
+}
