@@ -23,7 +23,7 @@ func kernelSpace(dir string) (bytes, files int64, err error) {
 	if st.Files == 0 { // file systems that make inodes as they go say 0 of 0
 		files = -1
 	}
-	return int64(st.Bavail) * st.Bsize, files, nil
+	return int64(st.Bavail) * blockSize(&st), files, nil
 }
 
 // StandbySpare is the [Store.Spare] of a standby: it must be able to take two

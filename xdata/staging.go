@@ -172,7 +172,7 @@ func makeDurable(root *os.Root) error {
 		return err
 	}
 	defer f.Close()
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
+	if err := syncFileSystem(int(f.Fd())); err != nil {
 		return &fs.PathError{Op: "syncfs", Path: root.Name(), Err: err}
 	}
 	if syncfsTells() {

@@ -58,10 +58,10 @@ func walkDir(dir *os.File, prefix string, fn func(*entry) error) error {
 
 // describe fills in what the kernel says of a file.
 func (e *entry) describe(st *unix.Stat_t) {
-	e.kind = st.Mode & unix.S_IFMT
+	e.kind = modeOf(st) & unix.S_IFMT
 	e.Dir = e.kind == unix.S_IFDIR
 	e.Attr = attributes{
-		Mode: st.Mode & keptMode(e.Dir), UID: st.Uid, GID: st.Gid,
+		Mode: modeOf(st) & keptMode(e.Dir), UID: st.Uid, GID: st.Gid,
 		Mtime: nanoseconds(time.Unix(st.Mtim.Unix())),
 	}
 	e.Ctime, e.Ino = nanoseconds(time.Unix(st.Ctim.Unix())), st.Ino

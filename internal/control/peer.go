@@ -6,8 +6,6 @@ import (
 	"os"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"mxcluster/internal/fault"
 )
 
@@ -21,24 +19,6 @@ type peer struct {
 // mayChange tells whether the caller may do more than read.
 func (p peer) mayChange() bool {
 	return p.uid == 0 || int(p.uid) == os.Geteuid()
-}
-
-func peerOf(c *net.UnixConn) (peer, error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return peer{}, err
-	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return peer{}, err
-	}
-	if credErr != nil {
-		return peer{}, credErr
-	}
-	return peer{uid: cred.Uid, pid: cred.Pid}, nil
 }
 
 // conn is an accepted connection with its caller.

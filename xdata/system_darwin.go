@@ -1,0 +1,12 @@
+package xdata
+
+import "golang.org/x/sys/unix"
+
+func modeOf(st *unix.Stat_t) uint32 { return uint32(st.Mode) }
+
+func blockSize(st *unix.Statfs_t) int64 { return int64(st.Bsize) }
+
+func startWriting(int, int64, int64) {}
+
+// syncFileSystem starts to write all that is to be written, on all file systems.
+func syncFileSystem(int) error { return unix.Sync() }

@@ -1,0 +1,18 @@
+package xdata
+
+import "golang.org/x/sys/unix"
+
+// What other systems do not have, or have in other types.
+
+func modeOf(st *unix.Stat_t) uint32 { return st.Mode }
+
+func blockSize(st *unix.Statfs_t) int64 { return st.Bsize }
+
+// startWriting has the kernel write a part of a file in the background.
+func startWriting(fd int, off, n int64) {
+	// Whether it could be written is told by the sync at the end.
+	_ = unix.SyncFileRange(fd, off, n, unix.SYNC_FILE_RANGE_WRITE)
+}
+
+// syncFileSystem makes all that was written to a file system durable.
+func syncFileSystem(fd int) error { return unix.Syncfs(fd) }
