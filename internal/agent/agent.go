@@ -72,6 +72,7 @@ type Agent struct {
 	readied   map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
 	waiters   map[string]chan reply
 	data      map[int]*failover.Data
+	unable    map[int]string // LIMs whose software could not start here, and why
 	syncs     map[int]*limSync
 	unsynced  map[int]string // why LIMs count as not synchronised
 	alarms    alarms.State

@@ -174,3 +174,21 @@ func TestEvictedGoesHome(t *testing.T) {
 		w.neverTwice()
 	})
 }
+
+// Automatic fallback waits for software that could not start, instead of trying it.
+func TestFallbackWaitsForSoftware(t *testing.T) {
+	inWorld(t, automatic, func(w *world) {
+		w.settled()
+		w.powerCut("srv1")
+		w.await(1, "sb1", soon)
+		w.servers["srv1"].soft.Script(services.VerbAble, services.Step{Err: errBroken})
+		w.boot("srv1")
+		pass(3 * time.Second)
+		w.staysOn(1, []string{"sb1"}, time.Minute)
+		if f := w.fallback("srv2", 1); len(f.BlockedBy) != 1 || !strings.Contains(f.BlockedBy[0], "its software cannot start on srv1: service lim software: broken on purpose") {
+			t.Errorf("blocked by %q", f.BlockedBy)
+		}
+		w.servers["srv1"].soft.Script(services.VerbAble, services.Step{})
+		w.await(1, "srv1", 5*time.Second)
+	})
+}

@@ -484,10 +484,7 @@ func (a *Agent) fail(l *lim, err error) {
 
 // software builds a LIM's services and their environment for this side.
 func (a *Agent) software(number int, alias netip.Prefix) (services.Set, services.Env, error) {
-	side := clusterconf.SideRegular
-	if s := a.doc.Server(a.cfg.Server); s != nil && s.Standby {
-		side = clusterconf.SideStandby
-	}
+	side := a.side()
 	env := services.Env{LIM: number, Server: a.cfg.Server, Role: "active", Alias: alias.Addr()}
 	if !alias.IsValid() {
 		env.Alias = a.net.base.Addr()
@@ -498,6 +495,14 @@ func (a *Agent) software(number int, alias netip.Prefix) (services.Set, services
 	}
 	set, err := a.deps.Software(entry, side)
 	return set, env, err
+}
+
+// side is the side that this server is for the LIMs of its cluster.
+func (a *Agent) side() clusterconf.Side {
+	if s := a.doc.Server(a.cfg.Server); s != nil && s.Standby {
+		return clusterconf.SideStandby
+	}
+	return clusterconf.SideRegular
 }
 
 // newestData puts the newest data version into the environment of a LIM's

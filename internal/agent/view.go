@@ -240,7 +240,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 	for n, l := range a.lims {
 		c.LIMs = append(c.LIMs, failover.LIMClaim{
 			LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.holds, Released: !l.released.IsZero() && !l.state.Active(),
-			Known: l.known, Reason: l.reason, Failure: l.failure, Announced: l.announced.Truncate(time.Second), AnnounceError: l.notTold, Blocked: l.hidden != "",
+			Known: l.known, Reason: l.reason, Failure: l.failure, Unable: a.unable[n], Announced: l.announced.Truncate(time.Second), AnnounceError: l.notTold, Blocked: l.hidden != "",
 			ForeignMAC: l.foreign, Data: a.data[n],
 			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.flaps.Recent(now),
 			Suspended: l.suspended.Why != "",
@@ -364,6 +364,7 @@ func (a *Agent) lookForData() {
 	} else if s := a.doc.Server(a.cfg.Server); s != nil && s.LIM != 0 {
 		lims = []int{s.LIM}
 	}
+	a.lookAtSoftware(lims)
 	clustered := map[int]bool{}
 	for _, n := range lims {
 		clustered[n] = a.doc.ClusterOfLIM(n) != nil

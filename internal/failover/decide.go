@@ -152,6 +152,9 @@ func (v *View) standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) strin
 	case standby.Claim.LIM(lim).State == Failed:
 		return fmt.Sprintf("it failed on %s: %s", c.Standby, standby.Claim.LIM(lim).whyFailed())
 	}
+	if why := standby.Claim.LIM(lim).Unable; why != "" {
+		return fmt.Sprintf("its software cannot start on %s: %s", c.Standby, why)
+	}
 	mine := c.Member(lim)
 	for _, other := range standby.Claim.LIMs {
 		m := c.Member(other.LIM)

@@ -150,7 +150,7 @@ func (s *scenario) peer(t *testing.T, words []string) {
 	s.view.Peers[words[0]] = p
 }
 
-// limClaim reads STATE[:TERM][:holds][:released][:data].
+// limClaim reads STATE[:TERM][:holds][:released][:data][:unable].
 func limClaim(t *testing.T, server string, lim int, text string) LIMClaim {
 	t.Helper()
 	parts := strings.Split(text, ":")
@@ -164,6 +164,8 @@ func limClaim(t *testing.T, server string, lim int, text string) LIMClaim {
 			c.Holds = true
 		case "released":
 			c.Released = true
+		case "unable":
+			c.Unable = "program /lim does not exist"
 		case "data":
 			c.Data = &Data{Version: "xdata_1_20260301000000", Newest: epoch.Add(-2 * time.Hour)}
 		default:

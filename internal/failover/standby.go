@@ -254,6 +254,9 @@ func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 	if theirs.State == Loading && !v.FromLoad {
 		out = append(out, "it still loads on "+regular)
 	}
+	if theirs.Unable != "" {
+		out = append(out, fmt.Sprintf("its software cannot start on %s: %s", regular, theirs.Unable))
+	}
 	if theirs.State == Failed {
 		out = append(out, fmt.Sprintf("it failed on %s: %s", regular, theirs.whyFailed()))
 	}

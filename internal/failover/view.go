@@ -93,6 +93,7 @@ type LIMClaim struct {
 	Known     Place     `json:"known"`              // highest term this server has heard of
 	Reason    string    `json:"reason,omitempty"`
 	Failure   string    `json:"failure,omitempty"` // state failed: what went wrong
+	Unable    string    `json:"unable,omitempty"`  // what surely keeps its software from starting there
 	Announced time.Time `json:"announced,omitzero"`
 
 	Blocked       bool   `json:"blocked,omitempty"`       // its kernel keeps the alias off the wire
