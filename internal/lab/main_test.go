@@ -112,6 +112,9 @@ func scenarios() map[string]Scenario {
 		"connection":      connectionScenario,
 		"automatic":       automaticScenario,
 		"new-data":        newDataScenario,
+		"tampered":        tamperedScenario,
+		"conflicts":       conflictsScenario,
+		"foreign-host":    foreignHostScenario,
 	}
 	maps.Copy(all, bootOrderScenarios())
 	maps.Copy(all, benchScenarios())

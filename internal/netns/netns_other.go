@@ -44,6 +44,9 @@ func (*NS) Close() error { return nil }
 // Attach returns an error: not possible on this system.
 func (*NS) Attach(string, string) error { return errOther() }
 
+// Detach returns an error: not possible on this system.
+func (*NS) Detach(string) error { return errOther() }
+
 // SetUp returns an error: not possible on this system.
 func (*NS) SetUp(string) error { return errOther() }
 

@@ -46,6 +46,12 @@ func (n *NS) Attach(link, bridge string) error {
 	})
 }
 
+// Detach takes the interface out of its bridge: the link stays up at both ends,
+// and every frame is lost.
+func (n *NS) Detach(link string) error {
+	return n.change(link, "detach from its bridge", n.links.LinkSetNoMaster)
+}
+
 // SetUp sets the interface up.
 func (n *NS) SetUp(link string) error { return n.change(link, "set up", n.links.LinkSetUp) }
 
