@@ -80,10 +80,10 @@ func runAgent(ctx context.Context, s commands.AgentSetup) error {
 			Lease: s.Settings.AliasLease, StopLease: s.Settings.StopLease, StartGrace: s.Settings.StartGrace,
 			FirstHold: s.Settings.FallbackHold, FromLoad: s.Settings.FallbackFromLoad,
 			ARPRefresh: s.Settings.ARPRefresh, CheckInterval: s.Settings.ServiceCheckInterval, Restarts: s.Settings.ServiceRestarts,
-			Version: s.Version, PID: os.Getpid(), Log: s.Log,
+			Version: s.Version, PID: os.Getpid(), Watchdog: watchdog(), Log: s.Log,
 		},
 		Documents: s.Documents, StateDir: s.Dirs.State, Socket: s.Socket, Key: s.Key, XDataDir: s.Settings.XDataDir,
 		Sync:         syncBeside(s),
-		ShuttingDown: shuttingDown,
+		ShuttingDown: shuttingDown, Notify: notify,
 	})
 }

@@ -37,7 +37,8 @@ type Config struct {
 	Restarts      int           // of failing software in place, before the LIM counts as failed
 	Version       string
 	PID           int
-	Boot          string // identity of this boot of the server; "": not known
+	Watchdog      time.Duration // within which the service manager wants a sign of life; 0: it wants none
+	Boot          string        // identity of this boot of the server; "": not known
 	Log           *slog.Logger
 }
 
@@ -50,6 +51,7 @@ type Agent struct {
 	deps     Deps
 	log      *slog.Logger
 	recorder *recorder
+	notifier *notifier
 	run      string // identity of this run
 
 	inbox chan func()
@@ -125,7 +127,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		return nil, fmt.Errorf("making the identity of this run: %w", err)
 	}
 	return &Agent{
-		cfg: cfg, deps: deps, saver: saver{file: deps.State, turn: newTurn()}, log: cfg.Log, recorder: newRecorder(deps.Events), run: hex.EncodeToString(id),
+		cfg: cfg, deps: deps, saver: saver{file: deps.State, turn: newTurn()}, log: cfg.Log, recorder: newRecorder(deps.Events), notifier: newNotifier(deps.Notify, cfg.Watchdog), run: hex.EncodeToString(id),
 		inbox: make(chan func(), 256), done: make(chan struct{}),
 		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{},
 		data: map[int]*failover.Data{}, syncs: map[int]*limSync{}, readied: map[netip.Prefix]time.Time{}, lastAsked: map[string]time.Time{},
@@ -197,6 +199,7 @@ func (a *Agent) begin() error {
 	}
 	changed := a.deps.Changed(a.ctx)
 	a.wg.Go(func() { a.recorder.run(a.ctx, a.log) })
+	a.wg.Go(func() { a.notifier.run(a.ctx, a.log) })
 	a.wg.Go(func() { pump(a, events, a.kernelChanged) })
 	a.wg.Go(func() { pump(a, changed, func(struct{}) { a.readDocument() }) })
 	return nil
@@ -259,6 +262,7 @@ func (a *Agent) step(now time.Time) time.Duration {
 	}
 	a.raiseAlarms(now)
 	a.publish(now)
+	a.notifier.turn(now, a.settled, a.statusLine())
 	return min(a.beatPeriod(), a.cfg.Lease/3) // holders renew only while this loop turns
 }
 

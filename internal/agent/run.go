@@ -32,6 +32,9 @@ type RunConfig struct {
 
 	Sync SyncFunc // see Deps
 
+	// Notify tells the service manager how the agent is (sd_notify).
+	Notify func(state string) error
+
 	// ShuttingDown tells whether the whole system is on its way down.
 	ShuttingDown func(ctx context.Context) bool
 }
@@ -105,6 +108,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 			return len(removed), err
 		},
 		Data:         (&dataFinder{versions: versions}).newest,
+		Notify:       cfg.Notify,
 		ShuttingDown: cfg.ShuttingDown,
 		Sync:         cfg.Sync,
 		Unsynced: func(lim int, now time.Time) (string, error) {

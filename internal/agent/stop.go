@@ -72,6 +72,7 @@ func (a *Agent) beginStop(e ending) {
 		return
 	}
 	a.stopping = true
+	a.notifier.put("STOPPING=1")
 	a.recordAgent("stopping", stopWords(a.cfg.Server, e))
 	for _, l := range a.lims {
 		if !a.stays(l, e) {

@@ -70,6 +70,7 @@ type machine struct {
 	mu     sync.Mutex
 	data   *failover.Data // newest data version
 	pruned []int          // LIMs whose older versions were removed
+	told   []string       // to the service manager
 }
 
 // softwareOf returns a LIM's software on this server.
@@ -229,7 +230,7 @@ func (w *world) start(names ...string) {
 
 func (w *world) config(name string) Config {
 	return Config{Server: name, GossipPort: 7946, Lease: 3 * time.Second, StopLease: time.Hour, StartGrace: 30 * time.Second, FirstHold: 2 * time.Minute,
-		ARPRefresh: time.Minute, CheckInterval: time.Second, Restarts: 2, Version: "test", PID: os.Getpid(), Log: w.log(name),
+		ARPRefresh: time.Minute, CheckInterval: time.Second, Restarts: 2, Version: "test", PID: os.Getpid(), Watchdog: 10 * time.Second, Log: w.log(name),
 		Boot: fmt.Sprint(w.servers[name].boots + 1)}
 }
 
@@ -263,6 +264,7 @@ func (w *world) deps(m *machine) Deps {
 		Changed:   func(context.Context) <-chan struct{} { return nil },
 		State:     m.state,
 		Events:    m.events,
+		Notify:    m.notify,
 		Software: func(l *clusterconf.LIM, _ clusterconf.Side) (services.Set, error) {
 			return services.Set{m.softwareOf(l.Number)}, nil
 		},
