@@ -1,0 +1,116 @@
+package failover
+
+import (
+	"fmt"
+
+	"mxcluster/clusterconf"
+)
+
+// fallback decides whether a LIM leaves the standby for its regular server.
+func (v *View) fallback(c *clusterconf.Cluster, m clusterconf.Member, d Decision, regular string, p Peer) (bool, Decision) {
+	blocked := v.fallbackBlockedBy(m.LIM, regular, p)
+	order := v.order(Fallback, m.LIM)
+	d.BlockedBy = blocked
+	locked := v.lockedTo(c, m.LIM)
+	switch {
+	case locked == clusterconf.SideStandby:
+		d.BlockedBy = append([]string{lockWords(c, m.LIM)}, blocked...)
+		return false, d.with(Run, RuleLock, d.BlockedBy[0])
+	case locked == clusterconf.SideRegular:
+		back, d := lockedHome(c, d, regular)
+		return back, v.noteFallback(d)
+	case order != nil && (len(blocked) == 0 || order.Now && p.Liveness == Alive):
+		d.Release = true
+		return true, v.noteFallback(d.with(Stop, RuleOrder, fmt.Sprintf("falls back to %s by order", regular)))
+	case c.Fallback == clusterconf.FallbackAutomatic:
+		return v.automatic(d, regular, p)
+	case len(blocked) > 0:
+		return false, d.with(Run, RuleTakeover, blocked[0])
+	}
+	return false, d.with(Run, RuleFallback, fmt.Sprintf("%s is ready; fallback is manual", regular))
+}
+
+// automatic decides about a fallback that nobody ordered.
+func (v *View) automatic(d Decision, regular string, p Peer) (bool, Decision) {
+	l := v.LIMs[d.LIM]
+	hold := l.Flaps.hold(v.FirstHold)
+	heldUntil := p.Since.Add(hold)
+	switch {
+	case l.Suspended.Why != "" && (p.Claim == nil || p.Claim.Run == l.Suspended.Run):
+		d.BlockedBy = append([]string{fmt.Sprintf("%s; `mxcluster fallback %d` tries again", l.Suspended.Why, d.LIM)}, d.BlockedBy...)
+		return false, d.with(Run, RuleFallback, d.BlockedBy[0])
+	case len(d.BlockedBy) > 0:
+		if hold > 0 {
+			d.BlockedBy = append(d.BlockedBy, fmt.Sprintf("then it must stay up for %s: %s", hold, l.Flaps.words(regular)))
+		}
+		return false, d.with(Run, RuleTakeover, d.BlockedBy[0])
+	case p.Claim.LIM(d.LIM).Released:
+		return false, d.with(Run, RuleOrder, fmt.Sprintf("was moved here by order; stays until `fallback %d` or until the agent of %s starts anew", d.LIM, regular))
+	case hold > 0 && v.Now.Before(heldUntil):
+		d.HeldUntil, d.HeldWhy = heldUntil, l.Flaps.words(regular)
+		return false, d.with(Run, RuleFlapping, fmt.Sprintf("falls back to %s at %s, if that stays up: %s", regular, clock(heldUntil), d.HeldWhy))
+	}
+	d.Release = true
+	return true, v.noteFallback(d.with(Stop, RuleFallback, fmt.Sprintf("falls back to %s, which is ready", regular)))
+}
+
+// noteFallback keeps when a LIM fell back; whatever suspended that is over.
+func (v *View) noteFallback(d Decision) Decision {
+	if d.Release {
+		f := v.LIMs[d.LIM].Flaps
+		f.FellBack = v.Now
+		d.Flaps, d.Suspended = &f, &Suspension{}
+	}
+	return d
+}
+
+// noteFailure keeps that a regular server failed, when the standby takes over
+// from it for that: soon after a fallback it counts, and if it never served since
+// then, the fallback itself has failed.
+func (v *View) noteFailure(d Decision, regular string, p Peer) Decision {
+	l := v.LIMs[d.LIM]
+	f := l.Flaps.failed(v.Now)
+	d.Flaps = &f
+	if !l.Released.IsZero() && p.Liveness == Alive {
+		d.Suspended = &Suspension{Run: p.Claim.Run, Why: fmt.Sprintf("the fallback to %s at %s failed: %s", regular, clock(l.Released), p.Claim.LIM(d.LIM).whyFailed())}
+	}
+	return d
+}
+
+// fallbackBlockedBy lists what keeps a regular server from taking its LIM back.
+func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
+	switch {
+	case p.Liveness == Gone:
+		return []string{regular + " is down"}
+	case p.Claim != nil && (p.Claim.Parked || p.Claim.Leaving && p.Liveness != Alive):
+		return []string{"the agent of " + regular + " is stopped"}
+	case p.Liveness != Alive || p.Claim == nil:
+		return []string{"the agent of " + regular + " does not answer"}
+	case p.Claim.Leaving:
+		return []string{"the agent of " + regular + " is stopping"}
+	}
+	var out []string
+	theirs := p.Claim.LIM(lim)
+	if !p.Claim.Settled || p.Claim.Isolated {
+		out = append(out, regular+" is not ready yet")
+	}
+	if p.Claim.Revision < v.Document.Revision {
+		out = append(out, fmt.Sprintf("%s has revision %d of the cluster document, not %d", regular, p.Claim.Revision, v.Document.Revision))
+	}
+	if theirs.State.Active() {
+		out = append(out, "it is still up on "+regular)
+	}
+	if theirs.State == Loading && !v.FromLoad {
+		out = append(out, "it still loads on "+regular)
+	}
+	if theirs.Unable != "" {
+		out = append(out, fmt.Sprintf("its software cannot start on %s: %s", regular, theirs.Unable))
+	}
+	if theirs.State == Failed {
+		out = append(out, fmt.Sprintf("it failed on %s: %s", regular, theirs.whyFailed()))
+	}
+	if mine := v.LIMs[lim].Data; mine != nil && (theirs.Data == nil || theirs.Data.Newest.Before(mine.Newest)) {
+		out = append(out, fmt.Sprintf("%s lacks data version %s", regular, mine.Version))
+	}
+	return out
+}
