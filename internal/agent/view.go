@@ -18,7 +18,7 @@ import (
 
 const (
 	minBeat      = 40 * time.Millisecond // heartbeats to the servers of the cluster, at the most often
-	maxBeat      = time.Second           // and at the most seldom
+	maxBeat      = 2 * time.Second       // and at the most seldom
 	farBeat      = 2 * time.Second       // heartbeats to all other servers
 	farLimit     = 4 * farBeat           // silence after which those count as lost
 	joinPeriod   = time.Second
