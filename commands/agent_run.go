@@ -76,10 +76,14 @@ func (s *server) known() error {
 		"there is no server %q in the cluster document", s.settings.Server)
 }
 
-// log returns a logger to standard error; --verbose adds details.
+// log returns a logger to standard error, in the journal's own form where that
+// goes there; --verbose adds details.
 func (a *app) log(level slog.Level) *slog.Logger {
 	if a.globals.verbose {
 		level = slog.LevelDebug
+	}
+	if toJournal(a.env.Stderr, a.env.lookup("JOURNAL_STREAM")) {
+		return slog.New(newJournal(a.env.Stderr, level))
 	}
 	return slog.New(slog.NewTextHandler(a.env.Stderr, &slog.HandlerOptions{Level: level}))
 }
