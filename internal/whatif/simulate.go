@@ -20,6 +20,7 @@ const (
 // node is one server in the simulation.
 type node struct {
 	name     string
+	cluster  *clusterconf.Cluster // that it belongs to, or nil
 	up       bool
 	changed  bool // by the scenario: its liveness is that of this moment
 	liveness failover.Liveness
@@ -34,6 +35,9 @@ type node struct {
 type play struct {
 	Present
 	nodes map[string]*node
+	homes map[int]string // regular server of each LIM
+	near  map[*clusterconf.Cluster][]*node
+	newer []*node // that have a newer document than this simulation
 	cut   map[[2]string]bool
 	now   time.Time
 }
@@ -66,19 +70,29 @@ func Simulate(p Present, s Scenario) *Result {
 }
 
 func newPlay(p Present, s Scenario) *play {
-	w := &play{Present: p, nodes: map[string]*node{}, cut: map[[2]string]bool{}, now: p.Now}
+	w := &play{Present: p, nodes: map[string]*node{}, homes: map[int]string{}, near: map[*clusterconf.Cluster][]*node{}, cut: map[[2]string]bool{}, now: p.Now}
 	for _, c := range s.Cut {
 		w.cut[[2]string{c.A, c.B}], w.cut[[2]string{c.B, c.A}] = true, true
 	}
 	for _, x := range p.Document.Servers {
-		w.nodes[x.Name] = w.newNode(x.Name, s)
+		n := w.newNode(x.Name, s)
+		w.nodes[x.Name] = n
+		if n.cluster != nil {
+			w.near[n.cluster] = append(w.near[n.cluster], n)
+		}
+		if n.claim != nil && n.claim.Revision > p.Document.Revision {
+			w.newer = append(w.newer, n)
+		}
+		if x.LIM != 0 {
+			w.homes[x.LIM] = x.Name
+		}
 	}
 	return w
 }
 
 func (w *play) newNode(name string, s Scenario) *node {
 	x := w.Servers[name]
-	n := &node{name: name, up: x.Liveness == failover.Alive, liveness: x.Liveness, claim: x.Claim, last: x.Claim, lims: map[int]failover.Local{}}
+	n := &node{name: name, cluster: w.Document.ClusterOfServer(name), up: x.Liveness == failover.Alive, liveness: x.Liveness, claim: x.Claim, last: x.Claim, lims: map[int]failover.Local{}}
 	if n.liveness == "" {
 		n.liveness = failover.Unheard
 	}
@@ -196,21 +210,17 @@ func (w *play) view(n *node) failover.View {
 		Now: w.now, Self: n.name, Started: w.Now.Add(-before), Settled: true, Isolated: w.isolated(n.name), FirstHold: w.FirstHold, FromLoad: w.FromLoad,
 		Document: w.Document, Peers: map[string]failover.Peer{}, LIMs: n.lims, Wire: map[int]failover.Wire{},
 	}
-	mates := w.Document.ClusterOfServer(n.name)
-	for name, other := range w.nodes {
-		if name == n.name {
-			continue
+	mates := n.cluster
+	for _, others := range [][]*node{w.near[mates], w.newer} { // other clusters do not count
+		for _, other := range others {
+			if other != n {
+				v.Peers[other.name] = w.peer(n, other)
+			}
 		}
-		c := w.Document.ClusterOfServer(name)
-		newer := other.claim != nil && other.claim.Revision > w.Document.Revision
-		if (mates == nil || c != mates) && !newer {
-			continue // other clusters do not count
-		}
-		v.Peers[name] = w.peer(n, other)
 	}
 	if mates != nil {
 		for _, m := range mates.LIMs {
-			v.Wire[m.LIM] = failover.Wire{AskedSince: w.Now, Silent: !w.answers(n.name, m.LIM), Alias: m.Alias.Addr()}
+			v.Wire[m.LIM] = failover.Wire{AskedSince: w.Now, Silent: !w.answers(n, m.LIM), Alias: m.Alias.Addr()}
 		}
 	}
 	return v
@@ -246,11 +256,16 @@ func (w *play) isolated(name string) bool {
 	return true
 }
 
-// answers reports whether any server that one can hear answers for a LIM's alias.
-func (w *play) answers(asking string, lim int) bool {
-	for other, n := range w.nodes {
+// answers reports whether the other server of a LIM, if it can be heard, answers
+// for the alias.
+func (w *play) answers(asking *node, lim int) bool {
+	for _, other := range []string{asking.cluster.Standby, w.homes[lim]} {
+		n := w.nodes[other]
+		if n == nil || n == asking || w.cut[[2]string{asking.name, other}] {
+			continue
+		}
 		parked := n.liveness == failover.AgentLost && n.claim != nil && n.claim.Parked
-		if other != asking && !w.cut[[2]string{asking, other}] && (n.up || parked) && n.lims[lim].Holds {
+		if (n.up || parked) && n.lims[lim].Holds {
 			return true
 		}
 	}
@@ -293,7 +308,7 @@ func (w *play) run(n *node, d *failover.Decision, l *failover.Local) {
 		alias = c.Member(d.LIM).Alias
 	}
 	runs := l.State == failover.Running && (l.Holds || !alias.IsValid())
-	if !runs && alias.IsValid() && w.answers(n.name, d.LIM) {
+	if !runs && alias.IsValid() && w.answers(n, d.LIM) {
 		return // another still has the address
 	}
 	if !runs {

@@ -195,3 +195,26 @@ func TestScenarioCheck(t *testing.T) {
 		t.Errorf("cut srv1:sb1: %+v, %v", c, err)
 	}
 }
+
+// The largest system is simulated while somebody waits.
+func BenchmarkSimulateLargest(b *testing.B) {
+	d := &clusterconf.Document{Revision: 7}
+	for c := range 22 {
+		name := fmt.Sprintf("sb%d", c)
+		d.Servers = append(d.Servers, clusterconf.Server{Name: name, Standby: true})
+		cluster := clusterconf.Cluster{Name: fmt.Sprintf("c%d", c), Standby: name, Fallback: clusterconf.FallbackManual,
+			Failover: clusterconf.FailoverNormal, SplitBrainStop: clusterconf.SideRegular}
+		for i := range 10 {
+			lim := 10*c + i + 1
+			d.Servers = append(d.Servers, clusterconf.Server{Name: fmt.Sprintf("srv%d", lim), LIM: lim})
+			cluster.LIMs = append(cluster.LIMs, clusterconf.Member{LIM: lim, Priority: 100,
+				Alias: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(c), byte(i)}), 16)})
+		}
+		d.Clusters = append(d.Clusters, cluster)
+	}
+	for b.Loop() {
+		if got := words(Simulate(AllWell(d, now), Scenario{Down: []string{"srv1", "srv11"}})); got != "1 srv1>sb0, 11 srv11>sb1" {
+			b.Fatal(got)
+		}
+	}
+}
