@@ -51,7 +51,7 @@ func Explain(d *clusterconf.Document, st *status.ClusterStatus, lim int, ask Ask
 	if err := e.rivals(d, c, ask); err != nil {
 		return nil, err
 	}
-	if l.Next != "" {
+	if l.Next != "" && !strings.HasPrefix(l.Next, "if ") { // what happens if a server fails was said
 		e.say("As it stands, it %s.", l.Next)
 	}
 	return e, nil
