@@ -22,10 +22,17 @@ const serveEnv = "MXCLUSTER_TEST_SERVE"
 
 func TestMain(m *testing.M) {
 	dir := os.Getenv(serveEnv)
+	if here := os.Getenv(syncEnv); here != "" {
+		if err := runSync(here, dir, Side(os.Getenv(syncSideEnv))); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if dir == "" {
 		os.Exit(m.Run())
 	}
-	s := &Store{Dir: dir, Quiet: time.Nanosecond}
+	s := &Store{Dir: dir, Quiet: time.Nanosecond, Space: ample}
 	if err := Serve(context.Background(), s, os.Stdin, os.Stdout, ServeOptions{}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

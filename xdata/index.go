@@ -70,8 +70,15 @@ func decodeIndex(b []byte) (inode uint64, m *manifest, err error) {
 	r := &indexReader{b: b[body-len(text) : body]}
 	inode = r.uvarint()
 	top := r.entry()
-	m = &manifest{Top: top.Attr, Entries: make([]entry, 0, min(r.uvarint(), maxEntries))}
-	for range cap(m.Entries) {
+	count := r.uvarint()
+	if count > uint64(len(r.b)) {
+		return 0, nil, errIndex // before memory is set aside for so many
+	}
+	m = &manifest{Top: top.Attr, Entries: make([]entry, 0, count)}
+	for range count {
+		if r.bad {
+			return 0, nil, errIndex
+		}
 		e := r.entry()
 		e.Ctime, e.Ino, e.known = r.varint(), r.uvarint(), true
 		if !e.Dir {
