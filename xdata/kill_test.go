@@ -48,7 +48,7 @@ func killRounds() int {
 	if n, err := strconv.Atoi(os.Getenv(killsEnv)); err == nil && n > 0 {
 		return max(n, 500)
 	}
-	return 12
+	return 6
 }
 
 // killData is a version that takes a moment to copy: a large file, some of which
