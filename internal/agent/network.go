@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,9 @@ import (
 	"mxcluster/internal/member"
 	"mxcluster/netops"
 )
+
+// enoughHosts is how many other hosts are polled at least, where there are so many.
+const enoughHosts = 3
 
 // network is how this server is reached under one base address: gossip,
 // supervision and ARP. It is replaced as a whole when the document moves the
@@ -170,10 +174,29 @@ func (a *Agent) superviseOthers() {
 		}
 		hosts[name] = h
 	}
+	for _, s := range a.witnesses(len(hosts)) {
+		hosts[s.Name] = hostAddrs{base: s.Base.Addr()}
+	}
 	if gw, ok, err := a.deps.Kernel.Gateway(a.net.ifname); err == nil && ok && a.net.base.Masked().Contains(gw) {
 		hosts[gatewayName] = hostAddrs{base: gw}
 	}
 	a.net.sup.setHosts(hosts, a.silenceLimit())
+}
+
+// witnesses are servers of other clusters on this subnet that are polled, too, in
+// a cluster so small that nobody else could tell a dead peer from a cut cable. Each
+// server has others, next to it in the list, so that no server is polled by all.
+func (a *Agent) witnesses(mates int) []clusterconf.Server {
+	if mates == 0 {
+		return nil // nothing to take over
+	}
+	mine := append(a.mates(), a.cfg.Server)
+	far := slices.DeleteFunc(slices.Clone(a.doc.Servers), func(s clusterconf.Server) bool {
+		return slices.Contains(mine, s.Name) || !a.net.base.Masked().Contains(s.Base.Addr())
+	})
+	next, _ := slices.BinarySearchFunc(far, a.cfg.Server, func(s clusterconf.Server, name string) int { return cmp.Compare(s.Name, name) })
+	turned := slices.Concat(far[next:], far[:next])
+	return turned[:min(len(turned), max(enoughHosts-mates, 0))]
 }
 
 // cluster returns the cluster of this server, or nil.

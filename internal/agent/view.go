@@ -61,12 +61,12 @@ func (a *Agent) judge(now time.Time) {
 		was := p.liveness
 		if g, ok := seen[s.Name]; ok && slices.Contains(mates, s.Name) {
 			p.liveness = a.liveness(s.Name, p, g)
-			lastHeard = later(lastHeard, g.heard)
 			heardAll = heardAll && p.liveness == failover.Alive
 		} else {
 			p.liveness = farLiveness(p, now)
 			lastHeard = later(lastHeard, p.at)
 		}
+		lastHeard = later(lastHeard, seen[s.Name].heard)
 		a.judgeIdle(p, s.LIM, now)
 		if p.liveness != was {
 			p.since = now
@@ -83,7 +83,7 @@ func (a *Agent) judge(now time.Time) {
 		a.settled = true
 		a.recordAgent("settled", fmt.Sprintf("the agent of %s has settled: it knows what the others run, or has waited for them", a.cfg.Server))
 	}
-	a.judgeIsolation(now, lastHeard, len(a.doc.Servers)-1+gateways(seen))
+	a.judgeIsolation(now, lastHeard, len(seen))
 }
 
 // judgeIdle notes since when a regular server leaves its LIM down, although this
@@ -101,7 +101,8 @@ func (a *Agent) judgeIdle(p *peer, lim int, now time.Time) {
 
 // judgeIsolation decides whether it is this server that is cut off. Others that
 // fall silent together do not reach their limit at the same instant, so half of
-// it without a sign of anybody is enough: nobody is taken over in between. With
+// it without a sign of anybody is enough: nobody is taken over in between. Only hosts
+// that are polled count, for all others are heard too seldom to miss them. With
 // one other host to hear, its silence says nothing about this server.
 func (a *Agent) judgeIsolation(now, lastHeard time.Time, others int) {
 	silent := now.Sub(lastHeard) > a.silenceLimit()/2
@@ -113,13 +114,6 @@ func (a *Agent) judgeIsolation(now, lastHeard time.Time, others int) {
 		a.recordIsolation(isolated)
 		a.isolated = isolated
 	}
-}
-
-func gateways(seen map[string]sighting) int {
-	if _, ok := seen[gatewayName]; ok {
-		return 1
-	}
-	return 0
 }
 
 func later(a, b time.Time) time.Time {

@@ -1,0 +1,44 @@
+package agent
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// besideOthers runs a test in a cluster of srv1 and sb1, beside srv2, which is in
+// no cluster.
+func besideOthers(t *testing.T, f func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		doc := worldDocument(manual)
+		doc.Clusters[0].LIMs = doc.Clusters[0].LIMs[:1]
+		w := newWorldOf(t, doc)
+		defer w.close()
+		w.start("srv1", "srv2", "sb1")
+		w.await(1, "srv1", soon)
+		pass(3 * time.Second)
+		f(w)
+	})
+}
+
+// A server of another cluster tells a dead peer from a cut cable, and at once.
+func TestSmallClusterTakesOverInTime(t *testing.T) {
+	besideOthers(t, func(w *world) {
+		w.powerCut("srv1")
+		if took := w.await(1, "sb1", soon); took > limit+100*time.Millisecond {
+			t.Errorf("taking over took %s with a silence limit of %s", took, limit)
+		}
+	})
+}
+
+func TestSmallClusterCutOff(t *testing.T) {
+	besideOthers(t, func(w *world) {
+		w.partition(true, "sb1", "srv1", "srv2")
+		pass(20 * time.Second)
+		if h := w.holders(1); !slices.Equal(h, []string{"srv1"}) {
+			t.Errorf("with sb1 cut off the alias is on %v", h)
+		}
+	})
+}
