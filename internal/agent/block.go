@@ -42,7 +42,7 @@ func (a *Agent) keepHidden(l *lim, why string) {
 	l.clearing, l.look = cancel, make(chan struct{}, 1)
 	n, alias, look := a.net, l.alias.Addr(), l.look
 	a.wg.Go(func() {
-		if a.awaitClear(ctx, n, alias, look) {
+		if a.awaitClear(ctx, n, alias, look, why != deleted) {
 			a.post(func() {
 				if ctx.Err() == nil {
 					a.show(l)
@@ -52,10 +52,10 @@ func (a *Agent) keepHidden(l *lim, why string) {
 	})
 }
 
-// awaitClear waits until the link carries traffic and nobody answers for the
-// alias; false when ctx ends first.
-func (a *Agent) awaitClear(ctx context.Context, n *network, alias netip.Addr, look <-chan struct{}) bool {
-	for a.awaitTraffic(ctx, n, look) {
+// awaitClear waits until the link carries traffic, unless it is known to, and
+// nobody answers for the alias; false when ctx ends first.
+func (a *Agent) awaitClear(ctx context.Context, n *network, alias netip.Addr, look <-chan struct{}, traffic bool) bool {
+	for !traffic && ctx.Err() == nil || a.awaitTraffic(ctx, n, look) {
 		_, inUse, err := a.deps.Probe(ctx, n.wire, alias)
 		if err == nil && !inUse {
 			return true

@@ -17,6 +17,7 @@ const (
 	linkDown   = "the link is down"
 	rivalHeard = "the other side of the cluster has it, too"
 	leftOver   = "it was found blocked at the start"
+	deleted    = "it was deleted, and may be elsewhere by now"
 )
 
 const (

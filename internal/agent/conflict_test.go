@@ -220,6 +220,26 @@ func TestBlockedByOthers(t *testing.T) {
 	})
 }
 
+// An alias that is gone, and that somebody else has by the time that this is
+// noticed, is put back only once nobody has it any more.
+func TestGoneAndElsewhere(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		here, there, alias := w.servers["srv1"].kernel, w.servers["sb1"].kernel, w.alias(1)
+		if err := errors.Join(here.Drop("eth0", alias), there.Hold("eth0", alias, 0)); err != nil {
+			t.Fatal(err)
+		}
+		pass(2 * time.Second)
+		if h := w.holders(1); !slices.Equal(h, []string{"sb1"}) {
+			t.Errorf("the alias is on %v", h)
+		}
+		if err := there.Drop("eth0", alias); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("back after %s", w.await(1, "srv1", time.Second))
+	})
+}
+
 // An announcement that fails is in the status until one succeeds.
 func TestAnnouncementFails(t *testing.T) {
 	inWorld(t, manual, func(w *world) {

@@ -72,12 +72,29 @@ func (a *Agent) aliasLost(l *lim, h *holder, expired bool) {
 		return
 	}
 	a.recordAlias(l, "deleted", fmt.Sprintf("the alias %s was deleted by somebody else; it is put back", h.alias.Addr()))
-	if err := a.deps.Kernel.Hold(a.net.ifname, h.alias, a.cfg.Lease); err != nil {
-		a.log.Error("putting an alias back", "lim", l.number, "alias", h.alias, "err", err)
-		a.forgetHidden(l, h.alias)
+	a.putBack(l, h.alias)
+}
+
+// putBack takes an alias again that was deleted. What looks like that may be a
+// lease that an earlier run left and that ended sooner than the kernel, which
+// counts in seconds, had told: so it is blocked until nobody else has it.
+func (a *Agent) putBack(l *lim, alias netip.Prefix) {
+	hidden := l.hidden != ""
+	if err := a.deps.Kernel.Block(a.net.ifname, alias.Addr()); err != nil {
+		a.log.Error("blocking an alias that is put back", "lim", l.number, "alias", alias, "err", err)
+	} else if !hidden {
+		l.hidden, l.clearing = deleted, func() {}
+	}
+	until := time.Now().Add(a.cfg.Lease)
+	if err := a.deps.Kernel.Hold(a.net.ifname, alias, a.cfg.Lease); err != nil {
+		a.log.Error("putting an alias back", "lim", l.number, "alias", alias, "err", err)
+		a.forgetHidden(l, alias)
 		return
 	}
-	a.holdOn(l, h.alias, time.Now().Add(a.cfg.Lease))
+	a.holdOn(l, alias, until)
+	if l.hidden == deleted && !hidden {
+		a.keepHidden(l, deleted)
+	}
 }
 
 // letGo ends the renewal of a LIM's alias; the address stays until its lease ends.
