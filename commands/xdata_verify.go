@@ -63,6 +63,9 @@ func runXdataVerify(ctx context.Context, a *app, lim int) error {
 			bar.Close()
 			return err
 		}
+		if fault.CodeOf(err) == fault.NotFound {
+			continue // pruned meanwhile
+		}
 		if err == nil {
 			report.Versions = append(report.Versions, f)
 			err = f.Failure()
