@@ -123,7 +123,7 @@ func (a *Agent) limAtHome(c *clusterconf.Cluster, number int, now time.Time) []a
 	theirs := standby.claim.LIM(number)
 	unheard := standby.liveness == failover.Unheard && now.Before(a.started.Add(a.cfg.StartGrace))
 	unseen := unheard || standby.liveness == failover.AgentLost && theirs.State.Active()
-	if !l.serves() && !(standby.liveness == failover.Alive && theirs.State.Active()) {
+	if !l.serves() && (standby.liveness != failover.Alive || !theirs.State.Active()) {
 		out = append(out, limDown(number, a.cfg.Server, l.reason, unseen || a.isolated))
 	}
 	if standby.liveness != failover.Alive {

@@ -42,7 +42,7 @@ func Spans(list []Event, from, to time.Time) []Span {
 		e := &list[i]
 		switch p := (place{e.LIM, e.Server}); {
 		case e.Kind == State:
-			if at, ok := doubt[p]; ok && !(e.Is == running && e.Was == running) {
+			if at, ok := doubt[p]; ok && (e.Is != running || e.Was != running) {
 				end(p, at)
 			}
 			delete(doubt, p)

@@ -108,7 +108,7 @@ func (w *play) newNode(name string, s Scenario) *node {
 		return n
 	}
 	for _, l := range n.claim.LIMs {
-		n.lims[l.LIM] = w.local(n.claim, l)
+		n.lims[l.LIM] = w.local(l)
 	}
 	if n.up {
 		n.speak(w)
@@ -140,7 +140,7 @@ func (w *play) booted(name string, last *failover.Claim) *failover.Claim {
 }
 
 // local is a LIM on a server, from what that server says of it.
-func (w *play) local(c *failover.Claim, l failover.LIMClaim) failover.Local {
+func (w *play) local(l failover.LIMClaim) failover.Local {
 	x := failover.Local{State: l.State, Term: l.Term, Holds: l.Holds, Known: l.Known, Data: l.Data, Failure: l.Failure,
 		Flaps: failover.Flaps{Count: l.Flaps}}
 	switch l.State {
@@ -391,10 +391,9 @@ func (w *play) explain(o *Outcome, regular string) {
 			}
 		}
 	}
-	switch {
-	case standby == "":
+	if standby == "" {
 		o.Reason = fmt.Sprintf("%s is down, and LIM %d is in no cluster: nobody takes it over", regular, o.LIM)
-	default:
+	} else {
 		o.Reason = fmt.Sprintf("%s and the standby %s are both down", regular, standby)
 	}
 }
