@@ -27,7 +27,9 @@ func (a *Agent) holdOn(l *lim, alias netip.Prefix, until time.Time) {
 	}
 	h := l.hold
 	h.muted.Store(l.hidden != "")
-	a.held.add(alias.Addr())
+	if l.hidden != passiveSide { // the active side's claims are no conflict
+		a.held.add(alias.Addr())
+	}
 	h.lost = func(expired bool) { a.post(func() { a.aliasLost(l, h, expired) }) }
 	h.told = func(at time.Time, err error) { a.post(func() { a.announcedAlias(l, h, at, err) }) }
 	a.wg.Go(func() { h.keep(ctx, until) })
@@ -160,7 +162,7 @@ func (a *Agent) endHealth(l *lim) {
 
 // unhealthy restarts software that no longer runs, or gives it up here.
 func (a *Agent) unhealthy(ctx context.Context, l *lim, service string, state services.State, err error) {
-	if ctx.Err() != nil || l.state != failover.Running || l.op != nil {
+	if ctx.Err() != nil || l.state != failover.Running && l.state != failover.Preloaded || l.op != nil {
 		return
 	}
 	if time.Since(l.since) > healthyFor {
@@ -173,9 +175,13 @@ func (a *Agent) unhealthy(ctx context.Context, l *lim, service string, state ser
 	if l.restarts < a.cfg.Restarts {
 		l.restarts++
 		a.log.Warn("restarting software in place", "lim", l.number, "err", why, "try", l.restarts, "of", a.cfg.Restarts)
+		if l.state == failover.Preloaded {
+			a.load(l, why.Error())
+			return
+		}
 		a.start(l, l.term, a.aliasOf(l.number), why.Error())
 		return
 	}
 	l.restarts = 0
-	a.stopLIM(l, false, why.Error(), func() { a.fail(l, why) })
+	a.stopLIM(l, l.passive(), why.Error(), func() { a.fail(l, why) })
 }

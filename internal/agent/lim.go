@@ -60,6 +60,8 @@ type lim struct {
 	inUseByServer bool // that host is a server of this system
 
 	foreign  string             // MAC of a host that is no server and uses the alias; "": none is known
+	role     string             // that the software was last told; "": none by this agent
+	version  *failover.Data     // that the software of the passive side has loaded; nil: none
 	hidden   string             // why the held alias is blocked; "": it is not
 	clearing context.CancelFunc // ends the wait for a hidden alias to be clear
 	look     chan struct{}      // has that wait look at the link now
@@ -98,6 +100,11 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 	switch d.Want {
 	case failover.Run:
 		a.applyRun(l, d)
+	case failover.Preload:
+		if d.Unmark {
+			l.released = time.Time{}
+		}
+		a.applyPreload(l, d)
 	case failover.Stop:
 		if d.AliasOff {
 			a.dropAlias(l) // whatever is in progress: another server has it
@@ -197,16 +204,21 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 		a.giveUp(l, err, func() { a.fail(l, err) })
 		return
 	}
-	acquire := alias.IsValid() && !l.holds
+	passive := l.passive()
+	acquire := alias.IsValid() && (!l.holds || passive)
+	changes := l.role == rolePassive
 	net := a.net
 	a.operate(l, func(ctx context.Context) func() {
 		if acquire {
-			if err := a.acquire(ctx, net, l, alias); err != nil {
+			if err := a.acquire(ctx, net, l, alias, passive); err != nil {
 				return func() { a.notAcquired(l, err) }
 			}
 		}
 		a.newestData(&env)
 		err := software.Start(ctx, env)
+		if err == nil && changes {
+			err = reloadOrStop(ctx, software, env)
+		}
 		if err == nil {
 			err = a.calledOff(ctx, software, env)
 		}
@@ -234,7 +246,7 @@ func (a *Agent) calledOff(ctx context.Context, software services.Set, env servic
 
 // runs notes that a LIM's software runs, and watches it.
 func (a *Agent) runs(l *lim, software services.Set, env services.Env) {
-	l.failure, l.retryAt, l.loaded, l.inUse = "", time.Time{}, true, ""
+	l.failure, l.retryAt, l.loaded, l.inUse, l.role, l.version = "", time.Time{}, true, "", env.Role, nil
 	if l.state == failover.Stopping { // called off when it was up already
 		a.stopLIM(l, false, l.reason, nil)
 		return
@@ -260,7 +272,7 @@ func (e errInUse) Error() string {
 
 // acquire makes sure that nobody has the alias, and takes it. It runs beside
 // the main loop.
-func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.Prefix) error {
+func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.Prefix, passive bool) error {
 	link, err := a.deps.Kernel.Link(net.ifname)
 	if err != nil {
 		return err
@@ -274,6 +286,9 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 	}
 	if inUse {
 		return errInUse{alias, mac.String()}
+	}
+	if passive {
+		return a.activate(ctx, l)
 	}
 	until := time.Now().Add(a.cfg.Lease)
 	if err := a.deps.Kernel.Hold(net.ifname, alias, a.cfg.Lease); err != nil {
@@ -306,6 +321,10 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 func (a *Agent) notAcquired(l *lim, err error) {
 	var inUse errInUse
 	var down errDown
+	if l.passive() {
+		a.stayPassive(l, err)
+		return
+	}
 	then := func() { a.fail(l, err) }
 	a.dropAlias(l)
 	l.inUse = ""
@@ -367,6 +386,9 @@ func (a *Agent) applyStop(l *lim, d *failover.Decision) {
 	if l.restop || l.state == failover.Stopping && l.op != nil {
 		return
 	}
+	if l.passive() {
+		a.dropAlias(l) // what is being stopped must not look like a holder
+	}
 	if l.op != nil { // a start, which ends and cleans up behind itself
 		a.set(l, failover.Stopping, d.Reason)
 		l.op()
@@ -388,7 +410,11 @@ func (a *Agent) applyStop(l *lim, d *failover.Decision) {
 func (a *Agent) stopLIM(l *lim, aliasFirst bool, reason string, then func()) {
 	a.set(l, failover.Stopping, reason)
 	a.endHealth(l)
-	software, env, err := a.software(l.number, a.aliasOf(l.number))
+	alias := a.aliasOf(l.number)
+	if l.role == rolePassive && !alias.IsValid() {
+		alias = l.alias // its cluster was deleted
+	}
+	software, env, err := a.software(l.number, alias)
 	if err != nil {
 		a.log.Error("stopping the software", "lim", l.number, "err", err)
 	}
@@ -401,6 +427,7 @@ func (a *Agent) stopLIM(l *lim, aliasFirst bool, reason string, then func()) {
 		a.newestData(&env)
 		err := software.Stop(ctx, env)
 		return func() {
+			l.role, l.version = "", nil
 			a.softwareStopped(l, err)
 			a.dropAlias(l)
 			a.stopped(l, reason, then)
@@ -485,7 +512,7 @@ func (a *Agent) fail(l *lim, err error) {
 // software builds a LIM's services and their environment for this side.
 func (a *Agent) software(number int, alias netip.Prefix) (services.Set, services.Env, error) {
 	side := a.side()
-	env := services.Env{LIM: number, Server: a.cfg.Server, Role: "active", Alias: alias.Addr()}
+	env := services.Env{LIM: number, Server: a.cfg.Server, Role: roleActive, Alias: alias.Addr()}
 	if !alias.IsValid() {
 		env.Alias = a.net.base.Addr()
 	}
@@ -506,13 +533,14 @@ func (a *Agent) side() clusterconf.Side {
 }
 
 // newestData puts the newest data version into the environment of a LIM's
-// software. It looks at the disk, so it runs beside the main loop.
-func (a *Agent) newestData(env *services.Env) {
-	_, path, err := a.deps.Data(env.LIM)
+// software, and returns it. It looks at the disk, so it runs beside the main loop.
+func (a *Agent) newestData(env *services.Env) *failover.Data {
+	d, path, err := a.deps.Data(env.LIM)
 	if err != nil {
 		a.log.Warn("looking for the newest data version", "lim", env.LIM, "err", err)
 	}
 	env.XData = path
+	return d
 }
 
 // aliasOf returns a LIM's alias; the zero prefix when it is in no cluster.

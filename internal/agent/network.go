@@ -228,6 +228,8 @@ func (a *Agent) adopt(lost bool) error {
 		l.term, l.known, l.flaps, l.suspended, l.loaded = p.Term, p.Known, p.Flaps, p.Suspended, p.Loaded
 		if p.Active {
 			l.state, l.since, l.loaded = failover.Starting, p.Since, true
+		} else if p.Loaded {
+			l.role = rolePassive // as far as it runs, it is not told to serve
 		}
 	}
 	for _, entry := range a.doc.LIMs {

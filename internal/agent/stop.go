@@ -98,10 +98,12 @@ func (a *Agent) release(l *lim) {
 	switch {
 	case l.op != nil && l.state == failover.Stopping:
 		l.released = time.Now()
-	case l.op != nil:
+	case l.op != nil && l.state != failover.Loading:
 		l.released = time.Now()
 		a.set(l, failover.Stopping, "the agent stops")
 		l.op()
+	case l.state == failover.Loading, l.state == failover.Preloaded: // the other side serves
+		a.applyStop(l, &failover.Decision{Reason: "the agent stops"})
 	case l.state.Active() || l.holds:
 		l.released = time.Now()
 		a.stopLIM(l, false, "was released: the agent stops", nil)

@@ -23,7 +23,7 @@ func Decide(v View) Plan {
 	case self.Standby && cluster != nil:
 		plan.Decisions = v.decideStandby(cluster)
 	case self.LIM != 0 && cluster != nil:
-		plan.Decisions = []Decision{v.decideRegular(cluster, self.LIM)}
+		plan.Decisions = []Decision{v.preload(cluster, v.decideRegular(cluster, self.LIM))}
 	case self.LIM != 0:
 		plan.Decisions = []Decision{v.decideAlone(self.LIM)}
 	}
@@ -154,6 +154,9 @@ func (v *View) standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) strin
 	}
 	if why := standby.Claim.LIM(lim).Unable; why != "" {
 		return fmt.Sprintf("its software cannot start on %s: %s", c.Standby, why)
+	}
+	if why := v.stillLoads(lim, standby.Claim.LIM(lim), c.Standby); why != "" {
+		return why
 	}
 	mine := c.Member(lim)
 	for _, other := range standby.Claim.LIMs {

@@ -100,8 +100,8 @@ func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 	if theirs.State.Active() {
 		out = append(out, "it is still up on "+regular)
 	}
-	if theirs.State == Loading && !v.FromLoad {
-		out = append(out, "it still loads on "+regular)
+	if why := v.stillLoads(lim, theirs, regular); why != "" {
+		out = append(out, why)
 	}
 	if theirs.Unable != "" {
 		out = append(out, fmt.Sprintf("its software cannot start on %s: %s", regular, theirs.Unable))

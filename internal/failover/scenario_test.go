@@ -20,7 +20,7 @@ var epoch = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 // TestScenarios plays the files in testdata, one for each rule. A file builds a
 // view line by line and asks what the brain makes of it:
 //
-//	cluster [fallback=automatic] [split-brain-stop=standby] lims=N:PRIORITY,...
+//	cluster [preloaded] [fallback=automatic] [split-brain-stop=standby] lims=N:PRIORITY,...
 //	self SERVER [unsettled] [isolated] [started=-1m]
 //	peer SERVER LIVENESS [since=-5s] [idle=-5s] [revision=N] [unsettled] [parked] [leaving] [run=ID] [N=STATE[:TERM][:holds][:released]]...
 //	local N STATE [term=N] [holds] [released=-1s] [known=SERVER:TERM] [retry=5s] [data=2h] [flaps=N] [fellback=-1m] [suspended=ID]
@@ -218,6 +218,8 @@ func document(d *datadriven.TestData) *clusterconf.Document {
 		switch arg.Key {
 		case "fallback":
 			c.Fallback = clusterconf.FallbackType(arg.Vals[0])
+		case "preloaded":
+			c.Failover = clusterconf.FailoverPreloaded
 		case "split-brain-stop":
 			c.SplitBrainStop = clusterconf.Side(arg.Vals[0])
 		case "lims":

@@ -43,7 +43,11 @@ func (v *View) decideStandby(c *clusterconf.Cluster) []Decision {
 			out = append(out, d)
 		}
 	}
-	return append(out, v.auction(bids)...)
+	out = append(out, v.auction(bids)...)
+	for i := range out {
+		out[i] = v.preload(c, out[i])
+	}
+	return out
 }
 
 // unprovenFor is how long a LIM that could not have its alias on the standby does

@@ -8,8 +8,14 @@ running() {
 	[ -r "$pidfile" ] && read -r pid <"$pidfile" && kill -0 "$pid" 2>/dev/null
 }
 
+# What it was last told to be, and with which data, for those who look.
+told() {
+	echo "$MXCLUSTER_ROLE ${MXCLUSTER_XDATA##*/}" >"$lab/$MXCLUSTER_SERVER/run/exchange-$MXCLUSTER_LIM.told"
+}
+
 case $1 in
 start)
+	told
 	running && exit 0
 	# The daemon closes its output once it answers, or ends with a reason.
 	said=$("$lab/bin/mxcluster" lab exchange --lab "$lab" 2>&1 &)
@@ -23,7 +29,7 @@ stop)
 	rm -f "$pidfile"
 	;;
 status) running || exit 3 ;;
-reload) ;; # it reads nothing that could change
+reload) told ;;
 *)
 	echo "usage: ${0##*/} start|stop|status|reload"
 	exit 64

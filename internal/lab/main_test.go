@@ -118,6 +118,7 @@ func scenarios() map[string]Scenario {
 		"tampered":        tamperedScenario,
 		"conflicts":       conflictsScenario,
 		"foreign-host":    foreignHostScenario,
+		"preloaded":       preloadedScenario,
 	}
 	maps.Copy(all, bootOrderScenarios())
 	maps.Copy(all, benchScenarios())

@@ -60,7 +60,11 @@ func (in *Input) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 		Lock:     lockOf(m, in.Now),
 	}
 	out.Alias.conflicts(&home, &away)
-	switch active := pick(&home, &away); {
+	active := pick(&home, &away)
+	if c.Failover == clusterconf.FailoverPreloaded {
+		out.Preload = preload(active, &home, &away)
+	}
+	switch {
 	case active == nil:
 		out.nowhere(&home, &away)
 	case !active.trusted():
@@ -70,6 +74,18 @@ func (in *Input) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 	}
 	out.Next = in.next(c, m, &out, &home, &away)
 	return out
+}
+
+// preload tells how far the passive side of a preloaded cluster is; nil where it
+// neither loads nor is loaded, or cannot be seen.
+func preload(active, home, away *place) *string {
+	for _, p := range []*place{away, home} {
+		if s := p.claim.State; p != active && p.trusted() && (s == failover.Loading || s == failover.Preloaded) {
+			text := string(s)
+			return &text
+		}
+	}
+	return nil
 }
 
 // conflicts tells of what the two servers found wrong with the alias on the wire.

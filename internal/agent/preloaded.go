@@ -1,0 +1,225 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"mxcluster/internal/failover"
+	"mxcluster/internal/services"
+)
+
+// What a LIM's software is told of its side.
+const (
+	roleActive  = "active"
+	rolePassive = "passive"
+)
+
+// passiveSide is why the alias of the passive side of a preloaded cluster is
+// hidden. Unlike for the other reasons it stays so until this side is to serve.
+const passiveSide = "this is the passive side of a preloaded cluster"
+
+// passive reports whether a LIM's alias is up here and blocked because the other
+// side of a preloaded cluster serves.
+func (l *lim) passive() bool { return l.holds && l.hidden == passiveSide }
+
+// applyPreload keeps a LIM loaded here while the other side serves (spec ch. 4).
+func (a *Agent) applyPreload(l *lim, d *failover.Decision) {
+	switch {
+	case l.op != nil || l.restop:
+	case l.state == failover.Running:
+		a.demote(l, d)
+	case l.state.Active():
+		a.applyStop(l, d)
+	case l.state == failover.Preloaded && l.holds && !a.newer(l):
+	default:
+		a.load(l, d.Reason)
+	}
+}
+
+// newer reports whether a later data version came than the one loaded.
+func (a *Agent) newer(l *lim) bool {
+	d := a.data[l.number]
+	return d != nil && (l.version == nil || d.Newest.After(l.version.Newest))
+}
+
+// demote makes the active side the passive one: the alias is blocked at once, so
+// that the other side can serve; the software goes on and learns its role. Where
+// the alias cannot be blocked the LIM stops, as in other clusters.
+func (a *Agent) demote(l *lim, d *failover.Decision) {
+	if d.Release && l.released.IsZero() {
+		l.released = time.Now()
+		l.keep(d) // saved with the load
+	}
+	if l.holds {
+		if err := a.deps.Kernel.Block(a.net.ifname, l.alias.Addr()); err != nil {
+			a.log.Error("blocking an alias", "lim", l.number, "alias", l.alias, "because", passiveSide, "err", err)
+			a.stopLIM(l, false, d.Reason, nil)
+			return
+		}
+		if l.hidden != "" {
+			a.endHiding(l)
+		}
+		a.held.remove(l.alias.Addr())
+		a.hidePassive(l)
+		l.hold.muted.Store(true)
+		a.recordAlias(l, "blocked", fmt.Sprintf("the alias %s was blocked: %s", l.alias.Addr(), passiveSide))
+	}
+	a.load(l, d.Reason)
+}
+
+// hidePassive notes that the alias is blocked for good.
+func (a *Agent) hidePassive(l *lim) { l.hidden, l.clearing = passiveSide, func() {} }
+
+// load brings the software of the passive side up, or has it read its data and
+// its role again if it is up, behind a blocked alias.
+func (a *Agent) load(l *lim, reason string) {
+	alias := a.aliasOf(l.number)
+	a.set(l, failover.Loading, reason)
+	a.endHealth(l)
+	l.loaded = true
+	if err := a.save(); err != nil {
+		a.notLoaded(l, err)
+		return
+	}
+	software, env, err := a.software(l.number, alias)
+	if err != nil {
+		a.notLoaded(l, err)
+		return
+	}
+	env.Role = rolePassive
+	hold, net := !l.holds, a.net
+	a.operate(l, func(ctx context.Context) func() {
+		if hold {
+			if err := a.holdBlocked(ctx, net, l, alias); err != nil {
+				return func() { a.notLoaded(l, err) }
+			}
+		}
+		version := a.newestData(&env)
+		err := bringUp(ctx, software, env)
+		if err == nil {
+			err = a.calledOff(ctx, software, env)
+		}
+		return func() {
+			if err != nil {
+				l.loaded = false // what does not come up is stopped
+				a.notLoaded(l, err)
+				return
+			}
+			a.isLoaded(l, software, env, version)
+		}
+	})
+}
+
+// bringUp starts software, or reloads it where it runs already. What cannot be
+// reloaded is stopped.
+func bringUp(ctx context.Context, software services.Set, env services.Env) error {
+	state, _, _ := software.Check(ctx, env)
+	if state != services.Running || len(software) == 0 {
+		return software.Start(ctx, env)
+	}
+	return reloadOrStop(ctx, software, env)
+}
+
+func reloadOrStop(ctx context.Context, software services.Set, env services.Env) error {
+	err := software.Reload(ctx, env)
+	if err == nil {
+		return nil
+	}
+	if undo := software.Stop(context.WithoutCancel(ctx), env); undo != nil {
+		return fmt.Errorf("%w; and then %w", err, undo)
+	}
+	return err
+}
+
+// holdBlocked takes the alias without anybody noticing: the block is in place
+// before the address is. Nobody is asked whether it is free, for it is not.
+func (a *Agent) holdBlocked(ctx context.Context, net *network, l *lim, alias netip.Prefix) error {
+	if err := a.deps.Kernel.Block(net.ifname, alias.Addr()); err != nil {
+		return err
+	}
+	until := time.Now().Add(a.cfg.Lease)
+	if err := a.deps.Kernel.Hold(net.ifname, alias, a.cfg.Lease); err != nil {
+		return err
+	}
+	return a.onLoop(ctx, func() error {
+		a.hidePassive(l)
+		a.holdOn(l, alias, until)
+		return nil
+	}, func() { _ = a.deps.Kernel.Drop(net.ifname, alias) })
+}
+
+// onLoop has f done by the main loop, for an operation that waits for it; instead
+// is done when the operation was called off meanwhile.
+func (a *Agent) onLoop(ctx context.Context, f func() error, instead func()) error {
+	done := make(chan error, 1)
+	a.post(func() {
+		if err := ctx.Err(); err != nil {
+			instead()
+			done <- err
+			return
+		}
+		done <- f()
+	})
+	select {
+	case err := <-done:
+		return err
+	case <-a.ctx.Done():
+		return a.ctx.Err()
+	}
+}
+
+// isLoaded notes that the passive side is ready to serve, and watches it.
+func (a *Agent) isLoaded(l *lim, software services.Set, env services.Env, version *failover.Data) {
+	l.failure, l.retryAt, l.role, l.version = "", time.Time{}, env.Role, version
+	if l.state == failover.Stopping { // called off when it was up already
+		a.stopLIM(l, true, l.reason, nil)
+		return
+	}
+	a.set(l, failover.Preloaded, l.reason)
+	a.watchHealth(l, software, env)
+}
+
+// notLoaded notes that the passive side did not come up.
+func (a *Agent) notLoaded(l *lim, err error) {
+	a.dropAlias(l)
+	a.fail(l, err)
+}
+
+// activate lets the alias of the passive side onto the wire and announces it:
+// that is all that a failover of a preloaded cluster takes. It runs beside the
+// main loop.
+func (a *Agent) activate(ctx context.Context, l *lim) error {
+	return a.onLoop(ctx, func() error {
+		if !l.passive() {
+			return errors.New("the alias was lost before it could be unblocked")
+		}
+		if err := a.deps.Kernel.Unblock(a.net.ifname, l.alias.Addr()); err != nil {
+			return err
+		}
+		a.recordAlias(l, "unblocked", fmt.Sprintf("the alias %s was unblocked: this side serves now", l.alias.Addr()))
+		a.endHiding(l)
+		a.announceAnew(l)
+		return nil
+	}, func() {})
+}
+
+// stayPassive goes back to being the passive side when the alias could not be
+// unblocked, or need not be any more.
+func (a *Agent) stayPassive(l *lim, err error) {
+	if l.state != failover.Stopping {
+		var inUse errInUse
+		if errors.As(err, &inUse) {
+			owner, _ := a.ownerOf(inUse.mac)
+			err = fmt.Errorf("the alias %s is in use by %s", inUse.alias.Addr(), owner)
+		}
+		l.failure, l.retryAt = err.Error(), time.Now().Add(retryAddress)
+		a.log.Error("the alias cannot be unblocked", "lim", l.number, "err", err)
+	}
+	a.set(l, failover.Preloaded, err.Error())
+	if err := a.save(); err != nil {
+		a.log.Error("saving that a LIM is passive", "lim", l.number, "err", err)
+	}
+}

@@ -1,0 +1,43 @@
+package failover
+
+import (
+	"fmt"
+
+	"mxcluster/clusterconf"
+)
+
+// Preload is what the passive side of a preloaded cluster does (spec ch. 4): its
+// software runs, its alias is up and blocked in the kernel. Failover is then no
+// start but an unblocking.
+const Preload Want = "preload"
+
+// preload has the side of a preloaded cluster that is not to serve keep the LIM
+// loaded. What is given up by order goes over to that without a stop. What is
+// stopped for any other reason, such as a split brain, stops as in every cluster,
+// and is loaded anew after that.
+func (v *View) preload(c *clusterconf.Cluster, d Decision) Decision {
+	l := v.LIMs[d.LIM]
+	switch {
+	case c.Failover != clusterconf.FailoverPreloaded || d.Want == Run || !v.Settled:
+	case l.State == Stopping, l.State.Active() && !d.Release:
+	case l.State == Failed && v.retryPending(l):
+	default:
+		d.Want, d.AliasOff = Preload, false
+	}
+	return d
+}
+
+// stillLoads says why a LIM would take longer to move to a server: it is not
+// preloaded there yet; "" where that does not hold it back.
+func (v *View) stillLoads(lim int, theirs LIMClaim, server string) string {
+	c := v.Document.ClusterOfLIM(lim)
+	preloaded := c != nil && c.Failover == clusterconf.FailoverPreloaded
+	switch {
+	case v.FromLoad:
+	case theirs.State == Loading:
+		return fmt.Sprintf("it still loads on %s", server)
+	case preloaded && (theirs.State == Stopped || theirs.State == Unknown):
+		return fmt.Sprintf("it is not preloaded on %s yet", server)
+	}
+	return ""
+}
