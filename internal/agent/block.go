@@ -204,3 +204,23 @@ func (a *Agent) unblockTaken(n *network, alias netip.Prefix) error {
 	a.log.Warn("unblocking an alias that starts to serve here", "alias", alias)
 	return a.deps.Kernel.Unblock(n.ifname, alias.Addr())
 }
+
+// forgetBlocks lifts, at the start, the blocks of what is no alias any more: the
+// cluster was deleted while no agent ran here, and this server must reach whoever
+// has the address now.
+func (a *Agent) forgetBlocks() {
+	blocked, err := a.deps.Kernel.Blocked(a.net.ifname)
+	if err != nil {
+		a.log.Error("looking at what is blocked", "interface", a.net.ifname, "err", err)
+		return
+	}
+	aliases := aliasesOf(a.doc)
+	for _, addr := range blocked {
+		if slices.ContainsFunc(aliases, func(p netip.Prefix) bool { return p.Addr() == addr }) {
+			continue
+		}
+		if err := a.deps.Kernel.Unblock(a.net.ifname, addr); err != nil {
+			a.log.Error("unblocking what is no alias any more", "address", addr, "err", err)
+		}
+	}
+}

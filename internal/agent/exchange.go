@@ -187,9 +187,10 @@ func (a *Agent) leaveAliases(d *clusterconf.Document, base netip.Prefix) error {
 		a.letGo(l)
 		if l.alias != base {
 			if err := a.deps.Kernel.Drop(a.net.ifname, l.alias); err != nil {
-				return err
+				return err // while it is here it stays blocked if it was
 			}
 		}
+		a.forgetHidden(l, l.alias)
 	}
 	return nil
 }

@@ -215,10 +215,7 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 			}
 		}
 		a.newestData(&env)
-		err := software.Start(ctx, env)
-		if err == nil && changes {
-			err = reloadOrStop(ctx, software, env)
-		}
+		err := a.startSoftware(ctx, software, env, changes)
 		if err == nil {
 			err = a.calledOff(ctx, software, env)
 		}

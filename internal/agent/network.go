@@ -241,6 +241,7 @@ func (a *Agent) adopt(lost bool) error {
 	if err != nil {
 		return fmt.Errorf("looking for aliases of an earlier run: %w", err)
 	}
+	a.forgetBlocks()
 	for _, c := range a.doc.Clusters {
 		for _, m := range c.LIMs {
 			if i := slices.IndexFunc(addrs, func(x netops.Address) bool { return x.Prefix == m.Alias }); i >= 0 {

@@ -98,7 +98,7 @@ func (a *Agent) load(l *lim, reason string) {
 			}
 		}
 		version := a.newestData(&env)
-		err := bringUp(ctx, software, env)
+		err := a.bringUp(ctx, software, env)
 		if err == nil {
 			err = a.calledOff(ctx, software, env)
 		}
@@ -113,25 +113,37 @@ func (a *Agent) load(l *lim, reason string) {
 	})
 }
 
-// bringUp starts software, or reloads it where it runs already. What cannot be
-// reloaded is stopped.
-func bringUp(ctx context.Context, software services.Set, env services.Env) error {
+// bringUp starts software, or has it read its role and its data again where it
+// runs already. What cannot do that is started anew: this side serves nobody.
+func (a *Agent) bringUp(ctx context.Context, software services.Set, env services.Env) error {
 	state, _, _ := software.Check(ctx, env)
-	if state != services.Running || len(software) == 0 {
-		return software.Start(ctx, env)
+	if state == services.Running && len(software) > 0 {
+		err := software.Reload(ctx, env)
+		if err == nil {
+			return nil
+		}
+		a.log.Warn("the software does not reload; starting it anew", "lim", env.LIM, "err", err)
+		if err := software.Stop(ctx, env); err != nil {
+			a.log.Error("stopping the software", "lim", env.LIM, "err", err)
+		}
 	}
-	return reloadOrStop(ctx, software, env)
+	return software.Start(ctx, env)
 }
 
-func reloadOrStop(ctx context.Context, software services.Set, env services.Env) error {
-	err := software.Reload(ctx, env)
-	if err == nil {
-		return nil
+// startSoftware starts software that is to serve. What runs as the passive side is
+// told that it serves now: calls come in already, so that what comes of an error
+// shows in the health checks.
+func (a *Agent) startSoftware(ctx context.Context, software services.Set, env services.Env, passive bool) error {
+	if !passive {
+		return software.Start(ctx, env)
 	}
-	if undo := software.Stop(context.WithoutCancel(ctx), env); undo != nil {
-		return fmt.Errorf("%w; and then %w", err, undo)
+	if state, _, _ := software.Check(ctx, env); state != services.Running {
+		return software.Start(ctx, env)
 	}
-	return err
+	if err := software.Reload(ctx, env); err != nil {
+		a.log.Error("the software does not take the active role", "lim", env.LIM, "err", err)
+	}
+	return nil
 }
 
 // holdBlocked takes the alias without anybody noticing: the block is in place
@@ -182,7 +194,7 @@ func (a *Agent) isLoaded(l *lim, software services.Set, env services.Env, versio
 	a.watchHealth(l, software, env)
 }
 
-// notLoaded notes that the passive side did not come up.
+// notLoaded notes that the passive side did not come up. Its alias goes.
 func (a *Agent) notLoaded(l *lim, err error) {
 	a.dropAlias(l)
 	a.fail(l, err)

@@ -98,7 +98,10 @@ func (m *machine) setData(d *failover.Data) {
 func (m *machine) newestData(int) (*failover.Data, string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.data, "", nil
+	if m.data == nil {
+		return nil, "", nil
+	}
+	return m.data, "/x/" + m.data.Version, nil
 }
 
 func (m *machine) unsynced(int, time.Time) (string, error) {
@@ -408,7 +411,8 @@ func (w *world) watchAliases() {
 			return
 		case <-tick.C:
 		}
-		for lim := 1; lim <= 2; lim++ {
+		for _, m := range w.doc.Clusters[0].LIMs {
+			lim := m.LIM
 			if h := w.holders(lim); len(h) > 1 && !w.isCut(h[0], h[1]) {
 				w.twice = append(w.twice, fmt.Sprintf("LIM %d on %v at %s", lim, h, time.Now().Format("05.000")))
 			}

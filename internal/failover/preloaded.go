@@ -18,7 +18,11 @@ const Preload Want = "preload"
 func (v *View) preload(c *clusterconf.Cluster, d Decision) Decision {
 	l := v.LIMs[d.LIM]
 	switch {
-	case c.Failover != clusterconf.FailoverPreloaded || d.Want == Run || !v.Settled:
+	case c.Failover != clusterconf.FailoverPreloaded || d.Want == Run:
+	case !v.Settled:
+		if d.Want == Stop && !l.State.Active() {
+			d.Want = Wait // what an earlier run of the agent loaded is not stopped for it
+		}
 	case l.State == Stopping, l.State.Active() && !d.Release:
 	case l.State == Failed && v.retryPending(l):
 	default:
