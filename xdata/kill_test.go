@@ -84,8 +84,10 @@ func TestKilledAnywhere(t *testing.T) {
 		if round > 0 {
 			victim := round % 3
 			killed := killSync(t, p, asks, victim, time.Duration(r.Int64N(int64(longest))))
+			longest = longest * 21 / 20 // about as long as a sync takes
 			if !killed {
 				completed++
+				longest = longest * 8 / 10
 			}
 		}
 		arrived := checkHidden(t, p, old, before)
