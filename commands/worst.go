@@ -18,7 +18,7 @@ func gravest() []fault.Code {
 // worst makes one error of those that were joined: all their messages, the code
 // and the remedy of the gravest. what, if any, comes in front.
 func worst(err error, what string) error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // errors.Join's own, not one below it
+	joined, ok := err.(interface{ Unwrap() []error }) // errors.Join's own, not one below it
 	if !ok {
 		return err
 	}

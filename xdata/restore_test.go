@@ -121,7 +121,7 @@ func TestRestoreToMountPoint(t *testing.T) {
 		}
 		t.Skipf("mounting needs root: %v", err)
 	}
-	defer unix.Unmount(to, 0) //nolint:errcheck // nothing can be done about it
+	defer unix.Unmount(to, 0)
 	wantCode(t, s.Restore(t.Context(), v, to, nil), fault.Refused, "mounted")
 }
 

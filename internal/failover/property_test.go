@@ -246,7 +246,7 @@ func TestLockedDoesNotMoveFromHome(t *testing.T) {
 				t.Fatalf("locked to the regular side, it leaves it: %s", trace(Decide(v)))
 			}
 		case clusterconf.SideStandby:
-			if d.Want == Run && !(l.Holds && l.State.Active()) && !v.outranks(&w.doc.Clusters[0], l, v.Peers["sb1"].Claim.LIM(1), clusterconf.SideRegular) {
+			if d.Want == Run && (!l.Holds || !l.State.Active()) && !v.outranks(&w.doc.Clusters[0], l, v.Peers["sb1"].Claim.LIM(1), clusterconf.SideRegular) {
 				t.Fatalf("locked to the standby, it starts on its regular server: %s", trace(Decide(v)))
 			}
 		}
