@@ -16,8 +16,11 @@ func newPreloadCommand(a *app) *cobra.Command {
 		Use:   "preload C",
 		Short: "Keep the software of a cluster's LIM loaded on the standby",
 		Long: `Preload makes the standby of cluster C keep the software of the cluster's only
-LIM loaded, so that a failover is faster. It ends only with the cluster:
-'mxcluster delete C'.
+LIM loaded, so that a failover is faster. The software runs on both servers; on
+the passive one the alias is blocked in the kernel. The software learns by reload,
+from MXCLUSTER_ROLE, whether it is active or passive, and that there is new data.
+'mxcluster status' shows whether the passive server is loading or preloaded. It
+ends only with the cluster: 'mxcluster delete C'.
 ` + outdatedHelp,
 		Example:     "  mxcluster preload c1 --wait",
 		Annotations: exits(editCodes()...),

@@ -119,6 +119,7 @@ func scenarios() map[string]Scenario {
 		"conflicts":       conflictsScenario,
 		"foreign-host":    foreignHostScenario,
 		"preloaded":       preloadedScenario,
+		"kamailio":        kamailioScenario,
 	}
 	maps.Copy(all, bootOrderScenarios())
 	maps.Copy(all, benchScenarios())
