@@ -101,6 +101,9 @@ func (a *Agent) limOnStandby(m clusterconf.Member, now time.Time) []alarms.Condi
 	if l.state == failover.Running || l.state == failover.Starting {
 		out = append(out, alarms.Condition{Name: alarms.LIMOnStandby, Severity: alarms.Warning, LIM: m.LIM, Server: a.cfg.Server,
 			Text: fmt.Sprintf("LIM %d runs on the standby server %s: %s", m.LIM, a.cfg.Server, l.reason)})
+	} else if l.passive() {
+		out = append(out, alarms.Condition{Name: alarms.LIMOnStandby, Severity: alarms.Warning, LIM: m.LIM, Server: a.cfg.Server, Expected: true,
+			Text: fmt.Sprintf("LIM %d is loaded on the standby server %s, as it should be: its alias is blocked there", m.LIM, a.cfg.Server)})
 	}
 	silent := p.liveness == failover.AgentLost && a.net.sup.wires()[m.LIM].Silent
 	if !l.serves() && (p.liveness == failover.Gone || silent) {

@@ -288,3 +288,29 @@ func TestPreloadedSplitBrain(t *testing.T) {
 		w.twice = nil // until it had yielded
 	})
 }
+
+// On the passive side a LIM on the standby is as it should be, until it serves there
+// (spec ch. 11).
+func TestPreloadedAlarms(t *testing.T) {
+	inPreloaded(t, manual, func(w *world) {
+		expected := func() []bool {
+			var out []bool
+			for _, a := range w.alarmsSeen("sb1") {
+				if a.Name == "lim-on-standby" {
+					out = append(out, a.Expected)
+				}
+			}
+			return out
+		}
+		w.awaitAlarms(soon, onStandby1)
+		if got := expected(); !slices.Equal(got, []bool{true}) || w.status("sb1").Health != "ok" {
+			t.Errorf("expected: %v, health %s", got, w.status("sb1").Health)
+		}
+		w.powerCut("srv1")
+		w.await(1, "sb1", soon)
+		pass(2 * time.Second)
+		if got := expected(); !slices.Equal(got, []bool{false}) {
+			t.Errorf("while it serves: expected %v", got)
+		}
+	})
+}

@@ -91,7 +91,8 @@ type State struct {
 	pending map[Key]time.Time // conditions that have not held long enough, since when
 }
 
-// Change is an alarm that was raised or cleared.
+// Change is an alarm that was raised or cleared. One that was expected and is so no
+// more counts as raised.
 type Change struct {
 	Alarm
 	Raised bool
@@ -121,7 +122,11 @@ func Update(s State, now time.Time, conditions []Condition, others []Alarm) (Sta
 		switch {
 		case slices.ContainsFunc(next.Alarms, func(a Alarm) bool { return a.Key() == c.key() }):
 		case i >= 0:
-			next.Alarms = append(next.Alarms, s.Alarms[i].under(c))
+			a := s.Alarms[i].under(c)
+			next.Alarms = append(next.Alarms, a)
+			if s.Alarms[i].Expected && !a.Expected { // it counts from now on
+				changes = append(changes, Change{a, true})
+			}
 		case c.Unsure || next.tooSoon(s, c, now):
 		default:
 			a := next.raise(c, now, others)
