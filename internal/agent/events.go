@@ -105,7 +105,8 @@ func (a *Agent) recordAgent(is, text string) {
 }
 
 func (a *Agent) recordDecision(d *failover.Decision) {
-	words := map[failover.Want]string{failover.Run: "is to run here: ", failover.Stop: "is not to run here: ", failover.Wait: "is left as it is: "}
+	words := map[failover.Want]string{failover.Run: "is to run here: ", failover.Stop: "is not to run here: ",
+		failover.Wait: "is left as it is: ", failover.Preload: "is kept loaded here: "}
 	a.record(slog.LevelInfo, events.Event{Kind: events.Decision, LIM: d.LIM, Is: string(d.Want), Rule: string(d.Rule), Term: d.Term,
 		Reason: d.Reason, Text: fmt.Sprintf("LIM %d %s%s", d.LIM, words[d.Want], d.Reason)})
 }

@@ -175,7 +175,7 @@ func (w *play) step() bool {
 		}
 	}
 	changed := false
-	for _, want := range []failover.Want{failover.Stop, failover.Run} {
+	for _, want := range []failover.Want{failover.Stop, failover.Preload, failover.Run} {
 		for _, name := range names {
 			n := w.nodes[name]
 			for i := range n.plan.Decisions {
@@ -289,6 +289,14 @@ func (w *play) apply(n *node, d *failover.Decision) bool {
 		if l.State.Active() || l.Holds {
 			l.State, l.Holds = failover.Stopped, false
 		}
+	case failover.Preload: // loaded at once; its alias is blocked, which is as if it were not there
+		if d.Unmark {
+			l.Released = time.Time{}
+		}
+		if d.Release && l.Released.IsZero() {
+			l.Released = w.now
+		}
+		l.State, l.Holds = failover.Preloaded, false
 	}
 	if l != was {
 		if d.Flaps != nil {

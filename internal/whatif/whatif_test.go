@@ -218,3 +218,21 @@ func BenchmarkSimulateLargest(b *testing.B) {
 		}
 	}
 }
+
+// A preloaded cluster moves there and back; the passive side counts as nobody.
+func TestSimulatePreloaded(t *testing.T) {
+	preloaded := func(c *clusterconf.Cluster) {
+		c.Failover, c.Fallback, c.LIMs = clusterconf.FailoverPreloaded, clusterconf.FallbackAutomatic, c.LIMs[:1]
+	}
+	well := AllWell(system(preloaded), now)
+	if got := words(Simulate(well, Scenario{})); got != "" {
+		t.Errorf("as it is: %s", got)
+	}
+	down := Scenario{Down: []string{"srv1"}}
+	if got := words(Simulate(well, down)); got != "1 srv1>sb1" {
+		t.Errorf("srv1 down: %s", got)
+	}
+	if got := words(Simulate(after(well, down), Scenario{Up: []string{"srv1"}})); got != "1 sb1>srv1" {
+		t.Errorf("srv1 back: %s", got)
+	}
+}
