@@ -221,7 +221,7 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 		}
 		if err != nil {
 			return func() {
-				l.loaded = false // a set that does not start is stopped
+				a.didNotComeUp(l, err)
 				a.dropAlias(l)
 				a.fail(l, err)
 			}
@@ -236,7 +236,7 @@ func (a *Agent) calledOff(ctx context.Context, software services.Set, env servic
 		return nil
 	}
 	if err := software.Stop(context.WithoutCancel(ctx), env); err != nil {
-		return fmt.Errorf("the start was called off, and then: %w", err)
+		return fmt.Errorf("the start was called off, %w", &services.NotStoppedError{Err: err})
 	}
 	return errors.New("the start was called off")
 }
@@ -430,6 +430,17 @@ func (a *Agent) stopLIM(l *lim, aliasFirst bool, reason string, then func()) {
 			a.stopped(l, reason, then)
 		}
 	})
+}
+
+// didNotComeUp notes what is left of software that did not start: nothing, for it
+// was stopped, unless that failed, too.
+func (a *Agent) didNotComeUp(l *lim, err error) {
+	var notStopped *services.NotStoppedError
+	if errors.As(err, &notStopped) {
+		a.softwareStopped(l, notStopped.Err)
+		return
+	}
+	a.softwareStopped(l, nil)
 }
 
 // softwareStopped notes how stopping software went. One that did not stop is

@@ -104,7 +104,7 @@ func (a *Agent) load(l *lim, reason string) {
 		}
 		return func() {
 			if err != nil {
-				l.loaded = false // what does not come up is stopped
+				a.didNotComeUp(l, err)
 				a.notLoaded(l, err)
 				return
 			}

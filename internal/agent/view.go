@@ -52,7 +52,9 @@ func (a *Agent) judge(now time.Time) {
 	seen := a.net.sup.sightings()
 	mates := a.mates()
 	heardAll := true
-	lastHeard := seen[gatewayName].heard
+	// A frame of anybody, a client that asks for an alias for instance, says that
+	// the link carries traffic.
+	lastHeard := later(seen[gatewayName].heard, a.net.sup.lastHeard())
 	for _, s := range a.doc.Servers {
 		if s.Name == a.cfg.Server {
 			continue

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -39,6 +40,35 @@ func TestSmallClusterCutOff(t *testing.T) {
 		pass(20 * time.Second)
 		if h := w.holders(1); !slices.Equal(h, []string{"srv1"}) {
 			t.Errorf("with sb1 cut off the alias is on %v", h)
+		}
+	})
+}
+
+// No server is heard, and there is no gateway: clients that ask for an alias show
+// that the link of the standby carries traffic, so that the others are dead, or
+// those clients lost them, too.
+func TestClientsTellDeadServersFromACutCable(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		client := w.foreignHost(netip.MustParsePrefix("192.0.2.99/24"))
+		wire, err := w.segment.OpenWire(client, "eth0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer wire.Close()
+		w.partition(true, "sb1", "srv1", "srv2")
+		pass(3 * time.Second)
+		if slices.Contains(w.holders(1), "sb1") || slices.Contains(w.holders(2), "sb1") {
+			t.Error("the standby took over though it heard nobody")
+		}
+		for range 10 {
+			if err := wire.Ask(netip.MustParseAddr("192.0.2.99"), netip.MustParseAddr("192.0.2.12"), nil); err != nil {
+				t.Fatal(err)
+			}
+			pass(100 * time.Millisecond)
+		}
+		if !slices.Contains(w.holders(1), "sb1") {
+			t.Errorf("the aliases are on %v and %v", w.holders(1), w.holders(2))
 		}
 	})
 }

@@ -33,7 +33,7 @@ func ForLIM(l *clusterconf.LIM, side clusterconf.Side, opt Options) (Set, error)
 // Start starts the services in order. When one fails, that one and those
 // before it are stopped, in reverse, so that nothing is left half-started; a
 // service that never ran is not stopped. The error names the one that failed
-// and is joined with whatever failed while stopping.
+// and is joined with a [NotStoppedError] if stopping failed.
 func (s Set) Start(ctx context.Context, env Env) error {
 	for i, service := range s {
 		err := service.Start(ctx, env)
@@ -46,12 +46,19 @@ func (s Set) Start(ctx context.Context, env Env) error {
 		}
 		// The caller may have given up: what was started must go all the same.
 		if undo := started.Stop(context.WithoutCancel(ctx), env); undo != nil {
-			err = errorList{err, fmt.Errorf("and then %w", undo)}
+			err = errorList{err, &NotStoppedError{undo}}
 		}
 		return err
 	}
 	return nil
 }
+
+// NotStoppedError says that software which did not come up may be up in part.
+type NotStoppedError struct{ Err error }
+
+func (e *NotStoppedError) Error() string { return "and then " + e.Err.Error() }
+
+func (e *NotStoppedError) Unwrap() error { return e.Err }
 
 // Stop stops the services in reverse. It goes on after a failure, and joins
 // the errors.

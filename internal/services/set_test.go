@@ -222,3 +222,19 @@ func TestSoftwareBySide(t *testing.T) {
 		t.Errorf("a service that is none: %v", err)
 	}
 }
+
+// Of a set that does not start, and then does not stop, something may be up.
+func TestStartTellsWhatMayBeUp(t *testing.T) {
+	broken := errors.New("broken")
+	for _, stops := range []bool{true, false} {
+		f := &Fake{Name: "one"}
+		f.Script(VerbStart, Step{Err: broken})
+		if !stops {
+			f.Script(VerbStop, Step{Err: broken})
+		}
+		var up *NotStoppedError
+		if err := (Set{f}).Start(t.Context(), Env{}); err == nil || errors.As(err, &up) == stops {
+			t.Errorf("stops %v: %v", stops, err)
+		}
+	}
+}

@@ -242,18 +242,21 @@ func (w *play) peer(n, other *node) failover.Peer {
 	return p
 }
 
-// isolated reports whether a server hears nobody, and would hear several.
+// isolated reports whether a server hears nobody because it is cut off. Where all
+// others are down it hears those who ask for the aliases.
 func (w *play) isolated(name string) bool {
 	if w.Gateway || len(w.nodes) <= 2 {
 		return false
 	}
+	cutOff := false
 	for other, n := range w.nodes {
+		cutOff = cutOff || n.up && w.cut[[2]string{name, other}]
 		lost := n.liveness == failover.AgentLost && !w.cut[[2]string{name, other}] // its kernel answers
 		if other != name && (w.hears(name, other) || lost) {
 			return false
 		}
 	}
-	return true
+	return cutOff
 }
 
 // answers reports whether the other server of a LIM, if it can be heard, answers

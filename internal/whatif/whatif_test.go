@@ -73,7 +73,7 @@ func TestSimulateFromTheDocument(t *testing.T) {
 		{"both fail", nil, Scenario{Down: []string{"sb1", "srv1"}}, "1 srv1>", "srv1 and the standby sb1 are both down"},
 		{"one that no cluster protects", nil, Scenario{Down: []string{"srv4"}}, "4 srv4>", "in no cluster"},
 		{"locked to the regular side", lock(1, clusterconf.SideRegular), Scenario{Down: []string{"srv1"}}, "1 srv1>", "locked to the regular side"},
-		{"everybody but the standby", nil, Scenario{Down: []string{"srv1", "srv2", "srv3", "srv4"}}, "1 srv1>, 2 srv2>, 3 srv3>, 4 srv4>", "hears nobody"},
+		{"everybody but the standby", nil, Scenario{Down: []string{"srv1", "srv2", "srv3", "srv4"}}, "1 srv1>sb1, 2 srv2> waits, 3 srv3> waits, 4 srv4>", "srv1 is down"},
 		{"cut between regular and standby", nil, Scenario{Cut: []Cut{{"srv1", "sb1"}}}, "1 srv1>sb1+srv1", "srv1 is down"},
 		{"the standby is cut off from all", nil, Scenario{Cut: []Cut{{"srv1", "sb1"}, {"sb1", "srv2"}, {"sb1", "srv3"}, {"sb1", "srv4"}}}, "", "runs on its regular server"},
 	} {
