@@ -260,6 +260,9 @@ func (w *world) troubledPool(x *trouble, m *machine, bind netip.AddrPort) (Pool,
 	go func() {
 		defer close(p.events)
 		for ev := range pool.Events() {
+			if !ev.At.IsZero() {
+				ev.At = time.Now() // arrival goes by the monotonic clock, which nobody sets
+			}
 			x.pass()
 			if ev.Kind == member.StateHeard {
 				ev.Payload = shifted(ev.Payload, -x.offset())
