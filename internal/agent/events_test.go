@@ -19,6 +19,13 @@ type memoryEvents struct {
 	fail error
 }
 
+// failWith has every append fail from now on; nil: none.
+func (m *memoryEvents) failWith(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = err
+}
+
 func (m *memoryEvents) Append(batch []events.Event) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -130,13 +137,11 @@ func TestOneEventForEachDecision(t *testing.T) {
 func TestEventsThatCannotBeKept(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.settled()
-		w.servers["sb1"].events.fail = errBroken
+		w.servers["sb1"].events.failWith(errBroken)
 		w.powerCut("srv1")
 		w.await(1, "sb1", soon)
 		pass(time.Second)
-		w.servers["sb1"].events.mu.Lock()
-		w.servers["sb1"].events.fail = nil
-		w.servers["sb1"].events.mu.Unlock()
+		w.servers["sb1"].events.failWith(nil)
 		began := time.Now()
 		w.boot("srv1")
 		pass(5 * time.Second)
