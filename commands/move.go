@@ -45,14 +45,17 @@ func newFailoverCommand(a *app) *cobra.Command {
 		Use:   "failover N",
 		Short: "Move a LIM from its regular server to the standby, as planned",
 		Long: `Failover orders the agents to move LIM N to the standby of its cluster, for
-maintenance of its regular server. 'mxcluster fallback N' takes it back.`,
-		Example:     "  mxcluster failover 1 --wait --reason 'new memory for srv1'",
+maintenance of its regular server. 'mxcluster fallback N' takes it back.
+It is refused when the standby is not ready: when it runs a LIM of higher priority,
+say, or lacks the newest data version; --now moves the LIM all the same.`,
+		Example:     "  mxcluster failover 1 --wait --reason 'new memory for srv1'\n  mxcluster failover 1 --now",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.Unknown, fault.NotPermitted),
 		Args:        arguments("N"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return runMove(c.Context(), a, control.OrderFailover, args[0], o)
 		},
 	}
+	c.Flags().BoolVar(&o.now, "now", false, "move it although the standby is not ready")
 	o.addFlags(c.Flags())
 	o.addWait(c.Flags())
 	return c

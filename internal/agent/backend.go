@@ -163,13 +163,14 @@ func (a *Agent) orderHere(o control.Order) (*control.OrderResult, error) {
 	c, regular := a.doc.ClusterOfLIM(o.LIM), a.doc.RegularOf(o.LIM)
 	target, hereActive := regular.Name, a.lim(o.LIM).state.Active()
 	v := a.view(time.Now())
-	var blocked []string
+	blocked, able := []string(nil), true
 	if o.Kind == control.OrderFallback {
 		blocked = failover.FallbackBlockedBy(v, o.LIM)
 	} else {
 		target = c.Standby
-		if b := failover.FailoverBlockedBy(v, c, o.LIM); b != "" {
-			blocked = []string{b}
+		var why string
+		if why, able = failover.FailoverBlockedBy(v, c, o.LIM); why != "" {
+			blocked = []string{why}
 		}
 	}
 	p := a.peers[target]
@@ -183,8 +184,8 @@ func (a *Agent) orderHere(o control.Order) (*control.OrderResult, error) {
 		return nil, fault.New(fault.Refused, "look at `mxcluster status`", "LIM %d does not run on %s", o.LIM, a.cfg.Server)
 	case p == nil || p.liveness != failover.Alive:
 		return nil, fault.New(fault.Refused, "start its agent first", "LIM %d cannot move: %s", o.LIM, strings.Join(blocked, "; "))
-	case len(blocked) > 0 && !o.Now:
-		return nil, fault.New(fault.Refused, blockedHint(o), "LIM %d cannot move: %s", o.LIM, strings.Join(blocked, "; "))
+	case len(blocked) > 0 && !(o.Now && able):
+		return nil, fault.New(fault.Refused, blockedHint(o, able), "LIM %d cannot move: %s", o.LIM, strings.Join(blocked, "; "))
 	case o.DryRun:
 		return &control.OrderResult{Target: target, Text: fmt.Sprintf("LIM %d would move to %s", o.LIM, target)}, nil
 	}
@@ -194,7 +195,10 @@ func (a *Agent) orderHere(o control.Order) (*control.OrderResult, error) {
 	return &control.OrderResult{Accepted: true, Target: target, Text: fmt.Sprintf("LIM %d moves to %s", o.LIM, target)}, nil
 }
 
-func blockedHint(o control.Order) string {
+func blockedHint(o control.Order, able bool) string {
+	if !able {
+		return "look at `mxcluster status`"
+	}
 	return fmt.Sprintf("mend that (data: `mxcluster sync --lim %d`), or move it all the same: `mxcluster %s %d --now`", o.LIM, o.Kind, o.LIM)
 }
 

@@ -97,10 +97,13 @@ func (v *View) holdRegular(c *clusterconf.Cluster, d Decision, l Local, standby 
 		return d.with(Stop, RuleSplitBrain, why)
 	}
 	order, locked := v.order(Failover, d.LIM), v.lockedTo(c, d.LIM)
-	unfit := v.standbyUnfit(c, d.LIM, standby)
+	unfit, now := v.standbyUnfit(c, d.LIM, standby), order != nil && order.Now
+	if unfit == "" && !now {
+		unfit = v.standbyUnready(c, d.LIM, standby)
+	}
 	switch {
 	case locked == clusterconf.SideRegular:
-	case order != nil && (unfit == "" || order.Now && standby.Liveness == Alive):
+	case order != nil && unfit == "":
 		d.Release = true
 		return d.with(Stop, RuleOrder, fmt.Sprintf("moves to %s by order", c.Standby))
 	case locked == clusterconf.SideStandby && unfit == "":
@@ -136,7 +139,7 @@ func (v *View) regularMustWait(c *clusterconf.Cluster, lim int, l Local, standby
 	return "", "", false
 }
 
-// standbyUnfit says why the standby cannot take a LIM over, or "".
+// standbyUnfit says why a LIM that runs here cannot move to the standby, or "".
 func (v *View) standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) string {
 	switch {
 	case standby.Liveness != Alive || standby.Claim == nil:
@@ -149,14 +152,9 @@ func (v *View) standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) strin
 		return c.Standby + " is not ready"
 	case standby.Claim.LIM(lim).State.Active():
 		return "it is still up on " + c.Standby
-	case standby.Claim.LIM(lim).State == Failed:
-		return fmt.Sprintf("it failed on %s: %s", c.Standby, standby.Claim.LIM(lim).whyFailed())
 	}
 	if why := standby.Claim.LIM(lim).Unable; why != "" {
 		return fmt.Sprintf("its software cannot start on %s: %s", c.Standby, why)
-	}
-	if why := v.stillLoads(lim, standby.Claim.LIM(lim), c.Standby); why != "" {
-		return why
 	}
 	mine := c.Member(lim)
 	for _, other := range standby.Claim.LIMs {
@@ -170,6 +168,18 @@ func (v *View) standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) strin
 		}
 	}
 	return ""
+}
+
+// standbyUnready says why a LIM that could move to the standby had better wait, or "".
+func (v *View) standbyUnready(c *clusterconf.Cluster, lim int, standby Peer) string {
+	theirs := standby.Claim.LIM(lim)
+	if theirs.State == Failed {
+		return fmt.Sprintf("it failed on %s: %s", c.Standby, theirs.whyFailed())
+	}
+	if why := v.stillLoads(lim, theirs, c.Standby); why != "" {
+		return why
+	}
+	return v.lacksData(lim, theirs, c.Standby)
 }
 
 // contest settles two live claims of one LIM (design rule 6): the side named

@@ -109,8 +109,18 @@ func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 	if theirs.State == Failed {
 		out = append(out, fmt.Sprintf("it failed on %s: %s", regular, theirs.whyFailed()))
 	}
-	if mine := v.LIMs[lim].Data; mine != nil && (theirs.Data == nil || theirs.Data.Newest.Before(mine.Newest)) {
-		out = append(out, fmt.Sprintf("%s lacks data version %s", regular, mine.Version))
+	if why := v.lacksData(lim, theirs, regular); why != "" {
+		out = append(out, why)
 	}
 	return out
+}
+
+// lacksData says that a LIM which runs here has newer data here than on the
+// server that it would move to; "": it has not.
+func (v *View) lacksData(lim int, theirs LIMClaim, there string) string {
+	mine := v.LIMs[lim].Data
+	if mine == nil || theirs.Data != nil && !theirs.Data.Newest.Before(mine.Newest) {
+		return ""
+	}
+	return fmt.Sprintf("%s lacks data version %s", there, mine.Version)
 }

@@ -13,7 +13,12 @@ func FallbackBlockedBy(v View, lim int) []string {
 }
 
 // FailoverBlockedBy says what keeps a LIM that runs on this regular server from
-// moving to the standby; "": it may go.
-func FailoverBlockedBy(v View, c *clusterconf.Cluster, lim int) string {
-	return v.standbyUnfit(c, lim, v.Peers[c.Standby])
+// moving to the standby; "": it may go. The order may overrule that with "now"
+// where the standby is able to run it, only not ready yet.
+func FailoverBlockedBy(v View, c *clusterconf.Cluster, lim int) (why string, able bool) {
+	standby := v.Peers[c.Standby]
+	if why := v.standbyUnfit(c, lim, standby); why != "" {
+		return why, false
+	}
+	return v.standbyUnready(c, lim, standby), true
 }
