@@ -49,9 +49,9 @@ func kamailioScenario(ctx context.Context, l *Lab) error {
 	if err != nil {
 		return err
 	}
-	f.noError(x.phone(ctx, s), "before")
+	f.noError(s.phone(ctx), "before")
 	f.noError(x.registered(ctx, s, script), "registering")
-	sip, err := x.callSIPp(ctx, s)
+	sip, err := s.call()
 	if err != nil {
 		return err
 	}

@@ -3,15 +3,16 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"mxcluster/internal/netns"
@@ -19,9 +20,10 @@ import (
 
 // sipp is a SIPp in a namespace of its own beside the servers.
 type sipp struct {
-	ns   *netns.NS
-	addr netip.Addr
-	dir  string // of its scenarios and records
+	ns       *netns.NS
+	addr     netip.Addr
+	dir      string // of its scenarios and records
+	children *processes
 }
 
 // connectSIPp plugs one in.
@@ -31,7 +33,7 @@ func (x *site) connectSIPp() (*sipp, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sipp{ns: ns, addr: prefix.Addr(), dir: filepath.Join(x.Dir, "sipp")}
+	s := &sipp{ns: ns, addr: prefix.Addr(), dir: filepath.Join(x.Dir, "sipp"), children: x.children}
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -77,23 +79,39 @@ Max-Forwards: 5
 ]]></send><recv response="200"/>`
 }
 
-// start runs a scenario from a port until ctx ends.
-func (s *sipp) start(ctx context.Context, scenario string, port int, args ...string) (*exec.Cmd, error) {
-	args = append([]string{netip.AddrPortFrom(labAddress(11).Addr(), kamailioPort).String(), "-sf", scenario + ".xml",
+// start runs a scenario from a port. It ends with the lab at the latest.
+func (s *sipp) start(scenario string, port int, args ...string) (child *process, err error) {
+	exe, err := exec.LookPath("sipp")
+	if err != nil {
+		return nil, err
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	args = append([]string{exe, netip.AddrPortFrom(labAddress(11).Addr(), kamailioPort).String(), "-sf", scenario + ".xml",
 		"-i", s.addr.String(), "-p", strconv.Itoa(port), "-nostdin", "-timer_resol", "1"}, args...)
-	cmd := exec.CommandContext(ctx, "sipp", args...)
-	cmd.Dir = s.dir
-	return cmd, s.ns.Do(cmd.Start)
+	err = s.ns.Do(func() error {
+		child, err = s.children.start(args, &syscall.ProcAttr{Dir: s.dir, Env: os.Environ(), Files: []uintptr{null.Fd(), null.Fd(), null.Fd()}})
+		return err
+	})
+	return child, err
 }
 
 // ask runs a scenario once; the error is that of a request that was not answered.
 func (s *sipp) ask(ctx context.Context, scenario string) error {
-	cmd, err := s.start(ctx, scenario, 5072, "-m", "1", "-recv_timeout", "3000")
-	if err == nil {
-		err = cmd.Wait()
-	}
+	child, err := s.start(scenario, 5072, "-m", "1", "-recv_timeout", "3000")
 	if err != nil {
-		return fmt.Errorf("sipp -sf %s.xml: %w", scenario, err)
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-child.ended:
+	}
+	if code := child.exitCode(); code != 0 {
+		return fmt.Errorf("sipp -sf %s.xml: exit code %d", scenario, code)
 	}
 	return nil
 }
@@ -111,15 +129,11 @@ type sippCaller struct {
 	count   map[string]int // of the answers of each server
 }
 
-func (x *site) callSIPp(ctx context.Context, s *sipp) (*sippCaller, error) {
+func (s *sipp) call() (*sippCaller, error) {
 	c := &sippCaller{path: filepath.Join(s.dir, "messages"), count: map[string]int{}}
-	cmd, err := s.start(ctx, "options", 5071, "-r", "200", "-l", "1000", "-nr", "-recv_timeout", "1000",
+	_, err := s.start("options", 5071, "-r", "200", "-l", "1000", "-nr", "-recv_timeout", "1000",
 		"-trace_shortmsg", "-shortmessage_file", c.path)
-	if err != nil {
-		return nil, fmt.Errorf("starting sipp: %w", err)
-	}
-	x.Go(func(context.Context) error { _ = cmd.Wait(); return nil }) // it ends with the lab, unanswered calls count as errors
-	return c, nil
+	return c, err
 }
 
 // look reads what was recorded since the last look.
@@ -182,21 +196,16 @@ func (c *sippCaller) forget() { c.count = map[string]int{} }
 func (c *sippCaller) only(server string) bool { return c.count[server] > 0 && len(c.count) == 1 }
 
 // phone answers for alice.
-func (x *site) phone(ctx context.Context, s *sipp) error {
-	cmd, err := s.start(ctx, "phone", 5091)
-	if err != nil {
-		return fmt.Errorf("starting sipp as a phone: %w", err)
+func (s *sipp) phone(ctx context.Context) error {
+	if _, err := s.start("phone", 5091); err != nil {
+		return err
 	}
-	x.Go(func(context.Context) error { _ = cmd.Wait(); return nil })
 	return poll(ctx, "the phone listens", func() bool {
-		var c net.PacketConn
+		var sockets []byte
 		err := s.ns.Do(func() (err error) {
-			c, err = net.ListenPacket("udp4", netip.AddrPortFrom(s.addr, 5091).String())
+			sockets, err = os.ReadFile("/proc/thread-self/net/udp")
 			return err
 		})
-		if err == nil {
-			c.Close()
-		}
-		return err != nil
+		return err == nil && bytes.Contains(sockets, []byte(":13E3 ")) // 5091
 	})
 }
