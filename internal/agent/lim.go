@@ -194,11 +194,6 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 	l.term, l.released = term, time.Time{}
 	l.known = l.known.Later(failover.Place{Term: term, Server: a.cfg.Server})
 	a.set(l, failover.Starting, reason)
-	err := a.save()
-	if err != nil {
-		a.giveUp(l, err, func() { a.fail(l, err) })
-		return
-	}
 	software, env, err := a.software(l.number, alias)
 	if err != nil {
 		a.giveUp(l, err, func() { a.fail(l, err) })
@@ -207,12 +202,14 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 	passive := l.passive()
 	acquire := alias.IsValid() && (!l.holds || passive)
 	changes := l.role == rolePassive
-	net := a.net
+	net, saved := a.net, a.saveBegin()
 	a.operate(l, func(ctx context.Context) func() {
 		if acquire {
-			if err := a.acquire(ctx, net, l, alias, passive); err != nil {
+			if err := a.acquire(ctx, net, l, alias, passive, saved); err != nil {
 				return func() { a.notAcquired(l, err) }
 			}
+		} else if err := saved(); err != nil {
+			return func() { a.giveUp(l, err, func() { a.fail(l, err) }) }
 		}
 		a.newestData(&env)
 		err := a.startSoftware(ctx, software, env, changes)
@@ -267,9 +264,9 @@ func (e errInUse) Error() string {
 	return fmt.Sprintf("the alias %s is in use by %s", e.alias.Addr(), e.mac)
 }
 
-// acquire makes sure that nobody has the alias, and takes it. It runs beside
-// the main loop.
-func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.Prefix, passive bool) error {
+// acquire makes sure that nobody has the alias, and takes it once the term under
+// which it does so is saved. It runs beside the main loop.
+func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.Prefix, passive bool, saved func() error) error {
 	link, err := a.deps.Kernel.Link(net.ifname)
 	if err != nil {
 		return err
@@ -283,6 +280,9 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 	}
 	if inUse {
 		return errInUse{alias, mac.String()}
+	}
+	if err := saved(); err != nil {
+		return err
 	}
 	if passive {
 		return a.activate(ctx, l)

@@ -80,18 +80,17 @@ func (a *Agent) load(l *lim, reason string) {
 	a.set(l, failover.Loading, reason)
 	a.endHealth(l)
 	l.loaded = true
-	if err := a.save(); err != nil {
-		a.notLoaded(l, err)
-		return
-	}
 	software, env, err := a.software(l.number, alias)
 	if err != nil {
 		a.notLoaded(l, err)
 		return
 	}
 	env.Role = rolePassive
-	hold, net := !l.holds, a.net
+	hold, net, saved := !l.holds, a.net, a.saveBegin()
 	a.operate(l, func(ctx context.Context) func() {
+		if err := saved(); err != nil {
+			return func() { a.notLoaded(l, err) }
+		}
 		if hold {
 			if err := a.holdBlocked(ctx, net, l, alias); err != nil {
 				return func() { a.notLoaded(l, err) }

@@ -400,6 +400,17 @@ func (a *Agent) save() error {
 	return nil
 }
 
+// saveBegin begins to make durable what must be before it is acted on, and returns
+// how to wait for that. The main loop does not wait for it: what is done meanwhile,
+// such as asking whether an alias is free, and telling others that it is, goes on.
+func (a *Agent) saveBegin() (wait func() error) {
+	p := a.takeState()
+	a.state = p
+	number, saved := a.states, make(chan error, 1)
+	a.wg.Go(func() { saved <- a.saver.save(number, p) })
+	return func() error { return <-saved }
+}
+
 // saveBeside makes durable what was heard. Nothing waits for it: a slow disk
 // must not keep the main loop from renewing leases.
 func (a *Agent) saveBeside() {
