@@ -83,6 +83,9 @@ func (s *simulation) look() time.Duration {
 	if up := s.running(standby); len(up) > 1 && s.calmFor(standby) > time.Minute+s.lease {
 		s.violated("the standby runs the software of LIMs %v", up)
 	}
+	for _, m := range s.servers {
+		s.onlyActive(m)
+	}
 	s.lookForDead()
 	return next
 }
@@ -195,7 +198,7 @@ func (s *simulation) couldRun(lim int) string {
 		return ""
 	case s.fit(regular, lim) && (clear || s.servers[standby].down):
 		return regular
-	case s.fit(standby, lim) && (clear || s.servers[regular].down) && len(s.aliasesOf(standby)) == 0 && len(s.running(standby)) == 0 && s.heardByMost(standby):
+	case s.fit(standby, lim) && (clear || s.servers[regular].down) && len(s.aliasesOf(standby)) == 0 && (s.preloaded() || len(s.running(standby)) == 0) && s.heardByMost(standby):
 		return standby
 	}
 	return ""
@@ -253,6 +256,7 @@ func (x *terms) saved(s *simulation, server string, p persisted) {
 // finish mends everything but one server, and checks that the state comes which
 // the rules demand, and stays.
 func (s *simulation) finish() {
+	defer s.onlyWhenLoaded()
 	left := s.mend()
 	s.live(30*time.Second + 5*s.limit)
 	s.unlockAll(left) // again: what was edited while servers were apart may have won
@@ -309,6 +313,9 @@ func (s *simulation) wrongLIM(c *clusterconf.Cluster, m clusterconf.Member, left
 		return fmt.Sprintf("LIM %d has its alias on %s and does not run there", m.LIM, by[0])
 	case by[0] != regular && left != regular && c.Fallback == clusterconf.FallbackAutomatic && !s.staysAway(c, m.LIM):
 		return fmt.Sprintf("LIM %d is on the standby, though fallback is automatic and %s is up", m.LIM, regular)
+	}
+	if c.Failover == clusterconf.FailoverPreloaded {
+		return s.wrongPair(m.LIM, by[0], left)
 	}
 	for _, name := range s.names() {
 		if name != by[0] && name != left && s.servers[name].softs[m.LIM].State() == services.Running {

@@ -23,6 +23,9 @@ func (s *simulation) fault() {
 		s.power, s.power, s.toggle, s.toggle, s.stopOne, s.freezeOne, s.freezeOne, s.cutOff, s.cutOff, s.split, s.healAll, s.healAll,
 		s.roughen, s.setClock, s.orderSome, s.orderSome, s.troubleSoftware, s.troubleSoftware, s.troubleDisk,
 		s.dropAlias, s.setLink, s.editSome, s.editSome, s.lockSome)
+	if s.preloaded() && s.rnd.IntN(4) == 0 {
+		do = pick(s.rnd, s.newData, s.newData, s.troubleReload)
+	}
 	s.deafen()
 	do(name, lim)
 	s.touched()
@@ -190,6 +193,7 @@ func (s *simulation) mendSoftware(name string, lim int) {
 	soft := s.servers[name].softs[lim]
 	soft.Script(services.VerbStart, services.Step{})
 	soft.Script(services.VerbStop, services.Step{})
+	soft.Script(services.VerbReload, services.Step{})
 }
 
 func (s *simulation) troubleDisk(name string, _ int) {
@@ -297,6 +301,7 @@ func (s *simulation) mend() (left string) {
 			s.revive(name)
 		}
 	}
+	s.copyData()
 	s.unlockAll(left)
 	s.touched()
 	return left

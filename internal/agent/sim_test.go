@@ -180,6 +180,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	}
 	n := pick(s.rnd, 1, 1, 1, 1, 2, 2, 2, 3, 3, 1+s.rnd.IntN(10))
 	doc := drawDocument(s.rnd, n, s.limit)
+	s.drawPreloaded(&doc.Clusters[0])
 	s.world = newWorldOf(t, doc)
 	s.disturb = time.Now()
 	for _, l := range doc.LIMs {
@@ -202,11 +203,12 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		}
 		m.state.saved = persisted{Version: stateVersion, LIMs: map[int]persistedLIM{}}
 		m.state.seen = func(p persisted) { s.terms.saved(s, name, p) }
+		m.kernel.FailWith(func(string) error { s.onlyActive(m); return nil })
 		s.pump(ctx, m)
 	}
 	s.segment.DropWith(func(from, to string, _ netops.Observation) bool { return s.isCut(from, to) || s.line.lost() })
 	s.gossip.ShapeWith(func(_, _ netip.AddrPort) []time.Duration { return s.line.delays() })
-	s.note("seed %d: %d regular servers, failover after %s, lease %s, fallback %s, split brain stops the %s side", seed, n, s.limit, s.lease,
+	s.note("seed %d: %d regular servers, failover %s after %s, lease %s, fallback %s, split brain stops the %s side", seed, n, doc.Clusters[0].Failover, s.limit, s.lease,
 		doc.Clusters[0].Fallback, doc.Clusters[0].SplitBrainStop)
 	return s
 }

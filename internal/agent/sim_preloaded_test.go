@@ -1,0 +1,176 @@
+package agent
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/internal/events"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/services"
+	"mxcluster/netops"
+)
+
+// drawPreloaded makes half of the clusters of one regular server preloaded ones.
+func (s *simulation) drawPreloaded(c *clusterconf.Cluster) {
+	if len(c.LIMs) == 1 && s.rnd.IntN(2) == 0 {
+		c.Failover = clusterconf.FailoverPreloaded
+	}
+}
+
+func (s *simulation) preloaded() bool {
+	return s.doc.Clusters[0].Failover == clusterconf.FailoverPreloaded
+}
+
+// onlyActive checks that a server lets an alias onto the wire only where it had
+// saved before that the LIM is active there. It is asked before each change that an agent
+// makes to a kernel, so that no state between two of them is missed.
+func (s *simulation) onlyActive(m *machine) {
+	s.mu.Lock()
+	down := m.down
+	s.mu.Unlock()
+	if down {
+		return // it is being taken apart
+	}
+	m.state.mu.Lock()
+	defer m.state.mu.Unlock()
+	for _, l := range s.doc.LIMs {
+		if !m.state.saved.LIMs[l.Number].Active && s.onWire(m, l.Number) {
+			s.violated("%s has the alias of LIM %d on the wire and did not save that it is active", m.name, l.Number)
+		}
+	}
+}
+
+// onWire reports whether a server has a LIM's alias, and does not block it.
+func (s *simulation) onWire(m *machine, lim int) bool {
+	alias := s.alias(lim)
+	addrs, err := m.kernel.Addresses("eth0")
+	has := slices.ContainsFunc(addrs, func(a netops.Address) bool { return a.Prefix == alias })
+	blocked, blockedErr := m.kernel.Blocked("eth0")
+	return err == nil && blockedErr == nil && has && !slices.Contains(blocked, alias.Addr())
+}
+
+// newData has a new data version made on a server; the other one gets it at once,
+// or later.
+func (s *simulation) newData(name string, _ int) {
+	now := time.Now().UTC()
+	d := &failover.Data{Version: "xdata_1_" + now.Format("20060102150405"), Newest: now}
+	later := s.rnd.IntN(2) == 0
+	s.note("data version %s on %s, on the other later: %v", d.Version, name, later)
+	s.servers[name].setData(d)
+	if !later {
+		s.copyData()
+	}
+}
+
+// copyData synchronises all servers that are up.
+func (s *simulation) copyData() {
+	var newest *failover.Data
+	for _, m := range s.servers {
+		if d, _, _ := m.newestData(1); d != nil && !m.down && (newest == nil || d.Newest.After(newest.Newest)) {
+			newest = d
+		}
+	}
+	for _, m := range s.servers {
+		if newest != nil && !m.down {
+			m.setData(newest)
+		}
+	}
+}
+
+// troubleReload has software not take its role or its data, or take long for it.
+func (s *simulation) troubleReload(name string, lim int) {
+	step := pick(s.rnd, services.Step{Err: errBroken}, services.Step{After: time.Second}, services.Step{After: 40 * time.Second})
+	s.note("the software of LIM %d on %s reloads with %+v", lim, name, step)
+	s.servers[name].softs[lim].Script(services.VerbReload, step)
+}
+
+// wrongPair says what is not as it should be on the two sides of a preloaded
+// cluster, of which one serves.
+func (s *simulation) wrongPair(lim int, active, left string) string {
+	if role, _ := s.told(active, lim); role != roleActive {
+		return fmt.Sprintf("LIM %d runs on %s, where it was told to be %q", lim, active, role)
+	}
+	for _, name := range s.names() {
+		m := s.servers[name]
+		if name == active || name == left {
+			continue
+		}
+		role, version := s.told(name, lim)
+		newest := ""
+		if d, path, _ := m.newestData(lim); d != nil {
+			newest = path
+		}
+		info, err := m.agent.Agent(s.t.Context())
+		is := slices.ContainsFunc(info.LIMs, func(l control.LIMInfo) bool { return l.LIM == lim && l.State == string(failover.Preloaded) })
+		switch addrs, _ := m.kernel.Addresses("eth0"); {
+		case err != nil || !is:
+			return fmt.Sprintf("LIM %d is not preloaded on %s (%v)", lim, name, err)
+		case role != rolePassive || m.softs[lim].State() != services.Running:
+			return fmt.Sprintf("the software of LIM %d on %s is %s, and was told to be %q", lim, name, m.softs[lim].State(), role)
+		case version != newest:
+			return fmt.Sprintf("%s has loaded %q for LIM %d, its newest is %q", name, version, lim, newest)
+		case !slices.ContainsFunc(addrs, func(a netops.Address) bool { return a.Prefix == s.alias(lim) }):
+			return fmt.Sprintf("%s, the passive side, lacks the alias of LIM %d", name, lim)
+		}
+	}
+	return ""
+}
+
+// told is the role and the data folder that software was last told.
+func (s *simulation) told(name string, lim int) (role, version string) {
+	for _, c := range s.servers[name].softs[lim].Calls() {
+		if c.Verb == services.VerbStart || c.Verb == services.VerbReload {
+			role, version = c.Env.Role, c.Env.XData
+		}
+	}
+	return role, version
+}
+
+// onlyWhenLoaded checks of the whole life that the standby gave the LIM back by
+// itself only when the regular server had it preloaded, as far as it can have
+// heard of that.
+func (s *simulation) onlyWhenLoaded() {
+	if !s.preloaded() {
+		return
+	}
+	standby, regular := s.servers[s.doc.Clusters[0].Standby], s.servers[s.doc.RegularOf(1).Name]
+	for _, e := range standby.events.of(events.Decision) {
+		if e.Is != string(failover.Preload) || e.Rule != string(failover.RuleFallback) {
+			continue
+		}
+		was, loaded := "", false
+		for _, x := range regular.events.of(events.State) {
+			if x.Time.After(e.Time) {
+				break
+			}
+			if x.Time.Before(e.Time.Add(-s.twiceFor())) {
+				loaded = false
+			}
+			was, loaded = x.Is, loaded || was == string(failover.Preloaded) || x.Is == string(failover.Preloaded)
+		}
+		if !loaded && was != string(failover.Preloaded) {
+			s.violated("%s gave LIM 1 back at %s, when it was %s on %s: %s", standby.name, e.Time.Format("15:04:05.000"), was, regular.name, e.Reason)
+		}
+	}
+}
+
+// of returns all events of a kind.
+func (m *memoryEvents) of(kind events.Kind) []events.Event {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(m.all), func(e events.Event) bool { return e.Kind != kind })
+}
+
+func (k troubledKernel) Block(ifname string, addr netip.Addr) error {
+	k.x.pass()
+	return k.Kernel.Block(ifname, addr)
+}
+
+func (k troubledKernel) Unblock(ifname string, addr netip.Addr) error {
+	k.x.pass()
+	return k.Kernel.Unblock(ifname, addr)
+}
