@@ -11,8 +11,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"mxcluster/internal/fault"
 )
 
@@ -51,8 +49,7 @@ func ParseKey(text []byte) ([]byte, error) {
 // so a file that others may read or have written is fault.NotPermitted; a
 // missing or damaged one is fault.Invalid.
 func LoadKey(path string) ([]byte, error) {
-	// Without O_NONBLOCK opening a FIFO would wait for its writer.
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := openSecret(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fault.New(fault.Invalid, noKeyHint, "there is no gossip key %s", path)
@@ -62,7 +59,7 @@ func LoadKey(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if err := checkKeyFile(f); err != nil {
+	if err := checkSecret(f, "gossip key", badKeyHint); err != nil {
 		return nil, err
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 1024))
@@ -71,26 +68,6 @@ func LoadKey(path string) ([]byte, error) {
 	}
 	key, err := ParseKey(text)
 	return key, fault.Wrap(err, fault.CodeOf(err), "", "%s", path)
-}
-
-// checkKeyFile looks at the open file, which nobody can exchange any more.
-func checkKeyFile(f *os.File) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return fmt.Errorf("looking at the gossip key %s: %w", f.Name(), err)
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fault.New(fault.Invalid, badKeyHint, "gossip key %s is not a regular file", f.Name())
-	}
-	if mode := st.Mode & 0o7777; mode&^0o600 != 0 {
-		return fault.New(fault.NotPermitted, "close it to others: chmod 600 "+f.Name(),
-			"gossip key %s has mode %04o, others may use it", f.Name(), mode)
-	}
-	if st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return fault.New(fault.NotPermitted, "take it over: chown root "+f.Name(),
-			"gossip key %s belongs to user %d", f.Name(), st.Uid)
-	}
-	return nil
 }
 
 // WriteKey puts a gossip key in its place, with mode 0600. The same key there

@@ -36,7 +36,7 @@ const (
 // table returns all settings. Defaults of this server's own name and folders
 // are not in it, for they are found out.
 func table() []key {
-	return []key{
+	return slices.Concat([]key{
 		{"server", "", text(func(s *Settings) *string { return &s.Server }),
 			"give this server's name in the cluster document"},
 		{"xdata_dir", "", folder,
@@ -65,7 +65,7 @@ func table() []key {
 			leaseHint},
 		{name: "metrics.listen"},
 		{name: "alarms.exec"},
-	}
+	}, arbiterKeys())
 }
 
 func names() []string {

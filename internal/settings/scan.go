@@ -35,6 +35,10 @@ func scan(path string, data []byte) (map[string]entry, error) {
 			return unknown(path, name, at.Line)
 		case twice:
 			return invalid(path, at.Line, "remove one of them", "%s is set already in line %d", name, before.line)
+		case name == endpointsKey && value.Kind == yaml.SequenceNode:
+			text, err := joined(path, name, value)
+			found[name] = entry{text, at.Line}
+			return err
 		case value.Kind != yaml.ScalarNode:
 			return invalid(path, at.Line, "write one value behind it", "%s takes one value, not a list or a group", name)
 		case value.Tag != "!!null": // nothing written: the default
@@ -88,6 +92,18 @@ func walk(group *yaml.Node, prefix string, visit func(name string, at, value *ya
 		}
 	}
 	return nil
+}
+
+// joined reads a list as the environment would give it, with commas.
+func joined(path, name string, list *yaml.Node) (string, error) {
+	var values []string
+	for _, v := range list.Content {
+		if v.Kind != yaml.ScalarNode || strings.Contains(v.Value, ",") {
+			return "", invalid(path, v.Line, "write one value behind each dash", "%s is a list of plain values", name)
+		}
+		values = append(values, v.Value)
+	}
+	return strings.Join(values, ","), nil
 }
 
 // isGroup tells whether keys start with name and a dot.

@@ -34,6 +34,8 @@ type Settings struct {
 
 	StartGrace time.Duration // how long a standby waits for servers not heard of since its agent started
 	StopLease  time.Duration // how long aliases of running LIMs stay when the agent is stopped; whole seconds
+
+	Arbiter Arbiter // whom LIMs are asked from before they run; without endpoints nobody
 }
 
 // Load reads the settings of the server that dirs belong to. Each key is taken
@@ -99,7 +101,7 @@ func build(v *viper.Viper, origins map[string]string) (*Settings, error) {
 			return nil, fault.New(fault.Invalid, k.hint, "%s: %s: %v", first(origins[k.name], "default"), k.name, err)
 		}
 	}
-	return s, nil
+	return s, s.Arbiter.check(origins)
 }
 
 func readError(err error, path string) error {

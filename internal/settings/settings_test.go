@@ -92,6 +92,7 @@ func defaults(t *testing.T, d Dirs) Settings {
 		SyncRSH: "ssh -o BatchMode=yes {address}", SyncRemoteCommand: "mxcluster",
 		ServiceRestarts: 3, ServiceCheckInterval: 5 * time.Second,
 		FallbackHold: 2 * time.Minute, StartGrace: 30 * time.Second, StopLease: time.Hour,
+		Arbiter: Arbiter{Lease: 6 * time.Second, Prefix: "/mxcluster"},
 	}
 }
 
@@ -144,8 +145,11 @@ func TestEveryKeyByFileAndEnvironment(t *testing.T) {
 		"server": "s", "xdata_dir": "/x", "gossip.port": "1", "alias.lease": "1s", "arp.refresh": "1s", "sync.rsh": "r",
 		"sync.remote_command": "c", "services.restarts": "0", "services.check_interval": "1s", "agent.start_grace": "1s", "agent.stop_lease": "1s",
 		"fallback.hold": "1s", "fallback.from_load": "true",
+		"arbiter.lease": "2s", "arbiter.etcd.endpoints": "http://a:1,http://b:1", "arbiter.etcd.prefix": "/p", "arbiter.etcd.ca": "/ca", "arbiter.etcd.cert": "/c",
+		"arbiter.etcd.key": "/k", "arbiter.etcd.user": "u", "arbiter.etcd.password_file": "/f",
 	}
-	want := Settings{"s", "/x", 1, time.Second, time.Second, "r", "c", 0, time.Second, time.Second, true, time.Second, time.Second}
+	want := Settings{"s", "/x", 1, time.Second, time.Second, "r", "c", 0, time.Second, time.Second, true, time.Second, time.Second,
+		Arbiter{2 * time.Second, "http://a:1,http://b:1", "/p", "/ca", "/c", "/k", "u", "/f"}}
 	var file strings.Builder
 	var environ []string
 	for _, k := range table() {
