@@ -26,6 +26,10 @@ var arrows = []rule{
 		"a network in memory for tests and simulations of whole clusters"},
 	{"internal/services", []string{"internal/fault", "clusterconf"},
 		"starting software is ordered by the agent, never the other way round"},
+	{"internal/arbiter", []string{"internal/fault"},
+		"a third party is asked about names and numbers; what they mean is the agent's business"},
+	{"internal/arbiter/etcdtest", nil,
+		"helpers of tests"},
 	{"internal/alarms", nil,
 		"which alarms are raised follows from what is given; it looks at nothing"},
 	{"internal/status", []string{"internal/fault", "internal/failover", "internal/alarms", "clusterconf"},
@@ -73,11 +77,11 @@ type ban struct {
 }
 
 var bannedImports = []ban{
-	{"os/exec", []string{"internal/services", "internal/lab", "internal/netns/netnstest", "xdata", "cmd/mxcluster"},
+	{"os/exec", []string{"internal/services", "internal/lab", "internal/netns/netnstest", "internal/arbiter/etcdtest", "xdata", "cmd/mxcluster"},
 		"a program that is run is a way to hang, to leak and to be fooled: LIM software, the lab's agents, the remote shell and the user's editor are all there is"},
 	{"net/http", []string{"internal/control"},
 		"the agent's socket is the one thing that speaks HTTP, and it checks who calls"},
-	{"net", []string{"netops", "xdata", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "commands", "cmd/mxcluster"},
+	{"net", []string{"netops", "xdata", "internal/arbiter/etcdtest", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "commands", "cmd/mxcluster"},
 		"addresses as values are net/netip; hardware addresses and sockets are for those who meet the wire"},
 	{"github.com/coreos/go-systemd/v22/dbus", []string{"internal/services"},
 		"systemd is one way to run a LIM's software, and only package services knows the ways"},
@@ -101,7 +105,13 @@ var bannedImports = []ban{
 		"tables look the same everywhere"},
 	{"log", []string{"internal/member"},
 		"log records have levels and fields (log/slog); memberlist alone asks for the old kind"},
-	{"testing/...", []string{"internal/netns/netnstest"},
+	{"go.etcd.io/...", []string{"internal/arbiter", "internal/arbiter/etcdtest"},
+		"etcd is one arbiter, behind a small interface with a fake"},
+	{"google.golang.org/grpc/...", []string{"internal/arbiter"},
+		"what etcd's client is made of"},
+	{"go.uber.org/zap", []string{"internal/arbiter", "internal/arbiter/etcdtest"},
+		"etcd's client wants a logger of its own kind, and gets one that is silent"},
+	{"testing/...", []string{"internal/netns/netnstest", "internal/arbiter/etcdtest"},
 		"the program carries no test code"},
 	{"gopkg.in/yaml.v3", nil,
 		"one YAML library is enough: go.yaml.in/yaml/v3"},
@@ -124,7 +134,7 @@ var bannedCalls = []ban{
 }
 
 // opensSockets may use the parts of net that reach out of the process.
-var opensSockets = []string{"netops", "xdata", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab"}
+var opensSockets = []string{"netops", "xdata", "internal/arbiter/etcdtest", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab"}
 
 var socketCalls = []string{
 	"net.Dial", "net.DialTimeout", "net.Dialer", "net.DialTCP", "net.DialUDP", "net.DialUnix", "net.Listen", "net.ListenConfig",
