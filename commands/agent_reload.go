@@ -13,11 +13,12 @@ import (
 func newAgentReloadCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "reload",
-		Short: "Have the agent read the cluster document again",
+		Short: "Have the agent read the cluster document and gossip.key again",
 		Long: `Agent reload has the agent of this server read the cluster document from disk and
 put it into force. It does so by itself within half a second of a change; this
-command says whether it could. Settings of this server are read when an agent
-starts: 'systemctl restart mxcluster-agent' disturbs no call.`,
+command says whether it could. The gossip keys in gossip.key, which somebody may
+have edited, are read again by this command alone. Settings of this server are
+read when an agent starts: 'systemctl restart mxcluster-agent' disturbs no call.`,
 		Example:     "  mxcluster agent reload",
 		Annotations: exits(fault.Unreachable, fault.Unknown, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),

@@ -17,7 +17,7 @@ type AgentSetup struct {
 	Dirs      settings.Dirs
 	Settings  *settings.Settings
 	Documents *clusterconf.Store
-	Key       []byte // of gossip
+	KeyFile   string // of the gossip keys
 	Socket    string // of the control interface
 	Version   string
 	Log       *slog.Logger
@@ -49,7 +49,7 @@ func runAgent(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	key, err := settings.LoadKey(s.dirs.GossipKey())
+	_, err = settings.LoadKeys(s.dirs.GossipKey())
 	if err == nil {
 		err = s.known()
 	}
@@ -57,7 +57,7 @@ func runAgent(ctx context.Context, a *app) error {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
 	if err := a.env.RunAgent(ctx, AgentSetup{
-		Dirs: s.dirs, Settings: s.settings, Documents: s.store, Key: key, Socket: socketPath(s.dirs),
+		Dirs: s.dirs, Settings: s.settings, Documents: s.store, KeyFile: s.dirs.GossipKey(), Socket: socketPath(s.dirs),
 		Version: a.env.Version.Version, Log: a.log(slog.LevelInfo),
 	}); err != nil {
 		return fmt.Errorf("running the agent: %w", err)

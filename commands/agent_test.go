@@ -75,7 +75,7 @@ func TestAgentRun(t *testing.T) {
 	w := newWorld(t.TempDir())
 	w.must(t, "init", "--server", "srv1", "--base", "10.0.0.11/24", "--interface", "eth0")
 	w.must(t, "agent", "run")
-	if w.setup == nil || w.setup.Settings.Server != "srv1" || len(w.setup.Key) != 32 || w.setup.Socket != w.path("run/agent.sock") {
+	if w.setup == nil || w.setup.Settings.Server != "srv1" || w.setup.KeyFile != w.path("etc/gossip.key") || w.setup.Socket != w.path("run/agent.sock") {
 		t.Errorf("the agent was run with %+v", w.setup)
 	}
 	// A host name that the system does not know.

@@ -46,7 +46,7 @@ type Env struct {
 	// RunAgent runs the agent until ctx ends or it is told to stop.
 	RunAgent func(context.Context, AgentSetup) error
 	// Fetch gets the cluster document from the agent at an address.
-	Fetch func(ctx context.Context, from netip.AddrPort, key []byte, log *slog.Logger) (*clusterconf.Document, error)
+	Fetch func(ctx context.Context, from netip.AddrPort, keys [][]byte, log *slog.Logger) (*clusterconf.Document, error)
 
 	Version Version
 }
@@ -81,5 +81,7 @@ type Agent interface {
 	Exchange(context.Context, control.ExchangeRequest) error
 	Stop(context.Context, control.StopRequest) (*control.StopResult, error)
 	Reload(context.Context) error
+	Keys(context.Context) (*control.KeyInfo, error)
+	RotateKey(context.Context, control.KeyRequest) (*control.KeyInfo, error)
 	Running(context.Context) bool
 }

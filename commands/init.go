@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -149,11 +150,11 @@ func complete(dirs settings.Dirs, name string) error {
 			return fault.Wrap(err, fault.CodeOf(err), "run the command as root, or choose other folders with --config-dir and --state-dir", "making folder %s", dir)
 		}
 	}
-	_, err := settings.LoadKey(dirs.GossipKey())
+	_, err := settings.LoadKeys(dirs.GossipKey())
 	if _, missing := os.Stat(dirs.GossipKey()); errors.Is(missing, fs.ErrNotExist) {
-		var key []byte
-		if key, err = settings.NewKey(rand.Reader); err == nil {
-			err = settings.WriteKey(dirs.GossipKey(), key)
+		var key settings.Key
+		if key, err = settings.NewKey(rand.Reader, time.Time{}); err == nil {
+			err = settings.WriteKeys(dirs.GossipKey(), settings.Keys{key})
 		}
 	}
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net/netip"
@@ -73,11 +72,11 @@ func runJoin(ctx context.Context, a *app, arg string, o joinOptions) error {
 	if s.agent.Running(ctx) {
 		return fault.New(fault.Refused, "this server is in a system already; stop the agent first if that shall change", "an agent runs here")
 	}
-	key, err := a.joinKey(s, o.keyFile)
+	keys, err := a.joinKeys(s, o.keyFile)
 	if err != nil {
 		return err
 	}
-	doc, err := a.fetch(ctx, netip.AddrPortFrom(addr, uint16(s.settings.GossipPort)), key)
+	doc, err := a.fetch(ctx, netip.AddrPortFrom(addr, uint16(s.settings.GossipPort)), keys)
 	if err != nil {
 		return err
 	}
@@ -86,7 +85,7 @@ func runJoin(ctx context.Context, a *app, arg string, o joinOptions) error {
 	}
 	r := result{Changed: true, DryRun: o.dryRun, Revision: doc.Revision, Text: fmt.Sprintf("%s would join the system", o.server)}
 	if !o.dryRun {
-		if err := adopt(ctx, s, doc, o.server, key); err != nil {
+		if err := adopt(ctx, s, doc, o.server, keys); err != nil {
 			return err
 		}
 		r.Text = fmt.Sprintf("%s is a server of the system, with its document of revision %d", o.server, doc.Revision)
@@ -95,34 +94,31 @@ func runJoin(ctx context.Context, a *app, arg string, o joinOptions) error {
 	return a.done(r)
 }
 
-// joinKey reads the system's key: from a file, standard input, or where a
+// joinKeys reads the system's gossip keys: from a file, standard input, or where a
 // former join or the administrator put it.
-func (a *app) joinKey(s *server, file string) ([]byte, error) {
+func (a *app) joinKeys(s *server, file string) (settings.Keys, error) {
 	switch file {
 	case "-":
-		text, err := io.ReadAll(io.LimitReader(a.env.Stdin, 1024))
-		if err != nil {
-			return nil, fmt.Errorf("reading the key from standard input: %w", err)
-		}
-		return settings.ParseKey(text)
+		keys, err := settings.ReadKeys(a.env.Stdin)
+		return keys, fault.Wrap(err, fault.CodeOf(err), "", "standard input")
 	case "":
 		if _, err := os.Stat(s.dirs.GossipKey()); errors.Is(err, fs.ErrNotExist) {
 			return nil, fault.New(fault.Usage, "give --key-file FILE with a copy of gossip.key from a server of the system",
 				"there is no key here")
 		}
-		return settings.LoadKey(s.dirs.GossipKey())
+		return settings.LoadKeys(s.dirs.GossipKey())
 	}
-	return settings.LoadKey(file)
+	return settings.LoadKeys(file)
 }
 
 // fetch gets the document. Whoever gave no time does not wait for ever.
-func (a *app) fetch(ctx context.Context, from netip.AddrPort, key []byte) (*clusterconf.Document, error) {
+func (a *app) fetch(ctx context.Context, from netip.AddrPort, keys settings.Keys) (*clusterconf.Document, error) {
 	if _, limited := ctx.Deadline(); !limited {
 		limited, cancel := context.WithTimeout(ctx, joinLimit)
 		defer cancel()
 		ctx = limited
 	}
-	return a.env.Fetch(ctx, from, key, a.log(slog.LevelError))
+	return a.env.Fetch(ctx, from, keys.Secrets(), a.log(slog.LevelError))
 }
 
 // mayJoin checks that the system knows this server, and that this server is in
@@ -149,8 +145,8 @@ func mayJoin(store *clusterconf.Store, doc *clusterconf.Document, name string) e
 }
 
 // adopt stores the key first: a document without it would look whole.
-func adopt(ctx context.Context, s *server, doc *clusterconf.Document, name string, key []byte) error {
-	if err := settings.WriteKey(s.dirs.GossipKey(), key); err != nil {
+func adopt(ctx context.Context, s *server, doc *clusterconf.Document, name string, keys settings.Keys) error {
+	if err := settings.WriteKeys(s.dirs.GossipKey(), keys); err != nil {
 		return err
 	}
 	if err := settings.WriteServer(s.dirs.Config, name); err != nil {

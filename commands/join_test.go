@@ -18,8 +18,8 @@ func joining(t *testing.T, text string) *world {
 	w := newWorld(t.TempDir())
 	w.environ["MXCLUSTER_SERVER"] = ""
 	w.stdin = strings.NewReader(base64.StdEncoding.EncodeToString(make([]byte, 32)) + "\n")
-	w.fetch = func(from netip.AddrPort, key []byte) (*clusterconf.Document, error) {
-		if from != netip.MustParseAddrPort("10.0.0.11:7946") || len(key) != 32 {
+	w.fetch = func(from netip.AddrPort, keys [][]byte) (*clusterconf.Document, error) {
+		if from != netip.MustParseAddrPort("10.0.0.11:7946") || len(keys) != 1 || len(keys[0]) != 32 {
 			return nil, errors.New("asked wrongly")
 		}
 		return clusterconf.Parse("there", []byte(text))
@@ -80,7 +80,7 @@ func TestJoinRefused(t *testing.T) {
 		},
 		{
 			"nobody there", func(_ *testing.T, w *world) {
-				w.fetch = func(netip.AddrPort, []byte) (*clusterconf.Document, error) {
+				w.fetch = func(netip.AddrPort, [][]byte) (*clusterconf.Document, error) {
 					return nil, fault.New(fault.Unreachable, "check the address", "nobody answers")
 				}
 			},

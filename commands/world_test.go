@@ -37,7 +37,7 @@ type world struct {
 	term    bool              // the streams are a terminal
 	environ map[string]string // beside the folders
 
-	fetch func(from netip.AddrPort, key []byte) (*clusterconf.Document, error)
+	fetch func(from netip.AddrPort, keys [][]byte) (*clusterconf.Document, error)
 	setup *AgentSetup // what the agent was run with
 
 	onEdit func() // happens while a person edits
@@ -109,8 +109,8 @@ func (w *world) env(out, errs io.Writer) Env {
 		},
 		Watch:    w.agent.watch,
 		RunAgent: func(_ context.Context, s AgentSetup) error { w.setup = &s; return nil },
-		Fetch: func(_ context.Context, from netip.AddrPort, key []byte, _ *slog.Logger) (*clusterconf.Document, error) {
-			return w.fetch(from, key)
+		Fetch: func(_ context.Context, from netip.AddrPort, keys [][]byte, _ *slog.Logger) (*clusterconf.Document, error) {
+			return w.fetch(from, keys)
 		},
 		Version: Version{Version: "1.2.3", Commit: "abcdef", Go: "go1.26", Arch: "linux/amd64"},
 	}
@@ -227,6 +227,8 @@ type fakeAgent struct {
 	cannotExchange error
 	onExchange     func() // happens meanwhile
 	reloads        int
+	keys           []*control.KeyInfo // one for each question; the last one stays
+	rotations      []control.KeyRequest
 	queries        []events.Query
 	lists          []events.List // one for each query, then empty ones
 	stops          []control.StopRequest
@@ -252,6 +254,22 @@ func (f *fakeAgent) Status(context.Context) (*status.ClusterStatus, error) {
 		f.statuses = f.statuses[1:]
 	}
 	return st, nil
+}
+
+func (f *fakeAgent) Keys(context.Context) (*control.KeyInfo, error) {
+	if err := f.fail(); err != nil {
+		return nil, err
+	}
+	k := f.keys[0]
+	if len(f.keys) > 1 {
+		f.keys = f.keys[1:]
+	}
+	return k, nil
+}
+
+func (f *fakeAgent) RotateKey(ctx context.Context, r control.KeyRequest) (*control.KeyInfo, error) {
+	f.rotations = append(f.rotations, r)
+	return f.Keys(ctx)
 }
 
 func (f *fakeAgent) Agent(context.Context) (*control.AgentInfo, error) {

@@ -178,7 +178,7 @@ func killInit(t *testing.T, first int) {
 		if d := s.document(t); d.Revision != 1 || d.RegularOf(1) == nil {
 			t.Errorf("not the system that was to be made: %+v", d)
 		}
-		if _, err := settings.LoadKey(s.path("etc/gossip.key")); err != nil {
+		if _, err := settings.LoadKeys(s.path("etc/gossip.key")); err != nil {
 			t.Error(err)
 		}
 		s.mustRun(t, "lim set 1 --service exec:/opt/next")

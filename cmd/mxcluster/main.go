@@ -82,7 +82,7 @@ func runAgent(ctx context.Context, s commands.AgentSetup) error {
 			ARPRefresh: s.Settings.ARPRefresh, CheckInterval: s.Settings.ServiceCheckInterval, Restarts: s.Settings.ServiceRestarts,
 			Version: s.Version, PID: os.Getpid(), Watchdog: watchdog(), Log: s.Log,
 		},
-		Documents: s.Documents, StateDir: s.Dirs.State, Socket: s.Socket, Key: s.Key, XDataDir: s.Settings.XDataDir,
+		Documents: s.Documents, StateDir: s.Dirs.State, Socket: s.Socket, KeyFile: s.KeyFile, XDataDir: s.Settings.XDataDir,
 		Sync:         syncBeside(s),
 		ShuttingDown: shuttingDown, Notify: notify,
 	})

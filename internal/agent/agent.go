@@ -78,6 +78,7 @@ type Agent struct {
 	syncs     map[int]*limSync
 	unsynced  map[int]string // why LIMs count as not synchronised
 	alarms    alarms.State
+	keyring   keyring
 	conflict  uint64 // revision of the document of which there were two; 0: none
 	settled   bool
 	isolated  bool
@@ -110,9 +111,10 @@ type Agent struct {
 type peer struct {
 	claim    *failover.Claim
 	alarms   []alarms.Alarm // that it has raised
-	at       time.Time      // when the claim arrived; zero if second-hand only
-	former   netip.Addr     // its base by an earlier document, until it works by the present one
-	stale    bool           // it speaks, but what it claims now was not heard yet
+	keys     keyClaim
+	at       time.Time  // when the claim arrived; zero if second-hand only
+	former   netip.Addr // its base by an earlier document, until it works by the present one
+	stale    bool       // it speaks, but what it claims now was not heard yet
 	liveness failover.Liveness
 	since    time.Time
 	clock    time.Duration // how far its clock is ahead of this server's
@@ -175,6 +177,9 @@ func (a *Agent) begin() error {
 	a.turned(a.started)
 	doc, err := a.deps.Documents.Read()
 	if err != nil {
+		return err
+	}
+	if a.keyring.keys, err = a.deps.Keys.Load(); err != nil {
 		return err
 	}
 	a.state, err = a.deps.State.Load()

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,9 +96,10 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 	})
 }
 
-// Reload reads the document from disk again; its error says why that is not in force.
+// Reload reads the gossip keys and the document from disk again; its error says why
+// those are not in force.
 func (a *Agent) Reload(ctx context.Context) error {
-	_, err := on(ctx, a, func() (struct{}, error) { return struct{}{}, a.reload() })
+	_, err := on(ctx, a, func() (struct{}, error) { return struct{}{}, errors.Join(a.reloadKeys(), a.reload()) })
 	return err
 }
 

@@ -43,6 +43,7 @@ type Pool interface {
 	Publish(payload []byte)
 	Beat(names ...string)
 	Ask(name string)
+	SetKeys(keys [][]byte) error
 	Send(ctx context.Context, name string, payload []byte) error
 	Members() []string
 	Join(addrs ...netip.AddrPort) (int, error)
@@ -62,7 +63,8 @@ type Deps struct {
 	Kernel    Kernel
 	OpenWire  func(ifname string) (Wire, error)
 	Probe     func(ctx context.Context, w Wire, addr netip.Addr) (mac net.HardwareAddr, inUse bool, err error)
-	OpenPool  func(bind netip.AddrPort) (Pool, error)
+	OpenPool  func(bind netip.AddrPort, keys [][]byte) (Pool, error)
+	Keys      KeyFile
 	Documents Documents
 	Changed   func(ctx context.Context) <-chan struct{} // ticks when the document's file may have changed
 	State     StateFile

@@ -23,7 +23,7 @@ const askEvery = 500 * time.Millisecond
 // that joins and runs no agent yet. It is in the pool for a moment under a name
 // that no server can have. Errors: nobody answers, or the key is another
 // system's (Unreachable); the document is not valid (Invalid).
-func FetchDocument(ctx context.Context, addr netip.AddrPort, key []byte, log *slog.Logger) (*clusterconf.Document, error) {
+func FetchDocument(ctx context.Context, addr netip.AddrPort, keys [][]byte, log *slog.Logger) (*clusterconf.Document, error) {
 	local, err := localAddr(addr)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Unreachable, "check this server's network", "there is no way to %s", addr)
@@ -33,7 +33,7 @@ func FetchDocument(ctx context.Context, addr netip.AddrPort, key []byte, log *sl
 		return nil, fmt.Errorf("making a name for joining: %w", err)
 	}
 	pool, err := member.Open(member.Config{
-		Name: "(joining " + hex.EncodeToString(id) + ")", Key: key, Log: log, Now: time.Now,
+		Name: "(joining " + hex.EncodeToString(id) + ")", Keys: keys, Log: log, Now: time.Now,
 		Bind: netip.AddrPortFrom(local, addr.Port()),
 	})
 	if err != nil {

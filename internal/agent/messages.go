@@ -25,6 +25,7 @@ type message struct {
 	Error    *messageError        `json:"error,omitempty"`
 	Document []byte               `json:"document,omitempty"` // YAML
 	Events   *eventsMessage       `json:"events,omitempty"`
+	Key      *keyMessage          `json:"key,omitempty"`
 }
 
 const (
@@ -35,6 +36,7 @@ const (
 	typeReply           = "order-reply"
 	typeExchange        = "exchange"
 	typeEvents          = "events"
+	typeKey             = "key"
 )
 
 // messageError is an error with its exit code, as it travels.
@@ -95,6 +97,8 @@ func (a *Agent) messageHeard(ev member.Event) {
 		}
 	case typeExchange:
 		a.exchangeHeard(ev.From, m)
+	case typeKey:
+		a.keyHeard(ev.From, m.Key)
 	case typeEvents:
 		a.eventsHeard(ev.From, m)
 	case typeReply:

@@ -98,7 +98,7 @@ func (a *Agent) openNetwork(self *clusterconf.Server) error {
 	if err != nil {
 		return err
 	}
-	pool, err := a.deps.OpenPool(netip.AddrPortFrom(self.Base.Addr(), a.cfg.GossipPort))
+	pool, err := a.deps.OpenPool(netip.AddrPortFrom(self.Base.Addr(), a.cfg.GossipPort), a.keyring.keys.Secrets())
 	if err != nil {
 		return errors.Join(err, wire.Close())
 	}

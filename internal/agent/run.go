@@ -27,7 +27,7 @@ type RunConfig struct {
 	Documents *clusterconf.Store
 	StateDir  string
 	Socket    string // of the control interface
-	Key       []byte // of gossip
+	KeyFile   string // of the gossip keys
 	XDataDir  string
 
 	Sync SyncFunc // see Deps
@@ -93,9 +93,10 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		Probe: func(ctx context.Context, w Wire, addr netip.Addr) (net.HardwareAddr, bool, error) {
 			return netops.Probe(ctx, w, addr, probeCount, probeInterval)
 		},
-		OpenPool: func(bind netip.AddrPort) (Pool, error) {
-			return member.Open(member.Config{Name: cfg.Server, Bind: bind, Key: cfg.Key, Log: cfg.Log, Now: time.Now})
+		OpenPool: func(bind netip.AddrPort, keys [][]byte) (Pool, error) {
+			return member.Open(member.Config{Name: cfg.Server, Bind: bind, Keys: keys, Log: cfg.Log, Now: time.Now})
 		},
+		Keys:      DiskKeys{Path: cfg.KeyFile},
 		Documents: cfg.Documents,
 		Changed:   func(ctx context.Context) <-chan struct{} { return watchFile(ctx, cfg.Documents.Path) },
 		State:     DiskState{Path: filepath.Join(cfg.StateDir, "agent.json")},

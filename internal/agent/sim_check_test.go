@@ -297,7 +297,7 @@ func (s *simulation) wrong(left string) string {
 			return why + "; " + s.reasons(m.LIM)
 		}
 	}
-	return ""
+	return s.wrongKeys(left)
 }
 
 func (s *simulation) wrongLIM(c *clusterconf.Cluster, m clusterconf.Member, left string, guest int) string {

@@ -22,7 +22,7 @@ func (s *simulation) fault() {
 	do := pick(s.rnd,
 		s.power, s.power, s.toggle, s.toggle, s.stopOne, s.freezeOne, s.freezeOne, s.cutOff, s.cutOff, s.split, s.healAll, s.healAll,
 		s.roughen, s.setClock, s.orderSome, s.orderSome, s.troubleSoftware, s.troubleSoftware, s.troubleDisk,
-		s.dropAlias, s.setLink, s.editSome, s.editSome, s.lockSome)
+		s.dropAlias, s.setLink, s.editSome, s.editSome, s.lockSome, s.rotateSome)
 	if s.preloaded() && s.rnd.IntN(4) == 0 {
 		do = pick(s.rnd, s.newData, s.newData, s.troubleReload)
 	}

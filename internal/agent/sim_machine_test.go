@@ -139,7 +139,8 @@ func (w *world) troubled(x *trouble, m *machine, line *roughLine, d Deps) Deps {
 		}
 		return troubledWire{wire, x, line}, nil
 	}
-	d.OpenPool = func(bind netip.AddrPort) (Pool, error) { return w.troubledPool(x, m, bind) }
+	d.OpenPool = func(bind netip.AddrPort, keys [][]byte) (Pool, error) { return w.troubledPool(x, m, bind, keys) }
+	d.Keys = &troubledKeys{d.Keys, x}
 	d.Documents = troubledDocuments{d.Documents, x}
 	d.State = &troubledState{d.State, x}
 	d.Prune = func(ctx context.Context, lim int) (int, error) { x.pass(); return pruned(ctx, lim) }
@@ -244,13 +245,13 @@ type troubledPool struct {
 	events chan member.Event
 }
 
-func (w *world) troubledPool(x *trouble, m *machine, bind netip.AddrPort) (Pool, error) {
+func (w *world) troubledPool(x *trouble, m *machine, bind netip.AddrPort, keys [][]byte) (Pool, error) {
 	end, err := w.gossip.Open(bind)
 	if err != nil {
 		return nil, err
 	}
 	pool, err := member.Open(member.Config{
-		Name: m.name, Bind: bind, Key: make([]byte, 32), Log: slog.New(slog.DiscardHandler),
+		Name: m.name, Bind: bind, Keys: keys, Log: slog.New(slog.DiscardHandler),
 		Transport: newTroubledTransport(end, x), Now: func() time.Time { return time.Now().Add(x.offset()) },
 	})
 	if err != nil {

@@ -182,7 +182,10 @@ func (a *Agent) claimHeard(ev member.Event) {
 		return
 	}
 	p := a.peer(ev.From)
-	p.claim, p.alarms = &c.Claim, c.Alarms
+	p.claim, p.alarms, p.keys = &c.Claim, c.Alarms, keyClaim{}
+	if c.Keys != nil {
+		p.keys = *c.Keys
+	}
 	if p.former.IsValid() && c.Revision >= a.doc.Revision {
 		p.former = netip.Addr{}
 		a.superviseOthers()
@@ -225,6 +228,7 @@ func (a *Agent) concerns(lim int) bool {
 type statement struct {
 	failover.Claim
 	Alarms []alarms.Alarm `json:"alarms,omitempty"`
+	Keys   *keyClaim      `json:"keys,omitempty"`
 }
 
 // claim is what this server says of itself.
@@ -248,7 +252,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 
 // publish tells the others: all of it when it changed, else a heartbeat.
 func (a *Agent) publish(now time.Time) {
-	c := statement{a.claim(now), a.alarms.Alarms}
+	c := statement{a.claim(now), a.alarms.Alarms, a.keyring.claim()}
 	raw, err := json.Marshal(c)
 	if err != nil {
 		a.log.Error("encoding the claim", "err", err)
@@ -289,6 +293,7 @@ func (a *Agent) housekeep(now time.Time) {
 		a.checkLink()
 		a.catchUp()
 		a.rejoin()
+		a.turnKeys(now)
 	}
 	if now.Sub(a.lastData) >= dataPeriod {
 		a.lastData = now

@@ -22,6 +22,7 @@ import (
 	"mxcluster/internal/member"
 	"mxcluster/internal/member/membernet"
 	"mxcluster/internal/services"
+	"mxcluster/internal/settings"
 	"mxcluster/internal/status"
 	"mxcluster/netops"
 )
@@ -53,6 +54,7 @@ type machine struct {
 	store  *clusterconf.Store
 	state  *memoryState
 	events *memoryEvents
+	keys   *memoryKeys
 	soft   *services.Fake         // of all LIMs, unless each has its own
 	softs  map[int]*services.Fake // of each LIM
 	agent  *Agent
@@ -169,7 +171,7 @@ func newWorldOf(t *testing.T, doc *clusterconf.Document) *world {
 	w := &world{t: t, doc: doc, segment: &netops.FakeSegment{}, gossip: membernet.New(), servers: map[string]*machine{},
 		cut: map[[2]string]bool{}, ended: make(chan struct{})}
 	for i, s := range w.doc.Servers {
-		m := &machine{name: s.Name, state: &memoryState{}, events: &memoryEvents{}, soft: &services.Fake{Name: "lim software"}}
+		m := &machine{name: s.Name, state: &memoryState{}, keys: &memoryKeys{keys: settings.Keys{{Secret: make([]byte, 32)}}}, events: &memoryEvents{}, soft: &services.Fake{Name: "lim software"}}
 		m.kernel = netops.NewFakeKernel(s.Name, netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, byte(i + 1)}})
 		dir := t.TempDir()
 		m.store = &clusterconf.Store{Path: filepath.Join(dir, "cluster.yaml"), HistoryDir: filepath.Join(dir, "history"), Now: time.Now}
@@ -246,8 +248,8 @@ func (w *world) log(name string) *slog.Logger {
 }
 
 func (w *world) deps(m *machine) Deps {
-	key := make([]byte, 32)
 	return Deps{
+		Keys:   m.keys,
 		Kernel: m.kernel,
 		OpenWire: func(ifname string) (Wire, error) {
 			wire, err := w.segment.OpenWire(m.kernel, ifname)
@@ -256,12 +258,12 @@ func (w *world) deps(m *machine) Deps {
 		Probe: func(ctx context.Context, wire Wire, addr netip.Addr) (net.HardwareAddr, bool, error) {
 			return netops.Probe(ctx, wire, addr, probeCount, probeInterval)
 		},
-		OpenPool: func(bind netip.AddrPort) (Pool, error) {
+		OpenPool: func(bind netip.AddrPort, keys [][]byte) (Pool, error) {
 			end, err := w.gossip.Open(bind)
 			if err != nil {
 				return nil, err
 			}
-			return member.Open(member.Config{Name: m.name, Bind: bind, Key: key, Log: slog.New(slog.DiscardHandler), Transport: end, Now: time.Now})
+			return member.Open(member.Config{Name: m.name, Bind: bind, Keys: keys, Log: slog.New(slog.DiscardHandler), Transport: end, Now: time.Now})
 		},
 		Documents: m.store,
 		Changed:   func(context.Context) <-chan struct{} { return nil },

@@ -30,6 +30,7 @@ const (
 	ClockSkew        Name = "clock-skew"
 	AnnounceFailed   Name = "announce-failed" // clients were not told where an alias is
 	LIMDown          Name = "lim-down"        // it runs nowhere
+	KeyRotation      Name = "key-rotation"    // of the gossip key, that does not come to its end
 )
 
 // Severity says how bad it is.

@@ -8,8 +8,10 @@
 //	GET  /v1/simulate?q=…      whatif.Result; q is a whatif.Scenario as JSON
 //	POST /v1/order             Order -> OrderResult
 //	POST /v1/exchange          ExchangeRequest -> {}
+//	GET  /v1/keys              KeyInfo
+//	POST /v1/keys/rotate       KeyRequest -> KeyInfo
 //	POST /v1/stop              StopRequest -> StopResult
-//	POST /v1/reload            read settings-independent state (the document) again
+//	POST /v1/reload            read the document and the gossip keys again
 //
 // Reading is open to every local user, changing to root and to the agent's own
 // user. An error is {"error":{"code":3,"message":"…","hint":"…"}}.
@@ -113,4 +115,6 @@ type Backend interface {
 	Exchange(ctx context.Context, r ExchangeRequest) error
 	Stop(ctx context.Context, r StopRequest) (*StopResult, error)
 	Reload(ctx context.Context) error
+	Keys(ctx context.Context) (*KeyInfo, error)
+	RotateKey(ctx context.Context, r KeyRequest) (*KeyInfo, error)
 }

@@ -28,6 +28,7 @@ func TestCallsComeThrough(t *testing.T) {
 	var gotOrder Order
 	var gotStop StopRequest
 	var gotExchange ExchangeRequest
+	var gotKey KeyRequest
 	reloaded := false
 	c := start(t, &fake{
 		order: func(_ context.Context, o Order) (*OrderResult, error) {
@@ -38,7 +39,11 @@ func TestCallsComeThrough(t *testing.T) {
 			gotStop = r
 			return &StopResult{LIMsLeftRunning: []int{1}, Lease: time.Hour, PID: 42}, nil
 		},
-		reload:   func() error { reloaded = true; return nil },
+		reload: func() error { reloaded = true; return nil },
+		rotate: func(r KeyRequest) (*KeyInfo, error) {
+			gotKey = r
+			return &KeyInfo{Stage: KeysSpreading}, nil
+		},
 		exchange: func(r ExchangeRequest) error { gotExchange = r; return nil },
 	})
 	ctx := t.Context()
@@ -69,6 +74,15 @@ func TestCallsComeThrough(t *testing.T) {
 	}
 	if err := c.Reload(ctx); err != nil || !reloaded {
 		t.Errorf("Reload: %v, reached the agent: %v", err, reloaded)
+	}
+	keys, err := c.Keys(ctx)
+	if err != nil || keys.Server != "srv1" {
+		t.Errorf("Keys = %+v, %v", keys, err)
+	}
+	rotation := KeyRequest{DryRun: true, Reason: "a laptop was lost", By: "root"}
+	keys, err = c.RotateKey(ctx, rotation)
+	if err != nil || keys.Stage != KeysSpreading || gotKey != rotation {
+		t.Errorf("RotateKey = %+v, %v; the agent saw %+v", keys, err, gotKey)
 	}
 	x := ExchangeRequest{Undo: true, Exchanges: []clusterconf.Exchange{{Server: "srv1", LIM: 1, Interface: "eth0",
 		NewBase: netip.MustParsePrefix("192.0.2.21/24"), Direction: clusterconf.DirectionEnter}}}

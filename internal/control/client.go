@@ -90,10 +90,20 @@ func (c *Client) Stop(ctx context.Context, r StopRequest) (*StopResult, error) {
 	return call[StopResult](ctx, c, http.MethodPost, "/v1/stop", r, stopWait)
 }
 
-// Reload has the agent read the cluster document again.
+// Reload has the agent read the cluster document and the gossip keys again.
 func (c *Client) Reload(ctx context.Context) error {
 	_, err := call[struct{}](ctx, c, http.MethodPost, "/v1/reload", nil, changeWait)
 	return err
+}
+
+// Keys returns which server has which gossip key.
+func (c *Client) Keys(ctx context.Context) (*KeyInfo, error) {
+	return call[KeyInfo](ctx, c, http.MethodGet, "/v1/keys", nil, readWait)
+}
+
+// RotateKey begins a rotation of the gossip key, or finds one on its way.
+func (c *Client) RotateKey(ctx context.Context, r KeyRequest) (*KeyInfo, error) {
+	return call[KeyInfo](ctx, c, http.MethodPost, "/v1/keys/rotate", r, changeWait)
 }
 
 // Running tells whether an agent listens; a hung one does, too.

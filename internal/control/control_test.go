@@ -80,6 +80,7 @@ type fake struct {
 	stop   func(context.Context, StopRequest) (*StopResult, error)
 	status func() (*status.ClusterStatus, error)
 	reload func() error
+	rotate func(KeyRequest) (*KeyInfo, error)
 
 	exchange func(ExchangeRequest) error
 }
@@ -108,6 +109,12 @@ func (f *fake) Events(_ context.Context, q events.Query) (*events.List, error) {
 func (f *fake) Simulate(_ context.Context, s whatif.Scenario) (*whatif.Result, error) {
 	return &whatif.Result{Kind: fmt.Sprint(s.Down, s.Cut)}, nil
 }
+
+func (f *fake) Keys(context.Context) (*KeyInfo, error) {
+	return &KeyInfo{Server: "srv1", Stage: KeysSettled}, nil
+}
+
+func (f *fake) RotateKey(_ context.Context, r KeyRequest) (*KeyInfo, error) { return f.rotate(r) }
 
 func (f *fake) Reload(context.Context) error { return f.reload() }
 

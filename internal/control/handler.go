@@ -34,6 +34,8 @@ func newHandler(b Backend, log *slog.Logger) http.Handler {
 	mux.HandleFunc("POST /v1/exchange", h.change(h.exchange))
 	mux.HandleFunc("POST /v1/stop", h.change(h.stop))
 	mux.HandleFunc("POST /v1/reload", h.change(h.reload))
+	mux.HandleFunc("GET /v1/keys", h.read(func(ctx context.Context) (any, error) { return b.Keys(ctx) }))
+	mux.HandleFunc("POST /v1/keys/rotate", h.change(h.rotateKey))
 	mux.HandleFunc("/", h.unknown)
 	return h.guard(mux)
 }
@@ -63,6 +65,14 @@ func (h *handler) stop(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return h.backend.Stop(r.Context(), s)
+}
+
+func (h *handler) rotateKey(r *http.Request) (any, error) {
+	k, err := decode[KeyRequest](r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return h.backend.RotateKey(r.Context(), k)
 }
 
 func (h *handler) reload(r *http.Request) (any, error) {

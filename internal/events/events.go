@@ -23,6 +23,7 @@ const (
 	Alarm     Kind = "alarm"     // raised or cleared
 	Document  Kind = "document"  // another revision is in force
 	Conflict  Kind = "conflict"  // two of something that there may be one of
+	Key       Kind = "key"       // the gossip keys of this server changed
 	Alias     Kind = "alias"     // an address came or went without us
 )
 

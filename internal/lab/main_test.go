@@ -120,6 +120,7 @@ func scenarios() map[string]Scenario {
 		"foreign-host":    foreignHostScenario,
 		"preloaded":       preloadedScenario,
 		"kamailio":        kamailioScenario,
+		"key-rotation":    keyRotationScenario,
 	}
 	maps.Copy(all, bootOrderScenarios())
 	maps.Copy(all, benchScenarios())

@@ -35,7 +35,7 @@ const (
 type Config struct {
 	Name      string         // of this server; unique in the system
 	Bind      netip.AddrPort // base address and port, UDP and TCP
-	Key       []byte         // 32 bytes: AES-256
+	Keys      [][]byte       // of 32 bytes: AES-256; the first encrypts, all are accepted
 	Log       *slog.Logger
 	Transport memberlist.Transport // nil: the network
 	Now       func() time.Time     // for the order of states across restarts, and arrival times
@@ -66,6 +66,7 @@ const (
 type Pool struct {
 	cfg    Config
 	list   *memberlist.Memberlist
+	ring   *memberlist.Keyring
 	queue  *queue
 	events chan Event
 	done   chan struct{}
@@ -85,10 +86,15 @@ type Pool struct {
 // Open enters the pool. Errors: the address cannot be bound (Failed, with a
 // hint), the key has the wrong size (Invalid).
 func Open(cfg Config) (*Pool, error) {
-	if len(cfg.Key) != keySize {
-		return nil, fault.New(fault.Invalid, "copy gossip.key from a server of the system", "gossip key has %d bytes, not %d", len(cfg.Key), keySize)
+	if err := checkKeys(cfg.Keys); err != nil {
+		return nil, err
+	}
+	ring, err := memberlist.NewKeyring(cfg.Keys, cfg.Keys[0])
+	if err != nil {
+		return nil, fmt.Errorf("making the keyring: %w", err)
 	}
 	p := newPool(cfg)
+	p.ring = ring
 	list, err := memberlist.Create(p.listConfig())
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Failed,
@@ -114,7 +120,7 @@ func (p *Pool) listConfig() *memberlist.Config {
 	c.Name = p.cfg.Name
 	c.BindAddr, c.BindPort = p.cfg.Bind.Addr().String(), int(p.cfg.Bind.Port())
 	c.AdvertiseAddr, c.AdvertisePort = c.BindAddr, c.BindPort
-	c.SecretKey = p.cfg.Key
+	c.Keyring = p.ring
 	c.Label = label
 	c.Transport = p.cfg.Transport
 	// Who is alive is read from heartbeats; the member list may follow at leisure.

@@ -137,7 +137,7 @@ func at(t *testing.T, v *server, want ...netip.AddrPort) {
 func TestKeyOfWrongSize(t *testing.T) {
 	for _, size := range []int{0, 16, 31, 33} {
 		cfg := testConfig("a", addr("192.0.2.1"))
-		cfg.Key = make([]byte, size)
+		cfg.Keys = [][]byte{make([]byte, size)}
 		p, err := Open(cfg)
 		if p != nil || fault.CodeOf(err) != fault.Invalid || !strings.Contains(fault.HintOf(err), "gossip.key") {
 			t.Errorf("%d bytes: %v, code %d, hint %q", size, err, fault.CodeOf(err), fault.HintOf(err))
@@ -146,7 +146,7 @@ func TestKeyOfWrongSize(t *testing.T) {
 }
 
 func TestJoin(t *testing.T) {
-	otherKey := func(c *Config) { c.Key = testKey(2) }
+	otherKey := func(c *Config) { c.Keys = [][]byte{testKey(2)} }
 	tests := []struct {
 		name       string
 		change     func(*Config)
@@ -202,7 +202,7 @@ func checkJoinError(t *testing.T, err error, want, hint string) {
 // TestOtherKeyIsNotHeard keeps servers of another system apart, in both directions.
 func TestOtherKeyIsNotHeard(t *testing.T) {
 	onSegment(t, func(t *testing.T, s *segment) {
-		a, b := s.open("a", "192.0.2.1"), s.open("b", "192.0.2.2", func(c *Config) { c.Key = testKey(2) })
+		a, b := s.open("a", "192.0.2.1"), s.open("b", "192.0.2.2", func(c *Config) { c.Keys = [][]byte{testKey(2)} })
 		meet(a, b)
 		for _, v := range []*server{a, b} {
 			v.Publish([]byte(`1`))

@@ -17,7 +17,7 @@ const deadline = 20 * time.Second
 func openReal(t *testing.T, name string, bind netip.AddrPort, key []byte) *Pool {
 	t.Helper()
 	cfg := testConfig(name, bind)
-	cfg.Key = key
+	cfg.Keys = [][]byte{key}
 	p, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -153,7 +153,7 @@ func meet(servers ...*server) {
 }
 
 func testConfig(name string, bind netip.AddrPort) Config {
-	return Config{Name: name, Bind: bind, Key: testKey(1), Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	return Config{Name: name, Bind: bind, Keys: [][]byte{testKey(1)}, Log: slog.New(slog.DiscardHandler), Now: time.Now}
 }
 
 func testKey(fill byte) []byte { return bytes.Repeat([]byte{fill}, keySize) }

@@ -9,40 +9,41 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
 )
 
-func newKey(t *testing.T) []byte {
+func newKey(t *testing.T) Keys {
 	t.Helper()
-	key, err := NewKey(rand.Reader)
+	key, err := NewKey(rand.Reader, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return key
+	return Keys{key}
 }
 
 func TestKeyRoundTrip(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "etc", "gossip.key")
 	key := newKey(t)
-	if err := WriteKey(path, key); err != nil {
+	if err := WriteKeys(path, key); err != nil {
 		t.Fatal(err)
 	}
 	fi, err := os.Lstat(path)
 	if err != nil || fi.Mode() != 0o600 {
 		t.Errorf("mode %v, %v, want a regular file with 0600", fi.Mode(), err)
 	}
-	got, err := LoadKey(path)
-	if err != nil || !bytes.Equal(got, key) {
-		t.Errorf("LoadKey = %x, %v, want %x", got, err, key)
+	got, err := LoadKeys(path)
+	if err != nil || !got.Equal(key) {
+		t.Errorf("LoadKeys = %x, %v, want %x", got, err, key)
 	}
-	if err := WriteKey(path, key); err != nil {
+	if err := WriteKeys(path, key); err != nil {
 		t.Errorf("the same key again: %v", err)
 	}
-	wantFault(t, WriteKey(path, newKey(t)), fault.Refused, "holds another gossip key", "another system")
-	if got, err := LoadKey(path); err != nil || !bytes.Equal(got, key) {
+	wantFault(t, WriteKeys(path, newKey(t)), fault.Refused, "holds another gossip key", "another system")
+	if got, err := LoadKeys(path); err != nil || !got.Equal(key) {
 		t.Errorf("after the refusal: %x, %v, want %x", got, err, key)
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".*")); len(left) > 0 {
@@ -51,10 +52,10 @@ func TestKeyRoundTrip(t *testing.T) {
 }
 
 func TestNewKeyNeedsRandom(t *testing.T) {
-	if _, err := NewKey(strings.NewReader("short")); err == nil {
+	if _, err := NewKey(strings.NewReader("short"), time.Time{}); err == nil {
 		t.Error("no error with too little random")
 	}
-	if a, b := newKey(t), newKey(t); len(a) != keySize || bytes.Equal(a, b) {
+	if a, b := newKey(t), newKey(t); !a[0].Valid() || a.Equal(b) {
 		t.Errorf("keys %x and %x", a, b)
 	}
 }
@@ -62,11 +63,11 @@ func TestNewKeyNeedsRandom(t *testing.T) {
 func TestOneOfManyWritersWins(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gossip.key")
 	var wg sync.WaitGroup
-	won := make(chan []byte, 8)
+	won := make(chan Keys, 8)
 	for range cap(won) {
 		key := newKey(t)
 		wg.Go(func() {
-			if WriteKey(path, key) == nil {
+			if WriteKeys(path, key) == nil {
 				won <- key
 			}
 		})
@@ -75,7 +76,7 @@ func TestOneOfManyWritersWins(t *testing.T) {
 	if len(won) != 1 {
 		t.Fatalf("%d writers of different keys succeeded, want 1", len(won))
 	}
-	if got, err := LoadKey(path); err != nil || !bytes.Equal(got, <-won) {
+	if got, err := LoadKeys(path); err != nil || !got.Equal(<-won) {
 		t.Errorf("the file holds another key than the winner's: %v", err)
 	}
 }
@@ -117,7 +118,7 @@ func TestLoadKeyRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "gossip.key")
 			tt.make(t, path)
-			key, err := LoadKey(path)
+			key, err := LoadKeys(path)
 			wantFault(t, err, tt.code, tt.message, tt.hint)
 			if !strings.Contains(err.Error(), path) || key != nil {
 				t.Errorf("error %q should name %s; key %x", err, path, key)
@@ -127,7 +128,7 @@ func TestLoadKeyRefuses(t *testing.T) {
 	for _, mode := range []os.FileMode{0o600, 0o400} {
 		path := filepath.Join(t.TempDir(), "gossip.key")
 		write(t, path, " "+good+"\n", mode)
-		if _, err := LoadKey(path); err != nil {
+		if _, err := LoadKeys(path); err != nil {
 			t.Errorf("mode %o: %v", mode, err)
 		}
 	}
@@ -142,13 +143,13 @@ func TestLoadKeyOfAnotherUser(t *testing.T) {
 		t.Skip(reason)
 	}
 	path := filepath.Join(t.TempDir(), "gossip.key")
-	if err := WriteKey(path, newKey(t)); err != nil {
+	if err := WriteKeys(path, newKey(t)); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chown(path, 65534, 65534); err != nil {
 		t.Fatal(err)
 	}
-	_, err := LoadKey(path)
+	_, err := LoadKeys(path)
 	wantFault(t, err, fault.NotPermitted, "belongs to user 65534", "chown root")
-	wantFault(t, WriteKey(path, newKey(t)), fault.NotPermitted, "belongs to user 65534", "chown root")
+	wantFault(t, WriteKeys(path, newKey(t)), fault.NotPermitted, "belongs to user 65534", "chown root")
 }
