@@ -252,6 +252,31 @@ func TestPreloadedPassiveSoftwareFails(t *testing.T) {
 	})
 }
 
+// A passive side that cannot save its state neither loads nor tries all the time.
+func TestPreloadedDiskFails(t *testing.T) {
+	inPreloaded(t, manual, func(w *world) {
+		m := w.servers["sb1"]
+		w.powerCut("sb1")
+		m.state.mu.Lock()
+		m.state.fail = errBroken
+		m.state.mu.Unlock()
+		calls := len(m.soft.Calls())
+		w.boot("sb1")
+		pass(time.Minute)
+		w.awaitState(1, "sb1", failover.Stopped, soon)
+		if n := len(m.soft.Calls()) - calls; n > 20 {
+			t.Errorf("the software was called %d times in a minute", n)
+		}
+		m.state.mu.Lock()
+		m.state.fail = nil
+		m.state.mu.Unlock()
+		pass(retryLongest)
+		w.awaitState(1, "sb1", failover.Preloaded, soon)
+		w.passive("sb1")
+		w.await(1, "srv1", 0)
+	})
+}
+
 // An agent that is killed in the midst of becoming active or passive leaves an
 // alias that nobody hears of, and the next agent sorts it out.
 func TestPreloadedKilledAtChange(t *testing.T) {

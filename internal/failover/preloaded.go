@@ -24,7 +24,7 @@ func (v *View) preload(c *clusterconf.Cluster, d Decision) Decision {
 			d.Want = Wait // what an earlier run of the agent loaded is not stopped for it
 		}
 	case l.State == Stopping, l.State.Active() && !d.Release:
-	case l.State == Failed && v.retryPending(l):
+	case (l.State == Failed || l.State == Stopped) && v.retryPending(l):
 	default:
 		d.Want, d.AliasOff = Preload, false
 	}
