@@ -16,7 +16,14 @@ func newServiceCommand(a *app) *cobra.Command {
 	return newGroup("service", "Start, stop and ask the software of a LIM on this server", `
 The software of a LIM is the list of services that 'mxcluster lim set' gave it.
 These commands work on this server, agent or not; an agent that runs here puts
-the software right again.`, `
+the software right again.
+
+A call of a service that takes too long is ended, with all that it started. The
+limits are settings of this server, in mxcluster.yaml: services.start_limit (30s, for
+start and reload), services.stop_limit (30s) and services.check_limit (10s). A health
+check is made every services.check_interval (5s); software that fails is started anew
+services.restarts times (3) before the LIM counts as failed here. What an exec: service
+leaves running when it is stopped is ended, too.`, `
   mxcluster service status 1
   mxcluster service stop 1`,
 		newServiceStartCommand(a), newServiceStopCommand(a), newServiceStatusCommand(a))
@@ -122,7 +129,7 @@ func (a *app) software(lim int) (*softwareHere, error) {
 	case me.Name != regular.Name && (cluster == nil || cluster.Standby != me.Name):
 		return nil, fault.New(fault.Refused, "run it on "+regular.Name, "%s is neither the regular server nor the standby of LIM %d", me.Name, lim)
 	}
-	here := &softwareHere{lim: &clusterconf.LIM{Number: lim}, env: services.Env{LIM: lim, Alias: regular.Base.Addr(), Server: me.Name, Role: "active"}}
+	here := &softwareHere{lim: &clusterconf.LIM{Number: lim}, env: services.Env{LIM: lim, Alias: regular.Base.Addr(), Server: me.Name, Role: "active", Tell: func(text string) { a.out.Warn("%s", text) }}}
 	if cluster != nil {
 		here.env.Alias = cluster.Member(lim).Alias.Addr()
 		here.env.Role = a.role(me.Interface, here.env)
@@ -141,7 +148,8 @@ func (a *app) software(lim int) (*softwareHere, error) {
 	if entry := doc.LIM(lim); entry != nil {
 		here.lim = entry
 	}
-	here.set, err = services.ForLIM(here.lim, side, services.Options{})
+	here.set, err = services.ForLIM(here.lim, side, services.Options{Instance: s.dirs.State,
+		StartTimeout: s.settings.ServiceStartLimit, StopTimeout: s.settings.ServiceStopLimit, CheckTimeout: s.settings.ServiceCheckLimit})
 	return here, err
 }
 

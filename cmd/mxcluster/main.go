@@ -83,6 +83,7 @@ func runAgent(ctx context.Context, s commands.AgentSetup) error {
 			Version: s.Version, PID: os.Getpid(), Watchdog: watchdog(), Log: s.Log,
 		},
 		Documents: s.Documents, StateDir: s.Dirs.State, Socket: s.Socket, KeyFile: s.KeyFile, XDataDir: s.Settings.XDataDir,
+		StartLimit: s.Settings.ServiceStartLimit, StopLimit: s.Settings.ServiceStopLimit, CheckLimit: s.Settings.ServiceCheckLimit,
 		Sync:         syncBeside(s),
 		ShuttingDown: shuttingDown, Notify: notify,
 	})

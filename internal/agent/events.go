@@ -120,6 +120,12 @@ func (a *Agent) recordState(l *lim, is failover.State, reason string) {
 		Text: fmt.Sprintf("LIM %d is %s on %s: %s", l.number, is, a.cfg.Server, reason)})
 }
 
+// recordSoftware notes what is out of order with a LIM's software, without its
+// state showing that.
+func (a *Agent) recordSoftware(lim int, text string) {
+	a.record(slog.LevelWarn, events.Event{Kind: events.Software, LIM: lim, Text: text})
+}
+
 // recordAdopted notes that a LIM goes on under a new agent, as if nothing had been.
 func (a *Agent) recordAdopted(l *lim) {
 	const is = string(failover.Running)

@@ -447,9 +447,13 @@ func (a *Agent) didNotComeUp(l *lim, err error) {
 // stopped again later, for as long as the LIM is not to run here: it may be up
 // without its alias, while the LIM runs elsewhere.
 func (a *Agent) softwareStopped(l *lim, err error) {
+	first := l.stopAgain.IsZero()
 	l.loaded, l.stopAgain = err != nil, time.Time{}
 	if err != nil {
 		l.stopAgain = time.Now().Add(retryStop)
+		if first {
+			a.recordSoftware(l.number, fmt.Sprintf("the software of LIM %d did not stop, and is stopped again until it does: %v", l.number, err))
+		}
 		a.log.Error("stopping the software", "lim", l.number, "err", err, "again", l.stopAgain)
 	}
 }
@@ -520,7 +524,8 @@ func (a *Agent) fail(l *lim, err error) {
 // software builds a LIM's services and their environment for this side.
 func (a *Agent) software(number int, alias netip.Prefix) (services.Set, services.Env, error) {
 	side := a.side()
-	env := services.Env{LIM: number, Server: a.cfg.Server, Role: roleActive, Alias: alias.Addr()}
+	env := services.Env{LIM: number, Server: a.cfg.Server, Role: roleActive, Alias: alias.Addr(),
+		Tell: func(text string) { a.post(func() { a.recordSoftware(number, text) }) }}
 	if !alias.IsValid() {
 		env.Alias = a.net.base.Addr()
 	}

@@ -30,6 +30,8 @@ type RunConfig struct {
 	KeyFile   string // of the gossip keys
 	XDataDir  string
 
+	StartLimit, StopLimit, CheckLimit time.Duration // of one call of a service
+
 	Sync SyncFunc // see Deps
 
 	// Notify tells the service manager how the agent is (sd_notify).
@@ -102,7 +104,8 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		State:     DiskState{Path: filepath.Join(cfg.StateDir, "agent.json")},
 		Events:    &events.Log{Path: filepath.Join(cfg.StateDir, "events")},
 		Software: func(l *clusterconf.LIM, side clusterconf.Side) (services.Set, error) {
-			return services.ForLIM(l, side, services.Options{Log: cfg.Log})
+			return services.ForLIM(l, side, services.Options{Log: cfg.Log, Instance: cfg.StateDir,
+				StartTimeout: cfg.StartLimit, StopTimeout: cfg.StopLimit, CheckTimeout: cfg.CheckLimit})
 		},
 		Prune: func(ctx context.Context, lim int) (int, error) {
 			removed, err := versions.KeepNewest(ctx, lim)

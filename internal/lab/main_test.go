@@ -121,6 +121,7 @@ func scenarios() map[string]Scenario {
 		"preloaded":       preloadedScenario,
 		"kamailio":        kamailioScenario,
 		"key-rotation":    keyRotationScenario,
+		"moody-software":  moodyScenario,
 	}
 	maps.Copy(all, bootOrderScenarios())
 	maps.Copy(all, benchScenarios())

@@ -81,8 +81,13 @@ func (o *ocf) Start(ctx context.Context, env Env) error {
 }
 
 // Stop stops the resource; agents say themselves that it was stopped already.
+// What one that worked leaves is left: agents start helpers that others use, too.
 func (o *ocf) Stop(ctx context.Context, env Env) error {
-	return o.do(ctx, env, "stop", o.opt.StopTimeout)
+	err := o.do(ctx, env, "stop", o.opt.StopTimeout)
+	if err == nil || neverRan(err) {
+		return err
+	}
+	return o.stopped(ctx, env, err, func() (State, error) { return o.Check(ctx, env) })
 }
 
 // Check maps the exit code of monitor to a state.

@@ -21,9 +21,10 @@ func (s *script) Start(ctx context.Context, env Env) error {
 }
 
 // Stop calls the program whatever state it claims: a half-started service may
-// say that it is stopped.
+// say that it is stopped. What it leaves is ended, as systemd does it.
 func (s *script) Stop(ctx context.Context, env Env) error {
-	return s.do(ctx, env, "stop", s.opt.StopTimeout)
+	err := s.do(ctx, env, "stop", s.opt.StopTimeout)
+	return s.stopped(ctx, env, err, func() (State, error) { return s.Check(ctx, env) })
 }
 
 // Reload has the time limit of a start, for it does much the same work.

@@ -26,6 +26,16 @@ type Env struct {
 	Server string     // name of the server the service runs on
 	Role   string     // "active", or "passive" on the preloaded side (spec ch. 4)
 	XData  string     // folder of the newest complete data version; "" when there is none
+
+	// Tell is told what people should know of a call that succeeded, such as that
+	// a stop had to end what it left; nil: nobody is.
+	Tell func(text string)
+}
+
+func (e Env) tell(text string) {
+	if e.Tell != nil {
+		e.Tell(text)
+	}
 }
 
 // Variables returns the environment variables of the contract, as NAME=value.
@@ -93,6 +103,7 @@ type Options struct {
 	CheckTimeout time.Duration
 	Grace        time.Duration // from SIGTERM to SIGKILL after a limit was exceeded
 	OCFRoot      string        // where resource agents are
+	Instance     string        // tells this program from others on the machine with the same LIMs: its state folder
 	Systemd      Systemd
 	Log          *slog.Logger // gets what services print; nil: nobody
 }

@@ -159,7 +159,7 @@ func TestVariables(t *testing.T) {
 	must(t, s.Start(t.Context(), env))
 	data, err := os.ReadFile(filepath.Join(dir, "env"))
 	must(t, err)
-	want := "MXCLUSTER_ALIAS=10.0.0.13\nMXCLUSTER_LIM=3\nMXCLUSTER_ROLE=active\nMXCLUSTER_SERVER=srv3\nMXCLUSTER_XDATA=/x/xdata_3\n" + dir + "\n"
+	want := "MXCLUSTER_ALIAS=10.0.0.13\nMXCLUSTER_LIM=3\nMXCLUSTER_OWNER= lim 3 " + s.String() + "\nMXCLUSTER_ROLE=active\nMXCLUSTER_SERVER=srv3\nMXCLUSTER_XDATA=/x/xdata_3\n" + dir + "\n"
 	if string(data) != want {
 		t.Errorf("got\n%s\nwant\n%s", data, want)
 	}

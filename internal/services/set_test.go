@@ -3,6 +3,7 @@ package services
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -132,7 +133,7 @@ func TestSetReload(t *testing.T) {
 	if err := set.Reload(t.Context(), env); err == nil || err.Error() != "boom" {
 		t.Errorf("error %v", err)
 	}
-	if calls := byName["b"].Calls(); len(calls) != 1 || calls[0] != (Call{VerbReload, env}) {
+	if calls := byName["b"].Calls(); len(calls) != 1 || !reflect.DeepEqual(calls[0], Call{VerbReload, env}) {
 		t.Errorf("calls of b: %v", calls)
 	}
 }

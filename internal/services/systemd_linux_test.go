@@ -230,9 +230,7 @@ func TestSystemd(t *testing.T) {
 	t.Run("forks and leaves children", func(t *testing.T) {
 		s := m.service(t, "systemd:forks.service")
 		must(t, s.Start(t.Context(), env))
-		if n := m.members(t, "4714"); n != 2 {
-			t.Errorf("%d children", n)
-		}
+		poll(t, "the unit to have two children", func() bool { return m.members(t, "4714") == 2 })
 		must(t, s.Stop(t.Context(), env))
 		if n := m.members(t, "4714"); n != 0 {
 			t.Errorf("%d children are left", n)

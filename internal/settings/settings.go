@@ -29,6 +29,10 @@ type Settings struct {
 	ServiceRestarts      int           // restarts in place before a LIM counts as failed here
 	ServiceCheckInterval time.Duration // between two looks at a service that runs
 
+	ServiceStartLimit time.Duration // of one call of a service: start or reload
+	ServiceStopLimit  time.Duration // stop
+	ServiceCheckLimit time.Duration // a look at how it is
+
 	FallbackHold     time.Duration // how long a server that failed again soon after a fallback must stay up before the next one; 0: no matter
 	FallbackFromLoad bool          // whether a LIM may fall back to a server that still loads it
 

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package services
+
+import "golang.org/x/sys/unix"
+
+// signalOwned finds no process: LIMs run on Linux alone.
+func signalOwned(string, unix.Signal, map[int]bool) []string { return nil }
