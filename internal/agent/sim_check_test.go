@@ -239,11 +239,23 @@ func (s *simulation) aliasesOf(name string) []int {
 type terms struct {
 	mu      sync.Mutex
 	highest map[string]uint64
+	second  time.Time // that saves are counted in
+	saves   map[string]int
 }
+
+// savesASecond is more than a server has reason for, whatever goes on; so many at
+// one instant of virtual time would never come to the next.
+const savesASecond = 500
 
 func (x *terms) saved(s *simulation, server string, p persisted) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if second := time.Now().Truncate(time.Second); !second.Equal(x.second) {
+		x.second, x.saves = second, map[string]int{}
+	}
+	if x.saves[server]++; x.saves[server] > savesASecond {
+		panic(fmt.Sprintf("%s saves its state without end: %+v", server, p))
+	}
 	for lim, l := range p.LIMs {
 		key := fmt.Sprint(server, " ", lim)
 		if l.Known.Term < x.highest[key] {

@@ -23,8 +23,9 @@ const (
 	farLimit     = 4 * farBeat           // silence after which those count as lost
 	joinPeriod   = time.Second
 	dataPeriod   = time.Second
-	seenPeriod   = time.Minute     // how often it is saved who is alive
-	seenFresh    = 5 * time.Minute // how long that counts after a restart of the agent
+	seenPeriod   = time.Minute            // how often it is saved who is alive
+	savePause    = 100 * time.Millisecond // between two saves of what was heard
+	seenFresh    = 5 * time.Minute        // how long that counts after a restart of the agent
 	beatsInLimit = 5
 )
 
@@ -299,7 +300,7 @@ func (a *Agent) housekeep(now time.Time) {
 		a.lastData = now
 		a.lookForData()
 	}
-	if (a.unsaved || now.Sub(a.lastSeen) >= seenPeriod) && !a.saving {
+	if since := now.Sub(a.lastSeen); !a.saving && (since >= seenPeriod || a.unsaved && since >= savePause) {
 		a.lastSeen, a.unsaved, a.saving = now, false, true
 		a.saveBeside()
 	}

@@ -181,21 +181,32 @@ func (s *State) raise(c Condition, now time.Time, others []Alarm) Alarm {
 }
 
 // agree makes one alarm have one handle on all servers, that of who raised it
-// first, and one handle name one alarm: the later one takes a new handle.
+// first, and one handle name one alarm: the later one takes a new handle. It comes
+// to rest among servers of which some do not hear each other: what has a handle of
+// its own keeps it when the one that was raised first cannot be had.
 func (s *State) agree(others []Alarm) {
 	for i := range s.Alarms {
 		a := &s.Alarms[i]
+		own := a.Handle
 		for _, o := range others {
 			if o.Key() == a.Key() && o.Handle > 0 && o.Handle < maxHandle && o.before(*a) {
 				a.Handle, a.RaisedAt = o.Handle, o.RaisedAt
 			}
 		}
-		taken := func(o Alarm) bool { return o.Handle == a.Handle && o.Key() != a.Key() && o.before(*a) }
-		if slices.ContainsFunc(others, taken) || slices.ContainsFunc(s.Alarms, taken) {
+		if !s.taken(*a, others) {
+			continue
+		}
+		if a.Handle = own; s.taken(*a, others) {
 			s.Last++
 			a.Handle = s.Last
 		}
 	}
+}
+
+// taken reports whether an alarm that goes before a has its handle.
+func (s *State) taken(a Alarm, others []Alarm) bool {
+	by := func(o Alarm) bool { return o.Handle == a.Handle && o.Key() != a.Key() && o.before(a) }
+	return slices.ContainsFunc(others, by) || slices.ContainsFunc(s.Alarms, by)
 }
 
 // before puts alarms in an order that every server sees alike.

@@ -166,3 +166,46 @@ func TestServersAgreeInTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// Whoever hears whom, and only in one direction at that, servers come to rest soon
+// after conditions stay as they are. One whose alarms changed with every look would
+// store them without end.
+func TestServersComeToRest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(2, 5).Draw(t, "servers")
+		states, hold := make([]State, n), make([][]Condition, n)
+		heard := rapid.SliceOfN(rapid.Bool(), n*n, n*n)
+		links, now := heard.Draw(t, "heard"), start
+		step := func() bool {
+			rest := true
+			for i := range states {
+				var others []Alarm
+				for j := range states {
+					if j != i && links[i*n+j] {
+						others = append(others, states[j].Alarms...)
+					}
+				}
+				next, _ := Update(states[i], now, hold[i], others)
+				rest = rest && next.Last == states[i].Last && slices.Equal(next.Alarms, states[i].Alarms)
+				states[i] = next
+			}
+			now = now.Add(rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "pause"))
+			return rest
+		}
+		for range rapid.IntRange(1, 8).Draw(t, "steps") {
+			i := rapid.IntRange(0, n-1).Draw(t, "server")
+			hold[i] = nil
+			for _, lim := range rapid.SliceOfNDistinct(rapid.IntRange(1, 4), 0, 4, rapid.ID).Draw(t, "lims") {
+				hold[i] = append(hold[i], down(lim))
+			}
+			step()
+		}
+		links = heard.Draw(t, "heard later")
+		for range 40 {
+			if step() {
+				return
+			}
+		}
+		t.Fatalf("no rest: %+v", states)
+	})
+}
