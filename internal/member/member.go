@@ -8,6 +8,7 @@
 package member
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -93,9 +94,7 @@ func Open(cfg Config) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the keyring: %w", err)
 	}
-	p := newPool(cfg)
-	p.ring = ring
-	list, err := memberlist.Create(p.listConfig())
+	list, p, err := create(cfg, ring)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Failed,
 			fmt.Sprintf("check that %s is this server's base address and that no other agent uses port %d", cfg.Bind.Addr(), cfg.Bind.Port()),
@@ -104,6 +103,26 @@ func Open(cfg Config) (*Pool, error) {
 	p.list = list
 	p.wg.Go(p.dispatch)
 	return p, nil
+}
+
+// create makes a pool and its member list, over the network unless another
+// transport is given.
+func create(cfg Config, ring *memberlist.Keyring) (*memberlist.Memberlist, *Pool, error) {
+	var opened *fromBase
+	if cfg.Transport == nil {
+		var err error
+		if opened, err = openTransport(cfg); err != nil {
+			return nil, nil, err
+		}
+		cfg.Transport = opened
+	}
+	p := newPool(cfg)
+	p.ring = ring
+	list, err := memberlist.Create(p.listConfig())
+	if err != nil && opened != nil {
+		err = errors.Join(err, opened.Shutdown())
+	}
+	return list, p, err
 }
 
 func newPool(cfg Config) *Pool {

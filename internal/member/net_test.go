@@ -164,3 +164,32 @@ func TestOpenWhereItCannot(t *testing.T) {
 		}
 	}
 }
+
+// Connections leave from the base: the alias, which the kernel would choose where
+// it is the primary address, may go at any moment.
+func TestConnectionsLeaveFromTheBase(t *testing.T) {
+	from, to := netip.MustParseAddr("127.0.77.3"), netip.MustParseAddr("127.0.77.4")
+	tr, err := openTransport(testConfig("a", netip.AddrPortFrom(from, freePort(t, from.String()))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tr.Shutdown() })
+	l, err := net.Listen("tcp", net.JoinHostPort(to.String(), "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	out, err := tr.DialTimeout(l.Addr().String(), deadline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	in, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if got := netip.MustParseAddrPort(in.RemoteAddr().String()).Addr(); got != from {
+		t.Errorf("the connection comes from %s, want %s", got, from)
+	}
+}
