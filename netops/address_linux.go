@@ -23,8 +23,10 @@ func (k *Kernel) Hold(ifname string, alias netip.Prefix, lease time.Duration) er
 	if err != nil {
 		return err
 	}
-	if err := k.promote(ifname); err != nil {
-		return err
+	if alias.Addr().Is4() {
+		if err := k.promote(ifname); err != nil {
+			return err
+		}
 	}
 	return k.set(ifname, alias, seconds)
 }
@@ -50,18 +52,20 @@ func (k *Kernel) EnsureBase(ifname string, base netip.Prefix) error {
 // Drop takes alias with exactly this prefix length away; no error if it is not
 // there. Other addresses of the subnet stay.
 func (k *Kernel) Drop(ifname string, alias netip.Prefix) error {
-	if err := checkIPv4(alias); err != nil {
+	if err := checkAddress(alias); err != nil {
 		return err
 	}
-	if err := k.promote(ifname); err != nil {
-		return err
+	if alias.Addr().Is4() {
+		if err := k.promote(ifname); err != nil {
+			return err
+		}
 	}
 	l, err := k.link(ifname)
 	if err != nil {
 		return err
 	}
 	err = k.rt.AddrDel(l, &netlink.Addr{IPNet: ipNet(alias)})
-	if errors.Is(err, unix.EADDRNOTAVAIL) {
+	if errors.Is(err, unix.EADDRNOTAVAIL) { // both families
 		return nil
 	}
 	return wrap(err, "delete %s from %s", alias, ifname)
@@ -87,16 +91,33 @@ func (k *Kernel) find(ifname string, p netip.Prefix) (*Address, error) {
 // set adds the address or changes its lifetime. The lifetimes left out, as
 // netlink does with 0, stand for ever.
 func (k *Kernel) set(ifname string, p netip.Prefix, seconds uint32) error {
-	if err := checkIPv4(p); err != nil {
+	if err := checkAddress(p); err != nil {
 		return err
 	}
 	l, err := k.link(ifname)
 	if err != nil {
 		return err
 	}
+	flags := 0
+	if p.Addr().Is6() {
+		flags = unix.IFA_F_NODAD
+		if routed, err := k.routed(ifname, p); seconds > 0 && routed {
+			flags |= unix.IFA_F_NOPREFIXROUTE
+		} else if err != nil {
+			return err
+		}
+	}
 	lifetime := int(seconds)
-	err = k.rt.AddrReplace(l, &netlink.Addr{IPNet: ipNet(p), ValidLft: lifetime, PreferedLft: lifetime})
+	err = k.rt.AddrReplace(l, &netlink.Addr{IPNet: ipNet(p), ValidLft: lifetime, PreferedLft: lifetime, Flags: flags})
 	return wrap(err, "set %s on %s", p, ifname)
+}
+
+// routed tells whether another, permanent address brings the route to the subnet.
+func (k *Kernel) routed(ifname string, p netip.Prefix) (bool, error) {
+	addresses, err := k.Addresses(ifname)
+	return slices.ContainsFunc(addresses, func(a Address) bool {
+		return a.Permanent && a.Prefix != p && a.Prefix.Masked() == p.Masked()
+	}), err
 }
 
 // devconfPromoteSecondaries is IPV4_DEVCONF_PROMOTE_SECONDARIES of linux/ip.h;

@@ -29,12 +29,13 @@ func (o Op) String() string {
 	return fmt.Sprintf("operation %d", uint16(o))
 }
 
-// Observation is one ARP frame. It is shared between subscribers: do not
-// change the MAC addresses in place.
+// Observation is one ARP frame, or one of IPv6's neighbour discovery, which says
+// the same (see ParseNeighbour). It is shared between subscribers: do not change
+// the MAC addresses in place.
 type Observation struct {
 	Time                 time.Time // when the kernel received it; zero for a frame to be sent
 	Op                   Op
-	SenderMAC, TargetMAC net.HardwareAddr
+	SenderMAC, TargetMAC net.HardwareAddr // TargetMAC of ARP alone
 	SenderIP, TargetIP   netip.Addr
 	EthSrc, EthDst       net.HardwareAddr
 }
@@ -86,8 +87,11 @@ func ParseFrame(b []byte) (Observation, error) {
 	}, nil
 }
 
-// AppendFrame appends the 42 bytes of the frame to b. The network driver pads.
+// AppendFrame appends the frame to b, 42 bytes if it is ARP. The network driver pads.
 func (o Observation) AppendFrame(b []byte) ([]byte, error) {
+	if o.SenderIP.Is6() {
+		return o.appendNeighbour(b)
+	}
 	for _, mac := range []net.HardwareAddr{o.EthDst, o.EthSrc, o.SenderMAC, o.TargetMAC} {
 		if len(mac) != macLen {
 			return b, fmt.Errorf("encode an ARP frame: %q is not an Ethernet address", mac)
@@ -118,7 +122,7 @@ func Claims(o Observation, addr netip.Addr) bool {
 	if o.SenderIP == addr {
 		return true
 	}
-	probe := o.Op == Request && o.SenderIP == netip.IPv4Unspecified() && o.TargetIP == addr
+	probe := o.Op == Request && o.SenderIP.IsUnspecified() && o.TargetIP == addr
 	return probe && !isUnicast(o.EthDst)
 }
 
@@ -128,8 +132,12 @@ func isUnicast(mac net.HardwareAddr) bool { return len(mac) == macLen && mac[0]&
 // whoHas returns the request for target that a station sends to dst, or to
 // everyone if dst is nil.
 func whoHas(own net.HardwareAddr, from, target netip.Addr, dst net.HardwareAddr) Observation {
-	if dst == nil {
+	switch {
+	case dst != nil:
+	case target.Is4():
 		dst = broadcast()
+	default:
+		dst = groupMAC(solicitedNode(target))
 	}
 	return Observation{
 		Op:        Request,
@@ -142,12 +150,16 @@ func whoHas(own net.HardwareAddr, from, target netip.Addr, dst net.HardwareAddr)
 	}
 }
 
-// announcement returns the gratuitous frames that say everyone that own has
-// addr. Some systems heed the request only (RFC 5227), some the reply only.
-func announcement(own net.HardwareAddr, addr netip.Addr) [2]Observation {
+// announcement returns the frames that say everyone that own has addr:
+// gratuitous ARP, of which some systems heed the request only (RFC 5227), some the
+// reply only; an unsolicited neighbour advertisement for IPv6.
+func announcement(own net.HardwareAddr, addr netip.Addr) []Observation {
+	if addr.Is6() {
+		return []Observation{{Op: Reply, EthSrc: own, EthDst: groupMAC(allNodes()), SenderMAC: own, SenderIP: addr, TargetIP: allNodes()}}
+	}
 	request := whoHas(own, addr, addr, nil)
 	reply := request
 	reply.Op = Reply
 	reply.TargetMAC = own
-	return [2]Observation{request, reply}
+	return []Observation{request, reply}
 }

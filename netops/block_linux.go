@@ -164,18 +164,13 @@ var sides = [...]side{
 // EtherTypes, and where the parts of their headers are (RFC 826, 791, 8200, 4861).
 const (
 	etherIPv4 = 0x0800
-	etherARP  = 0x0806
-	etherIPv6 = 0x86dd
 
-	arpOperation                = 6
-	arpSender, arpTarget        = 14, 24
-	ipv4Source, ipv4Target      = 12, 16
-	ipv6Source, ipv6Target      = 8, 24
-	ipv6Next, icmpv6Type        = 6, 40
-	neighbourTarget             = 48
-	icmpv6                      = 58
-	neighbourSolicitation  byte = 135
-	neighbourAdvertisement      = 136
+	arpOperation           = 6
+	arpSender, arpTarget   = 14, 24
+	ipv4Source, ipv4Target = 12, 16
+	ipv6Source, ipv6Target = 8, 24
+	ipv6Next, icmpv6Type   = 6, 40
+	neighbourTarget        = 48
 )
 
 // dropsIn matches what the kernel would answer or hand to a program. It answers
@@ -185,10 +180,10 @@ const (
 func dropsIn(addr netip.Addr) [][]expr.Any {
 	raw := addr.AsSlice()
 	if addr.Is4() {
-		asked := ethernet(etherARP, header(arpOperation, []byte{0, byte(Request)}), header(arpTarget, raw), not(header(arpSender, raw)))
+		asked := ethernet(ethTypeARP, header(arpOperation, []byte{0, byte(Request)}), header(arpTarget, raw), not(header(arpSender, raw)))
 		return [][]expr.Any{asked, ethernet(etherIPv4, header(ipv4Source, raw)), ethernet(etherIPv4, header(ipv4Target, raw))}
 	}
-	return [][]expr.Any{ethernet(etherIPv6, header(ipv6Target, raw)), neighbour(neighbourSolicitation, addr)}
+	return [][]expr.Any{ethernet(ethTypeIPv6, header(ipv6Target, raw)), neighbour(solicitation, addr)}
 }
 
 // dropsOut lets requests for the address through, which claim nothing: whether
@@ -196,20 +191,20 @@ func dropsIn(addr netip.Addr) [][]expr.Any {
 func dropsOut(addr netip.Addr) [][]expr.Any {
 	if addr.Is4() {
 		return [][]expr.Any{
-			ethernet(etherARP, header(arpSender, addr.AsSlice())),
+			ethernet(ethTypeARP, header(arpSender, addr.AsSlice())),
 			ethernet(etherIPv4, header(ipv4Source, addr.AsSlice())), ethernet(etherIPv4, header(ipv4Target, addr.AsSlice())),
 		}
 	}
 	return [][]expr.Any{
-		ethernet(etherIPv6, header(ipv6Source, addr.AsSlice())), ethernet(etherIPv6, header(ipv6Target, addr.AsSlice())),
-		neighbour(neighbourAdvertisement, addr),
+		ethernet(ethTypeIPv6, header(ipv6Source, addr.AsSlice())), ethernet(ethTypeIPv6, header(ipv6Target, addr.AsSlice())),
+		neighbour(advertisement, addr),
 	}
 }
 
 // neighbour matches neighbour discovery about an address. It comes without
 // extension headers.
 func neighbour(kind byte, addr netip.Addr) []expr.Any {
-	return ethernet(etherIPv6, header(ipv6Next, []byte{icmpv6}), header(icmpv6Type, []byte{kind}), header(neighbourTarget, addr.AsSlice()))
+	return ethernet(ethTypeIPv6, header(ipv6Next, []byte{icmpv6}), header(icmpv6Type, []byte{kind}), header(neighbourTarget, addr.AsSlice()))
 }
 
 // ethernet matches frames of an EtherType for which all parts match.

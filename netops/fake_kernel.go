@@ -27,6 +27,8 @@ type fakeLink struct {
 	gateway   netip.Addr
 	addresses []*fakeAddress
 	blocked   []netip.Addr
+
+	neighbours map[netip.Addr]string // MAC addresses
 }
 
 type fakeAddress struct {
@@ -89,6 +91,15 @@ func (k *FakeKernel) Link(ifname string) (Link, error) {
 		return Link{}, err
 	}
 	return l.Link, nil
+}
+
+// received counts a frame that came in.
+func (k *FakeKernel) received(ifname string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l, err := k.find(ifname); err == nil {
+		l.Received++
+	}
 }
 
 // Addresses returns the addresses of the interface, or of all with "".
@@ -192,7 +203,7 @@ func (k *FakeKernel) has(ifname string, p netip.Prefix) (bool, error) {
 
 // set adds an address or changes its lifetime; 0 is for ever.
 func (k *FakeKernel) set(ifname string, p netip.Prefix, seconds uint32) error {
-	if err := checkIPv4(p); err != nil {
+	if err := checkAddress(p); err != nil {
 		return err
 	}
 	k.mu.Lock()
@@ -221,7 +232,7 @@ func (k *FakeKernel) set(ifname string, p netip.Prefix, seconds uint32) error {
 }
 
 func (k *FakeKernel) drop(ifname string, p netip.Prefix) error {
-	if err := checkIPv4(p); err != nil {
+	if err := checkAddress(p); err != nil {
 		return err
 	}
 	k.mu.Lock()

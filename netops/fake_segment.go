@@ -117,6 +117,7 @@ func (s *FakeSegment) passes(from, to *fakePort, o Observation) bool {
 // reply if there is one.
 func (p *fakePort) receive(o Observation) (Observation, bool) {
 	o.Time = time.Now()
+	p.kernel.received(p.ifname)
 	for _, w := range p.wires {
 		w.heard.send(o)
 	}

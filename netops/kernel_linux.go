@@ -82,7 +82,7 @@ func (k *Kernel) closeSockets() error {
 	return errors.Join(errs...)
 }
 
-// Watch returns a channel that tells of changes to links, IPv4 addresses and
+// Watch returns a channel that tells of changes to links, addresses and
 // blocks of the namespace, until ctx ends; then it is closed.
 func (k *Kernel) Watch(ctx context.Context) (<-chan Event, error) {
 	return k.changes.subscribe(ctx), nil
@@ -96,12 +96,16 @@ func (k *Kernel) Link(ifname string) (Link, error) {
 	}
 	attrs := l.Attrs()
 	carrier := attrs.OperState == netlink.OperUp || attrs.OperState == netlink.OperUnknown
-	return Link{
+	found := Link{
 		Name:  attrs.Name,
 		Index: attrs.Index,
 		MAC:   attrs.HardwareAddr,
 		Up:    attrs.Flags&net.FlagUp != 0 && carrier,
-	}, nil
+	}
+	if attrs.Statistics != nil {
+		found.Received = attrs.Statistics.RxPackets
+	}
+	return found, nil
 }
 
 func (k *Kernel) link(ifname string) (netlink.Link, error) {
@@ -126,23 +130,30 @@ func (k *Kernel) interfaces() []string {
 	return names
 }
 
-// Addresses returns the IPv4 addresses of the interface, or of all with "",
-// in the kernel's order: the primary address of a subnet before the others.
+// Addresses returns the addresses of the interface, or of all with "", in the
+// kernel's order: the primary IPv4 address of a subnet before the others. Those
+// that IPv6 makes by itself are left out.
 func (k *Kernel) Addresses(ifname string) ([]Address, error) {
 	names, only, err := k.names(ifname)
 	if err != nil {
 		return nil, err
 	}
-	list, err := dump(func() ([]netlink.Addr, error) { return k.rt.AddrList(only, netlink.FAMILY_V4) })
+	list, err := dump(func() ([]netlink.Addr, error) { return k.rt.AddrList(only, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, wrap(err, "list the addresses of %s", orAll(ifname))
 	}
 	addresses := make([]Address, 0, len(list))
 	for _, a := range list {
-		addresses = append(addresses, address(a, names[a.LinkIndex]))
+		if r := address(a, names[a.LinkIndex]); !madeByIPv6(r.Prefix.Addr()) {
+			addresses = append(addresses, r)
+		}
 	}
 	return addresses, nil
 }
+
+// madeByIPv6 tells whether an address is one that every interface, or the loopback,
+// has by itself.
+func madeByIPv6(a netip.Addr) bool { return a.Is6() && (a.IsLinkLocalUnicast() || a.IsLoopback()) }
 
 // names returns the names of the interfaces by index, and the interface
 // itself if one was named.
@@ -165,13 +176,14 @@ func (k *Kernel) names(ifname string) (map[int]string, netlink.Link, error) {
 // address translates one address. The kernel reports for ever as the highest
 // 32-bit number, and marks the address as permanent.
 func address(a netlink.Addr, ifname string) Address {
-	ip, _ := netip.AddrFromSlice(a.IP.To4())
+	ip, _ := netip.AddrFromSlice(a.IP)
+	ip = ip.Unmap()
 	bits, _ := a.Mask.Size()
 	r := Address{
 		Interface: ifname,
 		Prefix:    netip.PrefixFrom(ip, bits),
 		Permanent: a.Flags&unix.IFA_F_PERMANENT != 0,
-		Secondary: a.Flags&unix.IFA_F_SECONDARY != 0,
+		Secondary: ip.Is4() && a.Flags&unix.IFA_F_SECONDARY != 0, // of IPv6 the flag means temporary
 	}
 	if !r.Permanent {
 		r.Remaining = time.Duration(a.ValidLft) * time.Second

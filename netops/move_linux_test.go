@@ -16,7 +16,7 @@ func (h *host) echo() (port uint16) {
 	h.t.Helper()
 	var c *net.UDPConn
 	must(h.t, h.ns.Do(func() (err error) {
-		c, err = net.ListenUDP("udp4", &net.UDPAddr{Port: 5000})
+		c, err = net.ListenUDP("udp", &net.UDPAddr{Port: 5000})
 		return err
 	}))
 	h.t.Cleanup(func() { must(h.t, c.Close()) })
@@ -41,7 +41,7 @@ type caller struct {
 func (h *host) call(to netip.AddrPort) *caller {
 	h.t.Helper()
 	var conn *net.UDPConn
-	must(h.t, h.ns.Do(func() (err error) { conn, err = net.ListenUDP("udp4", nil); return err }))
+	must(h.t, h.ns.Do(func() (err error) { conn, err = net.ListenUDP("udp", nil); return err }))
 	c, done := &caller{}, make(chan struct{})
 	h.t.Cleanup(func() { close(done); must(h.t, conn.Close()) })
 	go func() {

@@ -1,7 +1,7 @@
 // Package netops is the whole boundary to the operating system's network: what
 // the kernel is asked for, and nothing that decides when. A Kernel holds,
-// renews and drops addresses and says what changed; a Wire speaks ARP on one
-// interface. FakeKernel and FakeWire have the same methods over memory and
+// renews and drops addresses and says what changed; a Wire speaks ARP and, for
+// IPv6, neighbour discovery on one interface. FakeKernel and FakeWire have the same methods over memory and
 // follow time.Now, so that a whole cluster runs in a testing/synctest bubble.
 //
 // # The address is a lease
@@ -18,8 +18,13 @@
 // one where it was there first. Every method that changes addresses therefore
 // sets promote_secondaries on the interface before anything else.
 //
+// IPv6 addresses know no primary one. There a lease does without a route of its own
+// to the subnet: the kernel has one such route for all addresses, and would have it
+// end with the lease. No address is held back for duplicate address detection
+// (IFA_F_NODAD), which takes a second: whoever takes one probes first.
+//
 // Linux does all this; elsewhere NewKernel and OpenWire say that it cannot be
-// done. Addresses are IPv4.
+// done.
 package netops
 
 import (
@@ -37,15 +42,17 @@ type Link struct {
 	Index int
 	MAC   net.HardwareAddr
 	Up    bool // set up by the administrator, and with a carrier
+
+	Received uint64 // frames that came in since the interface was made
 }
 
-// Address is one IPv4 address of an interface.
+// Address is one address of an interface.
 type Address struct {
 	Interface string
 	Prefix    netip.Prefix
 	Permanent bool
 	Remaining time.Duration // time to live, in whole seconds, rounded up; 0 for a permanent one
-	Secondary bool          // another address of the subnet was there first
+	Secondary bool          // another IPv4 address of the subnet was there first
 }
 
 // Event says that something changed in the network namespace; the receiver
@@ -84,10 +91,11 @@ func wrap(err error, format string, args ...any) error {
 	return fault.Wrap(err, fault.CodeOf(err), fault.HintOf(err), format, args...)
 }
 
-// checkIPv4 refuses what the address calls here cannot handle.
-func checkIPv4(p netip.Prefix) error {
-	if p.IsValid() && p.Addr().Is4() && !p.Addr().IsUnspecified() {
+// checkAddress refuses what the address calls here cannot handle.
+func checkAddress(p netip.Prefix) error {
+	a := p.Addr()
+	if p.IsValid() && (a.Is4() || isIPv6(a)) && !a.IsUnspecified() && !a.IsMulticast() {
 		return nil
 	}
-	return fault.New(fault.Usage, "give an address as A.B.C.D/LEN", "%q is not an IPv4 address with a prefix length", p)
+	return fault.New(fault.Usage, "give an address as A.B.C.D/LEN, or of IPv6", "%q is not an address with a prefix length", p)
 }

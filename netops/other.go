@@ -54,6 +54,9 @@ func (*Kernel) Unblock(string, netip.Addr) error { return errOther() }
 // Blocked returns fault.Refused.
 func (*Kernel) Blocked(string) ([]netip.Addr, error) { return nil, errOther() }
 
+// Warm returns fault.Refused.
+func (*Kernel) Warm(string, netip.Addr, net.HardwareAddr) error { return errOther() }
+
 // Gateway returns fault.Refused.
 func (*Kernel) Gateway(string) (netip.Addr, bool, error) { return netip.Addr{}, false, errOther() }
 

@@ -15,8 +15,8 @@ type Prober interface {
 	Ask(from, target netip.Addr, to net.HardwareAddr) error
 }
 
-// Probe asks whether anybody uses addr, as RFC 5227 has it: count requests
-// without a sender address, interval apart, and a wait of interval after the
+// Probe asks whether anybody uses addr, as RFC 5227 and, for IPv6, RFC 4862 have
+// it: count requests without a sender address, interval apart, and a wait of interval after the
 // last. It returns as soon as another station answers, announces or probes for
 // the address itself, with that station's MAC. An error means that it is not
 // known whether the address is free.
@@ -31,7 +31,7 @@ func Probe(ctx context.Context, w Prober, addr netip.Addr, count int, interval t
 	next := time.NewTicker(interval)
 	defer next.Stop()
 	for range count {
-		if err := w.Ask(netip.IPv4Unspecified(), addr, nil); err != nil {
+		if err := w.Ask(Unspecified(addr), addr, nil); err != nil {
 			return nil, false, wrap(err, "probe %s", addr)
 		}
 		mac, inUse, err := l.await(ctx, next.C)

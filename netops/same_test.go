@@ -16,7 +16,7 @@ import (
 func testSame(t *testing.T, k kernel) {
 	otherLength := netip.MustParsePrefix("10.0.0.11/32")
 	far := netip.MustParsePrefix("192.168.1.1/24")
-	six := netip.MustParsePrefix("fd00::1/64")
+	group := netip.MustParsePrefix("ff02::1/64")
 	const minute = time.Minute
 	hold := func(p netip.Prefix, lease time.Duration) func() error {
 		return func() error { return k.Hold(eth0, p, lease) }
@@ -49,7 +49,7 @@ func testSame(t *testing.T, k kernel) {
 		{"drop it", drop(far), fault.OK, "10.0.0.21/24P"},
 		{"extend for ever", extend(base, 0, minute), fault.Usage, "10.0.0.21/24P"},
 		{"a negative lease", hold(alias, -1), fault.Usage, "10.0.0.21/24P"},
-		{"hold IPv6", hold(six, minute), fault.Usage, "10.0.0.21/24P"},
+		{"hold a group", hold(group, minute), fault.Usage, "10.0.0.21/24P"},
 		{"drop nothing", drop(netip.Prefix{}), fault.Usage, "10.0.0.21/24P"},
 		{"a lease is rounded up", hold(alias, 1500*time.Millisecond), fault.OK, "10.0.0.21/24P 10.0.0.11/24l"},
 		{"and lasts so long", wait(1800 * time.Millisecond), fault.OK, "10.0.0.21/24P 10.0.0.11/24l"},

@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openEvents subscribes to changes of links and IPv4 addresses in the calling
+// openEvents subscribes to changes of links and addresses in the calling
 // thread's network namespace.
 func openEvents() (*socket.Conn, error) {
 	c, err := socket.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE, "netlink", nil)
 	if err != nil {
 		return nil, err
 	}
-	groups := &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR}
+	groups := &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR}
 	if err := c.Bind(groups); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -86,8 +86,11 @@ func (k knownAddresses) changes(b []byte) Event {
 // note tells whether an address message is a change, and remembers it.
 func (k knownAddresses) note(m syscall.NetlinkMessage) bool {
 	key, permanent, ok := parseAddress(m)
-	if !ok {
+	switch {
+	case !ok:
 		return true
+	case madeByIPv6(key.prefix.Addr()):
+		return false
 	}
 	if m.Header.Type == unix.RTM_DELADDR {
 		delete(k, key)
@@ -98,8 +101,9 @@ func (k knownAddresses) note(m syscall.NetlinkMessage) bool {
 	return !known || before != permanent
 }
 
-// parseAddress reads struct ifaddrmsg and the attribute with the address. The
-// message's own eight bits of flags hold IFA_F_PERMANENT.
+// parseAddress reads struct ifaddrmsg and the attribute with the address, which
+// IPv6 gives another one than IPv4. The message's own eight bits of flags hold
+// IFA_F_PERMANENT.
 func parseAddress(m syscall.NetlinkMessage) (key addressKey, permanent, ok bool) {
 	if len(m.Data) < unix.SizeofIfAddrmsg {
 		return key, false, false
@@ -109,8 +113,8 @@ func parseAddress(m syscall.NetlinkMessage) (key addressKey, permanent, ok bool)
 		return key, false, false
 	}
 	for _, a := range attrs {
-		if a.Attr.Type == unix.IFA_LOCAL && len(a.Value) == 4 {
-			ip := netip.AddrFrom4([4]byte(a.Value))
+		ip, valid := netip.AddrFromSlice(a.Value)
+		if valid && (a.Attr.Type == unix.IFA_LOCAL && ip.Is4() || a.Attr.Type == unix.IFA_ADDRESS && ip.Is6()) {
 			index := binary.NativeEndian.Uint32(m.Data[4:8])
 			key = addressKey{index, netip.PrefixFrom(ip, int(m.Data[1]))}
 			return key, m.Data[2]&unix.IFA_F_PERMANENT != 0, true

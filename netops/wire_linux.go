@@ -17,7 +17,7 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// Wire speaks ARP on one Ethernet interface, beside the kernel, which goes on
+// Wire speaks ARP and neighbour discovery on one Ethernet interface, beside the kernel, which goes on
 // answering for its addresses. It outlives the interface: when that goes down
 // or is removed and comes back, the wire goes on by itself. Its methods may be
 // called from any goroutine.
@@ -75,7 +75,8 @@ func OpenWire(ifname string) (*Wire, error) {
 	return w, nil
 }
 
-// Subscribe returns a channel with every ARP frame heard from now on, except
+// Subscribe returns a channel with every ARP frame, and every neighbour
+// solicitation and advertisement, heard from now on, except
 // our own, until ctx ends or the wire is closed; then it is closed. A
 // subscriber that does not keep up loses the oldest frames.
 func (w *Wire) Subscribe(ctx context.Context) <-chan Observation { return w.heard.subscribe(ctx) }
@@ -87,8 +88,8 @@ func (w *Wire) Lost() uint64 { return w.heard.lost.Load() }
 func (w *Wire) Close() error { return w.close() }
 
 // Ask sends the question who has target, with from as our own address, to one
-// station, or to everyone if to is nil. From 0.0.0.0 it is a probe (RFC 5227),
-// which changes nobody's neighbour table. Sending on an interface that is down
+// station, or to everyone if to is nil. From 0.0.0.0, or :: for IPv6, it is a probe
+// (RFC 5227, RFC 4862), which changes nobody's neighbour table. Sending on an interface that is down
 // is an error.
 func (w *Wire) Ask(from, target netip.Addr, to net.HardwareAddr) error {
 	err := w.send(func(own net.HardwareAddr) Observation { return whoHas(own, from, target, to) })
@@ -96,7 +97,7 @@ func (w *Wire) Ask(from, target netip.Addr, to net.HardwareAddr) error {
 }
 
 // Announce tells everyone that we have addr: gratuitous ARP, once as a request
-// and once as a reply.
+// and once as a reply, or an unsolicited neighbour advertisement.
 func (w *Wire) Announce(addr netip.Addr) error {
 	var first error
 	for i := range announcement(nil, addr) {
@@ -129,7 +130,7 @@ func (w *Wire) sendOnce(build func(own net.HardwareAddr) Observation) error {
 		return err
 	}
 	o := build(mac)
-	frame, err := o.AppendFrame(make([]byte, 0, frameLen))
+	frame, err := o.AppendFrame(make([]byte, 0, neighbourFrame))
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,11 @@ func (w *Wire) sendOnce(build func(own net.HardwareAddr) Observation) error {
 	if err := w.conn.SetWriteDeadline(time.Now().Add(sendLimit)); err != nil {
 		return err
 	}
-	to := &unix.SockaddrLinklayer{Protocol: networkOrder(ethTypeARP), Ifindex: index, Halen: macLen}
+	protocol := uint16(ethTypeARP)
+	if o.SenderIP.Is6() {
+		protocol = ethTypeIPv6
+	}
+	to := &unix.SockaddrLinklayer{Protocol: networkOrder(protocol), Ifindex: index, Halen: macLen}
 	copy(to.Addr[:], o.EthDst)
 	if err := w.conn.Sendto(context.Background(), frame, 0, to); err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 // up; one that was removed must be bound anew once it is back.
 func (w *Wire) read() {
 	defer w.heard.close()
-	frame, control := make([]byte, 128), make([]byte, 128)
+	frame, control := make([]byte, neighbourMost), make([]byte, 128)
 	for {
 		n, controlLen, _, from, err := w.conn.Recvmsg(context.Background(), frame, control, 0)
 		switch {
@@ -49,7 +49,7 @@ func (w *Wire) recover() bool {
 	}
 }
 
-// deliver hands a frame to the subscribers unless it is not ARP, not for this
+// deliver hands a frame to the subscribers unless it is of another kind, not for this
 // station (on a port with VLANs the frames of others show up), or our own.
 func (w *Wire) deliver(frame, control []byte, from unix.Sockaddr) {
 	link, ok := from.(*unix.SockaddrLinklayer)
@@ -57,6 +57,9 @@ func (w *Wire) deliver(frame, control []byte, from unix.Sockaddr) {
 		return
 	}
 	o, err := ParseFrame(frame)
+	if err != nil {
+		o, err = ParseNeighbour(frame)
+	}
 	if err != nil {
 		return
 	}

@@ -1,0 +1,31 @@
+package netops
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Warm tells the kernel where a neighbour is, so that the first packet to it needs
+// no question. What the kernel knows of that neighbour already is left alone; what
+// it is told here it makes sure of by itself once it is used (NUD_STALE).
+func (k *Kernel) Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error {
+	l, err := k.link(ifname)
+	if err != nil {
+		return err
+	}
+	family := netlink.FAMILY_V4
+	if addr.Is6() {
+		family = netlink.FAMILY_V6
+	}
+	err = k.rt.NeighAdd(&netlink.Neigh{
+		LinkIndex: l.Attrs().Index, Family: family, State: netlink.NUD_STALE, IP: addr.AsSlice(), HardwareAddr: mac,
+	})
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	return wrap(err, "note that %s is at %s on %s", addr, mac, ifname)
+}

@@ -1,0 +1,83 @@
+package netops_test
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// neighbour is what the host's kernel knows of an address.
+func (h *host) neighbour(addr netip.Addr) (mac string, state int) {
+	h.t.Helper()
+	must(h.t, h.ns.Do(func() error {
+		list, err := netlink.NeighList(0, netlink.FAMILY_ALL)
+		for _, n := range list {
+			if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap() == addr {
+				mac, state = n.HardwareAddr.String(), n.State
+			}
+		}
+		return err
+	}))
+	return mac, state
+}
+
+func TestWarm(t *testing.T) {
+	t.Parallel()
+	hosts := newHosts(t, 2)
+	h, known := hosts[0], hosts[1]
+	wrong := net.HardwareAddr{2, 0, 0, 0, 0, 0xee}
+	h.awaitReach(known)
+	must(t, h.kernel.Warm(eth0, known.own().Addr(), wrong))
+	if mac, _ := h.neighbour(known.own().Addr()); mac != known.mac.String() {
+		t.Errorf("what the kernel knew, %s, became %s", known.mac, mac)
+	}
+	must(t, h.kernel.Hold(eth0, base6, 0))
+	for _, addr := range []netip.Addr{alias.Addr(), alias6.Addr()} {
+		must(t, h.kernel.Warm(eth0, addr, wrong))
+		if got, state := h.neighbour(addr); got != wrong.String() || state != netlink.NUD_STALE {
+			t.Errorf("%s is at %q, state %x; want %s, stale", addr, got, state, wrong)
+		}
+	}
+}
+
+// The first answer after an address was taken, with and without the client known.
+func TestFirstAnswerWarmAndCold(t *testing.T) {
+	t.Parallel()
+	for _, warm := range []bool{false, true} {
+		var took []time.Duration
+		for range 5 {
+			hosts := newHosts(t, 2)
+			h, client := hosts[0], hosts[1]
+			must(t, h.kernel.Hold(eth0, alias, 0))
+			port := h.echo()
+			must(t, client.kernel.Warm(eth0, alias.Addr(), h.mac))
+			must(t, h.ns.Do(func() error { // what it knows is from the other way round
+				list, err := netlink.NeighList(0, netlink.FAMILY_V4)
+				for _, n := range list {
+					must(t, netlink.NeighDel(&n))
+				}
+				return err
+			}))
+			if warm {
+				must(t, h.kernel.Warm(eth0, client.own().Addr(), client.mac))
+			}
+			var conn *net.UDPConn
+			must(t, client.ns.Do(func() (err error) {
+				conn, err = net.ListenUDP("udp", nil)
+				return err
+			}))
+			must(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+			start := time.Now()
+			_, err := conn.WriteToUDPAddrPort([]byte("x"), netip.AddrPortFrom(alias.Addr(), port))
+			must(t, err)
+			_, err = conn.Read(make([]byte, 8))
+			must(t, err)
+			took = append(took, time.Since(start))
+			must(t, conn.Close())
+		}
+		t.Logf("first answers, client known %v: %v", warm, took)
+	}
+}
