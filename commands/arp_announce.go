@@ -32,7 +32,8 @@ func newARPAnnounceCommand(a *app) *cobra.Command {
 		Use:   "announce ADDR",
 		Short: "Tell every station that this server has an address",
 		Long: `Arp announce sends gratuitous ARP, as a request and as a reply, for an address
-that this server has; for another one it is refused.`,
+that this server has; for another one it is refused. For an IPv6 address it sends
+an unsolicited neighbour advertisement with the override flag.`,
 		Example:     "  mxcluster arp announce 10.0.0.11 --interface eth0\n  mxcluster arp announce 10.0.0.11 --interface eth0 --count 1",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.NotPermitted),
 		Args:        arguments("ADDR"),
