@@ -24,6 +24,7 @@ type Kernel interface {
 	Block(ifname string, addr netip.Addr) error
 	Unblock(ifname string, addr netip.Addr) error
 	Blocked(ifname string) ([]netip.Addr, error)
+	Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error
 	Gateway(ifname string) (netip.Addr, bool, error)
 	Watch(ctx context.Context) (<-chan netops.Event, error)
 }

@@ -29,6 +29,7 @@ type network struct {
 	pool   Pool
 	sup    *supervisor
 	ears   ears
+	warm   warmth
 	cancel context.CancelFunc
 }
 
@@ -116,6 +117,7 @@ func (a *Agent) openNetwork(self *clusterconf.Server) error {
 	}
 	a.wg.Go(func() { n.sup.run(ctx) })
 	a.wg.Go(func() { a.listen(ctx, wire) })
+	a.wg.Go(func() { a.keepWarm(ctx, n) })
 	a.wg.Go(func() {
 		for ev := range pool.Events() {
 			if n.listen(ev) {
@@ -177,9 +179,11 @@ func (a *Agent) superviseOthers() {
 	for _, s := range a.witnesses(len(hosts)) {
 		hosts[s.Name] = hostAddrs{base: s.Base.Addr()}
 	}
-	if gw, ok, err := a.deps.Kernel.Gateway(a.net.ifname); err == nil && ok && a.net.base.Masked().Contains(gw) {
+	gw, ok, err := a.deps.Kernel.Gateway(a.net.ifname)
+	if err == nil && ok && a.net.base.Masked().Contains(gw) {
 		hosts[gatewayName] = hostAddrs{base: gw}
 	}
+	a.warmFor(gw)
 	a.net.sup.setHosts(hosts, a.silenceLimit())
 }
 
