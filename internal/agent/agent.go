@@ -82,6 +82,7 @@ type Agent struct {
 	conflict  uint64 // revision of the document of which there were two; 0: none
 	settled   bool
 	isolated  bool
+	deaf      silence // what came in over the link, while isolated
 	parked    bool
 	stopping  bool
 	plan      failover.Plan
@@ -112,7 +113,8 @@ type peer struct {
 	claim    *failover.Claim
 	alarms   []alarms.Alarm // that it has raised
 	keys     keyClaim
-	at       time.Time  // when the claim arrived; zero if second-hand only
+	at       time.Time  // of the last sign of life; zero if second-hand only
+	claimed  time.Time  // when the claim arrived; the same
 	former   netip.Addr // its base by an earlier document, until it works by the present one
 	stale    bool       // it speaks, but what it claims now was not heard yet
 	liveness failover.Liveness

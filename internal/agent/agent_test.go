@@ -222,6 +222,7 @@ func (w *world) moveAway() {
 func TestPartitionAndHeal(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.settled()
+		w.talk()
 		w.partition(true, "srv1", "sb1", "srv2")
 		pass(5 * time.Second)
 		if h := w.holders(1); !slices.Equal(h, []string{"sb1", "srv1"}) {
@@ -256,10 +257,10 @@ func TestIsolatedStandby(t *testing.T) {
 func TestTwoFail(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.settled()
+		w.talk()
 		w.powerCut("srv1")
 		w.await(1, "sb1", soon)
-		// With srv2 the last other server is gone: to the standby that is what
-		// being cut off looks like, so it keeps what it has.
+		// The standby runs one LIM, and keeps the one that it has.
 		w.powerCut("srv2")
 		pass(10 * time.Second)
 		w.await(1, "sb1", 0)

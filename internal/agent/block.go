@@ -10,7 +10,7 @@ import (
 
 // How it is found out whether an alias that was hidden is this server's alone.
 const (
-	clearPeriod = 50 * time.Millisecond // from one try to the next, while somebody else has it
+	clearPeriod = 20 * time.Millisecond // from one try to the next, while somebody else has it
 	deafLimit   = 2 * time.Second       // a link that is up and brings nothing for so long counts as working
 	hearPeriod  = 5 * time.Millisecond  // looks at whether the link brings anything
 )
@@ -20,6 +20,10 @@ const (
 // side of a split brain is heard and this one is to yield (design rule 6). The
 // software here goes on, and so does the lease.
 func (a *Agent) hide(l *lim, why string) {
+	if l.hidden == deaf && why == linkDown { // the same, and something else to wait for
+		l.clearing()
+		a.keepHidden(l, why)
+	}
 	if !l.holds || l.hidden != "" {
 		return
 	}
@@ -41,8 +45,16 @@ func (a *Agent) keepHidden(l *lim, why string) {
 	ctx, cancel := context.WithCancel(a.ctx)
 	l.clearing, l.look = cancel, make(chan struct{}, 1)
 	n, alias, look := a.net, l.alias.Addr(), l.look
+	traffic := func() bool { return a.awaitTraffic(ctx, n, look) }
+	switch why {
+	case deleted:
+		traffic = func() bool { return ctx.Err() == nil } // the link was in use all the time
+	case deaf:
+		before := a.deaf
+		traffic = func() bool { return a.awaitAnything(ctx, n, before) }
+	}
 	a.wg.Go(func() {
-		if a.awaitClear(ctx, n, alias, look, why != deleted) {
+		if a.awaitClear(ctx, n, alias, traffic) {
 			a.post(func() {
 				if ctx.Err() == nil {
 					a.show(l)
@@ -52,10 +64,10 @@ func (a *Agent) keepHidden(l *lim, why string) {
 	})
 }
 
-// awaitClear waits until the link carries traffic, unless it is known to, and
-// nobody answers for the alias; false when ctx ends first.
-func (a *Agent) awaitClear(ctx context.Context, n *network, alias netip.Addr, look <-chan struct{}, traffic bool) bool {
-	for !traffic && ctx.Err() == nil || a.awaitTraffic(ctx, n, look) {
+// awaitClear waits until the link carries traffic, as traffic tells, and nobody
+// answers for the alias; false when ctx ends first.
+func (a *Agent) awaitClear(ctx context.Context, n *network, alias netip.Addr, traffic func() bool) bool {
+	for traffic() {
 		_, inUse, err := a.deps.Probe(ctx, n.wire, alias)
 		if err == nil && !inUse {
 			return true

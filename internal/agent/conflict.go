@@ -18,6 +18,7 @@ const (
 	rivalHeard = "the other side of the cluster has it, too"
 	leftOver   = "it was found blocked at the start"
 	deleted    = "it was deleted, and may be elsewhere by now"
+	deaf       = "the link is up, and nothing at all comes in"
 )
 
 const (
@@ -179,7 +180,7 @@ func (a *Agent) returned(name string) {
 		}
 		if other == name {
 			// Who answers is heard like any other claim; a failed send is a link that is down.
-			_ = a.net.wire.Ask(netip.IPv4Unspecified(), l.alias.Addr(), nil)
+			_ = a.net.wire.Ask(netops.Unspecified(l.alias.Addr()), l.alias.Addr(), nil)
 		}
 	}
 }

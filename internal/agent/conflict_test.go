@@ -49,6 +49,7 @@ func TestHealOfSilentPartition(t *testing.T) {
 					loser, winner = winner, loser
 					w.edit("srv1", func(c *clusterconf.Cluster) { c.SplitBrainStop = side })
 				}
+				w.talk()
 				pass(3 * time.Second) // announcements of the start are over
 				w.partition(true, "srv1", "sb1", "srv2")
 				w.until(5*time.Second, "both serve", func() bool { return len(w.holders(1)) == 2 })

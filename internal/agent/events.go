@@ -25,6 +25,10 @@ type EventLog interface {
 const (
 	eventsWaiting = 1024        // for the disk; more are lost, supervision goes on
 	eventsTold    = time.Minute // from one complaint about the disk to the next
+	// eventsGather is how long events are gathered before they are written: what
+	// must be on disk before an alias is taken is saved at the same moment, and two
+	// at once wait for one another.
+	eventsGather = 20 * time.Millisecond
 )
 
 // recorder writes events to disk beside the main loop, so that neither a full
@@ -57,6 +61,10 @@ func (r *recorder) run(ctx context.Context, log *slog.Logger) {
 		case <-ctx.Done():
 		case e := <-r.queue:
 			batch = append(batch, e)
+			select {
+			case <-ctx.Done():
+			case <-time.After(eventsGather):
+			}
 		}
 		for more := true; more && len(batch) < eventsWaiting; {
 			select {

@@ -88,6 +88,7 @@ func TestTermsHeardAreSaved(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.settled()
 		w.movedToStandby(1)
+		pass(10 * time.Millisecond) // it has to hear of it
 		w.kill("srv1")
 		saved, err := w.servers["srv1"].state.Load()
 		if known := saved.LIMs[1].Known; err != nil || known.Term != 2 || known.Server != "sb1" {
@@ -162,6 +163,7 @@ func TestSlowStartYieldsTheAlias(t *testing.T) {
 		soft := w.servers["sb1"].soft
 		soft.Script(services.VerbStart, services.Step{After: 20 * time.Second})
 		soft.Script(services.VerbStop, services.Step{After: 20 * time.Second})
+		w.talk()
 		w.partition(true, "srv1", "sb1", "srv2")
 		pass(5 * time.Second)
 		if h := w.holders(1); !slices.Equal(h, []string{"sb1", "srv1"}) {

@@ -203,10 +203,15 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 	acquire := alias.IsValid() && (!l.holds || passive)
 	changes := l.role == rolePassive
 	net, saved := a.net, a.saveBegin()
+	given := acquire && a.givenUp(l)
+	before := a.beforeTaking(net, alias, given, saved)
 	a.operate(l, func(ctx context.Context) func() {
 		if acquire {
-			if err := a.acquire(ctx, net, l, alias, passive, saved); err != nil {
+			if err := a.acquire(ctx, net, l, alias, passive, before); err != nil {
 				return func() { a.notAcquired(l, err) }
+			}
+			if given {
+				a.probeBeside(net, alias.Addr())
 			}
 		} else if err := saved(); err != nil {
 			return func() { a.giveUp(l, err, func() { a.fail(l, err) }) }
@@ -264,9 +269,9 @@ func (e errInUse) Error() string {
 	return fmt.Sprintf("the alias %s is in use by %s", e.alias.Addr(), e.mac)
 }
 
-// acquire makes sure that nobody has the alias, and takes it once the term under
-// which it does so is saved. It runs beside the main loop.
-func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.Prefix, passive bool, saved func() error) error {
+// acquire takes the alias once what has to be before is done: that nobody has it,
+// and that the term under which it is taken is saved. It runs beside the main loop.
+func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.Prefix, passive bool, before func(context.Context) error) error {
 	link, err := a.deps.Kernel.Link(net.ifname)
 	if err != nil {
 		return err
@@ -274,14 +279,7 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 	if !link.Up {
 		return errDown{net.ifname}
 	}
-	mac, inUse, err := a.deps.Probe(ctx, net.wire, alias.Addr())
-	if err != nil {
-		return err
-	}
-	if inUse {
-		return errInUse{alias, mac.String()}
-	}
-	if err := saved(); err != nil {
+	if err := before(ctx); err != nil {
 		return err
 	}
 	if passive {
@@ -497,6 +495,7 @@ func (a *Agent) stopped(l *lim, reason string, then func()) {
 	a.set(l, failover.Stopped, reason)
 	if !l.released.IsZero() {
 		l.released = time.Now()
+		a.publish(l.released) // before it is saved: the other side waits for it, and the clients
 	}
 	if err := a.save(); err != nil {
 		a.log.Error("saving that a LIM is stopped", "lim", l.number, "err", err)

@@ -299,6 +299,7 @@ func TestPreloadedKilledAtChange(t *testing.T) {
 // Partition and heal: both serve, then the configured side yields and loads anew.
 func TestPreloadedSplitBrain(t *testing.T) {
 	inPreloaded(t, manual, func(w *world) {
+		w.talk()
 		w.partition(true, "srv1", "sb1", "srv2")
 		pass(10 * time.Second)
 		if h := w.holders(1); len(h) != 2 {

@@ -117,6 +117,7 @@ func (a *Agent) judgeIsolation(now, lastHeard time.Time, others int) {
 		a.recordIsolation(isolated)
 		a.isolated = isolated
 	}
+	a.judgeDeaf(now)
 }
 
 func later(a, b time.Time) time.Time {
@@ -183,7 +184,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 		return
 	}
 	p := a.peer(ev.From)
-	p.claim, p.alarms, p.keys = &c.Claim, c.Alarms, keyClaim{}
+	p.claim, p.alarms, p.claimed, p.keys = &c.Claim, c.Alarms, ev.At, keyClaim{}
 	if c.Keys != nil {
 		p.keys = *c.Keys
 	}

@@ -1,0 +1,112 @@
+package agent
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/netops"
+)
+
+// talk has a client on every side of every partition ask for an alias now and
+// then, as clients do: whoever hears it is not cut off from all.
+func (w *world) talk() {
+	w.t.Helper()
+	k := netops.NewFakeKernel("talker", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: []byte{2, 0, 0, 0, 0, 0x89}})
+	w.segment.Connect(k, "eth0")
+	wire, err := w.segment.OpenWire(k, "eth0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	alias := w.alias(1).Addr()
+	w.watchers.Go(func() {
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-w.ended:
+				return
+			case <-tick.C:
+				_ = wire.Ask(netip.MustParseAddr("192.0.2.200"), alias, nil) // lost with a power cut of all
+			}
+		}
+	})
+}
+
+// A server that is cut off from everybody keeps its aliases off the wire, so that
+// it is not the first to answer after the heal; at no time do two answer.
+func TestCutOffFromAll(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		w.partition(true, "srv1", "sb1", "srv2")
+		w.until(5*time.Second, "the cut off server blocks its alias", func() bool { return w.isBlocked("srv1", 1) })
+		w.await(1, "sb1", 5*time.Second)
+		pass(time.Minute)
+		if !w.isBlocked("srv1", 1) {
+			t.Error("unblocked while nobody was heard")
+		}
+		w.partition(false, "srv1", "sb1", "srv2")
+		pass(10 * time.Second)
+		w.await(1, "sb1", 0)
+		if w.isBlocked("srv1", 1) || w.isBlocked("sb1", 1) {
+			t.Error("something is blocked in the end")
+		}
+		w.neverTwice()
+	})
+}
+
+// It serves again a moment after the first frame where nobody took over from it.
+func TestCutOffAndNotTakenOver(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		w.lock("srv1", clusterconf.SideRegular, 0)
+		w.partition(true, "srv1", "sb1", "srv2")
+		w.until(5*time.Second, "the cut off server blocks its alias", func() bool { return w.isBlocked("srv1", 1) })
+		w.partition(false, "srv1", "sb1", "srv2")
+		took := w.until(time.Second, "it serves", func() bool { return slices.Equal(w.holders(1), []string{"srv1"}) })
+		t.Logf("serves %s after the heal", took)
+		w.neverTwice()
+	})
+}
+
+// Who is heard by clients serves, though all servers are dead to it.
+func TestAllServersDeadButClients(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		w.talk()
+		w.powerCut("sb1")
+		w.powerCut("srv2")
+		for range 100 {
+			pass(100 * time.Millisecond)
+			if w.isBlocked("srv1", 1) {
+				t.Fatal("the alias is blocked, though clients ask for it")
+			}
+		}
+	})
+}
+
+// A planned move does not wait for a probe.
+func TestMoveDoesNotProbe(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		for _, order := range []control.OrderKind{control.OrderFailover, control.OrderFallback} {
+			to := map[control.OrderKind]string{control.OrderFailover: "sb1", control.OrderFallback: "srv1"}[order]
+			began := time.Now()
+			if _, err := w.order("sb1", control.Order{Kind: order, LIM: 1}); err != nil {
+				t.Fatal(err)
+			}
+			w.until(time.Second, "nobody has it", func() bool { return len(w.holders(1)) == 0 || slices.Equal(w.holders(1), []string{to}) })
+			gone := time.Now()
+			w.await(1, to, time.Second)
+			t.Logf("given up after %s, taken %s later", gone.Sub(began), time.Since(gone))
+			if took := time.Since(gone); took >= probeCount*probeInterval {
+				t.Errorf("taken by %s %s after it was given up: that is a probe's time", to, took)
+			}
+			pass(20 * time.Second)
+		}
+		w.neverTwice()
+	})
+}
