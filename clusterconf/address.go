@@ -8,7 +8,7 @@ import (
 )
 
 // ParseAddress reads an address as commands take it: A.B.C.D/LEN, or A.B.C.D
-// with the prefix length of like. Text that is no address of a host is an
+// with the prefix length of like, or the same of IPv6. Text that is no address of a host is an
 // error with code fault.Usage.
 func ParseAddress(text string, like netip.Prefix) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(text)
@@ -21,6 +21,9 @@ func ParseAddress(text string, like netip.Prefix) (netip.Prefix, error) {
 		case !like.IsValid():
 			return netip.Prefix{}, fault.New(fault.Usage, "write the prefix length of the subnet too, e.g. "+text+"/24",
 				"address %s has no prefix length", text)
+		}
+		if a.Is4() != like.Addr().Is4() {
+			return netip.Prefix{}, fault.New(fault.Usage, "write an address of the subnet of "+like.String(), "address %s is of another family than %s", text, like)
 		}
 		p = netip.PrefixFrom(a, like.Bits())
 	}

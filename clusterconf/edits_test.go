@@ -257,7 +257,7 @@ func TestCreateClusterRefusals(t *testing.T) {
 
 func TestParseAddress(t *testing.T) {
 	like := prefix("10.0.0.11/24")
-	for text, want := range map[string]string{"10.0.0.21": "10.0.0.21/24", "10.0.0.21/16": "10.0.0.21/16", "192.168.1.1": "192.168.1.1/24"} {
+	for text, want := range map[string]string{"10.0.0.21": "10.0.0.21/24", "10.0.0.21/16": "10.0.0.21/16", "192.168.1.1": "192.168.1.1/24", "2001:db8::99/64": "2001:db8::99/64"} {
 		if got, err := ParseAddress(text, like); err != nil || got != prefix(want) {
 			t.Errorf("%s: %s, %v", text, got, err)
 		}
@@ -267,8 +267,8 @@ func TestParseAddress(t *testing.T) {
 		"10.0.0.1/33": `"10.0.0.1/33" is not an address`, "010.0.0.1": `"010.0.0.1" is not an address`, "srv1": `"srv1" is not an address`,
 		" 10.0.0.1": `" 10.0.0.1" is not an address`,
 		"10.0.0.0":  "10.0.0.0 is the network address of its subnet", "10.0.0.255": "10.0.0.255 is the broadcast address of its subnet",
-		"224.0.0.1": "224.0.0.1 is a multicast address", "0.0.0.0": "0.0.0.0 is not the address of a host", "::1": "::1 is not an IPv4 address",
-		"fe80::1/64": "fe80::1/64 is not an IPv4 address",
+		"224.0.0.1": "224.0.0.1 is a multicast address", "0.0.0.0": "0.0.0.0 is not the address of a host", "::1": "address ::1 is of another family",
+		"fe80::1/64": "fe80::1/64 is a link-local address", "ff02::1/64": "ff02::1/64 is a multicast address", "2001:db8::/64": "2001:db8::/64 is the address of the routers",
 	} {
 		_, err := ParseAddress(text, like)
 		wantFault(t, err, fault.Usage, message, "")

@@ -46,6 +46,7 @@ var rules = []rule{
 	{"member-server", true, checkMemberServers},
 	{"lim-one-cluster", false, checkLIMOneCluster},
 	{"same-subnet", true, checkSameSubnet},
+	{"one-family", true, checkOneFamily},
 	{"choice", false, checkChoices},
 	{"failover-after", false, checkFailoverAfter},
 	{"priority", false, checkPriorities},

@@ -53,10 +53,10 @@ func hostProblem(p netip.Prefix) string {
 	switch {
 	case !p.IsValid():
 		return "is not an address with prefix length"
-	case !a.Is4():
-		return "is not an IPv4 address"
 	case p.Bits() == 0:
 		return "has no subnet"
+	case a.Is6():
+		return host6Problem(p)
 	case a.As4()[0] == 0:
 		return "is not the address of a host"
 	case a.IsMulticast():
@@ -67,6 +67,24 @@ func hostProblem(p netip.Prefix) string {
 		return "is the network address of its subnet"
 	case p.Bits() < 31 && a == broadcast(p):
 		return "is the broadcast address of its subnet"
+	}
+	return ""
+}
+
+// host6Problem is hostProblem for IPv6.
+func host6Problem(p netip.Prefix) string {
+	a := p.Addr()
+	switch {
+	case a.Is4In6():
+		return "is an IPv4 address written as IPv6"
+	case a.IsUnspecified():
+		return "is not the address of a host"
+	case a.IsMulticast():
+		return "is a multicast address"
+	case a.IsLinkLocalUnicast():
+		return "is a link-local address, which every interface has for itself"
+	case p.Bits() < 127 && a == p.Masked().Addr():
+		return "is the address of the routers of its subnet"
 	}
 	return ""
 }
@@ -82,7 +100,7 @@ func broadcast(p netip.Prefix) netip.Addr {
 func checkAddresses(d *Document, report reportFunc) {
 	for _, u := range d.addresses() {
 		if problem := hostProblem(u.prefix); problem != "" {
-			report(u.path(), "give an address of a host with the prefix length of its subnet, e.g. 10.0.0.11/24",
+			report(u.path(), "give an address of a host with the prefix length of its subnet, e.g. 10.0.0.11/24 or 2001:db8::11/64",
 				"%s, %s, %s", u, u.prefix, problem)
 		}
 	}
@@ -100,6 +118,30 @@ func checkAddressesOnce(d *Document, report reportFunc) {
 		}
 		seen[u.prefix.Addr()] = u
 	}
+}
+
+// checkOneFamily holds the bases of a system to one address family: servers hear
+// each other from base to base.
+func checkOneFamily(d *Document, report reportFunc) {
+	var first *Server
+	for i := range d.Servers {
+		s := &d.Servers[i]
+		switch {
+		case !s.Base.IsValid():
+		case first == nil:
+			first = s
+		case s.Base.Addr().Is4() != first.Base.Addr().Is4():
+			report(at("servers", i)+".base", "give all servers a base of the same kind, IPv4 or IPv6",
+				"the base of %s is %s, that of %s is %s", s.Name, family(s.Base), first.Name, family(first.Base))
+		}
+	}
+}
+
+func family(p netip.Prefix) string {
+	if p.Addr().Is4() {
+		return "IPv4"
+	}
+	return "IPv6"
 }
 
 // sameSubnet tells whether two hosts are neighbours and agree on it: the

@@ -64,6 +64,7 @@ var ruleTests = []ruleTest{
 	{"lim-one-cluster", "twice in one", func(d *Document) { d.Clusters[0].LIMs[1].LIM = 1 }, "clusters[0].lims[1].lim", "LIM 1 is in cluster c1 and again in cluster c1"},
 	{"same-subnet", "alias", func(d *Document) { d.Clusters[0].LIMs[1].Alias = prefix("10.0.1.12/24") }, "clusters[0].lims[1].alias", "the alias of LIM 2, 10.0.1.12/24, is not in 10.0.0.0/24, the subnet of standby sb1"},
 	{"same-subnet", "base", func(d *Document) { d.Server("srv2").Base = prefix("10.0.1.12/24") }, "servers[3].base", "the base of srv2, 10.0.1.12/24, is not in 10.0.0.0/24"},
+	{"one-family", "IPv6", func(d *Document) { d.Server("srv2").Base = prefix("2001:db8::22/64") }, "servers[3].base", "the base of srv2 is IPv6, that of "},
 	{"same-subnet", "length", func(d *Document) { d.Server("srv2").Base = prefix("10.0.0.22/25") }, "servers[3].base", "the base of srv2, 10.0.0.22/25, is not in 10.0.0.0/24"},
 	{"choice", "fallback", func(d *Document) { d.Clusters[0].Fallback = "never" }, "clusters[0].fallback", `fallback must be manual or automatic, not "never"`},
 	{"choice", "failover", func(d *Document) { d.Clusters[0].Failover = "" }, "clusters[0].failover", `failover must be normal or preloaded, not ""`},
@@ -226,8 +227,13 @@ func TestHostProblem(t *testing.T) {
 		"10.0.0.7/30":        "is the broadcast address of its subnet",
 		"10.0.255.255/16":    "is the broadcast address of its subnet",
 		"127.255.255.255/8":  "is the broadcast address of its subnet",
-		"2001:db8::1/64":     "is not an IPv4 address",
-		"::ffff:10.0.0.1/96": "is not an IPv4 address",
+		"2001:db8::1/64":     "",
+		"2001:db8::1/128":    "",
+		"2001:db8::/64":      "is the address of the routers of its subnet",
+		"fe80::1/64":         "is a link-local address, which every interface has for itself",
+		"ff02::1/64":         "is a multicast address",
+		"::/64":              "is not the address of a host",
+		"::ffff:10.0.0.1/96": "is an IPv4 address written as IPv6",
 	}
 	for text, want := range tests {
 		if got := hostProblem(prefix(text)); got != want {

@@ -61,7 +61,11 @@ func newCaller(alias netip.Addr, every time.Duration) (*Caller, error) {
 	target := netip.AddrPortFrom(alias, exchangePort)
 	// Not connected: an error that the network reports for one call must not
 	// spoil the next one.
-	conn, err := net.ListenUDP("udp4", nil)
+	network := "udp4"
+	if alias.Is6() {
+		network = "udp6"
+	}
+	conn, err := net.ListenUDP(network, nil)
 	if err != nil {
 		return nil, fmt.Errorf("calling %s: %w", target, err)
 	}

@@ -83,7 +83,7 @@ func (s *Server) addresses() (found []netip.Prefix, err error) {
 		}
 		all, err := eth.Addrs()
 		for _, a := range all {
-			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLinkLocalUnicast() {
 				found = append(found, p)
 			}
 		}

@@ -47,7 +47,7 @@ func (x *Exchange) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("starting the exchange of LIM %s: %w", x.lim, err)
 	}
-	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, exchangePort)))
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, exchangePort)))
 	if err != nil {
 		return fmt.Errorf("starting the exchange of LIM %s: %w", x.lim, err)
 	}

@@ -122,6 +122,7 @@ func scenarios() map[string]Scenario {
 		"kamailio":        kamailioScenario,
 		"key-rotation":    keyRotationScenario,
 		"moody-software":  moodyScenario,
+		"ipv6":            ipv6Scenario,
 	}
 	maps.Copy(all, bootOrderScenarios())
 	maps.Copy(all, benchScenarios())

@@ -20,6 +20,7 @@ type site struct {
 	*narrator
 	settings string        // added to every server's mxcluster.yaml
 	asking   time.Duration // between two ARP requests of the watcher
+	ipv6     bool          // the servers' addresses are
 
 	srv1, srv2, standby *Server
 	caller              *Caller
@@ -33,7 +34,7 @@ func (x *site) build(ctx context.Context) (err error) {
 		name   string
 		host   byte
 	}{{&x.srv1, "srv1", 11}, {&x.srv2, "srv2", 12}, {&x.standby, "sb1", 31}} {
-		if *s.server, err = x.AddServer(s.name, labAddress(s.host)); err != nil {
+		if *s.server, err = x.AddServer(s.name, x.address(s.host)); err != nil {
 			return err
 		}
 		if err = (*s.server).Boot(ctx); err != nil {
@@ -47,14 +48,14 @@ func (x *site) build(ctx context.Context) (err error) {
 	return nil
 }
 
-// makeSystem registers the servers and starts an agent on each.
+// makeSystem starts the software of both LIMs, which ran before there was a
+// cluster, registers the servers and starts an agent on each.
 func (x *site) makeSystem(ctx context.Context) error {
 	exchange, err := x.installExchange()
 	if err != nil {
 		return err
 	}
 	for i, s := range []*Server{x.srv1, x.srv2} {
-		// It ran before there was a cluster.
 		r, err := s.exchange(ctx, exchange, i+1, "start")
 		if err == nil && r.Code != 0 {
 			err = fmt.Errorf("starting LIM %d on %s: %s%s", i+1, s.Name, r.Out, r.Err)
@@ -63,19 +64,35 @@ func (x *site) makeSystem(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := x.registerServers(ctx); err != nil {
+		return err
+	}
 	service := "exec:" + exchange
+	for _, lim := range []string{"1", "2"} {
+		if err := x.mx(ctx, x.srv1, "lim", "set", lim, "--service", service); err != nil {
+			return err
+		}
+	}
+	return x.startAgents(ctx)
+}
+
+// registerServers makes the document of a system of three servers.
+func (x *site) registerServers(ctx context.Context) error {
 	for _, args := range [][]string{
 		{"init", "--server", "srv1", "--base", x.srv1.base.String(), "--interface", serverInterface, "--lim", "1"},
 		{"server", "add", "srv2", "--base", x.srv2.base.String(), "--interface", serverInterface, "--lim", "2"},
 		{"server", "add", "sb1", "--base", x.standby.base.String(), "--interface", serverInterface},
 		{"server", "to-standby", "sb1"},
-		{"lim", "set", "1", "--service", service},
-		{"lim", "set", "2", "--service", service},
 	} {
 		if err := x.mx(ctx, x.srv1, args...); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// startAgents starts the first agent, and has the other servers join it.
+func (x *site) startAgents(ctx context.Context) error {
 	if err := x.startAgent(ctx, x.srv1); err != nil {
 		return err
 	}
@@ -117,7 +134,7 @@ func (x *site) connectClient(ctx context.Context) error {
 // create makes the cluster: what was the base of srv1 and srv2 becomes the
 // alias of their LIMs. It returns when both LIMs run under the agents.
 func (x *site) create(ctx context.Context, failoverAfter time.Duration, more ...string) error {
-	bases := []netip.Prefix{labAddress(21), labAddress(22)}
+	bases := []netip.Prefix{x.address(21), x.address(22)}
 	args := append([]string{
 		"create", "c1", "--standby", "sb1", "--failover-after", failoverAfter.String(),
 		"--lim", "1=" + bases[0].Addr().String(), "--lim", "2=" + bases[1].Addr().String(),
@@ -177,6 +194,14 @@ func (s *Server) writeData(files int) (path string, err error) {
 		}
 	}
 	return path, nil
+}
+
+// address is one of the site's addresses.
+func (x *site) address(host byte) netip.Prefix {
+	if x.ipv6 {
+		return netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0x0d, 0xb8, 15: host}), 64) // RFC 3849
+	}
+	return labAddress(host)
 }
 
 // labAddress is one of the lab's addresses, of a range that is kept for

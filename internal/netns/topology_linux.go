@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // AddBridge makes a bridge in n, without spanning tree (ports forward at
@@ -61,14 +62,19 @@ func (n *NS) SetDown(link string) error { return n.change(link, "set down", n.li
 // Delete removes the interface, and the far end of a veth with it.
 func (n *NS) Delete(link string) error { return n.change(link, "delete", n.links.LinkDel) }
 
-// AddAddress gives the interface a permanent IPv4 address.
+// AddAddress gives the interface a permanent address, of use at once: IPv6 does
+// not look first whether another has it.
 func (n *NS) AddAddress(link string, address netip.Prefix) error {
+	flags := 0
+	if address.Addr().Is6() {
+		flags = unix.IFA_F_NODAD
+	}
 	return n.change(link, "add address "+address.String()+" to", func(l netlink.Link) error {
-		return n.links.AddrAdd(l, &netlink.Addr{IPNet: ipNet(address)})
+		return n.links.AddrAdd(l, &netlink.Addr{IPNet: ipNet(address), Flags: flags})
 	})
 }
 
-// DeleteAddress takes an IPv4 address away.
+// DeleteAddress takes an address away.
 func (n *NS) DeleteAddress(link string, address netip.Prefix) error {
 	return n.change(link, "delete address "+address.String()+" from", func(l netlink.Link) error {
 		return n.links.AddrDel(l, &netlink.Addr{IPNet: ipNet(address)})
