@@ -5,6 +5,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -55,6 +56,7 @@ func benchScenarios() map[string]Scenario {
 		"ka-killed":    func(ctx context.Context, l *Lab) error { return keepalivedKilled(ctx, l, "0.1") },
 	}
 	out := map[string]Scenario{}
+	maps.Copy(all, addressScenarios())
 	for name, s := range all {
 		out["bench "+name] = s
 	}
