@@ -23,7 +23,7 @@ func Decide(v View) Plan {
 	case self.Standby && cluster != nil:
 		plan.Decisions = v.decideStandby(cluster)
 	case self.LIM != 0 && cluster != nil:
-		plan.Decisions = []Decision{v.preload(cluster, v.decideRegular(cluster, self.LIM))}
+		plan.Decisions = []Decision{v.preload(cluster, v.arbitrate(cluster, v.decideRegular(cluster, self.LIM)))}
 	case self.LIM != 0:
 		plan.Decisions = []Decision{v.decideAlone(self.LIM)}
 	}
@@ -150,6 +150,8 @@ func (v *View) standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) strin
 		return "the agent of " + c.Standby + " is stopping"
 	case !standby.Claim.Settled || standby.Claim.Isolated:
 		return c.Standby + " is not ready"
+	case v.lacksArbiter(standby):
+		return c.Standby + " does not reach the arbiter"
 	case standby.Claim.LIM(lim).State.Active():
 		return "it is still up on " + c.Standby
 	}

@@ -94,6 +94,9 @@ func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 	if !p.Claim.Settled || p.Claim.Isolated {
 		out = append(out, regular+" is not ready yet")
 	}
+	if v.lacksArbiter(p) {
+		out = append(out, regular+" does not reach the arbiter")
+	}
 	if p.Claim.Revision < v.Document.Revision {
 		out = append(out, fmt.Sprintf("%s has revision %d of the cluster document, not %d", regular, p.Claim.Revision, v.Document.Revision))
 	}

@@ -21,10 +21,11 @@ var epoch = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 // view line by line and asks what the brain makes of it:
 //
 //	cluster [preloaded] [fallback=automatic] [split-brain-stop=standby] lims=N:PRIORITY,...
-//	self SERVER [unsettled] [isolated] [started=-1m]
-//	peer SERVER LIVENESS [since=-5s] [idle=-5s] [revision=N] [unsettled] [parked] [leaving] [run=ID] [N=STATE[:TERM][:holds][:released]]...
+//	self SERVER [unsettled] [isolated] [started=-1m] [link-down=-5s]
+//	peer SERVER LIVENESS [since=-5s] [idle=-5s] [revision=N] [unsettled] [parked] [leaving] [run=ID] [arbiter=silent|reached] [N=STATE[:TERM][:holds][:released]]...
 //	local N STATE [term=N] [holds] [released=-1s] [known=SERVER:TERM] [retry=5s] [data=2h] [flaps=N] [fellback=-1m] [suspended=ID]
 //	wire N silent|answers
+//	arbiter N ours|free|held|silent [SERVER]    (the first one says that there is an arbiter, with a lease of 6s)
 //	order fallback|failover N [now]
 //	lock N regular|standby [expires=5m] | unlock N
 //	decide
@@ -78,6 +79,8 @@ func (s *scenario) line(t *testing.T, line string) {
 		s.local(t, words[1:])
 	case "wire":
 		s.view.Wire[number(t, words[1])] = Wire{AskedSince: epoch, Silent: words[2] == "silent"}
+	case "arbiter":
+		s.arbiter(t, words[1:])
 	case "order":
 		s.view.Orders = append(s.view.Orders, Order{Kind: Kind(words[1]), LIM: number(t, words[2]), Now: slices.Contains(words, "now"), Expires: epoch.Add(time.Minute)})
 	case "lock":
@@ -89,6 +92,18 @@ func (s *scenario) line(t *testing.T, line string) {
 	default:
 		t.Fatalf("unknown line %q", line)
 	}
+}
+
+func (s *scenario) arbiter(t *testing.T, words []string) {
+	t.Helper()
+	if s.view.Arbiter == nil {
+		s.view.Arbiter = &Arbiter{Lease: 6 * time.Second, LIMs: map[int]Verdict{}}
+	}
+	w := Verdict{Word: Word(words[1])}
+	if w.Word == Held {
+		w.Holder = words[2]
+	}
+	s.view.Arbiter.LIMs[number(t, words[0])] = w
 }
 
 func (s *scenario) lock(t *testing.T, words []string) {
@@ -103,7 +118,7 @@ func (s *scenario) lock(t *testing.T, words []string) {
 
 func (s *scenario) self(t *testing.T, words []string) {
 	t.Helper()
-	s.view.Self, s.view.Settled, s.view.Isolated, s.view.Started = words[0], true, false, epoch.Add(-time.Hour)
+	s.view.Self, s.view.Settled, s.view.Isolated, s.view.Started, s.view.LinkDown = words[0], true, false, epoch.Add(-time.Hour), time.Time{}
 	for _, w := range words[1:] {
 		key, value, _ := strings.Cut(w, "=")
 		switch key {
@@ -113,6 +128,8 @@ func (s *scenario) self(t *testing.T, words []string) {
 			s.view.Isolated = true
 		case "started":
 			s.view.Started = offset(t, value)
+		case "link-down":
+			s.view.LinkDown = offset(t, value)
 		default:
 			t.Fatalf("unknown word %q", w)
 		}
@@ -138,6 +155,8 @@ func (s *scenario) peer(t *testing.T, words []string) {
 			c.Leaving = true
 		case "run":
 			c.Run = value
+		case "arbiter":
+			c.Arbiter = value
 		case "idle":
 			p.IdleSince = offset(t, value)
 		default:
@@ -250,7 +269,7 @@ func trace(p Plan) string {
 		for _, flag := range []struct {
 			on   bool
 			name string
-		}{{d.AliasOff, "alias-off"}, {d.Release, "release"}, {d.Unmark, "unmark"}, {d.Waiting, "waiting"}, {d.AskWire, "ask-wire"}} {
+		}{{d.AliasOff, "alias-off"}, {d.Release, "release"}, {d.Unmark, "unmark"}, {d.Waiting, "waiting"}, {d.AskWire, "ask-wire"}, {d.Claim, "claim"}} {
 			if flag.on {
 				fmt.Fprintf(&b, " (%s)", flag.name)
 			}

@@ -22,6 +22,7 @@ type bid struct {
 	usable    bool      // nothing keeps it from running here now
 	locked    bool      // to the standby: it can run nowhere else, and is not replaced
 	unproven  bool      // its last try here failed: it does not cost another LIM its place
+	elsewhere bool      // the arbiter says that another server has it: neither does it then
 }
 
 // decideStandby decides for all LIMs of the cluster together (design rules 2, 3).
@@ -36,6 +37,11 @@ func (v *View) decideStandby(c *clusterconf.Cluster) []Decision {
 		} else {
 			d, b = v.idleOnStandby(c, m)
 		}
+		if b != nil && b.incumbent {
+			if d = v.arbitrate(c, b.decision); d.Want == Stop {
+				b = nil // it serves without a proof: it has no place to keep
+			}
+		}
 		if b != nil {
 			b.locked = v.lockedTo(c, m.LIM) == clusterconf.SideStandby
 			bids = append(bids, *b)
@@ -43,7 +49,13 @@ func (v *View) decideStandby(c *clusterconf.Cluster) []Decision {
 			out = append(out, d)
 		}
 	}
-	out = append(out, v.auction(bids)...)
+	taken := slices.ContainsFunc(bids, func(b bid) bool { return b.incumbent })
+	for i, b := range bids {
+		bids[i].elsewhere = !b.incumbent && v.elsewhere(b.decision.LIM, b.since, taken)
+	}
+	for _, d := range v.auction(bids) {
+		out = append(out, v.arbitrate(c, d))
+	}
 	for i := range out {
 		out[i] = v.preload(c, out[i])
 	}
@@ -65,7 +77,7 @@ func (v *View) auction(bids []bid) []Decision {
 	slices.SortFunc(bids, func(a, b bid) int {
 		return cmp.Or(
 			-compareBool(a.usable, b.usable),
-			compareBool(a.unproven, b.unproven),
+			compareBool(a.unproven || a.elsewhere, b.unproven || b.elsewhere),
 			-compareBool(a.locked && a.incumbent, b.locked && b.incumbent),
 			-compareBool(a.locked, b.locked),
 			cmp.Compare(a.priority, b.priority),
@@ -84,6 +96,9 @@ func (v *View) auction(bids []bid) []Decision {
 			}
 		case i > 0 && b.incumbent:
 			d = d.with(Stop, RulePriority, fmt.Sprintf("makes room for LIM %d, which %s", bids[0].decision.LIM, b.loses(bids[0])))
+			d.Waiting = true
+		case i > 0 && b.elsewhere:
+			d = d.with(Wait, RuleArbiter, fmt.Sprintf("%s; the arbiter says that %s has it, and the standby runs LIM %d", d.Reason, v.verdict(d.LIM).Holder, bids[0].decision.LIM))
 			d.Waiting = true
 		case i > 0 && b.unproven:
 			d = d.with(Wait, RuleOneLIM, fmt.Sprintf("failed here before; waits, the standby runs LIM %d", bids[0].decision.LIM))
@@ -237,6 +252,8 @@ func (v *View) aliveNeedsTakeover(lim int, l Local, regular string, p Peer) (nee
 		return true, false, RuleOrder, fmt.Sprintf("was given up by %s, whose agent stops", regular)
 	case theirs.Released && !theirs.State.Active() && !returned:
 		return true, false, RuleOrder, fmt.Sprintf("was moved from %s by order", regular)
+	case v.lacksArbiter(p) && p.Claim.Settled && !theirs.State.Active() && !recent && v.verdict(lim).Word != Silent:
+		return true, false, RuleArbiter, regular + " does not reach the arbiter"
 	case theirs.State == Failed && !recent:
 		return true, false, RuleSoftware, fmt.Sprintf("failed on %s: %s", regular, theirs.whyFailed())
 	case !p.IdleSince.IsZero() && v.Now.Sub(p.IdleSince) >= startLimit:

@@ -66,6 +66,7 @@ type Claim struct {
 	Parked   bool       `json:"parked,omitempty"`   // its agent was stopped on purpose; its LIMs go on
 	Leaving  bool       `json:"leaving,omitempty"`  // its agent is about to end
 	Isolated bool       `json:"isolated,omitempty"` // it hears nobody or its link is down
+	Arbiter  string     `json:"arbiter,omitempty"`  // whether it reaches the arbiter, see [ArbiterReached]; "": it has none, or has not asked yet
 	LIMs     []LIMClaim `json:"lims,omitempty"`
 }
 
@@ -228,6 +229,9 @@ type View struct {
 	LIMs       map[int]Local
 	Wire       map[int]Wire
 	Orders     []Order
+
+	Arbiter  *Arbiter  // nil: there is none
+	LinkDown time.Time // since when this server's link is down; zero: it is up
 }
 
 // Want is what a LIM should do on this server.
@@ -253,6 +257,7 @@ type Decision struct {
 	Waiting   bool      // failed, and the standby is taken
 	Contested bool      // Run: another server has the alias too, and is to stop
 	AskWire   bool      // the answer depends on who answers ARP for the alias: ask
+	Claim     bool      // it is to run, but for the arbiter's key: ask for it
 	BlockedBy []string  // runs on the standby: what keeps it from falling back
 	HeldUntil time.Time // runs on the standby: automatic fallback is held back until then at least
 	HeldWhy   string
@@ -280,6 +285,7 @@ const (
 	RuleSoftware   Rule = "software"    // software that fails on a healthy server
 	RuleTakeover   Rule = "takeover"    // the other server is gone
 	RuleIsolated   Rule = "isolated"    // an isolated server takes nothing over
+	RuleArbiter    Rule = "arbiter"     // nothing runs without the arbiter's key
 	RuleHome       Rule = "home"        // it runs where it belongs
 )
 
