@@ -74,17 +74,26 @@ func runAgent(ctx context.Context, s commands.AgentSetup) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(agentGC)
 	}
-	return agent.Run(ctx, agent.RunConfig{
+	arb, err := openArbiter(s)
+	if err != nil {
+		return err
+	}
+	cfg := agent.RunConfig{
 		Config: agent.Config{
 			Server: s.Settings.Server, GossipPort: uint16(s.Settings.GossipPort),
 			Lease: s.Settings.AliasLease, StopLease: s.Settings.StopLease, StartGrace: s.Settings.StartGrace,
 			FirstHold: s.Settings.FallbackHold, FromLoad: s.Settings.FallbackFromLoad,
 			ARPRefresh: s.Settings.ARPRefresh, CheckInterval: s.Settings.ServiceCheckInterval, Restarts: s.Settings.ServiceRestarts,
-			Version: s.Version, PID: os.Getpid(), Watchdog: watchdog(), Log: s.Log,
+			Version: s.Version, PID: os.Getpid(), Watchdog: watchdog(), Log: s.Log, ArbiterLease: s.Settings.Arbiter.Lease,
 		},
 		Documents: s.Documents, StateDir: s.Dirs.State, Socket: s.Socket, KeyFile: s.KeyFile, XDataDir: s.Settings.XDataDir,
 		StartLimit: s.Settings.ServiceStartLimit, StopLimit: s.Settings.ServiceStopLimit, CheckLimit: s.Settings.ServiceCheckLimit,
 		Sync:         syncBeside(s),
 		ShuttingDown: shuttingDown, Notify: notify,
-	})
+	}
+	if arb != nil {
+		defer arb.Close()
+		cfg.Arbiter = arb
+	}
+	return agent.Run(ctx, cfg)
 }

@@ -39,6 +39,7 @@ type Config struct {
 	PID           int
 	Watchdog      time.Duration // within which the service manager wants a sign of life; 0: it wants none
 	Boot          string        // identity of this boot of the server; "": not known
+	ArbiterLease  time.Duration // of a LIM's key at the arbiter, if there is one
 	Log           *slog.Logger
 }
 
@@ -57,7 +58,10 @@ type Agent struct {
 	inbox chan func()
 	done  chan struct{}
 	loop  atomic.Int64 // when the main loop last turned, in nanoseconds since started
-	wg    sync.WaitGroup
+
+	keeper *keeper // of the arbiter's keys; nil: there is no arbiter
+
+	wg sync.WaitGroup
 
 	// Below is owned by the main loop.
 	ctx       context.Context
@@ -99,8 +103,11 @@ type Agent struct {
 	lastData  time.Time
 	lastSeen  time.Time
 	linkUp    bool
-	mac       string  // of the interface of the base address
-	held      heldSet // for those who listen
+	mac       string    // of the interface of the base address
+	linkDown  time.Time // since when its link is down; zero: it is up
+	arbiter   string    // what the others were told of it last
+	keysLeft  bool      // the arbiter's keys were left for the next agent
+	held      heldSet   // for those who listen
 	stop      context.CancelFunc
 
 	// nothingNew is set by what came in and changes no decision, as nearly every
@@ -130,12 +137,19 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	if _, err := rand.Read(id); err != nil {
 		return nil, fmt.Errorf("making the identity of this run: %w", err)
 	}
-	return &Agent{
+	if deps.Arbiter != nil {
+		cfg.Lease = aliasLease(cfg.Lease, cfg.ArbiterLease)
+	}
+	a := &Agent{
 		cfg: cfg, deps: deps, saver: saver{file: deps.State, turn: newTurn()}, log: cfg.Log, recorder: newRecorder(deps.Events), notifier: newNotifier(deps.Notify, cfg.Watchdog), run: hex.EncodeToString(id),
 		inbox: make(chan func(), 256), done: make(chan struct{}),
 		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{},
 		data: map[int]*failover.Data{}, syncs: map[int]*limSync{}, readied: map[netip.Prefix]time.Time{}, lastAsked: map[string]time.Time{},
-	}, nil
+	}
+	if deps.Arbiter != nil {
+		a.keeper = newKeeper(deps.Arbiter, cfg, a.alive, func() { a.post(func() {}) })
+	}
+	return a, nil
 }
 
 // Run supervises until ctx ends or the agent is told to stop. What runs here
@@ -205,6 +219,9 @@ func (a *Agent) begin() error {
 		return fmt.Errorf("watching the kernel's addresses: %w", err)
 	}
 	changed := a.deps.Changed(a.ctx)
+	if a.keeper != nil {
+		a.keeper.start(a.ctx)
+	}
 	a.wg.Go(func() { a.recorder.run(a.ctx, a.log) })
 	a.wg.Go(func() { a.notifier.run(a.ctx, a.log) })
 	a.wg.Go(func() { pump(a, events, a.kernelChanged) })
@@ -267,14 +284,18 @@ func (a *Agent) step(now time.Time) time.Duration {
 			a.apply(&a.plan.Decisions[i], now)
 		}
 	}
+	a.tendKeys(now)
 	a.raiseAlarms(now)
 	a.publish(now)
 	a.notifier.turn(now, a.settled, a.statusLine())
-	return min(a.beatPeriod(), a.cfg.Lease/3) // holders renew only while this loop turns
+	return min(a.beatPeriod(), a.cfg.Lease/3, a.untilKeyEnds(now)) // holders renew only while this loop turns
 }
 
 // end leaves the pool after a stop.
 func (a *Agent) end() error {
+	if a.keeper != nil {
+		a.keeper.halt()
+	}
 	a.net.close(a.log)
 	return nil
 }

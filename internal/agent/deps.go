@@ -78,6 +78,8 @@ type Deps struct {
 	ShuttingDown func(ctx context.Context) bool // whether the whole system is on its way down
 	Sync         SyncFunc                       // copies new data to the other side; nil: that is left to others
 
+	Arbiter Arbiter // nil: there is none
+
 	// Unsynced tells why a LIM counts as not synchronised, "" when all is well;
 	// nil: it never does.
 	Unsynced func(lim int, now time.Time) (why string, err error)

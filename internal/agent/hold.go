@@ -26,7 +26,11 @@ func (a *Agent) holdOn(l *lim, alias netip.Prefix, until time.Time) {
 		kick: make(chan struct{}, 1), renewing: newTurn(),
 	}
 	h := l.hold
+	if a.keeper != nil {
+		h.left = func(now time.Time) time.Duration { return a.keeper.left(l.number, now) }
+	}
 	h.muted.Store(l.hidden != "")
+	h.passive.Store(l.hidden == passiveSide)
 	if l.hidden != passiveSide { // the active side's claims are no conflict
 		a.held.add(alias.Addr())
 	}
@@ -87,8 +91,8 @@ func (a *Agent) putBack(l *lim, alias netip.Prefix) {
 	} else if !hidden {
 		l.hidden, l.clearing = deleted, func() {}
 	}
-	until := time.Now().Add(a.cfg.Lease)
-	if err := a.deps.Kernel.Hold(a.net.ifname, alias, a.cfg.Lease); err != nil {
+	until, err := a.holdProven(a.net, l, alias)
+	if err != nil {
 		a.log.Error("putting an alias back", "lim", l.number, "alias", alias, "err", err)
 		a.forgetHidden(l, alias)
 		return

@@ -37,17 +37,39 @@ type holder struct {
 	kick    chan struct{} // something happened to the interface: look now
 	muted   atomic.Bool   // the alias is blocked: nothing is announced
 
+	left    func(now time.Time) time.Duration // how long this server may have the alias at most, by the arbiter; nil: there is none
+	passive atomic.Bool                       // the alias is that of the passive side, which needs no proof
+
 	renewing turn // while a renewal is on its way to the kernel
 }
 
-// renew extends the lease, unless the holder has ended meanwhile.
-func (h *holder) renew(ctx context.Context, until time.Time) error {
+// renew extends the lease, unless the holder has ended meanwhile; it returns for
+// how long.
+func (h *holder) renew(ctx context.Context, until time.Time) (time.Duration, error) {
 	h.renewing.take()
 	defer h.renewing.giveBack()
 	if err := ctx.Err(); err != nil {
-		return err
+		return 0, err
 	}
-	return h.kernel.Extend(h.ifname, h.alias, h.lease, until)
+	lease := h.lease
+	bound := h.left != nil && !h.passive.Load()
+	if bound {
+		lease = aliasTime(h.lease, h.left(time.Now()))
+	}
+	switch {
+	case lease > 0:
+	case time.Now().Before(until):
+		return 0, errNoProof
+	default:
+		return 0, errors.Join(netops.ErrLeaseLost, h.kernel.Drop(h.ifname, h.alias))
+	}
+	if err := h.kernel.Extend(h.ifname, h.alias, lease, until); err != nil {
+		return 0, err
+	}
+	if bound && outlives(lease, h.left(time.Now())) { // this process was stopped in between
+		return 0, errors.Join(netops.ErrLeaseLost, h.kernel.Drop(h.ifname, h.alias))
+	}
+	return lease, nil
 }
 
 // after does what shall become of the alias once the holder has ended. A
@@ -74,11 +96,12 @@ func (h *holder) keep(ctx context.Context, until time.Time) {
 		if !h.alive(now) {
 			continue
 		}
-		switch err := h.renew(ctx, until); {
+		switch lease, err := h.renew(ctx, until); {
 		case err == nil:
-			until = now.Add(h.lease)
+			until = now.Add(lease)
 		case ctx.Err() != nil:
 			return
+		case errors.Is(err, errNoProof): // the arbiter may answer in time
 		case errors.Is(err, netops.ErrLeaseLost):
 			h.lost(!time.Now().Before(until))
 			return

@@ -285,8 +285,8 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 	if passive {
 		return a.activate(ctx, l)
 	}
-	until := time.Now().Add(a.cfg.Lease)
-	if err := a.deps.Kernel.Hold(net.ifname, alias, a.cfg.Lease); err != nil {
+	until, err := a.holdProven(net, l, alias)
+	if err != nil {
 		return err
 	}
 	if err := a.unblockTaken(net, alias); err != nil {
@@ -336,7 +336,7 @@ func (a *Agent) notAcquired(l *lim, err error) {
 			a.foreignHeard(l, inUse.mac)
 		}
 		a.log.Error("the alias cannot be had", "lim", l.number, "err", err)
-	case errors.As(err, &down):
+	case errors.As(err, &down), errors.Is(err, errNoProof):
 		then = nil
 		l.failure, l.retryAt = err.Error(), time.Now().Add(retryAddress)
 		a.log.Error("the alias cannot be had", "lim", l.number, "err", err)

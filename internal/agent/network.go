@@ -272,6 +272,9 @@ func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
 			until = time.Now().Add(here.Remaining)
 		}
 		a.recordAdopted(l)
+		if a.keeper != nil {
+			a.keeper.adopt(l.number, until)
+		}
 		a.holdOn(l, m.Alias, until)
 		a.adoptBlock(l)
 		l.hold.kick <- struct{}{} // there may be little time left

@@ -71,7 +71,12 @@ func (a *Agent) demote(l *lim, d *failover.Decision) {
 }
 
 // hidePassive notes that the alias is blocked for good.
-func (a *Agent) hidePassive(l *lim) { l.hidden, l.clearing = passiveSide, func() {} }
+func (a *Agent) hidePassive(l *lim) {
+	l.hidden, l.clearing = passiveSide, func() {}
+	if l.hold != nil {
+		l.hold.passive.Store(true)
+	}
+}
 
 // load brings the software of the passive side up, or has it read its data and
 // its role again if it is up, behind a blocked alias.
@@ -206,6 +211,9 @@ func (a *Agent) activate(ctx context.Context, l *lim) error {
 	return a.onLoop(ctx, func() error {
 		if !l.passive() {
 			return errors.New("the alias was lost before it could be unblocked")
+		}
+		if a.keeper != nil && a.keeper.left(l.number, time.Now()) < a.cfg.Lease {
+			return errNoProof // the alias may stay as long as its lease
 		}
 		if err := a.deps.Kernel.Unblock(a.net.ifname, l.alias.Addr()); err != nil {
 			return err

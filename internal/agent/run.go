@@ -32,7 +32,8 @@ type RunConfig struct {
 
 	StartLimit, StopLimit, CheckLimit time.Duration // of one call of a service
 
-	Sync SyncFunc // see Deps
+	Sync    SyncFunc // see Deps
+	Arbiter Arbiter  // nil: there is none
 
 	// Notify tells the service manager how the agent is (sd_notify).
 	Notify func(state string) error
@@ -101,6 +102,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		Keys:      DiskKeys{Path: cfg.KeyFile},
 		Documents: cfg.Documents,
 		Changed:   func(ctx context.Context) <-chan struct{} { return watchFile(ctx, cfg.Documents.Path) },
+		Arbiter:   cfg.Arbiter,
 		State:     DiskState{Path: filepath.Join(cfg.StateDir, "agent.json")},
 		Events:    &events.Log{Path: filepath.Join(cfg.StateDir, "events")},
 		Software: func(l *clusterconf.LIM, side clusterconf.Side) (services.Set, error) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/arbiter"
 	"mxcluster/netops"
 	"mxcluster/xdata"
 )
@@ -16,7 +17,8 @@ import (
 // Nothing that an agent may call is missing on a real server.
 func TestRealDepsAreComplete(t *testing.T) {
 	cfg := RunConfig{Documents: &clusterconf.Store{Path: filepath.Join(t.TempDir(), "cluster.yaml")}, StateDir: t.TempDir(),
-		Notify: func(string) error { return nil }, ShuttingDown: func(context.Context) bool { return false }, Sync: func(context.Context, int) error { return nil }}
+		Notify: func(string) error { return nil }, ShuttingDown: func(context.Context) bool { return false }, Sync: func(context.Context, int) error { return nil },
+		Arbiter: arbiter.New(arbiter.Config{})}
 	v := reflect.ValueOf(cfg.deps(&netops.Kernel{}))
 	for i := range v.NumField() {
 		if f := v.Field(i); f.IsZero() {

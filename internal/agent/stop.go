@@ -121,13 +121,17 @@ func (a *Agent) finishWhenIdle(e ending) {
 			return
 		}
 	}
+	if a.keeper != nil && !a.keysLeft {
+		a.keysLeft = true
+		a.leaveKeys(func() { a.finishWhenIdle(e) })
+		return
+	}
 	a.parked = e == leaveLIMs
 	for _, l := range a.lims {
 		if l.holds {
 			a.parked = true
 			l.letGo()
-			err := l.hold.after(func() error { return a.deps.Kernel.Hold(a.net.ifname, l.alias, a.cfg.StopLease) })
-			if err != nil {
+			if err := l.hold.after(func() error { return a.leaveAlias(l) }); err != nil {
 				a.log.Error("leaving an alias with its stop lease", "lim", l.number, "alias", l.alias, "err", err)
 			}
 		}

@@ -37,6 +37,10 @@ func (a *Agent) view(now time.Time) failover.View {
 		Peers: make(map[string]failover.Peer, len(a.peers)), LIMs: make(map[int]failover.Local, len(a.lims)),
 		Wire: a.net.sup.wires(),
 	}
+	v.LinkDown = a.linkDown
+	if a.keeper != nil {
+		v.Arbiter = a.keeper.view(a.lims, now)
+	}
 	for name, p := range a.peers {
 		v.Peers[name] = failover.Peer{Liveness: p.liveness, Since: p.since, Claim: p.claim, IdleSince: p.idle}
 	}
@@ -82,7 +86,7 @@ func (a *Agent) judge(now time.Time) {
 			a.recordServer(s.Name, p.liveness, was)
 		}
 	}
-	if settled := heardAll || now.Sub(a.started) >= settleTime; settled && !a.settled {
+	if settled := heardAll && a.arbiterAsked(now) || now.Sub(a.started) >= settleTime; settled && !a.settled {
 		a.settled = true
 		a.recordAgent("settled", fmt.Sprintf("the agent of %s has settled: it knows what the others run, or has waited for them", a.cfg.Server))
 	}
@@ -237,7 +241,7 @@ type statement struct {
 func (a *Agent) claim(now time.Time) failover.Claim {
 	c := failover.Claim{
 		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Hash: a.hash,
-		MAC: a.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.isolated,
+		MAC: a.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.isolated, Arbiter: a.arbiter,
 	}
 	for n, l := range a.lims {
 		c.LIMs = append(c.LIMs, failover.LIMClaim{
@@ -324,6 +328,12 @@ func (a *Agent) checkLink() {
 		a.announceAll() // clients may have turned to another holder meanwhile
 	}
 	a.linkUp = up
+	switch {
+	case up:
+		a.linkDown = time.Time{}
+	case a.linkDown.IsZero():
+		a.linkDown = time.Now()
+	}
 }
 
 // rejoin brings back servers that memberlist forgot or never met. Joining

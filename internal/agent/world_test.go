@@ -42,6 +42,7 @@ type world struct {
 	watchers sync.WaitGroup
 	ended    chan struct{}
 	twice    []string // moments at which two servers had an alias
+	strict   bool     // servers that do not hear each other may not both have one either
 
 	adjust func(*Config)                 // changes an agent's configuration; nil: not
 	wrap   func(m *machine, d Deps) Deps // puts faults between an agent and its effects; nil: none
@@ -415,7 +416,7 @@ func (w *world) watchAliases() {
 		}
 		for _, m := range w.doc.Clusters[0].LIMs {
 			lim := m.LIM
-			if h := w.holders(lim); len(h) > 1 && !w.isCut(h[0], h[1]) {
+			if h := w.holders(lim); len(h) > 1 && (w.strict || !w.isCut(h[0], h[1])) {
 				w.twice = append(w.twice, fmt.Sprintf("LIM %d on %v at %s", lim, h, time.Now().Format("05.000")))
 			}
 		}

@@ -31,6 +31,9 @@ const (
 	AnnounceFailed   Name = "announce-failed" // clients were not told where an alias is
 	LIMDown          Name = "lim-down"        // it runs nowhere
 	KeyRotation      Name = "key-rotation"    // of the gossip key, that does not come to its end
+
+	ArbiterUnreachable Name = "arbiter-unreachable" // a server cannot ask who may run a LIM
+	ArbiterDiffers     Name = "arbiter-differs"     // a server does not ask, unlike others of its cluster
 )
 
 // Severity says how bad it is.

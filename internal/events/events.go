@@ -26,6 +26,7 @@ const (
 	Conflict  Kind = "conflict"  // two of something that there may be one of
 	Key       Kind = "key"       // the gossip keys of this server changed
 	Alias     Kind = "alias"     // an address came or went without us
+	Arbiter   Kind = "arbiter"   // whether this server reaches it
 )
 
 // Event is one thing that happened. It is stored and travels as JSON; fields are

@@ -28,6 +28,7 @@ type Verdict struct {
 // Arbiter is what a third party says of who may run which LIM (design section 4).
 type Arbiter struct {
 	Lease time.Duration   // how long a key outlives its holder, about
+	Since time.Time       // since when it answers
 	LIMs  map[int]Verdict // one that is missing is Silent
 }
 
@@ -105,6 +106,19 @@ func (w Verdict) waits() string {
 // standby, but it costs no other LIM the standby.
 func (v *View) elsewhere(lim int, failed time.Time, taken bool) bool {
 	return v.verdict(lim).Word == Held && (taken || v.Now.Sub(failed) > v.Arbiter.Lease+keySlack)
+}
+
+// outOfReachOf says that a server cannot run a LIM for it does not reach the
+// arbiter, while this one has done so for a while: an arbiter that is back is not
+// found by all at one moment.
+func (v *View) outOfReachOf(p Peer, lim int) bool {
+	return v.lacksArbiter(p) && p.Claim.Settled && !p.Claim.LIM(lim).State.Active() && v.couldAsk(lim, v.Arbiter.Lease)
+}
+
+// couldAsk reports whether the arbiter has answered for a time, so that a server
+// that leaves its LIM down does not do that because it waits for it.
+func (v *View) couldAsk(lim int, d time.Duration) bool {
+	return v.Arbiter == nil || v.verdict(lim).Word != Silent && v.Now.Sub(v.Arbiter.Since) >= d
 }
 
 // lacksArbiter reports whether a server says that it does not reach the arbiter:

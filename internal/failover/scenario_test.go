@@ -25,7 +25,7 @@ var epoch = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 //	peer SERVER LIVENESS [since=-5s] [idle=-5s] [revision=N] [unsettled] [parked] [leaving] [run=ID] [arbiter=silent|reached] [N=STATE[:TERM][:holds][:released]]...
 //	local N STATE [term=N] [holds] [released=-1s] [known=SERVER:TERM] [retry=5s] [data=2h] [flaps=N] [fellback=-1m] [suspended=ID]
 //	wire N silent|answers
-//	arbiter N ours|free|held|silent [SERVER]    (the first one says that there is an arbiter, with a lease of 6s)
+//	arbiter N ours|free|held|silent [SERVER] [back]    (back: it answers since now; the first one says that there is an arbiter, with a lease of 6s)
 //	order fallback|failover N [now]
 //	lock N regular|standby [expires=5m] | unlock N
 //	decide
@@ -100,6 +100,9 @@ func (s *scenario) arbiter(t *testing.T, words []string) {
 		s.view.Arbiter = &Arbiter{Lease: 6 * time.Second, LIMs: map[int]Verdict{}}
 	}
 	w := Verdict{Word: Word(words[1])}
+	if words[len(words)-1] == "back" {
+		s.view.Arbiter.Since = epoch
+	}
 	if w.Word == Held {
 		w.Holder = words[2]
 	}

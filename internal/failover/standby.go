@@ -252,11 +252,11 @@ func (v *View) aliveNeedsTakeover(lim int, l Local, regular string, p Peer) (nee
 		return true, false, RuleOrder, fmt.Sprintf("was given up by %s, whose agent stops", regular)
 	case theirs.Released && !theirs.State.Active() && !returned:
 		return true, false, RuleOrder, fmt.Sprintf("was moved from %s by order", regular)
-	case v.lacksArbiter(p) && p.Claim.Settled && !theirs.State.Active() && !recent && v.verdict(lim).Word != Silent:
+	case v.outOfReachOf(p, lim) && !recent:
 		return true, false, RuleArbiter, regular + " does not reach the arbiter"
 	case theirs.State == Failed && !recent:
 		return true, false, RuleSoftware, fmt.Sprintf("failed on %s: %s", regular, theirs.whyFailed())
-	case !p.IdleSince.IsZero() && v.Now.Sub(p.IdleSince) >= startLimit:
+	case !p.IdleSince.IsZero() && v.Now.Sub(p.IdleSince) >= startLimit && v.couldAsk(lim, startLimit):
 		return true, false, RuleSoftware, fmt.Sprintf("%s does not start it: %s", regular, theirs.whyFailed())
 	}
 	return false, false, RuleHome, regular + " is alive"

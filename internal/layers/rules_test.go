@@ -52,7 +52,7 @@ var arrows = []rule{
 		"helpers of tests"},
 	{"internal/agent", []string{
 		"internal/fault", "internal/failover", "internal/member", "internal/services", "internal/control", "internal/status",
-		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "clusterconf", "netops", "xdata"},
+		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "clusterconf", "netops", "xdata"},
 		"the agent serves commands and must run without them"},
 	{"internal/lab", []string{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"mxcluster/commands"
+	"mxcluster/internal/arbiter"
+	"mxcluster/internal/settings"
+)
+
+// openArbiter returns the arbiter that the settings name, nil without one.
+// Nothing is connected yet: an etcd that is down keeps no agent from starting.
+func openArbiter(s commands.AgentSetup) (*arbiter.Etcd, error) {
+	at := s.Settings.Arbiter
+	if !at.On() {
+		return nil, nil
+	}
+	doc, err := s.Documents.Read()
+	if err != nil {
+		return nil, err
+	}
+	cfg := arbiter.Config{Endpoints: at.List(), User: at.User, Prefix: at.Prefix, System: doc.System}
+	if cfg.TLS, err = arbiter.LoadTLS(at.CA, at.Cert, at.Key); err != nil {
+		return nil, err
+	}
+	if at.User != "" {
+		if cfg.Password, err = settings.LoadPassword(at.PasswordFile); err != nil {
+			return nil, err
+		}
+	}
+	return arbiter.New(cfg), nil
+}
