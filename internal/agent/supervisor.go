@@ -52,16 +52,6 @@ type host struct {
 	sighting sighting
 }
 
-// aliasWatch asks who answers for a LIM's alias while its holder is in doubt.
-type aliasWatch struct {
-	addr  netip.Addr
-	watch failover.Watch
-	since time.Time
-	mac   string
-	next  time.Time
-	quiet bool
-}
-
 // supervisor listens to every sign of life of the other servers: gossip, and
 // the ARP answers of their kernels, which come however busy or stopped their
 // agents are (design section 4). It calls changed, from its own goroutine,
@@ -254,6 +244,7 @@ func (s *supervisor) observe(o netops.Observation) {
 		case h.addrs.base:
 			h.arp.Heard(o.Time)
 			h.mac = o.SenderMAC
+			s.instead(o)
 		case h.addrs.alias:
 			if bytes.Equal(h.mac, o.SenderMAC) {
 				h.arp.Heard(o.Time)
@@ -262,8 +253,7 @@ func (s *supervisor) observe(o netops.Observation) {
 	}
 	for _, a := range s.aliases {
 		if a.addr == o.SenderIP {
-			a.watch.Heard(o.Time)
-			a.mac = o.SenderMAC.String()
+			a.heard(o)
 		}
 	}
 }
@@ -283,6 +273,9 @@ type arpQuestion struct {
 
 func (s *supervisor) send(q questions) {
 	for _, ask := range q.arp {
+		if !ask.target.IsValid() {
+			continue
+		}
 		// A failed send is a question without an answer: the link is down.
 		_ = s.wire.Ask(s.self, ask.target, ask.to)
 	}
@@ -310,11 +303,9 @@ func (s *supervisor) poll(now time.Time) (next time.Time, ask questions, news bo
 	}
 	for _, a := range s.aliases {
 		if !a.next.After(now) {
-			a.watch.Polled(now)
-			a.next = now.Add(a.watch.Period(now))
-			ask.arp = append(ask.arp, arpQuestion{target: a.addr})
+			ask.arp = append(ask.arp, a.poll(now), s.baseOf(a))
 		}
-		if quiet := a.watch.Silent(now); quiet != a.quiet {
+		if quiet := a.silent(now); quiet != a.quiet {
 			a.quiet, news = quiet, true
 		}
 		next = earlier(next, a.next)
