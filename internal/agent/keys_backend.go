@@ -62,6 +62,9 @@ func (a *Agent) keyInfo() *control.KeyInfo {
 	own, others := a.keyring.keys, a.keyClaims()
 	target := newestKey(own).Fingerprint()
 	info := &control.KeyInfo{Server: a.cfg.Server, Target: target, Stage: keyStage(target, a.keyring.claim(), others)}
+	if info.Stage == control.KeysSettled && !a.settled {
+		info.Stage = control.KeysUnknown // it has not heard yet what the others have
+	}
 	for _, key := range own {
 		info.Keys = append(info.Keys, control.NewKeyState(key.Fingerprint(), key.Made))
 	}

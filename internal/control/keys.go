@@ -22,7 +22,7 @@ const (
 	KeysSwitching KeyStage = "switching" // not every server uses it
 	KeysEnding    KeyStage = "ending"    // not every server has given the former one up
 	KeysSettled   KeyStage = "settled"   // there is no rotation
-	KeysUnknown   KeyStage = "unknown"   // no agent was asked
+	KeysUnknown   KeyStage = "unknown"   // no agent was asked, or it has not heard the others yet
 )
 
 // KeyInfo says which server has which gossip key, by fingerprints; the keys
