@@ -68,6 +68,7 @@ type Agent struct {
 	started   time.Time
 	doc       *clusterconf.Document
 	hash      string
+	encoded   []byte   // doc, as it travels
 	net       *network // where this server is reached; replaced when the document moves it
 	state     persisted
 	saver     saver
@@ -91,12 +92,13 @@ type Agent struct {
 	stopping  bool
 	plan      failover.Plan
 	published string
+	said      statement // that was published, or says the same
 	lastJoin  time.Time
 	joining   bool
-	storing   bool // a document that another server sent
-	saving    bool // the state, beside the main loop
-	unsaved   bool // something was heard that a later run should know
-	lastAsked map[string]time.Time
+	storing   bool      // a document that another server sent
+	saving    bool      // the state, beside the main loop
+	unsaved   bool      // something was heard that a later run should know
+	lastAsked time.Time // for a document
 	joinTurn  int
 	lastBeat  time.Time
 	lastFar   time.Time
@@ -144,7 +146,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		cfg: cfg, deps: deps, saver: saver{file: deps.State, turn: newTurn()}, log: cfg.Log, recorder: newRecorder(deps.Events), notifier: newNotifier(deps.Notify, cfg.Watchdog), run: hex.EncodeToString(id),
 		inbox: make(chan func(), 256), done: make(chan struct{}),
 		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{},
-		data: map[int]*failover.Data{}, syncs: map[int]*limSync{}, readied: map[netip.Prefix]time.Time{}, lastAsked: map[string]time.Time{},
+		data: map[int]*failover.Data{}, syncs: map[int]*limSync{}, readied: map[netip.Prefix]time.Time{},
 	}
 	if deps.Arbiter != nil {
 		a.keeper = newKeeper(deps.Arbiter, cfg, a.alive, func() { a.post(func() {}) })

@@ -57,7 +57,7 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 	}
 	a.noteMoves(a.doc, d)
 	a.removeOutdated(a.doc, d)
-	a.doc, a.hash = d, clusterconf.Hash(d)
+	a.doc, a.hash, a.encoded = d, clusterconf.Hash(d), clusterconf.Encode(d)
 	a.superviseOthers()
 	if err := a.leaveBase(d, former); err != nil {
 		return fmt.Errorf("taking off the former base: %w", err)

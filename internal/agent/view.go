@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"time"
 
@@ -19,8 +20,9 @@ import (
 const (
 	minBeat      = 40 * time.Millisecond // heartbeats to the servers of the cluster, at the most often
 	maxBeat      = 2 * time.Second       // and at the most seldom
-	farBeat      = 2 * time.Second       // heartbeats to all other servers
-	farLimit     = 4 * farBeat           // silence after which those count as lost
+	farBeat      = 2 * time.Second       // heartbeats to all other servers, at the most often
+	farSpacing   = 25 * time.Millisecond // from one of those to the next, at the most often
+	farInLimit   = 4                     // of those, which missing make a server count as lost
 	joinPeriod   = time.Second
 	dataPeriod   = time.Second
 	seenPeriod   = time.Minute            // how often it is saved who is alive
@@ -70,7 +72,7 @@ func (a *Agent) judge(now time.Time) {
 			p.liveness = a.liveness(s.Name, p, g)
 			heardAll = heardAll && p.liveness == failover.Alive
 		} else {
-			p.liveness = farLiveness(p, now)
+			p.liveness = farLiveness(p, now, farInLimit*a.farPeriod())
 			lastHeard = later(lastHeard, p.at)
 		}
 		lastHeard = later(lastHeard, seen[s.Name].heard)
@@ -161,11 +163,11 @@ func (a *Agent) liveness(name string, p *peer, g sighting) failover.Liveness {
 }
 
 // farLiveness judges a server of another cluster, which is not supervised here.
-func farLiveness(p *peer, now time.Time) failover.Liveness {
+func farLiveness(p *peer, now time.Time, limit time.Duration) failover.Liveness {
 	switch {
 	case p.claim == nil || p.at.IsZero():
 		return failover.Unheard
-	case now.Sub(p.at) > farLimit:
+	case now.Sub(p.at) > limit:
 		return failover.AgentLost
 	}
 	return failover.Alive
@@ -258,18 +260,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 
 // publish tells the others: all of it when it changed, else a heartbeat.
 func (a *Agent) publish(now time.Time) {
-	c := statement{a.claim(now), a.alarms.Alarms, a.keyring.claim()}
-	raw, err := json.Marshal(c)
-	if err != nil {
-		a.log.Error("encoding the claim", "err", err)
-		return
-	}
-	if string(raw) != a.published {
-		a.published = string(raw)
-		c.At = now
-		if raw, err = json.Marshal(c); err == nil {
-			a.net.pool.Publish(raw)
-		}
+	if a.publishNews(now) {
 		a.lastBeat = now
 		return
 	}
@@ -277,12 +268,43 @@ func (a *Agent) publish(now time.Time) {
 		a.lastBeat = now
 		a.net.pool.Beat(a.mates()...)
 	}
-	if now.Sub(a.lastFar) >= farBeat {
+	if now.Sub(a.lastFar) >= a.farPeriod() {
 		a.lastFar = now
 		mates := a.mates()
 		far := slices.DeleteFunc(slices.Collect(maps.Keys(a.peers)), func(n string) bool { return slices.Contains(mates, n) })
 		a.net.pool.Beat(far...)
 	}
+}
+
+// publishNews tells the others all of it if it changed. Looking at the values first
+// is much cheaper than encoding them, and nearly always enough.
+func (a *Agent) publishNews(now time.Time) bool {
+	c := statement{a.claim(now), a.alarms.Alarms, a.keyring.claim()}
+	if a.published != "" && reflect.DeepEqual(c, a.said) {
+		return false
+	}
+	raw, err := json.Marshal(c)
+	if err != nil {
+		a.log.Error("encoding the claim", "err", err)
+		return false
+	}
+	a.said = c
+	if string(raw) == a.published {
+		return false
+	}
+	a.published = string(raw)
+	c.At = now
+	if raw, err = json.Marshal(c); err == nil {
+		a.net.pool.Publish(raw)
+	}
+	return true
+}
+
+// farPeriod is the time from one heartbeat to all servers of other clusters to the
+// next. In a large system it is longer, so that a server says no more than in one of
+// eighty: the square of the servers would be their traffic.
+func (a *Agent) farPeriod() time.Duration {
+	return max(farBeat, time.Duration(len(a.doc.Servers))*farSpacing)
 }
 
 // beatPeriod is the time from one heartbeat to the next.
