@@ -98,6 +98,7 @@ func (d *differ) software(was, is *LIM) {
 	d.value(name+": services", servicesText(was), servicesText(is))
 	d.value(name+": media server", was.MediaServer.text(), is.MediaServer.text())
 	d.value(name+": gateways", strings.Join(was.Gateways, ", "), strings.Join(is.Gateways, ", "))
+	d.value(name+": announcement prompts", was.Prompts, is.Prompts)
 }
 
 func servicesText(l *LIM) string {

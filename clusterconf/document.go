@@ -114,6 +114,7 @@ type LIM struct {
 	Services    []Service    `yaml:"services,omitempty" json:"services,omitempty"`       // started in order, stopped in reverse
 	MediaServer *MediaServer `yaml:"mediaServer,omitempty" json:"mediaServer,omitempty"` // nil: none
 	Gateways    []string     `yaml:"gateways,omitempty" json:"gateways,omitempty"`       // media gateways that move with the LIM (spec ch. 2)
+	Prompts     string       `yaml:"prompts,omitempty" json:"prompts,omitempty"`         // folder of announcement prompts, which the standby must have, too (spec ch. 2); "": none
 }
 
 // Service is one piece of a LIM's software.

@@ -35,6 +35,7 @@ var rules = []rule{
 	{"media-server-alias", true, checkMediaServerAliases},
 	{"media-server-apart", false, checkMediaServersApart},
 	{"gateway", false, checkGateways},
+	{"prompts", false, checkPrompts},
 	{"address", false, checkAddresses},
 	{"address-once", false, checkAddressesOnce},
 	{"cluster-name", false, checkClusterNames},

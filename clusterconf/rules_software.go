@@ -3,7 +3,10 @@ package clusterconf
 import (
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 // mediaServerKinds are those that a document can have.
@@ -98,4 +101,18 @@ func checkGateways(d *Document, report reportFunc) {
 			}
 		}
 	}
+}
+
+const promptsHint = "give the folder's full path, e.g. /var/lib/prompts"
+
+func checkPrompts(d *Document, report reportFunc) {
+	for i, l := range d.LIMs {
+		if l.Prompts != "" && !validPrompts(l.Prompts) {
+			report(at("lims", i)+".prompts", promptsHint, "folder of announcement prompts of LIM %d: %q is not a full path", l.Number, l.Prompts)
+		}
+	}
+}
+
+func validPrompts(dir string) bool {
+	return filepath.IsAbs(dir) && filepath.Clean(dir) == dir && !strings.ContainsFunc(dir, unicode.IsControl)
 }

@@ -90,6 +90,7 @@ var ruleTests = []ruleTest{
 	{"choice", "kind of media server", func(d *Document) { d.LIMs[0].MediaServer = &MediaServer{Kind: MediaServerNone} }, "lims[0].mediaServer.kind", `kind must be colocated or standalone, not "none"`},
 	{"gateway", "space", func(d *Document) { d.LIMs[0].Gateways = []string{"1A", "1 B"} }, "lims[0].gateways[1]", `gateway identity "1 B" is not valid`},
 	{"gateway", "twice", func(d *Document) { d.LIMs[0].Gateways = []string{"1A", "1B", "1A"} }, "lims[0].gateways[2]", "gateway 1A of LIM 1 is given twice"},
+	{"prompts", "relative", func(d *Document) { d.LIMs[0].Prompts = "prompts" }, "lims[0].prompts", `folder of announcement prompts of LIM 1: "prompts" is not a full path`},
 	{"choice", "lock", func(d *Document) { d.Clusters[0].LIMs[1].Lock = &Lock{To: "here", Since: testTime} }, "clusters[0].lims[1].lock.to", `to must be regular or standby, not "here"`},
 	{"lock-time", "no beginning", func(d *Document) { d.Clusters[0].LIMs[1].Lock = &Lock{To: SideRegular} }, "clusters[0].lims[1].lock.since", "the lock of LIM 2 has no beginning"},
 	{"lock-time", "ends before", func(d *Document) {

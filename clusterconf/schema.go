@@ -65,6 +65,7 @@ func (r *reader) lim(path string, n *yaml.Node) (l LIM) {
 		{"services", false, list(r, &l.Services, r.service)},
 		{"mediaServer", false, optional(&l.MediaServer, r.mediaServer)},
 		{"gateways", false, list(r, &l.Gateways, r.gateway)},
+		{"prompts", false, text(r, &l.Prompts)},
 	})
 	return l
 }

@@ -100,6 +100,15 @@ func (d *Document) SetGateways(lim int, ids []string) error {
 	return d.setSoftware(lim, func(l *LIM) { l.Gateways = ids })
 }
 
+// SetPrompts sets the folder in which a LIM's announcement prompts lie, on its regular
+// server and on the standby; "" for none.
+func (d *Document) SetPrompts(lim int, dir string) error {
+	if dir != "" && !validPrompts(dir) {
+		return fault.New(fault.Usage, promptsHint, "folder of announcement prompts %q is not a full path", dir)
+	}
+	return d.setSoftware(lim, func(l *LIM) { l.Prompts = dir })
+}
+
 // setSoftware changes a LIM's entry. It makes one where there is none, and
 // removes one that says nothing.
 func (d *Document) setSoftware(lim int, change func(*LIM)) error {
@@ -115,7 +124,7 @@ func (d *Document) setSoftware(lim int, change func(*LIM)) error {
 	}
 	change(&entry)
 	d.LIMs = slices.DeleteFunc(d.LIMs, func(l LIM) bool { return l.Number == lim })
-	if len(entry.Services) > 0 || entry.MediaServer != nil || len(entry.Gateways) > 0 {
+	if len(entry.Services) > 0 || entry.MediaServer != nil || len(entry.Gateways) > 0 || entry.Prompts != "" {
 		d.LIMs = append(d.LIMs, entry)
 	}
 	return nil

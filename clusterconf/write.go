@@ -52,6 +52,9 @@ func (w *writer) lim(l *LIM) {
 		})
 	}
 	items(w, "gateways", l.Gateways, w.gateway)
+	if l.Prompts != "" {
+		w.text("prompts", l.Prompts)
+	}
 }
 
 func (w *writer) gateway(id *string) {

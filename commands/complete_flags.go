@@ -25,6 +25,7 @@ func (a *app) flagValues() map[string]cobra.CompletionFunc {
 		"--run-dir":              folder,
 		"--lab":                  folder,
 		"xdata backup --from":    folder,
+		"lim set --prompts":      folder,
 		"--key-file":             file,
 		"--output":               fixed(ui.Formats(), cobra.ShellCompDirectiveNoFileComp),
 		"--color":                words("auto", "on a terminal", "always", "", "never", ""),

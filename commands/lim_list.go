@@ -21,7 +21,7 @@ type limList struct {
 	LIMs       []limEntry `json:"lims"`
 }
 
-// limEntry is one LIM. Alias, cluster and media server are null where it has none.
+// limEntry is one LIM. Alias, cluster, media server and prompts are null where it has none.
 type limEntry struct {
 	LIM         int                      `json:"lim"`
 	Regular     string                   `json:"regular"`
@@ -30,6 +30,7 @@ type limEntry struct {
 	Services    []clusterconf.Service    `json:"services"`
 	MediaServer *clusterconf.MediaServer `json:"mediaServer"`
 	Gateways    []string                 `json:"gateways"`
+	Prompts     *string                  `json:"prompts"` // folder of the announcement prompts
 }
 
 // newLIMListCommand returns `lim list`.
@@ -96,6 +97,9 @@ func newLIMList(doc *clusterconf.Document) limList {
 		if l := doc.LIM(s.LIM); l != nil {
 			e.Services, e.Gateways = append(e.Services, l.Services...), append(e.Gateways, l.Gateways...)
 			e.MediaServer = l.MediaServer
+			if l.Prompts != "" {
+				e.Prompts = &l.Prompts
+			}
 		}
 		if c := doc.ClusterOfLIM(s.LIM); c != nil {
 			alias := c.Member(s.LIM).Alias.String()
@@ -111,7 +115,7 @@ func (l limList) view() ui.View {
 	v := ui.View{
 		Object: l,
 		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "REGULAR"}, {Head: "ALIAS"}, {Head: "CLUSTER"}, {Head: "SERVICES"},
-			{Head: "MEDIA-SERVER", Wide: true}, {Head: "GATEWAYS", Wide: true}},
+			{Head: "MEDIA-SERVER", Wide: true}, {Head: "GATEWAYS", Wide: true}, {Head: "PROMPTS", Wide: true}},
 		Empty: "there is no LIM yet; 'mxcluster server add' takes one with --lim",
 	}
 	for _, e := range l.LIMs {
@@ -125,7 +129,7 @@ func (l limList) view() ui.View {
 		}
 		number := strconv.Itoa(e.LIM)
 		v.Rows = append(v.Rows, []string{number, e.Regular, orEmpty(e.Alias), orEmpty(e.Cluster), strings.Join(services, " "),
-			mediaServerWords(e.MediaServer), strings.Join(e.Gateways, " ")})
+			mediaServerWords(e.MediaServer), strings.Join(e.Gateways, " "), orEmpty(e.Prompts)})
 		v.Names = append(v.Names, number)
 	}
 	return v

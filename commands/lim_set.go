@@ -19,6 +19,7 @@ type limSetOptions struct {
 	mediaServer    string
 	media, control string
 	gateways       []string
+	prompts        string
 	given          func(flag string) bool
 }
 
@@ -27,7 +28,7 @@ func newLIMSetCommand(a *app) *cobra.Command {
 	var o limSetOptions
 	c := &cobra.Command{
 		Use:   "set N",
-		Short: "Set the software, media server and gateways of a LIM",
+		Short: "Set the software, media server, gateways and prompts of a LIM",
 		Long: `Lim set replaces what it is given of LIM N, and leaves the rest as it is.
 
 The services make up the LIM. They are started in the order given and stopped in
@@ -37,7 +38,13 @@ failed) and reload. {lim} and {alias} in it are filled in.
 
 The media server is co-located with the LIM, so that its addresses are the LIM's
 own, stand-alone on a machine of its own, or none. The gateways are the media
-gateways that go with the LIM; --gateway '' takes all of them off.`,
+gateways that go with the LIM; --gateway '' takes all of them off. The software is told
+of both, on whichever server it runs, in MXCLUSTER_GATEWAYS, MXCLUSTER_MEDIA_SERVER (its
+kind), MXCLUSTER_MEDIA_ADDRESS and MXCLUSTER_CONTROL_ADDRESS.
+
+Where voice announcements are used, their prompts must be on the standby, too. The
+agent of the standby looks for them in the folder of --prompts, and raises the alarm
+prompts-missing when that is not there or empty; --prompts '' ends that.`,
 		Example: `  mxcluster lim set 1 --service exec:/opt/lim/service
   mxcluster lim set 1 --service exec:/opt/lim/service --regular-only-service exec:/opt/manager/service
   mxcluster lim set 1 --media-server standalone --media-address 10.0.1.5 --control-address 10.0.0.5
@@ -57,6 +64,7 @@ gateways that go with the LIM; --gateway '' takes all of them off.`,
 	f.StringVar(&o.media, "media-address", "", "`address` of the media server's media interface")
 	f.StringVar(&o.control, "control-address", "", "`address` of the media server's control interface")
 	f.StringArrayVar(&o.gateways, "gateway", nil, "`ID` of a media gateway that goes with the LIM; may be repeated")
+	f.StringVar(&o.prompts, "prompts", "", "`folder` of the announcement prompts, on both servers")
 	o.addEditFlags(f)
 	return c
 }
@@ -121,8 +129,11 @@ func (o *limSetOptions) apply(lim int) (func(*clusterconf.Document) error, error
 		ids := slices.DeleteFunc(slices.Clone(o.gateways), func(id string) bool { return id == "" })
 		steps = append(steps, func(d *clusterconf.Document) error { return d.SetGateways(lim, ids) })
 	}
+	if o.given("prompts") {
+		steps = append(steps, func(d *clusterconf.Document) error { return d.SetPrompts(lim, o.prompts) })
+	}
 	if len(steps) == 0 {
-		return nil, fault.New(fault.Usage, "give --service, --regular-only-service, --media-server or --gateway", "nothing to set")
+		return nil, fault.New(fault.Usage, "give --service, --regular-only-service, --media-server, --gateway or --prompts", "nothing to set")
 	}
 	return func(d *clusterconf.Document) error {
 		for _, step := range steps {

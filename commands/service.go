@@ -147,6 +147,7 @@ func (a *app) software(lim int) (*softwareHere, error) {
 	}
 	if entry := doc.LIM(lim); entry != nil {
 		here.lim = entry
+		here.env.Gateways, here.env.Media = entry.Gateways, entry.MediaServer
 	}
 	here.set, err = services.ForLIM(here.lim, side, services.Options{Instance: s.dirs.State,
 		StartTimeout: s.settings.ServiceStartLimit, StopTimeout: s.settings.ServiceStopLimit, CheckTimeout: s.settings.ServiceCheckLimit})

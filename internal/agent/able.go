@@ -15,13 +15,14 @@ func (a *Agent) lookAtSoftware(lims []int) {
 		aliases[n] = a.aliasOf(n).Addr()
 	}
 	a.wg.Go(func() {
-		unable := map[int]string{}
+		unable, lacking := map[int]string{}, map[int]string{}
 		for _, n := range lims {
+			lacking[n] = a.lacksPrompts(doc.LIM(n))
 			if err := a.able(doc.LIM(n), side, aliases[n]); err != nil {
 				unable[n] = err.Error()
 			}
 		}
-		a.post(func() { a.unable = unable })
+		a.post(func() { a.unable, a.lacking = unable, lacking })
 	})
 }
 

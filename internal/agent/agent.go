@@ -80,6 +80,7 @@ type Agent struct {
 	waiters   map[string]chan reply
 	data      map[int]*failover.Data
 	unable    map[int]string // LIMs whose software could not start here, and why
+	lacking   map[int]string // LIMs whose announcement prompts are not here, and why; "": they are
 	syncs     map[int]*limSync
 	unsynced  map[int]string // why LIMs count as not synchronised
 	alarms    alarms.State

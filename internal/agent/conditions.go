@@ -56,6 +56,7 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 		for _, m := range c.LIMs {
 			out = append(out, a.limOnStandby(m, now)...)
 			out = append(out, a.syncConditions(c, m.LIM)...)
+			out = append(out, a.promptsConditions(m.LIM)...)
 		}
 	case self.LIM != 0:
 		out = append(out, a.limAtHome(c, self.LIM, now)...)

@@ -532,6 +532,7 @@ func (a *Agent) software(number int, alias netip.Prefix) (services.Set, services
 	if entry == nil {
 		return nil, env, nil
 	}
+	env.Gateways, env.Media = entry.Gateways, entry.MediaServer
 	set, err := a.deps.Software(entry, side)
 	return set, env, err
 }

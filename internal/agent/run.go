@@ -114,6 +114,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 			return len(removed), err
 		},
 		Data:         (&dataFinder{versions: versions}).newest,
+		Prompts:      lookForPrompts,
 		Notify:       cfg.Notify,
 		ShuttingDown: cfg.ShuttingDown,
 		Sync:         cfg.Sync,

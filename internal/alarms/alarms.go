@@ -29,6 +29,7 @@ const (
 	DocumentConflict Name = "document-conflict" // two different documents had one revision
 	ClockSkew        Name = "clock-skew"
 	AnnounceFailed   Name = "announce-failed" // clients were not told where an alias is
+	PromptsMissing   Name = "prompts-missing" // announcements have no prompts on the standby
 	LIMDown          Name = "lim-down"        // it runs nowhere
 	KeyRotation      Name = "key-rotation"    // of the gossip key, that does not come to its end
 

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -27,6 +28,9 @@ type Env struct {
 	Role   string     // "active", or "passive" on the preloaded side (spec ch. 4)
 	XData  string     // folder of the newest complete data version; "" when there is none
 
+	Gateways []string                 // media gateways that go with the LIM
+	Media    *clusterconf.MediaServer // nil: none
+
 	// Tell is told what people should know of a call that succeeded, such as that
 	// a stop had to end what it left; nil: nobody is.
 	Tell func(text string)
@@ -38,15 +42,23 @@ func (e Env) tell(text string) {
 	}
 }
 
-// Variables returns the environment variables of the contract, as NAME=value.
+// Variables returns the environment variables of the contract, as NAME=value, and
+// those of the media server and the gateways where the LIM has them.
 func (e Env) Variables() []string {
-	return []string{
+	vars := []string{
 		"MXCLUSTER_LIM=" + strconv.Itoa(e.LIM),
 		"MXCLUSTER_ALIAS=" + e.alias(),
 		"MXCLUSTER_SERVER=" + e.Server,
 		"MXCLUSTER_ROLE=" + e.Role,
 		"MXCLUSTER_XDATA=" + e.XData,
 	}
+	if len(e.Gateways) > 0 {
+		vars = append(vars, "MXCLUSTER_GATEWAYS="+strings.Join(e.Gateways, " "))
+	}
+	if m := e.Media; m != nil {
+		vars = append(vars, "MXCLUSTER_MEDIA_SERVER="+string(m.Kind), "MXCLUSTER_MEDIA_ADDRESS="+m.Media.String(), "MXCLUSTER_CONTROL_ADDRESS="+m.Control.String())
+	}
+	return vars
 }
 
 // fill replaces {lim} and {alias} in a SPEC.

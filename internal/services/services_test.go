@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -162,6 +163,13 @@ func TestVariables(t *testing.T) {
 	want := "MXCLUSTER_ALIAS=10.0.0.13\nMXCLUSTER_LIM=3\nMXCLUSTER_OWNER= lim 3 " + s.String() + "\nMXCLUSTER_ROLE=active\nMXCLUSTER_SERVER=srv3\nMXCLUSTER_XDATA=/x/xdata_3\n" + dir + "\n"
 	if string(data) != want {
 		t.Errorf("got\n%s\nwant\n%s", data, want)
+	}
+	media := netip.MustParseAddr("10.0.1.5")
+	e := Env{Gateways: []string{"mgw1", "mgw2"}, Media: &clusterconf.MediaServer{Kind: clusterconf.MediaServerStandalone, Media: media, Control: media}}
+	for _, v := range []string{"MXCLUSTER_GATEWAYS=mgw1 mgw2", "MXCLUSTER_MEDIA_SERVER=standalone", "MXCLUSTER_MEDIA_ADDRESS=10.0.1.5", "MXCLUSTER_CONTROL_ADDRESS=10.0.1.5"} {
+		if !slices.Contains(e.Variables(), v) {
+			t.Errorf("%q lacks %s", e.Variables(), v)
+		}
 	}
 	if got := (Env{}).Variables(); !slices.Contains(got, "MXCLUSTER_ALIAS=") {
 		t.Errorf("without an alias: %q", got)

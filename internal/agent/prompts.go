@@ -1,0 +1,50 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
+)
+
+// lookForPrompts says why announcement prompts cannot be had from a folder; nil: there
+// are some.
+func lookForPrompts(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Readdirnames(1); errors.Is(err, io.EOF) {
+		return fmt.Errorf("folder %s is empty", dir)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// lacksPrompts says why a LIM's prompts are not here; "" where they are, or none are
+// used.
+func (a *Agent) lacksPrompts(entry *clusterconf.LIM) string {
+	if a.deps.Prompts == nil || entry == nil || entry.Prompts == "" {
+		return ""
+	}
+	if err := a.deps.Prompts(entry.Prompts); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// promptsConditions tells, on the standby, of a LIM that would have no voice
+// announcements here (spec ch. 2). It is taken over all the same.
+func (a *Agent) promptsConditions(lim int) []alarms.Condition {
+	why := a.lacking[lim]
+	if why == "" {
+		return nil
+	}
+	return []alarms.Condition{{Name: alarms.PromptsMissing, Severity: alarms.Warning, LIM: lim, Server: a.cfg.Server,
+		Text: fmt.Sprintf("the announcement prompts of LIM %d are not on %s: %s; copy them from %s", lim, a.cfg.Server, why, a.doc.RegularOf(lim).Name)}}
+}
