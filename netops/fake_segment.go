@@ -149,6 +149,9 @@ func (w *FakeWire) Subscribe(ctx context.Context) <-chan Observation { return w.
 // Lost is as Wire.Lost.
 func (w *FakeWire) Lost() uint64 { return w.heard.lost.Load() }
 
+// CatchUp is as Wire.CatchUp; there is nothing to catch up with.
+func (w *FakeWire) CatchUp() (lost uint64, err error) { return 0, nil }
+
 // Ask is as Wire.Ask.
 func (w *FakeWire) Ask(from, target netip.Addr, to net.HardwareAddr) error {
 	mac, err := w.station(from)

@@ -30,6 +30,7 @@ type (
 		Subscribe(ctx context.Context) <-chan netops.Observation
 		Ask(from, target netip.Addr, to net.HardwareAddr) error
 		Announce(addr netip.Addr) error
+		CatchUp() (lost uint64, err error)
 		Lost() uint64
 		Close() error
 	}

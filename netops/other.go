@@ -79,6 +79,9 @@ func (*Wire) Subscribe(context.Context) <-chan Observation {
 // Lost returns 0.
 func (*Wire) Lost() uint64 { return 0 }
 
+// CatchUp returns fault.Refused.
+func (*Wire) CatchUp() (uint64, error) { return 0, errOther() }
+
 // Ask returns fault.Refused.
 func (*Wire) Ask(netip.Addr, netip.Addr, net.HardwareAddr) error { return errOther() }
 

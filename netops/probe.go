@@ -2,6 +2,7 @@ package netops
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"time"
@@ -12,14 +13,20 @@ import (
 // Prober is what Probe needs of a Wire or FakeWire.
 type Prober interface {
 	Subscribe(ctx context.Context) <-chan Observation
+	CatchUp() (lost uint64, err error)
 	Ask(from, target netip.Addr, to net.HardwareAddr) error
 }
 
+// probeAgain is how many further requests Probe sends at most because frames were
+// lost, the answer perhaps among them.
+const probeAgain = 20
+
 // Probe asks whether anybody uses addr, as RFC 5227 and, for IPv6, RFC 4862 have
-// it: count requests without a sender address, interval apart, and a wait of interval after the
-// last. It returns as soon as another station answers, announces or probes for
-// the address itself, with that station's MAC. An error means that it is not
-// known whether the address is free.
+// it: count requests without a sender address, interval apart, and a wait of
+// interval after the last. It returns as soon as another station answers, announces
+// or probes for the address itself, with that station's MAC. Silence counts only
+// where nothing that was received waits to be read, and nothing was lost. An error
+// means that it is not known whether the address is free.
 func Probe(ctx context.Context, w Prober, addr netip.Addr, count int, interval time.Duration) (mac net.HardwareAddr, inUse bool, err error) {
 	if count < 1 || interval <= 0 {
 		return nil, false, fault.New(fault.Usage, "probe three times, 50ms apart, for instance",
@@ -27,31 +34,45 @@ func Probe(ctx context.Context, w Prober, addr netip.Addr, count int, interval t
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l := listener{addr: addr, heard: w.Subscribe(ctx), start: time.Now()}
+	l := listener{wire: w, addr: addr, heard: w.Subscribe(ctx), start: time.Now()}
+	if l.lost, err = w.CatchUp(); err != nil {
+		return nil, false, wrap(err, "probe %s", addr)
+	}
 	next := time.NewTicker(interval)
 	defer next.Stop()
-	for range count {
+	for sent := 0; sent < count; {
 		if err := w.Ask(Unspecified(addr), addr, nil); err != nil {
 			return nil, false, wrap(err, "probe %s", addr)
 		}
 		mac, inUse, err := l.await(ctx, next.C)
-		if inUse || err != nil {
+		switch {
+		case errors.Is(err, errLost) && l.again < probeAgain:
+			l.again++
+			continue
+		case inUse || err != nil:
 			return mac, inUse, wrap(err, "probe %s", addr)
 		}
+		sent++
 	}
 	return nil, false, nil
 }
 
+// errLost says that silence means nothing.
+var errLost = errors.New("frames were lost, since more came in than could be read")
+
 // listener waits for somebody else to claim addr.
 type listener struct {
+	wire  Prober
 	addr  netip.Addr
 	heard <-chan Observation
 	start time.Time // what was received before tells of the past
+	lost  uint64    // frames until now
+	again int       // requests that were in vain
 }
 
 // await listens until the next tick, and then takes what is already there: a
 // process that was stopped for a while finds the answer and the tick at once.
-func (l listener) await(ctx context.Context, tick <-chan time.Time) (net.HardwareAddr, bool, error) {
+func (l *listener) await(ctx context.Context, tick <-chan time.Time) (net.HardwareAddr, bool, error) {
 	for {
 		select {
 		case o, open := <-l.heard:
@@ -62,14 +83,22 @@ func (l listener) await(ctx context.Context, tick <-chan time.Time) (net.Hardwar
 				return o.SenderMAC, true, nil
 			}
 		case <-tick:
-			mac, inUse := l.pending()
-			return mac, inUse, nil
+			lost, err := l.wire.CatchUp()
+			full := len(l.heard) == cap(l.heard) // older ones gave way
+			if mac, inUse := l.pending(); inUse || err != nil {
+				return mac, inUse, err
+			}
+			if full || lost != l.lost {
+				l.lost = lost
+				return nil, false, errLost
+			}
+			return nil, false, nil
 		}
 	}
 }
 
 // pending looks through what was heard already, and does not wait.
-func (l listener) pending() (net.HardwareAddr, bool) {
+func (l *listener) pending() (net.HardwareAddr, bool) {
 	for {
 		select {
 		case o, open := <-l.heard:
@@ -85,7 +114,7 @@ func (l listener) pending() (net.HardwareAddr, bool) {
 	}
 }
 
-func (l listener) claimed(o Observation) bool {
+func (l *listener) claimed(o Observation) bool {
 	return Claims(o, l.addr) && !o.Time.Before(l.start)
 }
 

@@ -109,11 +109,13 @@ type stale struct{ heard chan netops.Observation }
 
 func (s stale) Subscribe(context.Context) <-chan netops.Observation { return s.heard }
 
+func (s stale) CatchUp() (uint64, error) { return 0, nil }
+
 func (s stale) Ask(_, _ netip.Addr, _ net.HardwareAddr) error { return nil }
 
 func TestProbeIgnoresThePast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := stale{make(chan netops.Observation, 1)}
+		s := stale{make(chan netops.Observation, 2)}
 		s.heard <- netops.Observation{Time: time.Now().Add(-time.Millisecond), Op: netops.Reply, SenderIP: alias.Addr()}
 		if _, inUse, err := netops.Probe(t.Context(), s, alias.Addr(), 1, time.Second); inUse || err != nil {
 			t.Errorf("in use %v, %v; want free", inUse, err)

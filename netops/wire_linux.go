@@ -28,6 +28,10 @@ type Wire struct {
 	done   chan struct{} // closed by Close
 	close  func() error
 
+	reading        sync.Mutex // held from taking a frame off the socket until subscribers have it
+	frame, control []byte     // of the frame being read
+	dropped        uint64     // by the kernel, since nobody read
+
 	mu    sync.Mutex
 	index int // of the interface that the socket is bound to
 	mac   net.HardwareAddr
@@ -51,7 +55,8 @@ func OpenWire(ifname string) (*Wire, error) {
 	if err != nil {
 		return nil, wrap(err, "open a packet socket on %s", ifname)
 	}
-	w := &Wire{ifname: ifname, conn: conn, heard: fanout[Observation]{depth: heardDepth}, done: make(chan struct{})}
+	w := &Wire{ifname: ifname, conn: conn, heard: fanout[Observation]{depth: heardDepth}, done: make(chan struct{}),
+		frame: make([]byte, neighbourMost), control: make([]byte, 128)}
 	w.close = sync.OnceValue(func() error {
 		close(w.done)
 		return wrap(conn.Close(), "close the packet socket on %s", ifname)
@@ -83,6 +88,36 @@ func (w *Wire) Subscribe(ctx context.Context) <-chan Observation { return w.hear
 
 // Lost returns how many frames subscribers lost because they did not keep up.
 func (w *Wire) Lost() uint64 { return w.heard.lost.Load() }
+
+// CatchUp hands on what has been received by now and waits to be read, as it does
+// in a process that was stopped or is short of processor time, and returns how many
+// frames the kernel has thrown away since the wire was opened because too many waited.
+// Who concludes something from silence calls it before.
+func (w *Wire) CatchUp() (lost uint64, err error) {
+	const most = 10000 // more than there is room for
+	raw, err := w.conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		w.reading.Lock()
+		defer w.reading.Unlock()
+		for more, n := true, 0; more && n < most; n++ {
+			more, failed = w.take(int(fd))
+		}
+		stats, err := unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS)
+		if err == nil {
+			w.dropped += uint64(stats.Drops) // the kernel counts anew each time
+		}
+		failed = cmp.Or(failed, err)
+		lost = w.dropped
+	})
+	if failed != nil && !isClosed(failed) {
+		go w.recover() // the reader does not see an error that was seen here
+	}
+	return lost, wrap(cmp.Or(err, failed), "read what was heard on %s", w.ifname)
+}
 
 // Close ends all subscriptions.
 func (w *Wire) Close() error { return w.close() }

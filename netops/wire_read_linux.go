@@ -2,8 +2,9 @@ package netops
 
 import (
 	"bytes"
-	"context"
+	"cmp"
 	"encoding/binary"
+	"errors"
 	"math/bits"
 	"os"
 	"time"
@@ -16,20 +17,47 @@ import (
 // up; one that was removed must be bound anew once it is back.
 func (w *Wire) read() {
 	defer w.heard.close()
-	frame, control := make([]byte, neighbourMost), make([]byte, 128)
 	for {
-		n, controlLen, _, from, err := w.conn.Recvmsg(context.Background(), frame, control, 0)
-		switch {
+		switch err := w.readOne(); {
 		case isClosed(err):
 			return
 		case err != nil:
 			if !w.recover() {
 				return
 			}
-		default:
-			w.deliver(frame[:n], control[:controlLen], from)
 		}
 	}
+}
+
+// readOne waits for a frame and passes it on.
+func (w *Wire) readOne() error {
+	raw, err := w.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Read(func(fd uintptr) (done bool) {
+		w.reading.Lock()
+		defer w.reading.Unlock()
+		done, failed = w.take(int(fd))
+		return done || failed != nil
+	})
+	return cmp.Or(err, failed)
+}
+
+// take passes one frame on if there is one. The caller holds reading.
+func (w *Wire) take(fd int) (taken bool, err error) {
+	n, controlLen, _, from, err := unix.Recvmsg(fd, w.frame, w.control, unix.MSG_DONTWAIT)
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		return false, nil
+	case errors.Is(err, unix.EINTR):
+		return true, nil // there may be more
+	case err != nil:
+		return false, os.NewSyscallError("recvmsg", err)
+	}
+	w.deliver(w.frame[:n], w.control[:controlLen], from)
+	return true, nil
 }
 
 // recover waits until an interface of our name exists and the socket is bound

@@ -110,6 +110,7 @@ func TestArbiterPowerCut(t *testing.T) {
 func TestArbiterRegularCutOff(t *testing.T) {
 	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
 		w.settled()
+		w.talk()
 		w.partition(true, "srv1", "srv2", "sb1")
 		arb.Cut("srv1", true)
 		cut := time.Now()
@@ -136,6 +137,7 @@ func TestArbiterRegularCutOff(t *testing.T) {
 func TestArbiterKeepsTheStandbyOut(t *testing.T) {
 	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
 		w.settled()
+		w.talk() // the arbiter's frames come in, too
 		gap := w.watchGap(1, "srv1")
 		w.partition(true, "srv1", "srv2", "sb1")
 		pass(time.Minute)

@@ -32,6 +32,7 @@ type Kernel interface {
 // Wire is ARP on one interface (package netops).
 type Wire interface {
 	Subscribe(ctx context.Context) <-chan netops.Observation
+	CatchUp() (lost uint64, err error)
 	Ask(from, target netip.Addr, to net.HardwareAddr) error
 	Announce(addr netip.Addr) error
 	Close() error

@@ -211,6 +211,9 @@ func (s *supervisor) run(ctx context.Context) {
 			}
 			s.observe(o)
 		case <-timer.C:
+			// What was received counts before anybody is called silent; an error is
+			// a link that is down.
+			_, _ = s.wire.CatchUp()
 		case <-s.kick:
 		}
 		// Answers that wait to be read count before anybody is called silent.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -32,6 +33,20 @@ func ipv6Scenario(ctx context.Context, l *Lab) error {
 	f.noError(x.mx(ctx, x.srv1, "create", "c1", "--standby", "sb1", "--failover-after", testFailoverAfter.String(),
 		"--lim", "1="+x.address(21).Addr().String(), "--wait"), "create")
 	f.noError(x.await(ctx, 1, "srv1"), "create")
+	for _, tc := range []struct {
+		on      *Server
+		command string
+		says    string
+		code    int
+	}{
+		{x.standby, "arp probe " + alias.Addr().String(), x.srv1.MAC.String(), 3},
+		{x.standby, "arp probe 2001:db8::99", "", 0},
+		{x.srv1, "arp announce --count 1 " + alias.Addr().String(), "", 0},
+		{x.standby, "arp announce --count 1 " + alias.Addr().String(), "", 3},
+	} {
+		out, code, err := shell(ctx, tc.on, "mxcluster "+tc.command+" --interface "+serverInterface)
+		f.check(err == nil && code == tc.code && strings.Contains(out, tc.says), "%s on %s: %q, code %d, %v; want code %d and %q", tc.command, tc.on.Name, out, code, err, tc.code, tc.says)
+	}
 
 	cut := time.Now()
 	f.noError(x.cutPower(ctx), "power cut")
