@@ -194,7 +194,11 @@ func (a *Agent) orderHere(o control.Order) (*control.OrderResult, error) {
 	a.recordOrder(o, target)
 	a.addOrder(o)
 	a.send(target, message{Type: typeNotice, Order: &o}, nil)
-	return &control.OrderResult{Accepted: true, Target: target, Text: fmt.Sprintf("LIM %d moves to %s", o.LIM, target)}, nil
+	text := fmt.Sprintf("LIM %d moves to %s", o.LIM, target)
+	if len(blocked) > 0 {
+		text += ", although " + strings.Join(blocked, "; ")
+	}
+	return &control.OrderResult{Accepted: true, Target: target, Text: text}, nil
 }
 
 func blockedHint(o control.Order, able bool) string {

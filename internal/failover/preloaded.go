@@ -18,6 +18,8 @@ const Preload Want = "preload"
 func (v *View) preload(c *clusterconf.Cluster, d Decision) Decision {
 	l := v.LIMs[d.LIM]
 	switch {
+	case c.Failover == clusterconf.FailoverPreloaded && d.Want == Run && l.State == Loading:
+		d.Reason += "; it still loads here, so that this takes longer"
 	case c.Failover != clusterconf.FailoverPreloaded || d.Want == Run:
 	case !v.Settled:
 		if d.Want == Stop && !l.State.Active() {
@@ -39,9 +41,9 @@ func (v *View) stillLoads(lim int, theirs LIMClaim, server string) string {
 	switch {
 	case v.FromLoad:
 	case theirs.State == Loading:
-		return fmt.Sprintf("it still loads on %s", server)
+		return fmt.Sprintf("it still loads on %s, and a move takes longer until it has", server)
 	case preloaded && (theirs.State == Stopped || theirs.State == Unknown):
-		return fmt.Sprintf("it is not preloaded on %s yet", server)
+		return fmt.Sprintf("it is not preloaded on %s yet, and a move takes longer until it is", server)
 	}
 	return ""
 }
