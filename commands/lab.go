@@ -38,6 +38,7 @@ func newLabDemoCommand(a *app) *cobra.Command {
 		Long: `Lab demo makes a cluster of two LIMs and a standby with the commands that
 an administrator would use, calls a LIM every few milliseconds, cuts the power of its
 server, and shows the takeover, the repair, the fallback and the synchronisation.
+Where kamailio is installed, LIM 1 is a SIP server, too.
 It ends with a table of what the client saw, and with 0 if all was as it should be.
 It takes less than a minute; Ctrl-C ends it at any time and cleans up.`,
 		Example:     "  mxcluster lab demo\n  mxcluster lab demo --quiet",

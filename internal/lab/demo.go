@@ -52,6 +52,7 @@ func DemoScenario(out io.Writer, quiet bool) Scenario {
 // demo is a running demonstration.
 type demo struct {
 	*site
+	sip      *sipClient // nil: LIM 1 is no SIP server
 	rows     []*measurement
 	measured time.Time // end of the last one
 }
@@ -63,6 +64,7 @@ func (d *demo) run(ctx context.Context) error {
 	}{
 		{"building the lab", d.build},
 		{"making the system", d.makeSystem},
+		{"adding a SIP server", d.addKamailio},
 		{"connecting the client", d.connectClient},
 		{"creating the cluster", d.createCluster},
 		{"backing data up", d.backUp},
@@ -122,6 +124,9 @@ func (d *demo) loseServer(ctx context.Context) error {
 	if err := awaitLIM(ctx, d.standby, 1, "runs on sb1", runsOn("sb1")); err != nil {
 		return err
 	}
+	if err := d.awaitSIP(ctx, "sb1"); err != nil {
+		return err
+	}
 	return d.mx(ctx, d.standby, "status")
 }
 
@@ -148,7 +153,10 @@ func (d *demo) fallBack(ctx context.Context) error {
 		if err := d.mx(ctx, d.standby, "fallback", "1", "--wait"); err != nil {
 			return err
 		}
-		return d.caller.WaitAnswer(ctx, "srv1", began)
+		if err := d.caller.WaitAnswer(ctx, "srv1", began); err != nil {
+			return err
+		}
+		return d.awaitSIP(ctx, "srv1")
 	})
 }
 

@@ -3,9 +3,11 @@
 package lab
 
 import (
+	"context"
 	_ "embed" // for the program that a service of the lab is
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 )
 
@@ -14,6 +16,54 @@ const kamailioPort = 5070
 
 //go:embed kamailio.sh
 var kamailioScript []byte
+
+// kamailioMissing names what kamailio as a service lacks on this machine; "": nothing.
+func kamailioMissing() string {
+	for _, program := range []string{"kamailio", "kamcmd"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return program
+		}
+	}
+	if _, err := os.Stat("/usr/share/kamailio/dbtext/kamailio/location"); err != nil {
+		return "kamailio's db_text"
+	}
+	return ""
+}
+
+// addKamailio makes it a service of LIM 1, and starts it on srv1.
+func (d *demo) addKamailio(ctx context.Context) error {
+	if kamailioMissing() != "" {
+		return nil // the lab needs no other program
+	}
+	script, err := d.installKamailio()
+	if err != nil {
+		return err
+	}
+	if d.sip, err = d.connectSIP(); err != nil {
+		return err
+	}
+	d.say("kamailio is installed: LIM 1 is a SIP server, too")
+	exchange := filepath.Join(d.Dir, "exchange")
+	if err := d.mx(ctx, d.srv1, "lim", "set", "1", "--service", "exec:"+exchange, "--service", "exec:"+script); err != nil {
+		return err
+	}
+	if r, err := d.srv1.exchange(ctx, script, 1, "start"); err != nil || r.Code != 0 {
+		return fmt.Errorf("starting kamailio on srv1: %w, %+v", err, r)
+	}
+	return d.sip.await(ctx, d.srv1.base.Addr(), "srv1")
+}
+
+// awaitSIP waits for LIM 1's SIP server to answer from a server, where it is one.
+func (d *demo) awaitSIP(ctx context.Context, server string) error {
+	if d.sip == nil {
+		return nil
+	}
+	if err := d.sip.await(ctx, labAddress(11).Addr(), server); err != nil {
+		return err
+	}
+	d.say("OPTIONS sip:lim@%s: 200 from %s", labAddress(11).Addr(), server)
+	return nil
+}
 
 // installKamailio writes the program that makes a SIP server a LIM's service.
 func (l *Lab) installKamailio() (path string, err error) {
