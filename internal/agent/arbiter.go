@@ -100,6 +100,17 @@ func (a *Agent) untilKeyEnds(now time.Time) time.Duration {
 	return wait
 }
 
+// deafSince is since when nobody can be served over this server's link; zero: it works.
+func (a *Agent) deafSince(now time.Time) time.Time {
+	switch {
+	case !a.linkDown.IsZero():
+		return a.linkDown
+	case !a.deaf.since.IsZero() && now.Sub(a.deaf.since) >= a.silenceLimit()/2: // see judgeDeaf
+		return a.deaf.since
+	}
+	return time.Time{}
+}
+
 // arbiterConditions tells of an arbiter that is not reached, and of servers of
 // this cluster that do not ask it: they would take over without.
 func (a *Agent) arbiterConditions(now time.Time) []alarms.Condition {

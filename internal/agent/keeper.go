@@ -24,7 +24,7 @@ const (
 	// it as lost: the kernel takes an address away up to 0.35 s late.
 	keyMargin   = 500 * time.Millisecond
 	keyPeriods  = 8                      // renewals within a lease
-	keyTry      = 50 * time.Millisecond  // from one try to take a key to the next, at first: a planned move waits for that
+	keyTry      = 10 * time.Millisecond  // from one try to take a key to the next, at first: a planned move waits for that
 	keyHurry    = 2 * time.Second        // how long it is tried so often
 	keyPatience = 250 * time.Millisecond // and after that
 	keyRetry    = 200 * time.Millisecond // after a call failed
@@ -144,8 +144,11 @@ func (k *keeper) view(lims map[int]*lim, now time.Time) *failover.Arbiter {
 	since := k.since
 	k.mu.Unlock()
 	v := &failover.Arbiter{Lease: k.lease, Since: since, LIMs: make(map[int]failover.Verdict, len(lims))}
-	for n := range lims {
+	for n, l := range lims {
 		v.LIMs[n] = k.verdict(n, now)
+		if v.LIMs[n].Word == failover.Ours && !l.holds && k.left(n, now) < time.Second {
+			v.LIMs[n] = failover.Verdict{Word: failover.Free} // the kernel gives no alias for so short
+		}
 	}
 	return v
 }

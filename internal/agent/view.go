@@ -39,7 +39,7 @@ func (a *Agent) view(now time.Time) failover.View {
 		Peers: make(map[string]failover.Peer, len(a.peers)), LIMs: make(map[int]failover.Local, len(a.lims)),
 		Wire: a.net.sup.wires(),
 	}
-	v.LinkDown = a.linkDown
+	v.Deaf = a.deafSince(now)
 	if a.keeper != nil {
 		v.Arbiter = a.keeper.view(a.lims, now)
 	}

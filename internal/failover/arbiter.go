@@ -62,12 +62,12 @@ func (v *View) arbitrate(c *clusterconf.Cluster, d Decision) Decision {
 	}
 	l, w := v.LIMs[d.LIM], v.verdict(d.LIM)
 	active := l.State.Active()
-	switch unplugged := !v.LinkDown.IsZero() && v.Now.Sub(v.LinkDown) >= c.SilenceLimit(); {
-	case unplugged && active:
+	switch deaf := !v.Deaf.IsZero() && v.Now.Sub(v.Deaf) >= c.SilenceLimit(); {
+	case deaf && active:
 		d.AliasOff = true
-		return d.with(Stop, RuleIsolated, "the link of this server is down; gives its key at the arbiter up")
-	case unplugged:
-		return d.with(Wait, RuleIsolated, "the link of this server is down")
+		return d.with(Stop, RuleIsolated, "nothing comes over the link of this server; gives its key at the arbiter up")
+	case deaf:
+		return d.with(Wait, RuleIsolated, "nothing comes over the link of this server")
 	case w.Word == Ours:
 		return d
 	case active && (l.Holds || w.Word != Free):

@@ -21,7 +21,7 @@ var epoch = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 // view line by line and asks what the brain makes of it:
 //
 //	cluster [preloaded] [fallback=automatic] [split-brain-stop=standby] lims=N:PRIORITY,...
-//	self SERVER [unsettled] [isolated] [started=-1m] [link-down=-5s]
+//	self SERVER [unsettled] [isolated] [started=-1m] [deaf=-5s]
 //	peer SERVER LIVENESS [since=-5s] [idle=-5s] [revision=N] [unsettled] [parked] [leaving] [run=ID] [arbiter=silent|reached] [N=STATE[:TERM][:holds][:released]]...
 //	local N STATE [term=N] [holds] [released=-1s] [known=SERVER:TERM] [retry=5s] [data=2h] [flaps=N] [fellback=-1m] [suspended=ID]
 //	wire N silent|answers
@@ -121,7 +121,7 @@ func (s *scenario) lock(t *testing.T, words []string) {
 
 func (s *scenario) self(t *testing.T, words []string) {
 	t.Helper()
-	s.view.Self, s.view.Settled, s.view.Isolated, s.view.Started, s.view.LinkDown = words[0], true, false, epoch.Add(-time.Hour), time.Time{}
+	s.view.Self, s.view.Settled, s.view.Isolated, s.view.Started, s.view.Deaf = words[0], true, false, epoch.Add(-time.Hour), time.Time{}
 	for _, w := range words[1:] {
 		key, value, _ := strings.Cut(w, "=")
 		switch key {
@@ -131,8 +131,8 @@ func (s *scenario) self(t *testing.T, words []string) {
 			s.view.Isolated = true
 		case "started":
 			s.view.Started = offset(t, value)
-		case "link-down":
-			s.view.LinkDown = offset(t, value)
+		case "deaf":
+			s.view.Deaf = offset(t, value)
 		default:
 			t.Fatalf("unknown word %q", w)
 		}

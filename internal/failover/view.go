@@ -230,8 +230,8 @@ type View struct {
 	Wire       map[int]Wire
 	Orders     []Order
 
-	Arbiter  *Arbiter  // nil: there is none
-	LinkDown time.Time // since when this server's link is down; zero: it is up
+	Arbiter *Arbiter  // nil: there is none
+	Deaf    time.Time // since when this server's link is down, or brings nothing at all; zero: it works
 }
 
 // Want is what a LIM should do on this server.

@@ -39,16 +39,21 @@ func TestAutomaticFallback(t *testing.T)  { runScenario(t, "automatic", program(
 
 // newSite makes the three servers with agents, and no cluster yet.
 func newSite(ctx context.Context, l *Lab) (*site, error) {
-	x := &site{
-		Lab: l, narrator: newNarrator(os.Stdout, false), asking: time.Millisecond,
-		settings: fmt.Sprintf("alias:\n  lease: %s\nagent:\n  start_grace: 2s\n", testLease),
-	}
+	x := newEmptySite(l)
 	for _, step := range []func(context.Context) error{x.build, x.makeSystem, x.connectClient} {
 		if err := within(ctx, testStep, step); err != nil {
 			return nil, err
 		}
 	}
 	return x, nil
+}
+
+// newEmptySite is a site as the tests want it, with nothing in it yet.
+func newEmptySite(l *Lab) *site {
+	return &site{
+		Lab: l, narrator: newNarrator(os.Stdout, false), asking: time.Millisecond,
+		settings: fmt.Sprintf("alias:\n  lease: %s\nagent:\n  start_grace: 2s\n", testLease),
+	}
 }
 
 // newCluster makes a site with its cluster.

@@ -123,6 +123,8 @@ func scenarios() map[string]Scenario {
 		"key-rotation":    keyRotationScenario,
 		"moody-software":  moodyScenario,
 		"ipv6":            ipv6Scenario,
+		"arbiter":         arbiterScenario,
+		"arbiter-down":    arbiterDownScenario,
 	}
 	maps.Copy(all, bootOrderScenarios())
 	maps.Copy(all, benchScenarios())

@@ -28,6 +28,8 @@ type Input struct {
 	Observer string
 	Document *clusterconf.Document
 	Servers  map[string]Seen // by name, the observer included
+
+	Arbiter *failover.Arbiter // what it said to the observer; nil: there is none
 }
 
 // Seen is what the observer knows of one server; the zero value: nothing.
@@ -116,6 +118,9 @@ func (in *Input) server(name string, role clusterconf.Role) StatusServer {
 	}
 	if s.Claim != nil {
 		out.Revision = &s.Claim.Revision
+	}
+	if s.Claim != nil && s.Liveness == failover.Alive && s.Claim.Arbiter != "" {
+		out.Arbiter = &s.Claim.Arbiter
 	}
 	switch {
 	case name == in.Observer:

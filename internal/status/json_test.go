@@ -70,7 +70,8 @@ const takeover = `{
       "inSync": null,
       "ageMs": 3600000,
       "conflict": null
-     }
+     },
+     "arbiter": null
     }
    ],
    "servers": [
@@ -80,7 +81,8 @@ const takeover = `{
      "reachable": false,
      "silentMs": 41250,
      "revision": 6,
-     "clockOffsetMs": null
+     "clockOffsetMs": null,
+     "arbiter": null
     },
     {
      "name": "sb1",
@@ -88,7 +90,8 @@ const takeover = `{
      "reachable": true,
      "silentMs": 40,
      "revision": 6,
-     "clockOffsetMs": 0
+     "clockOffsetMs": 0,
+     "arbiter": null
     }
    ],
    "alarms": []

@@ -73,7 +73,24 @@ func (in *Input) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 		out.runsOn(active, in.Now)
 	}
 	out.Next = in.next(c, m, &out, &home, &away)
+	out.Arbiter = in.arbiter(m.LIM)
 	return out
+}
+
+// arbiter says who has a LIM's key.
+func (in *Input) arbiter(lim int) *StatusArbiter {
+	if in.Arbiter == nil {
+		return nil
+	}
+	switch w := in.Arbiter.LIMs[lim]; w.Word {
+	case failover.Ours:
+		return &StatusArbiter{State: "held", Server: &in.Observer}
+	case failover.Held:
+		return &StatusArbiter{State: "held", Server: &w.Holder}
+	case failover.Free:
+		return &StatusArbiter{State: "free"}
+	}
+	return &StatusArbiter{State: unknown}
 }
 
 // preload tells how far the passive side of a preloaded cluster is; nil where it

@@ -84,6 +84,13 @@ type StatusLIM struct {
 	Fallback StatusFallback `json:"fallback"`
 	Alias    StatusAlias    `json:"alias"`
 	Data     *StatusData    `json:"data"`
+	Arbiter  *StatusArbiter `json:"arbiter"` // nil: there is none
+}
+
+// StatusArbiter says who may run a LIM, by the arbiter's word to the observer.
+type StatusArbiter struct {
+	State  string  `json:"state"`  // held, free or unknown
+	Server *string `json:"server"` // that holds the key; nil: none, or unknown
 }
 
 // StatusFallback says whether a LIM could return to its regular server now.
@@ -127,6 +134,7 @@ type StatusServer struct {
 	SilentMs      *int64  `json:"silentMs"`
 	Revision      *uint64 `json:"revision"`
 	ClockOffsetMs *int64  `json:"clockOffsetMs"`
+	Arbiter       *string `json:"arbiter"` // reached or silent, by its own word; nil: it has none, or that is not known
 }
 
 // Alarm is one raised alarm.

@@ -28,6 +28,7 @@ type Present struct {
 	Gateway   bool              // servers hear a gateway, too, so that none takes itself for cut off
 	FirstHold time.Duration     // see failover.View
 	FromLoad  bool
+	Arbiter   bool // there is one, and every server reaches it
 	Assumed   bool // nothing was seen: all is taken to be well
 }
 

@@ -222,8 +222,27 @@ func (w *play) view(n *node) failover.View {
 		for _, m := range mates.LIMs {
 			v.Wire[m.LIM] = failover.Wire{AskedSince: w.Now, Silent: !w.answers(n, m.LIM), Alias: m.Alias.Addr()}
 		}
+		if w.Arbiter {
+			v.Arbiter = w.arbiter(n)
+		}
 	}
 	return v
+}
+
+// arbiter is what the arbiter says to a server: a LIM's key is with who serves it,
+// whoever hears that. A free one is had for the asking, and one of a server that
+// died is free: how long that takes is not played.
+func (w *play) arbiter(asking *node) *failover.Arbiter {
+	a := &failover.Arbiter{LIMs: map[int]failover.Verdict{}}
+	for _, m := range asking.cluster.LIMs {
+		a.LIMs[m.LIM] = failover.Verdict{Word: failover.Ours}
+		for _, name := range []string{asking.cluster.Standby, w.homes[m.LIM]} {
+			if n := w.nodes[name]; n != nil && n != asking && n.up && n.lims[m.LIM].Holds {
+				a.LIMs[m.LIM] = failover.Verdict{Word: failover.Held, Holder: name}
+			}
+		}
+	}
+	return a
 }
 
 func (w *play) peer(n, other *node) failover.Peer {
