@@ -445,7 +445,8 @@ func TestArbiterDiffers(t *testing.T) {
 	})
 }
 
-// troubledArbiter is the arbiter of a server whose agent is paused.
+// troubledArbiter is the arbiter of a server whose agent is paused: neither its
+// questions go out then, nor do answers come in.
 type troubledArbiter struct {
 	Arbiter
 	x *trouble
@@ -453,16 +454,19 @@ type troubledArbiter struct {
 
 func (a troubledArbiter) Take(ctx context.Context, lim int, want arbiter.Key, lasts time.Duration) (arbiter.Key, error) {
 	a.x.pass()
+	defer a.x.pass()
 	return a.Arbiter.Take(ctx, lim, want, lasts)
 }
 
 func (a troubledArbiter) Renew(ctx context.Context, lease int64) error {
 	a.x.pass()
+	defer a.x.pass()
 	return a.Arbiter.Renew(ctx, lease)
 }
 
 func (a troubledArbiter) Keys(ctx context.Context) (map[int]arbiter.Key, error) {
 	a.x.pass()
+	defer a.x.pass()
 	return a.Arbiter.Keys(ctx)
 }
 

@@ -59,7 +59,7 @@ func (k *keeper) round(ctx context.Context) {
 		}
 	}
 	for lim, key := range k.snapshot() {
-		if now := time.Now(); k.works() && key.keeping == claimKey && key.lease == 0 && !now.Before(key.nextTry()) {
+		if now := time.Now(); k.works() && key.keeping == claimKey && key.lease == 0 && !now.Before(k.nextTry(key)) {
 			k.take(ctx, lim, key)
 		}
 	}
@@ -73,18 +73,22 @@ func (k *keeper) wait(now time.Time) time.Duration {
 	next := k.next
 	for _, key := range k.snapshot() {
 		if k.works() && key.keeping == claimKey && key.lease == 0 {
-			next = earlier(next, key.nextTry())
+			next = earlier(next, k.nextTry(key))
 		}
 	}
 	return max(next.Sub(now), keyTry/5)
 }
 
-// nextTry is when to ask for a key again that another server has.
-func (key limKey) nextTry() time.Time {
-	if key.tried.Sub(key.asked) < keyHurry {
+// nextTry is when to ask for a key again that another server has. One that dies
+// holds it for a lease; one that goes on holds it for who knows how long.
+func (k *keeper) nextTry(key limKey) time.Time {
+	switch waited := key.tried.Sub(key.asked); {
+	case waited < keyHurry:
 		return key.tried.Add(keyTry)
+	case waited < 2*k.lease:
+		return key.tried.Add(keyPatience)
 	}
-	return key.tried.Add(keyPatience)
+	return key.tried.Add(k.period())
 }
 
 // works reports whether the last question was answered: while none is, it is

@@ -34,7 +34,11 @@ func (s *simulation) twiceFor() time.Duration {
 // silence, the lease of a stopped or hung holder, an agent's start, the longest
 // start and stop of software that the faults make, and the wait after a failure.
 func (s *simulation) deadFor() time.Duration {
-	return retryLongest + 3*time.Minute + 5*s.limit + 2*s.lease
+	d := retryLongest + 3*time.Minute + 5*s.limit + 2*s.lease
+	if s.arb != nil {
+		d += parkedKey + 2*s.arb.lease
+	}
+	return d
 }
 
 // live lets time pass, and looks at the invariants whenever an address comes or
@@ -74,6 +78,9 @@ func (s *simulation) look() time.Duration {
 		}
 		if len(by) > 1 {
 			next = min(next, s.lookForTwo(l.Number, &was))
+			if s.arb != nil {
+				s.lookForTwoAtAll(l.Number)
+			}
 		}
 		s.held[l.Number] = was
 	}
@@ -169,7 +176,7 @@ func (s *simulation) calmFor(name string) time.Duration {
 // other in part only, who is to act is a matter of what they hear; those cases
 // are left to the end, when everything is mended.
 func (s *simulation) lookForDead() {
-	if time.Since(s.disturb) < s.deadFor() || s.line.rough() {
+	if time.Since(s.disturb) < s.deadFor() || s.line.rough() || s.arb != nil && s.arb.ill {
 		return
 	}
 	for _, l := range s.doc.LIMs {

@@ -14,6 +14,10 @@ import (
 
 // fault does one random thing to the cluster.
 func (s *simulation) fault() {
+	if s.arb.fault(s) {
+		s.touched()
+		return
+	}
 	name := pick(s.rnd, s.names()...)
 	if s.rnd.IntN(4) == 0 {
 		name = s.doc.Clusters[0].Standby
@@ -281,6 +285,7 @@ func (s *simulation) change(on string, f func(*clusterconf.Cluster)) {
 func (s *simulation) mend() (left string) {
 	s.deafen()
 	s.healAll("", 0)
+	s.arb.heal(s)
 	if s.rnd.IntN(2) == 0 {
 		left = pick(s.rnd, s.names()...)
 		if !s.servers[left].down {

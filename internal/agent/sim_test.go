@@ -40,6 +40,7 @@ type simulation struct {
 	held     map[int]holding
 	deaf     map[[2]string]time.Time // when two servers last could not hear each other
 	terms    terms
+	arb      *arbitration // nil: there is none
 
 	telling sync.Mutex
 	story   []string
@@ -186,8 +187,17 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	for _, l := range doc.LIMs {
 		s.held[l.Number] = holding{since: time.Now()}
 	}
-	s.adjust = func(c *Config) { c.Lease, c.CheckInterval = s.lease, max(time.Second, s.limit/2) }
+	s.arb = drawArbiter(seed, s.limit)
+	s.adjust = func(c *Config) {
+		c.Lease, c.CheckInterval = s.lease, max(time.Second, s.limit/2)
+		if s.arb != nil {
+			c.ArbiterLease = s.arb.lease
+		}
+	}
 	s.wrap = func(m *machine, d Deps) Deps {
+		if s.arb != nil {
+			d.Arbiter = troubledArbiter{s.arb.For(m.name), s.trouble[m.name]}
+		}
 		d.Changed = func(context.Context) <-chan struct{} { return m.edited }
 		return s.troubled(s.trouble[m.name], m, s.line, d)
 	}
@@ -210,6 +220,9 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	s.gossip.ShapeWith(func(_, _ netip.AddrPort) []time.Duration { return s.line.delays() })
 	s.note("seed %d: %d regular servers, failover %s after %s, lease %s, fallback %s, split brain stops the %s side", seed, n, doc.Clusters[0].Failover, s.limit, s.lease,
 		doc.Clusters[0].Fallback, doc.Clusters[0].SplitBrainStop)
+	if s.arb != nil {
+		s.note("with an arbiter, whose keys last %s", s.arb.lease)
+	}
 	return s
 }
 
