@@ -122,6 +122,7 @@ func scenarios() map[string]Scenario {
 		"kamailio":        kamailioScenario,
 		"key-rotation":    keyRotationScenario,
 		"moody-software":  moodyScenario,
+		"carried-along":   carriedScenario,
 		"ipv6":            ipv6Scenario,
 		"arbiter":         arbiterScenario,
 		"arbiter-down":    arbiterDownScenario,

@@ -45,6 +45,7 @@ func preloadedScenario(ctx context.Context, l *Lab) error {
 	f.noError(x.mx(ctx, x.srv1, "xdata", "backup", "--lim", "1", "--from", data), "backup")
 	f.noError(x.awaitTold(ctx, x.standby, "passive xdata_1_"), "reloading")
 	f.noError(x.awaitPreloaded(ctx, x.standby, "srv1"), "reloading")
+	x.say("the new version was loaded %s after it was there", x.loadedAfter())
 
 	// An agent that dies leaves the alias blocked until its lease ends.
 	f.noError(x.standby.SignalAgent(ctx, unix.SIGKILL), "killing the agent of the standby")
@@ -102,6 +103,17 @@ func (x *site) awaitTold(ctx context.Context, s *Server, want string) error {
 		got = strings.TrimSpace(string(raw))
 		return strings.HasPrefix(got, want)
 	})
+}
+
+// loadedAfter is the time from the end of a sync, when the version gets its name, until
+// the software of the passive side was told of it.
+func (x *site) loadedAfter() time.Duration {
+	there, err := os.Stat(filepath.Join(x.standby.Dir(), "state", "xdata"))
+	told, toldErr := os.Stat(filepath.Join(x.standby.Dir(), "run", "exchange-1.told"))
+	if err != nil || toldErr != nil {
+		return 0
+	}
+	return told.ModTime().Sub(there.ModTime()).Round(time.Millisecond)
 }
 
 // blocked are the addresses that a server's kernel keeps off the wire.
