@@ -30,7 +30,7 @@ func FuzzReceive(f *testing.F) {
 		defer os.RemoveAll(parent)
 		s := &Store{Dir: filepath.Join(parent, "xdata"), Quiet: time.Nanosecond}
 		must(t, os.Mkdir(s.Dir, 0o755))
-		v, err := (&receiver{store: s, link: newLink(bytes.NewReader(stream), io.Discard), lim: 1}).receive(context.Background())
+		v, err := receive(s, newLink(bytes.NewReader(stream), io.Discard))
 		if err != nil {
 			wantUntouched(t, s)
 			return
@@ -65,7 +65,7 @@ func FuzzBatch(f *testing.F) {
 		foreign(t, s, "xdata_1_20250101000000", tree{"f": "hello", "g": strings.Repeat("x", 10000)}, baseTime.Add(-time.Hour))
 		c := honest()
 		c.batch = func(_, _ []byte) []byte { return plainBatch(steps, data) }
-		_, err = (&receiver{store: s, link: newLink(bytes.NewReader(c.bytes(t)), io.Discard), lim: 1}).receive(context.Background())
+		_, err = receive(s, newLink(bytes.NewReader(c.bytes(t)), io.Discard))
 		versions, leftovers := visible(t, s)
 		if want := 1; err == nil && len(versions) != 2 || err != nil && len(versions) != want || leftovers != nil {
 			t.Errorf("%v, but %q %q", err, versions, leftovers)

@@ -170,3 +170,15 @@ func wantCode(t testing.TB, err error, want fault.Code, text string) {
 		t.Errorf("error of more than one line: %q", err)
 	}
 }
+
+// receive takes what a peer sends, in a store as it is.
+func receive(s *Store, l *link) (Version, error) {
+	opened, here, _, err := s.summarise(1)
+	if err != nil {
+		return Version{}, err
+	}
+	if opened != nil {
+		defer opened.close()
+	}
+	return (&receiver{store: s, link: l, lim: 1, here: here, opened: opened}).receive(context.Background())
+}

@@ -95,7 +95,7 @@ func receiveFrom(t testing.TB, stream io.Reader) (*Store, error) {
 	t.Helper()
 	s := newStore(t)
 	must(t, os.MkdirAll(s.Dir, 0o755))
-	_, err := (&receiver{store: s, link: newLink(stream, io.Discard), lim: 1}).receive(context.Background())
+	_, err := receive(s, newLink(stream, io.Discard))
 	return s, err
 }
 

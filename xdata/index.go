@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io/fs"
@@ -54,6 +55,9 @@ func encodeIndex(inode uint64, m *manifest) []byte {
 	return append(b, sum[:]...)
 }
 
+// chunkBytes is what a chunk takes in an index at least.
+const chunkBytes = 10
+
 // errIndex marks a file that is no index.
 var errIndex = errors.New("not an index")
 
@@ -63,18 +67,18 @@ func decodeIndex(b []byte) (inode uint64, m *manifest, err error) {
 	if body < 0 || sumOf(b[:body]) != digest(b[body:]) {
 		return 0, nil, errIndex
 	}
-	text, ok := strings.CutPrefix(string(b[:body]), indexMagic)
+	text, ok := bytes.CutPrefix(b[:body], []byte(indexMagic))
 	if !ok {
 		return 0, nil, errIndex
 	}
-	r := &indexReader{b: b[body-len(text) : body]}
+	r := &indexReader{b: text}
 	inode = r.uvarint()
 	top := r.entry()
 	count := r.uvarint()
 	if count > uint64(len(r.b)) {
 		return 0, nil, errIndex // before memory is set aside for so many
 	}
-	m = &manifest{Top: top.Attr, Entries: make([]entry, 0, count)}
+	m = &manifest{Top: top.Attr, Entries: make([]entry, 0, count), Chunks: make([]chunk, 0, len(b)/chunkBytes)}
 	for range count {
 		if r.bad {
 			return 0, nil, errIndex

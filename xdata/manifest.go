@@ -1,10 +1,8 @@
 package xdata
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"path"
 	"path/filepath"
 	"slices"
@@ -55,10 +53,27 @@ func (m *manifest) sort() {
 
 // find returns the entry of a path, or nil.
 func (m *manifest) find(name string) *entry {
-	i, ok := slices.BinarySearchFunc(m.Entries, name, func(e entry, name string) int { return strings.Compare(e.Path, name) })
+	var f finder
+	return f.find(m, name)
+}
+
+func (m *manifest) search(name string) (int, bool) {
+	return slices.BinarySearchFunc(m.Entries, name, func(e entry, name string) int { return strings.Compare(e.Path, name) })
+}
+
+// finder finds one path after the other, mostly where the last one was found.
+type finder int
+
+func (f *finder) find(m *manifest, name string) *entry {
+	if i := int(*f); i < len(m.Entries) && m.Entries[i].Path == name {
+		*f++
+		return &m.Entries[i]
+	}
+	i, ok := m.search(name)
 	if !ok {
 		return nil
 	}
+	*f = finder(i + 1)
 	return &m.Entries[i]
 }
 
@@ -134,34 +149,37 @@ func appendEntry(b []byte, e *entry) []byte {
 // decodeEntry takes an entry off the front of b. It checks the encoding only;
 // what the entry says is checked by admission.
 func decodeEntry(b []byte) (e entry, rest []byte, err error) {
-	r := bytes.NewReader(b)
-	kind, bad := r.ReadByte()
+	bad := len(b) == 0
 	number := func(limit uint64) uint64 {
-		n, err := binary.ReadUvarint(r)
-		if err != nil || n > limit {
-			bad = errProtocol
+		v, n := binary.Uvarint(b)
+		if n <= 0 || v > limit {
+			b, bad = nil, true
+			return 0
 		}
-		return n
+		b = b[n:]
+		return v
+	}
+	if !bad {
+		bad, e.Dir, b = b[0] > 1, b[0] == 1, b[1:]
 	}
 	const maxUint32, maxInt64 = 1<<32 - 1, 1<<63 - 1
-	e.Attr = attributes{Mode: uint32(number(maxUint32)), UID: uint32(number(maxUint32)), GID: uint32(number(maxUint32))}
-	mtime, err := binary.ReadVarint(r)
-	if err != nil {
-		bad = err
-	}
+	e.Attr = attributes{Mode: uint32(number(maxUint32)), UID: uint32(number(maxUint32)), GID: uint32(number(maxUint32))} //nolint:gosec // bounded
+	mtime, n := binary.Varint(b)
 	e.Attr.Mtime = mtime
-	name := make([]byte, min(number(maxPath), maxPath))
-	if _, err := io.ReadFull(r, name); err != nil {
-		bad = err
+	bad = bad || n <= 0
+	b = b[max(n, 0):]
+	length := number(maxPath)
+	if length > uint64(len(b)) {
+		bad, length = true, 0
 	}
-	e.Path, e.Dir = string(name), kind == 1
+	e.Path, b = string(b[:length]), b[length:]
 	if !e.Dir {
-		e.Size = int64(number(maxInt64))
+		e.Size = int64(number(maxInt64)) //nolint:gosec // bounded
 	}
-	if bad != nil || kind > 1 {
+	if bad {
 		return entry{}, nil, violation("a file list that cannot be read")
 	}
-	return e, b[len(b)-r.Len():], nil
+	return e, b, nil
 }
 
 // checkCounts holds a version to the bounds.

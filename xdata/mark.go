@@ -63,6 +63,16 @@ func (s *Store) readMark(root *os.Root, name string) (*mark, error) {
 	return &m, nil
 }
 
+// markOf returns the mark of the version of that name, or nil.
+func (s *Store) markOf(name string) (*mark, error) {
+	root, err := os.OpenRoot(filepath.Join(s.Dir, name))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return s.readMark(root, name)
+}
+
 // inodeOf returns the inode of the folder itself, which a rename keeps.
 func inodeOf(root *os.Root) (uint64, error) {
 	info, err := root.Stat(".")

@@ -1,7 +1,10 @@
 package xdata
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 )
 
 // Prune removes the oldest complete versions of a LIM until keep are left, and
@@ -19,11 +22,35 @@ func (s *Store) Prune(lim, keep int) (removed []Version, err error) {
 
 // Surplus returns what Prune would remove, and removes nothing.
 func (s *Store) Surplus(lim, keep int) ([]Version, error) {
+	if few, err := s.few(lim, keep); few || err != nil {
+		return nil, err
+	}
 	versions, err := s.List(lim)
 	if err != nil {
 		return nil, err
 	}
 	return surplus(versions, keep), nil
+}
+
+// few tells whether there are no more versions of a LIM than are kept anyway, none
+// of them damaged. That spares the look at every file of them.
+func (s *Store) few(lim, keep int) (bool, error) {
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("list data versions: %w", err)
+	}
+	count := 0
+	for _, e := range entries {
+		of, _, ok := parseName(e.Name())
+		if !ok || !e.IsDir() || of != lim {
+			continue
+		}
+		own, err := s.markOf(e.Name())
+		if count++; err != nil || own != nil && own.Damage != "" || count > max(keep, 1) {
+			return false, nil //nolint:nilerr // whoever looks closer says so
+		}
+	}
+	return true, nil
 }
 
 // surplus says which versions of a LIM, newest first, are one too many.

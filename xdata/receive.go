@@ -16,7 +16,9 @@ type receiver struct {
 	store    *Store
 	link     *link
 	lim      int
-	counted  counting // of content put together; may be nil
+	here     []seen    // the versions that this side has, as they were seen under the lock
+	opened   *snapshot // the newest complete one of them; nil: none
+	counted  counting  // of content put together; may be nil
 	head     versionHead
 	manifest manifest
 }
@@ -31,7 +33,7 @@ func (r *receiver) receive(ctx context.Context) (Version, error) {
 		return Version{}, err
 	}
 	r.manifest.Top = r.head.Top
-	own, err := r.store.findSources(ctx, r.lim, &r.head)
+	own, err := r.findSources(ctx)
 	if err != nil {
 		return Version{}, err
 	}
@@ -137,9 +139,12 @@ func (r *receiver) checkNewer() error {
 		return fault.New(fault.Refused, clockHint, "version %s has a file from the future: %s",
 			r.head.Name, stampOf(r.head.Mtime))
 	}
-	v, ok, err := r.store.Newest(r.lim)
-	if err != nil || !ok || nanoseconds(v.NewestMtime) < r.head.Mtime {
-		return err
+	if r.opened == nil {
+		return nil
+	}
+	v := r.opened.version
+	if nanoseconds(v.NewestMtime) < r.head.Mtime {
+		return nil
 	}
 	return fault.New(fault.Refused, "synchronise again", "version %s of %s is not newer than %s of %s",
 		r.head.Name, stampOf(r.head.Mtime), v.Name, stampOf(nanoseconds(v.NewestMtime)))

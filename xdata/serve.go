@@ -50,6 +50,8 @@ type server struct {
 	asked   openRequest // LIM 0 until the peer has named one
 	release func()      // of the LIM's lock
 	opened  *snapshot   // of the newest complete version; nil when there is none
+	here    []seen      // the versions there are
+	pushed  bool        // a version was taken: opened and here are not true any more
 }
 
 func (s *server) close() {
@@ -91,7 +93,7 @@ func (s *server) answer(ctx context.Context, t frameType, payload []byte) error 
 		return s.link.send(frameClock, clock{Now: s.store.now().UTC()})
 	case t == frameOpen && s.asked.LIM == 0:
 		return s.open(payload)
-	case t == framePush && s.asked.LIM != 0:
+	case t == framePush && s.asked.LIM != 0 && !s.pushed:
 		return s.receive(ctx)
 	case t == framePull && s.opened != nil:
 		return (&sender{snapshot: s.opened, link: s.link}).send(ctx)
@@ -121,7 +123,7 @@ func (s *server) open(payload []byte) error {
 		return err
 	}
 	var sum summary
-	if s.opened, sum, err = s.store.summarise(lim); err != nil {
+	if s.opened, s.here, sum, err = s.store.summarise(lim); err != nil {
 		return err
 	}
 	return s.link.send(frameOpen, sum)
@@ -129,7 +131,12 @@ func (s *server) open(payload []byte) error {
 
 // receive takes a version from the peer.
 func (s *server) receive(ctx context.Context) error {
-	v, err := (&receiver{store: s.store, link: s.link, lim: s.asked.LIM}).receive(ctx)
+	opened := s.opened
+	s.opened, s.pushed = nil, true
+	if opened != nil {
+		defer opened.close()
+	}
+	v, err := (&receiver{store: s.store, link: s.link, lim: s.asked.LIM, here: s.here, opened: opened}).receive(ctx)
 	if err != nil {
 		return err
 	}
@@ -149,24 +156,24 @@ func (s *server) bye() error {
 	return s.link.send(frameDone, done{})
 }
 
-// summarise opens the newest complete version of a LIM, nil when there is
-// none, and describes it.
-func (s *Store) summarise(lim int) (*snapshot, summary, error) {
+// summarise looks at the versions of a LIM, opens the newest complete one, nil
+// when there is none, and describes it.
+func (s *Store) summarise(lim int) (*snapshot, []seen, summary, error) {
 	versions, err := s.list(lim)
 	if err != nil {
-		return nil, summary{}, err
+		return nil, nil, summary{}, err
 	}
 	writing := slices.ContainsFunc(versions, func(v seen) bool { return !v.Complete && v.Damage == "" })
 	i := slices.IndexFunc(versions, func(v seen) bool { return v.Complete })
 	if i < 0 {
-		return nil, summary{Writing: writing}, nil
+		return nil, versions, summary{Writing: writing}, nil
 	}
 	v := versions[i]
 	snap, err := s.openSnapshot(v.Version, v.manifest)
 	if err != nil {
-		return nil, summary{}, err
+		return nil, nil, summary{}, err
 	}
-	return snap, summary{
+	return snap, versions, summary{
 		Name: v.Name, Mtime: nanoseconds(v.NewestMtime), Files: v.Files, Bytes: v.Bytes, Writing: writing, Digest: snap.digest(),
 	}, nil
 }

@@ -41,22 +41,18 @@ const (
 )
 
 // findSources opens what there is. The caller closes it.
-func (s *Store) findSources(ctx context.Context, lim int, h *versionHead) (*sources, error) {
+func (r *receiver) findSources(ctx context.Context) (*sources, error) {
 	own := &sources{}
-	versions, err := s.list(lim)
-	if err != nil {
-		return nil, err
-	}
 	// A damaged version will do: what is wrong with it is noticed and left.
-	i := slices.IndexFunc(versions, func(v seen) bool { return v.Complete || v.Damage != "" })
+	i := slices.IndexFunc(r.here, func(v seen) bool { return v.Complete || v.Damage != "" })
 	if i >= 0 {
-		if err := own.add(ctx, s, versions[i]); err != nil {
+		if err := own.add(ctx, r.open(r.here[i])); err != nil {
 			own.close()
 			return nil, err
 		}
 	}
-	for _, dir := range s.partials(lim) {
-		if err := own.addPartial(ctx, s, dir, h); err != nil {
+	for _, dir := range r.store.partials(r.lim) {
+		if err := own.addPartial(ctx, r.store, dir, &r.head); err != nil {
 			own.close()
 			return nil, err
 		}
@@ -64,11 +60,22 @@ func (s *Store) findSources(ctx context.Context, lim int, h *versionHead) (*sour
 	return own, nil
 }
 
-// add opens a version. One that cannot be used is left.
-func (o *sources) add(ctx context.Context, s *Store, v seen) error {
-	snap, err := s.openSnapshot(v.Version, v.manifest)
+// open opens a version; nil for one that cannot be used, as if there were none.
+func (r *receiver) open(v seen) *snapshot {
+	if r.opened != nil && r.opened.version.Name == v.Name {
+		return r.opened
+	}
+	snap, err := r.store.openSnapshot(v.Version, v.manifest)
 	if err != nil {
-		return nil //nolint:nilerr // it is sent as if there were none
+		return nil
+	}
+	return snap
+}
+
+// add takes the chunks of a version.
+func (o *sources) add(ctx context.Context, snap *snapshot) error {
+	if snap == nil {
+		return nil
 	}
 	_ = snap.readAll(ctx) // as far as it comes
 	o.append(&source{snapshot: snap})

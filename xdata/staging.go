@@ -67,7 +67,22 @@ func (g *staging) commit(stamp time.Time, m *manifest, verified *time.Time) (Ver
 	if err := syncDir(g.store.Dir); err != nil {
 		return Version{}, err
 	}
-	return g.store.look(name)
+	v := Version{LIM: g.lim, Name: name, Path: filepath.Join(g.store.Dir, name), Verified: verified, Reason: own.Reason}
+	v.Stamp, v.Bytes = nameStamp(name), m.bytes()
+	for i := range m.Entries {
+		if !m.Entries[i].Dir {
+			v.Files++
+		}
+	}
+	if v.Complete = v.Files > 0; v.Complete {
+		v.NewestMtime = time.Unix(0, m.newestMtime()).UTC()
+	}
+	return v, nil
+}
+
+func nameStamp(name string) time.Time {
+	_, stamp, _ := parseName(name)
+	return stamp
 }
 
 // publish renames once everything is on the disk. What describes the version

@@ -118,6 +118,7 @@ type client struct {
 	result Result
 	looked chan looked // nil once it was read
 	newest *snapshot   // of the newest complete version here; nil when there is none
+	here   []seen      // the versions there are here
 }
 
 // run carries the sync out.
@@ -148,20 +149,21 @@ func (c *client) run(ctx context.Context) error {
 // looked is what there is here.
 type looked struct {
 	newest *snapshot
+	here   []seen
 	summary
 	err error
 }
 
 func (c *client) look() {
 	var l looked
-	l.newest, l.summary, l.err = c.store.summarise(c.req.LIM)
+	l.newest, l.here, l.summary, l.err = c.store.summarise(c.req.LIM)
 	c.looked <- l
 }
 
 // ours waits for what look finds.
 func (c *client) ours() (summary, error) {
 	l := <-c.looked
-	c.looked, c.newest = nil, l.newest
+	c.looked, c.newest, c.here = nil, l.newest, l.here
 	return l.summary, l.err
 }
 
@@ -316,7 +318,7 @@ func (c *client) pull(ctx context.Context) error {
 		return c.lost(err)
 	}
 	before := c.link.read
-	v, err := (&receiver{store: c.store, link: c.link, lim: c.req.LIM, counted: c.counted()}).receive(ctx)
+	v, err := (&receiver{store: c.store, link: c.link, lim: c.req.LIM, here: c.here, opened: c.newest, counted: c.counted()}).receive(ctx)
 	c.result.SentBytes = c.link.read - before
 	if err != nil {
 		return err
@@ -369,12 +371,13 @@ func (c *client) tidy() error {
 	if err := c.link.send(frameBye, nil); err != nil {
 		return c.lost(err)
 	}
+	_, bad := c.store.prune(c.req.LIM, c.req.Side.Keep()) // while the peer does the same
 	var d done
 	if err := c.link.expectJSON(frameDone, &d); err != nil {
 		return fmt.Errorf("data is in place, but old versions were not removed there: %w", err)
 	}
-	if _, err := c.store.prune(c.req.LIM, c.req.Side.Keep()); err != nil {
-		return fmt.Errorf("data is in place, but old versions were not removed here: %w", err)
+	if bad != nil {
+		return fmt.Errorf("data is in place, but old versions were not removed here: %w", bad)
 	}
 	return nil
 }

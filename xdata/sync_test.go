@@ -401,7 +401,7 @@ func transfer(t *testing.T, opened *snapshot, to *Store) error {
 		defer close(received)
 		defer theirs.Close()
 		l := newLink(theirs, theirs)
-		if _, err := (&receiver{store: to, link: l, lim: 1}).receive(context.Background()); err != nil {
+		if _, err := receive(to, l); err != nil {
 			_ = l.send(frameError, encodeError(err))
 		}
 	}()

@@ -195,12 +195,13 @@ func compareSums(kept, now *manifest, foreign bool) (damage []string) {
 	if kept == nil {
 		return nil
 	}
+	var is, was finder
 	for i := range kept.Entries {
 		k := &kept.Entries[i]
 		if k.Dir {
 			continue
 		}
-		n := now.find(k.Path)
+		n := is.find(now, k.Path)
 		if n == nil || n.Dir {
 			if !foreign {
 				damage = append(damage, fmt.Sprintf("%q is missing", k.Path))
@@ -215,7 +216,7 @@ func compareSums(kept, now *manifest, foreign bool) (damage []string) {
 		return damage
 	}
 	for i := range now.Entries {
-		if n := &now.Entries[i]; !n.Dir && kept.find(n.Path) == nil {
+		if n := &now.Entries[i]; !n.Dir && was.find(kept, n.Path) == nil {
 			damage = append(damage, fmt.Sprintf("%q does not belong to it", n.Path))
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 // walk calls fn for everything below root but root itself, a folder before
 // what is in it. It works on bytes: names need not be UTF-8, as those of io/fs
-// must. Links are not followed.
+// must. Links are not followed. What fn gets is valid until it returns.
 func walk(root *os.Root, fn func(e *entry) error) error {
 	f, err := root.Open(".")
 	if err != nil {
@@ -31,18 +31,19 @@ func walkDir(dir *os.File, prefix string, fn func(*entry) error) error {
 		return err
 	}
 	slices.Sort(names)
+	var e entry // one for all, as thousands would be garbage
+	var st unix.Stat_t
 	for _, name := range names {
-		e := entry{Path: prefix + name}
-		var st unix.Stat_t
+		e = entry{Path: prefix + name}
 		if err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return &fs.PathError{Op: "stat", Path: e.Path, Err: err}
 		}
 		e.describe(&st)
-		inner := e.Path
+		inner, isDir := e.Path, e.Dir
 		if err := fn(&e); err != nil {
 			return err
 		}
-		if !e.Dir {
+		if !isDir {
 			continue
 		}
 		fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
