@@ -7,23 +7,27 @@ import (
 )
 
 // A batch is some steps that a receiver takes to put a version together, and
-// the content that they ask for and that it does not have. Its frame is a byte
-// that tells whether the content is compressed, the lengths of the content and
-// of the steps, the steps, and the content.
+// the content that they ask for and that it does not have, in two parts: what
+// looks as if it shrinks, which is then compressed as a whole, and what does not,
+// which would only be in the way. Its frame is a byte that tells whether the first
+// part is compressed, the lengths of that part, of the steps and of the second
+// part, the steps, the second part, and the first one.
 //
 // A step is a byte and what belongs to it:
 //
 //	stepEntry  an entry; if it is a file, its content follows
 //	stepAgain  the place of a file in the list, whose content follows once more
-//	stepData   a number, and the sizes of as many chunks of this batch's content
+//	stepData   a number, and the sizes of as many chunks of this batch's first part
 //	stepCopy   the place in the receiver's list of chunks, and how many from there on
 //	stepEnd    the digest of the file
+//	stepDense  as stepData, of the second part
 const (
 	stepEntry = iota + 1
 	stepAgain
 	stepData
 	stepCopy
 	stepEnd
+	stepDense
 )
 
 const (
@@ -38,24 +42,20 @@ const maxSteps = maxPayload - 2*maxPath - 64
 // batch is one of them on its way.
 type batch struct {
 	steps []byte
-	data  []byte
+	data  []byte        // content that may shrink
+	dense []byte        // content that does not
 	out   []byte        // the frame's payload
 	ready chan struct{} // out is complete
 }
 
 func newBatch() *batch {
 	return &batch{
-		steps: make([]byte, 0, maxPayload), data: make([]byte, 0, maxChunk),
+		steps: make([]byte, 0, maxPayload), data: make([]byte, 0, maxChunk), dense: make([]byte, 0, maxChunk),
 		out: make([]byte, 0, maxBatch), ready: make(chan struct{}, 1),
 	}
 }
 
-func (b *batch) reset() { b.steps, b.data = b.steps[:0], b.data[:0] }
-
-const (
-	sampleBytes = 16 << 10
-	samples     = 4
-)
+func (b *batch) reset() { b.steps, b.data, b.dense = b.steps[:0], b.data[:0], b.dense[:0] }
 
 // encode makes the payload, and compresses the content where that pays.
 func (b *batch) encode(enc *zstd.Encoder) {
@@ -63,13 +63,13 @@ func (b *batch) encode(enc *zstd.Encoder) {
 		b.out = append(b.out[:0], kind)
 		b.out = binary.AppendUvarint(b.out, uint64(len(b.data)))
 		b.out = binary.AppendUvarint(b.out, uint64(len(b.steps)))
-		b.out = append(b.out, b.steps...)
+		b.out = binary.AppendUvarint(b.out, uint64(len(b.dense)))
+		b.out = append(append(b.out, b.steps...), b.dense...)
 	}
-	head(contentZstd)
-	before := len(b.out)
-	if b.compressible(enc) {
-		b.out = enc.EncodeAll(b.data, b.out)
-		if len(b.out)-before < len(b.data) {
+	if len(b.data) > 0 {
+		head(contentZstd)
+		before := len(b.out)
+		if b.out = enc.EncodeAll(b.data, b.out); len(b.out)-before < len(b.data) {
 			return
 		}
 	}
@@ -77,53 +77,77 @@ func (b *batch) encode(enc *zstd.Encoder) {
 	b.out = append(b.out, b.data...)
 }
 
-// compressible looks at samples of much content: what does not shrink is then
-// not tried as a whole.
-func (b *batch) compressible(enc *zstd.Encoder) bool {
-	if len(b.data) < samples*sampleBytes {
-		return len(b.data) > 0
+const (
+	denseSample = 256 // bytes in a row, of which a chunk shows two
+	denseLeast  = 64  // of less, nothing can be told
+)
+
+// isDense tells from how often each byte comes in samples of a chunk whether it
+// looks like noise, as compressed or encrypted content does, which shrinks no
+// more. Trying takes a hundred times as long.
+func isDense(chunk []byte) bool {
+	var counts [256]uint16
+	n := count(&counts, chunk[:min(len(chunk), denseSample)])
+	if len(chunk) > 2*denseSample {
+		n += count(&counts, chunk[len(chunk)/2:len(chunk)/2+denseSample])
 	}
-	taken, small := b.out[len(b.out):len(b.out):cap(b.out)], 0
-	stride := (len(b.data) - sampleBytes) / (samples - 1)
-	for i := range samples {
-		small += len(enc.EncodeAll(b.data[i*stride:i*stride+sampleBytes], taken))
+	if n < denseLeast {
+		return false
 	}
-	return small < samples*sampleBytes*95/100
+	same := -n // pairs of equal bytes, each counted twice
+	for _, c := range counts {
+		same += int(c) * int(c)
+	}
+	return same < n*(n-1)/256*5/4 // noise has one in 256, and by chance some more
+}
+
+func count(counts *[256]uint16, p []byte) int {
+	for _, c := range p {
+		counts[c]++
+	}
+	return len(p)
 }
 
 // decodeBatch takes a payload apart. What it returns is valid as long as the
 // payload and buf, which has room for maxChunk bytes, are not used again.
-func decodeBatch(payload []byte, dec *zstd.Decoder, buf []byte) (steps, data []byte, err error) {
+func decodeBatch(payload []byte, dec *zstd.Decoder, buf []byte) (u unpacked, err error) {
 	if len(payload) == 0 {
-		return nil, nil, violation("an empty batch")
+		return u, violation("an empty batch")
 	}
 	kind, rest := payload[0], payload[1:]
-	size, n := binary.Uvarint(rest)
-	if n <= 0 || size > maxChunk {
-		return nil, nil, violation("a batch with %d bytes of content", size)
+	var size, length, dense uint64
+	for _, field := range []*uint64{&size, &length, &dense} {
+		n := 0
+		if *field, n = binary.Uvarint(rest); n <= 0 {
+			return u, violation("a batch that is cut off")
+		}
+		rest = rest[n:]
 	}
-	rest = rest[n:]
-	length, n := binary.Uvarint(rest)
-	if n <= 0 || length > uint64(len(rest)-n) {
-		return nil, nil, violation("a batch that is cut off")
+	if size > maxChunk {
+		return u, violation("a batch with %d bytes of content", size)
 	}
-	rest = rest[n:]
-	steps, data = rest[:length], rest[length:]
+	if length > uint64(len(rest)) || dense > uint64(len(rest))-length {
+		return u, violation("a batch that is cut off")
+	}
+	u.steps, u.dense, u.data = rest[:length], rest[length:length+dense], rest[length+dense:]
 	switch kind {
 	case contentPlain:
 	case contentZstd:
 		// The decoder refuses what claims, or turns out, to be longer than it may be.
-		if data, err = dec.DecodeAll(data, buf[:0]); err != nil {
-			return nil, nil, violation("content that cannot be unpacked: %v", err)
+		if u.data, err = dec.DecodeAll(u.data, buf[:0]); err != nil {
+			return u, violation("content that cannot be unpacked: %v", err)
 		}
 	default:
-		return nil, nil, violation("a batch of kind %d", kind)
+		return u, violation("a batch of kind %d", kind)
 	}
-	if uint64(len(data)) != size {
-		return nil, nil, violation("a batch with %d bytes of content where %d are announced", len(data), size)
+	if uint64(len(u.data)) != size {
+		return u, violation("a batch with %d bytes of content where %d are announced", len(u.data), size)
 	}
-	return steps, data, nil
+	return u, nil
 }
+
+// unpacked is a batch as the receiver has it.
+type unpacked struct{ steps, data, dense []byte }
 
 func newEncoder() (*zstd.Encoder, error) {
 	return zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),

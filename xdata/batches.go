@@ -17,8 +17,9 @@ type batches struct {
 	work  chan *batch
 	wg    sync.WaitGroup
 
-	first, count uint64 // chunks in a row that the receiver has
-	sizes        []uint32
+	first, count uint64   // chunks in a row that the receiver has
+	sizes        []uint32 // of chunks in a row that are sent
+	dense        bool     // they are
 
 	mu  sync.Mutex
 	err error // of writing
@@ -98,19 +99,22 @@ func (b *batches) have(place uint64) {
 	b.first, b.count = place, 1
 }
 
-// data adds a chunk that is sent. The room that it returns is to be filled
-// with the content at once.
-func (b *batches) data(size int) []byte {
-	if b.count > 0 {
+// data adds a chunk that is sent.
+func (b *batches) data(chunk []byte) {
+	dense := isDense(chunk)
+	if b.count > 0 || dense != b.dense {
 		b.settle()
 	}
-	if len(b.cur.data)+size > maxChunk || len(b.cur.steps)+5*len(b.sizes) > maxSteps {
+	if len(b.cur.data)+len(b.cur.dense)+len(chunk) > maxChunk || len(b.cur.steps)+5*len(b.sizes) > maxSteps {
 		b.flush()
 	}
-	b.sizes = append(b.sizes, uint32(size)) //nolint:gosec // a chunk's
-	n := len(b.cur.data)
-	b.cur.data = b.cur.data[:n+size]
-	return b.cur.data[n:]
+	b.dense = dense
+	b.sizes = append(b.sizes, uint32(len(chunk))) //nolint:gosec // a chunk's
+	if dense {
+		b.cur.dense = append(b.cur.dense, chunk...)
+	} else {
+		b.cur.data = append(b.cur.data, chunk...)
+	}
 }
 
 // end ends a file.
@@ -128,7 +132,11 @@ func (b *batches) settle() {
 		b.count = 0
 	}
 	if len(b.sizes) > 0 {
-		b.cur.steps = binary.AppendUvarint(append(b.cur.steps, stepData), uint64(len(b.sizes)))
+		step := byte(stepData)
+		if b.dense {
+			step = stepDense
+		}
+		b.cur.steps = binary.AppendUvarint(append(b.cur.steps, step), uint64(len(b.sizes)))
 		for _, n := range b.sizes {
 			b.cur.steps = binary.AppendUvarint(b.cur.steps, uint64(n))
 		}

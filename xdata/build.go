@@ -23,8 +23,7 @@ type builder struct {
 	bad       []int // files that did not come out as they should
 	ended     bool
 
-	steps []byte // of the batch
-	data  []byte
+	unpacked // of the batch, what is left of it
 
 	place  int     // of the file that is being put together; -1: none
 	part   *piece  // what is not written of it yet
@@ -73,7 +72,7 @@ func (b *builder) batch(dec *zstd.Decoder, buf []byte) error {
 	if kind == frameEnd {
 		return b.end(payload)
 	}
-	if b.steps, b.data, err = decodeBatch(payload, dec, buf); err != nil {
+	if b.unpacked, err = decodeBatch(payload, dec, buf); err != nil {
 		return err
 	}
 	if len(b.steps) == 0 {
@@ -84,8 +83,8 @@ func (b *builder) batch(dec *zstd.Decoder, buf []byte) error {
 			return err
 		}
 	}
-	if len(b.data) > 0 {
-		return violation("%d bytes of content that belong nowhere", len(b.data))
+	if left := len(b.data) + len(b.dense); left > 0 {
+		return violation("%d bytes of content that belong nowhere", left)
 	}
 	return b.writers.failed()
 }
@@ -113,7 +112,9 @@ func (b *builder) step() error {
 	case kind == stepAgain && !inFile && len(b.again) > 0:
 		return b.repeat()
 	case kind == stepData && inFile:
-		return b.literal()
+		return b.literal(&b.data)
+	case kind == stepDense && inFile:
+		return b.literal(&b.dense)
 	case kind == stepCopy && inFile:
 		return b.copied()
 	case kind == stepEnd && inFile:
@@ -177,8 +178,8 @@ func (b *builder) begin(place int) error {
 // current is the file that is being put together.
 func (b *builder) current() *entry { return &b.r.manifest.Entries[b.place] }
 
-// literal takes chunks out of the batch's content.
-func (b *builder) literal() error {
+// literal takes chunks out of a part of the batch's content.
+func (b *builder) literal(from *[]byte) error {
 	count, err := b.number(maxChunk)
 	if err != nil {
 		return err
@@ -188,11 +189,11 @@ func (b *builder) literal() error {
 		if err != nil {
 			return err
 		}
-		if size == 0 || size > uint64(len(b.data)) {
-			return violation("a chunk of %d bytes where %d are left", size, len(b.data))
+		if size == 0 || size > uint64(len(*from)) {
+			return violation("a chunk of %d bytes where %d are left", size, len(*from))
 		}
-		data := b.data[:size]
-		b.data = b.data[size:]
+		data := (*from)[:size]
+		*from = (*from)[size:]
 		room, err := b.room(len(data))
 		if err != nil {
 			return err
@@ -283,7 +284,7 @@ func (b *builder) took(c chunk) error {
 func (b *builder) spill() error {
 	p := b.part
 	if b.out == nil {
-		h, err := b.to.open(b.current().Path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
+		h, err := b.to.open(b.current().Path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, b.current().Attr.Mode)
 		if err != nil {
 			return err
 		}
@@ -337,12 +338,8 @@ func (b *builder) putAway(e *entry) error {
 	out := *b.out
 	b.out = nil
 	b.writers.recycle(b.part)
-	err := b.to.dress(out, &e.Attr)
-	if err == nil {
-		kept := *e
-		err = out.stat(&kept)
-		e.Ctime, e.Ino = kept.Ctime, kept.Ino
-	}
+	now, err := b.to.dress(out, &e.Attr)
+	e.Ctime, e.Ino = now.Ctime, now.Ino
 	return first(err, out.close())
 }
 

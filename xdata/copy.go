@@ -61,7 +61,7 @@ func (c *copier) file(ctx context.Context, e *entry) (err error) {
 		return err
 	}
 	defer in.close()
-	out, err := c.to.open(e.Path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	out, err := c.to.open(e.Path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, e.Attr.Mode)
 	if err != nil {
 		return err
 	}
@@ -73,11 +73,12 @@ func (c *copier) file(ctx context.Context, e *entry) (err error) {
 	if err != nil {
 		return err
 	}
-	attr := e.Attr
-	if err := c.to.dress(out, &attr); err != nil {
+	now, err := c.to.dress(out, &e.Attr)
+	if err != nil {
 		return err
 	}
-	return out.stat(e)
+	e.Attr, e.Ctime, e.Ino = now.Attr, now.Ctime, now.Ino
+	return nil
 }
 
 // read reads an open file from end to end, notes what it holds in e, and makes

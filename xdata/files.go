@@ -143,24 +143,36 @@ func (d *folders) openEntry(e *entry) (handle, error) {
 	return h, nil
 }
 
-// dress gives an open file its attributes: the owner, where we may set it,
-// before the mode, of which changing the owner clears bits, and the time last.
-func (d *folders) dress(h handle, a *attributes) error {
-	if os.Geteuid() == 0 {
-		// EINVAL: the root of a user namespace that has no such owner in it.
-		if err := unix.Fchown(h.fd, int(a.UID), int(a.GID)); err != nil && !errors.Is(err, unix.EINVAL) {
-			return h.fail("chown", err)
-		}
-	}
-	if err := unix.Fchmod(h.fd, a.Mode); err != nil {
-		return h.fail("chmod", err)
-	}
+// dress gives an open file its attributes, and returns it as it is then. Most have
+// owner and mode from when they were made; the others get them in the order that
+// is needed: changing the owner clears bits of the mode.
+func (d *folders) dress(h handle, a *attributes) (now entry, err error) {
 	dir, base, err := d.at(h.name)
 	if err != nil {
-		return err
+		return now, err
 	}
 	t := unix.NsecToTimespec(a.Mtime)
-	return h.fail("chtimes", unix.UtimesNanoAt(dir, base, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW))
+	err = unix.UtimesNanoAt(dir, base, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil {
+		return now, h.fail("chtimes", err)
+	}
+	if err := h.stat(&now); err != nil {
+		return now, err
+	}
+	owned := now.Attr.UID == a.UID && now.Attr.GID == a.GID || os.Geteuid() != 0
+	if !owned {
+		// EINVAL: the root of a user namespace that has no such owner in it.
+		if err := unix.Fchown(h.fd, int(a.UID), int(a.GID)); err != nil && !errors.Is(err, unix.EINVAL) {
+			return now, h.fail("chown", err)
+		}
+	}
+	if owned && now.Attr.Mode == a.Mode {
+		return now, nil
+	}
+	if err := unix.Fchmod(h.fd, a.Mode); err != nil {
+		return now, h.fail("chmod", err)
+	}
+	return now, h.stat(&now)
 }
 
 // content reads the size bytes of a file that its entry says, and no further.

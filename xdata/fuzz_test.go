@@ -82,6 +82,7 @@ func FuzzUnpack(f *testing.F) {
 	enc, err := newEncoder()
 	must(f, err)
 	b.steps, b.data = append(b.steps, steps...), append(b.data, strings.Repeat("hello ", 1000)...)
+	b.dense = append(b.dense, noise(1, 1000)...)
 	b.encode(enc)
 	f.Add(bytes.Clone(b.out))
 	f.Add(zipped(100, steps, []byte{0x28, 0xb5, 0x2f, 0xfd, 0xa4, 0xff, 0xff, 0xff, 0xff, 1, 0, 0}))
@@ -89,9 +90,9 @@ func FuzzUnpack(f *testing.F) {
 	must(f, err)
 	buf := make([]byte, 0, maxChunk)
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		steps, data, err := decodeBatch(payload, dec, buf)
-		if err == nil && (len(data) > maxChunk || len(steps) > len(payload)) {
-			t.Errorf("%d bytes of content, %d of steps out of %d", len(data), len(steps), len(payload))
+		u, err := decodeBatch(payload, dec, buf)
+		if err == nil && (len(u.data) > maxChunk || len(u.steps)+len(u.dense) > len(payload)) {
+			t.Errorf("%d and %d bytes of content, %d of steps out of %d", len(u.data), len(u.dense), len(u.steps), len(payload))
 		}
 	})
 }
@@ -142,7 +143,7 @@ func FuzzRequests(f *testing.F) {
 
 // FuzzAnswers feeds whole conversations to a client.
 func FuzzAnswers(f *testing.F) {
-	hello := message(frameGreeting, `{"magic":"mxcluster-xdata","version":2}`) + message(frameClock, `{"now":"`+baseTime.Format(time.RFC3339Nano)+`"}`)
+	hello := message(frameGreeting, `{"magic":"mxcluster-xdata","version":3}`) + message(frameClock, `{"now":"`+baseTime.Format(time.RFC3339Nano)+`"}`)
 	summaryOf := func(mtime time.Time) string {
 		b, err := json.Marshal(summary{Name: "xdata_1_20260301020000", Mtime: nanoseconds(mtime), Files: 1, Bytes: 5})
 		must(f, err)

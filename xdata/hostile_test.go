@@ -45,6 +45,7 @@ func honest() *crafted {
 func plainBatch(steps, data []byte) []byte {
 	b := binary.AppendUvarint([]byte{contentPlain}, uint64(len(data)))
 	b = binary.AppendUvarint(b, uint64(len(steps)))
+	b = append(b, 0)
 	return append(append(b, steps...), data...)
 }
 
@@ -52,6 +53,7 @@ func plainBatch(steps, data []byte) []byte {
 func zipped(size int, steps, packed []byte) []byte {
 	b := binary.AppendUvarint([]byte{contentZstd}, uint64(size))
 	b = binary.AppendUvarint(b, uint64(len(steps)))
+	b = append(b, 0)
 	return append(append(b, steps...), packed...)
 }
 
@@ -192,7 +194,7 @@ func TestHostilePeer(t *testing.T) {
 		{"a batch of another kind", func(c *crafted) {
 			c.batch = func(steps, data []byte) []byte { return append([]byte{7}, plainBatch(steps, data)[1:]...) }
 		}, fault.Failed, "of kind 7"},
-		{"steps cut off", func(c *crafted) { c.batch = func(_, _ []byte) []byte { return []byte{contentPlain, 0, 200} } }, fault.Failed, "cut off"},
+		{"steps cut off", func(c *crafted) { c.batch = func(_, _ []byte) []byte { return []byte{contentPlain, 0, 200, 0} } }, fault.Failed, "cut off"},
 		{"content announced as giant", func(c *crafted) {
 			c.batch = func(steps, data []byte) []byte { return zipped(1<<40, steps, data) }
 		}, fault.Failed, "1099511627776 bytes of content"},
@@ -334,7 +336,7 @@ func TestHostileClient(t *testing.T) {
 
 // A server that is none, or an evil one, is told from the one we want.
 func TestHostileServer(t *testing.T) {
-	hello := message(frameGreeting, `{"magic":"mxcluster-xdata","version":2}`)
+	hello := message(frameGreeting, `{"magic":"mxcluster-xdata","version":3}`)
 	clockNow := func() string {
 		now := `{"now":"` + time.Now().UTC().Format(time.RFC3339Nano) + `"}`
 		return message(frameClock, now)

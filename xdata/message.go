@@ -13,7 +13,7 @@ import (
 // older peer would misunderstand raises the version.
 const (
 	protocolMagic   = "mxcluster-xdata"
-	protocolVersion = 2
+	protocolVersion = 3
 )
 
 // greeting is the server's first message.

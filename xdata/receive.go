@@ -48,10 +48,10 @@ func (r *receiver) receive(ctx context.Context) (Version, error) {
 	v, err := r.fill(ctx, g, own)
 	switch {
 	case err == nil:
-		g.root.Close()
+		g.close()
 		r.store.removePartials(r.lim)
 	case interrupted(err) && len(r.manifest.Entries) > 0:
-		g.root.Close()
+		g.close()
 		err = noRoom(err, r.store.Dir)
 	default:
 		g.discard()
@@ -67,7 +67,7 @@ func interrupted(err error) bool {
 
 // fill puts the version together and makes it visible.
 func (r *receiver) fill(ctx context.Context, g *staging, own *sources) (Version, error) {
-	w := newWriters(g.root, &r.manifest)
+	w := newWriters(g, &r.manifest)
 	b := &builder{ctx: ctx, r: r, own: own, root: g.root, to: folders{root: g.root}, writers: w, admission: newAdmission(r.head)}
 	err := b.build()
 	b.to.close()
@@ -94,7 +94,7 @@ func (r *receiver) settle(ctx context.Context, g *staging, b *builder) error {
 	if err := r.link.send(frameWant, want{Files: again}); err != nil || len(again) == 0 {
 		return err
 	}
-	w := newWriters(g.root, &r.manifest)
+	w := newWriters(g, &r.manifest)
 	b = &builder{ctx: ctx, r: r, own: &sources{}, root: g.root, to: folders{root: g.root}, writers: w, admission: b.admission, again: again}
 	err := b.build()
 	b.to.close()

@@ -229,19 +229,20 @@ func sent(err error, e *entry) error {
 	return err
 }
 
-// piece sends a chunk straight from the file, and makes sure that it still is
+// piece sends a chunk from the file, and makes sure that it still is
 // what it was when the file was read.
 func (s *sender) piece(ctx context.Context, in handle, e *entry, c chunk, off int64) error {
 	if err := first(context.Cause(ctx), s.out.failed()); err != nil {
 		return err
 	}
-	data := s.out.data(int(c.Size))
+	data := s.scan.buf[:c.Size]
 	if _, err := in.pread(data, off); err != nil {
 		return err
 	}
 	if xxhash.Sum64(data) != c.ID {
 		return first(in.check(e), s.hold([]string{doesNotMatch(e.Path)}), fmt.Errorf("%s", doesNotMatch(e.Path)))
 	}
+	s.out.data(data)
 	return nil
 }
 
@@ -250,7 +251,7 @@ func (s *sender) chunk(c chunk, data []byte) {
 	if place, ok := s.find(c); ok {
 		s.out.have(place)
 	} else {
-		copy(s.out.data(len(data)), data)
+		s.out.data(data)
 	}
 	s.counted.add(int64(len(data)))
 }

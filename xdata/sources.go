@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sys/unix"
 )
 
 // sources is what a receiver has of a version already: chunks of its newest
@@ -208,7 +209,8 @@ func (o *sources) read(r run, p []byte) (good bool, err error) {
 	s := r.from
 	if s.opened != r.e {
 		s.closeFile()
-		if s.open, err = s.from.openEntry(r.e); err != nil {
+		// What is there is not looked at: its content is, below.
+		if s.open, err = s.from.open(r.e.Path, unix.O_RDONLY, 0); err != nil {
 			return false, nil //nolint:nilerr // what is not here any more is asked for again
 		}
 		s.opened = r.e

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // staging is a version that is being put together, invisible until committed.
@@ -18,6 +16,7 @@ type staging struct {
 	store *Store
 	lim   int
 	root  *os.Root
+	flush *flusher
 }
 
 // stagingPrefix starts the names of what is not, or no longer, a version.
@@ -37,12 +36,23 @@ func (s *Store) stage(lim int, prefix string) (*staging, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.Remove(dir))
 	}
-	return &staging{store: s, lim: lim, root: root}, nil
+	flush, err := newFlusher(root)
+	if err != nil {
+		root.Close()
+		return nil, errors.Join(err, os.Remove(dir))
+	}
+	return &staging{store: s, lim: lim, root: root, flush: flush}, nil
+}
+
+// close leaves what was staged as it is.
+func (g *staging) close() {
+	g.flush.close()
+	g.root.Close()
 }
 
 // discard removes what was staged. After a commit it only closes.
 func (g *staging) discard() {
-	g.root.Close()
+	g.close()
 	_ = removeTree(g.root.Name()) // a failure leaves it to the next holder of the lock
 }
 
@@ -99,7 +109,7 @@ func (g *staging) publish(name string, m *manifest, own mark) error {
 	if err := os.WriteFile(g.store.markPath(name), data, 0o644); err != nil { //nolint:gosec // as readable as before
 		return err
 	}
-	if err := makeDurable(g.root); err != nil {
+	if err := g.flush.durable(g.root); err != nil {
 		return fmt.Errorf("make the version durable: %w", err)
 	}
 	return os.Rename(g.root.Name(), filepath.Join(g.store.Dir, name))
@@ -177,57 +187,14 @@ func (s *Store) clean(lim int) error {
 	return err
 }
 
-// makeDurable has everything below root on the disk when it returns. One call
-// for the file system is many times faster than one for each file, and costs
-// others no more than that what they wrote is written a little earlier. Before
-// Linux 5.8 that call kept errors to itself; then each file is asked, too.
+// makeDurable has everything below root on the disk when it returns.
 func makeDurable(root *os.Root) error {
-	f, err := root.Open(".")
+	f, err := newFlusher(root)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	if err := syncFileSystem(int(f.Fd())); err != nil {
-		return &fs.PathError{Op: "syncfs", Path: root.Name(), Err: err}
-	}
-	if syncfsTells() {
-		return nil
-	}
-	return syncTree(root)
-}
-
-// syncfsTells tells whether syncfs reports errors on this kernel.
-func syncfsTells() bool {
-	var u unix.Utsname
-	var major, minor int
-	if unix.Uname(&u) != nil {
-		return false
-	}
-	_, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
-	return err == nil && (major > 5 || major == 5 && minor >= 8)
-}
-
-// syncTree asks for every file and folder below root.
-func syncTree(root *os.Root) error {
-	m, _, err := survey(root)
-	if err != nil {
-		return err
-	}
-	for i := range m.Entries {
-		if err := syncOne(root, m.Entries[i].Path); err != nil {
-			return err
-		}
-	}
-	return syncOne(root, ".")
-}
-
-func syncOne(root *os.Root, name string) error {
-	f, err := root.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
+	defer f.close()
+	return f.durable(root)
 }
 
 // syncDir makes the renames in a folder durable.

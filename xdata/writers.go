@@ -11,6 +11,7 @@ import (
 // system's, and waits.
 type writers struct {
 	root     *os.Root
+	flush    *flusher
 	manifest *manifest
 	queue    chan *piece
 	free     chan *piece
@@ -44,8 +45,8 @@ const (
 	partCount   = 16 // each up to maxChunk, which bounds the memory
 )
 
-func newWriters(root *os.Root, m *manifest) *writers {
-	w := &writers{root: root, manifest: m, queue: make(chan *piece, partCount), free: make(chan *piece, partCount)}
+func newWriters(g *staging, m *manifest) *writers {
+	w := &writers{root: g.root, flush: g.flush, manifest: m, queue: make(chan *piece, partCount), free: make(chan *piece, partCount)}
 	for range partCount {
 		w.free <- &piece{}
 	}
@@ -77,6 +78,7 @@ func (w *writers) work() {
 			w.err = first(w.err, err)
 			w.placed, w.places = append(w.placed, p.e), append(w.places, p.place)
 			w.mu.Unlock()
+			w.flush.wrote(int64(len(p.data)) + fileCost)
 		}
 		w.recycle(p)
 	}
@@ -84,18 +86,15 @@ func (w *writers) work() {
 
 // write writes a whole file.
 func (p *piece) write(to *folders) error {
-	out, err := to.open(p.e.Path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	out, err := to.open(p.e.Path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, p.e.Attr.Mode)
 	if err != nil {
 		return err
 	}
 	err = out.pwrite(p.data, 0)
 	if err == nil {
-		err = to.dress(out, &p.e.Attr)
-	}
-	if err == nil {
-		kept := p.e
-		err = out.stat(&kept)
-		p.e.Ctime, p.e.Ino = kept.Ctime, kept.Ino
+		var now entry
+		now, err = to.dress(out, &p.e.Attr)
+		p.e.Ctime, p.e.Ino = now.Ctime, now.Ino
 	}
 	return first(err, out.close())
 }
