@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -74,29 +75,31 @@ func TestKilledAnywhere(t *testing.T) {
 	killData(t, p)
 	old := filepath.Join(p[SideStandby].Dir, "xdata_1_20260301000000")
 	before := describe(t, old)
-	var reused, completed, resumed int
-	full := int64(0) // bytes of a sync from nothing
-	longest := 500 * time.Millisecond
+	var reused, completed, transfers, resumed int
+	full := syncAnew(t, p, SideRegular).SentBytes      // of a sync from nothing
+	longest := 100 * time.Millisecond                  // of a transfer
 	r := rand.New(rand.NewPCG(uint64(os.Getpid()), 1)) //nolint:gosec // moments
-	for round := range killRounds() + 1 {
+	for round := 0; transfers < killRounds(); round++ {
 		resetStandby(t, p)
 		asks := []Side{SideRegular, SideStandby}[round%2]
-		if round > 0 {
-			victim := round % 3
-			killed := killSync(t, p, asks, victim, time.Duration(r.Int64N(int64(longest))))
-			longest = longest * 21 / 20 // about as long as a sync takes
-			if !killed {
-				completed++
-				longest = longest * 8 / 10
-			}
+		// Some are killed while they still greet each other.
+		greeting := round%8 == 7
+		killed := killSync(t, p, asks, round%3, time.Duration(r.Int64N(int64(longest))), greeting)
+		_, ended, err := p[SideStandby].Newest(1)
+		must(t, err)
+		if list, err := p[SideStandby].List(1); !ended || err != nil || len(list) > 1 {
+			killed = false // all but the word that it is done had come through
+		}
+		longest = min(longest*21/20, time.Second) // about as long as a transfer takes
+		if !killed {
+			completed++
+			longest = max(longest*8/10, 10*time.Millisecond)
 		}
 		arrived := checkHidden(t, p, old, before)
-		began := time.Now()
-		res := syncAnew(t, p, asks)
-		if round == 0 {
-			full, longest = res.SentBytes, time.Since(began)
-			continue
+		if killed && len(p[SideStandby].partials(1)) > 0 {
+			transfers++
 		}
+		res := syncAnew(t, p, asks)
 		if res.Result == Copied && arrived > usefulBytes {
 			resumed++
 			if res.SentBytes > full-(arrived-1<<20)/2 {
@@ -107,7 +110,8 @@ func TestKilledAnywhere(t *testing.T) {
 		}
 		checkAlike(t, p)
 	}
-	t.Logf("%d moments: %d after the end, %d with more than 1.5 MB arrived, of which %d sent less again", killRounds(), completed, resumed, reused)
+	t.Logf("%d killed in the middle of a transfer, %d after the end; %d with more than 1.5 MB arrived, of which %d sent less again",
+		transfers, completed, resumed, reused)
 }
 
 // resetStandby takes the standby back to its old version.
@@ -122,15 +126,23 @@ func resetStandby(t *testing.T, p pair) {
 }
 
 // killSync runs a sync in processes of its own and kills one of them (0 who
-// asks, 1 who answers, 2 what connects them) after a while.
-func killSync(t *testing.T, p pair, asks Side, victim int, after time.Duration) (killed bool) {
+// asks, 1 who answers, 2 what connects them) a while after the transfer began, or,
+// while they are greeting, after the start.
+func killSync(t *testing.T, p pair, asks Side, victim int, after time.Duration, greeting bool) (killed bool) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), serveEnv+"="+p[asks.other()].Dir, syncEnv+"="+p[asks].Dir, syncSideEnv+"="+string(asks))
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	must(t, cmd.Start())
 	var done atomic.Bool
-	timer := time.AfterFunc(after, func() {
+	began := func() bool { return greeting || len(p[SideStandby].partials(1)) > 0 }
+	go func() {
+		for !began() && !done.Load() {
+			runtime.Gosched()
+		}
+		timer := time.NewTimer(after)
+		defer timer.Stop()
+		<-timer.C
 		for pid := 0; pid == 0 && !done.Load(); {
 			pid = cmd.Process.Pid
 			if victim > 0 {
@@ -140,10 +152,9 @@ func killSync(t *testing.T, p pair, asks Side, victim int, after time.Duration) 
 				_ = unix.Kill(pid, unix.SIGKILL)
 			}
 		}
-	})
+	}()
 	err := cmd.Wait()
 	done.Store(true)
-	timer.Stop()
 	// The other processes end by themselves, and the locks with them.
 	for _, s := range p {
 		f, bad := os.OpenFile(filepath.Join(s.Dir, ".lock-1"), os.O_RDWR|os.O_CREATE, 0o640)
