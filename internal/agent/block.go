@@ -13,6 +13,7 @@ const (
 	clearPeriod = 20 * time.Millisecond // from one try to the next, while somebody else has it
 	deafLimit   = 2 * time.Second       // a link that is up and brings nothing for so long counts as working
 	hearPeriod  = 5 * time.Millisecond  // looks at whether the link brings anything
+	deafProbes  = 3                     // of a server that was cut off for long enough to be taken over from
 )
 
 // hide keeps a held alias off the wire until it is clear whose it is: when the
@@ -45,16 +46,17 @@ func (a *Agent) keepHidden(l *lim, why string) {
 	ctx, cancel := context.WithCancel(a.ctx)
 	l.clearing, l.look = cancel, make(chan struct{}, 1)
 	n, alias, look := a.net, l.alias.Addr(), l.look
-	traffic := func() bool { return a.awaitTraffic(ctx, n, look) }
+	traffic, probes := func() bool { return a.awaitTraffic(ctx, n, look) }, 1
 	switch why {
 	case deleted:
 		traffic = func() bool { return ctx.Err() == nil } // the link was in use all the time
 	case deaf:
 		before := a.deaf
 		traffic = func() bool { return a.awaitAnything(ctx, n, before) }
+		probes = deafProbes
 	}
 	a.wg.Go(func() {
-		if a.awaitClear(ctx, n, alias, traffic) {
+		if a.awaitClear(ctx, n, alias, traffic, probes) {
 			a.post(func() {
 				if ctx.Err() == nil {
 					a.show(l)
@@ -65,13 +67,16 @@ func (a *Agent) keepHidden(l *lim, why string) {
 }
 
 // awaitClear waits until the link carries traffic, as traffic tells, and nobody
-// answers for the alias; false when ctx ends first.
-func (a *Agent) awaitClear(ctx context.Context, n *network, alias netip.Addr, traffic func() bool) bool {
-	for traffic() {
-		_, inUse, err := a.deps.Probe(ctx, n.wire, alias)
-		if err == nil && !inUse {
-			return true
+// answers for the alias to so many probes in a row; false when ctx ends first.
+func (a *Agent) awaitClear(ctx context.Context, n *network, alias netip.Addr, traffic func() bool, probes int) bool {
+	for free := 0; traffic(); {
+		if _, inUse, err := a.deps.Probe(ctx, n.wire, alias); err == nil && !inUse {
+			if free++; free == probes {
+				return true
+			}
+			continue
 		}
+		free = 0
 		select {
 		case <-ctx.Done():
 		case <-time.After(clearPeriod):
