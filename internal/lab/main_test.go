@@ -121,6 +121,7 @@ func scenarios() map[string]Scenario {
 		"preloaded":       preloadedScenario,
 		"kamailio":        kamailioScenario,
 		"key-rotation":    keyRotationScenario,
+		"orders":          ordersScenario,
 		"moody-software":  moodyScenario,
 		"carried-along":   carriedScenario,
 		"ipv6":            ipv6Scenario,
