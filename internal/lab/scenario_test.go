@@ -30,7 +30,11 @@ func runScenario(t *testing.T, name, exe string) {
 // tryScenario is runScenario for those that are to fail.
 func tryScenario(t *testing.T, name, exe string) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	limit := 2 * time.Minute
+	if os.Getenv(ordersEnv) != "" {
+		limit = 20 * time.Minute
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	before := interfaces(t)
 	dir := filepath.Join(shortTempDir(t), "lab")
