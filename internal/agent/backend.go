@@ -189,7 +189,7 @@ func (a *Agent) orderHere(o control.Order) (*control.OrderResult, error) {
 		return nil, fault.New(fault.Refused, "look at `mxcluster status`", "LIM %d does not run on %s", o.LIM, a.cfg.Server)
 	case p == nil || p.liveness != failover.Alive:
 		return nil, fault.New(fault.Refused, "start its agent first", "LIM %d cannot move: %s", o.LIM, strings.Join(blocked, "; "))
-	case len(blocked) > 0 && !(o.Now && able):
+	case len(blocked) > 0 && (!o.Now || !able):
 		return nil, fault.New(fault.Refused, blockedHint(o, able), "LIM %d cannot move: %s", o.LIM, strings.Join(blocked, "; "))
 	case o.DryRun:
 		return &control.OrderResult{Target: target, Text: fmt.Sprintf("LIM %d would move to %s", o.LIM, target)}, nil

@@ -130,7 +130,7 @@ func (c *chatter) disturb(rnd *rand.Rand, on string) {
 	}
 }
 
-// Must never happen: the passive side is heard, or hears, as the alias. For six minutes,
+// Must never happen: the passive side is heard, or hears, as the alias. For some minutes,
 // or an hour with MXCLUSTER_TEST_LEAKS=1, its software sends from the alias all the time, is started, stopped, hangs and fails, and
 // its agent is killed; after half of it the sides change.
 func TestPreloadedNeverLeaks(t *testing.T) {
@@ -148,7 +148,7 @@ func TestPreloadedNeverLeaks(t *testing.T) {
 			w.watchers.Go(func() { c.talk(w.servers[name]) })
 		}
 		w.watchers.Go(c.listen)
-		half := 3 * time.Minute
+		half := histories * 22 * time.Second // less under the race detector
 		if os.Getenv("MXCLUSTER_TEST_LEAKS") != "" {
 			half = 30 * time.Minute
 		}
@@ -167,7 +167,8 @@ func TestPreloadedNeverLeaks(t *testing.T) {
 			w.servers[passive].soft.Script(services.VerbReload, services.Step{})
 			d, _, _ := w.servers[passive].newestData(1)
 			w.servers[active].setData(d)
-			pass(retryLongest)
+			w.kill(passive) // a new agent does not wait for its next try
+			w.start(passive)
 			w.awaitState(1, passive, failover.Preloaded, soon)
 			if passive == "sb1" {
 				if _, err := w.order("srv1", control.Order{Kind: control.OrderFailover, LIM: 1}); err != nil {
@@ -184,7 +185,7 @@ func TestPreloadedNeverLeaks(t *testing.T) {
 		}
 		for _, name := range []string{"srv1", "sb1"} {
 			t.Logf("%s: %d frames as the alias went out, its kernel refused %d", name, c.sent[name].Load(), c.refused[name].Load())
-			if c.sent[name].Load() < 5000 || c.refused[name].Load() < 5000 {
+			if c.sent[name].Load() < 1000 || c.refused[name].Load() < 1000 {
 				t.Error("that is too few to prove anything")
 			}
 		}

@@ -1,7 +1,6 @@
 package services
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,7 +24,7 @@ func (p *program) owner(env Env) string {
 
 // stopped is what a stop comes to: processes that it left are ended. One that
 // failed or hung has stopped the service after all if that says so now.
-func (p *program) stopped(ctx context.Context, env Env, err error, check func() (State, error)) error {
+func (p *program) stopped(env Env, err error, check func() (State, error)) error {
 	left, leftErr := endOwned(p.owner(env), p.opt.Grace)
 	switch {
 	case leftErr != nil:

@@ -87,7 +87,7 @@ func (o *ocf) Stop(ctx context.Context, env Env) error {
 	if err == nil || neverRan(err) {
 		return err
 	}
-	return o.stopped(ctx, env, err, func() (State, error) { return o.Check(ctx, env) })
+	return o.stopped(env, err, func() (State, error) { return o.Check(ctx, env) })
 }
 
 // Check maps the exit code of monitor to a state.

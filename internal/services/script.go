@@ -24,7 +24,7 @@ func (s *script) Start(ctx context.Context, env Env) error {
 // say that it is stopped. What it leaves is ended, as systemd does it.
 func (s *script) Stop(ctx context.Context, env Env) error {
 	err := s.do(ctx, env, "stop", s.opt.StopTimeout)
-	return s.stopped(ctx, env, err, func() (State, error) { return s.Check(ctx, env) })
+	return s.stopped(env, err, func() (State, error) { return s.Check(ctx, env) })
 }
 
 // Reload has the time limit of a start, for it does much the same work.
