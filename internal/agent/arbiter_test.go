@@ -111,7 +111,7 @@ func TestArbiterPowerCut(t *testing.T) {
 func TestArbiterRegularCutOff(t *testing.T) {
 	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
 		w.settled()
-		w.talk()
+		w.talk() // who hears nothing at all blocks its alias before that
 		w.partition(true, "srv1", "srv2", "sb1")
 		arb.Cut("srv1", true)
 		cut := time.Now()

@@ -145,11 +145,14 @@ func (a *Agent) endHiding(l *lim) {
 	}
 }
 
-// hideAll hides every alias held here.
-func (a *Agent) hideAll(why string) {
+// hideAll hides every alias held here; it reports whether one was not hidden before.
+func (a *Agent) hideAll(why string) (some bool) {
 	for _, l := range a.lims {
+		shown := l.hidden == ""
 		a.hide(l, why)
+		some = some || shown && l.hidden != ""
 	}
+	return some
 }
 
 // lookAtLinks has all who wait for the link look at it now.

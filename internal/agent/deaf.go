@@ -3,12 +3,22 @@ package agent
 import (
 	"context"
 	"time"
+
+	"mxcluster/internal/failover"
+)
+
+const (
+	deafFirst  = 2 * time.Second // without any frame, after which aliases are hidden for the first time
+	deafMost   = time.Minute     // and at the most, when it was found again and again that nobody had taken them
+	askClients = time.Second     // from one question to clients that were heard to the next
 )
 
 // silence is since when not a single frame came in over a link that is up.
 type silence struct {
 	since    time.Time // zero: it is not watched
 	received uint64    // frames until then
+	asked    time.Time // when clients were asked whether they are there
+	wait     time.Duration
 }
 
 // judgeDeaf hides the aliases of a server that receives nothing at all any more
@@ -18,20 +28,43 @@ type silence struct {
 // same to the others, but says so here (checkLink).
 //
 // That nobody who is polled answers is not enough, for they may be dead while
-// clients are served: what counts is what the interface received.
+// clients are served: what counts is what the interface received. Clients are
+// asked, so that one that has nothing to say is heard, too.
 func (a *Agent) judgeDeaf(now time.Time) {
 	if !a.isolated || !a.linkUp {
-		a.deaf = silence{}
+		a.deaf.since = time.Time{}
+		if a.hearsServer() {
+			a.deaf.wait = 0
+		}
 		return
+	}
+	if now.Sub(a.deaf.asked) >= askClients {
+		a.deaf.asked = now
+		for _, client := range a.net.warm.latest() {
+			// Whoever answers is heard; a failed send is a link that is down.
+			_ = a.net.wire.Ask(a.net.base.Addr(), client, nil)
+		}
 	}
 	link, err := a.deps.Kernel.Link(a.net.ifname)
 	switch {
 	case err != nil: // checkLink tells
 	case a.deaf.since.IsZero() || link.Received != a.deaf.received:
-		a.deaf = silence{now, link.Received}
-	case now.Sub(a.deaf.since) >= a.silenceLimit()/2: // the other half made it isolated
-		a.hideAll(deaf)
+		a.deaf.since, a.deaf.received = now, link.Received
+	case now.Sub(a.deaf.since) >= max(a.silenceLimit()/2, deafFirst, a.deaf.wait): // the other half made it isolated
+		if a.hideAll(deaf) {
+			a.deaf.wait = min(max(2*a.deaf.wait, 2*deafFirst), deafMost)
+		}
 	}
+}
+
+// hearsServer reports whether any other server is alive.
+func (a *Agent) hearsServer() bool {
+	for _, p := range a.peers {
+		if p.liveness == failover.Alive {
+			return true
+		}
+	}
+	return false
 }
 
 // awaitAnything waits until frames come in again; false when ctx ends first.

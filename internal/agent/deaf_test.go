@@ -13,7 +13,10 @@ import (
 
 // talk has a client on every side of every partition ask for an alias now and
 // then, as clients do: whoever hears it is not cut off from all.
-func (w *world) talk() {
+func (w *world) talk() { w.talkEvery(50 * time.Millisecond) }
+
+// talkEvery is talk, more or less often.
+func (w *world) talkEvery(period time.Duration) {
 	w.t.Helper()
 	k := netops.NewFakeKernel("talker", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: []byte{2, 0, 0, 0, 0, 0x89}})
 	w.segment.Connect(k, "eth0")
@@ -23,7 +26,7 @@ func (w *world) talk() {
 	}
 	alias := w.alias(1).Addr()
 	w.watchers.Go(func() {
-		tick := time.NewTicker(50 * time.Millisecond)
+		tick := time.NewTicker(period)
 		defer tick.Stop()
 		for {
 			select {
@@ -109,4 +112,63 @@ func TestMoveDoesNotProbe(t *testing.T) {
 		}
 		w.neverTwice()
 	})
+}
+
+// A client that has nothing to say is asked, and answers. When it has gone, the
+// alias is blocked, and later and later when it turns out that nobody took it.
+func TestQuietClientIsAsked(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		k := netops.NewFakeKernel("quiet", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: []byte{2, 0, 0, 0, 0, 0x90}})
+		w.segment.Connect(k, "eth0")
+		client := netip.MustParsePrefix("192.0.2.201/24")
+		if err := k.EnsureBase("eth0", client); err != nil {
+			t.Fatal(err)
+		}
+		wire, err := w.segment.OpenWire(k, "eth0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := func() {
+			t.Helper()
+			if err := wire.Ask(client.Addr(), w.alias(1).Addr(), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ask()
+		w.powerCut("sb1")
+		w.powerCut("srv2")
+		for range 600 {
+			pass(100 * time.Millisecond)
+			if w.isBlocked("srv1", 1) {
+				t.Fatal("the alias is blocked, though a client is there")
+			}
+		}
+		if err := k.Drop("eth0", client); err != nil {
+			t.Fatal(err)
+		}
+		var waits []time.Duration
+		w.frame(k) // from here on nothing comes in
+		for range 4 {
+			waits = append(waits, w.until(time.Minute, "the alias is blocked", func() bool { return w.isBlocked("srv1", 1) }))
+			w.frame(k)
+			w.until(time.Second, "it is served again", func() bool { return !w.isBlocked("srv1", 1) })
+		}
+		t.Logf("blocked after %v", waits)
+		if waits[0] < deafFirst-100*time.Millisecond || !slices.IsSorted(waits) || waits[3] < 4*waits[0] {
+			t.Errorf("blocked after %v, want longer and longer", waits)
+		}
+	})
+}
+
+// frame has a host send something that nobody is asked by.
+func (w *world) frame(k *netops.FakeKernel) {
+	w.t.Helper()
+	wire, err := w.segment.OpenWire(k, "eth0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := wire.Ask(netip.IPv4Unspecified(), netip.MustParseAddr("192.0.2.250"), nil); err != nil {
+		w.t.Fatal(err)
+	}
 }

@@ -203,7 +203,7 @@ func (s *simulation) couldRun(lim int) string {
 	switch {
 	case lockedTo != "" || s.cutInPart():
 		return ""
-	case s.fit(regular, lim) && (clear || s.servers[standby].down):
+	case s.fit(regular, lim) && (clear || s.servers[standby].down) && s.heardByMost(regular):
 		return regular
 	case s.fit(standby, lim) && (clear || s.servers[regular].down) && len(s.aliasesOf(standby)) == 0 && (s.preloaded() || len(s.running(standby)) == 0) && s.heardByMost(standby):
 		return standby
@@ -218,10 +218,10 @@ func (s *simulation) cutInPart() bool {
 	return len(s.cut) > 0
 }
 
-// heardByMost reports whether a server hears another one: one that hears nobody
-// takes nothing over, unless there is only one.
+// heardByMost reports whether a server hears another one, or clients: one that hears
+// nobody takes nothing over, unless there is only one.
 func (s *simulation) heardByMost(name string) bool {
-	return len(s.doc.LIMs) == 1 || slices.ContainsFunc(s.names(), func(n string) bool { return n != name && s.hears(n, name) })
+	return s.clients || len(s.doc.LIMs) == 1 || slices.ContainsFunc(s.names(), func(n string) bool { return n != name && s.hears(n, name) })
 }
 
 // fit reports whether a server has been able to run a LIM for long enough.

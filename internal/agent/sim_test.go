@@ -29,6 +29,7 @@ type simulation struct {
 	trouble  map[string]*trouble
 	line     *roughLine
 	limit    time.Duration // failover-after
+	clients  bool          // somebody asks for an alias now and then
 	lease    time.Duration
 	faults   int
 	calm     []time.Duration // pauses to draw from
@@ -154,7 +155,10 @@ func playSimulation(t *testing.T, seed uint64) {
 	defer s.end(seed)
 	names := s.names()
 	s.rnd.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-	s.note("start %v", names)
+	if s.clients = s.rnd.IntN(2) == 0; s.clients {
+		s.talkEvery(min(s.limit/4, time.Second))
+	}
+	s.note("start %v; clients %v", names, s.clients)
 	s.start(names...)
 	s.live(s.someTime())
 	for range s.faults {

@@ -14,6 +14,7 @@ import (
 const (
 	warmMost  = 256         // neighbours that the kernel is told of within warmAgain, at most
 	warmAgain = time.Minute // from one time that it is told of a neighbour to the next
+	warmLast  = 8           // neighbours of which it is known that they were the last to be heard
 )
 
 // warmth keeps the kernel's neighbour entries warm for the day that this server
@@ -24,6 +25,7 @@ type warmth struct {
 	subnet  netip.Prefix
 	aliases []netip.Addr // that this server may take
 	gateway netip.Addr
+	last    []netip.Addr // neighbours that were heard last, the latest at the end
 }
 
 // set tells for whom to listen.
@@ -46,6 +48,21 @@ func (w *warmth) wants(o netops.Observation) bool {
 	return o.SenderIP == w.gateway
 }
 
+// heard notes that a neighbour was heard.
+func (w *warmth) heard(neighbour netip.Addr) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last = slices.DeleteFunc(w.last, func(x netip.Addr) bool { return x == neighbour })
+	w.last = append(w.last[max(0, len(w.last)-warmLast+1):], neighbour)
+}
+
+// latest lists some neighbours that were heard last.
+func (w *warmth) latest() []netip.Addr {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.last)
+}
+
 // keepWarm tells the kernel of the neighbours that are heard until ctx ends.
 func (a *Agent) keepWarm(ctx context.Context, n *network) {
 	told := map[netip.Addr]time.Time{}
@@ -60,6 +77,7 @@ func (a *Agent) keepWarm(ctx context.Context, n *network) {
 			continue // so many clients, or somebody makes them up
 		}
 		told[o.SenderIP] = o.Time
+		n.warm.heard(o.SenderIP)
 		if err := a.deps.Kernel.Warm(n.ifname, o.SenderIP, o.SenderMAC); err != nil {
 			a.log.Debug("keeping a neighbour warm", "err", err)
 		}
