@@ -91,7 +91,7 @@ func ParseNeighbour(b []byte) (Observation, error) {
 		return Observation{}, errNotNeighbour
 	case message[0] == solicitation:
 		o.Op, o.SenderIP, o.TargetIP = Request, source, target
-	case message[0] == advertisement && !(dest.IsMulticast() && message[4]&solicitedFlag != 0):
+	case message[0] == advertisement && (!dest.IsMulticast() || message[4]&solicitedFlag == 0):
 		o.Op, o.SenderIP, o.TargetIP = Reply, target, dest
 	default:
 		return Observation{}, errNotNeighbour
