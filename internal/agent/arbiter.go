@@ -113,7 +113,7 @@ func (a *Agent) deafSince(now time.Time) time.Time {
 
 // arbiterConditions tells of an arbiter that is not reached, and of servers of
 // this cluster that do not ask it: they would take over without.
-func (a *Agent) arbiterConditions(now time.Time) []alarms.Condition {
+func (a *Agent) arbiterConditions() []alarms.Condition {
 	if a.keeper == nil {
 		return nil
 	}
