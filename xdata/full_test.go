@@ -45,7 +45,7 @@ func TestFullDisk(t *testing.T) {
 		resetStandby(t, p)
 		asks := []Side{SideRegular, SideStandby}[round%2]
 		// From nothing at all to more than is needed.
-		free := int64(6<<20) * int64(round) / int64(killRounds())
+		free := int64(7<<20) * int64(round) / int64(killRounds()-1)
 		filler := filepath.Join(disk, "filler")
 		var st unix.Statfs_t
 		must(t, unix.Statfs(disk, &st))

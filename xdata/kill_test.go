@@ -44,12 +44,17 @@ func runSync(dir, there string, side Side) error {
 // ample leaves out the margin, so that a small file system can be full.
 func ample(string) (int64, int64, error) { return 1 << 50, -1, nil }
 
-// killRounds is how many moments are tried: few, or 500 with the variable set.
+// killRounds is how many moments are tried: few, or 500 with the variable set, or
+// as many as a larger number says.
 func killRounds() int {
-	if n, err := strconv.Atoi(os.Getenv(killsEnv)); err == nil && n > 0 {
-		return max(n, 500)
+	switch n, err := strconv.Atoi(os.Getenv(killsEnv)); {
+	case err != nil || n < 1:
+		return 6
+	case n == 1:
+		return 500
+	default:
+		return n
 	}
-	return 6
 }
 
 // killData is a version that takes a moment to copy: a large file, some of which
