@@ -186,6 +186,7 @@ func (s *simulation) troubleSoftware(name string, lim int) {
 	case 4:
 		s.note("the software of LIM %d on %s does not stop in order", lim, name)
 		soft.Script(services.VerbStop, services.Step{Err: errBroken})
+		s.clings[key] = true
 	case 5:
 		s.note("the software of LIM %d on %s is mended", lim, name)
 		s.mendSoftware(name, lim)
@@ -194,6 +195,7 @@ func (s *simulation) troubleSoftware(name string, lim int) {
 
 func (s *simulation) mendSoftware(name string, lim int) {
 	delete(s.limp, fmt.Sprint(name, " ", lim))
+	delete(s.clings, fmt.Sprint(name, " ", lim))
 	soft := s.servers[name].softs[lim]
 	soft.Script(services.VerbStart, services.Step{})
 	soft.Script(services.VerbStop, services.Step{})

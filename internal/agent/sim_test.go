@@ -38,6 +38,7 @@ type simulation struct {
 	stopPump context.CancelFunc
 	pumps    sync.WaitGroup
 	limp     map[string]bool // "server lim": its software does not start
+	clings   map[string]bool // likewise: it does not stop
 	held     map[int]holding
 	deaf     map[[2]string]time.Time // when two servers last could not hear each other
 	terms    terms
@@ -173,7 +174,7 @@ func playSimulation(t *testing.T, seed uint64) {
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	t.Helper()
 	s := &simulation{rnd: rand.New(rand.NewPCG(seed, 0)), trouble: map[string]*trouble{}, changed: make(chan struct{}, 1),
-		limp: map[string]bool{}, held: map[int]holding{}, deaf: map[[2]string]time.Time{}}
+		limp: map[string]bool{}, clings: map[string]bool{}, held: map[int]holding{}, deaf: map[[2]string]time.Time{}}
 	s.terms.highest = map[string]uint64{}
 	s.line = &roughLine{rnd: rand.New(rand.NewPCG(seed, 1))}
 	s.limit = pick(s.rnd, 200*time.Millisecond, 300*time.Millisecond, time.Second, 3*time.Second, 10*time.Second, 10*time.Second, 30*time.Second, time.Minute)
