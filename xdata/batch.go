@@ -117,11 +117,11 @@ func decodeBatch(payload []byte, dec *zstd.Decoder, buf []byte) (u unpacked, err
 	kind, rest := payload[0], payload[1:]
 	var size, length, dense uint64
 	for _, field := range []*uint64{&size, &length, &dense} {
-		n := 0
-		if *field, n = binary.Uvarint(rest); n <= 0 {
+		value, n := binary.Uvarint(rest)
+		if n <= 0 {
 			return u, violation("a batch that is cut off")
 		}
-		rest = rest[n:]
+		*field, rest = value, rest[n:]
 	}
 	if size > maxChunk {
 		return u, violation("a batch with %d bytes of content", size)

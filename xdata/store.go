@@ -113,12 +113,6 @@ func (s *Store) Newest(lim int) (v Version, ok bool, err error) {
 	return versions[i], true, nil
 }
 
-// look describes the version of that name.
-func (s *Store) look(name string) (Version, error) {
-	v, err := s.see(name)
-	return v.Version, err
-}
-
 // see looks a version over.
 func (s *Store) see(name string) (seen, error) {
 	lim, stamp, _ := parseName(name)
