@@ -28,8 +28,9 @@ func newARPProbeCommand(a *app) *cobra.Command {
 		Use:   "probe ADDR",
 		Short: "Ask whether another station has an address",
 		Long: `Arp probe asks on one interface who has an address, in a way that disturbs nobody
-(RFC 5227; a neighbour solicitation from :: for an IPv6 address, RFC 4862). It prints the MAC address of the station that answers and ends with
-exit code 3; where none answers it ends with 0.`,
+(RFC 5227; for an IPv6 address a neighbour solicitation from ::, RFC 4862). It
+prints the MAC address of the station that answers and ends with exit code 3;
+where none answers it ends with 0.`,
 		Example:     "  mxcluster arp probe 10.0.0.11 --interface eth0",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.NotPermitted),
 		Args:        arguments("ADDR"),

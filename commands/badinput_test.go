@@ -77,7 +77,7 @@ func TestBadUsage(t *testing.T) {
 		{"alias up", 64, `argument N is missing`, ``},
 		{"alias up 1 --lease 1500ms", 64, `1.5s is not a number of seconds`, `whole seconds`},
 		{"arp probe", 64, `argument ADDR is missing`, ``},
-		{"arp probe 10.0.0.300 --interface eth0", 64, `"10.0.0.300" is not an address`, `IPv4`},
+		{"arp probe 10.0.0.300 --interface eth0", 64, `"10.0.0.300" is not an address`, `e.g. 10.0.0.11 or 2001:db8::11`},
 		{"arp probe 10.0.0.3", 64, `--interface is missing`, ``},
 		{"arp announce 0.0.0.0 --interface eth0", 64, `is not an address`, ``},
 		{"arp announce 10.0.0.1 --interface eth0 --count 0", 64, `cannot announce 0 times`, `1 or more`},
