@@ -148,7 +148,7 @@ func TestPreloadedNeverLeaks(t *testing.T) {
 			w.watchers.Go(func() { c.talk(w.servers[name]) })
 		}
 		w.watchers.Go(c.listen)
-		half := histories * 22 * time.Second // less under the race detector
+		half := 3 * time.Minute
 		if os.Getenv("MXCLUSTER_TEST_LEAKS") != "" {
 			half = 30 * time.Minute
 		}
@@ -185,7 +185,7 @@ func TestPreloadedNeverLeaks(t *testing.T) {
 		}
 		for _, name := range []string{"srv1", "sb1"} {
 			t.Logf("%s: %d frames as the alias went out, its kernel refused %d", name, c.sent[name].Load(), c.refused[name].Load())
-			if c.sent[name].Load() < 1000 || c.refused[name].Load() < 1000 {
+			if c.sent[name].Load() < 1000 || c.refused[name].Load() < 500 {
 				t.Error("that is too few to prove anything")
 			}
 		}
