@@ -105,7 +105,7 @@ func (a *Agent) deafSince(now time.Time) time.Time {
 	switch {
 	case !a.linkDown.IsZero():
 		return a.linkDown
-	case !a.deaf.since.IsZero() && now.Sub(a.deaf.since) >= a.silenceLimit()/2: // see judgeDeaf
+	case !a.deaf.since.IsZero() && now.Sub(a.deaf.since) >= a.deafAfter():
 		return a.deaf.since
 	}
 	return time.Time{}

@@ -50,12 +50,16 @@ func (a *Agent) judgeDeaf(now time.Time) {
 	case err != nil: // checkLink tells
 	case a.deaf.since.IsZero() || link.Received != a.deaf.received:
 		a.deaf.since, a.deaf.received = now, link.Received
-	case now.Sub(a.deaf.since) >= max(a.silenceLimit()/2, deafFirst, a.deaf.wait): // the other half made it isolated
+	case now.Sub(a.deaf.since) >= max(a.deafAfter(), a.deaf.wait):
 		if a.hideAll(deaf) {
 			a.deaf.wait = min(max(2*a.deaf.wait, 2*deafFirst), deafMost)
 		}
 	}
 }
+
+// deafAfter is how long nothing comes in before that means something: half of the
+// silence limit, of which the other half made this server isolated, or longer.
+func (a *Agent) deafAfter() time.Duration { return max(a.silenceLimit()/2, deafFirst) }
 
 // hearsServer reports whether any other server is alive.
 func (a *Agent) hearsServer() bool {

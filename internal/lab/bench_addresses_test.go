@@ -23,7 +23,8 @@ func addressScenarios() map[string]Scenario {
 		"killed":    benchDaemonKilled,
 		"stopped":   benchDaemonStopped,
 		"loaded":    benchLoadedKilled,
-		"partition": func(ctx context.Context, c *contender) error { return benchHeal(ctx, c, c.cutAlone()) },
+		"partition": func(ctx context.Context, c *contender) error { return benchHeal(ctx, c, c.cutAlone(longCut)) },
+		"blip":      func(ctx context.Context, c *contender) error { return benchHeal(ctx, c, c.cutAlone(shortCut)) },
 		"split":     benchSplit,
 		"cable":     func(ctx context.Context, c *contender) error { return benchHeal(ctx, c, c.cutCable()) },
 		"move":      benchMove,
@@ -160,18 +161,26 @@ func (c *contender) result(what string, cells ...any) {
 // cut is a way to part srv1 from the standby, and to mend it.
 type cut struct {
 	what      string
+	lasts     time.Duration // after the takeover
 	cut, mend func() error
 }
 
+// A server that nothing comes in to blocks its aliases after 2 s: a cut is too short
+// for that, or not.
+const (
+	shortCut = 1500 * time.Millisecond
+	longCut  = 4 * time.Second
+)
+
 // cutAlone loses all frames at srv1's switch port; the link stays up.
-func (c *contender) cutAlone() cut {
-	return cut{"partition of srv1, link up",
+func (c *contender) cutAlone(lasts time.Duration) cut {
+	return cut{fmt.Sprintf("partition of srv1 for %s, link up", lasts), lasts,
 		func() error { return c.network.ns.Detach("srv1") },
 		func() error { return c.network.ns.Attach("srv1", switchName) }}
 }
 
 func (c *contender) cutCable() cut {
-	return cut{"cable of srv1 pulled",
+	return cut{"cable of srv1 pulled", shortCut,
 		func() error { return c.srv1.SetCable(false) },
 		func() error { return c.srv1.SetCable(true) }}
 }
@@ -190,7 +199,7 @@ func benchHeal(ctx context.Context, c *contender, by cut, more ...*Caller) error
 		if err := c.caller.WaitAnswer(ctx, "sb1", from); err != nil {
 			return err
 		}
-		if err := wait(ctx, 1500*time.Millisecond); err != nil {
+		if err := wait(ctx, by.lasts); err != nil {
 			return err
 		}
 		healed := time.Now()
@@ -253,7 +262,7 @@ func benchSplit(ctx context.Context, c *contender) error {
 	if err := within(ctx, time.Minute, func(ctx context.Context) error { return beside.WaitAnswer(ctx, "srv1", time.Now()) }); err != nil {
 		return err
 	}
-	return benchHeal(ctx, c, cut{"partition between two switches",
+	return benchHeal(ctx, c, cut{"partition between two switches", shortCut,
 		func() error { return n.ns.Detach(uplink) },
 		func() error { return n.ns.Attach(uplink, switchName) }}, beside)
 }
