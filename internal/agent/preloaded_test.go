@@ -208,7 +208,7 @@ func TestPreloadedBlockComesBack(t *testing.T) {
 		}
 		pass(time.Second)
 		w.passive("sb1")
-		w.twice = nil // the moment after the flush
+		w.forgetTwice() // the moment after the flush
 	})
 }
 
@@ -311,7 +311,7 @@ func TestPreloadedSplitBrain(t *testing.T) {
 		t.Logf("one holder %s after the heal", time.Since(healed))
 		w.awaitState(1, "srv1", failover.Preloaded, soon)
 		w.passive("srv1")
-		w.twice = nil // until it had yielded
+		w.forgetTwice() // until it had yielded
 	})
 }
 

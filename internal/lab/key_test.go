@@ -47,7 +47,7 @@ func keyRotationScenario(ctx context.Context, l *Lab) error {
 		if err := x.srv2.SignalAgent(ctx, unix.SIGKILL); err != nil {
 			return err
 		}
-		if err := x.srv2.StartAgent(ctx); err != nil {
+		if err := x.startAgent(ctx, x.srv2); err != nil {
 			return err
 		}
 		return x.mx(ctx, x.srv2, "key", "rotate", "--force", "--wait")
