@@ -170,7 +170,7 @@ func (a *Agent) superviseOthers() {
 	for _, name := range a.mates() {
 		s := a.doc.Server(name)
 		p := a.peer(name)
-		h := hostAddrs{base: s.Base.Addr(), alias: a.aliasOf(s.LIM).Addr(), gossiped: p.at}
+		h := hostAddrs{base: s.Base.Addr(), alias: a.aliasOf(s.LIM).Addr(), gossiped: p.at, rival: a.sharesAliasWith(name)}
 		if p.claim != nil {
 			h.mac = p.claim.MAC
 		}
@@ -219,6 +219,13 @@ func (a *Agent) mates() []string {
 		}
 	}
 	return slices.DeleteFunc(names, func(n string) bool { return n == a.cfg.Server })
+}
+
+// sharesAliasWith reports whether a mate may have an alias that this server may
+// have, too: the standby shares one with each regular server.
+func (a *Agent) sharesAliasWith(mate string) bool {
+	standby := a.cluster().Standby
+	return mate == standby || a.cfg.Server == standby
 }
 
 // adopt takes hold of the LIMs that ran here before this agent started: an

@@ -15,7 +15,7 @@ import (
 const (
 	minAgentLimit = time.Second           // silence of gossip that makes an agent lost, at least
 	askPeriod     = 20 * time.Millisecond // gossip questions to a server in doubt
-	gonePeriod    = 50 * time.Millisecond // questions to a host that is gone: the first answer ends a split brain
+	gonePeriod    = 50 * time.Millisecond // questions to a rival that is gone: the first answer ends a split brain
 	gatewayName   = "(gateway)"           // no server's name: it has brackets
 )
 
@@ -36,6 +36,7 @@ type hostAddrs struct {
 	base, alias netip.Addr
 	mac         string    // as the host claims it; "": not known
 	gossiped    time.Time // when gossip last heard it; zero: not since the agent started
+	rival       bool      // it may have an alias that this server may have, too
 }
 
 // host is a server, or the gateway, under supervision.
@@ -330,7 +331,7 @@ func (h *host) poll(ask *questions, now time.Time) {
 			ask.arp = append(ask.arp, arpQuestion{h.addrs.alias, h.mac})
 		}
 	}
-	if h.sighting.gone {
+	if h.sighting.gone && h.addrs.rival {
 		h.next = earlier(h.next, now.Add(gonePeriod))
 	}
 	ask.arp = append(ask.arp, arpQuestion{h.addrs.base, to})

@@ -1,0 +1,56 @@
+package agent
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// A server that is gone is asked for 20 times a second by those who may share an
+// alias with it, since its first word ends a split brain; by all others as calmly as
+// before, since each question to it goes to everybody on the subnet.
+func TestWhoIsGoneIsAskedByRivals(t *testing.T) {
+	addr := netip.MustParseAddr
+	for _, tc := range []struct {
+		limit        time.Duration
+		rival, other int // questions a second
+	}{
+		{10 * time.Second, 20, 1},
+		{time.Second, 20, 10},
+		{200 * time.Millisecond, 50, 50},
+	} {
+		s := newSupervisor(addr("192.0.2.20"), nil, nil, nil)
+		s.setHosts(map[string]hostAddrs{"sb1": {base: addr("192.0.2.29"), rival: true}, "srv2": {base: addr("192.0.2.22")}}, tc.limit)
+		asked := map[netip.Addr]int{}
+		gossip := map[string]int{}
+		start := time.Unix(1e9, 0)
+		count := start.Add(3 * tc.limit)
+		for now := start; now.Before(count.Add(10 * time.Second)); {
+			next, ask, _ := s.poll(now)
+			if !now.Before(count) {
+				for _, q := range ask.arp {
+					asked[q.target]++
+				}
+				for _, name := range ask.gossip {
+					gossip[name]++
+				}
+			}
+			now = next
+		}
+		for name, h := range s.sightings() {
+			if !h.gone {
+				t.Errorf("limit %s: %s is not gone", tc.limit, name)
+			}
+		}
+		for _, want := range []struct {
+			name   string
+			addr   netip.Addr
+			second int
+		}{{"sb1", addr("192.0.2.29"), tc.rival}, {"srv2", addr("192.0.2.22"), tc.other}} {
+			n, g := asked[want.addr], gossip[want.name]
+			if lo, hi := want.second*9, want.second*11+1; n < lo || n > hi || g < lo || g > hi {
+				t.Errorf("limit %s: %s was asked for %d times by ARP and %d times by gossip in 10 s, want %d to %d", tc.limit, want.name, n, g, lo, hi)
+			}
+		}
+	}
+}
