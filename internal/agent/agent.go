@@ -129,6 +129,7 @@ type peer struct {
 	stale    bool       // it speaks, but what it claims now was not heard yet
 	liveness failover.Liveness
 	since    time.Time
+	runSince time.Time     // since when its agent, in its present run, is heard
 	clock    time.Duration // how far its clock is ahead of this server's
 	clocks   bool          // whether that is known
 	idle     time.Time     // since when it, alive and settled, leaves its LIM down; see failover.Peer

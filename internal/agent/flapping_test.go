@@ -51,6 +51,31 @@ func TestFlappingIsDamped(t *testing.T) {
 	})
 }
 
+// Starting anew is flapping also where it takes less time than a server must be
+// silent to count as down.
+func TestQuickRestartsAreDamped(t *testing.T) {
+	inWorld(t, automatic, func(w *world) {
+		w.start("sb1", "srv1", "srv2")
+		for range 2 {
+			w.await(1, "srv1", 10*time.Second)
+			w.powerCut("srv1")
+			w.await(1, "sb1", 5*time.Second)
+			w.boot("srv1")
+		}
+		for range 15 {
+			w.staysOn(1, []string{"sb1"}, 20*time.Second)
+			w.kill("srv1")
+			w.start("srv1")
+		}
+		pass(3 * time.Second)
+		if f := w.fallback("srv2", 1); f.HeldForMs < 110_000 {
+			t.Errorf("just started, it is held for %d ms only: %v", f.HeldForMs, f.BlockedBy)
+		}
+		w.await(1, "srv1", 2*time.Minute)
+		w.neverTwice()
+	})
+}
+
 // What was counted outlives the standby's agent, and its server.
 func TestFlappingIsRemembered(t *testing.T) {
 	inWorld(t, automatic, func(w *world) {

@@ -44,7 +44,7 @@ func (a *Agent) view(now time.Time) failover.View {
 		v.Arbiter = a.keeper.view(a.lims, now)
 	}
 	for name, p := range a.peers {
-		v.Peers[name] = failover.Peer{Liveness: p.liveness, Since: p.since, Claim: p.claim, IdleSince: p.idle}
+		v.Peers[name] = failover.Peer{Liveness: p.liveness, Since: p.since, RunSince: p.runSince, Claim: p.claim, IdleSince: p.idle}
 	}
 	for n, l := range a.lims {
 		v.LIMs[n] = failover.Local{State: l.state, Term: l.term, Holds: l.holds, Released: l.released,
@@ -190,6 +190,9 @@ func (a *Agent) claimHeard(ev member.Event) {
 		return
 	}
 	p := a.peer(ev.From)
+	if p.claim == nil || p.claim.Run != c.Run {
+		p.runSince = ev.At
+	}
 	p.claim, p.alarms, p.claimed, p.keys = &c.Claim, c.Alarms, ev.At, keyClaim{}
 	if c.Keys != nil {
 		p.keys = *c.Keys

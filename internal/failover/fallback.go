@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"time"
 
 	"mxcluster/clusterconf"
 )
@@ -33,8 +34,8 @@ func (v *View) fallback(c *clusterconf.Cluster, m clusterconf.Member, d Decision
 // automatic decides about a fallback that nobody ordered.
 func (v *View) automatic(d Decision, regular string, p Peer) (bool, Decision) {
 	l := v.LIMs[d.LIM]
-	hold := l.Flaps.hold(v.FirstHold)
-	heldUntil := p.Since.Add(hold)
+	hold := l.Flaps.Hold(v.FirstHold)
+	heldUntil := p.upSince().Add(hold)
 	switch {
 	case l.Suspended.Why != "" && (p.Claim == nil || p.Claim.Run == l.Suspended.Run):
 		d.BlockedBy = append([]string{fmt.Sprintf("%s; `mxcluster fallback %d` tries again", l.Suspended.Why, d.LIM)}, d.BlockedBy...)
@@ -52,6 +53,15 @@ func (v *View) automatic(d Decision, regular string, p Peer) (bool, Decision) {
 	}
 	d.Release = true
 	return true, v.noteFallback(d.with(Stop, RuleFallback, fmt.Sprintf("falls back to %s, which is ready", regular)))
+}
+
+// upSince is since when a server is up, as far as is known. A server that starts anew
+// faster than its silence is noticed was down all the same.
+func (p Peer) upSince() time.Time {
+	if p.RunSince.After(p.Since) {
+		return p.RunSince
+	}
+	return p.Since
 }
 
 // noteFallback keeps when a LIM fell back; whatever suspended that is over.

@@ -37,9 +37,18 @@ func (f Flaps) Recent(now time.Time) int {
 	return f.Count
 }
 
-// hold is for how long the regular server must stay up before the next
+// Forgotten is when the count starts anew unless the server fails before; zero while
+// the LIM has not fallen back.
+func (f Flaps) Forgotten() time.Time {
+	if f.FellBack.IsZero() {
+		return time.Time{}
+	}
+	return f.FellBack.Add(quietTime)
+}
+
+// Hold is for how long the regular server must stay up before the next
 // automatic fallback: the first time, doubled with each failure.
-func (f Flaps) hold(first time.Duration) time.Duration {
+func (f Flaps) Hold(first time.Duration) time.Duration {
 	if f.Count == 0 || first <= 0 {
 		return 0
 	}

@@ -158,6 +158,8 @@ func (s *scenario) peer(t *testing.T, words []string) {
 			c.Leaving = true
 		case "run":
 			c.Run = value
+		case "run-since":
+			p.RunSince = offset(t, value)
 		case "arbiter":
 			c.Arbiter = value
 		case "idle":

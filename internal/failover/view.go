@@ -139,6 +139,7 @@ const (
 type Peer struct {
 	Liveness Liveness
 	Since    time.Time // of this liveness
+	RunSince time.Time // since when its agent, in its present run, is heard
 	Claim    *Claim    // the last one heard; nil if none since this agent started
 
 	// IdleSince is since when a regular server, alive and settled, leaves its own
