@@ -64,6 +64,13 @@ func TestExplain(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.out), &e); err != nil || e.Kind != "Explanation" || e.IfServerDied == nil || len(e.LosesTo) != 1 || len(e.Sentences) < 3 {
 		t.Errorf("%v:\n%s", err, got.out)
 	}
+	flapping := limStatus("srv1", "running")
+	flapping.Clusters[0].Alarms = append(flapping.Clusters[0].Alarms, status.Alarm{Handle: 2, Severity: "warning", LIM: 1, Text: "srv1 fails again and again"},
+		status.Alarm{Handle: 3, Severity: "warning", LIM: 2, Text: "of another"})
+	w.agent.statuses = []*status.ClusterStatus{flapping}
+	if got := w.must(t, "explain", "1"); !strings.Contains(got.out, "Alarm 2, warning, since ") || strings.Contains(got.out, "of another") {
+		t.Errorf("with alarms:\n%s", got.out)
+	}
 	if got := w.must(t, "explain", "3"); !strings.Contains(got.out, "in no cluster") {
 		t.Errorf("of a LIM in no cluster: %s", got.out)
 	}

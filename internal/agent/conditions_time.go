@@ -43,7 +43,10 @@ func (a *Agent) flapping(l *lim, regular string, count int) []alarms.Condition {
 		text = fmt.Sprintf("%s failed %d times soon after a fallback of LIM %d", regular, count, l.number)
 	}
 	if held {
-		text += "; the next automatic one is held back"
+		text += fmt.Sprintf("; before the next automatic one it must stay up for %s", l.flaps.Hold(a.cfg.FirstHold))
+	}
+	if at := l.flaps.Forgotten(); !at.IsZero() {
+		text += fmt.Sprintf("; forgotten at %s if it does not fail before", at.UTC().Format("15:04:05Z"))
 	}
 	return []alarms.Condition{{Name: alarms.Flapping, Severity: alarms.Warning, LIM: l.number, Server: regular, Text: text}}
 }

@@ -51,6 +51,7 @@ func Explain(d *clusterconf.Document, st *status.ClusterStatus, lim int, ask Ask
 	if err := e.rivals(d, c, ask); err != nil {
 		return nil, err
 	}
+	e.alarms(st)
 	if l.Next != "" && !strings.HasPrefix(l.Next, "if ") { // what happens if a server fails was said
 		e.say("As it stands, it %s.", l.Next)
 	}
@@ -82,6 +83,17 @@ func (e *Explanation) where(c *clusterconf.Cluster, l *status.StatusLIM, regular
 	}
 	if l.Lock != nil {
 		e.say("It is %s.", l.Lock)
+	}
+}
+
+// alarms says what was raised about the LIM.
+func (e *Explanation) alarms(st *status.ClusterStatus) {
+	for _, c := range st.Clusters {
+		for _, a := range c.Alarms {
+			if a.LIM == e.LIM {
+				e.say("Alarm %d, %s, since %s: %s.", a.Handle, a.Severity, a.RaisedAt.UTC().Format(time.RFC3339), a.Text)
+			}
+		}
 	}
 }
 
