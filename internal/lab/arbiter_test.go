@@ -19,8 +19,11 @@ import (
 	"mxcluster/internal/arbiter/etcdtest"
 )
 
-// testKeyLease is that of keys: long enough for etcd to be started anew in it.
-const testKeyLease = 5 * time.Second
+const (
+	// testKeyLease is that of keys: long enough for etcd to be started anew in it.
+	testKeyLease    = 5 * time.Second
+	defaultKeyLease = 6 * time.Second // what users have
+)
 
 func TestArbiter(t *testing.T) {
 	etcdtest.Program(t)
@@ -32,29 +35,35 @@ func TestArbiterDown(t *testing.T) {
 	runScenario(t, "arbiter-down", program(t))
 }
 
-// arbitratedSite is a cluster with etcd on a server of its own, on the same switch.
-type arbitratedSite struct {
-	*site
+// labArbiter is an etcd on a server of its own, on the same switch.
+type labArbiter struct {
 	host *Server
 	etcd *command
 }
 
+// arbitratedSite is a cluster with one.
+type arbitratedSite struct {
+	*site
+	*labArbiter
+}
+
 func newArbitrated(ctx context.Context, l *Lab) (*arbitratedSite, error) {
-	x := &arbitratedSite{}
-	var err error
-	if x.host, err = l.AddServer("etcd1", labAddress(51)); err != nil {
+	x, err := newArbitratedSite(ctx, l)
+	if err != nil {
 		return nil, err
 	}
-	if err = x.host.Boot(ctx); err != nil {
+	return x, within(ctx, testStep, func(ctx context.Context) error { return x.create(ctx, testFailoverAfter) })
+}
+
+// newArbitratedSite makes the servers with agents and an arbiter, and no cluster yet.
+func newArbitratedSite(ctx context.Context, l *Lab) (*arbitratedSite, error) {
+	a, err := startArbiter(ctx, l)
+	if err != nil {
 		return nil, err
 	}
-	if err = x.startEtcd(ctx); err != nil {
-		return nil, err
-	}
-	x.site = newEmptySite(l)
-	x.settings += fmt.Sprintf("arbiter:\n  lease: %s\n  etcd:\n    endpoints: [%s]\n", testKeyLease, x.url())
-	for _, step := range []func(context.Context) error{x.build, x.makeSystem, x.connectClient,
-		func(ctx context.Context) error { return x.create(ctx, testFailoverAfter) }} {
+	x := &arbitratedSite{newEmptySite(l), a}
+	x.site.settings += a.settings(testKeyLease)
+	for _, step := range []func(context.Context) error{x.build, x.makeSystem, x.connectClient} {
 		if err := within(ctx, testStep, step); err != nil {
 			return nil, err
 		}
@@ -62,16 +71,32 @@ func newArbitrated(ctx context.Context, l *Lab) (*arbitratedSite, error) {
 	return x, nil
 }
 
-func (x *arbitratedSite) url() string { return fmt.Sprintf("http://%s:2379", x.host.base.Addr()) }
+func startArbiter(ctx context.Context, l *Lab) (x *labArbiter, err error) {
+	x = &labArbiter{}
+	if x.host, err = l.AddServer("etcd1", labAddress(51)); err != nil {
+		return nil, err
+	}
+	if err = x.host.Boot(ctx); err != nil {
+		return nil, err
+	}
+	return x, x.startEtcd(ctx)
+}
 
-func (x *arbitratedSite) startEtcd(ctx context.Context) (err error) {
+// settings are those of a server that asks it.
+func (x *labArbiter) settings(lease time.Duration) string {
+	return fmt.Sprintf("arbiter:\n  lease: %s\n  etcd:\n    endpoints: [%s]\n", lease, x.url())
+}
+
+func (x *labArbiter) url() string { return fmt.Sprintf("http://%s:2379", x.host.base.Addr()) }
+
+func (x *labArbiter) startEtcd(ctx context.Context) (err error) {
 	peers := map[string]string{"etcd1": fmt.Sprintf("http://%s:2380", x.host.base.Addr())}
 	x.etcd, err = start(ctx, x.host.lab.Dir, x.host.Name, append([]string{"etcd"}, etcdtest.Args("etcd1", x.host.dir, x.url(), peers)...), nil, Stdio{})
 	return err
 }
 
 // killEtcd ends etcd as a power cut does.
-func (x *arbitratedSite) killEtcd(ctx context.Context) error {
+func (x *labArbiter) killEtcd(ctx context.Context) error {
 	if err := x.etcd.signal(unix.SIGKILL); err != nil {
 		return err
 	}
@@ -159,7 +184,7 @@ func (x *arbitratedSite) restartEtcd(ctx context.Context) error {
 }
 
 // answered waits until etcd answers its own health question.
-func (x *arbitratedSite) answered(ctx context.Context) error {
+func (x *labArbiter) answered(ctx context.Context) error {
 	return poll(ctx, "etcd answers", func() bool {
 		_, code, err := shell(ctx, x.host, "ETCDCTL_API=3 etcdctl --endpoints "+x.url()+" --command-timeout=500ms get x")
 		return err == nil && code == 0

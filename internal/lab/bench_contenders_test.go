@@ -36,6 +36,7 @@ type contender struct {
 func contenders() map[string]func(context.Context, *Lab) (*contender, error) {
 	return map[string]func(context.Context, *Lab) (*contender, error){
 		"":            mxclusterContender,
+		"-arbiter":    arbitratedContender,
 		"-keepalived": keepalivedContender,
 		"-ucarp":      ucarpContender,
 	}
@@ -44,7 +45,21 @@ func contenders() map[string]func(context.Context, *Lab) (*contender, error) {
 // mxclusterContender is a cluster of two LIMs whose software takes no time to
 // start: it is up on both servers all the time, as for the others.
 func mxclusterContender(ctx context.Context, l *Lab) (*contender, error) {
-	x := &site{Lab: l, narrator: newNarrator(os.Stdout, os.Getenv("MXCLUSTER_BENCH_VERBOSE") == ""), asking: time.Millisecond}
+	return newMxclusterContender(ctx, benchSite(l))
+}
+
+// arbitratedContender is the same with an etcd of one server on the switch.
+func arbitratedContender(ctx context.Context, l *Lab) (*contender, error) {
+	a, err := startArbiter(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	x := benchSite(l)
+	x.settings = a.settings(defaultKeyLease)
+	return newMxclusterContender(ctx, x)
+}
+
+func newMxclusterContender(ctx context.Context, x *site) (*contender, error) {
 	if err := x.build(ctx); err != nil {
 		return nil, err
 	}

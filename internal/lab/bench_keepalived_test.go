@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // keepalived runs Debian's keepalived on two servers, the first one preferred,
@@ -158,8 +160,8 @@ func keepalivedFrozen(ctx context.Context, l *Lab, interval string) error {
 	}
 	return x.meanwhile(ctx, fmt.Sprintf("keepalived, every %s s: stopped for 2 s, five times", interval), func() error {
 		for range 5 {
-			for _, sig := range []string{"STOP", "CONT"} {
-				if err := signalKeepalived(ctx, x.srv1, sig); err != nil {
+			for _, sig := range []unix.Signal{unix.SIGSTOP, unix.SIGCONT} {
+				if err := signalPIDs(ctx, x.srv1, sig); err != nil {
 					return err
 				}
 				if err := wait(ctx, 2*time.Second); err != nil {
@@ -171,19 +173,13 @@ func keepalivedFrozen(ctx context.Context, l *Lab, interval string) error {
 	})
 }
 
-// signalKeepalived signals keepalived and its child.
-func signalKeepalived(ctx context.Context, s *Server, sig string) error {
-	_, _, err := shell(ctx, s, fmt.Sprintf("kill -%s $(cat %s/run/*.pid)", sig, s.dir))
-	return err
-}
-
 func keepalivedKilled(ctx context.Context, l *Lab, interval string) error {
 	x, err := keepalived(ctx, l, interval)
 	if err != nil {
 		return err
 	}
 	return x.meanwhile(ctx, fmt.Sprintf("keepalived, every %s s: killed", interval), func() error {
-		if err := signalKeepalived(ctx, x.srv1, "KILL"); err != nil {
+		if err := signalPIDs(ctx, x.srv1, unix.SIGKILL); err != nil {
 			return err
 		}
 		return wait(ctx, 10*time.Second)

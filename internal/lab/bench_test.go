@@ -24,7 +24,7 @@ const benchEnv = "MXCLUSTER_TEST_BENCH"
 func TestBench(t *testing.T) {
 	for _, name := range strings.Fields(os.Getenv(benchEnv)) {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
 			defer cancel()
 			o := labOptions(self(t), program(t), filepath.Join(shortTempDir(t), "lab"), "bench "+name)
 			o.Out, o.Err = os.Stdout, os.Stderr
@@ -40,20 +40,24 @@ func TestBench(t *testing.T) {
 // benchScenarios are what TestBench runs, by name.
 func benchScenarios() map[string]Scenario {
 	all := map[string]Scenario{
-		"power":        func(ctx context.Context, l *Lab) error { return benchPower(ctx, l, 200*time.Millisecond, 20) },
-		"power-1s":     func(ctx context.Context, l *Lab) error { return benchPower(ctx, l, time.Second, 10) },
-		"loss-30":      func(ctx context.Context, l *Lab) error { return benchLoss(ctx, l, 30) },
-		"loss-50":      func(ctx context.Context, l *Lab) error { return benchLoss(ctx, l, 50) },
-		"frozen":       benchFrozen,
-		"spinning":     benchSpinning,
-		"killed":       benchKilled,
-		"idle":         benchIdle,
-		"ka-power":     func(ctx context.Context, l *Lab) error { return keepalivedPower(ctx, l, "1", 10) },
-		"ka-power-100": func(ctx context.Context, l *Lab) error { return keepalivedPower(ctx, l, "0.1", 10) },
-		"ka-loss-30":   func(ctx context.Context, l *Lab) error { return keepalivedLoss(ctx, l, "0.1", 30) },
-		"ka-loss-50":   func(ctx context.Context, l *Lab) error { return keepalivedLoss(ctx, l, "0.1", 50) },
-		"ka-frozen":    func(ctx context.Context, l *Lab) error { return keepalivedFrozen(ctx, l, "0.1") },
-		"ka-killed":    func(ctx context.Context, l *Lab) error { return keepalivedKilled(ctx, l, "0.1") },
+		"power":           benchInstantPower,
+		"power-software":  benchSoftwarePower,
+		"power-preloaded": benchPreloadedPower,
+		"partition":       benchPartition,
+		"loss-30":         func(ctx context.Context, l *Lab) error { return benchLoss(ctx, l, 30) },
+		"loss-50":         func(ctx context.Context, l *Lab) error { return benchLoss(ctx, l, 50) },
+		"frozen":          benchFrozen,
+		"spinning":        benchSpinning,
+		"killed":          benchKilled,
+		"idle":            benchIdle,
+		"flapping":        benchFlapping(3, 0),
+		"quiet-hour":      benchFlapping(1, time.Hour),
+		"ka-power":        func(ctx context.Context, l *Lab) error { return keepalivedPower(ctx, l, "1", 10) },
+		"ka-power-100":    func(ctx context.Context, l *Lab) error { return keepalivedPower(ctx, l, "0.1", 10) },
+		"ka-loss-30":      func(ctx context.Context, l *Lab) error { return keepalivedLoss(ctx, l, "0.1", 30) },
+		"ka-loss-50":      func(ctx context.Context, l *Lab) error { return keepalivedLoss(ctx, l, "0.1", 50) },
+		"ka-frozen":       func(ctx context.Context, l *Lab) error { return keepalivedFrozen(ctx, l, "0.1") },
+		"ka-killed":       func(ctx context.Context, l *Lab) error { return keepalivedKilled(ctx, l, "0.1") },
 	}
 	out := map[string]Scenario{}
 	maps.Copy(all, addressScenarios())
@@ -74,10 +78,21 @@ func benchNumber(name string, or int) int {
 // benchTime is how long what needs time is measured.
 func benchTime() time.Duration { return time.Duration(benchNumber("SECONDS", 30)) * time.Second }
 
+// benchSite is a site with nothing in it yet.
+func benchSite(l *Lab) *site {
+	return &site{Lab: l, narrator: newNarrator(os.Stdout, os.Getenv("MXCLUSTER_BENCH_VERBOSE") == ""), asking: time.Millisecond}
+}
+
 // newBenchSite makes a cluster with the settings that users have by default,
 // and a client that calls every 2 ms.
 func newBenchSite(ctx context.Context, l *Lab, failoverAfter time.Duration, more ...string) (*site, error) {
-	x := &site{Lab: l, narrator: newNarrator(os.Stdout, os.Getenv("MXCLUSTER_BENCH_VERBOSE") == ""), asking: time.Millisecond}
+	return newSettledBenchSite(ctx, l, failoverAfter, "", more...)
+}
+
+// newSettledBenchSite is newBenchSite with other settings.
+func newSettledBenchSite(ctx context.Context, l *Lab, failoverAfter time.Duration, settings string, more ...string) (*site, error) {
+	x := benchSite(l)
+	x.settings = settings
 	for _, step := range []func(context.Context) error{x.build, x.makeSystem, x.callQuickly, func(ctx context.Context) error {
 		return x.create(ctx, failoverAfter, more...)
 	}} {
@@ -134,56 +149,6 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// benchPower cuts the power of the active server again and again.
-func benchPower(ctx context.Context, l *Lab, failoverAfter time.Duration, runs int) error {
-	x, err := newBenchSite(ctx, l, failoverAfter)
-	if err != nil {
-		return err
-	}
-	var silences []time.Duration
-	var f findings
-	from := time.Now()
-	for range benchNumber("RUNS", runs) {
-		if err := wait(ctx, 300*time.Millisecond); err != nil {
-			return err
-		}
-		cut := time.Now()
-		if err := x.cutPower(ctx); err != nil {
-			return err
-		}
-		if err := wait(ctx, 100*time.Millisecond); err != nil {
-			return err
-		}
-		silences = append(silences, x.caller.Between(cut.Add(-50*time.Millisecond), time.Now()).Silence)
-		if err := x.bringHome(ctx); err != nil {
-			return err
-		}
-	}
-	h := x.watcher.Between(from, time.Now())
-	f.check(h.Twice == 0, "%d ARP requests were answered by two", h.Twice)
-	row(fmt.Sprintf("power cut, failover-after %s", failoverAfter), spread(silences), fmt.Sprintf("two holders %d of %d", h.Twice, h.Requests))
-	return f.err()
-}
-
-// bringHome boots srv1 and moves LIM 1 there by order.
-func (x *site) bringHome(ctx context.Context) error {
-	if err := x.srv1.Boot(ctx); err != nil {
-		return err
-	}
-	if err := x.startAgent(ctx, x.srv1); err != nil {
-		return err
-	}
-	return within(ctx, testStep, func(ctx context.Context) error {
-		if err := awaitLIM(ctx, x.standby, 1, "may fall back", fallbackReady); err != nil {
-			return err
-		}
-		if err := x.mx(ctx, x.standby, "fallback", "1", "--wait"); err != nil {
-			return err
-		}
-		return awaitLIM(ctx, x.standby, 1, "runs on srv1", runsOn("srv1"))
-	})
 }
 
 // lose has a switch port lose so many of a hundred frames, at random, both ways;

@@ -160,7 +160,7 @@ func awaitGone(ctx context.Context, s *Server, name string) error {
 
 // poll asks again and again until the answer is yes.
 func poll(ctx context.Context, what string, done func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, testStep)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -1,0 +1,54 @@
+//go:build linux
+
+package lab
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"mxcluster/internal/arbiter/etcdtest"
+)
+
+func TestArbiterPreloaded(t *testing.T) {
+	etcdtest.Program(t)
+	runScenario(t, "arbiter-preloaded", program(t))
+}
+
+// arbiterPreloadedScenario: the sides of a preloaded LIM change roles only with the
+// key, at a power cut and by order. The passive side has none, and is never heard.
+func arbiterPreloadedScenario(ctx context.Context, l *Lab) error {
+	x, err := newArbitratedSite(ctx, l)
+	if err != nil {
+		return err
+	}
+	var f findings
+	from := time.Now()
+	f.noError(within(ctx, testStep, x.createPreloaded), "create")
+	f.noError(x.key(ctx, 1, "srv1"), "at rest")
+
+	cut := time.Now()
+	f.noError(x.cutPower(ctx), "power cut")
+	took := time.Since(cut)
+	x.say("sb1 answers %s after the power cut", took)
+	f.noError(x.await(ctx, 1, "sb1"), "takeover")
+	f.noError(x.key(ctx, 1, "sb1"), "takeover")
+	f.noError(x.awaitTold(ctx, x.standby, "active"), "the role of the standby")
+	f.noError(x.srv1.Boot(ctx), "boot")
+	f.noError(x.startAgent(ctx, x.srv1), "boot")
+	f.noError(x.awaitPreloaded(ctx, x.srv1, "sb1"), "loading the regular server")
+	f.noError(x.key(ctx, 1, "sb1"), "the passive side asks for no key")
+
+	moved := time.Now()
+	f.noError(x.goHome(ctx), "fallback by order")
+	f.noError(x.key(ctx, 1, "srv1"), "fallback by order")
+	f.noError(x.awaitPreloaded(ctx, x.standby, "srv1"), "the standby after the fallback")
+	f.noError(x.watcher.WaitHolder(ctx, x.srv1.MAC), "fallback by order")
+	f.noError(x.caller.Settle(ctx), "calling")
+	s, h := x.caller.Between(moved, time.Now()), x.watcher.Between(from, time.Now())
+	x.say("fallback by order: silence %s, %d of %d calls lost; two holders %d of %d", s.Silence, s.Lost, s.Calls, h.Twice, h.Requests)
+	f.check(h.Twice == 0 && len(h.By) == 2, "alias held by %q, %d times by two", h.By, h.Twice)
+	f.check(slices.Contains(s.By, "srv1"), "calls answered by %q", s.By)
+	return f.err()
+}
