@@ -9,7 +9,7 @@ import (
 )
 
 // histories are played under the race detector, where each takes four times as long.
-const histories = 3
+const histories = 2
 
 // TestMain has one thread run Go code. In a bubble of synctest the race detector's
 // context of timers belongs to all threads (Go 1.26, runtime.(*timer).unlockAndRun):
