@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -362,6 +363,42 @@ func TestArbiterAgentReleases(t *testing.T) {
 		}
 		<-w.servers["srv1"].ended
 		w.servers["srv1"].agent = nil
+	})
+}
+
+// forgetfulArbiter does not hear the first times that a key is given back.
+type forgetfulArbiter struct {
+	Arbiter
+	times atomic.Int32
+}
+
+func (a *forgetfulArbiter) Release(ctx context.Context, lease int64) error {
+	if a.times.Add(-1) >= 0 {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return a.Arbiter.Release(ctx, lease)
+}
+
+// A key that could not be given back at once is given back later: a planned move does
+// not wait until it runs out.
+func TestArbiterGivesBackInTheEnd(t *testing.T) {
+	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+		wrap := w.wrap
+		w.wrap = func(m *machine, d Deps) Deps {
+			d = wrap(m, d)
+			forgetful := &forgetfulArbiter{Arbiter: d.Arbiter}
+			forgetful.times.Store(2)
+			d.Arbiter = forgetful
+			return d
+		}
+		w.settled()
+		if _, err := w.order("srv2", control.Order{Kind: control.OrderFailover, LIM: 1, Now: true}); err != nil {
+			t.Fatal(err)
+		}
+		took := w.await(1, "sb1", keyLease/2)
+		t.Logf("moved after %s", took)
+		w.wantKey(arb, 1, "sb1")
 	})
 }
 

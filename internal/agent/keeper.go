@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mxcluster/internal/arbiter"
@@ -17,6 +18,7 @@ type Arbiter interface {
 	Take(ctx context.Context, lim int, want arbiter.Key, lasts time.Duration) (arbiter.Key, error)
 	Renew(ctx context.Context, lease int64) error
 	Release(ctx context.Context, lease int64) error
+	Close() error // ends the connections; the next question makes new ones
 }
 
 const (
@@ -49,6 +51,8 @@ type limKey struct {
 	until   time.Time // nobody else can have it before; zero: not known
 	asked   time.Time // when it was first asked for, since it was last ours
 	tried   time.Time // when it was last asked for
+	left    time.Time // when it was to be given back
+	retry   time.Time // when to try that again; zero: it was not tried yet
 }
 
 // keeper holds this server's keys at the arbiter, beside the main loop: what the
@@ -61,7 +65,8 @@ type keeper struct {
 	changed func()
 	log     *slog.Logger
 	kick    chan struct{}
-	next    time.Time // when all keys are renewed and read again; of the rounds alone
+	next    time.Time   // when all keys are renewed and read again; of the rounds alone
+	anew    atomic.Bool // the connections are to be made anew
 	stop    context.CancelFunc
 	ended   chan struct{} // when no round will follow
 
@@ -103,7 +108,7 @@ func (k *keeper) keep(lim int, how keeping, term uint64) {
 		return
 	}
 	if how == giveBack {
-		key.until = time.Time{} // others are about to have it
+		key.until, key.left, key.retry = time.Time{}, time.Now(), time.Time{} // others are about to have it
 	}
 	if how == claimKey {
 		key.asked = time.Now()
@@ -119,6 +124,12 @@ func (k *keeper) adopt(lim int, until time.Time) {
 	defer k.mu.Unlock()
 	now := time.Now()
 	k.keys[lim] = &limKey{keeping: claimKey, until: earlier(until, now.Add(k.lease-keyMargin)), asked: now}
+}
+
+// reconnect has the connections made anew: this server's addresses have changed.
+func (k *keeper) reconnect() {
+	k.anew.Store(true)
+	k.wake()
 }
 
 func (k *keeper) wake() {

@@ -46,8 +46,13 @@ func (k *keeper) run(ctx context.Context) {
 // round does all that is due.
 func (k *keeper) round(ctx context.Context) {
 	before := k.words()
+	if k.anew.Swap(false) {
+		if err := k.arb.Close(); err != nil {
+			k.log.Debug("closing the connections to the arbiter", "err", err)
+		}
+	}
 	for lim, key := range k.snapshot() {
-		if key.keeping == giveBack {
+		if key.keeping == giveBack && !time.Now().Before(key.retry) {
 			k.release(ctx, lim, key)
 		}
 	}
@@ -72,7 +77,10 @@ func (k *keeper) round(ctx context.Context) {
 func (k *keeper) wait(now time.Time) time.Duration {
 	next := k.next
 	for _, key := range k.snapshot() {
-		if k.works() && key.keeping == claimKey && key.lease == 0 {
+		switch {
+		case key.keeping == giveBack:
+			next = earlier(next, key.retry)
+		case k.works() && key.keeping == claimKey && key.lease == 0:
 			next = earlier(next, k.nextTry(key))
 		}
 	}
@@ -184,17 +192,21 @@ func (k *keeper) take(ctx context.Context, lim int, was limKey) {
 	}
 }
 
-// release gives a key back, for another server to take at once. If that fails it
-// runs out.
+// release gives a key back, for another server to take at once. If that fails it is
+// tried again until it has run out.
 func (k *keeper) release(ctx context.Context, lim int, was limKey) {
+	var failed error
 	if was.lease != 0 {
-		if err := k.call(ctx, func(ctx context.Context) error { return k.arb.Release(ctx, was.lease) }); err != nil {
-			k.log.Warn("a key was not given back and runs out", "lim", lim, "err", err)
-		}
+		failed = k.call(ctx, func(ctx context.Context) error { return k.arb.Release(ctx, was.lease) })
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if key := k.keys[lim]; key != nil && key.keeping == giveBack && key.lease == was.lease {
+		if failed != nil && time.Since(was.left) < k.lease {
+			k.log.Warn("a key was not given back yet", "lim", lim, "err", failed)
+			key.retry = time.Now().Add(keyRetry)
+			return
+		}
 		delete(k.keys, lim)
 		if k.others[lim] == k.server {
 			delete(k.others, lim)

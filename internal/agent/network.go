@@ -62,6 +62,9 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 	if err := a.leaveBase(d, former); err != nil {
 		return fmt.Errorf("taking off the former base: %w", err)
 	}
+	if a.keeper != nil && former != nil && former != a.net {
+		a.keeper.reconnect() // the former base is an alias, or gone
+	}
 	return nil
 }
 

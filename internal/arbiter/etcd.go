@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,6 +30,11 @@ type Config struct {
 	TLS            *tls.Config // nil: the system's, for https
 	User, Password string      // "": none
 	Prefix, System string      // keys are Prefix/System/lim/N
+
+	// Source returns the address to connect from, given the one that the kernel has
+	// chosen; nil: that one. An alias will not do: it moves away with its LIM, and the
+	// connection over which its key is to be given back would break.
+	Source func(chosen netip.Addr) netip.Addr
 }
 
 // How connections are kept: an etcd server that went silent is left for another
@@ -47,7 +54,8 @@ type Etcd struct {
 	root string // of the keys, with a slash at its end
 
 	mu     sync.Mutex
-	client *clientv3.Client // nil: not made yet
+	client *clientv3.Client         // nil: not made yet
+	spare  map[int]clientv3.LeaseID // by LIM, got while another server had the key; they run out by themselves
 }
 
 // New returns an arbiter at etcd. Nothing is connected before the first call, for
@@ -56,7 +64,7 @@ func New(cfg Config) *Etcd {
 	return &Etcd{cfg: cfg, root: fmt.Sprintf("%s/%s/lim/", strings.TrimRight(cfg.Prefix, "/"), cfg.System)}
 }
 
-// Close ends all connections.
+// Close ends all connections. The next call makes new ones.
 func (e *Etcd) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -87,13 +95,36 @@ func (e *Etcd) connected(ctx context.Context) (*clientv3.Client, error) {
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: firstBackoff, Multiplier: 1.6, Jitter: 0.2, MaxDelay: lastBackoff},
 			MinConnectTimeout: connectLimit,
-		}), grpc.WithChainUnaryInterceptor(failFast)},
+		}), grpc.WithChainUnaryInterceptor(failFast), grpc.WithContextDialer(e.dial)},
 	})
 	if err != nil {
 		return nil, err
 	}
 	e.client = client
 	return client, nil
+}
+
+// dial connects to an etcd server.
+func (e *Etcd) dial(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil || e.cfg.Source == nil {
+		return conn, err
+	}
+	local, ok := conn.LocalAddr().(*net.TCPAddr)
+	if !ok {
+		return conn, nil
+	}
+	chosen := local.AddrPort().Addr().Unmap()
+	from := e.cfg.Source(chosen)
+	if from == chosen {
+		return conn, nil
+	}
+	if err := conn.Close(); err != nil {
+		return nil, err
+	}
+	d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	return d.DialContext(ctx, "tcp", address)
 }
 
 // failFast has a call fail at once, with the reason, while no etcd server can be
@@ -127,7 +158,8 @@ func (e *Etcd) Keys(ctx context.Context) (map[int]Key, error) {
 // Take takes a LIM's key for a server, for a time in whole seconds: if nobody has
 // it, or that server itself, as after a restart of its agent. It returns the key as
 // it is then: another server's stays what it is. An error leaves open whether it
-// was taken.
+// was taken. Who asks while another server has the key will ask again: the lease is
+// got meanwhile, which etcd has to write to its disk.
 func (e *Etcd) Take(ctx context.Context, lim int, want Key, lasts time.Duration) (Key, error) {
 	what := fmt.Sprintf("taking the key of LIM %d at etcd", lim)
 	client, err := e.connected(ctx)
@@ -142,6 +174,7 @@ func (e *Etcd) Take(ctx context.Context, lim int, want Key, lasts time.Duration)
 	var seen int64 // revision of the key that may be replaced; 0: there is none
 	if len(res.Kvs) > 0 {
 		if now := read(res.Kvs[0]); now.Server != want.Server {
+			e.prepare(ctx, client, lim, lasts)
 			return now, nil
 		}
 		seen = res.Kvs[0].ModRevision
@@ -150,26 +183,64 @@ func (e *Etcd) Take(ctx context.Context, lim int, want Key, lasts time.Duration)
 	if err != nil {
 		return Key{}, plain(what, err)
 	}
-	lease, err := client.Grant(ctx, int64(lasts/time.Second))
+	lease, err := e.lease(ctx, client, lim, lasts)
 	if err != nil {
 		return Key{}, plain(what, err)
 	}
 	done, err := client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(name), "=", seen)).
-		Then(clientv3.OpPut(name, string(value), clientv3.WithLease(lease.ID))).Else(clientv3.OpGet(name)).Commit()
+		Then(clientv3.OpPut(name, string(value), clientv3.WithLease(lease))).Else(clientv3.OpGet(name)).Commit()
 	switch {
 	case err != nil:
 		return Key{}, plain(what, err)
 	case done.Succeeded:
-		want.Lease = int64(lease.ID)
+		want.Lease = int64(lease)
 		return want, nil
 	}
 	// Somebody was faster. The lease without a key runs out by itself, should
 	// this fail.
-	_, _ = client.Revoke(ctx, lease.ID)
+	_, _ = client.Revoke(ctx, lease)
 	if kvs := done.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
 		return read(kvs[0]), nil
 	}
 	return Key{}, nil
+}
+
+// prepare gets the lease for a key that another server has, once for all tries. If
+// that fails, it is got with the key.
+func (e *Etcd) prepare(ctx context.Context, client *clientv3.Client, lim int, lasts time.Duration) {
+	e.mu.Lock()
+	_, there := e.spare[lim]
+	e.mu.Unlock()
+	if there {
+		return
+	}
+	lease, err := client.Grant(ctx, int64(lasts/time.Second))
+	if err != nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.spare == nil {
+		e.spare = map[int]clientv3.LeaseID{}
+	}
+	e.spare[lim] = lease.ID
+}
+
+// lease returns a lease with its whole time before it: the one that was prepared, if
+// it is still there, or another one.
+func (e *Etcd) lease(ctx context.Context, client *clientv3.Client, lim int, lasts time.Duration) (clientv3.LeaseID, error) {
+	e.mu.Lock()
+	spare, there := e.spare[lim]
+	delete(e.spare, lim)
+	e.mu.Unlock()
+	if there && e.Renew(ctx, int64(spare)) == nil {
+		return spare, nil
+	}
+	lease, err := client.Grant(ctx, int64(lasts/time.Second))
+	if err != nil {
+		return 0, err
+	}
+	return lease.ID, nil
 }
 
 // Renew has a lease, and the key with it, last for its time again; ErrNoKey when

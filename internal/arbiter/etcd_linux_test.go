@@ -3,11 +3,18 @@ package arbiter_test
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"mxcluster/internal/arbiter"
 	"mxcluster/internal/arbiter/etcdtest"
@@ -95,6 +102,129 @@ func TestEtcdKeysHaveOneHolder(t *testing.T) {
 	}
 	if err := renew(t, b, again.Lease); !errors.Is(err, arbiter.ErrNoKey) {
 		t.Errorf("renewing what was given back: %v", err)
+	}
+}
+
+// TestEtcdLeaseIsReady checks that who waits for a key gets it with the lease that it
+// got while waiting, with its whole time before it, and with another one when that
+// has run out.
+func TestEtcdLeaseIsReady(t *testing.T) {
+	t.Parallel()
+	server := etcdtest.Start(t, 1)[0]
+	client := etcdtest.Client(t, server)
+	leases := func() (ids []int64) {
+		t.Helper()
+		res, err := client.Leases(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range res.Leases {
+			ids = append(ids, int64(l.ID))
+		}
+		return ids
+	}
+	a, b := open(t, server.URL), open(t, server.URL)
+	release := func(lease int64) {
+		t.Helper()
+		if _, err := within(t, func(ctx context.Context) (int, error) { return 0, a.Release(ctx, lease) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mine, err := take(t, a, 1, "srv1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if k, err := take(t, b, 1, "sb1"); err != nil || k != mine {
+			t.Fatalf("took %+v, %v", k, err)
+		}
+	}
+	waiting := slices.DeleteFunc(leases(), func(id int64) bool { return id == mine.Lease })
+	if len(waiting) != 1 {
+		t.Fatalf("leases %v while one server waits", waiting)
+	}
+	release(mine.Lease)
+	theirs, err := take(t, b, 1, "sb1")
+	if err != nil || theirs.Server != "sb1" || theirs.Lease != waiting[0] {
+		t.Errorf("took %+v, %v, want lease %d", theirs, err, waiting[0])
+	}
+	left, err := client.TimeToLive(t.Context(), clientv3.LeaseID(theirs.Lease), clientv3.WithAttachedKeys())
+	if err != nil || len(left.Keys) != 1 {
+		t.Errorf("the lease %+v, %v", left, err)
+	}
+
+	if _, err := take(t, a, 1, "srv1"); err != nil { // waits in turn
+		t.Fatal(err)
+	}
+	for _, id := range leases() {
+		if id != theirs.Lease {
+			if _, err := client.Revoke(t.Context(), clientv3.LeaseID(id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	release(theirs.Lease)
+	again, err := take(t, a, 1, "srv1")
+	if err != nil || again.Server != "srv1" || again.Lease == 0 {
+		t.Errorf("with the lease run out: took %+v, %v", again, err)
+	}
+	if err := renew(t, a, again.Lease); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestEtcdSource checks that connections come from the address that is wanted, and
+// that closed ones are made anew.
+func TestEtcdSource(t *testing.T) {
+	t.Parallel()
+	server := etcdtest.Start(t, 1)[0]
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	var mu sync.Mutex
+	from := map[string]bool{}
+	go func() {
+		for {
+			in, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			from[in.RemoteAddr().(*net.TCPAddr).IP.String()] = true
+			mu.Unlock()
+			out, err := net.Dial("tcp", strings.TrimPrefix(server.URL, "http://"))
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
+			go func() { _, _ = io.Copy(in, out); _ = in.Close() }()
+		}
+	}()
+	var alias atomic.Bool
+	e := arbiter.New(arbiter.Config{Endpoints: []string{"http://" + listener.Addr().String()}, Prefix: "/mxcluster", System: "TEST",
+		Source: func(chosen netip.Addr) netip.Addr {
+			if alias.Load() {
+				return netip.MustParseAddr("127.0.0.2")
+			}
+			return chosen
+		}})
+	t.Cleanup(func() { _ = e.Close() })
+	for _, as := range []bool{false, true} {
+		alias.Store(as)
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := within(t, e.Keys); err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		if !from["127.0.0.1"] || from["127.0.0.2"] != as {
+			t.Errorf("connections from %v while the chosen address is an alias: %t", from, as)
+		}
+		mu.Unlock()
 	}
 }
 
