@@ -299,8 +299,8 @@ func benchMove(ctx context.Context, c *contender) error {
 		s := c.caller.Between(moved.Add(-50*time.Millisecond), time.Now())
 		silences = append(silences, s.Silence)
 		c.say("silence %s", s.Silence)
-		if c.name != "mxcluster" { // it was ended
-			if err := errors.Join(wait(ctx, 2*time.Second), c.start(ctx, from), wait(ctx, 5*time.Second)); err != nil {
+		if c.settle != nil {
+			if err := c.settle(ctx, from); err != nil {
 				return err
 			}
 		}

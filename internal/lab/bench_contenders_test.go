@@ -27,6 +27,9 @@ type contender struct {
 	// move moves the address to the other server, as planned. It returns when that
 	// was asked for.
 	move func(ctx context.Context, from, to *Server) error
+	// settle makes both servers ready for the next move, after one away from a server;
+	// nil: they are.
+	settle func(ctx context.Context, from *Server) error
 	// home has the address go back to srv1 after a failure is over.
 	home func(ctx context.Context) error
 }
@@ -35,10 +38,11 @@ type contender struct {
 // measurements' suffix.
 func contenders() map[string]func(context.Context, *Lab) (*contender, error) {
 	return map[string]func(context.Context, *Lab) (*contender, error){
-		"":            mxclusterContender,
-		"-arbiter":    arbitratedContender,
-		"-keepalived": keepalivedContender,
-		"-ucarp":      ucarpContender,
+		"":                  mxclusterContender,
+		"-arbiter":          arbitratedContender,
+		"-keepalived":       keepalivedContender,
+		"-keepalived-tuned": tunedKeepalivedContender,
+		"-ucarp":            ucarpContender,
 	}
 }
 
@@ -119,19 +123,32 @@ func (x *site) serveAlways(ctx context.Context, s *Server, alias netip.Addr) err
 }
 
 func keepalivedContender(ctx context.Context, l *Lab) (*contender, error) {
+	return newKeepalivedContender(ctx, l, "keepalived", keepalivedPriorities())
+}
+
+// tunedKeepalivedContender has the priorities with which the other one waits least
+// when the first gives up: 2/256 of an interval.
+func tunedKeepalivedContender(ctx context.Context, l *Lab) (*contender, error) {
+	return newKeepalivedContender(ctx, l, "tuned", [2]int{254, 253})
+}
+
+func newKeepalivedContender(ctx context.Context, l *Lab, name string, priorities [2]int) (*contender, error) {
 	interval := "1"
-	x, err := keepalived(ctx, l, interval)
+	x, err := keepalivedAt(ctx, l, interval, priorities)
 	if err != nil {
 		return nil, err
 	}
-	c := &contender{site: x, name: "keepalived", alias: labAddress(99), signal: func(ctx context.Context, s *Server, sig unix.Signal) error {
+	c := &contender{site: x, name: name, alias: labAddress(99), signal: func(ctx context.Context, s *Server, sig unix.Signal) error {
 		return signalPIDs(ctx, s, sig)
 	}}
 	c.start = func(ctx context.Context, s *Server) error {
-		return x.startKeepalived(ctx, s, filepath.Join(l.Dir, "exchange"), interval)
+		return x.startKeepalived(ctx, s, filepath.Join(l.Dir, "exchange"), interval, priorities)
 	}
 	// Ended in order it says so, and the other one takes over at once.
 	c.move = func(ctx context.Context, from, _ *Server) error { return endPID(ctx, from, "ka.pid") }
+	c.settle = func(ctx context.Context, from *Server) error {
+		return errors.Join(wait(ctx, 2*time.Second), c.start(ctx, from), wait(ctx, 5*time.Second))
+	}
 	c.home = func(ctx context.Context) error { return x.caller.WaitAnswer(ctx, "srv1", time.Now()) }
 	return c, nil
 }
@@ -163,7 +180,9 @@ func ucarpContender(ctx context.Context, l *Lab) (*contender, error) {
 	}
 	c := &contender{site: x, name: "ucarp", alias: labAddress(99), signal: signalPIDs}
 	c.start = func(ctx context.Context, s *Server) error { return x.startUcarp(ctx, s, c.alias) }
-	c.move = func(ctx context.Context, from, _ *Server) error { return endPID(ctx, from, "ucarp.pid") }
+	// It demotes itself when told so, and says it; what it does when ended it does silently.
+	c.move = func(ctx context.Context, from, _ *Server) error { return signalPIDs(ctx, from, unix.SIGUSR2) }
+	c.settle = func(ctx context.Context, _ *Server) error { return wait(ctx, 7*time.Second) }
 	c.home = func(ctx context.Context) error { return x.caller.WaitAnswer(ctx, "srv1", time.Now()) }
 	if err := x.callAlias(c.alias.Addr()); err != nil {
 		return nil, err

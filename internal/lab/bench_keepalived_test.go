@@ -16,6 +16,14 @@ import (
 // keepalived runs Debian's keepalived on two servers, the first one preferred,
 // with the time between two advertisements, in seconds.
 func keepalived(ctx context.Context, l *Lab, interval string) (*site, error) {
+	return keepalivedAt(ctx, l, interval, keepalivedPriorities())
+}
+
+// keepalivedPriorities are those of srv1 and of the standby.
+func keepalivedPriorities() [2]int { return [2]int{150, 100} }
+
+// keepalivedAt is the same with other priorities.
+func keepalivedAt(ctx context.Context, l *Lab, interval string, priorities [2]int) (*site, error) {
 	x := &site{Lab: l, narrator: newNarrator(os.Stdout, true), asking: time.Millisecond}
 	if err := x.build(ctx); err != nil {
 		return nil, err
@@ -28,7 +36,7 @@ func keepalived(ctx context.Context, l *Lab, interval string) (*site, error) {
 		return nil, err
 	}
 	for _, s := range []*Server{x.srv1, x.standby} {
-		if err := x.startKeepalived(ctx, s, exchange, interval); err != nil {
+		if err := x.startKeepalived(ctx, s, exchange, interval, priorities); err != nil {
 			return nil, err
 		}
 		if err := wait(ctx, 4*time.Second); err != nil {
@@ -41,10 +49,10 @@ func keepalived(ctx context.Context, l *Lab, interval string) (*site, error) {
 // keepalivedAlias is the address that keepalived moves.
 func keepalivedAlias() string { return labAddress(99).String() }
 
-func (x *site) startKeepalived(ctx context.Context, s *Server, exchange, interval string) error {
-	priority := 150
+func (x *site) startKeepalived(ctx context.Context, s *Server, exchange, interval string, priorities [2]int) error {
+	priority := priorities[0]
 	if s == x.standby {
-		priority = 100
+		priority = priorities[1]
 	}
 	conf := fmt.Sprintf(`global_defs { vrrp_version 3 }
 vrrp_instance V1 { state BACKUP
@@ -103,7 +111,7 @@ func keepalivedPower(ctx context.Context, l *Lab, interval string, runs int) err
 		if err := active.Boot(ctx); err != nil {
 			return err
 		}
-		if err := x.startKeepalived(ctx, active, filepath.Join(l.Dir, "exchange"), interval); err != nil {
+		if err := x.startKeepalived(ctx, active, filepath.Join(l.Dir, "exchange"), interval, keepalivedPriorities()); err != nil {
 			return err
 		}
 		if err := wait(ctx, 2*time.Second); err != nil {
