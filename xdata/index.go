@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"github.com/google/renameio/v2"
 )
 
 // An index is the manifest of a version as it was when it was made, received or
@@ -157,7 +155,7 @@ func (s *Store) writeIndex(root *os.Root, name string, m *manifest) error {
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(s.indexPath(name), encodeIndex(inode, m), 0o644)
+	return replaceFile(s.indexPath(name), encodeIndex(inode, m), 0o644)
 }
 
 // readIndex returns the manifest kept of a version; nil when there is none of it.

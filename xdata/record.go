@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"mxcluster/internal/fault"
 )
 
@@ -122,7 +120,7 @@ func (r Records) write(rec Record) error {
 		err = os.MkdirAll(r.Dir, 0o755)
 	}
 	if err == nil {
-		err = renameio.WriteFile(r.path(rec.LIM), append(data, '\n'), 0o644)
+		err = replaceFile(r.path(rec.LIM), append(data, '\n'), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("remember when LIM %d was synchronised: %w", rec.LIM, err)

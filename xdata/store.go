@@ -6,8 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // DefaultQuiet is how long nothing may have changed in a version that another
@@ -73,22 +76,15 @@ func (s *Store) list(lim int) ([]seen, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list data versions: %w", err)
 	}
-	var versions []seen
+	var names []string
 	for _, e := range entries {
-		of, _, ok := parseName(e.Name())
-		if !ok || !e.IsDir() || lim != 0 && of != lim {
-			continue
+		if of, _, ok := parseName(e.Name()); ok && e.IsDir() && (lim == 0 || of == lim) {
+			names = append(names, e.Name())
 		}
-		v, err := s.see(e.Name())
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			// Pruned by another process while we looked, or part of it was
-			// replaced: in both cases not a version to rely on.
-			continue
-		case err != nil:
-			return nil, fmt.Errorf("list data versions: look at %s: %w", e.Name(), err)
-		}
-		versions = append(versions, v)
+	}
+	versions, err := s.seeAll(names)
+	if err != nil {
+		return nil, err
 	}
 	slices.SortFunc(versions, func(a, b seen) int {
 		if a.LIM != b.LIM {
@@ -96,6 +92,39 @@ func (s *Store) list(lim int) ([]seen, error) {
 		}
 		return newestFirst(a.Version, b.Version)
 	})
+	return versions, nil
+}
+
+// seeAll looks versions over, as many at once as there are processors: a look at
+// every file of one takes the kernel most of the time of a sync with nothing to do.
+func (s *Store) seeAll(names []string) ([]seen, error) {
+	found := make([]*seen, len(names))
+	var all errgroup.Group
+	all.SetLimit(runtime.GOMAXPROCS(0))
+	for i, name := range names {
+		all.Go(func() error {
+			v, err := s.see(name)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				// Pruned by another process while we looked, or part of it was
+				// replaced: in both cases not a version to rely on.
+				return nil
+			case err != nil:
+				return fmt.Errorf("list data versions: look at %s: %w", name, err)
+			}
+			found[i] = &v
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return nil, err
+	}
+	var versions []seen
+	for _, v := range found {
+		if v != nil {
+			versions = append(versions, *v)
+		}
+	}
 	return versions, nil
 }
 
