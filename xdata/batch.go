@@ -44,14 +44,16 @@ type batch struct {
 	steps []byte
 	data  []byte        // content that may shrink
 	dense []byte        // content that does not
-	out   []byte        // the frame's payload
+	head  []byte        // the payload's first bytes
+	zstd  []byte        // data, compressed
+	out   [4][]byte     // the payload, in pieces that are not copied
 	ready chan struct{} // out is complete
 }
 
 func newBatch() *batch {
 	return &batch{
 		steps: make([]byte, 0, maxPayload), data: make([]byte, 0, maxChunk), dense: make([]byte, 0, maxChunk),
-		out: make([]byte, 0, maxBatch), ready: make(chan struct{}, 1),
+		zstd: make([]byte, 0, maxChunk), ready: make(chan struct{}, 1),
 	}
 }
 
@@ -59,22 +61,17 @@ func (b *batch) reset() { b.steps, b.data, b.dense = b.steps[:0], b.data[:0], b.
 
 // encode makes the payload, and compresses the content where that pays.
 func (b *batch) encode(enc *zstd.Encoder) {
-	head := func(kind byte) {
-		b.out = append(b.out[:0], kind)
-		b.out = binary.AppendUvarint(b.out, uint64(len(b.data)))
-		b.out = binary.AppendUvarint(b.out, uint64(len(b.steps)))
-		b.out = binary.AppendUvarint(b.out, uint64(len(b.dense)))
-		b.out = append(append(b.out, b.steps...), b.dense...)
-	}
+	kind, content := byte(contentPlain), b.data
 	if len(b.data) > 0 {
-		head(contentZstd)
-		before := len(b.out)
-		if b.out = enc.EncodeAll(b.data, b.out); len(b.out)-before < len(b.data) {
-			return
+		if b.zstd = enc.EncodeAll(b.data, b.zstd[:0]); len(b.zstd) < len(b.data) {
+			kind, content = contentZstd, b.zstd
 		}
 	}
-	head(contentPlain)
-	b.out = append(b.out, b.data...)
+	b.head = append(b.head[:0], kind)
+	for _, part := range [][]byte{b.data, b.steps, b.dense} {
+		b.head = binary.AppendUvarint(b.head, uint64(len(part)))
+	}
+	b.out = [4][]byte{b.head, b.steps, b.dense, content}
 }
 
 const (

@@ -60,7 +60,7 @@ func (b *batches) write() {
 	for next := range b.queue {
 		<-next.ready
 		if b.failed() == nil {
-			err := b.link.put(frameBatch, next.out)
+			err := b.link.put(frameBatch, next.out[:]...)
 			b.mu.Lock()
 			b.err = err
 			b.mu.Unlock()

@@ -145,16 +145,22 @@ type wireError struct{ error }
 
 func (e wireError) Unwrap() error { return e.error }
 
-// put writes a frame into the buffer.
-func (l *link) put(t frameType, payload []byte) error {
+// put writes a frame into the buffer. Its payload may be in pieces.
+func (l *link) put(t frameType, payload ...[]byte) error {
+	size := 0
+	for _, p := range payload {
+		size += len(p)
+	}
 	var head [frameHeader]byte
 	head[0] = byte(t)
-	binary.BigEndian.PutUint32(head[1:], uint32(len(payload)))
+	binary.BigEndian.PutUint32(head[1:], uint32(size)) //nolint:gosec // see limit
 	_, err := l.w.Write(head[:])
-	if err == nil {
-		_, err = l.w.Write(payload)
+	for _, p := range payload {
+		if err == nil {
+			_, err = l.w.Write(p)
+		}
 	}
-	l.written += frameHeader + int64(len(payload))
+	l.written += frameHeader + int64(size)
 	return toWire(err)
 }
 

@@ -84,7 +84,7 @@ func FuzzUnpack(f *testing.F) {
 	b.steps, b.data = append(b.steps, steps...), append(b.data, strings.Repeat("hello ", 1000)...)
 	b.dense = append(b.dense, noise(1, 1000)...)
 	b.encode(enc)
-	f.Add(bytes.Clone(b.out))
+	f.Add(bytes.Join(b.out[:], nil))
 	f.Add(zipped(100, steps, []byte{0x28, 0xb5, 0x2f, 0xfd, 0xa4, 0xff, 0xff, 0xff, 0xff, 1, 0, 0}))
 	dec, err := newDecoder()
 	must(f, err)
