@@ -88,7 +88,8 @@ type Agent struct {
 	conflict  uint64 // revision of the document of which there were two; 0: none
 	settled   bool
 	isolated  bool
-	deaf      silence // what came in over the link, while isolated
+	rejoined  time.Time // when it last ceased to be isolated
+	deaf      silence   // what came in over the link, while isolated
 	parked    bool
 	stopping  bool
 	plan      failover.Plan

@@ -236,6 +236,29 @@ func TestPartitionAndHeal(t *testing.T) {
 }
 
 // The standby alone on its side of a partition takes nothing over.
+// A standby that hears the others again does not take over from those that it heard
+// last before it was cut off, nor does it try to.
+func TestStandbyThatIsBackListens(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		for range 5 {
+			w.partition(true, "sb1", "srv1", "srv2")
+			pass(5 * time.Second)
+			w.partition(false, "sb1", "srv2")
+			pass(w.doc.Clusters[0].SilenceLimit() / 2) // time enough to hear one of them
+			w.partition(false, "sb1", "srv1")
+			pass(5 * time.Second)
+		}
+		for _, lim := range []int{1, 2} {
+			l := w.status("sb1").LIM(lim)
+			if l.Term != 1 || l.Side != "regular" {
+				t.Errorf("LIM %d: %+v", lim, l)
+			}
+		}
+		w.neverTwice()
+	})
+}
+
 func TestIsolatedStandby(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.settled()

@@ -35,6 +35,7 @@ const (
 func (a *Agent) view(now time.Time) failover.View {
 	v := failover.View{
 		Now: now, Self: a.cfg.Server, Started: a.started, Settled: a.settled, Isolated: a.isolated,
+		Rejoined:   !a.rejoined.IsZero() && now.Sub(a.rejoined) < a.silenceLimit(),
 		StartGrace: a.cfg.StartGrace, FirstHold: a.cfg.FirstHold, FromLoad: a.cfg.FromLoad, Document: a.doc, Orders: a.orders,
 		Peers: make(map[string]failover.Peer, len(a.peers)), LIMs: make(map[int]failover.Local, len(a.lims)),
 		Wire: a.net.sup.wires(),
@@ -122,6 +123,9 @@ func (a *Agent) judgeIsolation(now, lastHeard time.Time, others int) {
 	if isolated != a.isolated {
 		a.recordIsolation(isolated)
 		a.isolated = isolated
+		if !isolated {
+			a.rejoined = now
+		}
 	}
 	a.judgeDeaf(now)
 }

@@ -131,6 +131,8 @@ func (v *View) regularMustWait(c *clusterconf.Cluster, lim int, l Local, standby
 		return fmt.Sprintf("last ran on %s, which was not heard yet; waits for it until %s", c.Standby, clock(v.graceEnd())), RuleStart, false
 	case there && standby.Liveness == Gone && v.Isolated:
 		return "this server hears nobody; it takes nothing over", RuleIsolated, false
+	case there && standby.Liveness == Gone && v.Rejoined:
+		return rejoinedWords(c.Standby), RuleIsolated, false
 	case v.behind() != "":
 		return "waits for the newest cluster document: " + v.behind(), RuleRevision, false
 	case v.retryPending(l):

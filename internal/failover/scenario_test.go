@@ -21,7 +21,7 @@ var epoch = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 // view line by line and asks what the brain makes of it:
 //
 //	cluster [preloaded] [fallback=automatic] [split-brain-stop=standby] lims=N:PRIORITY,...
-//	self SERVER [unsettled] [isolated] [started=-1m] [deaf=-5s]
+//	self SERVER [unsettled] [isolated] [rejoined] [started=-1m] [deaf=-5s]
 //	peer SERVER LIVENESS [since=-5s] [idle=-5s] [revision=N] [unsettled] [parked] [leaving] [run=ID] [arbiter=silent|reached] [N=STATE[:TERM][:holds][:released]]...
 //	local N STATE [term=N] [holds] [released=-1s] [known=SERVER:TERM] [retry=5s] [data=2h] [flaps=N] [fellback=-1m] [suspended=ID]
 //	wire N silent|answers
@@ -129,6 +129,8 @@ func (s *scenario) self(t *testing.T, words []string) {
 			s.view.Settled = false
 		case "isolated":
 			s.view.Isolated = true
+		case "rejoined":
+			s.view.Rejoined = true
 		case "started":
 			s.view.Started = offset(t, value)
 		case "deaf":

@@ -199,6 +199,9 @@ func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Deci
 	}
 	since := p.Since
 	b := &bid{priority: m.Priority, since: since, usable: true, unproven: v.unproven(l)}
+	if v.Rejoined && p.Liveness != Alive {
+		return d.with(Wait, RuleIsolated, why+"; "+rejoinedWords(regular.Name)), nil
+	}
 	if block, r := v.mayNotTake(); block != "" {
 		return d.with(Wait, r, why+"; "+block), nil
 	}
@@ -260,6 +263,12 @@ func (v *View) aliveNeedsTakeover(lim int, l Local, regular string, p Peer) (nee
 		return true, false, RuleSoftware, fmt.Sprintf("%s does not start it: %s", regular, theirs.whyFailed())
 	}
 	return false, false, RuleHome, regular + " is alive"
+}
+
+// rejoinedWords says what a server waits for that has heard nobody: the others do not
+// all speak at the instant at which it hears the first of them.
+func rejoinedWords(name string) string {
+	return "this server heard nobody until now, and listens for " + name + " first"
 }
 
 // mayNotTake says what keeps this server from taking anything over.
