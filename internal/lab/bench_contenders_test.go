@@ -180,7 +180,8 @@ func ucarpContender(ctx context.Context, l *Lab) (*contender, error) {
 	}
 	c := &contender{site: x, name: "ucarp", alias: labAddress(99), signal: signalPIDs}
 	c.start = func(ctx context.Context, s *Server) error { return x.startUcarp(ctx, s, c.alias) }
-	// It demotes itself when told so, and says it; what it does when ended it does silently.
+	// The way of its manual. It says nothing then, no more than when it is ended: the other
+	// one misses three advertisements first.
 	c.move = func(ctx context.Context, from, _ *Server) error { return signalPIDs(ctx, from, unix.SIGUSR2) }
 	c.settle = func(ctx context.Context, _ *Server) error { return wait(ctx, 7*time.Second) }
 	c.home = func(ctx context.Context) error { return x.caller.WaitAnswer(ctx, "srv1", time.Now()) }
