@@ -53,15 +53,8 @@ kept.`,
 // runConfigEdit never loses what a person wrote: the copy goes only when it is
 // stored, or when nothing was changed.
 func runConfigEdit(ctx context.Context, a *app, o configEditOptions) error {
-	s, err := a.server()
+	s, doc, err := a.editable(ctx, o.force)
 	if err != nil {
-		return err
-	}
-	doc, err := s.store.Read()
-	if err != nil {
-		return err
-	}
-	if err := mayEdit(ctx, s, doc, o.force); err != nil {
 		return err
 	}
 	editor, err := a.editor()

@@ -147,6 +147,19 @@ func (a *app) undoExchange(ctx context.Context, s *server, exchanges []clusterco
 	}
 }
 
+// editable returns this server and the document, where edits may be made.
+func (a *app) editable(ctx context.Context, force bool) (*server, *clusterconf.Document, error) {
+	s, err := a.server()
+	if err != nil {
+		return nil, nil, err
+	}
+	doc, err := s.store.Read()
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, doc, mayEdit(ctx, s, doc, force)
+}
+
 // mayEdit holds edits to the server that holds LIM 1, so that two people on two
 // servers do not make two documents of one revision.
 func mayEdit(ctx context.Context, s *server, doc *clusterconf.Document, force bool) error {

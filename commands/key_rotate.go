@@ -45,15 +45,8 @@ the file that were taken before do not let a server join any more.`,
 }
 
 func runKeyRotate(ctx context.Context, a *app, o change) error {
-	s, err := a.server()
+	s, _, err := a.editable(ctx, o.force)
 	if err != nil {
-		return err
-	}
-	doc, err := s.store.Read()
-	if err != nil {
-		return err
-	}
-	if err := mayEdit(ctx, s, doc, o.force); err != nil {
 		return err
 	}
 	info, err := s.agent.RotateKey(ctx, control.KeyRequest{DryRun: o.dryRun, Reason: o.reason, By: a.env.User()})
