@@ -18,7 +18,7 @@ func newXdataServeCommand(a *app) *cobra.Command {
 		Short: "Answer a sync of another server on standard input and output",
 		Long: `Xdata serve is the other end of 'mxcluster sync', which starts it through
 sync.rsh. It gives and takes the data of the LIMs that this server may run, and
-can be the forced command of an ssh key.`,
+can be the forced command of an ssh key. It refuses to talk to a terminal.`,
 		Example:     `  restrict,command="mxcluster xdata serve" ssh-ed25519 AAAA... root@sb1`,
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
@@ -31,6 +31,11 @@ can be the forced command of an ssh key.`,
 // runXdataServe answers for the LIMs that this server may run, and for no other: a
 // stolen key must not open the rest.
 func runXdataServe(ctx context.Context, a *app) error {
+	// A person would see binary frames, and then nothing for ever.
+	if a.env.Terminal(a.env.Stdin) || a.env.Terminal(a.env.Stdout) {
+		return fault.New(fault.Usage, "run 'mxcluster sync', which starts it on the other server by itself",
+			"xdata serve talks to another mxcluster, not to a terminal")
+	}
 	s, err := a.server()
 	if err != nil {
 		return err
