@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/google/renameio/v2"
+
 	"mxcluster/internal/fault"
 )
 
@@ -113,14 +115,19 @@ func (r Records) Note(lim int, now time.Time, err error) error {
 	return r.write(rec)
 }
 
-// write replaces a record. One that a crash takes away is made anew by the next sync.
+// write replaces a record. A failure is on the disk when it returns, so that no crash
+// hides it; a good record that a crash takes away is made anew by the next sync.
 func (r Records) write(rec Record) error {
 	data, err := json.Marshal(rec)
 	if err == nil {
 		err = os.MkdirAll(r.Dir, 0o755)
 	}
+	replace := replaceFile
+	if rec.Failure != nil {
+		replace = func(name string, data []byte, mode os.FileMode) error { return renameio.WriteFile(name, data, mode) }
+	}
 	if err == nil {
-		err = replaceFile(r.path(rec.LIM), append(data, '\n'), 0o644)
+		err = replace(r.path(rec.LIM), append(data, '\n'), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("remember when LIM %d was synchronised: %w", rec.LIM, err)
