@@ -235,7 +235,6 @@ func TestPartitionAndHeal(t *testing.T) {
 	})
 }
 
-// The standby alone on its side of a partition takes nothing over.
 // A standby that hears the others again does not take over from those that it heard
 // last before it was cut off, nor does it try to.
 func TestStandbyThatIsBackListens(t *testing.T) {
@@ -259,6 +258,7 @@ func TestStandbyThatIsBackListens(t *testing.T) {
 	})
 }
 
+// The standby alone on its side of a partition takes nothing over.
 func TestIsolatedStandby(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.settled()

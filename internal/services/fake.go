@@ -101,6 +101,7 @@ func (f *Fake) Reload(ctx context.Context, env Env) error {
 	return f.play(ctx, VerbReload, env)
 }
 
+// String returns the name.
 func (f *Fake) String() string { return f.Name }
 
 // change plays the verb's step and then enters the state.

@@ -56,8 +56,10 @@ func (s Set) Start(ctx context.Context, env Env) error {
 // NotStoppedError says that software which did not come up may be up in part.
 type NotStoppedError struct{ Err error }
 
+// Error is worded to follow what did not come up.
 func (e *NotStoppedError) Error() string { return "and then " + e.Err.Error() }
 
+// Unwrap returns why it could not be stopped.
 func (e *NotStoppedError) Unwrap() error { return e.Err }
 
 // Stop stops the services in reverse. It goes on after a failure, and joins
