@@ -63,7 +63,7 @@ func TestExplainALIMOnTheStandby(t *testing.T) {
 		for _, want := range []string{
 			"LIM 1 of cluster c1 is running on the standby server sb1, since ",
 			"Why: srv1 is down.",
-			"What keeps it from falling back to srv1: srv1 is down.",
+			"That keeps it from falling back to srv1.",
 			"If sb1 died now, LIM 1 would be down: srv1 and the standby sb1 are both down.",
 			"If srv1 and another regular server were down together, sb1 would run LIM 1 rather than LIM 2.",
 		} {

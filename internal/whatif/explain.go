@@ -52,10 +52,16 @@ func Explain(d *clusterconf.Document, st *status.ClusterStatus, lim int, ask Ask
 		return nil, err
 	}
 	e.alarms(st)
-	if l.Next != "" && !strings.HasPrefix(l.Next, "if ") { // what happens if a server fails was said
+	if l.Next != "" && !strings.HasPrefix(l.Next, "if ") && !byOrder(l) { // what happens if a server fails was said
 		e.say("As it stands, it %s.", l.Next)
 	}
 	return e, nil
+}
+
+// byOrder reports whether nothing but the order is missing to a LIM's return.
+func byOrder(l *status.StatusLIM) bool {
+	return l.Side == "standby" && len(l.Fallback.BlockedBy) == 0 && l.Fallback.HeldForMs == 0 &&
+		l.Fallback.Type == string(clusterconf.FallbackManual)
 }
 
 func (e *Explanation) say(format string, args ...any) {
@@ -81,33 +87,42 @@ func (e *Explanation) where(c *clusterconf.Cluster, l *status.StatusLIM, regular
 	if l.Reason != "" {
 		e.say("Why: %s.", l.Reason)
 	}
-	if l.Lock != nil {
+	if l.Lock != nil && !strings.Contains(l.Reason, l.Lock.String()) {
 		e.say("It is %s.", l.Lock)
 	}
 }
 
-// alarms says what was raised about the LIM.
+// alarms says what was raised about the LIM. The reason that many end in was said.
 func (e *Explanation) alarms(st *status.ClusterStatus) {
 	for _, c := range st.Clusters {
 		for _, a := range c.Alarms {
 			if a.LIM == e.LIM {
-				e.say("Alarm %d, %s, since %s: %s.", a.Handle, a.Severity, a.RaisedAt.UTC().Format(time.RFC3339), a.Text)
+				e.say("Alarm %d, %s, since %s: %s.", a.Handle, a.Severity, a.RaisedAt.UTC().Format(time.RFC3339), strings.TrimSuffix(a.Text, ": "+e.Reason))
 			}
 		}
 	}
 }
 
-// goingBack says what keeps the LIM on the standby.
+// goingBack says what keeps the LIM on the standby, beside the reason for which it
+// is there: that was said.
 func (e *Explanation) goingBack(l *status.StatusLIM, regular string) {
-	switch {
-	case l.Side != "standby":
+	if l.Side != "standby" {
 		return
+	}
+	others := slices.DeleteFunc(slices.Clone(l.Fallback.BlockedBy), func(why string) bool { return why == l.Reason })
+	switch {
+	case len(others) > 0 && len(others) < len(l.Fallback.BlockedBy):
+		e.say("That keeps it from falling back to %s, and so does: %s.", regular, strings.Join(others, "; "))
+	case len(others) > 0:
+		e.say("What keeps it from falling back to %s: %s.", regular, strings.Join(others, "; "))
 	case len(l.Fallback.BlockedBy) > 0:
-		e.say("What keeps it from falling back to %s: %s.", regular, strings.Join(l.Fallback.BlockedBy, "; "))
+		e.say("That keeps it from falling back to %s.", regular)
 	case l.Fallback.HeldForMs > 0:
 		e.say("%s is ready; automatic fallback is held back for %s more, because %s failed again soon before.",
 			regular, (time.Duration(l.Fallback.HeldForMs) * time.Millisecond).Round(time.Second), regular)
-	case l.Fallback.Type == string(clusterconf.FallbackManual):
+	case byOrder(l) && strings.Contains(l.Reason, "fallback is manual"):
+		e.say("`mxcluster fallback %d` moves it.", l.LIM)
+	case byOrder(l):
 		e.say("%s is ready; fallback is manual: `mxcluster fallback %d` moves it.", regular, l.LIM)
 	}
 }
