@@ -18,6 +18,25 @@ type Lock struct {
 	Expires *time.Time `yaml:"expires,omitempty" json:"expires,omitempty"` // UTC; nil: never
 }
 
+// String says the lock in one phrase, such as "locked to the regular side until
+// 2026-03-01T03:00:00Z by root (reboot)". Of no lock there is nothing to say.
+func (l *Lock) String() string {
+	if l == nil {
+		return ""
+	}
+	text := fmt.Sprintf("locked to the %s side", l.To)
+	if l.Expires != nil {
+		text += " until " + l.Expires.UTC().Format(time.RFC3339)
+	}
+	if l.By != "" {
+		text += " by " + l.By
+	}
+	if l.Reason != "" {
+		text += " (" + l.Reason + ")"
+	}
+	return text
+}
+
 // holds tells whether the lock is there at a time. It no longer is at the very
 // instant at which it expires.
 func (l *Lock) holds(now time.Time) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -129,9 +130,10 @@ func (a *app) statusView(st *status.ClusterStatus) ui.View {
 	return v
 }
 
-// reasonWords adds to the reason a lock, which is one for what happens next.
+// reasonWords adds to the reason a lock, which is one for what happens next, unless
+// the reason names it already.
 func reasonWords(l *status.StatusLIM) string {
-	if l.Lock == nil {
+	if l.Lock == nil || strings.Contains(l.Reason, l.Lock.String()) {
 		return l.Reason
 	}
 	if l.Reason == "" {

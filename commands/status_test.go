@@ -109,3 +109,24 @@ func TestParseCreateLIM(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// A lock is said once: by the reason, where that is the lock.
+func TestReasonWordsSayALockOnce(t *testing.T) {
+	lock := &status.Lock{To: "standby", By: "root", Reason: "new disk"}
+	const words = "locked to the standby side by root (new disk)"
+	for reason, want := range map[string]string{
+		"":                               words,
+		"srv1 is down":                   "srv1 is down; " + words,
+		words:                            words,
+		words + "; not started here":     words + "; not started here",
+		"locked to the standby side":     "locked to the standby side; " + words, // another lock
+		"srv1 is down; not so; " + words: "srv1 is down; not so; " + words,
+	} {
+		if got := reasonWords(&status.StatusLIM{Reason: reason, Lock: lock}); got != want {
+			t.Errorf("%q: %q, want %q", reason, got, want)
+		}
+	}
+	if got := reasonWords(&status.StatusLIM{Reason: "srv1 is down"}); got != "srv1 is down" {
+		t.Errorf("without a lock: %q", got)
+	}
+}

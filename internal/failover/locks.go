@@ -15,20 +15,7 @@ func (v *View) lockedTo(c *clusterconf.Cluster, lim int) clusterconf.Side {
 }
 
 // lockWords says of a locked LIM what it is locked to, until when, by whom and why.
-func lockWords(c *clusterconf.Cluster, lim int) string {
-	l := c.Member(lim).Lock
-	text := fmt.Sprintf("locked to the %s side", l.To)
-	if l.Expires != nil {
-		text += " until " + l.Expires.UTC().Format("2006-01-02 15:04:05Z")
-	}
-	if l.By != "" {
-		text += " by " + l.By
-	}
-	if l.Reason != "" {
-		text += " (" + l.Reason + ")"
-	}
-	return text
-}
+func lockWords(c *clusterconf.Cluster, lim int) string { return c.Member(lim).Lock.String() }
 
 // LockAgainst says which lock keeps a LIM from being moved by an order of a
 // kind; "": none does. An order to the side that it is locked to is none against it.

@@ -19,21 +19,11 @@ func lockOf(m clusterconf.Member, now time.Time) *Lock {
 	return l
 }
 
-// String says the lock in one phrase, such as "locked to regular until
-// 2026-03-01T03:00:00Z by root (reboot)". Of no lock there is nothing to say.
+// String says the lock as the reasons of decisions do, so that one can be found in
+// the other. Of no lock there is nothing to say.
 func (l *Lock) String() string {
 	if l == nil {
 		return ""
 	}
-	text := "locked to " + l.To
-	if l.Expires != nil {
-		text += " until " + l.Expires.UTC().Format(time.RFC3339)
-	}
-	if l.By != "" {
-		text += " by " + l.By
-	}
-	if l.Reason != "" {
-		text += " (" + l.Reason + ")"
-	}
-	return text
+	return (&clusterconf.Lock{To: clusterconf.Side(l.To), Since: l.Since, By: l.By, Reason: l.Reason, Expires: l.Expires}).String()
 }

@@ -19,10 +19,10 @@ func TestLockIsShown(t *testing.T) {
 		text string
 	}{
 		{"none", nil, nil, ""},
-		{"for ever", &clusterconf.Lock{To: clusterconf.SideStandby, Since: since}, &Lock{To: "standby", Since: since}, "locked to standby"},
+		{"for ever", &clusterconf.Lock{To: clusterconf.SideStandby, Since: since}, &Lock{To: "standby", Since: since}, "locked to the standby side"},
 		{"for a while", &clusterconf.Lock{To: clusterconf.SideRegular, Since: since, By: "root", Reason: "reboot", Expires: &end},
 			&Lock{To: "regular", Since: since, By: "root", Reason: "reboot", Expires: &end},
-			"locked to regular until 2026-03-01T03:00:00Z by root (reboot)"},
+			"locked to the regular side until 2026-03-01T03:00:00Z by root (reboot)"},
 		{"expired", &clusterconf.Lock{To: clusterconf.SideRegular, Since: since, Expires: ptrTo(testTime())}, nil, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
