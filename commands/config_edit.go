@@ -139,15 +139,20 @@ func (a *app) editUntilValid(ctx context.Context, editor []string, file string) 
 		if !errors.As(err, &wrong) {
 			return doc, err
 		}
+		// One fault is told by the error, and beside an error in JSON there is nothing.
+		if !a.ask.Terminal && (a.out.Machine() || len(wrong.Violations) == 1) {
+			return nil, err
+		}
 		for _, v := range wrong.Violations {
 			_ = violation{v.Line, v.Column, v.Path, v.Rule, v.Message, v.Hint}.write(a.out.Notes, file)
 		}
+		listed := fault.New(fault.Invalid, "", "%s is not valid: %s", file, count(len(wrong.Violations), "fault"))
 		if !a.ask.Terminal {
-			return nil, err
+			return nil, listed
 		}
 		// The end of the input counts as no: the editor would come up for ever.
 		if again, asked := a.yes("Edit again, yes or no"); asked != nil || !again {
-			return nil, err
+			return nil, listed
 		}
 	}
 }

@@ -66,6 +66,41 @@ func TestEditAgain(t *testing.T) {
 	}
 }
 
+// A fault is told once: by the error if it is the only one, else by the list, which
+// the error counts; in JSON by the error alone.
+func TestEditTellsAFaultOnce(t *testing.T) {
+	for _, tc := range []struct {
+		name, editor, output string
+		term                 bool
+		once                 []string
+	}{
+		{"one", `sub "priority: 50" "priority: -1"`, "", false, []string{"editing the cluster document: ", "LIM 2 is -1"}},
+		{"several", `sub "interface: eth0\n    standby: true" "interface: e:th\n    standby: perhaps"`, "", false, []string{"editing the cluster document: ", "is not valid: 2 faults", "\"e:th\" is not"}},
+		{"one in JSON", `sub "priority: 50" "priority: -1"`, "json", false, []string{"LIM 2 is -1"}},
+		{"several in JSON", `sub "interface: eth0\n    standby: true" "interface: e:th\n    standby: perhaps"`, "json", false, []string{"(and 1 more)", "e:th"}},
+		{"one on a terminal", `sub "priority: 50" "priority: -1"`, "", true, []string{"LIM 2 is -1", "is not valid: 1 fault"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t.TempDir())
+			w.document(t, oneCluster)
+			w.term, w.stdin = tc.term, strings.NewReader("no\n")
+			w.environ["EDITOR"], w.environ["MXCLUSTER_OUTPUT"] = tc.editor, tc.output
+			a := w.run(t.Context(), "config", "edit")
+			if a.code != fault.Invalid || len(w.kept(t)) != 1 {
+				t.Errorf("code %d, kept %v", a.code, w.kept(t))
+			}
+			for _, what := range tc.once {
+				if n := strings.Count(a.err, what); n != 1 {
+					t.Errorf("%q is told %d times:\n%s", what, n, a.err)
+				}
+			}
+			if tc.output == "json" && (strings.Count(a.err, "\n") != 1 || !strings.HasPrefix(a.err, `{"error"`)) {
+				t.Errorf("not one error in JSON: %s", a.err)
+			}
+		})
+	}
+}
+
 // What was kept is put right, and stored.
 func TestEditGoesOn(t *testing.T) {
 	w := newWorld(t.TempDir())
