@@ -78,7 +78,7 @@ and works on the server's own folders.`,
 func labExecArgs(c *cobra.Command, args []string) error {
 	for i, name := range []string{"SRV", "CMD"} {
 		if len(args) <= i || (len(args) == i+1 && args[i] == "--") {
-			return fault.New(fault.Usage, usageHint(c), "%s: argument %s is missing", commandName(c), name)
+			return fault.New(fault.Usage, usageHint(c), "%sargument %s is missing", about(c), name)
 		}
 	}
 	return nil

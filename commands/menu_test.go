@@ -139,10 +139,10 @@ func TestMenuPassesGlobalFlags(t *testing.T) {
 func TestMenuNeedsATerminal(t *testing.T) {
 	w := newWorld(t.TempDir())
 	for args, want := range map[string]string{
-		"":                "mxcluster needs a command",
+		"":                "a command is missing",
 		"menu":            "asks its questions on a terminal only",
 		"menu --no-input": "asks its questions on a terminal only",
-		"--no-input":      "mxcluster needs a command",
+		"--no-input":      "a command is missing",
 	} {
 		w.term = strings.Contains(args, "--no-input")
 		w.stdin = strings.NewReader("q\n")

@@ -3,6 +3,7 @@ package commands
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,7 +39,7 @@ func groupArgs(c *cobra.Command, args []string) error {
 		all = "use one of " + strings.Join(names, ", ")
 	}
 	if len(args) == 0 {
-		return fault.New(fault.Usage, all, "%s needs a command", commandName(c))
+		return fault.New(fault.Usage, all, "%sa command is missing", about(c))
 	}
 	hint := all
 	if near := clusterconf.Nearest(args[0], names); near != "" {
@@ -59,17 +60,22 @@ func arguments(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		switch {
 		case len(args) < needed:
-			return fault.New(fault.Usage, usageHint(c), "%s: argument %s is missing", commandName(c), names[len(args)])
+			return fault.New(fault.Usage, usageHint(c), "%sargument %s is missing", about(c), names[len(args)])
 		case len(args) > len(names):
-			return fault.New(fault.Usage, usageHint(c), "%s: unexpected argument %q", commandName(c), args[len(names)])
+			return fault.New(fault.Usage, usageHint(c), "%sunexpected argument %q", about(c), args[len(names)])
 		}
 		return nil
 	}
 }
 
-// commandName is a command as an error names it: the line begins with the
-// program's name anyway.
-func commandName(c *cobra.Command) string { return strings.TrimPrefix(c.CommandPath(), "mxcluster ") }
+// about is how an error begins that is about a command. The line has the program's
+// name in front anyway, so there is nothing to add for the root.
+func about(c *cobra.Command) string {
+	if !c.HasParent() {
+		return ""
+	}
+	return strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ") + ": "
+}
 
 // usageHint is the remedy of a wrong number of arguments.
 func usageHint(c *cobra.Command) string { return "usage: " + c.UseLine() }
@@ -85,28 +91,36 @@ func flagError(c *cobra.Command, err error) error {
 	case errors.As(err, &unknown):
 		return unknownFlag(c, unknown)
 	case errors.As(err, &noValue):
-		return fault.New(fault.Usage, usageHint(c), "%s: flag %s needs a value", commandName(c), flagName(noValue.GetFlag()))
+		return fault.New(fault.Usage, usageHint(c), "%sflag %s needs a value", about(c), flagName(noValue.GetFlag()))
 	case errors.As(err, &badValue):
 		f := badValue.GetFlag()
-		return fault.New(fault.Usage, valueHint(f, badValue.Unwrap()), "%s: %s: bad value %q",
-			commandName(c), flagName(f), badValue.GetValue())
+		return fault.New(fault.Usage, valueHint(f, badValue.Unwrap()), "%s%s: bad value %q",
+			about(c), flagName(f), badValue.GetValue())
 	}
-	return fault.Wrap(err, fault.Usage, usageHint(c), "%s", commandName(c))
+	return fault.New(fault.Usage, usageHint(c), "%s%v", about(c), err)
 }
 
-// unknownFlag names the nearest flag there is.
+// unknownFlag names the nearest flag there is, or where the flag belongs.
 func unknownFlag(c *cobra.Command, e *pflag.NotExistError) error {
+	hint := fmt.Sprintf("'%s --help' lists the flags", c.CommandPath())
 	if e.GetSpecifiedShortnames() != "" {
-		return fault.New(fault.Usage, fmt.Sprintf("'%s --help' lists the flags", c.CommandPath()),
-			"%s: unknown flag -%s", commandName(c), e.GetSpecifiedName())
+		return fault.New(fault.Usage, hint, "%sunknown flag -%s", about(c), e.GetSpecifiedName())
 	}
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	hint := fmt.Sprintf("'%s --help' lists the flags", c.CommandPath())
-	if near := clusterconf.Nearest(e.GetSpecifiedName(), names); near != "" {
+	if takesBelow(c, e.GetSpecifiedName()) {
+		hint = fmt.Sprintf("put it behind the command that takes it: %s COMMAND --%s", c.CommandPath(), e.GetSpecifiedName())
+	} else if near := clusterconf.Nearest(e.GetSpecifiedName(), names); near != "" {
 		hint = "did you mean --" + near + "?"
 	}
-	return fault.New(fault.Usage, hint, "%s: unknown flag --%s", commandName(c), e.GetSpecifiedName())
+	return fault.New(fault.Usage, hint, "%sunknown flag --%s", about(c), e.GetSpecifiedName())
+}
+
+// takesBelow reports whether a command further down takes a flag.
+func takesBelow(c *cobra.Command, flag string) bool {
+	return slices.ContainsFunc(c.Commands(), func(sub *cobra.Command) bool {
+		return sub.LocalNonPersistentFlags().Lookup(flag) != nil || takesBelow(sub, flag)
+	})
 }
 
 // flagName names a flag in both its forms.
