@@ -22,6 +22,7 @@ type bid struct {
 	usable    bool      // nothing keeps it from running here now
 	locked    bool      // to the standby: it can run nowhere else, and is not replaced
 	unproven  bool      // its last try here failed: it does not cost another LIM its place
+	home      bool      // its regular server could run it now: making room costs it nothing
 	elsewhere bool      // the arbiter says that another server has it: neither does it then
 }
 
@@ -52,6 +53,11 @@ func (v *View) decideStandby(c *clusterconf.Cluster) []Decision {
 	taken := slices.ContainsFunc(bids, func(b bid) bool { return b.incumbent })
 	for i, b := range bids {
 		bids[i].elsewhere = !b.incumbent && v.elsewhere(b.decision.LIM, b.since, taken)
+	}
+	if slices.ContainsFunc(bids, func(b bid) bool { return b.incumbent && b.home }) {
+		for i := range bids {
+			bids[i].unproven = false // a failed try would leave no LIM dead
+		}
 	}
 	for _, d := range v.auction(bids) {
 		out = append(out, v.arbitrate(c, d))
@@ -172,7 +178,7 @@ func (v *View) activeOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (De
 		if !l.Holds {
 			d.Term = v.known(m.LIM).Term + 1
 		}
-		return d, &bid{decision: d, priority: m.Priority, incumbent: true, usable: true}
+		return d, &bid{decision: d, priority: m.Priority, incumbent: true, usable: true, home: len(d.BlockedBy) == 0 && d.HeldUntil.IsZero()}
 	}
 }
 
