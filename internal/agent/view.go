@@ -253,8 +253,12 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 		MAC: a.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.isolated, Arbiter: a.arbiter,
 	}
 	for n, l := range a.lims {
+		var yields clusterconf.Side
+		if cluster := a.doc.ClusterOfLIM(n); l.holds && cluster != nil {
+			yields = failover.YieldingSide(cluster, n, now)
+		}
 		c.LIMs = append(c.LIMs, failover.LIMClaim{
-			LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.holds, Released: !l.released.IsZero() && !l.state.Active(),
+			Yields: yields, LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.holds, Released: !l.released.IsZero() && !l.state.Active(),
 			Known: l.known, Reason: l.reason, Failure: l.failure, Unable: a.unable[n], Announced: l.announced.Truncate(time.Second), AnnounceError: l.notTold, Blocked: l.hidden != "",
 			ForeignMAC: l.foreign, Data: a.data[n],
 			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.flaps.Recent(now),

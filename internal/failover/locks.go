@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"time"
 
 	"mxcluster/clusterconf"
 )
@@ -44,13 +45,31 @@ func LockedHere(v View, lim int) bool {
 	return v.lockedTo(c, lim) == side
 }
 
-// yields names the side that stops when both run a LIM: the other one than it
-// is locked to, else the configured one (design rule 6).
+// yields names the side that stops when both run a LIM. If the other server has a newer
+// document, what that one says counts: with a document each, and one that cannot be
+// stored, both could wait for the other to stop.
 func (v *View) yields(c *clusterconf.Cluster, lim int) clusterconf.Side {
-	switch v.lockedTo(c, lim) {
-	case clusterconf.SideRegular:
+	other := c.Standby
+	if v.Self == c.Standby {
+		other = v.Document.RegularOf(lim).Name
+	}
+	if p := v.Peers[other]; p.Liveness == Alive && p.Claim != nil && p.Claim.Revision > v.Document.Revision {
+		if side := p.Claim.LIM(lim).Yields; side != "" {
+			return side
+		}
+	}
+	return YieldingSide(c, lim, v.Now)
+}
+
+// YieldingSide names the side that stops by a cluster's document when both run a LIM: the
+// other one than it is locked to, else the configured one (design rule 6).
+func YieldingSide(c *clusterconf.Cluster, lim int, now time.Time) clusterconf.Side {
+	m := c.Member(lim)
+	switch {
+	case m == nil:
+	case m.LockedTo(now) == clusterconf.SideRegular:
 		return clusterconf.SideStandby
-	case clusterconf.SideStandby:
+	case m.LockedTo(now) == clusterconf.SideStandby:
 		return clusterconf.SideRegular
 	}
 	return c.SplitBrainStop

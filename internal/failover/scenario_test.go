@@ -22,7 +22,7 @@ var epoch = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 //
 //	cluster [preloaded] [fallback=automatic] [split-brain-stop=standby] lims=N:PRIORITY,...
 //	self SERVER [unsettled] [isolated] [rejoined] [started=-1m] [deaf=-5s]
-//	peer SERVER LIVENESS [since=-5s] [idle=-5s] [revision=N] [unsettled] [parked] [leaving] [run=ID] [arbiter=silent|reached] [N=STATE[:TERM][:holds][:released]]...
+//	peer SERVER LIVENESS [since=-5s] [idle=-5s] [revision=N] [unsettled] [parked] [leaving] [run=ID] [arbiter=silent|reached] [N=STATE[:TERM][:holds][:released][:regular-yields|:standby-yields]]...
 //	local N STATE [term=N] [holds] [released=-1s] [known=SERVER:TERM] [retry=5s] [data=2h] [flaps=N] [fellback=-1m] [suspended=ID]
 //	wire N silent|answers
 //	arbiter N ours|free|held|silent [SERVER] [back]    (back: it answers since now; the first one says that there is an arbiter, with a lease of 6s)
@@ -176,7 +176,7 @@ func (s *scenario) peer(t *testing.T, words []string) {
 	s.view.Peers[words[0]] = p
 }
 
-// limClaim reads STATE[:TERM][:holds][:released][:data][:unable].
+// limClaim reads STATE[:TERM][:holds][:released][:data][:unable][:SIDE-yields].
 func limClaim(t *testing.T, server string, lim int, text string) LIMClaim {
 	t.Helper()
 	parts := strings.Split(text, ":")
@@ -190,6 +190,10 @@ func limClaim(t *testing.T, server string, lim int, text string) LIMClaim {
 			c.Holds = true
 		case "released":
 			c.Released = true
+		case "regular-yields":
+			c.Yields = clusterconf.SideRegular
+		case "standby-yields":
+			c.Yields = clusterconf.SideStandby
 		case "unable":
 			c.Unable = "program /lim does not exist"
 		case "data":

@@ -85,17 +85,18 @@ func (c *Claim) LIM(number int) LIMClaim {
 
 // LIMClaim is what a server says of one LIM.
 type LIMClaim struct {
-	LIM       int       `json:"lim"`
-	State     State     `json:"state"`
-	Term      uint64    `json:"term,omitempty"` // under which it runs or last ran here
-	Since     time.Time `json:"since,omitzero"`
-	Holds     bool      `json:"holds,omitempty"`    // its kernel has the alias
-	Released  bool      `json:"released,omitempty"` // given up by order, for the other side to take
-	Known     Place     `json:"known"`              // highest term this server has heard of
-	Reason    string    `json:"reason,omitempty"`
-	Failure   string    `json:"failure,omitempty"` // state failed: what went wrong
-	Unable    string    `json:"unable,omitempty"`  // what surely keeps its software from starting there
-	Announced time.Time `json:"announced,omitzero"`
+	LIM       int              `json:"lim"`
+	State     State            `json:"state"`
+	Term      uint64           `json:"term,omitempty"` // under which it runs or last ran here
+	Since     time.Time        `json:"since,omitzero"`
+	Holds     bool             `json:"holds,omitempty"`    // its kernel has the alias
+	Yields    clusterconf.Side `json:"yields,omitempty"`   // holds: the side that stops by its document if the other one holds it, too
+	Released  bool             `json:"released,omitempty"` // given up by order, for the other side to take
+	Known     Place            `json:"known"`              // highest term this server has heard of
+	Reason    string           `json:"reason,omitempty"`
+	Failure   string           `json:"failure,omitempty"` // state failed: what went wrong
+	Unable    string           `json:"unable,omitempty"`  // what surely keeps its software from starting there
+	Announced time.Time        `json:"announced,omitzero"`
 
 	Blocked       bool   `json:"blocked,omitempty"`       // its kernel keeps the alias off the wire
 	ForeignMAC    string `json:"foreignMac,omitempty"`    // of a host that is no server and uses the alias
