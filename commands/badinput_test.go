@@ -46,8 +46,6 @@ func TestBadUsage(t *testing.T) {
 		{"completion bahs", 64, `no completion for shell "bahs"`, `did you mean bash`},
 		{"list --no-header", 64, `^list: unknown flag --no-header$`, `did you mean --no-headers`},
 		{"--bogus", 64, `^unknown flag --bogus$`, `'mxcluster --help' lists the flags`},
-		{"--lim 1 status", 64, `^unknown flag --lim$`, `^put it behind the command that takes it: mxcluster COMMAND --lim$`},
-		{"xdata --lim 1 list", 64, `^xdata: unknown flag --lim$`, `^put it behind the command that takes it: mxcluster xdata COMMAND --lim$`},
 		{"--timeout", 64, `^flag --timeout needs a value$`, `.`},
 		{"--timeout x status", 64, `--timeout: bad value "x"$`, `such as 300ms`},
 		{"---x", 64, `^bad flag syntax: ---x$`, `^usage: `},

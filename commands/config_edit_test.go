@@ -69,15 +69,16 @@ func TestEditAgain(t *testing.T) {
 // A fault is told once: by the error if it is the only one, else by the list, which
 // the error counts; in JSON by the error alone.
 func TestEditTellsAFaultOnce(t *testing.T) {
+	const two = "sub 'interface: eth0\n    standby: true' 'interface: e:th\n    standby: perhaps'"
 	for _, tc := range []struct {
 		name, editor, output string
 		term                 bool
 		once                 []string
 	}{
 		{"one", `sub "priority: 50" "priority: -1"`, "", false, []string{"editing the cluster document: ", "LIM 2 is -1"}},
-		{"several", `sub "interface: eth0\n    standby: true" "interface: e:th\n    standby: perhaps"`, "", false, []string{"editing the cluster document: ", "is not valid: 2 faults", "\"e:th\" is not"}},
+		{"several", two, "", false, []string{"editing the cluster document: ", "is not valid: 2 faults", "\"e:th\" is not"}},
 		{"one in JSON", `sub "priority: 50" "priority: -1"`, "json", false, []string{"LIM 2 is -1"}},
-		{"several in JSON", `sub "interface: eth0\n    standby: true" "interface: e:th\n    standby: perhaps"`, "json", false, []string{"(and 1 more)", "e:th"}},
+		{"several in JSON", two, "json", false, []string{"(and 1 more)", "e:th"}},
 		{"one on a terminal", `sub "priority: 50" "priority: -1"`, "", true, []string{"LIM 2 is -1", "is not valid: 1 fault"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -3,7 +3,6 @@ package commands
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -100,7 +99,7 @@ func flagError(c *cobra.Command, err error) error {
 	return fault.New(fault.Usage, usageHint(c), "%s%v", about(c), err)
 }
 
-// unknownFlag names the nearest flag there is, or where the flag belongs.
+// unknownFlag names the nearest flag there is.
 func unknownFlag(c *cobra.Command, e *pflag.NotExistError) error {
 	hint := fmt.Sprintf("'%s --help' lists the flags", c.CommandPath())
 	if e.GetSpecifiedShortnames() != "" {
@@ -108,19 +107,10 @@ func unknownFlag(c *cobra.Command, e *pflag.NotExistError) error {
 	}
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	if takesBelow(c, e.GetSpecifiedName()) {
-		hint = fmt.Sprintf("put it behind the command that takes it: %s COMMAND --%s", c.CommandPath(), e.GetSpecifiedName())
-	} else if near := clusterconf.Nearest(e.GetSpecifiedName(), names); near != "" {
+	if near := clusterconf.Nearest(e.GetSpecifiedName(), names); near != "" {
 		hint = "did you mean --" + near + "?"
 	}
 	return fault.New(fault.Usage, hint, "%sunknown flag --%s", about(c), e.GetSpecifiedName())
-}
-
-// takesBelow reports whether a command further down takes a flag.
-func takesBelow(c *cobra.Command, flag string) bool {
-	return slices.ContainsFunc(c.Commands(), func(sub *cobra.Command) bool {
-		return sub.LocalNonPersistentFlags().Lookup(flag) != nil || takesBelow(sub, flag)
-	})
 }
 
 // flagName names a flag in both its forms.
