@@ -83,26 +83,26 @@ const (
 // looks like noise, as compressed or encrypted content does, which shrinks no
 // more. Trying takes a hundred times as long.
 func isDense(chunk []byte) bool {
-	var counts [256]uint16
-	n := count(&counts, chunk[:min(len(chunk), denseSample)])
+	var counts [256]uint8
+	n, same := tally(&counts, chunk[:min(len(chunk), denseSample)])
 	if len(chunk) > 2*denseSample {
-		n += count(&counts, chunk[len(chunk)/2:len(chunk)/2+denseSample])
+		more, pairs := tally(&counts, chunk[len(chunk)/2:len(chunk)/2+denseSample])
+		n, same = n+more, same+pairs
 	}
 	if n < denseLeast {
 		return false
 	}
-	same := -n // pairs of equal bytes, each counted twice
-	for _, c := range counts {
-		same += int(c) * int(c)
-	}
-	return same < n*(n-1)/256*5/4 // noise has one in 256, and by chance some more
+	return same < n*(n-1)/2/256*5/4 // noise has one in 256, and by chance some more
 }
 
-func count(counts *[256]uint16, p []byte) int {
+// tally counts bytes, and the pairs of equal ones. 256 equal ones start from 0
+// again, and are pairs enough by then.
+func tally(counts *[256]uint8, p []byte) (n, same int) {
 	for _, c := range p {
+		same += int(counts[c])
 		counts[c]++
 	}
-	return len(p)
+	return len(p), same
 }
 
 // decodeBatch takes a payload apart. What it returns is valid as long as the

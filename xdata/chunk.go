@@ -41,14 +41,17 @@ type cutter struct {
 }
 
 // newCutter returns one for versions of a size: small chunks find more that is
-// the same, and large versions would have too many of them.
+// the same, and large versions would have too many of them. A chunk is a quarter
+// larger than NormalSize on average. That is one below a power of two, for which jc
+// looks for bounds twice as often; as it looks only behind MinSize, this large one
+// makes it look at a fifth of the content in all.
 func newCutter(version int64) (*cutter, error) {
-	c := &cutter{opt: chunkers.ChunkerOpts{MinSize: 1 << 10, NormalSize: 4 << 10, MaxSize: 32 << 10}}
+	c := &cutter{opt: chunkers.ChunkerOpts{MinSize: 3 << 10, NormalSize: 4<<10 - 1, MaxSize: 32 << 10}}
 	switch {
 	case version > 64<<30:
-		c.opt = chunkers.ChunkerOpts{MinSize: 64 << 10, NormalSize: 256 << 10, MaxSize: maxChunk}
+		c.opt = chunkers.ChunkerOpts{MinSize: 192 << 10, NormalSize: 256<<10 - 1, MaxSize: maxChunk}
 	case version > 4<<30:
-		c.opt = chunkers.ChunkerOpts{MinSize: 16 << 10, NormalSize: 64 << 10, MaxSize: 256 << 10}
+		c.opt = chunkers.ChunkerOpts{MinSize: 48 << 10, NormalSize: 64<<10 - 1, MaxSize: 256 << 10}
 	}
 	return c, c.jc.Setup(&c.opt)
 }
