@@ -97,6 +97,9 @@ func (s *supervisor) setHosts(addrs map[string]hostAddrs, limit time.Duration) {
 			h.mac = mac
 		}
 		h.addrs = at
+		if limit < h.arp.Limit {
+			h.next = time.Time{} // the next question would come too late for that
+		}
 		h.arp.Limit, h.gossip.Limit, h.agent.Limit = limit, limit, max(limit, minAgentLimit)
 	}
 	s.wake()
@@ -107,6 +110,10 @@ func (s *supervisor) watchAlias(lim int, addr netip.Addr, limit time.Duration, n
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a := s.aliases[lim]; a != nil && a.addr == addr {
+		if limit < a.watch.Limit {
+			a.next = time.Time{}
+			s.wake()
+		}
 		a.watch.Limit = limit
 		return
 	}

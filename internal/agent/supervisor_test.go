@@ -1,9 +1,12 @@
 package agent
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 	"time"
+
+	"mxcluster/netops"
 )
 
 // A server that is gone is asked for 20 times a second by those who may share an
@@ -52,5 +55,38 @@ func TestWhoIsGoneIsAskedByRivals(t *testing.T) {
 				t.Errorf("limit %s: %s was asked for %d times by ARP and %d times by gossip in 10 s, want %d to %d", tc.limit, want.name, n, g, lo, hi)
 			}
 		}
+	}
+}
+
+// Who dies just after failover-after was shortened is gone by the new one: the next
+// question by the old one would have come later than that.
+func TestShorterLimitCountsAtOnce(t *testing.T) {
+	addr, mac := netip.MustParseAddr("192.0.2.22"), net.HardwareAddr{2, 0, 0, 0, 0, 2}
+	s := newSupervisor(netip.MustParseAddr("192.0.2.20"), nil, nil, nil)
+	limit := func(d time.Duration) {
+		s.setHosts(map[string]hostAddrs{"srv2": {base: addr}}, d)
+		s.watchAlias(1, addr, d, time.Unix(1e9, 0))
+	}
+	limit(10 * time.Second)
+	start := time.Unix(1e9, 0)
+	shortened, dies := start.Add(20*time.Second+time.Millisecond), start.Add(20*time.Second+200*time.Millisecond)
+	now, short := start, false
+	for range 1000 {
+		next, ask, _ := s.poll(now)
+		if s.sightings()["srv2"].gone {
+			break
+		}
+		for _, q := range ask.arp {
+			if now.Before(dies) {
+				s.observe(netops.Observation{Time: now, SenderMAC: mac, SenderIP: q.target})
+			}
+		}
+		if now = next; !short && now.After(shortened) {
+			now, short = shortened, true
+			limit(time.Second)
+		}
+	}
+	if late := now.Sub(dies); late < 0 || late > time.Second {
+		t.Errorf("gone %s after its death, want 1s at most", late)
 	}
 }
