@@ -30,7 +30,8 @@ func newStatusCommand(a *app) *cobra.Command {
 		Use:   "status [C]",
 		Short: "Show where each LIM runs, since when and why",
 		Long: `Status asks the agent of this server. Without one it shows the cluster document
-and what this server's kernel holds; what cannot be seen is unknown.
+and what this server's kernel holds; what cannot be seen is unknown. Alarms are
+told below the table, on standard error.
 
 With --check it prints one line and ends as monitoring plugins do: 0 OK,
 1 WARNING, 2 CRITICAL, 3 UNKNOWN.`,
@@ -62,7 +63,11 @@ func runStatus(ctx context.Context, a *app, cluster string, o statusOptions) err
 	if err != nil {
 		return err
 	}
-	return a.out.Show(a.statusView(st))
+	if err := a.out.Show(a.statusView(st)); err != nil {
+		return err
+	}
+	a.tellAlarms(st)
+	return nil
 }
 
 // status prefers the agent, which knows of the others. One that is there but does

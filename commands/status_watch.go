@@ -24,10 +24,11 @@ func watchStatus(ctx context.Context, a *app, cluster string, o statusOptions) e
 	defer tick.Stop()
 	for {
 		var page bytes.Buffer // written at once: no flicker
+		a.out.Data = &page
 		if screen {
 			page.WriteString(redraw)
+			a.out.Notes = &page // where the next page clears them as well
 		}
-		a.out.Data = &page
 		if err := runStatus(ctx, a, cluster, o); err != nil {
 			return err
 		}
