@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -56,9 +57,13 @@ func runAgent(ctx context.Context, a *app) error {
 	if err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
+	log := a.log(slog.LevelInfo)
+	if len(s.settings.Unused) > 0 {
+		log.Warn("this version does not use what is set", "settings", strings.Join(s.settings.Unused, ", "))
+	}
 	if err := a.env.RunAgent(ctx, AgentSetup{
 		Dirs: s.dirs, Settings: s.settings, Documents: s.store, KeyFile: s.dirs.GossipKey(), Socket: socketPath(s.dirs),
-		Version: a.env.Version.Version, Log: a.log(slog.LevelInfo),
+		Version: a.env.Version.Version, Log: log,
 	}); err != nil {
 		return fmt.Errorf("running the agent: %w", err)
 	}

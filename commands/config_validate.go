@@ -67,7 +67,22 @@ func runConfigValidate(a *app, file string) error {
 		return fault.New(fault.Invalid, "", "%s is not valid: %s", name, count(len(v.Violations), "fault"))
 	}
 	a.out.Note("%s is valid, revision %d", name, doc.Revision)
+	if file == "" {
+		a.noteUnused()
+	}
 	return nil
+}
+
+// noteUnused tells of settings that do nothing. The settings themselves are no part of
+// what is validated: every other command complains of what is wrong in them.
+func (a *app) noteUnused() {
+	s, err := a.server()
+	if err != nil || a.out.Machine() {
+		return
+	}
+	for _, what := range s.settings.Unused {
+		a.out.Note("%s is set, but this version does not use it", what)
+	}
 }
 
 // documentIn reads a document from a file, from standard input for "-", or the

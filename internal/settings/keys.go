@@ -15,7 +15,7 @@ import (
 type key struct {
 	name      string
 	byDefault string
-	set       func(*Settings, string) error // nil: known, but read by another part of the product
+	set       func(*Settings, string) error // nil: a name that is kept for later, and does nothing yet
 	hint      string                        // what to say besides when set fails
 }
 
@@ -25,7 +25,7 @@ const (
 	week = 7 * day
 )
 
-// openPrefix is the group whose keys another part defines.
+// openPrefix is the group of which no keys are settled yet: any is accepted, and none does anything.
 const openPrefix = "alarms.snmp."
 
 const (
@@ -84,6 +84,11 @@ func names() []string {
 
 func known(name string) bool {
 	return slices.Contains(names(), name) || (strings.HasPrefix(name, openPrefix) && len(name) > len(openPrefix))
+}
+
+// read reports whether a key does something in this version.
+func read(name string) bool {
+	return slices.ContainsFunc(table(), func(k key) bool { return k.name == name && k.set != nil })
 }
 
 // envName returns the environment variable of a key.

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/viper"
@@ -40,6 +42,8 @@ type Settings struct {
 	StopLease  time.Duration // how long aliases of running LIMs stay when the agent is stopped; whole seconds
 
 	Arbiter Arbiter // whom LIMs are asked from before they run; without endpoints nobody
+
+	Unused []string // what is set and known, but does nothing in this version: where it is set, and its key
 }
 
 // Load reads the settings of the server that dirs belong to. Each key is taken
@@ -96,7 +100,7 @@ func setDefaults(v *viper.Viper, dirs Dirs) error {
 // build checks every value and puts it in its place. Origins tell where each
 // value that is no default was found.
 func build(v *viper.Viper, origins map[string]string) (*Settings, error) {
-	s := &Settings{}
+	s := &Settings{Unused: unused(v, origins)}
 	for _, k := range table() {
 		if k.set == nil {
 			continue
@@ -106,6 +110,18 @@ func build(v *viper.Viper, origins map[string]string) (*Settings, error) {
 		}
 	}
 	return s, s.Arbiter.check(origins)
+}
+
+// unused lists what was set and nobody reads, in order of the keys. Whoever set it
+// believes that it works.
+func unused(v *viper.Viper, origins map[string]string) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(origins)) {
+		if !read(name) && v.GetString(name) != "" {
+			out = append(out, origins[name]+": "+name)
+		}
+	}
+	return out
 }
 
 func readError(err error, path string) error {

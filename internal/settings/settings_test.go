@@ -123,7 +123,10 @@ func TestLoad(t *testing.T) {
 		{"empty in the environment is not given", "server: srv1\n", []string{"MXCLUSTER_SERVER="}, func(s *Settings) {
 			s.Server = "srv1"
 		}},
-		{"keys of other parts", "metrics.listen: localhost:9100\nalarms:\n  exec: /bin/true\n  snmp:\n    target: 10.0.0.1\n", nil, func(*Settings) {}},
+		{"keys that do nothing yet", "metrics.listen: localhost:9100\nalarms:\n  exec: /bin/true\n  snmp:\n    target: 10.0.0.1\n", []string{"MXCLUSTER_ALARMS_EXEC=/bin/false"}, func(s *Settings) {
+			s.Unused = []string{"MXCLUSTER_ALARMS_EXEC: alarms.exec", "mxcluster.yaml:5: alarms.snmp.target", "mxcluster.yaml:1: metrics.listen"}
+		}},
+		{"keys that do nothing yet, empty", "metrics.listen: ''\nalarms.exec:\n", nil, func(*Settings) {}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -133,6 +136,9 @@ func TestLoad(t *testing.T) {
 			got, err := Load(d, tt.environ)
 			if err != nil {
 				t.Fatal(err)
+			}
+			for i := range got.Unused {
+				got.Unused[i] = strings.TrimPrefix(got.Unused[i], d.Config+"/")
 			}
 			if diff := cmp.Diff(&want, got); diff != "" {
 				t.Errorf("settings differ (-want +got):\n%s", diff)
@@ -150,7 +156,7 @@ func TestEveryKeyByFileAndEnvironment(t *testing.T) {
 		"arbiter.etcd.key": "/k", "arbiter.etcd.user": "u", "arbiter.etcd.password_file": "/f",
 	}
 	want := Settings{"s", "/x", 1, time.Second, time.Second, "r", "c", 0, time.Second, time.Second, time.Second, time.Second, time.Second, true, time.Second, time.Second,
-		Arbiter{2 * time.Second, "http://a:1,http://b:1", "/p", "/ca", "/c", "/k", "u", "/f"}}
+		Arbiter{2 * time.Second, "http://a:1,http://b:1", "/p", "/ca", "/c", "/k", "u", "/f"}, nil}
 	var file strings.Builder
 	var environ []string
 	for _, k := range table() {
@@ -165,7 +171,7 @@ func TestEveryKeyByFileAndEnvironment(t *testing.T) {
 		"environment": func() (*Settings, error) { return Load(instance(t, ""), environ) },
 	} {
 		got, err := load()
-		if err != nil || *got != want {
+		if err != nil || !cmp.Equal(*got, want) {
 			t.Errorf("by %s: %+v, %v, want %+v", name, got, err, want)
 		}
 	}
