@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,8 @@ func newXdataBackupCommand(a *app) *cobra.Command {
 		Long: `Xdata backup makes a data version of LIM N from a folder, all at once or not at
 all, and prints its name. If the LIM is in a cluster, the version is then copied
 to the other side, as by 'mxcluster sync'. When that fails the version stays, and
-the exit code is the sync's.`,
+the exit code is the sync's. It is refused on a server that the LIM never runs on,
+unless nothing is to be copied.`,
 		Example: `  mxcluster xdata backup --lim 1 --from /var/opt/lim/data
   mxcluster xdata backup --lim 1 --from /var/opt/lim/data --no-sync`,
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
@@ -100,7 +102,14 @@ func (o *xdataBackupOptions) syncJobs(doc *clusterconf.Document, me string) ([]s
 	if o.noSync || doc.ClusterOfLIM(o.lim) == nil {
 		return nil, nil
 	}
-	return planSync(doc, me, "", syncOptions{lims: []int{o.lim}})
+	jobs, err := planSync(doc, me, "", syncOptions{lims: []int{o.lim}})
+	if err == nil && slices.ContainsFunc(jobs, func(j syncJob) bool { return j.side == "" }) {
+		// The sync would run between the others, and say that all is well.
+		regular, standby := doc.RegularOf(o.lim).Name, doc.ClusterOfLIM(o.lim).Standby
+		return nil, fault.New(fault.Refused, fmt.Sprintf("run it on %s, or on %s while the LIM runs there; with --no-sync the version is made here and stays here", regular, standby),
+			"LIM %d runs on %s or on %s, not on %s: nobody would get its version", o.lim, regular, standby, me)
+	}
+	return jobs, err
 }
 
 // would words a dry run.

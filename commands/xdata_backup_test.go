@@ -74,6 +74,25 @@ func TestBackupAlone(t *testing.T) {
 	}
 }
 
+// A version of a LIM that never runs here would stay here, whatever a sync between its
+// own servers says.
+func TestBackupWhereTheLIMNeverRuns(t *testing.T) {
+	s := newServers(t, oneCluster, "srv2", "sb2", "free1")
+	for _, name := range []string{"srv2", "sb2", "free1"} {
+		w := s.world(name)
+		for _, dry := range []string{"", "--dry-run"} {
+			a := w.run(t.Context(), append(strings.Fields("xdata backup --lim 1 "+dry), "--from", dataFolder(t))...)
+			if a.code != fault.Refused || !strings.Contains(a.err, "LIM 1 runs on srv1 or on sb1, not on "+name) || !strings.Contains(a.err, "run it on srv1") {
+				t.Errorf("on %s %s: code %d: %s", name, dry, a.code, a.err)
+			}
+		}
+		if got := s.versionsOf(t, name); got != "" {
+			t.Errorf("%s has %q", name, got)
+		}
+		w.must(t, append(strings.Fields("xdata backup --lim 1 --no-sync"), "--from", dataFolder(t))...)
+	}
+}
+
 func TestBackupDryRun(t *testing.T) {
 	s := newServers(t, oneCluster, "srv1", "sb1")
 	w := s.world("srv1")
