@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 
@@ -57,7 +58,8 @@ func runAgent(ctx context.Context, a *app) error {
 	if err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
-	log := a.log(slog.LevelInfo)
+	log, end := a.log(slog.LevelInfo)
+	defer end()
 	if len(s.settings.Unused) > 0 {
 		log.Warn("this version does not use what is set", "settings", strings.Join(s.settings.Unused, ", "))
 	}
@@ -82,13 +84,24 @@ func (s *server) known() error {
 }
 
 // log returns a logger to standard error, in the journal's own form where that
-// goes there; --verbose adds details.
-func (a *app) log(level slog.Level) *slog.Logger {
+// goes there, and how to end it; --verbose adds details.
+func (a *app) log(level slog.Level) (log *slog.Logger, end func()) {
 	if a.globals.verbose {
 		level = slog.LevelDebug
 	}
-	if toJournal(a.env.Stderr, a.env.lookup("JOURNAL_STREAM")) {
-		return slog.New(newJournal(a.env.Stderr, level))
-	}
-	return slog.New(slog.NewTextHandler(a.env.Stderr, &slog.HandlerOptions{Level: level}))
+	return unblockedLog(a.env.Stderr, func(w io.Writer) slog.Handler {
+		if toJournal(a.env.Stderr, a.env.lookup("JOURNAL_STREAM")) {
+			return newJournal(w, level)
+		}
+		return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
+	})
+}
+
+// unblockedLog returns a logger that never waits for who reads it, and how to end it.
+func unblockedLog(out io.Writer, form func(io.Writer) slog.Handler) (log *slog.Logger, end func()) {
+	w, end := newUnblocked(out, func(lost int64) {
+		log.Warn("lines of this log are missing: it was not read fast enough", "lines", lost)
+	})
+	log = slog.New(form(w))
+	return log, end
 }

@@ -118,7 +118,9 @@ func (a *app) fetch(ctx context.Context, from netip.AddrPort, keys settings.Keys
 		defer cancel()
 		ctx = limited
 	}
-	return a.env.Fetch(ctx, from, keys.Secrets(), a.log(slog.LevelError))
+	log, end := a.log(slog.LevelError)
+	defer end()
+	return a.env.Fetch(ctx, from, keys.Secrets(), log)
 }
 
 // mayJoin checks that the system knows this server, and that this server is in

@@ -71,6 +71,9 @@ func userName() string {
 
 // runAgent gives the agent what it asks for of a server's settings.
 func runAgent(ctx context.Context, s commands.AgentSetup) error {
+	// Who reads the log may end; the agent does not end with him. Ignored signals would
+	// stay ignored in the software of LIMs, so this one is taken.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(agentGC)
 	}

@@ -109,6 +109,7 @@ func scenarios() map[string]Scenario {
 		"actions":           actionsScenario,
 		"agent-restarted":   agentRestartedScenario,
 		"agent-frozen":      agentFrozenScenario,
+		"stalled-log":       stalledLogScenario,
 		"connection":        connectionScenario,
 		"automatic":         automaticScenario,
 		"new-data":          newDataScenario,
