@@ -51,7 +51,7 @@ func (a *app) wireCompletion(root *cobra.Command) {
 			}
 			_ = c.RegisterFlagCompletionFunc(f.Name, value) // fails for a flag that has one
 		}
-		c.LocalNonPersistentFlags().VisitAll(complete)
+		c.Flags().VisitAll(complete) // its own: those of its parents come in when it is run
 		c.PersistentFlags().VisitAll(complete)
 	}
 	visit(root)
