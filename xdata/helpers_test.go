@@ -113,7 +113,11 @@ func describe(t testing.TB, dir string) string {
 	must(t, err)
 	top.Path = "."
 	must(t, line(&top))
-	must(t, walk(root, line))
+	entries, err := walk(root)
+	must(t, err)
+	for i := range entries {
+		must(t, line(&entries[i]))
+	}
 	return b.String()
 }
 

@@ -3,58 +3,106 @@ package xdata
 import (
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
 )
 
-// walk calls fn for everything below root but root itself, a folder before
-// what is in it. It works on bytes: names need not be UTF-8, as those of io/fs
-// must. Links are not followed. What fn gets is valid until it returns.
-func walk(root *os.Root, fn func(e *entry) error) error {
-	f, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	return walkDir(f, "", fn)
+// branch is what lies in one folder: the entries of the folder, by name, and a
+// branch for each folder among them, in the same order.
+type branch struct {
+	entries []entry
+	inner   []*branch
 }
 
-// walkDir walks one folder, and closes it. It asks by names relative to the
-// open folder, which takes one step however deep that lies.
-func walkDir(dir *os.File, prefix string, fn func(*entry) error) error {
+// walkers is how many folders of a version are looked at at once. It is a step into
+// the kernel for each file, which is most of a sync with nothing to do.
+const walkers = 4
+
+// walker looks over a version. It works on bytes: names need not be UTF-8, as those
+// of io/fs must. Links are not followed.
+type walker struct{ group errgroup.Group }
+
+// walk returns everything below root but root itself, a folder before what is in it.
+func walk(root *os.Root) ([]entry, error) {
+	f, err := root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	var w walker
+	w.group.SetLimit(min(runtime.GOMAXPROCS(0), walkers) - 1) // beside this one
+	var top branch
+	if err := first(w.dir(f, "", &top), w.group.Wait()); err != nil {
+		return nil, err
+	}
+	return top.appendTo(make([]entry, 0, top.count())), nil
+}
+
+// dir looks at one folder, and closes it. It asks by names relative to the open
+// folder, which takes one step however deep that lies.
+func (w *walker) dir(dir *os.File, prefix string, b *branch) error {
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
 		return err
 	}
 	slices.Sort(names)
-	var e entry // one for all, as thousands would be garbage
+	b.entries = make([]entry, len(names))
 	var st unix.Stat_t
-	for _, name := range names {
-		e = entry{Path: prefix + name}
+	for i, name := range names {
+		e := &b.entries[i]
+		e.Path = prefix + name
 		if err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return &fs.PathError{Op: "stat", Path: e.Path, Err: err}
 		}
 		e.describe(&st)
-		inner, isDir := e.Path, e.Dir
-		if err := fn(&e); err != nil {
-			return err
-		}
-		if !isDir {
+		if !e.Dir {
 			continue
 		}
-		fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return &fs.PathError{Op: "open", Path: inner, Err: err}
-		}
-		if err := walkDir(os.NewFile(uintptr(fd), inner), inner+"/", fn); err != nil {
+		if err := w.enter(dir, name, e.Path, b); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// enter looks at a folder in a folder, beside what goes on if one more may.
+func (w *walker) enter(dir *os.File, name, path string, b *branch) error {
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	f, inner := os.NewFile(uintptr(fd), path), &branch{}
+	b.inner = append(b.inner, inner)
+	look := func() error { return w.dir(f, path+"/", inner) }
+	if w.group.TryGo(look) {
+		return nil
+	}
+	return look()
+}
+
+func (b *branch) count() int {
+	n := len(b.entries)
+	for _, inner := range b.inner {
+		n += inner.count()
+	}
+	return n
+}
+
+func (b *branch) appendTo(all []entry) []entry {
+	inner := b.inner
+	for i := range b.entries {
+		all = append(all, b.entries[i])
+		if b.entries[i].Dir {
+			all, inner = inner[0].appendTo(all), inner[1:]
+		}
+	}
+	return all
 }
 
 // describe fills in what the kernel says of a file.
@@ -116,13 +164,14 @@ func survey(root *os.Root) (*manifest, totals, error) {
 	}
 	t.add(&top)
 	m := &manifest{Top: top.Attr}
-	err = walk(root, func(e *entry) error {
-		t.add(e)
-		m.Entries = append(m.Entries, *e)
-		return nil
-	})
+	if m.Entries, err = walk(root); err != nil {
+		return nil, t, err
+	}
+	for i := range m.Entries {
+		t.add(&m.Entries[i])
+	}
 	m.sort()
-	return m, t, err
+	return m, t, nil
 }
 
 // entryOfRoot describes the folder itself.
