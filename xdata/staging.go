@@ -164,8 +164,31 @@ func removeTree(dir string) error {
 	return os.RemoveAll(dir)
 }
 
+// replacedStale is how old a file must be that was to replace another before it
+// counts as left by a crash: who verifies makes some too, without the lock.
+const replacedStale = time.Hour
+
+// isReplacement tells whether a file was to replace an index or a mark of a LIM.
+func isReplacement(name string, lim int) bool {
+	version := fmt.Sprintf("xdata_%d_", lim)
+	return strings.HasPrefix(name, "."+indexPrefix+version) || strings.HasPrefix(name, "."+markPrefix+version)
+}
+
+// cleanReplacement removes such a file unless it is new.
+func (s *Store) cleanReplacement(e fs.DirEntry) error {
+	info, err := e.Info()
+	if err == nil && s.now().Sub(info.ModTime()) > replacedStale {
+		err = os.Remove(filepath.Join(s.Dir, e.Name()))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // clean clears away what crashed holders of a LIM's lock left: staging folders,
-// and marks without a version. The caller holds the lock.
+// files that were to replace others, and marks without a version. The caller holds
+// the lock.
 func (s *Store) clean(lim int) error {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil {
@@ -174,6 +197,10 @@ func (s *Store) clean(lim int) error {
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), stagingPrefix(lim)) {
 			err = errors.Join(err, removeTree(filepath.Join(s.Dir, e.Name())))
+			continue
+		}
+		if isReplacement(e.Name(), lim) {
+			err = errors.Join(err, s.cleanReplacement(e))
 			continue
 		}
 		name, ok := strings.CutPrefix(strings.TrimSuffix(e.Name(), ".json"), markPrefix)

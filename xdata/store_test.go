@@ -268,6 +268,16 @@ func TestCleanAfterCrash(t *testing.T) {
 	for _, left := range []string{".staging-1-42", ".staging-11-42"} {
 		sample.write(t, filepath.Join(s.Dir, left), baseTime)
 	}
+	for left, age := range map[string]time.Duration{
+		"..index-xdata_1_20260301020000-7":     2 * time.Hour,
+		"..index-xdata_1_20260301020000-8":     time.Minute, // verify may be at it
+		"..index-xdata_11_20260301020000-7":    2 * time.Hour,
+		"..mark-xdata_1_20260301020000.json77": 2 * time.Hour,
+	} {
+		name := filepath.Join(s.Dir, left)
+		must(t, os.WriteFile(name, nil, 0o600))
+		must(t, os.Chtimes(name, time.Time{}, s.now().Add(-age)))
+	}
 	release, err := s.lock(1, "test")
 	must(t, err)
 	release()
@@ -277,7 +287,8 @@ func TestCleanAfterCrash(t *testing.T) {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	want := []string{".lock-1", ".mark-xdata_11_20260302000000.json", ".mark-xdata_1_20260301020000.json",
+	want := []string{"..index-xdata_11_20260301020000-7", "..index-xdata_1_20260301020000-8",
+		".lock-1", ".mark-xdata_11_20260302000000.json", ".mark-xdata_1_20260301020000.json",
 		".staging-11-42", "xdata_1_20260301020000"}
 	if !slices.Equal(names, want) {
 		t.Errorf("left %q\nwant %q", names, want)
