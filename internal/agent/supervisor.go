@@ -68,6 +68,9 @@ type supervisor struct {
 	hosts   map[string]*host
 	aliases map[int]*aliasWatch
 	heard   time.Time // last frame of anybody
+	limit   time.Duration
+	polled  time.Time // when it last looked
+	steady  time.Time // since when it has looked without a gap of half the limit
 }
 
 func newSupervisor(self netip.Addr, wire Wire, ask func(string), changed func()) *supervisor {
@@ -79,6 +82,7 @@ func newSupervisor(self netip.Addr, wire Wire, ask func(string), changed func())
 func (s *supervisor) setHosts(addrs map[string]hostAddrs, limit time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.limit = limit
 	for name := range s.hosts {
 		if _, ok := addrs[name]; !ok {
 			delete(s.hosts, name)
@@ -182,6 +186,17 @@ func (s *supervisor) lastHeard() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.heard
+}
+
+// attentive returns since when this server has listened without a break: of what came
+// in while its processors were busy with other things it may not know yet.
+func (s *supervisor) attentive(now time.Time) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.polled) > s.limit/2 {
+		return now
+	}
+	return s.steady
 }
 
 // serverAt names the server that answered for its base from a MAC, "" if none did.
@@ -300,6 +315,10 @@ func (s *supervisor) send(q questions) {
 func (s *supervisor) poll(now time.Time) (next time.Time, ask questions, news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if now.Sub(s.polled) > s.limit/2 {
+		s.steady = now
+	}
+	s.polled = now
 	next = now.Add(time.Second)
 	for _, h := range s.hosts {
 		if !h.next.After(now) {

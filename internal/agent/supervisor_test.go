@@ -90,3 +90,22 @@ func TestShorterLimitCountsAtOnce(t *testing.T) {
 		t.Errorf("gone %s after its death, want 1s at most", late)
 	}
 }
+
+// A break in listening starts the silence of others anew, while it lasts and after it.
+func TestAttentive(t *testing.T) {
+	addr := netip.MustParseAddr
+	s := newSupervisor(addr("192.0.2.20"), nil, nil, nil)
+	s.setHosts(map[string]hostAddrs{"srv2": {base: addr("192.0.2.22")}}, 200*time.Millisecond)
+	at := func(ms int) time.Time { return time.Unix(1e9, 0).Add(time.Duration(ms) * time.Millisecond) }
+	for _, tc := range []struct{ poll, now, want int }{
+		{0, 0, 0}, {90, 95, 0}, {190, 290, 0},
+		{290, 391, 391}, // it has not listened for a while
+		{391, 400, 391}, // it listens again
+		{480, 490, 391},
+	} {
+		s.poll(at(tc.poll))
+		if got := s.attentive(at(tc.now)); !got.Equal(at(tc.want)) {
+			t.Errorf("at %d ms: attentive since %s, want %s", tc.now, got.Sub(at(0)), at(tc.want).Sub(at(0)))
+		}
+	}
+}

@@ -113,9 +113,12 @@ func (a *Agent) judgeIdle(p *peer, lim int, now time.Time) {
 // fall silent together do not reach their limit at the same instant, so half of
 // it without a sign of anybody is enough: nobody is taken over in between. Only hosts
 // that are polled count, for all others are heard too seldom to miss them. With
-// one other host to hear, its silence says nothing about this server.
+// one other host to hear, its silence says nothing about this server. What was missed
+// because this process did not get to listen does not make it isolated; only what is
+// heard ends that.
 func (a *Agent) judgeIsolation(now, lastHeard time.Time, others int) {
-	silent := now.Sub(lastHeard) > a.silenceLimit()/2
+	half := a.silenceLimit() / 2
+	silent := now.Sub(lastHeard) > half && (a.isolated || now.Sub(a.net.sup.attentive(now)) > half)
 	if lastHeard.IsZero() {
 		silent = now.Sub(a.started) >= settleTime
 	}
