@@ -101,6 +101,8 @@ type Agent struct {
 	saving    bool      // the state, beside the main loop
 	unsaved   bool      // something was heard that a later run should know
 	lastAsked time.Time // for a document
+	askedFor  uint64    // its revision
+	early     []earlyOrder
 	joinTurn  int
 	lastBeat  time.Time
 	lastFar   time.Time

@@ -121,7 +121,7 @@ func (a *Agent) Order(ctx context.Context, o control.Order) (*control.OrderResul
 			res, err := a.orderHere(o)
 			return step{done: res}, err
 		}
-		return step{reply: a.passOn(actor, message{Type: typeOrder, Order: &o})}, nil
+		return step{reply: a.passOn(actor, message{Type: typeOrder, Order: &o, Revision: a.doc.Revision})}, nil
 	})
 	if err != nil || s.done != nil {
 		return s.done, err

@@ -172,3 +172,48 @@ func TestSystemShutdown(t *testing.T) {
 		w.neverTwice()
 	})
 }
+
+// What an edit allows can be ordered at once, on the server that was edited: the one
+// that acts waits for the document. Edits that follow one another are not held up.
+func TestOrderRightAfterAnEdit(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.start("sb1", "srv1", "srv2")
+		w.await(1, "srv1", 10*time.Second)
+		if _, err := w.order("srv1", control.Order{Kind: control.OrderFailover, LIM: 1}); err != nil {
+			t.Fatal(err)
+		}
+		w.await(1, "sb1", 10*time.Second)
+		w.lock("srv1", clusterconf.SideStandby, 0)
+		for range 3 {
+			w.edit("srv1", func(c *clusterconf.Cluster) { c.Member(1).Priority++ })
+			pass(50 * time.Millisecond)
+		}
+		w.edit("srv1", func(c *clusterconf.Cluster) { c.Member(1).Lock = nil })
+		start := time.Now()
+		if _, err := w.order("srv1", control.Order{Kind: control.OrderFallback, LIM: 1}); err != nil {
+			t.Errorf("right after it was unlocked: %v", err)
+		}
+		if took := time.Since(start); took > 500*time.Millisecond {
+			t.Errorf("the order waited %s for the document", took)
+		}
+		w.await(1, "srv1", 10*time.Second)
+	})
+}
+
+// A server that cannot get the document that an order rests on says so.
+func TestOrderWithoutItsDocument(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.start("sb1", "srv1", "srv2")
+		w.await(1, "srv1", 10*time.Second)
+		a := w.servers["srv1"].agent
+		reply, err := on(w.t.Context(), a, func() (<-chan reply, error) {
+			return a.passOn("sb1", message{Type: typeOrder, Order: &control.Order{Kind: control.OrderFallback, LIM: 1}, Revision: a.doc.Revision + 1}), nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := <-reply; fault.CodeOf(r.err) != fault.Busy {
+			t.Errorf("%+v", r)
+		}
+	})
+}

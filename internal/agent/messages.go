@@ -20,6 +20,7 @@ type message struct {
 	Type     string               `json:"type"`
 	ID       string               `json:"id,omitempty"`
 	Order    *control.Order       `json:"order,omitempty"`
+	Revision uint64               `json:"revision,omitempty"` // of the document that an order was given under
 	Result   *control.OrderResult `json:"result,omitempty"`
 	Exchange *exchangeMessage     `json:"exchange,omitempty"`
 	Error    *messageError        `json:"error,omitempty"`
@@ -122,14 +123,15 @@ func (m message) reply() reply {
 	return reply{result: m.Result}
 }
 
-// requestDocument asks a server for its newer document: one server a second, for in
-// a large system hundreds have it before it is here. One that cannot be asked does not count.
-func (a *Agent) requestDocument(server string) {
+// requestDocument asks a server for its newer document. For one revision it asks one
+// server a second, for in a large system hundreds have it before it is here. One that
+// cannot be asked does not count.
+func (a *Agent) requestDocument(server string, revision uint64) {
 	now := time.Now()
-	if now.Sub(a.lastAsked) < time.Second {
+	if a.storing || revision <= a.askedFor && now.Sub(a.lastAsked) < time.Second {
 		return
 	}
-	a.lastAsked = now
+	a.lastAsked, a.askedFor = now, revision
 	a.send(server, message{Type: typeDocumentRequest}, func(error) { a.lastAsked = time.Time{} })
 }
 
@@ -143,7 +145,8 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 		return
 	}
 	if a.storing {
-		return // it is asked for again
+		a.lastAsked = time.Time{} // it is asked for again, when that is done
+		return
 	}
 	a.storing = true
 	a.wg.Go(func() {
@@ -165,6 +168,7 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 			default:
 				a.readDocument()
 			}
+			a.catchUp()
 		})
 	})
 }
@@ -172,7 +176,7 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 // orderHeard carries out an order that another agent passed on.
 func (a *Agent) orderHeard(from string, m message) {
 	answer := message{Type: typeReply, ID: m.ID}
-	if m.Order == nil {
+	if m.Order == nil || a.cameEarly(from, m) {
 		return
 	}
 	res, err := a.orderHere(*m.Order)

@@ -65,6 +65,7 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 	if a.keeper != nil && former != nil && former != a.net {
 		a.keeper.reconnect() // the former base is an alias, or gone
 	}
+	a.orderEarly()
 	return nil
 }
 

@@ -217,7 +217,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 		}
 	}
 	if a.behind(&c.Claim) {
-		a.requestDocument(ev.From)
+		a.requestDocument(ev.From, c.Revision)
 	}
 }
 
@@ -230,7 +230,7 @@ func (a *Agent) behind(c *failover.Claim) bool {
 func (a *Agent) catchUp() {
 	for name, p := range a.peers {
 		if p.liveness == failover.Alive && p.claim != nil && a.behind(p.claim) {
-			a.requestDocument(name)
+			a.requestDocument(name, p.claim.Revision)
 		}
 	}
 }

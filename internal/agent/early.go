@@ -1,0 +1,55 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"mxcluster/internal/fault"
+)
+
+// earlyPatience is how long an order waits here for the document that it was given
+// under: less than its sender waits for the answer.
+const earlyPatience = 2 * time.Second
+
+// earlyOrder is an order that came before the document which may allow it: a LIM was
+// unlocked a moment ago on the server that passes the order on.
+type earlyOrder struct {
+	from string
+	m    message
+}
+
+// cameEarly keeps an order until the document is here that its sender has. It
+// reports whether it did.
+func (a *Agent) cameEarly(from string, m message) bool {
+	if m.Revision <= a.doc.Revision {
+		return false
+	}
+	a.requestDocument(from, m.Revision)
+	a.early = append(a.early, earlyOrder{from, m})
+	context.AfterFunc(a.timer(earlyPatience), func() { a.post(func() { a.giveUpEarly(from, m) }) })
+	return true
+}
+
+// orderEarly carries out the orders whose document has come.
+func (a *Agent) orderEarly() {
+	waiting := a.early
+	a.early = nil
+	for _, e := range waiting {
+		a.orderHeard(e.from, e.m)
+	}
+}
+
+// giveUpEarly refuses an order that still waits: what it rests on is not known here.
+func (a *Agent) giveUpEarly(from string, m message) {
+	i := slices.IndexFunc(a.early, func(e earlyOrder) bool { return e.from == from && e.m.ID == m.ID })
+	if i < 0 {
+		return
+	}
+	a.early = slices.Delete(a.early, i, i+1)
+	a.send(from, message{Type: typeReply, ID: m.ID, Error: &messageError{
+		Code: fault.Busy, Hint: "try again; `mxcluster status -o json` shows the revision of each server",
+		Message: fmt.Sprintf("%s has not got revision %d of the cluster document yet", a.cfg.Server, m.Revision),
+	}}, nil)
+}
