@@ -101,7 +101,7 @@ var bannedImports = []ban{
 		"its Markdown and roff have no place in the program"},
 	{"github.com/spf13/viper", []string{"internal/settings"},
 		"viper lower-cases keys: settings may, the cluster document must never go through it"},
-	{"github.com/clipperhouse/displaywidth", []string{"internal/ui"},
+	{"github.com/olekukonko/...", []string{"internal/ui"},
 		"tables look the same everywhere"},
 	{"log", []string{"internal/member"},
 		"log records have levels and fields (log/slog); memberlist alone asks for the old kind"},

@@ -8,7 +8,9 @@ import (
 	"io"
 	"strings"
 
-	"github.com/clipperhouse/displaywidth"
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -147,15 +149,17 @@ func (o *Output) writeTable(w io.Writer, v View) error {
 			rows[i] = append(rows[i], cell(r[k]))
 		}
 	}
-	if !o.NoHeaders {
-		heads := make([]string, len(columns))
-		for i, c := range columns {
-			heads[i] = c.Head
-		}
-		rows = append([][]string{heads}, rows...)
+	var buf bytes.Buffer
+	if err := o.render(&buf, columns, rows); err != nil {
+		return err
 	}
-	_, err := io.WriteString(w, layOut(columns, rows))
-	return err
+	// tablewriter fills the last column up; nobody wants trailing blanks.
+	for line := range strings.Lines(buf.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cell shows an empty cell as "-", so that every line has the same number of
@@ -167,31 +171,34 @@ func cell(text string) string {
 	return text
 }
 
-// columnGap stands between columns.
-const columnGap = "  "
-
-// layOut pads cells to the width of their column on a terminal, but for the end
-// of a line: nobody wants trailing blanks. Table libraries do more than this, and
-// setting up the one that was used took a third of the start of every command.
-func layOut(columns []Column, rows [][]string) string {
-	width := displaywidth.Options{ControlSequences: true}.String // colors take no room
-	widths := make([]int, len(columns))
-	for _, row := range rows {
-		for i, text := range row {
-			widths[i] = max(widths[i], width(text))
+// render lays the table out with tablewriter: no borders, no lines, two blanks
+// between columns, no wrapping and no rewriting of heads.
+func (o *Output) render(w io.Writer, columns []Column, rows [][]string) error {
+	align := make([]tw.Align, len(columns))
+	heads := make([]string, len(columns))
+	for i, c := range columns {
+		align[i], heads[i] = tw.AlignLeft, c.Head
+		if c.Right {
+			align[i] = tw.AlignRight
 		}
 	}
-	var table strings.Builder
-	for _, row := range rows {
-		var line strings.Builder
-		for i, text := range row {
-			blanks := strings.Repeat(" ", widths[i]-width(text))
-			if columns[i].Right {
-				text, blanks = blanks, text
-			}
-			line.WriteString(text + blanks + columnGap)
-		}
-		table.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	cells := tw.CellConfig{
+		Formatting: tw.CellFormatting{AutoWrap: tw.WrapNone, AutoFormat: tw.Off},
+		Alignment:  tw.CellAlignment{PerColumn: align},
+		Padding:    tw.CellPadding{Global: tw.Padding{Right: "  ", Overwrite: true}},
 	}
-	return table.String()
+	t := tablewriter.NewTable(w,
+		tablewriter.WithConfig(tablewriter.Config{Header: cells, Row: cells}),
+		tablewriter.WithEastAsian(tw.Off), // widths must not depend on the locale
+		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
+			Borders:  tw.BorderNone,
+			Settings: tw.Settings{Lines: tw.LinesNone, Separators: tw.SeparatorsNone},
+		})))
+	if !o.NoHeaders {
+		t.Header(heads)
+	}
+	if err := t.Bulk(rows); err != nil {
+		return err
+	}
+	return t.Render()
 }
