@@ -107,15 +107,25 @@ func (v *View) auction(bids []bid) []Decision {
 			d = d.with(Wait, RuleArbiter, fmt.Sprintf("%s; the arbiter says that %s has it, and the standby runs LIM %d", d.Reason, v.verdict(d.LIM).Holder, bids[0].decision.LIM))
 			d.Waiting = true
 		case i > 0 && b.unproven:
-			d = d.with(Wait, RuleOneLIM, fmt.Sprintf("failed here before; waits, the standby runs LIM %d", bids[0].decision.LIM))
+			d = d.with(Wait, RuleOneLIM, "failed here before; waits, "+bids[0].occupies())
 			d.Waiting = true
 		case i > 0:
-			d = d.with(Stop, RuleOneLIM, fmt.Sprintf("%s; waits, the standby runs LIM %d", d.Reason, bids[0].decision.LIM))
+			d = d.with(Stop, RuleOneLIM, fmt.Sprintf("%s; waits, %s", d.Reason, bids[0].occupies()))
 			d.Waiting = true
 		}
 		out = append(out, d)
 	}
 	return out
+}
+
+// occupies says which LIM has the standby, and how to make room where that is only to
+// be ordered.
+func (b bid) occupies() string {
+	text := fmt.Sprintf("the standby runs LIM %d", b.decision.LIM)
+	if b.incumbent && b.home {
+		text += fmt.Sprintf(", whose own server is ready: `mxcluster fallback %d` makes room", b.decision.LIM)
+	}
+	return text
 }
 
 // loses says why an incumbent has to go for a better bid.
