@@ -7,8 +7,8 @@ import (
 
 	chunkers "github.com/PlakarKorp/go-cdc-chunkers"
 	"github.com/PlakarKorp/go-cdc-chunkers/chunkers/jc"
-	"github.com/cespare/xxhash/v2"
 	"github.com/zeebo/blake3"
+	"github.com/zeebo/xxh3"
 )
 
 // digest is the BLAKE3 hash of a file's content, or of a version.
@@ -21,10 +21,10 @@ func sumOf(b []byte) digest { return blake3.Sum256(b) }
 // when it rotted; that a file is what it should be, its digest decides.
 type chunk struct {
 	Size uint32
-	ID   uint64 // XXH64 of the content
+	ID   uint64 // XXH3 of the content, 64 bits
 }
 
-func chunkOf(data []byte) chunk { return chunk{Size: uint32(len(data)), ID: xxhash.Sum64(data)} } //nolint:gosec // maxChunk at most
+func chunkOf(data []byte) chunk { return chunk{Size: uint32(len(data)), ID: xxh3.Hash(data)} } //nolint:gosec // maxChunk at most
 
 const (
 	// maxChunk is the size of the largest chunk, and of what is read, written

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -143,7 +144,7 @@ func FuzzRequests(f *testing.F) {
 
 // FuzzAnswers feeds whole conversations to a client.
 func FuzzAnswers(f *testing.F) {
-	hello := message(frameGreeting, `{"magic":"mxcluster-xdata","version":3}`) + message(frameClock, `{"now":"`+baseTime.Format(time.RFC3339Nano)+`"}`)
+	hello := message(frameGreeting, fmt.Sprintf(`{"magic":"mxcluster-xdata","version":%d}`, protocolVersion)) + message(frameClock, `{"now":"`+baseTime.Format(time.RFC3339Nano)+`"}`)
 	summaryOf := func(mtime time.Time) string {
 		b, err := json.Marshal(summary{Name: "xdata_1_20260301020000", Mtime: nanoseconds(mtime), Files: 1, Bytes: 5})
 		must(f, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -336,7 +337,7 @@ func TestHostileClient(t *testing.T) {
 
 // A server that is none, or an evil one, is told from the one we want.
 func TestHostileServer(t *testing.T) {
-	hello := message(frameGreeting, `{"magic":"mxcluster-xdata","version":3}`)
+	hello := message(frameGreeting, fmt.Sprintf(`{"magic":"mxcluster-xdata","version":%d}`, protocolVersion))
 	clockNow := func() string {
 		now := `{"now":"` + time.Now().UTC().Format(time.RFC3339Nano) + `"}`
 		return message(frameClock, now)

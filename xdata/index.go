@@ -22,7 +22,7 @@ import (
 
 const (
 	indexPrefix = ".index-"
-	indexMagic  = "mxcluster-index-1\n"
+	indexMagic  = "mxcluster-index-2\n"
 )
 
 func (s *Store) indexPath(name string) string { return filepath.Join(s.Dir, indexPrefix+name) }

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/cespare/xxhash/v2"
+	"github.com/zeebo/xxh3"
 
 	"mxcluster/internal/fault"
 )
@@ -239,7 +239,7 @@ func (s *sender) piece(ctx context.Context, in handle, e *entry, c chunk, off in
 	if _, err := in.pread(data, off); err != nil {
 		return err
 	}
-	if xxhash.Sum64(data) != c.ID {
+	if xxh3.Hash(data) != c.ID {
 		return first(in.check(e), s.hold([]string{doesNotMatch(e.Path)}), fmt.Errorf("%s", doesNotMatch(e.Path)))
 	}
 	s.out.data(data)

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
+	"github.com/zeebo/xxh3"
 	"golang.org/x/sys/unix"
 )
 
@@ -219,7 +219,7 @@ func (o *sources) read(r run, p []byte) (good bool, err error) {
 		return false, s.rot(r.e)
 	}
 	for _, c := range r.chunks {
-		if xxhash.Sum64(p[:c.Size]) != c.ID {
+		if xxh3.Hash(p[:c.Size]) != c.ID {
 			return false, s.rot(r.e)
 		}
 		p = p[c.Size:]
