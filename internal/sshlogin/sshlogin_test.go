@@ -121,3 +121,17 @@ func TestAuthorizeAtOnce(t *testing.T) {
 		t.Errorf("%d lines, want 20", n)
 	}
 }
+
+// The first value that ssh finds counts: what somebody chose comes before our ciphers.
+func TestCiphersComeLast(t *testing.T) {
+	l := Login{Dir: t.TempDir()}
+	must(t, l.Add(Host{Name: "sb1"}))
+	text, err := os.ReadFile(l.Config())
+	must(t, err)
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	for i, want := range []string{"# ", "Include ", "Include ", "Include ", "Ciphers aes128-gcm@openssh.com,"} {
+		if len(lines) != 5 || !strings.HasPrefix(lines[i], want) {
+			t.Fatalf("%q", lines)
+		}
+	}
+}
