@@ -2,8 +2,10 @@ package commands
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"mxcluster/internal/fault"
 	"mxcluster/internal/ui"
@@ -20,7 +22,7 @@ type failure struct {
 
 // report tells an error: one line, and the remedy on a second one.
 func report(w io.Writer, err error, asJSON bool) {
-	message, hint := ui.OneLine(err.Error()), ui.OneLine(fault.HintOf(err))
+	message, hint := ui.OneLine(err.Error()), ui.OneLine(remedy(err))
 	if asJSON {
 		var f failure
 		f.Error.Code, f.Error.Message, f.Error.Hint = fault.CodeOf(err), message, hint
@@ -33,4 +35,18 @@ func report(w io.Writer, err error, asJSON bool) {
 	if hint != "" {
 		_, _ = fmt.Fprintf(w, "%s\n", hint)
 	}
+}
+
+// remedy is what an error says to do, or what is to be done about a cause that needs
+// the same wherever it comes from.
+func remedy(err error) string {
+	switch hint := fault.HintOf(err); {
+	case hint != "":
+		return hint
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room on the disk, and try again"
+	case errors.Is(err, syscall.EROFS):
+		return "the disk can be read only: see in the kernel's log why, and mount it for writing"
+	}
+	return ""
 }
