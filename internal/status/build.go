@@ -1,6 +1,7 @@
 package status
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -54,10 +55,32 @@ func Build(in Input) *ClusterStatus {
 		APIVersion: clusterconf.APIVersion, Kind: "ClusterStatus", GeneratedAt: in.Now.UTC(),
 		Observer: in.Observer, Agent: true, Revision: in.Document.Revision, Clusters: []StatusCluster{},
 	}
+	if in.isolated() {
+		in.Servers = unheard(in.Servers)
+	}
 	for i := range in.Document.Clusters {
 		out.Clusters = append(out.Clusters, in.cluster(&in.Document.Clusters[i]))
 	}
 	out.Health = worstHealth(out.Clusters)
+	return out
+}
+
+// isolated reports whether the observer hears nobody at all.
+func (in *Input) isolated() bool {
+	c := in.Servers[in.Observer].Claim
+	return c != nil && c.Isolated
+}
+
+// unheard is what an isolated observer knows of the others: whoever is silent may be
+// well, since it is the observer that hears nobody.
+func unheard(servers map[string]Seen) map[string]Seen {
+	out := maps.Clone(servers)
+	for name, s := range out {
+		if s.Liveness == failover.Gone {
+			s.Liveness = failover.Unheard
+			out[name] = s
+		}
+	}
 	return out
 }
 

@@ -161,6 +161,40 @@ func TestWhereALIMIs(t *testing.T) {
 	}
 }
 
+// cutOff is a server that hears nobody.
+func (s Seen) cutOff() Seen {
+	claim := *s.Claim
+	claim.Isolated = true
+	s.Claim = &claim
+	return s
+}
+
+// An observer that hears nobody does not say that the others are down.
+func TestIsolatedObserver(t *testing.T) {
+	const cut = "sb1 hears nobody and may be cut off"
+	for _, tt := range []struct {
+		name      string
+		srv1, sb1 Seen
+		want      string
+		reason    string
+	}{
+		{"it runs elsewhere", saying(running(1, "at home")).now(failover.Gone), saying(stopped("")).cutOff(),
+			"null, unknown, unknown, split null, unknown", cut},
+		{"it runs here", saying(stopped("")).now(failover.Gone), saying(running(2, "srv1 is down")).cutOff(),
+			"sb1, standby, running, split null, unknown", "srv1 is down; " + cut},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			st, c, l := built(t, tt.srv1, tt.sb1)
+			if got := summary(st, c, l); got != tt.want || l.Reason != tt.reason {
+				t.Errorf("got  %s (%s)\nwant %s (%s)", got, l.Reason, tt.want, tt.reason)
+			}
+			if s := c.Servers[0]; s.Name != "srv1" || s.Reachable != nil || s.SilentMs == nil {
+				t.Errorf("server: %+v", s)
+			}
+		})
+	}
+}
+
 // TestUnseenIsNull is the contract's rule for all that is in a status.
 func TestUnseenIsNull(t *testing.T) {
 	st, c, l := built(t, Seen{}, Seen{})

@@ -72,9 +72,20 @@ func (in *Input) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 	default:
 		out.runsOn(active, in.Now)
 	}
+	if in.isolated() {
+		out.Reason = join(out.Reason, in.Observer+" hears nobody and may be cut off")
+	}
 	out.Next = in.next(c, m, &out, &home, &away)
 	out.Arbiter = in.arbiter(m.LIM)
 	return out
+}
+
+// join sets a second reason behind a first one, if there is any.
+func join(first, second string) string {
+	if first == "" {
+		return second
+	}
+	return first + "; " + second
 }
 
 // arbiter says who has a LIM's key.
