@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -171,6 +172,22 @@ func TestEveryCommandCompletes(t *testing.T) {
 	for name := range (&app{}).flagValues() {
 		if !paths[name] {
 			t.Errorf("completion of %q: there is no such flag", name)
+		}
+	}
+}
+
+// The versions that can be restored are those of the LIM, where it was named already.
+func TestCompleteVersions(t *testing.T) {
+	s := newServers(t, oneCluster, "srv1")
+	w := s.world("srv1")
+	one := s.backup(t, "srv1", "1", "data of LIM 1") + "\tLIM 1, newest file of 2026-03-01 01:00"
+	two := s.backup(t, "srv1", "2", "data of LIM 2") + "\tLIM 2, newest file of 2026-03-01 01:00"
+	for line, want := range map[string][]string{
+		"xdata restore _": {one, two}, "xdata restore --lim 2 _": {two}, "xdata restore --lim 3 _": nil,
+		"xdata restore xdata_1": {one}, "xdata restore xdata_1_x _": nil,
+	} {
+		if got, _ := w.completions(t, line); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", line, got, want)
 		}
 	}
 }

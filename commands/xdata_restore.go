@@ -35,11 +35,36 @@ is not restored (exit code 7). Nothing is ever overwritten.`,
 			return runXdataRestore(c.Context(), a, args[0], o)
 		},
 	}
+	c.ValidArgsFunction = func(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return beginning(a.offerVersions(o.lim), begun), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	}
 	c.Flags().IntVar(&o.lim, "lim", 0, "`number` of the LIM")
 	c.Flags().StringVar(&o.to, "to", "", "`folder` to restore to, empty or absent")
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done, write nothing")
 	c.Flags().StringVar(&o.reason, "reason", "", "`text` that says why, told with the result")
 	return c
+}
+
+// offerVersions offers the versions of a LIM, of all for 0, the newest first.
+func (a *app) offerVersions(lim int) []cobra.Completion {
+	s, err := a.server()
+	if err != nil {
+		return nil
+	}
+	versions, err := s.versions(a.env.Now).List(lim)
+	if err != nil {
+		return nil
+	}
+	var list []cobra.Completion
+	for _, v := range versions {
+		if v.Complete {
+			list = append(list, described(v.Name, fmt.Sprintf("LIM %d, newest file of %s", v.LIM, v.NewestMtime.Format("2006-01-02 15:04"))))
+		}
+	}
+	return list
 }
 
 func runXdataRestore(ctx context.Context, a *app, name string, o xdataRestoreOptions) error {
