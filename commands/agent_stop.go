@@ -33,6 +33,7 @@ and the standby takes them over at once; a LIM that is locked to this side stays
 		},
 	}
 	c.Flags().BoolVar(&o.release, "release", false, "give the LIMs up, so that the standby takes them over")
+	a.addReason(c.Flags())
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would happen, stop nothing")
 	return c
 }

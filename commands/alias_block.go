@@ -37,6 +37,7 @@ func newBlockCommand(a *app, block bool, use, short, long, example string) *cobr
 			return runBlock(c.Context(), a, args[0], block, dryRun)
 		},
 	}
+	a.addReason(c.Flags())
 	c.Flags().BoolVarP(&dryRun, "dry-run", "n", false, "say what would change, change nothing")
 	return c
 }

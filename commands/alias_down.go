@@ -24,6 +24,7 @@ addresses stay.`,
 			return runAliasDown(c.Context(), a, args[0], dryRun)
 		},
 	}
+	a.addReason(c.Flags())
 	c.Flags().BoolVarP(&dryRun, "dry-run", "n", false, "say what would change, change nothing")
 	return c
 }

@@ -33,6 +33,7 @@ is over.`,
 			return runAliasUp(c.Context(), a, args[0], o)
 		},
 	}
+	a.addReason(c.Flags())
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "probe and say what would change, change nothing")
 	c.Flags().BoolVar(&o.noProbe, "no-probe", false, "do not look whether another station has the address")
 	c.Flags().DurationVar(&o.lease, "lease", 0, "`time` after which the kernel takes the address away, in whole seconds (default: never)")

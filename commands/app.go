@@ -35,6 +35,7 @@ func (e Env) lookup(key string) string {
 type app struct {
 	env     Env
 	globals globals
+	reason  string // of commands that keep none, told with their result
 	out     ui.Output
 	ask     ui.Prompter
 	cancel  context.CancelFunc

@@ -51,6 +51,7 @@ system, over a way that nobody else can read.`,
 	}
 	c.Flags().StringVar(&o.server, "server", "", "`name` of this server (default: the setting 'server', else the host name)")
 	c.Flags().StringVar(&o.keyFile, "key-file", "", "`file` with the system's gossip key, - for standard input (default: the one in the configuration folder)")
+	a.addReason(c.Flags())
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "fetch the document and say what would be done, write nothing")
 	return c
 }

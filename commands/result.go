@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/pflag"
+
 	"mxcluster/clusterconf"
 	"mxcluster/internal/ui"
 )
@@ -24,6 +26,9 @@ type result struct {
 // done tells a result. For people it is a note, so that standard output stays
 // empty; only a dry run's answer is what was asked for, and goes there.
 func (a *app) done(r result) error {
+	if a.reason != "" {
+		r.Text += ": " + a.reason
+	}
 	r.APIVersion, r.Kind = clusterconf.APIVersion, "ChangeResult"
 	switch {
 	case a.out.Machine():
@@ -41,6 +46,12 @@ func (a *app) done(r result) error {
 		a.out.Note("to do: %s", l)
 	}
 	return nil
+}
+
+// addReason adds the flag that the contract gives every command that changes
+// something (section 1), for those that have nowhere to keep a reason.
+func (a *app) addReason(f *pflag.FlagSet) {
+	f.StringVar(&a.reason, "reason", "", "`text` that says why, told with the result")
 }
 
 // joinInts writes numbers as people list them.

@@ -67,6 +67,7 @@ func newServiceChange(a *app, use, short, long string, change serviceChange) *co
 			return runServiceChange(c.Context(), a, args[0], change, dryRun)
 		},
 	}
+	a.addReason(c.Flags())
 	c.Flags().BoolVarP(&dryRun, "dry-run", "n", false, "say what would change, change nothing")
 	return c
 }

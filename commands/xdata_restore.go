@@ -14,7 +14,6 @@ type xdataRestoreOptions struct {
 	lim    int
 	to     string
 	dryRun bool
-	reason string
 }
 
 // newXdataRestoreCommand returns `xdata restore`.
@@ -44,7 +43,7 @@ is not restored (exit code 7). Nothing is ever overwritten.`,
 	c.Flags().IntVar(&o.lim, "lim", 0, "`number` of the LIM")
 	c.Flags().StringVar(&o.to, "to", "", "`folder` to restore to, empty or absent")
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done, write nothing")
-	c.Flags().StringVar(&o.reason, "reason", "", "`text` that says why, told with the result")
+	a.addReason(c.Flags())
 	return c
 }
 
@@ -105,8 +104,5 @@ func runXdataRestore(ctx context.Context, a *app, name string, o xdataRestoreOpt
 		return err
 	}
 	r.Text = fmt.Sprintf("%s restored to %s", v.Name, to)
-	if o.reason != "" {
-		r.Text += ": " + o.reason
-	}
 	return a.done(r)
 }
