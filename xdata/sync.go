@@ -296,6 +296,9 @@ func (c *client) compare(ctx context.Context, ours, theirs summary) error {
 	if err := c.newest.readAll(ctx); err != nil { // both sides read meanwhile
 		return err
 	}
+	if ours.Digest == nil {
+		ours.Digest = c.newest.digest()
+	}
 	if theirs.Digest == nil {
 		var d digestMessage
 		if err := c.link.expectJSON(frameDigest, &d); err != nil {
@@ -303,7 +306,7 @@ func (c *client) compare(ctx context.Context, ours, theirs summary) error {
 		}
 		theirs.Digest = d.Digest
 	}
-	if !bytes.Equal(theirs.Digest, c.newest.digest()) {
+	if !bytes.Equal(theirs.Digest, ours.Digest) {
 		return fault.Wrap(errSameTime, fault.Conflict,
 			"find out which side is right, and give a file there a newer time, as with touch",
 			"version %s", ours.Name)

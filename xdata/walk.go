@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -53,10 +54,11 @@ func (w *walker) dir(dir *os.File, prefix string, b *branch) error {
 	}
 	slices.Sort(names)
 	b.entries = make([]entry, len(names))
+	paths := join(prefix, names)
 	var st unix.Stat_t
 	for i, name := range names {
 		e := &b.entries[i]
-		e.Path = prefix + name
+		e.Path, paths = paths[:len(prefix)+len(name)], paths[len(prefix)+len(name):]
 		if err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return &fs.PathError{Op: "stat", Path: e.Path, Err: err}
 		}
@@ -69,6 +71,22 @@ func (w *walker) dir(dir *os.File, prefix string, b *branch) error {
 		}
 	}
 	return nil
+}
+
+// join returns the paths of names one after the other: one string in the place of
+// thousands.
+func join(prefix string, names []string) string {
+	size := 0
+	for _, name := range names {
+		size += len(prefix) + len(name)
+	}
+	var b strings.Builder
+	b.Grow(size)
+	for _, name := range names {
+		b.WriteString(prefix)
+		b.WriteString(name)
+	}
+	return b.String()
 }
 
 // enter looks at a folder in a folder, beside what goes on if one more may.
