@@ -43,7 +43,7 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
 	if a.conflict == a.doc.Revision {
 		out = append(out, alarms.Condition{Name: alarms.DocumentConflict, Severity: alarms.Warning,
-			Text: fmt.Sprintf("the cluster document was changed on two servers at once (revision %d); the later change is in force, the other is in `mxcluster config history` of a server", a.conflict)})
+			Text: fmt.Sprintf("there were two cluster documents of revision %d, changed on two servers at once or by hand; the later change is in force, the other is in `mxcluster config history` of a server", a.conflict)})
 	}
 	for n, l := range a.lims {
 		out = append(out, a.aliasConditions(n, l, now)...)

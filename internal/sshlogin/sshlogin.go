@@ -123,9 +123,9 @@ func (l Login) Add(h Host) error {
 }
 
 // ciphers are what ssh offers where nobody chose: all that are safe, with those
-// first that processors have instructions for. ssh's own first choice takes several
-// times as long, which is most of the time that a large file takes. They are written
-// out, as ssh before 8.1 cannot put some before its own list; it knows these since 6.5.
+// first that processors have instructions for: with those a large file took a fifth less
+// than with ssh's own first choice (bench/sync/README.md). They are written out, as ssh
+// before 8.1 cannot put some before its own list; it knows these since 6.5.
 const ciphers = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr"
 
 // quote writes a path as ssh_config does.
