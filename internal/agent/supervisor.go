@@ -70,7 +70,7 @@ type supervisor struct {
 	heard   time.Time // last frame of anybody
 	limit   time.Duration
 	polled  time.Time // when it last looked
-	steady  time.Time // since when it has looked without a gap of half the limit
+	steady  time.Time // since when it has looked without a gap of half the limit, as [failover.Watch] counts
 }
 
 func newSupervisor(self netip.Addr, wire Wire, ask func(string), changed func()) *supervisor {
