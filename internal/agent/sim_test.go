@@ -63,8 +63,7 @@ type played struct {
 // TestSimulation plays random lives of clusters. By default the first few seeds;
 // MXCLUSTER_TEST_SEED=N plays one of them, MXCLUSTER_TEST_HISTORIES=N that many
 // from there, and MXCLUSTER_TEST_HOURS=N fresh ones until N hours of a cluster's
-// life were played, MXCLUSTER_TEST_MINUTES=M minutes have passed, or the file
-// MXCLUSTER_TEST_UNTIL=FILE is there.
+// life were played, or MXCLUSTER_TEST_MINUTES=M minutes have passed.
 func TestSimulation(t *testing.T) {
 	var sum played
 	defer sum.tell(t, time.Now())
@@ -88,16 +87,12 @@ func TestSimulation(t *testing.T) {
 	end := time.Now().Add(time.Duration(fromEnv(t, "MXCLUSTER_TEST_MINUTES", 24*60)) * time.Minute)
 	first := fromEnv(t, "MXCLUSTER_TEST_SEED", uint64(time.Now().UnixNano())%1e12)
 	t.Logf("fresh seeds from %d", first)
-	more := func() bool {
-		_, err := os.Stat(os.Getenv("MXCLUSTER_TEST_UNTIL"))
-		return err != nil && sum.hours() < float64(hours) && time.Now().Before(end)
-	}
 	t.Run("fresh", func(t *testing.T) {
 		lanes := fromEnv(t, "MXCLUSTER_TEST_LANES", 2)
 		for lane := range lanes {
 			t.Run(fmt.Sprintf("lane %d", lane), func(t *testing.T) {
 				t.Parallel()
-				for seed := first + lane; more(); seed += lanes {
+				for seed := first + lane; sum.hours() < float64(hours) && time.Now().Before(end); seed += lanes {
 					t.Run(fmt.Sprint(seed), func(t *testing.T) { sum.play(t, seed) })
 				}
 			})
