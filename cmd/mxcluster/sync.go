@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,8 +22,8 @@ import (
 const syncGrace = 5 * time.Second
 
 // syncBeside returns what synchronises a LIM for the agent: `mxcluster sync` in a
-// process of its own, so that neither its memory nor its disk's slowness is the
-// agent's.
+// process and a session of its own, so that neither its memory nor its disk's slowness
+// nor its hunger for processors is the agent's.
 func syncBeside(s commands.AgentSetup) func(ctx context.Context, lim int) error {
 	return func(ctx context.Context, lim int) error {
 		exe, err := os.Executable()
@@ -33,6 +34,7 @@ func syncBeside(s commands.AgentSetup) func(ctx context.Context, lim int) error 
 			"--reason", "a new version is there", "--config-dir", s.Dirs.Config, "--state-dir", s.Dirs.State, "--run-dir", s.Dirs.Run)
 		cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
 		cmd.WaitDelay = syncGrace
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // sched(7), autogroup
 		var said bytes.Buffer
 		cmd.Stderr = &said
 		err = cmd.Run()

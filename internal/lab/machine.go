@@ -149,7 +149,7 @@ func (m *machine) run(conn *net.UnixConn, req request, stdio []*os.File) error {
 		Dir:   m.dir,
 		Env:   env,
 		Files: []uintptr{stdio[0].Fd(), stdio[1].Fd(), stdio[2].Fd()},
-		Sys:   &syscall.SysProcAttr{Setpgid: true},
+		Sys:   &syscall.SysProcAttr{Setsid: true}, // as an operating system starts its services
 	})
 	if err != nil {
 		return err

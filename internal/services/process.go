@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runGroup runs cmd in a process group of its own and returns the last lines
+// runGroup runs cmd in a session, so in a process group, of its own and returns the last lines
 // that it printed. When ctx ends, the whole group gets SIGTERM and after grace
 // SIGKILL, and the error is ctx's cause. When the program ends by itself, what
 // it left behind in its group lives on: that is how a daemon is started.
@@ -23,7 +23,9 @@ func runGroup(ctx context.Context, cmd *exec.Cmd, grace time.Duration) (string, 
 		return "", fmt.Errorf("preparing its output: %w", err)
 	}
 	cmd.Stdout, cmd.Stderr = out.child, out.child
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// Linux shares the processors out among sessions first (sched(7), autogroup): in
+	// the agent's own, software that spins would leave it without any for seconds.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		out.finish()
 		return "", noProgramError{err}

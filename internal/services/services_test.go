@@ -323,6 +323,11 @@ func TestDaemon(t *testing.T) {
 	group, err := unix.Getpgid(pid)
 	must(t, err)
 	t.Cleanup(func() { _ = unix.Kill(-group, unix.SIGKILL) })
+	own, err := unix.Getsid(0)
+	must(t, err)
+	if session, err := unix.Getsid(pid); err != nil || session == own {
+		t.Errorf("session %d, the agent's is %d (%v): one that spins would starve the agent", session, own, err)
+	}
 	awaitFile(t, dir+"/fate") // or its output holds it up
 	fate, err := os.ReadFile(dir + "/fate")
 	if string(fate) != "survived\n" || !alive(pid) {
