@@ -89,7 +89,7 @@ func runAgent(ctx context.Context, s commands.AgentSetup) error {
 			ARPRefresh: s.Settings.ARPRefresh, CheckInterval: s.Settings.ServiceCheckInterval, Restarts: s.Settings.ServiceRestarts,
 			Version: s.Version, PID: os.Getpid(), Watchdog: watchdog(), Log: s.Log, ArbiterLease: s.Settings.Arbiter.Lease,
 		},
-		Documents: s.Documents, StateDir: s.Dirs.State, Socket: s.Socket, KeyFile: s.KeyFile, XDataDir: s.Settings.XDataDir,
+		Documents: s.Documents, StateDir: s.Dirs.State, RunDir: s.Dirs.Run, Socket: s.Socket, KeyFile: s.KeyFile, XDataDir: s.Settings.XDataDir,
 		StartLimit: s.Settings.ServiceStartLimit, StopLimit: s.Settings.ServiceStopLimit, CheckLimit: s.Settings.ServiceCheckLimit,
 		Sync:         syncBeside(s),
 		ShuttingDown: shuttingDown, Notify: notify,

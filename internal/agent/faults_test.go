@@ -97,6 +97,59 @@ func TestTermsHeardAreSaved(t *testing.T) {
 	})
 }
 
+// A disk that takes a minute for what others write holds no takeover up, nor what
+// follows, and an agent that is killed meanwhile knows what it did.
+func TestSlowDisk(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		sb1 := w.servers["sb1"]
+		sb1.state.setSlow(time.Minute)
+		cut := w.powerCut("srv1")
+		w.await(1, "sb1", limit+savePatience+100*time.Millisecond)
+		pass(time.Second)
+		t.Logf("taken over within %s", time.Since(cut))
+		sb1.state.setSlow(0) // what is under way still takes its minute
+		gap := w.watchGap(1, "sb1")
+		w.kill("sb1")
+		if known := sb1.state.known().LIMs[1]; known.Term != 2 || !known.Active {
+			t.Errorf("kept %+v, want term 2, active", known)
+		}
+		w.start("sb1")
+		pass(5 * time.Second)
+		w.await(1, "sb1", 0)
+		if g := gap(); g > 0 {
+			t.Errorf("the alias was missing for %s", g)
+		}
+		w.boot("srv1")
+		pass(10 * time.Second)
+		w.await(1, "sb1", 0)
+		w.neverTwice()
+	})
+}
+
+// The power goes before the disk has the term under which a LIM was taken over: the
+// standby knows nothing of it, and all goes as if it had only been about to.
+func TestPowerCutBeforeTheTermIsSaved(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		w.servers["sb1"].state.setSlow(time.Minute)
+		w.powerCut("srv1")
+		w.await(1, "sb1", limit+savePatience+100*time.Millisecond)
+		w.powerCut("sb1")
+		w.servers["sb1"].state.setSlow(0)
+		if term := w.servers["sb1"].state.known().LIMs[1].Known.Term; term != 1 {
+			t.Fatalf("term %d is on the disk, want 1", term)
+		}
+		pass(time.Second)
+		w.boot("sb1")
+		w.await(1, "sb1", 3*time.Minute) // a cold start waits for the regular server
+		w.boot("srv1")
+		pass(10 * time.Second)
+		w.await(1, "sb1", 0)
+		w.neverTwice()
+	})
+}
+
 // A server that lost its alias to another one, because it was paused, stops the
 // software that is still up there.
 func TestSoftwareStopsWhenTheAliasIsLost(t *testing.T) {

@@ -175,13 +175,8 @@ func contestWords(l *lim, contested bool) string {
 // reterm gives a running LIM a later term and announces it again, after another
 // server had it too.
 func (a *Agent) reterm(l *lim, term uint64) {
-	was, knew := l.term, l.known
 	l.term, l.known = term, l.known.Later(failover.Place{Term: term, Server: a.cfg.Server})
-	if err := a.save(); err != nil {
-		l.term, l.known = was, knew
-		a.log.Error("saving a term", "lim", l.number, "err", err)
-		return
-	}
+	a.saveBeside()
 	a.recordState(l, l.state, "goes on under a later term")
 	if l.hold != nil {
 		a.announceAnew(l)
@@ -497,9 +492,7 @@ func (a *Agent) stopped(l *lim, reason string, then func()) {
 		l.released = time.Now()
 		a.publish(l.released) // before it is saved: the other side waits for it, and the clients
 	}
-	if err := a.save(); err != nil {
-		a.log.Error("saving that a LIM is stopped", "lim", l.number, "err", err)
-	}
+	a.saveBeside()
 	if then != nil {
 		then()
 	}
@@ -515,9 +508,7 @@ func (a *Agent) fail(l *lim, err error) {
 	l.failures++
 	l.failure, l.retryAt = err.Error(), time.Now().Add(retry)
 	a.set(l, failover.Failed, err.Error())
-	if err := a.save(); err != nil {
-		a.log.Error("saving that a LIM failed", "lim", l.number, "err", err)
-	}
+	a.saveBeside()
 }
 
 // software builds a LIM's services and their environment for this side.

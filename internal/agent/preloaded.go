@@ -238,7 +238,5 @@ func (a *Agent) stayPassive(l *lim, err error) {
 		a.log.Error("the alias cannot be unblocked", "lim", l.number, "err", err)
 	}
 	a.set(l, failover.Preloaded, err.Error())
-	if err := a.save(); err != nil {
-		a.log.Error("saving that a LIM is passive", "lim", l.number, "err", err)
-	}
+	a.saveBeside()
 }

@@ -26,6 +26,7 @@ type RunConfig struct {
 	Config
 	Documents *clusterconf.Store
 	StateDir  string
+	RunDir    string
 	Socket    string // of the control interface
 	KeyFile   string // of the gossip keys
 	XDataDir  string
@@ -103,7 +104,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		Documents: cfg.Documents,
 		Changed:   func(ctx context.Context) <-chan struct{} { return watchFile(ctx, cfg.Documents.Path) },
 		Arbiter:   cfg.Arbiter,
-		State:     DiskState{Path: filepath.Join(cfg.StateDir, "agent.json")},
+		State:     DiskState{Path: filepath.Join(cfg.StateDir, "agent.json"), Kept: filepath.Join(cfg.RunDir, "agent.json"), Boot: cfg.Boot},
 		Events:    &events.Log{Path: filepath.Join(cfg.StateDir, "events")},
 		Software: func(l *clusterconf.LIM, side clusterconf.Side) (services.Set, error) {
 			return services.ForLIM(l, side, services.Options{Log: cfg.Log, Instance: cfg.StateDir,

@@ -28,7 +28,7 @@ func TestRealDepsAreComplete(t *testing.T) {
 }
 
 func TestDiskState(t *testing.T) {
-	s := DiskState{Path: filepath.Join(t.TempDir(), "agent.json")}
+	s := DiskState{Path: filepath.Join(t.TempDir(), "agent.json"), Kept: filepath.Join(t.TempDir(), "agent.json"), Boot: "b2"}
 	empty, err := s.Load()
 	if err != nil || len(empty.LIMs) != 0 {
 		t.Fatalf("before the first run: %+v, %v", empty, err)
@@ -39,6 +39,21 @@ func TestDiskState(t *testing.T) {
 	}
 	if got, err := s.Load(); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("read back: %+v, %v; want %+v", got, err, want)
+	}
+	later := persisted{Version: stateVersion, Boot: "b2", LIMs: map[int]persistedLIM{3: {Term: 8}}}
+	for boot, term := range map[string]uint64{"b2": 8, "b3": 7, "": 7} {
+		if err := s.Keep(later); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := (DiskState{Path: s.Path, Kept: s.Kept, Boot: boot}).Load(); err != nil || got.LIMs[3].Term != term {
+			t.Errorf("kept in boot b2, read in %q: %+v, %v; want term %d", boot, got, err, term)
+		}
+	}
+	if err := os.WriteFile(s.Kept, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Load(); err == nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("with what was kept damaged: %+v, %v; want what was saved, and an error", got, err)
 	}
 	for _, text := range []string{"{", `{"version":99}`, ""} {
 		if err := os.WriteFile(s.Path, []byte(text), 0o600); err != nil {

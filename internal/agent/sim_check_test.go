@@ -246,7 +246,8 @@ func (s *simulation) aliasesOf(name string) []int {
 	return out
 }
 
-// terms checks every state that a server saves: a term never goes back.
+// terms checks every state that a server keeps: a term never goes back, but where the
+// power went before it was saved.
 type terms struct {
 	mu      sync.Mutex
 	highest map[string]uint64
@@ -258,7 +259,7 @@ type terms struct {
 // one instant of virtual time would never come to the next.
 const savesASecond = 500
 
-func (x *terms) saved(s *simulation, server string, p persisted) {
+func (x *terms) kept(s *simulation, server string, p persisted) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if second := time.Now().Truncate(time.Second); !second.Equal(x.second) {
@@ -273,6 +274,15 @@ func (x *terms) saved(s *simulation, server string, p persisted) {
 			s.violated("the term of LIM %d went back from %d to %d on %s", lim, x.highest[key], l.Known.Term, server)
 		}
 		x.highest[key] = l.Known.Term
+	}
+}
+
+// powerCut has a server know what it had saved, and no more.
+func (x *terms) powerCut(server string, p persisted) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for lim, l := range p.LIMs {
+		x.highest[fmt.Sprint(server, " ", lim)] = l.Known.Term
 	}
 }
 

@@ -50,6 +50,7 @@ func (s *simulation) power(name string, _ int) {
 	s.note("power cut of %s", name)
 	s.trouble[name].thaw()
 	s.powerCut(name)
+	s.terms.powerCut(name, s.servers[name].state.known())
 }
 
 func (s *simulation) toggle(name string, _ int) {

@@ -216,6 +216,11 @@ func (s *troubledState) Load() (persisted, error) {
 	return shiftedState(p, -s.x.offset()), err
 }
 
+func (s *troubledState) Keep(p persisted) error {
+	s.x.pass()
+	return s.StateFile.Keep(shiftedState(p, s.x.offset()))
+}
+
 func (s *troubledState) Save(p persisted) error {
 	if err := s.x.write(); err != nil {
 		return err

@@ -25,8 +25,8 @@ func (s *simulation) preloaded() bool {
 	return s.doc.Clusters[0].Failover == clusterconf.FailoverPreloaded
 }
 
-// onlyActive checks that a server lets an alias onto the wire only where it had
-// saved before that the LIM is active there. It is asked before each change that an agent
+// onlyActive checks that a server lets an alias onto the wire only where it kept
+// before that the LIM is active there. It is asked before each change that an agent
 // makes to a kernel, so that no state between two of them is missed.
 func (s *simulation) onlyActive(m *machine) {
 	s.mu.Lock()
@@ -38,8 +38,8 @@ func (s *simulation) onlyActive(m *machine) {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
 	for _, l := range s.doc.LIMs {
-		if !m.state.saved.LIMs[l.Number].Active && s.onWire(m, l.Number) {
-			s.violated("%s has the alias of LIM %d on the wire and did not save that it is active", m.name, l.Number)
+		if !m.state.known().LIMs[l.Number].Active && s.onWire(m, l.Number) {
+			s.violated("%s has the alias of LIM %d on the wire and did not keep that it is active", m.name, l.Number)
 		}
 	}
 }

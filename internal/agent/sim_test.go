@@ -217,7 +217,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 			m.softs[l.Number] = &services.Fake{Name: "lim software"}
 		}
 		m.state.saved = persisted{Version: stateVersion, LIMs: map[int]persistedLIM{}}
-		m.state.seen = func(p persisted) { s.terms.saved(s, name, p) }
+		m.state.seen = func(p persisted) { s.terms.kept(s, name, p) }
 		m.kernel.FailWith(func(string) error { s.onlyActive(m); return nil })
 		s.pump(ctx, m)
 	}

@@ -67,16 +67,30 @@ func (s *saver) save(number uint64, p persisted) error {
 // StateFile keeps the agent's state across its runs.
 type StateFile interface {
 	Load() (persisted, error)
-	Save(persisted) error // durable when it returns
+	Keep(persisted) error // outlives the process when it returns, at once
+	Save(persisted) error // outlives the server's power too when it returns, as fast as the disk
 }
 
-// DiskState is the state file in a folder; see [StateFile].
-type DiskState struct{ Path string }
+// DiskState is the state on a server; see [StateFile].
+type DiskState struct {
+	Path string // on a disk
+	Kept string // in memory, at best, and gone after the boot
+	Boot string // identity of this boot; "": not known, then nothing counts as kept
+}
 
 // Load reads the state; there is none before the first run.
 func (d DiskState) Load() (persisted, error) {
+	kept, keptErr := loadState(d.Kept)
+	if keptErr == nil && d.Boot != "" && kept.Boot == d.Boot {
+		return kept, nil
+	}
+	saved, err := loadState(d.Path)
+	return saved, errors.Join(err, keptErr)
+}
+
+func loadState(path string) (persisted, error) {
 	empty := persisted{Version: stateVersion, LIMs: map[int]persistedLIM{}}
-	raw, err := os.ReadFile(d.Path)
+	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return empty, nil
 	}
@@ -85,7 +99,7 @@ func (d DiskState) Load() (persisted, error) {
 	}
 	var p persisted
 	if err := json.Unmarshal(raw, &p); err != nil || p.Version != stateVersion {
-		return empty, fmt.Errorf("the agent's state %s cannot be read (version %d): %w", d.Path, p.Version, err)
+		return empty, fmt.Errorf("the agent's state %s cannot be read (version %d): %w", path, p.Version, err)
 	}
 	if p.LIMs == nil {
 		p.LIMs = empty.LIMs
@@ -93,12 +107,35 @@ func (d DiskState) Load() (persisted, error) {
 	return p, nil
 }
 
-// Save replaces the state and makes it durable before it returns: what was
-// saved may be acted on.
-func (d DiskState) Save(p persisted) error {
+// Keep replaces the state that outlives the process. Nothing waits for a disk.
+func (d DiskState) Keep(p persisted) error {
+	raw, err := encodeState(p)
+	if err != nil {
+		return err
+	}
+	next := d.Kept + ".new"
+	if err := os.WriteFile(next, raw, 0o600); err != nil {
+		return fmt.Errorf("keeping the agent's state: %w", err)
+	}
+	if err := os.Rename(next, d.Kept); err != nil {
+		return fmt.Errorf("keeping the agent's state: %w", err)
+	}
+	return nil
+}
+
+func encodeState(p persisted) ([]byte, error) {
 	raw, err := json.MarshalIndent(p, "", " ")
 	if err != nil {
-		return fmt.Errorf("encoding the agent's state: %w", err)
+		return nil, fmt.Errorf("encoding the agent's state: %w", err)
+	}
+	return raw, nil
+}
+
+// Save replaces the state on the disk and makes it durable before it returns.
+func (d DiskState) Save(p persisted) error {
+	raw, err := encodeState(p)
+	if err != nil {
+		return err
 	}
 	if err := renameio.WriteFile(d.Path, raw, 0o600); err != nil {
 		return fmt.Errorf("writing the agent's state: %w", err)

@@ -136,9 +136,7 @@ func (a *Agent) finishWhenIdle(e ending) {
 			}
 		}
 	}
-	if err := a.save(); err != nil {
-		a.log.Error("saving the state at the end", "err", err)
-	}
+	a.saveBeside()
 	a.publish(time.Now())
 	a.stop()
 }

@@ -342,7 +342,7 @@ func (a *Agent) housekeep(now time.Time) {
 		a.lookForData()
 	}
 	if since := now.Sub(a.lastSeen); !a.saving && (since >= seenPeriod || a.unsaved && since >= savePause) {
-		a.lastSeen, a.unsaved, a.saving = now, false, true
+		a.lastSeen, a.unsaved = now, false
 		a.saveBeside()
 	}
 }
@@ -443,42 +443,59 @@ func (a *Agent) lookForData() {
 	})
 }
 
-// save makes what must outlive the process durable, before it is acted on.
-func (a *Agent) save() error {
+// savePatience is how long something that must be saved before it is acted on waits
+// for the disk: callers do not wait for a server's log or backup to be written. The
+// state is kept by then, and a server whose power goes runs nothing (decision 0032).
+const savePatience = 50 * time.Millisecond
+
+// saveBegin begins to save what must be before it is acted on, and returns how to wait
+// for that. The main loop does not wait for it: what is done meanwhile, such as asking
+// whether an alias is free, and telling others that it is, goes on.
+func (a *Agent) saveBegin() (wait func() error) {
+	began := time.Now()
+	saved := a.save()
+	return func() error {
+		select {
+		case err := <-saved:
+			return err
+		case <-time.After(savePatience - time.Since(began)):
+		}
+		a.log.Warn("the disk is slow: going on before the state is on it", "waited", savePatience)
+		a.wg.Go(func() { a.logUnsaved(<-saved) })
+		return nil
+	}
+}
+
+// saveBeside saves what is known. Nothing waits for the disk: a slow one must not keep
+// the main loop from renewing leases.
+func (a *Agent) saveBeside() {
+	a.saving = true
+	saved := a.save()
+	a.wg.Go(func() {
+		a.logUnsaved(<-saved)
+		a.post(func() { a.saving = false })
+	})
+}
+
+func (a *Agent) logUnsaved(err error) {
+	if err != nil {
+		a.log.Error("saving the state", "err", err)
+	}
+}
+
+// save keeps the state, so that it outlives the process, and begins to make it durable.
+// The channel gets one result, of both.
+func (a *Agent) save() <-chan error {
 	p := a.takeState()
-	if err := a.saver.save(a.states, p); err != nil {
-		return err
+	saved := make(chan error, 1)
+	if err := a.deps.State.Keep(p); err != nil {
+		saved <- err
+		return saved
 	}
 	a.state = p
-	return nil
-}
-
-// saveBegin begins to make durable what must be before it is acted on, and returns
-// how to wait for that. The main loop does not wait for it: what is done meanwhile,
-// such as asking whether an alias is free, and telling others that it is, goes on.
-func (a *Agent) saveBegin() (wait func() error) {
-	p := a.takeState()
-	a.state = p
-	number, saved := a.states, make(chan error, 1)
-	a.wg.Go(func() { saved <- a.saver.save(number, p) })
-	return func() error { return <-saved }
-}
-
-// saveBeside makes durable what was heard. Nothing waits for it: a slow disk
-// must not keep the main loop from renewing leases.
-func (a *Agent) saveBeside() {
-	p := a.takeState()
-	a.state = p
 	number := a.states
-	a.wg.Go(func() {
-		err := a.saver.save(number, p)
-		a.post(func() {
-			a.saving = false
-			if err != nil {
-				a.log.Error("saving what was heard", "err", err)
-			}
-		})
-	})
+	a.wg.Go(func() { saved <- a.saver.save(number, p) })
+	return saved
 }
 
 // takeState is what must outlive the process, as it is now.

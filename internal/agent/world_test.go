@@ -116,31 +116,90 @@ func (m *machine) unsynced(int, time.Time) (string, error) {
 // memoryState is a StateFile that survives agents.
 type memoryState struct {
 	mu    sync.Mutex
+	kept  *persisted // nil: nothing was since the boot
 	saved persisted
+	cut   bool // the power is, and with it what was kept or is being saved
+	slow  time.Duration
+	ended chan struct{} // closed when the process ends that saves; nil: none does
 	fail  error
-	seen  func(persisted) // is shown everything that is saved; nil: nothing
+	seen  func(persisted) // is shown everything that is kept; nil: nothing
 }
 
 func (m *memoryState) Load() (persisted, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.saved.LIMs == nil {
-		return persisted{Version: stateVersion, LIMs: map[int]persistedLIM{}}, nil
-	}
-	return m.saved, nil
+	return m.known(), nil
 }
 
-func (m *memoryState) Save(p persisted) error {
+// known is what an agent that starts now would know. The lock must be held.
+func (m *memoryState) known() persisted {
+	switch {
+	case m.kept != nil:
+		return *m.kept
+	case m.saved.LIMs == nil:
+		return persisted{Version: stateVersion, LIMs: map[int]persistedLIM{}}
+	}
+	return m.saved
+}
+
+func (m *memoryState) Keep(p persisted) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.fail != nil {
-		return m.fail
+	if m.cut {
+		return errBroken
 	}
-	m.saved = p
+	m.kept = &p
 	if m.seen != nil {
 		m.seen(p)
 	}
 	return nil
+}
+
+func (m *memoryState) Save(p persisted) error {
+	m.mu.Lock()
+	if m.ended == nil {
+		m.ended = make(chan struct{})
+	}
+	slow, ended := m.slow, m.ended
+	m.mu.Unlock()
+	if slow > 0 {
+		select {
+		case <-time.After(slow):
+		case <-ended:
+			return errBroken
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil || m.cut {
+		return errBroken
+	}
+	m.saved = p
+	return nil
+}
+
+// kill ends the saves that are under way.
+func (m *memoryState) kill() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ended != nil {
+		close(m.ended)
+		m.ended = nil
+	}
+}
+
+// setSlow has each save that begins from now on take that long.
+func (m *memoryState) setSlow(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.slow = d
+}
+
+// power takes the server's power, or gives it back.
+func (m *memoryState) power(on bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cut, m.kept = !on, nil
 }
 
 const sample = 5 * time.Millisecond // from one look at the kernels' addresses to the next
@@ -288,6 +347,7 @@ func (w *world) kill(name string) {
 	m := w.servers[name]
 	w.silence(name, true)
 	m.agent.post(m.agent.stop)
+	m.state.kill()
 	<-m.ended
 	w.silence(name, false)
 	m.agent = nil
@@ -311,6 +371,7 @@ func (w *world) powerCut(name string) time.Time {
 	w.mu.Lock()
 	m.down = true
 	w.mu.Unlock()
+	m.state.power(false)
 	w.segment.Disconnect(m.kernel)
 	if m.agent != nil {
 		w.kill(name)
@@ -340,6 +401,7 @@ func (w *world) boot(name string) {
 	m.down = false
 	m.boots++
 	w.mu.Unlock()
+	m.state.power(true)
 	w.segment.Connect(m.kernel, "eth0")
 	w.hold(m, w.doc.Server(name).Base)
 	w.start(name)
