@@ -84,7 +84,7 @@ func (r Records) Begin(lim int, now time.Time) (Record, error) {
 		return rec, err
 	}
 	rec.Since = now.UTC()
-	return rec, r.write(rec)
+	return rec, r.write(rec, now)
 }
 
 // Note remembers a sync that ended now, well or with err. That another process
@@ -105,19 +105,19 @@ func (r Records) Note(lim int, now time.Time, err error) error {
 	}
 	if err == nil {
 		rec.LastGood, rec.Failure = &now, nil
-		return r.write(rec)
+		return r.write(rec, now)
 	}
 	first := now
 	if rec.Failure != nil {
 		first = rec.Failure.At
 	}
 	rec.Failure = &SyncFailure{At: first, Last: now, Code: code, Error: plain(err.Error())}
-	return r.write(rec)
+	return r.write(rec, now)
 }
 
 // write replaces a record. A failure is on the disk when it returns, so that no crash
 // hides it; a good record that a crash takes away is made anew by the next sync.
-func (r Records) write(rec Record) error {
+func (r Records) write(rec Record, now time.Time) error {
 	data, err := json.Marshal(rec)
 	if err == nil {
 		err = os.MkdirAll(r.Dir, 0o755)
@@ -127,10 +127,22 @@ func (r Records) write(rec Record) error {
 		replace = func(name string, data []byte, mode os.FileMode) error { return renameio.WriteFile(name, data, mode) }
 	}
 	if err == nil {
+		r.sweep(rec.LIM, now)
 		err = replace(r.path(rec.LIM), append(data, '\n'), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("remember when LIM %d was synchronised: %w", rec.LIM, err)
 	}
 	return nil
+}
+
+// sweep removes what writers of a LIM's record left that were killed. Another one may
+// be writing this moment.
+func (r Records) sweep(lim int, now time.Time) {
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(r.path(lim)), "."+filepath.Base(r.path(lim))+"*")) // the pattern is sound
+	for _, name := range left {
+		if info, err := os.Lstat(name); err == nil && now.Sub(info.ModTime()) > time.Hour {
+			_ = os.Remove(name) // it costs a few bytes
+		}
+	}
 }

@@ -3,6 +3,8 @@ package xdata
 import (
 	"errors"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,4 +59,25 @@ func TestRecord(t *testing.T) {
 	state("")
 	must(t, r.Note(1, at, errors.New("x")))
 	state("x")
+}
+
+// What a killed writer left of a record goes with the next one; what may be another
+// writer's, or another LIM's, stays.
+func TestRecordLeftovers(t *testing.T) {
+	r := Records{Dir: t.TempDir()}
+	for name, age := range map[string]time.Duration{".lim-1.json-77": 2 * time.Hour, ".lim-1.json88": 2 * time.Hour, ".lim-1.json-99": time.Minute, ".lim-11.json-1": 2 * time.Hour} {
+		name = filepath.Join(r.Dir, name)
+		must(t, os.WriteFile(name, nil, 0o600))
+		must(t, os.Chtimes(name, baseTime, baseTime.Add(-age)))
+	}
+	must(t, r.Note(1, baseTime, nil))
+	entries, err := os.ReadDir(r.Dir)
+	must(t, err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if want := []string{".lim-1.json-99", ".lim-11.json-1", "lim-1.json"}; !slices.Equal(names, want) {
+		t.Errorf("%q, want %q", names, want)
+	}
 }
