@@ -91,7 +91,7 @@ func (v *View) noteFailure(d Decision, regular string, p Peer) Decision {
 func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 	switch {
 	case p.Liveness == Gone:
-		return []string{regular + " is down"}
+		return []string{v.goneWords(regular)}
 	case p.Claim != nil && (p.Claim.Parked || p.Claim.Leaving && p.Liveness != Alive):
 		return []string{"the agent of " + regular + " is stopped"}
 	case p.Liveness != Alive || p.Claim == nil:

@@ -239,7 +239,7 @@ func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Deci
 func (v *View) needsTakeover(lim int, l Local, regular string, p Peer) (need, ask bool, rule Rule, why string) {
 	switch p.Liveness {
 	case Gone:
-		return true, false, RuleTakeover, regular + " is down"
+		return true, false, RuleTakeover, v.goneWords(regular)
 	case Alive:
 		return v.aliveNeedsTakeover(lim, l, regular, p)
 	case AgentLost:
@@ -279,6 +279,14 @@ func (v *View) aliveNeedsTakeover(lim int, l Local, regular string, p Peer) (nee
 		return true, false, RuleSoftware, fmt.Sprintf("%s does not start it: %s", regular, theirs.whyFailed())
 	}
 	return false, false, RuleHome, regular + " is alive"
+}
+
+// goneWords says what a silent server is. Who is cut off cannot know.
+func (v *View) goneWords(name string) string {
+	if v.Isolated {
+		return name + " is not heard"
+	}
+	return name + " is down"
 }
 
 // rejoinedWords says what a server waits for that has heard nobody: the others do not
