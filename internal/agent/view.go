@@ -460,6 +460,11 @@ func (a *Agent) saveBegin() (wait func() error) {
 			return err
 		case <-time.After(savePatience - time.Since(began)):
 		}
+		select { // both may have been there
+		case err := <-saved:
+			return err
+		default:
+		}
 		a.log.Warn("the disk is slow: going on before the state is on it", "waited", savePatience)
 		a.wg.Go(func() { a.logUnsaved(<-saved) })
 		return nil
