@@ -84,7 +84,7 @@ func TestSimulation(t *testing.T) {
 		})
 		return
 	}
-	end := time.Now().Add(minutesFromEnv(t))
+	end := time.Now().Add(time.Duration(fromEnv(t, "MXCLUSTER_TEST_MINUTES", 24*60)) * time.Minute)
 	first := fromEnv(t, "MXCLUSTER_TEST_SEED", uint64(time.Now().UnixNano())%1e12)
 	t.Logf("fresh seeds from %d", first)
 	t.Run("fresh", func(t *testing.T) {
@@ -112,20 +112,6 @@ func fromEnv(t *testing.T, name string, or uint64) uint64 {
 		t.Fatalf("%s: %v", name, err)
 	}
 	return n
-}
-
-// minutesFromEnv reads how long to play: minutes, also parts of one.
-func minutesFromEnv(t *testing.T) time.Duration {
-	t.Helper()
-	s := os.Getenv("MXCLUSTER_TEST_MINUTES")
-	if s == "" {
-		return 24 * time.Hour
-	}
-	d, err := time.ParseDuration(s + "m")
-	if err != nil {
-		t.Fatalf("MXCLUSTER_TEST_MINUTES: %v", err)
-	}
-	return d
 }
 
 func (p *played) play(t *testing.T, seed uint64) {
