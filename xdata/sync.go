@@ -191,7 +191,7 @@ func (c *client) check() error {
 }
 
 // handshake makes sure that a peer is there that can be understood, and that
-// its clock and ours agree.
+// its clock and ours agree. It asks for the LIM as well, for exchange.
 func (c *client) handshake() error {
 	var g greeting
 	err := c.link.expectJSON(frameGreeting, &g)
@@ -207,9 +207,9 @@ func (c *client) handshake() error {
 		return violation("protocol %.20q version %d; this is version %d", g.Magic, g.Version, protocolVersion)
 	}
 	// Asked only now, when the other side is up and answers at once: a login
-	// may take seconds.
+	// may take seconds. What is asked next, which takes longer, goes with it.
 	asked := c.store.now()
-	if err := c.link.send(frameClock, nil); err != nil {
+	if err := first(c.link.put(frameClock), c.link.send(frameOpen, openRequest{LIM: c.req.LIM, Side: c.req.Side.other()})); err != nil {
 		return c.lost(err)
 	}
 	var theirs clock
@@ -234,9 +234,6 @@ func (c *client) lost(err error) error {
 
 // exchange finds the direction and copies.
 func (c *client) exchange(ctx context.Context) error {
-	if err := c.link.send(frameOpen, openRequest{LIM: c.req.LIM, Side: c.req.Side.other()}); err != nil {
-		return c.lost(err)
-	}
 	var theirs summary
 	if err := c.link.expectJSON(frameOpen, &theirs); err != nil {
 		return err

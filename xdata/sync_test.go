@@ -448,6 +448,28 @@ func TestSyncCancelled(t *testing.T) {
 	})
 }
 
+// The clock and the LIM are asked for at once: the network's time is waited for but
+// once.
+func TestSyncAsksAtOnce(t *testing.T) {
+	ours, theirs := net.Pipe()
+	ended := make(chan error, 1)
+	s := newStore(t)
+	go func() {
+		_, err := Sync(context.Background(), s, ours, Request{LIM: 1, Side: SideRegular})
+		ended <- err
+	}()
+	must(t, theirs.SetDeadline(time.Now().Add(20*time.Second)))
+	l := newLink(theirs, theirs)
+	must(t, l.send(frameGreeting, greeting{Magic: protocolMagic, Version: protocolVersion}))
+	for _, want := range []frameType{frameClock, frameOpen} {
+		if _, err := l.expect(want); err != nil {
+			t.Errorf("waiting for message %d: %v", want, err)
+		}
+	}
+	must(t, theirs.Close())
+	wantCode(t, <-ended, fault.Unreachable, "went away")
+}
+
 // A server whose context ends gives up though its peer says nothing, and
 // releases the lock.
 func TestServeCancelled(t *testing.T) {
