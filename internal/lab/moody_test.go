@@ -158,10 +158,12 @@ func (x *site) nothingLeft(ctx context.Context) error {
 // awaitEvent waits for an event that srv1 tells of LIM 1.
 func (x *site) awaitEvent(ctx context.Context, since time.Time, kind events.Kind, is, words string) error {
 	var list events.List
-	err := poll(ctx, fmt.Sprintf("srv1 tells of %s %s %q", kind, is, words), func() bool {
-		out, err := x.srv1.Mxcluster(ctx, "events", "--lim", "1", "-o", "json")
-		return err == nil && json.Unmarshal(out, &list) == nil && slices.ContainsFunc(list.Events, func(e events.Event) bool {
-			return e.Server == "srv1" && e.Kind == kind && !e.Time.Before(since) && (is == "" || e.Is == is) && strings.Contains(e.Reason+e.Text, words)
+	err := within(ctx, testStep, func(ctx context.Context) error {
+		return poll(ctx, fmt.Sprintf("srv1 tells of %s %s %q", kind, is, words), func() bool {
+			out, err := x.srv1.Mxcluster(ctx, "events", "--lim", "1", "-o", "json")
+			return err == nil && json.Unmarshal(out, &list) == nil && slices.ContainsFunc(list.Events, func(e events.Event) bool {
+				return e.Server == "srv1" && e.Kind == kind && !e.Time.Before(since) && (is == "" || e.Is == is) && strings.Contains(e.Reason+e.Text, words)
+			})
 		})
 	})
 	if err != nil {
