@@ -25,10 +25,10 @@ type builder struct {
 
 	unpacked // of the batch, what is left of it
 
-	place  int     // of the file that is being put together; -1: none
-	part   *piece  // what is not written of it yet
-	out    *handle // once it does not fit into a part
-	off    int64   // bytes of it so far
+	place  int        // of the file that is being put together; -1: none
+	part   *piece     // what is not written of it yet
+	out    *largeFile // once it does not fit into a part
+	off    int64      // bytes of it so far
 	hash   *blake3.Hasher
 	failed bool // the file cannot come out right
 	first  int  // its chunks in the manifest
@@ -252,17 +252,17 @@ func (b *builder) run(at, end int) (n int, err error) {
 }
 
 // room returns where the next n bytes of the file go. What was put together
-// before is written when it gets too much.
+// before is written when it gets too much, beside what goes on.
 func (b *builder) room(n int) ([]byte, error) {
 	if int64(n) > b.current().Size-b.off {
 		return nil, violation("%q is longer than announced", b.current().Path)
 	}
-	p := b.part
-	if len(p.data)+n > maxChunk {
+	if len(b.part.data)+n > maxChunk {
 		if err := b.spill(); err != nil {
 			return nil, err
 		}
 	}
+	p := b.part
 	have := len(p.data)
 	p.grow(have + n)
 	return p.data[have:], nil
@@ -288,16 +288,12 @@ func (b *builder) spill() error {
 		if err != nil {
 			return err
 		}
-		b.out = &h
+		b.out = &largeFile{handle: h}
 	}
 	_, _ = b.hash.Write(p.data) // it never fails
-	at := b.off - int64(len(p.data))
-	if err := b.out.pwrite(p.data, at); err != nil {
-		return err
-	}
-	b.out.startWriting(at, len(p.data))
-	p.data = p.data[:0]
-	return nil
+	b.writers.writePart(p, b.out, b.off-int64(len(p.data)))
+	b.part = b.writers.piece()
+	return b.writers.failed()
 }
 
 // finish ends a file and checks its content.
@@ -335,16 +331,11 @@ func (b *builder) putAway(e *entry) error {
 		b.writers.write(b.part)
 		return nil
 	}
-	out := *b.out
-	b.out = nil
 	b.writers.recycle(b.part)
-	now, err := b.to.dress(out, &e.Attr)
+	b.out.parts.Wait()
+	now, err := b.to.dress(b.out.handle, &e.Attr)
 	e.Ctime, e.Ino = now.Ctime, now.Ino
-	return first(err, out.close())
-}
-
-// startWriting has the kernel begin to write to the disk, so that less is left
-// to do at the end.
-func (h handle) startWriting(off int64, n int) {
-	startWriting(h.fd, off, int64(n))
+	err = first(b.writers.failed(), err, b.out.close())
+	b.out = nil
+	return err
 }

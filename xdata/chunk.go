@@ -30,6 +30,10 @@ const (
 	// maxChunk is the size of the largest chunk, and of what is read, written
 	// and sent at once.
 	maxChunk = 1 << 20
+	// largeSize is how large a file is that is read and written in parts.
+	largeSize = maxChunk
+	// averageChunk is the size of a chunk of most versions on average; see newCutter.
+	averageChunk = 5 << 10
 	// maxChunks bounds the chunks of a version that a peer sends.
 	maxChunks = 4_000_000
 )
@@ -63,6 +67,7 @@ func (c *cutter) next(data []byte) int { return c.jc.Algorithm(&c.opt, data, len
 // scanner takes files apart and hashes them, one after the other.
 type scanner struct {
 	cut    *cutter
+	guide  *guide // nil: none
 	hash   *blake3.Hasher
 	buf    []byte
 	chunks []chunk
@@ -105,9 +110,13 @@ func (s *scanner) scan(ctx context.Context, r io.Reader, each func(data []byte, 
 func (s *scanner) split(data []byte, end bool) (used int) {
 	s.chunks = s.chunks[:0]
 	for used < len(data) && (end || len(data)-used >= s.cut.opt.MaxSize) {
-		n := s.cut.next(data[used:])
-		s.chunks = append(s.chunks, chunkOf(data[used:used+n]))
-		used += n
+		c, ok := s.guide.expect(data[used:], s.cut.opt.MinSize, s.cut.opt.MaxSize)
+		if !ok {
+			c = chunkOf(data[used : used+s.cut.next(data[used:])])
+			s.guide.found(c)
+		}
+		s.chunks = append(s.chunks, c)
+		used += int(c.Size)
 	}
 	return used
 }

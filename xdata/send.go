@@ -21,6 +21,8 @@ type sender struct {
 	places  map[uint64]uint32 // in have
 	next    uint64            // the place after that of the last chunk found
 	abort   func()            // ends a link that waits; may be nil
+	files   folders
+	buf     []byte
 	counted counting
 }
 
@@ -30,6 +32,9 @@ func (s *sender) send(ctx context.Context) error {
 	if s.problem != nil {
 		return s.problem
 	}
+	s.start(ctx)
+	s.files, s.buf = folders{root: s.root}, make([]byte, maxChunk)
+	defer s.files.close()
 	m := s.manifest
 	head := versionHead{Name: s.version.Name, Mtime: m.newestMtime(), Entries: len(m.Entries), Bytes: m.bytes(), Top: m.Top}
 	if err := s.link.send(frameHead, head); err != nil {
@@ -48,7 +53,7 @@ func (s *sender) send(ctx context.Context) error {
 	}
 	first := <-answer
 	if first.err != nil || len(first.want.Files) == 0 {
-		return errors.Join(first.err, s.save())
+		return errors.Join(first.err, s.readAll(ctx))
 	}
 	if err := s.repeat(ctx, first.want.Files); err != nil {
 		return err
@@ -60,12 +65,12 @@ func (s *sender) send(ctx context.Context) error {
 	if len(second.Files) > 0 {
 		return mismatch("files do not arrive as they are sent")
 	}
-	return s.save()
+	return s.readAll(ctx)
 }
 
 // readHave reads the list of the receiver's chunks.
 func (s *sender) readHave() error {
-	s.places = map[uint64]uint32{}
+	s.places = make(map[uint64]uint32, min(s.manifest.bytes()/averageChunk, maxHave)) // as many as ours, most often
 	for {
 		payload, err := s.link.expect(frameHave)
 		if err != nil {
@@ -141,10 +146,9 @@ func (s *sender) entries(ctx context.Context) (err error) {
 		if e.Dir {
 			continue
 		}
-		if err = s.file(ctx, e); err != nil {
+		if err = s.file(ctx, i); err != nil {
 			break
 		}
-		s.out.end(e.Sum)
 	}
 	return first(err, s.out.close())
 }
@@ -171,11 +175,9 @@ func (s *sender) repeat(ctx context.Context, places []int) (err error) {
 			break
 		}
 		s.out.again(i)
-		e := &s.manifest.Entries[i]
-		if err = s.file(ctx, e); err != nil {
+		if err = s.file(ctx, i); err != nil {
 			break
 		}
-		s.out.end(e.Sum)
 	}
 	if err := first(err, s.out.close()); err != nil {
 		return err
@@ -183,41 +185,49 @@ func (s *sender) repeat(ctx context.Context, places []int) (err error) {
 	return s.link.send(frameEnd, digestMessage{Digest: s.manifest.digest()})
 }
 
-// file sends one file. One whose content is known is read only where the
-// receiver lacks it.
-func (s *sender) file(ctx context.Context, e *entry) error {
-	if !e.known {
-		from := len(s.manifest.Chunks)
-		return s.read(ctx, e, func(data []byte, _ int64) error {
-			for _, c := range s.manifest.Chunks[from:] {
-				s.chunk(c, data[:c.Size])
-				data = data[c.Size:]
-			}
-			from = len(s.manifest.Chunks)
-			return s.out.failed()
-		})
-	}
+// file sends one file: which of the receiver's chunks it is made of, and the content
+// that the receiver lacks.
+func (s *sender) file(ctx context.Context, place int) error {
+	e := &s.manifest.Entries[place]
 	var in handle
+	defer func() {
+		if in.name != "" {
+			_ = in.close()
+		}
+	}()
 	off := int64(0)
-	for _, c := range s.manifest.chunksOf(e) {
-		if place, ok := s.find(c); ok {
-			s.out.have(place)
-		} else {
-			if in.name == "" {
-				h, err := s.from.openEntry(e)
-				if err != nil {
-					return sent(err, e)
-				}
-				in = h
-				defer in.close()
-			}
-			if err := s.piece(ctx, in, e, c, off); err != nil {
+	for n, whole := 0, false; !whole; {
+		f, err := s.take(place, n)
+		if err != nil {
+			return sent(err, e)
+		}
+		n, whole = n+len(f.chunks), f.whole
+		if f.data != nil {
+			if err := s.atHand(ctx, f); err != nil {
 				return err
 			}
+			off += int64(len(f.data))
+			continue
 		}
-		off += int64(c.Size)
-		s.counted.add(int64(c.Size))
+		for chunks := f.chunks; len(chunks) > 0; {
+			count, size := 1, int64(chunks[0].Size)
+			if at, ok := s.find(chunks[0]); ok {
+				s.out.have(at)
+			} else {
+				if in.name == "" {
+					if in, err = s.files.openEntry(e); err != nil {
+						return sent(err, e)
+					}
+				}
+				if count, size, err = s.content(ctx, in, e, chunks, off); err != nil {
+					return err
+				}
+			}
+			chunks, off = chunks[count:], off+size
+			s.counted.add(size)
+		}
 	}
+	s.out.end(e.Sum)
 	return nil
 }
 
@@ -229,31 +239,49 @@ func sent(err error, e *entry) error {
 	return err
 }
 
-// piece sends a chunk from the file, and makes sure that it still is
-// what it was when the file was read.
-func (s *sender) piece(ctx context.Context, in handle, e *entry, c chunk, off int64) error {
-	if err := first(context.Cause(ctx), s.out.failed()); err != nil {
-		return err
+// atHand sends chunks whose content was just read.
+func (s *sender) atHand(ctx context.Context, f found) error {
+	for _, c := range f.chunks {
+		if at, ok := s.find(c); ok {
+			s.out.have(at)
+		} else {
+			s.out.data(f.data[:c.Size])
+		}
+		f.data = f.data[c.Size:]
+		s.counted.add(int64(c.Size))
 	}
-	data := s.scan.buf[:c.Size]
-	if _, err := in.pread(data, off); err != nil {
-		return err
-	}
-	if xxh3.Hash(data) != c.ID {
-		return first(in.check(e), s.hold([]string{doesNotMatch(e.Path)}), fmt.Errorf("%s", doesNotMatch(e.Path)))
-	}
-	s.out.data(data)
-	return nil
+	return first(context.Cause(ctx), s.out.failed())
 }
 
-// chunk sends a chunk that was just read.
-func (s *sender) chunk(c chunk, data []byte) {
-	if place, ok := s.find(c); ok {
-		s.out.have(place)
-	} else {
-		s.out.data(data)
+// content sends the chunks at an offset of a file that the receiver lacks, the first of chunks
+// and those that follow, and makes sure that they still are what they were when the file was read.
+func (s *sender) content(ctx context.Context, in handle, e *entry, chunks []chunk, off int64) (count int, size int64, err error) {
+	if err := first(context.Cause(ctx), s.out.failed()); err != nil {
+		return 0, 0, err
 	}
-	s.counted.add(int64(len(data)))
+	for count == 0 || count < len(chunks) && size+int64(chunks[count].Size) <= maxChunk && !s.has(chunks[count]) {
+		size += int64(chunks[count].Size)
+		count++
+	}
+	data := s.buf[:size]
+	if _, err := in.pread(data, off); err != nil {
+		return 0, 0, err
+	}
+	for _, c := range chunks[:count] {
+		if xxh3.Hash(data[:c.Size]) != c.ID {
+			s.stopReading()
+			return 0, 0, first(in.check(e), s.hold([]string{doesNotMatch(e.Path)}), fmt.Errorf("%s", doesNotMatch(e.Path)))
+		}
+		s.out.data(data[:c.Size])
+		data = data[c.Size:]
+	}
+	return count, size, nil
+}
+
+// has tells whether the receiver has a chunk.
+func (s *sender) has(c chunk) bool {
+	_, ok := s.places[c.ID]
+	return ok
 }
 
 // find tells where the receiver has a chunk. What follows on the last one found

@@ -20,7 +20,8 @@ type snapshot struct {
 	kept     *manifest // its index; nil: none
 	mark     mark      // as it would be written anew
 	scan     *scanner
-	unread   int // files whose content is not known
+	reading  *reading // nil: not begun
+	unread   int      // files whose content is not known
 	stale    bool
 	problem  error // why it can't be copied; nil: nothing that is known
 }
@@ -77,6 +78,7 @@ func (s *snapshot) check() error {
 }
 
 func (s *snapshot) close() {
+	s.stopReading()
 	s.from.close()
 	s.root.Close()
 }
@@ -132,21 +134,6 @@ func (s *snapshot) read(ctx context.Context, e *entry, each func(data []byte, of
 		return s.hold([]string{doesNotMatch(e.Path)})
 	}
 	return nil
-}
-
-// readAll reads whatever is not known yet.
-func (s *snapshot) readAll(ctx context.Context) error {
-	if s.problem != nil {
-		return s.problem
-	}
-	for i := range s.manifest.Entries {
-		if e := &s.manifest.Entries[i]; !e.Dir && !e.known {
-			if err := s.read(ctx, e, func([]byte, int64) error { return nil }); err != nil {
-				return err
-			}
-		}
-	}
-	return s.save()
 }
 
 // save keeps the manifest, when all of it is known and that is news.

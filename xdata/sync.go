@@ -135,7 +135,7 @@ func (c *client) run(ctx context.Context) error {
 	}
 	// Looking over what is here takes no longer than the other side's start.
 	c.looked = make(chan looked, 1)
-	go c.look()
+	go c.look(ctx)
 	defer c.close()
 	if err := c.handshake(); err != nil {
 		return err
@@ -154,9 +154,14 @@ type looked struct {
 	err error
 }
 
-func (c *client) look() {
+// look looks over what is here, and begins to read what is not known of it: whichever
+// way it goes, the other side's start leaves the time for it.
+func (c *client) look(ctx context.Context) {
 	var l looked
 	l.newest, l.here, l.summary, l.err = c.store.summarise(c.req.LIM)
+	if l.newest != nil && !c.req.DryRun {
+		l.newest.start(ctx)
+	}
 	c.looked <- l
 }
 

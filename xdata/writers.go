@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writers write small files, several at once: most of their cost is the file
-// system's, and waits.
+// writers write small files and parts of large ones, several at once and beside the
+// one who puts them together: most of their cost is the file system's, and waits.
 type writers struct {
 	root     *os.Root
 	flush    *flusher
@@ -28,6 +28,21 @@ type piece struct {
 	place int // in the manifest
 	e     entry
 	data  []byte
+
+	out *largeFile // nil: data is all of the file
+	off int64      // of data in it
+}
+
+// largeFile is a file that is written in parts.
+type largeFile struct {
+	handle
+	parts sync.WaitGroup // that are not written yet
+}
+
+// close closes it when no part is on its way any more.
+func (f *largeFile) close() error {
+	f.parts.Wait()
+	return f.handle.close()
 }
 
 // grow makes data n bytes long.
@@ -59,12 +74,19 @@ func newWriters(g *staging, m *manifest) *writers {
 // part returns an empty one.
 func (w *writers) piece() *piece {
 	p := <-w.free
-	p.data = p.data[:0]
+	p.data, p.out = p.data[:0], nil
 	return p
 }
 
 // write has a whole file written, and recycles the part.
 func (w *writers) write(p *piece) { w.queue <- p }
+
+// writePart has a part of a file written, and recycles it.
+func (w *writers) writePart(p *piece, out *largeFile, off int64) {
+	out.parts.Add(1)
+	p.out, p.off = out, off
+	w.queue <- p
+}
 
 func (w *writers) recycle(p *piece) { w.free <- p }
 
@@ -72,16 +94,40 @@ func (w *writers) work() {
 	to := &folders{root: w.root}
 	defer to.close()
 	for p := range w.queue {
-		if w.failed() == nil {
-			err := p.write(to)
-			w.mu.Lock()
-			w.err = first(w.err, err)
-			w.placed, w.places = append(w.placed, p.e), append(w.places, p.place)
-			w.mu.Unlock()
-			w.flush.wrote(int64(len(p.data)) + fileCost)
+		switch {
+		case p.out != nil:
+			w.part(p)
+		case w.failed() == nil:
+			w.file(p, to)
 		}
 		w.recycle(p)
 	}
+}
+
+// file writes a file, and notes what became of it.
+func (w *writers) file(p *piece, to *folders) {
+	err := p.write(to)
+	w.mu.Lock()
+	w.err = first(w.err, err)
+	w.placed, w.places = append(w.placed, p.e), append(w.places, p.place)
+	w.mu.Unlock()
+	w.flush.wrote(int64(len(p.data)) + fileCost)
+}
+
+// part writes a part of a file, and has the kernel begin to write it to the disk,
+// so that less is left to do at the end.
+func (w *writers) part(p *piece) {
+	defer p.out.parts.Done()
+	if w.failed() != nil {
+		return
+	}
+	if err := p.out.pwrite(p.data, p.off); err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.err = first(w.err, err)
+		return
+	}
+	startWriting(p.out.fd, p.off, int64(len(p.data)))
 }
 
 // write writes a whole file.

@@ -1,0 +1,94 @@
+package xdata
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/zeebo/xxh3"
+)
+
+// guide foretells the bounds of chunks by those of another version: most of a
+// version is what it was in the one before. To hash the bytes of the chunk that
+// is expected tells whether it is there, and takes a tenth of the time of looking
+// for its bound.
+type guide struct {
+	chunks []chunk
+	places map[uint64]int // of the chunks, by ID
+	next   int            // the place of the chunk that is expected
+}
+
+func newGuide(chunks []chunk) *guide {
+	g := &guide{chunks: chunks, places: make(map[uint64]int, len(chunks))}
+	for i, c := range chunks {
+		g.places[c.ID] = i
+	}
+	return g
+}
+
+// expect returns the chunk that data begins with if it is the one that is expected
+// and its size is one that is allowed.
+func (g *guide) expect(data []byte, least, most int) (chunk, bool) {
+	if g == nil || g.next >= len(g.chunks) {
+		return chunk{}, false
+	}
+	c := g.chunks[g.next]
+	size := int(c.Size)
+	if size < least || size > min(most, len(data)) || xxh3.Hash(data[:size]) != c.ID {
+		return chunk{}, false
+	}
+	g.next++
+	return c, true
+}
+
+// found tells which chunk was there in place of the one that was expected. After
+// one that is new, the one after the one that was expected is.
+func (g *guide) found(c chunk) {
+	if g == nil {
+		return
+	}
+	g.next++
+	if place, ok := g.places[c.ID]; ok {
+		g.next = place + 1
+	}
+}
+
+// findGuide has the files read by the chunks of the newest other version that an index
+// is kept of, if there is one. It needs not be of any use: what is there is told by hashes.
+func (s *snapshot) findGuide() error {
+	if !s.large() {
+		return nil
+	}
+	entries, err := os.ReadDir(s.store.Dir)
+	if err != nil {
+		return err
+	}
+	newest := ""
+	for _, e := range entries {
+		name, ok := strings.CutPrefix(e.Name(), indexPrefix)
+		if lim, _, valid := parseName(name); ok && valid && lim == s.version.LIM && name != s.version.Name {
+			newest = max(newest, e.Name())
+		}
+	}
+	if newest == "" {
+		return nil
+	}
+	data, err := os.ReadFile(filepath.Join(s.store.Dir, newest))
+	if err != nil {
+		return nil //nolint:nilerr // it was removed meanwhile
+	}
+	if _, m, err := decodeIndex(data); err == nil && len(m.Chunks) <= maxHave {
+		s.scan.guide = newGuide(m.Chunks)
+	}
+	return nil
+}
+
+// large tells whether a file is to be read that is.
+func (s *snapshot) large() bool {
+	for i := range s.manifest.Entries {
+		if e := &s.manifest.Entries[i]; !e.known && e.Size >= largeSize {
+			return true
+		}
+	}
+	return false
+}

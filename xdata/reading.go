@@ -1,0 +1,181 @@
+package xdata
+
+import (
+	"context"
+	"sync"
+)
+
+// reading is the reading of the files of a snapshot whose content is not known, one
+// after the other, beside what else goes on. The chunks of a file can be had as they
+// are found, and those of a large file with their content, so that who sends it
+// needs not read it once more: the reading waits for him then.
+type reading struct {
+	stop context.CancelFunc
+	done chan struct{}
+
+	mu     sync.Mutex
+	news   *sync.Cond
+	known  int     // files and folders before this place are known
+	from   int     // the first chunk of the file at that place
+	chunks []chunk // the manifest's so far
+	data   []byte  // content of those from fresh on; nil: not at hand any more
+	fresh  int
+	taken  int  // all chunks before were taken; see follow
+	follow bool // somebody takes them
+	ended  bool
+	err    error // why it ended early
+}
+
+// start begins to read, unless that was done.
+func (s *snapshot) start(ctx context.Context) {
+	if s.reading == nil {
+		s.reading = newReading(s.manifest.Chunks)
+		s.reading.begin(ctx, s)
+	}
+}
+
+func newReading(known []chunk) *reading {
+	r := &reading{done: make(chan struct{}), chunks: known}
+	r.news = sync.NewCond(&r.mu)
+	return r
+}
+
+// begin begins to read, if there is something to read.
+func (r *reading) begin(ctx context.Context, s *snapshot) {
+	if s.problem != nil || s.unread == 0 {
+		r.stop = func() {}
+		r.reach(len(s.manifest.Entries), r.chunks, true)
+		r.end(s.problem)
+		return
+	}
+	ctx, r.stop = context.WithCancel(ctx)
+	go func() {
+		defer context.AfterFunc(ctx, r.wake)()
+		r.end(s.readOn(ctx, r))
+	}()
+}
+
+// readOn reads to the end.
+func (s *snapshot) readOn(ctx context.Context, r *reading) error {
+	m := s.manifest
+	if err := s.findGuide(); err != nil {
+		return err
+	}
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		if !e.Dir && !e.known {
+			err := s.read(ctx, e, func(data []byte, _ int64) error {
+				if e.Size < largeSize {
+					return nil
+				}
+				return r.found(ctx, m.Chunks, data)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		r.reach(i+1, m.Chunks, e.Size >= largeSize || i%reachEvery == 0)
+	}
+	return nil
+}
+
+// found tells of more chunks of the large file that is being read, and waits for
+// whoever follows to take them.
+func (r *reading) found(ctx context.Context, chunks []chunk, data []byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fresh, r.chunks, r.data = len(r.chunks), chunks, data
+	r.news.Broadcast()
+	for r.follow && r.taken < len(chunks) && ctx.Err() == nil {
+		r.news.Wait()
+	}
+	r.data = nil
+	return context.Cause(ctx)
+}
+
+// reachEvery is how many small files are read before those who wait are woken.
+const reachEvery = 32
+
+// reach says that all before a place is known, and may tell those who wait.
+func (r *reading) reach(place int, chunks []chunk, tell bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known, r.from, r.chunks = place, len(chunks), chunks
+	if tell {
+		r.news.Broadcast()
+	}
+}
+
+// wake has those who wait look again.
+func (r *reading) wake() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.news.Broadcast()
+}
+
+// end tells that nothing more comes, and why.
+func (r *reading) end(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended, r.err = true, err
+	r.news.Broadcast()
+	close(r.done)
+}
+
+// found is some chunks of a file.
+type found struct {
+	chunks []chunk
+	data   []byte // their content, until more is asked for; nil: not at hand
+	whole  bool   // they are the last, and the file is known
+}
+
+// take waits for the chunks of the file at a place, from the nth on, and returns some
+// of them. Those before were taken.
+func (s *snapshot) take(place, n int) (found, error) {
+	r := s.reading
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.follow = true
+	for {
+		switch {
+		case place < r.known:
+			e := &s.manifest.Entries[place]
+			return found{chunks: r.chunks[e.first+n : e.first+e.count], whole: true}, nil
+		case place == r.known && len(r.chunks)-r.from > n:
+			f := found{chunks: r.chunks[r.from+n:]}
+			if r.from+n == r.fresh {
+				f.data = r.data
+			}
+			return f, nil
+		case r.ended:
+			return found{}, r.err
+		case place == r.known:
+			r.taken = r.from + n
+			r.news.Broadcast()
+		}
+		r.news.Wait()
+	}
+}
+
+// readAll waits until everything is known, and keeps it.
+func (s *snapshot) readAll(ctx context.Context) error {
+	s.start(ctx)
+	<-s.reading.done
+	s.reading.stop()
+	if s.reading.err != nil {
+		return s.reading.err
+	}
+	return s.save()
+}
+
+// stopReading ends the reading. When it had come to its end, what was read is kept.
+func (s *snapshot) stopReading() {
+	if s.reading == nil {
+		return
+	}
+	s.reading.stop()
+	<-s.reading.done
+	if s.reading.err == nil {
+		_ = s.save() // or it is read again the next time
+	}
+}
