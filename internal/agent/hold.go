@@ -43,6 +43,7 @@ func (a *Agent) holdOn(l *lim, alias netip.Prefix, until time.Time) {
 // announceAnew starts the announcements of a held alias again with a burst.
 func (a *Agent) announceAnew(l *lim) {
 	a.holdOn(l, l.alias, time.Now().Add(a.cfg.Lease/2))
+	l.hold.kick <- struct{}{} // there may be less time left than until the first renewal
 }
 
 // announceAll does so for all aliases held here.

@@ -16,6 +16,10 @@ import (
 // renewals is how often a lease is renewed within its time.
 const renewals = 10
 
+// proofRetry is when a lease is renewed again that could not be without the arbiter's
+// word: an agent that has just started may have little time left when it comes.
+const proofRetry = 20 * time.Millisecond
+
 // burst spaces the first announcements of an alias: kernels ignore ARP updates
 // that follow each other too closely, so one of them comes after a second.
 var burst = [...]time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond, 1100 * time.Millisecond, 2500 * time.Millisecond}
@@ -85,6 +89,7 @@ func (h *holder) after(f func() error) error {
 func (h *holder) keep(ctx context.Context, until time.Time) {
 	tick := time.NewTicker(h.lease / renewals)
 	defer tick.Stop()
+	hurried := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -98,10 +103,15 @@ func (h *holder) keep(ctx context.Context, until time.Time) {
 		}
 		switch lease, err := h.renew(ctx, until); {
 		case err == nil:
-			until = now.Add(lease)
+			if until = now.Add(lease); hurried {
+				hurried = false
+				tick.Reset(h.lease / renewals)
+			}
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, errNoProof): // the arbiter may answer in time
+			hurried = true
+			tick.Reset(proofRetry)
 		case errors.Is(err, netops.ErrLeaseLost):
 			h.lost(!time.Now().Before(until))
 			return
