@@ -32,8 +32,6 @@ const (
 	maxChunk = 1 << 20
 	// largeSize is how large a file is that is read and written in parts.
 	largeSize = maxChunk
-	// averageChunk is the size of a chunk of most versions on average; see newCutter.
-	averageChunk = 5 << 10
 	// maxChunks bounds the chunks of a version that a peer sends.
 	maxChunks = 4_000_000
 )

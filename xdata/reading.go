@@ -68,7 +68,7 @@ func (s *snapshot) readOn(ctx context.Context, r *reading) error {
 				if e.Size < largeSize {
 					return nil
 				}
-				return r.found(ctx, m.Chunks, data)
+				return r.more(ctx, m.Chunks, data)
 			})
 			if err != nil {
 				return err
@@ -79,9 +79,9 @@ func (s *snapshot) readOn(ctx context.Context, r *reading) error {
 	return nil
 }
 
-// found tells of more chunks of the large file that is being read, and waits for
+// more tells of more chunks of the large file that is being read, and waits for
 // whoever follows to take them.
-func (r *reading) found(ctx context.Context, chunks []chunk, data []byte) error {
+func (r *reading) more(ctx context.Context, chunks []chunk, data []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fresh, r.chunks, r.data = len(r.chunks), chunks, data

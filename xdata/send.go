@@ -70,7 +70,7 @@ func (s *sender) send(ctx context.Context) error {
 
 // readHave reads the list of the receiver's chunks.
 func (s *sender) readHave() error {
-	s.places = make(map[uint64]uint32, min(s.manifest.bytes()/averageChunk, maxHave)) // as many as ours, most often
+	s.places = map[uint64]uint32{}
 	for {
 		payload, err := s.link.expect(frameHave)
 		if err != nil {
