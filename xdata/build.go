@@ -233,7 +233,11 @@ func (b *builder) copied() error {
 // run takes chunks that lie one after the other in one file, as many as there
 // is room for, with one read.
 func (b *builder) run(at, end int) (n int, err error) {
-	run := b.own.run(at, end, maxChunk)
+	limit := maxPiece - len(b.part.data)
+	if limit < maxChunk/16 {
+		limit = maxChunk // of the next part
+	}
+	run := b.own.run(at, end, limit)
 	room, err := b.room(run.size)
 	if err != nil {
 		return 0, err
@@ -257,7 +261,7 @@ func (b *builder) room(n int) ([]byte, error) {
 	if int64(n) > b.current().Size-b.off {
 		return nil, violation("%q is longer than announced", b.current().Path)
 	}
-	if len(b.part.data)+n > maxChunk {
+	if len(b.part.data)+n > maxPiece {
 		if err := b.spill(); err != nil {
 			return nil, err
 		}
@@ -280,19 +284,28 @@ func (b *builder) took(c chunk) error {
 	return nil
 }
 
-// spill writes what is there of a file that is larger than a part.
+// spill writes what is there of a file that is larger than a part. Unless that is the
+// rest, what is too little for a direct write stays for the next part.
 func (b *builder) spill() error {
-	p := b.part
+	p, e := b.part, b.current()
 	if b.out == nil {
-		h, err := b.to.open(b.current().Path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, b.current().Attr.Mode)
+		h, err := b.to.open(e.Path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, e.Attr.Mode)
 		if err != nil {
 			return err
 		}
-		b.out = &largeFile{handle: h}
+		b.out = newLargeFile(h, e.Size)
 	}
-	_, _ = b.hash.Write(p.data) // it never fails
-	b.writers.writePart(p, b.out, b.off-int64(len(p.data)))
+	off, n := b.off-int64(len(p.data)), len(p.data)
+	if b.off < e.Size {
+		n &^= directUnit - 1
+	}
 	b.part = b.writers.piece()
+	b.part.grow(len(p.data) - n)
+	copy(b.part.data, p.data[n:])
+	p.data = p.data[:n]
+	_, _ = b.hash.Write(p.data) // it never fails
+	b.out.reserve(off + int64(n))
+	b.writers.writePart(p, b.out, off)
 	return b.writers.failed()
 }
 

@@ -16,3 +16,19 @@ func startWriting(fd int, off, n int64) {
 
 // syncFileSystem makes all that was written to a file system durable.
 func syncFileSystem(fd int) error { return unix.Syncfs(fd) }
+
+// allocate sets room aside for a part of a file, which is as long then.
+func allocate(fd int, off, n int64) error { return unix.Fallocate(fd, 0, off, n) }
+
+// setDirect has an open file written past the page cache, or not.
+func setDirect(fd int, on bool) error {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		return err
+	}
+	if flags &^= unix.O_DIRECT; on {
+		flags |= unix.O_DIRECT
+	}
+	_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, flags)
+	return err
+}

@@ -33,31 +33,22 @@ type piece struct {
 	off int64      // of data in it
 }
 
-// largeFile is a file that is written in parts.
-type largeFile struct {
-	handle
-	parts sync.WaitGroup // that are not written yet
-}
-
-// close closes it when no part is on its way any more.
-func (f *largeFile) close() error {
-	f.parts.Wait()
-	return f.handle.close()
-}
-
 // grow makes data n bytes long.
 func (p *piece) grow(n int) {
 	if cap(p.data) < n {
-		more := make([]byte, len(p.data), max(n, min(4*cap(p.data), maxChunk)))
-		copy(more, p.data)
-		p.data = more
+		more := directBytes(max(n, min(4*cap(p.data), maxPiece)))
+		p.data = more[:copy(more, p.data)]
 	}
 	p.data = p.data[:n]
 }
 
 const (
 	writerCount = 2
-	partCount   = 16 // each up to maxChunk, which bounds the memory
+	partCount   = 16 // each up to maxPiece, which bounds the memory
+
+	// maxPiece is the most that a piece holds: what is too little for a direct
+	// write of the part before, and a chunk.
+	maxPiece = maxChunk + directUnit
 )
 
 func newWriters(g *staging, m *manifest) *writers {
@@ -114,20 +105,17 @@ func (w *writers) file(p *piece, to *folders) {
 	w.flush.wrote(int64(len(p.data)) + fileCost)
 }
 
-// part writes a part of a file, and has the kernel begin to write it to the disk,
-// so that less is left to do at the end.
+// part writes a part of a file.
 func (w *writers) part(p *piece) {
 	defer p.out.parts.Done()
 	if w.failed() != nil {
 		return
 	}
-	if err := p.out.pwrite(p.data, p.off); err != nil {
+	if err := p.out.write(p.data, p.off); err != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.err = first(w.err, err)
-		return
 	}
-	startWriting(p.out.fd, p.off, int64(len(p.data)))
 }
 
 // write writes a whole file.
