@@ -6,7 +6,6 @@ import (
 	"os"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/zeebo/blake3"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,7 +28,7 @@ type builder struct {
 	part   *piece     // what is not written of it yet
 	out    *largeFile // once it does not fit into a part
 	off    int64      // bytes of it so far
-	hash   *blake3.Hasher
+	hash   hasher
 	failed bool // the file cannot come out right
 	first  int  // its chunks in the manifest
 }
@@ -42,7 +41,7 @@ func (b *builder) build() error {
 	}
 	defer dec.Close()
 	buf := make([]byte, 0, maxChunk)
-	b.place, b.hash = -1, blake3.New()
+	b.place = -1
 	defer b.drop()
 	for !b.ended {
 		if err := context.Cause(b.ctx); err != nil {
@@ -169,7 +168,7 @@ func (b *builder) repeat() error {
 
 func (b *builder) begin(place int) error {
 	b.place, b.off, b.failed, b.first = place, 0, false, len(b.r.manifest.Chunks)
-	b.hash.Reset()
+	b.hash.reset()
 	b.part = b.writers.piece()
 	b.part.place = place
 	return nil
@@ -303,7 +302,7 @@ func (b *builder) spill() error {
 	b.part.grow(len(p.data) - n)
 	copy(b.part.data, p.data[n:])
 	p.data = p.data[:n]
-	_, _ = b.hash.Write(p.data) // it never fails
+	b.hash.write(p.data)
 	b.out.reserve(off + int64(n))
 	b.writers.writePart(p, b.out, off)
 	return b.writers.failed()
@@ -326,11 +325,9 @@ func (b *builder) finish() error {
 			return err
 		}
 	} else {
-		_, _ = b.hash.Write(b.part.data) // it never fails
+		b.hash.write(b.part.data)
 	}
-	var sum digest
-	b.hash.Sum(sum[:0])
-	if b.failed || sum != e.Sum {
+	if sum := b.hash.sum(); b.failed || sum != e.Sum {
 		b.bad = append(b.bad, b.place)
 	}
 	return b.putAway(e)

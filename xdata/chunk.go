@@ -7,14 +7,8 @@ import (
 
 	chunkers "github.com/PlakarKorp/go-cdc-chunkers"
 	"github.com/PlakarKorp/go-cdc-chunkers/chunkers/jc"
-	"github.com/zeebo/blake3"
 	"github.com/zeebo/xxh3"
 )
-
-// digest is the BLAKE3 hash of a file's content, or of a version.
-type digest [32]byte
-
-func sumOf(b []byte) digest { return blake3.Sum256(b) }
 
 // chunk is a piece of a file that its content bounds: what is inserted or
 // removed elsewhere does not move its bounds. The ID finds it again and shows
@@ -66,20 +60,20 @@ func (c *cutter) next(data []byte) int { return c.jc.Algorithm(&c.opt, data, len
 type scanner struct {
 	cut    *cutter
 	guide  *guide // nil: none
-	hash   *blake3.Hasher
+	hash   hasher
 	buf    []byte
 	chunks []chunk
 }
 
 func newScanner(version int64) (*scanner, error) {
 	cut, err := newCutter(version)
-	return &scanner{cut: cut, hash: blake3.New(), buf: make([]byte, maxChunk)}, err
+	return &scanner{cut: cut, buf: make([]byte, maxChunk)}, err
 }
 
 // scan reads r to its end, hands it to each in pieces of whole chunks, and
 // returns its digest. What each gets is valid until it returns.
 func (s *scanner) scan(ctx context.Context, r io.Reader, each func(data []byte, chunks []chunk) error) (sum digest, err error) {
-	s.hash.Reset()
+	s.hash.reset()
 	for held, end := 0, false; !end; {
 		if err := context.Cause(ctx); err != nil {
 			return sum, err
@@ -91,7 +85,7 @@ func (s *scanner) scan(ctx context.Context, r io.Reader, each func(data []byte, 
 		}
 		held += n
 		used := s.split(s.buf[:held], end)
-		_, _ = s.hash.Write(s.buf[:used]) // it never fails
+		s.hash.write(s.buf[:used])
 		if used > 0 {
 			if err := each(s.buf[:used], s.chunks); err != nil {
 				return sum, err
@@ -99,8 +93,7 @@ func (s *scanner) scan(ctx context.Context, r io.Reader, each func(data []byte, 
 		}
 		held = copy(s.buf, s.buf[used:held])
 	}
-	s.hash.Sum(sum[:0])
-	return sum, nil
+	return s.hash.sum(), nil
 }
 
 // split cuts chunks off data, all of it at the end of the file, and returns how

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/zeebo/blake3"
 
 	"mxcluster/internal/fault"
 )
@@ -35,7 +34,7 @@ func honest() *crafted {
 		head: versionHead{Name: "xdata_1_20260301020000", Mtime: nanoseconds(baseTime), Entries: 2, Bytes: 5, Top: attributes{Mode: 0o750}},
 		entries: []entry{
 			{Path: "d", Dir: true, Attr: attributes{Mode: 0o755}},
-			{Path: "d/f", Size: 5, Attr: attributes{Mode: 0o644, Mtime: nanoseconds(baseTime)}, Sum: blake3.Sum256([]byte(content))},
+			{Path: "d/f", Size: 5, Attr: attributes{Mode: 0o644, Mtime: nanoseconds(baseTime)}, Sum: sumOf([]byte(content))},
 		},
 		data:  []string{content},
 		batch: plainBatch,

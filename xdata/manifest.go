@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/zeebo/blake3"
-
 	"mxcluster/internal/fault"
 )
 
@@ -110,7 +108,7 @@ func (m *manifest) newestMtime() (newest int64) {
 // times are left out: the two sides may differ in them without holding
 // different data, as where one of them does not run as root.
 func (m *manifest) digest() []byte {
-	h := blake3.New()
+	var h hasher
 	var b []byte
 	for i := range m.Entries {
 		e := &m.Entries[i]
@@ -119,9 +117,10 @@ func (m *manifest) digest() []byte {
 		b = binary.AppendUvarint(b, uint64(e.Size))
 		b = append(b, boolByte(e.Dir))
 		b = append(b, e.Sum[:]...)
-		_, _ = h.Write(b) // it never fails
+		h.write(b)
 	}
-	return h.Sum(nil)
+	sum := h.sum()
+	return sum[:]
 }
 
 func boolByte(b bool) byte {
