@@ -21,6 +21,9 @@ type batches struct {
 	sizes        []uint32 // of chunks in a row that are sent
 	dense        bool     // they are
 
+	made int64 // bytes of the version that cur makes, of what the receiver has
+	most int64 // of made, before cur is sent on its way
+
 	mu  sync.Mutex
 	err error // of writing
 }
@@ -28,10 +31,15 @@ type batches struct {
 const (
 	compressors = 2
 	inFlight    = 6 // batches, which bounds the memory
+
+	// firstMade is how much of the version the first batch makes, so that the receiver
+	// has something to do soon. The next makes twice as much, and so on: large batches
+	// shrink better.
+	firstMade = 1 << 20
 )
 
 func newBatches(l *link) (*batches, error) {
-	b := &batches{link: l, free: make(chan *batch, inFlight), queue: make(chan *batch, inFlight), work: make(chan *batch, inFlight)}
+	b := &batches{link: l, most: firstMade, free: make(chan *batch, inFlight), queue: make(chan *batch, inFlight), work: make(chan *batch, inFlight)}
 	for range compressors {
 		enc, err := newEncoder()
 		if err != nil {
@@ -61,6 +69,9 @@ func (b *batches) write() {
 		<-next.ready
 		if b.failed() == nil {
 			err := b.link.put(frameBatch, next.out[:]...)
+			if err == nil && len(b.queue) == 0 {
+				err = b.link.flush()
+			}
 			b.mu.Lock()
 			b.err = err
 			b.mu.Unlock()
@@ -89,7 +100,12 @@ func (b *batches) again(place int) {
 }
 
 // have adds a chunk that the receiver has.
-func (b *batches) have(place uint64) {
+func (b *batches) have(place uint64, size int64) {
+	if b.made >= b.most {
+		b.flush()
+		b.most *= 2
+	}
+	b.made += size
 	if b.count > 0 && place == b.first+b.count {
 		b.count++
 		return
@@ -159,7 +175,7 @@ func (b *batches) flush() {
 	}
 	b.queue <- b.cur
 	b.work <- b.cur
-	b.cur = <-b.free
+	b.cur, b.made = <-b.free, 0
 }
 
 // close sends the rest and waits until all is written.

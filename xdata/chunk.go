@@ -2,6 +2,7 @@ package xdata
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 
@@ -19,6 +20,18 @@ type chunk struct {
 }
 
 func chunkOf(data []byte) chunk { return chunk{Size: uint32(len(data)), ID: xxh3.Hash(data)} } //nolint:gosec // maxChunk at most
+
+// listDigest names a list of chunks.
+func listDigest(chunks []chunk) []byte {
+	var h hasher
+	var id [8]byte
+	for _, c := range chunks {
+		binary.LittleEndian.PutUint64(id[:], c.ID)
+		h.write(id[:])
+	}
+	sum := h.sum()
+	return sum[:]
+}
 
 const (
 	// maxChunk is the size of the largest chunk, and of what is read, written

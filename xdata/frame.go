@@ -32,7 +32,8 @@ const (
 	frameDone     frameType = 12 // server: the version is in place, or goodbye
 	frameError    frameType = 13 // either: peerError; nothing follows
 	frameBye      frameType = 14 // client: done
-	lastFrame               = frameBye
+	frameSame     frameType = 15 // receiver: what it has begins with the list that versionHead names
+	lastFrame               = frameSame
 )
 
 const (
@@ -176,8 +177,11 @@ func (l *link) send(t frameType, v any) error {
 	if err := l.put(t, payload); err != nil {
 		return err
 	}
-	return toWire(l.w.Flush())
+	return l.flush()
 }
+
+// flush has what was put written.
+func (l *link) flush() error { return toWire(l.w.Flush()) }
 
 func toWire(err error) error {
 	if err == nil {

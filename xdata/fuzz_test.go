@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,8 +104,22 @@ func FuzzHave(f *testing.F) {
 	f.Add([]byte(message(frameHave, "12345678") + frame(frameHave, 0, "") + message(frameWant, `{"files":[]}`)))
 	f.Add([]byte(message(frameHave, "1234567") + frame(frameHave, 0, "")))
 	f.Add([]byte(frame(frameHave, 0, "") + message(frameWant, `{"files":[0,-1,3]}`) + message(frameWant, `{"files":[1]}`)))
+	same := message(frameSame, "")
+	f.Add([]byte(same + frame(frameHave, 0, "") + message(frameWant, `{"files":[]}`)))
+	f.Add([]byte(same + message(frameHave, "12345678") + frame(frameHave, 0, "") + message(frameWant, `{"files":[1]}`)))
+	f.Add([]byte(same + same + message(frameHave, "12345678") + same + message(frameSame, "x")))
 	s := newStore(f)
-	foreign(f, s, "xdata_1_20260301000000", sample, baseTime)
+	data := tree{"large": string(noise(7, 3*largeSize))}
+	maps.Copy(data, sample)
+	foreign(f, s, "xdata_1_20260228000000", data, baseTime.Add(-time.Hour))
+	before, _, err := s.Newest(1)
+	must(f, err)
+	read, err := s.openSnapshot(before, nil)
+	must(f, err)
+	must(f, read.readAll(context.Background()))
+	read.close()
+	data["large"] = "more" + data["large"]
+	foreign(f, s, "xdata_1_20260301000000", data, baseTime)
 	v, _, err := s.Newest(1)
 	must(f, err)
 	f.Fuzz(func(t *testing.T, stream []byte) {

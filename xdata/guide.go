@@ -3,6 +3,7 @@ package xdata
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/zeebo/xxh3"
@@ -14,14 +15,14 @@ import (
 // (BenchmarkScan).
 type guide struct {
 	chunks []chunk
-	places map[uint64]int // of the chunks, by ID
-	next   int            // the place of the chunk that is expected
+	places map[uint64]uint32 // of the chunks, by ID; not written to any more
+	next   int               // the place of the chunk that is expected
 }
 
 func newGuide(chunks []chunk) *guide {
-	g := &guide{chunks: chunks, places: make(map[uint64]int, len(chunks))}
+	g := &guide{chunks: chunks, places: make(map[uint64]uint32, len(chunks))}
 	for i, c := range chunks {
-		g.places[c.ID] = i
+		g.places[c.ID] = uint32(i) //nolint:gosec // maxHave at most
 	}
 	return g
 }
@@ -49,19 +50,20 @@ func (g *guide) found(c chunk) {
 	}
 	g.next++
 	if place, ok := g.places[c.ID]; ok {
-		g.next = place + 1
+		g.next = int(place) + 1
 	}
 }
 
-// findGuide has the files read by the chunks of the newest other version that an index
-// is kept of, if there is one. It needs not be of any use: what is there is told by hashes.
-func (s *snapshot) findGuide() error {
-	if !s.large() {
+// findGuide makes a guide of the newest other version that an index is kept of; nil: there
+// is none, or no file that is worth it. It needs not be of any use: what is there is told
+// by hashes.
+func (s *snapshot) findGuide() *guide {
+	if !slices.ContainsFunc(s.manifest.Entries, func(e entry) bool { return e.Size >= largeSize }) {
 		return nil
 	}
 	entries, err := os.ReadDir(s.store.Dir)
 	if err != nil {
-		return err
+		return nil
 	}
 	newest := ""
 	for _, e := range entries {
@@ -75,20 +77,11 @@ func (s *snapshot) findGuide() error {
 	}
 	data, err := os.ReadFile(filepath.Join(s.store.Dir, newest))
 	if err != nil {
-		return nil //nolint:nilerr // it was removed meanwhile
+		return nil // it was removed meanwhile
 	}
-	if _, m, err := decodeIndex(data); err == nil && len(m.Chunks) <= maxHave {
-		s.scan.guide = newGuide(m.Chunks)
+	_, m, err := decodeIndex(data)
+	if err != nil || len(m.Chunks) == 0 || len(m.Chunks) > maxHave {
+		return nil
 	}
-	return nil
-}
-
-// large tells whether a file is to be read that is.
-func (s *snapshot) large() bool {
-	for i := range s.manifest.Entries {
-		if e := &s.manifest.Entries[i]; !e.known && e.Size >= largeSize {
-			return true
-		}
-	}
-	return false
+	return newGuide(m.Chunks)
 }

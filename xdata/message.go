@@ -13,7 +13,7 @@ import (
 // older peer would misunderstand raises the version.
 const (
 	protocolMagic   = "mxcluster-xdata"
-	protocolVersion = 4
+	protocolVersion = 5
 )
 
 // greeting is the server's first message.
@@ -51,6 +51,7 @@ type versionHead struct {
 	Entries int        `json:"entries"` // files and folders
 	Bytes   int64      `json:"bytes"`   // sum of the files' sizes
 	Top     attributes `json:"top"`     // of the version's own folder
+	Known   []byte     `json:"known"`   // digest of a list of chunks that the sender has; nil: of none
 }
 
 // digestMessage carries a manifest's digest.

@@ -58,9 +58,7 @@ func (r *reading) begin(ctx context.Context, s *snapshot) {
 // readOn reads to the end.
 func (s *snapshot) readOn(ctx context.Context, r *reading) error {
 	m := s.manifest
-	if err := s.findGuide(); err != nil {
-		return err
-	}
+	s.scan.guide = s.guide()
 	for i := range m.Entries {
 		e := &m.Entries[i]
 		if !e.Dir && !e.known {

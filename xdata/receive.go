@@ -38,7 +38,7 @@ func (r *receiver) receive(ctx context.Context) (Version, error) {
 		return Version{}, err
 	}
 	defer own.close()
-	if err := own.send(r.link); err != nil {
+	if err := own.send(r.link, r.head.Known); err != nil {
 		return Version{}, err
 	}
 	g, err := r.store.stage(r.lim, partialPrefix(r.lim))

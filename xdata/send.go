@@ -37,6 +37,9 @@ func (s *sender) send(ctx context.Context) error {
 	defer s.files.close()
 	m := s.manifest
 	head := versionHead{Name: s.version.Name, Mtime: m.newestMtime(), Entries: len(m.Entries), Bytes: m.bytes(), Top: m.Top}
+	if g := s.guide(); g != nil {
+		head.Known = listDigest(g.chunks)
+	}
 	if err := s.link.send(frameHead, head); err != nil {
 		return err
 	}
@@ -70,25 +73,51 @@ func (s *sender) send(ctx context.Context) error {
 
 // readHave reads the list of the receiver's chunks.
 func (s *sender) readHave() error {
-	s.places = map[uint64]uint32{}
 	for {
-		payload, err := s.link.expect(frameHave)
-		if err != nil {
+		kind, payload, err := s.link.expectEither(frameHave, frameSame)
+		switch {
+		case err != nil:
 			return err
-		}
-		if len(payload) == 0 {
+		case kind == frameSame:
+			if err := s.haveSame(payload); err != nil {
+				return err
+			}
+			continue
+		case len(payload) == 0:
+			s.indexHave()
 			return nil
-		}
-		if len(payload)%8 != 0 || len(s.have)+len(payload)/8 > maxHave {
+		case len(payload)%8 != 0 || len(s.have)+len(payload)/8 > maxHave:
 			return violation("a list of chunks of %d bytes after %d chunks", len(payload), len(s.have))
 		}
 		for ; len(payload) > 0; payload = payload[8:] {
-			id := binary.LittleEndian.Uint64(payload)
-			if _, there := s.places[id]; !there {
-				s.places[id] = uint32(len(s.have)) //nolint:gosec // maxHave at most
-			}
-			s.have = append(s.have, id)
+			s.have = append(s.have, binary.LittleEndian.Uint64(payload))
 		}
+	}
+}
+
+// haveSame takes the chunks that the head named for those of the receiver.
+func (s *sender) haveSame(payload []byte) error {
+	g := s.guide()
+	if g == nil || len(payload) > 0 || len(s.have) > 0 {
+		return violation("a list of chunks that is none")
+	}
+	s.have = make([]uint64, len(g.chunks))
+	for i, c := range g.chunks {
+		s.have[i] = c.ID
+	}
+	s.places = g.places
+	return nil
+}
+
+// indexHave makes the chunks of the receiver ones that can be found, unless they are.
+func (s *sender) indexHave() {
+	if g := s.guide(); s.places != nil && len(s.have) == len(g.chunks) {
+		return
+	}
+	// A map that grows as it is filled takes twice as long.
+	s.places = make(map[uint64]uint32, len(s.have))
+	for i, id := range s.have {
+		s.places[id] = uint32(i) //nolint:gosec // maxHave at most
 	}
 }
 
@@ -212,7 +241,7 @@ func (s *sender) file(ctx context.Context, place int) error {
 		for chunks := f.chunks; len(chunks) > 0; {
 			count, size := 1, int64(chunks[0].Size)
 			if at, ok := s.find(chunks[0]); ok {
-				s.out.have(at)
+				s.out.have(at, size)
 			} else {
 				if in.name == "" {
 					if in, err = s.files.openEntry(e); err != nil {
@@ -243,7 +272,7 @@ func sent(err error, e *entry) error {
 func (s *sender) atHand(ctx context.Context, f found) error {
 	for _, c := range f.chunks {
 		if at, ok := s.find(c); ok {
-			s.out.have(at)
+			s.out.have(at, int64(c.Size))
 		} else {
 			s.out.data(f.data[:c.Size])
 		}

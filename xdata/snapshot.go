@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 
 	"mxcluster/internal/fault"
 )
@@ -20,8 +21,9 @@ type snapshot struct {
 	kept     *manifest // its index; nil: none
 	mark     mark      // as it would be written anew
 	scan     *scanner
-	reading  *reading // nil: not begun
-	unread   int      // files whose content is not known
+	guide    func() *guide // found when it is first asked for
+	reading  *reading      // nil: not begun
+	unread   int           // files whose content is not known
 	stale    bool
 	problem  error // why it can't be copied; nil: nothing that is known
 }
@@ -34,6 +36,7 @@ func (s *Store) openSnapshot(v Version, seen *manifest) (snap *snapshot, err err
 		return nil, err
 	}
 	snap = &snapshot{store: s, root: root, from: folders{root: root}, version: v, manifest: seen}
+	snap.guide = sync.OnceValue(snap.findGuide)
 	if err := snap.open(); err != nil {
 		snap.close()
 		return nil, err

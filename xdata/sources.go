@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -140,10 +141,17 @@ func (s *source) rebase(chunks []chunk) (first int) {
 	return first
 }
 
-// send names the chunks to the sender.
-func (o *sources) send(l *link) error {
+// send names the chunks to the sender. Those of the first source are mostly known to it:
+// the version before is on both sides, and a list that has the digest known is not sent.
+func (o *sources) send(l *link, known []byte) error {
 	b := make([]byte, 0, maxPayload)
-	for _, s := range o.list {
+	for i, s := range o.list {
+		if i == 0 && len(known) > 0 && bytes.Equal(known, listDigest(s.chunks)) {
+			if err := l.put(frameSame); err != nil {
+				return err
+			}
+			continue
+		}
 		for _, c := range s.chunks {
 			b = binary.LittleEndian.AppendUint64(b, c.ID)
 			if len(b) < maxPayload {
