@@ -161,6 +161,13 @@ func (c *child) Read(p []byte) (int, error) {
 	return 0, err
 }
 
+// widen lets the program print more than is read at once.
+func (c *child) widen() {
+	if f, ok := c.out.(*os.File); ok {
+		widenPipe(f, pipeBytes)
+	}
+}
+
 // Write writes to the program.
 func (c *child) Write(p []byte) (int, error) { return c.in.Write(p) }
 

@@ -63,6 +63,11 @@ func violation(format string, args ...any) error {
 		"%s", fmt.Sprintf(format, args...))
 }
 
+// pipeBytes is what a pipe that frames come through may hold of them. What sshd and ssh
+// read from the network and cannot write, they keep in a buffer that they copy each time
+// it grows: 2 MB so cost a tenth of a second.
+const pipeBytes = 32 << 20
+
 // link reads and writes frames.
 type link struct {
 	r       *bufio.Reader

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"mxcluster/internal/fault"
@@ -27,6 +28,9 @@ func Serve(ctx context.Context, store *Store, r io.Reader, w io.Writer, opt Serv
 	if c, ok := r.(io.Closer); ok {
 		stop := context.AfterFunc(ctx, func() { c.Close() })
 		defer stop()
+	}
+	if f, ok := r.(*os.File); ok {
+		widenPipe(f, pipeBytes)
 	}
 	s := &server{store: store, link: newLink(r, w), opt: opt}
 	defer s.close()

@@ -69,6 +69,9 @@ type Result struct {
 // future and directions that would overwrite newer data, fault.NotFound where
 // there is nothing to copy, fault.Busy, fault.Unreachable.
 func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, error) {
+	if c, ok := peer.(*child); ok && req.Rate == 0 { // or the pipe fills faster than that
+		c.widen()
+	}
 	peer = meter(peer, req)
 	stop := context.AfterFunc(ctx, func() { peer.Close() })
 	defer stop()

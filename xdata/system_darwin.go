@@ -1,6 +1,10 @@
 package xdata
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 func modeOf(st *unix.Stat_t) uint32 { return uint32(st.Mode) }
 
@@ -14,3 +18,5 @@ func syncFileSystem(int) error { return unix.Sync() }
 func allocate(int, int64, int64) error { return unix.ENOTSUP }
 
 func setDirect(int, bool) error { return unix.ENOTSUP }
+
+func widenPipe(*os.File, int) {}

@@ -1,6 +1,11 @@
 package xdata
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // What other systems do not have, or have in other types.
 
@@ -31,4 +36,20 @@ func setDirect(fd int, on bool) error {
 	}
 	_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, flags)
 	return err
+}
+
+// widenPipe lets a pipe hold as many bytes as it may, up to most. What is no pipe stays
+// as it is.
+func widenPipe(f *os.File, most int) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		for n := most; n > 64<<10; n /= 2 { // fs.pipe-max-size bounds it for other users than root
+			if _, err := unix.FcntlInt(fd, unix.F_SETPIPE_SZ, n); !errors.Is(err, unix.EPERM) {
+				return
+			}
+		}
+	})
 }
