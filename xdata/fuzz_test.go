@@ -109,7 +109,7 @@ func FuzzHave(f *testing.F) {
 	f.Add([]byte(same + message(frameHave, "12345678") + frame(frameHave, 0, "") + message(frameWant, `{"files":[1]}`)))
 	f.Add([]byte(same + same + message(frameHave, "12345678") + same + message(frameSame, "x")))
 	s := newStore(f)
-	data := tree{"large": string(noise(7, 3*largeSize))}
+	data := tree{"large": noise(7, 3*largeSize)}
 	maps.Copy(data, sample)
 	foreign(f, s, "xdata_1_20260228000000", data, baseTime.Add(-time.Hour))
 	before, _, err := s.Newest(1)
