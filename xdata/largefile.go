@@ -2,9 +2,9 @@ package xdata
 
 import (
 	"errors"
+	"reflect"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,7 +32,7 @@ const (
 // directBytes returns n bytes at an address that a direct write can take.
 func directBytes(n int) []byte {
 	b := make([]byte, n+directUnit)
-	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (directUnit - 1) //nolint:gosec // an address, to count from
+	skip := -int(reflect.ValueOf(b).Pointer()) & (directUnit - 1) //nolint:gosec // an address, to count from
 	return b[skip : skip+n : skip+n]
 }
 
