@@ -63,9 +63,8 @@ func violation(format string, args ...any) error {
 		"%s", fmt.Sprintf(format, args...))
 }
 
-// pipeBytes is what a pipe that frames come through may hold of them. What sshd and ssh
-// read from the network and cannot write, they keep in a buffer that they copy each time
-// it grows: 2 MB so cost a tenth of a second.
+// pipeBytes is what a pipe that frames come through may hold of them, so that sshd and
+// ssh keep little of it themselves: their buffer is dear to let grow (decision 0035).
 const pipeBytes = 32 << 20
 
 // link reads and writes frames.

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
-	"reflect"
 	"testing"
 
 	"lukechampine.com/blake3"
@@ -68,14 +67,5 @@ func BenchmarkHash(b *testing.B) {
 				h.sum()
 			}
 		})
-	}
-}
-
-// Bytes for direct writes begin where the kernel takes them.
-func TestDirectBytes(t *testing.T) {
-	for _, n := range []int{0, 1, 4095, 4096, 70_001, maxPiece} {
-		if b := directBytes(n); len(b) != n || cap(b) != n || reflect.ValueOf(b).Pointer()%directUnit != 0 {
-			t.Errorf("%d bytes at %#x, room for %d", len(b), reflect.ValueOf(b).Pointer(), cap(b))
-		}
 	}
 }
