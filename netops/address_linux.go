@@ -31,6 +31,22 @@ func (k *Kernel) Hold(ifname string, alias netip.Prefix, lease time.Duration) er
 	return k.set(ifname, alias, seconds)
 }
 
+// HoldBehind is Hold for an alias that is blocked. Its other addresses are to be taken
+// for what this server sends: an IPv4 alias that is the primary address of a subnet with
+// others is taken off and added anew, behind them.
+func (k *Kernel) HoldBehind(ifname string, alias netip.Prefix, lease time.Duration) error {
+	addresses, err := k.Addresses(ifname)
+	if err != nil {
+		return err
+	}
+	if leads(addresses, alias) {
+		if err := k.Drop(ifname, alias); err != nil {
+			return err
+		}
+	}
+	return k.Hold(ifname, alias, lease)
+}
+
 // Extend renews the lease of alias, unless the address is gone or the time
 // until has come: then it makes sure that it is gone and returns ErrLeaseLost.
 // Call it with until the time of the last renewal plus the lease. A process
@@ -98,24 +114,23 @@ func (k *Kernel) set(ifname string, p netip.Prefix, seconds uint32) error {
 	if err != nil {
 		return err
 	}
-	flags := 0
+	flags, prefer := 0, preferred(int(seconds))
 	if p.Addr().Is6() {
-		flags = unix.IFA_F_NODAD
+		flags, prefer = unix.IFA_F_NODAD, 0 // a lease: never; what is permanent: for ever
 		if routed, err := k.routed(ifname, p); seconds > 0 && routed {
 			flags |= unix.IFA_F_NOPREFIXROUTE
 		} else if err != nil {
 			return err
 		}
 	}
-	err = k.rt.AddrReplace(l, &netlink.Addr{IPNet: ipNet(p), ValidLft: int(seconds), PreferedLft: preferred(int(seconds)), Flags: flags})
+	err = k.rt.AddrReplace(l, &netlink.Addr{IPNet: ipNet(p), ValidLft: int(seconds), PreferedLft: prefer, Flags: flags})
 	return wrap(err, "set %s on %s", p, ifname)
 }
 
-// preferred is the preferred lifetime, in seconds, of an address with that lifetime. It
-// ends two seconds earlier where it can: the kernel's timers are the coarser the longer
+// preferred is the preferred lifetime, in seconds, of an IPv4 address with that lifetime.
+// It ends two seconds earlier where it can: the kernel's timers are the coarser the longer
 // they run (at 250 Hz, 32 ms up to 2 s and 256 ms beyond), and it sets the one for the
-// end anew when this one fires. No IPv4 address is treated otherwise for being deprecated;
-// an IPv6 alias of an agent that lives never is.
+// end anew when this one fires. No IPv4 address is treated otherwise for being deprecated.
 func preferred(lifetime int) int { return min(lifetime, max(1, lifetime-2)) }
 
 // routed tells whether another, permanent address brings the route to the subnet.

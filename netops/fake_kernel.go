@@ -47,7 +47,7 @@ func NewFakeKernel(name string, links ...Link) *FakeKernel {
 	return k
 }
 
-// FailWith has every change (Hold, Extend, Drop, EnsureBase, Block, Unblock) ask fail first,
+// FailWith has every change (Hold, HoldBehind, Extend, Drop, EnsureBase, Block, Unblock) ask fail first,
 // with the method's name, and return its error if there is one. The function
 // may block, as a hung kernel would, and may call the kernel; nil ends it.
 func (k *FakeKernel) FailWith(fail func(op string) error) {
@@ -124,6 +124,25 @@ func (k *FakeKernel) Hold(ifname string, alias netip.Prefix, lease time.Duration
 		return err
 	}
 	seconds, err := wholeSeconds(lease)
+	if err != nil {
+		return err
+	}
+	return k.set(ifname, alias, seconds)
+}
+
+// HoldBehind is as Kernel.HoldBehind.
+func (k *FakeKernel) HoldBehind(ifname string, alias netip.Prefix, lease time.Duration) error {
+	if err := k.failing("HoldBehind"); err != nil {
+		return err
+	}
+	seconds, err := wholeSeconds(lease)
+	if err != nil {
+		return err
+	}
+	addresses, err := k.Addresses(ifname)
+	if err == nil && leads(addresses, alias) {
+		err = k.drop(ifname, alias)
+	}
 	if err != nil {
 		return err
 	}

@@ -133,6 +133,51 @@ func TestBaseStays(t *testing.T) {
 	})
 }
 
+// What a server sends without naming an address must not come from an alias that is
+// blocked, or that goes to another server sooner or later.
+func TestSentFromBase(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, 1)[0]
+	must(t, h.ns.DeleteAddress(eth0, h.own()))
+	for _, tc := range []struct {
+		name        string
+		base, alias netip.Prefix
+		hold        func(string, netip.Prefix, time.Duration) error
+	}{
+		{"IPv4, blocked", base, alias, h.kernel.HoldBehind},
+		{"IPv6", base6, alias6, h.kernel.Hold},
+		{"IPv6, blocked", base6, alias6, h.kernel.HoldBehind},
+	} {
+		for _, order := range [][]netip.Prefix{{tc.alias, tc.base}, {tc.base, tc.alias}} {
+			for _, p := range order {
+				must(t, h.kernel.Hold(eth0, p, 0))
+			}
+			must(t, tc.hold(eth0, tc.alias, time.Minute))
+			must(t, h.kernel.Extend(eth0, tc.alias, time.Minute, time.Now().Add(time.Minute)))
+			for _, to := range []netip.Addr{tc.base.Masked().Addr().Next(), tc.alias.Addr().Next(), tc.base.Addr().Next()} {
+				if got := h.source(to); got != tc.base.Addr() {
+					t.Errorf("%s, first %s: sends to %s from %s", tc.name, order[0], to, got)
+				}
+			}
+			must(t, errors.Join(h.kernel.Drop(eth0, tc.alias), h.kernel.Drop(eth0, tc.base)))
+		}
+	}
+}
+
+// source is the address that a host would send from.
+func (h *host) source(to netip.Addr) (from netip.Addr) {
+	h.t.Helper()
+	must(h.t, h.ns.Do(func() error {
+		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 9)))
+		if err != nil {
+			return err
+		}
+		from = c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+		return c.Close()
+	}))
+	return from
+}
+
 // connect dials the address on one host from another.
 func connect(t *testing.T, from, to *host, address netip.Addr) *echo {
 	t.Helper()

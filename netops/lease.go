@@ -3,6 +3,7 @@ package netops
 import (
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"mxcluster/internal/fault"
@@ -65,4 +66,10 @@ func wholeSeconds(lease time.Duration) (uint32, error) {
 		return 0, fault.New(fault.Usage, "give a time such as 3s, or 0 for a permanent address", "lease of %s is out of range", lease)
 	}
 	return uint32(seconds), nil
+}
+
+// leads tells whether an address is the primary IPv4 one of a subnet with others.
+func leads(addresses []Address, p netip.Prefix) bool {
+	primary := slices.ContainsFunc(addresses, func(a Address) bool { return a.Prefix == p && !a.Secondary })
+	return primary && slices.ContainsFunc(addresses, func(a Address) bool { return a.Secondary && a.Prefix.Masked() == p.Masked() })
 }

@@ -18,9 +18,11 @@
 // one where it was there first. Every method that changes addresses therefore
 // sets promote_secondaries on the interface before anything else.
 //
-// IPv6 addresses know no primary one. There a lease does without a route of its own
-// to the subnet: the kernel has one such route for all addresses, and would have it
-// end with the lease. No address is held back for duplicate address detection
+// The kernel sends from the primary address where a program names none. IPv6 addresses
+// know no primary one, and the kernel would take the one that came last: there a lease
+// is deprecated from the start, which serves callers and is not sent from unasked. Nor
+// does it have a route of its own to the subnet: the kernel has one such route for all
+// addresses, and would have it end with the lease. No address is held back for duplicate address detection
 // (IFA_F_NODAD), which takes a second: whoever takes one probes first.
 //
 // Linux does all this; elsewhere NewKernel and OpenWire say that it cannot be

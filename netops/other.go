@@ -36,6 +36,9 @@ func (*Kernel) Addresses(string) ([]Address, error) { return nil, errOther() }
 // Hold returns fault.Refused.
 func (*Kernel) Hold(string, netip.Prefix, time.Duration) error { return errOther() }
 
+// HoldBehind returns fault.Refused.
+func (*Kernel) HoldBehind(string, netip.Prefix, time.Duration) error { return errOther() }
+
 // Extend returns fault.Refused.
 func (*Kernel) Extend(string, netip.Prefix, time.Duration, time.Time) error { return errOther() }
 

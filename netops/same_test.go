@@ -1,6 +1,7 @@
 package netops_test
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"testing"
@@ -20,6 +21,9 @@ func testSame(t *testing.T, k kernel) {
 	const minute = time.Minute
 	hold := func(p netip.Prefix, lease time.Duration) func() error {
 		return func() error { return k.Hold(eth0, p, lease) }
+	}
+	behind := func(p netip.Prefix) func() error {
+		return func() error { return k.HoldBehind(eth0, p, minute) }
 	}
 	extend := func(p netip.Prefix, lease, left time.Duration) func() error {
 		return func() error { return k.Extend(eth0, p, lease, time.Now().Add(left)) }
@@ -45,6 +49,12 @@ func testSame(t *testing.T, k kernel) {
 		{"extend what is not there", extend(far, minute, minute), fault.Failed, "10.0.0.11/24P 10.0.0.21/24p"},
 		{"drop what is not there", drop(far), fault.OK, "10.0.0.11/24P 10.0.0.21/24p"},
 		{"extend too late", extend(alias, minute, 0), fault.Failed, "10.0.0.21/24P"},
+		{"behind a base", behind(alias), fault.OK, "10.0.0.21/24P 10.0.0.11/24l"},
+		{"once more", behind(alias), fault.OK, "10.0.0.21/24P 10.0.0.11/24l"},
+		{"before it", func() error { return errors.Join(drop(base)(), ensure(base)()) }, fault.OK, "10.0.0.11/24L 10.0.0.21/24p"},
+		{"and behind", behind(alias), fault.OK, "10.0.0.21/24P 10.0.0.11/24l"},
+		{"behind nothing", func() error { return errors.Join(drop(base)(), behind(alias)()) }, fault.OK, "10.0.0.11/24L"},
+		{"the base again", func() error { return errors.Join(ensure(base)(), drop(alias)()) }, fault.OK, "10.0.0.21/24P"},
 		{"another subnet", hold(far, minute), fault.OK, "10.0.0.21/24P 192.168.1.1/24L"},
 		{"drop it", drop(far), fault.OK, "10.0.0.21/24P"},
 		{"extend for ever", extend(base, 0, minute), fault.Usage, "10.0.0.21/24P"},
