@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -18,6 +19,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
@@ -107,24 +109,40 @@ func (e *Etcd) connected(ctx context.Context) (*clientv3.Client, error) {
 // dial connects to an etcd server.
 func (e *Etcd) dial(ctx context.Context, address string) (net.Conn, error) {
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", address)
-	if err != nil || e.cfg.Source == nil {
-		return conn, err
+	if e.cfg.Source != nil {
+		d.Control = e.bind
 	}
-	local, ok := conn.LocalAddr().(*net.TCPAddr)
-	if !ok {
-		return conn, nil
+	return d.DialContext(ctx, "tcp", address)
+}
+
+// bind gives a socket the address that it is to connect from. Nothing is sent before
+// that is known: from the address that the kernel would take there may be no answer.
+func (e *Etcd) bind(_, address string, c syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
 	}
-	chosen := local.AddrPort().Addr().Unmap()
+	would, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to)) // sends nothing
+	if err != nil {
+		return err
+	}
+	chosen := would.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+	if err := would.Close(); err != nil {
+		return err
+	}
 	from := e.cfg.Source(chosen)
 	if from == chosen {
-		return conn, nil
+		return nil
 	}
-	if err := conn.Close(); err != nil {
-		return nil, err
-	}
-	d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
-	return d.DialContext(ctx, "tcp", address)
+	var failed error
+	err = c.Control(func(fd uintptr) {
+		if from.Is4() {
+			failed = unix.Bind(int(fd), &unix.SockaddrInet4{Addr: from.As4()})
+			return
+		}
+		failed = unix.Bind(int(fd), &unix.SockaddrInet6{Addr: from.As16()})
+	})
+	return errors.Join(err, failed)
 }
 
 // failFast has a call fail at once, with the reason, while no etcd server can be
