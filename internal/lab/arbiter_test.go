@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/arbiter/etcdtest"
+	"mxcluster/internal/netns"
 )
 
 const (
@@ -79,7 +82,10 @@ func startArbiter(ctx context.Context, l *Lab) (x *labArbiter, err error) {
 	if err = x.host.Boot(ctx); err != nil {
 		return nil, err
 	}
-	return x, x.startEtcd(ctx)
+	if err = x.startEtcd(ctx); err != nil {
+		return nil, err
+	}
+	return x, x.answered(ctx) // an arbiter that is not there yet is another test
 }
 
 // settings are those of a server that asks it.
@@ -183,11 +189,25 @@ func (x *arbitratedSite) restartEtcd(ctx context.Context) error {
 	return err
 }
 
-// answered waits until etcd answers its own health question.
+// answered waits until etcd says that it is healthy, for which it reads a key.
 func (x *labArbiter) answered(ctx context.Context) error {
+	ns, err := netns.FromPID(x.host.first.pid)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	inside := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (c net.Conn, err error) {
+		err = ns.Do(func() (err error) { c, err = (&net.Dialer{}).DialContext(ctx, network, address); return err })
+		return c, err
+	}}
+	client := http.Client{Transport: inside, Timeout: 500 * time.Millisecond}
 	return poll(ctx, "etcd answers", func() bool {
-		_, code, err := shell(ctx, x.host, "ETCDCTL_API=3 etcdctl --endpoints "+x.url()+" --command-timeout=500ms get x")
-		return err == nil && code == 0
+		res, err := client.Get(x.url() + "/health")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		return res.StatusCode == http.StatusOK
 	})
 }
 
