@@ -18,6 +18,7 @@ type Kernel interface {
 	Link(ifname string) (netops.Link, error)
 	Addresses(ifname string) ([]netops.Address, error)
 	Hold(ifname string, alias netip.Prefix, lease time.Duration) error
+	HoldBehind(ifname string, alias netip.Prefix, lease time.Duration) error
 	Extend(ifname string, alias netip.Prefix, lease time.Duration, until time.Time) error
 	Drop(ifname string, alias netip.Prefix) error
 	EnsureBase(ifname string, base netip.Prefix) error

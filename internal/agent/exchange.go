@@ -181,15 +181,18 @@ func (a *Agent) forgetReadied(now time.Time) {
 // The address that clients know stays all the time.
 func (a *Agent) leaveAliases(d *clusterconf.Document, base netip.Prefix) error {
 	for _, l := range a.lims {
-		if !l.holds || slices.Contains(aliasesOf(d), l.alias) {
+		if !l.holds && !l.former || slices.Contains(aliasesOf(d), l.alias) {
 			continue
 		}
-		a.letGo(l)
+		if l.holds {
+			a.letGo(l)
+		}
 		if l.alias != base {
 			if err := a.deps.Kernel.Drop(a.net.ifname, l.alias); err != nil {
 				return err // while it is here it stays blocked if it was
 			}
 		}
+		l.former = false
 		a.forgetHidden(l, l.alias)
 	}
 	return nil

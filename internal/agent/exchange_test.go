@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -8,7 +10,9 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/arbiter"
 	"mxcluster/internal/control"
+	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
 	"mxcluster/netops"
 )
@@ -18,23 +22,29 @@ import (
 func inFreeWorld(t *testing.T, f func(w *world)) {
 	t.Helper()
 	inWorld(t, manual, func(w *world) {
-		for _, s := range w.doc.Servers {
-			if s.LIM == 0 {
-				continue
-			}
-			m, alias := w.servers[s.Name], w.doc.ClusterOfLIM(s.LIM).Member(s.LIM).Alias
-			w.hold(m, alias)
-			if err := m.kernel.Drop("eth0", s.Base); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for _, s := range w.doc.Servers {
-			w.editStore(s.Name, func(d *clusterconf.Document) error { return d.DeleteCluster("c1") })
-		}
-		w.start("srv1", "srv2", "sb1")
-		pass(3 * time.Second)
+		w.free()
 		f(w)
 	})
+}
+
+// free unmakes the cluster and starts the servers.
+func (w *world) free() {
+	w.t.Helper()
+	for _, s := range w.doc.Servers {
+		if s.LIM == 0 {
+			continue
+		}
+		m, alias := w.servers[s.Name], w.doc.ClusterOfLIM(s.LIM).Member(s.LIM).Alias
+		w.hold(m, alias)
+		if err := m.kernel.Drop("eth0", s.Base); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	for _, s := range w.doc.Servers {
+		w.editStore(s.Name, func(d *clusterconf.Document) error { return d.DeleteCluster("c1") })
+	}
+	w.start("srv1", "srv2", "sb1")
+	pass(3 * time.Second)
 }
 
 // editStore changes the document of one server without telling its agent.
@@ -189,5 +199,53 @@ func TestExchangeOfBases(t *testing.T) {
 			t.Errorf("the address that clients know was missing for %s", missing)
 		}
 		w.neverTwice()
+	})
+}
+
+// A LIM that ran before its cluster was made and must not run on gives up the address
+// that was its server's base: whoever takes it over must find it free.
+func TestExchangeThenStop(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprintf("agent restarted %t", restart), func(t *testing.T) {
+			withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+				w.free()
+				arb.Cut("srv1", true)
+				pass(2 * keyLease)
+				if restart {
+					w.kill("srv1")
+					w.editStore("srv1", func(d *clusterconf.Document) error { return d.CreateCluster(createC1) })
+					w.start("srv1")
+				} else {
+					w.carryOut(func(d *clusterconf.Document) error { return d.CreateCluster(createC1) })
+				}
+				w.await(1, "sb1", keyLease+soon)
+				w.expect("srv1", "192.0.2.11/24", false, false)
+				w.expect("srv1", "192.0.2.21/24", true, true)
+				arb.Cut("srv1", false)
+				pass(soon)
+				if _, err := w.order("sb1", control.Order{LIM: 1, Kind: control.OrderFallback}); err != nil {
+					t.Fatal(err)
+				}
+				w.await(1, "srv1", soon)
+			})
+		})
+	}
+}
+
+// The passive side of a preloaded cluster sends nothing from its blocked alias, also
+// where that was its base address before, or became its alias while it was active.
+func TestExchangeThenPassive(t *testing.T) {
+	inFreeWorld(t, func(w *world) {
+		w.carryOut(func(d *clusterconf.Document) error {
+			return errors.Join(d.CreateCluster(createC1), d.RemoveLIM("c1", 2), d.PreloadCluster("c1"))
+		})
+		w.await(1, "srv1", soon)
+		w.awaitState(1, "sb1", failover.Preloaded, soon)
+		if _, err := w.order("srv1", control.Order{LIM: 1, Kind: control.OrderFailover}); err != nil {
+			t.Fatal(err)
+		}
+		w.await(1, "sb1", soon)
+		w.awaitState(1, "srv1", failover.Preloaded, soon)
+		w.passive("srv1") // the base comes first
 	})
 }

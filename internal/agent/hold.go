@@ -19,7 +19,7 @@ func (a *Agent) holdOn(l *lim, alias netip.Prefix, until time.Time) {
 		l.letGo()
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
-	l.holds, l.alias, l.letGo = true, alias, cancel
+	l.holds, l.former, l.alias, l.letGo = true, false, alias, cancel
 	l.hold = &holder{
 		kernel: a.deps.Kernel, wire: a.net.wire, ifname: a.net.ifname, alias: alias,
 		lease: a.cfg.Lease, refresh: a.cfg.ARPRefresh, log: a.log, alive: a.alive,
@@ -107,7 +107,7 @@ func (a *Agent) putBack(l *lim, alias netip.Prefix) {
 // letGo ends the renewal of a LIM's alias; the address stays until its lease ends.
 func (a *Agent) letGo(l *lim) {
 	l.letGo()
-	_ = l.hold.after(func() error { return nil }) // a renewal on its way ends first
+	_ = l.hold.with(func() error { return nil }) // a renewal on its way ends first
 	a.held.remove(l.alias.Addr())
 	l.holds, l.hold, l.letGo = false, nil, nil
 }
@@ -115,10 +115,11 @@ func (a *Agent) letGo(l *lim) {
 // dropAlias takes a LIM's alias off this server, if it is here.
 func (a *Agent) dropAlias(l *lim) {
 	if !l.holds {
+		a.dropFormer(l)
 		return
 	}
 	l.letGo()
-	err := l.hold.after(func() error { return a.deps.Kernel.Drop(a.net.ifname, l.alias) })
+	err := l.hold.with(func() error { return a.deps.Kernel.Drop(a.net.ifname, l.alias) })
 	a.held.remove(l.alias.Addr())
 	l.holds, l.hold, l.letGo = false, nil, nil
 	if err != nil {
@@ -126,6 +127,19 @@ func (a *Agent) dropAlias(l *lim) {
 		return // while it is here it stays blocked if it was
 	}
 	a.forgetHidden(l, l.alias)
+}
+
+// dropFormer takes an alias off that was this server's base until a moment ago: its LIM
+// ran here, and is not to go on.
+func (a *Agent) dropFormer(l *lim) {
+	if !l.former {
+		return
+	}
+	if err := a.deps.Kernel.Drop(a.net.ifname, l.alias); err != nil {
+		a.log.Error("taking an alias off that was the base", "lim", l.number, "alias", l.alias, "err", err)
+		return // it is tried again with the next decision
+	}
+	l.former = false
 }
 
 // watchHealth asks a LIM's software how it is, from time to time, and restarts

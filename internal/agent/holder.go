@@ -76,10 +76,9 @@ func (h *holder) renew(ctx context.Context, until time.Time) (time.Duration, err
 	return lease, nil
 }
 
-// after does what shall become of the alias once the holder has ended. A
-// renewal still on its way would bring a dropped address back for a lease, in
-// which the next server could not have it.
-func (h *holder) after(f func() error) error {
+// with does something to the alias while no renewal is on its way: that would bring
+// a dropped address back for a lease, in which the next server could not have it.
+func (h *holder) with(f func() error) error {
 	h.renewing.take()
 	defer h.renewing.giveBack()
 	return f()

@@ -44,7 +44,8 @@ type lim struct {
 	suspended failover.Suspension
 
 	announced time.Time
-	alias     netip.Prefix // while holds
+	alias     netip.Prefix // while holds or former
+	former    bool         // the alias is here as what was this server's base, and not held yet
 	hold      *holder
 	letGo     context.CancelFunc // ends the holder
 	op        context.CancelFunc // ends the operation in progress; nil: none
@@ -386,6 +387,7 @@ func (a *Agent) applyStop(l *lim, d *failover.Decision) {
 	}
 	switch idle := !l.state.Active() && !l.holds; {
 	case idle && !l.loaded:
+		a.dropAlias(l)
 		a.forgive(l)
 		return
 	case idle && !l.stopAgain.IsZero():

@@ -98,8 +98,7 @@ func TestLockedToStandby(t *testing.T) {
 	for _, moved := range []string{"by failure", "by order"} {
 		t.Run(moved, func(t *testing.T) {
 			inWorld(t, automatic, func(w *world) {
-				w.start("sb1", "srv1", "srv2")
-				w.await(1, "srv1", 10*time.Second)
+				w.settled()
 				if moved == "by order" {
 					if _, err := w.order("srv2", control.Order{Kind: control.OrderFailover, LIM: 1}); err != nil {
 						t.Fatal(err)
@@ -125,8 +124,7 @@ func TestLockedToStandby(t *testing.T) {
 // A regular server does not start what is locked to a standby that is gone.
 func TestLockedStandbyGone(t *testing.T) {
 	inWorld(t, automatic, func(w *world) {
-		w.start("sb1", "srv1", "srv2")
-		w.await(1, "srv1", 10*time.Second)
+		w.settled()
 		if _, err := w.order("srv1", control.Order{Kind: control.OrderFailover, LIM: 1}); err != nil {
 			t.Fatal(err)
 		}
@@ -177,8 +175,7 @@ func TestSystemShutdown(t *testing.T) {
 // that acts waits for the document. Edits that follow one another are not held up.
 func TestOrderRightAfterAnEdit(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
-		w.start("sb1", "srv1", "srv2")
-		w.await(1, "srv1", 10*time.Second)
+		w.settled()
 		if _, err := w.order("srv1", control.Order{Kind: control.OrderFailover, LIM: 1}); err != nil {
 			t.Fatal(err)
 		}

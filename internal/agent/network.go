@@ -59,6 +59,7 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 	a.removeOutdated(a.doc, d)
 	a.doc, a.hash, a.encoded = d, clusterconf.Hash(d), clusterconf.Encode(d)
 	a.superviseOthers()
+	a.noteFormer(former)
 	if err := a.leaveBase(d, former); err != nil {
 		return fmt.Errorf("taking off the former base: %w", err)
 	}
@@ -67,6 +68,23 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 	}
 	a.orderEarly()
 	return nil
+}
+
+// noteFormer marks the alias that was this server's base as being here.
+func (a *Agent) noteFormer(old *network) {
+	if old == nil || old.base == a.net.base {
+		return
+	}
+	for _, c := range a.doc.Clusters {
+		for _, m := range c.LIMs {
+			if m.Alias != old.base {
+				continue
+			}
+			if l := a.lim(m.LIM); !l.holds {
+				l.former, l.alias = true, m.Alias
+			}
+		}
+	}
 }
 
 // removeOutdated removes the data versions that a new document makes
@@ -291,6 +309,7 @@ func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
 		l.hold.kick <- struct{}{} // there may be little time left
 		return nil
 	case l.known.Term == 0 && regular != nil && regular.Name == a.cfg.Server:
+		l.former, l.alias = true, m.Alias
 		return nil // its base address until `create`: clients use it this moment
 	}
 	a.recordAlias(&lim{number: m.LIM, alias: m.Alias}, "left", fmt.Sprintf("the alias %s was left here by an earlier run; it is taken off", m.Alias.Addr()))

@@ -65,6 +65,9 @@ func (a *Agent) demote(l *lim, d *failover.Decision) {
 		a.held.remove(l.alias.Addr())
 		a.hidePassive(l)
 		l.hold.muted.Store(true)
+		if err := l.hold.with(func() error { return a.deps.Kernel.HoldBehind(a.net.ifname, l.alias, a.cfg.Lease) }); err != nil {
+			a.log.Error("putting a blocked alias behind the base address", "lim", l.number, "alias", l.alias, "err", err)
+		}
 		a.recordAlias(l, "blocked", fmt.Sprintf("the alias %s was blocked: %s", l.alias.Addr(), passiveSide))
 	}
 	a.load(l, d.Reason)
@@ -157,7 +160,7 @@ func (a *Agent) holdBlocked(ctx context.Context, net *network, l *lim, alias net
 		return err
 	}
 	until := time.Now().Add(a.cfg.Lease)
-	if err := a.deps.Kernel.Hold(net.ifname, alias, a.cfg.Lease); err != nil {
+	if err := a.deps.Kernel.HoldBehind(net.ifname, alias, a.cfg.Lease); err != nil {
 		return err
 	}
 	return a.onLoop(ctx, func() error {

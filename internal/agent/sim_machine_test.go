@@ -157,6 +157,11 @@ func (k troubledKernel) Hold(ifname string, alias netip.Prefix, lease time.Durat
 	return k.Kernel.Hold(ifname, alias, lease)
 }
 
+func (k troubledKernel) HoldBehind(ifname string, alias netip.Prefix, lease time.Duration) error {
+	k.x.pass()
+	return k.Kernel.HoldBehind(ifname, alias, lease)
+}
+
 func (k troubledKernel) Extend(ifname string, alias netip.Prefix, lease time.Duration, until time.Time) error {
 	k.x.pass()
 	return k.Kernel.Extend(ifname, alias, lease, until)

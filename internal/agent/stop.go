@@ -131,7 +131,7 @@ func (a *Agent) finishWhenIdle(e ending) {
 		if l.holds {
 			a.parked = true
 			l.letGo()
-			if err := l.hold.after(func() error { return a.leaveAlias(l) }); err != nil {
+			if err := l.hold.with(func() error { return a.leaveAlias(l) }); err != nil {
 				a.log.Error("leaving an alias with its stop lease", "lim", l.number, "alias", l.alias, "err", err)
 			}
 		}

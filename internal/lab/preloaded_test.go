@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -38,6 +39,14 @@ func preloadedScenario(ctx context.Context, l *Lab) error {
 	blocked, err := x.standby.blocked()
 	f.check(err == nil && slices.Equal(blocked, []netip.Addr{alias.Addr()}), "the passive side blocks %v: %v", blocked, err)
 	f.noError(x.awaitTold(ctx, x.standby, "passive"), "the role of the standby")
+
+	// The alias was the first address of srv1, which sends from it until it is blocked.
+	f.noError(x.mx(ctx, x.srv1, "failover", "1", "--wait"), "failover by order")
+	f.noError(x.awaitPreloaded(ctx, x.srv1, "sb1"), "failover by order")
+	from1, err := x.srv1.source(x.standby.base.Addr())
+	f.check(err == nil && from1 == x.srv1.base.Addr(), "the passive side sends from %v, %v; want %v", from1, err, x.srv1.base)
+	f.noError(x.goHome(ctx), "fallback by order")
+	f.noError(x.awaitPreloaded(ctx, x.standby, "srv1"), "fallback by order")
 
 	// A new version is loaded on the passive side once it is there.
 	data, err := x.srv1.writeData(5)
@@ -133,4 +142,22 @@ func (s *Server) blocked() (found []netip.Addr, err error) {
 		return err
 	})
 	return found, err
+}
+
+// source is the address that a server sends from where a program names none.
+func (s *Server) source(to netip.Addr) (from netip.Addr, err error) {
+	ns, err := netns.FromPID(s.first.pid)
+	if err != nil {
+		return from, err
+	}
+	defer ns.Close()
+	err = ns.Do(func() error {
+		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 9)))
+		if err != nil {
+			return err
+		}
+		from = c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+		return c.Close()
+	})
+	return from, err
 }
