@@ -14,8 +14,7 @@ import (
 // entry is one file or folder of a version.
 type entry struct {
 	Path string // relative, clean, as bytes
-	Dir  bool
-	Size int64 // bytes; 0 for folders
+	Size int64  // bytes; 0 for folders
 	Attr attributes
 	Sum  digest // of the content; zero for folders
 
@@ -23,10 +22,11 @@ type entry struct {
 	// its content has not.
 	Ctime int64 // see nanoseconds
 	Ino   uint64
-	kind  uint32 // S_IFMT bits; not kept
 
-	first, count int // its chunks in manifest.Chunks
-	known        bool
+	first, count int    // its chunks in manifest.Chunks
+	kind         uint32 // S_IFMT bits; not kept
+	Dir          bool
+	known        bool // the content is; the last three in a row, as there may be a million entries
 }
 
 // same tells whether two entries of a path are of one unchanged file.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -19,17 +20,19 @@ import (
 	"mxcluster/netops"
 )
 
-// Most commands end before the garbage of the largest document, some 16 MB, is worth
-// collecting; with Go's own setting that takes a third of their time. The agent,
-// which stays, goes back to agentGC.
-const commandGC, agentGC = 400, 100
+// Most commands, and a sync with nothing to do, end before their garbage is worth
+// collecting: with Go's own setting that takes up to a third of their time. So it is
+// collected for the first time at 40 MB, and from then on as Go does by itself. The
+// agent, which stays, does so from the start.
+const firstGC, laterGC = 1000, 100
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	// A second signal ends the process at once, should the first one hang.
 	context.AfterFunc(ctx, stop)
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(commandGC)
+		debug.SetGCPercent(firstGC)
+		runtime.AddCleanup(new(*int), func(percent int) { debug.SetGCPercent(percent) }, laterGC) // when it is collected
 	}
 	os.Exit(int(commands.Run(ctx, environment(), os.Args[1:])))
 }
@@ -75,7 +78,7 @@ func runAgent(ctx context.Context, s commands.AgentSetup) error {
 	// stay ignored in the software of LIMs, so this one is taken.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(agentGC)
+		debug.SetGCPercent(laterGC)
 	}
 	arb, err := openArbiter(s)
 	if err != nil {
