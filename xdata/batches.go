@@ -2,15 +2,18 @@ package xdata
 
 import (
 	"encoding/binary"
+	"errors"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
 
 // batches turns steps into batches, and sends them in order: while one is
-// filled, others are compressed and written.
+// filled, others are compressed and written. They can be made ready before
+// there is anybody to send them to.
 type batches struct {
-	link  *link
+	link  *link         // once it is open
+	open  chan struct{} // closed when what is ready is to be sent, or dropped
 	cur   *batch
 	free  chan *batch
 	queue chan *batch
@@ -24,13 +27,15 @@ type batches struct {
 	made int64 // bytes of the version that cur makes, of what the receiver has
 	most int64 // of made, before cur is sent on its way
 
-	mu  sync.Mutex
-	err error // of writing
+	mu   sync.Mutex
+	some int   // batches that there are
+	err  error // of writing
 }
 
 const (
 	compressors = 2
-	inFlight    = 6 // batches, which bounds the memory
+	inFlight    = 6  // batches, which bounds the memory
+	inAdvance   = 64 // batches, before it is open; see crowded
 
 	// firstMade is how much of the version the first batch makes, so that the receiver
 	// has something to do soon. The next makes twice as much, and so on: large batches
@@ -38,21 +43,99 @@ const (
 	firstMade = 1 << 20
 )
 
-func newBatches(l *link) (*batches, error) {
-	b := &batches{link: l, most: firstMade, free: make(chan *batch, inFlight), queue: make(chan *batch, inFlight), work: make(chan *batch, inFlight)}
-	for range compressors {
-		enc, err := newEncoder()
-		if err != nil {
+// newBatches returns some that are made ready until they are sent, or dropped.
+func newBatches() (*batches, error) {
+	b := &batches{open: make(chan struct{}), most: firstMade, free: make(chan *batch, inFlight),
+		queue: make(chan *batch, inAdvance), work: make(chan *batch, inAdvance)}
+	var encoders [compressors]*zstd.Encoder
+	for i := range encoders {
+		var err error
+		if encoders[i], err = newEncoder(); err != nil {
 			return nil, err
 		}
-		b.wg.Go(func() { b.compress(enc) })
+	}
+	for i, enc := range encoders {
+		b.wg.Go(func() {
+			if i > 0 {
+				<-b.open // the other side, which starts meanwhile, may need this processor
+			}
+			b.compress(enc)
+		})
 	}
 	b.wg.Go(b.write)
-	for range inFlight {
-		b.free <- newBatch()
-	}
-	b.cur = <-b.free
+	b.cur = b.next()
 	return b, nil
+}
+
+// send has them sent from now on.
+func (b *batches) send(l *link) {
+	b.link = l
+	close(b.open)
+}
+
+// errDropped says that nobody wants what was made ready.
+var errDropped = errors.New("not sent")
+
+// drop ends those that are not to be sent: who fills them is told.
+func (b *batches) drop() {
+	b.mu.Lock()
+	b.err = errDropped
+	b.mu.Unlock()
+	close(b.open)
+}
+
+// next returns an empty batch.
+func (b *batches) next() *batch {
+	select {
+	case next := <-b.free:
+		return next
+	default:
+	}
+	limit := inAdvance
+	if b.isOpen() {
+		limit = inFlight
+	}
+	b.mu.Lock()
+	more := b.some < limit
+	if more {
+		b.some++
+	}
+	b.mu.Unlock()
+	if more {
+		return newBatch()
+	}
+	return <-b.free
+}
+
+func (b *batches) isOpen() bool {
+	select {
+	case <-b.open:
+		return true
+	default:
+		return false
+	}
+}
+
+// crowded tells whether what may be made ready in advance is, but for what a part of a
+// file can take.
+func (b *batches) crowded() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.some > inAdvance-4
+}
+
+// recycle takes a batch back, unless there are more than are needed now.
+func (b *batches) recycle(used *batch) {
+	b.mu.Lock()
+	spare := b.some > inFlight
+	if spare {
+		b.some--
+	}
+	b.mu.Unlock()
+	if !spare {
+		used.reset()
+		b.free <- used
+	}
 }
 
 func (b *batches) compress(enc *zstd.Encoder) {
@@ -65,6 +148,7 @@ func (b *batches) compress(enc *zstd.Encoder) {
 // write sends what is ready, in order. After an error it goes on without
 // sending, so that nobody waits for it.
 func (b *batches) write() {
+	<-b.open
 	for next := range b.queue {
 		<-next.ready
 		if b.failed() == nil {
@@ -76,8 +160,7 @@ func (b *batches) write() {
 			b.err = err
 			b.mu.Unlock()
 		}
-		next.reset()
-		b.free <- next
+		b.recycle(next)
 	}
 }
 
@@ -175,7 +258,7 @@ func (b *batches) flush() {
 	}
 	b.queue <- b.cur
 	b.work <- b.cur
-	b.cur, b.made = <-b.free, 0
+	b.cur, b.made = b.next(), 0
 }
 
 // close sends the rest and waits until all is written.

@@ -155,6 +155,14 @@ func (s *snapshot) take(place, n int) (found, error) {
 	}
 }
 
+// unfollow has the reading go on alone.
+func (r *reading) unfollow() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.follow = false
+	r.news.Broadcast()
+}
+
 // readAll waits until everything is known, and keeps it.
 func (s *snapshot) readAll(ctx context.Context) error {
 	s.start(ctx)

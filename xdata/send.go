@@ -19,6 +19,7 @@ type sender struct {
 	out     *batches
 	have    []uint64          // IDs of the receiver's chunks
 	places  map[uint64]uint32 // in have
+	same    bool              // have is what the guide has
 	next    uint64            // the place after that of the last chunk found
 	abort   func()            // ends a link that waits; may be nil
 	files   folders
@@ -47,7 +48,7 @@ func (s *sender) send(ctx context.Context) error {
 		return err
 	}
 	answer := s.await()
-	err := s.entries(ctx)
+	err := s.all(ctx)
 	if err == nil {
 		err = s.link.send(frameEnd, digestMessage{Digest: m.digest()})
 	}
@@ -101,19 +102,25 @@ func (s *sender) haveSame(payload []byte) error {
 	if g == nil || len(payload) > 0 || len(s.have) > 0 {
 		return violation("a list of chunks that is none")
 	}
+	s.haveAsIn(g)
+	return nil
+}
+
+// haveAsIn takes the chunks of a guide for those of the receiver.
+func (s *sender) haveAsIn(g *guide) {
 	s.have = make([]uint64, len(g.chunks))
 	for i, c := range g.chunks {
 		s.have[i] = c.ID
 	}
-	s.places = g.places
-	return nil
+	s.places, s.same = g.places, true
 }
 
 // indexHave makes the chunks of the receiver ones that can be found, unless they are.
 func (s *sender) indexHave() {
-	if g := s.guide(); s.places != nil && len(s.have) == len(g.chunks) {
+	if g := s.guide(); s.same && len(s.have) == len(g.chunks) {
 		return
 	}
+	s.same = false
 	// A map that grows as it is filled takes twice as long.
 	s.places = make(map[uint64]uint32, len(s.have))
 	for i, id := range s.have {
@@ -161,11 +168,22 @@ func (s *sender) failed(err error, answer <-chan reply) error {
 	return err
 }
 
-// entries sends all files and folders.
-func (s *sender) entries(ctx context.Context) (err error) {
-	if s.out, err = newBatches(s.link); err != nil {
+// all sends all files and folders, as they were made ready if the receiver has what
+// was expected.
+func (s *sender) all(ctx context.Context) (err error) {
+	if a := s.ahead; a != nil && a.fits(s) {
+		return a.send(s.link, s.counted)
+	}
+	s.dropAhead()
+	if s.out, err = newBatches(); err != nil {
 		return err
 	}
+	s.out.send(s.link)
+	return s.entries(ctx)
+}
+
+// entries has batches made of all files and folders.
+func (s *sender) entries(ctx context.Context) (err error) {
 	for i := range s.manifest.Entries {
 		e := &s.manifest.Entries[i]
 		if err = errors.Join(context.Cause(ctx), s.out.failed()); err != nil {
@@ -195,9 +213,10 @@ func first(errs ...error) error {
 // repeat sends files once more, all of their content.
 func (s *sender) repeat(ctx context.Context, places []int) (err error) {
 	s.have, s.places = nil, nil
-	if s.out, err = newBatches(s.link); err != nil {
+	if s.out, err = newBatches(); err != nil {
 		return err
 	}
+	s.out.send(s.link)
 	for _, i := range places {
 		if i < 0 || i >= len(s.manifest.Entries) || s.manifest.Entries[i].Dir {
 			err = violation("file %d asked for again", i)
@@ -226,6 +245,12 @@ func (s *sender) file(ctx context.Context, place int) error {
 	}()
 	off := int64(0)
 	for n, whole := 0, false; !whole; {
+		if !s.out.isOpen() && (s.out.crowded() || e.Size >= largeSize && s.guide() == nil) {
+			// The reading goes on alone meanwhile; nothing of it is at hand now. Of a large
+			// file that is all new, the more is read the better.
+			s.reading.unfollow()
+			<-s.out.open
+		}
 		f, err := s.take(place, n)
 		if err != nil {
 			return sent(err, e)

@@ -23,6 +23,7 @@ type snapshot struct {
 	scan     *scanner
 	guide    func() *guide // found when it is first asked for
 	reading  *reading      // nil: not begun
+	ahead    *ahead        // made ready to be sent; nil: not so
 	unread   int           // files whose content is not known
 	stale    bool
 	problem  error // why it can't be copied; nil: nothing that is known
@@ -81,6 +82,7 @@ func (s *snapshot) check() error {
 }
 
 func (s *snapshot) close() {
+	s.dropAhead()
 	s.stopReading()
 	s.from.close()
 	s.root.Close()

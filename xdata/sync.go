@@ -163,6 +163,9 @@ func (c *client) look(ctx context.Context) {
 	var l looked
 	l.newest, l.here, l.summary, l.err = c.store.summarise(c.req.LIM)
 	if l.newest != nil && !c.req.DryRun {
+		if c.req.Rate == 0 {
+			l.newest.makeReady(ctx, len(l.here) == 1)
+		}
 		l.newest.start(ctx)
 	}
 	c.looked <- l
@@ -259,6 +262,9 @@ func (c *client) exchange(ctx context.Context) error {
 		return err
 	}
 	c.result.Direction = way
+	if c.newest != nil && (way == DirectionNone || way == towards(c.req.Side)) {
+		c.newest.dropAhead()
+	}
 	switch {
 	case way == DirectionNone:
 		return c.compare(ctx, ours, theirs)

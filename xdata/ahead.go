@@ -1,0 +1,85 @@
+package xdata
+
+import (
+	"context"
+	"sync"
+)
+
+// ahead is a version that is made ready to be sent before it is known what the receiver
+// has: while the other side starts, which over ssh takes as long as many a transfer.
+// The receiver is taken to have what this side had before; where that is wrong, what
+// was made ready is dropped.
+type ahead struct {
+	sender
+	done chan error // when all is sent, or dropped
+
+	mu      sync.Mutex
+	early   int64 // bytes of content that nobody was told of yet
+	sending bool
+	tell    counting // of more, once it is sent; may be nil
+}
+
+// makeReady begins to make a version ready whose content was not known: one that was
+// read before has most likely been sent as well. Only tells that there is no other
+// version here.
+func (s *snapshot) makeReady(ctx context.Context, only bool) {
+	if s.problem != nil || s.unread == 0 {
+		return
+	}
+	s.start(ctx)
+	g := s.guide()
+	if g == nil && !only {
+		return // what is known of the version before is not at hand
+	}
+	a := &ahead{sender: sender{snapshot: s, files: folders{root: s.root}, buf: make([]byte, maxChunk)}, done: make(chan error, 1)}
+	a.sender.counted = a.count
+	if g != nil {
+		a.haveAsIn(g)
+	}
+	var err error
+	if a.out, err = newBatches(); err != nil {
+		return // it is not made ready
+	}
+	s.ahead = a
+	go func() {
+		defer a.files.close()
+		a.done <- a.entries(ctx)
+	}()
+}
+
+// count counts content that was put into a batch.
+func (a *ahead) count(n int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.sending {
+		a.early += n
+		return
+	}
+	a.tell.add(n)
+}
+
+// fits tells whether the receiver has what was expected.
+func (a *ahead) fits(s *sender) bool { return a.same == s.same && len(a.have) == len(s.have) }
+
+// send sends what was made ready, and the rest.
+func (a *ahead) send(l *link, counted counting) error {
+	a.mu.Lock()
+	a.tell, a.sending = counted, true
+	a.tell.add(a.early)
+	a.mu.Unlock()
+	a.snapshot.ahead = nil
+	a.out.send(l)
+	return <-a.done
+}
+
+// dropAhead drops what was made ready.
+func (s *snapshot) dropAhead() {
+	a := s.ahead
+	if a == nil {
+		return
+	}
+	s.ahead = nil
+	a.out.drop()
+	<-a.done
+	s.reading.unfollow()
+}

@@ -1,0 +1,147 @@
+package xdata
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"testing"
+	"time"
+)
+
+// What is made ready before the receiver says what it has arrives as it is, and once,
+// whether the receiver has what was expected or not, and however much there is.
+func TestMadeReady(t *testing.T) {
+	old := tree{"big": noise(1, 5<<20), "dump": words(2, 8<<20), "s": "small"}
+	fresh := tree{"big": noise(1, 5<<20) + "more", "dump": words(2, 3<<20) + "x" + words(3, 90<<20), "s": "other"}
+	many := tree{}
+	for i := range 300 {
+		many[fmt.Sprintf("d/f%03d", i)] = words(byte(i), 300_000+i)
+	}
+	for _, tc := range []struct {
+		name        string
+		here, there tree // the version before; nil: none
+		now         tree
+		ready, fits bool
+		crowded     bool // more than can be made ready
+	}{
+		{"many files for an empty receiver", nil, nil, many, true, true, true},
+		{"a large file for an empty receiver", nil, nil, old, true, true, false},
+		{"an empty folder and files", nil, nil, tree{"a": "", "b/c": "x"}, true, true, false},
+		{"both have the version before", old, old, fresh, true, true, true},
+		{"the receiver has lost it", old, nil, fresh, true, false, true},
+		{"the receiver has another one", nil, tree{"s": "x"}, old, true, false, false},
+		{"nothing large in the one before", tree{"s": "x"}, tree{"s": "x"}, tree{"s": "y"}, false, false, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			from, to := newStore(t), newStore(t)
+			for s, tr := range map[*Store]tree{from: tc.here, to: tc.there} {
+				if tr != nil {
+					foreign(t, s, "xdata_1_20260301000000", tr, baseTime)
+					must(t, openedFor(t, s).readAll(t.Context()))
+				}
+			}
+			foreign(t, from, "xdata_1_20260301020000", tc.now, baseTime.Add(time.Hour))
+			opened := openedFor(t, from)
+			opened.makeReady(t.Context(), tc.here == nil)
+			a := opened.ahead
+			if (a != nil) != tc.ready {
+				t.Fatalf("made ready: %t, want %t", a != nil, tc.ready)
+			}
+			if tc.crowded {
+				waitUntil(t, "as much is ready as may be", a.out.crowded)
+			}
+			var told int64
+			sent := transferCounted(t, opened, to, func(n int64) { told += n })
+			if a != nil && a.sending != tc.fits {
+				t.Errorf("sent as it was made ready: %t, want %t", a.sending, tc.fits)
+			}
+			got, _, err := to.Newest(1)
+			must(t, err)
+			if got.Bytes != opened.version.Bytes || told != got.Bytes {
+				t.Errorf("%d bytes there, %d were told of, want %d", got.Bytes, told, opened.version.Bytes)
+			}
+			if sent > opened.version.Bytes+1<<20 {
+				t.Errorf("%d bytes sent of %d", sent, opened.version.Bytes)
+			}
+			if found, err := to.Verify(t.Context(), got, nil); err != nil || len(found.Damage) > 0 {
+				t.Errorf("verified: %q, %v", found.Damage, err)
+			}
+		})
+	}
+}
+
+// What was made ready and is not wanted is dropped, at whatever moment, and the version
+// can be read to its end.
+func TestMadeReadyForNothing(t *testing.T) {
+	s := newStore(t)
+	foreign(t, s, "xdata_1_20260301000000", tree{"big": words(1, 4<<20)}, baseTime)
+	must(t, openedFor(t, s).readAll(t.Context()))
+	foreign(t, s, "xdata_1_20260301020000", tree{"big": words(1, 1<<20) + words(4, 80<<20), "s": "x"}, baseTime.Add(time.Hour))
+	ctx, cancel := context.WithCancel(t.Context())
+	gaveUp := openedFor(t, s)
+	gaveUp.makeReady(ctx, false)
+	cancel()
+	<-gaveUp.reading.done
+	gaveUp.dropAhead()
+	for _, batches := range []int{1, 2, 10, inAdvance - 3} {
+		opened := openedFor(t, s)
+		opened.makeReady(t.Context(), false)
+		a := opened.ahead
+		waitUntil(t, fmt.Sprintf("%d batches are ready", batches), func() bool {
+			a.out.mu.Lock()
+			defer a.out.mu.Unlock()
+			return a.out.some >= batches
+		})
+		opened.dropAhead()
+		if batches < inAdvance-3 {
+			continue // and closed
+		}
+		must(t, opened.readAll(t.Context()))
+		if opened.digest() == nil {
+			t.Error("its content is not known")
+		}
+	}
+}
+
+// words is content that shrinks.
+func words(seed byte, n int) string {
+	p := []byte(noise(seed, n))
+	for i := range p {
+		p[i] &= 0x0f
+	}
+	return string(p)
+}
+
+// transferCounted sends an opened version to a store; it returns how many bytes were sent.
+func transferCounted(t *testing.T, opened *snapshot, to *Store, counted counting) int64 {
+	t.Helper()
+	must(t, os.MkdirAll(to.Dir, 0o755))
+	ours, theirs := net.Pipe()
+	received := make(chan error, 1)
+	go func() {
+		_, err := receive(to, newLink(theirs, theirs))
+		theirs.Close()
+		received <- err
+	}()
+	l := newLink(ours, ours)
+	err := (&sender{snapshot: opened, link: l, abort: func() { ours.Close() }, counted: counted}).send(t.Context())
+	must(t, err)
+	must(t, <-received)
+	return l.written
+}
+
+// waitUntil waits for something that is not told of.
+func waitUntil(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(30 * time.Second)
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
