@@ -50,9 +50,10 @@ type batch struct {
 	ready chan struct{} // out is complete
 }
 
-func newBatch() *batch {
+// newBatch returns an empty one whose first part goes into data.
+func newBatch(data []byte) *batch {
 	return &batch{
-		steps: make([]byte, 0, maxPayload), data: make([]byte, 0, maxChunk), dense: make([]byte, 0, maxChunk),
+		steps: make([]byte, 0, maxPayload), data: data, dense: make([]byte, 0, maxChunk),
 		zstd: make([]byte, 0, maxChunk), ready: make(chan struct{}, 1),
 	}
 }
@@ -73,6 +74,9 @@ func (b *batch) encode(enc *zstd.Encoder) {
 	}
 	b.out = [4][]byte{b.head, b.steps, b.dense, content}
 }
+
+// shrunk tells whether the first part is compressed.
+func (b *batch) shrunk() bool { return b.head[0] == contentZstd }
 
 const (
 	denseSample = 256 // bytes in a row, of which a chunk shows two

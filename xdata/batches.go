@@ -18,6 +18,7 @@ type batches struct {
 	free  chan *batch
 	queue chan *batch
 	work  chan *batch
+	spare chan []byte // of batches that are compressed, and not sent yet
 	wg    sync.WaitGroup
 
 	first, count uint64   // chunks in a row that the receiver has
@@ -34,8 +35,8 @@ type batches struct {
 
 const (
 	compressors = 2
-	inFlight    = 6  // batches, which bounds the memory
-	inAdvance   = 64 // batches, before it is open; see crowded
+	inFlight    = 6   // batches, which bounds the memory
+	inAdvance   = 100 // batches, before it is open; see crowded
 
 	// firstMade is how much of the version the first batch makes, so that the receiver
 	// has something to do soon. The next makes twice as much, and so on: large batches
@@ -46,7 +47,7 @@ const (
 // newBatches returns some that are made ready until they are sent, or dropped.
 func newBatches() (*batches, error) {
 	b := &batches{open: make(chan struct{}), most: firstMade, free: make(chan *batch, inFlight),
-		queue: make(chan *batch, inAdvance), work: make(chan *batch, inAdvance)}
+		queue: make(chan *batch, inAdvance), work: make(chan *batch, inAdvance), spare: make(chan []byte, compressors)}
 	var encoders [compressors]*zstd.Encoder
 	for i := range encoders {
 		var err error
@@ -101,10 +102,15 @@ func (b *batches) next() *batch {
 		b.some++
 	}
 	b.mu.Unlock()
-	if more {
-		return newBatch()
+	if !more {
+		return <-b.free
 	}
-	return <-b.free
+	select {
+	case data := <-b.spare:
+		return newBatch(data)
+	default:
+		return newBatch(make([]byte, 0, maxChunk))
+	}
 }
 
 func (b *batches) isOpen() bool {
@@ -141,6 +147,13 @@ func (b *batches) recycle(used *batch) {
 func (b *batches) compress(enc *zstd.Encoder) {
 	for next := range b.work {
 		next.encode(enc)
+		if next.shrunk() && !b.isOpen() { // what is ready takes no more memory than it must
+			select {
+			case b.spare <- next.data[:0]:
+				next.data = nil
+			default:
+			}
+		}
 		next.ready <- struct{}{}
 	}
 }

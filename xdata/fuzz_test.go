@@ -80,7 +80,7 @@ func FuzzBatch(f *testing.F) {
 func FuzzUnpack(f *testing.F) {
 	steps, data := honest().steps()
 	f.Add(plainBatch(steps, data))
-	b := newBatch()
+	b := newBatch(nil)
 	enc, err := newEncoder()
 	must(f, err)
 	b.steps, b.data = append(b.steps, steps...), append(b.data, strings.Repeat("hello ", 1000)...)
