@@ -11,7 +11,8 @@ import (
 // was made ready is dropped.
 type ahead struct {
 	sender
-	done chan error // when all is sent, or dropped
+	done chan struct{} // closed when all is sent, or dropped
+	err  error         // what came of it, then
 
 	mu      sync.Mutex
 	early   int64 // bytes of content that nobody was told of yet
@@ -31,8 +32,8 @@ func (s *snapshot) makeReady(ctx context.Context, only bool) {
 	if g == nil && !only {
 		return // what is known of the version before is not at hand
 	}
-	a := &ahead{sender: sender{snapshot: s, files: folders{root: s.root}, buf: make([]byte, maxChunk)}, done: make(chan error, 1)}
-	a.sender.counted = a.count
+	a := &ahead{sender: sender{snapshot: s, files: folders{root: s.root}, buf: make([]byte, maxChunk)}, done: make(chan struct{})}
+	a.counted = a.count
 	if g != nil {
 		a.haveAsIn(g)
 	}
@@ -43,7 +44,8 @@ func (s *snapshot) makeReady(ctx context.Context, only bool) {
 	s.ahead = a
 	go func() {
 		defer a.files.close()
-		a.done <- a.entries(ctx)
+		a.err = a.entries(ctx)
+		close(a.done)
 	}()
 }
 
@@ -67,9 +69,10 @@ func (a *ahead) send(l *link, counted counting) error {
 	a.tell, a.sending = counted, true
 	a.tell.add(a.early)
 	a.mu.Unlock()
-	a.snapshot.ahead = nil
+	a.ahead = nil
 	a.out.send(l)
-	return <-a.done
+	<-a.done
+	return a.err
 }
 
 // dropAhead drops what was made ready.

@@ -13,10 +13,10 @@ import (
 // whether the receiver has what was expected or not, and however much there is.
 func TestMadeReady(t *testing.T) {
 	old := tree{"big": noise(1, 5<<20), "dump": words(2, 8<<20), "s": "small"}
-	fresh := tree{"big": noise(1, 5<<20) + "more", "dump": words(2, 3<<20) + "x" + words(3, 90<<20), "s": "other"}
+	fresh := tree{"big": noise(1, 5<<20) + "more", "dump": words(2, 3<<20) + "x" + words(3, (inAdvance+10)<<20), "s": "other"}
 	many := tree{}
-	for i := range 300 {
-		many[fmt.Sprintf("d/f%03d", i)] = words(byte(i), 300_000+i)
+	for i := range 4 * inAdvance {
+		many[fmt.Sprintf("d/f%04d", i)] = words(byte(i), 300_000+i)
 	}
 	for _, tc := range []struct {
 		name        string
@@ -77,7 +77,7 @@ func TestMadeReadyForNothing(t *testing.T) {
 	s := newStore(t)
 	foreign(t, s, "xdata_1_20260301000000", tree{"big": words(1, 4<<20)}, baseTime)
 	must(t, openedFor(t, s).readAll(t.Context()))
-	foreign(t, s, "xdata_1_20260301020000", tree{"big": words(1, 1<<20) + words(4, 80<<20), "s": "x"}, baseTime.Add(time.Hour))
+	foreign(t, s, "xdata_1_20260301020000", tree{"big": words(1, 1<<20) + words(4, (inAdvance+10)<<20), "s": "x"}, baseTime.Add(time.Hour))
 	ctx, cancel := context.WithCancel(t.Context())
 	gaveUp := openedFor(t, s)
 	gaveUp.makeReady(ctx, false)
