@@ -3,7 +3,9 @@ package agent
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -277,10 +279,12 @@ func (x *terms) kept(s *simulation, server string, p persisted) {
 	}
 }
 
-// powerCut has a server know what it had saved, and no more.
+// powerCut has a server know what it had saved, and no more: nothing of a LIM that is not
+// in there, as where its disk failed from the start.
 func (x *terms) powerCut(server string, p persisted) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	maps.DeleteFunc(x.highest, func(key string, _ uint64) bool { return strings.HasPrefix(key, server+" ") })
 	for lim, l := range p.LIMs {
 		x.highest[fmt.Sprint(server, " ", lim)] = l.Known.Term
 	}
