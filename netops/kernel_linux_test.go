@@ -167,14 +167,7 @@ func TestSentFromBase(t *testing.T) {
 // source is the address that a host would send from.
 func (h *host) source(to netip.Addr) (from netip.Addr) {
 	h.t.Helper()
-	must(h.t, h.ns.Do(func() error {
-		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 9)))
-		if err != nil {
-			return err
-		}
-		from = c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
-		return c.Close()
-	}))
+	must(h.t, h.ns.Do(func() (err error) { from, err = netops.Source(to); return err }))
 	return from
 }
 

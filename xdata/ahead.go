@@ -2,6 +2,7 @@ package xdata
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -75,14 +76,19 @@ func (a *ahead) send(l *link, counted counting) error {
 	return a.err
 }
 
-// dropAhead drops what was made ready.
-func (s *snapshot) dropAhead() {
+// dropAhead drops what was made ready. What was found wrong with the version is
+// returned: its reading was stopped by that.
+func (s *snapshot) dropAhead() error {
 	a := s.ahead
 	if a == nil {
-		return
+		return nil
 	}
 	s.ahead = nil
 	a.out.drop()
 	<-a.done
 	s.reading.unfollow()
+	if errors.Is(a.err, errDropped) {
+		return nil
+	}
+	return a.err
 }

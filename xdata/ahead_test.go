@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
+
+	"mxcluster/internal/fault"
 )
 
 // What is made ready before the receiver says what it has arrives as it is, and once,
@@ -83,7 +86,7 @@ func TestMadeReadyForNothing(t *testing.T) {
 	gaveUp.makeReady(ctx, false)
 	cancel()
 	<-gaveUp.reading.done
-	gaveUp.dropAhead()
+	_ = gaveUp.dropAhead() // what it says depends on the moment
 	for _, batches := range []int{1, 2, 10, inAdvance - 3} {
 		opened := openedFor(t, s)
 		opened.makeReady(t.Context(), false)
@@ -93,14 +96,40 @@ func TestMadeReadyForNothing(t *testing.T) {
 			defer a.out.mu.Unlock()
 			return a.out.some >= batches
 		})
-		opened.dropAhead()
+		must(t, opened.dropAhead())
 		if batches < inAdvance-3 {
-			continue // and closed
+			continue // once read to its end, it is not made ready any more
 		}
 		must(t, opened.readAll(t.Context()))
 		if opened.digest() == nil {
 			t.Error("its content is not known")
 		}
+	}
+}
+
+// A file that changed after it was read, which is found out while the version is made
+// ready, is told of, whether that is sent or dropped.
+func TestMadeReadyChanges(t *testing.T) {
+	for name, send := range map[string]bool{"sent": true, "dropped": false} {
+		t.Run(name, func(t *testing.T) {
+			s, to := newStore(t), newStore(t)
+			dir := foreign(t, s, "xdata_1_20260301020000", tree{"a": "first", "b": "second"}, baseTime)
+			opened := openedFor(t, s)
+			opened.start(t.Context())
+			<-opened.reading.done
+			opened.unread = 1 // as if the reading had not ended yet
+			must(t, os.WriteFile(filepath.Join(dir, "b"), []byte("others"), 0o600))
+			opened.makeReady(t.Context(), true)
+			var err error
+			if send {
+				err = transfer(t, opened, to)
+			} else {
+				a := opened.ahead
+				waitUntil(t, "the last batch is ready", func() bool { return len(a.out.queue) == 1 })
+				err = opened.dropAhead()
+			}
+			wantCode(t, err, fault.Busy, `"b" changed`)
+		})
 	}
 }
 

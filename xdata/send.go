@@ -174,7 +174,9 @@ func (s *sender) all(ctx context.Context) (err error) {
 	if a := s.ahead; a != nil && a.fits(s) {
 		return a.send(s.link, s.counted)
 	}
-	s.dropAhead()
+	if err := s.dropAhead(); err != nil {
+		return err
+	}
 	if s.out, err = newBatches(); err != nil {
 		return err
 	}
@@ -245,12 +247,7 @@ func (s *sender) file(ctx context.Context, place int) error {
 	}()
 	off := int64(0)
 	for n, whole := 0, false; !whole; {
-		if !s.out.isOpen() && (s.out.crowded() || e.Size >= largeSize && s.guide() == nil) {
-			// The reading goes on alone meanwhile; nothing of it is at hand now. Of a large
-			// file that is all new, the more is read the better.
-			s.reading.unfollow()
-			<-s.out.open
-		}
+		s.pause(e)
 		f, err := s.take(place, n)
 		if err != nil {
 			return sent(err, e)
@@ -283,6 +280,17 @@ func (s *sender) file(ctx context.Context, place int) error {
 	}
 	s.out.end(e.Sum)
 	return nil
+}
+
+// pause waits until batches are sent, once no more are to be made ready for that: the
+// reading goes on alone meanwhile, so nothing of it may be at hand. Of a large file that
+// is all new, the more is read the better.
+func (s *sender) pause(e *entry) {
+	if s.out.isOpen() || !s.out.crowded() && (e.Size < largeSize || s.guide() != nil) {
+		return
+	}
+	s.reading.unfollow()
+	<-s.out.open
 }
 
 // sent says of a file that is gone that it changed.

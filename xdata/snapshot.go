@@ -82,7 +82,7 @@ func (s *snapshot) check() error {
 }
 
 func (s *snapshot) close() {
-	s.dropAhead()
+	_ = s.dropAhead() // there was an error before, or it is not needed
 	s.stopReading()
 	s.from.close()
 	s.root.Close()

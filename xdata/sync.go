@@ -263,7 +263,9 @@ func (c *client) exchange(ctx context.Context) error {
 	}
 	c.result.Direction = way
 	if c.newest != nil && (way == DirectionNone || way == towards(c.req.Side)) {
-		c.newest.dropAhead()
+		if err := c.newest.dropAhead(); err != nil {
+			return err
+		}
 	}
 	switch {
 	case way == DirectionNone:

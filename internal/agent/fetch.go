@@ -7,13 +7,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"time"
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/member"
+	"mxcluster/netops"
 )
 
 // askEvery is how often a joining server repeats its question.
@@ -24,7 +24,7 @@ const askEvery = 500 * time.Millisecond
 // that no server can have. Errors: nobody answers, or the key is another
 // system's (Unreachable); the document is not valid (Invalid).
 func FetchDocument(ctx context.Context, addr netip.AddrPort, keys [][]byte, log *slog.Logger) (*clusterconf.Document, error) {
-	local, err := localAddr(addr)
+	local, err := netops.Source(addr.Addr())
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Unreachable, "check this server's network", "there is no way to %s", addr)
 	}
@@ -73,18 +73,4 @@ func askDocument(ctx context.Context, pool *member.Pool, addr netip.AddrPort) (*
 			}
 		}
 	}
-}
-
-// localAddr returns the address from which this server reaches another one.
-func localAddr(to netip.AddrPort) (netip.Addr, error) {
-	c, err := net.Dial("udp", to.String())
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	defer c.Close()
-	ap, err := netip.ParseAddrPort(c.LocalAddr().String())
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	return ap.Addr().Unmap(), nil
 }

@@ -24,6 +24,8 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"mxcluster/netops"
 )
 
 // Config says where etcd is.
@@ -122,12 +124,8 @@ func (e *Etcd) bind(_, address string, c syscall.RawConn) error {
 	if err != nil {
 		return err
 	}
-	would, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to)) // sends nothing
+	chosen, err := netops.Source(to.Addr())
 	if err != nil {
-		return err
-	}
-	chosen := would.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
-	if err := would.Close(); err != nil {
 		return err
 	}
 	from := e.cfg.Source(chosen)

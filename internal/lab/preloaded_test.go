@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -43,8 +42,8 @@ func preloadedScenario(ctx context.Context, l *Lab) error {
 	// The alias was the first address of srv1, which sends from it until it is blocked.
 	f.noError(x.mx(ctx, x.srv1, "failover", "1", "--wait"), "failover by order")
 	f.noError(x.awaitPreloaded(ctx, x.srv1, "sb1"), "failover by order")
-	from1, err := x.srv1.source(x.standby.base.Addr())
-	f.check(err == nil && from1 == x.srv1.base.Addr(), "the passive side sends from %v, %v; want %v", from1, err, x.srv1.base)
+	source, err := x.srv1.source(x.standby.base.Addr())
+	f.check(err == nil && source == x.srv1.base.Addr(), "the passive side sends from %v, %v; want %v", source, err, x.srv1.base)
 	f.noError(x.goHome(ctx), "fallback by order")
 	f.noError(x.awaitPreloaded(ctx, x.standby, "srv1"), "fallback by order")
 
@@ -151,13 +150,6 @@ func (s *Server) source(to netip.Addr) (from netip.Addr, err error) {
 		return from, err
 	}
 	defer ns.Close()
-	err = ns.Do(func() error {
-		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 9)))
-		if err != nil {
-			return err
-		}
-		from = c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
-		return c.Close()
-	})
+	err = ns.Do(func() (err error) { from, err = netops.Source(to); return err })
 	return from, err
 }
