@@ -8,12 +8,44 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"mxcluster/internal/arbiter/etcdtest"
 )
 
 func TestArbiterPreloaded(t *testing.T) {
 	etcdtest.Program(t)
 	runScenario(t, "arbiter-preloaded", program(t))
+}
+
+func TestArbiterLate(t *testing.T) {
+	etcdtest.Program(t)
+	runScenario(t, "arbiter-late", program(t))
+}
+
+// arbiterLateScenario: a LIM that stops because its cluster is created while there is
+// no arbiter runs as soon as there is one. Its alias, from which its server would have
+// asked, is blocked then.
+func arbiterLateScenario(ctx context.Context, l *Lab) error {
+	x, err := newArbitratedSite(ctx, l)
+	if err != nil {
+		return err
+	}
+	var f findings
+	f.noError(x.killEtcd(ctx), "killing etcd")
+	f.noError(x.srv1.SignalAgent(ctx, unix.SIGKILL), "killing the agent, which has the arbiter's last word")
+	f.noError(x.startAgent(ctx, x.srv1), "starting it again")
+	x.srv1.SetBase(labAddress(21))
+	f.noError(x.mx(ctx, x.srv1, "create", "c1", "--standby", "sb1", "--lim", "1=192.0.2.21"), "create")
+	f.noError(x.mx(ctx, x.srv1, "preload", "c1"), "preload")
+	f.noError(poll(ctx, "srv1 blocks the alias", func() bool {
+		blocked, err := x.srv1.blocked()
+		return err == nil && slices.Contains(blocked, labAddress(11).Addr())
+	}), "without etcd")
+	f.noError(x.startEtcd(ctx), "etcd is there")
+	f.noError(x.awaitPreloaded(ctx, x.standby, "srv1"), "etcd is there")
+	f.noError(x.key(ctx, 1, "srv1"), "etcd is there")
+	return f.err()
 }
 
 // arbiterPreloadedScenario: the sides of a preloaded LIM change roles only with the

@@ -129,6 +129,7 @@ func scenarios() map[string]Scenario {
 		"arbiter":           arbiterScenario,
 		"arbiter-down":      arbiterDownScenario,
 		"arbiter-preloaded": arbiterPreloadedScenario,
+		"arbiter-late":      arbiterLateScenario,
 		"flapping":          flappingScenario,
 	}
 	maps.Copy(all, bootOrderScenarios())
