@@ -29,8 +29,9 @@ type builder struct {
 	out    *largeFile // once it does not fit into a part
 	off    int64      // bytes of it so far
 	hash   hasher
-	failed bool // the file cannot come out right
-	first  int  // its chunks in the manifest
+	from   map[*entry]*source // files that chunks of it were taken from
+	failed bool               // the file cannot come out right
+	first  int                // its chunks in the manifest
 }
 
 // build reads batches until the end of the version.
@@ -41,7 +42,7 @@ func (b *builder) build() error {
 	}
 	defer dec.Close()
 	buf := make([]byte, 0, maxChunk)
-	b.place = -1
+	b.place, b.hash, b.from = -1, newHasher(), map[*entry]*source{}
 	defer b.drop()
 	for !b.ended {
 		if err := context.Cause(b.ctx); err != nil {
@@ -169,6 +170,7 @@ func (b *builder) repeat() error {
 func (b *builder) begin(place int) error {
 	b.place, b.off, b.failed, b.first = place, 0, false, len(b.r.manifest.Chunks)
 	b.hash.reset()
+	clear(b.from)
 	b.part = b.writers.piece()
 	b.part.place = place
 	return nil
@@ -205,8 +207,7 @@ func (b *builder) literal(from *[]byte) error {
 	return nil
 }
 
-// copied takes chunks that are here already. One that is not what it was makes
-// the file one to ask for again.
+// copied takes chunks that are here already.
 func (b *builder) copied() error {
 	from, err := b.number(maxHave)
 	if err != nil {
@@ -230,7 +231,7 @@ func (b *builder) copied() error {
 }
 
 // run takes chunks that lie one after the other in one file, as many as there
-// is room for, with one read.
+// is room for, with one read. What can't be read makes the file one to ask for again.
 func (b *builder) run(at, end int) (n int, err error) {
 	limit := maxPiece - len(b.part.data)
 	if limit < maxChunk/16 {
@@ -241,11 +242,8 @@ func (b *builder) run(at, end int) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	good, err := b.own.read(run, room)
-	if err != nil {
-		return 0, err
-	}
-	b.failed = b.failed || !good
+	b.from[run.e] = run.from
+	b.failed = b.own.read(run, room) != nil || b.failed
 	for _, c := range run.chunks {
 		if err := b.took(c); err != nil {
 			return 0, err
@@ -329,8 +327,21 @@ func (b *builder) finish() error {
 	}
 	if sum := b.hash.sum(); b.failed || sum != e.Sum {
 		b.bad = append(b.bad, b.place)
+		if err := b.inspect(); err != nil {
+			return err
+		}
 	}
 	return b.putAway(e)
+}
+
+// inspect looks for damage in what a file was put together from.
+func (b *builder) inspect() error {
+	for e, s := range b.from {
+		if err := s.inspect(e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // putAway writes the file, or what is left of it, and its attributes.

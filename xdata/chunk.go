@@ -23,7 +23,7 @@ func chunkOf(data []byte) chunk { return chunk{Size: uint32(len(data)), ID: xxh3
 
 // listDigest names a list of chunks.
 func listDigest(chunks []chunk) []byte {
-	var h hasher
+	h := newHasher()
 	var id [8]byte
 	for _, c := range chunks {
 		binary.LittleEndian.PutUint64(id[:], c.ID)
@@ -80,7 +80,7 @@ type scanner struct {
 
 func newScanner(version int64) (*scanner, error) {
 	cut, err := newCutter(version)
-	return &scanner{cut: cut, buf: make([]byte, maxChunk)}, err
+	return &scanner{cut: cut, hash: newHasher(), buf: make([]byte, maxChunk)}, err
 }
 
 // scan reads r to its end, hands it to each in pieces of whole chunks, and

@@ -3,6 +3,8 @@ package xdata
 import (
 	"math/bits"
 
+	"github.com/zeebo/blake3"
+	"golang.org/x/sys/cpu"
 	"lukechampine.com/blake3/guts"
 )
 
@@ -10,14 +12,41 @@ import (
 type digest [32]byte
 
 func sumOf(b []byte) digest {
-	var h hasher
+	h := newHasher()
 	h.write(b)
 	return h.sum()
 }
 
-// hasher computes the BLAKE3 hash of what is written to it, as many chunks of BLAKE3's
-// at once as the processor can, and without copying them. The zero value is ready.
-type hasher struct {
+// hasher computes the BLAKE3 hash of what is written to it. Nothing may be written
+// after sum before the next reset.
+type hasher interface {
+	reset()
+	write(p []byte)
+	sum() digest
+}
+
+// newHasher returns the one that is faster on this processor.
+func newHasher() hasher {
+	if cpu.X86.HasAVX512F {
+		return &wideHasher{}
+	}
+	return narrowHasher{blake3.New()}
+}
+
+// narrowHasher hashes up to eight chunks of BLAKE3's at once, with AVX2.
+type narrowHasher struct{ blake3 *blake3.Hasher }
+
+func (h narrowHasher) reset()         { h.blake3.Reset() }
+func (h narrowHasher) write(p []byte) { _, _ = h.blake3.Write(p) }
+
+func (h narrowHasher) sum() (sum digest) {
+	h.blake3.Sum(sum[:0])
+	return sum
+}
+
+// wideHasher hashes sixteen at once, with AVX-512, and without copying them. The zero
+// value is ready.
+type wideHasher struct {
 	// BLAKE3 joins trees of one size, two and two. Of those with 1<<i times treeBytes
 	// there is one in joined[i] where bit i of trees is set.
 	joined [54][8]uint32
@@ -31,9 +60,9 @@ type hasher struct {
 // treeBytes is what is hashed at once.
 const treeBytes = guts.MaxSIMD * guts.ChunkSize
 
-func (h *hasher) reset() { h.trees, h.begun, h.held = 0, false, 0 }
+func (h *wideHasher) reset() { h.trees, h.begun, h.held = 0, false, 0 }
 
-func (h *hasher) write(p []byte) {
+func (h *wideHasher) write(p []byte) {
 	if h.held > 0 {
 		n := copy(h.buf[h.held:], p)
 		h.held, p = h.held+n, p[n:]
@@ -49,7 +78,7 @@ func (h *hasher) write(p []byte) {
 }
 
 // tree hashes the next bytes, n of them.
-func (h *hasher) tree(b *[treeBytes]byte, n int) {
+func (h *wideHasher) tree(b *[treeBytes]byte, n int) {
 	if h.begun {
 		h.join(guts.ChainingValue(h.last))
 	}
@@ -57,7 +86,7 @@ func (h *hasher) tree(b *[treeBytes]byte, n int) {
 }
 
 // join adds a tree of treeBytes.
-func (h *hasher) join(tree [8]uint32) {
+func (h *wideHasher) join(tree [8]uint32) {
 	i := 0
 	for ; h.trees&(1<<i) != 0; i++ {
 		tree = guts.ChainingValue(guts.ParentNode(h.joined[i], tree, &guts.IV, 0))
@@ -66,8 +95,7 @@ func (h *hasher) join(tree [8]uint32) {
 	h.trees++
 }
 
-// sum returns the hash. Nothing may be written after it before the next reset.
-func (h *hasher) sum() (sum digest) {
+func (h *wideHasher) sum() (sum digest) {
 	if h.held > 0 || !h.begun {
 		h.tree(&h.buf, h.held)
 	}

@@ -6,8 +6,13 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"lukechampine.com/blake3"
+	"github.com/zeebo/blake3"
 )
+
+var hashers = map[string]func() hasher{
+	"narrow": func() hasher { return narrowHasher{blake3.New()} },
+	"wide":   func() hasher { return &wideHasher{} },
+}
 
 // Hashes of bytes 0, 1, ... 250, 0, 1, ... from the test vectors of BLAKE3's authors.
 func TestHashVectors(t *testing.T) {
@@ -23,34 +28,40 @@ func TestHashVectors(t *testing.T) {
 		for i := range data {
 			data[i] = byte(i % 251)
 		}
-		if got := sumOf(data); hex.EncodeToString(got[:]) != want {
-			t.Errorf("%d bytes: %x, want %s", size, got, want)
+		for name, make := range hashers {
+			h := make()
+			h.write(data)
+			if got := h.sum(); hex.EncodeToString(got[:]) != want {
+				t.Errorf("%s, %d bytes: %x, want %s", name, size, got, want)
+			}
 		}
 	}
 }
 
-// Whatever pieces it comes in, and whatever was hashed before, the hash is the one
-// that another implementation comes to.
+// Whatever pieces it comes in, whatever was hashed before, and by whichever of the
+// two implementations, the hash is the same.
 func TestHashInPieces(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	data := make([]byte, 1<<20)
 	for i := range data {
 		data[i] = byte(rng.Uint32())
 	}
-	var h hasher
+	narrow, wide := hashers["narrow"](), hashers["wide"]()
 	for range 5000 {
 		size, most := rng.IntN(1<<(1+rng.IntN(20))), 1<<(1+rng.IntN(18))
 		if rng.IntN(4) == 0 {
 			size &^= treeBytes - 1
 		}
-		h.reset()
+		narrow.reset()
+		wide.reset()
 		for rest := data[:size]; len(rest) > 0; {
 			n := min(len(rest), 1+rng.IntN(most))
-			h.write(rest[:n])
+			narrow.write(rest[:n])
+			wide.write(rest[:n])
 			rest = rest[n:]
 		}
-		if got, want := h.sum(), blake3.Sum256(data[:size]); got != want {
-			t.Fatalf("%d bytes in pieces of %d at most: %x, want %x", size, most, got, want)
+		if n, w := narrow.sum(), wide.sum(); n != w {
+			t.Fatalf("%d bytes in pieces of %d at most: %x and %x", size, most, n, w)
 		}
 	}
 }
@@ -58,14 +69,16 @@ func TestHashInPieces(t *testing.T) {
 func BenchmarkHash(b *testing.B) {
 	data := make([]byte, 1<<20)
 	for _, size := range []int{100, 2 << 10, 5000, 40 << 10, 1 << 20} {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			var h hasher
-			b.SetBytes(int64(size))
-			for b.Loop() {
-				h.reset()
-				h.write(data[:size])
-				h.sum()
-			}
-		})
+		for name, make := range hashers {
+			b.Run(fmt.Sprint(name, "/", size), func(b *testing.B) {
+				h := make()
+				b.SetBytes(int64(size))
+				for b.Loop() {
+					h.reset()
+					h.write(data[:size])
+					h.sum()
+				}
+			})
+		}
 	}
 }

@@ -108,7 +108,7 @@ func (m *manifest) newestMtime() (newest int64) {
 // times are left out: the two sides may differ in them without holding
 // different data, as where one of them does not run as root.
 func (m *manifest) digest() []byte {
-	var h hasher
+	h := newHasher()
 	var b []byte
 	for i := range m.Entries {
 		e := &m.Entries[i]

@@ -33,6 +33,8 @@ type source struct {
 	files   []int   // entries with chunks, in the order of the chunks
 	open    handle
 	opened  *entry
+
+	inspected map[*entry]struct{}
 }
 
 const (
@@ -114,7 +116,7 @@ func (o *sources) addPartial(ctx context.Context, s *Store, dir string, h *versi
 
 // append adds a source, as far as the list has room.
 func (o *sources) append(s *source) {
-	s.first = o.count
+	s.first, s.inspected = o.count, map[*entry]struct{}{}
 	m := s.manifest
 	for i := range m.Entries {
 		e := &m.Entries[i]
@@ -211,28 +213,32 @@ func (o *sources) run(at, end, limit int) run {
 	return r
 }
 
-// read reads the chunks of a run into p, and tells whether they are what they
-// were. A version in which one is not has rotted, which is noted.
-func (o *sources) read(r run, p []byte) (good bool, err error) {
+// read reads the chunks of a run into p. Whether they are what they were is not looked
+// at: the digest of the file that they become tells, and inspect then where it was.
+func (o *sources) read(r run, p []byte) error {
 	s := r.from
-	if s.opened != r.e {
-		s.closeFile()
-		// What is there is not looked at: its content is, below.
-		if s.open, err = s.from.open(r.e.Path, unix.O_RDONLY, 0); err != nil {
-			return false, nil //nolint:nilerr // what is not here any more is asked for again
+	if err := s.openFile(r.e); err != nil {
+		return err
+	}
+	_, err := s.open.pread(p, r.off)
+	return err
+}
+
+// inspect looks for chunks of a file that are not what they were, once, and notes in
+// its version that it has rotted.
+func (s *source) inspect(e *entry) error {
+	if _, done := s.inspected[e]; done || s.openFile(e) != nil {
+		return nil
+	}
+	s.inspected[e] = struct{}{}
+	buf := make([]byte, maxChunk)
+	for i, c := range s.chunks[e.first : e.first+e.count] {
+		p := buf[:c.Size]
+		if _, err := s.open.pread(p, s.offsets[e.first+i]); err != nil || xxh3.Hash(p) != c.ID {
+			return s.rot(e)
 		}
-		s.opened = r.e
 	}
-	if _, err := s.open.pread(p, r.off); err != nil {
-		return false, s.rot(r.e)
-	}
-	for _, c := range r.chunks {
-		if xxh3.Hash(p[:c.Size]) != c.ID {
-			return false, s.rot(r.e)
-		}
-		p = p[c.Size:]
-	}
-	return true, nil
+	return nil
 }
 
 // rot notes damage that was found in a version.
@@ -242,6 +248,17 @@ func (s *source) rot(e *entry) error {
 	}
 	s.mark.Verified, s.mark.Damage = s.version.Verified, doesNotMatch(e.Path)
 	return s.store.putMark(s.root, s.version.Name, s.mark)
+}
+
+func (s *source) openFile(e *entry) (err error) {
+	if s.opened == e {
+		return nil
+	}
+	s.closeFile()
+	if s.open, err = s.from.open(e.Path, unix.O_RDONLY, 0); err == nil {
+		s.opened = e
+	}
+	return err
 }
 
 func (s *source) closeFile() {

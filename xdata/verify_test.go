@@ -167,6 +167,50 @@ func TestDamageIsNotCopied(t *testing.T) {
 	}
 }
 
+// A chunk that rotted where only its content shows it is not made part of a new
+// version, and damage to the version that it is in is noted.
+func TestRotIsFoundInWhatIsReused(t *testing.T) {
+	const name, size = "xdata_1_20260228000000", 4 << 20
+	p := newPair(t)
+	before := tree{"dump": noise(1, size), "other": noise(2, size), "small": "some text"}
+	foreign(t, p[SideRegular], name, before, baseTime.Add(-time.Hour))
+	must(t, os.MkdirAll(p[SideStandby].Dir, 0o755))
+	_, err := p.syncFrom(t, SideRegular, DirectionAuto)
+	must(t, err)
+	rotUnseen(t, p[SideStandby], name, "dump")
+	after := tree{"dump": before["dump"] + "more", "other": before["other"] + "more", "small": "some text"}
+	foreign(t, p[SideRegular], "xdata_1_20260301000000", after, baseTime)
+	res, err := p.syncFrom(t, SideRegular, DirectionAuto)
+	must(t, err)
+	if res.Result != Copied || res.SentBytes < size || res.SentBytes > size+size/4 {
+		t.Errorf("%s, %d bytes sent, expected one of the two files", res.Result, res.SentBytes)
+	}
+	checkAlike(t, p)
+	// A damaged version goes when there is a good one, where one that is not is kept.
+	if names, _ := visible(t, p[SideStandby]); len(names) != 1 {
+		t.Errorf("the damaged version was kept: %q", names)
+	}
+	if names, _ := visible(t, p[SideRegular]); len(names) != 2 {
+		t.Errorf("the regular server has %q", names)
+	}
+}
+
+// rotUnseen changes a byte of a file in a version as a disk does, the time of its inode
+// included, which is noted anew.
+func rotUnseen(t *testing.T, s *Store, name, path string) {
+	t.Helper()
+	rot(t, filepath.Join(s.Dir, name, path))
+	root, err := os.OpenRoot(filepath.Join(s.Dir, name))
+	must(t, err)
+	defer root.Close()
+	m, err := s.readIndex(root, name)
+	must(t, err)
+	now, _, err := survey(root)
+	must(t, err)
+	m.find(path).Ctime = now.find(path).Ctime
+	must(t, s.writeIndex(root, name, m))
+}
+
 func TestVerifyGone(t *testing.T) {
 	s := newStore(t)
 	v := backedUp(t, s, baseTime)
