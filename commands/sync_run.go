@@ -81,6 +81,10 @@ func (y *syncer) between(ctx context.Context, j syncJob, lim int) (xdata.Result,
 	}
 	store := y.server.versions(y.app.env.Now)
 	store.Reason = y.options.reason
+	var lastGood time.Time
+	if before, err := y.server.syncs().Read(lim); err == nil && before.LastGood != nil {
+		lastGood = *before.LastGood
+	}
 	if j.side == xdata.SideStandby {
 		store.Spare = xdata.StandbySpare
 	}
@@ -88,6 +92,7 @@ func (y *syncer) between(ctx context.Context, j syncJob, lim int) (xdata.Result,
 	defer bar.Close()
 	r, err := xdata.Sync(ctx, store, peer, xdata.Request{
 		LIM: lim, Side: j.side, Direction: xdata.Direction(y.options.direction), DryRun: y.options.dryRun, Rate: y.options.rate,
+		LastGood: lastGood,
 		Progress: func(n, total int64) {
 			if total > 0 {
 				bar.Expect(total)

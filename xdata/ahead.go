@@ -3,7 +3,9 @@ package xdata
 import (
 	"context"
 	"errors"
+	"os"
 	"sync"
+	"time"
 )
 
 // ahead is a version that is made ready to be sent before it is known what the receiver
@@ -21,11 +23,10 @@ type ahead struct {
 	tell    counting // of more, once it is sent; may be nil
 }
 
-// makeReady begins to make a version ready whose content was not known: one that was
-// read before has most likely been sent as well. Only tells that there is no other
-// version here.
-func (s *snapshot) makeReady(ctx context.Context, only bool) {
-	if s.problem != nil || s.unread == 0 {
+// makeReady begins to make a version ready that is most likely to be sent: one that was
+// not read before the last good sync. Only tells that there is no other version here.
+func (s *snapshot) makeReady(ctx context.Context, only bool, lastGood time.Time) {
+	if s.problem != nil || s.unread == 0 && !s.readSince(lastGood) {
 		return
 	}
 	s.start(ctx)
@@ -48,6 +49,13 @@ func (s *snapshot) makeReady(ctx context.Context, only bool) {
 		a.err = a.entries(ctx)
 		close(a.done)
 	}()
+}
+
+// readSince tells whether the version was read after some time, as 'xdata backup' reads
+// those that it makes.
+func (s *snapshot) readSince(t time.Time) bool {
+	index, err := os.Stat(s.store.indexPath(s.version.Name))
+	return err == nil && index.ModTime().After(t)
 }
 
 // count counts content that was put into a batch.

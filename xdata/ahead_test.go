@@ -36,41 +36,46 @@ func TestMadeReady(t *testing.T) {
 		{"the receiver has another one", nil, tree{"s": "x"}, old, true, false, false},
 		{"nothing large in the one before", tree{"s": "x"}, tree{"s": "x"}, tree{"s": "y"}, false, false, false},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			from, to := newStore(t), newStore(t)
-			for s, tr := range map[*Store]tree{from: tc.here, to: tc.there} {
-				if tr != nil {
-					foreign(t, s, "xdata_1_20260301000000", tr, baseTime)
-					must(t, openedFor(t, s).readAll(t.Context()))
+		for _, read := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, read before: %t", tc.name, read), func(t *testing.T) {
+				from, to := newStore(t), newStore(t)
+				for s, tr := range map[*Store]tree{from: tc.here, to: tc.there} {
+					if tr != nil {
+						foreign(t, s, "xdata_1_20260301000000", tr, baseTime)
+						must(t, openedFor(t, s).readAll(t.Context()))
+					}
 				}
-			}
-			foreign(t, from, "xdata_1_20260301020000", tc.now, baseTime.Add(time.Hour))
-			opened := openedFor(t, from)
-			opened.makeReady(t.Context(), tc.here == nil)
-			a := opened.ahead
-			if (a != nil) != tc.ready {
-				t.Fatalf("made ready: %t, want %t", a != nil, tc.ready)
-			}
-			if tc.crowded {
-				waitUntil(t, "as much is ready as may be", a.out.crowded)
-			}
-			var told int64
-			sent := transferCounted(t, opened, to, func(n int64) { told += n })
-			if a != nil && a.sending != tc.fits {
-				t.Errorf("sent as it was made ready: %t, want %t", a.sending, tc.fits)
-			}
-			got, _, err := to.Newest(1)
-			must(t, err)
-			if got.Bytes != opened.version.Bytes || told != got.Bytes {
-				t.Errorf("%d bytes there, %d were told of, want %d", got.Bytes, told, opened.version.Bytes)
-			}
-			if sent > opened.version.Bytes+1<<20 {
-				t.Errorf("%d bytes sent of %d", sent, opened.version.Bytes)
-			}
-			if found, err := to.Verify(t.Context(), got, nil); err != nil || len(found.Damage) > 0 {
-				t.Errorf("verified: %q, %v", found.Damage, err)
-			}
-		})
+				foreign(t, from, "xdata_1_20260301020000", tc.now, baseTime.Add(time.Hour))
+				if read {
+					must(t, openedFor(t, from).readAll(t.Context()))
+				}
+				opened := openedFor(t, from)
+				opened.makeReady(t.Context(), tc.here == nil, time.Time{})
+				a := opened.ahead
+				if (a != nil) != tc.ready {
+					t.Fatalf("made ready: %t, want %t", a != nil, tc.ready)
+				}
+				if tc.crowded {
+					waitUntil(t, "as much is ready as may be", a.out.crowded)
+				}
+				var told int64
+				sent := transferCounted(t, opened, to, func(n int64) { told += n })
+				if a != nil && a.sending != tc.fits {
+					t.Errorf("sent as it was made ready: %t, want %t", a.sending, tc.fits)
+				}
+				got, _, err := to.Newest(1)
+				must(t, err)
+				if got.Bytes != opened.version.Bytes || told != got.Bytes {
+					t.Errorf("%d bytes there, %d were told of, want %d", got.Bytes, told, opened.version.Bytes)
+				}
+				if sent > opened.version.Bytes+1<<20 {
+					t.Errorf("%d bytes sent of %d", sent, opened.version.Bytes)
+				}
+				if found, err := to.Verify(t.Context(), got, nil); err != nil || len(found.Damage) > 0 {
+					t.Errorf("verified: %q, %v", found.Damage, err)
+				}
+			})
+		}
 	}
 }
 
@@ -83,13 +88,13 @@ func TestMadeReadyForNothing(t *testing.T) {
 	foreign(t, s, "xdata_1_20260301020000", tree{"big": words(1, 1<<20) + words(4, (inAdvance+10)<<20), "s": "x"}, baseTime.Add(time.Hour))
 	ctx, cancel := context.WithCancel(t.Context())
 	gaveUp := openedFor(t, s)
-	gaveUp.makeReady(ctx, false)
+	gaveUp.makeReady(ctx, false, time.Time{})
 	cancel()
 	<-gaveUp.reading.done
 	_ = gaveUp.dropAhead() // what it says depends on the moment
 	for _, batches := range []int{1, 2, 10, inAdvance - 3} {
 		opened := openedFor(t, s)
-		opened.makeReady(t.Context(), false)
+		opened.makeReady(t.Context(), false, time.Time{})
 		a := opened.ahead
 		waitUntil(t, fmt.Sprintf("%d batches are ready", batches), func() bool {
 			a.out.mu.Lock()
@@ -98,12 +103,30 @@ func TestMadeReadyForNothing(t *testing.T) {
 		})
 		must(t, opened.dropAhead())
 		if batches < inAdvance-3 {
-			continue // once read to its end, it is not made ready any more
+			continue // read to its end it is another case
 		}
 		must(t, opened.readAll(t.Context()))
 		if opened.digest() == nil {
 			t.Error("its content is not known")
 		}
+	}
+}
+
+// A version that was read before the last good sync is on the other side, as far as is
+// known, and not made ready; one that was read since, as 'xdata backup' does, is.
+func TestMadeReadyOnce(t *testing.T) {
+	s := newStore(t)
+	foreign(t, s, "xdata_1_20260301000000", tree{"a": "first"}, baseTime)
+	must(t, openedFor(t, s).readAll(t.Context()))
+	index, err := os.Stat(s.indexPath("xdata_1_20260301000000"))
+	must(t, err)
+	for since, want := range map[time.Duration]bool{-time.Second: true, 0: false, time.Second: false} {
+		opened := openedFor(t, s)
+		opened.makeReady(t.Context(), true, index.ModTime().Add(since))
+		if ready := opened.ahead != nil; ready != want {
+			t.Errorf("last synchronised %s after it was read: made ready %t, want %t", since, ready, want)
+		}
+		must(t, opened.dropAhead())
 	}
 }
 
@@ -119,7 +142,7 @@ func TestMadeReadyChanges(t *testing.T) {
 			<-opened.reading.done
 			opened.unread = 1 // as if the reading had not ended yet
 			must(t, os.WriteFile(filepath.Join(dir, "b"), []byte("others"), 0o600))
-			opened.makeReady(t.Context(), true)
+			opened.makeReady(t.Context(), true, time.Time{})
 			var err error
 			if send {
 				err = transfer(t, opened, to)

@@ -247,7 +247,7 @@ func (s *sender) file(ctx context.Context, place int) error {
 	}()
 	off := int64(0)
 	for n, whole := 0, false; !whole; {
-		s.pause(e)
+		s.pause(place)
 		f, err := s.take(place, n)
 		if err != nil {
 			return sent(err, e)
@@ -285,8 +285,8 @@ func (s *sender) file(ctx context.Context, place int) error {
 // pause waits until batches are sent, once no more are to be made ready for that: the
 // reading goes on alone meanwhile, so nothing of it may be at hand. Of a large file that
 // is all new, the more is read the better.
-func (s *sender) pause(e *entry) {
-	if s.out.isOpen() || !s.out.crowded() && (e.Size < largeSize || s.guide() != nil) {
+func (s *sender) pause(place int) {
+	if s.out.isOpen() || !s.out.crowded() && (s.manifest.Entries[place].Size < largeSize || s.guide() != nil || s.reading.knows(place)) {
 		return
 	}
 	s.reading.unfollow()

@@ -24,6 +24,7 @@ type Request struct {
 	Direction Direction // "" is DirectionAuto
 	DryRun    bool      // compare the two sides, copy and remove nothing
 	Rate      int64     // bytes a second at most; 0: no limit
+	LastGood  time.Time // when a sync of the LIM last went well; zero: never, as far as is known
 
 	// Progress is told of bytes of content that were put in their place, copied or
 	// sent, and, once that is known, of how many there are in all; may be nil.
@@ -164,7 +165,7 @@ func (c *client) look(ctx context.Context) {
 	l.newest, l.here, l.summary, l.err = c.store.summarise(c.req.LIM)
 	if l.newest != nil && !c.req.DryRun {
 		if c.req.Rate == 0 {
-			l.newest.makeReady(ctx, len(l.here) == 1)
+			l.newest.makeReady(ctx, len(l.here) == 1, c.req.LastGood)
 		}
 		l.newest.start(ctx)
 	}
