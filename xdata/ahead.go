@@ -14,8 +14,9 @@ import (
 // was made ready is dropped.
 type ahead struct {
 	sender
-	done chan struct{} // closed when all is sent, or dropped
-	err  error         // what came of it, then
+	known bool          // the version was read before
+	done  chan struct{} // closed when all is sent, or dropped
+	err   error         // what came of it, then
 
 	mu      sync.Mutex
 	early   int64 // bytes of content that nobody was told of yet
@@ -34,7 +35,7 @@ func (s *snapshot) makeReady(ctx context.Context, only bool, lastGood time.Time)
 	if g == nil && !only {
 		return // what is known of the version before is not at hand
 	}
-	a := &ahead{sender: sender{snapshot: s, files: folders{root: s.root}, buf: make([]byte, maxChunk)}, done: make(chan struct{})}
+	a := &ahead{known: s.unread == 0, sender: sender{snapshot: s, files: folders{root: s.root}, buf: make([]byte, maxChunk)}, done: make(chan struct{})}
 	a.counted = a.count
 	if g != nil {
 		a.haveAsIn(g)
@@ -84,8 +85,9 @@ func (a *ahead) send(l *link, counted counting) error {
 	return a.err
 }
 
-// dropAhead drops what was made ready. What was found wrong with the version is
-// returned: its reading was stopped by that.
+// dropAhead drops what was made ready. What was found wrong with a version that was not
+// read before is returned: its reading was stopped by that. Of another one it is noted,
+// and nobody needs its content.
 func (s *snapshot) dropAhead() error {
 	a := s.ahead
 	if a == nil {
@@ -95,7 +97,7 @@ func (s *snapshot) dropAhead() error {
 	a.out.drop()
 	<-a.done
 	s.reading.unfollow()
-	if errors.Is(a.err, errDropped) {
+	if a.known || errors.Is(a.err, errDropped) {
 		return nil
 	}
 	return a.err

@@ -156,6 +156,28 @@ func TestMadeReadyChanges(t *testing.T) {
 	}
 }
 
+// One that was read before and has rotted since is of no importance to a sync that brings
+// a newer one.
+func TestRottedWhereANewerOneComes(t *testing.T) {
+	p := newPair(t)
+	v := backedUp(t, p[SideRegular], baseTime)
+	rotUnseen(t, p[SideRegular], v.Name, "db/dump.sql")
+	opened := openedFor(t, p[SideRegular])
+	opened.makeReady(t.Context(), true, time.Time{})
+	waitUntil(t, "it is found out", func() bool {
+		m, err := p[SideRegular].markOf(v.Name)
+		return err == nil && m != nil && m.Damage != ""
+	})
+	must(t, opened.dropAhead())
+
+	backedUp(t, p[SideStandby], baseTime.Add(time.Hour))
+	must(t, os.Remove(p[SideRegular].markPath(v.Name))) // as if that had not been noticed
+	res, err := p.syncFrom(t, SideRegular, DirectionAuto)
+	if err != nil || res.Result != Copied || res.Direction != DirectionToRegular {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
 // words is content that shrinks.
 func words(seed byte, n int) string {
 	p := []byte(noise(seed, n))

@@ -29,9 +29,9 @@ type builder struct {
 	out    *largeFile // once it does not fit into a part
 	off    int64      // bytes of it so far
 	hash   hasher
-	from   map[*entry]*source // files that chunks of it were taken from
-	failed bool               // the file cannot come out right
-	first  int                // its chunks in the manifest
+	from   []origin // of chunks of it that were here
+	failed bool     // the file cannot come out right
+	first  int      // its chunks in the manifest
 }
 
 // build reads batches until the end of the version.
@@ -42,7 +42,7 @@ func (b *builder) build() error {
 	}
 	defer dec.Close()
 	buf := make([]byte, 0, maxChunk)
-	b.place, b.hash, b.from = -1, newHasher(), map[*entry]*source{}
+	b.place, b.hash = -1, newHasher()
 	defer b.drop()
 	for !b.ended {
 		if err := context.Cause(b.ctx); err != nil {
@@ -170,7 +170,7 @@ func (b *builder) repeat() error {
 func (b *builder) begin(place int) error {
 	b.place, b.off, b.failed, b.first = place, 0, false, len(b.r.manifest.Chunks)
 	b.hash.reset()
-	clear(b.from)
+	b.from = b.from[:0]
 	b.part = b.writers.piece()
 	b.part.place = place
 	return nil
@@ -242,8 +242,10 @@ func (b *builder) run(at, end int) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	b.from[run.e] = run.from
-	b.failed = b.own.read(run, room) != nil || b.failed
+	if n := len(b.from); n == 0 || b.from[n-1] != run.origin {
+		b.from = append(b.from, run.origin)
+	}
+	b.failed = run.read(room) != nil || b.failed
 	for _, c := range run.chunks {
 		if err := b.took(c); err != nil {
 			return 0, err
@@ -336,8 +338,8 @@ func (b *builder) finish() error {
 
 // inspect looks for damage in what a file was put together from.
 func (b *builder) inspect() error {
-	for e, s := range b.from {
-		if err := s.inspect(e); err != nil {
+	for _, o := range b.from {
+		if err := o.source.inspect(b.ctx, o.e); err != nil {
 			return err
 		}
 	}

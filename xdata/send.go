@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
 
 	"github.com/zeebo/xxh3"
@@ -284,7 +283,7 @@ func (s *sender) file(ctx context.Context, place int) error {
 
 // pause waits until batches are sent, once no more are to be made ready for that: the
 // reading goes on alone meanwhile, so nothing of it may be at hand. Of a large file that
-// is all new, the more is read the better.
+// is all new and not known yet, the more is read the better.
 func (s *sender) pause(place int) {
 	if s.out.isOpen() || !s.out.crowded() && (s.manifest.Entries[place].Size < largeSize || s.guide() != nil || s.reading.knows(place)) {
 		return
@@ -332,7 +331,10 @@ func (s *sender) content(ctx context.Context, in handle, e *entry, chunks []chun
 	for _, c := range chunks[:count] {
 		if xxh3.Hash(data[:c.Size]) != c.ID {
 			s.stopReading()
-			return 0, 0, first(in.check(e), s.hold([]string{doesNotMatch(e.Path)}), fmt.Errorf("%s", doesNotMatch(e.Path)))
+			if err := in.check(e); err != nil {
+				return 0, 0, err
+			}
+			return 0, 0, s.hold([]string{doesNotMatch(e.Path)})
 		}
 		s.out.data(data[:c.Size])
 		data = data[c.Size:]

@@ -34,7 +34,7 @@ type source struct {
 	open    handle
 	opened  *entry
 
-	inspected map[*entry]struct{}
+	inspected map[*entry]struct{} // see inspect
 }
 
 const (
@@ -173,10 +173,15 @@ func (o *sources) send(l *link, known []byte) error {
 	return l.send(frameHave, nil)
 }
 
-// run is some chunks that lie one after the other in a file.
-type run struct {
-	from   *source
+// origin is a file that is here already.
+type origin struct {
+	source *source
 	e      *entry
+}
+
+// run is some chunks that lie one after the other in one.
+type run struct {
+	origin
 	off    int64
 	size   int
 	chunks []chunk
@@ -200,7 +205,7 @@ func (o *sources) run(at, end, limit int) run {
 		return 1
 	})
 	e := &s.manifest.Entries[s.files[f]]
-	r := run{from: s, e: e, off: s.offsets[at]}
+	r := run{origin: origin{s, e}, off: s.offsets[at]}
 	last := at
 	for ; last < min(end, e.first+e.count); last++ {
 		size := int(s.chunks[last].Size)
@@ -213,26 +218,31 @@ func (o *sources) run(at, end, limit int) run {
 	return r
 }
 
-// read reads the chunks of a run into p. Whether they are what they were is not looked
-// at: the digest of the file that they become tells, and inspect then where it was.
-func (o *sources) read(r run, p []byte) error {
-	s := r.from
-	if err := s.openFile(r.e); err != nil {
+// read reads the chunks into p. Whether they are what they were is not looked at: the
+// digest of the file that they become tells, and inspect then where it was.
+func (r run) read(p []byte) error {
+	if err := r.source.openFile(r.e); err != nil {
 		return err
 	}
-	_, err := s.open.pread(p, r.off)
+	_, err := r.source.open.pread(p, r.off)
 	return err
 }
 
 // inspect looks for chunks of a file that are not what they were, once, and notes in
 // its version that it has rotted.
-func (s *source) inspect(e *entry) error {
-	if _, done := s.inspected[e]; done || s.openFile(e) != nil {
+func (s *source) inspect(ctx context.Context, e *entry) error {
+	if _, done := s.inspected[e]; done || s.partial {
 		return nil
 	}
 	s.inspected[e] = struct{}{}
+	if s.openFile(e) != nil {
+		return nil // what is not here any more is asked for again
+	}
 	buf := make([]byte, maxChunk)
 	for i, c := range s.chunks[e.first : e.first+e.count] {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
 		p := buf[:c.Size]
 		if _, err := s.open.pread(p, s.offsets[e.first+i]); err != nil || xxh3.Hash(p) != c.ID {
 			return s.rot(e)
@@ -243,7 +253,7 @@ func (s *source) inspect(e *entry) error {
 
 // rot notes damage that was found in a version.
 func (s *source) rot(e *entry) error {
-	if s.partial || s.open.check(e) != nil {
+	if s.open.check(e) != nil {
 		return nil
 	}
 	s.mark.Verified, s.mark.Damage = s.version.Verified, doesNotMatch(e.Path)
