@@ -27,7 +27,8 @@ type ahead struct {
 // makeReady begins to make a version ready that is most likely to be sent: one that was
 // not read before the last good sync. Only tells that there is no other version here.
 func (s *snapshot) makeReady(ctx context.Context, only bool, lastGood time.Time) {
-	if s.problem != nil || s.unread == 0 && !s.readSince(lastGood) {
+	known := s.unread == 0
+	if s.problem != nil || known && !s.readSince(lastGood) {
 		return
 	}
 	s.start(ctx)
@@ -35,7 +36,7 @@ func (s *snapshot) makeReady(ctx context.Context, only bool, lastGood time.Time)
 	if g == nil && !only {
 		return // what is known of the version before is not at hand
 	}
-	a := &ahead{known: s.unread == 0, sender: sender{snapshot: s, files: folders{root: s.root}, buf: make([]byte, maxChunk)}, done: make(chan struct{})}
+	a := &ahead{known: known, sender: sender{snapshot: s, files: folders{root: s.root}, buf: make([]byte, maxChunk)}, done: make(chan struct{})}
 	a.counted = a.count
 	if g != nil {
 		a.haveAsIn(g)
