@@ -103,7 +103,7 @@ func TestMadeReadyForNothing(t *testing.T) {
 		})
 		must(t, opened.dropAhead())
 		if batches < inAdvance-3 {
-			continue // read to its end it is another case
+			continue // read to its end, it would be one that is known
 		}
 		must(t, opened.readAll(t.Context()))
 		if opened.digest() == nil {
