@@ -77,7 +77,7 @@ func Dial(ctx context.Context, rsh Rsh, server string, address netip.Addr, args 
 
 // socketPair returns a stream from ours to theirs. A pipe that is full wakes its
 // writer for every page that ssh takes out of it, some 80,000 times in a GiB; a
-// socket does when most of it is free.
+// socket does when most of it is free, and may hold more than the usual 208 KiB.
 func socketPair() (ours, theirs *os.File, err error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -88,6 +88,7 @@ func socketPair() (ours, theirs *os.File, err error) {
 	for _, fd := range fds {
 		unix.CloseOnExec(fd)
 	}
+	widenSocket(fds[0], maxChunk)
 	// What does not block, Go waits for in a way that Close ends.
 	if err := unix.SetNonblock(fds[0], true); err != nil {
 		return nil, nil, errors.Join(err, unix.Close(fds[0]), unix.Close(fds[1]))
@@ -161,10 +162,10 @@ func (c *child) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-// widen lets the program print more than is read at once.
-func (c *child) widen() {
+// deepen lets the program print more than a link reads at once.
+func (c *child) deepen(l *link) {
 	if f, ok := c.out.(*os.File); ok {
-		widenPipe(f, pipeBytes)
+		l.deepen(f)
 	}
 }
 

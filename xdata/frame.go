@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"time"
 
 	"mxcluster/internal/fault"
 )
@@ -67,9 +69,18 @@ func violation(format string, args ...any) error {
 // ssh keep little of it themselves: their buffer is dear to let grow (decision 0035).
 const pipeBytes = 32 << 20
 
+// sshd and ssh hand over what they receive by 32 KiB. To be woken for each of them costs
+// more than to take them, so where a pipe holds it meanwhile, and most of a frame is still
+// to come, more is let gather. What is behind finds enough there, and waits for nothing.
+const (
+	gatherBytes = 512 << 10
+	gatherTime  = time.Millisecond
+)
+
 // link reads and writes frames.
 type link struct {
 	r       *bufio.Reader
+	deep    bool // r is a pipe in which more can gather than is read at once
 	w       *bufio.Writer
 	payload []byte // of the frame read last
 	read    int64  // bytes read so far
@@ -79,6 +90,9 @@ type link struct {
 func newLink(r io.Reader, w io.Writer) *link {
 	return &link{r: bufio.NewReaderSize(r, maxPayload), w: bufio.NewWriterSize(w, maxPayload)}
 }
+
+// deepen lets the pipe that the frames come through hold more, if it is one.
+func (l *link) deepen(f *os.File) { l.deep = widenPipe(f, pipeBytes) >= 2*gatherBytes }
 
 // next reads a frame. The payload is valid until the next call.
 func (l *link) next() (frameType, []byte, error) {
@@ -97,11 +111,26 @@ func (l *link) next() (frameType, []byte, error) {
 		l.payload = make([]byte, size)
 	}
 	l.payload = l.payload[:size]
-	if _, err := io.ReadFull(l.r, l.payload); err != nil {
+	if err := l.fill(l.payload); err != nil {
 		return 0, nil, fmt.Errorf("read from the other side: %w", noEOF(err))
 	}
 	l.read += frameHeader + int64(size)
 	return t, l.payload, nil
+}
+
+// fill reads all of p.
+func (l *link) fill(p []byte) error {
+	for len(p) > 0 {
+		buffered := l.r.Buffered() > 0
+		n, err := l.r.Read(p)
+		if p = p[n:]; len(p) > 0 && err != nil {
+			return err
+		}
+		if l.deep && !buffered && n < gatherBytes && len(p) >= gatherBytes {
+			<-time.After(gatherTime)
+		}
+	}
+	return nil
 }
 
 // noEOF makes an end in mid-message an unexpected one.

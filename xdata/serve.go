@@ -29,10 +29,10 @@ func Serve(ctx context.Context, store *Store, r io.Reader, w io.Writer, opt Serv
 		stop := context.AfterFunc(ctx, func() { c.Close() })
 		defer stop()
 	}
-	if f, ok := r.(*os.File); ok {
-		widenPipe(f, pipeBytes)
-	}
 	s := &server{store: store, link: newLink(r, w), opt: opt}
+	if f, ok := r.(*os.File); ok {
+		s.link.deepen(f)
+	}
 	defer s.close()
 	err := s.run(ctx)
 	if cause := context.Cause(ctx); cause != nil {

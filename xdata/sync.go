@@ -70,9 +70,7 @@ type Result struct {
 // future and directions that would overwrite newer data, fault.NotFound where
 // there is nothing to copy, fault.Busy, fault.Unreachable.
 func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, error) {
-	if c, ok := peer.(*child); ok && req.Rate == 0 { // or the pipe fills faster than that
-		c.widen()
-	}
+	child, ours := peer.(*child)
 	peer = meter(peer, req)
 	stop := context.AfterFunc(ctx, func() { peer.Close() })
 	defer stop()
@@ -81,6 +79,9 @@ func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, er
 	}
 	c := &client{store: store, peer: peer, link: newLink(peer, peer), req: req,
 		result: Result{LIM: req.LIM, Direction: DirectionNone}}
+	if ours && req.Rate == 0 { // or the pipe fills faster than that
+		child.deepen(c.link)
+	}
 	began := time.Now()
 	err := c.run(ctx)
 	if cause := context.Cause(ctx); err != nil && cause != nil {

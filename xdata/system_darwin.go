@@ -19,4 +19,6 @@ func allocate(int, int64, int64) error { return unix.ENOTSUP }
 
 func setDirect(int, bool) error { return unix.ENOTSUP }
 
-func widenPipe(*os.File, int) {}
+func widenPipe(*os.File, int) int { return 0 }
+
+func widenSocket(int, int) {}

@@ -38,18 +38,30 @@ func setDirect(fd int, on bool) error {
 	return err
 }
 
-// widenPipe lets a pipe hold as many bytes as it may, up to most. What is no pipe stays
-// as it is.
-func widenPipe(f *os.File, most int) {
+// widenPipe lets a pipe hold as many bytes as it may, up to most, and returns how many
+// those are. What is no pipe stays as it is, and holds 0.
+func widenPipe(f *os.File, most int) (holds int) {
 	raw, err := f.SyscallConn()
 	if err != nil {
-		return
+		return 0
 	}
 	_ = raw.Control(func(fd uintptr) {
 		for n := most; n > 64<<10; n /= 2 { // fs.pipe-max-size bounds it for other users than root
 			if _, err := unix.FcntlInt(fd, unix.F_SETPIPE_SZ, n); !errors.Is(err, unix.EPERM) {
-				return
+				break
 			}
 		}
+		if n, err := unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0); err == nil {
+			holds = n
+		}
 	})
+	return holds
+}
+
+// widenSocket lets a socket hold so many bytes that were not read yet, or as many as
+// net.core.wmem_max lets other users than root have.
+func widenSocket(fd, bytes int) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, bytes) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, bytes) // it works with less
+	}
 }
