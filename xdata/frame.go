@@ -69,9 +69,9 @@ func violation(format string, args ...any) error {
 // ssh keep little of it themselves: their buffer is dear to let grow (decision 0035).
 const pipeBytes = 32 << 20
 
-// sshd and ssh hand over what they receive by 32 KiB. To be woken for each of them costs
-// more than to take them, so where a pipe holds it meanwhile, and most of a frame is still
-// to come, more is let gather. What is behind finds enough there, and waits for nothing.
+// sshd and ssh hand over what they receive by 32 KiB at most. To be woken for each of them
+// is dear (decision 0039), so where a pipe holds it meanwhile, and much of a frame is still
+// to come, more is let gather. Who is behind finds enough there, and waits for nothing.
 const (
 	gatherBytes = 512 << 10
 	gatherTime  = time.Millisecond

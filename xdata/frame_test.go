@@ -38,7 +38,7 @@ func (s *trickle) Read(p []byte) (int, error) {
 	}
 }
 
-// frames returns batches, each of another size, that are none to a receiver.
+// frames returns a stream of frames whose payloads have these sizes, and the payloads.
 func frames(t *testing.T, sizes ...int) (stream []byte, payloads [][]byte) {
 	t.Helper()
 	var b bytes.Buffer

@@ -70,7 +70,7 @@ type Result struct {
 // future and directions that would overwrite newer data, fault.NotFound where
 // there is nothing to copy, fault.Busy, fault.Unreachable.
 func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, error) {
-	child, ours := peer.(*child)
+	started, ours := peer.(*child)
 	peer = meter(peer, req)
 	stop := context.AfterFunc(ctx, func() { peer.Close() })
 	defer stop()
@@ -80,7 +80,7 @@ func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, er
 	c := &client{store: store, peer: peer, link: newLink(peer, peer), req: req,
 		result: Result{LIM: req.LIM, Direction: DirectionNone}}
 	if ours && req.Rate == 0 { // or the pipe fills faster than that
-		child.deepen(c.link)
+		started.deepen(c.link)
 	}
 	began := time.Now()
 	err := c.run(ctx)
