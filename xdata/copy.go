@@ -104,14 +104,24 @@ func (m *manifest) read(ctx context.Context, s *scanner, in handle, e *entry, ea
 
 // dress gives the folders of a version their attributes, the inner ones first,
 // when nothing is written into them any more: filling a folder changes its
-// time, and its mode may forbid filling it.
+// time, and its mode may forbid filling it. What m says of the folders themselves is
+// true afterwards.
 func (m *manifest) dress(root *os.Root) error {
+	in := folders{root: root}
+	defer in.close()
 	for i := len(m.Entries) - 1; i >= 0; i-- {
-		if e := &m.Entries[i]; e.Dir {
-			if err := e.Attr.apply(root, e.Path); err != nil {
-				return err
-			}
+		e := &m.Entries[i]
+		if !e.Dir {
+			continue
 		}
+		if err := e.Attr.apply(root, e.Path); err != nil {
+			return err
+		}
+		now, err := in.stat(e.Path)
+		if err != nil {
+			return err
+		}
+		e.Ctime, e.Ino = now.Ctime, now.Ino
 	}
 	return m.Top.apply(root, ".")
 }

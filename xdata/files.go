@@ -5,7 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -23,7 +23,10 @@ type folders struct {
 // at returns the folder that a file lies in. Links on the way that lead out of
 // the root are refused by os.Root.
 func (d *folders) at(name string) (fd int, base string, err error) {
-	dir, base := path.Dir(name), path.Base(name)
+	dir, base := ".", name
+	if i := strings.LastIndexByte(name, '/'); i >= 0 {
+		dir, base = name[:i], name[i+1:]
+	}
 	if d.f == nil || d.name != dir {
 		f, err := d.root.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 		if err != nil {
@@ -59,6 +62,20 @@ func (d *folders) open(name string, flags int, mode uint32) (handle, error) {
 		}
 		return handle{fd: fd, name: name}, nil
 	}
+}
+
+// stat describes a file or folder.
+func (d *folders) stat(name string) (now entry, err error) {
+	dir, base, err := d.at(name)
+	if err != nil {
+		return now, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return now, &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	now.describe(&st)
+	return now, nil
 }
 
 // handle is an open file. os.File does more on every open than small files need.

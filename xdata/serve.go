@@ -163,7 +163,7 @@ func (s *server) bye() error {
 // summarise looks at the versions of a LIM, opens the newest complete one, nil
 // when there is none, and describes it.
 func (s *Store) summarise(lim int) (*snapshot, []seen, summary, error) {
-	versions, err := s.list(lim)
+	versions, err := s.list(lim, true)
 	if err != nil {
 		return nil, nil, summary{}, err
 	}
@@ -173,7 +173,7 @@ func (s *Store) summarise(lim int) (*snapshot, []seen, summary, error) {
 		return nil, versions, summary{Writing: writing}, nil
 	}
 	v := versions[i]
-	snap, err := s.openSnapshot(v.Version, v.manifest)
+	snap, err := s.openSnapshot(v)
 	if err != nil {
 		return nil, nil, summary{}, err
 	}

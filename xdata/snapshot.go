@@ -29,14 +29,14 @@ type snapshot struct {
 	problem  error // why it can't be copied; nil: nothing that is known
 }
 
-// openSnapshot looks a version over. seen is what was seen of it already, or nil.
-// The caller closes the snapshot.
-func (s *Store) openSnapshot(v Version, seen *manifest) (snap *snapshot, err error) {
+// openSnapshot looks a version over, as far as that was not done. The caller closes the
+// snapshot.
+func (s *Store) openSnapshot(v seen) (snap *snapshot, err error) {
 	root, err := os.OpenRoot(v.Path)
 	if err != nil {
 		return nil, err
 	}
-	snap = &snapshot{store: s, root: root, from: folders{root: root}, version: v, manifest: seen}
+	snap = &snapshot{store: s, root: root, from: folders{root: root}, version: v.Version, manifest: v.manifest, kept: v.kept}
 	snap.guide = sync.OnceValue(snap.findGuide)
 	if err := snap.open(); err != nil {
 		snap.close()
@@ -51,16 +51,19 @@ func (s *snapshot) open() (err error) {
 		return err
 	}
 	s.mark = nextMark(own)
-	if s.kept, err = s.store.readIndex(s.root, s.version.Name); err != nil {
-		return err
+	if s.kept == nil {
+		if s.kept, err = s.store.readIndex(s.root, s.version.Name); err != nil {
+			return err
+		}
 	}
 	if s.manifest == nil {
 		if s.manifest, _, err = survey(s.root); err != nil {
 			return err
 		}
 	}
-	s.unread = s.manifest.recall(s.kept)
-	s.stale = s.unread > 0 || s.kept != nil && len(s.kept.Entries) != len(s.manifest.Entries)
+	if s.manifest != s.kept {
+		s.unread, s.stale = s.manifest.recall(s.kept)
+	}
 	s.problem = s.check()
 	s.scan, err = newScanner(s.manifest.bytes())
 	return err
@@ -89,26 +92,32 @@ func (s *snapshot) close() {
 }
 
 // recall takes over what was kept of the files that did not change since, and
-// returns how many others there are.
-func (m *manifest) recall(kept *manifest) (unknown int) {
+// returns how many others there are, and whether the index is to be made anew: a
+// folder that is not as it was kept costs every look a second one (see surveyAs).
+func (m *manifest) recall(kept *manifest) (unknown int, stale bool) {
+	if kept == nil {
+		kept = &manifest{}
+	}
+	stale = len(kept.Entries) != len(m.Entries)
 	j := 0
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		if e.Dir {
-			continue
-		}
-		for kept != nil && j < len(kept.Entries) && kept.Entries[j].Path < e.Path {
+		for j < len(kept.Entries) && kept.Entries[j].Path < e.Path {
 			j++
 		}
-		if kept == nil || j == len(kept.Entries) || kept.Entries[j].Path != e.Path || kept.Entries[j].Dir || !kept.Entries[j].same(e) {
+		same := j < len(kept.Entries) && kept.Entries[j].Path == e.Path && kept.Entries[j].Dir == e.Dir && kept.Entries[j].same(e)
+		stale = stale || !same
+		switch {
+		case e.Dir:
+		case !same:
 			unknown++
-			continue
+		default:
+			k := &kept.Entries[j]
+			e.Sum, e.known, e.first, e.count = k.Sum, true, len(m.Chunks), k.count
+			m.Chunks = append(m.Chunks, kept.chunksOf(k)...)
 		}
-		k := &kept.Entries[j]
-		e.Sum, e.known, e.first, e.count = k.Sum, true, len(m.Chunks), k.count
-		m.Chunks = append(m.Chunks, kept.chunksOf(k)...)
 	}
-	return unknown
+	return unknown, stale
 }
 
 // hold makes an error of damage, and notes it beside the version.

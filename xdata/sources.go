@@ -69,7 +69,7 @@ func (r *receiver) open(v seen) *snapshot {
 	if r.opened != nil && r.opened.version.Name == v.Name {
 		return r.opened
 	}
-	snap, err := r.store.openSnapshot(v.Version, v.manifest)
+	snap, err := r.store.openSnapshot(v)
 	if err != nil {
 		return nil
 	}

@@ -53,7 +53,7 @@ func (s *Store) quiet() time.Duration {
 // LIM, then by newest modification time, then by name. A store that does not
 // exist yet has none.
 func (s *Store) List(lim int) ([]Version, error) {
-	seen, err := s.list(lim)
+	seen, err := s.list(lim, false)
 	if err != nil {
 		return nil, err
 	}
@@ -64,14 +64,16 @@ func (s *Store) List(lim int) ([]Version, error) {
 	return versions, nil
 }
 
-// seen is a version, and what was seen of it: no content is known yet.
+// seen is a version, and what was seen of it.
 type seen struct {
 	Version
-	manifest *manifest
+	manifest *manifest // nil: nothing; kept: as it was, and all content known; else none is
+	kept     *manifest // its index; nil: none, or not read
 }
 
-// list is List with what was seen on the way.
-func (s *Store) list(lim int) ([]seen, error) {
+// list is List with what was seen on the way. Guided has the version whose name is the
+// newest looked at by its index, for a sync, which needs the index of the newest version.
+func (s *Store) list(lim int, guided bool) ([]seen, error) {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list data versions: %w", err)
@@ -82,7 +84,11 @@ func (s *Store) list(lim int) ([]seen, error) {
 			names = append(names, e.Name())
 		}
 	}
-	versions, err := s.seeAll(names)
+	guide := ""
+	if guided && len(names) > 0 {
+		guide = slices.Max(names)
+	}
+	versions, err := s.seeAll(names, guide)
 	if err != nil {
 		return nil, err
 	}
@@ -97,13 +103,13 @@ func (s *Store) list(lim int) ([]seen, error) {
 
 // seeAll looks versions over, as many at once as there are processors: a look at
 // every file of one takes the kernel most of the time of a sync with nothing to do.
-func (s *Store) seeAll(names []string) ([]seen, error) {
+func (s *Store) seeAll(names []string, guide string) ([]seen, error) {
 	found := make([]*seen, len(names))
 	var all errgroup.Group
 	all.SetLimit(runtime.GOMAXPROCS(0))
 	for i, name := range names {
 		all.Go(func() error {
-			v, err := s.see(name)
+			v, err := s.see(name, name == guide)
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
 				// Pruned by another process while we looked, or part of it was
@@ -142,15 +148,21 @@ func (s *Store) Newest(lim int) (v Version, ok bool, err error) {
 	return versions[i], true, nil
 }
 
-// see looks a version over.
-func (s *Store) see(name string) (seen, error) {
+// see looks a version over, by its index if that is wanted.
+func (s *Store) see(name string, guided bool) (seen, error) {
 	lim, stamp, _ := parseName(name)
 	root, err := os.OpenRoot(filepath.Join(s.Dir, name))
 	if err != nil {
 		return seen{}, err
 	}
 	defer root.Close()
-	m, t, err := survey(root)
+	var kept *manifest
+	if guided {
+		if kept, err = s.readIndex(root, name); err != nil {
+			return seen{}, err
+		}
+	}
+	m, t, err := surveyAs(root, kept)
 	if err != nil {
 		return seen{}, err
 	}
@@ -171,5 +183,5 @@ func (s *Store) see(name string) (seen, error) {
 		v.Verified, v.Damage, v.Reason = own.Verified, own.Damage, own.Reason
 	}
 	v.Complete = v.Complete && v.Damage == ""
-	return seen{v, m}, nil
+	return seen{v, m, kept}, nil
 }

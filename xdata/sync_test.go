@@ -365,7 +365,7 @@ func TestChangedWhileSent(t *testing.T) {
 	file := filepath.Join(v.Path, "db/dump.sql")
 
 	p := pair{SideRegular: s, SideStandby: newStore(t)}
-	opened, err := s.openSnapshot(v, nil)
+	opened, err := s.openSnapshot(seen{Version: v})
 	must(t, err)
 	defer opened.close()
 	must(t, os.WriteFile(file, []byte("select 2;\n"), 0o640)) // same size, later time
@@ -373,13 +373,13 @@ func TestChangedWhileSent(t *testing.T) {
 	wantCode(t, err, fault.Busy, "changed while it was read")
 
 	// Unnoticed while it is sent, but not by who receives it.
-	opened, err = s.openSnapshot(v, nil)
+	opened, err = s.openSnapshot(seen{Version: v})
 	wantCode(t, opened.problem, fault.Busy, "changed while it was read")
 	must(t, err)
 	opened.close()
 	mtime := baseTime.Add(time.Hour)
 	must(t, os.Chtimes(file, mtime, mtime))
-	opened, err = s.openSnapshot(v, nil)
+	opened, err = s.openSnapshot(seen{Version: v})
 	must(t, err)
 	defer opened.close()
 	must(t, opened.readAll(context.Background()))

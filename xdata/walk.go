@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"runtime"
@@ -173,6 +174,12 @@ func (t *totals) add(e *entry) {
 	t.newestMtime = max(t.newestMtime, e.Attr.Mtime)
 }
 
+func (t *totals) addAll(entries []entry) {
+	for i := range entries {
+		t.add(&entries[i])
+	}
+}
+
 // survey looks over everything below root, and root itself. Entries are sorted by path.
 func survey(root *os.Root) (*manifest, totals, error) {
 	t := totals{newestMtime: noMtime}
@@ -185,11 +192,89 @@ func survey(root *os.Root) (*manifest, totals, error) {
 	if m.Entries, err = walk(root); err != nil {
 		return nil, t, err
 	}
-	for i := range m.Entries {
-		t.add(&m.Entries[i])
-	}
+	t.addAll(m.Entries)
 	m.sort()
 	return m, t, nil
+}
+
+// surveyAs is survey of a version that an index is kept of, nil if there is none. When
+// nothing changed since, kept itself is returned, brought up to date.
+func surveyAs(root *os.Root, kept *manifest) (*manifest, totals, error) {
+	if kept != nil {
+		if t, err := kept.lookAgain(root); err == nil {
+			return kept, t, nil
+		}
+	}
+	return survey(root)
+}
+
+// errOther says that a version is not what was kept of it.
+var errOther = errors.New("it is not as it was")
+
+// lookAgain looks at what there was, and tells by an error when there is anything else
+// now. A folder that got or lost an entry has another time of change, which no program
+// can set, so that folders are neither listed nor sorted: all but the version's own, whose
+// time is that of its renaming.
+func (m *manifest) lookAgain(root *os.Root) (totals, error) {
+	t := totals{newestMtime: noMtime}
+	top, err := entryOfRoot(root)
+	if err != nil {
+		return t, err
+	}
+	if n, err := countIn(root); err != nil || n != m.inTop() {
+		return t, first(err, errOther)
+	}
+	parts := min(runtime.GOMAXPROCS(0), walkers)
+	var all errgroup.Group
+	for part := range slices.Chunk(m.Entries, max(1, (len(m.Entries)+parts-1)/parts)) {
+		all.Go(func() error { return lookAgain(root, part) })
+	}
+	if err := all.Wait(); err != nil {
+		return t, err
+	}
+	m.Top = top.Attr
+	t.add(&top)
+	t.addAll(m.Entries)
+	return t, nil
+}
+
+// lookAgain looks at some entries of a version.
+func lookAgain(root *os.Root, entries []entry) error {
+	in := folders{root: root}
+	defer in.close()
+	for i := range entries {
+		e := &entries[i]
+		now, err := in.stat(e.Path)
+		if err != nil {
+			return err
+		}
+		if now.Dir != e.Dir || !now.same(e) {
+			return errOther
+		}
+		e.Attr, e.kind = now.Attr, now.kind // an owner may not have been given to it
+	}
+	return nil
+}
+
+// countIn returns how many files and folders lie in a folder.
+func countIn(root *os.Root) (int, error) {
+	f, err := root.Open(".")
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	return len(names), err
+}
+
+// inTop returns how many files and folders lie in the version's folder itself.
+func (m *manifest) inTop() (n int) {
+	for i := range m.Entries {
+		if !strings.Contains(m.Entries[i].Path, "/") {
+			n++
+		}
+	}
+	return n
 }
 
 // entryOfRoot describes the folder itself.
