@@ -72,7 +72,8 @@ type seen struct {
 }
 
 // list is List with what was seen on the way. Guided has the version whose name is the
-// newest looked at by its index, for a sync, which needs the index of the newest version.
+// newest looked at by its index: for a sync, which needs the index of the newest version,
+// and mostly that is the one.
 func (s *Store) list(lim int, guided bool) ([]seen, error) {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -102,7 +103,8 @@ func (s *Store) list(lim int, guided bool) ([]seen, error) {
 }
 
 // seeAll looks versions over, as many at once as there are processors: a look at
-// every file of one takes the kernel most of the time of a sync with nothing to do.
+// every file of one takes the kernel most of the time of a sync with nothing to do. The
+// one named guide is looked at by its index.
 func (s *Store) seeAll(names []string, guide string) ([]seen, error) {
 	found := make([]*seen, len(names))
 	var all errgroup.Group
