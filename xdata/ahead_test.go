@@ -3,7 +3,6 @@ package xdata
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -191,7 +190,7 @@ func words(seed byte, n int) string {
 func transferCounted(t *testing.T, opened *snapshot, to *Store, counted counting) int64 {
 	t.Helper()
 	must(t, os.MkdirAll(to.Dir, 0o755))
-	ours, theirs := net.Pipe()
+	ours, theirs := connected(t)
 	received := make(chan error, 1)
 	go func() {
 		_, err := receive(to, newLink(theirs, theirs))

@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
 )
 
 // batches turns steps into batches, and sends them in order: while one is
@@ -25,18 +27,27 @@ type batches struct {
 	sizes        []uint32 // of chunks in a row that are sent
 	dense        bool     // they are
 
+	files atomic.Int32 // that are open to be sent from
+	limit int32        // of files
+
 	made int64 // bytes of the version that cur makes, of what the receiver has
 	most int64 // of made, before cur is sent on its way
 
 	mu   sync.Mutex
 	some int   // batches that there are
+	held int   // of them, those that are heavy and on their way
 	err  error // of writing
 }
 
 const (
 	compressors = 2
-	inFlight    = 6   // batches, which bounds the memory
-	inAdvance   = 100 // batches, before it is open; see crowded
+	toCompress  = 12   // batches that wait for that: more would only take memory
+	inFlight    = 6    // batches, which bounds the memory
+	inAdvance   = 100  // heavy batches, before it is open; see crowded
+	listed      = 4000 // batches in all, before it is open
+
+	// heavy is how many bytes of memory a batch takes that counts as one of inAdvance.
+	heavy = 16 << 10
 
 	// firstMade is how much of the version the first batch makes, so that the receiver
 	// has something to do soon. The next makes twice as much, and so on: large batches
@@ -46,8 +57,8 @@ const (
 
 // newBatches returns some that are made ready until they are sent, or dropped.
 func newBatches() (*batches, error) {
-	b := &batches{open: make(chan struct{}), most: firstMade, free: make(chan *batch, inFlight),
-		queue: make(chan *batch, inAdvance), work: make(chan *batch, inAdvance), spare: make(chan []byte, compressors)}
+	b := &batches{open: make(chan struct{}), most: firstMade, limit: filesToSend(), free: make(chan *batch, inFlight),
+		queue: make(chan *batch, listed), work: make(chan *batch, toCompress), spare: make(chan []byte, toCompress)}
 	var encoders [compressors]*zstd.Encoder
 	for i := range encoders {
 		var err error
@@ -66,6 +77,15 @@ func newBatches() (*batches, error) {
 	b.wg.Go(b.write)
 	b.cur = b.next()
 	return b, nil
+}
+
+// filesToSend is how many files may be open to be sent from.
+func filesToSend() int32 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return int32(min(limit.Cur/4, listed)) //nolint:gosec // listed at most
 }
 
 // send has them sent from now on.
@@ -92,12 +112,8 @@ func (b *batches) next() *batch {
 		return next
 	default:
 	}
-	limit := inAdvance
-	if b.isOpen() {
-		limit = inFlight
-	}
 	b.mu.Lock()
-	more := b.some < limit
+	more := b.some < inFlight || !b.isOpen() && b.some < listed && b.held < inAdvance
 	if more {
 		b.some++
 	}
@@ -105,12 +121,7 @@ func (b *batches) next() *batch {
 	if !more {
 		return <-b.free
 	}
-	select {
-	case data := <-b.spare:
-		return newBatch(data)
-	default:
-		return newBatch(make([]byte, 0, maxChunk))
-	}
+	return newBatch()
 }
 
 func (b *batches) isOpen() bool {
@@ -127,19 +138,22 @@ func (b *batches) isOpen() bool {
 func (b *batches) crowded() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.some > inAdvance-4
+	return b.held > inAdvance-4 || b.some > listed-4
 }
 
 // recycle takes a batch back, unless there are more than are needed now.
 func (b *batches) recycle(used *batch) {
 	b.mu.Lock()
+	if used.heavy {
+		b.held--
+	}
 	spare := b.some > inFlight
 	if spare {
 		b.some--
 	}
 	b.mu.Unlock()
+	used.reset()
 	if !spare {
-		used.reset()
 		b.free <- used
 	}
 }
@@ -166,6 +180,9 @@ func (b *batches) write() {
 		<-next.ready
 		if b.failed() == nil {
 			err := b.link.put(frameBatch, next.out[:]...)
+			if err == nil && len(next.dense) > 0 {
+				err = b.link.putSpans(next.dense)
+			}
 			if err == nil && len(b.queue) == 0 {
 				err = b.link.flush()
 			}
@@ -211,21 +228,49 @@ func (b *batches) have(place uint64, size int64) {
 	b.first, b.count = place, 1
 }
 
-// data adds a chunk that is sent.
-func (b *batches) data(chunk []byte) {
-	dense := isDense(chunk)
+// data adds a chunk that is sent, and that shrinks or is dense.
+func (b *batches) data(chunk []byte, dense bool) {
+	b.content(dense, len(chunk), 1)
+	b.sizes = append(b.sizes, uint32(len(chunk))) //nolint:gosec // a chunk's
+	switch {
+	case dense:
+		b.cur.add(chunk)
+		return
+	case b.cur.data == nil:
+		b.cur.data = b.memory()
+	}
+	b.cur.data = append(b.cur.data, chunk...)
+}
+
+// stored adds chunks that are dense and are sent from where they lie one after the other
+// in a file. They are of maxChunk bytes at most.
+func (b *batches) stored(f *sharedFile, off int64, chunks []chunk, size int) {
+	b.content(true, size, len(chunks))
+	for _, c := range chunks {
+		b.sizes = append(b.sizes, c.Size)
+	}
+	f.users.Add(1)
+	b.cur.dense = append(b.cur.dense, span{file: f, off: off, n: size})
+}
+
+// content makes room for chunks.
+func (b *batches) content(dense bool, size, count int) {
 	if b.count > 0 || dense != b.dense {
 		b.settle()
 	}
-	if len(b.cur.data)+len(b.cur.dense)+len(chunk) > maxChunk || len(b.cur.steps)+5*len(b.sizes) > maxSteps {
+	if b.cur.size()+size > maxChunk || len(b.cur.steps)+5*(len(b.sizes)+count) > maxSteps {
 		b.flush()
 	}
 	b.dense = dense
-	b.sizes = append(b.sizes, uint32(len(chunk))) //nolint:gosec // a chunk's
-	if dense {
-		b.cur.dense = append(b.cur.dense, chunk...)
-	} else {
-		b.cur.data = append(b.cur.data, chunk...)
+}
+
+// memory returns some for content that is compressed.
+func (b *batches) memory() []byte {
+	select {
+	case data := <-b.spare:
+		return data
+	default:
+		return make([]byte, 0, maxChunk)
 	}
 }
 
@@ -269,6 +314,11 @@ func (b *batches) flush() {
 	if len(b.cur.steps) == 0 {
 		return
 	}
+	b.mu.Lock()
+	if b.cur.heavy = b.cur.memory() > heavy; b.cur.heavy {
+		b.held++
+	}
+	b.mu.Unlock()
 	b.queue <- b.cur
 	b.work <- b.cur
 	b.cur, b.made = b.next(), 0

@@ -22,7 +22,10 @@ type builder struct {
 	bad       []int // files that did not come out as they should
 	ended     bool
 
-	unpacked // of the batch, what is left of it
+	unpacked        // of the batch, what is left of it
+	noise    []byte // of its dense content, what was read
+	held     []byte // the memory of that
+	sizes    []int  // of chunks
 
 	place  int        // of the file that is being put together; -1: none
 	part   *piece     // what is not written of it yet
@@ -78,12 +81,17 @@ func (b *builder) batch(dec *zstd.Decoder, buf []byte) error {
 	if len(b.steps) == 0 {
 		return violation("a batch without steps")
 	}
+	if b.dense > 0 {
+		if err := b.r.link.expectContent(b.dense); err != nil {
+			return err
+		}
+	}
 	for len(b.steps) > 0 {
 		if err := b.step(); err != nil {
 			return err
 		}
 	}
-	if left := len(b.data) + len(b.dense); left > 0 {
+	if left := len(b.data) + len(b.noise) + b.dense; left > 0 {
 		return violation("%d bytes of content that belong nowhere", left)
 	}
 	return b.writers.failed()
@@ -112,9 +120,9 @@ func (b *builder) step() error {
 	case kind == stepAgain && !inFile && len(b.again) > 0:
 		return b.repeat()
 	case kind == stepData && inFile:
-		return b.literal(&b.data)
+		return b.literal(len(b.data), b.unpack)
 	case kind == stepDense && inFile:
-		return b.literal(&b.dense)
+		return b.literal(len(b.noise)+b.dense, b.arriving)
 	case kind == stepCopy && inFile:
 		return b.copied()
 	case kind == stepEnd && inFile:
@@ -179,31 +187,86 @@ func (b *builder) begin(place int) error {
 // current is the file that is being put together.
 func (b *builder) current() *entry { return &b.r.manifest.Entries[b.place] }
 
-// literal takes chunks out of a part of the batch's content.
-func (b *builder) literal(from *[]byte) error {
+// literal takes chunks out of a part of the batch's content, of which so much is left.
+func (b *builder) literal(left int, from func(p []byte) error) error {
 	count, err := b.number(maxChunk)
 	if err != nil {
 		return err
 	}
-	for range count {
+	for b.sizes = b.sizes[:0]; count > 0; count-- {
 		size, err := b.number(maxChunk)
 		if err != nil {
 			return err
 		}
-		if size == 0 || size > uint64(len(*from)) {
-			return violation("a chunk of %d bytes where %d are left", size, len(*from))
+		if size == 0 || size > uint64(left) { //nolint:gosec // not negative
+			return violation("a chunk of %d bytes where %d are left", size, left)
 		}
-		data := (*from)[:size]
-		*from = (*from)[size:]
-		room, err := b.room(len(data))
+		left -= int(size)                    //nolint:gosec // bounded
+		b.sizes = append(b.sizes, int(size)) //nolint:gosec // bounded
+	}
+	for sizes := b.sizes; len(sizes) > 0; {
+		n, err := b.chunks(sizes, from)
 		if err != nil {
 			return err
 		}
-		copy(room, data)
-		if err := b.took(chunkOf(data)); err != nil {
+		sizes = sizes[n:]
+	}
+	return nil
+}
+
+// chunks takes as many chunks as there is room for.
+func (b *builder) chunks(sizes []int, from func(p []byte) error) (n int, err error) {
+	size, limit := sizes[0], b.limit()
+	for n = 1; n < len(sizes) && size+sizes[n] <= limit; n++ {
+		size += sizes[n]
+	}
+	room, err := b.room(size)
+	if err != nil {
+		return 0, err
+	}
+	if err := from(room); err != nil {
+		return 0, err
+	}
+	for _, size := range sizes[:n] {
+		if err := b.took(chunkOf(room[:size])); err != nil {
+			return 0, err
+		}
+		room = room[size:]
+	}
+	return n, nil
+}
+
+// limit is how much can be put in its place at once.
+func (b *builder) limit() int {
+	if limit := maxPiece - len(b.part.data); limit >= maxChunk/16 {
+		return limit
+	}
+	return maxChunk // of the next part
+}
+
+// unpack takes content that was compressed.
+func (b *builder) unpack(p []byte) error {
+	b.data = b.data[copy(p, b.data):]
+	return nil
+}
+
+// arriving takes content that was not: what is much goes from the link to its place, and
+// the rest is read at once.
+func (b *builder) arriving(p []byte) error {
+	if len(b.noise) == 0 && len(p) >= gatherBytes {
+		b.dense -= len(p)
+		return b.r.link.content(p)
+	}
+	if len(b.noise) == 0 {
+		if b.held == nil {
+			b.held = make([]byte, maxChunk)
+		}
+		b.noise, b.dense = b.held[:b.dense], 0
+		if err := b.r.link.content(b.noise); err != nil {
 			return err
 		}
 	}
+	b.noise = b.noise[copy(p, b.noise):]
 	return nil
 }
 
@@ -233,11 +296,7 @@ func (b *builder) copied() error {
 // run takes chunks that lie one after the other in one file, as many as there
 // is room for, with one read. What can't be read makes the file one to ask for again.
 func (b *builder) run(at, end int) (n int, err error) {
-	limit := maxPiece - len(b.part.data)
-	if limit < maxChunk/16 {
-		limit = maxChunk // of the next part
-	}
-	run := b.own.run(at, end, limit)
+	run := b.own.run(at, end, b.limit())
 	room, err := b.room(run.size)
 	if err != nil {
 		return 0, err

@@ -124,7 +124,7 @@ func (r Rsh) words(server string, address netip.Addr) ([]string, error) {
 type child struct {
 	server string
 	cmd    *exec.Cmd
-	in     io.WriteCloser
+	in     *os.File
 	out    io.ReadCloser
 	stderr stderr
 	once   sync.Once
@@ -171,6 +171,9 @@ func (c *child) deepen(l *link) {
 
 // Write writes to the program.
 func (c *child) Write(p []byte) (int, error) { return c.in.Write(p) }
+
+// SyscallConn fulfils syscall.Conn, for what is written to the program.
+func (c *child) SyscallConn() (syscall.RawConn, error) { return c.in.SyscallConn() }
 
 // Close ends the connection and waits for the program, which is killed when it
 // does not end by itself.

@@ -142,9 +142,13 @@ func (h handle) check(e *entry) error {
 		return err
 	}
 	if now.Ino != e.Ino || now.Size != e.Size || now.Attr.Mtime != e.Attr.Mtime || now.kind != e.kind {
-		return fault.New(fault.Busy, "try again when nothing writes there", "%q changed while it was read", e.Path)
+		return changed(e.Path)
 	}
 	return nil
+}
+
+func changed(path string) error {
+	return fault.New(fault.Busy, "try again when nothing writes there", "%q changed while it was read", path)
 }
 
 // openEntry opens the file that e describes for reading. What was put in its

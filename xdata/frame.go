@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"mxcluster/internal/fault"
@@ -35,7 +36,8 @@ const (
 	frameError    frameType = 13 // either: peerError; nothing follows
 	frameBye      frameType = 14 // client: done
 	frameSame     frameType = 15 // receiver: what it has begins with the list that versionHead names
-	lastFrame               = frameSame
+	frameContent  frameType = 16 // sender: the content beside the batch before
+	lastFrame               = frameContent
 )
 
 const (
@@ -52,6 +54,8 @@ func (t frameType) limit() uint32 {
 		return maxBatch
 	case frameHave:
 		return maxPayload
+	case frameContent:
+		return maxChunk
 	}
 	return maxControl
 }
@@ -82,13 +86,22 @@ type link struct {
 	r       *bufio.Reader
 	deep    bool // r is a pipe in which more can gather than is read at once
 	w       *bufio.Writer
-	payload []byte // of the frame read last
-	read    int64  // bytes read so far
+	raw     syscall.RawConn // below w, if it is a file or socket
+	payload []byte          // of the frame read last
+	read    int64           // bytes read so far
 	written int64
 }
 
+// readAhead is how much of what follows is read with the head of a frame: of content that is
+// not worth its copying.
+const readAhead = 16 << 10
+
 func newLink(r io.Reader, w io.Writer) *link {
-	return &link{r: bufio.NewReaderSize(r, maxPayload), w: bufio.NewWriterSize(w, maxPayload)}
+	l := &link{r: bufio.NewReaderSize(r, readAhead), w: bufio.NewWriterSize(w, maxPayload)}
+	if c, ok := w.(syscall.Conn); ok {
+		l.raw, _ = c.SyscallConn() // without, what is in files is copied
+	}
+	return l
 }
 
 // deepen lets the pipe that the frames come through hold more, if it is one.
@@ -96,26 +109,44 @@ func (l *link) deepen(f *os.File) { l.deep = widenPipe(f, pipeBytes) >= 2*gather
 
 // next reads a frame. The payload is valid until the next call.
 func (l *link) next() (frameType, []byte, error) {
-	var head [frameHeader]byte
-	if _, err := io.ReadFull(l.r, head[:]); err != nil {
-		return 0, nil, fmt.Errorf("read from the other side: %w", err)
+	t, size, err := l.head()
+	if err != nil {
+		return 0, nil, err
 	}
-	t, size := frameType(head[0]), binary.BigEndian.Uint32(head[1:])
-	if t < frameGreeting || t > lastFrame {
-		return 0, nil, violation("unknown message %d", t)
-	}
-	if size > t.limit() {
-		return 0, nil, violation("a message of %d bytes", size)
-	}
-	if cap(l.payload) < int(size) {
+	if cap(l.payload) < size {
 		l.payload = make([]byte, size)
 	}
 	l.payload = l.payload[:size]
-	if err := l.fill(l.payload); err != nil {
-		return 0, nil, fmt.Errorf("read from the other side: %w", noEOF(err))
+	if err := l.content(l.payload); err != nil {
+		return 0, nil, err
 	}
-	l.read += frameHeader + int64(size)
 	return t, l.payload, nil
+}
+
+// head reads the head of a frame.
+func (l *link) head() (t frameType, size int, err error) {
+	var head [frameHeader]byte
+	if _, err := io.ReadFull(l.r, head[:]); err != nil {
+		return 0, 0, fmt.Errorf("read from the other side: %w", err)
+	}
+	t, n := frameType(head[0]), binary.BigEndian.Uint32(head[1:])
+	if t < frameGreeting || t > lastFrame {
+		return 0, 0, violation("unknown message %d", t)
+	}
+	if n > t.limit() {
+		return 0, 0, violation("a message of %d bytes", n)
+	}
+	l.read += frameHeader
+	return t, int(n), nil
+}
+
+// content reads the next bytes of the payload of a frame whose head was read.
+func (l *link) content(p []byte) error {
+	if err := l.fill(p); err != nil {
+		return fmt.Errorf("read from the other side: %w", noEOF(err))
+	}
+	l.read += int64(len(p))
+	return nil
 }
 
 // fill reads all of p.
@@ -153,7 +184,7 @@ func (l *link) expectEither(want, or frameType) (frameType, []byte, error) {
 	t, payload, err := l.next()
 	switch {
 	case errors.Is(err, io.EOF):
-		return 0, nil, fault.Wrap(io.ErrUnexpectedEOF, fault.Unreachable, "", "the other side went away")
+		return 0, nil, wentAway()
 	case err != nil:
 		return 0, nil, err
 	case t == frameError:
@@ -162,6 +193,27 @@ func (l *link) expectEither(want, or frameType) (frameType, []byte, error) {
 		return 0, nil, violation("message %d where %d is due", t, want)
 	}
 	return t, payload, nil
+}
+
+func wentAway() error {
+	return fault.Wrap(io.ErrUnexpectedEOF, fault.Unreachable, "", "the other side went away")
+}
+
+// expectContent reads the head of a frame of content, which must be of a size. What it
+// holds is still to be read.
+func (l *link) expectContent(size int) error {
+	t, n, err := l.head()
+	switch {
+	case errors.Is(err, io.EOF):
+		return wentAway()
+	case err != nil:
+		return err
+	case t != frameContent:
+		return violation("message %d where %d is due", t, frameContent)
+	case n != size:
+		return violation("%d bytes of content where %d are announced", n, size)
+	}
+	return nil
 }
 
 // expectJSON reads a frame of one type into v.
@@ -185,18 +237,81 @@ func (l *link) put(t frameType, payload ...[]byte) error {
 	for _, p := range payload {
 		size += len(p)
 	}
-	var head [frameHeader]byte
-	head[0] = byte(t)
-	binary.BigEndian.PutUint32(head[1:], uint32(size)) //nolint:gosec // see limit
-	_, err := l.w.Write(head[:])
+	err := l.putHead(t, size)
 	for _, p := range payload {
 		if err == nil {
 			_, err = l.w.Write(p)
 		}
 	}
-	l.written += frameHeader + int64(size)
 	return toWire(err)
 }
+
+// putHead writes the head of a frame whose payload has a size.
+func (l *link) putHead(t frameType, size int) error {
+	var head [frameHeader]byte
+	head[0] = byte(t)
+	binary.BigEndian.PutUint32(head[1:], uint32(size)) //nolint:gosec // see limit
+	_, err := l.w.Write(head[:])
+	l.written += frameHeader + int64(size)
+	return err
+}
+
+// putSpans writes a frame of content that lies in memory and in files. A file that does not
+// have it any more is an error; the frame is complete all the same.
+func (l *link) putSpans(spans []span) error {
+	size := 0
+	for _, p := range spans {
+		size += p.size()
+	}
+	err := toWire(l.putHead(frameContent, size))
+	var gone error
+	for _, p := range spans {
+		switch {
+		case err != nil:
+		case p.file == nil:
+			_, err = l.w.Write(p.data)
+			err = toWire(err)
+		default:
+			var bad error
+			bad, err = l.putFile(p)
+			gone = first(gone, bad)
+		}
+	}
+	return first(err, gone)
+}
+
+// putFile writes a part of a file, without a copy where the system can: its pages in memory
+// then go to the reader. What the file does not have is filled up with zeros; gone says so.
+func (l *link) putFile(p span) (gone, err error) {
+	if err := l.flush(); err != nil {
+		return nil, err
+	}
+	n := 0
+	if l.raw != nil {
+		n = sendFile(l.raw, p.file.fd, p.off, p.n) // what it does not send, for whatever reason, is copied
+	}
+	buf := make([]byte, min(p.n-n, copyBytes))
+	for n < p.n {
+		buf = buf[:min(len(buf), p.n-n)]
+		if gone == nil {
+			_, gone = p.file.pread(buf, p.off+int64(n))
+		}
+		if gone != nil {
+			clear(buf)
+		}
+		if _, err := l.w.Write(buf); err != nil {
+			return nil, toWire(err)
+		}
+		n += len(buf)
+	}
+	if errors.Is(gone, io.ErrUnexpectedEOF) {
+		gone = changed(p.file.name)
+	}
+	return gone, nil
+}
+
+// copyBytes is how much of a file is copied at once.
+const copyBytes = 64 << 10
 
 // send writes a frame of v as JSON, or an empty one for nil, and flushes.
 func (l *link) send(t frameType, v any) error {

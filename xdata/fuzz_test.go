@@ -3,6 +3,7 @@ package xdata
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,6 +25,7 @@ func FuzzReceive(f *testing.F) {
 	again := honest()
 	again.data[0] = "hEllo"
 	f.Add(again.bytes(f))
+	f.Add(honestDense().bytes(f))
 	f.Add([]byte(message(frameHead, "{}")))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, stream []byte) {
@@ -49,15 +51,18 @@ func FuzzReceive(f *testing.F) {
 // FuzzBatch feeds the steps of a batch to a receiver that has chunks of its own.
 func FuzzBatch(f *testing.F) {
 	steps, data := honest().steps()
-	f.Add(steps, data)
-	f.Add(append(append([]byte{}, steps...), stepAgain, 1, stepCopy, 0, 1), data)
+	f.Add(steps, data, []byte(nil))
+	f.Add(append(append([]byte{}, steps...), stepAgain, 1, stepCopy, 0, 1), data, []byte(nil))
 	c := honest()
 	c.data, c.more = nil, append([]byte{stepCopy, 0, 1, stepEnd}, c.entries[1].Sum[:]...)
 	steps, data = c.steps()
-	f.Add(steps, data)
+	f.Add(steps, data, []byte(nil))
+	c = honestDense()
+	steps, _ = c.steps()
+	f.Add(steps, []byte(nil), []byte("hello"))
 	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, steps, data []byte) {
-		if len(data) > maxChunk || len(steps) > maxPayload {
+	f.Fuzz(func(t *testing.T, steps, data, beside []byte) {
+		if len(data)+len(beside) > maxChunk || len(steps) > maxPayload {
 			return
 		}
 		parent, err := os.MkdirTemp(dir, "")
@@ -66,7 +71,15 @@ func FuzzBatch(f *testing.F) {
 		s := &Store{Dir: filepath.Join(parent, "xdata"), Quiet: time.Nanosecond}
 		foreign(t, s, "xdata_1_20250101000000", tree{"f": "hello", "g": strings.Repeat("x", 10000)}, baseTime.Add(-time.Hour))
 		c := honest()
-		c.batch = func(_, _ []byte) []byte { return plainBatch(steps, data) }
+		c.batch = func(_, _ []byte) []byte {
+			b := binary.AppendUvarint([]byte{contentPlain}, uint64(len(data)))
+			b = binary.AppendUvarint(b, uint64(len(steps)))
+			b = binary.AppendUvarint(b, uint64(len(beside)))
+			return append(append(b, steps...), data...)
+		}
+		if len(beside) > 0 {
+			c.beside = message(frameContent, string(beside))
+		}
 		_, err = receive(s, newLink(bytes.NewReader(c.bytes(t)), io.Discard))
 		versions, leftovers := visible(t, s)
 		if want := 1; err == nil && len(versions) != 2 || err != nil && len(versions) != want || leftovers != nil {
@@ -80,11 +93,11 @@ func FuzzBatch(f *testing.F) {
 func FuzzUnpack(f *testing.F) {
 	steps, data := honest().steps()
 	f.Add(plainBatch(steps, data))
-	b := newBatch(nil)
+	b := newBatch()
 	enc, err := newEncoder()
 	must(f, err)
 	b.steps, b.data = append(b.steps, steps...), append(b.data, strings.Repeat("hello ", 1000)...)
-	b.dense = append(b.dense, noise(1, 1000)...)
+	b.add([]byte(noise(1, 1000)))
 	b.encode(enc)
 	f.Add(bytes.Join(b.out[:], nil))
 	f.Add(zipped(100, steps, []byte{0x28, 0xb5, 0x2f, 0xfd, 0xa4, 0xff, 0xff, 0xff, 0xff, 1, 0, 0}))
@@ -93,8 +106,8 @@ func FuzzUnpack(f *testing.F) {
 	buf := make([]byte, 0, maxChunk)
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		u, err := decodeBatch(payload, dec, buf)
-		if err == nil && (len(u.data) > maxChunk || len(u.steps)+len(u.dense) > len(payload)) {
-			t.Errorf("%d and %d bytes of content, %d of steps out of %d", len(u.data), len(u.dense), len(u.steps), len(payload))
+		if err == nil && (len(u.data)+u.dense > maxChunk || len(u.steps) > len(payload)) {
+			t.Errorf("%d and %d bytes of content, %d of steps out of %d", len(u.data), u.dense, len(u.steps), len(payload))
 		}
 	})
 }

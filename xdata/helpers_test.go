@@ -158,6 +158,15 @@ func wait(t testing.TB, c <-chan struct{}, what string) {
 	}
 }
 
+// connected returns the two ends of a connection as ssh is given one.
+func connected(t testing.TB) (ours, theirs *os.File) {
+	t.Helper()
+	ours, theirs, err := socketPair()
+	must(t, err)
+	t.Cleanup(func() { ours.Close(); theirs.Close() })
+	return ours, theirs
+}
+
 // wantCode checks an error's code, and that it comes with what belongs to it.
 func wantCode(t testing.TB, err error, want fault.Code, text string) {
 	t.Helper()

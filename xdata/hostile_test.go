@@ -25,6 +25,7 @@ type crafted struct {
 	digest  []byte   // nil: the right one
 	more    []byte   // steps after those of the files
 	batch   func(steps, data []byte) []byte
+	beside  string // what follows on the batch
 }
 
 // honest returns a version that is accepted.
@@ -47,6 +48,26 @@ func plainBatch(steps, data []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(steps)))
 	b = append(b, 0)
 	return append(append(b, steps...), data...)
+}
+
+// dense has the content of the only file sent as what does not shrink: so much is announced,
+// it is taken in chunks of these sizes, and these frames follow on the batch.
+func (c *crafted) dense(announced uint64, sizes []byte, frames string) {
+	sum := c.entries[1].Sum
+	c.data = nil
+	c.more = append(append([]byte{stepDense, byte(len(sizes))}, sizes...), append([]byte{stepEnd}, sum[:]...)...)
+	c.batch = func(steps, _ []byte) []byte {
+		b := binary.AppendUvarint([]byte{contentPlain, 0}, uint64(len(steps)))
+		return append(binary.AppendUvarint(b, announced), steps...)
+	}
+	c.beside = frames
+}
+
+// honestDense returns a version that is accepted, with content that is not compressed.
+func honestDense() *crafted {
+	c := honest()
+	c.dense(5, []byte{2, 3}, message(frameContent, "hello"))
+	return c
 }
 
 // zipped returns one whose content claims to be of a size.
@@ -84,6 +105,8 @@ func (c *crafted) bytes(t testing.TB) []byte {
 	l := newLink(nil, &b)
 	must(t, l.send(frameHead, c.head))
 	must(t, l.put(frameBatch, c.batch(c.steps())))
+	must(t, l.flush())
+	b.WriteString(c.beside)
 	digest := c.digest
 	if digest == nil {
 		digest = (&manifest{Entries: c.entries}).digest()
@@ -111,11 +134,13 @@ func frame(t frameType, size uint32, payload string) string {
 func message(t frameType, payload string) string { return frame(t, uint32(len(payload)), payload) }
 
 func TestHonestPeer(t *testing.T) {
-	s, err := receiveFrom(t, bytes.NewReader(honest().bytes(t)))
-	must(t, err)
-	data, err := os.ReadFile(filepath.Join(s.Dir, "xdata_1_20260301020000/d/f"))
-	if err != nil || string(data) != "hello" {
-		t.Errorf("%q, %v", data, err)
+	for name, c := range map[string]*crafted{"plain": honest(), "dense": honestDense()} {
+		s, err := receiveFrom(t, bytes.NewReader(c.bytes(t)))
+		must(t, err)
+		data, err := os.ReadFile(filepath.Join(s.Dir, "xdata_1_20260301020000/d/f"))
+		if err != nil || string(data) != "hello" {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
 	}
 }
 
@@ -204,6 +229,16 @@ func TestHostilePeer(t *testing.T) {
 		{"a bomb", func(c *crafted) {
 			c.batch = func(steps, data []byte) []byte { return zipped(len(data), steps, bomb(t)) }
 		}, fault.Failed, "cannot be unpacked"},
+		{"content that does not follow", func(c *crafted) { c.dense(5, []byte{5}, "") }, fault.Failed, "message 10 where 16 is due"},
+		{"less content beside", func(c *crafted) { c.dense(5, []byte{5}, message(frameContent, "hell")) }, fault.Failed, "4 bytes of content where 5"},
+		{"more content beside", func(c *crafted) { c.dense(5, []byte{5}, message(frameContent, "hello!")) }, fault.Failed, "6 bytes of content where 5"},
+		{"content beside announced as giant", func(c *crafted) { c.dense(1<<40, []byte{5}, message(frameContent, "hello")) }, fault.Failed, "and 1099511627776 beside it"},
+		{"a giant frame of content", func(c *crafted) { c.dense(maxChunk, []byte{5}, frame(frameContent, 1<<31, "")) }, fault.Failed, "a message of 2147483648 bytes"},
+		{"content beside that belongs nowhere", func(c *crafted) { c.dense(6, []byte{5}, message(frameContent, "hello!")) }, fault.Failed, "belong nowhere"},
+		{"a chunk of more than is beside", func(c *crafted) { c.dense(5, []byte{9}, message(frameContent, "hello")) }, fault.Failed, "a chunk of 9 bytes where 5"},
+		{"more chunks than are beside", func(c *crafted) { c.dense(5, []byte{5, 1}, message(frameContent, "hello")) }, fault.Failed, "a chunk of 1 bytes where 0"},
+		{"content that nobody announced", func(c *crafted) { c.beside = message(frameContent, "hello") }, fault.Failed, "message 16 where 9 is due"},
+		{"other content beside, and not again", func(c *crafted) { c.dense(5, []byte{5}, message(frameContent, "hEllo")) }, fault.Unreachable, "went away"},
 		{"other content, and not again", func(c *crafted) { c.data[0] = "hEllo" }, fault.Unreachable, "went away"},
 		{"other digest", func(c *crafted) { c.digest = []byte("x") }, fault.Conflict, "version does not match"},
 		{"other LIM", func(c *crafted) { c.head.Name = "xdata_2_20260301020000" }, fault.Failed, "for LIM 1"},
@@ -290,13 +325,14 @@ func (r repeat) Read(p []byte) (int, error) {
 
 // A stream cut at any byte leaves nothing.
 func TestTruncated(t *testing.T) {
-	good := honest().bytes(t)
-	for n := range good {
-		s, err := receiveFrom(t, bytes.NewReader(good[:n]))
-		if err == nil {
-			t.Fatalf("accepted %d of %d bytes", n, len(good))
+	for _, good := range [][]byte{honest().bytes(t), honestDense().bytes(t)} {
+		for n := range good {
+			s, err := receiveFrom(t, bytes.NewReader(good[:n]))
+			if err == nil {
+				t.Fatalf("accepted %d of %d bytes", n, len(good))
+			}
+			wantUntouched(t, s)
 		}
-		wantUntouched(t, s)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // older peer would misunderstand raises the version.
 const (
 	protocolMagic   = "mxcluster-xdata"
-	protocolVersion = 5
+	protocolVersion = 6
 )
 
 // greeting is the server's first message.

@@ -22,6 +22,8 @@ type sender struct {
 	next    uint64            // the place after that of the last chunk found
 	abort   func()            // ends a link that waits; may be nil
 	files   folders
+	in      *sharedFile // the file that is being sent; nil: not open
+	copies  bool        // nothing is sent from where it lies
 	buf     []byte
 	counted counting
 }
@@ -213,7 +215,7 @@ func first(errs ...error) error {
 
 // repeat sends files once more, all of their content.
 func (s *sender) repeat(ctx context.Context, places []int) (err error) {
-	s.have, s.places = nil, nil
+	s.have, s.places, s.copies = nil, nil, true
 	if s.out, err = newBatches(); err != nil {
 		return err
 	}
@@ -238,22 +240,17 @@ func (s *sender) repeat(ctx context.Context, places []int) (err error) {
 // that the receiver lacks.
 func (s *sender) file(ctx context.Context, place int) error {
 	e := &s.manifest.Entries[place]
-	var in handle
-	defer func() {
-		if in.name != "" {
-			_ = in.close()
-		}
-	}()
+	defer s.leave()
 	off := int64(0)
 	for n, whole := 0, false; !whole; {
-		s.pause(place)
+		s.pause()
 		f, err := s.take(place, n)
 		if err != nil {
 			return sent(err, e)
 		}
 		n, whole = n+len(f.chunks), f.whole
 		if f.data != nil {
-			if err := s.atHand(ctx, f); err != nil {
+			if err := s.atHand(ctx, e, f, off); err != nil {
 				return err
 			}
 			off += int64(len(f.data))
@@ -264,12 +261,7 @@ func (s *sender) file(ctx context.Context, place int) error {
 			if at, ok := s.find(chunks[0]); ok {
 				s.out.have(at, size)
 			} else {
-				if in.name == "" {
-					if in, err = s.files.openEntry(e); err != nil {
-						return sent(err, e)
-					}
-				}
-				if count, size, err = s.content(ctx, in, e, chunks, off); err != nil {
+				if count, size, err = s.content(ctx, e, chunks, off); err != nil {
 					return err
 				}
 			}
@@ -281,11 +273,31 @@ func (s *sender) file(ctx context.Context, place int) error {
 	return nil
 }
 
+// open opens the file that is being sent, unless it is open.
+func (s *sender) open(e *entry) error {
+	if s.in != nil {
+		return nil
+	}
+	h, err := s.files.openEntry(e)
+	if err != nil {
+		return sent(err, e)
+	}
+	s.in = share(h, &s.out.files)
+	return nil
+}
+
+// leave lets go of it.
+func (s *sender) leave() {
+	if s.in != nil {
+		s.in.release()
+		s.in = nil
+	}
+}
+
 // pause waits until batches are sent, once no more are to be made ready for that: the
-// reading goes on alone meanwhile, so nothing of it may be at hand. Of a large file that
-// is all new and not known yet, the more is read the better.
-func (s *sender) pause(place int) {
-	if s.out.isOpen() || !s.out.crowded() && (s.manifest.Entries[place].Size < largeSize || s.guide() != nil || s.reading.knows(place)) {
+// reading goes on alone meanwhile, so nothing of it may be at hand.
+func (s *sender) pause() {
+	if s.out.isOpen() || !s.out.crowded() {
 		return
 	}
 	s.reading.unfollow()
@@ -301,23 +313,56 @@ func sent(err error, e *entry) error {
 }
 
 // atHand sends chunks whose content was just read.
-func (s *sender) atHand(ctx context.Context, f found) error {
-	for _, c := range f.chunks {
-		if at, ok := s.find(c); ok {
-			s.out.have(at, int64(c.Size))
+func (s *sender) atHand(ctx context.Context, e *entry, f found, off int64) error {
+	for len(f.chunks) > 0 {
+		count, size := 1, int(f.chunks[0].Size)
+		if at, ok := s.find(f.chunks[0]); ok {
+			s.out.have(at, int64(size))
 		} else {
-			s.out.data(f.data[:c.Size])
+			var err error
+			if count, size, err = s.lacking(e, f.chunks, f.data, off); err != nil {
+				return err
+			}
 		}
-		f.data = f.data[c.Size:]
-		s.counted.add(int64(c.Size))
+		f.chunks, f.data, off = f.chunks[count:], f.data[size:], off+int64(size)
+		s.counted.add(int64(size))
 	}
 	return first(context.Cause(ctx), s.out.failed())
 }
 
+// leastStored is how much of a file is worth sending from where it lies.
+const leastStored = 32 << 10
+
+// lacking sends chunks that lie one after the other in a file: the first, which the receiver
+// lacks, and those behind that are alike.
+func (s *sender) lacking(e *entry, chunks []chunk, data []byte, off int64) (count, size int, err error) {
+	dense := isDense(data[:chunks[0].Size])
+	alike := func(c chunk) bool {
+		p := data[size:][:c.Size]
+		return !s.has(c) && (dense && staysDense(p) || !dense && !isDense(p))
+	}
+	for count == 0 || count < len(chunks) && alike(chunks[count]) {
+		size += int(chunks[count].Size)
+		count++
+	}
+	if dense && size >= leastStored && !s.copies && s.out.files.Load() < s.out.limit {
+		if err := s.open(e); err != nil {
+			return 0, 0, err
+		}
+		s.out.stored(s.in, off, chunks[:count], size)
+		return count, size, nil
+	}
+	for _, c := range chunks[:count] {
+		s.out.data(data[:c.Size], dense)
+		data = data[c.Size:]
+	}
+	return count, size, nil
+}
+
 // content sends the chunks at an offset of a file that the receiver lacks, the first of chunks
 // and those that follow, and makes sure that they still are what they were when the file was read.
-func (s *sender) content(ctx context.Context, in handle, e *entry, chunks []chunk, off int64) (count int, size int64, err error) {
-	if err := first(context.Cause(ctx), s.out.failed()); err != nil {
+func (s *sender) content(ctx context.Context, e *entry, chunks []chunk, off int64) (count int, size int64, err error) {
+	if err := first(context.Cause(ctx), s.out.failed(), s.open(e)); err != nil {
 		return 0, 0, err
 	}
 	for count == 0 || count < len(chunks) && size+int64(chunks[count].Size) <= maxChunk && !s.has(chunks[count]) {
@@ -325,19 +370,26 @@ func (s *sender) content(ctx context.Context, in handle, e *entry, chunks []chun
 		count++
 	}
 	data := s.buf[:size]
-	if _, err := in.pread(data, off); err != nil {
+	if _, err := s.in.pread(data, off); err != nil {
 		return 0, 0, err
 	}
+	rest := data
 	for _, c := range chunks[:count] {
-		if xxh3.Hash(data[:c.Size]) != c.ID {
+		if xxh3.Hash(rest[:c.Size]) != c.ID {
 			s.stopReading()
-			if err := in.check(e); err != nil {
+			if err := s.in.check(e); err != nil {
 				return 0, 0, err
 			}
 			return 0, 0, s.hold([]string{doesNotMatch(e.Path)})
 		}
-		s.out.data(data[:c.Size])
-		data = data[c.Size:]
+		rest = rest[c.Size:]
+	}
+	for chunks = chunks[:count]; len(chunks) > 0; {
+		n, bytes, err := s.lacking(e, chunks, data, off)
+		if err != nil {
+			return 0, 0, err
+		}
+		chunks, data, off = chunks[n:], data[bytes:], off+int64(bytes)
 	}
 	return count, size, nil
 }

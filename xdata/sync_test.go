@@ -395,7 +395,7 @@ func TestChangedWhileSent(t *testing.T) {
 func transfer(t *testing.T, opened *snapshot, to *Store) error {
 	t.Helper()
 	must(t, os.MkdirAll(to.Dir, 0o755))
-	ours, theirs := net.Pipe()
+	ours, theirs := connected(t)
 	received := make(chan struct{})
 	go func() {
 		defer close(received)

@@ -2,6 +2,7 @@ package xdata
 
 import (
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,3 +23,5 @@ func setDirect(int, bool) error { return unix.ENOTSUP }
 func widenPipe(*os.File, int) int { return 0 }
 
 func widenSocket(int, int) {}
+
+func sendFile(syscall.RawConn, int, int64, int) int { return 0 }

@@ -3,6 +3,7 @@ package xdata
 import (
 	"errors"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -64,4 +65,25 @@ func widenSocket(fd, bytes int) {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, bytes) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, bytes) // it works with less
 	}
+}
+
+// sendFile sends a part of a file to a pipe or socket, and returns how much of it. The pages
+// that hold it are handed over as they are.
+func sendFile(to syscall.RawConn, from int, off int64, size int) (sent int) {
+	_ = to.Write(func(fd uintptr) bool {
+		for sent < size {
+			n, err := unix.Sendfile(int(fd), from, &off, size-sent)
+			switch {
+			case errors.Is(err, unix.EINTR):
+			case errors.Is(err, unix.EAGAIN):
+				return false // called again when there is room
+			case err != nil || n == 0:
+				return true
+			default:
+				sent += n
+			}
+		}
+		return true
+	})
+	return sent
 }

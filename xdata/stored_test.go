@@ -1,0 +1,242 @@
+package xdata
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fault"
+)
+
+// spansOf returns spans in memory and in a file, and what they hold.
+func spansOf(t *testing.T, file *sharedFile, content string) (spans []span, want string) {
+	t.Helper()
+	for _, s := range []struct {
+		memory string
+		off, n int
+	}{{"head", 0, 0}, {"", 5, 300_001}, {"", 0, 4096}, {strings.Repeat("between", 1000), 0, 0}, {"", 600_000, 400_000}} {
+		if s.memory != "" {
+			spans = append(spans, span{data: []byte(s.memory)})
+			want += s.memory
+			continue
+		}
+		spans = append(spans, span{file: file, off: int64(s.off), n: s.n})
+		want += content[s.off:][:s.n]
+	}
+	return spans, want
+}
+
+// opened opens a file that is to be sent from.
+func openedFile(t *testing.T, name string) *sharedFile {
+	t.Helper()
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	f := share(handle{fd: fd, name: "big"}, new(atomic.Int32))
+	t.Cleanup(f.release)
+	return f
+}
+
+// What lies in files arrives as it is there, through whatever it is sent; also where the
+// reader is slow.
+func TestSpans(t *testing.T) {
+	content := noise(1, 1_000_000)
+	name := filepath.Join(t.TempDir(), "big")
+	must(t, os.WriteFile(name, []byte(content), 0o600))
+	spans, want := spansOf(t, openedFile(t, name), content)
+	ways := map[string]func(t *testing.T) (io.Reader, io.Writer){
+		"a socket": func(t *testing.T) (io.Reader, io.Writer) { ours, theirs := connected(t); return theirs, ours },
+		"a pipe": func(t *testing.T) (io.Reader, io.Writer) {
+			r, w, err := os.Pipe()
+			must(t, err)
+			t.Cleanup(func() { r.Close(); w.Close() })
+			return r, w
+		},
+		"what takes no files": func(*testing.T) (io.Reader, io.Writer) { return io.Pipe() },
+	}
+	for way, open := range ways {
+		t.Run(way, func(t *testing.T) {
+			r, w := open(t)
+			const frames = 10
+			sent := make(chan error, 1)
+			go func() {
+				out := newLink(nil, w)
+				var err error
+				for range frames {
+					err = first(err, out.putSpans(spans))
+				}
+				sent <- first(err, out.flush())
+			}()
+			in := newLink(r, nil)
+			for range frames {
+				must(t, in.expectContent(len(want)))
+				got := make([]byte, len(want))
+				must(t, in.content(got[:10]))
+				must(t, in.content(got[10:200_000]))
+				must(t, in.content(got[200_000:]))
+				if string(got) != want {
+					t.Fatal("arrived as something else")
+				}
+			}
+			must(t, <-sent)
+		})
+	}
+}
+
+// A file that got shorter is told of, and the stream stays one that can be understood.
+func TestSpansOfAShorterFile(t *testing.T) {
+	content := noise(1, 1_000_000)
+	name := filepath.Join(t.TempDir(), "big")
+	must(t, os.WriteFile(name, []byte(content), 0o600))
+	spans, want := spansOf(t, openedFile(t, name), content)
+	must(t, os.Truncate(name, 700_000))
+	ours, theirs := connected(t)
+	sent := make(chan error, 1)
+	go func() {
+		out := newLink(nil, ours)
+		err := out.putSpans(spans)
+		must(t, out.send(frameBye, nil))
+		sent <- err
+	}()
+	in := newLink(theirs, nil)
+	must(t, in.expectContent(len(want)))
+	got := make([]byte, len(want))
+	must(t, in.content(got))
+	there := len(want) - 300_000
+	if string(got[:there]) != want[:there] || len(bytes.Trim(got[there:], "\x00")) > 0 {
+		t.Error("not what is there, filled up with zeros")
+	}
+	if kind, _, err := in.next(); err != nil || kind != frameBye {
+		t.Errorf("then %d, %v", kind, err)
+	}
+	wantCode(t, <-sent, fault.Busy, `"big" changed`)
+}
+
+// Whoever goes away while a file is sent to him is noticed.
+func TestSpansForNobody(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "big")
+	content := noise(1, 1_000_000)
+	must(t, os.WriteFile(name, []byte(content), 0o600))
+	spans, _ := spansOf(t, openedFile(t, name), content)
+	ours, theirs := connected(t)
+	theirs.Close()
+	var wire wireError
+	if err := newLink(nil, ours).putSpans(spans); !errors.As(err, &wire) {
+		t.Errorf("%v", err)
+	}
+}
+
+// The last batch that sends from a file closes it, and no more are open than may be.
+func TestStoredFilesAreClosed(t *testing.T) {
+	s, to := newStore(t), newStore(t)
+	many := tree{"large": noise(9, 3<<20)}
+	for i := range 40 {
+		many["f"+strings.Repeat("x", i)] = noise(byte(i), 2*leastStored)
+	}
+	foreign(t, s, "xdata_1_20260301020000", many, baseTime)
+	opened := openedFor(t, s)
+	opened.makeReady(t.Context(), true, time.Time{})
+	a := opened.ahead
+	waitUntil(t, "files wait to be sent", func() bool { return a.out.files.Load() >= 10 })
+	must(t, transfer(t, opened, to))
+	if n := a.out.files.Load(); n != 0 {
+		t.Errorf("%d files are open", n)
+	}
+
+	again, other := openedFor(t, s), newStore(t)
+	again.makeReady(t.Context(), true, time.Time{})
+	out := again.ahead.out
+	must(t, again.dropAhead())
+	if n := out.files.Load(); n != 0 {
+		t.Errorf("%d files are open of what was dropped", n)
+	}
+	must(t, transfer(t, again, other))
+}
+
+// No more files are open than may be: what follows is copied.
+func TestStoredFilesAreBounded(t *testing.T) {
+	s := newStore(t)
+	foreign(t, s, "xdata_1_20260301020000", tree{"a": noise(1, 2*leastStored), "b": noise(2, 2*leastStored), "c": noise(3, 2*leastStored)}, baseTime)
+	opened := openedFor(t, s)
+	must(t, opened.readAll(t.Context()))
+	out, err := newBatches()
+	must(t, err)
+	if out.limit < 100 {
+		t.Errorf("%d files may be open to be sent from", out.limit)
+	}
+	out.limit = 1
+	send := sender{snapshot: opened, out: out, files: folders{root: opened.root}, buf: make([]byte, maxChunk)}
+	defer send.files.close()
+	m := opened.manifest
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		_, size, err := send.content(t.Context(), e, m.chunksOf(e), 0)
+		must(t, err)
+		if size != e.Size {
+			t.Fatalf("%d bytes of %s", size, e.Path)
+		}
+		send.leave()
+	}
+	var stored, copied int
+	for _, p := range out.cur.dense {
+		stored, copied = stored+p.n, copied+len(p.data)
+	}
+	if stored < leastStored || stored > 2*leastStored || copied < 2*leastStored {
+		t.Errorf("%d bytes are sent from where they lie, %d are copied", stored, copied)
+	}
+	out.drop()
+	if err := out.close(); !errors.Is(err, errDropped) {
+		t.Error(err)
+	}
+	if n := out.files.Load(); n != 0 {
+		t.Errorf("%d files are open", n)
+	}
+}
+
+// A file that changes between the reading and the sending is found out by the receiver, and
+// then told of; nothing of it becomes visible.
+func TestStoredFileChanges(t *testing.T) {
+	content := noise(1, 3<<20)
+	for name, tc := range map[string]struct {
+		change func(t *testing.T, file string)
+		code   fault.Code
+		says   string
+	}{
+		"written": {func(t *testing.T, file string) {
+			must(t, os.WriteFile(file, []byte(noise(2, 3<<20)), 0o600))
+		}, fault.Busy, `"big" changed`},
+		"cut off": {func(t *testing.T, file string) { must(t, os.Truncate(file, 1<<20)) }, fault.Busy, `"big" changed`},
+		"rotted": {func(t *testing.T, file string) {
+			info, err := os.Stat(file)
+			must(t, err)
+			f, err := os.OpenFile(file, os.O_WRONLY, 0)
+			must(t, err)
+			_, err = f.WriteAt([]byte("rot"), 2<<20)
+			must(t, errors.Join(err, f.Close()))
+			must(t, os.Chtimes(file, info.ModTime(), info.ModTime()))
+		}, fault.Conflict, "does not match"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, to := newStore(t), newStore(t)
+			dir := foreign(t, s, "xdata_1_20260301020000", tree{"big": content, "s": "small"}, baseTime)
+			opened := openedFor(t, s)
+			opened.makeReady(t.Context(), true, time.Time{})
+			a := opened.ahead
+			<-opened.reading.done
+			waitUntil(t, "all is ready", func() bool { return len(a.out.queue) >= 4 })
+			tc.change(t, filepath.Join(dir, "big"))
+			err := transfer(t, opened, to)
+			wantCode(t, err, tc.code, tc.says)
+			if versions, _ := visible(t, to); versions != nil {
+				t.Errorf("visible: %q", versions)
+			}
+		})
+	}
+}
