@@ -75,6 +75,10 @@ func Dial(ctx context.Context, rsh Rsh, server string, address netip.Addr, args 
 	return c, nil
 }
 
+// socketBytes is what the socket may hold that ssh reads from: when it is filled up late, on
+// a busy server, ssh has enough until then.
+const socketBytes = 8 << 20
+
 // socketPair returns a stream from ours to theirs. A pipe that is full wakes its
 // writer for every page that ssh takes out of it, some 80,000 times in a GiB; a
 // socket does when most of it is free, and may hold more than the usual 208 KiB.
@@ -88,7 +92,7 @@ func socketPair() (ours, theirs *os.File, err error) {
 	for _, fd := range fds {
 		unix.CloseOnExec(fd)
 	}
-	widenSocket(fds[0], maxChunk)
+	widenSocket(fds[0], socketBytes)
 	// What does not block, Go waits for in a way that Close ends.
 	if err := unix.SetNonblock(fds[0], true); err != nil {
 		return nil, nil, errors.Join(err, unix.Close(fds[0]), unix.Close(fds[1]))

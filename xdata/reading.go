@@ -155,13 +155,6 @@ func (s *snapshot) take(place, n int) (found, error) {
 	}
 }
 
-// knows tells whether a file is known.
-func (r *reading) knows(place int) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return place < r.known
-}
-
 // unfollow has the reading go on alone.
 func (r *reading) unfollow() {
 	r.mu.Lock()

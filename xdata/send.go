@@ -345,7 +345,7 @@ func (s *sender) lacking(e *entry, chunks []chunk, data []byte, off int64) (coun
 		size += int(chunks[count].Size)
 		count++
 	}
-	if dense && size >= leastStored && !s.copies && s.out.files.Load() < s.out.limit {
+	if dense && size >= leastStored && !s.copies && s.out.files.Load() <= s.out.limit {
 		if err := s.open(e); err != nil {
 			return 0, 0, err
 		}
