@@ -50,7 +50,6 @@ type batch struct {
 	head  []byte        // the payload's first bytes
 	zstd  []byte        // data, compressed
 	out   [3][]byte     // the payload, in pieces that are not copied
-	heavy bool          // it takes much memory
 	ready chan struct{} // out is complete
 }
 

@@ -35,7 +35,7 @@ type batches struct {
 
 	mu   sync.Mutex
 	some int   // batches that there are
-	held int   // of them, those that are heavy and on their way
+	held int   // those that were made so far and are heavy
 	err  error // of writing
 }
 
@@ -144,9 +144,6 @@ func (b *batches) crowded() bool {
 // recycle takes a batch back, unless there are more than are needed now.
 func (b *batches) recycle(used *batch) {
 	b.mu.Lock()
-	if used.heavy {
-		b.held--
-	}
 	spare := b.some > inFlight
 	if spare {
 		b.some--
@@ -315,7 +312,7 @@ func (b *batches) flush() {
 		return
 	}
 	b.mu.Lock()
-	if b.cur.heavy = b.cur.memory() > heavy; b.cur.heavy {
+	if b.cur.memory() > heavy {
 		b.held++
 	}
 	b.mu.Unlock()

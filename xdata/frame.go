@@ -120,6 +120,7 @@ func (l *link) next() (frameType, []byte, error) {
 	if err := l.content(l.payload); err != nil {
 		return 0, nil, err
 	}
+	l.read += frameHeader
 	return t, l.payload, nil
 }
 
@@ -136,7 +137,6 @@ func (l *link) head() (t frameType, size int, err error) {
 	if n > t.limit() {
 		return 0, 0, violation("a message of %d bytes", n)
 	}
-	l.read += frameHeader
 	return t, int(n), nil
 }
 
@@ -213,6 +213,7 @@ func (l *link) expectContent(size int) error {
 	case n != size:
 		return violation("%d bytes of content where %d are announced", n, size)
 	}
+	l.read += frameHeader
 	return nil
 }
 

@@ -235,6 +235,13 @@ func TestHostilePeer(t *testing.T) {
 		{"content beside announced as giant", func(c *crafted) { c.dense(1<<40, []byte{5}, message(frameContent, "hello")) }, fault.Failed, "and 1099511627776 beside it"},
 		{"a giant frame of content", func(c *crafted) { c.dense(maxChunk, []byte{5}, frame(frameContent, 1<<31, "")) }, fault.Failed, "a message of 2147483648 bytes"},
 		{"content beside that belongs nowhere", func(c *crafted) { c.dense(6, []byte{5}, message(frameContent, "hello!")) }, fault.Failed, "belong nowhere"},
+		{"content beside that nobody takes", func(c *crafted) {
+			c.batch = func(steps, data []byte) []byte {
+				b := binary.AppendUvarint([]byte{contentPlain, byte(len(data))}, uint64(len(steps)))
+				return append(append(append(b, 5), steps...), data...)
+			}
+			c.beside = message(frameContent, "hello")
+		}, fault.Failed, "belong nowhere"},
 		{"a chunk of more than is beside", func(c *crafted) { c.dense(5, []byte{9}, message(frameContent, "hello")) }, fault.Failed, "a chunk of 9 bytes where 5"},
 		{"more chunks than are beside", func(c *crafted) { c.dense(5, []byte{5, 1}, message(frameContent, "hello")) }, fault.Failed, "a chunk of 1 bytes where 0"},
 		{"content that nobody announced", func(c *crafted) { c.beside = message(frameContent, "hello") }, fault.Failed, "message 16 where 9 is due"},

@@ -23,7 +23,6 @@ type sender struct {
 	abort   func()            // ends a link that waits; may be nil
 	files   folders
 	in      *sharedFile // the file that is being sent; nil: not open
-	copies  bool        // nothing is sent from where it lies
 	buf     []byte
 	counted counting
 }
@@ -215,7 +214,7 @@ func first(errs ...error) error {
 
 // repeat sends files once more, all of their content.
 func (s *sender) repeat(ctx context.Context, places []int) (err error) {
-	s.have, s.places, s.copies = nil, nil, true
+	s.have, s.places = nil, nil
 	if s.out, err = newBatches(); err != nil {
 		return err
 	}
@@ -345,7 +344,7 @@ func (s *sender) lacking(e *entry, chunks []chunk, data []byte, off int64) (coun
 		size += int(chunks[count].Size)
 		count++
 	}
-	if dense && size >= leastStored && !s.copies && s.out.files.Load() <= s.out.limit {
+	if dense && size >= leastStored && s.out.files.Load() <= s.out.limit {
 		if err := s.open(e); err != nil {
 			return 0, 0, err
 		}
