@@ -92,8 +92,8 @@ type link struct {
 	written int64
 }
 
-// readAhead is how much of what follows is read with the head of a frame: of content that is
-// not worth its copying.
+// readAhead is how much is read at once where little is asked for, as with the head of a
+// frame. What follows of the frame is copied then, so it is little.
 const readAhead = 16 << 10
 
 func newLink(r io.Reader, w io.Writer) *link {

@@ -3,7 +3,6 @@ package xdata
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -71,12 +70,7 @@ func FuzzBatch(f *testing.F) {
 		s := &Store{Dir: filepath.Join(parent, "xdata"), Quiet: time.Nanosecond}
 		foreign(t, s, "xdata_1_20250101000000", tree{"f": "hello", "g": strings.Repeat("x", 10000)}, baseTime.Add(-time.Hour))
 		c := honest()
-		c.batch = func(_, _ []byte) []byte {
-			b := binary.AppendUvarint([]byte{contentPlain}, uint64(len(data)))
-			b = binary.AppendUvarint(b, uint64(len(steps)))
-			b = binary.AppendUvarint(b, uint64(len(beside)))
-			return append(append(b, steps...), data...)
-		}
+		c.batch = func(_, _ []byte) []byte { return batchOf(contentPlain, len(data), len(beside), steps, data) }
 		if len(beside) > 0 {
 			c.beside = message(frameContent, string(beside))
 		}

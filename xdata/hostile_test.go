@@ -43,23 +43,25 @@ func honest() *crafted {
 }
 
 // plainBatch returns the payload of a batch that is not compressed.
-func plainBatch(steps, data []byte) []byte {
-	b := binary.AppendUvarint([]byte{contentPlain}, uint64(len(data)))
-	b = binary.AppendUvarint(b, uint64(len(steps)))
-	b = append(b, 0)
+func plainBatch(steps, data []byte) []byte { return batchOf(contentPlain, len(data), 0, steps, data) }
+
+// batchOf returns the payload of a batch: data claims to unpack to a size, and so many bytes
+// are announced beside it.
+func batchOf(kind byte, size, beside int, steps, data []byte) []byte {
+	b := []byte{kind}
+	for _, n := range []int{size, len(steps), beside} {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
 	return append(append(b, steps...), data...)
 }
 
 // dense has the content of the only file sent as what does not shrink: so much is announced,
 // it is taken in chunks of these sizes, and these frames follow on the batch.
-func (c *crafted) dense(announced uint64, sizes []byte, frames string) {
+func (c *crafted) dense(announced int, sizes []byte, frames string) {
 	sum := c.entries[1].Sum
 	c.data = nil
 	c.more = append(append([]byte{stepDense, byte(len(sizes))}, sizes...), append([]byte{stepEnd}, sum[:]...)...)
-	c.batch = func(steps, _ []byte) []byte {
-		b := binary.AppendUvarint([]byte{contentPlain, 0}, uint64(len(steps)))
-		return append(binary.AppendUvarint(b, announced), steps...)
-	}
+	c.batch = func(steps, _ []byte) []byte { return batchOf(contentPlain, 0, announced, steps, nil) }
 	c.beside = frames
 }
 
@@ -72,10 +74,7 @@ func honestDense() *crafted {
 
 // zipped returns one whose content claims to be of a size.
 func zipped(size int, steps, packed []byte) []byte {
-	b := binary.AppendUvarint([]byte{contentZstd}, uint64(size))
-	b = binary.AppendUvarint(b, uint64(len(steps)))
-	b = append(b, 0)
-	return append(append(b, steps...), packed...)
+	return batchOf(contentZstd, size, 0, steps, packed)
 }
 
 // steps returns those that put the files together, and their content.
@@ -236,10 +235,7 @@ func TestHostilePeer(t *testing.T) {
 		{"a giant frame of content", func(c *crafted) { c.dense(maxChunk, []byte{5}, frame(frameContent, 1<<31, "")) }, fault.Failed, "a message of 2147483648 bytes"},
 		{"content beside that belongs nowhere", func(c *crafted) { c.dense(6, []byte{5}, message(frameContent, "hello!")) }, fault.Failed, "belong nowhere"},
 		{"content beside that nobody takes", func(c *crafted) {
-			c.batch = func(steps, data []byte) []byte {
-				b := binary.AppendUvarint([]byte{contentPlain, byte(len(data))}, uint64(len(steps)))
-				return append(append(append(b, 5), steps...), data...)
-			}
+			c.batch = func(steps, data []byte) []byte { return batchOf(contentPlain, len(data), 5, steps, data) }
 			c.beside = message(frameContent, "hello")
 		}, fault.Failed, "belong nowhere"},
 		{"a chunk of more than is beside", func(c *crafted) { c.dense(5, []byte{9}, message(frameContent, "hello")) }, fault.Failed, "a chunk of 9 bytes where 5"},

@@ -259,10 +259,8 @@ func (s *sender) file(ctx context.Context, place int) error {
 			count, size := 1, int64(chunks[0].Size)
 			if at, ok := s.find(chunks[0]); ok {
 				s.out.have(at, size)
-			} else {
-				if count, size, err = s.content(ctx, e, chunks, off); err != nil {
-					return err
-				}
+			} else if count, size, err = s.content(ctx, e, chunks, off); err != nil {
+				return err
 			}
 			chunks, off = chunks[count:], off+size
 			s.counted.add(size)

@@ -34,7 +34,7 @@ func spansOf(t *testing.T, file *sharedFile, content string) (spans []span, want
 	return spans, want
 }
 
-// opened opens a file that is to be sent from.
+// openedFile opens a file that is to be sent from.
 func openedFile(t *testing.T, name string) *sharedFile {
 	t.Helper()
 	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
