@@ -43,7 +43,7 @@ func (s *Store) Backup(ctx context.Context, lim int, from string) (v Version, er
 		return Version{}, err
 	}
 	defer g.discard()
-	m, err := copyTree(ctx, source, g.root, counting(s.Progress))
+	m, err := copyLive(ctx, source, g.root, counting(s.Progress))
 	if err != nil {
 		return Version{}, noRoom(err, s.Dir)
 	}
@@ -87,14 +87,21 @@ func (s *Store) admit(source *os.Root, from string) error {
 		return fault.New(fault.Refused, "back up a folder that does not hold the versions",
 			"the versions themselves are kept below it, in %s", s.Dir)
 	}
-	_, t, err := survey(source)
+	m, t, err := surveyLive(source)
 	if err != nil {
 		return err
 	}
 	if t.files == 0 {
-		return fault.New(fault.Refused, "name the folder that holds the data", "there are no files in it")
+		return noFiles()
+	}
+	if err := m.checkCopyable(); err != nil {
+		return err
 	}
 	return s.checkSpace(t.bytes, t.files+t.folders)
+}
+
+func noFiles() error {
+	return fault.New(fault.Refused, "name the folder that holds the data", "there are no files in it")
 }
 
 // inside tells whether dir is outer or lies below it.

@@ -15,6 +15,18 @@ type copier struct {
 	scan     *scanner
 	copied   counting
 	made     *manifest // the copy, as it was read
+	seen     []entry   // what was copied by round, as it was seen: one for each entry of made
+}
+
+// newCopier returns one for so many bytes. The caller closes it.
+func newCopier(from, to *os.Root, bytes int64, copied counting) (*copier, error) {
+	scan, err := newScanner(bytes)
+	return &copier{from: folders{root: from}, to: folders{root: to}, scan: scan, copied: copied, made: &manifest{}}, err
+}
+
+func (c *copier) close() {
+	c.from.close()
+	c.to.close()
 }
 
 // copyTree copies everything below from into the empty folder to, and returns
@@ -25,32 +37,36 @@ func copyTree(ctx context.Context, from, to *os.Root, copied counting) (*manifes
 	if err != nil {
 		return nil, err
 	}
-	scan, err := newScanner(t.bytes)
+	c, err := newCopier(from, to, t.bytes, copied)
 	if err != nil {
 		return nil, err
 	}
-	c := &copier{from: folders{root: from}, to: folders{root: to}, scan: scan, copied: copied, made: &manifest{Top: source.Top}}
-	defer c.from.close()
-	defer c.to.close()
+	defer c.close()
+	c.made.Top = source.Top
 	for i := range source.Entries {
-		e := &source.Entries[i]
-		if err := context.Cause(ctx); err != nil {
+		if err := c.entry(ctx, &source.Entries[i]); err != nil {
 			return nil, err
 		}
-		if err := e.checkKind(); err != nil {
-			return nil, err
-		}
-		if e.Dir {
-			err = to.Mkdir(e.Path, 0o700)
-		} else {
-			err = c.file(ctx, e)
-		}
-		if err != nil {
-			return nil, err
-		}
-		c.made.Entries = append(c.made.Entries, *e)
 	}
 	return c.made, c.made.dress(to)
+}
+
+// entry copies a file, or makes a folder.
+func (c *copier) entry(ctx context.Context, e *entry) error {
+	if err := first(context.Cause(ctx), e.checkKind()); err != nil {
+		return err
+	}
+	made, err := *e, error(nil)
+	if e.Dir {
+		err = c.to.root.Mkdir(e.Path, 0o700)
+	} else {
+		err = c.file(ctx, &made)
+	}
+	if err != nil {
+		return err
+	}
+	c.made.Entries = append(c.made.Entries, made)
+	return checkChunks(len(c.made.Chunks))
 }
 
 // file copies one file, and makes sure that it did not change meanwhile. What e

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"mxcluster/internal/fault"
 )
 
 // entry is one file or folder of a version.
@@ -46,8 +44,10 @@ type manifest struct {
 func (m *manifest) chunksOf(e *entry) []chunk { return m.Chunks[e.first : e.first+e.count] }
 
 func (m *manifest) sort() {
-	slices.SortFunc(m.Entries, func(a, b entry) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(m.Entries, byPath)
 }
+
+func byPath(a, b entry) int { return strings.Compare(a.Path, b.Path) }
 
 // find returns the entry of a path, or nil.
 func (m *manifest) find(name string) *entry {
@@ -74,15 +74,6 @@ func (f *finder) find(m *manifest, name string) *entry {
 	*f = finder(i + 1)
 	return &m.Entries[i]
 }
-
-// Bounds of a version that a peer may send. They hold for our own side too, so
-// that what can be backed up can also be copied.
-const (
-	maxEntries   = 1_000_000
-	maxPath      = 4096
-	maxName      = 255       // bytes between slashes
-	maxPathBytes = 256 << 20 // of all paths together
-)
 
 // bytes returns the sum of the files' sizes.
 func (m *manifest) bytes() (sum int64) {
@@ -179,15 +170,6 @@ func decodeEntry(b []byte) (e entry, rest []byte, err error) {
 		return entry{}, nil, violation("a file list that cannot be read")
 	}
 	return e, b, nil
-}
-
-// checkCounts holds a version to the bounds.
-func checkCounts(entries int, size int64) error {
-	if entries < 0 || entries > maxEntries || size < 0 {
-		return fault.New(fault.Refused, "keep fewer files in the data of a LIM",
-			"%d files and folders of %d bytes; at most %d can be copied", entries, size, maxEntries)
-	}
-	return nil
 }
 
 // admission checks the entries that a peer sends, one by one, against what it

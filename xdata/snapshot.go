@@ -73,15 +73,13 @@ func (s *snapshot) open() (err error) {
 // reading it.
 func (s *snapshot) check() error {
 	m := s.manifest
-	for i := range m.Entries {
-		if err := m.Entries[i].checkKind(); err != nil {
-			return err
-		}
+	if err := m.checkCopyable(); err != nil {
+		return err
 	}
 	if m.newestMtime() != nanoseconds(s.version.NewestMtime) {
 		return fault.New(fault.Busy, "try again when nothing writes there", "version %s changed while it was read", s.version.Name)
 	}
-	return first(checkCounts(len(m.Entries), m.bytes()), s.hold(compareSums(s.kept, m, s.mark.Foreign)))
+	return s.hold(compareSums(s.kept, m, s.mark.Foreign))
 }
 
 func (s *snapshot) close() {

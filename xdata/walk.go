@@ -28,15 +28,22 @@ const walkers = 4
 
 // walker looks over a version. It works on bytes: names need not be UTF-8, as those
 // of io/fs must. Links are not followed.
-type walker struct{ group errgroup.Group }
+type walker struct {
+	group errgroup.Group
+	live  bool // what is gone before it was looked at is passed over
+}
 
 // walk returns everything below root but root itself, a folder before what is in it.
 func walk(root *os.Root) ([]entry, error) {
+	var w walker
+	return w.walk(root)
+}
+
+func (w *walker) walk(root *os.Root) ([]entry, error) {
 	f, err := root.Open(".")
 	if err != nil {
 		return nil, err
 	}
-	var w walker
 	w.group.SetLimit(min(runtime.GOMAXPROCS(0), walkers) - 1) // beside this one
 	var top branch
 	if err := first(w.dir(f, "", &top), w.group.Wait()); err != nil {
@@ -54,24 +61,37 @@ func (w *walker) dir(dir *os.File, prefix string, b *branch) error {
 		return err
 	}
 	slices.Sort(names)
-	b.entries = make([]entry, len(names))
+	b.entries = make([]entry, 0, len(names))
 	paths := join(prefix, names)
 	var st unix.Stat_t
-	for i, name := range names {
-		e := &b.entries[i]
-		e.Path, paths = paths[:len(prefix)+len(name)], paths[len(prefix)+len(name):]
-		if err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return &fs.PathError{Op: "stat", Path: e.Path, Err: err}
+	for _, name := range names {
+		e := entry{Path: paths[:len(prefix)+len(name)]}
+		paths = paths[len(e.Path):]
+		err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		if err != nil {
+			err = &fs.PathError{Op: "stat", Path: e.Path, Err: err}
+		} else if e.describe(&st); e.Dir {
+			err = w.enter(dir, name, e.Path, b)
 		}
-		e.describe(&st)
-		if !e.Dir {
-			continue
-		}
-		if err := w.enter(dir, name, e.Path, b); err != nil {
+		switch {
+		case err == nil:
+			b.entries = append(b.entries, e)
+		case !w.live || !replaced(err):
 			return err
 		}
 	}
 	return nil
+}
+
+// replaced tells whether an error says that something else, or nothing, is where a file
+// or folder was.
+func replaced(err error) bool {
+	for _, is := range []error{fs.ErrNotExist, unix.ENOTDIR, unix.ELOOP, unix.ENXIO} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
 }
 
 // join returns the paths of names one after the other: one string in the place of
@@ -181,7 +201,13 @@ func (t *totals) addAll(entries []entry) {
 }
 
 // survey looks over everything below root, and root itself. Entries are sorted by path.
-func survey(root *os.Root) (*manifest, totals, error) {
+func survey(root *os.Root) (*manifest, totals, error) { return (&walker{}).survey(root) }
+
+// surveyLive is survey of a folder that programs work in: what is gone before it was
+// looked at is not part of it.
+func surveyLive(root *os.Root) (*manifest, totals, error) { return (&walker{live: true}).survey(root) }
+
+func (w *walker) survey(root *os.Root) (*manifest, totals, error) {
 	t := totals{newestMtime: noMtime}
 	top, err := entryOfRoot(root)
 	if err != nil {
@@ -189,7 +215,7 @@ func survey(root *os.Root) (*manifest, totals, error) {
 	}
 	t.add(&top)
 	m := &manifest{Top: top.Attr}
-	if m.Entries, err = walk(root); err != nil {
+	if m.Entries, err = w.walk(root); err != nil {
 		return nil, t, err
 	}
 	t.addAll(m.Entries)

@@ -1,0 +1,78 @@
+package xdata
+
+import (
+	"path"
+
+	"mxcluster/internal/fault"
+)
+
+// Bounds of a version that a peer may send. They hold for our own side too, so
+// that what can be backed up can also be copied.
+const (
+	maxEntries   = 1_000_000
+	maxPath      = 4096      // bytes
+	maxName      = 255       // bytes between slashes
+	maxPathBytes = 256 << 20 // of all paths together
+	maxBytes     = 16 << 40  // of all files together, holes included: all of it is hashed
+)
+
+// checkCopyable refuses a version that cannot be copied to another server, as far
+// as that is seen without reading it.
+func (m *manifest) checkCopyable() error {
+	paths := 0
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		if err := first(e.checkKind(), e.checkPath()); err != nil {
+			return err
+		}
+		paths += len(e.Path)
+	}
+	if paths > maxPathBytes {
+		return fault.New(fault.Refused, "give folders shorter names, or keep fewer files in the data of a LIM",
+			"the paths of all files and folders have %d bytes together; at most %d can be copied", paths, maxPathBytes)
+	}
+	return checkCounts(len(m.Entries), m.bytes())
+}
+
+// checkPath refuses a path that is too long.
+func (e *entry) checkPath() error {
+	const hint = "give the folders that it lies in shorter names, or move it up"
+	if len(e.Path) > maxPath {
+		return fault.New(fault.Refused, hint, "the path %q has %d bytes; at most %d can be copied", shortened(e.Path), len(e.Path), maxPath)
+	}
+	if name := path.Base(e.Path); len(name) > maxName {
+		return fault.New(fault.Refused, "give it a shorter name", "the name %q has %d bytes; at most %d can be copied",
+			shortened(name), len(name), maxName)
+	}
+	return nil
+}
+
+// shortened leaves out the middle of a text that nobody wants to read whole.
+func shortened(text string) string {
+	const ends = 100
+	if len(text) <= 2*ends {
+		return text
+	}
+	return text[:ends] + "…" + text[len(text)-ends:]
+}
+
+// checkCounts holds a version to the bounds.
+func checkCounts(entries int, size int64) error {
+	switch {
+	case entries < 0 || entries > maxEntries:
+		return fault.New(fault.Refused, "keep fewer files in the data of a LIM",
+			"%d files and folders; at most %d can be copied", entries, maxEntries)
+	case size < 0 || size > maxBytes:
+		return fault.New(fault.Refused, "keep less in the data of a LIM; holes in files count as long as they are",
+			"files of %d bytes together; at most %d can be copied", size, int64(maxBytes))
+	}
+	return nil
+}
+
+// checkChunks refuses content in more pieces than a peer takes.
+func checkChunks(count int) error {
+	if count <= maxChunks {
+		return nil
+	}
+	return fault.New(fault.Refused, "keep less in the data of a LIM", "the files are %d pieces of content or more; at most %d can be copied", count, maxChunks)
+}

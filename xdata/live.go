@@ -1,0 +1,133 @@
+package xdata
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"mxcluster/internal/fault"
+)
+
+// A folder that programs work in is copied in rounds: what changed or vanished while
+// it was copied is copied again, and that alone.
+const (
+	liveRounds = 3
+	livePause  = 50 * time.Millisecond // before the second round; longer before each one after
+)
+
+// copyLive is copyTree of a folder that programs may work in. Each file of the copy
+// is as it was at one moment. When some change or vanish in every round, that is
+// fault.Busy and names one.
+func copyLive(ctx context.Context, from, to *os.Root, copied counting) (*manifest, error) {
+	source, t, err := surveyLive(from)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newCopier(from, to, t.bytes, copied)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	for round := 1; ; round++ {
+		moved, err := c.round(ctx, source)
+		if err != nil {
+			return nil, err
+		}
+		if moved == nil {
+			break
+		}
+		if round == liveRounds {
+			return nil, restless(moved)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(livePause << (2 * (round - 1))):
+		}
+		if source, _, err = surveyLive(from); err != nil {
+			return nil, err
+		}
+	}
+	if !slices.ContainsFunc(c.made.Entries, func(e entry) bool { return !e.Dir }) {
+		return nil, noFiles()
+	}
+	return c.made, c.made.dress(to)
+}
+
+// restless is the error of a folder that does not keep still.
+func restless(moved error) error {
+	return fault.Wrap(moved, fault.Busy, "try again when nothing writes there, or back up a copy or snapshot of the folder",
+		"the data changed in each of %d tries", liveRounds)
+}
+
+// round brings the copy up to what the source is now. moved is why something of it
+// could not be copied as it was seen; nil: all was.
+func (c *copier) round(ctx context.Context, source *manifest) (moved, err error) {
+	if err := source.checkCopyable(); err != nil {
+		return nil, err
+	}
+	again, err := c.keep(source)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range again {
+		err := c.entry(ctx, e)
+		switch {
+		case err == nil:
+			c.seen = append(c.seen, *e)
+		case context.Cause(ctx) == nil && (fault.CodeOf(err) == fault.Busy || replaced(err)):
+			moved = first(moved, vanished(err, e))
+			if err := c.to.root.Remove(e.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+		default:
+			return nil, err
+		}
+	}
+	c.made.Top = source.Top
+	c.made.sort()
+	slices.SortFunc(c.seen, byPath)
+	return moved, nil
+}
+
+// vanished names a file that is not there any more.
+func vanished(err error, e *entry) error {
+	if replaced(err) {
+		return fault.New(fault.Busy, "", "%q vanished before it was copied", e.Path)
+	}
+	return err
+}
+
+// keep removes from the copy what is not as it was copied, and returns what is to be
+// copied again.
+func (c *copier) keep(source *manifest) (again []*entry, err error) {
+	was, made := manifest{Entries: c.seen}, c.made.Entries
+	kept := make([]bool, len(was.Entries))
+	for i := range source.Entries {
+		e := &source.Entries[i]
+		at, ok := was.search(e.Path)
+		if !ok || was.Entries[at].Dir != e.Dir || !e.Dir && !was.Entries[at].same(e) {
+			again = append(again, e)
+			continue
+		}
+		kept[at] = true
+		if e.Dir {
+			made[at].Attr = e.Attr
+		}
+	}
+	c.seen, c.made.Entries = nil, nil
+	for i := range kept {
+		if kept[i] {
+			c.seen, c.made.Entries = append(c.seen, was.Entries[i]), append(c.made.Entries, made[i])
+		}
+	}
+	for i, stays := range slices.Backward(kept) { // what is in a folder before the folder
+		if !stays {
+			err = first(err, c.to.root.Remove(was.Entries[i].Path))
+		}
+	}
+	return again, err
+}
