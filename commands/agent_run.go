@@ -34,7 +34,9 @@ func newAgentRunCommand(a *app) *cobra.Command {
 runs the software of LIMs, takes over from servers that fail, and gives back. It
 stays in the foreground and logs to standard error; a service manager starts it.
 
-Stopped by a signal or by 'mxcluster agent stop', it leaves the LIMs as they are.`,
+Stopped by a signal or by 'mxcluster agent stop', it leaves the LIMs as they are.
+A hangup (SIGHUP), also that of its terminal, does not stop it: it does what
+'mxcluster agent reload' does, and its log says what became of it.`,
 		Example:     "  mxcluster agent run",
 		Annotations: exits(fault.NotFound, fault.Busy, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),

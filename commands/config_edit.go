@@ -130,6 +130,9 @@ func (a *app) editUntilValid(ctx context.Context, editor []string, file string) 
 		if err := a.env.Edit(ctx, editor, file); err != nil {
 			return nil, fmt.Errorf("running the editor %s: %w", editor[0], err)
 		}
+		if err := ctx.Err(); err != nil {
+			return nil, err // the editor was told to end, and what it left is nobody's decision
+		}
 		data, err := readText(file)
 		if err != nil {
 			return nil, err

@@ -6,10 +6,15 @@ import (
 	"os/exec"
 )
 
-// edit runs an editor on a file. It gets the terminal as it is; an interrupt from
-// the keyboard is the editor's own affair, so that only the end of its work ends it.
+// edit runs an editor on a file and waits for its end. It gets the terminal as it is;
+// an interrupt from the keyboard is the editor's own affair. When this process is
+// told to end otherwise, so is the editor, which has its own ways to keep a text.
 func edit(ctx context.Context, editor []string, file string) error {
-	c := exec.CommandContext(context.WithoutCancel(ctx), editor[0], append(editor[1:], file)...)
+	c := exec.Command(editor[0], append(editor[1:], file)...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stderr, os.Stderr
-	return c.Run()
+	if err := c.Start(); err != nil {
+		return err
+	}
+	defer passOn(ctx, c.Process)()
+	return c.Wait()
 }

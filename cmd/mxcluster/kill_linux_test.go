@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mxcluster/clusterconf"
@@ -119,7 +120,7 @@ func everyCall(t *testing.T, n int, kill func(n int) bool, dir string) {
 // kill runs a command until its n-th system call and tells whether it got so far.
 func (s *site) kill(t *testing.T, line string, n int) bool {
 	t.Helper()
-	end, calls, err := killAt(s.command(line), n)
+	end, calls, err := killAt(s.command(line), n, syscall.SIGKILL)
 	switch {
 	case err != nil:
 		t.Fatal(err)

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
 	"os/user"
 	"runtime"
 	"runtime/debug"
@@ -27,18 +26,16 @@ import (
 const firstGC, laterGC = 1000, 100
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
-	// A second signal ends the process at once, should the first one hang.
-	context.AfterFunc(ctx, stop)
+	s := listen()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(firstGC)
 		runtime.AddCleanup(new(*int), func(percent int) { debug.SetGCPercent(percent) }, laterGC) // when it is collected
 	}
-	os.Exit(int(commands.Run(ctx, environment(), os.Args[1:])))
+	os.Exit(int(commands.Run(s.ctx, environment(s), os.Args[1:])))
 }
 
 // environment is what the commands get from the machine.
-func environment() commands.Env {
+func environment(s *signals) commands.Env {
 	return commands.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Environ:  os.Environ(),
@@ -50,7 +47,7 @@ func environment() commands.Env {
 		Agent:    func(socket string) commands.Agent { return &control.Client{Path: socket} },
 		Edit:     edit,
 		Watch:    watch,
-		RunAgent: runAgent,
+		RunAgent: func(ctx context.Context, setup commands.AgentSetup) error { return runAgent(ctx, setup, s.hangups()) },
 		Fetch:    agent.FetchDocument,
 		Version:  version(),
 	}
@@ -72,11 +69,12 @@ func userName() string {
 	return ""
 }
 
-// runAgent gives the agent what it asks for of a server's settings.
-func runAgent(ctx context.Context, s commands.AgentSetup) error {
-	// Who reads the log may end; the agent does not end with him. Ignored signals would
-	// stay ignored in the software of LIMs, so this one is taken.
-	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
+// runAgent gives the agent what it asks for of a server's settings. A hangup that came
+// before it was asked for has ended the command: nothing has begun by then.
+func runAgent(ctx context.Context, s commands.AgentSetup, hangups <-chan struct{}) error {
+	if context.Cause(ctx) == error(told{unix.SIGHUP}) {
+		return ctx.Err()
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(laterGC)
 	}
@@ -95,6 +93,7 @@ func runAgent(ctx context.Context, s commands.AgentSetup) error {
 		Documents: s.Documents, StateDir: s.Dirs.State, RunDir: s.Dirs.Run, Socket: s.Socket, KeyFile: s.KeyFile, XDataDir: s.Settings.XDataDir,
 		StartLimit: s.Settings.ServiceStartLimit, StopLimit: s.Settings.ServiceStopLimit, CheckLimit: s.Settings.ServiceCheckLimit,
 		Sync:         syncBeside(s),
+		Reload:       hangups,
 		ShuttingDown: shuttingDown, Notify: notify,
 	}
 	if arb != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -58,12 +59,18 @@ func openPTY() (keys, tty *os.File, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err = unix.IoctlSetPointerInt(int(keys.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		return nil, nil, err
-	}
-	number, err := unix.IoctlGetInt(int(keys.Fd()), unix.TIOCGPTN)
+	raw, err := keys.SyscallConn()
 	if err != nil {
 		return nil, nil, err
+	}
+	var number int
+	// Keys.Fd would have reads block, and then no Close takes the terminal away.
+	if bad := raw.Control(func(fd uintptr) {
+		if err = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0); err == nil {
+			number, err = unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
+		}
+	}); bad != nil || err != nil {
+		return nil, nil, errors.Join(bad, err)
 	}
 	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
 	return keys, tty, err

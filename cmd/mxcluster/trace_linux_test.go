@@ -22,12 +22,12 @@ var harmless = []int{
 	unix.SYS_MMAP, unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MPROTECT,
 }
 
-// killAt runs a command and kills it with SIGKILL when it is about to make its
-// n-th system call that is not harmless, counted over all of its threads: that
-// call is not made any more. It returns how the process ended and how many such
+// killAt runs a command and sends it a signal when it is about to make its n-th
+// system call that is not harmless, counted over all of its threads: with SIGKILL
+// that call is not made any more. It returns how the process ended and how many such
 // calls it had begun. strace's fault injection counts for each thread, and so
 // cannot reach every call of a program whose work moves from thread to thread.
-func killAt(cmd *exec.Cmd, n int) (end syscall.WaitStatus, calls int, err error) {
+func killAt(cmd *exec.Cmd, n int, signal syscall.Signal) (end syscall.WaitStatus, calls int, err error) {
 	// What a thread traces, it alone may stop and let go.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -48,7 +48,7 @@ func killAt(cmd *exec.Cmd, n int) (end syscall.WaitStatus, calls int, err error)
 	}
 	inside := map[int]bool{} // by thread: in a system call
 	for tid := pid; ; {
-		if err := step(tid, pid, status, inside, &calls, n); err != nil {
+		if err := step(tid, pid, status, inside, &calls, n, signal); err != nil {
 			return 0, calls, err
 		}
 		if tid, err = syscall.Wait4(-pid, &status, unix.WALL|unix.WNOTHREAD, nil); err != nil {
@@ -61,8 +61,8 @@ func killAt(cmd *exec.Cmd, n int) (end syscall.WaitStatus, calls int, err error)
 }
 
 // step lets a stopped thread go on to where its next system call begins or ends,
-// or kills the process.
-func step(tid, pid int, status syscall.WaitStatus, inside map[int]bool, calls *int, n int) error {
+// or sends the process its signal.
+func step(tid, pid int, status syscall.WaitStatus, inside map[int]bool, calls *int, n int, send syscall.Signal) error {
 	if !status.Stopped() {
 		return nil // a thread ended
 	}
@@ -76,9 +76,11 @@ func step(tid, pid int, status syscall.WaitStatus, inside map[int]bool, calls *i
 			}
 			if !slices.Contains(harmless, number) {
 				*calls++
-			}
-			if *calls == n {
-				return os.NewSyscallError("kill", syscall.Kill(pid, syscall.SIGKILL))
+				if *calls == n {
+					if err := syscall.Kill(pid, send); err != nil {
+						return os.NewSyscallError("kill", err)
+					}
+				}
 			}
 		}
 	case syscall.SIGTRAP, syscall.SIGSTOP: // the program or a thread begins

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -35,6 +36,9 @@ type RunConfig struct {
 
 	Sync    SyncFunc // see Deps
 	Arbiter Arbiter  // nil: there is none
+
+	// Reload has the agent read the document and the gossip keys again with each value.
+	Reload <-chan struct{}
 
 	// Notify tells the service manager how the agent is (sd_notify).
 	Notify func(state string) error
@@ -73,9 +77,31 @@ func Run(ctx context.Context, cfg RunConfig) error {
 	served := make(chan error, 1)
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	go func() { served <- control.Serve(serving, listener, a, cfg.Log) }()
+	var reloads sync.WaitGroup
+	reloads.Go(func() { a.reloadWhenTold(serving, cfg.Reload) })
 	err = a.Run(ctx)
 	cancel()
+	reloads.Wait()
 	return errors.Join(err, <-served, listener.Close())
+}
+
+// reloadWhenTold reads the document and the keys again with each value of told. There
+// is nobody to answer, so that the log says what became of it.
+func (a *Agent) reloadWhenTold(ctx context.Context, told <-chan struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-told:
+		}
+		switch err := a.Reload(ctx); {
+		case ctx.Err() != nil:
+		case err != nil:
+			a.log.Warn("told by a hangup to read the document and the keys again", "err", err)
+		default:
+			a.log.Info("read the document and the keys again, told by a hangup")
+		}
+	}
 }
 
 // bootID tells one boot of this server from the next; "" where Linux does not say.
