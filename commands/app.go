@@ -34,6 +34,7 @@ func (e Env) lookup(key string) string {
 // app is what the commands of one command line share.
 type app struct {
 	env     Env
+	stdout  *sink
 	globals globals
 	reason  string // of commands that keep none, told with their result
 	out     ui.Output
@@ -41,6 +42,8 @@ type app struct {
 	cancel  context.CancelFunc
 	expired func() bool // whether --timeout ran out; nil without
 }
+
+func newApp(env Env) *app { return &app{env: env, stdout: &sink{to: env.Stdout}} }
 
 // start makes ready what the global flags ask for. It runs after the command
 // line was read and before the command.
@@ -67,7 +70,7 @@ func (a *app) start(c *cobra.Command, _ []string) error {
 		return err
 	}
 	a.out = ui.Output{
-		Data: a.env.Stdout, Notes: a.env.Stderr, Format: parsed, NoHeaders: a.globals.noHeaders,
+		Data: a.stdout, Notes: a.env.Stderr, Format: parsed, NoHeaders: a.globals.noHeaders,
 		Quiet: a.globals.quiet, Verbose: a.globals.verbose, Color: color,
 	}
 	a.ask = ui.Prompter{

@@ -24,11 +24,11 @@ this server. Bash needs the package bash-completion.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			switch args[0] {
 			case "bash":
-				return c.Root().GenBashCompletionV2(a.env.Stdout, true)
+				return c.Root().GenBashCompletionV2(a.stdout, true)
 			case "zsh":
-				return c.Root().GenZshCompletion(a.env.Stdout)
+				return c.Root().GenZshCompletion(a.stdout)
 			case "fish":
-				return c.Root().GenFishCompletion(a.env.Stdout, true)
+				return c.Root().GenFishCompletion(a.stdout, true)
 			}
 			hint := "use bash, zsh or fish"
 			if near := clusterconf.Nearest(args[0], shells); near != "" {

@@ -155,7 +155,7 @@ func TestEditor(t *testing.T) {
 	} {
 		w := newWorld(t.TempDir())
 		w.environ["VISUAL"], w.environ["EDITOR"] = tc.visual, tc.editor
-		a := &app{env: w.env(nil, nil)}
+		a := newApp(w.env(nil, nil))
 		a.ask.Terminal = tc.term
 		words, err := a.editor()
 		if strings.Join(words, "|") != tc.want || fault.CodeOf(err) != tc.code {

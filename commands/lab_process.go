@@ -20,7 +20,7 @@ func newLabHostCommand(a *app) *cobra.Command {
 		Args:        arguments(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			host := lab.Host{Dir: o.dir, Err: asFile(a.env.Stderr)}
-			return host.Run(c.Context(), lab.DemoScenario(a.env.Stdout, a.globals.quiet))
+			return host.Run(c.Context(), lab.DemoScenario(a.stdout, a.globals.quiet))
 		},
 	}
 	o.addFlags(c.Flags())

@@ -156,7 +156,7 @@ func (a *app) offerCommand(c *cobra.Command, argv []string, loses bool) error {
 	argv = append(argv, changedGlobals(c)...)
 	changes := target.Flags().Lookup("dry-run") != nil
 	if changes {
-		if code := Run(c.Context(), a.env, append(argv[:len(argv):len(argv)], "--dry-run")); code != fault.OK {
+		if code := newApp(a.env).run(c.Context(), append(argv[:len(argv):len(argv)], "--dry-run")); code != fault.OK {
 			return nil // the command has told what is wrong
 		}
 		argv = append(argv, "--yes")
@@ -170,7 +170,7 @@ func (a *app) offerCommand(c *cobra.Command, argv []string, loses bool) error {
 			return g.err
 		}
 	}
-	Run(c.Context(), a.env, argv) // it tells what it came to
+	newApp(a.env).run(c.Context(), argv) // it tells what it came to
 	return nil
 }
 

@@ -12,19 +12,29 @@ import (
 // New returns the mxcluster command with all its subcommands. Nothing is read,
 // opened or started before it is executed.
 func New(env Env) *cobra.Command {
-	return newRoot(&app{env: env})
+	return newRoot(newApp(env))
 }
 
 // Run executes the command line and returns the exit code. What went wrong is
-// told on standard error, as the contract's section 2 has it.
+// told on standard error, as the contract's section 2 has it. Standard output is
+// closed.
 func Run(ctx context.Context, env Env, args []string) fault.Code {
-	a := &app{env: env}
+	a := newApp(env)
+	a.stdout.last = true
+	return a.run(ctx, args)
+}
+
+// run executes one command line, of which there may be several.
+func (a *app) run(ctx context.Context, args []string) fault.Code {
 	defer a.close()
 	root := newRoot(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
+	switch err = a.stdout.end(err); {
+	case err == nil:
 		return fault.OK
+	case unread(err):
+		return fault.Failed // whoever read it has gone, and is told nothing more
 	}
 	var exit exitError
 	if errors.As(err, &exit) {
@@ -38,7 +48,7 @@ func Run(ctx context.Context, env Env, args []string) fault.Code {
 	case a.expired != nil && a.expired():
 		err = fault.New(fault.Unknown, "give it more with --timeout", "gave up after %s: %v", a.globals.timeout, err)
 	}
-	report(env.Stderr, err, wantsJSON(env, args))
+	report(a.env.Stderr, err, wantsJSON(a.env, args))
 	return fault.CodeOf(err)
 }
 
@@ -68,7 +78,7 @@ fails over and falls back.`, `
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.SetIn(a.env.Stdin)
-	root.SetOut(a.env.Stdout)
+	root.SetOut(a.stdout)
 	root.SetErr(a.env.Stderr)
 	root.SetHelpFunc(showHelp)
 	root.SetHelpCommand(newHelpCommand())

@@ -27,7 +27,8 @@ func checkStatus(ctx context.Context, a *app, cluster string, o statusOptions) e
 	}
 	word := strings.ToUpper(health)
 	if _, err := fmt.Fprintf(a.out.Data, "%s - %s\n", word, ui.OneLine(text)); err != nil {
-		return err
+		a.out.Warn("writing the answer: %v", err)
+		return exitError{3} // to who supervises, the others mean how the clusters are
 	}
 	if code == 0 {
 		return nil

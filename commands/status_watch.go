@@ -32,7 +32,7 @@ func watchStatus(ctx context.Context, a *app, cluster string, o statusOptions) e
 		if err := runStatus(ctx, a, cluster, o); err != nil {
 			return err
 		}
-		if _, err := a.env.Stdout.Write(page.Bytes()); err != nil {
+		if _, err := a.stdout.Write(page.Bytes()); err != nil {
 			return err
 		}
 		select {

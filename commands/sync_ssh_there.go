@@ -70,7 +70,7 @@ func runAcceptKey(a *app, from string) error {
 	if _, err := sshlogin.Authorize(file, sshlogin.Grant{From: from, Key: key, Command: command}); err != nil {
 		return fmt.Errorf("letting the key of %s in by %s: %w", from, file, err)
 	}
-	_, err = fmt.Fprintln(a.env.Stdout, keyAccepted)
+	_, err = fmt.Fprintln(a.stdout, keyAccepted)
 	return err
 }
 

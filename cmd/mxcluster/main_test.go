@@ -87,3 +87,31 @@ func TestInterrupt(t *testing.T) {
 		t.Errorf("exit code %d: %s", got, errs.String())
 	}
 }
+
+// An answer that did not get where it was to go is a failure: with a line where the
+// disk is full, without one where the reader has gone.
+func TestUnwrittenAnswer(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	read, gone, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gone.Close()
+	read.Close()
+	for _, line := range []string{"version", "--help", "completion bash"} {
+		for out, want := range map[*os.File]string{full: "mxcluster: writing the answer: write /dev/stdout: no space left on device\n", gone: ""} {
+			var errs bytes.Buffer
+			cmd := mxcluster(t, strings.Fields(line)...)
+			cmd.Stdout, cmd.Stderr = out, &errs
+			_ = cmd.Run()
+			said, _, _ := strings.Cut(errs.String(), "make room")
+			if got := cmd.ProcessState.ExitCode(); got != 1 || said != want {
+				t.Errorf("%s: exit code %d: %q, want %q", line, got, said, want)
+			}
+		}
+	}
+}

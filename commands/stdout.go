@@ -1,0 +1,56 @@
+package commands
+
+import (
+	"errors"
+	"io"
+	"syscall"
+)
+
+// sink is standard output. It remembers the first error of writing, so that no
+// command ends well whose answer did not get where it was to go, whoever wrote it.
+type sink struct {
+	to   io.Writer
+	last bool // no other command writes to it afterwards
+	err  error
+}
+
+func (w *sink) Write(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	n, err := w.to.Write(p)
+	w.note(err)
+	return n, err
+}
+
+// end returns what a command came to that ended with err: that something could not be
+// written, unless another error goes before. After the last command it is closed, for
+// some file systems tell only then that a disk was full.
+func (w *sink) end(err error) error {
+	if c, ok := w.to.(io.Closer); ok && w.last {
+		w.note(c.Close())
+	}
+	if w.err != nil && (err == nil || errors.Is(err, w.err)) {
+		return unwritten{w.err}
+	}
+	return err
+}
+
+func (w *sink) note(err error) {
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+// unwritten is an answer that could not be written.
+type unwritten struct{ why error }
+
+func (e unwritten) Error() string { return "writing the answer: " + e.why.Error() }
+
+func (e unwritten) Unwrap() error { return e.why }
+
+// unread reports whether the reader has gone, as head(1) does that has seen enough.
+func unread(err error) bool {
+	var e unwritten
+	return errors.As(err, &e) && errors.Is(e.why, syscall.EPIPE)
+}
