@@ -24,6 +24,7 @@ type syncOptions struct {
 	bwlimit   string
 	dryRun    bool
 	reason    string
+	signs     bool // of life on standard output, until the report
 
 	rate int64 // of bwlimit, in bytes a second; 0: no limit
 }
@@ -35,6 +36,8 @@ type syncReport struct {
 	DryRun     bool           `json:"dryRun,omitempty"`
 	Results    []xdata.Result `json:"results"`
 }
+
+const syncReportKind = "SyncReport"
 
 // newSyncCommand returns `sync` (spec ch. 10, "Sync exchange data within cluster").
 func newSyncCommand(a *app) *cobra.Command {
@@ -69,6 +72,8 @@ KiB a second, as rsync's does.`,
 	c.Flags().StringVar(&o.bwlimit, "bwlimit", "", "`rate` at which data may be copied, such as 500k, 10M or 100Mbit (default: no limit)")
 	c.Flags().StringVar(&o.reason, "reason", "", "`text` that says why, for whoever finds the data in use")
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "compare both sides and say what would be copied, write nothing")
+	c.Flags().BoolVar(&o.signs, "signs", false, "print a blank now and then until the report is there, for who waits for it")
+	_ = c.Flags().MarkHidden("signs") // 'sync' of another server asks for them
 	c.AddCommand(newSetupSSHCommand(a), newAcceptKeyCommand(a), newSSHCommand(a))
 	return c
 }
@@ -105,7 +110,13 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 		return fmt.Errorf("synchronising: %w", err)
 	}
 	y := &syncer{app: a, server: s, options: o}
-	y.doAll(ctx, jobs)
+	if o.signs {
+		stop := xdata.Signs(a.env.Stdout)
+		y.doAll(ctx, jobs)
+		stop()
+	} else {
+		y.doAll(ctx, jobs)
+	}
 	if err := a.showUnlessQuiet(y.view()); err != nil {
 		return err
 	}
@@ -195,7 +206,7 @@ func blankBefore(name string) string {
 // view shows one line for each LIM.
 func (y *syncer) view() ui.View {
 	v := ui.View{
-		Object: syncReport{APIVersion: clusterconf.APIVersion, Kind: "SyncReport", DryRun: y.options.dryRun, Results: append([]xdata.Result{}, y.results...)},
+		Object: syncReport{APIVersion: clusterconf.APIVersion, Kind: syncReportKind, DryRun: y.options.dryRun, Results: append([]xdata.Result{}, y.results...)},
 		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "RESULT"}, {Head: "DIRECTION"}, {Head: "VERSION"},
 			{Head: "BYTES", Right: true}, {Head: "SENT", Right: true}, {Head: "TOOK", Right: true}, {Head: "ERROR"}},
 		Empty: "there is nothing to synchronise",

@@ -1,16 +1,17 @@
 package commands
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"time"
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/sshlogin"
 	"mxcluster/xdata"
 )
 
@@ -22,10 +23,6 @@ type syncer struct {
 	results []xdata.Result
 	errs    []error
 }
-
-// peerPatience is how long another server may take to say its first word: a
-// login may be slow, but nobody waits minutes for one that is down.
-const peerPatience = 15 * time.Second
 
 // doAll does one job after the other, whatever becomes of each.
 func (y *syncer) doAll(ctx context.Context, jobs []syncJob) {
@@ -48,13 +45,17 @@ func (y *syncer) do(ctx context.Context, j syncJob) {
 	}
 }
 
-func (y *syncer) rsh(patience time.Duration) xdata.Rsh {
-	return xdata.Rsh{Command: y.server.settings.SyncRSH, RemoteCommand: y.server.settings.SyncRemoteCommand, Patience: patience}
+// rsh is how another server is reached.
+func (s *server) rsh() xdata.Rsh {
+	return xdata.Rsh{
+		Command: s.settings.SyncRSH, RemoteCommand: s.settings.SyncRemoteCommand,
+		Options: sshlogin.RunOptions(s.settings.SyncIdleLimit), Patience: s.settings.SyncLoginLimit,
+	}
 }
 
 // serve starts the other end of a sync.
-func (y *syncer) serve(ctx context.Context, there *clusterconf.Server) (xdata.Conn, error) {
-	return xdata.Dial(ctx, y.rsh(peerPatience), there.Name, there.Base.Addr(), "xdata", "serve")
+func (s *server) serve(ctx context.Context, rsh xdata.Rsh, there *clusterconf.Server) (xdata.Conn, error) {
+	return xdata.Dial(ctx, rsh, there.Name, there.Base.Addr(), "xdata", "serve")
 }
 
 // local synchronises one LIM between this server and its peer, and remembers
@@ -75,7 +76,7 @@ func (y *syncer) local(ctx context.Context, j syncJob, lim int) (xdata.Result, e
 }
 
 func (y *syncer) between(ctx context.Context, j syncJob, lim int) (xdata.Result, error) {
-	peer, err := y.serve(ctx, j.there)
+	peer, err := y.server.serve(ctx, y.server.rsh(), j.there)
 	if err != nil {
 		return failedSync(lim, err), err
 	}
@@ -92,7 +93,7 @@ func (y *syncer) between(ctx context.Context, j syncJob, lim int) (xdata.Result,
 	defer bar.Close()
 	r, err := xdata.Sync(ctx, store, peer, xdata.Request{
 		LIM: lim, Side: j.side, Direction: xdata.Direction(y.options.direction), DryRun: y.options.dryRun, Rate: y.options.rate,
-		LastGood: lastGood,
+		LastGood: lastGood, Idle: y.server.settings.SyncIdleLimit,
 		Progress: func(n, total int64) {
 			if total > 0 {
 				bar.Expect(total)
@@ -130,10 +131,11 @@ func (y *syncer) delegate(ctx context.Context, j syncJob) {
 
 // remote runs the sync there. Its exit code says no more than its report.
 func (y *syncer) remote(ctx context.Context, j syncJob) ([]xdata.Result, error) {
-	if err := y.reach(ctx, j.there); err != nil {
+	// It may be of a version that does not know what is asked for.
+	if err := y.server.meet(ctx, y.server.rsh(), j.there); err != nil {
 		return nil, err
 	}
-	args := []string{"sync", j.cluster, "--direction", y.options.direction, "--output", "json", "--no-input"}
+	args := []string{"sync", j.cluster, "--direction", y.options.direction, "--output", "json", "--no-input", "--signs"}
 	for _, lim := range j.lims {
 		args = append(args, "--lim", strconv.Itoa(lim))
 	}
@@ -146,32 +148,48 @@ func (y *syncer) remote(ctx context.Context, j syncJob) ([]xdata.Result, error) 
 	if y.options.bwlimit != "" {
 		args = append(args, "--bwlimit", strconv.FormatInt(y.options.rate, 10)+"b")
 	}
-	conn, err := xdata.Dial(ctx, y.rsh(0), j.there.Name, j.there.Base.Addr(), args...)
+	conn, err := xdata.Dial(ctx, y.server.rsh(), j.there.Name, j.there.Base.Addr(), args...)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	answer, err := io.ReadAll(io.LimitReader(conn, 1<<20))
-	var report syncReport
-	if bad := json.Unmarshal(answer, &report); bad != nil {
-		if err == nil {
-			err = fault.Wrap(bad, fault.Failed, "", "reading the report of %s", j.there.Name)
-		}
-		return nil, err
+	answer, err := xdata.Answer(conn, maxReport, y.server.settings.SyncIdleLimit)
+	if report, ok := findReport(answer); ok {
+		return report.Results, nil
 	}
-	return report.Results, nil
+	if err == nil {
+		err = fault.New(fault.Failed, "run it there by hand: mxcluster sync "+j.cluster, "what %s answers is no report of a sync", j.there.Name)
+	}
+	return nil, err
 }
 
-// reach waits for a first word from there. A sync says nothing until it is done,
-// which may take long, so that it cannot show whether there is anybody.
-func (y *syncer) reach(ctx context.Context, there *clusterconf.Server) error {
-	conn, err := y.serve(ctx, there)
+// maxReport bounds the report of another server, in bytes.
+const maxReport = 1 << 20
+
+// findReport finds the report in what a login and mxcluster there printed.
+func findReport(answer []byte) (report syncReport, ok bool) {
+	for {
+		i := bytes.IndexByte(answer, '{')
+		if i < 0 {
+			return report, false
+		}
+		answer = answer[i:]
+		report = syncReport{}
+		if json.NewDecoder(bytes.NewReader(answer)).Decode(&report) == nil && report.Kind == syncReportKind {
+			return report, true
+		}
+		answer = answer[1:]
+	}
+}
+
+// meet waits for the first word of mxcluster there.
+func (s *server) meet(ctx context.Context, rsh xdata.Rsh, there *clusterconf.Server) error {
+	conn, err := s.serve(ctx, rsh, there)
 	if err != nil {
 		return err
 	}
 	defer conn.Close() // it complains of the early end
-	_, err = conn.Read(make([]byte, 1))
-	return err
+	return xdata.Meet(conn)
 }
 
 // failedSync reports a sync that did not come about.

@@ -149,8 +149,7 @@ func (u *sshSetup) run(ctx context.Context) (changed bool, err error) {
 
 // bringKey logs in as the person who runs this may, and has the key let in.
 func (u *sshSetup) bringKey(ctx context.Context, key string) error {
-	words := append([]string{"ssh"}, u.login.BootstrapOptions(u.host, u.options.identity, u.options.acceptHostKey)...)
-	rsh, err := asRsh(words, u.server.settings.SyncRemoteCommand)
+	rsh, err := u.firstLogin()
 	if err != nil {
 		return err
 	}
@@ -162,41 +161,44 @@ func (u *sshSetup) bringKey(ctx context.Context, key string) error {
 	if _, err := io.WriteString(conn, key+"\n"); err != nil {
 		u.app.out.Detail("sending the key: %v", err) // why is what the answer says
 	}
-	answer, err := bufio.NewReader(io.LimitReader(conn, 1<<10)).ReadString('\n')
-	switch {
-	case strings.TrimSpace(answer) == keyAccepted:
-		return nil
-	case err == nil || errors.Is(err, io.EOF):
-		return fault.New(fault.Unreachable, "make sure that mxcluster there is of the same version", "the answer is not that of mxcluster")
+	first := ""
+	for lines := bufio.NewReader(io.LimitReader(conn, maxKeyAnswer)); ; {
+		line, err := lines.ReadString('\n')
+		if first == "" {
+			first = strings.TrimSpace(line)
+		}
+		switch {
+		case strings.HasSuffix(strings.TrimSpace(line), keyAccepted): // what the login prints may come before
+			return nil
+		case errors.Is(err, io.EOF):
+			return fault.New(fault.Unreachable, "make sure that sync.remote_command starts mxcluster there, of the same version",
+				"the answer is not that of mxcluster: %.80q", first)
+		case err != nil:
+			return err
+		}
 	}
-	return err
 }
 
-// asRsh makes words a setting as the user would write it.
-func asRsh(words []string, remote string) (xdata.Rsh, error) {
-	var quoted []string
-	for _, w := range append(words, "{address}") {
-		if w != "{address}" {
-			var err error
-			if w, err = syntax.Quote(w, syntax.LangPOSIX); err != nil {
-				return xdata.Rsh{}, err
-			}
+// maxKeyAnswer bounds what is read of the answer to a key, with what the login prints.
+const maxKeyAnswer = 64 << 10
+
+// firstLogin is the login of the person who runs this, who may be asked for a password.
+func (u *sshSetup) firstLogin() (xdata.Rsh, error) {
+	words := append([]string{"ssh"}, u.login.BootstrapOptions(u.host, u.options.identity, u.options.acceptHostKey, u.server.settings.SyncLoginLimit)...)
+	for i, w := range words {
+		var err error
+		if words[i], err = syntax.Quote(w, syntax.LangPOSIX); err != nil {
+			return xdata.Rsh{}, err
 		}
-		quoted = append(quoted, w)
 	}
-	return xdata.Rsh{Command: strings.Join(quoted, " "), RemoteCommand: remote}, nil
+	rsh := u.server.rsh()
+	rsh.Command, rsh.Patience = strings.Join(words, " ")+" {address}", 0
+	return rsh, nil
 }
 
 // try logs in by the key and waits for the first word of a sync.
 func (u *sshSetup) try(ctx context.Context) error {
-	y := &syncer{app: u.app, server: u.server}
-	rsh := y.rsh(peerPatience)
+	rsh := u.server.rsh()
 	rsh.Command = u.server.dirs.OwnRSH()
-	conn, err := xdata.Dial(ctx, rsh, u.there.Name, u.there.Base.Addr(), "xdata", "serve")
-	if err != nil {
-		return err
-	}
-	defer conn.Close() // it complains of the early end
-	_, err = conn.Read(make([]byte, 1))
-	return err
+	return u.server.meet(ctx, rsh, u.there)
 }

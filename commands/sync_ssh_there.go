@@ -173,6 +173,9 @@ func parseSSHSync(words []string) (c sshCommand, ok bool) {
 		case "--dry-run":
 			c.sync.dryRun = true
 			continue
+		case "--signs":
+			c.sync.signs = true
+			continue
 		}
 		if text, ok := strings.CutPrefix(flag, "--wait="); ok {
 			var err error

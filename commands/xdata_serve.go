@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,32 +45,13 @@ func runXdataServe(ctx context.Context, a *app) error {
 	}
 	store := s.versions(a.env.Now)
 	store.Spare = s.spare(doc)
-	opt := xdata.ServeOptions{LIMs: s.ownLIMs(doc), Synced: func(lim int) {
+	opt := xdata.ServeOptions{LIMs: s.ownLIMs(doc), Idle: s.settings.SyncIdleLimit, Synced: func(lim int) {
 		if err := s.syncs().Note(lim, a.env.Now(), nil); err != nil {
 			a.out.Detail("%v", err)
 		}
 	}}
-	served := make(chan error, 1)
-	go func() {
-		served <- xdata.Serve(ctx, store, a.env.Stdin, a.env.Stdout, opt)
-	}()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	// A read of standard input cannot always be ended from here. Whoever is in
-	// the middle of something else gets the time to put it away.
-	select {
-	case err := <-served:
-		return err
-	case <-time.After(serveGrace):
-		return ctx.Err()
-	}
+	return xdata.Serve(ctx, store, a.env.Stdin, a.env.Stdout, opt)
 }
-
-// serveGrace is how long an interrupted serve may take to end by itself.
-const serveGrace = 500 * time.Millisecond
 
 // ownLIMs are those that this server may run: its own, or, on a standby, every
 // one of its cluster. The list is never nil.

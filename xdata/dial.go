@@ -3,11 +3,12 @@ package xdata
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,9 +26,14 @@ type Rsh struct {
 	Command       string // e.g. "ssh -o BatchMode=yes {address}"; {server} and {address} are filled in
 	RemoteCommand string // mxcluster there, e.g. "mxcluster" or "sudo mxcluster"
 
-	// Patience is how long the program may say nothing at first. A server that
-	// is down would otherwise hold its caller for the minutes that TCP takes to
-	// give up. 0: for ever, for a program that works before it answers.
+	// Options are put behind the host in the command line of an ssh: what Command
+	// says counts before them, and they count before what ssh's configuration says.
+	Options []string
+
+	// Patience is how long it may take until the first word of mxcluster there:
+	// [Meet], [Sync] and [Answer] end the wait. A server that is down would
+	// otherwise hold its caller for the minutes that TCP takes to give up.
+	// 0: for ever, for a login that asks a person.
 	Patience time.Duration
 }
 
@@ -43,17 +49,17 @@ const (
 // Dial starts Command RemoteCommand args..., words split as a shell does, and
 // returns a connection to its standard input and output. It does not wait for
 // an answer. A program that is missing, that ends before its work is done, or that
-// says nothing for rsh.Patience, is fault.Unreachable with what it printed last.
+// does not get through for rsh.Patience, is fault.Unreachable with the reason that it gave.
 // When ctx ends the program is killed.
 func Dial(ctx context.Context, rsh Rsh, server string, address netip.Addr, args ...string) (Conn, error) {
-	words, err := rsh.words(server, address)
+	words, shown, err := rsh.words(server, address)
 	if err != nil {
 		return nil, err
 	}
-	words = append(words, args...)
+	words, shown = append(words, args...), append(shown, args...)
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.WaitDelay = stderrGrace
-	c := &child{server: server, cmd: cmd}
+	c := &child{server: server, cmd: cmd, shown: strings.Join(shown, " ")}
 	cmd.Stderr = &c.stderr
 	in, theirs, err := socketPair()
 	if err != nil {
@@ -67,7 +73,7 @@ func Dial(ctx context.Context, rsh Rsh, server string, address netip.Addr, args 
 	if err := cmd.Start(); err != nil {
 		_ = in.Close()
 		return nil, fault.Wrap(err, fault.Unreachable, "install it, or set sync.rsh in mxcluster.yaml",
-			"reach server %s by %q", server, c.command())
+			"reach server %s by %q", server, c.shown)
 	}
 	if rsh.Patience > 0 {
 		c.patience = time.AfterFunc(rsh.Patience, func() { c.giveUp(rsh.Patience) })
@@ -101,51 +107,82 @@ func socketPair() (ours, theirs *os.File, err error) {
 }
 
 // words splits the commands and fills them in. Splitting comes first, so that
-// nothing in a name can become more than one word.
-func (r Rsh) words(server string, address netip.Addr) ([]string, error) {
+// nothing in a name can become more than one word. Shown are those that were set.
+func (r Rsh) words(server string, address netip.Addr) (words, shown []string, err error) {
 	fill := strings.NewReplacer("{server}", server, "{address}", address.String())
-	var words []string
-	for _, part := range []struct{ setting, text string }{
-		{"sync.rsh", r.Command},
-		{"sync.remote_command", r.RemoteCommand},
-	} {
-		fields, err := shell.Fields(part.text, nil)
-		if err != nil {
-			return nil, fault.Wrap(err, fault.Invalid, "write it as on a shell's command line",
-				"split the setting %s %q into words", part.setting, part.text)
+	split := func(setting, text string) []string {
+		fields, bad := shell.Fields(text, nil)
+		if bad != nil && err == nil {
+			err = fault.Wrap(bad, fault.Invalid, "write it as on a shell's command line",
+				"split the setting %s %q into words", setting, text)
 		}
-		for _, f := range fields {
-			words = append(words, fill.Replace(f))
+		for i := range fields {
+			fields[i] = fill.Replace(fields[i])
+		}
+		return fields
+	}
+	rsh, remote := split("sync.rsh", r.Command), split("sync.remote_command", r.RemoteCommand)
+	switch shown = slices.Concat(rsh, remote); {
+	case err != nil:
+		return nil, nil, err
+	case len(shown) == 0:
+		return nil, nil, fault.New(fault.Invalid, "remove sync.rsh from mxcluster.yaml to use ssh", "the setting sync.rsh is empty")
+	}
+	words = slices.Clone(shown)
+	if at := behindHost(rsh); at > 0 {
+		words = slices.Insert(words, at, r.Options...)
+	}
+	return words, shown, nil
+}
+
+// sshFlags are the options of ssh that take a value.
+const sshFlags = "BbcDEeFIiJLlmOoPpQRSWw"
+
+// behindHost is the place behind the host in the command line of an ssh; 0 where there
+// is none. ssh reads options there, too, and of an option given twice the first counts.
+func behindHost(words []string) int {
+	if len(words) == 0 || filepath.Base(words[0]) != "ssh" {
+		return 0
+	}
+	for i := 1; i < len(words); i++ {
+		w := words[i]
+		switch {
+		case w == "--":
+			return 0 // nothing behind it is an option
+		case len(w) < 2 || w[0] != '-':
+			return i + 1
+		}
+		// Letters may stand together; a value follows the first that takes one.
+		if at := strings.IndexAny(w[1:], sshFlags); at == len(w)-2 {
+			i++
 		}
 	}
-	if len(words) == 0 {
-		return nil, fault.New(fault.Invalid, "remove sync.rsh from mxcluster.yaml to use ssh", "the setting sync.rsh is empty")
-	}
-	return words, nil
+	return 0
 }
 
 // child is a connection to a program that we started.
 type child struct {
 	server string
 	cmd    *exec.Cmd
+	shown  string // what was set to be run
 	in     *os.File
 	out    io.ReadCloser
 	stderr stderr
 	once   sync.Once
 	ended  error // of Wait; valid after once
 
-	patience *time.Timer  // runs until the first byte arrives; nil without
+	patience *time.Timer  // runs until the other side's first word; nil without
 	silent   atomic.Int64 // nanoseconds after which it was killed for its silence
 }
 
-// giveUp ends a program that has said nothing yet.
+// giveUp ends a program that has not got through yet.
 func (c *child) giveUp(after time.Duration) {
 	c.silent.Store(int64(after))
 	_ = c.cmd.Process.Kill() // it may have ended just now
 	c.out.Close()            // what it started may hold the other end
 }
 
-// heard ends the waiting for a first byte.
+// heard ends the waiting for a first word.
 func (c *child) heard() {
 	if c.patience != nil {
 		c.patience.Stop()
@@ -156,7 +193,6 @@ func (c *child) heard() {
 // reported with the reason that the program gave.
 func (c *child) Read(p []byte) (int, error) {
 	n, err := c.out.Read(p)
-	c.heard()
 	if err == nil || n > 0 {
 		return n, nil
 	}
@@ -166,11 +202,10 @@ func (c *child) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-// deepen lets the program print more than a link reads at once.
-func (c *child) deepen(l *link) {
-	if f, ok := c.out.(*os.File); ok {
-		l.deepen(f)
-	}
+// printed is what the program prints into.
+func (c *child) printed() *os.File {
+	f, _ := c.out.(*os.File)
+	return f
 }
 
 // Write writes to the program.
@@ -205,36 +240,6 @@ func (c *child) wait() error {
 	return c.ended
 }
 
-func (c *child) command() string { return strings.Join(c.cmd.Args, " ") }
-
-// Exit statuses with a meaning of their own.
-const (
-	exitNotFound = 127 // of shells: no such command
-	exitSSH      = 255 // of ssh: the connection itself failed
-)
-
-// reason explains why the program ended.
-func (c *child) reason(err error) error {
-	hint := "run it by hand to see more: " + c.command()
-	if after := time.Duration(c.silent.Load()); after != 0 {
-		err = fmt.Errorf("no answer after %s", after)
-		hint = "check that the server is up and its base address can be reached, and that this works without a password: " + c.command()
-	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		switch exit.ExitCode() {
-		case exitNotFound:
-			hint = "install mxcluster there, or set sync.remote_command in mxcluster.yaml"
-		case exitSSH:
-			hint = "check that this works without a password: " + c.command()
-		}
-	}
-	if text := c.stderr.line(); text != "" {
-		err = fmt.Errorf("%w: %s", err, text)
-	}
-	return fault.Wrap(err, fault.Unreachable, hint, "reach server %s by %q", c.server, c.command())
-}
-
 // stderr keeps the end of what a program writes to it.
 type stderr struct {
 	mu   sync.Mutex
@@ -254,8 +259,8 @@ func (s *stderr) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// line returns what was kept as one line of plain text.
-func (s *stderr) line() string {
+// lines returns what was kept, as lines of plain text.
+func (s *stderr) lines() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var lines []string
@@ -264,5 +269,5 @@ func (s *stderr) line() string {
 			lines = append(lines, plain(l))
 		}
 	}
-	return strings.Join(lines, " | ")
+	return lines
 }

@@ -3,7 +3,6 @@ package xdata
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -129,7 +128,7 @@ func TestDialFailures(t *testing.T) {
 		{name: "missing program", command: "/nowhere/ssh {address}", code: fault.Unreachable,
 			text: `reach server srv2 by "/nowhere/ssh 127.0.0.1 xdata serve"`, hint: "sync.rsh"},
 		{name: "ssh fails", command: script("ssh255", "echo Connection refused >&2; exit 255"), code: fault.Unreachable,
-			text: "exit status 255: Connection refused", hint: "without a password"},
+			text: "reach server srv2: no ssh server answers there: Connection refused", hint: "start sshd there"},
 		{name: "no mxcluster there", command: "sh -c", remote: `'nonesuch "$@"' sh`, code: fault.Unreachable,
 			text: "127", hint: "sync.remote_command"},
 		{name: "fails otherwise", command: script("fails", "echo one >&2; echo two >&2; exit 3"), code: fault.Unreachable,
@@ -175,7 +174,7 @@ func TestWords(t *testing.T) {
 			[]string{"ssh", "-i", "/my keys/id", "-l", "srv two;", "10.0.0.2", "sudo", "mxcluster"}},
 		{Rsh{Command: "ip netns exec {server}"}, []string{"ip", "netns", "exec", "srv two;"}},
 	} {
-		got, err := tt.rsh.words("srv two;", netip.MustParseAddr("10.0.0.2"))
+		got, _, err := tt.rsh.words("srv two;", netip.MustParseAddr("10.0.0.2"))
 		if err != nil || !slices.Equal(got, tt.want) {
 			t.Errorf("%+v: %q, %v", tt.rsh, got, err)
 		}
@@ -219,7 +218,7 @@ func TestLeftBehind(t *testing.T) {
 		t.Errorf("waited %v", took)
 	}
 	var pid int
-	if _, err := fmt.Sscan(c.stderr.line(), &pid); err != nil {
+	if _, err := fmt.Sscan(strings.Join(c.stderr.lines(), " "), &pid); err != nil {
 		t.Fatal(err)
 	}
 	must(t, unix.Kill(pid, unix.SIGKILL))
@@ -272,21 +271,14 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// Once it has spoken it may take its time.
-func TestPatienceEndsWithTheFirstByte(t *testing.T) {
-	rsh := Rsh{Command: "sh -c", RemoteCommand: `'echo a; read line; echo b' sh`, Patience: 2 * time.Second}
+// Once it has greeted it may take its time.
+func TestPatienceEndsWithTheGreeting(t *testing.T) {
+	rsh := Rsh{Command: fmt.Sprintf("env '%s=%s'", serveEnv, t.TempDir()), RemoteCommand: os.Args[0], Patience: time.Minute}
 	conn, err := Dial(context.Background(), rsh, "srv2", loopback)
 	must(t, err)
 	defer conn.Close()
-	buf := make([]byte, 2)
-	_, err = io.ReadFull(conn, buf)
-	must(t, err)
+	must(t, Meet(conn))
 	if conn.(*child).patience.Stop() {
-		t.Error("it is still being waited for after its first word")
-	}
-	_, err = conn.Write([]byte("\n"))
-	must(t, err)
-	if _, err := io.ReadFull(conn, buf); err != nil || string(buf) != "b\n" {
-		t.Errorf("read %q, %v", buf, err)
+		t.Error("it is still being waited for after its greeting")
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -37,7 +39,8 @@ const (
 	frameBye      frameType = 14 // client: done
 	frameSame     frameType = 15 // receiver: what it has begins with the list that versionHead names
 	frameContent  frameType = 16 // sender: the content beside the batch before
-	lastFrame               = frameContent
+	frameAlive    frameType = 17 // either, between other frames: a sign of life
+	lastFrame               = frameAlive
 )
 
 const (
@@ -56,6 +59,8 @@ func (t frameType) limit() uint32 {
 		return maxPayload
 	case frameContent:
 		return maxChunk
+	case frameAlive:
+		return 0
 	}
 	return maxControl
 }
@@ -84,11 +89,15 @@ const (
 // link reads and writes frames.
 type link struct {
 	r       *bufio.Reader
-	deep    bool // r is a pipe in which more can gather than is read at once
+	ear     ear    // below r
+	deep    bool   // r is a pipe in which more can gather than is read at once
+	payload []byte // of the frame read last
+	read    int64  // bytes read so far
+	signs   int    // of life in a row, with nothing between them
+
+	mu      sync.Mutex // of what is written: signs of life go between other frames
 	w       *bufio.Writer
 	raw     syscall.RawConn // below w, if it is a file or socket
-	payload []byte          // of the frame read last
-	read    int64           // bytes read so far
 	written int64
 }
 
@@ -97,7 +106,8 @@ type link struct {
 const readAhead = 16 << 10
 
 func newLink(r io.Reader, w io.Writer) *link {
-	l := &link{r: bufio.NewReaderSize(r, readAhead), w: bufio.NewWriterSize(w, maxPayload)}
+	l := &link{ear: ear{r: r}, w: bufio.NewWriterSize(w, maxPayload)}
+	l.r = bufio.NewReaderSize(&l.ear, readAhead)
 	if c, ok := w.(syscall.Conn); ok {
 		l.raw, _ = c.SyscallConn() // without, what is in files is copied
 	}
@@ -124,20 +134,37 @@ func (l *link) next() (frameType, []byte, error) {
 	return t, l.payload, nil
 }
 
-// head reads the head of a frame.
+// head reads the head of a frame. Signs of life are passed over.
 func (l *link) head() (t frameType, size int, err error) {
 	var head [frameHeader]byte
-	if _, err := io.ReadFull(l.r, head[:]); err != nil {
-		return 0, 0, fmt.Errorf("read from the other side: %w", err)
+	for {
+		if _, err := io.ReadFull(l.r, head[:]); err != nil {
+			return 0, 0, fmt.Errorf("read from the other side: %w", err)
+		}
+		t, n := frameType(head[0]), binary.BigEndian.Uint32(head[1:])
+		switch {
+		case t < frameGreeting || t > lastFrame:
+			return 0, 0, l.strange(head[:], "unknown message %d", t)
+		case n > t.limit():
+			return 0, 0, l.strange(head[:], "a message of %d bytes", n)
+		case t != frameAlive:
+			l.signs = 0
+			return t, int(n), nil
+		}
+		if l.signs++; l.signs > maxSigns {
+			return 0, 0, stuck()
+		}
 	}
-	t, n := frameType(head[0]), binary.BigEndian.Uint32(head[1:])
-	if t < frameGreeting || t > lastFrame {
-		return 0, 0, violation("unknown message %d", t)
+}
+
+// strange is the violation of a head that is none. Text there is what a program that
+// shares the login's output printed, and is shown.
+func (l *link) strange(head []byte, format string, args ...any) error {
+	more, _ := l.r.Peek(min(l.r.Buffered(), quotedNoise))
+	if text := firstLine(slices.Concat(head, more)); text != "" {
+		return fault.Wrap(errProtocol, fault.Failed, noiseHint, "%s: something there prints %q into the data", fmt.Sprintf(format, args...), text)
 	}
-	if n > t.limit() {
-		return 0, 0, violation("a message of %d bytes", n)
-	}
-	return t, int(n), nil
+	return violation(format, args...)
 }
 
 // content reads the next bytes of the payload of a frame whose head was read.
@@ -181,6 +208,7 @@ func (l *link) expect(want frameType) ([]byte, error) {
 
 // expectEither reads a frame that must be of one of two types.
 func (l *link) expectEither(want, or frameType) (frameType, []byte, error) {
+	l.ear.due.Store(uint32(want))
 	t, payload, err := l.next()
 	switch {
 	case errors.Is(err, io.EOF):
@@ -234,6 +262,8 @@ func (e wireError) Unwrap() error { return e.error }
 
 // put writes a frame into the buffer. Its payload may be in pieces.
 func (l *link) put(t frameType, payload ...[]byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	size := 0
 	for _, p := range payload {
 		size += len(p)
@@ -260,6 +290,8 @@ func (l *link) putHead(t frameType, size int) error {
 // putSpans writes a frame of content that lies in memory and in files. A file that does not
 // have it any more is an error; the frame is complete all the same.
 func (l *link) putSpans(spans []span) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	size := 0
 	for _, p := range spans {
 		size += p.size()
@@ -284,8 +316,8 @@ func (l *link) putSpans(spans []span) error {
 // putFile writes a part of a file, without a copy where the system can: its pages in memory
 // then go to the reader. What the file does not have is filled up with zeros; gone says so.
 func (l *link) putFile(p span) (gone, err error) {
-	if err := l.flush(); err != nil {
-		return nil, err
+	if err := l.w.Flush(); err != nil {
+		return nil, toWire(err)
 	}
 	n := 0
 	if l.raw != nil {
@@ -330,7 +362,11 @@ func (l *link) send(t frameType, v any) error {
 }
 
 // flush has what was put written.
-func (l *link) flush() error { return toWire(l.w.Flush()) }
+func (l *link) flush() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return toWire(l.w.Flush())
+}
 
 func toWire(err error) error {
 	if err == nil {

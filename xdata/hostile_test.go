@@ -389,7 +389,7 @@ func TestHostileServer(t *testing.T) {
 		{"silent", "", fault.Unreachable, "went away"},
 		{"login banner", "Last login: Mon Mar  2\n", fault.Failed, "not that of 'mxcluster xdata serve'"},
 		{"other protocol", message(frameGreeting, `{"magic":"other","version":1}`), fault.Failed, "protocol"},
-		{"other version", message(frameGreeting, `{"magic":"mxcluster-xdata","version":1}`), fault.Failed, "version 1"},
+		{"other version", message(frameGreeting, `{"magic":"mxcluster-xdata","version":1}`), fault.Refused, "version 1"},
 		{"no clock", hello + message(frameClock, "{}"), fault.Refused, "apart"},
 		{"wrong answer", hello + clockNow() + message(frameDone, "{}"), fault.Failed, "where 3 is due"},
 		{"error", hello + clockNow() + message(frameError, `{"code":6,"message":"in use by root"}`), fault.Busy, "in use by root"},

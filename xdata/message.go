@@ -13,7 +13,7 @@ import (
 // older peer would misunderstand raises the version.
 const (
 	protocolMagic   = "mxcluster-xdata"
-	protocolVersion = 6
+	protocolVersion = 7
 )
 
 // greeting is the server's first message.

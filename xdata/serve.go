@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"time"
 
 	"mxcluster/internal/fault"
 )
@@ -16,25 +17,55 @@ type ServeOptions struct {
 	LIMs []int // the LIMs whose data may be read and written; nil: all
 	// Synced is told of a LIM whose sync has ended well; may be nil.
 	Synced func(lim int)
+	// Idle is how long nothing may be heard of the peer; 0: DefaultIdle.
+	Idle time.Duration
 }
 
 // Serve is the other end of [Sync]: it answers one peer on r and w, normally
 // standard input and output of `mxcluster xdata serve`, until the peer says
 // goodbye. It holds the lock of the LIM that the peer asks for meanwhile.
 //
-// When ctx ends, r is closed if it can be; the reading of an r that cannot be
-// closed ends with the peer.
+// When ctx ends, or nothing was heard of the peer for opt.Idle, r is closed if it can
+// be. What stands in a read or write that no close ends, as on the standard input of
+// sshd's making, is left behind after a moment: the process ends then, and with it the lock.
 func Serve(ctx context.Context, store *Store, r io.Reader, w io.Writer, opt ServeOptions) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	served := make(chan error, 1)
+	go func() { served <- serve(ctx, end, store, r, w, opt) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	// Whoever is in the middle of something else gets the time to put it away.
+	select {
+	case err := <-served:
+		return err
+	case <-time.After(serveGrace):
+		return fmt.Errorf("serve data versions: %w", context.Cause(ctx))
+	}
+}
+
+// serveGrace is how long a serve that is over may take to end by itself.
+const serveGrace = 500 * time.Millisecond
+
+func serve(ctx context.Context, end context.CancelCauseFunc, store *Store, r io.Reader, w io.Writer, opt ServeOptions) error {
 	if c, ok := r.(io.Closer); ok {
 		stop := context.AfterFunc(ctx, func() { c.Close() })
 		defer stop()
 	}
 	s := &server{store: store, link: newLink(r, w), opt: opt}
-	if f, ok := r.(*os.File); ok {
-		s.link.deepen(f)
+	in, file := r.(*os.File)
+	if file {
+		s.link.deepen(in)
 	}
 	defer s.close()
-	err := s.run(ctx)
+	err := s.link.send(frameGreeting, greeting{Magic: protocolMagic, Version: protocolVersion})
+	if err == nil {
+		defer s.link.watch(in, opt.Idle, end)()
+		err = s.run(ctx)
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
@@ -69,10 +100,8 @@ func (s *server) close() {
 
 // run answers messages until the peer says goodbye.
 func (s *server) run(ctx context.Context) error {
-	if err := s.link.send(frameGreeting, greeting{Magic: protocolMagic, Version: protocolVersion}); err != nil {
-		return err
-	}
 	for {
+		s.link.ear.due.Store(0)
 		t, payload, err := s.link.next()
 		switch {
 		case errors.Is(err, io.EOF):

@@ -6,7 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
 )
@@ -25,6 +30,8 @@ type Request struct {
 	DryRun    bool      // compare the two sides, copy and remove nothing
 	Rate      int64     // bytes a second at most; 0: no limit
 	LastGood  time.Time // when a sync of the LIM last went well; zero: never, as far as is known
+
+	Idle time.Duration // how long nothing may be heard of the peer once it has answered; 0: DefaultIdle
 
 	// Progress is told of bytes of content that were put in their place, copied or
 	// sent, and, once that is known, of how many there are in all; may be nil.
@@ -62,7 +69,8 @@ type Result struct {
 // Sync makes the newest version of a LIM the same on this server and on its
 // peer: the newer one, by modification time, is copied, verified, made durable
 // and only then made visible; old ones are removed. It holds the LIM's lock on
-// both sides. The caller closes peer; Sync closes it when ctx ends.
+// both sides, from when the peer has answered. The caller closes peer; Sync closes it
+// when ctx ends, or when nothing was heard of the peer for req.Idle.
 //
 // The Result is filled in whatever happens, and the error carries the code:
 // fault.Conflict when times are equal and contents are not or content does not
@@ -70,20 +78,22 @@ type Result struct {
 // future and directions that would overwrite newer data, fault.NotFound where
 // there is nothing to copy, fault.Busy, fault.Unreachable.
 func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, error) {
-	started, ours := peer.(*child)
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	started := peer
 	peer = meter(peer, req)
 	stop := context.AfterFunc(ctx, func() { peer.Close() })
 	defer stop()
 	if req.Direction == "" {
 		req.Direction = DirectionAuto
 	}
-	c := &client{store: store, peer: peer, link: newLink(peer, peer), req: req,
+	c := &client{store: store, started: started, peer: peer, link: newLink(peer, peer), req: req,
 		result: Result{LIM: req.LIM, Direction: DirectionNone}}
-	if ours && req.Rate == 0 { // or the pipe fills faster than that
-		started.deepen(c.link)
+	if p := c.printed(); p != nil && req.Rate == 0 { // or the pipe fills faster than that
+		c.link.deepen(p)
 	}
 	began := time.Now()
-	err := c.run(ctx)
+	err := c.run(ctx, end)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
@@ -116,21 +126,40 @@ var errSameTime = errors.New("the newest versions have the same time and differe
 
 // client is the state of one Sync.
 type client struct {
-	store  *Store
-	peer   Conn
-	link   *link
-	req    Request
-	result Result
-	looked chan looked // nil once it was read
-	newest *snapshot   // of the newest complete version here; nil when there is none
-	here   []seen      // the versions there are here
+	store   *Store
+	started Conn // the peer
+	peer    Conn // the same, held to the rate
+	link    *link
+	req     Request
+	result  Result
+	looked  chan looked // nil once it was read
+	newest  *snapshot   // of the newest complete version here; nil when there is none
+	here    []seen      // the versions there are here
 }
 
-// run carries the sync out.
-func (c *client) run(ctx context.Context) error {
+// printed is what the peer prints into, if it is a program that we started.
+func (c *client) printed() *os.File {
+	if started, ok := c.started.(*child); ok {
+		return started.printed()
+	}
+	return nil
+}
+
+// run carries the sync out. A login may take long, so nothing is locked before the peer
+// has answered.
+func (c *client) run(ctx context.Context, gone func(error)) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	before := c.store.standing(c.req.LIM)
+	// Looking over what is here takes no longer than the other side's start.
+	c.looked = make(chan looked, 1)
+	go c.look(ctx)
+	defer c.close()
+	if err := c.link.meet(c.started); err != nil {
+		return err
+	}
+	defer c.link.watch(c.printed(), c.req.Idle, gone)()
 	if !c.req.DryRun { // it would make a file
 		release, err := c.store.lock(c.req.LIM, "sync")
 		if err != nil {
@@ -138,17 +167,38 @@ func (c *client) run(ctx context.Context) error {
 		}
 		defer release()
 	}
-	// Looking over what is here takes no longer than the other side's start.
-	c.looked = make(chan looked, 1)
-	go c.look(ctx)
-	defer c.close()
-	if err := c.handshake(); err != nil {
+	if !slices.Equal(before, c.store.standing(c.req.LIM)) {
+		c.close() // another process was at the data during the login
+		c.looked, c.newest = make(chan looked, 1), nil
+		go c.look(ctx)
+	}
+	if err := c.agree(); err != nil {
 		return err
 	}
 	if err := c.exchange(ctx); err != nil || c.req.DryRun {
 		return err // no goodbye after a dry run: old versions go with it
 	}
 	return c.tidy()
+}
+
+// standing tells the versions of a LIM from what they are after another process made,
+// replaced or removed some. It is empty where there are none.
+func (s *Store) standing(lim int) []string {
+	entries, _ := os.ReadDir(s.Dir) // what is wrong is told by who looks at them
+	var all []string
+	for _, e := range entries {
+		of, _, ok := parseName(e.Name())
+		if !ok || of != lim {
+			continue
+		}
+		var st unix.Stat_t
+		var folder entry
+		if unix.Lstat(filepath.Join(s.Dir, e.Name()), &st) == nil {
+			folder.describe(&st)
+			all = append(all, fmt.Sprintf("%s %d %d", e.Name(), folder.Ino, folder.Ctime))
+		}
+	}
+	return all
 }
 
 // looked is what there is here.
@@ -203,22 +253,9 @@ func (c *client) check() error {
 	return nil
 }
 
-// handshake makes sure that a peer is there that can be understood, and that
-// its clock and ours agree. It asks for the LIM as well, for exchange.
-func (c *client) handshake() error {
-	var g greeting
-	err := c.link.expectJSON(frameGreeting, &g)
-	if errors.Is(err, errProtocol) {
-		return fault.Wrap(err, fault.Failed,
-			"make sure that a login there prints nothing of its own, and that mxcluster is of the same version",
-			"the answer is not that of 'mxcluster xdata serve'")
-	}
-	if err != nil {
-		return err
-	}
-	if g.Magic != protocolMagic || g.Version != protocolVersion {
-		return violation("protocol %.20q version %d; this is version %d", g.Magic, g.Version, protocolVersion)
-	}
+// agree makes sure that the peer's clock and ours agree. It asks for the LIM as well,
+// for exchange.
+func (c *client) agree() error {
 	// Asked only now, when the other side is up and answers at once: a login
 	// may take seconds. What is asked next, which takes longer, goes with it.
 	asked := c.store.now()

@@ -87,3 +87,20 @@ func sendFile(to syscall.RawConn, from int, off int64, size int) (sent int) {
 	})
 	return sent
 }
+
+// unreadBytes is how many bytes wait to be read from a pipe or socket; false where that
+// cannot be seen.
+func unreadBytes(f *os.File) (n int, ok bool) {
+	if f == nil {
+		return 0, false
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	err = raw.Control(func(fd uintptr) {
+		got, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
+		n, ok = got, err == nil
+	})
+	return n, ok && err == nil
+}

@@ -28,6 +28,9 @@ type Settings struct {
 	SyncRSH           string // remote shell, split into words as a shell does; {server} and {address} are filled in
 	SyncRemoteCommand string // mxcluster on the other server
 
+	SyncLoginLimit time.Duration // how long a login on another server may take until mxcluster there answers
+	SyncIdleLimit  time.Duration // how long nothing may be heard of the other side of a sync
+
 	ServiceRestarts      int           // restarts in place before a LIM counts as failed here
 	ServiceCheckInterval time.Duration // between two looks at a service that runs
 

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/crypto/ssh"
@@ -90,10 +91,14 @@ func (l Login) Has(name string) bool {
 	return err == nil
 }
 
-func (l Login) hostFile(name string) string { return l.path("host-" + name) }
+// hostPrefix begins the names of the files of servers.
+const hostPrefix = "host-"
+
+func (l Login) hostFile(name string) string { return l.path(hostPrefix + name) }
 
 // Add makes ssh use the key for a server, and nothing else for it: no password,
-// no agent, no other host key. Other servers are reached as before.
+// no agent, no other host key, and nothing that a person's own configuration says of
+// all hosts. Other servers are reached as before.
 func (l Login) Add(h Host) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# written by mxcluster sync setup-ssh\nHost %s\n", h.Name)
@@ -102,11 +107,18 @@ func (l Login) Add(h Host) error {
 	line("UserKnownHostsFile", quote(l.KnownHosts()))
 	line("GlobalKnownHostsFile", "/dev/null")
 	line("StrictHostKeyChecking", "yes")
+	line("UpdateHostKeys", "no")
+	line("VerifyHostKeyDNS", "no")
 	line("IdentityFile", quote(l.keyFile()))
 	line("IdentitiesOnly", "yes")
 	line("PreferredAuthentications", "publickey")
 	line("BatchMode", "yes")
-	line("ClearAllForwardings", "yes")
+	for _, o := range plainRun() {
+		line(o.key, o.value)
+	}
+	line("ProxyJump", "none")
+	line("ProxyCommand", "none")
+	line("CanonicalizeHostname", "no")
 	if h.Port != 0 {
 		line("Port", strconv.Itoa(h.Port))
 	}
@@ -116,10 +128,52 @@ func (l Login) Add(h Host) error {
 	if err := renameio.WriteFile(l.hostFile(h.Name), []byte(b.String()), 0o600); err != nil {
 		return err
 	}
-	// The first value that ssh finds counts, so the rest is for other servers.
-	text := fmt.Sprintf("# written by mxcluster sync setup-ssh\nInclude %s\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\nCiphers %s\n",
-		quote(l.hostFile("*")), ciphers)
+	return l.writeConfig()
+}
+
+// writeConfig writes what ssh reads: of a server that was set up its own part and the
+// system's configuration, which says what ciphers and keys are allowed; of all others what
+// the person who runs it has, too. The first value that ssh finds counts.
+func (l Login) writeConfig() error {
+	files, err := filepath.Glob(l.hostFile("*"))
+	if err != nil {
+		return err
+	}
+	others := ""
+	for _, f := range files {
+		others += "!" + strings.TrimPrefix(filepath.Base(f), hostPrefix) + ","
+	}
+	text := fmt.Sprintf("# written by mxcluster sync setup-ssh\nInclude %s\nMatch originalhost %s*\n  Include ~/.ssh/config\nMatch all\n  Include /etc/ssh/ssh_config\n  Ciphers %s\n",
+		quote(l.hostFile("*")), others, ciphers)
 	return renameio.WriteFile(l.Config(), []byte(text), 0o600)
+}
+
+// option is a line of ssh's configuration.
+type option struct{ key, value string }
+
+// plainRun are the options of an ssh that starts a program and carries what that reads
+// and prints, and nothing else, whatever is set for people: no terminal, command, connection or
+// forwarding of theirs.
+func plainRun() []option {
+	return []option{
+		{"RemoteCommand", "none"}, {"RequestTTY", "no"}, {"PermitLocalCommand", "no"},
+		{"ControlMaster", "no"}, {"ControlPath", "none"},
+		{"ClearAllForwardings", "yes"}, {"ForwardX11", "no"}, {"ForwardAgent", "no"}, {"Tunnel", "no"},
+		{"LogLevel", "INFO"}, {"VisualHostKey", "no"},
+	}
+}
+
+// RunOptions are ssh's for every login of a sync, behind the host: what the setting
+// sync.rsh says counts before them, and they before ssh's configuration. A server that is
+// gone is noticed within idle.
+func RunOptions(idle time.Duration) (words []string) {
+	const unanswered = 3 // questions before ssh gives up
+	every := max(int(idle.Seconds())/(unanswered+2), 1)
+	all := append(plainRun(), option{"ServerAliveInterval", strconv.Itoa(every)}, option{"ServerAliveCountMax", strconv.Itoa(unanswered)})
+	for _, o := range all {
+		words = append(words, "-o", o.key+"="+o.value)
+	}
+	return words
 }
 
 // ciphers are what ssh offers where nobody chose: all that are safe, with those
@@ -147,14 +201,14 @@ func (l Login) Fingerprint(name string) string {
 
 // BootstrapOptions are ssh's for the first login, with whatever the person who
 // runs it may log in with: the host key that it meets is pinned. Without accept,
-// ssh asks whether that is the right one.
-func (l Login) BootstrapOptions(h Host, identity string, accept bool) []string {
+// ssh asks whether that is the right one. A server that is down is given up after limit.
+func (l Login) BootstrapOptions(h Host, identity string, accept bool, limit time.Duration) []string {
 	checking := "ask"
 	if accept {
 		checking = "accept-new"
 	}
 	o := []string{"-o", "HostKeyAlias=" + h.Name, "-o", "UserKnownHostsFile=" + quote(l.KnownHosts()), "-o", "GlobalKnownHostsFile=/dev/null",
-		"-o", "StrictHostKeyChecking=" + checking, "-o", "HashKnownHosts=no", "-o", "ClearAllForwardings=yes", "-T"}
+		"-o", "StrictHostKeyChecking=" + checking, "-o", "HashKnownHosts=no", "-o", "ConnectTimeout=" + strconv.Itoa(max(int(limit.Seconds()), 1))}
 	if h.Port != 0 {
 		o = append(o, "-p", strconv.Itoa(h.Port))
 	}

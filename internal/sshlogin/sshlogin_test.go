@@ -129,8 +129,8 @@ func TestCiphersComeLast(t *testing.T) {
 	text, err := os.ReadFile(l.Config())
 	must(t, err)
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	for i, want := range []string{"# ", "Include ", "Include ", "Include ", "Ciphers aes128-gcm@openssh.com,"} {
-		if len(lines) != 5 || !strings.HasPrefix(lines[i], want) {
+	for i, want := range []string{"# ", "Include ", "Match originalhost !sb1,*", "  Include ~/", "Match all", "  Include /etc/", "  Ciphers aes128-gcm@openssh.com,"} {
+		if len(lines) != 7 || !strings.HasPrefix(lines[i], want) {
 			t.Fatalf("%q", lines)
 		}
 	}

@@ -1,0 +1,186 @@
+package xdata
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"mxcluster/internal/fault"
+)
+
+// How long it has been quiet, by what was heard.
+func TestSilence(t *testing.T) {
+	type step struct {
+		heard   int64 // bytes that were read in this time
+		reading bool
+		waiting int // bytes that wait to be read; -1: it cannot be seen
+		quiet   time.Duration
+	}
+	const s = time.Second
+	for _, tt := range []struct {
+		name  string
+		steps []step
+	}{
+		{"nothing comes", []step{{0, true, 0, s}, {0, true, 0, 2 * s}, {0, true, 0, 3 * s}}},
+		{"something comes", []step{{0, true, 0, s}, {5, true, 0, 0}, {0, true, 0, s}}},
+		{"a byte now and then is nothing", []step{{1, true, 0, s}, {1, true, 0, 2 * s}, {1, true, 0, 0}, {0, true, 0, s}}},
+		{"signs come while this side works", []step{{0, false, 5, 0}, {0, false, 10, 0}, {0, false, 15, 0}}},
+		{"none come any more", []step{{0, false, 5, 0}, {0, false, 5, s}, {0, false, 5, 2 * s}, {0, true, 5, 3 * s}, {5, true, 0, 0}}},
+		{"much waits: the peer waits for us", []step{{0, false, 1 << 20, 0}, {0, false, 1 << 20, 0}}},
+		{"what waits cannot be seen", []step{{0, false, -1, 0}, {0, false, -1, 0}, {0, true, -1, s}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var e ear
+			waiting := 0
+			q := &silence{ear: &e, waiting: func() (int, bool) { return max(waiting, 0), waiting >= 0 }}
+			for i, st := range tt.steps {
+				e.heard.Add(st.heard)
+				e.reads.Store(st.reading)
+				waiting = st.waiting
+				if got := q.pass(s); got != st.quiet {
+					t.Fatalf("step %d: quiet for %v, want %v", i, got, st.quiet)
+				}
+			}
+		})
+	}
+}
+
+// shortIdle ends a peer that is gone soon enough for a test, and no peer that is slow:
+// signs of life come every second.
+const shortIdle = 4 * time.Second
+
+// pipes is a connection through real pipes, as ssh's are, that nothing closes but the test.
+func pipes(t *testing.T) (ours, theirs Conn, theirIn *os.File) {
+	t.Helper()
+	r1, w1, err := os.Pipe()
+	must(t, err)
+	r2, w2, err := os.Pipe()
+	must(t, err)
+	t.Cleanup(func() {
+		for _, f := range []*os.File{r1, w1, r2, w2} {
+			f.Close()
+		}
+	})
+	return twoWay{r1, w2}, twoWay{r2, w1}, r2
+}
+
+type twoWay struct {
+	io.Reader
+	io.Writer
+}
+
+// Close closes nothing: sshd keeps its ends open when the other server is gone.
+func (twoWay) Close() error { return nil }
+
+// A server whose peer is gone lets go of the lock, wherever the two were.
+func TestServeEndsWithoutAPeer(t *testing.T) {
+	for name, said := range map[string]string{
+		"nothing asked":   "",
+		"a LIM is open":   message(frameOpen, `{"lim":1,"side":"standby"}`),
+		"half a request":  message(frameOpen, `{"lim":1,"side":"standby"}`)[:20],
+		"in mid-transfer": message(frameOpen, `{"lim":1,"side":"standby"}`) + frame(framePush, 0, ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t)
+			ours, theirs, in := pipes(t)
+			ended := make(chan error, 1)
+			go func() { ended <- Serve(context.Background(), s, in, theirs, ServeOptions{Idle: shortIdle}) }()
+			_, err := io.WriteString(ours, said)
+			must(t, err)
+			go io.Copy(io.Discard, ours) //nolint:errcheck // ends with the pipe
+			select {
+			case err := <-ended:
+				wantCode(t, err, fault.Unreachable, "nothing was heard of the other side for 4s")
+			case <-time.After(time.Minute):
+				t.Fatal("it holds on")
+			}
+			release, err := s.lock(1, "test")
+			must(t, err)
+			release()
+		})
+	}
+}
+
+// A client does the same, and says what it waited for.
+func TestSyncEndsWithoutAPeer(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	states["newer"](t, s)
+	here, there := net.Pipe()
+	defer there.Close()
+	go func() {
+		_, _ = io.WriteString(there, message(frameGreeting, string(greetingOf(protocolVersion))))
+		_, _ = io.Copy(io.Discard, there)
+	}()
+	_, err := Sync(context.Background(), s, here, Request{LIM: 1, Side: SideRegular, Idle: shortIdle})
+	wantCode(t, err, fault.Unreachable, "while waiting for its time")
+	release, err := s.lock(1, "test")
+	must(t, err)
+	release()
+}
+
+// What is slow is not gone: signs of life come while a side works, and are enough.
+func TestSlowIsNotGone(t *testing.T) {
+	t.Parallel()
+	ours, theirs, _ := pipes(t)
+	slow, waits := newLink(theirs, theirs), newLink(ours, ours)
+	gone := make(chan error, 2)
+	defer slow.watch(nil, shortIdle, func(err error) { gone <- err })()
+	defer waits.watch(nil, shortIdle, func(err error) { gone <- err })()
+	got := make(chan error, 1)
+	go func() {
+		_, err := waits.expect(frameDone)
+		got <- err
+	}()
+	select { // longer than the limit
+	case err := <-gone:
+		t.Fatal(err)
+	case err := <-got:
+		t.Fatalf("an answer that was not given: %v", err)
+	case <-time.After(shortIdle + 2*time.Second):
+	}
+	must(t, slow.send(frameDone, done{}))
+	must(t, <-got)
+}
+
+// Signs of life alone are no life for ever.
+func TestSignsAlone(t *testing.T) {
+	l := newLink(strings.NewReader(strings.Repeat(frame(frameAlive, 0, ""), maxSigns+1)), io.Discard)
+	_, _, err := l.next()
+	wantCode(t, err, fault.Unreachable, "signs of life, and nothing else, for 12h0m0s")
+	l = newLink(strings.NewReader(strings.Repeat(frame(frameAlive, 0, ""), 100)+frame(frameDone, 0, "")), io.Discard)
+	if _, err := l.expect(frameDone); err != nil {
+		t.Error(err)
+	}
+}
+
+// An answer that is waited for is given up when not even signs come.
+func TestAnswer(t *testing.T) {
+	t.Parallel()
+	here, there := net.Pipe()
+	go func() {
+		stop := Signs(there)
+		time.AfterFunc(1500*time.Millisecond, func() {
+			stop()
+			_, _ = io.WriteString(there, `{"a":1}`)
+			there.Close()
+		})
+	}()
+	if got, err := Answer(here, 1000, shortIdle); err != nil || strings.TrimLeft(string(got), Sign) != `{"a":1}` || len(got) == len(`{"a":1}`) {
+		t.Errorf("%q, %v", got, err)
+	}
+	here, there = net.Pipe()
+	go func() { _, _ = io.WriteString(there, Sign) }()
+	if _, err := Answer(here, 1000, shortIdle); fault.CodeOf(err) != fault.Unreachable {
+		t.Errorf("%v", err)
+	}
+	if _, err := there.Write([]byte("x")); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("it is not closed: %v", err)
+	}
+}

@@ -1,0 +1,137 @@
+package xdata
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"mxcluster/internal/fault"
+)
+
+// What the shell of a login prints comes before what mxcluster says. It is passed over,
+// so that a greeting for people does not end the syncs, but not without end.
+const (
+	maxNoise    = 64 << 10 // bytes
+	quotedNoise = 80       // bytes of it that an error shows
+)
+
+const noiseHint = "make sure that a login there prints nothing of its own, as its shell's .bashrc or .profile may, and that sync.remote_command starts mxcluster"
+
+// opening is how a greeting begins, behind the head of its frame.
+func opening() []byte {
+	return fmt.Appendf(nil, `{"magic":%q,"version":`, protocolMagic)
+}
+
+// Meet waits for the greeting of a [Serve], passing over what a login prints before, and
+// makes sure that it can be understood; nothing else can be done with peer then.
+// Another version of the protocol is fault.Refused, and says which server to upgrade.
+func Meet(peer Conn) error { return newLink(peer, peer).meet(peer) }
+
+// meet is Meet on the link to peer.
+func (l *link) meet(peer Conn) error {
+	g, err := l.greeting()
+	if err != nil {
+		return err
+	}
+	c, ours := peer.(*child)
+	if ours {
+		c.heard()
+	}
+	if g.Version == protocolVersion {
+		return nil
+	}
+	there, name := "the other server", "the other side"
+	if ours {
+		there, name = "server "+c.server, c.server
+	}
+	older := "this server"
+	if g.Version < protocolVersion {
+		older = there
+	}
+	return fault.New(fault.Refused, "upgrade mxcluster on "+older+", then synchronise again",
+		"%s speaks version %d of the protocol of syncs, this server version %d", name, g.Version, protocolVersion)
+}
+
+// greeting reads up to the end of the greeting.
+func (l *link) greeting() (g greeting, err error) {
+	var seen []byte
+	open := opening()
+	for {
+		b, err := l.r.ReadByte()
+		switch {
+		case err != nil:
+			return g, unanswered(seen, err)
+		case len(seen) >= maxNoise:
+			return g, notOurs(seen)
+		}
+		if seen = append(seen, b); !bytes.HasSuffix(seen, open) {
+			continue
+		}
+		noise := seen[:len(seen)-len(open)]
+		if len(noise) < frameHeader {
+			continue
+		}
+		head := noise[len(noise)-frameHeader:]
+		if size := binary.BigEndian.Uint32(head[1:]); frameType(head[0]) == frameGreeting && size <= maxControl && int(size) > len(open) {
+			rest := make([]byte, int(size)-len(open))
+			if err := l.content(rest); err != nil {
+				return g, err
+			}
+			return g, decodeJSON(append(open, rest...), &g)
+		}
+	}
+}
+
+// unanswered is the error of a login that ended without a greeting.
+func unanswered(seen []byte, err error) error {
+	text := firstLine(seen)
+	switch {
+	case !errors.Is(err, io.EOF) && text == "":
+		return fmt.Errorf("read from the other side: %w", err)
+	case !errors.Is(err, io.EOF):
+		return fmt.Errorf("read from the other side: %w; all that it printed begins with %q", err, text)
+	case len(seen) == 0:
+		return wentAway()
+	}
+	return notOurs(seen)
+}
+
+// notOurs is the error of an answer that another program gave.
+func notOurs(seen []byte) error {
+	what := ""
+	if text := firstLine(seen); text != "" {
+		what = fmt.Sprintf(": it begins with %q", text)
+	}
+	return fault.Wrap(errProtocol, fault.Failed, noiseHint, "the answer is not that of 'mxcluster xdata serve'%s", what)
+}
+
+// firstLine is the first line of a text, in short; "" where it is no text.
+func firstLine(data []byte) string {
+	for line := range strings.Lines(string(data[:min(len(data), maxErrorText)])) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		if !isText(line) {
+			return ""
+		}
+		return plain(line[:min(len(line), quotedNoise)])
+	}
+	return ""
+}
+
+// isText tells text with some control characters, as colours are, from binary data.
+func isText(s string) bool {
+	odd := 0
+	for _, r := range s {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
+			odd++
+		}
+	}
+	return odd*4 <= len(s)
+}
