@@ -97,7 +97,7 @@ func (s *Store) admit(source *os.Root, from string) error {
 	if err := m.checkCopyable(); err != nil {
 		return err
 	}
-	return s.checkSpace(t.bytes, t.files+t.folders)
+	return s.checkSpace(t.volume())
 }
 
 func noFiles() error {

@@ -23,6 +23,7 @@ import (
 //	stepCopy   the place in the receiver's list of chunks, and how many from there on
 //	stepEnd    the digest of the file
 //	stepDense  as stepData, of the second part
+//	stepHole   how many bytes are a hole
 const (
 	stepEntry = iota + 1
 	stepAgain
@@ -30,6 +31,7 @@ const (
 	stepCopy
 	stepEnd
 	stepDense
+	stepHole
 )
 
 const (

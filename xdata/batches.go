@@ -225,6 +225,13 @@ func (b *batches) have(place uint64, size int64) {
 	b.first, b.count = place, 1
 }
 
+// hole adds a hole.
+func (b *batches) hole(size int64) {
+	b.settle()
+	b.room()
+	b.cur.steps = binary.AppendUvarint(append(b.cur.steps, stepHole), uint64(size)) //nolint:gosec // not negative
+}
+
 // data adds a chunk that is sent, and that shrinks or is dense.
 func (b *batches) data(chunk []byte, dense bool) {
 	b.content(dense, len(chunk), 1)

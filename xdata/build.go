@@ -125,6 +125,8 @@ func (b *builder) step() error {
 		return b.literal(len(b.noise)+b.dense, b.arriving)
 	case kind == stepCopy && inFile:
 		return b.copied()
+	case kind == stepHole && inFile:
+		return b.hole()
 	case kind == stepEnd && inFile:
 		return b.finish()
 	}
@@ -339,20 +341,54 @@ func (b *builder) took(c chunk) error {
 	m.Chunks = append(m.Chunks, c)
 	b.off += int64(c.Size)
 	b.r.counted.add(int64(c.Size))
-	return nil
+	if c.isHole() {
+		return nil
+	}
+	return b.r.filled(int64(c.Size))
+}
+
+// hole leaves a part of the file out.
+func (b *builder) hole() error {
+	n, err := b.number(maxHole)
+	if err != nil {
+		return err
+	}
+	e, size := b.current(), int64(n) //nolint:gosec // bounded
+	if size == 0 || size > e.Size-b.off || b.off%holeUnit != 0 || size%holeUnit != 0 && b.off+size != e.Size {
+		return violation("a hole of %d bytes at %d of %d", size, b.off, e.Size)
+	}
+	if err := b.open(); err != nil {
+		return err
+	}
+	if len(b.part.data) > 0 {
+		if err := b.spill(); err != nil {
+			return err
+		}
+	}
+	b.out.skip(b.off)
+	return first(b.took(holeOf(size)), hashZeros(b.ctx, b.hash, size))
+}
+
+// open makes the file, unless that was done.
+func (b *builder) open() error {
+	if b.out != nil {
+		return nil
+	}
+	e := b.current()
+	h, err := b.to.open(e.Path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, e.Attr.Mode)
+	if err == nil {
+		b.out = newLargeFile(h, e.Size)
+	}
+	return err
 }
 
 // spill writes what is there of a file that is larger than a part. Unless that is the
 // rest, what is too little for a direct write stays for the next part.
 func (b *builder) spill() error {
-	p, e := b.part, b.current()
-	if b.out == nil {
-		h, err := b.to.open(e.Path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, e.Attr.Mode)
-		if err != nil {
-			return err
-		}
-		b.out = newLargeFile(h, e.Size)
+	if err := b.open(); err != nil {
+		return err
 	}
+	p, e := b.part, b.current()
 	off, n := b.off-int64(len(p.data)), len(p.data)
 	if b.off < e.Size {
 		n &^= directUnit - 1
@@ -415,9 +451,16 @@ func (b *builder) putAway(e *entry) error {
 	}
 	b.writers.recycle(b.part)
 	b.out.parts.Wait()
-	now, err := b.to.dress(b.out.handle, &e.Attr)
-	e.Ctime, e.Ino = now.Ctime, now.Ino
-	err = first(b.writers.failed(), err, b.out.close())
+	err := b.writers.failed()
+	if err == nil && b.out.sparse {
+		err = b.out.lengthen(e.Size)
+	}
+	if err == nil {
+		var now entry
+		now, err = b.to.dress(b.out.handle, &e.Attr)
+		e.place(&now)
+	}
+	err = first(err, b.out.close())
 	b.out = nil
 	return err
 }

@@ -83,30 +83,82 @@ func newScanner(version int64) (*scanner, error) {
 	return &scanner{cut: cut, hash: newHasher(), buf: make([]byte, maxChunk)}, err
 }
 
-// scan reads r to its end, hands it to each in pieces of whole chunks, and
-// returns its digest. What each gets is valid until it returns.
-func (s *scanner) scan(ctx context.Context, r io.Reader, each func(data []byte, chunks []chunk) error) (sum digest, err error) {
+// content is a part of what a file holds, of whole chunks. It is valid until whoever gets it
+// returns.
+type content struct {
+	data   []byte // nil: a hole
+	chunks []chunk
+	off    int64 // in the file
+	size   int64
+}
+
+// scanFile reads an open file from end to end, hands what it holds to each, and returns its
+// digest.
+func (s *scanner) scanFile(ctx context.Context, in handle, e *entry, each func(p content) error) (sum digest, err error) {
+	return s.scanAs(ctx, layoutOf(in, e, int64(s.cut.opt.MinSize)), each)
+}
+
+// scanAs is scanFile by where the holes are.
+func (s *scanner) scanAs(ctx context.Context, where *layout, each func(p content) error) (sum digest, err error) {
 	s.hash.reset()
+	for off := int64(0); off < where.size; {
+		start, end, err := where.next(off)
+		if err == nil {
+			err = s.scan(ctx, &extent{h: where.h, off: off, end: start}, func(data []byte, chunks []chunk) error {
+				p := content{data: data, chunks: chunks, off: off, size: int64(len(data))}
+				off += p.size
+				return each(p)
+			})
+		}
+		if err == nil && off < start {
+			return sum, nil // it has become shorter
+		}
+		if err == nil {
+			err = s.hole(ctx, off, end-start, each)
+		}
+		if err != nil {
+			return sum, err
+		}
+		off = end
+	}
+	return s.hash.sum(), nil
+}
+
+// hole hands a hole to each.
+func (s *scanner) hole(ctx context.Context, off, size int64, each func(p content) error) error {
+	if size == 0 {
+		return nil
+	}
+	p := content{off: off, size: size}
+	for left := size; left > 0; left -= maxHole {
+		p.chunks = append(p.chunks, holeOf(left))
+	}
+	return first(hashZeros(ctx, s.hash, size), each(p))
+}
+
+// scan reads r to its end, hashes it, and hands it to each in pieces of whole chunks.
+// What each gets is valid until it returns.
+func (s *scanner) scan(ctx context.Context, r io.Reader, each func(data []byte, chunks []chunk) error) error {
 	for held, end := 0, false; !end; {
 		if err := context.Cause(ctx); err != nil {
-			return sum, err
+			return err
 		}
 		n, err := io.ReadFull(r, s.buf[held:])
 		end = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 		if err != nil && !end {
-			return sum, err
+			return err
 		}
 		held += n
 		used := s.split(s.buf[:held], end)
 		s.hash.write(s.buf[:used])
 		if used > 0 {
 			if err := each(s.buf[:used], s.chunks); err != nil {
-				return sum, err
+				return err
 			}
 		}
 		held = copy(s.buf, s.buf[used:held])
 	}
-	return s.hash.sum(), nil
+	return nil
 }
 
 // split cuts chunks off data, all of it at the end of the file, and returns how

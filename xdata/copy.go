@@ -3,7 +3,6 @@ package xdata
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -82,10 +81,18 @@ func (c *copier) file(ctx context.Context, e *entry) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.close()) }()
-	err = c.made.read(ctx, c.scan, in, e, func(data []byte, off int64) error {
-		_, _ = c.copied.Write(data)
-		return out.pwrite(data, off)
+	length := int64(0)
+	err = c.made.read(ctx, c.scan, in, e, func(p content) error {
+		c.copied.add(p.size)
+		if p.data == nil {
+			return nil
+		}
+		length = p.off + p.size
+		return out.pwrite(p.data, p.off)
 	})
+	if err == nil && length < e.Size {
+		err = out.lengthen(e.Size)
+	}
 	if err != nil {
 		return err
 	}
@@ -93,24 +100,19 @@ func (c *copier) file(ctx context.Context, e *entry) (err error) {
 	if err != nil {
 		return err
 	}
-	e.Attr, e.Ctime, e.Ino = now.Attr, now.Ctime, now.Ino
+	e.Attr = now.Attr
+	e.place(&now)
 	return nil
 }
 
 // read reads an open file from end to end, notes what it holds in e, and makes
-// sure that it did not change meanwhile. each gets every piece with its offset.
-func (m *manifest) read(ctx context.Context, s *scanner, in handle, e *entry, each func(data []byte, off int64) error) error {
+// sure that it did not change meanwhile. each gets all that it holds, piece by piece.
+func (m *manifest) read(ctx context.Context, s *scanner, in handle, e *entry, each func(p content) error) error {
 	e.first = len(m.Chunks)
-	off := int64(0)
-	sum, err := s.scan(ctx, &content{h: in, size: e.Size}, func(data []byte, chunks []chunk) error {
-		m.Chunks = append(m.Chunks, chunks...)
-		err := each(data, off)
-		off += int64(len(data))
-		return err
+	sum, err := s.scanFile(ctx, in, e, func(p content) error {
+		m.Chunks = append(m.Chunks, p.chunks...)
+		return each(p)
 	})
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = in.check(e) // it has become shorter
-	}
 	if err == nil {
 		err = in.check(e)
 	}
@@ -137,7 +139,7 @@ func (m *manifest) dress(root *os.Root) error {
 		if err != nil {
 			return err
 		}
-		e.Ctime, e.Ino = now.Ctime, now.Ino
+		e.place(&now)
 	}
 	return m.Top.apply(root, ".")
 }

@@ -133,6 +133,9 @@ func (h handle) stat(e *entry) error {
 	return nil
 }
 
+// lengthen has a file end so far from its beginning; what was not written is a hole.
+func (h handle) lengthen(size int64) error { return h.fail("lengthen", unix.Ftruncate(h.fd, size)) }
+
 func (h handle) close() error { return h.fail("close", unix.Close(h.fd)) }
 
 // check makes sure that the file is still what e describes.
@@ -196,16 +199,16 @@ func (d *folders) dress(h handle, a *attributes) (now entry, err error) {
 	return now, h.stat(&now)
 }
 
-// content reads the size bytes of a file that its entry says, and no further.
-type content struct {
-	h    handle
-	off  int64
-	size int64
+// extent reads a part of a file, and no further.
+type extent struct {
+	h   handle
+	off int64
+	end int64
 }
 
 // Read fulfils io.Reader.
-func (c *content) Read(p []byte) (int, error) {
-	left := c.size - c.off
+func (c *extent) Read(p []byte) (int, error) {
+	left := c.end - c.off
 	if left == 0 {
 		return 0, io.EOF
 	}

@@ -59,6 +59,8 @@ func FuzzBatch(f *testing.F) {
 	c = honestDense()
 	steps, _ = c.steps()
 	f.Add(steps, []byte(nil), []byte("hello"))
+	steps, _ = honestHoles().steps()
+	f.Add(steps, []byte(nil), []byte(nil))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, steps, data, beside []byte) {
 		if len(data)+len(beside) > maxChunk || len(steps) > maxPayload {
@@ -173,6 +175,7 @@ func FuzzAnswers(f *testing.F) {
 		return message(frameOpen, string(b))
 	}
 	f.Add([]byte(hello + summaryOf(baseTime) + string(honest().bytes(f)) + message(frameDone, "{}")))
+	f.Add([]byte(hello + summaryOf(baseTime) + string(honestHoles().bytes(f)) + message(frameDone, "{}")))
 	f.Add([]byte(hello + summaryOf(baseTime.Add(-2*time.Hour)) + frame(frameHave, 0, "") + message(frameWant, "{}") + message(frameDone, `{"name":"x"}`) + message(frameDone, "{}")))
 	f.Add([]byte(hello + message(frameOpen, `{"digest":"AAAA"}`) + message(frameDigest, `{"digest":"AAAA"}`)))
 	dir := f.TempDir()
@@ -196,8 +199,8 @@ func FuzzAnswers(f *testing.F) {
 // FuzzIndex reads what may lie beside a version after a bad day.
 func FuzzIndex(f *testing.F) {
 	m := &manifest{Entries: honest().entries}
-	m.Chunks = []chunk{chunkOf([]byte("hello"))}
-	m.Entries[1].count = 1
+	m.Chunks = []chunk{chunkOf([]byte("hello")), holeOf(maxHole)}
+	m.Entries[1].count = 2
 	good := encodeIndex(7, m)
 	f.Add(good)
 	f.Add(good[:len(good)-1])

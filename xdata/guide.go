@@ -80,8 +80,12 @@ func (s *snapshot) findGuide() *guide {
 		return nil // it was removed meanwhile
 	}
 	_, m, err := decodeIndex(data)
-	if err != nil || len(m.Chunks) == 0 || len(m.Chunks) > maxHave {
+	if err != nil {
 		return nil
 	}
-	return newGuide(m.Chunks)
+	chunks := withoutHoles(m.Chunks)
+	if len(chunks) == 0 || len(chunks) > maxHave {
+		return nil
+	}
+	return newGuide(chunks)
 }

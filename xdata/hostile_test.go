@@ -72,6 +72,23 @@ func honestDense() *crafted {
 	return c
 }
 
+// holes has the only file, of a size, sent as these holes.
+func (c *crafted) holes(size int64, holes ...uint64) {
+	e := &c.entries[1]
+	e.Size, e.Sum, c.head.Bytes, c.data = size, sumOf(make([]byte, size)), size, nil
+	for _, n := range holes {
+		c.more = binary.AppendUvarint(append(c.more, stepHole), n)
+	}
+	c.more = append(append(c.more, stepEnd), e.Sum[:]...)
+}
+
+// honestHoles returns a version that is accepted, with a file that holds nothing.
+func honestHoles() *crafted {
+	c := honest()
+	c.holes(holeUnit+5, holeUnit, 5)
+	return c
+}
+
 // zipped returns one whose content claims to be of a size.
 func zipped(size int, steps, packed []byte) []byte {
 	return batchOf(contentZstd, size, 0, steps, packed)
@@ -133,11 +150,15 @@ func frame(t frameType, size uint32, payload string) string {
 func message(t frameType, payload string) string { return frame(t, uint32(len(payload)), payload) }
 
 func TestHonestPeer(t *testing.T) {
-	for name, c := range map[string]*crafted{"plain": honest(), "dense": honestDense()} {
+	nothing := string(make([]byte, holeUnit+5))
+	for name, c := range map[string]struct {
+		*crafted
+		want string
+	}{"plain": {honest(), "hello"}, "dense": {honestDense(), "hello"}, "holes": {honestHoles(), nothing}} {
 		s, err := receiveFrom(t, bytes.NewReader(c.bytes(t)))
 		must(t, err)
 		data, err := os.ReadFile(filepath.Join(s.Dir, "xdata_1_20260301020000/d/f"))
-		if err != nil || string(data) != "hello" {
+		if err != nil || string(data) != c.want {
 			t.Errorf("%s: %q, %v", name, data, err)
 		}
 	}
@@ -188,6 +209,14 @@ func TestHostilePeer(t *testing.T) {
 		{"giant count", func(c *crafted) { c.head.Entries = maxEntries + 1 }, fault.Refused, "at most 1000000"},
 		{"negative count", func(c *crafted) { c.head.Entries = -1 }, fault.Refused, "at most"},
 		{"negative size", func(c *crafted) { c.head.Bytes = -5 }, fault.Refused, "at most"},
+		{"hole of nothing", func(c *crafted) { c.holes(5, 0, 5) }, fault.Failed, "a hole of 0 bytes"},
+		{"hole beyond the end", func(c *crafted) { c.holes(5, 6) }, fault.Failed, "a hole of 6 bytes at 0 of 5"},
+		{"giant hole", func(c *crafted) { c.holes(5, maxHole+1) }, fault.Failed, "cannot be read"},
+		{"hole between blocks", func(c *crafted) { c.holes(2*holeUnit, 5) }, fault.Failed, "a hole of 5 bytes"},
+		{"hole outside of a file", func(c *crafted) { c.more = []byte{stepHole, 5} }, fault.Failed, "out of turn"},
+		{"hole in what holds something", func(c *crafted) { c.holes(5, 5); c.entries[1].Sum = sumOf([]byte("hello")) }, fault.Conflict, "does not match its hash"},
+		{"more content than bytes", func(c *crafted) { c.head.Content = 6 }, fault.Failed, "6 of 5 bytes"},
+		{"negative content", func(c *crafted) { c.head.Content = -1 }, fault.Failed, "-1 of 5 bytes"},
 		{"giant size", func(c *crafted) { c.head.Bytes = maxBytes }, fault.Refused, "MiB free"},
 		{"size beyond the limit", func(c *crafted) { c.head.Bytes = 1 << 62 }, fault.Refused, "at most"},
 		{"giant file", func(c *crafted) { c.entries[1].Size = 1<<63 - 1 }, fault.Failed, "more bytes than announced"},

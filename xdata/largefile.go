@@ -17,6 +17,7 @@ type largeFile struct {
 	size     int64
 	reserved int64          // of size, on the disk
 	direct   atomic.Bool    // past the page cache
+	sparse   bool           // it has holes
 	parts    sync.WaitGroup // that are not written yet
 }
 
@@ -47,10 +48,18 @@ func newLargeFile(h handle, size int64) *largeFile {
 // where a file that grows lets in one after the other. Without room the writing fails,
 // and says so.
 func (f *largeFile) reserve(end int64) {
-	if end > f.reserved {
+	if end > f.reserved && !f.sparse {
 		more := min(max(end-f.reserved, reserveBytes), f.size-f.reserved)
 		_ = allocate(f.fd, f.reserved, more)
 		f.reserved += more
+	}
+}
+
+// skip leaves a hole from off on. From then on no room is set aside.
+func (f *largeFile) skip(off int64) {
+	if f.sparse = true; off < f.reserved {
+		release(f.fd, off, f.reserved-off)
+		f.reserved = off
 	}
 }
 

@@ -20,6 +20,7 @@ type entry struct {
 	// its content has not.
 	Ctime int64 // see nanoseconds
 	Ino   uint64
+	taken int64 // bytes on the disk; not kept
 
 	first, count int    // its chunks in manifest.Chunks
 	kind         uint32 // S_IFMT bits; not kept
@@ -31,6 +32,13 @@ type entry struct {
 func (e *entry) same(o *entry) bool {
 	return e.Ino == o.Ino && e.Size == o.Size && e.Attr.Mtime == o.Attr.Mtime && e.Ctime == o.Ctime
 }
+
+// place notes where the file is now.
+func (e *entry) place(now *entry) { e.Ctime, e.Ino, e.taken = now.Ctime, now.Ino, now.taken }
+
+// content returns how many bytes of the file are no holes, as far as its room on the disk
+// tells.
+func (e *entry) content() int64 { return min(e.Size, e.taken) }
 
 // manifest is all of a version but the files' content. Entries are sorted by
 // path, each but once, and a folder comes before what is in it.
@@ -79,6 +87,14 @@ func (f *finder) find(m *manifest, name string) *entry {
 func (m *manifest) bytes() (sum int64) {
 	for i := range m.Entries {
 		sum += m.Entries[i].Size
+	}
+	return sum
+}
+
+// content returns how many of these bytes are no holes, as far as is known.
+func (m *manifest) content() (sum int64) {
+	for i := range m.Entries {
+		sum += m.Entries[i].content()
 	}
 	return sum
 }

@@ -50,6 +50,7 @@ type versionHead struct {
 	Mtime   int64      `json:"mtime"`
 	Entries int        `json:"entries"` // files and folders
 	Bytes   int64      `json:"bytes"`   // sum of the files' sizes
+	Content int64      `json:"content"` // of bytes, as far as is known; the rest are holes
 	Top     attributes `json:"top"`     // of the version's own folder
 	Known   []byte     `json:"known"`   // digest of a list of chunks that the sender has; nil: of none
 }

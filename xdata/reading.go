@@ -18,7 +18,7 @@ type reading struct {
 	known  int     // files and folders before this place are known
 	from   int     // the first chunk of the file at that place
 	chunks []chunk // the manifest's so far
-	data   []byte  // content of those from fresh on; nil: not at hand any more
+	data   []byte  // content of those from fresh on; nil: a hole, or not at hand any more
 	fresh  int
 	taken  int  // all chunks before were taken; see follow
 	follow bool // somebody takes them
@@ -62,11 +62,11 @@ func (s *snapshot) readOn(ctx context.Context, r *reading) error {
 	for i := range m.Entries {
 		e := &m.Entries[i]
 		if !e.Dir && !e.known {
-			err := s.read(ctx, e, func(data []byte, _ int64) error {
+			err := s.read(ctx, e, func(p content) error {
 				if e.Size < largeSize {
 					return nil
 				}
-				return r.more(ctx, m.Chunks, data)
+				return r.more(ctx, m.Chunks, p.data)
 			})
 			if err != nil {
 				return err
@@ -123,7 +123,7 @@ func (r *reading) end(err error) {
 // found is some chunks of a file.
 type found struct {
 	chunks []chunk
-	data   []byte // their content, until more is asked for; nil: not at hand
+	data   []byte // their content, until more is asked for; nil: not at hand, or a hole
 	whole  bool   // they are the last, and the file is known
 }
 

@@ -21,6 +21,7 @@ type receiver struct {
 	counted  counting  // of content put together; may be nil
 	head     versionHead
 	manifest manifest
+	content  int64 // bytes put together that are no holes
 }
 
 // receive takes a version and makes it visible. It must be newer than the
@@ -125,10 +126,24 @@ func (r *receiver) readHead() error {
 	if err := checkCounts(h.Entries, h.Bytes); err != nil {
 		return err
 	}
+	if h.Content < 0 || h.Content > h.Bytes {
+		return violation("%d of %d bytes", h.Content, h.Bytes)
+	}
 	if err := r.checkNewer(); err != nil {
 		return err
 	}
 	return r.store.checkSpaceAfterPartials(r.lim, h)
+}
+
+// filled counts content. A peer can only tell by the room that its files take there how much
+// there is; when it turns out to be more, there must be room for all.
+func (r *receiver) filled(n int64) error {
+	was := r.content
+	r.content += n
+	if was > r.head.Content || r.content <= r.head.Content {
+		return nil
+	}
+	return r.store.checkSpace(volume{bytes: r.head.Bytes, content: r.head.Bytes - was, files: r.head.Entries})
 }
 
 // checkNewer holds the rule that nothing newer is overwritten against the

@@ -49,7 +49,7 @@ func (s *Store) MayRestore(v Version, to string) error {
 	if err := emptyOrAbsent(to); err != nil {
 		return err
 	}
-	return s.checkSpaceIn(parent, v.Bytes, v.Files)
+	return s.checkSpaceIn(parent, volume{bytes: v.Bytes, content: v.content, files: v.Files})
 }
 
 func missingFolder(err error, dir string) error {

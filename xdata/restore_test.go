@@ -146,7 +146,7 @@ func TestSpare(t *testing.T) {
 	s := newStore(t)
 	from := t.TempDir()
 	sample.write(t, from, baseTime)
-	must(t, os.Truncate(filepath.Join(from, "db.txt"), 10<<20))
+	must(t, os.WriteFile(filepath.Join(from, "db.txt"), make([]byte, 10<<20), 0o600))
 	must(t, os.Chtimes(filepath.Join(from, "db.txt"), baseTime, baseTime))
 	s.Space = func(string) (int64, int64, error) { return spaceMargin + 15<<20, -1, nil }
 	must(t, s.MayBackup(from))

@@ -37,7 +37,7 @@ func (s *sender) send(ctx context.Context) error {
 	s.files, s.buf = folders{root: s.root}, make([]byte, maxChunk)
 	defer s.files.close()
 	m := s.manifest
-	head := versionHead{Name: s.version.Name, Mtime: m.newestMtime(), Entries: len(m.Entries), Bytes: m.bytes(), Top: m.Top}
+	head := versionHead{Name: s.version.Name, Mtime: m.newestMtime(), Entries: len(m.Entries), Bytes: m.bytes(), Content: m.content(), Top: m.Top}
 	if g := s.guide(); g != nil {
 		head.Known = listDigest(g.chunks)
 	}
@@ -257,7 +257,9 @@ func (s *sender) file(ctx context.Context, place int) error {
 		}
 		for chunks := f.chunks; len(chunks) > 0; {
 			count, size := 1, int64(chunks[0].Size)
-			if at, ok := s.find(chunks[0]); ok {
+			if chunks[0].isHole() {
+				s.out.hole(size)
+			} else if at, ok := s.find(chunks[0]); ok {
 				s.out.have(at, size)
 			} else if count, size, err = s.content(ctx, e, chunks, off); err != nil {
 				return err
@@ -362,7 +364,7 @@ func (s *sender) content(ctx context.Context, e *entry, chunks []chunk, off int6
 	if err := first(context.Cause(ctx), s.out.failed(), s.open(e)); err != nil {
 		return 0, 0, err
 	}
-	for count == 0 || count < len(chunks) && size+int64(chunks[count].Size) <= maxChunk && !s.has(chunks[count]) {
+	for count == 0 || count < len(chunks) && size+int64(chunks[count].Size) <= maxChunk && !s.has(chunks[count]) && !chunks[count].isHole() {
 		size += int64(chunks[count].Size)
 		count++
 	}

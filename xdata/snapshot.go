@@ -129,7 +129,7 @@ func (s *snapshot) hold(damage []string) error {
 
 // read reads a file whose content is not known yet, and holds it against what
 // was kept of it, so that damage does not spread.
-func (s *snapshot) read(ctx context.Context, e *entry, each func(data []byte, off int64) error) error {
+func (s *snapshot) read(ctx context.Context, e *entry, each func(p content) error) error {
 	in, err := s.from.openEntry(e)
 	if err != nil {
 		return err

@@ -105,7 +105,7 @@ func (o *sources) addPartial(ctx context.Context, s *Store, dir string, h *versi
 		if e.Dir || e.checkKind() != nil {
 			continue
 		}
-		if err := snap.read(ctx, e, func([]byte, int64) error { return nil }); err != nil {
+		if err := snap.read(ctx, e, func(content) error { return nil }); err != nil {
 			snap.close()
 			return err
 		}
@@ -120,24 +120,35 @@ func (o *sources) append(s *source) {
 	m := s.manifest
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		if !e.known || e.count == 0 || o.count+e.count > maxHave {
+		if !e.known {
 			continue
 		}
-		e.first = s.rebase(m.chunksOf(e))
+		count := 0
+		for _, c := range m.chunksOf(e) {
+			if !c.isHole() {
+				count++
+			}
+		}
+		if count == 0 || o.count+count > maxHave {
+			continue
+		}
+		e.first, e.count = s.rebase(m.chunksOf(e)), count
 		s.files = append(s.files, i)
-		o.count += e.count
+		o.count += count
 	}
 	m.Chunks = nil
 	o.list = append(o.list, s)
 }
 
-// rebase notes where chunks of one file lie, and returns the place of the first.
+// rebase notes where chunks of one file lie, but for holes, and returns the place of the first.
 func (s *source) rebase(chunks []chunk) (first int) {
 	first = len(s.offsets)
 	off := int64(0)
 	for _, c := range chunks {
-		s.chunks = append(s.chunks, c)
-		s.offsets = append(s.offsets, off)
+		if !c.isHole() {
+			s.chunks = append(s.chunks, c)
+			s.offsets = append(s.offsets, off)
+		}
 		off += int64(c.Size)
 	}
 	return first
@@ -209,7 +220,7 @@ func (o *sources) run(at, end, limit int) run {
 	last := at
 	for ; last < min(end, e.first+e.count); last++ {
 		size := int(s.chunks[last].Size)
-		if last > at && r.size+size > limit {
+		if last > at && (r.size+size > limit || s.offsets[last] != r.off+int64(r.size)) {
 			break
 		}
 		r.size += size
@@ -330,10 +341,10 @@ func (s *Store) cleanPartials(lim int) (err error) {
 // checkSpaceAfterPartials refuses a version that does not fit. Where it fits
 // only without what interrupted transfers left, that goes.
 func (s *Store) checkSpaceAfterPartials(lim int, h *versionHead) error {
-	err := s.checkSpace(h.Bytes, h.Entries)
+	err := s.checkSpace(volume{bytes: h.Bytes, content: h.Content, files: h.Entries})
 	if err == nil || len(s.partials(lim)) == 0 {
 		return err
 	}
 	s.removePartials(lim)
-	return s.checkSpace(h.Bytes, h.Entries)
+	return s.checkSpace(volume{bytes: h.Bytes, content: h.Content, files: h.Entries})
 }

@@ -37,18 +37,21 @@ const (
 	blockBytes  = 4 << 10 // a file takes whole blocks
 )
 
-// checkSpace refuses a version that would not fit, before anything is written.
-func (s *Store) checkSpace(bytes int64, files int) error {
-	return s.checkRoom(s.Dir, bytes, files, max(s.Spare, 1))
+// volume is what a version is, as far as room for it goes.
+type volume struct {
+	bytes   int64 // of all files
+	content int64 // of bytes; the rest are holes
+	files   int   // and folders
 }
+
+// checkSpace refuses a version that would not fit, before anything is written.
+func (s *Store) checkSpace(v volume) error { return s.checkRoom(s.Dir, v, max(s.Spare, 1)) }
 
 // checkSpaceIn refuses a copy of a version that would not fit into dir.
-func (s *Store) checkSpaceIn(dir string, bytes int64, files int) error {
-	return s.checkRoom(dir, bytes, files, 1)
-}
+func (s *Store) checkSpaceIn(dir string, v volume) error { return s.checkRoom(dir, v, 1) }
 
 // checkRoom refuses what does not fit times over.
-func (s *Store) checkRoom(dir string, bytes int64, files, times int) error {
+func (s *Store) checkRoom(dir string, v volume, times int) error {
 	space := s.Space
 	if space == nil {
 		space = kernelSpace
@@ -56,6 +59,10 @@ func (s *Store) checkRoom(dir string, bytes int64, files, times int) error {
 	free, inodes, err := space(existing(dir))
 	if err != nil {
 		return err
+	}
+	bytes, files := v.content, v.files
+	if !keepsHoles(existing(dir)) {
+		bytes = v.bytes
 	}
 	// What a peer announces may be absurd, but must not become negative here.
 	need := (min(bytes, maxNeed) + int64(files)*blockBytes) * int64(times)

@@ -78,7 +78,7 @@ func (g *staging) commit(stamp time.Time, m *manifest, verified *time.Time) (Ver
 		return Version{}, err
 	}
 	v := Version{LIM: g.lim, Name: name, Path: filepath.Join(g.store.Dir, name), Verified: verified, Reason: own.Reason}
-	v.Stamp, v.Bytes = nameStamp(name), m.bytes()
+	v.Stamp, v.Bytes, v.content = nameStamp(name), m.bytes(), m.content()
 	for i := range m.Entries {
 		if !m.Entries[i].Dir {
 			v.Files++

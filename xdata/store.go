@@ -174,7 +174,7 @@ func (s *Store) see(name string, guided bool) (seen, error) {
 	}
 	made := own != nil && !own.Foreign
 	v := Version{
-		LIM: lim, Name: name, Path: root.Name(), Stamp: stamp, Files: t.files, Bytes: t.bytes,
+		LIM: lim, Name: name, Path: root.Name(), Stamp: stamp, Files: t.files, Bytes: t.bytes, content: t.content,
 		// A folder without files is no data: nothing could be restored from it.
 		Complete: t.files > 0 && (made || s.now().Sub(time.Unix(0, t.changed)) >= s.quiet()),
 	}

@@ -18,6 +18,16 @@ func syncFileSystem(int) error { return unix.Sync() }
 
 func allocate(int, int64, int64) error { return unix.ENOTSUP }
 
+func release(int, int64, int64) {}
+
+// What seek looks for.
+const (
+	seekHole = 3
+	seekData = 4
+)
+
+func keepsHoles(string) bool { return false }
+
 func setDirect(int, bool) error { return unix.ENOTSUP }
 
 func widenPipe(*os.File, int) int { return 0 }

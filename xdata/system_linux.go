@@ -26,6 +26,31 @@ func syncFileSystem(fd int) error { return unix.Syncfs(fd) }
 // allocate sets room aside for a part of a file, which is as long then.
 func allocate(fd int, off, n int64) error { return unix.Fallocate(fd, 0, off, n) }
 
+// release gives room back that was set aside. Where that cannot be done it stays.
+func release(fd int, off, n int64) {
+	_ = unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+}
+
+// What seek looks for.
+const (
+	seekData = unix.SEEK_DATA
+	seekHole = unix.SEEK_HOLE
+)
+
+// keepsHoles tells whether the file system of a folder has files with holes.
+func keepsHoles(dir string) bool {
+	var st unix.Statfs_t
+	if unix.Statfs(dir, &st) != nil {
+		return false
+	}
+	const exfat, hfs, hfsPlus = 0x2011BAB0, 0x4244, 0x482B
+	switch st.Type {
+	case unix.MSDOS_SUPER_MAGIC, exfat, hfs, hfsPlus:
+		return false
+	}
+	return true
+}
+
 // setDirect has an open file written past the page cache, or not.
 func setDirect(fd int, on bool) error {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)

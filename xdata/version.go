@@ -27,6 +27,8 @@ type Version struct {
 	Complete    bool       `json:"complete"` // false while a program may still be writing it, and of a damaged one
 	Verified    *time.Time `json:"verified"` // when its content was last checked against its hash; nil: never
 
+	content int64 // of Bytes; the rest are holes, which take no room
+
 	// Damage says what Verify found wrong; "": nothing. A damaged version is
 	// neither copied nor run on.
 	Damage string `json:"damage,omitempty"`

@@ -154,8 +154,9 @@ func (e *entry) describe(st *unix.Stat_t) {
 	}
 	e.Ctime, e.Ino = nanoseconds(time.Unix(st.Ctim.Unix())), st.Ino
 	e.Size = 0
+	e.taken = 0
 	if !e.Dir {
-		e.Size = st.Size
+		e.Size, e.taken = st.Size, st.Blocks*512
 	}
 }
 
@@ -178,8 +179,13 @@ type totals struct {
 	files       int
 	folders     int
 	bytes       int64
+	content     int64 // of bytes; the rest are holes
 	newestMtime int64 // of files; noMtime without any
 	changed     int64 // newest change of anything, by ctime, which no program can set
+}
+
+func (t *totals) volume() volume {
+	return volume{bytes: t.bytes, content: t.content, files: t.files + t.folders}
 }
 
 // add counts one file or folder.
@@ -191,6 +197,7 @@ func (t *totals) add(e *entry) {
 	}
 	t.files++
 	t.bytes += e.Size
+	t.content += e.content()
 	t.newestMtime = max(t.newestMtime, e.Attr.Mtime)
 }
 
@@ -277,7 +284,7 @@ func lookAgain(root *os.Root, entries []entry) error {
 		if now.Dir != e.Dir || !now.same(e) {
 			return errOther
 		}
-		e.Attr, e.kind = now.Attr, now.kind // an owner may not have been given to it
+		e.Attr, e.kind, e.taken = now.Attr, now.kind, now.taken // an owner may not have been given to it
 	}
 	return nil
 }

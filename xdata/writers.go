@@ -128,7 +128,7 @@ func (p *piece) write(to *folders) error {
 	if err == nil {
 		var now entry
 		now, err = to.dress(out, &p.e.Attr)
-		p.e.Ctime, p.e.Ino = now.Ctime, now.Ino
+		p.e.place(&now)
 	}
 	return first(err, out.close())
 }
@@ -145,8 +145,7 @@ func (w *writers) close() error {
 	close(w.queue)
 	w.wg.Wait()
 	for i, place := range w.places {
-		e := &w.manifest.Entries[place]
-		e.Ctime, e.Ino = w.placed[i].Ctime, w.placed[i].Ino
+		w.manifest.Entries[place].place(&w.placed[i])
 	}
 	return w.err
 }
