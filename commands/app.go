@@ -70,7 +70,7 @@ func (a *app) start(c *cobra.Command, _ []string) error {
 		return err
 	}
 	a.out = ui.Output{
-		Data: a.stdout, Notes: a.env.Stderr, Format: parsed, NoHeaders: a.globals.noHeaders,
+		Data: a.stdout, Notes: a.env.Stderr, Format: parsed, NoHeaders: a.globals.noHeaders, Terminal: a.env.Terminal(a.env.Stdout),
 		Quiet: a.globals.quiet, Verbose: a.globals.verbose, Color: color,
 	}
 	a.ask = ui.Prompter{

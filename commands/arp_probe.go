@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -62,7 +61,7 @@ func runARPProbe(ctx context.Context, a *app, arg, ifname string) error {
 	case a.out.Machine():
 		err = a.out.Show(ui.View{Object: r})
 	case mac != nil:
-		_, err = fmt.Fprintln(a.out.Data, names[0])
+		err = a.out.Lines(names[0])
 	default:
 		a.out.Note("%s is free on %s", addr, ifname)
 	}

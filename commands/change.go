@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/ui"
 	"mxcluster/xdata"
 )
 
@@ -130,7 +132,11 @@ func (a *app) confirm(e edit, out outcome) error {
 		return nil
 	}
 	if a.ask.Terminal {
-		_, _ = fmt.Fprintf(a.ask.Out, "%s:\n  %s\n", e.would, strings.Join(out.says, "\n  "))
+		text := ui.Plain(e.would) + ":\n"
+		for _, line := range out.says {
+			text += "  " + ui.Plain(line) + "\n"
+		}
+		_, _ = io.WriteString(a.ask.Out, text) // the question that follows tells of an error
 	}
 	ok, err := a.yes("Go on, yes or no")
 	if err == nil && !ok {

@@ -2,7 +2,6 @@ package commands
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,10 +83,7 @@ func (a *app) showDifference(from, to *clusterconf.Document) error {
 	if a.out.NoHeaders {
 		lines = lines[2:]
 	}
-	if _, err := fmt.Fprintln(a.out.Data, strings.Join(lines, "\n")); err != nil {
-		return fmt.Errorf("writing the answer: %w", err)
-	}
-	return nil
+	return a.out.Lines(lines...)
 }
 
 // revisionWords says which revision it is, and how it came about.

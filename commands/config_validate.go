@@ -151,9 +151,9 @@ func (a *app) showValidation(v validation) error {
 
 // write says what is wrong, and on a second line what to do about it.
 func (v violation) write(w io.Writer, file string) error {
-	text := fmt.Sprintf("%s:%d:%d: %s\n", file, v.Line, v.Column, v.Message)
+	text := ui.Plain(fmt.Sprintf("%s:%d:%d: %s", file, v.Line, v.Column, v.Message)) + "\n"
 	if v.Hint != "" {
-		text += "  " + v.Hint + "\n"
+		text += "  " + ui.Plain(v.Hint) + "\n"
 	}
 	_, err := io.WriteString(w, text)
 	return err

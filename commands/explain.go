@@ -3,7 +3,6 @@ package commands
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -54,8 +53,7 @@ func runExplain(ctx context.Context, a *app, arg string) error {
 		return fmt.Errorf("explaining LIM %d: %w", lim, err)
 	}
 	if a.out.Format == ui.Table || a.out.Format == ui.Wide {
-		_, err := fmt.Fprintln(a.out.Data, strings.Join(e.Sentences, "\n"))
-		return err
+		return a.out.Lines(e.Sentences...)
 	}
 	return a.out.Show(explainView(e))
 }

@@ -15,6 +15,7 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/ui"
 )
 
 // newMenuCommand returns `menu` (spec ch. 10, "Cluster Handling").
@@ -161,7 +162,7 @@ func (a *app) offerCommand(c *cobra.Command, argv []string, loses bool) error {
 		}
 		argv = append(argv, "--yes")
 	}
-	if _, err := fmt.Fprintf(a.ask.Out, "\n  %s\n\n", commandLine(c.Root().Name(), argv)); err != nil {
+	if _, err := fmt.Fprintf(a.ask.Out, "\n  %s\n\n", ui.Plain(commandLine(c.Root().Name(), argv))); err != nil {
 		return err
 	}
 	if changes {

@@ -109,7 +109,7 @@ func (g *guide) show(list []cobra.Completion) []string {
 		if anyNumber(names) {
 			number = ""
 		}
-		fmt.Fprintf(&b, "  %s%-*s  %s\n", number, width, name, abouts[i])
+		fmt.Fprintf(&b, "  %s%-*s  %s\n", number, width, ui.Plain(name), ui.Plain(abouts[i]))
 	}
 	_, g.err = io.WriteString(g.ask.Out, b.String())
 	return names

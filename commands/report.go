@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,9 +25,7 @@ func report(w io.Writer, err error, asJSON bool) {
 	if asJSON {
 		var f failure
 		f.Error.Code, f.Error.Message, f.Error.Hint = fault.CodeOf(err), message, hint
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		_ = enc.Encode(f) // there is no further place to complain at
+		_ = ui.WriteLines(w, []failure{f}) // there is no further place to complain at
 		return
 	}
 	_, _ = fmt.Fprintf(w, "mxcluster: %s\n", message)

@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -34,9 +33,11 @@ func (a *app) done(r result) error {
 	case a.out.Machine():
 		return a.out.Show(ui.View{Object: r})
 	case r.DryRun:
-		lines := append([]string{r.Text}, r.Changes...)
-		_, err := fmt.Fprintln(a.out.Data, strings.Join(lines, "\n  "))
-		return err
+		lines := []string{r.Text}
+		for _, c := range r.Changes {
+			lines = append(lines, "  "+c)
+		}
+		return a.out.Lines(lines...)
 	}
 	a.out.Note("%s", r.Text)
 	for _, c := range r.Changes {

@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -122,12 +123,21 @@ func (a *app) statusView(st *status.ClusterStatus) ui.View {
 		},
 		Empty: "there is no cluster yet; 'mxcluster create' makes one",
 	}
+	var styles []ui.Style
+	state := slices.IndexFunc(v.Columns, func(c ui.Column) bool { return c.Head == "STATE" })
+	v.Style = func(row, column int) ui.Style {
+		if column != state {
+			return ""
+		}
+		return styles[row]
+	}
 	for _, c := range st.Clusters {
 		for i := range c.LIMs {
 			l := &c.LIMs[i]
+			styles = append(styles, stateStyle(l))
 			v.Names = append(v.Names, strconv.Itoa(l.LIM))
 			v.Rows = append(v.Rows, []string{
-				c.Name, strconv.Itoa(l.LIM), orEmpty(l.ActiveOn), l.Side, a.out.Paint(stateStyle(l), l.State), sinceWords(l.Since),
+				c.Name, strconv.Itoa(l.LIM), orEmpty(l.ActiveOn), l.Side, l.State, sinceWords(l.Since),
 				strconv.FormatUint(l.Term, 10), l.Alias.Address, fallbackWords(l), dataWords(l.Data), reasonWords(l),
 			})
 		}

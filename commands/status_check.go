@@ -26,8 +26,8 @@ func checkStatus(ctx context.Context, a *app, cluster string, o statusOptions) e
 		code = 3
 	}
 	word := strings.ToUpper(health)
-	if _, err := fmt.Fprintf(a.out.Data, "%s - %s\n", word, ui.OneLine(text)); err != nil {
-		a.out.Warn("writing the answer: %v", err)
+	if err := a.out.Lines(word + " - " + ui.OneLine(text)); err != nil {
+		a.out.Warn("%v", err)
 		return exitError{3} // to who supervises, the others mean how the clusters are
 	}
 	if code == 0 {

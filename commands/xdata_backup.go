@@ -126,8 +126,7 @@ func (a *app) showBackup(v xdata.Version) error {
 	if a.out.Machine() {
 		return a.out.Show(versionView([]xdata.Version{v}))
 	}
-	_, err := fmt.Fprintln(a.out.Data, v.Name)
-	return err
+	return a.out.Lines(v.Name)
 }
 
 // syncBackup copies a new version to the other side (spec ch. 3). It is there

@@ -14,6 +14,7 @@ type Output struct {
 	Quiet       bool // leave out notes
 	Verbose     bool // add details
 	Color       bool // paint states in tables
+	Terminal    bool // standard output is one
 }
 
 // Machine reports whether a program reads the data: then it is a document of
@@ -44,12 +45,6 @@ func (o *Output) line(prefix, format string, args ...any) {
 	_, _ = fmt.Fprintln(o.Notes, prefix+OneLine(fmt.Sprintf(format, args...)))
 }
 
-// OneLine folds text into a single line, so that a message stays a message
-// whatever a cause brought along.
-func OneLine(text string) string {
-	return strings.Join(strings.Fields(text), " ")
-}
-
 // Style is how a cell is painted on a terminal.
 type Style string
 
@@ -60,10 +55,22 @@ const (
 	Bad  Style = "31" // red
 )
 
-// Paint colours text when the output is coloured.
-func (o *Output) Paint(style Style, text string) string {
-	if !o.Color || text == "" || o.Format != Table && o.Format != Wide {
+// paint colours text when the output is coloured.
+func (o *Output) paint(style Style, text string) string {
+	if !o.Color || style == "" || text == "" {
 		return text
 	}
 	return "\x1b[" + string(style) + "m" + text + "\x1b[0m"
+}
+
+// Lines writes lines of text to standard output, each on one line.
+func (o *Output) Lines(lines ...string) error {
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString(Plain(l) + "\n")
+	}
+	if _, err := io.WriteString(o.Data, b.String()); err != nil {
+		return fmt.Errorf("writing the answer: %w", err)
+	}
+	return nil
 }

@@ -68,7 +68,7 @@ func (p *Progress) draw() {
 		return
 	}
 	p.shown = now
-	_, _ = fmt.Fprintf(p.out, "\r\x1b[K%s", progressLine(p.what, p.done, p.total, now.Sub(p.began)))
+	_, _ = fmt.Fprintf(p.out, "\r\x1b[K%s", progressLine(Plain(p.what), p.done, p.total, now.Sub(p.began)))
 }
 
 // progressLine words how far a work has come.

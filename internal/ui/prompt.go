@@ -84,7 +84,7 @@ func (p *Prompter) answer(question, def string) (string, error) {
 	if def != "" {
 		suffix = " [" + def + "]: "
 	}
-	if _, err := fmt.Fprint(p.Out, question+suffix); err != nil {
+	if _, err := fmt.Fprint(p.Out, Plain(question+suffix)); err != nil {
 		return "", err
 	}
 	line, err := p.line()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -25,9 +26,10 @@ type Column struct {
 type View struct {
 	Object  any // what json and yaml show
 	Columns []Column
-	Rows    [][]string // a cell for each column
-	Names   []string   // what name shows
-	Empty   string     // said on standard error when a table has no rows
+	Rows    [][]string                  // a cell for each column
+	Names   []string                    // what name shows
+	Style   func(row, column int) Style // of a cell of a table; nil: none is painted
+	Empty   string                      // said on standard error when a table has no rows
 }
 
 // Show writes the view to standard output in the format asked for.
@@ -43,7 +45,7 @@ func (o *Output) Show(v View) error {
 		err = o.writeCSV(&buf, v)
 	case Name:
 		for _, n := range v.Names {
-			fmt.Fprintln(&buf, n)
+			fmt.Fprintln(&buf, Plain(n))
 		}
 	default:
 		err = o.writeTable(&buf, v)
@@ -58,20 +60,32 @@ func (o *Output) Show(v View) error {
 }
 
 // writeJSON writes one indented document. Nothing is escaped for HTML.
-func writeJSON(w io.Writer, v any) error {
+func writeJSON(w io.Writer, v any) error { return encodeJSON(w, v, "  ", true) }
+
+// encodeJSON writes a value and the end of a line, as JSON or as the JSON that is
+// YAML, too.
+func encodeJSON(w io.Writer, v any, indent string, json bool) error {
+	var buf bytes.Buffer
+	enc := jsonEncoder(&buf)
+	enc.SetIndent("", indent)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(escaped(buf.Bytes(), json))
+	return err
+}
+
+func jsonEncoder(w io.Writer) *json.Encoder {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	return enc
 }
 
 // WriteLines writes values as JSON, one a line.
 func WriteLines[T any](w io.Writer, values []T) error {
 	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
 	for _, v := range values {
-		if err := enc.Encode(v); err != nil {
+		if err := encodeJSON(&buf, v, "", true); err != nil {
 			return fmt.Errorf("writing the answer: %w", err)
 		}
 	}
@@ -86,7 +100,7 @@ func WriteLines[T any](w io.Writer, values []T) error {
 // set of field names serves both.
 func writeYAML(w io.Writer, v any) error {
 	var buf bytes.Buffer
-	if err := writeJSON(&buf, v); err != nil {
+	if err := encodeJSON(&buf, v, "", false); err != nil {
 		return err
 	}
 	var node yaml.Node
@@ -94,18 +108,24 @@ func writeYAML(w io.Writer, v any) error {
 		return err
 	}
 	plain(&node)
-	enc := yaml.NewEncoder(w)
+	buf.Reset()
+	enc := yaml.NewEncoder(&buf)
 	enc.SetIndent(2)
-	if err := enc.Encode(&node); err != nil {
+	if err := errors.Join(enc.Encode(&node), enc.Close()); err != nil {
 		return err
 	}
-	return enc.Close()
+	_, err := w.Write(escaped(buf.Bytes(), false))
+	return err
 }
 
 // plain takes the JSON style off a node and all below it. Empty lists and maps
-// keep it: there is no other way to write them.
+// keep it: there is no other way to write them. So does text with characters that
+// are written as escapes.
 func plain(n *yaml.Node) {
-	if len(n.Content) > 0 || n.Kind == yaml.ScalarNode {
+	switch {
+	case n.Kind == yaml.ScalarNode && strings.ContainsFunc(n.Value, unsafe):
+		n.Style = yaml.DoubleQuotedStyle
+	case len(n.Content) > 0 || n.Kind == yaml.ScalarNode:
 		n.Style = 0
 	}
 	for _, c := range n.Content {
@@ -113,7 +133,8 @@ func plain(n *yaml.Node) {
 	}
 }
 
-// writeCSV writes every column, wide ones too, with CSV's own quoting.
+// writeCSV writes every column, wide ones too, with CSV's own quoting. A program gets
+// every text as it is; a terminal gets it plain.
 func (o *Output) writeCSV(w io.Writer, v View) error {
 	out := csv.NewWriter(w)
 	if !o.NoHeaders {
@@ -125,7 +146,16 @@ func (o *Output) writeCSV(w io.Writer, v View) error {
 			return err
 		}
 	}
-	return out.WriteAll(v.Rows)
+	rows := v.Rows
+	if o.Terminal {
+		rows = make([][]string, len(v.Rows))
+		for i, r := range v.Rows {
+			for _, text := range r {
+				rows[i] = append(rows[i], Plain(text))
+			}
+		}
+	}
+	return out.WriteAll(rows)
 }
 
 // writeTable writes the columns that the format asks for, without borders.
@@ -146,7 +176,11 @@ func (o *Output) writeTable(w io.Writer, v View) error {
 	rows := make([][]string, len(v.Rows))
 	for i, r := range v.Rows {
 		for _, k := range index {
-			rows[i] = append(rows[i], cell(r[k]))
+			text := cell(Plain(r[k]))
+			if v.Style != nil {
+				text = o.paint(v.Style(i, k), text)
+			}
+			rows[i] = append(rows[i], text)
 		}
 	}
 	var buf bytes.Buffer

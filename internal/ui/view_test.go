@@ -111,9 +111,13 @@ func TestColorKeepsColumns(t *testing.T) {
 	show := func(color bool) string {
 		var data bytes.Buffer
 		o := Output{Data: &data, Format: Table, Color: color}
-		v := View{Columns: []Column{{Head: "STATE"}, {Head: "X"}}, Rows: [][]string{
-			{o.Paint(Good, "running"), "a"}, {o.Paint(Bad, "failed"), "b"}, {o.Paint(Fair, ""), "c"},
-		}}
+		v := View{Columns: []Column{{Head: "STATE"}, {Head: "X"}}, Rows: [][]string{{"running", "a"}, {"failed", "b"}, {"", "c"}},
+			Style: func(row, column int) Style {
+				if column > 0 {
+					return ""
+				}
+				return []Style{Good, Bad, Fair}[row]
+			}}
 		if err := o.Show(v); err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +127,7 @@ func TestColorKeepsColumns(t *testing.T) {
 	if !strings.Contains(painted, "\x1b[32mrunning\x1b[0m") {
 		t.Errorf("no green in %q", painted)
 	}
-	bare := strings.NewReplacer("\x1b[32m", "", "\x1b[31m", "", "\x1b[0m", "").Replace(painted)
+	bare := strings.NewReplacer("\x1b[32m", "", "\x1b[31m", "", "\x1b[33m", "", "\x1b[0m", "").Replace(painted)
 	if diff := cmp.Diff(show(false), bare); diff != "" {
 		t.Errorf("columns moved (-plain +painted):\n%s", diff)
 	}
@@ -131,9 +135,12 @@ func TestColorKeepsColumns(t *testing.T) {
 
 func TestPaintOnlyTables(t *testing.T) {
 	for _, f := range []Format{JSON, YAML, CSV, Name} {
-		o := Output{Format: f, Color: true}
-		if got := o.Paint(Good, "x"); got != "x" {
-			t.Errorf("%s: painted %q", f, got)
+		var data bytes.Buffer
+		o := Output{Data: &data, Format: f, Color: true}
+		v := sample()
+		v.Style = func(int, int) Style { return Good }
+		if err := o.Show(v); err != nil || strings.Contains(data.String(), "\x1b") {
+			t.Errorf("%s: painted %q, %v", f, data.String(), err)
 		}
 	}
 }
