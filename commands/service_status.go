@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -35,9 +36,10 @@ func newServiceStatusCommand(a *app) *cobra.Command {
 		Use:   "status N",
 		Short: "Show the state of a LIM's software on this server",
 		Long: `Service status asks each service of LIM N on this server for its state. The exit
-code is 0 when all run, 3 when one is stopped, and 1 when one has failed.`,
+code is 0 when all run, 3 when one is stopped, 1 when one has failed, and 5 when who
+would tell does not answer.`,
 		Example:     "  mxcluster service status 1\n  mxcluster service status 1 -o json",
-		Annotations: exits(fault.Refused, fault.NotFound, fault.NotPermitted, fault.Invalid),
+		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("N"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return runServiceStatus(c.Context(), a, args[0])
@@ -62,7 +64,7 @@ func runServiceStatus(ctx context.Context, a *app, arg string) error {
 			text := err.Error()
 			e.Error = &text
 		}
-		if state == services.Failed || state == services.Stopped && list.State == services.Running {
+		if order := []services.State{services.Running, services.Unknown, services.Stopped, services.Failed}; slices.Index(order, state) > slices.Index(order, list.State) {
 			list.State = state
 		}
 		list.Services = append(list.Services, e)
@@ -73,6 +75,8 @@ func runServiceStatus(ctx context.Context, a *app, arg string) error {
 	switch list.State {
 	case services.Stopped:
 		return fault.New(fault.Refused, fmt.Sprintf("mxcluster service start %d", lim), "the software of LIM %d does not run on %s", lim, s.env.Server)
+	case services.Unknown:
+		return fault.New(fault.Unreachable, "", "how the software of LIM %d is on %s cannot be seen", lim, s.env.Server)
 	case services.Failed:
 		return fault.New(fault.Failed, "", "the software of LIM %d has failed on %s", lim, s.env.Server)
 	}

@@ -72,19 +72,23 @@ type Agent struct {
 	net       *network // where this server is reached; replaced when the document moves it
 	state     persisted
 	saver     saver
-	states    uint64 // states taken so far
+	states    uint64 // number of the last state taken
+	saves     int    // that are under way
+	room      room
 	lims      map[int]*lim
 	peers     map[string]*peer
 	orders    []failover.Order
 	readied   map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
 	waiters   map[string]chan reply
 	data      map[int]*failover.Data
-	unable    map[int]string // LIMs whose software could not start here, and why
+	unable    map[int]string // LIMs whose software could not start here, and why; nil: not looked yet
+	looks     looks
 	lacking   map[int]string // LIMs whose announcement prompts are not here, and why; "": they are
 	syncs     map[int]*limSync
 	unsynced  map[int]string // why LIMs count as not synchronised
 	alarms    alarms.State
 	keyring   keyring
+	lost      string // why the state of the last run could not be read; "": it could
 	conflict  uint64 // revision of the document of which there were two; 0: none
 	settled   bool
 	isolated  bool
@@ -207,14 +211,15 @@ func (a *Agent) begin() error {
 	}
 	a.state, err = a.deps.State.Load()
 	lost := err != nil
-	if lost {
-		a.log.Error("starting without the state of the last run", "err", err)
-	}
+	a.states = a.state.Number
 	a.alarms, a.conflict = a.state.Alarms, a.state.Conflict
 	if a.cfg.Boot == "" || a.state.Boot != a.cfg.Boot {
 		a.state.Seen = nil // the others may have gone down with this server
 	}
 	a.recordAgent("started", fmt.Sprintf("the agent of %s started, version %s", a.cfg.Server, a.cfg.Version))
+	if lost {
+		a.noteLost(words(err))
+	}
 	if err := a.setDocument(doc); err != nil {
 		return err
 	}
@@ -288,7 +293,9 @@ func (a *Agent) step(now time.Time) time.Duration {
 	if !a.stopping {
 		a.plan = failover.Decide(a.view(now))
 		for i := range a.plan.Decisions {
-			a.apply(&a.plan.Decisions[i], now)
+			d := &a.plan.Decisions[i]
+			d.Term = a.firstTerm(d, now)
+			a.apply(d, now)
 		}
 	}
 	a.tendKeys(now)

@@ -379,17 +379,17 @@ func TestDocumentReachesAll(t *testing.T) {
 	})
 }
 
-// A term that cannot be saved is not used.
+// A term that can be kept in no place is not used.
 func TestStateThatCannotBeSaved(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.settled()
-		w.servers["sb1"].state.fail = errBroken
+		w.servers["sb1"].state.setFail(errBroken, errBroken)
 		w.powerCut("srv1")
 		pass(5 * time.Second)
 		if h := w.holders(1); len(h) != 0 {
 			t.Fatalf("a LIM was started under a term that was not saved, on %v", h)
 		}
-		w.servers["sb1"].state.fail = nil
+		w.servers["sb1"].state.setFail(nil, nil)
 		w.await(1, "sb1", 30*time.Second)
 	})
 }

@@ -48,6 +48,9 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 	for n, l := range a.lims {
 		out = append(out, a.aliasConditions(n, l, now)...)
 	}
+	out = append(out, a.diskConditions(now)...)
+	out = append(out, a.lostConditions(now)...)
+	out = append(out, a.readyConditions()...)
 	out = append(out, a.clockConditions()...)
 	out = append(out, a.keyConditions()...)
 	out = append(out, a.arbiterConditions()...)

@@ -76,6 +76,7 @@ type Deps struct {
 	Prune     func(ctx context.Context, lim int) (removed int, err error) // all data versions but the newest, once that is read and found good
 	Data      func(lim int) (d *failover.Data, path string, err error)    // newest complete data version
 
+	Room         func() error                   // why a disk has no room for what the agent must keep; nil: nobody looks
 	Prompts      func(dir string) error         // why announcement prompts cannot be had from a folder; nil: nobody looks
 	Notify       func(state string) error       // tells the service manager (sd_notify)
 	ShuttingDown func(ctx context.Context) bool // whether the whole system is on its way down

@@ -151,31 +151,13 @@ func (a *Agent) watchHealth(l *lim, software services.Set, env services.Env) {
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
 	l.health = cancel
-	a.wg.Go(func() {
-		tick := time.NewTicker(a.cfg.CheckInterval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			state, service, err := software.Check(ctx, env)
-			if ctx.Err() != nil {
-				return
-			}
-			if state != services.Running {
-				a.post(func() { a.unhealthy(ctx, l, service, state, err) })
-				return
-			}
-		}
-	})
+	a.wg.Go(func() { a.watch(ctx, l, software, env) })
 }
 
 func (a *Agent) endHealth(l *lim) {
 	if l.health != nil {
 		l.health()
-		l.health = nil
+		l.health, l.unseen = nil, ""
 	}
 }
 
@@ -193,7 +175,7 @@ func (a *Agent) unhealthy(ctx context.Context, l *lim, service string, state ser
 	}
 	if l.restarts < a.cfg.Restarts {
 		l.restarts++
-		a.log.Warn("restarting software in place", "lim", l.number, "err", why, "try", l.restarts, "of", a.cfg.Restarts)
+		a.recordSoftware(l.number, fmt.Sprintf("restarting the software of LIM %d in place, for the %d. time of %d: %v", l.number, l.restarts, a.cfg.Restarts, why))
 		if l.state == failover.Preloaded {
 			a.load(l, why.Error())
 			return

@@ -60,6 +60,9 @@ type lim struct {
 
 	inUseByServer bool // that host is a server of this system
 
+	unseen string // why its software, which is up, cannot be seen; "": it can
+	lacks  string // which of its services were added and do not start, and why; "": none
+
 	foreign  string             // MAC of a host that is no server and uses the alias; "": none is known
 	role     string             // that the software was last told; "": none by this agent
 	version  *failover.Data     // that the software of the passive side has loaded; nil: none
@@ -187,6 +190,7 @@ func (a *Agent) reterm(l *lim, term uint64) {
 // start begins to run a LIM here: term saved, alias probed and leased, announced,
 // software started.
 func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
+	goesOn := a.durable(l, term)
 	l.term, l.released = term, time.Time{}
 	l.known = l.known.Later(failover.Place{Term: term, Server: a.cfg.Server})
 	a.set(l, failover.Starting, reason)
@@ -199,6 +203,9 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 	acquire := alias.IsValid() && (!l.holds || passive)
 	changes := l.role == rolePassive
 	net, saved := a.net, a.saveBegin()
+	if goesOn {
+		saved = func() error { return nil }
+	}
 	given := acquire && a.givenUp(l)
 	before := a.beforeTaking(net, alias, given, saved)
 	a.operate(l, func(ctx context.Context) func() {

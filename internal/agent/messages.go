@@ -154,7 +154,7 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 		defer cancel()
 		res, err := a.deps.Documents.Adopt(ctx, d)
 		a.post(func() {
-			a.storing = false
+			a.storing, a.room.store = false, words(noRoom(err))
 			if err == nil && res.Conflict {
 				a.conflict, a.unsaved = d.Revision, true
 				a.recordConflict(0, fmt.Sprintf("%s has another cluster document of revision %d; the later change is in force, the other is kept in %s", from, d.Revision, res.Kept))
@@ -164,6 +164,9 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 				a.log.Error("storing a newer document", "from", from, "revision", d.Revision, "err", err)
 			case res.Adopted:
 				a.log.Info("document taken over", "from", from, "revision", d.Revision)
+				if res.Unkept != nil {
+					a.log.Error("the document before it is not in this server's history", "revision", d.Revision, "err", res.Unkept)
+				}
 				fallthrough
 			default:
 				a.readDocument()

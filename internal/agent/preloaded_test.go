@@ -252,14 +252,12 @@ func TestPreloadedPassiveSoftwareFails(t *testing.T) {
 	})
 }
 
-// A passive side that cannot save its state neither loads nor tries all the time.
+// A passive side that can keep its state nowhere neither loads nor tries all the time.
 func TestPreloadedDiskFails(t *testing.T) {
 	inPreloaded(t, manual, func(w *world) {
 		m := w.servers["sb1"]
 		w.powerCut("sb1")
-		m.state.mu.Lock()
-		m.state.fail = errBroken
-		m.state.mu.Unlock()
+		m.state.setFail(errBroken, errBroken)
 		calls := len(m.soft.Calls())
 		w.boot("sb1")
 		pass(time.Minute)
@@ -267,9 +265,7 @@ func TestPreloadedDiskFails(t *testing.T) {
 		if n := len(m.soft.Calls()) - calls; n > 20 {
 			t.Errorf("the software was called %d times in a minute", n)
 		}
-		m.state.mu.Lock()
-		m.state.fail = nil
-		m.state.mu.Unlock()
+		m.state.setFail(nil, nil)
 		pass(retryLongest)
 		w.awaitState(1, "sb1", failover.Preloaded, soon)
 		w.passive("sb1")

@@ -141,6 +141,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 			return len(removed), err
 		},
 		Data:         (&dataFinder{versions: versions}).newest,
+		Room:         func() error { return roomIn(cfg.StateDir, cfg.RunDir, filepath.Dir(cfg.Documents.Path)) },
 		Prompts:      lookForPrompts,
 		Notify:       cfg.Notify,
 		ShuttingDown: cfg.ShuttingDown,

@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
@@ -22,7 +24,8 @@ const stateVersion = 1
 // never be given out twice.
 type persisted struct {
 	Version int                  `json:"version"`
-	Boot    string               `json:"boot,omitempty"` // of the server when it was saved
+	Number  uint64               `json:"number,omitempty"` // higher than that of every state taken before
+	Boot    string               `json:"boot,omitempty"`   // of the server when it was saved
 	LIMs    map[int]persistedLIM `json:"lims"`
 	Seen    map[string]time.Time `json:"seen,omitempty"` // when each server was last known alive
 
@@ -78,19 +81,26 @@ type DiskState struct {
 	Boot string // identity of this boot; "": not known, then nothing counts as kept
 }
 
-// Load reads the state; there is none before the first run.
+// Load reads the state; there is none before the first run. Of what was kept in this
+// boot and what was saved the later one counts: each place serves where the other took
+// nothing. The error says what could not be read, so that something may be missing.
 func (d DiskState) Load() (persisted, error) {
 	kept, keptErr := loadState(d.Kept)
-	if keptErr == nil && d.Boot != "" && kept.Boot == d.Boot {
+	saved, err := loadState(d.Path)
+	if keptErr == nil && d.Boot != "" && kept.Boot == d.Boot && kept.Number >= saved.Number {
 		return kept, nil
 	}
-	saved, err := loadState(d.Path)
 	return saved, errors.Join(err, keptErr)
 }
 
+// maxState bounds a state file in bytes; a longer one is damage.
+const maxState = 16 << 20
+
+// loadState reads one state file. One that makes no sense stays there under another
+// name, for people to look at.
 func loadState(path string) (persisted, error) {
 	empty := persisted{Version: stateVersion, LIMs: map[int]persistedLIM{}}
-	raw, err := os.ReadFile(path)
+	raw, err := readState(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return empty, nil
 	}
@@ -99,12 +109,38 @@ func loadState(path string) (persisted, error) {
 	}
 	var p persisted
 	if err := json.Unmarshal(raw, &p); err != nil || p.Version != stateVersion {
+		if err == nil {
+			err = errors.New("another version of mxcluster wrote it")
+		}
+		aside := path + ".damaged"
+		_ = os.Remove(aside)
+		if os.Link(path, aside) == nil {
+			path = aside // the next save replaces it under its own name
+		}
 		return empty, fmt.Errorf("the agent's state %s cannot be read (version %d): %w", path, p.Version, err)
 	}
 	if p.LIMs == nil {
 		p.LIMs = empty.LIMs
 	}
 	return p, nil
+}
+
+// readState reads a file that may be anything by now.
+func readState(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	switch info, err := f.Stat(); {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a file", path)
+	case info.Size() > maxState:
+		return nil, fmt.Errorf("%s is too long", path)
+	}
+	return io.ReadAll(io.LimitReader(f, maxState))
 }
 
 // Keep replaces the state that outlives the process. Nothing waits for a disk.
@@ -114,13 +150,28 @@ func (d DiskState) Keep(p persisted) error {
 		return err
 	}
 	next := d.Kept + ".new"
-	if err := os.WriteFile(next, raw, 0o600); err != nil {
-		return fmt.Errorf("keeping the agent's state: %w", err)
+	err = os.WriteFile(next, raw, 0o600)
+	if err == nil {
+		err = os.Rename(next, d.Kept)
 	}
-	if err := os.Rename(next, d.Kept); err != nil {
-		return fmt.Errorf("keeping the agent's state: %w", err)
+	if err != nil {
+		_ = os.Remove(next) // a part of it, in a place that is short of room
+		return fmt.Errorf("keeping the agent's state in %s: %w", d.Kept, cause(err))
 	}
 	return nil
+}
+
+// cause is what went wrong with a file, without the name that it had for the moment.
+func cause(err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return path.Err
+	case errors.As(err, &link):
+		return link.Err
+	}
+	return err
 }
 
 func encodeState(p persisted) ([]byte, error) {
@@ -138,7 +189,7 @@ func (d DiskState) Save(p persisted) error {
 		return err
 	}
 	if err := renameio.WriteFile(d.Path, raw, 0o600); err != nil {
-		return fmt.Errorf("writing the agent's state: %w", err)
+		return fmt.Errorf("writing the agent's state to %s: %w", d.Path, cause(err))
 	}
 	dir, err := os.Open(filepath.Dir(d.Path))
 	if err != nil {

@@ -25,7 +25,7 @@ const (
 	farInLimit   = 4                     // of those, which missing make a server count as lost
 	joinPeriod   = time.Second
 	dataPeriod   = time.Second
-	seenPeriod   = time.Minute            // how often it is saved who is alive
+	seenPeriod   = 30 * time.Second       // how often it is saved who is alive, and seen whether that can be
 	savePause    = 100 * time.Millisecond // between two saves of what was heard
 	seenFresh    = 5 * time.Minute        // how long that counts after a restart of the agent
 	beatsInLimit = 5
@@ -212,6 +212,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 		if !a.concerns(entry.LIM) {
 			continue
 		}
+		a.missLast(ev.From, entry)
 		if l := a.lim(entry.LIM); l.known.Later(entry.Known) != l.known {
 			l.known, a.unsaved = entry.Known, true
 		}
@@ -254,6 +255,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 	c := failover.Claim{
 		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Hash: a.hash,
 		MAC: a.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.isolated, Arbiter: a.arbiter,
+		Looked: a.unable != nil, Unready: a.unfit(),
 	}
 	for n, l := range a.lims {
 		var yields clusterconf.Side
@@ -341,7 +343,9 @@ func (a *Agent) housekeep(now time.Time) {
 		a.lastData = now
 		a.lookForData()
 	}
-	if since := now.Sub(a.lastSeen); !a.saving && (since >= seenPeriod || a.unsaved && since >= savePause) {
+	a.lookForRoom(now)
+	short := a.room.disk != "" || a.room.memory != ""
+	if since := now.Sub(a.lastSeen); !a.saving && (since >= seenPeriod || a.unsaved && since >= savePause && !short || short && since >= roomRetry) {
 		a.lastSeen, a.unsaved = now, false
 		a.saveBeside()
 	}
@@ -413,7 +417,7 @@ func (a *Agent) lookForData() {
 	} else if s := a.doc.Server(a.cfg.Server); s != nil && s.LIM != 0 {
 		lims = []int{s.LIM}
 	}
-	a.lookAtSoftware(lims)
+	a.lookAtSoftware(lims, time.Now())
 	clustered := map[int]bool{}
 	for _, n := range lims {
 		clustered[n] = a.doc.ClusterOfLIM(n) != nil
@@ -453,8 +457,11 @@ const savePatience = 50 * time.Millisecond
 // whether an alias is free, and telling others that it is, goes on.
 func (a *Agent) saveBegin() (wait func() error) {
 	began := time.Now()
-	saved := a.save()
+	saved, kept := a.save()
 	return func() error {
+		if !kept {
+			return <-saved // what is in neither place is not acted on
+		}
 		select {
 		case err := <-saved:
 			return err
@@ -466,7 +473,6 @@ func (a *Agent) saveBegin() (wait func() error) {
 		default:
 		}
 		a.log.Warn("the disk is slow: going on before the state is on it", "waited", savePatience)
-		a.wg.Go(func() { a.logUnsaved(<-saved) })
 		return nil
 	}
 }
@@ -475,38 +481,42 @@ func (a *Agent) saveBegin() (wait func() error) {
 // the main loop from renewing leases.
 func (a *Agent) saveBeside() {
 	a.saving = true
-	saved := a.save()
+	saved, _ := a.save()
 	a.wg.Go(func() {
-		a.logUnsaved(<-saved)
+		<-saved
 		a.post(func() { a.saving = false })
 	})
 }
 
-func (a *Agent) logUnsaved(err error) {
-	if err != nil {
-		a.log.Error("saving the state", "err", err)
-	}
-}
-
 // save keeps the state, so that it outlives the process, and begins to make it durable.
-// The channel gets one result, of both.
-func (a *Agent) save() <-chan error {
+// The channel gets one result: an error where neither place took it. kept says whether
+// the state outlives the process already.
+func (a *Agent) save() (saved <-chan error, kept bool) {
 	p := a.takeState()
-	saved := make(chan error, 1)
-	if err := a.deps.State.Keep(p); err != nil {
-		saved <- err
-		return saved
+	keepErr := a.deps.State.Keep(p)
+	a.stateKept(p, keepErr)
+	if a.saves++; a.saves == 1 {
+		a.room.began = time.Now()
 	}
-	a.state = p
-	number := a.states
-	a.wg.Go(func() { saved <- a.saver.save(number, p) })
-	return saved
+	result := make(chan error, 1)
+	a.wg.Go(func() {
+		err := a.saver.save(p.Number, p)
+		result <- bothFailed(keepErr, err)
+		a.post(func() {
+			a.room.began = time.Now() // the disk answers
+			if a.saves--; a.saves == 0 {
+				a.room.began = time.Time{}
+			}
+			a.stateSaved(p, err)
+		})
+	})
+	return result, keepErr == nil
 }
 
 // takeState is what must outlive the process, as it is now.
 func (a *Agent) takeState() persisted {
-	a.states++
-	p := persisted{Version: stateVersion, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
+	a.states = max(a.states+1, uint64(time.Now().UnixNano()))
+	p := persisted{Version: stateVersion, Number: a.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
 		Alarms: a.alarms, Conflict: a.conflict}
 	for n, l := range a.lims {
 		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.loaded, Since: l.since,

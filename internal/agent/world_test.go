@@ -120,8 +120,9 @@ type memoryState struct {
 	saved persisted
 	cut   bool // the power is, and with it what was kept or is being saved
 	slow  time.Duration
-	ended chan struct{} // closed when the process ends that saves; nil: none does
-	fail  error
+	ended chan struct{}   // closed when the process ends that saves; nil: none does
+	fail  error           // of the disk
+	full  error           // of the memory
 	seen  func(persisted) // is shown everything that is kept; nil: nothing
 }
 
@@ -134,7 +135,7 @@ func (m *memoryState) Load() (persisted, error) {
 // known is what an agent that starts now would know. The lock must be held.
 func (m *memoryState) known() persisted {
 	switch {
-	case m.kept != nil:
+	case m.kept != nil && m.kept.Number >= m.saved.Number:
 		return *m.kept
 	case m.saved.LIMs == nil:
 		return persisted{Version: stateVersion, LIMs: map[int]persistedLIM{}}
@@ -145,7 +146,7 @@ func (m *memoryState) known() persisted {
 func (m *memoryState) Keep(p persisted) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.cut {
+	if m.cut || m.full != nil {
 		return errBroken
 	}
 	m.kept = &p
@@ -186,6 +187,13 @@ func (m *memoryState) kill() {
 		close(m.ended)
 		m.ended = nil
 	}
+}
+
+// setFail has the disk, and the memory, take nothing from now on; nil: they do.
+func (m *memoryState) setFail(disk, memory error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail, m.full = disk, memory
 }
 
 // setSlow has each save that begins from now on take that long.

@@ -33,6 +33,10 @@ const (
 	LIMDown          Name = "lim-down"        // it runs nowhere
 	KeyRotation      Name = "key-rotation"    // of the gossip key, that does not come to its end
 
+	DiskFull     Name = "disk-full"     // there is no room for what an agent must keep
+	StateLost    Name = "state-lost"    // an agent started without what it knew before
+	NotRedundant Name = "not-redundant" // the next failure would not be covered
+
 	ArbiterUnreachable Name = "arbiter-unreachable" // a server cannot ask who may run a LIM
 	ArbiterDiffers     Name = "arbiter-differs"     // a server does not ask, unlike others of its cluster
 )

@@ -17,40 +17,83 @@ const (
 	maxFile = 2 << 20 // bytes, after which a new file is begun
 	keep    = 4       // earlier files that are kept
 	maxLine = 64 << 10
+
+	maxWaiting = 1024 // events that are kept in memory while the disk takes none
 )
 
 // Log is a server's events on disk: the file at Path, and Path.1 to Path.4 with
 // earlier ones, 10 MiB in all at most. Its methods may be called by several
 // goroutines at once. Lines are only appended, one write for each batch: what
-// kill -9 can leave is a last line that is not whole, and it is skipped.
+// kill -9 can leave is a last line that is not whole, and it is skipped. What the
+// disk does not take waits in memory, and is read from there.
 type Log struct {
 	Path string
 
 	mu      sync.Mutex
 	started bool
 	seq     uint64
+	waiting []Event // for the disk, oldest first
+	lost    int     // that waited too long, since the disk took the last one
 }
 
-// Append numbers events and makes them durable. A full disk is an error and
-// nothing else: what could not be written is lost.
+// Append numbers events and makes them durable, those first that wait from before.
+// With an error they wait in memory for the next call, which may bring none; of more
+// than some hundred the oldest are lost, and an event tells how many.
 func (l *Log) Append(batch []Event) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.waiting = append(l.waiting, batch...)
+	if over := len(l.waiting) - maxWaiting; over > 0 {
+		l.lost += over
+		l.waiting = append(l.waiting[:0], l.waiting[over:]...)
+	}
+	if len(l.waiting) == 0 {
+		return nil
+	}
 	if err := l.start(); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(l.Path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
+	l.number()
+	size, err := l.flush()
 	if err != nil {
-		return fmt.Errorf("opening the events: %w", err)
-	}
-	size, err := l.write(f, batch)
-	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("writing the events: %w", err)
 	}
+	l.waiting, l.lost = nil, 0
 	if size < maxFile {
 		return nil
 	}
 	return l.rotate()
+}
+
+// number gives those numbers that have none yet, and adds that some were lost.
+func (l *Log) number() {
+	for i := range l.waiting {
+		if e := &l.waiting[i]; e.Seq == 0 {
+			l.seq++
+			e.Seq = l.seq
+		}
+	}
+}
+
+// flush writes what waits to the present file and returns its size then.
+func (l *Log) flush() (int64, error) {
+	f, err := os.OpenFile(l.Path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return 0, err
+	}
+	size, err := l.write(f, l.told())
+	return size, errors.Join(err, f.Close())
+}
+
+// told is what waits, with an event in front that says how much did so in vain.
+func (l *Log) told() []Event {
+	if l.lost == 0 {
+		return l.waiting
+	}
+	first := l.waiting[0]
+	gap := Event{Seq: first.Seq, Time: first.Time, Server: first.Server, Kind: Agent, Subject: first.Server, Is: "events-lost",
+		Text: fmt.Sprintf("%d events of %s before this one are lost: the disk took none, and memory no more", l.lost, first.Server)}
+	return append([]Event{gap}, l.waiting...)
 }
 
 // start finds out where the numbers go on.
@@ -84,8 +127,6 @@ func (l *Log) write(f *os.File, batch []Event) (int64, error) {
 		}
 	}
 	for i := range batch {
-		l.seq++
-		batch[i].Seq = l.seq
 		raw, err := json.Marshal(batch[i])
 		if err != nil {
 			return 0, err
@@ -94,10 +135,13 @@ func (l *Log) write(f *os.File, batch []Event) (int64, error) {
 			buf.Write(append(raw, '\n'))
 		}
 	}
-	if _, err := f.Write(buf.Bytes()); err != nil {
-		return 0, err
+	if _, err = f.Write(buf.Bytes()); err == nil {
+		err = f.Sync()
 	}
-	return info.Size() + int64(buf.Len()), f.Sync()
+	if err != nil {
+		return 0, errors.Join(err, f.Truncate(info.Size())) // all of it is written again
+	}
+	return info.Size() + int64(buf.Len()), nil
 }
 
 // rotate begins a new file.
@@ -124,20 +168,25 @@ func (l *Log) Read(q Query) (found []Event, truncated bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	size := 0
+	take := func(e *Event) {
+		if !q.wants(e) {
+			return
+		}
+		found = append(found, *e)
+		size += e.size()
+		for len(found) > MaxEvents || size > MaxBytes {
+			size -= found[0].size()
+			found, truncated = found[1:], true
+		}
+	}
 	for i := keep; i >= 0; i-- {
-		err := scanFile(l.file(i), func(e *Event) {
-			if !q.wants(e) {
-				return
-			}
-			found = append(found, *e)
-			size += e.size()
-			for len(found) > MaxEvents || size > MaxBytes {
-				size -= found[0].size()
-				found, truncated = found[1:], true
-			}
-		})
-		if err != nil {
+		if err := scanFile(l.file(i), take); err != nil {
 			return nil, false, err
+		}
+	}
+	if len(l.waiting) > 0 {
+		for _, e := range l.told() {
+			take(&e)
 		}
 	}
 	return found, truncated, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -220,5 +221,57 @@ func TestMerge(t *testing.T) {
 	}
 	if got != "b1 a1 b2 a2 " {
 		t.Errorf("merged: %s", got)
+	}
+}
+
+// What the disk does not take is read all the same, and is on the disk once, under its
+// number, when that takes it again. Of too many the oldest are lost, which is told.
+func TestEventsWaitForTheDisk(t *testing.T) {
+	dir := t.TempDir()
+	l := &Log{Path: filepath.Join(dir, "gone", "events")}
+	one := func(text string) []Event {
+		return []Event{{Time: time.Unix(1, 0).UTC(), Server: "s", Kind: Agent, Text: text}}
+	}
+	if err := l.Append(one("a")); err == nil {
+		t.Fatal("a folder that is not there took an event")
+	}
+	if err := l.Append(one("b")); err == nil {
+		t.Fatal("a folder that is not there took an event")
+	}
+	texts := func(l *Log) (out []string) {
+		found, _, err := l.Read(Query{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, e := range found {
+			if e.Seq == 0 || i > 0 && e.Seq < found[i-1].Seq {
+				t.Errorf("numbers are out of order: %+v", found)
+			}
+			out = append(out, e.Text)
+		}
+		return out
+	}
+	if got := texts(l); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("read while they wait: %q", got)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "gone"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append(nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, log := range []*Log{l, {Path: l.Path}} {
+		if got := texts(log); !slices.Equal(got, []string{"a", "b"}) {
+			t.Errorf("read from the disk: %q", got)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "gone")); err != nil {
+		t.Fatal(err)
+	}
+	for range maxWaiting + 3 {
+		_ = l.Append(one("x"))
+	}
+	if got := texts(l); len(got) != maxWaiting+1 || got[0] != "3 events of s before this one are lost: the disk took none, and memory no more" {
+		t.Errorf("%d events, the first: %q", len(got), got[0])
 	}
 }

@@ -68,6 +68,9 @@ type Claim struct {
 	Isolated bool       `json:"isolated,omitempty"` // it hears nobody or its link is down
 	Arbiter  string     `json:"arbiter,omitempty"`  // whether it reaches the arbiter, see [ArbiterReached]; "": it has none, or has not asked yet
 	LIMs     []LIMClaim `json:"lims,omitempty"`
+
+	Looked  bool     `json:"looked,omitempty"`  // it has looked whether it could do its part
+	Unready []string `json:"unready,omitempty"` // what would keep it from that; see Looked
 }
 
 // LIM returns the claim's entry for a LIM; the zero value, state stopped, when

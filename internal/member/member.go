@@ -14,12 +14,14 @@ import (
 	"log"
 	"log/slog"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/memberlist"
+	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
 )
@@ -96,6 +98,11 @@ func Open(cfg Config) (*Pool, error) {
 	}
 	list, p, err := create(cfg, ring)
 	if err != nil {
+		if taken(cfg.Bind) {
+			return nil, fault.Wrap(err, fault.Invalid,
+				fmt.Sprintf("find out who has it: ss -lntup 'sport = :%d'; or set gossip.port to a free one in mxcluster.yaml on all servers", cfg.Bind.Port()),
+				"entering the pool at %s: another program has port %d", cfg.Bind, cfg.Bind.Port())
+		}
 		return nil, fault.Wrap(err, fault.Failed,
 			fmt.Sprintf("check that %s is this server's base address and that no other agent uses port %d", cfg.Bind.Addr(), cfg.Bind.Port()),
 			"entering the pool at %s", cfg.Bind)
@@ -103,6 +110,19 @@ func Open(cfg Config) (*Pool, error) {
 	p.list = list
 	p.wg.Go(p.dispatch)
 	return p, nil
+}
+
+// taken reports whether another program listens where a pool is to.
+func taken(bind netip.AddrPort) bool {
+	stream, errStream := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(bind))
+	if errStream == nil {
+		stream.Close()
+	}
+	packets, errPackets := net.ListenUDP("udp", net.UDPAddrFromAddrPort(bind))
+	if errPackets == nil {
+		packets.Close()
+	}
+	return errors.Is(errStream, unix.EADDRINUSE) || errors.Is(errPackets, unix.EADDRINUSE)
 }
 
 // create makes a pool and its member list, over the network unless another

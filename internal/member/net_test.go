@@ -1,6 +1,8 @@
 package member
 
 import (
+	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -191,5 +193,26 @@ func TestConnectionsLeaveFromTheBase(t *testing.T) {
 	defer in.Close()
 	if got := netip.MustParseAddrPort(in.RemoteAddr().String()).Addr(); got != from {
 		t.Errorf("the connection comes from %s, want %s", got, from)
+	}
+}
+
+// Another program that has the port is named as such, with the setting that helps,
+// whichever of the two protocols it uses.
+func TestPortThatIsTaken(t *testing.T) {
+	addr := netip.MustParseAddr("127.0.77.5")
+	for name, take := range map[string]func(netip.AddrPort) (io.Closer, error){
+		"TCP": func(a netip.AddrPort) (io.Closer, error) { return net.ListenTCP("tcp", net.TCPAddrFromAddrPort(a)) },
+		"UDP": func(a netip.AddrPort) (io.Closer, error) { return net.ListenUDP("udp", net.UDPAddrFromAddrPort(a)) },
+	} {
+		bind := netip.AddrPortFrom(addr, freePort(t, addr.String()))
+		other, err := take(bind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Open(testConfig("a", bind))
+		if fault.CodeOf(err) != fault.Invalid || !strings.Contains(fault.HintOf(err), "gossip.port") || !strings.Contains(err.Error(), fmt.Sprint(bind.Port())) {
+			t.Errorf("%s: %v, code %d, hint %q", name, err, fault.CodeOf(err), fault.HintOf(err))
+		}
+		other.Close()
 	}
 }

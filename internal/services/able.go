@@ -1,18 +1,22 @@
 package services
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+)
 
 // abler is a service that can see beforehand that it cannot be started.
 type abler interface {
-	Able(env Env) error
+	Able(ctx context.Context, env Env) error
 }
 
 // Able says what surely keeps the set from being started here, as far as that
 // shows without trying; nil: nothing does.
-func (s Set) Able(env Env) error {
+func (s Set) Able(ctx context.Context, env Env) error {
 	for _, service := range s {
 		if a, ok := service.(abler); ok {
-			if err := a.Able(env); err != nil {
+			if err := a.Able(ctx, env); err != nil {
 				return fmt.Errorf("service %s: %w", service, err)
 			}
 		}
@@ -21,13 +25,21 @@ func (s Set) Able(env Env) error {
 }
 
 // Able looks for the program.
-func (s *script) Able(env Env) error { return checkProgram(env.fill(s.path)) }
+func (s *script) Able(_ context.Context, env Env) error { return checkProgram(env.fill(s.path)) }
+
+// Able looks for the resource agent.
+func (o *ocf) Able(context.Context, Env) error { return o.lookFor("start", o.path()) }
+
+// path is where the resource agent is.
+func (o *ocf) path() string {
+	return filepath.Join(o.opt.OCFRoot, "resource.d", o.provider, o.agent)
+}
 
 // VerbAble scripts what Able of a [Fake] answers.
 const VerbAble Verb = "able"
 
 // Able answers as scripted, at once.
-func (f *Fake) Able(Env) error {
+func (f *Fake) Able(context.Context, Env) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.steps[VerbAble].Err

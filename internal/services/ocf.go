@@ -2,11 +2,10 @@ package services
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
+	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -118,14 +117,25 @@ func (o *ocf) Reload(ctx context.Context, env Env) error {
 func (o *ocf) String() string { return o.spec }
 
 func (o *ocf) do(ctx context.Context, env Env, action string, limit time.Duration) error {
-	path := filepath.Join(o.opt.OCFRoot, "resource.d", o.provider, o.agent)
-	err := o.call(ctx, env, programCall{path: path, verb: action, limit: limit, vars: o.variables(env, limit), means: ocfMeaning})
-	var missing noProgramError
-	if errors.As(err, &missing) && fault.CodeOf(err) == fault.NotFound {
-		return noProgramError{fault.New(fault.NotFound, "install it (on Debian: apt install resource-agents), or correct the SPEC with 'mxcluster lim set'",
-			"%s service %s: there is no resource agent %s", action, o.spec, path)}
+	if err := o.lookFor(action, o.path()); err != nil {
+		return err
 	}
-	return err
+	return o.call(ctx, env, programCall{path: o.path(), verb: action, limit: limit, vars: o.variables(env, limit), means: ocfMeaning})
+}
+
+// lookFor finds out whether there is a resource agent that could be called.
+func (o *ocf) lookFor(action, path string) error {
+	err := checkProgram(path)
+	if fault.CodeOf(err) == fault.NotFound && err != nil {
+		if _, statErr := os.Stat(path); os.IsNotExist(statErr) {
+			err = fault.New(fault.NotFound, "install it (on Debian: apt install resource-agents), or correct the SPEC with 'mxcluster lim set'",
+				"there is no resource agent %s", path)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s service %s: %w", action, o.spec, noProgramError{err})
+	}
+	return nil
 }
 
 func ocfMeaning(exit *exec.ExitError) string {

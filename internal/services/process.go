@@ -1,11 +1,13 @@
 package services
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -14,7 +16,7 @@ import (
 )
 
 // runGroup runs cmd in a session, so in a process group, of its own and returns the last lines
-// that it printed. When ctx ends, the whole group gets SIGTERM and after grace
+// that it printed on standard error or, where those are none, on standard output. When ctx ends, the whole group gets SIGTERM and after grace
 // SIGKILL, and the error is ctx's cause. When the program ends by itself, what
 // it left behind in its group lives on: that is how a daemon is started.
 func runGroup(ctx context.Context, cmd *exec.Cmd, grace time.Duration) (string, error) {
@@ -22,12 +24,22 @@ func runGroup(ctx context.Context, cmd *exec.Cmd, grace time.Duration) (string, 
 	if err != nil {
 		return "", fmt.Errorf("preparing its output: %w", err)
 	}
-	cmd.Stdout, cmd.Stderr = out.child, out.child
+	errs, err := newOutput()
+	if err != nil {
+		out.finish()
+		return "", fmt.Errorf("preparing its output: %w", err)
+	}
+	said := func() string {
+		printed := out.finish()
+		return cmp.Or(errs.finish(), printed)
+	}
+	cmd.Stdout, cmd.Stderr = out.child, errs.child
+	keepDescriptors()
 	// Linux shares the processors out among sessions first (sched(7), autogroup): in
 	// the agent's own, software that spins would leave it without any for seconds.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		out.finish()
+		said()
 		return "", noProgramError{err}
 	}
 	ended := make(chan struct{})
@@ -41,7 +53,7 @@ func runGroup(ctx context.Context, cmd *exec.Cmd, grace time.Duration) (string, 
 		endGroup(cmd.Process.Pid, ended, grace)
 		err = context.Cause(ctx)
 	}
-	return out.finish(), err
+	return said(), err
 }
 
 // endGroup ends a process group: asked first, made to after grace. It returns
@@ -71,7 +83,8 @@ func endGroup(group int, ended <-chan struct{}, grace time.Duration) {
 }
 
 const (
-	tailBytes  = 4 << 10  // how much of a call's output is kept
+	tailBytes  = 4 << 10  // how much of a call's output is looked at
+	lineBytes  = 300      // and of that told: it travels from server to server
 	drainBytes = 64 << 10 // what a pipe holds: the most that can be left in it
 )
 
@@ -151,13 +164,38 @@ func (t *tail) add(b []byte) {
 	}
 }
 
-// line returns the lines kept as a single one: an error is one line.
+// line returns the last lines as a single one, for an error is one line; a last line
+// that is too long itself is cut.
 func (t *tail) line() string {
-	var lines []string
-	for l := range strings.Lines(strings.ToValidUTF8(string(t.kept), "?")) {
-		if l = strings.TrimSpace(l); l != "" {
-			lines = append(lines, l)
+	text := strings.ReplaceAll(strings.ToValidUTF8(string(t.kept), "?"), "\r", "\n")
+	said := ""
+	for _, l := range slices.Backward(strings.Split(text, "\n")) {
+		switch l = strings.TrimSpace(l); {
+		case l == "":
+		case said == "":
+			said = cutLine(l)
+		case len(l)+len(separator)+len(said) > lineBytes:
+			return said
+		default:
+			said = l + separator + said
 		}
 	}
-	return strings.Join(lines, " | ")
+	return said
+}
+
+const separator = " | "
+
+// cutLine shortens a line, between two characters.
+func cutLine(l string) string {
+	if len(l) <= lineBytes {
+		return l
+	}
+	end := 0
+	for i := range l {
+		if i > lineBytes-len("…") {
+			break
+		}
+		end = i
+	}
+	return l[:end] + "…"
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"time"
 
@@ -48,7 +49,7 @@ func (p *program) call(ctx context.Context, env Env, c programCall) error {
 	defer cancel()
 
 	cmd := exec.Command(c.path, c.verb)
-	cmd.Env = append(append(append(cmd.Environ(), env.Variables()...), c.vars...), p.owner(env))
+	cmd.Env = append(append(append(inherited(os.Environ()), env.Variables()...), c.vars...), p.owner(env))
 	cmd.Dir = "/" // a daemon must not hold whatever folder the agent was started in
 	began := time.Now()
 	output, err := runGroup(limited, cmd, p.opt.Grace)

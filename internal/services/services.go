@@ -9,7 +9,6 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -81,7 +80,8 @@ type State string
 const (
 	Running State = "running"
 	Stopped State = "stopped"
-	Failed  State = "failed" // neither runs nor is properly stopped, or cannot be asked
+	Failed  State = "failed"  // neither runs nor is properly stopped
+	Unknown State = "unknown" // it cannot be seen: who would tell does not answer
 )
 
 // Service is one piece of a LIM's software. Every call blocks until the work
@@ -91,7 +91,8 @@ type Service interface {
 	Start(ctx context.Context, env Env) error
 	// Stop brings the service down; one that is stopped is no error.
 	Stop(ctx context.Context, env Env) error
-	// Check asks for the state. An error comes with Failed only, and explains it.
+	// Check asks for the state. An error comes with Failed and Unknown only, and
+	// explains it.
 	Check(ctx context.Context, env Env) (State, error)
 	// Reload makes a running service read its data again.
 	Reload(ctx context.Context, env Env) error
@@ -164,22 +165,4 @@ func Parse(spec string, opt Options) (Service, error) {
 		}
 	}
 	return nil, fault.New(fault.Usage, specHint, "service %q: not a service specification", spec)
-}
-
-// checkProgram tells a missing program from one that may not be run: the two
-// mistakes that people make, each with its own remedy.
-func checkProgram(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case os.IsNotExist(err):
-		return fault.New(fault.NotFound, "install it, or correct it with 'mxcluster lim set N --service exec:PATH'",
-			"program %s does not exist", path)
-	case err != nil:
-		return err
-	case !info.Mode().IsRegular():
-		return fault.New(fault.Invalid, "name the program itself in exec:PATH", "%s is not a file", path)
-	case info.Mode().Perm()&0o111 == 0:
-		return fault.New(fault.NotPermitted, "run 'chmod +x "+path+"'", "program %s is not executable", path)
-	}
-	return nil
 }

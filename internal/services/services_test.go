@@ -224,8 +224,11 @@ func TestStart(t *testing.T) {
 		{"ok", map[string]string{}, "status start", ""},
 		{"runs already", map[string]string{"status": "exit 0"}, "status", ""},
 		{"state unclear", map[string]string{"status": "exit 1"}, "status start", ""},
-		{"fails", map[string]string{"start": "echo no licence; echo; echo giving up >&2; exit 7"}, "status start",
+		{"fails", map[string]string{"start": "echo starting; echo no licence >&2; echo >&2; echo giving up >&2; exit 7"}, "status start",
 			"exit status 7: no licence | giving up"},
+		{"complains on its output", map[string]string{"start": "echo no licence; exit 7"}, "status start", "exit status 7: no licence"},
+		{"complains at length", map[string]string{"start": "head -c 10000000 /dev/zero | tr '\\0' x >&2; echo >&2; printf 'half\\rno licence' >&2; exit 7"}, "status start",
+			"exit status 7: half | no licence"},
 		{"hangs", map[string]string{"start": "echo waiting for disk; sleep 1000"}, "status start",
 			"did not end within 1s and was ended: waiting for disk"},
 		{"talks without end", map[string]string{"start": "yes no"}, "status start", "no | no"},
@@ -243,7 +246,7 @@ func TestStart(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.text) || strings.Contains(err.Error(), "\n") {
 				t.Fatalf("error %v does not say %q", err, tt.text)
 			}
-			if len(err.Error()) > tailBytes*5/2 || fault.CodeOf(err) != fault.Failed || fault.HintOf(err) == "" {
+			if len(err.Error()) > 2*lineBytes || fault.CodeOf(err) != fault.Failed || fault.HintOf(err) == "" {
 				t.Errorf("%d bytes, code %d, hint %q", len(err.Error()), fault.CodeOf(err), fault.HintOf(err))
 			}
 		})
@@ -253,7 +256,9 @@ func TestStart(t *testing.T) {
 func TestProgramsThatCannotRun(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.WriteFile(dir+"/plain", []byte("#!/bin/sh\n"), 0o644))
-	must(t, os.WriteFile(dir+"/interpreter", []byte("#!/nowhere/sh\n"), 0o755))
+	for name, text := range map[string]string{"interpreter": "#!/nowhere/sh\n", "bare": "echo hello\n", "dos": "#!/bin/sh\r\necho\r\n", "empty": "", "nobody": "#!  \n"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755))
+	}
 	for _, tt := range []struct {
 		path string
 		code fault.Code
@@ -263,7 +268,11 @@ func TestProgramsThatCannotRun(t *testing.T) {
 		{dir + "/none", fault.NotFound, "does not exist", "lim set"},
 		{dir, fault.Invalid, "is not a file", "exec:PATH"},
 		{dir + "/plain", fault.NotPermitted, "is not executable", "chmod +x"},
-		{dir + "/interpreter", fault.Failed, "no such file", "first line"},
+		{dir + "/interpreter", fault.Failed, "names /nowhere/sh, which is no program here", "that line"},
+		{dir + "/bare", fault.Invalid, "does not begin with #!", "#!/bin/sh"},
+		{dir + "/dos", fault.Invalid, "end as on Windows", "sed -i"},
+		{dir + "/empty", fault.Invalid, "is empty", "install it"},
+		{dir + "/nobody", fault.Invalid, "names no interpreter", "#!/bin/sh"},
 	} {
 		s, err := Parse("exec:"+tt.path, within(5*time.Second))
 		must(t, err)

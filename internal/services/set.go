@@ -73,20 +73,21 @@ func (s Set) Stop(ctx context.Context, env Env) error {
 }
 
 // Check returns the worst state of all and the service that is in it; Failed
-// is worse than Stopped, and Stopped than Running. A set in which all run, an
-// empty one too, is Running with service "". The error explains Failed.
+// is worse than Stopped, Stopped than Unknown, and that than Running. A set in which
+// all run, an empty one too, is Running with service "". The error explains Failed
+// and Unknown.
 func (s Set) Check(ctx context.Context, env Env) (worst State, service string, err error) {
 	worst = Running
 	for _, sv := range s {
-		state, err := sv.Check(ctx, env)
+		state, why := sv.Check(ctx, env)
 		switch {
 		case state == Failed:
-			return Failed, sv.String(), err
-		case state == Stopped && worst == Running:
-			worst, service = Stopped, sv.String()
+			return Failed, sv.String(), why
+		case state == Stopped && worst != Stopped, state == Unknown && worst == Running:
+			worst, service, err = state, sv.String(), why
 		}
 	}
-	return worst, service, nil
+	return worst, service, err
 }
 
 // Reload makes the services read their data again, in order. It goes on after

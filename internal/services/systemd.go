@@ -30,6 +30,7 @@ type unit struct {
 type Systemd struct {
 	Dial    func(context.Context) (*dbus.Conn, error) // nil: over the system bus, or systemd's own socket
 	DropIns string                                    // folder for UNIT.d; "": /run/systemd/system
+	Journal string                                    // the program that prints the journal; "": journalctl, of the system alone
 }
 
 const (
@@ -55,7 +56,10 @@ func newUnit(spec, name string, opt Options) *unit {
 }
 
 // unitState is what systemd says of a unit.
-type unitState struct{ load, active, sub, result string }
+type unitState struct {
+	load, active, sub string
+	failure           string // of a failed one: how it ended, and what it said last
+}
 
 // Start has systemd start the unit, and waits until it says that it is up.
 func (u *unit) Start(ctx context.Context, env Env) error {
@@ -65,6 +69,9 @@ func (u *unit) Start(ctx context.Context, env Env) error {
 		if err != nil || s.running() {
 			return err
 		}
+		if err := lasting(ctx, c, name); err != nil {
+			return err
+		}
 		if err := u.tell(ctx, c, name, env); err != nil {
 			return err
 		}
@@ -72,7 +79,7 @@ func (u *unit) Start(ctx context.Context, env Env) error {
 			return err
 		}
 		if s, err = u.loaded(ctx, c, name); err == nil && s.active == "failed" {
-			err = fmt.Errorf("it failed at once (%s)", s.result)
+			err = fmt.Errorf("it failed at once %s", s.failure)
 		}
 		return err
 	})
@@ -93,7 +100,8 @@ func (u *unit) Stop(ctx context.Context, env Env) error {
 	})
 }
 
-// Check maps the unit's active state.
+// Check maps the unit's active state. Where systemd does not say, nothing is known of
+// the unit: it may well run.
 func (u *unit) Check(ctx context.Context, env Env) (State, error) {
 	state := Failed
 	err := u.with(ctx, "check", u.opt.CheckTimeout, func(ctx context.Context, c *dbus.Conn) error {
@@ -105,12 +113,15 @@ func (u *unit) Check(ctx context.Context, env Env) (State, error) {
 		case s.active == "inactive":
 			state = Stopped
 		case s.active == "failed":
-			err = fmt.Errorf("it failed (%s)", s.result)
+			err = fmt.Errorf("it failed %s", s.failure)
 		default:
 			err = fmt.Errorf("it is %s (%s)", s.active, s.sub)
 		}
 		return err
 	})
+	if unseen(err) {
+		return Unknown, err
+	}
 	return state, err
 }
 
@@ -133,28 +144,21 @@ func (u *unit) String() string { return u.spec }
 
 func (s unitState) running() bool { return s.active == "active" || s.active == "reloading" }
 
-// with runs one call on a connection of its own, within its time limit.
+// with runs one call within its time limit, on a connection of its own. Where systemd or
+// the bus to it is started anew meanwhile, the call is made again: all may be.
 func (u *unit) with(ctx context.Context, verb string, limit time.Duration, f func(context.Context, *dbus.Conn) error) error {
 	what := verb + " service " + u.spec
 	limited, cancel := context.WithTimeoutCause(ctx, limit, timeLimit(limit))
 	defer cancel()
-	dial := u.opt.Systemd.Dial
-	if dial == nil {
-		dial = dbus.NewWithContext
-	}
-	// The context of a connection ends it: a job that was given up is still to be cancelled over it.
-	c, err := dial(context.WithoutCancel(ctx))
-	if err != nil {
-		return noProgramError{fault.Wrap(err, fault.Unreachable, "run this server by systemd, or use exec:PATH", "%s: systemd cannot be reached", what)}
-	}
-	defer c.Close()
 	began := time.Now()
-	err = f(limited, c)
+	err := u.untilHeard(ctx, limited, f)
 	u.opt.Log.Debug("service called", "service", u.spec, "verb", verb, "took", time.Since(began), "error", err)
 	var denied bus.Error
 	switch {
 	case err == nil:
 		return nil
+	case unseen(err):
+		return fault.Wrap(err, fault.Unreachable, "run this server by systemd, or use exec:PATH", "%s: systemd cannot be reached", what)
 	case neverRan(err):
 		return fmt.Errorf("%s: %w", what, err)
 	case limited.Err() != nil:
@@ -169,15 +173,13 @@ func (u *unit) with(ctx context.Context, verb string, limit time.Duration, f fun
 func (u *unit) loaded(ctx context.Context, c *dbus.Conn, name string) (unitState, error) {
 	all, err := c.GetUnitPropertiesContext(ctx, name)
 	if err != nil {
-		return unitState{}, err
+		return unitState{}, overBus(err)
 	}
 	text := func(key string) string { s, _ := all[key].(string); return s }
 	s := unitState{load: text("LoadState"), active: text("ActiveState"), sub: text("SubState")}
 	if s.active == "failed" {
-		s.result = "result unknown"
-		if p, err := c.GetServicePropertyContext(ctx, name, "Result"); err == nil {
-			s.result, _ = p.Value.Value().(string)
-		}
+		run, _ := all["InvocationID"].([]byte)
+		s.failure = u.failure(ctx, c, name, run)
 	}
 	switch s.load {
 	case "not-found":
@@ -195,21 +197,29 @@ func (u *unit) loaded(ctx context.Context, c *dbus.Conn, name string) (unitState
 func (u *unit) job(ctx context.Context, c *dbus.Conn, name string, begin func(context.Context, string, string, chan<- string) (int, error)) error {
 	done := make(chan string, 1)
 	if _, err := begin(ctx, name, "replace", done); err != nil {
-		return err
+		return overBus(err)
 	}
-	select {
-	case result := <-done:
-		if result == jobDone {
-			return nil
+	look := time.NewTicker(busLook)
+	defer look.Stop()
+	for {
+		select {
+		case result := <-done:
+			if result == jobDone {
+				return nil
+			}
+			s, err := u.loaded(ctx, c, name)
+			if err == nil && s.failure != "" {
+				result += ", it failed " + s.failure
+			}
+			return fmt.Errorf("systemd says: %s", result)
+		case <-look.C:
+			if !c.Connected() { // the end of the job would not be heard
+				return busError{errors.New("the connection to systemd was lost")}
+			}
+		case <-ctx.Done():
+			u.end(context.WithoutCancel(ctx), c, name)
+			return context.Cause(ctx)
 		}
-		s, _ := u.loaded(ctx, c, name)
-		if s.result != "" {
-			result += ", " + s.result
-		}
-		return fmt.Errorf("systemd says: %s", result)
-	case <-ctx.Done():
-		u.end(context.WithoutCancel(ctx), c, name)
-		return context.Cause(ctx)
 	}
 }
 
@@ -258,7 +268,7 @@ func (u *unit) tell(ctx context.Context, c *dbus.Conn, name string, env Env) err
 		return fmt.Errorf("telling the unit its LIM: %w", err)
 	}
 	if err := c.ReloadContext(ctx); err != nil {
-		return fmt.Errorf("having systemd read the unit again: %w", err)
+		return fmt.Errorf("having systemd read the unit again: %w", overBus(err))
 	}
 	return nil
 }

@@ -186,7 +186,9 @@ func TestSystemd(t *testing.T) {
 		"lim@":  "ExecStart=/bin/sleep 4711\nExecReload=/bin/sh -c 'env >DIR/reload.new; mv DIR/reload.new DIR/reload'",
 		"plain": "ExecStart=/bin/sleep 4712",
 		"slow":  "ExecStartPre=/bin/sleep 1\nExecStart=/bin/sleep 4713",
-		"false": "ExecStart=/bin/false\nType=oneshot",
+		"false": "ExecStart=/bin/false\nType=oneshot\nRemainAfterExit=yes",
+		"once":  "ExecStart=/bin/true\nType=oneshot",
+		"stays": "ExecStart=/bin/true\nType=oneshot\nRemainAfterExit=yes",
 		"exits": "ExecStart=/bin/sh -c 'exit 3'",
 		"forks": "Type=forking\nExecStart=/bin/sh -c 'sleep 4714 & setsid sleep 4714 & exit 0'",
 		"bad":   "Restart=no",
@@ -215,10 +217,10 @@ func TestSystemd(t *testing.T) {
 	})
 	t.Run("fails", func(t *testing.T) {
 		s := m.service(t, "systemd:false")
-		if err := s.Start(t.Context(), env); err == nil || !strings.Contains(err.Error(), "failed, exit-code") {
+		if err := s.Start(t.Context(), env); err == nil || !strings.Contains(err.Error(), "failed, it failed (exit-code, status 1)") {
 			t.Errorf("error %v", err)
 		}
-		checks(t, s, Failed, "exit-code")
+		checks(t, s, Failed, "it failed (exit-code, status 1)")
 		must(t, s.Stop(t.Context(), env))
 		checks(t, s, Stopped, "")
 	})
@@ -235,6 +237,30 @@ func TestSystemd(t *testing.T) {
 		if n := m.members(t, "4714"); n != 0 {
 			t.Errorf("%d children are left", n)
 		}
+	})
+	t.Run("last words", func(t *testing.T) {
+		journal := filepath.Join(m.dir, "journal")
+		must(t, os.WriteFile(journal, []byte("#!/bin/sh\ncase \"$*\" in *_SYSTEMD_INVOCATION_ID=????????????????????????????????) printf 'no licence\\ngiving up\\n' ;; esac\n"), 0o755))
+		opt := m.opt
+		opt.Systemd.Journal = journal
+		s, err := Parse("systemd:exits", opt)
+		must(t, err)
+		checks(t, s, Failed, "it failed (exit-code, status 3): no licence | giving up")
+	})
+	t.Run("able", func(t *testing.T) {
+		for name, says := range map[string]string{"plain": "", "lim@{lim}": "", "stays": "", "basic.target": "", "nothing": "systemd has no unit nothing.service",
+			"bad": "cannot read unit", "once": "unit once.service is of Type=oneshot without RemainAfterExit=yes"} {
+			err := Set{m.service(t, "systemd:"+name)}.Able(t.Context(), env)
+			if (err != nil) != (says != "") || err != nil && !strings.Contains(err.Error(), says) {
+				t.Errorf("%s: %v, want %q", name, err, says)
+			}
+		}
+		if err := m.service(t, "systemd:once").Start(t.Context(), env); fault.CodeOf(err) != fault.Refused || !neverRan(err) || !strings.Contains(fault.HintOf(err), "RemainAfterExit=yes") {
+			t.Errorf("a start that would not last: %v, hint %q", err, fault.HintOf(err))
+		}
+		s := m.service(t, "systemd:stays")
+		must(t, s.Start(t.Context(), env))
+		checks(t, s, Running, "")
 	})
 	t.Run("missing", func(t *testing.T) {
 		s := m.service(t, "systemd:nothing")
@@ -268,6 +294,45 @@ func TestSystemdHangs(t *testing.T) {
 	poll(t, "the unit's processes to end", func() bool { return m.members(t, "4721") == 0 })
 }
 
+// Systemd is started anew, as its updates do, and then the message bus: nothing of what
+// runs is called failed, and calls that are made meanwhile get through.
+func TestSystemdStartsAnew(t *testing.T) {
+	m := newManager(t, 20*time.Second, map[string]string{
+		"plain": "ExecStart=/bin/sleep 4730", "other": "ExecStart=/bin/sleep 4731", "slow": "ExecStartPre=/bin/sleep 2\nExecStart=/bin/sleep 4732",
+	})
+	s, other, slow := m.service(t, "systemd:plain"), m.service(t, "systemd:other"), m.service(t, "systemd:slow")
+	must(t, s.Start(t.Context(), env))
+	anew := func() { must(t, unix.Kill(m.pid, unix.SIGTERM)) } // for process 1: re-execute
+	started := make(chan error, 1)
+	go func() { started <- slow.Start(t.Context(), env) }()
+	for range 3 {
+		anew()
+		for range 5 {
+			checks(t, s, Running, "")
+		}
+		anew()
+		must(t, other.Start(t.Context(), env))
+		anew()
+		must(t, other.Stop(t.Context(), env))
+	}
+	must(t, <-started)
+	checks(t, slow, Running, "")
+	m.restartBus(t)
+	for range 5 {
+		checks(t, s, Running, "")
+	}
+	checks(t, slow, Running, "")
+}
+
+// restartBus has systemd start the message bus anew; the answer is lost with it.
+func (m *manager) restartBus(t *testing.T) {
+	t.Helper()
+	c, err := m.opt.Systemd.Dial(t.Context())
+	must(t, err)
+	defer c.Close()
+	_, _ = c.RestartUnitContext(t.Context(), "dbus.service", "replace", nil)
+}
+
 func TestSystemdUnreachable(t *testing.T) {
 	opt := within(time.Second)
 	opt.Systemd.Dial = func(ctx context.Context) (*dbus.Conn, error) {
@@ -277,5 +342,14 @@ func TestSystemdUnreachable(t *testing.T) {
 	must(t, err)
 	if err := s.Start(t.Context(), env); fault.CodeOf(err) != fault.Unreachable || !neverRan(err) || fault.HintOf(err) == "" {
 		t.Errorf("%v, hint %q", err, fault.HintOf(err))
+	}
+	if state, err := s.Check(t.Context(), env); state != Unknown || err == nil {
+		t.Errorf("what cannot be seen is %s, %v", state, err)
+	}
+	if err := (Set{s}).Able(t.Context(), env); err != nil {
+		t.Errorf("a systemd that does not answer now makes it unable: %v", err)
+	}
+	if state, service, err := (Set{&Fake{Name: "well"}, s}).Check(t.Context(), env); state != Stopped || service != "well" || err != nil {
+		t.Errorf("a set of which one is stopped is %s: %s, %v", state, service, err)
 	}
 }

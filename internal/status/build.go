@@ -3,6 +3,7 @@ package status
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -145,6 +146,7 @@ func (in *Input) server(name string, role clusterconf.Role) StatusServer {
 	if s.Claim != nil && s.Liveness == failover.Alive && s.Claim.Arbiter != "" {
 		out.Arbiter = &s.Claim.Arbiter
 	}
+	out.Ready, out.ReadyWhy = s.ready()
 	switch {
 	case name == in.Observer:
 		out.ClockOffsetMs = new(int64)
@@ -153,6 +155,15 @@ func (in *Input) server(name string, role clusterconf.Role) StatusServer {
 		out.ClockOffsetMs = &ms
 	}
 	return out
+}
+
+// ready tells whether a server could do its part if another one failed, by its own word.
+func (s Seen) ready() (*bool, string) {
+	if s.Claim == nil || s.Liveness != failover.Alive || !s.Claim.Looked {
+		return nil, ""
+	}
+	ready := len(s.Claim.Unready) == 0
+	return &ready, strings.Join(s.Claim.Unready, "; ")
 }
 
 // health judges a cluster: critical when a LIM does not serve, warning when
@@ -167,6 +178,9 @@ func (in *Input) health(c *StatusCluster) string {
 	}
 	for _, s := range c.Servers {
 		if s.ClockOffsetMs != nil && max(*s.ClockOffsetMs, -*s.ClockOffsetMs) > MaxClockOffset.Milliseconds() {
+			worst = worse(worst, healthWarning)
+		}
+		if s.Ready != nil && !*s.Ready {
 			worst = worse(worst, healthWarning)
 		}
 		switch in.Servers[s.Name].Liveness {

@@ -82,7 +82,9 @@ const takeover = `{
      "silentMs": 41250,
      "revision": 6,
      "clockOffsetMs": null,
-     "arbiter": null
+     "arbiter": null,
+     "ready": null,
+     "readyWhy": ""
     },
     {
      "name": "sb1",
@@ -91,7 +93,9 @@ const takeover = `{
      "silentMs": 40,
      "revision": 6,
      "clockOffsetMs": 0,
-     "arbiter": null
+     "arbiter": null,
+     "ready": null,
+     "readyWhy": ""
     }
    ],
    "alarms": []

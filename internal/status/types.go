@@ -134,7 +134,9 @@ type StatusServer struct {
 	SilentMs      *int64  `json:"silentMs"`
 	Revision      *uint64 `json:"revision"`
 	ClockOffsetMs *int64  `json:"clockOffsetMs"`
-	Arbiter       *string `json:"arbiter"` // reached or silent, by its own word; nil: it has none, or that is not known
+	Arbiter       *string `json:"arbiter"`  // reached or silent, by its own word; nil: it has none, or that is not known
+	Ready         *bool   `json:"ready"`    // it could do its part if another server failed; nil: not known
+	ReadyWhy      string  `json:"readyWhy"` // what keeps it from that
 }
 
 // Alarm is one raised alarm.

@@ -1,0 +1,161 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/alarms"
+)
+
+const (
+	roomPeriod = 5 * time.Second  // from one look at the room on the disks to the next
+	roomRetry  = time.Second      // from one try to save what a disk did not take to the next
+	diskHangs  = 10 * time.Second // a save that takes so long has found no room
+)
+
+// room is what is known of the places for what must outlive the process. The
+// runtime folder serves while the disk takes nothing; what it holds is written to
+// the disk as soon as that takes it again.
+type room struct {
+	disk    string    // why the disk did not take the last state; "": it did
+	memory  string    // why the runtime folder did not; "": it did
+	tight   string    // why a file system will take nothing soon; "": it will
+	store   string    // why the newest document could not be stored; "": it could
+	began   time.Time // when the oldest save that is under way began; zero: none is
+	looked  time.Time
+	looking bool
+}
+
+// words returns an error as a text that may be empty.
+func words(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// lookForRoom looks at the file systems from time to time, beside the main loop.
+func (a *Agent) lookForRoom(now time.Time) {
+	if a.deps.Room == nil || a.room.looking || now.Sub(a.room.looked) < roomPeriod {
+		return
+	}
+	a.room.looking, a.room.looked = true, now
+	a.wg.Go(func() {
+		err := a.deps.Room()
+		a.post(func() {
+			a.room.looking = false
+			a.nothingNew = a.room.tight == words(err)
+			a.room.tight = words(err)
+		})
+	})
+}
+
+// stateSaved notes how saving a state went.
+func (a *Agent) stateSaved(p persisted, err error) {
+	if err == nil && p.Number > a.state.Number {
+		a.state = p
+	}
+	if is := words(err); is != a.room.disk {
+		a.room.disk = is
+		if err != nil {
+			a.log.Error("the state cannot be saved; the runtime folder serves until it can", "err", err)
+		} else {
+			a.log.Info("the state is saved again")
+		}
+	}
+}
+
+// stateKept notes how keeping a state in the runtime folder went.
+func (a *Agent) stateKept(p persisted, err error) {
+	if err == nil {
+		a.state = p
+	}
+	if is := words(err); is != a.room.memory {
+		a.room.memory = is
+		if err != nil {
+			a.log.Error("the state cannot be kept in the runtime folder; the disk serves until it can", "err", err)
+		}
+	}
+}
+
+// durable reports whether what is known of a LIM says already that it runs here
+// under a term: then nothing new has to be kept before it goes on.
+func (a *Agent) durable(l *lim, term uint64) bool {
+	p, ok := a.state.LIMs[l.number]
+	return ok && p.Active && p.Term == term
+}
+
+// nowhere says why nothing can be kept, neither on the disk nor in memory; "": it can.
+func (r *room) nowhere() string {
+	if r.disk == "" || r.memory == "" {
+		return ""
+	}
+	return r.disk + "; " + r.memory
+}
+
+// hangs reports whether the disk has not answered for too long.
+func (r *room) hangs(now time.Time) bool { return !r.began.IsZero() && now.Sub(r.began) > diskHangs }
+
+// diskConditions tells of disks without room, before that matters.
+func (a *Agent) diskConditions(now time.Time) []alarms.Condition {
+	c := alarms.Condition{Name: alarms.DiskFull, Severity: alarms.Warning, Server: a.cfg.Server}
+	r := &a.room
+	switch {
+	case r.nowhere() != "":
+		c.Severity = alarms.Critical
+		c.Text = fmt.Sprintf("%s has no room for its state, so that no LIM can be started there: %s", a.cfg.Server, r.nowhere())
+	case r.disk != "":
+		c.Text = fmt.Sprintf("%s has no room for its state on disk; it is in memory, and lost if the power goes: %s", a.cfg.Server, r.disk)
+	case r.hangs(now):
+		c.Text = fmt.Sprintf("the disk of %s does not take its state: a write has not ended for more than %s", a.cfg.Server, diskHangs)
+	case r.memory != "":
+		c.Text = fmt.Sprintf("%s has no room for its state in its runtime folder; each change waits for the disk: %s", a.cfg.Server, r.memory)
+	case r.store != "":
+		c.Text = fmt.Sprintf("%s cannot store the newest cluster document: %s", a.cfg.Server, r.store)
+	case r.tight != "":
+		c.Text = fmt.Sprintf("%s is about to have no room for its state: %s", a.cfg.Server, r.tight)
+	default:
+		return nil
+	}
+	return []alarms.Condition{c}
+}
+
+// noRoom returns an error of a disk that takes nothing; nil for every other one.
+func noRoom(err error) error {
+	for _, e := range []error{unix.ENOSPC, unix.EROFS, unix.EDQUOT, unix.EIO} {
+		if errors.Is(err, e) {
+			return err
+		}
+	}
+	return nil
+}
+
+// bothFailed joins why a state could be kept in neither place; nil where one took it.
+func bothFailed(kept, saved error) error {
+	if kept == nil || saved == nil {
+		return nil
+	}
+	return fmt.Errorf("%w; %w", saved, kept)
+}
+
+// roomIn returns what keeps folders from taking more; nil: nothing does.
+func roomIn(folders ...string) error {
+	var errs []error
+	for _, f := range folders {
+		if err := roomFor(f); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		texts[i] = err.Error()
+	}
+	return errors.New(strings.Join(texts, "; "))
+}

@@ -1,0 +1,36 @@
+package agent
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a file system must have left so that the state, some events and a document fit.
+const (
+	roomBytes  = 256 << 10
+	roomInodes = 16
+)
+
+// roomFor says why the file system of a folder will take nothing more, as far as that
+// shows without writing: quotas and broken disks show when the state is saved.
+func roomFor(folder string) error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(folder, &fs); err != nil {
+		return &os.PathError{Op: "looking for room in", Path: folder, Err: err}
+	}
+	free := fs.Bavail
+	if os.Geteuid() == 0 {
+		free = fs.Bfree // the reserve is for root
+	}
+	switch {
+	case fs.Flags&unix.ST_RDONLY != 0:
+		return fmt.Errorf("the file system of %s is read-only", folder)
+	case fs.Blocks > 0 && free*uint64(fs.Bsize) < roomBytes: // without a size there is no limit
+		return fmt.Errorf("the file system of %s is full", folder)
+	case fs.Files > 0 && fs.Ffree < roomInodes:
+		return fmt.Errorf("the file system of %s has no inodes left", folder)
+	}
+	return nil
+}

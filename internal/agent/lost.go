@@ -1,0 +1,61 @@
+package agent
+
+import (
+	"fmt"
+	"time"
+
+	"mxcluster/internal/alarms"
+	"mxcluster/internal/failover"
+)
+
+// lostFor is how long it is told that what this server knew is lost: it has long
+// heard by then what the others know, and somebody has seen it.
+const lostFor = time.Hour
+
+// missLast notes that a server heard of a later run of a LIM here than anything here
+// tells of: what was kept did not outlive the boot.
+func (a *Agent) missLast(from string, entry failover.LIMClaim) {
+	l := a.lim(entry.LIM)
+	if a.lost != "" || entry.Known.Server != a.cfg.Server || entry.Known.Term <= max(l.term, l.known.Term) {
+		return
+	}
+	a.noteLost(fmt.Sprintf("%s knows that LIM %d ran here under term %d, of which nothing was kept", from, entry.LIM, entry.Known.Term))
+}
+
+// noteLost remembers and records that what this server knew is lost.
+func (a *Agent) noteLost(why string) {
+	a.lost = why
+	a.recordAgent("state-lost", fmt.Sprintf("what %s knew of its last run is lost: %s", a.cfg.Server, why))
+}
+
+// lostConditions tells that what this server knew is lost.
+func (a *Agent) lostConditions(now time.Time) []alarms.Condition {
+	if a.lost == "" || now.Sub(a.started) >= lostFor {
+		return nil
+	}
+	return []alarms.Condition{{Name: alarms.StateLost, Severity: alarms.Warning, Server: a.cfg.Server,
+		Text: fmt.Sprintf("%s lost what it knew of its last run and goes on by what the others know: %s", a.cfg.Server, a.lost)}}
+}
+
+// firstTerm returns the term for a start that is decided on. A term counts up from what
+// is known; where that is lost and the LIM's other server was not heard, it would count
+// from nothing, and the start would yield to one of long ago. The time in seconds is
+// above all that was counted.
+func (a *Agent) firstTerm(d *failover.Decision, now time.Time) uint64 {
+	if a.lost == "" || d.Want != failover.Run || d.Term <= a.lim(d.LIM).term || a.heardOther(d.LIM) {
+		return d.Term
+	}
+	return max(d.Term, uint64(max(now.Unix(), 0)))
+}
+
+// heardOther reports whether the other server of a LIM has told what it knows.
+func (a *Agent) heardOther(lim int) bool {
+	other := ""
+	if c, r := a.doc.ClusterOfLIM(lim), a.doc.RegularOf(lim); c != nil && c.Standby != a.cfg.Server {
+		other = c.Standby
+	} else if c != nil && r != nil {
+		other = r.Name
+	}
+	p := a.peers[other]
+	return other == "" || p != nil && p.claim != nil
+}

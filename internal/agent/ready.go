@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"mxcluster/internal/alarms"
+	"mxcluster/internal/services"
+)
+
+// unableFor is how long software must be seen unable to start before an alarm tells
+// it: while a package is replaced its program is missing for a moment.
+const unableFor = 3 * time.Second
+
+// unfit says what would keep this server from doing its part when another one fails,
+// as far as that shows beforehand. Each reason stands for itself.
+func (a *Agent) unfit() []string {
+	var why []string
+	for _, n := range slices.Sorted(maps.Keys(a.unable)) {
+		why = append(why, fmt.Sprintf("the software of LIM %d cannot start: %s", n, a.unable[n]))
+	}
+	for _, n := range slices.Sorted(maps.Keys(a.lims)) {
+		if l := a.lims[n]; l.unseen != "" {
+			why = append(why, fmt.Sprintf("the software of LIM %d cannot be seen: %s", n, l.unseen))
+		}
+		if l := a.lims[n]; l.lacks != "" {
+			why = append(why, fmt.Sprintf("LIM %d runs without a part of its software: %s", n, l.lacks))
+		}
+	}
+	if nowhere := a.room.nowhere(); nowhere != "" {
+		why = append(why, "there is no room for the agent's state: "+nowhere)
+	}
+	if a.room.store != "" {
+		why = append(why, "the newest cluster document cannot be stored: "+a.room.store)
+	}
+	return why
+}
+
+// readyConditions tells of LIMs whose next failure would not be covered, because of
+// this server.
+func (a *Agent) readyConditions() []alarms.Condition {
+	var out []alarms.Condition
+	tell := func(lim int, text string) {
+		if a.doc.ClusterOfLIM(lim) != nil {
+			out = append(out, alarms.Condition{Name: alarms.NotRedundant, Severity: alarms.Warning, LIM: lim, Server: a.cfg.Server, After: unableFor, Text: text})
+		}
+	}
+	for n, l := range a.lims {
+		switch why := a.unable[n]; {
+		case l.lacks != "":
+			tell(n, fmt.Sprintf("LIM %d runs on %s without a part of its software: %s", n, a.cfg.Server, l.lacks))
+		case why != "" && l.state.Active():
+			tell(n, fmt.Sprintf("the software of LIM %d could not be started again on %s: %s", n, a.cfg.Server, why))
+		case why != "":
+			tell(n, fmt.Sprintf("LIM %d cannot move to %s: its software cannot start there: %s", n, a.cfg.Server, why))
+		}
+	}
+	return out
+}
+
+// softwareUnseen notes that nobody can tell how a LIM's software is. It goes on: it may
+// well run. With "" it is seen again.
+func (a *Agent) softwareUnseen(ctx context.Context, l *lim, why string) {
+	if ctx.Err() != nil || (why == "") == (l.unseen == "") {
+		return
+	}
+	l.unseen = why
+	if why != "" {
+		a.recordSoftware(l.number, fmt.Sprintf("the software of LIM %d cannot be seen; it counts as it was: %s", l.number, why))
+	} else {
+		a.recordSoftware(l.number, fmt.Sprintf("the software of LIM %d is seen again", l.number))
+	}
+}
+
+// watch asks software how it is until it is out of order; then it says so.
+func (a *Agent) watch(ctx context.Context, l *lim, software services.Set, env services.Env) {
+	tick := time.NewTicker(a.cfg.CheckInterval)
+	defer tick.Stop()
+	for unseen := false; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		state, service, err := software.Check(ctx, env)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case state == services.Unknown && !unseen:
+			unseen = true
+			a.post(func() { a.softwareUnseen(ctx, l, err.Error()) })
+		case state == services.Running && unseen:
+			unseen = false
+			a.post(func() { a.softwareUnseen(ctx, l, "") })
+		case state != services.Running && state != services.Unknown:
+			a.post(func() { a.unhealthy(ctx, l, service, state, err) })
+			return
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package services
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+	bus "github.com/godbus/dbus/v5"
+
+	"mxcluster/internal/fault"
+)
+
+const (
+	busPause   = 50 * time.Millisecond  // before a call is made again that did not get through; doubled each time
+	busLongest = time.Second            // of that
+	busLook    = 250 * time.Millisecond // looks at whether the connection still stands, while a job is waited for
+	wordsLimit = time.Second            // for the journal to say what a unit printed
+)
+
+// busError marks an error of the way to systemd. It says nothing about any unit.
+type busError struct{ error }
+
+func (e busError) Unwrap() error { return e.error }
+
+// unseen tells whether an error keeps from seeing how a unit is.
+func unseen(err error) bool {
+	var e busError
+	return errors.As(err, &e)
+}
+
+// busFaults are the errors that the bus itself answers with, after its prefix:
+// systemd is not there at the moment, or does not answer.
+var busFaults = [...]string{"Disconnected", "NoReply", "NoServer", "NameHasNoOwner", "ServiceUnknown", "Timeout", "TimedOut", "LimitsExceeded", "NoMemory", "UnknownObject", "UnknownMethod", "UnknownInterface"}
+
+// overBus marks the error of a call over the bus, unless systemd itself gave it.
+func overBus(err error) error {
+	var answer bus.Error
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return err
+	case !errors.As(err, &answer):
+		return busError{err} // the connection, or no answer in time
+	}
+	name, ofBus := strings.CutPrefix(answer.Name, "org.freedesktop.DBus.Error.")
+	if ofBus && (slices.Contains(busFaults[:], name) || strings.HasPrefix(name, "Spawn.")) {
+		return busError{err}
+	}
+	return err
+}
+
+// untilHeard calls f, again and again until it got through to systemd or its time is up.
+func (u *unit) untilHeard(ctx, limited context.Context, f func(context.Context, *dbus.Conn) error) error {
+	if u.opt.Systemd.Dial == nil && !runsSystemd() {
+		return noProgramError{busError{errors.New("it does not run here")}}
+	}
+	reached := false
+	for pause := busPause; ; pause = min(2*pause, busLongest) {
+		err := u.once(ctx, limited, f, &reached)
+		if !unseen(err) {
+			return err
+		}
+		select {
+		case <-limited.Done():
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if !reached {
+				return noProgramError{err}
+			}
+			return err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// once calls f on a new connection.
+func (u *unit) once(ctx, limited context.Context, f func(context.Context, *dbus.Conn) error, reached *bool) error {
+	dial := u.opt.Systemd.Dial
+	if dial == nil {
+		dial = dbus.NewWithContext
+	}
+	// The context of a connection ends it: a job that was given up is still to be cancelled over it.
+	c, err := dial(context.WithoutCancel(ctx))
+	if err != nil {
+		return busError{err}
+	}
+	defer c.Close()
+	*reached = true
+	return f(limited, c)
+}
+
+// runsSystemd reports whether systemd is what runs this server, as sd_booted does.
+func runsSystemd() bool {
+	info, err := os.Stat(defaultDropIns)
+	return err == nil && info.IsDir()
+}
+
+// Able looks whether systemd knows the unit and could start it. Where systemd cannot be
+// asked at the moment, nothing is known to keep it.
+func (u *unit) Able(ctx context.Context, env Env) error {
+	name := env.fill(u.name)
+	err := u.with(ctx, "start", u.opt.CheckTimeout, func(ctx context.Context, c *dbus.Conn) error {
+		s, err := u.loaded(ctx, c, name)
+		if err != nil || s.running() {
+			return err
+		}
+		return lasting(ctx, c, name)
+	})
+	if neverRan(err) && (!unseen(err) || u.opt.Systemd.Dial == nil && !runsSystemd()) {
+		return err
+	}
+	return nil
+}
+
+// lasting refuses a unit that is over as soon as it has started: it would count as
+// stopped at once, and be started again and again.
+func lasting(ctx context.Context, c *dbus.Conn, name string) error {
+	if !strings.HasSuffix(name, ".service") {
+		return nil
+	}
+	all, err := c.GetUnitTypePropertiesContext(ctx, name, "Service")
+	if err != nil {
+		return overBus(err)
+	}
+	if stays, _ := all["RemainAfterExit"].(bool); all["Type"] != "oneshot" || stays {
+		return nil
+	}
+	return noProgramError{fault.New(fault.Refused, "let it count as running until it is stopped: RemainAfterExit=yes under [Service], with 'systemctl edit "+name+"'",
+		"unit %s is of Type=oneshot without RemainAfterExit=yes: it is over as soon as it has started, and would count as stopped", name)}
+}
+
+// failure says how a failed unit ended, and what it said last.
+func (u *unit) failure(ctx context.Context, c *dbus.Conn, name string, run []byte) string {
+	all, err := c.GetUnitTypePropertiesContext(ctx, name, "Service")
+	if err != nil {
+		return "(result unknown)"
+	}
+	result, _ := all["Result"].(string)
+	if status, ok := all["ExecMainStatus"].(int32); ok && status != 0 {
+		result += fmt.Sprintf(", status %d", status)
+	}
+	said, _ := all["StatusText"].(string)
+	if words := u.lastWords(ctx, run); words != "" {
+		said = words
+	}
+	if said == "" {
+		return "(" + result + ")"
+	}
+	return fmt.Sprintf("(%s): %s", result, said)
+}
+
+// lastWords returns what a run of a unit printed last, as the journal has it; "" where
+// that does not tell.
+func (u *unit) lastWords(ctx context.Context, run []byte) string {
+	if len(run) == 0 || u.opt.Systemd.Dial != nil && u.opt.Systemd.Journal == "" {
+		return ""
+	}
+	limited, cancel := context.WithTimeout(ctx, wordsLimit)
+	defer cancel()
+	journal := u.opt.Systemd.Journal
+	if journal == "" {
+		journal = "journalctl"
+	}
+	cmd := exec.Command(journal, "--quiet", "--no-pager", "--output=cat", "--lines=5", "_SYSTEMD_INVOCATION_ID="+hex.EncodeToString(run))
+	cmd.Env = inherited(os.Environ())
+	said, err := runGroup(limited, cmd, 0)
+	if err != nil {
+		return ""
+	}
+	return said
+}
