@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/google/nftables"
@@ -14,7 +15,8 @@ import (
 )
 
 // blocks asks the kernel's nftables to drop frames. Family netdev sees what no
-// other family does: ARP, and frames before routing and after it.
+// other family does: frames of packet sockets, on the one interface that a chain of
+// it names. What is denied on all interfaces is so by families arp and inet.
 type blocks struct {
 	err  error // of opening the socket
 	mu   sync.Mutex
@@ -44,13 +46,15 @@ func (b *blocks) close() error {
 	return b.conn.CloseLasting()
 }
 
-// Block keeps addr off the wire of the interface from now on. An address that
-// is blocked already stays so all the time, with rules made anew.
+// Block keeps addr off the wire of the interface from now on, and denies it on all
+// others. An address that is blocked already stays so all the time, with rules made
+// anew.
 func (k *Kernel) Block(ifname string, addr netip.Addr) error {
 	if err := checkBlockable(addr); err != nil {
 		return err
 	}
-	if _, err := k.link(ifname); err != nil {
+	ifname, err := k.ownName(ifname)
+	if err != nil {
 		return err
 	}
 	b := k.blocks
@@ -59,6 +63,17 @@ func (k *Kernel) Block(ifname string, addr netip.Addr) error {
 		return wrap(err, "block %s on %s", addr, ifname)
 	}
 	defer unlock()
+	denied, whole, err := b.denied()
+	switch {
+	case err != nil:
+	case !whole:
+		err = b.rebuild(append(denied, addr))
+	default:
+		err = b.eachSet([]netip.Addr{addr}, b.conn.SetAddElements)
+	}
+	if err != nil {
+		return wrap(err, "block %s on %s", addr, ifname)
+	}
 	table := &nftables.Table{Family: nftables.TableFamilyNetdev, Name: blockName(ifname, addr)}
 	// A table that is not there cannot be deleted, so it is made first. All of it
 	// is one transaction: there is no instant without rules.
@@ -78,11 +93,14 @@ func (k *Kernel) Block(ifname string, addr netip.Addr) error {
 	return wrap(b.conn.Flush(), "block %s on %s", addr, ifname)
 }
 
-// Unblock lets addr onto the wire of the interface again, in one step; no error
-// if it is not blocked.
+// Unblock lets addr onto the wire again, of the interface where it is blocked and of
+// all others where it is denied, in one step; no error if it is neither.
 func (k *Kernel) Unblock(ifname string, addr netip.Addr) error {
 	if err := checkBlockable(addr); err != nil {
 		return err
+	}
+	if own, err := k.ownName(ifname); err == nil { // of one that is gone the rules may still be there
+		ifname = own
 	}
 	b := k.blocks
 	unlock, err := b.use()
@@ -90,17 +108,51 @@ func (k *Kernel) Unblock(ifname string, addr netip.Addr) error {
 		return wrap(err, "unblock %s on %s", addr, ifname)
 	}
 	defer unlock()
-	b.conn.DelTable(&nftables.Table{Family: nftables.TableFamilyNetdev, Name: blockName(ifname, addr)})
-	if err = b.conn.Flush(); errors.Is(err, unix.ENOENT) {
-		return nil
+	err = b.allow(addr)
+	if err == nil {
+		b.dropTable(ifname, addr)
+		err = b.conn.Flush()
+	}
+	if errors.Is(err, unix.ENOENT) { // nothing is denied here, so that there are no sets
+		b.dropTable(ifname, addr)
+		err = b.conn.Flush()
 	}
 	return wrap(err, "unblock %s on %s", addr, ifname)
 }
 
+// Uncover takes the block of addr off the interface, and leaves it denied: it is not
+// here any more, and what this server says to the rightful holder is to pass.
+func (k *Kernel) Uncover(ifname string, addr netip.Addr) error {
+	if err := checkBlockable(addr); err != nil {
+		return err
+	}
+	if own, err := k.ownName(ifname); err == nil {
+		ifname = own
+	}
+	b := k.blocks
+	unlock, err := b.use()
+	if err != nil {
+		return wrap(err, "uncover %s on %s", addr, ifname)
+	}
+	defer unlock()
+	b.dropTable(ifname, addr)
+	return wrap(b.conn.Flush(), "uncover %s on %s", addr, ifname)
+}
+
+// dropTable deletes the table of a block as part of the batch. One that is not there
+// cannot be deleted, so it is made first.
+func (b *blocks) dropTable(ifname string, addr netip.Addr) {
+	table := &nftables.Table{Family: nftables.TableFamilyNetdev, Name: blockName(ifname, addr)}
+	b.conn.AddTable(table)
+	b.conn.DelTable(table)
+}
+
 // Blocked returns the addresses that are blocked on the interface, by whichever
-// process. One of whose rules something is missing is not blocked.
+// process, and denied on all others. One of whose rules something is missing is not
+// blocked.
 func (k *Kernel) Blocked(ifname string) ([]netip.Addr, error) {
-	if _, err := k.link(ifname); err != nil {
+	ifname, err := k.ownName(ifname)
+	if err != nil {
 		return nil, err
 	}
 	b := k.blocks
@@ -111,6 +163,10 @@ func (k *Kernel) Blocked(ifname string) ([]netip.Addr, error) {
 	defer unlock()
 	chains, err := b.conn.ListChainsOfTableFamily(nftables.TableFamilyNetdev)
 	if err != nil {
+		return nil, wrap(err, "list what is blocked on %s", ifname)
+	}
+	denied, all, err := b.denied()
+	if err != nil || !all {
 		return nil, wrap(err, "list what is blocked on %s", ifname)
 	}
 	whole := map[netip.Addr]int{}
@@ -127,7 +183,7 @@ func (k *Kernel) Blocked(ifname string) ([]netip.Addr, error) {
 		if complete {
 			whole[addr]++
 		}
-		if whole[addr] == len(sides) {
+		if whole[addr] == len(sides) && slices.Contains(denied, addr) {
 			blocked = append(blocked, addr)
 		}
 	}

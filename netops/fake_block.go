@@ -21,6 +21,61 @@ func (k *FakeKernel) Unblock(ifname string, addr netip.Addr) error {
 	return k.setBlocked(ifname, addr, false)
 }
 
+// Uncover is as Kernel.Uncover.
+func (k *FakeKernel) Uncover(ifname string, addr netip.Addr) error {
+	if err := k.failing("Uncover"); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l, err := k.find(ifname)
+	if err == nil {
+		l.blocked = slices.DeleteFunc(l.blocked, func(a netip.Addr) bool { return a == addr })
+		k.changes.send(Event{Blocks: true})
+	}
+	return err
+}
+
+// Deny is as Kernel.Deny.
+func (k *FakeKernel) Deny(addrs ...netip.Addr) error {
+	if err := k.failing("Deny"); err != nil {
+		return err
+	}
+	if err := checkDeniable(addrs); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, a := range addrs {
+		k.deny(a)
+	}
+	return nil
+}
+
+// deny does so for one address. The caller holds the lock.
+func (k *FakeKernel) deny(addr netip.Addr) {
+	if !slices.Contains(k.denied, addr) {
+		k.denied = append(k.denied, addr)
+		k.changes.send(Event{Blocks: true})
+	}
+}
+
+// Denied is as Kernel.Denied.
+func (k *FakeKernel) Denied() ([]netip.Addr, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.SortedFunc(slices.Values(k.denied), netip.Addr.Compare), nil
+}
+
+// AllowAll is as Kernel.AllowAll.
+func (k *FakeKernel) AllowAll() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.denied = nil
+	k.changes.send(Event{Blocks: true})
+	return nil
+}
+
 func (k *FakeKernel) setBlocked(ifname string, addr netip.Addr, blocked bool) error {
 	if err := checkBlockable(addr); err != nil {
 		return err
@@ -38,6 +93,11 @@ func (k *FakeKernel) setBlocked(ifname string, addr netip.Addr, blocked bool) er
 	case !blocked && i >= 0:
 		l.blocked = slices.Delete(l.blocked, i, i+1)
 	}
+	if blocked {
+		k.deny(addr)
+	} else {
+		k.denied = slices.DeleteFunc(k.denied, func(a netip.Addr) bool { return a == addr })
+	}
 	k.changes.send(Event{Blocks: true})
 	return nil
 }
@@ -50,7 +110,7 @@ func (k *FakeKernel) Blocked(ifname string) ([]netip.Addr, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.Clone(l.blocked), nil
+	return slices.DeleteFunc(slices.Clone(l.blocked), func(a netip.Addr) bool { return !slices.Contains(k.denied, a) }), nil
 }
 
 // FlushRules ends every block, as `nft flush ruleset` does.
@@ -60,6 +120,7 @@ func (k *FakeKernel) FlushRules() {
 	for _, l := range k.links {
 		l.blocked = nil
 	}
+	k.denied = nil
 	k.changes.send(Event{Blocks: true})
 }
 

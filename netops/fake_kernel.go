@@ -20,6 +20,8 @@ type FakeKernel struct {
 	mu    sync.Mutex
 	links []*fakeLink
 	fail  func(op string) error
+
+	denied []netip.Addr
 }
 
 type fakeLink struct {
@@ -27,6 +29,7 @@ type fakeLink struct {
 	gateway   netip.Addr
 	addresses []*fakeAddress
 	blocked   []netip.Addr
+	altnames  []string
 
 	neighbours map[netip.Addr]string // MAC addresses
 }
@@ -42,12 +45,51 @@ type fakeAddress struct {
 func NewFakeKernel(name string, links ...Link) *FakeKernel {
 	k := &FakeKernel{name: name, changes: &fanout[Event]{depth: eventDepth, merge: Event.merge}}
 	for _, l := range links {
-		k.links = append(k.links, &fakeLink{Link: l})
+		k.AddLink(l)
 	}
 	return k
 }
 
-// FailWith has every change (Hold, HoldBehind, Extend, Drop, EnsureBase, Block, Unblock) ask fail first,
+// AddLink gives the server another interface. One that is up is enabled.
+func (k *FakeKernel) AddLink(l Link) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l.Enabled = l.Enabled || l.Up
+	k.links = append(k.links, &fakeLink{Link: l})
+	k.changes.send(Event{Links: true})
+}
+
+// AddAltName gives an interface another name, by which it may be asked for, too.
+func (k *FakeKernel) AddAltName(ifname, other string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l, err := k.find(ifname); err == nil {
+		l.altnames = append(l.altnames, other)
+	}
+}
+
+// SetEnabled sets an interface up or down as an administrator does; down it has no
+// carrier either.
+func (k *FakeKernel) SetEnabled(ifname string, enabled bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l, err := k.find(ifname); err == nil && l.Enabled != enabled {
+		l.Enabled, l.Up = enabled, enabled
+		k.changes.send(Event{Links: true})
+	}
+}
+
+// SetMAC gives an interface another MAC address.
+func (k *FakeKernel) SetMAC(ifname string, mac net.HardwareAddr) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l, err := k.find(ifname); err == nil {
+		l.MAC = mac
+		k.changes.send(Event{Links: true})
+	}
+}
+
+// FailWith has every change (Hold, HoldBehind, Extend, Drop, EnsureBase, Block, Unblock, Uncover, Deny) ask fail first,
 // with the method's name, and return its error if there is one. The function
 // may block, as a hung kernel would, and may call the kernel; nil ends it.
 func (k *FakeKernel) FailWith(fail func(op string) error) {
@@ -93,6 +135,17 @@ func (k *FakeKernel) Link(ifname string) (Link, error) {
 	return l.Link, nil
 }
 
+// Links returns all interfaces.
+func (k *FakeKernel) Links() ([]Link, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var all []Link
+	for _, l := range k.links {
+		all = append(all, l.Link)
+	}
+	return all, nil
+}
+
 // received counts a frame that came in.
 func (k *FakeKernel) received(ifname string) {
 	k.mu.Lock()
@@ -111,7 +164,7 @@ func (k *FakeKernel) Addresses(ifname string) ([]Address, error) {
 	}
 	var all []Address
 	for _, l := range k.links {
-		if ifname == "" || l.Name == ifname {
+		if ifname == "" || l.Name == ifname || slices.Contains(l.altnames, ifname) {
 			all = append(all, l.list()...)
 		}
 	}
@@ -205,7 +258,7 @@ func (k *FakeKernel) failing(op string) error {
 func (k *FakeKernel) find(ifname string) (*fakeLink, error) {
 	var names []string
 	for _, l := range k.links {
-		if l.Name == ifname {
+		if l.Name == ifname || slices.Contains(l.altnames, ifname) {
 			return l, nil
 		}
 		names = append(names, l.Name)
@@ -285,7 +338,7 @@ func (k *FakeKernel) owns(ifname string, addr netip.Addr) (mac net.HardwareAddr,
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	on, err := k.find(ifname)
-	if err != nil || !on.Up || slices.Contains(on.blocked, addr) {
+	if err != nil || !on.Up || slices.Contains(on.blocked, addr) || slices.Contains(k.denied, addr) {
 		return nil, false
 	}
 	for _, l := range k.links {

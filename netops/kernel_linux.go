@@ -94,6 +94,20 @@ func (k *Kernel) Link(ifname string) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
+	return linkOf(l), nil
+}
+
+// Links returns all interfaces.
+func (k *Kernel) Links() ([]Link, error) {
+	list, err := dump(k.rt.LinkList)
+	links := make([]Link, 0, len(list))
+	for _, l := range list {
+		links = append(links, linkOf(l))
+	}
+	return links, wrap(err, "list the interfaces")
+}
+
+func linkOf(l netlink.Link) Link {
 	attrs := l.Attrs()
 	carrier := attrs.OperState == netlink.OperUp || attrs.OperState == netlink.OperUnknown
 	found := Link{
@@ -101,11 +115,13 @@ func (k *Kernel) Link(ifname string) (Link, error) {
 		Index: attrs.Index,
 		MAC:   attrs.HardwareAddr,
 		Up:    attrs.Flags&net.FlagUp != 0 && carrier,
+
+		Enabled: attrs.Flags&net.FlagUp != 0,
 	}
 	if attrs.Statistics != nil {
 		found.Received = attrs.Statistics.RxPackets
 	}
-	return found, nil
+	return found
 }
 
 func (k *Kernel) link(ifname string) (netlink.Link, error) {
@@ -115,6 +131,16 @@ func (k *Kernel) link(ifname string) (netlink.Link, error) {
 		return nil, noInterface(ifname, k.interfaces())
 	}
 	return l, wrap(err, "find interface %s", ifname)
+}
+
+// ownName is the kernel's own name of an interface, which may be asked for by one of
+// its alternative names.
+func (k *Kernel) ownName(ifname string) (string, error) {
+	l, err := k.link(ifname)
+	if err != nil {
+		return "", err
+	}
+	return l.Attrs().Name, nil
 }
 
 // interfaces returns the names there are, for a hint; nothing if that fails.
@@ -163,7 +189,7 @@ func (k *Kernel) names(ifname string) (map[int]string, netlink.Link, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return map[int]string{l.Attrs().Index: ifname}, l, nil
+		return map[int]string{l.Attrs().Index: l.Attrs().Name}, l, nil
 	}
 	links, err := dump(k.rt.LinkList)
 	names := make(map[int]string, len(links))

@@ -40,10 +40,12 @@ import (
 
 // Link is one network interface.
 type Link struct {
-	Name  string
+	Name  string // the kernel's own, whatever it was asked for by
 	Index int
 	MAC   net.HardwareAddr
 	Up    bool // set up by the administrator, and with a carrier
+
+	Enabled bool // set up by the administrator
 
 	Received uint64 // frames that came in since the interface was made
 }

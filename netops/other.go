@@ -54,6 +54,21 @@ func (*Kernel) Block(string, netip.Addr) error { return errOther() }
 // Unblock returns fault.Refused.
 func (*Kernel) Unblock(string, netip.Addr) error { return errOther() }
 
+// Uncover returns fault.Refused.
+func (*Kernel) Uncover(string, netip.Addr) error { return errOther() }
+
+// Deny returns fault.Refused.
+func (*Kernel) Deny(...netip.Addr) error { return errOther() }
+
+// Denied returns fault.Refused.
+func (*Kernel) Denied() ([]netip.Addr, error) { return nil, errOther() }
+
+// AllowAll returns fault.Refused.
+func (*Kernel) AllowAll() error { return errOther() }
+
+// Links returns fault.Refused.
+func (*Kernel) Links() ([]Link, error) { return nil, errOther() }
+
 // Blocked returns fault.Refused.
 func (*Kernel) Blocked(string) ([]netip.Addr, error) { return nil, errOther() }
 

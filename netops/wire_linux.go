@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mdlayher/socket"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
@@ -50,6 +51,9 @@ const (
 // needs CAP_NET_RAW, else the error is fault.NotPermitted; a missing interface
 // is fault.NotFound, one that is not Ethernet fault.Refused.
 func OpenWire(ifname string) (*Wire, error) {
+	if l, err := netlink.LinkByName(ifname); err == nil {
+		ifname = l.Attrs().Name // it may have been asked for by an alternative name
+	}
 	// Protocol 0 receives nothing until the socket is bound to the interface.
 	conn, err := socket.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0, "packet", nil)
 	if err != nil {
