@@ -56,9 +56,9 @@ func usableServer(s Server) error {
 	switch {
 	case !validName(s.Name):
 		return fault.New(fault.Usage, nameHint, "server name %q is not valid", s.Name)
-	case hostProblem(s.Base) != "":
+	case baseProblem(s.Base) != "":
 		return fault.New(fault.Usage, "give the address of a host with its prefix length, e.g. 10.0.0.11/24",
-			"base %s of server %s %s", s.Base, s.Name, hostProblem(s.Base))
+			"base %s of server %s %s", s.Base, s.Name, baseProblem(s.Base))
 	case !validInterface(s.Interface):
 		return fault.New(fault.Usage, "name a network interface of the server, e.g. eth0",
 			"%q is not an interface name", s.Interface)

@@ -71,6 +71,20 @@ func hostProblem(p netip.Prefix) string {
 	return ""
 }
 
+// baseProblem says why a server cannot be given a base, or "". It is stricter than
+// what a document may have: every other server must reach it.
+func baseProblem(p netip.Prefix) string {
+	switch problem := hostProblem(p); {
+	case problem != "":
+		return problem
+	case p.Addr().IsLoopback():
+		return "is a loopback address, which no other server reaches"
+	case p.IsSingleIP():
+		return "leaves no room for another server in its subnet"
+	}
+	return ""
+}
+
 // host6Problem is hostProblem for IPv6.
 func host6Problem(p netip.Prefix) string {
 	a := p.Addr()

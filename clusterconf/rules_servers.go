@@ -26,9 +26,14 @@ func checkServersOnce(d *Document, report reportFunc) {
 	}
 }
 
-// validInterface follows the kernel's dev_valid_name.
+// longestInterface is that of an alternative name; the kernel's own have 15 bytes at
+// the most.
+const longestInterface = 127
+
+// validInterface follows the kernel's dev_valid_name. An interface may be named by one
+// of its alternative names, too.
 func validInterface(s string) bool {
-	return s != "" && len(s) <= 15 && s != "." && s != ".." && printable(s) && !strings.ContainsAny(s, "/: ")
+	return s != "" && len(s) <= longestInterface && s != "." && s != ".." && printable(s) && !strings.ContainsAny(s, "/: ")
 }
 
 func checkInterfaces(d *Document, report reportFunc) {
