@@ -38,6 +38,8 @@ var arrows = []rule{
 		"settings are read before anything else is there"},
 	{"internal/events", []string{"internal/fault"},
 		"events are read by commands where no agent runs"},
+	{"internal/netfiles", nil,
+		"it reads other tools' files from a file system that is given to it, and knows addresses alone"},
 	{"internal/sshlogin", []string{"internal/fault"},
 		"keys and who may use them are files; the remote shell itself is started by xdata"},
 	{"internal/whatif", []string{"internal/fault", "internal/failover", "internal/status", "clusterconf"},
@@ -52,7 +54,7 @@ var arrows = []rule{
 		"helpers of tests"},
 	{"internal/agent", []string{
 		"internal/fault", "internal/failover", "internal/member", "internal/services", "internal/control", "internal/status",
-		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "clusterconf", "netops", "xdata"},
+		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/netfiles", "clusterconf", "netops", "xdata"},
 		"the agent serves commands and must run without them"},
 	{"internal/lab", []string{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
