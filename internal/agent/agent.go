@@ -113,11 +113,16 @@ type Agent struct {
 	lastData  time.Time
 	lastSeen  time.Time
 	linkUp    bool
-	mac       string    // of the interface of the base address
+	mac       string // of the interface of the base address
+	macs      ownMACs
+	enabled   time.Time // since when the interface is set up; zero: it is down
+	baseGone  time.Time // since when the base address is missing; zero: it is there
 	linkDown  time.Time // since when its link is down; zero: it is up
 	arbiter   string    // what the others were told of it last
 	keysLeft  bool      // the arbiter's keys were left for the next agent
 	held      heldSet   // for those who listen
+	denials   denials
+	copies    copies
 	stop      context.CancelFunc
 
 	// nothingNew is set by what came in and changes no decision, as nearly every
@@ -216,6 +221,7 @@ func (a *Agent) begin() error {
 	if a.cfg.Boot == "" || a.state.Boot != a.cfg.Boot {
 		a.state.Seen = nil // the others may have gone down with this server
 	}
+	a.denyAtStart(doc, lost)
 	a.recordAgent("started", fmt.Sprintf("the agent of %s started, version %s", a.cfg.Server, a.cfg.Version))
 	if lost {
 		a.noteLost(words(err))
@@ -226,6 +232,8 @@ func (a *Agent) begin() error {
 	if err := a.adopt(lost); err != nil {
 		return err
 	}
+	a.lookForCopies()
+	a.tendDenials()
 	events, err := a.deps.Kernel.Watch(a.ctx)
 	if err != nil {
 		return fmt.Errorf("watching the kernel's addresses: %w", err)
@@ -298,6 +306,8 @@ func (a *Agent) step(now time.Time) time.Duration {
 			a.apply(d, now)
 		}
 	}
+	a.tendCopies(now)
+	a.tendDenials()
 	a.tendKeys(now)
 	a.raiseAlarms(now)
 	a.publish(now)

@@ -126,14 +126,15 @@ func (a *Agent) show(l *lim) {
 	a.announceAnew(l)
 }
 
-// forgetHidden unblocks an alias that is not on this server any more.
+// forgetHidden takes the block off an alias that is not on this server any more; it
+// stays denied.
 func (a *Agent) forgetHidden(l *lim, alias netip.Prefix) {
 	if l.hidden == "" {
 		return
 	}
 	a.endHiding(l)
-	if err := a.deps.Kernel.Unblock(a.net.ifname, alias.Addr()); err != nil {
-		a.log.Error("unblocking an alias that is gone", "lim", l.number, "alias", alias, "err", err)
+	if err := a.deps.Kernel.Uncover(a.net.ifname, alias.Addr()); err != nil {
+		a.log.Error("taking the block off an alias that is gone", "lim", l.number, "alias", alias, "err", err)
 	}
 }
 
@@ -214,20 +215,9 @@ func (a *Agent) adoptBlock(l *lim) {
 	}
 }
 
-// unblockTaken takes the block off an alias that was just taken: an earlier run
-// or an administrator left it.
-func (a *Agent) unblockTaken(n *network, alias netip.Prefix) error {
-	blocked, err := a.deps.Kernel.Blocked(n.ifname)
-	if err != nil || !slices.Contains(blocked, alias.Addr()) {
-		return nil // what cannot be seen was not made by us either
-	}
-	a.log.Warn("unblocking an alias that starts to serve here", "alias", alias)
-	return a.deps.Kernel.Unblock(n.ifname, alias.Addr())
-}
-
 // forgetBlocks lifts, at the start, the blocks of what is no alias any more: the
 // cluster was deleted while no agent ran here, and this server must reach whoever
-// has the address now.
+// has the address now. What is only denied follows with the other denials.
 func (a *Agent) forgetBlocks() {
 	blocked, err := a.deps.Kernel.Blocked(a.net.ifname)
 	if err != nil {

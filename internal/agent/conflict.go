@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ const (
 	linkDown   = "the link is down"
 	rivalHeard = "the other side of the cluster has it, too"
 	leftOver   = "it was found blocked at the start"
+	permanent  = "it was found here without a lease, as no agent leaves it"
 	deleted    = "it was deleted, and may be elsewhere by now"
 	deaf       = "the link is up, and nothing at all comes in"
 )
@@ -101,6 +103,7 @@ func (a *Agent) aliasClaimed(alias netip.Addr, mac string, probe bool) {
 		}
 		yields, other := failover.Yields(a.view(time.Now()), l.number)
 		switch owner := a.serverAt(mac); {
+		case owner == a.cfg.Server: // another card of this server in the same LAN, or what it was before
 		case owner != "" && probe: // it asks before it does anything, as it should
 		case owner == "" || owner != other:
 			a.nothingNew = false
@@ -119,8 +122,11 @@ func (a *Agent) aliasClaimed(alias netip.Addr, mac string, probe bool) {
 
 // serverAt names the server of the system that has a MAC, "" if none has.
 func (a *Agent) serverAt(mac string) string {
+	if a.macs.has(mac) {
+		return a.cfg.Server
+	}
 	for name, p := range a.peers {
-		if p.claim != nil && p.claim.MAC == mac {
+		if p.claim != nil && (p.claim.MAC == mac || slices.Contains(p.claim.MACs, mac)) {
 			return name
 		}
 	}

@@ -99,7 +99,7 @@ func TestCablePulled(t *testing.T) {
 		pass(10 * time.Second)
 		w.await(1, "sb1", time.Second)
 		w.neverTwice()
-		if h := w.status("sb1").Clusters[0].LIMs[0].Alias.Holders; *h[0].Present || *h[0].Blocked || !*h[1].Present || *h[1].Blocked {
+		if h := w.status("sb1").Clusters[0].LIMs[0].Alias.Holders; *h[0].Present || !*h[0].Blocked || !*h[1].Present || *h[1].Blocked {
 			t.Errorf("holders are %+v", h)
 		}
 	})
@@ -222,16 +222,17 @@ func TestBlockedByOthers(t *testing.T) {
 }
 
 // An alias that is gone, and that somebody else has by the time that this is
-// noticed, is put back only once nobody has it any more.
+// noticed, serves again only once nobody has it any more.
 func TestGoneAndElsewhere(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.settled()
-		here, there, alias := w.servers["srv1"].kernel, w.servers["sb1"].kernel, w.alias(1)
-		if err := errors.Join(here.Drop("eth0", alias), there.Hold("eth0", alias, 0)); err != nil {
+		alias := w.alias(1)
+		there := w.foreignHost(alias)
+		if err := w.servers["srv1"].kernel.Drop("eth0", alias); err != nil {
 			t.Fatal(err)
 		}
 		pass(2 * time.Second)
-		if h := w.holders(1); !slices.Equal(h, []string{"sb1"}) {
+		if h := w.holders(1); len(h) > 0 {
 			t.Errorf("the alias is on %v", h)
 		}
 		if err := there.Drop("eth0", alias); err != nil {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"io/fs"
 	"net"
 	"net/netip"
 	"time"
@@ -24,7 +25,11 @@ type Kernel interface {
 	EnsureBase(ifname string, base netip.Prefix) error
 	Block(ifname string, addr netip.Addr) error
 	Unblock(ifname string, addr netip.Addr) error
+	Uncover(ifname string, addr netip.Addr) error
 	Blocked(ifname string) ([]netip.Addr, error)
+	Deny(addrs ...netip.Addr) error
+	Denied() ([]netip.Addr, error)
+	Links() ([]netops.Link, error)
 	Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error
 	Gateway(ifname string) (netip.Addr, bool, error)
 	Watch(ctx context.Context) (<-chan netops.Event, error)
@@ -78,6 +83,7 @@ type Deps struct {
 
 	Room         func() error                   // why a disk has no room for what the agent must keep; nil: nobody looks
 	Prompts      func(dir string) error         // why announcement prompts cannot be had from a folder; nil: nobody looks
+	Files        fs.FS                          // the server's files, to find what brings an address up; nil: nobody looks
 	Notify       func(state string) error       // tells the service manager (sd_notify)
 	ShuttingDown func(ctx context.Context) bool // whether the whole system is on its way down
 	Sync         SyncFunc                       // copies new data to the other side; nil: that is left to others

@@ -193,7 +193,12 @@ func (a *Agent) leaveAliases(d *clusterconf.Document, base netip.Prefix) error {
 			}
 		}
 		l.former = false
-		a.forgetHidden(l, l.alias)
+		if l.hidden != "" {
+			a.endHiding(l)
+		}
+		if err := a.deps.Kernel.Unblock(a.net.ifname, l.alias.Addr()); err != nil {
+			a.log.Error("unblocking what is no alias any more", "lim", l.number, "address", l.alias, "err", err)
+		}
 	}
 	return nil
 }

@@ -78,19 +78,23 @@ func (a *Agent) aliasLost(l *lim, h *holder, expired bool) {
 		a.forgetHidden(l, h.alias)
 		return
 	}
+	if !a.mayAdd() {
+		a.leaveAbsent(l, h.alias)
+		return
+	}
 	a.recordAlias(l, "deleted", fmt.Sprintf("the alias %s was deleted by somebody else; it is put back", h.alias.Addr()))
-	a.putBack(l, h.alias)
+	a.putBack(l, h.alias, deleted)
 }
 
 // putBack takes an alias again that was deleted. What looks like that may be a
 // lease that an earlier run left and that ended sooner than the kernel, which
 // counts in seconds, had told: so it is blocked until nobody else has it.
-func (a *Agent) putBack(l *lim, alias netip.Prefix) {
+func (a *Agent) putBack(l *lim, alias netip.Prefix, why string) {
 	hidden := l.hidden != ""
 	if err := a.deps.Kernel.Block(a.net.ifname, alias.Addr()); err != nil {
 		a.log.Error("blocking an alias that is put back", "lim", l.number, "alias", alias, "err", err)
 	} else if !hidden {
-		l.hidden, l.clearing = deleted, func() {}
+		l.hidden, l.clearing = why, func() {}
 	}
 	until, err := a.holdProven(a.net, l, alias)
 	if err != nil {
@@ -99,8 +103,8 @@ func (a *Agent) putBack(l *lim, alias netip.Prefix) {
 		return
 	}
 	a.holdOn(l, alias, until)
-	if l.hidden == deleted && !hidden {
-		a.keepHidden(l, deleted)
+	if l.hidden == why && !hidden {
+		a.keepHidden(l, why)
 	}
 }
 
@@ -114,6 +118,7 @@ func (a *Agent) letGo(l *lim) {
 
 // dropAlias takes a LIM's alias off this server, if it is here.
 func (a *Agent) dropAlias(l *lim) {
+	l.absent = false
 	if !l.holds {
 		a.dropFormer(l)
 		return

@@ -45,10 +45,12 @@ type lim struct {
 
 	announced time.Time
 	alias     netip.Prefix // while holds or former
+	absent    bool         // somebody took the alias off while the interface was down: it is put back once that works
 	former    bool         // the alias is here as what was this server's base, and not held yet
 	hold      *holder
 	letGo     context.CancelFunc // ends the holder
 	op        context.CancelFunc // ends the operation in progress; nil: none
+	taking    bool               // that takes the alias
 	health    context.CancelFunc // ends the health checks
 	restarts  int                // of the software in place, since it last ran for a while
 	loaded    bool               // its software may be up here, whatever the state
@@ -139,7 +141,7 @@ func (a *Agent) applyRun(l *lim, d *failover.Decision) {
 	a.contest(l, d.Contested)
 	switch {
 	case l.op != nil:
-	case l.state == failover.Running && (l.holds || !alias.IsValid()):
+	case l.state == failover.Running && (l.holds || l.absent || !alias.IsValid()):
 		if l.term != d.Term {
 			a.reterm(l, d.Term)
 		}
@@ -191,7 +193,7 @@ func (a *Agent) reterm(l *lim, term uint64) {
 // software started.
 func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 	goesOn := a.durable(l, term)
-	l.term, l.released = term, time.Time{}
+	l.term, l.released, l.absent = term, time.Time{}, false
 	l.known = l.known.Later(failover.Place{Term: term, Server: a.cfg.Server})
 	a.set(l, failover.Starting, reason)
 	software, env, err := a.software(l.number, alias)
@@ -208,6 +210,7 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 	}
 	given := acquire && a.givenUp(l)
 	before := a.beforeTaking(net, alias, given, saved)
+	l.taking = acquire
 	a.operate(l, func(ctx context.Context) func() {
 		if acquire {
 			if err := a.acquire(ctx, net, l, alias, passive, before); err != nil {
@@ -292,7 +295,7 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 	if err != nil {
 		return err
 	}
-	if err := a.unblockTaken(net, alias); err != nil {
+	if err := a.allowTaken(net, alias.Addr()); err != nil {
 		return errors.Join(err, a.deps.Kernel.Drop(net.ifname, alias))
 	}
 	done := make(chan struct{})
@@ -373,7 +376,7 @@ func (a *Agent) operate(l *lim, f func(ctx context.Context) func()) {
 		then := f(ctx)
 		a.post(func() {
 			cancel()
-			l.op = nil
+			l.op, l.taking = nil, false
 			then()
 		})
 	})

@@ -24,7 +24,8 @@ const enoughHosts = 3
 // base, as `create` does. Its fields do not change.
 type network struct {
 	base   netip.Prefix
-	ifname string
+	ifname string // the kernel's own name
+	named  string // as the document has it
 	wire   Wire
 	pool   Pool
 	sup    *supervisor
@@ -43,11 +44,11 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 	if err := a.leaveAliases(d, self.Base); err != nil {
 		return fmt.Errorf("taking off an alias that is none any more: %w", err)
 	}
-	if err := a.deps.Kernel.EnsureBase(self.Interface, self.Base); err != nil {
+	if err := a.ensureBase(self); err != nil {
 		return fmt.Errorf("making sure of base address %s: %w", self.Base, err)
 	}
 	delete(a.readied, self.Base)
-	if a.net == nil || a.net.base != self.Base || a.net.ifname != self.Interface {
+	if a.net == nil || a.net.base != self.Base || a.net.named != self.Interface {
 		if err := a.openNetwork(self); err != nil {
 			return err
 		}
@@ -117,7 +118,7 @@ func (a *Agent) openNetwork(self *clusterconf.Server) error {
 	if err != nil {
 		return err
 	}
-	wire, err := a.deps.OpenWire(self.Interface)
+	wire, err := a.deps.OpenWire(link.Name)
 	if err != nil {
 		return err
 	}
@@ -126,8 +127,11 @@ func (a *Agent) openNetwork(self *clusterconf.Server) error {
 		return errors.Join(err, wire.Close())
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
-	n := &network{base: self.Base, ifname: self.Interface, wire: wire, pool: pool, cancel: cancel}
+	n := &network{base: self.Base, ifname: link.Name, named: self.Interface, wire: wire, pool: pool, cancel: cancel}
 	n.sup = newSupervisor(self.Base.Addr(), wire, pool.Ask, func() { a.post(func() {}) })
+	if a.net == nil && link.Enabled {
+		a.enabled = a.started.Add(-baseGrace)
+	}
 	a.net, a.mac, a.published = n, link.MAC.String(), ""
 	if old != nil {
 		a.wg.Go(func() { old.close(a.log) }) // saying goodbye takes a while
@@ -306,11 +310,17 @@ func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
 		}
 		a.holdOn(l, m.Alias, until)
 		a.adoptBlock(l)
+		if here.Permanent && l.hidden == "" {
+			a.hide(l, permanent)
+		}
 		l.hold.kick <- struct{}{} // there may be little time left
 		return nil
 	case l.known.Term == 0 && regular != nil && regular.Name == a.cfg.Server:
 		l.former, l.alias = true, m.Alias
 		return nil // its base address until `create`: clients use it this moment
+	}
+	if here.Permanent {
+		return nil // the system brought it up: it is denied, and goes when its LIM is heard elsewhere
 	}
 	a.recordAlias(&lim{number: m.LIM, alias: m.Alias}, "left", fmt.Sprintf("the alias %s was left here by an earlier run; it is taken off", m.Alias.Addr()))
 	if err := a.deps.Kernel.Drop(a.net.ifname, m.Alias); err != nil {
@@ -326,7 +336,9 @@ func (a *Agent) kernelChanged(e netops.Event) {
 	a.lookAtLinks()
 	if e.Blocks {
 		a.mendBlocks()
+		a.denials.look = true
 	}
+	a.lookForCopies()
 	for _, l := range a.lims {
 		if l.hold != nil {
 			select {
@@ -335,9 +347,7 @@ func (a *Agent) kernelChanged(e netops.Event) {
 			}
 		}
 	}
-	if err := a.deps.Kernel.EnsureBase(a.net.ifname, a.net.base); err != nil {
-		a.log.Error("making sure of the base address", "base", a.net.base, "err", err)
-	}
+	a.tendAddresses(time.Now())
 }
 
 // readDocument takes the document from disk if it changed there. One that cannot

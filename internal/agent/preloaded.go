@@ -33,7 +33,7 @@ func (a *Agent) applyPreload(l *lim, d *failover.Decision) {
 		a.demote(l, d)
 	case l.state.Active():
 		a.applyStop(l, d)
-	case l.state == failover.Preloaded && l.holds && !a.newer(l):
+	case l.state == failover.Preloaded && (l.holds || l.absent) && !a.newer(l):
 	default:
 		a.load(l, d.Reason)
 	}
@@ -95,6 +95,7 @@ func (a *Agent) load(l *lim, reason string) {
 	}
 	env.Role = rolePassive
 	hold, net, saved := !l.holds, a.net, a.saveBegin()
+	l.taking = hold
 	a.operate(l, func(ctx context.Context) func() {
 		if err := saved(); err != nil {
 			return func() { a.notLoaded(l, err) }

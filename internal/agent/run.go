@@ -143,6 +143,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		Data:         (&dataFinder{versions: versions}).newest,
 		Room:         func() error { return roomIn(cfg.StateDir, cfg.RunDir, filepath.Dir(cfg.Documents.Path)) },
 		Prompts:      lookForPrompts,
+		Files:        os.DirFS("/"),
 		Notify:       cfg.Notify,
 		ShuttingDown: cfg.ShuttingDown,
 		Sync:         cfg.Sync,

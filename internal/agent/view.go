@@ -48,7 +48,7 @@ func (a *Agent) view(now time.Time) failover.View {
 		v.Peers[name] = failover.Peer{Liveness: p.liveness, Since: p.since, RunSince: p.runSince, Claim: p.claim, IdleSince: p.idle}
 	}
 	for n, l := range a.lims {
-		v.LIMs[n] = failover.Local{State: l.state, Term: l.term, Holds: l.holds, Released: l.released,
+		v.LIMs[n] = failover.Local{State: l.state, Term: l.term, Holds: l.holds || l.absent, Released: l.released,
 			Known: l.known, RetryAt: l.retryAt, Failure: l.failure, Data: a.data[n], Flaps: l.flaps, Suspended: l.suspended}
 	}
 	return v
@@ -256,6 +256,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Hash: a.hash,
 		MAC: a.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.isolated, Arbiter: a.arbiter,
 		Looked: a.unable != nil, Unready: a.unfit(),
+		MACs: a.macs.list(), Denied: a.denials.whole, Misplaced: a.misplaced(),
 	}
 	for n, l := range a.lims {
 		var yields clusterconf.Side
@@ -263,7 +264,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 			yields = failover.YieldingSide(cluster, n, now)
 		}
 		c.LIMs = append(c.LIMs, failover.LIMClaim{
-			Yields: yields, LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.holds, Released: !l.released.IsZero() && !l.state.Active(),
+			Yields: yields, LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.holds || l.absent, Absent: l.absent, Released: !l.released.IsZero() && !l.state.Active(),
 			Known: l.known, Reason: l.reason, Failure: l.failure, Unable: a.unable[n], Announced: l.announced.Truncate(time.Second), AnnounceError: l.notTold, Blocked: l.hidden != "",
 			ForeignMAC: l.foreign, Data: a.data[n],
 			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.flaps.Recent(now),
@@ -335,6 +336,7 @@ func (a *Agent) housekeep(now time.Time) {
 		a.lastJoin = now
 		a.forgetReadied(now)
 		a.checkLink()
+		a.tendAddresses(now)
 		a.catchUp()
 		a.rejoin()
 		a.turnKeys(now)
@@ -359,7 +361,7 @@ func (a *Agent) checkLink() {
 	}
 	up := err == nil && link.Up
 	if err == nil {
-		a.mac = link.MAC.String()
+		a.noteLink(link)
 	}
 	if !up {
 		a.hideAll(linkDown) // before it carries traffic again: another server may have them by then

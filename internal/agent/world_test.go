@@ -462,7 +462,7 @@ func (w *world) holders(lim int) []string {
 	for _, s := range w.doc.Servers {
 		kernel := w.servers[s.Name].kernel
 		addrs, err := kernel.Addresses("eth0")
-		if blocked, blockedErr := kernel.Blocked("eth0"); blockedErr == nil && slices.Contains(blocked, alias.Addr()) {
+		if denied, deniedErr := kernel.Denied(); deniedErr == nil && slices.Contains(denied, alias.Addr()) {
 			continue
 		}
 		if err == nil && slices.ContainsFunc(addrs, func(a netops.Address) bool { return a.Prefix == alias }) {

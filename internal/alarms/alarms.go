@@ -31,6 +31,7 @@ const (
 	AnnounceFailed   Name = "announce-failed" // clients were not told where an alias is
 	PromptsMissing   Name = "prompts-missing" // announcements have no prompts on the standby
 	LIMDown          Name = "lim-down"        // it runs nowhere
+	AddressTwice     Name = "address-twice"   // an alias is on a server where its LIM is not active
 	KeyRotation      Name = "key-rotation"    // of the gossip key, that does not come to its end
 
 	DiskFull     Name = "disk-full"     // there is no room for what an agent must keep

@@ -71,6 +71,11 @@ type Claim struct {
 
 	Looked  bool     `json:"looked,omitempty"`  // it has looked whether it could do its part
 	Unready []string `json:"unready,omitempty"` // what would keep it from that; see Looked
+
+	MACs []string `json:"macs,omitempty"` // of all its interfaces, and former ones of this run
+
+	Denied    bool  `json:"denied,omitempty"`    // its kernel keeps every alias that it does not hold off the wire, as it was read back
+	Misplaced []int `json:"misplaced,omitempty"` // LIMs whose alias is on an interface of it where it should not be
 }
 
 // LIM returns the claim's entry for a LIM; the zero value, state stopped, when
@@ -102,6 +107,7 @@ type LIMClaim struct {
 	Announced time.Time        `json:"announced,omitzero"`
 
 	Blocked       bool   `json:"blocked,omitempty"`       // its kernel keeps the alias off the wire
+	Absent        bool   `json:"absent,omitempty"`        // holds: somebody took the alias off, and it is put back once the interface works
 	ForeignMAC    string `json:"foreignMac,omitempty"`    // of a host that is no server and uses the alias
 	AnnounceError string `json:"announceError,omitempty"` // of the last announcement
 

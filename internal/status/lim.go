@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -26,10 +27,26 @@ func (in *Input) place(name string, side clusterconf.Side, lim int) place {
 func (p *place) holder() Holder {
 	h := Holder{Server: p.name}
 	if p.Claim != nil && p.Liveness == failover.Alive {
-		present, blocked := p.claim.Holds, p.claim.Blocked
+		present, blocked := p.claim.Holds && !p.claim.Absent || slices.Contains(p.Claim.Misplaced, p.claim.LIM), p.claim.Blocked
+		if !p.claim.Holds || p.claim.Absent {
+			blocked = p.Claim.Denied
+		}
 		h.Present, h.Blocked = &present, &blocked
 	}
 	return h
+}
+
+// others are the holders of an alias beside the two servers that may have it.
+func (in *Input) others(lim int, known ...*place) []Holder {
+	var all []Holder
+	for _, s := range in.Document.Servers {
+		p := in.place(s.Name, "", lim)
+		apart := !slices.ContainsFunc(known, func(k *place) bool { return k.name == s.Name })
+		if apart && p.Claim != nil && slices.Contains(p.Claim.Misplaced, lim) {
+			all = append(all, p.holder())
+		}
+	}
+	return all
 }
 
 // runs reports whether the server runs the LIM, or did by its last word and may
@@ -55,7 +72,7 @@ func (in *Input) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 		LIM: m.LIM, Side: unknown, State: unknown,
 		Term:     max(home.claim.Term, home.claim.Known.Term, away.claim.Term, away.claim.Known.Term),
 		Fallback: StatusFallback{Type: string(c.Fallback), BlockedBy: []string{}},
-		Alias:    StatusAlias{Address: m.Alias.String(), Holders: []Holder{home.holder(), away.holder()}},
+		Alias:    StatusAlias{Address: m.Alias.String(), Holders: append([]Holder{home.holder(), away.holder()}, in.others(m.LIM, &home, &away)...)},
 		Data:     in.data(&home, &away),
 		Lock:     lockOf(m, in.Now),
 	}

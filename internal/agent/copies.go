@@ -1,0 +1,231 @@
+package agent
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"mxcluster/internal/alarms"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/netfiles"
+	"mxcluster/netops"
+)
+
+// copies are the aliases that are on this server where they should not be.
+type copies struct {
+	all    []netops.Address // the server's addresses, as last looked at
+	failed bool             // they could not be looked at
+	adders map[int]*adder   // by LIM
+}
+
+// lookForCopies looks at all addresses of this server.
+func (a *Agent) lookForCopies() {
+	all, err := a.deps.Kernel.Addresses("")
+	if err != nil {
+		if !a.copies.failed {
+			a.log.Error("looking at all addresses of this server", "err", err)
+		}
+		a.copies.failed = true
+		return // the ones known are told of further; the next event or second looks again
+	}
+	a.copies.all, a.copies.failed = all, false
+}
+
+// tendCopies deals with every alias that somebody has brought up on this server, on
+// whichever interface: denied it is already, and it goes where the LIM is active.
+func (a *Agent) tendCopies(now time.Time) {
+	c := &a.copies
+	if a.suspicious() {
+		a.lookForCopies() // an alias may have been given up since
+	}
+	for _, cluster := range a.doc.Clusters {
+		for _, m := range cluster.LIMs {
+			places := found(c.all, m.Alias.Addr())
+			if len(places) > 0 || c.adders[m.LIM] != nil {
+				a.tendAlias(m.LIM, m.Alias, places, now)
+			}
+		}
+	}
+	for n := range c.adders {
+		if !a.aliasOf(n).IsValid() {
+			delete(c.adders, n)
+		}
+	}
+}
+
+// suspicious reports whether an alias seems to be where it should not be.
+func (a *Agent) suspicious() bool {
+	for _, cluster := range a.doc.Clusters {
+		for _, m := range cluster.LIMs {
+			places := found(a.copies.all, m.Alias.Addr())
+			if len(places) == 0 {
+				continue
+			}
+			s := a.aliasState(m.LIM, m.Alias)
+			if slices.ContainsFunc(places, func(at place) bool { return s.judge(at) != belongs }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (a *Agent) tendAlias(number int, alias netip.Prefix, places []place, now time.Time) {
+	s := a.aliasState(number, alias)
+	what, at := s.judgeAll(places)
+	d := a.copies.adders[number]
+	if d == nil {
+		if what == belongs {
+			return
+		}
+		d = &adder{}
+		if a.copies.adders == nil {
+			a.copies.adders = map[int]*adder{}
+		}
+		a.copies.adders[number] = d
+	}
+	d.there = what != belongs
+	switch {
+	case d.there:
+		d.seen(now, at, s, what)
+		if what == isTakenOff && !now.Before(d.next) {
+			a.takeOff(number, d, now)
+		}
+	case !d.told(now):
+		delete(a.copies.adders, number)
+		return
+	}
+	a.lookForAdder(number, alias.Addr(), d, now)
+}
+
+// takeOff takes copies of an alias off.
+func (a *Agent) takeOff(number int, d *adder, now time.Time) {
+	for _, at := range d.places {
+		if err := a.deps.Kernel.Drop(at.ifname, at.prefix); err != nil {
+			a.log.Error("taking a copy of an alias off", "lim", number, "interface", at.ifname, "address", at.prefix, "err", err)
+			d.next = now.Add(copyFirst)
+			return
+		}
+		a.recordAlias(&lim{number: number, alias: at.prefix}, "copy", fmt.Sprintf("%s was on %s, though LIM %d is %s; it was taken off", at.prefix, at.ifname, number, d.where(a.cfg.Server)))
+	}
+	d.takenOff(now)
+	d.there = false
+	a.lookForCopies()
+}
+
+// where says where the LIM is active.
+func (d *adder) where(here string) string {
+	switch {
+	case d.active != "":
+		return "active on " + d.active
+	case d.fate == isTakenOff:
+		return "active on " + here + ", which has the alias already"
+	}
+	return "not known to be active on any server"
+}
+
+// aliasState gathers what is known of an alias.
+func (a *Agent) aliasState(number int, alias netip.Prefix) aliasState {
+	s := aliasState{alias: alias, ifname: a.net.ifname}
+	if l := a.lims[number]; l != nil {
+		s.ours, s.taking = l.holds || l.former || l.absent, l.taking
+		s.active = l.holds && l.hidden == "" || l.former
+	}
+	if !s.active {
+		s.elsewhere = a.activeElsewhere(number)
+	}
+	return s
+}
+
+// activeElsewhere names the other server that is alive and says that it runs a LIM and
+// has its alias; "" if none does.
+func (a *Agent) activeElsewhere(number int) string {
+	var servers []string
+	if r := a.doc.RegularOf(number); r != nil {
+		servers = append(servers, r.Name)
+	}
+	if c := a.doc.ClusterOfLIM(number); c != nil {
+		servers = append(servers, c.Standby)
+	}
+	for _, name := range servers {
+		p := a.peers[name]
+		if name == a.cfg.Server || p == nil || p.claim == nil || p.liveness != failover.Alive {
+			continue
+		}
+		if claim := p.claim.LIM(number); claim.State.Active() && claim.Holds && !claim.Blocked {
+			return name
+		}
+	}
+	return ""
+}
+
+// lookForAdder finds out, beside the main loop, what brings an alias up here.
+func (a *Agent) lookForAdder(number int, alias netip.Addr, d *adder, now time.Time) {
+	if a.deps.Files == nil || d.asked || now.Sub(d.files) < lookForFiles {
+		return
+	}
+	d.asked = true
+	a.wg.Go(func() {
+		all, err := netfiles.Find(a.deps.Files, alias)
+		a.post(func() {
+			d.asked, d.files = false, time.Now()
+			if err != nil {
+				a.log.Warn("looking for what brings an alias up", "lim", number, "alias", alias, "err", err)
+			}
+			if d.by = ""; len(all) > 0 {
+				d.by = all[0].String()
+			}
+		})
+	})
+}
+
+// copyConditions tell of aliases that are here and should not be.
+func (a *Agent) copyConditions(now time.Time) []alarms.Condition {
+	var out []alarms.Condition
+	for number, d := range a.copies.adders {
+		if !d.told(now) {
+			continue
+		}
+		c := alarms.Condition{Name: alarms.AddressTwice, Severity: alarms.Warning, LIM: number, Server: a.cfg.Server, Text: d.words(a.aliasOf(number).Addr(), a.cfg.Server)}
+		if d.fate == stays && d.active == "" { // a LIM that moves is nowhere for a moment
+			c.After = downAfter
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// words describe what was found, and what to do about it.
+func (d *adder) words(alias netip.Addr, here string) string {
+	var at []string
+	for _, p := range d.places {
+		at = append(at, fmt.Sprintf("%s as %s", p.ifname, p.prefix))
+	}
+	slices.Sort(at)
+	text := fmt.Sprintf("%s was brought up on %s of %s; the LIM is %s", alias, strings.Join(at, ", "), here, d.where(here))
+	switch {
+	case d.fate == stays:
+		text += "; it is kept off the wire"
+	case d.times > 2:
+		text += "; it is taken off again and again"
+	}
+	if d.by != "" {
+		return text + "; " + d.by
+	}
+	return text + "; find what adds it"
+}
+
+// misplaced lists, for the others, the LIMs whose alias is on this server where it
+// should not be.
+func (a *Agent) misplaced() []int {
+	var all []int
+	for number, d := range a.copies.adders {
+		if d.there {
+			all = append(all, number)
+		}
+	}
+	slices.Sort(all)
+	return all
+}

@@ -1,0 +1,150 @@
+package agent
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/fault"
+	"mxcluster/netops"
+)
+
+// baseGrace is how long the operating system has, after an interface was set up, to
+// add the base address before the agent does: ifup and its like fail where an address
+// is there already.
+const baseGrace = 5 * time.Second
+
+// baseSettle is how long a base address must be missing on an interface that is set up
+// before it is added: ifdown takes the address off and sets the interface down then.
+const baseSettle = 250 * time.Millisecond
+
+// mostMACs bounds what is kept of former MAC addresses, and what travels of all.
+const mostMACs = 16
+
+// ownMACs are the MAC addresses that this server has, and had since the agent started,
+// the latest last: what is heard from them is no stranger's.
+type ownMACs struct{ all []string }
+
+func (m *ownMACs) note(mac net.HardwareAddr) {
+	text := mac.String()
+	if len(mac) != 6 || slices.Max(mac) == 0 || slices.Contains(m.all, text) {
+		return
+	}
+	m.all = append(m.all, text)
+	m.all = m.all[max(len(m.all)-mostMACs, 0):]
+}
+
+func (m *ownMACs) has(mac string) bool { return slices.Contains(m.all, mac) }
+
+func (m *ownMACs) list() []string { return slices.Clone(m.all) }
+
+// noteLink notes what the interface is like now. One that was set up gives the system
+// some time to add its addresses; a new MAC address is told to everybody at once.
+func (a *Agent) noteLink(link netops.Link) {
+	switch {
+	case !link.Enabled:
+		a.enabled = time.Time{}
+	case a.enabled.IsZero():
+		a.enabled = time.Now()
+	}
+	if all, err := a.deps.Kernel.Links(); err == nil {
+		for _, l := range all {
+			a.macs.note(l.MAC)
+		}
+	}
+	a.macs.note(link.MAC) // the latest
+	if mac := link.MAC.String(); mac != a.mac {
+		was := a.mac
+		a.mac = mac
+		a.recordAgent("mac", fmt.Sprintf("the MAC address of %s is %s now; it was %s", a.net.ifname, mac, was))
+		a.announceAll()
+		a.announceBase()
+	}
+}
+
+// announceBase tells everybody where the base address is, beside the main loop. A
+// failed send is a link that is down: it is told when that comes back, by the kernel.
+func (a *Agent) announceBase() {
+	wire, base := a.net.wire, a.net.base.Addr()
+	a.wg.Go(func() { _ = wire.Announce(base) })
+}
+
+// ensureBase adds the base address of this server where it is missing, unless its
+// interface is down: then it is not the time to add anything.
+func (a *Agent) ensureBase(self *clusterconf.Server) error {
+	link, err := a.deps.Kernel.Link(self.Interface)
+	if err != nil {
+		return err
+	}
+	if !link.Enabled {
+		if here, err := a.onInterface(link.Name, self.Base); err != nil || here {
+			return err
+		}
+		return fault.New(fault.Failed, fmt.Sprintf("ip link set %s up", link.Name), "interface %s is down, and does not have %s", link.Name, self.Base)
+	}
+	return a.deps.Kernel.EnsureBase(link.Name, self.Base)
+}
+
+// onInterface reports whether an interface has an address.
+func (a *Agent) onInterface(ifname string, p netip.Prefix) (bool, error) {
+	all, err := a.deps.Kernel.Addresses(ifname)
+	return slices.ContainsFunc(all, func(x netops.Address) bool { return x.Prefix == p }), err
+}
+
+// tendAddresses adds what is missing of this server's own addresses: the base first,
+// then the aliases that were taken off while that could not be done.
+func (a *Agent) tendAddresses(now time.Time) {
+	if a.enabled.IsZero() {
+		a.baseGone = time.Time{}
+		return
+	}
+	switch here, err := a.onInterface(a.net.ifname, a.net.base); {
+	case err != nil:
+		return // checkLink tells
+	case here:
+		a.baseGone = time.Time{}
+	case a.baseGone.IsZero():
+		a.baseGone = now
+		time.AfterFunc(baseSettle, func() { a.post(func() { a.tendAddresses(time.Now()) }) })
+		return
+	case now.Sub(a.enabled) < baseGrace || now.Sub(a.baseGone) < baseSettle:
+		return
+	}
+	if err := a.deps.Kernel.EnsureBase(a.net.ifname, a.net.base); err != nil {
+		a.log.Error("making sure of the base address", "base", a.net.base, "err", err)
+		return
+	}
+	for _, l := range a.lims {
+		switch {
+		case !l.absent || l.op != nil:
+		case l.state != failover.Running:
+			l.absent = false // it is loaded anew
+		default:
+			l.absent = false
+			a.recordAlias(l, "deleted", fmt.Sprintf("the alias %s was deleted while %s was down; it is put back", l.alias.Addr(), a.net.ifname))
+			a.putBack(l, l.alias, linkDown)
+		}
+	}
+}
+
+// mayAdd reports whether addresses may be added now: the interface is set up, and has
+// the base address.
+func (a *Agent) mayAdd() bool {
+	link, err := a.deps.Kernel.Link(a.net.ifname)
+	if err != nil || !link.Enabled {
+		return false
+	}
+	here, err := a.onInterface(a.net.ifname, a.net.base)
+	return err == nil && here
+}
+
+// leaveAbsent notes that a held alias is gone, and that it is not the time to put it
+// back. It stays denied until then.
+func (a *Agent) leaveAbsent(l *lim, alias netip.Prefix) {
+	a.forgetHidden(l, alias)
+	l.absent, l.alias = true, alias
+}

@@ -1,0 +1,154 @@
+package agent
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/netops"
+)
+
+// addressesOf are the addresses of a server's eth0.
+func (w *world) addressesOf(server string) []string {
+	w.t.Helper()
+	all, err := w.servers[server].kernel.Addresses("eth0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out []string
+	for _, a := range all {
+		out = append(out, a.Prefix.String())
+	}
+	return out
+}
+
+// While an interface is down nothing is added to it; afterwards the system's own tools
+// add the base, or the agent after five seconds; the alias follows the base.
+func TestInterfaceDownAndUp(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		byTool bool // the tool that set the interface up adds the base
+		before bool // it takes the base off before it sets the interface down
+	}{
+		{"ifdown and ifup", true, true}, {"the base goes with the interface", true, false}, {"nobody adds the base", false, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inWorld(t, manual, func(w *world) {
+				w.settled()
+				w.talk()
+				pass(10 * time.Second)
+				k, base, alias := w.servers["srv1"].kernel, netip.MustParsePrefix("192.0.2.21/24"), w.alias(1)
+				off := func() {
+					for _, p := range []netip.Prefix{base, alias} {
+						if err := k.Drop("eth0", p); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				if tc.before {
+					off()
+					pass(20 * time.Millisecond)
+				}
+				k.SetEnabled("eth0", false)
+				if !tc.before {
+					off()
+				}
+				pass(3 * time.Second)
+				if got := w.addressesOf("srv1"); len(got) > 0 {
+					t.Fatalf("while it is down it got %v", got)
+				}
+				k.SetEnabled("eth0", true)
+				wait := baseGrace
+				if tc.byTool {
+					wait = 0
+					pass(100 * time.Millisecond)
+					if got := w.addressesOf("srv1"); len(got) > 0 {
+						t.Fatalf("before the tool it got %v", got)
+					}
+					if err := k.Hold("eth0", base, 0); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					pass(baseGrace - time.Second)
+					if got := w.addressesOf("srv1"); len(got) > 0 {
+						t.Fatalf("within the grace it got %v", got)
+					}
+				}
+				took := w.await(1, "srv1", wait+2*time.Second)
+				t.Logf("served again after %s", took)
+				if got := w.addressesOf("srv1"); !slices.Equal(got, []string{base.String(), alias.String()}) {
+					t.Errorf("addresses %v, want the base first", got)
+				}
+				w.neverTwice()
+			})
+		})
+	}
+}
+
+// A new MAC address is announced at once, and neither it nor the former one is a
+// stranger's, on any server; nor is that of another card in the same LAN.
+func TestNewMACAndSecondCard(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		for i, name := range []string{"srv1", "srv2", "sb1"} {
+			m := w.servers[name]
+			m.kernel.AddLink(netops.Link{Name: "eth1", Index: 3, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 1, byte(i + 1)}})
+			w.segment.Connect(m.kernel, "eth1")
+		}
+		w.settled()
+		pass(10 * time.Second)
+		client := w.client()
+		k := w.servers["srv1"].kernel
+		for i := range 3 {
+			mac := net.HardwareAddr{2, 0, 0, 0, 2, byte(i)}
+			k.SetMAC("eth0", mac)
+			w.until(20*time.Millisecond, "the new MAC is announced", func() bool { return client.last(w.alias(1).Addr()) == mac.String() })
+			pass(5 * time.Second)
+		}
+		wire, err := w.segment.OpenWire(w.servers["sb1"].kernel, "eth0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 { // answered by both cards of srv1
+			if err := wire.Ask(netip.IPv4Unspecified(), w.alias(1).Addr(), nil); err != nil {
+				t.Fatal(err)
+			}
+			pass(100 * time.Millisecond)
+		}
+		if got := w.alarmsOn("srv1"); len(got) > 0 {
+			t.Errorf("alarms %v", got)
+		}
+		w.await(1, "srv1", time.Second)
+		w.neverTwice()
+	})
+}
+
+// A server whose interface the document names by an alternative name works by the
+// kernel's own.
+func TestAlternativeName(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		const other = "enp129s0f0np0v12"
+		for _, s := range w.doc.Servers {
+			m := w.servers[s.Name]
+			m.kernel.AddAltName("eth0", other)
+			w.editStore(s.Name, func(d *clusterconf.Document) error {
+				d.Server("srv1").Interface = other
+				return nil
+			})
+		}
+		w.settled()
+		w.servers["srv1"].kernel.FlushRules()
+		w.until(time.Second, "what is not held is denied again", func() bool {
+			denied, _ := w.servers["srv1"].kernel.Denied()
+			return slices.Equal(denied, []netip.Addr{w.alias(2).Addr()})
+		})
+		if _, err := w.order("srv1", control.Order{Kind: control.OrderFailover, LIM: 1}); err != nil {
+			t.Fatal(err)
+		}
+		w.await(1, "sb1", soon)
+		w.neverTwice()
+	})
+}
