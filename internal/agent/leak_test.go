@@ -171,6 +171,7 @@ func TestPreloadedNeverLeaks(t *testing.T) {
 			w.start(passive)
 			w.awaitState(1, passive, failover.Preloaded, soon)
 			if passive == "sb1" {
+				pass(100 * time.Millisecond) // until the other side has heard of it
 				if _, err := w.order("srv1", control.Order{Kind: control.OrderFailover, LIM: 1}); err != nil {
 					t.Fatal(err)
 				}
