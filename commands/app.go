@@ -159,7 +159,37 @@ func socketPath(dirs settings.Dirs) string { return filepath.Join(dirs.Run, "age
 
 // versions returns this server's data versions.
 func (s *server) versions(now func() time.Time) *xdata.Store {
-	return &xdata.Store{Dir: s.settings.XDataDir, Now: now}
+	return &xdata.Store{Dir: s.settings.XDataDir, Now: now, Paired: s.paired}
+}
+
+// paired tells whether a LIM has another side, by the document; by one that cannot be
+// read it has.
+func (s *server) paired(lim int) bool {
+	doc, err := s.store.Read()
+	return err != nil || doc.ClusterOfLIM(lim) != nil
+}
+
+// active tells where a LIM is active, as the agent says; known is false where no agent, or
+// none that can tell, answers.
+func (s *server) active(ctx context.Context, lim int) (on string, known bool) {
+	st, err := s.agent.Status(ctx)
+	if err != nil {
+		return "", false
+	}
+	l := st.LIM(lim)
+	switch {
+	case l == nil:
+		return "", false
+	case l.ActiveOn != nil:
+		return *l.ActiveOn, true
+	}
+	return "", l.Side == "none"
+}
+
+// runs tells whether a LIM is known to run here.
+func (s *server) runs(ctx context.Context, lim int) bool {
+	on, known := s.active(ctx, lim)
+	return known && on == s.settings.Server
 }
 
 // address returns this server's base address, to be named to others.

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -20,7 +21,7 @@ func prefix(t *testing.T, text string) netip.Prefix {
 	return p
 }
 
-// backups makes data versions of a LIM, an hour apart.
+// backups makes data versions of a LIM, an hour apart; the other side has the newest.
 func backups(t *testing.T, w *world, lim, n int) {
 	t.Helper()
 	from := t.TempDir()
@@ -37,6 +38,23 @@ func backups(t *testing.T, w *world, lim, n int) {
 		if _, err := s.Backup(t.Context(), lim, from); err != nil {
 			t.Fatal(err)
 		}
+		if i == n-1 {
+			copied(t, w, s, lim)
+		}
+	}
+}
+
+// copied has the other side take the newest version.
+func copied(t *testing.T, w *world, s *xdata.Store, lim int) {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	go func() {
+		defer theirs.Close()
+		_ = xdata.Serve(t.Context(), &xdata.Store{Dir: w.path("other"), Now: s.Now}, theirs, theirs, xdata.ServeOptions{})
+	}()
+	if _, err := xdata.Sync(t.Context(), s, ours, xdata.Request{LIM: lim, Side: xdata.SideRegular}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -21,6 +21,7 @@ type syncOptions struct {
 	here      bool
 	wait      time.Duration // for the data to be free
 	direction string
+	keep      string
 	bwlimit   string
 	dryRun    bool
 	reason    string
@@ -45,8 +46,15 @@ func newSyncCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sync [C]",
 		Short: "Make the data of LIMs the same on both sides",
-		Long: `Sync copies the newest data version of a LIM to the side that lacks it; the
-newest modification time decides. On a standby it does so for every LIM of its
+		Long: `Sync copies the newest data version of a LIM to the side that lacks it. A version
+that 'mxcluster xdata backup' made knows which ones it follows, and is newer than
+those, whatever the times say; else the newest modification time decides. Where the
+contents differ and none is newer, that is a conflict (exit code 7): nothing is copied,
+and neither is removed. 'sync --lim N --keep regular', or standby, ends it: what that
+side has is kept on both, and the other's version is set aside, in the folder set-aside
+beside the versions there. It is never deleted.
+
+On a standby it does so for every LIM of its
 cluster, on a regular server for its own. Elsewhere, or with --all, it runs
 itself on the standby of each cluster, through the setting sync.rsh. When one
 LIM fails it goes on with the rest, and reports each; the exit code is that of
@@ -56,7 +64,7 @@ when not, as cron wants it.
 Nothing newer is ever overwritten, whatever --direction says. A RATE is a number
 with k, M or G for bytes a second, or kbit, Mbit or Gbit; a number alone counts
 KiB a second, as rsync's does.`,
-		Example:     "  mxcluster sync\n  mxcluster sync c1 --lim 1 --direction to-standby\n  mxcluster sync --all --bwlimit 10M -o json\n  mxcluster sync --dry-run\n  mxcluster sync setup-ssh sb1",
+		Example:     "  mxcluster sync\n  mxcluster sync c1 --lim 1 --direction to-standby\n  mxcluster sync --all --bwlimit 10M -o json\n  mxcluster sync --dry-run\n  mxcluster sync --lim 1 --keep regular\n  mxcluster sync setup-ssh sb1",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("[C]"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -69,6 +77,7 @@ KiB a second, as rsync's does.`,
 	c.Flags().DurationVar(&o.wait, "wait", 0, "wait up to this `time` while another process is at the data (default when given alone: 60s)")
 	c.Flags().Lookup("wait").NoOptDefVal = "60s"
 	c.Flags().StringVar(&o.direction, "direction", string(xdata.DirectionAuto), "copy only this `way`: auto, to-standby or to-regular")
+	c.Flags().StringVar(&o.keep, "keep", "", "end a conflict: keep what this `side` has, regular or standby, on both; needs --lim")
 	c.Flags().StringVar(&o.bwlimit, "bwlimit", "", "`rate` at which data may be copied, such as 500k, 10M or 100Mbit (default: no limit)")
 	c.Flags().StringVar(&o.reason, "reason", "", "`text` that says why, for whoever finds the data in use")
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "compare both sides and say what would be copied, write nothing")
@@ -84,6 +93,14 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 	ways := []xdata.Direction{xdata.DirectionAuto, xdata.DirectionToStandby, xdata.DirectionToRegular}
 	if !slices.Contains(ways, xdata.Direction(o.direction)) {
 		return fault.New(fault.Usage, "use auto, to-standby or to-regular", "--direction: bad value %q", o.direction)
+	}
+	switch {
+	case o.keep != "" && o.keep != string(xdata.SideRegular) && o.keep != string(xdata.SideStandby):
+		return fault.New(fault.Usage, "use regular or standby", "--keep: bad value %q", o.keep)
+	case o.keep != "" && len(o.lims) == 0:
+		return fault.New(fault.Usage, "give --lim N as well: a conflict is one LIM's", "--lim is missing")
+	case o.keep != "" && o.direction != string(xdata.DirectionAuto):
+		return fault.New(fault.Usage, "give one of them", "--keep and --direction exclude each other")
 	}
 	if o.all && o.here {
 		return fault.New(fault.Usage, "give one of them", "--all and --here exclude each other")
@@ -120,6 +137,7 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 	if err := a.showUnlessQuiet(y.view()); err != nil {
 		return err
 	}
+	y.notes()
 	return a.tellOnly(y.failure())
 }
 
@@ -184,6 +202,21 @@ func planCluster(doc *clusterconf.Document, me string, c *clusterconf.Cluster, o
 		jobs = append(jobs, away)
 	}
 	return jobs
+}
+
+// notes says what a table has no room for.
+func (y *syncer) notes() {
+	for _, r := range y.results {
+		if r.SetAside != "" {
+			y.app.out.Note("LIM %d: the other side's version is set aside, in %s there", r.LIM, r.SetAside)
+		}
+		if r.Error == nil && r.Version == "" {
+			y.app.out.Note("LIM %d has no data yet: 'mxcluster xdata backup' makes a version", r.LIM)
+		}
+		for _, old := range r.Removes {
+			y.app.out.Note("LIM %d: %s would be removed on the %s side", r.LIM, old.Version, old.Side)
+		}
+	}
 }
 
 // clusterNames are the names there are, for a remedy.

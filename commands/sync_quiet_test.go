@@ -70,8 +70,9 @@ func TestSyncIsRemembered(t *testing.T) {
 	if r := record("sb1"); !r.Since.IsZero() {
 		t.Errorf("a dry run is remembered: %+v", r)
 	}
+	w.environ["MXCLUSTER_SYNC_RSH"] = "/nonexistent/rsh"
 	w.run(t.Context(), "sync", "--lim", "1")
-	if r := record("sb1"); r.Failure == nil || r.Failure.Code != fault.NotFound || r.LastGood != nil {
+	if r := record("sb1"); r.Failure == nil || r.Failure.Code != fault.Unreachable || r.LastGood != nil {
 		t.Errorf("after a failure: %+v", r)
 	}
 	s.backup(t, "srv1", "1", "data")

@@ -92,8 +92,8 @@ func (y *syncer) between(ctx context.Context, j syncJob, lim int) (xdata.Result,
 	bar := y.app.progress(fmt.Sprintf("LIM %d", lim), 0)
 	defer bar.Close()
 	r, err := xdata.Sync(ctx, store, peer, xdata.Request{
-		LIM: lim, Side: j.side, Direction: xdata.Direction(y.options.direction), DryRun: y.options.dryRun, Rate: y.options.rate,
-		LastGood: lastGood, Idle: y.server.settings.SyncIdleLimit,
+		LIM: lim, Side: j.side, Direction: xdata.Direction(y.options.direction), Keep: xdata.Side(y.options.keep), DryRun: y.options.dryRun, Rate: y.options.rate,
+		LastGood: lastGood, Idle: y.server.settings.SyncIdleLimit, Active: func() bool { return y.server.runs(ctx, lim) },
 		Progress: func(n, total int64) {
 			if total > 0 {
 				bar.Expect(total)
@@ -141,6 +141,9 @@ func (y *syncer) remote(ctx context.Context, j syncJob) ([]xdata.Result, error) 
 	}
 	if y.options.dryRun {
 		args = append(args, "--dry-run")
+	}
+	if y.options.keep != "" {
+		args = append(args, "--keep", y.options.keep)
 	}
 	if y.options.wait > 0 {
 		args = append(args, "--wait="+y.options.wait.String())

@@ -109,8 +109,10 @@ func TestSync(t *testing.T) {
 func TestSyncGoesOn(t *testing.T) {
 	s := newServers(t, oneCluster, "srv1", "srv2", "sb1")
 	s.backup(t, "srv2", "2", "data of LIM 2")
-	got := s.report(t, "sb1", fault.NotFound, "sync")
-	if diff := cmp.Diff([]string{"1 refused none", "2 copied to-standby"}, outcomes(got)); diff != "" {
+	s.backup(t, "srv1", "1", "data of LIM 1")
+	s.backup(t, "sb1", "1", "other data of LIM 1")
+	got := s.report(t, "sb1", fault.Conflict, "sync")
+	if diff := cmp.Diff([]string{"1 conflict none", "2 copied to-standby"}, outcomes(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if got[0].Error == nil || got[1].Error != nil {
@@ -184,9 +186,14 @@ func TestSyncElsewhere(t *testing.T) {
 	if diff := cmp.Diff([]string{"1 copied to-standby"}, outcomes(s.report(t, "srv3", fault.OK, "sync", "c1", "--lim", "1"))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	// LIM 2 has no data: that is reported from there, with its code.
-	got := s.report(t, "srv1", fault.NotFound, "sync", "--all")
-	if diff := cmp.Diff([]string{"1 in-sync none", "2 refused none"}, outcomes(got)); diff != "" {
+	// What goes wrong is reported from there, with its code; to have no data does not.
+	if diff := cmp.Diff([]string{"1 in-sync none", "2 in-sync none"}, outcomes(s.report(t, "srv1", fault.OK, "sync", "--all"))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	s.backup(t, "srv2", "2", "data of LIM 2")
+	s.backup(t, "sb1", "2", "other data of LIM 2")
+	got := s.report(t, "srv1", fault.Conflict, "sync", "--all")
+	if diff := cmp.Diff([]string{"1 in-sync none", "2 conflict none"}, outcomes(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if got[1].Error == nil {

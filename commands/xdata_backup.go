@@ -18,6 +18,7 @@ type xdataBackupOptions struct {
 	from   string
 	noSync bool
 	dryRun bool
+	force  bool
 	reason string
 }
 
@@ -31,7 +32,14 @@ func newXdataBackupCommand(a *app) *cobra.Command {
 all, and prints its name. If the LIM is in a cluster, the version is then copied
 to the other side, as by 'mxcluster sync'. When that fails the version stays, and
 the exit code is the sync's. It is refused on a server that the LIM never runs on,
-unless nothing is to be copied.`,
+unless nothing is to be copied, and, without --force, where the agent says that the
+LIM is not active: such a folder holds old data.
+
+The version notes which one it follows: that which the LIM here was last started on,
+received or backed up to. Data that were put back to an older state, or lost files
+only, are the newer data by that, whatever their times are. Where the newest version
+has the same content no other is made, and its name is printed. A version with a file
+from the future is made, but not copied.`,
 		Example: `  mxcluster xdata backup --lim 1 --from /var/opt/lim/data
   mxcluster xdata backup --lim 1 --from /var/opt/lim/data --no-sync`,
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
@@ -44,6 +52,7 @@ unless nothing is to be copied.`,
 	c.Flags().StringVar(&o.from, "from", "", "`folder` that holds its data")
 	c.Flags().BoolVar(&o.noSync, "no-sync", false, "do not copy the version to the other side")
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done, write nothing")
+	c.Flags().BoolVar(&o.force, "force", false, "also where the LIM is not active")
 	c.Flags().StringVar(&o.reason, "reason", "", "`text` that says why, kept with the version")
 	return c
 }
@@ -71,6 +80,9 @@ func runXdataBackup(ctx context.Context, a *app, o xdataBackupOptions) error {
 	if err != nil {
 		return fmt.Errorf("backing up: %w", err)
 	}
+	if err := o.mayBackUp(ctx, s, doc); err != nil {
+		return fmt.Errorf("backing up: %w", err)
+	}
 	if o.dryRun {
 		if err := s.versions(a.env.Now).MayBackup(o.from); err != nil {
 			return fmt.Errorf("back up the data of LIM %d from %s: %w", o.lim, o.from, err)
@@ -81,11 +93,33 @@ func runXdataBackup(ctx context.Context, a *app, o xdataBackupOptions) error {
 	if err != nil {
 		return err
 	}
-	a.out.Note("%s made of %s", v.Name, o.from)
+	if v.Reused {
+		a.out.Note("no version made: %s has the same content as %s", v.Name, o.from)
+	} else {
+		a.out.Note("%s made of %s", v.Name, o.from)
+	}
 	if err := a.showBackup(v); err != nil {
 		return err
 	}
-	return a.syncBackup(ctx, s, v.Name, o.reason, jobs)
+	return a.syncBackup(ctx, s, v, o.reason, jobs)
+}
+
+// mayBackUp refuses a backup on the side where the LIM is not active: its data there are
+// old, and would count as the newest.
+func (o *xdataBackupOptions) mayBackUp(ctx context.Context, s *server, doc *clusterconf.Document) error {
+	c := doc.ClusterOfLIM(o.lim)
+	if o.force || c == nil {
+		return nil
+	}
+	on, known := s.active(ctx, o.lim)
+	switch {
+	case !known || on == s.settings.Server:
+		return nil
+	case on == "":
+		return fault.New(fault.Refused, "start it first, or give --force if this folder holds its newest data", "LIM %d is active nowhere", o.lim)
+	}
+	return fault.New(fault.Refused, fmt.Sprintf("run it on %s, or with --force if the newest data are here all the same", on),
+		"LIM %d is active on %s, not here", o.lim, on)
 }
 
 // backup makes the version, and shows how far it has come.
@@ -94,6 +128,9 @@ func (a *app) backup(ctx context.Context, s *server, o xdataBackupOptions) (xdat
 	bar := a.progress("backing up", 0)
 	defer bar.Close()
 	store.Reason, store.Progress = o.reason, bar.Add
+	if s.paired(o.lim) {
+		store.Side = s.side()
+	}
 	return store.Backup(ctx, o.lim, o.from)
 }
 
@@ -131,16 +168,20 @@ func (a *app) showBackup(v xdata.Version) error {
 
 // syncBackup copies a new version to the other side (spec ch. 3). It is there
 // whatever becomes of that.
-func (a *app) syncBackup(ctx context.Context, s *server, name, reason string, jobs []syncJob) error {
+func (a *app) syncBackup(ctx context.Context, s *server, v xdata.Version, reason string, jobs []syncJob) error {
 	y := &syncer{app: a, server: s, options: syncOptions{direction: string(xdata.DirectionAuto), reason: reason, wait: busyLimit}}
 	y.doAll(ctx, jobs)
 	err := y.failure()
 	for _, r := range y.results {
-		if r.Error == nil {
-			a.out.Note("LIM %d: %s %s", r.LIM, r.Version, r.Result)
+		if r.Error != nil {
+			continue
+		}
+		a.out.Note("LIM %d: %s %s", r.LIM, r.Version, r.Result)
+		if err == nil && !r.Has(&v) {
+			err = fault.New(fault.Conflict, "see 'mxcluster xdata list' on both servers", "both sides have %s now", r.Version)
 		}
 	}
-	return a.tellOnly(fault.Wrap(err, fault.CodeOf(err), "", "%s is made, but not copied to the other side", name))
+	return a.tellOnly(fault.Wrap(err, fault.CodeOf(err), "", "%s is made, but not copied to the other side", v.Name))
 }
 
 // busyLimit is how long a backup waits for a sync that cron or an agent has begun:

@@ -26,7 +26,10 @@ func newXdataPruneCommand(a *app) *cobra.Command {
 		Long: `Xdata prune removes the oldest data versions of each LIM until K are left: two on a
 standby, three elsewhere, unless --keep says otherwise. The newest complete one
 and the newest that was verified always stay, and so do versions that are still
-being written. Damaged versions go where a good one is at least as new.`,
+being written. Damaged versions go where a good one is at least as new.
+
+Of a LIM in a cluster, a version that 'xdata backup' made stays until something newer
+is on both sides, and both sides of a conflict stay: 'mxcluster sync' comes first.`,
 		Example:     "  mxcluster xdata prune --dry-run\n  mxcluster xdata prune --lim 1 --keep 1",
 		Annotations: exits(fault.NotFound, fault.Busy, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
@@ -59,11 +62,29 @@ func runXdataPrune(ctx context.Context, a *app, o xdataPruneOptions) error {
 	if err != nil {
 		return fmt.Errorf("pruning: %w", err)
 	}
-	removed, err := pruneAll(ctx, store, limsOfVersions(versions), o)
+	lims := limsOfVersions(versions)
+	removed, err := pruneAll(ctx, store, lims, o)
 	if err := a.donePrune(removed, o); err != nil {
 		return err
 	}
+	a.noteWaiting(store, lims, o.keep)
 	return a.tellOnly(worst(err, ""))
+}
+
+// noteWaiting says what stays although it is older than what is to be kept.
+func (a *app) noteWaiting(store *xdata.Store, lims []int, keep int) {
+	for _, lim := range lims {
+		if n, err := store.Waiting(lim, keep); err == nil && n > 0 {
+			a.out.Note("LIM %d: %s until something newer is on both sides: mxcluster sync --lim %d", lim, stay(n), lim)
+		}
+	}
+}
+
+func stay(n int) string {
+	if n == 1 {
+		return "1 more version stays"
+	}
+	return fmt.Sprintf("%d more versions stay", n)
 }
 
 func pruneAll(ctx context.Context, store *xdata.Store, lims []int, o xdataPruneOptions) (all []xdata.Version, err error) {

@@ -45,7 +45,7 @@ func runXdataServe(ctx context.Context, a *app) error {
 	}
 	store := s.versions(a.env.Now)
 	store.Spare = s.spare(doc)
-	opt := xdata.ServeOptions{LIMs: s.ownLIMs(doc), Idle: s.settings.SyncIdleLimit, Synced: func(lim int) {
+	opt := xdata.ServeOptions{LIMs: s.ownLIMs(doc), Idle: s.settings.SyncIdleLimit, Active: func(lim int) bool { return s.runs(ctx, lim) }, Synced: func(lim int) {
 		if err := s.syncs().Note(lim, a.env.Now(), nil); err != nil {
 			a.out.Detail("%v", err)
 		}

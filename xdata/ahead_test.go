@@ -169,7 +169,7 @@ func TestRottedWhereANewerOneComes(t *testing.T) {
 	})
 	must(t, opened.dropAhead())
 
-	backedUp(t, p[SideStandby], baseTime.Add(time.Hour))
+	foreign(t, p[SideStandby], "xdata_1_20260302000000", tree{"db/dump.sql": "select 2;\n"}, time.Now())
 	must(t, os.Remove(p[SideRegular].markPath(v.Name))) // as if that had not been noticed
 	res, err := p.syncFrom(t, SideRegular, DirectionAuto)
 	if err != nil || res.Result != Copied || res.Direction != DirectionToRegular {

@@ -16,6 +16,10 @@ import (
 // all: nothing of it can be seen before it is complete and durable. Modification
 // times, modes and, as root, owners are kept.
 //
+// The version follows the one that the LIM's data here came from (see Started). Where the
+// newest one is that, or follows it, and its content is the same, none is made: the newest
+// is returned, with Reused set.
+//
 // Links and special files, a folder without files, and one that does not fit
 // are refused (fault.Refused); a file that changes meanwhile, or a LIM whose
 // data are in use, is fault.Busy.
@@ -47,7 +51,7 @@ func (s *Store) Backup(ctx context.Context, lim int, from string) (v Version, er
 	if err != nil {
 		return Version{}, noRoom(err, s.Dir)
 	}
-	v, err = g.commit(s.now(), m, nil)
+	v, err = s.keepBackup(ctx, g, m)
 	return v, noRoom(err, s.Dir)
 }
 

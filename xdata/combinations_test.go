@@ -29,8 +29,8 @@ var combinations = []struct {
 }
 
 // Every combination of what two sides may hold, with the command given on each:
-// who is newer wins, equal times with other content are a conflict, the future
-// is refused, and what is damaged or still being written is neither copied nor
+// who is newer wins, equal times with other content are a conflict, what is from the
+// future is refused, and what is damaged or still being written is neither copied nor
 // counts.
 func TestEveryCombination(t *testing.T) {
 	for _, regular := range combinations {
@@ -41,16 +41,23 @@ func TestEveryCombination(t *testing.T) {
 					for side, c := range map[Side]int{SideRegular: index(regular.name), SideStandby: index(standby.name)} {
 						makeCombination(t, p[side], c)
 					}
-					counts := func(i int) bool { c := combinations[i]; return !c.absent && !c.writing && !c.damaged }
+					counts := func(i int) bool { c := combinations[i]; return !c.absent && !c.writing && !c.damaged && !c.tomorrow }
 					r, s := counts(index(regular.name)), counts(index(standby.name))
 					want, way, code := Copied, DirectionToStandby, fault.OK
 					switch {
-					case !r && !s && (regular.writing || standby.writing):
+					case !r && !s && (regular.writing || standby.writing) && !regular.tomorrow && !standby.tomorrow:
 						want, way, code = Failed, DirectionNone, fault.Busy
-					case !r && !s:
+					case !r && !s && regular.absent && standby.absent:
+						want, way = InSync, DirectionNone
+					case !r && !s && !regular.tomorrow && !standby.tomorrow:
 						want, way, code = Refused, DirectionNone, fault.NotFound
-					case regular.tomorrow || standby.tomorrow:
+					case regular.tomorrow || standby.tomorrow: // nothing of it is copied, but what is good is
 						want, way, code = Refused, DirectionNone, fault.Refused
+						if r {
+							way = DirectionToStandby
+						} else if s {
+							way = DirectionToRegular
+						}
 					case !r || s && standby.since > regular.since:
 						way = DirectionToRegular
 					case r && s && standby.since == regular.since && standby.content == regular.content:
@@ -90,7 +97,11 @@ func makeCombination(t *testing.T, s *Store, i int) {
 	}
 	files := tree{"f": c.content, "g": "all alike"}
 	if !c.damaged {
-		dir := foreign(t, s, "xdata_1_20260301000000", files, baseTime)
+		name := "xdata_1_20260301000000"
+		if c.tomorrow {
+			name = "xdata_1_20260310000000" // made after the others
+		}
+		dir := foreign(t, s, name, files, baseTime)
 		tree{"f": c.content}.write(t, dir, at)
 		if c.writing {
 			s.Quiet = time.Hour

@@ -1,9 +1,12 @@
 package xdata
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/lineage"
 )
 
 // Side is one of the two places that hold the versions of a LIM.
@@ -58,29 +61,21 @@ const MaxSkew = 2 * time.Second
 
 const clockHint = "set the clocks by NTP on all servers, as the specification demands"
 
-// decide chooses the direction by the newest modification time on each side.
-// DirectionNone means that the times are equal, and the contents are to be compared.
-func decide(regular, standby summary, want Direction, now time.Time) (Direction, error) {
-	for _, s := range []struct {
-		side Side
-		summary
-	}{{SideRegular, regular}, {SideStandby, standby}} {
-		if err := checkFuture(s.summary, s.side, now); err != nil {
-			return "", err
-		}
-	}
+// decide chooses the direction by how the newest version of the regular side stands to
+// that of the standby. DirectionNone means that both sides have the same.
+func decide(regular, standby summary, order lineage.Order, want Direction) (Direction, error) {
 	switch {
-	case regular.Name == "" && standby.Name == "":
-		return "", nothingToCopy(regular, standby)
 	case want == DirectionToStandby && regular.Name == "":
 		return "", missing(SideRegular, regular)
 	case want == DirectionToRegular && standby.Name == "":
 		return "", missing(SideStandby, standby)
-	case regular.Name != "" && standby.Name != "" && regular.Mtime == standby.Mtime:
+	case order == lineage.Same:
 		return DirectionNone, nil
+	case order == lineage.Apart:
+		return "", inConflict(regular, standby)
 	}
 	found := DirectionToRegular
-	if standby.Name == "" || regular.Name != "" && regular.Mtime > standby.Mtime {
+	if order == lineage.Newer {
 		found = DirectionToStandby
 	}
 	if want != DirectionAuto && want != found {
@@ -89,16 +84,53 @@ func decide(regular, standby summary, want Direction, now time.Time) (Direction,
 	return found, nil
 }
 
-// checkFuture refuses a version with times that have not come yet.
-func checkFuture(s summary, side Side, now time.Time) error {
-	if s.Name == "" || s.Mtime <= nanoseconds(now.Add(MaxSkew)) {
-		return nil
+// orderOf tells how one side's newest version stands to the other's, as far as that is seen
+// without comparing contents.
+func orderOf(a, b summary) lineage.Order {
+	switch {
+	case a.Name == "" && b.Name == "":
+		return lineage.Same
+	case b.Name == "":
+		return lineage.Newer
+	case a.Name == "":
+		return lineage.Older
 	}
-	return fault.New(fault.Refused, clockHint,
-		"version %s on the %s side has a file from the future: %s, and it is %s now",
-		s.Name, side, stampOf(s.Mtime), now.UTC().Format(time.RFC3339Nano))
+	return lineage.Compare(&a.Line, &b.Line)
 }
 
+// errConflict marks the conflict that only a person can resolve.
+var errConflict = errors.New("the data of both sides differ, and neither follows the other")
+
+// inConflict is the error of two versions of which none is newer. Nothing was copied.
+func inConflict(regular, standby summary) error {
+	lim, _, _ := parseName(regular.Name)
+	return fault.Wrap(errConflict, fault.Conflict,
+		fmt.Sprintf("say which one counts: 'mxcluster sync --lim %d --keep regular' or '--keep standby'; the other is set aside, not deleted", lim),
+		"version %s of the regular side and %s of the standby", regular.Name, standby.Name)
+}
+
+// noConflict is the error of who wants to end a conflict where there is none.
+func noConflict(regular, standby summary, order lineage.Order) error {
+	what := "both sides have the same data"
+	switch order {
+	case lineage.Newer:
+		what = "version " + regular.Name + " of the regular side is the newer one"
+	case lineage.Older:
+		what = "version " + standby.Name + " of the standby is the newer one"
+	}
+	return fault.New(fault.Refused, "synchronise without --keep", "there is no conflict: %s", what)
+}
+
+// fromFuture is the error of a version that is not copied because of a file's time.
+func fromFuture(f *futureVersion, side Side, now time.Time) error {
+	lim, _, _ := parseName(f.Local)
+	return fault.New(fault.Refused,
+		fmt.Sprintf("give the file the right time and back up again, or remove the version: mxcluster xdata remove --lim %d %s", lim, f.Local),
+		"version %s on the %s side has a file from the future, and is not copied: %q of %s, and it is %s now",
+		f.Local, side, plain(f.File), stampOf(f.Mtime), now.UTC().Format(time.RFC3339Nano))
+}
+
+// stampOf writes a time of a file.
 func stampOf(mtime int64) string { return time.Unix(0, mtime).UTC().Format(time.RFC3339Nano) }
 
 // missing is the error of a side that has nothing to give.
@@ -111,20 +143,25 @@ func missing(side Side, s summary) error {
 		"there is no complete version on the %s side", side)
 }
 
-// nothingToCopy is the error of two sides that have no complete version.
+// nothingToCopy is the error of two sides that have no version to copy; nil where they
+// have no data at all, which is no failure.
 func nothingToCopy(regular, standby summary) error {
-	if standby.Writing && !regular.Writing {
+	switch {
+	case regular.Writing:
+		return missing(SideRegular, regular)
+	case standby.Writing:
+		return missing(SideStandby, standby)
+	case regular.Damaged:
+		return missing(SideRegular, regular)
+	case standby.Damaged:
 		return missing(SideStandby, standby)
 	}
-	if regular.Writing {
-		return missing(SideRegular, regular)
-	}
-	return fault.New(fault.NotFound, "make one with 'mxcluster xdata backup'", "there is no version on either side")
+	return nil
 }
 
-// overwriting is the error of a direction that goes against the times.
+// overwriting is the error of a direction that goes against what is newer.
 func overwriting(regular, standby summary, want Direction) error {
-	return fault.New(fault.Refused, "leave the direction to the modification times with --direction auto",
+	return fault.New(fault.Refused, "leave the direction to what is newer with --direction auto",
 		"%s would overwrite newer data: regular side %s of %s, standby side %s of %s", want,
 		regular.Name, stampOf(regular.Mtime), standby.Name, stampOf(standby.Mtime))
 }

@@ -1,54 +1,63 @@
 package xdata
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/lineage"
 )
 
-// sides returns what a side may look like: nothing, or a version of one of a
-// few times, each also with another one being written.
+// sides returns what a side may look like: nothing, or a version of one of a few times
+// and contents, with lineage and without, each also with another one being written.
 func sides(now time.Time) []summary {
 	var all []summary
 	for _, writing := range []bool{false, true} {
 		all = append(all, summary{Writing: writing})
-		for _, mtime := range []time.Duration{-time.Hour, -time.Nanosecond, 0, MaxSkew, MaxSkew + 1, time.Hour} {
-			all = append(all, summary{Name: "xdata_1_20260301000000", Mtime: nanoseconds(now.Add(mtime)), Writing: writing})
+		for _, mtime := range []time.Duration{-time.Hour, -time.Nanosecond, 0} {
+			for _, content := range []string{"a", "b"} {
+				line := lineage.Version{Node: lineage.Node{Name: "xdata_1_20260301000000", Content: content}, Time: nanoseconds(now.Add(mtime))}
+				all = append(all, summary{Name: line.Node.Name, Mtime: line.Time, Writing: writing, Line: line})
+				line.Made = true
+				line.Ancestors = []lineage.Node{{Name: line.Node.Name, Content: map[string]string{"a": "b", "b": "0"}[content]}}
+				all = append(all, summary{Name: line.Node.Name, Mtime: line.Time, Writing: writing, Line: line})
+			}
 		}
 	}
 	return all
 }
 
-// Whatever the sides hold, and whatever is asked for: a copy goes from a side
-// that has a version to one whose version is older, and from nowhere else; what
-// is refused says why and with which code.
+// Whatever the sides hold, and whatever is asked for: a copy goes from a side that has a
+// version to one whose version is older, and from nowhere else; what is refused says why
+// and with which code.
 func TestNothingNewerIsOverwritten(t *testing.T) {
-	now := baseTime
-	future := func(s summary) bool { return s.Name != "" && s.Mtime > nanoseconds(now.Add(MaxSkew)) }
-	for _, regular := range sides(now) {
-		for _, standby := range sides(now) {
+	for _, regular := range sides(baseTime) {
+		for _, standby := range sides(baseTime) {
 			for _, want := range []Direction{DirectionAuto, DirectionToStandby, DirectionToRegular} {
-				way, err := decide(regular, standby, want, now)
+				order := orderOf(regular, standby)
+				way, err := decide(regular, standby, order, want)
 				from, to := regular, standby
 				if way == DirectionToRegular {
 					from, to = to, from
 				}
 				var bad string
 				switch {
-				case err == nil && (future(regular) || future(standby)):
-					bad = "took a version from the future"
 				case err != nil && way != "":
 					bad = "both a direction and an error"
 				case err != nil && fault.HintOf(err) == "":
 					bad = "no remedy"
+				case fault.CodeOf(err) == fault.Conflict && order != lineage.Apart:
+					bad = "a conflict where there is none"
 				case err != nil:
-				case way == DirectionNone && (regular.Name == "" || regular.Mtime != standby.Mtime || standby.Name == ""):
-					bad = "compares what is not of one time"
+				case order == lineage.Apart:
+					bad = "a conflict that is not told"
+				case way == DirectionNone && order != lineage.Same:
+					bad = "takes for the same what is not"
 				case way == DirectionNone:
 				case from.Name == "":
 					bad = "copies nothing"
-				case to.Name != "" && to.Mtime >= from.Mtime:
+				case orderOf(from, to) != lineage.Newer:
 					bad = "overwrites what is not older"
 				case want != DirectionAuto && way != want:
 					bad = "goes another way than asked for"
@@ -61,24 +70,25 @@ func TestNothingNewerIsOverwritten(t *testing.T) {
 	}
 }
 
-// An automatic sync finds a direction whenever there is something to copy.
+// An automatic sync finds a direction whenever there is something to copy, and the same
+// from both sides.
 func TestAutoAlwaysDecides(t *testing.T) {
-	now := baseTime
-	for _, regular := range sides(now) {
-		for _, standby := range sides(now) {
-			way, err := decide(regular, standby, DirectionAuto, now)
-			mirrored, mirroredErr := decide(standby, regular, DirectionAuto, now)
+	for _, regular := range sides(baseTime) {
+		for _, standby := range sides(baseTime) {
+			way, err := decide(regular, standby, orderOf(regular, standby), DirectionAuto)
+			mirrored, mirroredErr := decide(standby, regular, orderOf(standby, regular), DirectionAuto)
+			both := fmt.Sprintf("regular %+v, standby %+v", regular, standby)
 			if fault.CodeOf(err) != fault.CodeOf(mirroredErr) {
-				t.Errorf("regular %+v, standby %+v: %v, the other way round %v", regular, standby, err, mirroredErr)
+				t.Errorf("%s: %v, the other way round %v", both, err, mirroredErr)
 			}
 			opposite := map[Direction]Direction{
 				DirectionToStandby: DirectionToRegular, DirectionToRegular: DirectionToStandby, DirectionNone: DirectionNone, "": "",
 			}
 			if mirrored != opposite[way] {
-				t.Errorf("regular %+v, standby %+v: %s, the other way round %s", regular, standby, way, mirrored)
+				t.Errorf("%s: %s, the other way round %s", both, way, mirrored)
 			}
-			if err != nil && fault.CodeOf(err) == fault.NotFound && (regular.Name != "" || standby.Name != "") {
-				t.Errorf("regular %+v, standby %+v: %v", regular, standby, err)
+			if code := fault.CodeOf(err); err != nil && code != fault.Conflict {
+				t.Errorf("%s: %v", both, err)
 			}
 		}
 	}

@@ -40,7 +40,9 @@ const (
 	frameSame     frameType = 15 // receiver: what it has begins with the list that versionHead names
 	frameContent  frameType = 16 // sender: the content beside the batch before
 	frameAlive    frameType = 17 // either, between other frames: a sign of life
-	lastFrame               = frameAlive
+	frameConflict frameType = 18 // client: its newest version, which and the server's do not follow each other; server: done
+	frameKeep     frameType = 19 // client: the same; the server makes a version of its own that follows both: summary
+	lastFrame               = frameKeep
 )
 
 const (

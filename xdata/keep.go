@@ -10,7 +10,8 @@ import (
 // actions do that make older ones incompatible (spec ch. 9). In the safe order:
 // it is read from end to end and noted as verified, and only then are the
 // others removed. An error says that it could not be read; then all stay.
-// Versions that are still being written stay, too.
+// Versions that are still being written stay, too, and those that Prune has to leave:
+// they go with the next sync.
 func (s *Store) KeepNewest(ctx context.Context, lim int) (removed []Version, err error) {
 	release, err := s.lock(lim, "xdata prune")
 	if err != nil {
@@ -32,5 +33,15 @@ func (s *Store) KeepNewest(ctx context.Context, lim int) (removed []Version, err
 	if err != nil {
 		return nil, fmt.Errorf("read version %s before others are removed: %w", versions[i].Name, err)
 	}
-	return s.prune(lim, 1)
+	p, err := s.pairing(lim)
+	if err != nil {
+		return nil, err
+	}
+	if p.Fits == nil || !sameVersion(p.Fits, &versions[i].line) {
+		p.Fits = &versions[i].line
+		if err := s.putPairing(lim, p); err != nil {
+			return nil, err
+		}
+	}
+	return s.prune(lim, 1, s.paired(lim))
 }

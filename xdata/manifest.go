@@ -33,8 +33,10 @@ func (e *entry) same(o *entry) bool {
 	return e.Ino == o.Ino && e.Size == o.Size && e.Attr.Mtime == o.Attr.Mtime && e.Ctime == o.Ctime
 }
 
-// place notes where the file is now.
-func (e *entry) place(now *entry) { e.Ctime, e.Ino, e.taken = now.Ctime, now.Ino, now.taken }
+// place notes where the file is now, and what the file system keeps of its time.
+func (e *entry) place(now *entry) {
+	e.Attr.Mtime, e.Ctime, e.Ino, e.taken = now.Attr.Mtime, now.Ctime, now.Ino, now.taken
+}
 
 // content returns how many bytes of the file are no holes, as far as its room on the disk
 // tells.

@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/lineage"
 )
 
 // protocolMagic and protocolVersion open every connection. A change that an
@@ -41,7 +42,43 @@ type summary struct {
 	Files   int    `json:"files"`
 	Bytes   int64  `json:"bytes"`
 	Writing bool   `json:"writing"` // a version there is still being written
+	Damaged bool   `json:"damaged"` // a version there is damaged
 	Digest  []byte `json:"digest"`  // of its content; nil: not known without reading it
+
+	Line   lineage.Version `json:"line"`             // what it says of itself
+	Future *futureVersion  `json:"future,omitempty"` // one that is newer, but not to be copied; nil: none
+}
+
+// futureVersion describes a version with a file from the future.
+type futureVersion struct {
+	Line  lineage.Version `json:"line"`
+	Local string          `json:"local"` // its name on its side
+	File  string          `json:"file"`
+	Mtime int64           `json:"mtime"`
+}
+
+// valid makes sure that a peer's summary is one.
+func (s *summary) valid() error {
+	err := s.Line.Valid()
+	if s.Future != nil {
+		err = first(err, s.Future.Line.Valid())
+	}
+	if err != nil {
+		return violation("%v", err)
+	}
+	return nil
+}
+
+// line is a version's word of itself, alone.
+type line struct {
+	Line lineage.Version `json:"line"`
+}
+
+// bye ends a sync that went well.
+type bye struct {
+	Whole *lineage.Version `json:"whole,omitempty"` // that both sides have now; nil: there is none
+	Fits  *lineage.Version `json:"fits,omitempty"`  // what is older does not fit the cluster document; nil: all does, or that is not known
+	Dry   bool             `json:"dry,omitempty"`   // nothing was copied, nor is anything to be removed: say what would be
 }
 
 // versionHead opens a version that follows.
@@ -53,6 +90,7 @@ type versionHead struct {
 	Content int64      `json:"content"` // of bytes, as far as is known; the rest are holes
 	Top     attributes `json:"top"`     // of the version's own folder
 	Known   []byte     `json:"known"`   // digest of a list of chunks that the sender has; nil: of none
+	Record  *record    `json:"record"`  // what it says of itself; nil: nothing
 }
 
 // digestMessage carries a manifest's digest.
@@ -68,6 +106,9 @@ type want struct {
 // done tells the sender under which name its version became visible.
 type done struct {
 	Name string `json:"name"`
+
+	Aside   string   `json:"aside,omitempty"`   // after goodbye: where a version lies that was set aside
+	Removes []string `json:"removes,omitempty"` // after the goodbye of a dry run: what would be removed
 }
 
 // peerError is an error as it crosses the wire.

@@ -5,31 +5,69 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"time"
+
+	"mxcluster/internal/lineage"
 )
 
-// Prune removes the oldest complete versions of a LIM until keep are left, and
-// damaged ones that are no newer than a good one. Whatever keep says, the
-// newest complete version stays, and so do the newest that was verified and
-// those still being written. The LIM's lock taken is fault.Busy.
+// Prune removes the oldest complete versions of a LIM until keep are left, those that do
+// not fit the cluster document any more, and damaged ones that are no newer than a good
+// one. Whatever keep says, the newest complete version stays, and so do the newest that
+// was verified, those still being written, and both sides of a conflict. Of a LIM that has
+// another side, what was made here stays until something newer is whole on both. The
+// LIM's lock taken is fault.Busy.
 func (s *Store) Prune(lim, keep int) (removed []Version, err error) {
 	release, err := s.lock(lim, "xdata prune")
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	return s.prune(lim, keep)
+	return s.prune(lim, keep, s.paired(lim))
 }
 
 // Surplus returns what Prune would remove, and removes nothing.
-func (s *Store) Surplus(lim, keep int) ([]Version, error) {
-	if few, err := s.few(lim, keep); few || err != nil {
+func (s *Store) Surplus(lim, keep int) ([]Version, error) { return s.over(lim, keep, s.paired(lim)) }
+
+func (s *Store) paired(lim int) bool { return s.Paired != nil && s.Paired(lim) }
+
+func (s *Store) over(lim, keep int, paired bool) ([]Version, error) {
+	p, err := s.pairing(lim)
+	if err != nil {
+		return nil, err
+	}
+	if few, err := s.few(lim, keep); err != nil || few && (p.Fits == nil || !p.unfit(s, lim)) {
 		return nil, err
 	}
 	versions, err := s.List(lim)
 	if err != nil {
 		return nil, err
 	}
-	return surplus(versions, keep), nil
+	return p.surplus(versions, keep, paired, s.now()), nil
+}
+
+// unfit tells whether there may be versions that do not fit any more: those that came
+// since have names of their own.
+func (p *pairing) unfit(s *Store, lim int) bool {
+	entries, err := os.ReadDir(s.Dir)
+	return err != nil || slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		of, _, ok := parseName(e.Name())
+		return ok && of == lim && e.Name() < p.Fits.Node.Name
+	})
+}
+
+// Waiting returns how many versions of a LIM Prune would remove, had something newer been
+// whole on both sides.
+func (s *Store) Waiting(lim, keep int) (int, error) {
+	if !s.paired(lim) {
+		return 0, nil
+	}
+	all, err := s.over(lim, keep, false)
+	if err != nil {
+		return 0, err
+	}
+	some, err := s.over(lim, keep, true)
+	return len(all) - len(some), err
 }
 
 // few tells whether there are no more versions of a LIM than are kept anyway, none
@@ -53,32 +91,72 @@ func (s *Store) few(lim, keep int) (bool, error) {
 	return true, nil
 }
 
-// surplus says which versions of a LIM, newest first, are one too many.
-func surplus(versions []Version, keep int) (over []Version) {
+// surplus says which versions of a LIM, newest first, are one too many. One with a file
+// from the future counts as none, as a damaged one does: it cannot be copied, or nobody
+// knows how old it is.
+func (p *pairing) surplus(versions []Version, keep int, paired bool, now time.Time) (over []Version) {
 	good, verified := 0, false
-	for _, v := range versions {
-		switch {
-		case v.Damage != "":
-			if good > 0 {
-				over = append(over, v)
-			}
+	fits := -1
+	if p.Fits != nil {
+		fits = slices.IndexFunc(versions, func(v Version) bool { return v.line.Node.Name == p.Fits.Node.Name })
+	}
+	for i := range versions {
+		v := &versions[i]
+		bad := v.Damage != "" || v.Complete && v.future(now) && (paired || !v.line.Made)
+		if !bad && !v.Complete {
 			continue
-		case !v.Complete:
+		}
+		if bad {
+			if good > 0 && p.mayGo(v, versions[:i], paired, now) {
+				over = append(over, *v)
+			}
 			continue
 		}
 		good++
 		first := v.Verified != nil && !verified
 		verified = verified || v.Verified != nil
-		if good > max(keep, 1) && !first {
-			over = append(over, v)
+		old := good > max(keep, 1) || good > 1 && p.unfitting(v, fits >= 0 && i > fits)
+		if old && !first && p.mayGo(v, versions[:i], paired, now) {
+			over = append(over, *v)
 		}
 	}
 	return over
 }
 
+// unfitting tells whether a version is older than those that fit the cluster document;
+// after tells that it comes after them.
+func (p *pairing) unfitting(v *Version, after bool) bool {
+	if p.Fits == nil {
+		return false
+	}
+	o := lineage.Compare(&v.line, p.Fits)
+	return o == lineage.Older || o == lineage.Unknown && after
+}
+
+// mayGo tells whether a version may be removed: neither side of a conflict, and nothing
+// that was made before something newer, which is still good here, was whole on both sides.
+func (p *pairing) mayGo(v *Version, newer []Version, paired bool, now time.Time) bool {
+	if c := p.Conflict; c != nil && (c.Ours.Node == v.line.Node || c.Theirs.Node == v.line.Node) {
+		return false
+	}
+	if !paired || !v.line.Made {
+		return true
+	}
+	if p.Whole == nil {
+		return false
+	}
+	same := v.line.Node == p.Whole.Node
+	if o := lineage.Compare(&v.line, p.Whole); !same && o != lineage.Older && o != lineage.Same {
+		return false
+	}
+	return slices.ContainsFunc(newer, func(n Version) bool {
+		return n.Complete && !n.future(now) && (looksLike(&n) == p.Local || n.sameAs(p.Whole))
+	})
+}
+
 // prune is Prune for a caller that holds the LIM's lock.
-func (s *Store) prune(lim, keep int) (removed []Version, err error) {
-	over, err := s.Surplus(lim, keep)
+func (s *Store) prune(lim, keep int, paired bool) (removed []Version, err error) {
+	over, err := s.over(lim, keep, paired)
 	if err != nil {
 		return nil, err
 	}

@@ -3,10 +3,13 @@ package xdata
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"os"
+	"time"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/lineage"
 )
 
 // receiver takes a version from a peer that is not trusted: what it announces
@@ -16,9 +19,10 @@ type receiver struct {
 	store    *Store
 	link     *link
 	lim      int
-	here     []seen    // the versions that this side has, as they were seen under the lock
-	opened   *snapshot // the newest complete one of them; nil: none
-	counted  counting  // of content put together; may be nil
+	here     []seen      // the versions that this side has, as they were seen under the lock
+	active   func() bool // whether the LIM runs here: its data do not come from what arrives then; may be nil
+	opened   *snapshot   // the newest complete one of them; nil: none
+	counted  counting    // of content put together; may be nil
 	head     versionHead
 	manifest manifest
 	content  int64 // bytes put together that are no holes
@@ -83,7 +87,28 @@ func (r *receiver) fill(ctx context.Context, g *staging, own *sources) (Version,
 	}
 	_, stamp, _ := parseName(r.head.Name)
 	now := r.store.now().UTC()
-	return g.commit(stamp, &r.manifest, &now)
+	g.record = r.says
+	v, err := g.commit(stamp, &r.manifest, &now)
+	if err != nil || r.active != nil && r.active() {
+		return v, err
+	}
+	return v, r.store.setHead(r.lim, &v.line)
+}
+
+// says returns what a version says of itself under its name here: another program's, when
+// the name was taken, which one it had.
+func (r *receiver) says(name string) *record {
+	if r.head.Record == nil && name != r.head.Name {
+		return &record{Version: lineage.Version{Node: lineage.Node{Name: r.head.Name}}}
+	}
+	return r.head.Record
+}
+
+// line is what the version that is announced says of itself, and how old it is.
+func (r *receiver) line() *lineage.Version {
+	v := Version{Name: r.head.Name, Stamp: nameStamp(r.head.Name), NewestMtime: time.Unix(0, r.head.Mtime)}
+	v.describe(r.head.Record, r.store.now())
+	return &v.line
 }
 
 // settle asks again, once, for files that did not come out as they should.
@@ -129,6 +154,11 @@ func (r *receiver) readHead() error {
 	if h.Content < 0 || h.Content > h.Bytes {
 		return violation("%d of %d bytes", h.Content, h.Bytes)
 	}
+	if h.Record != nil {
+		if err := h.Record.valid(); err != nil {
+			return err
+		}
+	}
 	if err := r.checkNewer(); err != nil {
 		return err
 	}
@@ -157,9 +187,14 @@ func (r *receiver) checkNewer() error {
 	if r.opened == nil {
 		return nil
 	}
-	v := r.opened.version
-	if nanoseconds(v.NewestMtime) < r.head.Mtime {
+	v, theirs := r.opened.version, r.line()
+	switch lineage.Compare(theirs, &v.line) {
+	case lineage.Newer:
 		return nil
+	case lineage.Unknown:
+		if theirs.Time > v.line.Time { // content was compared before
+			return nil
+		}
 	}
 	return fault.New(fault.Refused, "synchronise again", "version %s of %s is not newer than %s of %s",
 		r.head.Name, stampOf(r.head.Mtime), v.Name, stampOf(nanoseconds(v.NewestMtime)))
@@ -171,8 +206,12 @@ func (r *receiver) checkEnd(payload []byte) error {
 	if err := decodeJSON(payload, &end); err != nil {
 		return err
 	}
-	if !bytes.Equal(end.Digest, r.manifest.digest()) {
+	digest := r.manifest.digest()
+	if !bytes.Equal(end.Digest, digest) {
 		return mismatch("the version does not match its hash")
+	}
+	if says := r.head.Record; says != nil && says.Made && says.Node.Content != hex.EncodeToString(digest) {
+		return mismatch("the version is not what it says it was when it was made")
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/lineage"
 )
 
 // ServeOptions restrict what a peer may ask for.
@@ -19,6 +20,8 @@ type ServeOptions struct {
 	Synced func(lim int)
 	// Idle is how long nothing may be heard of the peer; 0: DefaultIdle.
 	Idle time.Duration
+	// Active tells whether a LIM is known to run here; may be nil.
+	Active func(lim int) bool
 }
 
 // Serve is the other end of [Sync]: it answers one peer on r and w, normally
@@ -87,6 +90,7 @@ type server struct {
 	opened  *snapshot   // of the newest complete version; nil when there is none
 	here    []seen      // the versions there are
 	pushed  bool        // a version was taken: opened and here are not true any more
+	newest  *Version    // the newest complete one; nil: there is none
 }
 
 func (s *server) close() {
@@ -111,7 +115,7 @@ func (s *server) run(ctx context.Context) error {
 		case t == frameError:
 			return decodeError(payload)
 		case t == frameBye:
-			return s.bye()
+			return s.bye(payload)
 		}
 		if err := s.answer(ctx, t, payload); err != nil {
 			return err
@@ -128,13 +132,19 @@ func (s *server) answer(ctx context.Context, t frameType, payload []byte) error 
 		return s.open(payload)
 	case t == framePush && s.asked.LIM != 0 && !s.pushed:
 		return s.receive(ctx)
+	case t == frameConflict && s.opened != nil:
+		return s.conflict(payload)
+	case t == frameKeep && s.opened != nil:
+		return s.resolve(ctx, payload)
 	case t == framePull && s.opened != nil:
 		return (&sender{snapshot: s.opened, link: s.link}).send(ctx)
 	case t == frameDigest && s.opened != nil:
 		if err := s.opened.readAll(ctx); err != nil {
 			return err
 		}
-		return s.link.send(frameDigest, digestMessage{Digest: s.opened.digest()})
+		digest := s.opened.digest()
+		s.opened.version.is(digest, s.store.now())
+		return s.link.send(frameDigest, digestMessage{Digest: digest})
 	}
 	return violation("message %d out of turn", t)
 }
@@ -155,11 +165,63 @@ func (s *server) open(payload []byte) error {
 	if s.release, err = s.store.lock(lim, "sync with another server"); err != nil {
 		return err
 	}
+	return s.describe()
+}
+
+// describe looks at what there is, and tells the peer.
+func (s *server) describe() error {
+	if s.opened != nil {
+		s.opened.close()
+	}
+	var err error
 	var sum summary
-	if s.opened, s.here, sum, err = s.store.summarise(lim); err != nil {
+	if s.opened, s.here, sum, err = s.store.summarise(s.asked.LIM); err != nil {
 		return err
 	}
+	s.newest = nil
+	if s.opened != nil {
+		s.newest = &s.opened.version
+	}
 	return s.link.send(frameOpen, sum)
+}
+
+// apart reads a peer's version, of which and ours neither follows the other.
+func (s *server) apart(payload []byte) (*lineage.Version, error) {
+	var theirs line
+	if err := decodeJSON(payload, &theirs); err != nil {
+		return nil, err
+	}
+	if err := theirs.Line.Valid(); err != nil {
+		return nil, violation("%v", err)
+	}
+	if o := lineage.Compare(&s.newest.line, &theirs.Line); o != lineage.Apart {
+		return nil, violation("a conflict of versions of which one is %s", o)
+	}
+	return &theirs.Line, nil
+}
+
+// conflict remembers a conflict that the peer found.
+func (s *server) conflict(payload []byte) error {
+	theirs, err := s.apart(payload)
+	if err != nil {
+		return err
+	}
+	if err := s.store.noteConflict(s.asked.LIM, &s.newest.line, theirs); err != nil {
+		return err
+	}
+	return s.link.send(frameDone, done{})
+}
+
+// resolve ends a conflict with what is here.
+func (s *server) resolve(ctx context.Context, payload []byte) error {
+	theirs, err := s.apart(payload)
+	if err != nil {
+		return err
+	}
+	if _, err := s.store.resolve(ctx, s.opened, theirs); err != nil {
+		return err
+	}
+	return s.describe()
 }
 
 // receive takes a version from the peer.
@@ -169,24 +231,40 @@ func (s *server) receive(ctx context.Context) error {
 	if opened != nil {
 		defer opened.close()
 	}
-	v, err := (&receiver{store: s.store, link: s.link, lim: s.asked.LIM, here: s.here, opened: opened}).receive(ctx)
+	v, err := (&receiver{store: s.store, link: s.link, lim: s.asked.LIM, here: s.here, opened: opened, active: s.active}).receive(ctx)
 	if err != nil {
 		return err
 	}
+	s.newest = &v
 	return s.link.send(frameDone, done{Name: v.Name})
 }
 
+func (s *server) active() bool { return s.opt.Active != nil && s.opt.Active(s.asked.LIM) }
+
 // bye ends a sync that went well: old versions are no longer needed.
-func (s *server) bye() error {
-	if s.asked.LIM != 0 {
-		if _, err := s.store.prune(s.asked.LIM, s.asked.Side.Keep()); err != nil {
-			return err
-		}
-		if s.opt.Synced != nil {
-			s.opt.Synced(s.asked.LIM)
-		}
+func (s *server) bye(payload []byte) error {
+	var end done
+	if s.asked.LIM == 0 {
+		return s.link.send(frameDone, end)
 	}
-	return s.link.send(frameDone, done{})
+	var said bye
+	if err := decodeJSON(payload, &said); err != nil {
+		return err
+	}
+	a := afterSync{lim: s.asked.LIM, side: s.asked.Side, bye: said, own: s.newest, active: s.active}
+	var err error
+	if said.Dry {
+		end.Removes, err = s.store.wouldTidy(a, s.here)
+	} else {
+		end.Aside, err = s.store.tidy(a)
+	}
+	if err != nil {
+		return err
+	}
+	if s.opt.Synced != nil && !said.Dry {
+		s.opt.Synced(s.asked.LIM)
+	}
+	return s.link.send(frameDone, end)
 }
 
 // summarise looks at the versions of a LIM, opens the newest complete one, nil
@@ -196,17 +274,26 @@ func (s *Store) summarise(lim int) (*snapshot, []seen, summary, error) {
 	if err != nil {
 		return nil, nil, summary{}, err
 	}
-	writing := slices.ContainsFunc(versions, func(v seen) bool { return !v.Complete && v.Damage == "" })
-	i := slices.IndexFunc(versions, func(v seen) bool { return v.Complete })
+	now := s.now()
+	sum := summary{Writing: slices.ContainsFunc(versions, func(v seen) bool { return !v.Complete && v.Damage == "" })}
+	sum.Damaged = slices.ContainsFunc(versions, func(v seen) bool { return v.Damage != "" })
+	i := slices.IndexFunc(versions, func(v seen) bool { return v.Complete && !v.future(now) })
+	if bad := slices.IndexFunc(versions, func(v seen) bool { return v.Complete && v.future(now) }); bad >= 0 && (i < 0 || bad < i) {
+		v := &versions[bad]
+		sum.Future = &futureVersion{Line: v.line, Local: v.Name, File: plain(v.newestFile), Mtime: nanoseconds(v.NewestMtime)}
+	}
 	if i < 0 {
-		return nil, versions, summary{Writing: writing}, nil
+		return nil, versions, sum, nil
 	}
 	v := versions[i]
 	snap, err := s.openSnapshot(v)
 	if err != nil {
 		return nil, nil, summary{}, err
 	}
-	return snap, versions, summary{
-		Name: v.Name, Mtime: nanoseconds(v.NewestMtime), Files: v.Files, Bytes: v.Bytes, Writing: writing, Digest: snap.digest(),
-	}, nil
+	sum.Name, sum.Mtime, sum.Files, sum.Bytes = v.Name, nanoseconds(v.NewestMtime), v.Files, v.Bytes
+	if sum.Digest = snap.digest(); sum.Digest != nil {
+		snap.version.is(sum.Digest, now)
+	}
+	sum.Line = snap.version.line
+	return snap, versions, sum, nil
 }

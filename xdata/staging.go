@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"mxcluster/internal/lineage"
 )
 
 // staging is a version that is being put together, invisible until committed.
@@ -17,6 +20,15 @@ type staging struct {
 	lim   int
 	root  *os.Root
 	flush *flusher
+
+	// record says what the version says of itself, once its name is known; nil: nothing.
+	record func(name string) *record
+	// announce is told of the record before the version is visible; may be nil.
+	announce func(*lineage.Version) error
+	// taken tells of names that must not be used again, though they are free here.
+	taken func(name string) bool
+	// apart has names keep to the seconds of this side, see Store.Side.
+	apart bool
 }
 
 // stagingPrefix starts the names of what is not, or no longer, a version.
@@ -60,9 +72,22 @@ func (g *staging) discard() {
 // visible under the first free name from stamp on: two versions of one second
 // get stamps that differ.
 func (g *staging) commit(stamp time.Time, m *manifest, verified *time.Time) (Version, error) {
-	name, err := g.store.freeName(g.lim, stamp)
+	name, err := g.freeName(stamp)
 	if err != nil {
 		return Version{}, err
+	}
+	var says *record
+	if g.record != nil {
+		says = g.record(name)
+	}
+	if says != nil {
+		err := writeRecord(g.root, says, m.Top)
+		if err == nil && g.announce != nil {
+			err = g.announce(&says.Version)
+		}
+		if err != nil {
+			return Version{}, err
+		}
 	}
 	inode, err := inodeOf(g.root)
 	if err != nil {
@@ -87,6 +112,8 @@ func (g *staging) commit(stamp time.Time, m *manifest, verified *time.Time) (Ver
 	if v.Complete = v.Files > 0; v.Complete {
 		v.NewestMtime = time.Unix(0, m.newestMtime()).UTC()
 	}
+	v.describe(says, g.store.now())
+	v.line.Node.Content = hex.EncodeToString(m.digest())
 	return v, nil
 }
 
@@ -115,14 +142,24 @@ func (g *staging) publish(name string, m *manifest, own mark) error {
 	return os.Rename(g.root.Name(), filepath.Join(g.store.Dir, name))
 }
 
-// freeName returns the first unused name of a LIM from a time on.
-func (s *Store) freeName(lim int, stamp time.Time) (string, error) {
-	for ; ; stamp = stamp.Add(time.Second) {
-		name := versionName(lim, stamp)
-		_, err := os.Lstat(filepath.Join(s.Dir, name))
+// freeName returns the first unused name from a time on. Where the other side makes
+// versions, too, a standby takes odd seconds and a regular server even ones, so that no
+// name ever stands for two contents.
+func (g *staging) freeName(stamp time.Time) (string, error) {
+	step := time.Second
+	if side := g.store.Side; g.apart && side != "" {
+		step *= 2
+		if odd := stamp.Unix()%2 != 0; odd != (side == SideStandby) {
+			stamp = stamp.Add(time.Second)
+		}
+	}
+	for ; ; stamp = stamp.Add(step) {
+		name := versionName(g.lim, stamp)
+		_, err := os.Lstat(filepath.Join(g.store.Dir, name))
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrNotExist) && (g.taken == nil || !g.taken(name)):
 			return name, nil
+		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			return "", err
 		}

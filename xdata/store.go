@@ -28,6 +28,12 @@ type Store struct {
 	// Spare is how many versions of an incoming one's size there must be room
 	// for; 0 is 1. A standby keeps room for two of each LIM (spec ch. 6).
 	Spare int
+	// Side has the names of versions that are made here tell themselves apart from those
+	// that the other side makes, in whatever second; "": there is no other side.
+	Side Side
+	// Paired tells whether a LIM has another side, which has to have something newer
+	// before a version that was made here is removed; nil: none has.
+	Paired func(lim int) bool
 	// Reason says why something is changed: whoever finds the lock taken reads
 	// it, and a version that is made keeps it.
 	Reason string
@@ -49,9 +55,9 @@ func (s *Store) quiet() time.Duration {
 	return DefaultQuiet
 }
 
-// List returns the versions of a LIM, or of all LIMs for 0, newest first: by
-// LIM, then by newest modification time, then by name. A store that does not
-// exist yet has none.
+// List returns the versions of a LIM, or of all LIMs for 0, by LIM, the newest first:
+// one that another follows comes after it, else newest modification times tell, then
+// names. A store that does not exist yet has none.
 func (s *Store) List(lim int) ([]Version, error) {
 	seen, err := s.list(lim, false)
 	if err != nil {
@@ -93,13 +99,18 @@ func (s *Store) list(lim int, guided bool) ([]seen, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(versions, func(a, b seen) int {
-		if a.LIM != b.LIM {
-			return a.LIM - b.LIM
+	slices.SortStableFunc(versions, func(a, b seen) int { return a.LIM - b.LIM })
+	sorted := make([]seen, 0, len(versions))
+	for i, v := range versions {
+		if i == 0 || v.LIM != versions[i-1].LIM {
+			n := slices.IndexFunc(versions[i:], func(o seen) bool { return o.LIM != v.LIM })
+			if n < 0 {
+				n = len(versions) - i
+			}
+			sorted = append(sorted, sortNewest(versions[i:i+n])...)
 		}
-		return newestFirst(a.Version, b.Version)
-	})
-	return versions, nil
+	}
+	return sorted, nil
 }
 
 // seeAll looks versions over, as many at once as there are processors: a look at
@@ -136,8 +147,8 @@ func (s *Store) seeAll(names []string, guide string) ([]seen, error) {
 	return versions, nil
 }
 
-// Newest returns the newest complete version of a LIM, by newest modification
-// time, then by name. ok is false when there is none.
+// Newest returns the newest complete version of a LIM, the first one of List. ok is
+// false when there is none.
 func (s *Store) Newest(lim int) (v Version, ok bool, err error) {
 	versions, err := s.List(lim)
 	if err != nil {
@@ -185,5 +196,7 @@ func (s *Store) see(name string, guided bool) (seen, error) {
 		v.Verified, v.Damage, v.Reason = own.Verified, own.Damage, own.Reason
 	}
 	v.Complete = v.Complete && v.Damage == ""
+	v.newestFile = t.newestFile
+	v.describe(readRecord(root), s.now())
 	return seen{v, m, kept}, nil
 }

@@ -87,7 +87,7 @@ func TestVersionJSON(t *testing.T) {
 	data, err := json.Marshal(list[0])
 	must(t, err)
 	want := `"name":"xdata_1_20260301020000","path":"` + s.Dir + `/xdata_1_20260301020000","stamp":"2026-03-01T02:00:00Z",` +
-		`"newestMtime":"2026-03-01T02:00:00.123456789Z","files":1,"bytes":5,"complete":true,"verified":null}`
+		`"newestMtime":"2026-03-01T02:00:00.123456789Z","files":1,"bytes":5,"complete":true,"verified":null,"madeAt":null,"parent":null}`
 	if got := string(data); got != `{"lim":1,`+want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -130,7 +130,9 @@ func TestBackup(t *testing.T) {
 		must(t, removeTree(from))
 	})
 	s.Now = func() time.Time { return baseTime }
-	for i := range 3 { // three in one second
+	for i := range 3 { // three in one second, with other content each
+		must(t, os.WriteFile(filepath.Join(from, "latin1-\xe9.txt"), []byte{'c', 'a', byte(i)}, 0o640))
+		must(t, os.Chtimes(filepath.Join(from, "latin1-\xe9.txt"), baseTime, baseTime))
 		v, err := s.Backup(context.Background(), 7, from)
 		must(t, err)
 		if want := versionName(7, baseTime.Add(time.Duration(i)*time.Second)); v.Name != want || !v.Complete {

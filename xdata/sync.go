@@ -1,8 +1,8 @@
 package xdata
 
 import (
-	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/lineage"
 )
 
 // Conn is a connection to a [Serve] on another server. Close ends reads and
@@ -29,10 +30,14 @@ type Request struct {
 	Direction Direction // "" is DirectionAuto
 	DryRun    bool      // compare the two sides, copy and remove nothing
 	Rate      int64     // bytes a second at most; 0: no limit
+	Keep      Side      // whose version is kept on both sides of a conflict; "": none, and a conflict stays
 	LastGood  time.Time // when a sync of the LIM last went well; zero: never, as far as is known
 
 	Idle time.Duration // how long nothing may be heard of the peer once it has answered; 0: DefaultIdle
 
+	// Active tells whether the LIM is known to run here: its data do not come from what
+	// arrives then. May be nil.
+	Active func() bool
 	// Progress is told of bytes of content that were put in their place, copied or
 	// sent, and, once that is known, of how many there are in all; may be nil.
 	Progress func(n, total int64)
@@ -45,7 +50,7 @@ type Outcome string
 const (
 	Copied   Outcome = "copied"
 	InSync   Outcome = "in-sync"
-	Conflict Outcome = "conflict" // equal times, different content: nothing was copied
+	Conflict Outcome = "conflict" // different content, and none is newer: nothing was copied
 	Refused  Outcome = "refused"  // a rule or precondition does not hold: nothing was copied
 	Failed   Outcome = "failed"
 
@@ -64,19 +69,42 @@ type Result struct {
 	Error     *string   `json:"error"`
 
 	Code fault.Code `json:"code"` // exit code of the error; 0: none
+
+	whole *lineage.Version // that both sides have now; nil: none, or it is not known
+
+	// SetAside is where the version lies that lost a conflict, on the side that had it.
+	SetAside string `json:"setAside,omitempty"`
+	// Removes are the old versions that a dry run found to be no longer needed then.
+	Removes []Removal `json:"removes,omitempty"`
+}
+
+// Has tells whether both sides have a version after the sync, or one that follows it.
+func (r *Result) Has(v *Version) bool {
+	if r.whole == nil {
+		return false
+	}
+	o := lineage.Compare(&v.line, r.whole)
+	return o == lineage.Same || o == lineage.Older || v.line.Node == r.whole.Node
+}
+
+// Removal is an old version that would be removed.
+type Removal struct {
+	Side    Side   `json:"side"`
+	Version string `json:"version"`
 }
 
 // Sync makes the newest version of a LIM the same on this server and on its
-// peer: the newer one, by modification time, is copied, verified, made durable
-// and only then made visible; old ones are removed. It holds the LIM's lock on
-// both sides, from when the peer has answered. The caller closes peer; Sync closes it
-// when ctx ends, or when nothing was heard of the peer for req.Idle.
+// peer: the newer one, by lineage or else by modification time, is copied, verified,
+// made durable and only then made visible; old ones are removed. It holds the LIM's
+// lock on both sides, from when the peer has answered. The caller closes peer; Sync
+// closes it when ctx ends, or when nothing was heard of the peer for req.Idle.
 //
 // The Result is filled in whatever happens, and the error carries the code:
-// fault.Conflict when times are equal and contents are not or content does not
-// match its hash, fault.Refused for clocks more than MaxSkew apart, times in the
-// future and directions that would overwrite newer data, fault.NotFound where
-// there is nothing to copy, fault.Busy, fault.Unreachable.
+// fault.Conflict when the contents differ and none follows the other, or content does
+// not match its hash, fault.Refused for clocks more than MaxSkew apart, a newest version
+// with times in the future, directions that would overwrite newer data, and where there
+// is no conflict to end, fault.NotFound where there is nothing to copy that way,
+// fault.Busy, fault.Unreachable.
 func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, error) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -113,16 +141,13 @@ func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, er
 // outcomeOf classes an error.
 func outcomeOf(err error) Outcome {
 	switch code := fault.CodeOf(err); {
-	case errors.Is(err, errSameTime):
+	case errors.Is(err, errConflict):
 		return Conflict
 	case code == fault.Refused || code == fault.NotFound || code == fault.NotPermitted:
 		return Refused
 	}
 	return Failed
 }
-
-// errSameTime marks the conflict that only a person can resolve.
-var errSameTime = errors.New("the newest versions have the same time and different content")
 
 // client is the state of one Sync.
 type client struct {
@@ -135,6 +160,10 @@ type client struct {
 	looked  chan looked // nil once it was read
 	newest  *snapshot   // of the newest complete version here; nil when there is none
 	here    []seen      // the versions there are here
+
+	own   *Version         // that was received; nil: the newest is still it
+	whole *lineage.Version // that both sides have in the end; nil: none
+	ahead aheadOf
 }
 
 // printed is what the peer prints into, if it is a program that we started.
@@ -175,10 +204,13 @@ func (c *client) run(ctx context.Context, gone func(error)) error {
 	if err := c.agree(); err != nil {
 		return err
 	}
-	if err := c.exchange(ctx); err != nil || c.req.DryRun {
-		return err // no goodbye after a dry run: old versions go with it
+	if err := c.exchange(ctx); err != nil {
+		return err
 	}
-	return c.tidy()
+	if err := c.tidy(); err != nil {
+		return err
+	}
+	return c.leftBehind()
 }
 
 // standing tells the versions of a LIM from what they are after another process made,
@@ -247,6 +279,8 @@ func (c *client) check() error {
 		return fault.New(fault.Usage, "", "no LIM %d", c.req.LIM)
 	case c.req.Side != SideRegular && c.req.Side != SideStandby:
 		return fault.New(fault.Usage, "", "no side %q", c.req.Side)
+	case c.req.Keep != "" && c.req.Keep != SideRegular && c.req.Keep != SideStandby:
+		return fault.New(fault.Usage, "use regular or standby", "no side %q", c.req.Keep)
 	case d != DirectionAuto && d != DirectionToStandby && d != DirectionToRegular:
 		return fault.New(fault.Usage, "use auto, to-standby or to-regular", "no direction %q", d)
 	}
@@ -289,26 +323,78 @@ func (c *client) exchange(ctx context.Context) error {
 		return err
 	}
 	ours, err := c.ours()
+	if err := first(err, theirs.valid()); err != nil {
+		return err
+	}
+	c.ahead = newestFuture(c.pair(ours, theirs))
+	if ours.Name == "" && theirs.Name == "" {
+		return c.nothing(ours, theirs)
+	}
+	order, err := c.order(ctx, &ours, &theirs)
 	if err != nil {
 		return err
 	}
-	regular, standby := ours, theirs
+	c.whole = &ours.Line
+	if order == lineage.Older {
+		c.whole = &theirs.Line
+	}
+	regular, standby := c.pair(ours, theirs)
 	if c.req.Side == SideStandby {
-		regular, standby = theirs, ours
+		order = order.Reverse()
 	}
-	way, err := decide(regular, standby, c.req.Direction, c.store.now())
+	if c.req.Keep != "" {
+		if order != lineage.Apart {
+			return noConflict(regular, standby, order)
+		}
+		return c.keep(ctx, ours, theirs)
+	}
+	way, err := decide(regular, standby, order, c.req.Direction)
+	if errors.Is(err, errConflict) {
+		err = c.conflict(err, ours, theirs)
+	}
 	if err != nil {
 		return err
 	}
+	return c.copy(ctx, way, ours, theirs)
+}
+
+// nothing ends a sync of a LIM that has no version to copy. To have no data is no failure.
+func (c *client) nothing(ours, theirs summary) error {
+	regular, standby := c.pair(ours, theirs)
+	switch {
+	case c.ahead.futureVersion != nil:
+		c.result.Version = c.ahead.Local
+		return nil
+	case c.req.Keep != "":
+		return noConflict(regular, standby, lineage.Same)
+	}
+	err := nothingToCopy(regular, standby)
+	if err == nil {
+		c.result.Result = InSync
+	}
+	return err
+}
+
+// pair returns what the regular side and the standby have.
+func (c *client) pair(ours, theirs summary) (regular, standby summary) {
+	if c.req.Side == SideStandby {
+		return theirs, ours
+	}
+	return ours, theirs
+}
+
+// copy copies, if there is anything to copy.
+func (c *client) copy(ctx context.Context, way Direction, ours, theirs summary) error {
 	c.result.Direction = way
-	if c.newest != nil && (way == DirectionNone || way == towards(c.req.Side)) {
-		if err := c.newest.dropAhead(); err != nil {
+	if way == towards(c.req.Side) {
+		if err := c.dropAhead(); err != nil {
 			return err
 		}
 	}
 	switch {
 	case way == DirectionNone:
-		return c.compare(ctx, ours, theirs)
+		c.result.Version, c.result.Bytes, c.result.Result = ours.Name, ours.Bytes, InSync
+		return nil
 	case c.req.DryRun:
 		c.wouldCopy(ours, theirs)
 		return nil
@@ -318,6 +404,130 @@ func (c *client) exchange(ctx context.Context) error {
 	}
 	c.expect(ours.Bytes)
 	return c.push(ctx)
+}
+
+func (c *client) dropAhead() error {
+	if c.newest == nil {
+		return nil
+	}
+	return c.newest.dropAhead()
+}
+
+// aheadOf is a version from the future, and where it is.
+type aheadOf struct {
+	*futureVersion // nil: there is none
+	side           Side
+}
+
+// newestFuture returns the newest version that is not copied because of its times.
+func newestFuture(regular, standby summary) aheadOf {
+	a := aheadOf{regular.Future, SideRegular}
+	if f := standby.Future; f != nil && (a.futureVersion == nil || lineage.Compare(&f.Line, &a.Line) == lineage.Newer) {
+		a = aheadOf{f, SideStandby}
+	}
+	return a
+}
+
+// order tells how our newest version stands to theirs. Contents are compared where that
+// does not show, or where one is not known that is said to be the same; they are read
+// only as far as they changed since they were last read.
+func (c *client) order(ctx context.Context, ours, theirs *summary) (lineage.Order, error) {
+	order := orderOf(*ours, *theirs)
+	if order == lineage.Newer || order == lineage.Older || order == lineage.Apart {
+		return order, nil
+	}
+	if err := c.dropAhead(); err != nil {
+		return order, err
+	}
+	if theirs.Digest == nil {
+		if err := c.link.send(frameDigest, nil); err != nil {
+			return order, c.lost(err)
+		}
+	}
+	if err := c.newest.readAll(ctx); err != nil { // both sides read meanwhile
+		return order, err
+	}
+	if ours.Digest == nil {
+		ours.Digest = c.newest.digest()
+	}
+	if theirs.Digest == nil {
+		var d digestMessage
+		if err := c.link.expectJSON(frameDigest, &d); err != nil {
+			return order, err
+		}
+		theirs.Digest = d.Digest
+	}
+	ours.is(ours.Digest)
+	theirs.is(theirs.Digest)
+	c.newest.version.is(ours.Digest, c.store.now())
+	return orderOf(*ours, *theirs), nil
+}
+
+// is takes the content for what it is. One that is not what the version says is another
+// one's lineage.
+func (s *summary) is(content []byte) {
+	text := hex.EncodeToString(content)
+	if s.Line.Made && s.Line.Node.Content != text {
+		s.Line = lineage.Version{Node: lineage.Node{Name: s.Name}, Time: s.Mtime}
+	}
+	s.Line.Node.Content = text
+}
+
+// conflict remembers a conflict on both sides, so that neither removes its version.
+func (c *client) conflict(found error, ours, theirs summary) error {
+	c.result.Version, c.result.Bytes = ours.Name, ours.Bytes
+	if c.req.DryRun {
+		return found
+	}
+	if err := c.store.noteConflict(c.req.LIM, &ours.Line, &theirs.Line); err != nil {
+		return err
+	}
+	if err := c.link.send(frameConflict, line{ours.Line}); err != nil {
+		return c.lost(err)
+	}
+	var d done
+	if err := c.link.expectJSON(frameDone, &d); err != nil {
+		return err
+	}
+	return found
+}
+
+// keep ends a conflict: the side that is kept makes a version that follows both, which is
+// copied to the other. What that one had is set aside with the goodbye.
+func (c *client) keep(ctx context.Context, ours, theirs summary) error {
+	if err := c.dropAhead(); err != nil {
+		return err
+	}
+	way := towards(c.req.Keep.other())
+	c.result.Direction = way
+	if c.req.DryRun {
+		c.wouldCopy(ours, theirs)
+		c.whole = nil
+		return nil
+	}
+	if c.req.Keep != c.req.Side {
+		if err := c.link.send(frameKeep, line{ours.Line}); err != nil {
+			return c.lost(err)
+		}
+		if err := c.link.expectJSON(frameOpen, &theirs); err != nil {
+			return err
+		}
+		if err := theirs.valid(); err != nil {
+			return err
+		}
+		c.whole = &theirs.Line
+		return c.copy(ctx, way, ours, theirs)
+	}
+	if _, err := c.store.resolve(ctx, c.newest, &theirs.Line); err != nil {
+		return err
+	}
+	c.newest.close()
+	var err error
+	if c.newest, c.here, ours, err = c.store.summarise(c.req.LIM); err != nil {
+		return err
+	}
+	c.whole = &ours.Line
+	return c.copy(ctx, way, ours, theirs)
 }
 
 // expect tells how much is to be copied.
@@ -336,48 +546,18 @@ func (c *client) wouldCopy(ours, theirs summary) {
 	c.result.Version, c.result.Bytes, c.result.Result = from.Name, from.Bytes, WouldCopy
 }
 
-// compare tells versions of one time apart by their content, which is read
-// only as far as it changed since it was last read.
-func (c *client) compare(ctx context.Context, ours, theirs summary) error {
-	c.result.Version, c.result.Bytes = ours.Name, ours.Bytes
-	if theirs.Digest == nil {
-		if err := c.link.send(frameDigest, nil); err != nil {
-			return c.lost(err)
-		}
-	}
-	if err := c.newest.readAll(ctx); err != nil { // both sides read meanwhile
-		return err
-	}
-	if ours.Digest == nil {
-		ours.Digest = c.newest.digest()
-	}
-	if theirs.Digest == nil {
-		var d digestMessage
-		if err := c.link.expectJSON(frameDigest, &d); err != nil {
-			return err
-		}
-		theirs.Digest = d.Digest
-	}
-	if !bytes.Equal(theirs.Digest, ours.Digest) {
-		return fault.Wrap(errSameTime, fault.Conflict,
-			"find out which side is right, and give a file there a newer time, as with touch",
-			"version %s", ours.Name)
-	}
-	c.result.Result = InSync
-	return nil
-}
-
 // pull copies from the peer.
 func (c *client) pull(ctx context.Context) error {
 	if err := c.link.send(framePull, nil); err != nil {
 		return c.lost(err)
 	}
 	before := c.link.read
-	v, err := (&receiver{store: c.store, link: c.link, lim: c.req.LIM, here: c.here, opened: c.newest, counted: c.counted()}).receive(ctx)
+	v, err := (&receiver{store: c.store, link: c.link, lim: c.req.LIM, here: c.here, opened: c.newest, counted: c.counted(), active: c.req.Active}).receive(ctx)
 	c.result.SentBytes = c.link.read - before
 	if err != nil {
 		return err
 	}
+	c.own, c.whole = &v, &v.line
 	c.result.Version, c.result.Bytes, c.result.Result = v.Name, v.Bytes, Copied
 	return nil
 }
@@ -398,6 +578,8 @@ func (c *client) push(ctx context.Context) error {
 	if err := c.link.expectJSON(frameDone, &d); err != nil {
 		return err
 	}
+	c.newest.version.is(c.newest.digest(), c.store.now()) // all of it was read to send it
+	c.whole = &c.newest.version.line
 	c.result.Version, c.result.Bytes, c.result.Result = d.Name, c.newest.version.Bytes, Copied
 	return nil
 }
@@ -423,10 +605,25 @@ func (c *client) counted() counting {
 
 // tidy ends a sync that went well, here and on the peer.
 func (c *client) tidy() error {
-	if err := c.link.send(frameBye, nil); err != nil {
+	p, err := c.store.pairing(c.req.LIM)
+	if err != nil {
+		return err
+	}
+	end := bye{Whole: c.whole, Fits: p.Fits, Dry: c.req.DryRun}
+	if err := c.link.send(frameBye, end); err != nil {
 		return c.lost(err)
 	}
-	_, bad := c.store.prune(c.req.LIM, c.req.Side.Keep()) // while the peer does the same
+	a := afterSync{bye: end, lim: c.req.LIM, side: c.req.Side, own: c.own, active: c.req.Active}
+	if a.own == nil && c.newest != nil {
+		a.own = &c.newest.version
+	}
+	var removes []string
+	var bad error
+	if c.req.DryRun {
+		removes, bad = c.store.wouldTidy(a, c.here)
+	} else {
+		c.result.SetAside, bad = c.store.tidy(a) // while the peer does the same
+	}
 	var d done
 	if err := c.link.expectJSON(frameDone, &d); err != nil {
 		return fmt.Errorf("data is in place, but old versions were not removed there: %w", err)
@@ -434,5 +631,29 @@ func (c *client) tidy() error {
 	if bad != nil {
 		return fmt.Errorf("data is in place, but old versions were not removed here: %w", bad)
 	}
+	c.result.whole = c.whole
+	if d.Aside != "" {
+		c.result.SetAside = plain(d.Aside)
+	}
+	c.wouldRemove(c.req.Side, removes)
+	c.wouldRemove(c.req.Side.other(), d.Removes)
 	return nil
+}
+
+// wouldRemove adds to what a dry run says.
+func (c *client) wouldRemove(side Side, names []string) {
+	for _, name := range names {
+		c.result.Removes = append(c.result.Removes, Removal{Side: side, Version: plain(name)})
+	}
+}
+
+// leftBehind is the error of a version that is newer than all that were copied, and stays
+// where it is because of its times.
+func (c *client) leftBehind() error {
+	f := c.ahead
+	if f.futureVersion == nil || c.whole != nil && lineage.Compare(&f.Line, c.whole) == lineage.Older {
+		return nil
+	}
+	c.result.Result = Refused
+	return fromFuture(f.futureVersion, f.side, c.store.now())
 }

@@ -265,7 +265,7 @@ func TestSurplus(t *testing.T) {
 			tc.versions[i].Name = string(rune('a' + i))
 		}
 		got := []byte(strings.Repeat("x", len(tc.versions)))
-		for _, v := range surplus(tc.versions, tc.keep) {
+		for _, v := range (&pairing{}).surplus(tc.versions, tc.keep, false, at) {
 			got[v.Name[0]-'a'] = '-'
 		}
 		if string(got) != tc.want {

@@ -8,11 +8,12 @@
 package xdata
 
 import (
-	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+
+	"mxcluster/internal/lineage"
 )
 
 // Version is one data version of one LIM.
@@ -27,6 +28,11 @@ type Version struct {
 	Complete    bool       `json:"complete"` // false while a program may still be writing it, and of a damaged one
 	Verified    *time.Time `json:"verified"` // when its content was last checked against its hash; nil: never
 
+	// MadeAt and Parent are known of versions that Backup made: when by this server's
+	// clock, and which version it follows; nil for a first one.
+	MadeAt *time.Time `json:"madeAt"`
+	Parent *string    `json:"parent"`
+
 	content int64 // of Bytes; the rest are holes, which take no room
 
 	// Damage says what Verify found wrong; "": nothing. A damaged version is
@@ -34,6 +40,13 @@ type Version struct {
 	Damage string `json:"damage,omitempty"`
 	// Reason is what was said when it was made; "": nothing.
 	Reason string `json:"reason,omitempty"`
+
+	// Reused tells that Backup made none: this version has the same content.
+	Reused bool `json:"-"`
+
+	line       lineage.Version
+	record     *record // nil: it says nothing of itself
+	newestFile string
 }
 
 // stampLayout is the time in a version's name, without fractions or a zone.
@@ -61,10 +74,4 @@ func parseName(name string) (lim int, stamp time.Time, ok bool) {
 	}
 	stamp, err = time.Parse(stampLayout, text)
 	return lim, stamp, err == nil
-}
-
-// newestFirst orders versions by their newest modification time, then by name:
-// names of one second may come from clocks that differed, file times decide.
-func newestFirst(a, b Version) int {
-	return cmp.Or(b.NewestMtime.Compare(a.NewestMtime), cmp.Compare(b.Name, a.Name))
 }

@@ -60,6 +60,9 @@ func (w *walker) dir(dir *os.File, prefix string, b *branch) error {
 	if err != nil {
 		return err
 	}
+	if prefix == "" {
+		names = withoutNotes(names)
+	}
 	slices.Sort(names)
 	b.entries = make([]entry, 0, len(names))
 	paths := join(prefix, names)
@@ -181,6 +184,7 @@ type totals struct {
 	bytes       int64
 	content     int64 // of bytes; the rest are holes
 	newestMtime int64 // of files; noMtime without any
+	newestFile  string
 	changed     int64 // newest change of anything, by ctime, which no program can set
 }
 
@@ -198,7 +202,9 @@ func (t *totals) add(e *entry) {
 	t.files++
 	t.bytes += e.Size
 	t.content += e.content()
-	t.newestMtime = max(t.newestMtime, e.Attr.Mtime)
+	if t.newestFile == "" || e.Attr.Mtime > t.newestMtime {
+		t.newestMtime, t.newestFile = e.Attr.Mtime, e.Path
+	}
 }
 
 func (t *totals) addAll(entries []entry) {
@@ -297,7 +303,7 @@ func countIn(root *os.Root) (int, error) {
 	}
 	defer f.Close()
 	names, err := f.Readdirnames(-1)
-	return len(names), err
+	return len(withoutNotes(names)), err
 }
 
 // inTop returns how many files and folders lie in the version's folder itself.

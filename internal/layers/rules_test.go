@@ -16,9 +16,11 @@ var arrows = []rule{
 		"the document and its rules hold without a network, an agent or a terminal"},
 	{"netops", []string{"internal/fault", "internal/netns"},
 		"the boundary to the kernel knows addresses and interfaces, not clusters"},
-	{"xdata", []string{"internal/fault", "internal/services", "clusterconf"},
+	{"internal/lineage", nil,
+		"which data is newer is told by what versions say of themselves, the same for those who copy and those who decide"},
+	{"xdata", []string{"internal/fault", "internal/lineage", "internal/services", "clusterconf"},
 		"data versions are copied and verified whether an agent runs or not"},
-	{"internal/failover", []string{"clusterconf"},
+	{"internal/failover", []string{"internal/lineage", "clusterconf"},
 		"decisions can be simulated and tested by the thousand only while they depend on nothing but the view"},
 	{"internal/member", []string{"internal/fault"},
 		"gossip knows nothing about what it carries"},
@@ -144,7 +146,7 @@ var socketCalls = []string{
 }
 
 // pure packages take time as a value and do nothing but compute.
-var pure = []string{"internal/failover", "internal/status", "internal/alarms", "internal/whatif"}
+var pure = []string{"internal/failover", "internal/lineage", "internal/status", "internal/alarms", "internal/whatif"}
 
 var impureImports = []string{
 	"context", "io", "net", "os", "sync", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "runtime", "log/slog",

@@ -1,0 +1,176 @@
+package xdata
+
+import (
+	"context"
+	"encoding/hex"
+	"slices"
+	"time"
+
+	"mxcluster/internal/lineage"
+)
+
+// keepBackup makes a version of what was staged, which follows the head of the LIM's
+// data, and is the head then; or returns the newest one if that is the same.
+func (s *Store) keepBackup(ctx context.Context, g *staging, m *manifest) (Version, error) {
+	versions, err := s.list(g.lim, true)
+	if err != nil {
+		return Version{}, err
+	}
+	head, err := s.head(g.lim, versions)
+	if err != nil {
+		return Version{}, err
+	}
+	if head != nil {
+		s.complete(ctx, head, versions)
+	}
+	v, same, err := s.already(ctx, m, head, versions)
+	if err != nil {
+		return Version{}, err
+	}
+	if same {
+		return v, s.setHead(g.lim, &v.line)
+	}
+	if head == nil {
+		return s.commitAfter(g, m, nil)
+	}
+	return s.commitAfter(g, m, nil, head)
+}
+
+// already tells whether the newest version is the backup that is about to be made. One
+// that cannot be relied on is not, nor one with a file from the future that has the right
+// time now.
+func (s *Store) already(ctx context.Context, m *manifest, head *lineage.Version, versions []seen) (Version, bool, error) {
+	i := slices.IndexFunc(versions, func(v seen) bool { return v.Complete || v.Damage != "" })
+	mended := func(v *seen) bool { return v.future(s.now()) && m.newestMtime() < nanoseconds(v.NewestMtime) }
+	if i < 0 || !versions[i].Complete || mended(&versions[i]) || !versions[i].manifest.shapedLike(m) {
+		return Version{}, false, nil
+	}
+	v := versions[i]
+	// It is relied on in the place of what was just read: so it is read, too.
+	if f, err := s.Verify(ctx, v.Version, nil); err != nil || f.Result == Damaged {
+		return Version{}, false, context.Cause(ctx)
+	}
+	content, err := s.contentOf(ctx, v)
+	if err != nil || content != hex.EncodeToString(m.digest()) {
+		return Version{}, false, context.Cause(ctx)
+	}
+	v.line.Node.Content = content
+	if head != nil {
+		if o := lineage.Compare(&v.line, head); o != lineage.Same && o != lineage.Newer {
+			return Version{}, false, nil
+		}
+	}
+	v.Reused = true
+	return v.Version, true, nil
+}
+
+// shapedLike tells whether two versions have the same files and folders, by name and size.
+func (m *manifest) shapedLike(o *manifest) bool {
+	return m != nil && slices.EqualFunc(m.Entries, o.Entries, func(a, b entry) bool {
+		return a.Path == b.Path && a.Dir == b.Dir && a.Size == b.Size
+	})
+}
+
+// contentOf returns the hash of a version's content, which is read as far as it is not known.
+func (s *Store) contentOf(ctx context.Context, v seen) (string, error) {
+	snap, err := s.openSnapshot(seen{Version: v.Version})
+	if err != nil {
+		return "", err
+	}
+	defer snap.close()
+	if err := snap.readAll(ctx); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(snap.digest()), nil
+}
+
+// complete finds out what a head held of which only the name is known: another program's
+// version, on which the LIM was started. One that is gone, or has changed since, keeps
+// its name alone.
+func (s *Store) complete(ctx context.Context, head *lineage.Version, versions []seen) {
+	i := slices.IndexFunc(versions, func(v seen) bool { return v.line.Node.Name == head.Node.Name })
+	if head.Node.Content != "" || i < 0 || versions[i].line.Time != head.Time {
+		return
+	}
+	if content, err := s.contentOf(ctx, versions[i]); err == nil {
+		head.Node.Content = content
+	}
+}
+
+// farAhead is how far the name of a version may be ahead of the clock for the names of
+// those that follow it to go on from there.
+const farAhead = 24 * time.Hour
+
+// commitAfter makes a version of what was staged that follows its parents, of which lost
+// lost a conflict; nil: none did. Its name comes after theirs, also when the clock was set
+// back. Where the head leads to it, the version is the head from before it is seen: a
+// backup that follows one which a crash took away still follows all that was before.
+func (s *Store) commitAfter(g *staging, m *manifest, lost *lineage.Version, parents ...*lineage.Version) (Version, error) {
+	pair, err := s.pairing(g.lim)
+	if err != nil {
+		return Version{}, err
+	}
+	now := s.now()
+	stamp := now
+	for _, p := range parents {
+		if last := nameStamp(p.Node.Name); !last.Before(stamp.Truncate(time.Second)) && last.Sub(now) < farAhead {
+			stamp = last.Add(time.Second)
+		}
+	}
+	var keep lineage.Node
+	if pair.Whole != nil {
+		keep = pair.Whole.Node
+	}
+	g.apart = true
+	g.taken = func(name string) bool {
+		return slices.ContainsFunc(parents, func(p *lineage.Version) bool {
+			return p.Node.Name == name || slices.ContainsFunc(p.Ancestors, func(n lineage.Node) bool { return n.Name == name })
+		})
+	}
+	g.record = func(name string) *record {
+		node := lineage.Node{Name: name, Content: hex.EncodeToString(m.digest())}
+		r := &record{MadeAt: now.UTC(), Parents: len(parents)}
+		if lost != nil {
+			r.Version = lineage.Resolve(node, nanoseconds(now), parents[0], lost)
+		} else {
+			r.Version = lineage.Child(node, nanoseconds(now), keep, parents...)
+		}
+		return r
+	}
+	g.announce = func(v *lineage.Version) error {
+		head, err := s.head(g.lim, nil)
+		if err != nil || head != nil && lineage.Compare(v, head) != lineage.Newer {
+			return err
+		}
+		return s.setHead(g.lim, v)
+	}
+	return g.commit(stamp, m, nil)
+}
+
+// resolve makes a version with the content of one, which ends its conflict with another:
+// it follows both. The caller holds the LIM's lock.
+func (s *Store) resolve(ctx context.Context, kept *snapshot, lost *lineage.Version) (v Version, err error) {
+	if kept.problem != nil {
+		return Version{}, kept.problem
+	}
+	if err := s.checkSpace(volume{bytes: kept.version.Bytes, content: kept.version.content, files: len(kept.manifest.Entries)}); err != nil {
+		return Version{}, err
+	}
+	lim := kept.version.LIM
+	g, err := s.stage(lim, stagingPrefix(lim))
+	if err != nil {
+		return Version{}, err
+	}
+	defer g.discard()
+	m, err := copyTree(ctx, kept.root, g.root, nil)
+	if err != nil {
+		return Version{}, noRoom(err, s.Dir)
+	}
+	if err := s.holdAgainst(kept.root, kept.version, m); err != nil {
+		return Version{}, err
+	}
+	line := kept.version.line
+	line.Node.Content = hex.EncodeToString(m.digest())
+	v, err = s.commitAfter(g, m, lost, &line, lost)
+	return v, noRoom(err, s.Dir)
+}

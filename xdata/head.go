@@ -1,0 +1,162 @@
+package xdata
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"mxcluster/internal/fault"
+	"mxcluster/internal/lineage"
+)
+
+// The head of a LIM's data on a server is the version that the LIM here was last started
+// on, received or backed up to: what its next backup follows. It is never simply the
+// newest one in the store.
+
+func (s *Store) headPath(lim int) string {
+	return filepath.Join(s.Dir, fmt.Sprintf(".head-%d.json", lim))
+}
+
+// head returns the head of a LIM; nil when there is none. Where it is not known, as in a
+// copy of the versions alone, it is the one that all others lead to. The versions there
+// are looked at then, unless they are given.
+func (s *Store) head(lim int, versions []seen) (*lineage.Version, error) {
+	var v lineage.Version
+	switch ok, err := readJSON(s.headPath(lim), &v); {
+	case err != nil:
+		return nil, fmt.Errorf("read which version the data of LIM %d follow: %w", lim, err)
+	case ok && v.Valid() == nil && !v.Node.IsZero():
+		return &v, nil
+	}
+	if versions == nil {
+		var err error
+		if versions, err = s.list(lim, false); err != nil {
+			return nil, err
+		}
+	}
+	versions = slices.DeleteFunc(slices.Clone(versions), func(v seen) bool { return !v.line.Made })
+	for i := range versions {
+		if i > 0 && lineage.Compare(&versions[0].line, &versions[i].line) == lineage.Apart {
+			return nil, nil
+		}
+	}
+	if len(versions) == 0 {
+		return nil, nil
+	}
+	return &versions[0].line, nil
+}
+
+// setHead makes a version the head, for good.
+func (s *Store) setHead(lim int, v *lineage.Version) error {
+	var was lineage.Version
+	if ok, err := readJSON(s.headPath(lim), &was); err == nil && ok && sameVersion(&was, v) {
+		return nil
+	}
+	if err := writeJSON(s.headPath(lim), v); err != nil {
+		return fmt.Errorf("remember which version the data of LIM %d follow: %w", lim, err)
+	}
+	return nil
+}
+
+func sameVersion(a, b *lineage.Version) bool {
+	return a.Node == b.Node && a.Time == b.Time && slices.Equal(a.Ancestors, b.Ancestors) && slices.Equal(a.Rejected, b.Rejected)
+}
+
+// Started notes that a LIM was started on a version here: its next backup follows that.
+// fault.NotFound when the version is gone.
+func (s *Store) Started(lim int, name string) error {
+	v, err := s.see(name, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.New(fault.NotFound, "", "LIM %d has no version %q here", lim, name)
+	}
+	if err != nil {
+		return err
+	}
+	return s.setHead(lim, &v.line)
+}
+
+// pairing is what a server remembers of how the data of a LIM stand on both sides. Only
+// who holds the LIM's lock writes it.
+type pairing struct {
+	// Whole is the version that both sides had when a sync last went well, and Local
+	// what this side's looked like: of another program's, nothing else tells that its
+	// content is still that.
+	Whole *lineage.Version `json:"whole,omitempty"`
+	Local likenessOfWhole  `json:"local,omitzero"`
+
+	// Conflict is the last one that a sync found; nil: it is over, or there was none.
+	Conflict *conflict `json:"conflict,omitempty"`
+
+	// Fits is the oldest version that fits the cluster document: what is older does not
+	// (spec ch. 9).
+	Fits *lineage.Version `json:"fits,omitempty"`
+}
+
+// conflict is two versions of which neither follows the other.
+type conflict struct {
+	At     time.Time       `json:"at"`
+	Ours   lineage.Version `json:"ours"`
+	Theirs lineage.Version `json:"theirs"`
+}
+
+// likenessOfWhole is what a version looked like.
+type likenessOfWhole struct {
+	Name  string `json:"name"`
+	Mtime int64  `json:"mtime"`
+	Files int    `json:"files"`
+	Bytes int64  `json:"bytes"`
+}
+
+func looksLike(v *Version) likenessOfWhole {
+	return likenessOfWhole{Name: v.Name, Mtime: nanoseconds(v.NewestMtime), Files: v.Files, Bytes: v.Bytes}
+}
+
+func (s *Store) pairPath(lim int) string {
+	return filepath.Join(s.Dir, fmt.Sprintf(".pair-%d.json", lim))
+}
+
+// pairing returns what is remembered; nothing where there is nothing, or nothing that can
+// be understood: then no version is known to be on the other side.
+func (s *Store) pairing(lim int) (*pairing, error) {
+	p := &pairing{}
+	ok, err := readJSON(s.pairPath(lim), p)
+	if err != nil {
+		return nil, fmt.Errorf("read how the data of LIM %d stand on both sides: %w", lim, err)
+	}
+	if !ok {
+		return &pairing{}, nil
+	}
+	return p, nil
+}
+
+func (s *Store) putPairing(lim int, p *pairing) error {
+	if err := writeJSON(s.pairPath(lim), p); err != nil {
+		return fmt.Errorf("remember how the data of LIM %d stand on both sides: %w", lim, err)
+	}
+	return nil
+}
+
+// readJSON reads a file; ok is false where there is none that can be understood.
+func readJSON(name string, v any) (ok bool, err error) {
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && json.Unmarshal(data, v) == nil, err
+}
+
+// writeJSON replaces a file; it is on the disk when it returns.
+func writeJSON(name string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return first(renameio.WriteFile(name, append(data, '\n'), 0o644), syncDir(filepath.Dir(name)))
+}
