@@ -9,14 +9,14 @@ import (
 
 // newAliasCommand groups what works on the aliases of this server.
 func newAliasCommand(a *app) *cobra.Command {
-	return newGroup("alias", "Show, bring up, block and take down aliases on this server", `
+	return newGroup("alias", "Show, bring up, block, deny and take down aliases on this server", `
 An alias is the address that the clients of a LIM use. These commands work on
 this server's kernel, agent or not; an agent that runs here puts its aliases
 right again.`, `
   mxcluster alias show
   mxcluster alias up 1
   mxcluster alias down 1`,
-		newAliasShowCommand(a), newAliasUpCommand(a), newAliasDownCommand(a), newAliasBlockCommand(a), newAliasUnblockCommand(a))
+		newAliasShowCommand(a), newAliasUpCommand(a), newAliasDownCommand(a), newAliasBlockCommand(a), newAliasUnblockCommand(a), newAliasDenyCommand(a))
 }
 
 // aliasHere is the alias of a LIM on the interface of this server.

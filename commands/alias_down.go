@@ -16,7 +16,8 @@ func newAliasDownCommand(a *app) *cobra.Command {
 		Use:   "down N",
 		Short: "Take the alias of a LIM down on this server",
 		Long: `Alias down takes the alias of LIM N away from this server's interface. Its other
-addresses stay.`,
+addresses stay. Without an agent it is not denied afterwards: 'mxcluster alias deny'
+does that.`,
 		Example:     "  mxcluster alias down 1",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("N"),
@@ -58,6 +59,25 @@ func runAliasDown(ctx context.Context, a *app, arg string, dryRun bool) error {
 		a.warnOfAgent(ctx, lim, "puts its alias back")
 	}
 	return a.done(r)
+}
+
+// warnOfOtherAgent tells that an alias was let onto the wire here while the agent on
+// this server does not run its LIM.
+func (a *app) warnOfOtherAgent(ctx context.Context, lim int) {
+	agent, err := a.agent()
+	if err != nil {
+		return
+	}
+	info, err := agent.Agent(ctx)
+	if err != nil {
+		return // none runs here
+	}
+	for _, l := range info.LIMs {
+		if l.LIM == lim && l.State == stateRunning {
+			return
+		}
+	}
+	a.out.Warn("the agent here does not run LIM %d, and denies its alias again; 'mxcluster agent stop' first", lim)
 }
 
 // warnOfAgent tells that something was done to the alias of a LIM that the agent

@@ -1,8 +1,10 @@
 package commands
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +32,9 @@ type aliasEntry struct {
 	Permanent   *bool  `json:"permanent"`
 	RemainingMs *int64 `json:"remainingMs"`
 	Blocked     *bool  `json:"blocked"` // null: this user may not ask
+
+	Denied    *bool    `json:"denied"`    // on all interfaces; null: this user may not ask
+	Elsewhere []string `json:"elsewhere"` // interfaces and prefixes, where it should not be
 }
 
 // newAliasShowCommand returns `alias show`.
@@ -38,7 +43,8 @@ func newAliasShowCommand(a *app) *cobra.Command {
 		Use:   "show",
 		Short: "Show which aliases this server has",
 		Long: `Alias show asks this server's kernel which of the aliases that it may have are on
-its interface, for how long, and whether they are blocked.`,
+its interface, for how long, whether they are blocked there and denied on all
+interfaces, and where else on this server they are.`,
 		Example:     "  mxcluster alias show\n  mxcluster alias show -o json",
 		Annotations: exits(fault.Refused, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
@@ -46,8 +52,6 @@ its interface, for how long, and whether they are blocked.`,
 	}
 }
 
-// runAliasShow looks at the interface that the document names, and at no other: an
-// alias elsewhere would not serve its clients.
 func runAliasShow(a *app) error {
 	s, err := a.server()
 	if err != nil {
@@ -63,6 +67,10 @@ func runAliasShow(a *app) error {
 	}
 	defer k.Close()
 	list := aliasList{APIVersion: clusterconf.APIVersion, Kind: "AliasList", Server: s.settings.Server, Aliases: []aliasEntry{}}
+	all, err := k.Addresses("")
+	if err != nil {
+		return err
+	}
 	for _, h := range s.aliases(doc) {
 		addresses, err := k.Addresses(h.ifname)
 		if err != nil {
@@ -72,6 +80,10 @@ func runAliasShow(a *app) error {
 		if e.Blocked, err = isBlocked(k, h); err != nil {
 			return err
 		}
+		if e.Denied, err = isDenied(k, h); err != nil {
+			return err
+		}
+		e.Elsewhere = elsewhere(all, addresses, h)
 		list.Aliases = append(list.Aliases, e)
 	}
 	return a.out.Show(list.view())
@@ -86,6 +98,30 @@ func isBlocked(k Kernel, h aliasHere) (*bool, error) {
 	}
 	is := slices.Contains(blocked, h.member.Alias.Addr())
 	return &is, err
+}
+
+// isDenied tells whether an alias is kept off the wire of all interfaces; nil where
+// this user may not ask.
+func isDenied(k Kernel, h aliasHere) (*bool, error) {
+	denied, err := k.Denied()
+	if fault.CodeOf(err) == fault.NotPermitted {
+		return nil, nil
+	}
+	is := slices.Contains(denied, h.member.Alias.Addr())
+	return &is, err
+}
+
+// elsewhere are the other places of an alias on this server: other interfaces than the
+// document's, whose addresses are own, and other prefixes.
+func elsewhere(all, own []netops.Address, h aliasHere) []string {
+	places := []string{}
+	for _, x := range all {
+		right := x.Prefix == h.member.Alias && slices.Contains(own, x)
+		if x.Prefix.Addr() == h.member.Alias.Addr() && !right {
+			places = append(places, fmt.Sprintf("%s %s", x.Interface, x.Prefix))
+		}
+	}
+	return places
 }
 
 // newAliasEntry describes an alias by what the kernel has. The prefix length must
@@ -104,16 +140,26 @@ func newAliasEntry(h aliasHere, addresses []netops.Address) aliasEntry {
 	return e
 }
 
+func yesNoUnknown(is *bool) string {
+	if is == nil {
+		return "unknown"
+	}
+	return yesNo(*is)
+}
+
 func (l aliasList) view() ui.View {
 	v := ui.View{
 		Object:  l,
-		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "ALIAS"}, {Head: "INTERFACE"}, {Head: "PRESENT"}, {Head: "BLOCKED"}, {Head: "LIFETIME", Right: true}},
+		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "ALIAS"}, {Head: "INTERFACE"}, {Head: "PRESENT"}, {Head: "BLOCKED"}, {Head: "LIFETIME", Right: true}, {Head: "DENIED", Wide: true}, {Head: "ELSEWHERE", Wide: true}},
 		Empty:   "this server is in no cluster",
 	}
 	for _, e := range l.Aliases {
-		lifetime, blocked := "", "unknown"
-		if e.Blocked != nil {
-			blocked = yesNo(*e.Blocked)
+		lifetime, present, blocked := "", yesNo(e.Present), yesNoUnknown(e.Blocked)
+		if !e.Present && len(e.Elsewhere) > 0 {
+			present = "elsewhere"
+		}
+		if e.Denied != nil && *e.Denied && blocked == "no" {
+			blocked = "denied"
 		}
 		switch {
 		case e.RemainingMs != nil:
@@ -121,7 +167,7 @@ func (l aliasList) view() ui.View {
 		case e.Present:
 			lifetime = "permanent"
 		}
-		v.Rows = append(v.Rows, []string{strconv.Itoa(e.LIM), e.Address, e.Interface, yesNo(e.Present), blocked, lifetime})
+		v.Rows = append(v.Rows, []string{strconv.Itoa(e.LIM), e.Address, e.Interface, present, blocked, lifetime, yesNoUnknown(e.Denied), strings.Join(e.Elsewhere, ", ")})
 		v.Names = append(v.Names, e.Address)
 	}
 	return v

@@ -25,7 +25,8 @@ func newAliasUpCommand(a *app) *cobra.Command {
 		Long: `Alias up gives this server the alias of LIM N: it probes whether another station
 has the address, adds it to the interface, and announces it. The address is
 permanent unless --lease is given; then the kernel takes it away when that time
-is over.`,
+is over. Where it was denied until then ('mxcluster alias deny'), it is no more. An
+agent that runs here and does not run the LIM denies it again: stop that first.`,
 		Example:     "  mxcluster alias up 1\n  mxcluster alias up 1 --lease 30s",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("N"),
@@ -115,6 +116,17 @@ func (a *app) bringUp(ctx context.Context, k Kernel, h aliasHere, o aliasUpOptio
 	if blocked != nil && *blocked {
 		a.out.Warn("%s is blocked on %s: 'mxcluster alias unblock %d' lets it onto the wire", h.member.Alias.Addr(), h.ifname, h.member.LIM)
 		return !present, nil
+	}
+	denied, err := isDenied(k, h)
+	if err != nil {
+		return false, err
+	}
+	if denied != nil && *denied {
+		if err := k.Unblock(h.ifname, h.member.Alias.Addr()); err != nil {
+			return false, err
+		}
+		present = false // to the network it was not here
+		a.warnOfOtherAgent(ctx, h.member.LIM)
 	}
 	if err := a.announce(ctx, k, h.ifname, h.member.Alias.Addr(), announceCount); err != nil {
 		return false, fmt.Errorf("it is up, but: %w", err)

@@ -61,6 +61,9 @@ type Kernel interface {
 	Block(ifname string, addr netip.Addr) error
 	Unblock(ifname string, addr netip.Addr) error
 	Blocked(ifname string) ([]netip.Addr, error)
+	Deny(addrs ...netip.Addr) error
+	Denied() ([]netip.Addr, error)
+	AllowAll() error
 	Close() error
 }
 
