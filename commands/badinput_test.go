@@ -30,7 +30,7 @@ func TestBadUsage(t *testing.T) {
 		{"server lsit", 64, `^unknown command "lsit" for mxcluster server$`, `did you mean 'mxcluster server list'`},
 		{"lim", 64, `a command is missing`, `list, set, show`},
 		{"agent", 64, `a command is missing`, `run, status, stop`},
-		{"alias", 64, `a command is missing`, `block, down, show, unblock, up`},
+		{"alias", 64, `a command is missing`, `block, deny, down, show, unblock, up`},
 		{"arp", 64, `a command is missing`, `announce, probe`},
 		{"xdata", 64, `a command is missing`, `backup, list, prune, restore, serve, verify`},
 		{"sync --bwlimit fast", 64, `^--bwlimit: bad rate "fast"$`, `500k, 10M or 100Mbit`},
