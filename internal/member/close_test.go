@@ -50,7 +50,7 @@ func TestCloseIsFinal(t *testing.T) {
 		a.Publish([]byte(`1`))
 		a.Beat("b")
 		a.Ask("b")
-		a.queue.put(incoming{body: []byte(`{}`)})
+		a.queue.put(incoming{body: []byte(`{}`)}, true)
 		if len(a.queue.items) != 0 {
 			t.Error("the queue still takes in")
 		}

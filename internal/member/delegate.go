@@ -14,7 +14,7 @@ func (d *delegate) NodeMeta(int) []byte { return nil }
 
 // NotifyMsg queues one message with its time of arrival.
 func (d *delegate) NotifyMsg(b []byte) {
-	d.p.queue.put(incoming{at: d.p.cfg.Now(), body: slices.Clone(b)})
+	d.p.queue.put(incoming{at: d.p.cfg.Now(), body: slices.Clone(b)}, true)
 }
 
 // GetBroadcasts is empty: states are sent straight and spread by push/pull.
@@ -38,5 +38,5 @@ func (d *delegate) LocalState(bool) []byte {
 
 // MergeRemoteState queues every state that came with a push/pull.
 func (d *delegate) MergeRemoteState(buf []byte, _ bool) {
-	d.p.queue.put(incoming{at: d.p.cfg.Now(), body: slices.Clone(buf), states: true})
+	d.p.queue.put(incoming{at: d.p.cfg.Now(), body: slices.Clone(buf), states: true}, true)
 }

@@ -9,8 +9,14 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// errOtherKey is a server's answer that this server's key cannot open.
-var errOtherKey = errors.New("it has another gossip key")
+// What a server is that does not let this one in.
+var (
+	errOtherKey = errors.New("it has another gossip key")
+	errNoAgent  = errors.New("what listens there is no agent of this version")
+)
+
+// refusedKey is how TLS words that the other side does not accept a key.
+const refusedKey = "tls: bad certificate"
 
 // Join tries to reach servers by address; it returns how many answered, and an
 // error (Unreachable, with a hint) if none did. It blocks for up to the stream
@@ -30,8 +36,11 @@ func (p *Pool) Join(addrs ...netip.AddrPort) (int, error) {
 	}
 	err := failed[0] // one line: the first stands for the rest
 	hint := "check that the agent there runs, and that the address is that server's base address"
-	if errors.Is(err, errOtherKey) {
+	switch {
+	case errors.Is(err, errOtherKey):
 		hint = "copy gossip.key from a server of the system to this one"
+	case errors.Is(err, errNoAgent):
+		hint = "check the address, the setting gossip.port on both servers, and that both run the same version"
 	}
 	return 0, &fault.Error{Code: fault.Unreachable, Hint: hint, Err: err}
 }
@@ -39,7 +48,12 @@ func (p *Pool) Join(addrs ...netip.AddrPort) (int, error) {
 // joinCause puts memberlist's error, a list over several lines whose causes
 // are text only, into one line.
 func joinCause(err error) error {
-	if strings.Contains(err.Error(), "no installed keys could decrypt") {
+	for _, cause := range []error{errOtherKey, errNoAgent} {
+		if strings.Contains(err.Error(), cause.Error()) {
+			return cause
+		}
+	}
+	if strings.Contains(err.Error(), refusedKey) {
 		return errOtherKey
 	}
 	var list interface{ WrappedErrors() []error }

@@ -2,9 +2,11 @@
 // each server's state, its heartbeat, and reliable messages, encrypted with the
 // system's key. It knows nothing of the content it carries.
 //
-// Membership lists, encryption, joining and the slow spread of state to servers
-// outside the cluster are memberlist's; whether a server's agent is alive is
-// read from its heartbeats, which are sent straight to the servers that matter.
+// Membership lists, joining and the slow spread of state to servers outside the
+// cluster are memberlist's; whether a server's agent is alive is read from its
+// heartbeats, which are sent straight to the servers that matter. All of it is
+// authenticated before memberlist or this package reads any: datagrams by package
+// seal, connections by TLS with a key pair that follows from the gossip key.
 package member
 
 import (
@@ -14,7 +16,6 @@ import (
 	"log"
 	"log/slog"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -26,11 +27,8 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// label keeps other memberlist users on the same port apart.
-const label = "mxcluster"
-
 const (
-	keySize     = 32 // bytes: AES-256
+	keySize     = 32 // bytes
 	eventBuffer = 64 // events that wait before the queue behind them grows
 )
 
@@ -38,7 +36,7 @@ const (
 type Config struct {
 	Name      string         // of this server; unique in the system
 	Bind      netip.AddrPort // base address and port, UDP and TCP
-	Keys      [][]byte       // of 32 bytes: AES-256; the first encrypts, all are accepted
+	Keys      [][]byte       // of 32 bytes; the first seals, all are accepted
 	Log       *slog.Logger
 	Transport memberlist.Transport // nil: the network
 	Now       func() time.Time     // for the order of states across restarts, and arrival times
@@ -69,7 +67,7 @@ const (
 type Pool struct {
 	cfg    Config
 	list   *memberlist.Memberlist
-	ring   *memberlist.Keyring
+	secure *secure // beneath the list, and what heartbeats and states go over
 	queue  *queue
 	events chan Event
 	done   chan struct{}
@@ -92,57 +90,58 @@ func Open(cfg Config) (*Pool, error) {
 	if err := checkKeys(cfg.Keys); err != nil {
 		return nil, err
 	}
-	ring, err := memberlist.NewKeyring(cfg.Keys, cfg.Keys[0])
+	p := newPool(cfg)
+	err := p.enter()
 	if err != nil {
-		return nil, fmt.Errorf("making the keyring: %w", err)
-	}
-	list, p, err := create(cfg, ring)
-	if err != nil {
-		if taken(cfg.Bind) {
+		if errors.Is(err, unix.EADDRINUSE) {
 			return nil, fault.Wrap(err, fault.Invalid,
 				fmt.Sprintf("find out who has it: ss -lntup 'sport = :%d'; or set gossip.port to a free one in mxcluster.yaml on all servers", cfg.Bind.Port()),
 				"entering the pool at %s: another program has port %d", cfg.Bind, cfg.Bind.Port())
 		}
 		return nil, fault.Wrap(err, fault.Failed,
-			fmt.Sprintf("check that %s is this server's base address and that no other agent uses port %d", cfg.Bind.Addr(), cfg.Bind.Port()),
+			fmt.Sprintf("check that %s is this server's base address", cfg.Bind.Addr()),
 			"entering the pool at %s", cfg.Bind)
 	}
-	p.list = list
 	p.wg.Go(p.dispatch)
 	return p, nil
 }
 
-// taken reports whether another program listens where a pool is to.
-func taken(bind netip.AddrPort) bool {
-	stream, errStream := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(bind))
-	if errStream == nil {
-		stream.Close()
+// enter opens the port, or takes the transport that is given, and makes the member
+// list on it.
+func (p *Pool) enter() error {
+	inner := p.cfg.Transport
+	if inner == nil {
+		opened, err := openSockets(p.cfg.Bind)
+		if err != nil {
+			return err
+		}
+		inner = opened
 	}
-	packets, errPackets := net.ListenUDP("udp", net.UDPAddrFromAddrPort(bind))
-	if errPackets == nil {
-		packets.Close()
+	var err error
+	if p.secure, err = newSecure(p.cfg, inner, p.isPeer, p.datagram); err != nil {
+		return errors.Join(err, inner.Shutdown())
 	}
-	return errors.Is(errStream, unix.EADDRINUSE) || errors.Is(errPackets, unix.EADDRINUSE)
+	if p.list, err = memberlist.Create(p.listConfig()); err != nil {
+		return errors.Join(err, p.secure.Shutdown())
+	}
+	return nil
 }
 
-// create makes a pool and its member list, over the network unless another
-// transport is given.
-func create(cfg Config, ring *memberlist.Keyring) (*memberlist.Memberlist, *Pool, error) {
-	var opened *fromBase
-	if cfg.Transport == nil {
-		var err error
-		if opened, err = openTransport(cfg); err != nil {
-			return nil, nil, err
+// datagram queues what another server's pool sent, with its time of arrival.
+func (p *Pool) datagram(from string, source netip.AddrPort, _ time.Time, body []byte) {
+	p.queue.put(incoming{at: p.cfg.Now(), body: body, from: from, source: source}, false)
+}
+
+// isPeer tells whether a server of the system should have an address, or had it when it spoke last.
+func (p *Pool) isPeer(at netip.Addr) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, known := range p.peers {
+		if p.heard[name].Addr() == at || slices.ContainsFunc(known, func(k netip.AddrPort) bool { return k.Addr() == at }) {
+			return true
 		}
-		cfg.Transport = opened
 	}
-	p := newPool(cfg)
-	p.ring = ring
-	list, err := memberlist.Create(p.listConfig())
-	if err != nil && opened != nil {
-		err = errors.Join(err, opened.Shutdown())
-	}
-	return list, p, err
+	return false
 }
 
 func newPool(cfg Config) *Pool {
@@ -159,9 +158,8 @@ func (p *Pool) listConfig() *memberlist.Config {
 	c.Name = p.cfg.Name
 	c.BindAddr, c.BindPort = p.cfg.Bind.Addr().String(), int(p.cfg.Bind.Port())
 	c.AdvertiseAddr, c.AdvertisePort = c.BindAddr, c.BindPort
-	c.Keyring = p.ring
-	c.Label = label
-	c.Transport = p.cfg.Transport
+	c.Transport = p.secure
+	c.UDPBufferSize = partSize
 	// Who is alive is read from heartbeats; the member list may follow at leisure.
 	c.ProbeInterval, c.ProbeTimeout = 2*time.Second, 500*time.Millisecond
 	c.GossipInterval = 200 * time.Millisecond

@@ -1,18 +1,24 @@
 package member
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 )
 
-// incoming is one datagram or one remote state, as it arrived.
+// incoming is one datagram, one message or one remote state, as it arrived.
 type incoming struct {
 	at     time.Time
 	body   []byte
-	states bool // body came with a push/pull
+	states bool           // body came with a push/pull
+	from   string         // of a datagram: who sealed it; "": it came over a connection
+	source netip.AddrPort // of a datagram: where it really came from
 }
 
-// queue is an unbounded queue: a delegate may not block, and no message may be lost.
+// queueLimit is how many may wait before datagrams are lost, as UDP loses them.
+const queueLimit = 8192
+
+// queue never blocks who puts something into it: a delegate may not.
 type queue struct {
 	mu     sync.Mutex
 	cond   *sync.Cond
@@ -26,11 +32,12 @@ func newQueue() *queue {
 	return q
 }
 
-// put adds an item, unless the queue is closed.
-func (q *queue) put(in incoming) {
+// put adds an item, unless the queue is closed. What came reliably is kept however
+// many wait.
+func (q *queue) put(in incoming, reliable bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
+	if q.closed || !reliable && len(q.items) >= queueLimit {
 		return
 	}
 	q.items = append(q.items, in)

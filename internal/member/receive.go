@@ -34,9 +34,12 @@ func (p *Pool) receive(in incoming) []Event {
 		return p.receiveStates(in)
 	}
 	var e envelope
-	if err := json.Unmarshal(in.body, &e); err != nil || e.Origin == "" || e.Origin == p.cfg.Name {
-		p.cfg.Log.Debug("ignoring a gossip message", "err", err, "origin", e.Origin)
+	if err := json.Unmarshal(in.body, &e); err != nil || !in.fits(&e) || e.Origin == p.cfg.Name {
+		p.cfg.Log.Debug("ignoring a gossip message", "err", err, "origin", e.Origin, "from", in.from)
 		return nil
+	}
+	if in.from != "" {
+		e.Addr = in.source
 	}
 	p.hear(e.Origin, e.Addr)
 	switch e.Kind {
@@ -57,6 +60,15 @@ func (p *Pool) receive(in incoming) []Event {
 		p.Ask(e.Origin)
 	}
 	return []Event{{Kind: BeatHeard, From: e.Origin, At: in.at, Sent: e.sentAt(), Stale: p.outdated(e.Origin, e.Seq)}}
+}
+
+// fits reports whether an envelope may come the way it came: messages over
+// connections, all else in datagrams, under the name that sealed them.
+func (in *incoming) fits(e *envelope) bool {
+	if in.from == "" {
+		return e.Origin != "" && e.Kind == kindMessage
+	}
+	return e.Origin == in.from && e.Kind != kindMessage
 }
 
 // outdated reports whether a server that speaks has another state than the one

@@ -41,7 +41,7 @@ func TestMalformed(t *testing.T) {
 			onSegment(t, func(t *testing.T, s *segment) {
 				a := s.open("a", "192.0.2.1")
 				before := a.own.Seq
-				got := a.receive(incoming{at: time.Now(), body: []byte(tt.body), states: tt.states})
+				got := a.receive(incoming{at: time.Now(), body: []byte(tt.body), states: tt.states, from: "b"})
 				if tt.want == 0 && len(got) > 0 || tt.want != 0 && (len(got) != 1 || got[0].Kind != tt.want) {
 					t.Errorf("heard %s", show(got))
 				}
@@ -78,7 +78,7 @@ func FuzzReceive(f *testing.F) {
 	p.Publish([]byte(`1`))
 	f.Fuzz(func(t *testing.T, body []byte, states bool) {
 		before := p.published()
-		for _, ev := range p.receive(incoming{at: time.Now(), body: body, states: states}) {
+		for _, ev := range p.receive(incoming{at: time.Now(), body: body, states: states, from: "b"}) {
 			if ev.From == "" || ev.From == "a" {
 				t.Errorf("heard %q of itself or nobody", ev.From)
 			}

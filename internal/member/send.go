@@ -87,7 +87,7 @@ func (p *Pool) sendFast(e envelope, names ...string) {
 	}
 	for _, name := range names {
 		for _, addr := range p.addrs(name) {
-			if err := p.list.SendToAddress(memberlist.Address{Addr: addr.String(), Name: name}, body); err != nil {
+			if err := p.secure.send(name, addr, body); err != nil {
 				p.cfg.Log.Debug("sending gossip", "to", name, "err", err)
 			}
 		}

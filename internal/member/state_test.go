@@ -114,7 +114,7 @@ func TestOldStateNeverReplacesANewerOne(t *testing.T) {
 	onSegment(t, func(t *testing.T, s *segment) {
 		b := s.open("b", "192.0.2.2")
 		send := func(seq uint64, payload string) []Event {
-			return b.receive(incoming{at: time.Now(), body: fmt.Appendf(nil, `{"k":"state","o":"a","s":%d,"p":%s}`, seq, payload)})
+			return b.receive(incoming{at: time.Now(), from: "a", body: fmt.Appendf(nil, `{"k":"state","o":"a","s":%d,"p":%s}`, seq, payload)})
 		}
 		for _, step := range []struct {
 			seq  uint64

@@ -1,0 +1,322 @@
+package member
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"mxcluster/internal/member/seal"
+)
+
+const (
+	streamLimit    = 2 * time.Second // for a connection, and for its other end to show a key
+	membershipWait = 256             // datagrams of the library that may wait for it
+	noticeEvery    = time.Minute     // of what is refused, a log line at most so often for each kind and sender
+	maxNotices     = 256             // senders that are kept apart
+)
+
+// secure is the transport that the membership library and the pool share. Nothing
+// reaches either that was not opened by the box, or that did not come over a
+// connection whose other end has shown a key of the ring.
+type secure struct {
+	inner   memberlist.Transport
+	box     *seal.Box
+	ids     atomic.Pointer[identities]
+	log     *slog.Logger
+	deliver func(from string, at netip.AddrPort, arrived time.Time, body []byte)
+	guests  guests
+
+	packets chan *memberlist.Packet
+	streams chan net.Conn
+	ctx     context.Context
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	ending  sync.Once
+	ended   error
+
+	number   atomic.Uint64 // of the last message that was split
+	assembly assembly      // of the receiving goroutine
+	noticed  map[notice]time.Time
+}
+
+// notice is something refused, by whom.
+type notice struct {
+	verdict seal.Verdict
+	from    netip.Addr
+}
+
+var _ memberlist.NodeAwareTransport = (*secure)(nil)
+
+// newSecure wraps inner, which it closes in the end. deliver is given every message of
+// another server's pool, and may not block; peer tells whether a server of the
+// system has an address.
+func newSecure(cfg Config, inner memberlist.Transport, peer func(netip.Addr) bool,
+	deliver func(from string, at netip.AddrPort, arrived time.Time, body []byte),
+) (*secure, error) {
+	box, err := seal.New(cfg.Name, cfg.Keys, rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("sealing what is sent: %w", err)
+	}
+	s := &secure{inner: inner, box: box, log: cfg.Log, deliver: deliver, guests: guests{known: peer},
+		packets: make(chan *memberlist.Packet, membershipWait), streams: make(chan net.Conn),
+		assembly: assembly{}, noticed: map[notice]time.Time{}}
+	if err := s.setKeys(cfg.Keys); err != nil {
+		return nil, err
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.wg.Go(s.receive)
+	s.wg.Go(s.accept)
+	return s, nil
+}
+
+// setKeys changes the ring, of datagrams and of connections.
+func (s *secure) setKeys(keys [][]byte) error {
+	ids, err := newIdentities(keys)
+	if err != nil {
+		return err
+	}
+	if err := s.box.SetKeys(keys); err != nil {
+		return fmt.Errorf("sealing what is sent: %w", err)
+	}
+	s.ids.Store(ids)
+	return nil
+}
+
+// send sends a message of the pool to a server.
+func (s *secure) send(name string, to netip.AddrPort, message []byte) error {
+	parts := split(s.number.Add(1), message)
+	if parts == nil {
+		return fmt.Errorf("a message of %d bytes is too long for datagrams", len(message))
+	}
+	for _, part := range parts {
+		if err := s.sendFrame(seal.Message, name, to.String(), part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *secure) sendFrame(kind seal.Kind, name, to string, body []byte) error {
+	frame, err := s.box.Seal(kind, name, body)
+	if err == nil {
+		_, err = s.inner.WriteTo(frame, to)
+	}
+	return err
+}
+
+// receive opens datagrams until the end.
+func (s *secure) receive() {
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case p := <-s.inner.PacketCh():
+			s.open(p)
+		}
+	}
+}
+
+// open opens one datagram and passes on what is in it.
+func (s *secure) open(p *memberlist.Packet) {
+	from := addrPort(p.From)
+	o := s.box.Open(p.Buf, p.Timestamp)
+	for _, answer := range o.Answers {
+		if _, err := s.inner.WriteTo(answer, from.String()); err != nil {
+			s.log.Debug("answering a datagram", "to", from, "err", err)
+		}
+	}
+	if o.Verdict != seal.Accepted && o.Verdict != seal.Unproven {
+		s.notice(o, from.Addr(), p.Timestamp)
+	}
+	for _, f := range o.Frames {
+		switch {
+		case f.Kind == seal.Message:
+			if whole := s.assembly.add(o.From, f.Body, p.Timestamp); whole != nil {
+				s.deliver(o.From, from, p.Timestamp, whole)
+			}
+		case expectedMembership(f.Body):
+			s.pass(&memberlist.Packet{Buf: f.Body, From: p.From, Timestamp: p.Timestamp})
+		}
+	}
+}
+
+// pass gives the library a datagram; where it does not come to it, it is lost, as
+// UDP loses them.
+func (s *secure) pass(p *memberlist.Packet) {
+	select {
+	case s.packets <- p:
+	default:
+	}
+}
+
+// notice logs what was refused, for each kind and sender now and then.
+func (s *secure) notice(o seal.Opened, from netip.Addr, now time.Time) {
+	n := notice{o.Verdict, from}
+	if last, ok := s.noticed[n]; ok && now.Sub(last) < noticeEvery {
+		return
+	}
+	if len(s.noticed) >= maxNotices {
+		clear(s.noticed)
+	}
+	s.noticed[n] = now
+	counts := s.box.Counts()
+	log := s.log.Info
+	if o.Verdict == seal.OtherKey && s.guests.known(from) {
+		log = s.log.Warn
+	}
+	log("ignoring datagrams on the gossip port: "+reasons[o.Verdict], "from", from, "server", o.From, "so far", counts[o.Verdict])
+}
+
+var reasons = map[seal.Verdict]string{
+	seal.Garbled:   "they are no agent's of this version, or were changed on the way",
+	seal.OtherKey:  "they are sealed with another gossip key",
+	seal.NotForUs:  "they are meant for another server",
+	seal.Replayed:  "they were received before",
+	seal.Unwelcome: "they are of a run of an agent that does not prove itself",
+}
+
+// accept takes connections until the end.
+func (s *secure) accept() {
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case conn := <-s.inner.StreamCh():
+			leave := s.guests.admit(addrPort(conn.RemoteAddr()).Addr())
+			if leave == nil {
+				conn.Close()
+				continue
+			}
+			s.wg.Go(func() {
+				defer leave()
+				s.welcome(conn)
+			})
+		}
+	}
+}
+
+// welcome passes on a connection whose other end shows a key in time.
+func (s *secure) welcome(conn net.Conn) {
+	c := tls.Server(conn, s.ids.Load().config())
+	err := shake(s.ctx, c, streamLimit)
+	if err == nil {
+		select {
+		case s.streams <- stream{c, conn}:
+			return
+		case <-s.ctx.Done():
+		}
+	}
+	s.log.Debug("refusing a connection to the gossip port", "from", conn.RemoteAddr(), "err", err)
+	conn.Close()
+}
+
+// shake has both ends show their keys. It leaves no deadline behind.
+func shake(ctx context.Context, c *tls.Conn, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return c.HandshakeContext(ctx)
+}
+
+// DialAddressTimeout connects to another server, and has it show a key.
+func (s *secure) DialAddressTimeout(to memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	began := time.Now()
+	conn, err := s.inner.DialTimeout(to.Addr, timeout)
+	if err != nil {
+		return nil, err
+	}
+	config := s.ids.Load().config()
+	verify, refused := config.VerifyConnection, error(nil)
+	config.VerifyConnection = func(c tls.ConnectionState) error {
+		refused = verify(c) // known before the other end has taken the goodbye
+		return refused
+	}
+	c := tls.Client(conn, config)
+	if err := shake(s.ctx, c, max(timeout-time.Since(began), time.Millisecond)); err != nil {
+		conn.Close()
+		return nil, strangeness(cmp.Or(refused, err))
+	}
+	return stream{c, conn}, nil
+}
+
+// stream is a connection that is closed without a goodbye of TLS, which waits for
+// the other end: every message in it says how long it is.
+type stream struct {
+	*tls.Conn
+	beneath net.Conn
+}
+
+// Close closes the connection beneath.
+func (s stream) Close() error { return s.beneath.Close() }
+
+// strangeness says what a handshake that failed means.
+func strangeness(err error) error {
+	var record tls.RecordHeaderError
+	switch {
+	case errors.Is(err, errOtherKey):
+		return errOtherKey
+	case errors.As(err, &record):
+		return errNoAgent
+	}
+	return err
+}
+
+// WriteToAddress sends a datagram of the library.
+func (s *secure) WriteToAddress(b []byte, to memberlist.Address) (time.Time, error) {
+	err := s.sendFrame(seal.Membership, to.Name, to.Addr, b)
+	return time.Now(), err
+}
+
+// WriteTo does nothing: who a datagram is for must be known.
+func (s *secure) WriteTo(_ []byte, addr string) (time.Time, error) {
+	return time.Time{}, fmt.Errorf("a datagram for %s without a server's name", addr)
+}
+
+// DialTimeout is DialAddressTimeout for an address without a name.
+func (s *secure) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
+	return s.DialAddressTimeout(memberlist.Address{Addr: addr}, timeout)
+}
+
+// FinalAdvertiseAddr is that of the transport beneath.
+func (s *secure) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error) {
+	return s.inner.FinalAdvertiseAddr(ip, port)
+}
+
+// PacketCh delivers the library's datagrams.
+func (s *secure) PacketCh() <-chan *memberlist.Packet { return s.packets }
+
+// StreamCh delivers connections of servers of the system.
+func (s *secure) StreamCh() <-chan net.Conn { return s.streams }
+
+// Shutdown closes the transport beneath. It may be called again.
+func (s *secure) Shutdown() error {
+	s.ending.Do(func() {
+		s.cancel()
+		s.ended = s.inner.Shutdown()
+		s.wg.Wait()
+	})
+	return s.ended
+}
+
+// addrPort returns the address of a datagram or connection; the zero one where it
+// has none, as in memory.
+func addrPort(a net.Addr) netip.AddrPort {
+	var at netip.AddrPort
+	switch a := a.(type) {
+	case *net.UDPAddr:
+		at = a.AddrPort()
+	case *net.TCPAddr:
+		at = a.AddrPort()
+	}
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+}
