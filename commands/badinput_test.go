@@ -100,7 +100,7 @@ func TestBadUsage(t *testing.T) {
 
 // What is well-formed, but breaks a rule of the system.
 func TestBadForDocument(t *testing.T) {
-	long := strings.Repeat("x", 16) // one more than the kernel takes
+	long := strings.Repeat("x", 128) // one more than the kernel takes
 	var eleven strings.Builder
 	for i := range 11 {
 		fmt.Fprintf(&eleven, " --lim %d=10.0.0.%d", i+1, 101+i)
