@@ -36,6 +36,12 @@ reverse. A SPEC is systemd:UNIT, ocf:PROVIDER:AGENT[,KEY=VALUE]... or exec:PATH,
 program that is called with start, stop, status (0 running, 3 stopped, other
 failed) and reload. {lim} and {alias} in it are filled in.
 
+Where the LIM is up the agents carry a change out at once: what was removed is stopped
+in reverse, what was added is started, the rest goes on. What does not start is told by
+the alarm not-redundant and in 'mxcluster status', and tried again; the LIM stays where
+it is as long as something of its software runs. A unit of Type=oneshot without
+RemainAfterExit=yes is refused: it would count as stopped at once.
+
 The media server is co-located with the LIM, so that its addresses are the LIM's
 own, stand-alone on a machine of its own, or none. The gateways are the media
 gateways that go with the LIM; --gateway '' takes all of them off. The software is told
@@ -102,11 +108,19 @@ func runLIMSet(ctx context.Context, a *app, arg string, o limSetOptions) error {
 		return err
 	}
 	what := fmt.Sprintf("LIM %d", lim)
-	return a.perform(ctx, s, edit{
+	missing, err := a.lookAtServices(ctx, s, lim, o.services)
+	if err != nil {
+		return doing(err, "setting LIM %d", lim)
+	}
+	err = a.perform(ctx, s, edit{
 		change: o.change, command: fmt.Sprintf("lim set %d", lim), doing: "setting " + what,
 		done: what + " is set", would: what + " would be set", already: what + " is set so already",
 		apply: apply,
 	})
+	for i := 0; err == nil && i < len(missing); i++ {
+		a.out.Warn("%s", missing[i])
+	}
+	return err
 }
 
 // apply returns what the flags ask for.

@@ -62,8 +62,10 @@ type lim struct {
 
 	inUseByServer bool // that host is a server of this system
 
-	unseen string // why its software, which is up, cannot be seen; "": it can
-	lacks  string // which of its services were added and do not start, and why; "": none
+	unseen string   // why its software, which is up, cannot be seen; "": it can
+	lacks  string   // what of its software is not as the document wants it, and why; "": all is
+	specs  []string // of the services that may be up; nil: none are, or it is not known
+	change changes
 
 	foreign  string             // MAC of a host that is no server and uses the alias; "": none is known
 	role     string             // that the software was last told; "": none by this agent
@@ -145,6 +147,7 @@ func (a *Agent) applyRun(l *lim, d *failover.Decision) {
 		if l.term != d.Term {
 			a.reterm(l, d.Term)
 		}
+		a.tendSoftware(l)
 	default:
 		l.keep(d) // saved with the start
 		a.start(l, d.Term, alias, d.Reason)
@@ -204,6 +207,11 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 	passive := l.passive()
 	acquire := alias.IsValid() && (!l.holds || passive)
 	changes := l.role == rolePassive
+	gone := a.gone(l, software)
+	if goesOn && l.specs != nil {
+		software = software.Only(l.specs) // what was added since must not bring down what runs
+	}
+	l.mayBeUp(software, gone)
 	net, saved := a.net, a.saveBegin()
 	if goesOn {
 		saved = func() error { return nil }
@@ -223,6 +231,7 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 			return func() { a.giveUp(l, err, func() { a.fail(l, err) }) }
 		}
 		a.newestData(&env)
+		a.stopGone(ctx, gone, env)
 		err := a.startSoftware(ctx, software, env, changes)
 		if err == nil {
 			err = a.calledOff(ctx, software, env)
@@ -252,6 +261,8 @@ func (a *Agent) calledOff(ctx context.Context, software services.Set, env servic
 // runs notes that a LIM's software runs, and watches it.
 func (a *Agent) runs(l *lim, software services.Set, env services.Env) {
 	l.failure, l.retryAt, l.loaded, l.inUse, l.role, l.version = "", time.Time{}, true, "", env.Role, nil
+	l.mayBeUp(software)
+	l.change.hash = ""                // the document may want another by now
 	if l.state == failover.Stopping { // called off when it was up already
 		a.stopLIM(l, false, l.reason, nil)
 		return
@@ -420,6 +431,7 @@ func (a *Agent) stopLIM(l *lim, aliasFirst bool, reason string, then func()) {
 	if err != nil {
 		a.log.Error("stopping the software", "lim", l.number, "err", err)
 	}
+	software = append(software, a.gone(l, software)...)
 	if aliasFirst {
 		a.dropAlias(l)
 	}
@@ -454,6 +466,9 @@ func (a *Agent) didNotComeUp(l *lim, err error) {
 func (a *Agent) softwareStopped(l *lim, err error) {
 	first := l.stopAgain.IsZero()
 	l.loaded, l.stopAgain = err != nil, time.Time{}
+	if err == nil {
+		l.specs, l.lacks, l.change = nil, "", changes{}
+	}
 	if err != nil {
 		l.stopAgain = time.Now().Add(retryStop)
 		if first {
@@ -473,6 +488,7 @@ func (a *Agent) stopSoftwareAgain(l *lim) {
 		a.softwareStopped(l, err)
 		return
 	}
+	software = append(software, a.gone(l, software)...)
 	l.restop = true
 	a.operate(l, func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, restopLimit)

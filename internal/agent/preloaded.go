@@ -33,7 +33,7 @@ func (a *Agent) applyPreload(l *lim, d *failover.Decision) {
 		a.demote(l, d)
 	case l.state.Active():
 		a.applyStop(l, d)
-	case l.state == failover.Preloaded && (l.holds || l.absent) && !a.newer(l):
+	case l.state == failover.Preloaded && (l.holds || l.absent) && !a.newer(l) && !a.setAnew(l):
 	default:
 		a.load(l, d.Reason)
 	}
@@ -43,6 +43,15 @@ func (a *Agent) applyPreload(l *lim, d *failover.Decision) {
 func (a *Agent) newer(l *lim) bool {
 	d := a.data[l.number]
 	return d != nil && (l.version == nil || d.Newest.After(l.version.Newest))
+}
+
+// setAnew reports whether the document has other software for a LIM than what is loaded.
+func (a *Agent) setAnew(l *lim) bool {
+	if l.specs == nil || l.change.hash == a.hash {
+		return false
+	}
+	software, _, err := a.software(l.number, a.aliasOf(l.number))
+	return err == nil && a.outdated(l, software, time.Now())
 }
 
 // demote makes the active side the passive one: the alias is blocked at once, so
@@ -94,6 +103,8 @@ func (a *Agent) load(l *lim, reason string) {
 		return
 	}
 	env.Role = rolePassive
+	gone := a.gone(l, software)
+	l.mayBeUp(software, gone)
 	hold, net, saved := !l.holds, a.net, a.saveBegin()
 	l.taking = hold
 	a.operate(l, func(ctx context.Context) func() {
@@ -106,6 +117,7 @@ func (a *Agent) load(l *lim, reason string) {
 			}
 		}
 		version := a.newestData(&env)
+		a.stopGone(ctx, gone, env)
 		err := a.bringUp(ctx, software, env)
 		if err == nil {
 			err = a.calledOff(ctx, software, env)
@@ -194,6 +206,8 @@ func (a *Agent) onLoop(ctx context.Context, f func() error, instead func()) erro
 // isLoaded notes that the passive side is ready to serve, and watches it.
 func (a *Agent) isLoaded(l *lim, software services.Set, env services.Env, version *failover.Data) {
 	l.failure, l.retryAt, l.role, l.version = "", time.Time{}, env.Role, version
+	l.mayBeUp(software)
+	l.change.hash = ""                // the document may want another by now
 	if l.state == failover.Stopping { // called off when it was up already
 		a.stopLIM(l, true, l.reason, nil)
 		return

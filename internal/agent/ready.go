@@ -27,7 +27,7 @@ func (a *Agent) unfit() []string {
 			why = append(why, fmt.Sprintf("the software of LIM %d cannot be seen: %s", n, l.unseen))
 		}
 		if l := a.lims[n]; l.lacks != "" {
-			why = append(why, fmt.Sprintf("LIM %d runs without a part of its software: %s", n, l.lacks))
+			why = append(why, fmt.Sprintf("LIM %d runs not as it was set: %s", n, l.lacks))
 		}
 	}
 	if nowhere := a.room.nowhere(); nowhere != "" {
@@ -51,7 +51,7 @@ func (a *Agent) readyConditions() []alarms.Condition {
 	for n, l := range a.lims {
 		switch why := a.unable[n]; {
 		case l.lacks != "":
-			tell(n, fmt.Sprintf("LIM %d runs on %s without a part of its software: %s", n, a.cfg.Server, l.lacks))
+			tell(n, fmt.Sprintf("LIM %d runs on %s not as it was set: %s", n, a.cfg.Server, l.lacks))
 		case why != "" && l.state.Active():
 			tell(n, fmt.Sprintf("the software of LIM %d could not be started again on %s: %s", n, a.cfg.Server, why))
 		case why != "":

@@ -39,6 +39,7 @@ type persistedLIM struct {
 	Active bool           `json:"active"`
 	Loaded bool           `json:"loaded,omitempty"` // its software may be up, though it is not active
 	Since  time.Time      `json:"since,omitzero"`
+	Up     []string       `json:"up,omitempty"` // SPECs of its services that may be up
 	Known  failover.Place `json:"known"`
 
 	Flaps     failover.Flaps      `json:"flaps,omitzero"`

@@ -521,7 +521,7 @@ func (a *Agent) takeState() persisted {
 	p := persisted{Version: stateVersion, Number: a.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
 		Alarms: a.alarms, Conflict: a.conflict}
 	for n, l := range a.lims {
-		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.loaded, Since: l.since,
+		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.loaded, Since: l.since, Up: l.specs,
 			Known: l.known, Flaps: l.flaps, Suspended: l.suspended}
 	}
 	for name, at := range a.state.Seen {

@@ -91,6 +91,9 @@ func (f *Fake) Stop(ctx context.Context, env Env) error {
 // Check fulfils Service.
 func (f *Fake) Check(ctx context.Context, env Env) (State, error) {
 	if err := f.play(ctx, VerbCheck, env); err != nil {
+		if f.State() == Unknown {
+			return Unknown, err
+		}
 		return Failed, err
 	}
 	return f.State(), nil

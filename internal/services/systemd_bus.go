@@ -58,7 +58,7 @@ func overBus(err error) error {
 // untilHeard calls f, again and again until it got through to systemd or its time is up.
 func (u *unit) untilHeard(ctx, limited context.Context, f func(context.Context, *dbus.Conn) error) error {
 	if u.opt.Systemd.Dial == nil && !runsSystemd() {
-		return noProgramError{busError{errors.New("it does not run here")}}
+		return noProgramError{busError{errors.New("this server runs without it")}}
 	}
 	reached := false
 	for pause := busPause; ; pause = min(2*pause, busLongest) {

@@ -1,0 +1,44 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/services"
+)
+
+// lookAtServices looks, on a server that may run a LIM, whether the services that it is
+// to have could start there. What no installing mends is refused; what is not here yet
+// is to be told: it may be installed later, and the agents watch for it.
+func (a *app) lookAtServices(ctx context.Context, s *server, lim int, list []clusterconf.Service) (missing []string, err error) {
+	doc, err := s.store.Read()
+	if err != nil || len(list) == 0 {
+		return nil, nil // the edit itself says what is wrong with the document
+	}
+	me, regular, cluster := doc.Server(s.settings.Server), doc.RegularOf(lim), doc.ClusterOfLIM(lim)
+	if me == nil || regular == nil || me.Name != regular.Name && (cluster == nil || cluster.Standby != me.Name) {
+		return nil, nil
+	}
+	env := services.Env{LIM: lim, Alias: regular.Base.Addr(), Server: me.Name}
+	if cluster != nil {
+		env.Alias = cluster.Member(lim).Alias.Addr()
+	}
+	for _, entry := range list {
+		if entry.RegularOnly && me.Standby {
+			continue
+		}
+		service, err := services.Parse(entry.Run, services.Options{Instance: s.dirs.State, CheckTimeout: s.settings.ServiceCheckLimit})
+		if err != nil {
+			return nil, nil // the same
+		}
+		switch err := (services.Set{service}).Able(ctx, env); {
+		case fault.CodeOf(err) == fault.Refused && err != nil:
+			return nil, err
+		case err != nil:
+			missing = append(missing, fmt.Sprintf("on %s, now: %v", me.Name, err))
+		}
+	}
+	return missing, nil
+}
