@@ -82,6 +82,7 @@ func (y *syncer) between(ctx context.Context, j syncJob, lim int) (xdata.Result,
 	}
 	store := y.server.versions(y.app.env.Now)
 	store.Reason = y.options.reason
+	store.Note = func(text string) { y.app.out.Warn("LIM %d: %s", lim, text) }
 	var lastGood time.Time
 	if before, err := y.server.syncs().Read(lim); err == nil && before.LastGood != nil {
 		lastGood = *before.LastGood

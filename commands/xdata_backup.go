@@ -131,6 +131,7 @@ func (a *app) backup(ctx context.Context, s *server, o xdataBackupOptions) (xdat
 	if s.paired(o.lim) {
 		store.Side = s.side()
 	}
+	store.Note = func(text string) { a.out.Warn("LIM %d: %s", o.lim, text) }
 	return store.Backup(ctx, o.lim, o.from)
 }
 

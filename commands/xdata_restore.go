@@ -97,6 +97,7 @@ func runXdataRestore(ctx context.Context, a *app, name string, o xdataRestoreOpt
 		r.Text = fmt.Sprintf("%s, %d files, would be restored to %s", v.Name, v.Files, to)
 		return a.done(r)
 	}
+	store.Note = func(text string) { a.out.Warn("%s", text) }
 	bar := a.progress("restoring", v.Bytes)
 	err = store.Restore(ctx, v, to, bar.Add)
 	bar.Close()

@@ -2,7 +2,6 @@ package xdata
 
 import (
 	"errors"
-	"io/fs"
 	"math"
 	"os"
 	"time"
@@ -16,6 +15,7 @@ type attributes struct {
 	UID   uint32 `json:"uid"`
 	GID   uint32 `json:"gid"`
 	Mtime int64  `json:"mtime"` // see nanoseconds
+	Extra extras `json:"extra,omitempty"`
 }
 
 // Mode bits that a version keeps. Set-user-ID never: data needs none, and a
@@ -47,29 +47,28 @@ func keptMode(dir bool) uint32 {
 }
 
 // apply gives a folder its attributes, in the order of folders.dress.
-func (a attributes) apply(root *os.Root, name string) error {
-	if os.Geteuid() == 0 {
-		// EINVAL: the root of a user namespace that has no such owner in it.
-		err := root.Lchown(name, int(a.UID), int(a.GID))
-		if err != nil && !errors.Is(err, unix.EINVAL) {
-			return err
-		}
-	}
-	if err := root.Chmod(name, fileMode(a.Mode)); err != nil {
+func (a *attributes) apply(in *folders, name string) error {
+	h, err := in.openFolder(name)
+	if err != nil {
 		return err
 	}
-	t := time.Unix(0, a.Mtime)
-	return root.Chtimes(name, t, t)
+	err = a.own(h, in.unkept.of(name))
+	if err == nil {
+		err = in.setTime(name, a.Mtime)
+	}
+	return first(err, h.close())
 }
 
-// fileMode turns the kernel's mode bits into Go's.
-func fileMode(mode uint32) fs.FileMode {
-	m := fs.FileMode(mode & 0o777)
-	if mode&unix.S_ISGID != 0 {
-		m |= fs.ModeSetgid
+// own gives an open folder all but the time.
+func (a *attributes) own(h handle, lost func(name string)) error {
+	if os.Geteuid() == 0 {
+		// EINVAL: the root of a user namespace that has no such owner in it.
+		if err := unix.Fchown(h.fd, int(a.UID), int(a.GID)); err != nil && !errors.Is(err, unix.EINVAL) {
+			return h.fail("chown", err)
+		}
 	}
-	if mode&unix.S_ISVTX != 0 {
-		m |= fs.ModeSticky
+	if a.Extra != "" {
+		return a.dressWith(h, lost)
 	}
-	return m
+	return h.fail("chmod", unix.Fchmod(h.fd, a.Mode))
 }

@@ -47,11 +47,14 @@ func (s *Store) Backup(ctx context.Context, lim int, from string) (v Version, er
 		return Version{}, err
 	}
 	defer g.discard()
-	m, err := copyLive(ctx, source, g.root, counting(s.Progress))
+	m, lost, err := copyLive(ctx, source, g.root, counting(s.Progress))
 	if err != nil {
 		return Version{}, noRoom(err, s.Dir)
 	}
 	v, err = s.keepBackup(ctx, g, m)
+	if err == nil && !v.Reused {
+		s.note(lost)
+	}
 	return v, noRoom(err, s.Dir)
 }
 

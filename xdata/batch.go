@@ -24,6 +24,7 @@ import (
 //	stepEnd    the digest of the file
 //	stepDense  as stepData, of the second part
 //	stepHole   how many bytes are a hole
+//	stepExtra  a length, and so many bytes: the extras of the folder before, or of the file that ends next
 const (
 	stepEntry = iota + 1
 	stepAgain
@@ -32,6 +33,7 @@ const (
 	stepEnd
 	stepDense
 	stepHole
+	stepExtra
 )
 
 const (

@@ -278,6 +278,16 @@ func (b *batches) memory() []byte {
 	}
 }
 
+// extra adds what the file or folder has besides, if anything.
+func (b *batches) extra(x extras) {
+	if x == "" {
+		return
+	}
+	b.settle()
+	b.room()
+	b.cur.steps = appendExtra(append(b.cur.steps, stepExtra), x)
+}
+
 // end ends a file.
 func (b *batches) end(sum digest) {
 	b.settle()

@@ -127,6 +127,8 @@ func (b *builder) step() error {
 		return b.copied()
 	case kind == stepHole && inFile:
 		return b.hole()
+	case kind == stepExtra:
+		return b.extra()
 	case kind == stepEnd && inFile:
 		return b.finish()
 	}
@@ -161,6 +163,29 @@ func (b *builder) entry() error {
 	return b.begin(len(m.Entries) - 1)
 }
 
+// extra takes what the file that is being put together, or the folder before, has besides.
+func (b *builder) extra() error {
+	place := b.place
+	if entries := b.r.manifest.Entries; place < 0 && b.again == nil && len(entries) > 0 && entries[len(entries)-1].Dir {
+		place = len(entries) - 1
+	}
+	size, err := b.number(maxExtras)
+	if err != nil {
+		return err
+	}
+	if place < 0 || size == 0 || size > uint64(len(b.steps)) || b.r.manifest.Entries[place].Attr.Extra != "" {
+		return violation("%d bytes of attributes that belong nowhere", size)
+	}
+	x := extras(b.steps[:size])
+	b.steps = b.steps[size:]
+	e := &b.r.manifest.Entries[place]
+	if err := first(x.check(e.Dir), b.admission.extra(len(x))); err != nil {
+		return err
+	}
+	e.Attr.Extra = x
+	return nil
+}
+
 // repeat begins a file that did not come out right the first time.
 func (b *builder) repeat() error {
 	place, err := b.number(maxEntries)
@@ -179,6 +204,7 @@ func (b *builder) repeat() error {
 
 func (b *builder) begin(place int) error {
 	b.place, b.off, b.failed, b.first = place, 0, false, len(b.r.manifest.Chunks)
+	b.r.manifest.Entries[place].Attr.Extra = ""
 	b.hash.reset()
 	b.from = b.from[:0]
 	b.part = b.writers.piece()

@@ -74,6 +74,7 @@ type scanner struct {
 	cut    *cutter
 	guide  *guide // nil: none
 	hash   hasher
+	unkept *unkept // is told of attributes that are not kept; nil: nobody is
 	buf    []byte
 	chunks []chunk
 }

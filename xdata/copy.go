@@ -19,8 +19,21 @@ type copier struct {
 
 // newCopier returns one for so many bytes. The caller closes it.
 func newCopier(from, to *os.Root, bytes int64, copied counting) (*copier, error) {
+	u := &unkept{}
 	scan, err := newScanner(bytes)
-	return &copier{from: folders{root: from}, to: folders{root: to}, scan: scan, copied: copied, made: &manifest{}}, err
+	if err != nil {
+		return nil, err
+	}
+	scan.unkept = u
+	return &copier{from: folders{root: from, unkept: u}, to: folders{root: to, unkept: u}, scan: scan, copied: copied, made: &manifest{}}, nil
+}
+
+// top notes what is kept of the folder itself.
+func (c *copier) top(top attributes) error {
+	e := entry{Path: ".", Attr: top}
+	err := c.from.extras(&e)
+	c.made.Top = e.Attr
+	return err
 }
 
 func (c *copier) close() {
@@ -29,25 +42,27 @@ func (c *copier) close() {
 }
 
 // copyTree copies everything below from into the empty folder to, and returns
-// the manifest of the copy. copied, which may be nil, is told of bytes as they
-// are copied.
-func copyTree(ctx context.Context, from, to *os.Root, copied counting) (*manifest, error) {
+// the manifest of the copy, and what was not kept. copied, which may be nil, is told of
+// bytes as they are copied.
+func copyTree(ctx context.Context, from, to *os.Root, copied counting) (*manifest, *unkept, error) {
 	source, t, err := survey(from)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c, err := newCopier(from, to, t.bytes, copied)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer c.close()
-	c.made.Top = source.Top
+	if err := c.top(source.Top); err != nil {
+		return nil, nil, err
+	}
 	for i := range source.Entries {
 		if err := c.entry(ctx, &source.Entries[i]); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return c.made, c.made.dress(to)
+	return c.made, c.to.unkept, c.made.dress(&c.to)
 }
 
 // entry copies a file, or makes a folder.
@@ -57,7 +72,8 @@ func (c *copier) entry(ctx context.Context, e *entry) error {
 	}
 	made, err := *e, error(nil)
 	if e.Dir {
-		err = c.to.root.Mkdir(e.Path, 0o700)
+		err = first(c.from.extras(&made), c.to.root.Mkdir(e.Path, 0o700))
+		c.made.extras += len(made.Attr.Extra)
 	} else {
 		err = c.file(ctx, &made)
 	}
@@ -65,7 +81,7 @@ func (c *copier) entry(ctx context.Context, e *entry) error {
 		return err
 	}
 	c.made.Entries = append(c.made.Entries, made)
-	return checkChunks(len(c.made.Chunks))
+	return first(checkChunks(len(c.made.Chunks)), checkExtras(c.made.extras))
 }
 
 // file copies one file, and makes sure that it did not change meanwhile. What e
@@ -100,6 +116,7 @@ func (c *copier) file(ctx context.Context, e *entry) (err error) {
 	if err != nil {
 		return err
 	}
+	now.Attr.Extra = e.Attr.Extra
 	e.Attr = now.Attr
 	e.place(&now)
 	return nil
@@ -116,6 +133,13 @@ func (m *manifest) read(ctx context.Context, s *scanner, in handle, e *entry, ea
 	if err == nil {
 		err = in.check(e)
 	}
+	if err == nil {
+		e.Attr.Extra, err = readExtras(in, false, s.unkept.of(e.Path))
+		m.extras += len(e.Attr.Extra)
+	}
+	if err == nil {
+		err = checkExtras(m.extras)
+	}
 	e.Sum, e.count, e.known = sum, len(m.Chunks)-e.first, err == nil
 	return err
 }
@@ -124,15 +148,14 @@ func (m *manifest) read(ctx context.Context, s *scanner, in handle, e *entry, ea
 // when nothing is written into them any more: filling a folder changes its
 // time, and its mode may forbid filling it. What m says of the folders themselves is
 // true afterwards.
-func (m *manifest) dress(root *os.Root) error {
-	in := folders{root: root}
+func (m *manifest) dress(in *folders) error {
 	defer in.close()
 	for i := len(m.Entries) - 1; i >= 0; i-- {
 		e := &m.Entries[i]
 		if !e.Dir {
 			continue
 		}
-		if err := e.Attr.apply(root, e.Path); err != nil {
+		if err := e.Attr.apply(in, e.Path); err != nil {
 			return err
 		}
 		now, err := in.stat(e.Path)
@@ -141,5 +164,5 @@ func (m *manifest) dress(root *os.Root) error {
 		}
 		e.place(&now)
 	}
-	return m.Top.apply(root, ".")
+	return m.Top.apply(in, ".")
 }

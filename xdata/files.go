@@ -15,9 +15,10 @@ import (
 // folders opens files below a root. It keeps the folder used last open: names
 // come in order, and a version may have tens of thousands of files.
 type folders struct {
-	root *os.Root
-	name string
-	f    *os.File // nil until the first use
+	root   *os.Root
+	unkept *unkept // is told of attributes that are not kept; nil: nobody is
+	name   string
+	f      *os.File // nil until the first use
 }
 
 // at returns the folder that a file lies in. Links on the way that lead out of
@@ -171,14 +172,8 @@ func (d *folders) openEntry(e *entry) (handle, error) {
 // owner and mode from when they were made; the others get them in the order that
 // is needed: changing the owner clears bits of the mode.
 func (d *folders) dress(h handle, a *attributes) (now entry, err error) {
-	dir, base, err := d.at(h.name)
-	if err != nil {
+	if err := d.setTime(h.name, a.Mtime); err != nil {
 		return now, err
-	}
-	t := unix.NsecToTimespec(a.Mtime)
-	err = unix.UtimesNanoAt(dir, base, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW)
-	if err != nil {
-		return now, h.fail("chtimes", err)
 	}
 	if err := h.stat(&now); err != nil {
 		return now, err
@@ -190,13 +185,28 @@ func (d *folders) dress(h handle, a *attributes) (now entry, err error) {
 			return now, h.fail("chown", err)
 		}
 	}
-	if owned && now.Attr.Mode == a.Mode {
+	switch {
+	case a.Extra != "":
+		err = a.dressWith(h, d.unkept.of(h.name))
+	case owned && now.Attr.Mode == a.Mode:
 		return now, nil
+	default:
+		err = h.fail("chmod", unix.Fchmod(h.fd, a.Mode))
 	}
-	if err := unix.Fchmod(h.fd, a.Mode); err != nil {
-		return now, h.fail("chmod", err)
+	return now, first(err, h.stat(&now))
+}
+
+// setTime gives a file or folder its modification time.
+func (d *folders) setTime(name string, mtime int64) error {
+	dir, base, err := d.at(name)
+	if err != nil {
+		return err
 	}
-	return now, h.stat(&now)
+	t := unix.NsecToTimespec(mtime)
+	if err := unix.UtimesNanoAt(dir, base, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &fs.PathError{Op: "chtimes", Path: name, Err: err}
+	}
+	return nil
 }
 
 // extent reads a part of a file, and no further.

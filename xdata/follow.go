@@ -162,7 +162,7 @@ func (s *Store) resolve(ctx context.Context, kept *snapshot, lost *lineage.Versi
 		return Version{}, err
 	}
 	defer g.discard()
-	m, err := copyTree(ctx, kept.root, g.root, nil)
+	m, unkept, err := copyTree(ctx, kept.root, g.root, nil)
 	if err != nil {
 		return Version{}, noRoom(err, s.Dir)
 	}
@@ -171,6 +171,8 @@ func (s *Store) resolve(ctx context.Context, kept *snapshot, lost *lineage.Versi
 	}
 	line := kept.version.line
 	line.Node.Content = hex.EncodeToString(m.digest())
-	v, err = s.commitAfter(g, m, lost, &line, lost)
+	if v, err = s.commitAfter(g, m, lost, &line, lost); err == nil {
+		s.note(unkept)
+	}
 	return v, noRoom(err, s.Dir)
 }

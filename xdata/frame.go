@@ -48,7 +48,8 @@ const (
 const (
 	maxControl  = 64 << 10  // bytes of a message's payload
 	maxPayload  = 256 << 10 // bytes of IDs in a frame, and of a batch's steps
-	maxBatch    = maxChunk + maxPayload + 1<<10
+	maxBatch    = maxChunk + maxPayload + maxExtras + 1<<10
+	maxHead     = maxControl + 2*maxExtras // as text
 	frameHeader = 5
 )
 
@@ -57,6 +58,8 @@ func (t frameType) limit() uint32 {
 	switch t {
 	case frameBatch:
 		return maxBatch
+	case frameHead:
+		return maxHead
 	case frameHave:
 		return maxPayload
 	case frameContent:

@@ -59,6 +59,8 @@ func FuzzBatch(f *testing.F) {
 	c = honestDense()
 	steps, _ = c.steps()
 	f.Add(steps, []byte(nil), []byte("hello"))
+	steps = append(appendEntry([]byte{stepEntry}, &honest().entries[0]), append([]byte{stepExtra}, appendExtra(nil, userExtra)...)...)
+	f.Add(steps, []byte(nil), []byte(nil))
 	steps, _ = honestHoles().steps()
 	f.Add(steps, []byte(nil), []byte(nil))
 	dir := f.TempDir()
@@ -201,6 +203,7 @@ func FuzzIndex(f *testing.F) {
 	m := &manifest{Entries: honest().entries}
 	m.Chunks = []chunk{chunkOf([]byte("hello")), holeOf(maxHole)}
 	m.Entries[1].count = 2
+	m.Entries[1].Attr.Extra = userExtra
 	good := encodeIndex(7, m)
 	f.Add(good)
 	f.Add(good[:len(good)-1])

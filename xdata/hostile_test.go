@@ -89,6 +89,9 @@ func honestHoles() *crafted {
 	return c
 }
 
+// userExtra is an attribute as a peer may send it.
+var userExtra = extras("").add("user.a", []byte("1"))
+
 // zipped returns one whose content claims to be of a size.
 func zipped(size int, steps, packed []byte) []byte {
 	return batchOf(contentZstd, size, 0, steps, packed)
@@ -215,6 +218,17 @@ func TestHostilePeer(t *testing.T) {
 		{"hole between blocks", func(c *crafted) { c.holes(2*holeUnit, 5) }, fault.Failed, "a hole of 5 bytes"},
 		{"hole outside of a file", func(c *crafted) { c.more = []byte{stepHole, 5} }, fault.Failed, "out of turn"},
 		{"hole in what holds something", func(c *crafted) { c.holes(5, 5); c.entries[1].Sum = sumOf([]byte("hello")) }, fault.Conflict, "does not match its hash"},
+		{"attributes of nothing", func(c *crafted) { c.more = []byte{stepExtra, 0} }, fault.Failed, "belong nowhere"},
+		{"attributes behind a file", func(c *crafted) { c.more = append([]byte{stepExtra}, appendExtra(nil, userExtra)...) }, fault.Failed, "belong nowhere"},
+		{"attributes cut off", func(c *crafted) { c.data, c.more = nil, []byte{stepExtra, 9, 1} }, fault.Failed, "belong nowhere"},
+		{"attributes twice", func(c *crafted) {
+			x := append([]byte{stepExtra}, appendExtra(nil, userExtra)...)
+			c.data, c.more = nil, append(x, x...)
+		}, fault.Failed, "belong nowhere"},
+		{"a capability", func(c *crafted) {
+			c.data, c.more = nil, append([]byte{stepExtra}, appendExtra(nil, extras("").add("security.capability", []byte("x")))...)
+		}, fault.Failed, "the attribute"},
+		{"a capability of the version", func(c *crafted) { c.head.Top.Extra = extras("").add("security.capability", nil) }, fault.Failed, "the attribute"},
 		{"more content than bytes", func(c *crafted) { c.head.Content = 6 }, fault.Failed, "6 of 5 bytes"},
 		{"negative content", func(c *crafted) { c.head.Content = -1 }, fault.Failed, "-1 of 5 bytes"},
 		{"giant size", func(c *crafted) { c.head.Bytes = maxBytes }, fault.Refused, "MiB free"},

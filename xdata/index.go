@@ -22,7 +22,7 @@ import (
 
 const (
 	indexPrefix = ".index-"
-	indexMagic  = "mxcluster-index-2\n"
+	indexMagic  = "mxcluster-index-3\n"
 )
 
 func (s *Store) indexPath(name string) string { return filepath.Join(s.Dir, indexPrefix+name) }
@@ -32,11 +32,11 @@ func encodeIndex(inode uint64, m *manifest) []byte {
 	b := make([]byte, 0, 128+len(m.Entries)*128+len(m.Chunks)*11)
 	b = append(b, indexMagic...)
 	b = binary.AppendUvarint(b, inode)
-	b = appendEntry(b, &entry{Path: ".", Dir: true, Attr: m.Top})
+	b = appendExtra(appendEntry(b, &entry{Path: ".", Dir: true, Attr: m.Top}), m.Top.Extra)
 	b = binary.AppendUvarint(b, uint64(len(m.Entries)))
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		b = appendEntry(b, e)
+		b = appendExtra(appendEntry(b, e), e.Attr.Extra)
 		b = binary.AppendVarint(b, e.Ctime)
 		b = binary.AppendUvarint(b, e.Ino)
 		if e.Dir {
@@ -146,7 +146,21 @@ func (r *indexReader) entry() entry {
 		return e
 	}
 	r.b = rest
+	size := r.uvarint()
+	if size > maxExtras {
+		r.advance(0)
+		return e
+	}
+	e.Attr.Extra = extras(r.take(int(size))) //nolint:gosec // bounded
+	if e.Attr.Extra.check(e.Dir) != nil {
+		r.advance(0)
+	}
 	return e
+}
+
+// appendExtra encodes extras with their length.
+func appendExtra(b []byte, x extras) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(x))), x...)
 }
 
 // writeIndex keeps the manifest of the version that root is or will be.

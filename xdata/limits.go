@@ -69,6 +69,14 @@ func checkCounts(entries int, size int64) error {
 	return nil
 }
 
+// checkExtras refuses more attributes than a peer takes.
+func checkExtras(bytes int) error {
+	if bytes <= maxAllExtras {
+		return nil
+	}
+	return fault.New(fault.Refused, "remove some with setfattr -x", "the extended attributes of all files and folders have more than %d bytes", maxAllExtras)
+}
+
 // checkChunks refuses content in more pieces than a peer takes.
 func checkChunks(count int) error {
 	if count <= maxChunks {

@@ -94,7 +94,9 @@ func writeRecord(root *os.Root, r *record, top attributes) error {
 	if err := root.WriteFile(lineageName, b, 0o644); err != nil {
 		return err
 	}
-	return top.apply(root, ".")
+	in := folders{root: root}
+	defer in.close()
+	return top.apply(&in, ".")
 }
 
 // describe fills in what a version says of itself, and when it counts as made where

@@ -21,40 +21,40 @@ const (
 // copyLive is copyTree of a folder that programs may work in. Each file of the copy
 // is as it was at one moment. When some change or vanish in every round, that is
 // fault.Busy and names one.
-func copyLive(ctx context.Context, from, to *os.Root, copied counting) (*manifest, error) {
+func copyLive(ctx context.Context, from, to *os.Root, copied counting) (*manifest, *unkept, error) {
 	source, t, err := surveyLive(from)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c, err := newCopier(from, to, t.bytes, copied)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer c.close()
 	for round := 1; ; round++ {
 		moved, err := c.round(ctx, source)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if moved == nil {
 			break
 		}
 		if round == liveRounds {
-			return nil, restless(moved)
+			return nil, nil, restless(moved)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, nil, context.Cause(ctx)
 		case <-time.After(livePause << (2 * (round - 1))):
 		}
 		if source, _, err = surveyLive(from); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if !slices.ContainsFunc(c.made.Entries, func(e entry) bool { return !e.Dir }) {
-		return nil, noFiles()
+		return nil, nil, noFiles()
 	}
-	return c.made, c.made.dress(to)
+	return c.made, c.to.unkept, c.made.dress(&c.to)
 }
 
 // restless is the error of a folder that does not keep still.
@@ -87,10 +87,9 @@ func (c *copier) round(ctx context.Context, source *manifest) (moved, err error)
 			return nil, err
 		}
 	}
-	c.made.Top = source.Top
 	c.made.sort()
 	slices.SortFunc(c.seen, byPath)
-	return moved, nil
+	return moved, c.top(source.Top)
 }
 
 // vanished names a file that is not there any more.
@@ -116,6 +115,9 @@ func (c *copier) keep(source *manifest) (again []*entry, err error) {
 		kept[at] = true
 		if e.Dir {
 			made[at].Attr = e.Attr
+			if err := c.from.extras(&made[at]); err != nil && !replaced(err) { // gone by now: the next round sees that
+				return nil, err
+			}
 		}
 	}
 	c.seen, c.made.Entries = nil, nil

@@ -48,6 +48,7 @@ type manifest struct {
 	Top     attributes
 	Entries []entry
 	Chunks  []chunk // of all files; see chunksOf
+	extras  int     // bytes of extras that were read
 }
 
 // chunksOf returns the chunks of a file whose content is known.
@@ -198,6 +199,7 @@ type admission struct {
 	last    string // path of the entry before
 	entries int
 	paths   int   // bytes of all paths
+	extras  int   // bytes of all attributes
 	bytes   int64 // sum of sizes
 	files   int
 	newest  int64
@@ -238,6 +240,14 @@ func (a *admission) admit(e *entry) error {
 	a.files++
 	a.bytes += e.Size
 	a.newest = max(a.newest, e.Attr.Mtime)
+	return nil
+}
+
+// extra counts bytes of attributes.
+func (a *admission) extra(n int) error {
+	if a.extras += n; a.extras > 2*maxAllExtras { // a file may come twice
+		return violation("more than %d bytes of attributes", maxAllExtras)
+	}
 	return nil
 }
 

@@ -106,6 +106,7 @@ type want struct {
 // done tells the sender under which name its version became visible.
 type done struct {
 	Name string `json:"name"`
+	Note string `json:"note,omitempty"` // what could not be kept of it
 
 	Aside   string   `json:"aside,omitempty"`   // after goodbye: where a version lies that was set aside
 	Removes []string `json:"removes,omitempty"` // after the goodbye of a dry run: what would be removed

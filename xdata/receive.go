@@ -26,6 +26,7 @@ type receiver struct {
 	head     versionHead
 	manifest manifest
 	content  int64 // bytes put together that are no holes
+	unkept   unkept
 }
 
 // receive takes a version and makes it visible. It must be newer than the
@@ -54,6 +55,7 @@ func (r *receiver) receive(ctx context.Context) (Version, error) {
 	switch {
 	case err == nil:
 		g.close()
+		r.store.note(&r.unkept)
 		r.store.removePartials(r.lim)
 	case interrupted(err) && len(r.manifest.Entries) > 0:
 		g.close()
@@ -72,8 +74,8 @@ func interrupted(err error) bool {
 
 // fill puts the version together and makes it visible.
 func (r *receiver) fill(ctx context.Context, g *staging, own *sources) (Version, error) {
-	w := newWriters(g, &r.manifest)
-	b := &builder{ctx: ctx, r: r, own: own, root: g.root, to: folders{root: g.root}, writers: w, admission: newAdmission(r.head)}
+	w := newWriters(g, &r.manifest, &r.unkept)
+	b := &builder{ctx: ctx, r: r, own: own, root: g.root, to: folders{root: g.root, unkept: &r.unkept}, writers: w, admission: newAdmission(r.head)}
 	err := b.build()
 	b.to.close()
 	if err := first(err, w.close()); err != nil {
@@ -82,7 +84,7 @@ func (r *receiver) fill(ctx context.Context, g *staging, own *sources) (Version,
 	if err := r.settle(ctx, g, b); err != nil {
 		return Version{}, err
 	}
-	if err := r.manifest.dress(g.root); err != nil {
+	if err := r.manifest.dress(&folders{root: g.root, unkept: &r.unkept}); err != nil {
 		return Version{}, err
 	}
 	_, stamp, _ := parseName(r.head.Name)
@@ -120,8 +122,8 @@ func (r *receiver) settle(ctx context.Context, g *staging, b *builder) error {
 	if err := r.link.send(frameWant, want{Files: again}); err != nil || len(again) == 0 {
 		return err
 	}
-	w := newWriters(g, &r.manifest)
-	b = &builder{ctx: ctx, r: r, own: &sources{}, root: g.root, to: folders{root: g.root}, writers: w, admission: b.admission, again: again}
+	w := newWriters(g, &r.manifest, &r.unkept)
+	b = &builder{ctx: ctx, r: r, own: &sources{}, root: g.root, to: folders{root: g.root, unkept: &r.unkept}, writers: w, admission: b.admission, again: again}
 	err := b.build()
 	b.to.close()
 	if err := first(err, w.close()); err != nil {
@@ -147,6 +149,9 @@ func (r *receiver) readHead() error {
 	}
 	if h.Top.Mode&^keptMode(true) != 0 {
 		return violation("the mode %o of the version", h.Top.Mode)
+	}
+	if err := h.Top.Extra.check(true); err != nil {
+		return err
 	}
 	if err := checkCounts(h.Entries, h.Bytes); err != nil {
 		return err

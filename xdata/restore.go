@@ -116,7 +116,7 @@ func (s *Store) Restore(ctx context.Context, v Version, to string, copied func(n
 		return err
 	}
 	defer part.discard()
-	m, err := copyTree(ctx, from, part.root, counting(copied))
+	m, lost, err := copyTree(ctx, from, part.root, counting(copied))
 	if err != nil {
 		return noRoom(removedMeanwhile(err), filepath.Dir(to))
 	}
@@ -126,7 +126,11 @@ func (s *Store) Restore(ctx context.Context, v Version, to string, copied func(n
 	if err := makeDurable(part.root); err != nil {
 		return noRoom(err, filepath.Dir(to))
 	}
-	return part.commit(to)
+	if err := part.commit(to); err != nil {
+		return err
+	}
+	s.note(lost)
+	return nil
 }
 
 // removedMeanwhile explains why a version, or part of it, is not there.
@@ -186,6 +190,9 @@ func openPart(to string) (*part, error) {
 	}
 	if err == nil {
 		p.root, err = os.OpenRoot(dir)
+	}
+	if err == nil {
+		err = inheritNothing(p.root)
 	}
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())

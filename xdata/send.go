@@ -193,6 +193,7 @@ func (s *sender) entries(ctx context.Context) (err error) {
 		}
 		s.out.entry(e)
 		if e.Dir {
+			s.out.extra(e.Attr.Extra)
 			continue
 		}
 		if err = s.file(ctx, i); err != nil {
@@ -268,6 +269,7 @@ func (s *sender) file(ctx context.Context, place int) error {
 			s.counted.add(size)
 		}
 	}
+	s.out.extra(e.Attr.Extra)
 	s.out.end(e.Sum)
 	return nil
 }

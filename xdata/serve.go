@@ -231,12 +231,15 @@ func (s *server) receive(ctx context.Context) error {
 	if opened != nil {
 		defer opened.close()
 	}
-	v, err := (&receiver{store: s.store, link: s.link, lim: s.asked.LIM, here: s.here, opened: opened, active: s.active}).receive(ctx)
+	var note string
+	store := *s.store
+	store.Note = func(text string) { note = text }
+	v, err := (&receiver{store: &store, link: s.link, lim: s.asked.LIM, here: s.here, opened: opened, active: s.active}).receive(ctx)
 	if err != nil {
 		return err
 	}
 	s.newest = &v
-	return s.link.send(frameDone, done{Name: v.Name})
+	return s.link.send(frameDone, done{Name: v.Name, Note: note})
 }
 
 func (s *server) active() bool { return s.opt.Active != nil && s.opt.Active(s.asked.LIM) }

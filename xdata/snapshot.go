@@ -64,9 +64,35 @@ func (s *snapshot) open() (err error) {
 	if s.manifest != s.kept {
 		s.unread, s.stale = s.manifest.recall(s.kept)
 	}
+	if err := s.folderExtras(); err != nil {
+		return err
+	}
 	s.problem = s.check()
 	s.scan, err = newScanner(s.manifest.bytes())
 	return err
+}
+
+// folderExtras reads the extras of folders that are not as they were kept. A failure is
+// that of the version.
+func (s *snapshot) folderExtras() error {
+	m := s.manifest
+	top := entry{Path: ".", Attr: m.Top}
+	if err := s.from.extras(&top); err != nil {
+		return err
+	}
+	m.Top = top.Attr
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		if !e.Dir || e.known {
+			continue
+		}
+		if err := s.from.extras(e); err != nil {
+			return err
+		}
+		m.extras += len(e.Attr.Extra)
+		e.known = true
+	}
+	return nil
 }
 
 // check tells why the version can't be copied, as far as that is seen without
@@ -106,11 +132,14 @@ func (m *manifest) recall(kept *manifest) (unknown int, stale bool) {
 		same := j < len(kept.Entries) && kept.Entries[j].Path == e.Path && kept.Entries[j].Dir == e.Dir && kept.Entries[j].same(e)
 		stale = stale || !same
 		switch {
+		case e.Dir && same:
+			e.Attr.Extra, e.known = kept.Entries[j].Attr.Extra, true
 		case e.Dir:
 		case !same:
 			unknown++
 		default:
 			k := &kept.Entries[j]
+			e.Attr.Extra = k.Attr.Extra
 			e.Sum, e.known, e.first, e.count = k.Sum, true, len(m.Chunks), k.count
 			m.Chunks = append(m.Chunks, kept.chunksOf(k)...)
 		}

@@ -49,6 +49,9 @@ func (s *Store) stage(lim int, prefix string) (*staging, error) {
 		return nil, errors.Join(err, os.Remove(dir))
 	}
 	flush, err := newFlusher(root)
+	if err == nil {
+		err = inheritNothing(root)
+	}
 	if err != nil {
 		root.Close()
 		return nil, errors.Join(err, os.Remove(dir))

@@ -37,8 +37,18 @@ type Store struct {
 	// Reason says why something is changed: whoever finds the lock taken reads
 	// it, and a version that is made keeps it.
 	Reason string
+	// Note is told, in a line, what could not be kept of a version that was made, received
+	// or restored; may be nil.
+	Note func(text string)
 	// Progress is told of bytes that Backup has copied; may be nil.
 	Progress func(n int64)
+}
+
+// note tells of what could not be kept.
+func (s *Store) note(u *unkept) {
+	if text := u.String(); text != "" && s.Note != nil {
+		s.Note(text)
+	}
 }
 
 func (s *Store) now() time.Time {

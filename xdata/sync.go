@@ -580,6 +580,9 @@ func (c *client) push(ctx context.Context) error {
 	}
 	c.newest.version.is(c.newest.digest(), c.store.now()) // all of it was read to send it
 	c.whole = &c.newest.version.line
+	if d.Note != "" && c.store.Note != nil {
+		c.store.Note("on the other side " + plain(d.Note))
+	}
 	c.result.Version, c.result.Bytes, c.result.Result = d.Name, c.newest.version.Bytes, Copied
 	return nil
 }

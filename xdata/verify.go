@@ -142,12 +142,19 @@ func readAll(ctx context.Context, root *os.Root, read counting) (m *manifest, br
 	m = &manifest{Top: seen.Top}
 	from := &folders{root: root}
 	defer from.close()
+	top := entry{Path: ".", Attr: seen.Top}
+	if err := from.extras(&top); err != nil {
+		return nil, nil, err
+	}
+	m.Top = top.Attr
 	for _, e := range seen.Entries {
 		if e.checkKind() != nil {
 			broken = append(broken, fmt.Sprintf("%q is no file any more", e.Path))
 			continue
 		}
-		if !e.Dir {
+		if e.Dir {
+			err = from.extras(&e)
+		} else {
 			err = m.readFile(ctx, scan, from, &e, read)
 		}
 		switch {

@@ -290,6 +290,7 @@ func lookAgain(root *os.Root, entries []entry) error {
 		if now.Dir != e.Dir || !now.same(e) {
 			return errOther
 		}
+		now.Attr.Extra = e.Attr.Extra
 		e.Attr, e.kind, e.taken = now.Attr, now.kind, now.taken // an owner may not have been given to it
 	}
 	return nil

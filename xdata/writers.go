@@ -11,6 +11,7 @@ import (
 // one who puts them together: most of their cost is the file system's, and waits.
 type writers struct {
 	root     *os.Root
+	unkept   *unkept
 	flush    *flusher
 	manifest *manifest
 	queue    chan *piece
@@ -51,8 +52,8 @@ const (
 	maxPiece = maxChunk + directUnit
 )
 
-func newWriters(g *staging, m *manifest) *writers {
-	w := &writers{root: g.root, flush: g.flush, manifest: m, queue: make(chan *piece, partCount), free: make(chan *piece, partCount)}
+func newWriters(g *staging, m *manifest, u *unkept) *writers {
+	w := &writers{root: g.root, unkept: u, flush: g.flush, manifest: m, queue: make(chan *piece, partCount), free: make(chan *piece, partCount)}
 	for range partCount {
 		w.free <- &piece{}
 	}
@@ -82,7 +83,7 @@ func (w *writers) writePart(p *piece, out *largeFile, off int64) {
 func (w *writers) recycle(p *piece) { w.free <- p }
 
 func (w *writers) work() {
-	to := &folders{root: w.root}
+	to := &folders{root: w.root, unkept: w.unkept}
 	defer to.close()
 	for p := range w.queue {
 		switch {

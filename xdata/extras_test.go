@@ -1,0 +1,305 @@
+package xdata
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fault"
+)
+
+// aclOf returns an access list: owner, a user 1234, owning group, mask, others.
+func aclOf(owner, user, group, mask, others uint16) string {
+	b := binary.LittleEndian.AppendUint32(nil, 2)
+	for _, e := range []struct {
+		tag, perm uint16
+		id        uint32
+	}{{1, owner, 1<<32 - 1}, {2, user, 1234}, {4, group, 1<<32 - 1}, {16, mask, 1<<32 - 1}, {32, others, 1<<32 - 1}} {
+		b = binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(b, e.tag), e.perm)
+		b = binary.LittleEndian.AppendUint32(b, e.id)
+	}
+	return string(b)
+}
+
+// Without its access list a file lets nobody do more.
+func TestNarrowed(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		mode uint32
+		acl  string
+		want uint32
+	}{
+		{"a user may write, the group may read", 0o660, aclOf(6, 6, 4, 6, 0), 0o640},
+		{"the mask narrows the group", 0o640, aclOf(6, 6, 6, 4, 0), 0o640},
+		{"a user may do less than others", 0o664, aclOf(6, 0, 6, 6, 4), 0o660},
+		{"a user may do less than others by the mask", 0o644, aclOf(6, 6, 4, 4, 6), 0o644},
+		{"a sticky folder", 0o1775, aclOf(7, 7, 5, 7, 5), 0o1755},
+		{"not an access list", 0o664, "nonsense", 0o600},
+		{"the mode forbids more than the list", 0o600, aclOf(6, 6, 6, 6, 6), 0o600},
+	} {
+		if is := narrowed(c.mode, c.acl); is != c.want {
+			t.Errorf("%s: %o, want %o", c.name, is, c.want)
+		}
+	}
+}
+
+// given are attributes of a file or folder, by name.
+type given map[string]string
+
+// give writes them, or tells that they cannot be had here.
+func (g given) give(t *testing.T, name string) {
+	t.Helper()
+	for attr, value := range g {
+		err := unix.Lsetxattr(name, attr, []byte(value), 0)
+		if errors.Is(err, unix.ENOTSUP) {
+			t.Skipf("the file system of %s has no attribute %s", name, attr)
+		}
+		must(t, err)
+	}
+}
+
+// has makes sure that a file or folder has these, and none besides.
+func (g given) has(t *testing.T, name string) {
+	t.Helper()
+	h := handle{name: name}
+	var err error
+	h.fd, err = unix.Open(name, unix.O_RDONLY, 0)
+	must(t, err)
+	defer func() { must(t, h.close()) }()
+	x, err := readExtras(h, true, func(string) {})
+	must(t, err)
+	is := given{}
+	for attr, value := range x.all {
+		is[attr] = value
+	}
+	for attr, value := range g {
+		if is[attr] != value {
+			t.Errorf("%s has %s of %d bytes; want %d", name, attr, len(is[attr]), len(value))
+		}
+	}
+	if len(is) != len(g) {
+		t.Errorf("%s has %d attributes; want %d", name, len(is), len(g))
+	}
+}
+
+// withExtras makes a folder of which some files and folders have attributes.
+func withExtras(t *testing.T) (dir string, all map[string]given) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "data")
+	tree{"a": "a", "b/in": "x", "empty": "", "large": noise(5, 3<<20), "plain": "p", "read-only": "r"}.write(t, dir, baseTime)
+	must(t, os.Chmod(filepath.Join(dir, "read-only"), 0o400))
+	all = map[string]given{
+		"a":         {aclAccess: aclOf(6, 6, 4, 6, 0), "user.note": "x\x00y", "user.empty": ""},
+		"b":         {aclAccess: aclOf(7, 7, 5, 7, 0), aclDefault: aclOf(7, 6, 5, 7, 0), "user.folder": "f"},
+		"b/in":      {},
+		"empty":     {"user.of": strings.Repeat("v", 3000)},
+		"large":     {aclAccess: aclOf(6, 4, 0, 4, 0), "user.large": "l"},
+		"plain":     {},
+		"read-only": {"user.ro": "r"},
+		".":         {aclAccess: aclOf(7, 5, 5, 5, 0), "user.top": "t"},
+	}
+	for name, g := range all {
+		g.give(t, filepath.Join(dir, name))
+	}
+	must(t, os.Chtimes(dir, baseTime, baseTime))
+	return dir, all
+}
+
+// They are kept by a backup, a sync of what was read and of what was not, and a restore; also
+// where the folder above would have others inherited.
+func TestExtrasAreKept(t *testing.T) {
+	from, all := withExtras(t)
+	p := newPair(t)
+	for _, s := range p {
+		must(t, os.MkdirAll(s.Dir, 0o755))
+		given{aclDefault: aclOf(7, 7, 7, 7, 7)}.give(t, s.Dir)
+		s.Note = func(text string) { t.Errorf("it says %s", text) }
+	}
+	check := func(dir string) {
+		t.Helper()
+		for name, g := range all {
+			g.has(t, filepath.Join(dir, name))
+		}
+		if is, was := describe(t, dir), describe(t, from); is != was {
+			t.Errorf("it is\n%s\nof\n%s", is, was)
+		}
+	}
+	v, err := p[SideRegular].Backup(context.Background(), 1, from)
+	must(t, err)
+	check(v.Path)
+	bothSides(t, func(t *testing.T, asks Side) {
+		for _, known := range []bool{true, false} {
+			if !known {
+				must(t, os.Remove(p[SideRegular].indexPath(v.Name)))
+			}
+			must(t, os.RemoveAll(p[SideStandby].Dir))
+			must(t, os.MkdirAll(p[SideStandby].Dir, 0o755))
+			given{aclDefault: aclOf(7, 7, 7, 7, 7)}.give(t, p[SideStandby].Dir)
+			_, err := p.syncFrom(t, asks, DirectionAuto)
+			must(t, err)
+			there, _, err := p[SideStandby].Newest(1)
+			must(t, err)
+			check(there.Path)
+			above := t.TempDir()
+			given{aclDefault: aclOf(7, 7, 7, 7, 7)}.give(t, above)
+			must(t, p[SideStandby].Restore(context.Background(), there, filepath.Join(above, "back"), nil))
+			check(filepath.Join(above, "back"))
+		}
+	})
+}
+
+// What cannot be kept is told once, and nothing lets more people in.
+func TestExtrasThatCannotBeKept(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("it mounts a file system: run as root")
+	}
+	const inside = "MXCLUSTER_TEST_NO_EXTRAS"
+	if os.Getenv(inside) == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestExtrasThatCannotBeKept$", "-test.v")
+		cmd.Env = append(os.Environ(), inside+"=1")
+		cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	disk := t.TempDir()
+	must(t, unix.Mount("ramfs", disk, "ramfs", 0, "")) // it has no attributes
+	defer func() { _ = unix.Unmount(disk, unix.MNT_DETACH) }()
+	from, all := withExtras(t)
+	modes := map[string]os.FileMode{"a": 0o640, "b": 0o750, "large": 0o600, "plain": 0o640, "read-only": 0o400, ".": 0o750}
+	var said []string
+	note := func(text string) { said = append(said, text) }
+	check := func(dir string) {
+		t.Helper()
+		for name, want := range modes {
+			info, err := os.Stat(filepath.Join(dir, name))
+			must(t, err)
+			if is := info.Mode().Perm(); is != want {
+				t.Errorf("%s/%s has the mode %o; want %o", dir, name, is, want)
+			}
+		}
+		if len(said) != 1 || !strings.Contains(said[0], `5 access lists (ACL) could not be kept, such as that of "."`) || !strings.Contains(said[0], `7 extended attributes were not kept, such as "user.top" of "."`) {
+			t.Errorf("it says %q", said)
+		}
+		said = nil
+	}
+	bare := &Store{Dir: filepath.Join(disk, "xdata"), Space: ample, Note: note, Quiet: 1}
+	v, err := bare.Backup(context.Background(), 1, from)
+	must(t, err)
+	check(v.Path)
+	must(t, os.RemoveAll(bare.Dir))
+
+	p := newPair(t)
+	p[SideRegular].Note, p[SideStandby] = note, bare
+	p[SideRegular].Space = ample
+	v, err = p[SideRegular].Backup(context.Background(), 1, from)
+	must(t, err)
+	for _, asks := range []Side{SideRegular, SideStandby} {
+		must(t, os.RemoveAll(bare.Dir))
+		_, err = p.syncFrom(t, asks, DirectionAuto)
+		must(t, err)
+		there, _, err := bare.Newest(1)
+		must(t, err)
+		check(there.Path)
+	}
+	must(t, p[SideRegular].Restore(context.Background(), v, filepath.Join(disk, "back"), nil))
+	check(filepath.Join(disk, "back"))
+
+	// The access lists are not lost for a side that can keep them.
+	must(t, os.RemoveAll(p[SideRegular].Dir))
+	_, err = p.syncFrom(t, SideRegular, DirectionAuto)
+	must(t, err)
+	back, _, err := p[SideRegular].Newest(1)
+	must(t, err)
+	all["a"].has(t, filepath.Join(back.Path, "a"))
+}
+
+// Programs cannot be planted, and what is left out is said.
+func TestCapabilitiesAreNotKept(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root gives capabilities")
+	}
+	from := filepath.Join(t.TempDir(), "data")
+	tree{"a": "a"}.write(t, from, baseTime)
+	given{"security.capability": "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "trusted.x": "1"}.give(t, filepath.Join(from, "a"))
+	s := newStore(t)
+	said := ""
+	s.Note = func(text string) { said += text }
+	v, err := s.Backup(context.Background(), 1, from)
+	must(t, err)
+	if want := `2 extended attributes were not kept, such as "security.capability" of "a"`; said != want {
+		t.Errorf("it says %q; want %q", said, want)
+	}
+	given{}.has(t, filepath.Join(v.Path, "a"))
+}
+
+func TestExtrasBeyondTheLimit(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "a"), nil, 0o600))
+	for i := range 3 {
+		err := unix.Setxattr(filepath.Join(dir, "a"), "user."+string(rune('a'+i)), make([]byte, 50<<10), 0)
+		if err != nil {
+			t.Skipf("the file system has no attributes of 50 KiB: %v", err)
+		}
+	}
+	_, err := newStore(t).Backup(context.Background(), 1, dir)
+	wantCode(t, err, fault.Refused, `attributes of "a" have`)
+}
+
+func TestExtrasOfAPeer(t *testing.T) {
+	good := extras("").add(aclAccess, []byte(aclOf(6, 6, 4, 6, 0))).add("user.a", []byte("1")).add("user.b", nil)
+	must(t, good.check(false))
+	for name, x := range map[string]extras{
+		"capability":             extras("").add("security.capability", []byte("x")),
+		"trusted":                extras("").add("trusted.overlay.whiteout", []byte("y")),
+		"label":                  extras("").add("security.selinux", []byte("y")),
+		"no name":                extras("").add("user.", nil),
+		"NUL":                    extras("").add("user.a\x00b", nil),
+		"long name":              extras("").add("user."+strings.Repeat("n", 255), nil),
+		"long value":             extras("").add("user.a", make([]byte, maxExtraValue+1)),
+		"twice":                  extras("").add("user.a", nil).add("user.a", nil),
+		"unsorted":               extras("").add("user.b", nil).add("user.a", nil),
+		"default list of a file": extras("").add(aclDefault, []byte(aclOf(6, 6, 4, 6, 0))),
+		"list of nonsense":       extras("").add(aclAccess, []byte("nonsense")),
+		"list without an owner":  extras("").add(aclAccess, []byte("\x02\x00\x00\x00\x20\x00\x04\x00\xff\xff\xff\xff")),
+		"cut off":                good[:len(good)-1],
+		"more behind":            good + "x",
+		"longer number":          "\x86\x00user.a\x00",
+		"too much":               extras(strings.Repeat("x", maxExtras+1)),
+	} {
+		if err := x.check(false); !errors.Is(err, errProtocol) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func FuzzExtras(f *testing.F) {
+	f.Add([]byte(extras("").add(aclAccess, []byte(aclOf(6, 6, 4, 6, 0))).add("user.a", []byte("1"))), true)
+	f.Add([]byte(extras("").add("user.a", nil).add("user.b", []byte("x"))), false)
+	f.Add([]byte("\x06user.a\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), false)
+	f.Fuzz(func(t *testing.T, b []byte, dir bool) {
+		x := extras(b)
+		if x.check(dir) != nil {
+			return
+		}
+		var again extras
+		for name, value := range x.all {
+			if !keepsExtra(name, dir) {
+				t.Errorf("%q is let through", name)
+			}
+			again = again.add(name, []byte(value))
+		}
+		if again != x {
+			t.Errorf("%q is not canonical", b)
+		}
+	})
+}
