@@ -22,6 +22,7 @@ type FakeKernel struct {
 	fail  func(op string) error
 
 	denied []netip.Addr
+	routes map[Route]netip.Addr // to their preferred sources
 }
 
 type fakeLink struct {

@@ -66,6 +66,9 @@ func (*Kernel) Denied() ([]netip.Addr, error) { return nil, errOther() }
 // AllowAll returns fault.Refused.
 func (*Kernel) AllowAll() error { return errOther() }
 
+// MoveRoutes returns fault.Refused.
+func (*Kernel) MoveRoutes(netip.Addr, netip.Addr, []Route) ([]Route, error) { return nil, errOther() }
+
 // Links returns fault.Refused.
 func (*Kernel) Links() ([]Link, error) { return nil, errOther() }
 

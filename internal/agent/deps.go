@@ -30,6 +30,7 @@ type Kernel interface {
 	Deny(addrs ...netip.Addr) error
 	Denied() ([]netip.Addr, error)
 	Links() ([]netops.Link, error)
+	MoveRoutes(from, to netip.Addr, only []netops.Route) ([]netops.Route, error)
 	Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error
 	Gateway(ifname string) (netip.Addr, bool, error)
 	Watch(ctx context.Context) (<-chan netops.Event, error)

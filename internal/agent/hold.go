@@ -124,6 +124,7 @@ func (a *Agent) dropAlias(l *lim) {
 		return
 	}
 	l.letGo()
+	a.leaveRoutes(l)
 	err := l.hold.with(func() error { return a.deps.Kernel.Drop(a.net.ifname, l.alias) })
 	a.held.remove(l.alias.Addr())
 	l.holds, l.hold, l.letGo = false, nil, nil
@@ -140,6 +141,7 @@ func (a *Agent) dropFormer(l *lim) {
 	if !l.former {
 		return
 	}
+	a.leaveRoutes(l)
 	if err := a.deps.Kernel.Drop(a.net.ifname, l.alias); err != nil {
 		a.log.Error("taking an alias off that was the base", "lim", l.number, "alias", l.alias, "err", err)
 		return // it is tried again with the next decision

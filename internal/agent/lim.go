@@ -10,6 +10,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/services"
+	"mxcluster/netops"
 )
 
 const (
@@ -44,9 +45,10 @@ type lim struct {
 	suspended failover.Suspension
 
 	announced time.Time
-	alias     netip.Prefix // while holds or former
-	absent    bool         // somebody took the alias off while the interface was down: it is put back once that works
-	former    bool         // the alias is here as what was this server's base, and not held yet
+	alias     netip.Prefix   // while holds or former
+	routes    []netops.Route // that were carried over to the base address when the alias left
+	absent    bool           // somebody took the alias off while the interface was down: it is put back once that works
+	former    bool           // the alias is here as what was this server's base, and not held yet
 	hold      *holder
 	letGo     context.CancelFunc // ends the holder
 	op        context.CancelFunc // ends the operation in progress; nil: none
@@ -315,6 +317,7 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 		if ctx.Err() == nil {
 			l.foreign = "" // nobody answered
 			a.holdOn(l, alias, until)
+			a.returnRoutes(l)
 		} else if err := a.deps.Kernel.Drop(net.ifname, alias); err != nil { // called off meanwhile
 			a.log.Error("taking off the alias of a start that was called off", "lim", l.number, "alias", alias, "err", err)
 		}

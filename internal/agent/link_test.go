@@ -152,3 +152,36 @@ func TestAlternativeName(t *testing.T) {
 		w.neverTwice()
 	})
 }
+
+// Routes whose preferred source is the alias stay when it moves away, and are as they
+// were when it is back; also if the agent was started anew meanwhile.
+func TestRoutesThroughTheAlias(t *testing.T) {
+	for _, anew := range []bool{false, true} {
+		inWorld(t, manual, func(w *world) {
+			w.settled()
+			k := w.servers["srv1"].kernel
+			route := netops.Route{Dst: netip.MustParsePrefix("0.0.0.0/0"), Table: 254, Metric: 100}
+			k.AddRoute(route, w.alias(1).Addr())
+			if _, err := w.order("srv1", control.Order{Kind: control.OrderFailover, LIM: 1}); err != nil {
+				t.Fatal(err)
+			}
+			w.await(1, "sb1", soon)
+			if src, ok := k.RouteSource(route); !ok || src != netip.MustParseAddr("192.0.2.21") {
+				t.Errorf("moved away: source %s, there: %v", src, ok)
+			}
+			pass(5 * time.Second)
+			if anew {
+				w.kill("srv1")
+				w.start("srv1")
+				pass(5 * time.Second)
+			}
+			if _, err := w.order("sb1", control.Order{Kind: control.OrderFallback, LIM: 1, Now: true}); err != nil {
+				t.Fatal(err)
+			}
+			w.await(1, "srv1", soon)
+			if src, ok := k.RouteSource(route); !ok || src != w.alias(1).Addr() {
+				t.Errorf("back: source %s, there: %v", src, ok)
+			}
+		})
+	}
+}

@@ -263,7 +263,7 @@ func (a *Agent) adopt(lost bool) error {
 	for n, p := range a.state.LIMs {
 		l := a.lim(n)
 		l.term, l.known, l.flaps, l.suspended, l.loaded = p.Term, p.Known, p.Flaps, p.Suspended, p.Loaded
-		l.specs = p.Up
+		l.specs, l.routes = p.Up, p.Routes
 		if p.Active {
 			l.state, l.since, l.loaded = failover.Starting, p.Since, true
 		} else if p.Loaded {

@@ -74,6 +74,7 @@ func (a *Agent) demote(l *lim, d *failover.Decision) {
 		a.held.remove(l.alias.Addr())
 		a.hidePassive(l)
 		l.hold.muted.Store(true)
+		a.leaveRoutes(l)
 		if err := l.hold.with(func() error { return a.deps.Kernel.HoldBehind(a.net.ifname, l.alias, a.cfg.Lease) }); err != nil {
 			a.log.Error("putting a blocked alias behind the base address", "lim", l.number, "alias", l.alias, "err", err)
 		}
@@ -239,6 +240,7 @@ func (a *Agent) activate(ctx context.Context, l *lim) error {
 		a.recordAlias(l, "unblocked", fmt.Sprintf("the alias %s was unblocked: this side serves now", l.alias.Addr()))
 		a.endHiding(l)
 		a.announceAnew(l)
+		a.returnRoutes(l)
 		return nil
 	}, func() {})
 }

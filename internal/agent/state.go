@@ -15,6 +15,7 @@ import (
 
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
+	"mxcluster/netops"
 )
 
 // stateVersion is the form of the state file.
@@ -44,6 +45,8 @@ type persistedLIM struct {
 
 	Flaps     failover.Flaps      `json:"flaps,omitzero"`
 	Suspended failover.Suspension `json:"suspended,omitzero"`
+
+	Routes []netops.Route `json:"routes,omitempty"` // that were carried over to the base address
 }
 
 // saver saves the state in the order in which it was taken, from the main loop

@@ -522,7 +522,7 @@ func (a *Agent) takeState() persisted {
 		Alarms: a.alarms, Conflict: a.conflict}
 	for n, l := range a.lims {
 		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.loaded, Since: l.since, Up: l.specs,
-			Known: l.known, Flaps: l.flaps, Suspended: l.suspended}
+			Known: l.known, Flaps: l.flaps, Suspended: l.suspended, Routes: slices.Clone(l.routes)}
 	}
 	for name, at := range a.state.Seen {
 		p.Seen[name] = at
