@@ -3,12 +3,14 @@ package commands
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/services"
+	"mxcluster/xdata"
 )
 
 // newServiceCommand groups what works on a LIM's software on this server.
@@ -97,9 +99,23 @@ func runServiceChange(ctx context.Context, a *app, arg string, change serviceCha
 			return fmt.Errorf("%s: %w", doing, err)
 		}
 		r.Text = what + change.done
+		if change.want == services.Running {
+			a.noteStart(s, lim)
+		}
 		a.warnOfAgent(ctx, lim, "starts and stops its software as it sees fit")
 	}
 	return a.done(r)
+}
+
+// noteStart remembers on which data version a LIM was started: what is backed up here next
+// follows that.
+func (a *app) noteStart(s *softwareHere, lim int) {
+	if s.env.XData == "" || s.env.Role != "active" {
+		return
+	}
+	if err := s.versions.Started(lim, filepath.Base(s.env.XData)); err != nil {
+		a.out.Warn("the software runs, but which data version it was started on is not remembered: %v", err)
+	}
 }
 
 // softwareHere is the software of a LIM on this server.
@@ -107,6 +123,8 @@ type softwareHere struct {
 	lim *clusterconf.LIM
 	set services.Set
 	env services.Env
+
+	versions *xdata.Store
 }
 
 // software finds a LIM's software on this server, which must be one of the two
@@ -135,7 +153,8 @@ func (a *app) software(lim int) (*softwareHere, error) {
 		here.env.Alias = cluster.Member(lim).Alias.Addr()
 		here.env.Role = a.role(me.Interface, here.env)
 	}
-	v, found, err := s.versions(a.env.Now).Newest(lim)
+	here.versions = s.versions(a.env.Now)
+	v, found, err := here.versions.Newest(lim)
 	if err != nil {
 		return nil, err
 	}

@@ -98,6 +98,7 @@ func (a *app) offline(s *server) (*status.ClusterStatus, error) {
 	view := status.Offline{
 		Document: doc, Server: s.settings.Server, Now: a.env.Now(),
 		Holds: func(netip.Prefix) *bool { return nil },
+		Data:  func(lim int) *status.LocalData { return s.localData(a.env.Now, lim) },
 	}
 	k, err := a.env.Kernel()
 	if err == nil {
@@ -110,6 +111,15 @@ func (a *app) offline(s *server) (*status.ClusterStatus, error) {
 		}
 	}
 	return view.Status(), nil
+}
+
+// localData is what this server has of a LIM's data.
+func (s *server) localData(now func() time.Time, lim int) *status.LocalData {
+	st, err := s.versions(now).Standing(lim)
+	if err != nil || st.Newest == nil {
+		return nil
+	}
+	return &status.LocalData{Version: st.Newest.Name, Newest: st.Newest.NewestMtime, Conflict: st.Conflict}
 }
 
 // statusView shows one line for each LIM.

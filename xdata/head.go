@@ -160,3 +160,28 @@ func writeJSON(name string, v any) error {
 	}
 	return first(renameio.WriteFile(name, append(data, '\n'), 0o644), syncDir(filepath.Dir(name)))
 }
+
+// Standing is how the data of a LIM stand on this server.
+type Standing struct {
+	Newest   *Version        // the newest complete one; nil: there is none
+	Line     lineage.Version // what it says of itself; its content as far as that is known without reading
+	Conflict bool            // a sync found a conflict that is not over
+}
+
+// Standing tells how the data of a LIM stand here. It reads no data.
+func (s *Store) Standing(lim int) (Standing, error) {
+	v, ok, err := s.Newest(lim)
+	if err != nil || !ok {
+		return Standing{}, err
+	}
+	p, err := s.pairing(lim)
+	if err != nil {
+		return Standing{}, err
+	}
+	st := Standing{Newest: &v, Line: v.line}
+	if p.Whole != nil && v.line.Node.Content == "" && p.Local == looksLike(&v) {
+		st.Line.Node = p.Whole.Node
+	}
+	st.Conflict = p.Conflict != nil && lineage.Compare(&st.Line, &p.Conflict.Theirs) != lineage.Newer
+	return st, nil
+}

@@ -82,7 +82,7 @@ func visible(t testing.TB, s *Store) (versions, leftovers []string) {
 		switch {
 		case strings.HasPrefix(e.Name(), "xdata_"):
 			versions = append(versions, e.Name())
-		case strings.HasPrefix(e.Name(), ".lock-"), strings.HasPrefix(e.Name(), markPrefix), strings.HasPrefix(e.Name(), ".partial-"), strings.HasPrefix(e.Name(), indexPrefix),
+		case e.Name() == asideName, strings.HasPrefix(e.Name(), ".lock-"), strings.HasPrefix(e.Name(), markPrefix), strings.HasPrefix(e.Name(), ".partial-"), strings.HasPrefix(e.Name(), indexPrefix),
 			strings.HasPrefix(e.Name(), ".head-"), strings.HasPrefix(e.Name(), ".pair-"):
 		default:
 			leftovers = append(leftovers, e.Name())

@@ -26,6 +26,7 @@ func newPair(t testing.TB) pair { return pair{SideRegular: newStore(t), SideStan
 func (p pair) syncFrom(t testing.TB, side Side, way Direction) (Result, error) {
 	t.Helper()
 	conn := peer(t, p[side.other()], ServeOptions{})
+	defer conn.end(t)
 	return Sync(context.Background(), p[side], conn, Request{LIM: 1, Side: side, Direction: way})
 }
 

@@ -43,13 +43,14 @@ func (f *dataFinder) newest(lim int) (*failover.Data, string, error) {
 	if was, ok := f.found[lim]; ok && was.folder.Equal(folder) && now.Sub(was.at) < rescan {
 		return was.data, was.path, nil
 	}
-	v, ok, err := f.versions.Newest(lim)
+	st, err := f.versions.Standing(lim)
 	if err != nil {
 		return nil, "", err
 	}
 	is := foundData{folder: folder, at: now}
-	if ok {
-		is.data, is.path = &failover.Data{Version: v.Name, Newest: v.NewestMtime.UTC()}, v.Path
+	if v := st.Newest; v != nil {
+		brief := st.Line.Brief()
+		is.data, is.path = &failover.Data{Version: v.Name, Newest: v.NewestMtime.UTC(), Line: &brief, Conflict: st.Conflict}, v.Path
 	}
 	if f.found == nil {
 		f.found = map[int]foundData{}

@@ -82,7 +82,9 @@ type Deps struct {
 	Prune     func(ctx context.Context, lim int) (removed int, err error) // all data versions but the newest, once that is read and found good
 	Data      func(lim int) (d *failover.Data, path string, err error)    // newest complete data version
 
-	Room         func() error                   // why a disk has no room for what the agent must keep; nil: nobody looks
+	Room    func() error                        // why a disk has no room for what the agent must keep; nil: nobody looks
+	Started func(lim int, version string) error // a LIM is started on a version; nil: nobody remembers
+
 	Prompts      func(dir string) error         // why announcement prompts cannot be had from a folder; nil: nobody looks
 	Files        fs.FS                          // the server's files, to find what brings an address up; nil: nobody looks
 	Notify       func(state string) error       // tells the service manager (sd_notify)

@@ -232,7 +232,7 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 		} else if err := saved(); err != nil {
 			return func() { a.giveUp(l, err, func() { a.fail(l, err) }) }
 		}
-		a.newestData(&env)
+		a.noteStart(l.number, a.newestData(&env))
 		a.stopGone(ctx, gone, env)
 		err := a.startSoftware(ctx, software, env, changes)
 		if err == nil {
@@ -576,6 +576,19 @@ func (a *Agent) newestData(env *services.Env) *failover.Data {
 	}
 	env.XData = path
 	return d
+}
+
+// noteStart remembers on which data version a LIM is started: what is backed up here next
+// follows that. A takeover does not wait for it.
+func (a *Agent) noteStart(number int, d *failover.Data) {
+	if d == nil || a.deps.Started == nil {
+		return
+	}
+	a.wg.Go(func() {
+		if err := a.deps.Started(number, d.Version); err != nil {
+			a.log.Error("remembering on which data version a LIM was started", "lim", number, "version", d.Version, "err", err)
+		}
+	})
 }
 
 // aliasOf returns a LIM's alias; the zero prefix when it is in no cluster.

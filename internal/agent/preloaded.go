@@ -42,7 +42,7 @@ func (a *Agent) applyPreload(l *lim, d *failover.Decision) {
 // newer reports whether a later data version came than the one loaded.
 func (a *Agent) newer(l *lim) bool {
 	d := a.data[l.number]
-	return d != nil && (l.version == nil || d.Newest.After(l.version.Newest))
+	return d.Replaces(l.version)
 }
 
 // setAnew reports whether the document has other software for a LIM than what is loaded.

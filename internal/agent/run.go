@@ -115,7 +115,10 @@ func bootID() string {
 
 // deps are the effects of a real server.
 func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
-	versions := &xdata.Store{Dir: cfg.XDataDir}
+	versions := &xdata.Store{Dir: cfg.XDataDir, Paired: func(lim int) bool {
+		doc, err := cfg.Documents.Read()
+		return err != nil || doc.ClusterOfLIM(lim) != nil
+	}}
 	syncs := xdata.Records{Dir: settings.Dirs{State: cfg.StateDir}.Syncs()}
 	return Deps{
 		Kernel:   kernel,
@@ -141,6 +144,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 			return len(removed), err
 		},
 		Data:         (&dataFinder{versions: versions}).newest,
+		Started:      versions.Started,
 		Room:         func() error { return roomIn(cfg.StateDir, cfg.RunDir, filepath.Dir(cfg.Documents.Path)) },
 		Prompts:      lookForPrompts,
 		Files:        os.DirFS("/"),

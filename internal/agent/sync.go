@@ -11,6 +11,7 @@ import (
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/lineage"
 )
 
 // When data is copied to the other side by the agent: not at once, for the backup
@@ -28,6 +29,7 @@ type limSync struct {
 	running  bool
 	due      time.Time // zero: the other side lacks nothing that is known
 	failures int       // in a row
+	last     string    // the version that was newest here when a sync last went well
 }
 
 // dataFound takes in which data versions are newest here, and which LIMs were not
@@ -37,7 +39,7 @@ func (a *Agent) dataFound(found map[int]*failover.Data, late map[int]string, now
 	a.nothingNew = reflect.DeepEqual(was, found) && maps.Equal(a.unsynced, late)
 	a.data, a.unsynced = found, late
 	for lim, d := range found {
-		if old := was[lim]; d != nil && (old == nil || d.Newest.After(old.Newest)) {
+		if d.Replaces(was[lim]) {
 			a.dataArrived(lim, d)
 		}
 		a.syncData(lim, d, now)
@@ -69,16 +71,23 @@ func (a *Agent) syncData(lim int, d *failover.Data, now time.Time) {
 	}
 }
 
-// otherLacks reports whether a LIM runs here and the other side, alive, has older
-// data than d.
+// otherLacks reports whether a LIM runs here and the other side, alive, has older data
+// than d, or whether that is to be found out.
 func (a *Agent) otherLacks(lim int, d *failover.Data) bool {
 	l, other := a.lims[lim], a.otherSide(lim)
 	p := a.peers[other]
 	if l == nil || l.state != failover.Running || p == nil || p.liveness != failover.Alive || p.claim == nil {
 		return false
 	}
-	theirs := p.claim.LIM(lim).Data
-	return theirs == nil || theirs.Newest.Before(d.Newest)
+	switch d.Order(p.claim.LIM(lim).Data) {
+	case lineage.Newer:
+		return true
+	case lineage.Apart: // a sync tells it, once
+		return !d.Conflict
+	case lineage.Unknown: // a sync finds out, once
+		return a.syncs[lim].last != d.Version
+	}
+	return false
 }
 
 // otherSide names the server that a LIM of a cluster may move to from here; "".
@@ -103,9 +112,15 @@ func regularName(d *clusterconf.Document, lim int) string {
 // startSync synchronises a LIM beside the main loop.
 func (a *Agent) startSync(lim int, s *limSync) {
 	s.running = true
+	newest := a.data[lim]
 	a.wg.Go(func() {
 		err := a.deps.Sync(a.ctx, lim)
-		a.post(func() { a.synced(lim, s, err, time.Now()) })
+		a.post(func() {
+			if err == nil && newest != nil {
+				s.last = newest.Version
+			}
+			a.synced(lim, s, err, time.Now())
+		})
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/lineage"
 )
 
 // syncLog is when which LIM was synchronised by a server, and what that came to.
@@ -105,6 +106,71 @@ func TestNewDataIsSynchronised(t *testing.T) {
 		pass(20 * time.Second)
 		if got := standby.done(); !slices.Equal(got, []int{1}) {
 			t.Errorf("the standby synchronised %v, want LIM 1 once", got)
+		}
+	})
+}
+
+// told is a data version that says what it follows. Its files are older than those of
+// version.
+func told(name string, ancestors ...string) *failover.Data {
+	v := lineage.Version{Node: lineage.Node{Name: name, Content: name}, Made: true}
+	for _, a := range ancestors {
+		v.Ancestors = append(v.Ancestors, lineage.Node{Name: a, Content: a})
+	}
+	return &failover.Data{Version: name, Newest: time.Now().Add(-time.Hour).UTC(), Line: &v}
+}
+
+// Data that were put back to an older state are newer by what they follow. A conflict is
+// found out by one sync, and told then; to try that again would help nobody.
+func TestSyncGoesByLineage(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		log := w.record("srv1", "sb1")
+		w.settled()
+		first := told("a")
+		first.Newest = time.Now().UTC()
+		w.servers["srv1"].setData(first)
+		pass(25 * time.Second)
+		w.servers["srv1"].setData(told("b", "a"))
+		pass(25 * time.Second)
+		if got := log.done(); len(got) != 2 {
+			t.Fatalf("%d syncs of 2 versions", len(got))
+		}
+		if d := w.servers["sb1"]; d.data == nil || d.data.Version != "b" {
+			t.Errorf("the standby has %+v", d.data)
+		}
+		log.set(fault.New(fault.Conflict, "", "in conflict"))
+		w.servers["sb1"].setData(told("c", "a"))
+		pass(25 * time.Second)
+		if got := log.done(); len(got) != 3 {
+			t.Fatalf("%d syncs with a conflict", len(got))
+		}
+		found := told("b", "a")
+		found.Conflict = true
+		w.servers["srv1"].setData(found)
+		pass(time.Hour)
+		if got := log.done(); len(got) != 3 {
+			t.Errorf("%d syncs after it was told", len(got))
+		}
+	})
+}
+
+// The version that a LIM is started on is remembered where it is started, and nowhere else.
+func TestStartIsRemembered(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		for _, name := range []string{"srv1", "sb1"} {
+			w.servers[name].setData(told("a"))
+		}
+		w.settled()
+		if got := w.servers["sb1"].startedOn(); len(got) != 0 {
+			t.Errorf("the standby was started on %v", got)
+		}
+		if _, err := w.order("srv1", control.Order{Kind: control.OrderFailover, LIM: 1}); err != nil {
+			t.Fatal(err)
+		}
+		w.await(1, "sb1", soon)
+		pass(time.Second)
+		if got := w.servers["sb1"].startedOn(); !slices.Equal(got, []string{"1 a"}) {
+			t.Errorf("the standby was started on %v", got)
 		}
 	})
 }

@@ -73,6 +73,7 @@ type machine struct {
 	mu     sync.Mutex
 	data   *failover.Data // newest data version
 	pruned []int          // LIMs whose older versions were removed
+	starts []string       // on which versions LIMs were started
 	told   []string       // to the service manager
 }
 
@@ -89,6 +90,19 @@ func (m *machine) prune(_ context.Context, lim int) (int, error) {
 	defer m.mu.Unlock()
 	m.pruned = append(m.pruned, lim)
 	return 1, nil
+}
+
+func (m *machine) started(lim int, version string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.starts = append(m.starts, fmt.Sprintf("%d %s", lim, version))
+	return nil
+}
+
+func (m *machine) startedOn() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.starts)
 }
 
 // setData gives a server a newest data version.
@@ -343,6 +357,7 @@ func (w *world) deps(m *machine) Deps {
 		},
 		Prune:        m.prune,
 		Data:         m.newestData,
+		Started:      m.started,
 		ShuttingDown: func(context.Context) bool { return m.shutdown },
 		Sync:         m.sync,
 		Unsynced:     m.unsynced,

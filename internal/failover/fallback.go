@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/lineage"
 )
 
 // fallback decides whether a LIM leaves the standby for its regular server.
@@ -128,12 +129,18 @@ func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 	return out
 }
 
-// lacksData says that a LIM which runs here has newer data here than on the
-// server that it would move to; "": it has not.
+// lacksData says that a LIM which runs here has newer data here than on the server that it
+// would move to, or other data; "": it has not.
 func (v *View) lacksData(lim int, theirs LIMClaim, there string) string {
 	mine := v.LIMs[lim].Data
-	if mine == nil || theirs.Data != nil && !theirs.Data.Newest.Before(mine.Newest) {
+	if mine == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s lacks data version %s", there, mine.Version)
+	switch mine.Order(theirs.Data) {
+	case lineage.Newer:
+		return fmt.Sprintf("%s lacks data version %s", there, mine.Version)
+	case lineage.Apart:
+		return fmt.Sprintf("the data here and on %s are in conflict: %s and %s do not follow each other", there, mine.Version, theirs.Data.Version)
+	}
+	return ""
 }

@@ -128,12 +128,6 @@ func (c LIMClaim) whyFailed() string {
 	return c.Reason
 }
 
-// Data names the newest complete data version of a LIM on one server.
-type Data struct {
-	Version string    `json:"version"`
-	Newest  time.Time `json:"newest"` // newest modification time of its files
-}
-
 // Liveness is what is known of another server's life (design section 4).
 type Liveness string
 

@@ -36,7 +36,7 @@ var arrows = []rule{
 		"helpers of tests"},
 	{"internal/alarms", nil,
 		"which alarms are raised follows from what is given; it looks at nothing"},
-	{"internal/status", []string{"internal/fault", "internal/failover", "internal/alarms", "clusterconf"},
+	{"internal/status", []string{"internal/fault", "internal/failover", "internal/lineage", "internal/alarms", "clusterconf"},
 		"answers are built from values alone, so that commands and agents give the same ones"},
 	{"internal/settings", []string{"internal/fault", "clusterconf"},
 		"settings are read before anything else is there"},
@@ -57,7 +57,7 @@ var arrows = []rule{
 	{"internal/netns/netnstest", []string{"internal/fault", "internal/netns"},
 		"helpers of tests"},
 	{"internal/agent", []string{
-		"internal/fault", "internal/failover", "internal/member", "internal/services", "internal/control", "internal/status",
+		"internal/fault", "internal/failover", "internal/lineage", "internal/member", "internal/services", "internal/control", "internal/status",
 		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/netfiles", "clusterconf", "netops", "xdata"},
 		"the agent serves commands and must run without them"},
 	{"internal/lab", []string{

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mxcluster/internal/failover"
+	"mxcluster/internal/lineage"
 )
 
 // Two data versions of LIM 1, and one of the newer's time with other content.
@@ -241,6 +242,20 @@ func TestFallbackReady(t *testing.T) {
 	}
 }
 
+// told is a data version that says what it follows, with files of some hours' age.
+func told(name string, hours int, ancestors ...string) *failover.Data {
+	v := lineage.Version{Node: lineage.Node{Name: name, Content: name}, Made: true}
+	for _, a := range ancestors {
+		v.Ancestors = append(v.Ancestors, lineage.Node{Name: a, Content: a})
+	}
+	return &failover.Data{Version: name, Newest: testTime().Add(time.Duration(hours) * time.Hour), Line: &v}
+}
+
+func conflicted(d *failover.Data) *failover.Data {
+	d.Conflict = true
+	return d
+}
+
 func TestData(t *testing.T) {
 	future := version("xdata_1_20260301030000", time.Hour)
 	has := func(d *failover.Data) Seen { return saying(withData(stopped(""), d)) }
@@ -260,6 +275,10 @@ func TestData(t *testing.T) {
 		{"on the standby alone", runs(nil), has(newer()), newer().Version + " standby false false", hour, "ok"},
 		{"of one age under two names", runs(newer()), has(rival()), newer().Version + " both null null", hour, "ok"},
 		{"none", runs(nil), has(nil), "", 0, "ok"},
+		{"put back to an older state", runs(told("b", -2, "a")), has(told("a", -1)), "b regular false false", 2 * hour, "ok"},
+		{"of one content under two names", runs(told("b", -2)), has(&failover.Data{Version: "x", Newest: testTime().Add(-time.Hour), Line: told("b", 0).Line}), "b both true false", 2 * hour, "ok"},
+		{"in conflict", runs(told("b", -2, "a")), has(told("c", -1, "a")), "c standby false true", hour, "ok"},
+		{"in conflict, as the last sync said", runs(conflicted(told("b", -2, "a"))), has(told("c", -1, "a")).now(failover.Gone), "c standby false true", hour, "warning"},
 		{"regular gone, its data older", runs(older()).now(failover.Gone), runs(newer()), newer().Version + " standby null null", hour, "warning"},
 		{"regular gone, its data newer", runs(newer()).now(failover.Gone), runs(older()), newer().Version + " regular null null", hour, "warning"},
 		{"nobody's word is good", runs(newer()).now(failover.Gone), has(newer()).now(failover.AgentLost), "", 0, "unknown"},

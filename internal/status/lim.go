@@ -7,6 +7,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/lineage"
 )
 
 // place is one of the two servers that may run a LIM.
@@ -218,29 +219,32 @@ func (l *StatusLIM) says(p *place) {
 	l.Since, l.Alias.LastAnnounced = utc(p.claim.Since), utc(p.claim.Announced)
 }
 
-// data compares the newest data versions of the two sides. Versions stay on
-// disk: those of a server that is silent now count with what it said last, but
-// whether both sides agree is not known then. A server that names no version
-// may not have looked yet, so that without any version there is nothing to say.
+// data compares the newest data versions of the two sides: by what they say of themselves,
+// as a sync does. Versions stay on disk: those of a server that is silent now count with
+// what it said last, but whether both sides agree is not known then. A server that names
+// no version may not have looked yet, so that without any version there is nothing to say.
 func (in *Input) data(home, away *place) *StatusData {
 	h, a := home.claim.Data, away.claim.Data
 	if h == nil && a == nil || !home.trusted() && !away.trusted() {
 		return nil
 	}
+	order := h.Order(a)
 	newest, on := h, string(home.side)
 	switch {
-	case h == nil || a != nil && a.Newest.After(h.Newest):
-		newest, on = a, string(away.side)
-	case a != nil && a.Newest.Equal(h.Newest):
+	case order == lineage.Same, order == lineage.Unknown && a.Newest.Equal(h.Newest):
 		on = "both"
+	case order == lineage.Older, order != lineage.Newer && a.Newest.After(h.Newest):
+		newest, on = a, string(away.side)
 	}
 	age := max(in.Now.Sub(newest.Newest).Milliseconds(), 0)
 	d := &StatusData{Newest: &newest.Version, NewestOn: &on, AgeMs: &age}
-	if home.trusted() && away.trusted() {
-		same, conflict := on == "both", false
-		if same && h.Version != a.Version {
-			return d // of one age under two names: only a sync, which compares content, can tell
-		}
+	known := home.trusted() && away.trusted() && order != lineage.Unknown
+	switch told := h != nil && h.Conflict || a != nil && a.Conflict; {
+	case known:
+		same, conflict := order == lineage.Same, order == lineage.Apart
+		d.InSync, d.Conflict = &same, &conflict
+	case told: // by the last sync
+		same, conflict := false, true
 		d.InSync, d.Conflict = &same, &conflict
 	}
 	return d

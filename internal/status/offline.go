@@ -20,6 +20,16 @@ type Offline struct {
 	// Holds tells whether this server's kernel has an address; nil where that
 	// could not be seen.
 	Holds func(netip.Prefix) *bool
+	// Data tells what this server has of a LIM's data; nil where it has none, or that
+	// could not be seen.
+	Data func(lim int) *LocalData
+}
+
+// LocalData is the newest complete data version of a LIM on one server.
+type LocalData struct {
+	Version  string
+	Newest   time.Time // newest modification time of its files
+	Conflict bool      // the last sync found that the other side's does not follow it, nor it that
 }
 
 // Status builds the answer of `status`. It claims nothing about where a LIM's
@@ -74,6 +84,7 @@ func (o Offline) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 	if o.Document.ClusterOfServer(o.Server) != c || !o.mayHold(c, m) {
 		return l
 	}
+	l.Data = o.data(m.LIM)
 	held := o.Holds(m.Alias)
 	l.Alias.Holders = append(l.Alias.Holders, Holder{Server: o.Server, Present: held})
 	switch {
@@ -84,6 +95,25 @@ func (o Offline) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 		l.Reason += ", its kernel does not have the alias"
 	}
 	return l
+}
+
+// data tells what is known of a LIM's data without the other side's word: what is here,
+// and whether the last sync found a conflict.
+func (o Offline) data(lim int) *StatusData {
+	if o.Data == nil {
+		return nil
+	}
+	d := o.Data(lim)
+	if d == nil {
+		return nil
+	}
+	age := max(o.Now.Sub(d.Newest).Milliseconds(), 0)
+	out := &StatusData{Newest: &d.Version, AgeMs: &age}
+	if d.Conflict {
+		same, conflict := false, true
+		out.InSync, out.Conflict = &same, &conflict
+	}
+	return out
 }
 
 // mayHold tells whether this server is one of the LIM's two sides.
