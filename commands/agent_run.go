@@ -53,11 +53,7 @@ func runAgent(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	_, err = settings.LoadKeys(s.dirs.GossipKey())
-	if err == nil {
-		err = s.known()
-	}
-	if err != nil {
+	if err := s.mayRunAgent(); err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
 	log, end := a.log(slog.LevelInfo)
@@ -74,15 +70,16 @@ func runAgent(ctx context.Context, a *app) error {
 	return nil
 }
 
-// known makes sure that this server is one of the system: its name may be a
-// host name that nobody gave to 'mxcluster server add'.
-func (s *server) known() error {
-	doc, err := s.store.Read()
-	if err != nil || doc.Server(s.settings.Server) != nil {
+// mayRunAgent makes sure of what an agent cannot do without.
+func (s *server) mayRunAgent() error {
+	if _, err := settings.LoadKeys(s.dirs.GossipKey()); err != nil {
 		return err
 	}
-	return fault.New(fault.NotFound, "set 'server' in "+s.dirs.Settings()+" to this server's name in 'mxcluster server list'",
-		"there is no server %q in the cluster document", s.settings.Server)
+	doc, err := s.read()
+	if err != nil {
+		return err
+	}
+	return s.known(doc)
 }
 
 // log returns a logger to standard error, in the journal's own form where that

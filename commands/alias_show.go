@@ -57,7 +57,7 @@ func runAliasShow(a *app) error {
 	if err != nil {
 		return err
 	}
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func (a *app) openAlias(lim int) (aliasHere, Kernel, error) {
 	if err != nil {
 		return aliasHere{}, nil, err
 	}
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return aliasHere{}, nil, err
 	}

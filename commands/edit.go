@@ -18,7 +18,7 @@ const undoLimit = 10 * time.Second
 // concerned make ready, and then replaces the document and has the agent tell the
 // others. It returns who lived before, for those who wait.
 func (a *app) edit(ctx context.Context, s *server, e edit) (out outcome, live []string, err error) {
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return out, nil, err
 	}
@@ -153,7 +153,7 @@ func (a *app) editable(ctx context.Context, force bool) (*server, *clusterconf.D
 	if err != nil {
 		return nil, nil, err
 	}
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return nil, nil, err
 	}

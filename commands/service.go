@@ -134,7 +134,7 @@ func (a *app) software(lim int) (*softwareHere, error) {
 	if err != nil {
 		return nil, err
 	}
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return nil, err
 	}

@@ -91,9 +91,12 @@ func (a *app) status(ctx context.Context, cluster string, lims []int) (*status.C
 
 // offline says what can be said without an agent.
 func (a *app) offline(s *server) (*status.ClusterStatus, error) {
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return nil, err
+	}
+	if err := s.known(doc); err != nil {
+		a.out.Note("%v: %s", err, fault.HintOf(err))
 	}
 	view := status.Offline{
 		Document: doc, Server: s.settings.Server, Now: a.env.Now(),

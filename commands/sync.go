@@ -61,6 +61,13 @@ LIM fails it goes on with the rest, and reports each; the exit code is that of
 the gravest failure. With --quiet it says nothing while all is well, and one line
 when not, as cron wants it.
 
+A login on the other server may take as long as the setting sync.login_limit says,
+60s by default; what its shell prints is passed over. When nothing is heard of the other
+side for sync.idle_limit, 60s by default, both sides let go of the data; one that is slow
+sends signs of life. An ssh in sync.rsh is started without what its configuration may
+have for people: no terminal, command, shared connection or forwarding of theirs. What
+sync.rsh itself says counts before that.
+
 Nothing newer is ever overwritten, whatever --direction says. A RATE is a number
 with k, M or G for bytes a second, or kbit, Mbit or Gbit; a number alone counts
 KiB a second, as rsync's does.`,
@@ -73,7 +80,7 @@ KiB a second, as rsync's does.`,
 	}
 	c.Flags().IntSliceVar(&o.lims, "lim", nil, "`number` of a LIM; may be repeated")
 	c.Flags().BoolVar(&o.all, "all", false, "every cluster, each on its standby")
-	c.Flags().BoolVar(&o.here, "here", false, "only LIMs that this server is a side of; it does nothing elsewhere")
+	c.Flags().BoolVar(&o.here, "here", false, "only LIMs that this server is a side of; a server of no cluster does nothing")
 	c.Flags().DurationVar(&o.wait, "wait", 0, "wait up to this `time` while another process is at the data (default when given alone: 60s)")
 	c.Flags().Lookup("wait").NoOptDefVal = "60s"
 	c.Flags().StringVar(&o.direction, "direction", string(xdata.DirectionAuto), "copy only this `way`: auto, to-standby or to-regular")
@@ -118,9 +125,15 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 	if err != nil {
 		return err
 	}
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return err
+	}
+	// A server that does not know itself would find nothing to do, or have others do it.
+	if o.here || cluster == "" && !o.all && len(o.lims) == 0 {
+		if err := s.known(doc); err != nil {
+			return fmt.Errorf("synchronising: %w", err)
+		}
 	}
 	jobs, err := planSync(doc, s.settings.Server, cluster, o)
 	if err != nil {

@@ -47,7 +47,7 @@ func runAcceptKey(a *app, from string) error {
 	if err != nil {
 		return err
 	}
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return err
 	}

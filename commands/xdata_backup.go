@@ -69,12 +69,17 @@ func runXdataBackup(ctx context.Context, a *app, o xdataBackupOptions) error {
 	if err != nil {
 		return err
 	}
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return err
 	}
 	if err := knownLIM(doc, o.lim); err != nil {
 		return fmt.Errorf("backing up: %w", err)
+	}
+	if !o.noSync && doc.ClusterOfLIM(o.lim) != nil {
+		if err := s.known(doc); err != nil {
+			return fmt.Errorf("backing up: %w", err)
+		}
 	}
 	jobs, err := o.syncJobs(doc, s.settings.Server)
 	if err != nil {

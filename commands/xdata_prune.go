@@ -149,7 +149,7 @@ func (s *server) keeps() int {
 // side is that of this server by the document; one that cannot be read, or that
 // does not know this server, makes none a standby.
 func (s *server) side() xdata.Side {
-	if doc, err := s.store.Read(); err == nil {
+	if doc, err := s.read(); err == nil {
 		if me := doc.Server(s.settings.Server); me != nil && me.Standby {
 			return xdata.SideStandby
 		}

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -39,9 +40,12 @@ func runXdataServe(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return err
+	}
+	if err := s.known(doc); err != nil {
+		return fmt.Errorf("answering a sync: %w", err)
 	}
 	store := s.versions(a.env.Now)
 	store.Spare = s.spare(doc)

@@ -91,14 +91,14 @@ func (l *link) greeting() (g greeting, err error) {
 func unanswered(seen []byte, err error) error {
 	text := firstLine(seen)
 	switch {
-	case !errors.Is(err, io.EOF) && text == "":
-		return fmt.Errorf("read from the other side: %w", err)
-	case !errors.Is(err, io.EOF):
-		return fmt.Errorf("read from the other side: %w; all that it printed begins with %q", err, text)
-	case len(seen) == 0:
+	case errors.Is(err, io.EOF) && len(seen) == 0:
 		return wentAway()
+	case errors.Is(err, io.EOF):
+		return notOurs(seen)
+	case text != "":
+		return fmt.Errorf("%w; it printed %q before", err, text)
 	}
-	return notOurs(seen)
+	return err
 }
 
 // notOurs is the error of an answer that another program gave.

@@ -1,0 +1,35 @@
+package commands
+
+import (
+	"strings"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+)
+
+// read reads the cluster document, and finds this server in it: a host's name may come
+// with a domain or without, and in any case.
+func (s *server) read() (*clusterconf.Document, error) {
+	doc, err := s.store.Read()
+	if err != nil {
+		return nil, err
+	}
+	if found := doc.Called(s.settings.Server); len(found) == 1 {
+		s.settings.Server = found[0]
+	}
+	return doc, nil
+}
+
+// known makes sure that this server is one of the system: its name may be a host name
+// that nobody gave to 'mxcluster server add'.
+func (s *server) known(doc *clusterconf.Document) error {
+	name := s.settings.Server
+	if doc.Server(name) != nil {
+		return nil
+	}
+	hint := "set 'server' in " + s.dirs.Settings() + " to this server's name in 'mxcluster server list'"
+	if found := doc.Called(name); len(found) > 1 {
+		return fault.New(fault.NotFound, hint, "this server calls itself %q, and that may be %s of the cluster document", name, strings.Join(found, " or "))
+	}
+	return fault.New(fault.NotFound, hint, "there is no server %q in the cluster document", name)
+}
