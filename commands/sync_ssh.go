@@ -36,9 +36,9 @@ SRV once, as you may by password or key, to let that key in: it may start the
 syncs of SRV there, and nothing else. SRV's host key is pinned. From then on
 'mxcluster sync' uses this login for SRV, unless sync.rsh is set.
 
-For SRV this login reads ssh's configuration of the system, not that of the person who
-runs it: give --user and --port here, and for what else SRV needs, such as a ProxyJump, set
-sync.rsh.
+For SRV this login reads the system's configuration of ssh, not that of the person
+who runs it: give --user and --port here, and set sync.rsh for what else SRV needs,
+such as a ProxyJump.
 
 Run it on each server for each one that it synchronises with: on the standby for
 every regular server, on these for the standby. It may be run again at any time

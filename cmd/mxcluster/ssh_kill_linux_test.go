@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -110,13 +109,7 @@ func (s *sshSite) remove(server, name string) {
 func (s *sshSite) killTransfer(victim string, after time.Duration) (hit bool) {
 	t := s.t
 	t.Helper()
-	program, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, "sync", "-q", "--bwlimit", "16M")
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.path("nobody"), "MXCLUSTER_CONFIG_DIR=" + s.path("srv1", "etc"),
-		"MXCLUSTER_STATE_DIR=" + s.path("srv1", "var"), "MXCLUSTER_RUN_DIR=" + s.path("srv1", "run")}
+	cmd := s.command("srv1", "sync", "-q", "--bwlimit", "16M")
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
@@ -130,7 +123,7 @@ func (s *sshSite) killTransfer(victim string, after time.Duration) (hit bool) {
 	deadline := time.After(time.Minute)
 	for killed := false; ; {
 		select {
-		case err = <-ended:
+		case err := <-ended:
 			s.untilFree()
 			return killed && err != nil
 		case <-deadline:

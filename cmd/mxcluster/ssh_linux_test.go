@@ -168,17 +168,23 @@ func (s *sshSite) stopSSHD() {
 	}
 }
 
-// mx runs a command line on a server.
-func (s *sshSite) mx(name string, want int, line string) string {
+// command is the program on a server.
+func (s *sshSite) command(name string, args ...string) *exec.Cmd {
 	s.t.Helper()
 	program, err := binary()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := exec.Command(program, strings.Fields(line)...)
+	cmd := exec.Command(program, args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.path("nobody"), "MXCLUSTER_CONFIG_DIR=" + s.path(name, "etc"),
 		"MXCLUSTER_STATE_DIR=" + s.path(name, "var"), "MXCLUSTER_RUN_DIR=" + s.path(name, "run")}
-	code, out := finish(s.t, cmd)
+	return cmd
+}
+
+// mx runs a command line on a server.
+func (s *sshSite) mx(name string, want int, line string) string {
+	s.t.Helper()
+	code, out := finish(s.t, s.command(name, strings.Fields(line)...))
 	if code != want {
 		s.t.Fatalf("%s on %s: exit code %d, want %d\n%s", line, name, code, want, out)
 	}
