@@ -53,5 +53,10 @@ func (d *Document) ownerOf(a netip.Addr) string {
 			return u.String()
 		}
 	}
+	for _, s := range d.Servers {
+		if s.ReachedAt.IsValid() && s.ReachedAt.Addr() == a {
+			return "the former base of " + s.Name + ", which it keeps until every server knows the new one"
+		}
+	}
 	return ""
 }

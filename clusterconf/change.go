@@ -83,6 +83,10 @@ func (d *Document) PreloadCluster(name string) error {
 	if err != nil {
 		return err
 	}
+	if len(c.Leaves()) == len(c.LIMs) {
+		return fault.New(fault.Refused, "create it again when it is deleted: mxcluster delete "+name+" --wait",
+			"cannot preload cluster %s: it is being deleted", name)
+	}
 	if len(c.LIMs) > 1 {
 		return fault.New(fault.Refused, "give the other LIMs clusters of their own: mxcluster remove-lim, then mxcluster create",
 			"cannot preload cluster %s: it has %d LIMs, a preloaded cluster has one", name, len(c.LIMs))

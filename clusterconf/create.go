@@ -145,7 +145,7 @@ func (d *Document) newBase(cannot string, standby *Server, l CreateLIM) (netip.P
 	case base.Addr() == server.Base.Addr():
 		return refuse("give it a new address; the present one becomes the LIM's alias",
 			"%s is the base of %s already", base.Addr(), server.Name)
-	case d.userOf(base.Addr()) != "":
+	case d.userOf(base.Addr()) != "" && base != server.ReachedAt:
 		return refuse("give an address that nothing else has", "%s is %s", base.Addr(), d.userOf(base.Addr()))
 	case !sameSubnet(server.Base, standby.Base):
 		return refuse("servers of a cluster must be in one subnet",

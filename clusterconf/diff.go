@@ -3,6 +3,7 @@ package clusterconf
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -74,6 +75,7 @@ func (d *differ) server(was, is *Server) {
 		name := "server " + is.Name
 		d.value(name+": use", use(was), use(is))
 		d.value(name+": base", was.Base, is.Base)
+		d.value(name+": still reached at", prefixText(was.ReachedAt), prefixText(is.ReachedAt))
 		d.value(name+": interface", was.Interface, is.Interface)
 	}
 }
@@ -158,6 +160,25 @@ func (d *differ) member(cluster string, was, is *Member) {
 	d.value(name+": alias", was.Alias, is.Alias)
 	d.value(name+": priority", was.Priority, is.Priority)
 	d.value(name+": lock", was.Lock.text(), is.Lock.text())
+	d.value(name+": leaves the cluster", was.leavingText(), is.leavingText())
+}
+
+// leavingText says whether a LIM is on its way out of its cluster.
+func (m *Member) leavingText() string {
+	switch {
+	case !m.Leaving:
+		return "no"
+	case m.Dead != "":
+		return fmt.Sprintf("yes, %s is lost for good", m.Dead)
+	}
+	return "yes"
+}
+
+func prefixText(p netip.Prefix) string {
+	if !p.IsValid() {
+		return ""
+	}
+	return p.String()
 }
 
 // text says all of a lock on one line.

@@ -92,6 +92,7 @@ type Change struct {
 type Server struct {
 	Name      string       `yaml:"name" json:"name"`
 	Base      netip.Prefix `yaml:"base" json:"base"`
+	ReachedAt netip.Prefix `yaml:"reachedAt,omitempty" json:"reachedAt,omitzero"` // its base until a moment ago: kept until every server knows the new one; invalid: none is kept
 	Interface string       `yaml:"interface" json:"interface"`
 	LIM       int          `yaml:"lim,omitempty" json:"lim,omitempty"`         // 0: none
 	Standby   bool         `yaml:"standby,omitempty" json:"standby,omitempty"` // excludes LIM
@@ -140,6 +141,9 @@ type Member struct {
 	Alias    netip.Prefix `yaml:"alias" json:"alias"` // the address that clients use; moves with the LIM
 	Priority int          `yaml:"priority" json:"priority"`
 	Lock     *Lock        `yaml:"lock,omitempty" json:"lock,omitempty"` // nil: not locked
+
+	Leaving bool   `yaml:"leaving,omitempty" json:"leaving,omitempty"`           // it is on its way out of the cluster: not taken over any more
+	Dead    string `yaml:"serverIsDead,omitempty" json:"serverIsDead,omitempty"` // the regular or the standby server, lost for good: leaving does not wait for it; "": neither
 }
 
 // SilenceLimit returns how long a server must be silent before it counts as

@@ -1,6 +1,9 @@
 package clusterconf
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Direction says which way a server's addresses are exchanged.
 type Direction string
@@ -13,6 +16,8 @@ const (
 	// DirectionLeave: the LIM leaves its cluster. The alias stays on the
 	// interface as the base, the old base is removed last.
 	DirectionLeave Direction = "leave"
+	// DirectionMove: the base is replaced by another address, and that is all.
+	DirectionMove Direction = "move"
 )
 
 // Exchange is what one server must do to its addresses because its LIM enters
@@ -31,9 +36,10 @@ type Exchange struct {
 // Reversed returns the exchange that undoes e.
 func (e Exchange) Reversed() Exchange {
 	e.OldBase, e.NewBase = e.NewBase, e.OldBase
-	if e.Direction == DirectionEnter {
+	switch e.Direction {
+	case DirectionEnter:
 		e.Direction = DirectionLeave
-	} else {
+	case DirectionLeave:
 		e.Direction = DirectionEnter
 	}
 	return e
@@ -62,6 +68,21 @@ func Exchanges(before, after *Document) []Exchange {
 			e.OldBase, e.NewBase, e.Direction = e.Alias, to.base, DirectionEnter
 			all = append(all, e)
 		}
+	}
+	return all
+}
+
+// Moves lists the servers whose base is another one after an edit, without an
+// exchange of addresses.
+func Moves(before, after *Document) []Exchange {
+	var all []Exchange
+	exchanges := Exchanges(before, after)
+	for _, s := range after.Servers {
+		was := before.Server(s.Name)
+		if was == nil || was.Base == s.Base || slices.ContainsFunc(exchanges, func(e Exchange) bool { return e.Server == s.Name }) {
+			continue
+		}
+		all = append(all, Exchange{Server: s.Name, LIM: s.LIM, Interface: s.Interface, OldBase: was.Base, NewBase: s.Base, Direction: DirectionMove})
 	}
 	return all
 }

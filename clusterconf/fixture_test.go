@@ -82,6 +82,11 @@ var full = strings.NewReplacer(`        regularOnly: true
           by: ann
           reason: reboot
           expires: 2026-03-01T04:00:00Z
+        leaving: true
+        serverIsDead: sb1
+`, `    base: 10.0.0.21/24
+`, `    base: 10.0.0.21/24
+    reachedAt: 10.0.0.41/24
 `, `  command: mxcluster create c1
 `, `  command: mxcluster create c1
   reason: growth

@@ -40,7 +40,7 @@ var handEdits = []struct {
 	{"required key mistyped", "    interface: eth1", "    «interfac: eth1", "unknown-key", `unknown key "interfac"`, "did you mean interface?"},
 	{"key of the lock mistyped", "          expires:", "          «expire:", "unknown-key", `unknown key "expire"`, "did you mean expires?"},
 	{"key in the wrong place", "    interface: eth1\n", "    interface: eth1\n    «priority: 5\n", "unknown-key", `unknown key "priority"`, "known here: name"},
-	{"key twice", "        priority: 0\n", "        priority: 0\n        «priority: 1\n", "duplicate-key", "priority was given before, on line 64", "keep one"},
+	{"key twice", "        priority: 0\n", "        priority: 0\n        «priority: 1\n", "duplicate-key", "priority was given before, on line 67", "keep one"},
 	{"key left out", "  - name: srv2\n    base: 10.0.0.22/24\n", "  - «name: srv2\n", "missing-key", "base is missing", "add base"},
 	// Values of the wrong kind.
 	{"number for text", "system: 5k2j9x", "system: «17", "type", `system must be text, not "17"`, `put it in quotes: "17"`},

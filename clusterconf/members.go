@@ -30,6 +30,8 @@ func (d *Document) AddLIM(cluster string, lim int, newBase string, priority int)
 	}
 	cannot := fmt.Sprintf("cannot add LIM %d to cluster %s", lim, cluster)
 	switch {
+	case len(c.Leaves()) == len(c.LIMs):
+		return fault.New(fault.Refused, "wait until it is deleted: mxcluster delete "+cluster+" --wait", "%s: it is being deleted", cannot)
 	case c.Failover == FailoverPreloaded:
 		return fault.New(fault.Refused, "create a cluster of its own for it; preloading ends only with the cluster: mxcluster delete "+cluster,
 			"%s: it is preloaded and can have one LIM", cannot)

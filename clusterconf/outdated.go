@@ -26,14 +26,15 @@ func Outdated(before, after *Document) []int {
 	return slices.Sorted(maps.Keys(lims))
 }
 
-// shapes returns the clusters by name, without their locks.
+// shapes returns the clusters by name, without their locks, and without what says
+// that a LIM is leaving.
 func (d *Document) shapes() map[string]Cluster {
 	d = d.Clone()
 	d.sort()
 	all := map[string]Cluster{}
 	for _, c := range d.Clusters {
 		for i := range c.LIMs {
-			c.LIMs[i].Lock = nil
+			c.LIMs[i].Lock, c.LIMs[i].Leaving, c.LIMs[i].Dead = nil, false, ""
 		}
 		all[c.Name] = c
 	}

@@ -38,6 +38,7 @@ var rules = []rule{
 	{"prompts", false, checkPrompts},
 	{"address", false, checkAddresses},
 	{"address-once", false, checkAddressesOnce},
+	{"reached-at", true, checkReachedAt},
 	{"cluster-name", false, checkClusterNames},
 	{"cluster-once", false, checkClustersOnce},
 	{"cluster-size", false, checkClusterSizes},
@@ -52,6 +53,7 @@ var rules = []rule{
 	{"failover-after", false, checkFailoverAfter},
 	{"priority", false, checkPriorities},
 	{"preloaded", false, checkPreloaded},
+	{"leaving", true, checkLeaving},
 	{"lock-time", false, checkLockTimes},
 	{"lock-text", false, checkLockText},
 }

@@ -104,6 +104,16 @@ var ruleTests = []ruleTest{
 		d.Clusters[0].LIMs[1].Lock = &Lock{To: SideRegular, Since: testTime, Reason: strings.Repeat("x", 1025)}
 	}, "clusters[0].lims[1].lock.reason", "at most 1024 bytes"},
 	{"preloaded", "two LIMs", func(d *Document) { d.Clusters[0].Failover = FailoverPreloaded }, "clusters[0].failover", "cluster c1 is preloaded and has 2 LIMs, it can have one"},
+	{"reached-at", "the base", func(d *Document) { d.Server("srv1").ReachedAt = prefix("10.0.0.21/24") }, "servers[2].reachedAt", "the former base of srv1, 10.0.0.21, is the base of srv1"},
+	{"reached-at", "another base", func(d *Document) { d.Server("srv1").ReachedAt = prefix("10.0.0.14/24") }, "servers[2].reachedAt", "is the base of free1"},
+	{"reached-at", "another LIM's alias", func(d *Document) { d.Server("srv1").ReachedAt = prefix("10.0.0.12/24") }, "servers[2].reachedAt", "is the alias of LIM 2"},
+	{"reached-at", "no host", func(d *Document) { d.Server("srv1").ReachedAt = prefix("10.0.0.0/24") }, "servers[2].reachedAt", "is the network address of its subnet"},
+	{"reached-at", "IPv6", func(d *Document) { d.Server("srv1").ReachedAt = prefix("2001:db8::9/64") }, "servers[2].reachedAt", "the base of srv1 is IPv4, its former one is IPv6"},
+	{"reached-at", "of two", func(d *Document) {
+		d.Server("srv1").ReachedAt, d.Server("srv2").ReachedAt = prefix("10.0.0.41/24"), prefix("10.0.0.41/24")
+	}, "servers[3].reachedAt", "10.0.0.41 is the former base of srv1 and of srv2"},
+	{"leaving", "dead, and stays", func(d *Document) { d.Clusters[0].LIMs[0].Dead = "sb1" }, "clusters[0].lims[0].serverIsDead", "LIM 1 does not leave cluster c1"},
+	{"leaving", "another server", func(d *Document) { d.Clusters[0].LIMs[0].Leaving, d.Clusters[0].LIMs[0].Dead = true, "srv2" }, "clusters[0].lims[0].serverIsDead", "srv2 is no server of LIM 1 in cluster c1"},
 }
 
 func TestRules(t *testing.T) {

@@ -52,6 +52,7 @@ func (r *reader) server(path string, n *yaml.Node) (s Server) {
 	r.mapping(path, n, []field{
 		{"name", true, text(r, &s.Name)},
 		{"base", true, r.prefix(&s.Base)},
+		{"reachedAt", false, r.prefix(&s.ReachedAt)},
 		{"interface", true, text(r, &s.Interface)},
 		{"lim", false, r.integer(&s.LIM)},
 		{"standby", false, r.boolean(&s.Standby)},
@@ -113,6 +114,8 @@ func (r *reader) member(path string, n *yaml.Node) Member {
 		{"alias", true, r.prefix(&m.Alias)},
 		{"priority", false, r.integer(&m.Priority)},
 		{"lock", false, optional(&m.Lock, r.lock)},
+		{"leaving", false, r.boolean(&m.Leaving)},
+		{"serverIsDead", false, text(r, &m.Dead)},
 	})
 	return m
 }

@@ -31,6 +31,9 @@ func (w *writer) change(c *Change) {
 func (w *writer) server(s *Server) {
 	w.text("name", s.Name)
 	w.address("base", s.Base)
+	if s.ReachedAt.IsValid() {
+		w.address("reachedAt", s.ReachedAt)
+	}
 	w.text("interface", s.Interface)
 	if s.LIM != 0 {
 		w.number("lim", s.LIM)
@@ -93,4 +96,6 @@ func (w *writer) member(m *Member) {
 			}
 		})
 	}
+	w.yes("leaving", m.Leaving)
+	w.textIf("serverIsDead", m.Dead)
 }

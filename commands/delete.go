@@ -10,7 +10,7 @@ import (
 
 // newDeleteCommand returns `delete` (spec ch. 10, "Remove a Cluster").
 func newDeleteCommand(a *app) *cobra.Command {
-	var o change
+	var o leave
 	c := &cobra.Command{
 		Use:   "delete C",
 		Short: "Delete a cluster",
@@ -18,7 +18,7 @@ func newDeleteCommand(a *app) *cobra.Command {
 of its server again, so that clients keep the address they know; the present
 base goes last. The standby server stays one ('mxcluster server to-free').
 ` + leaveHelp,
-		Example:     "  mxcluster delete c1 --dry-run\n  mxcluster delete c1 --yes --wait",
+		Example:     "  mxcluster delete c1 --dry-run\n  mxcluster delete c1 --yes --wait\n  mxcluster delete c1 --server-is-dead sb1",
 		Annotations: exits(editCodes()...),
 		Args:        arguments("C"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -26,18 +26,21 @@ base goes last. The standby server stays one ('mxcluster server to-free').
 		},
 	}
 	o.addEditFlags(c.Flags())
+	o.addDead(c.Flags())
 	return c
 }
 
-func runDelete(ctx context.Context, a *app, name string, o change) error {
+func runDelete(ctx context.Context, a *app, name string, o leave) error {
 	s, err := a.server()
 	if err != nil {
 		return err
 	}
-	return a.perform(ctx, s, edit{
-		change: o, command: "delete " + name, doing: "deleting cluster " + name,
+	o.cluster = name
+	o.edit = edit{
+		change: o.change, command: "delete " + name, doing: "deleting cluster " + name,
 		done: "cluster " + name + " deleted", would: "cluster " + name + " would be deleted", already: "cluster " + name + " is deleted already",
 		apply: func(d *clusterconf.Document) error { return d.DeleteCluster(name) },
 		loses: true,
-	})
+	}
+	return a.leaveCluster(ctx, s, o)
 }

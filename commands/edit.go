@@ -25,12 +25,16 @@ func (a *app) edit(ctx context.Context, s *server, e edit) (out outcome, live []
 	if err := mayEdit(ctx, s, doc, e.force); err != nil {
 		return out, nil, err
 	}
+	agent := s.agent.Running(ctx)
+	if agent {
+		e.apply = keepReached(e.apply)
+	}
 	record := a.record(s, e)
 	plan, err := s.store.Preview(record, e.apply)
 	if err != nil {
 		return out, nil, err
 	}
-	out = outcome{Result: plan, agent: s.agent.Running(ctx)}
+	out = outcome{Result: plan, agent: agent}
 	if e.wait > 0 {
 		if live, err = whoLives(ctx, s, out.agent); err != nil {
 			return out, nil, err
@@ -83,6 +87,12 @@ func (a *app) foresee(ctx context.Context, s *server, e edit, out *outcome) erro
 // what must come last. What goes wrong before the document is replaced is undone.
 func (a *app) commit(ctx context.Context, s *server, e edit, record clusterconf.Change, out *outcome) error {
 	planned, exchanges := clusterconf.Diff(out.Before, out.After), clusterconf.Exchanges(out.Before, out.After)
+	if out.agent {
+		if err := noneLeaves(out.Before, exchanges); err != nil {
+			return err
+		}
+		exchanges = append(exchanges, clusterconf.Moves(out.Before, out.After)...)
+	}
 	// Others may edit meanwhile. Where somebody was asked, or servers made ready,
 	// the edit must still be the one that this was for.
 	fixed := e.loses || len(exchanges) > 0

@@ -55,7 +55,25 @@ func newWorld(dir string) *world {
 		environ: map[string]string{"MXCLUSTER_SERVER": "srv1"},
 	}
 	w.segment.Connect(w.kernel, "eth0")
+	w.agent.carryOn = w.letLeave
 	return w
+}
+
+// letLeave does what the agents do when LIMs are leaving their clusters.
+func (w *world) letLeave() error {
+	s := &clusterconf.Store{Path: w.path("etc/cluster.yaml"), HistoryDir: w.path("var/history"), Now: testNow}
+	d, err := s.Read()
+	if err != nil {
+		return err
+	}
+	for _, c := range d.Clusters {
+		for _, lim := range c.Leaves() {
+			if _, err := s.Edit(context.Background(), clusterconf.Change{By: "the agent"}, func(d *clusterconf.Document) error { d.CompleteLeave(lim); return nil }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // station plugs another station in.
@@ -227,6 +245,7 @@ type fakeAgent struct {
 	cannotExchange error
 	onExchange     func() // happens meanwhile
 	reloads        int
+	carryOn        func() error // what agents do with a document, told of it
 	keys           []*control.KeyInfo // one for each question; the last one stays
 	rotations      []control.KeyRequest
 	queries        []events.Query
@@ -316,7 +335,10 @@ func (f *fakeAgent) Stop(_ context.Context, r control.StopRequest) (*control.Sto
 
 func (f *fakeAgent) Reload(context.Context) error {
 	f.reloads++
-	return f.fail()
+	if err := f.fail(); err != nil || f.carryOn == nil {
+		return err
+	}
+	return f.carryOn()
 }
 
 func (f *fakeAgent) Events(_ context.Context, q events.Query) (*events.List, error) {

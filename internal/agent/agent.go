@@ -108,6 +108,10 @@ type Agent struct {
 	askedFor  uint64    // its revision
 	early     []earlyOrder
 	joinTurn  int
+	former    netip.Prefix // base of this server that is to go; invalid: none is
+	going     bool         // a step of the document is being stored
+	goneOn    time.Time    // when the last one was begun
+	steps     failover.Step
 	lastBeat  time.Time
 	lastFar   time.Time
 	lastData  time.Time
@@ -217,7 +221,7 @@ func (a *Agent) begin() error {
 	a.state, err = a.deps.State.Load()
 	lost := err != nil
 	a.states = a.state.Number
-	a.alarms, a.conflict = a.state.Alarms, a.state.Conflict
+	a.alarms, a.conflict, a.former = a.state.Alarms, a.state.Conflict, a.state.Former
 	if a.cfg.Boot == "" || a.state.Boot != a.cfg.Boot {
 		a.state.Seen = nil // the others may have gone down with this server
 	}
@@ -309,6 +313,7 @@ func (a *Agent) step(now time.Time) time.Duration {
 	a.tendCopies(now)
 	a.tendDenials()
 	a.tendKeys(now)
+	a.goOn(now)
 	a.raiseAlarms(now)
 	a.publish(now)
 	a.notifier.turn(now, a.settled, a.statusLine())

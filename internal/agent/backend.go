@@ -91,6 +91,9 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 				info.Members = append(info.Members, m)
 			}
 		}
+		for _, w := range a.steps.Waits {
+			info.Pending = append(info.Pending, w.Why)
+		}
 		for n, l := range a.lims {
 			info.LIMs = append(info.LIMs, control.LIMInfo{LIM: n, State: string(l.state), Term: l.term, Reason: l.reason})
 		}

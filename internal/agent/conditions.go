@@ -55,6 +55,7 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 	out = append(out, a.clockConditions()...)
 	out = append(out, a.keyConditions()...)
 	out = append(out, a.arbiterConditions()...)
+	out = append(out, a.leavingConditions()...)
 	switch c, self := a.cluster(), a.doc.Server(a.cfg.Server); {
 	case c != nil && self.Standby:
 		for _, m := range c.LIMs {

@@ -64,6 +64,7 @@ type Pool interface {
 type Documents interface {
 	Read() (*clusterconf.Document, error)
 	Adopt(ctx context.Context, d *clusterconf.Document) (clusterconf.Adoption, error)
+	Edit(ctx context.Context, change clusterconf.Change, fn func(*clusterconf.Document) error) (clusterconf.Result, error)
 }
 
 // Deps are the effects of an agent. Production fills them in Run; tests and

@@ -27,6 +27,11 @@ type exchangeMessage struct {
 // Exchange has every server concerned make ready for an exchange of addresses:
 // all of them, or none. The exchange itself follows with the document.
 func (a *Agent) Exchange(ctx context.Context, r control.ExchangeRequest) error {
+	if r.Leave != nil {
+		if err := a.mayLeave(ctx, *r.Leave); err != nil {
+			return err
+		}
+	}
 	if r.Undo {
 		return a.undoExchanges(ctx, r.Exchanges)
 	}
@@ -99,12 +104,12 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 	switch {
 	case undo:
 		answer <- reply{err: a.unready(e.NewBase)}
-	case self == nil || self.Interface != e.Interface || self.Base != e.OldBase && a.aliasOf(e.LIM) != e.OldBase:
+	case self == nil || self.Interface != e.Interface && e.Direction != clusterconf.DirectionMove || self.Base != e.OldBase && a.aliasOf(e.LIM) != e.OldBase:
 		// A LIM that stays in its cluster under another base leaves and enters
 		// again: then the alias is what it enters from.
 		answer <- reply{err: fault.New(fault.Busy, "try again", "%s works by another revision of the cluster document", a.cfg.Server)}
 	case e.Direction == clusterconf.DirectionLeave:
-		answer <- reply{err: a.mayLeave(e)}
+		answer <- reply{err: a.runsAtHome(e)}
 	default:
 		net := a.net
 		a.wg.Go(func() {
@@ -122,9 +127,9 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 	return answer
 }
 
-// mayLeave refuses to take a LIM out of its cluster while it is elsewhere: its
+// runsAtHome refuses to take a LIM out of its cluster while it is elsewhere: its
 // regular server is about to take the alias for its own.
-func (a *Agent) mayLeave(e clusterconf.Exchange) error {
+func (a *Agent) runsAtHome(e clusterconf.Exchange) error {
 	if l := a.lim(e.LIM); !l.holds {
 		return fault.New(fault.Refused, fmt.Sprintf("bring it back first: mxcluster fallback %d", e.LIM),
 			"LIM %d does not run on its regular server %s", e.LIM, e.Server)
@@ -203,13 +208,39 @@ func (a *Agent) leaveAliases(d *clusterconf.Document, base netip.Prefix) error {
 	return nil
 }
 
-// leaveBase takes the former base off when the document moved it, unless it is
-// an alias now.
-func (a *Agent) leaveBase(d *clusterconf.Document, former *network) error {
-	if former == nil || former.base == a.net.base || slices.Contains(aliasesOf(d), former.base) {
-		return nil
+// bases are the addresses that a server has for good: its base, and the former one
+// as long as others may know it by that, unless that is an alias by now.
+func bases(d *clusterconf.Document, self *clusterconf.Server) []netip.Prefix {
+	all := []netip.Prefix{self.Base}
+	if at := d.Gossip(self); at != self.Base {
+		all = append(all, at)
 	}
-	return a.deps.Kernel.Drop(former.ifname, former.base)
+	return all
+}
+
+// leaveBase takes former bases off when the document has moved them, unless they are
+// an alias now: the one that this agent had, and one that an earlier run was to take
+// off. It remembers what is to go next.
+func (a *Agent) leaveBase(d *clusterconf.Document, self *clusterconf.Server, former *network) error {
+	stays := append(bases(d, self), aliasesOf(d)...)
+	if former != nil && (!slices.Contains(stays, former.base) || former.ifname != a.net.ifname && former.base == a.net.base) {
+		if err := a.deps.Kernel.Drop(former.ifname, former.base); err != nil {
+			return err
+		}
+	}
+	next := netip.Prefix{}
+	if at := d.Gossip(self); at != self.Base {
+		next = at
+	}
+	if a.former.IsValid() && a.former != next && !slices.Contains(stays, a.former) {
+		if err := a.deps.Kernel.Drop(a.net.ifname, a.former); err != nil {
+			return err
+		}
+	}
+	if a.former != next {
+		a.former, a.unsaved = next, true
+	}
+	return nil
 }
 
 // aliasesOf lists the aliases of all LIMs.

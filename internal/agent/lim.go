@@ -48,6 +48,7 @@ type lim struct {
 	alias     netip.Prefix   // while holds or former
 	routes    []netops.Route // that were carried over to the base address when the alias left
 	absent    bool           // somebody took the alias off while the interface was down: it is put back once that works
+	clear     bool           // it leaves its cluster, and nothing of it is left here
 	former    bool           // the alias is here as what was this server's base, and not held yet
 	hold      *holder
 	letGo     context.CancelFunc // ends the holder
@@ -311,22 +312,39 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 	if err := a.allowTaken(net, alias.Addr()); err != nil {
 		return errors.Join(err, a.deps.Kernel.Drop(net.ifname, alias))
 	}
-	done := make(chan struct{})
+	done := make(chan error, 1)
 	a.post(func() {
-		defer close(done)
 		if ctx.Err() == nil {
 			l.foreign = "" // nobody answered
-			a.holdOn(l, alias, until)
-			a.returnRoutes(l)
-		} else if err := a.deps.Kernel.Drop(net.ifname, alias); err != nil { // called off meanwhile
+			done <- a.taken(l, alias, until)
+			return
+		}
+		done <- nil
+		if err := a.deps.Kernel.Drop(net.ifname, alias); err != nil { // called off meanwhile
 			a.log.Error("taking off the alias of a start that was called off", "lim", l.number, "alias", alias, "err", err)
 		}
 	})
 	select {
-	case <-done:
+	case err := <-done:
+		return errors.Join(ctx.Err(), err)
 	case <-a.ctx.Done():
+		return a.ctx.Err()
 	}
-	return ctx.Err()
+}
+
+// taken holds an alias that an operation has taken. By then it may be none any more,
+// since its LIM left the cluster: on its own server it is the base now, for good.
+func (a *Agent) taken(l *lim, alias netip.Prefix, until time.Time) error {
+	switch {
+	case a.aliasOf(l.number) == alias:
+		a.holdOn(l, alias, until)
+		a.returnRoutes(l)
+		return nil
+	case a.doc.Server(a.cfg.Server).Base == alias:
+		a.returnRoutes(l)
+		return a.deps.Kernel.EnsureBase(a.net.ifname, alias)
+	}
+	return errors.Join(fmt.Errorf("%s is no alias of LIM %d any more", alias.Addr(), l.number), a.deps.Kernel.Drop(a.net.ifname, alias))
 }
 
 // notAcquired notes that the alias could not be had. An alias in use, or a link
@@ -548,7 +566,7 @@ func (a *Agent) software(number int, alias netip.Prefix) (services.Set, services
 	env := services.Env{LIM: number, Server: a.cfg.Server, Role: roleActive, Alias: alias.Addr(),
 		Tell: func(text string) { a.post(func() { a.recordSoftware(number, text) }) }}
 	if !alias.IsValid() {
-		env.Alias = a.net.base.Addr()
+		env.Alias = a.doc.Server(a.cfg.Server).Base.Addr()
 	}
 	entry := a.doc.LIM(number)
 	if entry == nil {

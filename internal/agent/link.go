@@ -73,20 +73,37 @@ func (a *Agent) announceBase() {
 	a.wg.Go(func() { _ = wire.Announce(base) })
 }
 
-// ensureBase adds the base address of this server where it is missing, unless its
-// interface is down: then it is not the time to add anything.
-func (a *Agent) ensureBase(self *clusterconf.Server) error {
+// ensureBases adds the base addresses of this server where they are missing, unless
+// its interface is down: then it is not the time to add anything.
+func (a *Agent) ensureBases(self *clusterconf.Server, bases []netip.Prefix) error {
 	link, err := a.deps.Kernel.Link(self.Interface)
 	if err != nil {
 		return err
 	}
-	if !link.Enabled {
-		if here, err := a.onInterface(link.Name, self.Base); err != nil || here {
+	for _, base := range bases {
+		if link.Enabled {
+			err = a.deps.Kernel.EnsureBase(link.Name, base)
+		} else if here, seen := a.onInterface(link.Name, base); seen != nil {
+			err = seen
+		} else if !here {
+			err = fault.New(fault.Failed, fmt.Sprintf("ip link set %s up", link.Name), "interface %s is down, and does not have %s", link.Name, base)
+		}
+		if err != nil {
 			return err
 		}
-		return fault.New(fault.Failed, fmt.Sprintf("ip link set %s up", link.Name), "interface %s is down, and does not have %s", link.Name, self.Base)
 	}
-	return a.deps.Kernel.EnsureBase(link.Name, self.Base)
+	return nil
+}
+
+// missingBase returns a base address of this server that its interface does not have;
+// the zero prefix: it has all.
+func (a *Agent) missingBase() (netip.Prefix, error) {
+	for _, base := range bases(a.doc, a.doc.Server(a.cfg.Server)) {
+		if here, err := a.onInterface(a.net.ifname, base); err != nil || !here {
+			return base, err
+		}
+	}
+	return netip.Prefix{}, nil
 }
 
 // onInterface reports whether an interface has an address.
@@ -102,10 +119,11 @@ func (a *Agent) tendAddresses(now time.Time) {
 		a.baseGone = time.Time{}
 		return
 	}
-	switch here, err := a.onInterface(a.net.ifname, a.net.base); {
+	missing, err := a.missingBase()
+	switch {
 	case err != nil:
 		return // checkLink tells
-	case here:
+	case !missing.IsValid():
 		a.baseGone = time.Time{}
 	case a.baseGone.IsZero():
 		a.baseGone = now
@@ -114,7 +132,7 @@ func (a *Agent) tendAddresses(now time.Time) {
 	case now.Sub(a.enabled) < baseGrace || now.Sub(a.baseGone) < baseSettle:
 		return
 	}
-	if err := a.deps.Kernel.EnsureBase(a.net.ifname, a.net.base); err != nil {
+	if err := a.ensureBases(a.doc.Server(a.cfg.Server), bases(a.doc, a.doc.Server(a.cfg.Server))); err != nil {
 		a.log.Error("making sure of the base address", "base", a.net.base, "err", err)
 		return
 	}

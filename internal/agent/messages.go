@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -226,6 +227,14 @@ func (a *Agent) timer(d time.Duration) context.Context {
 	return ctx
 }
 
-func (a *Agent) addrOf(server string) netip.AddrPort {
-	return netip.AddrPortFrom(a.doc.Server(server).Base.Addr(), a.cfg.GossipPort)
+// addrsOf lists where a server may be reached: where it hears the others by the
+// document, and the other addresses that were its base until a moment ago.
+func (a *Agent) addrsOf(s *clusterconf.Server) []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, addr := range []netip.Addr{a.doc.Gossip(s).Addr(), s.Base.Addr(), s.ReachedAt.Addr(), a.peer(s.Name).former} {
+		if at := netip.AddrPortFrom(addr, a.cfg.GossipPort); addr.IsValid() && !slices.Contains(all, at) {
+			all = append(all, at)
+		}
+	}
+	return all
 }

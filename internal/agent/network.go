@@ -23,9 +23,9 @@ const enoughHosts = 3
 // supervision and ARP. It is replaced as a whole when the document moves the
 // base, as `create` does. Its fields do not change.
 type network struct {
-	base   netip.Prefix
-	ifname string // the kernel's own name
-	named  string // as the document has it
+	base   netip.Prefix // the server's, or its former one as long as that is where others hear it
+	ifname string       // the kernel's own name
+	named  string       // as the document has it
 	wire   Wire
 	pool   Pool
 	sup    *supervisor
@@ -44,12 +44,12 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 	if err := a.leaveAliases(d, self.Base); err != nil {
 		return fmt.Errorf("taking off an alias that is none any more: %w", err)
 	}
-	if err := a.ensureBase(self); err != nil {
+	if err := a.ensureBases(self, bases(d, self)); err != nil {
 		return fmt.Errorf("making sure of base address %s: %w", self.Base, err)
 	}
 	delete(a.readied, self.Base)
-	if a.net == nil || a.net.base != self.Base || a.net.named != self.Interface {
-		if err := a.openNetwork(self); err != nil {
+	if at := d.Gossip(self); a.net == nil || a.net.base != at || a.net.named != self.Interface {
+		if err := a.openNetwork(self, at); err != nil {
 			return err
 		}
 	}
@@ -58,10 +58,11 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 	}
 	a.noteMoves(a.doc, d)
 	a.removeOutdated(a.doc, d)
+	a.lookAtLeaving()
 	a.doc, a.hash, a.encoded = d, clusterconf.Hash(d), clusterconf.Encode(d)
 	a.superviseOthers()
 	a.noteFormer(former)
-	if err := a.leaveBase(d, former); err != nil {
+	if err := a.leaveBase(d, self, former); err != nil {
 		return fmt.Errorf("taking off the former base: %w", err)
 	}
 	if a.keeper != nil && former != nil && former != a.net {
@@ -108,9 +109,9 @@ func (a *Agent) removeOutdated(old, d *clusterconf.Document) {
 
 // openNetwork starts gossip and supervision on a base address, in place of the
 // former one.
-func (a *Agent) openNetwork(self *clusterconf.Server) error {
+func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 	old := a.net
-	if old != nil && old.base.Addr() == self.Base.Addr() {
+	if old != nil && old.base.Addr() == base.Addr() {
 		old.close(a.log) // two cannot listen on one address
 		old = nil
 	}
@@ -122,13 +123,13 @@ func (a *Agent) openNetwork(self *clusterconf.Server) error {
 	if err != nil {
 		return err
 	}
-	pool, err := a.deps.OpenPool(netip.AddrPortFrom(self.Base.Addr(), a.cfg.GossipPort), a.keyring.keys.Secrets())
+	pool, err := a.deps.OpenPool(netip.AddrPortFrom(base.Addr(), a.cfg.GossipPort), a.keyring.keys.Secrets())
 	if err != nil {
 		return errors.Join(err, wire.Close())
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
-	n := &network{base: self.Base, ifname: link.Name, named: self.Interface, wire: wire, pool: pool, cancel: cancel}
-	n.sup = newSupervisor(self.Base.Addr(), wire, pool.Ask, func() { a.post(func() {}) })
+	n := &network{base: base, ifname: link.Name, named: self.Interface, wire: wire, pool: pool, cancel: cancel}
+	n.sup = newSupervisor(base.Addr(), wire, pool.Ask, func() { a.post(func() {}) })
 	if a.net == nil && link.Enabled {
 		a.enabled = a.started.Add(-baseGrace)
 	}
@@ -186,10 +187,7 @@ func (a *Agent) superviseOthers() {
 		if s.Name == a.cfg.Server {
 			continue
 		}
-		peers[s.Name] = []netip.AddrPort{netip.AddrPortFrom(s.Base.Addr(), a.cfg.GossipPort)}
-		if former := a.peer(s.Name).former; former.IsValid() {
-			peers[s.Name] = append(peers[s.Name], netip.AddrPortFrom(former, a.cfg.GossipPort))
-		}
+		peers[s.Name] = a.addrsOf(&s)
 	}
 	a.net.pool.SetPeers(peers)
 	hosts := map[string]hostAddrs{}
@@ -349,6 +347,7 @@ func (a *Agent) kernelChanged(e netops.Event) {
 		}
 	}
 	a.tendAddresses(time.Now())
+	a.lookAtLeaving()
 }
 
 // readDocument takes the document from disk if it changed there. One that cannot

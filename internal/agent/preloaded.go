@@ -178,6 +178,9 @@ func (a *Agent) holdBlocked(ctx context.Context, net *network, l *lim, alias net
 		return err
 	}
 	return a.onLoop(ctx, func() error {
+		if a.aliasOf(l.number) != alias { // it left its cluster meanwhile
+			return errors.Join(a.taken(l, alias, until), a.deps.Kernel.Unblock(net.ifname, alias.Addr()))
+		}
 		a.hidePassive(l)
 		a.holdOn(l, alias, until)
 		return nil

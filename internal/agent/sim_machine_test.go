@@ -210,6 +210,13 @@ func (d troubledDocuments) Adopt(ctx context.Context, doc *clusterconf.Document)
 	return d.Documents.Adopt(ctx, doc)
 }
 
+func (d troubledDocuments) Edit(ctx context.Context, change clusterconf.Change, fn func(*clusterconf.Document) error) (clusterconf.Result, error) {
+	if err := d.x.write(); err != nil {
+		return clusterconf.Result{}, err
+	}
+	return d.Documents.Edit(ctx, change, fn)
+}
+
 // troubledState is the state file, written by the clock of its server.
 type troubledState struct {
 	StateFile

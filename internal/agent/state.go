@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -32,6 +33,7 @@ type persisted struct {
 
 	Alarms   alarms.State `json:"alarms,omitzero"`
 	Conflict uint64       `json:"conflict,omitempty"` // revision of the document of which there were two
+	Former   netip.Prefix `json:"former,omitzero"`    // base of this server that is to go, if it is not its base again
 }
 
 // persistedLIM is a LIM as it was on this server.

@@ -265,7 +265,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 		}
 		c.LIMs = append(c.LIMs, failover.LIMClaim{
 			Yields: yields, LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.holds || l.absent, Absent: l.absent, Released: !l.released.IsZero() && !l.state.Active(),
-			Known: l.known, Reason: l.reason, Failure: l.failure, Unable: a.unable[n], Announced: l.announced.Truncate(time.Second), AnnounceError: l.notTold, Blocked: l.hidden != "",
+			Clear: l.clear && !l.holds, Known: l.known, Reason: l.reason, Failure: l.failure, Unable: a.unable[n], Announced: l.announced.Truncate(time.Second), AnnounceError: l.notTold, Blocked: l.hidden != "",
 			ForeignMAC: l.foreign, Data: a.data[n],
 			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.flaps.Recent(now),
 			Suspended: l.suspended.Why != "",
@@ -397,7 +397,8 @@ func (a *Agent) rejoin() {
 	slices.Sort(missing)
 	// One a second, in turn, so that a dead server costs one connection attempt.
 	a.joinTurn++
-	addr := a.addrOf(missing[a.joinTurn%len(missing)])
+	at := a.addrsOf(a.doc.Server(missing[a.joinTurn%len(missing)]))
+	addr := at[a.joinTurn/len(missing)%len(at)]
 	pool := a.net.pool
 	a.joining = true
 	a.wg.Go(func() {
@@ -519,7 +520,7 @@ func (a *Agent) save() (saved <-chan error, kept bool) {
 func (a *Agent) takeState() persisted {
 	a.states = max(a.states+1, uint64(time.Now().UnixNano()))
 	p := persisted{Version: stateVersion, Number: a.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
-		Alarms: a.alarms, Conflict: a.conflict}
+		Alarms: a.alarms, Conflict: a.conflict, Former: a.former}
 	for n, l := range a.lims {
 		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.loaded, Since: l.since, Up: l.specs,
 			Known: l.known, Flaps: l.flaps, Suspended: l.suspended, Routes: slices.Clone(l.routes)}

@@ -38,6 +38,8 @@ const (
 	StateLost    Name = "state-lost"    // an agent started without what it knew before
 	NotRedundant Name = "not-redundant" // the next failure would not be covered
 
+	DocumentBehind Name = "document-behind" // a server has not got the present document
+
 	ArbiterUnreachable Name = "arbiter-unreachable" // a server cannot ask who may run a LIM
 	ArbiterDiffers     Name = "arbiter-differs"     // a server does not ask, unlike others of its cluster
 )

@@ -60,6 +60,14 @@ type OrderResult struct {
 type ExchangeRequest struct {
 	Exchanges []clusterconf.Exchange `json:"exchanges"`
 	Undo      bool                   `json:"undo,omitempty"`
+	Leave     *LeaveRequest          `json:"leave,omitempty"` // nil: no LIM is to leave its cluster
+}
+
+// LeaveRequest asks whether LIMs may leave their cluster now.
+type LeaveRequest struct {
+	Cluster string `json:"cluster"`
+	LIMs    []int  `json:"lims,omitempty"`         // none: all of the cluster
+	Dead    string `json:"serverIsDead,omitempty"` // a server that is lost for good; "": none is
 }
 
 // StopRequest ends the agent.
@@ -87,6 +95,7 @@ type AgentInfo struct {
 	Lease     time.Duration `json:"leaseNs"`
 	Members   []MemberInfo  `json:"members"`
 	LIMs      []LIMInfo     `json:"lims"`
+	Pending   []string      `json:"pending,omitempty"` // what LIMs that leave their clusters, and bases that move, wait for
 }
 
 // MemberInfo is one other server as the agent sees it.

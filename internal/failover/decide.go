@@ -144,6 +144,8 @@ func (v *View) regularMustWait(c *clusterconf.Cluster, lim int, l Local, standby
 // standbyUnfit says why a LIM that runs here cannot move to the standby, or "".
 func (v *View) standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) string {
 	switch {
+	case leaves(c, lim):
+		return "it leaves cluster " + c.Name
 	case standby.Liveness != Alive || standby.Claim == nil:
 		return c.Standby + " does not answer"
 	case standby.Claim.Parked:

@@ -18,6 +18,7 @@ const Preload Want = "preload"
 func (v *View) preload(c *clusterconf.Cluster, d Decision) Decision {
 	l := v.LIMs[d.LIM]
 	switch {
+	case d.Rule == RuleLeaving:
 	case c.Failover == clusterconf.FailoverPreloaded && d.Want == Run && l.State == Loading:
 		d.Reason += "; it still loads here, so that this takes longer"
 	case c.Failover != clusterconf.FailoverPreloaded || d.Want == Run:
@@ -27,10 +28,30 @@ func (v *View) preload(c *clusterconf.Cluster, d Decision) Decision {
 		}
 	case l.State == Stopping, l.State.Active() && !d.Release:
 	case (l.State == Failed || l.State == Stopped) && v.retryPending(l):
+	case !l.Holds && v.mayBeOutdated() != "":
+		return d.with(Wait, RuleRevision, d.Reason+"; not loaded yet: "+v.mayBeOutdated())
 	default:
 		d.Want, d.AliasOff = Preload, false
 	}
 	return d
+}
+
+// mayBeOutdated says why this server's document may not be the newest, so that an
+// address in it may be another server's own by now; "": it has been heard of no newer
+// one, or nobody was heard for as long as a starting server waits.
+func (v *View) mayBeOutdated() string {
+	if why := v.behind(); why != "" {
+		return why
+	}
+	for _, p := range v.Peers {
+		if p.Liveness == Alive {
+			return ""
+		}
+	}
+	if v.Now.Before(v.graceEnd()) {
+		return "waits until " + clock(v.graceEnd()) + " for a newer cluster document"
+	}
+	return ""
 }
 
 // stillLoads says why a LIM would take longer to move to a server: it is not

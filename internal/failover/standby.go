@@ -32,7 +32,11 @@ func (v *View) decideStandby(c *clusterconf.Cluster) []Decision {
 	var bids []bid
 	for _, m := range c.LIMs {
 		var b *bid
-		var d Decision
+		d, leaving := v.leavesStandby(c, m)
+		if leaving {
+			out = append(out, d)
+			continue
+		}
 		if v.LIMs[m.LIM].State.Active() {
 			d, b = v.activeOnStandby(c, m)
 		} else {

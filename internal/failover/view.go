@@ -106,6 +106,7 @@ type LIMClaim struct {
 	Unable    string           `json:"unable,omitempty"`  // what surely keeps its software from starting there
 	Announced time.Time        `json:"announced,omitzero"`
 
+	Clear         bool   `json:"clear,omitempty"`         // it leaves its cluster, and nothing of it is left here: read back from the kernel
 	Blocked       bool   `json:"blocked,omitempty"`       // its kernel keeps the alias off the wire
 	Absent        bool   `json:"absent,omitempty"`        // holds: somebody took the alias off, and it is put back once the interface works
 	ForeignMAC    string `json:"foreignMac,omitempty"`    // of a host that is no server and uses the alias

@@ -1,0 +1,234 @@
+package commands
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/internal/fault"
+)
+
+// leaveLimit is how long LIMs may take to leave their cluster where --wait does not say.
+const leaveLimit = 20 * time.Second
+
+// leave takes LIMs out of a cluster.
+type leave struct {
+	edit           // what it comes to in the end, and what is said of it
+	cluster string // that they leave
+	lims    []int  // none: all of it
+	dead    string // a server that is lost for good; "": none is
+}
+
+// addDead is for what may be done without one of the servers that it concerns.
+func (l *leave) addDead(f *pflag.FlagSet) {
+	f.StringVar(&l.dead, "server-is-dead", "", "go on without this `server`, which is lost for good; refused while anything is heard of it")
+}
+
+// leaveCluster has LIMs leave a cluster. With agents it goes in steps, each of them a
+// revision of the document, which the agents carry on with whatever happens to this
+// command, or to a server (decision 0050). Without one here it is one edit.
+func (a *app) leaveCluster(ctx context.Context, s *server, l leave) error {
+	if !s.agent.Running(ctx) {
+		if l.dead != "" {
+			err := fault.New(fault.Unreachable, "start it with 'mxcluster agent run', or leave out --server-is-dead: without an agent no server is waited for",
+				"no agent runs here that could tell whether anything is heard of %s", l.dead)
+			return doing(err, "%s", l.doing)
+		}
+		return a.perform(ctx, s, l.edit)
+	}
+	out, live, err := a.beginLeave(ctx, s, l)
+	if err != nil {
+		return doing(err, "%s", l.doing)
+	}
+	var waited error
+	if out.Changed && !l.dryRun {
+		if waited = a.awaitLeave(ctx, s, l, live); waited != nil {
+			l.done = l.begun()
+		}
+		if now, err := s.store.Read(); err == nil {
+			out.After.Revision = now.Revision
+			out.left = append(out.left, l.kept(now)...)
+		}
+	}
+	if err := a.tell(out, l.edit); err != nil || waited == nil {
+		return err
+	}
+	return doing(waited, "%s", l.doing)
+}
+
+// begun says of what is not at its end that it is under way.
+func (l *leave) begun() string {
+	what := "cluster " + l.cluster + " is being deleted"
+	if len(l.lims) > 0 {
+		what = fmt.Sprintf("LIM %d is leaving cluster %s", l.lims[0], l.cluster)
+	}
+	return what + "; the agents go on with it"
+}
+
+// kept says which servers keep their former base, and until when.
+func (l *leave) kept(doc *clusterconf.Document) []string {
+	var left []string
+	for _, s := range doc.Servers {
+		if l.dead != "" && s.ReachedAt.IsValid() && doc.Server(l.dead) != nil {
+			left = append(left, fmt.Sprintf("%s keeps its former base %s until %s has the document or is removed: mxcluster server remove %s",
+				s.Name, s.ReachedAt.Addr(), l.dead, l.dead))
+		}
+	}
+	return left
+}
+
+// beginLeave checks, asks, and stores the first of the steps.
+func (a *app) beginLeave(ctx context.Context, s *server, l leave) (out outcome, live []string, err error) {
+	doc, err := s.store.Read()
+	if err != nil {
+		return out, nil, err
+	}
+	if err := mayEdit(ctx, s, doc, l.force); err != nil {
+		return out, nil, err
+	}
+	record := a.record(s, l.edit)
+	plan, err := s.store.Preview(record, l.apply)
+	if err != nil {
+		return out, nil, err
+	}
+	out = outcome{Result: plan, agent: true}
+	if !plan.Changed {
+		return out, nil, nil
+	}
+	if live, err = whoLives(ctx, s, true); err != nil {
+		return out, nil, err
+	}
+	first, err := s.store.Preview(record, l.begin)
+	if err != nil {
+		return out, nil, err
+	}
+	if first.Changed { // else it is under way, and this command waits for its end
+		if err := s.agent.Exchange(ctx, control.ExchangeRequest{Leave: &control.LeaveRequest{Cluster: l.cluster, LIMs: l.lims, Dead: l.dead}}); err != nil {
+			return out, nil, err
+		}
+	}
+	if err := a.foresee(ctx, s, l.edit, &out); err != nil || l.dryRun {
+		return out, nil, err
+	}
+	out.left = leftToDo(s, out, nil)
+	if !first.Changed {
+		return out, live, nil
+	}
+	if err := a.confirm(l.edit, out); err != nil {
+		return out, nil, err
+	}
+	planned := clusterconf.Diff(out.Before, out.After)
+	_, err = s.store.Edit(ctx, record, func(d *clusterconf.Document) error {
+		end := d.Clone()
+		if err := l.apply(end); err != nil {
+			return err
+		}
+		if now := clusterconf.Diff(d, end); len(now) > 0 && !slices.Equal(now, planned) {
+			return fault.New(fault.Busy, "try again", "the cluster document was changed meanwhile")
+		}
+		return l.begin(d)
+	})
+	if err == nil {
+		a.tellAgent(ctx, s)
+	}
+	return out, live, err
+}
+
+// begin marks the LIMs as leaving.
+func (l *leave) begin(d *clusterconf.Document) error {
+	if d.Cluster(l.cluster) == nil {
+		return nil // somebody else has just done the same
+	}
+	return d.BeginLeave(l.cluster, l.dead, l.lims...)
+}
+
+// awaitLeave waits until the LIMs have left, and, where that was asked for, until
+// every server that lives knows it and the former bases are gone.
+func (a *app) awaitLeave(ctx context.Context, s *server, l leave, live []string) error {
+	limit := leaveLimit
+	if l.wait > 0 {
+		limit = l.wait
+	}
+	err := waitUntil(ctx, limit, func(ctx context.Context) (bool, string, error) {
+		doc, err := s.store.Read()
+		if err != nil {
+			return false, "", err
+		}
+		info, err := s.agent.Agent(ctx)
+		if err != nil {
+			return false, "", err
+		}
+		if l.here(doc) {
+			return false, cmp.Or(strings.Join(info.Pending, "; "), "the agents take the next step"), nil
+		}
+		if l.wait == 0 {
+			return true, "", nil
+		}
+		behind := behind(info, doc.Revision, live)
+		kept := behind == "" && allLive(doc, info) && slices.ContainsFunc(doc.Servers, func(s clusterconf.Server) bool { return s.ReachedAt.IsValid() })
+		return behind == "" && !kept, behind + strings.Join(info.Pending, "; "), nil
+	})
+	if fault.CodeOf(err) == fault.Unknown {
+		return fault.Wrap(err, fault.Unknown, "the agents go on with it; the same command again waits for its end, and 'mxcluster status' shows how things stand", "it goes on")
+	}
+	return err
+}
+
+// here reports whether one of the LIMs is in the cluster yet.
+func (l *leave) here(d *clusterconf.Document) bool {
+	c := d.Cluster(l.cluster)
+	if c == nil {
+		return false
+	}
+	return len(l.lims) == 0 || slices.ContainsFunc(l.lims, func(lim int) bool { return c.Member(lim) != nil })
+}
+
+// allLive reports whether every other server's agent answers.
+func allLive(d *clusterconf.Document, info *control.AgentInfo) bool {
+	alive := 0
+	for _, m := range info.Members {
+		if m.Liveness == livenessAlive {
+			alive++
+		}
+	}
+	return alive >= len(d.Servers)-1
+}
+
+// keepReached has the servers that an edit moves stay reachable at their former base,
+// until the agents have told every server.
+func keepReached(apply func(*clusterconf.Document) error) func(*clusterconf.Document) error {
+	return func(d *clusterconf.Document) error {
+		before := d.Clone()
+		if err := apply(d); err != nil {
+			return err
+		}
+		return d.KeepReached(before)
+	}
+}
+
+// noneLeaves refuses an edit by which a LIM would leave its cluster at one go: the
+// standby would hold on to an address that is a server's own by then.
+func noneLeaves(before *clusterconf.Document, exchanges []clusterconf.Exchange) error {
+	for _, e := range exchanges {
+		again := slices.ContainsFunc(exchanges, func(o clusterconf.Exchange) bool {
+			return o.Server == e.Server && o.Direction == clusterconf.DirectionEnter
+		})
+		if e.Direction != clusterconf.DirectionLeave || again {
+			continue
+		}
+		c := before.ClusterOfLIM(e.LIM)
+		hint := fmt.Sprintf("first: mxcluster remove-lim %s %d", c.Name, e.LIM)
+		if len(c.LIMs) == 1 {
+			hint = "first: mxcluster delete " + c.Name
+		}
+		return fault.New(fault.Refused, hint, "LIM %d would leave cluster %s, which takes several steps", e.LIM, c.Name)
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
+	"mxcluster/internal/control"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/fault"
+	"mxcluster/netops"
+)
+
+const (
+	stepRetry    = time.Second      // after a step of the document that could not be stored
+	lingersAfter = 30 * time.Second // after which what is not at its end is told
+)
+
+// agentUser stands in the record of changes for edits that agents carry on.
+const agentUser = "the agent"
+
+// goOn takes the next step of LIMs that leave their clusters, and of servers whose
+// base was moved: what this server has to give up, and, where it carries edits on,
+// the next revision of the document (decision 0050).
+func (a *Agent) goOn(now time.Time) {
+	if !failover.Pending(a.doc) {
+		a.steps = failover.Step{}
+		return
+	}
+	a.giveUpLeaving()
+	own := a.claim(now)
+	v := a.view(now)
+	a.steps = failover.NextStep(v, &own)
+	idle := len(a.steps.Left) == 0 && len(a.steps.Settled) == 0
+	if idle || a.going || a.stopping || !a.settled || now.Sub(a.goneOn) < stepRetry && !a.goneOn.IsZero() ||
+		failover.Editor(v, &own) != a.cfg.Server {
+		return
+	}
+	a.take(a.steps, now)
+}
+
+// take stores the revision that a step makes, unless the document is another one by
+// then.
+func (a *Agent) take(step failover.Step, now time.Time) {
+	a.going, a.goneOn = true, now
+	revision := a.doc.Revision
+	change := clusterconf.Change{By: agentUser, On: a.cfg.Server, Command: stepCommand(a.doc, step), Reason: stepReason(step)}
+	a.wg.Go(func() {
+		ctx, cancel := a.background(5 * time.Second)
+		defer cancel()
+		res, err := a.deps.Documents.Edit(ctx, change, func(d *clusterconf.Document) error {
+			if d.Revision != revision {
+				return nil
+			}
+			for _, lim := range step.Left {
+				d.CompleteLeave(lim)
+			}
+			for _, server := range step.Settled {
+				d.SettleBase(server)
+			}
+			return nil
+		})
+		a.post(func() {
+			a.going = false
+			if err != nil {
+				a.log.Error("storing the next step of the cluster document", "step", change.Command, "err", err)
+				return
+			}
+			if res.Changed {
+				a.goneOn = time.Time{} // the next step need not wait
+			}
+			a.readDocument()
+		})
+	})
+}
+
+// stepCommand names a step in the record of changes.
+func stepCommand(d *clusterconf.Document, step failover.Step) string {
+	var words []string
+	for _, lim := range step.Left {
+		words = append(words, fmt.Sprintf("LIM %d leaves %s", lim, d.ClusterOfLIM(lim).Name))
+	}
+	for _, server := range step.Settled {
+		words = append(words, fmt.Sprintf("former base of %s goes", server))
+	}
+	return strings.Join(words, ", ")
+}
+
+func stepReason(step failover.Step) string {
+	if len(step.Left) > 0 {
+		return "the standby has given it up"
+	}
+	return "every server has the document"
+}
+
+// giveUpLeaving takes off this standby server what it has of LIMs that leave its
+// cluster. Only what was read back from the kernel is said to be gone.
+func (a *Agent) giveUpLeaving() {
+	c := a.cluster()
+	if c == nil || c.Standby != a.cfg.Server {
+		return
+	}
+	for _, m := range c.LIMs {
+		l := a.lim(m.LIM)
+		idle := l.state == failover.Stopped || l.state == failover.Failed
+		switch {
+		case !m.Leaving || !idle || l.holds || l.op != nil:
+			l.clear = false
+		case !l.clear:
+			l.clear = a.clearOf(l, m)
+		}
+	}
+}
+
+// clearOf takes an alias off every interface that still has it, blocked until it is
+// gone. It reports whether it is.
+func (a *Agent) clearOf(l *lim, m clusterconf.Member) bool {
+	here, err := a.deps.Kernel.Addresses("")
+	if err != nil {
+		a.log.Error("looking whether the alias of a LIM that leaves is gone", "lim", l.number, "err", err)
+		return false
+	}
+	left := slices.DeleteFunc(here, func(x netops.Address) bool { return x.Prefix.Addr() != m.Alias.Addr() })
+	for _, x := range left {
+		if err := errors.Join(a.deps.Kernel.Block(x.Interface, m.Alias.Addr()), a.deps.Kernel.Drop(x.Interface, x.Prefix)); err != nil {
+			a.log.Error("taking off the alias of a LIM that leaves", "lim", l.number, "alias", x.Prefix, "interface", x.Interface, "err", err)
+		}
+	}
+	if len(left) > 0 {
+		return false // it is read back with the next step
+	}
+	a.forgetHidden(l, m.Alias)
+	return true
+}
+
+// lookAtLeaving has it read back again that aliases are gone.
+func (a *Agent) lookAtLeaving() {
+	for _, l := range a.lims {
+		l.clear = false
+	}
+}
+
+// mayLeave refuses to take LIMs out of their cluster when that would not come to its
+// end, or would end a service without a word.
+func (a *Agent) mayLeave(ctx context.Context, r control.LeaveRequest) error {
+	_, err := on(ctx, a, func() (struct{}, error) {
+		now := time.Now()
+		c := a.doc.Cluster(r.Cluster)
+		if c == nil {
+			return struct{}{}, fault.New(fault.Busy, "try again", "%s works by another revision of the cluster document", a.cfg.Server)
+		}
+		v, own := a.view(now), a.claim(now)
+		for _, m := range c.LIMs {
+			if len(r.LIMs) > 0 && !slices.Contains(r.LIMs, m.LIM) {
+				continue
+			}
+			if why, hint := failover.MayLeave(v, &own, c, m.LIM, r.Dead); why != "" {
+				return struct{}{}, fault.New(fault.Refused, hint, "cannot take LIM %d out of cluster %s: %s", m.LIM, c.Name, why)
+			}
+		}
+		return struct{}{}, nil
+	})
+	if err != nil || r.Dead == "" {
+		return err
+	}
+	return a.nothingOf(ctx, r.Dead)
+}
+
+// nothingOf refuses to take a server for lost that still answers for its addresses.
+func (a *Agent) nothingOf(ctx context.Context, server string) error {
+	var base netip.Addr
+	n, err := on(ctx, a, func() (*network, error) {
+		s := a.doc.Server(server)
+		if s == nil {
+			return nil, fault.New(fault.NotFound, "mxcluster server list", "there is no server %q", server)
+		}
+		base = s.Base.Addr()
+		return a.net, nil
+	})
+	if err != nil {
+		return err
+	}
+	switch mac, inUse, err := a.deps.Probe(ctx, n.wire, base); {
+	case err != nil:
+		return err
+	case inUse:
+		return fault.New(fault.Refused, "leave out --server-is-dead, or end that server for good first",
+			"%s is given up as lost for good, and %s answers for its base %s", server, mac, base)
+	}
+	return nil
+}
+
+// leavingConditions tells of LIMs that leave their clusters, which nobody takes over
+// meanwhile, and of what does not come to its end. The server that carries edits on
+// tells, and every server of the cluster.
+func (a *Agent) leavingConditions() []alarms.Condition {
+	var out []alarms.Condition
+	c := a.cluster()
+	for _, w := range a.steps.Waits {
+		switch {
+		case w.LIM != 0 && c != nil && c.Member(w.LIM) != nil:
+			out = append(out, alarms.Condition{Name: alarms.NotRedundant, Severity: alarms.Warning, LIM: w.LIM, Server: w.Server, After: downAfter,
+				Text: fmt.Sprintf("LIM %d leaves cluster %s and is not taken over any more; that waits: %s", w.LIM, c.Name, w.Why)})
+		case w.LIM == 0:
+			out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: w.For, After: lingersAfter,
+				Text: fmt.Sprintf("%s keeps its former base: %s; if that is gone for good: `mxcluster server remove %s`", w.Server, w.Why, w.For)})
+		}
+	}
+	return out
+}
