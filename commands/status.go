@@ -132,7 +132,7 @@ func (a *app) statusView(st *status.ClusterStatus) ui.View {
 		Columns: []ui.Column{
 			{Head: "CLUSTER"}, {Head: "LIM", Right: true}, {Head: "ACTIVE-ON"}, {Head: "SIDE"}, {Head: "STATE"}, {Head: "SINCE"},
 			{Head: "TERM", Right: true, Wide: true}, {Head: "ALIAS", Wide: true}, {Head: "FALLBACK", Wide: true},
-			{Head: "DATA"}, {Head: "REASON"},
+			{Head: "DATA"}, {Head: "REASON"}, {Head: "NEXT-SYNC", Wide: true},
 		},
 		Empty: "there is no cluster yet; 'mxcluster create' makes one",
 	}
@@ -151,7 +151,7 @@ func (a *app) statusView(st *status.ClusterStatus) ui.View {
 			v.Names = append(v.Names, strconv.Itoa(l.LIM))
 			v.Rows = append(v.Rows, []string{
 				c.Name, strconv.Itoa(l.LIM), orEmpty(l.ActiveOn), l.Side, l.State, sinceWords(l.Since),
-				strconv.FormatUint(l.Term, 10), l.Alias.Address, fallbackWords(l), dataWords(l.Data), reasonWords(l),
+				strconv.FormatUint(l.Term, 10), l.Alias.Address, fallbackWords(l), dataWords(l.Data), reasonWords(l), nextSyncWords(l.Data),
 			})
 		}
 	}
@@ -200,6 +200,14 @@ func fallbackWords(l *status.StatusLIM) string {
 		return words + ", not ready"
 	}
 	return words
+}
+
+// nextSyncWords says when an agent synchronises the data at the latest.
+func nextSyncWords(d *status.StatusData) string {
+	if d == nil {
+		return ""
+	}
+	return sinceWords(d.NextSyncAt)
 }
 
 // dataWords says in short how old the newest data version is and whether both

@@ -27,7 +27,7 @@ func mixed() *status.ClusterStatus {
 		APIVersion: "mxcluster/v1", Kind: "ClusterStatus", GeneratedAt: testNow(), Observer: "sb1", Agent: true, Revision: 7, Health: "warning",
 		Clusters: []status.StatusCluster{{Name: "c1", Health: "warning", LIMs: []status.StatusLIM{
 			lim(1, ptr("sb1"), "standby", "running", "srv1 is down", ptr(false), &status.StatusData{Newest: ptr("v"), InSync: ptr(false), AgeMs: ptr(int64(5400000))}),
-			lim(2, ptr("srv2"), "regular", "running", "runs on its regular server", nil, &status.StatusData{Newest: ptr("v"), InSync: ptr(true), AgeMs: ptr(int64(42000))}),
+			lim(2, ptr("srv2"), "regular", "running", "runs on its regular server", nil, &status.StatusData{Newest: ptr("v"), InSync: ptr(true), AgeMs: ptr(int64(42000)), NextSyncAt: &since}),
 			lim(3, nil, "none", "waiting", "sb1 runs LIM 1", nil, &status.StatusData{}),
 			lim(4, nil, "none", "failed", "its software did not start", nil, &status.StatusData{Newest: ptr("v"), Conflict: ptr(true)}),
 			lim(5, ptr("sb1"), "standby", "running", "by order", ptr(true), nil),
@@ -46,12 +46,12 @@ c1         3  -          none     waiting  2026-03-01T00:30:00Z  none           
 c1         4  -          none     failed   2026-03-01T00:30:00Z  conflict         its software did not start
 c1         5  sb1        standby  running  2026-03-01T00:30:00Z  unknown          by order
 `,
-		"wide": `CLUSTER  LIM  ACTIVE-ON  SIDE     STATE    SINCE                 TERM  ALIAS         FALLBACK           DATA             REASON
-c1         1  sb1        standby  running  2026-03-01T00:30:00Z     1  10.0.0.11/24  manual, not ready  not in sync, 1h  srv1 is down
-c1         2  srv2       regular  running  2026-03-01T00:30:00Z     2  10.0.0.11/24  manual             in sync, 42s     runs on its regular server
-c1         3  -          none     waiting  2026-03-01T00:30:00Z     3  10.0.0.11/24  manual             none             sb1 runs LIM 1
-c1         4  -          none     failed   2026-03-01T00:30:00Z     4  10.0.0.11/24  manual             conflict         its software did not start
-c1         5  sb1        standby  running  2026-03-01T00:30:00Z     5  10.0.0.11/24  manual, ready      unknown          by order
+		"wide": `CLUSTER  LIM  ACTIVE-ON  SIDE     STATE    SINCE                 TERM  ALIAS         FALLBACK           DATA             REASON                      NEXT-SYNC
+c1         1  sb1        standby  running  2026-03-01T00:30:00Z     1  10.0.0.11/24  manual, not ready  not in sync, 1h  srv1 is down                -
+c1         2  srv2       regular  running  2026-03-01T00:30:00Z     2  10.0.0.11/24  manual             in sync, 42s     runs on its regular server  2026-03-01T00:30:00Z
+c1         3  -          none     waiting  2026-03-01T00:30:00Z     3  10.0.0.11/24  manual             none             sb1 runs LIM 1              -
+c1         4  -          none     failed   2026-03-01T00:30:00Z     4  10.0.0.11/24  manual             conflict         its software did not start  -
+c1         5  sb1        standby  running  2026-03-01T00:30:00Z     5  10.0.0.11/24  manual, ready      unknown          by order                    -
 `,
 		"name": "1\n2\n3\n4\n5\n",
 	} {

@@ -85,7 +85,7 @@ type Agent struct {
 	looks     looks
 	lacking   map[int]string // LIMs whose announcement prompts are not here, and why; "": they are
 	syncs     map[int]*limSync
-	unsynced  map[int]string // why LIMs count as not synchronised
+	records   map[int]SyncRecord // what is remembered of the syncs of LIMs
 	alarms    alarms.State
 	keyring   keyring
 	lost      string // why the state of the last run could not be read; "": it could

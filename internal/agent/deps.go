@@ -94,7 +94,6 @@ type Deps struct {
 
 	Arbiter Arbiter // nil: there is none
 
-	// Unsynced tells why a LIM counts as not synchronised, "" when all is well;
-	// nil: it never does.
-	Unsynced func(lim int, now time.Time) (why string, err error)
+	// Synced tells what is remembered of a LIM's syncs; nil: nothing is.
+	Synced func(lim int, now time.Time) (SyncRecord, error)
 }

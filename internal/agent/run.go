@@ -151,9 +151,13 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		Notify:       cfg.Notify,
 		ShuttingDown: cfg.ShuttingDown,
 		Sync:         cfg.Sync,
-		Unsynced: func(lim int, now time.Time) (string, error) {
+		Synced: func(lim int, now time.Time) (SyncRecord, error) {
 			r, err := syncs.Begin(lim, now)
-			return r.Failed(now), err
+			out := SyncRecord{Failed: r.Failed(now)}
+			if r.LastGood != nil {
+				out.Good = *r.LastGood
+			}
+			return out, err
 		},
 	}
 }

@@ -28,16 +28,24 @@ const (
 type limSync struct {
 	running  bool
 	due      time.Time // zero: the other side lacks nothing that is known
+	daily    time.Time // when it is due in any case; zero: the other side is not there
 	failures int       // in a row
 	last     string    // the version that was newest here when a sync last went well
 }
 
-// dataFound takes in which data versions are newest here, and which LIMs were not
-// synchronised as they should, and why.
-func (a *Agent) dataFound(found map[int]*failover.Data, late map[int]string, now time.Time) {
+// SyncRecord is what is remembered of the syncs of a LIM on this server, whoever
+// started them.
+type SyncRecord struct {
+	Good   time.Time // of the last good one; zero: none
+	Failed string    // why the LIM counts as not synchronised; "": it does not
+}
+
+// dataFound takes in which data versions are newest here, and what is remembered of
+// the syncs of LIMs.
+func (a *Agent) dataFound(found map[int]*failover.Data, records map[int]SyncRecord, now time.Time) {
 	was := a.data
-	a.nothingNew = reflect.DeepEqual(was, found) && maps.Equal(a.unsynced, late)
-	a.data, a.unsynced = found, late
+	a.nothingNew = reflect.DeepEqual(was, found) && maps.Equal(a.records, records)
+	a.data, a.records = found, records
 	for lim, d := range found {
 		if d.Replaces(was[lim]) {
 			a.dataArrived(lim, d)
@@ -53,19 +61,29 @@ func (a *Agent) dataArrived(lim int, d *failover.Data) {
 }
 
 // syncData copies the data of a LIM that runs here to the other side, when that
-// is alive and has older data or none (spec ch. 3, "after every data backup").
+// is alive and has older data or none (spec ch. 3, "after every data backup"), and
+// makes both sides the same once a day, wherever it runs.
 func (a *Agent) syncData(lim int, d *failover.Data, now time.Time) {
 	s := a.syncs[lim]
 	if s == nil {
 		s = &limSync{}
 		a.syncs[lim] = s
 	}
+	plan := a.planDaily(lim, now)
+	if !plan.Equal(s.daily) {
+		s.daily, a.nothingNew = plan, false // the others are told
+	}
+	lacks := d != nil && a.otherLacks(lim, d)
+	today := !plan.IsZero() && !now.Before(plan)
 	switch {
 	case a.deps.Sync == nil || s.running || a.stopping:
-	case d == nil || !a.otherLacks(lim, d):
+	case !lacks && !today:
 		s.due = time.Time{}
-	case s.due.IsZero():
+	case s.due.IsZero() && lacks:
 		s.due = now.Add(syncSettle)
+	case s.due.IsZero() && a.syncing():
+	case s.due.IsZero():
+		a.startSync(lim, s)
 	case !now.Before(s.due):
 		a.startSync(lim, s)
 	}
@@ -141,17 +159,44 @@ func (a *Agent) synced(lim int, s *limSync, err error, now time.Time) {
 	}
 }
 
+// nextSync is when the data of a LIM is synchronised next, whole seconds.
+func (a *Agent) nextSync(lim int) time.Time {
+	s := a.syncs[lim]
+	if s == nil || s.daily.IsZero() {
+		return time.Time{}
+	}
+	return later(s.daily, s.due).UTC().Truncate(time.Second)
+}
+
+// behindFor is how long the other side may have older data before that calls for an
+// alarm: copying much data takes its time, and one that failed has an alarm of its own.
+const behindFor = 30 * time.Minute
+
 // SyncFunc makes the data of a LIM the same on both sides. It may take long.
 type SyncFunc func(ctx context.Context, lim int) error
 
-// syncConditions tells of the data of a LIM of a cluster that was not synchronised
-// as it should (spec, "Standby Cluster has Failed to Synchronize Data"). It is
-// about the standby, whichever side says so: both mean the same alarm.
+// syncConditions tells of the data of a LIM of a cluster that is not the same on both
+// sides as it should be: one alarm, by its cause. A failed sync is about the standby,
+// whichever side says so (spec, "Standby Cluster has Failed to Synchronize Data").
 func (a *Agent) syncConditions(c *clusterconf.Cluster, lim int) []alarms.Condition {
-	why := a.unsynced[lim]
-	if why == "" {
+	out := alarms.Condition{Severity: alarms.Warning, LIM: lim, Server: c.Standby}
+	d, failed, other := a.data[lim], a.records[lim].Failed, a.otherSide(lim)
+	order := lineage.Same // as far as can be seen
+	if p := a.peers[other]; p != nil && p.liveness == failover.Alive && p.claim != nil {
+		order = d.Order(p.claim.LIM(lim).Data)
+	}
+	switch l := a.lims[lim]; {
+	case order == lineage.Apart, d != nil && d.Conflict:
+		out.Name = alarms.DataConflict
+		out.Text = fmt.Sprintf("the data of LIM %d went different ways on both sides, and neither is copied; keep one: mxcluster sync --lim %d --keep regular|standby", lim, lim)
+	case failed != "":
+		out.Name = alarms.SyncFailed
+		out.Text = fmt.Sprintf("the data of LIM %d was not synchronised with %s: %s", lim, c.Standby, failed)
+	case order == lineage.Newer && l != nil && l.state == failover.Running:
+		out.Name, out.Server, out.After = alarms.DataBehind, other, behindFor
+		out.Text = fmt.Sprintf("%s has older data of LIM %d than %s: %s is not there yet; see what 'mxcluster sync --lim %d' says", other, lim, a.cfg.Server, d.Version, lim)
+	default:
 		return nil
 	}
-	return []alarms.Condition{{Name: alarms.SyncFailed, Severity: alarms.Warning, LIM: lim, Server: c.Standby,
-		Text: fmt.Sprintf("the data of LIM %d was not synchronised with %s: %s", lim, c.Standby, why)}}
+	return []alarms.Condition{out}
 }

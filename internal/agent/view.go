@@ -266,7 +266,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 		c.LIMs = append(c.LIMs, failover.LIMClaim{
 			Yields: yields, LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.holds || l.absent, Absent: l.absent, Released: !l.released.IsZero() && !l.state.Active(),
 			Clear: l.clear && !l.holds, Known: l.known, Reason: l.reason, Failure: l.failure, Unable: a.unable[n], Announced: l.announced.Truncate(time.Second), AnnounceError: l.notTold, Blocked: l.hidden != "",
-			ForeignMAC: l.foreign, Data: a.data[n],
+			ForeignMAC: l.foreign, Data: a.data[n], NextSync: a.nextSync(n),
 			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.flaps.Recent(now),
 			Suspended: l.suspended.Why != "",
 		})
@@ -427,7 +427,7 @@ func (a *Agent) lookForData() {
 	}
 	now := time.Now()
 	a.wg.Go(func() {
-		found, late := map[int]*failover.Data{}, map[int]string{}
+		found, records := map[int]*failover.Data{}, map[int]SyncRecord{}
 		for _, n := range lims {
 			d, _, err := a.deps.Data(n)
 			if err != nil {
@@ -437,16 +437,16 @@ func (a *Agent) lookForData() {
 			found[n] = d
 		}
 		for _, n := range lims {
-			if a.deps.Unsynced == nil || !clustered[n] {
+			if a.deps.Synced == nil || !clustered[n] {
 				continue
 			}
-			why, err := a.deps.Unsynced(n, now)
+			record, err := a.deps.Synced(n, now)
 			if err != nil {
 				a.log.Warn("looking for the last sync", "lim", n, "err", err)
 			}
-			late[n] = why
+			records[n] = record
 		}
-		a.post(func() { a.dataFound(found, late, time.Now()) })
+		a.post(func() { a.dataFound(found, records, time.Now()) })
 	})
 }
 

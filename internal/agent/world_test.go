@@ -64,11 +64,12 @@ type machine struct {
 	down   bool
 	boots  int
 
-	late     string                // why LIMs count as not synchronised; guarded by mu
-	sync     SyncFunc              // what synchronises its LIMs; nil: nothing
-	edited   chan struct{}         // tells the agent that its document was edited; nil: never
-	wireErr  atomic.Pointer[error] // of every announcement
-	shutdown bool                  // the system is on its way down when its agent is told to end
+	late     string                  // why LIMs count as not synchronised; guarded by mu
+	good     func(lim int) time.Time // of the last good sync; nil: it was just now
+	sync     SyncFunc                // what synchronises its LIMs; nil: nothing
+	edited   chan struct{}           // tells the agent that its document was edited; nil: never
+	wireErr  atomic.Pointer[error]   // of every announcement
+	shutdown bool                    // the system is on its way down when its agent is told to end
 
 	mu     sync.Mutex
 	data   *failover.Data // newest data version
@@ -121,10 +122,16 @@ func (m *machine) newestData(int) (*failover.Data, string, error) {
 	return m.data, "/x/" + m.data.Version, nil
 }
 
-func (m *machine) unsynced(int, time.Time) (string, error) {
+// synced is what is remembered of syncs; they are no night's business but in tests
+// that set when the last good one was.
+func (m *machine) synced(lim int, now time.Time) (SyncRecord, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.late, nil
+	r := SyncRecord{Good: now.Truncate(10 * time.Minute), Failed: m.late}
+	if m.good != nil {
+		r.Good = m.good(lim)
+	}
+	return r, nil
 }
 
 // memoryState is a StateFile that survives agents.
@@ -360,7 +367,7 @@ func (w *world) deps(m *machine) Deps {
 		Started:      m.started,
 		ShuttingDown: func(context.Context) bool { return m.shutdown },
 		Sync:         m.sync,
-		Unsynced:     m.unsynced,
+		Synced:       m.synced,
 	}
 }
 

@@ -30,6 +30,8 @@ const (
 	ClockSkew        Name = "clock-skew"
 	AnnounceFailed   Name = "announce-failed" // clients were not told where an alias is
 	PromptsMissing   Name = "prompts-missing" // announcements have no prompts on the standby
+	DataBehind       Name = "data-behind"     // one side has older data than the other for long
+	DataConflict     Name = "data-conflict"   // the two sides' data go different ways
 	LIMDown          Name = "lim-down"        // it runs nowhere
 	AddressTwice     Name = "address-twice"   // an alias is on a server where its LIM is not active
 	KeyRotation      Name = "key-rotation"    // of the gossip key, that does not come to its end

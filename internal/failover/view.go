@@ -112,7 +112,8 @@ type LIMClaim struct {
 	ForeignMAC    string `json:"foreignMac,omitempty"`    // of a host that is no server and uses the alias
 	AnnounceError string `json:"announceError,omitempty"` // of the last announcement
 
-	Data      *Data     `json:"data,omitempty"` // newest complete data version
+	Data      *Data     `json:"data,omitempty"`    // newest complete data version
+	NextSync  time.Time `json:"nextSync,omitzero"` // when its agent synchronises the data at the latest; zero: it cannot
 	Waiting   bool      `json:"waiting,omitempty"`
 	BlockedBy []string  `json:"blockedBy,omitempty"` // what keeps it from falling back
 	HeldUntil time.Time `json:"heldUntil,omitzero"`  // automatic fallback is held back until then at least ...

@@ -69,7 +69,8 @@ const takeover = `{
       "newestOn": "standby",
       "inSync": null,
       "ageMs": 3600000,
-      "conflict": null
+      "conflict": null,
+      "nextSyncAt": null
      },
      "arbiter": null
     }

@@ -237,7 +237,7 @@ func (in *Input) data(home, away *place) *StatusData {
 		newest, on = a, string(away.side)
 	}
 	age := max(in.Now.Sub(newest.Newest).Milliseconds(), 0)
-	d := &StatusData{Newest: &newest.Version, NewestOn: &on, AgeMs: &age}
+	d := &StatusData{Newest: &newest.Version, NewestOn: &on, AgeMs: &age, NextSyncAt: nextSync(home, away)}
 	known := home.trusted() && away.trusted() && order != lineage.Unknown
 	switch told := h != nil && h.Conflict || a != nil && a.Conflict; {
 	case known:
@@ -248,4 +248,16 @@ func (in *Input) data(home, away *place) *StatusData {
 		d.InSync, d.Conflict = &same, &conflict
 	}
 	return d
+}
+
+// nextSync is when the first of the two servers will synchronise the data; nil where
+// neither can, or that is not known.
+func nextSync(places ...*place) *time.Time {
+	var first time.Time
+	for _, p := range places {
+		if at := p.claim.NextSync; p.Liveness == failover.Alive && !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return utc(first)
 }

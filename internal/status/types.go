@@ -124,6 +124,8 @@ type StatusData struct {
 	InSync   *bool   `json:"inSync"`
 	AgeMs    *int64  `json:"ageMs"`
 	Conflict *bool   `json:"conflict"`
+
+	NextSyncAt *time.Time `json:"nextSyncAt"` // when an agent synchronises it at the latest; nil: that is not known
 }
 
 // StatusServer is what the observer knows of one server.
