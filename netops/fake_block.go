@@ -113,6 +113,13 @@ func (k *FakeKernel) Blocked(ifname string) ([]netip.Addr, error) {
 	return slices.DeleteFunc(slices.Clone(l.blocked), func(a netip.Addr) bool { return !slices.Contains(k.denied, a) }), nil
 }
 
+// Leak has the kernel answer for what it says it keeps off the wire.
+func (k *FakeKernel) Leak(on bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.leaky = on
+}
+
 // FlushRules ends every block, as `nft flush ruleset` does.
 func (k *FakeKernel) FlushRules() {
 	k.mu.Lock()

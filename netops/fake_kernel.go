@@ -22,6 +22,7 @@ type FakeKernel struct {
 	fail  func(op string) error
 
 	denied []netip.Addr
+	leaky  bool
 	routes map[Route]netip.Addr // to their preferred sources
 }
 
@@ -339,7 +340,7 @@ func (k *FakeKernel) owns(ifname string, addr netip.Addr) (mac net.HardwareAddr,
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	on, err := k.find(ifname)
-	if err != nil || !on.Up || slices.Contains(on.blocked, addr) || slices.Contains(k.denied, addr) {
+	if err != nil || !on.Up || !k.leaky && (slices.Contains(on.blocked, addr) || slices.Contains(k.denied, addr)) {
 		return nil, false
 	}
 	for _, l := range k.links {

@@ -47,6 +47,7 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 	}
 	for n, l := range a.lims {
 		out = append(out, a.aliasConditions(n, l, now)...)
+		out = append(out, a.blockConditions(l)...)
 	}
 	out = append(out, a.diskConditions(now)...)
 	out = append(out, a.lostConditions(now)...)

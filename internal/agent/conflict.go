@@ -105,6 +105,9 @@ func (a *Agent) aliasClaimed(alias netip.Addr, mac string, probe bool) {
 		switch owner := a.serverAt(mac); {
 		case owner == a.cfg.Server: // another card of this server in the same LAN, or what it was before
 		case owner != "" && probe: // it asks before it does anything, as it should
+		case owner == other && l.otherBlock.answered(time.Now()): // to what this side asked: it knows itself passive
+			a.nothingNew = false
+			a.defend(l)
 		case owner == "" || owner != other:
 			a.nothingNew = false
 			a.foreignHeard(l, mac)

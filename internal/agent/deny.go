@@ -11,7 +11,8 @@ import (
 // interfaces, since it does not hold them (package netops).
 type denials struct {
 	wanted []netip.Addr // when they were looked at last
-	whole  bool         // the kernel had all of them then
+	there  []netip.Addr // that the kernel had then, as it was read back
+	whole  bool         // those are all
 	look   bool         // something changed: look now
 	failed string       // why they could not be had; "": they could
 }
@@ -61,7 +62,7 @@ func (a *Agent) tendDenials() {
 			err = a.deps.Kernel.Unblock(a.net.ifname, addr) // it is held here, or no alias any more
 		}
 	}
-	d.wanted, d.look = wanted, false
+	d.wanted, d.there, d.look = wanted, there, false
 	d.whole = err == nil && !slices.ContainsFunc(wanted, func(x netip.Addr) bool { return !slices.Contains(there, x) })
 	a.noteDenied(err)
 }
@@ -114,7 +115,8 @@ func (a *Agent) deniable() (wanted, open []netip.Addr) {
 	return wanted, open
 }
 
-// denied reports whether the kernel keeps an alias off the wire, as it was read back.
-func (a *Agent) denied(addr netip.Addr) bool {
-	return a.denials.whole && slices.Contains(a.denials.wanted, addr)
+// notDenied reports whether the kernel was seen not to keep an alias off the wire that
+// is to be.
+func (a *Agent) notDenied(addr netip.Addr) bool {
+	return slices.Contains(a.denials.wanted, addr) && !slices.Contains(a.denials.there, addr)
 }

@@ -44,12 +44,15 @@ type lim struct {
 	flaps     failover.Flaps
 	suspended failover.Suspension
 
-	announced time.Time
-	alias     netip.Prefix   // while holds or former
-	routes    []netops.Route // that were carried over to the base address when the alias left
-	absent    bool           // somebody took the alias off while the interface was down: it is put back once that works
-	clear     bool           // it leaves its cluster, and nothing of it is left here
-	former    bool           // the alias is here as what was this server's base, and not held yet
+	announced  time.Time
+	alias      netip.Prefix   // while holds or former
+	routes     []netops.Route // that were carried over to the base address when the alias left
+	otherBlock blockProbe
+	reblocked  time.Time // when a block was made anew that the other side found to be none
+
+	absent    bool // somebody took the alias off while the interface was down: it is put back once that works
+	clear     bool // it leaves its cluster, and nothing of it is left here
+	former    bool // the alias is here as what was this server's base, and not held yet
 	hold      *holder
 	letGo     context.CancelFunc // ends the holder
 	op        context.CancelFunc // ends the operation in progress; nil: none

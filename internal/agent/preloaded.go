@@ -183,6 +183,7 @@ func (a *Agent) holdBlocked(ctx context.Context, net *network, l *lim, alias net
 		}
 		a.hidePassive(l)
 		a.holdOn(l, alias, until)
+		l.taking = false
 		return nil
 	}, func() { _ = a.deps.Kernel.Drop(net.ifname, alias) })
 }

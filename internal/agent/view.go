@@ -200,6 +200,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 	if p.claim == nil || p.claim.Run != c.Run {
 		p.runSince = ev.At
 	}
+	a.blockFailed(&c.Claim)
 	p.claim, p.alarms, p.claimed, p.keys = &c.Claim, c.Alarms, ev.At, keyClaim{}
 	if c.Keys != nil {
 		p.keys = *c.Keys
@@ -264,8 +265,8 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 			yields = failover.YieldingSide(cluster, n, now)
 		}
 		c.LIMs = append(c.LIMs, failover.LIMClaim{
-			Yields: yields, LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.holds || l.absent, Absent: l.absent, Released: !l.released.IsZero() && !l.state.Active(),
-			Clear: l.clear && !l.holds, Known: l.known, Reason: l.reason, Failure: l.failure, Unable: a.unable[n], Announced: l.announced.Truncate(time.Second), AnnounceError: l.notTold, Blocked: l.hidden != "",
+			Yields: yields, LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.holds || l.absent, Absent: l.absent, OtherBlock: l.otherBlock.result, Released: !l.released.IsZero() && !l.state.Active(),
+			Clear: l.clear && !l.holds, Known: l.known, Reason: l.reason, Failure: l.failure, Unable: a.unable[n], Announced: l.announced.Truncate(time.Second), AnnounceError: l.notTold, Blocked: l.hidden != "" && !a.notDenied(l.alias.Addr()),
 			ForeignMAC: l.foreign, Data: a.data[n], NextSync: a.nextSync(n),
 			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.flaps.Recent(now),
 			Suspended: l.suspended.Why != "",
@@ -337,6 +338,7 @@ func (a *Agent) housekeep(now time.Time) {
 		a.forgetReadied(now)
 		a.checkLink()
 		a.tendAddresses(now)
+		a.tendBlockProbes(now)
 		a.catchUp()
 		a.rejoin()
 		a.turnKeys(now)

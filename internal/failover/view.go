@@ -91,6 +91,12 @@ func (c *Claim) LIM(number int) LIMClaim {
 	return LIMClaim{LIM: number, State: Stopped}
 }
 
+// What came of asking a server for an alias that it says it has blocked.
+const (
+	BlockSilent   = "silent"   // it did not answer, as it should be
+	BlockAnswered = "answered" // the block is none
+)
+
 // LIMClaim is what a server says of one LIM.
 type LIMClaim struct {
 	LIM       int              `json:"lim"`
@@ -109,6 +115,7 @@ type LIMClaim struct {
 	Clear         bool   `json:"clear,omitempty"`         // it leaves its cluster, and nothing of it is left here: read back from the kernel
 	Blocked       bool   `json:"blocked,omitempty"`       // its kernel keeps the alias off the wire
 	Absent        bool   `json:"absent,omitempty"`        // holds: somebody took the alias off, and it is put back once the interface works
+	OtherBlock    string `json:"otherBlock,omitempty"`    // holds: what came of asking the other side, which says that it has the alias blocked; see [BlockSilent]; "": not known yet
 	ForeignMAC    string `json:"foreignMac,omitempty"`    // of a host that is no server and uses the alias
 	AnnounceError string `json:"announceError,omitempty"` // of the last announcement
 

@@ -52,12 +52,14 @@ const takeover = `{
        {
         "server": "srv1",
         "present": null,
-        "blocked": null
+        "blocked": null,
+        "probed": null
        },
        {
         "server": "sb1",
         "present": true,
-        "blocked": false
+        "blocked": false,
+        "probed": null
        }
       ],
       "foreignMac": null,

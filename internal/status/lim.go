@@ -37,6 +37,21 @@ func (p *place) holder() Holder {
 	return h
 }
 
+// probedBy notes what the other server found when it asked this one, which says that
+// it has the alias blocked. What answers is not blocked.
+func (h *Holder) probedBy(p, other *place) {
+	if h.Present == nil || !*h.Present || !*h.Blocked || !p.claim.Holds || other.Claim == nil || other.Liveness != failover.Alive {
+		return
+	}
+	switch other.claim.OtherBlock {
+	case failover.BlockSilent:
+		silent := true
+		h.Probed = &silent
+	case failover.BlockAnswered:
+		h.Probed, h.Blocked = new(bool), new(bool)
+	}
+}
+
 // others are the holders of an alias beside the two servers that may have it.
 func (in *Input) others(lim int, known ...*place) []Holder {
 	var all []Holder
@@ -77,6 +92,8 @@ func (in *Input) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 		Data:     in.data(&home, &away),
 		Lock:     lockOf(m, in.Now),
 	}
+	out.Alias.Holders[0].probedBy(&home, &away)
+	out.Alias.Holders[1].probedBy(&away, &home)
 	out.Alias.conflicts(&home, &away)
 	active := pick(&home, &away)
 	if c.Failover == clusterconf.FailoverPreloaded {

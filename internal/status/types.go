@@ -114,7 +114,9 @@ type StatusAlias struct {
 type Holder struct {
 	Server  string `json:"server"`
 	Present *bool  `json:"present"`
-	Blocked *bool  `json:"blocked"`
+	Blocked *bool  `json:"blocked"` // read back from its kernel
+
+	Probed *bool `json:"probed"` // of one that has the alias blocked: the other server asked it, and it did not answer (true), or did; nil: not yet
 }
 
 // StatusData says where the newest data version of a LIM lies.

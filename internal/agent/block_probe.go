@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"fmt"
+	"net"
+	"time"
+
+	"mxcluster/internal/alarms"
+	"mxcluster/internal/failover"
+)
+
+const (
+	blockAsks   = 3                // questions to the side that says that it has an alias blocked
+	blockWait   = time.Second      // from one to the next, and for an answer to the last
+	blockAgain  = 10 * time.Minute // until it is asked again
+	blockedMACs = 4                // of its cards that are asked, at the most
+)
+
+// blockProbe asks, on the side that serves, whether the other side's block of the alias
+// is one: its kernel is asked by unicast, on all of its cards, and must not answer.
+type blockProbe struct {
+	since  time.Time // of the other side's present state; another one is asked anew
+	asked  int
+	last   time.Time // when it was asked last
+	result string    // see [failover.BlockSilent]; "": not known yet
+}
+
+// due reports whether to ask now, and concludes from silence.
+func (b *blockProbe) due(now time.Time) bool {
+	switch waited := now.Sub(b.last); {
+	case b.asked < blockAsks:
+		return waited >= blockWait
+	case waited >= blockAgain:
+		b.asked = 0
+		return true
+	case waited >= blockWait && b.result == "":
+		b.result = failover.BlockSilent
+	}
+	return false
+}
+
+// answered notes an answer, if it is one to what was asked.
+func (b *blockProbe) answered(now time.Time) bool {
+	if b.asked == 0 || now.Sub(b.last) >= blockWait {
+		return false
+	}
+	b.result = failover.BlockAnswered
+	return true
+}
+
+// tendBlockProbes asks the passive sides of the LIMs that serve here.
+func (a *Agent) tendBlockProbes(now time.Time) {
+	for _, l := range a.lims {
+		theirs, other, ok := a.passiveThere(l)
+		if !ok {
+			l.otherBlock = blockProbe{}
+			continue
+		}
+		if !theirs.Since.Equal(l.otherBlock.since) {
+			l.otherBlock = blockProbe{since: theirs.Since}
+		}
+		if !l.otherBlock.due(now) {
+			continue
+		}
+		l.otherBlock.asked++
+		l.otherBlock.last = now
+		macs := other.MACs
+		for _, text := range macs[max(len(macs)-blockedMACs, 0):] {
+			if mac, err := net.ParseMAC(text); err == nil {
+				// A failed send is a link that is down: then it is not this side that serves for long.
+				_ = a.net.wire.Ask(a.net.base.Addr(), l.alias.Addr(), mac)
+			}
+		}
+	}
+}
+
+// passiveThere returns what the other side says of a LIM that serves here, if it is
+// alive and says that it has the alias, blocked.
+func (a *Agent) passiveThere(l *lim) (failover.LIMClaim, *failover.Claim, bool) {
+	if !l.holds || l.hidden != "" {
+		return failover.LIMClaim{}, nil, false
+	}
+	_, name := failover.Yields(a.view(time.Now()), l.number)
+	p := a.peers[name]
+	if p == nil || p.claim == nil || p.liveness != failover.Alive {
+		return failover.LIMClaim{}, nil, false
+	}
+	theirs := p.claim.LIM(l.number)
+	return theirs, p.claim, theirs.Holds && theirs.Blocked && !theirs.Absent
+}
+
+// blockFailed makes a block anew that the other side found to be none.
+func (a *Agent) blockFailed(c *failover.Claim) {
+	for _, l := range a.lims {
+		if !l.passive() || c.LIM(l.number).OtherBlock != failover.BlockAnswered || time.Since(l.reblocked) < blockWait {
+			continue
+		}
+		l.reblocked = time.Now()
+		a.log.Error("the block of an alias does not hold; it is made anew", "lim", l.number, "alias", l.alias, "found by", c.Server)
+		if err := a.deps.Kernel.Block(a.net.ifname, l.alias.Addr()); err != nil {
+			a.log.Error("blocking an alias", "lim", l.number, "alias", l.alias, "err", err)
+		}
+	}
+}
+
+// blockConditions tell of a passive side that answers for an alias all the same.
+func (a *Agent) blockConditions(l *lim) []alarms.Condition {
+	if l.otherBlock.result != failover.BlockAnswered {
+		return nil
+	}
+	_, name := failover.Yields(a.view(time.Now()), l.number)
+	return []alarms.Condition{{Name: alarms.AddressTwice, Severity: alarms.Critical, LIM: l.number, Server: name,
+		Text: fmt.Sprintf("%s says that it keeps the alias %s off the wire, and answers for it; look at `nft list ruleset` there", name, l.alias.Addr())}}
+}
