@@ -488,7 +488,7 @@ func (a *Agent) saveBeside() {
 	a.saving = true
 	saved, _ := a.save()
 	a.wg.Go(func() {
-		<-saved
+		_ = <-saved // stateSaved tells it
 		a.post(func() { a.saving = false })
 	})
 }
