@@ -172,10 +172,10 @@ const maxReport = 1 << 20
 
 // findReport finds the report in what a login and mxcluster there printed.
 func findReport(answer []byte) (report syncReport, ok bool) {
-	for {
+	for range maxBraces {
 		i := bytes.IndexByte(answer, '{')
 		if i < 0 {
-			return report, false
+			break
 		}
 		answer = answer[i:]
 		report = syncReport{}
@@ -184,7 +184,11 @@ func findReport(answer []byte) (report syncReport, ok bool) {
 		}
 		answer = answer[1:]
 	}
+	return report, false
 }
+
+// maxBraces is how many beginnings of a report are tried.
+const maxBraces = 1000
 
 // meet waits for the first word of mxcluster there.
 func (s *server) meet(ctx context.Context, rsh xdata.Rsh, there *clusterconf.Server) error {

@@ -93,7 +93,7 @@ func TestServeEndsWithoutAPeer(t *testing.T) {
 			go func() { ended <- Serve(context.Background(), s, in, theirs, ServeOptions{Idle: shortIdle}) }()
 			_, err := io.WriteString(ours, said)
 			must(t, err)
-			go io.Copy(io.Discard, ours) //nolint:errcheck // ends with the pipe
+			go io.Copy(io.Discard, ours)
 			select {
 			case err := <-ended:
 				wantCode(t, err, fault.Unreachable, "nothing was heard of the other side for 4s")

@@ -59,7 +59,7 @@ func TestDeadConnectionLetsGo(t *testing.T) {
 	if carrier < 2 || unix.Kill(carrier, unix.SIGSTOP) != nil {
 		t.Fatalf("ssh is not there: process %d", carrier)
 	}
-	defer unix.Kill(carrier, unix.SIGKILL) //nolint:errcheck // it was killed by who started it
+	defer unix.Kill(carrier, unix.SIGKILL)
 	select {
 	case <-ended:
 	case <-time.After(time.Minute):
