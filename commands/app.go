@@ -121,6 +121,7 @@ type server struct {
 	settings *settings.Settings
 	store    *clusterconf.Store
 	agent    Agent
+	warnings *warnings
 }
 
 // server reads this server's settings.
@@ -133,7 +134,7 @@ func (a *app) server() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &server{dirs: dirs, settings: s, store: a.store(dirs), agent: a.env.Agent(socketPath(dirs))}, nil
+	return &server{dirs: dirs, settings: s, store: a.store(dirs), agent: a.env.Agent(socketPath(dirs)), warnings: tellWarnings(&a.out)}, nil
 }
 
 // store returns the cluster document of an instance.
@@ -159,7 +160,8 @@ func socketPath(dirs settings.Dirs) string { return filepath.Join(dirs.Run, "age
 
 // versions returns this server's data versions.
 func (s *server) versions(now func() time.Time) *xdata.Store {
-	return &xdata.Store{Dir: s.settings.XDataDir, Now: now, Paired: s.paired}
+	return &xdata.Store{Dir: s.settings.XDataDir, Now: now, Paired: s.paired,
+		Notes: s.dirs.Findings(), Warn: s.warnings.warn}
 }
 
 // paired tells whether a LIM has another side, by the document; by one that cannot be

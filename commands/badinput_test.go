@@ -32,7 +32,7 @@ func TestBadUsage(t *testing.T) {
 		{"agent", 64, `a command is missing`, `run, status, stop`},
 		{"alias", 64, `a command is missing`, `block, deny, down, show, unblock, up`},
 		{"arp", 64, `a command is missing`, `announce, probe`},
-		{"xdata", 64, `a command is missing`, `backup, list, prune, restore, serve, verify`},
+		{"xdata", 64, `a command is missing`, `backup, list, prune, remove, restore, serve, verify`},
 		{"sync --bwlimit fast", 64, `^--bwlimit: bad rate "fast"$`, `500k, 10M or 100Mbit`},
 		{"sync --all --here", 64, `--all and --here exclude`, `one of them`},
 		{"sync --wait=-1s", 64, `--wait: -1s is less than nothing`, `duration`},

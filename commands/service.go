@@ -154,12 +154,8 @@ func (a *app) software(lim int) (*softwareHere, error) {
 		here.env.Role = a.role(me.Interface, here.env)
 	}
 	here.versions = s.versions(a.env.Now)
-	v, found, err := here.versions.Newest(lim)
-	if err != nil {
+	if here.env.XData, err = a.newestData(here.versions, lim); err != nil {
 		return nil, err
-	}
-	if found {
-		here.env.XData = v.Path
 	}
 	side := clusterconf.SideRegular
 	if me.Standby {
@@ -172,6 +168,24 @@ func (a *app) software(lim int) (*softwareHere, error) {
 	here.set, err = services.ForLIM(here.lim, side, services.Options{Instance: s.dirs.State,
 		StartTimeout: s.settings.ServiceStartLimit, StopTimeout: s.settings.ServiceStopLimit, CheckTimeout: s.settings.ServiceCheckLimit})
 	return here, err
+}
+
+// newestData is the folder of a LIM's newest complete version here, "" without any. Damaged
+// ones that are newer are told.
+func (a *app) newestData(store *xdata.Store, lim int) (string, error) {
+	versions, err := store.List(lim)
+	if err != nil {
+		return "", err
+	}
+	for _, v := range versions {
+		if v.Complete {
+			return v.Path, nil
+		}
+		if v.Damage != "" {
+			a.out.Warn("version %s is passed over, for it is damaged: %s", v.Name, v.Damage)
+		}
+	}
+	return "", nil
 }
 
 // role is passive where the alias is kept off the wire (spec ch. 4).

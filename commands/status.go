@@ -216,6 +216,8 @@ func dataWords(d *status.StatusData) string {
 	switch {
 	case d == nil:
 		return "unknown"
+	case d.Newest == nil && len(d.Damaged) > 0:
+		return "damaged"
 	case d.Newest == nil:
 		return "none"
 	case d.Conflict != nil && *d.Conflict:
@@ -227,6 +229,9 @@ func dataWords(d *status.StatusData) string {
 	}
 	if d.AgeMs != nil {
 		words += ", " + ageWords(time.Duration(*d.AgeMs)*time.Millisecond)
+	}
+	if len(d.Damaged) > 0 {
+		words += ", damaged"
 	}
 	return words
 }

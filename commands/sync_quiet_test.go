@@ -28,7 +28,7 @@ func TestSyncQuiet(t *testing.T) {
 	}
 	// The standby's newest version of LIM 2 gets other content of the same time.
 	file := filepath.Join(s.dir, "sb1/var/xdata", v2, "extensions")
-	if err := os.WriteFile(file, []byte("other data of 2"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("DATA of LIM 2"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chtimes(file, testNow(), testNow()); err != nil {

@@ -245,7 +245,7 @@ type fakeAgent struct {
 	cannotExchange error
 	onExchange     func() // happens meanwhile
 	reloads        int
-	carryOn        func() error // what agents do with a document, told of it
+	carryOn        func() error       // what agents do with a document, told of it
 	keys           []*control.KeyInfo // one for each question; the last one stays
 	rotations      []control.KeyRequest
 	queries        []events.Query

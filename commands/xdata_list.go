@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,9 +24,10 @@ type versionList struct {
 func newXdataListCommand(a *app) *cobra.Command {
 	var lim int
 	c := &cobra.Command{
-		Use:         "list",
-		Short:       "List the data versions on this server",
-		Long:        "Xdata list shows the data versions on this server, the newest of each LIM first.",
+		Use:   "list",
+		Short: "List the data versions on this server",
+		Long: `Xdata list shows the data versions on this server, the newest of each LIM first.
+What is wrong with a damaged one is in the column DAMAGE.`,
 		Example:     "  mxcluster xdata list\n  mxcluster xdata list --lim 1 -o json",
 		Annotations: exits(fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
@@ -57,7 +59,7 @@ func versionView(versions []xdata.Version) ui.View {
 		Object: versionList{APIVersion: clusterconf.APIVersion, Kind: "VersionList", Versions: versions},
 		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "VERSION"}, {Head: "NEWEST-FILE"}, {Head: "FILES", Right: true},
 			{Head: "BYTES", Right: true}, {Head: "COMPLETE"}, {Head: "VERIFIED"},
-			{Head: "DAMAGE", Wide: true}, {Head: "REASON", Wide: true}},
+			{Head: "DAMAGE", Wide: !slices.ContainsFunc(versions, func(x xdata.Version) bool { return x.Damage != "" })}, {Head: "REASON", Wide: true}},
 		Empty: "there is no data version here; 'mxcluster xdata backup' makes one",
 	}
 	for _, x := range versions {

@@ -26,7 +26,8 @@ func newXdataPruneCommand(a *app) *cobra.Command {
 		Long: `Xdata prune removes the oldest data versions of each LIM until K are left: two on a
 standby, three elsewhere, unless --keep says otherwise. The newest complete one
 and the newest that was verified always stay, and so do versions that are still
-being written. Damaged versions go where a good one is at least as new.
+being written. Damaged versions go where a good one is at least as new. What cannot
+be removed is named, stops nothing else, and makes the exit code 1.
 
 Of a LIM in a cluster, a version that 'xdata backup' made stays until something newer
 is on both sides, and both sides of a conflict stay: 'mxcluster sync' comes first.`,
@@ -63,12 +64,14 @@ func runXdataPrune(ctx context.Context, a *app, o xdataPruneOptions) error {
 		return fmt.Errorf("pruning: %w", err)
 	}
 	lims := limsOfVersions(versions)
+	var left []error // what stays is an error here: to remove it is this command's work
+	store.Warn = keepWarnings(&left).warn
 	removed, err := pruneAll(ctx, store, lims, o)
 	if err := a.donePrune(removed, o); err != nil {
 		return err
 	}
 	a.noteWaiting(store, lims, o.keep)
-	return a.tellOnly(worst(err, ""))
+	return a.tellOnly(worst(errors.Join(append(left, err)...), ""))
 }
 
 // noteWaiting says what stays although it is older than what is to be kept.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mxcluster/internal/fault"
+	"mxcluster/xdata"
 )
 
 type xdataRestoreOptions struct {
@@ -34,12 +35,7 @@ is not restored (exit code 7). Nothing is ever overwritten.`,
 			return runXdataRestore(c.Context(), a, args[0], o)
 		},
 	}
-	c.ValidArgsFunction = func(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return beginning(a.offerVersions(o.lim), begun), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
-	}
+	c.ValidArgsFunction = a.offerVersions(&o.lim, func(v xdata.Version) bool { return v.Complete })
 	c.Flags().IntVar(&o.lim, "lim", 0, "`number` of the LIM")
 	c.Flags().StringVar(&o.to, "to", "", "`folder` to restore to, empty or absent")
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done, write nothing")
@@ -47,8 +43,18 @@ is not restored (exit code 7). Nothing is ever overwritten.`,
 	return c
 }
 
-// offerVersions offers the versions of a LIM, of all for 0, the newest first.
-func (a *app) offerVersions(lim int) []cobra.Completion {
+// offerVersions completes the one argument of a command with the versions of a LIM, of all
+// for 0, for which wanted holds, the newest first.
+func (a *app) offerVersions(lim *int, wanted func(xdata.Version) bool) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return beginning(a.someVersions(*lim, wanted), begun), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	}
+}
+
+func (a *app) someVersions(lim int, wanted func(xdata.Version) bool) []cobra.Completion {
 	s, err := a.server()
 	if err != nil {
 		return nil
@@ -59,8 +65,12 @@ func (a *app) offerVersions(lim int) []cobra.Completion {
 	}
 	var list []cobra.Completion
 	for _, v := range versions {
-		if v.Complete {
-			list = append(list, described(v.Name, fmt.Sprintf("LIM %d, newest file of %s", v.LIM, v.NewestMtime.Format("2006-01-02 15:04"))))
+		if wanted(v) {
+			about := fmt.Sprintf("LIM %d, newest file of %s", v.LIM, v.NewestMtime.Format("2006-01-02 15:04"))
+			if v.Damage != "" {
+				about += ", damaged"
+			}
+			list = append(list, described(v.Name, about))
 		}
 	}
 	return list

@@ -48,7 +48,7 @@ func runXdataServe(ctx context.Context, a *app) error {
 		return fmt.Errorf("answering a sync: %w", err)
 	}
 	store := s.versions(a.env.Now)
-	store.Spare = s.spare(doc)
+	store.Spare, store.Warn = s.spare(doc), nil // the other side is told
 	opt := xdata.ServeOptions{LIMs: s.ownLIMs(doc), Idle: s.settings.SyncIdleLimit, Active: func(lim int) bool { return s.runs(ctx, lim) }, Synced: func(lim int) {
 		if err := s.syncs().Note(lim, a.env.Now(), nil); err != nil {
 			a.out.Detail("%v", err)

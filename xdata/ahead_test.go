@@ -164,7 +164,7 @@ func TestRottedWhereANewerOneComes(t *testing.T) {
 	opened := openedFor(t, p[SideRegular])
 	opened.makeReady(t.Context(), true, time.Time{})
 	waitUntil(t, "it is found out", func() bool {
-		m, err := p[SideRegular].markOf(v.Name)
+		m, err := loadMark(p[SideRegular].markPath(v.Name))
 		return err == nil && m != nil && m.Damage != ""
 	})
 	must(t, opened.dropAhead())

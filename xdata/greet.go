@@ -30,20 +30,23 @@ func opening() []byte {
 // Meet waits for the greeting of a [Serve], passing over what a login prints before, and
 // makes sure that it can be understood; nothing else can be done with peer then.
 // Another version of the protocol is fault.Refused, and says which server to upgrade.
-func Meet(peer Conn) error { return newLink(peer, peer).meet(peer) }
+func Meet(peer Conn) error {
+	_, err := newLink(peer, peer).meet(peer)
+	return err
+}
 
 // meet is Meet on the link to peer.
-func (l *link) meet(peer Conn) error {
+func (l *link) meet(peer Conn) (greeting, error) {
 	g, err := l.greeting()
 	if err != nil {
-		return err
+		return g, err
 	}
 	c, ours := peer.(*child)
 	if ours {
 		c.heard()
 	}
 	if g.Version == protocolVersion {
-		return nil
+		return g, nil
 	}
 	there, name := "the other server", "the other side"
 	if ours {
@@ -53,7 +56,7 @@ func (l *link) meet(peer Conn) error {
 	if g.Version < protocolVersion {
 		older = there
 	}
-	return fault.New(fault.Refused, "upgrade mxcluster on "+older+", then synchronise again",
+	return g, fault.New(fault.Refused, "upgrade mxcluster on "+older+", then synchronise again",
 		"%s speaks version %d of the protocol of syncs, this server version %d", name, g.Version, protocolVersion)
 }
 

@@ -79,7 +79,7 @@ func (s *snapshot) findGuide() *guide {
 	if err != nil {
 		return nil // it was removed meanwhile
 	}
-	_, m, err := decodeIndex(data)
+	m, err := decodeIndex(data)
 	if err != nil {
 		return nil
 	}

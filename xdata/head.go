@@ -163,22 +163,28 @@ func writeJSON(name string, v any) error {
 
 // Standing is how the data of a LIM stand on this server.
 type Standing struct {
+	Versions []Version       // all there are, the newest first
 	Newest   *Version        // the newest complete one; nil: there is none
 	Line     lineage.Version // what it says of itself; its content as far as that is known without reading
 	Conflict bool            // a sync found a conflict that is not over
 }
 
-// Standing tells how the data of a LIM stand here. It reads no data.
+// Standing tells how the data of a LIM stand here. It reads no data, and what is noted of
+// its syncs is no reason not to name the newest version.
 func (s *Store) Standing(lim int) (Standing, error) {
-	v, ok, err := s.Newest(lim)
-	if err != nil || !ok {
-		return Standing{}, err
+	versions, err := s.List(lim)
+	st := Standing{Versions: versions}
+	i := slices.IndexFunc(versions, func(v Version) bool { return v.Complete })
+	if err != nil || i < 0 {
+		return st, err
 	}
+	v := versions[i]
+	st.Newest, st.Line = &v, v.line
 	p, err := s.pairing(lim)
 	if err != nil {
-		return Standing{}, err
+		s.warn(err)
+		return st, nil
 	}
-	st := Standing{Newest: &v, Line: v.line}
 	if p.Whole != nil && v.line.Node.Content == "" && p.Local == looksLike(&v) {
 		st.Line.Node = p.Whole.Node
 	}

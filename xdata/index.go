@@ -16,22 +16,20 @@ import (
 // spares a sync the reading of files that did not change since; and where a
 // receiver finds the chunks that it has.
 //
-// The file is indexMagic, the inode of the version's folder, which a mark holds
-// for the same reason, the manifest, and the BLAKE3 hash of all that. One that
-// does not match its hash counts as none: the next reading makes it anew.
+// The file is indexMagic, the manifest, and the BLAKE3 hash of all that. One that does
+// not match its hash counts as none: the next reading makes it anew.
 
 const (
 	indexPrefix = ".index-"
-	indexMagic  = "mxcluster-index-3\n"
+	indexMagic  = "mxcluster-index-4\n"
 )
 
 func (s *Store) indexPath(name string) string { return filepath.Join(s.Dir, indexPrefix+name) }
 
 // encodeIndex returns the file of a manifest whose content is all known.
-func encodeIndex(inode uint64, m *manifest) []byte {
+func encodeIndex(m *manifest) []byte {
 	b := make([]byte, 0, 128+len(m.Entries)*128+len(m.Chunks)*11)
 	b = append(b, indexMagic...)
-	b = binary.AppendUvarint(b, inode)
 	b = appendExtra(appendEntry(b, &entry{Path: ".", Dir: true, Attr: m.Top}), m.Top.Extra)
 	b = binary.AppendUvarint(b, uint64(len(m.Entries)))
 	for i := range m.Entries {
@@ -60,26 +58,25 @@ const chunkBytes = 10
 var errIndex = errors.New("not an index")
 
 // decodeIndex reads the file of a manifest.
-func decodeIndex(b []byte) (inode uint64, m *manifest, err error) {
+func decodeIndex(b []byte) (m *manifest, err error) {
 	body := len(b) - len(digest{})
 	if body < 0 || sumOf(b[:body]) != digest(b[body:]) {
-		return 0, nil, errIndex
+		return nil, errIndex
 	}
 	text, ok := bytes.CutPrefix(b[:body], []byte(indexMagic))
 	if !ok {
-		return 0, nil, errIndex
+		return nil, errIndex
 	}
 	r := &indexReader{b: text}
-	inode = r.uvarint()
 	top := r.entry()
 	count := r.uvarint()
 	if count > uint64(len(r.b)) {
-		return 0, nil, errIndex // before memory is set aside for so many
+		return nil, errIndex // before memory is set aside for so many
 	}
 	m = &manifest{Top: top.Attr, Entries: make([]entry, 0, count), Chunks: make([]chunk, 0, len(b)/chunkBytes)}
 	for range count {
 		if r.bad {
-			return 0, nil, errIndex
+			return nil, errIndex
 		}
 		e := r.entry()
 		e.Ctime, e.Ino, e.known = r.varint(), r.uvarint(), true
@@ -97,9 +94,9 @@ func decodeIndex(b []byte) (inode uint64, m *manifest, err error) {
 		m.Entries = append(m.Entries, e)
 	}
 	if r.bad || len(r.b) != 0 {
-		return 0, nil, errIndex
+		return nil, errIndex
 	}
-	return inode, m, nil
+	return m, nil
 }
 
 // indexReader takes values off the front of b. After a bad one all are zero.
@@ -163,30 +160,34 @@ func appendExtra(b []byte, x extras) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(x))), x...)
 }
 
-// writeIndex keeps the manifest of the version that root is or will be.
-func (s *Store) writeIndex(root *os.Root, name string, m *manifest) error {
-	inode, err := inodeOf(root)
-	if err != nil {
-		return err
-	}
-	return replaceFile(s.indexPath(name), encodeIndex(inode, m), 0o644)
+// writeIndex keeps the manifest of a version.
+func (s *Store) writeIndex(name string, m *manifest) error {
+	return replaceFile(s.indexPath(name), encodeIndex(m), 0o644)
 }
 
-// readIndex returns the manifest kept of a version; nil when there is none of it.
-func (s *Store) readIndex(root *os.Root, name string) (*manifest, error) {
+// readIndex returns the manifest kept of a version that looks like now and has this mark, or
+// none; nil when there is none that it can be held against. An index speaks of what its mark
+// speaks of, or of a version that has one of its files at least.
+func (s *Store) readIndex(name string, now *manifest, own *mark) (*manifest, error) {
+	m, err := s.loadIndex(name)
+	if m == nil || own == nil && !akin(m, now) {
+		return nil, err
+	}
+	return m, nil
+}
+
+// loadIndex reads the manifest kept of a version of that name; nil when there is none that
+// can be read.
+func (s *Store) loadIndex(name string) (*manifest, error) {
 	data, err := os.ReadFile(s.indexPath(name))
-	if errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !ofTheFile(err) {
+		return nil, err
+	}
+	if err != nil {
 		return nil, nil
 	}
+	m, err := decodeIndex(data)
 	if err != nil {
-		return nil, err
-	}
-	inode, err := inodeOf(root)
-	if err != nil {
-		return nil, err
-	}
-	of, m, bad := decodeIndex(data)
-	if bad != nil || of != inode {
 		return nil, nil
 	}
 	return m, nil
@@ -205,8 +206,8 @@ func (s *Store) cleanIndexes(lim int) error {
 			continue
 		}
 		if _, gone := os.Lstat(filepath.Join(s.Dir, name)); errors.Is(gone, fs.ErrNotExist) {
-			err = errors.Join(err, os.Remove(filepath.Join(s.Dir, e.Name())))
+			s.warnLeft(os.Remove(filepath.Join(s.Dir, e.Name())))
 		}
 	}
-	return err
+	return nil
 }

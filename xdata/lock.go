@@ -34,7 +34,8 @@ func (s *Store) lock(lim int, what string) (release func(), err error) {
 		err = note(f, s.occupant(what))
 	}
 	if err == nil {
-		err = errors.Join(s.clean(lim), s.cleanIndexes(lim), s.cleanPartials(lim))
+		s.cleanPartials(lim)
+		err = errors.Join(s.clean(lim), s.cleanIndexes(lim))
 	}
 	if err != nil {
 		f.Close()

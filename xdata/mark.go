@@ -3,25 +3,29 @@ package xdata
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
 )
 
-// mark is what the store notes beside a version: that it is complete, however
-// young, if the store made it, and what was found when it was last read. It lies
-// outside the version, whose content it must not change, and holds the folder's
-// inode, so that it never speaks of another folder that came to have the same name.
+// mark is what the store notes of a version: that it is complete, however young, if
+// the store made it, and what was found when it was last read. It lies outside the
+// version, whose content it must not change, and speaks of what it was written for
+// alone (see likeness): also where the store was copied or moved to, and not of another
+// folder that came to have the same name.
 type mark struct {
-	Inode    uint64     `json:"inode"`
+	likeness
+	Noted    time.Time  `json:"noted,omitzero"` // when it was written
 	Verified *time.Time `json:"verified"`
 	Foreign  bool       `json:"foreign,omitempty"` // made by another program, which may write to it again
 	Damage   string     `json:"damage,omitempty"`  // what is wrong with it; "": nothing that is known
 	Reason   string     `json:"reason,omitempty"`  // why it was made
+
+	changed bool // the version is no longer as it was when the mark was written
 }
 
 const markPrefix = ".mark-"
@@ -30,54 +34,124 @@ func (s *Store) markPath(name string) string {
 	return filepath.Join(s.Dir, markPrefix+name+".json")
 }
 
-// putMark writes the mark of a version; its inode is filled in.
-func (s *Store) putMark(root *os.Root, name string, m mark) (err error) {
-	if m.Inode, err = inodeOf(root); err != nil {
+// notePath is where the mark of a version is kept when the store cannot be written; ""
+// for nowhere.
+func (s *Store) notePath(name string) string {
+	if s.Notes == "" {
+		return ""
+	}
+	return filepath.Join(s.Notes, name+".json")
+}
+
+// putMark writes the mark of a version that looks like now: beside it, or, where that
+// cannot be, into the folder for such notes, which is told. An error says that it is kept
+// nowhere.
+func (s *Store) putMark(root *os.Root, name string, m mark, now *manifest) (err error) {
+	if m.likeness, err = likenessOf(root, now); err != nil {
 		return err
 	}
+	m.Noted = s.now().UTC()
 	data, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(s.markPath(name), data, 0o644)
+	note := s.notePath(name)
+	err = renameio.WriteFile(s.markPath(name), data, 0o644)
+	switch {
+	case note == "":
+		return err
+	case err == nil:
+		return ignoreAbsent(os.Remove(note))
+	}
+	bad := os.MkdirAll(s.Notes, 0o750)
+	if bad == nil {
+		bad = renameio.WriteFile(note, data, 0o644)
+	}
+	if bad != nil {
+		return errors.Join(err, bad)
+	}
+	s.warn(fmt.Errorf("what was found is kept in %s, for nothing can be written beside the versions: %w", s.Notes, bare(err)))
+	return nil
 }
 
-// readMark returns the mark of a version, or nil when it has none of its own.
-// An unreadable mark counts as none: the version is then judged as any other.
-func (s *Store) readMark(root *os.Root, name string) (*mark, error) {
-	data, err := os.ReadFile(s.markPath(name))
-	if errors.Is(err, fs.ErrNotExist) {
+// keepNote is putMark for those who go on without: what could not be noted is told.
+func (s *Store) keepNote(root *os.Root, name string, m mark, now *manifest) {
+	if err := s.putMark(root, name, m, now); err != nil {
+		s.warn(fmt.Errorf("what was found cannot be kept: %w", bare(err)))
+	}
+}
+
+// readMark returns the mark of a version that looks like now, or nil when it has none of
+// its own. An unreadable mark counts as none: the version is then judged as any other.
+func (s *Store) readMark(root *os.Root, name string, now *manifest) (found *mark, err error) {
+	var is *likeness
+	for _, path := range []string{s.markPath(name), s.notePath(name)} {
+		m, err := loadMark(path)
+		if err != nil {
+			return nil, err
+		}
+		if m == nil || found != nil && !m.Noted.After(found.Noted) {
+			continue
+		}
+		if is == nil {
+			l, err := likenessOf(root, now)
+			if err != nil && ofTheFile(err) {
+				return nil, nil // so bad that it is seen at each look
+			}
+			if err != nil {
+				return nil, err
+			}
+			is = &l
+		}
+		speaks, changed := m.of(*is, now)
+		if speaks {
+			m.changed, found = changed, m
+		}
+	}
+	return found, nil
+}
+
+// loadMark reads a mark, whatever it speaks of; nil when there is none that can be read.
+func loadMark(path string) (*mark, error) {
+	if path == "" {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	inode, err := inodeOf(root)
-	if err != nil {
+	data, err := os.ReadFile(path)
+	if err != nil && !ofTheFile(err) {
 		return nil, err
 	}
 	var m mark
-	if json.Unmarshal(data, &m) != nil || m.Inode != inode {
+	if err != nil || json.Unmarshal(data, &m) != nil {
 		return nil, nil
 	}
 	return &m, nil
 }
 
-// markOf returns the mark of the version of that name, or nil.
-func (s *Store) markOf(name string) (*mark, error) {
-	root, err := os.OpenRoot(filepath.Join(s.Dir, name))
-	if err != nil {
-		return nil, err
+// removeMarks removes what is noted of a version that is gone.
+func (s *Store) removeMarks(name string) error {
+	paths := []string{s.markPath(name), s.indexPath(name)}
+	if note := s.notePath(name); note != "" {
+		paths = append(paths, note)
 	}
-	defer root.Close()
-	return s.readMark(root, name)
+	var errs []error
+	for _, path := range paths {
+		errs = append(errs, ignoreAbsent(os.Remove(path)))
+	}
+	return errors.Join(errs...)
 }
 
-// inodeOf returns the inode of the folder itself, which a rename keeps.
-func inodeOf(root *os.Root) (uint64, error) {
-	info, err := root.Stat(".")
-	if err != nil {
-		return 0, err
+func ignoreAbsent(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return info.Sys().(*syscall.Stat_t).Ino, nil
+	return err
+}
+
+// bare leaves the path out of an error, which may be that of a file that was to be made.
+func bare(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }

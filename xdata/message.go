@@ -21,6 +21,7 @@ const (
 type greeting struct {
 	Magic   string `json:"magic"`
 	Version int    `json:"version"`
+	Sign    string `json:"sign"` // name of a file in its folder of versions; "": there is none
 }
 
 // clock is the server's answer to frameClock, sent at once.
@@ -103,13 +104,15 @@ type want struct {
 	Files []int `json:"files"` // places in the list of files and folders
 }
 
-// done tells the sender under which name its version became visible.
+// done tells the sender under which name its version became visible, or, at the end, what
+// the other side could not do and goes on without.
 type done struct {
 	Name string `json:"name"`
 	Note string `json:"note,omitempty"` // what could not be kept of it
 
-	Aside   string   `json:"aside,omitempty"`   // after goodbye: where a version lies that was set aside
-	Removes []string `json:"removes,omitempty"` // after the goodbye of a dry run: what would be removed
+	Aside    string   `json:"aside,omitempty"`   // after goodbye: where a version lies that was set aside
+	Removes  []string `json:"removes,omitempty"` // after the goodbye of a dry run: what would be removed
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // peerError is an error as it crosses the wire.

@@ -15,8 +15,8 @@ import (
 // not fit the cluster document any more, and damaged ones that are no newer than a good
 // one. Whatever keep says, the newest complete version stays, and so do the newest that
 // was verified, those still being written, and both sides of a conflict. Of a LIM that has
-// another side, what was made here stays until something newer is whole on both. The
-// LIM's lock taken is fault.Busy.
+// another side, what was made here stays until something newer is whole on both. What
+// cannot be removed is told by Warn and stops nothing. The LIM's lock taken is fault.Busy.
 func (s *Store) Prune(lim, keep int) (removed []Version, err error) {
 	release, err := s.lock(lim, "xdata prune")
 	if err != nil {
@@ -80,15 +80,24 @@ func (s *Store) few(lim, keep int) (bool, error) {
 	count := 0
 	for _, e := range entries {
 		of, _, ok := parseName(e.Name())
-		if !ok || !e.IsDir() || of != lim {
+		if !ok || of != lim {
 			continue
 		}
-		own, err := s.markOf(e.Name())
-		if count++; err != nil || own != nil && own.Damage != "" || count > max(keep, 1) {
-			return false, nil //nolint:nilerr // whoever looks closer says so
+		if count++; count > max(keep, 1) || s.maybeDamaged(e.Name()) {
+			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// maybeDamaged tells whether damage was noted under a version's name.
+func (s *Store) maybeDamaged(name string) bool {
+	for _, path := range []string{s.markPath(name), s.notePath(name)} {
+		if m, err := loadMark(path); err != nil || m != nil && m.Damage != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // surplus says which versions of a LIM, newest first, are one too many. One with a file
@@ -103,7 +112,7 @@ func (p *pairing) surplus(versions []Version, keep int, paired bool, now time.Ti
 	for i := range versions {
 		v := &versions[i]
 		bad := v.Damage != "" || v.Complete && v.future(now) && (paired || !v.line.Made)
-		if !bad && !v.Complete {
+		if !bad && !v.Complete || v.noFolder { // somebody put that there, who may want it
 			continue
 		}
 		if bad {
@@ -162,7 +171,8 @@ func (s *Store) prune(lim, keep int, paired bool) (removed []Version, err error)
 	}
 	for _, v := range over {
 		if err := s.remove(v); err != nil {
-			return removed, fmt.Errorf("remove version %s: %w", v.Name, err)
+			s.warn(fmt.Errorf("version %s stays: %w", v.Name, err))
+			continue
 		}
 		removed = append(removed, v)
 	}

@@ -76,7 +76,7 @@ func TestReadingIsTaken(t *testing.T) {
 				}
 			}
 			must(t, snap.readAll(t.Context()))
-			kept, err := s.readIndex(snap.root, snap.version.Name)
+			kept, err := s.loadIndex(snap.version.Name)
 			must(t, err)
 			if kept == nil || !bytes.Equal(kept.digest(), snap.digest()) {
 				t.Error("what was read is not kept")

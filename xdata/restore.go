@@ -24,7 +24,11 @@ func (s *Store) Find(lim int, name string) (Version, error) {
 			return v, nil
 		}
 	}
-	return Version{}, fault.New(fault.NotFound, "'mxcluster xdata list' shows those there are", "LIM %d has no version %q here", lim, name)
+	return Version{}, notHere(lim, name)
+}
+
+func notHere(lim int, name string) error {
+	return fault.New(fault.NotFound, "'mxcluster xdata list' shows those there are", "LIM %d has no version %q here", lim, name)
 }
 
 // MayRestore checks whether a version could be restored to the folder to, and
@@ -143,11 +147,15 @@ func removedMeanwhile(err error) error {
 
 // holdAgainst compares what was read of a version with the hashes kept of it.
 func (s *Store) holdAgainst(root *os.Root, v Version, now *manifest) error {
-	own, err := s.readMark(root, v.Name)
+	seen, _, err := survey(root)
 	if err != nil {
 		return err
 	}
-	kept, err := s.readIndex(root, v.Name)
+	own, err := s.readMark(root, v.Name, seen)
+	if err != nil {
+		return err
+	}
+	kept, err := s.readIndex(v.Name, seen, own)
 	if err != nil {
 		return err
 	}
@@ -157,8 +165,7 @@ func (s *Store) holdAgainst(root *os.Root, v Version, now *manifest) error {
 		return nil
 	}
 	m.Verified, m.Damage = v.Verified, inShort(damage)
-	// Somebody who may read the versions need not be allowed to write there.
-	_ = s.putMark(root, v.Name, m)
+	s.keepNote(root, v.Name, m, seen)
 	return damaged(v.Name, m.Damage)
 }
 

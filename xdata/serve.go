@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"mxcluster/internal/fault"
@@ -58,13 +59,16 @@ func serve(ctx context.Context, end context.CancelCauseFunc, store *Store, r io.
 		stop := context.AfterFunc(ctx, func() { c.Close() })
 		defer stop()
 	}
-	s := &server{store: store, link: newLink(r, w), opt: opt}
+	s := &server{link: newLink(r, w), opt: opt}
+	s.store = s.listening(store)
+	s.sign = store.putSign()
+	defer func() { store.takeSign(s.sign) }()
 	in, file := r.(*os.File)
 	if file {
 		s.link.deepen(in)
 	}
 	defer s.close()
-	err := s.link.send(frameGreeting, greeting{Magic: protocolMagic, Version: protocolVersion})
+	err := s.link.send(frameGreeting, greeting{Magic: protocolMagic, Version: protocolVersion, Sign: s.sign})
 	if err == nil {
 		defer s.link.watch(in, opt.Idle, end)()
 		err = s.run(ctx)
@@ -91,7 +95,28 @@ type server struct {
 	here    []seen      // the versions there are
 	pushed  bool        // a version was taken: opened and here are not true any more
 	newest  *Version    // the newest complete one; nil: there is none
+	sign    string      // see putSign
+
+	mu       sync.Mutex
+	warnings []string // for the peer
 }
+
+// listening is a store whose warnings the peer hears as well.
+func (s *server) listening(store *Store) *Store {
+	listening := *store
+	listening.Warn = func(err error) {
+		store.warn(err)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.warnings) < maxWarnings {
+			s.warnings = append(s.warnings, plain(Advice(err)))
+		}
+	}
+	return &listening
+}
+
+// maxWarnings keeps what a peer is told within a message.
+const maxWarnings = 20
 
 func (s *server) close() {
 	if s.opened != nil {
@@ -107,6 +132,8 @@ func (s *server) run(ctx context.Context) error {
 	for {
 		s.link.ear.due.Store(0)
 		t, payload, err := s.link.next()
+		s.store.takeSign(s.sign) // whoever asks has looked for it
+		s.sign = ""
 		switch {
 		case errors.Is(err, io.EOF):
 			return fault.Wrap(io.ErrUnexpectedEOF, fault.Unreachable, "", "the other side went away")
@@ -267,6 +294,9 @@ func (s *server) bye(payload []byte) error {
 	if s.opt.Synced != nil && !said.Dry {
 		s.opt.Synced(s.asked.LIM)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	end.Warnings = s.warnings
 	return s.link.send(frameDone, end)
 }
 
@@ -287,6 +317,11 @@ func (s *Store) summarise(lim int) (*snapshot, []seen, summary, error) {
 	}
 	if i < 0 {
 		return nil, versions, sum, nil
+	}
+	for _, bad := range versions[:i] {
+		if bad.Damage != "" {
+			s.warn(fmt.Errorf("version %s is passed over, for it is damaged: %s", bad.Name, bad.Damage))
+		}
 	}
 	v := versions[i]
 	snap, err := s.openSnapshot(v)

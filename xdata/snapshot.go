@@ -2,7 +2,6 @@ package xdata
 
 import (
 	"context"
-	"errors"
 	"os"
 	"sync"
 
@@ -46,18 +45,18 @@ func (s *Store) openSnapshot(v seen) (snap *snapshot, err error) {
 }
 
 func (s *snapshot) open() (err error) {
-	own, err := s.store.readMark(s.root, s.version.Name)
+	if s.manifest == nil {
+		if s.manifest, _, err = survey(s.root); err != nil {
+			return err
+		}
+	}
+	own, err := s.store.readMark(s.root, s.version.Name, s.manifest)
 	if err != nil {
 		return err
 	}
 	s.mark = nextMark(own)
 	if s.kept == nil {
-		if s.kept, err = s.store.readIndex(s.root, s.version.Name); err != nil {
-			return err
-		}
-	}
-	if s.manifest == nil {
-		if s.manifest, _, err = survey(s.root); err != nil {
+		if s.kept, err = s.store.readIndex(s.version.Name, s.manifest, own); err != nil {
 			return err
 		}
 	}
@@ -153,7 +152,8 @@ func (s *snapshot) hold(damage []string) error {
 		return nil
 	}
 	s.mark.Verified, s.mark.Damage = s.version.Verified, inShort(damage)
-	return errors.Join(damaged(s.version.Name, s.mark.Damage), s.store.putMark(s.root, s.version.Name, s.mark))
+	s.store.keepNote(s.root, s.version.Name, s.mark, s.manifest)
+	return damaged(s.version.Name, s.mark.Damage)
 }
 
 // read reads a file whose content is not known yet, and holds it against what
@@ -183,7 +183,7 @@ func (s *snapshot) save() error {
 		return nil
 	}
 	s.stale = false
-	return s.store.writeIndex(s.root, s.version.Name, s.manifest)
+	return s.store.writeIndex(s.version.Name, s.manifest)
 }
 
 // digest names the content; nil while some of it is not known.

@@ -56,10 +56,11 @@ func (r *receiver) findSources(ctx context.Context) (*sources, error) {
 		}
 	}
 	for _, dir := range r.store.partials(r.lim) {
-		if err := own.addPartial(ctx, r.store, dir, &r.head); err != nil {
+		err := own.addPartial(ctx, r.store, dir, &r.head)
+		if err != nil && (context.Cause(ctx) != nil || !ofTheFile(err)) {
 			own.close()
 			return nil, err
-		}
+		} // what arrived and cannot be read is sent again
 	}
 	return own, nil
 }
@@ -256,19 +257,20 @@ func (s *source) inspect(ctx context.Context, e *entry) error {
 		}
 		p := buf[:c.Size]
 		if _, err := s.open.pread(p, s.offsets[e.first+i]); err != nil || xxh3.Hash(p) != c.ID {
-			return s.rot(e)
+			s.rot(e)
+			return nil
 		}
 	}
 	return nil
 }
 
 // rot notes damage that was found in a version.
-func (s *source) rot(e *entry) error {
+func (s *source) rot(e *entry) {
 	if s.open.check(e) != nil {
-		return nil
+		return
 	}
 	s.mark.Verified, s.mark.Damage = s.version.Verified, doesNotMatch(e.Path)
-	return s.store.putMark(s.root, s.version.Name, s.mark)
+	s.store.keepNote(s.root, s.version.Name, s.mark, s.manifest)
 }
 
 func (s *source) openFile(e *entry) (err error) {
@@ -316,26 +318,25 @@ func (s *Store) partials(lim int) (dirs []string) {
 	return dirs
 }
 
-// removePartials removes what interrupted transfers left. A failure leaves it
-// to the next time.
+// removePartials removes what interrupted transfers left. What cannot be removed is
+// left to the next time.
 func (s *Store) removePartials(lim int) {
 	for _, dir := range s.partials(lim) {
-		_ = removeTree(dir)
+		s.warnLeft(removeTree(dir))
 	}
 }
 
 // cleanPartials removes partial folders that are too many or too old to be of use.
-func (s *Store) cleanPartials(lim int) (err error) {
+func (s *Store) cleanPartials(lim int) {
 	for i, dir := range s.partials(lim) {
 		info, bad := os.Stat(dir)
 		if errors.Is(bad, fs.ErrNotExist) {
 			continue
 		}
 		if i >= maxPartials || bad != nil || s.now().Sub(info.ModTime()) > partialsStale {
-			err = errors.Join(err, removeTree(dir))
+			s.warnLeft(removeTree(dir))
 		}
 	}
-	return err
 }
 
 // checkSpaceAfterPartials refuses a version that does not fit. Where it fits

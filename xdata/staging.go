@@ -92,14 +92,12 @@ func (g *staging) commit(stamp time.Time, m *manifest, verified *time.Time) (Ver
 			return Version{}, err
 		}
 	}
-	inode, err := inodeOf(g.root)
-	if err != nil {
+	own := mark{Verified: verified, Reason: g.store.Reason, Noted: g.store.now().UTC()}
+	if own.likeness, err = likenessOf(g.root, m); err != nil {
 		return Version{}, err
 	}
-	own := mark{Inode: inode, Verified: verified, Reason: g.store.Reason}
 	if err := g.publish(name, m, own); err != nil {
-		_ = os.Remove(g.store.markPath(name))
-		_ = os.Remove(g.store.indexPath(name))
+		_ = g.store.removeMarks(name)
 		return Version{}, err
 	}
 	if err := syncDir(g.store.Dir); err != nil {
@@ -133,7 +131,7 @@ func (g *staging) publish(name string, m *manifest, own mark) error {
 		return err
 	}
 	index := g.store.indexPath(name)
-	if err := os.WriteFile(index, encodeIndex(own.Inode, m), 0o644); err != nil { //nolint:gosec // it tells no more than the folder's names
+	if err := os.WriteFile(index, encodeIndex(m), 0o644); err != nil { //nolint:gosec // it tells no more than the folder's names
 		return err
 	}
 	if err := os.WriteFile(g.store.markPath(name), data, 0o644); err != nil { //nolint:gosec // as readable as before
@@ -169,41 +167,6 @@ func (g *staging) freeName(stamp time.Time) (string, error) {
 	}
 }
 
-// remove deletes a version. It is renamed first, so that one half deleted is
-// never taken for a version.
-func (s *Store) remove(v Version) error {
-	dir, err := os.MkdirTemp(s.Dir, stagingPrefix(v.LIM))
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(v.Path, filepath.Join(dir, v.Name)); err != nil {
-		return errors.Join(err, os.Remove(dir))
-	}
-	for _, of := range []string{s.markPath(v.Name), s.indexPath(v.Name)} {
-		if err := os.Remove(of); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return removeTree(dir)
-}
-
-// removeTree removes a folder, also one with read-only folders in it, which
-// only root removes without more ado.
-func removeTree(dir string) error {
-	err := os.RemoveAll(dir)
-	if !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	_ = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		// A folder is announced before it is read, and again when that failed.
-		if d != nil && d.IsDir() && err == nil {
-			return os.Chmod(name, 0o700)
-		}
-		return nil
-	})
-	return os.RemoveAll(dir)
-}
-
 // replacedStale is how old a file must be that was to replace another before it
 // counts as left by a crash: who verifies makes some too, without the lock.
 const replacedStale = time.Hour
@@ -214,7 +177,7 @@ func isReplacement(name string, lim int) bool {
 	return strings.HasPrefix(name, "."+indexPrefix+version) || strings.HasPrefix(name, "."+markPrefix+version)
 }
 
-// cleanReplacement removes such a file unless it is new.
+// cleanReplacement removes such a file, or a sign, unless it is new.
 func (s *Store) cleanReplacement(e fs.DirEntry) error {
 	info, err := e.Info()
 	if err == nil && s.now().Sub(info.ModTime()) > replacedStale {
@@ -227,8 +190,8 @@ func (s *Store) cleanReplacement(e fs.DirEntry) error {
 }
 
 // clean clears away what crashed holders of a LIM's lock left: staging folders,
-// files that were to replace others, and marks without a version. The caller holds
-// the lock.
+// files that were to replace others, and marks without a version. What cannot be
+// removed is told, and tried again by the next holder. The caller holds the lock.
 func (s *Store) clean(lim int) error {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil {
@@ -236,11 +199,11 @@ func (s *Store) clean(lim int) error {
 	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), stagingPrefix(lim)) {
-			err = errors.Join(err, removeTree(filepath.Join(s.Dir, e.Name())))
+			s.warnLeft(removeTree(filepath.Join(s.Dir, e.Name())))
 			continue
 		}
-		if isReplacement(e.Name(), lim) {
-			err = errors.Join(err, s.cleanReplacement(e))
+		if isReplacement(e.Name(), lim) || strings.HasPrefix(e.Name(), signPrefix) {
+			s.warnLeft(s.cleanReplacement(e))
 			continue
 		}
 		name, ok := strings.CutPrefix(strings.TrimSuffix(e.Name(), ".json"), markPrefix)
@@ -248,10 +211,31 @@ func (s *Store) clean(lim int) error {
 			continue
 		}
 		if _, gone := os.Lstat(filepath.Join(s.Dir, name)); errors.Is(gone, fs.ErrNotExist) {
-			err = errors.Join(err, os.Remove(filepath.Join(s.Dir, e.Name())))
+			s.warnLeft(os.Remove(filepath.Join(s.Dir, e.Name())))
 		}
 	}
-	return err
+	return s.cleanNotes(lim)
+}
+
+// cleanNotes removes what is noted elsewhere of versions that are gone.
+func (s *Store) cleanNotes(lim int) error {
+	if s.Notes == "" {
+		return nil
+	}
+	entries, err := os.ReadDir(s.Notes)
+	if err != nil {
+		return ignoreAbsent(err)
+	}
+	for _, e := range entries {
+		name := strings.TrimSuffix(e.Name(), ".json")
+		if of, _, valid := parseName(name); !valid || of != lim {
+			continue
+		}
+		if _, gone := os.Lstat(filepath.Join(s.Dir, name)); errors.Is(gone, fs.ErrNotExist) {
+			s.warnLeft(os.Remove(filepath.Join(s.Notes, e.Name())))
+		}
+	}
+	return nil
 }
 
 // makeDurable has everything below root on the disk when it returns.

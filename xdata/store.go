@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -40,8 +39,14 @@ type Store struct {
 	// Note is told, in a line, what could not be kept of a version that was made, received
 	// or restored; may be nil.
 	Note func(text string)
+	// Notes is a folder for what is found of versions where nothing can be written beside
+	// them; "": there is none.
+	Notes string
 	// Progress is told of bytes that Backup has copied; may be nil.
 	Progress func(n int64)
+	// Warn is told of what does not stop the work and somebody should know, such as what
+	// cannot be removed; from several goroutines. May be nil.
+	Warn func(err error)
 }
 
 // note tells of what could not be kept.
@@ -67,7 +72,8 @@ func (s *Store) quiet() time.Duration {
 
 // List returns the versions of a LIM, or of all LIMs for 0, by LIM, the newest first:
 // one that another follows comes after it, else newest modification times tell, then
-// names. A store that does not exist yet has none.
+// names. One that cannot be looked at is damaged and hides no other. A store that does
+// not exist yet has none.
 func (s *Store) List(lim int) ([]Version, error) {
 	seen, err := s.list(lim, false)
 	if err != nil {
@@ -83,8 +89,9 @@ func (s *Store) List(lim int) ([]Version, error) {
 // seen is a version, and what was seen of it.
 type seen struct {
 	Version
-	manifest *manifest // nil: nothing; kept: as it was, and all content known; else none is
-	kept     *manifest // its index; nil: none, or not read
+	folder   fs.FileInfo // as it was found; nil: not at all
+	manifest *manifest   // nil: nothing; kept: as it was, and all content known; else none is
+	kept     *manifest   // its index; nil: none, or not read
 }
 
 // list is List with what was seen on the way. Guided has the version whose name is the
@@ -97,7 +104,7 @@ func (s *Store) list(lim int, guided bool) ([]seen, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if of, _, ok := parseName(e.Name()); ok && e.IsDir() && (lim == 0 || of == lim) {
+		if of, _, ok := parseName(e.Name()); ok && (lim == 0 || of == lim) {
 			names = append(names, e.Name())
 		}
 	}
@@ -135,9 +142,7 @@ func (s *Store) seeAll(names []string, guide string) ([]seen, error) {
 			v, err := s.see(name, name == guide)
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
-				// Pruned by another process while we looked, or part of it was
-				// replaced: in both cases not a version to rely on.
-				return nil
+				return nil // pruned by another process while we looked
 			case err != nil:
 				return fmt.Errorf("list data versions: look at %s: %w", name, err)
 			}
@@ -169,44 +174,4 @@ func (s *Store) Newest(lim int) (v Version, ok bool, err error) {
 		return Version{}, false, nil
 	}
 	return versions[i], true, nil
-}
-
-// see looks a version over, by its index if that is wanted.
-func (s *Store) see(name string, guided bool) (seen, error) {
-	lim, stamp, _ := parseName(name)
-	root, err := os.OpenRoot(filepath.Join(s.Dir, name))
-	if err != nil {
-		return seen{}, err
-	}
-	defer root.Close()
-	var kept *manifest
-	if guided {
-		if kept, err = s.readIndex(root, name); err != nil {
-			return seen{}, err
-		}
-	}
-	m, t, err := surveyAs(root, kept)
-	if err != nil {
-		return seen{}, err
-	}
-	own, err := s.readMark(root, name)
-	if err != nil {
-		return seen{}, err
-	}
-	made := own != nil && !own.Foreign
-	v := Version{
-		LIM: lim, Name: name, Path: root.Name(), Stamp: stamp, Files: t.files, Bytes: t.bytes, content: t.content,
-		// A folder without files is no data: nothing could be restored from it.
-		Complete: t.files > 0 && (made || s.now().Sub(time.Unix(0, t.changed)) >= s.quiet()),
-	}
-	if t.files > 0 {
-		v.NewestMtime = time.Unix(0, t.newestMtime).UTC()
-	}
-	if own != nil {
-		v.Verified, v.Damage, v.Reason = own.Verified, own.Damage, own.Reason
-	}
-	v.Complete = v.Complete && v.Damage == ""
-	v.newestFile = t.newestFile
-	v.describe(readRecord(root), s.now())
-	return seen{v, m, kept}, nil
 }

@@ -51,9 +51,6 @@ func TestListAndNewest(t *testing.T) {
 	foreign(t, s, "xdata_2_20260304000000", one, baseTime.Add(time.Hour))
 	foreign(t, s, "xdata_1_20260309000000", tree{"empty/": ""}, baseTime) // no data
 	foreign(t, s, "other", one, baseTime)
-	must(t, os.Symlink("xdata_2_20260304000000", filepath.Join(s.Dir, "xdata_1_20260310000000")))
-	must(t, os.WriteFile(filepath.Join(s.Dir, "xdata_1_20260311000000"), nil, 0o600))
-
 	list, err := s.List(1)
 	must(t, err)
 	var names []string
@@ -264,9 +261,9 @@ func TestCleanAfterCrash(t *testing.T) {
 	root, err := os.OpenRoot(v)
 	must(t, err)
 	defer root.Close()
-	must(t, s.putMark(root, "xdata_1_20260301020000", mark{}))
-	must(t, s.putMark(root, "xdata_1_20260302000000", mark{})) // of a version that never came
-	must(t, s.putMark(root, "xdata_11_20260302000000", mark{}))
+	must(t, s.putMark(root, "xdata_1_20260301020000", mark{}, &manifest{}))
+	must(t, s.putMark(root, "xdata_1_20260302000000", mark{}, &manifest{})) // of a version that never came
+	must(t, s.putMark(root, "xdata_11_20260302000000", mark{}, &manifest{}))
 	for _, left := range []string{".staging-1-42", ".staging-11-42"} {
 		sample.write(t, filepath.Join(s.Dir, left), baseTime)
 	}
@@ -306,7 +303,7 @@ func TestMarkOfAnotherFolder(t *testing.T) {
 	must(t, err)
 	s.Quiet = time.Hour
 	must(t, os.Rename(v.Path, v.Path+".away"))
-	foreign(t, s, v.Name, sample, baseTime)
+	foreign(t, s, v.Name, sample, baseTime.Add(time.Minute))
 	list, err := s.List(1)
 	must(t, err)
 	if len(list) != 1 || list[0].Complete {

@@ -185,7 +185,11 @@ func (c *client) run(ctx context.Context, gone func(error)) error {
 	c.looked = make(chan looked, 1)
 	go c.look(ctx)
 	defer c.close()
-	if err := c.link.meet(c.started); err != nil {
+	g, err := c.link.meet(c.started)
+	if err == nil {
+		err = c.store.checkShared(g.Sign)
+	}
+	if err != nil {
 		return err
 	}
 	defer c.link.watch(c.printed(), c.req.Idle, gone)()
@@ -640,6 +644,9 @@ func (c *client) tidy() error {
 	}
 	c.wouldRemove(c.req.Side, removes)
 	c.wouldRemove(c.req.Side.other(), d.Removes)
+	for _, text := range d.Warnings[:min(len(d.Warnings), maxWarnings)] {
+		c.store.warn(fmt.Errorf("on the other side: %s", plain(text)))
+	}
 	return nil
 }
 

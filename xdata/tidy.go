@@ -131,9 +131,12 @@ func (s *Store) setAside(lim int, p *pairing) (where string, err error) {
 		if !p.Whole.Rejects(v.line.Node) || v.line.Node == p.Whole.Node {
 			continue
 		}
-		if where, err = s.moveAside(v.Name); err != nil {
-			return "", fmt.Errorf("set version %s aside: %w", v.Name, err)
+		to, err := s.moveAside(v.Name)
+		if err != nil { // the next sync tries again
+			s.warn(fmt.Errorf("version %s is not set aside: %w", v.Name, err))
+			continue
 		}
+		where = to
 	}
 	return where, nil
 }

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
 )
@@ -20,6 +20,7 @@ type Verdict string
 const (
 	Intact   Verdict = "intact"   // as it was when it was made, received or first read
 	Recorded Verdict = "recorded" // another program's, read for the first time: its hashes are kept from now on
+	Readable Verdict = "readable" // the same, but its hashes could not be kept
 	Damaged  Verdict = "damaged"
 	Unready  Verdict = "incomplete" // still being written, or without any file: not read
 )
@@ -57,9 +58,10 @@ func inShort(damage []string) string {
 }
 
 // Verify reads a version from end to end, holds it against the hashes kept of
-// it, and notes the outcome beside it: a damaged one is from then on neither
-// copied nor run on. What the disk gives back as an error is damage, too. It
-// needs no lock. read, which may be nil, is told of bytes as they are read.
+// it, and notes the outcome (see mark): a damaged one is from then on neither copied
+// nor run on, until it is found good. What the disk gives back as an error is damage,
+// too. It needs no lock, and goes on where nothing can be noted, which Warn is told.
+// read, which may be nil, is told of bytes as they are read.
 //
 // A version that was removed meanwhile is fault.NotFound, a file that changed
 // while it was read fault.Busy.
@@ -69,13 +71,20 @@ func (s *Store) Verify(ctx context.Context, v Version, read func(n int64)) (Find
 		f.Result = Unready
 		return f, nil
 	}
+	if v.noFolder {
+		f.Result, f.Damage = Damaged, []string{v.Damage}
+		return f, nil
+	}
 	root, err := os.OpenRoot(v.Path)
 	if err == nil {
 		defer root.Close()
 		err = s.verify(ctx, root, &f, read)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fault.New(fault.NotFound, "", "it was removed meanwhile")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = s.whyGone(v)
+	case err != nil && root == nil && ofTheFile(err):
+		f.Result, f.Damage, err = Damaged, []string{trouble{path: ".", err: err}.String()}, nil
 	}
 	if err != nil {
 		return f, fmt.Errorf("verify version %s: %w", v.Name, err)
@@ -83,26 +92,35 @@ func (s *Store) Verify(ctx context.Context, v Version, read func(n int64)) (Find
 	return f, nil
 }
 
+// whyGone is the error of a version of which something is not there any more.
+func (s *Store) whyGone(v Version) error {
+	if _, err := os.Lstat(v.Path); err == nil {
+		return fault.New(fault.Busy, "try again when nothing writes there", "it changed while it was read")
+	}
+	return fault.New(fault.NotFound, "", "it was removed meanwhile")
+}
+
 // verify reads, compares and notes.
 func (s *Store) verify(ctx context.Context, root *os.Root, f *Finding, read func(int64)) error {
-	own, err := s.readMark(root, f.Name)
+	r, err := readAll(ctx, root, read)
+	if err != nil {
+		return err
+	}
+	own, err := s.readMark(root, f.Name, r.seen)
 	if err != nil {
 		return err
 	}
 	m := nextMark(own)
-	kept, err := s.readIndex(root, f.Name)
+	kept, err := s.readIndex(f.Name, r.seen, own)
 	if err != nil {
 		return err
 	}
-	now, broken, err := readAll(ctx, root, read)
-	if err != nil {
-		return err
-	}
-	f.Damage = append(broken, compareSums(kept, now, m.Foreign)...)
+	f.Damage = append(r.broken, compareSums(r.unhidden(kept), r.read, m.Foreign)...)
 	switch {
 	case len(f.Damage) > 0:
 		f.Result, m.Verified, m.Damage = Damaged, f.Verified, inShort(f.Damage)
-		return s.putMark(root, f.Name, m)
+		s.keepNote(root, f.Name, m, r.seen)
+		return nil
 	case kept == nil:
 		f.Result = Recorded
 	default:
@@ -111,11 +129,15 @@ func (s *Store) verify(ctx context.Context, root *os.Root, f *Finding, read func
 	at := s.now().UTC()
 	f.Damage, f.Verified, m.Verified = []string{}, &at, &at
 	if kept == nil || m.Foreign {
-		if err := s.writeIndex(root, f.Name, now); err != nil {
-			return err
+		if err := s.writeIndex(f.Name, r.read); err != nil {
+			s.warn(fmt.Errorf("the hashes cannot be kept: %w", bare(err)))
+			if kept == nil {
+				f.Result = Readable
+			}
 		}
 	}
-	return s.putMark(root, f.Name, m)
+	s.keepNote(root, f.Name, m, r.seen)
+	return nil
 }
 
 // nextMark is what a version's mark keeps when a new one replaces it.
@@ -126,47 +148,68 @@ func nextMark(was *mark) mark {
 	return mark{Foreign: was.Foreign, Reason: was.Reason}
 }
 
-// readAll reads every file of a version. Those that the disk does not give back
-// are named in broken.
-func readAll(ctx context.Context, root *os.Root, read counting) (m *manifest, broken []string, err error) {
-	seen, t, err := survey(root)
-	if errors.Is(err, unix.EIO) {
-		broken = append(broken, "a folder cannot be read: "+unix.EIO.Error())
-	} else if err != nil {
-		return nil, nil, err
+// wholeRead is a version that was read from end to end.
+type wholeRead struct {
+	seen   *manifest // as it looked before
+	read   *manifest // with the content of all files that could be read
+	hidden []trouble // what could not be looked at
+	broken []string  // what is wrong, in words
+}
+
+// readAll reads every file of a version.
+func readAll(ctx context.Context, root *os.Root, read counting) (*wholeRead, error) {
+	var bad troubles
+	seen, t, err := surveyWith(root, &bad)
+	if err != nil {
+		return nil, err
+	}
+	if len(bad.all) > 0 && bad.vanished() {
+		return nil, fs.ErrNotExist
 	}
 	scan, err := newScanner(t.bytes)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	m = &manifest{Top: seen.Top}
 	from := &folders{root: root}
 	defer from.close()
 	top := entry{Path: ".", Attr: seen.Top}
-	if err := from.extras(&top); err != nil {
-		return nil, nil, err
+	if err := bad.pass(".", false, from.extras(&top)); err != nil {
+		return nil, err
 	}
-	m.Top = top.Attr
+	r := &wholeRead{seen: seen, read: &manifest{Top: top.Attr}, broken: bad.words(), hidden: bad.all}
 	for _, e := range seen.Entries {
-		if e.checkKind() != nil {
-			broken = append(broken, fmt.Sprintf("%q is no file any more", e.Path))
-			continue
-		}
-		if e.Dir {
-			err = from.extras(&e)
-		} else {
-			err = m.readFile(ctx, scan, from, &e, read)
-		}
 		switch {
-		case errors.Is(err, unix.EIO):
-			broken = append(broken, fmt.Sprintf("%q cannot be read: %v", e.Path, unix.EIO))
-			continue
-		case err != nil:
-			return nil, nil, err
+		case e.checkKind() != nil:
+			r.broken = append(r.broken, noFile(e.Path))
+		case e.Dir:
+			err = from.extras(&e)
+		default:
+			err = r.read.readFile(ctx, scan, from, &e, read)
 		}
-		m.Entries = append(m.Entries, e)
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, fs.ErrNotExist) || !ofTheFile(err) {
+				return nil, err
+			}
+			r.broken, err = append(r.broken, fmt.Sprintf("%q cannot be read: %v", e.Path, bare(err))), nil
+		}
+		r.read.Entries = append(r.read.Entries, e)
 	}
-	return m, broken, nil
+	return r, nil
+}
+
+// unhidden leaves out of what was kept of a version what could not be looked at now, which
+// is named already.
+func (r *wholeRead) unhidden(kept *manifest) *manifest {
+	if kept == nil || len(r.hidden) == 0 {
+		return kept
+	}
+	m := *kept
+	m.Entries = slices.DeleteFunc(slices.Clone(kept.Entries), func(e entry) bool {
+		return slices.ContainsFunc(r.hidden, func(t trouble) bool {
+			return t.path == "." || t.path == e.Path || strings.HasPrefix(e.Path, t.path+"/")
+		})
+	})
+	return &m
 }
 
 // readFile opens and reads one file.
@@ -219,7 +262,7 @@ func compareSums(kept, now *manifest, foreign bool) (damage []string) {
 	}
 	for i := range now.Entries {
 		if n := &now.Entries[i]; !n.Dir && was.find(kept, n.Path) == nil {
-			damage = append(damage, fmt.Sprintf("%q does not belong to it", n.Path))
+			damage = append(damage, notPart(n.Path))
 		}
 	}
 	return damage

@@ -203,12 +203,12 @@ func rotUnseen(t *testing.T, s *Store, name, path string) {
 	root, err := os.OpenRoot(filepath.Join(s.Dir, name))
 	must(t, err)
 	defer root.Close()
-	m, err := s.readIndex(root, name)
+	m, err := s.loadIndex(name)
 	must(t, err)
 	now, _, err := survey(root)
 	must(t, err)
 	m.find(path).Ctime = now.find(path).Ctime
-	must(t, s.writeIndex(root, name, m))
+	must(t, s.writeIndex(name, m))
 }
 
 func TestVerifyGone(t *testing.T) {

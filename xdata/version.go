@@ -22,7 +22,7 @@ type Version struct {
 	Name        string     `json:"name"` // xdata_<LIM>_<YYYYMMDDhhmmss>
 	Path        string     `json:"path"`
 	Stamp       time.Time  `json:"stamp"`       // of the name, read as UTC
-	NewestMtime time.Time  `json:"newestMtime"` // newest modification time of its files; UTC
+	NewestMtime time.Time  `json:"newestMtime"` // newest modification time of its files, as far as is known; UTC
 	Files       int        `json:"files"`
 	Bytes       int64      `json:"bytes"`    // sum of the files' sizes
 	Complete    bool       `json:"complete"` // false while a program may still be writing it, and of a damaged one
@@ -35,8 +35,8 @@ type Version struct {
 
 	content int64 // of Bytes; the rest are holes, which take no room
 
-	// Damage says what Verify found wrong; "": nothing. A damaged version is
-	// neither copied nor run on.
+	// Damage says what is wrong with it, as Verify found or as is seen without reading
+	// it; "": nothing. A damaged version is neither copied nor run on.
 	Damage string `json:"damage,omitempty"`
 	// Reason is what was said when it was made; "": nothing.
 	Reason string `json:"reason,omitempty"`
@@ -47,6 +47,7 @@ type Version struct {
 	line       lineage.Version
 	record     *record // nil: it says nothing of itself
 	newestFile string
+	noFolder   bool // something else has a version's name
 }
 
 // stampLayout is the time in a version's name, without fractions or a zone.

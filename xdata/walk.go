@@ -31,6 +31,8 @@ const walkers = 4
 type walker struct {
 	group errgroup.Group
 	live  bool // what is gone before it was looked at is passed over
+
+	troubles *troubles // what cannot be looked at is left out and put there; nil: it is an error
 }
 
 // walk returns everything below root but root itself, a folder before what is in it.
@@ -42,7 +44,7 @@ func walk(root *os.Root) ([]entry, error) {
 func (w *walker) walk(root *os.Root) ([]entry, error) {
 	f, err := root.Open(".")
 	if err != nil {
-		return nil, err
+		return nil, w.troubles.pass(".", true, err)
 	}
 	w.group.SetLimit(min(runtime.GOMAXPROCS(0), walkers) - 1) // beside this one
 	var top branch
@@ -57,7 +59,7 @@ func (w *walker) walk(root *os.Root) ([]entry, error) {
 func (w *walker) dir(dir *os.File, prefix string, b *branch) error {
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
-	if err != nil {
+	if err := w.troubles.pass(folderOf(prefix), true, err); err != nil {
 		return err
 	}
 	if prefix == "" {
@@ -79,8 +81,11 @@ func (w *walker) dir(dir *os.File, prefix string, b *branch) error {
 		switch {
 		case err == nil:
 			b.entries = append(b.entries, e)
-		case !w.live || !replaced(err):
-			return err
+		case w.live && replaced(err):
+		default:
+			if err := w.troubles.pass(e.Path, false, err); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -117,7 +122,11 @@ func join(prefix string, names []string) string {
 func (w *walker) enter(dir *os.File, name, path string, b *branch) error {
 	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return &fs.PathError{Op: "open", Path: path, Err: err}
+		if err := w.troubles.pass(path, true, &fs.PathError{Op: "open", Path: path, Err: err}); err != nil {
+			return err
+		}
+		b.inner = append(b.inner, &branch{})
+		return nil
 	}
 	f, inner := os.NewFile(uintptr(fd), path), &branch{}
 	b.inner = append(b.inner, inner)
@@ -220,10 +229,16 @@ func survey(root *os.Root) (*manifest, totals, error) { return (&walker{}).surve
 // looked at is not part of it.
 func surveyLive(root *os.Root) (*manifest, totals, error) { return (&walker{live: true}).survey(root) }
 
+// surveyWith is survey that goes on where something cannot be looked at, and puts that
+// into bad.
+func surveyWith(root *os.Root, bad *troubles) (*manifest, totals, error) {
+	return (&walker{troubles: bad}).survey(root)
+}
+
 func (w *walker) survey(root *os.Root) (*manifest, totals, error) {
 	t := totals{newestMtime: noMtime}
 	top, err := entryOfRoot(root)
-	if err != nil {
+	if err := w.troubles.pass(".", false, err); err != nil {
 		return nil, t, err
 	}
 	t.add(&top)

@@ -20,12 +20,12 @@ func seenTwice(t testing.TB, s *Store, name string) (byIndex, plain *manifest, g
 	root, err := os.OpenRoot(filepath.Join(s.Dir, name))
 	must(t, err)
 	defer root.Close()
-	kept, err := s.readIndex(root, name)
+	kept, err := s.loadIndex(name)
 	must(t, err)
 	if kept == nil {
 		t.Fatal("no index was kept")
 	}
-	index, err := s.readIndex(root, name) // surveyAs may change the other one
+	index, err := s.loadIndex(name) // surveyAs may change the other one
 	must(t, err)
 	byIndex, found, err := surveyAs(root, kept)
 	must(t, err)
@@ -187,12 +187,12 @@ func TestSeenByIndexAsItIs(t *testing.T) {
 	root, err := os.OpenRoot(v.Path)
 	must(t, err)
 	defer root.Close()
-	m, err := s.readIndex(root, v.Name)
+	m, err := s.loadIndex(v.Name)
 	must(t, err)
 	for i := range m.Entries {
 		m.Entries[i].Attr.UID++
 	}
-	must(t, s.writeIndex(root, v.Name, m))
+	must(t, s.writeIndex(v.Name, m))
 	byIndex, plain, guided := seenTwice(t, s, v.Name)
 	if d := differ(byIndex, plain); !guided || d != "" {
 		t.Errorf("by the index: %t; %s", guided, d)

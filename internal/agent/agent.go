@@ -80,8 +80,9 @@ type Agent struct {
 	orders    []failover.Order
 	readied   map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
 	waiters   map[string]chan reply
-	data      map[int]*failover.Data
-	unable    map[int]string // LIMs whose software could not start here, and why; nil: not looked yet
+	here      map[int]DataHere       // data versions on this server
+	data      map[int]*failover.Data // the newest of them
+	unable    map[int]string         // LIMs whose software could not start here, and why; nil: not looked yet
 	looks     looks
 	lacking   map[int]string // LIMs whose announcement prompts are not here, and why; "": they are
 	syncs     map[int]*limSync

@@ -1,11 +1,15 @@
 package agent
 
 import (
+	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
+	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/services"
 	"mxcluster/xdata"
 )
 
@@ -13,9 +17,26 @@ import (
 // went: another program may have finished writing one.
 const rescan = 5 * time.Second
 
+// DataHere is what a server has of a LIM's data.
+type DataHere struct {
+	Newest *failover.Data // newest complete version; nil: there is none
+	Path   string         // its folder; "" without
+
+	Damaged []DamagedData // newest first
+	Unseen  string        // why the versions cannot be looked at, and the rest is of an earlier look; "": they can
+}
+
+// DamagedData is a version that cannot be relied on.
+type DamagedData struct {
+	Version string
+	Why     string
+	Newer   bool // than the newest complete one, in whose place it would be
+}
+
 // dataFinder finds the newest data version of each LIM. Looking through all files
 // costs, so it is done when a version came or went, which shows in the folder's
-// modification time, and else from time to time.
+// modification time, and else from time to time. No content is read: what verify, sync
+// and the index say of it is known.
 type dataFinder struct {
 	versions *xdata.Store
 
@@ -24,15 +45,13 @@ type dataFinder struct {
 }
 
 type foundData struct {
-	data   *failover.Data
-	path   string
+	here   DataHere
 	folder time.Time // modification time of the folder of versions
 	at     time.Time
 }
 
-// newest names the newest complete data version of a LIM on this server; nil
-// when there is none.
-func (f *dataFinder) newest(lim int) (*failover.Data, string, error) {
+// newest tells what there is of a LIM's data on this server.
+func (f *dataFinder) newest(lim int) DataHere {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
@@ -40,21 +59,124 @@ func (f *dataFinder) newest(lim int) (*failover.Data, string, error) {
 	if info, err := os.Stat(f.versions.Dir); err == nil {
 		folder = info.ModTime()
 	}
-	if was, ok := f.found[lim]; ok && was.folder.Equal(folder) && now.Sub(was.at) < rescan {
-		return was.data, was.path, nil
+	was, ok := f.found[lim]
+	if ok && was.here.Unseen == "" && was.folder.Equal(folder) && now.Sub(was.at) < rescan {
+		return was.here
 	}
 	st, err := f.versions.Standing(lim)
+	is := foundData{here: choose(&st), folder: folder, at: now}
 	if err != nil {
-		return nil, "", err
-	}
-	is := foundData{folder: folder, at: now}
-	if v := st.Newest; v != nil {
-		brief := st.Line.Brief()
-		is.data, is.path = &failover.Data{Version: v.Name, Newest: v.NewestMtime.UTC(), Line: &brief, Conflict: st.Conflict}, v.Path
+		is.here = was.here.unseen(err)
 	}
 	if f.found == nil {
 		f.found = map[int]foundData{}
 	}
 	f.found[lim] = is
-	return is.data, is.path, nil
+	return is.here
+}
+
+// choose tells what software starts on, the newest version that can be read as far as is
+// known, and which ones cannot.
+func choose(st *xdata.Standing) (d DataHere) {
+	if v := st.Newest; v != nil {
+		brief := st.Line.Brief()
+		d.Newest, d.Path = &failover.Data{Version: v.Name, Newest: v.NewestMtime.UTC(), Line: &brief, Conflict: st.Conflict}, v.Path
+	}
+	newer := true
+	for _, v := range st.Versions {
+		newer = newer && !v.Complete
+		if v.Damage != "" {
+			d.Damaged = append(d.Damaged, DamagedData{Version: v.Name, Why: v.Damage, Newer: newer})
+		}
+	}
+	return d
+}
+
+// unseen is what is left to rely on when the versions cannot be looked at any more: what
+// was there before, if its folder still is.
+func (d DataHere) unseen(err error) DataHere {
+	if info, bad := os.Stat(d.Path); bad != nil || !info.IsDir() {
+		d.Newest, d.Path = nil, ""
+	}
+	d.Unseen = err.Error()
+	return d
+}
+
+// starts says on which data software is started, and why not on newer data; "" when there is
+// none that is newer.
+func (d DataHere) starts() string {
+	on := "without any data"
+	if d.Newest != nil {
+		on = "on the data version " + d.Newest.Version
+	}
+	if d.Unseen != "" {
+		return fmt.Sprintf("%s: %s", on, d.Unseen)
+	}
+	i := slices.IndexFunc(d.Damaged, func(x DamagedData) bool { return x.Newer })
+	if i < 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s: the newer %s is damaged: %s", on, d.Damaged[i].Version, d.Damaged[i].Why)
+}
+
+// names are those of the damaged versions, as far as others are to know.
+func (d DataHere) names() (names []string) {
+	for _, x := range d.Damaged[:min(len(d.Damaged), maxDamaged)] {
+		names = append(names, x.Version)
+	}
+	return names
+}
+
+// maxDamaged keeps what is said of a LIM short.
+const maxDamaged = 8
+
+// dataConditions tells of data versions on this server that cannot be relied on.
+func (a *Agent) dataConditions() (out []alarms.Condition) {
+	for lim, d := range a.here {
+		if d.Unseen == "" && len(d.Damaged) == 0 {
+			continue
+		}
+		c := alarms.Condition{Name: alarms.DataDamaged, Severity: alarms.Warning, LIM: lim, Server: a.cfg.Server,
+			Text: fmt.Sprintf("the data versions of LIM %d on %s cannot be looked at: %s", lim, a.cfg.Server, d.Unseen)}
+		if d.Unseen == "" {
+			c.Text = fmt.Sprintf("the data version %s of LIM %d on %s is damaged: %s", d.Damaged[0].Version, lim, a.cfg.Server, d.Damaged[0].Why)
+		}
+		if more := len(d.Damaged) - 1; d.Unseen == "" && more > 0 {
+			c.Text += fmt.Sprintf(" (and %d more)", more)
+		}
+		on := "without any data"
+		if d.Newest != nil {
+			on = "on " + d.Newest.Version
+		} else {
+			c.Severity = alarms.Critical
+		}
+		c.Text += fmt.Sprintf("; LIM %d would start here %s", lim, on)
+		out = append(out, c)
+	}
+	return out
+}
+
+// newestData puts the newest data version into the environment of a LIM's
+// software, and returns what there is. It looks at the disk, so it runs beside the main loop.
+func (a *Agent) newestData(env *services.Env) DataHere {
+	d := a.deps.Data(env.LIM)
+	env.XData = d.Path
+	return d
+}
+
+// startsOn tells that software is started on other data than the newest there is.
+func (a *Agent) startsOn(l *lim, d DataHere) {
+	text := d.starts()
+	if text != "" && text != l.passedOver {
+		a.recordSoftware(l.number, fmt.Sprintf("LIM %d starts on %s %s", l.number, a.cfg.Server, text))
+	}
+	l.passedOver = text
+}
+
+// whyHere is the reason for a LIM's state, and on which data it was started if not on the newest.
+func (l *lim) whyHere() string {
+	if l.passedOver == "" || !l.state.Active() && !l.passive() {
+		return l.reason
+	}
+	return l.reason + "; started " + l.passedOver
 }

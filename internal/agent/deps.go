@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
-	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
 	"mxcluster/internal/services"
 	"mxcluster/netops"
@@ -81,7 +80,7 @@ type Deps struct {
 	Events    EventLog
 	Software  func(lim *clusterconf.LIM, side clusterconf.Side) (services.Set, error)
 	Prune     func(ctx context.Context, lim int) (removed int, err error) // all data versions but the newest, once that is read and found good
-	Data      func(lim int) (d *failover.Data, path string, err error)    // newest complete data version
+	Data      func(lim int) DataHere                                      // data versions
 
 	Room    func() error                        // why a disk has no room for what the agent must keep; nil: nobody looks
 	Started func(lim int, version string) error // a LIM is started on a version; nil: nobody remembers

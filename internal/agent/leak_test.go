@@ -165,7 +165,7 @@ func TestPreloadedNeverLeaks(t *testing.T) {
 			}
 			w.servers[passive].soft.Script(services.VerbStart, services.Step{})
 			w.servers[passive].soft.Script(services.VerbReload, services.Step{})
-			d, _, _ := w.servers[passive].newestData(1)
+			d := w.servers[passive].newestData(1).Newest
 			w.servers[active].setData(d)
 			w.kill(passive) // a new agent does not wait for its next try
 			w.start(passive)

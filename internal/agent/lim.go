@@ -82,6 +82,8 @@ type lim struct {
 	rivalAt  time.Time          // last claim of a rival
 	defended time.Time          // last answer to one
 	quiet    bool               // a rival's silence is waited for
+
+	passedOver string // on which data it was started, and why not on newer; "": there was none newer
 }
 
 // lim returns the record of a LIM, made anew if need be.
@@ -236,7 +238,9 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 		} else if err := saved(); err != nil {
 			return func() { a.giveUp(l, err, func() { a.fail(l, err) }) }
 		}
-		a.noteStart(l.number, a.newestData(&env))
+		data := a.newestData(&env)
+		a.noteStart(l.number, data.Newest)
+		a.post(func() { a.startsOn(l, data) })
 		a.stopGone(ctx, gone, env)
 		err := a.startSoftware(ctx, software, env, changes)
 		if err == nil {
@@ -461,17 +465,6 @@ func (a *Agent) side() clusterconf.Side {
 		return clusterconf.SideStandby
 	}
 	return clusterconf.SideRegular
-}
-
-// newestData puts the newest data version into the environment of a LIM's
-// software, and returns it. It looks at the disk, so it runs beside the main loop.
-func (a *Agent) newestData(env *services.Env) *failover.Data {
-	d, path, err := a.deps.Data(env.LIM)
-	if err != nil {
-		a.log.Warn("looking for the newest data version", "lim", env.LIM, "err", err)
-	}
-	env.XData = path
-	return d
 }
 
 // noteStart remembers on which data version a LIM is started: what is backed up here next

@@ -117,7 +117,8 @@ func (a *Agent) load(l *lim, reason string) {
 				return func() { a.notLoaded(l, err) }
 			}
 		}
-		version := a.newestData(&env)
+		data := a.newestData(&env)
+		a.post(func() { a.startsOn(l, data) })
 		a.stopGone(ctx, gone, env)
 		err := a.bringUp(ctx, software, env)
 		if err == nil {
@@ -129,7 +130,7 @@ func (a *Agent) load(l *lim, reason string) {
 				a.notLoaded(l, err)
 				return
 			}
-			a.isLoaded(l, software, env, version)
+			a.isLoaded(l, software, env, data.Newest)
 		}
 	})
 }

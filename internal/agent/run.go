@@ -115,10 +115,14 @@ func bootID() string {
 
 // deps are the effects of a real server.
 func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
-	versions := &xdata.Store{Dir: cfg.XDataDir, Paired: func(lim int) bool {
-		doc, err := cfg.Documents.Read()
-		return err != nil || doc.ClusterOfLIM(lim) != nil
-	}}
+	versions := &xdata.Store{
+		Dir: cfg.XDataDir, Notes: settings.Dirs{State: cfg.StateDir}.Findings(),
+		Warn: func(err error) { cfg.Log.Warn("data versions", "warning", xdata.Advice(err)) },
+		Paired: func(lim int) bool {
+			doc, err := cfg.Documents.Read()
+			return err != nil || doc.ClusterOfLIM(lim) != nil
+		},
+	}
 	syncs := xdata.Records{Dir: settings.Dirs{State: cfg.StateDir}.Syncs()}
 	return Deps{
 		Kernel:   kernel,

@@ -71,8 +71,8 @@ var epoch = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 func TestDataFinder(t *testing.T) {
 	versions := &xdata.Store{Dir: filepath.Join(t.TempDir(), "xdata")}
 	find := &dataFinder{versions: versions}
-	if d, path, err := find.newest(1); d != nil || path != "" || err != nil {
-		t.Errorf("without any version: %v, %q, %v", d, path, err)
+	if d := find.newest(1); d.Newest != nil || d.Path != "" || d.Unseen != "" {
+		t.Errorf("without any version: %+v", d)
 	}
 	from := t.TempDir()
 	if err := os.WriteFile(filepath.Join(from, "reload"), []byte("data"), 0o600); err != nil {
@@ -83,8 +83,8 @@ func TestDataFinder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d, path, err := find.newest(1); err != nil || d == nil || d.Version != v.Name || path != v.Path {
-			t.Errorf("after a backup: %v, %q, %v; want %s", d, path, err, v.Name)
+		if d := find.newest(1); d.Unseen != "" || d.Newest == nil || d.Newest.Version != v.Name || d.Path != v.Path {
+			t.Errorf("after a backup: %+v; want %s", d, v.Name)
 		}
 	}
 }

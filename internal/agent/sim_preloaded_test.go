@@ -70,7 +70,7 @@ func (s *simulation) newData(name string, _ int) {
 func (s *simulation) copyData() {
 	var newest *failover.Data
 	for _, m := range s.servers {
-		if d, _, _ := m.newestData(1); d != nil && !m.down && (newest == nil || d.Newest.After(newest.Newest)) {
+		if d := m.newestData(1).Newest; d != nil && !m.down && (newest == nil || d.Newest.After(newest.Newest)) {
 			newest = d
 		}
 	}
@@ -100,10 +100,7 @@ func (s *simulation) wrongPair(lim int, active, left string) string {
 			continue
 		}
 		role, version := s.told(name, lim)
-		newest := ""
-		if d, path, _ := m.newestData(lim); d != nil {
-			newest = path
-		}
+		newest := m.newestData(lim).Path
 		info, err := m.agent.Agent(s.t.Context())
 		is := slices.ContainsFunc(info.LIMs, func(l control.LIMInfo) bool { return l.LIM == lim && l.State == string(failover.Preloaded) })
 		switch addrs, _ := m.kernel.Addresses("eth0"); {

@@ -42,11 +42,14 @@ type SyncRecord struct {
 
 // dataFound takes in which data versions are newest here, and what is remembered of
 // the syncs of LIMs.
-func (a *Agent) dataFound(found map[int]*failover.Data, records map[int]SyncRecord, now time.Time) {
+func (a *Agent) dataFound(found map[int]DataHere, records map[int]SyncRecord, now time.Time) {
 	was := a.data
-	a.nothingNew = reflect.DeepEqual(was, found) && maps.Equal(a.records, records)
-	a.data, a.records = found, records
+	a.nothingNew = reflect.DeepEqual(a.here, found) && maps.Equal(a.records, records)
+	a.here, a.data, a.records = found, map[int]*failover.Data{}, records
 	for lim, d := range found {
+		a.data[lim] = d.Newest
+	}
+	for lim, d := range a.data {
 		if d.Replaces(was[lim]) {
 			a.dataArrived(lim, d)
 		}

@@ -40,8 +40,7 @@ func (w *world) record(from, to string) *syncLog {
 		if err != nil {
 			return err
 		}
-		d, _, _ := w.servers[from].newestData(lim)
-		w.servers[to].setData(d)
+		w.servers[to].setData(w.servers[from].newestData(lim).Newest)
 		return nil
 	}
 	return log

@@ -266,8 +266,8 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 		}
 		c.LIMs = append(c.LIMs, failover.LIMClaim{
 			Yields: yields, LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.holds || l.absent, Absent: l.absent, OtherBlock: l.otherBlock.result, Released: !l.released.IsZero() && !l.state.Active(),
-			Clear: l.clear && !l.holds, Known: l.known, Reason: l.reason, Failure: l.failure, Unable: a.unable[n], Announced: l.announced.Truncate(time.Second), AnnounceError: l.notTold, Blocked: l.hidden != "" && !a.notDenied(l.alias.Addr()),
-			ForeignMAC: l.foreign, Data: a.data[n], NextSync: a.nextSync(n),
+			Clear: l.clear && !l.holds, Known: l.known, Reason: l.whyHere(), Failure: l.failure, Unable: a.unable[n], Announced: l.announced.Truncate(time.Second), AnnounceError: l.notTold, Blocked: l.hidden != "" && !a.notDenied(l.alias.Addr()),
+			ForeignMAC: l.foreign, Data: a.data[n], Damaged: a.here[n].names(), NextSync: a.nextSync(n),
 			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.flaps.Recent(now),
 			Suspended: l.suspended.Why != "",
 		})
@@ -429,14 +429,9 @@ func (a *Agent) lookForData() {
 	}
 	now := time.Now()
 	a.wg.Go(func() {
-		found, records := map[int]*failover.Data{}, map[int]SyncRecord{}
+		found, records := map[int]DataHere{}, map[int]SyncRecord{}
 		for _, n := range lims {
-			d, _, err := a.deps.Data(n)
-			if err != nil {
-				a.log.Warn("looking for data versions", "lim", n, "err", err)
-				continue
-			}
-			found[n] = d
+			found[n] = a.deps.Data(n)
 		}
 		for _, n := range lims {
 			if a.deps.Synced == nil || !clustered[n] {

@@ -113,13 +113,13 @@ func (m *machine) setData(d *failover.Data) {
 	m.data = d
 }
 
-func (m *machine) newestData(int) (*failover.Data, string, error) {
+func (m *machine) newestData(int) DataHere {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.data == nil {
-		return nil, "", nil
+		return DataHere{}
 	}
-	return m.data, "/x/" + m.data.Version, nil
+	return DataHere{Newest: m.data, Path: "/x/" + m.data.Version}
 }
 
 // synced is what is remembered of syncs; they are no night's business but in tests

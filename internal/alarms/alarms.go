@@ -32,6 +32,7 @@ const (
 	PromptsMissing   Name = "prompts-missing" // announcements have no prompts on the standby
 	DataBehind       Name = "data-behind"     // one side has older data than the other for long
 	DataConflict     Name = "data-conflict"   // the two sides' data go different ways
+	DataDamaged      Name = "data-damaged"    // data versions that cannot be relied on
 	LIMDown          Name = "lim-down"        // it runs nowhere
 	AddressTwice     Name = "address-twice"   // an alias is on a server where its LIM is not active
 	KeyRotation      Name = "key-rotation"    // of the gossip key, that does not come to its end

@@ -121,6 +121,7 @@ type LIMClaim struct {
 
 	Data      *Data     `json:"data,omitempty"`    // newest complete data version
 	NextSync  time.Time `json:"nextSync,omitzero"` // when its agent synchronises the data at the latest; zero: it cannot
+	Damaged   []string  `json:"damaged,omitempty"` // data versions that cannot be relied on, newest first
 	Waiting   bool      `json:"waiting,omitempty"`
 	BlockedBy []string  `json:"blockedBy,omitempty"` // what keeps it from falling back
 	HeldUntil time.Time `json:"heldUntil,omitzero"`  // automatic fallback is held back until then at least ...

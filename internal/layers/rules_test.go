@@ -56,6 +56,8 @@ var arrows = []rule{
 		"namespaces serve the lab and the tests of every layer, so they belong below all of them"},
 	{"internal/netns/netnstest", []string{"internal/fault", "internal/netns"},
 		"helpers of tests"},
+	{"internal/badfs", nil,
+		"files that the disk does not give back, for the tests of who meets them; nothing of it is in the program"},
 	{"internal/agent", []string{
 		"internal/fault", "internal/failover", "internal/lineage", "internal/member", "internal/services", "internal/control", "internal/status",
 		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/netfiles", "clusterconf", "netops", "xdata"},

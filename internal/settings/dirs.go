@@ -45,6 +45,10 @@ func (d Dirs) Settings() string { return filepath.Join(d.Config, "mxcluster.yaml
 // Syncs returns the folder where it is remembered when LIMs were synchronised.
 func (d Dirs) Syncs() string { return filepath.Join(d.State, "sync") }
 
+// Findings returns the folder for what was found of data versions where nothing can be
+// written beside them.
+func (d Dirs) Findings() string { return filepath.Join(d.State, "findings") }
+
 // SSH returns the folder of the key that syncs log in by.
 func (d Dirs) SSH() string { return filepath.Join(d.Config, "ssh") }
 

@@ -72,7 +72,8 @@ const takeover = `{
       "inSync": null,
       "ageMs": 3600000,
       "conflict": null,
-      "nextSyncAt": null
+      "nextSyncAt": null,
+      "damaged": []
      },
      "arbiter": null
     }

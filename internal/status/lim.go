@@ -242,8 +242,15 @@ func (l *StatusLIM) says(p *place) {
 // no version may not have looked yet, so that without any version there is nothing to say.
 func (in *Input) data(home, away *place) *StatusData {
 	h, a := home.claim.Data, away.claim.Data
-	if h == nil && a == nil || !home.trusted() && !away.trusted() {
+	if !home.trusted() && !away.trusted() {
 		return nil
+	}
+	damaged := union(home.claim.Damaged, away.claim.Damaged)
+	if h == nil && a == nil {
+		if len(damaged) == 0 {
+			return nil
+		}
+		return &StatusData{Damaged: damaged, NextSyncAt: nextSync(home, away)}
 	}
 	order := h.Order(a)
 	newest, on := h, string(home.side)
@@ -254,7 +261,7 @@ func (in *Input) data(home, away *place) *StatusData {
 		newest, on = a, string(away.side)
 	}
 	age := max(in.Now.Sub(newest.Newest).Milliseconds(), 0)
-	d := &StatusData{Newest: &newest.Version, NewestOn: &on, AgeMs: &age, NextSyncAt: nextSync(home, away)}
+	d := &StatusData{Newest: &newest.Version, NewestOn: &on, AgeMs: &age, Damaged: damaged, NextSyncAt: nextSync(home, away)}
 	known := home.trusted() && away.trusted() && order != lineage.Unknown
 	switch told := h != nil && h.Conflict || a != nil && a.Conflict; {
 	case known:
@@ -277,4 +284,11 @@ func nextSync(places ...*place) *time.Time {
 		}
 	}
 	return utc(first)
+}
+
+// union returns what is in one of two lists, each once, sorted; never nil.
+func union(a, b []string) []string {
+	all := append(append([]string{}, a...), b...)
+	slices.Sort(all)
+	return slices.Compact(all)
 }

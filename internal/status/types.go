@@ -128,6 +128,7 @@ type StatusData struct {
 	Conflict *bool   `json:"conflict"`
 
 	NextSyncAt *time.Time `json:"nextSyncAt"` // when an agent synchronises it at the latest; nil: that is not known
+	Damaged    []string   `json:"damaged"`    // versions on either side that cannot be relied on
 }
 
 // StatusServer is what the observer knows of one server.

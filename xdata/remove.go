@@ -1,0 +1,176 @@
+package xdata
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fault"
+)
+
+// MayRemove checks whether Remove would take a version away, and changes nothing.
+func (s *Store) MayRemove(lim int, name string) (Version, error) {
+	versions, err := s.List(lim)
+	if err != nil {
+		return Version{}, err
+	}
+	i := slices.IndexFunc(versions, func(v Version) bool { return v.Name == name })
+	if i < 0 {
+		return Version{}, notHere(lim, name)
+	}
+	v := versions[i]
+	others := slices.ContainsFunc(versions, func(o Version) bool { return o.Complete && o.Name != name })
+	switch {
+	case v.Complete && !others:
+		return v, fault.New(fault.Refused, "make another one first, with 'mxcluster xdata backup'",
+			"%s is the last complete version of LIM %d here", name, lim)
+	case !v.Complete && v.Damage == "" && v.Files > 0:
+		return v, fault.New(fault.Refused, "wait until nothing writes to it", "%s is still being written", name)
+	}
+	return v, nil
+}
+
+// Remove takes one version of a LIM away. Never the last complete one, nor one that is
+// still being written (fault.Refused); fault.NotFound, fault.Busy. One that is gone though
+// not all of it could be deleted is told by Warn.
+func (s *Store) Remove(lim int, name string) (v Version, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("remove version %s: %w", name, err)
+		}
+	}()
+	if v, err = s.MayRemove(lim, name); err != nil {
+		return v, err // before a folder is made for the lock
+	}
+	release, err := s.lock(lim, "xdata remove")
+	if err != nil {
+		return v, err
+	}
+	defer release()
+	if v, err = s.MayRemove(lim, name); err != nil {
+		return v, err
+	}
+	if err := s.remove(v); err != nil {
+		return v, err
+	}
+	return v, syncDir(s.Dir)
+}
+
+// remove deletes a version. It is renamed first, so that one half deleted is
+// never taken for a version. An error says that it is still there; what could not be
+// deleted of one that is gone is told, and tried again by the next holder of the lock.
+func (s *Store) remove(v Version) error {
+	if err := notMounted(v.Path); err != nil {
+		return cannotRemove(err)
+	}
+	dir, err := os.MkdirTemp(s.Dir, stagingPrefix(v.LIM))
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(v.Path, filepath.Join(dir, v.Name)); err != nil {
+		return errors.Join(cannotRemove(err), os.Remove(dir))
+	}
+	if err := s.removeMarks(v.Name); err != nil {
+		s.warnLeft(err)
+	}
+	s.warnLeft(removeTree(dir))
+	return nil
+}
+
+// warn tells of something that does not stop the work.
+func (s *Store) warn(err error) {
+	if s.Warn != nil && err != nil {
+		s.Warn(err)
+	}
+}
+
+// warnLeft tells of something that could not be removed; nil is nothing to tell.
+func (s *Store) warnLeft(err error) {
+	if err != nil {
+		s.warn(cannotRemove(err))
+	}
+}
+
+// cannotRemove says what could not be removed, and how to get rid of it.
+func cannotRemove(err error) error {
+	path, why := "", err
+	var p *fs.PathError
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p):
+		path, why = p.Path, p.Err
+	case errors.As(err, &l):
+		path, why = l.Old, l.Err
+	}
+	return fault.New(fault.Failed, removalHint(path, why), "%s cannot be removed: %v", path, why)
+}
+
+func removalHint(path string, why error) string {
+	const again = ", and 'mxcluster xdata prune' then removes it"
+	switch {
+	case errors.Is(why, unix.EPERM):
+		return fmt.Sprintf("it or its folder may be immutable: 'lsattr -d %s' tells, 'chattr -R -i' takes that off%s", path, again)
+	case errors.Is(why, unix.EBUSY):
+		return fmt.Sprintf("something is mounted there: 'umount %s'%s", path, again)
+	case errors.Is(why, unix.ENOTEMPTY):
+		return "a program may have a file in it open, which NFS keeps for it: end that" + again
+	case errors.Is(why, unix.EROFS):
+		return "the file system is read-only: see the kernel's log, and mount it for writing" + again
+	case errors.Is(why, unix.EACCES):
+		return "run 'mxcluster xdata prune' as root"
+	}
+	return "check the disk; 'mxcluster xdata prune' tries again"
+}
+
+// notMounted refuses a folder where a file system is mounted, or below which one is: what
+// lies there is not the version's.
+func notMounted(dir string) error {
+	real, err := filepath.Abs(dir)
+	if err == nil {
+		var parent string
+		if parent, err = filepath.EvalSymlinks(filepath.Dir(real)); err == nil {
+			real = filepath.Join(parent, filepath.Base(real)) // it may itself be a link, which alone is removed
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if at := mountedAt(real); at != "" {
+		return &fs.PathError{Op: "remove", Path: at, Err: unix.EBUSY}
+	}
+	return nil
+}
+
+// removeTree removes a folder, also one with read-only folders in it, which
+// only root removes without more ado.
+func removeTree(dir string) error {
+	if err := notMounted(dir); err != nil {
+		return ignoreAbsent(err)
+	}
+	err := os.RemoveAll(dir)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	_ = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		// A folder is announced before it is read, and again when that failed.
+		if d != nil && d.IsDir() && err == nil {
+			return os.Chmod(name, 0o700)
+		}
+		return nil
+	})
+	return os.RemoveAll(dir)
+}
+
+// Advice words an error and its remedy in one line.
+func Advice(err error) string {
+	text := err.Error()
+	if hint := fault.HintOf(err); hint != "" {
+		text += "; " + hint
+	}
+	return text
+}

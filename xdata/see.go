@@ -1,0 +1,183 @@
+package xdata
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// looks is how often a version is looked at while files come and go in it.
+const looks = 3
+
+// see looks a version over, by its index if that is wanted. What cannot be looked at makes
+// it a damaged one. The error is fs.ErrNotExist for one that is gone, or says nothing of the
+// version, such as that there are too many open files.
+func (s *Store) see(name string, guided bool) (seen, error) {
+	var x seen
+	for range looks {
+		var bad troubles
+		var err error
+		x, err = s.look(name, guided, &bad)
+		if err != nil || len(bad.all) == 0 {
+			return x, err
+		}
+		if now, err := os.Lstat(x.Path); errors.Is(err, fs.ErrNotExist) || err == nil && x.folder != nil && !os.SameFile(x.folder, now) {
+			return seen{}, fs.ErrNotExist // removed by another process while we looked
+		}
+		if !bad.vanished() {
+			return x, nil
+		}
+	}
+	x.Complete, x.Damage = false, "" // another program is at work in it
+	return x, nil
+}
+
+// look looks a version over once. What cannot be looked at is put into bad.
+func (s *Store) look(name string, guided bool, bad *troubles) (seen, error) {
+	lim, stamp, _ := parseName(name)
+	x := seen{Version: Version{LIM: lim, Name: name, Path: filepath.Join(s.Dir, name), Stamp: stamp}}
+	info, err := os.Lstat(x.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return x, err
+	case err == nil && !info.IsDir():
+		x.Damage, x.noFolder, x.NewestMtime = "it is "+kindOf(info.Mode())+", not a folder", true, stamp
+		x.describe(nil, s.now())
+		return x, nil
+	}
+	x.folder = info
+	var root *os.Root
+	if err == nil {
+		root, err = os.OpenRoot(x.Path)
+	}
+	if err != nil {
+		return x, s.cannotLook(&x, nil, bad.pass(".", false, err), bad)
+	}
+	defer root.Close()
+	if guided {
+		if x.kept, err = s.loadIndex(name); err != nil {
+			return x, err
+		}
+	}
+	m, t, err := surveyAs(root, x.kept)
+	if err != nil {
+		m, t, err = surveyWith(root, bad)
+	}
+	if err != nil {
+		return x, err
+	}
+	x.manifest, x.Files, x.Bytes, x.content = m, t.files, t.bytes, t.content
+	if t.files > 0 {
+		x.NewestMtime = time.Unix(0, t.newestMtime).UTC()
+	}
+	x.newestFile = t.newestFile
+	if err := s.judge(root, &x, t); err != nil {
+		return x, err
+	}
+	if len(bad.all) > 0 {
+		return x, s.cannotLook(&x, readRecord(root), nil, bad)
+	}
+	x.describe(readRecord(root), s.now())
+	return x, nil
+}
+
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	case mode.IsRegular():
+		return "a file"
+	}
+	return "a special file"
+}
+
+// cannotLook makes a version a damaged one, which is as new as what is known of it says.
+func (s *Store) cannotLook(x *seen, r *record, err error, bad *troubles) error {
+	if err != nil {
+		return err
+	}
+	kept, err := s.loadIndex(x.Name)
+	if err != nil {
+		return err
+	}
+	x.Complete, x.Damage, x.manifest, x.kept = false, inShort(bad.words()), nil, nil
+	if kept != nil && kept.newestMtime() != noMtime {
+		x.NewestMtime = time.Unix(0, kept.newestMtime()).UTC()
+	}
+	if x.NewestMtime.IsZero() {
+		x.NewestMtime = x.Stamp
+	}
+	x.describe(r, s.now())
+	return nil
+}
+
+// judge tells whether a version can be relied on, by what is noted of it and how it looks.
+func (s *Store) judge(root *os.Root, x *seen, t totals) error {
+	own, err := s.readMark(root, x.Name, x.manifest)
+	if err != nil {
+		return err
+	}
+	made := own != nil && !own.Foreign
+	if own != nil {
+		x.Verified, x.Damage, x.Reason = own.Verified, own.Damage, own.Reason
+	}
+	if own != nil && own.changed {
+		x.Verified = nil
+		if made, err = s.stillMade(x, own); err != nil {
+			return err
+		}
+	}
+	// A folder without files is no data: nothing could be restored from it.
+	x.Complete = x.Damage == "" && t.files > 0 && (made || s.now().Sub(time.Unix(0, t.changed)) >= s.quiet())
+	return nil
+}
+
+// stillMade holds a version that changed since it was made or received against its index.
+// One without is as good as another program's.
+func (s *Store) stillMade(x *seen, own *mark) (bool, error) {
+	if own.Foreign {
+		return false, nil
+	}
+	kept, err := s.readIndex(x.Name, x.manifest, own)
+	if kept == nil || err != nil {
+		return false, err
+	}
+	if damage := compareShapes(kept, x.manifest); len(damage) > 0 {
+		x.Damage = cmp.Or(x.Damage, inShort(damage))
+		x.NewestMtime = time.Unix(0, kept.newestMtime()).UTC() // not that of what was added to it
+	}
+	return true, nil
+}
+
+// compareShapes names the files that cannot be what they were, without reading any.
+func compareShapes(kept, now *manifest) (damage []string) {
+	var is, was finder
+	for i := range kept.Entries {
+		k := &kept.Entries[i]
+		if k.Dir {
+			continue
+		}
+		n := is.find(now, k.Path)
+		switch {
+		case n == nil:
+			damage = append(damage, fmt.Sprintf("%q is missing", k.Path))
+		case n.checkKind() != nil || n.Dir:
+			damage = append(damage, noFile(k.Path))
+		case n.Size != k.Size:
+			damage = append(damage, fmt.Sprintf("%q has %d bytes instead of %d", k.Path, n.Size, k.Size))
+		}
+	}
+	for i := range now.Entries {
+		if n := &now.Entries[i]; !n.Dir && was.find(kept, n.Path) == nil {
+			damage = append(damage, notPart(n.Path))
+		}
+	}
+	return damage
+}
+
+func noFile(path string) string  { return fmt.Sprintf("%q is no file any more", path) }
+func notPart(path string) string { return fmt.Sprintf("%q does not belong to it", path) }
