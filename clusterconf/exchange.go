@@ -18,7 +18,12 @@ const (
 	DirectionLeave Direction = "leave"
 	// DirectionMove: the base is replaced by another address, and that is all.
 	DirectionMove Direction = "move"
+	// DirectionRename: the base stays, on an interface of another name.
+	DirectionRename Direction = "rename"
 )
+
+// Elsewhere reports whether the interface may be another one than before.
+func (d Direction) Elsewhere() bool { return d == DirectionMove || d == DirectionRename }
 
 // Exchange is what one server must do to its addresses because its LIM enters
 // or leaves a cluster (spec ch. 9). Clients keep the address they know: it is
@@ -72,17 +77,21 @@ func Exchanges(before, after *Document) []Exchange {
 	return all
 }
 
-// Moves lists the servers whose base is another one after an edit, without an
-// exchange of addresses.
+// Moves lists the servers whose base, or its interface, is another one after an edit,
+// without an exchange of addresses.
 func Moves(before, after *Document) []Exchange {
 	var all []Exchange
 	exchanges := Exchanges(before, after)
 	for _, s := range after.Servers {
 		was := before.Server(s.Name)
-		if was == nil || was.Base == s.Base || slices.ContainsFunc(exchanges, func(e Exchange) bool { return e.Server == s.Name }) {
+		if was == nil || was.Base == s.Base && was.Interface == s.Interface || slices.ContainsFunc(exchanges, func(e Exchange) bool { return e.Server == s.Name }) {
 			continue
 		}
-		all = append(all, Exchange{Server: s.Name, LIM: s.LIM, Interface: s.Interface, OldBase: was.Base, NewBase: s.Base, Direction: DirectionMove})
+		e := Exchange{Server: s.Name, LIM: s.LIM, Interface: s.Interface, OldBase: was.Base, NewBase: s.Base, Direction: DirectionMove}
+		if was.Base == s.Base {
+			e.Direction = DirectionRename
+		}
+		all = append(all, e)
 	}
 	return all
 }

@@ -75,15 +75,15 @@ func (d *Document) SettleBase(server string) {
 	}
 }
 
-// KeepReached has every server whose base is not what it was before stay reachable
-// at that one, until all servers know the new one. A server that is moved again
-// before they do is refused with fault.Busy, unless it goes back.
-func (d *Document) KeepReached(before *Document) error {
+// KeepReached has every server whose base is not what it was before, and that lives,
+// stay reachable at that one, until all servers know the new one. A server that is
+// moved again before they do is refused with fault.Busy, unless it goes back.
+func (d *Document) KeepReached(before *Document, lives func(server string) bool) error {
 	for i := range d.Servers {
 		s := &d.Servers[i]
 		was := before.Server(s.Name)
 		switch {
-		case was == nil || was.Base == s.Base:
+		case was == nil || was.Base == s.Base || !lives(s.Name):
 		case !was.ReachedAt.IsValid():
 			s.ReachedAt = was.Base
 		case was.ReachedAt == s.Base:

@@ -80,7 +80,8 @@ func TestKeepReached(t *testing.T) {
 	before := uncreated()
 	d := before.Clone()
 	create(d)
-	must(t, d.KeepReached(before))
+	all := func(string) bool { return true }
+	must(t, d.KeepReached(before, all))
 	if s := d.Server("srv1"); s.ReachedAt != prefix("10.0.0.11/24") || d.Gossip(s) != s.Base {
 		t.Errorf("entering: reached at %s, heard at %s", s.ReachedAt, d.Gossip(s))
 	}
@@ -93,18 +94,24 @@ func TestKeepReached(t *testing.T) {
 
 	moved := before.Clone()
 	moved.Server("free1").Base = prefix("10.0.0.91/24")
-	must(t, moved.KeepReached(before))
+	must(t, moved.KeepReached(before, all))
 	if s := moved.Server("free1"); moved.Gossip(s) != prefix("10.0.0.14/24") {
 		t.Errorf("a moved server is heard at %s", moved.Gossip(s))
 	}
+	silent := before.Clone()
+	silent.Server("free1").Base = prefix("10.0.0.91/24")
+	must(t, silent.KeepReached(before, func(name string) bool { return name != "free1" }))
+	if silent.Server("free1").ReachedAt.IsValid() {
+		t.Error("a server that is not heard keeps a base that it may never have had")
+	}
 	again := moved.Clone()
 	again.Server("free1").Base = prefix("10.0.0.92/24")
-	if err := again.KeepReached(moved); fault.CodeOf(err) != fault.Busy {
+	if err := again.KeepReached(moved, all); fault.CodeOf(err) != fault.Busy {
 		t.Errorf("moved twice: %v", err)
 	}
 	back := moved.Clone()
 	back.Server("free1").Base = prefix("10.0.0.14/24")
-	if err := back.KeepReached(moved); err != nil || back.Server("free1").ReachedAt.IsValid() {
+	if err := back.KeepReached(moved, all); err != nil || back.Server("free1").ReachedAt.IsValid() {
 		t.Errorf("moved back: %v, still reached at %s", err, back.Server("free1").ReachedAt)
 	}
 }
@@ -119,7 +126,7 @@ func TestReachedAtIsTaken(t *testing.T) {
 	}
 	before := d.Clone()
 	must(t, d.AddLIM("c1", 1, "10.0.0.21", 100))
-	must(t, d.KeepReached(before))
+	must(t, d.KeepReached(before, func(string) bool { return true }))
 	if s := d.Server("srv1"); s.Base != prefix("10.0.0.21/24") || s.ReachedAt.IsValid() {
 		t.Errorf("entered again: base %s, reached at %s", s.Base, s.ReachedAt)
 	}
@@ -130,7 +137,9 @@ func TestMoves(t *testing.T) {
 	after := before.Clone()
 	create(after)
 	after.Server("free1").Base, after.Server("free1").Interface = prefix("10.0.0.91/24"), "eth1"
-	want := []Exchange{{Server: "free1", Interface: "eth1", OldBase: prefix("10.0.0.14/24"), NewBase: prefix("10.0.0.91/24"), Direction: DirectionMove}}
+	after.Server("sb1").Interface = "br0"
+	want := []Exchange{{Server: "sb1", Interface: "br0", OldBase: prefix("10.0.0.13/24"), NewBase: prefix("10.0.0.13/24"), Direction: DirectionRename},
+		{Server: "free1", Interface: "eth1", OldBase: prefix("10.0.0.14/24"), NewBase: prefix("10.0.0.91/24"), Direction: DirectionMove}}
 	if got := Moves(before, after); !slices.Equal(got, want) {
 		t.Errorf("moves %+v, want %+v", got, want)
 	}

@@ -79,10 +79,11 @@ type edit struct {
 // outcome is what an edit came to.
 type outcome struct {
 	clusterconf.Result
-	agent bool            // an agent runs here
-	says  []string        // what it does, line by line
-	old   []xdata.Version // data versions here that no longer fit
-	left  []string        // what is left to do, and where
+	agent bool                     // an agent runs here
+	lives func(server string) bool // whether a server's agent is heard
+	says  []string                 // what it does, line by line
+	old   []xdata.Version          // data versions here that no longer fit
+	left  []string                 // what is left to do, and where
 }
 
 // perform makes an edit, waits where that is asked for, and tells the outcome. A wait

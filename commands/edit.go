@@ -26,15 +26,16 @@ func (a *app) edit(ctx context.Context, s *server, e edit) (out outcome, live []
 		return out, nil, err
 	}
 	agent := s.agent.Running(ctx)
+	lives := living(ctx, s)
 	if agent {
-		e.apply = keepReached(e.apply)
+		e.apply = keepReached(e.apply, lives)
 	}
 	record := a.record(s, e)
 	plan, err := s.store.Preview(record, e.apply)
 	if err != nil {
 		return out, nil, err
 	}
-	out = outcome{Result: plan, agent: agent}
+	out = outcome{Result: plan, agent: agent, lives: lives}
 	if e.wait > 0 {
 		if live, err = whoLives(ctx, s, out.agent); err != nil {
 			return out, nil, err
@@ -91,7 +92,11 @@ func (a *app) commit(ctx context.Context, s *server, e edit, record clusterconf.
 		if err := noneLeaves(out.Before, exchanges); err != nil {
 			return err
 		}
-		exchanges = append(exchanges, clusterconf.Moves(out.Before, out.After)...)
+		for _, m := range clusterconf.Moves(out.Before, out.After) {
+			if out.lives(m.Server) { // another one has nothing to make ready
+				exchanges = append(exchanges, m)
+			}
+		}
 	}
 	// Others may edit meanwhile. Where somebody was asked, or servers made ready,
 	// the edit must still be the one that this was for.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -203,14 +204,33 @@ func allLive(d *clusterconf.Document, info *control.AgentInfo) bool {
 
 // keepReached has the servers that an edit moves stay reachable at their former base,
 // until the agents have told every server.
-func keepReached(apply func(*clusterconf.Document) error) func(*clusterconf.Document) error {
+func keepReached(apply func(*clusterconf.Document) error, lives func(server string) bool) func(*clusterconf.Document) error {
 	return func(d *clusterconf.Document) error {
 		before := d.Clone()
 		if err := apply(d); err != nil {
 			return err
 		}
-		return d.KeepReached(before)
+		return d.KeepReached(before, lives)
 	}
+}
+
+// living tells of each server whether its agent is heard, this one's own included. The
+// agent here is asked once, when that is asked for.
+func living(ctx context.Context, s *server) func(server string) bool {
+	heard := sync.OnceValue(func() []string {
+		info, err := s.agent.Agent(ctx)
+		if err != nil {
+			return nil
+		}
+		names := []string{info.Server}
+		for _, m := range info.Members {
+			if m.Liveness == livenessAlive {
+				names = append(names, m.Server)
+			}
+		}
+		return names
+	})
+	return func(server string) bool { return slices.Contains(heard(), server) }
 }
 
 // noneLeaves refuses an edit by which a LIM would leave its cluster at one go: the

@@ -104,10 +104,13 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 	switch {
 	case undo:
 		answer <- reply{err: a.unready(e.NewBase)}
-	case self == nil || self.Interface != e.Interface && e.Direction != clusterconf.DirectionMove || self.Base != e.OldBase && a.aliasOf(e.LIM) != e.OldBase:
+	case self == nil || self.Interface != e.Interface && !e.Direction.Elsewhere() || self.Base != e.OldBase && a.aliasOf(e.LIM) != e.OldBase:
 		// A LIM that stays in its cluster under another base leaves and enters
 		// again: then the alias is what it enters from.
 		answer <- reply{err: fault.New(fault.Busy, "try again", "%s works by another revision of the cluster document", a.cfg.Server)}
+	case e.Direction == clusterconf.DirectionRename:
+		_, err := a.deps.Kernel.Link(e.Interface)
+		answer <- reply{err: fault.Wrap(err, fault.Refused, "", "looking for interface %s of %s", e.Interface, a.cfg.Server)}
 	case e.Direction == clusterconf.DirectionLeave:
 		answer <- reply{err: a.runsAtHome(e)}
 	default:
