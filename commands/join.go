@@ -36,7 +36,8 @@ func newJoinCommand(a *app) *cobra.Command {
 		Long: `Join fetches the cluster document from the agent of the server with base address
 ADDR, and stores it here with the system's key and this server's name. This
 server must be in the document ('mxcluster server add' on the server that holds
-LIM 1), and its agent must not run yet. Take gossip.key from a server of the
+LIM 1), and its agent must not run yet. This machine must have one of that server's
+addresses, and nobody else may answer for its base. Take gossip.key from a server of the
 system, over a way that nobody else can read.`,
 		Example: `  mxcluster join 10.0.0.11 --server srv2 --key-file /root/gossip.key
   ssh srv1 cat /etc/mxcluster/gossip.key | mxcluster join 10.0.0.11 --key-file -`,
@@ -82,6 +83,9 @@ func runJoin(ctx context.Context, a *app, arg string, o joinOptions) error {
 		return err
 	}
 	if err := mayJoin(s.store, doc, o.server); err != nil {
+		return err
+	}
+	if err := a.isServer(ctx, doc, doc.Server(o.server)); err != nil {
 		return err
 	}
 	r := result{Changed: true, DryRun: o.dryRun, Revision: doc.Revision, Text: fmt.Sprintf("%s would join the system", o.server)}

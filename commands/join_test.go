@@ -3,6 +3,7 @@ package commands
 import (
 	"encoding/base64"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -17,6 +18,9 @@ func joining(t *testing.T, text string) *world {
 	t.Helper()
 	w := newWorld(t.TempDir())
 	w.environ["MXCLUSTER_SERVER"] = ""
+	if err := addAddresses(w.kernel, "eth0", "10.0.0.22/24"); err != nil {
+		t.Fatal(err)
+	}
 	w.stdin = strings.NewReader(base64.StdEncoding.EncodeToString(make([]byte, 32)) + "\n")
 	w.fetch = func(from netip.AddrPort, keys [][]byte) (*clusterconf.Document, error) {
 		if from != netip.MustParseAddrPort("10.0.0.11:7946") || len(keys) != 1 || len(keys[0]) != 32 {
@@ -71,6 +75,17 @@ func TestJoinRefused(t *testing.T) {
 		{"unknown server", nil, bad{"join 10.0.0.11 --server srv22 --key-file -", 4, `joining the system at 10.0.0.11: the system has no server "srv22"`, `did you mean srv2`}},
 		{"agent runs", func(_ *testing.T, w *world) { w.agent.running = true }, bad{"join 10.0.0.11 --server srv2 --key-file -", 3, `an agent runs here`, `stop the agent`}},
 		{"bad key", func(_ *testing.T, w *world) { w.stdin = strings.NewReader("secret") }, bad{"join 10.0.0.11 --server srv2 --key-file -", 78, `gossip key`, `.`}},
+		{"another server", nil, bad{"join 10.0.0.11 --server srv3 --key-file -", 3, `this machine has none of the addresses of srv3, whose base is 10.0.0.16/24`, `it has the base of srv2: --server srv2`}},
+		{"no server", func(t *testing.T, w *world) {
+			if err := errors.Join(w.kernel.Drop("eth0", netip.MustParsePrefix("10.0.0.22/24")), addAddresses(w.kernel, "eth0", "10.0.0.99/24")); err != nil {
+				t.Fatal(err)
+			}
+		}, bad{"join 10.0.0.11 --server srv3 --key-file -", 3, `none of the addresses of srv3`, `ip address add 10.0.0.16/24 dev eth0`}},
+		{"it lives", func(t *testing.T, w *world) {
+			if err := w.station(net.HardwareAddr{2, 0, 0, 0, 0, 9}, "10.0.0.22/24"); err != nil {
+				t.Fatal(err)
+			}
+		}, bad{"join 10.0.0.11 --server srv2 --key-file -", 3, `another machine, 02:00:00:00:00:09, answers for 10.0.0.22, the base of srv2`, `end that machine first`}},
 		{"no key file", nil, bad{"join 10.0.0.11 --server srv2 --key-file /nonexistent/key", 78, `/nonexistent/key`, `.`}},
 		{
 			"other system", func(t *testing.T, w *world) {

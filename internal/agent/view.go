@@ -198,6 +198,10 @@ func (a *Agent) claimHeard(ev member.Event) {
 	}
 	p := a.peer(ev.From)
 	if p.claim == nil || p.claim.Run != c.Run {
+		p.noteRun(&c.Claim, ev.At)
+		if p.second(&c.Claim, ev.At) {
+			return
+		}
 		p.runSince = ev.At
 	}
 	a.blockFailed(&c.Claim)

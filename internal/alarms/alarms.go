@@ -41,6 +41,7 @@ const (
 	StateLost    Name = "state-lost"    // an agent started without what it knew before
 	NotRedundant Name = "not-redundant" // the next failure would not be covered
 
+	NameTwice      Name = "name-twice"      // two machines say that they are one server
 	DocumentBehind Name = "document-behind" // a server has not got the present document
 
 	ArbiterUnreachable Name = "arbiter-unreachable" // a server cannot ask who may run a LIM

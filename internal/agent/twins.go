@@ -1,0 +1,57 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"mxcluster/internal/alarms"
+	"mxcluster/internal/failover"
+)
+
+const (
+	knownRuns = 4                // runs of one server's agent that are told apart
+	twinsFor  = 30 * time.Second // after the last sign of a second machine there is none any more
+	firstFor  = 3 * time.Second  // after the last word of the first one the second one counts
+)
+
+// noteRun notes that another run of a server's agent speaks than before. One that is
+// heard again after a later one is no restart: its states are numbered above those of
+// the other, which it has heard of, so that both live.
+func (p *peer) noteRun(c *failover.Claim, at time.Time) {
+	if p.claim == nil || at.IsZero() {
+		return
+	}
+	if slices.Contains(p.runs, c.Run) {
+		p.twice = at
+		p.twins = fmt.Sprintf("%s and %s", min(c.MAC, p.claim.MAC), max(c.MAC, p.claim.MAC))
+	}
+	if !slices.Contains(p.runs, p.claim.Run) {
+		p.runs = append(p.runs, p.claim.Run)
+	}
+	p.runs = p.runs[max(0, len(p.runs)-knownRuns):]
+}
+
+// second reports whether a claim is to be left aside: it comes from the second of two
+// machines that say they are this server, and the first one has an alias.
+func (p *peer) second(c *failover.Claim, at time.Time) bool {
+	return p.claim != nil && !p.twice.IsZero() && at.Sub(p.twice) < twinsFor &&
+		hasAlias(p.claim) && !hasAlias(c) && at.Sub(p.claimed) < firstFor
+}
+
+func hasAlias(c *failover.Claim) bool {
+	return slices.ContainsFunc(c.LIMs, func(l failover.LIMClaim) bool { return l.Holds })
+}
+
+// twinConditions tells of machines that say they are one server.
+func (a *Agent) twinConditions(now time.Time) []alarms.Condition {
+	var out []alarms.Condition
+	for name, p := range a.peers {
+		if p.twice.IsZero() || now.Sub(p.twice) >= twinsFor || a.doc.Server(name) == nil {
+			continue
+		}
+		out = append(out, alarms.Condition{Name: alarms.NameTwice, Severity: alarms.Critical, Server: name,
+			Text: fmt.Sprintf("two machines say that they are %s: %s; take one off the network, or give it a name and an address of its own", name, p.twins)})
+	}
+	return out
+}

@@ -1,0 +1,68 @@
+package agent
+
+import (
+	"testing"
+	"time"
+
+	"mxcluster/internal/failover"
+)
+
+// Of two machines the one that has the alias counts, as long as it speaks.
+func TestSecondMachine(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	serves := &failover.Claim{Run: "A", LIMs: []failover.LIMClaim{{LIM: 1, Holds: true}}}
+	idle := &failover.Claim{Run: "B", LIMs: []failover.LIMClaim{{LIM: 1}}}
+	p := &peer{claim: serves, claimed: at(100), twice: at(99)}
+	for _, tc := range []struct {
+		name  string
+		claim *failover.Claim
+		at    int
+		want  bool
+	}{
+		{"idle", idle, 101, true},
+		{"the first one is silent", idle, 104, false},
+		{"both serve", serves, 101, false},
+	} {
+		if got := p.second(tc.claim, at(tc.at)); got != tc.want {
+			t.Errorf("%s: left aside: %t", tc.name, got)
+		}
+	}
+	p.twice = time.Time{}
+	if p.second(idle, at(101)) {
+		t.Error("a restart is left aside")
+	}
+}
+
+// A restart is a run that follows another; a run that is heard again after a later
+// one is a second machine.
+func TestNoteRun(t *testing.T) {
+	tests := map[string]struct {
+		runs  string // as they are heard, one letter each; lower case: second-hand
+		twice bool
+	}{
+		"first":              {"A", false},
+		"restarts":           {"ABCDEFG", false},
+		"a clone":            {"ABA", true},
+		"of three":           {"ABCA", true},
+		"after restarts":     {"ABCDED", true},
+		"second-hand":        {"ABa", false},
+		"the same all along": {"AAAA", false},
+	}
+	for name, tc := range tests {
+		p := &peer{}
+		for i, r := range tc.runs {
+			at := time.Time{}
+			if r < 'a' {
+				at = time.Unix(int64(i+1), 0)
+			}
+			c := &failover.Claim{Run: string(r &^ 0x20), MAC: "02:00:00:00:00:0" + string(r&^0x20)}
+			if p.claim == nil || p.claim.Run != c.Run {
+				p.noteRun(c, at)
+			}
+			p.claim = c
+		}
+		if !p.twice.IsZero() != tc.twice {
+			t.Errorf("%s: two machines: %t (%s)", name, !p.twice.IsZero(), p.twins)
+		}
+	}
+}
