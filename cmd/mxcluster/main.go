@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/user"
 	"runtime"
@@ -72,7 +73,7 @@ func userName() string {
 // runAgent gives the agent what it asks for of a server's settings. A hangup that came
 // before it was asked for has ended the command: nothing has begun by then.
 func runAgent(ctx context.Context, s commands.AgentSetup, hangups <-chan struct{}) error {
-	if context.Cause(ctx) == error(told{unix.SIGHUP}) {
+	if errors.Is(context.Cause(ctx), told{unix.SIGHUP}) {
 		return ctx.Err()
 	}
 	if os.Getenv("GOGC") == "" {
