@@ -183,6 +183,7 @@ func inSlowWorld(t *testing.T, f func(w *world)) {
 		doc := worldDocument(manual)
 		doc.Clusters[0].FailoverAfter = clusterconf.Duration(30 * time.Second)
 		w := newWorldOf(t, doc)
+		w.adjust = func(c *Config) { c.Lease, c.CheckInterval = time.Minute, time.Minute }
 		defer w.close()
 		f(w)
 	})
