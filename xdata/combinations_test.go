@@ -51,13 +51,8 @@ func TestEveryCombination(t *testing.T) {
 						want, way = InSync, DirectionNone
 					case !r && !s && !regular.tomorrow && !standby.tomorrow:
 						want, way, code = Refused, DirectionNone, fault.NotFound
-					case regular.tomorrow || standby.tomorrow: // nothing of it is copied, but what is good is
+					case regular.tomorrow || standby.tomorrow: // it is not copied, nor anything over it
 						want, way, code = Refused, DirectionNone, fault.Refused
-						if r {
-							way = DirectionToStandby
-						} else if s {
-							way = DirectionToRegular
-						}
 					case !r || s && standby.since > regular.since:
 						way = DirectionToRegular
 					case r && s && standby.since == regular.since && standby.content == regular.content:

@@ -28,12 +28,8 @@ func (s *Store) headPath(lim int) string {
 // copy of the versions alone, it is the one that all others lead to. The versions there
 // are looked at then, unless they are given.
 func (s *Store) head(lim int, versions []seen) (*lineage.Version, error) {
-	var v lineage.Version
-	switch ok, err := readJSON(s.headPath(lim), &v); {
-	case err != nil:
-		return nil, fmt.Errorf("read which version the data of LIM %d follow: %w", lim, err)
-	case ok && v.Valid() == nil && !v.Node.IsZero():
-		return &v, nil
+	if v, err := s.knownHead(lim); v != nil || err != nil {
+		return v, err
 	}
 	if versions == nil {
 		var err error
@@ -51,6 +47,19 @@ func (s *Store) head(lim int, versions []seen) (*lineage.Version, error) {
 		return nil, nil
 	}
 	return &versions[0].line, nil
+}
+
+// knownHead is head as far as it is written down.
+func (s *Store) knownHead(lim int) (*lineage.Version, error) {
+	var v lineage.Version
+	ok, err := readJSON(s.headPath(lim), &v)
+	if err != nil {
+		return nil, fmt.Errorf("read which version the data of LIM %d follow: %w", lim, err)
+	}
+	if !ok || v.Valid() != nil || v.Node.IsZero() {
+		return nil, nil
+	}
+	return &v, nil
 }
 
 // setHead makes a version the head, for good.

@@ -81,6 +81,16 @@ func readRecord(root *os.Root) *record {
 	return decodeRecord(b[:n])
 }
 
+// misfit says that a version is not what it says it was when it was made; nothing where
+// it is, or says nothing. It tells damage of a copy of the version, too, beside which
+// nothing is noted.
+func misfit(root *os.Root, m *manifest) (damage []string) {
+	if r := readRecord(root); r != nil && r.Made && r.Node.Content != hex.EncodeToString(m.digest()) {
+		return []string{"its content is not what it was when it was made"}
+	}
+	return nil
+}
+
 // writeRecord puts a record into the folder of a version that is not visible yet, and
 // gives the folder its attributes again.
 func writeRecord(root *os.Root, r *record, top attributes) error {
@@ -145,14 +155,14 @@ func (v *Version) future(now time.Time) bool {
 	return v.Files > 0 && nanoseconds(v.NewestMtime) > nanoseconds(now.Add(MaxSkew))
 }
 
-// sortNewest sorts the versions of one LIM, the newest first.
-func sortNewest(versions []seen) []seen {
+// sortNewest sorts the versions of one LIM, the newest first; head as with lineage.Newest.
+func sortNewest(versions []seen, head *lineage.Version) []seen {
 	lines := make([]*lineage.Version, len(versions))
 	for i := range versions {
 		lines[i] = &versions[i].line
 	}
 	sorted := make([]seen, 0, len(versions))
-	for _, i := range lineage.Newest(lines) {
+	for _, i := range lineage.Newest(lines, head) {
 		sorted = append(sorted, versions[i])
 	}
 	return sorted

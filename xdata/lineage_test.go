@@ -320,9 +320,22 @@ func TestEqualContentIsInSync(t *testing.T) {
 	backUp(t, p[SideRegular], sample, baseTime)
 	backUp(t, p[SideStandby], sample, baseTime.Add(time.Hour))
 	p.wantSync(t, SideRegular, InSync, DirectionNone)
+	// Neither side's next backup is a conflict.
 	backUp(t, p[SideStandby], tree{"f": "after"}, baseTime)
 	p.wantSync(t, SideRegular, Copied, DirectionToRegular)
 	checkAlike(t, p)
+	for _, changed := range []Side{SideRegular, SideStandby} {
+		p := newSides(t)
+		first := backUp(t, p[SideRegular], sample, baseTime)
+		backUp(t, p[SideStandby], tree{"f": "other"}, baseTime)
+		must(t, os.RemoveAll(newest(t, p[SideStandby]).Path))
+		backUp(t, p[SideStandby], sample, baseTime) // it follows what the other side never had
+		p.wantSync(t, changed, InSync, DirectionNone)
+		next := backUp(t, p[changed], tree{"f": "after"}, baseTime)
+		if got := p.wantSync(t, changed, Copied, towards(changed.other())); !got.Has(&first) || !got.Has(&next) {
+			t.Errorf("%+v", got)
+		}
+	}
 }
 
 // A file from the future keeps its version from being copied, with its name and a remedy,

@@ -162,6 +162,9 @@ func (s *Store) holdAgainst(root *os.Root, v Version, now *manifest) error {
 	m := nextMark(own)
 	damage := compareSums(kept, now, m.Foreign)
 	if len(damage) == 0 {
+		damage = misfit(root, now)
+	}
+	if len(damage) == 0 {
 		return nil
 	}
 	m.Verified, m.Damage = v.Verified, inShort(damage)

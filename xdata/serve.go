@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"sync"
@@ -300,6 +301,13 @@ func (s *server) bye(payload []byte) error {
 	return s.link.send(frameDone, end)
 }
 
+// superseded tells whether a version with a file from the future is no loss beside another
+// one: that is newer. Of one that nothing tells the age of, nobody knows.
+func superseded(future, by *lineage.Version) bool {
+	o := lineage.Compare(future, by)
+	return (o == lineage.Older || o == lineage.Same) && (future.Made || future.Time != math.MinInt64)
+}
+
 // summarise looks at the versions of a LIM, opens the newest complete one, nil
 // when there is none, and describes it.
 func (s *Store) summarise(lim int) (*snapshot, []seen, summary, error) {
@@ -311,9 +319,12 @@ func (s *Store) summarise(lim int) (*snapshot, []seen, summary, error) {
 	sum := summary{Writing: slices.ContainsFunc(versions, func(v seen) bool { return !v.Complete && v.Damage == "" })}
 	sum.Damaged = slices.ContainsFunc(versions, func(v seen) bool { return v.Damage != "" })
 	i := slices.IndexFunc(versions, func(v seen) bool { return v.Complete && !v.future(now) })
-	if bad := slices.IndexFunc(versions, func(v seen) bool { return v.Complete && v.future(now) }); bad >= 0 && (i < 0 || bad < i) {
-		v := &versions[bad]
-		sum.Future = &futureVersion{Line: v.line, Local: v.Name, File: plain(v.newestFile), Mtime: nanoseconds(v.NewestMtime)}
+	for j := range versions {
+		v := &versions[j]
+		if v.Complete && v.future(now) && (i < 0 || !superseded(&v.line, &versions[i].line)) {
+			sum.Future = &futureVersion{Line: v.line, Local: v.Name, File: plain(v.newestFile), Mtime: nanoseconds(v.NewestMtime)}
+			break
+		}
 	}
 	if i < 0 {
 		return nil, versions, sum, nil

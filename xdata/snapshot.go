@@ -66,7 +66,9 @@ func (s *snapshot) open() (err error) {
 	if err := s.folderExtras(); err != nil {
 		return err
 	}
-	s.problem = s.check()
+	if s.problem = s.check(); s.problem == nil && s.unread == 0 {
+		s.problem = s.hold(misfit(s.root, s.manifest))
+	}
 	s.scan, err = newScanner(s.manifest.bytes())
 	return err
 }

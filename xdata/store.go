@@ -71,9 +71,9 @@ func (s *Store) quiet() time.Duration {
 }
 
 // List returns the versions of a LIM, or of all LIMs for 0, by LIM, the newest first:
-// one that another follows comes after it, else newest modification times tell, then
-// names. One that cannot be looked at is damaged and hides no other. A store that does
-// not exist yet has none.
+// one that another follows comes after it, what leads on from the LIM's data here comes
+// before what does not, else newest modification times tell, then names. One that cannot
+// be looked at is damaged and hides no other. A store that does not exist yet has none.
 func (s *Store) List(lim int) ([]Version, error) {
 	seen, err := s.list(lim, false)
 	if err != nil {
@@ -124,7 +124,11 @@ func (s *Store) list(lim int, guided bool) ([]seen, error) {
 			if n < 0 {
 				n = len(versions) - i
 			}
-			sorted = append(sorted, sortNewest(versions[i:i+n])...)
+			head, err := s.knownHead(v.LIM)
+			if err != nil {
+				return nil, err
+			}
+			sorted = append(sorted, sortNewest(versions[i:i+n], head)...)
 		}
 	}
 	return sorted, nil

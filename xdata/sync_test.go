@@ -62,6 +62,9 @@ var states = map[string]func(t testing.TB, s *Store){
 	"future": func(t testing.TB, s *Store) {
 		foreign(t, s, "xdata_1_20260310000000", sample, time.Now().Add(MaxSkew+time.Minute))
 	},
+	"future long ago": func(t testing.TB, s *Store) { // its name tells that it is old
+		foreign(t, s, "xdata_1_20260201000000", sample, time.Now().Add(MaxSkew+time.Minute))
+	},
 	"nearly future": func(t testing.TB, s *Store) {
 		foreign(t, s, "xdata_1_20260301000000", sample, time.Now().Add(MaxSkew/2))
 	},
@@ -87,7 +90,6 @@ func TestDirections(t *testing.T) {
 		absent    = want{Refused, DirectionNone, fault.NotFound, "no complete version on the"}
 		nowhere   = want{outcome: InSync, way: DirectionNone}
 		future    = want{Refused, DirectionNone, fault.Refused, "from the future"}
-		besides   = func(way Direction) want { return want{Refused, way, fault.Refused, "from the future"} }
 		busy      = want{Failed, DirectionNone, fault.Busy, "still being written"}
 	)
 	for _, tt := range []struct {
@@ -107,8 +109,8 @@ func TestDirections(t *testing.T) {
 		{"older", "same", DirectionAuto, inSync},
 		{"same time other content", "older", DirectionAuto, differ},
 		{"older", "same time other name", DirectionAuto, differ},
-		{"future", "older", DirectionAuto, besides(DirectionToRegular)},
-		{"older", "future", DirectionAuto, besides(DirectionToStandby)},
+		{"future", "older", DirectionAuto, future},
+		{"older", "future", DirectionAuto, future},
 		{"none", "future", DirectionAuto, future},
 		{"nearly future", "older", DirectionAuto, toStandby},
 		{"writing", "none", DirectionAuto, busy},
@@ -127,6 +129,8 @@ func TestDirections(t *testing.T) {
 		{"older", "same time other content", DirectionToRegular, differ},
 		{"writing", "older", DirectionToStandby, busy},
 		{"future", "none", DirectionAuto, future},
+		{"future long ago", "older", DirectionAuto, toRegular},
+		{"older", "future long ago", DirectionAuto, toStandby},
 	} {
 		t.Run(fmt.Sprintf("%s,%s,%s", tt.regular, tt.standby, tt.way), func(t *testing.T) {
 			bothSides(t, func(t *testing.T, asks Side) {
@@ -162,9 +166,6 @@ func (p pair) checkAfter(t *testing.T, res Result, before string) {
 		if _, leftovers := visible(t, s); leftovers != nil {
 			t.Errorf("left on the %s side: %q", side, leftovers)
 		}
-	}
-	if res.Result == Refused && res.Direction != DirectionNone {
-		return // a good version beside one that is refused
 	}
 	if res.Result != Copied {
 		if after := p.versions(t); after != before || res.SentBytes != 0 {

@@ -78,6 +78,11 @@ func (v *Version) sameAs(theirs *lineage.Version) bool {
 // not because of a crash. Where the LIM runs, they come from what it was started on.
 func (s *Store) follow(a afterSync) error {
 	head, err := s.head(a.lim, nil)
+	if err == nil && head != nil && head.Node == a.own.line.Node && head.Node != a.Whole.Node {
+		// Two versions of one content: what is made here next follows both.
+		joined := lineage.Join(head, a.Whole)
+		return s.setHead(a.lim, &joined)
+	}
 	if err != nil || head != nil && lineage.Compare(head, &a.own.line) != lineage.Older || a.active != nil && a.active() {
 		return err
 	}

@@ -115,7 +115,9 @@ func (s *Store) verify(ctx context.Context, root *os.Root, f *Finding, read func
 	if err != nil {
 		return err
 	}
-	f.Damage = append(r.broken, compareSums(r.unhidden(kept), r.read, m.Foreign)...)
+	if f.Damage = append(r.broken, compareSums(r.unhidden(kept), r.read, m.Foreign)...); len(f.Damage) == 0 {
+		f.Damage = misfit(root, r.read)
+	}
 	switch {
 	case len(f.Damage) > 0:
 		f.Result, m.Verified, m.Damage = Damaged, f.Verified, inShort(f.Damage)

@@ -103,6 +103,24 @@ const Coarse = 2 * time.Second
 // the times say. Equal content is equal. Of versions that both know what they follow,
 // and where neither does, none is newer; else times tell.
 func Compare(a, b *Version) Order {
+	if order := byLineage(a, b); order != Unknown {
+		return order
+	}
+	switch known := a.Node.Content != "" && b.Node.Content != ""; {
+	case a.Made && b.Made:
+		return Apart
+	case a.mayFollow(b) || b.mayFollow(a), !known && close(a.Time, b.Time):
+		return Unknown
+	case a.Time > b.Time:
+		return Newer
+	case a.Time < b.Time:
+		return Older
+	}
+	return Apart
+}
+
+// byLineage is Compare without times; Unknown where these have to tell, or nothing can.
+func byLineage(a, b *Version) Order {
 	switch to, from := a.follows(b), b.follows(a); {
 	case to && !from:
 		return Newer
@@ -118,17 +136,7 @@ func Compare(a, b *Version) Order {
 	case from && !to:
 		return Older
 	}
-	switch known := a.Node.Content != "" && b.Node.Content != ""; {
-	case a.Made && b.Made:
-		return Apart
-	case a.mayFollow(b) || b.mayFollow(a), !known && close(a.Time, b.Time):
-		return Unknown
-	case a.Time > b.Time:
-		return Newer
-	case a.Time < b.Time:
-		return Older
-	}
-	return Apart
+	return Unknown
 }
 
 // close tells whether two times may be one time on two file systems.
@@ -151,9 +159,13 @@ func (v *Version) mayFollow(b *Version) bool {
 	return b.Node.Content == "" && slices.ContainsFunc(v.Ancestors, func(n Node) bool { return n.Name == b.Node.Name })
 }
 
-// includes reports whether an ancestor had b's content.
+// includes reports whether an ancestor had b's content, and all that b follows is followed.
+// Data that were changed and put back are not included: somebody wanted them back.
 func (v *Version) includes(b *Version) bool {
-	return b.Node.Content != "" && slices.ContainsFunc(v.Ancestors, func(n Node) bool { return n.Content == b.Node.Content })
+	if b.Node.Content == "" || slices.ContainsFunc(b.Ancestors, func(n Node) bool { return !slices.Contains(v.Ancestors, n) }) {
+		return false
+	}
+	return slices.ContainsFunc(v.Ancestors, func(n Node) bool { return n.Content == b.Node.Content })
 }
 
 // Rejects reports whether a version lost against v in a conflict.
@@ -191,6 +203,15 @@ func Child(n Node, at int64, keep Node, parents ...*Version) Version {
 	return v
 }
 
+// Join returns a version that has the content of another one, which it does not follow,
+// with what that one follows, too: what follows the one from now on follows both.
+func Join(v, other *Version) Version {
+	joined := Child(v.Node, 0, Node{}, v, other)
+	joined.Made, joined.Time = v.Made, v.Time
+	joined.Ancestors = slices.DeleteFunc(joined.Ancestors, func(n Node) bool { return n == v.Node })
+	return joined
+}
+
 // after is a little later than a time.
 func after(t int64) int64 {
 	if t == 1<<63-1 {
@@ -218,15 +239,22 @@ func Resolve(n Node, at int64, kept, lost *Version) Version {
 	return v
 }
 
-// Newest sorts versions, the newest first: one that another follows comes after it;
-// else times tell, then names, the later first.
-func Newest(versions []*Version) []int {
+// Newest sorts versions, the newest first: one that another follows comes after it. Of
+// those that are left what leads on from head does, the version that the data here came
+// from; nil where that is not known. Then times tell, then names, the later first.
+func Newest(versions []*Version, head *Version) []int {
 	left := make([]int, len(versions))
 	for i := range left {
 		left[i] = i
 	}
 	slices.SortStableFunc(left, func(i, j int) int {
 		a, b := versions[i], versions[j]
+		if on := a.leadsOnFrom(head); on != b.leadsOnFrom(head) {
+			if on {
+				return -1
+			}
+			return 1
+		}
 		if a.Time != b.Time {
 			if a.Time > b.Time {
 				return -1
@@ -247,9 +275,19 @@ func Newest(versions []*Version) []int {
 	return sorted
 }
 
-// later reports whether a follows b by lineage.
+// leadsOnFrom reports whether a version is head, or a newer one.
+func (v *Version) leadsOnFrom(head *Version) bool {
+	if head == nil {
+		return true
+	}
+	order := Compare(v, head)
+	return order != Older && order != Apart
+}
+
+// later reports whether a follows b, as far as that is known without reading them.
 func later(a, b *Version) bool {
-	return (a.follows(b) || a.mayFollow(b)) && !b.follows(a) && !b.mayFollow(a)
+	order := byLineage(a, b)
+	return order == Newer || order == Unknown && a.mayFollow(b) && !b.mayFollow(a)
 }
 
 const (

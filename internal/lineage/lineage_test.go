@@ -29,6 +29,8 @@ func TestCompare(t *testing.T) {
 	back := child("3", "a", 1, b) // data that were put back
 	fork := child("4", "c", 1000, a)
 	ends := Resolve(node("5", "b"), 0, b, fork)
+	twin, apart := child("t", "b", 5), child("u", "u", 5)
+	joined := Join(b, twin)
 	native := other("6", "n", 10*second)
 	started := child("7", "s", 0, native)
 	for _, tc := range []struct {
@@ -46,6 +48,10 @@ func TestCompare(t *testing.T) {
 		{"roots", a, child("9", "z", 5), Apart},
 		{"roots of one content", a, child("9", "a", 5), Same},
 		{"a child of a root with the content of another", b, child("9", "a", 500), Newer},
+		{"one that was changed and put back, and another one's child", child("9", "a", 0, b), fork, Apart},
+		{"what follows two of one content", child("9", "z", 0, &joined), twin, Newer},
+		{"and the other one", child("9", "z", 0, &joined), b, Newer},
+		{"what follows one of them, and nothing else", child("9", "z", 0, &joined), apart, Apart},
 		{"another program's, older", other("6", "n", 7), a, Older},
 		{"another program's, newer", other("6", "n", 700), a, Newer},
 		{"another program's, of one time", other("6", "n", 100), a, Apart},
@@ -103,7 +109,7 @@ func TestNewestKeepsToLineage(t *testing.T) {
 			all = append(all, child(fmt.Sprint(i+1), fmt.Sprint(rnd.IntN(6)), rnd.Int64N(100), parents...))
 		}
 		rnd.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-		order := Newest(all)
+		order := Newest(all, all[rnd.IntN(len(all))])
 		for i, x := range order {
 			for _, y := range order[i+1:] {
 				if Compare(all[y], all[x]) == Newer && all[y].follows(all[x]) {
