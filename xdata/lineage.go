@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"slices"
@@ -98,10 +100,13 @@ func writeRecord(root *os.Root, r *record, top attributes) error {
 	if err != nil {
 		return err
 	}
-	if err := root.Chmod(".", 0o700); err != nil {
-		return err
+	err = root.WriteFile(lineageName, b, 0o644)
+	if errors.Is(err, fs.ErrPermission) { // its mode may forbid that to an ordinary user
+		if err = root.Chmod(".", 0o700); err == nil {
+			err = root.WriteFile(lineageName, b, 0o644)
+		}
 	}
-	if err := root.WriteFile(lineageName, b, 0o644); err != nil {
+	if err != nil {
 		return err
 	}
 	in := folders{root: root}
