@@ -46,7 +46,11 @@ func (a *Agent) keepHidden(l *lim, why string) {
 	ctx, cancel := context.WithCancel(a.ctx)
 	l.clearing, l.look = cancel, make(chan struct{}, 1)
 	n, alias, look := a.net, l.alias.Addr(), l.look
-	traffic, probes := func() bool { return a.awaitTraffic(ctx, n, look) }, 1
+	since := a.enabled // what was heard since then says that the switch forwards
+	if why != setUp {
+		since = time.Time{}
+	}
+	traffic, probes := func() bool { return a.awaitTraffic(ctx, n, look, since) }, 1
 	switch why {
 	case deleted:
 		traffic = func() bool { return ctx.Err() == nil } // the link was in use all the time
@@ -87,9 +91,8 @@ func (a *Agent) awaitClear(ctx context.Context, n *network, alias netip.Addr, tr
 
 // awaitTraffic waits until the link is up and something was heard over it: a
 // switch forwards some time after the link is there, and until then a question
-// that nobody answers means nothing.
-func (a *Agent) awaitTraffic(ctx context.Context, n *network, look <-chan struct{}) bool {
-	var up time.Time
+// that nobody answers means nothing. It is up since the time given; zero: not known.
+func (a *Agent) awaitTraffic(ctx context.Context, n *network, look <-chan struct{}, up time.Time) bool {
 	for ctx.Err() == nil {
 		wait := time.Second // or until the kernel tells of a change
 		if link, err := a.deps.Kernel.Link(n.ifname); err == nil && link.Up {

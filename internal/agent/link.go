@@ -18,6 +18,10 @@ import (
 // is there already.
 const baseGrace = 5 * time.Second
 
+// baseGrace6 is that of an IPv6 base: the kernel itself takes those off an interface that
+// is set down, so that often nobody is about to add it.
+const baseGrace6 = 500 * time.Millisecond
+
 // baseSettle is how long a base address must be missing on an interface that is set up
 // before it is added: ifdown takes the address off and sets the interface down then.
 const baseSettle = 250 * time.Millisecond
@@ -127,9 +131,10 @@ func (a *Agent) tendAddresses(now time.Time) {
 		a.baseGone = time.Time{}
 	case a.baseGone.IsZero():
 		a.baseGone = now
-		time.AfterFunc(baseSettle, func() { a.post(func() { a.tendAddresses(time.Now()) }) })
+		wait := max(baseSettle, a.enabled.Add(a.baseGrace()).Sub(now))
+		time.AfterFunc(wait, func() { a.post(func() { a.tendAddresses(time.Now()) }) })
 		return
-	case now.Sub(a.enabled) < baseGrace || now.Sub(a.baseGone) < baseSettle:
+	case now.Sub(a.enabled) < a.baseGrace() || now.Sub(a.baseGone) < baseSettle:
 		return
 	}
 	if err := a.ensureBases(a.doc.Server(a.cfg.Server), bases(a.doc, a.doc.Server(a.cfg.Server))); err != nil {
@@ -144,9 +149,16 @@ func (a *Agent) tendAddresses(now time.Time) {
 		default:
 			l.absent = false
 			a.recordAlias(l, "deleted", fmt.Sprintf("the alias %s was deleted while %s was down; it is put back", l.alias.Addr(), a.net.ifname))
-			a.putBack(l, l.alias, linkDown)
+			a.putBack(l, l.alias, setUp)
 		}
 	}
+}
+
+func (a *Agent) baseGrace() time.Duration {
+	if a.net.base.Addr().Is6() {
+		return baseGrace6
+	}
+	return baseGrace
 }
 
 // mayAdd reports whether addresses may be added now: the interface is set up, and has
