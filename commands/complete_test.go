@@ -183,7 +183,7 @@ func TestCompleteVersions(t *testing.T) {
 	one := s.backup(t, "srv1", "1", "data of LIM 1") + "\tLIM 1, newest file of 2026-03-01 01:00"
 	two := s.backup(t, "srv1", "2", "data of LIM 2") + "\tLIM 2, newest file of 2026-03-01 01:00"
 	for line, want := range map[string][]string{
-		"xdata restore _": {one, two}, "xdata restore --lim 2 _": {two}, "xdata restore --lim 3 _": nil,
+		"xdata remove _": {one, two}, "xdata remove --lim 2 _": {two}, "xdata restore _": {one, two}, "xdata restore --lim 2 _": {two}, "xdata restore --lim 3 _": nil,
 		"xdata restore xdata_1": {one}, "xdata restore xdata_1_x _": nil,
 	} {
 		if got, _ := w.completions(t, line); !slices.Equal(got, want) {

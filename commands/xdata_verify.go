@@ -33,7 +33,8 @@ every file with the hash that was kept when the version was made or received.
 A damaged version is named with its files, is from then on neither copied nor
 started on, and makes the exit code 7. 'mxcluster sync' brings a good one back
 if the other side has it. Hashes of a version of another program are kept when
-it is first read.`,
+it is first read. What is found is kept beside the versions, goes with them when
+they are copied, and is kept in the state folder where nothing can be written there.`,
 		Example:     "  mxcluster xdata verify\n  mxcluster xdata verify --lim 1 -o json",
 		Annotations: exits(fault.NotFound, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
