@@ -160,7 +160,7 @@ func socketPath(dirs settings.Dirs) string { return filepath.Join(dirs.Run, "age
 
 // versions returns this server's data versions.
 func (s *server) versions(now func() time.Time) *xdata.Store {
-	return &xdata.Store{Dir: s.settings.XDataDir, Now: now, Paired: s.paired,
+	return &xdata.Store{Dir: s.settings.XDataDir, Now: now, Still: xdata.StillOf(s.settings.XDataStill), Paired: s.paired,
 		Notes: s.dirs.Findings(), Warn: s.warnings.warn}
 }
 

@@ -68,6 +68,9 @@ sends signs of life. An ssh in sync.rsh is started without what its configuratio
 have for people: no terminal, command, shared connection or forwarding of theirs. What
 sync.rsh itself says counts before that.
 
+A version that another program may still be writing is waited for, for a minute or the
+setting xdata.still at most; after that it is left out, and that is said.
+
 Nothing newer is ever overwritten, whatever --direction says. A RATE is a number
 with k, M or G for bytes a second, or kbit, Mbit or Gbit; a number alone counts
 KiB a second, as rsync's does.`,
@@ -139,7 +142,7 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 	if err != nil {
 		return fmt.Errorf("synchronising: %w", err)
 	}
-	y := &syncer{app: a, server: s, options: o}
+	y := &syncer{app: a, server: s, options: o, settle: max(s.settings.XDataStill, time.Minute)}
 	if o.signs {
 		stop := xdata.Signs(a.env.Stdout)
 		y.doAll(ctx, jobs)

@@ -20,6 +20,7 @@ type syncer struct {
 	app     *app
 	server  *server
 	options syncOptions
+	settle  time.Duration // how long what other programs may still be writing is waited for
 	results []xdata.Result
 	errs    []error
 }
@@ -62,9 +63,12 @@ func (s *server) serve(ctx context.Context, rsh xdata.Rsh, there *clusterconf.Se
 // what became of it.
 func (y *syncer) local(ctx context.Context, j syncJob, lim int) (xdata.Result, error) {
 	var r xdata.Result
-	err := whileBusy(ctx, y.options.wait, func() (err error) {
-		r, err = y.between(ctx, j, lim)
-		return err
+	err := y.settled(ctx, lim, func() (*xdata.Writing, error) {
+		err := whileBusy(ctx, y.options.wait, func() (err error) {
+			r, err = y.between(ctx, j, lim)
+			return err
+		})
+		return r.Writing, err
 	})
 	if y.options.dryRun {
 		return r, err

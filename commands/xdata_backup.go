@@ -35,6 +35,11 @@ the exit code is the sync's. It is refused on a server that the LIM never runs o
 unless nothing is to be copied, and, without --force, where the agent says that the
 LIM is not active: such a folder holds old data.
 
+What changes or vanishes while it is copied is copied again, twice at most; the exit
+code is 6 then, and a file is named. Access lists (ACL) and extended attributes of
+users are kept, capabilities are not, and holes stay holes. What could not be copied
+to the other side, such as a path of more than 4096 bytes, is refused.
+
 The version notes which one it follows: that which the LIM here was last started on,
 received or backed up to. Data that were put back to an older state, or lost files
 only, are the newer data by that, whatever their times are. Where the newest version

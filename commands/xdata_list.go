@@ -27,7 +27,14 @@ func newXdataListCommand(a *app) *cobra.Command {
 		Use:   "list",
 		Short: "List the data versions on this server",
 		Long: `Xdata list shows the data versions on this server, the newest of each LIM first.
-What is wrong with a damaged one is in the column DAMAGE.`,
+What is wrong with a damaged one is in the column DAMAGE.
+
+A version that another program makes counts as complete when nothing has changed
+in it for the setting xdata.still (30s), or for as long as the program took from
+the first file to the last of any of its last three versions; until then the
+column COMPLETE says when that will be. It counts at once when the program writes
+a file .mxcluster-complete into the version's folder, which is not part of the
+version. Versions of 'mxcluster xdata backup' count at once.`,
 		Example:     "  mxcluster xdata list\n  mxcluster xdata list --lim 1 -o json",
 		Annotations: exits(fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
@@ -76,6 +83,9 @@ func versionView(versions []xdata.Version) ui.View {
 func stateOfVersion(v xdata.Version) string {
 	if v.Damage != "" {
 		return "damaged"
+	}
+	if v.WritingUntil != nil {
+		return "at " + v.WritingUntil.UTC().Format(time.RFC3339)
 	}
 	return yesNo(v.Complete)
 }

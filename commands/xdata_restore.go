@@ -24,8 +24,9 @@ func newXdataRestoreCommand(a *app) *cobra.Command {
 		Use:   "restore VERSION",
 		Short: "Copy a data version to a folder",
 		Long: `Xdata restore copies a data version of LIM N to a folder that is empty or does not
-exist yet, all at once or not at all, with modification times, modes and, as
-root, owners. Every file is held against its hash; a version that does not match
+exist yet, all at once or not at all, with modification times, modes, access lists
+(ACL), extended attributes of users and, as root, owners. What the file system there
+does not keep is said. Every file is held against its hash; a version that does not match
 is not restored (exit code 7). Nothing is ever overwritten.`,
 		Example: `  mxcluster xdata restore --lim 1 xdata_1_20260301020000 --to /var/opt/lim/data
   mxcluster xdata restore --lim 1 "$(mxcluster xdata list --lim 1 -o name | head -1)" --to /tmp/lim1`,

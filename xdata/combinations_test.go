@@ -99,7 +99,7 @@ func makeCombination(t *testing.T, s *Store, i int) {
 		dir := foreign(t, s, name, files, baseTime)
 		tree{"f": c.content}.write(t, dir, at)
 		if c.writing {
-			s.Quiet = time.Hour
+			s.Still = time.Hour
 		}
 		return
 	}

@@ -15,7 +15,7 @@ import (
 // is listed meanwhile is always whole.
 func TestBackupsAtOnce(t *testing.T) {
 	s := newStore(t)
-	s.Quiet = time.Hour
+	s.Still = time.Hour
 	from := t.TempDir()
 	sample.write(t, from, baseTime)
 	var made, busy [3]int

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	if dir == "" {
 		os.Exit(m.Run())
 	}
-	s := &Store{Dir: dir, Quiet: time.Nanosecond, Space: ample}
+	s := &Store{Dir: dir, Still: AtOnce, Space: ample}
 	if err := Serve(context.Background(), s, os.Stdin, os.Stdout, ServeOptions{}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

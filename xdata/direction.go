@@ -135,9 +135,9 @@ func stampOf(mtime int64) string { return time.Unix(0, mtime).UTC().Format(time.
 
 // missing is the error of a side that has nothing to give.
 func missing(side Side, s summary) error {
-	if s.Writing {
+	if s.Writing != nil {
 		return fault.New(fault.Busy, "wait until nothing writes to it and try again",
-			"the only version on the %s side is still being written", side)
+			"the only version on the %s side is still being written: %s, which is waited for until %s", side, s.Writing.Version, s.Writing.Until.UTC().Format(time.RFC3339))
 	}
 	return fault.New(fault.NotFound, "make one there with 'mxcluster xdata backup'",
 		"there is no complete version on the %s side", side)
@@ -147,9 +147,9 @@ func missing(side Side, s summary) error {
 // have no data at all, which is no failure.
 func nothingToCopy(regular, standby summary) error {
 	switch {
-	case regular.Writing:
+	case regular.Writing != nil:
 		return missing(SideRegular, regular)
-	case standby.Writing:
+	case standby.Writing != nil:
 		return missing(SideStandby, standby)
 	case regular.Damaged:
 		return missing(SideRegular, regular)

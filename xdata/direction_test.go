@@ -14,14 +14,18 @@ import (
 func sides(now time.Time) []summary {
 	var all []summary
 	for _, writing := range []bool{false, true} {
-		all = append(all, summary{Writing: writing})
+		var w *Writing
+		if writing {
+			w = &Writing{Version: "xdata_1_20260301000001"}
+		}
+		all = append(all, summary{Writing: w})
 		for _, mtime := range []time.Duration{-time.Hour, -time.Nanosecond, 0} {
 			for _, content := range []string{"a", "b"} {
 				line := lineage.Version{Node: lineage.Node{Name: "xdata_1_20260301000000", Content: content}, Time: nanoseconds(now.Add(mtime))}
-				all = append(all, summary{Name: line.Node.Name, Mtime: line.Time, Writing: writing, Line: line})
+				all = append(all, summary{Name: line.Node.Name, Mtime: line.Time, Writing: w, Line: line})
 				line.Made = true
 				line.Ancestors = []lineage.Node{{Name: line.Node.Name, Content: map[string]string{"a": "b", "b": "0"}[content]}}
-				all = append(all, summary{Name: line.Node.Name, Mtime: line.Time, Writing: writing, Line: line})
+				all = append(all, summary{Name: line.Node.Name, Mtime: line.Time, Writing: w, Line: line})
 			}
 		}
 	}

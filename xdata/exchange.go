@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -18,6 +19,7 @@ func (c *client) exchange(ctx context.Context) error {
 	if err := first(err, theirs.valid()); err != nil {
 		return err
 	}
+	c.result.Writing = stillWritten(c.req.Side, ours, theirs)
 	c.ahead = newestFuture(c.pair(ours, theirs))
 	if ours.Name == "" && theirs.Name == "" {
 		return c.nothing(ours, theirs)
@@ -141,7 +143,10 @@ func newestFuture(regular, standby summary) aheadOf {
 // does not show, or where one is not known that is said to be the same; they are read
 // only as far as they changed since they were last read.
 func (c *client) order(ctx context.Context, ours, theirs *summary) (lineage.Order, error) {
-	order := orderOf(*ours, *theirs)
+	order, grown := orderOf(*ours, *theirs), grownSince(*ours, *theirs)
+	if grown != lineage.Unknown {
+		order = lineage.Unknown
+	}
 	if order == lineage.Newer || order == lineage.Older || order == lineage.Apart {
 		return order, nil
 	}
@@ -169,6 +174,9 @@ func (c *client) order(ctx context.Context, ours, theirs *summary) (lineage.Orde
 	ours.is(ours.Digest)
 	theirs.is(theirs.Digest)
 	c.newest.version.is(ours.Digest, c.store.now())
+	if grown != lineage.Unknown && !bytes.Equal(ours.Digest, theirs.Digest) {
+		return grown, nil
+	}
 	return orderOf(*ours, *theirs), nil
 }
 

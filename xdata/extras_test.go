@@ -192,7 +192,7 @@ func TestExtrasThatCannotBeKept(t *testing.T) {
 		}
 		said = nil
 	}
-	bare := &Store{Dir: filepath.Join(disk, "xdata"), Space: ample, Note: note, Quiet: 1}
+	bare := &Store{Dir: filepath.Join(disk, "xdata"), Space: ample, Note: note, Still: AtOnce}
 	v, err := bare.Backup(context.Background(), 1, from)
 	must(t, err)
 	check(v.Path)

@@ -31,7 +31,7 @@ func FuzzReceive(f *testing.F) {
 		parent, err := os.MkdirTemp(dir, "")
 		must(t, err)
 		defer os.RemoveAll(parent)
-		s := &Store{Dir: filepath.Join(parent, "xdata"), Quiet: time.Nanosecond}
+		s := &Store{Dir: filepath.Join(parent, "xdata"), Still: AtOnce}
 		must(t, os.Mkdir(s.Dir, 0o755))
 		v, err := receive(s, newLink(bytes.NewReader(stream), io.Discard))
 		if err != nil {
@@ -71,7 +71,7 @@ func FuzzBatch(f *testing.F) {
 		parent, err := os.MkdirTemp(dir, "")
 		must(t, err)
 		defer os.RemoveAll(parent)
-		s := &Store{Dir: filepath.Join(parent, "xdata"), Quiet: time.Nanosecond}
+		s := &Store{Dir: filepath.Join(parent, "xdata"), Still: AtOnce}
 		foreign(t, s, "xdata_1_20250101000000", tree{"f": "hello", "g": strings.Repeat("x", 10000)}, baseTime.Add(-time.Hour))
 		c := honest()
 		c.batch = func(_, _ []byte) []byte { return batchOf(contentPlain, len(data), len(beside), steps, data) }
@@ -153,7 +153,7 @@ func FuzzRequests(f *testing.F) {
 		parent, err := os.MkdirTemp(dir, "")
 		must(t, err)
 		defer os.RemoveAll(parent)
-		s := &Store{Dir: filepath.Join(parent, "xdata"), Quiet: time.Nanosecond}
+		s := &Store{Dir: filepath.Join(parent, "xdata"), Still: AtOnce}
 		foreign(t, s, "xdata_1_20260228000000", tree{"f": "hello"}, baseTime.Add(-time.Hour))
 		_ = Serve(context.Background(), s, bytes.NewReader(stream), io.Discard, ServeOptions{})
 		versions, _ := visible(t, s)
@@ -185,11 +185,11 @@ func FuzzAnswers(f *testing.F) {
 		parent, err := os.MkdirTemp(dir, "")
 		must(t, err)
 		defer os.RemoveAll(parent)
-		s := &Store{Dir: filepath.Join(parent, "xdata"), Quiet: time.Nanosecond, Now: func() time.Time { return baseTime }}
+		s := &Store{Dir: filepath.Join(parent, "xdata"), Still: AtOnce, Now: func() time.Time { return baseTime }}
 		must(t, os.Mkdir(s.Dir, 0o755))
 		v := foreign(t, s, "xdata_1_20260228000000", tree{"f": "hello"}, baseTime.Add(-time.Hour))
 		past := time.Unix(0, 0)
-		s.Quiet = -time.Hour * 24 * 36500
+		s.Still = AtOnce
 		must(t, os.Chtimes(v, past, past))
 		_, _ = Sync(context.Background(), s, recorded{bytes.NewReader(stream)}, Request{LIM: 1, Side: SideStandby})
 		if versions, _ := visible(t, s); len(versions) == 0 {

@@ -51,7 +51,7 @@ func must(t testing.TB, err error) {
 
 // newStore returns an empty store that takes versions of others at once.
 func newStore(t testing.TB) *Store {
-	return &Store{Dir: filepath.Join(t.TempDir(), "xdata"), Quiet: time.Nanosecond}
+	return &Store{Dir: filepath.Join(t.TempDir(), "xdata"), Still: AtOnce}
 }
 
 // foreign puts a version into the store as another program would.

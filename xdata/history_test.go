@@ -69,7 +69,7 @@ func newLife(t testing.TB, seed uint64) *life {
 		offset: map[Side]time.Duration{}, stale: map[Side]tree{}, whole: map[string]lineage.Version{}, lost: map[string]bool{},
 		data: tree{"a": "0", "b": "0", "c": "0", "d/e": "0"}}
 	for _, side := range []Side{SideRegular, SideStandby} {
-		l.p[side] = &Store{Dir: filepath.Join(dir, string(side)), Quiet: time.Nanosecond, Side: side, Now: func() time.Time { return l.now(side) },
+		l.p[side] = &Store{Dir: filepath.Join(dir, string(side)), Still: AtOnce, Side: side, Now: func() time.Time { return l.now(side) },
 			Paired: func(int) bool { return true }, Space: func(string) (int64, int64, error) { return 1 << 50, -1, nil }}
 	}
 	return l

@@ -39,7 +39,7 @@ func runSync(dir, there string, side Side) error {
 		return err
 	}
 	defer conn.Close()
-	_, err = Sync(ctx, &Store{Dir: dir, Quiet: time.Nanosecond, Space: ample}, conn, Request{LIM: 1, Side: side})
+	_, err = Sync(ctx, &Store{Dir: dir, Still: AtOnce, Space: ample}, conn, Request{LIM: 1, Side: side})
 	return err
 }
 

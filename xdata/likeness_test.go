@@ -28,7 +28,7 @@ func copied(t *testing.T, s *Store, program ...string) *Store {
 // no whole version. Another verify has the last word.
 func TestFindingsGoWithTheStore(t *testing.T) {
 	s := newStore(t)
-	s.Quiet = time.Hour
+	s.Still = time.Hour
 	good, rotten := another(t, s, baseTime), another(t, s, baseTime.Add(time.Hour))
 	rot(t, filepath.Join(rotten.Path, "db/dump.sql"))
 	verified(t, s, good.Name)
@@ -37,7 +37,7 @@ func TestFindingsGoWithTheStore(t *testing.T) {
 		"cp -a":         copied(t, s, "cp", "-a"),
 		"cp --no-times": copied(t, s, "cp", "-r", "--preserve=mode"),
 	} {
-		to.Quiet = time.Hour
+		to.Still = time.Hour
 		g, err := to.Find(1, good.Name)
 		must(t, err)
 		r, err := to.Find(1, rotten.Name)

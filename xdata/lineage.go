@@ -21,8 +21,8 @@ import (
 // belongs neither to its content nor to what is restored.
 const lineageName = ".mxcluster-lineage"
 
-// isNote tells whether what lies in a version's own folder is a note of ours about it.
-func isNote(name string) bool { return name == lineageName }
+// isNote tells whether what lies in a version's own folder is a note about it.
+func isNote(name string) bool { return name == lineageName || name == CompleteMarker }
 
 // withoutNotes leaves out what lies in a version's folder and is not part of it.
 func withoutNotes(names []string) []string { return slices.DeleteFunc(names, isNote) }

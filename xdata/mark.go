@@ -22,6 +22,7 @@ type mark struct {
 	Noted    time.Time  `json:"noted,omitzero"` // when it was written
 	Verified *time.Time `json:"verified"`
 	Foreign  bool       `json:"foreign,omitempty"` // made by another program, which may write to it again
+	From     string     `json:"from,omitempty"`    // other program's version on the other side that it was copied from; "": none
 	Damage   string     `json:"damage,omitempty"`  // what is wrong with it; "": nothing that is known
 	Reason   string     `json:"reason,omitempty"`  // why it was made
 

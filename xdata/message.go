@@ -38,16 +38,19 @@ type openRequest struct {
 // summary describes the newest complete version of a side, enough to choose a
 // direction by.
 type summary struct {
-	Name    string `json:"name"`  // "" when there is none
-	Mtime   int64  `json:"mtime"` // newest modification time, nanoseconds since 1970
-	Files   int    `json:"files"`
-	Bytes   int64  `json:"bytes"`
-	Writing bool   `json:"writing"` // a version there is still being written
-	Damaged bool   `json:"damaged"` // a version there is damaged
-	Digest  []byte `json:"digest"`  // of its content; nil: not known without reading it
+	Name    string   `json:"name"`  // "" when there is none
+	Mtime   int64    `json:"mtime"` // newest modification time, nanoseconds since 1970
+	Files   int      `json:"files"`
+	Bytes   int64    `json:"bytes"`
+	Writing *Writing `json:"writing,omitempty"` // a version there that is still being written; nil: none
+	Damaged bool     `json:"damaged"`           // a version there is damaged
+	Digest  []byte   `json:"digest"`            // of its content; nil: not known without reading it
 
-	Line   lineage.Version `json:"line"`             // what it says of itself
-	Future *futureVersion  `json:"future,omitempty"` // one that is newer, but not to be copied; nil: none
+	Line    lineage.Version `json:"line"`              // what it says of itself
+	Foreign bool            `json:"foreign,omitempty"` // another program made it there, and may have changed it
+	From    string          `json:"from,omitempty"`    // other program's version on the other side that it was copied from
+
+	Future *futureVersion `json:"future,omitempty"` // one that is newer, but not to be copied; nil: none
 }
 
 // futureVersion describes a version with a file from the future.
@@ -86,12 +89,13 @@ type bye struct {
 type versionHead struct {
 	Name    string     `json:"name"`
 	Mtime   int64      `json:"mtime"`
-	Entries int        `json:"entries"` // files and folders
-	Bytes   int64      `json:"bytes"`   // sum of the files' sizes
-	Content int64      `json:"content"` // of bytes, as far as is known; the rest are holes
-	Top     attributes `json:"top"`     // of the version's own folder
-	Known   []byte     `json:"known"`   // digest of a list of chunks that the sender has; nil: of none
-	Record  *record    `json:"record"`  // what it says of itself; nil: nothing
+	Entries int        `json:"entries"`           // files and folders
+	Bytes   int64      `json:"bytes"`             // sum of the files' sizes
+	Foreign bool       `json:"foreign,omitempty"` // another program made it there, and may have changed it
+	Content int64      `json:"content"`           // of bytes, as far as is known; the rest are holes
+	Top     attributes `json:"top"`               // of the version's own folder
+	Known   []byte     `json:"known"`             // digest of a list of chunks that the sender has; nil: of none
+	Record  *record    `json:"record"`            // what it says of itself; nil: nothing
 }
 
 // digestMessage carries a manifest's digest.

@@ -35,7 +35,7 @@ func (s *snapshot) start(ctx context.Context) {
 }
 
 func newReading(known []chunk) *reading {
-	r := &reading{done: make(chan struct{}), chunks: known}
+	r := &reading{done: make(chan struct{}), chunks: known, from: len(known)} // none of these is of a file that is still to be read
 	r.news = sync.NewCond(&r.mu)
 	return r
 }

@@ -57,6 +57,7 @@ func (r *receiver) receive(ctx context.Context) (Version, error) {
 		g.close()
 		r.store.note(&r.unkept)
 		r.store.removePartials(r.lim)
+		err = r.removeReplaced()
 	case interrupted(err) && len(r.manifest.Entries) > 0:
 		g.close()
 		err = noRoom(err, r.store.Dir)
@@ -86,6 +87,9 @@ func (r *receiver) fill(ctx context.Context, g *staging, own *sources) (Version,
 	}
 	if err := r.manifest.dress(&folders{root: g.root, unkept: &r.unkept}); err != nil {
 		return Version{}, err
+	}
+	if r.head.Foreign && r.head.Record == nil {
+		g.from = r.head.Name
 	}
 	_, stamp, _ := parseName(r.head.Name)
 	now := r.store.now().UTC()
@@ -193,6 +197,9 @@ func (r *receiver) checkNewer() error {
 		return nil
 	}
 	v, theirs := r.opened.version, r.line()
+	if r.replaces(&v) {
+		return nil
+	}
 	switch lineage.Compare(theirs, &v.line) {
 	case lineage.Newer:
 		return nil

@@ -13,7 +13,7 @@ import (
 
 func TestRemove(t *testing.T) {
 	s := newStore(t)
-	s.Quiet = time.Hour
+	s.Still = time.Hour
 	older, newer := another(t, s, baseTime), another(t, s, baseTime.Add(time.Hour))
 	foreign(t, s, "xdata_1_20200101000000", sample, baseTime) // being written
 	foreign(t, s, "xdata_1_20200102000000", tree{}, baseTime)
@@ -84,7 +84,7 @@ func TestSharedStore(t *testing.T) {
 	must(t, os.Symlink(s.Dir, link))
 	for _, theirs := range []string{s.Dir, link} {
 		for _, dry := range []bool{false, true} {
-			p := peer(t, &Store{Dir: theirs, Quiet: time.Nanosecond}, ServeOptions{})
+			p := peer(t, &Store{Dir: theirs, Still: AtOnce}, ServeOptions{})
 			_, err := Sync(t.Context(), s, p, Request{LIM: 1, Side: SideRegular, DryRun: dry})
 			p.end(t)
 			wantCode(t, err, fault.Refused, "same folder of data versions, "+s.Dir)

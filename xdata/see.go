@@ -32,6 +32,7 @@ func (s *Store) see(name string, guided bool) (seen, error) {
 			return x, nil
 		}
 	}
+	x.changed, x.own = nanoseconds(s.now()), false
 	x.Complete, x.Damage = false, "" // another program is at work in it
 	return x, nil
 }
@@ -82,6 +83,7 @@ func (s *Store) look(name string, guided bool, bad *troubles) (seen, error) {
 		return x, s.cannotLook(&x, readRecord(root), nil, bad)
 	}
 	x.describe(readRecord(root), s.now())
+	x.foreign = x.foreign && x.record == nil
 	return x, nil
 }
 
@@ -123,7 +125,7 @@ func (s *Store) judge(root *os.Root, x *seen, t totals) error {
 	}
 	made := own != nil && !own.Foreign
 	if own != nil {
-		x.Verified, x.Damage, x.Reason = own.Verified, own.Damage, own.Reason
+		x.Verified, x.Damage, x.Reason, x.from = own.Verified, own.Damage, own.Reason, own.From
 	}
 	if own != nil && own.changed {
 		x.Verified = nil
@@ -132,7 +134,9 @@ func (s *Store) judge(root *os.Root, x *seen, t totals) error {
 		}
 	}
 	// A folder without files is no data: nothing could be restored from it.
-	x.Complete = x.Damage == "" && t.files > 0 && (made || s.now().Sub(time.Unix(0, t.changed)) >= s.quiet())
+	// Others are judged by how long they are still.
+	x.changed, x.own, x.foreign = t.changed, made || isMarked(root.Name()), !made
+	x.Complete = x.Damage == "" && t.files > 0 && x.own
 	return nil
 }
 

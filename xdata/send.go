@@ -37,7 +37,7 @@ func (s *sender) send(ctx context.Context) error {
 	s.files, s.buf = folders{root: s.root}, make([]byte, maxChunk)
 	defer s.files.close()
 	m := s.manifest
-	head := versionHead{Name: s.version.Name, Mtime: m.newestMtime(), Entries: len(m.Entries), Bytes: m.bytes(), Content: m.content(), Top: m.Top, Record: s.version.record}
+	head := versionHead{Name: s.version.Name, Mtime: m.newestMtime(), Entries: len(m.Entries), Bytes: m.bytes(), Content: m.content(), Top: m.Top, Record: s.version.record, Foreign: s.version.foreign}
 	if g := s.guide(); g != nil {
 		head.Known = listDigest(g.chunks)
 	}

@@ -316,7 +316,7 @@ func (s *Store) summarise(lim int) (*snapshot, []seen, summary, error) {
 		return nil, nil, summary{}, err
 	}
 	now := s.now()
-	sum := summary{Writing: slices.ContainsFunc(versions, func(v seen) bool { return !v.Complete && v.Damage == "" })}
+	sum := summary{Writing: writing(versions)}
 	sum.Damaged = slices.ContainsFunc(versions, func(v seen) bool { return v.Damage != "" })
 	i := slices.IndexFunc(versions, func(v seen) bool { return v.Complete && !v.future(now) })
 	for j := range versions {
@@ -339,6 +339,7 @@ func (s *Store) summarise(lim int) (*snapshot, []seen, summary, error) {
 	if err != nil {
 		return nil, nil, summary{}, err
 	}
+	sum.Foreign, sum.From = v.foreign, v.from
 	sum.Name, sum.Mtime, sum.Files, sum.Bytes = v.Name, nanoseconds(v.NewestMtime), v.Files, v.Bytes
 	if sum.Digest = snap.digest(); sum.Digest != nil {
 		snap.version.is(sum.Digest, now)

@@ -29,6 +29,7 @@ type staging struct {
 	taken func(name string) bool
 	// apart has names keep to the seconds of this side, see Store.Side.
 	apart bool
+	from  string // see mark
 }
 
 // stagingPrefix starts the names of what is not, or no longer, a version.
@@ -92,7 +93,7 @@ func (g *staging) commit(stamp time.Time, m *manifest, verified *time.Time) (Ver
 			return Version{}, err
 		}
 	}
-	own := mark{Verified: verified, Reason: g.store.Reason, Noted: g.store.now().UTC()}
+	own := mark{Verified: verified, From: g.from, Reason: g.store.Reason, Noted: g.store.now().UTC()}
 	if own.likeness, err = likenessOf(g.root, m); err != nil {
 		return Version{}, err
 	}
@@ -104,6 +105,7 @@ func (g *staging) commit(stamp time.Time, m *manifest, verified *time.Time) (Ver
 		return Version{}, err
 	}
 	v := Version{LIM: g.lim, Name: name, Path: filepath.Join(g.store.Dir, name), Verified: verified, Reason: own.Reason}
+	v.from = own.From
 	v.Stamp, v.Bytes, v.content = nameStamp(name), m.bytes(), m.content()
 	for i := range m.Entries {
 		if !m.Entries[i].Dir {

@@ -12,16 +12,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// DefaultQuiet is how long nothing may have changed in a version that another
-// program makes before it counts as complete.
-const DefaultQuiet = 5 * time.Second
-
 // Store is a folder of data versions. Several processes may use one store:
 // what changes the versions of a LIM holds that LIM's lock.
 type Store struct {
 	Dir   string           // folder of the versions; made when the first one is
 	Now   func() time.Time // clock; nil: time.Now
-	Quiet time.Duration    // see DefaultQuiet, which 0 means
+	Still time.Duration    // see DefaultStill, which 0 means
 	Space SpaceFunc        // free space of a folder; nil: asks the kernel
 
 	// Spare is how many versions of an incoming one's size there must be room
@@ -63,11 +59,11 @@ func (s *Store) now() time.Time {
 	return time.Now()
 }
 
-func (s *Store) quiet() time.Duration {
-	if s.Quiet != 0 {
-		return s.Quiet
+func (s *Store) still() time.Duration {
+	if s.Still != 0 {
+		return s.Still
 	}
-	return DefaultQuiet
+	return DefaultStill
 }
 
 // List returns the versions of a LIM, or of all LIMs for 0, by LIM, the newest first:
@@ -92,6 +88,8 @@ type seen struct {
 	folder   fs.FileInfo // as it was found; nil: not at all
 	manifest *manifest   // nil: nothing; kept: as it was, and all content known; else none is
 	kept     *manifest   // its index; nil: none, or not read
+	changed  int64       // when anything of it changed last; see nanoseconds
+	own      bool        // this program made it, or received it, or another says that it is complete
 }
 
 // list is List with what was seen on the way. Guided has the version whose name is the
@@ -116,20 +114,14 @@ func (s *Store) list(lim int, guided bool) ([]seen, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(versions, func(a, b seen) int { return a.LIM - b.LIM })
 	sorted := make([]seen, 0, len(versions))
-	for i, v := range versions {
-		if i == 0 || v.LIM != versions[i-1].LIM {
-			n := slices.IndexFunc(versions[i:], func(o seen) bool { return o.LIM != v.LIM })
-			if n < 0 {
-				n = len(versions) - i
-			}
-			head, err := s.knownHead(v.LIM)
-			if err != nil {
-				return nil, err
-			}
-			sorted = append(sorted, sortNewest(versions[i:i+n], head)...)
+	for _, of := range lims(versions) {
+		s.judgeAll(of)
+		head, err := s.knownHead(of[0].LIM)
+		if err != nil {
+			return nil, err
 		}
+		sorted = append(sorted, sortNewest(of, head)...)
 	}
 	return sorted, nil
 }

@@ -95,14 +95,14 @@ func TestVersionJSON(t *testing.T) {
 func TestQuietPeriod(t *testing.T) {
 	s := newStore(t)
 	dir := foreign(t, s, "xdata_1_20260301020000", sample, baseTime)
-	s.Quiet = 0 // the default
+	s.Still = 0 // the default
 	var st unix.Stat_t
 	must(t, unix.Stat(dir, &st))
 	changed := time.Unix(st.Ctim.Unix())
 	for _, tt := range []struct {
 		after time.Duration
 		want  bool
-	}{{0, false}, {DefaultQuiet - 100*time.Millisecond, false}, {DefaultQuiet + 100*time.Millisecond, true}} {
+	}{{0, false}, {DefaultStill - 100*time.Millisecond, false}, {DefaultStill + 100*time.Millisecond, true}} {
 		s.Now = func() time.Time { return changed.Add(tt.after) }
 		v, err := s.List(1)
 		must(t, err)
@@ -114,7 +114,7 @@ func TestQuietPeriod(t *testing.T) {
 
 func TestBackup(t *testing.T) {
 	s := newStore(t)
-	s.Quiet = time.Hour // our own versions need none
+	s.Still = time.Hour // our own versions need none
 	from := t.TempDir()
 	sample.write(t, from, baseTime)
 	must(t, os.Chmod(filepath.Join(from, "db/dump.sql"), 0o751|os.ModeSetuid))
@@ -301,7 +301,7 @@ func TestMarkOfAnotherFolder(t *testing.T) {
 	sample.write(t, from, baseTime)
 	v, err := s.Backup(context.Background(), 1, from)
 	must(t, err)
-	s.Quiet = time.Hour
+	s.Still = time.Hour
 	must(t, os.Rename(v.Path, v.Path+".away"))
 	foreign(t, s, v.Name, sample, baseTime.Add(time.Minute))
 	list, err := s.List(1)

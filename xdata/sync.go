@@ -66,6 +66,9 @@ type Result struct {
 	SentBytes int64     `json:"sentBytes"` // that crossed the wire in its direction
 	TookMs    int64     `json:"tookMs"`
 	Error     *string   `json:"error"`
+	// Writing is a version that another program may still be writing, which will be newer;
+	// nil: none is.
+	Writing *Writing `json:"writing,omitempty"`
 
 	Code fault.Code `json:"code"` // exit code of the error; 0: none
 

@@ -70,7 +70,7 @@ var states = map[string]func(t testing.TB, s *Store){
 	},
 	"writing": func(t testing.TB, s *Store) {
 		foreign(t, s, "xdata_1_20260309000000", sample, baseTime.Add(2*time.Hour))
-		s.Quiet = time.Hour
+		s.Still = time.Hour
 	},
 }
 

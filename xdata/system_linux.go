@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +30,17 @@ func allocate(fd int, off, n int64) error { return unix.Fallocate(fd, 0, off, n)
 // release gives room back that was set aside. Where that cannot be done it stays.
 func release(fd int, off, n int64) {
 	_ = unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+}
+
+// born returns when a file or folder came about; ok is false where nobody knows.
+func (d *folders) born(name string) (at int64, ok bool) {
+	dir, base, err := d.at(name)
+	if err != nil {
+		return 0, false
+	}
+	var st unix.Statx_t
+	err = unix.Statx(dir, base, unix.AT_SYMLINK_NOFOLLOW|unix.AT_STATX_DONT_SYNC, unix.STATX_BTIME, &st)
+	return nanoseconds(time.Unix(st.Btime.Sec, int64(st.Btime.Nsec))), err == nil && st.Mask&unix.STATX_BTIME != 0
 }
 
 // What seek looks for.

@@ -147,7 +147,7 @@ func nextMark(was *mark) mark {
 	if was == nil {
 		return mark{Foreign: true}
 	}
-	return mark{Foreign: was.Foreign, Reason: was.Reason}
+	return mark{Foreign: was.Foreign, From: was.From, Reason: was.Reason}
 }
 
 // wholeRead is a version that was read from end to end.

@@ -66,7 +66,7 @@ func TestVerify(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newStore(t)
-			s.Quiet = time.Hour
+			s.Still = time.Hour
 			s.Now = func() time.Time { return time.Now() }
 			v := backedUp(t, s, baseTime)
 			tc.damage(t, v.Path)

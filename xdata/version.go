@@ -33,7 +33,14 @@ type Version struct {
 	MadeAt *time.Time `json:"madeAt"`
 	Parent *string    `json:"parent"`
 
+	foreign bool   // another program made it here, and may change it
+	from    string // see mark
+
 	content int64 // of Bytes; the rest are holes, which take no room
+
+	// WritingUntil is when it counts as complete if nothing changes in it before; nil: it is
+	// complete, or nothing is waited for.
+	WritingUntil *time.Time `json:"writingUntil,omitempty"`
 
 	// Damage says what is wrong with it, as Verify found or as is seen without reading
 	// it; "": nothing. A damaged version is neither copied nor run on.

@@ -25,12 +25,13 @@ import (
 // RunConfig is a Config with the places of a real server.
 type RunConfig struct {
 	Config
-	Documents *clusterconf.Store
-	StateDir  string
-	RunDir    string
-	Socket    string // of the control interface
-	KeyFile   string // of the gossip keys
-	XDataDir  string
+	Documents  *clusterconf.Store
+	StateDir   string
+	RunDir     string
+	Socket     string // of the control interface
+	KeyFile    string // of the gossip keys
+	XDataDir   string
+	XDataStill time.Duration // the setting xdata.still; 0 takes what other programs write at once
 
 	StartLimit, StopLimit, CheckLimit time.Duration // of one call of a service
 
@@ -116,7 +117,7 @@ func bootID() string {
 // deps are the effects of a real server.
 func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 	versions := &xdata.Store{
-		Dir: cfg.XDataDir, Notes: settings.Dirs{State: cfg.StateDir}.Findings(),
+		Dir: cfg.XDataDir, Still: xdata.StillOf(cfg.XDataStill), Notes: settings.Dirs{State: cfg.StateDir}.Findings(),
 		Warn: func(err error) { cfg.Log.Warn("data versions", "warning", xdata.Advice(err)) },
 		Paired: func(lim int) bool {
 			doc, err := cfg.Documents.Read()

@@ -55,6 +55,8 @@ func table() []key {
 			durationHint},
 		{"sync.idle_limit", "60s", duration(func(s *Settings) *time.Duration { return &s.SyncIdleLimit }, 5*time.Second, time.Hour),
 			durationHint},
+		{"xdata.still", "30s", duration(func(s *Settings) *time.Duration { return &s.XDataStill }, 0, day),
+			durationHint + "; 0 takes what other programs write at once"},
 		{"services.restarts", "3", number(func(s *Settings) *int { return &s.ServiceRestarts }, 0, 1000),
 			"0 lets the LIM fail over at once"},
 		{"services.check_interval", "5s", duration(func(s *Settings) *time.Duration { return &s.ServiceCheckInterval }, 100*time.Millisecond, time.Hour),

@@ -31,6 +31,8 @@ type Settings struct {
 	SyncLoginLimit time.Duration // how long a login on another server may take until mxcluster there answers
 	SyncIdleLimit  time.Duration // how long nothing may be heard of the other side of a sync
 
+	XDataStill time.Duration // how long nothing may have changed in another program's data version before it counts as complete
+
 	ServiceRestarts      int           // restarts in place before a LIM counts as failed here
 	ServiceCheckInterval time.Duration // between two looks at a service that runs
 
