@@ -70,7 +70,8 @@ func (c *copier) entry(ctx context.Context, e *entry) error {
 	if err := first(context.Cause(ctx), e.checkKind()); err != nil {
 		return err
 	}
-	made, err := *e, error(nil)
+	made := *e
+	var err error
 	if e.Dir {
 		err = first(c.from.extras(&made), c.to.root.Mkdir(e.Path, 0o700))
 		c.made.extras += len(made.Attr.Extra)

@@ -197,7 +197,7 @@ func inheritNothing(root *os.Root) error {
 	if err != nil {
 		return err
 	}
-	defer dir.close() //nolint:errcheck // nothing was written
+	defer dir.close()
 	for _, name := range []string{aclDefault, aclAccess} {
 		err := unix.Fremovexattr(dir.fd, name)
 		if err != nil && !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) {

@@ -68,7 +68,7 @@ func layoutOf(h handle, e *entry, least int64) *layout {
 func (l *layout) next(off int64) (start, end int64, err error) {
 	for !l.dense && off < l.size {
 		if l.byZeros {
-			start, end, err = l.zeros(off)
+			start, end = l.zeros(off)
 		} else {
 			start, end, err = l.asked(off)
 		}
@@ -103,7 +103,7 @@ func (l *layout) asked(off int64) (start, end int64, err error) {
 }
 
 // zeros looks for the next hole by reading.
-func (l *layout) zeros(off int64) (start, end int64, err error) {
+func (l *layout) zeros(off int64) (start, end int64) {
 	if l.buf == nil {
 		l.buf = make([]byte, zeroBytes)
 	}
@@ -112,7 +112,7 @@ func (l *layout) zeros(off int64) (start, end int64, err error) {
 	for off = (off + holeUnit - 1) &^ (holeUnit - 1); off < l.size; {
 		p := l.buf[:min(zeroBytes, l.size-off)]
 		if _, err := l.h.pread(p, off); err != nil {
-			return l.size, l.size, nil //nolint:nilerr // who reads the content says so
+			return l.size, l.size // who reads the content says why
 		}
 		for ; len(p) > 0; p = p[min(holeUnit, len(p)):] {
 			unit := p[:min(holeUnit, len(p))]
@@ -121,7 +121,7 @@ func (l *layout) zeros(off int64) (start, end int64, err error) {
 			case empty && start < 0:
 				start = off
 			case !empty && start >= 0:
-				return start, off, nil
+				return start, off
 			}
 			off += int64(len(unit))
 		}
@@ -129,7 +129,7 @@ func (l *layout) zeros(off int64) (start, end int64, err error) {
 	if start < 0 {
 		start = l.size
 	}
-	return start, l.size, nil
+	return start, l.size
 }
 
 // seek is lseek of a file that others may use, too: nobody relies on its offset.
