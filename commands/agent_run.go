@@ -75,10 +75,11 @@ func (s *server) mayRunAgent() error {
 	if _, err := settings.LoadKeys(s.dirs.GossipKey()); err != nil {
 		return err
 	}
-	doc, err := s.read()
+	doc, err := s.store.Usable()
 	if err != nil {
 		return err
 	}
+	s.calledIn(doc)
 	return s.known(doc)
 }
 

@@ -14,10 +14,15 @@ func (s *server) read() (*clusterconf.Document, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.calledIn(doc)
+	return doc, nil
+}
+
+// calledIn takes this server's name from the document, where that is plain.
+func (s *server) calledIn(doc *clusterconf.Document) {
 	if found := doc.Called(s.settings.Server); len(found) == 1 {
 		s.settings.Server = found[0]
 	}
-	return doc, nil
 }
 
 // known makes sure that this server is one of the system: its name may be a host name

@@ -75,6 +75,9 @@ type Agent struct {
 	states    uint64 // number of the last state taken
 	saves     int    // that are under way
 	room      room
+	paper     paper
+	awaited   string    // hash of the document of another server that was stored last
+	lagging   time.Time // since when another server has a newer document; zero: none has
 	lims      map[int]*lim
 	peers     map[string]*peer
 	orders    []failover.Order
@@ -215,7 +218,7 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) begin() error {
 	a.started = time.Now()
 	a.turned(a.started)
-	doc, err := a.deps.Documents.Read()
+	doc, err := a.firstDocument()
 	if err != nil {
 		return err
 	}
@@ -246,6 +249,7 @@ func (a *Agent) begin() error {
 	if err != nil {
 		return fmt.Errorf("watching the kernel's addresses: %w", err)
 	}
+	a.readDocument() // what is on the disk may not be what it works by
 	changed := a.deps.Changed(a.ctx)
 	if a.keeper != nil {
 		a.keeper.start(a.ctx)

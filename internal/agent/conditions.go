@@ -49,6 +49,8 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 		out = append(out, a.aliasConditions(n, l, now)...)
 		out = append(out, a.blockConditions(l)...)
 	}
+	out = append(out, a.documentConditions()...)
+	out = append(out, a.stoppedConditions()...)
 	out = append(out, a.diskConditions(now)...)
 	out = append(out, a.lostConditions(now)...)
 	out = append(out, a.readyConditions()...)

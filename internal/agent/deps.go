@@ -61,9 +61,13 @@ type Pool interface {
 
 // Documents is the store of the cluster document (package clusterconf).
 type Documents interface {
-	Read() (*clusterconf.Document, error)
 	Adopt(ctx context.Context, d *clusterconf.Document) (clusterconf.Adoption, error)
 	Edit(ctx context.Context, change clusterconf.Change, fn func(*clusterconf.Document) error) (clusterconf.Result, error)
+	Look() clusterconf.Found
+	SetAside(ctx context.Context, found clusterconf.Found, d *clusterconf.Document) (kept string, err error)
+	TakeByHand(ctx context.Context, found clusterconf.Found, before *clusterconf.Document, change clusterconf.Change) (clusterconf.Result, error)
+	Remember(d *clusterconf.Document) error
+	Remembered() *clusterconf.Document
 }
 
 // Deps are the effects of an agent. Production fills them in Run; tests and

@@ -129,7 +129,7 @@ func (m message) reply() reply {
 // cannot be asked does not count.
 func (a *Agent) requestDocument(server string, revision uint64) {
 	now := time.Now()
-	if a.storing || revision <= a.askedFor && now.Sub(a.lastAsked) < time.Second {
+	if a.storing || a.paper.broken != "" || revision <= a.askedFor && now.Sub(a.lastAsked) < time.Second {
 		return
 	}
 	a.lastAsked, a.askedFor = now, revision
@@ -145,7 +145,7 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 		a.log.Error("ignoring a document that is not valid", "from", from, "err", err)
 		return
 	}
-	if a.storing {
+	if a.storing || a.paper.broken != "" || a.paper.busy {
 		a.lastAsked = time.Time{} // it is asked for again, when that is done
 		return
 	}
@@ -164,6 +164,7 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 			case err != nil:
 				a.log.Error("storing a newer document", "from", from, "revision", d.Revision, "err", err)
 			case res.Adopted:
+				a.awaited = clusterconf.Hash(d)
 				a.log.Info("document taken over", "from", from, "revision", d.Revision)
 				if res.Unkept != nil {
 					a.log.Error("the document before it is not in this server's history", "revision", d.Revision, "err", res.Unkept)

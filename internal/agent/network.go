@@ -60,6 +60,7 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 	a.removeOutdated(a.doc, d)
 	a.lookAtLeaving()
 	a.doc, a.hash, a.encoded = d, clusterconf.Hash(d), clusterconf.Encode(d)
+	a.remember(d)
 	a.superviseOthers()
 	a.noteFormer(former)
 	if err := a.leaveBase(d, self, former); err != nil {
@@ -359,16 +360,29 @@ func (a *Agent) readDocument() {
 }
 
 func (a *Agent) reload() error {
-	d, err := a.deps.Documents.Read()
+	found := a.deps.Documents.Look()
+	d := found.Document
 	switch {
-	case err != nil:
-		return err
+	case found.Problem != nil:
+		a.differs(found, found.Problem.Error())
+		return found.Problem
 	case d.Revision == a.doc.Revision && clusterconf.Hash(d) == a.hash:
+		a.paper = paper{busy: a.paper.busy}
+		return nil
+	case a.storing: // it is looked at when that is done
+		return nil
+	case d.System != a.doc.System:
+		err := fmt.Errorf("it is of system %s, this server belongs to %s", d.System, a.doc.System)
+		a.differs(found, err.Error())
+		return err
+	case a.byHand(d):
+		a.differs(found, "")
 		return nil
 	}
 	if err := a.setDocument(d); err != nil {
 		return fmt.Errorf("putting revision %d of the cluster document into force: %w", d.Revision, err)
 	}
+	a.paper = paper{busy: a.paper.busy}
 	return nil
 }
 

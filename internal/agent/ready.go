@@ -36,7 +36,7 @@ func (a *Agent) unfit() []string {
 	if a.room.store != "" {
 		why = append(why, "the newest cluster document cannot be stored: "+a.room.store)
 	}
-	return why
+	return append(why, a.paperUnfit()...)
 }
 
 // readyConditions tells of LIMs whose next failure would not be covered, because of

@@ -167,7 +167,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 	}
 }
 
-// watchFile ticks when a file is replaced, and once at the start, for it may have
+// watchFile ticks when a file is replaced or gone, and once at the start, for it may have
 // been replaced since it was read. It looks rather than subscribes: a look costs a
 // microsecond, and no event can be lost.
 func watchFile(ctx context.Context, path string) <-chan struct{} {
@@ -176,6 +176,7 @@ func watchFile(ctx context.Context, path string) <-chan struct{} {
 		tick := time.NewTicker(documentPeriod)
 		defer tick.Stop()
 		var last os.FileInfo
+		missed := false
 		for {
 			select {
 			case <-ctx.Done():
@@ -183,10 +184,13 @@ func watchFile(ctx context.Context, path string) <-chan struct{} {
 			case <-tick.C:
 			}
 			now, err := os.Stat(path)
-			if err != nil || last != nil && os.SameFile(last, now) && last.ModTime().Equal(now.ModTime()) && last.Size() == now.Size() {
+			switch {
+			case err != nil && missed:
+				continue
+			case err == nil && last != nil && os.SameFile(last, now) && last.ModTime().Equal(now.ModTime()) && last.Size() == now.Size():
 				continue
 			}
-			last = now
+			last, missed = now, err != nil
 			select {
 			case ch <- struct{}{}:
 			default:

@@ -341,6 +341,7 @@ func (a *Agent) housekeep(now time.Time) {
 		a.lastJoin = now
 		a.forgetReadied(now)
 		a.checkLink()
+		a.lookAtPaper(now)
 		a.tendAddresses(now)
 		a.tendBlockProbes(now)
 		a.catchUp()

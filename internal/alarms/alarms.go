@@ -41,8 +41,10 @@ const (
 	StateLost    Name = "state-lost"    // an agent started without what it knew before
 	NotRedundant Name = "not-redundant" // the next failure would not be covered
 
-	NameTwice      Name = "name-twice"      // two machines say that they are one server
-	DocumentBehind Name = "document-behind" // a server has not got the present document
+	NameTwice          Name = "name-twice"          // two machines say that they are one server
+	DocumentBehind     Name = "document-behind"     // a server has not got the present document
+	DocumentUnreadable Name = "document-unreadable" // what lies on a server's disk cannot be used
+	AgentStopped       Name = "agent-stopped"       // on a server that is up
 
 	ArbiterUnreachable Name = "arbiter-unreachable" // a server cannot ask who may run a LIM
 	ArbiterDiffers     Name = "arbiter-differs"     // a server does not ask, unlike others of its cluster

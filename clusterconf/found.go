@@ -1,0 +1,127 @@
+package clusterconf
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"mxcluster/internal/fault"
+)
+
+// lastName is the file in the history folder that has the document that the agent works
+// by. It is none of the revisions that were replaced.
+const lastName = "last.yaml"
+
+// Found is what lies in the place of the document.
+type Found struct {
+	Document *Document // nil: it cannot be used
+	Problem  error     // why; wraps a *ValidationError that names line and word where the text is wrong
+	Mark     string    // tells one content from another
+}
+
+// Look returns what lies in the place of the document, whatever that is.
+func (s *Store) Look() Found {
+	data, err := s.raw()
+	if err != nil {
+		return Found{Problem: err, Mark: "no content: " + err.Error()}
+	}
+	f := Found{Mark: fmt.Sprintf("%x", sha256.Sum256(data))}
+	f.Document, f.Problem = s.last.parse(s.Path, data)
+	return f
+}
+
+// Remember keeps a copy of the document that the agent works by, from which a broken one
+// is healed.
+func (s *Store) Remember(d *Document) error {
+	if err := makeDir(s.HistoryDir); err != nil {
+		return err
+	}
+	name, data := filepath.Join(s.HistoryDir, lastName), Encode(d)
+	if same, err := holds(name, data); err == nil && same {
+		return nil
+	}
+	return replaceFile(name, data)
+}
+
+// Remembered returns the copy that Remember made; nil where there is none that can be
+// used.
+func (s *Store) Remembered() *Document {
+	name := filepath.Join(s.HistoryDir, lastName)
+	data, err := readRegular(name)
+	if err != nil {
+		return nil
+	}
+	d, err := Parse(name, data)
+	if err != nil {
+		return nil
+	}
+	return d
+}
+
+// Usable returns the stored document; in the place of one that cannot be used that which
+// the agent worked by last.
+func (s *Store) Usable() (*Document, error) {
+	d, err := s.Read()
+	if err == nil {
+		return d, nil
+	}
+	if last := s.Remembered(); last != nil && fault.CodeOf(err) != fault.NotPermitted {
+		return last, nil
+	}
+	return nil, err
+}
+
+// SetAside puts d in the place of what was found there, which it keeps beside it, and
+// returns where; "" where nothing was. If something else lies there by now, the error has
+// code fault.Busy and nothing is changed.
+func (s *Store) SetAside(ctx context.Context, found Found, d *Document) (kept string, err error) {
+	data, _, err := encodeValid(d)
+	if err != nil {
+		return "", err
+	}
+	err = s.locked(ctx, func() error {
+		if err := s.still(found); err != nil {
+			return err
+		}
+		if kept, err = s.beside(); err != nil {
+			return err
+		}
+		return replaceFile(s.Path, data)
+	})
+	return kept, err
+}
+
+// TakeByHand stores what was found in the place of before, edited by hand, as the next
+// revision, by the rules of [Store.Replace]. If something else lies there by now, the
+// error has code fault.Busy.
+func (s *Store) TakeByHand(ctx context.Context, found Found, before *Document, change Change) (Result, error) {
+	read := func() (*Document, []byte, error) { return before.Clone(), Encode(before), s.still(found) }
+	return s.edit(ctx, change, read, func(d *Document) error { return d.ReplaceWith(found.Document) })
+}
+
+// still makes sure that what was found lies there yet.
+func (s *Store) still(found Found) error {
+	if s.Look().Mark != found.Mark {
+		return fault.New(fault.Busy, "try again", "%s was changed meanwhile", s.Path)
+	}
+	return nil
+}
+
+// beside keeps what lies in the place of the document beside it. A text is copied, so
+// that there is a document at each instant; what is none, or longer than one may be, is
+// moved.
+func (s *Store) beside() (string, error) {
+	name := fmt.Sprintf("%s.set-aside-%s", s.Path, s.Now().UTC().Format("20060102T150405.000Z"))
+	data, err := readRegular(s.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case err == nil && len(data) <= MaxSize:
+		return name, replaceFile(name, data)
+	}
+	return name, fileFault(os.Rename(s.Path, name), "move away", s.Path)
+}

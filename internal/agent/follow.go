@@ -1,0 +1,254 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
+	"mxcluster/internal/events"
+	"mxcluster/internal/failover"
+)
+
+const (
+	brokenFor    = 30 * time.Second // how long a document that cannot be used stays as it is before it is replaced
+	byHandFor    = 2 * time.Second  // how long one that was edited by hand does, before that is taken over or set aside
+	documentLate = 5 * time.Second  // after which it is told that a server has not got the present document
+	silentFor    = 3 * time.Second  // after which it is told that an agent is silent that did not say that it stops
+)
+
+// paper is what lies in the place of the document on the disk, where that is not what
+// this agent works by.
+type paper struct {
+	found  clusterconf.Found
+	since  time.Time // since when it is as it is; zero: it is what this agent works by
+	broken string    // why it cannot be put into force; "": it was edited by hand
+	busy   bool      // it is being put right
+}
+
+// firstDocument returns what to work by at the start. Where the stored one cannot be
+// used, is older than what this server worked by, or was edited by hand since, that is
+// what it worked by last; what lies there is then put right as if it had come about now.
+func (a *Agent) firstDocument() (*clusterconf.Document, error) {
+	found, last := a.deps.Documents.Look(), a.deps.Documents.Remembered()
+	d := found.Document
+	switch {
+	case last == nil:
+		return d, found.Problem
+	case d == nil:
+		a.log.Error("the cluster document cannot be used; going on by the last one", "revision", last.Revision, "err", found.Problem)
+		return last, nil
+	case d.System != last.System || d.Revision > last.Revision:
+		return d, nil
+	case d.Revision == last.Revision && (!d.Changed.At.Equal(last.Changed.At) || clusterconf.Hash(d) == clusterconf.Hash(last)):
+		return d, nil
+	}
+	return last, nil
+}
+
+// remember keeps what this agent works by, beside the main loop.
+func (a *Agent) remember(d *clusterconf.Document) {
+	a.wg.Go(func() {
+		if err := a.deps.Documents.Remember(d); err != nil {
+			a.log.Warn("keeping a copy of the cluster document", "revision", d.Revision, "err", err)
+		}
+	})
+}
+
+// lookAtPaper looks again at what was not as it should be, and puts it right when it
+// stayed so for long enough: whoever is at it may be about to go on.
+func (a *Agent) lookAtPaper(now time.Time) {
+	if a.paper.since.IsZero() || a.paper.busy || a.storing || a.stopping {
+		return
+	}
+	a.readDocument()
+	limit := brokenFor
+	if a.paper.broken == "" {
+		limit = byHandFor
+	}
+	switch {
+	case a.paper.since.IsZero() || now.Sub(a.paper.since) < limit:
+	case a.paper.broken != "":
+		a.setAside("cannot be used: " + a.paper.broken)
+	default:
+		a.takeByHand(now)
+	}
+}
+
+// differs notes that something lies in the document's place that this agent does not
+// work by.
+func (a *Agent) differs(found clusterconf.Found, broken string) {
+	if a.paper.since.IsZero() || a.paper.found.Mark != found.Mark {
+		a.paper.found, a.paper.since = found, time.Now()
+		if broken != "" {
+			a.recordPaper(slog.LevelWarn, "unreadable", fmt.Sprintf("the cluster document on the disk of %s cannot be used; revision %d stays in force: %s", a.cfg.Server, a.doc.Revision, broken))
+		}
+	}
+	a.paper.broken = broken
+}
+
+// byHand reports whether a document that lies on the disk came about by hand: every
+// command counts the revision up, and what another server sent is expected.
+func (a *Agent) byHand(d *clusterconf.Document) bool {
+	return d.Revision <= a.doc.Revision && clusterconf.Hash(d) != a.awaited
+}
+
+// setAside puts what this agent works by in the place of what lies there.
+func (a *Agent) setAside(why string) {
+	found, d := a.paper.found, a.doc
+	a.putRight(func(ctx context.Context) (string, error) {
+		kept, err := a.deps.Documents.SetAside(ctx, found, d)
+		text := fmt.Sprintf("revision %d of the cluster document is on the disk of %s again; what lay there %s", d.Revision, a.cfg.Server, why)
+		if kept != "" {
+			text += "; it is kept in " + kept
+		}
+		return text, err
+	})
+}
+
+// takeByHand makes a valid edit by hand the next revision, by the rules of `config
+// edit`; where those do not let it, it is set aside.
+func (a *Agent) takeByHand(now time.Time) {
+	if why := a.mayNotTake(now); why != "" {
+		a.setAside("was edited by hand, and " + why)
+		return
+	}
+	found, before := a.paper.found, a.doc
+	change := clusterconf.Change{By: agentUser, On: a.cfg.Server, Command: "an edit of the file by hand"}
+	a.putRight(func(ctx context.Context) (string, error) {
+		res, err := a.deps.Documents.TakeByHand(ctx, found, before, change)
+		if err != nil || !res.Changed {
+			return "", err
+		}
+		return fmt.Sprintf("the cluster document was edited by hand on %s; that is revision %d now", a.cfg.Server, res.After.Revision), nil
+	})
+}
+
+// mayNotTake says why an edit by hand cannot become a revision; "": it can.
+func (a *Agent) mayNotTake(now time.Time) string {
+	d := a.paper.found.Document
+	next := a.doc.Clone()
+	if err := next.ReplaceWith(d); err != nil {
+		return err.Error()
+	}
+	own := a.claim(now)
+	switch editor := failover.Editor(a.view(now), &own); {
+	case d.Server(a.cfg.Server) == nil:
+		return "it takes this server out: `mxcluster server remove` does that"
+	case len(clusterconf.Exchanges(a.doc, next)) > 0 || len(clusterconf.Moves(a.doc, next)) > 0:
+		return "it exchanges addresses, for which the servers have to make ready: `mxcluster config edit --from` with that file"
+	case editor != a.cfg.Server:
+		return fmt.Sprintf("the document is edited on the server that holds LIM 1, %s", editor)
+	}
+	return ""
+}
+
+// putRight has something done to what lies on the disk, beside the main loop, and looks
+// at it again.
+func (a *Agent) putRight(do func(ctx context.Context) (told string, err error)) {
+	a.paper.busy = true
+	a.wg.Go(func() {
+		ctx, cancel := a.background(5 * time.Second)
+		defer cancel()
+		told, err := do(ctx)
+		a.post(func() {
+			a.paper.busy = false
+			switch {
+			case err != nil:
+				a.log.Error("putting the cluster document on the disk right", "err", err)
+				a.paper.since = time.Now() // it is tried again when that time is over once more
+			case told != "":
+				a.recordPaper(slog.LevelWarn, "put right", told)
+			}
+			a.readDocument()
+			a.catchUp()
+		})
+	})
+}
+
+func (a *Agent) recordPaper(level slog.Level, is, text string) {
+	a.record(level, events.Event{Kind: events.Document, Subject: is, Is: strconv.FormatUint(a.doc.Revision, 10), Text: text})
+}
+
+// lags says which document this server has not got; "": it has the newest it knows of.
+func (a *Agent) lags() string {
+	newest, who := a.doc.Revision, ""
+	for _, name := range slices.Sorted(maps.Keys(a.peers)) {
+		p := a.peers[name]
+		if p.liveness == failover.Alive && p.claim != nil && a.behind(p.claim) && (who == "" || p.claim.Revision > newest) {
+			newest, who = p.claim.Revision, name
+		}
+	}
+	if who == "" {
+		a.lagging = time.Time{}
+		return ""
+	}
+	if a.lagging.IsZero() {
+		a.lagging = time.Now()
+	}
+	if newest == a.doc.Revision {
+		return fmt.Sprintf("%s and %s have different cluster documents of revision %d", a.cfg.Server, who, newest)
+	}
+	return fmt.Sprintf("%s works by revision %d of the cluster document; %s has revision %d", a.cfg.Server, a.doc.Revision, who, newest)
+}
+
+// paperUnfit says what of the document keeps this server from doing its part.
+func (a *Agent) paperUnfit() []string {
+	var why []string
+	if a.paper.broken != "" {
+		why = append(why, "the cluster document on its disk cannot be used: "+a.paper.broken)
+	}
+	if text := a.lags(); text != "" && time.Since(a.lagging) >= documentLate {
+		why = append(why, text)
+	}
+	return why
+}
+
+// documentConditions tells of documents that cannot be read, or did not arrive.
+func (a *Agent) documentConditions() []alarms.Condition {
+	var out []alarms.Condition
+	if a.paper.broken != "" {
+		out = append(out, alarms.Condition{Name: alarms.DocumentUnreadable, Severity: alarms.Warning, Server: a.cfg.Server, After: time.Second,
+			Text: fmt.Sprintf("the cluster document on the disk of %s cannot be used; revision %d stays in force: %s", a.cfg.Server, a.doc.Revision, a.paper.broken)})
+	}
+	if text := a.lags(); text != "" {
+		out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: a.cfg.Server, After: documentLate, Text: text})
+	}
+	for _, name := range a.mates() {
+		if p := a.peer(name); p.liveness == failover.Alive && p.claim != nil && p.claim.Revision < a.doc.Revision {
+			out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: name, After: documentLate,
+				Text: fmt.Sprintf("%s works by revision %d of the cluster document, by its last word; %s has revision %d", name, p.claim.Revision, a.cfg.Server, a.doc.Revision)})
+		}
+	}
+	return out
+}
+
+// stoppedConditions tells of agents of this server's cluster that were stopped, or fell
+// silent, on servers that are up.
+func (a *Agent) stoppedConditions() []alarms.Condition {
+	var out []alarms.Condition
+	for _, name := range a.mates() {
+		p := a.peer(name)
+		c := alarms.Condition{Name: alarms.AgentStopped, Severity: alarms.Warning, Server: name}
+		switch {
+		case p.claim == nil || p.liveness != failover.AgentLost && p.liveness != failover.Alive:
+			continue
+		case p.claim.Parked:
+			c.Text = fmt.Sprintf("the agent of %s was stopped; what runs there goes on, and nobody watches it: `systemctl start mxcluster` there", name)
+		case p.liveness == failover.AgentLost && p.claim.Leaving:
+			c.Text = fmt.Sprintf("the agent of %s was stopped: `systemctl start mxcluster` there", name)
+		case p.liveness == failover.AgentLost:
+			c.After = silentFor
+			c.Text = fmt.Sprintf("the agent of %s is silent, although that server answers: `systemctl status mxcluster` there", name)
+		default:
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
+}
