@@ -64,74 +64,76 @@ type Agent struct {
 	wg sync.WaitGroup
 
 	// Below is owned by the main loop.
-	ctx       context.Context
-	started   time.Time
-	doc       *clusterconf.Document
-	hash      string
-	encoded   []byte   // doc, as it travels
-	net       *network // where this server is reached; replaced when the document moves it
-	state     persisted
-	saver     saver
-	states    uint64 // number of the last state taken
-	saves     int    // that are under way
-	room      room
-	paper     paper
-	awaited   string    // hash of the document of another server that was stored last
-	lagging   time.Time // since when another server has a newer document; zero: none has
-	lims      map[int]*lim
-	peers     map[string]*peer
-	orders    []failover.Order
-	readied   map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
-	waiters   map[string]chan reply
-	here      map[int]DataHere       // data versions on this server
-	data      map[int]*failover.Data // the newest of them
-	unable    map[int]string         // LIMs whose software could not start here, and why; nil: not looked yet
-	looks     looks
-	lacking   map[int]string // LIMs whose announcement prompts are not here, and why; "": they are
-	syncs     map[int]*limSync
-	records   map[int]SyncRecord // what is remembered of the syncs of LIMs
-	alarms    alarms.State
-	keyring   keyring
-	lost      string // why the state of the last run could not be read; "": it could
-	conflict  uint64 // revision of the document of which there were two; 0: none
-	settled   bool
-	isolated  bool
-	rejoined  time.Time // when it last ceased to be isolated
-	deaf      silence   // what came in over the link, while isolated
-	parked    bool
-	stopping  bool
-	plan      failover.Plan
-	published string
-	said      statement // that was published, or says the same
-	lastJoin  time.Time
-	joining   bool
-	storing   bool      // a document that another server sent
-	saving    bool      // the state, beside the main loop
-	unsaved   bool      // something was heard that a later run should know
-	lastAsked time.Time // for a document
-	askedFor  uint64    // its revision
-	early     []earlyOrder
-	joinTurn  int
-	former    netip.Prefix // base of this server that is to go; invalid: none is
-	going     bool         // a step of the document is being stored
-	goneOn    time.Time    // when the last one was begun
-	steps     failover.Step
-	lastBeat  time.Time
-	lastFar   time.Time
-	lastData  time.Time
-	lastSeen  time.Time
-	linkUp    bool
-	mac       string // of the interface of the base address
-	macs      ownMACs
-	enabled   time.Time // since when the interface is set up; zero: it is down
-	baseGone  time.Time // since when the base address is missing; zero: it is there
-	linkDown  time.Time // since when its link is down; zero: it is up
-	arbiter   string    // what the others were told of it last
-	keysLeft  bool      // the arbiter's keys were left for the next agent
-	held      heldSet   // for those who listen
-	denials   denials
-	copies    copies
-	stop      context.CancelFunc
+	ctx        context.Context
+	started    time.Time
+	doc        *clusterconf.Document
+	hash       string
+	encoded    []byte   // doc, as it travels
+	net        *network // where this server is reached; replaced when the document moves it
+	state      persisted
+	saver      saver
+	states     uint64 // number of the last state taken
+	saves      int    // that are under way
+	room       room
+	paper      paper
+	awaited    string    // hash of the document of another server that was stored last
+	lagging    time.Time // since when another server has a newer document; zero: none has
+	lims       map[int]*lim
+	peers      map[string]*peer
+	orders     []failover.Order
+	readied    map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
+	waiters    map[string]chan reply
+	here       map[int]DataHere       // data versions on this server
+	data       map[int]*failover.Data // the newest of them
+	unable     map[int]string         // LIMs whose software could not start here, and why; nil: not looked yet
+	looks      looks
+	lacking    map[int]string // LIMs whose announcement prompts are not here, and why; "": they are
+	syncs      map[int]*limSync
+	records    map[int]SyncRecord // what is remembered of the syncs of LIMs
+	alarms     alarms.State
+	keyring    keyring
+	lost       string // why the state of the last run could not be read; "": it could
+	conflict   uint64 // revision of the document of which there were two; 0: none
+	settled    bool
+	isolated   bool
+	rejoined   time.Time // when it last ceased to be isolated
+	deaf       silence   // what came in over the link, while isolated
+	parked     bool
+	stopping   bool
+	plan       failover.Plan
+	published  string
+	said       statement // that was published, or says the same
+	lastJoin   time.Time
+	joining    bool
+	storing    bool      // a document that another server sent
+	saving     bool      // the state, beside the main loop
+	unsaved    bool      // something was heard that a later run should know
+	lastAsked  time.Time // for a document
+	askedFor   uint64    // its revision
+	early      []earlyOrder
+	joinTurn   int
+	closing    *network     // the one that was closed last; nil: none was
+	notInForce error        // why the document on disk is not in force; nil: it is, or it is not valid
+	former     netip.Prefix // base of this server that is to go; invalid: none is
+	going      bool         // a step of the document is being stored
+	goneOn     time.Time    // when the last one was begun
+	steps      failover.Step
+	lastBeat   time.Time
+	lastFar    time.Time
+	lastData   time.Time
+	lastSeen   time.Time
+	linkUp     bool
+	mac        string // of the interface of the base address
+	macs       ownMACs
+	enabled    time.Time // since when the interface is set up; zero: it is down
+	baseGone   time.Time // since when the base address is missing; zero: it is there
+	linkDown   time.Time // since when its link is down; zero: it is up
+	arbiter    string    // what the others were told of it last
+	keysLeft   bool      // the arbiter's keys were left for the next agent
+	held       heldSet   // for those who listen
+	denials    denials
+	copies     copies
+	stop       context.CancelFunc
 
 	// nothingNew is set by what came in and changes no decision, as nearly every
 	// heartbeat and every look at the disk does: then none is made.

@@ -32,6 +32,7 @@ type network struct {
 	ears   ears
 	warm   warmth
 	cancel context.CancelFunc
+	closed chan struct{} // closed when it is
 }
 
 // setDocument makes d the document that this agent works by.
@@ -116,6 +117,9 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 		old.close(a.log) // two cannot listen on one address
 		old = nil
 	}
+	if a.closing != nil && a.closing.base.Addr() == base.Addr() {
+		<-a.closing.closed // back again before that was done
+	}
 	link, err := a.deps.Kernel.Link(self.Interface)
 	if err != nil {
 		return err
@@ -129,7 +133,7 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 		return errors.Join(err, wire.Close())
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
-	n := &network{base: base, ifname: link.Name, named: self.Interface, wire: wire, pool: pool, cancel: cancel}
+	n := &network{base: base, ifname: link.Name, named: self.Interface, wire: wire, pool: pool, cancel: cancel, closed: make(chan struct{})}
 	n.sup = newSupervisor(base.Addr(), wire, pool.Ask, func() { a.post(func() {}) })
 	if a.net == nil && link.Enabled {
 		a.enabled = a.started.Add(-baseGrace)
@@ -137,6 +141,7 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 	a.net, a.mac, a.published = n, link.MAC.String(), ""
 	if old != nil {
 		a.wg.Go(func() { old.close(a.log) }) // saying goodbye takes a while
+		a.closing = old
 	}
 	for _, l := range a.lims {
 		if l.holds {
@@ -158,6 +163,7 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 
 // close leaves the pool and ends supervision.
 func (n *network) close(log *slog.Logger) {
+	defer close(n.closed)
 	if err := n.pool.Leave(500 * time.Millisecond); err != nil {
 		log.Debug("leaving the pool", "err", err)
 	}
@@ -354,12 +360,16 @@ func (a *Agent) kernelChanged(e netops.Event) {
 // readDocument takes the document from disk if it changed there. One that cannot
 // be used leaves the former one in force.
 func (a *Agent) readDocument() {
-	if err := a.reload(); err != nil {
+	was := a.notInForce
+	if err := a.reload(); err != nil && (was == nil || was.Error() != err.Error()) {
 		a.log.Error("the cluster document on disk is not in force", "revision", a.doc.Revision, "err", err)
 	}
 }
 
+// reload puts the document on disk into force. One that is valid and cannot be, since a
+// kernel or a port is not as it must be, is tried again every second.
 func (a *Agent) reload() error {
+	a.notInForce = nil
 	found := a.deps.Documents.Look()
 	d := found.Document
 	switch {
@@ -380,7 +390,8 @@ func (a *Agent) reload() error {
 		return nil
 	}
 	if err := a.setDocument(d); err != nil {
-		return fmt.Errorf("putting revision %d of the cluster document into force: %w", d.Revision, err)
+		a.notInForce = fmt.Errorf("putting revision %d of the cluster document into force: %w", d.Revision, err)
+		return a.notInForce
 	}
 	a.paper = paper{busy: a.paper.busy}
 	return nil

@@ -345,6 +345,9 @@ func (a *Agent) housekeep(now time.Time) {
 		a.tendAddresses(now)
 		a.tendBlockProbes(now)
 		a.catchUp()
+		if a.notInForce != nil {
+			a.readDocument()
+		}
 		a.rejoin()
 		a.turnKeys(now)
 	}

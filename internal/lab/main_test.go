@@ -120,6 +120,7 @@ func scenarios() map[string]Scenario {
 		"conflicts":         conflictsScenario,
 		"foreign-host":      foreignHostScenario,
 		"preloaded":         preloadedScenario,
+		"delete-pair":       deletePairScenario,
 		"kamailio":          kamailioScenario,
 		"key-rotation":      keyRotationScenario,
 		"orders":            ordersScenario,

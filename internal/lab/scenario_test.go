@@ -31,7 +31,7 @@ func runScenario(t *testing.T, name, exe string) {
 func tryScenario(t *testing.T, name, exe string) error {
 	t.Helper()
 	limit := 2 * time.Minute
-	if os.Getenv(ordersEnv) != "" {
+	if os.Getenv(ordersEnv) != "" || os.Getenv(deletionsEnv) != "" {
 		limit = 20 * time.Minute
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
