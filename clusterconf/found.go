@@ -21,6 +21,7 @@ type Found struct {
 	Document *Document // nil: it cannot be used
 	Problem  error     // why; wraps a *ValidationError that names line and word where the text is wrong
 	Mark     string    // tells one content from another
+	Text     []byte    // what lies there, if it is a text that may be one
 }
 
 // Look returns what lies in the place of the document, whatever that is.
@@ -30,6 +31,9 @@ func (s *Store) Look() Found {
 		return Found{Problem: err, Mark: "no content: " + err.Error()}
 	}
 	f := Found{Mark: fmt.Sprintf("%x", sha256.Sum256(data))}
+	if len(data) <= MaxSize {
+		f.Text = data
+	}
 	f.Document, f.Problem = s.last.parse(s.Path, data)
 	return f
 }

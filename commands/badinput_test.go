@@ -264,11 +264,11 @@ func TestBadWithoutDocument(t *testing.T) {
 	}
 }
 
-// A document that a person has broken is never edited further.
+// A document that a person has broken is edited further by `config edit` alone.
 func TestBadDocument(t *testing.T) {
 	broken := strings.Replace(oneCluster, "standby: sb1", "standby: sb3", 1)
 	for _, args := range []string{"list", "status", "create c2 --standby sb2 --lim 3=10.0.0.26", "lim set 1 --service exec:/x",
-		"change c1 --fallback manual", "delete c1 --yes", "lock 1 --to regular", "server remove free1", "config edit"} {
+		"change c1 --fallback manual", "delete c1 --yes", "lock 1 --to regular", "server remove free1"} {
 		checkBad(t, bad{args, 78, `cluster.yaml:\d+`, `.`}, broken)
 	}
 }

@@ -31,7 +31,8 @@ func newConfigEditCommand(a *app) *cobra.Command {
 $EDITOR names, else vi, and stores it as a new revision when it keeps every rule.
 Faults are listed with their lines; on a terminal the text can be edited again.
 What could not be stored is kept in a file that is named, and --from begins with
-it. It is refused if the document was changed by others meanwhile.
+it. It is refused if the document was changed by others meanwhile. A document that is
+broken is opened as it lies there.
 
 Leave the revision and the time of the last change as they are. Comments are not
 kept.`,
@@ -53,7 +54,7 @@ kept.`,
 // runConfigEdit never loses what a person wrote: the copy goes only when it is
 // stored, or when nothing was changed.
 func runConfigEdit(ctx context.Context, a *app, o configEditOptions) error {
-	s, doc, err := a.editable(ctx, o.force)
+	s, text, err := a.textToEdit(ctx, o.force)
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,6 @@ func runConfigEdit(ctx context.Context, a *app, o configEditOptions) error {
 	if err != nil {
 		return err
 	}
-	text := clusterconf.Encode(doc)
 	if o.from != "" {
 		if text, err = readText(o.from); err != nil {
 			return err
@@ -73,7 +73,7 @@ func runConfigEdit(ctx context.Context, a *app, o configEditOptions) error {
 	}
 	edited, err := a.editUntilValid(ctx, editor, file)
 	if err == nil {
-		err = a.storeEdited(ctx, s, o.change, edited)
+		err = a.storeOrMend(ctx, s, o.change, edited)
 	}
 	if now, unread := os.ReadFile(file); err == nil || unread == nil && bytes.Equal(now, text) {
 		return errors.Join(err, os.RemoveAll(filepath.Dir(file)))

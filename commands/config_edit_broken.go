@@ -1,0 +1,76 @@
+package commands
+
+import (
+	"context"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+)
+
+// textToEdit returns what `config edit` opens: the document, where edits are made, or
+// what lies in its place as it is, where that is broken.
+func (a *app) textToEdit(ctx context.Context, force bool) (*server, []byte, error) {
+	s, err := a.server()
+	if err != nil {
+		return nil, nil, err
+	}
+	if found := s.store.Look(); found.Document == nil && found.Text != nil {
+		a.out.Warn("the stored document is broken: %v", found.Problem)
+		return s, found.Text, nil
+	}
+	s, doc, err := a.editable(ctx, force)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, clusterconf.Encode(doc), nil
+}
+
+// storeOrMend stores an edited document, be the stored one whole or broken by now.
+func (a *app) storeOrMend(ctx context.Context, s *server, o change, edited *clusterconf.Document) error {
+	if found := s.store.Look(); found.Document == nil && found.Text != nil {
+		return a.mend(ctx, s, o, found, edited)
+	}
+	doc, err := s.read() // the agent may have put it right while the editor was open
+	if err != nil {
+		return err
+	}
+	if err := mayEdit(ctx, s, doc, o.force); err != nil {
+		return err
+	}
+	return a.storeEdited(ctx, s, o, edited)
+}
+
+// mend puts an edited document in the place of a broken one. What comes to the document
+// that is in force is no edit, and right on every server.
+func (a *app) mend(ctx context.Context, s *server, o change, found clusterconf.Found, edited *clusterconf.Document) error {
+	e := edit{
+		change: o, command: "config edit", doing: "storing it",
+		done: "the edited cluster document is stored in the place of the broken one", would: "the edited cluster document would be stored in the place of the broken one",
+		already: "the cluster document is as it was before it was broken",
+	}
+	s.calledIn(edited)
+	record := a.record(s, e)
+	plan, err := s.store.PreviewMend(found, edited, record)
+	if err != nil {
+		return doing(err, "%s", e.doing)
+	}
+	if plan.Changed {
+		if err := mayEdit(ctx, s, edited, o.force); err != nil {
+			return err
+		}
+	}
+	out := outcome{Result: plan, agent: s.agent.Running(ctx)}
+	if plan.Changed && (len(clusterconf.Exchanges(plan.Before, plan.After)) > 0 || len(clusterconf.Moves(plan.Before, plan.After)) > 0) && len(plan.Before.Servers) > 0 {
+		return fault.New(fault.Refused, "undo that in the text first, then change it with another 'mxcluster config edit'",
+			"the stored document is broken, and the edit besides exchanges addresses of servers")
+	}
+	if !e.dryRun {
+		if out.Result, err = s.store.Mend(ctx, found, edited, record); err != nil {
+			return doing(err, "%s", e.doing)
+		}
+		if out.agent {
+			a.tellAgent(ctx, s)
+		}
+	}
+	return a.tell(out, e)
+}
