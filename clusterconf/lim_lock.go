@@ -61,9 +61,10 @@ func (m Member) LockedTo(now time.Time) Side {
 }
 
 // LockLIM locks a LIM to a side from since on, which is the present time, until
-// expires, or until it is unlocked where expires is nil. A lock to the same
-// side that ends at the same time stays as it is, unless another reason is
-// given. One to the other side must be taken off first.
+// expires, or until it is unlocked where expires is nil. A lock to the same side
+// that is there already keeps its end where expires is nil, and stays as it is
+// unless another end or reason is given. One to the other side must be taken off
+// first.
 func (d *Document) LockLIM(lim int, to Side, since time.Time, by, reason string, expires *time.Time) error {
 	lock := newLock(to, since, by, reason, expires)
 	if err := lock.usable(lim); err != nil {
@@ -86,7 +87,10 @@ func (d *Document) LockLIM(lim int, to Side, since time.Time, by, reason string,
 	case m.Lock.To != to:
 		return fault.New(fault.Refused, fmt.Sprintf("unlock it first: mxcluster unlock %d", lim),
 			"cannot lock LIM %d to %s: it is locked to %s since %s", lim, to, m.Lock.To, timeText(m.Lock.Since))
-	case sameTime(m.Lock.Expires, lock.Expires) && (reason == "" || reason == m.Lock.Reason):
+	case expires == nil:
+		lock.Expires = m.Lock.Expires
+	}
+	if sameTime(m.Lock.Expires, lock.Expires) && (reason == "" || reason == m.Lock.Reason) {
 		return nil
 	}
 	m.Lock = lock

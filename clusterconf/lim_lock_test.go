@@ -50,7 +50,7 @@ func TestLockLIMAgain(t *testing.T) {
 		{"same reason", lock(SideRegular, testTime, "ann", "a", nil), lock(SideRegular, later, "bob", "a", nil), false},
 		{"same end", lock(SideRegular, testTime, "ann", "a", &hour), lock(SideRegular, later, "ann", "", &hour), false},
 		{"another reason", lock(SideRegular, testTime, "ann", "a", nil), lock(SideRegular, later, "bob", "b", nil), true},
-		{"now without end", lock(SideRegular, testTime, "ann", "a", &hour), lock(SideRegular, later, "ann", "", nil), true},
+		{"no end named", lock(SideRegular, testTime, "ann", "a", &hour), lock(SideRegular, later, "ann", "", nil), false},
 		{"now with an end", lock(SideRegular, testTime, "ann", "a", nil), lock(SideRegular, later, "ann", "", &hour), true},
 		{"expired", lock(SideRegular, testTime, "ann", "a", &later), lock(SideRegular, hour, "ann", "", nil), true},
 		{"expired, to the other side", lock(SideRegular, testTime, "ann", "a", &later), lock(SideStandby, hour, "ann", "", nil), true},
@@ -66,6 +66,18 @@ func TestLockLIMAgain(t *testing.T) {
 				t.Errorf("changed: %t, lock %+v", changed, d.Cluster("c1").Member(1).Lock)
 			}
 		})
+	}
+}
+
+// Another reason leaves the end that a lock has as it is.
+func TestLockLIMKeepsItsEnd(t *testing.T) {
+	hour := testTime.Add(time.Hour)
+	d := uncreated()
+	create(d)
+	apply(t, d, lock(SideRegular, testTime, "ann", "a", &hour))
+	apply(t, d, lock(SideRegular, testTime.Add(time.Minute), "bob", "b", nil))
+	if l := d.Cluster("c1").Member(1).Lock; l.Expires == nil || !l.Expires.Equal(hour) || l.Reason != "b" {
+		t.Errorf("the lock is %+v, want reason b until %s", l, hour)
 	}
 }
 

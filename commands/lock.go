@@ -29,7 +29,8 @@ func newLockCommand(a *app) *cobra.Command {
 		Short: "Lock a LIM to its regular server or to the standby",
 		Long: `Lock pins LIM N to the side where it runs, for instance to its regular server
 while that is rebooted. It holds until 'mxcluster unlock N', or until the time of
---for is over. Locking to the other side is refused; with --move the LIM moves
+--for is over. Locked again without --for it keeps the end that it has; to take that
+off, unlock it first. Locking to the other side is refused; with --move the LIM moves
 there first, and is locked when it runs. Without an agent here the lock is only
 stored.`,
 		Example: `  mxcluster lock 1 --to regular --for 30m --reason 'reboot of srv1'
