@@ -71,7 +71,7 @@ func TestLockLIMAgain(t *testing.T) {
 
 // Another reason leaves the end that a lock has as it is.
 func TestLockLIMKeepsItsEnd(t *testing.T) {
-	hour := testTime.Add(time.Hour)
+	hour := testTime.Add(time.Hour).Truncate(time.Millisecond) // as the document keeps it
 	d := uncreated()
 	create(d)
 	apply(t, d, lock(SideRegular, testTime, "ann", "a", &hour))
