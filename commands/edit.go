@@ -9,6 +9,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
+	"mxcluster/xdata"
 )
 
 // undoLimit is how long undoing may take after the command was interrupted.
@@ -76,9 +77,13 @@ func (a *app) foresee(ctx context.Context, s *server, e edit, out *outcome) erro
 		out.says = says
 	}
 	out.says = append(out.says, clusterconf.Diff(out.Before, out.After)...)
-	out.old = a.outdated(s, out.Before, out.After)
+	var waiting []xdata.Version
+	out.old, waiting = a.outdated(s, out.Before, out.After)
 	for _, v := range out.old {
 		out.says = append(out.says, fmt.Sprintf("data version %s on %s removed: it no longer fits", v.Name, s.settings.Server))
+	}
+	for _, v := range waiting {
+		out.says = append(out.says, fmt.Sprintf("data version %s on %s removed once something newer is on both sides: it no longer fits", v.Name, s.settings.Server))
 	}
 	return nil
 }
@@ -140,7 +145,8 @@ func (a *app) commit(ctx context.Context, s *server, e edit, record clusterconf.
 		return nil
 	}
 	here.finish()
-	a.removeOutdated(ctx, s, out.old)
+	a.removeOutdated(ctx, s, r.Before, r.After)
+	out.left = append(out.left, outdatedElsewhere(r.Before, r.After, s.settings.Server)...)
 	return nil
 }
 

@@ -3,46 +3,81 @@ package commands
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"mxcluster/clusterconf"
 	"mxcluster/xdata"
 )
 
-// outdated lists the data versions on this server that an edit makes
-// incompatible (spec ch. 9, "Configuring and Using Server Redundancy"): of each LIM
-// all but the newest complete one. What cannot be seen is no reason not to edit.
-func (a *app) outdated(s *server, before, after *clusterconf.Document) []xdata.Version {
-	var old []xdata.Version
+// outdated lists the data versions on this server that an edit makes incompatible (spec
+// ch. 9, "Configuring and Using Server Redundancy"): those that go with it, and those that
+// go once something newer is on both sides. What cannot be seen is no reason not to edit.
+func (a *app) outdated(s *server, before, after *clusterconf.Document) (gone, waiting []xdata.Version) {
+	store := s.versionsAfter(a, after)
 	for _, lim := range clusterconf.Outdated(before, after) {
-		versions, err := s.versions(a.env.Now).List(lim)
+		old, later, err := store.Unfit(lim)
 		if err != nil {
 			a.out.Warn("looking for data versions that no longer fit: %v", err)
 		}
-		newest := true
-		for _, v := range versions {
-			if !v.Complete {
-				continue
-			}
-			if !newest {
-				old = append(old, v)
-			}
-			newest = false
-		}
+		gone, waiting = append(gone, old...), append(waiting, later...)
 	}
-	return old
+	return gone, waiting
 }
 
-// removeOutdated removes what outdated listed, where no agent does that. The edit
-// stands whatever becomes of it: the versions are in nobody's way.
-func (a *app) removeOutdated(ctx context.Context, s *server, old []xdata.Version) {
+// versionsAfter are the versions here, by the document that is about to be in force.
+func (s *server) versionsAfter(a *app, doc *clusterconf.Document) *xdata.Store {
+	store := s.versions(a.env.Now)
+	store.Paired = func(lim int) bool { return doc.ClusterOfLIM(lim) != nil }
+	return store
+}
+
+// removeOutdated removes what no longer fits, where no agent does that. The edit stands
+// whatever becomes of it: the versions are in nobody's way.
+func (a *app) removeOutdated(ctx context.Context, s *server, before, after *clusterconf.Document) {
 	var errs []error
-	for i, v := range old {
-		if i == 0 || old[i-1].LIM != v.LIM {
-			_, err := s.versions(a.env.Now).KeepNewest(ctx, v.LIM)
+	store := s.versionsAfter(a, after)
+	for _, lim := range clusterconf.Outdated(before, after) {
+		if versions, err := store.List(lim); err == nil && len(versions) > 0 { // else a folder would be made
+			_, err = store.KeepNewest(ctx, lim)
 			errs = append(errs, err)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		a.out.Warn("the document is changed, but data versions that no longer fit were not removed: %v", err)
 	}
+}
+
+// outdatedElsewhere says what other servers have to do, where no agents tell them.
+func outdatedElsewhere(before, after *clusterconf.Document, me string) []string {
+	lims := map[string][]int{}
+	for _, lim := range clusterconf.Outdated(before, after) {
+		for _, name := range sidesOf(lim, before) {
+			if name != me {
+				lims[name] = append(lims[name], lim)
+			}
+		}
+	}
+	var left []string
+	for _, name := range slices.Sorted(maps.Keys(lims)) {
+		var lines []string
+		for _, lim := range lims[name] {
+			lines = append(lines, fmt.Sprintf("mxcluster xdata prune --lim %d --keep 1", lim))
+		}
+		left = append(left, fmt.Sprintf("on %s: %s; its agent does so by itself when it hears of this, as does the next sync", name, strings.Join(lines, "; ")))
+	}
+	return left
+}
+
+// sidesOf are the servers that may hold versions of a LIM.
+func sidesOf(lim int, doc *clusterconf.Document) (names []string) {
+	if r := doc.RegularOf(lim); r != nil {
+		names = append(names, r.Name)
+	}
+	if c := doc.ClusterOfLIM(lim); c != nil {
+		names = append(names, c.Standby)
+	}
+	return names
 }

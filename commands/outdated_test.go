@@ -146,3 +146,29 @@ func TestOutdatedVersionsUnseen(t *testing.T) {
 		t.Errorf("said %q", a.err)
 	}
 }
+
+// What the edit cannot remove on other servers is named, with what to type there; the
+// next sync brings it, whichever side it is started on.
+func TestOutdatedVersionsElsewhere(t *testing.T) {
+	for _, asks := range []string{"srv1", "sb1"} {
+		s := newServers(t, oneCluster, "srv1", "sb1")
+		for _, content := range []string{"1", "2", "3"} {
+			s.backup(t, "srv1", "1", content)
+			s.world("srv1").must(t, "sync")
+		}
+		if n := len(strings.Fields(s.versionsOf(t, "sb1"))); n != 2 {
+			t.Fatalf("sb1 has %d versions", n)
+		}
+		a := s.world("srv1").must(t, "change", "c1", "--priority", "1=7")
+		if !strings.Contains(a.out+a.err, "on sb1: mxcluster xdata prune --lim 1 --keep 1") {
+			t.Errorf("told %s%s", a.out, a.err)
+		}
+		if got := s.versionsOf(t, "srv1"); len(strings.Fields(got)) != 1 {
+			t.Errorf("srv1 has %s", got)
+		}
+		s.world(asks).must(t, "sync", "--lim", "1")
+		if got := s.versionsOf(t, "sb1"); len(strings.Fields(got)) != 1 {
+			t.Errorf("sb1 has %s after a sync from %s", got, asks)
+		}
+	}
+}

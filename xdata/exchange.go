@@ -20,6 +20,7 @@ func (c *client) exchange(ctx context.Context) error {
 		return err
 	}
 	c.result.Writing = stillWritten(c.req.Side, ours, theirs)
+	c.fits = theirs.Fits
 	c.ahead = newestFuture(c.pair(ours, theirs))
 	if ours.Name == "" && theirs.Name == "" {
 		return c.nothing(ours, theirs)
@@ -235,7 +236,7 @@ func (c *client) keep(ctx context.Context, ours, theirs summary) error {
 		c.whole = &theirs.Line
 		return c.copy(ctx, way, ours, theirs)
 	}
-	if _, err := c.store.resolve(ctx, c.newest, &theirs.Line); err != nil {
+	if err := c.store.resolve(ctx, c.newest, &theirs.Line); err != nil {
 		return err
 	}
 	c.newest.close()

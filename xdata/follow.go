@@ -149,30 +149,31 @@ func (s *Store) commitAfter(g *staging, m *manifest, lost *lineage.Version, pare
 
 // resolve makes a version with the content of one, which ends its conflict with another:
 // it follows both. The caller holds the LIM's lock.
-func (s *Store) resolve(ctx context.Context, kept *snapshot, lost *lineage.Version) (v Version, err error) {
+func (s *Store) resolve(ctx context.Context, kept *snapshot, lost *lineage.Version) error {
 	if kept.problem != nil {
-		return Version{}, kept.problem
+		return kept.problem
 	}
 	if err := s.checkSpace(volume{bytes: kept.version.Bytes, content: kept.version.content, files: len(kept.manifest.Entries)}); err != nil {
-		return Version{}, err
+		return err
 	}
 	lim := kept.version.LIM
 	g, err := s.stage(lim, stagingPrefix(lim))
 	if err != nil {
-		return Version{}, err
+		return err
 	}
 	defer g.discard()
 	m, unkept, err := copyTree(ctx, kept.root, g.root, nil)
 	if err != nil {
-		return Version{}, noRoom(err, s.Dir)
+		return noRoom(err, s.Dir)
 	}
 	if err := s.holdAgainst(kept.root, kept.version, m); err != nil {
-		return Version{}, err
+		return err
 	}
 	line := kept.version.line
 	line.Node.Content = hex.EncodeToString(m.digest())
-	if v, err = s.commitAfter(g, m, lost, &line, lost); err == nil {
-		s.note(unkept)
+	if _, err = s.commitAfter(g, m, lost, &line, lost); err != nil {
+		return noRoom(err, s.Dir)
 	}
-	return v, noRoom(err, s.Dir)
+	s.note(unkept)
+	return nil
 }

@@ -61,7 +61,7 @@ func (r *record) valid() error {
 	if r.Parents < 0 || r.Parents > len(r.Ancestors) {
 		return violation("a version of %d parents", r.Parents)
 	}
-	if err := r.Version.Valid(); err != nil {
+	if err := r.Valid(); err != nil {
 		return violation("%v", err)
 	}
 	return nil

@@ -50,7 +50,8 @@ type summary struct {
 	Foreign bool            `json:"foreign,omitempty"` // another program made it there, and may have changed it
 	From    string          `json:"from,omitempty"`    // other program's version on the other side that it was copied from
 
-	Future *futureVersion `json:"future,omitempty"` // one that is newer, but not to be copied; nil: none
+	Fits   *lineage.Version `json:"fits,omitempty"`   // see bye
+	Future *futureVersion   `json:"future,omitempty"` // one that is newer, but not to be copied; nil: none
 }
 
 // futureVersion describes a version with a file from the future.
@@ -64,6 +65,9 @@ type futureVersion struct {
 // valid makes sure that a peer's summary is one.
 func (s *summary) valid() error {
 	err := s.Line.Valid()
+	if s.Fits != nil {
+		err = first(err, s.Fits.Valid())
+	}
 	if s.Future != nil {
 		err = first(err, s.Future.Line.Valid())
 	}

@@ -206,7 +206,11 @@ func (s *server) describe() error {
 	if s.opened, s.here, sum, err = s.store.summarise(s.asked.LIM); err != nil {
 		return err
 	}
-	s.newest = nil
+	p, err := s.store.pairing(s.asked.LIM)
+	if err != nil {
+		return err
+	}
+	sum.Fits, s.newest = p.Fits, nil
 	if s.opened != nil {
 		s.newest = &s.opened.version
 	}
@@ -246,7 +250,7 @@ func (s *server) resolve(ctx context.Context, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.store.resolve(ctx, s.opened, theirs); err != nil {
+	if err := s.store.resolve(ctx, s.opened, theirs); err != nil {
 		return err
 	}
 	return s.describe()

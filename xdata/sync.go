@@ -166,6 +166,7 @@ type client struct {
 	own   *Version         // that was received; nil: the newest is still it
 	whole *lineage.Version // that both sides have in the end; nil: none
 	twin  *lineage.Version // what theirs says of itself, of the same content; nil: it was copied
+	fits  *lineage.Version // what is older does not fit the cluster document, they say; nil: nothing
 	ahead aheadOf
 }
 
@@ -406,6 +407,9 @@ func (c *client) tidy() error {
 		return err
 	}
 	end := bye{Whole: c.whole, Fits: p.Fits, Dry: c.req.DryRun}
+	if c.fits != nil && (p.Fits == nil || lineage.Compare(c.fits, p.Fits) == lineage.Newer) {
+		end.Fits = c.fits
+	}
 	if err := c.link.send(frameBye, end); err != nil {
 		return c.lost(err)
 	}
