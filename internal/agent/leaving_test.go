@@ -208,11 +208,12 @@ func TestLeavePairCrashes(t *testing.T) {
 // for the second before it brings anything up that may be the other's.
 func TestLeavePairBothCrash(t *testing.T) {
 	for _, first := range []string{"srv1", "sb1"} {
-		for _, after := range []time.Duration{25, 65, 110} {
-			t.Run(fmt.Sprintf("after %d ms, %s first", after, first), func(t *testing.T) {
+		for _, ms := range []int{25, 65, 110} {
+			after := time.Duration(ms) * time.Millisecond
+			t.Run(fmt.Sprintf("after %s, %s first", after, first), func(t *testing.T) {
 				inSlowPair(t, func(w *world) {
 					w.beginLeave("")
-					pass(after * time.Millisecond)
+					pass(after)
 					w.powerCut("srv1")
 					w.powerCut("sb1")
 					pass(time.Second)
