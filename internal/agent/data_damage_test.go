@@ -101,8 +101,12 @@ func (k *damageKind) spoil(t *testing.T, s *xdata.Store, v xdata.Version) {
 // on none because of an older version; and what it comes to is told before and after. With
 // -v it prints what was got and said.
 func TestTakeoverWithDamagedData(t *testing.T) {
-	for _, k := range damageKinds() {
-		for _, which := range []string{"newest", "older", "both"} {
+	for i, k := range damageKinds() {
+		which := []string{"newest", "older", "both"}
+		if !allDamages {
+			which = which[i%3 : i%3+1]
+		}
+		for _, which := range which {
 			t.Run(k.name+", "+which, func(t *testing.T) { takeoverWith(t, &k, which) })
 		}
 	}
@@ -127,6 +131,8 @@ func takeoverWith(t *testing.T, k *damageKind, which string) {
 		}
 		made = append(made, v)
 	}
+	now := time.Now()
+	store.Now = func() time.Time { return now } // not the bubble's, where all that was made is to come yet
 	bad := map[string][]xdata.Version{"newest": made[1:], "older": made[:1], "both": made}[which]
 	for _, v := range bad {
 		k.spoil(t, store, v)
@@ -169,7 +175,7 @@ func takeoverWith(t *testing.T, k *damageKind, which string) {
 			t.Errorf("status named %q as damaged, want %q", damaged, names)
 		}
 		if (before != "") != known || known && !strings.Contains(before, bad[len(bad)-1].Name) {
-			t.Errorf("the alarm before: %q", before)
+			t.Errorf("the alarm before: %q; made %s, %s", before, made[0].Name, made[1].Name)
 		}
 		if severe := strings.HasPrefix(before, "critical"); severe != (known && which == "both") {
 			t.Errorf("the alarm before: %q", before)

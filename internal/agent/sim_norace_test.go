@@ -4,3 +4,6 @@ package agent
 
 // histories are played in a normal run.
 const histories = 8
+
+// allDamages: see the race detector's.
+const allDamages = true
