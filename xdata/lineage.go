@@ -86,8 +86,8 @@ func readRecord(root *os.Root) *record {
 // misfit says that a version is not what it says it was when it was made; nothing where
 // it is, or says nothing. It tells damage of a copy of the version, too, beside which
 // nothing is noted.
-func misfit(root *os.Root, m *manifest) (damage []string) {
-	if r := readRecord(root); r != nil && r.Made && r.Node.Content != hex.EncodeToString(m.digest()) {
+func misfit(root *os.Root, content []byte) (damage []string) {
+	if r := readRecord(root); r != nil && r.Made && r.Node.Content != hex.EncodeToString(content) {
 		return []string{"its content is not what it was when it was made"}
 	}
 	return nil

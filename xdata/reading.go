@@ -171,7 +171,7 @@ func (s *snapshot) readAll(ctx context.Context) error {
 	if s.reading.err != nil {
 		return s.reading.err
 	}
-	if err := s.hold(misfit(s.root, s.manifest)); err != nil {
+	if err := s.hold(misfit(s.root, s.content())); err != nil {
 		s.problem, s.stale = err, false // nothing is kept of it
 		return err
 	}

@@ -162,7 +162,7 @@ func (s *Store) holdAgainst(root *os.Root, v Version, now *manifest) error {
 	m := nextMark(own)
 	damage := compareSums(kept, now, m.Foreign)
 	if len(damage) == 0 {
-		damage = misfit(root, now)
+		damage = misfit(root, now.digest())
 	}
 	if len(damage) == 0 {
 		return nil

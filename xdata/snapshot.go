@@ -25,7 +25,8 @@ type snapshot struct {
 	ahead    *ahead        // made ready to be sent; nil: not so
 	unread   int           // files whose content is not known
 	stale    bool
-	problem  error // why it can't be copied; nil: nothing that is known
+	sum      []byte // see content; nil: not asked for yet
+	problem  error  // why it can't be copied; nil: nothing that is known
 }
 
 // openSnapshot looks a version over, as far as that was not done. The caller closes the
@@ -67,7 +68,7 @@ func (s *snapshot) open() (err error) {
 		return err
 	}
 	if s.problem = s.check(); s.problem == nil && s.unread == 0 {
-		s.problem = s.hold(misfit(s.root, s.manifest))
+		s.problem = s.hold(misfit(s.root, s.content()))
 	}
 	s.scan, err = newScanner(s.manifest.bytes())
 	return err
@@ -193,5 +194,13 @@ func (s *snapshot) digest() []byte {
 	if s.unread > 0 || s.problem != nil {
 		return nil
 	}
-	return s.manifest.digest()
+	return s.content()
+}
+
+// content is the hash of all content, which is known; it is computed once.
+func (s *snapshot) content() []byte {
+	if s.sum == nil {
+		s.sum = s.manifest.digest()
+	}
+	return s.sum
 }

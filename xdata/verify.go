@@ -116,7 +116,7 @@ func (s *Store) verify(ctx context.Context, root *os.Root, f *Finding, read func
 		return err
 	}
 	if f.Damage = append(r.broken, compareSums(r.unhidden(kept), r.read, m.Foreign)...); len(f.Damage) == 0 {
-		f.Damage = misfit(root, r.read)
+		f.Damage = misfit(root, r.read.digest())
 	}
 	switch {
 	case len(f.Damage) > 0:
