@@ -173,15 +173,19 @@ func (n *network) close(log *slog.Logger) {
 	}
 }
 
-// noteMoves remembers the former base of every server that the new document
-// moves, until that server is heard to work by it.
+// noteMoves remembers where every server that the new document moves was heard until
+// then, until that server is heard to work by it.
 func (a *Agent) noteMoves(old, d *clusterconf.Document) {
 	if old == nil {
 		return
 	}
 	for _, s := range d.Servers {
-		if was := old.Server(s.Name); was != nil && was.Base != s.Base && s.Name != a.cfg.Server {
-			a.peer(s.Name).former = was.Base.Addr()
+		was := old.Server(s.Name)
+		if was == nil || s.Name == a.cfg.Server {
+			continue
+		}
+		if at := old.Gossip(was); at != d.Gossip(&s) {
+			a.peer(s.Name).former = at.Addr()
 		}
 	}
 }
