@@ -2,6 +2,7 @@ package clusterconf
 
 import (
 	"context"
+	"slices"
 
 	"mxcluster/internal/fault"
 )
@@ -13,8 +14,32 @@ func (d *Document) Restore(old *Document) error {
 		return fault.New(fault.Refused, "take a document of this system: mxcluster config history",
 			"the document is of system %s, this server belongs to %s", old.System, d.System)
 	}
+	if err := d.staysPreloaded(old); err != nil {
+		return err
+	}
 	c := old.Clone()
 	d.Servers, d.LIMs, d.Clusters = c.Servers, c.LIMs, c.Clusters
+	return nil
+}
+
+// staysPreloaded refuses a document that ends the preloading of a cluster: only its
+// deletion does (spec ch. 10), in steps in which no two servers have the address.
+func (d *Document) staysPreloaded(next *Document) error {
+	for _, c := range d.Clusters {
+		if c.Failover != FailoverPreloaded {
+			continue
+		}
+		n := next.Cluster(c.Name)
+		hint := "delete the cluster, and create it again without preloading: mxcluster delete " + c.Name
+		switch {
+		case n == nil:
+			return fault.New(fault.Refused, hint, "cluster %s is preloaded, and would be gone", c.Name)
+		case n.Failover != FailoverPreloaded:
+			return fault.New(fault.Refused, hint, "cluster %s would not be preloaded any more", c.Name)
+		case n.Standby != c.Standby || slices.ContainsFunc(c.LIMs, func(m Member) bool { return n.Member(m.LIM) == nil }):
+			return fault.New(fault.Refused, hint, "cluster %s is preloaded, and would have another LIM or standby", c.Name)
+		}
+	}
 	return nil
 }
 

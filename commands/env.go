@@ -54,6 +54,7 @@ type Env struct {
 // Kernel is what commands ask of this server's kernel (package netops).
 type Kernel interface {
 	Link(ifname string) (netops.Link, error)
+	Links() ([]netops.Link, error)
 	Addresses(ifname string) ([]netops.Address, error)
 	Hold(ifname string, alias netip.Prefix, lease time.Duration) error
 	Drop(ifname string, alias netip.Prefix) error

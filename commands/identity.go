@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
@@ -35,6 +36,11 @@ func (a *app) isServer(ctx context.Context, doc *clusterconf.Document, s *cluste
 	}
 	mac, err := a.probe(ctx, here[i].Interface, s.Base.Addr())
 	if err != nil || mac == nil {
+		return err
+	}
+	// A second card in the same network answers for the addresses of the first.
+	links, err := k.Links()
+	if err != nil || slices.ContainsFunc(links, func(l netops.Link) bool { return bytes.Equal(l.MAC, mac) }) {
 		return err
 	}
 	return fault.New(fault.Refused, "end that machine first if this one takes its place; else give this one a name and an address of its own: mxcluster server add",

@@ -11,6 +11,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/netops"
 )
 
 // joining is a world whose fetch answers with a document.
@@ -110,6 +111,18 @@ func TestJoinRefused(t *testing.T) {
 			tc.check(t, w)
 		})
 	}
+}
+
+// TestJoinWithASecondCard has this machine's other card in the same network answer for
+// its base, as Linux does.
+func TestJoinWithASecondCard(t *testing.T) {
+	w := joining(t, oneCluster)
+	mac := net.HardwareAddr{2, 0, 0, 0, 0, 9}
+	w.kernel.AddLink(netops.Link{Name: "eth1", Index: 9, MAC: mac, Up: true})
+	if err := w.station(mac, "10.0.0.22/24"); err != nil {
+		t.Fatal(err)
+	}
+	w.must(t, "join", "10.0.0.11", "--server", "srv2", "--key-file", "-")
 }
 
 // On a terminal what is missing is asked for.

@@ -83,7 +83,7 @@ func TestSlowLogin(t *testing.T) {
 	gate, began := s.path("gate"), s.path("began")
 	keys := s.path("home/.ssh/authorized_keys")
 	plain := read(t, keys)
-	write(t, keys, strings.Replace(plain, `command="`, `command="touch `+began+`; until test -e `+gate+`; do sleep 0.05; done; `, 1))
+	write(t, keys, strings.Replace(plain, `command="`, `command="touch `+began+`; for i in $(seq 1200); do test -e `+gate+` && break; sleep 0.05; done; `, 1))
 	ended := make(chan string, 1)
 	go func() { ended <- s.mx("srv1", 0, "sync -q") }()
 	waitFor(t, began)
