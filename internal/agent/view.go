@@ -491,7 +491,7 @@ func (a *Agent) saveBeside() {
 	a.saving = true
 	saved, _ := a.save()
 	a.wg.Go(func() {
-		<-saved // stateSaved tells what came of it
+		<-saved //nolint:errcheck // stateSaved tells what came of it
 		a.post(func() { a.saving = false })
 	})
 }
