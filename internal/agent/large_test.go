@@ -17,6 +17,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
+	"mxcluster/internal/member/membernet"
 )
 
 // largeEnv asks for the largest system, of 248 servers, which takes minutes.
@@ -112,7 +113,7 @@ func (w *world) countTraffic() map[string]*traffic {
 			if err != nil {
 				return nil, err
 			}
-			return member.Open(member.Config{Name: m.name, Bind: bind, Keys: keys, Log: w.log(m.name), Transport: countedTransport{end, counts[m.name]}, Now: time.Now})
+			return member.Open(member.Config{Name: m.name, Bind: bind, Keys: keys, Log: w.log(m.name), Transport: countedTransport{end, counts[m.name]}, Guard: membernet.ShowKeys, Now: time.Now})
 		}
 		return d
 	}

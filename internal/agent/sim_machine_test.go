@@ -269,7 +269,7 @@ func (w *world) troubledPool(x *trouble, m *machine, bind netip.AddrPort, keys [
 	}
 	pool, err := member.Open(member.Config{
 		Name: m.name, Bind: bind, Keys: keys, Log: slog.New(slog.DiscardHandler),
-		Transport: newTroubledTransport(end, x), Now: func() time.Time { return time.Now().Add(x.offset()) },
+		Transport: newTroubledTransport(end, x), Guard: membernet.ShowKeys, Now: func() time.Time { return time.Now().Add(x.offset()) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the pool: %w", err)

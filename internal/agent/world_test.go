@@ -352,7 +352,7 @@ func (w *world) deps(m *machine) Deps {
 			if err != nil {
 				return nil, err
 			}
-			return member.Open(member.Config{Name: m.name, Bind: bind, Keys: keys, Log: slog.New(slog.DiscardHandler), Transport: end, Now: time.Now})
+			return member.Open(member.Config{Name: m.name, Bind: bind, Keys: keys, Log: slog.New(slog.DiscardHandler), Transport: end, Guard: membernet.ShowKeys, Now: time.Now})
 		},
 		Documents: m.store,
 		Changed:   func(context.Context) <-chan struct{} { return nil },

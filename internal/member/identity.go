@@ -2,6 +2,8 @@ package member
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/hkdf"
@@ -9,8 +11,10 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"slices"
 	"time"
 )
@@ -74,4 +78,53 @@ func (id *identities) verify(c tls.ConnectionState) error {
 		}
 	}
 	return errOtherKey
+}
+
+// Guard has both ends of a connection show that they have a key of the ring, and
+// returns the connection to go on with. It ends with ctx. The client is who opened
+// the connection.
+type Guard func(ctx context.Context, conn net.Conn, keys [][]byte, client bool) (net.Conn, error)
+
+// tlsGuard is the guard of real connections.
+func tlsGuard(ctx context.Context, conn net.Conn, keys [][]byte, client bool) (net.Conn, error) {
+	ids, err := newIdentities(keys)
+	if err != nil {
+		return nil, err
+	}
+	config := ids.config()
+	refused := error(nil)
+	config.VerifyConnection = func(c tls.ConnectionState) error {
+		refused = ids.verify(c) // known before the other end has taken the goodbye
+		return refused
+	}
+	c := tls.Server(conn, config)
+	if client {
+		c = tls.Client(conn, config)
+	}
+	if err := c.HandshakeContext(ctx); err != nil {
+		return nil, strangeness(cmp.Or(refused, err))
+	}
+	return stream{c, conn}, nil
+}
+
+// stream is a connection that is closed without a goodbye of TLS, which waits for
+// the other end: every message in it says how long it is.
+type stream struct {
+	*tls.Conn
+	beneath net.Conn
+}
+
+// Close closes the connection beneath.
+func (s stream) Close() error { return s.beneath.Close() }
+
+// strangeness says what a handshake that failed means.
+func strangeness(err error) error {
+	var record tls.RecordHeaderError
+	switch {
+	case errors.Is(err, errOtherKey):
+		return errOtherKey
+	case errors.As(err, &record):
+		return errNoAgent
+	}
+	return err
 }

@@ -59,7 +59,7 @@ func TestSetKeys(t *testing.T) {
 			if err := p.SetKeys(keys); err != nil {
 				t.Fatal(err)
 			}
-			if has := p.secure.ids.Load().accepted; len(has) != len(keys) {
+			if has := *p.secure.keys.Load(); len(has) != len(keys) {
 				t.Errorf("set %d keys, has %d", len(keys), len(has))
 			}
 		}

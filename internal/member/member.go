@@ -39,6 +39,7 @@ type Config struct {
 	Keys      [][]byte       // of 32 bytes; the first seals, all are accepted
 	Log       *slog.Logger
 	Transport memberlist.Transport // nil: the network
+	Guard     Guard                // nil: TLS
 	Now       func() time.Time     // for the order of states across restarts, and arrival times
 }
 

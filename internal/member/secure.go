@@ -1,15 +1,13 @@
 package member
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,7 +30,8 @@ const (
 type secure struct {
 	inner   memberlist.Transport
 	box     *seal.Box
-	ids     atomic.Pointer[identities]
+	guard   Guard
+	keys    atomic.Pointer[[][]byte]
 	log     *slog.Logger
 	deliver func(from string, at netip.AddrPort, arrived time.Time, body []byte)
 	guests  guests
@@ -68,7 +67,11 @@ func newSecure(cfg Config, inner memberlist.Transport, peer func(netip.Addr) boo
 	if err != nil {
 		return nil, fmt.Errorf("sealing what is sent: %w", err)
 	}
-	s := &secure{inner: inner, box: box, log: cfg.Log, deliver: deliver, guests: guests{known: peer},
+	guard := cfg.Guard
+	if guard == nil {
+		guard = tlsGuard
+	}
+	s := &secure{inner: inner, box: box, guard: guard, log: cfg.Log, deliver: deliver, guests: guests{known: peer},
 		packets: make(chan *memberlist.Packet, membershipWait), streams: make(chan net.Conn),
 		assembly: assembly{}, noticed: map[notice]time.Time{}}
 	if err := s.setKeys(cfg.Keys); err != nil {
@@ -82,14 +85,11 @@ func newSecure(cfg Config, inner memberlist.Transport, peer func(netip.Addr) boo
 
 // setKeys changes the ring, of datagrams and of connections.
 func (s *secure) setKeys(keys [][]byte) error {
-	ids, err := newIdentities(keys)
-	if err != nil {
-		return err
-	}
 	if err := s.box.SetKeys(keys); err != nil {
 		return fmt.Errorf("sealing what is sent: %w", err)
 	}
-	s.ids.Store(ids)
+	keys = slices.Clone(keys)
+	s.keys.Store(&keys)
 	return nil
 }
 
@@ -208,11 +208,10 @@ func (s *secure) accept() {
 
 // welcome passes on a connection whose other end shows a key in time.
 func (s *secure) welcome(conn net.Conn) {
-	c := tls.Server(conn, s.ids.Load().config())
-	err := shake(s.ctx, c, streamLimit)
+	c, err := s.shake(conn, false, streamLimit)
 	if err == nil {
 		select {
-		case s.streams <- stream{c, conn}:
+		case s.streams <- c:
 			return
 		case <-s.ctx.Done():
 		}
@@ -221,11 +220,11 @@ func (s *secure) welcome(conn net.Conn) {
 	conn.Close()
 }
 
-// shake has both ends show their keys. It leaves no deadline behind.
-func shake(ctx context.Context, c *tls.Conn, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+// shake has both ends show their keys within a time.
+func (s *secure) shake(conn net.Conn, client bool, limit time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, limit)
 	defer cancel()
-	return c.HandshakeContext(ctx)
+	return s.guard(ctx, conn, *s.keys.Load(), client)
 }
 
 // DialAddressTimeout connects to another server, and has it show a key.
@@ -235,40 +234,12 @@ func (s *secure) DialAddressTimeout(to memberlist.Address, timeout time.Duration
 	if err != nil {
 		return nil, err
 	}
-	config := s.ids.Load().config()
-	verify, refused := config.VerifyConnection, error(nil)
-	config.VerifyConnection = func(c tls.ConnectionState) error {
-		refused = verify(c) // known before the other end has taken the goodbye
-		return refused
-	}
-	c := tls.Client(conn, config)
-	if err := shake(s.ctx, c, max(timeout-time.Since(began), time.Millisecond)); err != nil {
+	c, err := s.shake(conn, true, max(timeout-time.Since(began), time.Millisecond))
+	if err != nil {
 		conn.Close()
-		return nil, strangeness(cmp.Or(refused, err))
+		return nil, err
 	}
-	return stream{c, conn}, nil
-}
-
-// stream is a connection that is closed without a goodbye of TLS, which waits for
-// the other end: every message in it says how long it is.
-type stream struct {
-	*tls.Conn
-	beneath net.Conn
-}
-
-// Close closes the connection beneath.
-func (s stream) Close() error { return s.beneath.Close() }
-
-// strangeness says what a handshake that failed means.
-func strangeness(err error) error {
-	var record tls.RecordHeaderError
-	switch {
-	case errors.Is(err, errOtherKey):
-		return errOtherKey
-	case errors.As(err, &record):
-		return errNoAgent
-	}
-	return err
+	return c, nil
 }
 
 // WriteToAddress sends a datagram of the library.
