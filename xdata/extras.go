@@ -136,11 +136,16 @@ func readExtras(h handle, dir bool, left func(name string)) (extras, error) {
 		}
 		x = x.add(name, value[:n])
 	}
-	if len(x) > maxExtras {
-		return "", fault.New(fault.Refused, "remove some with setfattr -x", "the extended attributes of %q have %d bytes; at most %d can be copied",
-			shortened(h.name), len(x), maxExtras)
+	return x, x.fit(h.name)
+}
+
+// fit refuses more of a file's attributes than can be copied.
+func (x extras) fit(name string) error {
+	if len(x) <= maxExtras {
+		return nil
 	}
-	return x, nil
+	return fault.New(fault.Refused, "remove some with setfattr -x", "the extended attributes of %q have %d bytes; at most %d can be copied",
+		shortened(name), len(x), maxExtras)
 }
 
 // attributeNames returns the names of all attributes, in order. File systems without any have none.

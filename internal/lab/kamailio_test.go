@@ -37,7 +37,7 @@ func kamailioScenario(ctx context.Context, l *Lab) error {
 	x.srv1.SetBase(labAddress(21))
 	f.noError(x.mx(ctx, x.srv1, "create", "c1", "--standby", "sb1", "--failover-after", "200ms", "--lim", "1=192.0.2.21", "--wait"), "create")
 	f.noError(x.mx(ctx, x.srv1, "lim", "set", "1", "--service", "exec:"+filepath.Join(l.Dir, "exchange"), "--service", "exec:"+script), "lim set")
-	f.noError(x.kamailio(ctx, script, "start"), "starting kamailio on srv1")
+	f.noError(poll(ctx, "the agent has started kamailio on srv1", func() bool { return x.kamailio(ctx, script, "status") == nil }), "kamailio")
 	f.noError(x.mx(ctx, x.srv1, "preload", "c1", "--wait"), "preload")
 	f.noError(x.awaitPreloaded(ctx, x.standby, "srv1"), "loading")
 	for _, s := range []*Server{x.srv1, x.standby} {

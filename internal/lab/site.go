@@ -173,7 +173,7 @@ func (x *site) mx(ctx context.Context, s *Server, args ...string) error {
 // writeSettings writes the server's mxcluster.yaml: the lab takes the place of
 // ssh.
 func (s *Server) writeSettings(more string) error {
-	settings := fmt.Sprintf("sync:\n  rsh: >-\n    '%s' lab exec --lab '%s' {server} --\n%s", s.lab.Exe, s.lab.Dir, more)
+	settings := fmt.Sprintf("xdata:\n  still: 1s\nsync:\n  rsh: >-\n    '%s' lab exec --lab '%s' {server} --\n%s", s.lab.Exe, s.lab.Dir, more)
 	path := filepath.Join(s.dir, "etc", "mxcluster.yaml")
 	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
 		return fmt.Errorf("writing the settings of %s: %w", s.Name, err)

@@ -58,8 +58,12 @@ func TestStrangersOnThePort(t *testing.T) {
 	if n, err := a.Join(at); n != 1 || err != nil {
 		t.Errorf("joining beside strangers: %d, %v", n, err)
 	}
-	if got := b.Members(); len(got) != 1 {
-		t.Errorf("members %v", got)
+	for limit := time.After(deadline); len(b.Members()) != 1; {
+		select {
+		case <-limit:
+			t.Fatalf("members %v", b.Members())
+		case <-time.After(time.Millisecond):
+		}
 	}
 }
 
