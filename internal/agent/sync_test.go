@@ -146,7 +146,7 @@ func TestSyncGoesByLineage(t *testing.T) {
 		found := told("b", "a")
 		found.Conflict = true
 		w.servers["srv1"].setData(found)
-		pass(time.Hour)
+		pass(3 * time.Minute)
 		if got := log.done(); len(got) != 3 {
 			t.Errorf("%d syncs after it was told", len(got))
 		}
