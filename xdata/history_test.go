@@ -258,11 +258,18 @@ func (l *life) checkSync(res Result, err error, keep Side) error {
 	}
 	if l.last >= 0 && keep == "" && !l.lost[l.made[l.last].content] {
 		v := &l.made[l.last]
-		if o := lineage.Compare(&v.line, &s.line); o != lineage.Same && o != lineage.Older {
+		if !reached(v.line, r.line) && !reached(v.line, s.line) { // both hold the same here
 			return fmt.Errorf("%s, made last where the LIM runs, was passed over for %s without a word", v.name, s.Name)
 		}
 	}
 	return nil
+}
+
+// reached tells whether a version is another one, or comes before it. A backup whose end a
+// crash cut off may have left a version that nobody reported, with content the other side has.
+func reached(v, by lineage.Version) bool {
+	order := lineage.Compare(&v, &by)
+	return order == lineage.Same || order == lineage.Older
 }
 
 // candidate is the newest version of a side that can be copied.
