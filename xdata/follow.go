@@ -30,6 +30,7 @@ func (s *Store) keepBackup(ctx context.Context, g *staging, m *manifest) (Versio
 	if same {
 		return v, s.setHead(g.lim, &v.line)
 	}
+	g.names.add(versions)
 	if head == nil {
 		return s.commitAfter(g, m, nil)
 	}
@@ -102,8 +103,8 @@ func (s *Store) complete(ctx context.Context, head *lineage.Version, versions []
 const farAhead = 24 * time.Hour
 
 // commitAfter makes a version of what was staged that follows its parents, of which lost
-// lost a conflict; nil: none did. Its name comes after theirs, also when the clock was set
-// back. Where the head leads to it, the version is the head from before it is seen: a
+// lost a conflict; nil: none did. Its name comes after theirs, and after all that were
+// given here, also when the clock was set back. Where the head leads to it, the version is the head from before it is seen: a
 // backup that follows one which a crash took away still follows all that was before.
 func (s *Store) commitAfter(g *staging, m *manifest, lost *lineage.Version, parents ...*lineage.Version) (Version, error) {
 	pair, err := s.pairing(g.lim)
@@ -112,8 +113,13 @@ func (s *Store) commitAfter(g *staging, m *manifest, lost *lineage.Version, pare
 	}
 	now := s.now()
 	stamp := now
+	before := slices.Clone(pair.Given)
 	for _, p := range parents {
-		if last := nameStamp(p.Node.Name); !last.Before(stamp.Truncate(time.Second)) && last.Sub(now) < farAhead {
+		before = append(before, p.Node.Name)
+		g.names.known(p)
+	}
+	for _, name := range before {
+		if last := nameStamp(name); !last.Before(stamp.Truncate(time.Second)) && last.Sub(now) < farAhead {
 			stamp = last.Add(time.Second)
 		}
 	}
@@ -121,12 +127,7 @@ func (s *Store) commitAfter(g *staging, m *manifest, lost *lineage.Version, pare
 	if pair.Whole != nil {
 		keep = pair.Whole.Node
 	}
-	g.apart = true
-	g.taken = func(name string) bool {
-		return slices.ContainsFunc(parents, func(p *lineage.Version) bool {
-			return p.Node.Name == name || slices.ContainsFunc(p.Ancestors, func(n lineage.Node) bool { return n.Name == name })
-		})
-	}
+	g.names.taken(pair.Given...)
 	g.record = func(name string) *record {
 		node := lineage.Node{Name: name, Content: hex.EncodeToString(m.digest())}
 		r := &record{MadeAt: now.UTC(), Parents: len(parents)}
@@ -169,6 +170,11 @@ func (s *Store) resolve(ctx context.Context, kept *snapshot, lost *lineage.Versi
 	if err := s.holdAgainst(kept.root, kept.version, m); err != nil {
 		return err
 	}
+	versions, err := s.list(lim, false)
+	if err != nil {
+		return err
+	}
+	g.names.add(versions)
 	line := kept.version.line
 	line.Node.Content = hex.EncodeToString(m.digest())
 	if _, err = s.commitAfter(g, m, lost, &line, lost); err != nil {

@@ -106,6 +106,9 @@ type pairing struct {
 	// Fits is the oldest version that fits the cluster document: what is older does not
 	// (spec ch. 9).
 	Fits *lineage.Version `json:"fits,omitempty"`
+
+	// Given are the names that versions got here, the last ones; see names.
+	Given []string `json:"given,omitempty"`
 }
 
 // conflict is two versions of which neither follows the other.

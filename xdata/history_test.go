@@ -38,6 +38,7 @@ type life struct {
 	last     int                        // the one of them that was made where the LIM runs last; -1: none
 	whole    map[string]lineage.Version // by name: what was good on both sides at one time
 	lost     map[string]bool            // contents that we ruined
+	stands   map[string]string          // what each name ever stood for
 	conflict bool                       // the last sync told of one
 	unseen   bool                       // something was ruined that nobody found: a sync may, in the middle
 	crash    *crash
@@ -66,7 +67,7 @@ func newLife(t testing.TB, seed uint64) *life {
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	l := &life{t: t, rnd: rand.New(rand.NewPCG(seed, 20)), p: pair{}, base: time.Now().Add(300 * time.Hour), active: SideRegular, last: -1,
-		offset: map[Side]time.Duration{}, stale: map[Side]tree{}, whole: map[string]lineage.Version{}, lost: map[string]bool{},
+		offset: map[Side]time.Duration{}, stale: map[Side]tree{}, whole: map[string]lineage.Version{}, lost: map[string]bool{}, stands: map[string]string{},
 		data: tree{"a": "0", "b": "0", "c": "0", "d/e": "0"}}
 	for _, side := range []Side{SideRegular, SideStandby} {
 		l.p[side] = &Store{Dir: filepath.Join(dir, string(side)), Still: AtOnce, Side: side, Now: func() time.Time { return l.now(side) },
@@ -235,19 +236,16 @@ func (l *life) sync(asks, keep Side) error {
 // checkSync holds the report of a sync that ran undisturbed against what is there.
 func (l *life) checkSync(res Result, err error, keep Side) error {
 	r, s := l.candidate(SideRegular), l.candidate(SideStandby)
-	order := lineage.Same
-	if r != nil && s != nil {
-		order = lineage.Compare(&r.line, &s.line)
-	}
+	differ := r != nil && s != nil && unrelated(r.line, s.line)
 	code := fault.CodeOf(err)
 	told := code == fault.Conflict && errors.Is(err, errConflict)
 	l.conflict = told
 	switch {
 	case told && keep != "":
 		return fmt.Errorf("a conflict was not ended: %w", err)
-	case told && !l.unseen && order != lineage.Apart:
-		return fmt.Errorf("a conflict was told of versions of which one is %s", order)
-	case !told && code == fault.OK && order == lineage.Apart:
+	case told && !l.unseen && !differ:
+		return fmt.Errorf("a conflict was told of versions of which one follows the other: %w", err)
+	case !told && code == fault.OK && differ:
 		return errors.New("a conflict was not told")
 	case code != fault.OK:
 		return nil // clocks, damage, the future: said
@@ -265,11 +263,20 @@ func (l *life) checkSync(res Result, err error, keep Side) error {
 	return nil
 }
 
-// reached tells whether a version is another one, or comes before it. A backup whose end a
-// crash cut off may have left a version that nobody reported, with content the other side has.
+// reached tells whether a version is another one, or comes before it, without asking what
+// is tested. A backup whose end a crash cut off may have left a version that nobody reported,
+// with content the other side has.
 func reached(v, by lineage.Version) bool {
-	order := lineage.Compare(&v, &by)
-	return order == lineage.Same || order == lineage.Older
+	if v.Node == by.Node || v.Node.Content == by.Node.Content || slices.Contains(by.Ancestors, v.Node) {
+		return true
+	}
+	had := slices.ContainsFunc(by.Ancestors, func(n lineage.Node) bool { return n.Content == v.Node.Content })
+	return had && !slices.ContainsFunc(v.Ancestors, func(n lineage.Node) bool { return !slices.Contains(by.Ancestors, n) })
+}
+
+// unrelated tells whether two versions are in conflict, in the same way.
+func unrelated(a, b lineage.Version) bool {
+	return a.Made && b.Made && !reached(a, b) && !reached(b, a)
 }
 
 // candidate is the newest version of a side that can be copied.
@@ -469,16 +476,15 @@ func recordOf(dir string) *record {
 // followed tells whether something newer than a version was whole on both sides.
 func (l *life) followed(v *report) bool {
 	for _, w := range l.whole {
-		if w.Node == v.line.Node || lineage.Compare(&w, &v.line) == lineage.Newer {
+		if reached(v.line, w) {
 			return true
 		}
 	}
 	return false
 }
 
-// checkNames makes sure that no name stands for two contents.
+// checkNames makes sure that no name stands for two contents, or stood for another one.
 func (l *life) checkNames(sides ...map[string][]string) error {
-	stands := map[string]string{}
 	for _, held := range sides {
 		for content, dirs := range held {
 			if l.lost[content] {
@@ -486,10 +492,10 @@ func (l *life) checkNames(sides ...map[string][]string) error {
 			}
 			for _, dir := range dirs {
 				name := filepath.Base(dir)
-				if other, ok := stands[name]; ok && other != content && !l.lost[other] {
+				if other, ok := l.stands[name]; ok && other != content && !l.lost[other] {
 					return fmt.Errorf("%s stands for %q and %q", name, content, other)
 				}
-				stands[name] = content
+				l.stands[name] = content
 			}
 		}
 	}

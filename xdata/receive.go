@@ -93,7 +93,11 @@ func (r *receiver) fill(ctx context.Context, g *staging, own *sources) (Version,
 	}
 	_, stamp, _ := parseName(r.head.Name)
 	now := r.store.now().UTC()
-	g.record = r.says
+	g.record, g.arrives = r.says, true
+	g.names.add(r.here)
+	if err := r.store.givenNames(r.lim, &g.names); err != nil {
+		return Version{}, err
+	}
 	v, err := g.commit(stamp, &r.manifest, &now)
 	if err != nil || r.active != nil && r.active() {
 		return v, err

@@ -25,11 +25,11 @@ type staging struct {
 	record func(name string) *record
 	// announce is told of the record before the version is visible; may be nil.
 	announce func(*lineage.Version) error
-	// taken tells of names that must not be used again, though they are free here.
-	taken func(name string) bool
-	// apart has names keep to the seconds of this side, see Store.Side.
-	apart bool
-	from  string // see mark
+	// names are those that stand for a version already.
+	names names
+	// arrives tells that the version has a name already, that of the other side.
+	arrives bool
+	from    string // see mark
 }
 
 // stagingPrefix starts the names of what is not, or no longer, a version.
@@ -77,6 +77,9 @@ func (g *staging) discard() {
 // get stamps that differ.
 func (g *staging) commit(stamp time.Time, m *manifest, verified *time.Time) (Version, error) {
 	name, err := g.freeName(stamp)
+	if err == nil && !(g.arrives && name == versionName(g.lim, stamp)) {
+		err = g.store.give(g.lim, name)
+	}
 	if err != nil {
 		return Version{}, err
 	}
@@ -143,30 +146,6 @@ func (g *staging) publish(name string, m *manifest, own mark) error {
 		return fmt.Errorf("make the version durable: %w", err)
 	}
 	return os.Rename(g.root.Name(), filepath.Join(g.store.Dir, name))
-}
-
-// freeName returns the first unused name from a time on. Where the other side makes
-// versions, too, a standby takes odd seconds and a regular server even ones, so that no
-// name ever stands for two contents.
-func (g *staging) freeName(stamp time.Time) (string, error) {
-	step := time.Second
-	if side := g.store.Side; g.apart && side != "" {
-		step *= 2
-		if odd := stamp.Unix()%2 != 0; odd != (side == SideStandby) {
-			stamp = stamp.Add(time.Second)
-		}
-	}
-	for ; ; stamp = stamp.Add(step) {
-		name := versionName(g.lim, stamp)
-		_, err := os.Lstat(filepath.Join(g.store.Dir, name))
-		switch {
-		case errors.Is(err, fs.ErrNotExist) && (g.taken == nil || !g.taken(name)):
-			return name, nil
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return "", err
-		}
-	}
 }
 
 // replacedStale is how old a file must be that was to replace another before it

@@ -67,7 +67,7 @@ func (s *Store) still() time.Duration {
 }
 
 // List returns the versions of a LIM, or of all LIMs for 0, by LIM, the newest first:
-// one that another follows comes after it, what leads on from the LIM's data here comes
+// one that another follows comes after it, what is of the line of the LIM's data here comes
 // before what does not, else newest modification times tell, then names. One that cannot
 // be looked at is damaged and hides no other. A store that does not exist yet has none.
 func (s *Store) List(lim int) ([]Version, error) {

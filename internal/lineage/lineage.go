@@ -240,7 +240,7 @@ func Resolve(n Node, at int64, kept, lost *Version) Version {
 }
 
 // Newest sorts versions, the newest first: one that another follows comes after it. Of
-// those that are left what leads on from head does, the version that the data here came
+// those that are left what is of head's line does, the version that the data here came
 // from; nil where that is not known. Then times tell, then names, the later first.
 func Newest(versions []*Version, head *Version) []int {
 	left := make([]int, len(versions))
@@ -249,7 +249,7 @@ func Newest(versions []*Version, head *Version) []int {
 	}
 	slices.SortStableFunc(left, func(i, j int) int {
 		a, b := versions[i], versions[j]
-		if on := a.leadsOnFrom(head); on != b.leadsOnFrom(head) {
+		if on := a.onLineOf(head); on != b.onLineOf(head) {
 			if on {
 				return -1
 			}
@@ -275,13 +275,19 @@ func Newest(versions []*Version, head *Version) []int {
 	return sorted
 }
 
-// leadsOnFrom reports whether a version is head, or a newer one.
-func (v *Version) leadsOnFrom(head *Version) bool {
+// onLineOf reports whether a version is head, a newer one, or one that head follows: head
+// itself may be gone, or never have come to be.
+func (v *Version) onLineOf(head *Version) bool {
 	if head == nil {
 		return true
 	}
-	order := Compare(v, head)
-	return order != Older && order != Apart
+	switch Compare(v, head) {
+	case Apart:
+		return false
+	case Older:
+		return byLineage(v, head) == Older
+	}
+	return true
 }
 
 // later reports whether a follows b, as far as that is known without reading them.

@@ -123,6 +123,31 @@ func TestNewestKeepsToLineage(t *testing.T) {
 	}
 }
 
+// Of two lines that one of head comes first whose last version is gone: head itself is no
+// longer there, or never came to be.
+func TestNewestWithoutHead(t *testing.T) {
+	shared := child("0", "0", 0)
+	mine, left := child("1", "1", 10, shared), child("2", "2", 1000, shared)
+	native := other("3", "3", 5)
+	head := child("4", "4", 20, mine)
+	for name, tc := range map[string]struct {
+		all  []*Version
+		head *Version
+		want []int
+	}{
+		"head is gone":                  {[]*Version{shared, left, mine}, head, []int{2, 1, 0}},
+		"it is there":                   {[]*Version{head, left, mine}, head, []int{0, 2, 1}},
+		"nothing else is of its line":   {[]*Version{native, left}, head, []int{1, 0}},
+		"what ended both is newer":      {[]*Version{mine, child("5", "5", 0, mine, left), left}, head, []int{1, 0, 2}},
+		"no head, so times tell":        {[]*Version{mine, left}, nil, []int{1, 0}},
+		"of the other line, times, too": {[]*Version{mine, left}, child("6", "6", 0), []int{1, 0}},
+	} {
+		if got := Newest(tc.all, tc.head); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
 func TestJSON(t *testing.T) {
 	v := child("xdata_1_20260301020000", "00ff", 7, child("xdata_1_20260301010000", "", 3))
 	data, err := json.Marshal(v)
