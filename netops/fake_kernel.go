@@ -28,7 +28,7 @@ type FakeKernel struct {
 
 type fakeLink struct {
 	Link
-	gateway   netip.Addr
+	gateways  []netip.Addr
 	addresses []*fakeAddress
 	blocked   []netip.Addr
 	altnames  []string
@@ -110,13 +110,13 @@ func (k *FakeKernel) SetUp(ifname string, up bool) {
 	}
 }
 
-// SetGateway sets the default gateway through an interface; the zero Addr
-// removes it.
-func (k *FakeKernel) SetGateway(ifname string, gateway netip.Addr) {
+// SetGateways gives the server routes through an interface with these gateways.
+func (k *FakeKernel) SetGateways(ifname string, gateways ...netip.Addr) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l, err := k.find(ifname); err == nil {
-		l.gateway = gateway
+		l.gateways = gateways
+		k.changes.send(Event{Routes: true})
 	}
 }
 
@@ -229,15 +229,15 @@ func (k *FakeKernel) Drop(ifname string, alias netip.Prefix) error {
 	return k.drop(ifname, alias)
 }
 
-// Gateway is as Kernel.Gateway.
-func (k *FakeKernel) Gateway(ifname string) (netip.Addr, bool, error) {
+// Gateways is as Kernel.Gateways.
+func (k *FakeKernel) Gateways(ifname string) ([]netip.Addr, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l, err := k.find(ifname)
 	if err != nil {
-		return netip.Addr{}, false, err
+		return nil, err
 	}
-	return l.gateway, l.gateway.IsValid(), nil
+	return slices.Clone(l.gateways), nil
 }
 
 // Watch is as Kernel.Watch.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -211,15 +212,20 @@ func TestFakeKernelFailsOnDemand(t *testing.T) {
 	must(t, k.Hold(eth0, alias, 0))
 }
 
-func TestFakeGateway(t *testing.T) {
+func TestFakeGateways(t *testing.T) {
 	k := netops.NewFakeKernel("srv1", netops.Link{Name: eth0})
+	events, err := k.Watch(t.Context())
+	must(t, err)
 	want := netip.MustParseAddr("10.0.0.254")
-	k.SetGateway(eth0, want)
-	if got, ok, err := k.Gateway(eth0); got != want || !ok || err != nil {
-		t.Errorf("%s, %v, %v", got, ok, err)
+	k.SetGateways(eth0, want)
+	if got, err := k.Gateways(eth0); !slices.Equal(got, []netip.Addr{want}) || err != nil {
+		t.Errorf("%v, %v", got, err)
 	}
-	k.SetGateway(eth0, netip.Addr{})
-	if _, ok, err := k.Gateway(eth0); ok || err != nil {
-		t.Errorf("without one: %v, %v", ok, err)
+	if e := <-events; e != (netops.Event{Routes: true}) {
+		t.Errorf("told of %+v", e)
+	}
+	k.SetGateways(eth0)
+	if got, err := k.Gateways(eth0); len(got) > 0 || err != nil {
+		t.Errorf("without one: %v, %v", got, err)
 	}
 }

@@ -23,7 +23,7 @@ type (
 		Unblock(ifname string, addr netip.Addr) error
 		Blocked(ifname string) ([]netip.Addr, error)
 		Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error
-		Gateway(ifname string) (netip.Addr, bool, error)
+		Gateways(ifname string) ([]netip.Addr, error)
 		Watch(ctx context.Context) (<-chan netops.Event, error)
 		Close() error
 	}

@@ -1,10 +1,12 @@
 package netops
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/mdlayher/socket"
@@ -217,36 +219,39 @@ func address(a netlink.Addr, ifname string) Address {
 	return r
 }
 
-// Gateway returns the gateway of the default route through the interface, the
-// one with the lowest metric if there are several; false if there is none.
-func (k *Kernel) Gateway(ifname string) (netip.Addr, bool, error) {
+// Gateways returns the gateways of all routes through the interface, each once: those
+// of default routes first, by their metric.
+func (k *Kernel) Gateways(ifname string) ([]netip.Addr, error) {
 	l, err := k.link(ifname)
 	if err != nil {
-		return netip.Addr{}, false, err
+		return nil, err
 	}
-	routes, err := dump(func() ([]netlink.Route, error) { return k.rt.RouteList(l, netlink.FAMILY_V4) })
+	routes, err := dump(func() ([]netlink.Route, error) { return k.rt.RouteList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
-		return netip.Addr{}, false, wrap(err, "list the routes of %s", ifname)
+		return nil, wrap(err, "list the routes of %s", ifname)
 	}
-	var best *netlink.Route
-	for i, r := range routes {
-		if r.Gw != nil && isDefault(r.Dst) && (best == nil || r.Priority < best.Priority) {
-			best = &routes[i]
+	slices.SortStableFunc(routes, func(x, y netlink.Route) int {
+		return cmp.Or(prefixLength(x.Dst)-prefixLength(y.Dst), x.Priority-y.Priority)
+	})
+	var all []netip.Addr
+	for _, r := range routes {
+		for _, hop := range append(r.MultiPath, &netlink.NexthopInfo{LinkIndex: r.LinkIndex, Gw: r.Gw}) {
+			gw, ok := netip.AddrFromSlice(hop.Gw)
+			if gw = gw.Unmap(); ok && hop.LinkIndex == l.Attrs().Index && !slices.Contains(all, gw) {
+				all = append(all, gw)
+			}
 		}
 	}
-	if best == nil {
-		return netip.Addr{}, false, nil
-	}
-	gateway, ok := netip.AddrFromSlice(best.Gw.To4())
-	return gateway, ok, nil
+	return all, nil
 }
 
-func isDefault(dst *net.IPNet) bool {
+// prefixLength is that of a route's destination; 0 of a default route.
+func prefixLength(dst *net.IPNet) int {
 	if dst == nil {
-		return true
+		return 0
 	}
 	bits, _ := dst.Mask.Size()
-	return bits == 0
+	return bits
 }
 
 // dump repeats a listing that the kernel says changed while it was read. After

@@ -2,6 +2,7 @@ package netops_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -304,20 +305,27 @@ func TestLink(t *testing.T) {
 	down("set down shows as down")
 }
 
-func TestGateway(t *testing.T) {
+func TestGateways(t *testing.T) {
 	t.Parallel()
 	h := newHosts(t, 1)[0]
-	if gateway, ok, err := h.kernel.Gateway(eth0); ok || err != nil {
-		t.Errorf("without a default route: %s, %v, %v", gateway, ok, err)
+	events, err := h.kernel.Watch(t.Context())
+	must(t, err)
+	is := func(ifname string, want ...string) {
+		t.Helper()
+		all, err := h.kernel.Gateways(ifname)
+		if got := fmt.Sprint(all); got != fmt.Sprint(want) || err != nil {
+			t.Errorf("through %s: %s, %v; want %v", ifname, got, err, want)
+		}
 	}
-	want := netip.MustParseAddr("10.0.0.254")
-	must(t, h.ns.AddDefaultRoute(eth0, want))
-	if gateway, ok, err := h.kernel.Gateway(eth0); gateway != want || !ok || err != nil {
-		t.Errorf("%s, %v, %v; want %s", gateway, ok, err, want)
+	is(eth0)
+	settle(events)
+	must(t, h.ns.AddRoute(eth0, netip.MustParsePrefix("10.99.0.0/16"), netip.MustParseAddr("10.0.0.253")))
+	if e := next(events, time.Second); !e.Routes {
+		t.Errorf("told of %+v when a route came", e)
 	}
-	if gateway, ok, err := h.kernel.Gateway("lo"); ok || err != nil {
-		t.Errorf("through lo: %s, %v, %v", gateway, ok, err)
-	}
+	must(t, h.ns.AddDefaultRoute(eth0, netip.MustParseAddr("10.0.0.254")))
+	is(eth0, "10.0.0.254", "10.0.0.253")
+	is("lo")
 }
 
 // Without CAP_NET_ADMIN and CAP_NET_RAW the answer is 77 and the remedy. The

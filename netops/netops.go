@@ -66,11 +66,12 @@ type Event struct {
 	Addresses bool // an address came, went, or became permanent or a lease
 	Links     bool // an interface came, went, or changed, for instance lost its carrier
 	Blocks    bool // the kernel's rules changed, and with them perhaps what is blocked
+	Routes    bool // a route that may have a gateway came, went, or changed
 }
 
 // merge returns an event that stands for both.
 func (e Event) merge(other Event) Event {
-	return Event{Addresses: e.Addresses || other.Addresses, Links: e.Links || other.Links, Blocks: e.Blocks || other.Blocks}
+	return Event{Addresses: e.Addresses || other.Addresses, Links: e.Links || other.Links, Blocks: e.Blocks || other.Blocks, Routes: e.Routes || other.Routes}
 }
 
 // ErrLeaseLost says that an address is no longer ours to renew: its time ran

@@ -78,8 +78,8 @@ func (*Kernel) Blocked(string) ([]netip.Addr, error) { return nil, errOther() }
 // Warm returns fault.Refused.
 func (*Kernel) Warm(string, netip.Addr, net.HardwareAddr) error { return errOther() }
 
-// Gateway returns fault.Refused.
-func (*Kernel) Gateway(string) (netip.Addr, bool, error) { return netip.Addr{}, false, errOther() }
+// Gateways returns fault.Refused.
+func (*Kernel) Gateways(string) ([]netip.Addr, error) { return nil, errOther() }
 
 // Watch returns fault.Refused.
 func (*Kernel) Watch(context.Context) (<-chan Event, error) { return nil, errOther() }

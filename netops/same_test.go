@@ -114,7 +114,7 @@ func testMissing(t *testing.T, k kernel) {
 	const typo = "eht0"
 	_, linkErr := k.Link(typo)
 	_, addressesErr := k.Addresses(typo)
-	_, _, gatewayErr := k.Gateway(typo)
+	_, gatewayErr := k.Gateways(typo)
 	_, blockedErr := k.Blocked(typo)
 	for name, err := range map[string]error{
 		"link":        linkErr,

@@ -6,20 +6,22 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/mdlayher/socket"
 	"golang.org/x/sys/unix"
 )
 
-// openEvents subscribes to changes of links and addresses in the calling
+// openEvents subscribes to changes of links, addresses and routes in the calling
 // thread's network namespace.
 func openEvents() (*socket.Conn, error) {
 	c, err := socket.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE, "netlink", nil)
 	if err != nil {
 		return nil, err
 	}
-	groups := &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR}
+	groups := &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR |
+		unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE}
 	if err := c.Bind(groups); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -40,7 +42,7 @@ func readEvents(c *socket.Conn, changes *fanout[Event]) {
 			return
 		case err != nil:
 			clear(known)
-			changes.send(Event{Addresses: true, Links: true})
+			changes.send(Event{Addresses: true, Links: true, Routes: true})
 		default:
 			if e := known.changes(buffer[:n]); e != (Event{}) {
 				changes.send(e)
@@ -69,7 +71,7 @@ type knownAddresses map[addressKey]bool
 func (k knownAddresses) changes(b []byte) Event {
 	messages, err := syscall.ParseNetlinkMessage(b)
 	if err != nil {
-		return Event{Addresses: true, Links: true}
+		return Event{Addresses: true, Links: true, Routes: true}
 	}
 	var e Event
 	for _, m := range messages {
@@ -78,9 +80,26 @@ func (k knownAddresses) changes(b []byte) Event {
 			e.Links = true
 		case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 			e.Addresses = k.note(m) || e.Addresses
+		case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+			e.Routes = e.Routes || mayLead(m)
 		}
 	}
 	return e
+}
+
+// rtaNexthop is RTA_NH_ID: the gateway is that of a nexthop object.
+const rtaNexthop = 30
+
+// mayLead tells whether a route message is of one that has a gateway, as far as it
+// says. Those that come and go with an address have none.
+func mayLead(m syscall.NetlinkMessage) bool {
+	if len(m.Data) < unix.SizeofRtMsg {
+		return true
+	}
+	attrs, err := syscall.ParseNetlinkRouteAttr(&m)
+	return err != nil || slices.ContainsFunc(attrs, func(a syscall.NetlinkRouteAttr) bool {
+		return slices.Contains([]uint16{unix.RTA_GATEWAY, unix.RTA_MULTIPATH, unix.RTA_VIA, rtaNexthop}, a.Attr.Type)
+	})
 }
 
 // note tells whether an address message is a change, and remembers it.

@@ -95,9 +95,9 @@ type Agent struct {
 	lost       string // why the state of the last run could not be read; "": it could
 	conflict   uint64 // revision of the document of which there were two; 0: none
 	settled    bool
-	isolated   bool
-	rejoined   time.Time // when it last ceased to be isolated
-	deaf       silence   // what came in over the link, while isolated
+	isolation  failover.Isolation
+	gateways   gateways
+	deaf       silence // what came in over the link, while isolated
 	parked     bool
 	stopping   bool
 	plan       failover.Plan

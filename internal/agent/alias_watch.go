@@ -67,8 +67,8 @@ func (s *supervisor) baseOf(a *aliasWatch) arpQuestion {
 	if !a.watch.InDoubt() {
 		return arpQuestion{}
 	}
-	for name, h := range s.hosts {
-		if name != gatewayName && h.mac != nil && h.mac.String() == a.mac {
+	for _, h := range s.hosts {
+		if h.mac != nil && h.mac.String() == a.mac {
 			return arpQuestion{h.addrs.base, h.mac}
 		}
 	}

@@ -76,7 +76,7 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 	return on(ctx, a, func() (*control.AgentInfo, error) {
 		info := &control.AgentInfo{
 			Server: a.cfg.Server, PID: a.cfg.PID, Version: a.cfg.Version, StartedAt: a.started.UTC(), Revision: a.doc.Revision,
-			Ready: a.settled, Isolated: a.isolated, Lease: a.cfg.Lease, Members: []control.MemberInfo{}, LIMs: []control.LIMInfo{},
+			Ready: a.settled, Isolated: a.isolation.Isolated, Lease: a.cfg.Lease, Members: []control.MemberInfo{}, LIMs: []control.LIMInfo{},
 		}
 		seen := a.net.sup.sightings()
 		for _, s := range a.doc.Servers {

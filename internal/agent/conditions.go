@@ -120,7 +120,7 @@ func (a *Agent) limOnStandby(m clusterconf.Member, now time.Time) []alarms.Condi
 	}
 	silent := p.liveness == failover.AgentLost && a.net.sup.wires()[m.LIM].Silent
 	if !l.serves() && (p.liveness == failover.Gone || silent) {
-		out = append(out, limDown(m.LIM, regular, l.reason, a.isolated))
+		out = append(out, limDown(m.LIM, regular, l.reason, a.isolation.Isolated))
 	}
 	return out
 }
@@ -140,11 +140,11 @@ func (a *Agent) limAtHome(c *clusterconf.Cluster, number int, now time.Time) []a
 	unheard := standby.liveness == failover.Unheard && now.Before(a.started.Add(a.cfg.StartGrace))
 	unseen := unheard || standby.liveness == failover.AgentLost && theirs.State.Active()
 	if !l.serves() && (standby.liveness != failover.Alive || !theirs.State.Active()) {
-		out = append(out, limDown(number, a.cfg.Server, l.reason, unseen || a.isolated))
+		out = append(out, limDown(number, a.cfg.Server, l.reason, unseen || a.isolation.Isolated))
 	}
 	if standby.liveness != failover.Alive {
 		out = append(out, alarms.Condition{Name: alarms.StandbyOutOfOrder, Severity: alarms.Warning, Server: c.Standby,
-			Text: standbyWords(c.Standby, standby), Unsure: unheard || a.isolated})
+			Text: standbyWords(c.Standby, standby), Unsure: unheard || a.isolation.Isolated})
 	}
 	return out
 }

@@ -31,7 +31,7 @@ type silence struct {
 // clients are served: what counts is what the interface received. Clients are
 // asked, so that one that has nothing to say is heard, too.
 func (a *Agent) judgeDeaf(now time.Time) {
-	if !a.isolated || !a.linkUp {
+	if !a.isolation.Isolated || !a.linkUp {
 		a.deaf.since = time.Time{}
 		if a.hearsServer() {
 			a.deaf.wait = 0

@@ -19,6 +19,9 @@ func (w *world) talk() { w.talkEvery(50 * time.Millisecond) }
 func (w *world) talkEvery(period time.Duration) {
 	w.t.Helper()
 	k := netops.NewFakeKernel("talker", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: []byte{2, 0, 0, 0, 0, 0x89}})
+	if err := k.EnsureBase("eth0", netip.MustParsePrefix("192.0.2.200/24")); err != nil {
+		w.t.Fatal(err)
+	}
 	w.segment.Connect(k, "eth0")
 	wire, err := w.segment.OpenWire(k, "eth0")
 	if err != nil {

@@ -31,7 +31,7 @@ type Kernel interface {
 	Links() ([]netops.Link, error)
 	MoveRoutes(from, to netip.Addr, only []netops.Route) ([]netops.Route, error)
 	Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error
-	Gateway(ifname string) (netip.Addr, bool, error)
+	Gateways(ifname string) ([]netip.Addr, error)
 	Watch(ctx context.Context) (<-chan netops.Event, error)
 }
 

@@ -47,6 +47,19 @@ func (m *memoryEvents) Read(q events.Query) ([]events.Event, bool, error) {
 	}), false, nil
 }
 
+// count returns how many events of a kind there are.
+func (m *memoryEvents) count(kind events.Kind) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for _, e := range m.all {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
 // eventsFrom asks a server's agent for everything.
 func (w *world) eventsFrom(server string, q events.Query) *events.List {
 	w.t.Helper()

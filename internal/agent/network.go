@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,9 +14,6 @@ import (
 	"mxcluster/internal/member"
 	"mxcluster/netops"
 )
-
-// enoughHosts is how many other hosts are polled at least, where there are so many.
-const enoughHosts = 3
 
 // network is how this server is reached under one base address: gossip,
 // supervision and ARP. It is replaced as a whole when the document moves the
@@ -211,31 +207,8 @@ func (a *Agent) superviseOthers() {
 		}
 		hosts[name] = h
 	}
-	for _, s := range a.witnesses(len(hosts)) {
-		hosts[s.Name] = hostAddrs{base: s.Base.Addr()}
-	}
-	gw, ok, err := a.deps.Kernel.Gateway(a.net.ifname)
-	if err == nil && ok && a.net.base.Masked().Contains(gw) {
-		hosts[gatewayName] = hostAddrs{base: gw}
-	}
-	a.warmFor(gw)
 	a.net.sup.setHosts(hosts, a.silenceLimit())
-}
-
-// witnesses are servers of other clusters on this subnet that are polled, too, in
-// a cluster so small that nobody else could tell a dead peer from a cut cable. Each
-// server has others, next to it in the list, so that no server is polled by all.
-func (a *Agent) witnesses(mates int) []clusterconf.Server {
-	if mates == 0 {
-		return nil // nothing to take over
-	}
-	mine := append(a.mates(), a.cfg.Server)
-	far := slices.DeleteFunc(slices.Clone(a.doc.Servers), func(s clusterconf.Server) bool {
-		return slices.Contains(mine, s.Name) || !a.net.base.Masked().Contains(s.Base.Addr())
-	})
-	next, _ := slices.BinarySearchFunc(far, a.cfg.Server, func(s clusterconf.Server, name string) int { return cmp.Compare(s.Name, name) })
-	turned := slices.Concat(far[next:], far[:next])
-	return turned[:min(len(turned), max(enoughHosts-mates, 0))]
+	a.lookAtGateways()
 }
 
 // cluster returns the cluster of this server, or nil.
@@ -342,6 +315,11 @@ func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
 // kernelChanged looks after the addresses when the kernel says that they, or
 // the link, changed.
 func (a *Agent) kernelChanged(e netops.Event) {
+	a.gateways.changed = a.gateways.changed || e.Routes || e.Links || e.Addresses // looked at once a second
+	if e == (netops.Event{Routes: true}) {
+		a.nothingNew = true
+		return
+	}
 	a.checkLink()
 	a.lookAtLinks()
 	if e.Blocks {

@@ -87,7 +87,7 @@ func (a *Agent) statusLine() string {
 		line += "; stopping"
 	case !a.settled:
 		line += "; waits to hear the other servers"
-	case a.isolated:
+	case a.isolation.Isolated:
 		line += "; isolated"
 	}
 	return line

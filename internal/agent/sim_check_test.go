@@ -224,10 +224,14 @@ func (s *simulation) cutInPart() bool {
 	return len(s.cut) > 0
 }
 
-// heardByMost reports whether a server hears another one, or clients: one that hears
-// nobody takes nothing over, unless there is only one.
+// heardByMost reports whether a server hears another one, or a client that it heard while
+// all was well: one that hears nobody takes nothing over, unless there is only one.
 func (s *simulation) heardByMost(name string) bool {
-	return s.clients || len(s.doc.LIMs) == 1 || slices.ContainsFunc(s.names(), func(n string) bool { return n != name && s.hears(n, name) })
+	if len(s.doc.LIMs) == 1 || slices.ContainsFunc(s.names(), func(n string) bool { return n != name && s.hears(n, name) }) {
+		return true
+	}
+	m := s.servers[name]
+	return m.agent != nil && m.agent.net.sup.witnesses(nil).Others > 0
 }
 
 // fit reports whether a server has been able to run a LIM for long enough.

@@ -16,7 +16,6 @@ const (
 	minAgentLimit = time.Second           // silence of gossip that makes an agent lost, at least
 	askPeriod     = 20 * time.Millisecond // gossip questions to a server in doubt
 	gonePeriod    = 50 * time.Millisecond // questions to a rival that is gone: the first answer ends a split brain
-	gatewayName   = "(gateway)"           // no server's name: it has brackets
 )
 
 // sighting is what the supervisor knows of one host.
@@ -39,9 +38,10 @@ type hostAddrs struct {
 	rival       bool      // it may have an alias that this server may have, too
 }
 
-// host is a server, or the gateway, under supervision.
+// host is a server under supervision.
 type host struct {
 	name     string
+	witness  failover.Witness // its own signs of life tell whether this server is cut off
 	addrs    hostAddrs
 	mac      net.HardwareAddr // of its last answer; nil: none yet
 	arp      failover.Watch
@@ -67,6 +67,7 @@ type supervisor struct {
 	mu      sync.Mutex
 	hosts   map[string]*host
 	aliases map[int]*aliasWatch
+	bench   bench
 	heard   time.Time // last frame of anybody
 	limit   time.Duration
 	polled  time.Time // when it last looked
@@ -83,6 +84,9 @@ func (s *supervisor) setHosts(addrs map[string]hostAddrs, limit time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.limit = limit
+	if len(s.hosts) == 0 && len(addrs) > 0 {
+		s.bench.began = time.Now()
+	}
 	for name := range s.hosts {
 		if _, ok := addrs[name]; !ok {
 			delete(s.hosts, name)
@@ -143,6 +147,7 @@ func (s *supervisor) gossipHeard(server string, at time.Time) (news bool) {
 	}
 	h.gossip.Heard(at)
 	h.agent.Heard(at)
+	h.witness.Answered(at, s.limit)
 	if !h.sighting.everGossip || h.sighting.agentLost || h.sighting.gone {
 		// At once: one that is heard for the first time must not count as gone
 		// until the next poll because it was silent before.
@@ -204,8 +209,13 @@ func (s *supervisor) serverAt(mac string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, h := range s.hosts {
-		if name != gatewayName && h.mac != nil && h.mac.String() == mac {
+		if h.mac != nil && h.mac.String() == mac {
 			return name
+		}
+	}
+	for _, w := range s.bench.all {
+		if w.name != "" && w.mac != nil && w.mac.String() == mac {
+			return w.name
 		}
 	}
 	return ""
@@ -265,10 +275,12 @@ func (s *supervisor) observe(o netops.Observation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.heard = later(s.heard, o.Time)
+	s.bench.heard(o, s.limit)
 	for _, h := range s.hosts {
 		switch o.SenderIP {
 		case h.addrs.base:
 			h.arp.Heard(o.Time)
+			h.witness.Answered(o.Time, s.limit)
 			h.mac = o.SenderMAC
 			s.instead(o)
 		case h.addrs.alias:
@@ -323,7 +335,7 @@ func (s *supervisor) poll(now time.Time) (next time.Time, ask questions, news bo
 	for _, h := range s.hosts {
 		if !h.next.After(now) {
 			h.poll(&ask, now)
-			if h.name != gatewayName && h.arp.InDoubt() && !h.nextAsk.After(now) {
+			if h.arp.InDoubt() && !h.nextAsk.After(now) {
 				h.nextAsk = now.Add(askPeriod)
 				ask.gossip = append(ask.gossip, h.name)
 			}
@@ -340,7 +352,7 @@ func (s *supervisor) poll(now time.Time) (next time.Time, ask questions, news bo
 		}
 		next = earlier(next, a.next)
 	}
-	return next, ask, news
+	return earlier(next, s.pollWitnesses(&ask, now)), ask, news
 }
 
 // poll has a host's kernel asked for its base address.
@@ -348,6 +360,7 @@ func (h *host) poll(ask *questions, now time.Time) {
 	h.arp.Polled(now)
 	h.gossip.Polled(now)
 	h.agent.Polled(now)
+	h.witness.Asked()
 	h.next = now.Add(h.arp.Period(now))
 	to := h.mac
 	if h.arp.InDoubt() && (h.mac == nil || !now.Before(h.nextAll)) {

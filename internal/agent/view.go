@@ -34,8 +34,8 @@ const (
 // view gathers all that a decision rests on.
 func (a *Agent) view(now time.Time) failover.View {
 	v := failover.View{
-		Now: now, Self: a.cfg.Server, Started: a.started, Settled: a.settled, Isolated: a.isolated,
-		Rejoined:   !a.rejoined.IsZero() && now.Sub(a.rejoined) < a.silenceLimit(),
+		Now: now, Self: a.cfg.Server, Started: a.started, Settled: a.settled, Isolated: a.isolation.Isolated && !a.isolation.Listens,
+		Rejoined:   a.isolation.Listens,
 		StartGrace: a.cfg.StartGrace, FirstHold: a.cfg.FirstHold, FromLoad: a.cfg.FromLoad, Document: a.doc, Orders: a.orders,
 		Peers: make(map[string]failover.Peer, len(a.peers)), LIMs: make(map[int]failover.Local, len(a.lims)),
 		Wire: a.net.sup.wires(),
@@ -60,9 +60,6 @@ func (a *Agent) judge(now time.Time) {
 	seen := a.net.sup.sightings()
 	mates := a.mates()
 	heardAll := true
-	// A frame of anybody, a client that asks for an alias for instance, says that
-	// the link carries traffic.
-	lastHeard := later(seen[gatewayName].heard, a.net.sup.lastHeard())
 	for _, s := range a.doc.Servers {
 		if s.Name == a.cfg.Server {
 			continue
@@ -74,9 +71,7 @@ func (a *Agent) judge(now time.Time) {
 			heardAll = heardAll && p.liveness == failover.Alive
 		} else {
 			p.liveness = farLiveness(p, now, farInLimit*a.farPeriod())
-			lastHeard = later(lastHeard, p.at)
 		}
-		lastHeard = later(lastHeard, seen[s.Name].heard)
 		a.judgeIdle(p, s.LIM, now)
 		if p.liveness != was {
 			p.since = now
@@ -93,7 +88,7 @@ func (a *Agent) judge(now time.Time) {
 		a.settled = true
 		a.recordAgent("settled", fmt.Sprintf("the agent of %s has settled: it knows what the others run, or has waited for them", a.cfg.Server))
 	}
-	a.judgeIsolation(now, lastHeard, len(seen))
+	a.judgeIsolation(now)
 }
 
 // judgeIdle notes since when a regular server leaves its LIM down, although this
@@ -109,27 +104,16 @@ func (a *Agent) judgeIdle(p *peer, lim int, now time.Time) {
 	}
 }
 
-// judgeIsolation decides whether it is this server that is cut off. Others that
-// fall silent together do not reach their limit at the same instant, so half of
-// it without a sign of anybody is enough: nobody is taken over in between. Only hosts
-// that are polled count, for all others are heard too seldom to miss them. With
-// one other host to hear, its silence says nothing about this server. What was missed
-// because this process did not get to listen does not make it isolated; only what is
-// heard ends that.
-func (a *Agent) judgeIsolation(now, lastHeard time.Time, others int) {
-	half := a.silenceLimit() / 2
-	silent := now.Sub(lastHeard) > half && (a.isolated || now.Sub(a.net.sup.attentive(now)) > half)
-	if lastHeard.IsZero() {
-		silent = now.Sub(a.started) >= settleTime
+// judgeIsolation decides whether it is this server that is cut off.
+func (a *Agent) judgeIsolation(now time.Time) {
+	was := a.isolation.Isolated
+	said, began := a.net.sup.testimony(now)
+	a.isolation = a.isolation.Next(failover.Circumstances{Now: now, Limit: a.silenceLimit(), Link: a.linkUp,
+		Settling: now.Sub(began) < settleTime, Attentive: a.net.sup.attentive(now), Testimony: said})
+	if is := a.isolation.Isolated; is != was {
+		a.recordIsolation(is)
 	}
-	isolated := !a.linkUp || others > 1 && silent
-	if isolated != a.isolated {
-		a.recordIsolation(isolated)
-		a.isolated = isolated
-		if !isolated {
-			a.rejoined = now
-		}
-	}
+	a.net.sup.setWell(!a.isolation.Isolated)
 	a.judgeDeaf(now)
 }
 
@@ -259,7 +243,7 @@ type statement struct {
 func (a *Agent) claim(now time.Time) failover.Claim {
 	c := failover.Claim{
 		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Hash: a.hash,
-		MAC: a.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.isolated, Arbiter: a.arbiter,
+		MAC: a.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.isolation.Isolated, Arbiter: a.arbiter,
 		Looked: a.unable != nil, Unready: a.unfit(),
 		MACs: a.macs.list(), Denied: a.denials.whole, Misplaced: a.misplaced(),
 	}
@@ -344,6 +328,9 @@ func (a *Agent) housekeep(now time.Time) {
 		a.lookAtPaper(now)
 		a.tendAddresses(now)
 		a.tendBlockProbes(now)
+		if a.gateways.changed {
+			a.lookAtGateways()
+		}
 		a.catchUp()
 		if a.notInForce != nil {
 			a.readDocument()

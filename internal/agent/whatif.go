@@ -28,8 +28,6 @@ func (a *Agent) present() whatif.Present {
 	for name, x := range a.peers {
 		p.Servers[name] = whatif.Server{Liveness: x.liveness, Claim: x.claim}
 	}
-	if g, ok := a.net.sup.sightings()[gatewayName]; ok && !g.gone && !g.heard.IsZero() {
-		p.Gateway = true
-	}
+	p.Gateway = a.witnessed().Others > 0
 	return p
 }

@@ -1,11 +1,17 @@
 package agent
 
 import (
+	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"mxcluster/internal/events"
+	"mxcluster/internal/failover"
+	"mxcluster/netops"
 )
 
 // besideOthers runs a test in a cluster of srv1 and sb1, beside srv2, which is in
@@ -44,32 +50,176 @@ func TestSmallClusterCutOff(t *testing.T) {
 	})
 }
 
-// No server is heard, and there is no gateway: clients that ask for an alias show
-// that the link of the standby carries traffic, so that the others are dead, or
-// those clients lost them, too.
-func TestClientsTellDeadServersFromACutCable(t *testing.T) {
+// neighbour connects a host that answers for its address, and has been heard once.
+func (w *world) neighbour(addr string) (host *netops.FakeKernel, say func()) {
+	w.t.Helper()
+	host = w.foreignHost(netip.MustParsePrefix(addr + "/24"))
+	wire, err := w.segment.OpenWire(host, "eth0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	say = func() {
+		_ = wire.Ask(netip.MustParseAddr(addr), netip.MustParseAddr("192.0.2.12"), nil) // lost with the cable
+	}
+	say()
+	return host, say
+}
+
+// tookOver counts the LIMs whose alias the standby has.
+func (w *world) tookOver() int {
+	n := 0
+	for _, l := range w.doc.LIMs {
+		if slices.Contains(w.holders(l.Number), "sb1") {
+			n++
+		}
+	}
+	return n
+}
+
+// flips counts how often a server took itself for isolated, or not any more.
+func (w *world) flips(server string) int {
+	return w.servers[server].events.count(events.Isolation)
+}
+
+// All regular servers die at once. A gateway, or a host that was heard while all was
+// well, tells that the standby's own link carries traffic, so that it takes one over:
+// nobody else does, however often it is heard afterwards. It never turns to and fro.
+func TestAllRegularsDead(t *testing.T) {
+	gateway := netip.MustParseAddr("192.0.2.1")
+	for _, tc := range []struct {
+		name   string
+		before func(w *world)
+		after  func(w *world)
+		takes  bool
+	}{
+		{"nobody else", nil, nil, false},
+		{"a gateway of the routes", func(w *world) {
+			w.foreignHost(netip.PrefixFrom(gateway, 24))
+			w.servers["sb1"].kernel.SetGateways("eth0", gateway)
+		}, nil, true},
+		{"a gateway that does not answer", func(w *world) { w.servers["sb1"].kernel.SetGateways("eth0", gateway) }, nil, false},
+		{"a neighbour that was heard before", func(w *world) { w.neighbour("192.0.2.99") }, nil, true},
+		{"one that has left", func(w *world) {
+			host, _ := w.neighbour("192.0.2.99")
+			pass(time.Second)
+			w.segment.Disconnect(host)
+			pass(30 * time.Second)
+		}, nil, false},
+		{"one that is heard afterwards", nil, func(w *world) {
+			_, say := w.neighbour("192.0.2.99")
+			for range 200 {
+				pass(100 * time.Millisecond)
+				say()
+			}
+		}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inWorld(t, manual, func(w *world) {
+				w.settled()
+				if tc.before != nil {
+					tc.before(w)
+				}
+				pass(15 * time.Second)
+				before := w.flips("sb1")
+				w.partition(true, "sb1", "srv1", "srv2") // at one instant
+				w.powerCut("srv1")
+				w.powerCut("srv2")
+				pass(2 * time.Second)
+				if tc.after != nil {
+					tc.after(w)
+				}
+				want := 0
+				if tc.takes {
+					want = 1
+				}
+				if got := w.tookOver(); got != want {
+					t.Errorf("the standby has the aliases of %d LIMs, want %d", got, want)
+				}
+				if flips := w.flips("sb1") - before; flips > 1 || flips > 0 && tc.takes {
+					t.Errorf("the standby turned %d times between isolated and not", flips)
+				}
+			})
+		})
+	}
+}
+
+// A gateway that comes while the agent runs is asked, and counts.
+func TestGatewayThatComes(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.settled()
-		client := w.foreignHost(netip.MustParsePrefix("192.0.2.99/24"))
-		wire, err := w.segment.OpenWire(client, "eth0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer wire.Close()
-		w.partition(true, "sb1", "srv1", "srv2")
+		gateway := netip.MustParseAddr("192.0.2.1")
+		w.foreignHost(netip.PrefixFrom(gateway, 24))
+		before := w.witnessed("sb1")
+		w.servers["sb1"].kernel.SetGateways("eth0", gateway)
 		pass(3 * time.Second)
-		if slices.Contains(w.holders(1), "sb1") || slices.Contains(w.holders(2), "sb1") {
-			t.Error("the standby took over though it heard nobody")
-		}
-		for range 10 {
-			if err := wire.Ask(netip.MustParseAddr("192.0.2.99"), netip.MustParseAddr("192.0.2.12"), nil); err != nil {
-				t.Fatal(err)
-			}
-			pass(100 * time.Millisecond)
-		}
-		// Which of the two: the one that fell silent first, by a few milliseconds.
-		if slices.Contains(w.holders(1), "sb1") == slices.Contains(w.holders(2), "sb1") {
-			t.Errorf("the aliases are on %v and %v", w.holders(1), w.holders(2))
+		with := w.witnessed("sb1")
+		w.servers["sb1"].kernel.SetGateways("eth0")
+		pass(3 * time.Second)
+		if before.Others != 0 || with.Others != 1 || w.witnessed("sb1").Others != 0 {
+			t.Errorf("witnesses before: %+v, with a gateway: %+v, after: %+v", before, with, w.witnessed("sb1"))
 		}
 	})
+}
+
+// witnessed is who tells a server that it is not cut off.
+func (w *world) witnessed(server string) failover.Witnesses {
+	w.t.Helper()
+	a := w.servers[server].agent
+	got, err := on(w.t.Context(), a, func() (failover.Witnesses, error) { return a.witnessed(), nil })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return got
+}
+
+// A neighbour that falls silent while others answer is replaced; no more are asked than
+// there are places, and none that is a server's, an alias's or a second one of a host.
+func TestNeighboursAreReplaced(t *testing.T) {
+	addr := netip.MustParseAddr
+	now := time.Unix(1e9, 0)
+	s := newSupervisor(addr("192.0.2.20"), nil, nil, nil)
+	s.setHosts(map[string]hostAddrs{"srv1": {base: addr("192.0.2.21")}}, time.Second)
+	s.setWitnesses(witnessPlan{subnet: netip.MustParsePrefix("192.0.2.0/24"), taken: map[netip.Addr]bool{addr("192.0.2.21"): true},
+		macs: map[string]bool{"02:00:00:00:00:01": true}})
+	s.setWell(true)
+	mac := func(n int) net.HardwareAddr { return net.HardwareAddr{2, 0, 0, 0, 0, byte(n)} }
+	hear := func(op netops.Op, host, station int) {
+		s.observe(netops.Observation{Time: now, Op: op, SenderIP: addr(fmt.Sprintf("192.0.2.%d", host)), SenderMAC: mac(station), TargetIP: addr("192.0.2.20")})
+	}
+	asked := func(answer func(host int) bool, d time.Duration) map[int]int {
+		times := map[int]int{}
+		for end := now.Add(d); now.Before(end); {
+			next, ask, _ := s.poll(now)
+			for _, q := range ask.arp {
+				host := int(q.target.As4()[3])
+				if times[host]++; answer(host) {
+					hear(netops.Reply, host, host)
+				}
+			}
+			now = next
+		}
+		return times
+	}
+	for _, x := range [][2]int{{21, 21}, {101, 101}, {102, 102}, {103, 102}, {104, 1}, {105, 105}, {106, 106}, {107, 107}} {
+		hear(netops.Request, x[0], x[1])
+	}
+	all := func(int) bool { return true }
+	times := asked(all, 10*time.Second)
+	for _, host := range []int{101, 102, 105, 106} {
+		if times[host] < 3 || times[host] > 6 {
+			t.Errorf("neighbour %d was asked %d times", host, times[host])
+		}
+	}
+	if times[103]+times[104]+times[107] > 0 {
+		t.Errorf("asked %v", times)
+	}
+	asked(func(host int) bool { return host != 105 }, time.Minute)
+	hear(netops.Request, 107, 107)
+	times = asked(all, 10*time.Second)
+	if times[105] > 0 || times[107] < 3 {
+		t.Errorf("after 105 has left: asked %v", times)
+	}
+	if got := s.witnesses([]string{"srv1"}); got.Others != mostNeighbours || !got.Several {
+		t.Errorf("witnesses: %+v", got)
+	}
 }

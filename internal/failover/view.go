@@ -236,7 +236,7 @@ type View struct {
 	Started    time.Time // of this agent
 	Settled    bool      // the others were heard, or waited for long enough
 	Isolated   bool      // this server's link is down or it hears nobody
-	Rejoined   bool      // it hears others again, for less than the silence limit: who is silent may just not have spoken
+	Rejoined   bool      // it was isolated and hears others again, for less than the silence limit: who is silent may just not have spoken
 	StartGrace time.Duration
 	FirstHold  time.Duration // how long a first repeated failure holds automatic fallback back, doubled with each; 0: never
 	FromLoad   bool          // whether a LIM may fall back to a server that still loads it

@@ -65,5 +65,8 @@ func (*NS) DeleteAddress(string, netip.Prefix) error { return errOther() }
 // AddDefaultRoute returns an error: not possible on this system.
 func (*NS) AddDefaultRoute(string, netip.Addr) error { return errOther() }
 
+// AddRoute returns an error: not possible on this system.
+func (*NS) AddRoute(string, netip.Prefix, netip.Addr) error { return errOther() }
+
 // HardwareAddr returns an error: not possible on this system.
 func (*NS) HardwareAddr(string) (net.HardwareAddr, error) { return nil, errOther() }

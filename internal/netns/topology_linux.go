@@ -88,6 +88,14 @@ func (n *NS) AddDefaultRoute(link string, gateway netip.Addr) error {
 	})
 }
 
+// AddRoute routes a network over gateway.
+func (n *NS) AddRoute(link string, network netip.Prefix, gateway netip.Addr) error {
+	return n.change(link, "add route to "+network.String()+" by "+gateway.String()+" to", func(l netlink.Link) error {
+		dst := &net.IPNet{IP: network.Addr().AsSlice(), Mask: net.CIDRMask(network.Bits(), network.Addr().BitLen())}
+		return n.links.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: dst, Gw: gateway.AsSlice()})
+	})
+}
+
 // HardwareAddr returns the interface's MAC address.
 func (n *NS) HardwareAddr(link string) (net.HardwareAddr, error) {
 	l, err := n.links.LinkByName(link)
