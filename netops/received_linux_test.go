@@ -63,7 +63,7 @@ func TestUnreadableMessagesAreChanges(t *testing.T) {
 		b = binary.NativeEndian.AppendUint16(b, kind)
 		return append(append(b, make([]byte, 10)...), rest...)
 	}
-	all := Event{Addresses: true, Links: true}
+	all := Event{Addresses: true, Links: true, Routes: true}
 	for _, tc := range []struct {
 		name string
 		b    []byte
@@ -74,7 +74,9 @@ func TestUnreadableMessagesAreChanges(t *testing.T) {
 		{"address without attributes", header(24, unix.RTM_DELADDR, make([]byte, 8)...), Event{Addresses: true}},
 		{"bad attribute", header(28, unix.RTM_NEWADDR, append(make([]byte, 8), 0xff, 0xff, 2, 0)...), Event{Addresses: true}},
 		{"link", header(16, unix.RTM_DELLINK), Event{Links: true}},
-		{"something else", header(16, unix.RTM_NEWROUTE), Event{}},
+		{"route", header(16, unix.RTM_NEWROUTE), Event{Routes: true}},
+		{"route without attributes", header(28, unix.RTM_DELROUTE, make([]byte, 12)...), Event{}},
+		{"something else", header(16, unix.RTM_NEWNEIGH), Event{}},
 	} {
 		if got := (knownAddresses{}).changes(tc.b); got != tc.want {
 			t.Errorf("%s: %+v, want %+v", tc.name, got, tc.want)
