@@ -3,17 +3,20 @@ package commands
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
+	"mxcluster/internal/ui"
 )
 
 type moveOptions struct {
 	change
-	now bool
+	now  bool
+	dead string // the LIM's regular server, which is dead; "": it gives the LIM up
 }
 
 // newFallbackCommand returns `fallback` (spec ch. 10, "Execute Manual Fallback to
@@ -47,8 +50,15 @@ func newFailoverCommand(a *app) *cobra.Command {
 		Long: `Failover orders the agents to move LIM N to the standby of its cluster, for
 maintenance of its regular server. 'mxcluster fallback N' takes it back.
 It is refused when the standby is not ready: when it runs a LIM of higher priority,
-say, or lacks the newest data version; --now moves the LIM all the same.`,
-		Example:     "  mxcluster failover 1 --wait --reason 'new memory for srv1'\n  mxcluster failover 1 --now",
+say, or lacks the newest data version; --now moves the LIM all the same.
+
+A standby that hears nobody at all takes nothing over by itself: it may be the one
+that is cut off. Where people know that the regular server is dead, --server-is-dead
+has the standby take LIM N over on their word: once, and not while anything is heard
+of that server (gossip, or an answer for its base address or for the alias), nor with
+the standby's link down, nor with an arbiter. If that server is alive and only not
+heard, the LIM runs on both sides afterwards; so the command asks first, or wants --yes.`,
+		Example:     "  mxcluster failover 1 --wait --reason 'new memory for srv1'\n  mxcluster failover 1 --now\n  mxcluster failover 1 --now --server-is-dead srv1",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.Unknown, fault.NotPermitted),
 		Args:        arguments("N"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -56,6 +66,7 @@ say, or lacks the newest data version; --now moves the LIM all the same.`,
 		},
 	}
 	c.Flags().BoolVar(&o.now, "now", false, "move it although the standby is not ready")
+	c.Flags().StringVar(&o.dead, "server-is-dead", "", "take it over from this `server`, its regular one, which is dead; refused while anything is heard of it")
 	o.addFlags(c.Flags())
 	o.addWait(c.Flags())
 	return c
@@ -72,9 +83,13 @@ func runMove(ctx context.Context, a *app, kind control.OrderKind, arg string, o 
 	if err != nil {
 		return err
 	}
-	answer, err := agent.Order(ctx, control.Order{
-		Kind: kind, LIM: lim, Now: o.now, DryRun: o.dryRun, Reason: o.reason, By: a.env.User(),
-	})
+	order := control.Order{Kind: kind, LIM: lim, Now: o.now, DryRun: o.dryRun, Reason: o.reason, By: a.env.User(), Dead: o.dead}
+	if o.dead != "" && !o.dryRun {
+		if err := a.confirmDead(ctx, agent, order); err != nil {
+			return fmt.Errorf("%s of LIM %d: %w", kind, lim, err)
+		}
+	}
+	answer, err := agent.Order(ctx, order)
 	if err != nil {
 		return fmt.Errorf("%s of LIM %d: %w", kind, lim, err)
 	}
@@ -85,6 +100,25 @@ func runMove(ctx context.Context, a *app, kind control.OrderKind, arg string, o 
 		answer.Text = fmt.Sprintf("LIM %d runs on %s", lim, answer.Target)
 	}
 	return a.done(result{Changed: !answer.Already, DryRun: o.dryRun, Text: answer.Text})
+}
+
+// confirmDead asks whether a server is really dead before its LIM is taken from it; what
+// would be refused is refused first.
+func (a *app) confirmDead(ctx context.Context, agent Agent, order control.Order) error {
+	order.DryRun = true
+	would, err := agent.Order(ctx, order)
+	if err != nil || would.Already || a.globals.yes {
+		return err
+	}
+	if a.ask.Terminal {
+		text := ui.Plain(would.Text) + ".\nIf it lives and is only not heard, the LIM will run on both.\n"
+		_, _ = io.WriteString(a.ask.Out, text) // the question that follows tells of an error
+	}
+	ok, err := a.yes("Is " + ui.Plain(order.Dead) + " dead, yes or no")
+	if err == nil && !ok {
+		err = fault.New(fault.Refused, "", "not confirmed, nothing was done")
+	}
+	return err
 }
 
 // runsOn is reached when a LIM runs on a server.

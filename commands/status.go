@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -159,8 +160,16 @@ func (a *app) statusView(st *status.ClusterStatus) ui.View {
 }
 
 // reasonWords adds to the reason a lock, which is one for what happens next, unless
-// the reason names it already.
+// the reason names it already, and what people can do.
 func reasonWords(l *status.StatusLIM) string {
+	words := lockedWords(l)
+	if l.Remedy != nil {
+		words += fmt.Sprintf("; %s: `%s`", l.Remedy.What, l.Remedy.Command)
+	}
+	return words
+}
+
+func lockedWords(l *status.StatusLIM) string {
 	if l.Lock == nil || strings.Contains(l.Reason, l.Lock.String()) {
 		return l.Reason
 	}

@@ -120,6 +120,9 @@ func (a *Agent) Order(ctx context.Context, o control.Order) (*control.OrderResul
 		if err != nil {
 			return step{}, err
 		}
+		if actor == a.cfg.Server && o.Dead != "" {
+			return step{reply: a.orderFromDead(o)}, nil
+		}
 		if actor == a.cfg.Server {
 			res, err := a.orderHere(o)
 			return step{done: res}, err
@@ -151,7 +154,9 @@ func (a *Agent) actor(o control.Order) (string, error) {
 		return "", fault.New(fault.NotFound, "`mxcluster list` shows the LIMs", "there is no LIM %d", o.LIM)
 	case c == nil:
 		return "", fault.New(fault.Refused, "put it into one: `mxcluster create`", "LIM %d is in no cluster", o.LIM)
-	case o.Kind == control.OrderFallback:
+	case o.Kind == control.OrderFallback && o.Dead != "":
+		return "", fault.New(fault.Usage, "leave out --server-is-dead", "a fallback goes to a server that lives")
+	case o.Kind == control.OrderFallback, o.Dead != "":
 		return c.Standby, nil
 	case o.Kind == control.OrderFailover:
 		return regular.Name, nil
@@ -217,7 +222,7 @@ func blockedHint(o control.Order, able bool) string {
 // addOrder makes an order pending. Its target forgets a failure: somebody wants
 // the LIM tried there again, once.
 func (a *Agent) addOrder(o control.Order) {
-	a.orders = append(a.orders, failover.Order{Kind: failover.Kind(o.Kind), LIM: o.LIM, Now: o.Now, Expires: time.Now().Add(orderLife)})
+	a.orders = append(a.orders, failover.Order{Kind: failover.Kind(o.Kind), LIM: o.LIM, Now: o.Now, Dead: o.Dead, Expires: time.Now().Add(orderLife)})
 	if l := a.lim(o.LIM); l.state == failover.Failed {
 		l.retryAt = time.Time{}
 		a.set(l, failover.Stopped, "is tried again by order")

@@ -184,6 +184,9 @@ func (a *Agent) recordOrder(o control.Order, target string) {
 	if o.Now {
 		text += ", at once"
 	}
+	if o.Dead != "" {
+		text += fmt.Sprintf(", since %s is dead", o.Dead)
+	}
 	a.record(slog.LevelInfo, events.Event{Kind: events.Order, LIM: o.LIM, Subject: string(o.Kind), Is: target, By: o.By, Reason: o.Reason,
 		Text: text + byWords(o.By, o.Reason)})
 }

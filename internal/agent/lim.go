@@ -37,6 +37,7 @@ type lim struct {
 	failures int    // in a row
 	reason   string // of the last decision
 	waiting  bool
+	remedy   *failover.Remedy
 	blocked  []string
 
 	heldUntil time.Time // automatic fallback is held back until then at least
@@ -110,7 +111,7 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 	if l.reason != d.Reason {
 		a.recordDecision(d)
 	}
-	l.reason, l.waiting, l.blocked = d.Reason, d.Waiting, d.BlockedBy
+	l.reason, l.waiting, l.blocked, l.remedy = d.Reason, d.Waiting, d.BlockedBy, d.Remedy
 	l.heldUntil, l.heldWhy = d.HeldUntil, d.HeldWhy
 	a.askWire(d, now)
 	switch d.Want {
@@ -158,6 +159,7 @@ func (a *Agent) applyRun(l *lim, d *failover.Decision) {
 		a.tendSoftware(l)
 	default:
 		l.keep(d) // saved with the start
+		a.startedOnWord(d)
 		a.start(l, d.Term, alias, d.Reason)
 	}
 }

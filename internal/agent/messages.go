@@ -180,16 +180,28 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 
 // orderHeard carries out an order that another agent passed on.
 func (a *Agent) orderHeard(from string, m message) {
-	answer := message{Type: typeReply, ID: m.ID}
 	if m.Order == nil || a.cameEarly(from, m) {
 		return
 	}
+	if m.Order.Dead != "" {
+		done := a.orderFromDead(*m.Order)
+		a.wg.Go(func() {
+			r := <-done
+			a.post(func() { a.answerOrder(from, m.ID, r.result, r.err) })
+		})
+		return
+	}
 	res, err := a.orderHere(*m.Order)
+	a.answerOrder(from, m.ID, res, err)
+}
+
+// answerOrder tells another agent what became of its order.
+func (a *Agent) answerOrder(to, id string, res *control.OrderResult, err error) {
+	answer := message{Type: typeReply, ID: id, Result: res}
 	if err != nil {
 		answer.Error = &messageError{Code: fault.CodeOf(err), Message: err.Error(), Hint: fault.HintOf(err)}
 	}
-	answer.Result = res
-	a.send(from, answer, nil)
+	a.send(to, answer, nil)
 }
 
 // passOn gives an order to the agent of another server; the answer comes over

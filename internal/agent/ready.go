@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mxcluster/internal/alarms"
+	"mxcluster/internal/failover"
 	"mxcluster/internal/services"
 )
 
@@ -36,7 +37,52 @@ func (a *Agent) unfit() []string {
 	if a.room.store != "" {
 		why = append(why, "the newest cluster document cannot be stored: "+a.room.store)
 	}
+	for _, lim := range a.actsNotFor() {
+		why = append(why, a.actsNotWords(lim))
+	}
 	return append(why, a.paperUnfit()...)
+}
+
+// actsNotFor lists the LIMs that this standby would not take over if their servers failed
+// now: it hears nobody and takes itself for cut off, or would do so then.
+func (a *Agent) actsNotFor() []int {
+	c := a.cluster()
+	if c == nil || c.Standby != a.cfg.Server || !a.settled {
+		return nil
+	}
+	var lims []int
+	w := a.witnessed()
+	for _, m := range c.LIMs {
+		regular := a.doc.RegularOf(m.LIM).Name
+		runs := a.peer(regular).liveness == failover.Alive && a.peer(regular).claim.LIM(m.LIM).State.Active()
+		if !a.lim(m.LIM).state.Active() && (a.isolation.Isolated || runs && !w.ActsWithout(regular)) {
+			lims = append(lims, m.LIM)
+		}
+	}
+	return lims
+}
+
+func (a *Agent) actsNotWords(lim int) string {
+	self, regular := a.cfg.Server, a.doc.RegularOf(lim).Name
+	command := failover.RemedyOfDead(lim, regular).Command
+	switch {
+	case !a.isolation.Isolated:
+		return fmt.Sprintf("%s would not take LIM %d over by itself if %s failed: it would hear nobody else; then `%s`", self, lim, regular, command)
+	case !a.linkUp:
+		return fmt.Sprintf("%s does not take LIM %d over: its link is down", self, lim)
+	case a.keeper != nil:
+		return fmt.Sprintf("%s does not take LIM %d over: it hears nobody", self, lim)
+	}
+	return fmt.Sprintf("%s hears nobody and does not take LIM %d over by itself; if %s is dead: `%s`", self, lim, regular, command)
+}
+
+// limits says what this server can do once only; "": nothing.
+func (a *Agent) limits() string {
+	c := a.cluster()
+	if c == nil || c.Standby != a.cfg.Server || !a.settled || a.isolation.Isolated || !a.witnessed().OnlyMates() {
+		return ""
+	}
+	return fmt.Sprintf("redundant for one failure: without all regular servers %s would hear nobody, neither a gateway nor a neighbour, and would take nothing over by itself", a.cfg.Server)
 }
 
 // readyConditions tells of LIMs whose next failure would not be covered, because of
@@ -47,6 +93,9 @@ func (a *Agent) readyConditions() []alarms.Condition {
 		if a.doc.ClusterOfLIM(lim) != nil {
 			out = append(out, alarms.Condition{Name: alarms.NotRedundant, Severity: alarms.Warning, LIM: lim, Server: a.cfg.Server, After: unableFor, Text: text})
 		}
+	}
+	for _, lim := range a.actsNotFor() {
+		tell(lim, a.actsNotWords(lim))
 	}
 	for n, l := range a.lims {
 		switch why := a.unable[n]; {

@@ -40,7 +40,7 @@ func (a *Agent) view(now time.Time) failover.View {
 		Peers: make(map[string]failover.Peer, len(a.peers)), LIMs: make(map[int]failover.Local, len(a.lims)),
 		Wire: a.net.sup.wires(),
 	}
-	v.Deaf = a.deafSince(now)
+	v.Deaf, v.Down = a.deafSince(now), !a.linkUp
 	if a.keeper != nil {
 		v.Arbiter = a.keeper.view(a.lims, now)
 	}
@@ -244,9 +244,10 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 	c := failover.Claim{
 		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Hash: a.hash,
 		MAC: a.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.isolation.Isolated, Arbiter: a.arbiter,
-		Looked: a.unable != nil, Unready: a.unfit(),
+		Looked: a.unable != nil, Unready: a.unfit(), Limits: a.limits(), Witnessed: a.witnessed().Others > 0,
 		MACs: a.macs.list(), Denied: a.denials.whole, Misplaced: a.misplaced(),
 	}
+	notTaken := a.actsNotFor()
 	for n, l := range a.lims {
 		var yields clusterconf.Side
 		if cluster := a.doc.ClusterOfLIM(n); l.holds && cluster != nil {
@@ -257,8 +258,13 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 			Clear: l.clear && !l.holds, Known: l.known, Reason: l.whyHere(), Failure: l.failure, Unable: a.unable[n], Announced: l.announced.Truncate(time.Second), AnnounceError: l.notTold, Blocked: l.hidden != "" && !a.notDenied(l.alias.Addr()),
 			ForeignMAC: l.foreign, Data: a.data[n], Damaged: a.here[n].names(), NextSync: a.nextSync(n),
 			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.flaps.Recent(now),
-			Suspended: l.suspended.Why != "",
+			Suspended: l.suspended.Why != "", Remedy: l.remedy,
 		})
+	}
+	for i := range c.LIMs {
+		if n := c.LIMs[i].LIM; slices.Contains(notTaken, n) {
+			c.LIMs[i].NotTaken = a.actsNotWords(n)
+		}
 	}
 	slices.SortFunc(c.LIMs, func(x, y failover.LIMClaim) int { return cmp.Compare(x.LIM, y.LIM) })
 	return c

@@ -28,6 +28,5 @@ func (a *Agent) present() whatif.Present {
 	for name, x := range a.peers {
 		p.Servers[name] = whatif.Server{Liveness: x.liveness, Claim: x.claim}
 	}
-	p.Gateway = a.witnessed().Others > 0
 	return p
 }

@@ -5,12 +5,18 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
+	"mxcluster/internal/control"
 	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/status"
 	"mxcluster/netops"
 )
 
@@ -221,5 +227,120 @@ func TestNeighboursAreReplaced(t *testing.T) {
 	}
 	if got := s.witnesses([]string{"srv1"}); got.Others != mostNeighbours || !got.Several {
 		t.Errorf("witnesses: %+v", got)
+	}
+}
+
+// A standby without any witness but the regular servers says beforehand that it would not
+// act when the last of them falls silent, what people can do then, and that works, where
+// the server is really silent, once.
+func TestServerSaidDead(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.edit0(func(c *clusterconf.Cluster) { c.Member(2).Priority = 50 })
+		w.settled()
+		pass(5 * time.Second)
+		if ready, why := w.readiness("sb1"); !ready || !strings.Contains(why, "redundant for one failure") {
+			t.Errorf("with all well: ready %v, %q", ready, why)
+		}
+		w.powerCut("srv1")
+		w.await(1, "sb1", soon)
+		pass(5 * time.Second)
+		if ready, why := w.readiness("sb1"); ready || !strings.Contains(why, "mxcluster failover 2 --now --server-is-dead srv2") {
+			t.Errorf("with srv1 dead: ready %v, %q", ready, why)
+		}
+		w.alarmed("sb1", alarms.NotRedundant, 2, true)
+		dead := control.Order{Kind: control.OrderFailover, LIM: 2, Now: true, Dead: "srv2"}
+		w.refuses("sb1", dead, "srv2 is heard")
+		w.refuses("srv2", dead, "srv2 is heard")
+		w.powerCut("srv2")
+		pass(5 * time.Second)
+		if slices.Contains(w.holders(2), "sb1") {
+			t.Fatal("the standby acted alone")
+		}
+		w.refuses("sb1", control.Order{Kind: control.OrderFailover, LIM: 2, Dead: "srv1"}, "the server of LIM 2 is srv2")
+		w.alarmed("sb1", alarms.NotRedundant, 2, true)
+		try := dead
+		try.DryRun = true
+		if res, err := w.order("sb1", try); err != nil || res.Accepted || !strings.Contains(res.Text, "LIM 1 would end there") {
+			t.Errorf("dry run: %+v, %v", res, err)
+		}
+		k := w.foreignHost(netip.MustParsePrefix("192.0.2.22/24"))
+		w.refuses("sb1", dead, "answers for its base")
+		w.segment.Disconnect(k)
+		pass(time.Second)
+		k = w.foreignHost(w.alias(2))
+		w.refuses("sb1", dead, "answers for the alias")
+		w.segment.Disconnect(k)
+		pass(time.Second)
+		if _, err := w.order("sb1", dead); err != nil {
+			t.Fatal(err)
+		}
+		w.await(2, "sb1", soon)
+		contains(t, w.eventsFrom("sb1", events.Query{}), "sb1: failover of LIM 2 to sb1 was ordered, at once, since srv2 is dead")
+		w.alarmed("sb1", alarms.NotRedundant, 2, false)
+		if res, err := w.order("sb1", dead); err != nil || !res.Already {
+			t.Errorf("again: %+v, %v", res, err)
+		}
+	})
+}
+
+// With the standby's own link down the word of others is not taken.
+func TestServerSaidDeadByACutOffStandby(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		w.servers["sb1"].kernel.SetUp("eth0", false)
+		pass(5 * time.Second)
+		w.refuses("sb1", control.Order{Kind: control.OrderFailover, LIM: 2, Now: true, Dead: "srv2"}, "the link of sb1 is down")
+	})
+}
+
+// edit0 changes the document before the agents start.
+func (w *world) edit0(f func(*clusterconf.Cluster)) {
+	w.t.Helper()
+	for _, s := range w.doc.Servers {
+		_, err := w.servers[s.Name].store.Edit(w.t.Context(), clusterconf.Change{By: "test", On: "srv1", Command: "test", At: time.Now().UTC()}, func(d *clusterconf.Document) error {
+			f(&d.Clusters[0])
+			return nil
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// readiness is whether a server could do its part, by its own word.
+func (w *world) readiness(server string) (ready bool, why string) {
+	w.t.Helper()
+	st, err := w.servers[server].agent.Status(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, s := range st.Clusters[0].Servers {
+		if s.Name == server && s.Ready != nil {
+			return *s.Ready, s.ReadyWhy
+		}
+	}
+	w.t.Fatalf("%s does not say whether it is ready", server)
+	return false, ""
+}
+
+// alarmed checks whether an alarm of a LIM is raised.
+func (w *world) alarmed(server string, name alarms.Name, lim int, want bool) {
+	w.t.Helper()
+	st, err := w.servers[server].agent.Status(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	got := slices.ContainsFunc(st.Clusters[0].Alarms, func(a status.Alarm) bool { return a.Name == string(name) && a.LIM == lim })
+	if got != want {
+		w.t.Errorf("alarm %s of LIM %d raised: %v; all: %+v", name, lim, got, st.Clusters[0].Alarms)
+	}
+}
+
+// refuses checks that an order is refused, and why.
+func (w *world) refuses(via string, o control.Order, why string) {
+	w.t.Helper()
+	res, err := w.order(via, o)
+	if fault.CodeOf(err) != fault.Refused || !strings.Contains(err.Error(), why) {
+		w.t.Errorf("order via %s: %+v, %v; want a refusal with %q", via, res, err, why)
 	}
 }

@@ -44,6 +44,10 @@ type Order struct {
 	DryRun bool      `json:"dryRun,omitempty"`
 	Reason string    `json:"reason,omitempty"`
 	By     string    `json:"by,omitempty"`
+
+	// Dead, of a failover, is the LIM's regular server, which is said to be dead: the
+	// standby takes the LIM over although it cannot tell itself; "": it gives the LIM up.
+	Dead string `json:"serverIsDead,omitempty"`
 }
 
 // OrderResult says what became of an order when it was handed in.

@@ -82,7 +82,16 @@ func (s *scenario) line(t *testing.T, line string) {
 	case "arbiter":
 		s.arbiter(t, words[1:])
 	case "order":
-		s.view.Orders = append(s.view.Orders, Order{Kind: Kind(words[1]), LIM: number(t, words[2]), Now: slices.Contains(words, "now"), Expires: epoch.Add(time.Minute)})
+		o := Order{Kind: Kind(words[1]), LIM: number(t, words[2]), Now: slices.Contains(words, "now"), Expires: epoch.Add(time.Minute)}
+		for _, w := range words[3:] {
+			switch key, value, _ := strings.Cut(w, "="); key {
+			case "dead":
+				o.Dead = value
+			case "term":
+				o.Term = uint64(number(t, value))
+			}
+		}
+		s.view.Orders = append(s.view.Orders, o)
 	case "lock":
 		s.lock(t, words[1:])
 	case "unlock":
@@ -280,7 +289,7 @@ func trace(p Plan) string {
 		for _, flag := range []struct {
 			on   bool
 			name string
-		}{{d.AliasOff, "alias-off"}, {d.Release, "release"}, {d.Unmark, "unmark"}, {d.Waiting, "waiting"}, {d.AskWire, "ask-wire"}, {d.Claim, "claim"}} {
+		}{{d.AliasOff, "alias-off"}, {d.Release, "release"}, {d.Unmark, "unmark"}, {d.Waiting, "waiting"}, {d.AskWire, "ask-wire"}, {d.Claim, "claim"}, {d.SaidDead, "said-dead"}} {
 			if flag.on {
 				fmt.Fprintf(&b, " (%s)", flag.name)
 			}

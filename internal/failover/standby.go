@@ -181,7 +181,8 @@ func (v *View) activeOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (De
 		if v.lockedTo(c, m.LIM) == clusterconf.SideRegular {
 			return d.with(Stop, RuleLock, lockWords(c, m.LIM)+"; not started here"), nil
 		}
-		if why, rule := v.mayNotTake(); why != "" {
+		said := v.saidDead(m.LIM, regular.Name) != nil
+		if why, rule := v.mayNotTake(); why != "" && (rule != RuleIsolated || !said) {
 			return d.with(Wait, rule, why), nil
 		}
 	}
@@ -206,6 +207,10 @@ func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Deci
 	locked := v.lockedTo(c, m.LIM)
 	need, ask, rule, why := v.needsTakeover(m.LIM, l, regular.Name, p)
 	d.AskWire = ask
+	said := v.saidDead(m.LIM, regular.Name) != nil
+	if said {
+		need, d.AskWire, rule, why = true, false, RuleOrder, regular.Name+" is dead, by the order to take the LIM over"
+	}
 	if locked == clusterconf.SideStandby && !need && p.Liveness == Alive && !p.Claim.LIM(m.LIM).State.Active() {
 		need, rule, why = true, RuleLock, lockWords(c, m.LIM)
 	}
@@ -219,12 +224,17 @@ func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Deci
 	}
 	since := p.Since
 	b := &bid{priority: m.Priority, since: since, usable: true, unproven: v.unproven(l)}
-	if v.Rejoined && p.Liveness != Alive {
+	if v.Rejoined && p.Liveness != Alive && !said {
 		return d.with(Wait, RuleIsolated, why+"; "+rejoinedWords(regular.Name)), nil
 	}
-	if block, r := v.mayNotTake(); block != "" {
-		return d.with(Wait, r, why+"; "+block), nil
+	if block, r := v.mayNotTake(); block != "" && (r != RuleIsolated || !said) {
+		d = d.with(Wait, r, why+"; "+block)
+		if r == RuleIsolated && !v.Down && v.Arbiter == nil && v.lost(p) {
+			d.Remedy = RemedyOfDead(m.LIM, regular.Name)
+		}
+		return d, nil
 	}
+	d.SaidDead = said
 	if v.retryPending(l) {
 		b.usable = false
 		b.decision = d.with(Wait, RuleSoftware, v.failedHere(l))
@@ -304,6 +314,8 @@ func (v *View) mayNotTake() (string, Rule) {
 	switch {
 	case !v.Settled:
 		return "waits to hear the other servers first", RuleStart
+	case v.Down:
+		return "the link of this server is down; it takes nothing over", RuleIsolated
 	case v.Isolated:
 		return "this server hears nobody; it takes nothing over", RuleIsolated
 	}

@@ -71,6 +71,9 @@ type Claim struct {
 
 	Looked  bool     `json:"looked,omitempty"`  // it has looked whether it could do its part
 	Unready []string `json:"unready,omitempty"` // what would keep it from that; see Looked
+	Limits  string   `json:"limits,omitempty"`  // what it could do once only; "": nothing
+
+	Witnessed bool `json:"witnessed,omitempty"` // hosts beside its cluster tell it that it is not cut off
 
 	MACs []string `json:"macs,omitempty"` // of all its interfaces, and former ones of this run
 
@@ -128,6 +131,8 @@ type LIMClaim struct {
 	HeldWhy   string    `json:"heldWhy,omitempty"`   // ... because of this
 	Flaps     int       `json:"flaps,omitempty"`     // how often its regular server failed soon after a fallback
 	Suspended bool      `json:"suspended,omitempty"` // a fallback failed: no further automatic one
+	NotTaken  string    `json:"notTaken,omitempty"`  // on the standby: why it would not take the LIM over now if its server failed
+	Remedy    *Remedy   `json:"remedy,omitempty"`    // what people can do about it, while it does not serve here
 }
 
 // whyFailed says what went wrong with a LIM that failed, else why it is as it is.
@@ -227,6 +232,9 @@ type Order struct {
 	LIM     int
 	Now     bool // do not wait until the target is ready
 	Expires time.Time
+
+	Dead string // Failover: the regular server, which is said to be dead; "": it gives the LIM up
+	Term uint64 // Dead: under which it was started; 0: it was not yet
 }
 
 // View is all that a decision rests on.
@@ -247,6 +255,7 @@ type View struct {
 	Orders     []Order
 
 	Arbiter *Arbiter  // nil: there is none
+	Down    bool      // this server's link is down
 	Deaf    time.Time // since when this server's link is down, or brings nothing at all; zero: it works
 }
 
@@ -274,6 +283,8 @@ type Decision struct {
 	Contested bool      // Run: another server has the alias too, and is to stop
 	AskWire   bool      // the answer depends on who answers ARP for the alias: ask
 	Claim     bool      // it is to run, but for the arbiter's key: ask for it
+	SaidDead  bool      // Run: because its regular server was said to be dead
+	Remedy    *Remedy   // what people can do about it; nil: nothing is known
 	BlockedBy []string  // runs on the standby: what keeps it from falling back
 	HeldUntil time.Time // runs on the standby: automatic fallback is held back until then at least
 	HeldWhy   string

@@ -163,6 +163,9 @@ func (s Seen) ready() (*bool, string) {
 		return nil, ""
 	}
 	ready := len(s.Claim.Unready) == 0
+	if ready {
+		return &ready, s.Claim.Limits
+	}
 	return &ready, strings.Join(s.Claim.Unready, "; ")
 }
 

@@ -75,7 +75,8 @@ const takeover = `{
       "nextSyncAt": null,
       "damaged": []
      },
-     "arbiter": null
+     "arbiter": null,
+     "remedy": null
     }
    ],
    "servers": [

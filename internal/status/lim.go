@@ -110,6 +110,9 @@ func (in *Input) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 	if in.isolated() {
 		out.Reason = join(out.Reason, in.Observer+" hears nobody and may be cut off")
 	}
+	if active == nil && away.trusted() {
+		out.Remedy = away.claim.Remedy
+	}
 	out.Next = in.next(c, m, &out, &home, &away)
 	out.Arbiter = in.arbiter(m.LIM)
 	return out

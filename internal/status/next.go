@@ -35,6 +35,8 @@ func (in *Input) nextAtHome(c *clusterconf.Cluster, m clusterconf.Member, locked
 		return fmt.Sprintf("if %s fails, nobody takes over: it is locked to it", home.name)
 	case !away.trusted() || away.Claim.Parked:
 		return fmt.Sprintf("if %s fails, nobody takes over: %s is out of order", home.name, away.name)
+	case away.claim.NotTaken != "":
+		return "waits for an order if its server fails: " + away.claim.NotTaken
 	}
 	for _, other := range c.LIMs {
 		if other.LIM == m.LIM || !away.Claim.LIM(other.LIM).State.Active() {
@@ -48,7 +50,11 @@ func (in *Input) nextAtHome(c *clusterconf.Cluster, m clusterconf.Member, locked
 		}
 		return fmt.Sprintf("if %s fails, it replaces LIM %d on %s", home.name, other.LIM, away.name)
 	}
-	return fmt.Sprintf("if %s fails, %s takes over after %s", home.name, away.name, clusterconf.Duration(c.SilenceLimit()))
+	text := fmt.Sprintf("if %s fails, %s takes over after %s", home.name, away.name, clusterconf.Duration(c.SilenceLimit()))
+	if away.Claim.Limits != "" {
+		text += "; if all regular servers fail, it waits for an order"
+	}
+	return text
 }
 
 func (in *Input) nextAway(c *clusterconf.Cluster, m clusterconf.Member, l *StatusLIM, locked clusterconf.Side, home, away *place) string {

@@ -3,7 +3,11 @@
 // claim. It does no I/O.
 package status
 
-import "time"
+import (
+	"time"
+
+	"mxcluster/internal/failover"
+)
 
 // ClusterList is the answer of `list -o json`.
 type ClusterList struct {
@@ -85,6 +89,8 @@ type StatusLIM struct {
 	Alias    StatusAlias    `json:"alias"`
 	Data     *StatusData    `json:"data"`
 	Arbiter  *StatusArbiter `json:"arbiter"` // nil: there is none
+
+	Remedy *failover.Remedy `json:"remedy"` // what people can do, where the agents do nothing by themselves; nil: nothing is known
 }
 
 // StatusArbiter says who may run a LIM, by the arbiter's word to the observer.
@@ -141,7 +147,7 @@ type StatusServer struct {
 	ClockOffsetMs *int64  `json:"clockOffsetMs"`
 	Arbiter       *string `json:"arbiter"`  // reached or silent, by its own word; nil: it has none, or that is not known
 	Ready         *bool   `json:"ready"`    // it could do its part if another server failed; nil: not known
-	ReadyWhy      string  `json:"readyWhy"` // what keeps it from that
+	ReadyWhy      string  `json:"readyWhy"` // what keeps it from that, or to what that is limited
 }
 
 // Alarm is one raised alarm.

@@ -52,6 +52,7 @@ func Explain(d *clusterconf.Document, st *status.ClusterStatus, lim int, ask Ask
 		return nil, err
 	}
 	e.alarms(st)
+	e.limits(st, c.Standby)
 	if l.Next != "" && !strings.HasPrefix(l.Next, "if ") && !byOrder(l) { // what happens if a server fails was said
 		e.say("As it stands, it %s.", l.Next)
 	}
@@ -87,6 +88,9 @@ func (e *Explanation) where(c *clusterconf.Cluster, l *status.StatusLIM, regular
 	if l.Reason != "" {
 		e.say("Why: %s.", l.Reason)
 	}
+	if l.Remedy != nil {
+		e.say("%s%s, `%s` on %s starts it there.", strings.ToUpper(l.Remedy.What[:1]), l.Remedy.What[1:], l.Remedy.Command, c.Standby)
+	}
 	if l.Lock != nil && !strings.Contains(l.Reason, l.Lock.String()) {
 		e.say("It is %s.", l.Lock)
 	}
@@ -98,6 +102,17 @@ func (e *Explanation) alarms(st *status.ClusterStatus) {
 		for _, a := range c.Alarms {
 			if a.LIM == e.LIM {
 				e.say("Alarm %d, %s, since %s: %s.", a.Handle, a.Severity, a.RaisedAt.UTC().Format(time.RFC3339), strings.TrimSuffix(a.Text, ": "+e.Reason))
+			}
+		}
+	}
+}
+
+// limits says to what the standby is limited, though it could do its part.
+func (e *Explanation) limits(st *status.ClusterStatus, standby string) {
+	for _, c := range st.Clusters {
+		for _, s := range c.Servers {
+			if s.Name == standby && c.Name == e.Cluster && s.Ready != nil && *s.Ready && s.ReadyWhy != "" {
+				e.say("The cluster is %s.", s.ReadyWhy)
 			}
 		}
 	}
@@ -151,6 +166,9 @@ func (e *Explanation) ifServerDied(l *status.StatusLIM, regular string, ask Ask)
 		e.say("If %s died now, LIM %d would wait: %s.", server, e.LIM, o.Reason)
 	default:
 		e.say("If %s died now, LIM %d would be down: %s.", server, e.LIM, o.Reason)
+	}
+	if o.Remedy != nil {
+		e.say("Then `%s` on the standby would start it there.", o.Remedy.Command)
 	}
 	for _, other := range r.LIMs {
 		if other.LIM != e.LIM && other.Moves && !slices.Contains(other.Before, server) {

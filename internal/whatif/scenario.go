@@ -120,6 +120,8 @@ type Outcome struct {
 	Waiting bool     `json:"waiting"`
 	Rule    string   `json:"rule"`
 	Reason  string   `json:"reason"`
+
+	Remedy *failover.Remedy `json:"remedy"` // what people could do then; nil: nothing is known
 }
 
 // LIM returns the outcome for a LIM, or nil.

@@ -261,10 +261,11 @@ func (w *play) peer(n, other *node) failover.Peer {
 	return p
 }
 
-// isolated reports whether a server hears nobody because it is cut off. Where all
-// others are down it hears those who ask for the aliases.
+// isolated reports whether a server takes itself for cut off: there are several that it
+// could hear, and it hears none. Where nothing was seen, all is taken to be well, so that
+// hosts beside the servers answer, unless a cut is played.
 func (w *play) isolated(name string) bool {
-	if w.Gateway || len(w.nodes) <= 2 {
+	if w.Gateway || len(w.nodes) <= 2 || w.nodes[name].witnessed() {
 		return false
 	}
 	cutOff := false
@@ -275,8 +276,11 @@ func (w *play) isolated(name string) bool {
 			return false
 		}
 	}
-	return cutOff
+	return cutOff || !w.Assumed
 }
+
+// witnessed reports whether hosts beside its cluster tell a server that it is not cut off.
+func (n *node) witnessed() bool { return n != nil && n.claim != nil && n.claim.Witnessed }
 
 // answers reports whether the other server of a LIM, if it can be heard, answers
 // for the alias.
@@ -416,7 +420,7 @@ func (w *play) explain(o *Outcome, regular string) {
 	for _, n := range append(order, regular) {
 		if x := w.nodes[n]; x != nil && x.up {
 			if d := x.plan.For(o.LIM); d != nil {
-				o.Rule, o.Reason, o.Waiting = string(d.Rule), d.Reason, d.Waiting
+				o.Rule, o.Reason, o.Waiting, o.Remedy = string(d.Rule), d.Reason, d.Waiting, d.Remedy
 				return
 			}
 		}

@@ -1,0 +1,104 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/fault"
+)
+
+// orderFromDead takes an order by which this server, the standby, takes a LIM over from
+// one that people know to be dead. It asks for that one's addresses first, beside the
+// main loop; the answer comes over the channel.
+func (a *Agent) orderFromDead(o control.Order) <-chan reply {
+	ch := make(chan reply, 1)
+	a.wg.Go(func() {
+		ctx, cancel := a.background(orderTimeout)
+		defer cancel()
+		res, err := a.takeFromDead(ctx, o)
+		ch <- reply{result: res, err: err}
+	})
+	return ch
+}
+
+func (a *Agent) takeFromDead(ctx context.Context, o control.Order) (*control.OrderResult, error) {
+	check := func() (*control.OrderResult, error) { return a.mayTakeFromDead(o) }
+	if done, err := on(ctx, a, check); err != nil || done.Already {
+		return done, err
+	}
+	if err := a.silentOnWire(ctx, o); err != nil {
+		return nil, err
+	}
+	return on(ctx, a, func() (*control.OrderResult, error) {
+		res, err := check() // again: it may have been heard meanwhile
+		if err != nil || res.Already || o.DryRun {
+			return res, err
+		}
+		a.recordOrder(o, a.cfg.Server)
+		a.addOrder(o)
+		res.Accepted = true
+		res.Text = strings.Replace(res.Text, " would ", " is to ", 1)
+		return res, nil
+	})
+}
+
+// mayTakeFromDead refuses the order where it must not be, and says what it would do.
+func (a *Agent) mayTakeFromDead(o control.Order) (*control.OrderResult, error) {
+	if _, err := a.actor(o); err != nil {
+		return nil, err
+	}
+	v := a.view(time.Now())
+	res := &control.OrderResult{Target: a.cfg.Server, Text: fmt.Sprintf("LIM %d would start on %s, as %s is dead", o.LIM, a.cfg.Server, o.Dead)}
+	if l := a.lims[o.LIM]; l != nil && l.state.Active() && a.side() == clusterconf.SideStandby {
+		return &control.OrderResult{Accepted: true, Already: true, Target: a.cfg.Server, Text: fmt.Sprintf("LIM %d is on %s already", o.LIM, a.cfg.Server)}, nil
+	}
+	if why := failover.LockAgainst(v, failover.Failover, o.LIM); why != "" {
+		return nil, fault.New(fault.Refused, fmt.Sprintf("unlock it first: `mxcluster unlock %d`", o.LIM), "LIM %d cannot move to %s: it is %s", o.LIM, a.cfg.Server, why)
+	}
+	if why, hint := failover.MayTakeFromDead(v, o.LIM, o.Dead); why != "" {
+		return nil, fault.New(fault.Refused, hint, "LIM %d is not taken over on the word that %s is dead: %s", o.LIM, o.Dead, why)
+	}
+	if other := failover.MakesRoom(v, o.LIM); other != 0 {
+		res.Text += fmt.Sprintf(", and LIM %d would end there to make room", other)
+	}
+	return res, nil
+}
+
+// silentOnWire refuses the order when anybody answers for the server's base address or
+// for the LIM's alias.
+func (a *Agent) silentOnWire(ctx context.Context, o control.Order) error {
+	if err := a.nothingOf(ctx, o.Dead); err != nil {
+		return err
+	}
+	n, alias := (*network)(nil), netip.Addr{}
+	if _, err := on(ctx, a, func() (struct{}, error) {
+		n, alias = a.net, a.aliasOf(o.LIM).Addr()
+		return struct{}{}, nil
+	}); err != nil {
+		return err
+	}
+	switch mac, inUse, err := a.deps.Probe(ctx, n.wire, alias); {
+	case err != nil:
+		return err
+	case inUse:
+		return fault.New(fault.Refused, "end that server for good first, or find the host with that address",
+			"%s is said to be dead, and %s answers for the alias %s of LIM %d", o.Dead, mac, alias, o.LIM)
+	}
+	return nil
+}
+
+// startedOnWord notes the start of a LIM whose server was said to be dead: the order is
+// good for that one.
+func (a *Agent) startedOnWord(d *failover.Decision) {
+	for i := range a.orders {
+		if o := &a.orders[i]; d.SaidDead && o.LIM == d.LIM && o.Dead != "" && o.Term == 0 {
+			o.Term = d.Term
+		}
+	}
+}
