@@ -262,21 +262,28 @@ func (w *play) peer(n, other *node) failover.Peer {
 }
 
 // isolated reports whether a server takes itself for cut off: there are several that it
-// could hear, and it hears none. Where nothing was seen, all is taken to be well, so that
+// could hear, those of its cluster and whoever answered before, and it hears none. Where nothing was seen, all is taken to be well, so that
 // hosts beside the servers answer, unless a cut is played.
 func (w *play) isolated(name string) bool {
-	if w.Gateway || len(w.nodes) <= 2 || w.nodes[name].witnessed() {
+	self := w.nodes[name]
+	if w.Gateway || self.witnessed() {
 		return false
 	}
-	cutOff := false
+	cutOff, several := false, 0
 	for other, n := range w.nodes {
-		cutOff = cutOff || n.up && w.cut[[2]string{name, other}]
-		lost := n.liveness == failover.AgentLost && !w.cut[[2]string{name, other}] // its kernel answers
-		if other != name && (w.hears(name, other) || lost) {
+		if other == name {
+			continue
+		}
+		away := w.cut[[2]string{name, other}]
+		if w.hears(name, other) || n.liveness == failover.AgentLost && !away { // its kernel answers
 			return false
 		}
+		cutOff = cutOff || n.up && away
+		if n.cluster == self.cluster || w.Servers[other].Liveness == failover.Alive {
+			several++
+		}
 	}
-	return cutOff || !w.Assumed
+	return several > 1 && (cutOff || !w.Assumed)
 }
 
 // witnessed reports whether hosts beside its cluster tell a server that it is not cut off.

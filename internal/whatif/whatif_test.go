@@ -90,6 +90,41 @@ func TestSimulateFromTheDocument(t *testing.T) {
 	}
 }
 
+// A standby that hears only the regular servers takes nothing over when the last of them
+// falls silent; it says what people can do then. One that hears others, too, goes on.
+func TestSimulateWithoutWitnesses(t *testing.T) {
+	seen := func(witnessed bool, d *clusterconf.Document) Present {
+		p := AllWell(d, now)
+		p.Assumed = false
+		for _, s := range p.Servers {
+			s.Claim.Witnessed = witnessed
+		}
+		return p
+	}
+	two := system(func(c *clusterconf.Cluster) { c.LIMs = c.LIMs[:2] })
+	two.Servers = two.Servers[:3]
+	one := system(func(c *clusterconf.Cluster) { c.LIMs = c.LIMs[:1] })
+	one.Servers = one.Servers[:2]
+	for _, tt := range []struct {
+		name   string
+		p      Present
+		down   []string
+		want   string
+		remedy bool
+	}{
+		{"one of two fails", seen(false, two), []string{"srv1"}, "1 srv1>sb1", false},
+		{"both fail", seen(false, two), []string{"srv1", "srv2"}, "1 srv1>, 2 srv2>", true},
+		{"both fail beside a gateway", seen(true, two), []string{"srv1", "srv2"}, "1 srv1>sb1, 2 srv2> waits", false},
+		{"the only one fails", seen(false, one), []string{"srv1"}, "1 srv1>sb1", false},
+		{"all but a server of no cluster fail", seen(false, system(nil)), []string{"srv1", "srv2", "srv3"}, "1 srv1>sb1, 2 srv2> waits, 3 srv3> waits", false},
+	} {
+		r := Simulate(tt.p, Scenario{Down: tt.down})
+		if got := words(r); got != tt.want || (r.LIM(1).Remedy != nil) != tt.remedy {
+			t.Errorf("%s: %q (%s; %+v), want %q", tt.name, got, r.LIM(1).Reason, r.LIM(1).Remedy, tt.want)
+		}
+	}
+}
+
 // after is the system as a scenario leaves it.
 func after(p Present, s Scenario) Present {
 	w := newPlay(p, s)
