@@ -10,7 +10,9 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// Prober is what Probe needs of a Wire or FakeWire.
+// Prober is what Probe needs of a Wire or FakeWire. One that has a method
+// Minds(net.HardwareAddr) bool is asked by it whose probes for the same address count as
+// use; without it all do, as RFC 5227 has it.
 type Prober interface {
 	Subscribe(ctx context.Context) <-chan Observation
 	CatchUp() (lost uint64, err error)
@@ -35,6 +37,9 @@ func Probe(ctx context.Context, w Prober, addr netip.Addr, count int, interval t
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l := listener{wire: w, addr: addr, heard: w.Subscribe(ctx), start: time.Now()}
+	if some, ok := w.(interface{ Minds(net.HardwareAddr) bool }); ok {
+		l.minds = some.Minds
+	}
 	if l.lost, err = w.CatchUp(); err != nil {
 		return nil, false, wrap(err, "probe %s", addr)
 	}
@@ -65,9 +70,10 @@ type listener struct {
 	wire  Prober
 	addr  netip.Addr
 	heard <-chan Observation
-	start time.Time // what was received before tells of the past
-	lost  uint64    // frames until now
-	again int       // requests that were in vain
+	start time.Time                   // what was received before tells of the past
+	lost  uint64                      // frames until now
+	again int                         // requests that were in vain
+	minds func(net.HardwareAddr) bool // whose probes count; nil: all do
 }
 
 // await listens until the next tick, and then takes what is already there: a
@@ -115,6 +121,9 @@ func (l *listener) pending() (net.HardwareAddr, bool) {
 }
 
 func (l *listener) claimed(o Observation) bool {
+	if l.minds != nil && o.SenderIP != l.addr && !l.minds(o.SenderMAC) {
+		return false
+	}
 	return Claims(o, l.addr) && !o.Time.Before(l.start)
 }
 

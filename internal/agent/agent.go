@@ -96,6 +96,7 @@ type Agent struct {
 	conflict   uint64 // revision of the document of which there were two; 0: none
 	settled    bool
 	isolation  failover.Isolation
+	heardAgain time.Time // when the isolation ended last
 	gateways   gateways
 	deaf       silence // what came in over the link, while isolated
 	parked     bool
@@ -145,10 +146,11 @@ type peer struct {
 	claim    *failover.Claim
 	alarms   []alarms.Alarm // that it has raised
 	keys     keyClaim
-	at       time.Time  // of the last sign of life; zero if second-hand only
-	claimed  time.Time  // when the claim arrived; the same
-	former   netip.Addr // its base by an earlier document, until it works by the present one
-	stale    bool       // it speaks, but what it claims now was not heard yet
+	at       time.Time         // of the last sign of life; zero if second-hand only
+	claimed  time.Time         // when the claim arrived; the same
+	holding  map[int]time.Time // since when it says that it has the aliases of LIMs on the wire
+	former   netip.Addr        // its base by an earlier document, until it works by the present one
+	stale    bool              // it speaks, but what it claims now was not heard yet
 	liveness failover.Liveness
 	since    time.Time
 	runs     []string      // of its agent, heard before the present one
@@ -324,6 +326,7 @@ func (a *Agent) step(now time.Time) time.Duration {
 	a.tendDenials()
 	a.tendKeys(now)
 	a.goOn(now)
+	a.noteSplits(now)
 	a.raiseAlarms(now)
 	a.publish(now)
 	a.notifier.turn(now, a.settled, a.statusLine())

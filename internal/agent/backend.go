@@ -48,7 +48,7 @@ func on[T any](ctx context.Context, a *Agent, f func() (T, error)) (T, error) {
 func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
 	return on(ctx, a, func() (*status.ClusterStatus, error) {
 		now := time.Now()
-		in := status.Input{Now: now, Observer: a.cfg.Server, Document: a.doc, Servers: map[string]status.Seen{}}
+		in := status.Input{Moving: a.moving(now), Now: now, Observer: a.cfg.Server, Document: a.doc, Servers: map[string]status.Seen{}}
 		if a.keeper != nil {
 			in.Arbiter = a.keeper.view(a.lims, now)
 		}

@@ -14,6 +14,7 @@ const (
 	downAfter = 2 * time.Second // a LIM that moves is nowhere for a moment
 	lockedFor = 24 * time.Hour  // after which a lock without an end counts as left behind
 	inUseFor  = 10 * time.Second
+	hearAgain = 5 * time.Second // after this server was cut off the others need not all be heard yet
 )
 
 // raiseAlarms brings this server's alarms in line with what it knows. Before it
@@ -77,7 +78,7 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 // aliasConditions tells of the alias of a LIM that this server has or wants.
 func (a *Agent) aliasConditions(number int, l *lim, now time.Time) []alarms.Condition {
 	var out []alarms.Condition
-	if l.holds && l.contested {
+	if l.holds && l.split {
 		out = append(out, alarms.Condition{Name: alarms.SplitBrain, Severity: alarms.Critical, LIM: number, Server: a.cfg.Server,
 			Text: fmt.Sprintf("another server has the alias %s too; it is to give way to %s", l.alias.Addr(), a.cfg.Server)})
 	}
@@ -112,8 +113,12 @@ func (a *Agent) limOnStandby(m clusterconf.Member, now time.Time) []alarms.Condi
 	l, p := a.lim(m.LIM), a.peer(regular)
 	out := append(leftLocked(m, regular, now), a.flapping(l, regular, l.flaps.Recent(now))...)
 	if l.state == failover.Running || l.state == failover.Starting {
+		verb := "runs"
+		if l.state == failover.Starting {
+			verb = "is starting"
+		}
 		out = append(out, alarms.Condition{Name: alarms.LIMOnStandby, Severity: alarms.Warning, LIM: m.LIM, Server: a.cfg.Server,
-			Text: fmt.Sprintf("LIM %d runs on the standby server %s: %s", m.LIM, a.cfg.Server, l.reason)})
+			Text: fmt.Sprintf("LIM %d %s on the standby server %s: %s", m.LIM, verb, a.cfg.Server, l.reason)})
 	} else if l.passive() {
 		out = append(out, alarms.Condition{Name: alarms.LIMOnStandby, Severity: alarms.Warning, LIM: m.LIM, Server: a.cfg.Server, Expected: true,
 			Text: fmt.Sprintf("LIM %d is loaded on the standby server %s, as it should be: its alias is blocked there", m.LIM, a.cfg.Server)})
@@ -144,7 +149,7 @@ func (a *Agent) limAtHome(c *clusterconf.Cluster, number int, now time.Time) []a
 	}
 	if standby.liveness != failover.Alive {
 		out = append(out, alarms.Condition{Name: alarms.StandbyOutOfOrder, Severity: alarms.Warning, Server: c.Standby,
-			Text: standbyWords(c.Standby, standby), Unsure: unheard || a.isolation.Isolated})
+			Text: standbyWords(c.Standby, standby), Unsure: unheard || a.isolation.Isolated || now.Sub(a.heardAgain) < hearAgain})
 	}
 	return out
 }

@@ -105,7 +105,7 @@ func (a *Agent) aliasClaimed(alias netip.Addr, mac string, probe bool) {
 		yields, other := failover.Yields(a.view(time.Now()), l.number)
 		switch owner := a.serverAt(mac); {
 		case owner == a.cfg.Server: // another card of this server in the same LAN, or what it was before
-		case owner != "" && probe: // it asks before it does anything, as it should
+		case probe && owner != other: // it asks before it does anything, as it should
 		case owner == other && l.otherBlock.answered(time.Now()): // to what this side asked: it knows itself passive
 			a.nothingNew = false
 			a.defend(l)
@@ -227,7 +227,7 @@ func (a *Agent) askForeign(l *lim, free int) {
 			return
 		case <-time.After(period):
 		}
-		mac, inUse, err := a.deps.Probe(a.ctx, n.wire, alias)
+		mac, inUse, err := a.deps.Probe(a.ctx, n.forAlias(), alias)
 		a.post(func() {
 			if l.foreign == "" {
 				return // found out by somebody else

@@ -83,7 +83,7 @@ func (a *Agent) silentOnWire(ctx context.Context, o control.Order) error {
 	}); err != nil {
 		return err
 	}
-	switch mac, inUse, err := a.deps.Probe(ctx, n.wire, alias); {
+	switch mac, inUse, err := a.deps.Probe(ctx, n.forAlias(), alias); {
 	case err != nil:
 		return err
 	case inUse:

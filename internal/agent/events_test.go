@@ -100,7 +100,7 @@ func TestEventsOfATakeover(t *testing.T) {
 			"sb1: server srv1 is gone",
 			"sb1: LIM 1 is to run here: srv1 is down",
 			"sb1: LIM 1 is starting on sb1: srv1 is down",
-			"sb1: alarm 1 raised (warning): LIM 1 runs on the standby server sb1",
+			"sb1: alarm 1 raised (warning): LIM 1 is starting on the standby server sb1",
 			"sb1: LIM 1 is running on sb1")
 		if !slices.Equal(list.Missing, []string{"srv1"}) {
 			t.Errorf("missing: %v", list.Missing)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"time"
 
@@ -32,7 +33,7 @@ func (a *Agent) beforeTaking(n *network, alias netip.Prefix, given bool, saved f
 		return func(context.Context) error { return saved() }
 	}
 	return func(ctx context.Context) error {
-		mac, inUse, err := a.deps.Probe(ctx, n.wire, alias.Addr())
+		mac, inUse, err := a.deps.Probe(ctx, n.forAlias(), alias.Addr())
 		switch {
 		case err != nil:
 			return err
@@ -48,3 +49,15 @@ func (a *Agent) beforeTaking(n *network, alias netip.Prefix, given bool, saved f
 func (a *Agent) probeBeside(n *network, alias netip.Addr) {
 	a.wg.Go(func() { _, _, _ = a.deps.Probe(a.ctx, n.wire, alias) })
 }
+
+// aliasWire is a wire over which an alias is probed for: a host of nobody's that probes
+// for it, too, as `arp probe` does, does not use it. Of two servers that do both hear.
+type aliasWire struct {
+	Wire
+	ours func(mac net.HardwareAddr) bool
+}
+
+// Minds reports whose probes count (see [netops.Prober]).
+func (w aliasWire) Minds(mac net.HardwareAddr) bool { return w.ours(mac) }
+
+func (n *network) forAlias() Wire { return aliasWire{n.wire, n.sup.ours} }

@@ -61,7 +61,9 @@ type lim struct {
 	health    context.CancelFunc // ends the health checks
 	restarts  int                // of the software in place, since it last ran for a while
 	loaded    bool               // its software may be up here, whatever the state
-	contested bool               // another server has the alias too
+	contested bool               // another server says that it has the alias too
+	split     bool               // and has it: both are on the wire
+	shown     time.Time          // since when the alias is on the wire here; zero: it is not
 	stopAgain time.Time          // when to stop software again that did not stop; zero: it did
 	restop    bool               // the operation in progress does that
 	notTold   string             // why the last announcement failed; "": it did not
@@ -123,6 +125,7 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 		}
 		a.applyPreload(l, d)
 	case failover.Stop:
+		l.inUse = "" // it is not wanted here any more
 		if d.AliasOff {
 			a.dropAlias(l) // whatever is in progress: another server has it
 		}
@@ -178,7 +181,6 @@ func (l *lim) keep(d *failover.Decision) {
 // once more when that has stopped: the clients may believe it by now.
 func (a *Agent) contest(l *lim, contested bool) {
 	if l.contested != contested && l.holds {
-		a.recordConflict(l.number, contestWords(l, contested))
 		a.announceAnew(l)
 	}
 	l.contested = contested

@@ -221,6 +221,16 @@ func (s *supervisor) serverAt(mac string) string {
 	return ""
 }
 
+// ours reports whether a MAC is that of a server of the system.
+func (s *supervisor) ours(mac net.HardwareAddr) bool {
+	if s.serverAt(mac.String()) != "" {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bench.plan.macs[mac.String()]
+}
+
 // wake makes the loop look again; the caller may hold the lock.
 func (s *supervisor) wake() {
 	select {

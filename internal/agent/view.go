@@ -112,6 +112,7 @@ func (a *Agent) judgeIsolation(now time.Time) {
 		Settling: now.Sub(began) < settleTime, Attentive: a.net.sup.attentive(now), Testimony: said})
 	if is := a.isolation.Isolated; is != was {
 		a.recordIsolation(is)
+		a.heardAgain = now
 	}
 	a.net.sup.setWell(!a.isolation.Isolated)
 	a.judgeDeaf(now)
@@ -188,10 +189,15 @@ func (a *Agent) claimHeard(ev member.Event) {
 		}
 		p.runSince = ev.At
 	}
+	known := p.claim != nil && p.claim.MAC == c.MAC && slices.Equal(p.claim.MACs, c.MACs)
 	a.blockFailed(&c.Claim)
+	p.noteHolding(&c.Claim, later(ev.At, p.at))
 	p.claim, p.alarms, p.claimed, p.keys = &c.Claim, c.Alarms, ev.At, keyClaim{}
 	if c.Keys != nil {
 		p.keys = *c.Keys
+	}
+	if !known {
+		a.judgeByGateways() // whose MAC is none of a neighbour
 	}
 	if p.former.IsValid() && c.Revision >= a.doc.Revision {
 		p.former = netip.Addr{}

@@ -31,6 +31,8 @@ type Input struct {
 	Document *clusterconf.Document
 	Servers  map[string]Seen // by name, the observer included
 
+	Moving map[int]bool // LIMs whose alias two servers may say they have, one of them no more
+
 	Arbiter *failover.Arbiter // what it said to the observer; nil: there is none
 }
 
@@ -115,7 +117,8 @@ func (in *Input) splitBrain(c *StatusCluster) *bool {
 				holders++
 			}
 		}
-		split = split || holders > 1
+		split = split || holders > 1 && !in.Moving[l.LIM]
+		unseen = unseen || holders > 1
 	}
 	if unseen && !split {
 		return nil

@@ -1,0 +1,77 @@
+package agent
+
+import (
+	"time"
+
+	"mxcluster/internal/failover"
+)
+
+// splitMargin is by how much two servers' words must overlap before both are taken to be
+// so at one time: a word takes a while to arrive, and not always the same.
+const splitMargin = 100 * time.Millisecond
+
+// noteHolding notes since when a server says that it has aliases on the wire.
+func (p *peer) noteHolding(c *failover.Claim, at time.Time) {
+	was := p.holding
+	p.holding = map[int]time.Time{}
+	for _, l := range c.LIMs {
+		if !l.Holds || l.Absent || l.Blocked {
+			continue
+		}
+		if since, ok := was[l.LIM]; ok {
+			p.holding[l.LIM] = since
+		} else {
+			p.holding[l.LIM] = at
+		}
+	}
+}
+
+// holdingOf is since when a server has a LIM's alias on the wire, and until when that is
+// known: its last sign of life, with which it stands by what it said.
+func (a *Agent) holdingOf(server string, lim int, now time.Time) (since, until time.Time) {
+	if server == a.cfg.Server {
+		return a.lim(lim).shown, now
+	}
+	p := a.peers[server]
+	if p == nil || p.liveness != failover.Alive || p.stale {
+		return time.Time{}, time.Time{}
+	}
+	return p.holding[lim], p.at
+}
+
+// overlap reports whether two servers have a LIM's alias at one time. A LIM that moves is
+// on both by what was heard last, for as long as the word of one that it has left is on
+// its way.
+func (a *Agent) overlap(lim int, one, other string, now time.Time) bool {
+	since1, until1 := a.holdingOf(one, lim, now)
+	since2, until2 := a.holdingOf(other, lim, now)
+	return !since1.IsZero() && !since2.IsZero() && until1.Sub(since2) >= splitMargin && until2.Sub(since1) >= splitMargin
+}
+
+// moving lists the LIMs of which it is not known whether two servers have the alias.
+func (a *Agent) moving(now time.Time) map[int]bool {
+	out := map[int]bool{}
+	for _, c := range a.doc.Clusters {
+		for _, m := range c.LIMs {
+			out[m.LIM] = !a.overlap(m.LIM, c.Standby, a.doc.RegularOf(m.LIM).Name, now)
+		}
+	}
+	return out
+}
+
+// noteSplits looks which aliases are here and on another server, too.
+func (a *Agent) noteSplits(now time.Time) {
+	for n, l := range a.lims {
+		if on := l.holds && !l.absent && l.hidden == ""; !on {
+			l.shown = time.Time{}
+		} else if l.shown.IsZero() {
+			l.shown = now
+		}
+		c, r := a.doc.ClusterOfLIM(n), a.doc.RegularOf(n)
+		split := c != nil && r != nil && l.contested && a.overlap(n, c.Standby, r.Name, now)
+		if split != l.split && l.holds {
+			a.recordConflict(n, contestWords(l, split))
+		}
+		l.split = split
+	}
+}
