@@ -9,7 +9,7 @@ GOLANGCI  := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 .PHONY: build test needs lint docs demo fuzz bench cover clean
 
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/mxcluster ./cmd/mxcluster
+	CGO_ENABLED=0 $(GO) build -trimpath -tags grpcnotrace -o bin/mxcluster ./cmd/mxcluster
 
 test: needs
 	$(GO) vet ./...
