@@ -12,6 +12,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/ui"
+	"mxcluster/internal/whatif"
 	"mxcluster/xdata"
 )
 
@@ -83,6 +84,7 @@ type outcome struct {
 	lives func(server string) bool // whether a server's agent is heard
 	says  []string                 // what it does, line by line
 	old   []xdata.Version          // data versions here that no longer fit
+	stops []whatif.Displacement    // LIMs that would be stopped on a standby for others
 	left  []string                 // what is left to do, and where
 }
 
@@ -125,12 +127,15 @@ func (a *app) tell(o outcome, e edit) error {
 }
 
 // confirm asks before something is lost: by those edits that lose something by
-// themselves always, by the others where data versions go that a person may look
-// at first. A script answers the first kind with --yes and is not asked about the
-// second, which it could not look at.
+// themselves always, and where a LIM is stopped on a standby for another one; by the
+// others where data versions go that a person may look at first. A script answers the
+// first kinds with --yes and is not asked about the last, which it could not look at.
 func (a *app) confirm(e edit, out outcome) error {
-	if a.globals.yes || !e.loses && (!a.ask.Terminal || len(out.old) == 0) {
+	if a.globals.yes || !e.loses && len(out.stops) == 0 && (!a.ask.Terminal || len(out.old) == 0) {
 		return nil
+	}
+	if len(out.stops) > 0 && !a.ask.Terminal {
+		return a.confirmStop(out.stops[0].String())
 	}
 	if a.ask.Terminal {
 		text := ui.Plain(e.would) + ":\n"

@@ -135,18 +135,18 @@ func parseCreateLIM(text string) (clusterconf.CreateLIM, error) {
 
 // allRun is reached when every LIM of a cluster runs somewhere.
 func allRun(cluster string) goal {
-	return func(st *status.ClusterStatus) (bool, string) {
+	return func(st *status.ClusterStatus) (bool, string, error) {
 		for _, c := range st.Clusters {
 			if c.Name != cluster {
 				continue
 			}
 			for _, l := range c.LIMs {
 				if l.State != stateRunning {
-					return false, fmt.Sprintf("LIM %d is %s", l.LIM, l.State)
+					return false, fmt.Sprintf("LIM %d is %s", l.LIM, l.State), nil
 				}
 			}
-			return true, ""
+			return true, "", nil
 		}
-		return false, "the agent does not know cluster " + cluster + " yet"
+		return false, "the agent does not know cluster " + cluster + " yet", nil
 	}
 }

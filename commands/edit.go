@@ -9,6 +9,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/whatif"
 	"mxcluster/xdata"
 )
 
@@ -77,6 +78,12 @@ func (a *app) foresee(ctx context.Context, s *server, e edit, out *outcome) erro
 		out.says = says
 	}
 	out.says = append(out.says, clusterconf.Diff(out.Before, out.After)...)
+	if st, err := s.agent.Status(ctx); out.agent && err == nil {
+		out.stops = whatif.Displaced(out.Before, out.After, st, a.env.Now())
+	}
+	for _, d := range out.stops {
+		out.says = append(out.says, d.String())
+	}
 	var waiting []xdata.Version
 	out.old, waiting = a.outdated(s, out.Before, out.After)
 	for _, v := range out.old {

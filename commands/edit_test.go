@@ -278,9 +278,9 @@ func TestLockWithAgent(t *testing.T) {
 			out:    "LIM 1 would be locked to standby\n  LIM 1 would move to sb1\n  cluster c1: LIM 1: lock: none -> to standby",
 		},
 		{
-			args: "lock 1 --to standby --move --reason memory", statuses: []*status.ClusterStatus{onRegular, onRegular, limStatus("", "starting"), onStandby},
+			args: "lock 1 --to standby --move --reason memory", statuses: []*status.ClusterStatus{onRegular, onRegular, onRegular, onRegular, limStatus("", "starting"), onStandby},
 			answer: control.OrderResult{Target: "sb1", Text: "LIM 1 moves to sb1"},
-			orders: []control.Order{{Kind: control.OrderFailover, LIM: 1, Reason: "memory", By: "tester"}},
+			orders: []control.Order{{Kind: control.OrderFailover, LIM: 1, DryRun: true, Reason: "memory", By: "tester"}, {Kind: control.OrderFailover, LIM: 1, Reason: "memory", By: "tester"}},
 			err:    "locked to standby (revision 7)", locked: "to: standby",
 		},
 		{

@@ -31,8 +31,9 @@ func newLockCommand(a *app) *cobra.Command {
 while that is rebooted. It holds until 'mxcluster unlock N', or until the time of
 --for is over. Locked again without --for it keeps the end that it has; to take that
 off, unlock it first. Locking to the other side is refused; with --move the LIM moves
-there first, and is locked when it runs. Without an agent here the lock is only
-stored.`,
+there first, and is locked when it runs. Where another LIM would be stopped on the
+standby for it, it asks first; a script answers with --yes. Without an agent here
+the lock is only stored.`,
 		Example: `  mxcluster lock 1 --to regular --for 30m --reason 'reboot of srv1'
   mxcluster lock 1 --to standby --move`,
 		Annotations: exits(editCodes()...),
@@ -106,12 +107,9 @@ func (a *app) bringTo(ctx context.Context, s *server, lim int, o lockOptions) ([
 		return nil, fault.New(fault.Refused, fmt.Sprintf("move it first: mxcluster %s %d, or give --move", kind, lim),
 			"it runs on %s, its %s server, and a lock pins a LIM where it runs", *l.ActiveOn, l.Side)
 	}
-	answer, err := s.agent.Order(ctx, control.Order{Kind: kind, LIM: lim, DryRun: o.dryRun, Reason: o.reason, By: a.env.User()})
+	answer, err := a.move(ctx, s.agent, control.Order{Kind: kind, LIM: lim, DryRun: o.dryRun, Reason: o.reason, By: a.env.User()}, max(o.wait, defaultWait))
 	if err != nil {
 		return nil, err
 	}
-	if !o.dryRun {
-		err = waitFor(ctx, s.agent, max(o.wait, defaultWait), runsOn(lim, answer.Target))
-	}
-	return []string{answer.Text}, err
+	return []string{answer.Text}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -48,7 +49,9 @@ func newFailoverCommand(a *app) *cobra.Command {
 		Use:   "failover N",
 		Short: "Move a LIM from its regular server to the standby, as planned",
 		Long: `Failover orders the agents to move LIM N to the standby of its cluster, for
-maintenance of its regular server. 'mxcluster fallback N' takes it back.
+maintenance of its regular server. 'mxcluster fallback N' takes it back. Where
+another LIM would be stopped on the standby for it, it asks first; a script answers
+with --yes.
 It is refused when the standby is not ready: when it runs a LIM of higher priority,
 say, or lacks the newest data version; --now moves the LIM all the same.
 
@@ -89,14 +92,11 @@ func runMove(ctx context.Context, a *app, kind control.OrderKind, arg string, o 
 			return fmt.Errorf("%s of LIM %d: %w", kind, lim, err)
 		}
 	}
-	answer, err := agent.Order(ctx, order)
+	answer, err := a.move(ctx, agent, order, o.wait)
 	if err != nil {
 		return fmt.Errorf("%s of LIM %d: %w", kind, lim, err)
 	}
 	if !o.dryRun && o.wait > 0 {
-		if err := waitFor(ctx, agent, o.wait, runsOn(lim, answer.Target)); err != nil {
-			return fmt.Errorf("%s of LIM %d: %w", kind, lim, err)
-		}
 		answer.Text = fmt.Sprintf("LIM %d runs on %s", lim, answer.Target)
 	}
 	return a.done(result{Changed: !answer.Already, DryRun: o.dryRun, Text: answer.Text})
@@ -121,17 +121,85 @@ func (a *app) confirmDead(ctx context.Context, agent Agent, order control.Order)
 	return err
 }
 
-// runsOn is reached when a LIM runs on a server.
-func runsOn(lim int, target string) goal {
-	return func(st *status.ClusterStatus) (bool, string) {
+// move gives an order, after asking where another LIM would be stopped for it, and
+// waits for its end, or not at all where wait is 0.
+func (a *app) move(ctx context.Context, agent Agent, o control.Order, wait time.Duration) (*control.OrderResult, error) {
+	if o.Kind == control.OrderFailover && !o.DryRun {
+		try := o
+		try.DryRun = true
+		planned, err := agent.Order(ctx, try)
+		if err != nil {
+			return nil, err
+		}
+		if o.Evict = planned.Evicts; o.Evict != 0 {
+			if err := a.confirmStop(fmt.Sprintf("LIM %d would be stopped on %s for it", o.Evict, planned.Target)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var before *status.StatusLIM
+	if wait > 0 && !o.DryRun {
+		if st, err := agent.Status(ctx); err == nil {
+			before = st.LIM(o.LIM)
+		}
+	}
+	answer, err := agent.Order(ctx, o)
+	if err != nil || o.DryRun || wait == 0 {
+		return answer, err
+	}
+	return answer, waitFor(ctx, agent, wait, arrives(o.LIM, answer.Target, before))
+}
+
+// confirmStop asks before another LIM is stopped; --yes answers.
+func (a *app) confirmStop(what string) error {
+	if a.globals.yes {
+		return nil
+	}
+	ok, err := a.yes(what + ". Go on, yes or no")
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", what, err)
+	case !ok:
+		return fault.New(fault.Refused, "", "%s: not confirmed, nothing was changed", what)
+	}
+	return nil
+}
+
+// arrives is reached when a LIM runs on a server. It will not be when the LIM failed
+// to start there since before, or is back where it came from; before is nil where that
+// is not known.
+func arrives(lim int, target string, before *status.StatusLIM) goal {
+	return func(st *status.ClusterStatus) (bool, string, error) {
 		l := st.LIM(lim)
 		if l == nil {
-			return false, fmt.Sprintf("LIM %d is in no cluster", lim)
+			return false, fmt.Sprintf("LIM %d is in no cluster", lim), nil
 		}
 		where := "no known server"
 		if l.ActiveOn != nil {
 			where = *l.ActiveOn
 		}
-		return where == target && l.State == stateRunning, fmt.Sprintf("LIM %d is %s on %s", lim, l.State, where)
+		if where == target && l.State == stateRunning {
+			return true, "", nil
+		}
+		return false, fmt.Sprintf("LIM %d is %s on %s", lim, l.State, where), didNotStart(l, target, before)
 	}
+}
+
+// didNotStart says why a move came to nothing; nil: it may come yet. Each start has a
+// term of its own.
+func didNotStart(l *status.StatusLIM, target string, before *status.StatusLIM) error {
+	if before == nil || l.Term <= before.Term {
+		return nil
+	}
+	switch {
+	case l.ActiveOn == nil && l.State == stateFailed:
+		return fault.New(fault.Failed, "look at 'mxcluster status' and the log of its software", "LIM %d did not start on %s: %s", l.LIM, target, l.Reason)
+	case l.ActiveOn != nil && *l.ActiveOn != target && l.State == stateRunning && startedSince(l, before):
+		return fault.New(fault.Failed, "look at the log of its software on "+target, "LIM %d did not start on %s and runs on %s again: %s", l.LIM, target, *l.ActiveOn, l.Reason)
+	}
+	return nil
+}
+
+func startedSince(l, before *status.StatusLIM) bool {
+	return l.Since != nil && before.Since != nil && l.Since.After(*before.Since)
 }

@@ -15,14 +15,23 @@ import (
 // stateRunning is the contract's word for a LIM that serves.
 const stateRunning = "running"
 
+// stateFailed is the contract's word for a LIM that did not start.
+const stateFailed = "failed"
+
 // livenessAlive is the agents' word for a server whose agent answers.
 const livenessAlive = "alive"
 
 // pollEvery is how often a wait looks. The agent answers from memory.
 const pollEvery = 50 * time.Millisecond
 
-// goal tells whether a status is the one waited for, and how things stand.
-type goal func(*status.ClusterStatus) (reached bool, now string)
+// goal tells whether a status is the one waited for, and how things stand; an error
+// where it will not come any more.
+type goal func(*status.ClusterStatus) (reached bool, now string, err error)
+
+// ended is the error of a wait for what will not come.
+type ended struct{ error }
+
+func (e ended) Unwrap() error { return e.error }
 
 // waitFor asks the agent until the goal is reached.
 func waitFor(ctx context.Context, agent Agent, limit time.Duration, reached goal) error {
@@ -31,8 +40,11 @@ func waitFor(ctx context.Context, agent Agent, limit time.Duration, reached goal
 		if err != nil {
 			return false, "", err
 		}
-		ok, now := reached(st)
-		return ok, now, nil
+		ok, now, err := reached(st)
+		if err != nil {
+			err = ended{err}
+		}
+		return ok, now, err
 	})
 }
 
@@ -46,10 +58,14 @@ func waitUntil(ctx context.Context, limit time.Duration, look func(context.Conte
 	defer tick.Stop()
 	last := "no agent answered"
 	for {
-		if ok, now, err := look(ctx); err == nil {
-			if ok {
-				return nil
-			}
+		ok, now, err := look(ctx)
+		var over ended
+		switch {
+		case errors.As(err, &over):
+			return over.error
+		case err == nil && ok:
+			return nil
+		case err == nil:
 			last = now
 		}
 		select {

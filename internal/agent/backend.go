@@ -176,7 +176,7 @@ func (a *Agent) orderHere(o control.Order) (*control.OrderResult, error) {
 	c, regular := a.doc.ClusterOfLIM(o.LIM), a.doc.RegularOf(o.LIM)
 	target, hereActive := regular.Name, a.lim(o.LIM).state.Active()
 	v := a.view(time.Now())
-	blocked, able := []string(nil), true
+	blocked, able, evicts := []string(nil), true, 0
 	if o.Kind == control.OrderFallback {
 		blocked = failover.FallbackBlockedBy(v, o.LIM)
 	} else {
@@ -185,31 +185,61 @@ func (a *Agent) orderHere(o control.Order) (*control.OrderResult, error) {
 		if why, able = failover.FailoverBlockedBy(v, c, o.LIM); why != "" {
 			blocked = []string{why}
 		}
+		evicts = failover.Evicts(v, c, o.LIM)
 	}
 	p := a.peers[target]
 	switch {
-	case !hereActive && p != nil && p.claim.LIM(o.LIM).State.Active():
-		return &control.OrderResult{Accepted: true, Already: true, Target: target, Text: fmt.Sprintf("LIM %d is on %s already", o.LIM, target)}, nil
+	case !hereActive && p != nil && p.liveness == failover.Alive && p.claim.LIM(o.LIM).State.Active():
+		return &control.OrderResult{Accepted: true, Already: true, Target: target, Text: isThere(o.LIM, target, p.claim.LIM(o.LIM).State)}, nil
 	case failover.LockAgainst(v, failover.Kind(o.Kind), o.LIM) != "":
 		return nil, fault.New(fault.Refused, fmt.Sprintf("unlock it first: `mxcluster unlock %d`", o.LIM),
 			"LIM %d cannot move to %s: it is %s", o.LIM, target, failover.LockAgainst(v, failover.Kind(o.Kind), o.LIM))
 	case !hereActive:
-		return nil, fault.New(fault.Refused, "look at `mxcluster status`", "LIM %d does not run on %s", o.LIM, a.cfg.Server)
+		return nil, fault.New(fault.Refused, "look at `mxcluster status`", "LIM %d does not run on %s%s", o.LIM, a.cfg.Server, a.whyIdle(o.LIM))
 	case p == nil || p.liveness != failover.Alive:
 		return nil, fault.New(fault.Refused, "start its agent first", "LIM %d cannot move: %s", o.LIM, strings.Join(blocked, "; "))
 	case len(blocked) > 0 && (!o.Now || !able):
 		return nil, fault.New(fault.Refused, blockedHint(o, able), "LIM %d cannot move: %s", o.LIM, strings.Join(blocked, "; "))
 	case o.DryRun:
-		return &control.OrderResult{Target: target, Text: fmt.Sprintf("LIM %d would move to %s", o.LIM, target)}, nil
+		text := fmt.Sprintf("LIM %d would move to %s", o.LIM, target)
+		if evicts != 0 {
+			text += fmt.Sprintf(", and LIM %d would be stopped there", evicts)
+		}
+		return &control.OrderResult{Target: target, Evicts: evicts, Text: text}, nil
+	case evicts != 0 && o.Evict != evicts:
+		return nil, fault.New(fault.Refused, "with --yes it is stopped", "LIM %d would have to be stopped on %s for LIM %d", evicts, target, o.LIM)
 	}
 	a.recordOrder(o, target)
 	a.addOrder(o)
 	a.send(target, message{Type: typeNotice, Order: &o}, nil)
 	text := fmt.Sprintf("LIM %d moves to %s", o.LIM, target)
+	if evicts != 0 {
+		text += fmt.Sprintf(", and LIM %d is stopped there", evicts)
+	}
 	if len(blocked) > 0 {
 		text += ", although " + strings.Join(blocked, "; ")
 	}
-	return &control.OrderResult{Accepted: true, Target: target, Text: text}, nil
+	return &control.OrderResult{Accepted: true, Target: target, Evicts: evicts, Text: text}, nil
+}
+
+// isThere says of a LIM that it needs no order.
+func isThere(lim int, target string, s failover.State) string {
+	if s == failover.Running {
+		return fmt.Sprintf("LIM %d is on %s already", lim, target)
+	}
+	return fmt.Sprintf("LIM %d is on %s already, where it is %s", lim, target, s)
+}
+
+// whyIdle says why a LIM does not run here, as far as this server knows.
+func (a *Agent) whyIdle(lim int) string {
+	l := a.lim(lim)
+	if l.reason == "" {
+		return ""
+	}
+	if l.waiting {
+		return "; it waits: " + l.reason
+	}
+	return ": " + l.reason
 }
 
 func blockedHint(o control.Order, able bool) string {

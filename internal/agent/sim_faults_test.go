@@ -156,7 +156,7 @@ func (s *simulation) orderSome(via string, lim int) {
 	if m.agent == nil {
 		return
 	}
-	o := control.Order{Kind: pick(s.rnd, control.OrderFailover, control.OrderFallback), LIM: lim, Now: s.rnd.IntN(3) == 0}
+	o := control.Order{Kind: pick(s.rnd, control.OrderFailover, control.OrderFallback), LIM: lim, Now: s.rnd.IntN(3) == 0, Evict: s.rnd.IntN(3)}
 	s.note("order via %s: %s %d, now %v", via, o.Kind, o.LIM, o.Now)
 	agent := m.agent
 	s.pumps.Go(func() {

@@ -47,7 +47,8 @@ type Order struct {
 
 	// Dead, of a failover, is the LIM's regular server, which is said to be dead: the
 	// standby takes the LIM over although it cannot tell itself; "": it gives the LIM up.
-	Dead string `json:"serverIsDead,omitempty"`
+	Dead  string `json:"serverIsDead,omitempty"`
+	Evict int    `json:"evict,omitempty"` // the LIM that may be stopped on the standby for it; 0: none
 }
 
 // OrderResult says what became of an order when it was handed in.
@@ -56,6 +57,7 @@ type OrderResult struct {
 	Already  bool   `json:"already,omitempty"` // the LIM was there before
 	Target   string `json:"target"`            // server where the LIM will run
 	Text     string `json:"text"`
+	Evicts   int    `json:"evicts,omitempty"` // the LIM that is, or would be, stopped there for it; 0: none
 }
 
 // ExchangeRequest has the servers concerned make ready for an exchange of their

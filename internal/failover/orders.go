@@ -12,6 +12,18 @@ func FallbackBlockedBy(v View, lim int) []string {
 	return v.fallbackBlockedBy(lim, regular.Name, v.Peers[regular.Name])
 }
 
+// Evicts returns the LIM that the standby would have to stop if it took another one
+// over; 0: none.
+func Evicts(v View, c *clusterconf.Cluster, lim int) int {
+	claim := v.Peers[c.Standby].Claim
+	for _, m := range c.LIMs {
+		if m.LIM != lim && claim.LIM(m.LIM).State.Active() {
+			return m.LIM
+		}
+	}
+	return 0
+}
+
 // FailoverBlockedBy says what keeps a LIM that runs on this regular server from
 // moving to the standby; "": it may go. The order may overrule that with "now"
 // where the standby is able to run it, only not ready yet.
