@@ -1,7 +1,6 @@
 package clusterconf
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -15,17 +14,17 @@ import (
 // Adoption says what became of a document that another server sent.
 type Adoption struct {
 	Adopted  bool   // it is the stored document now
-	Conflict bool   // it had the stored one's revision but another content
+	Conflict bool   // neither of it and the stored one was edited from the other
+	TooFar   bool   // it was adopted, and more lies between the two than can be seen: it may be a conflict
 	Kept     string // history file of the document that lost a conflict
 
 	Unkept error // why the document that was replaced is not in history here; nil: it is
 }
 
-// Adopt takes over a document from another server of the system if it is newer
-// than the stored one, or if there is none. Of two different documents with
-// one revision the one that was changed later wins, or with equal times that
-// with the greater hash, so that all servers choose the same; the loser is
-// kept in history. A document of another system is refused. Where there is no room
+// Adopt takes over a document from another server of the system if it was edited from
+// the stored one, or if there is none. Of two of which neither was edited from the
+// other the one of the higher epoch, revision, time and hash wins, so that all servers
+// choose the same; the loser is kept in history. A document of another system is refused. Where there is no room
 // for history a newer one is taken over all the same: the replaced one is in the history
 // of others, and a server that stayed behind could not take over.
 func (s *Store) Adopt(ctx context.Context, d *Document) (Adoption, error) {
@@ -62,13 +61,15 @@ func (s *Store) adopt(d *Document, data []byte) (Adoption, error) {
 	case stored.System != d.System:
 		return Adoption{}, fault.New(fault.Refused, "two systems share a network and a gossip key: give each its own",
 			"the document is of system %s, this server belongs to %s", d.System, stored.System)
-	case d.Revision > stored.Revision:
+	}
+	switch relation := Relate(d, stored); {
+	case relation == Follows, relation == TooFar && d.Age().Compare(stored.Age()) > 0:
 		_, err := s.keep(stored.Revision, old)
 		if err != nil && !noRoom(err) {
 			return Adoption{}, err
 		}
-		return Adoption{Adopted: true, Unkept: err}, replaceFile(s.Path, data)
-	case d.Revision < stored.Revision || bytes.Equal(data, Encode(stored)):
+		return Adoption{Adopted: true, TooFar: relation == TooFar, Unkept: err}, replaceFile(s.Path, data)
+	case relation != Apart:
 		return Adoption{}, nil
 	case precedence(d, stored) > 0:
 		kept, err := s.keep(stored.Revision, old)
@@ -86,8 +87,8 @@ func noRoom(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EROFS) || errors.Is(err, unix.EIO)
 }
 
-// precedence compares two documents of one revision: it is positive if a wins
-// over b, and the same on every server.
+// precedence compares two documents: it is positive if a wins over b, and the same on
+// every server.
 func precedence(a, b *Document) int {
-	return cmp.Or(a.Changed.At.Compare(b.Changed.At), cmp.Compare(Hash(a), Hash(b)))
+	return cmp.Or(a.Age().Compare(b.Age()), a.Changed.At.Compare(b.Changed.At), cmp.Compare(Hash(a), Hash(b)))
 }

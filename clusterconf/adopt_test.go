@@ -18,6 +18,18 @@ func version(revision uint64, at time.Time, reason string) *Document {
 	return d
 }
 
+// follows is an edit of a document.
+func follows(d *Document, revision uint64) *Document {
+	n := d.Clone()
+	n.Revision, n.Ancestors = revision, descend(d)
+	return n
+}
+
+func raised(d *Document) *Document {
+	d.Epoch++
+	return d
+}
+
 func TestStoreAdopt(t *testing.T) {
 	// Of a and b, equally late, the one with the greater hash wins.
 	low, high := version(5, testTime, "a"), version(5, testTime, "b")
@@ -32,9 +44,13 @@ func TestStoreAdopt(t *testing.T) {
 		history       int // documents kept
 	}{
 		{"none stored", nil, low, Adoption{Adopted: true}, 0},
-		{"newer", version(4, testTime, ""), low, Adoption{Adopted: true}, 1},
-		{"newer revision with an earlier time", version(4, testTime.Add(time.Hour), ""), low, Adoption{Adopted: true}, 1},
-		{"much newer", version(1, testTime, ""), low, Adoption{Adopted: true}, 1},
+		{"newer", version(4, testTime, ""), low, Adoption{Adopted: true, TooFar: true}, 1},
+		{"newer revision with an earlier time", version(4, testTime.Add(time.Hour), ""), low, Adoption{Adopted: true, TooFar: true}, 1},
+		{"much newer", version(1, testTime, ""), low, Adoption{Adopted: true, TooFar: true}, 1},
+		{"edited from it", version(5, testTime, ""), follows(version(5, testTime, ""), 6), Adoption{Adopted: true}, 1},
+		{"that it was edited from", follows(version(5, testTime, ""), 6), version(5, testTime, ""), Adoption{}, 0},
+		{"a higher epoch with a lower revision", version(5, testTime, ""), raised(follows(version(3, testTime, ""), 4)), Adoption{Adopted: true, Conflict: true}, 1},
+		{"a lower epoch with a higher revision", raised(follows(version(3, testTime, ""), 4)), version(5, testTime, ""), Adoption{Conflict: true}, 1},
 		{"older", version(6, testTime, ""), low, Adoption{}, 0},
 		{"same", low, low.Clone(), Adoption{}, 0},
 		{"same revision, later", low, late, Adoption{Adopted: true, Conflict: true}, 1},

@@ -73,10 +73,13 @@ type Document struct {
 	Kind       string    `yaml:"kind" json:"kind"`
 	System     string    `yaml:"system" json:"system"` // random identity made by init: two systems never mix
 	Revision   uint64    `yaml:"revision" json:"revision"`
+	Epoch      uint64    `yaml:"epoch,omitempty" json:"epoch,omitempty"` // raised where the place of edits moves, because the former one is gone
 	Changed    Change    `yaml:"changed" json:"changed"`
+	Editor     string    `yaml:"editor,omitempty" json:"editor,omitempty"` // the server that carries edits out in this epoch; see [Document.EditedOn]
 	Servers    []Server  `yaml:"servers" json:"servers"`
 	LIMs       []LIM     `yaml:"lims,omitempty" json:"lims,omitempty"`
 	Clusters   []Cluster `yaml:"clusters,omitempty" json:"clusters,omitempty"`
+	Ancestors  []string  `yaml:"ancestors,omitempty" json:"ancestors,omitempty"` // marks of the documents that this one was edited from, the newest first; see [Mark]
 }
 
 // Change says how a revision came about.
@@ -238,6 +241,7 @@ func (d *Document) ClusterOfServer(name string) *Cluster {
 // Clone returns a deep copy.
 func (d *Document) Clone() *Document {
 	c := *d
+	c.Ancestors = slices.Clone(d.Ancestors)
 	c.Servers = slices.Clone(d.Servers)
 	c.LIMs = slices.Clone(d.LIMs)
 	for i := range c.LIMs {

@@ -136,6 +136,9 @@ func (d *Document) RemoveServer(name string) error {
 		return fault.New(fault.Refused, "add another server first: mxcluster server add",
 			"cannot remove server %s: it is the only one of the system", name)
 	}
+	if d.Editor == name {
+		d.Editor = ""
+	}
 	lim := s.LIM
 	d.LIMs = slices.DeleteFunc(d.LIMs, func(l LIM) bool { return l.Number == lim })
 	d.Servers = slices.DeleteFunc(d.Servers, func(s Server) bool { return s.Name == name })

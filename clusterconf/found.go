@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"mxcluster/internal/fault"
 )
@@ -94,9 +96,37 @@ func (s *Store) SetAside(ctx context.Context, found Found, d *Document) (kept st
 		if kept, err = s.beside(); err != nil {
 			return err
 		}
-		return replaceFile(s.Path, data)
+		if err = replaceFile(s.Path, data); err == nil {
+			s.pruneAside()
+		}
+		return err
 	})
 	return kept, err
+}
+
+// asideMark stands in the names of what was set aside beside the document.
+const asideMark = ".set-aside-"
+
+// keptAside is how many of them stay: whatever writes a broken document again and again
+// must not fill the disk.
+const keptAside = 10
+
+// pruneAside removes the oldest of what was set aside. What cannot be removed, a folder
+// for one, stays.
+func (s *Store) pruneAside() {
+	files, err := filepath.Glob(globQuote(s.Path) + asideMark + "*")
+	if err != nil || len(files) <= keptAside {
+		return
+	}
+	slices.Sort(files) // their names end in the time
+	for _, f := range files[:len(files)-keptAside] {
+		_ = os.Remove(f)
+	}
+}
+
+// globQuote has a path mean itself in a pattern.
+func globQuote(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
 // TakeByHand stores what was found in the place of before, edited by hand, as the next
@@ -119,7 +149,7 @@ func (s *Store) still(found Found) error {
 // that there is a document at each instant; what is none, or longer than one may be, is
 // moved.
 func (s *Store) beside() (string, error) {
-	name := fmt.Sprintf("%s.set-aside-%s", s.Path, s.Now().UTC().Format("20060102T150405.000Z"))
+	name := fmt.Sprintf("%s"+asideMark+"%s", s.Path, s.Now().UTC().Format("20060102T150405.000Z"))
 	data, err := readRegular(s.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

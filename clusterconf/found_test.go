@@ -3,6 +3,7 @@ package clusterconf
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -118,5 +119,39 @@ func TestStoreRemembers(t *testing.T) {
 	}
 	if _, err := s.Usable(); err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("usable without any: %v", err)
+	}
+}
+
+// Of what was set aside the newest ten stay, however often something is.
+func TestStoreKeepsSomeSetAside(t *testing.T) {
+	good, now := version(5, testTime, ""), testTime
+	s := storeIn(filepath.Join(t.TempDir(), "with [brackets]*"))
+	s.Now = func() time.Time { return now }
+	if err := os.MkdirAll(filepath.Dir(s.Path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 15 {
+		now = now.Add(time.Minute)
+		if err := os.WriteFile(s.Path, fmt.Appendf(nil, "nonsense %d", i), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		kept, err := s.SetAside(context.Background(), s.Look(), good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := os.ReadDir(filepath.Dir(s.Path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		aside := 0
+		for _, f := range files {
+			if strings.Contains(f.Name(), asideMark) {
+				aside++
+			}
+		}
+		text, err := os.ReadFile(kept)
+		if aside != min(i+1, keptAside) || err != nil || string(text) != fmt.Sprint("nonsense ", i) {
+			t.Fatalf("after %d: %d files, the newest has %q (%v)", i+1, aside, text, err)
+		}
 	}
 }

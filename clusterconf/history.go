@@ -143,6 +143,23 @@ func (s *Store) kept(revision uint64) ([]Entry, error) {
 	return all, nil
 }
 
+// highest returns the highest revision in history, by the names of the files; 0: there
+// is none. One that is above the stored document's lost a conflict. Where the folder
+// cannot be read nothing can be kept in it either, and that is what is told.
+func (s *Store) highest() uint64 {
+	files, err := os.ReadDir(s.HistoryDir)
+	if err != nil {
+		return 0
+	}
+	best := uint64(0)
+	for _, f := range files {
+		if number, _, ok := keptRevision(f.Name()); ok && number <= maxRevision-1 {
+			best = max(best, number)
+		}
+	}
+	return best
+}
+
 // entry reads one document, which should have this revision.
 func entry(file string, data []byte, revision uint64) Entry {
 	e := Entry{Revision: revision, File: file}

@@ -105,6 +105,20 @@ func (s *Store) PreviewRollback(revision uint64, change Change) (Result, error) 
 	return s.preview(change, s.readOrStandIn(old.System), func(d *Document) error { return d.Restore(old) })
 }
 
+// lastKnown returns the newest document that can be read, beside a stored one that
+// cannot; nil: there is none.
+func (s *Store) lastKnown(kept []Entry) *Document {
+	if last := s.Remembered(); last != nil {
+		return last
+	}
+	for _, e := range kept {
+		if e.doc != nil {
+			return e.doc
+		}
+	}
+	return nil
+}
+
 // readOrStandIn reads the stored document. In the place of a broken one it
 // returns one without content, whose revision is at least what it can have had.
 func (s *Store) readOrStandIn(system string) readStored {
@@ -124,6 +138,9 @@ func (s *Store) readOrStandIn(system string) readStored {
 		doc = &Document{APIVersion: APIVersion, Kind: Kind, System: system, Revision: saidRevision(data)}
 		if len(kept) > 0 {
 			doc.Revision = max(doc.Revision, kept[0].Revision+1)
+		}
+		if last := s.lastKnown(kept); last != nil {
+			doc.Epoch, doc.Editor, doc.Ancestors = last.Epoch, last.Editor, descend(last)
 		}
 		return doc, data, nil
 	}

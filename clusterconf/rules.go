@@ -21,6 +21,7 @@ var rules = []rule{
 	{"revision", false, checkRevision},
 	{"system", false, checkSystem},
 	{"change-text", false, checkChangeText},
+	{"lineage", false, checkLineage},
 	{"has-server", false, checkHasServer},
 	{"server-name", false, checkServerNames},
 	{"server-once", false, checkServersOnce},

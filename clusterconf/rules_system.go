@@ -61,6 +61,25 @@ func checkSystem(d *Document, report reportFunc) {
 	}
 }
 
+// checkLineage: what a document says of where it comes from is written by the store.
+func checkLineage(d *Document, report reportFunc) {
+	if d.Epoch > maxRevision {
+		report("epoch", "take the line out, or copy the document from another server", "epoch must be at most %d", uint64(maxRevision))
+	}
+	if d.Editor != "" && !validName(d.Editor) {
+		report("editor", nameHint, "editor %q is no server's name", d.Editor)
+	}
+	if len(d.Ancestors) > maxAncestors {
+		report("ancestors", "take the list out", "there are %d ancestors, a document keeps %d", len(d.Ancestors), maxAncestors)
+		return
+	}
+	for i, mark := range d.Ancestors {
+		if _, ok := markedRevision(mark); !ok {
+			report(at("ancestors", i), "take the list out", "%q is no mark of a document", mark)
+		}
+	}
+}
+
 func checkChangeText(d *Document, report reportFunc) {
 	for _, t := range []struct{ key, text string }{
 		{"by", d.Changed.By}, {"server", d.Changed.On}, {"command", d.Changed.Command}, {"reason", d.Changed.Reason},

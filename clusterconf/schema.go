@@ -17,10 +17,13 @@ func (r *reader) document(n *yaml.Node) *Document {
 		{"kind", true, r.constant(&d.Kind, Kind)},
 		{"system", true, text(r, &d.System)},
 		{"revision", true, r.revision(&d.Revision)},
+		{"epoch", false, r.revision(&d.Epoch)},
 		{"changed", true, r.change(&d.Changed)},
+		{"editor", false, text(r, &d.Editor)},
 		{"servers", true, list(r, &d.Servers, r.server)},
 		{"lims", false, list(r, &d.LIMs, r.lim)},
 		{"clusters", false, list(r, &d.Clusters, r.cluster)},
+		{"ancestors", false, list(r, &d.Ancestors, r.word)},
 	})
 	return d
 }
@@ -65,7 +68,7 @@ func (r *reader) lim(path string, n *yaml.Node) (l LIM) {
 		{"lim", true, r.integer(&l.Number)},
 		{"services", false, list(r, &l.Services, r.service)},
 		{"mediaServer", false, optional(&l.MediaServer, r.mediaServer)},
-		{"gateways", false, list(r, &l.Gateways, r.gateway)},
+		{"gateways", false, list(r, &l.Gateways, r.word)},
 		{"prompts", false, text(r, &l.Prompts)},
 	})
 	return l
@@ -80,9 +83,9 @@ func (r *reader) mediaServer(path string, n *yaml.Node) (m MediaServer) {
 	return m
 }
 
-func (r *reader) gateway(path string, n *yaml.Node) (id string) {
-	text(r, &id)(path, n)
-	return id
+func (r *reader) word(path string, n *yaml.Node) (w string) {
+	text(r, &w)(path, n)
+	return w
 }
 
 func (r *reader) service(path string, n *yaml.Node) (s Service) {

@@ -143,11 +143,11 @@ func (s *Store) plan(before *Document, change Change, fn func(*Document) error) 
 	if err := fn(after); err != nil {
 		return Result{}, nil, err
 	}
-	after.Revision, after.Changed = before.Revision, before.Changed
-	if bytes.Equal(Encode(after), Encode(before)) {
+	if sameContent(after, before) {
 		return Result{Before: before, After: before}, nil, nil
 	}
-	after.Revision, after.Changed = before.Revision+1, s.stamp(change)
+	after.Revision, after.Changed = max(before.Revision, s.highest())+1, s.stamp(change)
+	after.Ancestors = descend(before)
 	data, after, err := encodeValid(after)
 	if err != nil {
 		return Result{}, nil, err

@@ -10,7 +10,12 @@ func (w *writer) document(d *Document) {
 	w.text("system", d.System)
 	w.key("revision")
 	w.buf = append(strconv.AppendUint(append(w.buf, ' '), d.Revision, 10), '\n')
+	if d.Epoch != 0 {
+		w.key("epoch")
+		w.buf = append(strconv.AppendUint(append(w.buf, ' '), d.Epoch, 10), '\n')
+	}
 	w.section("changed", func() { w.change(&d.Changed) })
+	w.textIf("editor", d.Editor)
 	if len(d.Servers) == 0 {
 		w.key("servers")
 		w.buf = append(w.buf, " []\n"...)
@@ -18,6 +23,7 @@ func (w *writer) document(d *Document) {
 	items(w, "servers", d.Servers, w.server)
 	items(w, "lims", d.LIMs, w.lim)
 	items(w, "clusters", d.Clusters, w.cluster)
+	items(w, "ancestors", d.Ancestors, w.word)
 }
 
 func (w *writer) change(c *Change) {
@@ -54,15 +60,15 @@ func (w *writer) lim(l *LIM) {
 			w.address("control", m.Control)
 		})
 	}
-	items(w, "gateways", l.Gateways, w.gateway)
+	items(w, "gateways", l.Gateways, w.word)
 	if l.Prompts != "" {
 		w.text("prompts", l.Prompts)
 	}
 }
 
-func (w *writer) gateway(id *string) {
+func (w *writer) word(text *string) {
 	w.begin()
-	w.scalar(*id)
+	w.scalar(*text)
 }
 
 func (w *writer) cluster(c *Cluster) {

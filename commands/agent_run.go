@@ -21,6 +21,7 @@ type AgentSetup struct {
 	Documents *clusterconf.Store
 	KeyFile   string // of the gossip keys
 	Socket    string // of the control interface
+	Spare     string // the same, while there is no room for that
 	Version   string
 	Log       *slog.Logger
 }
@@ -62,7 +63,7 @@ func runAgent(ctx context.Context, a *app) error {
 		log.Warn("this version does not use what is set", "settings", strings.Join(s.settings.Unused, ", "))
 	}
 	if err := a.env.RunAgent(ctx, AgentSetup{
-		Dirs: s.dirs, Settings: s.settings, Documents: s.store, KeyFile: s.dirs.GossipKey(), Socket: socketPath(s.dirs),
+		Dirs: s.dirs, Settings: s.settings, Documents: s.store, KeyFile: s.dirs.GossipKey(), Socket: socketPath(s.dirs), Spare: spareSocket(s.dirs),
 		Version: a.env.Version.Version, Log: log,
 	}); err != nil {
 		return fmt.Errorf("running the agent: %w", err)

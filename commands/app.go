@@ -134,7 +134,7 @@ func (a *app) server() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &server{dirs: dirs, settings: s, store: a.store(dirs), agent: a.env.Agent(socketPath(dirs)), warnings: tellWarnings(&a.out)}, nil
+	return &server{dirs: dirs, settings: s, store: a.store(dirs), agent: a.env.Agent(socketPath(dirs), spareSocket(dirs)), warnings: tellWarnings(&a.out)}, nil
 }
 
 // store returns the cluster document of an instance.
@@ -152,11 +152,14 @@ func (a *app) agent() (Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.env.Agent(socketPath(dirs)), nil
+	return a.env.Agent(socketPath(dirs), spareSocket(dirs)), nil
 }
 
 // socketPath is where the agent of an instance listens.
 func socketPath(dirs settings.Dirs) string { return filepath.Join(dirs.Run, "agent.sock") }
+
+// spareSocket is where it listens while the runtime folder has no room.
+func spareSocket(dirs settings.Dirs) string { return filepath.Join(dirs.State, "agent.sock") }
 
 // versions returns this server's data versions.
 func (s *server) versions(now func() time.Time) *xdata.Store {

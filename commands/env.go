@@ -36,8 +36,9 @@ type Env struct {
 	Kernel func() (Kernel, error)
 	// Wire opens an interface for ARP.
 	Wire func(ifname string) (Wire, error)
-	// Agent returns the client of the agent that listens at socket.
-	Agent func(socket string) Agent
+	// Agent returns the client of the agent that listens at socket, or at spare while
+	// there is no room for that.
+	Agent func(socket, spare string) Agent
 	// Edit has a person change a file with a program, whose words are given.
 	Edit func(ctx context.Context, editor []string, file string) error
 	// Watch returns a function that waits for the end of a process.

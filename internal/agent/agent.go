@@ -106,11 +106,11 @@ type Agent struct {
 	said       statement // that was published, or says the same
 	lastJoin   time.Time
 	joining    bool
-	storing    bool      // a document that another server sent
-	saving     bool      // the state, beside the main loop
-	unsaved    bool      // something was heard that a later run should know
-	lastAsked  time.Time // for a document
-	askedFor   uint64    // its revision
+	storing    bool            // a document that another server sent
+	saving     bool            // the state, beside the main loop
+	unsaved    bool            // something was heard that a later run should know
+	lastAsked  time.Time       // for a document
+	askedFor   clusterconf.Age // its age
 	early      []earlyOrder
 	joinTurn   int
 	closing    *network     // the one that was closed last; nil: none was

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -26,7 +27,7 @@ func (a *Agent) cameEarly(from string, m message) bool {
 	if m.Revision <= a.doc.Revision {
 		return false
 	}
-	a.requestDocument(from, m.Revision)
+	a.requestDocument(from, clusterconf.Age{Epoch: a.doc.Epoch, Revision: m.Revision})
 	a.early = append(a.early, earlyOrder{from, m})
 	context.AfterFunc(a.timer(earlyPatience), func() { a.post(func() { a.giveUpEarly(from, m) }) })
 	return true

@@ -43,9 +43,9 @@ func (a *Agent) firstDocument() (*clusterconf.Document, error) {
 	case d == nil:
 		a.log.Error("the cluster document cannot be used; going on by the last one", "revision", last.Revision, "err", found.Problem)
 		return last, nil
-	case d.System != last.System || d.Revision > last.Revision:
+	case d.System != last.System || d.Age().Compare(last.Age()) > 0:
 		return d, nil
-	case d.Revision == last.Revision && (!d.Changed.At.Equal(last.Changed.At) || clusterconf.Hash(d) == clusterconf.Hash(last)):
+	case d.Age() == last.Age() && (!d.Changed.At.Equal(last.Changed.At) || clusterconf.Hash(d) == clusterconf.Hash(last)):
 		return d, nil
 	}
 	return last, nil
@@ -95,7 +95,7 @@ func (a *Agent) differs(found clusterconf.Found, broken string) {
 // byHand reports whether a document that lies on the disk came about by hand: every
 // command counts the revision up, and what another server sent is expected.
 func (a *Agent) byHand(d *clusterconf.Document) bool {
-	return d.Revision <= a.doc.Revision && clusterconf.Hash(d) != a.awaited
+	return d.Age().Compare(a.doc.Age()) <= 0 && clusterconf.Hash(d) != a.awaited
 }
 
 // setAside puts what this agent works by in the place of what lies there.
@@ -105,7 +105,10 @@ func (a *Agent) setAside(why string) {
 		kept, err := a.deps.Documents.SetAside(ctx, found, d)
 		text := fmt.Sprintf("revision %d of the cluster document is on the disk of %s again; what lay there %s", d.Revision, a.cfg.Server, why)
 		if kept != "" {
-			text += "; it is kept in " + kept
+			text += fmt.Sprintf("; it is kept on %s in %s", a.cfg.Server, kept)
+			if found.Document != nil {
+				text += fmt.Sprintf(": there, `mxcluster config edit --from %s` goes on with it", kept)
+			}
 		}
 		return text, err
 	})
@@ -141,7 +144,7 @@ func (a *Agent) mayNotTake(now time.Time) string {
 	case d.Server(a.cfg.Server) == nil:
 		return "it takes this server out: `mxcluster server remove` does that"
 	case len(clusterconf.Exchanges(a.doc, next)) > 0 || len(clusterconf.Moves(a.doc, next)) > 0:
-		return "it exchanges addresses, for which the servers have to make ready: `mxcluster config edit --from` with that file"
+		return "it exchanges addresses, for which the servers have to make ready"
 	case editor != a.cfg.Server:
 		return fmt.Sprintf("the document is edited on the server that holds LIM 1, %s", editor)
 	}
@@ -177,11 +180,11 @@ func (a *Agent) recordPaper(level slog.Level, is, text string) {
 
 // lags says which document this server has not got; "": it has the newest it knows of.
 func (a *Agent) lags() string {
-	newest, who := a.doc.Revision, ""
+	newest, who := a.doc.Age(), ""
 	for _, name := range slices.Sorted(maps.Keys(a.peers)) {
 		p := a.peers[name]
-		if p.liveness == failover.Alive && p.claim != nil && a.behind(p.claim) && (who == "" || p.claim.Revision > newest) {
-			newest, who = p.claim.Revision, name
+		if p.liveness == failover.Alive && p.claim != nil && a.behind(p.claim) && (who == "" || p.claim.Age().Compare(newest) > 0) {
+			newest, who = p.claim.Age(), name
 		}
 	}
 	if who == "" {
@@ -191,10 +194,10 @@ func (a *Agent) lags() string {
 	if a.lagging.IsZero() {
 		a.lagging = time.Now()
 	}
-	if newest == a.doc.Revision {
-		return fmt.Sprintf("%s and %s have different cluster documents of revision %d", a.cfg.Server, who, newest)
+	if newest == a.doc.Age() {
+		return fmt.Sprintf("%s and %s have different cluster documents of revision %d", a.cfg.Server, who, newest.Revision)
 	}
-	return fmt.Sprintf("%s works by revision %d of the cluster document; %s has revision %d", a.cfg.Server, a.doc.Revision, who, newest)
+	return fmt.Sprintf("%s works by revision %d of the cluster document; %s has revision %d", a.cfg.Server, a.doc.Revision, who, newest.Revision)
 }
 
 // paperUnfit says what of the document keeps this server from doing its part.
@@ -220,7 +223,7 @@ func (a *Agent) documentConditions() []alarms.Condition {
 		out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: a.cfg.Server, After: documentLate, Text: text})
 	}
 	for _, name := range a.mates() {
-		if p := a.peer(name); p.liveness == failover.Alive && p.claim != nil && p.claim.Revision < a.doc.Revision {
+		if p := a.peer(name); p.liveness == failover.Alive && p.claim != nil && p.claim.Lacks(a.doc) {
 			out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: name, After: documentLate,
 				Text: fmt.Sprintf("%s works by revision %d of the cluster document, by its last word; %s has revision %d", name, p.claim.Revision, a.cfg.Server, a.doc.Revision)})
 		}
@@ -239,12 +242,12 @@ func (a *Agent) stoppedConditions() []alarms.Condition {
 		case p.claim == nil || p.liveness != failover.AgentLost && p.liveness != failover.Alive:
 			continue
 		case p.claim.Parked:
-			c.Text = fmt.Sprintf("the agent of %s was stopped; what runs there goes on, and nobody watches it: `systemctl start mxcluster` there", name)
+			c.Text = fmt.Sprintf("the agent of %s was stopped; what runs there goes on, and nobody watches it: `systemctl start mxcluster-agent` there", name)
 		case p.liveness == failover.AgentLost && p.claim.Leaving:
-			c.Text = fmt.Sprintf("the agent of %s was stopped: `systemctl start mxcluster` there", name)
+			c.Text = fmt.Sprintf("the agent of %s was stopped: `systemctl start mxcluster-agent` there", name)
 		case p.liveness == failover.AgentLost:
 			c.After = silentFor
-			c.Text = fmt.Sprintf("the agent of %s is silent, although that server answers: `systemctl status mxcluster` there", name)
+			c.Text = fmt.Sprintf("the agent of %s is silent, although that server answers: `systemctl status mxcluster-agent` there", name)
 		default:
 			continue
 		}

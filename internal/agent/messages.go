@@ -127,12 +127,12 @@ func (m message) reply() reply {
 // requestDocument asks a server for its newer document. For one revision it asks one
 // server a second, for in a large system hundreds have it before it is here. One that
 // cannot be asked does not count.
-func (a *Agent) requestDocument(server string, revision uint64) {
+func (a *Agent) requestDocument(server string, age clusterconf.Age) {
 	now := time.Now()
-	if a.storing || a.paper.broken != "" || revision <= a.askedFor && now.Sub(a.lastAsked) < time.Second {
+	if a.storing || a.paper.broken != "" || age.Compare(a.askedFor) <= 0 && now.Sub(a.lastAsked) < time.Second {
 		return
 	}
-	a.lastAsked, a.askedFor = now, revision
+	a.lastAsked, a.askedFor = now, age
 	a.send(server, message{Type: typeDocumentRequest}, func(error) { a.lastAsked = time.Time{} })
 }
 

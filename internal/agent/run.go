@@ -29,6 +29,7 @@ type RunConfig struct {
 	StateDir   string
 	RunDir     string
 	Socket     string // of the control interface
+	Spare      string // the same, while there is no room for that
 	KeyFile    string // of the gossip keys
 	XDataDir   string
 	XDataStill time.Duration // the setting xdata.still; 0 takes what other programs write at once
@@ -61,9 +62,12 @@ func Run(ctx context.Context, cfg RunConfig) error {
 	if err := os.MkdirAll(cfg.StateDir, 0o755); err != nil {
 		return fmt.Errorf("making the state folder: %w", err)
 	}
-	listener, err := control.Listen(cfg.Socket)
+	listener, err := control.ListenWhereRoom(cfg.Socket, cfg.Spare)
 	if err != nil {
 		return err
+	}
+	if listener.Spare(cfg.Socket) {
+		cfg.Log.Warn("there is no room for the control socket in the runtime folder; listening beside the state", "socket", cfg.Spare)
 	}
 	kernel, err := netops.NewKernel()
 	if err != nil {

@@ -199,7 +199,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 	if !known {
 		a.judgeByGateways() // whose MAC is none of a neighbour
 	}
-	if p.former.IsValid() && c.Revision >= a.doc.Revision {
+	if p.former.IsValid() && !c.Lacks(a.doc) {
 		p.former = netip.Addr{}
 		a.superviseOthers()
 	}
@@ -213,20 +213,21 @@ func (a *Agent) claimHeard(ev member.Event) {
 		}
 	}
 	if a.behind(&c.Claim) {
-		a.requestDocument(ev.From, c.Revision)
+		a.requestDocument(ev.From, c.Age())
 	}
 }
 
 // behind reports whether a server has a document that this one should see.
 func (a *Agent) behind(c *failover.Claim) bool {
-	return c.Revision > a.doc.Revision || c.Revision == a.doc.Revision && c.Hash != a.hash
+	order := c.Age().Compare(a.doc.Age())
+	return order > 0 || order == 0 && c.Hash != a.hash
 }
 
 // catchUp asks again for documents that did not arrive, or could not be stored.
 func (a *Agent) catchUp() {
 	for name, p := range a.peers {
 		if p.liveness == failover.Alive && p.claim != nil && a.behind(p.claim) {
-			a.requestDocument(name, p.claim.Revision)
+			a.requestDocument(name, p.claim.Age())
 		}
 	}
 }
@@ -248,7 +249,7 @@ type statement struct {
 // claim is what this server says of itself.
 func (a *Agent) claim(now time.Time) failover.Claim {
 	c := failover.Claim{
-		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Hash: a.hash,
+		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Epoch: a.doc.Epoch, Hash: a.hash,
 		MAC: a.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.isolation.Isolated, Arbiter: a.arbiter,
 		Looked: a.unable != nil, Unready: a.unfit(), Limits: a.limits(), Witnessed: a.witnessed().Others > 0,
 		MACs: a.macs.list(), Denied: a.denials.whole, Misplaced: a.misplaced(),

@@ -40,7 +40,8 @@ const maxAnswer = 256 << 20
 // and hint that the agent gave; no agent is fault.Unreachable; a change whose
 // answer did not arrive is fault.Unknown.
 type Client struct {
-	Path string
+	Path  string
+	Spare string // where the agent listens while there is no room at Path; "": nowhere
 }
 
 // Status returns the clusters as the agent sees them.
@@ -118,7 +119,13 @@ func (c *Client) Running(ctx context.Context) bool {
 
 func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
-	return d.DialContext(ctx, "unix", c.Path)
+	conn, err := d.DialContext(ctx, "unix", c.Path)
+	if c.Spare != "" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED)) && len(c.Spare) <= maxPath {
+		if spare, err := d.DialContext(ctx, "unix", c.Spare); err == nil {
+			return spare, nil
+		}
+	}
+	return conn, err
 }
 
 // call makes one exchange over a connection of its own: commands make one or

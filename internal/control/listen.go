@@ -35,6 +35,38 @@ type Listener struct {
 	guests atomic.Int32
 }
 
+// ListenWhereRoom is Listen, at spare where the file system of path has no room for a
+// socket: an agent that serves without being spoken to is better than none. While
+// another agent lives at either of the two it fails with fault.Busy.
+func ListenWhereRoom(path, spare string) (*Listener, error) {
+	if _, err := os.Stat(spare + ".lock"); err == nil {
+		lock, err := acquire(spare + ".lock")
+		if err != nil && !noRoom(err) {
+			return nil, err
+		}
+		if err == nil {
+			lock.Close()
+		}
+	}
+	l, err := Listen(path)
+	if !noRoom(err) {
+		return l, err
+	}
+	l, spareErr := Listen(spare)
+	if spareErr != nil {
+		return nil, errors.Join(err, spareErr)
+	}
+	return l, nil
+}
+
+// Spare reports whether the listener is at another place than path.
+func (l *Listener) Spare(path string) bool { return l.net.Addr().String() != path }
+
+// noRoom tells whether a file system has no room, or takes nothing at all.
+func noRoom(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EROFS)
+}
+
 // Listen makes the socket at path, open to every local user, and its folder
 // where that is missing. The socket of a dead agent is replaced; while another
 // agent lives, even a hung one, Listen fails with fault.Busy.

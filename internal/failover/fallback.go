@@ -108,7 +108,7 @@ func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 	if v.lacksArbiter(p) {
 		out = append(out, regular+" does not reach the arbiter")
 	}
-	if p.Claim.Revision < v.Document.Revision {
+	if p.Claim.Lacks(v.Document) {
 		out = append(out, fmt.Sprintf("%s has revision %d of the cluster document, not %d", regular, p.Claim.Revision, v.Document.Revision))
 	}
 	if theirs.State.Active() {

@@ -91,7 +91,7 @@ func (v *View) leaveWaits(c *clusterconf.Cluster, m clusterconf.Member) *Delay {
 			delay.Why = name + " was given up as lost for good, and something of it is heard"
 		case p.Liveness != Alive || p.Claim == nil:
 			delay.Why = name + " is not heard"
-		case p.Claim.Revision < v.Document.Revision:
+		case p.Claim.Lacks(v.Document):
 			delay.Why = fmt.Sprintf("%s has not got revision %d of the cluster document yet", name, v.Document.Revision)
 		case name == regular:
 			continue
@@ -117,7 +117,7 @@ func (v *View) lost(p Peer) bool {
 func (v *View) lacksDocument() string {
 	var names []string
 	for _, s := range v.Document.Servers {
-		if p := v.Peers[s.Name]; p.Claim == nil || p.Claim.Revision < v.Document.Revision {
+		if p := v.Peers[s.Name]; p.Claim == nil || p.Claim.Lacks(v.Document) {
 			names = append(names, s.Name)
 		}
 	}

@@ -53,7 +53,7 @@ func (v *View) yields(c *clusterconf.Cluster, lim int) clusterconf.Side {
 	if v.Self == c.Standby {
 		other = v.Document.RegularOf(lim).Name
 	}
-	if p := v.Peers[other]; p.Liveness == Alive && p.Claim != nil && p.Claim.Revision > v.Document.Revision {
+	if p := v.Peers[other]; p.Liveness == Alive && p.Claim != nil && p.Claim.Age().Compare(v.Document.Age()) > 0 {
 		if side := p.Claim.LIM(lim).Yields; side != "" {
 			return side
 		}

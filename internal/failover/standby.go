@@ -327,19 +327,19 @@ func (v *View) mayNotTake() (string, Rule) {
 
 // behind says which server has a newer document; "": none that is alive.
 func (v *View) behind() string {
-	newest, on := v.Document.Revision, ""
+	newest, on := v.Document.Age(), ""
 	for name, p := range v.Peers {
 		if p.Liveness != Alive || p.Claim == nil {
 			continue
 		}
-		if r := p.Claim.Revision; r > newest || r == newest && on != "" && name < on {
-			newest, on = r, name
+		if c := p.Claim.Age().Compare(newest); c > 0 || c == 0 && on != "" && name < on {
+			newest, on = p.Claim.Age(), name
 		}
 	}
 	if on == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s has a newer cluster document (%d, here %d)", on, newest, v.Document.Revision)
+	return fmt.Sprintf("%s has a newer cluster document (%d, here %d)", on, newest.Revision, v.Document.Revision)
 }
 
 func compareBool(a, b bool) int {

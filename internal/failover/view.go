@@ -60,6 +60,7 @@ type Claim struct {
 	At       time.Time  `json:"at"`  // that server's clock when it spoke
 	Version  string     `json:"version"`
 	Revision uint64     `json:"revision"` // of its cluster document
+	Epoch    uint64     `json:"epoch,omitempty"` // of the same
 	Hash     string     `json:"hash"`
 	MAC      string     `json:"mac,omitempty"`      // of the interface of its base address
 	Settled  bool       `json:"settled"`            // it knows what the others run
@@ -80,6 +81,12 @@ type Claim struct {
 	Denied    bool  `json:"denied,omitempty"`    // its kernel keeps every alias that it does not hold off the wire, as it was read back
 	Misplaced []int `json:"misplaced,omitempty"` // LIMs whose alias is on an interface of it where it should not be
 }
+
+// Age is that of the document that the server works by.
+func (c *Claim) Age() clusterconf.Age { return clusterconf.Age{Epoch: c.Epoch, Revision: c.Revision} }
+
+// Lacks reports whether the server works by an older document.
+func (c *Claim) Lacks(d *clusterconf.Document) bool { return c.Age().Compare(d.Age()) < 0 }
 
 // LIM returns the claim's entry for a LIM; the zero value, state stopped, when
 // it says nothing of it.

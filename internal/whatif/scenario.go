@@ -37,7 +37,7 @@ type Present struct {
 func AllWell(d *clusterconf.Document, now time.Time) Present {
 	p := Present{Now: now, Document: d, Servers: map[string]Server{}, Assumed: true}
 	for _, s := range d.Servers {
-		c := &failover.Claim{Server: s.Name, Run: s.Name, Revision: d.Revision, Settled: true}
+		c := &failover.Claim{Server: s.Name, Run: s.Name, Revision: d.Revision, Epoch: d.Epoch, Settled: true}
 		if s.LIM != 0 {
 			c.LIMs = []failover.LIMClaim{{LIM: s.LIM, State: failover.Running, Term: 1, Since: now.Add(-time.Hour),
 				Holds: d.ClusterOfLIM(s.LIM) != nil, Known: failover.Place{Term: 1, Server: s.Name}}}

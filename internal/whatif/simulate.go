@@ -80,7 +80,7 @@ func newPlay(p Present, s Scenario) *play {
 		if n.cluster != nil {
 			w.near[n.cluster] = append(w.near[n.cluster], n)
 		}
-		if n.claim != nil && n.claim.Revision > p.Document.Revision {
+		if n.claim != nil && n.claim.Age().Compare(p.Document.Age()) > 0 {
 			w.newer = append(w.newer, n)
 		}
 		if x.LIM != 0 {
@@ -119,7 +119,7 @@ func (w *play) newNode(name string, s Scenario) *node {
 // booted is what a server says once it is back: nothing runs on it. Of one that
 // was never heard the data is taken to be as new as the other side's.
 func (w *play) booted(name string, last *failover.Claim) *failover.Claim {
-	c := failover.Claim{Server: name, Revision: w.Document.Revision, Settled: true}
+	c := failover.Claim{Server: name, Revision: w.Document.Revision, Epoch: w.Document.Epoch, Settled: true}
 	if last != nil {
 		c.LIMs = slices.Clone(last.LIMs)
 		for i := range c.LIMs {
