@@ -70,7 +70,7 @@ const (
 // Relate tells how d came about from other. It is the same question the other way
 // round on every server.
 func Relate(d, other *Document) Relation {
-	if Hash(d) == Hash(other) {
+	if d.Age() == other.Age() && Hash(d) == Hash(other) {
 		return SameDocument
 	}
 	if d.Age().Compare(other.Age()) >= 0 {
@@ -85,6 +85,15 @@ func Relate(d, other *Document) Relation {
 	return Apart
 }
 
+// names reports whether a document is among the ancestors that d names.
+func (d *Document) names(other *Document) bool {
+	i := slices.IndexFunc(d.Ancestors, func(mark string) bool {
+		revision, ok := markedRevision(mark)
+		return ok && revision == other.Revision
+	})
+	return i >= 0 && d.Ancestors[i] == Mark(other)
+}
+
 // later tells how the one of two documents that goes by its age came about from the
 // other. Revisions only grow from a document to what is edited from it, so that one of
 // its ancestors is among those that it names unless it is older than all of these.
@@ -94,7 +103,7 @@ func later(d, other *Document) Relation {
 		oldest, _ = markedRevision(d.Ancestors[n-1])
 	}
 	switch {
-	case slices.Contains(d.Ancestors, Mark(other)):
+	case d.names(other):
 		return Follows
 	case other.Revision < oldest:
 		return TooFar

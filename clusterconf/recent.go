@@ -38,6 +38,25 @@ func (s *Store) Recent(limit int) ([]Entry, error) {
 	return entries, nil
 }
 
+// hadLimit is how many of the documents that were replaced Had looks at.
+const hadLimit = 50
+
+// Had reports whether a server was in one of the documents that were replaced lately.
+func (s *Store) Had(server string) bool {
+	entries, err := s.Recent(hadLimit)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(entries, func(e Entry) bool {
+		data, err := readRegular(e.File)
+		if err != nil {
+			return false
+		}
+		d, err := Parse(e.File, data)
+		return err == nil && d.Server(server) != nil
+	})
+}
+
 // changeOf returns how a stored document came about, zero if its head is not as
 // Encode writes it.
 func changeOf(file string) Change {

@@ -81,6 +81,9 @@ func (s *server) mayRunAgent() error {
 		return err
 	}
 	s.calledIn(doc)
+	if doc.Server(s.settings.Server) == nil && s.store.Had(s.settings.Server) {
+		return nil // it was removed: the agent idles, and hears when it is added again
+	}
 	return s.known(doc)
 }
 

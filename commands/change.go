@@ -40,7 +40,7 @@ func (o *change) addWait(f *pflag.FlagSet) {
 
 // addForce is for edits of the cluster document.
 func (o *change) addForce(f *pflag.FlagSet) {
-	f.BoolVar(&o.force, "force", false, "edit the document here although another server holds LIM 1")
+	f.BoolVar(&o.force, "force", false, "edit the document here, wherever edits are carried out")
 }
 
 // addEditFlags adds all of them, as every edit of the document has them.
@@ -81,6 +81,7 @@ type edit struct {
 type outcome struct {
 	clusterconf.Result
 	agent bool                     // an agent runs here
+	place editPlace                // where it is carried out
 	lives func(server string) bool // whether a server's agent is heard
 	says  []string                 // what it does, line by line
 	old   []xdata.Version          // data versions here that no longer fit

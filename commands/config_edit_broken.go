@@ -18,10 +18,14 @@ func (a *app) textToEdit(ctx context.Context, force bool) (*server, []byte, erro
 		a.out.Warn("the stored document is broken: %v", found.Problem)
 		return s, found.Text, nil
 	}
-	s, doc, err := a.editable(ctx, force)
+	doc, err := s.read()
 	if err != nil {
 		return nil, nil, err
 	}
+	if _, err := whereToEdit(ctx, s, doc, force); err != nil {
+		return nil, nil, err
+	}
+	doc.Ancestors = nil // the store writes them
 	return s, clusterconf.Encode(doc), nil
 }
 
@@ -29,13 +33,6 @@ func (a *app) textToEdit(ctx context.Context, force bool) (*server, []byte, erro
 func (a *app) storeOrMend(ctx context.Context, s *server, o change, edited *clusterconf.Document) error {
 	if found := s.store.Look(); found.Document == nil && found.Text != nil {
 		return a.mend(ctx, s, o, found, edited)
-	}
-	doc, err := s.read() // the agent may have put it right while the editor was open
-	if err != nil {
-		return err
-	}
-	if err := mayEdit(ctx, s, doc, o.force); err != nil {
-		return err
 	}
 	return a.storeEdited(ctx, s, o, edited)
 }
@@ -55,7 +52,12 @@ func (a *app) mend(ctx context.Context, s *server, o change, found clusterconf.F
 		return doing(err, "%s", e.doing)
 	}
 	if plan.Changed {
-		if err := mayEdit(ctx, s, edited, o.force); err != nil {
+		place, err := whereToEdit(ctx, s, edited, o.force)
+		if err == nil && place.agents {
+			err = fault.New(fault.Refused, "wait until the agent has put the document here right, half a minute at most, and edit then; or edit on "+place.server,
+				"the document on %s is broken, and edits are carried out on %s", s.settings.Server, place.server)
+		}
+		if err != nil {
 			return err
 		}
 	}

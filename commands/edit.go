@@ -24,7 +24,8 @@ func (a *app) edit(ctx context.Context, s *server, e edit) (out outcome, live []
 	if err != nil {
 		return out, nil, err
 	}
-	if err := mayEdit(ctx, s, doc, e.force); err != nil {
+	place, err := whereToEdit(ctx, s, doc, e.force)
+	if err != nil {
 		return out, nil, err
 	}
 	agent := s.agent.Running(ctx)
@@ -37,7 +38,7 @@ func (a *app) edit(ctx context.Context, s *server, e edit) (out outcome, live []
 	if err != nil {
 		return out, nil, err
 	}
-	out = outcome{Result: plan, agent: agent, lives: lives}
+	out = outcome{Result: plan, agent: agent, lives: lives, place: place}
 	if e.wait > 0 {
 		if live, err = whoLives(ctx, s, out.agent); err != nil {
 			return out, nil, err
@@ -121,7 +122,7 @@ func (a *app) commit(ctx context.Context, s *server, e edit, record clusterconf.
 		undo = func() { a.undoExchange(ctx, s, exchanges) }
 	}
 	here := &ownExchange{app: a, ctx: ctx}
-	r, err := s.store.Edit(ctx, record, func(d *clusterconf.Document) error {
+	r, err := a.storeEdit(ctx, s, out.place, record, func(d *clusterconf.Document) error {
 		before := d.Clone()
 		if err := e.apply(d); err != nil {
 			return err
@@ -147,6 +148,10 @@ func (a *app) commit(ctx context.Context, s *server, e edit, record clusterconf.
 		return nil
 	}
 	out.left = leftToDo(s, *out, here)
+	if out.place.agents {
+		out.says = append(out.says, "it was carried out on "+out.place.server)
+		return nil
+	}
 	if out.agent {
 		a.tellAgent(ctx, s)
 		return nil
@@ -173,33 +178,6 @@ func (a *app) undoExchange(ctx context.Context, s *server, exchanges []clusterco
 	if err := s.agent.Exchange(ctx, control.ExchangeRequest{Exchanges: exchanges, Undo: true}); err != nil {
 		a.out.Warn("undoing the exchange of addresses: %v; the agents undo by themselves what the document does not follow", err)
 	}
-}
-
-// editable returns this server and the document, where edits may be made.
-func (a *app) editable(ctx context.Context, force bool) (*server, *clusterconf.Document, error) {
-	s, err := a.server()
-	if err != nil {
-		return nil, nil, err
-	}
-	doc, err := s.read()
-	if err != nil {
-		return nil, nil, err
-	}
-	return s, doc, mayEdit(ctx, s, doc, force)
-}
-
-// mayEdit holds edits to the server that holds LIM 1, so that two people on two
-// servers do not make two documents of one revision.
-func mayEdit(ctx context.Context, s *server, doc *clusterconf.Document, force bool) error {
-	if force {
-		return nil
-	}
-	holder := holderOfLIM1(ctx, s, doc)
-	if holder == "" || holder == s.settings.Server {
-		return nil
-	}
-	return fault.New(fault.Refused, fmt.Sprintf("run it on %s, or with --force if that is out of reach", holder),
-		"this is %s, but the document is edited on the server that holds LIM 1, %s", s.settings.Server, holder)
 }
 
 // holderOfLIM1 returns the server where LIM 1 runs as the agents say, else its

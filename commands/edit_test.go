@@ -194,7 +194,7 @@ func TestWaitForRevision(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t.TempDir())
 				w.document(t, oneCluster)
-				w.agent.running, w.agent.infos = true, tc.infos
+				w.agent.running, w.agent.infos = true, append(tc.infos[:1:1], tc.infos...) // where edits are made is asked first
 				began := time.Now()
 				a := w.run(t.Context(), "change", "c1", "--priority", "2=7", "--wait=2s")
 				if a.code != tc.code || !strings.Contains(a.err, tc.err) || time.Since(began) != tc.took {

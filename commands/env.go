@@ -84,6 +84,7 @@ type Agent interface {
 	Simulate(context.Context, whatif.Scenario) (*whatif.Result, error)
 	Order(context.Context, control.Order) (*control.OrderResult, error)
 	Exchange(context.Context, control.ExchangeRequest) error
+	Edit(context.Context, control.EditRequest) (*control.EditResult, error)
 	Stop(context.Context, control.StopRequest) (*control.StopResult, error)
 	Reload(context.Context) error
 	Keys(context.Context) (*control.KeyInfo, error)

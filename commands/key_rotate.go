@@ -45,7 +45,7 @@ the file that were taken before do not let a server join any more.`,
 }
 
 func runKeyRotate(ctx context.Context, a *app, o change) error {
-	s, _, err := a.editable(ctx, o.force)
+	s, err := a.editable(ctx, o.force)
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,8 @@ func (a *app) beginLeave(ctx context.Context, s *server, l leave) (out outcome, 
 	if err != nil {
 		return out, nil, err
 	}
-	if err := mayEdit(ctx, s, doc, l.force); err != nil {
+	place, err := whereToEdit(ctx, s, doc, l.force)
+	if err != nil {
 		return out, nil, err
 	}
 	record := a.record(s, l.edit)
@@ -99,7 +100,7 @@ func (a *app) beginLeave(ctx context.Context, s *server, l leave) (out outcome, 
 	if err != nil {
 		return out, nil, err
 	}
-	out = outcome{Result: plan, agent: true}
+	out = outcome{Result: plan, agent: true, place: place}
 	if !plan.Changed {
 		return out, nil, nil
 	}
@@ -126,7 +127,7 @@ func (a *app) beginLeave(ctx context.Context, s *server, l leave) (out outcome, 
 		return out, nil, err
 	}
 	planned := clusterconf.Diff(out.Before, out.After)
-	_, err = s.store.Edit(ctx, record, func(d *clusterconf.Document) error {
+	_, err = a.storeEdit(ctx, s, place, record, func(d *clusterconf.Document) error {
 		end := d.Clone()
 		if err := l.apply(end); err != nil {
 			return err
@@ -136,7 +137,7 @@ func (a *app) beginLeave(ctx context.Context, s *server, l leave) (out outcome, 
 		}
 		return l.begin(d)
 	})
-	if err == nil {
+	if err == nil && !place.agents {
 		a.tellAgent(ctx, s)
 	}
 	return out, live, err

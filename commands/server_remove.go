@@ -47,7 +47,7 @@ func runServerRemove(ctx context.Context, a *app, name string, o change) error {
 			if err := d.RemoveServer(name); err != nil || name != s.settings.Server {
 				return err
 			}
-			return fault.New(fault.Refused, "run it on another server, with --force", "cannot remove server %s: this is it", name)
+			return fault.New(fault.Refused, "run it on another server", "cannot remove server %s: this is it", name)
 		},
 	})
 }

@@ -68,6 +68,9 @@ func runStatus(ctx context.Context, a *app, cluster string, o statusOptions) err
 	if err := a.out.Show(a.statusView(st)); err != nil {
 		return err
 	}
+	if st.Removed != "" {
+		a.out.Warn("%s", st.Removed)
+	}
 	a.tellAlarms(st)
 	return nil
 }

@@ -19,6 +19,9 @@ func checkStatus(ctx context.Context, a *app, cluster string, o statusOptions) e
 		health, text = "unknown", err.Error()
 	} else {
 		health, text = st.Health, summary(st)
+		if st.Removed != "" {
+			health = "unknown"
+		}
 	}
 	verdicts := map[string]fault.Code{"ok": 0, "warning": 1, "critical": 2}
 	code, known := verdicts[health]
@@ -40,6 +43,9 @@ func checkStatus(ctx context.Context, a *app, cluster string, o statusOptions) e
 func summary(st *status.ClusterStatus) string {
 	toldAnyway := []string{"lim-on-standby", "lim-down", "standby-out-of-order", "split-brain"}
 	var bad []string
+	if st.Removed != "" {
+		return st.Removed
+	}
 	lims := 0
 	for _, c := range st.Clusters {
 		lims += len(c.LIMs)

@@ -242,6 +242,8 @@ type fakeAgent struct {
 	infos          []*control.AgentInfo    // likewise
 	orders         []control.Order
 	exchanges      []control.ExchangeRequest
+	edits          []control.EditRequest
+	onEdit         func(control.EditRequest) (*control.EditResult, error) // answers them
 	cannotExchange error
 	onExchange     func() // happens meanwhile
 	reloads        int
@@ -315,6 +317,14 @@ func agentInfo(here, sb1 uint64) *control.AgentInfo {
 func (f *fakeAgent) Order(_ context.Context, o control.Order) (*control.OrderResult, error) {
 	f.orders = append(f.orders, o)
 	return &f.answer, f.fail()
+}
+
+func (f *fakeAgent) Edit(_ context.Context, r control.EditRequest) (*control.EditResult, error) {
+	f.edits = append(f.edits, r)
+	if err := f.fail(); err != nil {
+		return nil, err
+	}
+	return f.onEdit(r)
 }
 
 func (f *fakeAgent) Exchange(_ context.Context, r control.ExchangeRequest) error {

@@ -64,36 +64,36 @@ type Agent struct {
 	wg sync.WaitGroup
 
 	// Below is owned by the main loop.
-	ctx        context.Context
-	started    time.Time
-	doc        *clusterconf.Document
-	hash       string
-	encoded    []byte   // doc, as it travels
-	net        *network // where this server is reached; replaced when the document moves it
-	state      persisted
-	saver      saver
-	states     uint64 // number of the last state taken
-	saves      int    // that are under way
-	room       room
-	paper      paper
-	awaited    string    // hash of the document of another server that was stored last
-	lagging    time.Time // since when another server has a newer document; zero: none has
-	lims       map[int]*lim
-	peers      map[string]*peer
-	orders     []failover.Order
-	readied    map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
-	waiters    map[string]chan reply
-	here       map[int]DataHere       // data versions on this server
-	data       map[int]*failover.Data // the newest of them
-	unable     map[int]string         // LIMs whose software could not start here, and why; nil: not looked yet
-	looks      looks
-	lacking    map[int]string // LIMs whose announcement prompts are not here, and why; "": they are
-	syncs      map[int]*limSync
-	records    map[int]SyncRecord // what is remembered of the syncs of LIMs
-	alarms     alarms.State
-	keyring    keyring
-	lost       string // why the state of the last run could not be read; "": it could
-	conflict   uint64 // revision of the document of which there were two; 0: none
+	ctx     context.Context
+	started time.Time
+	doc     *clusterconf.Document
+	hash    string
+	encoded []byte   // doc, as it travels
+	net     *network // where this server is reached; replaced when the document moves it
+	state   persisted
+	saver   saver
+	states  uint64 // number of the last state taken
+	saves   int    // that are under way
+	room    room
+	paper   paper
+	awaited string    // hash of the document of another server that was stored last
+	lagging time.Time // since when another server has a newer document; zero: none has
+	lims    map[int]*lim
+	peers   map[string]*peer
+	orders  []failover.Order
+	readied map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
+	waiters map[string]chan reply
+	here    map[int]DataHere       // data versions on this server
+	data    map[int]*failover.Data // the newest of them
+	unable  map[int]string         // LIMs whose software could not start here, and why; nil: not looked yet
+	looks   looks
+	lacking map[int]string // LIMs whose announcement prompts are not here, and why; "": they are
+	syncs   map[int]*limSync
+	records map[int]SyncRecord // what is remembered of the syncs of LIMs
+	alarms  alarms.State
+	keyring keyring
+	lost    string // why the state of the last run could not be read; "": it could
+	editing
 	settled    bool
 	isolation  failover.Isolation
 	heardAgain time.Time // when the isolation ended last
@@ -175,7 +175,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		cfg: cfg, deps: deps, saver: saver{file: deps.State, turn: newTurn()}, log: cfg.Log, recorder: newRecorder(deps.Events), notifier: newNotifier(deps.Notify, cfg.Watchdog), run: hex.EncodeToString(id),
 		inbox: make(chan func(), 256), done: make(chan struct{}),
 		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{},
-		data: map[int]*failover.Data{}, syncs: map[int]*limSync{}, readied: map[netip.Prefix]time.Time{},
+		data: map[int]*failover.Data{}, syncs: map[int]*limSync{}, readied: map[netip.Prefix]time.Time{}, editing: editing{owed: map[string][]byte{}},
 	}
 	if deps.Arbiter != nil {
 		a.keeper = newKeeper(deps.Arbiter, cfg, a.alive, func() { a.post(func() {}) })
@@ -231,8 +231,8 @@ func (a *Agent) begin() error {
 	}
 	a.state, err = a.deps.State.Load()
 	lost := err != nil
-	a.states = a.state.Number
-	a.alarms, a.conflict, a.former = a.state.Alarms, a.state.Conflict, a.state.Former
+	a.states, a.self = a.state.Number, a.state.Self
+	a.alarms, a.conflict, a.conflictText, a.former, a.accepted = a.state.Alarms, a.state.Conflict, a.state.ConflictText, a.state.Former, a.state.Accepted
 	if a.cfg.Boot == "" || a.state.Boot != a.cfg.Boot {
 		a.state.Seen = nil // the others may have gone down with this server
 	}

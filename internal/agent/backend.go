@@ -67,7 +67,11 @@ func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
 			}
 			in.Servers[name] = s
 		}
-		return status.Build(in), nil
+		st := status.Build(in)
+		if a.removed != 0 {
+			st.Removed, st.Health = a.removedText(), "unknown"
+		}
+		return st, nil
 	})
 }
 
@@ -90,6 +94,9 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 				}
 				info.Members = append(info.Members, m)
 			}
+		}
+		if info.Edits = a.shownPlace(time.Now()); a.removed != 0 {
+			info.Removed = a.removedText()
 		}
 		for _, w := range a.steps.Waits {
 			info.Pending = append(info.Pending, w.Why)

@@ -44,7 +44,7 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
 	if a.conflict == a.doc.Revision {
 		out = append(out, alarms.Condition{Name: alarms.DocumentConflict, Severity: alarms.Warning,
-			Text: fmt.Sprintf("there were two cluster documents of revision %d, changed on two servers at once or by hand; the later change is in force, the other is in `mxcluster config history` of a server", a.conflict)})
+			Text: a.conflictText})
 	}
 	for n, l := range a.lims {
 		out = append(out, a.aliasConditions(n, l, now)...)
@@ -52,6 +52,7 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 	}
 	out = append(out, a.documentConditions()...)
 	out = append(out, a.stoppedConditions()...)
+	out = append(out, a.removedConditions()...)
 	out = append(out, a.diskConditions(now)...)
 	out = append(out, a.lostConditions(now)...)
 	out = append(out, a.readyConditions()...)

@@ -139,14 +139,17 @@ func (a *Agent) mayNotTake(now time.Time) string {
 	if err := next.ReplaceWith(d); err != nil {
 		return err.Error()
 	}
-	own := a.claim(now)
-	switch editor := failover.Editor(a.view(now), &own); {
+	switch place := a.place(now); {
 	case d.Server(a.cfg.Server) == nil:
 		return "it takes this server out: `mxcluster server remove` does that"
 	case len(clusterconf.Exchanges(a.doc, next)) > 0 || len(clusterconf.Moves(a.doc, next)) > 0:
 		return "it exchanges addresses, for which the servers have to make ready"
-	case editor != a.cfg.Server:
-		return fmt.Sprintf("the document is edited on the server that holds LIM 1, %s", editor)
+	case place.Server == "":
+		return place.Why
+	case place.Server != a.cfg.Server:
+		return fmt.Sprintf("edits by hand count on %s alone, where edits are carried out", place.Server)
+	case place.Raise || a.inPlaceOf() != "":
+		return "edits are carried out here in the place of another server, which `mxcluster config edit` does"
 	}
 	return ""
 }

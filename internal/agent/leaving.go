@@ -38,34 +38,42 @@ func (a *Agent) goOn(now time.Time) {
 	v := a.view(now)
 	a.steps = failover.NextStep(v, &own)
 	idle := len(a.steps.Left) == 0 && len(a.steps.Settled) == 0
-	if idle || a.going || a.stopping || !a.settled || now.Sub(a.goneOn) < stepRetry && !a.goneOn.IsZero() ||
-		failover.Editor(v, &own) != a.cfg.Server {
+	place := failover.EditPlace(v, &own)
+	if idle || a.going || a.stopping || !a.settled || now.Sub(a.goneOn) < stepRetry && !a.goneOn.IsZero() || place.Server != a.cfg.Server {
 		return
 	}
-	a.take(a.steps, now)
+	a.take(a.steps, place, now)
 }
 
 // take stores the revision that a step makes, unless the document is another one by
 // then.
-func (a *Agent) take(step failover.Step, now time.Time) {
+func (a *Agent) take(step failover.Step, place failover.EditorPlace, now time.Time) {
 	a.going, a.goneOn = true, now
 	revision := a.doc.Revision
 	change := clusterconf.Change{By: agentUser, On: a.cfg.Server, Command: stepCommand(a.doc, step), Reason: stepReason(step)}
-	a.wg.Go(func() {
-		ctx, cancel := a.background(5 * time.Second)
-		defer cancel()
-		res, err := a.deps.Documents.Edit(ctx, change, func(d *clusterconf.Document) error {
-			if d.Revision != revision {
-				return nil
-			}
-			for _, lim := range step.Left {
-				d.CompleteLeave(lim)
-			}
-			for _, server := range step.Settled {
-				d.SettleBase(server)
-			}
+	apply := func(d *clusterconf.Document) error {
+		if d.Revision != revision {
 			return nil
-		})
+		}
+		for _, lim := range step.Left {
+			d.CompleteLeave(lim)
+		}
+		for _, server := range step.Settled {
+			d.SettleBase(server)
+		}
+		return nil
+	}
+	base, next := a.hash, a.doc.Clone()
+	a.wg.Go(func() {
+		ctx, cancel := a.background(editTimeout)
+		defer cancel()
+		var res clusterconf.Result
+		err := error(nil)
+		if !place.Raise {
+			res, err = a.deps.Documents.Edit(ctx, change, apply)
+		} else if err = apply(next); err == nil {
+			_, err = a.editHere(ctx, control.EditRequest{Base: base, Document: clusterconf.Encode(next), Change: change}, place)
+		}
 		a.post(func() {
 			a.going = false
 			if err != nil {

@@ -1,17 +1,20 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
+	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/member"
 )
@@ -26,6 +29,10 @@ type message struct {
 	Exchange *exchangeMessage     `json:"exchange,omitempty"`
 	Error    *messageError        `json:"error,omitempty"`
 	Document []byte               `json:"document,omitempty"` // YAML
+	Edit     *editMessage         `json:"edit,omitempty"`
+	Edited   *control.EditResult  `json:"edited,omitempty"`
+	Proposal *failover.Proposal   `json:"proposal,omitempty"`
+	Accepted *failover.Acceptance `json:"accepted,omitempty"` // another proposal, which is in the way
 	Events   *eventsMessage       `json:"events,omitempty"`
 	Key      *keyMessage          `json:"key,omitempty"`
 }
@@ -39,6 +46,8 @@ const (
 	typeExchange        = "exchange"
 	typeEvents          = "events"
 	typeKey             = "key"
+	typeEdit            = "edit"
+	typeEpoch           = "epoch"
 )
 
 // messageError is an error with its exit code, as it travels.
@@ -50,13 +59,18 @@ type messageError struct {
 
 // reply is the answer to an order given to another agent.
 type reply struct {
-	result *control.OrderResult
-	events *eventsMessage
-	err    error
+	result   *control.OrderResult
+	events   *eventsMessage
+	edit     *control.EditResult
+	accepted failover.Acceptance // err: another proposal that is in the way
+	err      error
 }
 
 // orderTimeout bounds how long another agent may take to answer.
 const orderTimeout = 3 * time.Second
+
+// editTimeout is the same for an edit, which others may have to agree to first.
+const editTimeout = 10 * time.Second
 
 // send sends a message to another agent beside the main loop; failed, if any,
 // is called on the main loop when it could not be delivered.
@@ -99,6 +113,10 @@ func (a *Agent) messageHeard(ev member.Event) {
 		}
 	case typeExchange:
 		a.exchangeHeard(ev.From, m)
+	case typeEdit:
+		a.editHeard(ev.From, m)
+	case typeEpoch:
+		a.proposalHeard(ev.From, m)
 	case typeKey:
 		a.keyHeard(ev.From, m.Key)
 	case typeEvents:
@@ -113,7 +131,14 @@ func (a *Agent) messageHeard(ev member.Event) {
 
 func (m message) reply() reply {
 	if m.Error != nil {
-		return reply{err: &fault.Error{Code: m.Error.Code, Message: m.Error.Message, Hint: m.Error.Hint}}
+		r := reply{err: &fault.Error{Code: m.Error.Code, Message: m.Error.Message, Hint: m.Error.Hint}}
+		if m.Accepted != nil {
+			r.accepted = *m.Accepted
+		}
+		return r
+	}
+	if m.Edited != nil {
+		return reply{edit: m.Edited}
 	}
 	if m.Events != nil {
 		return reply{events: m.Events}
@@ -150,6 +175,7 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 		return
 	}
 	a.storing = true
+	loser := a.encoded
 	a.wg.Go(func() {
 		ctx, cancel := a.background(5 * time.Second)
 		defer cancel()
@@ -157,8 +183,7 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 		a.post(func() {
 			a.storing, a.room.store = false, words(noRoom(err))
 			if err == nil && res.Conflict {
-				a.conflict, a.unsaved = d.Revision, true
-				a.recordConflict(0, fmt.Sprintf("%s has another cluster document of revision %d; the later change is in force, the other is kept in %s", from, d.Revision, res.Kept))
+				a.noteConflict(from, d, loser, res)
 			}
 			switch {
 			case err != nil:
@@ -166,6 +191,9 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 			case res.Adopted:
 				a.awaited = clusterconf.Hash(d)
 				a.log.Info("document taken over", "from", from, "revision", d.Revision)
+				if res.TooFar {
+					a.recordPaper(slog.LevelWarn, "far", fmt.Sprintf("revision %d of the cluster document came from %s; so much lies between it and revision %d, which %s worked by, that it cannot be seen whether that one was edited apart: `mxcluster config diff %d %d`", d.Revision, from, a.doc.Revision, a.cfg.Server, a.doc.Revision, d.Revision))
+				}
 				if res.Unkept != nil {
 					a.log.Error("the document before it is not in this server's history", "revision", d.Revision, "err", res.Unkept)
 				}
@@ -176,6 +204,41 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 			a.catchUp()
 		})
 	})
+}
+
+// noteConflict tells of two documents of which neither was edited from the other. The
+// server that the one in force came from may not have heard of the other one, and the
+// one that carries edits on is to go above both.
+func (a *Agent) noteConflict(from string, d *clusterconf.Document, loser []byte, res clusterconf.Adoption) {
+	winner, lost := a.doc, d
+	if res.Adopted {
+		winner, lost = d, a.doc
+		a.owed = map[string][]byte{from: loser, d.EditedOn(): loser}
+		delete(a.owed, a.cfg.Server)
+		a.payOwed()
+	}
+	text := fmt.Sprintf("the cluster document was edited apart: revision %d, changed on %s, is in force; revision %d, changed on %s, is not, and is kept on %s in %s; the next edit goes above both",
+		winner.Revision, changedOn(winner), lost.Revision, changedOn(lost), a.cfg.Server, res.Kept)
+	if a.conflict == winner.Revision && a.conflictText == text {
+		return
+	}
+	a.conflict, a.conflictText, a.unsaved = winner.Revision, text, true
+	a.recordConflict(0, text)
+}
+
+// payOwed sends others the document that lost a conflict here, as soon as they are heard.
+func (a *Agent) payOwed() {
+	for name, raw := range a.owed {
+		if p := a.peers[name]; p == nil || p.liveness != failover.Alive {
+			continue
+		}
+		delete(a.owed, name)
+		a.send(name, message{Type: typeDocument, Document: raw}, func(error) { a.owed[name] = raw })
+	}
+}
+
+func changedOn(d *clusterconf.Document) string {
+	return cmp.Or(d.Changed.On, "a server that is not known")
 }
 
 // orderHeard carries out an order that another agent passed on.
@@ -225,7 +288,11 @@ func (a *Agent) passOn(server string, m message) <-chan reply {
 	a.send(server, m, func(err error) {
 		fail(fault.Wrap(err, fault.Unreachable, "look at `mxcluster status`", "the agent of %s cannot be reached", server))
 	})
-	context.AfterFunc(a.timer(orderTimeout), func() {
+	limit := orderTimeout
+	if m.Edit != nil {
+		limit = editTimeout
+	}
+	context.AfterFunc(a.timer(limit), func() {
 		a.post(func() {
 			fail(fault.New(fault.Unknown, "look at `mxcluster status` before you try again", "the agent of %s did not answer; it may have done what it was asked", server))
 		})

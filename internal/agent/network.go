@@ -33,7 +33,8 @@ type network struct {
 
 // setDocument makes d the document that this agent works by.
 func (a *Agent) setDocument(d *clusterconf.Document) error {
-	self := d.Server(a.cfg.Server)
+	stored := d
+	d, self := a.withSelf(d)
 	if self == nil {
 		return fmt.Errorf("server %s is not in the cluster document", a.cfg.Server)
 	}
@@ -56,8 +57,9 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 	a.noteMoves(a.doc, d)
 	a.removeOutdated(a.doc, d)
 	a.lookAtLeaving()
-	a.doc, a.hash, a.encoded = d, clusterconf.Hash(d), clusterconf.Encode(d)
-	a.remember(d)
+	a.doc, a.hash, a.encoded = d, clusterconf.Hash(stored), clusterconf.Encode(stored)
+	a.remember(stored)
+	a.noteRemoved(stored, self)
 	a.superviseOthers()
 	a.noteFormer(former)
 	if err := a.leaveBase(d, self, former); err != nil {

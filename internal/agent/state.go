@@ -14,6 +14,7 @@ import (
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 	"mxcluster/netops"
@@ -31,9 +32,12 @@ type persisted struct {
 	LIMs    map[int]persistedLIM `json:"lims"`
 	Seen    map[string]time.Time `json:"seen,omitempty"` // when each server was last known alive
 
-	Alarms   alarms.State `json:"alarms,omitzero"`
-	Conflict uint64       `json:"conflict,omitempty"` // revision of the document of which there were two
-	Former   netip.Prefix `json:"former,omitzero"`    // base of this server that is to go, if it is not its base again
+	Alarms       alarms.State        `json:"alarms,omitzero"`
+	Conflict     uint64              `json:"conflict,omitempty"`     // revision of the document of which there were two
+	Self         clusterconf.Server  `json:"self,omitzero"`          // this server as the document last had it
+	ConflictText string              `json:"conflictText,omitempty"` // what is told of that
+	Accepted     failover.Acceptance `json:"accepted,omitzero"`      // of an epoch of the document, the last one
+	Former       netip.Prefix        `json:"former,omitzero"`        // base of this server that is to go, if it is not its base again
 }
 
 // persistedLIM is a LIM as it was on this server.

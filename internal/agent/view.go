@@ -345,6 +345,7 @@ func (a *Agent) housekeep(now time.Time) {
 			a.lookAtGateways()
 		}
 		a.catchUp()
+		a.payOwed()
 		if a.notInForce != nil {
 			a.readDocument()
 		}
@@ -525,7 +526,7 @@ func (a *Agent) save() (saved <-chan error, kept bool) {
 func (a *Agent) takeState() persisted {
 	a.states = max(a.states+1, uint64(time.Now().UnixNano()))
 	p := persisted{Version: stateVersion, Number: a.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
-		Alarms: a.alarms, Conflict: a.conflict, Former: a.former}
+		Alarms: a.alarms, Conflict: a.conflict, ConflictText: a.conflictText, Former: a.former, Accepted: a.accepted, Self: a.self}
 	for n, l := range a.lims {
 		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.loaded, Since: l.since, Up: l.specs,
 			Known: l.known, Flaps: l.flaps, Suspended: l.suspended, Routes: slices.Clone(l.routes)}

@@ -44,6 +44,7 @@ const (
 	NameTwice          Name = "name-twice"          // two machines say that they are one server
 	DocumentBehind     Name = "document-behind"     // a server has not got the present document
 	DocumentUnreadable Name = "document-unreadable" // what lies on a server's disk cannot be used
+	ServerRemoved      Name = "server-removed"      // from the system; it idles
 	AgentStopped       Name = "agent-stopped"       // on a server that is up
 
 	ArbiterUnreachable Name = "arbiter-unreachable" // a server cannot ask who may run a LIM

@@ -8,6 +8,7 @@
 //	GET  /v1/simulate?q=…      whatif.Result; q is a whatif.Scenario as JSON
 //	POST /v1/order             Order -> OrderResult
 //	POST /v1/exchange          ExchangeRequest -> {}
+//	POST /v1/edit              EditRequest -> EditResult
 //	GET  /v1/keys              KeyInfo
 //	POST /v1/keys/rotate       KeyRequest -> KeyInfo
 //	POST /v1/stop              StopRequest -> StopResult
@@ -76,6 +77,27 @@ type LeaveRequest struct {
 	Dead    string `json:"serverIsDead,omitempty"` // a server that is lost for good; "": none is
 }
 
+// EditRequest asks for an edit of the cluster document where edits are carried out.
+type EditRequest struct {
+	Base     string             `json:"base"`     // hash of the document that it was edited from; another one by now: fault.Busy
+	Document []byte             `json:"document"` // YAML; its servers, LIMs and clusters count
+	Change   clusterconf.Change `json:"change"`
+}
+
+// EditResult says what became of an edit.
+type EditResult struct {
+	Server   string `json:"server"`   // that carried it out
+	Document []byte `json:"document"` // YAML, as it is stored
+}
+
+// EditPlace says where edits of the cluster document are carried out.
+type EditPlace struct {
+	Server string `json:"server"`         // "": nowhere now
+	Others bool   `json:"others"`         // others must agree, or be heard: the agents carry it out, not this server's commands
+	Why    string `json:"why,omitempty"`  // why nowhere
+	Hint   string `json:"hint,omitempty"` // the remedy
+}
+
 // StopRequest ends the agent.
 type StopRequest struct {
 	Release bool `json:"release"` // give the LIMs up, so that another server takes them over at once
@@ -101,6 +123,8 @@ type AgentInfo struct {
 	Lease     time.Duration `json:"leaseNs"`
 	Members   []MemberInfo  `json:"members"`
 	LIMs      []LIMInfo     `json:"lims"`
+	Edits     *EditPlace    `json:"edits,omitempty"`
+	Removed   string        `json:"removed,omitempty"` // that this server was removed from the system, in words; "": it was not
 	Pending   []string      `json:"pending,omitempty"` // what LIMs that leave their clusters, and bases that move, wait for
 }
 
@@ -128,6 +152,7 @@ type Backend interface {
 	Simulate(ctx context.Context, s whatif.Scenario) (*whatif.Result, error)
 	Order(ctx context.Context, o Order) (*OrderResult, error)
 	Exchange(ctx context.Context, r ExchangeRequest) error
+	Edit(ctx context.Context, r EditRequest) (*EditResult, error)
 	Stop(ctx context.Context, r StopRequest) (*StopResult, error)
 	Reload(ctx context.Context) error
 	Keys(ctx context.Context) (*KeyInfo, error)

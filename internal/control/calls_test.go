@@ -29,6 +29,7 @@ func TestCallsComeThrough(t *testing.T) {
 	var gotStop StopRequest
 	var gotExchange ExchangeRequest
 	var gotKey KeyRequest
+	var gotEdit EditRequest
 	reloaded := false
 	c := start(t, &fake{
 		order: func(_ context.Context, o Order) (*OrderResult, error) {
@@ -43,6 +44,10 @@ func TestCallsComeThrough(t *testing.T) {
 		rotate: func(r KeyRequest) (*KeyInfo, error) {
 			gotKey = r
 			return &KeyInfo{Stage: KeysSpreading}, nil
+		},
+		edit: func(r EditRequest) (*EditResult, error) {
+			gotEdit = r
+			return &EditResult{Server: "sb1", Document: r.Document[:9]}, nil
 		},
 		exchange: func(r ExchangeRequest) error { gotExchange = r; return nil },
 	})
@@ -59,6 +64,11 @@ func TestCallsComeThrough(t *testing.T) {
 	res, err := c.Order(ctx, order)
 	if err != nil || !res.Accepted || res.Target != "srv1" || gotOrder != order {
 		t.Errorf("Order = %+v, %v; the agent saw %+v", res, err, gotOrder)
+	}
+	edit := EditRequest{Base: "sha256:1", Document: []byte(strings.Repeat("revision: 8\n", clusterconf.MaxSize/12))} // the longest there is
+	done, err := c.Edit(ctx, edit)
+	if err != nil || done.Server != "sb1" || string(done.Document) != "revision:" || len(gotEdit.Document) != len(edit.Document) {
+		t.Errorf("Edit = %+v, %v; the agent saw %d bytes", done, err, len(gotEdit.Document))
 	}
 	left, err := c.Stop(ctx, StopRequest{Release: true})
 	if want := (&StopResult{LIMsLeftRunning: []int{1}, Lease: time.Hour, PID: 42}); err != nil || !reflect.DeepEqual(left, want) || !gotStop.Release {

@@ -85,6 +85,11 @@ func (c *Client) Exchange(ctx context.Context, r ExchangeRequest) error {
 	return err
 }
 
+// Edit has an edit of the cluster document carried out where that is done.
+func (c *Client) Edit(ctx context.Context, r EditRequest) (*EditResult, error) {
+	return call[EditResult](ctx, c, http.MethodPost, "/v1/edit", r, changeWait)
+}
+
 // Stop asks the agent to end. It answers before it ends: wait for the process
 // that the answer names.
 func (c *Client) Stop(ctx context.Context, r StopRequest) (*StopResult, error) {

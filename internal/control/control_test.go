@@ -83,6 +83,7 @@ type fake struct {
 	rotate func(KeyRequest) (*KeyInfo, error)
 
 	exchange func(ExchangeRequest) error
+	edit     func(EditRequest) (*EditResult, error)
 }
 
 func (f *fake) Status(context.Context) (*status.ClusterStatus, error) {
@@ -101,6 +102,8 @@ func (f *fake) Order(ctx context.Context, o Order) (*OrderResult, error) { retur
 func (f *fake) Stop(ctx context.Context, r StopRequest) (*StopResult, error) { return f.stop(ctx, r) }
 
 func (f *fake) Exchange(_ context.Context, r ExchangeRequest) error { return f.exchange(r) }
+
+func (f *fake) Edit(_ context.Context, r EditRequest) (*EditResult, error) { return f.edit(r) }
 
 func (f *fake) Events(_ context.Context, q events.Query) (*events.List, error) {
 	return &events.List{Kind: "EventList", Events: []events.Event{{Text: fmt.Sprintf("LIM %d after %d", q.LIM, q.After["srv1"])}}}, nil

@@ -11,11 +11,15 @@ import (
 	"strings"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
 // maxBody bounds a request's body; the largest real one is far below 1 KiB.
 const maxBody = 64 << 10
+
+// maxEdit bounds an edit, which has a whole document in it.
+const maxEdit = 2 * clusterconf.MaxSize
 
 // handler routes the calls to the agent.
 type handler struct {
@@ -30,12 +34,13 @@ func newHandler(b Backend, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /v1/agent", h.read(func(ctx context.Context) (any, error) { return b.Agent(ctx) }))
 	mux.HandleFunc("GET /v1/events", question(h, b.Events))
 	mux.HandleFunc("GET /v1/simulate", question(h, b.Simulate))
-	mux.HandleFunc("POST /v1/order", h.change(h.order))
-	mux.HandleFunc("POST /v1/exchange", h.change(h.exchange))
-	mux.HandleFunc("POST /v1/stop", h.change(h.stop))
-	mux.HandleFunc("POST /v1/reload", h.change(h.reload))
+	mux.HandleFunc("POST /v1/order", h.change(maxBody, h.order))
+	mux.HandleFunc("POST /v1/exchange", h.change(maxBody, h.exchange))
+	mux.HandleFunc("POST /v1/edit", h.change(maxEdit, h.edit))
+	mux.HandleFunc("POST /v1/stop", h.change(maxBody, h.stop))
+	mux.HandleFunc("POST /v1/reload", h.change(maxBody, h.reload))
 	mux.HandleFunc("GET /v1/keys", h.read(func(ctx context.Context) (any, error) { return b.Keys(ctx) }))
-	mux.HandleFunc("POST /v1/keys/rotate", h.change(h.rotateKey))
+	mux.HandleFunc("POST /v1/keys/rotate", h.change(maxBody, h.rotateKey))
 	mux.HandleFunc("/", h.unknown)
 	return h.guard(mux)
 }
@@ -57,6 +62,14 @@ func (h *handler) exchange(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return struct{}{}, h.backend.Exchange(r.Context(), x)
+}
+
+func (h *handler) edit(r *http.Request) (any, error) {
+	e, err := decode[EditRequest](r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return h.backend.Edit(r.Context(), e)
 }
 
 func (h *handler) stop(r *http.Request) (any, error) {
@@ -109,14 +122,14 @@ func question[Q, A any](h *handler, ask func(context.Context, Q) (*A, error)) ht
 }
 
 // change makes a call that is open to root and the agent's own user.
-func (h *handler) change(call func(*http.Request) (any, error)) http.HandlerFunc {
+func (h *handler) change(limit int64, call func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, err := authorize(r.Context())
 		if err != nil {
 			h.answer(w, nil, err)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		v, err := call(r)
 		h.log.Info("control call", "path", r.URL.Path, "uid", p.uid, "pid", p.pid, "error", err)
 		h.answer(w, v, err)

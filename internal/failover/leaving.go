@@ -130,37 +130,6 @@ func (v *View) lacksDocument() string {
 	})
 }
 
-// Editor names the server that carries edits of the document on: where LIM 1 runs,
-// else its own server. While neither is heard it is the server where the present
-// document was made; "": that is not heard either.
-func Editor(v View, own *Claim) string {
-	v = v.with(own)
-	alive := func(name string) bool { return v.Peers[name].Liveness == Alive }
-	home := ""
-	if r := v.Document.RegularOf(1); r != nil {
-		home = r.Name
-	}
-	if v.Peers[home].active(1) {
-		return home
-	}
-	names := make([]string, 0, len(v.Peers))
-	for name := range v.Peers {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		if v.Peers[name].active(1) {
-			return name
-		}
-	}
-	for _, name := range []string{home, v.Document.Changed.On} {
-		if alive(name) {
-			return name
-		}
-	}
-	return ""
-}
-
 // MayLeave says why a LIM cannot leave its cluster now, and the remedy; "": it can.
 // Dead is a server that is lost for good; "": none is.
 func MayLeave(v View, own *Claim, c *clusterconf.Cluster, lim int, dead string) (why, hint string) {

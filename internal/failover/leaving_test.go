@@ -125,7 +125,7 @@ func (p *passage) connected(name, other string) bool {
 // step has a server take the next step, if it is the one that carries edits on.
 func (p *passage) step(name string) {
 	own, v := p.claim(name), p.view(name)
-	if !Pending(v.Document) || Editor(v, own) != name {
+	if !Pending(v.Document) || EditPlace(v, own).Server != name {
 		return
 	}
 	next := p.servers[name].doc.Clone()

@@ -58,7 +58,8 @@ type ClusterStatus struct {
 	Observer    string          `json:"observer"` // server that says this
 	Agent       bool            `json:"agent"`    // whether an agent answered
 	Revision    uint64          `json:"revision"`
-	Health      string          `json:"health"` // ok, warning, critical or unknown
+	Removed     string          `json:"removed,omitempty"` // that the observer was removed from the system, in words; "": it was not
+	Health      string          `json:"health"`            // ok, warning, critical or unknown
 	Clusters    []StatusCluster `json:"clusters"`
 }
 

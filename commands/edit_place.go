@@ -1,0 +1,126 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/internal/fault"
+)
+
+const (
+	passLimit = 15 * time.Second // how long an edit that meets others is tried again elsewhere
+	passPause = 100 * time.Millisecond
+	homeLimit = 5 * time.Second // how long its document may take to come here
+)
+
+// editPlace is where the document is edited: in this server's file, or by the agents.
+type editPlace struct {
+	agents bool
+	server string // agents: that carries it out
+}
+
+// whereToEdit says where an edit is carried out. With an agent here it is wherever edits
+// are made, without a word from the user; without one it is refused elsewhere, so that
+// two people on two servers do not make two documents of one revision.
+func whereToEdit(ctx context.Context, s *server, doc *clusterconf.Document, force bool) (editPlace, error) {
+	if force {
+		return editPlace{}, nil
+	}
+	info, err := s.agent.Agent(ctx)
+	if err != nil || info.Edits == nil {
+		return editPlace{}, mayEditHere(ctx, s, doc)
+	}
+	switch p := info.Edits; {
+	case p.Server == "":
+		return editPlace{}, fault.New(fault.Refused, p.Hint, "%s", p.Why)
+	case p.Others:
+		return editPlace{agents: true, server: p.Server}, nil
+	}
+	return editPlace{}, nil
+}
+
+// mayEditHere holds edits without an agent to the server where they are made.
+func mayEditHere(ctx context.Context, s *server, doc *clusterconf.Document) error {
+	holder := holderOfLIM1(ctx, s, doc)
+	if holder == "" || holder == s.settings.Server {
+		return nil
+	}
+	hint := fmt.Sprintf("start the agent here, which passes it on; or run it on %s, or with --force if that is out of reach", holder)
+	return fault.New(fault.Refused, hint, "this is %s, and no agent here passes the edit on to %s, where the document is edited", s.settings.Server, holder)
+}
+
+// editable returns this server, where the document is edited here.
+func (a *app) editable(ctx context.Context, force bool) (*server, error) {
+	s, err := a.server()
+	if err != nil {
+		return nil, err
+	}
+	doc, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	place, err := whereToEdit(ctx, s, doc, force)
+	if err == nil && place.agents && place.server != s.settings.Server {
+		err = fault.New(fault.Refused, fmt.Sprintf("run it on %s, or with --force if that is out of reach", place.server),
+			"this is %s, but the document is edited on %s", s.settings.Server, place.server)
+	}
+	return s, err
+}
+
+// storeEdit makes an edit where it is carried out. Where that is another server, the
+// document is here when it returns.
+func (a *app) storeEdit(ctx context.Context, s *server, p editPlace, record clusterconf.Change, fn func(*clusterconf.Document) error) (clusterconf.Result, error) {
+	if !p.agents {
+		return s.store.Edit(ctx, record, fn)
+	}
+	ctx, cancel := context.WithTimeout(ctx, passLimit)
+	defer cancel()
+	for {
+		plan, err := s.store.Preview(record, fn)
+		if err != nil || !plan.Changed {
+			return plan, err
+		}
+		res, err := s.agent.Edit(ctx, control.EditRequest{Base: clusterconf.Hash(plan.Before), Document: clusterconf.Encode(plan.After), Change: record})
+		if err == nil {
+			plan.After, err = clusterconf.Parse("the document of "+res.Server, res.Document)
+			if err == nil {
+				a.awaitHere(ctx, s, res.Server, plan.After)
+			}
+			return plan, err
+		}
+		if fault.CodeOf(err) != fault.Busy || !pause(ctx, passPause) {
+			return clusterconf.Result{}, err
+		}
+	}
+}
+
+// pause waits; false: the context ended before.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// awaitHere waits until a document that was stored on another server has come here: what
+// the next command on this server says is to follow from it.
+func (a *app) awaitHere(ctx context.Context, s *server, from string, d *clusterconf.Document) {
+	ctx, cancel := context.WithTimeout(ctx, homeLimit)
+	defer cancel()
+	for {
+		if here, err := s.store.Read(); err == nil && here.Age().Compare(d.Age()) >= 0 {
+			return
+		}
+		if !pause(ctx, pollEvery) {
+			a.out.Warn("revision %d is stored on %s, and has not come here yet", d.Revision, from)
+			return
+		}
+	}
+}

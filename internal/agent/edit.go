@@ -1,0 +1,313 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/fault"
+)
+
+// editing is what an agent knows of edits of the document.
+type editing struct {
+	conflict     uint64              // revision of the document that is in force in the place of another one; 0: none was
+	conflictText string              // what is told of that
+	owed         map[string][]byte   // the document that lost a conflict here, for servers that may not have it
+	accepted     failover.Acceptance // of an epoch of the document, the last one
+	committing   uint64              // an epoch in which an edit is being stored here; 0: none is
+	self         clusterconf.Server  // this server as the document last had it
+	removed      uint64              // revision of the document that took this server out of the system; 0: it is in
+}
+
+// editMessage asks the agent where edits are carried out for one.
+type editMessage struct {
+	Request control.EditRequest `json:"request"`
+}
+
+// proposalTries is how often an epoch is proposed anew, above one that was accepted.
+const proposalTries = 3
+
+// place is where edits are carried out, as this server sees it.
+func (a *Agent) place(now time.Time) failover.EditorPlace {
+	own := a.claim(now)
+	return failover.EditPlace(a.view(now), &own)
+}
+
+// shownPlace is the same for commands.
+func (a *Agent) shownPlace(now time.Time) *control.EditPlace {
+	if a.removed != 0 {
+		return &control.EditPlace{Why: a.removedText(), Hint: "run it on a server of the system"}
+	}
+	p := a.place(now)
+	return &control.EditPlace{Server: p.Server, Others: p.Raise || p.Server != a.cfg.Server || a.inPlaceOf() != "", Why: p.Why, Hint: p.Hint}
+}
+
+// inPlaceOf names the server in whose place this one carries edits out; "": it is no
+// other's place.
+func (a *Agent) inPlaceOf() string {
+	home := a.doc.Clone()
+	home.Editor = ""
+	if h := home.EditedOn(); a.doc.Epoch > 0 && h != a.doc.EditedOn() {
+		return h
+	}
+	return ""
+}
+
+// Edit carries an edit of the document out here, or has it carried out where that is
+// done.
+func (a *Agent) Edit(ctx context.Context, r control.EditRequest) (*control.EditResult, error) {
+	type step struct {
+		place failover.EditorPlace
+		reply <-chan reply
+	}
+	s, err := on(ctx, a, func() (step, error) {
+		p := a.place(time.Now())
+		switch {
+		case a.removed != 0:
+			return step{}, fault.New(fault.Refused, "run it on a server of the system", "%s", a.removedText())
+		case a.stopping:
+			return step{}, fault.New(fault.Refused, "", "this agent is stopping")
+		case p.Server == "":
+			return step{}, fault.New(fault.Refused, p.Hint, "%s", p.Why)
+		case p.Server == a.cfg.Server:
+			return step{place: p}, nil
+		}
+		return step{place: p, reply: a.passOn(p.Server, message{Type: typeEdit, Edit: &editMessage{r}})}, nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case s.reply == nil:
+		return a.editHere(ctx, r, s.place)
+	}
+	select {
+	case got := <-s.reply:
+		if got.err != nil {
+			return nil, got.err
+		}
+		if got.edit == nil {
+			return nil, fault.New(fault.Failed, "", "the answer of %s is empty", s.place.Server)
+		}
+		a.post(func() { a.documentHeard(s.place.Server, got.edit.Document) }) // who asked need not wait for gossip
+		return got.edit, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-a.done:
+		return nil, fault.New(fault.Unknown, "look at `mxcluster config history` before you try again", "the agent has stopped; the edit may have been carried out")
+	}
+}
+
+// editHeard carries an edit out because another agent asks for it.
+func (a *Agent) editHeard(from string, m message) {
+	if m.Edit == nil {
+		return
+	}
+	p := a.place(time.Now())
+	a.wg.Go(func() {
+		ctx, cancel := a.background(editTimeout - time.Second)
+		defer cancel()
+		answer := message{Type: typeReply, ID: m.ID}
+		var err error
+		switch p.Server {
+		case a.cfg.Server:
+			answer.Edited, err = a.editHere(ctx, m.Edit.Request, p)
+		case "":
+			err = fault.New(fault.Refused, p.Hint, "%s: %s", a.cfg.Server, p.Why)
+		default:
+			err = fault.New(fault.Busy, "try again", "by %s edits are carried out on %s; the servers do not agree yet", a.cfg.Server, p.Server)
+		}
+		if err != nil {
+			answer.Error = &messageError{Code: fault.CodeOf(err), Message: err.Error(), Hint: fault.HintOf(err)}
+		}
+		a.post(func() { a.send(from, answer, nil) })
+	})
+}
+
+// editHere stores an edit on this server. It runs beside the main loop.
+func (a *Agent) editHere(ctx context.Context, r control.EditRequest, p failover.EditorPlace) (*control.EditResult, error) {
+	next, err := clusterconf.Parse("the edited document", r.Document)
+	if err != nil {
+		return nil, err
+	}
+	epoch := uint64(0)
+	if p.Raise {
+		if epoch, err = a.raise(ctx, r.Base, p); err != nil {
+			return nil, err
+		}
+		defer a.post(func() { a.committing = 0 })
+	}
+	heard, err := on(ctx, a, func() (map[string]bool, error) { return a.heardNow(epoch) })
+	if err != nil {
+		return nil, err
+	}
+	res, err := a.deps.Documents.Edit(ctx, r.Change, func(d *clusterconf.Document) error {
+		if clusterconf.Hash(d) != r.Base {
+			return fault.New(fault.Busy, "try again", "the cluster document was changed meanwhile")
+		}
+		if heard != nil {
+			if err := touchesHeard(d, next, heard, a.cfg.Server); err != nil {
+				return err
+			}
+		}
+		c := next.Clone()
+		d.Servers, d.LIMs, d.Clusters = c.Servers, c.LIMs, c.Clusters
+		if epoch > 0 {
+			d.Epoch, d.Editor = epoch, a.cfg.Server
+		}
+		if d.Server(d.Editor) == nil {
+			d.Editor = ""
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Reload(ctx); err != nil {
+		a.log.Error("putting an edit into force", "revision", res.After.Revision, "err", err)
+	}
+	return &control.EditResult{Server: a.cfg.Server, Document: clusterconf.Encode(res.After)}, nil
+}
+
+// heardNow returns the servers that are heard where only these may be touched; nil:
+// edits are in no other's place. Epoch is the one that is being raised; 0: none is.
+func (a *Agent) heardNow(epoch uint64) (map[string]bool, error) {
+	if epoch > 0 {
+		if a.accepted != (failover.Acceptance{Epoch: epoch, By: a.cfg.Server}) {
+			return nil, fault.New(fault.Busy, "try again", "meanwhile %s was accepted as the place of edits", a.accepted.By)
+		}
+		a.committing = epoch
+	} else if a.inPlaceOf() == "" {
+		return nil, nil
+	}
+	heard := map[string]bool{a.cfg.Server: true}
+	for name, p := range a.peers {
+		heard[name] = p.liveness == failover.Alive
+	}
+	return heard, nil
+}
+
+// touchesHeard refuses an edit in a gone server's place that touches one that is not
+// heard: both sides of a cut could give one address away.
+func touchesHeard(before, after *clusterconf.Document, heard map[string]bool, here string) error {
+	for _, name := range clusterconf.Touches(before, after) {
+		if !heard[name] {
+			return fault.New(fault.Refused, fmt.Sprintf("start its agent; where it is lost for good remove it: mxcluster remove-lim or delete with --server-is-dead %s, then mxcluster server remove %s", name, name),
+				"it changes what %s is, which is not heard, while edits are carried out on %s in the place of a server that is gone", name, here)
+		}
+	}
+	return nil
+}
+
+// raise has every server that is heard accept that edits are carried out here, in a new
+// epoch, which it returns. It runs beside the main loop.
+func (a *Agent) raise(ctx context.Context, base string, p failover.EditorPlace) (uint64, error) {
+	if p.Probe {
+		editor, err := on(ctx, a, func() (string, error) { return a.doc.EditedOn(), nil })
+		if err != nil {
+			return 0, err
+		}
+		if err := a.nothingOf(ctx, editor); err != nil {
+			return 0, fault.Wrap(err, fault.CodeOf(err), "start its agent there", "edits are carried out on %s, whose agent is silent", editor)
+		}
+	}
+	above := uint64(0)
+	for range proposalTries {
+		epoch, refused, err := a.propose(ctx, base, above)
+		if err == nil {
+			return epoch, nil
+		}
+		if refused.Epoch < epoch {
+			return 0, err
+		}
+		above = refused.Epoch // that one was accepted before; who proposed it may be gone
+	}
+	return 0, fault.New(fault.Busy, "try again", "another server is about to become the place of edits")
+}
+
+// propose asks for one epoch, above the one given. Refused is what another server has
+// accepted before, where that is in the way.
+func (a *Agent) propose(ctx context.Context, base string, above uint64) (epoch uint64, refused failover.Acceptance, err error) {
+	type asked struct {
+		epoch   uint64
+		saved   <-chan error
+		answers map[string]<-chan reply
+	}
+	q, err := on(ctx, a, func() (asked, error) {
+		switch p := a.place(time.Now()); {
+		case p.Server != a.cfg.Server || !p.Raise:
+			return asked{}, fault.New(fault.Busy, "try again", "the place of edits has just changed")
+		case a.hash != base:
+			return asked{}, fault.New(fault.Busy, "try again", "the cluster document was changed meanwhile")
+		case a.committing != 0:
+			return asked{}, fault.New(fault.Busy, "try again", "another edit is being stored")
+		}
+		out := asked{epoch: max(a.doc.Epoch, a.accepted.Epoch, above) + 1, answers: map[string]<-chan reply{}}
+		if a.accepted.By == a.cfg.Server && a.accepted.Epoch > max(a.doc.Epoch, above) {
+			out.epoch = a.accepted.Epoch // it was asked for before, and not used
+		}
+		a.accepted = failover.Acceptance{Epoch: out.epoch, By: a.cfg.Server}
+		out.saved, _ = a.save()
+		m := message{Type: typeEpoch, Proposal: &failover.Proposal{Epoch: out.epoch, Age: a.doc.Age(), Hash: a.hash}}
+		for _, s := range a.doc.Servers {
+			if p := a.peers[s.Name]; p != nil && p.liveness == failover.Alive {
+				out.answers[s.Name] = a.passOn(s.Name, m)
+			}
+		}
+		return out, nil
+	})
+	if err != nil {
+		return 0, refused, err
+	}
+	if err := <-q.saved; err != nil {
+		return q.epoch, refused, fmt.Errorf("keeping the epoch of the document: %w", err)
+	}
+	for name, answer := range q.answers {
+		select {
+		case r := <-answer:
+			if r.accepted.Epoch > refused.Epoch {
+				refused = r.accepted
+			}
+			if r.err != nil {
+				err = fault.Wrap(r.err, fault.CodeOf(r.err), fault.HintOf(r.err), "%s does not accept that edits are carried out on %s", name, a.cfg.Server)
+			}
+		case <-ctx.Done():
+			return q.epoch, refused, ctx.Err()
+		}
+	}
+	return q.epoch, refused, err
+}
+
+// proposalHeard accepts, or does not, that edits are carried out elsewhere. What was
+// accepted is on disk before it is said.
+func (a *Agent) proposalHeard(from string, m message) {
+	if m.Proposal == nil {
+		return
+	}
+	answer := message{Type: typeReply, ID: m.ID, Result: &control.OrderResult{Accepted: true}}
+	now := time.Now()
+	own := a.claim(now)
+	why := failover.Accept(a.view(now), &own, a.accepted, *m.Proposal, from)
+	if why == "" && a.committing != 0 {
+		why = a.cfg.Server + " stores an edit of its own"
+	}
+	if why != "" {
+		answer.Result, answer.Error = nil, &messageError{Code: fault.Busy, Message: why, Hint: "try again in a moment; `mxcluster status` shows who hears whom"}
+		if a.accepted.Epoch >= m.Proposal.Epoch {
+			last := a.accepted
+			answer.Accepted = &last
+		}
+		a.send(from, answer, nil)
+		return
+	}
+	a.accepted = failover.Acceptance{Epoch: m.Proposal.Epoch, By: from}
+	saved, _ := a.save()
+	a.wg.Go(func() {
+		if err := <-saved; err != nil {
+			answer.Result, answer.Error = nil, &messageError{Code: fault.Failed, Message: fmt.Sprintf("%s cannot keep what it accepts: %v", a.cfg.Server, err)}
+		}
+		a.post(func() { a.send(from, answer, nil) })
+	})
+}

@@ -1,0 +1,55 @@
+package agent
+
+import (
+	"fmt"
+	"log/slog"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
+)
+
+// withSelf returns the document to work by. One that has taken this server out of the
+// system is worked by as if the server were a free one: its LIM is stopped and its alias
+// taken off, and it goes on listening, for it may be added again. Self is nil where
+// nothing is known of this server.
+func (a *Agent) withSelf(d *clusterconf.Document) (doc *clusterconf.Document, self *clusterconf.Server) {
+	if self := d.Server(a.cfg.Server); self != nil {
+		return d, self
+	}
+	if a.self.Name != a.cfg.Server {
+		return d, nil
+	}
+	doc = d.Clone()
+	doc.Servers = append(doc.Servers, clusterconf.Server{Name: a.self.Name, Base: a.self.Base, Interface: a.self.Interface})
+	return doc, doc.Server(a.cfg.Server)
+}
+
+// noteRemoved notes whether the document that is stored has this server in it.
+func (a *Agent) noteRemoved(stored *clusterconf.Document, self *clusterconf.Server) {
+	was := a.removed
+	a.removed = 0
+	if stored.Server(a.cfg.Server) == nil {
+		a.removed = stored.Revision
+	} else if a.self != *self {
+		a.self, a.unsaved = *self, true
+	}
+	switch {
+	case was == 0 && a.removed != 0:
+		a.recordPaper(slog.LevelWarn, "removed", a.removedText())
+	case was != 0 && a.removed == 0:
+		a.recordPaper(slog.LevelInfo, "added", fmt.Sprintf("%s is a server of the system again", a.cfg.Server))
+	}
+}
+
+// removedText says that this server is in the system no more.
+func (a *Agent) removedText() string {
+	return fmt.Sprintf("%s was removed from the system at revision %d or before, and idles: its aliases are taken off and its LIM is stopped", a.cfg.Server, a.removed)
+}
+
+// removedConditions tells of it.
+func (a *Agent) removedConditions() []alarms.Condition {
+	if a.removed == 0 {
+		return nil
+	}
+	return []alarms.Condition{{Name: alarms.ServerRemoved, Severity: alarms.Warning, Server: a.cfg.Server, Text: a.removedText()}}
+}
