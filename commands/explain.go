@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/ui"
 	"mxcluster/internal/whatif"
@@ -52,10 +54,24 @@ func runExplain(ctx context.Context, a *app, arg string) error {
 	if err != nil {
 		return fmt.Errorf("explaining LIM %d: %w", lim, err)
 	}
+	if info, err := s.agent.Agent(ctx); err == nil && info.Edits != nil {
+		e.Sentences = append(e.Sentences, editWords(doc, info.Edits))
+	}
 	if a.out.Format == ui.Table || a.out.Format == ui.Wide {
 		return a.out.Lines(e.Sentences...)
 	}
 	return a.out.Show(explainView(e))
+}
+
+// editWords says where the document is edited.
+func editWords(doc *clusterconf.Document, p *control.EditPlace) string {
+	switch {
+	case p.Server == "":
+		return fmt.Sprintf("The cluster document cannot be edited now: %s (%s).", p.Why, p.Hint)
+	case p.Server == doc.EditedOn():
+		return fmt.Sprintf("Edits of the cluster document, from any server, are carried out on %s.", p.Server)
+	}
+	return fmt.Sprintf("Edits of the cluster document, from any server, are carried out on %s now, for %s is gone.", p.Server, doc.EditedOn())
 }
 
 // explainView has a row for each sentence.

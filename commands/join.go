@@ -35,8 +35,8 @@ func newJoinCommand(a *app) *cobra.Command {
 		Short: "Make this a server of the system found at an address",
 		Long: `Join fetches the cluster document from the agent of the server with base address
 ADDR, and stores it here with the system's key and this server's name. This
-server must be in the document ('mxcluster server add' on the server that holds
-LIM 1), and its agent must not run yet. This machine must have one of that server's
+server must be in the document ('mxcluster server add' on any server of the
+system), and its agent must not run yet. This machine must have one of that server's
 addresses, and nobody else may answer for its base. Take gossip.key from a server of the
 system, over a way that nobody else can read.`,
 		Example: `  mxcluster join 10.0.0.11 --server srv2 --key-file /root/gossip.key

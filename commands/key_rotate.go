@@ -40,7 +40,7 @@ the file that were taken before do not let a server join any more.`,
 	}
 	o.addFlags(c.Flags())
 	o.addWait(c.Flags())
-	c.Flags().BoolVar(&o.force, "force", false, "begin here although another server holds LIM 1")
+	c.Flags().BoolVar(&o.force, "force", false, "begin here, wherever edits are carried out")
 	return c
 }
 

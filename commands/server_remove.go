@@ -18,7 +18,8 @@ func newServerRemoveCommand(a *app) *cobra.Command {
 		Short: "Remove a server from the system",
 		Long: `Server remove takes a server that no cluster uses out of the cluster document,
 and with a regular server the software entry of its LIM. The server on which the
-command runs cannot remove itself.`,
+command runs cannot remove itself. A server that is removed takes its alias off,
+stops its LIM and idles as soon as its agent hears of it, also if it was down.`,
 		Example:     "  mxcluster server remove sb1",
 		Annotations: exits(editCodes()...),
 		Args:        arguments("SRV"),

@@ -59,7 +59,7 @@ type Claim struct {
 	Run      string     `json:"run"` // identity of this run of the agent
 	At       time.Time  `json:"at"`  // that server's clock when it spoke
 	Version  string     `json:"version"`
-	Revision uint64     `json:"revision"` // of its cluster document
+	Revision uint64     `json:"revision"`        // of its cluster document
 	Epoch    uint64     `json:"epoch,omitempty"` // of the same
 	Hash     string     `json:"hash"`
 	MAC      string     `json:"mac,omitempty"`      // of the interface of its base address
