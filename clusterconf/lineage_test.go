@@ -120,11 +120,11 @@ func (w *islands) unseen(final *Document) []*Document {
 func TestIslandsLoseNoEditUnseen(t *testing.T) {
 	for seed := range uint64(600) {
 		w := newIslands(seed)
-		any := func() *islander { return w.servers[w.rnd.IntN(len(w.servers))] }
+		somebody := func() *islander { return w.servers[w.rnd.IntN(len(w.servers))] }
 		for range w.rnd.IntN(40) {
 			if w.rnd.IntN(2) == 0 {
-				w.edit(any())
-			} else if err := w.hear(any(), any().doc); err != nil {
+				w.edit(somebody())
+			} else if err := w.hear(somebody(), somebody().doc); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 		}
