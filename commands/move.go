@@ -124,7 +124,7 @@ func (a *app) confirmDead(ctx context.Context, agent Agent, order control.Order)
 // move gives an order, after asking where another LIM would be stopped for it, and
 // waits for its end, or not at all where wait is 0.
 func (a *app) move(ctx context.Context, agent Agent, o control.Order, wait time.Duration) (*control.OrderResult, error) {
-	if o.Kind == control.OrderFailover && !o.DryRun {
+	if o.Kind == control.OrderFailover && o.Dead == "" && !o.DryRun { // else it was asked for with that
 		try := o
 		try.DryRun = true
 		planned, err := agent.Order(ctx, try)
