@@ -38,6 +38,7 @@ type life struct {
 	last     int                        // the one of them that was made where the LIM runs last; -1: none
 	whole    map[string]lineage.Version // by name: what was good on both sides at one time
 	lost     map[string]bool            // contents that we ruined
+	ruined   map[lineage.Node]bool      // versions that we ruined, wherever else their contents are
 	stands   map[string]string          // what each name ever stood for
 	conflict bool                       // the last sync told of one
 	unseen   bool                       // something was ruined that nobody found: a sync may, in the middle
@@ -67,7 +68,7 @@ func newLife(t testing.TB, seed uint64) *life {
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	l := &life{t: t, rnd: rand.New(rand.NewPCG(seed, 20)), p: pair{}, base: time.Now().Add(300 * time.Hour), active: SideRegular, last: -1,
-		offset: map[Side]time.Duration{}, stale: map[Side]tree{}, whole: map[string]lineage.Version{}, lost: map[string]bool{}, stands: map[string]string{},
+		offset: map[Side]time.Duration{}, stale: map[Side]tree{}, whole: map[string]lineage.Version{}, lost: map[string]bool{}, ruined: map[lineage.Node]bool{}, stands: map[string]string{},
 		data: tree{"a": "0", "b": "0", "c": "0", "d/e": "0"}}
 	for _, side := range []Side{SideRegular, SideStandby} {
 		l.p[side] = &Store{Dir: filepath.Join(dir, string(side)), Still: AtOnce, Side: side, Now: func() time.Time { return l.now(side) },
@@ -254,7 +255,7 @@ func (l *life) checkSync(res Result, err error, keep Side) error {
 	case r == nil || s == nil || fingerprint(r.Path) != fingerprint(s.Path) && !l.lost[fingerprint(r.Path)] && !l.lost[fingerprint(s.Path)]:
 		return errors.New("a sync that went well left other data on both sides")
 	}
-	if l.last >= 0 && keep == "" && !l.lost[l.made[l.last].content] {
+	if l.last >= 0 && keep == "" && !l.lost[l.made[l.last].content] && !l.ruined[l.made[l.last].line.Node] {
 		v := &l.made[l.last]
 		if !reached(v.line, r.line) && !reached(v.line, s.line) { // both hold the same here
 			return fmt.Errorf("%s, made last where the LIM runs, was passed over for %s without a word", v.name, s.Name)
@@ -270,6 +271,12 @@ func reached(v, by lineage.Version) bool {
 	if v.Node == by.Node || v.Node.Content == by.Node.Content || slices.Contains(by.Ancestors, v.Node) {
 		return true
 	}
+	return includes(by, v) && !includes(v, by) // else both were put back to what was before
+}
+
+// includes tells whether a version was made of data that had another one's content, and
+// follows all that this one follows.
+func includes(by, v lineage.Version) bool {
 	had := slices.ContainsFunc(by.Ancestors, func(n lineage.Node) bool { return n.Content == v.Node.Content })
 	return had && !slices.ContainsFunc(v.Ancestors, func(n lineage.Node) bool { return !slices.Contains(by.Ancestors, n) })
 }
@@ -350,6 +357,9 @@ func (l *life) ruin(side Side) {
 	must(l.t, os.WriteFile(files[0], bytes.Repeat([]byte{'x'}, int(was.Size())), 0o640))
 	must(l.t, os.Chtimes(files[0], was.ModTime(), was.ModTime()))
 	l.lost[fingerprint(v.Path)] = true // it is nobody's
+	if says := recordOf(v.Path); says != nil && !l.holds(says.Node, content) {
+		l.ruined[says.Node] = true
+	}
 	found := l.rnd.IntN(4) > 0
 	if l.unseen = l.unseen || !found; found {
 		_, err = l.p[side].Verify(l.t.Context(), v, nil)
@@ -434,6 +444,18 @@ func (l *life) held(side Side) map[string][]string {
 	return found
 }
 
+// holds tells whether a version still lies somewhere as it was.
+func (l *life) holds(n lineage.Node, content string) bool {
+	for side := range l.p {
+		for _, dir := range l.held(side)[content] {
+			if says := recordOf(dir); says != nil && says.Node == n {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (l *life) copies(content string) (n int) {
 	for side := range l.p {
 		n += len(l.held(side)[content])
@@ -456,7 +478,7 @@ func (l *life) check() error {
 	}
 	for i := range l.made {
 		v := &l.made[i]
-		if l.lost[v.content] || len(r[v.content])+len(s[v.content]) > 0 || l.followed(v) {
+		if l.lost[v.content] || l.ruined[v.line.Node] || len(r[v.content])+len(s[v.content]) > 0 || l.followed(v) {
 			continue
 		}
 		return fmt.Errorf("%s, made on %s, is gone, and nothing that follows it was on both sides: %s", v.name, v.side, v.content)

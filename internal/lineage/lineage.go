@@ -240,8 +240,9 @@ func Resolve(n Node, at int64, kept, lost *Version) Version {
 }
 
 // Newest sorts versions, the newest first: one that another follows comes after it. Of
-// those that are left what is of head's line does, the version that the data here came
-// from; nil where that is not known. Then times tell, then names, the later first.
+// those that are left what leads on from head does, the version that the data here came
+// from, then what head follows; nil where head is not known. Then times tell, then names,
+// the later first.
 func Newest(versions []*Version, head *Version) []int {
 	left := make([]int, len(versions))
 	for i := range left {
@@ -249,11 +250,8 @@ func Newest(versions []*Version, head *Version) []int {
 	}
 	slices.SortStableFunc(left, func(i, j int) int {
 		a, b := versions[i], versions[j]
-		if on := a.onLineOf(head); on != b.onLineOf(head) {
-			if on {
-				return -1
-			}
-			return 1
+		if is, other := a.farFrom(head), b.farFrom(head); is != other {
+			return is - other
 		}
 		if a.Time != b.Time {
 			if a.Time > b.Time {
@@ -275,19 +273,23 @@ func Newest(versions []*Version, head *Version) []int {
 	return sorted
 }
 
-// onLineOf reports whether a version is head, a newer one, or one that head follows: head
-// itself may be gone, or never have come to be.
-func (v *Version) onLineOf(head *Version) bool {
+// farFrom tells how far a version is from head: 0 for head and what is newer, 1 for what
+// head follows, which leads where head itself is gone or never came to be, and 2 for what is
+// of another line.
+func (v *Version) farFrom(head *Version) int {
 	if head == nil {
-		return true
+		return 0
 	}
 	switch Compare(v, head) {
 	case Apart:
-		return false
+		return 2
 	case Older:
-		return byLineage(v, head) == Older
+		if byLineage(v, head) == Older {
+			return 1
+		}
+		return 2
 	}
-	return true
+	return 0
 }
 
 // later reports whether a follows b, as far as that is known without reading them.

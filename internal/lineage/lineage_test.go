@@ -130,6 +130,7 @@ func TestNewestWithoutHead(t *testing.T) {
 	mine, left := child("1", "1", 10, shared), child("2", "2", 1000, shared)
 	native := other("3", "3", 5)
 	head := child("4", "4", 20, mine)
+	joined := Join(mine, child("7", "1", 30, left)) // of the same content, which follows the other line
 	for name, tc := range map[string]struct {
 		all  []*Version
 		head *Version
@@ -139,6 +140,7 @@ func TestNewestWithoutHead(t *testing.T) {
 		"it is there":                   {[]*Version{head, left, mine}, head, []int{0, 2, 1}},
 		"nothing else is of its line":   {[]*Version{native, left}, head, []int{1, 0}},
 		"what ended both is newer":      {[]*Version{mine, child("5", "5", 0, mine, left), left}, head, []int{1, 0, 2}},
+		"head follows both lines":       {[]*Version{shared, left, mine}, &joined, []int{2, 1, 0}},
 		"no head, so times tell":        {[]*Version{mine, left}, nil, []int{1, 0}},
 		"of the other line, times, too": {[]*Version{mine, left}, child("6", "6", 0), []int{1, 0}},
 	} {
