@@ -74,7 +74,11 @@ func badKinds() []badKind {
 			must(t, os.Symlink("nowhere", dir+"/db.txt"))
 		}, `"db.txt" is no file any more`, `"db.txt" is no file any more`},
 		{"all of it gone", func(t *testing.T, dir string) {
-			must(t, emptyOut(dir))
+			entries, err := os.ReadDir(dir)
+			must(t, err)
+			for _, e := range entries {
+				must(t, removeTree(filepath.Join(dir, e.Name())))
+			}
 		}, "is missing", "is missing"},
 		{"a file in its place", func(t *testing.T, dir string) {
 			must(t, removeTree(dir))

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/zeebo/xxh3"
+
+	"mxcluster/internal/safepath"
 )
 
 // guide foretells the bounds of chunks by those of another version: most of a
@@ -75,7 +77,7 @@ func (s *snapshot) findGuide() *guide {
 	if newest == "" {
 		return nil
 	}
-	data, err := os.ReadFile(filepath.Join(s.store.Dir, newest))
+	data, err := safepath.ReadFile(filepath.Join(s.store.Dir, newest))
 	if err != nil {
 		return nil // it was removed meanwhile
 	}

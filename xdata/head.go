@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
+	"mxcluster/internal/safepath"
 )
 
 // The head of a LIM's data on a server is the version that the LIM here was last started
@@ -157,7 +155,7 @@ func (s *Store) putPairing(lim int, p *pairing) error {
 
 // readJSON reads a file; ok is false where there is none that can be understood.
 func readJSON(name string, v any) (ok bool, err error) {
-	data, err := os.ReadFile(name)
+	data, err := safepath.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -170,7 +168,7 @@ func writeJSON(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	return first(renameio.WriteFile(name, append(data, '\n'), 0o644), syncDir(filepath.Dir(name)))
+	return safepath.WriteFile(name, append(data, '\n'), 0o644, true)
 }
 
 // Standing is how the data of a LIM stand on this server.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"mxcluster/internal/safepath"
 )
 
 // An index is the manifest of a version as it was when it was made, received or
@@ -179,7 +181,7 @@ func (s *Store) readIndex(name string, now *manifest, own *mark) (*manifest, err
 // loadIndex reads the manifest kept of a version of that name; nil when there is none that
 // can be read.
 func (s *Store) loadIndex(name string) (*manifest, error) {
-	data, err := os.ReadFile(s.indexPath(name))
+	data, err := safepath.ReadFile(s.indexPath(name))
 	if err != nil && !ofTheFile(err) {
 		return nil, err
 	}
@@ -206,7 +208,7 @@ func (s *Store) cleanIndexes(lim int) error {
 			continue
 		}
 		if _, gone := os.Lstat(filepath.Join(s.Dir, name)); errors.Is(gone, fs.ErrNotExist) {
-			s.warnLeft(os.Remove(filepath.Join(s.Dir, e.Name())))
+			s.warnLeft(safepath.Remove(filepath.Join(s.Dir, e.Name())))
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/safepath"
 )
 
 // lock takes the lock of a LIM's versions, which the kernel releases when the
@@ -20,7 +21,10 @@ func (s *Store) lock(lim int, what string) (release func(), err error) {
 		return nil, fmt.Errorf("make the folder of data versions: %w", err)
 	}
 	name := filepath.Join(s.Dir, fmt.Sprintf(".lock-%d", lim))
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o640)
+	f, err := safepath.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o640)
+	if errors.Is(err, safepath.ErrLink) {
+		err = fault.Wrap(err, fault.Refused, "remove the link, or name the folder that it leads to: xdata_dir in mxcluster.yaml", "the folder of data versions")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("lock the data of LIM %d: %w", lim, err)
 	}

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/renameio/v2"
+	"mxcluster/internal/safepath"
 )
 
 // mark is what the store notes of a version: that it is complete, however young, if
@@ -57,16 +57,16 @@ func (s *Store) putMark(root *os.Root, name string, m mark, now *manifest) (err 
 		return err
 	}
 	note := s.notePath(name)
-	err = renameio.WriteFile(s.markPath(name), data, 0o644)
+	err = safepath.WriteFile(s.markPath(name), data, 0o644, true)
 	switch {
 	case note == "":
 		return err
 	case err == nil:
-		return ignoreAbsent(os.Remove(note))
+		return ignoreAbsent(safepath.Remove(note))
 	}
 	bad := os.MkdirAll(s.Notes, 0o750)
 	if bad == nil {
-		bad = renameio.WriteFile(note, data, 0o644)
+		bad = safepath.WriteFile(note, data, 0o644, true)
 	}
 	if bad != nil {
 		return errors.Join(err, bad)
@@ -117,7 +117,7 @@ func loadMark(path string) (*mark, error) {
 	if path == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(path)
+	data, err := safepath.ReadFile(path)
 	if err != nil && !ofTheFile(err) {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (s *Store) removeMarks(name string) error {
 	}
 	var errs []error
 	for _, path := range paths {
-		errs = append(errs, ignoreAbsent(os.Remove(path)))
+		errs = append(errs, ignoreAbsent(safepath.Remove(path)))
 	}
 	return errors.Join(errs...)
 }

@@ -9,9 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"mxcluster/internal/fault"
+	"mxcluster/internal/safepath"
 )
 
 // SyncLimit is how old the last good sync of a LIM may be: a night's, and an
@@ -124,7 +123,9 @@ func (r Records) write(rec Record, now time.Time) error {
 	}
 	replace := replaceFile
 	if rec.Failure != nil {
-		replace = func(name string, data []byte, mode os.FileMode) error { return renameio.WriteFile(name, data, mode) }
+		replace = func(name string, data []byte, mode os.FileMode) error {
+			return safepath.WriteFile(name, data, mode, true)
+		}
 	}
 	if err == nil {
 		r.sweep(rec.LIM, now)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/safepath"
 )
 
 // MayRemove checks whether Remove would take a version away, and changes nothing.
@@ -68,12 +69,14 @@ func (s *Store) remove(v Version) error {
 	if err := notMounted(v.Path); err != nil {
 		return cannotRemove(err)
 	}
-	dir, err := os.MkdirTemp(s.Dir, stagingPrefix(v.LIM))
+	aside, err := safepath.MkdirTemp(s.Dir, stagingPrefix(v.LIM))
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(v.Path, filepath.Join(dir, v.Name)); err != nil {
-		return errors.Join(cannotRemove(err), os.Remove(dir))
+	defer aside.Close()
+	dir := aside.Name()
+	if err := safepath.Rename(v.Path, filepath.Join(dir, v.Name)); err != nil {
+		return errors.Join(cannotRemove(err), safepath.Remove(dir))
 	}
 	if err := s.removeMarks(v.Name); err != nil {
 		s.warnLeft(err)
@@ -152,18 +155,7 @@ func removeTree(dir string) error {
 	if err := notMounted(dir); err != nil {
 		return ignoreAbsent(err)
 	}
-	err := os.RemoveAll(dir)
-	if !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	_ = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		// A folder is announced before it is read, and again when that failed.
-		if d != nil && d.IsDir() && err == nil {
-			return os.Chmod(name, 0o700)
-		}
-		return nil
-	})
-	return os.RemoveAll(dir)
+	return safepath.RemoveAll(dir)
 }
 
 // Advice words an error and its remedy in one line.

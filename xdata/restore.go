@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/safepath"
 )
 
 // Find returns the version of a LIM with that name; fault.NotFound.
@@ -110,7 +111,7 @@ func (s *Store) Restore(ctx context.Context, v Version, to string, copied func(n
 	if err := s.MayRestore(v, to); err != nil {
 		return err
 	}
-	from, err := os.OpenRoot(v.Path)
+	from, err := safepath.Folder(v.Path)
 	if err != nil {
 		return removedMeanwhile(err)
 	}
@@ -172,7 +173,8 @@ func (s *Store) holdAgainst(root *os.Root, v Version, now *manifest) error {
 	return damaged(v.Name, m.Damage)
 }
 
-// part is a folder that is being restored, under another name beside its place.
+// part is a folder that is being restored, under another name beside its place. The folder
+// that both lie in may be another user's, who may put anything in the place of either.
 type part struct {
 	root *os.Root
 	lock *os.File
@@ -182,42 +184,63 @@ const partSuffix = ".mxcluster-restore"
 
 // openPart makes the folder, and clears away what a killed restore left of it.
 func openPart(to string) (*part, error) {
-	dir := filepath.Join(filepath.Dir(to), "."+filepath.Base(to)+partSuffix)
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
-	}
-	lock, err := os.OpenFile(dir, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_DIRECTORY, 0)
+	parent, err := safepath.Folder(filepath.Dir(to))
 	if err != nil {
 		return nil, err
 	}
-	p := &part{lock: lock}
-	err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	defer parent.Close()
+	name := "." + filepath.Base(to) + partSuffix
+	made := parent.Mkdir(name, 0o700)
+	if made != nil && !errors.Is(made, fs.ErrExist) {
+		return nil, made
+	}
+	p := &part{}
+	if p.root, err = safepath.Sub(parent, name); err != nil {
+		return nil, inTheWay(err)
+	}
+	if made != nil && !safepath.Own(p.root) {
+		err = fault.New(fault.Refused, "remove it, or restore to a folder where no other user may write", "%s is there, and is another user's", p.root.Name())
+	}
+	if err == nil {
+		p.lock, err = p.root.Open(".")
+	}
+	if err == nil {
+		err = unix.Flock(int(p.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		err = fault.New(fault.Busy, "wait for it to end", "another restore to %s is going on", to)
 	}
 	if err == nil {
-		err = emptyOut(dir)
-	}
-	if err == nil {
-		p.root, err = os.OpenRoot(dir)
-	}
-	if err == nil {
-		err = inheritNothing(p.root)
+		err = first(p.emptyOut(), inheritNothing(p.root))
 	}
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		p.close()
+		return nil, err
 	}
 	return p, nil
 }
 
-// emptyOut removes everything in a folder.
-func emptyOut(dir string) error {
-	entries, err := os.ReadDir(dir)
+// inTheWay says what to do about another user who is in the way.
+func inTheWay(err error) error {
+	if errors.Is(err, safepath.ErrReplaced) {
+		return fault.Wrap(err, fault.Refused, "restore to a folder where no other user may write, and move it from there", "the folder that is restored to")
+	}
+	return err
+}
+
+// emptyOut removes everything in the folder.
+func (p *part) emptyOut() error {
+	entries, err := fs.ReadDir(p.root.FS(), ".")
 	if err == nil && len(entries) > 0 {
-		err = os.Chmod(dir, 0o700) //nolint:gosec // a folder needs the x
+		err = p.root.Chmod(".", 0o700)
+	}
+	if err == nil {
+		err = notMounted(p.root.Name())
 	}
 	for _, e := range entries {
-		err = errors.Join(err, removeTree(filepath.Join(dir, e.Name())))
+		if err == nil {
+			err = safepath.RemoveIn(p.root, e.Name())
+		}
 	}
 	return err
 }
@@ -225,7 +248,7 @@ func emptyOut(dir string) error {
 // commit puts the folder in its place. An empty one there is replaced in the
 // same step; one that is no longer empty is not.
 func (p *part) commit(to string) error {
-	err := unix.Rename(p.root.Name(), to) // os.Rename takes no empty folder for a place
+	err := safepath.Move(p.root, to) // os.Rename takes no empty folder for a place
 	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
 		return fault.New(fault.Busy, "name a folder that nobody uses", "something was put into %s meanwhile", to)
 	}
@@ -233,16 +256,28 @@ func (p *part) commit(to string) error {
 		return fault.New(fault.Refused, "name a folder below it", "%s is where a file system is mounted", to)
 	}
 	if err != nil {
-		return err
+		return inTheWay(err)
 	}
 	return syncDir(filepath.Dir(to))
 }
 
-// discard removes what was not committed.
+// discard removes what was not committed: of what has the folder's name nothing but the folder.
 func (p *part) discard() {
-	if _, err := os.Lstat(p.root.Name()); err == nil {
-		_ = removeTree(p.root.Name()) // the next restore tries again
+	defer p.close()
+	name := p.root.Name()
+	now, err := os.Lstat(name)
+	is, bad := p.root.Stat(".")
+	if err != nil || bad != nil || !os.SameFile(now, is) {
+		return
+	}
+	if p.emptyOut() == nil { // else the next restore tries again
+		_ = safepath.Remove(name)
+	}
+}
+
+func (p *part) close() {
+	if p.lock != nil {
+		p.lock.Close()
 	}
 	p.root.Close()
-	p.lock.Close()
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"mxcluster/internal/safepath"
 )
 
 // looks is how often a version is looked at while files come and go in it.
@@ -53,7 +55,7 @@ func (s *Store) look(name string, guided bool, bad *troubles) (seen, error) {
 	x.folder = info
 	var root *os.Root
 	if err == nil {
-		root, err = os.OpenRoot(x.Path)
+		root, err = safepath.Folder(x.Path)
 	}
 	if err != nil {
 		return x, s.cannotLook(&x, nil, bad.pass(".", false, err), bad)

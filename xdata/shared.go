@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/safepath"
 )
 
 // Both sides may have been given one folder, such as an NFS share: then there is one copy of
@@ -18,18 +19,17 @@ const signPrefix = ".answering-"
 // putSign makes such a file, and returns its name; "" where none can be made, or there is no
 // folder yet.
 func (s *Store) putSign() string {
-	f, err := os.CreateTemp(s.Dir, signPrefix)
+	name, err := safepath.CreateTemp(s.Dir, signPrefix)
 	if err != nil {
 		return ""
 	}
-	f.Close()
-	return filepath.Base(f.Name())
+	return name
 }
 
 // takeSign removes it.
 func (s *Store) takeSign(sign string) {
 	if sign != "" {
-		_ = os.Remove(filepath.Join(s.Dir, sign)) // the next holder of a lock tries again
+		_ = safepath.Remove(filepath.Join(s.Dir, sign)) // the next holder of a lock tries again
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/safepath"
 )
 
 // snapshot is a version opened for comparing and sending: its folder, and its
@@ -32,7 +33,7 @@ type snapshot struct {
 // openSnapshot looks a version over, as far as that was not done. The caller closes the
 // snapshot.
 func (s *Store) openSnapshot(v seen) (snap *snapshot, err error) {
-	root, err := os.OpenRoot(v.Path)
+	root, err := safepath.Folder(v.Path)
 	if err != nil {
 		return nil, err
 	}

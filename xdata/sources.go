@@ -14,6 +14,8 @@ import (
 
 	"github.com/zeebo/xxh3"
 	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/safepath"
 )
 
 // sources is what a receiver has of a version already: chunks of its newest
@@ -89,7 +91,7 @@ func (o *sources) add(ctx context.Context, snap *snapshot) error {
 
 // addPartial reads what arrived of an interrupted transfer.
 func (o *sources) addPartial(ctx context.Context, s *Store, dir string, h *versionHead) error {
-	root, err := os.OpenRoot(dir)
+	root, err := safepath.Folder(dir)
 	if err != nil {
 		return err
 	}
@@ -329,7 +331,7 @@ func (s *Store) removePartials(lim int) {
 // cleanPartials removes partial folders that are too many or too old to be of use.
 func (s *Store) cleanPartials(lim int) {
 	for i, dir := range s.partials(lim) {
-		info, bad := os.Stat(dir)
+		info, bad := os.Lstat(dir)
 		if errors.Is(bad, fs.ErrNotExist) {
 			continue
 		}

@@ -8,10 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"mxcluster/internal/lineage"
+	"mxcluster/internal/safepath"
 )
 
 // staging is a version that is being put together, invisible until committed.
@@ -41,13 +43,9 @@ func partialPrefix(lim int) string { return fmt.Sprintf(".partial-%d-", lim) }
 
 // stage makes an empty staging folder. The caller holds the LIM's lock.
 func (s *Store) stage(lim int, prefix string) (*staging, error) {
-	dir, err := os.MkdirTemp(s.Dir, prefix)
+	root, err := safepath.MkdirTemp(s.Dir, prefix)
 	if err != nil {
 		return nil, err
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, errors.Join(err, os.Remove(dir))
 	}
 	flush, err := newFlusher(root)
 	if err == nil {
@@ -55,7 +53,7 @@ func (s *Store) stage(lim int, prefix string) (*staging, error) {
 	}
 	if err != nil {
 		root.Close()
-		return nil, errors.Join(err, os.Remove(dir))
+		return nil, errors.Join(err, safepath.Remove(root.Name()))
 	}
 	return &staging{store: s, lim: lim, root: root, flush: flush}, nil
 }
@@ -136,33 +134,35 @@ func (g *staging) publish(name string, m *manifest, own mark) error {
 		return err
 	}
 	index := g.store.indexPath(name)
-	if err := os.WriteFile(index, encodeIndex(m), 0o644); err != nil { //nolint:gosec // it tells no more than the folder's names
+	if err := safepath.WriteFile(index, encodeIndex(m), 0o644, false); err != nil {
 		return err
 	}
-	if err := os.WriteFile(g.store.markPath(name), data, 0o644); err != nil { //nolint:gosec // as readable as before
+	if err := safepath.WriteFile(g.store.markPath(name), data, 0o644, false); err != nil {
 		return err
 	}
 	if err := g.flush.durable(g.root); err != nil {
 		return fmt.Errorf("make the version durable: %w", err)
 	}
-	return os.Rename(g.root.Name(), filepath.Join(g.store.Dir, name))
+	return safepath.Move(g.root, filepath.Join(g.store.Dir, name))
 }
 
 // replacedStale is how old a file must be that was to replace another before it
 // counts as left by a crash: who verifies makes some too, without the lock.
 const replacedStale = time.Hour
 
-// isReplacement tells whether a file was to replace an index or a mark of a LIM.
-func isReplacement(name string, lim int) bool {
+// isReplacement tells whether a file was to replace an index, a mark, or what is remembered
+// of a LIM.
+func (s *Store) isReplacement(name string, lim int) bool {
 	version := fmt.Sprintf("xdata_%d_", lim)
-	return strings.HasPrefix(name, "."+indexPrefix+version) || strings.HasPrefix(name, "."+markPrefix+version)
+	of := []string{indexPrefix + version, markPrefix + version, filepath.Base(s.headPath(lim)), filepath.Base(s.pairPath(lim))}
+	return slices.ContainsFunc(of, func(prefix string) bool { return strings.HasPrefix(name, "."+prefix) })
 }
 
 // cleanReplacement removes such a file, or a sign, unless it is new.
 func (s *Store) cleanReplacement(e fs.DirEntry) error {
 	info, err := e.Info()
 	if err == nil && s.now().Sub(info.ModTime()) > replacedStale {
-		err = os.Remove(filepath.Join(s.Dir, e.Name()))
+		err = safepath.Remove(filepath.Join(s.Dir, e.Name()))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -183,7 +183,7 @@ func (s *Store) clean(lim int) error {
 			s.warnLeft(removeTree(filepath.Join(s.Dir, e.Name())))
 			continue
 		}
-		if isReplacement(e.Name(), lim) || strings.HasPrefix(e.Name(), signPrefix) {
+		if s.isReplacement(e.Name(), lim) || strings.HasPrefix(e.Name(), signPrefix) {
 			s.warnLeft(s.cleanReplacement(e))
 			continue
 		}
@@ -192,7 +192,7 @@ func (s *Store) clean(lim int) error {
 			continue
 		}
 		if _, gone := os.Lstat(filepath.Join(s.Dir, name)); errors.Is(gone, fs.ErrNotExist) {
-			s.warnLeft(os.Remove(filepath.Join(s.Dir, e.Name())))
+			s.warnLeft(safepath.Remove(filepath.Join(s.Dir, e.Name())))
 		}
 	}
 	return s.cleanNotes(lim)
@@ -213,7 +213,7 @@ func (s *Store) cleanNotes(lim int) error {
 			continue
 		}
 		if _, gone := os.Lstat(filepath.Join(s.Dir, name)); errors.Is(gone, fs.ErrNotExist) {
-			s.warnLeft(os.Remove(filepath.Join(s.Notes, e.Name())))
+			s.warnLeft(safepath.Remove(filepath.Join(s.Notes, e.Name())))
 		}
 	}
 	return nil

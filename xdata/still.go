@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"mxcluster/internal/safepath"
 )
 
 // DefaultStill is how long nothing may have changed in a version that another
@@ -102,7 +104,7 @@ func (s *Store) pauseBefore(versions []seen, v *seen, least time.Duration) (long
 // longer than least. Modification times do not tell: programs set them. So it is when the
 // files came about, or last changed where the file system does not keep that.
 func (v *seen) took(least time.Duration) time.Duration {
-	root, err := os.OpenRoot(v.Path)
+	root, err := safepath.Folder(v.Path)
 	if err != nil {
 		return 0 // it is gone
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"mxcluster/internal/lineage"
+	"mxcluster/internal/safepath"
 )
 
 // afterSync is what a sync that went well leaves to do on one side.
@@ -160,7 +161,7 @@ func (s *Store) anyOf(lim int, nodes []lineage.Node) bool {
 // moveAside moves one version, and returns where it lies then.
 func (s *Store) moveAside(name string) (string, error) {
 	dir := filepath.Join(s.Dir, asideName)
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	if err := safepath.Mkdir(dir, 0o750); err != nil {
 		return "", err
 	}
 	to := filepath.Join(dir, name)
@@ -172,7 +173,7 @@ func (s *Store) moveAside(name string) (string, error) {
 		}
 		to = filepath.Join(dir, fmt.Sprintf("%s-%d", name, i))
 	}
-	if err := os.Rename(filepath.Join(s.Dir, name), to); err != nil {
+	if err := safepath.Rename(filepath.Join(s.Dir, name), to); err != nil {
 		return "", err
 	}
 	// What is noted of it is cleared away by the next holder of the lock.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/safepath"
 )
 
 // Verdict is what reading a version from end to end came to.
@@ -75,7 +76,7 @@ func (s *Store) Verify(ctx context.Context, v Version, read func(n int64)) (Find
 		f.Result, f.Damage = Damaged, []string{v.Damage}
 		return f, nil
 	}
-	root, err := os.OpenRoot(v.Path)
+	root, err := safepath.Folder(v.Path)
 	if err == nil {
 		defer root.Close()
 		err = s.verify(ctx, root, &f, read)
