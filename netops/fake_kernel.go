@@ -23,7 +23,9 @@ type FakeKernel struct {
 
 	denied []netip.Addr
 	leaky  bool
-	routes map[Route]netip.Addr // to their preferred sources
+
+	echoless bool
+	routes   map[Route]netip.Addr // to their preferred sources
 }
 
 type fakeLink struct {
@@ -32,6 +34,7 @@ type fakeLink struct {
 	addresses []*fakeAddress
 	blocked   []netip.Addr
 	altnames  []string
+	proxied   netip.Prefix // for which it answers in the place of others
 
 	neighbours map[netip.Addr]string // MAC addresses
 }

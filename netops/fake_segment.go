@@ -26,6 +26,8 @@ type FakeSegment struct {
 	mu    sync.Mutex
 	ports []*fakePort
 	drop  func(from, to string, o Observation) bool
+
+	cache map[netip.Addr]net.HardwareAddr // of a switch that answers ARP itself; nil: it does not
 }
 
 // fakePort is one interface of a kernel and the cable to the switch.
@@ -33,6 +35,7 @@ type fakePort struct {
 	kernel *FakeKernel
 	ifname string
 	wires  []*FakeWire
+	sent   uint64 // frames of ARP that left
 }
 
 // Connect plugs the kernel's interface in. Wires that were open when it was
@@ -52,8 +55,19 @@ func (s *FakeSegment) Disconnect(k *FakeKernel) {
 	s.ports = slices.DeleteFunc(s.ports, func(p *fakePort) bool { return p.kernel == k })
 }
 
+// SuppressARP has the switch answer ARP for what it has learned, with the true MAC
+// address and whether that station is there or not, in place of flooding the question.
+func (s *FakeSegment) SuppressARP(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cache = nil
+	if on {
+		s.cache = map[netip.Addr]net.HardwareAddr{}
+	}
+}
+
 // DropWith has drop asked for every frame on its way from one kernel, by name,
-// to another; true loses it. It must not call the segment; nil ends it.
+// to another; true loses it. A frame without an operation is an echo or its answer. It must not call the segment; nil ends it.
 func (s *FakeSegment) DropWith(drop func(from, to string, o Observation) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +85,7 @@ func (s *FakeSegment) OpenWire(k *FakeKernel, ifname string) (*FakeWire, error) 
 	if i < 0 {
 		return nil, fault.New(fault.Failed, "connect it to the segment first", "%s of %s is not connected", ifname, k.name)
 	}
-	w := &FakeWire{segment: s, port: s.ports[i], heard: fanout[Observation]{depth: heardDepth}}
+	w := &FakeWire{segment: s, port: s.ports[i], heard: fanout[Observation]{depth: heardDepth}, echoed: fanout[Echo]{depth: heardDepth}}
 	w.port.wires = append(w.port.wires, w)
 	return w, nil
 }
@@ -90,6 +104,10 @@ func (s *FakeSegment) transmit(from *fakePort, o Observation) {
 		if !slices.Contains(s.ports, f.from) {
 			continue
 		}
+		f.from.sent++
+		if s.answered(f.from, f.o) {
+			continue
+		}
 		for _, to := range s.ports {
 			if to == f.from || !s.passes(f.from, to, f.o) {
 				continue
@@ -97,6 +115,49 @@ func (s *FakeSegment) transmit(from *fakePort, o Observation) {
 			if reply, ok := to.receive(f.o); ok {
 				queue = append(queue, sent{to, reply})
 			}
+		}
+	}
+}
+
+// answered has the switch itself answer a question if it does so and can. It learns
+// from every frame.
+func (s *FakeSegment) answered(from *fakePort, o Observation) bool {
+	if s.cache == nil {
+		return false
+	}
+	if o.SenderIP.IsValid() && !o.SenderIP.IsUnspecified() {
+		s.cache[o.SenderIP] = o.SenderMAC
+	}
+	mac, known := s.cache[o.TargetIP]
+	if o.Op != Request || !known || o.SenderIP == o.TargetIP || mac.String() == o.SenderMAC.String() {
+		return false
+	}
+	answer := replyTo(o, mac)
+	answer.Time = time.Now()
+	for _, w := range from.wires {
+		w.heard.send(answer)
+	}
+	return true
+}
+
+// echo brings an echo to the station that it is for, and the answer back.
+func (s *FakeSegment) echo(w *FakeWire, own net.HardwareAddr, from, target netip.Addr, to net.HardwareAddr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	question := Observation{EthSrc: own, EthDst: to, SenderIP: from, TargetIP: target}
+	if !slices.Contains(s.ports, w.port) {
+		return
+	}
+	for _, p := range s.ports {
+		if p == w.port || !s.passes(w.port, p, question) {
+			continue
+		}
+		p.kernel.received(p.ifname)
+		mac, ok := p.kernel.echoes(p.ifname, target)
+		if answer := (Observation{EthSrc: mac, EthDst: own, SenderIP: target, TargetIP: from}); ok && s.passes(p, w.port, answer) {
+			w.port.kernel.received(w.port.ifname)
+			now := time.Now()
+			w.echoed.send(Echo{Time: now, Asked: now, From: target, MAC: mac})
 		}
 	}
 }
@@ -122,9 +183,17 @@ func (p *fakePort) receive(o Observation) (Observation, bool) {
 		w.heard.send(o)
 	}
 	mac, ok := p.kernel.owns(p.ifname, o.TargetIP)
+	if !ok {
+		mac, ok = p.kernel.standsInFor(p.ifname, o)
+	}
 	if o.Op != Request || !ok || o.SenderIP == o.TargetIP {
 		return Observation{}, false
 	}
+	return replyTo(o, mac), true
+}
+
+// replyTo is the answer of the station with a MAC address to a question.
+func replyTo(o Observation, mac net.HardwareAddr) Observation {
 	return Observation{
 		Op:        Reply,
 		EthSrc:    mac,
@@ -133,7 +202,7 @@ func (p *fakePort) receive(o Observation) (Observation, bool) {
 		SenderIP:  o.TargetIP,
 		TargetMAC: o.SenderMAC,
 		TargetIP:  o.SenderIP,
-	}, true
+	}
 }
 
 // FakeWire is a Wire on a FakeSegment.
@@ -141,10 +210,34 @@ type FakeWire struct {
 	segment *FakeSegment
 	port    *fakePort
 	heard   fanout[Observation]
+	echoed  fanout[Echo]
 }
 
 // Subscribe is as Wire.Subscribe.
 func (w *FakeWire) Subscribe(ctx context.Context) <-chan Observation { return w.heard.subscribe(ctx) }
+
+// Echoes is as Wire.Echoes.
+func (w *FakeWire) Echoes(ctx context.Context) <-chan Echo { return w.echoed.subscribe(ctx) }
+
+// Sent is as Wire.Sent, of the port.
+func (w *FakeWire) Sent() uint64 {
+	w.segment.mu.Lock()
+	defer w.segment.mu.Unlock()
+	return w.port.sent
+}
+
+// Echo is as Wire.Echo.
+func (w *FakeWire) Echo(from, target netip.Addr, to net.HardwareAddr) error {
+	mac, err := w.station(from)
+	if err != nil {
+		return wrap(err, "send an echo to %s on %s", target, w.port.ifname)
+	}
+	if !isUnicast(to) {
+		return fault.New(fault.Usage, "name one station", "send an echo to %s at %s", target, to)
+	}
+	w.segment.echo(w, mac, from, target, to)
+	return nil
+}
 
 // Lost is as Wire.Lost.
 func (w *FakeWire) Lost() uint64 { return w.heard.lost.Load() }
@@ -199,5 +292,6 @@ func (w *FakeWire) Close() error {
 	w.port.wires = slices.DeleteFunc(w.port.wires, func(other *FakeWire) bool { return other == w })
 	w.segment.mu.Unlock()
 	w.heard.close()
+	w.echoed.close()
 	return nil
 }

@@ -23,6 +23,14 @@ func (k *FakeKernel) Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) 
 	return nil
 }
 
+// Point is as Kernel.Point.
+func (k *FakeKernel) Point(ifname string, addr netip.Addr, mac net.HardwareAddr) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, err := k.find(ifname)
+	return err // there is nobody to be asked less
+}
+
 // Neighbours returns what Warm told of the neighbours on an interface.
 func (k *FakeKernel) Neighbours(ifname string) map[netip.Addr]string {
 	k.mu.Lock()

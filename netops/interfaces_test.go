@@ -24,6 +24,7 @@ type (
 		Blocked(ifname string) ([]netip.Addr, error)
 		Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error
 		Gateways(ifname string) ([]netip.Addr, error)
+		Point(ifname string, addr netip.Addr, mac net.HardwareAddr) error
 		Watch(ctx context.Context) (<-chan netops.Event, error)
 		Close() error
 	}
@@ -31,6 +32,9 @@ type (
 		Subscribe(ctx context.Context) <-chan netops.Observation
 		Ask(from, target netip.Addr, to net.HardwareAddr) error
 		Announce(addr netip.Addr) error
+		Echo(from, target netip.Addr, to net.HardwareAddr) error
+		Echoes(ctx context.Context) <-chan netops.Echo
+		Sent() uint64
 		CatchUp() (lost uint64, err error)
 		Lost() uint64
 		Close() error

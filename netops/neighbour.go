@@ -161,15 +161,12 @@ func (o Observation) appendNeighbour(b []byte) ([]byte, error) {
 // right one, and the right one of a message that has zeros in its place.
 func checksum(source, dest netip.Addr, message []byte) uint16 {
 	sum := uint32(len(message)) + icmpv6
-	for _, part := range [][]byte{source.AsSlice(), dest.AsSlice(), message} {
+	for _, part := range [][]byte{source.AsSlice(), dest.AsSlice()} {
 		for i, v := range part {
 			sum += uint32(v) << (8 * (1 - i%2))
 		}
 	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
+	return internetSum(sum, message)
 }
 
 // isIPv6 tells whether addr is of a packet of IPv6's own.

@@ -80,6 +80,8 @@ func (*Kernel) Warm(string, netip.Addr, net.HardwareAddr) error { return errOthe
 
 // Gateways returns fault.Refused.
 func (*Kernel) Gateways(string) ([]netip.Addr, error) { return nil, errOther() }
+// Point returns fault.Refused.
+func (*Kernel) Point(string, netip.Addr, net.HardwareAddr) error { return errOther() }
 
 // Watch returns fault.Refused.
 func (*Kernel) Watch(context.Context) (<-chan Event, error) { return nil, errOther() }
@@ -96,6 +98,19 @@ func (*Wire) Subscribe(context.Context) <-chan Observation {
 	close(ch)
 	return ch
 }
+
+// Echoes returns a closed channel.
+func (*Wire) Echoes(context.Context) <-chan Echo {
+	ch := make(chan Echo)
+	close(ch)
+	return ch
+}
+
+// Echo returns fault.Refused.
+func (*Wire) Echo(netip.Addr, netip.Addr, net.HardwareAddr) error { return errOther() }
+
+// Sent returns 0.
+func (*Wire) Sent() uint64 { return 0 }
 
 // Lost returns 0.
 func (*Wire) Lost() uint64 { return 0 }

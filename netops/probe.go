@@ -49,6 +49,7 @@ func Probe(ctx context.Context, w Prober, addr netip.Addr, count int, interval t
 		if err := w.Ask(Unspecified(addr), addr, nil); err != nil {
 			return nil, false, wrap(err, "probe %s", addr)
 		}
+		next.Reset(interval) // the question may have waited its turn
 		mac, inUse, err := l.await(ctx, next.C)
 		switch {
 		case errors.Is(err, errLost) && l.again < probeAgain:

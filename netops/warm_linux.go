@@ -13,19 +13,34 @@ import (
 // no question. What the kernel knows of that neighbour already is left alone; what
 // it is told here it makes sure of by itself once it is used (NUD_STALE).
 func (k *Kernel) Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error {
-	l, err := k.link(ifname)
+	n, err := k.neighbour(ifname, addr, mac)
 	if err != nil {
 		return err
+	}
+	if err = k.rt.NeighAdd(n); errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	return wrap(err, "note that %s is at %s on %s", addr, mac, ifname)
+}
+
+// Point tells the kernel where a neighbour is that does not answer, whatever it knew:
+// what is sent to it for the next seconds goes there, and the kernel asks nobody.
+func (k *Kernel) Point(ifname string, addr netip.Addr, mac net.HardwareAddr) error {
+	n, err := k.neighbour(ifname, addr, mac)
+	if err != nil {
+		return err
+	}
+	return wrap(k.rt.NeighSet(n), "note that %s is at %s on %s", addr, mac, ifname)
+}
+
+func (k *Kernel) neighbour(ifname string, addr netip.Addr, mac net.HardwareAddr) (*netlink.Neigh, error) {
+	l, err := k.link(ifname)
+	if err != nil {
+		return nil, err
 	}
 	family := netlink.FAMILY_V4
 	if addr.Is6() {
 		family = netlink.FAMILY_V6
 	}
-	err = k.rt.NeighAdd(&netlink.Neigh{
-		LinkIndex: l.Attrs().Index, Family: family, State: netlink.NUD_STALE, IP: addr.AsSlice(), HardwareAddr: mac,
-	})
-	if errors.Is(err, unix.EEXIST) {
-		return nil
-	}
-	return wrap(err, "note that %s is at %s on %s", addr, mac, ifname)
+	return &netlink.Neigh{LinkIndex: l.Attrs().Index, Family: family, State: netlink.NUD_STALE, IP: addr.AsSlice(), HardwareAddr: mac}, nil
 }

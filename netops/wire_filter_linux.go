@@ -6,29 +6,81 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// step is an instruction of a filter; a conditional jump that holds goes to the step
+// with the label yes.
+type step struct {
+	label       string
+	instruction bpf.Instruction
+	yes         string
+}
+
+// assemble turns labels into distances.
+func assemble(steps []step) ([]bpf.RawInstruction, error) {
+	at := map[string]int{}
+	for i, s := range steps {
+		if s.label != "" {
+			at[s.label] = i
+		}
+	}
+	program := make([]bpf.Instruction, len(steps))
+	for i, s := range steps {
+		program[i] = s.instruction
+		if jump, ok := s.instruction.(bpf.JumpIf); ok {
+			jump.SkipTrue = uint8(at[s.yes] - i - 1)
+			program[i] = jump
+		}
+	}
+	return bpf.Assemble(program)
+}
+
 // setFilter has the socket take ARP frames, and neighbour solicitations and
-// advertisements, that come in, of the interface itself and not of a VLAN on it. A
+// advertisements, of the interface itself and not of a VLAN on it, and the answers to
+// echoes with an identifier that come in. ARP that goes out is counted. A
 // socket for ARP alone would be simpler, but those
 // hear only what the interface's ingress hooks let through: nothing about an
 // address that is blocked, just when it matters who else has it. A socket for
 // everything is served before the hooks.
-func setFilter(conn *socket.Conn) error {
-	const etherType, nextHeader, icmpType = 12, 20, 54 // where they are in a frame
-	program, err := bpf.Assemble([]bpf.Instruction{
-		bpf.LoadAbsolute{Off: etherType, Size: 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: ethTypeARP, SkipTrue: 6},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: ethTypeIPv6, SkipTrue: 10},
-		bpf.LoadAbsolute{Off: nextHeader, Size: 1},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: icmpv6, SkipTrue: 8},
-		bpf.LoadAbsolute{Off: icmpType, Size: 1},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: solicitation, SkipTrue: 1},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: advertisement, SkipTrue: 5},
-		bpf.LoadExtension{Num: bpf.ExtType},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OUTGOING, SkipTrue: 3},
-		bpf.LoadExtension{Num: bpf.ExtVLANTagPresent},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0, SkipTrue: 1},
-		bpf.RetConstant{Val: neighbourMost},
-		bpf.RetConstant{Val: 0},
+func setFilter(conn *socket.Conn, id uint16) error {
+	const etherType, nextHeader, icmpType, icmpID = 12, 20, 54, 58                // where they are in a frame
+	const version4, fragment4, protocol4, icmpType4, icmpID4 = 14, 20, 23, 34, 38 // in one of IPv4
+	load := func(off uint32, size int) step { return step{instruction: bpf.LoadAbsolute{Off: off, Size: size}} }
+	jump := func(cond bpf.JumpTest, val uint32, yes string) step {
+		return step{instruction: bpf.JumpIf{Cond: cond, Val: val}, yes: yes}
+	}
+	echo4 := load(version4, 1)
+	echo4.label = "echo of IPv4"
+	incoming := step{label: "incoming", instruction: bpf.LoadExtension{Num: bpf.ExtType}}
+	untagged := step{label: "untagged", instruction: bpf.LoadExtension{Num: bpf.ExtVLANTagPresent}}
+	program, err := assemble([]step{
+		load(etherType, 2),
+		jump(bpf.JumpEqual, ethTypeARP, "untagged"),
+		jump(bpf.JumpEqual, ethTypeIPv4, "echo of IPv4"),
+		jump(bpf.JumpNotEqual, ethTypeIPv6, "none"),
+		load(nextHeader, 1),
+		jump(bpf.JumpNotEqual, icmpv6, "none"),
+		load(icmpType, 1),
+		jump(bpf.JumpEqual, solicitation, "untagged"),
+		jump(bpf.JumpEqual, advertisement, "untagged"),
+		jump(bpf.JumpNotEqual, echoReply6, "none"),
+		load(icmpID, 2),
+		jump(bpf.JumpEqual, uint32(id), "incoming"),
+		jump(bpf.JumpNotEqual, uint32(id), "none"),
+		echo4,
+		jump(bpf.JumpNotEqual, 0x45, "none"),
+		load(fragment4, 2),
+		jump(bpf.JumpBitsSet, 0x3fff, "none"),
+		load(protocol4, 1),
+		jump(bpf.JumpNotEqual, icmpv4, "none"),
+		load(icmpType4, 1),
+		jump(bpf.JumpNotEqual, echoReply4, "none"),
+		load(icmpID4, 2),
+		jump(bpf.JumpNotEqual, uint32(id), "none"),
+		incoming,
+		jump(bpf.JumpEqual, unix.PACKET_OUTGOING, "none"),
+		untagged,
+		jump(bpf.JumpNotEqual, 0, "none"),
+		{instruction: bpf.RetConstant{Val: neighbourMost}},
+		{label: "none", instruction: bpf.RetConstant{Val: 0}},
 	})
 	if err != nil {
 		return err

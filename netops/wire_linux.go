@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mdlayher/socket"
@@ -26,6 +27,9 @@ type Wire struct {
 	ifname string
 	conn   *socket.Conn
 	heard  fanout[Observation]
+	echoed fanout[Echo]
+	echoes echoes
+	sent   atomic.Uint64 // frames of ARP and neighbour discovery that left, ours and the kernel's
 	done   chan struct{} // closed by Close
 	close  func() error
 
@@ -60,13 +64,14 @@ func OpenWire(ifname string) (*Wire, error) {
 		return nil, wrap(err, "open a packet socket on %s", ifname)
 	}
 	w := &Wire{ifname: ifname, conn: conn, heard: fanout[Observation]{depth: heardDepth}, done: make(chan struct{}),
-		frame: make([]byte, neighbourMost), control: make([]byte, 128)}
+		frame: make([]byte, neighbourMost), control: make([]byte, 128), echoed: fanout[Echo]{depth: heardDepth}}
+	w.echoes = newEchoes()
 	w.close = sync.OnceValue(func() error {
 		close(w.done)
 		return wrap(conn.Close(), "close the packet socket on %s", ifname)
 	})
 	err = errors.Join(
-		setFilter(conn),
+		setFilter(conn, w.echoes.id),
 		conn.SetReadBuffer(receiveBuffer),
 		conn.SetsockoptInt(unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
 	)
@@ -89,6 +94,15 @@ func OpenWire(ifname string) (*Wire, error) {
 // our own, until ctx ends or the wire is closed; then it is closed. A
 // subscriber that does not keep up loses the oldest frames.
 func (w *Wire) Subscribe(ctx context.Context) <-chan Observation { return w.heard.subscribe(ctx) }
+
+// Echoes returns a channel with every answer to an echo of this wire from now on, as
+// Subscribe does with ARP frames.
+func (w *Wire) Echoes(ctx context.Context) <-chan Echo { return w.echoed.subscribe(ctx) }
+
+// Sent returns how many frames of ARP and neighbour discovery have left the interface
+// since the wire was opened, those of the kernel among them. An announcement of an IPv4
+// address is two.
+func (w *Wire) Sent() uint64 { return w.sent.Load() }
 
 // Lost returns how many frames subscribers lost because they did not keep up.
 func (w *Wire) Lost() uint64 { return w.heard.lost.Load() }
@@ -135,6 +149,16 @@ func (w *Wire) Ask(from, target netip.Addr, to net.HardwareAddr) error {
 	return wrap(err, "ask for %s on %s", target, w.ifname)
 }
 
+// Echo asks the kernel of the station with a MAC address for target by ICMP, with from
+// as our own address. No ARP goes before it.
+func (w *Wire) Echo(from, target netip.Addr, to net.HardwareAddr) error {
+	err := w.sendFrame(func(own net.HardwareAddr) (outgoing, error) {
+		data, err := w.echoes.appendFrame(make([]byte, 0, echoFrameMost), own, to, from, target, time.Now())
+		return outgoing{data: data, to: to, protocol: etherTypeOf(target, ethTypeIPv4)}, err
+	})
+	return wrap(err, "send an echo to %s on %s", target, w.ifname)
+}
+
 // Announce tells everyone that we have addr: gratuitous ARP, once as a request
 // and once as a reply, or an unsolicited neighbour advertisement.
 func (w *Wire) Announce(addr netip.Addr) error {
@@ -146,10 +170,38 @@ func (w *Wire) Announce(addr netip.Addr) error {
 	return wrap(first, "announce %s on %s", addr, w.ifname)
 }
 
-// send builds a frame with our current MAC and sends it. It tries twice, since
+// outgoing is an Ethernet frame to be sent.
+type outgoing struct {
+	data     []byte
+	to       net.HardwareAddr
+	protocol uint16
+}
+
+// etherTypeOf returns the protocol of an address's family, or that of IPv4 given.
+func etherTypeOf(addr netip.Addr, of4 uint16) uint16 {
+	if addr.Is4() {
+		return of4
+	}
+	return ethTypeIPv6
+}
+
+// send sends a frame of ARP or neighbour discovery, and counts it.
+func (w *Wire) send(build func(own net.HardwareAddr) Observation) error {
+	err := w.sendFrame(func(own net.HardwareAddr) (outgoing, error) {
+		o := build(own)
+		data, err := o.AppendFrame(make([]byte, 0, neighbourFrame))
+		return outgoing{data: data, to: o.EthDst, protocol: etherTypeOf(o.SenderIP, ethTypeARP)}, err
+	})
+	if err == nil {
+		w.sent.Add(1)
+	}
+	return err
+}
+
+// sendFrame builds a frame with our current MAC and sends it. It tries twice, since
 // the first error may tell of the past: that the interface was down once, or
 // that it was removed, when there is a new one by now.
-func (w *Wire) send(build func(own net.HardwareAddr) Observation) error {
+func (w *Wire) sendFrame(build func(own net.HardwareAddr) (outgoing, error)) error {
 	err := w.sendOnce(build)
 	if err == nil || isClosed(err) {
 		return err
@@ -163,13 +215,12 @@ func (w *Wire) send(build func(own net.HardwareAddr) Observation) error {
 // sendOnce looks at the carrier too: without one the kernel takes the frame,
 // throws it away and reports success. It looks afterwards, lest the carrier
 // goes between the look and the frame.
-func (w *Wire) sendOnce(build func(own net.HardwareAddr) Observation) error {
+func (w *Wire) sendOnce(build func(own net.HardwareAddr) (outgoing, error)) error {
 	index, mac, err := w.station()
 	if err != nil {
 		return err
 	}
-	o := build(mac)
-	frame, err := o.AppendFrame(make([]byte, 0, neighbourFrame))
+	f, err := build(mac)
 	if err != nil {
 		return err
 	}
@@ -178,13 +229,9 @@ func (w *Wire) sendOnce(build func(own net.HardwareAddr) Observation) error {
 	if err := w.conn.SetWriteDeadline(time.Now().Add(sendLimit)); err != nil {
 		return err
 	}
-	protocol := uint16(ethTypeARP)
-	if o.SenderIP.Is6() {
-		protocol = ethTypeIPv6
-	}
-	to := &unix.SockaddrLinklayer{Protocol: networkOrder(protocol), Ifindex: index, Halen: macLen}
-	copy(to.Addr[:], o.EthDst)
-	if err := w.conn.Sendto(context.Background(), frame, 0, to); err != nil {
+	to := &unix.SockaddrLinklayer{Protocol: networkOrder(f.protocol), Ifindex: index, Halen: macLen}
+	copy(to.Addr[:], f.to)
+	if err := w.conn.Sendto(context.Background(), f.data, 0, to); err != nil {
 		return err
 	}
 	found, err := w.lookup()

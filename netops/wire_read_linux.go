@@ -17,6 +17,7 @@ import (
 // up; one that was removed must be bound anew once it is back.
 func (w *Wire) read() {
 	defer w.heard.close()
+	defer w.echoed.close()
 	for {
 		switch err := w.readOne(); {
 		case isClosed(err):
@@ -78,10 +79,15 @@ func (w *Wire) recover() bool {
 }
 
 // deliver hands a frame to the subscribers unless it is of another kind, not for this
-// station (on a port with VLANs the frames of others show up), or our own.
+// station (on a port with VLANs the frames of others show up), or our own. What the
+// kernel here sends is counted.
 func (w *Wire) deliver(frame, control []byte, from unix.Sockaddr) {
 	link, ok := from.(*unix.SockaddrLinklayer)
-	if !ok || link.Pkttype == unix.PACKET_OTHERHOST || link.Pkttype == unix.PACKET_OUTGOING {
+	switch {
+	case !ok || link.Pkttype == unix.PACKET_OTHERHOST:
+		return
+	case link.Pkttype == unix.PACKET_OUTGOING:
+		w.sent.Add(1)
 		return
 	}
 	o, err := ParseFrame(frame)
@@ -89,6 +95,9 @@ func (w *Wire) deliver(frame, control []byte, from unix.Sockaddr) {
 		o, err = ParseNeighbour(frame)
 	}
 	if err != nil {
+		if e, err := w.echoes.parse(frame, receivedAt(control, time.Now())); err == nil {
+			w.echoed.send(e)
+		}
 		return
 	}
 	_, own, err := w.station()

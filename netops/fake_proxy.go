@@ -1,0 +1,43 @@
+package netops
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+)
+
+// Proxy has the kernel answer ARP on an interface for every address in a subnet, as a
+// router with local proxy ARP does; not to probes. The zero Prefix ends it.
+func (k *FakeKernel) Proxy(ifname string, subnet netip.Prefix) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l, err := k.find(ifname); err == nil {
+		l.proxied = subnet
+	}
+}
+
+// IgnoreEcho has the kernel leave echoes unanswered, as a firewall makes it.
+func (k *FakeKernel) IgnoreEcho(on bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.echoless = on
+}
+
+// standsInFor tells whether the kernel answers a question in somebody else's place.
+func (k *FakeKernel) standsInFor(ifname string, o Observation) (net.HardwareAddr, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l, err := k.find(ifname)
+	if err != nil || !l.Up || !l.proxied.IsValid() || !l.proxied.Contains(o.TargetIP) || o.SenderIP.IsUnspecified() {
+		return nil, false
+	}
+	return l.MAC, !slices.Contains(k.denied, o.TargetIP)
+}
+
+// echoes tells whether the kernel answers an echo to an address, and from which MAC.
+func (k *FakeKernel) echoes(ifname string, addr netip.Addr) (net.HardwareAddr, bool) {
+	mac, ok := k.owns(ifname, addr)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return mac, ok && !k.echoless
+}
