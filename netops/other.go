@@ -80,6 +80,7 @@ func (*Kernel) Warm(string, netip.Addr, net.HardwareAddr) error { return errOthe
 
 // Gateways returns fault.Refused.
 func (*Kernel) Gateways(string) ([]netip.Addr, error) { return nil, errOther() }
+
 // Point returns fault.Refused.
 func (*Kernel) Point(string, netip.Addr, net.HardwareAddr) error { return errOther() }
 

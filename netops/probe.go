@@ -12,7 +12,8 @@ import (
 
 // Prober is what Probe needs of a Wire or FakeWire. One that has a method
 // Minds(net.HardwareAddr) bool is asked by it whose probes for the same address count as
-// use; without it all do, as RFC 5227 has it.
+// use; without it all do, as RFC 5227 has it. Of one that has a method
+// Believes(net.HardwareAddr) bool is asked by it whose answers count.
 type Prober interface {
 	Subscribe(ctx context.Context) <-chan Observation
 	CatchUp() (lost uint64, err error)
@@ -39,6 +40,9 @@ func Probe(ctx context.Context, w Prober, addr netip.Addr, count int, interval t
 	l := listener{wire: w, addr: addr, heard: w.Subscribe(ctx), start: time.Now()}
 	if some, ok := w.(interface{ Minds(net.HardwareAddr) bool }); ok {
 		l.minds = some.Minds
+	}
+	if some, ok := w.(interface{ Believes(net.HardwareAddr) bool }); ok {
+		l.believes = some.Believes
 	}
 	if l.lost, err = w.CatchUp(); err != nil {
 		return nil, false, wrap(err, "probe %s", addr)
@@ -75,6 +79,8 @@ type listener struct {
 	lost  uint64                      // frames until now
 	again int                         // requests that were in vain
 	minds func(net.HardwareAddr) bool // whose probes count; nil: all do
+
+	believes func(net.HardwareAddr) bool // whose answers count; nil: all do
 }
 
 // await listens until the next tick, and then takes what is already there: a
@@ -125,7 +131,7 @@ func (l *listener) claimed(o Observation) bool {
 	if l.minds != nil && o.SenderIP != l.addr && !l.minds(o.SenderMAC) {
 		return false
 	}
-	return Claims(o, l.addr) && !o.Time.Before(l.start)
+	return Claims(o, l.addr) && !o.Time.Before(l.start) && (l.believes == nil || l.believes(o.SenderMAC))
 }
 
 // closedCause says why a subscription ended.

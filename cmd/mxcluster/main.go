@@ -88,7 +88,7 @@ func runAgent(ctx context.Context, s commands.AgentSetup, hangups <-chan struct{
 			Server: s.Settings.Server, GossipPort: uint16(s.Settings.GossipPort),
 			Lease: s.Settings.AliasLease, StopLease: s.Settings.StopLease, StartGrace: s.Settings.StartGrace,
 			FirstHold: s.Settings.FallbackHold, FromLoad: s.Settings.FallbackFromLoad,
-			ARPRefresh: s.Settings.ARPRefresh, CheckInterval: s.Settings.ServiceCheckInterval, Restarts: s.Settings.ServiceRestarts,
+			ARPBudget: s.Settings.ARPBudget, ARPRefresh: s.Settings.ARPRefresh, CheckInterval: s.Settings.ServiceCheckInterval, Restarts: s.Settings.ServiceRestarts,
 			Version: s.Version, PID: os.Getpid(), Watchdog: watchdog(), Log: s.Log, ArbiterLease: s.Settings.Arbiter.Lease,
 		},
 		Documents: s.Documents, StateDir: s.Dirs.State, RunDir: s.Dirs.Run, Socket: s.Socket, Spare: s.Spare, KeyFile: s.KeyFile, XDataDir: s.Settings.XDataDir, XDataStill: s.Settings.XDataStill,

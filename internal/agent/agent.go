@@ -32,6 +32,7 @@ type Config struct {
 	StartGrace    time.Duration // how long servers never heard are waited for
 	FirstHold     time.Duration // how long a server that failed again soon after a fallback must stay up before the next one; doubled each time; 0: never
 	FromLoad      bool          // whether a LIM may fall back to a server that still loads it
+	ARPBudget     int           // fewer ARP packets a second are sent on one interface; 0: there is no bound
 	ARPRefresh    time.Duration // from one periodic announcement to the next
 	CheckInterval time.Duration // from one health check of the software to the next
 	Restarts      int           // of failing software in place, before the LIM counts as failed
@@ -152,6 +153,7 @@ type peer struct {
 	former   netip.Addr        // its base by an earlier document, until it works by the present one
 	stale    bool              // it speaks, but what it claims now was not heard yet
 	liveness failover.Liveness
+	doubtful bool // nothing but ARP answers tells of it
 	since    time.Time
 	runs     []string      // of its agent, heard before the present one
 	twice    time.Time     // when a former one was heard again; zero: never

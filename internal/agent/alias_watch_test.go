@@ -16,6 +16,8 @@ type watched struct {
 	*supervisor
 	now         time.Time
 	base, alias bool // what the holder's kernel answers for
+	echoless    bool // by ARP alone
+	cached      bool // the switch answers ARP for the alias, there or not
 	loss        float64
 	rnd         *rand.Rand
 }
@@ -25,8 +27,9 @@ var holderMAC = net.HardwareAddr{2, 0, 0, 0, 0, 7}
 func newWatched(limit time.Duration, loss float64, seed uint64) *watched {
 	base, alias := netip.MustParseAddr("192.0.2.21"), netip.MustParseAddr("192.0.2.11")
 	w := &watched{now: time.Unix(1e9, 0), base: true, alias: true, loss: loss, rnd: rand.New(rand.NewPCG(seed, 1))}
-	w.supervisor = newSupervisor(netip.MustParseAddr("192.0.2.20"), nil, nil, nil)
-	w.setHosts(map[string]hostAddrs{"srv1": {base: base, mac: holderMAC.String()}}, limit)
+	w.supervisor = bareSupervisor()
+	w.setHosts(map[string]hostAddrs{"srv1": {base: base, alias: alias}}, limit)
+	w.claim("srv1", []string{holderMAC.String()})
 	w.watchAlias(1, alias, limit, w.now)
 	return w
 }
@@ -38,9 +41,13 @@ func (w *watched) live(d time.Duration) time.Duration {
 	for end := w.now.Add(d); w.now.Before(end); {
 		next, ask, _ := w.poll(w.now)
 		for _, q := range ask.arp {
-			answers := w.alias && q.target == w.aliases[1].addr || w.base && q.target == w.hosts["srv1"].addrs.base
-			if answers && w.rnd.Float64() >= w.loss && w.rnd.Float64() >= w.loss {
+			if w.answers(q) || w.cached && q.target == w.aliases[1].addr {
 				w.observe(netops.Observation{Time: w.now, Op: netops.Reply, SenderMAC: holderMAC, SenderIP: q.target})
+			}
+		}
+		for _, q := range ask.echo {
+			if !w.echoless && w.answers(q) {
+				w.echo(netops.Echo{Time: w.now, Asked: w.now, MAC: holderMAC, From: q.target})
 			}
 		}
 		if w.wires()[1].Silent {
@@ -49,6 +56,12 @@ func (w *watched) live(d time.Duration) time.Duration {
 		w.now = next
 	}
 	return -1
+}
+
+// answers draws whether a question is answered, for what the line loses.
+func (w *watched) answers(q question) bool {
+	has := w.alias && q.target == w.aliases[1].addr || w.base && q.target == w.hosts["srv1"].addrs.base
+	return has && w.rnd.Float64() >= w.loss && w.rnd.Float64() >= w.loss
 }
 
 func TestAliasThatItsServerGaveUp(t *testing.T) {

@@ -74,7 +74,7 @@ func (a *Agent) keepHidden(l *lim, why string) {
 // answers for the alias to so many probes in a row; false when ctx ends first.
 func (a *Agent) awaitClear(ctx context.Context, n *network, alias netip.Addr, traffic func() bool, probes int) bool {
 	for free := 0; traffic(); {
-		if _, inUse, err := a.deps.Probe(ctx, n.forAlias(), alias); err == nil && !inUse {
+		if _, inUse, err := a.probeAlias(ctx, n, alias, plain); err == nil && !inUse {
 			if free++; free == probes {
 				return true
 			}
@@ -126,7 +126,7 @@ func (a *Agent) show(l *lim) {
 	}
 	a.recordAlias(l, "unblocked", fmt.Sprintf("the alias %s was unblocked: nobody else has it", l.alias.Addr()))
 	a.endHiding(l)
-	a.announceAnew(l)
+	a.announceTaken(l)
 }
 
 // forgetHidden takes the block off an alias that is not on this server any more; it

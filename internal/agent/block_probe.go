@@ -62,10 +62,13 @@ func (a *Agent) tendBlockProbes(now time.Time) {
 		if !l.otherBlock.due(now) {
 			continue
 		}
+		macs := other.MACs[max(len(other.MACs)-blockedMACs, 0):]
+		if !a.net.budget.take(now, len(macs), plain) {
+			continue
+		}
 		l.otherBlock.asked++
 		l.otherBlock.last = now
-		macs := other.MACs
-		for _, text := range macs[max(len(macs)-blockedMACs, 0):] {
+		for _, text := range macs {
 			if mac, err := net.ParseMAC(text); err == nil {
 				// A failed send is a link that is down: then it is not this side that serves for long.
 				_ = a.net.wire.Ask(a.net.base.Addr(), l.alias.Addr(), mac)

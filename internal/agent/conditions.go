@@ -63,6 +63,7 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 	out = append(out, a.arbiterConditions()...)
 	out = append(out, a.leavingConditions()...)
 	out = append(out, a.twinConditions(now)...)
+	out = append(out, a.standInConditions(now)...)
 	switch c, self := a.cluster(), a.doc.Server(a.cfg.Server); {
 	case c != nil && self.Standby:
 		for _, m := range c.LIMs {

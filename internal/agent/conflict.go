@@ -109,6 +109,7 @@ func (a *Agent) aliasClaimed(alias netip.Addr, mac string, probe bool) {
 		case owner == other && l.otherBlock.answered(time.Now()): // to what this side asked: it knows itself passive
 			a.nothingNew = false
 			a.defend(l)
+		case a.tellsFor(l, mac): // another one's answer, or one of the past
 		case owner == "" || owner != other:
 			a.nothingNew = false
 			a.foreignHeard(l, mac)
@@ -143,7 +144,7 @@ func (a *Agent) serverAt(mac string) string {
 func (a *Agent) defend(l *lim) {
 	now := time.Now()
 	l.rivalAt = now
-	if l.hidden == "" && now.Sub(l.defended) >= defendPeriod {
+	if l.hidden == "" && now.Sub(l.defended) >= defendPeriod && a.net.budget.take(now, packetsOf(l.alias.Addr()), plain) {
 		l.defended = now
 		h := l.hold
 		a.wg.Go(func() {
@@ -188,7 +189,7 @@ func (a *Agent) returned(name string) {
 		default:
 			a.announceAnew(l)
 		}
-		if other == name {
+		if other == name && a.net.budget.take(time.Now(), 1, urgent) {
 			// Who answers is heard like any other claim; a failed send is a link that is down.
 			_ = a.net.wire.Ask(netops.Unspecified(l.alias.Addr()), l.alias.Addr(), nil)
 		}
@@ -227,7 +228,7 @@ func (a *Agent) askForeign(l *lim, free int) {
 			return
 		case <-time.After(period):
 		}
-		mac, inUse, err := a.deps.Probe(a.ctx, n.forAlias(), alias)
+		mac, inUse, err := a.probeAlias(a.ctx, n, alias, poll)
 		a.post(func() {
 			if l.foreign == "" {
 				return // found out by somebody else

@@ -83,7 +83,7 @@ func (a *Agent) silentOnWire(ctx context.Context, o control.Order) error {
 	}); err != nil {
 		return err
 	}
-	switch mac, inUse, err := a.deps.Probe(ctx, n.forAlias(), alias); {
+	switch mac, inUse, err := a.probeAlias(ctx, n, alias, urgent); {
 	case err != nil:
 		return err
 	case inUse:

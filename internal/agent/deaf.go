@@ -41,6 +41,9 @@ func (a *Agent) judgeDeaf(now time.Time) {
 	if now.Sub(a.deaf.asked) >= askClients {
 		a.deaf.asked = now
 		for _, client := range a.net.warm.latest() {
+			if !a.net.budget.take(now, 1, poll) {
+				break
+			}
 			// Whoever answers is heard; a failed send is a link that is down.
 			_ = a.net.wire.Ask(a.net.base.Addr(), client, nil)
 		}

@@ -31,16 +31,20 @@ type Kernel interface {
 	Links() ([]netops.Link, error)
 	MoveRoutes(from, to netip.Addr, only []netops.Route) ([]netops.Route, error)
 	Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error
+	Point(ifname string, addr netip.Addr, mac net.HardwareAddr) error
 	Gateways(ifname string) ([]netip.Addr, error)
 	Watch(ctx context.Context) (<-chan netops.Event, error)
 }
 
-// Wire is ARP on one interface (package netops).
+// Wire is ARP, and echoes, on one interface (package netops).
 type Wire interface {
 	Subscribe(ctx context.Context) <-chan netops.Observation
 	CatchUp() (lost uint64, err error)
 	Ask(from, target netip.Addr, to net.HardwareAddr) error
 	Announce(addr netip.Addr) error
+	Echo(from, target netip.Addr, to net.HardwareAddr) error
+	Echoes(ctx context.Context) <-chan netops.Echo
+	Sent() uint64
 	Close() error
 }
 

@@ -149,7 +149,7 @@ func (a *Agent) ready(ctx context.Context, net *network, e clusterconf.Exchange)
 	if slices.ContainsFunc(here, func(x netops.Address) bool { return x.Prefix == e.NewBase }) {
 		return nil
 	}
-	mac, inUse, err := a.deps.Probe(ctx, net.wire, e.NewBase.Addr())
+	mac, inUse, err := a.probe(ctx, net, e.NewBase.Addr(), plain)
 	if err != nil {
 		return err
 	}

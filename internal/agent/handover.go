@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"mxcluster/internal/failover"
@@ -28,12 +29,14 @@ func (a *Agent) givenUp(l *lim) bool {
 
 // beforeTaking returns what has to be done before an alias is taken: the state is
 // saved, and nobody has it, which need not be asked if it was given up for us.
-func (a *Agent) beforeTaking(n *network, alias netip.Prefix, given bool, saved func() error) func(context.Context) error {
+func (a *Agent) beforeTaking(n *network, l *lim, alias netip.Prefix, given bool, saved func() error) func(context.Context) error {
 	if given {
 		return func(context.Context) error { return saved() }
 	}
+	wire := a.believing(n, l)
 	return func(ctx context.Context) error {
-		mac, inUse, err := a.deps.Probe(ctx, n.forAlias(), alias.Addr())
+		n.budget.take(time.Now(), probeCount, urgent)
+		mac, inUse, err := a.deps.Probe(ctx, wire, alias.Addr())
 		switch {
 		case err != nil:
 			return err
@@ -44,10 +47,43 @@ func (a *Agent) beforeTaking(n *network, alias netip.Prefix, given bool, saved f
 	}
 }
 
+// believing returns the wire without those who tell nothing of who has a LIM's alias now.
+func (a *Agent) believing(n *network, l *lim) Wire {
+	former := a.formerMACs(l)
+	return deafWire{aliasWire{n.wire, n.sup.ours}, func(mac net.HardwareAddr) bool {
+		return slices.Contains(former, mac.String()) || n.sup.standsIn(mac.String()) || n.sup.gaveUp(l.number, mac)
+	}}
+}
+
+// tellsFor reports whether what a MAC address says of a LIM's alias tells nothing of now.
+func (a *Agent) tellsFor(l *lim, mac string) bool {
+	return a.net.sup.standsIn(mac) || slices.Contains(a.formerMACs(l), mac)
+}
+
+// formerMACs are those of the LIM's other server where that can have no alias any more,
+// whoever answers in its place.
+func (a *Agent) formerMACs(l *lim) []string {
+	v := a.view(time.Now())
+	_, other := failover.Yields(v, l.number)
+	if p := v.Peers[other]; p.Expired(v.Now) && p.Claim != nil {
+		return append(slices.Clone(p.Claim.MACs), p.Claim.MAC)
+	}
+	return nil
+}
+
+// deafWire is a wire over which some stations are not believed.
+type deafWire struct {
+	aliasWire
+	to func(mac net.HardwareAddr) bool
+}
+
+// Believes reports whether what a station says counts (see [netops.Prober]).
+func (w deafWire) Believes(mac net.HardwareAddr) bool { return !w.to(mac) }
+
 // probeBeside asks who else has an alias that was taken without asking. Who answers is
 // heard as any other rival is, and a failed send is a link that is down.
 func (a *Agent) probeBeside(n *network, alias netip.Addr) {
-	a.wg.Go(func() { _, _, _ = a.deps.Probe(a.ctx, n.wire, alias) })
+	a.wg.Go(func() { _, _, _ = a.probeAlias(a.ctx, n, alias, urgent) })
 }
 
 // aliasWire is a wire over which an alias is probed for: a host of nobody's that probes

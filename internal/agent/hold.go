@@ -15,15 +15,19 @@ const healthyFor = 10 * time.Minute
 
 // holdOn keeps an alias that the kernel has for us until `until`, and announces it.
 func (a *Agent) holdOn(l *lim, alias netip.Prefix, until time.Time) {
+	a.holdAs(l, alias, until, urgent)
+}
+
+func (a *Agent) holdAs(l *lim, alias netip.Prefix, until time.Time, u urgency) {
 	if l.letGo != nil {
 		l.letGo()
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
 	l.holds, l.former, l.alias, l.letGo = true, false, alias, cancel
 	l.hold = &holder{
-		kernel: a.deps.Kernel, wire: a.net.wire, ifname: a.net.ifname, alias: alias,
+		kernel: a.deps.Kernel, wire: a.net.wire, budget: a.net.budget, ifname: a.net.ifname, alias: alias,
 		lease: a.cfg.Lease, refresh: a.cfg.ARPRefresh, log: a.log, alive: a.alive,
-		kick: make(chan struct{}, 1), renewing: newTurn(),
+		kick: make(chan struct{}, 1), renewing: newTurn(), burst: u,
 	}
 	h := l.hold
 	if a.keeper != nil {
@@ -40,9 +44,15 @@ func (a *Agent) holdOn(l *lim, alias netip.Prefix, until time.Time) {
 	a.wg.Go(func() { h.announce(ctx) })
 }
 
-// announceAnew starts the announcements of a held alias again with a burst.
-func (a *Agent) announceAnew(l *lim) {
-	a.holdOn(l, l.alias, time.Now().Add(a.cfg.Lease/2))
+// announceAnew starts the announcements of a held alias again with a burst, as far as
+// there is room for it.
+func (a *Agent) announceAnew(l *lim) { a.announceBurst(l, plain) }
+
+// announceTaken does so at once: the alias was not on the wire before.
+func (a *Agent) announceTaken(l *lim) { a.announceBurst(l, urgent) }
+
+func (a *Agent) announceBurst(l *lim, u urgency) {
+	a.holdAs(l, l.alias, time.Now().Add(a.cfg.Lease/2), u)
 	l.hold.kick <- struct{}{} // there may be less time left than until the first renewal
 }
 

@@ -30,6 +30,8 @@ var burst = [...]time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond
 type holder struct {
 	kernel  Kernel
 	wire    Wire
+	budget  *budget
+	burst   urgency // of the first announcements
 	ifname  string
 	alias   netip.Prefix
 	lease   time.Duration
@@ -131,6 +133,11 @@ func (h *holder) announce(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
+		if !h.muted.Load() && !h.budget.take(time.Now(), packetsOf(h.alias.Addr()), h.urgencyOf(i)) {
+			i--
+			timer.Reset(arpRetry)
+			continue
+		}
 		err := h.announceOnce()
 		now := time.Now()
 		if !errors.Is(err, errMuted) {
@@ -145,6 +152,14 @@ func (h *holder) announce(ctx context.Context) {
 			timer.Reset(h.refresh)
 		}
 	}
+}
+
+// urgencyOf returns whose turn an announcement is, by its number.
+func (h *holder) urgencyOf(number int) urgency {
+	if number < len(burst) {
+		return h.burst
+	}
+	return plain
 }
 
 // errMuted says that an alias was not announced, and that this is as it should be.

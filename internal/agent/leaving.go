@@ -194,7 +194,7 @@ func (a *Agent) nothingOf(ctx context.Context, server string) error {
 	if err != nil {
 		return err
 	}
-	switch mac, inUse, err := a.deps.Probe(ctx, n.wire, base); {
+	switch mac, inUse, err := a.probe(ctx, n, base, plain); {
 	case err != nil:
 		return err
 	case inUse:

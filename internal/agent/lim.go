@@ -229,7 +229,7 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 		saved = func() error { return nil }
 	}
 	given := acquire && a.givenUp(l)
-	before := a.beforeTaking(net, alias, given, saved)
+	before := a.beforeTaking(net, l, alias, given, saved)
 	l.taking = acquire
 	a.operate(l, func(ctx context.Context) func() {
 		if acquire {

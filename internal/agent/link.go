@@ -61,6 +61,7 @@ func (a *Agent) noteLink(link netops.Link) {
 		}
 	}
 	a.macs.note(link.MAC) // the latest
+	a.net.sup.claim(a.cfg.Server, a.macs.list())
 	if mac := link.MAC.String(); mac != a.mac {
 		was := a.mac
 		a.mac = mac
@@ -73,8 +74,12 @@ func (a *Agent) noteLink(link netops.Link) {
 // announceBase tells everybody where the base address is, beside the main loop. A
 // failed send is a link that is down: it is told when that comes back, by the kernel.
 func (a *Agent) announceBase() {
-	wire, base := a.net.wire, a.net.base.Addr()
-	a.wg.Go(func() { _ = wire.Announce(base) })
+	n, base := a.net, a.net.base.Addr()
+	a.wg.Go(func() {
+		if n.budget.await(a.ctx, packetsOf(base), plain) {
+			_ = n.wire.Announce(base)
+		}
+	})
 }
 
 // ensureBases adds the base addresses of this server where they are missing, unless

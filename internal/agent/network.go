@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -23,6 +24,7 @@ type network struct {
 	ifname string       // the kernel's own name
 	named  string       // as the document has it
 	wire   Wire
+	budget *budget // of what is sent over it
 	pool   Pool
 	sup    *supervisor
 	ears   ears
@@ -131,8 +133,9 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 		return errors.Join(err, wire.Close())
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
-	n := &network{base: base, ifname: link.Name, named: self.Interface, wire: wire, pool: pool, cancel: cancel, closed: make(chan struct{})}
-	n.sup = newSupervisor(base.Addr(), wire, pool.Ask, func() { a.post(func() {}) })
+	n := &network{base: base, ifname: link.Name, named: self.Interface, wire: wire, budget: newBudget(a.cfg.ARPBudget, wire.Sent), pool: pool, cancel: cancel, closed: make(chan struct{})}
+	n.sup = newSupervisor(base.Addr(), wire, n.budget, pool.Ask, a.pointer(link.Name), func() { a.post(func() {}) })
+	a.tellClaims(n.sup)
 	if a.net == nil && link.Enabled {
 		a.enabled = a.started.Add(-baseGrace)
 	}
@@ -143,7 +146,7 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 	}
 	for _, l := range a.lims {
 		if l.holds {
-			a.announceAnew(l) // over the new wire
+			a.announceTaken(l) // over the new wire
 		}
 	}
 	a.wg.Go(func() { n.sup.run(ctx) })
@@ -168,6 +171,26 @@ func (n *network) close(log *slog.Logger) {
 	n.cancel()
 	if err := errors.Join(n.pool.Close(), n.wire.Close()); err != nil {
 		log.Warn("closing the network", "base", n.base, "err", err)
+	}
+}
+
+// pointer returns what keeps the kernel from asking for servers that are gone, each
+// time that something is sent to them.
+func (a *Agent) pointer(ifname string) func(netip.Addr, net.HardwareAddr) {
+	return func(addr netip.Addr, mac net.HardwareAddr) {
+		if err := a.deps.Kernel.Point(ifname, addr, mac); err != nil {
+			a.log.Debug("telling the kernel where a server was", "server", addr, "err", err)
+		}
+	}
+}
+
+// tellClaims tells a supervisor which MAC addresses the servers say they have.
+func (a *Agent) tellClaims(s *supervisor) {
+	s.claim(a.cfg.Server, a.macs.list())
+	for name, p := range a.peers {
+		if p.claim != nil {
+			s.claim(name, append(slices.Clone(p.claim.MACs), p.claim.MAC))
+		}
 	}
 }
 
@@ -203,11 +226,7 @@ func (a *Agent) superviseOthers() {
 	for _, name := range a.mates() {
 		s := a.doc.Server(name)
 		p := a.peer(name)
-		h := hostAddrs{base: s.Base.Addr(), alias: a.aliasOf(s.LIM).Addr(), gossiped: p.at, rival: a.sharesAliasWith(name)}
-		if p.claim != nil {
-			h.mac = p.claim.MAC
-		}
-		hosts[name] = h
+		hosts[name] = hostAddrs{base: s.Base.Addr(), alias: a.aliasOf(s.LIM).Addr(), gossiped: p.at, rival: a.sharesAliasWith(name)}
 	}
 	a.net.sup.setHosts(hosts, a.silenceLimit())
 	a.lookAtGateways()

@@ -244,7 +244,7 @@ func (a *Agent) activate(ctx context.Context, l *lim) error {
 		}
 		a.recordAlias(l, "unblocked", fmt.Sprintf("the alias %s was unblocked: this side serves now", l.alias.Addr()))
 		a.endHiding(l)
-		a.announceAnew(l)
+		a.announceTaken(l)
 		a.returnRoutes(l)
 		return nil
 	}, func() {})

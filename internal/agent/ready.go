@@ -31,6 +31,7 @@ func (a *Agent) unfit() []string {
 			why = append(why, fmt.Sprintf("LIM %d runs not as it was set: %s", n, l.lacks))
 		}
 	}
+	why = append(why, a.unseenDeaths()...)
 	if nowhere := a.room.nowhere(); nowhere != "" {
 		why = append(why, "there is no room for the agent's state: "+nowhere)
 	}

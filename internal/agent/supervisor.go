@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,15 +17,20 @@ const (
 	minAgentLimit = time.Second           // silence of gossip that makes an agent lost, at least
 	askPeriod     = 20 * time.Millisecond // gossip questions to a server in doubt
 	gonePeriod    = 50 * time.Millisecond // questions to a rival that is gone: the first answer ends a split brain
+	pointPeriod   = 4 * time.Second       // the kernel goes by what it was told for 5
+	aliasTurns    = 4                     // of so many echoes to a host in doubt one more goes to its alias
+	rareBelow     = time.Second           // see [failover.Pulse.Wants]
 )
 
 // sighting is what the supervisor knows of one host.
 type sighting struct {
-	gone       bool // neither ARP nor gossip for the limit
+	gone       bool // no sign of life of any kind for the limit
+	doubtful   bool // but for answers by ARP, which its kernel may not have given
 	agentLost  bool // no gossip
 	heard      time.Time
 	gossiped   time.Time
 	everGossip bool
+	echoes     bool // its kernel is known to answer echoes
 }
 
 // hostAddrs are the addresses at which a host's kernel may answer, and what was
@@ -33,34 +39,36 @@ type sighting struct {
 // moves its base.
 type hostAddrs struct {
 	base, alias netip.Addr
-	mac         string    // as the host claims it; "": not known
 	gossiped    time.Time // when gossip last heard it; zero: not since the agent started
 	rival       bool      // it may have an alias that this server may have, too
 }
 
 // host is a server under supervision.
 type host struct {
-	name     string
-	witness  failover.Witness // its own signs of life tell whether this server is cut off
-	addrs    hostAddrs
-	mac      net.HardwareAddr // of its last answer; nil: none yet
-	arp      failover.Watch
-	gossip   failover.Watch // for gone, with the cluster's limit
-	agent    failover.Watch // for agent-lost
-	next     time.Time
-	nextAsk  time.Time
-	nextAll  time.Time // when everybody is asked for one that is gone
-	sighting sighting
+	name      string
+	witness   failover.Witness // its own signs of life tell whether this server is cut off
+	addrs     hostAddrs
+	mac       net.HardwareAddr // where it was last; nil: not known
+	claimed   []net.HardwareAddr
+	pulse     failover.Pulse
+	agent     failover.Watch // for agent-lost
+	next      time.Time
+	nextAsk   time.Time
+	nextPoint time.Time
+	turn      int // echoes sent
+	sighting  sighting
 }
 
 // supervisor listens to every sign of life of the other servers: gossip, and
-// the ARP answers of their kernels, which come however busy or stopped their
+// the answers of their kernels to echoes and ARP, which come however busy or stopped their
 // agents are (design section 4). It calls changed, from its own goroutine,
 // whenever what it knows changes in kind.
 type supervisor struct {
 	self    netip.Addr
 	wire    Wire
+	budget  *budget
 	ask     func(server string)
+	point   func(addr netip.Addr, mac net.HardwareAddr) // has the kernel ask nobody for somebody who is gone
 	changed func()
 	kick    chan struct{}
 
@@ -68,15 +76,17 @@ type supervisor struct {
 	hosts   map[string]*host
 	aliases map[int]*aliasWatch
 	bench   bench
+	claims  map[string][]net.HardwareAddr
+	stand   standIns
 	heard   time.Time // last frame of anybody
 	limit   time.Duration
 	polled  time.Time // when it last looked
 	steady  time.Time // since when it has looked without a gap of half the limit, as [failover.Watch] counts
 }
 
-func newSupervisor(self netip.Addr, wire Wire, ask func(string), changed func()) *supervisor {
-	return &supervisor{self: self, wire: wire, ask: ask, changed: changed, kick: make(chan struct{}, 1),
-		hosts: map[string]*host{}, aliases: map[int]*aliasWatch{}}
+func newSupervisor(self netip.Addr, wire Wire, b *budget, ask func(string), point func(netip.Addr, net.HardwareAddr), changed func()) *supervisor {
+	return &supervisor{self: self, wire: wire, budget: b, ask: ask, point: point, changed: changed, kick: make(chan struct{}, 1),
+		hosts: map[string]*host{}, aliases: map[int]*aliasWatch{}, claims: map[string][]net.HardwareAddr{}}
 }
 
 // setHosts names the hosts to supervise; limit is the silence that makes one gone.
@@ -96,21 +106,52 @@ func (s *supervisor) setHosts(addrs map[string]hostAddrs, limit time.Duration) {
 		h := s.hosts[name]
 		if h == nil {
 			h = &host{name: name}
+			h.pulse.Talks = true
 			h.sighting.everGossip = !at.gossiped.IsZero()
-			h.gossip.Heard(at.gossiped)
+			h.pulse.Gossiped(at.gossiped)
 			h.agent.Heard(at.gossiped)
 			s.hosts[name] = h
-		}
-		if mac, err := net.ParseMAC(at.mac); err == nil && h.mac == nil {
-			h.mac = mac
+			h.claims(s.claims[name])
 		}
 		h.addrs = at
-		if limit < h.arp.Limit {
+		if limit < h.pulse.Limit() {
 			h.next = time.Time{} // the next question would come too late for that
 		}
-		h.arp.Limit, h.gossip.Limit, h.agent.Limit = limit, limit, max(limit, minAgentLimit)
+		h.pulse.SetLimit(limit)
+		h.agent.Limit = max(limit, minAgentLimit)
 	}
 	s.wake()
+}
+
+// claim notes which MAC addresses a server says it has, the present one last.
+func (s *supervisor) claim(server string, macs []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stand.Claim(server, macs)
+	var parsed []net.HardwareAddr
+	for _, text := range macs {
+		if mac, err := net.ParseMAC(text); err == nil {
+			parsed = append(parsed, mac)
+		}
+	}
+	s.claims[server] = parsed
+	if h := s.hosts[server]; h != nil {
+		h.claims(parsed)
+	}
+}
+
+// claims notes what a host says of itself. Where it answered last counts as long as it
+// is one of these.
+func (h *host) claims(macs []net.HardwareAddr) {
+	h.claimed = macs
+	if len(macs) > 0 && !h.has(h.mac) {
+		h.mac = macs[len(macs)-1]
+	}
+}
+
+// has reports whether a host says that a MAC address is its own.
+func (h *host) has(mac net.HardwareAddr) bool {
+	return slices.ContainsFunc(h.claimed, func(x net.HardwareAddr) bool { return bytes.Equal(x, mac) })
 }
 
 // watchAlias starts to ask for a LIM's alias, or goes on.
@@ -145,13 +186,13 @@ func (s *supervisor) gossipHeard(server string, at time.Time) (news bool) {
 	if h == nil {
 		return false
 	}
-	h.gossip.Heard(at)
+	h.pulse.Gossiped(at)
 	h.agent.Heard(at)
 	h.witness.Answered(at, s.limit)
 	if !h.sighting.everGossip || h.sighting.agentLost || h.sighting.gone {
 		// At once: one that is heard for the first time must not count as gone
 		// until the next poll because it was silent before.
-		h.sighting.everGossip, h.sighting.agentLost, h.sighting.gone = true, false, false
+		h.sighting.everGossip, h.sighting.agentLost, h.sighting.gone, h.sighting.doubtful = true, false, false, false
 		s.wake()
 		return true
 	}
@@ -165,11 +206,7 @@ func (s *supervisor) sightings() map[string]sighting {
 	out := make(map[string]sighting, len(s.hosts))
 	for name, h := range s.hosts {
 		g := h.sighting
-		g.gossiped = h.gossip.LastHeard()
-		g.heard = g.gossiped
-		if a := h.arp.LastHeard(); a.After(g.heard) {
-			g.heard = a
-		}
+		g.gossiped, g.heard, g.echoes = h.agent.LastHeard(), h.pulse.LastHeard(), h.pulse.Echoes()
 		out[name] = g
 	}
 	return out
@@ -181,12 +218,12 @@ func (s *supervisor) wires() map[int]failover.Wire {
 	defer s.mu.Unlock()
 	out := make(map[int]failover.Wire, len(s.aliases))
 	for lim, a := range s.aliases {
-		out[lim] = failover.Wire{AskedSince: a.since, Answered: a.watch.LastHeard(), MAC: a.mac, Silent: a.quiet, Alias: a.addr}
+		out[lim] = failover.Wire{AskedSince: a.since, Answered: later(a.watch.LastHeard(), a.cached), MAC: a.mac, Silent: a.quiet, Alias: a.addr}
 	}
 	return out
 }
 
-// lastHeard returns when the last ARP frame of anybody was received.
+// lastHeard returns when the last frame of anybody was received.
 func (s *supervisor) lastHeard() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -209,7 +246,7 @@ func (s *supervisor) serverAt(mac string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, h := range s.hosts {
-		if h.mac != nil && h.mac.String() == mac {
+		if h.mac != nil && h.mac.String() == mac && s.stand.Worth(mac, name, time.Now()) != failover.WorthNothing {
 			return name
 		}
 	}
@@ -231,6 +268,13 @@ func (s *supervisor) ours(mac net.HardwareAddr) bool {
 	return s.bench.plan.macs[mac.String()]
 }
 
+// standsIn reports whether a MAC address is proven to answer for others.
+func (s *supervisor) standsIn(mac string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stand.Proven(mac, time.Now())
+}
+
 // wake makes the loop look again; the caller may hold the lock.
 func (s *supervisor) wake() {
 	select {
@@ -241,7 +285,7 @@ func (s *supervisor) wake() {
 
 // run polls and listens until ctx ends.
 func (s *supervisor) run(ctx context.Context) {
-	heard := s.wire.Subscribe(ctx)
+	heard, echoed := s.wire.Subscribe(ctx), s.wire.Echoes(ctx)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -253,6 +297,11 @@ func (s *supervisor) run(ctx context.Context) {
 				return
 			}
 			s.observe(o)
+		case e, ok := <-echoed:
+			if !ok {
+				return
+			}
+			s.echo(e)
 		case <-timer.C:
 			// What was received counts before anybody is called silent; an error is
 			// a link that is down.
@@ -260,16 +309,7 @@ func (s *supervisor) run(ctx context.Context) {
 		case <-s.kick:
 		}
 		// Answers that wait to be read count before anybody is called silent.
-		for more := true; more; {
-			select {
-			case o, ok := <-heard:
-				if more = ok; ok {
-					s.observe(o)
-				}
-			default:
-				more = false
-			}
-		}
+		s.drain(heard, echoed)
 		now := time.Now()
 		next, ask, news := s.poll(now)
 		s.send(ask)
@@ -280,28 +320,92 @@ func (s *supervisor) run(ctx context.Context) {
 	}
 }
 
-// observe takes one ARP frame as a sign of life.
+// drain takes what waits to be read.
+func (s *supervisor) drain(heard <-chan netops.Observation, echoed <-chan netops.Echo) {
+	for {
+		select {
+		case o, ok := <-heard:
+			if !ok {
+				return
+			}
+			s.observe(o)
+		case e, ok := <-echoed:
+			if !ok {
+				return
+			}
+			s.echo(e)
+		default:
+			return
+		}
+	}
+}
+
+// observe takes one ARP frame as a sign of life, for what it is worth.
 func (s *supervisor) observe(o netops.Observation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.heard = later(s.heard, o.Time)
-	s.bench.heard(o, s.limit)
+	s.stand.answered(o.SenderMAC.String(), o.SenderIP, o.Time)
+	if slices.Contains(s.bench.plan.gateways, o.SenderIP) || !s.stand.Proven(o.SenderMAC.String(), o.Time) {
+		s.bench.heard(o, s.limit)
+	}
 	for _, h := range s.hosts {
 		switch o.SenderIP {
 		case h.addrs.base:
-			h.arp.Heard(o.Time)
-			h.witness.Answered(o.Time, s.limit)
-			h.mac = o.SenderMAC
-			s.instead(o)
+			s.answered(h, o)
 		case h.addrs.alias:
-			if bytes.Equal(h.mac, o.SenderMAC) {
-				h.arp.Heard(o.Time)
+			if bytes.Equal(h.mac, o.SenderMAC) || h.has(o.SenderMAC) {
+				h.pulse.Answered(o.Time)
 			}
 		}
 	}
 	for _, a := range s.aliases {
-		if a.addr == o.SenderIP {
+		if a.addr == o.SenderIP && !s.stand.Proven(o.SenderMAC.String(), o.Time) {
 			a.heard(o)
+		}
+	}
+}
+
+// answered takes a frame from a host's base address.
+func (s *supervisor) answered(h *host, o netops.Observation) {
+	switch worth := s.stand.Worth(o.SenderMAC.String(), h.name, o.Time); {
+	case worth == failover.WorthNothing:
+		return
+	case worth == failover.WorthUnknown && len(h.claimed) > 0:
+		s.stand.suspect(o.Time)
+		if h.pulse.InDoubt() {
+			h.mac = o.SenderMAC // it may have another one now: it is asked there, too
+		}
+	default:
+		h.mac = o.SenderMAC
+	}
+	h.pulse.Answered(o.Time)
+	h.witness.Answered(o.Time, s.limit)
+	s.instead(o)
+}
+
+// echo takes the answer of a kernel.
+func (s *supervisor) echo(e netops.Echo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heard = later(s.heard, e.Time)
+	s.bench.echoed(e, s.limit)
+	for _, h := range s.hosts {
+		switch e.From {
+		case h.addrs.base:
+			h.pulse.Echoed(e.Asked, e.Time)
+			h.witness.Answered(e.Time, s.limit)
+			h.mac = e.MAC
+			s.insteadEcho(e)
+		case h.addrs.alias:
+			if bytes.Equal(h.mac, e.MAC) || h.has(e.MAC) {
+				h.pulse.Echoed(e.Asked, e.Time)
+			}
+		}
+	}
+	for _, a := range s.aliases {
+		if a.addr == e.From {
+			a.echoed(e)
 		}
 	}
 }
@@ -309,23 +413,28 @@ func (s *supervisor) observe(o netops.Observation) {
 // questions are what is due to be asked. They are asked when the supervisor is
 // not locked: a send may take a while, and the main loop must not wait for it.
 type questions struct {
-	arp    []arpQuestion
-	gossip []string // servers
+	arp    []question
+	echo   []question
+	point  []question // of whom the kernel is told where they are
+	gossip []string   // servers
 }
 
-// arpQuestion asks for an address, of one MAC or, nil, of everybody.
-type arpQuestion struct {
+// question asks for an address, of one MAC or, by ARP and nil, of everybody.
+type question struct {
 	target netip.Addr
 	to     net.HardwareAddr
 }
 
 func (s *supervisor) send(q questions) {
+	// A failed send is a question without an answer: the link is down.
 	for _, ask := range q.arp {
-		if !ask.target.IsValid() {
-			continue
-		}
-		// A failed send is a question without an answer: the link is down.
 		_ = s.wire.Ask(s.self, ask.target, ask.to)
+	}
+	for _, ask := range q.echo {
+		_ = s.wire.Echo(s.self, ask.target, ask.to)
+	}
+	for _, p := range q.point {
+		s.point(p.target, p.to)
 	}
 	for _, server := range q.gossip {
 		s.ask(server)
@@ -344,8 +453,8 @@ func (s *supervisor) poll(now time.Time) (next time.Time, ask questions, news bo
 	next = now.Add(time.Second)
 	for _, h := range s.hosts {
 		if !h.next.After(now) {
-			h.poll(&ask, now)
-			if h.arp.InDoubt() && !h.nextAsk.After(now) {
+			s.pollHost(h, &ask, now)
+			if h.pulse.InDoubt() && !h.nextAsk.After(now) {
 				h.nextAsk = now.Add(askPeriod)
 				ask.gossip = append(ask.gossip, h.name)
 			}
@@ -355,43 +464,69 @@ func (s *supervisor) poll(now time.Time) (next time.Time, ask questions, news bo
 	}
 	for _, a := range s.aliases {
 		if !a.next.After(now) {
-			ask.arp = append(ask.arp, a.poll(now), s.baseOf(a))
+			s.pollAlias(a, &ask, now)
 		}
 		if quiet := a.silent(now); quiet != a.quiet {
 			a.quiet, news = quiet, true
 		}
 		next = earlier(next, a.next)
 	}
-	return earlier(next, s.pollWitnesses(&ask, now)), ask, news
+	next = earlier(next, s.pollWitnesses(&ask, now))
+	return earlier(next, s.stand.ask(&ask, now, s.room(now, true))), ask, news
 }
 
-// poll has a host's kernel asked for its base address.
-func (h *host) poll(ask *questions, now time.Time) {
-	h.arp.Polled(now)
-	h.gossip.Polled(now)
+// room returns how it is found out whether there is room for an ARP question. Below a
+// second of silence there is no bound to those that echoes cannot be had for.
+func (s *supervisor) room(now time.Time, bound bool) func() bool {
+	return func() bool { return s.budget.take(now, 1, poll) || !bound && s.limit < rareBelow }
+}
+
+// pollHost has a host's kernel asked for its base address.
+func (s *supervisor) pollHost(h *host, ask *questions, now time.Time) {
 	h.agent.Polled(now)
+	placed, room := h.mac != nil, s.room(now, h.pulse.Echoes())
+	q := h.pulse.Wants(now, placed)
+	q.One, q.All = q.One && room(), q.All && room()
+	h.pulse.Asked(now, q, placed)
 	h.witness.Asked()
-	h.next = now.Add(h.arp.Period(now))
-	to := h.mac
-	if h.arp.InDoubt() && (h.mac == nil || !now.Before(h.nextAll)) {
-		to = nil // it may have come back with another MAC
-		h.nextAll = h.next
-		if h.addrs.alias.IsValid() && h.mac != nil {
-			ask.arp = append(ask.arp, arpQuestion{h.addrs.alias, h.mac})
-		}
-	}
+	h.next = now.Add(h.pulse.Period(now))
 	if h.sighting.gone && h.addrs.rival {
 		h.next = earlier(h.next, now.Add(gonePeriod))
 	}
-	ask.arp = append(ask.arp, arpQuestion{h.addrs.base, to})
+	if q.One {
+		ask.arp = append(ask.arp, question{h.addrs.base, h.mac})
+	}
+	if q.All {
+		ask.arp = append(ask.arp, question{target: h.addrs.base})
+	}
+	if q.Echo {
+		ask.echo = append(ask.echo, question{h.addrs.base, h.place()})
+		if h.pulse.InDoubt() && h.addrs.alias.IsValid() && h.turn%aliasTurns == 0 {
+			ask.echo = append(ask.echo, question{h.addrs.alias, h.mac})
+		}
+		h.turn++
+	}
+	if h.sighting.gone && placed && !h.nextPoint.After(now) {
+		h.nextPoint = now.Add(pointPeriod)
+		ask.point = append(ask.point, question{h.addrs.base, h.mac})
+	}
+}
+
+// place is where to ask a host by echo: where it was last, and in doubt at each MAC
+// address that it says it has, in turn.
+func (h *host) place() net.HardwareAddr {
+	if i := h.turn / 2 % max(len(h.claimed), 1); h.pulse.InDoubt() && h.turn%2 == 1 && i < len(h.claimed) {
+		return h.claimed[i]
+	}
+	return h.mac
 }
 
 // judge updates the host's sighting; true when it changed in kind.
 func (h *host) judge(now time.Time) bool {
-	before := h.sighting
-	h.sighting.gone = h.arp.Silent(now) && h.gossip.Silent(now)
+	before, v := h.sighting, h.pulse.Judge(now)
+	h.sighting.gone, h.sighting.doubtful = v.Gone, v.Doubtful
 	h.sighting.agentLost = h.agent.Silent(now)
-	return before.gone != h.sighting.gone || before.agentLost != h.sighting.agentLost || before.everGossip != h.sighting.everGossip
+	return before != h.sighting
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -9,30 +9,44 @@ import (
 	"mxcluster/netops"
 )
 
-// A server that is gone is asked for 20 times a second by those who may share an
+// bareSupervisor asks nobody by itself: tests poll it.
+func bareSupervisor() *supervisor {
+	return newSupervisor(netip.MustParseAddr("192.0.2.20"), nil, newBudget(15, func() uint64 { return 0 }), nil, nil, nil)
+}
+
+// A server that is gone is asked 20 times a second by those who may share an
 // alias with it, since its first word ends a split brain; by all others as calmly as
-// before, since each question to it goes to everybody on the subnet.
+// before. None of that is ARP, but for a question to everybody a second.
 func TestWhoIsGoneIsAskedByRivals(t *testing.T) {
 	addr := netip.MustParseAddr
 	for _, tc := range []struct {
 		limit        time.Duration
-		rival, other int // questions a second
+		rival, other int // echoes a second
 	}{
 		{10 * time.Second, 20, 1},
 		{time.Second, 20, 10},
 		{200 * time.Millisecond, 50, 50},
 	} {
-		s := newSupervisor(addr("192.0.2.20"), nil, nil, nil)
+		s := bareSupervisor()
 		s.setHosts(map[string]hostAddrs{"sb1": {base: addr("192.0.2.29"), rival: true}, "srv2": {base: addr("192.0.2.22")}}, tc.limit)
-		asked := map[netip.Addr]int{}
-		gossip := map[string]int{}
 		start := time.Unix(1e9, 0)
-		count := start.Add(3 * tc.limit)
+		for i, name := range []string{"sb1", "srv2"} {
+			mac := net.HardwareAddr{2, 0, 0, 0, 0, byte(i)}
+			s.claim(name, []string{mac.String()})
+			s.gossipHeard(name, start)
+			s.echo(netops.Echo{Time: start, Asked: start, From: s.hosts[name].addrs.base, MAC: mac})
+		}
+		echoes, arp := map[netip.Addr]int{}, map[netip.Addr]int{}
+		gossip := map[string]int{}
+		count := start.Add(4 * tc.limit)
 		for now := start; now.Before(count.Add(10 * time.Second)); {
 			next, ask, _ := s.poll(now)
 			if !now.Before(count) {
+				for _, q := range ask.echo {
+					echoes[q.target]++
+				}
 				for _, q := range ask.arp {
-					asked[q.target]++
+					arp[q.target]++
 				}
 				for _, name := range ask.gossip {
 					gossip[name]++
@@ -50,9 +64,12 @@ func TestWhoIsGoneIsAskedByRivals(t *testing.T) {
 			addr   netip.Addr
 			second int
 		}{{"sb1", addr("192.0.2.29"), tc.rival}, {"srv2", addr("192.0.2.22"), tc.other}} {
-			n, g := asked[want.addr], gossip[want.name]
+			n, g := echoes[want.addr], gossip[want.name]
 			if lo, hi := want.second*9, want.second*11+1; n < lo || n > hi || g < lo || g > hi {
-				t.Errorf("limit %s: %s was asked for %d times by ARP and %d times by gossip in 10 s, want %d to %d", tc.limit, want.name, n, g, lo, hi)
+				t.Errorf("limit %s: %s was asked by echo %d times and by gossip %d times in 10 s, want %d to %d", tc.limit, want.name, n, g, lo, hi)
+			}
+			if n := arp[want.addr]; n < 8 || n > 11 {
+				t.Errorf("limit %s: %s was asked for by ARP %d times in 10 s", tc.limit, want.name, n)
 			}
 		}
 	}
@@ -62,7 +79,7 @@ func TestWhoIsGoneIsAskedByRivals(t *testing.T) {
 // question by the old one would have come later than that.
 func TestShorterLimitCountsAtOnce(t *testing.T) {
 	addr, mac := netip.MustParseAddr("192.0.2.22"), net.HardwareAddr{2, 0, 0, 0, 0, 2}
-	s := newSupervisor(netip.MustParseAddr("192.0.2.20"), nil, nil, nil)
+	s := bareSupervisor()
 	limit := func(d time.Duration) {
 		s.setHosts(map[string]hostAddrs{"srv2": {base: addr}}, d)
 		s.watchAlias(1, addr, d, time.Unix(1e9, 0))
@@ -81,6 +98,12 @@ func TestShorterLimitCountsAtOnce(t *testing.T) {
 				s.observe(netops.Observation{Time: now, SenderMAC: mac, SenderIP: q.target})
 			}
 		}
+		for _, q := range ask.echo {
+			if now.Before(dies) {
+				s.gossipHeard("srv2", now)
+				s.echo(netops.Echo{Time: now, Asked: now, MAC: mac, From: q.target})
+			}
+		}
 		if now = next; !short && now.After(shortened) {
 			now, short = shortened, true
 			limit(time.Second)
@@ -94,7 +117,7 @@ func TestShorterLimitCountsAtOnce(t *testing.T) {
 // A break in listening starts the silence of others anew, while it lasts and after it.
 func TestAttentive(t *testing.T) {
 	addr := netip.MustParseAddr
-	s := newSupervisor(addr("192.0.2.20"), nil, nil, nil)
+	s := bareSupervisor()
 	s.setHosts(map[string]hostAddrs{"srv2": {base: addr("192.0.2.22")}}, 200*time.Millisecond)
 	at := func(ms int) time.Time { return time.Unix(1e9, 0).Add(time.Duration(ms) * time.Millisecond) }
 	for _, tc := range []struct{ poll, now, want int }{

@@ -45,13 +45,34 @@ func (a *Agent) view(now time.Time) failover.View {
 		v.Arbiter = a.keeper.view(a.lims, now)
 	}
 	for name, p := range a.peers {
-		v.Peers[name] = failover.Peer{Liveness: p.liveness, Since: p.since, RunSince: p.runSince, Claim: p.claim, IdleSince: p.idle}
+		v.Peers[name] = failover.Peer{Doubtful: p.doubtful, LeaseEnds: a.leaseEnds(p), Liveness: p.liveness, Since: p.since, RunSince: p.runSince, Claim: p.claim, IdleSince: p.idle}
 	}
 	for n, l := range a.lims {
 		v.LIMs[n] = failover.Local{State: l.state, Term: l.term, Holds: l.holds || l.absent, Released: l.released,
 			Known: l.known, RetryAt: l.retryAt, Failure: l.failure, Data: a.data[n], Flaps: l.flaps, Suspended: l.suspended}
 	}
 	return v
+}
+
+// leaseMargin is how much later than a lease's end its alias is surely gone: kernels count
+// in whole seconds, and take it off some time after.
+const leaseMargin = time.Second
+
+// leaseEnds returns when no alias can be on a server any more by its last word, which
+// may be as much older than its end as words are apart; zero: it did not say.
+func (a *Agent) leaseEnds(p *peer) time.Time {
+	if p.claim == nil || p.claim.Lease <= 0 || p.at.IsZero() {
+		return time.Time{}
+	}
+	return p.at.Add(p.claim.Lease + a.beatPeriod() + leaseMargin)
+}
+
+// lease is how long an alias may stay here after this word.
+func (a *Agent) lease() time.Duration {
+	if a.parked || a.stopping {
+		return max(a.cfg.Lease, a.cfg.StopLease)
+	}
+	return a.cfg.Lease
 }
 
 // judge updates what is known of the other servers' lives.
@@ -67,7 +88,7 @@ func (a *Agent) judge(now time.Time) {
 		p := a.peer(s.Name)
 		was := p.liveness
 		if g, ok := seen[s.Name]; ok && slices.Contains(mates, s.Name) {
-			p.liveness = a.liveness(s.Name, p, g)
+			p.liveness, p.doubtful = a.liveness(s.Name, p, g), g.doubtful
 			heardAll = heardAll && p.liveness == failover.Alive
 		} else {
 			p.liveness = farLiveness(p, now, farInLimit*a.farPeriod())
@@ -190,6 +211,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 		p.runSince = ev.At
 	}
 	known := p.claim != nil && p.claim.MAC == c.MAC && slices.Equal(p.claim.MACs, c.MACs)
+	a.net.sup.claim(ev.From, append(slices.Clone(c.MACs), c.MAC))
 	a.blockFailed(&c.Claim)
 	p.noteHolding(&c.Claim, later(ev.At, p.at))
 	p.claim, p.alarms, p.claimed, p.keys = &c.Claim, c.Alarms, ev.At, keyClaim{}
@@ -252,7 +274,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Epoch: a.doc.Epoch, Hash: a.hash,
 		MAC: a.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.isolation.Isolated, Arbiter: a.arbiter,
 		Looked: a.unable != nil, Unready: a.unfit(), Limits: a.limits(), Witnessed: a.witnessed().Others > 0,
-		MACs: a.macs.list(), Denied: a.denials.whole, Misplaced: a.misplaced(),
+		Lease: a.lease(), MACs: a.macs.list(), Denied: a.denials.whole, Misplaced: a.misplaced(),
 	}
 	notTaken := a.actsNotFor()
 	for n, l := range a.lims {

@@ -21,6 +21,7 @@ const (
 	proofTries     = 5                      // of those; then it is asked calmly
 	neighbourTries = 3                      // questions without an answer after which a neighbour is replaced
 	neighbourAgain = time.Minute            // after which one that did not answer may be tried anew
+	echoTries      = 4                      // echoes without an answer while ARP is answered, by which it is known that there are none
 	leaders        = 3                      // witnesses that are asked often while nobody of the cluster answers
 )
 
@@ -40,7 +41,9 @@ type witness struct {
 	neighbour bool             // of nobody's: it was heard by chance
 	known     failover.Witness
 	asked     time.Time
-	missed    int // questions since its last answer
+	missed    int  // questions since its last answer
+	echoes    bool // its kernel answers echoes
+	echoed    int  // of those that were sent since the last was answered
 }
 
 // witnessPlan says who may be a witness.
@@ -114,6 +117,7 @@ func (b *bench) heard(o netops.Observation, limit time.Duration) {
 	default:
 		w.known.Answered(o.Time, limit)
 		w.mac, w.missed = o.SenderMAC, 0
+		w.echoes = w.echoes && w.echoed < echoTries // a firewall may drop them by now
 	}
 }
 
@@ -182,13 +186,40 @@ func (s *supervisor) pollWitnesses(ask *questions, now time.Time) (next time.Tim
 			s.bench.refuse(w.addr, now)
 			continue
 		}
+		if !w.ask(ask, s.room(now, w.echoes)) {
+			next = earlier(next, now.Add(arpRetry))
+			continue
+		}
 		w.known.Asked()
 		w.asked = now
 		w.missed++
 		next = earlier(next, now.Add(period))
-		ask.arp = append(ask.arp, arpQuestion{w.addr, w.mac})
 	}
 	return next
+}
+
+// ask has a witness asked by echo if it answers those, else by ARP if there is room for
+// that; false when it is not asked.
+func (w *witness) ask(q *questions, room func() bool) bool {
+	if w.mac != nil && (w.echoes || w.echoed < echoTries) {
+		w.echoed++
+		q.echo = append(q.echo, question{w.addr, w.mac})
+	}
+	arp := !w.echoes || w.missed%echoTries == echoTries-1
+	if arp = arp && room(); arp {
+		q.arp = append(q.arp, question{w.addr, w.mac})
+	}
+	return arp || w.echoes
+}
+
+// echoed takes in the answer of a kernel.
+func (b *bench) echoed(e netops.Echo, limit time.Duration) {
+	w := b.all[e.From]
+	if w == nil || e.Time.Sub(e.Asked) > limit || w.neighbour && !w.known.Proven() && !b.well {
+		return
+	}
+	w.known.Answered(e.Time, limit)
+	w.echoes, w.echoed, w.missed = true, 0, 0
 }
 
 // urgency is how often a witness is asked while none of the own cluster answers.
@@ -355,6 +386,7 @@ func (a *Agent) judgeByGateways() {
 		gw = a.gateways.all[0]
 	}
 	a.warmFor(gw)
+	a.knowOwners(a.gateways.all)
 	a.net.sup.setWitnesses(a.witnessesBeside(a.gateways.all))
 }
 

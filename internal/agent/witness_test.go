@@ -183,7 +183,7 @@ func (w *world) witnessed(server string) failover.Witnesses {
 func TestNeighboursAreReplaced(t *testing.T) {
 	addr := netip.MustParseAddr
 	now := time.Unix(1e9, 0)
-	s := newSupervisor(addr("192.0.2.20"), nil, nil, nil)
+	s := bareSupervisor()
 	s.setHosts(map[string]hostAddrs{"srv1": {base: addr("192.0.2.21")}}, time.Second)
 	s.setWitnesses(witnessPlan{subnet: netip.MustParsePrefix("192.0.2.0/24"), taken: map[netip.Addr]bool{addr("192.0.2.21"): true},
 		macs: map[string]bool{"02:00:00:00:00:01": true}})
@@ -200,6 +200,12 @@ func TestNeighboursAreReplaced(t *testing.T) {
 				host := int(q.target.As4()[3])
 				if times[host]++; answer(host) {
 					hear(netops.Reply, host, host)
+				}
+			}
+			for _, q := range ask.echo {
+				if host := int(q.target.As4()[3]); host == 21 { // the neighbours answer none
+					s.gossipHeard("srv1", now)
+					s.echo(netops.Echo{Time: now, Asked: now, From: q.target, MAC: q.to})
 				}
 			}
 			now = next
@@ -275,6 +281,7 @@ func TestServerSaidDead(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.await(2, "sb1", soon)
+		pass(time.Second) // what happened is written beside
 		contains(t, w.eventsFrom("sb1", events.Query{}), "sb1: failover of LIM 2 to sb1 was ordered, at once, since srv2 is dead")
 		w.alarmed("sb1", alarms.NotRedundant, 2, false)
 		if res, err := w.order("sb1", dead); err != nil || !res.Already {

@@ -324,7 +324,7 @@ func (w *world) start(names ...string) {
 
 func (w *world) config(name string) Config {
 	return Config{Server: name, GossipPort: 7946, Lease: 3 * time.Second, StopLease: time.Hour, StartGrace: 30 * time.Second, FirstHold: 2 * time.Minute,
-		ARPRefresh: time.Minute, CheckInterval: time.Second, Restarts: 2, Version: "test", PID: os.Getpid(), Watchdog: 10 * time.Second, Log: w.log(name),
+		ARPBudget: 15, ARPRefresh: time.Minute, CheckInterval: time.Second, Restarts: 2, Version: "test", PID: os.Getpid(), Watchdog: 10 * time.Second, Log: w.log(name),
 		Boot: fmt.Sprint(w.servers[name].boots + 1)}
 }
 

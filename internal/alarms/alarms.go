@@ -35,6 +35,7 @@ const (
 	DataDamaged      Name = "data-damaged"    // data versions that cannot be relied on
 	LIMDown          Name = "lim-down"        // it runs nowhere
 	AddressTwice     Name = "address-twice"   // an alias is on a server where its LIM is not active
+	AddressProxied   Name = "address-proxied" // others answer for a server's address
 	KeyRotation      Name = "key-rotation"    // of the gossip key, that does not come to its end
 
 	DiskFull     Name = "disk-full"     // there is no room for what an agent must keep

@@ -258,6 +258,8 @@ func (v *View) needsTakeover(lim int, l Local, regular string, p Peer) (need, as
 		return v.aliveNeedsTakeover(lim, l, regular, p)
 	case AgentLost:
 		switch theirs := p.Claim.LIM(lim); {
+		case p.Expired(v.Now):
+			return true, true, RuleTakeover, fmt.Sprintf("%s is silent, but for answers by ARP that a switch or a router can give; no alias can be there any more by its last word", regular)
 		case theirs.Released && !theirs.State.Active():
 			return true, false, RuleOrder, fmt.Sprintf("was given up by %s, whose agent was stopped", regular)
 		case p.Claim != nil && p.Claim.Parked && theirs.State.Active() && !v.Wire[lim].Silent:

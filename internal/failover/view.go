@@ -78,6 +78,8 @@ type Claim struct {
 
 	MACs []string `json:"macs,omitempty"` // of all its interfaces, and former ones of this run
 
+	Lease time.Duration `json:"lease,omitempty"` // how long an alias that it has may outlive this word, for no later one of it; 0: not said
+
 	Denied    bool  `json:"denied,omitempty"`    // its kernel keeps every alias that it does not hold off the wire, as it was read back
 	Misplaced []int `json:"misplaced,omitempty"` // LIMs whose alias is on an interface of it where it should not be
 }
@@ -163,8 +165,11 @@ const (
 
 // Peer is another server as this one sees it.
 type Peer struct {
-	Liveness Liveness
-	Since    time.Time // of this liveness
+	Liveness  Liveness
+	Since     time.Time // of this liveness
+	Doubtful  bool      // agent lost: somebody answers by ARP for it, and its kernel not when it is asked for what only that can know
+	LeaseEnds time.Time // after that no alias can be there any more by its last word; zero: not known
+
 	RunSince time.Time // since when its agent, in its present run, is heard
 	Claim    *Claim    // the last one heard; nil if none since this agent started
 
@@ -178,11 +183,17 @@ func (p Peer) active(lim int) bool {
 	return p.Liveness == Alive && p.Claim.LIM(lim).State.Active()
 }
 
+// Expired reports whether nothing but answers that others may give tells of a server,
+// and by its last word it can have no alias any more.
+func (p Peer) Expired(now time.Time) bool {
+	return p.Liveness == AgentLost && p.Doubtful && !p.LeaseEnds.IsZero() && !now.Before(p.LeaseEnds)
+}
+
 // active reports whether a peer has a LIM up. A stopped agent's word stays good
 // as long as somebody answers for the alias.
 func (v *View) active(p Peer, lim int) bool {
 	stopped := p.Liveness == AgentLost && p.Claim != nil && p.Claim.Parked && p.Claim.LIM(lim).State.Active()
-	return p.active(lim) || stopped && !v.Wire[lim].Silent
+	return p.active(lim) || stopped && !v.Wire[lim].Silent && !p.Expired(v.Now)
 }
 
 // holds reports whether the peer, heard now, has the LIM's alias.

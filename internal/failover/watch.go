@@ -22,24 +22,31 @@ type Watch struct {
 	anchor time.Time // silence counts from here at the earliest
 	polled time.Time // last poll
 	missed int       // polls since the last sign of life or the anchor
+	turns  int       // times since then at which it was looked for, with a poll or without
 }
 
 // Heard records a sign of life.
 func (w *Watch) Heard(at time.Time) {
 	if at.After(w.heard) {
 		w.heard = at
-		w.missed = 0
+		w.missed, w.turns = 0, 0
 	}
 }
 
 // Polled records that a poll is sent now.
 func (w *Watch) Polled(now time.Time) {
+	w.Looked(now)
+	w.missed++
+}
+
+// Looked records that this process listens, and sends no poll now.
+func (w *Watch) Looked(now time.Time) {
 	if w.anchor.IsZero() || now.Sub(w.polled) > w.tolerance() {
 		w.anchor = now
-		w.missed = 0
+		w.missed, w.turns = 0, 0
 	}
 	w.polled = now
-	w.missed++
+	w.turns++
 }
 
 // tolerance is the gap between two polls above which this process itself must
@@ -62,8 +69,8 @@ func (w *Watch) Period(now time.Time) time.Duration {
 	return calm
 }
 
-// InDoubt reports whether answers are missing.
-func (w *Watch) InDoubt() bool { return w.missed > missesToHurry }
+// InDoubt reports whether signs of life are missing.
+func (w *Watch) InDoubt() bool { return w.turns > missesToHurry }
 
 // Silent reports whether the host has been silent for the limit, although it
 // was asked all that time.

@@ -45,6 +45,8 @@ func table() []key {
 			"give the same port on every server"},
 		{"alias.lease", "3s", seconds(func(s *Settings) *time.Duration { return &s.AliasLease }, time.Second, time.Hour),
 			leaseHint},
+		{"arp.budget", "15", number(func(s *Settings) *int { return &s.ARPBudget }, 0, 10000),
+			"give the ARP packets a second that the switches take from a port, 15 where they inspect ARP; 0 lifts the bound"},
 		{"arp.refresh", "60s", duration(func(s *Settings) *time.Duration { return &s.ARPRefresh }, time.Second, day),
 			durationHint},
 		{"sync.rsh", "ssh -o BatchMode=yes {address}", text(func(s *Settings) *string { return &s.SyncRSH }),

@@ -23,6 +23,7 @@ type Settings struct {
 
 	GossipPort int           // TCP and UDP port of the membership protocol
 	AliasLease time.Duration // how long the kernel keeps an alias that is not renewed; whole seconds
+	ARPBudget  int           // fewer ARP packets a second than this are sent on one interface; 0: there is no bound
 	ARPRefresh time.Duration // between two announcements of an alias that is held
 
 	SyncRSH           string // remote shell, split into words as a shell does; {server} and {address} are filled in

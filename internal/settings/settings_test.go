@@ -88,7 +88,7 @@ func defaults(t *testing.T, d Dirs) Settings {
 	}
 	return Settings{
 		Server: host, XDataDir: filepath.Join(d.State, "xdata"),
-		GossipPort: 7946, AliasLease: 3 * time.Second, ARPRefresh: time.Minute,
+		GossipPort: 7946, AliasLease: 3 * time.Second, ARPRefresh: time.Minute, ARPBudget: 15,
 		SyncRSH: "ssh -o BatchMode=yes {address}", SyncRemoteCommand: "mxcluster",
 		SyncLoginLimit: time.Minute, SyncIdleLimit: time.Minute, XDataStill: 30 * time.Second,
 		ServiceRestarts: 3, ServiceCheckInterval: 5 * time.Second,
@@ -150,13 +150,13 @@ func TestLoad(t *testing.T) {
 
 func TestEveryKeyByFileAndEnvironment(t *testing.T) {
 	values := map[string]string{
-		"server": "s", "xdata_dir": "/x", "gossip.port": "1", "alias.lease": "1s", "arp.refresh": "1s", "sync.rsh": "r",
+		"server": "s", "xdata_dir": "/x", "gossip.port": "1", "alias.lease": "1s", "arp.refresh": "1s", "arp.budget": "30", "sync.rsh": "r",
 		"sync.remote_command": "c", "sync.login_limit": "5s", "sync.idle_limit": "5s", "xdata.still": "7s", "services.restarts": "0", "services.check_interval": "1s", "services.start_limit": "1s", "services.stop_limit": "1s", "services.check_limit": "1s", "agent.start_grace": "1s", "agent.stop_lease": "1s",
 		"fallback.hold": "1s", "fallback.from_load": "true",
 		"arbiter.lease": "2s", "arbiter.etcd.endpoints": "http://a:1,http://b:1", "arbiter.etcd.prefix": "/p", "arbiter.etcd.ca": "/ca", "arbiter.etcd.cert": "/c",
 		"arbiter.etcd.key": "/k", "arbiter.etcd.user": "u", "arbiter.etcd.password_file": "/f",
 	}
-	want := Settings{"s", "/x", 1, time.Second, time.Second, "r", "c", 5 * time.Second, 5 * time.Second, 7 * time.Second, 0, time.Second, time.Second, time.Second, time.Second, time.Second, true, time.Second, time.Second,
+	want := Settings{"s", "/x", 1, time.Second, 30, time.Second, "r", "c", 5 * time.Second, 5 * time.Second, 7 * time.Second, 0, time.Second, time.Second, time.Second, time.Second, time.Second, true, time.Second, time.Second,
 		Arbiter{2 * time.Second, "http://a:1,http://b:1", "/p", "/ca", "/c", "/k", "u", "/f"}, nil}
 	var file strings.Builder
 	var environ []string

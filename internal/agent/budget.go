@@ -1,0 +1,130 @@
+package agent
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// urgency is whose turn it is to send ARP when there is little room for it.
+type urgency int
+
+const (
+	urgent urgency = iota // what a takeover waits for: sent in any case, and counted
+	plain                 // probes and announcements besides
+	poll                  // what is asked again anyway
+)
+
+const (
+	arpWindow  = time.Second + 20*time.Millisecond // in which ARP packets are counted
+	arpReserve = 8                                 // of the budget: the two questions and six announcements of the first second of a takeover
+	arpRetry   = 20 * time.Millisecond             // looks whether there is room by now
+)
+
+// budget bounds the ARP packets that this server sends on one interface: switches with
+// ARP inspection shut a port that sends more than some in a second, 15 by default. What
+// the kernel sends by itself counts, too, as the wire tells; who asks this server often
+// takes the room of its polls by that, and no more than half of that of anything else.
+type budget struct {
+	most int           // ARP packets in any second; 0: as many as there are
+	sent func() uint64 // by now
+
+	mu       sync.Mutex
+	counted  uint64
+	granted  int         // packets that were granted and that the wire has not counted yet
+	own      []time.Time // of the last packets
+	kernel   []time.Time // of the last ones that the kernel sent
+	lastTook time.Time
+}
+
+// newBudget returns the budget of an interface on which fewer packets a second are to be
+// sent than perSecond; 0: there is no bound.
+func newBudget(perSecond int, sent func() uint64) *budget {
+	return &budget{most: max(perSecond-1, 0), sent: sent, counted: sent()}
+}
+
+// take reports whether so many packets may be sent now; then they must be.
+func (b *budget) take(now time.Time, packets int, u urgency) bool {
+	if b.most == 0 {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.count(now)
+	room := b.most - len(b.own) - min(len(b.kernel), b.most/2)
+	if u == poll {
+		room = b.most - len(b.own) - len(b.kernel) - min(arpReserve, b.most/2)
+	}
+	if u != urgent && room < packets {
+		return false
+	}
+	b.own = b.note(b.own, now, packets)
+	b.granted += packets
+	b.lastTook = now
+	return true
+}
+
+// count brings the window up to what was sent by now.
+func (b *budget) count(now time.Time) {
+	if now.Sub(b.lastTook) >= time.Second {
+		b.granted = 0 // what was not counted was not sent: the link is down
+	}
+	total := b.sent()
+	more := int(total - b.counted)
+	b.counted = total
+	known := min(more, b.granted)
+	b.granted -= known
+	b.own, b.kernel = b.note(b.own, now, 0), b.note(b.kernel, now, more-known)
+}
+
+// note counts packets, and forgets old ones; of more than the bound no more is known
+// than that.
+func (b *budget) note(window []time.Time, now time.Time, packets int) []time.Time {
+	old := 0
+	for old < len(window) && now.Sub(window[old]) >= arpWindow {
+		old++
+	}
+	window = window[old:]
+	for range min(packets, max(2*b.most-len(window), 0)) {
+		window = append(window, now)
+	}
+	return window
+}
+
+// await waits until so many packets may be sent; false when ctx ends first.
+func (b *budget) await(ctx context.Context, packets int, u urgency) bool {
+	for !b.take(time.Now(), packets, u) {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(arpRetry):
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// packetsOf is how many ARP packets an announcement of an address is.
+func packetsOf(addr netip.Addr) int {
+	if addr.Is4() {
+		return 2
+	}
+	return 1
+}
+
+// probe asks whether somebody has an address, once there is room for it in the budget.
+func (a *Agent) probe(ctx context.Context, n *network, addr netip.Addr, u urgency) (net.HardwareAddr, bool, error) {
+	if !n.budget.await(ctx, probeCount, u) {
+		return nil, false, ctx.Err()
+	}
+	return a.deps.Probe(ctx, n.wire, addr)
+}
+
+// probeAlias does so with an alias.
+func (a *Agent) probeAlias(ctx context.Context, n *network, alias netip.Addr, u urgency) (net.HardwareAddr, bool, error) {
+	if !n.budget.await(ctx, probeCount, u) {
+		return nil, false, ctx.Err()
+	}
+	return a.deps.Probe(ctx, n.forAlias(), alias)
+}
