@@ -137,7 +137,11 @@ func (y *syncer) delegate(ctx context.Context, j syncJob) {
 // remote runs the sync there. Its exit code says no more than its report.
 func (y *syncer) remote(ctx context.Context, j syncJob) ([]xdata.Result, error) {
 	// It may be of a version that does not know what is asked for.
-	if err := y.server.meet(ctx, y.server.rsh(), j.there); err != nil {
+	opened, err := y.server.meet(ctx, y.server.rsh(), j.there)
+	if err == nil && opened.For != "" {
+		err = y.mayOrder(opened, j)
+	}
+	if err != nil {
 		return nil, err
 	}
 	args := []string{"sync", j.cluster, "--direction", y.options.direction, "--output", "json", "--no-input", "--signs"}
@@ -171,6 +175,16 @@ func (y *syncer) remote(ctx context.Context, j syncJob) ([]xdata.Result, error) 
 	return nil, err
 }
 
+// mayOrder checks whether our key will do there for what is to be ordered.
+func (y *syncer) mayOrder(opened xdata.Opened, j syncJob) error {
+	doc, err := y.server.read()
+	if err != nil {
+		return err
+	}
+	k := syncKey{from: opened.For, orders: opened.Orders}
+	return k.mayOrder(doc, j.there.Name, sshCommand{cluster: j.cluster, sync: syncOptions{lims: j.lims}})
+}
+
 // maxReport bounds the report of another server, in bytes.
 const maxReport = 1 << 20
 
@@ -195,10 +209,10 @@ func findReport(answer []byte) (report syncReport, ok bool) {
 const maxBraces = 1000
 
 // meet waits for the first word of mxcluster there.
-func (s *server) meet(ctx context.Context, rsh xdata.Rsh, there *clusterconf.Server) error {
+func (s *server) meet(ctx context.Context, rsh xdata.Rsh, there *clusterconf.Server) (xdata.Opened, error) {
 	conn, err := s.serve(ctx, rsh, there)
 	if err != nil {
-		return err
+		return xdata.Opened{}, err
 	}
 	defer conn.Close() // it complains of the early end
 	return xdata.Meet(conn)

@@ -22,6 +22,7 @@ type setupSSHOptions struct {
 	port           int
 	acceptHostKey  bool
 	dryRun         bool
+	orders         bool
 	reason         string
 }
 
@@ -32,9 +33,12 @@ func newSetupSSHCommand(a *app) *cobra.Command {
 		Use:   "setup-ssh SRV",
 		Short: "Give the syncs of this server a login of their own on another",
 		Long: `Sync setup-ssh makes an ed25519 key pair for the syncs of this server and logs in on
-SRV once, as you may by password or key, to let that key in: it may start the
-syncs of SRV there, and nothing else. SRV's host key is pinned. From then on
+SRV once, as you may by password or key, to let that key in: it opens the data of the
+LIMs that both servers may run, and nothing else. SRV's host key is pinned. From then on
 'mxcluster sync' uses this login for SRV, unless sync.rsh is set.
+
+'mxcluster sync --all' has standbys do what this server has no part in. A key may order
+that with --orders: it then starts such syncs on SRV, and still opens none of the data.
 
 For SRV this login reads the system's configuration of ssh, not that of the person
 who runs it: give --user and --port here, and set sync.rsh for what else SRV needs,
@@ -42,7 +46,8 @@ such as a ProxyJump.
 
 Run it on each server for each one that it synchronises with: on the standby for
 every regular server, on these for the standby. It may be run again at any time
-and does what is missing. ssh asks whether SRV's host key is the right one;
+and does what is missing; a key of an earlier version, which was not bound to this
+server's LIMs, is let in anew. ssh asks whether SRV's host key is the right one;
 without a terminal --accept-host-key takes the one that answers.`,
 		Example:     "  mxcluster sync setup-ssh sb1\n  mxcluster sync setup-ssh srv2 --user root --identity ~/.ssh/id_ed25519 --accept-host-key",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.NotPermitted, fault.Invalid),
@@ -56,6 +61,7 @@ without a terminal --accept-host-key takes the one that answers.`,
 	f.StringVar(&o.identity, "identity", "", "private key `file` for the first login (default: ssh's own)")
 	f.IntVar(&o.port, "port", 0, "`port` of SRV's ssh (default: ssh's own, 22)")
 	f.BoolVar(&o.acceptHostKey, "accept-host-key", false, "pin the host key that answers, without asking")
+	f.BoolVar(&o.orders, "orders", false, "let the key also order syncs of LIMs that this server may not run")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done, change nothing")
 	f.StringVar(&o.reason, "reason", "", "`text` that says why, told with the result")
 	return c
@@ -129,8 +135,12 @@ func (u *sshSetup) result(changed bool) result {
 
 // run does what is missing. Whatever it is interrupted at, running it again goes on.
 func (u *sshSetup) run(ctx context.Context) (changed bool, err error) {
-	if u.login.Has(u.host.Name) && u.try(ctx) == nil {
-		return false, nil
+	if u.login.Has(u.host.Name) {
+		opened, err := u.try(ctx)
+		u.options.orders = u.options.orders || opened.Orders
+		if err == nil && opened == u.wanted() {
+			return false, nil
+		}
 	}
 	if u.options.dryRun {
 		return true, nil
@@ -145,10 +155,15 @@ func (u *sshSetup) run(ctx context.Context) (changed bool, err error) {
 	if err := u.login.Add(u.host); err != nil {
 		return false, err
 	}
-	if err := u.try(ctx); err != nil {
+	if _, err := u.try(ctx); err != nil {
 		return false, fmt.Errorf("the key is there, but does not work: %w", err)
 	}
 	return true, nil
+}
+
+// wanted is what the key shall open.
+func (u *sshSetup) wanted() xdata.Opened {
+	return xdata.Opened{For: u.server.settings.Server, Orders: u.options.orders}
 }
 
 // bringKey logs in as the person who runs this may, and has the key let in.
@@ -157,7 +172,11 @@ func (u *sshSetup) bringKey(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	conn, err := xdata.Dial(ctx, rsh, u.there.Name, u.there.Base.Addr(), "sync", "accept-key", "--from", u.server.settings.Server)
+	args := []string{"sync", "accept-key", "--from", u.server.settings.Server}
+	if u.options.orders {
+		args = append(args, "--orders")
+	}
+	conn, err := xdata.Dial(ctx, rsh, u.there.Name, u.there.Base.Addr(), args...)
 	if err != nil {
 		return err
 	}
@@ -201,7 +220,7 @@ func (u *sshSetup) firstLogin() (xdata.Rsh, error) {
 }
 
 // try logs in by the key and waits for the first word of a sync.
-func (u *sshSetup) try(ctx context.Context) error {
+func (u *sshSetup) try(ctx context.Context) (xdata.Opened, error) {
 	rsh := u.server.rsh()
 	rsh.Command = u.server.dirs.OwnRSH()
 	return u.server.meet(ctx, rsh, u.there)

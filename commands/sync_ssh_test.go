@@ -14,15 +14,15 @@ func TestParseSSHCommand(t *testing.T) {
 			t.Errorf("%q: %+v, %v", text, c, err)
 		}
 	}
-	c, err := parseSSHCommand("mxcluster sync c1 --direction to-standby --output json --no-input --lim 1 --lim 12 --dry-run --wait=1m0s --bwlimit 1000b")
+	c, err := parseSSHCommand("mxcluster sync c1 --direction to-standby --output json --no-input --lim 1 --lim 12 --dry-run --wait=1m0s --bwlimit 100000b")
 	if err != nil || c.serve || c.cluster != "c1" || len(c.sync.lims) != 2 || c.sync.lims[1] != 12 || !c.sync.dryRun ||
-		c.sync.wait != time.Minute || c.sync.direction != "to-standby" || c.sync.bwlimit != "1000b" {
+		c.sync.wait != time.Minute || c.sync.direction != "to-standby" || c.sync.bwlimit != "100000b" {
 		t.Errorf("%+v, %v", c, err)
 	}
 	for _, text := range []string{
 		"", "xdata serve", "sync c1", "mxcluster", "mxcluster xdata", "mxcluster xdata serve x", "mxcluster xdata list", "mxcluster sync",
 		"mxcluster sync --lim 1", "mxcluster sync c1 --lim", "mxcluster sync c1 --lim x", "mxcluster sync c1 --lim 0", "mxcluster sync c1 --lim --dry-run",
-		"mxcluster sync c1 c2", "mxcluster sync c1 --wait=x", "mxcluster sync c1 --wait", "mxcluster sync c1 --output yaml", "mxcluster sync c1 --state-dir /x", "mxcluster sync c1 --all", "mxcluster sync setup-ssh x",
+		"mxcluster sync c1 c2", "mxcluster sync c1 --wait=x", "mxcluster sync c1 --wait=9999h", "mxcluster sync c1 --bwlimit 1b", "mxcluster sync c1 --bwlimit x", "mxcluster sync c1 --wait", "mxcluster sync c1 --output yaml", "mxcluster sync c1 --state-dir /x", "mxcluster sync c1 --all", "mxcluster sync setup-ssh x",
 		"mxcluster xdata serve;id", "mxcluster xdata serve\nid", "a `id` xdata serve", "a $x xdata serve", "a 'b' xdata serve", "a \\ xdata serve",
 		"mxcluster \x00 xdata serve", strings.Repeat("a ", maxSSHCommand) + "xdata serve", "mxcluster xdata sérve",
 	} {

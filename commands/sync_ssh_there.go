@@ -28,21 +28,21 @@ const keyAccepted = "mxcluster-key-accepted"
 // newAcceptKeyCommand returns `sync accept-key`, which setup-ssh runs on the other
 // server.
 func newAcceptKeyCommand(a *app) *cobra.Command {
-	var from string
+	var k syncKey
 	c := &cobra.Command{
 		Use:    "accept-key",
 		Short:  "Let the key of another server's syncs in",
-		Long:   "Sync accept-key reads a public key from standard input and lets it start syncs here,\nand nothing else. 'mxcluster sync setup-ssh' runs it.",
+		Long:   "Sync accept-key reads a public key from standard input and lets it reach the data of the\nLIMs that both servers may run, and nothing else. 'mxcluster sync setup-ssh' runs it.",
 		Hidden: true,
 		Args:   arguments(),
-		RunE:   func(*cobra.Command, []string) error { return runAcceptKey(a, from) },
+		RunE:   func(*cobra.Command, []string) error { return runAcceptKey(a, k) },
 	}
-	c.Flags().StringVar(&from, "from", "", "`name` of the server whose key it is")
+	k.flags(c)
 	c.Annotations = exits(fault.Refused, fault.NotFound, fault.NotPermitted, fault.Invalid)
 	return c
 }
 
-func runAcceptKey(a *app, from string) error {
+func runAcceptKey(a *app, k syncKey) error {
 	s, err := a.server()
 	if err != nil {
 		return err
@@ -51,8 +51,8 @@ func runAcceptKey(a *app, from string) error {
 	if err != nil {
 		return err
 	}
-	if doc.Server(from) == nil {
-		return fault.New(fault.NotFound, "mxcluster server list", "letting a key in: there is no server %q", from)
+	if doc.Server(k.from) == nil {
+		return fault.New(fault.NotFound, "mxcluster server list", "letting a key in: there is no server %q", k.from)
 	}
 	home := a.env.lookup("HOME")
 	if home == "" {
@@ -62,25 +62,28 @@ func runAcceptKey(a *app, from string) error {
 	if err != nil {
 		return fmt.Errorf("reading the key: %w", err)
 	}
-	command, err := forcedCommand(s.dirs)
+	command, err := forcedCommand(s.dirs, k)
 	if err != nil {
 		return err
 	}
 	file := filepath.Join(home, ".ssh", "authorized_keys")
-	if _, err := sshlogin.Authorize(file, sshlogin.Grant{From: from, Key: key, Command: command}); err != nil {
-		return fmt.Errorf("letting the key of %s in by %s: %w", from, file, err)
+	if _, err := sshlogin.Authorize(file, sshlogin.Grant{From: k.from, Key: key, Command: command}); err != nil {
+		return fmt.Errorf("letting the key of %s in by %s: %w", k.from, file, err)
 	}
 	_, err = fmt.Fprintln(a.stdout, keyAccepted)
 	return err
 }
 
-// forcedCommand is what the key may start: this program, with these folders.
-func forcedCommand(d settings.Dirs) (string, error) {
+// forcedCommand is what the key may start: this program, with these folders, for its server.
+func forcedCommand(d settings.Dirs, k syncKey) (string, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return "", fmt.Errorf("finding this program: %w", err)
 	}
-	words := []string{exe, "sync", "ssh-command", "--config-dir", d.Config, "--state-dir", d.State, "--run-dir", d.Run}
+	words := []string{exe, "sync", "ssh-command", "--from", k.from, "--config-dir", d.Config, "--state-dir", d.State, "--run-dir", d.Run}
+	if k.orders {
+		words = append(words, "--orders")
+	}
 	for i, w := range words {
 		if words[i], err = syntax.Quote(w, syntax.LangPOSIX); err != nil {
 			return "", err
@@ -91,30 +94,45 @@ func forcedCommand(d settings.Dirs) (string, error) {
 
 // newSSHCommand returns `sync ssh-command`, the forced command of the key.
 func newSSHCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var k syncKey
+	c := &cobra.Command{
 		Use:   "ssh-command",
 		Short: "Do what a sync of another server asks for",
 		Long: `Sync ssh-command is what sshd starts for the key of another server's syncs. It does
 what that server asked for in SSH_ORIGINAL_COMMAND if it is 'xdata serve' or a
-sync, and nothing else.`,
+sync, of LIMs that both servers may run, and nothing else.`,
 		Hidden:      true,
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runSSHCommand(c.Context(), a)
+			return runSSHCommand(c.Context(), a, k)
 		},
 	}
+	k.flags(c)
+	return c
 }
 
-func runSSHCommand(ctx context.Context, a *app) error {
+func runSSHCommand(ctx context.Context, a *app, k syncKey) error {
 	asked, err := parseSSHCommand(a.env.lookup("SSH_ORIGINAL_COMMAND"))
 	if err != nil {
 		return err
 	}
+	k.forced = true // whatever is asked for
 	if asked.serve {
-		return runXdataServe(ctx, a)
+		return runXdataServe(ctx, a, k)
 	}
 	a.out.Format = ui.JSON
+	s, err := a.server()
+	if err != nil {
+		return err
+	}
+	doc, err := s.read()
+	if err != nil {
+		return err
+	}
+	if err := k.used(a.env).mayOrder(doc, s.settings.Server, asked); err != nil {
+		return err
+	}
 	return runSync(ctx, a, asked.cluster, asked.sync)
 }
 
@@ -127,6 +145,13 @@ type sshCommand struct {
 
 // maxSSHCommand bounds what is asked for, in bytes.
 const maxSSHCommand = 4 << 10
+
+// Bounds of a sync that another server orders: it holds the LIM's data, and no key may have
+// them held for as long as it likes.
+const (
+	minOrderedRate = 16 << 10 // bytes a second
+	maxOrderedWait = 24 * time.Hour
+)
 
 // parseSSHCommand reads what another server asked for. The words in front name
 // mxcluster there and its folders as that server knows them; nothing of them is
@@ -179,7 +204,7 @@ func parseSSHSync(words []string) (c sshCommand, ok bool) {
 		}
 		if text, ok := strings.CutPrefix(flag, "--wait="); ok {
 			var err error
-			if c.sync.wait, err = time.ParseDuration(text); err != nil || c.sync.wait < 0 {
+			if c.sync.wait, err = time.ParseDuration(text); err != nil || c.sync.wait < 0 || c.sync.wait > maxOrderedWait {
 				return c, false
 			}
 			continue
@@ -202,7 +227,8 @@ func (c *sshCommand) setFlag(flag, value string) bool {
 		return true
 	case "--bwlimit":
 		c.sync.bwlimit = value
-		return true
+		rate, err := xdata.ParseRate(value)
+		return err == nil && (rate == 0 || rate >= minOrderedRate)
 	case "--lim":
 		n, err := strconv.Atoi(value)
 		c.sync.lims = append(c.sync.lims, n)

@@ -13,24 +13,28 @@ import (
 
 // newXdataServeCommand returns `xdata serve`.
 func newXdataServeCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var k syncKey
+	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Answer a sync of another server on standard input and output",
 		Long: `Xdata serve is the other end of 'mxcluster sync', which starts it through
-sync.rsh. It gives and takes the data of the LIMs that this server may run, and
-can be the forced command of an ssh key. It refuses to talk to a terminal.`,
-		Example:     `  restrict,command="mxcluster xdata serve" ssh-ed25519 AAAA... root@sb1`,
+sync.rsh. It gives and takes the data of the LIMs that this server may run, or, as the
+forced command of the ssh key of another server, which --from names, of those that both
+may run. It refuses to talk to a terminal.`,
+		Example:     `  restrict,command="mxcluster xdata serve --from sb1" ssh-ed25519 AAAA... root@sb1`,
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runXdataServe(c.Context(), a)
+			return runXdataServe(c.Context(), a, k)
 		},
 	}
+	c.Flags().StringVar(&k.from, "from", "", "`name` of the server whose key started it")
+	return c
 }
 
-// runXdataServe answers for the LIMs that this server may run, and for no other: a
-// stolen key must not open the rest.
-func runXdataServe(ctx context.Context, a *app) error {
+// runXdataServe answers for the LIMs that this server may run, and for no other; where a key
+// started it, for those that the server may run whose key it is.
+func runXdataServe(ctx context.Context, a *app, k syncKey) error {
 	// A person would see binary frames, and then nothing for ever.
 	if a.env.Terminal(a.env.Stdin) || a.env.Terminal(a.env.Stdout) {
 		return fault.New(fault.Usage, "run 'mxcluster sync', which starts it on the other server by itself",
@@ -47,9 +51,14 @@ func runXdataServe(ctx context.Context, a *app) error {
 	if err := s.known(doc); err != nil {
 		return fmt.Errorf("answering a sync: %w", err)
 	}
+	h, err := k.used(a.env).holds(doc, s.settings.Server)
+	if err != nil {
+		return fmt.Errorf("answering a sync: %w", err)
+	}
 	store := s.versions(a.env.Now)
+	store.Side = s.side()
 	store.Spare, store.Warn = s.spare(doc), nil // the other side is told
-	opt := xdata.ServeOptions{LIMs: s.ownLIMs(doc), Idle: s.settings.SyncIdleLimit, Active: func(lim int) bool { return s.runs(ctx, lim) }, Synced: func(lim int) {
+	opt := xdata.ServeOptions{LIMs: h.lims, Opened: h.opened, Warn: h.old, Idle: s.settings.SyncIdleLimit, Active: func(lim int) bool { return s.runs(ctx, lim) }, Synced: func(lim int) {
 		if err := s.syncs().Note(lim, a.env.Now(), nil); err != nil {
 			a.out.Detail("%v", err)
 		}
@@ -57,11 +66,11 @@ func runXdataServe(ctx context.Context, a *app) error {
 	return xdata.Serve(ctx, store, a.env.Stdin, a.env.Stdout, opt)
 }
 
-// ownLIMs are those that this server may run: its own, or, on a standby, every
-// one of its cluster. The list is never nil.
-func (s *server) ownLIMs(doc *clusterconf.Document) []int {
+// runnableOn are the LIMs that a server may run: its own, or, on a standby, every one of its
+// cluster. The list is never nil.
+func runnableOn(doc *clusterconf.Document, server string) []int {
 	lims := []int{}
-	me := doc.Server(s.settings.Server)
+	me := doc.Server(server)
 	if me == nil {
 		return lims
 	}

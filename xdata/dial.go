@@ -46,6 +46,14 @@ const (
 	stderrGrace = 200 * time.Millisecond
 )
 
+// withoutLogin leaves out what sshd says of the login by which this was started: that is not
+// how the other side is reached.
+func withoutLogin(environ []string) []string {
+	return slices.DeleteFunc(environ, func(v string) bool {
+		return strings.HasPrefix(v, "SSH_ORIGINAL_COMMAND=") || strings.HasPrefix(v, "SSH_CONNECTION=") || strings.HasPrefix(v, "SSH_CLIENT=")
+	})
+}
+
 // Dial starts Command RemoteCommand args..., words split as a shell does, and
 // returns a connection to its standard input and output. It does not wait for
 // an answer. A program that is missing, that ends before its work is done, or that
@@ -59,6 +67,7 @@ func Dial(ctx context.Context, rsh Rsh, server string, address netip.Addr, args 
 	words, shown = append(words, args...), append(shown, args...)
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.WaitDelay = stderrGrace
+	cmd.Env = withoutLogin(os.Environ())
 	c := &child{server: server, cmd: cmd, shown: strings.Join(shown, " ")}
 	cmd.Stderr = &c.stderr
 	in, theirs, err := socketPair()

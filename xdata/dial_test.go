@@ -277,7 +277,8 @@ func TestPatienceEndsWithTheGreeting(t *testing.T) {
 	conn, err := Dial(context.Background(), rsh, "srv2", loopback)
 	must(t, err)
 	defer conn.Close()
-	must(t, Meet(conn))
+	_, err = Meet(conn)
+	must(t, err)
 	if conn.(*child).patience.Stop() {
 		t.Error("it is still being waited for after its greeting")
 	}

@@ -30,9 +30,9 @@ func opening() []byte {
 // Meet waits for the greeting of a [Serve], passing over what a login prints before, and
 // makes sure that it can be understood; nothing else can be done with peer then.
 // Another version of the protocol is fault.Refused, and says which server to upgrade.
-func Meet(peer Conn) error {
-	_, err := newLink(peer, peer).meet(peer)
-	return err
+func Meet(peer Conn) (Opened, error) {
+	g, err := newLink(peer, peer).meet(peer)
+	return g.Opened, err
 }
 
 // meet is Meet on the link to peer.

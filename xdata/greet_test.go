@@ -37,7 +37,7 @@ func TestNoiseOfALogin(t *testing.T) {
 		{"a newer one", message(frameGreeting, string(greetingOf(8))), fault.Refused, "speaks version 8"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := Meet(recorded{strings.NewReader(tt.output)})
+			_, err := Meet(recorded{strings.NewReader(tt.output)})
 			wantCode(t, err, tt.code, tt.text)
 			if tt.code == fault.Failed && !strings.Contains(fault.HintOf(err), "prints nothing") {
 				t.Errorf("hint %q", fault.HintOf(err))

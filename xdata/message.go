@@ -22,6 +22,13 @@ type greeting struct {
 	Magic   string `json:"magic"`
 	Version int    `json:"version"`
 	Sign    string `json:"sign"` // name of a file in its folder of versions; "": there is none
+	Opened
+}
+
+// Opened is what the login by which a [Serve] was started opens there.
+type Opened struct {
+	For    string `json:"for,omitempty"`    // the server whose LIMs it is for; "": it is not bound to one
+	Orders bool   `json:"orders,omitempty"` // syncs of the other LIMs may be ordered, too
 }
 
 // clock is the server's answer to frameClock, sent at once.

@@ -18,6 +18,10 @@ import (
 // ServeOptions restrict what a peer may ask for.
 type ServeOptions struct {
 	LIMs []int // the LIMs whose data may be read and written; nil: all
+	// Opened is told to the peer.
+	Opened Opened
+	// Warn is told to the peer, who may do something about it; "": nothing.
+	Warn string
 	// Synced is told of a LIM whose sync has ended well; may be nil.
 	Synced func(lim int)
 	// Idle is how long nothing may be heard of the peer; 0: DefaultIdle.
@@ -62,6 +66,9 @@ func serve(ctx context.Context, end context.CancelCauseFunc, store *Store, r io.
 	}
 	s := &server{link: newLink(r, w), opt: opt}
 	s.store = s.listening(store)
+	if opt.Warn != "" {
+		s.warnings = []string{plain(opt.Warn)}
+	}
 	s.sign = store.putSign()
 	defer func() { store.takeSign(s.sign) }()
 	in, file := r.(*os.File)
@@ -69,7 +76,7 @@ func serve(ctx context.Context, end context.CancelCauseFunc, store *Store, r io.
 		s.link.deepen(in)
 	}
 	defer s.close()
-	err := s.link.send(frameGreeting, greeting{Magic: protocolMagic, Version: protocolVersion, Sign: s.sign})
+	err := s.link.send(frameGreeting, greeting{Magic: protocolMagic, Version: protocolVersion, Sign: s.sign, Opened: opt.Opened})
 	if err == nil {
 		defer s.link.watch(in, opt.Idle, end)()
 		err = s.run(ctx)
@@ -188,6 +195,13 @@ func (s *server) open(payload []byte) error {
 	}
 	if s.opt.LIMs != nil && !slices.Contains(s.opt.LIMs, lim) {
 		return fault.New(fault.NotPermitted, "", "the data of LIM %d may not be asked for here", lim)
+	}
+	if s.store.Side == "" {
+		s.store.Side = side
+	}
+	if s.store.Side != side {
+		return fault.New(fault.Refused, "make sure that both servers have the same document: 'mxcluster config show'",
+			"this server is the %s side of LIM %d, not the %s side", s.store.Side, lim, side)
 	}
 	var err error
 	if s.release, err = s.store.lock(lim, "sync with another server"); err != nil {

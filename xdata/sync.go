@@ -110,6 +110,8 @@ type Removal struct {
 func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, error) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
+	own := *store
+	own.Side, store = req.Side, &own
 	started := peer
 	peer = meter(peer, req)
 	stop := context.AfterFunc(ctx, func() { peer.Close() })

@@ -191,9 +191,9 @@ func (s *sshSite) mx(name string, want int, line string) string {
 	return out
 }
 
-func (s *sshSite) setup(name string, want int) string {
+func (s *sshSite) setup(name string, want int, flags ...string) string {
 	s.t.Helper()
-	return s.mx(name, want, "sync setup-ssh sb1 --user root --accept-host-key --port "+s.port+" --identity "+s.path("admin"))
+	return s.mx(name, want, "sync setup-ssh sb1 --user root --accept-host-key --port "+s.port+" --identity "+s.path("admin")+" "+strings.Join(flags, " "))
 }
 
 // byKey uses a server's sync key with ssh itself.
@@ -230,28 +230,60 @@ func TestSetupSSH(t *testing.T) {
 	if out := s.mx("sb1", 0, "xdata list -o name"); strings.TrimSpace(out) == "" {
 		t.Error("nothing was copied")
 	}
-	// From a third server the standby is told to do it, through the same gate.
+	// From a third server the standby is told to do it, through the same gate, where that is wanted.
 	s.setup("srv3", 0)
+	if out := s.mx("srv3", 77, "sync c1 -o json"); !strings.Contains(out, "setup-ssh sb1 --orders") {
+		t.Errorf("without being let in for it: %s", out)
+	}
+	if out := s.setup("srv3", 0, "--orders"); strings.Contains(out, "already") {
+		t.Errorf("%q", out)
+	}
+	if out := s.setup("srv3", 0); !strings.Contains(out, "already") {
+		t.Errorf("again: %q", out)
+	}
 	if out := s.mx("srv3", 0, "sync c1 --bwlimit 10M -o json"); !strings.Contains(out, `"result": "in-sync"`) {
 		t.Errorf("from a third server: %s", out)
 	}
 	s.mx("srv3", 0, "sync -q")
 
 	s.goodForNothingElse("srv1")
+	s.renews()
 	s.heals()
+}
+
+// renews: the line of an earlier version, which says nothing of the server, lets a login in by
+// its address alone; setting it up again binds the key.
+func (s *sshSite) renews() {
+	t := s.t
+	t.Helper()
+	file := s.path("home/.ssh/authorized_keys")
+	bound := read(t, file)
+	old := strings.Replace(bound, " --from srv1", "", 1)
+	if old == bound {
+		t.Fatalf("%q", bound)
+	}
+	write(t, file, old)
+	if out := s.mx("srv1", 5, "sync -q"); !strings.Contains(out, "run 'mxcluster sync setup-ssh sb1'") {
+		t.Errorf("from an address of no server: %q", out)
+	}
+	if out := s.setup("srv1", 0); strings.Contains(out, "already") || read(t, file) != bound {
+		t.Errorf("again: %q\n%s", out, read(t, file))
+	}
+	s.mx("srv1", 0, "sync -q")
 }
 
 // goodForNothingElse tries what a stolen key might be used for.
 func (s *sshSite) goodForNothingElse(name string) {
 	t := s.t
 	t.Helper()
-	if code, out := s.byKey(name, "sb1", "x sync c1 --output json"); code != 0 {
+	if code, out := s.byKey(name, "sb1", "x sync c1 --lim 1 --output json"); code != 0 {
 		t.Fatalf("what it is good for: code %d: %s", code, out)
 	}
 	trap := s.path("trap")
 	for _, args := range [][]string{
 		{"sb1"}, {"sb1", "id"}, {"sb1", "sh -c id"}, {"-tt", "sb1"}, {"sb1", "mxcluster version"}, {"sb1", "mxcluster xdata list"},
 		{"sb1", "x xdata serve; touch " + trap}, {"sb1", "x xdata serve\ntouch " + trap}, {"sb1", "x $(touch " + trap + ") xdata serve"},
+		{"sb1", "x sync c1 --lim 2 --output json"}, {"sb1", "x sync c1 --lim 1 --bwlimit 1b"}, {"sb1", "x sync c1 --lim 1 --wait=9999h"},
 		{"sb1", "x sync c1 --rsh x"}, {"sb1", "x sync setup-ssh srv1"}, {"sb1", "x sync accept-key --from srv1"}, {"sb1", "x sync --config-dir /tmp"},
 		{"sb1", "x sync c1 --output table"}, {"sb1", "touch " + trap}, {"-s", "sb1", "sftp"},
 	} {

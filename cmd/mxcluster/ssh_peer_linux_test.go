@@ -142,7 +142,7 @@ func TestNoiseOverSSH(t *testing.T) {
 	}
 	loud()
 	s.setup("srv1", 0)
-	s.setup("srv3", 0)
+	s.setup("srv3", 0, "--orders")
 	loud()
 	from := t.TempDir()
 	write(t, filepath.Join(from, "f0"), "data")
