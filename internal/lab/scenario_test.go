@@ -34,6 +34,9 @@ func tryScenario(t *testing.T, name, exe string) error {
 	if os.Getenv(ordersEnv) != "" || os.Getenv(deletionsEnv) != "" {
 		limit = 20 * time.Minute
 	}
+	if os.Getenv(deadEnv) != "" {
+		limit = 2 * time.Hour
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	before := interfaces(t)
