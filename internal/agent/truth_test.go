@@ -156,14 +156,14 @@ func (w *truth) so(e events.Event) bool {
 // A LIM whose software takes long to start, or fails at first, after its cluster was made:
 // its alias is nobody else's.
 func TestNoFalseAlarmAfterCreate(t *testing.T) {
-	for _, step := range []services.Step{{After: 45 * time.Second}, {Err: errBroken}} {
+	for _, step := range []services.Step{{After: 8 * time.Second}, {Err: errBroken}} {
 		inFreeWorld(t, func(w *world) {
 			x := &truth{world: w, seen: map[string]int{}, twice: map[int]time.Time{}, nowhere: map[int]time.Time{}, apart: map[string]time.Time{}}
 			for _, name := range []string{"srv1", "sb1"} {
 				w.servers[name].soft.Script(services.VerbStart, step)
 			}
 			w.carryOut(func(d *clusterconf.Document) error { return d.CreateCluster(createC1) })
-			x.look(time.Minute)
+			x.look(10 * time.Second)
 		})
 	}
 }
@@ -179,7 +179,7 @@ func each(t *testing.T, n uint64, play func(w *truth)) {
 
 // A regular server that failed boots, again and again.
 func TestNoFalseAlarmAtBoots(t *testing.T) {
-	each(t, 6, func(w *truth) {
+	each(t, 3, func(w *truth) {
 		for range 2 {
 			name := []string{"srv1", "sb1"}[w.random(2)]
 			w.powerCut(name)
@@ -192,7 +192,7 @@ func TestNoFalseAlarmAtBoots(t *testing.T) {
 
 // A cable is pulled and plugged in again, or a switch drops everything for a while.
 func TestNoFalseAlarmAtCables(t *testing.T) {
-	each(t, 6, func(w *truth) {
+	each(t, 3, func(w *truth) {
 		for range 2 {
 			name := []string{"srv1", "sb1", "srv2"}[w.random(3)]
 			cut := func(on bool) { w.servers[name].kernel.SetUp("eth0", !on) }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -350,4 +351,28 @@ func (w *world) refuses(via string, o control.Order, why string) {
 	if fault.CodeOf(err) != fault.Refused || !strings.Contains(err.Error(), why) {
 		w.t.Errorf("order via %s: %+v, %v; want a refusal with %q", via, res, err, why)
 	}
+}
+
+// With half of ten regular servers dead, those that live are never counted as silent.
+func TestLiveOnesBesideDeadOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldOf(t, drawDocument(rand.New(rand.NewPCG(1, 1)), 10, time.Second))
+		defer w.close()
+		var names []string
+		for _, s := range w.doc.Servers {
+			names = append(names, s.Name)
+		}
+		w.start(names...)
+		pass(3 * time.Second)
+		for _, name := range names[1:6] {
+			w.powerCut(name)
+		}
+		pass(4 * time.Second)
+		before := w.servers["sb1"].events.count(events.Server)
+		pass(8 * time.Second)
+		if n := w.servers["sb1"].events.count(events.Server) - before; n > 0 {
+			list := w.eventsFrom("sb1", events.Query{}).Events
+			t.Errorf("%d times a server changed; last: %s", n, list[len(list)-1].Text)
+		}
+	})
 }

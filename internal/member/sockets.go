@@ -23,7 +23,12 @@ const (
 
 	maxDatagram   = 64 << 10
 	receiveBuffer = 2 << 20 // bytes of datagrams that wait while this process does
-	acceptPause   = 50 * time.Millisecond
+
+	// What is sent to a server that is dead waits in the kernel for its MAC address, for
+	// three seconds each time, up to 208 KiB, and counts as the socket's. With less room
+	// than the largest system could need, all sends waited for some dead servers.
+	sendBuffer  = 64 << 20
+	acceptPause = 50 * time.Millisecond
 )
 
 // sockets are the gossip port of this server. What they send leaves from the base
@@ -54,6 +59,7 @@ func openSockets(bind netip.AddrPort) (*sockets, error) {
 		return nil, errors.Join(fmt.Errorf("binding to the base address: %w", err), tcp.Close())
 	}
 	_ = udp.SetReadBuffer(receiveBuffer) // the kernel's own limit does, too
+	enlargeSends(udp, sendBuffer)
 	s := &sockets{base: bind.Addr(), udp: udp, tcp: tcp, closed: make(chan struct{}),
 		packets: make(chan *memberlist.Packet), streams: make(chan net.Conn)}
 	s.reading.Go(s.readPackets)
