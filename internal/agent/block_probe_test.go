@@ -45,7 +45,8 @@ func TestBlockIsProbed(t *testing.T) {
 			for {
 				select {
 				case o := <-heard:
-					if o.Op == netops.Request && o.TargetIP == w.alias(1).Addr() && o.SenderMAC.String() == w.mac("srv1") {
+					question := o.Op == netops.Request && o.TargetIP == w.alias(1).Addr() && o.SenderIP != o.TargetIP // no announcement
+					if question && o.SenderMAC.String() == w.mac("srv1") {
 						asked++
 					}
 					continue
