@@ -205,6 +205,10 @@ func (c *Client) failed(ctx context.Context, req *http.Request, err error) error
 	case dialled && req.Method != http.MethodGet:
 		return fault.Wrap(err, fault.Unknown, "see what happened: mxcluster status",
 			"the agent at %s gave no answer; the order may have been carried out", c.Path)
+	case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE):
+		return fault.New(fault.Unreachable,
+			fmt.Sprintf("try again; a user other than root may have %d connections at a time, and all of them %d", maxOfUser, maxGuests),
+			"the agent at %s closed the connection unanswered", c.Path)
 	}
 	return fault.Wrap(err, fault.Unreachable, "the agent may hang: see its log",
 		"the agent at %s gave no answer", c.Path)

@@ -39,11 +39,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// crowd takes every place that guests have and one more, prints what became
+// crowd takes every place that a user has and one more, prints what became
 // of the last, and keeps them until its standard input ends.
 func crowd(path string) {
 	var last net.Conn
-	for range maxGuests + 1 {
+	for range maxOfUser + 1 {
 		c, err := net.Dial("unix", path)
 		if err != nil {
 			fmt.Println(err)
@@ -230,6 +230,12 @@ func TestGuestsCannotKeepRootOut(t *testing.T) {
 	if _, err := c.Agent(t.Context()); err != nil {
 		t.Errorf("root beside a crowd of guests: %v", err)
 	}
+	if out, err := asUser(65533, guestEnv, c.Path).Output(); err != nil || !strings.HasPrefix(string(out), "status 0") {
+		t.Errorf("another guest beside the crowd: %s, %v", out, err)
+	}
+	if out, err := asNobody(guestEnv, c.Path).Output(); err != nil || !strings.HasPrefix(string(out), "status 5 try again") {
+		t.Errorf("one more of the crowd: %s, %v", out, err)
+	}
 	stdin.Close()
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
@@ -241,10 +247,12 @@ func TestGuestsCannotKeepRootOut(t *testing.T) {
 
 // asNobody prepares the test binary in another role as another user. By /proc
 // it runs though its folder is closed to that user.
-func asNobody(role, path string) *exec.Cmd {
+func asNobody(role, path string) *exec.Cmd { return asUser(65534, role, path) }
+
+func asUser(id uint32, role, path string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = []string{role + "=" + path, "GORACE=atexit_sleep_ms=0"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id, Gid: id}}
 	return cmd
 }
 

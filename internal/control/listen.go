@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -19,10 +18,6 @@ const (
 
 	// maxPath is what sun_path of sockaddr_un holds, without its final zero.
 	maxPath = 107
-
-	// maxGuests limits the connections of users who may only read, so that
-	// they can neither use up the agent's descriptors nor keep root out.
-	maxGuests = 64
 )
 
 // SocketPath returns where the agent of a runtime folder listens.
@@ -32,7 +27,7 @@ func SocketPath(runDir string) string { return filepath.Join(runDir, socketName)
 type Listener struct {
 	net    *net.UnixListener
 	lock   *os.File
-	guests atomic.Int32
+	guests guests
 }
 
 // ListenWhereRoom is Listen, at spare where the file system of path has no room for a
@@ -161,7 +156,7 @@ func checkPath(path string) error {
 }
 
 // Accept returns the next connection, with its caller's identity known. Those
-// beyond the limit for users who may only read are closed unanswered.
+// beyond the limits for users who may only read are closed unanswered.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.net.AcceptUnix()
@@ -173,15 +168,15 @@ func (l *Listener) Accept() (net.Conn, error) {
 			c.Close()
 			continue
 		}
+		known := &conn{Conn: c, peer: p, release: func() {}}
 		if p.mayChange() {
-			return &conn{Conn: c, peer: p, release: func() {}}, nil
+			return known, nil
 		}
-		if l.guests.Add(1) > maxGuests {
-			l.guests.Add(-1)
-			c.Close()
-			continue
+		known.release = func() { l.guests.leave(known) }
+		if l.guests.admit(known) {
+			return known, nil
 		}
-		return &conn{Conn: c, peer: p, release: func() { l.guests.Add(-1) }}, nil
+		c.Close()
 	}
 }
 

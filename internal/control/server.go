@@ -22,6 +22,7 @@ const (
 // end of ctx: the call that stops the agent gets its answer, too. No other
 // agent can start before l.Close.
 func Serve(ctx context.Context, l *Listener, b Backend, log *slog.Logger) error {
+	l.guests.logTo(log)
 	srv := &http.Server{
 		Handler:           newHandler(b, log),
 		ConnContext:       withPeer,
