@@ -12,6 +12,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/settings"
+	"mxcluster/internal/trusted"
 )
 
 // AgentSetup is what an agent is started with.
@@ -23,12 +24,14 @@ type AgentSetup struct {
 	Socket    string // of the control interface
 	Spare     string // the same, while there is no room for that
 	Version   string
+	Force     bool // what other users may change is used all the same
 	Log       *slog.Logger
 }
 
 // newAgentRunCommand returns `agent run`.
 func newAgentRunCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var force bool
+	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run the agent of this server",
 		Long: `Agent run supervises this server's cluster until it is stopped: it holds aliases,
@@ -37,22 +40,33 @@ stays in the foreground and logs to standard error; a service manager starts it.
 
 Stopped by a signal or by 'mxcluster agent stop', it leaves the LIMs as they are.
 A hangup (SIGHUP), also that of its terminal, does not stop it: it does what
-'mxcluster agent reload' does, and its log says what became of it.`,
+'mxcluster agent reload' does, and its log says what became of it.
+
+Settings, a cluster document, and programs of exec: and ocf: services that other users
+than root and the agent's own may change are refused, with the file and its mode, and
+so are folders on the way to them, unless they are sticky. --force passes over it; syncs refuse such settings all the same.`,
 		Example:     "  mxcluster agent run",
 		Annotations: exits(fault.NotFound, fault.Busy, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runAgent(c.Context(), a)
+			return runAgent(c.Context(), a, force)
 		},
 	}
+	c.Flags().BoolVar(&force, "force", false, "use settings and programs that other users may change")
+	return c
 }
 
 // runAgent checks the key before anything is touched: without it the agent could
 // not tell the other servers what it does.
-func runAgent(ctx context.Context, a *app) error {
-	s, err := a.server()
+func runAgent(ctx context.Context, a *app, force bool) error {
+	s, err := a.serverBy(force)
 	if err != nil {
 		return err
+	}
+	if !force {
+		if err := s.closedToOthers(); err != nil {
+			return fmt.Errorf("starting the agent: %w", err)
+		}
 	}
 	if err := s.mayRunAgent(); err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
@@ -64,11 +78,28 @@ func runAgent(ctx context.Context, a *app) error {
 	}
 	if err := a.env.RunAgent(ctx, AgentSetup{
 		Dirs: s.dirs, Settings: s.settings, Documents: s.store, KeyFile: s.dirs.GossipKey(), Socket: socketPath(s.dirs), Spare: spareSocket(s.dirs),
-		Version: a.env.Version.Version, Log: log,
+		Version: a.env.Version.Version, Force: force, Log: log,
 	}); err != nil {
 		return fmt.Errorf("running the agent: %w", err)
 	}
 	return nil
+}
+
+// closedToOthers refuses a document and a state folder that other users may change: who
+// can, decides what the agent does.
+func (s *server) closedToOthers() error {
+	if err := trusted.Path(s.store.Path); err != nil {
+		return passable(err, "the cluster document")
+	}
+	if err := trusted.Path(s.dirs.State); err != nil {
+		return passable(err, "the state folder")
+	}
+	return nil
+}
+
+// passable says what others may change, and how to go on all the same.
+func passable(err error, what string) error {
+	return fault.New(fault.CodeOf(err), fault.HintOf(err)+"; --force of 'mxcluster agent run' and 'mxcluster service' passes over it", "%s %v", what, err)
 }
 
 // mayRunAgent makes sure of what an agent cannot do without.

@@ -12,6 +12,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/settings"
+	"mxcluster/internal/trusted"
 	"mxcluster/internal/ui"
 	"mxcluster/xdata"
 )
@@ -125,10 +126,19 @@ type server struct {
 }
 
 // server reads this server's settings.
-func (a *app) server() (*server, error) {
+func (a *app) server() (*server, error) { return a.serverBy(false) }
+
+// serverBy is server; with force also by settings that other users may change. They name
+// programs that are run.
+func (a *app) serverBy(force bool) (*server, error) {
 	dirs, err := a.dirs()
 	if err != nil {
 		return nil, err
+	}
+	if !force {
+		if err := trusted.Path(dirs.Settings()); err != nil {
+			return nil, passable(err, "the settings")
+		}
 	}
 	s, err := settings.Load(dirs, a.env.Environ)
 	if err != nil {

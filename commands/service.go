@@ -25,7 +25,10 @@ limits are settings of this server, in mxcluster.yaml: services.start_limit (30s
 start and reload), services.stop_limit (30s) and services.check_limit (10s). A health
 check is made every services.check_interval (5s); software that fails is started anew
 services.restarts times (3) before the LIM counts as failed here. What an exec: service
-leaves running when it is stopped is ended, too.`, `
+leaves running when it is stopped is ended, too.
+
+Programs that other users than root and who runs the command may change, by the mode of
+the file or of a folder on the way, are not run. --force passes over it.`, `
   mxcluster service status 1
   mxcluster service stop 1`,
 		newServiceStartCommand(a), newServiceStopCommand(a), newServiceStatusCommand(a))
@@ -52,6 +55,8 @@ on after a failure, and tells all of them.`, serviceChange{
 	})
 }
 
+const forceHelp = "run programs, and go by settings, that other users may change"
+
 // serviceChange is what start and stop differ in.
 type serviceChange struct {
 	want               services.State
@@ -60,27 +65,28 @@ type serviceChange struct {
 }
 
 func newServiceChange(a *app, use, short, long string, change serviceChange) *cobra.Command {
-	var dryRun bool
+	var dryRun, force bool
 	c := &cobra.Command{
 		Use: use, Short: short, Long: long[1:], Example: "  mxcluster service " + use[:len(use)-1] + "1",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("N"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return runServiceChange(c.Context(), a, args[0], change, dryRun)
+			return runServiceChange(c.Context(), a, args[0], change, dryRun, force)
 		},
 	}
 	a.addReason(c.Flags())
 	c.Flags().BoolVarP(&dryRun, "dry-run", "n", false, "say what would change, change nothing")
+	c.Flags().BoolVar(&force, "force", false, forceHelp)
 	return c
 }
 
-func runServiceChange(ctx context.Context, a *app, arg string, change serviceChange, dryRun bool) error {
+func runServiceChange(ctx context.Context, a *app, arg string, change serviceChange, dryRun, force bool) error {
 	lim, err := parseLIM(arg)
 	if err != nil {
 		return err
 	}
 	doing := fmt.Sprintf("%s the software of LIM %d", change.doing, lim)
-	s, err := a.software(lim)
+	s, err := a.software(lim, force)
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
@@ -129,8 +135,8 @@ type softwareHere struct {
 
 // software finds a LIM's software on this server, which must be one of the two
 // that may run it.
-func (a *app) software(lim int) (*softwareHere, error) {
-	s, err := a.server()
+func (a *app) software(lim int, force bool) (*softwareHere, error) {
+	s, err := a.serverBy(force)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +171,7 @@ func (a *app) software(lim int) (*softwareHere, error) {
 		here.lim = entry
 		here.env.Gateways, here.env.Media = entry.Gateways, entry.MediaServer
 	}
-	here.set, err = services.ForLIM(here.lim, side, services.Options{Instance: s.dirs.State,
+	here.set, err = services.ForLIM(here.lim, side, services.Options{Instance: s.dirs.State, Untrusted: force,
 		StartTimeout: s.settings.ServiceStartLimit, StopTimeout: s.settings.ServiceStopLimit, CheckTimeout: s.settings.ServiceCheckLimit})
 	return here, err
 }

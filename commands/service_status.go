@@ -32,7 +32,8 @@ type serviceEntry struct {
 
 // newServiceStatusCommand returns `service status`.
 func newServiceStatusCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var force bool
+	c := &cobra.Command{
 		Use:   "status N",
 		Short: "Show the state of a LIM's software on this server",
 		Long: `Service status asks each service of LIM N on this server for its state. The exit
@@ -42,17 +43,19 @@ would tell does not answer.`,
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("N"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return runServiceStatus(c.Context(), a, args[0])
+			return runServiceStatus(c.Context(), a, args[0], force)
 		},
 	}
+	c.Flags().BoolVar(&force, "force", false, forceHelp)
+	return c
 }
 
-func runServiceStatus(ctx context.Context, a *app, arg string) error {
+func runServiceStatus(ctx context.Context, a *app, arg string, force bool) error {
 	lim, err := parseLIM(arg)
 	if err != nil {
 		return err
 	}
-	s, err := a.software(lim)
+	s, err := a.software(lim, force)
 	if err != nil {
 		return fmt.Errorf("asking the software of LIM %d: %w", lim, err)
 	}

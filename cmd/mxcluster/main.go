@@ -26,7 +26,12 @@ import (
 // agent, which stays, does so from the start.
 const firstGC, laterGC = 1000, 100
 
+// umask is what everything is made with, whoever starts the program: folders that nobody
+// can enter, or that everybody can write to, come of others. LIM software inherits it.
+const umask = 0o022
+
 func main() {
+	unix.Umask(umask)
 	s := listen()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(firstGC)
@@ -92,7 +97,7 @@ func runAgent(ctx context.Context, s commands.AgentSetup, hangups <-chan struct{
 			Version: s.Version, PID: os.Getpid(), Watchdog: watchdog(), Log: s.Log, ArbiterLease: s.Settings.Arbiter.Lease,
 		},
 		Documents: s.Documents, StateDir: s.Dirs.State, RunDir: s.Dirs.Run, Socket: s.Socket, Spare: s.Spare, KeyFile: s.KeyFile, XDataDir: s.Settings.XDataDir, XDataStill: s.Settings.XDataStill,
-		StartLimit: s.Settings.ServiceStartLimit, StopLimit: s.Settings.ServiceStopLimit, CheckLimit: s.Settings.ServiceCheckLimit,
+		StartLimit: s.Settings.ServiceStartLimit, StopLimit: s.Settings.ServiceStopLimit, CheckLimit: s.Settings.ServiceCheckLimit, Untrusted: s.Force,
 		Sync:         syncBeside(s),
 		Reload:       hangups,
 		ShuttingDown: shuttingDown, Notify: notify,

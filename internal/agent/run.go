@@ -35,6 +35,7 @@ type RunConfig struct {
 	XDataStill time.Duration // the setting xdata.still; 0 takes what other programs write at once
 
 	StartLimit, StopLimit, CheckLimit time.Duration // of one call of a service
+	Untrusted                         bool          // programs that other users may change are run all the same
 
 	Sync    SyncFunc // see Deps
 	Arbiter Arbiter  // nil: there is none
@@ -145,7 +146,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		State:     DiskState{Path: filepath.Join(cfg.StateDir, "agent.json"), Kept: filepath.Join(cfg.RunDir, "agent.json"), Boot: cfg.Boot},
 		Events:    &events.Log{Path: filepath.Join(cfg.StateDir, "events")},
 		Software: func(l *clusterconf.LIM, side clusterconf.Side) (services.Set, error) {
-			return services.ForLIM(l, side, services.Options{Log: cfg.Log, Instance: cfg.StateDir,
+			return services.ForLIM(l, side, services.Options{Log: cfg.Log, Instance: cfg.StateDir, Untrusted: cfg.Untrusted,
 				StartTimeout: cfg.StartLimit, StopTimeout: cfg.StopLimit, CheckTimeout: cfg.CheckLimit})
 		},
 		Prune: func(ctx context.Context, lim int) (int, error) {

@@ -12,6 +12,8 @@ type rule struct {
 var arrows = []rule{
 	{"internal/fault", nil,
 		"everybody's errors; what it imported, everybody would"},
+	{"internal/trusted", []string{"internal/fault"},
+		"who may change a file is the same question for settings and for software"},
 	{"clusterconf", []string{"internal/fault"},
 		"the document and its rules hold without a network, an agent or a terminal"},
 	{"netops", []string{"internal/fault", "internal/netns"},
@@ -30,7 +32,7 @@ var arrows = []rule{
 		"who is believed is decided without I/O, a clock or a disk"},
 	{"internal/member/membernet", []string{},
 		"a network in memory for tests and simulations of whole clusters"},
-	{"internal/services", []string{"internal/fault", "clusterconf"},
+	{"internal/services", []string{"internal/fault", "internal/trusted", "clusterconf"},
 		"starting software is ordered by the agent, never the other way round"},
 	{"internal/arbiter", []string{"internal/fault", "netops"},
 		"a third party is asked about names and numbers; what they mean is the agent's business; netops says where from"},
@@ -68,7 +70,7 @@ var arrows = []rule{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
-		"internal/fault", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/whatif", "internal/ui", "internal/lab", "internal/services", "internal/sshlogin",
+		"internal/fault", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/whatif", "internal/ui", "internal/lab", "internal/services", "internal/sshlogin", "internal/trusted",
 		"clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"bench/sync", nil, "it makes data of nothing"},

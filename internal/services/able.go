@@ -25,10 +25,16 @@ func (s Set) Able(ctx context.Context, env Env) error {
 }
 
 // Able looks for the program.
-func (s *script) Able(_ context.Context, env Env) error { return checkProgram(env.fill(s.path)) }
+func (s *script) Able(_ context.Context, env Env) error { return s.runnable(env.fill(s.path)) }
 
-// Able looks for the resource agent.
-func (o *ocf) Able(context.Context, Env) error { return o.lookFor("start", o.path()) }
+// Able looks for the resource agent, and for the values that it gets from files.
+func (o *ocf) Able(_ context.Context, env Env) error {
+	if err := o.lookFor("start", o.path()); err != nil {
+		return err
+	}
+	_, err := o.variables(env, o.opt.StartTimeout)
+	return err
+}
 
 // path is where the resource agent is.
 func (o *ocf) path() string {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/trusted"
 )
 
 // ocf is an ocf: service: a resource agent of the Open Cluster Framework, as
@@ -92,6 +93,9 @@ func (o *ocf) Stop(ctx context.Context, env Env) error {
 // Check maps the exit code of monitor to a state.
 func (o *ocf) Check(ctx context.Context, env Env) (State, error) {
 	err := o.do(ctx, env, "monitor", o.opt.CheckTimeout)
+	if unasked(err) {
+		return Unknown, err
+	}
 	switch exitStatus(err) {
 	case 0, ocfRunningPromoted:
 		return Running, nil
@@ -120,12 +124,16 @@ func (o *ocf) do(ctx context.Context, env Env, action string, limit time.Duratio
 	if err := o.lookFor(action, o.path()); err != nil {
 		return err
 	}
-	return o.call(ctx, env, programCall{path: o.path(), verb: action, limit: limit, vars: o.variables(env, limit), means: ocfMeaning})
+	vars, err := o.variables(env, limit)
+	if err != nil {
+		return fmt.Errorf("%s service %s: %w", action, o.spec, noProgramError{unaskedError{err}})
+	}
+	return o.call(ctx, env, programCall{path: o.path(), verb: action, limit: limit, vars: vars, means: ocfMeaning})
 }
 
 // lookFor finds out whether there is a resource agent that could be called.
 func (o *ocf) lookFor(action, path string) error {
-	err := checkProgram(path)
+	err := o.runnable(path)
 	if fault.CodeOf(err) == fault.NotFound && err != nil {
 		if _, statErr := os.Stat(path); os.IsNotExist(statErr) {
 			err = fault.New(fault.NotFound, "install it (on Debian: apt install resource-agents), or correct the SPEC with 'mxcluster lim set'",
@@ -146,7 +154,7 @@ func ocfMeaning(exit *exec.ExitError) string {
 }
 
 // variables are those of the resource agent API.
-func (o *ocf) variables(env Env, limit time.Duration) []string {
+func (o *ocf) variables(env Env, limit time.Duration) ([]string, error) {
 	vars := []string{
 		"OCF_ROOT=" + o.opt.OCFRoot,
 		"OCF_RA_VERSION_MAJOR=1", "OCF_RA_VERSION_MINOR=1",
@@ -156,9 +164,23 @@ func (o *ocf) variables(env Env, limit time.Duration) []string {
 		"OCF_RESKEY_CRM_meta_timeout=" + strconv.FormatInt(limit.Milliseconds(), 10),
 	}
 	for _, p := range o.params {
-		vars = append(vars, "OCF_RESKEY_"+p.key+"="+env.fill(p.value))
+		value, err := p.read(env)
+		if err != nil {
+			return nil, fmt.Errorf("parameter %s: %w", p.key, err)
+		}
+		vars = append(vars, "OCF_RESKEY_"+p.key+"="+value)
 	}
-	return vars
+	return vars, nil
+}
+
+// read returns the value for a call: as written or, where that is file:/PATH, what the
+// file holds now, so that a secret is in no document.
+func (p ocfParam) read(env Env) (string, error) {
+	value := env.fill(p.value)
+	if path, ok := strings.CutPrefix(value, "file:"); ok && strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") {
+		return trusted.Secret(path)
+	}
+	return value, nil
 }
 
 // instance names the resource: agents keep their state under it, so it must be

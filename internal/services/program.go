@@ -42,7 +42,7 @@ func neverRan(err error) bool {
 // call runs the program with one verb, within its time limit.
 func (p *program) call(ctx context.Context, env Env, c programCall) error {
 	what := c.verb + " service " + p.spec
-	if err := checkProgram(c.path); err != nil {
+	if err := p.runnable(c.path); err != nil {
 		return fmt.Errorf("%s: %w", what, noProgramError{err})
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, c.limit, timeLimit(c.limit))

@@ -12,7 +12,35 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/trusted"
 )
+
+// unaskedError marks the error of a program that is not called for its own sake, as one
+// that others may change. What it started may go on: that it cannot be asked does not
+// say that it failed.
+type unaskedError struct{ error }
+
+func (e unaskedError) Unwrap() error { return e.error }
+
+// untrusted tells whether err comes from a program that others may change.
+func unasked(err error) bool {
+	var e unaskedError
+	return errors.As(err, &e)
+}
+
+// runnable looks whether a program can be run and, unless that is not asked for, whether
+// only root and this process's user can change it.
+func (p *program) runnable(path string) error {
+	if err := checkProgram(path); err != nil || p.opt.Untrusted {
+		return err
+	}
+	err := trusted.Path(path)
+	if err == nil {
+		return nil
+	}
+	hint := fault.HintOf(err) + "; --force of 'mxcluster agent run' and 'mxcluster service' passes over it"
+	return unaskedError{fault.New(fault.CodeOf(err), hint, "program %v", err)}
+}
 
 // checkProgram tells the mistakes apart that keep a program from being run, each with
 // its own remedy. The kernel calls most of them "no such file" or "permission denied".

@@ -35,6 +35,9 @@ func (s *script) Reload(ctx context.Context, env Env) error {
 // Check maps the exit status of `status` to a state.
 func (s *script) Check(ctx context.Context, env Env) (State, error) {
 	err := s.do(ctx, env, "status", s.opt.CheckTimeout)
+	if unasked(err) {
+		return Unknown, err
+	}
 	switch exitStatus(err) {
 	case 0:
 		return Running, nil

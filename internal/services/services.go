@@ -118,6 +118,7 @@ type Options struct {
 	OCFRoot      string        // where resource agents are
 	Instance     string        // tells this program from others on the machine with the same LIMs: its state folder
 	Systemd      Systemd
+	Untrusted    bool         // programs that other users may change are run all the same
 	Log          *slog.Logger // gets what services print; nil: nobody
 }
 
