@@ -44,7 +44,8 @@ A hangup (SIGHUP), also that of its terminal, does not stop it: it does what
 
 Settings, a cluster document, and programs of exec: and ocf: services that other users
 than root and the agent's own may change are refused, with the file and its mode, and
-so are folders on the way to them, unless they are sticky. --force passes over it; syncs refuse such settings all the same.`,
+so are folders on the way to them, unless they are sticky. --force passes over it; syncs
+refuse such settings all the same.`,
 		Example:     "  mxcluster agent run",
 		Annotations: exits(fault.NotFound, fault.Busy, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
