@@ -67,6 +67,9 @@ type edit struct {
 
 	apply func(*clusterconf.Document) error
 
+	// warning, where given, is what must not be missed of it.
+	warning string
+
 	// loses marks what cannot be had back by the opposite command: it is not done
 	// without a yes.
 	loses bool
@@ -108,6 +111,9 @@ func (a *app) perform(ctx context.Context, s *server, e edit) error {
 
 // tell answers for an edit.
 func (a *app) tell(o outcome, e edit) error {
+	if o.Changed && e.warning != "" {
+		a.out.Warn("%s", e.warning)
+	}
 	r := result{Changed: o.Changed, DryRun: e.dryRun, Revision: o.After.Revision, Changes: o.says}
 	switch {
 	case !o.Changed:

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/whatif"
 )
 
 type changeOptions struct {
@@ -27,6 +29,26 @@ Older data versions do not fit after it: every server keeps the newest of each L
 of the cluster and removes the others. On a terminal it says which of them are
 on this server and asks before; --yes answers. In a script it does not ask.`
 
+// shortLimitHelp is said where the silence limit of a cluster is set.
+const shortLimitHelp = `
+A server sends fewer ARP packets a second on one interface than its setting
+arp.budget in mxcluster.yaml says: 15, at which switches with ARP inspection shut a
+port; 0 lifts the bound. With --failover-after below 1s the budget does not bound
+what a server asks of others whose kernels answer no ICMP echo, for example because
+a firewall drops it. The command says how many packets these are: have the switches
+take them, or let the servers answer each other's echoes.
+`
+
+// shortLimit warns of what a silence limit makes servers send; "": nothing of note.
+func shortLimit(limit time.Duration) string {
+	well, doubt := whatif.ARP(limit)
+	if well == 0 {
+		return ""
+	}
+	return fmt.Sprintf("with --failover-after %s a server sends up to %d ARP packets a second to each other one that answers no ICMP echo, up to %d while that is silent, and answers as often; "+
+		"arp.budget does not bound these, and switches with ARP inspection must take them", limit, well, doubt)
+}
+
 // newChangeCommand returns `change` (spec ch. 10, "Change Fallback Type and LIM").
 func newChangeCommand(a *app) *cobra.Command {
 	var o changeOptions
@@ -35,7 +57,7 @@ func newChangeCommand(a *app) *cobra.Command {
 		Short: "Change the fallback type, priorities and times of a cluster",
 		Long: `Change changes settings of cluster C; what is not given stays as it is. With
 --failover-after 0s the default of the cluster's failover behaviour counts again.
-` + outdatedHelp,
+` + shortLimitHelp + outdatedHelp,
 		Example: `  mxcluster change c1 --fallback automatic
   mxcluster change c1 --priority 1=50 --priority 2=100 --wait`,
 		Annotations: exits(editCodes()...),
@@ -66,7 +88,8 @@ func runChange(ctx context.Context, a *app, name string, o changeOptions) error 
 	return a.perform(ctx, s, edit{
 		change: o.change, command: "change " + name, doing: "changing cluster " + name,
 		done: "cluster " + name + " changed", would: "cluster " + name + " would be changed", already: "cluster " + name + " is so already",
-		apply: func(d *clusterconf.Document) error { return d.ChangeCluster(name, spec) },
+		apply:   func(d *clusterconf.Document) error { return d.ChangeCluster(name, spec) },
+		warning: shortLimit(o.failoverAfter),
 	})
 }
 

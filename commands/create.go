@@ -37,7 +37,7 @@ through the old address go on.
 With agents running, each exchanges the addresses of its own server: all of them
 or none. Without an agent here, this server's are exchanged at once if it is one
 of the regular ones, and what is left to do elsewhere is told.
-` + outdatedHelp,
+` + shortLimitHelp + outdatedHelp,
 		Example: `  mxcluster create c1 --standby sb1 --lim 1=10.0.0.21 --lim 2=10.0.0.22,priority=50
   mxcluster create c1 --standby sb1 --lim 1=10.0.0.21 --fallback automatic --failover-after 1s --wait`,
 		Annotations: exits(editCodes()...),
@@ -70,7 +70,7 @@ func runCreate(ctx context.Context, a *app, name string, o createOptions) error 
 		change: o.change, command: "create " + name, doing: "creating cluster " + name,
 		done: "cluster " + name + " created", would: "cluster " + name + " would be created", already: "cluster " + name + " is there already",
 		apply: func(d *clusterconf.Document) error { return d.CreateCluster(spec) },
-		then:  allRun(name),
+		then:  allRun(name), warning: shortLimit(o.failoverAfter),
 	})
 }
 

@@ -74,7 +74,7 @@ func (s *supervisor) pollAlias(a *aliasWatch, ask *questions, now time.Time) {
 		a.missed, a.instead = 0, 0 // this process was away, and may have missed answers
 	}
 	h := s.holderOf(a)
-	arp := s.limit >= rareBelow || a.echoMAC != nil
+	arp := !s.unbounded() || a.echoMAC != nil
 	arp = !arp || now.Sub(a.asked) >= a.watch.Limit/aliasARP
 	if arp = arp && s.room(now, a.echoMAC != nil)(); arp {
 		a.asked = now

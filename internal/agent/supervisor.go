@@ -19,7 +19,6 @@ const (
 	gonePeriod    = 50 * time.Millisecond // questions to a rival that is gone: the first answer ends a split brain
 	pointPeriod   = 4 * time.Second       // the kernel goes by what it was told for 5
 	aliasTurns    = 4                     // of so many echoes to a host in doubt one more goes to its alias
-	rareBelow     = time.Second           // see [failover.Pulse.Wants]
 )
 
 // sighting is what the supervisor knows of one host.
@@ -475,10 +474,16 @@ func (s *supervisor) poll(now time.Time) (next time.Time, ask questions, news bo
 	return earlier(next, s.stand.ask(&ask, now, s.room(now, true))), ask, news
 }
 
-// room returns how it is found out whether there is room for an ARP question. Below a
-// second of silence there is no bound to those that echoes cannot be had for.
+// room returns how it is found out whether there is room for an ARP question.
 func (s *supervisor) room(now time.Time, bound bool) func() bool {
-	return func() bool { return s.budget.take(now, 1, poll) || !bound && s.limit < rareBelow }
+	return func() bool { return s.budget.take(now, 1, poll) || !bound && s.unbounded() }
+}
+
+// unbounded reports whether the silence limit is so short that the budget does not bound
+// what those are asked that answer no echoes.
+func (s *supervisor) unbounded() bool {
+	well, _ := failover.ARPRates(s.limit)
+	return well > 0
 }
 
 // pollHost has a host's kernel asked for its base address.

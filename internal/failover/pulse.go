@@ -133,6 +133,19 @@ func (p *Pulse) Wants(now time.Time, placed bool) Questions {
 // rare reports whether ARP is asked as seldom as can be.
 func (p *Pulse) rare() bool { return p.echoes || p.any.Limit >= rareBelow }
 
+// ARPRates returns how many ARP questions a second go to one server whose kernel
+// answers no echoes, at the most, where a silence limit is so short that no budget
+// bounds them: while all is well, and while signs of life are missing, when it is asked
+// for its base and, beside its base, for its alias. 0: the budget bounds them.
+func ARPRates(limit time.Duration) (well, doubt int) {
+	if limit <= 0 || limit >= rareBelow {
+		return 0, 0
+	}
+	w := Watch{Limit: limit}
+	inSecond := func(period time.Duration) int { return int((time.Second + period - 1) / period) }
+	return inSecond(limit / pollsPerLimit), 3 * inSecond(min(w.haste(), limit/pollsPerLimit))
+}
+
 func (p *Pulse) wantsEcho(now time.Time) bool {
 	switch {
 	case p.echoes:

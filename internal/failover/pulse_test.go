@@ -156,3 +156,43 @@ func TestLateEchoIsNone(t *testing.T) {
 		t.Error("an echo of a minute ago counts as a sign of life")
 	}
 }
+
+// What is said of a short silence limit is what is asked by ARP then.
+func TestARPRates(t *testing.T) {
+	for _, tc := range []struct {
+		limit       time.Duration
+		well, doubt int
+	}{
+		{100 * time.Millisecond, 100, 1500},
+		{200 * time.Millisecond, 50, 1500},
+		{500 * time.Millisecond, 20, 1200},
+		{900 * time.Millisecond, 12, 669},
+		{time.Second, 0, 0},
+		{10 * time.Second, 0, 0},
+		{0, 0, 0},
+	} {
+		if well, doubt := ARPRates(tc.limit); well != tc.well || doubt != tc.doubt {
+			t.Errorf("%s: %d and %d, want %d and %d", tc.limit, well, doubt, tc.well, tc.doubt)
+		}
+		if tc.well == 0 {
+			continue
+		}
+		p := newPatient(tc.limit)
+		p.echo = no
+		p.live(5*tc.limit, nothing)
+		asked := func(d time.Duration) float64 {
+			p.sent = 0
+			p.live(d, nothing)
+			return float64(p.sent) / d.Seconds()
+		}
+		if rate := asked(10 * time.Second); rate > float64(tc.well) || rate < 0.8*float64(tc.well) {
+			t.Errorf("%s, all is well: %.0f a second, want %d", tc.limit, rate, tc.well)
+		}
+		p.gossip, p.arp = no, no
+		p.live(tc.limit/2, nothing)
+		base := float64(tc.doubt) / 3 // the rest is for the alias
+		if rate := asked(tc.limit); rate > 1.05*base || rate < 0.8*base {
+			t.Errorf("%s, in doubt: %.0f a second, want %.0f", tc.limit, rate, base)
+		}
+	}
+}
