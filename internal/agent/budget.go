@@ -55,7 +55,7 @@ func (b *budget) take(now time.Time, packets int, u urgency) bool {
 	b.count(now)
 	room := b.most - len(b.own) - min(len(b.kernel), b.most/2)
 	if u == poll {
-		room = b.most - len(b.own) - len(b.kernel) - min(arpReserve, b.most/2)
+		room = b.most - len(b.own) - len(b.kernel) - min(arpReserve, b.most*2/3)
 	}
 	if u != urgent && room < packets {
 		return false
