@@ -40,7 +40,7 @@ func TestDiskWithoutRoom(t *testing.T) {
 		if saved.Term != 2 || !saved.Active {
 			t.Errorf("on disk when it takes it again: %+v; want term 2, active", saved)
 		}
-		w.awaitAlarms(soon, "lim-on-standby lim 1 sb1 warning")
+		w.awaitAlarms(soon, "lim-on-standby lim 1 sb1 warning", "not-redundant lim 2 sb1 warning")
 		w.neverTwice()
 	})
 }
@@ -136,7 +136,7 @@ func TestStateLostOverABoot(t *testing.T) {
 		sb1.state.setFail(nil, nil)
 		w.boot("sb1")
 		w.await(1, "sb1", 3*time.Minute)
-		w.awaitAlarms(soon, "lim-on-standby lim 1 sb1 warning", "state-lost lim 0 sb1 warning")
+		w.awaitAlarms(soon, "lim-on-standby lim 1 sb1 warning", "not-redundant lim 2 sb1 warning", "state-lost lim 0 sb1 warning")
 		contains(t, w.eventsFrom("srv2", events.Query{}), "sb1: what sb1 knew of its last run is lost: srv2 knows that LIM 1 ran here under term 2")
 	})
 }

@@ -169,7 +169,7 @@ func TestKeyRotationWaits(t *testing.T) {
 		if again := w.rotate("sb1"); again.Begun || again.Target != target {
 			t.Errorf("given again: begun %v, target %s, want %s", again.Begun, again.Target, target)
 		}
-		w.awaitAlarms(soon, "lim-on-standby lim 2 sb1 warning", "key-rotation lim 0  warning")
+		w.awaitAlarms(soon, "lim-on-standby lim 2 sb1 warning", "not-redundant lim 1 sb1 warning", "key-rotation lim 0  warning")
 		w.boot("srv2")
 		w.awaitStage("srv2", control.KeysSettled, 40*time.Second)
 		pass(5 * time.Second)
