@@ -45,7 +45,12 @@ func (s *Store) lock(lim int, what string) (release func(), err error) {
 		f.Close()
 		return nil, fmt.Errorf("lock the data of LIM %d: %w", lim, err)
 	}
-	return func() { f.Close() }, nil
+	return func() {
+		// Closing alone would leave it locked while a program that is being started at
+		// this moment still has a copy of the file.
+		_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+		f.Close()
+	}, nil
 }
 
 // occupant names who holds the lock, and why.
