@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,7 +25,8 @@ type Adoption struct {
 // Adopt takes over a document from another server of the system if it was edited from
 // the stored one, or if there is none. Of two of which neither was edited from the
 // other the one of the higher epoch, revision, time and hash wins, so that all servers
-// choose the same; the loser is kept in history. A document of another system is refused. Where there is no room
+// choose the same; a time in the future loses, and the loser is kept in history. One whose
+// revision or epoch is beyond [Reach] is refused. A document of another system is refused. Where there is no room
 // for history a newer one is taken over all the same: the replaced one is in the history
 // of others, and a server that stayed behind could not take over.
 func (s *Store) Adopt(ctx context.Context, d *Document) (Adoption, error) {
@@ -62,6 +64,9 @@ func (s *Store) adopt(d *Document, data []byte) (Adoption, error) {
 		return Adoption{}, fault.New(fault.Refused, "two systems share a network and a gossip key: give each its own",
 			"the document is of system %s, this server belongs to %s", d.System, stored.System)
 	}
+	if err := withinReach(d, stored); err != nil {
+		return Adoption{}, err
+	}
 	switch relation := Relate(d, stored); {
 	case relation == Follows, relation == TooFar && d.Age().Compare(stored.Age()) > 0:
 		_, err := s.keep(stored.Revision, old)
@@ -71,7 +76,7 @@ func (s *Store) adopt(d *Document, data []byte) (Adoption, error) {
 		return Adoption{Adopted: true, TooFar: relation == TooFar, Unkept: err}, replaceFile(s.Path, data)
 	case relation != Apart:
 		return Adoption{}, nil
-	case precedence(d, stored) > 0:
+	case s.precedence(d, stored) > 0:
 		kept, err := s.keep(stored.Revision, old)
 		if err != nil {
 			return Adoption{}, err
@@ -91,4 +96,14 @@ func noRoom(err error) bool {
 // every server.
 func precedence(a, b *Document) int {
 	return cmp.Or(a.Age().Compare(b.Age()), a.Changed.At.Compare(b.Changed.At), cmp.Compare(Hash(a), Hash(b)))
+}
+
+// precedence is the same, but of two of one age one that was made in the future by this
+// server's clock loses: a clock that is wrong wins over none that is right.
+func (s *Store) precedence(a, b *Document) int {
+	now := time.Now()
+	if s.Now != nil {
+		now = s.Now()
+	}
+	return cmp.Or(a.Age().Compare(b.Age()), cmp.Compare(ahead(b, now), ahead(a, now)), precedence(a, b))
 }

@@ -37,6 +37,7 @@ func TestStoreAdopt(t *testing.T) {
 		low, high = high, low
 	}
 	early, late := version(5, testTime.Add(-time.Millisecond), "early"), version(5, testTime.Add(time.Millisecond), "late")
+	future := version(5, testTime.Add(3*time.Hour), "future")
 	tests := []struct {
 		name          string
 		stored, given *Document
@@ -55,6 +56,10 @@ func TestStoreAdopt(t *testing.T) {
 		{"same", low, low.Clone(), Adoption{}, 0},
 		{"same revision, later", low, late, Adoption{Adopted: true, Conflict: true}, 1},
 		{"same revision, earlier", low, early, Adoption{Conflict: true}, 1},
+		{"same revision, from the future", low, future, Adoption{Conflict: true}, 1},
+		{"same revision, where this one is from the future", future, low, Adoption{Adopted: true, Conflict: true}, 1},
+		{"same revision, both from the future", future, version(5, testTime.Add(4*time.Hour), "x"), Adoption{Adopted: true, Conflict: true}, 1},
+		{"as far ahead as numbers may be", low, version(5+Reach, testTime, ""), Adoption{Adopted: true, TooFar: true}, 1},
 		{"same time, greater hash", low, high, Adoption{Adopted: true, Conflict: true}, 1},
 		{"same time, lesser hash", high, low, Adoption{Conflict: true}, 1},
 	}
@@ -157,5 +162,24 @@ func TestStoreAdoptRefusals(t *testing.T) {
 	}
 	if got, err := s.Adopt(context.Background(), version(9, testTime, "")); err != nil || !got.Adopted {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// Numbers beyond reason leave no room to edit above them; they are refused and change nothing.
+func TestAdoptBeyondReason(t *testing.T) {
+	for _, d := range []*Document{
+		version(6+Reach, testTime, ""), version(maxRevision, testTime, ""), follows(version(5, testTime, "a"), 6+Reach),
+		func() *Document { d := version(5, testTime, ""); d.Epoch = 1 + Reach; return d }(),
+	} {
+		s := newStore(t)
+		if _, err := s.Adopt(t.Context(), version(5, testTime, "a")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Adopt(t.Context(), d); fault.CodeOf(err) != fault.Refused {
+			t.Errorf("revision %d of epoch %d: %v", d.Revision, d.Epoch, err)
+		}
+		if got, err := s.Read(); err != nil || got.Revision != 5 || got.Epoch != 0 {
+			t.Errorf("stored is %v, %v", got, err)
+		}
 	}
 }

@@ -270,7 +270,7 @@ func TestReplaceRefusals(t *testing.T) {
 			}
 		}, "name: free1", "name: spare1", fault.Busy, "the cluster document was changed meanwhile: it has revision 2, the edit began with 1", "mxcluster config edit"},
 		{"another of the same revision", func(t *testing.T, s *Store) {
-			if _, err := s.Adopt(context.Background(), version(1, testTime.Add(time.Hour), "won")); err != nil {
+			if _, err := s.Adopt(context.Background(), version(1, testTime.Add(time.Second), "won")); err != nil {
 				t.Fatal(err)
 			}
 		}, "name: free1", "name: spare1", fault.Busy, "the edit did not begin with the present document of revision 1", ""},

@@ -80,6 +80,7 @@ type Agent struct {
 	awaited string    // hash of the document of another server that was stored last
 	lagging time.Time // since when another server has a newer document; zero: none has
 	lims    map[int]*lim
+	refused map[refusal]time.Time // when it was told last
 	peers   map[string]*peer
 	orders  []failover.Order
 	readied map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when

@@ -78,3 +78,10 @@ func (e *ears) of(server string) (ear, bool) {
 	}
 	return *r, true
 }
+
+// forget drops what was heard of a server.
+func (e *ears) forget(server string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.by, server)
+}

@@ -404,7 +404,7 @@ func (a *Agent) reload() error {
 // main loop to see.
 func (n *network) listen(ev member.Event) bool {
 	news := ev.Kind != member.BeatHeard
-	if ev.At.IsZero() {
+	if ev.At.IsZero() || ev.Kind == member.Refused { // no sign of life
 		return news
 	}
 	news = n.ears.hear(ev) || news
@@ -421,15 +421,22 @@ func (a *Agent) heard(n *network, ev member.Event) {
 		a.claimHeard(ev)
 	case member.MessageHeard:
 		a.messageHeard(ev)
+	case member.Refused:
+		a.notBelieved(ev)
 	}
 }
 
 // hearsay brings what is known of the others up to the last sign of life.
 func (a *Agent) hearsay() {
+	now := time.Now()
 	for name, p := range a.peers {
 		if e, ok := a.net.ears.of(name); ok {
 			p.at, p.stale = e.at, e.stale
 			p.clock, p.clocks = e.clock.value(), e.clocks
+		}
+		if a.expired(name, p, now) {
+			delete(a.peers, name)
+			a.net.ears.forget(name)
 		}
 	}
 }

@@ -202,6 +202,13 @@ func (a *Agent) claimHeard(ev member.Event) {
 		a.log.Warn("ignoring a claim that cannot be read", "from", ev.From, "err", err)
 		return
 	}
+	if why := c.Beyond(a.doc.Age(), a.highestTerm); why != "" {
+		a.refuse(ev.From, "beyond-reason", fmt.Sprintf("what %s says of itself is not believed: it names %s", ev.From, why))
+		return
+	}
+	if len(a.peers) >= maxPeers && a.peers[ev.From] == nil && a.doc.Server(ev.From) == nil {
+		return // invented names take no room from others
+	}
 	p := a.peer(ev.From)
 	if p.claim == nil || p.claim.Run != c.Run {
 		p.noteRun(&c.Claim, ev.At)

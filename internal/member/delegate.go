@@ -21,13 +21,16 @@ func (d *delegate) NotifyMsg(b []byte) {
 func (d *delegate) GetBroadcasts(int, int) [][]byte { return nil }
 
 // LocalState is every state known here, so that servers that never speak to
-// each other directly learn of each other.
+// each other directly learn of each other. Names that should not be there, as far as
+// that is known, are not passed on: invented ones would live on among the servers.
 func (d *delegate) LocalState(bool) []byte {
 	d.p.mu.Lock()
 	defer d.p.mu.Unlock()
 	all := []record{d.p.own}
 	for _, r := range d.p.states {
-		all = append(all, r)
+		if len(d.p.peers) == 0 || !d.p.stranger(r.Origin) {
+			all = append(all, r)
+		}
 	}
 	b, err := json.Marshal(all)
 	if err != nil {

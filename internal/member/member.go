@@ -41,16 +41,20 @@ type Config struct {
 	Transport memberlist.Transport // nil: the network
 	Guard     Guard                // nil: TLS
 	Now       func() time.Time     // for the order of states across restarts, and arrival times
+
+	refused func(from string, at netip.AddrPort, why string) // is told of what was not accepted from a server's address
 }
 
 // Event is something heard from another server.
 type Event struct {
 	Kind    EventKind
 	From    string
-	At      time.Time // arrival; zero: second-hand, and no sign of life
-	Sent    time.Time // by the sender's clock; zero: not known
-	Payload []byte    // StateHeard, MessageHeard; the receiver's own
-	Stale   bool      // BeatHeard: its state is another than the one heard last, and is being asked for
+	At      time.Time      // arrival; zero: second-hand, and no sign of life
+	Sent    time.Time      // by the sender's clock; zero: not known
+	Payload []byte         // StateHeard, MessageHeard; the receiver's own
+	Source  netip.AddrPort // Refused: where it came from; zero: over a connection
+	Why     string         // Refused
+	Stale   bool           // BeatHeard: its state is another than the one heard last, and is being asked for
 }
 
 // EventKind tells events apart.
@@ -61,6 +65,7 @@ const (
 	BeatHeard    EventKind = iota + 1 // a sign of life, nothing new
 	StateHeard                        // a newer state of that server
 	MessageHeard                      // a message for this server alone
+	Refused                           // something of a server of the system, or from its address, was not accepted; told now and then
 )
 
 // Pool is this server's end of the pool. Its methods may be called by several
@@ -118,8 +123,10 @@ func (p *Pool) enter() error {
 		}
 		inner = opened
 	}
+	cfg := p.cfg
+	cfg.refused = p.refuse
 	var err error
-	if p.secure, err = newSecure(p.cfg, inner, p.isPeer, p.datagram); err != nil {
+	if p.secure, err = newSecure(cfg, inner, p.isPeer, p.datagram); err != nil {
 		return errors.Join(err, inner.Shutdown())
 	}
 	if p.list, err = memberlist.Create(p.listConfig()); err != nil {
@@ -131,6 +138,11 @@ func (p *Pool) enter() error {
 // datagram queues what another server's pool sent, with its time of arrival.
 func (p *Pool) datagram(from string, source netip.AddrPort, _ time.Time, body []byte) {
 	p.queue.put(incoming{at: p.cfg.Now(), body: body, from: from, source: source}, false)
+}
+
+// refuse queues that something was not accepted.
+func (p *Pool) refuse(from string, source netip.AddrPort, why string) {
+	p.queue.put(incoming{at: p.cfg.Now(), from: from, source: source, refused: why}, false)
 }
 
 // isPeer tells whether a server of the system should have an address, or had it when it spoke last.

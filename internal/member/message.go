@@ -2,7 +2,6 @@ package member
 
 import (
 	"encoding/json"
-	"math"
 	"net/netip"
 	"time"
 )
@@ -15,12 +14,18 @@ type record struct {
 	Payload json.RawMessage `json:"p,omitempty"`
 }
 
-// maxSeq is above every number that a clock can give; a greater one is no
-// server's, and would leave no room to count on.
-const maxSeq = math.MaxInt64
+// reach is how far the number of a state, which begins with a clock, may be ahead of this
+// server's. A greater one is no server's. The bound moves with the clock, so that a number
+// at it, which a server that lies put under another's name, is outlived at once.
+const reach = 100 * 365 * 24 * time.Hour
+
+// highest is the greatest number that a state can have now.
+func highest(now time.Time) uint64 { return firstSeq(now) + uint64(reach) }
 
 // valid reports whether the record is a state that a server can have.
-func (r record) valid() bool { return r.Origin != "" && len(r.Payload) > 0 && r.Seq <= maxSeq }
+func (r record) valid(now time.Time) bool {
+	return r.Origin != "" && len(r.Payload) > 0 && r.Seq <= highest(now)
+}
 
 // firstSeq puts a run's states after those of earlier runs, as long as the
 // clock does not go back; where it did, see [Pool.outlive].

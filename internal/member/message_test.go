@@ -213,5 +213,12 @@ func TestOtherKeyIsNotHeard(t *testing.T) {
 		}
 		a.hears(t)
 		b.hears(t)
+		for _, v := range []*server{a, b} {
+			v.mu.Lock()
+			if len(v.refused) != 1 || v.refused[0].From != "" || !strings.Contains(v.refused[0].Why, "another gossip key") {
+				t.Errorf("%s was told %v, want once that the key is another one", v.cfg.Name, v.refused)
+			}
+			v.mu.Unlock()
+		}
 	})
 }

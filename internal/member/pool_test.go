@@ -54,6 +54,8 @@ type server struct {
 	*Pool
 	mu    sync.Mutex
 	heard []Event
+
+	refused []Event // apart, for they say nothing of who is heard
 }
 
 // open starts a pool whose events are read; key and clock may be changed.
@@ -63,7 +65,11 @@ func (s *segment) open(name, at string, change ...func(*Config)) *server {
 	go func() {
 		for ev := range v.Events() {
 			v.mu.Lock()
-			v.heard = append(v.heard, ev)
+			if ev.Kind == Refused {
+				v.refused = append(v.refused, ev)
+			} else {
+				v.heard = append(v.heard, ev)
+			}
 			v.mu.Unlock()
 		}
 	}()

@@ -13,6 +13,8 @@ type incoming struct {
 	states bool           // body came with a push/pull
 	from   string         // of a datagram: who sealed it; "": it came over a connection
 	source netip.AddrPort // of a datagram: where it really came from
+
+	refused string // why it was not accepted; it has no body
 }
 
 // queueLimit is how many may wait before datagrams are lost, as UDP loses them.

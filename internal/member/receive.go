@@ -2,6 +2,7 @@ package member
 
 import (
 	"encoding/json"
+	"maps"
 	"net/netip"
 	"time"
 )
@@ -30,6 +31,9 @@ func (p *Pool) dispatch() {
 
 // receive takes in one datagram, message or remote state.
 func (p *Pool) receive(in incoming) []Event {
+	if in.refused != "" {
+		return []Event{{Kind: Refused, From: in.from, At: in.at, Source: in.source, Why: in.refused}}
+	}
 	if in.states {
 		return p.receiveStates(in)
 	}
@@ -59,7 +63,11 @@ func (p *Pool) receive(in incoming) []Event {
 	if p.disagrees(e.Origin, e.Seq, in.at) {
 		p.Ask(e.Origin)
 	}
-	return []Event{{Kind: BeatHeard, From: e.Origin, At: in.at, Sent: e.sentAt(), Stale: p.outdated(e.Origin, e.Seq)}}
+	beat := Event{Kind: BeatHeard, From: e.Origin, At: in.at, Sent: e.sentAt(), Stale: p.outdated(e.Origin, e.Seq)}
+	if e.Seq > highest(p.cfg.Now()) { // it lives, whatever it says
+		return []Event{beat, {Kind: Refused, From: e.Origin, At: in.at, Source: in.source, Why: "the number of what it says is beyond reason; see to its clock, then restart its agent"}}
+	}
+	return []Event{beat}
 }
 
 // fits reports whether an envelope may come the way it came: messages over
@@ -107,15 +115,39 @@ func (p *Pool) hear(name string, at netip.AddrPort) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if _, ok := p.heard[name]; !ok && p.stranger(name) && len(p.heard) >= len(p.peers)+maxStrangers {
+		return
+	}
 	p.heard[name] = at
+}
+
+// maxStrangers is how many servers are remembered that should not be there: they may be
+// new, or invented by one that lies.
+const maxStrangers = 64
+
+// stranger tells, under the lock, whether a name is that of no server that should be there.
+func (p *Pool) stranger(name string) bool { return p.peers[name] == nil }
+
+// makeRoom forgets, under the lock, what strangers say, if there are too many: who is new
+// is asked again.
+func (p *Pool) makeRoom() {
+	if len(p.states) < len(p.peers)+maxStrangers {
+		return
+	}
+	maps.DeleteFunc(p.states, func(name string, _ record) bool { return p.stranger(name) })
+	maps.DeleteFunc(p.asked, func(name string, _ time.Time) bool { return p.stranger(name) })
 }
 
 // merge keeps a state if it is newer than the one known.
 func (p *Pool) merge(r record) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if old, ok := p.states[r.Origin]; !r.valid() || ok && old.Seq >= r.Seq {
+	old, ok := p.states[r.Origin]
+	if !r.valid(p.cfg.Now()) || ok && old.Seq >= r.Seq {
 		return false
+	}
+	if !ok && p.stranger(r.Origin) {
+		p.makeRoom()
 	}
 	p.states[r.Origin] = r
 	return true
@@ -128,7 +160,7 @@ func (p *Pool) merge(r record) bool {
 func (p *Pool) disagrees(origin string, seq uint64, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if seq == 0 || seq > maxSeq || seq == p.states[origin].Seq || now.Sub(p.asked[origin]) < askAgain {
+	if seq == 0 || seq > highest(p.cfg.Now()) || seq == p.states[origin].Seq || now.Sub(p.asked[origin]) < askAgain {
 		return false
 	}
 	p.asked[origin] = now
@@ -140,7 +172,7 @@ func (p *Pool) disagrees(origin string, seq uint64, now time.Time) bool {
 func (p *Pool) outlive(seq uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if seq > p.own.Seq && seq <= maxSeq {
+	if seq > p.own.Seq && seq <= highest(p.cfg.Now()) {
 		p.own.Seq = seq + 1
 	}
 }

@@ -35,6 +35,7 @@ type secure struct {
 	log     *slog.Logger
 	deliver func(from string, at netip.AddrPort, arrived time.Time, body []byte)
 	guests  guests
+	refused func(from string, at netip.AddrPort, why string)
 
 	packets chan *memberlist.Packet
 	streams chan net.Conn
@@ -71,7 +72,7 @@ func newSecure(cfg Config, inner memberlist.Transport, peer func(netip.Addr) boo
 	if guard == nil {
 		guard = tlsGuard
 	}
-	s := &secure{inner: inner, box: box, guard: guard, log: cfg.Log, deliver: deliver, guests: guests{known: peer},
+	s := &secure{inner: inner, box: box, guard: guard, log: cfg.Log, deliver: deliver, guests: guests{known: peer}, refused: cfg.refused,
 		packets: make(chan *memberlist.Packet, membershipWait), streams: make(chan net.Conn),
 		assembly: assembly{}, noticed: map[notice]time.Time{}}
 	if err := s.setKeys(cfg.Keys); err != nil {
@@ -137,7 +138,7 @@ func (s *secure) open(p *memberlist.Packet) {
 		}
 	}
 	if o.Verdict != seal.Accepted && o.Verdict != seal.Unproven {
-		s.notice(o, from.Addr(), p.Timestamp)
+		s.notice(o, from, p.Timestamp)
 	}
 	for _, f := range o.Frames {
 		switch {
@@ -161,8 +162,8 @@ func (s *secure) pass(p *memberlist.Packet) {
 }
 
 // notice logs what was refused, for each kind and sender now and then.
-func (s *secure) notice(o seal.Opened, from netip.Addr, now time.Time) {
-	n := notice{o.Verdict, from}
+func (s *secure) notice(o seal.Opened, from netip.AddrPort, now time.Time) {
+	n := notice{o.Verdict, from.Addr()}
 	if last, ok := s.noticed[n]; ok && now.Sub(last) < noticeEvery {
 		return
 	}
@@ -172,10 +173,13 @@ func (s *secure) notice(o seal.Opened, from netip.Addr, now time.Time) {
 	s.noticed[n] = now
 	counts := s.box.Counts()
 	log := s.log.Info
-	if o.Verdict == seal.OtherKey && s.guests.known(from) {
+	if s.guests.known(from.Addr()) && (o.Verdict == seal.OtherKey || o.Verdict == seal.Garbled) {
 		log = s.log.Warn
+		if s.refused != nil {
+			s.refused(o.From, from, remedies[o.Verdict])
+		}
 	}
-	log("ignoring datagrams on the gossip port: "+reasons[o.Verdict], "from", from, "server", o.From, "so far", counts[o.Verdict])
+	log("ignoring datagrams on the gossip port: "+reasons[o.Verdict], "from", from.Addr(), "server", o.From, "so far", counts[o.Verdict])
 }
 
 var reasons = map[seal.Verdict]string{
@@ -184,6 +188,12 @@ var reasons = map[seal.Verdict]string{
 	seal.NotForUs:  "they are meant for another server",
 	seal.Replayed:  "they were received before",
 	seal.Unwelcome: "they are of a run of an agent that does not prove itself",
+}
+
+// remedies are what people are told of a server that is there but not understood.
+var remedies = map[seal.Verdict]string{
+	seal.Garbled:  "what comes from its address is no agent's of this version, or was changed on the way; compare mxcluster version on both",
+	seal.OtherKey: "what comes from its address is sealed with another gossip key; give it gossip.key of a server of the system, or see how far a change of the key is",
 }
 
 // accept takes connections until the end.

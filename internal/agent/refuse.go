@@ -1,0 +1,74 @@
+package agent
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"mxcluster/internal/events"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/member"
+)
+
+const (
+	refusedEvery = 10 * time.Minute // from one event about what is not believed to the next of the same kind and server
+	maxRefused   = 256              // kinds and servers that are kept apart
+	maxPeers     = 512              // servers that are remembered, named in the document or not
+	strangerLife = 10 * time.Minute // how long one that the document does not name is remembered after it was heard
+)
+
+// refusal is something that is not believed, and whose.
+type refusal struct{ server, kind string }
+
+// refuse tells that something is not believed, for each kind and server now and then.
+func (a *Agent) refuse(server, kind, text string) {
+	key, now := refusal{server, kind}, time.Now()
+	if last, ok := a.refused[key]; ok && now.Sub(last) < refusedEvery {
+		return
+	}
+	if a.refused == nil || len(a.refused) >= maxRefused {
+		a.refused = map[refusal]time.Time{}
+	}
+	a.refused[key] = now
+	a.record(slog.LevelWarn, events.Event{Kind: events.Server, Subject: server, Is: kind, Text: text})
+}
+
+// notBelieved tells of a server of the system whose agent cannot be understood: that, and
+// not a dead server, is why it is not heard. Of one that is heard it says nothing, for
+// the address of a datagram proves nothing.
+func (a *Agent) notBelieved(ev member.Event) {
+	server := ev.From
+	if server == "" {
+		server = a.serverBased(ev.Source.Addr())
+	}
+	p := a.peers[server]
+	if server == "" || ev.From == "" && p != nil && p.liveness == failover.Alive {
+		return // the log has it
+	}
+	a.refuse(server, "not-believed", fmt.Sprintf("the agent of %s is not understood: %s", server, ev.Why))
+}
+
+// serverBased names the server of the system with a base address, "" for none.
+func (a *Agent) serverBased(addr netip.Addr) string {
+	for _, s := range a.doc.Servers {
+		if s.Base.Addr() == addr {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// highestTerm is the highest of a LIM that is known here.
+func (a *Agent) highestTerm(lim int) uint64 {
+	l := a.lims[lim]
+	if l == nil {
+		return 0
+	}
+	return max(l.term, l.known.Term)
+}
+
+// expired tells whether a server that the document does not name is to be forgotten.
+func (a *Agent) expired(name string, p *peer, now time.Time) bool {
+	return now.Sub(later(p.at, p.since)) > strangerLife && a.doc.Server(name) == nil
+}

@@ -1,0 +1,97 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/events"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/member"
+)
+
+// A server with the key that lies is told, now and then, and is not believed.
+func TestMemberThatLies(t *testing.T) {
+	inWorld(t, clusterconf.FallbackManual, func(w *world) {
+		w.start("srv1", "srv2", "sb1")
+		w.await(1, "srv1", time.Minute)
+		m := w.servers["sb1"]
+		a := m.agent
+		says := func(from string, c failover.Claim) {
+			c.Server, c.Run = from, "a run"
+			raw, err := json.Marshal(statement{Claim: c})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = on(context.Background(), a, func() (struct{}, error) {
+				a.heard(a.net, member.Event{Kind: member.StateHeard, From: from, At: time.Now(), Payload: raw})
+				return struct{}{}, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		told := func(is string) (n int, text string) {
+			for _, e := range m.events.of(events.Server) {
+				if e.Is == is {
+					n, text = n+1, e.Text
+				}
+			}
+			return n, text
+		}
+		known := func() (term uint64, peers int) {
+			_, _ = on(context.Background(), a, func() (struct{}, error) {
+				term, peers = a.highestTerm(1), len(a.peers)
+				return struct{}{}, nil
+			})
+			return term, peers
+		}
+		before, few := known()
+		for range 3 {
+			says("srv2", failover.Claim{Revision: 1, LIMs: []failover.LIMClaim{{LIM: 1, Term: 1 << 40, Known: failover.Place{Term: 1 << 40}}}})
+			says("srv2", failover.Claim{Revision: 1 << 50})
+		}
+		pass(time.Second)
+		if term, _ := known(); term != before {
+			t.Errorf("term %d is believed, it was %d", term, before)
+		}
+		if n, text := told("beyond-reason"); n != 1 || !strings.Contains(text, "srv2") || !strings.Contains(text, "term 1099511627776 of LIM 1") {
+			t.Errorf("told %d times: %s", n, text)
+		}
+		for i := range 2 * maxPeers {
+			says(fmt.Sprintf("invented%d", i), failover.Claim{Revision: 1})
+		}
+		if _, n := known(); n > maxPeers {
+			t.Errorf("%d servers are remembered", n)
+		}
+		_, _ = on(context.Background(), a, func() (struct{}, error) {
+			for _, p := range a.peers { // as if much time had passed
+				p.since, p.at = p.since.Add(-2*strangerLife), p.at.Add(-2*strangerLife)
+			}
+			return struct{}{}, nil
+		})
+		pass(time.Second)
+		if _, n := known(); n != few {
+			t.Errorf("%d servers are remembered for good, there were %d", n, few)
+		}
+		// One whose agent cannot be understood is named with the cause.
+		w.kill("srv2")
+		pass(10 * time.Second)
+		_, err := on(context.Background(), a, func() (struct{}, error) {
+			for range 3 {
+				a.notBelieved(member.Event{Kind: member.Refused, Source: netip.AddrPortFrom(w.doc.Server("srv2").Base.Addr(), 7946), Why: "another gossip key"})
+				a.notBelieved(member.Event{Kind: member.Refused, Source: netip.AddrPortFrom(w.doc.Server("srv1").Base.Addr(), 7946), Why: "another gossip key"}) // which is heard
+			}
+			return struct{}{}, nil
+		})
+		pass(time.Second)
+		if n, text := told("not-believed"); err != nil || n != 1 || text != "the agent of srv2 is not understood: another gossip key" {
+			t.Errorf("told %d times: %s, %v", n, text, err)
+		}
+	})
+}
