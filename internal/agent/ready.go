@@ -35,6 +35,9 @@ func (a *Agent) unfit() []string {
 	if nowhere := a.room.nowhere(); nowhere != "" {
 		why = append(why, "there is no room for the agent's state: "+nowhere)
 	}
+	if a.keeper != nil && a.arbiter == failover.ArbiterSilent {
+		why = append(why, "the arbiter is not reached, so that no LIM can start here")
+	}
 	if a.room.store != "" {
 		why = append(why, "the newest cluster document cannot be stored: "+a.room.store)
 	}
