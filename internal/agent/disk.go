@@ -49,6 +49,7 @@ func (a *Agent) lookForRoom(now time.Time) {
 		a.post(func() {
 			a.room.looking = false
 			a.nothingNew = a.room.tight == words(err)
+			a.unsaved = a.unsaved || !a.nothingNew // trying to save shows at once whether there is no room at all
 			a.room.tight = words(err)
 		})
 	})
