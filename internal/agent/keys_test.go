@@ -62,7 +62,7 @@ type troubledKeys struct {
 }
 
 func (k *troubledKeys) Replace(old, keys settings.Keys) error {
-	if err := k.x.write(); err != nil {
+	if err := k.x.write(&k.x.store); err != nil {
 		return err
 	}
 	return k.KeyFile.Replace(old, keys)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -154,7 +155,10 @@ func (s *simulation) lockKept(lim int, was, is []string) {
 		var runs time.Time
 		m, err := on(ctx, s.servers[name].agent, func() (clusterconf.Member, error) {
 			runs = s.servers[name].agent.lim(lim).since
-			return *s.servers[name].agent.doc.ClusterOfLIM(lim).Member(lim), nil
+			if c := s.servers[name].agent.doc.ClusterOfLIM(lim); c != nil {
+				return *c.Member(lim), nil
+			}
+			return clusterconf.Member{}, nil
 		})
 		cancel()
 		if err == nil && lockedAgainst(m, name == s.doc.Clusters[0].Standby, s.twiceFor()+3*time.Second) && !runs.Before(m.Lock.Since) {
@@ -201,20 +205,27 @@ func (s *simulation) lookForDead() {
 // couldRun names a server that could run a LIM and may, or "".
 func (s *simulation) couldRun(lim int) string {
 	standby, regular := s.doc.Clusters[0].Standby, s.doc.RegularOf(lim).Name
-	lockedTo := clusterconf.Side("")
-	if d, err := s.servers[regular].store.Read(); err == nil {
-		lockedTo = d.ClusterOfLIM(lim).Member(lim).LockedTo(time.Now())
-	}
+	m, clustered := s.member(regular, lim)
 	clear := s.hears(regular, standby)
 	switch {
-	case lockedTo != "" || s.cutInPart():
+	case m.LockedTo(time.Now()) != "" || s.cutInPart():
 		return ""
 	case s.fit(regular, lim) && (clear || s.servers[standby].down) && s.heardByMost(regular):
 		return regular
-	case s.fit(standby, lim) && (clear || s.servers[regular].down) && len(s.aliasesOf(standby)) == 0 && (s.preloaded() || len(s.running(standby)) == 0) && s.heardByMost(standby):
+	case clustered && !m.Leaving && s.fit(standby, lim) && (clear || s.servers[regular].down) && len(s.aliasesOf(standby)) == 0 && (s.preloaded() || len(s.running(standby)) == 0) && s.heardByMost(standby):
 		return standby
 	}
 	return ""
+}
+
+// worksBy returns the document that an agent of a server works by, or would after a
+// start; nil: none.
+func (s *simulation) worksBy(name string) *clusterconf.Document {
+	store := s.servers[name].store
+	if d, err := store.Read(); err == nil {
+		return d
+	}
+	return store.Remembered()
 }
 
 // cutInPart reports whether any cut is in force.
@@ -239,7 +250,7 @@ func (s *simulation) fit(name string, lim int) bool {
 	m := s.servers[name]
 	link, err := m.kernel.Link("eth0")
 	x := s.trouble[name]
-	return err == nil && link.Up && !m.down && m.agent != nil && !m.agent.hasEnded() && !x.isFrozen() && x.disk == nil && x.slow == 0 && !s.limp[fmt.Sprint(name, " ", lim)]
+	return err == nil && link.Up && !m.down && m.agent != nil && !m.agent.hasEnded() && !x.isFrozen() && (x.disk == nil || x.memory == nil) && x.store == nil && x.slow == 0 && !s.limp[fmt.Sprint(name, " ", lim)]
 }
 
 func (s *simulation) aliasesOf(name string) []int {
@@ -299,7 +310,7 @@ func (x *terms) powerCut(server string, p persisted) {
 func (s *simulation) finish() {
 	defer s.onlyWhenLoaded()
 	left := s.mend()
-	s.live(30*time.Second + 5*s.limit)
+	s.live(brokenFor + 10*time.Second + 5*s.limit)
 	s.unlockAll(left) // again: what was edited while servers were apart may have won
 	deadline := time.Now().Add(s.deadFor() + time.Minute)
 	for s.wrong(left) != "" && time.Now().Before(deadline) {
@@ -320,6 +331,12 @@ func (s *simulation) wrong(left string) string {
 	d, err := s.servers[s.editor(left)].store.Read()
 	if err != nil {
 		return err.Error()
+	}
+	if why := cmp.Or(s.wrongFree(d, left), s.wrongPending(d, left)); why != "" {
+		return why
+	}
+	if len(d.Clusters) == 0 {
+		return s.wrongKeys(left)
 	}
 	c := &d.Clusters[0]
 	guest := 0 // the LIM that the standby has
@@ -348,6 +365,8 @@ func (s *simulation) wrongLIM(c *clusterconf.Cluster, m clusterconf.Member, left
 		return fmt.Sprintf("LIM %d is on %v", m.LIM, by)
 	case len(by) == 0 && left == regular && guest != 0 && c.Member(guest).Priority <= m.Priority && s.staysAway(c, guest):
 		return "" // it waits: the standby runs one LIM
+	case len(by) == 0 && left == regular && m.Leaving:
+		return "" // it is not taken over any more
 	case len(by) == 0:
 		return fmt.Sprintf("LIM %d is dead", m.LIM)
 	case !s.serves(m.LIM, by[0]):

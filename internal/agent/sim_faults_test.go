@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,7 +15,7 @@ import (
 
 // fault does one random thing to the cluster.
 func (s *simulation) fault() {
-	if s.arb.fault(s) {
+	if s.arb.fault(s) || s.disorders.fault(s) {
 		s.touched()
 		return
 	}
@@ -100,7 +101,7 @@ func (s *simulation) cutOff(name string, _ int) {
 	switch s.rnd.IntN(3) {
 	case 0:
 		s.note("%s is cut off", name)
-		s.partition(true, name, others...)
+		s.partition(true, name, append(others, s.disorders.routers.names()...)...)
 	case 1:
 		s.note("%s and %s are cut off from each other", name, other)
 		s.partition(true, name, other)
@@ -184,6 +185,7 @@ func (s *simulation) troubleSoftware(name string, lim int) {
 		s.note("the software of LIM %d on %s is slow", lim, name)
 		soft.Script(services.VerbStart, services.Step{After: pick(s.rnd, time.Second, 10*time.Second, 40*time.Second)})
 		soft.Script(services.VerbStop, services.Step{After: pick(s.rnd, time.Second, 10*time.Second, 40*time.Second)})
+		s.slowed[key] = true
 	case 4:
 		s.note("the software of LIM %d on %s does not stop in order", lim, name)
 		soft.Script(services.VerbStop, services.Step{Err: errBroken})
@@ -197,6 +199,7 @@ func (s *simulation) troubleSoftware(name string, lim int) {
 func (s *simulation) mendSoftware(name string, lim int) {
 	delete(s.limp, fmt.Sprint(name, " ", lim))
 	delete(s.clings, fmt.Sprint(name, " ", lim))
+	delete(s.slowed, fmt.Sprint(name, " ", lim))
 	soft := s.servers[name].softs[lim]
 	soft.Script(services.VerbStart, services.Step{})
 	soft.Script(services.VerbStop, services.Step{})
@@ -207,14 +210,14 @@ func (s *simulation) troubleDisk(name string, _ int) {
 	switch s.rnd.IntN(3) {
 	case 0:
 		s.note("the disk of %s fails", name)
-		s.trouble[name].set(func(x *trouble) { x.disk = errDisk })
+		s.trouble[name].set(func(x *trouble) { x.disk, x.store = errDisk, errDisk })
 	case 1:
 		d := pick(s.rnd, 100*time.Millisecond, 2*time.Second, 10*time.Second)
 		s.note("each write to the disk of %s takes %s", name, d)
 		s.trouble[name].set(func(x *trouble) { x.slow = d })
 	case 2:
 		s.note("the disk of %s is mended", name)
-		s.trouble[name].set(func(x *trouble) { x.disk, x.slow = nil, 0 })
+		s.trouble[name].set(func(x *trouble) { x.disk, x.store, x.slow = nil, nil, 0 })
 	}
 }
 
@@ -238,7 +241,10 @@ func (s *simulation) editSome(on string, lim int) {
 	priority := pick(s.rnd, 100, 50, 20)
 	s.note("edit on %s: fallback %s, split brain stops the %s side, priority of LIM %d is %d", on, fallback, stop, lim, priority)
 	s.change(on, func(c *clusterconf.Cluster) {
-		c.Fallback, c.SplitBrainStop, c.Member(lim).Priority = fallback, stop, priority
+		c.Fallback, c.SplitBrainStop = fallback, stop
+		if m := c.Member(lim); m != nil {
+			m.Priority = priority
+		}
 	})
 }
 
@@ -247,7 +253,7 @@ func (s *simulation) lockSome(on string, lim int) {
 	at := s.holders(lim)
 	if len(at) != 1 || s.rnd.IntN(3) == 0 {
 		s.note("unlock LIM %d on %s", lim, on)
-		s.change(on, func(c *clusterconf.Cluster) { c.Member(lim).Lock = nil })
+		s.lock(on, lim, nil)
 		return
 	}
 	side := clusterconf.SideRegular
@@ -256,13 +262,20 @@ func (s *simulation) lockSome(on string, lim int) {
 	}
 	lasts := pick(s.rnd, 0, time.Minute, time.Hour)
 	s.note("lock LIM %d to the %s side on %s for %s", lim, side, on, lasts)
+	lock := &clusterconf.Lock{To: side, Since: time.Now().UTC().Truncate(time.Millisecond), By: "test"}
+	if lasts > 0 {
+		end := lock.Since.Add(lasts)
+		lock.Expires = &end
+	}
+	s.lock(on, lim, lock)
+}
+
+// lock gives a LIM that is in the cluster a lock; nil takes it off.
+func (s *simulation) lock(on string, lim int, lock *clusterconf.Lock) {
 	s.change(on, func(c *clusterconf.Cluster) {
-		lock := &clusterconf.Lock{To: side, Since: time.Now().UTC().Truncate(time.Millisecond), By: "test"}
-		if lasts > 0 {
-			end := lock.Since.Add(lasts)
-			lock.Expires = &end
+		if m := c.Member(lim); m != nil {
+			m.Lock = lock
 		}
-		c.Member(lim).Lock = lock
 	})
 }
 
@@ -272,12 +285,20 @@ func (s *simulation) change(on string, f func(*clusterconf.Cluster)) {
 		return
 	}
 	_, err := m.store.Edit(s.t.Context(), clusterconf.Change{By: "test", On: on, Command: "test"}, func(d *clusterconf.Document) error {
+		if len(d.Clusters) == 0 {
+			return errors.New("there is no cluster")
+		}
 		f(&d.Clusters[0])
 		return nil
 	})
 	if err != nil {
 		s.note("edit: %v", err)
 	}
+	m.tellEdited()
+}
+
+// tellEdited tells the agent of a server that its document's file has changed.
+func (m *machine) tellEdited() {
 	select {
 	case m.edited <- struct{}{}:
 	default:
@@ -289,6 +310,7 @@ func (s *simulation) mend() (left string) {
 	s.deafen()
 	s.healAll("", 0)
 	s.arb.heal(s)
+	s.disorders.heal(s)
 	if s.rnd.IntN(2) == 0 {
 		left = pick(s.rnd, s.names()...)
 		if !s.servers[left].down {
@@ -300,7 +322,7 @@ func (s *simulation) mend() (left string) {
 		m := s.servers[name]
 		m.kernel.SetUp("eth0", true)
 		s.trouble[name].thaw()
-		s.trouble[name].set(func(x *trouble) { x.disk, x.slow, x.clock = nil, 0, 0 })
+		s.trouble[name].set(func(x *trouble) { x.slow, x.clock = 0, 0 })
 		for lim := range m.softs {
 			s.mendSoftware(name, lim)
 		}

@@ -29,8 +29,11 @@ type trouble struct {
 	mu     sync.Mutex
 	frozen chan struct{} // closed when the pause ends; nil: none
 	clock  time.Duration // how far its clock is ahead
-	disk   error
-	slow   time.Duration // each write takes that long
+	disk   error         // of saving the state
+	memory error         // of keeping it in the runtime folder
+	store  error         // of writing the cluster document
+	slow   time.Duration // each write to a disk takes that long
+	pace   time.Duration // each write of the document takes that long besides; it does not change
 }
 
 // freeze pauses the agent: it goes no further than to its next call of anything.
@@ -64,17 +67,31 @@ func (x *trouble) pass() {
 	}
 }
 
-// write is what a write to the disk comes to.
-func (x *trouble) write() error {
+// write is what a write to a disk comes to, which fails with what is at err.
+func (x *trouble) write(failure *error) error {
 	x.pass()
 	x.mu.Lock()
-	slow, err := x.slow, x.disk
+	slow, err := x.slow, *failure
 	x.mu.Unlock()
 	if slow > 0 {
 		pass(slow)
 		x.pass()
 	}
 	return err
+}
+
+// noMemory is why the runtime folder takes nothing; nil: it does.
+func (x *trouble) noMemory() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.memory
+}
+
+// noDisk is why the state folder takes nothing; nil: it does.
+func (x *trouble) noDisk() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.disk
 }
 
 func (x *trouble) offset() time.Duration {
@@ -143,6 +160,7 @@ func (w *world) troubled(x *trouble, m *machine, line *roughLine, d Deps) Deps {
 	d.Keys = &troubledKeys{d.Keys, x}
 	d.Documents = troubledDocuments{d.Documents, x}
 	d.State = &troubledState{d.State, x}
+	d.Room = func() error { x.pass(); return errors.Join(x.noDisk(), x.noMemory()) }
 	d.Prune = func(ctx context.Context, lim int) (int, error) { x.pass(); return pruned(ctx, lim) }
 	return d
 }
@@ -185,11 +203,20 @@ type troubledWire struct {
 }
 
 func (w troubledWire) Ask(from, target netip.Addr, to net.HardwareAddr) error {
+	return w.send(func() error { return w.Wire.Ask(from, target, to) })
+}
+
+func (w troubledWire) Echo(from, target netip.Addr, to net.HardwareAddr) error {
+	return w.send(func() error { return w.Wire.Echo(from, target, to) })
+}
+
+// send sends a frame as the line is; one that comes late is sent, as far as the agent knows.
+func (w troubledWire) send(frame func() error) error {
 	w.x.pass()
 	for _, late := range w.line.delays() {
 		if late > 0 {
-			time.AfterFunc(late, func() { _ = w.Wire.Ask(from, target, to) }) // sent, as far as the agent knows
-		} else if err := w.Wire.Ask(from, target, to); err != nil {
+			time.AfterFunc(late, func() { _ = frame() })
+		} else if err := frame(); err != nil {
 			return err
 		}
 	}
@@ -204,17 +231,45 @@ type troubledDocuments struct {
 }
 
 func (d troubledDocuments) Adopt(ctx context.Context, doc *clusterconf.Document) (clusterconf.Adoption, error) {
-	if err := d.x.write(); err != nil {
+	if err := d.write(); err != nil {
 		return clusterconf.Adoption{}, err
 	}
 	return d.Documents.Adopt(ctx, doc)
 }
 
 func (d troubledDocuments) Edit(ctx context.Context, change clusterconf.Change, fn func(*clusterconf.Document) error) (clusterconf.Result, error) {
-	if err := d.x.write(); err != nil {
+	if err := d.write(); err != nil {
 		return clusterconf.Result{}, err
 	}
 	return d.Documents.Edit(ctx, change, fn)
+}
+
+func (d troubledDocuments) SetAside(ctx context.Context, found clusterconf.Found, doc *clusterconf.Document) (string, error) {
+	if err := d.write(); err != nil {
+		return "", err
+	}
+	return d.Documents.SetAside(ctx, found, doc)
+}
+
+func (d troubledDocuments) TakeByHand(ctx context.Context, found clusterconf.Found, before *clusterconf.Document, change clusterconf.Change) (clusterconf.Result, error) {
+	if err := d.write(); err != nil {
+		return clusterconf.Result{}, err
+	}
+	return d.Documents.TakeByHand(ctx, found, before, change)
+}
+
+func (d troubledDocuments) Remember(doc *clusterconf.Document) error {
+	if err := d.write(); err != nil {
+		return err
+	}
+	return d.Documents.Remember(doc)
+}
+
+func (d troubledDocuments) write() error {
+	if d.x.pace > 0 {
+		pass(d.x.pace)
+	}
+	return d.x.write(&d.x.store)
 }
 
 // troubledState is the state file, written by the clock of its server.
@@ -230,11 +285,14 @@ func (s *troubledState) Load() (persisted, error) {
 
 func (s *troubledState) Keep(p persisted) error {
 	s.x.pass()
+	if err := s.x.noMemory(); err != nil {
+		return err
+	}
 	return s.StateFile.Keep(shiftedState(p, s.x.offset()))
 }
 
 func (s *troubledState) Save(p persisted) error {
-	if err := s.x.write(); err != nil {
+	if err := s.x.write(&s.x.disk); err != nil {
 		return err
 	}
 	return s.StateFile.Save(shiftedState(p, s.x.offset()))

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,10 +40,15 @@ type simulation struct {
 	pumps    sync.WaitGroup
 	limp     map[string]bool // "server lim": its software does not start
 	clings   map[string]bool // likewise: it does not stop
+	slowed   map[string]bool // likewise: it takes its time
 	held     map[int]holding
 	deaf     map[[2]string]time.Time // when two servers last could not hear each other
 	terms    terms
 	arb      *arbitration // nil: there is none
+
+	disorders *disorders
+	edited    time.Time // when a command that changes the cluster was given last; guarded by mu
+	betrayed  int       // how often what was promised was put to the test
 
 	telling sync.Mutex
 	story   []string
@@ -58,6 +64,7 @@ type played struct {
 	histories int
 	time      time.Duration
 	failed    []uint64
+	betrayed  atomic.Int64 // promises that were put to the test
 }
 
 // TestSimulation plays random lives of clusters. By default the first few seeds;
@@ -119,7 +126,7 @@ func (p *played) play(t *testing.T, seed uint64) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		defer func() { p.add(seed, time.Since(began), t.Failed()) }()
-		playSimulation(t, seed)
+		playSimulation(t, seed, p)
 	})
 }
 
@@ -147,13 +154,14 @@ func (p *played) tell(t *testing.T, since time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	took := time.Since(since)
-	t.Logf("simulated %.1f cluster-hours in %d histories, in %s (%.2f hours a second); failed seeds: %v",
-		p.time.Hours(), p.histories, took.Round(time.Second), p.time.Hours()/took.Seconds(), p.failed)
+	t.Logf("simulated %.1f cluster-hours in %d histories, in %s (%.2f hours a second), with %d promises put to the test; failed seeds: %v",
+		p.time.Hours(), p.histories, took.Round(time.Second), p.time.Hours()/took.Seconds(), p.betrayed.Load(), p.failed)
 }
 
-func playSimulation(t *testing.T, seed uint64) {
+func playSimulation(t *testing.T, seed uint64, sum *played) {
 	s := newSimulation(t, seed)
 	defer s.end(seed)
+	defer func() { sum.betrayed.Add(int64(s.betrayed)) }()
 	names := s.names()
 	s.rnd.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	if s.clients = s.rnd.IntN(2) == 0; s.clients {
@@ -165,6 +173,7 @@ func playSimulation(t *testing.T, seed uint64) {
 	for range s.faults {
 		s.fault()
 		s.live(s.someTime())
+		s.keepPromises()
 	}
 	s.finish()
 }
@@ -174,7 +183,7 @@ func playSimulation(t *testing.T, seed uint64) {
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	t.Helper()
 	s := &simulation{rnd: rand.New(rand.NewPCG(seed, 0)), trouble: map[string]*trouble{}, changed: make(chan struct{}, 1),
-		limp: map[string]bool{}, clings: map[string]bool{}, held: map[int]holding{}, deaf: map[[2]string]time.Time{}}
+		limp: map[string]bool{}, clings: map[string]bool{}, slowed: map[string]bool{}, held: map[int]holding{}, deaf: map[[2]string]time.Time{}}
 	s.terms.highest = map[string]uint64{}
 	s.line = &roughLine{rnd: rand.New(rand.NewPCG(seed, 1))}
 	s.limit = pick(s.rnd, 200*time.Millisecond, 300*time.Millisecond, time.Second, 3*time.Second, 10*time.Second, 10*time.Second, 30*time.Second, time.Minute)
@@ -221,6 +230,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		m.kernel.FailWith(func(string) error { s.onlyActive(m); return nil })
 		s.pump(ctx, m)
 	}
+	s.disorders = drawDisorders(s, seed)
 	s.segment.DropWith(func(from, to string, _ netops.Observation) bool { return s.isCut(from, to) || s.line.lost() })
 	s.gossip.ShapeWith(func(_, _ netip.AddrPort) []time.Duration { return s.line.delays() })
 	s.note("seed %d: %d regular servers, failover %s after %s, lease %s, fallback %s, split brain stops the %s side", seed, n, doc.Clusters[0].Failover, s.limit, s.lease,

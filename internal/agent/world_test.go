@@ -426,6 +426,12 @@ func (w *world) powerCut(name string) time.Time {
 // boot gives a server its power back and starts its agent.
 func (w *world) boot(name string) {
 	w.t.Helper()
+	w.bootAs(name, w.doc.Server(name).Base)
+}
+
+// bootAs does so with other base addresses.
+func (w *world) bootAs(name string, bases ...netip.Prefix) {
+	w.t.Helper()
 	m := w.servers[name]
 	w.mu.Lock()
 	m.down = false
@@ -433,7 +439,9 @@ func (w *world) boot(name string) {
 	w.mu.Unlock()
 	m.state.power(true)
 	w.segment.Connect(m.kernel, "eth0")
-	w.hold(m, w.doc.Server(name).Base)
+	for _, base := range bases {
+		w.hold(m, base)
+	}
 	w.start(name)
 }
 
