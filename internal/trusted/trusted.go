@@ -5,6 +5,7 @@ package trusted
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -57,14 +58,13 @@ func Path(path string) error {
 // look checks one step of the way; target is where a symbolic link leads.
 func look(at, whole string) (target string, missing bool, err error) {
 	var st unix.Stat_t
-	switch err := unix.Lstat(at, &st); err {
-	case nil:
-	case unix.ENOENT, unix.ENOTDIR:
+	switch err := unix.Lstat(at, &st); {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
 		return "", true, nil
-	default:
+	case err != nil:
 		return "", false, &os.PathError{Op: "lstat", Path: at, Err: err}
 	}
-	kind, mode := uint32(st.Mode)&unix.S_IFMT, uint32(st.Mode)&0o7777
+	kind, mode := uint32(st.Mode)&unix.S_IFMT, uint32(st.Mode)&0o7777 //nolint:unconvert // narrower elsewhere
 	what := whole
 	if at != whole {
 		what += ": " + at
