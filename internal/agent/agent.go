@@ -85,6 +85,7 @@ type Agent struct {
 	orders  []failover.Order
 	readied map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
 	waiters map[string]chan reply
+	notes   uint64                 // identity of the last note that was sent
 	here    map[int]DataHere       // data versions on this server
 	data    map[int]*failover.Data // the newest of them
 	unable  map[int]string         // LIMs whose software could not start here, and why; nil: not looked yet

@@ -49,6 +49,7 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 	for n, l := range a.lims {
 		out = append(out, a.aliasConditions(n, l, now)...)
 		out = append(out, a.blockConditions(l)...)
+		out = append(out, a.rivalConditions(l, now)...)
 	}
 	out = append(out, a.documentConditions()...)
 	out = append(out, a.stoppedConditions()...)

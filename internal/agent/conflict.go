@@ -25,19 +25,52 @@ const (
 )
 
 const (
-	claimPeriod   = 5 * time.Millisecond   // claims of one station that follow closer are not told
-	defendPeriod  = 100 * time.Millisecond // from one answer to a rival's claim to the next
-	rivalQuiet    = 150 * time.Millisecond // after a rival's last claim: what it said is out by then
-	foreignPeriod = time.Second            // looks at whether a foreign host still has an alias held here
-	foreignTries  = 3                      // looks without an answer after which it has not
-	freePeriod    = 150 * time.Millisecond // looks at whether an alias wanted here is free by now
-	foreignRetry  = 10 * time.Second       // a start is tried again then, whatever those say
+	claimPeriod    = 5 * time.Millisecond   // claims of one server that follow closer are not told
+	strangerPeriod = 50 * time.Millisecond  // of one station that is no server
+	maxStrangers   = 40                     // claims in a second that are told of all of those together
+	maxClaims      = 1000                   // stations that are told apart
+	defendPeriod   = 100 * time.Millisecond // from one answer to a rival's claim to the next
+	rivalQuiet     = 150 * time.Millisecond // after a rival's last claim: what it said is out by then
+	foreignPeriod  = time.Second            // looks at whether a foreign host still has an alias held here
+	foreignTries   = 3                      // looks without an answer after which it has not
+	freePeriod     = 150 * time.Millisecond // looks at whether an alias wanted here is free by now
+	foreignRetry   = 10 * time.Second       // a start is tried again then, whatever those say
 )
 
 // heldSet are the aliases held here, and since when, for those who listen.
 type heldSet struct {
-	mu    sync.Mutex
-	since map[netip.Addr]time.Time
+	mu      sync.Mutex
+	since   map[netip.Addr]time.Time
+	servers map[string][]string // MAC addresses that the other servers say they have
+}
+
+// of is since when an alias is held here.
+func (h *heldSet) of(alias netip.Addr) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.since[alias]
+}
+
+// know notes which MAC addresses a server says it has.
+func (h *heldSet) know(server string, macs []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.servers == nil {
+		h.servers = map[string][]string{}
+	}
+	h.servers[server] = macs
+}
+
+// knows reports whether a MAC address is that of another server, by its own word.
+func (h *heldSet) knows(mac string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, macs := range h.servers {
+		if slices.Contains(macs, mac) {
+			return true
+		}
+	}
+	return false
 }
 
 func (h *heldSet) add(alias netip.Addr) {
@@ -70,57 +103,80 @@ func (h *heldSet) claimed(o netops.Observation) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
+// claim is a frame of another station that claims an alias held here.
+type claim struct {
+	alias netip.Addr
+	mac   string
+	probe bool // it asks whether somebody has it
+	at    time.Time
+}
+
 // listen tells the main loop of other stations that claim an alias held here.
 func (a *Agent) listen(ctx context.Context, wire Wire) {
-	type claim struct {
-		alias netip.Addr
-		mac   string
-		probe bool
-	}
-	told := map[claim]time.Time{}
+	told := throttle{}
 	for o := range wire.Subscribe(ctx) {
 		alias, ok := a.held.claimed(o)
 		if !ok {
 			continue
 		}
-		c := claim{alias, o.SenderMAC.String(), o.SenderIP != alias}
-		if o.Time.Sub(told[c]) < claimPeriod {
-			continue
+		c := claim{alias, o.SenderMAC.String(), o.SenderIP != alias, o.Time}
+		if told.admits(c, a.held.knows(c.mac)) {
+			a.post(func() { a.aliasClaimed(c) })
 		}
-		if len(told) > 1000 { // stations are not so many: somebody makes them up
-			clear(told)
-		}
-		told[c] = o.Time
-		a.post(func() { a.aliasClaimed(c.alias, c.mac, c.probe) })
 	}
 }
 
+// throttle bounds how many claims the main loop is told of. Those with the MAC address of
+// a server of the system have a bound of their own for each, so that no number of
+// strangers keeps them out.
+type throttle struct {
+	last     map[claim]time.Time // by claims without their time
+	began    time.Time           // of the second in which strangers are counted
+	stranger int
+}
+
+func (t *throttle) admits(c claim, server bool) bool {
+	at := c.at
+	c.at = time.Time{}
+	if at.Sub(t.began) >= time.Second {
+		t.began, t.stranger = at, 0
+	}
+	switch {
+	case t.last == nil || len(t.last) > maxClaims: // stations are not so many: somebody makes them up
+		t.last = map[claim]time.Time{}
+	case server && at.Sub(t.last[c]) < claimPeriod, !server && at.Sub(t.last[c]) < strangerPeriod:
+		return false
+	}
+	if !server {
+		if t.stranger++; t.stranger > maxStrangers {
+			return false
+		}
+	}
+	t.last[c] = at
+	return true
+}
+
 // aliasClaimed answers another station's claim to an alias held here.
-func (a *Agent) aliasClaimed(alias netip.Addr, mac string, probe bool) {
+func (a *Agent) aliasClaimed(c claim) {
 	a.nothingNew = true
 	for _, l := range a.heldLIMs() {
-		if l.alias.Addr() != alias {
+		if l.alias.Addr() != c.alias {
 			continue
 		}
 		yields, other := failover.Yields(a.view(time.Now()), l.number)
-		switch owner := a.serverAt(mac); {
+		switch owner := a.serverAt(c.mac); {
 		case owner == a.cfg.Server: // another card of this server in the same LAN, or what it was before
-		case probe && owner != other: // it asks before it does anything, as it should
+		case c.probe && owner != other: // it asks before it does anything, as it should
 		case owner == other && l.otherBlock.answered(time.Now()): // to what this side asked: it knows itself passive
 			a.nothingNew = false
 			a.defend(l)
-		case a.tellsFor(l, mac): // another one's answer, or one of the past
+		case a.tellsFor(l, c.mac): // another one's answer, or one of the past
 		case owner == "" || owner != other:
 			a.nothingNew = false
-			a.foreignHeard(l, mac)
+			a.foreignHeard(l, c.mac)
 			a.defend(l)
-		case yields:
-			a.nothingNew = false
-			a.net.pool.Ask(other)
-			a.hide(l, rivalHeard)
 		default:
-			a.net.pool.Ask(other)
-			a.defend(l)
+			a.rivalClaims(l, c.mac, c.at, c.probe, yields)
 		}
 	}
 }
@@ -199,15 +255,13 @@ func (a *Agent) returned(name string) {
 // foreignHeard notes that a station of no server uses an alias, and finds out
 // when it does not any more.
 func (a *Agent) foreignHeard(l *lim, mac string) {
-	if l.foreign == mac {
+	l.foreignAt = time.Now()
+	if l.foreign != "" { // that one is named until it is gone, however many there are
 		return
 	}
-	watched := l.foreign != ""
 	l.foreign = mac
 	a.recordConflict(l.number, fmt.Sprintf("the alias %s is used by %s, which is no server of this system", a.aliasOf(l.number).Addr(), mac))
-	if !watched {
-		a.askForeign(l, 0)
-	}
+	a.askForeign(l, 0)
 }
 
 // askForeign asks for an alias, beside the main loop, until no foreign host
@@ -234,8 +288,11 @@ func (a *Agent) askForeign(l *lim, free int) {
 				return // found out by somebody else
 			}
 			free++
-			if err != nil || inUse && a.serverAt(mac.String()) == "" {
-				free = 0 // with an error it is not known
+			switch others := inUse && a.serverAt(mac.String()) == ""; {
+			case others:
+				l.foreign, free = mac.String(), 0
+			case err != nil, l.holds && time.Since(l.foreignAt) < foreignPeriod: // with an error it is not known
+				free = 0
 			}
 			a.askForeign(l, free)
 		})

@@ -55,6 +55,7 @@ type Pool interface {
 	Publish(payload []byte)
 	Beat(names ...string)
 	Ask(name string)
+	Tell(name string, payload []byte)
 	SetKeys(keys [][]byte) error
 	Send(ctx context.Context, name string, payload []byte) error
 	Members() []string

@@ -76,15 +76,18 @@ type lim struct {
 	specs  []string // of the services that may be up; nil: none are, or it is not known
 	change changes
 
-	foreign  string             // MAC of a host that is no server and uses the alias; "": none is known
-	role     string             // that the software was last told; "": none by this agent
-	version  *failover.Data     // that the software of the passive side has loaded; nil: none
-	hidden   string             // why the held alias is blocked; "": it is not
-	clearing context.CancelFunc // ends the wait for a hidden alias to be clear
-	look     chan struct{}      // has that wait look at the link now
-	rivalAt  time.Time          // last claim of a rival
-	defended time.Time          // last answer to one
-	quiet    bool               // a rival's silence is waited for
+	foreign   string             // MAC of a host that is no server and uses the alias; "": none is known
+	foreignAt time.Time          // when one claimed it last
+	rival     rival              // what comes of claims with the other server's MAC address
+	wireAt    time.Time          // when this server last may have answered for the alias; zero: not since the agent started
+	role      string             // that the software was last told; "": none by this agent
+	version   *failover.Data     // that the software of the passive side has loaded; nil: none
+	hidden    string             // why the held alias is blocked; "": it is not
+	clearing  context.CancelFunc // ends the wait for a hidden alias to be clear
+	look      chan struct{}      // has that wait look at the link now
+	rivalAt   time.Time          // last claim of a rival
+	defended  time.Time          // last answer to one
+	quiet     bool               // a rival's silence is waited for
 
 	passedOver string // on which data it was started, and why not on newer; "": there was none newer
 }

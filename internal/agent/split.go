@@ -62,6 +62,9 @@ func (a *Agent) moving(now time.Time) map[int]bool {
 // noteSplits looks which aliases are here and on another server, too.
 func (a *Agent) noteSplits(now time.Time) {
 	for n, l := range a.lims {
+		if l.onWire() {
+			l.wireAt = now
+		}
 		if on := l.holds && !l.absent && l.hidden == ""; !on {
 			l.shown = time.Time{}
 		} else if l.shown.IsZero() {

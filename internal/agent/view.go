@@ -219,6 +219,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 	}
 	known := p.claim != nil && p.claim.MAC == c.MAC && slices.Equal(p.claim.MACs, c.MACs)
 	a.net.sup.claim(ev.From, append(slices.Clone(c.MACs), c.MAC))
+	a.held.know(ev.From, append(slices.Clone(c.MACs), c.MAC))
 	a.blockFailed(&c.Claim)
 	p.noteHolding(&c.Claim, later(ev.At, p.at))
 	p.claim, p.alarms, p.claimed, p.keys = &c.Claim, c.Alarms, ev.At, keyClaim{}

@@ -51,10 +51,10 @@ type Event struct {
 	From    string
 	At      time.Time      // arrival; zero: second-hand, and no sign of life
 	Sent    time.Time      // by the sender's clock; zero: not known
-	Payload []byte         // StateHeard, MessageHeard; the receiver's own
+	Payload []byte         // StateHeard, MessageHeard, NoteHeard; the receiver's own
 	Source  netip.AddrPort // Refused: where it came from; zero: over a connection
 	Why     string         // Refused
-	Stale   bool           // BeatHeard: its state is another than the one heard last, and is being asked for
+	Stale   bool           // BeatHeard, NoteHeard: its state is another than the one heard last, and is being asked for
 }
 
 // EventKind tells events apart.
@@ -66,6 +66,7 @@ const (
 	StateHeard                        // a newer state of that server
 	MessageHeard                      // a message for this server alone
 	Refused                           // something of a server of the system, or from its address, was not accepted; told now and then
+	NoteHeard                         // a short one that came in a datagram (see [Pool.Tell])
 )
 
 // Pool is this server's end of the pool. Its methods may be called by several

@@ -56,4 +56,5 @@ const (
 	kindBeat    = "beat"
 	kindAsk     = "ask"
 	kindMessage = "message"
+	kindNote    = "note"
 )

@@ -56,18 +56,21 @@ func (p *Pool) receive(in incoming) []Event {
 	case kindAsk:
 		p.outlive(e.Known)
 		p.answer(e.Origin, e.Known)
-	case kindBeat:
+	case kindBeat, kindNote:
 	default:
 		return nil
 	}
 	if p.disagrees(e.Origin, e.Seq, in.at) {
 		p.Ask(e.Origin)
 	}
-	beat := Event{Kind: BeatHeard, From: e.Origin, At: in.at, Sent: e.sentAt(), Stale: p.outdated(e.Origin, e.Seq)}
-	if e.Seq > highest(p.cfg.Now()) { // it lives, whatever it says
-		return []Event{beat, {Kind: Refused, From: e.Origin, At: in.at, Source: in.source, Why: "the number of what it says is beyond reason; see to its clock, then restart its agent"}}
+	ev := Event{Kind: BeatHeard, From: e.Origin, At: in.at, Sent: e.sentAt(), Stale: p.outdated(e.Origin, e.Seq)}
+	if e.Kind == kindNote {
+		ev.Kind, ev.Payload = NoteHeard, e.Payload
 	}
-	return []Event{beat}
+	if e.Seq > highest(p.cfg.Now()) { // it lives, whatever it says
+		return []Event{ev, {Kind: Refused, From: e.Origin, At: in.at, Source: in.source, Why: "the number of what it says is beyond reason; see to its clock, then restart its agent"}}
+	}
+	return []Event{ev}
 }
 
 // fits reports whether an envelope may come the way it came: messages over

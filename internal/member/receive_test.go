@@ -95,3 +95,22 @@ func FuzzReceive(f *testing.F) {
 		}
 	})
 }
+
+// A note comes in a datagram, and is a sign of life besides. Over a connection it is none.
+func TestNote(t *testing.T) {
+	onSegment(t, func(t *testing.T, s *segment) {
+		a := s.open("a", "192.0.2.1")
+		body := []byte(`{"k":"note","o":"b","t":5,"p":{"x":1}}`)
+		at := time.Now()
+		got := a.receive(incoming{at: at, body: body, from: "b"})
+		if len(got) != 1 || got[0].Kind != NoteHeard || got[0].From != "b" || string(got[0].Payload) != `{"x":1}` || !got[0].At.Equal(at) {
+			t.Errorf("heard %s", show(got))
+		}
+		if got := a.receive(incoming{at: at, body: body, from: "c"}); got != nil {
+			t.Errorf("under another name: %s", show(got))
+		}
+		if got := a.receive(incoming{at: at, body: body}); got != nil {
+			t.Errorf("over a connection: %s", show(got))
+		}
+	})
+}

@@ -78,6 +78,12 @@ func (p *Pool) Send(ctx context.Context, name string, payload []byte) error {
 	return fault.Wrap(err, fault.Unreachable, "check that its agent runs: `mxcluster agent status` there", "sending to %s at %s", name, addrs[0].Addr())
 }
 
+// Tell sends a short JSON message to one server at once, which may be lost on the way
+// and is not a message that [Pool.Send] sends.
+func (p *Pool) Tell(name string, payload []byte) {
+	p.sendFast(envelope{Kind: kindNote, Seq: p.published(), Payload: payload}, name)
+}
+
 // sendFast sends an unreliable message; a loss is mended by a later one.
 func (p *Pool) sendFast(e envelope, names ...string) {
 	body, err := p.encode(e)

@@ -1,0 +1,223 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"mxcluster/internal/alarms"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/member"
+)
+
+const (
+	rivalTries  = 4                                   // questions that are sent until one is answered
+	rivalPeriod = failover.RivalPatience              // from one question to the next
+	rivalResend = failover.RivalPatience / rivalTries // until one is sent again, which may have been lost
+	rivalAgain  = 10                                  // questions more, while there is no answer and no new claim
+	usedFor     = 30 * time.Second                    // after the last frame with a server's MAC that is not its own
+	muteAfter   = time.Second                         // without an answer until that is an alarm
+)
+
+// note is a short question, or the answer, that one agent sends another in a datagram.
+type note struct {
+	ID   uint64              `json:"id"`
+	LIM  int                 `json:"lim"`
+	Word *failover.AliasWord `json:"word,omitempty"` // nil: the question whether it has the LIM's alias
+}
+
+// rival is what comes of frames with the MAC address of a LIM's other server that claim
+// the alias held here.
+type rival struct {
+	id     uint64    // of the last question; 0: there was none
+	asked  time.Time // when
+	open   bool      // it is not settled yet
+	waits  bool      // the next one waits for its turn
+	owed   bool      // frames came since the last one was asked
+	again  int       // questions without an answer since the last frame
+	mac    string
+	frame  time.Time // when the last frame came that is no probe
+	usedAt time.Time // when the other server last disowned such a frame; zero: never
+	muteAt time.Time // when it last did not answer; zero: never
+}
+
+// rivalClaims finds out whether a frame with the MAC address of the LIM's other server is
+// its own: that is asked, for anybody can send such frames.
+func (a *Agent) rivalClaims(l *lim, mac string, at time.Time, probe, yields bool) {
+	r := &l.rival
+	r.mac, r.owed, r.again = mac, true, 0
+	if !probe {
+		r.frame = at
+	}
+	if !yields {
+		a.defend(l)
+	}
+	a.askRival(l)
+}
+
+// askRival asks the other server whether it has an alias that is held here, one question
+// at a time.
+func (a *Agent) askRival(l *lim) {
+	r, now := &l.rival, time.Now()
+	if r.open || r.waits || !r.owed || !l.holds {
+		return
+	}
+	if wait := r.asked.Add(rivalPeriod).Sub(now); wait > 0 {
+		r.waits = true
+		a.after(wait, func() {
+			r.waits = false
+			a.askRival(l)
+		})
+		return
+	}
+	a.notes = max(a.notes+1, uint64(now.UnixNano()))
+	r.id, r.asked, r.open, r.owed = a.notes, now, true, false
+	a.sendQuestion(l, r.id, rivalTries)
+}
+
+// after has f done by the main loop, after which it only decides anew if f says so.
+func (a *Agent) after(d time.Duration, f func()) {
+	time.AfterFunc(d, func() {
+		a.post(func() {
+			a.nothingNew = true
+			f()
+		})
+	})
+}
+
+// sendQuestion sends a question, and again as often as there are tries, and judges by
+// what is known when there was no answer.
+func (a *Agent) sendQuestion(l *lim, id uint64, tries int) {
+	_, other := failover.Yields(a.view(time.Now()), l.number)
+	a.tell(other, note{ID: id, LIM: l.number})
+	a.after(rivalResend, func() {
+		switch {
+		case !l.rival.open || l.rival.id != id:
+		case tries > 1:
+			a.sendQuestion(l, id, tries-1)
+		default:
+			a.judgeRival(l, nil)
+		}
+	})
+}
+
+func (a *Agent) tell(server string, n note) {
+	raw, err := json.Marshal(n)
+	if err != nil {
+		a.log.Error("encoding a note", "to", server, "err", err)
+		return
+	}
+	a.net.pool.Tell(server, raw)
+}
+
+// noteHeard answers another server's question, or takes its answer.
+func (a *Agent) noteHeard(ev member.Event) {
+	var n note
+	if err := json.Unmarshal(ev.Payload, &n); err != nil {
+		a.log.Warn("ignoring a note that cannot be read", "from", ev.From, "err", err)
+		return
+	}
+	if n.Word == nil {
+		n.Word = a.word(n.LIM, time.Now())
+		a.tell(ev.From, n)
+		return
+	}
+	l := a.lims[n.LIM]
+	if l == nil || n.ID != l.rival.id || !l.holds {
+		return
+	}
+	if _, other := failover.Yields(a.view(time.Now()), l.number); other == ev.From {
+		a.judgeRival(l, n.Word)
+	}
+}
+
+// word is what this server says when it is asked for a LIM's alias. The main loop says
+// it, without which no alias is taken.
+func (a *Agent) word(number int, now time.Time) *failover.AliasWord {
+	l := a.lims[number]
+	if l == nil {
+		return &failover.AliasWord{Free: now.Sub(a.started)}
+	}
+	w := &failover.AliasWord{Holds: l.onWire(), Term: l.term}
+	if !w.Holds {
+		w.Free = now.Sub(later(a.started, l.wireAt))
+	}
+	return w
+}
+
+// onWire reports whether this server may answer for a LIM's alias, or is about to. One
+// that is hidden for a moment counts, for it may be shown at any time.
+func (l *lim) onWire() bool {
+	return l.holds && l.hidden != passiveSide || l.absent || l.taking || l.former
+}
+
+// judgeRival settles whose an alias is by the other server's word; nil: it did not answer.
+func (a *Agent) judgeRival(l *lim, answer *failover.AliasWord) {
+	r, now := &l.rival, time.Now()
+	x := failover.Rival{Now: now, Asked: r.asked, Answer: answer, Began: a.held.of(l.alias.Addr())}
+	yields, other := failover.Yields(a.view(now), l.number)
+	x.Yields = yields
+	if p := a.peers[other]; p != nil && p.claim != nil {
+		theirs := p.claim.LIM(l.number)
+		x.LastHolds = theirs.Holds && !theirs.Blocked
+		if x.LastHeard = p.at; p.stale {
+			x.LastHeard = p.claimed
+		}
+	}
+	r.open = false
+	switch x.Judge() {
+	case failover.RivalAwaited:
+		r.open = true
+		return
+	case failover.RivalWins:
+		a.nothingNew = false
+		a.net.pool.Ask(other)
+		a.hide(l, rivalHeard)
+	case failover.RivalLoses:
+		a.net.pool.Ask(other)
+		a.defend(l)
+	case failover.RivalDenies:
+		a.rivalDenied(l, *answer, now)
+	case failover.RivalMute:
+		a.nothingNew = false
+		r.muteAt = now
+		a.defend(l)
+		r.again++
+		r.owed = r.owed || r.again < rivalAgain
+	}
+	a.askRival(l)
+}
+
+// rivalDenied serves on: the other server says that it does not have the alias.
+func (a *Agent) rivalDenied(l *lim, w failover.AliasWord, now time.Time) {
+	r := &l.rival
+	r.muteAt = time.Time{}
+	if !r.frame.IsZero() && w.Disowns(now.Sub(r.frame)) {
+		r.usedAt = now
+	}
+	if l.hidden == rivalHeard {
+		a.show(l)
+		return
+	}
+	a.defend(l)
+}
+
+// rivalConditions tells of those who use a server's MAC address.
+func (a *Agent) rivalConditions(l *lim, now time.Time) []alarms.Condition {
+	r := &l.rival
+	_, other := failover.Yields(a.view(now), l.number)
+	c := alarms.Condition{Name: alarms.MACUsed, Severity: alarms.Warning, LIM: l.number, Server: other}
+	const remedy = "look in the switch where that MAC address is, and switch port security and ARP inspection on"
+	switch {
+	case !l.holds || other == "":
+		return nil
+	case !r.usedAt.IsZero() && now.Sub(r.usedAt) < usedFor && l.otherBlock.result != failover.BlockAnswered:
+		c.Text = fmt.Sprintf("somebody claims the alias %s with %s, the MAC address of %s, which says that it does not have the alias; %s", l.alias.Addr(), r.mac, other, remedy)
+	case !r.muteAt.IsZero() && now.Sub(r.muteAt) < 2*rivalPeriod+muteAfter:
+		c.After = muteAfter
+		c.Text = fmt.Sprintf("the alias %s is claimed with %s, the MAC address of %s, which did not have it when it was last heard and does not answer; %s", l.alias.Addr(), r.mac, other, remedy)
+	default:
+		return nil
+	}
+	return []alarms.Condition{c}
+}
