@@ -20,6 +20,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
+	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
 )
 
@@ -53,6 +54,7 @@ type Agent struct {
 	deps     Deps
 	log      *slog.Logger
 	recorder *recorder
+	gate     events.Gate // of what is recorded; of the main loop
 	notifier *notifier
 	run      string // identity of this run
 
@@ -253,7 +255,7 @@ func (a *Agent) begin() error {
 	}
 	a.lookForCopies()
 	a.tendDenials()
-	events, err := a.deps.Kernel.Watch(a.ctx)
+	changes, err := a.deps.Kernel.Watch(a.ctx)
 	if err != nil {
 		return fmt.Errorf("watching the kernel's addresses: %w", err)
 	}
@@ -264,7 +266,7 @@ func (a *Agent) begin() error {
 	}
 	a.wg.Go(func() { a.recorder.run(a.ctx, a.log) })
 	a.wg.Go(func() { a.notifier.run(a.ctx, a.log) })
-	a.wg.Go(func() { pump(a, events, a.kernelChanged) })
+	a.wg.Go(func() { pump(a, changes, a.kernelChanged) })
 	a.wg.Go(func() { pump(a, changed, func(struct{}) { a.readDocument() }) })
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"mxcluster/internal/control"
 	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/member"
 )
 
 // EventLog keeps what happened on this server (package events).
@@ -103,9 +104,23 @@ func (r *recorder) gather(ctx context.Context, again <-chan time.Time) []events.
 	return batch
 }
 
-// record notes what happened: one line in the log, and one event.
+// record notes what happened: one line in the log, and one event. Of what comes again and
+// again both are bounded.
 func (a *Agent) record(level slog.Level, e events.Event) {
 	e.Time, e.Server = time.Now().UTC(), a.cfg.Server
+	if a.gate.Admit(e) {
+		a.write(level, e)
+	}
+}
+
+// writeHeld notes events that were held back.
+func (a *Agent) writeHeld(held []events.Event) {
+	for _, e := range held {
+		a.write(slog.LevelWarn, e)
+	}
+}
+
+func (a *Agent) write(level slog.Level, e events.Event) {
 	attrs := []slog.Attr{slog.String("kind", string(e.Kind))}
 	for _, x := range []struct{ key, value string }{
 		{"about", e.Subject}, {"is", e.Is}, {"was", e.Was}, {"rule", e.Rule}, {"by", e.By},
@@ -226,6 +241,18 @@ func byWords(by, reason string) string {
 
 func (a *Agent) recordConflict(lim int, text string) {
 	a.record(slog.LevelWarn, events.Event{Kind: events.Conflict, LIM: lim, Text: text})
+}
+
+// recordRefused notes what came to the gossip port and was not believed.
+func (a *Agent) recordRefused(r *member.Refusal) {
+	level, text := slog.LevelInfo, fmt.Sprintf("%d datagrams on the gossip port were refused, the last one with the source address %s", r.Count, r.From)
+	if r.Count == 1 {
+		text = fmt.Sprintf("a datagram on the gossip port with the source address %s was refused", r.From)
+	}
+	if r.Peer {
+		level, text = slog.LevelWarn, text+", the address of a server of this system"
+	}
+	a.record(level, events.Event{Kind: events.Refused, Subject: r.Kind, Reason: r.Reason, Text: text + ": " + r.Reason})
 }
 
 func (a *Agent) recordAlias(l *lim, is, text string) {

@@ -138,5 +138,6 @@ func (a *Agent) finishWhenIdle(e ending) {
 	}
 	a.saveBeside()
 	a.publish(time.Now())
+	a.writeHeld(a.gate.Rest())
 	a.stop()
 }

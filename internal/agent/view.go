@@ -366,6 +366,7 @@ func (a *Agent) housekeep(now time.Time) {
 	a.orders = slices.DeleteFunc(a.orders, func(o failover.Order) bool { return !now.Before(o.Expires) || a.fulfilled(o) })
 	if now.Sub(a.lastJoin) >= joinPeriod {
 		a.lastJoin = now
+		a.writeHeld(a.gate.Due(now))
 		a.forgetReadied(now)
 		a.checkLink()
 		a.lookAtPaper(now)

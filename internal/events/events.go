@@ -27,6 +27,7 @@ const (
 	Key       Kind = "key"       // the gossip keys of this server changed
 	Alias     Kind = "alias"     // an address came or went without us
 	Arbiter   Kind = "arbiter"   // whether this server reaches it
+	Refused   Kind = "refused"   // what came to the gossip port and was not believed
 )
 
 // Event is one thing that happened. It is stored and travels as JSON; fields are
@@ -44,7 +45,8 @@ type Event struct {
 	Rule    string    `json:"rule,omitempty"`
 	By      string    `json:"by,omitempty"` // who asked
 	Reason  string    `json:"reason,omitempty"`
-	Text    string    `json:"text"` // all of it in words
+	Count   int       `json:"count,omitempty"` // how many of the kind this one stands for; 0: one
+	Text    string    `json:"text"`            // all of it in words
 }
 
 // Query asks for events.

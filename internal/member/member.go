@@ -54,6 +54,7 @@ type Event struct {
 	Payload []byte         // StateHeard, MessageHeard, NoteHeard; the receiver's own
 	Source  netip.AddrPort // Refused: where it came from; zero: over a connection
 	Why     string         // Refused
+	Refusal *Refusal       // Counted
 	Stale   bool           // BeatHeard, NoteHeard: its state is another than the one heard last, and is being asked for
 }
 
@@ -67,6 +68,7 @@ const (
 	MessageHeard                      // a message for this server alone
 	Refused                           // something of a server of the system, or from its address, was not accepted; told now and then
 	NoteHeard                         // a short one that came in a datagram (see [Pool.Tell])
+	Counted                           // how many datagrams were refused; nobody was heard
 )
 
 // Pool is this server's end of the pool. Its methods may be called by several
@@ -127,7 +129,7 @@ func (p *Pool) enter() error {
 	cfg := p.cfg
 	cfg.refused = p.refuse
 	var err error
-	if p.secure, err = newSecure(cfg, inner, p.isPeer, p.datagram); err != nil {
+	if p.secure, err = newSecure(cfg, inner, p.isPeer, p.datagram, p.counted); err != nil {
 		return errors.Join(err, inner.Shutdown())
 	}
 	if p.list, err = memberlist.Create(p.listConfig()); err != nil {
@@ -145,6 +147,9 @@ func (p *Pool) datagram(from string, source netip.AddrPort, _ time.Time, body []
 func (p *Pool) refuse(from string, source netip.AddrPort, why string) {
 	p.queue.put(incoming{at: p.cfg.Now(), from: from, source: source, refused: why}, false)
 }
+
+// counted queues what is to be told of datagrams that were not believed.
+func (p *Pool) counted(r Refusal) { p.queue.put(incoming{refusal: &r}, false) }
 
 // isPeer tells whether a server of the system should have an address, or had it when it spoke last.
 func (p *Pool) isPeer(at netip.Addr) bool {

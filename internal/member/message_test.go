@@ -213,6 +213,9 @@ func TestOtherKeyIsNotHeard(t *testing.T) {
 		}
 		a.hears(t)
 		b.hears(t)
+		if got, from := a.refusals()["other-key"], b.cfg.Bind.Addr(); got.Count == 0 || got.From != from || !got.Peer || got.Reason == "" {
+			t.Errorf("it is told that %+v was refused, of %s", got, from)
+		}
 		for _, v := range []*server{a, b} {
 			v.mu.Lock()
 			if len(v.refused) != 1 || v.refused[0].From != "" || !strings.Contains(v.refused[0].Why, "another gossip key") {

@@ -55,7 +55,8 @@ type server struct {
 	mu    sync.Mutex
 	heard []Event
 
-	refused []Event // apart, for they say nothing of who is heard
+	refused []Event   // apart, for they say nothing of who is heard
+	counted []Refusal // the same
 }
 
 // open starts a pool whose events are read; key and clock may be changed.
@@ -65,9 +66,12 @@ func (s *segment) open(name, at string, change ...func(*Config)) *server {
 	go func() {
 		for ev := range v.Events() {
 			v.mu.Lock()
-			if ev.Kind == Refused {
+			switch ev.Kind {
+			case Refused:
 				v.refused = append(v.refused, ev)
-			} else {
+			case Counted:
+				v.counted = append(v.counted, *ev.Refusal)
+			default:
 				v.heard = append(v.heard, ev)
 			}
 			v.mu.Unlock()
@@ -113,6 +117,18 @@ func (v *server) take() []Event {
 	defer v.mu.Unlock()
 	out := v.heard
 	v.heard = nil
+	return out
+}
+
+// refusals returns what was refused so far, by kind.
+func (v *server) refusals() map[string]Refusal {
+	synctest.Wait()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	out := map[string]Refusal{}
+	for _, r := range v.counted {
+		out[r.Kind] = r
+	}
 	return out
 }
 

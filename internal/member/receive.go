@@ -34,6 +34,9 @@ func (p *Pool) receive(in incoming) []Event {
 	if in.refused != "" {
 		return []Event{{Kind: Refused, From: in.from, At: in.at, Source: in.source, Why: in.refused}}
 	}
+	if in.refusal != nil {
+		return []Event{{Kind: Counted, Refusal: in.refusal}}
+	}
 	if in.states {
 		return p.receiveStates(in)
 	}

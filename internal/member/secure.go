@@ -18,10 +18,10 @@ import (
 )
 
 const (
+	noticeEvery    = time.Minute     // of a server that is not understood, a word at most so often for each kind and address
+	maxNotices     = 256             // of those that are kept apart
 	streamLimit    = 2 * time.Second // for a connection, and for its other end to show a key
 	membershipWait = 256             // datagrams of the library that may wait for it
-	noticeEvery    = time.Minute     // of what is refused, a log line at most so often for each kind and sender
-	maxNotices     = 256             // senders that are kept apart
 )
 
 // secure is the transport that the membership library and the pool share. Nothing
@@ -47,7 +47,8 @@ type secure struct {
 
 	number   atomic.Uint64 // of the last message that was split
 	assembly assembly      // of the receiving goroutine
-	noticed  map[notice]time.Time
+	refusals refusals
+	noticed  map[notice]time.Time // of the receiving goroutine
 }
 
 // notice is something refused, by whom.
@@ -59,10 +60,10 @@ type notice struct {
 var _ memberlist.NodeAwareTransport = (*secure)(nil)
 
 // newSecure wraps inner, which it closes in the end. deliver is given every message of
-// another server's pool, and may not block; peer tells whether a server of the
-// system has an address.
+// another server's pool, and counted how many datagrams were refused; neither may block. peer tells
+// whether a server of the system has an address.
 func newSecure(cfg Config, inner memberlist.Transport, peer func(netip.Addr) bool,
-	deliver func(from string, at netip.AddrPort, arrived time.Time, body []byte),
+	deliver func(from string, at netip.AddrPort, arrived time.Time, body []byte), counted func(Refusal),
 ) (*secure, error) {
 	box, err := seal.New(cfg.Name, cfg.Keys, rand.Reader)
 	if err != nil {
@@ -74,7 +75,7 @@ func newSecure(cfg Config, inner memberlist.Transport, peer func(netip.Addr) boo
 	}
 	s := &secure{inner: inner, box: box, guard: guard, log: cfg.Log, deliver: deliver, guests: guests{known: peer}, refused: cfg.refused,
 		packets: make(chan *memberlist.Packet, membershipWait), streams: make(chan net.Conn),
-		assembly: assembly{}, noticed: map[notice]time.Time{}}
+		assembly: assembly{}, refusals: refusals{tell: counted}, noticed: map[notice]time.Time{}}
 	if err := s.setKeys(cfg.Keys); err != nil {
 		return nil, err
 	}
@@ -138,6 +139,7 @@ func (s *secure) open(p *memberlist.Packet) {
 		}
 	}
 	if o.Verdict != seal.Accepted && o.Verdict != seal.Unproven {
+		s.refusals.note(o.Verdict, from.Addr(), s.guests.known)
 		s.notice(o, from, p.Timestamp)
 	}
 	for _, f := range o.Frames {
@@ -161,33 +163,20 @@ func (s *secure) pass(p *memberlist.Packet) {
 	}
 }
 
-// notice logs what was refused, for each kind and sender now and then.
+// notice tells of a server of the system that is there and not understood, now and then.
 func (s *secure) notice(o seal.Opened, from netip.AddrPort, now time.Time) {
 	n := notice{o.Verdict, from.Addr()}
-	if last, ok := s.noticed[n]; ok && now.Sub(last) < noticeEvery {
+	why := remedies[o.Verdict]
+	if last, ok := s.noticed[n]; why == "" || ok && now.Sub(last) < noticeEvery || !s.guests.known(from.Addr()) {
 		return
 	}
 	if len(s.noticed) >= maxNotices {
 		clear(s.noticed)
 	}
 	s.noticed[n] = now
-	counts := s.box.Counts()
-	log := s.log.Info
-	if s.guests.known(from.Addr()) && (o.Verdict == seal.OtherKey || o.Verdict == seal.Garbled) {
-		log = s.log.Warn
-		if s.refused != nil {
-			s.refused(o.From, from, remedies[o.Verdict])
-		}
+	if s.refused != nil {
+		s.refused(o.From, from, why)
 	}
-	log("ignoring datagrams on the gossip port: "+reasons[o.Verdict], "from", from.Addr(), "server", o.From, "so far", counts[o.Verdict])
-}
-
-var reasons = map[seal.Verdict]string{
-	seal.Garbled:   "they are no agent's of this version, or were changed on the way",
-	seal.OtherKey:  "they are sealed with another gossip key",
-	seal.NotForUs:  "they are meant for another server",
-	seal.Replayed:  "they were received before",
-	seal.Unwelcome: "they are of a run of an agent that does not prove itself",
 }
 
 // remedies are what people are told of a server that is there but not understood.
@@ -283,6 +272,7 @@ func (s *secure) StreamCh() <-chan net.Conn { return s.streams }
 func (s *secure) Shutdown() error {
 	s.ending.Do(func() {
 		s.cancel()
+		s.refusals.end()
 		s.ended = s.inner.Shutdown()
 		s.wg.Wait()
 	})
