@@ -119,6 +119,7 @@ func scenarios() map[string]Scenario {
 		"tampered":              tamperedScenario,
 		"conflicts":             conflictsScenario,
 		"foreign-host":          foreignHostScenario,
+		"spoofed-mac":           spoofedMACScenario,
 		"preloaded":             preloadedScenario,
 		"delete-pair":           deletePairScenario,
 		"dead-regulars":         deadRegularsScenario(false),
