@@ -14,11 +14,12 @@ import (
 )
 
 const (
-	minAgentLimit = time.Second           // silence of gossip that makes an agent lost, at least
-	askPeriod     = 20 * time.Millisecond // gossip questions to a server in doubt
-	gonePeriod    = 50 * time.Millisecond // questions to a rival that is gone: the first answer ends a split brain
-	pointPeriod   = 4 * time.Second       // the kernel goes by what it was told for 5
-	aliasTurns    = 4                     // of so many echoes to a host in doubt one more goes to its alias
+	minAgentLimit = time.Second            // silence of gossip that makes an agent lost, at least
+	askPeriod     = 20 * time.Millisecond  // gossip questions to a server in doubt
+	gonePeriod    = 50 * time.Millisecond  // questions to a rival that is gone: the first answer ends a split brain
+	callPeriod    = 200 * time.Millisecond // ARP questions to all such rivals: who booted knows no MAC address to answer an echo to
+	pointPeriod   = 4 * time.Second        // the kernel goes by what it was told for 5
+	aliasTurns    = 4                      // of so many echoes to a host in doubt one more goes to its alias
 )
 
 // sighting is what the supervisor knows of one host.
@@ -78,6 +79,7 @@ type supervisor struct {
 	claims  map[string][]net.HardwareAddr
 	stand   standIns
 	heard   time.Time // last frame of anybody
+	called  time.Time // when a rival was, see call
 	limit   time.Duration
 	polled  time.Time // when it last looked
 	steady  time.Time // since when it has looked without a gap of half the limit, as [failover.Watch] counts
@@ -491,6 +493,7 @@ func (s *supervisor) pollHost(h *host, ask *questions, now time.Time) {
 	h.agent.Polled(now)
 	placed, room := h.mac != nil, s.room(now, h.pulse.Echoes())
 	q := h.pulse.Wants(now, placed)
+	s.call(h, &q, now)
 	q.One, q.All = q.One && room(), q.All && room()
 	h.pulse.Asked(now, q, placed)
 	h.witness.Asked()
@@ -515,6 +518,17 @@ func (s *supervisor) pollHost(h *host, ask *questions, now time.Time) {
 		h.nextPoint = now.Add(pointPeriod)
 		ask.point = append(ask.point, question{h.addrs.base, h.mac})
 	}
+}
+
+// call has a rival that is gone asked by ARP now and then, too. An echo does not do: the
+// kernel of one that was cut off since it booted answers it once it knows where to, and
+// asks for that once a second.
+func (s *supervisor) call(h *host, q *failover.Questions, now time.Time) {
+	if !h.sighting.gone || !h.addrs.rival || q.One || q.All || now.Sub(s.called) < callPeriod {
+		return
+	}
+	s.called = now
+	q.One, q.All = h.mac != nil, h.mac == nil
 }
 
 // place is where to ask a host by echo: where it was last, and in doubt at each MAC
