@@ -154,6 +154,10 @@ func (l *lim) onWire() bool {
 // judgeRival settles whose an alias is by the other server's word; nil: it did not answer.
 func (a *Agent) judgeRival(l *lim, answer *failover.AliasWord) {
 	r, now := &l.rival, time.Now()
+	if !l.holds { // it was given up meanwhile
+		r.open, r.owed = false, false
+		return
+	}
 	x := failover.Rival{Now: now, Asked: r.asked, Answer: answer, Began: a.held.of(l.alias.Addr())}
 	yields, other := failover.Yields(a.view(now), l.number)
 	x.Yields = yields
