@@ -121,6 +121,16 @@ func (f *file) hasInit() bool {
 	})
 }
 
+// funcs returns the names of the file's functions, without methods.
+func (f *file) funcs() (names []string) {
+	for _, d := range f.tree.Decls {
+		if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil {
+			names = append(names, fn.Name.Name)
+		}
+	}
+	return names
+}
+
 // packageVars returns the names of the variables of a package.
 func packageVars(files []*file, pkg string) map[string]bool {
 	vars := make(map[string]bool)
