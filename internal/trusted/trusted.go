@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -69,7 +70,7 @@ func look(at, whole string) (target string, missing bool, err error) {
 	if at != whole {
 		what += ": " + at
 	}
-	if st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+	if st.Uid != 0 && int(st.Uid) != os.Geteuid() && !unmapped(st.Uid) {
 		return "", false, fault.New(fault.NotPermitted, "take it over: chown root "+at,
 			"%s belongs to user %d (mode %04o), who may change it", what, st.Uid, mode)
 	}
@@ -83,6 +84,18 @@ func look(at, whole string) (target string, missing bool, err error) {
 			"%s may be written by %s (mode %04o)", what, open, mode)
 	}
 	return "", false, nil
+}
+
+// unmapped tells whether an owner is one of those that this user namespace does not know,
+// root outside it most of all. The kernel shows all of them as one user; only modes tell
+// of them. Source: user_namespaces(7).
+func unmapped(owner uint32) bool {
+	shown, err := os.ReadFile("/proc/sys/kernel/overflowuid")
+	if err != nil || strings.TrimSpace(string(shown)) != strconv.FormatUint(uint64(owner), 10) {
+		return false
+	}
+	known, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && strings.Join(strings.Fields(string(known)), " ") != "0 0 4294967295"
 }
 
 // writable says who besides the owner may write. Root's group, and this process's own,
