@@ -14,8 +14,8 @@ func answerTo(t *testing.T, question []byte) []byte {
 	b := bytes.Clone(question)
 	copy(b[0:6], question[6:12])
 	copy(b[6:12], question[0:6])
-	switch {
-	case b[12] == 0x08:
+	switch b[12] {
+	case 0x08:
 		copy(b[26:30], question[30:34])
 		copy(b[30:34], question[26:30])
 		b[34] = echoReply4
@@ -66,7 +66,7 @@ func TestEchoFrames(t *testing.T) {
 				}
 			}
 		}
-		for n := range len(answer) {
+		for n := range answer {
 			if _, err := e.parse(answer[:n], asked); err == nil {
 				t.Errorf("%s: the first %d bytes are an answer", target, n)
 			}

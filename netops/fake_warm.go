@@ -24,7 +24,7 @@ func (k *FakeKernel) Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) 
 }
 
 // Point is as Kernel.Point.
-func (k *FakeKernel) Point(ifname string, addr netip.Addr, mac net.HardwareAddr) error {
+func (k *FakeKernel) Point(ifname string, _ netip.Addr, _ net.HardwareAddr) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	_, err := k.find(ifname)

@@ -75,7 +75,7 @@ func (g *staging) discard() {
 // get stamps that differ.
 func (g *staging) commit(stamp time.Time, m *manifest, verified *time.Time) (Version, error) {
 	name, err := g.freeName(stamp)
-	if err == nil && !(g.arrives && name == versionName(g.lim, stamp)) {
+	if err == nil && (!g.arrives || name != versionName(g.lim, stamp)) {
 		err = g.store.give(g.lim, name)
 	}
 	if err != nil {

@@ -51,9 +51,9 @@ func (a *Agent) take(step failover.Step, place failover.EditorPlace, now time.Ti
 	a.going, a.goneOn = true, now
 	revision := a.doc.Revision
 	change := clusterconf.Change{By: agentUser, On: a.cfg.Server, Command: stepCommand(a.doc, step), Reason: stepReason(step)}
-	apply := func(d *clusterconf.Document) error {
+	apply := func(d *clusterconf.Document) {
 		if d.Revision != revision {
-			return nil
+			return
 		}
 		for _, lim := range step.Left {
 			d.CompleteLeave(lim)
@@ -61,17 +61,17 @@ func (a *Agent) take(step failover.Step, place failover.EditorPlace, now time.Ti
 		for _, server := range step.Settled {
 			d.SettleBase(server)
 		}
-		return nil
 	}
 	base, next := a.hash, a.doc.Clone()
 	a.wg.Go(func() {
 		ctx, cancel := a.background(editTimeout)
 		defer cancel()
 		var res clusterconf.Result
-		err := error(nil)
+		var err error
 		if !place.Raise {
-			res, err = a.deps.Documents.Edit(ctx, change, apply)
-		} else if err = apply(next); err == nil {
+			res, err = a.deps.Documents.Edit(ctx, change, func(d *clusterconf.Document) error { apply(d); return nil })
+		} else {
+			apply(next)
 			_, err = a.editHere(ctx, control.EditRequest{Base: base, Document: clusterconf.Encode(next), Change: change}, place)
 		}
 		a.post(func() {

@@ -23,7 +23,8 @@ func (papers) begin(s *simulation, rnd *rand.Rand, on string) {
 	if err != nil { // it is broken already
 		text = []byte("kind: nothing\n")
 	}
-	what, edited := "", text
+	var what string
+	edited := text
 	switch rnd.IntN(6) {
 	case 0:
 		what, edited = "has a wrong word", bytes.Replace(text, []byte("servers:"), []byte("server:"), 1)
