@@ -46,6 +46,10 @@ func (a *Agent) keepHidden(l *lim, why string) {
 	ctx, cancel := context.WithCancel(a.ctx)
 	l.clearing, l.look = cancel, make(chan struct{}, 1)
 	n, alias, look := a.net, l.alias.Addr(), l.look
+	if l.heldThere() {
+		a.awaitWord(ctx, l)
+		return
+	}
 	since := a.enabled // what was heard since then says that the switch forwards
 	if why != setUp {
 		since = time.Time{}
@@ -62,7 +66,11 @@ func (a *Agent) keepHidden(l *lim, why string) {
 	a.wg.Go(func() {
 		if a.awaitClear(ctx, n, alias, traffic, probes) {
 			a.post(func() {
-				if ctx.Err() == nil {
+				switch {
+				case ctx.Err() != nil:
+				case l.heldThere():
+					a.hideAgain(ctx, l)
+				default:
 					a.show(l)
 				}
 			})

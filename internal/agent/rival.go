@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -33,6 +34,7 @@ type rival struct {
 	asked  time.Time // when
 	open   bool      // it is not settled yet
 	waits  bool      // the next one waits for its turn
+	held   bool      // it was answered that the other server has it
 	owed   bool      // frames came since the last one was asked
 	again  int       // questions without an answer since the last frame
 	mac    string
@@ -168,9 +170,9 @@ func (a *Agent) judgeRival(l *lim, answer *failover.AliasWord) {
 			x.LastHeard = p.claimed
 		}
 	}
-	r.open = false
+	r.open, r.held = false, answer != nil && answer.Holds
 	switch x.Judge() {
-	case failover.RivalAwaited:
+	case failover.RivalAwaited: // without an answer it is judged when the time for one is over
 		r.open = true
 		return
 	case failover.RivalWins:
@@ -190,6 +192,32 @@ func (a *Agent) judgeRival(l *lim, answer *failover.AliasWord) {
 		r.owed = r.owed || r.again < rivalAgain
 	}
 	a.askRival(l)
+}
+
+// heldThere reports whether an alias is hidden because the other server has said that it
+// has it, and not only because frames say so.
+func (l *lim) heldThere() bool { return l.hidden == rivalHeard && l.rival.held }
+
+// awaitWord asks the other server from time to time as long as it says that it has an
+// alias that is hidden here. Nobody else is asked: the probes would be in the way of its
+// own, with which it finds out whether it may show the alias.
+func (a *Agent) awaitWord(ctx context.Context, l *lim) {
+	a.after(2*rivalPeriod, func() {
+		if ctx.Err() != nil {
+			return
+		}
+		l.rival.owed = true
+		a.askRival(l)
+		a.after(2*rivalPeriod, func() { a.hideAgain(ctx, l) })
+	})
+}
+
+// hideAgain goes on hiding an alias by what is known now.
+func (a *Agent) hideAgain(ctx context.Context, l *lim) {
+	if ctx.Err() == nil {
+		l.clearing()
+		a.keepHidden(l, l.hidden)
+	}
 }
 
 // rivalDenied serves on: the other server says that it does not have the alias.

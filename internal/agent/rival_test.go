@@ -9,6 +9,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/events"
+	"mxcluster/internal/failover"
 	"mxcluster/internal/status"
 	"mxcluster/netops"
 )
@@ -197,4 +198,14 @@ func TestFloodOfStrangers(t *testing.T) {
 			t.Errorf("%d events", n)
 		}
 	})
+}
+
+// An answer for an alias that was given up meanwhile changes nothing.
+func TestAnswerTooLate(t *testing.T) {
+	a, l := &Agent{}, &lim{number: 1, rival: rival{id: 1, open: true, owed: true}}
+	a.judgeRival(l, &failover.AliasWord{Free: time.Hour})
+	a.judgeRival(l, nil)
+	if l.rival.open || l.rival.owed || !l.rival.usedAt.IsZero() {
+		t.Errorf("%+v", l.rival)
+	}
 }
