@@ -17,7 +17,7 @@ const (
 	minAgentLimit = time.Second            // silence of gossip that makes an agent lost, at least
 	askPeriod     = 20 * time.Millisecond  // gossip questions to a server in doubt
 	gonePeriod    = 50 * time.Millisecond  // questions to a rival that is gone: the first answer ends a split brain
-	callPeriod    = 200 * time.Millisecond // ARP questions to all such rivals: who booted knows no MAC address to answer an echo to
+	callPeriod    = 300 * time.Millisecond // ARP questions to all such rivals: who booted knows no MAC address to answer an echo to
 	pointPeriod   = 4 * time.Second        // the kernel goes by what it was told for 5
 	aliasTurns    = 4                      // of so many echoes to a host in doubt one more goes to its alias
 )
@@ -524,11 +524,16 @@ func (s *supervisor) pollHost(h *host, ask *questions, now time.Time) {
 // kernel of one that was cut off since it booted answers it once it knows where to, and
 // asks for that once a second.
 func (s *supervisor) call(h *host, q *failover.Questions, now time.Time) {
-	if !h.sighting.gone || !h.addrs.rival || q.One || q.All || now.Sub(s.called) < callPeriod {
+	if !h.sighting.gone || !h.addrs.rival {
 		return
 	}
+	if !q.One && !q.All {
+		if now.Sub(s.called) < callPeriod {
+			return
+		}
+		q.One, q.All = h.mac != nil, h.mac == nil
+	}
 	s.called = now
-	q.One, q.All = h.mac != nil, h.mac == nil
 }
 
 // place is where to ask a host by echo: where it was last, and in doubt at each MAC

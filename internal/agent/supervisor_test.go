@@ -62,14 +62,15 @@ func TestWhoIsGoneIsAskedByRivals(t *testing.T) {
 		for _, want := range []struct {
 			name   string
 			addr   netip.Addr
-			second int
-		}{{"sb1", addr("192.0.2.29"), tc.rival}, {"srv2", addr("192.0.2.22"), tc.other}} {
+			second int // echoes
+			calls  int // ARP questions in 10 s
+		}{{"sb1", addr("192.0.2.29"), tc.rival, 40}, {"srv2", addr("192.0.2.22"), tc.other, 10}} {
 			n, g := echoes[want.addr], gossip[want.name]
 			if lo, hi := want.second*9, want.second*11+1; n < lo || n > hi || g < lo || g > hi {
 				t.Errorf("limit %s: %s was asked by echo %d times and by gossip %d times in 10 s, want %d to %d", tc.limit, want.name, n, g, lo, hi)
 			}
-			if n := arp[want.addr]; n < 8 || n > 11 {
-				t.Errorf("limit %s: %s was asked for by ARP %d times in 10 s", tc.limit, want.name, n)
+			if n := arp[want.addr]; n < want.calls-2 || n > want.calls+1 {
+				t.Errorf("limit %s: %s was asked for by ARP %d times in 10 s, want about %d", tc.limit, want.name, n, want.calls)
 			}
 		}
 	}
