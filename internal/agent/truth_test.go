@@ -48,7 +48,7 @@ func inTruth(t *testing.T, seed uint64, play func(w *truth)) {
 			return []time.Duration{time.Duration(rnd.IntN(worst*1000)) * time.Microsecond}
 		})
 		w.settled()
-		if rnd.IntN(2) == 0 {
+		if w.random(2) == 0 {
 			w.talk()
 		}
 		pass(3 * time.Second)

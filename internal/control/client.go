@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -205,11 +206,17 @@ func (c *Client) failed(ctx context.Context, req *http.Request, err error) error
 	case dialled && req.Method != http.MethodGet:
 		return fault.Wrap(err, fault.Unknown, "see what happened: mxcluster status",
 			"the agent at %s gave no answer; the order may have been carried out", c.Path)
-	case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE):
+	case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE), closedUnasked(err):
 		return fault.New(fault.Unreachable,
 			fmt.Sprintf("try again; a user other than root may have %d connections at a time, and all of them %d", maxOfUser, maxGuests),
 			"the agent at %s closed the connection unanswered", c.Path)
 	}
 	return fault.Wrap(err, fault.Unreachable, "the agent may hang: see its log",
 		"the agent at %s gave no answer", c.Path)
+}
+
+// closedUnasked tells whether the connection was closed before a request was written;
+// net/http has no name for that error.
+func closedUnasked(err error) bool {
+	return strings.Contains(err.Error(), "server closed idle connection")
 }

@@ -83,6 +83,9 @@ func newTrio(ctx context.Context, l *Lab) (*trio, error) {
 		all = append(all, s)
 	}
 	x.servers, x.srv1, x.standby, x.up = all[:3], all[0], all[3], [4]bool{true, true, true, true}
+	if err := x.addGateway(); err != nil { // without it the last regular server's death is not acted on
+		return nil, err
+	}
 	return x, within(ctx, time.Minute, x.makeTrio)
 }
 
