@@ -147,19 +147,23 @@ func (a *app) commit(ctx context.Context, s *server, e edit, record clusterconf.
 	if !r.Changed {
 		return nil
 	}
-	out.left = leftToDo(s, *out, here)
-	if out.place.agents {
-		out.says = append(out.says, "it was carried out on "+out.place.server)
-		return nil
-	}
-	if out.agent {
-		a.tellAgent(ctx, s)
-		return nil
-	}
-	here.finish()
-	a.removeOutdated(ctx, s, r.Before, r.After)
-	out.left = append(out.left, outdatedElsewhere(r.Before, r.After, s.settings.Server)...)
+	a.afterEdit(ctx, s, here, out)
 	return nil
+}
+
+// afterEdit does what comes after the document was replaced, and notes what is left to do.
+func (a *app) afterEdit(ctx context.Context, s *server, here *ownExchange, out *outcome) {
+	out.left = leftToDo(s, *out, here)
+	switch {
+	case out.place.agents:
+		out.says = append(out.says, "it was carried out on "+out.place.server)
+	case out.agent:
+		a.tellAgent(ctx, s)
+	default:
+		here.finish()
+		a.removeOutdated(ctx, s, out.Result.Before, out.Result.After)
+		out.left = append(out.left, outdatedElsewhere(out.Result.Before, out.Result.After, s.settings.Server)...)
+	}
 }
 
 // tellAgent has the agent read the document again, which it carries out and to the
