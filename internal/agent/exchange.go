@@ -77,6 +77,8 @@ func (a *Agent) exchangeOn(ctx context.Context, e clusterconf.Exchange, undo boo
 		return r.err
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-a.done:
+		return fault.New(fault.Unknown, "look at `mxcluster status` before you try again", "the agent has stopped; %s may have made ready", e.Server)
 	}
 }
 
@@ -88,7 +90,13 @@ func (a *Agent) exchangeHeard(from string, m message) {
 	done := a.exchangeHere(m.Exchange.Exchange, m.Exchange.Undo)
 	a.wg.Go(func() {
 		answer := message{Type: typeReply, ID: m.ID, Result: &control.OrderResult{Accepted: true}}
-		if r := <-done; r.err != nil {
+		var r reply
+		select {
+		case r = <-done:
+		case <-a.ctx.Done(): // an agent that ends answers nothing
+			return
+		}
+		if r.err != nil {
 			answer.Result, answer.Error = nil, &messageError{Code: fault.CodeOf(r.err), Message: r.err.Error(), Hint: fault.HintOf(r.err)}
 		}
 		a.post(func() { a.send(from, answer, nil) })

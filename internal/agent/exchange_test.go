@@ -249,3 +249,19 @@ func TestExchangeThenPassive(t *testing.T) {
 		w.passive("srv1") // the base comes first
 	})
 }
+
+// An agent ends while it makes ready for another one, at whatever moment of that.
+func TestStopWhileMakingReady(t *testing.T) {
+	for after := time.Duration(0); after < 200*time.Millisecond; after += 20 * time.Millisecond {
+		inFreeWorld(t, func(w *world) {
+			exchanges := w.plan(func(d *clusterconf.Document) error { return d.CreateCluster(createC1) })
+			told := make(chan error, 1)
+			go func() {
+				told <- w.servers["srv1"].agent.Exchange(w.t.Context(), control.ExchangeRequest{Exchanges: exchanges})
+			}()
+			pass(after)
+			w.kill("srv2") // waits for its end
+			<-told
+		})
+	}
+}
