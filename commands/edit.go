@@ -161,8 +161,8 @@ func (a *app) afterEdit(ctx context.Context, s *server, here *ownExchange, out *
 		a.tellAgent(ctx, s)
 	default:
 		here.finish()
-		a.removeOutdated(ctx, s, out.Result.Before, out.Result.After)
-		out.left = append(out.left, outdatedElsewhere(out.Result.Before, out.Result.After, s.settings.Server)...)
+		a.removeOutdated(ctx, s, out.Before, out.After)
+		out.left = append(out.left, outdatedElsewhere(out.Before, out.After, s.settings.Server)...)
 	}
 }
 
