@@ -27,6 +27,12 @@ check is made every services.check_interval (5s); software that fails is started
 services.restarts times (3) before the LIM counts as failed here. What an exec: service
 leaves running when it is stopped is ended, too.
 
+Where systemd is process 1, it runs the programs of exec: and ocf: services, for root: what
+they start is in units of the slice mxcluster-limN.slice, for which 'systemctl set-property'
+sets limits of memory and processors. Other settings for all of them, such as LimitNOFILE=, go
+into a file /etc/systemd/system/mxcluster-limN-.service.d/NAME.conf. 'systemctl status
+mxcluster-limN.slice' shows what runs.
+
 Programs that other users than root and who runs the command may change, by the mode of
 the file or of a folder on the way, are not run. --force passes over it.`, `
   mxcluster service status 1
@@ -171,7 +177,7 @@ func (a *app) software(lim int, force bool) (*softwareHere, error) {
 		here.lim = entry
 		here.env.Gateways, here.env.Media = entry.Gateways, entry.MediaServer
 	}
-	here.set, err = services.ForLIM(here.lim, side, services.Options{Instance: s.dirs.State, Untrusted: force,
+	here.set, err = services.ForLIM(here.lim, side, services.Options{Instance: s.dirs.State, RunDir: s.dirs.Run, Untrusted: force,
 		StartTimeout: s.settings.ServiceStartLimit, StopTimeout: s.settings.ServiceStopLimit, CheckTimeout: s.settings.ServiceCheckLimit})
 	return here, err
 }

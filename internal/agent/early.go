@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -13,8 +14,8 @@ import (
 // under: less than its sender waits for the answer.
 const earlyPatience = 2 * time.Second
 
-// earlyOrder is an order for which a permit was asked before the document came that may
-// allow it: a LIM was unlocked a moment ago on the server that passes the order on.
+// earlyOrder is an order that came before the document which may allow it: a LIM was
+// unlocked a moment ago on the server that passes the order on.
 type earlyOrder struct {
 	from string
 	m    message
@@ -23,21 +24,21 @@ type earlyOrder struct {
 // cameEarly keeps an order until the document is here that its sender has. It
 // reports whether it did.
 func (a *Agent) cameEarly(from string, m message) bool {
-	if m.age().Compare(a.doc.Age()) <= 0 {
+	if m.Revision <= a.doc.Revision {
 		return false
 	}
-	a.requestDocument(from, m.age())
+	a.requestDocument(from, clusterconf.Age{Epoch: a.doc.Epoch, Revision: m.Revision})
 	a.early = append(a.early, earlyOrder{from, m})
 	context.AfterFunc(a.timer(earlyPatience), func() { a.post(func() { a.giveUpEarly(from, m) }) })
 	return true
 }
 
-// orderEarly permits the orders whose document has come.
+// orderEarly carries out the orders whose document has come.
 func (a *Agent) orderEarly() {
 	waiting := a.early
 	a.early = nil
 	for _, e := range waiting {
-		a.permitAsked(e.from, e.m)
+		a.orderHeard(e.from, e.m)
 	}
 }
 

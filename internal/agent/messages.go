@@ -24,9 +24,7 @@ type message struct {
 	Type     string               `json:"type"`
 	ID       string               `json:"id,omitempty"`
 	Order    *control.Order       `json:"order,omitempty"`
-	Permit   string               `json:"permit,omitempty"`   // of an order, from who carries it out
-	Revision uint64               `json:"revision,omitempty"` // of the document that an order is given under, or that a permit is refused under
-	Epoch    uint64               `json:"epoch,omitempty"`    // of the same
+	Revision uint64               `json:"revision,omitempty"` // of the document that an order was given under
 	Result   *control.OrderResult `json:"result,omitempty"`
 	Exchange *exchangeMessage     `json:"exchange,omitempty"`
 	Error    *messageError        `json:"error,omitempty"`
@@ -42,7 +40,6 @@ type message struct {
 const (
 	typeDocumentRequest = "document-request"
 	typeDocument        = "document"
-	typePermit          = "order-permit"
 	typeOrder           = "order"
 	typeNotice          = "order-notice" // for the target of an order: it may forget a failure
 	typeReply           = "order-reply"
@@ -63,8 +60,6 @@ type messageError struct {
 // reply is the answer to an order given to another agent.
 type reply struct {
 	result   *control.OrderResult
-	permit   string
-	newer    clusterconf.Age // err: the order was given under an older document than this; zero: not
 	events   *eventsMessage
 	edit     *control.EditResult
 	accepted failover.Acceptance // err: another proposal that is in the way
@@ -110,12 +105,12 @@ func (a *Agent) messageHeard(ev member.Event) {
 		a.send(ev.From, message{Type: typeDocument, Document: a.encoded}, nil)
 	case typeDocument:
 		a.documentHeard(ev.From, m.Document)
-	case typePermit:
-		a.permitAsked(ev.From, m)
 	case typeOrder:
 		a.orderHeard(ev.From, m)
 	case typeNotice:
-		a.noticeHeard(ev.From, m)
+		if m.Order != nil && a.concerns(m.Order.LIM) {
+			a.addOrder(*m.Order)
+		}
 	case typeExchange:
 		a.exchangeHeard(ev.From, m)
 	case typeEdit:
@@ -134,20 +129,13 @@ func (a *Agent) messageHeard(ev member.Event) {
 	}
 }
 
-// age is that of the document that a message is about.
-func (m message) age() clusterconf.Age { return clusterconf.Age{Epoch: m.Epoch, Revision: m.Revision} }
-
 func (m message) reply() reply {
 	if m.Error != nil {
 		r := reply{err: &fault.Error{Code: m.Error.Code, Message: m.Error.Message, Hint: m.Error.Hint}}
 		if m.Accepted != nil {
 			r.accepted = *m.Accepted
 		}
-		r.newer = m.age()
 		return r
-	}
-	if m.Permit != "" {
-		return reply{permit: m.Permit}
 	}
 	if m.Edited != nil {
 		return reply{edit: m.Edited}
@@ -255,29 +243,19 @@ func changedOn(d *clusterconf.Document) string {
 
 // orderHeard carries out an order that another agent passed on.
 func (a *Agent) orderHeard(from string, m message) {
-	if m.Order == nil {
+	if m.Order == nil || a.cameEarly(from, m) {
 		return
 	}
-	if why := a.forbids(from, m); why != "" {
-		a.answerOrder(from, m.ID, nil, a.forbidden(from, m, why))
-		return
-	}
-	done := a.takeOrder(*m.Order)
-	a.wg.Go(func() {
-		select {
-		case r := <-done:
+	if m.Order.Dead != "" {
+		done := a.orderFromDead(*m.Order)
+		a.wg.Go(func() {
+			r := <-done
 			a.post(func() { a.answerOrder(from, m.ID, r.result, r.err) })
-		case <-a.ctx.Done():
-		}
-	})
-}
-
-// noticeHeard makes an order pending that another server has accepted. One that comes after
-// the LIM has moved is late, and not needed any more.
-func (a *Agent) noticeHeard(from string, m message) {
-	if m.Order != nil && a.concerns(m.Order.LIM) && a.forbids(from, m) == "" {
-		a.addOrder(*m.Order)
+		})
+		return
 	}
+	res, err := a.orderHere(*m.Order)
+	a.answerOrder(from, m.ID, res, err)
 }
 
 // answerOrder tells another agent what became of its order.

@@ -83,11 +83,12 @@ func Run(ctx context.Context, cfg RunConfig) error {
 	served := make(chan error, 1)
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	go func() { served <- control.Serve(serving, listener, a, cfg.Log) }()
-	var reloads sync.WaitGroup
-	reloads.Go(func() { a.reloadWhenTold(serving, cfg.Reload) })
+	var beside sync.WaitGroup
+	beside.Go(func() { a.reloadWhenTold(serving, cfg.Reload) })
+	beside.Go(func() { cfg.adoptSoftware(serving) })
 	err = a.Run(ctx)
 	cancel()
-	reloads.Wait()
+	beside.Wait()
 	return errors.Join(err, <-served, listener.Close())
 }
 
@@ -107,6 +108,24 @@ func (a *Agent) reloadWhenTold(ctx context.Context, told <-chan struct{}) {
 		default:
 			a.log.Info("read the document and the keys again, told by a hangup")
 		}
+	}
+}
+
+// serviceOptions are what the software of LIMs is started with.
+func (cfg RunConfig) serviceOptions() services.Options {
+	return services.Options{Log: cfg.Log, Instance: cfg.StateDir, RunDir: cfg.RunDir, Untrusted: cfg.Untrusted,
+		StartTimeout: cfg.StartLimit, StopTimeout: cfg.StopLimit, CheckTimeout: cfg.CheckLimit}
+}
+
+// adoptSoftware takes what an agent of an older version started in this agent's control
+// group out of there.
+func (cfg RunConfig) adoptSoftware(ctx context.Context) {
+	moved, err := services.Adopt(ctx, cfg.serviceOptions())
+	if err != nil {
+		cfg.Log.Warn("adopting software", "err", err)
+	}
+	if len(moved) > 0 {
+		cfg.Log.Info("software that an agent before this one started has units of its own now", "processes", strings.Join(moved, ", "))
 	}
 }
 
@@ -146,8 +165,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		State:     DiskState{Path: filepath.Join(cfg.StateDir, "agent.json"), Kept: filepath.Join(cfg.RunDir, "agent.json"), Boot: cfg.Boot},
 		Events:    &events.Log{Path: filepath.Join(cfg.StateDir, "events")},
 		Software: func(l *clusterconf.LIM, side clusterconf.Side) (services.Set, error) {
-			return services.ForLIM(l, side, services.Options{Log: cfg.Log, Instance: cfg.StateDir, Untrusted: cfg.Untrusted,
-				StartTimeout: cfg.StartLimit, StopTimeout: cfg.StopLimit, CheckTimeout: cfg.CheckLimit})
+			return services.ForLIM(l, side, cfg.serviceOptions())
 		},
 		Prune: func(ctx context.Context, lim int) (int, error) {
 			removed, err := versions.KeepNewest(ctx, lim)

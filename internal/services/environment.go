@@ -14,6 +14,9 @@ var managerVariables = [...]string{
 	"RUNTIME_DIRECTORY", "STATE_DIRECTORY", "CACHE_DIRECTORY", "LOGS_DIRECTORY", "CONFIGURATION_DIRECTORY",
 }
 
+// unitVariables are what systemd tells every program of a unit about that unit.
+var unitVariables = [...]string{"INVOCATION_ID", "SYSTEMD_EXEC_PID", "MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE"}
+
 // inherited returns of an environment what a LIM's software may have.
 func inherited(environ []string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(v string) bool {

@@ -3,6 +3,7 @@ package services
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,10 +17,45 @@ import (
 // leaves behind is found, also by an agent that was started since.
 const ownerVariable = "MXCLUSTER_OWNER"
 
+// mark is by what the processes of a service are known.
+type mark struct {
+	variable string // NAME=value in the environment of each
+	units    string // how the names of the units that systemd keeps them in begin; "": there are none
+}
+
 // owner is the mark of a service of a LIM. The instance keeps two agents with
 // different folders on one machine apart.
-func (p *program) owner(env Env) string {
-	return ownerVariable + "=" + p.opt.Instance + " lim " + strconv.Itoa(env.LIM) + " " + p.spec
+func (p *program) owner(env Env) mark {
+	m := newMark(env.LIM, ownerVariable+"="+p.opt.Instance+limInOwner+strconv.Itoa(env.LIM)+" "+p.spec)
+	if !p.opt.Systemd.startsPrograms() {
+		m.units = ""
+	}
+	return m
+}
+
+// limInOwner stands in the value before the LIM's number.
+const limInOwner = " lim "
+
+func newMark(lim int, variable string) mark {
+	sum := fnv.New64a()
+	sum.Write([]byte(variable))
+	return mark{variable, fmt.Sprintf("mxcluster-lim%d-%016x-", lim, sum.Sum64())}
+}
+
+// ownerOf reads the mark out of a process's environment, where that is one of this
+// instance's.
+func ownerOf(environ []string, instance string) (lim int, m mark, ok bool) {
+	for _, v := range environ {
+		rest, ok := strings.CutPrefix(v, ownerVariable+"="+instance+limInOwner)
+		if !ok {
+			continue
+		}
+		number, _, _ := strings.Cut(rest, " ")
+		if lim, err := strconv.Atoi(number); err == nil {
+			return lim, newMark(lim, v), true
+		}
+	}
+	return 0, mark{}, false
 }
 
 // stopped is what a stop comes to: processes that it left are ended. One that
@@ -32,7 +68,7 @@ func (p *program) stopped(env Env, err error, check func() (State, error)) error
 	case err == nil && len(left) > 0:
 		env.tell(fmt.Sprintf("the stop of %s left processes behind, which were ended: %s", p.spec, strings.Join(left, ", ")))
 		return nil
-	case err == nil, len(left) == 0 && !hung(err):
+	case err == nil, len(left) == 0 && !hung(err) && !lost(err):
 		return err
 	}
 	if state, _ := check(); state != Stopped {
@@ -48,14 +84,14 @@ func (p *program) stopped(env Env, err error, check func() (State, error)) error
 
 // endOwned ends all processes that carry a mark: asked first, made to after grace.
 // It returns what they were. An error says that some do not end even so.
-func endOwned(mark string, grace time.Duration) (ended []string, err error) {
+func endOwned(m mark, grace time.Duration) (ended []string, err error) {
 	limit, last := time.After(grace), (<-chan time.Time)(nil)
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
 	signal := unix.SIGTERM
 	asked := map[int]bool{}
 	for {
-		alive := signalOwned(mark, signal, asked)
+		alive := signalOwned(m, signal, asked)
 		for _, p := range alive {
 			if !slices.Contains(ended, p) {
 				ended = append(ended, p)

@@ -14,21 +14,21 @@ import (
 // signalOwned sends a signal to all processes that carry a mark and were not asked
 // yet, and says which there are. A process file descriptor keeps the signal from
 // another process that gets the number meanwhile.
-func signalOwned(mark string, signal unix.Signal, asked map[int]bool) (alive []string) {
+func signalOwned(m mark, signal unix.Signal, asked map[int]bool) (alive []string) {
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return nil
 	}
 	for _, dir := range dirs {
 		pid, err := strconv.Atoi(filepath.Base(dir))
-		if err != nil || pid == os.Getpid() || !carries(dir, mark) {
+		if err != nil || pid == os.Getpid() || !m.on(dir) {
 			continue
 		}
 		fd, err := unix.PidfdOpen(pid, 0)
 		if err != nil {
 			continue // it has ended
 		}
-		if carries(dir, mark) {
+		if m.on(dir) {
 			name, _ := os.ReadFile(dir + "/comm")
 			alive = append(alive, fmt.Sprintf("%s (%d)", bytes.TrimSpace(name), pid))
 			if !asked[pid] {
@@ -41,9 +41,16 @@ func signalOwned(mark string, signal unix.Signal, asked map[int]bool) (alive []s
 	return alive
 }
 
-// carries reports whether a process has a mark in its environment. One that has
-// ended and is not reaped yet has none any more.
-func carries(dir, mark string) bool {
-	raw, err := os.ReadFile(dir + "/environ")
-	return err == nil && slices.ContainsFunc(bytes.Split(raw, []byte{0}), func(v []byte) bool { return string(v) == mark })
+// on reports whether a process carries a mark: it has it in its environment, or is in
+// a unit of the service, for daemons may clear their environment. One that has ended and
+// is not reaped yet carries none any more.
+func (m mark) on(dir string) bool {
+	if slices.Contains(environOf(dir), m.variable) {
+		return true
+	}
+	if m.units == "" {
+		return false
+	}
+	group, err := os.ReadFile(dir + "/cgroup")
+	return err == nil && bytes.Contains(group, []byte("/"+m.units)) && !ended(dir)
 }

@@ -25,8 +25,10 @@ setsid sh -c 'echo $$ >away; exec sleep 1000' >/dev/null 2>&1 &
 while [ ! -s away ]; do sleep 0.01; done`
 
 // What a stop leaves is ended, and told; other LIMs of the same program go on.
-func TestStopEndsWhatIsLeft(t *testing.T) {
-	s, dir := newScript(t, within(20*time.Second), map[string]string{"start": daemons})
+func TestStopEndsWhatIsLeft(t *testing.T) { testStopEndsWhatIsLeft(t, here) }
+
+func testStopEndsWhatIsLeft(t *testing.T, at place) {
+	s, dir := newScript(t, at.opt(20*time.Second), map[string]string{"start": daemons})
 	other := env
 	other.LIM++
 	must(t, s.Start(t.Context(), other))
@@ -36,10 +38,10 @@ func TestStopEndsWhatIsLeft(t *testing.T) {
 	e, texts := told()
 	must(t, s.Stop(t.Context(), e))
 	for _, pid := range mine {
-		gone(t, pid)
+		at.gone(t, pid)
 	}
 	for _, pid := range others {
-		if !alive(pid) {
+		if !at.alive(pid) {
 			t.Errorf("process %d of another LIM was ended", pid)
 		}
 	}
@@ -54,20 +56,22 @@ func TestStopEndsWhatIsLeft(t *testing.T) {
 
 // What does not end when asked is made to; and a stop that hangs has stopped the
 // service if nothing runs in the end, but not if it says otherwise.
-func TestHungStop(t *testing.T) {
+func TestHungStop(t *testing.T) { testHungStop(t, here) }
+
+func testHungStop(t *testing.T, at place) {
 	for _, c := range []struct {
 		status  string
 		stopped bool
 	}{{"exit 3", true}, {"exit 0", false}} {
-		s, dir := newScript(t, within(time.Second), map[string]string{
+		s, dir := newScript(t, at.opt(time.Second), map[string]string{
 			"start": "(trap '' TERM; sh -c 'echo $PPID >stubborn'; while :; do sleep 1; done) >/dev/null 2>&1 &\nwhile [ ! -s stubborn ]; do sleep 0.01; done",
 			"stop":  "sleep 1000", "status": "[ -e stubborn ] || exit 3\n" + c.status})
 		must(t, s.(*script).do(t.Context(), env, "start", 20*time.Second))
 		e, texts := told()
 		err := s.Stop(t.Context(), e)
-		gone(t, pidIn(t, filepath.Join(dir, "stubborn")))
+		at.gone(t, pidIn(t, filepath.Join(dir, "stubborn")))
 		switch {
-		case c.stopped && (err != nil || len(*texts) != 1 || !strings.Contains((*texts)[0], "did not end within 1s and was ended")):
+		case c.stopped && (err != nil || len(*texts) != 1 || !strings.Contains((*texts)[0], "did not end within "+at.opt(time.Second).StopTimeout.String()+" and was ended")):
 			t.Errorf("status %q: %v, told %q", c.status, err, *texts)
 		case !c.stopped && fault.CodeOf(err) != fault.Failed:
 			t.Errorf("status %q: %v", c.status, err)

@@ -5,4 +5,4 @@ package services
 import "golang.org/x/sys/unix"
 
 // signalOwned finds no process: LIMs run on Linux alone.
-func signalOwned(string, unix.Signal, map[int]bool) []string { return nil }
+func signalOwned(mark, unix.Signal, map[int]bool) []string { return nil }

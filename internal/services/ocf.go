@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -77,7 +76,7 @@ func variableName(text string) bool {
 
 // Start starts the resource unless it runs.
 func (o *ocf) Start(ctx context.Context, env Env) error {
-	return adopt(ctx, o, env, func() error { return o.do(ctx, env, "start", o.opt.StartTimeout) })
+	return adopt(ctx, o, env, func() error { return o.do(ctx, env, verbStart, o.opt.StartTimeout) })
 }
 
 // Stop stops the resource; agents say themselves that it was stopped already.
@@ -93,7 +92,7 @@ func (o *ocf) Stop(ctx context.Context, env Env) error {
 // Check maps the exit code of monitor to a state.
 func (o *ocf) Check(ctx context.Context, env Env) (State, error) {
 	err := o.do(ctx, env, "monitor", o.opt.CheckTimeout)
-	if unasked(err) {
+	if unclear(err) {
 		return Unknown, err
 	}
 	switch exitStatus(err) {
@@ -108,14 +107,14 @@ func (o *ocf) Check(ctx context.Context, env Env) (State, error) {
 // Reload calls the agent's reload. Few agents have one; the others are stopped
 // and started, since they must read their data again.
 func (o *ocf) Reload(ctx context.Context, env Env) error {
-	err := o.do(ctx, env, "reload", o.opt.StartTimeout)
+	err := unlessLost(ctx, o, env, o.do(ctx, env, verbReload, o.opt.StartTimeout))
 	if exitStatus(err) != ocfUnimplemented {
 		return err
 	}
 	if err := o.Stop(ctx, env); err != nil {
 		return err
 	}
-	return o.do(ctx, env, "start", o.opt.StartTimeout)
+	return unlessLost(ctx, o, env, o.do(ctx, env, verbStart, o.opt.StartTimeout))
 }
 
 func (o *ocf) String() string { return o.spec }
@@ -128,7 +127,7 @@ func (o *ocf) do(ctx context.Context, env Env, action string, limit time.Duratio
 	if err != nil {
 		return fmt.Errorf("%s service %s: %w", action, o.spec, noProgramError{unaskedError{err}})
 	}
-	return o.call(ctx, env, programCall{path: o.path(), verb: action, limit: limit, vars: vars, means: ocfMeaning})
+	return o.call(ctx, env, programCall{path: o.path(), verb: action, asks: action == "monitor", limit: limit, vars: vars, means: ocfMeaning})
 }
 
 // lookFor finds out whether there is a resource agent that could be called.
@@ -146,9 +145,9 @@ func (o *ocf) lookFor(action, path string) error {
 	return nil
 }
 
-func ocfMeaning(exit *exec.ExitError) string {
-	if code := exit.ExitCode(); code > 0 && code < len(ocfMeanings) {
-		return ocfMeanings[code]
+func ocfMeaning(status int) string {
+	if status < len(ocfMeanings) {
+		return ocfMeanings[status]
 	}
 	return ""
 }

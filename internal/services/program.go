@@ -22,9 +22,10 @@ type program struct {
 type programCall struct {
 	path  string
 	verb  string
+	asks  bool // it changes nothing: it may be made again
 	limit time.Duration
-	vars  []string                     // added to the environment
-	means func(*exec.ExitError) string // what an exit status means; nil: nothing
+	vars  []string                // added to the environment
+	means func(status int) string // what an exit status means; nil: nothing
 }
 
 // noProgramError marks the error of a program that was never run: there is
@@ -48,19 +49,28 @@ func (p *program) call(ctx context.Context, env Env, c programCall) error {
 	limited, cancel := context.WithTimeoutCause(ctx, c.limit, timeLimit(c.limit))
 	defer cancel()
 
-	cmd := exec.Command(c.path, c.verb)
-	cmd.Env = append(append(append(inherited(os.Environ()), env.Variables()...), c.vars...), p.owner(env))
-	cmd.Dir = "/" // a daemon must not hold whatever folder the agent was started in
+	vars := append(append(append(inherited(os.Environ()), env.Variables()...), c.vars...), p.owner(env).variable)
 	began := time.Now()
-	output, err := runGroup(limited, cmd, p.opt.Grace)
+	var output string
+	var err error
+	if p.opt.Systemd.startsPrograms() {
+		output, err = p.runUnit(ctx, limited, env, c, vars)
+	} else {
+		cmd := exec.Command(c.path, c.verb)
+		cmd.Env = vars
+		cmd.Dir = "/" // a daemon must not hold whatever folder the agent was started in
+		output, err = runGroup(limited, cmd, p.opt.Grace)
+	}
 	p.opt.Log.Debug("service called", "service", p.spec, "lim", env.LIM, "verb", c.verb,
 		"took", time.Since(began), "output", output, "error", err)
 	if err == nil {
 		return nil
 	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && c.means != nil {
-		if words := c.means(exit); words != "" {
+	if unseen(err) {
+		return fault.Wrap(err, fault.Unreachable, "look at `systemctl status dbus.service`", "%s: systemd cannot be reached", what)
+	}
+	if status := exitStatus(err); status > 0 && c.means != nil {
+		if words := c.means(status); words != "" {
 			err = fmt.Errorf("%w (%s)", err, words)
 		}
 	}
@@ -74,10 +84,27 @@ func (p *program) call(ctx context.Context, env Env, c programCall) error {
 	return fault.Wrap(err, callCode(ctx), hint, "%s", what)
 }
 
+// unclear tells whether an error says nothing about a service: its program was not
+// called, or nobody knows what it answered.
+func unclear(err error) bool {
+	return unasked(err) || unseen(err) || lost(err)
+}
+
+// unlessLost is the error of a call after which a service runs; nil also where nobody
+// knows how the call ended, and the service says that it runs.
+func unlessLost(ctx context.Context, s Service, env Env, err error) error {
+	if lost(err) {
+		if state, _ := s.Check(ctx, env); state == Running {
+			return nil
+		}
+	}
+	return err
+}
+
 // exitStatus returns the exit status that an error tells of; 0 for no error, -1
 // where the program did not exit by itself.
 func exitStatus(err error) int {
-	var exit *exec.ExitError
+	var exit interface{ ExitCode() int } // of os/exec, or of a unit
 	switch {
 	case err == nil:
 		return 0
@@ -114,5 +141,5 @@ func adopt(ctx context.Context, s Service, env Env, start func() error) error {
 	case ctx.Err() != nil:
 		return fault.Wrap(context.Cause(ctx), callCode(ctx), "", "start service %s", s)
 	}
-	return start()
+	return unlessLost(ctx, s, env, start())
 }

@@ -17,7 +17,7 @@ const statusStopped = 3
 
 // Start starts the program unless it runs.
 func (s *script) Start(ctx context.Context, env Env) error {
-	return adopt(ctx, s, env, func() error { return s.do(ctx, env, "start", s.opt.StartTimeout) })
+	return adopt(ctx, s, env, func() error { return s.do(ctx, env, verbStart, s.opt.StartTimeout) })
 }
 
 // Stop calls the program whatever state it claims: a half-started service may
@@ -29,13 +29,13 @@ func (s *script) Stop(ctx context.Context, env Env) error {
 
 // Reload has the time limit of a start, for it does much the same work.
 func (s *script) Reload(ctx context.Context, env Env) error {
-	return s.do(ctx, env, "reload", s.opt.StartTimeout)
+	return unlessLost(ctx, s, env, s.do(ctx, env, verbReload, s.opt.StartTimeout))
 }
 
 // Check maps the exit status of `status` to a state.
 func (s *script) Check(ctx context.Context, env Env) (State, error) {
 	err := s.do(ctx, env, "status", s.opt.CheckTimeout)
-	if unasked(err) {
+	if unclear(err) {
 		return Unknown, err
 	}
 	switch exitStatus(err) {
@@ -50,5 +50,5 @@ func (s *script) Check(ctx context.Context, env Env) (State, error) {
 func (s *script) String() string { return s.spec }
 
 func (s *script) do(ctx context.Context, env Env, verb string, limit time.Duration) error {
-	return s.call(ctx, env, programCall{path: env.fill(s.path), verb: verb, limit: limit})
+	return s.call(ctx, env, programCall{path: env.fill(s.path), verb: verb, asks: verb == "status", limit: limit})
 }

@@ -117,6 +117,7 @@ type Options struct {
 	Grace        time.Duration // from SIGTERM to SIGKILL after a limit was exceeded
 	OCFRoot      string        // where resource agents are
 	Instance     string        // tells this program from others on the machine with the same LIMs: its state folder
+	RunDir       string        // gets files for the time of a call, of which others read nothing; "": that of temporary files
 	Systemd      Systemd
 	Untrusted    bool         // programs that other users may change are run all the same
 	Log          *slog.Logger // gets what services print; nil: nobody

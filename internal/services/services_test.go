@@ -30,8 +30,18 @@ func must(t *testing.T, err error) {
 
 // within returns options with short limits.
 func within(limit time.Duration) Options {
-	return Options{StartTimeout: limit, StopTimeout: limit, CheckTimeout: limit, Grace: 200 * time.Millisecond}
+	return Options{StartTimeout: limit, StopTimeout: limit, CheckTimeout: limit, Grace: 200 * time.Millisecond, Systemd: Systemd{unused: true}}
 }
+
+// place is where programs of services run: beside the test, or in namespaces with a
+// systemd of the test's own.
+type place struct {
+	opt  func(limit time.Duration) Options
+	proc string // their processes, as they see them
+}
+
+// here is beside the test.
+var here = place{within, "/proc"}
 
 // writeProgram writes a shell script with a body per verb; verbs without one
 // succeed, but for status, which says "stopped".
@@ -78,9 +88,9 @@ func pidIn(t *testing.T, file string) int {
 }
 
 // gone waits for a process to end. One that is dead but not yet reaped counts.
-func gone(t *testing.T, pid int) {
+func (p place) gone(t *testing.T, pid int) {
 	t.Helper()
-	poll(t, fmt.Sprintf("process %d to end", pid), func() bool { return !alive(pid) })
+	poll(t, fmt.Sprintf("process %d to end", pid), func() bool { return !p.alive(pid) })
 }
 
 // awaitFile waits for a script to have written a file.
@@ -106,14 +116,7 @@ func poll(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-func alive(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(rest, "Z")
-}
+func (p place) alive(pid int) bool { return !ended(fmt.Sprintf("%s/%d", p.proc, pid)) }
 
 func TestParse(t *testing.T) {
 	for _, tt := range []struct {
@@ -156,14 +159,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestVariables(t *testing.T) {
-	s, dir := newScript(t, within(5*time.Second), map[string]string{"start": "env | grep ^MXCLUSTER_ | sort >env; pwd >>env"})
-	must(t, s.Start(t.Context(), env))
-	data, err := os.ReadFile(filepath.Join(dir, "env"))
-	must(t, err)
-	want := "MXCLUSTER_ALIAS=10.0.0.13\nMXCLUSTER_LIM=3\nMXCLUSTER_OWNER= lim 3 " + s.String() + "\nMXCLUSTER_ROLE=active\nMXCLUSTER_SERVER=srv3\nMXCLUSTER_XDATA=/x/xdata_3\n" + dir + "\n"
-	if string(data) != want {
-		t.Errorf("got\n%s\nwant\n%s", data, want)
-	}
+	testVariables(t, here)
 	media := netip.MustParseAddr("10.0.1.5")
 	e := Env{Gateways: []string{"mgw1", "mgw2"}, Media: &clusterconf.MediaServer{Kind: clusterconf.MediaServerStandalone, Media: media, Control: media}}
 	for _, v := range []string{"MXCLUSTER_GATEWAYS=mgw1 mgw2", "MXCLUSTER_MEDIA_SERVER=standalone", "MXCLUSTER_MEDIA_ADDRESS=10.0.1.5", "MXCLUSTER_CONTROL_ADDRESS=10.0.1.5"} {
@@ -173,6 +169,17 @@ func TestVariables(t *testing.T) {
 	}
 	if got := (Env{}).Variables(); !slices.Contains(got, "MXCLUSTER_ALIAS=") {
 		t.Errorf("without an alias: %q", got)
+	}
+}
+
+func testVariables(t *testing.T, at place) {
+	s, dir := newScript(t, at.opt(5*time.Second), map[string]string{"start": "env | grep ^MXCLUSTER_ | sort >env; pwd >>env"})
+	must(t, s.Start(t.Context(), env))
+	data, err := os.ReadFile(filepath.Join(dir, "env"))
+	must(t, err)
+	want := "MXCLUSTER_ALIAS=10.0.0.13\nMXCLUSTER_LIM=3\nMXCLUSTER_OWNER= lim 3 " + s.String() + "\nMXCLUSTER_ROLE=active\nMXCLUSTER_SERVER=srv3\nMXCLUSTER_XDATA=/x/xdata_3\n" + dir + "\n"
+	if string(data) != want {
+		t.Errorf("got\n%s\nwant\n%s", data, want)
 	}
 }
 
@@ -190,7 +197,9 @@ func TestFilledIn(t *testing.T) {
 	}
 }
 
-func TestCheck(t *testing.T) {
+func TestCheck(t *testing.T) { testCheck(t, here) }
+
+func testCheck(t *testing.T, at place) {
 	for _, tt := range []struct {
 		status string
 		want   State
@@ -201,9 +210,9 @@ func TestCheck(t *testing.T) {
 		{"echo database is down >&2; exit 1", Failed, "exit status 1: database is down"},
 		{"exit 4", Failed, "exit status 4"},
 		{"kill -9 $$", Failed, "signal: killed"},
-		{"sleep 1000", Failed, "did not end within 1s"},
+		{"sleep 1000", Failed, "did not end within " + at.opt(time.Second).CheckTimeout.String()},
 	} {
-		s, _ := newScript(t, within(time.Second), map[string]string{"status": tt.status})
+		s, _ := newScript(t, at.opt(time.Second), map[string]string{"status": tt.status})
 		state, err := s.Check(t.Context(), env)
 		if state != tt.want || (err != nil) != (tt.want == Failed) {
 			t.Errorf("%q: %s, %v", tt.status, state, err)
@@ -214,7 +223,9 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestStart(t *testing.T) {
+func TestStart(t *testing.T) { testStart(t, here) }
+
+func testStart(t *testing.T, at place) {
 	for _, tt := range []struct {
 		name   string
 		bodies map[string]string
@@ -230,11 +241,11 @@ func TestStart(t *testing.T) {
 		{"complains at length", map[string]string{"start": "head -c 10000000 /dev/zero | tr '\\0' x >&2; echo >&2; printf 'half\\rno licence' >&2; exit 7"}, "status start",
 			"exit status 7: half | no licence"},
 		{"hangs", map[string]string{"start": "echo waiting for disk; sleep 1000"}, "status start",
-			"did not end within 1s and was ended: waiting for disk"},
+			"did not end within " + at.opt(time.Second).StartTimeout.String() + " and was ended: waiting for disk"},
 		{"talks without end", map[string]string{"start": "yes no"}, "status start", "no | no"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, dir := newScript(t, within(time.Second), tt.bodies)
+			s, dir := newScript(t, at.opt(time.Second), tt.bodies)
 			err := s.Start(t.Context(), env)
 			if got := calls(t, dir); got != tt.calls {
 				t.Errorf("calls %q, want %q", got, tt.calls)
@@ -290,14 +301,16 @@ func TestProgramsThatCannotRun(t *testing.T) {
 
 // Giving up a call ends its whole group, whether or not its members mind, and
 // does not start another one.
-func TestGivenUp(t *testing.T) {
+func TestGivenUp(t *testing.T) { testGivenUp(t, here) }
+
+func testGivenUp(t *testing.T, at place) {
 	for name, body := range map[string]string{
 		"minds SIGTERM":          "sleep 1000 & echo $! >pid.new; mv pid.new pid; wait",
 		"ignores SIGTERM":        "trap '' TERM; sleep 1000 & echo $! >pid.new; mv pid.new pid; while :; do wait; done",
 		"only its child ignores": "(trap '' TERM; exec sleep 1000) & echo $! >pid.new; mv pid.new pid; wait",
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, dir := newScript(t, within(time.Hour), map[string]string{"stop": body})
+			s, dir := newScript(t, at.opt(time.Hour), map[string]string{"stop": body})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			done := make(chan error)
@@ -308,7 +321,7 @@ func TestGivenUp(t *testing.T) {
 			if fault.CodeOf(err) != fault.Interrupted || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "stop service") {
 				t.Errorf("error %v", err)
 			}
-			gone(t, pidIn(t, dir+"/pid"))
+			at.gone(t, pidIn(t, dir+"/pid"))
 			if err := s.Start(ctx, env); fault.CodeOf(err) != fault.Interrupted || strings.Contains(calls(t, dir), "start") {
 				t.Errorf("with an ended context: %v, calls %s", err, calls(t, dir))
 			}
@@ -339,7 +352,7 @@ func TestDaemon(t *testing.T) {
 	}
 	awaitFile(t, dir+"/fate") // or its output holds it up
 	fate, err := os.ReadFile(dir + "/fate")
-	if string(fate) != "survived\n" || !alive(pid) {
+	if string(fate) != "survived\n" || !here.alive(pid) {
 		t.Errorf("fate %q, %v", fate, err)
 	}
 }

@@ -30,6 +30,7 @@ type unit struct {
 type Systemd struct {
 	Dial    func(context.Context) (*dbus.Conn, error) // nil: over the system bus, or systemd's own socket
 	DropIns string                                    // folder for UNIT.d; "": /run/systemd/system
+	unused  bool                                      // it starts no programs, whatever runs this server: for tests
 	Journal string                                    // the program that prints the journal; "": journalctl, of the system alone
 }
 
@@ -151,7 +152,7 @@ func (u *unit) with(ctx context.Context, verb string, limit time.Duration, f fun
 	limited, cancel := context.WithTimeoutCause(ctx, limit, timeLimit(limit))
 	defer cancel()
 	began := time.Now()
-	err := u.untilHeard(ctx, limited, f)
+	err := u.opt.Systemd.untilHeard(ctx, limited, f)
 	u.opt.Log.Debug("service called", "service", u.spec, "verb", verb, "took", time.Since(began), "error", err)
 	var denied bus.Error
 	switch {
@@ -217,20 +218,20 @@ func (u *unit) job(ctx context.Context, c *dbus.Conn, name string, begin func(co
 				return busError{errors.New("the connection to systemd was lost")}
 			}
 		case <-ctx.Done():
-			u.end(context.WithoutCancel(ctx), c, name)
+			endUnit(context.WithoutCancel(ctx), c, name, u.opt.Grace)
 			return context.Cause(ctx)
 		}
 	}
 }
 
-// end stops a unit that hangs, as endGroup does with a program.
-func (u *unit) end(ctx context.Context, c *dbus.Conn, name string) {
+// endUnit stops a unit that hangs, as endGroup does with a program.
+func endUnit(ctx context.Context, c *dbus.Conn, name string, grace time.Duration) {
 	done := make(chan string, 1)
 	if _, err := c.StopUnitContext(ctx, name, "replace", done); err != nil {
 		return
 	}
 	for range 2 {
-		limit := time.NewTimer(u.opt.Grace)
+		limit := time.NewTimer(grace)
 		select {
 		case <-done:
 			limit.Stop()

@@ -56,13 +56,13 @@ func overBus(err error) error {
 }
 
 // untilHeard calls f, again and again until it got through to systemd or its time is up.
-func (u *unit) untilHeard(ctx, limited context.Context, f func(context.Context, *dbus.Conn) error) error {
-	if u.opt.Systemd.Dial == nil && !runsSystemd() {
+func (s Systemd) untilHeard(ctx, limited context.Context, f func(context.Context, *dbus.Conn) error) error {
+	if s.Dial == nil && !runsSystemd() {
 		return noProgramError{busError{errors.New("this server runs without it")}}
 	}
 	reached := false
 	for pause := busPause; ; pause = min(2*pause, busLongest) {
-		err := u.once(ctx, limited, f, &reached)
+		err := s.once(ctx, limited, f, &reached)
 		if !unseen(err) {
 			return err
 		}
@@ -81,8 +81,8 @@ func (u *unit) untilHeard(ctx, limited context.Context, f func(context.Context, 
 }
 
 // once calls f on a new connection.
-func (u *unit) once(ctx, limited context.Context, f func(context.Context, *dbus.Conn) error, reached *bool) error {
-	dial := u.opt.Systemd.Dial
+func (s Systemd) once(ctx, limited context.Context, f func(context.Context, *dbus.Conn) error, reached *bool) error {
+	dial := s.Dial
 	if dial == nil {
 		dial = dbus.NewWithContext
 	}

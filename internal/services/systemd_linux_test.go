@@ -5,150 +5,30 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
-	bus "github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/services/systemdtest"
 )
 
-// initScript becomes a systemd that is process 1 of namespaces of its own, with
-// no units but the test's. Its control group lies below one of the test's own, so
-// that the machine's are not touched.
-const initScript = `
-set -e
-mount --make-rprivate /
-mkdir -p "$1/cgroup"
-mount -t cgroup2 cgroup2 "$1/cgroup"
-mkdir "$1/cgroup/$2"
-echo $$ >"$1/cgroup/$2/cgroup.procs"
-mount -t proc proc /proc
-mount -t tmpfs tmpfs /run
-mkdir -p /run/lock
-for d in /etc/systemd/system /usr/lib/systemd/system-generators /usr/lib/systemd/system-environment-generators /usr/lib/systemd/system; do
-	[ ! -d $d ] || mount -t tmpfs tmpfs $d
-done
-cp "$1"/units/* /usr/lib/systemd/system/
-exec unshare --cgroup /bin/sh -c '
-	umount -R /sys/fs/cgroup 2>/dev/null || :
-	mount -t cgroup2 cgroup2 /sys/fs/cgroup
-	exec env -i container=test PATH="$PATH" /lib/systemd/systemd --system --unit=basic.target --log-target=console --show-status=no'
-`
-
-// busUnits bring up the message bus over which that systemd is asked. Its own
-// socket refuses who is not in its process namespace.
-var busUnits = map[string]string{
-	"basic.target": "[Unit]\nDescription=test\nWants=dbus.service\nAfter=dbus.service\n",
-	"dbus.socket":  "[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream=/run/dbus/system_bus_socket\n",
-	"dbus.service": "[Unit]\nDefaultDependencies=no\nRequires=dbus.socket\nAfter=dbus.socket\n[Service]\n" +
-		"ExecStart=/usr/bin/dbus-daemon --config-file=/usr/lib/systemd/system/bus.conf --address=systemd: --nofork --nopidfile --systemd-activation\n",
-	"bus.conf": `<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/><allow user="*"/></policy></busconfig>`,
-}
-
-// manager is a systemd of the test's own.
+// manager is a systemd of the test's own, and how it is reached.
 type manager struct {
-	pid int
+	*systemdtest.Manager
 	opt Options
-	dir string // bound to nothing; what units write to
 }
 
 // newManager starts a systemd with units; their names lack .service.
 func newManager(t *testing.T, limit time.Duration, units map[string]string) *manager {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can run a systemd of its own")
-	}
-	if _, err := os.Stat("/lib/systemd/systemd"); err != nil && os.Getenv("CI") != "true" {
-		t.Skip("systemd is not installed")
-	}
-	dir := t.TempDir()
-	must(t, os.Mkdir(dir+"/units", 0o755))
-	for name, text := range busUnits {
-		must(t, os.WriteFile(dir+"/units/"+name, []byte(text), 0o644))
-	}
-	for name, text := range units {
-		text = "[Unit]\nDefaultDependencies=no\n[Service]\n" + strings.ReplaceAll(text, "DIR", dir) + "\n"
-		must(t, os.WriteFile(filepath.Join(dir, "units", name+".service"), []byte(text), 0o644))
-	}
-	group := "mxcluster-test-" + strconv.Itoa(os.Getpid()) + "-" + filepath.Base(dir)
-	var log bytes.Buffer
-	cmd := exec.Command("/bin/sh", "-c", initScript, "init", dir, group)
-	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL,
-	}
-	must(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // and with it everything in its namespace
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("systemd said:\n%s", log.String())
-		}
-		removeGroups(t, dir, group)
-	})
-	root := fmt.Sprintf("/proc/%d/root", cmd.Process.Pid)
-	m := &manager{pid: cmd.Process.Pid, opt: within(limit), dir: dir}
-	m.opt.Systemd = Systemd{DropIns: root + "/run/systemd/system", Dial: func(ctx context.Context) (*dbus.Conn, error) {
-		return dbus.NewConnection(func() (*bus.Conn, error) { return dialBus(ctx, root+"/run/dbus/system_bus_socket") })
-	}}
-	poll(t, "systemd to answer", func() bool {
-		c, err := m.opt.Systemd.Dial(t.Context())
-		if err != nil {
-			return false
-		}
-		defer c.Close()
-		s, err := c.SystemStateContext(t.Context())
-		return err == nil && s.Value.Value() != "initializing"
-	})
+	m := &manager{Manager: systemdtest.New(t, units), opt: within(limit)}
+	m.opt.Systemd = Systemd{DropIns: m.Root + "/run/systemd/system", Dial: m.Dial}
 	return m
-}
-
-// dialBus connects to a message bus.
-func dialBus(ctx context.Context, path string) (*bus.Conn, error) {
-	c, err := bus.Dial("unix:path="+path, bus.WithContext(ctx))
-	if err != nil {
-		return nil, err
-	}
-	if err := c.Auth([]bus.Auth{bus.AuthExternal("0")}); err != nil {
-		c.Close()
-		return nil, err
-	}
-	if err := c.Hello(); err != nil {
-		c.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
-// removeGroups removes the control groups that are left of a systemd.
-func removeGroups(t *testing.T, dir, group string) {
-	at := filepath.Join(dir, "left")
-	must(t, os.Mkdir(at, 0o755))
-	must(t, unix.Mount("cgroup2", at, "cgroup2", 0, ""))
-	defer unix.Unmount(at, unix.MNT_DETACH)
-	poll(t, "control groups to be empty", func() bool {
-		var groups []string
-		_ = filepath.WalkDir(filepath.Join(at, group), func(path string, d os.DirEntry, err error) error {
-			if err == nil && d.IsDir() {
-				groups = append(groups, path)
-			}
-			return nil
-		})
-		for _, g := range slices.Backward(groups) {
-			_ = unix.Rmdir(g)
-		}
-		_, err := os.Stat(filepath.Join(at, group))
-		return os.IsNotExist(err)
-	})
 }
 
 func (m *manager) service(t *testing.T, spec string) Service {
@@ -162,7 +42,7 @@ func (m *manager) service(t *testing.T, spec string) Service {
 func (m *manager) members(t *testing.T, name string) int {
 	t.Helper()
 	found := 0
-	all, err := filepath.Glob(fmt.Sprintf("/proc/%d/root/proc/[0-9]*/cmdline", m.pid))
+	all, err := filepath.Glob(fmt.Sprintf("/proc/%d/root/proc/[0-9]*/cmdline", m.PID))
 	must(t, err)
 	for _, p := range all {
 		if raw, err := os.ReadFile(p); err == nil && bytes.Contains(raw, []byte(name)) {
@@ -202,7 +82,7 @@ func TestSystemd(t *testing.T) {
 		passive := env
 		passive.Role = "passive"
 		must(t, s.Reload(t.Context(), passive))
-		raw, err := os.ReadFile(m.dir + "/reload")
+		raw, err := os.ReadFile(m.Dir + "/reload")
 		if err != nil || !strings.Contains(string(raw), "MXCLUSTER_ROLE=passive\n") || !strings.Contains(string(raw), "MXCLUSTER_ALIAS=10.0.0.13\n") {
 			t.Errorf("%v: the unit's reload saw\n%s", err, raw)
 		}
@@ -239,7 +119,7 @@ func TestSystemd(t *testing.T) {
 		}
 	})
 	t.Run("last words", func(t *testing.T) {
-		journal := filepath.Join(m.dir, "journal")
+		journal := filepath.Join(m.Dir, "journal")
 		must(t, os.WriteFile(journal, []byte("#!/bin/sh\ncase \"$*\" in *_SYSTEMD_INVOCATION_ID=????????????????????????????????) printf 'no licence\\ngiving up\\n' ;; esac\n"), 0o755))
 		opt := m.opt
 		opt.Systemd.Journal = journal
@@ -302,7 +182,7 @@ func TestSystemdStartsAnew(t *testing.T) {
 	})
 	s, other, slow := m.service(t, "systemd:plain"), m.service(t, "systemd:other"), m.service(t, "systemd:slow")
 	must(t, s.Start(t.Context(), env))
-	anew := func() { must(t, unix.Kill(m.pid, unix.SIGTERM)) } // for process 1: re-execute
+	anew := func() { must(t, unix.Kill(m.PID, unix.SIGTERM)) } // for process 1: re-execute
 	started := make(chan error, 1)
 	go func() { started <- slow.Start(t.Context(), env) }()
 	for range 3 {
@@ -317,27 +197,16 @@ func TestSystemdStartsAnew(t *testing.T) {
 	}
 	must(t, <-started)
 	checks(t, slow, Running, "")
-	m.restartBus(t)
+	m.RestartBus(t)
 	for range 5 {
 		checks(t, s, Running, "")
 	}
 	checks(t, slow, Running, "")
 }
 
-// restartBus has systemd start the message bus anew; the answer is lost with it.
-func (m *manager) restartBus(t *testing.T) {
-	t.Helper()
-	c, err := m.opt.Systemd.Dial(t.Context())
-	must(t, err)
-	defer c.Close()
-	_, _ = c.RestartUnitContext(t.Context(), "dbus.service", "replace", nil)
-}
-
 func TestSystemdUnreachable(t *testing.T) {
 	opt := within(time.Second)
-	opt.Systemd.Dial = func(ctx context.Context) (*dbus.Conn, error) {
-		return dbus.NewConnection(func() (*bus.Conn, error) { return dialBus(ctx, t.TempDir()+"/none") })
-	}
+	opt.Systemd = Systemd{Dial: noBus(t)}
 	s, err := Parse("systemd:lim", opt)
 	must(t, err)
 	if err := s.Start(t.Context(), env); fault.CodeOf(err) != fault.Unreachable || !neverRan(err) || fault.HintOf(err) == "" {
@@ -352,4 +221,9 @@ func TestSystemdUnreachable(t *testing.T) {
 	if state, service, err := (Set{&Fake{Name: "well"}, s}).Check(t.Context(), env); state != Stopped || service != "well" || err != nil {
 		t.Errorf("a set of which one is stopped is %s: %s, %v", state, service, err)
 	}
+}
+
+// noBus is a bus that is not there.
+func noBus(t *testing.T) func(context.Context) (*dbus.Conn, error) {
+	return func(ctx context.Context) (*dbus.Conn, error) { return systemdtest.Dial(ctx, t.TempDir()+"/none") }
 }

@@ -1,0 +1,42 @@
+package services
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// environOf returns the environment that a process began with; none if it has ended or
+// is another user's whose may not be seen.
+func environOf(dir string) []string {
+	raw, err := os.ReadFile(dir + "/environ")
+	if err != nil {
+		return nil
+	}
+	return strings.Split(string(raw), "\x00")
+}
+
+// ended reports whether a process is gone, or waits for its parent to notice.
+func ended(dir string) bool {
+	stat, err := os.ReadFile(dir + "/stat")
+	if err != nil {
+		return true
+	}
+	_, rest, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " ")
+	return strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X")
+}
+
+// parent returns the process that started one; 0 if there is none.
+func parent(dir string) int {
+	stat, err := os.ReadFile(dir + "/stat")
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // state, parent
+	if len(fields) < 2 {
+		return 0
+	}
+	pid, _ := strconv.Atoi(fields[1])
+	return pid
+}
