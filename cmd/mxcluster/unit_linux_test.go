@@ -14,15 +14,37 @@ import (
 	"mxcluster/internal/settings"
 )
 
-// The units are free of mistakes, as systemd itself judges.
-func TestUnitsAreValid(t *testing.T) {
-	verify, err := exec.LookPath("systemd-analyze")
+// systemdAnalyze finds the program by which systemd judges units.
+func systemdAnalyze(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("systemd-analyze")
 	if err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
 		}
 		t.Skip("systemd is not installed")
 	}
+	return path
+}
+
+// The agent is exposed less than systemd calls "medium", with the drop-in for servers whose
+// software is units alone, too.
+func TestExposure(t *testing.T) {
+	analyze := systemdAnalyze(t)
+	unit, _, _ := strings.Cut(read(t, "../../packaging/systemd/mxcluster-agent.service"), "[Install]")
+	for name, text := range map[string]string{"unit": unit, "drop-in": unit + read(t, "../../packaging/systemd/systemd-only.conf")} {
+		here := filepath.Join(t.TempDir(), "mxcluster-agent.service")
+		write(t, here, text)
+		out, err := exec.Command(analyze, "security", "--offline=yes", "--threshold=40", here).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// The units are free of mistakes, as systemd itself judges.
+func TestUnitsAreValid(t *testing.T) {
+	verify := systemdAnalyze(t)
 	program, err := binary()
 	if err != nil {
 		t.Fatal(err)
