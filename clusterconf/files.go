@@ -13,11 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/safepath"
 )
 
 const (
-	documentMode = 0o644 // everybody may read: the document holds no secret
+	documentMode = 0o644 // everybody may read: secrets are in files of their own
 	folderMode   = 0o755
+
+	// What the document once said is its owner's alone: a parameter may have been a secret.
+	formerMode       = 0o600
+	formerFolderMode = 0o700
 )
 
 // readRegular returns the content of a regular file of at most MaxSize bytes;
@@ -70,11 +75,20 @@ func notRegular(path string, mode fs.FileMode) error {
 
 // replaceFile puts data at path in one step and makes it durable. Mode and
 // owner of a file that was there are kept. It must run under the store's lock.
-func replaceFile(path string, data []byte) error {
+func replaceFile(path string, data []byte) error { return replaceBy(path, data, writePending) }
+
+// keepFile is replaceFile for what the document once was.
+func keepFile(path string, data []byte) error {
+	return replaceBy(path, data, func(path string, data []byte) error {
+		return renameio.WriteFile(path, data, formerMode, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(formerMode))
+	})
+}
+
+func replaceBy(path string, data []byte, write func(path string, data []byte) error) error {
 	if err := sweep(path); err != nil {
 		return err
 	}
-	if err := writePending(path, data); err != nil {
+	if err := write(path, data); err != nil {
 		return fileFault(err, "write", path)
 	}
 	if err := syncDir(filepath.Dir(path)); err != nil {
@@ -161,6 +175,24 @@ func makeDir(dir string) error {
 		return fileFault(err, "make folder", dir)
 	}
 	return fileFault(syncDir(filepath.Dir(dir)), "make folder", dir)
+}
+
+// makeHistory makes the folder of former documents, and closes it to others. Where its
+// mode cannot be changed the files in it are closed all the same. A link that others may
+// have put in its place is not followed.
+func makeHistory(dir string) error {
+	if err := makeDir(dir); err != nil {
+		return err
+	}
+	root, err := safepath.Folder(dir)
+	if err != nil {
+		return fileFault(err, "open folder", dir)
+	}
+	defer root.Close()
+	if info, err := root.Stat("."); err == nil && info.Mode().Perm() != formerFolderMode {
+		_ = root.Chmod(".", formerFolderMode)
+	}
+	return nil
 }
 
 // fileFault gives an error of the file system its exit code, what was being

@@ -43,14 +43,14 @@ func (s *Store) Look() Found {
 // Remember keeps a copy of the document that the agent works by, from which a broken one
 // is healed.
 func (s *Store) Remember(d *Document) error {
-	if err := makeDir(s.HistoryDir); err != nil {
+	if err := makeHistory(s.HistoryDir); err != nil {
 		return err
 	}
 	name, data := filepath.Join(s.HistoryDir, lastName), Encode(d)
 	if same, err := holds(name, data); err == nil && same {
 		return nil
 	}
-	return replaceFile(name, data)
+	return keepFile(name, data)
 }
 
 // Remembered returns the copy that Remember made; nil where there is none that can be
@@ -155,7 +155,7 @@ func (s *Store) beside() (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", nil
 	case err == nil && len(data) <= MaxSize:
-		return name, replaceFile(name, data)
+		return name, keepFile(name, data)
 	}
 	return name, fileFault(os.Rename(s.Path, name), "move away", s.Path)
 }

@@ -216,7 +216,7 @@ func saidRevision(data []byte) uint64 {
 // of one revision gets a part of its content's hash beside it. A copy that is
 // there already is enough.
 func (s *Store) keep(revision uint64, data []byte) (string, error) {
-	if err := makeDir(s.HistoryDir); err != nil {
+	if err := makeHistory(s.HistoryDir); err != nil {
 		return "", err
 	}
 	name := filepath.Join(s.HistoryDir, fmt.Sprintf("%08d.yaml", revision))
@@ -232,7 +232,7 @@ func (s *Store) keep(revision uint64, data []byte) (string, error) {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}
-	return name, replaceFile(name, data)
+	return name, keepFile(name, data)
 }
 
 // holds tells whether the file has this content.

@@ -46,6 +46,31 @@ func notParam(word string) bool {
 	return !found || !madeOf(key, inVarName) || strings.IndexByte(digits, key[0]) >= 0
 }
 
+// Exposed lists the parameters of a service that are secrets by their names, and whose
+// values stand in the document, which every user of a server may read. Those of the form
+// file:/PATH do not.
+func (s Service) Exposed() []string {
+	words := strings.Split(s.Run, ",")
+	if !strings.HasPrefix(words[0], "ocf:") {
+		return nil
+	}
+	var out []string
+	for _, word := range words[1:] {
+		key, value, _ := strings.Cut(word, "=")
+		if namesSecret(key) && value != "" && !path.IsAbs(strings.TrimPrefix(value, "file:")) {
+			out = append(out, key)
+		}
+	}
+	return out
+}
+
+// namesSecret tells whether a parameter's name is one that people give to secrets.
+func namesSecret(key string) bool {
+	key = strings.ToLower(key)
+	return strings.HasSuffix(key, "key") || slices.ContainsFunc([]string{"pass", "secret", "token", "credential"},
+		func(word string) bool { return strings.Contains(key, word) })
+}
+
 // madeOf tells whether a text is not empty and has none but these characters.
 func madeOf(text, characters string) bool {
 	return text != "" && strings.Trim(text, characters) == ""

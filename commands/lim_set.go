@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -34,7 +35,9 @@ func newLIMSetCommand(a *app) *cobra.Command {
 The services make up the LIM. They are started in the order given and stopped in
 reverse. A SPEC is systemd:UNIT, ocf:PROVIDER:AGENT[,KEY=VALUE]... or exec:PATH, a
 program that is called with start, stop, status (0 running, 3 stopped, other
-failed) and reload. {lim} and {alias} in it are filled in.
+failed) and reload. {lim} and {alias} in it are filled in. The value of a parameter may be
+file:/PATH, a file with the value alone that only root may read: everybody may read the
+cluster document.
 
 Where the LIM is up the agents carry a change out at once: what was removed is stopped
 in reverse, what was added is started, the rest goes on. What does not start is told by
@@ -117,10 +120,24 @@ func runLIMSet(ctx context.Context, a *app, arg string, o limSetOptions) error {
 		done: what + " is set", would: what + " would be set", already: what + " is set so already",
 		apply: apply,
 	})
-	for i := 0; err == nil && i < len(missing); i++ {
-		a.out.Warn("%s", missing[i])
+	if err != nil {
+		return err
 	}
-	return err
+	for _, text := range append(missing, exposed(o.services)...) {
+		a.out.Warn("%s", text)
+	}
+	return nil
+}
+
+// exposed says which parameters are secrets that everybody may read by now.
+func exposed(list []clusterconf.Service) []string {
+	var out []string
+	for _, s := range list {
+		for _, key := range s.Exposed() {
+			out = append(out, fmt.Sprintf("every user of a server may read %s of %s; write the value into a file of root's with mode 600, on both servers, and give %s=file:/PATH", key, strings.Split(s.Run, ",")[0], key))
+		}
+	}
+	return out
 }
 
 // apply returns what the flags ask for.

@@ -9,7 +9,8 @@ import (
 )
 
 // Whatever the umask of who calls: nothing of the product is open to be written by
-// others, and folders that everybody has to enter can be entered.
+// others, folders that everybody has to enter can be entered, and what the document once
+// said is for nobody else to read.
 func TestModesWhateverTheUmask(t *testing.T) {
 	t.Parallel()
 	for _, umask := range []string{"000", "077"} {
@@ -47,9 +48,9 @@ func TestModesWhateverTheUmask(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"etc", "var", "var/history"} {
-			if info, err := os.Stat(s.path(name)); err != nil || info.Mode().Perm() != 0o755 {
-				t.Errorf("umask %s: %s: %v, %v, want mode 0755", umask, name, info.Mode(), err)
+		for name, want := range map[string]fs.FileMode{"etc": 0o755, "etc/cluster.yaml": 0o644, "etc/gossip.key": 0o600, "var": 0o755, "var/history": 0o700, "var/history/00000001.yaml": 0o600} {
+			if info, err := os.Stat(s.path(name)); err != nil || info.Mode().Perm() != want {
+				t.Errorf("umask %s: %s: %v, %v, want mode %04o", umask, name, info, err, want)
 			}
 		}
 	}

@@ -86,6 +86,7 @@ type Agent struct {
 	peers   map[string]*peer
 	orders  []failover.Order
 	readied map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
+	permits permits
 	waiters map[string]chan reply
 	notes   uint64                 // identity of the last note that was sent
 	here    map[int]DataHere       // data versions on this server
@@ -180,7 +181,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	a := &Agent{
 		cfg: cfg, deps: deps, saver: saver{file: deps.State, turn: newTurn()}, log: cfg.Log, recorder: newRecorder(deps.Events), notifier: newNotifier(deps.Notify, cfg.Watchdog), run: hex.EncodeToString(id),
 		inbox: make(chan func(), 256), done: make(chan struct{}),
-		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{},
+		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{}, permits: permits{},
 		data: map[int]*failover.Data{}, syncs: map[int]*limSync{}, readied: map[netip.Prefix]time.Time{}, editing: editing{owed: map[string][]byte{}},
 	}
 	if deps.Arbiter != nil {

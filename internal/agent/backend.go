@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
@@ -116,10 +117,21 @@ func (a *Agent) Reload(ctx context.Context) error {
 	return err
 }
 
-// Order accepts an order, or passes it on to the server that has to act.
+// Order accepts an order, or passes it on to the server that has to act. Where that works
+// by a newer document, it is given again by that.
 func (a *Agent) Order(ctx context.Context, o control.Order) (*control.OrderResult, error) {
+	end := time.Now().Add(earlyPatience)
+	for {
+		r := a.order(ctx, o)
+		if r.newer == (clusterconf.Age{}) || !a.catchesUp(ctx, r.newer, end) {
+			return r.result, r.err
+		}
+	}
+}
+
+func (a *Agent) order(ctx context.Context, o control.Order) reply {
 	type step struct {
-		done  *control.OrderResult
+		there string // who has to act; "": this server
 		reply <-chan reply
 	}
 	s, err := on(ctx, a, func() (step, error) {
@@ -127,26 +139,29 @@ func (a *Agent) Order(ctx context.Context, o control.Order) (*control.OrderResul
 		if err != nil {
 			return step{}, err
 		}
-		if actor == a.cfg.Server && o.Dead != "" {
-			return step{reply: a.orderFromDead(o)}, nil
-		}
 		if actor == a.cfg.Server {
-			res, err := a.orderHere(o)
-			return step{done: res}, err
+			return step{reply: a.takeOrder(o)}, nil
 		}
-		return step{reply: a.passOn(actor, message{Type: typeOrder, Order: &o, Revision: a.doc.Revision})}, nil
+		return step{there: actor, reply: a.askPermit(actor, o)}, nil
 	})
-	if err != nil || s.done != nil {
-		return s.done, err
+	switch {
+	case err != nil:
+		return reply{err: err}
+	case s.there == "":
+		return a.answer(ctx, s.reply)
 	}
-	select {
-	case r := <-s.reply:
-		return r.result, r.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-a.done:
-		return nil, fault.New(fault.Unknown, "look at `mxcluster status` before you try again", "the agent has stopped; the order may have been carried out")
+	return a.orderThere(ctx, s.there, s.reply, o)
+}
+
+// takeOrder takes an order that this server has to act on; the answer comes over the channel.
+func (a *Agent) takeOrder(o control.Order) <-chan reply {
+	if o.Dead != "" {
+		return a.orderFromDead(o)
 	}
+	ch := make(chan reply, 1)
+	res, err := a.orderHere(o)
+	ch <- reply{result: res, err: err}
+	return ch
 }
 
 // actor returns the server that has to act on an order: the one that gives the
@@ -218,7 +233,7 @@ func (a *Agent) orderHere(o control.Order) (*control.OrderResult, error) {
 	}
 	a.recordOrder(o, target)
 	a.addOrder(o)
-	a.send(target, message{Type: typeNotice, Order: &o}, nil)
+	a.notice(target, o)
 	text := fmt.Sprintf("LIM %d moves to %s", o.LIM, target)
 	if evicts != 0 {
 		text += fmt.Sprintf(", and LIM %d is stopped there", evicts)

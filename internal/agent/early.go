@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -14,8 +13,8 @@ import (
 // under: less than its sender waits for the answer.
 const earlyPatience = 2 * time.Second
 
-// earlyOrder is an order that came before the document which may allow it: a LIM was
-// unlocked a moment ago on the server that passes the order on.
+// earlyOrder is an order for which a permit was asked before the document came that may
+// allow it: a LIM was unlocked a moment ago on the server that passes the order on.
 type earlyOrder struct {
 	from string
 	m    message
@@ -24,21 +23,21 @@ type earlyOrder struct {
 // cameEarly keeps an order until the document is here that its sender has. It
 // reports whether it did.
 func (a *Agent) cameEarly(from string, m message) bool {
-	if m.Revision <= a.doc.Revision {
+	if m.age().Compare(a.doc.Age()) <= 0 {
 		return false
 	}
-	a.requestDocument(from, clusterconf.Age{Epoch: a.doc.Epoch, Revision: m.Revision})
+	a.requestDocument(from, m.age())
 	a.early = append(a.early, earlyOrder{from, m})
 	context.AfterFunc(a.timer(earlyPatience), func() { a.post(func() { a.giveUpEarly(from, m) }) })
 	return true
 }
 
-// orderEarly carries out the orders whose document has come.
+// orderEarly permits the orders whose document has come.
 func (a *Agent) orderEarly() {
 	waiting := a.early
 	a.early = nil
 	for _, e := range waiting {
-		a.orderHeard(e.from, e.m)
+		a.permitAsked(e.from, e.m)
 	}
 }
 

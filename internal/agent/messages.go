@@ -24,7 +24,9 @@ type message struct {
 	Type     string               `json:"type"`
 	ID       string               `json:"id,omitempty"`
 	Order    *control.Order       `json:"order,omitempty"`
-	Revision uint64               `json:"revision,omitempty"` // of the document that an order was given under
+	Permit   string               `json:"permit,omitempty"`   // of an order, from who carries it out
+	Revision uint64               `json:"revision,omitempty"` // of the document that an order is given under, or that a permit is refused under
+	Epoch    uint64               `json:"epoch,omitempty"`    // of the same
 	Result   *control.OrderResult `json:"result,omitempty"`
 	Exchange *exchangeMessage     `json:"exchange,omitempty"`
 	Error    *messageError        `json:"error,omitempty"`
@@ -40,6 +42,7 @@ type message struct {
 const (
 	typeDocumentRequest = "document-request"
 	typeDocument        = "document"
+	typePermit          = "order-permit"
 	typeOrder           = "order"
 	typeNotice          = "order-notice" // for the target of an order: it may forget a failure
 	typeReply           = "order-reply"
@@ -60,6 +63,8 @@ type messageError struct {
 // reply is the answer to an order given to another agent.
 type reply struct {
 	result   *control.OrderResult
+	permit   string
+	newer    clusterconf.Age // err: the order was given under an older document than this; zero: not
 	events   *eventsMessage
 	edit     *control.EditResult
 	accepted failover.Acceptance // err: another proposal that is in the way
@@ -105,12 +110,12 @@ func (a *Agent) messageHeard(ev member.Event) {
 		a.send(ev.From, message{Type: typeDocument, Document: a.encoded}, nil)
 	case typeDocument:
 		a.documentHeard(ev.From, m.Document)
+	case typePermit:
+		a.permitAsked(ev.From, m)
 	case typeOrder:
 		a.orderHeard(ev.From, m)
 	case typeNotice:
-		if m.Order != nil && a.concerns(m.Order.LIM) {
-			a.addOrder(*m.Order)
-		}
+		a.noticeHeard(ev.From, m)
 	case typeExchange:
 		a.exchangeHeard(ev.From, m)
 	case typeEdit:
@@ -129,13 +134,20 @@ func (a *Agent) messageHeard(ev member.Event) {
 	}
 }
 
+// age is that of the document that a message is about.
+func (m message) age() clusterconf.Age { return clusterconf.Age{Epoch: m.Epoch, Revision: m.Revision} }
+
 func (m message) reply() reply {
 	if m.Error != nil {
 		r := reply{err: &fault.Error{Code: m.Error.Code, Message: m.Error.Message, Hint: m.Error.Hint}}
 		if m.Accepted != nil {
 			r.accepted = *m.Accepted
 		}
+		r.newer = m.age()
 		return r
+	}
+	if m.Permit != "" {
+		return reply{permit: m.Permit}
 	}
 	if m.Edited != nil {
 		return reply{edit: m.Edited}
@@ -243,19 +255,29 @@ func changedOn(d *clusterconf.Document) string {
 
 // orderHeard carries out an order that another agent passed on.
 func (a *Agent) orderHeard(from string, m message) {
-	if m.Order == nil || a.cameEarly(from, m) {
+	if m.Order == nil {
 		return
 	}
-	if m.Order.Dead != "" {
-		done := a.orderFromDead(*m.Order)
-		a.wg.Go(func() {
-			r := <-done
+	if why := a.forbids(from, m); why != "" {
+		a.answerOrder(from, m.ID, nil, a.forbidden(from, m, why))
+		return
+	}
+	done := a.takeOrder(*m.Order)
+	a.wg.Go(func() {
+		select {
+		case r := <-done:
 			a.post(func() { a.answerOrder(from, m.ID, r.result, r.err) })
-		})
-		return
+		case <-a.ctx.Done():
+		}
+	})
+}
+
+// noticeHeard makes an order pending that another server has accepted. One that comes after
+// the LIM has moved is late, and not needed any more.
+func (a *Agent) noticeHeard(from string, m message) {
+	if m.Order != nil && a.concerns(m.Order.LIM) && a.forbids(from, m) == "" {
+		a.addOrder(*m.Order)
 	}
-	res, err := a.orderHere(*m.Order)
-	a.answerOrder(from, m.ID, res, err)
 }
 
 // answerOrder tells another agent what became of its order.

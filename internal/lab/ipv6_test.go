@@ -4,9 +4,7 @@ package lab
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -15,24 +13,35 @@ import (
 
 func TestIPv6(t *testing.T) { runScenario(t, "ipv6", program(t)) }
 
+// newIPv6Cluster makes a site whose addresses are all IPv6, with its cluster.
+func newIPv6Cluster(ctx context.Context, l *Lab) (*site, error) {
+	x := newEmptySite(l)
+	x.ipv6 = true
+	create := func(ctx context.Context) error {
+		x.srv1.SetBase(x.address(21))
+		if err := x.mx(ctx, x.srv1, "create", "c1", "--standby", "sb1", "--failover-after", testFailoverAfter.String(),
+			"--lim", "1="+x.address(21).Addr().String(), "--wait"); err != nil {
+			return err
+		}
+		return x.await(ctx, 1, "srv1")
+	}
+	for _, step := range []func(context.Context) error{x.build, x.makeSystem, x.callIPv6, create} {
+		if err := within(ctx, testStep, step); err != nil {
+			return nil, err
+		}
+	}
+	return x, nil
+}
+
 // ipv6Scenario: a cluster whose addresses are all IPv6 lives as any other does:
 // it is created, taken over, brought home, preloaded and taken over again.
 func ipv6Scenario(ctx context.Context, l *Lab) error {
-	x := &site{
-		Lab: l, narrator: newNarrator(os.Stdout, false), asking: time.Millisecond, ipv6: true,
-		settings: fmt.Sprintf("alias:\n  lease: %s\nagent:\n  start_grace: 2s\n", testLease),
-	}
-	for _, step := range []func(context.Context) error{x.build, x.makeSystem, x.callIPv6} {
-		if err := within(ctx, testStep, step); err != nil {
-			return err
-		}
+	x, err := newIPv6Cluster(ctx, l)
+	if err != nil {
+		return err
 	}
 	var f findings
 	alias := x.address(11)
-	x.srv1.SetBase(x.address(21))
-	f.noError(x.mx(ctx, x.srv1, "create", "c1", "--standby", "sb1", "--failover-after", testFailoverAfter.String(),
-		"--lim", "1="+x.address(21).Addr().String(), "--wait"), "create")
-	f.noError(x.await(ctx, 1, "srv1"), "create")
 	for _, tc := range []struct {
 		on      *Server
 		command string

@@ -120,6 +120,7 @@ func scenarios() map[string]Scenario {
 		"conflicts":             conflictsScenario,
 		"foreign-host":          foreignHostScenario,
 		"spoofed-mac":           spoofedMACScenario,
+		"spoofed-mac-ipv6":      spoofedMACIPv6Scenario,
 		"preloaded":             preloadedScenario,
 		"delete-pair":           deletePairScenario,
 		"dead-regulars":         deadRegularsScenario(false),

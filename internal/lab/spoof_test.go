@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -16,7 +17,8 @@ import (
 	"mxcluster/netops"
 )
 
-func TestSpoofedMAC(t *testing.T) { runScenario(t, "spoofed-mac", program(t)) }
+func TestSpoofedMAC(t *testing.T)     { runScenario(t, "spoofed-mac", program(t)) }
+func TestSpoofedMACIPv6(t *testing.T) { runScenario(t, "spoofed-mac-ipv6", program(t)) }
 
 const (
 	spoofPeriod = 50 * time.Millisecond
@@ -24,21 +26,33 @@ const (
 	spoofServed = 99 // percent of the calls
 )
 
-// spoofedMACScenario: a host that has no key sends frames that claim the alias with the
-// standby's MAC address, to the holder alone. The LIM is served all the while, its alias
-// is never blocked, and an alarm says what goes on.
+// spoofedMACScenario: a host that has no key sends frames of ARP, or of neighbour
+// discovery, that claim the alias with the standby's MAC address, to the holder alone. The
+// LIM is served all the while, its alias is never blocked, and an alarm says what goes on.
 func spoofedMACScenario(ctx context.Context, l *Lab) error {
 	x, err := newCluster(ctx, l)
 	if err != nil {
 		return err
 	}
-	port, err := l.network.addTap("stranger", net.HardwareAddr{2, 0, 0x5e, 0, 9, 9})
+	return x.spoofMAC(ctx)
+}
+
+func spoofedMACIPv6Scenario(ctx context.Context, l *Lab) error {
+	x, err := newIPv6Cluster(ctx, l)
+	if err != nil {
+		return err
+	}
+	return x.spoofMAC(ctx)
+}
+
+func (x *site) spoofMAC(ctx context.Context) error {
+	port, err := x.network.addTap("stranger", net.HardwareAddr{2, 0, 0x5e, 0, 9, 9})
 	if err != nil {
 		return err
 	}
 	var f findings
 	from := time.Now()
-	frames, err := claimAs(ctx, port, x.standby.MAC, x.srv1.MAC)
+	frames, err := claimAs(ctx, port, x.address(11).Addr(), x.standby.MAC, x.srv1.MAC)
 	f.noError(err, "sending")
 	to := time.Now()
 	f.noError(x.caller.Settle(ctx), "waiting")
@@ -55,13 +69,16 @@ func spoofedMACScenario(ctx context.Context, l *Lab) error {
 	return f.err()
 }
 
-// claimAs sends frames that claim the alias with a MAC address, to one station, and
+// claimAs sends frames that claim an address with a MAC address, to one station, and
 // returns how many.
-func claimAs(ctx context.Context, port *net.Interface, mac, to net.HardwareAddr) (int, error) {
-	alias := labAddress(11).Addr().AsSlice()
-	frame := slices.Concat(to, port.HardwareAddr, []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, byte(netops.Reply)},
-		mac, alias, make(net.HardwareAddr, len(mac)), alias)
-	conn, err := packet.Listen(port, packet.Raw, unix.ETH_P_ARP, nil)
+func claimAs(ctx context.Context, port *net.Interface, addr netip.Addr, mac, to net.HardwareAddr) (int, error) {
+	claim := netops.Observation{Op: netops.Reply, EthDst: to, EthSrc: port.HardwareAddr, SenderMAC: mac, SenderIP: addr,
+		TargetMAC: make(net.HardwareAddr, len(mac)), TargetIP: claimedTo(addr)}
+	frame, err := claim.AppendFrame(nil)
+	if err != nil {
+		return 0, err
+	}
+	conn, err := packet.Listen(port, packet.Raw, unix.ETH_P_ALL, nil)
 	if err != nil {
 		return 0, fmt.Errorf("opening a socket for whole frames: %w", err)
 	}
@@ -80,4 +97,12 @@ func claimAs(ctx context.Context, port *net.Interface, mac, to net.HardwareAddr)
 		}
 	}
 	return sent, nil
+}
+
+// claimedTo is whom a claim of an address is addressed to: nobody in particular.
+func claimedTo(addr netip.Addr) netip.Addr {
+	if addr.Is4() {
+		return addr
+	}
+	return netip.MustParseAddr("ff02::1") // all stations of the link
 }

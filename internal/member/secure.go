@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -49,6 +50,7 @@ type secure struct {
 	assembly assembly      // of the receiving goroutine
 	refusals refusals
 	noticed  map[notice]time.Time // of the receiving goroutine
+	panicked time.Time            // when that was told last; the same
 }
 
 // notice is something refused, by whom.
@@ -129,8 +131,10 @@ func (s *secure) receive() {
 	}
 }
 
-// open opens one datagram and passes on what is in it.
+// open opens one datagram and passes on what is in it. Whatever it is, it does not end
+// the agent.
 func (s *secure) open(p *memberlist.Packet) {
+	defer s.survive(p)
 	from := addrPort(p.From)
 	o := s.box.Open(p.Buf, p.Timestamp)
 	for _, answer := range o.Answers {
@@ -151,6 +155,19 @@ func (s *secure) open(p *memberlist.Packet) {
 		case expectedMembership(f.Body):
 			s.pass(&memberlist.Packet{Buf: f.Body, From: p.From, Timestamp: p.Timestamp})
 		}
+	}
+}
+
+// survive ends a panic: it costs the datagram that caused it, which is counted.
+func (s *secure) survive(p *memberlist.Packet) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	s.refusals.note(seal.Garbled, addrPort(p.From).Addr(), s.guests.known)
+	if s.panicked.IsZero() || p.Timestamp.Sub(s.panicked) >= noticeEvery {
+		s.panicked = p.Timestamp
+		s.log.Error("a datagram was dropped, for reading it failed in a way that nobody thought of; please report this", "from", p.From, "panic", cause, "stack", string(debug.Stack()))
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"mxcluster/internal/member/membernet"
+	"mxcluster/internal/member/seal"
 )
 
 // TestStrangersOnThePort opens many connections to a pool's port that show no key,
@@ -197,6 +198,27 @@ func TestParts(t *testing.T) {
 	if len(a) > maxAssemblies {
 		t.Errorf("%d messages are being put together", len(a))
 	}
+}
+
+// TestPanicCostsOneDatagram has what reads a datagram fail.
+func TestPanicCostsOneDatagram(t *testing.T) {
+	onSegment(t, func(t *testing.T, s *segment) {
+		a, b := s.open("a", "192.0.2.1"), s.open("b", "192.0.2.2")
+		meet(a, b)
+		a.Beat("b")
+		b.take()
+		good := b.secure.deliver
+		b.secure.deliver = func(string, netip.AddrPort, time.Time, []byte) { panic("on purpose") }
+		a.Beat("b")
+		b.hears(t)
+		b.secure.deliver = good
+		a.Beat("b")
+		b.hears(t, Event{Kind: BeatHeard, From: "a", At: time.Now()})
+		if b.mu.Lock(); len(b.counted) != 1 || b.counted[0].Kind != seal.Garbled.String() {
+			t.Errorf("counted %+v", b.counted)
+		}
+		b.mu.Unlock()
+	})
 }
 
 // FuzzParts gives any part.

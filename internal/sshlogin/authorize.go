@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/trusted"
 )
 
 // Grant lets a key start one command, and nothing else.
@@ -39,10 +40,14 @@ func (g Grant) line() (string, error) {
 }
 
 // Authorize adds a grant to an authorized_keys file, in the place of an older
-// one of the same server. All other lines stay as they are.
+// one of the same server. All other lines stay as they are. A file that others may change
+// is fault.NotPermitted: sshd does not go by it either, and a link could lead anywhere.
 func Authorize(file string, g Grant) (changed bool, err error) {
 	line, err := g.line()
 	if err != nil {
+		return false, err
+	}
+	if err := trusted.Path(file); err != nil {
 		return false, err
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {

@@ -98,6 +98,31 @@ func TestAuthorizeRefuses(t *testing.T) {
 	}
 }
 
+// Where others may change the file, or put a link in its place, nothing is written.
+func TestAuthorizeWhereOthersMayWrite(t *testing.T) {
+	key, _, err := Login{Dir: t.TempDir()}.EnsureKey()
+	must(t, err)
+	victim := filepath.Join(t.TempDir(), "victim")
+	must(t, os.WriteFile(victim, []byte("precious"), 0o600))
+	dir := filepath.Join(t.TempDir(), ".ssh")
+	must(t, os.Mkdir(dir, 0o700))
+	must(t, os.Chmod(dir, 0o777))
+	file := filepath.Join(dir, "authorized_keys")
+	must(t, os.Symlink(victim, file))
+	changed, err := Authorize(file, Grant{From: "sb1", Key: key, Command: "x"})
+	if fault.CodeOf(err) != fault.NotPermitted || changed {
+		t.Errorf("%v, %v", changed, err)
+	}
+	if data, err := os.ReadFile(victim); err != nil || string(data) != "precious" {
+		t.Errorf("%q, %v", data, err)
+	}
+	// A link of who has the folder is their own business.
+	must(t, os.Chmod(dir, 0o700))
+	if changed, err := Authorize(file, Grant{From: "sb1", Key: key, Command: "x"}); err != nil || !changed {
+		t.Errorf("%v, %v", changed, err)
+	}
+}
+
 // Many at once: none is lost.
 func TestAuthorizeAtOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "authorized_keys")

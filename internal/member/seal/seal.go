@@ -210,12 +210,16 @@ func parse(d []byte) (h header, ok bool) {
 	h.counter = binary.BigEndian.Uint64(d[nonceAt+runSize:])
 	rest := d[fixedSize:]
 	name := func() string {
-		if !ok || len(rest) == 0 || len(rest) <= int(rest[0]) || rest[0] == 0 {
+		if !ok || len(rest) == 0 {
 			ok = false
 			return ""
 		}
-		n := string(rest[1 : 1+rest[0]])
-		rest = rest[1+rest[0]:]
+		size := int(rest[0])
+		if ok = size > 0 && size < len(rest); !ok {
+			return ""
+		}
+		n := string(rest[1 : 1+size])
+		rest = rest[1+size:]
 		return n
 	}
 	ok = h.kind >= hello && h.kind <= Membership

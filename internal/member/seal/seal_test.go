@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	mathrand "math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 )
@@ -131,6 +132,30 @@ func TestEveryBitIsAuthentic(t *testing.T) {
 		}
 	}
 	verdict(t, b, d, Accepted)
+}
+
+// TestAnyLengthOfAName gives both names each length that their bytes can say, in datagrams
+// that have room for it and in those that have not.
+func TestAnyLengthOfAName(t *testing.T) {
+	a, b := box(t, "a"), box(t, "b")
+	acquaint(t, a, b)
+	for _, room := range []int{0, 200, 253, 254, 255, 256, 600} {
+		d := message(t, a, "b", strings.Repeat("x", room))
+		for first := range 256 {
+			d[fixedSize] = byte(first)
+			if at := fixedSize + 1 + first; at < len(d) {
+				for second := range 256 {
+					x := bytes.Clone(d)
+					x[at] = byte(second)
+					b.Open(x, start)
+				}
+			}
+			b.Open(d, start)
+		}
+	}
+	long := strings.Repeat("n", maxName)
+	c, e := box(t, long), box(t, "e")
+	acquaint(t, c, e)
 }
 
 // TestFormerRunStaysFormer replays all that a run ever sent after it was replaced.
