@@ -61,6 +61,7 @@ func benchScenarios() map[string]Scenario {
 	}
 	out := map[string]Scenario{}
 	maps.Copy(all, addressScenarios())
+	maps.Copy(all, attackScenarios())
 	for name, s := range all {
 		out["bench "+name] = s
 	}
