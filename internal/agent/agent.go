@@ -82,7 +82,8 @@ type Agent struct {
 	awaited string    // hash of the document of another server that was stored last
 	lagging time.Time // since when another server has a newer document; zero: none has
 	lims    map[int]*lim
-	refused map[refusal]time.Time // when it was told last
+	refused map[refusal]time.Time  // when it was told last
+	strange map[string]strangeness // servers that are not understood
 	peers   map[string]*peer
 	orders  []failover.Order
 	readied map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
@@ -181,7 +182,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	a := &Agent{
 		cfg: cfg, deps: deps, saver: saver{file: deps.State, turn: newTurn()}, log: cfg.Log, recorder: newRecorder(deps.Events), notifier: newNotifier(deps.Notify, cfg.Watchdog), run: hex.EncodeToString(id),
 		inbox: make(chan func(), 256), done: make(chan struct{}),
-		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{}, permits: permits{},
+		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{}, permits: permits{}, strange: map[string]strangeness{},
 		data: map[int]*failover.Data{}, syncs: map[int]*limSync{}, readied: map[netip.Prefix]time.Time{}, editing: editing{owed: map[string][]byte{}},
 	}
 	if deps.Arbiter != nil {

@@ -60,6 +60,7 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 	out = append(out, a.copyConditions(now)...)
 	out = append(out, a.dataConditions()...)
 	out = append(out, a.clockConditions()...)
+	out = append(out, a.strangeConditions(now)...)
 	out = append(out, a.keyConditions()...)
 	out = append(out, a.arbiterConditions()...)
 	out = append(out, a.leavingConditions()...)

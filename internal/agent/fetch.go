@@ -42,8 +42,7 @@ func FetchDocument(ctx context.Context, addr netip.AddrPort, keys [][]byte, log 
 	defer pool.Close()
 	defer func() { _ = pool.Leave(200 * time.Millisecond) }() // nobody waits for a goodbye
 	if _, err := pool.Join(addr); err != nil {
-		return nil, fault.Wrap(err, fault.Unreachable,
-			"check that the agent there runs, that the address is its base address, and that gossip.key is that system's", "no agent of the system answers at %s", addr)
+		return nil, fault.Wrap(err, fault.Unreachable, fault.HintOf(err), "no agent of the system answers at %s", addr)
 	}
 	return askDocument(ctx, pool, addr)
 }

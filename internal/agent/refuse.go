@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"mxcluster/internal/alarms"
 	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
@@ -16,7 +17,15 @@ const (
 	maxRefused   = 256              // kinds and servers that are kept apart
 	maxPeers     = 512              // servers that are remembered, named in the document or not
 	strangerLife = 10 * time.Minute // how long one that the document does not name is remembered after it was heard
+	strangeFor   = 3 * time.Minute  // how long a server counts as not understood; that is told each minute
 )
+
+// strangeness is why a server's agent is not understood.
+type strangeness struct {
+	why       string
+	at        time.Time
+	authentic bool // it is that agent
+}
 
 // refusal is something that is not believed, and whose.
 type refusal struct{ server, kind string }
@@ -46,7 +55,26 @@ func (a *Agent) notBelieved(ev member.Event) {
 	if server == "" || ev.From == "" && p != nil && p.liveness == failover.Alive {
 		return // the log has it
 	}
+	if a.doc.Server(server) != nil {
+		a.strange[server] = strangeness{ev.Why, ev.At, ev.From != ""}
+	}
 	a.refuse(server, "not-believed", fmt.Sprintf("the agent of %s is not understood: %s", server, ev.Why))
+}
+
+// strangeConditions tells of servers that are there and not understood, with the cause.
+func (a *Agent) strangeConditions(now time.Time) []alarms.Condition {
+	var out []alarms.Condition
+	for name, x := range a.strange {
+		s, p := a.doc.Server(name), a.peers[name]
+		switch {
+		case s == nil || now.Sub(x.at) >= strangeFor:
+			delete(a.strange, name)
+		case x.authentic || p == nil || p.liveness != failover.Alive:
+			out = append(out, alarms.Condition{Name: alarms.NotUnderstood, Severity: alarms.Warning, LIM: s.LIM, Server: name,
+				Text: fmt.Sprintf("the agent of %s is not understood: %s", name, x.why)})
+		}
+	}
+	return out
 }
 
 // serverBased names the server of the system with a base address, "" for none.

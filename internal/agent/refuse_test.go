@@ -1,17 +1,22 @@
 package agent
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
 	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
+	"mxcluster/internal/settings"
+	"mxcluster/internal/status"
 )
 
 // onLoop runs f on an agent's main loop. The context is not the test's, which is of no bubble.
@@ -22,6 +27,27 @@ func onLoop(t *testing.T, a *Agent, f func()) {
 	if _, err := on(ctx, a, func() (struct{}, error) { f(); return struct{}{}, nil }); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Why a server is not heard is told by status, as long as that is so: here its gossip key is
+// another one.
+func TestCauseOfAServerThatIsNotHeard(t *testing.T) {
+	inWorld(t, clusterconf.FallbackManual, func(w *world) {
+		other := settings.Keys{{Secret: bytes.Repeat([]byte{1}, 32)}}
+		right := w.servers["srv2"].keys
+		w.servers["srv2"].keys = &memoryKeys{keys: other}
+		w.start("srv1", "srv2", "sb1")
+		w.await(1, "srv1", time.Minute)
+		w.until(time.Minute, "an alarm tells the cause", func() bool {
+			return slices.ContainsFunc(w.status("sb1").Clusters[0].Alarms, func(x status.Alarm) bool {
+				return x.Name == string(alarms.NotUnderstood) && x.Server == "srv2" && x.LIM == 2 && strings.Contains(x.Text, "another gossip key")
+			})
+		})
+		w.kill("srv2")
+		w.servers["srv2"].keys = right
+		w.start("srv2")
+		w.until(time.Minute, "it is cleared", func() bool { return !w.alarmRaised("sb1", string(alarms.NotUnderstood)) })
+	})
 }
 
 // A server with the key that lies is told, now and then, and is not believed.

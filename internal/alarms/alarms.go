@@ -37,6 +37,7 @@ const (
 	AddressTwice     Name = "address-twice"   // an alias is on a server where its LIM is not active
 	AddressProxied   Name = "address-proxied" // others answer for a server's address
 	MACUsed          Name = "mac-used"        // somebody uses a server's MAC address
+	NotUnderstood    Name = "not-understood"  // a server's agent speaks, and cannot be understood or believed
 	KeyRotation      Name = "key-rotation"    // of the gossip key, that does not come to its end
 
 	DiskFull     Name = "disk-full"     // there is no room for what an agent must keep

@@ -52,7 +52,7 @@ var arrows = []rule{
 		"it reads other tools' files from a file system that is given to it, and knows addresses alone"},
 	{"internal/sshlogin", []string{"internal/fault", "internal/trusted"},
 		"keys and who may use them are files; the remote shell itself is started by xdata"},
-	{"internal/whatif", []string{"internal/fault", "internal/failover", "internal/status", "clusterconf"},
+	{"internal/whatif", []string{"internal/fault", "internal/failover", "internal/alarms", "internal/status", "clusterconf"},
 		"simulate asks the brain itself, with an agent and without one; commands and agent share the answer"},
 	{"internal/control", []string{"internal/fault", "internal/status", "internal/events", "internal/whatif", "clusterconf"},
 		"client and server share the calls; the agent is behind the Backend interface"},

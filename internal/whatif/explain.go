@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
 	"mxcluster/internal/status"
 )
 
@@ -51,7 +52,7 @@ func Explain(d *clusterconf.Document, st *status.ClusterStatus, lim int, ask Ask
 	if err := e.rivals(d, c, ask); err != nil {
 		return nil, err
 	}
-	e.alarms(st)
+	e.alarms(st, c.Standby)
 	e.limits(st, c.Standby)
 	if l.Next != "" && !strings.HasPrefix(l.Next, "if ") && !byOrder(l) { // what happens if a server fails was said
 		e.say("As it stands, it %s.", l.Next)
@@ -96,11 +97,12 @@ func (e *Explanation) where(c *clusterconf.Cluster, l *status.StatusLIM, regular
 	}
 }
 
-// alarms says what was raised about the LIM. The reason that many end in was said.
-func (e *Explanation) alarms(st *status.ClusterStatus) {
+// alarms says what was raised about the LIM, and why its standby is not understood. The
+// reason that many end in was said.
+func (e *Explanation) alarms(st *status.ClusterStatus, standby string) {
 	for _, c := range st.Clusters {
 		for _, a := range c.Alarms {
-			if a.LIM == e.LIM {
+			if a.LIM == e.LIM || a.Server == standby && a.Name == string(alarms.NotUnderstood) {
 				e.say("Alarm %d, %s, since %s: %s.", a.Handle, a.Severity, a.RaisedAt.UTC().Format(time.RFC3339), strings.TrimSuffix(a.Text, ": "+e.Reason))
 			}
 		}
