@@ -57,7 +57,7 @@ func (w *world) raised(name alarms.Name, server string) bool {
 	return slices.ContainsFunc(w.servers[server].agent.alarmsNow(w.t), func(a alarms.Alarm) bool { return a.Name == name })
 }
 
-func (a *Agent) alarmsNow(t *testing.T) []alarms.Alarm {
+func (a *Agent) alarmsNow(t testing.TB) []alarms.Alarm {
 	t.Helper()
 	got, err := on(t.Context(), a, func() ([]alarms.Alarm, error) { return slices.Clone(a.alarms.Alarms), nil })
 	if err != nil {

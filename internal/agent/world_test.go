@@ -30,7 +30,7 @@ import (
 // world is a cluster in virtual time: the real agent and the real memberlist on
 // kernels, a switch and a gossip network in memory. It runs in a synctest bubble.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	segment *netops.FakeSegment
 	gossip  *membernet.Network
 	doc     *clusterconf.Document
@@ -255,7 +255,7 @@ func newWorld(t *testing.T, fallback clusterconf.FallbackType) *world {
 }
 
 // newWorldOf makes a world of the servers of a document, without a watcher.
-func newWorldOf(t *testing.T, doc *clusterconf.Document) *world {
+func newWorldOf(t testing.TB, doc *clusterconf.Document) *world {
 	t.Helper()
 	w := &world{t: t, doc: doc, segment: &netops.FakeSegment{}, gossip: membernet.New(), servers: map[string]*machine{},
 		cut: map[[2]string]bool{}, ended: make(chan struct{})}

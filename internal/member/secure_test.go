@@ -302,6 +302,40 @@ func FuzzSecure(f *testing.F) {
 	})
 }
 
+// FuzzStream sends any bytes over a connection whose other end has shown a key, to the
+// membership library at its end: one member does not end another.
+func FuzzStream(f *testing.F) {
+	end, err := membernet.New().Open(addr("192.0.2.2"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	cfg := testConfig("b", addr("192.0.2.2"))
+	cfg.Transport = end
+	p, err := Open(cfg)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { p.Close() })
+	go func() {
+		for range p.Events() { // nobody cares
+		}
+	}()
+	f.Add([]byte("\x08\x81\xaaUserMsgLen\x02{}"))                                             // a message
+	f.Add([]byte("\x06\x83\xa5Nodes\x01\xacUserStateLen\x02\xa4Join\xc3\x81\xa4Name\xa1a[]")) // all states
+	f.Add([]byte("\x00\x82\xa5SeqNo\x01\xa4Node\xa1b"))                                       // a ping
+	f.Add([]byte("\x09\x82\xa4Algo\x00\xa3Buf\xa3abc"))                                       // compressed
+	f.Add([]byte("\xf4\x01x\x00"))                                                            // a label
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		p.secure.streams <- theirs
+		go func() {
+			_, _ = io.Copy(io.Discard, ours)
+		}()
+		_, _ = ours.Write(b) // what is not read any more is no matter
+	})
+}
+
 func packetOf(b []byte, from net.Addr) *memberlist.Packet {
 	return &memberlist.Packet{Buf: b, From: from, Timestamp: time.Now()}
 }

@@ -1,0 +1,60 @@
+package agent
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/member"
+)
+
+// FuzzHeard has an agent hear anything of another server of the system, in each of the
+// ways in which it can come. A member that lies may do much, but it does not end an agent.
+func FuzzHeard(f *testing.F) {
+	doc := worldDocument(manual)
+	w := newWorldOf(f, doc)
+	w.start("srv1")
+	m := w.servers["srv1"]
+	f.Cleanup(func() {
+		m.cancel()
+		<-m.ended
+	})
+	kinds := []member.EventKind{member.StateHeard, member.MessageHeard, member.NoteHeard}
+	add := func(kind int, v any) {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(kind, raw)
+	}
+	add(0, statement{Claim: failover.Claim{Server: "sb1", Run: "x", Revision: 2, LIMs: []failover.LIMClaim{{LIM: 1, State: failover.Running, Term: 3, Holds: true}}}})
+	order := control.Order{Kind: control.OrderFailover, LIM: 1, Now: true}
+	for _, x := range []message{
+		{Type: typeDocumentRequest},
+		{Type: typeDocument, Document: clusterconf.Encode(doc)},
+		{Type: typePermit, ID: "1", Order: &order, Revision: 1},
+		{Type: typeOrder, ID: "1", Order: &order, Permit: "x"},
+		{Type: typeNotice, Order: &order},
+		{Type: typeExchange, ID: "1", Exchange: &exchangeMessage{Exchange: clusterconf.Exchange{Server: "srv1", LIM: 1}}},
+		{Type: typeEdit, ID: "1", Edit: &editMessage{Request: control.EditRequest{Base: "x", Document: clusterconf.Encode(doc)}}},
+		{Type: typeEpoch, ID: "1", Proposal: &failover.Proposal{Epoch: 1}},
+		{Type: typeKey, Key: &keyMessage{Secret: make([]byte, 32), Made: time.Now()}},
+		{Type: typeEvents, ID: "1", Events: &eventsMessage{}},
+		{Type: typeReply, ID: "1", Error: &messageError{Code: 3}},
+	} {
+		add(1, x)
+	}
+	add(2, note{ID: 1, LIM: 1, Word: &failover.AliasWord{Holds: true}})
+	f.Fuzz(func(t *testing.T, kind int, raw []byte) {
+		ctx, cancel := m.agent.background(time.Minute)
+		defer cancel()
+		ev := member.Event{Kind: kinds[int(uint(kind)%uint(len(kinds)))], From: "sb1", At: time.Now(), Payload: slices.Clone(raw)} //nolint:gosec // below three
+		if _, err := on(ctx, m.agent, func() (struct{}, error) { m.agent.heard(m.agent.net, ev); return struct{}{}, nil }); err != nil {
+			t.Error(err)
+		}
+	})
+}
