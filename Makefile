@@ -6,14 +6,28 @@ FUZZTIME  ?= 1m
 
 GOLANGCI  := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build test needs lint docs demo fuzz bench cover clean
+# Tests of these play clusters in virtual time on one thread, copy much data, or run the
+# program as processes of its own. Under the race detector they take four times as long,
+# and most of what runs in them is not watched by it; `make race` runs them so.
+PLAIN     := mxcluster/internal/agent mxcluster/xdata mxcluster/cmd/mxcluster
+
+.PHONY: build test test-race test-plain race needs lint docs demo fuzz bench cover clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags grpcnotrace -o bin/mxcluster ./cmd/mxcluster
 
-test: needs
+test:
 	$(GO) vet ./...
-	$(GO) test -race -timeout 30m $(TESTFLAGS) ./...
+	$(MAKE) --no-print-directory -j2 test-race test-plain
+
+test-race: needs
+	$(GO) test -race -timeout 30m $(TESTFLAGS) $(filter-out $(PLAIN),$(shell $(GO) list ./...))
+
+test-plain:
+	$(GO) test -p 1 -timeout 30m $(TESTFLAGS) $(PLAIN)
+
+race: needs
+	$(GO) test -race -timeout 60m $(TESTFLAGS) ./...
 
 # The race detector is linked by a C compiler; nothing else is needed. The
 # tests in network namespaces run as root, or are skipped and say so.

@@ -62,7 +62,7 @@ func TestCutOffOverSSH(t *testing.T) {
 	hits := map[string]int{}
 	for hit := 0; hit < sshKills(); {
 		victim := []string{"who asks", "who answers", "ssh", "sshd"}[hit%4]
-		killed := s.killTransfer(victim, time.Duration(r.Int64N(int64(250*time.Millisecond))))
+		killed := s.killTransfer(victim, time.Duration(r.Int64N(int64(100*time.Millisecond))))
 		now := s.versions("sb1")
 		if len(now) == 1 && now[0] == old[0] { // else only the word that all is done was lost
 			if !killed {

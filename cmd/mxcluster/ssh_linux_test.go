@@ -65,6 +65,7 @@ func newSSHSite(t *testing.T) *sshSite {
 		}
 		t.Skipf("needs root and an sshd: %v", err)
 	}
+	t.Parallel() // most of it waits for logins
 	s := &sshSite{t: t, dir: t.TempDir()}
 	program, err := binary()
 	if err != nil {
