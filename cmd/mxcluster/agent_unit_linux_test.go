@@ -129,7 +129,7 @@ func (u *unitSite) install(t *testing.T, sandboxed bool, more string) {
 		}
 		text.WriteString(strings.ReplaceAll(line, "/usr/bin/mxcluster", u.inside+"/mxcluster"))
 	}
-	fmt.Fprintf(&text, "\n[Unit]\nDefaultDependencies=no\n[Service]\nEnvironment=%s\n%s\n", strings.Join(u.folders(), " "), more)
+	fmt.Fprintf(&text, "\n[Unit]\nDefaultDependencies=no\n[Service]\nStandardError=append:%s/agent.log\nEnvironment=%s\n%s\n", u.inside, strings.Join(u.folders(), " "), more)
 	units := u.manager.Root + "/run/systemd/system"
 	if err := os.MkdirAll(units, 0o755); err != nil {
 		t.Fatal(err)
@@ -212,6 +212,18 @@ func (u *unitSite) runsUndisturbed(t *testing.T, pid int, after string) {
 	}
 }
 
+// lacksNothing checks that the agent was refused nothing that it tried.
+func (u *unitSite) lacksNothing(t *testing.T) {
+	t.Helper()
+	for line := range strings.Lines(read(t, u.path("agent.log"))) {
+		for _, refused := range []string{"not permitted", "ermission denied", "ead-only file system"} {
+			if strings.Contains(line, refused) {
+				t.Errorf("the agent was refused something: %s", line)
+			}
+		}
+	}
+}
+
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
@@ -268,6 +280,7 @@ func TestAgentInItsSandbox(t *testing.T) {
 	}
 	u.mustRun(t, "agent stop --release")
 	eventually(t, "the LIM to end", func() bool { return strings.HasSuffix(read(t, u.path("lim/log")), "ended\n") })
+	u.lacksNothing(t)
 }
 
 // holdsAlias waits until the LIM is active here.
@@ -306,6 +319,7 @@ func TestAgentForUnitsAlone(t *testing.T) {
 	}
 	u.mustRun(t, "agent stop --release")
 	eventually(t, "the LIM to end", func() bool { return u.group(pid) == "" })
+	u.lacksNothing(t)
 }
 
 // The first upgrade: an agent that started the LIM in its own control group is replaced by

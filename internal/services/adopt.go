@@ -63,8 +63,8 @@ const unknownStrays = "mxcluster-unknown-"
 // strays looks for the processes in the control group of a unit's process that it did not
 // start itself, by the service that they belong to.
 func strays(proc string, self int, instance string) (groups []strayGroup) {
-	group, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(self), "cgroup"))
-	if err != nil || !strings.HasSuffix(strings.TrimSpace(string(group)), ".service") {
+	group := groupOf(filepath.Join(proc, strconv.Itoa(self)))
+	if !strings.HasSuffix(group, ".service") {
 		return nil // started by hand, among whatever its session has
 	}
 	dirs, err := filepath.Glob(filepath.Join(proc, "[0-9]*"))
@@ -73,8 +73,7 @@ func strays(proc string, self int, instance string) (groups []strayGroup) {
 	}
 	for _, dir := range dirs {
 		pid, err := strconv.Atoi(filepath.Base(dir))
-		theirs, readErr := os.ReadFile(dir + "/cgroup")
-		if err != nil || readErr != nil || string(theirs) != string(group) || ended(dir) || descends(proc, pid, self) {
+		if err != nil || groupOf(dir) != group || ended(dir) || descends(proc, pid, self) {
 			continue
 		}
 		lim, m, ok := ownerOf(environOf(dir), instance)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,6 +52,5 @@ func (m mark) on(dir string) bool {
 	if m.units == "" {
 		return false
 	}
-	group, err := os.ReadFile(dir + "/cgroup")
-	return err == nil && bytes.Contains(group, []byte("/"+m.units)) && !ended(dir)
+	return strings.Contains(groupOf(dir), "/"+m.units) && !ended(dir)
 }

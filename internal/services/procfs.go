@@ -17,6 +17,22 @@ func environOf(dir string) []string {
 	return strings.Split(string(raw), "\x00")
 }
 
+// groupOf returns the control group of a process by which systemd knows its unit (cgroups(7));
+// "" if there is none.
+func groupOf(dir string) string {
+	raw, err := os.ReadFile(dir + "/cgroup")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(raw)) {
+		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		if len(parts) == 3 && (parts[0] == "0" || parts[1] == "name=systemd") && parts[2] != "/" {
+			return parts[2]
+		}
+	}
+	return ""
+}
+
 // ended reports whether a process is gone, or waits for its parent to notice.
 func ended(dir string) bool {
 	stat, err := os.ReadFile(dir + "/stat")

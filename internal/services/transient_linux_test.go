@@ -278,22 +278,24 @@ func TestProgramsWithoutSystemd(t *testing.T) {
 
 func TestStrays(t *testing.T) {
 	proc := t.TempDir()
+	const own, session = "4:memory:/\n0::/system.slice/" + agentUnit + "\n", "0::/user.slice/session-1.scope\n"
+	const older = "9:name=systemd:/system.slice/" + agentUnit + "\n4:memory:/system.slice\n" // without the unified hierarchy
 	process := func(pid, parent int, group, state string, environ ...string) {
 		dir := filepath.Join(proc, fmt.Sprint(pid))
 		must(t, os.Mkdir(dir, 0o755))
-		must(t, os.WriteFile(dir+"/cgroup", []byte("0::/system.slice/"+group+"\n"), 0o644))
+		must(t, os.WriteFile(dir+"/cgroup", []byte(group), 0o644))
 		must(t, os.WriteFile(dir+"/stat", fmt.Appendf(nil, "%d (a) b) %s %d 1 1", pid, state, parent), 0o644))
 		must(t, os.WriteFile(dir+"/environ", []byte(strings.Join(environ, "\x00")+"\x00"), 0o644))
 	}
 	const owner = "MXCLUSTER_OWNER=/var/a lim 7 exec:/b lim 8"
-	process(10, 1, agentUnit, "S")
-	process(11, 10, agentUnit, "S")        // the agent's own child
-	process(12, 11, agentUnit, "S", owner) // and what that started
-	process(20, 1, agentUnit, "S", "A=1", owner)
-	process(21, 20, agentUnit, "S", owner)
-	process(22, 20, agentUnit, "Z")
-	process(30, 1, agentUnit, "S", "MXCLUSTER_OWNER=/var/other lim 7 exec:/b")
-	process(40, 1, "ssh.service", "S", owner)
+	process(10, 1, own, "S")
+	process(11, 10, own, "S")        // the agent's own child
+	process(12, 11, own, "S", owner) // and what that started
+	process(20, 1, own, "S", "A=1", owner)
+	process(21, 20, older, "S", owner)
+	process(22, 20, own, "Z")
+	process(30, 1, own, "S", "MXCLUSTER_OWNER=/var/other lim 7 exec:/b")
+	process(40, 1, "0::/system.slice/ssh.service\n", "S", owner)
 	got := strays(proc, 10, "/var/a")
 	i := slices.IndexFunc(got, func(g strayGroup) bool { return g.lim == 7 })
 	if len(got) != 2 || i < 0 || !slices.Equal(got[i].pids, []uint32{20, 21}) || !slices.Equal(got[1-i].pids, []uint32{30}) || got[1-i].mark.units != unknownStrays {
@@ -306,7 +308,7 @@ func TestStrays(t *testing.T) {
 	if got := strays(proc, 40, "/var/a"); len(got) != 0 {
 		t.Errorf("found %+v beside another program", got)
 	}
-	must(t, os.WriteFile(filepath.Join(proc, "10", "cgroup"), []byte("0::/user.slice/session-1.scope\n"), 0o644))
+	must(t, os.WriteFile(filepath.Join(proc, "10", "cgroup"), []byte(session), 0o644))
 	if got := strays(proc, 10, "/var/a"); len(got) != 0 {
 		t.Errorf("found %+v in a session", got)
 	}
