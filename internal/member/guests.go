@@ -1,7 +1,9 @@
 package member
 
 import (
+	"io"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -12,37 +14,41 @@ const (
 )
 
 // guests counts the connections whose other end has not shown a key yet, so that
-// strangers keep nobody out and cost no more than so many.
+// strangers keep nobody out and cost no more than so many. Of a server's address the
+// newest stay: a user of that server has its address, too, and could hold all places.
 type guests struct {
 	mu    sync.Mutex
 	all   int
-	of    map[netip.Addr]int
-	known func(netip.Addr) bool // whether a server of the system has the address
+	of    map[netip.Addr][]io.Closer // the oldest first
+	known func(netip.Addr) bool      // whether a server of the system has the address
 }
 
 // admit counts a connection in, unless there are too many; leave is nil then.
-func (g *guests) admit(from netip.Addr) (leave func()) {
+func (g *guests) admit(from netip.Addr, conn io.Closer) (leave func()) {
 	peer := g.known(from)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.of == nil {
-		g.of = map[netip.Addr]int{}
+		g.of = map[netip.Addr][]io.Closer{}
 	}
-	limit := guestsOfOne
-	if peer {
-		limit = guestsOfPeers
-	}
-	if g.of[from] >= limit || !peer && g.all >= maxGuests {
+	switch held := g.of[from]; {
+	case peer && len(held) >= guestsOfPeers:
+		_ = held[0].Close() // it has said nothing yet
+		g.of[from] = slices.Delete(held, 0, 1)
+	case !peer && (len(held) >= guestsOfOne || g.all >= maxGuests):
 		return nil
 	}
-	g.of[from]++
+	g.of[from] = append(g.of[from], conn)
 	if !peer {
 		g.all++
 	}
 	return func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if g.of[from]--; g.of[from] == 0 {
+		if i := slices.Index(g.of[from], conn); i >= 0 {
+			g.of[from] = slices.Delete(g.of[from], i, i+1)
+		}
+		if len(g.of[from]) == 0 {
 			delete(g.of, from)
 		}
 		if !peer {

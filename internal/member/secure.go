@@ -209,7 +209,7 @@ func (s *secure) accept() {
 		case <-s.ctx.Done():
 			return
 		case conn := <-s.inner.StreamCh():
-			leave := s.guests.admit(addrPort(conn.RemoteAddr()).Addr())
+			leave := s.guests.admit(addrPort(conn.RemoteAddr()).Addr(), conn)
 			if leave == nil {
 				conn.Close()
 				continue

@@ -121,13 +121,22 @@ func TestNoConnectionWithoutTheKey(t *testing.T) {
 	}
 }
 
+// held is a connection that notes that it was closed.
+type held struct{ closed bool }
+
+func (h *held) Close() error {
+	h.closed = true
+	return nil
+}
+
+// Strangers have some places; of a server's address the newest connections stay.
 func TestGuests(t *testing.T) {
 	peer := netip.MustParseAddr("192.0.2.1")
 	g := guests{known: func(a netip.Addr) bool { return a == peer }}
 	var leave []func()
 	for i := range 2 * maxGuests {
 		from := netip.MustParseAddr(fmt.Sprintf("198.51.100.%d", i/guestsOfOne))
-		if l := g.admit(from); l != nil {
+		if l := g.admit(from, &held{}); l != nil {
 			leave = append(leave, l)
 		} else if i < maxGuests {
 			t.Fatalf("guest %d is not let in", i)
@@ -136,13 +145,18 @@ func TestGuests(t *testing.T) {
 	if len(leave) != maxGuests {
 		t.Errorf("%d guests at once", len(leave))
 	}
-	for i := range guestsOfPeers + 1 {
-		l := g.admit(peer)
-		if (l != nil) != (i < guestsOfPeers) {
-			t.Errorf("a server of the system, time %d: let in %v", i, l != nil)
+	var conns []*held
+	for range 3 * guestsOfPeers {
+		conns = append(conns, &held{})
+		l := g.admit(peer, conns[len(conns)-1])
+		if l == nil {
+			t.Fatal("a server of the system is not let in")
 		}
-		if l != nil {
-			leave = append(leave, l)
+		leave = append(leave, l)
+	}
+	for i, c := range conns {
+		if old := i < len(conns)-guestsOfPeers; c.closed != old {
+			t.Errorf("connection %d of a server: closed %v", i, c.closed)
 		}
 	}
 	for _, l := range leave {
