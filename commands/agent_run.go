@@ -100,6 +100,9 @@ func (s *server) closedToOthers() error {
 
 // passable says what others may change, and how to go on all the same.
 func passable(err error, what string) error {
+	if fault.HintOf(err) == "" { // it cannot be seen
+		return fault.Wrap(err, fault.CodeOf(err), "run the command as root, or give other folders", "looking who may change %s", what)
+	}
 	return fault.New(fault.CodeOf(err), fault.HintOf(err)+"; --force of 'mxcluster agent run' and 'mxcluster service' passes over it", "%s %v", what, err)
 }
 

@@ -119,18 +119,24 @@ func benchAttack(ctx context.Context, l *Lab, contend func(context.Context, *Lab
 
 // newAssault plugs the attacker in and has it listen for a while.
 func newAssault(ctx context.Context, c *contender) (*assault, error) {
-	x := &assault{contender: c}
-	var err error
-	if x.tap, err = c.network.addTap("attacker", net.HardwareAddr{2, 0, 0x5e, 0, 9, 9}); err != nil {
-		return nil, err
-	}
-	if x.host, err = c.network.addClient("stranger", net.HardwareAddr{2, 0, 0x5e, 0, 9, 8}, labAddress(200)); err != nil {
+	x, err := c.stranger()
+	if err != nil {
 		return nil, err
 	}
 	if err := wait(ctx, listenFor); err != nil { // until all is settled
 		return nil, err
 	}
 	x.talk, err = x.listen(ctx)
+	return x, err
+}
+
+// stranger plugs a host in that has no key.
+func (c *contender) stranger() (*assault, error) {
+	x := &assault{contender: c}
+	var err error
+	if x.tap, err = c.network.addTap("attacker", net.HardwareAddr{2, 0, 0x5e, 0, 9, 9}); err == nil {
+		x.host, err = c.network.addClient("stranger", net.HardwareAddr{2, 0, 0x5e, 0, 9, 8}, labAddress(200))
+	}
 	return x, err
 }
 
@@ -219,7 +225,9 @@ func (x *assault) datagrams(ctx context.Context, rate, each int, message []byte)
 			}
 			var failed error
 			err = raw.Control(func(fd uintptr) {
-				failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT, len(message))
+				if each > 1 {
+					failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT, len(message))
+				}
 			})
 			if err := errors.Join(err, failed); err != nil {
 				return err

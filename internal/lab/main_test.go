@@ -121,6 +121,7 @@ func scenarios() map[string]Scenario {
 		"foreign-host":          foreignHostScenario,
 		"spoofed-mac":           spoofedMACScenario,
 		"spoofed-mac-ipv6":      spoofedMACIPv6Scenario,
+		"tricks":                tricksScenario,
 		"preloaded":             preloadedScenario,
 		"delete-pair":           deletePairScenario,
 		"dead-regulars":         deadRegularsScenario(false),
