@@ -32,6 +32,9 @@ type unitSite struct {
 
 const agentUnit = "mxcluster-agent.service"
 
+// ownOfEtc stands for the agent's folder below /etc: one that is this systemd's alone.
+const ownOfEtc = "/etc/systemd/system"
+
 // lastingSoftware is a LIM's program that leaves a daemon. The daemon writes when it
 // starts and when it is told to end, and is asked by its process identity.
 const lastingSoftware = `#!/bin/sh
@@ -127,7 +130,7 @@ func (u *unitSite) install(t *testing.T, sandboxed bool, more string) {
 		if name, _, _ := strings.Cut(line, "="); strings.HasSuffix(name, "Directory") || name == "After" || name == "Wants" {
 			continue
 		}
-		text.WriteString(strings.ReplaceAll(line, "/usr/bin/mxcluster", u.inside+"/mxcluster"))
+		text.WriteString(strings.NewReplacer("/usr/bin/mxcluster", u.inside+"/mxcluster", "/etc/mxcluster", ownOfEtc).Replace(line))
 	}
 	fmt.Fprintf(&text, "\n[Unit]\nDefaultDependencies=no\n[Service]\nStandardError=append:%s/agent.log\nEnvironment=%s\n%s\n", u.inside, strings.Join(u.folders(), " "), more)
 	units := u.manager.Root + "/run/systemd/system"
@@ -259,9 +262,9 @@ func TestAgentInItsSandbox(t *testing.T) {
 		t.Errorf("the agent is in no sandbox:\n%s", status)
 	}
 	mounts := read(t, fmt.Sprintf("%s/proc/%d/mountinfo", u.manager.Root, agent))
-	for _, folder := range []string{"/usr", "/etc"} {
-		if !strings.Contains(mounts, " "+folder+" ro") {
-			t.Errorf("the agent may write to %s:\n%s", folder, mounts)
+	for _, mount := range []string{"/usr ro", "/etc ro", ownOfEtc + " rw"} {
+		if !strings.Contains(mounts, " "+mount) {
+			t.Errorf("among what the agent sees is no %s:\n%s", mount, mounts)
 		}
 	}
 	u.holdsAlias(t)
