@@ -26,8 +26,10 @@ func (e errInUse) Error() string {
 }
 
 // acquire takes the alias once what has to be before is done: that nobody has it,
-// and that the term under which it is taken is saved. It runs beside the main loop.
-func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.Prefix, passive bool, before func(context.Context) error) error {
+// and that the term under which it is taken is saved. As long as nothing at all is heard
+// the alias stays blocked, for then it is not known who has it, unless clients use it
+// here this moment, as what was the base. It runs beside the main loop.
+func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.Prefix, passive, former bool, before func(context.Context) error) error {
 	link, err := a.deps.Kernel.Link(net.ifname)
 	if err != nil {
 		return err
@@ -38,25 +40,32 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 	if err := before(ctx); err != nil {
 		return err
 	}
+	unheard := net.sup.firstHeard().IsZero()
 	if passive {
-		return a.activate(ctx, l)
+		return a.activate(ctx, l, unheard)
+	}
+	blocked := unheard && !former
+	if blocked {
+		if err := a.deps.Kernel.Block(net.ifname, alias.Addr()); err != nil {
+			return err
+		}
 	}
 	until, err := a.holdProven(net, l, alias)
-	if err != nil {
-		return err
+	if err == nil && !blocked {
+		err = a.allowTaken(net, alias.Addr())
 	}
-	if err := a.allowTaken(net, alias.Addr()); err != nil {
-		return errors.Join(err, a.deps.Kernel.Drop(net.ifname, alias))
+	if err != nil {
+		return errors.Join(err, a.notTaken(net, alias, blocked))
 	}
 	done := make(chan error, 1)
 	a.post(func() {
 		if ctx.Err() == nil {
 			l.foreign = "" // nobody answered
-			done <- a.taken(l, alias, until)
+			done <- a.taken(l, alias, until, blocked)
 			return
 		}
 		done <- nil
-		if err := a.deps.Kernel.Drop(net.ifname, alias); err != nil { // called off meanwhile
+		if err := a.notTaken(net, alias, blocked); err != nil { // called off meanwhile
 			a.log.Error("taking off the alias of a start that was called off", "lim", l.number, "alias", alias, "err", err)
 		}
 	})
@@ -68,19 +77,36 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 	}
 }
 
+// notTaken takes an alias off again that an operation did not get for good, and the
+// block with it; it is denied as before.
+func (a *Agent) notTaken(n *network, alias netip.Prefix, blocked bool) error {
+	err := a.deps.Kernel.Drop(n.ifname, alias)
+	if err == nil && blocked {
+		err = a.deps.Kernel.Uncover(n.ifname, alias.Addr())
+	}
+	return err
+}
+
 // taken holds an alias that an operation has taken. By then it may be none any more,
 // since its LIM left the cluster: on its own server it is the base now, for good.
-func (a *Agent) taken(l *lim, alias netip.Prefix, until time.Time) error {
+func (a *Agent) taken(l *lim, alias netip.Prefix, until time.Time, blocked bool) error {
 	switch {
+	case a.aliasOf(l.number) == alias && blocked:
+		l.hidden, l.clearing = nothingYet, func() {}
+		a.holdOn(l, alias, until)
+		a.recordAlias(l, "blocked", fmt.Sprintf("the alias %s was taken, and is blocked until something is heard: %s", alias.Addr(), nothingYet))
+		a.keepHidden(l, nothingYet)
+		a.returnRoutes(l)
+		return nil
 	case a.aliasOf(l.number) == alias:
 		a.holdOn(l, alias, until)
 		a.returnRoutes(l)
 		return nil
 	case a.doc.Server(a.cfg.Server).Base == alias:
 		a.returnRoutes(l)
-		return a.deps.Kernel.EnsureBase(a.net.ifname, alias)
+		return errors.Join(a.deps.Kernel.EnsureBase(a.net.ifname, alias), a.allowTaken(a.net, alias.Addr()))
 	}
-	return errors.Join(fmt.Errorf("%s is no alias of LIM %d any more", alias.Addr(), l.number), a.deps.Kernel.Drop(a.net.ifname, alias))
+	return errors.Join(fmt.Errorf("%s is no alias of LIM %d any more", alias.Addr(), l.number), a.notTaken(a.net, alias, blocked))
 }
 
 // notAcquired notes that the alias could not be had. An alias in use, or a link

@@ -337,7 +337,7 @@ func (a *Agent) step(now time.Time) time.Duration {
 	a.noteSplits(now)
 	a.raiseAlarms(now)
 	a.publish(now)
-	a.notifier.turn(now, a.settled, a.statusLine())
+	a.notifier.turn(now, a.settled || now.Sub(a.started) >= settleTime, a.statusLine())
 	return min(a.beatPeriod(), a.cfg.Lease/3, a.untilKeyEnds(now)) // holders renew only while this loop turns
 }
 

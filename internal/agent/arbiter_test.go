@@ -36,7 +36,7 @@ func withArbiter(t *testing.T, fallback clusterconf.FallbackType, f func(w *worl
 
 // arbitrated gives a world an arbiter.
 func (w *world) arbitrated(arb *arbiter.Fake) {
-	w.strict = true
+	w.setStrict()
 	w.adjust = func(c *Config) { c.ArbiterLease = keyLease }
 	w.wrap = func(m *machine, d Deps) Deps {
 		d.Arbiter = arb.For(m.name)

@@ -11,7 +11,7 @@ import (
 // How it is found out whether an alias that was hidden is this server's alone.
 const (
 	clearPeriod = 20 * time.Millisecond // from one try to the next, while somebody else has it
-	deafLimit   = 2 * time.Second       // a link that is up and brings nothing for so long counts as working
+	quietLimit  = time.Minute           // a link that is up and brings nothing for so long counts as working; a switch port with spanning tree is shut for up to 50 s
 	hearPeriod  = 5 * time.Millisecond  // looks at whether the link brings anything
 	deafProbes  = 3                     // of a server that was cut off for long enough to be taken over from
 )
@@ -50,17 +50,19 @@ func (a *Agent) keepHidden(l *lim, why string) {
 		a.awaitWord(ctx, l)
 		return
 	}
-	since := a.enabled // what was heard since then says that the switch forwards
+	up := a.enabled // what was heard since then says that the switch forwards
 	if why != setUp {
-		since = time.Time{}
+		up = time.Time{}
 	}
-	traffic, probes := func() bool { return a.awaitTraffic(ctx, n, look, since) }, 1
+	traffic, probes := func() bool { return a.awaitTraffic(ctx, n, look, &up) }, 1
 	switch why {
 	case deleted:
 		traffic = func() bool { return ctx.Err() == nil } // the link was in use all the time
 	case deaf:
 		before := a.deaf
 		traffic = func() bool { return a.awaitAnything(ctx, n, before) }
+		probes = deafProbes
+	case nothingYet:
 		probes = deafProbes
 	}
 	a.wg.Go(func() {
@@ -99,21 +101,27 @@ func (a *Agent) awaitClear(ctx context.Context, n *network, alias netip.Addr, tr
 
 // awaitTraffic waits until the link is up and something was heard over it: a
 // switch forwards some time after the link is there, and until then a question
-// that nobody answers means nothing. It is up since the time given; zero: not known.
-func (a *Agent) awaitTraffic(ctx context.Context, n *network, look <-chan struct{}, up time.Time) bool {
+// that nobody answers means nothing. Clients that were heard before are asked, so that
+// those that have nothing to say are heard. It notes since when the link is up; zero: not known.
+func (a *Agent) awaitTraffic(ctx context.Context, n *network, look <-chan struct{}, up *time.Time) bool {
+	var asked time.Time
 	for ctx.Err() == nil {
 		wait := time.Second // or until the kernel tells of a change
 		if link, err := a.deps.Kernel.Link(n.ifname); err == nil && link.Up {
 			now := time.Now()
 			if up.IsZero() {
-				up = now
+				*up = now
 			}
-			if n.sup.lastHeard().After(up) || now.Sub(up) >= deafLimit {
+			if n.sup.lastHeard().After(*up) || now.Sub(*up) >= quietLimit {
 				return true
+			}
+			if now.Sub(asked) >= askClients {
+				asked = now
+				n.askClients(now)
 			}
 			wait = hearPeriod
 		} else {
-			up = time.Time{}
+			*up = time.Time{}
 		}
 		select {
 		case <-ctx.Done():

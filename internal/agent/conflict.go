@@ -22,6 +22,7 @@ const (
 	setUp      = "its interface was set up a moment ago"
 	deleted    = "it was deleted, and may be elsewhere by now"
 	deaf       = "the link is up, and nothing at all comes in"
+	nothingYet = "nothing was heard yet since the link is up"
 )
 
 const (

@@ -40,13 +40,7 @@ func (a *Agent) judgeDeaf(now time.Time) {
 	}
 	if now.Sub(a.deaf.asked) >= askClients {
 		a.deaf.asked = now
-		for _, client := range a.net.warm.latest() {
-			if !a.net.budget.take(now, 1, poll) {
-				break
-			}
-			// Whoever answers is heard; a failed send is a link that is down.
-			_ = a.net.wire.Ask(a.net.base.Addr(), client, nil)
-		}
+		a.net.askClients(now)
 	}
 	link, err := a.deps.Kernel.Link(a.net.ifname)
 	switch {
@@ -57,6 +51,17 @@ func (a *Agent) judgeDeaf(now time.Time) {
 		if a.hideAll(deaf) {
 			a.deaf.wait = min(max(2*a.deaf.wait, 2*deafFirst), deafMost)
 		}
+	}
+}
+
+// askClients asks the clients that were heard last whether they are there. Whoever
+// answers is heard.
+func (n *network) askClients(now time.Time) {
+	for _, client := range n.warm.latest() {
+		if !n.budget.take(now, 1, poll) {
+			break
+		}
+		_ = n.wire.Ask(n.base.Addr(), client, nil) // a failed send is a link that is down
 	}
 }
 

@@ -219,7 +219,7 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 		a.giveUp(l, err, func() { a.fail(l, err) })
 		return
 	}
-	passive := l.passive()
+	passive, former := l.passive(), l.former
 	acquire := alias.IsValid() && (!l.holds || passive)
 	changes := l.role == rolePassive
 	gone := a.gone(l, software)
@@ -236,7 +236,7 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 	l.taking = acquire
 	a.operate(l, func(ctx context.Context) func() {
 		if acquire {
-			if err := a.acquire(ctx, net, l, alias, passive, before); err != nil {
+			if err := a.acquire(ctx, net, l, alias, passive, former, before); err != nil {
 				return func() { a.notAcquired(l, err) }
 			}
 			if given {

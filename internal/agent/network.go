@@ -136,6 +136,9 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 	n := &network{base: base, ifname: link.Name, named: self.Interface, wire: wire, budget: newBudget(a.cfg.ARPBudget, wire.Sent), pool: pool, cancel: cancel, closed: make(chan struct{})}
 	n.sup = newSupervisor(base.Addr(), wire, n.budget, pool.Ask, a.pointer(link.Name), func() { a.post(func() {}) })
 	a.tellClaims(n.sup)
+	if a.net != nil && a.net.ifname == n.ifname {
+		n.sup.heard, n.sup.first = a.net.sup.lastHeard(), a.net.sup.firstHeard()
+	}
 	if a.net == nil && link.Enabled {
 		a.enabled = a.started.Add(-baseGrace)
 	}

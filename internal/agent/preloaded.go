@@ -180,7 +180,7 @@ func (a *Agent) holdBlocked(ctx context.Context, net *network, l *lim, alias net
 	}
 	return a.onLoop(ctx, func() error {
 		if a.aliasOf(l.number) != alias { // it left its cluster meanwhile
-			return errors.Join(a.taken(l, alias, until), a.deps.Kernel.Unblock(net.ifname, alias.Addr()))
+			return errors.Join(a.taken(l, alias, until, false), a.deps.Kernel.Unblock(net.ifname, alias.Addr()))
 		}
 		a.hidePassive(l)
 		a.holdOn(l, alias, until)
@@ -229,15 +229,22 @@ func (a *Agent) notLoaded(l *lim, err error) {
 }
 
 // activate lets the alias of the passive side onto the wire and announces it:
-// that is all that a failover of a preloaded cluster takes. It runs beside the
-// main loop.
-func (a *Agent) activate(ctx context.Context, l *lim) error {
+// that is all that a failover of a preloaded cluster takes. As long as nothing at all is
+// heard it stays blocked. It runs beside the main loop.
+func (a *Agent) activate(ctx context.Context, l *lim, unheard bool) error {
 	return a.onLoop(ctx, func() error {
 		if !l.passive() {
 			return errors.New("the alias was lost before it could be unblocked")
 		}
 		if a.keeper != nil && a.keeper.left(l.number, time.Now()) < a.cfg.Lease {
 			return errNoProof // the alias may stay as long as its lease
+		}
+		if unheard {
+			a.recordAlias(l, "blocked", fmt.Sprintf("this side serves now, and the alias %s stays blocked until something is heard: %s", l.alias.Addr(), nothingYet))
+			a.keepHidden(l, nothingYet)
+			a.announceTaken(l)
+			a.returnRoutes(l)
+			return nil
 		}
 		if err := a.deps.Kernel.Unblock(a.net.ifname, l.alias.Addr()); err != nil {
 			return err

@@ -79,6 +79,8 @@ type supervisor struct {
 	claims  map[string][]net.HardwareAddr
 	stand   standIns
 	heard   time.Time // last frame of anybody
+	first   time.Time // and the first since the link is up; zero: there was none
+	lost    time.Time // when the link was seen down last
 	called  time.Time // when a rival was, see call
 	limit   time.Duration
 	polled  time.Time // when it last looked
@@ -231,6 +233,30 @@ func (s *supervisor) lastHeard() time.Time {
 	return s.heard
 }
 
+// firstHeard returns when the first frame of anybody was received since the link is up;
+// zero: none was yet.
+func (s *supervisor) firstHeard() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first
+}
+
+// linkLost notes that the link is down: what was heard before says nothing of a switch
+// port that opens when it is up again.
+func (s *supervisor) linkLost(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.first, s.lost = time.Time{}, at
+}
+
+// anybody notes a frame of anybody; the caller holds the lock.
+func (s *supervisor) anybody(at time.Time) {
+	s.heard = later(s.heard, at)
+	if s.first.IsZero() && at.After(s.lost) {
+		s.first = at
+	}
+}
+
 // attentive returns since when this server has listened without a break: of what came
 // in while its processors were busy with other things it may not know yet.
 func (s *supervisor) attentive(now time.Time) time.Time {
@@ -345,7 +371,10 @@ func (s *supervisor) drain(heard <-chan netops.Observation, echoed <-chan netops
 func (s *supervisor) observe(o netops.Observation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.heard = later(s.heard, o.Time)
+	// What speaks the other family may be the switch port itself.
+	if o.SenderIP.Is4() == s.self.Is4() && (s.self.Is4() || !o.SenderIP.IsUnspecified()) {
+		s.anybody(o.Time)
+	}
 	s.stand.answered(o.SenderMAC.String(), o.SenderIP, o.Time)
 	if slices.Contains(s.bench.plan.gateways, o.SenderIP) || !s.stand.Proven(o.SenderMAC.String(), o.Time) {
 		s.bench.heard(o, s.limit)
@@ -389,7 +418,7 @@ func (s *supervisor) answered(h *host, o netops.Observation) {
 func (s *supervisor) echo(e netops.Echo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.heard = later(s.heard, e.Time)
+	s.anybody(e.Time)
 	s.bench.echoed(e, s.limit)
 	for _, h := range s.hosts {
 		switch e.From {

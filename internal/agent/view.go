@@ -105,11 +105,21 @@ func (a *Agent) judge(now time.Time) {
 			a.recordServer(s.Name, p.liveness, was)
 		}
 	}
-	if settled := heardAll && a.arbiterAsked(now) || now.Sub(a.started) >= settleTime; settled && !a.settled {
+	if settled := heardAll && a.arbiterAsked(now) || a.waited(now); settled && !a.settled {
 		a.settled = true
 		a.recordAgent("settled", fmt.Sprintf("the agent of %s has settled: it knows what the others run, or has waited for them", a.cfg.Server))
 	}
 	a.judgeIsolation(now)
+}
+
+// waited reports whether a starting agent has waited long enough for those that it does
+// not hear. They have that time from the first frame of anybody: before, a switch port
+// may have been shut. Where nothing at all is heard the time for a cold start counts.
+func (a *Agent) waited(now time.Time) bool {
+	if first := a.net.sup.firstHeard(); !first.IsZero() {
+		return now.Sub(later(a.started, first)) >= settleTime
+	}
+	return now.Sub(a.started) >= max(a.cfg.StartGrace, settleTime)
 }
 
 // judgeIdle notes since when a regular server leaves its LIM down, although this
@@ -406,6 +416,7 @@ func (a *Agent) checkLink() {
 		a.noteLink(link)
 	}
 	if !up {
+		a.net.sup.linkLost(time.Now())
 		a.hideAll(linkDown) // before it carries traffic again: another server may have them by then
 	}
 	if up && !a.linkUp {

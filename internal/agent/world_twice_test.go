@@ -19,13 +19,26 @@ func (w *world) watchAliases() {
 		}
 		for _, m := range w.doc.Clusters[0].LIMs {
 			lim := m.LIM
-			if h := w.holders(lim); len(h) > 1 && (w.strict || !w.isCut(h[0], h[1])) {
+			if h := w.holders(lim); len(h) > 1 && (w.isStrict() || !w.isCut(h[0], h[1])) {
 				w.mu.Lock()
 				w.twice = append(w.twice, fmt.Sprintf("LIM %d on %v at %s", lim, h, time.Now().Format("05.000")))
 				w.mu.Unlock()
 			}
 		}
 	}
+}
+
+// setStrict has servers that do not hear each other count, too.
+func (w *world) setStrict() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.strict = true
+}
+
+func (w *world) isStrict() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.strict
 }
 
 // forgetTwice forgets that two servers had one alias, where that was to be.
