@@ -54,7 +54,7 @@ func (s *Store) adopt(d *Document, data []byte) (Adoption, error) {
 	case err != nil:
 		return Adoption{}, err
 	case missing:
-		return Adoption{Adopted: true}, replaceFile(s.Path, data)
+		return Adoption{Adopted: true}, s.first(d, data)
 	}
 	stored, old, err := s.read()
 	switch {

@@ -94,6 +94,30 @@ func TestStoreTakesAnEditByHand(t *testing.T) {
 	}
 }
 
+// A server that has come into another system by a command does not go on by what it
+// worked by before.
+func TestStoreRemembersNothingOfASystemThatWasLeft(t *testing.T) {
+	for name, store := range map[string]func(s *Store, d *Document) error{
+		"create": func(s *Store, d *Document) error { return s.Create(context.Background(), d) },
+		"adopt":  func(s *Store, d *Document) error { _, err := s.Adopt(context.Background(), d); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, left := storeIn(t.TempDir()), version(9, testTime, "")
+			left.System = "FORMER"
+			if err := s.Remember(left); err != nil {
+				t.Fatal(err)
+			}
+			d := version(5, testTime, "")
+			if err := store(s, d); err != nil {
+				t.Fatal(err)
+			}
+			if last := s.Remembered(); last == nil || Hash(last) != Hash(d) {
+				t.Errorf("remembered is %v", last)
+			}
+		})
+	}
+}
+
 // What the agent worked by is there when the stored document is not, and is none of the
 // revisions in history.
 func TestStoreRemembers(t *testing.T) {

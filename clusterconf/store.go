@@ -210,8 +210,19 @@ func (s *Store) Create(ctx context.Context, d *Document) error {
 			return fault.New(fault.Refused, "this server belongs to a system already; mxcluster server list shows it",
 				"cannot create the cluster document: %s exists", s.Path)
 		}
-		return replaceFile(s.Path, data)
+		return s.first(d, data)
 	})
+}
+
+// first stores a document where there is none. What the agent worked by before in another
+// system, which this server has left, stands for nothing from then on.
+func (s *Store) first(d *Document, data []byte) error {
+	if last := s.Remembered(); last != nil && last.System != d.System {
+		if err := s.Remember(d); err != nil {
+			return err
+		}
+	}
+	return replaceFile(s.Path, data)
 }
 
 // replace keeps the old document in history and puts the new one in its place.

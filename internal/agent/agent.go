@@ -70,6 +70,7 @@ type Agent struct {
 	ctx     context.Context
 	started time.Time
 	doc     *clusterconf.Document
+	stored  *clusterconf.Document // the same as it is stored: it may have this server no more
 	hash    string
 	encoded []byte   // doc, as it travels
 	net     *network // where this server is reached; replaced when the document moves it
@@ -79,8 +80,7 @@ type Agent struct {
 	saves   int    // that are under way
 	room    room
 	paper   paper
-	awaited string    // hash of the document of another server that was stored last
-	lagging time.Time // since when another server has a newer document; zero: none has
+	awaited string // hash of the document of another server that was stored last
 	lims    map[int]*lim
 	refused map[refusal]time.Time  // when it was told last
 	strange map[string]strangeness // servers that are not understood
@@ -241,6 +241,9 @@ func (a *Agent) begin() error {
 	lost := err != nil
 	a.states, a.self = a.state.Number, a.state.Self
 	a.alarms, a.conflict, a.conflictText, a.former, a.accepted = a.state.Alarms, a.state.Conflict, a.state.ConflictText, a.state.Former, a.state.Accepted
+	for _, base := range a.state.Readied {
+		a.readied[base] = a.started.Add(readyLife)
+	}
 	if a.cfg.Boot == "" || a.state.Boot != a.cfg.Boot {
 		a.state.Seen = nil // the others may have gone down with this server
 	}

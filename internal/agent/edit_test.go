@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -230,6 +232,38 @@ func TestRemovedServerIdles(t *testing.T) {
 		pass(3 * time.Second)
 		if st := w.status("srv2"); st.Removed != "" {
 			t.Errorf("added again it says %q", st.Removed)
+		}
+	})
+}
+
+// On a server that was removed, too, a document that was broken by hand is healed once,
+// from the one in which the server is no more.
+func TestRemovedServerHeals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		doc := worldDocument(manual)
+		doc.Servers = append(doc.Servers, clusterconf.Server{Name: "free1", Base: netip.MustParsePrefix("192.0.2.60/24"), Interface: "eth0"})
+		w := newWorldOf(t, doc)
+		defer w.close()
+		w.start("sb1", "srv1", "srv2", "free1")
+		w.await(1, "srv1", soon)
+		w.editWhenPossible("sb1", time.Second, func(d *clusterconf.Document) {
+			if err := d.RemoveServer("free1"); err != nil {
+				t.Error(err)
+			}
+		})
+		pass(soon)
+		for _, write := range []func([]byte) []byte{breakText, func(text []byte) []byte {
+			return bytes.Replace(text, []byte("priority: 100"), []byte("priority: 7"), 1)
+		}} {
+			w.scribble("free1", write)
+			pass(brokenFor + 10*time.Second)
+			w.sameDocument(2)
+		}
+		if kept := w.aside("free1"); len(kept) != 2 {
+			t.Errorf("%d texts were set aside, want those two", len(kept))
+		}
+		if st := w.status("free1"); st.Removed == "" {
+			t.Error("it does not know any more that it was removed")
 		}
 	})
 }

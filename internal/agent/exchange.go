@@ -123,6 +123,8 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 		answer <- reply{err: a.runsAtHome(e)}
 	default:
 		net := a.net
+		a.readied[e.NewBase] = time.Now().Add(readyLife)
+		a.saveBeside() // an agent that starts anew is to take it off, too
 		a.wg.Go(func() {
 			ctx, cancel := a.background(orderTimeout)
 			defer cancel()
@@ -130,6 +132,8 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 			a.post(func() {
 				if err == nil {
 					a.readied[e.NewBase] = time.Now().Add(readyLife)
+				} else {
+					delete(a.readied, e.NewBase)
 				}
 				answer <- reply{err: err}
 			})
@@ -174,7 +178,8 @@ func (a *Agent) unready(base netip.Prefix) error {
 		return nil
 	}
 	delete(a.readied, base)
-	if base == a.net.base {
+	a.unsaved = true
+	if self := a.doc.Server(a.cfg.Server); slices.Contains(append(bases(a.doc, self), aliasesOf(a.doc)...), base) {
 		return nil
 	}
 	return a.deps.Kernel.Drop(a.net.ifname, base)

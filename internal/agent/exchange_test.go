@@ -180,6 +180,29 @@ func TestExchangeRefusedWhileOnStandby(t *testing.T) {
 	})
 }
 
+// What was made ready for a document that never comes is taken off again, also by an
+// agent that was started anew meanwhile.
+func TestReadiedIsForgotten(t *testing.T) {
+	inFreeWorld(t, func(w *world) {
+		d := w.stored("srv1").Clone()
+		before := d.Clone()
+		if err := d.CreateCluster(createC1); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.servers["srv1"].agent.Exchange(w.t.Context(), control.ExchangeRequest{Exchanges: clusterconf.Exchanges(before, d)}); err != nil {
+			t.Fatal(err)
+		}
+		w.expect("srv1", "192.0.2.21/24", true, true)
+		w.kill("srv1")
+		w.start("srv1")
+		pass(readyLife + 5*time.Second)
+		for server, base := range map[string]string{"srv1": "192.0.2.21/24", "srv2": "192.0.2.22/24"} {
+			w.expect(server, base, false, false)
+		}
+		w.expect("srv1", "192.0.2.11/24", true, true)
+	})
+}
+
 // A rollback can give a LIM that stays in its cluster another base: the address that
 // clients know stays, the former base goes.
 func TestExchangeOfBases(t *testing.T) {

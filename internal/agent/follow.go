@@ -32,8 +32,10 @@ type paper struct {
 }
 
 // firstDocument returns what to work by at the start. Where the stored one cannot be
-// used, is older than what this server worked by, or was edited by hand since, that is
-// what it worked by last; what lies there is then put right as if it had come about now.
+// used, is of another system, is older than what this server worked by, or was edited by
+// hand since, that is what it worked by last; what lies there is then put right as if it
+// had come about now. To bring a server into another system is the part of `init` and
+// `join`.
 func (a *Agent) firstDocument() (*clusterconf.Document, error) {
 	found, last := a.deps.Documents.Look(), a.deps.Documents.Remembered()
 	d := found.Document
@@ -43,7 +45,10 @@ func (a *Agent) firstDocument() (*clusterconf.Document, error) {
 	case d == nil:
 		a.log.Error("the cluster document cannot be used; going on by the last one", "revision", last.Revision, "err", found.Problem)
 		return last, nil
-	case d.System != last.System || d.Age().Compare(last.Age()) > 0:
+	case d.System != last.System:
+		a.log.Error("the cluster document is of another system; going on by the last one of this one", "system", d.System, "revision", last.Revision)
+		return last, nil
+	case d.Age().Compare(last.Age()) > 0:
 		return d, nil
 	case d.Age() == last.Age() && (!d.Changed.At.Equal(last.Changed.At) || clusterconf.Hash(d) == clusterconf.Hash(last)):
 		return d, nil
@@ -98,9 +103,10 @@ func (a *Agent) byHand(d *clusterconf.Document) bool {
 	return d.Age().Compare(a.doc.Age()) <= 0 && clusterconf.Hash(d) != a.awaited
 }
 
-// setAside puts what this agent works by in the place of what lies there.
+// setAside puts what this agent works by in the place of what lies there, as it was
+// stored: on a server that was removed it works by another one.
 func (a *Agent) setAside(why string) {
-	found, d := a.paper.found, a.doc
+	found, d := a.paper.found, a.stored
 	a.putRight(func(ctx context.Context) (string, error) {
 		kept, err := a.deps.Documents.SetAside(ctx, found, d)
 		text := fmt.Sprintf("revision %d of the cluster document is on the disk of %s again; what lay there %s", d.Revision, a.cfg.Server, why)
@@ -191,11 +197,7 @@ func (a *Agent) lags() string {
 		}
 	}
 	if who == "" {
-		a.lagging = time.Time{}
 		return ""
-	}
-	if a.lagging.IsZero() {
-		a.lagging = time.Now()
 	}
 	if newest == a.doc.Age() {
 		return fmt.Sprintf("%s and %s have different cluster documents of revision %d", a.cfg.Server, who, newest.Revision)
@@ -209,7 +211,7 @@ func (a *Agent) paperUnfit() []string {
 	if a.paper.broken != "" {
 		why = append(why, "the cluster document on its disk cannot be used: "+a.paper.broken)
 	}
-	if text := a.lags(); text != "" && time.Since(a.lagging) >= documentLate {
+	if text := a.lags(); text != "" { // at once: it takes nothing over before it has that one
 		why = append(why, text)
 	}
 	return why

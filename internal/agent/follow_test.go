@@ -163,8 +163,36 @@ func TestEditByHandWhileStopped(t *testing.T) {
 	})
 }
 
+// One of another system that was put there while the agent was stopped is never in
+// force, and goes again.
+func TestDocumentOfAnotherSystem(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		w.kill("srv1")
+		path := w.servers["srv1"].store.Path
+		other := worldDocument(automatic)
+		other.System, other.Revision, other.Clusters = "ANOTHER", 50, nil
+		if err := os.WriteFile(path, clusterconf.Encode(other), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		w.start("srv1")
+		w.await(1, "srv1", soon)
+		w.awaitAlarms(soon, "document-unreadable lim 0 srv1 warning")
+		if st := w.status("srv1"); st.Revision != 1 || len(st.Clusters) != 1 {
+			t.Errorf("in force is revision %d, with %d clusters", st.Revision, len(st.Clusters))
+		}
+		pass(brokenFor + 5*time.Second)
+		w.awaitAlarms(soon)
+		w.sameDocument(1)
+		if kept := w.aside("srv1"); len(kept) != 1 || !bytes.Contains(kept[0], []byte("ANOTHER")) {
+			t.Errorf("%d texts were set aside, want that document", len(kept))
+		}
+		w.neverTwice()
+	})
+}
+
 // A server that cannot store the present document is told of, by itself and by those
-// who hear it.
+// who hear it; at once it is not shown as ready, for it takes nothing over.
 func TestServerThatStaysBehind(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.wrap = func(m *machine, d Deps) Deps {
@@ -175,10 +203,16 @@ func TestServerThatStaysBehind(t *testing.T) {
 		}
 		w.settled()
 		w.edit("srv1", func(c *clusterconf.Cluster) { c.LIMs[0].Priority++ })
-		w.awaitAlarms(documentLate+soon, "document-behind lim 0 sb1 warning")
-		if s := serverOf(w.status("srv1"), "sb1"); s.Ready == nil || *s.Ready {
-			t.Errorf("sb1 is shown as ready: %v %q", s.Ready, s.ReadyWhy)
+		began := time.Now()
+		for _, server := range []string{"sb1", "srv1"} {
+			for s := serverOf(w.status(server), "sb1"); s.Ready == nil || *s.Ready; s = serverOf(w.status(server), "sb1") {
+				if time.Since(began) > documentLate/2 {
+					t.Fatalf("sb1 is shown as ready on %s: %v %q", server, s.Ready, s.ReadyWhy)
+				}
+				pass(time.Millisecond)
+			}
 		}
+		w.awaitAlarms(documentLate+soon, "document-behind lim 0 sb1 warning")
 	})
 }
 

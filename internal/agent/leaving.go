@@ -39,7 +39,7 @@ func (a *Agent) goOn(now time.Time) {
 	a.steps = failover.NextStep(v, &own)
 	idle := len(a.steps.Left) == 0 && len(a.steps.Settled) == 0
 	place := failover.EditPlace(v, &own)
-	if idle || a.going || a.stopping || !a.settled || now.Sub(a.goneOn) < stepRetry && !a.goneOn.IsZero() || place.Server != a.cfg.Server {
+	if idle || a.going || a.stopping || a.removed != 0 || !a.settled || now.Sub(a.goneOn) < stepRetry && !a.goneOn.IsZero() || place.Server != a.cfg.Server {
 		return
 	}
 	a.take(a.steps, place, now)

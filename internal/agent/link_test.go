@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,6 +150,41 @@ func TestAlternativeName(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.await(1, "sb1", soon)
+		w.neverTwice()
+	})
+}
+
+// Where the port cannot be opened again when an interface gets another name, the agent
+// goes on and tries again; its LIM serves all the while.
+func TestPortThatDoesNotOpenAgain(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		var taken atomic.Bool
+		w.wrap = func(m *machine, d Deps) Deps {
+			open := d.OpenPool
+			d.OpenPool = func(bind netip.AddrPort, keys [][]byte) (Pool, error) {
+				if m.name == "srv1" && taken.Load() {
+					return nil, errBroken
+				}
+				return open(bind, keys)
+			}
+			return d
+		}
+		w.settled()
+		gap := w.watchGap(1, "srv1")
+		w.servers["srv1"].kernel.AddAltName("eth0", "lan0")
+		taken.Store(true)
+		w.editStore("srv1", func(d *clusterconf.Document) error { return d.SetServer("srv1", "lan0", "") })
+		if err := w.servers["srv1"].agent.Reload(w.t.Context()); err == nil {
+			t.Error("the document is in force without a port")
+		}
+		pass(5 * time.Second)
+		taken.Store(false)
+		pass(5 * time.Second)
+		w.sameDocument(2)
+		w.await(1, "srv1", 0)
+		if missing := gap(); missing != 0 {
+			t.Errorf("the alias was missing for %s", missing)
+		}
 		w.neverTwice()
 	})
 }

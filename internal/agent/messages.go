@@ -182,6 +182,10 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 		a.log.Error("ignoring a document that is not valid", "from", from, "err", err)
 		return
 	}
+	if d.System != a.doc.System {
+		a.log.Error("ignoring the document of another system, which shares a network and a gossip key with this one", "from", from, "system", d.System)
+		return
+	}
 	if a.storing || a.paper.broken != "" || a.paper.busy {
 		a.lastAsked = time.Time{} // it is asked for again, when that is done
 		return

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -30,6 +31,7 @@ type network struct {
 	ears   ears
 	warm   warmth
 	cancel context.CancelFunc
+	once   sync.Once     // it is closed
 	closed chan struct{} // closed when it is
 }
 
@@ -59,7 +61,7 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 	a.noteMoves(a.doc, d)
 	a.removeOutdated(a.doc, d)
 	a.lookAtLeaving()
-	a.doc, a.hash, a.encoded = d, clusterconf.Hash(stored), clusterconf.Encode(stored)
+	a.doc, a.stored, a.hash, a.encoded = d, stored, clusterconf.Hash(stored), clusterconf.Encode(stored)
 	a.remember(stored)
 	a.noteRemoved(stored, self)
 	a.superviseOthers()
@@ -113,13 +115,6 @@ func (a *Agent) removeOutdated(old, d *clusterconf.Document) {
 // former one.
 func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 	old := a.net
-	if old != nil && old.base.Addr() == base.Addr() {
-		old.close(a.log) // two cannot listen on one address
-		old = nil
-	}
-	if a.closing != nil && a.closing.base.Addr() == base.Addr() {
-		<-a.closing.closed // back again before that was done
-	}
 	link, err := a.deps.Kernel.Link(self.Interface)
 	if err != nil {
 		return err
@@ -127,6 +122,13 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 	wire, err := a.deps.OpenWire(link.Name)
 	if err != nil {
 		return err
+	}
+	if old != nil && old.base.Addr() == base.Addr() {
+		old.close(a.log) // two cannot listen on one address
+		old = nil
+	}
+	if a.closing != nil && a.closing.base.Addr() == base.Addr() {
+		<-a.closing.closed // back again before that was done
 	}
 	pool, err := a.deps.OpenPool(netip.AddrPortFrom(base.Addr(), a.cfg.GossipPort), a.keyring.keys.Secrets())
 	if err != nil {
@@ -165,8 +167,13 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 	return nil
 }
 
-// close leaves the pool and ends supervision.
+// close leaves the pool and ends supervision. It may be called again: where the next
+// network cannot be opened, this one stays in its place until one can.
 func (n *network) close(log *slog.Logger) {
+	n.once.Do(func() { n.end(log) })
+}
+
+func (n *network) end(log *slog.Logger) {
 	defer close(n.closed)
 	if err := n.pool.Leave(500 * time.Millisecond); err != nil {
 		log.Debug("leaving the pool", "err", err)

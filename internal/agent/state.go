@@ -38,6 +38,7 @@ type persisted struct {
 	ConflictText string              `json:"conflictText,omitempty"` // what is told of that
 	Accepted     failover.Acceptance `json:"accepted,omitzero"`      // of an epoch of the document, the last one
 	Former       netip.Prefix        `json:"former,omitzero"`        // base of this server that is to go, if it is not its base again
+	Readied      []netip.Prefix      `json:"readied,omitempty"`      // bases that were added for a coming document
 }
 
 // persistedLIM is a LIM as it was on this server.

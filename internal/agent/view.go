@@ -568,7 +568,7 @@ func (a *Agent) save() (saved <-chan error, kept bool) {
 func (a *Agent) takeState() persisted {
 	a.states = max(a.states+1, uint64(time.Now().UnixNano()))
 	p := persisted{Version: stateVersion, Number: a.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
-		Alarms: a.alarms, Conflict: a.conflict, ConflictText: a.conflictText, Former: a.former, Accepted: a.accepted, Self: a.self}
+		Alarms: a.alarms, Conflict: a.conflict, ConflictText: a.conflictText, Former: a.former, Accepted: a.accepted, Self: a.self, Readied: slices.Collect(maps.Keys(a.readied))}
 	for n, l := range a.lims {
 		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.loaded, Since: l.since, Up: l.specs,
 			Known: l.known, Flaps: l.flaps, Suspended: l.suspended, Routes: slices.Clone(l.routes)}
