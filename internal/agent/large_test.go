@@ -109,7 +109,7 @@ func (w *world) countTraffic() map[string]*traffic {
 	}
 	w.wrap = func(m *machine, d Deps) Deps {
 		d.OpenPool = func(bind netip.AddrPort, keys [][]byte) (Pool, error) {
-			end, err := w.gossip.Open(bind)
+			end, err := w.listen(m.name, bind)
 			if err != nil {
 				return nil, err
 			}

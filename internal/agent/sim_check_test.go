@@ -67,8 +67,7 @@ func (s *simulation) live(d time.Duration) {
 // though no address changes.
 func (s *simulation) look() time.Duration {
 	next := time.Minute
-	onStandby := 0
-	standby := s.doc.Clusters[0].Standby
+	guests := map[string]int{} // how many LIMs of others a server has
 	for _, l := range s.doc.LIMs {
 		by := s.holders(l.Number)
 		was := s.held[l.Number]
@@ -76,8 +75,10 @@ func (s *simulation) look() time.Duration {
 			s.lockKept(l.Number, was.by, by)
 			was = holding{by: by, since: time.Now()}
 		}
-		if slices.Contains(by, standby) {
-			onStandby++
+		for _, name := range by {
+			if name != s.doc.RegularOf(l.Number).Name {
+				guests[name]++
+			}
 		}
 		if len(by) > 1 {
 			next = min(next, s.lookForTwo(l.Number, &was))
@@ -87,15 +88,20 @@ func (s *simulation) look() time.Duration {
 		}
 		s.held[l.Number] = was
 	}
-	if onStandby > 1 {
-		s.violated("the standby has the aliases of %d LIMs", onStandby)
-	}
-	up := slices.DeleteFunc(s.running(standby), func(lim int) bool { return s.clings[fmt.Sprint(standby, " ", lim)] })
-	if len(up) > 1 && s.calmFor(standby) > time.Minute+s.lease {
-		s.violated("the standby runs the software of LIMs %v", up)
-	}
-	for _, m := range s.servers {
+	for name, m := range s.servers {
+		own := s.doc.Server(name).LIM
+		up := slices.DeleteFunc(s.running(name), func(lim int) bool { return lim == own || s.clings[fmt.Sprint(name, " ", lim)] })
+		if len(up) > 1 && s.calmFor(name) > time.Minute+s.lease {
+			s.violated("%s runs the software of LIMs %v of others", name, up)
+		}
+		if guests[name] > 1 {
+			s.violated("%s has the aliases of %d LIMs of others", name, guests[name])
+		}
 		s.onlyActive(m)
+	}
+	if s.members.change {
+		s.lookForTwoBases()
+		s.lookForRemoved()
 	}
 	s.lookForDead()
 	return next
@@ -161,7 +167,7 @@ func (s *simulation) lockKept(lim int, was, is []string) {
 			return clusterconf.Member{}, nil
 		})
 		cancel()
-		if err == nil && lockedAgainst(m, name == s.doc.Clusters[0].Standby, s.twiceFor()+3*time.Second) && !runs.Before(m.Lock.Since) {
+		if err == nil && lockedAgainst(m, name != s.doc.RegularOf(lim).Name, s.twiceFor()+3*time.Second) && !runs.Before(m.Lock.Since) {
 			s.violated("LIM %d is locked to the %s side and came up on %s; before on %v; %s", lim, m.Lock.To, name, was, s.reasons(lim))
 		}
 	}
@@ -204,25 +210,32 @@ func (s *simulation) lookForDead() {
 
 // couldRun names a server that could run a LIM and may, or "".
 func (s *simulation) couldRun(lim int) string {
-	standby, regular := s.doc.Clusters[0].Standby, s.doc.RegularOf(lim).Name
+	standby, regular := s.standby(), s.doc.RegularOf(lim).Name
 	m, clustered := s.member(regular, lim)
 	clear := s.hears(regular, standby)
-	switch {
-	case m.LockedTo(time.Now()) != "" || s.cutInPart():
+	switch d := s.newest(); {
+	case m.LockedTo(time.Now()) != "" || s.cutInPart() || d.RegularOf(lim) == nil:
 		return ""
 	case s.fit(regular, lim) && (clear || s.servers[standby].down) && s.heardByMost(regular):
 		return regular
-	case clustered && !m.Leaving && s.fit(standby, lim) && (clear || s.servers[regular].down) && len(s.aliasesOf(standby)) == 0 && (s.preloaded() || len(s.running(standby)) == 0) && s.heardByMost(standby):
+	case clustered && !m.Leaving && s.isStandbyOf(standby, lim) && s.fit(standby, lim) && (clear || s.servers[regular].down) && len(s.aliasesOf(standby)) == 0 && (s.preloaded() || len(s.running(standby)) == 0) && s.heardByMost(standby):
 		return standby
 	}
 	return ""
+}
+
+// isStandbyOf reports whether a server knows that it is a LIM's standby.
+func (s *simulation) isStandbyOf(name string, lim int) bool {
+	d := s.worksBy(name)
+	return d != nil && d.ClusterOfLIM(lim) != nil && d.ClusterOfLIM(lim).Standby == name
 }
 
 // worksBy returns the document that an agent of a server works by, or would after a
 // start; nil: none.
 func (s *simulation) worksBy(name string) *clusterconf.Document {
 	store := s.servers[name].store
-	if d, err := store.Read(); err == nil {
+	d, err := store.Read()
+	if err == nil && d.System == s.doc.System {
 		return d
 	}
 	return store.Remembered()
@@ -238,7 +251,7 @@ func (s *simulation) cutInPart() bool {
 // heardByMost reports whether a server hears another one, or a client that it heard while
 // all was well: one that hears nobody takes nothing over, unless there is only one.
 func (s *simulation) heardByMost(name string) bool {
-	if len(s.doc.LIMs) == 1 || slices.ContainsFunc(s.names(), func(n string) bool { return n != name && s.hears(n, name) }) {
+	if len(s.doc.LIMs) == 1 || slices.ContainsFunc(clustered(s.newest()), func(n string) bool { return n != name && s.hears(n, name) }) {
 		return true
 	}
 	m := s.servers[name]
@@ -311,6 +324,7 @@ func (s *simulation) finish() {
 	defer s.onlyWhenLoaded()
 	left := s.mend()
 	s.live(brokenFor + 10*time.Second + 5*s.limit)
+	s.joinLate(left)
 	s.unlockAll(left) // again: what was edited while servers were apart may have won
 	deadline := time.Now().Add(s.deadFor() + time.Minute)
 	for s.wrong(left) != "" && time.Now().Before(deadline) {
@@ -332,11 +346,16 @@ func (s *simulation) wrong(left string) string {
 	if err != nil {
 		return err.Error()
 	}
-	if why := cmp.Or(s.wrongFree(d, left), s.wrongPending(d, left)); why != "" {
+	if why := cmp.Or(s.wrongFree(d, left), s.wrongPending(d, left), s.wrongMembers(d, left)); why != "" {
 		return why
 	}
+	for _, x := range d.Servers {
+		if own, err := s.servers[x.Name].store.Read(); x.Name != left && (err != nil || clusterconf.Hash(own) != clusterconf.Hash(d)) {
+			return fmt.Sprintf("%s has another document than %s", x.Name, s.editor(left))
+		}
+	}
 	if len(d.Clusters) == 0 {
-		return s.wrongKeys(left)
+		return s.wrongKeys(d, left)
 	}
 	c := &d.Clusters[0]
 	guest := 0 // the LIM that the standby has
@@ -345,17 +364,12 @@ func (s *simulation) wrong(left string) string {
 			guest = m.LIM
 		}
 	}
-	for _, name := range s.names() {
-		if own, err := s.servers[name].store.Read(); name != left && (err != nil || clusterconf.Hash(own) != clusterconf.Hash(d)) {
-			return fmt.Sprintf("%s has another document than %s", name, s.editor(left))
-		}
-	}
 	for _, m := range c.LIMs {
 		if why := s.wrongLIM(c, m, left, guest); why != "" {
 			return why + "; " + s.reasons(m.LIM)
 		}
 	}
-	return s.wrongKeys(left)
+	return s.wrongKeys(d, left)
 }
 
 func (s *simulation) wrongLIM(c *clusterconf.Cluster, m clusterconf.Member, left string, guest int) string {
@@ -375,7 +389,7 @@ func (s *simulation) wrongLIM(c *clusterconf.Cluster, m clusterconf.Member, left
 		return fmt.Sprintf("LIM %d is on the standby, though fallback is automatic and %s is up", m.LIM, regular)
 	}
 	if c.Failover == clusterconf.FailoverPreloaded {
-		return s.wrongPair(m.LIM, by[0], left)
+		return s.wrongPair(c, m.LIM, by[0], left)
 	}
 	for _, name := range s.names() {
 		if name != by[0] && name != left && s.servers[name].softs[m.LIM].State() == services.Running {
@@ -394,7 +408,7 @@ func (s *simulation) staysAway(c *clusterconf.Cluster, lim int) bool {
 // heldBack reports whether flapping, or a fallback that failed, holds a LIM back
 // from its automatic fallback.
 func (s *simulation) heldBack(lim int) bool {
-	m := s.servers[s.doc.Clusters[0].Standby]
+	m := s.servers[s.standby()]
 	if m.agent == nil {
 		return false
 	}

@@ -21,7 +21,7 @@ func (s *simulation) fault() {
 	}
 	name := pick(s.rnd, s.names()...)
 	if s.rnd.IntN(4) == 0 {
-		name = s.doc.Clusters[0].Standby
+		name = s.standby()
 	}
 	lim := 1 + s.rnd.IntN(len(s.doc.LIMs))
 	do := pick(s.rnd,
@@ -62,6 +62,7 @@ func (s *simulation) toggle(name string, _ int) {
 		s.note("kill the agent of %s", name)
 		s.trouble[name].thaw()
 		s.kill(name)
+	case !s.canStart(name):
 	default:
 		s.note("start the agent of %s", name)
 		s.start(name)
@@ -169,7 +170,7 @@ func (s *simulation) orderSome(via string, lim int) {
 }
 
 func (s *simulation) troubleSoftware(name string, lim int) {
-	if r := s.doc.Server(name); !r.Standby {
+	if r := s.doc.Server(name); r.LIM != 0 {
 		lim = r.LIM
 	}
 	soft, key := s.servers[name].softs[lim], fmt.Sprint(name, " ", lim)
@@ -257,7 +258,7 @@ func (s *simulation) lockSome(on string, lim int) {
 		return
 	}
 	side := clusterconf.SideRegular
-	if at[0] == s.doc.Clusters[0].Standby {
+	if at[0] != s.doc.RegularOf(lim).Name {
 		side = clusterconf.SideStandby
 	}
 	lasts := pick(s.rnd, 0, time.Minute, time.Hour)
@@ -355,19 +356,33 @@ func (s *simulation) revive(name string) {
 	default:
 		if m.agent != nil {
 			<-m.ended
+			m.agent = nil
 		}
-		s.start(name)
+		if s.canStart(name) {
+			s.start(name)
+		}
 	}
 }
 
-// editor is where the document is edited: any server that is up.
+// canStart reports whether a server's agent knows what it is.
+func (s *simulation) canStart(name string) bool {
+	_, ok := s.self(name, s.servers[name].known())
+	return ok
+}
+
+// editor is where the document is edited at the end: any server of the system that is up.
 func (s *simulation) editor(left string) string {
-	for _, n := range s.names() {
-		if n != left && n != s.doc.Clusters[0].Standby {
-			return n
+	d := s.newest(left)
+	standby := ""
+	if c := d.Cluster("c1"); c != nil {
+		standby = c.Standby
+	}
+	for _, x := range d.Servers {
+		if x.Name != left && x.Name != standby {
+			return x.Name
 		}
 	}
-	return s.doc.Clusters[0].Standby
+	return standby
 }
 
 func (x *trouble) isFrozen() bool {

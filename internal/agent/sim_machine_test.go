@@ -321,7 +321,7 @@ type troubledPool struct {
 }
 
 func (w *world) troubledPool(x *trouble, m *machine, bind netip.AddrPort, keys [][]byte) (Pool, error) {
-	end, err := w.gossip.Open(bind)
+	end, err := w.listen(m.name, bind)
 	if err != nil {
 		return nil, err
 	}

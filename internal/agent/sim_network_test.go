@@ -187,12 +187,8 @@ func (s *simulation) isAlias(addr netip.Addr) bool {
 
 // isHome reports whether an address is a server's own by its document.
 func (s *simulation) isHome(on string, p netip.Prefix) bool {
-	d := s.worksBy(on)
-	if d == nil {
-		return true
-	}
-	self := d.Server(on)
-	return self != nil && self.Base == p
+	self, ok := s.self(on, s.servers[on].known())
+	return !ok || self.Base == p
 }
 
 // holders returns the servers that answer for a LIM's alias, on whichever interface
@@ -211,8 +207,13 @@ func (s *simulation) holders(lim int) []string {
 // its document gives it for good.
 func (s *simulation) boot(name string) {
 	s.disorders.cards.plug(s, name)
-	if d := s.worksBy(name); d != nil && d.Server(name) != nil {
-		s.bootAs(name, bases(d, d.Server(name))...)
+	d := s.worksBy(name)
+	switch self, ok := s.self(name, s.servers[name].known()); {
+	case !ok:
+	case d.Server(name) == nil:
+		s.bootAs(name, self.Base)
+	default:
+		s.bootAs(name, bases(d, &self)...)
 	}
 }
 

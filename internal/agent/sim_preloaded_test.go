@@ -37,8 +37,12 @@ func (s *simulation) onlyActive(m *machine) {
 	}
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
+	known := m.state.known()
 	for _, l := range s.doc.LIMs {
-		if !m.state.known().LIMs[l.Number].Active && s.onWire(m, l.Number) && !s.isHome(m.name, s.alias(l.Number)) && time.Since(edited) > time.Minute {
+		if known.LIMs[l.Number].Active || !s.onWire(m, l.Number) || time.Since(edited) <= time.Minute {
+			continue
+		}
+		if self, ok := s.self(m.name, known); ok && self.Base != s.alias(l.Number) {
 			s.violated("%s has the alias of LIM %d on the wire and did not keep that it is active", m.name, l.Number)
 		}
 	}
@@ -92,11 +96,11 @@ func (s *simulation) troubleReload(name string, lim int) {
 
 // wrongPair says what is not as it should be on the two sides of a preloaded
 // cluster, of which one serves.
-func (s *simulation) wrongPair(lim int, active, left string) string {
+func (s *simulation) wrongPair(c *clusterconf.Cluster, lim int, active, left string) string {
 	if role, _ := s.told(active, lim); role != roleActive {
 		return fmt.Sprintf("LIM %d runs on %s, where it was told to be %q", lim, active, role)
 	}
-	for _, name := range s.names() {
+	for _, name := range []string{c.Standby, s.doc.RegularOf(lim).Name} {
 		m := s.servers[name]
 		if name == active || name == left {
 			continue
@@ -136,7 +140,16 @@ func (s *simulation) onlyWhenLoaded() {
 	if !s.preloaded() {
 		return
 	}
-	standby, regular := s.servers[s.doc.Clusters[0].Standby], s.servers[s.doc.RegularOf(1).Name]
+	for name, m := range s.servers {
+		if s.doc.Server(name).LIM == 0 {
+			s.onlyWhenLoadedBy(m)
+		}
+	}
+}
+
+// onlyWhenLoadedBy checks that of one server that was the standby.
+func (s *simulation) onlyWhenLoadedBy(standby *machine) {
+	regular := s.servers[s.doc.RegularOf(1).Name]
 	for _, e := range standby.events.of(events.Decision) {
 		if e.Is != string(failover.Preload) || e.Rule != string(failover.RuleFallback) {
 			continue

@@ -68,15 +68,15 @@ func (s *simulation) keepPromises() {
 // promised lists the LIMs that run on their own servers while the standby says that it
 // is ready, and nothing that it or anybody tells speaks against a takeover.
 func (s *simulation) promised() []int {
-	c := s.doc.Clusters[0]
-	st := s.published(c.Standby)
+	standby := s.standby()
+	st := s.published(standby)
 	if st == nil || len(st.Clusters) == 0 {
 		return nil
 	}
-	if !s.allAtHome() || s.troubledSoftware(c.Standby) {
+	if !s.allAtHome() || s.troubledSoftware(standby) {
 		return nil
 	}
-	ready := slices.ContainsFunc(st.Clusters[0].Servers, func(x status.StatusServer) bool { return x.Name == c.Standby && x.Ready != nil && *x.Ready })
+	ready := slices.ContainsFunc(st.Clusters[0].Servers, func(x status.StatusServer) bool { return x.Name == standby && x.Ready != nil && *x.Ready })
 	var lims []int
 	for i := range st.Clusters[0].LIMs {
 		l := &st.Clusters[0].LIMs[i]
@@ -130,7 +130,7 @@ func (s *simulation) troubledSoftware(name string) bool {
 // wouldNot asks the standby's brain why it would not take a LIM over if its server were
 // taken away now; "": it would.
 func (s *simulation) wouldNot(lim int) string {
-	standby, regular := s.doc.Clusters[0].Standby, s.doc.RegularOf(lim).Name
+	standby, regular := s.standby(), s.doc.RegularOf(lim).Name
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
 	defer cancel()
 	if s.published(standby) == nil || s.arb != nil && s.cutInPart() { // of an arbiter it is assumed that it goes by the standby's view
@@ -150,7 +150,7 @@ func (s *simulation) wouldNot(lim int) string {
 
 // betray cuts the power of a LIM's server, and checks that the standby serves.
 func (s *simulation) betray(lim int) {
-	standby, regular := s.doc.Clusters[0].Standby, s.doc.RegularOf(lim).Name
+	standby, regular := s.standby(), s.doc.RegularOf(lim).Name
 	s.note("LIM %d is promised: power cut of %s", lim, regular)
 	s.betrayed++
 	s.deafen()

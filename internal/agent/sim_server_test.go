@@ -25,7 +25,7 @@ func (papers) begin(s *simulation, rnd *rand.Rand, on string) {
 	}
 	var what string
 	edited := text
-	switch rnd.IntN(6) {
+	switch rnd.IntN(7) {
 	case 0:
 		what, edited = "has a wrong word", bytes.Replace(text, []byte("servers:"), []byte("server:"), 1)
 	case 1:
@@ -33,6 +33,8 @@ func (papers) begin(s *simulation, rnd *rand.Rand, on string) {
 	case 2:
 		what = "is gone"
 		err = os.Remove(m.store.Path)
+	case 6:
+		what, edited = "is of another system", bytes.Replace(text, []byte("system: "+s.doc.System), []byte("system: ANOTHER"), 1)
 	case 3:
 		what, edited = "is of an early revision", regexp.MustCompile(`revision: \d+`).ReplaceAll(text, []byte("revision: 1"))
 	default:

@@ -47,6 +47,7 @@ type simulation struct {
 	arb      *arbitration // nil: there is none
 
 	disorders *disorders
+	members   members
 	edited    time.Time // when a command that changes the cluster was given last; guarded by mu
 	betrayed  int       // how often what was promised was put to the test
 
@@ -196,6 +197,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	n := pick(s.rnd, 1, 1, 1, 1, 2, 2, 2, 3, 3, 1+s.rnd.IntN(10))
 	doc := drawDocument(s.rnd, n, s.limit)
 	s.drawPreloaded(&doc.Clusters[0])
+	s.members = drawMembers(seed, doc)
 	s.world = newWorldOf(t, doc)
 	s.disturb = time.Now()
 	for _, l := range doc.LIMs {
@@ -213,6 +215,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 			d.Arbiter = troubledArbiter{s.arb.For(m.name), s.trouble[m.name]}
 		}
 		d.Changed = func(context.Context) <-chan struct{} { return m.edited }
+		d.Documents = watchedDocuments{d.Documents, s, m.name}
 		return s.troubled(s.trouble[m.name], m, s.line, d)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -221,6 +224,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		s.trouble[name] = &trouble{}
 		m.store.Now = func() time.Time { return time.Now().Add(s.trouble[name].offset()) }
 		m.edited = make(chan struct{}, 1)
+		m.kernel.AddAltName("eth0", otherName)
 		m.softs = map[int]*services.Fake{}
 		for _, l := range doc.LIMs {
 			m.softs[l.Number] = &services.Fake{Name: "lim software"}

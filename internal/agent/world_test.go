@@ -35,8 +35,9 @@ type world struct {
 	gossip  *membernet.Network
 	doc     *clusterconf.Document
 	servers map[string]*machine
-	cut     map[[2]string]bool // pairs of servers that do not hear each other
-	mute    string             // server whose agent is not heard
+	cut     map[[2]string]bool        // pairs of servers that do not hear each other
+	mute    string                    // server whose agent is not heard
+	ends    map[netip.AddrPort]string // who listened last at each address
 	mu      sync.Mutex
 
 	watchers sync.WaitGroup
@@ -258,7 +259,7 @@ func newWorld(t *testing.T, fallback clusterconf.FallbackType) *world {
 func newWorldOf(t testing.TB, doc *clusterconf.Document) *world {
 	t.Helper()
 	w := &world{t: t, doc: doc, segment: &netops.FakeSegment{}, gossip: membernet.New(), servers: map[string]*machine{},
-		cut: map[[2]string]bool{}, ended: make(chan struct{})}
+		cut: map[[2]string]bool{}, ends: map[netip.AddrPort]string{}, ended: make(chan struct{})}
 	for i, s := range w.doc.Servers {
 		m := &machine{name: s.Name, state: &memoryState{}, keys: &memoryKeys{keys: settings.Keys{{Secret: make([]byte, 32)}}}, events: &memoryEvents{}, soft: &services.Fake{Name: "lim software"}}
 		m.kernel = netops.NewFakeKernel(s.Name, netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, byte(i + 1)}})
@@ -348,7 +349,7 @@ func (w *world) deps(m *machine) Deps {
 			return netops.Probe(ctx, wire, addr, probeCount, probeInterval)
 		},
 		OpenPool: func(bind netip.AddrPort, keys [][]byte) (Pool, error) {
-			end, err := w.gossip.Open(bind)
+			end, err := w.listen(m.name, bind)
 			if err != nil {
 				return nil, err
 			}
@@ -472,17 +473,22 @@ func (w *world) isMute(name string) bool {
 	return w.mute == name
 }
 
+// listen opens a server's end of the gossip network.
+func (w *world) listen(name string, bind netip.AddrPort) (*membernet.Endpoint, error) {
+	end, err := w.gossip.Open(bind)
+	if err == nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.ends[bind] = name
+	}
+	return end, err
+}
+
 // at names the server at a gossip address.
 func (w *world) at(a netip.AddrPort) string {
-	for _, s := range w.doc.Servers {
-		if s.Base.Addr() == a.Addr() || s.Name == "sb1" && a.Addr() == netip.MustParseAddr("192.0.2.30") { // to which it is moved
-			return s.Name
-		}
-		if c := w.doc.ClusterOfLIM(s.LIM); c != nil && c.Member(s.LIM).Alias.Addr() == a.Addr() {
-			return s.Name // before a cluster is made
-		}
-	}
-	return ""
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ends[a]
 }
 
 // holders returns the servers that answer for a LIM's alias.
