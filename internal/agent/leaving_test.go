@@ -320,6 +320,34 @@ func TestLeaveWithoutStandby(t *testing.T) {
 	}
 }
 
+// A standby that was given up as lost for good and removed, and is not: when it comes back
+// nobody is where it knows the other one, but for the alias, and there it is told.
+func TestStandbyThatWasNotLost(t *testing.T) {
+	inPair(t, func(w *world) {
+		w.powerCut("sb1")
+		pass(2 * time.Second)
+		if err := w.servers["srv1"].agent.Exchange(w.t.Context(), control.ExchangeRequest{Leave: &control.LeaveRequest{Cluster: "c1", Dead: "sb1"}}); err != nil {
+			t.Fatal(err)
+		}
+		w.beginLeave("sb1")
+		pass(5 * time.Second)
+		w.editStore("srv1", func(d *clusterconf.Document) error { return d.RemoveServer("sb1") })
+		if err := w.servers["srv1"].agent.Reload(w.t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		pass(5 * time.Second)
+		w.expect("srv1", "192.0.2.21/24", false, false)
+		w.boot("sb1")
+		pass(10 * time.Second)
+		if st := w.status("sb1"); st.Removed == "" {
+			t.Error("it does not know that it was removed")
+		}
+		w.powerCut("srv1")
+		pass(2 * time.Minute)
+		w.expect("sb1", "192.0.2.11/24", false, false)
+	})
+}
+
 // A regular server that is lost for good: what the standby serves in its place ends.
 func TestLeaveWithoutRegular(t *testing.T) {
 	inWorld(t, manual, func(w *world) {

@@ -334,10 +334,16 @@ func (a *Agent) timer(d time.Duration) context.Context {
 }
 
 // addrsOf lists where a server may be reached: where it hears the others by the
-// document, and the other addresses that were its base until a moment ago.
+// document, and the other addresses that were its base until a moment ago. One that was
+// not heard since this agent started may have left its cluster, and has the alias as its
+// base by now: this server was given up as lost for good, and is to be told so.
 func (a *Agent) addrsOf(s *clusterconf.Server) []netip.AddrPort {
 	var all []netip.AddrPort
-	for _, addr := range []netip.Addr{a.doc.Gossip(s).Addr(), s.Base.Addr(), s.ReachedAt.Addr(), a.peer(s.Name).former} {
+	addrs := []netip.Addr{a.doc.Gossip(s).Addr(), s.Base.Addr(), s.ReachedAt.Addr(), a.peer(s.Name).former}
+	if c := a.doc.ClusterOfLIM(s.LIM); c != nil && a.peer(s.Name).at.IsZero() {
+		addrs = append(addrs, c.Member(s.LIM).Alias.Addr())
+	}
+	for _, addr := range addrs {
 		if at := netip.AddrPortFrom(addr, a.cfg.GossipPort); addr.IsValid() && !slices.Contains(all, at) {
 			all = append(all, at)
 		}
