@@ -75,6 +75,7 @@ func (s *simulation) loseForGood(rnd *rand.Rand) {
 	if lim := d.Server(dead).LIM; lim != 0 {
 		lims = append(lims, lim)
 	}
+	s.members.lost = append(s.members.lost, dead)
 	s.give(rnd, via, leaveCommand(fmt.Sprintf("delete or remove-lim %v without %s", lims, dead), dead, lims...))
 	s.live(pick(rnd, time.Second, 10*time.Second+s.limit))
 	if s.members.change && rnd.IntN(3) > 0 {

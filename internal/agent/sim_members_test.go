@@ -17,6 +17,7 @@ type members struct {
 	change bool            // they do
 	added  []string        // by commands; somebody has to see to it that they come in; guarded by the world's mu
 	again  map[string]bool // those that were, ever
+	lost   []string        // that somebody gave up as lost for good
 	bases  map[netip.Addr]holding
 }
 
@@ -109,6 +110,16 @@ func (s *simulation) newest(but ...string) *clusterconf.Document {
 		return s.doc
 	}
 	return newest
+}
+
+// untold reports whether a server was given up as lost for good and is not, and nobody
+// can tell it: what it does then is for those who gave it up.
+func (s *simulation) untold(name string) bool {
+	if !slices.Contains(s.members.lost, name) {
+		return false
+	}
+	d, own := s.newest(s.members.lost...), s.worksBy(name)
+	return d.Server(name) == nil && own != nil && own.Server(name) != nil && !s.couldKnow(name, d, "")
 }
 
 // standby is the standby server of the cluster; where there is none, of the one that was.

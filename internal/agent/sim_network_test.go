@@ -196,7 +196,7 @@ func (s *simulation) isHome(on string, p netip.Prefix) bool {
 func (s *simulation) holders(lim int) []string {
 	var out []string
 	for _, name := range s.names() {
-		if s.onWire(s.servers[name], lim) {
+		if s.onWire(s.servers[name], lim) && !s.untold(name) {
 			out = append(out, name)
 		}
 	}
