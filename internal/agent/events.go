@@ -245,14 +245,18 @@ func (a *Agent) recordConflict(lim int, text string) {
 
 // recordRefused notes what came to the gossip port and was not believed.
 func (a *Agent) recordRefused(r *member.Refusal) {
-	level, text := slog.LevelInfo, fmt.Sprintf("%d datagrams on the gossip port were refused, the last one with the source address %s", r.Count, r.From)
-	if r.Count == 1 {
-		text = fmt.Sprintf("a datagram on the gossip port with the source address %s was refused", r.From)
+	what := "datagram"
+	if r.Kind == member.RefusedConnections {
+		what = "connection"
 	}
-	if r.Peer {
+	level, text := slog.LevelInfo, fmt.Sprintf("%d %ss on the gossip port were refused, the last one with the source address %s", r.Count, what, r.From)
+	if r.Count == 1 {
+		text = fmt.Sprintf("a %s on the gossip port with the source address %s was refused", what, r.From)
+	}
+	if slices.Contains(r.Servers, r.From) {
 		level, text = slog.LevelWarn, text+", the address of a server of this system"
 	}
-	a.record(level, events.Event{Kind: events.Refused, Subject: r.Kind, Reason: r.Reason, Text: text + ": " + r.Reason})
+	a.record(level, events.Event{Kind: events.Refused, Subject: r.Kind, Reason: r.Reason, Text: text + ": what was refused is " + r.Reason})
 }
 
 func (a *Agent) recordAlias(l *lim, is, text string) {

@@ -433,8 +433,6 @@ func (a *Agent) heard(n *network, ev member.Event) {
 		a.messageHeard(ev)
 	case member.Refused:
 		a.notBelieved(ev)
-	case member.Counted:
-		a.recordRefused(ev.Refusal)
 	case member.NoteHeard:
 		a.noteHeard(ev)
 	}

@@ -43,22 +43,30 @@ func (a *Agent) refuse(server, kind, text string) {
 	a.record(slog.LevelWarn, events.Event{Kind: events.Server, Subject: server, Is: kind, Text: text})
 }
 
-// notBelieved tells of a server of the system whose agent cannot be understood: that, and
-// not a dead server, is why it is not heard. Of one that is heard it says nothing, for
-// the address of a datagram proves nothing.
+// notBelieved tells of what is not believed; and of a server of the system whose agent
+// cannot be understood that this, and not a dead server, is why it is not heard.
 func (a *Agent) notBelieved(ev member.Event) {
-	server := ev.From
-	if server == "" {
-		server = a.serverBased(ev.Source.Addr())
+	r := ev.Refusal
+	if ev.From != "" {
+		a.notUnderstood(ev.From, r, ev.At, true)
+		return
 	}
-	p := a.peers[server]
-	if server == "" || ev.From == "" && p != nil && p.liveness == failover.Alive {
-		return // the log has it
+	a.recordRefused(r)
+	for _, addr := range r.Servers {
+		// The address of a datagram proves nothing: of one that is heard it says nothing.
+		if server := a.serverBased(addr); server != "" && r.Remedy != "" && (a.peers[server] == nil || a.peers[server].liveness != failover.Alive) {
+			a.notUnderstood(server, r, ev.At, false)
+		}
 	}
+}
+
+// notUnderstood tells of a server why its agent is not understood.
+func (a *Agent) notUnderstood(server string, r *member.Refusal, at time.Time, authentic bool) {
+	why := fmt.Sprintf("what comes from it is %s; %s", r.Reason, r.Remedy)
 	if a.doc.Server(server) != nil {
-		a.strange[server] = strangeness{ev.Why, ev.At, ev.From != ""}
+		a.strange[server] = strangeness{why, at, authentic}
 	}
-	a.refuse(server, "not-believed", fmt.Sprintf("the agent of %s is not understood: %s", server, ev.Why))
+	a.refuse(server, "not-believed", fmt.Sprintf("the agent of %s is not understood: %s", server, why))
 }
 
 // strangeConditions tells of servers that are there and not understood, with the cause.

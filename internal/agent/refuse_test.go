@@ -111,12 +111,12 @@ func TestMemberThatLies(t *testing.T) {
 		pass(10 * time.Second)
 		onLoop(t, a, func() {
 			for range 3 {
-				a.notBelieved(member.Event{Kind: member.Refused, Source: netip.AddrPortFrom(w.doc.Server("srv2").Base.Addr(), 7946), Why: "another gossip key"})
-				a.notBelieved(member.Event{Kind: member.Refused, Source: netip.AddrPortFrom(w.doc.Server("srv1").Base.Addr(), 7946), Why: "another gossip key"}) // which is heard
+				a.notBelieved(member.Event{Kind: member.Refused, Refusal: &member.Refusal{Kind: "other-key", Reason: "sealed with another gossip key", Remedy: "give it the right one", Count: 2,
+					Servers: []netip.Addr{w.doc.Server("srv2").Base.Addr(), w.doc.Server("srv1").Base.Addr()}}}) // of which the second one is heard
 			}
 		})
 		pass(time.Second)
-		if n, text := told("not-believed"); n != 1 || text != "the agent of srv2 is not understood: another gossip key" {
+		if n, text := told("not-believed"); n != 1 || text != "the agent of srv2 is not understood: what comes from it is sealed with another gossip key; give it the right one" {
 			t.Errorf("told %d times: %s", n, text)
 		}
 	})

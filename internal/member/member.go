@@ -41,21 +41,17 @@ type Config struct {
 	Transport memberlist.Transport // nil: the network
 	Guard     Guard                // nil: TLS
 	Now       func() time.Time     // for the order of states across restarts, and arrival times
-
-	refused func(from string, at netip.AddrPort, why string) // is told of what was not accepted from a server's address
 }
 
 // Event is something heard from another server.
 type Event struct {
 	Kind    EventKind
-	From    string
-	At      time.Time      // arrival; zero: second-hand, and no sign of life
-	Sent    time.Time      // by the sender's clock; zero: not known
-	Payload []byte         // StateHeard, MessageHeard, NoteHeard; the receiver's own
-	Source  netip.AddrPort // Refused: where it came from; zero: over a connection
-	Why     string         // Refused
-	Refusal *Refusal       // Counted
-	Stale   bool           // BeatHeard, NoteHeard: its state is another than the one heard last, and is being asked for
+	From    string    // Refused: "": nobody that was authentic
+	At      time.Time // arrival; zero: second-hand, and no sign of life
+	Sent    time.Time // by the sender's clock; zero: not known
+	Payload []byte    // StateHeard, MessageHeard, NoteHeard; the receiver's own
+	Refusal *Refusal  // Refused
+	Stale   bool      // BeatHeard, NoteHeard: its state is another than the one heard last, and is being asked for
 }
 
 // EventKind tells events apart.
@@ -66,9 +62,8 @@ const (
 	BeatHeard    EventKind = iota + 1 // a sign of life, nothing new
 	StateHeard                        // a newer state of that server
 	MessageHeard                      // a message for this server alone
-	Refused                           // something of a server of the system, or from its address, was not accepted; told now and then
+	Refused                           // something was not believed; told now and then
 	NoteHeard                         // a short one that came in a datagram (see [Pool.Tell])
-	Counted                           // how many datagrams were refused; nobody was heard
 )
 
 // Pool is this server's end of the pool. Its methods may be called by several
@@ -126,10 +121,8 @@ func (p *Pool) enter() error {
 		}
 		inner = opened
 	}
-	cfg := p.cfg
-	cfg.refused = p.refuse
 	var err error
-	if p.secure, err = newSecure(cfg, inner, p.isPeer, p.datagram, p.counted); err != nil {
+	if p.secure, err = newSecure(p.cfg, inner, p.isPeer, p.datagram, p.refused); err != nil {
 		return errors.Join(err, inner.Shutdown())
 	}
 	if p.list, err = memberlist.Create(p.listConfig()); err != nil {
@@ -143,13 +136,8 @@ func (p *Pool) datagram(from string, source netip.AddrPort, _ time.Time, body []
 	p.queue.put(incoming{at: p.cfg.Now(), body: body, from: from, source: source}, false)
 }
 
-// refuse queues that something was not accepted.
-func (p *Pool) refuse(from string, source netip.AddrPort, why string) {
-	p.queue.put(incoming{at: p.cfg.Now(), from: from, source: source, refused: why}, false)
-}
-
-// counted queues what is to be told of datagrams that were not believed.
-func (p *Pool) counted(r Refusal) { p.queue.put(incoming{refusal: &r}, false) }
+// refused queues what is to be told of datagrams that were not believed.
+func (p *Pool) refused(r Refusal) { p.queue.put(incoming{at: p.cfg.Now(), refusal: &r}, false) }
 
 // isPeer tells whether a server of the system should have an address, or had it when it spoke last.
 func (p *Pool) isPeer(at netip.Addr) bool {

@@ -134,12 +134,20 @@ func TestRealJoinWithAnotherKey(t *testing.T) {
 	port := freePort(t, "127.0.77.1", "127.0.77.2")
 	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.77.2"), port)
 	a := openReal(t, "a", netip.AddrPortFrom(netip.MustParseAddr("127.0.77.1"), port), testKey(2))
-	openReal(t, "b", at, testKey(1))
+	b := openReal(t, "b", at, testKey(1))
 	_, err := a.Join(at)
 	if err == nil {
 		t.Fatal("joined")
 	}
 	checkJoinError(t, err, "joining "+at.String()+": it has another gossip key", "copy gossip.key")
+	select { // it is told there, too
+	case ev := <-b.Events():
+		if ev.Kind != Refused || ev.Refusal.Kind != RefusedConnections || ev.Refusal.From != a.cfg.Bind.Addr() {
+			t.Errorf("told %+v, %+v", ev, ev.Refusal)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("nothing is told of the connection that was refused")
+	}
 }
 
 func TestRealJoinOfNobody(t *testing.T) {

@@ -55,8 +55,7 @@ type server struct {
 	mu    sync.Mutex
 	heard []Event
 
-	refused []Event   // apart, for they say nothing of who is heard
-	counted []Refusal // the same
+	refused []Refusal // apart, for they say nothing of who is heard
 }
 
 // open starts a pool whose events are read; key and clock may be changed.
@@ -68,9 +67,7 @@ func (s *segment) open(name, at string, change ...func(*Config)) *server {
 			v.mu.Lock()
 			switch ev.Kind {
 			case Refused:
-				v.refused = append(v.refused, ev)
-			case Counted:
-				v.counted = append(v.counted, *ev.Refusal)
+				v.refused = append(v.refused, *ev.Refusal)
 			default:
 				v.heard = append(v.heard, ev)
 			}
@@ -126,7 +123,7 @@ func (v *server) refusals() map[string]Refusal {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	out := map[string]Refusal{}
-	for _, r := range v.counted {
+	for _, r := range v.refused {
 		out[r.Kind] = r
 	}
 	return out

@@ -14,7 +14,6 @@ type incoming struct {
 	from   string         // of a datagram: who sealed it; "": it came over a connection
 	source netip.AddrPort // of a datagram: where it really came from
 
-	refused string   // why it was not accepted; it has no body
 	refusal *Refusal // nothing came that counts, but this
 }
 

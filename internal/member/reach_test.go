@@ -18,7 +18,7 @@ func TestNumbersBeyondReason(t *testing.T) {
 		lie := func(seq uint64) []Event {
 			return b.receive(incoming{at: time.Now(), from: "a", body: fmt.Appendf(nil, `{"k":"state","o":"a","s":%d,"p":"lie"}`, seq)})
 		}
-		if got := lie(highest(time.Now()) + 1); len(got) != 2 || got[0].Kind != BeatHeard || got[1].Kind != Refused || got[1].From != "a" || got[1].Why == "" {
+		if got := lie(highest(time.Now()) + 1); len(got) != 2 || got[0].Kind != BeatHeard || got[1].Kind != Refused || got[1].From != "a" || got[1].Refusal.Remedy == "" {
 			t.Errorf("a number beyond reason: %v", got)
 		}
 		if got := lie(highest(time.Now())); len(got) != 1 || got[0].Kind != StateHeard {

@@ -31,11 +31,8 @@ func (p *Pool) dispatch() {
 
 // receive takes in one datagram, message or remote state.
 func (p *Pool) receive(in incoming) []Event {
-	if in.refused != "" {
-		return []Event{{Kind: Refused, From: in.from, At: in.at, Source: in.source, Why: in.refused}}
-	}
 	if in.refusal != nil {
-		return []Event{{Kind: Counted, Refusal: in.refusal}}
+		return []Event{{Kind: Refused, At: in.at, Refusal: in.refusal}}
 	}
 	if in.states {
 		return p.receiveStates(in)
@@ -71,7 +68,8 @@ func (p *Pool) receive(in incoming) []Event {
 		ev.Kind, ev.Payload = NoteHeard, e.Payload
 	}
 	if e.Seq > highest(p.cfg.Now()) { // it lives, whatever it says
-		return []Event{ev, {Kind: Refused, From: e.Origin, At: in.at, Source: in.source, Why: "the number of what it says is beyond reason; see to its clock, then restart its agent"}}
+		return []Event{ev, {Kind: Refused, From: e.Origin, At: in.at, Refusal: &Refusal{Kind: "state-number", Count: 1, From: in.source.Addr(),
+			Reason: "numbered beyond reason", Remedy: "see to its clock, then restart its agent"}}}
 	}
 	return []Event{ev}
 }

@@ -19,8 +19,6 @@ import (
 )
 
 const (
-	noticeEvery    = time.Minute     // of a server that is not understood, a word at most so often for each kind and address
-	maxNotices     = 256             // of those that are kept apart
 	streamLimit    = 2 * time.Second // for a connection, and for its other end to show a key
 	membershipWait = 256             // datagrams of the library that may wait for it
 )
@@ -36,7 +34,6 @@ type secure struct {
 	log     *slog.Logger
 	deliver func(from string, at netip.AddrPort, arrived time.Time, body []byte)
 	guests  guests
-	refused func(from string, at netip.AddrPort, why string)
 
 	packets chan *memberlist.Packet
 	streams chan net.Conn
@@ -49,23 +46,16 @@ type secure struct {
 	number   atomic.Uint64 // of the last message that was split
 	assembly assembly      // of the receiving goroutine
 	refusals refusals
-	noticed  map[notice]time.Time // of the receiving goroutine
-	panicked time.Time            // when that was told last; the same
-}
-
-// notice is something refused, by whom.
-type notice struct {
-	verdict seal.Verdict
-	from    netip.Addr
+	panicked time.Time // when that was told last, of the receiving goroutine
 }
 
 var _ memberlist.NodeAwareTransport = (*secure)(nil)
 
 // newSecure wraps inner, which it closes in the end. deliver is given every message of
-// another server's pool, and counted how many datagrams were refused; neither may block. peer tells
+// another server's pool, and refused what is told of datagrams that are not believed; neither may block. peer tells
 // whether a server of the system has an address.
 func newSecure(cfg Config, inner memberlist.Transport, peer func(netip.Addr) bool,
-	deliver func(from string, at netip.AddrPort, arrived time.Time, body []byte), counted func(Refusal),
+	deliver func(from string, at netip.AddrPort, arrived time.Time, body []byte), refused func(Refusal),
 ) (*secure, error) {
 	box, err := seal.New(cfg.Name, cfg.Keys, rand.Reader)
 	if err != nil {
@@ -75,9 +65,9 @@ func newSecure(cfg Config, inner memberlist.Transport, peer func(netip.Addr) boo
 	if guard == nil {
 		guard = tlsGuard
 	}
-	s := &secure{inner: inner, box: box, guard: guard, log: cfg.Log, deliver: deliver, guests: guests{known: peer}, refused: cfg.refused,
+	s := &secure{inner: inner, box: box, guard: guard, log: cfg.Log, deliver: deliver, guests: guests{known: peer},
 		packets: make(chan *memberlist.Packet, membershipWait), streams: make(chan net.Conn),
-		assembly: assembly{}, refusals: refusals{tell: counted}, noticed: map[notice]time.Time{}}
+		assembly: assembly{}, refusals: refusals{tell: refused}}
 	if err := s.setKeys(cfg.Keys); err != nil {
 		return nil, err
 	}
@@ -143,8 +133,7 @@ func (s *secure) open(p *memberlist.Packet) {
 		}
 	}
 	if o.Verdict != seal.Accepted && o.Verdict != seal.Unproven {
-		s.refusals.note(o.Verdict, from.Addr(), s.guests.known)
-		s.notice(o, from, p.Timestamp)
+		s.refusals.note(o.Verdict.String(), from.Addr(), s.guests.known)
 	}
 	for _, f := range o.Frames {
 		switch {
@@ -164,8 +153,8 @@ func (s *secure) survive(p *memberlist.Packet) {
 	if cause == nil {
 		return
 	}
-	s.refusals.note(seal.Garbled, addrPort(p.From).Addr(), s.guests.known)
-	if s.panicked.IsZero() || p.Timestamp.Sub(s.panicked) >= noticeEvery {
+	s.refusals.note(seal.Garbled.String(), addrPort(p.From).Addr(), s.guests.known)
+	if s.panicked.IsZero() || p.Timestamp.Sub(s.panicked) >= refusedEvery {
 		s.panicked = p.Timestamp
 		s.log.Error("a datagram was dropped, for reading it failed in a way that nobody thought of; please report this", "from", p.From, "panic", cause, "stack", string(debug.Stack()))
 	}
@@ -178,28 +167,6 @@ func (s *secure) pass(p *memberlist.Packet) {
 	case s.packets <- p:
 	default:
 	}
-}
-
-// notice tells of a server of the system that is there and not understood, now and then.
-func (s *secure) notice(o seal.Opened, from netip.AddrPort, now time.Time) {
-	n := notice{o.Verdict, from.Addr()}
-	why := remedies[o.Verdict]
-	if last, ok := s.noticed[n]; why == "" || ok && now.Sub(last) < noticeEvery || !s.guests.known(from.Addr()) {
-		return
-	}
-	if len(s.noticed) >= maxNotices {
-		clear(s.noticed)
-	}
-	s.noticed[n] = now
-	if s.refused != nil {
-		s.refused(o.From, from, why)
-	}
-}
-
-// remedies are what people are told of a server that is there but not understood.
-var remedies = map[seal.Verdict]string{
-	seal.Garbled:  "what comes from its address is no agent's of this version, or was changed on the way; compare mxcluster version on both",
-	seal.OtherKey: "what comes from its address is sealed with another gossip key; give it gossip.key of a server of the system, or see how far a change of the key is",
 }
 
 // accept takes connections until the end.
@@ -231,6 +198,9 @@ func (s *secure) welcome(conn net.Conn) {
 			return
 		case <-s.ctx.Done():
 		}
+	}
+	if s.ctx.Err() == nil {
+		s.refusals.note(RefusedConnections, addrPort(conn.RemoteAddr()).Addr(), s.guests.known)
 	}
 	s.log.Debug("refusing a connection to the gossip port", "from", conn.RemoteAddr(), "err", err)
 	conn.Close()

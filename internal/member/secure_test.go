@@ -228,8 +228,8 @@ func TestPanicCostsOneDatagram(t *testing.T) {
 		b.secure.deliver = good
 		a.Beat("b")
 		b.hears(t, Event{Kind: BeatHeard, From: "a", At: time.Now()})
-		if b.mu.Lock(); len(b.counted) != 1 || b.counted[0].Kind != seal.Garbled.String() {
-			t.Errorf("counted %+v", b.counted)
+		if b.mu.Lock(); len(b.refused) != 1 || b.refused[0].Kind != seal.Garbled.String() {
+			t.Errorf("refused %+v", b.refused)
 		}
 		b.mu.Unlock()
 	})
