@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"net"
 	"net/netip"
 	"slices"
 	"testing"
@@ -136,7 +135,7 @@ func (x *assault) halfOpen(ctx context.Context) error {
 func (x *assault) packet(to *Server, protocol byte, from netip.Addr, flags uint16, body []byte) []byte {
 	head := ipv4(protocol, from, to.Base().Addr(), len(body))
 	binary.BigEndian.PutUint16(head[6:], flags)
-	return resummed(slices.Concat(to.MAC, net.HardwareAddr(x.tap.HardwareAddr), []byte{8, 0}, head, body))
+	return resummed(slices.Concat(to.MAC, x.tap.HardwareAddr, []byte{8, 0}, head, body))
 }
 
 // ipv4 is the header of a packet with so many bytes behind it.
