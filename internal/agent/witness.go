@@ -22,6 +22,7 @@ const (
 	neighbourTries = 3                      // questions without an answer after which a neighbour is replaced
 	neighbourAgain = time.Minute            // after which one that did not answer may be tried anew
 	echoTries      = 4                      // echoes without an answer while ARP is answered, by which it is known that there are none
+	echoAgain      = 10 * time.Second       // after the last one, whether there are any again: a line that was bad loses that many
 	leaders        = 3                      // witnesses that are asked often while nobody of the cluster answers
 )
 
@@ -44,6 +45,7 @@ type witness struct {
 	missed    int  // questions since its last answer
 	echoes    bool // its kernel answers echoes
 	echoed    int  // of those that were sent since the last was answered
+	echoAsked time.Time
 }
 
 // witnessPlan says who may be a witness.
@@ -186,7 +188,7 @@ func (s *supervisor) pollWitnesses(ask *questions, now time.Time) (next time.Tim
 			s.bench.refuse(w.addr, now)
 			continue
 		}
-		if !w.ask(ask, s.room(now, w.echoes)) {
+		if !w.ask(ask, now, s.room(now, w.echoes)) {
 			next = earlier(next, now.Add(arpRetry))
 			continue
 		}
@@ -200,9 +202,10 @@ func (s *supervisor) pollWitnesses(ask *questions, now time.Time) (next time.Tim
 
 // ask has a witness asked by echo if it answers those, else by ARP if there is room for
 // that; false when it is not asked.
-func (w *witness) ask(q *questions, room func() bool) bool {
-	if w.mac != nil && (w.echoes || w.echoed < echoTries) {
+func (w *witness) ask(q *questions, now time.Time, room func() bool) bool {
+	if w.mac != nil && (w.echoes || w.echoed < echoTries || now.Sub(w.echoAsked) >= echoAgain) {
 		w.echoed++
+		w.echoAsked = now
 		q.echo = append(q.echo, question{w.addr, w.mac})
 	}
 	arp := !w.echoes || w.missed%echoTries == echoTries-1

@@ -376,3 +376,32 @@ func TestLiveOnesBesideDeadOnes(t *testing.T) {
 		}
 	})
 }
+
+// A witness whose echoes were lost on a bad line is asked by echo again: ARP alone may not
+// have the room to tell of it often enough.
+func TestWitnessIsAskedByEchoAgain(t *testing.T) {
+	now := time.Unix(1000, 0)
+	addr, mac := netip.MustParseAddr("192.0.2.1"), net.HardwareAddr{2, 0, 0, 0, 0, 1}
+	w := &witness{addr: addr, mac: mac, echoes: true}
+	b := bench{all: map[netip.Addr]*witness{addr: w}, well: true}
+	echoes := func(after time.Duration) int {
+		now = now.Add(after)
+		var q questions
+		w.ask(&q, now, func() bool { return true })
+		return len(q.echo)
+	}
+	for range echoTries {
+		echoes(time.Second)
+	}
+	b.heard(netops.Observation{Time: now, Op: netops.Reply, SenderIP: addr, SenderMAC: mac}, time.Second)
+	if n := echoes(time.Second); w.echoes || n != 0 {
+		t.Errorf("it answers no echoes (%v), and was asked %d", w.echoes, n)
+	}
+	if n := echoes(echoAgain); n != 1 {
+		t.Errorf("later it was asked %d echoes", n)
+	}
+	b.echoed(netops.Echo{From: addr, MAC: mac, Asked: now, Time: now}, time.Second)
+	if !w.echoes {
+		t.Error("it does not answer echoes again")
+	}
+}
