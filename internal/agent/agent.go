@@ -134,6 +134,7 @@ type Agent struct {
 	mac        string // of the interface of the base address
 	macs       ownMACs
 	enabled    time.Time // since when the interface is set up; zero: it is down
+	baseKept   time.Time // when the base was last announced because another station uses it
 	baseGone   time.Time // since when the base address is missing; zero: it is there
 	linkDown   time.Time // since when its link is down; zero: it is up
 	arbiter    string    // what the others were told of it last

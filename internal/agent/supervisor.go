@@ -81,6 +81,7 @@ type supervisor struct {
 	heard   time.Time // last frame of anybody
 	first   time.Time // and the first since the link is up; zero: there was none
 	lost    time.Time // when the link was seen down last
+	used    claim     // of this server's base, that was heard last
 	called  time.Time // when a rival was, see call
 	limit   time.Duration
 	polled  time.Time // when it last looked
@@ -241,6 +242,14 @@ func (s *supervisor) firstHeard() time.Time {
 	return s.first
 }
 
+// baseUsed returns the last frame that claims this server's own base address. It may be
+// of another card of this server.
+func (s *supervisor) baseUsed() claim {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used
+}
+
 // linkLost notes that the link is down: what was heard before says nothing of a switch
 // port that opens when it is up again.
 func (s *supervisor) linkLost(at time.Time) {
@@ -374,6 +383,9 @@ func (s *supervisor) observe(o netops.Observation) {
 	// What speaks the other family may be the switch port itself.
 	if o.SenderIP.Is4() == s.self.Is4() && (s.self.Is4() || !o.SenderIP.IsUnspecified()) {
 		s.anybody(o.Time)
+	}
+	if o.SenderIP == s.self {
+		s.used = claim{alias: s.self, mac: o.SenderMAC.String(), at: o.Time}
 	}
 	s.stand.answered(o.SenderMAC.String(), o.SenderIP, o.Time)
 	if slices.Contains(s.bench.plan.gateways, o.SenderIP) || !s.stand.Proven(o.SenderMAC.String(), o.Time) {

@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	knownRuns = 4                // runs of one server's agent that are told apart
-	twinsFor  = 30 * time.Second // after the last sign of a second machine there is none any more
-	firstFor  = 3 * time.Second  // after the last word of the first one the second one counts
+	knownRuns  = 4                // runs of one server's agent that are told apart
+	twinsFor   = 30 * time.Second // after the last sign of a second machine there is none any more
+	basePeriod = time.Second      // from one announcement of a base that another station uses to the next
+	firstFor   = 10 * time.Second // after the last word of the first one the second one counts
 )
 
 // noteRun notes that another run of a server's agent speaks than before. One that is
@@ -30,6 +31,21 @@ func (p *peer) noteRun(c *failover.Claim, at time.Time) {
 		p.runs = append(p.runs, p.claim.Run)
 	}
 	p.runs = p.runs[max(0, len(p.runs)-knownRuns):]
+}
+
+// keepBase announces this server's base when another station uses it, as a clone of this
+// server does, while an alias is served here: else what the others send to this server
+// goes to that station, and it is the one whose word they hear. A server that serves
+// nobody leaves the base to the other one, so that two do not outshout each other.
+func (a *Agent) keepBase(now time.Time) {
+	c := a.net.sup.baseUsed()
+	serves := slices.ContainsFunc(a.heldLIMs(), func(l *lim) bool { return l.hidden == "" })
+	if !serves || !c.at.After(a.baseKept) || now.Sub(a.baseKept) < basePeriod || a.macs.has(c.mac) {
+		return
+	}
+	a.baseKept = now
+	a.recordConflict(0, fmt.Sprintf("the base address %s of %s is used by %s, too; it is announced", c.alias, a.cfg.Server, c.mac))
+	a.announceBase()
 }
 
 // second reports whether a claim is to be left aside: it comes from the second of two

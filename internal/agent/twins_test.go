@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"net"
 	"testing"
 	"time"
 
 	"mxcluster/internal/failover"
+	"mxcluster/netops"
 )
 
 // Of two machines the one that has the alias counts, as long as it speaks.
@@ -20,7 +22,7 @@ func TestSecondMachine(t *testing.T) {
 		want  bool
 	}{
 		{"idle", idle, 101, true},
-		{"the first one is silent", idle, 104, false},
+		{"the first one is silent", idle, 111, false},
 		{"both serve", serves, 101, false},
 	} {
 		if got := p.second(tc.claim, at(tc.at)); got != tc.want {
@@ -65,4 +67,41 @@ func TestNoteRun(t *testing.T) {
 			t.Errorf("%s: two machines: %t (%s)", name, !p.twice.IsZero(), p.twins)
 		}
 	}
+}
+
+// The server that serves tells everybody where its base is while another station uses
+// it, so that what is sent to it does not go there; one that serves nobody does not.
+func TestBaseIsKept(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		client := w.client()
+		for _, tc := range []struct {
+			server string
+			kept   bool
+		}{{"srv1", true}, {"sb1", false}} {
+			base := w.doc.Server(tc.server).Base
+			clone := netops.NewFakeKernel("clone", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 0x77}})
+			w.hold(&machine{kernel: clone}, base)
+			w.segment.Connect(clone, "eth0")
+			wire, err := w.segment.OpenWire(clone, "eth0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			own, err := w.servers[tc.server].kernel.Link("eth0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 10 {
+				if err := wire.Announce(base.Addr()); err != nil {
+					t.Fatal(err)
+				}
+				pass(basePeriod + 100*time.Millisecond)
+				if got := client.last(base.Addr()); (got == own.MAC.String()) != tc.kept {
+					t.Errorf("%s announced its base last: %v, want %v", tc.server, got == own.MAC.String(), tc.kept)
+				}
+			}
+			w.segment.Disconnect(clone)
+		}
+		w.neverTwice()
+	})
 }

@@ -110,6 +110,7 @@ func (a *Agent) judge(now time.Time) {
 		a.recordAgent("settled", fmt.Sprintf("the agent of %s has settled: it knows what the others run, or has waited for them", a.cfg.Server))
 	}
 	a.judgeIsolation(now)
+	a.keepBase(now)
 }
 
 // waited reports whether a starting agent has waited long enough for those that it does
