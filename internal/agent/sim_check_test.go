@@ -218,7 +218,7 @@ func (s *simulation) couldRun(lim int) string {
 		return ""
 	case s.fit(regular, lim) && (clear || s.servers[standby].down) && s.heardByMost(regular):
 		return regular
-	case clustered && !m.Leaving && s.isStandbyOf(standby, lim) && s.fit(standby, lim) && (clear || s.servers[regular].down) && len(s.aliasesOf(standby)) == 0 && (s.preloaded() || len(s.running(standby)) == 0) && s.heardByMost(standby):
+	case clustered && !m.Leaving && s.isStandbyOf(standby, lim) && !s.untold(standby) && s.fit(standby, lim) && (clear || s.servers[regular].down) && len(s.aliasesOf(standby)) == 0 && (s.preloaded() || len(s.running(standby)) == 0) && s.heardByMost(standby):
 		return standby
 	}
 	return ""
@@ -343,7 +343,10 @@ func (s *simulation) finish() {
 // and from who is up alone; "" is as it should be.
 func (s *simulation) wrong(left string) string {
 	d, err := s.servers[s.editor(left)].store.Read()
-	if err != nil {
+	switch {
+	case s.untold(s.editor(left)):
+		return "" // nobody else is up
+	case err != nil:
 		return err.Error()
 	}
 	if why := cmp.Or(s.wrongFree(d, left), s.wrongPending(d, left), s.wrongMembers(d, left)); why != "" {
