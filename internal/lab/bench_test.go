@@ -155,13 +155,16 @@ func wait(ctx context.Context, d time.Duration) error {
 // lose has a switch port lose so many of a hundred frames, at random, both ways;
 // 0 ends it.
 func (l *Lab) lose(ctx context.Context, port string, percent int) error {
-	rules := "add table netdev loss\ndelete table netdev loss\n"
+	rules, which := "add table netdev loss\ndelete table netdev loss\n", ""
+	if percent < 100 { // nft refuses what is true of all numbers
+		which = fmt.Sprintf("numgen random mod 100 < %d ", percent)
+	}
 	if percent > 0 {
 		rules += fmt.Sprintf(`table netdev loss {
-	chain in { type filter hook ingress device "%[1]s" priority 0; numgen random mod 100 < %[2]d drop; }
-	chain out { type filter hook egress device "%[1]s" priority 0; numgen random mod 100 < %[2]d drop; }
+	chain in { type filter hook ingress device "%[1]s" priority 0; %[2]sdrop; }
+	chain out { type filter hook egress device "%[1]s" priority 0; %[2]sdrop; }
 }
-`, port, percent)
+`, port, which)
 	}
 	file := filepath.Join(l.Dir, "loss.nft")
 	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {

@@ -116,6 +116,7 @@ func scenarios() map[string]Scenario {
 		"standby-cut-off":       standbyCutOffScenario,
 		"regular-cut-off":       regularCutOffScenario,
 		"loss":                  lossScenario,
+		"shut-port":             shutPortScenario,
 		"tampered":              tamperedScenario,
 		"conflicts":             conflictsScenario,
 		"foreign-host":          foreignHostScenario,

@@ -12,6 +12,7 @@ import (
 func TestStandbyCutOff(t *testing.T) { runScenario(t, "standby-cut-off", program(t)) }
 func TestRegularCutOff(t *testing.T) { runScenario(t, "regular-cut-off", program(t)) }
 func TestLoss(t *testing.T)          { runScenario(t, "loss", program(t)) }
+func TestShutPort(t *testing.T)      { runScenario(t, "shut-port", program(t)) }
 
 // standbyCutOffScenario: a standby that hears nobody takes nothing over, and is
 // of use again when it is back.
@@ -65,6 +66,38 @@ func regularCutOffScenario(ctx context.Context, l *Lab) error {
 	to := time.Now()
 	s, h := x.caller.Between(healed, to), x.watcher.Between(healed, to)
 	x.say("after the heal: %d of %d calls lost, silence %s, two holders %d of %d", s.Lost, s.Calls, s.Silence, h.Twice, h.Requests)
+	return f.err()
+}
+
+// shutPortScenario: a server boots behind a port whose link is up and that passes
+// nothing, longer than a cold start waits, while its LIM runs on the standby. When the port
+// opens nobody ever meets two holders.
+func shutPortScenario(ctx context.Context, l *Lab) error {
+	x, err := newCluster(ctx, l)
+	if err != nil {
+		return err
+	}
+	var f findings
+	f.noError(x.cutPower(ctx), "power cut")
+	from := time.Now()
+	f.noError(x.srv1.Boot(ctx), "boot")
+	f.noError(l.lose(ctx, "srv1", 100), "shutting the port")
+	f.noError(x.startAgent(ctx, x.srv1), "boot")
+	f.noError(poll(ctx, "srv1 has the alias, for nobody tells it otherwise", func() bool {
+		have, err := x.srv1.addresses()
+		return err == nil && slices.Contains(have, labAddress(11))
+	}), "while the port is shut")
+	blocked, err := x.srv1.blocked()
+	f.check(err == nil && slices.Contains(blocked, labAddress(11).Addr()), "srv1 blocks %v (%v), want its alias among them", blocked, err)
+	f.noError(l.lose(ctx, "srv1", 0), "opening the port")
+	f.noError(poll(ctx, "srv1 gives the alias up", func() bool {
+		have, err := x.srv1.addresses()
+		return err == nil && !slices.Contains(have, labAddress(11))
+	}), "when the port is open")
+	f.noError(settled(ctx, x.watcher, int(testLease/x.asking)/2), "waiting")
+	f.noError(x.await(ctx, 1, "sb1"), "afterwards")
+	h := x.watcher.Between(from, time.Now())
+	f.check(len(h.By) == 1 && h.Twice == 0, "alias held by %q, %d times by two", h.By, h.Twice)
 	return f.err()
 }
 
