@@ -157,7 +157,7 @@ type peer struct {
 	at       time.Time         // of the last sign of life; zero if second-hand only
 	claimed  time.Time         // when the claim arrived; the same
 	holding  map[int]time.Time // since when it says that it has the aliases of LIMs on the wire
-	former   netip.Addr        // its base by an earlier document, until it works by the present one
+	formers  []netip.Addr      // where it was heard by earlier documents, until it works by the present one
 	stale    bool              // it speaks, but what it claims now was not heard yet
 	liveness failover.Liveness
 	doubtful bool // nothing but ARP answers tells of it
@@ -244,6 +244,9 @@ func (a *Agent) begin() error {
 	a.alarms, a.conflict, a.conflictText, a.former, a.accepted = a.state.Alarms, a.state.Conflict, a.state.ConflictText, a.state.Former, a.state.Accepted
 	for _, base := range a.state.Readied {
 		a.readied[base] = a.started.Add(readyLife)
+	}
+	for name, formers := range a.state.Formers {
+		a.peer(name).formers = formers
 	}
 	if a.cfg.Boot == "" || a.state.Boot != a.cfg.Boot {
 		a.state.Seen = nil // the others may have gone down with this server

@@ -339,7 +339,8 @@ func (a *Agent) timer(d time.Duration) context.Context {
 // base by now: this server was given up as lost for good, and is to be told so.
 func (a *Agent) addrsOf(s *clusterconf.Server) []netip.AddrPort {
 	var all []netip.AddrPort
-	addrs := []netip.Addr{a.doc.Gossip(s).Addr(), s.Base.Addr(), s.ReachedAt.Addr(), a.peer(s.Name).former}
+	addrs := []netip.Addr{a.doc.Gossip(s).Addr(), s.Base.Addr(), s.ReachedAt.Addr()}
+	addrs = append(addrs, a.peer(s.Name).formers...)
 	if c := a.doc.ClusterOfLIM(s.LIM); c != nil && a.peer(s.Name).at.IsZero() {
 		addrs = append(addrs, c.Member(s.LIM).Alias.Addr())
 	}

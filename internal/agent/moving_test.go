@@ -84,3 +84,34 @@ func TestMoveBase(t *testing.T) {
 		}
 	}
 }
+
+// A server misses that its base is changed, twice, and those that know of it start anew: it is
+// still looked for where it is.
+func TestMovesThatAreMissed(t *testing.T) {
+	inFreeWorld(t, func(w *world) {
+		w.kill("sb1")
+		pass(3 * time.Second)
+		for _, base := range []string{"192.0.2.30", "192.0.2.40"} {
+			w.editStore("srv1", func(d *clusterconf.Document) error { return d.SetServer("sb1", "", base) })
+			if err := w.servers["srv1"].agent.Reload(w.t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			pass(3 * time.Second)
+		}
+		w.carryOut(func(d *clusterconf.Document) error { return d.CreateCluster(createC1) }) // the others are elsewhere, too
+		pass(3 * time.Second)
+		for _, name := range []string{"srv1", "srv2"} {
+			w.kill(name)
+		}
+		w.start("srv1", "srv2")
+		pass(3 * time.Second)
+		w.start("sb1")
+		w.until(time.Minute, "sb1 gets the document", func() bool {
+			d, err := w.servers["sb1"].store.Read()
+			return err == nil && d.Server("sb1").Base == netip.MustParsePrefix("192.0.2.40/24")
+		})
+		w.until(time.Minute, "it is forgotten where it was", func() bool {
+			return len(w.servers["srv1"].state.known().Formers) == 0
+		})
+	})
+}

@@ -204,8 +204,12 @@ func (a *Agent) tellClaims(s *supervisor) {
 	}
 }
 
+// mostFormers bounds the former addresses that are kept of a server.
+const mostFormers = 8
+
 // noteMoves remembers where every server that the new document moves was heard until
-// then, until that server is heard to work by it.
+// then, until that server is heard to work by it. One that misses several documents is
+// where the first of them found it.
 func (a *Agent) noteMoves(old, d *clusterconf.Document) {
 	if old == nil {
 		return
@@ -215,8 +219,9 @@ func (a *Agent) noteMoves(old, d *clusterconf.Document) {
 		if was == nil || s.Name == a.cfg.Server {
 			continue
 		}
-		if at := old.Gossip(was); at != d.Gossip(&s) {
-			a.peer(s.Name).former = at.Addr()
+		p, at := a.peer(s.Name), old.Gossip(was)
+		if at != d.Gossip(&s) && len(p.formers) < mostFormers && !slices.Contains(p.formers, at.Addr()) {
+			p.formers, a.unsaved = append(p.formers, at.Addr()), true
 		}
 	}
 }

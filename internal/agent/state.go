@@ -39,6 +39,8 @@ type persisted struct {
 	Accepted     failover.Acceptance `json:"accepted,omitzero"`      // of an epoch of the document, the last one
 	Former       netip.Prefix        `json:"former,omitzero"`        // base of this server that is to go, if it is not its base again
 	Readied      []netip.Prefix      `json:"readied,omitempty"`      // bases that were added for a coming document
+
+	Formers map[string][]netip.Addr `json:"formers,omitempty"` // of each other server, as peer.formers
 }
 
 // persistedLIM is a LIM as it was on this server.

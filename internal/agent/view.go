@@ -240,8 +240,8 @@ func (a *Agent) claimHeard(ev member.Event) {
 	if !known {
 		a.judgeByGateways() // whose MAC is none of a neighbour
 	}
-	if p.former.IsValid() && !c.Lacks(a.doc) {
-		p.former = netip.Addr{}
+	if p.formers != nil && !c.Lacks(a.doc) {
+		p.formers, a.unsaved = nil, true
 		a.superviseOthers()
 	}
 	for _, entry := range c.LIMs {
@@ -569,7 +569,7 @@ func (a *Agent) save() (saved <-chan error, kept bool) {
 func (a *Agent) takeState() persisted {
 	a.states = max(a.states+1, uint64(time.Now().UnixNano()))
 	p := persisted{Version: stateVersion, Number: a.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
-		Alarms: a.alarms, Conflict: a.conflict, ConflictText: a.conflictText, Former: a.former, Accepted: a.accepted, Self: a.self, Readied: slices.Collect(maps.Keys(a.readied))}
+		Alarms: a.alarms, Conflict: a.conflict, ConflictText: a.conflictText, Former: a.former, Accepted: a.accepted, Self: a.self, Readied: slices.Collect(maps.Keys(a.readied)), Formers: map[string][]netip.Addr{}}
 	for n, l := range a.lims {
 		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.loaded, Since: l.since, Up: l.specs,
 			Known: l.known, Flaps: l.flaps, Suspended: l.suspended, Routes: slices.Clone(l.routes)}
@@ -578,6 +578,9 @@ func (a *Agent) takeState() persisted {
 		p.Seen[name] = at
 	}
 	for name, x := range a.peers {
+		if x.formers != nil {
+			p.Formers[name] = slices.Clone(x.formers)
+		}
 		if x.liveness == failover.Alive {
 			p.Seen[name] = time.Now().UTC()
 		}

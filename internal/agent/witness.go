@@ -44,6 +44,7 @@ type witness struct {
 	asked     time.Time
 	missed    int  // questions since its last answer
 	echoes    bool // its kernel answers echoes
+	proven    bool // by an echo, once: it is asked by echo for good
 	echoed    int  // of those that were sent since the last was answered
 	echoAsked time.Time
 }
@@ -203,7 +204,8 @@ func (s *supervisor) pollWitnesses(ask *questions, now time.Time) (next time.Tim
 // ask has a witness asked by echo if it answers those, else by ARP if there is room for
 // that; false when it is not asked.
 func (w *witness) ask(q *questions, now time.Time, room func() bool) bool {
-	if w.mac != nil && (w.echoes || w.echoed < echoTries || now.Sub(w.echoAsked) >= echoAgain) {
+	echo := w.mac != nil && (w.proven || w.echoed < echoTries || now.Sub(w.echoAsked) >= echoAgain)
+	if echo {
 		w.echoed++
 		w.echoAsked = now
 		q.echo = append(q.echo, question{w.addr, w.mac})
@@ -212,7 +214,7 @@ func (w *witness) ask(q *questions, now time.Time, room func() bool) bool {
 	if arp = arp && room(); arp {
 		q.arp = append(q.arp, question{w.addr, w.mac})
 	}
-	return arp || w.echoes
+	return arp || echo && w.proven
 }
 
 // echoed takes in the answer of a kernel.
@@ -222,7 +224,7 @@ func (b *bench) echoed(e netops.Echo, limit time.Duration) {
 		return
 	}
 	w.known.Answered(e.Time, limit)
-	w.echoes, w.echoed, w.missed = true, 0, 0
+	w.echoes, w.proven, w.echoed, w.missed = true, true, 0, 0
 }
 
 // urgency is how often a witness is asked while none of the own cluster answers.
