@@ -35,9 +35,9 @@ func newLIMSetCommand(a *app) *cobra.Command {
 The services make up the LIM. They are started in the order given and stopped in
 reverse. A SPEC is systemd:UNIT, ocf:PROVIDER:AGENT[,KEY=VALUE]... or exec:PATH, a
 program that is called with start, stop, status (0 running, 3 stopped, other
-failed) and reload. {lim} and {alias} in it are filled in. The value of a parameter may be
-file:/PATH, a file with the value alone that only root may read: everybody may read the
-cluster document.
+failed) and reload. {lim} and {alias} in it are filled in. The value of a parameter may
+be file:/PATH, a file with the value alone that only root may read: everybody may read
+the cluster document.
 
 Where the LIM is up the agents carry a change out at once: what was removed is stopped
 in reverse, what was added is started, the rest goes on. What does not start is told by

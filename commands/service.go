@@ -27,11 +27,11 @@ check is made every services.check_interval (5s); software that fails is started
 services.restarts times (3) before the LIM counts as failed here. What an exec: service
 leaves running when it is stopped is ended, too.
 
-Where systemd is process 1, it runs the programs of exec: and ocf: services, for root: what
-they start is in units of the slice mxcluster-limN.slice, for which 'systemctl set-property'
-sets limits of memory and processors. Other settings for all of them, such as LimitNOFILE=, go
-into a file /etc/systemd/system/mxcluster-limN-.service.d/NAME.conf. 'systemctl status
-mxcluster-limN.slice' shows what runs.
+Where systemd is process 1, it runs the programs of exec: and ocf: services, for root:
+what they start is in units of the slice mxcluster-limN.slice, for which 'systemctl
+set-property' sets limits of memory and processors. Other settings for all of them, such
+as LimitNOFILE=, go into a file /etc/systemd/system/mxcluster-limN-.service.d/NAME.conf.
+'systemctl status mxcluster-limN.slice' shows what runs.
 
 Programs that other users than root and who runs the command may change, by the mode of
 the file or of a folder on the way, are not run. --force passes over it.`, `
