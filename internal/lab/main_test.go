@@ -123,6 +123,7 @@ func scenarios() map[string]Scenario {
 		"spoofed-mac":           spoofedMACScenario,
 		"spoofed-mac-ipv6":      spoofedMACIPv6Scenario,
 		"tricks":                tricksScenario,
+		"links":                 linksScenario,
 		"preloaded":             preloadedScenario,
 		"delete-pair":           deletePairScenario,
 		"dead-regulars":         deadRegularsScenario(false),
