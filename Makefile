@@ -10,18 +10,23 @@ GOLANGCI  := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 # program as processes of its own. Under the race detector they take four times as long,
 # and most of what runs in them is not watched by it; `make race` runs them so.
 PLAIN     := mxcluster/internal/agent mxcluster/xdata mxcluster/cmd/mxcluster
+# These mostly wait, for clusters on a real kernel.
+LAB       := mxcluster/internal/lab
 
-.PHONY: build test test-race test-plain race needs lint docs demo fuzz bench cover clean
+.PHONY: build test test-race test-lab test-plain race needs lint docs demo fuzz bench cover clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags grpcnotrace -o bin/mxcluster ./cmd/mxcluster
 
 test:
 	$(GO) vet ./...
-	$(MAKE) --no-print-directory -j2 test-race test-plain
+	$(MAKE) --no-print-directory -j3 test-lab test-race test-plain
+
+test-lab: needs
+	$(GO) test -race -timeout 30m $(TESTFLAGS) $(LAB)
 
 test-race: needs
-	$(GO) test -race -timeout 30m $(TESTFLAGS) $(filter-out $(PLAIN),$(shell $(GO) list ./...))
+	$(GO) test -race -p 1 -timeout 30m $(TESTFLAGS) $(filter-out $(PLAIN) $(LAB),$(shell $(GO) list ./...))
 
 test-plain:
 	$(GO) test -p 1 -timeout 30m $(TESTFLAGS) $(PLAIN)
