@@ -126,7 +126,10 @@ func (s *sshSite) startSSHD(sshd string) {
 	if err := os.MkdirAll("/run/sshd", 0o755); err != nil { // its own start script makes it
 		t.Fatal(err)
 	}
+	// By SHLVL bash takes itself for an inner shell, and leaves out what this machine's root
+	// has it do at each login.
 	write(t, s.path("sshd_config"), fmt.Sprintf(`Port %s
+SetEnv SHLVL=2
 ListenAddress 127.77.0.13
 HostKey %s
 AuthorizedKeysFile %s
