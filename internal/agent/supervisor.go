@@ -2,10 +2,13 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,6 +56,7 @@ type host struct {
 	pulse     failover.Pulse
 	agent     failover.Watch // for agent-lost
 	next      time.Time
+	arped     time.Time // when it was last asked by ARP
 	nextAsk   time.Time
 	nextPoint time.Time
 	turn      int // echoes sent
@@ -493,7 +497,7 @@ func (s *supervisor) poll(now time.Time) (next time.Time, ask questions, news bo
 	}
 	s.polled = now
 	next = now.Add(time.Second)
-	for _, h := range s.hosts {
+	for _, h := range s.turns() {
 		if !h.next.After(now) {
 			s.pollHost(h, &ask, now)
 			if h.pulse.InDoubt() && !h.nextAsk.After(now) {
@@ -517,6 +521,14 @@ func (s *supervisor) poll(now time.Time) (next time.Time, ask questions, news bo
 	return earlier(next, s.stand.ask(&ask, now, s.room(now, true))), ask, news
 }
 
+// turns are the hosts in the order in which they are asked: who was asked by ARP longest ago
+// comes first, so that nobody takes all of the budget.
+func (s *supervisor) turns() []*host {
+	return slices.SortedFunc(maps.Values(s.hosts), func(a, b *host) int {
+		return cmp.Or(a.arped.Compare(b.arped), strings.Compare(a.name, b.name))
+	})
+}
+
 // room returns how it is found out whether there is room for an ARP question.
 func (s *supervisor) room(now time.Time, bound bool) func() bool {
 	return func() bool { return s.budget.take(now, 1, poll) || !bound && s.unbounded() }
@@ -536,6 +548,9 @@ func (s *supervisor) pollHost(h *host, ask *questions, now time.Time) {
 	q := h.pulse.Wants(now, placed)
 	s.call(h, &q, now)
 	q.One, q.All = q.One && room(), q.All && room()
+	if q.One || q.All {
+		h.arped = now
+	}
 	h.pulse.Asked(now, q, placed)
 	h.witness.Asked()
 	h.next = now.Add(h.pulse.Period(now))
