@@ -10,7 +10,8 @@ GOLANGCI  := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 # program as processes of its own. Under the race detector they take four times as long,
 # and most of what runs in them is not watched by it; `make race` runs them so.
 PLAIN     := mxcluster/internal/agent mxcluster/xdata mxcluster/cmd/mxcluster
-# These mostly wait, for clusters on a real kernel.
+# These mostly wait, for clusters on a real kernel, and measure what clients see. No more than
+# one other package is tested beside them.
 LAB       := mxcluster/internal/lab
 
 .PHONY: build test test-race test-lab test-plain race needs lint docs demo fuzz bench cover clean
@@ -20,13 +21,13 @@ build:
 
 test:
 	$(GO) vet ./...
-	$(MAKE) --no-print-directory -j3 test-lab test-race test-plain
+	$(MAKE) --no-print-directory -j2 test-lab test-plain test-race
 
 test-lab: needs
 	$(GO) test -race -timeout 30m $(TESTFLAGS) $(LAB)
 
 test-race: needs
-	$(GO) test -race -p 1 -timeout 30m $(TESTFLAGS) $(filter-out $(PLAIN) $(LAB),$(shell $(GO) list ./...))
+	$(GO) test -race -p 2 -timeout 30m $(TESTFLAGS) $(filter-out $(PLAIN) $(LAB),$(shell $(GO) list ./...))
 
 test-plain:
 	$(GO) test -p 1 -timeout 30m $(TESTFLAGS) $(PLAIN)
