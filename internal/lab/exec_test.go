@@ -98,7 +98,7 @@ func execEndsWithCaller(ctx context.Context, l *Lab, s *Server) error {
 	var f findings
 	mark := filepath.Join(s.Dir(), "mark")
 	interrupted, interrupt := context.WithCancel(ctx)
-	cmd, err := start(ctx, l.Dir, s.Name, []string{"sh", "-c", "trap 'echo term > mark; kill $!; exit' TERM; sleep 60 & echo up > mark; wait"}, nil, Stdio{})
+	cmd, err := start(ctx, l.Dir, s.Name, []string{"sh", "-c", "trap 'echo term > mark; kill -KILL $!; exit' TERM; sleep 60 & echo up > mark; wait"}, nil, Stdio{})
 	if err != nil {
 		interrupt()
 		return err
