@@ -263,7 +263,7 @@ func (a *Agent) begin() error {
 		return err
 	}
 	a.lookForCopies()
-	a.tendDenials()
+	a.mendDenials(a.deniable())
 	changes, err := a.deps.Kernel.Watch(a.ctx)
 	if err != nil {
 		return fmt.Errorf("watching the kernel's addresses: %w", err)
@@ -338,14 +338,18 @@ func (a *Agent) step(now time.Time) time.Duration {
 		}
 	}
 	a.tendCopies(now)
-	a.tendDenials()
+	denials := a.tendDenials(now)
 	a.tendKeys(now)
 	a.goOn(now)
 	a.noteSplits(now)
 	a.raiseAlarms(now)
 	a.publish(now)
 	a.notifier.turn(now, a.settled || now.Sub(a.started) >= settleTime, a.statusLine())
-	return min(a.beatPeriod(), a.cfg.Lease/3, a.untilKeyEnds(now)) // holders renew only while this loop turns
+	wait := min(a.beatPeriod(), a.cfg.Lease/3, a.untilKeyEnds(now)) // holders renew only while this loop turns
+	if denials > 0 {
+		wait = min(wait, denials)
+	}
+	return wait
 }
 
 // end leaves the pool after a stop.

@@ -3,9 +3,15 @@ package agent
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"mxcluster/clusterconf"
 )
+
+// denyDelay is how long after a change the denials are looked at: an alias that was given
+// up is off the kernel already, one that is taken lifts its denial itself, and reading the
+// rules meanwhile would delay whoever takes it.
+const denyDelay = 50 * time.Millisecond
 
 // denials are the aliases that this server's kernel keeps off the wire of all
 // interfaces, since it does not hold them (package netops).
@@ -13,7 +19,8 @@ type denials struct {
 	wanted []netip.Addr // when they were looked at last
 	there  []netip.Addr // that the kernel had then, as it was read back
 	whole  bool         // those are all
-	look   bool         // something changed: look now
+	look   bool         // something changed them
+	due    time.Time    // when they are looked at; zero: they are as they are to be
 	failed string       // why they could not be had; "": they could
 }
 
@@ -40,14 +47,36 @@ func (a *Agent) denyAtStart(doc *clusterconf.Document, lost bool) {
 	}
 }
 
-// tendDenials brings the kernel's denials in line with what is held here. Who takes an
-// alias lifts its denial itself, in the same step in which it is unblocked.
-func (a *Agent) tendDenials() {
+// tendDenials brings the kernel's denials in line with what is held here, some time after
+// that or they changed. It returns how long to wait with that; 0: there is nothing to do.
+func (a *Agent) tendDenials(now time.Time) time.Duration {
 	d := &a.denials
 	wanted, open := a.deniable()
-	if !d.look && d.failed == "" && slices.Equal(wanted, d.wanted) {
-		return
+	lacking := lacks(d.there, wanted)
+	if !d.look && d.failed == "" && !lacking && !lacks(slices.Concat(wanted, open), d.there) {
+		d.due = time.Time{}
+		return 0
 	}
+	d.whole = d.whole && !lacking
+	if d.due.IsZero() {
+		d.due = now.Add(denyDelay)
+	}
+	if wait := d.due.Sub(now); wait > 0 {
+		return wait
+	}
+	a.mendDenials(wanted, open)
+	return 0
+}
+
+// lacks reports whether one of the addresses is not among those that are there.
+func lacks(there, addrs []netip.Addr) bool {
+	return slices.ContainsFunc(addrs, func(x netip.Addr) bool { return !slices.Contains(there, x) })
+}
+
+// mendDenials does so now. Who takes an alias lifts its denial itself, in the same step
+// in which it is unblocked.
+func (a *Agent) mendDenials(wanted, open []netip.Addr) {
+	d := &a.denials
 	there, err := a.deps.Kernel.Denied()
 	if err == nil {
 		missing := slices.DeleteFunc(slices.Clone(wanted), func(x netip.Addr) bool { return slices.Contains(there, x) })
@@ -57,13 +86,15 @@ func (a *Agent) tendDenials() {
 			}
 		}
 	}
-	for _, addr := range there {
-		if err == nil && !slices.Contains(wanted, addr) && !slices.Contains(open, addr) {
-			err = a.deps.Kernel.Unblock(a.net.ifname, addr) // it is held here, or no alias any more
+	there = slices.DeleteFunc(there, func(x netip.Addr) bool {
+		if err != nil || slices.Contains(wanted, x) || slices.Contains(open, x) {
+			return false
 		}
-	}
-	d.wanted, d.there, d.look = wanted, there, false
-	d.whole = err == nil && !slices.ContainsFunc(wanted, func(x netip.Addr) bool { return !slices.Contains(there, x) })
+		err = a.deps.Kernel.Unblock(a.net.ifname, x) // it is held here, or no alias any more
+		return err == nil
+	})
+	d.wanted, d.there, d.look, d.due = wanted, there, false, time.Time{}
+	d.whole = err == nil && !lacks(there, wanted)
 	a.noteDenied(err)
 }
 
