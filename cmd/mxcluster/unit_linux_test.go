@@ -27,17 +27,34 @@ func systemdAnalyze(t *testing.T) string {
 	return path
 }
 
+// packaged is the text of a unit of the package, with its drop-ins and without [Install].
+func packaged(t *testing.T, unit string, dropIns ...string) string {
+	t.Helper()
+	text, _, _ := strings.Cut(read(t, "../../packaging/systemd/"+unit), "[Install]")
+	for _, name := range dropIns {
+		text += read(t, "../../packaging/systemd/"+name)
+	}
+	return text
+}
+
 // The agent is exposed less than systemd calls "medium", with the drop-in for servers whose
-// software is units alone, too.
+// software is units alone, too; the unit that runs at each boot less than half of that.
 func TestExposure(t *testing.T) {
 	analyze := systemdAnalyze(t)
-	unit, _, _ := strings.Cut(read(t, "../../packaging/systemd/mxcluster-agent.service"), "[Install]")
-	for name, text := range map[string]string{"unit": unit, "drop-in": unit + read(t, "../../packaging/systemd/systemd-only.conf")} {
-		here := filepath.Join(t.TempDir(), "mxcluster-agent.service")
-		write(t, here, text)
-		out, err := exec.Command(analyze, "security", "--offline=yes", "--threshold=40", here).CombinedOutput()
+	const agent, deny = "mxcluster-agent.service", "mxcluster-deny.service"
+	for _, c := range []struct {
+		unit, text string
+		tenths     int
+	}{
+		{agent, packaged(t, agent), 40},
+		{agent, packaged(t, agent, "systemd-only.conf"), 40},
+		{deny, packaged(t, deny), 20},
+	} {
+		here := filepath.Join(t.TempDir(), c.unit)
+		write(t, here, c.text)
+		out, err := exec.Command(analyze, "security", "--offline=yes", fmt.Sprintf("--threshold=%d", c.tenths), here).CombinedOutput()
 		if err != nil {
-			t.Errorf("%s: %v\n%s", name, err, out)
+			t.Errorf("%v\n%s\n%s", err, c.text, out)
 		}
 	}
 }

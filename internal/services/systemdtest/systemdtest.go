@@ -51,7 +51,7 @@ exec unshare --cgroup /bin/sh -c '
 // socket refuses who is not in its process namespace.
 var busUnits = map[string]string{
 	"shutdown.target": "[Unit]\nDefaultDependencies=no\n", "sysinit.target": "[Unit]\nDefaultDependencies=no\n",
-	"basic.target": "[Unit]\nDescription=test\nWants=dbus.service\nAfter=dbus.service\n",
+	"basic.target": "[Unit]\nDescription=test\nWants=sysinit.target dbus.service\nAfter=sysinit.target dbus.service\n",
 	"dbus.socket":  "[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream=/run/dbus/system_bus_socket\n",
 	"dbus.service": "[Unit]\nDefaultDependencies=no\nRequires=dbus.socket\nAfter=dbus.socket\n[Service]\n" +
 		"ExecStart=/usr/bin/dbus-daemon --config-file=/usr/lib/systemd/system/bus.conf --address=systemd: --nofork --nopidfile --systemd-activation\n",
@@ -65,7 +65,8 @@ type Manager struct {
 	Root string // the file system as systemd sees it, with a /run of its own
 }
 
-// New starts a systemd with units, whose names lack .service; DIR in them stands for
+// New starts a systemd with units: services, whose names lack .service and whose text is
+// that of [Service], or whole files under their names; DIR in them stands for
 // the folder that they may write to. It ends with the test, and with it all that it runs.
 // Where the rights or systemd are missing, the test fails if the environment has CI=true,
 // since a test that did not run proves nothing there; else it is skipped.
@@ -83,8 +84,11 @@ func New(t *testing.T, units map[string]string) *Manager {
 		must(t, os.WriteFile(dir+"/units/"+name, []byte(text), 0o644))
 	}
 	for name, text := range units {
-		text = "[Unit]\nDefaultDependencies=no\n[Service]\n" + strings.ReplaceAll(text, "DIR", dir) + "\n"
-		must(t, os.WriteFile(filepath.Join(dir, "units", name+".service"), []byte(text), 0o644))
+		text = strings.ReplaceAll(text, "DIR", dir) + "\n"
+		if filepath.Ext(name) == "" {
+			name, text = name+".service", "[Unit]\nDefaultDependencies=no\n[Service]\n"+text
+		}
+		must(t, os.WriteFile(filepath.Join(dir, "units", name), []byte(text), 0o644))
 	}
 	group := "mxcluster-test-" + strconv.Itoa(os.Getpid()) + "-" + filepath.Base(filepath.Dir(dir)) + "-" + filepath.Base(dir)
 	var log bytes.Buffer
