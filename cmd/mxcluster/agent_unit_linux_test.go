@@ -27,7 +27,8 @@ type unitSite struct {
 	*site
 	manager *systemdtest.Manager
 	bus     *dbus.Conn
-	inside  string // the folder, as the agent sees it
+	inside  string    // the folder, as the agent sees it
+	far     *netns.NS // the other end of its cable
 }
 
 const agentUnit = "mxcluster-agent.service"
@@ -79,9 +80,9 @@ func newUnitSite(t *testing.T, spec string, units map[string]string) *unitSite {
 	own, err := netns.FromPID(m.PID)
 	must(err)
 	t.Cleanup(func() { _ = own.Close() })
-	far := netnstest.New(t)
-	must(netns.AddVeth(own, "eth0", far, "far0", nil))
-	must(far.SetUp("far0"))
+	u.far = netnstest.New(t)
+	must(netns.AddVeth(own, "eth0", u.far, "eth0", nil))
+	must(u.far.SetUp("eth0"))
 	must(own.SetUp("lo"))
 	must(own.SetUp("eth0"))
 	must(own.AddAddress("eth0", d.Server("srv1").Base))
