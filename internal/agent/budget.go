@@ -13,6 +13,7 @@ type urgency int
 
 const (
 	urgent urgency = iota // what a takeover waits for: sent in any case, and counted
+	anew                  // announcements of what clients may believe elsewhere: whatever others ask this server
 	plain                 // probes and announcements besides
 	poll                  // what is asked again anyway
 )
@@ -54,7 +55,10 @@ func (b *budget) take(now time.Time, packets int, u urgency) bool {
 	defer b.mu.Unlock()
 	b.count(now)
 	room := b.most - len(b.own) - min(len(b.kernel), b.most/2)
-	if u == poll {
+	switch u {
+	case anew:
+		room = b.most - len(b.own)
+	case poll:
 		room = b.most - len(b.own) - len(b.kernel) - min(arpReserve, b.most*2/3)
 	}
 	if u != urgent && room < packets {

@@ -55,6 +55,7 @@ func TestBudgetByUrgency(t *testing.T) {
 		{"a takeover is not bounded", 15, 0, urgent, 100},
 		{"requests of clients take the room of polls", 15, 6, poll, 0},
 		{"and half of that of the rest, at the most", 15, 1000, plain, 7},
+		{"but not that of announcements", 15, 1000, anew, 14},
 		{"a small budget is halved", 5, 0, poll, 2},
 		{"no bound", 0, 1000, poll, 100},
 	} {
@@ -111,7 +112,7 @@ func TestBudgetHolds(t *testing.T) {
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
 			s.now = s.now.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "ms")) * time.Millisecond)
 			packets := rapid.IntRange(1, 3).Draw(t, "packets")
-			if s.send(packets, rapid.SampledFrom([]urgency{plain, poll}).Draw(t, "urgency")) {
+			if s.send(packets, rapid.SampledFrom([]urgency{anew, plain, poll}).Draw(t, "urgency")) {
 				sent = append(sent, slices.Repeat([]time.Time{s.now}, packets)...)
 			}
 			for len(sent) > 0 && s.now.Sub(sent[0]) > time.Second {

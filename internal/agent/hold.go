@@ -46,7 +46,7 @@ func (a *Agent) holdAs(l *lim, alias netip.Prefix, until time.Time, u urgency) {
 
 // announceAnew starts the announcements of a held alias again with a burst, as far as
 // there is room for it.
-func (a *Agent) announceAnew(l *lim) { a.announceBurst(l, plain) }
+func (a *Agent) announceAnew(l *lim) { a.announceBurst(l, anew) }
 
 // announceTaken does so at once: the alias was not on the wire before.
 func (a *Agent) announceTaken(l *lim) { a.announceBurst(l, urgent) }
