@@ -2,8 +2,10 @@ package layers
 
 import (
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -17,11 +19,7 @@ func TestTestsThatDocumentsName(t *testing.T) {
 	}
 	named := regexp.MustCompile("`((?:Test|Fuzz)[A-Z][A-Za-z0-9]*)")
 	for _, name := range []string{"accidents.md", "threat-model.md"} {
-		text, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := named.FindAllStringSubmatch(string(text), -1)
+		found := named.FindAllStringSubmatch(document(t, name), -1)
 		if len(found) == 0 {
 			t.Errorf("docs/%s names no test", name)
 		}
@@ -31,4 +29,41 @@ func TestTestsThatDocumentsName(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What documents name as file.go:function exists, and so do the files. Files without a
+// folder are in the one given.
+func TestFunctionsThatDocumentsName(t *testing.T) {
+	known := map[string]bool{}
+	for _, f := range load(t) {
+		known[f.name] = true
+		for _, name := range f.declared() {
+			known[f.name+":"+name] = true
+		}
+	}
+	named := regexp.MustCompile(`[a-z0-9_/]+\.go(:[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?)?`)
+	for name, folder := range map[string]string{"sync-protocol.md": "xdata"} {
+		found := named.FindAllString(document(t, name), -1)
+		if len(found) == 0 {
+			t.Errorf("docs/%s names no file", name)
+		}
+		for _, what := range found {
+			full := what
+			if !strings.Contains(what, "/") {
+				full = path.Join(folder, what)
+			}
+			if !known[full] {
+				t.Errorf("docs/%s names %s, which does not exist", name, what)
+			}
+		}
+	}
+}
+
+func document(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

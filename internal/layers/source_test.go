@@ -131,6 +131,61 @@ func (f *file) funcs() (names []string) {
 	return names
 }
 
+// declared returns the names of what the file declares for its package: methods as
+// Type.Method, and fields of structs as Type.Field.
+func (f *file) declared() (names []string) {
+	for _, d := range f.tree.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			name := d.Name.Name
+			if d.Recv != nil {
+				name = typeName(d.Recv.List[0].Type) + "." + name
+			}
+			names = append(names, name)
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				names = append(names, specified(spec)...)
+			}
+		}
+	}
+	return names
+}
+
+// specified returns the names of one type with its fields, or of constants or variables.
+func specified(spec ast.Spec) (names []string) {
+	switch spec := spec.(type) {
+	case *ast.ValueSpec:
+		for _, id := range spec.Names {
+			names = append(names, id.Name)
+		}
+	case *ast.TypeSpec:
+		names = append(names, spec.Name.Name)
+		st, ok := spec.Type.(*ast.StructType)
+		if !ok {
+			break
+		}
+		for _, field := range st.Fields.List {
+			for _, id := range field.Names {
+				names = append(names, spec.Name.Name+"."+id.Name)
+			}
+		}
+	}
+	return names
+}
+
+// typeName is the name of a receiver's type.
+func typeName(e ast.Expr) string {
+	switch x := e.(type) {
+	case *ast.StarExpr:
+		return typeName(x.X)
+	case *ast.IndexExpr:
+		return typeName(x.X)
+	case *ast.Ident:
+		return x.Name
+	}
+	return ""
+}
+
 // packageVars returns the names of the variables of a package.
 func packageVars(files []*file, pkg string) map[string]bool {
 	vars := make(map[string]bool)
