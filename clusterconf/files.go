@@ -91,7 +91,7 @@ func replaceBy(path string, data []byte, write func(path string, data []byte) er
 	if err := write(path, data); err != nil {
 		return fileFault(err, "write", path)
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := safepath.SyncDir(filepath.Dir(path)); err != nil {
 		return fault.Wrap(err, fault.Unknown, "check the disk, then look at the document: mxcluster config show",
 			"%s was replaced but may not outlive a power cut", path)
 	}
@@ -153,16 +153,6 @@ func sweep(path string) error {
 	return nil
 }
 
-// syncDir makes renames in a folder durable.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
-
 // makeDir makes a folder with its parents and makes it durable.
 func makeDir(dir string) error {
 	switch info, err := os.Stat(dir); {
@@ -174,7 +164,7 @@ func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, folderMode); err != nil {
 		return fileFault(err, "make folder", dir)
 	}
-	return fileFault(syncDir(filepath.Dir(dir)), "make folder", dir)
+	return fileFault(safepath.SyncDir(filepath.Dir(dir)), "make folder", dir)
 }
 
 // makeHistory makes the folder of former documents, and closes it to others. Where its

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+	"mxcluster/internal/nearest"
 )
 
 // reader turns YAML nodes into values and notes whatever does not fit, with
@@ -98,7 +99,7 @@ func (r *reader) unknownKey(path string, key *yaml.Node, fields []field) string 
 	}
 	// Told at the path of the key that was meant, so that rules do not find
 	// fault with the value that was not read.
-	near := Nearest(key.Value, known)
+	near := nearest.To(key.Value, known)
 	r.report(join(path, cmp.Or(near, "?")), key, "unknown-key",
 		didYouMean(key.Value, known, "known here: "+strings.Join(known, ", ")), "unknown key "+what)
 	return near

@@ -5,6 +5,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/nearest"
 )
 
 // parseLIM reads a LIM's number.
@@ -20,7 +21,7 @@ func parseLIM(text string) (int, error) {
 // didYouMean returns the nearest of the names there are as a remedy, or
 // otherwise where none is near.
 func didYouMean(name string, names []string, otherwise string) string {
-	if near := clusterconf.Nearest(name, names); near != "" {
+	if near := nearest.To(name, names); near != "" {
 		return "did you mean " + near + "?"
 	}
 	return otherwise

@@ -3,8 +3,8 @@ package commands
 import (
 	"github.com/spf13/cobra"
 
-	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/nearest"
 )
 
 // newCompletionCommand replaces cobra's, which is a group that ends with 0 when no
@@ -31,7 +31,7 @@ this server. Bash needs the package bash-completion.`,
 				return c.Root().GenFishCompletion(a.stdout, true)
 			}
 			hint := "use bash, zsh or fish"
-			if near := clusterconf.Nearest(args[0], shells); near != "" {
+			if near := nearest.To(args[0], shells); near != "" {
 				hint = "did you mean " + near + "?"
 			}
 			return fault.New(fault.Usage, hint, "no completion for shell %q", args[0])

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/nearest"
 )
 
 // newGroup returns a command that only holds others. Calling it alone is a
@@ -41,7 +41,7 @@ func groupArgs(c *cobra.Command, args []string) error {
 		return fault.New(fault.Usage, all, "%sa command is missing", about(c))
 	}
 	hint := all
-	if near := clusterconf.Nearest(args[0], names); near != "" {
+	if near := nearest.To(args[0], names); near != "" {
 		hint = fmt.Sprintf("did you mean '%s %s'?", c.CommandPath(), near)
 	}
 	return fault.New(fault.Usage, hint, "unknown command %q for %s", args[0], c.CommandPath())
@@ -107,7 +107,7 @@ func unknownFlag(c *cobra.Command, e *pflag.NotExistError) error {
 	}
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	if near := clusterconf.Nearest(e.GetSpecifiedName(), names); near != "" {
+	if near := nearest.To(e.GetSpecifiedName(), names); near != "" {
 		hint = "did you mean --" + near + "?"
 	}
 	return fault.New(fault.Usage, hint, "%sunknown flag --%s", about(c), e.GetSpecifiedName())

@@ -168,7 +168,7 @@ func writeJSON(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	return safepath.WriteFile(name, append(data, '\n'), 0o644, true)
+	return safepath.ReplaceDurably(name, append(data, '\n'), 0o644)
 }
 
 // Standing is how the data of a LIM stand on this server.

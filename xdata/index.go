@@ -164,7 +164,7 @@ func appendExtra(b []byte, x extras) []byte {
 
 // writeIndex keeps the manifest of a version.
 func (s *Store) writeIndex(name string, m *manifest) error {
-	return replaceFile(s.indexPath(name), encodeIndex(m), 0o644)
+	return safepath.Replace(s.indexPath(name), encodeIndex(m), 0o644)
 }
 
 // readIndex returns the manifest kept of a version that looks like now and has this mark, or

@@ -57,7 +57,7 @@ func (s *Store) putMark(root *os.Root, name string, m mark, now *manifest) (err 
 		return err
 	}
 	note := s.notePath(name)
-	err = safepath.WriteFile(s.markPath(name), data, 0o644, true)
+	err = safepath.ReplaceDurably(s.markPath(name), data, 0o644)
 	switch {
 	case note == "":
 		return err
@@ -66,7 +66,7 @@ func (s *Store) putMark(root *os.Root, name string, m mark, now *manifest) (err 
 	}
 	bad := os.MkdirAll(s.Notes, 0o750)
 	if bad == nil {
-		bad = safepath.WriteFile(note, data, 0o644, true)
+		bad = safepath.ReplaceDurably(note, data, 0o644)
 	}
 	if bad != nil {
 		return errors.Join(err, bad)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"mxcluster/internal/lineage"
+
+	"mxcluster/internal/safepath"
 )
 
 // Prune removes the oldest complete versions of a LIM until keep are left, those that do
@@ -179,5 +181,5 @@ func (s *Store) prune(lim, keep int, paired bool) (removed []Version, err error)
 	if len(removed) == 0 {
 		return nil, nil
 	}
-	return removed, syncDir(s.Dir)
+	return removed, safepath.SyncDir(s.Dir)
 }

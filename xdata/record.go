@@ -121,11 +121,9 @@ func (r Records) write(rec Record, now time.Time) error {
 	if err == nil {
 		err = os.MkdirAll(r.Dir, 0o755)
 	}
-	replace := replaceFile
+	replace := safepath.Replace
 	if rec.Failure != nil {
-		replace = func(name string, data []byte, mode os.FileMode) error {
-			return safepath.WriteFile(name, data, mode, true)
-		}
+		replace = safepath.ReplaceDurably
 	}
 	if err == nil {
 		r.sweep(rec.LIM, now)

@@ -59,7 +59,7 @@ func (s *Store) Remove(lim int, name string) (v Version, err error) {
 	if err := s.remove(v); err != nil {
 		return v, err
 	}
-	return v, syncDir(s.Dir)
+	return v, safepath.SyncDir(s.Dir)
 }
 
 // remove deletes a version. It is renamed first, so that one half deleted is

@@ -258,7 +258,7 @@ func (p *part) commit(to string) error {
 	if err != nil {
 		return inTheWay(err)
 	}
-	return syncDir(filepath.Dir(to))
+	return safepath.SyncDir(filepath.Dir(to))
 }
 
 // discard removes what was not committed: of what has the folder's name nothing but the folder.

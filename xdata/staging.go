@@ -102,7 +102,7 @@ func (g *staging) commit(stamp time.Time, m *manifest, verified *time.Time) (Ver
 		_ = g.store.removeMarks(name)
 		return Version{}, err
 	}
-	if err := syncDir(g.store.Dir); err != nil {
+	if err := safepath.SyncDir(g.store.Dir); err != nil {
 		return Version{}, err
 	}
 	v := Version{LIM: g.lim, Name: name, Path: filepath.Join(g.store.Dir, name), Verified: verified, Reason: own.Reason}
@@ -134,10 +134,10 @@ func (g *staging) publish(name string, m *manifest, own mark) error {
 		return err
 	}
 	index := g.store.indexPath(name)
-	if err := safepath.WriteFile(index, encodeIndex(m), 0o644, false); err != nil {
+	if err := safepath.Replace(index, encodeIndex(m), 0o644); err != nil {
 		return err
 	}
-	if err := safepath.WriteFile(g.store.markPath(name), data, 0o644, false); err != nil {
+	if err := safepath.Replace(g.store.markPath(name), data, 0o644); err != nil {
 		return err
 	}
 	if err := g.flush.durable(g.root); err != nil {
@@ -227,14 +227,4 @@ func makeDurable(root *os.Root) error {
 	}
 	defer f.close()
 	return f.durable(root)
-}
-
-// syncDir makes the renames in a folder durable.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
 }

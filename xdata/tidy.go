@@ -177,7 +177,7 @@ func (s *Store) moveAside(name string) (string, error) {
 		return "", err
 	}
 	// What is noted of it is cleared away by the next holder of the lock.
-	return to, first(syncDir(dir), syncDir(s.Dir))
+	return to, first(safepath.SyncDir(dir), safepath.SyncDir(s.Dir))
 }
 
 // noteConflict remembers a conflict: neither version is removed while it lasts.

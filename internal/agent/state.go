@@ -17,6 +17,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/safepath"
 	"mxcluster/netops"
 )
 
@@ -204,12 +205,7 @@ func (d DiskState) Save(p persisted) error {
 	if err := renameio.WriteFile(d.Path, raw, 0o600); err != nil {
 		return fmt.Errorf("writing the agent's state to %s: %w", d.Path, cause(err))
 	}
-	dir, err := os.Open(filepath.Dir(d.Path))
-	if err != nil {
-		return fmt.Errorf("making the agent's state durable: %w", err)
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil {
+	if err := safepath.SyncDir(filepath.Dir(d.Path)); err != nil {
 		return fmt.Errorf("making the agent's state durable: %w", err)
 	}
 	return nil

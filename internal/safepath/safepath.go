@@ -118,9 +118,18 @@ func ReadFile(path string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// WriteFile replaces a file at once by a new one. Durable has it, and its name, on the disk
-// when it returns.
-func WriteFile(path string, data []byte, mode fs.FileMode, durable bool) error {
+// Replace replaces a file at once by a new one, and does not wait for the disk: it is for what
+// shows by itself when a crash took some or all of it away.
+func Replace(path string, data []byte, mode fs.FileMode) error {
+	return replace(path, data, mode, false)
+}
+
+// ReplaceDurably does so and has it, and its name, on the disk when it returns.
+func ReplaceDurably(path string, data []byte, mode fs.FileMode) error {
+	return replace(path, data, mode, true)
+}
+
+func replace(path string, data []byte, mode fs.FileMode, durable bool) error {
 	return in(path, func(dir *os.Root, base string) error {
 		f, err := create(dir, "."+base+"-", mode)
 		if err != nil {
@@ -142,6 +151,16 @@ func WriteFile(path string, data []byte, mode fs.FileMode, durable bool) error {
 		}
 		return descriptor(dir, unix.Fsync)
 	})
+}
+
+// SyncDir makes what was renamed, made and removed in a folder durable.
+func SyncDir(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }
 
 // CreateTemp makes a file in a folder whose name nobody has, and returns the name.

@@ -43,7 +43,7 @@ func TestNoLinkIsFollowed(t *testing.T) {
 		"read":          func() error { _, err := ReadFile(file); return err },
 		"folder":        func() error { _, err := Folder(folder); return err },
 		"read below":    func() error { _, err := ReadFile(folder + "/mine"); return err },
-		"write below":   func() error { return WriteFile(folder+"/mine", []byte("x"), 0o600, true) },
+		"write below":   func() error { return ReplaceDurably(folder+"/mine", []byte("x"), 0o600) },
 		"make below":    func() error { _, err := MkdirTemp(folder, "x"); return err },
 		"make":          func() error { return Mkdir(folder, 0o700) },
 		"make a file":   func() error { _, err := CreateTemp(folder, "x"); return err },
@@ -59,8 +59,8 @@ func TestNoLinkIsFollowed(t *testing.T) {
 		}
 	}
 	plant()
-	must(t, WriteFile(file, []byte("new"), 0o640, false)) // takes the link's place
-	must(t, RemoveAll(folder))                            // of the link alone
+	must(t, Replace(file, []byte("new"), 0o640)) // takes the link's place
+	must(t, RemoveAll(folder))                   // of the link alone
 	entries, err := os.ReadDir(root)
 	must(t, err)
 	if data, err := os.ReadFile(mine); err != nil || string(data) != "precious" || len(entries) != 1 {
@@ -77,7 +77,7 @@ func TestOwnLinksAreFollowed(t *testing.T) {
 	must(t, os.Mkdir(dir+"/real", 0o755))
 	must(t, os.Symlink("real", dir+"/link"))
 	must(t, os.Symlink(dir+"/link", dir+"/further"))
-	must(t, WriteFile(dir+"/further/f", []byte("x"), 0o600, true))
+	must(t, ReplaceDurably(dir+"/further/f", []byte("x"), 0o600))
 	if data, err := os.ReadFile(dir + "/real/f"); err != nil || string(data) != "x" {
 		t.Errorf("%q, %v", data, err)
 	}

@@ -10,8 +10,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/nearest"
 )
 
 // entry is a setting as a file gives it: its text, for a server named 007 is
@@ -115,7 +115,7 @@ func isGroup(name string) bool {
 
 func unknown(path, name string, line int) error {
 	hint := "settings are " + strings.Join(names(), ", ") + " and " + openPrefix + "*"
-	if near := clusterconf.Nearest(name, names()); near != "" {
+	if near := nearest.To(name, names()); near != "" {
 		hint = "did you mean " + near + "?"
 	}
 	return invalid(path, line, hint, "unknown setting %s", name)

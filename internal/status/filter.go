@@ -3,8 +3,8 @@ package status
 import (
 	"slices"
 
-	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/nearest"
 )
 
 // Only keeps one cluster, where name is not "", and some LIMs, where any are
@@ -75,7 +75,7 @@ func onlyCluster[C any](clusters []C, name string, nameOf func(C) string) ([]C, 
 		names = append(names, nameOf(c))
 	}
 	hint := "mxcluster list"
-	if near := clusterconf.Nearest(name, names); near != "" {
+	if near := nearest.To(name, names); near != "" {
 		hint = "did you mean " + near + "?"
 	}
 	return nil, fault.New(fault.NotFound, hint, "there is no cluster %q", name)

@@ -12,6 +12,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/nearest"
 )
 
 // Server is what is known of one server before anything happens.
@@ -88,7 +89,7 @@ func (s Scenario) Check(d *clusterconf.Document) error {
 			continue
 		}
 		hint := "mxcluster server list"
-		if near := clusterconf.Nearest(n, known); near != "" {
+		if near := nearest.To(n, known); near != "" {
 			hint = "did you mean " + near + "?"
 		}
 		return fault.New(fault.NotFound, hint, "there is no server %q", n)

@@ -1,13 +1,14 @@
-package clusterconf
+// Package nearest finds what a mistyped name was most likely meant to be.
+package nearest
 
 import "strings"
 
-// Nearest returns the candidate that name was most likely meant to be, or ""
+// To returns the candidate that name was most likely meant to be, or ""
 // when none is near. Case is ignored; of equally near ones the first is taken.
-func Nearest(name string, candidates []string) string {
+func To(name string, candidates []string) string {
 	best, limit := "", 1+len(name)/3
 	for _, c := range candidates {
-		d := editDistance(strings.ToLower(name), strings.ToLower(c))
+		d := distance(strings.ToLower(name), strings.ToLower(c))
 		if d <= limit && d < len(c) {
 			best, limit = c, d-1
 		}
@@ -15,10 +16,10 @@ func Nearest(name string, candidates []string) string {
 	return best
 }
 
-// editDistance counts the insertions, deletions, replacements and swaps of
+// distance counts the insertions, deletions, replacements and swaps of
 // neighbours that turn a into b (optimal string alignment). It works on bytes:
 // names and keys are ASCII.
-func editDistance(a, b string) int {
+func distance(a, b string) int {
 	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
 		last[j] = j
@@ -39,12 +40,4 @@ func editDistance(a, b string) int {
 		before, last = last, row
 	}
 	return last[len(b)]
-}
-
-// didYouMean returns the hint for a mistyped name, or otherwise when nothing is near.
-func didYouMean(name string, candidates []string, otherwise string) string {
-	if near := Nearest(name, candidates); near != "" {
-		return "did you mean " + near + "?"
-	}
-	return otherwise
 }
