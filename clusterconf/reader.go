@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
 	"mxcluster/internal/nearest"
 )
 
