@@ -42,7 +42,7 @@ func TestFunctionsThatDocumentsName(t *testing.T) {
 		}
 	}
 	named := regexp.MustCompile(`[a-z0-9_/]+\.go(:[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?)?`)
-	for name, folder := range map[string]string{"sync-protocol.md": "xdata"} {
+	for name, folder := range map[string]string{"design.md": "", "sync-protocol.md": "xdata"} {
 		found := named.FindAllString(document(t, name), -1)
 		if len(found) == 0 {
 			t.Errorf("docs/%s names no file", name)
@@ -56,6 +56,32 @@ func TestFunctionsThatDocumentsName(t *testing.T) {
 				t.Errorf("docs/%s names %s, which does not exist", name, what)
 			}
 		}
+	}
+}
+
+// What the glossary names as package.Name exists. Settings are written like that, too:
+// the first word of none is a package.
+func TestNamesOfTheGlossary(t *testing.T) {
+	known, packages := map[string]bool{}, map[string]bool{}
+	for _, f := range load(t) {
+		packages[path.Base(f.pkg)] = true
+		for _, name := range f.declared() {
+			known[path.Base(f.pkg)+"."+name] = true
+		}
+	}
+	named := regexp.MustCompile("`([a-z]+)(\\.[A-Za-z0-9]+){1,2}`")
+	count := 0
+	for _, match := range named.FindAllStringSubmatch(document(t, "glossary.md"), -1) {
+		if !packages[match[1]] {
+			continue
+		}
+		count++
+		if name := strings.Trim(match[0], "`"); !known[name] {
+			t.Errorf("docs/glossary.md names %s, which does not exist", name)
+		}
+	}
+	if count == 0 {
+		t.Error("docs/glossary.md names nothing of the code")
 	}
 }
 
