@@ -57,6 +57,14 @@ const (
 	SideStandby Side = "standby"
 )
 
+// Other returns the opposite side.
+func (s Side) Other() Side {
+	if s == SideRegular {
+		return SideStandby
+	}
+	return SideRegular
+}
+
 // Role says what a server is used for (spec ch. 5).
 type Role string
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/xdata"
 )
 
@@ -53,7 +54,7 @@ func copied(t *testing.T, w *world, s *xdata.Store, lim int) {
 		defer theirs.Close()
 		_ = xdata.Serve(t.Context(), &xdata.Store{Dir: w.path("other"), Now: s.Now}, theirs, theirs, xdata.ServeOptions{})
 	}()
-	if _, err := xdata.Sync(t.Context(), s, ours, xdata.Request{LIM: lim, Side: xdata.SideRegular}); err != nil {
+	if _, err := xdata.Sync(t.Context(), s, ours, xdata.Request{LIM: lim, Side: clusterconf.SideRegular}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -105,7 +105,7 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 		return fault.New(fault.Usage, "use auto, to-standby or to-regular", "--direction: bad value %q", o.direction)
 	}
 	switch {
-	case o.keep != "" && o.keep != string(xdata.SideRegular) && o.keep != string(xdata.SideStandby):
+	case o.keep != "" && o.keep != string(clusterconf.SideRegular) && o.keep != string(clusterconf.SideStandby):
 		return fault.New(fault.Usage, "use regular or standby", "--keep: bad value %q", o.keep)
 	case o.keep != "" && len(o.lims) == 0:
 		return fault.New(fault.Usage, "give --lim N as well: a conflict is one LIM's", "--lim is missing")
@@ -162,7 +162,7 @@ type syncJob struct {
 	cluster string
 	lims    []int
 	there   *clusterconf.Server // the peer, or the standby that shall do it
-	side    xdata.Side          // ours; "" to have it done there
+	side    clusterconf.Side    // ours; "" to have it done there
 }
 
 // planSync says what to synchronise, and where.
@@ -207,9 +207,9 @@ func planCluster(doc *clusterconf.Document, me string, c *clusterconf.Cluster, o
 		switch {
 		case len(o.lims) > 0 && !slices.Contains(o.lims, m.LIM):
 		case c.Standby == me:
-			jobs = append(jobs, syncJob{cluster: c.Name, lims: []int{m.LIM}, there: regular, side: xdata.SideStandby})
+			jobs = append(jobs, syncJob{cluster: c.Name, lims: []int{m.LIM}, there: regular, side: clusterconf.SideStandby})
 		case regular.Name == me && !o.all:
-			jobs = append(jobs, syncJob{cluster: c.Name, lims: []int{m.LIM}, there: doc.Server(c.Standby), side: xdata.SideRegular})
+			jobs = append(jobs, syncJob{cluster: c.Name, lims: []int{m.LIM}, there: doc.Server(c.Standby), side: clusterconf.SideRegular})
 		case !own:
 			away.lims = append(away.lims, m.LIM)
 		}

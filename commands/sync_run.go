@@ -91,13 +91,13 @@ func (y *syncer) between(ctx context.Context, j syncJob, lim int) (xdata.Result,
 	if before, err := y.server.syncs().Read(lim); err == nil && before.LastGood != nil {
 		lastGood = *before.LastGood
 	}
-	if j.side == xdata.SideStandby {
+	if j.side == clusterconf.SideStandby {
 		store.Spare = xdata.StandbySpare
 	}
 	bar := y.app.progress(fmt.Sprintf("LIM %d", lim), 0)
 	defer bar.Close()
 	r, err := xdata.Sync(ctx, store, peer, xdata.Request{
-		LIM: lim, Side: j.side, Direction: xdata.Direction(y.options.direction), Keep: xdata.Side(y.options.keep), DryRun: y.options.dryRun, Rate: y.options.rate,
+		LIM: lim, Side: j.side, Direction: xdata.Direction(y.options.direction), Keep: clusterconf.Side(y.options.keep), DryRun: y.options.dryRun, Rate: y.options.rate,
 		LastGood: lastGood, Idle: y.server.settings.SyncIdleLimit, Active: func() bool { return y.server.runs(ctx, lim) },
 		Progress: func(n, total int64) {
 			if total > 0 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/xdata"
 )
@@ -146,16 +147,16 @@ func limsOfVersions(versions []xdata.Version) (lims []int) {
 
 // keeps is how many versions of a LIM this server keeps.
 func (s *server) keeps() int {
-	return s.side().Keep()
+	return xdata.KeptBy(s.side())
 }
 
 // side is that of this server by the document; one that cannot be read, or that
 // does not know this server, makes none a standby.
-func (s *server) side() xdata.Side {
+func (s *server) side() clusterconf.Side {
 	if doc, err := s.read(); err == nil {
 		if me := doc.Server(s.settings.Server); me != nil && me.Standby {
-			return xdata.SideStandby
+			return clusterconf.SideStandby
 		}
 	}
-	return xdata.SideRegular
+	return clusterconf.SideRegular
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -159,19 +160,19 @@ func TestMadeReadyChanges(t *testing.T) {
 // a newer one.
 func TestRottedWhereANewerOneComes(t *testing.T) {
 	p := newPair(t)
-	v := backedUp(t, p[SideRegular], baseTime)
-	rotUnseen(t, p[SideRegular], v.Name, "db/dump.sql")
-	opened := openedFor(t, p[SideRegular])
+	v := backedUp(t, p[clusterconf.SideRegular], baseTime)
+	rotUnseen(t, p[clusterconf.SideRegular], v.Name, "db/dump.sql")
+	opened := openedFor(t, p[clusterconf.SideRegular])
 	opened.makeReady(t.Context(), true, time.Time{})
 	waitUntil(t, "it is found out", func() bool {
-		m, err := loadMark(p[SideRegular].markPath(v.Name))
+		m, err := loadMark(p[clusterconf.SideRegular].markPath(v.Name))
 		return err == nil && m != nil && m.Damage != ""
 	})
 	must(t, opened.dropAhead())
 
-	foreign(t, p[SideStandby], "xdata_1_20260302000000", tree{"db/dump.sql": "select 2;\n"}, time.Now())
-	must(t, os.Remove(p[SideRegular].markPath(v.Name))) // as if that had not been noticed
-	res, err := p.syncFrom(t, SideRegular, DirectionAuto)
+	foreign(t, p[clusterconf.SideStandby], "xdata_1_20260302000000", tree{"db/dump.sql": "select 2;\n"}, time.Now())
+	must(t, os.Remove(p[clusterconf.SideRegular].markPath(v.Name))) // as if that had not been noticed
+	res, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	if err != nil || res.Result != Copied || res.Direction != DirectionToRegular {
 		t.Errorf("%+v, %v", res, err)
 	}

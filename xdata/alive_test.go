@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -118,7 +119,7 @@ func TestSyncEndsWithoutAPeer(t *testing.T) {
 		_, _ = io.WriteString(there, message(frameGreeting, string(greetingOf(protocolVersion))))
 		_, _ = io.Copy(io.Discard, there)
 	}()
-	_, err := Sync(context.Background(), s, here, Request{LIM: 1, Side: SideRegular, Idle: shortIdle})
+	_, err := Sync(context.Background(), s, here, Request{LIM: 1, Side: clusterconf.SideRegular, Idle: shortIdle})
 	wantCode(t, err, fault.Unreachable, "while waiting for its time")
 	release, err := s.lock(1, "test")
 	must(t, err)

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/badfs"
 	"mxcluster/internal/fault"
 )
@@ -129,7 +130,7 @@ func TestOneBadVersion(t *testing.T) {
 
 func oneBad(t *testing.T, k badKind, newest bool) {
 	p := newPair(t)
-	here := p[SideRegular]
+	here := p[clusterconf.SideRegular]
 	first, second := another(t, here, baseTime), another(t, here, baseTime.Add(time.Hour))
 	bad, good := first, second
 	if newest {
@@ -171,7 +172,7 @@ func oneBad(t *testing.T, k badKind, newest bool) {
 	v, err := here.Find(1, good.Name)
 	must(t, err)
 	must(t, here.Restore(t.Context(), v, filepath.Join(t.TempDir(), "back"), nil))
-	r, err := p.syncFrom(t, SideRegular, DirectionAuto)
+	r, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	if err != nil || r.Result != Copied || r.Version != good.Name {
 		t.Errorf("%+v, %v", r, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -35,10 +36,10 @@ var combinations = []struct {
 func TestEveryCombination(t *testing.T) {
 	for _, regular := range combinations {
 		for _, standby := range combinations {
-			for _, asks := range []Side{SideRegular, SideStandby} {
+			for _, asks := range []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby} {
 				t.Run(fmt.Sprintf("%s,%s,from %s", regular.name, standby.name, asks), func(t *testing.T) {
 					p := newPair(t)
-					for side, c := range map[Side]int{SideRegular: index(regular.name), SideStandby: index(standby.name)} {
+					for side, c := range map[clusterconf.Side]int{clusterconf.SideRegular: index(regular.name), clusterconf.SideStandby: index(standby.name)} {
 						makeCombination(t, p[side], c)
 					}
 					counts := func(i int) bool { c := combinations[i]; return !c.absent && !c.writing && !c.damaged && !c.tomorrow }

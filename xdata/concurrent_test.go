@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -65,12 +66,12 @@ func TestBackupsAtOnce(t *testing.T) {
 // each sync ends, and the data are in sync after one more.
 func TestSyncsTowardsEachOther(t *testing.T) {
 	p := newPair(t)
-	foreign(t, p[SideRegular], "xdata_1_20260301000000", tree{"f": strings.Repeat("x", 1<<20)}, baseTime)
+	foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", tree{"f": strings.Repeat("x", 1<<20)}, baseTime)
 	var wg sync.WaitGroup
 	var conns []*served
 	for range 3 {
-		for _, asks := range []Side{SideRegular, SideStandby} {
-			conn := peer(t, p[asks.other()], ServeOptions{})
+		for _, asks := range []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby} {
+			conn := peer(t, p[asks.Other()], ServeOptions{})
 			conns = append(conns, conn)
 			wg.Go(func() {
 				defer conn.Close()
@@ -87,7 +88,7 @@ func TestSyncsTowardsEachOther(t *testing.T) {
 	for _, c := range conns {
 		c.end(t) // until then it holds the lock
 	}
-	_, err := p.syncFrom(t, SideRegular, DirectionAuto)
+	_, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	must(t, err)
 	if got := p.versions(t); got != "[xdata_1_20260301000000] [xdata_1_20260301000000]" {
 		t.Errorf("versions %s", got)
@@ -98,18 +99,18 @@ func TestSyncsTowardsEachOther(t *testing.T) {
 func TestManyLIMs(t *testing.T) {
 	p := newPair(t)
 	for _, lim := range []int{1, 10, 11, 100} {
-		foreign(t, p[SideRegular], fmt.Sprintf("xdata_%d_20260301000000", lim), tree{"lim": fmt.Sprint(lim)}, baseTime)
+		foreign(t, p[clusterconf.SideRegular], fmt.Sprintf("xdata_%d_20260301000000", lim), tree{"lim": fmt.Sprint(lim)}, baseTime)
 	}
 	for _, lim := range []int{1, 10, 11, 100} {
-		conn := peer(t, p[SideStandby], ServeOptions{})
-		res, err := Sync(context.Background(), p[SideRegular], conn, Request{LIM: lim, Side: SideRegular})
+		conn := peer(t, p[clusterconf.SideStandby], ServeOptions{})
+		res, err := Sync(context.Background(), p[clusterconf.SideRegular], conn, Request{LIM: lim, Side: clusterconf.SideRegular})
 		must(t, err)
 		if res.Result != Copied || res.LIM != lim {
 			t.Errorf("%+v", res)
 		}
 	}
-	regular, _ := visible(t, p[SideRegular])
-	standby, _ := visible(t, p[SideStandby])
+	regular, _ := visible(t, p[clusterconf.SideRegular])
+	standby, _ := visible(t, p[clusterconf.SideStandby])
 	if fmt.Sprint(regular) != fmt.Sprint(standby) {
 		t.Errorf("regular %q, standby %q", regular, standby)
 	}
@@ -118,11 +119,11 @@ func TestManyLIMs(t *testing.T) {
 // A peer that vanishes between any two messages is reported as such, and the
 // locks do not stay.
 func TestPeerVanishes(t *testing.T) {
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		for messages := range 8 {
 			p := newPair(t)
-			states["newer"](t, p[SideRegular])
-			other := peer(t, p[asks.other()], ServeOptions{})
+			states["newer"](t, p[clusterconf.SideRegular])
+			other := peer(t, p[asks.Other()], ServeOptions{})
 			conn := &vanishing{Conn: other, left: messages}
 			res, err := Sync(context.Background(), p[asks], conn, Request{LIM: 1, Side: asks})
 			if conn.left > 0 || err == nil {

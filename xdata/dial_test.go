@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -22,7 +23,7 @@ const serveEnv = "MXCLUSTER_TEST_SERVE"
 func TestMain(m *testing.M) {
 	dir := os.Getenv(serveEnv)
 	if here := os.Getenv(syncEnv); here != "" {
-		if err := runSync(here, dir, Side(os.Getenv(syncSideEnv))); err != nil {
+		if err := runSync(here, dir, clusterconf.Side(os.Getenv(syncSideEnv))); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -54,12 +55,12 @@ func dialProcess(ctx context.Context, t testing.TB, s *Store) *child {
 }
 
 func TestThroughAProcess(t *testing.T) {
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newPair(t)
-		states["older"](t, p[SideStandby])
-		states["newer"](t, p[SideRegular])
+		states["older"](t, p[clusterconf.SideStandby])
+		states["newer"](t, p[clusterconf.SideRegular])
 		for _, want := range []Outcome{Copied, InSync} {
-			conn := dialProcess(context.Background(), t, p[asks.other()])
+			conn := dialProcess(context.Background(), t, p[asks.Other()])
 			res, err := Sync(context.Background(), p[asks], conn, Request{LIM: 1, Side: asks})
 			must(t, err)
 			if res.Result != want {
@@ -69,8 +70,8 @@ func TestThroughAProcess(t *testing.T) {
 				t.Errorf("close: %v", err)
 			}
 		}
-		r, _, _ := p[SideRegular].Newest(1)
-		s, _, _ := p[SideStandby].Newest(1)
+		r, _, _ := p[clusterconf.SideRegular].Newest(1)
+		s, _, _ := p[clusterconf.SideStandby].Newest(1)
 		if got, want := describe(t, s.Path), describe(t, r.Path); got != want {
 			t.Errorf("standby\n%s\nregular\n%s", got, want)
 		}
@@ -84,11 +85,11 @@ func TestKilledInMidTransfer(t *testing.T) {
 	for i := range 40 {
 		big[fmt.Sprintf("a/f%02d", i)] = noise(byte(i), 150_000)
 	}
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		for _, after := range []int{2000, 300_000, 1_000_000, 5_000_000} {
 			p := newPair(t)
-			foreign(t, p[SideRegular], "xdata_1_20260301000000", big, baseTime)
-			killed := dialProcess(context.Background(), t, p[asks.other()])
+			foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", big, baseTime)
+			killed := dialProcess(context.Background(), t, p[asks.Other()])
 			conn := &tap{Conn: killed, after: after, do: func() { must(t, killed.cmd.Process.Kill()) }}
 			res, err := Sync(context.Background(), p[asks], conn, Request{LIM: 1, Side: asks})
 			if conn.do != nil {
@@ -98,13 +99,13 @@ func TestKilledInMidTransfer(t *testing.T) {
 				t.Fatalf("killed after %d bytes: %+v, %v", after, res, err)
 			}
 			killed.Close()
-			if versions, _ := visible(t, p[SideStandby]); versions != nil {
+			if versions, _ := visible(t, p[clusterconf.SideStandby]); versions != nil {
 				t.Errorf("killed after %d bytes: visible %q", after, versions)
 			}
-			if asks == SideStandby {
-				wantUntouched(t, p[SideStandby])
+			if asks == clusterconf.SideStandby {
+				wantUntouched(t, p[clusterconf.SideStandby])
 			}
-			again := dialProcess(context.Background(), t, p[asks.other()])
+			again := dialProcess(context.Background(), t, p[asks.Other()])
 			res, err = Sync(context.Background(), p[asks], again, Request{LIM: 1, Side: asks})
 			must(t, err)
 			p.checkAfter(t, res, "")
@@ -160,7 +161,7 @@ func dialAndSync(t *testing.T, rsh Rsh) error {
 		return err
 	}
 	defer conn.Close()
-	_, err = Sync(context.Background(), newStore(t), conn, Request{LIM: 1, Side: SideRegular})
+	_, err = Sync(context.Background(), newStore(t), conn, Request{LIM: 1, Side: clusterconf.SideRegular})
 	return err
 }
 
@@ -191,7 +192,7 @@ func TestCancelKillsTheProgram(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_, err := Sync(ctx, newStore(t), conn, Request{LIM: 1, Side: SideRegular})
+		_, err := Sync(ctx, newStore(t), conn, Request{LIM: 1, Side: clusterconf.SideRegular})
 		if fault.CodeOf(err) != fault.Interrupted {
 			t.Errorf("error %v", err)
 		}
@@ -233,7 +234,7 @@ func BenchmarkSync(b *testing.B) {
 	foreign(b, regular, "xdata_1_20260301000000", files, baseTime)
 	run := func(b *testing.B, standby *Store, want Outcome) {
 		conn := dialProcess(context.Background(), b, standby)
-		res, err := Sync(context.Background(), regular, conn, Request{LIM: 1, Side: SideRegular})
+		res, err := Sync(context.Background(), regular, conn, Request{LIM: 1, Side: clusterconf.SideRegular})
 		must(b, err)
 		if res.Result != want {
 			b.Fatalf("%+v", res)

@@ -5,31 +5,15 @@ import (
 	"fmt"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
 )
 
-// Side is one of the two places that hold the versions of a LIM.
-type Side string
-
-// The two sides.
-const (
-	SideRegular Side = "regular"
-	SideStandby Side = "standby"
-)
-
-// other returns the opposite side.
-func (s Side) other() Side {
-	if s == SideRegular {
-		return SideStandby
-	}
-	return SideRegular
-}
-
-// Keep returns how many versions of a LIM a side keeps: a standby two (spec
+// KeptBy returns how many versions of a LIM a side keeps: a standby two (spec
 // ch. 6), a regular server three.
-func (s Side) Keep() int {
-	if s == SideStandby {
+func KeptBy(side clusterconf.Side) int {
+	if side == clusterconf.SideStandby {
 		return 2
 	}
 	return 3
@@ -48,8 +32,8 @@ const (
 )
 
 // towards returns the direction whose target is a side.
-func towards(target Side) Direction {
-	if target == SideStandby {
+func towards(target clusterconf.Side) Direction {
+	if target == clusterconf.SideStandby {
 		return DirectionToStandby
 	}
 	return DirectionToRegular
@@ -66,9 +50,9 @@ const clockHint = "set the clocks by NTP on all servers, as the specification de
 func decide(regular, standby summary, order lineage.Order, want Direction) (Direction, error) {
 	switch {
 	case want == DirectionToStandby && regular.Name == "":
-		return "", missing(SideRegular, regular)
+		return "", missing(clusterconf.SideRegular, regular)
 	case want == DirectionToRegular && standby.Name == "":
-		return "", missing(SideStandby, standby)
+		return "", missing(clusterconf.SideStandby, standby)
 	case order == lineage.Same:
 		return DirectionNone, nil
 	case order == lineage.Apart:
@@ -122,7 +106,7 @@ func noConflict(regular, standby summary, order lineage.Order) error {
 }
 
 // fromFuture is the error of a version that is not copied because of a file's time.
-func fromFuture(f *futureVersion, side Side, now time.Time) error {
+func fromFuture(f *futureVersion, side clusterconf.Side, now time.Time) error {
 	lim, _, _ := parseName(f.Local)
 	return fault.New(fault.Refused,
 		fmt.Sprintf("give the file the right time and back up again, or remove the version: mxcluster xdata remove --lim %d %s", lim, f.Local),
@@ -134,7 +118,7 @@ func fromFuture(f *futureVersion, side Side, now time.Time) error {
 func stampOf(mtime int64) string { return time.Unix(0, mtime).UTC().Format(time.RFC3339Nano) }
 
 // missing is the error of a side that has nothing to give.
-func missing(side Side, s summary) error {
+func missing(side clusterconf.Side, s summary) error {
 	if s.Writing != nil {
 		return fault.New(fault.Busy, "wait until nothing writes to it and try again",
 			"the only version on the %s side is still being written: %s, which is waited for until %s", side, s.Writing.Version, s.Writing.Until.UTC().Format(time.RFC3339))
@@ -148,13 +132,13 @@ func missing(side Side, s summary) error {
 func nothingToCopy(regular, standby summary) error {
 	switch {
 	case regular.Writing != nil:
-		return missing(SideRegular, regular)
+		return missing(clusterconf.SideRegular, regular)
 	case standby.Writing != nil:
-		return missing(SideStandby, standby)
+		return missing(clusterconf.SideStandby, standby)
 	case regular.Damaged:
-		return missing(SideRegular, regular)
+		return missing(clusterconf.SideRegular, regular)
 	case standby.Damaged:
-		return missing(SideStandby, standby)
+		return missing(clusterconf.SideStandby, standby)
 	}
 	return nil
 }

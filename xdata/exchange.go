@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/lineage"
 )
 
@@ -34,7 +35,7 @@ func (c *client) exchange(ctx context.Context) error {
 		c.whole = &theirs.Line
 	}
 	regular, standby := c.pair(ours, theirs)
-	if c.req.Side == SideStandby {
+	if c.req.Side == clusterconf.SideStandby {
 		order = order.Reverse()
 	}
 	if c.req.Keep != "" {
@@ -58,9 +59,9 @@ func (c *client) exchange(ctx context.Context) error {
 
 // over refuses to copy over a version with a file from the future that may be newer.
 func (c *client) over(way Direction, regular, standby summary) error {
-	from, to, side := regular, standby, SideStandby
+	from, to, side := regular, standby, clusterconf.SideStandby
 	if way == DirectionToRegular {
-		from, to, side = standby, regular, SideRegular
+		from, to, side = standby, regular, clusterconf.SideRegular
 	}
 	if way == DirectionNone || to.Future == nil || superseded(&to.Future.Line, &from.Line) {
 		return nil
@@ -88,7 +89,7 @@ func (c *client) nothing(ours, theirs summary) error {
 
 // pair returns what the regular side and the standby have.
 func (c *client) pair(ours, theirs summary) (regular, standby summary) {
-	if c.req.Side == SideStandby {
+	if c.req.Side == clusterconf.SideStandby {
 		return theirs, ours
 	}
 	return ours, theirs
@@ -128,14 +129,14 @@ func (c *client) dropAhead() error {
 // aheadOf is a version from the future, and where it is.
 type aheadOf struct {
 	*futureVersion // nil: there is none
-	side           Side
+	side           clusterconf.Side
 }
 
 // newestFuture returns the newest version that is not copied because of its times.
 func newestFuture(regular, standby summary) aheadOf {
-	a := aheadOf{regular.Future, SideRegular}
+	a := aheadOf{regular.Future, clusterconf.SideRegular}
 	if f := standby.Future; f != nil && (a.futureVersion == nil || lineage.Compare(&f.Line, &a.Line) == lineage.Newer) {
-		a = aheadOf{f, SideStandby}
+		a = aheadOf{f, clusterconf.SideStandby}
 	}
 	return a
 }
@@ -216,7 +217,7 @@ func (c *client) keep(ctx context.Context, ours, theirs summary) error {
 	if err := c.dropAhead(); err != nil {
 		return err
 	}
-	way := towards(c.req.Keep.other())
+	way := towards(c.req.Keep.Other())
 	c.result.Direction = way
 	if c.req.DryRun {
 		c.wouldCopy(ours, theirs)

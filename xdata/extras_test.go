@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -131,25 +132,25 @@ func TestExtrasAreKept(t *testing.T) {
 			t.Errorf("it is\n%s\nof\n%s", is, was)
 		}
 	}
-	v, err := p[SideRegular].Backup(context.Background(), 1, from)
+	v, err := p[clusterconf.SideRegular].Backup(context.Background(), 1, from)
 	must(t, err)
 	check(v.Path)
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		for _, known := range []bool{true, false} {
 			if !known {
-				must(t, os.Remove(p[SideRegular].indexPath(v.Name)))
+				must(t, os.Remove(p[clusterconf.SideRegular].indexPath(v.Name)))
 			}
-			must(t, os.RemoveAll(p[SideStandby].Dir))
-			must(t, os.MkdirAll(p[SideStandby].Dir, 0o755))
-			given{aclDefault: aclOf(7, 7, 7, 7, 7)}.give(t, p[SideStandby].Dir)
+			must(t, os.RemoveAll(p[clusterconf.SideStandby].Dir))
+			must(t, os.MkdirAll(p[clusterconf.SideStandby].Dir, 0o755))
+			given{aclDefault: aclOf(7, 7, 7, 7, 7)}.give(t, p[clusterconf.SideStandby].Dir)
 			_, err := p.syncFrom(t, asks, DirectionAuto)
 			must(t, err)
-			there, _, err := p[SideStandby].Newest(1)
+			there, _, err := p[clusterconf.SideStandby].Newest(1)
 			must(t, err)
 			check(there.Path)
 			above := t.TempDir()
 			given{aclDefault: aclOf(7, 7, 7, 7, 7)}.give(t, above)
-			must(t, p[SideStandby].Restore(context.Background(), there, filepath.Join(above, "back"), nil))
+			must(t, p[clusterconf.SideStandby].Restore(context.Background(), there, filepath.Join(above, "back"), nil))
 			check(filepath.Join(above, "back"))
 		}
 	})
@@ -199,11 +200,11 @@ func TestExtrasThatCannotBeKept(t *testing.T) {
 	must(t, os.RemoveAll(bare.Dir))
 
 	p := newPair(t)
-	p[SideRegular].Note, p[SideStandby] = note, bare
-	p[SideRegular].Space = ample
-	v, err = p[SideRegular].Backup(context.Background(), 1, from)
+	p[clusterconf.SideRegular].Note, p[clusterconf.SideStandby] = note, bare
+	p[clusterconf.SideRegular].Space = ample
+	v, err = p[clusterconf.SideRegular].Backup(context.Background(), 1, from)
 	must(t, err)
-	for _, asks := range []Side{SideRegular, SideStandby} {
+	for _, asks := range []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby} {
 		must(t, os.RemoveAll(bare.Dir))
 		_, err = p.syncFrom(t, asks, DirectionAuto)
 		must(t, err)
@@ -211,14 +212,14 @@ func TestExtrasThatCannotBeKept(t *testing.T) {
 		must(t, err)
 		check(there.Path)
 	}
-	must(t, p[SideRegular].Restore(context.Background(), v, filepath.Join(disk, "back"), nil))
+	must(t, p[clusterconf.SideRegular].Restore(context.Background(), v, filepath.Join(disk, "back"), nil))
 	check(filepath.Join(disk, "back"))
 
 	// The access lists are not lost for a side that can keep them.
-	must(t, os.RemoveAll(p[SideRegular].Dir))
-	_, err = p.syncFrom(t, SideRegular, DirectionAuto)
+	must(t, os.RemoveAll(p[clusterconf.SideRegular].Dir))
+	_, err = p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	must(t, err)
-	back, _, err := p[SideRegular].Newest(1)
+	back, _, err := p[clusterconf.SideRegular].Newest(1)
 	must(t, err)
 	all["a"].has(t, filepath.Join(back.Path, "a"))
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"mxcluster/clusterconf"
 )
 
 // fullEnv tells this test binary that it is in a mount namespace of its own.
@@ -35,28 +37,28 @@ func TestFullDisk(t *testing.T) {
 	must(t, unix.Mount("tmpfs", disk, "tmpfs", 0, "size=16m"))
 	defer func() { _ = unix.Unmount(disk, unix.MNT_DETACH) }() // it goes with the namespace
 	p := newPair(t)
-	p[SideStandby].Dir = filepath.Join(disk, "xdata")
-	p[SideStandby].Space = ample
+	p[clusterconf.SideStandby].Dir = filepath.Join(disk, "xdata")
+	p[clusterconf.SideStandby].Space = ample
 	killData(t, p)
-	old := filepath.Join(p[SideStandby].Dir, "xdata_1_20260301000000")
+	old := filepath.Join(p[clusterconf.SideStandby].Dir, "xdata_1_20260301000000")
 	before := describe(t, old)
 	var full, reused int
 	for round := range killRounds() {
 		resetStandby(t, p)
-		asks := []Side{SideRegular, SideStandby}[round%2]
+		asks := []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby}[round%2]
 		// From nothing at all to more than is needed.
 		free := int64(7<<20) * int64(round) / int64(killRounds()-1)
 		filler := filepath.Join(disk, "filler")
 		var st unix.Statfs_t
 		must(t, unix.Statfs(disk, &st))
 		must(t, os.WriteFile(filler, make([]byte, max(int64(st.Bavail)*st.Bsize-free, 0)), 0o600))
-		_, err := between(t, p[asks], p[asks.other()], asks)
+		_, err := between(t, p[asks], p[asks.Other()], asks)
 		if err != nil {
 			full++
 		}
 		must(t, os.Remove(filler))
 		arrived := checkHidden(t, p, old, before)
-		res, again := between(t, p[asks], p[asks.other()], asks)
+		res, again := between(t, p[asks], p[asks.Other()], asks)
 		must(t, again)
 		if err != nil && arrived > usefulBytes && res.SentBytes < 6<<20-(arrived-1<<20)/2 {
 			reused++

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mxcluster/clusterconf"
 )
 
 // What a hostile peer may send, one target for each kind of message.
@@ -191,7 +193,7 @@ func FuzzAnswers(f *testing.F) {
 		past := time.Unix(0, 0)
 		s.Still = AtOnce
 		must(t, os.Chtimes(v, past, past))
-		_, _ = Sync(context.Background(), s, recorded{bytes.NewReader(stream)}, Request{LIM: 1, Side: SideStandby})
+		_, _ = Sync(context.Background(), s, recorded{bytes.NewReader(stream)}, Request{LIM: 1, Side: clusterconf.SideStandby})
 		if versions, _ := visible(t, s); len(versions) == 0 {
 			t.Error("the old version is gone")
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -55,7 +56,7 @@ func TestNoiseOfALogin(t *testing.T) {
 func TestNoiseInTheData(t *testing.T) {
 	hello := message(frameGreeting, string(greetingOf(protocolVersion)))
 	for _, noise := range []string{"You have mail.\n", "\nYou have mail.\n", "\r\nYou have mail.\r\n"} {
-		_, err := Sync(context.Background(), newStore(t), recorded{strings.NewReader(hello + noise)}, Request{LIM: 1, Side: SideRegular})
+		_, err := Sync(context.Background(), newStore(t), recorded{strings.NewReader(hello + noise)}, Request{LIM: 1, Side: clusterconf.SideRegular})
 		wantCode(t, err, fault.Failed, "You have mail.")
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
 )
@@ -28,11 +29,11 @@ type life struct {
 	rnd    *rand.Rand
 	p      pair
 	base   time.Time
-	offset map[Side]time.Duration // of the clocks
-	active Side                   // where the LIM runs
-	data   tree                   // what it works on there
-	backup tree                   // what it had at the last backup
-	stale  map[Side]tree          // what the sides worked on when the LIM left them
+	offset map[clusterconf.Side]time.Duration // of the clocks
+	active clusterconf.Side                   // where the LIM runs
+	data   tree                               // what it works on there
+	backup tree                               // what it had at the last backup
+	stale  map[clusterconf.Side]tree          // what the sides worked on when the LIM left them
 
 	made     []report                   // what was reported as made
 	last     int                        // the one of them that was made where the LIM runs last; -1: none
@@ -48,7 +49,7 @@ type life struct {
 
 // report is a version that was reported as made.
 type report struct {
-	side    Side
+	side    clusterconf.Side
 	name    string
 	content string
 	line    lineage.Version
@@ -57,7 +58,7 @@ type report struct {
 // crash is what happens to one side in the middle of something.
 type crash struct {
 	mu    sync.Mutex
-	side  Side
+	side  clusterconf.Side
 	after int    // looks at the clock
 	kept  string // the disk, as it was then; "": it did not come to that
 	cut   func()
@@ -67,10 +68,10 @@ func newLife(t testing.TB, seed uint64) *life {
 	dir, err := os.MkdirTemp(memory(), "mxlife.") // nobody waits for a disk
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	l := &life{t: t, rnd: rand.New(rand.NewPCG(seed, 20)), p: pair{}, base: time.Now().Add(300 * time.Hour), active: SideRegular, last: -1,
-		offset: map[Side]time.Duration{}, stale: map[Side]tree{}, whole: map[string]lineage.Version{}, lost: map[string]bool{}, ruined: map[lineage.Node]bool{}, stands: map[string]string{},
+	l := &life{t: t, rnd: rand.New(rand.NewPCG(seed, 20)), p: pair{}, base: time.Now().Add(300 * time.Hour), active: clusterconf.SideRegular, last: -1,
+		offset: map[clusterconf.Side]time.Duration{}, stale: map[clusterconf.Side]tree{}, whole: map[string]lineage.Version{}, lost: map[string]bool{}, ruined: map[lineage.Node]bool{}, stands: map[string]string{},
 		data: tree{"a": "0", "b": "0", "c": "0", "d/e": "0"}}
-	for _, side := range []Side{SideRegular, SideStandby} {
+	for _, side := range []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby} {
 		l.p[side] = &Store{Dir: filepath.Join(dir, string(side)), Still: AtOnce, Side: side, Now: func() time.Time { return l.now(side) },
 			Paired: func(int) bool { return true }, Space: func(string) (int64, int64, error) { return 1 << 50, -1, nil }}
 	}
@@ -85,7 +86,7 @@ func memory() string {
 }
 
 // now is a side's clock. A crash comes about when it is looked at.
-func (l *life) now(side Side) time.Time {
+func (l *life) now(side clusterconf.Side) time.Time {
 	if c := l.crash; c != nil && c.side == side {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -110,7 +111,7 @@ func copyAll(t testing.TB, from, to string) {
 
 // crashing has one side crash while something is done, if luck has it so; its disk is as it
 // was at that moment afterwards. It returns whether that came about.
-func (l *life) crashing(side Side, do func(cut func(func()))) bool {
+func (l *life) crashing(side clusterconf.Side, do func(cut func(func()))) bool {
 	if l.rnd.IntN(4) > 0 {
 		do(func(func()) {})
 		return false
@@ -136,7 +137,7 @@ func (l *life) tell(format string, args ...any) {
 // step does one thing of those that happen.
 func (l *life) step() error {
 	l.base = l.base.Add(time.Duration(1+l.rnd.IntN(100)) * 17 * time.Second)
-	side := []Side{SideRegular, SideStandby}[l.rnd.IntN(2)]
+	side := []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby}[l.rnd.IntN(2)]
 	switch n := l.rnd.IntN(100); {
 	case n < 35:
 		return l.backUp()
@@ -155,7 +156,7 @@ func (l *life) step() error {
 	case n < 96:
 		return l.move()
 	case l.conflict:
-		return l.sync(side, []Side{SideRegular, SideStandby}[l.rnd.IntN(2)])
+		return l.sync(side, []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby}[l.rnd.IntN(2)])
 	}
 	return nil
 }
@@ -164,8 +165,8 @@ func (l *life) step() error {
 // then the side where the LIM does not run does so too, of what it last had.
 func (l *life) backUp() error {
 	side, data := l.active, l.data
-	if stale := l.stale[side.other()]; stale != nil && l.rnd.IntN(8) == 0 {
-		side, data = side.other(), stale
+	if stale := l.stale[side.Other()]; stale != nil && l.rnd.IntN(8) == 0 {
+		side, data = side.Other(), stale
 	}
 	switch l.rnd.IntN(8) {
 	case 0: // nothing changed
@@ -216,13 +217,13 @@ func (l *life) backUp() error {
 }
 
 // sync has one side synchronise, or end a conflict. Either side may crash, or the line be cut.
-func (l *life) sync(asks, keep Side) error {
-	victim := []Side{SideRegular, SideStandby}[l.rnd.IntN(2)]
-	runs := func(side Side) func() bool { return func() bool { return l.active == side } }
+func (l *life) sync(asks, keep clusterconf.Side) error {
+	victim := []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby}[l.rnd.IntN(2)]
+	runs := func(side clusterconf.Side) func() bool { return func() bool { return l.active == side } }
 	var res Result
 	var err error
 	crashed := l.crashing(victim, func(cut func(func())) {
-		conn := peer(l.t, l.p[asks.other()], ServeOptions{Active: func(int) bool { return l.active == asks.other() }})
+		conn := peer(l.t, l.p[asks.Other()], ServeOptions{Active: func(int) bool { return l.active == asks.Other() }})
 		cut(func() { conn.Close() })
 		res, err = Sync(l.t.Context(), l.p[asks], conn, Request{LIM: 1, Side: asks, Keep: keep, Active: runs(asks)})
 		conn.end(l.t)
@@ -235,8 +236,8 @@ func (l *life) sync(asks, keep Side) error {
 }
 
 // checkSync holds the report of a sync that ran undisturbed against what is there.
-func (l *life) checkSync(res Result, err error, keep Side) error {
-	r, s := l.candidate(SideRegular), l.candidate(SideStandby)
+func (l *life) checkSync(res Result, err error, keep clusterconf.Side) error {
+	r, s := l.candidate(clusterconf.SideRegular), l.candidate(clusterconf.SideStandby)
 	differ := r != nil && s != nil && unrelated(r.line, s.line)
 	code := fault.CodeOf(err)
 	told := code == fault.Conflict && errors.Is(err, errConflict)
@@ -287,7 +288,7 @@ func unrelated(a, b lineage.Version) bool {
 }
 
 // candidate is the newest version of a side that can be copied.
-func (l *life) candidate(side Side) *Version {
+func (l *life) candidate(side clusterconf.Side) *Version {
 	list, err := l.p[side].List(1)
 	must(l.t, err)
 	for i := range list {
@@ -299,19 +300,19 @@ func (l *life) candidate(side Side) *Version {
 }
 
 // stepClock sets a clock, or both, forth or back; mostly they agree afterwards.
-func (l *life) stepClock(side Side) {
+func (l *life) stepClock(side clusterconf.Side) {
 	by := time.Duration(l.rnd.IntN(200)-100) * time.Hour
 	l.offset[side] = by
 	if l.rnd.IntN(4) > 0 {
-		l.offset[side.other()] = by
+		l.offset[side.Other()] = by
 	}
 	if l.rnd.IntN(3) == 0 {
-		l.offset = map[Side]time.Duration{}
+		l.offset = map[clusterconf.Side]time.Duration{}
 	}
 	l.tell("clocks are off by %v", l.offset)
 }
 
-func (l *life) prune(side Side) {
+func (l *life) prune(side clusterconf.Side) {
 	var removed []Version
 	var err error
 	l.crashing(side, func(func(func())) { removed, err = l.p[side].Prune(1, 1+l.rnd.IntN(3)) })
@@ -336,7 +337,7 @@ func namesOf(versions []Version) (names []string) {
 }
 
 // ruin damages a file of a version; mostly that is found.
-func (l *life) ruin(side Side) {
+func (l *life) ruin(side clusterconf.Side) {
 	list, err := l.p[side].List(1)
 	must(l.t, err)
 	if len(list) == 0 || l.rnd.IntN(2) == 0 {
@@ -368,7 +369,7 @@ func (l *life) ruin(side Side) {
 }
 
 // restore puts a version somewhere else, which changes nothing here.
-func (l *life) restore(side Side) error {
+func (l *life) restore(side clusterconf.Side) error {
 	v := l.candidate(side)
 	if v == nil {
 		return nil
@@ -393,7 +394,7 @@ func (l *life) restore(side Side) error {
 func (l *life) move() error {
 	to := l.active
 	if l.rnd.IntN(3) > 0 {
-		to = to.other()
+		to = to.Other()
 	}
 	v, ok, err := l.p[to].Newest(1)
 	if err != nil || !ok {
@@ -432,7 +433,7 @@ func fingerprint(dir string) string {
 }
 
 // held returns what lies on a side, set aside or not: the versions of each content.
-func (l *life) held(side Side) map[string][]string {
+func (l *life) held(side clusterconf.Side) map[string][]string {
 	found := map[string][]string{}
 	for _, pattern := range []string{"xdata_*", asideName + "/xdata_*"} {
 		dirs, err := filepath.Glob(filepath.Join(l.p[side].Dir, pattern))
@@ -465,7 +466,7 @@ func (l *life) copies(content string) (n int) {
 
 // check holds what is there against what was reported.
 func (l *life) check() error {
-	r, s := l.held(SideRegular), l.held(SideStandby)
+	r, s := l.held(clusterconf.SideRegular), l.held(clusterconf.SideStandby)
 	for content, dirs := range r {
 		if len(s[content]) == 0 {
 			continue
@@ -580,7 +581,7 @@ func TestHistoriesFindFaults(t *testing.T) {
 	for name, fault := range map[string]func(l *life, v *report){
 		"is gone": func(l *life, v *report) { must(t, os.RemoveAll(filepath.Join(l.p[v.side].Dir, v.name))) },
 		"stands for": func(l *life, v *report) {
-			tree{"a": "other"}.write(t, filepath.Join(l.p[v.side.other()].Dir, v.name), baseTime)
+			tree{"a": "other"}.write(t, filepath.Join(l.p[v.side.Other()].Dir, v.name), baseTime)
 		},
 	} {
 		l := newLife(t, 1)

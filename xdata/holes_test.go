@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -100,55 +101,55 @@ func TestSparseFiles(t *testing.T) {
 	sparse(t, from)
 	p := newPair(t)
 	var told int64
-	p[SideRegular].Progress = func(n int64) { told += n }
-	v, err := p[SideRegular].Backup(context.Background(), 1, from)
+	p[clusterconf.SideRegular].Progress = func(n int64) { told += n }
+	v, err := p[clusterconf.SideRegular].Backup(context.Background(), 1, from)
 	must(t, err)
 	if told != v.Bytes || v.content > 12*mib {
 		t.Errorf("told of %d of %d bytes, of which %d are content", told, v.Bytes, v.content)
 	}
 	checkSparse(t, from, v.Path)
-	r, err := p.syncFrom(t, SideRegular, DirectionAuto)
+	r, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	must(t, err)
 	if r.Result != Copied || r.SentBytes > 6*mib {
 		t.Errorf("%+v", r)
 	}
-	there, ok, err := p[SideStandby].Newest(1)
+	there, ok, err := p[clusterconf.SideStandby].Newest(1)
 	if !ok || err != nil || there.Bytes != v.Bytes {
 		t.Fatalf("%+v, %v", there, err)
 	}
 	checkSparse(t, from, there.Path)
-	for side, v := range map[Side]Version{SideRegular: v, SideStandby: there} {
+	for side, v := range map[clusterconf.Side]Version{clusterconf.SideRegular: v, clusterconf.SideStandby: there} {
 		if f, err := p[side].Verify(context.Background(), v, nil); err != nil || f.Result != Intact {
 			t.Errorf("verified on the %s side: %+v, %v", side, f, err)
 		}
 	}
 	to := filepath.Join(t.TempDir(), "back")
-	must(t, p[SideStandby].Restore(context.Background(), there, to, nil))
+	must(t, p[clusterconf.SideStandby].Restore(context.Background(), there, to, nil))
 	checkSparse(t, from, to)
 
 	// The next version is made of what there is, holes included.
 	must(t, os.WriteFile(filepath.Join(from, "new"), []byte("new"), 0o600))
-	_, err = p[SideRegular].Backup(context.Background(), 1, from)
+	_, err = p[clusterconf.SideRegular].Backup(context.Background(), 1, from)
 	must(t, err)
-	if r, err = p.syncFrom(t, SideStandby, DirectionAuto); err != nil || r.Result != Copied || r.SentBytes > 100*kib {
+	if r, err = p.syncFrom(t, clusterconf.SideStandby, DirectionAuto); err != nil || r.Result != Copied || r.SentBytes > 100*kib {
 		t.Errorf("%+v, %v", r, err)
 	}
-	again, _, err := p[SideStandby].Newest(1)
+	again, _, err := p[clusterconf.SideStandby].Newest(1)
 	must(t, err)
 	checkSparse(t, from, again.Path)
 }
 
 // Another program's version, which is read while it is sent.
 func TestSparseForeignVersion(t *testing.T) {
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newPair(t)
-		dir := filepath.Join(p[SideRegular].Dir, "xdata_1_20260301020000")
+		dir := filepath.Join(p[clusterconf.SideRegular].Dir, "xdata_1_20260301020000")
 		sparse(t, dir)
 		r, err := p.syncFrom(t, asks, DirectionAuto)
 		if err != nil || r.SentBytes > 6*mib {
 			t.Fatalf("%+v, %v", r, err)
 		}
-		there, _, err := p[SideStandby].Newest(1)
+		there, _, err := p[clusterconf.SideStandby].Newest(1)
 		must(t, err)
 		checkSparse(t, dir, there.Path)
 	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -441,7 +442,7 @@ func TestHostileServer(t *testing.T) {
 			s := newStore(t)
 			states["older"](t, s)
 			conn := recorded{strings.NewReader(tt.output)}
-			_, err := Sync(context.Background(), s, conn, Request{LIM: 1, Side: SideRegular})
+			_, err := Sync(context.Background(), s, conn, Request{LIM: 1, Side: clusterconf.SideRegular})
 			wantCode(t, err, tt.code, tt.text)
 		})
 	}

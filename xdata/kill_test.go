@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mxcluster/clusterconf"
 )
 
 // syncEnv makes this test binary a client: it synchronises the store that it
@@ -27,7 +29,7 @@ const (
 )
 
 // runSync is that client.
-func runSync(dir, there string, side Side) error {
+func runSync(dir, there string, side clusterconf.Side) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	conn, err := Dial(ctx, Rsh{
@@ -67,8 +69,8 @@ func killData(t *testing.T, p pair) {
 	for i := range 100 {
 		now[fmt.Sprintf("d%d/f%03d", i%7, i)] = noise(byte(i), 10_000)
 	}
-	foreign(t, p[SideRegular], "xdata_1_20260302000000", now, baseTime.Add(time.Hour))
-	foreign(t, p[SideStandby], "xdata_1_20260301000000", old, baseTime)
+	foreign(t, p[clusterconf.SideRegular], "xdata_1_20260302000000", now, baseTime.Add(time.Hour))
+	foreign(t, p[clusterconf.SideStandby], "xdata_1_20260301000000", old, baseTime)
 }
 
 // usefulBytes is how much must have arrived for its use to be looked for.
@@ -80,21 +82,21 @@ const usefulBytes = 3 << 19
 func TestKilledAnywhere(t *testing.T) {
 	p := newPair(t)
 	killData(t, p)
-	old := filepath.Join(p[SideStandby].Dir, "xdata_1_20260301000000")
+	old := filepath.Join(p[clusterconf.SideStandby].Dir, "xdata_1_20260301000000")
 	before := describe(t, old)
 	var reused, completed, transfers, resumed int
-	full := syncAnew(t, p, SideRegular).SentBytes      // of a sync from nothing
-	longest := 100 * time.Millisecond                  // of a transfer
-	r := rand.New(rand.NewPCG(uint64(os.Getpid()), 1)) //nolint:gosec // moments
+	full := syncAnew(t, p, clusterconf.SideRegular).SentBytes // of a sync from nothing
+	longest := 100 * time.Millisecond                         // of a transfer
+	r := rand.New(rand.NewPCG(uint64(os.Getpid()), 1))        //nolint:gosec // moments
 	for round := 0; transfers < killRounds(); round++ {
 		resetStandby(t, p)
-		asks := []Side{SideRegular, SideStandby}[round%2]
+		asks := []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby}[round%2]
 		// Some are killed while they still greet each other.
 		greeting := round%8 == 7
 		killed := killSync(t, p, asks, round%3, time.Duration(r.Int64N(int64(longest))), greeting)
-		_, ended, err := p[SideStandby].Newest(1)
+		_, ended, err := p[clusterconf.SideStandby].Newest(1)
 		must(t, err)
-		if list, err := p[SideStandby].List(1); !ended || err != nil || len(list) > 1 {
+		if list, err := p[clusterconf.SideStandby].List(1); !ended || err != nil || len(list) > 1 {
 			killed = false // all but the word that it is done had come through
 		}
 		longest = min(longest*21/20, time.Second) // about as long as a transfer takes
@@ -103,7 +105,7 @@ func TestKilledAnywhere(t *testing.T) {
 			longest = max(longest*8/10, 10*time.Millisecond)
 		}
 		arrived := checkHidden(t, p, old, before)
-		if killed && len(p[SideStandby].partials(1)) > 0 {
+		if killed && len(p[clusterconf.SideStandby].partials(1)) > 0 {
 			transfers++
 		}
 		res := syncAnew(t, p, asks)
@@ -124,25 +126,25 @@ func TestKilledAnywhere(t *testing.T) {
 // resetStandby takes the standby back to its old version.
 func resetStandby(t *testing.T, p pair) {
 	t.Helper()
-	v, ok, err := p[SideStandby].Newest(1)
+	v, ok, err := p[clusterconf.SideStandby].Newest(1)
 	must(t, err)
 	if ok && v.NewestMtime.After(baseTime) {
-		must(t, p[SideStandby].remove(v))
+		must(t, p[clusterconf.SideStandby].remove(v))
 	}
-	p[SideStandby].removePartials(1)
+	p[clusterconf.SideStandby].removePartials(1)
 }
 
 // killSync runs a sync in processes of its own and kills one of them (0 who
 // asks, 1 who answers, 2 what connects them) a while after the transfer began, or,
 // while they are greeting, after the start.
-func killSync(t *testing.T, p pair, asks Side, victim int, after time.Duration, greeting bool) (killed bool) {
+func killSync(t *testing.T, p pair, asks clusterconf.Side, victim int, after time.Duration, greeting bool) (killed bool) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), serveEnv+"="+p[asks.other()].Dir, syncEnv+"="+p[asks].Dir, syncSideEnv+"="+string(asks))
+	cmd.Env = append(os.Environ(), serveEnv+"="+p[asks.Other()].Dir, syncEnv+"="+p[asks].Dir, syncSideEnv+"="+string(asks))
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	must(t, cmd.Start())
 	var done atomic.Bool
-	began := func() bool { return greeting || len(p[SideStandby].partials(1)) > 0 }
+	began := func() bool { return greeting || len(p[clusterconf.SideStandby].partials(1)) > 0 }
 	go func() {
 		for !began() && !done.Load() {
 			runtime.Gosched()
@@ -194,17 +196,17 @@ func descendant(pid, depth int) int {
 // of it will be of use.
 func checkHidden(t *testing.T, p pair, old, before string) (arrived int64) {
 	t.Helper()
-	list, err := p[SideStandby].List(1)
+	list, err := p[clusterconf.SideStandby].List(1)
 	must(t, err)
 	for _, v := range list {
-		if f, err := p[SideStandby].Verify(context.Background(), v, nil); err != nil || !v.Complete || f.Failure() != nil {
+		if f, err := p[clusterconf.SideStandby].Verify(context.Background(), v, nil); err != nil || !v.Complete || f.Failure() != nil {
 			t.Fatalf("visible: %+v, %+v, %v", v, f, err)
 		}
 	}
 	if describe(t, old) != before {
 		t.Fatal("the old version changed")
 	}
-	for _, dir := range p[SideStandby].partials(1) {
+	for _, dir := range p[clusterconf.SideStandby].partials(1) {
 		arrived = max(arrived, contentOf(t, dir))
 	}
 	return arrived
@@ -229,9 +231,9 @@ func contentOf(t *testing.T, dir string) (bytes int64) {
 }
 
 // syncAnew synchronises once more, undisturbed.
-func syncAnew(t *testing.T, p pair, asks Side) Result {
+func syncAnew(t *testing.T, p pair, asks clusterconf.Side) Result {
 	t.Helper()
-	conn := dialProcess(context.Background(), t, p[asks.other()])
+	conn := dialProcess(context.Background(), t, p[asks.Other()])
 	res, err := Sync(context.Background(), p[asks], conn, Request{LIM: 1, Side: asks})
 	must(t, err)
 	must(t, conn.Close())
@@ -241,14 +243,14 @@ func syncAnew(t *testing.T, p pair, asks Side) Result {
 // checkAlike checks that both sides hold the same, and nothing is left over.
 func checkAlike(t *testing.T, p pair) {
 	t.Helper()
-	r, _, err := p[SideRegular].Newest(1)
+	r, _, err := p[clusterconf.SideRegular].Newest(1)
 	must(t, err)
-	s, _, err := p[SideStandby].Newest(1)
+	s, _, err := p[clusterconf.SideStandby].Newest(1)
 	must(t, err)
 	if describe(t, s.Path) != describe(t, r.Path) {
 		t.Fatal("the sides differ")
 	}
-	if _, leftovers := visible(t, p[SideStandby]); leftovers != nil || len(p[SideStandby].partials(1)) > 0 {
-		t.Fatalf("left %q %q", leftovers, p[SideStandby].partials(1))
+	if _, leftovers := visible(t, p[clusterconf.SideStandby]); leftovers != nil || len(p[clusterconf.SideStandby].partials(1)) > 0 {
+		t.Fatalf("left %q %q", leftovers, p[clusterconf.SideStandby].partials(1))
 	}
 }

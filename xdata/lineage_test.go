@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
 )
@@ -44,7 +45,7 @@ func newSides(t testing.TB) pair {
 	return p
 }
 
-func (p pair) wantSync(t *testing.T, asks Side, want Outcome, way Direction) Result {
+func (p pair) wantSync(t *testing.T, asks clusterconf.Side, want Outcome, way Direction) Result {
 	t.Helper()
 	res, err := p.syncFrom(t, asks, DirectionAuto)
 	if res.Result != want || res.Direction != way {
@@ -71,17 +72,17 @@ func TestBackupIsNewestWhateverItsTimes(t *testing.T) {
 		"what is oldest":             {tree{"b": "g"}, time.Unix(0, -1<<63), time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bothSides(t, func(t *testing.T, asks Side) {
+			bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 				p, clock := newSides(t), baseTime.Add(time.Hour)
 				for _, s := range p {
 					s.Now = func() time.Time { return clock }
 				}
-				first := backUp(t, p[SideRegular], tree{"a": "a", "b": "b"}, baseTime)
+				first := backUp(t, p[clusterconf.SideRegular], tree{"a": "a", "b": "b"}, baseTime)
 				p.wantSync(t, asks, Copied, DirectionToStandby)
 				if !tt.clock.IsZero() {
 					clock = tt.clock
 				}
-				v := backUp(t, p[SideRegular], tt.content, tt.mtime)
+				v := backUp(t, p[clusterconf.SideRegular], tt.content, tt.mtime)
 				if v.Parent == nil || *v.Parent != first.Name || v.MadeAt == nil || !v.MadeAt.Equal(clock) || v.Name == first.Name {
 					t.Errorf("made %+v", v)
 				}
@@ -89,7 +90,7 @@ func TestBackupIsNewestWhateverItsTimes(t *testing.T) {
 					t.Errorf("%+v", got)
 				}
 				checkAlike(t, p)
-				if got := newest(t, p[SideStandby]); got.Name != v.Name || *got.Parent != first.Name {
+				if got := newest(t, p[clusterconf.SideStandby]); got.Name != v.Name || *got.Parent != first.Name {
 					t.Errorf("the standby's newest is %+v, want %s", got, v.Name)
 				}
 				p.wantSync(t, asks, InSync, DirectionNone)
@@ -176,7 +177,7 @@ func TestLineageIsCopied(t *testing.T) {
 			t.Errorf("restored %v, %v", entries, err)
 		}
 		// In another store it goes by what it says, too.
-		res, err := between(t, to, from, SideStandby)
+		res, err := between(t, to, from, clusterconf.SideStandby)
 		if err != nil || res.Result != Copied || res.Direction != DirectionToRegular || res.Version != next.Name {
 			t.Errorf("%+v, %v", res, err)
 		}
@@ -186,17 +187,17 @@ func TestLineageIsCopied(t *testing.T) {
 // What says something else than it is goes by its times.
 func TestLineageOfOtherContent(t *testing.T) {
 	p := newSides(t)
-	v := backUp(t, p[SideRegular], tree{"f": "1"}, baseTime)
-	p.wantSync(t, SideRegular, Copied, DirectionToStandby)
-	forged := foreign(t, p[SideStandby], "xdata_1_20260401000000", tree{"f": "forged"}, baseTime)
+	v := backUp(t, p[clusterconf.SideRegular], tree{"f": "1"}, baseTime)
+	p.wantSync(t, clusterconf.SideRegular, Copied, DirectionToStandby)
+	forged := foreign(t, p[clusterconf.SideStandby], "xdata_1_20260401000000", tree{"f": "forged"}, baseTime)
 	data, err := os.ReadFile(filepath.Join(v.Path, lineageName))
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(forged, lineageName), data, 0o644))
 	must(t, os.WriteFile(filepath.Join(v.Path, lineageName), data[:len(data)/2], 0o644)) // and one that is broken
-	if got := newest(t, p[SideRegular]); got.line.Made {
+	if got := newest(t, p[clusterconf.SideRegular]); got.line.Made {
 		t.Errorf("%+v", got)
 	}
-	res, err := p.syncFrom(t, SideRegular, DirectionAuto)
+	res, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	if err == nil && res.Result == InSync {
 		checkAlike(t, p)
 	}
@@ -210,14 +211,14 @@ func parted(t *testing.T) (p pair, regular, standby Version) {
 	for _, s := range p {
 		s.Now = func() time.Time { return now }
 	}
-	backUp(t, p[SideRegular], tree{"f": "before"}, baseTime)
-	p.wantSync(t, SideRegular, Copied, DirectionToStandby)
-	return p, backUp(t, p[SideRegular], tree{"f": "regular"}, baseTime), backUp(t, p[SideStandby], tree{"f": "standby"}, baseTime.Add(time.Hour))
+	backUp(t, p[clusterconf.SideRegular], tree{"f": "before"}, baseTime)
+	p.wantSync(t, clusterconf.SideRegular, Copied, DirectionToStandby)
+	return p, backUp(t, p[clusterconf.SideRegular], tree{"f": "regular"}, baseTime), backUp(t, p[clusterconf.SideStandby], tree{"f": "standby"}, baseTime.Add(time.Hour))
 }
 
 // A conflict is told, copies nothing, and removes nothing on either side while it lasts.
 func TestConflict(t *testing.T) {
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p, regular, standby := parted(t)
 		if regular.Name == standby.Name {
 			t.Errorf("%s stands for two contents", regular.Name)
@@ -247,16 +248,16 @@ func TestConflict(t *testing.T) {
 
 // Ended, what was kept is on both sides and what lost is set aside; both follow what comes.
 func TestKeepEndsAConflict(t *testing.T) {
-	for _, keep := range []Side{SideRegular, SideStandby} {
-		bothSides(t, func(t *testing.T, asks Side) {
+	for _, keep := range []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby} {
+		bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 			p, regular, standby := parted(t)
 			_, err := p.syncFrom(t, asks, DirectionAuto)
 			wantCode(t, err, fault.Conflict, "")
 			kept, lost := regular, standby
-			if keep == SideStandby {
+			if keep == clusterconf.SideStandby {
 				kept, lost = lost, kept
 			}
-			conn := peer(t, p[asks.other()], ServeOptions{})
+			conn := peer(t, p[asks.Other()], ServeOptions{})
 			req := Request{LIM: 1, Side: asks, Keep: keep, DryRun: true}
 			res, err := Sync(t.Context(), p[asks], conn, req)
 			if err != nil || res.Result != WouldCopy || res.Version != kept.Name {
@@ -264,15 +265,15 @@ func TestKeepEndsAConflict(t *testing.T) {
 			}
 			conn.end(t)
 			req.DryRun = false
-			conn = peer(t, p[asks.other()], ServeOptions{})
+			conn = peer(t, p[asks.Other()], ServeOptions{})
 			res, err = Sync(t.Context(), p[asks], conn, req)
 			must(t, err)
 			conn.end(t)
-			aside := filepath.Join(p[keep.other()].Dir, asideName, lost.Name)
-			if res.Result != Copied || res.SetAside != aside || res.Direction != towards(keep.other()) {
+			aside := filepath.Join(p[keep.Other()].Dir, asideName, lost.Name)
+			if res.Result != Copied || res.SetAside != aside || res.Direction != towards(keep.Other()) {
 				t.Errorf("%+v", res)
 			}
-			if data, err := os.ReadFile(filepath.Join(aside, "f")); err != nil || string(data) != string(keep.other()) {
+			if data, err := os.ReadFile(filepath.Join(aside, "f")); err != nil || string(data) != string(keep.Other()) {
 				t.Errorf("set aside: %q, %v", data, err)
 			}
 			checkAlike(t, p)
@@ -292,11 +293,11 @@ func TestKeepEndsAConflict(t *testing.T) {
 				}
 			}
 			p.wantSync(t, asks, InSync, DirectionNone)
-			conn = peer(t, p[asks.other()], ServeOptions{})
+			conn = peer(t, p[asks.Other()], ServeOptions{})
 			_, err = Sync(t.Context(), p[asks], conn, req)
 			wantCode(t, err, fault.Refused, "there is no conflict")
 			conn.end(t)
-			backUp(t, p[keep.other()], tree{"f": "after"}, baseTime)
+			backUp(t, p[keep.Other()], tree{"f": "after"}, baseTime)
 			p.wantSync(t, asks, Copied, towards(keep))
 		})
 	}
@@ -306,10 +307,10 @@ func TestKeepEndsAConflict(t *testing.T) {
 // and of backups of one content on both sides, which later ones follow.
 func TestEqualContentIsInSync(t *testing.T) {
 	for _, coarse := range []time.Duration{100 * time.Nanosecond, time.Second, 2 * time.Second} {
-		bothSides(t, func(t *testing.T, asks Side) {
+		bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 			p := newSides(t)
-			foreign(t, p[SideRegular], "xdata_1_20260301000000", sample, baseTime)
-			foreign(t, p[SideStandby], "xdata_1_20260301000000", sample, baseTime.Truncate(coarse))
+			foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", sample, baseTime)
+			foreign(t, p[clusterconf.SideStandby], "xdata_1_20260301000000", sample, baseTime.Truncate(coarse))
 			res := p.wantSync(t, asks, InSync, DirectionNone)
 			if res.SentBytes != 0 {
 				t.Errorf("%+v", res)
@@ -317,22 +318,22 @@ func TestEqualContentIsInSync(t *testing.T) {
 		})
 	}
 	p := newSides(t)
-	backUp(t, p[SideRegular], sample, baseTime)
-	backUp(t, p[SideStandby], sample, baseTime.Add(time.Hour))
-	p.wantSync(t, SideRegular, InSync, DirectionNone)
+	backUp(t, p[clusterconf.SideRegular], sample, baseTime)
+	backUp(t, p[clusterconf.SideStandby], sample, baseTime.Add(time.Hour))
+	p.wantSync(t, clusterconf.SideRegular, InSync, DirectionNone)
 	// Neither side's next backup is a conflict.
-	backUp(t, p[SideStandby], tree{"f": "after"}, baseTime)
-	p.wantSync(t, SideRegular, Copied, DirectionToRegular)
+	backUp(t, p[clusterconf.SideStandby], tree{"f": "after"}, baseTime)
+	p.wantSync(t, clusterconf.SideRegular, Copied, DirectionToRegular)
 	checkAlike(t, p)
-	for _, changed := range []Side{SideRegular, SideStandby} {
+	for _, changed := range []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby} {
 		p := newSides(t)
-		first := backUp(t, p[SideRegular], sample, baseTime)
-		backUp(t, p[SideStandby], tree{"f": "other"}, baseTime)
-		must(t, os.RemoveAll(newest(t, p[SideStandby]).Path))
-		backUp(t, p[SideStandby], sample, baseTime) // it follows what the other side never had
+		first := backUp(t, p[clusterconf.SideRegular], sample, baseTime)
+		backUp(t, p[clusterconf.SideStandby], tree{"f": "other"}, baseTime)
+		must(t, os.RemoveAll(newest(t, p[clusterconf.SideStandby]).Path))
+		backUp(t, p[clusterconf.SideStandby], sample, baseTime) // it follows what the other side never had
 		p.wantSync(t, changed, InSync, DirectionNone)
 		next := backUp(t, p[changed], tree{"f": "after"}, baseTime)
-		if got := p.wantSync(t, changed, Copied, towards(changed.other())); !got.Has(&first) || !got.Has(&next) {
+		if got := p.wantSync(t, changed, Copied, towards(changed.Other())); !got.Has(&first) || !got.Has(&next) {
 			t.Errorf("%+v", got)
 		}
 	}
@@ -345,31 +346,31 @@ func TestOneFileFromTheFuture(t *testing.T) {
 	for _, s := range p {
 		s.Now = func() time.Time { return baseTime.Add(time.Hour) }
 	}
-	good := backUp(t, p[SideRegular], tree{"a": "1"}, baseTime)
+	good := backUp(t, p[clusterconf.SideRegular], tree{"a": "1"}, baseTime)
 	from := t.TempDir()
 	tree{"a": "2", "sub/late": "l"}.write(t, from, baseTime)
 	must(t, os.Chtimes(filepath.Join(from, "sub/late"), baseTime, baseTime.AddDate(12, 0, 0)))
-	bad, err := p[SideRegular].Backup(t.Context(), 1, from)
+	bad, err := p[clusterconf.SideRegular].Backup(t.Context(), 1, from)
 	must(t, err)
-	res, err := p.syncFrom(t, SideStandby, DirectionAuto)
+	res, err := p.syncFrom(t, clusterconf.SideStandby, DirectionAuto)
 	wantCode(t, err, fault.Refused, `"sub/late" of 2038-03-01`)
 	if want := fmt.Sprintf("mxcluster xdata remove --lim 1 %s", bad.Name); !strings.Contains(fault.HintOf(err), want) {
 		t.Errorf("hint %q", fault.HintOf(err))
 	}
-	if res.Result != Refused || newest(t, p[SideStandby]).Name != good.Name || newest(t, p[SideRegular]).Name != bad.Name {
+	if res.Result != Refused || newest(t, p[clusterconf.SideStandby]).Name != good.Name || newest(t, p[clusterconf.SideRegular]).Name != bad.Name {
 		t.Errorf("%+v", res)
 	}
-	_, err = p[SideRegular].Prune(1, 1)
+	_, err = p[clusterconf.SideRegular].Prune(1, 1)
 	must(t, err)
-	if list, err := p[SideRegular].List(1); err != nil || len(list) != 2 {
+	if list, err := p[clusterconf.SideRegular].List(1); err != nil || len(list) != 2 {
 		t.Errorf("left: %+v, %v", list, err)
 	}
-	backUp(t, p[SideRegular], tree{"a": "3"}, baseTime)
-	p.wantSync(t, SideRegular, Copied, DirectionToStandby)
+	backUp(t, p[clusterconf.SideRegular], tree{"a": "3"}, baseTime)
+	p.wantSync(t, clusterconf.SideRegular, Copied, DirectionToStandby)
 	checkAlike(t, p)
-	_, err = p[SideRegular].Prune(1, 1)
+	_, err = p[clusterconf.SideRegular].Prune(1, 1)
 	must(t, err)
-	if list, err := p[SideRegular].List(1); err != nil || len(list) != 1 {
+	if list, err := p[clusterconf.SideRegular].List(1); err != nil || len(list) != 1 {
 		t.Errorf("left: %+v, %v", list, err)
 	}
 }
@@ -378,7 +379,7 @@ func TestOneFileFromTheFuture(t *testing.T) {
 // sync goes what the actions made incompatible.
 func TestPruneWaitsForTheOtherSide(t *testing.T) {
 	p := newSides(t)
-	s := p[SideRegular]
+	s := p[clusterconf.SideRegular]
 	for i := range 4 {
 		backUp(t, s, tree{"f": fmt.Sprint(i)}, baseTime)
 	}
@@ -390,13 +391,13 @@ func TestPruneWaitsForTheOtherSide(t *testing.T) {
 		t.Errorf("%d wait, %v", n, err)
 	}
 	backUp(t, s, tree{"f": "after"}, baseTime)
-	conn := peer(t, p[SideStandby], ServeOptions{})
-	res, err := Sync(t.Context(), s, conn, Request{LIM: 1, Side: SideRegular, DryRun: true})
+	conn := peer(t, p[clusterconf.SideStandby], ServeOptions{})
+	res, err := Sync(t.Context(), s, conn, Request{LIM: 1, Side: clusterconf.SideRegular, DryRun: true})
 	if err != nil || res.Result != WouldCopy || len(res.Removes) != 3 {
 		t.Errorf("%+v, %v", res, err)
 	}
 	conn.end(t)
-	p.wantSync(t, SideRegular, Copied, DirectionToStandby)
+	p.wantSync(t, clusterconf.SideRegular, Copied, DirectionToStandby)
 	list, err := s.List(1)
 	if err != nil || len(list) != 2 {
 		t.Errorf("left: %+v, %v", list, err)
@@ -412,15 +413,15 @@ func TestPruneWaitsForTheOtherSide(t *testing.T) {
 func TestReceivedWhereTheLIMRuns(t *testing.T) {
 	for _, runs := range []bool{false, true} {
 		p := newSides(t)
-		backUp(t, p[SideRegular], tree{"f": "1"}, baseTime)
-		p.wantSync(t, SideRegular, Copied, DirectionToStandby)
-		backUp(t, p[SideStandby], tree{"f": "2"}, baseTime)
-		conn := peer(t, p[SideRegular], ServeOptions{Active: func(int) bool { return runs }})
-		_, err := Sync(t.Context(), p[SideStandby], conn, Request{LIM: 1, Side: SideStandby})
+		backUp(t, p[clusterconf.SideRegular], tree{"f": "1"}, baseTime)
+		p.wantSync(t, clusterconf.SideRegular, Copied, DirectionToStandby)
+		backUp(t, p[clusterconf.SideStandby], tree{"f": "2"}, baseTime)
+		conn := peer(t, p[clusterconf.SideRegular], ServeOptions{Active: func(int) bool { return runs }})
+		_, err := Sync(t.Context(), p[clusterconf.SideStandby], conn, Request{LIM: 1, Side: clusterconf.SideStandby})
 		must(t, err)
 		conn.end(t)
-		backUp(t, p[SideRegular], tree{"f": "3"}, baseTime)
-		_, err = p.syncFrom(t, SideRegular, DirectionAuto)
+		backUp(t, p[clusterconf.SideRegular], tree{"f": "3"}, baseTime)
+		_, err = p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 		want := map[bool]fault.Code{true: fault.Conflict, false: fault.OK}[runs]
 		wantCode(t, err, want, "")
 	}
@@ -429,18 +430,18 @@ func TestReceivedWhereTheLIMRuns(t *testing.T) {
 // A version that was removed by hand on one side comes back from the other, and a store
 // that was lost takes what the other side has.
 func TestRemovedByHand(t *testing.T) {
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newSides(t)
-		backUp(t, p[SideRegular], tree{"f": "1"}, baseTime)
+		backUp(t, p[clusterconf.SideRegular], tree{"f": "1"}, baseTime)
 		p.wantSync(t, asks, Copied, DirectionToStandby)
-		v := backUp(t, p[SideRegular], tree{"f": "2"}, baseTime)
+		v := backUp(t, p[clusterconf.SideRegular], tree{"f": "2"}, baseTime)
 		p.wantSync(t, asks, Copied, DirectionToStandby)
 		must(t, os.RemoveAll(v.Path))
 		p.wantSync(t, asks, Copied, DirectionToRegular)
 		checkAlike(t, p)
-		must(t, os.RemoveAll(p[SideRegular].Dir))
+		must(t, os.RemoveAll(p[clusterconf.SideRegular].Dir))
 		p.wantSync(t, asks, Copied, DirectionToRegular)
-		next := backUp(t, p[SideRegular], tree{"f": "3"}, baseTime)
+		next := backUp(t, p[clusterconf.SideRegular], tree{"f": "3"}, baseTime)
 		if *next.Parent != v.Name {
 			t.Errorf("%+v", next)
 		}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -201,7 +202,7 @@ func TestPathsAtTheirLimit(t *testing.T) {
 				return
 			}
 			must(t, first(may, err))
-			_, err = pair{SideRegular: s, SideStandby: newStore(t)}.syncFrom(t, SideRegular, DirectionAuto)
+			_, err = pair{clusterconf.SideRegular: s, clusterconf.SideStandby: newStore(t)}.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 			must(t, err)
 			must(t, s.Restore(context.Background(), v, filepath.Join(t.TempDir(), "back"), nil))
 		})
@@ -210,9 +211,9 @@ func TestPathsAtTheirLimit(t *testing.T) {
 
 // Another program's version that cannot be copied is told by the side that has it.
 func TestForeignPathBeyondTheLimit(t *testing.T) {
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newPair(t)
-		deepFolder(t, foreign(t, p[SideRegular], "xdata_1_20260301020000", tree{"a": "x"}, baseTime), maxPath+1)
+		deepFolder(t, foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301020000", tree{"a": "x"}, baseTime), maxPath+1)
 		_, err := p.syncFrom(t, asks, DirectionAuto)
 		wantCode(t, err, fault.Refused, "at most 4096")
 	})

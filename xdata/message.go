@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
 )
@@ -38,8 +39,8 @@ type clock struct {
 
 // openRequest names the LIM that the connection is about.
 type openRequest struct {
-	LIM  int  `json:"lim"`
-	Side Side `json:"side"` // of the server that is asked
+	LIM  int              `json:"lim"`
+	Side clusterconf.Side `json:"side"` // of the server that is asked
 }
 
 // summary describes the newest complete version of a side, enough to choose a

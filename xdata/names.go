@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/lineage"
 )
 
@@ -80,7 +81,7 @@ func (g *staging) freeName(stamp time.Time) (string, error) {
 	step := time.Second
 	if side := g.store.Side; side != "" {
 		step *= 2
-		if odd := stamp.Unix()%2 != 0; odd != (side == SideStandby) {
+		if odd := stamp.Unix()%2 != 0; odd != (side == clusterconf.SideStandby) {
 			stamp = stamp.Add(time.Second)
 		}
 	}

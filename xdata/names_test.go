@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -21,22 +22,22 @@ func (p pair) clocked(now time.Time) *time.Time {
 // side never gives: not even with a clock that was set back, which has names count on from
 // the last one.
 func TestCopyBesideADamagedVersion(t *testing.T) {
-	for _, damaged := range []Side{SideRegular, SideStandby} {
-		bothSides(t, func(t *testing.T, asks Side) {
+	for _, damaged := range []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby} {
+		bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 			p := newSides(t)
 			clock := p.clocked(baseTime.Add(time.Hour))
-			v := backUp(t, p[SideRegular], tree{"f": "1"}, baseTime)
+			v := backUp(t, p[clusterconf.SideRegular], tree{"f": "1"}, baseTime)
 			p.wantSync(t, asks, Copied, DirectionToStandby)
 			*clock = clock.Add(-time.Minute)
 			rotUnseen(t, p[damaged], v.Name, "f")
 			_, err := p[damaged].Verify(t.Context(), newest(t, p[damaged]), nil)
 			must(t, err)
 			copied := p.wantSync(t, asks, Copied, towards(damaged)).Version
-			if odd := nameStamp(copied).Unix()%2 != 0; copied == v.Name || odd != (damaged == SideStandby) {
+			if odd := nameStamp(copied).Unix()%2 != 0; copied == v.Name || odd != (damaged == clusterconf.SideStandby) {
 				t.Errorf("%s, beside %s on the %s side", copied, v.Name, damaged)
 			}
 			given := map[string]bool{v.Name: true, copied: true}
-			for i, side := range []Side{damaged.other(), damaged, damaged.other(), damaged} {
+			for i, side := range []clusterconf.Side{damaged.Other(), damaged, damaged.Other(), damaged} {
 				next := backUp(t, p[side], tree{"f": string(rune('2' + i))}, baseTime)
 				if given[next.Name] {
 					t.Errorf("%s stands for two contents", next.Name)
@@ -58,7 +59,7 @@ func TestNameIsGivenOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newSides(t)
-			clock, s := p.clocked(baseTime), p[SideRegular]
+			clock, s := p.clocked(baseTime), p[clusterconf.SideRegular]
 			first := backUp(t, s, tree{"f": "1"}, baseTime)
 			given := map[string]bool{first.Name: true}
 			for i, by := range later {
@@ -84,9 +85,9 @@ func TestNameOfWhatIsSetAside(t *testing.T) {
 	for _, s := range p {
 		must(t, os.MkdirAll(filepath.Join(s.Dir, asideName, aside), 0o755))
 	}
-	made := backUp(t, p[SideRegular], tree{"f": "made"}, baseTime)
-	foreign(t, p[SideRegular], aside, tree{"f": "another program's"}, baseTime.Add(time.Second))
-	copied := p.wantSync(t, SideRegular, Copied, DirectionToStandby)
+	made := backUp(t, p[clusterconf.SideRegular], tree{"f": "made"}, baseTime)
+	foreign(t, p[clusterconf.SideRegular], aside, tree{"f": "another program's"}, baseTime.Add(time.Second))
+	copied := p.wantSync(t, clusterconf.SideRegular, Copied, DirectionToStandby)
 	for _, name := range []string{made.Name, copied.Version} {
 		if name == aside {
 			t.Errorf("%s stands for two contents", name)
@@ -98,22 +99,22 @@ func TestNameOfWhatIsSetAside(t *testing.T) {
 // came from the other side while the LIM ran here is in conflict with it, whatever is newer
 // by its times.
 func TestCrashedBackupHidesNoConflict(t *testing.T) {
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newSides(t)
 		clock := p.clocked(baseTime.Add(100 * time.Hour))
-		shared := backUp(t, p[SideRegular], tree{"f": "shared"}, baseTime)
+		shared := backUp(t, p[clusterconf.SideRegular], tree{"f": "shared"}, baseTime)
 		p.wantSync(t, asks, Copied, DirectionToStandby)
-		must(t, p[SideStandby].Started(1, shared.Name))
-		backUp(t, p[SideRegular], tree{"f": "left"}, baseTime.Add(80*time.Hour))
-		conn := peer(t, p[SideStandby], ServeOptions{Active: func(int) bool { return true }})
-		_, err := Sync(t.Context(), p[SideRegular], conn, Request{LIM: 1, Side: SideRegular})
+		must(t, p[clusterconf.SideStandby].Started(1, shared.Name))
+		backUp(t, p[clusterconf.SideRegular], tree{"f": "left"}, baseTime.Add(80*time.Hour))
+		conn := peer(t, p[clusterconf.SideStandby], ServeOptions{Active: func(int) bool { return true }})
+		_, err := Sync(t.Context(), p[clusterconf.SideRegular], conn, Request{LIM: 1, Side: clusterconf.SideRegular})
 		must(t, err)
 		conn.end(t)
 		*clock = clock.Add(-time.Minute)
-		mine := backUp(t, p[SideStandby], tree{"f": "mine"}, baseTime)
-		crashed := backUp(t, p[SideStandby], tree{"f": "crashed"}, baseTime)
+		mine := backUp(t, p[clusterconf.SideStandby], tree{"f": "mine"}, baseTime)
+		crashed := backUp(t, p[clusterconf.SideStandby], tree{"f": "crashed"}, baseTime)
 		must(t, os.RemoveAll(crashed.Path))
-		if got := newest(t, p[SideStandby]); got.Name != mine.Name {
+		if got := newest(t, p[clusterconf.SideStandby]); got.Name != mine.Name {
 			t.Errorf("the newest is %s, not %s", got.Name, mine.Name)
 		}
 		_, err = p.syncFrom(t, asks, DirectionAuto)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -85,7 +86,7 @@ func TestSharedStore(t *testing.T) {
 	for _, theirs := range []string{s.Dir, link} {
 		for _, dry := range []bool{false, true} {
 			p := peer(t, &Store{Dir: theirs, Still: AtOnce}, ServeOptions{})
-			_, err := Sync(t.Context(), s, p, Request{LIM: 1, Side: SideRegular, DryRun: dry})
+			_, err := Sync(t.Context(), s, p, Request{LIM: 1, Side: clusterconf.SideRegular, DryRun: dry})
 			p.end(t)
 			wantCode(t, err, fault.Refused, "same folder of data versions, "+s.Dir)
 			if !strings.Contains(fault.HintOf(err), "xdata_dir") {
@@ -102,18 +103,18 @@ func TestSharedStore(t *testing.T) {
 func TestWarningsOfTheOtherSide(t *testing.T) {
 	p := newPair(t)
 	for i := range 2 {
-		another(t, p[SideRegular], baseTime.Add(time.Duration(i)*time.Hour))
-		_, err := p.syncFrom(t, SideRegular, DirectionAuto)
+		another(t, p[clusterconf.SideRegular], baseTime.Add(time.Duration(i)*time.Hour))
+		_, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 		must(t, err)
 	}
-	damaged, ok, err := p[SideStandby].Newest(1)
+	damaged, ok, err := p[clusterconf.SideStandby].Newest(1)
 	if must(t, err); !ok {
 		t.Fatal("nothing there")
 	}
 	must(t, os.Remove(filepath.Join(damaged.Path, "db.txt")))
 	var told []string
-	p[SideRegular].Warn = func(err error) { told = append(told, Advice(err)) }
-	r, err := p.syncFrom(t, SideRegular, DirectionAuto)
+	p[clusterconf.SideRegular].Warn = func(err error) { told = append(told, Advice(err)) }
+	r, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	if err != nil || r.Result != Copied {
 		t.Errorf("%+v, %v", r, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"mxcluster/clusterconf"
 )
 
 // counted is a connection that counts what is read from it.
@@ -35,34 +37,34 @@ func TestListIsNotSent(t *testing.T) {
 	}{
 		"on both sides": {prepare: func(*testing.T, pair) {}, sent: 1200 << 10},
 		"index is gone here": {prepare: func(t *testing.T, p pair) {
-			must(t, os.Remove(p[SideRegular].indexPath("xdata_1_20260228000000")))
+			must(t, os.Remove(p[clusterconf.SideRegular].indexPath("xdata_1_20260228000000")))
 		}, list: true, sent: 1200 << 10},
 		"index is gone there": {prepare: func(t *testing.T, p pair) {
-			must(t, os.Remove(p[SideStandby].indexPath("xdata_1_20260228000000")))
+			must(t, os.Remove(p[clusterconf.SideStandby].indexPath("xdata_1_20260228000000")))
 		}, sent: 1200 << 10},
 		"not the same": {prepare: func(t *testing.T, p pair) {
-			dir := filepath.Join(p[SideStandby].Dir, "xdata_1_20260228000000")
+			dir := filepath.Join(p[clusterconf.SideStandby].Dir, "xdata_1_20260228000000")
 			must(t, os.RemoveAll(dir))
 			other := maps.Clone(before)
 			other["dump"] = other["dump"][1<<20:]
 			other.write(t, dir, baseTime.Add(-time.Hour))
 		}, list: true, sent: 2300 << 10},
 		"and what arrived": {prepare: func(t *testing.T, p pair) {
-			tree{"dump": noise(2, 1<<20)}.write(t, filepath.Join(p[SideStandby].Dir, partialPrefix(1)+"x"), baseTime)
+			tree{"dump": noise(2, 1<<20)}.write(t, filepath.Join(p[clusterconf.SideStandby].Dir, partialPrefix(1)+"x"), baseTime)
 		}, sent: 100 << 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t)
-			foreign(t, p[SideRegular], "xdata_1_20260228000000", before, baseTime.Add(-time.Hour))
-			must(t, os.MkdirAll(p[SideStandby].Dir, 0o755))
-			_, err := p.syncFrom(t, SideRegular, DirectionAuto)
+			foreign(t, p[clusterconf.SideRegular], "xdata_1_20260228000000", before, baseTime.Add(-time.Hour))
+			must(t, os.MkdirAll(p[clusterconf.SideStandby].Dir, 0o755))
+			_, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 			must(t, err)
 			tt.prepare(t, p)
-			foreign(t, p[SideRegular], "xdata_1_20260301000000", after, baseTime)
-			end := peer(t, p[SideStandby], ServeOptions{})
+			foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", after, baseTime)
+			end := peer(t, p[clusterconf.SideStandby], ServeOptions{})
 			defer end.end(t)
 			conn := &counted{Conn: end}
-			res, err := Sync(t.Context(), p[SideRegular], conn, Request{LIM: 1, Side: SideRegular})
+			res, err := Sync(t.Context(), p[clusterconf.SideRegular], conn, Request{LIM: 1, Side: clusterconf.SideRegular})
 			must(t, err)
 			if list := conn.read > 10_000; list != tt.list {
 				t.Errorf("%d bytes were read from the receiver", conn.read)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
 )
@@ -190,7 +191,7 @@ func (s *server) open(payload []byte) error {
 		return err
 	}
 	lim, side := s.asked.LIM, s.asked.Side
-	if lim < 1 || side != SideRegular && side != SideStandby {
+	if lim < 1 || side != clusterconf.SideRegular && side != clusterconf.SideStandby {
 		return violation("LIM %d on the side %q", lim, side)
 	}
 	if s.opt.LIMs != nil && !slices.Contains(s.opt.LIMs, lim) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/safepath"
 )
 
@@ -40,9 +41,9 @@ const (
 
 // Writing is a version that another program may still be writing.
 type Writing struct {
-	Version string    `json:"version"`
-	Side    Side      `json:"side,omitempty"`
-	Until   time.Time `json:"until"` // it counts as complete then, if nothing changes in it before
+	Version string           `json:"version"`
+	Side    clusterconf.Side `json:"side,omitempty"`
+	Until   time.Time        `json:"until"` // it counts as complete then, if nothing changes in it before
 }
 
 // judgeAll tells of versions of one LIM which of them are complete. Another program's is
@@ -135,14 +136,14 @@ func isMarked(dir string) bool {
 
 // stillWritten returns the version on both sides that will be waited for longest, with its
 // side.
-func stillWritten(side Side, ours, theirs summary) *Writing {
-	w := func(s summary, of Side) *Writing {
+func stillWritten(side clusterconf.Side, ours, theirs summary) *Writing {
+	w := func(s summary, of clusterconf.Side) *Writing {
 		if s.Writing == nil {
 			return nil
 		}
 		return &Writing{Version: plain(s.Writing.Version), Side: of, Until: s.Writing.Until}
 	}
-	last, other := w(ours, side), w(theirs, side.other())
+	last, other := w(ours, side), w(theirs, side.Other())
 	if last == nil || other != nil && other.Until.After(last.Until) {
 		return other
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -70,7 +71,7 @@ func TestPausesOfVersionsBefore(t *testing.T) {
 // With its marker another program's version is complete at once. The marker is no part of it.
 func TestMarkerOfCompleteness(t *testing.T) {
 	p := newPair(t)
-	s := p[SideRegular]
+	s := p[clusterconf.SideRegular]
 	s.Still = time.Hour
 	const name = "xdata_1_20260301020000"
 	dir := foreign(t, s, name, sample, baseTime)
@@ -79,7 +80,7 @@ func TestMarkerOfCompleteness(t *testing.T) {
 		t.Errorf("without the marker: %+v", before)
 	}
 	t.Run("without the marker", func(t *testing.T) {
-		_, err := p.syncFrom(t, SideRegular, DirectionAuto)
+		_, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 		wantCode(t, err, fault.Busy, "which is waited for until")
 	})
 	must(t, os.WriteFile(filepath.Join(dir, CompleteMarker), []byte("yes"), 0o600))
@@ -88,9 +89,9 @@ func TestMarkerOfCompleteness(t *testing.T) {
 	if !v.Complete || v.WritingUntil != nil || v.Files != before.Files || v.Bytes != before.Bytes || !v.NewestMtime.Equal(baseTime) {
 		t.Errorf("with the marker: %+v", v)
 	}
-	_, err := p.syncFrom(t, SideRegular, DirectionAuto)
+	_, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	must(t, err)
-	there, _, err := p[SideStandby].Newest(1)
+	there, _, err := p[clusterconf.SideStandby].Newest(1)
 	must(t, err)
 	to := filepath.Join(t.TempDir(), "back")
 	must(t, s.Restore(context.Background(), v, to, nil))
@@ -102,7 +103,7 @@ func TestMarkerOfCompleteness(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if r, err := p.syncFrom(t, SideStandby, DirectionAuto); err != nil || r.Result != InSync {
+	if r, err := p.syncFrom(t, clusterconf.SideStandby, DirectionAuto); err != nil || r.Result != InSync {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
@@ -121,10 +122,10 @@ func TestMarkerThatIsALink(t *testing.T) {
 // A folder that nothing was written to yet is waited for as well.
 func TestEmptyVersionIsWaitedFor(t *testing.T) {
 	p := newPair(t)
-	s := p[SideRegular]
+	s := p[clusterconf.SideRegular]
 	s.Still = time.Hour
 	dir := foreign(t, s, "xdata_1_20260301020000", nil, baseTime)
-	_, err := p.syncFrom(t, SideStandby, DirectionAuto)
+	_, err := p.syncFrom(t, clusterconf.SideStandby, DirectionAuto)
 	wantCode(t, err, fault.Busy, "still being written: xdata_1_20260301020000")
 	s.Now = func() time.Time { return changedAt(t, dir).Add(2 * time.Hour) }
 	if v := one(t, s, "xdata_1_20260301020000"); v.Complete || v.WritingUntil != nil {
@@ -133,16 +134,16 @@ func TestEmptyVersionIsWaitedFor(t *testing.T) {
 }
 
 func TestSyncNamesWhatIsBeingWritten(t *testing.T) {
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newPair(t)
-		dir := foreign(t, p[SideRegular], "xdata_1_20260301020000", sample, baseTime)
-		half := foreign(t, p[SideRegular], "xdata_1_20260302020000", tree{"first": "1"}, baseTime.Add(time.Hour))
-		p[SideRegular].Still = time.Hour
+		dir := foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301020000", sample, baseTime)
+		half := foreign(t, p[clusterconf.SideRegular], "xdata_1_20260302020000", tree{"first": "1"}, baseTime.Add(time.Hour))
+		p[clusterconf.SideRegular].Still = time.Hour
 		must(t, os.WriteFile(filepath.Join(dir, CompleteMarker), nil, 0o600))
 		r, err := p.syncFrom(t, asks, DirectionAuto)
 		must(t, err)
 		until := changedAt(t, half).Add(time.Hour)
-		if r.Version != "xdata_1_20260301020000" || r.Writing == nil || r.Writing.Version != "xdata_1_20260302020000" || r.Writing.Side != SideRegular || !r.Writing.Until.Equal(until) {
+		if r.Version != "xdata_1_20260301020000" || r.Writing == nil || r.Writing.Version != "xdata_1_20260302020000" || r.Writing.Side != clusterconf.SideRegular || !r.Writing.Until.Equal(until) {
 			t.Errorf("%+v, %+v", r, r.Writing)
 		}
 	})
@@ -190,10 +191,10 @@ func TestBorn(t *testing.T) {
 func TestVersionThatGrewIsCopiedAgain(t *testing.T) {
 	for name, later := range map[string]time.Time{"older": baseTime.Add(-time.Hour), "same": baseTime, "newer": baseTime.Add(time.Second)} {
 		t.Run(name, func(t *testing.T) {
-			bothSides(t, func(t *testing.T, asks Side) {
+			bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 				p := newPair(t)
 				const name = "xdata_1_20260301020000"
-				dir := foreign(t, p[SideRegular], name, tree{"first": "1"}, baseTime)
+				dir := foreign(t, p[clusterconf.SideRegular], name, tree{"first": "1"}, baseTime)
 				for i, grows := range []tree{nil, {"second": "2"}, {"third": "3"}} {
 					grows.write(t, dir, later)
 					for _, want := range []Outcome{Copied, InSync} {
@@ -202,16 +203,16 @@ func TestVersionThatGrewIsCopiedAgain(t *testing.T) {
 							t.Fatalf("grown %d times: %+v, %v; want %s", i, r, err, want)
 						}
 					}
-					there, _, err := p[SideStandby].Newest(1)
+					there, _, err := p[clusterconf.SideStandby].Newest(1)
 					must(t, err)
 					if there.Files != i+1 {
 						t.Errorf("grown %d times: the standby has %+v", i, there)
 					}
-					if versions, _ := visible(t, p[SideStandby]); len(versions) != 1 {
+					if versions, _ := visible(t, p[clusterconf.SideStandby]); len(versions) != 1 {
 						t.Errorf("grown %d times: the standby has %q", i, versions)
 					}
 				}
-				if versions, _ := visible(t, p[SideRegular]); len(versions) != 1 || one(t, p[SideRegular], name).Files != 3 {
+				if versions, _ := visible(t, p[clusterconf.SideRegular]); len(versions) != 1 || one(t, p[clusterconf.SideRegular], name).Files != 3 {
 					t.Errorf("the regular side has %q", versions)
 				}
 			})
@@ -222,16 +223,16 @@ func TestVersionThatGrewIsCopiedAgain(t *testing.T) {
 // What shrinks is copied again, too, and never comes back.
 func TestVersionThatShrankIsCopiedAgain(t *testing.T) {
 	p := newPair(t)
-	dir := foreign(t, p[SideRegular], "xdata_1_20260301020000", tree{"first": "1", "newest": "n"}, baseTime)
+	dir := foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301020000", tree{"first": "1", "newest": "n"}, baseTime)
 	must(t, os.Chtimes(filepath.Join(dir, "first"), baseTime.Add(-time.Hour), baseTime.Add(-time.Hour)))
-	_, err := p.syncFrom(t, SideRegular, DirectionAuto)
+	_, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	must(t, err)
 	must(t, os.Remove(filepath.Join(dir, "newest")))
-	r, err := p.syncFrom(t, SideStandby, DirectionAuto)
+	r, err := p.syncFrom(t, clusterconf.SideStandby, DirectionAuto)
 	if err != nil || r.Direction != DirectionToStandby || r.Result != Copied {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	if there, _, err := p[SideStandby].Newest(1); err != nil || there.Files != 1 {
+	if there, _, err := p[clusterconf.SideStandby].Newest(1); err != nil || there.Files != 1 {
 		t.Errorf("the standby has %+v, %v", there, err)
 	}
 }

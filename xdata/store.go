@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"mxcluster/clusterconf"
 )
 
 // Store is a folder of data versions. Several processes may use one store:
@@ -25,7 +27,7 @@ type Store struct {
 	Spare int
 	// Side has the names of versions that are made here tell themselves apart from those
 	// that the other side makes, in whatever second; "": there is no other side.
-	Side Side
+	Side clusterconf.Side
 	// Paired tells whether a LIM has another side, which has to have something newer
 	// before a version that was made here is removed; nil: none has.
 	Paired func(lim int) bool

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
 )
@@ -25,12 +26,12 @@ type Conn interface {
 // Request asks for the versions of one LIM to be made the same on two servers.
 type Request struct {
 	LIM       int
-	Side      Side      // of the store given to Sync; the peer is the other
-	Direction Direction // "" is DirectionAuto
-	DryRun    bool      // compare the two sides, copy and remove nothing
-	Rate      int64     // bytes a second at most; 0: no limit
-	Keep      Side      // whose version is kept on both sides of a conflict; "": none, and a conflict stays
-	LastGood  time.Time // when a sync of the LIM last went well; zero: never, as far as is known
+	Side      clusterconf.Side // of the store given to Sync; the peer is the other
+	Direction Direction        // "" is DirectionAuto
+	DryRun    bool             // compare the two sides, copy and remove nothing
+	Rate      int64            // bytes a second at most; 0: no limit
+	Keep      clusterconf.Side // whose version is kept on both sides of a conflict; "": none, and a conflict stays
+	LastGood  time.Time        // when a sync of the LIM last went well; zero: never, as far as is known
 
 	Idle time.Duration // how long nothing may be heard of the peer once it has answered; 0: DefaultIdle
 
@@ -91,8 +92,8 @@ func (r *Result) Has(v *Version) bool {
 
 // Removal is an old version that would be removed.
 type Removal struct {
-	Side    Side   `json:"side"`
-	Version string `json:"version"`
+	Side    clusterconf.Side `json:"side"`
+	Version string           `json:"version"`
 }
 
 // Sync makes the newest version of a LIM the same on this server and on its
@@ -287,9 +288,9 @@ func (c *client) check() error {
 	switch d := c.req.Direction; {
 	case c.req.LIM < 1:
 		return fault.New(fault.Usage, "", "no LIM %d", c.req.LIM)
-	case c.req.Side != SideRegular && c.req.Side != SideStandby:
+	case c.req.Side != clusterconf.SideRegular && c.req.Side != clusterconf.SideStandby:
 		return fault.New(fault.Usage, "", "no side %q", c.req.Side)
-	case c.req.Keep != "" && c.req.Keep != SideRegular && c.req.Keep != SideStandby:
+	case c.req.Keep != "" && c.req.Keep != clusterconf.SideRegular && c.req.Keep != clusterconf.SideStandby:
 		return fault.New(fault.Usage, "use regular or standby", "no side %q", c.req.Keep)
 	case d != DirectionAuto && d != DirectionToStandby && d != DirectionToRegular:
 		return fault.New(fault.Usage, "use auto, to-standby or to-regular", "no direction %q", d)
@@ -303,7 +304,7 @@ func (c *client) agree() error {
 	// Asked only now, when the other side is up and answers at once: a login
 	// may take seconds. What is asked next, which takes longer, goes with it.
 	asked := c.store.now()
-	if err := first(c.link.put(frameClock), c.link.send(frameOpen, openRequest{LIM: c.req.LIM, Side: c.req.Side.other()})); err != nil {
+	if err := first(c.link.put(frameClock), c.link.send(frameOpen, openRequest{LIM: c.req.LIM, Side: c.req.Side.Other()})); err != nil {
 		return c.lost(err)
 	}
 	var theirs clock
@@ -441,7 +442,7 @@ func (c *client) tidy() error {
 		c.result.SetAside = plain(d.Aside)
 	}
 	c.wouldRemove(c.req.Side, removes)
-	c.wouldRemove(c.req.Side.other(), d.Removes)
+	c.wouldRemove(c.req.Side.Other(), d.Removes)
 	for _, text := range d.Warnings[:min(len(d.Warnings), maxWarnings)] {
 		c.store.warn(fmt.Errorf("on the other side: %s", plain(text)))
 	}
@@ -449,7 +450,7 @@ func (c *client) tidy() error {
 }
 
 // wouldRemove adds to what a dry run says.
-func (c *client) wouldRemove(side Side, names []string) {
+func (c *client) wouldRemove(side clusterconf.Side, names []string) {
 	for _, name := range names {
 		c.result.Removes = append(c.result.Removes, Removal{Side: side, Version: plain(name)})
 	}

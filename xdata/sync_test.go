@@ -14,27 +14,30 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
 // pair is the stores of both sides.
-type pair map[Side]*Store
+type pair map[clusterconf.Side]*Store
 
-func newPair(t testing.TB) pair { return pair{SideRegular: newStore(t), SideStandby: newStore(t)} }
+func newPair(t testing.TB) pair {
+	return pair{clusterconf.SideRegular: newStore(t), clusterconf.SideStandby: newStore(t)}
+}
 
 // syncFrom synchronises LIM 1 as the command on one side would.
-func (p pair) syncFrom(t testing.TB, side Side, way Direction) (Result, error) {
+func (p pair) syncFrom(t testing.TB, side clusterconf.Side, way Direction) (Result, error) {
 	t.Helper()
-	conn := peer(t, p[side.other()], ServeOptions{})
+	conn := peer(t, p[side.Other()], ServeOptions{})
 	defer conn.end(t)
 	return Sync(context.Background(), p[side], conn, Request{LIM: 1, Side: side, Direction: way})
 }
 
 // bothSides runs a test with the command given on either side: who asks must
 // make no difference.
-func bothSides(t *testing.T, fn func(t *testing.T, asks Side)) {
+func bothSides(t *testing.T, fn func(t *testing.T, asks clusterconf.Side)) {
 	t.Helper()
-	for _, side := range []Side{SideRegular, SideStandby} {
+	for _, side := range []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby} {
 		t.Run("from "+string(side), func(t *testing.T) { fn(t, side) })
 	}
 }
@@ -133,10 +136,10 @@ func TestDirections(t *testing.T) {
 		{"older", "future long ago", DirectionAuto, toStandby},
 	} {
 		t.Run(fmt.Sprintf("%s,%s,%s", tt.regular, tt.standby, tt.way), func(t *testing.T) {
-			bothSides(t, func(t *testing.T, asks Side) {
+			bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 				p := newPair(t)
-				states[tt.regular](t, p[SideRegular])
-				states[tt.standby](t, p[SideStandby])
+				states[tt.regular](t, p[clusterconf.SideRegular])
+				states[tt.standby](t, p[clusterconf.SideStandby])
 				before := p.versions(t)
 				res, err := p.syncFrom(t, asks, tt.way)
 				wantCode(t, err, tt.want.code, tt.want.text)
@@ -154,8 +157,8 @@ func TestDirections(t *testing.T) {
 
 // versions returns the names on both sides.
 func (p pair) versions(t testing.TB) string {
-	r, _ := visible(t, p[SideRegular])
-	s, _ := visible(t, p[SideStandby])
+	r, _ := visible(t, p[clusterconf.SideRegular])
+	s, _ := visible(t, p[clusterconf.SideStandby])
 	return fmt.Sprint(r, s)
 }
 
@@ -173,9 +176,9 @@ func (p pair) checkAfter(t *testing.T, res Result, before string) {
 		}
 		return
 	}
-	r, _, err := p[SideRegular].Newest(1)
+	r, _, err := p[clusterconf.SideRegular].Newest(1)
 	must(t, err)
-	s, _, err := p[SideStandby].Newest(1)
+	s, _, err := p[clusterconf.SideStandby].Newest(1)
 	must(t, err)
 	if got, want := describe(t, s.Path), describe(t, r.Path); got != want {
 		t.Errorf("standby\n%s\nregular\n%s", got, want)
@@ -193,9 +196,9 @@ func (p pair) checkAfter(t *testing.T, res Result, before string) {
 }
 
 func TestSecondSyncFindsNothingToDo(t *testing.T) {
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newPair(t)
-		states["newer"](t, p[SideRegular])
+		states["newer"](t, p[clusterconf.SideRegular])
 		_, err := p.syncFrom(t, asks, DirectionAuto)
 		must(t, err)
 		res, err := p.syncFrom(t, asks, DirectionAuto)
@@ -209,10 +212,10 @@ func TestSecondSyncFindsNothingToDo(t *testing.T) {
 // A version that was changed in place after it was copied is copied again,
 // beside the earlier copy: what is visible is never changed.
 func TestSameNameOnBothSides(t *testing.T) {
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newPair(t)
-		foreign(t, p[SideStandby], "xdata_1_20260301000000", tree{"f": "old"}, baseTime)
-		foreign(t, p[SideRegular], "xdata_1_20260301000000", tree{"f": "new"}, baseTime.Add(time.Second))
+		foreign(t, p[clusterconf.SideStandby], "xdata_1_20260301000000", tree{"f": "old"}, baseTime)
+		foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", tree{"f": "new"}, baseTime.Add(time.Second))
 		res, err := p.syncFrom(t, asks, DirectionAuto)
 		must(t, err)
 		if res.Result != Copied || res.Version != "xdata_1_20260301000001" {
@@ -225,13 +228,13 @@ func TestSameNameOnBothSides(t *testing.T) {
 }
 
 func TestKeepAfterSync(t *testing.T) {
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newPair(t)
 		for day := 1; day <= 5; day++ {
 			at := time.Date(2026, 3, day, 0, 0, 0, 0, time.UTC)
-			foreign(t, p[SideRegular], versionName(1, at), tree{"f": at.String()}, at)
+			foreign(t, p[clusterconf.SideRegular], versionName(1, at), tree{"f": at.String()}, at)
 			if day < 5 {
-				foreign(t, p[SideStandby], versionName(1, at), tree{"f": at.String()}, at)
+				foreign(t, p[clusterconf.SideStandby], versionName(1, at), tree{"f": at.String()}, at)
 			}
 		}
 		_, err := p.syncFrom(t, asks, DirectionAuto)
@@ -249,10 +252,10 @@ func TestClockSkew(t *testing.T) {
 		skew time.Duration
 		code fault.Code
 	}{{0, 0}, {1900 * time.Millisecond, 0}, {-1900 * time.Millisecond, 0}, {3 * time.Second, fault.Refused}, {-3 * time.Second, fault.Refused}} {
-		bothSides(t, func(t *testing.T, asks Side) {
+		bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 			p := newPair(t)
-			states["newer"](t, p[SideRegular])
-			p[SideStandby].Now = func() time.Time { return time.Now().Add(tt.skew) }
+			states["newer"](t, p[clusterconf.SideRegular])
+			p[clusterconf.SideStandby].Now = func() time.Time { return time.Now().Add(tt.skew) }
 			res, err := p.syncFrom(t, asks, DirectionAuto)
 			wantCode(t, err, tt.code, "the clocks are")
 			if tt.code != 0 && (res.Result != Refused || !strings.Contains(fault.HintOf(err), "NTP")) {
@@ -265,15 +268,15 @@ func TestClockSkew(t *testing.T) {
 // A dry run finds out what a sync would do, and leaves both sides as they are:
 // no version more, none less, and no lock file here.
 func TestDryRun(t *testing.T) {
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newPair(t)
-		states["older"](t, p[SideStandby])
-		states["newer"](t, p[SideRegular])
-		before := map[Side][]string{}
+		states["older"](t, p[clusterconf.SideStandby])
+		states["newer"](t, p[clusterconf.SideRegular])
+		before := map[clusterconf.Side][]string{}
 		for side, s := range p {
 			before[side], _ = visible(t, s)
 		}
-		res, err := Sync(context.Background(), p[asks], peer(t, p[asks.other()], ServeOptions{}),
+		res, err := Sync(context.Background(), p[asks], peer(t, p[asks.Other()], ServeOptions{}),
 			Request{LIM: 1, Side: asks, DryRun: true})
 		must(t, err)
 		if res.Result != WouldCopy || res.Direction != DirectionToStandby || res.Version == "" || res.Bytes == 0 || res.SentBytes != 0 {
@@ -291,10 +294,10 @@ func TestDryRun(t *testing.T) {
 }
 
 func TestSyncBusy(t *testing.T) {
-	bothSides(t, func(t *testing.T, asks Side) {
-		for _, locked := range []Side{SideRegular, SideStandby} {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
+		for _, locked := range []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby} {
 			p := newPair(t)
-			states["newer"](t, p[SideRegular])
+			states["newer"](t, p[clusterconf.SideRegular])
 			release, err := p[locked].lock(1, "xdata backup")
 			must(t, err)
 			res, err := p.syncFrom(t, asks, DirectionAuto)
@@ -317,19 +320,19 @@ func TestSyncRefusals(t *testing.T) {
 		text    string
 	}{
 		{"no room", func(t *testing.T, p pair) {
-			p[SideStandby].Space = func(string) (int64, int64, error) { return spaceMargin, -1, nil }
+			p[clusterconf.SideStandby].Space = func(string) (int64, int64, error) { return spaceMargin, -1, nil }
 		}, fault.Refused, "MiB free"},
 		{"link in the version", func(t *testing.T, p pair) {
-			must(t, os.Symlink("dump.sql", filepath.Join(p[SideRegular].Dir, "xdata_1_20250101000000/db/link")))
+			must(t, os.Symlink("dump.sql", filepath.Join(p[clusterconf.SideRegular].Dir, "xdata_1_20250101000000/db/link")))
 		}, fault.Refused, "symbolic link"},
 		{"store cannot be made", func(t *testing.T, p pair) {
-			p[SideStandby].Dir = filepath.Join(p[SideRegular].Dir, "xdata_1_20250101000000/conf/deep/er/x.conf/d")
+			p[clusterconf.SideStandby].Dir = filepath.Join(p[clusterconf.SideRegular].Dir, "xdata_1_20250101000000/conf/deep/er/x.conf/d")
 		}, fault.Failed, "not a directory"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bothSides(t, func(t *testing.T, asks Side) {
+			bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 				p := newPair(t)
-				states["newer"](t, p[SideRegular])
+				states["newer"](t, p[clusterconf.SideRegular])
 				tt.prepare(t, p)
 				_, err := p.syncFrom(t, asks, DirectionAuto)
 				wantCode(t, err, tt.code, tt.text)
@@ -340,7 +343,7 @@ func TestSyncRefusals(t *testing.T) {
 
 func TestBadRequests(t *testing.T) {
 	for _, req := range []Request{
-		{LIM: 0, Side: SideRegular}, {LIM: 1, Side: "left"}, {LIM: 1, Side: SideRegular, Direction: "up"},
+		{LIM: 0, Side: clusterconf.SideRegular}, {LIM: 1, Side: "left"}, {LIM: 1, Side: clusterconf.SideRegular, Direction: "up"},
 	} {
 		s := newStore(t)
 		_, err := Sync(context.Background(), s, peer(t, newStore(t), ServeOptions{}), req)
@@ -350,13 +353,13 @@ func TestBadRequests(t *testing.T) {
 
 func TestServeOptions(t *testing.T) {
 	p := newPair(t)
-	states["newer"](t, p[SideRegular])
+	states["newer"](t, p[clusterconf.SideRegular])
 	for _, tt := range []struct {
 		lims []int
 		code fault.Code
 	}{{[]int{1, 2}, 0}, {nil, 0}, {[]int{2}, fault.NotPermitted}, {[]int{}, fault.NotPermitted}} {
-		conn := peer(t, p[SideStandby], ServeOptions{LIMs: tt.lims})
-		_, err := Sync(context.Background(), p[SideRegular], conn, Request{LIM: 1, Side: SideRegular})
+		conn := peer(t, p[clusterconf.SideStandby], ServeOptions{LIMs: tt.lims})
+		_, err := Sync(context.Background(), p[clusterconf.SideRegular], conn, Request{LIM: 1, Side: clusterconf.SideRegular})
 		wantCode(t, err, tt.code, "may not be asked for")
 	}
 }
@@ -370,12 +373,12 @@ func TestChangedWhileSent(t *testing.T) {
 	must(t, err)
 	file := filepath.Join(v.Path, "db/dump.sql")
 
-	p := pair{SideRegular: s, SideStandby: newStore(t)}
+	p := pair{clusterconf.SideRegular: s, clusterconf.SideStandby: newStore(t)}
 	opened, err := s.openSnapshot(seen{Version: v})
 	must(t, err)
 	defer opened.close()
 	must(t, os.WriteFile(file, []byte("select 2;\n"), 0o640)) // same size, later time
-	err = transfer(t, opened, p[SideStandby])
+	err = transfer(t, opened, p[clusterconf.SideStandby])
 	wantCode(t, err, fault.Busy, "changed while it was read")
 
 	// Unnoticed while it is sent, but not by who receives it.
@@ -390,9 +393,9 @@ func TestChangedWhileSent(t *testing.T) {
 	defer opened.close()
 	must(t, opened.readAll(context.Background()))
 	opened.manifest.find("db/dump.sql").Sum[0] ^= 1
-	err = transfer(t, opened, p[SideStandby])
+	err = transfer(t, opened, p[clusterconf.SideStandby])
 	wantCode(t, err, fault.Conflict, "")
-	if versions, leftovers := visible(t, p[SideStandby]); versions != nil || leftovers != nil {
+	if versions, leftovers := visible(t, p[clusterconf.SideStandby]); versions != nil || leftovers != nil {
 		t.Errorf("left %q %q", versions, leftovers)
 	}
 }
@@ -419,28 +422,28 @@ func transfer(t *testing.T, opened *snapshot, to *Store) error {
 
 // A sender that finds out half-way that it cannot go on says why.
 func TestSenderGivesUp(t *testing.T) {
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newPair(t)
-		dir := foreign(t, p[SideRegular], "xdata_1_20260301000000", tree{"a": noise(1, 16<<20), "b": "y"}, baseTime)
-		other := peer(t, p[asks.other()], ServeOptions{})
+		dir := foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", tree{"a": noise(1, 16<<20), "b": "y"}, baseTime)
+		other := peer(t, p[asks.Other()], ServeOptions{})
 		conn := &tap{Conn: other, after: 1 << 20, do: func() {
 			must(t, os.WriteFile(filepath.Join(dir, "b"), []byte("changed"), 0o600))
 		}}
 		_, err := Sync(context.Background(), p[asks], conn, Request{LIM: 1, Side: asks})
 		wantCode(t, err, fault.Busy, `"b" changed`)
 		other.end(t)
-		if versions, leftovers := visible(t, p[SideStandby]); versions != nil || leftovers != nil {
+		if versions, leftovers := visible(t, p[clusterconf.SideStandby]); versions != nil || leftovers != nil {
 			t.Errorf("left %q %q", versions, leftovers)
 		}
 	})
 }
 
 func TestSyncCancelled(t *testing.T) {
-	bothSides(t, func(t *testing.T, asks Side) {
+	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newPair(t)
-		foreign(t, p[SideRegular], "xdata_1_20260301000000", tree{"a": noise(1, 16<<20)}, baseTime)
+		foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", tree{"a": noise(1, 16<<20)}, baseTime)
 		ctx, cancel := context.WithCancel(context.Background())
-		other := peer(t, p[asks.other()], ServeOptions{})
+		other := peer(t, p[asks.Other()], ServeOptions{})
 		conn := &tap{Conn: other, after: 1 << 20, do: cancel}
 		res, err := Sync(ctx, p[asks], conn, Request{LIM: 1, Side: asks})
 		wantCode(t, err, fault.Interrupted, "")
@@ -448,7 +451,7 @@ func TestSyncCancelled(t *testing.T) {
 			t.Errorf("%+v, %v", res, err)
 		}
 		other.end(t)
-		if versions, leftovers := visible(t, p[SideStandby]); versions != nil || leftovers != nil {
+		if versions, leftovers := visible(t, p[clusterconf.SideStandby]); versions != nil || leftovers != nil {
 			t.Errorf("left %q %q", versions, leftovers)
 		}
 	})
@@ -461,7 +464,7 @@ func TestSyncAsksAtOnce(t *testing.T) {
 	ended := make(chan error, 1)
 	s := newStore(t)
 	go func() {
-		_, err := Sync(context.Background(), s, ours, Request{LIM: 1, Side: SideRegular})
+		_, err := Sync(context.Background(), s, ours, Request{LIM: 1, Side: clusterconf.SideRegular})
 		ended <- err
 	}()
 	must(t, theirs.SetDeadline(time.Now().Add(20*time.Second)))
@@ -488,7 +491,7 @@ func TestServeCancelled(t *testing.T) {
 	l := newLink(ours, ours)
 	_, err := l.expect(frameGreeting)
 	must(t, err)
-	must(t, l.send(frameOpen, openRequest{LIM: 1, Side: SideStandby}))
+	must(t, l.send(frameOpen, openRequest{LIM: 1, Side: clusterconf.SideStandby}))
 	_, err = l.expect(frameOpen)
 	must(t, err)
 	_, err = s.lock(1, "test")
@@ -537,9 +540,9 @@ func (c *tap) Write(p []byte) (int, error) {
 
 func TestResultJSON(t *testing.T) {
 	p := newPair(t)
-	states["same"](t, p[SideRegular])
-	states["older"](t, p[SideStandby])
-	res, err := p.syncFrom(t, SideRegular, "")
+	states["same"](t, p[clusterconf.SideRegular])
+	states["older"](t, p[clusterconf.SideStandby])
+	res, err := p.syncFrom(t, clusterconf.SideRegular, "")
 	must(t, err)
 	res.TookMs = 12
 	data, err := json.Marshal(res)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/lineage"
 	"mxcluster/internal/safepath"
 )
@@ -16,7 +17,7 @@ import (
 type afterSync struct {
 	bye
 	lim    int
-	side   Side
+	side   clusterconf.Side
 	own    *Version // the newest one that can be copied; nil: there is none
 	active func() bool
 }
@@ -34,7 +35,7 @@ func (s *Store) tidy(a afterSync) (aside string, err error) {
 	if aside, err = s.setAside(a.lim, p); err != nil {
 		return "", err
 	}
-	_, err = s.prune(a.lim, a.side.Keep(), true)
+	_, err = s.prune(a.lim, KeptBy(a.side), true)
 	return aside, err
 }
 
@@ -113,7 +114,7 @@ func (s *Store) wouldTidy(a afterSync, here []seen) ([]string, error) {
 		p.Fits = a.Fits
 	}
 	var names []string
-	for _, v := range p.surplus(versions, a.side.Keep(), true, s.now()) {
+	for _, v := range p.surplus(versions, KeptBy(a.side), true, s.now()) {
 		names = append(names, v.Name)
 	}
 	return names, nil

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 )
 
@@ -115,7 +116,7 @@ func TestVerifyMended(t *testing.T) {
 }
 
 // between synchronises two stores, and waits until both sides are done.
-func between(t *testing.T, here, there *Store, side Side) (Result, error) {
+func between(t *testing.T, here, there *Store, side clusterconf.Side) (Result, error) {
 	t.Helper()
 	p := peer(t, there, ServeOptions{})
 	defer p.end(t)
@@ -125,7 +126,7 @@ func between(t *testing.T, here, there *Store, side Side) (Result, error) {
 // Damage does not spread: neither after verify nor without, from neither side;
 // and the good version of the other side comes back.
 func TestDamageIsNotCopied(t *testing.T) {
-	for _, side := range []Side{SideRegular, SideStandby} {
+	for _, side := range []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby} {
 		for _, verify := range []bool{true, false} {
 			here, there := newStore(t), newStore(t)
 			must(t, os.MkdirAll(there.Dir, 0o755))
@@ -173,24 +174,24 @@ func TestRotIsFoundInWhatIsReused(t *testing.T) {
 	const name, size = "xdata_1_20260228000000", 4 << 20
 	p := newPair(t)
 	before := tree{"dump": noise(1, size), "other": noise(2, size), "small": "some text"}
-	foreign(t, p[SideRegular], name, before, baseTime.Add(-time.Hour))
-	must(t, os.MkdirAll(p[SideStandby].Dir, 0o755))
-	_, err := p.syncFrom(t, SideRegular, DirectionAuto)
+	foreign(t, p[clusterconf.SideRegular], name, before, baseTime.Add(-time.Hour))
+	must(t, os.MkdirAll(p[clusterconf.SideStandby].Dir, 0o755))
+	_, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	must(t, err)
-	rotUnseen(t, p[SideStandby], name, "dump")
+	rotUnseen(t, p[clusterconf.SideStandby], name, "dump")
 	after := tree{"dump": before["dump"] + "more", "other": before["other"] + "more", "small": "some text"}
-	foreign(t, p[SideRegular], "xdata_1_20260301000000", after, baseTime)
-	res, err := p.syncFrom(t, SideRegular, DirectionAuto)
+	foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", after, baseTime)
+	res, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	must(t, err)
 	if res.Result != Copied || res.SentBytes < size || res.SentBytes > size+size/4 {
 		t.Errorf("%s, %d bytes sent, expected one of the two files", res.Result, res.SentBytes)
 	}
 	checkAlike(t, p)
 	// A damaged version goes when there is a good one, where one that is not is kept.
-	if names, _ := visible(t, p[SideStandby]); len(names) != 1 {
+	if names, _ := visible(t, p[clusterconf.SideStandby]); len(names) != 1 {
 		t.Errorf("the damaged version was kept: %q", names)
 	}
-	if names, _ := visible(t, p[SideRegular]); len(names) != 2 {
+	if names, _ := visible(t, p[clusterconf.SideRegular]); len(names) != 2 {
 		t.Errorf("the regular server has %q", names)
 	}
 }

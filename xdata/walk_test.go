@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mxcluster/clusterconf"
 )
 
 // seenTwice looks at a version by its index, and without it, and returns what came of both.
@@ -68,7 +70,7 @@ func differ(a, b *manifest) string {
 func TestUnchangedVersionIsSeenByItsIndex(t *testing.T) {
 	regular, standby, other := newStore(t), newStore(t), newStore(t)
 	v := backedUp(t, regular, baseTime)
-	_, err := Sync(t.Context(), regular, peer(t, standby, ServeOptions{}), Request{LIM: 1, Side: SideRegular})
+	_, err := Sync(t.Context(), regular, peer(t, standby, ServeOptions{}), Request{LIM: 1, Side: clusterconf.SideRegular})
 	must(t, err)
 	received, ok, err := standby.Newest(1)
 	if err != nil || !ok {
