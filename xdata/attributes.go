@@ -3,7 +3,6 @@ package xdata
 import (
 	"errors"
 	"math"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -61,7 +60,7 @@ func (a *attributes) apply(in *folders, name string) error {
 
 // own gives an open folder all but the time.
 func (a *attributes) own(h handle, lost func(name string)) error {
-	if os.Geteuid() == 0 {
+	if mayOwn() {
 		// EINVAL: the root of a user namespace that has no such owner in it.
 		if err := unix.Fchown(h.fd, int(a.UID), int(a.GID)); err != nil && !errors.Is(err, unix.EINVAL) {
 			return h.fail("chown", err)

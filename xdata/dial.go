@@ -79,7 +79,7 @@ func Dial(ctx context.Context, rsh Rsh, server string, address netip.Addr, args 
 	if c.out, err = cmd.StdoutPipe(); err != nil {
 		return nil, errors.Join(err, in.Close())
 	}
-	if err := cmd.Start(); err != nil {
+	if err := startPlain(cmd); err != nil {
 		_ = in.Close()
 		return nil, fault.Wrap(err, fault.Unreachable, "install it, or set sync.rsh in mxcluster.yaml",
 			"reach server %s by %q", server, c.shown)

@@ -178,7 +178,7 @@ func (d *folders) dress(h handle, a *attributes) (now entry, err error) {
 	if err := h.stat(&now); err != nil {
 		return now, err
 	}
-	owned := now.Attr.UID == a.UID && now.Attr.GID == a.GID || os.Geteuid() != 0
+	owned := now.Attr.UID == a.UID && now.Attr.GID == a.GID || !mayOwn()
 	if !owned {
 		// EINVAL: the root of a user namespace that has no such owner in it.
 		if err := unix.Fchown(h.fd, int(a.UID), int(a.GID)); err != nil && !errors.Is(err, unix.EINVAL) {
