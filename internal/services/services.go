@@ -120,6 +120,7 @@ type Options struct {
 	RunDir       string        // gets files for the time of a call, of which others read nothing; "": that of temporary files
 	Systemd      Systemd
 	Untrusted    bool         // programs that other users may change are run all the same
+	OwnUser      string       // the user that this process is, where it is the agent's own in place of root; "": it is not
 	Log          *slog.Logger // gets what services print; nil: nobody
 }
 

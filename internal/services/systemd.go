@@ -34,6 +34,9 @@ type Systemd struct {
 	Journal string                                    // the program that prints the journal; "": journalctl, of the system alone
 }
 
+// polkitRules name the units that the agent's own user may manage.
+const polkitRules = "/etc/polkit-1/rules.d/50-mxcluster.rules"
+
 const (
 	defaultDropIns = "/run/systemd/system"
 	dropInFile     = "50-mxcluster.conf"
@@ -160,14 +163,22 @@ func (u *unit) with(ctx context.Context, verb string, limit time.Duration, f fun
 		return nil
 	case unseen(err):
 		return fault.Wrap(err, fault.Unreachable, "run this server by systemd, or use exec:PATH", "%s: systemd cannot be reached", what)
+	case errors.As(err, &denied) && deniedBy(denied):
+		if u.opt.OwnUser == "" {
+			return fault.Wrap(err, fault.NotPermitted, "run the agent as root", "%s", what)
+		}
+		return fmt.Errorf("%s: %w", what, noProgramError{fault.New(fault.NotPermitted, "", "polkit does not let user %s manage it: name the unit in %s", u.opt.OwnUser, polkitRules)})
 	case neverRan(err):
 		return fmt.Errorf("%s: %w", what, err)
 	case limited.Err() != nil:
 		err = context.Cause(limited)
-	case errors.As(err, &denied) && strings.HasSuffix(denied.Name, ".AccessDenied"):
-		return fault.Wrap(err, fault.NotPermitted, "run the agent as root", "%s", what)
 	}
 	return fault.Wrap(err, callCode(ctx), "look at `systemctl status "+u.name+"` and `journalctl -u "+u.name+"`", "%s", what)
+}
+
+// deniedBy tells whether systemd, or polkit for it, lets this user not do something.
+func deniedBy(answer bus.Error) bool {
+	return strings.HasSuffix(answer.Name, ".AccessDenied") || strings.HasSuffix(answer.Name, ".InteractiveAuthorizationRequired")
 }
 
 // loaded asks for a unit's state, and refuses one that systemd has no file of.
@@ -198,6 +209,10 @@ func (u *unit) loaded(ctx context.Context, c *dbus.Conn, name string) (unitState
 func (u *unit) job(ctx context.Context, c *dbus.Conn, name string, begin func(context.Context, string, string, chan<- string) (int, error)) error {
 	done := make(chan string, 1)
 	if _, err := begin(ctx, name, "replace", done); err != nil {
+		var denied bus.Error
+		if errors.As(err, &denied) && deniedBy(denied) {
+			return noProgramError{err}
+		}
 		return overBus(err)
 	}
 	look := time.NewTicker(busLook)
@@ -242,10 +257,20 @@ func endUnit(ctx context.Context, c *dbus.Conn, name string, grace time.Duration
 	}
 }
 
-// tell writes the drop-in that puts the LIM's environment into a unit, and has
-// systemd read it where it changed.
+// tell puts the LIM's environment where the unit gets it from: into the file of ours that
+// the unit names itself, or into a drop-in, which systemd is told to read where it changed.
 func (u *unit) tell(ctx context.Context, c *dbus.Conn, name string, env Env) error {
 	if !strings.HasSuffix(name, ".service") {
+		return nil
+	}
+	asks, err := u.asks(ctx, c, name)
+	if err != nil {
+		return err
+	}
+	if asks {
+		if err := writeChanged(u.environmentFile(name), environmentText(env.Variables())); err != nil {
+			return fmt.Errorf("telling the unit its LIM: %w", err)
+		}
 		return nil
 	}
 	var text strings.Builder
@@ -262,14 +287,50 @@ func (u *unit) tell(ctx context.Context, c *dbus.Conn, name string, env Env) err
 	if was, err := os.ReadFile(file); err == nil && string(was) == text.String() {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("telling the unit its LIM: %w", err)
-	}
-	if err := renameio.WriteFile(file, []byte(text.String()), 0o644); err != nil {
+	if err := writeChanged(file, text.String()); err != nil {
 		return fmt.Errorf("telling the unit its LIM: %w", err)
 	}
 	if err := c.ReloadContext(ctx); err != nil {
 		return fmt.Errorf("having systemd read the unit again: %w", overBus(err))
 	}
 	return nil
+}
+
+// writeChanged replaces a file that everybody may read, unless it says that already.
+func writeChanged(file, text string) error {
+	if was, err := os.ReadFile(file); err == nil && string(was) == text {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return renameio.WriteFile(file, []byte(text), 0o644)
+}
+
+// environmentFile is where a unit finds the environment of its LIM if it names that
+// itself: EnvironmentFile=-/run/mxcluster/%n.env.
+func (u *unit) environmentFile(name string) string { return filepath.Join(u.opt.RunDir, name+".env") }
+
+// asks reports whether a service reads the file with the environment of its LIM. One that
+// does not gets a drop-in, which root alone can write: it is refused where this is not root.
+func (u *unit) asks(ctx context.Context, c *dbus.Conn, name string) (bool, error) {
+	if u.opt.RunDir == "" {
+		return false, nil
+	}
+	all, err := c.GetUnitTypePropertiesContext(ctx, name, "Service")
+	if err != nil {
+		return false, overBus(err)
+	}
+	files, _ := all["EnvironmentFiles"].([][]any)
+	file := u.environmentFile(name)
+	for _, f := range files {
+		if len(f) > 0 && f[0] == file {
+			return true, nil
+		}
+	}
+	if u.opt.OwnUser == "" {
+		return false, nil
+	}
+	return false, noProgramError{fault.New(fault.Refused, "", "the unit does not read which LIM it is: 'systemctl edit %s', and under [Service] EnvironmentFile=-%s",
+		name, filepath.Join(u.opt.RunDir, "%n.env"))}
 }

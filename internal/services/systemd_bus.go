@@ -111,9 +111,32 @@ func (u *unit) Able(ctx context.Context, env Env) error {
 		if err != nil || s.running() {
 			return err
 		}
-		return lasting(ctx, c, name)
+		if err := lasting(ctx, c, name); err != nil {
+			return err
+		}
+		return u.permitted(ctx, c, name)
 	})
 	if neverRan(err) && (!unseen(err) || u.opt.Systemd.Dial == nil && !runsSystemd()) {
+		return err
+	}
+	return nil
+}
+
+// permitted looks whether this process may start the unit and tell it which LIM it is, as
+// root may. Whether polkit lets another user shows by a start of a kind that there is not:
+// systemd asks polkit first, and refuses it in any case.
+func (u *unit) permitted(ctx context.Context, c *dbus.Conn, name string) error {
+	if u.opt.OwnUser == "" {
+		return nil
+	}
+	if strings.HasSuffix(name, ".service") {
+		if _, err := u.asks(ctx, c, name); err != nil {
+			return err
+		}
+	}
+	_, err := c.StartUnitContext(ctx, name, "triggering", nil)
+	var answer bus.Error
+	if errors.As(err, &answer) && deniedBy(answer) {
 		return err
 	}
 	return nil
