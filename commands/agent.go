@@ -10,5 +10,5 @@ software, fails over and falls back. One runs on every server.`, `
   mxcluster agent run
   mxcluster agent status
   mxcluster agent stop --release`,
-		newAgentRunCommand(a), newAgentStatusCommand(a), newAgentStopCommand(a), newAgentReloadCommand(a))
+		newAgentRunCommand(a), newAgentStatusCommand(a), newAgentStopCommand(a), newAgentReloadCommand(a), newAgentOwnCommand(a))
 }

@@ -24,7 +24,8 @@ type AgentSetup struct {
 	Socket    string // of the control interface
 	Spare     string // the same, while there is no room for that
 	Version   string
-	Force     bool // what other users may change is used all the same
+	Force     bool   // what other users may change is used all the same
+	OwnUser   string // see Env
 	Log       *slog.Logger
 }
 
@@ -54,6 +55,7 @@ refuse such settings all the same.`,
 		},
 	}
 	c.Flags().BoolVar(&force, "force", false, "use settings and programs that other users may change")
+	asRoot(c)
 	return c
 }
 
@@ -79,7 +81,7 @@ func runAgent(ctx context.Context, a *app, force bool) error {
 	}
 	if err := a.env.RunAgent(ctx, AgentSetup{
 		Dirs: s.dirs, Settings: s.settings, Documents: s.store, KeyFile: s.dirs.GossipKey(), Socket: socketPath(s.dirs), Spare: spareSocket(s.dirs),
-		Version: a.env.Version.Version, Force: force, Log: log,
+		Version: a.env.Version.Version, Force: force, OwnUser: a.env.OwnUser, Log: log,
 	}); err != nil {
 		return fmt.Errorf("running the agent: %w", err)
 	}

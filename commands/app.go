@@ -85,7 +85,7 @@ func (a *app) start(c *cobra.Command, _ []string) error {
 		c.SetContext(ctx)
 	}
 	a.ask.Interrupt = c.Context().Done()
-	return nil
+	return a.actAsOwner(c)
 }
 
 // color decides whether tables are painted: by flag, else where a person looks

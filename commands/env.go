@@ -44,6 +44,13 @@ type Env struct {
 	// Watch returns a function that waits for the end of a process.
 	Watch func(pid int) (wait func(context.Context) error, err error)
 
+	// OwnUser names who runs the command where that is the agent's own user in place of
+	// root; "": it is not.
+	OwnUser string
+	// ActAs starts the program anew as another user, in this process's place; nil: that
+	// is never asked for, as by one that is not root.
+	ActAs func(uid int) error
+
 	// RunAgent runs the agent until ctx ends or it is told to stop.
 	RunAgent func(context.Context, AgentSetup) error
 	// Fetch gets the cluster document from the agent at an address.

@@ -177,7 +177,7 @@ func (a *app) software(lim int, force bool) (*softwareHere, error) {
 		here.lim = entry
 		here.env.Gateways, here.env.Media = entry.Gateways, entry.MediaServer
 	}
-	here.set, err = services.ForLIM(here.lim, side, services.Options{Instance: s.dirs.State, RunDir: s.dirs.Run, Untrusted: force,
+	here.set, err = services.ForLIM(here.lim, side, services.Options{Instance: s.dirs.State, RunDir: s.dirs.Run, Untrusted: force, OwnUser: a.env.OwnUser,
 		StartTimeout: s.settings.ServiceStartLimit, StopTimeout: s.settings.ServiceStopLimit, CheckTimeout: s.settings.ServiceCheckLimit})
 	return here, err
 }

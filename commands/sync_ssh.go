@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/user"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -86,7 +87,12 @@ func runSetupSSH(ctx context.Context, a *app, name string, o setupSSHOptions) er
 	case name == s.settings.Server:
 		return fault.New(fault.Usage, "name the other server", "%s is this server", name)
 	}
-	u := &sshSetup{app: a, server: s, there: there, options: o, login: s.login(),
+	login := s.login()
+	login.User = "root" // for the agent's own user, which has no login there
+	if u, err := user.Current(); err == nil && a.env.OwnUser == "" {
+		login.User = u.Username
+	}
+	u := &sshSetup{app: a, server: s, there: there, options: o, login: login,
 		host: sshlogin.Host{Name: name, Port: o.port, User: o.user}}
 	changed, err := u.run(ctx)
 	if err != nil {

@@ -39,15 +39,16 @@ func newAcceptKeyCommand(a *app) *cobra.Command {
 	}
 	k.flags(c)
 	c.Annotations = exits(fault.Refused, fault.NotFound, fault.NotPermitted, fault.Invalid)
+	asRoot(c) // the file is that of who logs in
 	return c
 }
 
 func runAcceptKey(a *app, k syncKey) error {
-	s, err := a.server()
+	dirs, err := a.dirs()
 	if err != nil {
 		return err
 	}
-	doc, err := s.read()
+	doc, err := a.store(dirs).Read()
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func runAcceptKey(a *app, k syncKey) error {
 	if err != nil {
 		return fmt.Errorf("reading the key: %w", err)
 	}
-	command, err := forcedCommand(s.dirs, k)
+	command, err := forcedCommand(dirs, k)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,9 @@ type unitSite struct {
 	manager *systemdtest.Manager
 	bus     *dbus.Conn
 	inside  string    // the folder, as the agent sees it
+	own     *netns.NS // its network
 	far     *netns.NS // the other end of its cable
+	atHome  bool      // the agent sees its folders where the package has them
 }
 
 const agentUnit = "mxcluster-agent.service"
@@ -80,6 +82,7 @@ func newUnitSite(t *testing.T, spec string, units map[string]string) *unitSite {
 	own, err := netns.FromPID(m.PID)
 	must(err)
 	t.Cleanup(func() { _ = own.Close() })
+	u.own = own
 	u.far = netnstest.New(t)
 	must(netns.AddVeth(own, "eth0", u.far, "eth0", nil))
 	must(u.far.SetUp("eth0"))
@@ -111,6 +114,9 @@ func (u *unitSite) mustRun(t *testing.T, line string) {
 
 // folders are the server's, as variables of the environment.
 func (u *unitSite) folders() []string {
+	if u.atHome {
+		return nil
+	}
 	return []string{"MXCLUSTER_CONFIG_DIR=" + u.inside + "/etc", "MXCLUSTER_STATE_DIR=" + u.inside + "/var", "MXCLUSTER_RUN_DIR=" + u.inside + "/run"}
 }
 

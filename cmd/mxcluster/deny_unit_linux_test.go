@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,12 +16,31 @@ import (
 )
 
 // The unit of the package denies the aliases of the system at the boot, in its sandbox,
-// before the network comes up.
+// before the network comes up; with its drop-in also where the settings are another user's.
 func TestDenialsOfTheBoot(t *testing.T) {
 	t.Parallel()
+	t.Run("root", func(t *testing.T) {
+		t.Parallel()
+		deniesAtBoot(t, packaged(t, "mxcluster-deny.service"), 0)
+	})
+	t.Run("own user", func(t *testing.T) {
+		t.Parallel()
+		const user, uid = "daemon", 1 // is on every Debian
+		deniesAtBoot(t, strings.ReplaceAll(packaged(t, "mxcluster-deny.service", "own-user-deny.conf"), "=mxcluster\n", "="+user+"\n"), uid)
+	})
+}
+
+// deniesAtBoot boots a systemd with a unit; the settings are a user's alone.
+func deniesAtBoot(t *testing.T, unit string, uid int) {
+	t.Helper()
 	d := system(2, 2)
 	s := newSite(t, t.TempDir(), d)
-	unit := strings.NewReplacer("/usr/bin/mxcluster", s.program, "alias deny", "alias deny --config-dir "+s.path("etc"), "/etc/mxcluster", s.path("etc")).Replace(packaged(t, "mxcluster-deny.service"))
+	settings := s.path("etc/mxcluster.yaml")
+	err := errors.Join(os.Chmod(filepath.Dir(s.dir), 0o755), os.Chmod(settings, 0o600), os.Chown(s.path("etc"), uid, uid), os.Chown(settings, uid, uid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit = strings.NewReplacer("/usr/bin/mxcluster", s.program, "alias deny", "alias deny --config-dir "+s.path("etc"), "/etc/mxcluster", s.path("etc")).Replace(unit)
 	m := systemdtest.New(t, map[string]string{
 		"mxcluster-deny.service": unit,
 		"network":                "Type=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'nft list ruleset >DIR/rules'\n[Unit]\nAfter=network-pre.target",

@@ -53,10 +53,20 @@ func environment(s *signals) commands.Env {
 		Agent:    func(socket, spare string) commands.Agent { return &control.Client{Path: socket, Spare: spare} },
 		Edit:     edit,
 		Watch:    watch,
+		OwnUser:  ownUser(),
+		ActAs:    asRoot(actAs),
 		RunAgent: func(ctx context.Context, setup commands.AgentSetup) error { return runAgent(ctx, setup, s.hangups()) },
 		Fetch:    agent.FetchDocument,
 		Version:  version(),
 	}
+}
+
+// asRoot leaves a function to root alone.
+func asRoot(f func(uid int) error) func(uid int) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return f
 }
 
 func isTerminal(stream any) bool {
@@ -97,7 +107,7 @@ func runAgent(ctx context.Context, s commands.AgentSetup, hangups <-chan struct{
 			Version: s.Version, PID: os.Getpid(), Watchdog: watchdog(), Log: s.Log, ArbiterLease: s.Settings.Arbiter.Lease,
 		},
 		Documents: s.Documents, StateDir: s.Dirs.State, RunDir: s.Dirs.Run, Socket: s.Socket, Spare: s.Spare, KeyFile: s.KeyFile, XDataDir: s.Settings.XDataDir, XDataStill: s.Settings.XDataStill,
-		StartLimit: s.Settings.ServiceStartLimit, StopLimit: s.Settings.ServiceStopLimit, CheckLimit: s.Settings.ServiceCheckLimit, Untrusted: s.Force,
+		StartLimit: s.Settings.ServiceStartLimit, StopLimit: s.Settings.ServiceStopLimit, CheckLimit: s.Settings.ServiceCheckLimit, Untrusted: s.Force, OwnUser: s.OwnUser,
 		Sync:         syncBeside(s),
 		Reload:       hangups,
 		ShuttingDown: shuttingDown, Notify: notify,

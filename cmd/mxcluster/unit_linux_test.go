@@ -37,7 +37,7 @@ func packaged(t *testing.T, unit string, dropIns ...string) string {
 	return text
 }
 
-// The agent is exposed less than systemd calls "medium", with the drop-in for servers whose
+// The agent is exposed less than systemd calls "medium", with the drop-ins for servers whose
 // software is units alone, too; the unit that runs at each boot less than half of that.
 func TestExposure(t *testing.T) {
 	analyze := systemdAnalyze(t)
@@ -48,7 +48,9 @@ func TestExposure(t *testing.T) {
 	}{
 		{agent, packaged(t, agent), 40},
 		{agent, packaged(t, agent, "systemd-only.conf"), 40},
+		{agent, packaged(t, agent, "own-user.conf"), 30},
 		{deny, packaged(t, deny), 20},
+		{deny, packaged(t, deny, "own-user-deny.conf"), 20},
 	} {
 		here := filepath.Join(t.TempDir(), c.unit)
 		write(t, here, c.text)

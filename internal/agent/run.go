@@ -36,6 +36,7 @@ type RunConfig struct {
 
 	StartLimit, StopLimit, CheckLimit time.Duration // of one call of a service
 	Untrusted                         bool          // programs that other users may change are run all the same
+	OwnUser                           string        // the user that the agent is in place of root; "": it is not
 
 	Sync    SyncFunc // see Deps
 	Arbiter Arbiter  // nil: there is none
@@ -113,7 +114,7 @@ func (a *Agent) reloadWhenTold(ctx context.Context, told <-chan struct{}) {
 
 // serviceOptions are what the software of LIMs is started with.
 func (cfg RunConfig) serviceOptions() services.Options {
-	return services.Options{Log: cfg.Log, Instance: cfg.StateDir, RunDir: cfg.RunDir, Untrusted: cfg.Untrusted,
+	return services.Options{Log: cfg.Log, Instance: cfg.StateDir, RunDir: cfg.RunDir, Untrusted: cfg.Untrusted, OwnUser: cfg.OwnUser,
 		StartTimeout: cfg.StartLimit, StopTimeout: cfg.StopLimit, CheckTimeout: cfg.CheckLimit}
 }
 

@@ -49,6 +49,9 @@ func (d Dirs) Syncs() string { return filepath.Join(d.State, "sync") }
 // written beside them.
 func (d Dirs) Findings() string { return filepath.Join(d.State, "findings") }
 
+// xdata returns the folder of the data versions where none is set.
+func (d Dirs) xdata() string { return filepath.Join(d.State, "xdata") }
+
 // SSH returns the folder of the key that syncs log in by.
 func (d Dirs) SSH() string { return filepath.Join(d.Config, "ssh") }
 

@@ -99,7 +99,7 @@ func setDefaults(v *viper.Viper, dirs Dirs) error {
 	if _, err := os.Stat(filepath.Join(dirs.SSH(), "config")); err == nil {
 		v.SetDefault("sync.rsh", dirs.OwnRSH())
 	}
-	v.SetDefault("xdata_dir", filepath.Join(dirs.State, "xdata"))
+	v.SetDefault("xdata_dir", dirs.xdata())
 	return nil
 }
 

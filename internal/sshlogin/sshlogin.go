@@ -24,7 +24,10 @@ import (
 
 // Login is the folder that holds the key pair, the pinned host keys and ssh's
 // configuration for them.
-type Login struct{ Dir string }
+type Login struct {
+	Dir  string
+	User string // whom to log in as where nothing else says so; "": ssh's own choice
+}
 
 // Host is how another server's ssh is reached.
 type Host struct {
@@ -145,6 +148,9 @@ func (l Login) writeConfig() error {
 	}
 	text := fmt.Sprintf("# written by mxcluster sync setup-ssh\nInclude %s\nMatch originalhost %s*\n  Include ~/.ssh/config\nMatch all\n  Include /etc/ssh/ssh_config\n  Ciphers %s\n",
 		quote(l.hostFile("*")), others, ciphers)
+	if l.User != "" {
+		text += "  User " + l.User + "\n"
+	}
 	return renameio.WriteFile(l.Config(), []byte(text), 0o600)
 }
 
