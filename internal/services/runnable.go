@@ -31,7 +31,7 @@ func unasked(err error) bool {
 // runnable looks whether a program can be run and, unless that is not asked for, whether
 // only root and this process's user can change it.
 func (p *program) runnable(path string) error {
-	if p.opt.OwnUser != "" && (p.opt.Systemd.Dial != nil || runsSystemd()) {
+	if p.opt.OwnUser != "" && p.opt.Systemd.Runs() {
 		return unaskedError{fault.New(fault.NotPermitted, "", "user %s starts units of systemd alone: remove own-user.conf from the agent's unit, or make the software a unit", p.opt.OwnUser)}
 	}
 	if err := checkProgram(path); err != nil || p.opt.Untrusted {

@@ -215,28 +215,18 @@ func (u *unit) job(ctx context.Context, c *dbus.Conn, name string, begin func(co
 		}
 		return overBus(err)
 	}
-	look := time.NewTicker(busLook)
-	defer look.Stop()
-	for {
-		select {
-		case result := <-done:
-			if result == jobDone {
-				return nil
-			}
-			s, err := u.loaded(ctx, c, name)
-			if err == nil && s.failure != "" {
-				result += ", it failed " + s.failure
-			}
-			return fmt.Errorf("systemd says: %s", result)
-		case <-look.C:
-			if !c.Connected() { // the end of the job would not be heard
-				return busError{errors.New("the connection to systemd was lost")}
-			}
-		case <-ctx.Done():
-			endUnit(context.WithoutCancel(ctx), c, name, u.opt.Grace)
-			return context.Cause(ctx)
-		}
+	result, err := waitJob(ctx, c, done)
+	if ctx.Err() != nil && result == "" {
+		endUnit(context.WithoutCancel(ctx), c, name, u.opt.Grace)
 	}
+	if err != nil || result == jobDone {
+		return err
+	}
+	s, err := u.loaded(ctx, c, name)
+	if err == nil && s.failure != "" {
+		result += ", it failed " + s.failure
+	}
+	return fmt.Errorf("systemd says: %s", result)
 }
 
 // endUnit stops a unit that hangs, as endGroup does with a program.

@@ -96,6 +96,9 @@ func (s Systemd) once(ctx, limited context.Context, f func(context.Context, *dbu
 	return f(limited, c)
 }
 
+// Runs reports whether systemd runs this server.
+func (s Systemd) Runs() bool { return s.Dial != nil || runsSystemd() }
+
 // runsSystemd reports whether systemd is what runs this server, as sd_booted does.
 func runsSystemd() bool {
 	info, err := os.Stat(defaultDropIns)
