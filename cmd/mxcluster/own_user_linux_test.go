@@ -72,6 +72,8 @@ func (u *unitSite) installPackaged(t *testing.T, dropIns ...string) {
 	text += "\n[Unit]\nDefaultDependencies=no\nAfter=\nWants=\n[Service]\nStandardError=append:/run/site/agent.log\n"
 	write(t, u.manager.Root+"/run/"+agentUnit, text)
 	u.inNamespace(t, "mkdir -p /run/systemd/system && mv /run/"+agentUnit+" /run/systemd/system/")
+	sync := strings.ReplaceAll(packaged(t, "mxcluster-sync@.service"), "/usr/bin/mxcluster", u.inside+"/mxcluster")
+	write(t, u.manager.Root+"/run/systemd/system/mxcluster-sync@.service", sync+"\n[Unit]\nDefaultDependencies=no\n")
 	if err := u.bus.ReloadContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -225,8 +227,11 @@ func TestAgentAsItsOwnUser(t *testing.T) {
 	u.mustRun(t, "xdata verify")
 	u.mustRun(t, "sync --here --quiet --no-input")
 	undisturbed("root's commands", uid)
-	if status := read(t, fmt.Sprintf("%s/proc/%d/status", u.manager.Root, u.mainPID(t))); !strings.Contains(status, "NoNewPrivs:\t1\n") || !strings.Contains(status, "Seccomp:\t2\n") {
-		t.Errorf("the agent is in no sandbox:\n%s", status)
+	const mayOnly = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_DAC_READ_SEARCH
+	for _, field := range []string{"NoNewPrivs:\t1\n", "Seccomp:\t2\n", fmt.Sprintf("CapPrm:\t%016x\n", mayOnly), fmt.Sprintf("CapBnd:\t%016x\n", mayOnly)} {
+		if status := read(t, fmt.Sprintf("%s/proc/%d/status", u.manager.Root, u.mainPID(t))); !strings.Contains(status, field) {
+			t.Errorf("the agent may more than it should, its status lacks %q:\n%s", field, status)
+		}
 	}
 
 	u.installPackaged(t)

@@ -16,6 +16,8 @@ import (
 
 	"mxcluster/commands"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/services"
+	"mxcluster/xdata"
 )
 
 // syncGrace is how long a sync whose agent ends may take to put things away.
@@ -25,6 +27,9 @@ const syncGrace = 5 * time.Second
 // process and a session of its own, so that neither its memory nor its disk's slowness
 // nor its hunger for processors is the agent's.
 func syncBeside(s commands.AgentSetup) func(ctx context.Context, lim int) error {
+	if s.OwnUser != "" && (services.Systemd{}).Runs() {
+		return syncByUnit(s)
+	}
 	return func(ctx context.Context, lim int) error {
 		exe, err := os.Executable()
 		if err != nil {
@@ -47,5 +52,26 @@ func syncBeside(s commands.AgentSetup) func(ctx context.Context, lim int) error 
 			return fmt.Errorf("mxcluster sync: %w", err)
 		}
 		return fault.New(fault.Code(exit.ExitCode()), "", "%s", text)
+	}
+}
+
+// syncByUnit returns what has systemd synchronise a LIM, in a unit that may do to data of
+// other users what the agent may not. Why it failed is what is remembered of the sync.
+func syncByUnit(s commands.AgentSetup) func(ctx context.Context, lim int) error {
+	records := xdata.Records{Dir: s.Dirs.Syncs()}
+	return func(ctx context.Context, lim int) error {
+		name := fmt.Sprintf("mxcluster-sync@%d.service", lim)
+		status, err := services.Systemd{}.Task(ctx, name, syncGrace)
+		switch {
+		case err != nil:
+			return fmt.Errorf("running %s: %w", name, err)
+		case status == 0:
+			return nil
+		}
+		text := fmt.Sprintf("%s ended with exit status %d; see 'journalctl -u %s'", name, status, name)
+		if r, err := records.Read(lim); err == nil && r.Failure != nil && r.Failure.Code == fault.Code(status) {
+			text = r.Failure.Error
+		}
+		return fault.New(fault.Code(status), "", "%s", text)
 	}
 }

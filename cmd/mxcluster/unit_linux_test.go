@@ -41,7 +41,7 @@ func packaged(t *testing.T, unit string, dropIns ...string) string {
 // software is units alone, too; the unit that runs at each boot less than half of that.
 func TestExposure(t *testing.T) {
 	analyze := systemdAnalyze(t)
-	const agent, deny = "mxcluster-agent.service", "mxcluster-deny.service"
+	const agent, sync, deny = "mxcluster-agent.service", "mxcluster-sync@.service", "mxcluster-deny.service"
 	for _, c := range []struct {
 		unit, text string
 		tenths     int
@@ -49,6 +49,7 @@ func TestExposure(t *testing.T) {
 		{agent, packaged(t, agent), 40},
 		{agent, packaged(t, agent, "systemd-only.conf"), 40},
 		{agent, packaged(t, agent, "own-user.conf"), 30},
+		{sync, packaged(t, sync), 30},
 		{deny, packaged(t, deny), 20},
 		{deny, packaged(t, deny, "own-user-deny.conf"), 20},
 	} {
