@@ -33,18 +33,22 @@ func (p *peer) noteRun(c *failover.Claim, at time.Time) {
 	p.runs = p.runs[max(0, len(p.runs)-knownRuns):]
 }
 
-// keepBase announces this server's base when another station uses it, as a clone of this
-// server does, while an alias is served here: else what the others send to this server
-// goes to that station, and it is the one whose word they hear. A server that serves
-// nobody leaves the base to the other one, so that two do not outshout each other.
+// keepBase announces this server's base while another station uses it, as a clone of this
+// server does, and for some time after, while an alias is served here: else what the others
+// send to this server goes to that station, and it is the one whose word they hear, out of
+// this server's hearing. A server that serves nobody leaves the base to the other one, so
+// that two do not outshout each other.
 func (a *Agent) keepBase(now time.Time) {
 	c := a.net.sup.baseUsed()
 	serves := slices.ContainsFunc(a.heldLIMs(), func(l *lim) bool { return l.hidden == "" })
-	if !serves || !c.at.After(a.baseKept) || now.Sub(a.baseKept) < basePeriod || a.macs.has(c.mac) {
+	used := !c.at.IsZero() && now.Sub(c.at) < twinsFor
+	if !serves || !used || now.Sub(a.baseKept) < basePeriod || a.macs.has(c.mac) {
 		return
 	}
+	if c.at.After(a.baseKept) {
+		a.recordConflict(0, fmt.Sprintf("the base address %s of %s is used by %s, too; it is announced", c.alias, a.cfg.Server, c.mac))
+	}
 	a.baseKept = now
-	a.recordConflict(0, fmt.Sprintf("the base address %s of %s is used by %s, too; it is announced", c.alias, a.cfg.Server, c.mac))
 	a.announceBase()
 }
 

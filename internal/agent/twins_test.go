@@ -100,6 +100,12 @@ func TestBaseIsKept(t *testing.T) {
 					t.Errorf("%s announced its base last: %v, want %v", tc.server, got == own.MAC.String(), tc.kept)
 				}
 			}
+			client.last(base.Addr())
+			client.macs[base.Addr()] = "told by the clone alone"
+			pass(basePeriod + 100*time.Millisecond)
+			if got := client.last(base.Addr()); (got == own.MAC.String()) != tc.kept {
+				t.Errorf("%s announced its base again: %v, want %v", tc.server, got == own.MAC.String(), tc.kept)
+			}
 			w.segment.Disconnect(clone)
 		}
 		w.neverTwice()
