@@ -54,16 +54,18 @@ func runAgentOwn(a *app, name string) error {
 	if err != nil {
 		return err
 	}
-	r := result{Text: "the agent's folders are " + name + "'s"}
+	xdata := ""
 	if owner, ok := settings.Owner(dirs.Config); !ok || owner != uid {
 		// By settings that a user may change nothing is given to that user.
 		s, err := a.serverBy(uid == 0)
 		if err != nil {
 			return err
 		}
-		if r.Changed, err = dirs.HandOver(uid, gid, s.settings.XDataDir); err != nil {
-			return err
-		}
+		xdata = s.settings.XDataDir
+	}
+	r := result{Text: "the agent's folders are " + name + "'s"}
+	if r.Changed, err = dirs.HandOver(uid, gid, xdata); err != nil {
+		return err
 	}
 	if !r.Changed {
 		r.Text += " already"
@@ -87,19 +89,27 @@ func (a *app) actAsOwner(c *cobra.Command) error {
 	if _, stays := c.Annotations[rootsOwn]; stays || a.env.ActAs == nil {
 		return nil
 	}
-	dirs, err := a.dirs()
-	if err != nil {
+	owner, own, err := a.ownedByUser()
+	if err != nil || !own {
 		return err
-	}
-	owner, ok := settings.Owner(dirs.Config)
-	if !ok || owner == 0 {
-		return nil
-	}
-	if u, err := user.LookupId(strconv.Itoa(owner)); err != nil || u.Username != settings.OwnUser {
-		return nil // whoever that is, its settings are refused
 	}
 	if err := a.env.ActAs(owner); err != nil {
 		return fmt.Errorf("acting as user %s, whose the folders are: %w", settings.OwnUser, err)
 	}
 	return nil
+}
+
+// ownedByUser tells whether the folders are the agent's own user's, and who that is. Those
+// of other users than that and root are refused where settings are read.
+func (a *app) ownedByUser() (uid int, own bool, err error) {
+	dirs, err := a.dirs()
+	if err != nil {
+		return 0, false, err
+	}
+	uid, ok := settings.Owner(dirs.Config)
+	if !ok || uid == 0 {
+		return 0, false, nil
+	}
+	u, err := user.LookupId(strconv.Itoa(uid))
+	return uid, err == nil && u.Username == settings.OwnUser, nil
 }

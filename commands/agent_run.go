@@ -62,6 +62,10 @@ refuse such settings all the same.`,
 // runAgent checks the key before anything is touched: without it the agent could
 // not tell the other servers what it does.
 func runAgent(ctx context.Context, a *app, force bool) error {
+	if _, own, err := a.ownedByUser(); err == nil && own && a.env.OwnUser == "" {
+		return fault.New(fault.NotPermitted, "start it by its unit, 'systemctl start mxcluster-agent'; or let it run as root again: mxcluster agent own --user root",
+			"starting the agent: its folders are user %s's", settings.OwnUser)
+	}
 	s, err := a.serverBy(force)
 	if err != nil {
 		return err

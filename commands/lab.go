@@ -12,7 +12,7 @@ import (
 )
 
 func newLabCommand(a *app) *cobra.Command {
-	return newGroup("lab", "Try a whole cluster on this one machine", `
+	c := newGroup("lab", "Try a whole cluster on this one machine", `
 The lab is a cluster in network namespaces: servers, a switch and a client, with
 real agents as real processes. It needs no other program, touches nothing of this
 machine's network, and leaves nothing behind. Root runs it, and so does any user
@@ -21,6 +21,10 @@ where the kernel allows user namespaces.`, `
   mxcluster lab exec srv1 -- mxcluster status`,
 		newLabDemoCommand(a), newLabExecCommand(a),
 		newLabHostCommand(a), newLabServerCommand(a), newLabExchangeCommand(a))
+	for _, sub := range c.Commands() {
+		asRoot(sub) // it has folders of its own
+	}
+	return c
 }
 
 // labOptions are what every process of a lab is told.

@@ -19,6 +19,7 @@ import (
 	"mvdan.cc/sh/v3/shell"
 
 	"mxcluster/internal/fault"
+	"mxcluster/internal/services"
 )
 
 // Rsh says how a program is started on another server.
@@ -79,7 +80,7 @@ func Dial(ctx context.Context, rsh Rsh, server string, address netip.Addr, args 
 	if c.out, err = cmd.StdoutPipe(); err != nil {
 		return nil, errors.Join(err, in.Close())
 	}
-	if err := startPlain(cmd); err != nil {
+	if err := services.StartPlain(cmd); err != nil {
 		_ = in.Close()
 		return nil, fault.Wrap(err, fault.Unreachable, "install it, or set sync.rsh in mxcluster.yaml",
 			"reach server %s by %q", server, c.shown)

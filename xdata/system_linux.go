@@ -3,8 +3,6 @@ package xdata
 import (
 	"errors"
 	"os"
-	"os/exec"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -22,17 +20,6 @@ func mayOwn() bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData
 	return unix.Capget(&header, &sets[0]) == nil && sets[0].Effective&(1<<unix.CAP_CHOWN) != 0
-}
-
-// startPlain starts a program with none of the capabilities that this process may have
-// without being root.
-func startPlain(cmd *exec.Cmd) error {
-	runtime.LockOSThread() // they are inherited from a thread
-	defer runtime.UnlockOSThread()
-	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) { // before Linux 4.3
-		return os.NewSyscallError("prctl", err)
-	}
-	return cmd.Start()
 }
 
 // startWriting has the kernel write a part of a file in the background.

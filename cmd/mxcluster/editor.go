@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"os/exec"
+
+	"mxcluster/internal/services"
 )
 
 // edit runs an editor on a file and waits for its end. It gets the terminal as it is;
@@ -12,7 +14,7 @@ import (
 func edit(ctx context.Context, editor []string, file string) error {
 	c := exec.Command(editor[0], append(editor[1:], file)...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stderr, os.Stderr
-	if err := c.Start(); err != nil {
+	if err := services.StartPlain(c); err != nil {
 		return err
 	}
 	defer passOn(ctx, c.Process)()

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/netns/netnstest"
 )
@@ -282,17 +283,29 @@ func TestOwnUserIsRefusedPlainly(t *testing.T) {
 	})
 	u.mustRun(t, "service start 1")
 
-	// A program that the settings name gets nothing of root's, whoever runs the sync.
-	rsh := "#!/bin/sh\n{ id -un; grep CapEff /proc/self/status; } >/run/mxcluster/rsh\nexit 1\n"
-	if err := os.WriteFile(u.path("rsh"), []byte(rsh), 0o755); err != nil {
-		t.Fatal(err)
+	if code, out := u.run(t, "agent run"); code != int(fault.NotPermitted) || !strings.Contains(out, "agent own --user root") {
+		t.Errorf("an agent of root's in another user's folders: exit code %d\n%s", code, out)
+	}
+
+	// A program that the settings name gets nothing of root's, whoever runs the sync, and
+	// an editor no more than the user's files.
+	const tells = "#!/bin/sh\n{ id -un; grep CapEff /proc/self/status; } >/run/mxcluster/"
+	for name, text := range map[string]string{"rsh": tells + "rsh\nexit 1\n", "editor": tells + "editor\nsed -i 's/fallback: manual/fallback: automatic/' $1\n"} {
+		if err := os.WriteFile(u.path(name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u.inNamespace(t, "EDITOR=/run/site/editor /run/site/mxcluster config edit --reason test")
+	if fallback := u.document(t).Clusters[0].Fallback; fallback != clusterconf.FallbackAutomatic {
+		t.Errorf("after the edit fallback is %s", fallback)
 	}
 	settings := u.path("etc/mxcluster.yaml")
 	write(t, settings, read(t, settings)+"sync.rsh: /run/site/rsh\n")
 	if code, out := u.run(t, "sync --here --no-input"); code != int(fault.Unreachable) {
 		t.Errorf("a sync by a program that fails: exit code %d\n%s", code, out)
 	}
-	if got := u.inNamespace(t, "cat /run/mxcluster/rsh"); got != "mxcluster\nCapEff:\t0000000000000000\n" {
-		t.Errorf("the remote shell ran as\n%s", got)
+	const plain = "mxcluster\nCapEff:\t0000000000000000\n"
+	if got := u.inNamespace(t, "cd /run/mxcluster; cat rsh editor"); got != plain+plain {
+		t.Errorf("the remote shell and the editor ran as\n%s", got)
 	}
 }
