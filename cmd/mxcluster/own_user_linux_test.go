@@ -117,6 +117,33 @@ func (u *unitSite) notOf(t *testing.T, uid int) (found []string) {
 	return found
 }
 
+// The agent's own user may do to the unit that polkit's rule names what the agent does to it,
+// and nothing else.
+func TestWhatOwnUserMayDo(t *testing.T) {
+	t.Parallel()
+	u := newOwnUserSite(t, "systemd:software@{lim}", "software@1.service")
+	as := "setpriv --reuid mxcluster --regid mxcluster --clear-groups "
+	for _, words := range []string{"start", "reload-or-restart", "restart", "reset-failed", "kill", "stop"} {
+		u.inNamespace(t, as+"systemctl --no-ask-password "+words+" software@1.service")
+	}
+	for _, line := range []string{
+		"systemctl --no-ask-password start software@2.service",
+		"systemctl --no-ask-password start untold@1.service",
+		"systemctl --no-ask-password start mxcluster-sync@x.service",
+		"systemctl --no-ask-password stop polkit.service",
+		"systemctl --no-ask-password daemon-reload",
+		"systemctl --no-ask-password enable software@1.service",
+		"systemctl --no-ask-password set-property --runtime software@1.service MemoryMax=1G",
+		"systemctl --no-ask-password set-environment LD_PRELOAD=/tmp/x",
+		"systemd-run --no-ask-password /bin/true",
+	} {
+		out := u.inNamespace(t, as+line+" 2>&1 && echo it may || :")
+		if !strings.Contains(out, "uthentication") && !strings.Contains(out, "enied") || strings.Contains(out, "it may") {
+			t.Errorf("%s as the agent's own user:\n%s", line, out)
+		}
+	}
+}
+
 // callGoesOn sends datagrams to the LIM's alias, each when the one before was answered, and
 // fails the test when one is lost before it is called again.
 func (u *unitSite) callGoesOn(t *testing.T) (end func()) {
