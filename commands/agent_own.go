@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"os/user"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/settings"
 )
@@ -20,10 +22,11 @@ func newAgentOwnCommand(a *app) *cobra.Command {
 		Long: `Agent own gives the configuration folder and the state folder, with the files in them,
 to root, or to the user mxcluster, as which the agent may run where the software of LIMs
 is systemd:UNIT alone. Its units do so before the agent starts; data versions stay whose
-they are. Where the folders are the user mxcluster's, what root starts of this program
+they are. Folders are not given to the user mxcluster while a LIM that this server may run
+has other software. Where the folders are the user mxcluster's, what root starts of this program
 acts as that user.`,
 		Example:     "  mxcluster agent own --user mxcluster\n  mxcluster agent own --user root",
-		Annotations: exits(fault.NotFound, fault.NotPermitted, fault.Invalid),
+		Annotations: exits(fault.Refused, fault.NotFound, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
 		RunE: func(*cobra.Command, []string) error {
 			return runAgentOwn(a, name)
@@ -62,6 +65,11 @@ func runAgentOwn(a *app, name string) error {
 			return err
 		}
 		xdata = s.settings.XDataDir
+		if doc, err := s.read(); err == nil && uid != 0 {
+			if err := unitsAlone(doc, s.settings.Server); err != nil {
+				return err
+			}
+		}
 	}
 	r := result{Text: "the agent's folders are " + name + "'s"}
 	if r.Changed, err = dirs.HandOver(uid, gid, xdata); err != nil {
@@ -71,6 +79,25 @@ func runAgentOwn(a *app, name string) error {
 		r.Text += " already"
 	}
 	return a.done(r)
+}
+
+// unitsAlone refuses software that the agent's own user could not start: a LIM that runs
+// would count as failed.
+func unitsAlone(doc *clusterconf.Document, server string) error {
+	for _, l := range doc.LIMs {
+		regular, cluster := doc.RegularOf(l.Number), doc.ClusterOfLIM(l.Number)
+		here := regular != nil && regular.Name == server
+		if !here && (cluster == nil || cluster.Standby != server) {
+			continue
+		}
+		for _, service := range l.Services {
+			if !strings.HasPrefix(service.Run, "systemd:") && (here || !service.RegularOnly) {
+				return fault.New(fault.Refused, "let the agent run as root: remove own-user.conf from its unit; or make the software a unit, systemd:UNIT",
+					"the software of LIM %d is %s, and user %s starts units of systemd alone", l.Number, service.Run, settings.OwnUser)
+			}
+		}
+	}
+	return nil
 }
 
 // asRoot marks a command that stays root's where the folders are another user's.

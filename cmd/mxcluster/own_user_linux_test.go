@@ -284,12 +284,12 @@ func TestAgentAsItsOwnUser(t *testing.T) {
 // polkit's rule does not name, one that does not read which LIM it is, a program.
 func TestOwnUserIsRefusedPlainly(t *testing.T) {
 	t.Parallel()
-	u := newOwnUserSite(t, program, "untold@1.service")
+	u := newOwnUserSite(t, "systemd:untold@{lim}", "untold@1.service")
 	u.installPackaged(t, "own-user.conf")
 	u.job(t, "start")
 	for _, c := range []struct{ spec, says string }{
-		{program, "user mxcluster starts units of systemd alone: remove own-user.conf from the agent's unit, or make the software a unit"},
 		{"systemd:untold@{lim}", "the unit does not read which LIM it is: 'systemctl edit untold@1.service', and under [Service] EnvironmentFile=-/run/mxcluster/%n.env"},
+		{program, "user mxcluster starts units of systemd alone: remove own-user.conf from the agent's unit, or make the software a unit"},
 		{"systemd:software@{lim}", "polkit does not let user mxcluster manage it: name the unit in /etc/polkit-1/rules.d/50-mxcluster.rules"},
 	} {
 		u.mustRun(t, "lim set 1 --service "+c.spec)
@@ -335,4 +335,36 @@ func TestOwnUserIsRefusedPlainly(t *testing.T) {
 	if got := u.inNamespace(t, "cd /run/mxcluster; cat rsh editor"); got != plain+plain {
 		t.Errorf("the remote shell and the editor ran as\n%s", got)
 	}
+}
+
+// Where a LIM is a program, the agent does not become another user: it is not started, says
+// why, and the LIM goes on under its alias until the agent is root again.
+func TestOwnUserTakesNoProgramOver(t *testing.T) {
+	t.Parallel()
+	u := newOwnUserSite(t, program, "software@1.service")
+	u.addStandby(t)
+	u.job(t, "start")
+	pid := u.software(t)
+	u.holdsAlias(t)
+	end := u.callGoesOn(t)
+	u.installPackaged(t, "own-user.conf")
+	done := make(chan string, 1)
+	if _, err := u.bus.RestartUnitContext(t.Context(), agentUnit, "replace", done); err != nil {
+		t.Fatal(err)
+	}
+	if result := <-done; result != "failed" {
+		t.Errorf("the restart as another user: %s", result)
+	}
+	const says = "the software of LIM 1 is exec:/run/site/service, and user mxcluster starts units of systemd alone"
+	if log := read(t, u.path("agent.log")); !strings.Contains(log, says) {
+		t.Errorf("nobody says %q:\n%s", says, log)
+	}
+	if found := u.notOf(t, 0); len(found) > 0 {
+		t.Errorf("these files are not root's: %q", found)
+	}
+	u.installPackaged(t)
+	u.job(t, "restart")
+	u.holdsAlias(t)
+	u.runsUndisturbed(t, pid, "the way back")
+	end()
 }
