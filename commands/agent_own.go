@@ -22,9 +22,9 @@ func newAgentOwnCommand(a *app) *cobra.Command {
 		Long: `Agent own gives the configuration folder and the state folder, with the files in them,
 to root, or to the user mxcluster, as which the agent may run where the software of LIMs
 is systemd:UNIT alone. Its units do so before the agent starts; data versions stay whose
-they are. Folders are not given to the user mxcluster while a LIM that this server may run
-has other software. Where the folders are the user mxcluster's, what root starts of this program
-acts as that user.`,
+they are. The user mxcluster gets nothing while a LIM that this server may run has other
+software. Where the folders are that user's, what root starts of this program acts as
+that user.`,
 		Example:     "  mxcluster agent own --user mxcluster\n  mxcluster agent own --user root",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
