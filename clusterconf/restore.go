@@ -2,6 +2,7 @@ package clusterconf
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"mxcluster/internal/fault"
@@ -41,6 +42,33 @@ func (d *Document) staysPreloaded(next *Document) error {
 		}
 	}
 	return nil
+}
+
+// Missing names what d has and other does not, a server, a LIM or a part of a cluster, with
+// the command that takes such a thing away; "": other has it all.
+func (d *Document) Missing(other *Document) (what, command string) {
+	for _, c := range d.Clusters {
+		n := other.Cluster(c.Name)
+		if n == nil {
+			return "cluster " + c.Name, "mxcluster delete"
+		}
+		for _, m := range c.LIMs {
+			if n.Member(m.LIM) == nil {
+				return fmt.Sprintf("LIM %d of cluster %s", m.LIM, c.Name), "mxcluster remove-lim"
+			}
+		}
+	}
+	for _, s := range d.Servers {
+		if other.Server(s.Name) == nil {
+			return "server " + s.Name, "mxcluster server remove"
+		}
+	}
+	for _, l := range d.LIMs {
+		if other.LIM(l.Number) == nil {
+			return fmt.Sprintf("LIM %d", l.Number), "mxcluster server remove"
+		}
+	}
+	return "", ""
 }
 
 // ReplaceWith gives d the content of a copy of it that was edited by hand. The

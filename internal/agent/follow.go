@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -145,9 +146,13 @@ func (a *Agent) mayNotTake(now time.Time) string {
 	if err := next.ReplaceWith(d); err != nil {
 		return err.Error()
 	}
+	if whole := clusterconf.Encode(a.doc); len(a.paper.found.Text) < len(whole) && bytes.HasPrefix(whole, a.paper.found.Text) {
+		return "it is cut short"
+	}
+	if what, command := a.doc.Missing(d); what != "" {
+		return fmt.Sprintf("it has no %s any more: `%s` takes such things away", what, command)
+	}
 	switch place := a.place(now); {
-	case d.Server(a.cfg.Server) == nil:
-		return "it takes this server out: `mxcluster server remove` does that"
 	case len(clusterconf.Exchanges(a.doc, next)) > 0 || len(clusterconf.Moves(a.doc, next)) > 0:
 		return "it exchanges addresses, for which the servers have to make ready"
 	case place.Server == "":

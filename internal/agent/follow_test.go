@@ -116,6 +116,13 @@ func TestEditByHand(t *testing.T) {
 		{"where edits are made", "srv1", slower, 3, 77, 0},
 		{"elsewhere", "sb1", slower, 2, 100, 1},
 		{"an older one", "srv1", older, 2, 100, 1},
+		{"cut short", "srv1", func(text []byte) []byte { return text[:bytes.Index(text, []byte("clusters:"))] }, 2, 100, 1},
+		{"a number cut short", "srv1", func(text []byte) []byte {
+			return text[:bytes.LastIndex(text, []byte("priority: 100"))+len("priority: 1")]
+		}, 2, 100, 1},
+		{"without its cluster", "srv1", func(text []byte) []byte {
+			return append(text[:bytes.Index(text, []byte("clusters:"))], "# none\n"...)
+		}, 2, 100, 1},
 		{"comments", "sb1", func(text []byte) []byte { return append(text, "# mine\n"...) }, 2, 100, 0},
 	}
 	for _, test := range tests {
