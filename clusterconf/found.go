@@ -36,7 +36,7 @@ func (s *Store) Look() Found {
 	if len(data) <= MaxSize {
 		f.Text = data
 	}
-	f.Document, f.Problem = s.last.parse(s.Path, data)
+	f.Document, f.Problem = s.parse(data)
 	return f
 }
 

@@ -68,8 +68,27 @@ func (s *Store) read() (*Document, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	doc, err := s.last.parse(s.Path, data)
+	doc, err := s.parse(data)
 	return doc, data, err
+}
+
+// parse returns the document of these bytes. One that ends in the midst of that which the
+// agent worked by last is broken, though it may make sense as it is: without the last lines
+// a cluster is gone, without the last digit a number is another.
+func (s *Store) parse(data []byte) (*Document, error) {
+	doc, err := s.last.parse(s.Path, data)
+	if err != nil {
+		return nil, err
+	}
+	whole, err := readRegular(filepath.Join(s.HistoryDir, lastName))
+	whole, data = bytes.TrimRight(whole, "\n"), bytes.TrimRight(data, "\n")
+	if err == nil && len(data) < len(whole) && bytes.HasPrefix(whole, data) {
+		line := 1 + bytes.Count(data, []byte("\n"))
+		return nil, invalid(s.Path, []Violation{{Line: line, Column: 1 + len(data) - (1 + bytes.LastIndexByte(data, '\n')), Rule: "whole",
+			Message: fmt.Sprintf("the document is cut short: it ends here, %d lines before its end", bytes.Count(whole, []byte("\n"))+1-line),
+			Hint:    "the agent puts it right after 30 s; without one: mxcluster config edit"}})
+	}
+	return doc, nil
 }
 
 // raw returns the bytes of the document.

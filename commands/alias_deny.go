@@ -64,7 +64,7 @@ func runAliasDeny(a *app, off, dryRun bool) error {
 	if err != nil {
 		return err
 	}
-	doc, err := s.store.Read()
+	doc, err := s.store.Usable()
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,9 @@ func (a *app) mend(ctx context.Context, s *server, o change, found clusterconf.F
 		done: "the edited cluster document is stored in the place of the broken one", would: "the edited cluster document would be stored in the place of the broken one",
 		already: "the cluster document is as it was before it was broken",
 	}
+	if left, err := clusterconf.Parse(s.store.Path, found.Text); err == nil && clusterconf.Hash(left) == clusterconf.Hash(edited) {
+		return found.Problem // what is left of it makes sense, and nobody mended it
+	}
 	s.calledIn(edited)
 	record := a.record(s, e)
 	plan, err := s.store.PreviewMend(found, edited, record)

@@ -47,3 +47,24 @@ func TestEditOfABrokenDocument(t *testing.T) {
 		})
 	}
 }
+
+// One that is cut short and makes sense as it is counts as broken for every command, and
+// who only looks at it in an editor has not accepted it.
+func TestDocumentThatIsCutShort(t *testing.T) {
+	cut := oneCluster[:strings.Index(oneCluster, "clusters:")]
+	for _, argv := range [][]string{{"list"}, {"lim", "set", "1", "--service", "systemd:a.service"}, {"config", "validate"}, {"config", "edit"}} {
+		w := newWorld(t.TempDir())
+		w.document(t, cut)
+		w.environ["EDITOR"] = "look"
+		w.folder(t, "var/history")
+		if err := os.WriteFile(w.path("var/history/last.yaml"), []byte(oneCluster), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if a := w.run(t.Context(), argv...); a.code != fault.Invalid || !strings.Contains(a.out+a.err, "cut short") {
+			t.Errorf("%v: code %d: %s%s", argv, a.code, a.out, a.err)
+		}
+		if text := w.stored(t); text != cut {
+			t.Errorf("%v: the document is\n%s", argv, text)
+		}
+	}
+}

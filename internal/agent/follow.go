@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -145,9 +144,6 @@ func (a *Agent) mayNotTake(now time.Time) string {
 	next := a.doc.Clone()
 	if err := next.ReplaceWith(d); err != nil {
 		return err.Error()
-	}
-	if whole := clusterconf.Encode(a.doc); len(a.paper.found.Text) < len(whole) && bytes.HasPrefix(whole, a.paper.found.Text) {
-		return "it is cut short"
 	}
 	if what, command := a.doc.Missing(d); what != "" {
 		return fmt.Sprintf("it has no %s any more: `%s` takes such things away", what, command)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
 )
 
@@ -79,6 +80,35 @@ func TestBrokenDocumentIsToldAndHeals(t *testing.T) {
 	})
 }
 
+// So does one that lost its end and makes sense all the same: no command goes by it.
+func TestDocumentCutShortHeals(t *testing.T) {
+	for name, end := range map[string]string{"without its cluster": "clusters:", "in a number": "priority: 1"} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, manual, func(w *world) {
+				w.settled()
+				cut := func(text []byte) []byte { return text[:bytes.LastIndex(text, []byte(end))+len(end)] }
+				if end == "clusters:" {
+					cut = func(text []byte) []byte { return text[:bytes.Index(text, []byte(end))] }
+				}
+				w.scribble("srv1", cut)
+				w.awaitAlarms(soon, "document-unreadable lim 0 srv1 warning")
+				if text := w.status("sb1").Clusters[0].Alarms[0].Text; !strings.Contains(text, "cut short") {
+					t.Errorf("the alarm says %q", text)
+				}
+				if _, err := w.servers["srv1"].store.Edit(t.Context(), clusterconf.Change{By: "test"}, func(*clusterconf.Document) error { return nil }); fault.CodeOf(err) != fault.Invalid {
+					t.Errorf("an edit begins with what is left: %v", err)
+				}
+				pass(brokenFor + 5*time.Second)
+				w.awaitAlarms(soon)
+				if d := w.sameDocument(1); len(d.Clusters) != 1 {
+					t.Errorf("%d clusters are left", len(d.Clusters))
+				}
+				w.neverTwice()
+			})
+		})
+	}
+}
+
 // So does one that is gone, also when the agent starts anew meanwhile.
 func TestLostDocumentHeals(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
@@ -116,10 +146,6 @@ func TestEditByHand(t *testing.T) {
 		{"where edits are made", "srv1", slower, 3, 77, 0},
 		{"elsewhere", "sb1", slower, 2, 100, 1},
 		{"an older one", "srv1", older, 2, 100, 1},
-		{"cut short", "srv1", func(text []byte) []byte { return text[:bytes.Index(text, []byte("clusters:"))] }, 2, 100, 1},
-		{"a number cut short", "srv1", func(text []byte) []byte {
-			return text[:bytes.LastIndex(text, []byte("priority: 100"))+len("priority: 1")]
-		}, 2, 100, 1},
 		{"without its cluster", "srv1", func(text []byte) []byte {
 			return append(text[:bytes.Index(text, []byte("clusters:"))], "# none\n"...)
 		}, 2, 100, 1},
