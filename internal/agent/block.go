@@ -83,14 +83,16 @@ func (a *Agent) keepHidden(l *lim, why string) {
 // awaitClear waits until the link carries traffic, as traffic tells, and nobody
 // answers for the alias to so many probes in a row; false when ctx ends first.
 func (a *Agent) awaitClear(ctx context.Context, n *network, alias netip.Addr, traffic func() bool, probes int) bool {
+	u := anew // clients wait for the first answer; while somebody else has it there is time
 	for free := 0; traffic(); {
-		if _, inUse, err := a.probeAlias(ctx, n, alias, plain); err == nil && !inUse {
+		_, inUse, err := a.probeAlias(ctx, n, alias, u)
+		if err == nil && !inUse {
 			if free++; free == probes {
 				return true
 			}
 			continue
 		}
-		free = 0
+		free, u = 0, plain
 		select {
 		case <-ctx.Done():
 		case <-time.After(clearPeriod):

@@ -13,7 +13,7 @@ type urgency int
 
 const (
 	urgent urgency = iota // what a takeover waits for: sent in any case, and counted
-	anew                  // announcements of what clients may believe elsewhere: whatever others ask this server
+	anew                  // what clients wait for whose alias was on the wire before: whatever others ask this server
 	plain                 // probes and announcements besides
 	poll                  // what is asked again anyway
 )
