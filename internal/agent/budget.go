@@ -27,7 +27,8 @@ const (
 // budget bounds the ARP packets that this server sends on one interface: switches with
 // ARP inspection shut a port that sends more than some in a second, 15 by default. What
 // the kernel sends by itself counts, too, as the wire tells; who asks this server often
-// takes the room of its polls by that, and no more than half of that of anything else.
+// takes the room of its polls by that, no more than half of that of anything else, and
+// nothing of what clients wait for.
 type budget struct {
 	most int           // ARP packets in any second; 0: as many as there are
 	sent func() uint64 // by now

@@ -208,6 +208,25 @@ func TestWinnerAnnouncesAgain(t *testing.T) {
 	}
 }
 
+// An alias that somebody deletes is on the wire again at once, whatever others ask this
+// server: its clients wait.
+func TestDeletedAliasIsBackBesideACrowd(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		a, alias := w.servers["srv1"].agent, w.alias(1)
+		w.crowd("srv1", time.Now())
+		a.net.budget.take(time.Now(), a.net.budget.most/2, urgent)
+		if err := w.servers["srv1"].kernel.Drop("eth0", alias); err != nil {
+			w.t.Fatal(err)
+		}
+		w.until(100*time.Millisecond, "the alias is back and not hidden", func() bool {
+			back, err := on(w.t.Context(), a, func() (bool, error) { l := a.lim(1); return l.holds && l.hidden == "", nil })
+			return err == nil && back && slices.Equal(w.holders(1), []string{"srv1"})
+		})
+		w.neverTwice()
+	})
+}
+
 // crowd leaves a server as little room in its ARP budget as others can who ask it for
 // addresses.
 func (w *world) crowd(server string, now time.Time) {

@@ -32,8 +32,9 @@ func Owner(folder string) (uid int, ok bool) {
 
 // HandOver gives the folders of an instance and the files in them to a user, and makes the
 // state folder where it is missing. Data versions stay whose they are, but for what lies
-// beside them, in the folder xdata ("": the default one). A folder that is that user's already is left as it is, so that nothing of
-// what the user does there is believed; no link is followed.
+// beside them, in the folder xdata ("": the default one). A folder that is that user's
+// already is left as it is, so that nothing of what the user does there is believed; no
+// link is followed.
 func (d Dirs) HandOver(uid, gid int, xdata string) (changed bool, err error) {
 	if err := os.MkdirAll(d.State, 0o755); err != nil {
 		return false, fault.Wrap(err, fault.CodeOf(err), "", "making the state folder")
