@@ -54,9 +54,10 @@ func (a *Agent) keepHidden(l *lim, why string) {
 	if why != setUp {
 		up = time.Time{}
 	}
-	traffic, probes := func() bool { return a.awaitTraffic(ctx, n, look, &up) }, 1
+	traffic, probes, first := func() bool { return a.awaitTraffic(ctx, n, look, &up) }, 1, anew
 	switch why {
 	case deleted:
+		first = urgent
 		traffic = func() bool { return ctx.Err() == nil } // the link was in use all the time
 	case deaf:
 		before := a.deaf
@@ -66,7 +67,7 @@ func (a *Agent) keepHidden(l *lim, why string) {
 		probes = deafProbes
 	}
 	a.wg.Go(func() {
-		if a.awaitClear(ctx, n, alias, traffic, probes) {
+		if a.awaitClear(ctx, n, alias, traffic, probes, first) {
 			a.post(func() {
 				switch {
 				case ctx.Err() != nil:
@@ -81,9 +82,9 @@ func (a *Agent) keepHidden(l *lim, why string) {
 }
 
 // awaitClear waits until the link carries traffic, as traffic tells, and nobody
-// answers for the alias to so many probes in a row; false when ctx ends first.
-func (a *Agent) awaitClear(ctx context.Context, n *network, alias netip.Addr, traffic func() bool, probes int) bool {
-	u := anew // clients wait for the first answer; while somebody else has it there is time
+// answers for the alias to so many probes in a row, of this urgency until somebody else has
+// it: clients wait for the first answer. It returns false when ctx ends first.
+func (a *Agent) awaitClear(ctx context.Context, n *network, alias netip.Addr, traffic func() bool, probes int, u urgency) bool {
 	for free := 0; traffic(); {
 		_, inUse, err := a.probeAlias(ctx, n, alias, u)
 		if err == nil && !inUse {

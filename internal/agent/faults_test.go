@@ -215,7 +215,7 @@ func TestDeletedAliasIsBackBesideACrowd(t *testing.T) {
 		w.settled()
 		a, alias := w.servers["srv1"].agent, w.alias(1)
 		w.crowd("srv1", time.Now())
-		a.net.budget.take(time.Now(), a.net.budget.most/2, urgent)
+		a.net.budget.take(time.Now(), a.net.budget.most, urgent) // it took the alias a moment ago
 		if err := w.servers["srv1"].kernel.Drop("eth0", alias); err != nil {
 			w.t.Fatal(err)
 		}
