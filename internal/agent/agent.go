@@ -14,13 +14,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
-	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
 )
 
@@ -50,26 +47,12 @@ const settleTime = 2 * time.Second
 
 // Agent supervises one server. Make it with [New], run it with [Agent.Run].
 type Agent struct {
-	cfg      Config
-	deps     Deps
-	log      *slog.Logger
-	recorder *recorder
-	gate     events.Gate // of what is recorded; of the main loop
+	*core
 	notifier *notifier
-	run      string // identity of this run
-
-	inbox chan func()
-	done  chan struct{}
-	loop  atomic.Int64 // when the main loop last turned, in nanoseconds since started
-
-	keeper *keeper // of the arbiter's keys; nil: there is no arbiter
-
-	wg sync.WaitGroup
+	run      string  // identity of this run
+	keeper   *keeper // of the arbiter's keys; nil: there is no arbiter
 
 	// Below is owned by the main loop.
-	ctx     context.Context
-	started time.Time
-	doc     *clusterconf.Document
 	stored  *clusterconf.Document // the same as it is stored: it may have this server no more
 	hash    string
 	encoded []byte   // doc, as it travels
@@ -143,10 +126,6 @@ type Agent struct {
 	denials    denials
 	copies     copies
 	stop       context.CancelFunc
-
-	// nothingNew is set by what came in and changes no decision, as nearly every
-	// heartbeat and every look at the disk does: then none is made.
-	nothingNew bool
 }
 
 // peer is another server as this one knows it.
@@ -181,8 +160,8 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		cfg.Lease = aliasLease(cfg.Lease, cfg.ArbiterLease)
 	}
 	a := &Agent{
-		cfg: cfg, deps: deps, saver: saver{file: deps.State, turn: newTurn()}, log: cfg.Log, recorder: newRecorder(deps.Events), notifier: newNotifier(deps.Notify, cfg.Watchdog), run: hex.EncodeToString(id),
-		inbox: make(chan func(), 256), done: make(chan struct{}),
+		core:  &core{cfg: cfg, deps: deps, log: cfg.Log, recorder: newRecorder(deps.Events), inbox: make(chan func(), 256), done: make(chan struct{})},
+		saver: saver{file: deps.State, turn: newTurn()}, notifier: newNotifier(deps.Notify, cfg.Watchdog), run: hex.EncodeToString(id),
 		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{}, permits: permits{}, strange: map[string]strangeness{},
 		data: map[int]*failover.Data{}, syncs: map[int]*limSync{}, readied: map[netip.Prefix]time.Time{}, editing: editing{owed: map[string][]byte{}},
 	}
@@ -293,35 +272,6 @@ func pump[T any](a *Agent, ch <-chan T, f func(T)) {
 			a.post(func() { f(v) })
 		}
 	}
-}
-
-// post has f done by the main loop; it is dropped when the agent has ended.
-func (a *Agent) post(f func()) {
-	select {
-	case a.inbox <- f:
-	case <-a.done:
-	case <-a.ctx.Done():
-	}
-}
-
-// drain does all that waits in the inbox, so that one decision covers it.
-func (a *Agent) drain() {
-	for {
-		select {
-		case f := <-a.inbox:
-			f()
-		default:
-			return
-		}
-	}
-}
-
-// turned notes that the main loop turns; the holders renew leases only while it does.
-func (a *Agent) turned(now time.Time) { a.loop.Store(int64(now.Sub(a.started))) }
-
-// alive reports whether the main loop has turned within the lease.
-func (a *Agent) alive(now time.Time) bool {
-	return now.Sub(a.started)-time.Duration(a.loop.Load()) < a.cfg.Lease
 }
 
 // step decides and acts; it returns when to do so again at the latest.

@@ -106,7 +106,7 @@ func (r *recorder) gather(ctx context.Context, again <-chan time.Time) []events.
 
 // record notes what happened: one line in the log, and one event. Of what comes again and
 // again both are bounded.
-func (a *Agent) record(level slog.Level, e events.Event) {
+func (a *core) record(level slog.Level, e events.Event) {
 	e.Time, e.Server = time.Now().UTC(), a.cfg.Server
 	if a.gate.Admit(e) {
 		a.write(level, e)
@@ -114,13 +114,13 @@ func (a *Agent) record(level slog.Level, e events.Event) {
 }
 
 // writeHeld notes events that were held back.
-func (a *Agent) writeHeld(held []events.Event) {
+func (a *core) writeHeld(held []events.Event) {
 	for _, e := range held {
 		a.write(slog.LevelWarn, e)
 	}
 }
 
-func (a *Agent) write(level slog.Level, e events.Event) {
+func (a *core) write(level slog.Level, e events.Event) {
 	attrs := []slog.Attr{slog.String("kind", string(e.Kind))}
 	for _, x := range []struct{ key, value string }{
 		{"about", e.Subject}, {"is", e.Is}, {"was", e.Was}, {"rule", e.Rule}, {"by", e.By},
@@ -139,18 +139,18 @@ func (a *Agent) write(level slog.Level, e events.Event) {
 	a.recorder.put(e)
 }
 
-func (a *Agent) recordAgent(is, text string) {
+func (a *core) recordAgent(is, text string) {
 	a.record(slog.LevelInfo, events.Event{Kind: events.Agent, Subject: a.cfg.Server, Is: is, Text: text})
 }
 
-func (a *Agent) recordDecision(d *failover.Decision) {
+func (a *core) recordDecision(d *failover.Decision) {
 	words := map[failover.Want]string{failover.Run: "is to run here: ", failover.Stop: "is not to run here: ",
 		failover.Wait: "is left as it is: ", failover.Preload: "is kept loaded here: "}
 	a.record(slog.LevelInfo, events.Event{Kind: events.Decision, LIM: d.LIM, Is: string(d.Want), Rule: string(d.Rule), Term: d.Term,
 		Reason: d.Reason, Text: fmt.Sprintf("LIM %d %s%s", d.LIM, words[d.Want], d.Reason)})
 }
 
-func (a *Agent) recordState(l *lim, is failover.State, reason string) {
+func (a *core) recordState(l *lim, is failover.State, reason string) {
 	level := slog.LevelInfo
 	if is == failover.Failed {
 		level = slog.LevelError
@@ -161,18 +161,18 @@ func (a *Agent) recordState(l *lim, is failover.State, reason string) {
 
 // recordSoftware notes what is out of order with a LIM's software, without its
 // state showing that.
-func (a *Agent) recordSoftware(lim int, text string) {
+func (a *core) recordSoftware(lim int, text string) {
 	a.record(slog.LevelWarn, events.Event{Kind: events.Software, LIM: lim, Text: text})
 }
 
 // recordAdopted notes that a LIM goes on under a new agent, as if nothing had been.
-func (a *Agent) recordAdopted(l *lim) {
+func (a *core) recordAdopted(l *lim) {
 	const is = string(failover.Running)
 	a.record(slog.LevelInfo, events.Event{Kind: events.State, LIM: l.number, Is: is, Was: is, Term: l.term,
 		Reason: "the agent that ran it before is gone", Text: fmt.Sprintf("LIM %d goes on on %s under a new agent", l.number, a.cfg.Server)})
 }
 
-func (a *Agent) recordServer(name string, is, was failover.Liveness) {
+func (a *core) recordServer(name string, is, was failover.Liveness) {
 	words := map[failover.Liveness]string{failover.Alive: "is alive", failover.AgentLost: "has an agent that is silent",
 		failover.Gone: "is gone: nothing is heard of it", failover.Unheard: "is not heard"}
 	level := slog.LevelInfo
@@ -194,7 +194,7 @@ func (a *Agent) recordIsolation(isolated bool) {
 	a.record(slog.LevelWarn, events.Event{Kind: events.Isolation, Subject: a.cfg.Server, Is: strconv.FormatBool(isolated), Text: text})
 }
 
-func (a *Agent) recordOrder(o control.Order, target string) {
+func (a *core) recordOrder(o control.Order, target string) {
 	text := fmt.Sprintf("%s of LIM %d to %s was ordered", o.Kind, o.LIM, target)
 	if o.Now {
 		text += ", at once"
@@ -206,7 +206,7 @@ func (a *Agent) recordOrder(o control.Order, target string) {
 		Text: text + byWords(o.By, o.Reason)})
 }
 
-func (a *Agent) recordAlarm(c alarms.Change) {
+func (a *core) recordAlarm(c alarms.Change) {
 	level, is := slog.LevelInfo, "cleared"
 	if c.Raised {
 		level, is = slog.LevelWarn, "raised"
@@ -215,7 +215,7 @@ func (a *Agent) recordAlarm(c alarms.Change) {
 		Text: fmt.Sprintf("alarm %d %s (%s): %s", c.Handle, is, c.Severity, c.Text)})
 }
 
-func (a *Agent) recordDocument(d *clusterconf.Document) {
+func (a *core) recordDocument(d *clusterconf.Document) {
 	text := fmt.Sprintf("revision %d of the cluster document is in force", d.Revision)
 	if d.Changed.Command != "" {
 		text += ": " + d.Changed.Command
@@ -239,12 +239,12 @@ func byWords(by, reason string) string {
 	return text
 }
 
-func (a *Agent) recordConflict(lim int, text string) {
+func (a *core) recordConflict(lim int, text string) {
 	a.record(slog.LevelWarn, events.Event{Kind: events.Conflict, LIM: lim, Text: text})
 }
 
 // recordRefused notes what came to the gossip port and was not believed.
-func (a *Agent) recordRefused(r *member.Refusal) {
+func (a *core) recordRefused(r *member.Refusal) {
 	what := "datagram"
 	if r.Kind == member.RefusedConnections {
 		what = "connection"
@@ -259,7 +259,7 @@ func (a *Agent) recordRefused(r *member.Refusal) {
 	a.record(level, events.Event{Kind: events.Refused, Subject: r.Kind, Reason: r.Reason, Text: text + ": what was refused is " + r.Reason})
 }
 
-func (a *Agent) recordAlias(l *lim, is, text string) {
+func (a *core) recordAlias(l *lim, is, text string) {
 	a.record(slog.LevelWarn, events.Event{Kind: events.Alias, LIM: l.number, Subject: l.alias.Addr().String(), Is: is, Text: text})
 }
 

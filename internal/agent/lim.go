@@ -486,11 +486,3 @@ func (a *Agent) noteStart(number int, d *failover.Data) {
 		}
 	})
 }
-
-// aliasOf returns a LIM's alias; the zero prefix when it is in no cluster.
-func (a *Agent) aliasOf(number int) netip.Prefix {
-	if c := a.doc.ClusterOfLIM(number); c != nil {
-		return c.Member(number).Alias
-	}
-	return netip.Prefix{}
-}

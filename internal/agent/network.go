@@ -247,31 +247,6 @@ func (a *Agent) superviseOthers() {
 	a.lookAtGateways()
 }
 
-// cluster returns the cluster of this server, or nil.
-func (a *Agent) cluster() *clusterconf.Cluster { return a.doc.ClusterOfServer(a.cfg.Server) }
-
-// mates returns the other servers of this server's cluster.
-func (a *Agent) mates() []string {
-	c := a.cluster()
-	if c == nil {
-		return nil
-	}
-	names := []string{c.Standby}
-	for _, m := range c.LIMs {
-		if r := a.doc.RegularOf(m.LIM); r != nil {
-			names = append(names, r.Name)
-		}
-	}
-	return slices.DeleteFunc(names, func(n string) bool { return n == a.cfg.Server })
-}
-
-// sharesAliasWith reports whether a mate may have an alias that this server may
-// have, too: the standby shares one with each regular server.
-func (a *Agent) sharesAliasWith(mate string) bool {
-	standby := a.cluster().Standby
-	return mate == standby || a.cfg.Server == standby
-}
-
 // adopt takes hold of the LIMs that ran here before this agent started: an
 // alias whose lease has not run out is renewed at once, so that nobody notices;
 // an alias that is here without right is taken off.

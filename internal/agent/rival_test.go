@@ -125,7 +125,7 @@ func TestSpoofedMACAndRealRival(t *testing.T) {
 // A server that takes an alias over meanwhile answers that it has it, from before it does.
 func TestWordWhileTaking(t *testing.T) {
 	now := time.Now()
-	a := &Agent{started: now.Add(-time.Hour), lims: map[int]*lim{
+	a := &Agent{core: &core{started: now.Add(-time.Hour)}, lims: map[int]*lim{
 		1: {number: 1, term: 7},
 		2: {number: 2, holds: true},
 		3: {number: 3, taking: true},
@@ -202,7 +202,7 @@ func TestFloodOfStrangers(t *testing.T) {
 
 // An answer for an alias that was given up meanwhile changes nothing.
 func TestAnswerTooLate(t *testing.T) {
-	a, l := &Agent{}, &lim{number: 1, rival: rival{id: 1, open: true, owed: true}}
+	a, l := &Agent{core: &core{}}, &lim{number: 1, rival: rival{id: 1, open: true, owed: true}}
 	a.judgeRival(l, &failover.AliasWord{Free: time.Hour})
 	a.judgeRival(l, nil)
 	if l.rival.open || l.rival.owed || !l.rival.usedAt.IsZero() {

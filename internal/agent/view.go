@@ -157,14 +157,6 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// silenceLimit is how long a server of this cluster must be silent to be gone.
-func (a *Agent) silenceLimit() time.Duration {
-	if c := a.cluster(); c != nil {
-		return c.SilenceLimit()
-	}
-	return clusterconf.DefaultFailoverAfter
-}
-
 // liveness judges a server of this server's cluster.
 func (a *Agent) liveness(name string, p *peer, g sighting) failover.Liveness {
 	last := a.state.Seen[name]
@@ -273,12 +265,6 @@ func (a *Agent) catchUp() {
 	}
 }
 
-// concerns reports whether a LIM belongs to this server or to its cluster.
-func (a *Agent) concerns(lim int) bool {
-	self, c := a.doc.Server(a.cfg.Server), a.cluster()
-	return c != nil && c.Member(lim) != nil || lim != 0 && self != nil && self.LIM == lim
-}
-
 // statement is what one server says to the others: its claim, on which they
 // decide, and what they show to people.
 type statement struct {
@@ -358,18 +344,6 @@ func (a *Agent) publishNews(now time.Time) bool {
 		a.net.pool.Publish(raw)
 	}
 	return true
-}
-
-// farPeriod is the time from one heartbeat to all servers of other clusters to the
-// next. In a large system it is longer, so that a server says no more than in one of
-// eighty: the square of the servers would be their traffic.
-func (a *Agent) farPeriod() time.Duration {
-	return max(farBeat, time.Duration(len(a.doc.Servers))*farSpacing)
-}
-
-// beatPeriod is the time from one heartbeat to the next.
-func (a *Agent) beatPeriod() time.Duration {
-	return min(max(a.silenceLimit()/beatsInLimit, minBeat), maxBeat)
 }
 
 // housekeep does what is due from time to time.

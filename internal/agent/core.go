@@ -1,0 +1,126 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/events"
+)
+
+// core is what all parts of an agent share: what it was told, its effects, its main loop,
+// its record of events, and the document that it works by.
+type core struct {
+	cfg      Config
+	deps     Deps
+	log      *slog.Logger
+	recorder *recorder
+	gate     events.Gate // of what is recorded; of the main loop
+
+	inbox chan func()
+	done  chan struct{}
+	loop  atomic.Int64 // when the main loop last turned, in nanoseconds since started
+	wg    sync.WaitGroup
+
+	// Below is owned by the main loop.
+	ctx     context.Context
+	started time.Time
+	doc     *clusterconf.Document // in force
+
+	// nothingNew is set by what came in and changes no decision, as nearly every
+	// heartbeat and every look at the disk does: then none is made.
+	nothingNew bool
+}
+
+// post has f done by the main loop; it is dropped when the agent has ended.
+func (a *core) post(f func()) {
+	select {
+	case a.inbox <- f:
+	case <-a.done:
+	case <-a.ctx.Done():
+	}
+}
+
+// drain does all that waits in the inbox, so that one decision covers it.
+func (a *core) drain() {
+	for {
+		select {
+		case f := <-a.inbox:
+			f()
+		default:
+			return
+		}
+	}
+}
+
+// turned notes that the main loop turns; the holders renew leases only while it does.
+func (a *core) turned(now time.Time) { a.loop.Store(int64(now.Sub(a.started))) }
+
+// alive reports whether the main loop has turned within the lease.
+func (a *core) alive(now time.Time) bool {
+	return now.Sub(a.started)-time.Duration(a.loop.Load()) < a.cfg.Lease
+}
+
+// cluster returns the cluster of this server, or nil.
+func (a *core) cluster() *clusterconf.Cluster { return a.doc.ClusterOfServer(a.cfg.Server) }
+
+// mates returns the other servers of this server's cluster.
+func (a *core) mates() []string {
+	c := a.cluster()
+	if c == nil {
+		return nil
+	}
+	names := []string{c.Standby}
+	for _, m := range c.LIMs {
+		if r := a.doc.RegularOf(m.LIM); r != nil {
+			names = append(names, r.Name)
+		}
+	}
+	return slices.DeleteFunc(names, func(n string) bool { return n == a.cfg.Server })
+}
+
+// sharesAliasWith reports whether a mate may have an alias that this server may
+// have, too: the standby shares one with each regular server.
+func (a *core) sharesAliasWith(mate string) bool {
+	standby := a.cluster().Standby
+	return mate == standby || a.cfg.Server == standby
+}
+
+// silenceLimit is how long a server of this cluster must be silent to be gone.
+func (a *core) silenceLimit() time.Duration {
+	if c := a.cluster(); c != nil {
+		return c.SilenceLimit()
+	}
+	return clusterconf.DefaultFailoverAfter
+}
+
+// concerns reports whether a LIM belongs to this server or to its cluster.
+func (a *core) concerns(lim int) bool {
+	self, c := a.doc.Server(a.cfg.Server), a.cluster()
+	return c != nil && c.Member(lim) != nil || lim != 0 && self != nil && self.LIM == lim
+}
+
+// beatPeriod is the time from one heartbeat to the next.
+func (a *core) beatPeriod() time.Duration {
+	return min(max(a.silenceLimit()/beatsInLimit, minBeat), maxBeat)
+}
+
+// farPeriod is the time from one heartbeat to all servers of other clusters to the
+// next. In a large system it is longer, so that a server says no more than in one of
+// eighty: the square of the servers would be their traffic.
+func (a *core) farPeriod() time.Duration {
+	return max(farBeat, time.Duration(len(a.doc.Servers))*farSpacing)
+}
+
+// aliasOf returns a LIM's alias; the zero prefix when it is in no cluster.
+func (a *core) aliasOf(number int) netip.Prefix {
+	if c := a.doc.ClusterOfLIM(number); c != nil {
+		return c.Member(number).Alias
+	}
+	return netip.Prefix{}
+}
