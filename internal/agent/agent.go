@@ -254,24 +254,9 @@ func (a *Agent) begin() error {
 	}
 	a.wg.Go(func() { a.recorder.run(a.ctx, a.log) })
 	a.wg.Go(func() { a.notifier.run(a.ctx, a.log) })
-	a.wg.Go(func() { pump(a, changes, a.kernelChanged) })
-	a.wg.Go(func() { pump(a, changed, func(struct{}) { a.readDocument() }) })
+	a.wg.Go(func() { pump(a.core, changes, a.kernelChanged) })
+	a.wg.Go(func() { pump(a.core, changed, func(struct{}) { a.readDocument() }) })
 	return nil
-}
-
-// pump puts everything that comes over a channel into the inbox.
-func pump[T any](a *Agent, ch <-chan T, f func(T)) {
-	for {
-		select {
-		case <-a.ctx.Done():
-			return
-		case v, ok := <-ch:
-			if !ok {
-				return
-			}
-			a.post(func() { f(v) })
-		}
-	}
 }
 
 // step decides and acts; it returns when to do so again at the latest.

@@ -59,7 +59,7 @@ func (w *world) raised(name alarms.Name, server string) bool {
 
 func (a *Agent) alarmsNow(t testing.TB) []alarms.Alarm {
 	t.Helper()
-	got, err := on(t.Context(), a, func() ([]alarms.Alarm, error) { return slices.Clone(a.alarms.Alarms), nil })
+	got, err := on(t.Context(), a.core, func() ([]alarms.Alarm, error) { return slices.Clone(a.alarms.Alarms), nil })
 	if err != nil {
 		t.Fatal(err)
 	}

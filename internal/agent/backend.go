@@ -20,34 +20,9 @@ var _ control.Backend = (*Agent)(nil)
 // orderLife is how long an order that was accepted may take.
 const orderLife = time.Minute
 
-// on has f done by the main loop and waits for it.
-func on[T any](ctx context.Context, a *Agent, f func() (T, error)) (T, error) {
-	type answer struct {
-		v   T
-		err error
-	}
-	ch := make(chan answer, 1)
-	var zero T
-	select {
-	case a.inbox <- func() { v, err := f(); ch <- answer{v, err} }:
-	case <-ctx.Done():
-		return zero, ctx.Err()
-	case <-a.done:
-		return zero, fault.New(fault.Unreachable, "", "the agent has stopped")
-	}
-	select {
-	case x := <-ch:
-		return x.v, x.err
-	case <-ctx.Done():
-		return zero, ctx.Err()
-	case <-a.done:
-		return zero, fault.New(fault.Unreachable, "", "the agent has stopped")
-	}
-}
-
 // Status answers `status`.
 func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
-	return on(ctx, a, func() (*status.ClusterStatus, error) {
+	return on(ctx, a.core, func() (*status.ClusterStatus, error) {
 		now := time.Now()
 		in := status.Input{Moving: a.moving(now), Now: now, Observer: a.cfg.Server, Document: a.doc, Servers: map[string]status.Seen{}}
 		if a.keeper != nil {
@@ -78,7 +53,7 @@ func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
 
 // Agent answers `agent status`.
 func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
-	return on(ctx, a, func() (*control.AgentInfo, error) {
+	return on(ctx, a.core, func() (*control.AgentInfo, error) {
 		info := &control.AgentInfo{
 			Server: a.cfg.Server, PID: a.cfg.PID, Version: a.cfg.Version, StartedAt: a.started.UTC(), Revision: a.doc.Revision,
 			Ready: a.settled, Isolated: a.isolation.Isolated, Lease: a.cfg.Lease, Members: []control.MemberInfo{}, LIMs: []control.LIMInfo{},
@@ -113,7 +88,7 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 // Reload reads the gossip keys and the document from disk again; its error says why
 // those are not in force.
 func (a *Agent) Reload(ctx context.Context) error {
-	_, err := on(ctx, a, func() (struct{}, error) { return struct{}{}, errors.Join(a.reloadKeys(), a.reload()) })
+	_, err := on(ctx, a.core, func() (struct{}, error) { return struct{}{}, errors.Join(a.reloadKeys(), a.reload()) })
 	return err
 }
 
@@ -134,7 +109,7 @@ func (a *Agent) order(ctx context.Context, o control.Order) reply {
 		there string // who has to act; "": this server
 		reply <-chan reply
 	}
-	s, err := on(ctx, a, func() (step, error) {
+	s, err := on(ctx, a.core, func() (step, error) {
 		actor, err := a.actor(o)
 		if err != nil {
 			return step{}, err

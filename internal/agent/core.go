@@ -11,6 +11,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/events"
+	"mxcluster/internal/fault"
 )
 
 // core is what all parts of an agent share: what it was told, its effects, its main loop,
@@ -43,6 +44,83 @@ func (a *core) post(f func()) {
 	case a.inbox <- f:
 	case <-a.done:
 	case <-a.ctx.Done():
+	}
+}
+
+// after has f done by the main loop, after which it only decides anew if f says so.
+func (a *core) after(d time.Duration, f func()) {
+	time.AfterFunc(d, func() {
+		a.post(func() {
+			a.nothingNew = true
+			f()
+		})
+	})
+}
+
+// onLoop has f done by the main loop, for an operation that waits for it; instead
+// is done when the operation was called off meanwhile.
+func (a *core) onLoop(ctx context.Context, f func() error, instead func()) error {
+	done := make(chan error, 1)
+	a.post(func() {
+		if err := ctx.Err(); err != nil {
+			instead()
+			done <- err
+			return
+		}
+		done <- f()
+	})
+	select {
+	case err := <-done:
+		return err
+	case <-a.ctx.Done():
+		return a.ctx.Err()
+	}
+}
+
+// on has f done by the main loop and waits for it.
+func on[T any](ctx context.Context, a *core, f func() (T, error)) (T, error) {
+	type answer struct {
+		v   T
+		err error
+	}
+	ch := make(chan answer, 1)
+	var zero T
+	select {
+	case a.inbox <- func() { v, err := f(); ch <- answer{v, err} }:
+	case <-ctx.Done():
+		return zero, ctx.Err()
+	case <-a.done:
+		return zero, fault.New(fault.Unreachable, "", "the agent has stopped")
+	}
+	select {
+	case x := <-ch:
+		return x.v, x.err
+	case <-ctx.Done():
+		return zero, ctx.Err()
+	case <-a.done:
+		return zero, fault.New(fault.Unreachable, "", "the agent has stopped")
+	}
+}
+
+// timer returns a context that ends after d, or with the agent.
+func (a *core) timer(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(a.ctx, d)
+	context.AfterFunc(ctx, cancel)
+	return ctx
+}
+
+// pump puts everything that comes over a channel into the inbox.
+func pump[T any](a *core, ch <-chan T, f func(T)) {
+	for {
+		select {
+		case <-a.ctx.Done():
+			return
+		case v, ok := <-ch:
+			if !ok {
+				return
+			}
+			a.post(func() { f(v) })
+		}
 	}
 }
 

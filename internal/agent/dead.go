@@ -29,13 +29,13 @@ func (a *Agent) orderFromDead(o control.Order) <-chan reply {
 
 func (a *Agent) takeFromDead(ctx context.Context, o control.Order) (*control.OrderResult, error) {
 	check := func() (*control.OrderResult, error) { return a.mayTakeFromDead(o) }
-	if done, err := on(ctx, a, check); err != nil || done.Already {
+	if done, err := on(ctx, a.core, check); err != nil || done.Already {
 		return done, err
 	}
 	if err := a.silentOnWire(ctx, o); err != nil {
 		return nil, err
 	}
-	return on(ctx, a, func() (*control.OrderResult, error) {
+	return on(ctx, a.core, func() (*control.OrderResult, error) {
 		res, err := check() // again: it may have been heard meanwhile
 		if err != nil || res.Already || o.DryRun {
 			return res, err
@@ -77,7 +77,7 @@ func (a *Agent) silentOnWire(ctx context.Context, o control.Order) error {
 		return err
 	}
 	n, alias := (*network)(nil), netip.Addr{}
-	if _, err := on(ctx, a, func() (struct{}, error) {
+	if _, err := on(ctx, a.core, func() (struct{}, error) {
 		n, alias = a.net, a.aliasOf(o.LIM).Addr()
 		return struct{}{}, nil
 	}); err != nil {

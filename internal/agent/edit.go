@@ -63,7 +63,7 @@ func (a *Agent) Edit(ctx context.Context, r control.EditRequest) (*control.EditR
 		place failover.EditorPlace
 		reply <-chan reply
 	}
-	s, err := on(ctx, a, func() (step, error) {
+	s, err := on(ctx, a.core, func() (step, error) {
 		p := a.place(time.Now())
 		switch {
 		case a.removed != 0:
@@ -139,7 +139,7 @@ func (a *Agent) editHere(ctx context.Context, r control.EditRequest, p failover.
 		}
 		defer a.post(func() { a.committing = 0 })
 	}
-	heard, err := on(ctx, a, func() (map[string]bool, error) { return a.heardNow(epoch) })
+	heard, err := on(ctx, a.core, func() (map[string]bool, error) { return a.heardNow(epoch) })
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +205,7 @@ func touchesHeard(before, after *clusterconf.Document, heard map[string]bool, he
 // epoch, which it returns. It runs beside the main loop.
 func (a *Agent) raise(ctx context.Context, base string, p failover.EditorPlace) (uint64, error) {
 	if p.Probe {
-		editor, err := on(ctx, a, func() (string, error) { return a.doc.EditedOn(), nil })
+		editor, err := on(ctx, a.core, func() (string, error) { return a.doc.EditedOn(), nil })
 		if err != nil {
 			return 0, err
 		}
@@ -235,7 +235,7 @@ func (a *Agent) propose(ctx context.Context, base string, above uint64) (epoch u
 		saved   <-chan error
 		answers map[string]<-chan reply
 	}
-	q, err := on(ctx, a, func() (asked, error) {
+	q, err := on(ctx, a.core, func() (asked, error) {
 		switch p := a.place(time.Now()); {
 		case p.Server != a.cfg.Server || !p.Raise:
 			return asked{}, fault.New(fault.Busy, "try again", "the place of edits has just changed")

@@ -277,7 +277,7 @@ func (a *Agent) Events(ctx context.Context, q events.Query) (*events.List, error
 		answer <-chan reply
 	}
 	list := &events.List{APIVersion: clusterconf.APIVersion, Kind: "EventList", Missing: []string{}}
-	asked, err := on(ctx, a, func() ([]question, error) {
+	asked, err := on(ctx, a.core, func() ([]question, error) {
 		var asked []question
 		for name, p := range a.peers {
 			switch {

@@ -63,7 +63,7 @@ func (a *Agent) undoExchanges(ctx context.Context, exchanges []clusterconf.Excha
 
 // exchangeOn has one server make ready, this one or another.
 func (a *Agent) exchangeOn(ctx context.Context, e clusterconf.Exchange, undo bool) error {
-	answer, err := on(ctx, a, func() (<-chan reply, error) {
+	answer, err := on(ctx, a.core, func() (<-chan reply, error) {
 		if e.Server == a.cfg.Server {
 			return a.exchangeHere(e, undo), nil
 		}

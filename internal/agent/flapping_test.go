@@ -144,7 +144,7 @@ func TestIdleRegularIsTakenOver(t *testing.T) {
 		w.start("sb1", "srv1", "srv2")
 		w.await(1, "srv1", 10*time.Second)
 		a := w.servers["srv1"].agent
-		_, err := on(w.t.Context(), a, func() (struct{}, error) {
+		_, err := on(w.t.Context(), a.core, func() (struct{}, error) {
 			l := a.lim(1)
 			a.stopLIM(l, false, "test", func() { l.retryAt, l.failure = time.Now().Add(time.Hour), "it is kept from starting" })
 			return struct{}{}, nil

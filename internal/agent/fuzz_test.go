@@ -51,7 +51,7 @@ func FuzzHeard(f *testing.F) {
 	add(2, note{ID: 1, LIM: 1, Word: &failover.AliasWord{Holds: true}})
 	f.Fuzz(func(t *testing.T, kind int, raw []byte) {
 		ev := member.Event{Kind: kinds[int(uint(kind)%uint(len(kinds)))], From: "sb1", At: time.Now(), Payload: slices.Clone(raw)} //nolint:gosec // below three
-		if _, err := on(t.Context(), m.agent, func() (struct{}, error) { m.agent.heard(m.agent.net, ev); return struct{}{}, nil }); err != nil {
+		if _, err := on(t.Context(), m.agent.core, func() (struct{}, error) { m.agent.heard(m.agent.net, ev); return struct{}{}, nil }); err != nil {
 			t.Error(err)
 		}
 	})

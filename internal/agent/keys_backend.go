@@ -18,13 +18,13 @@ const rotationSlow = 10 * time.Minute
 
 // Keys answers `key show`.
 func (a *Agent) Keys(ctx context.Context) (*control.KeyInfo, error) {
-	return on(ctx, a, func() (*control.KeyInfo, error) { return a.keyInfo(), nil })
+	return on(ctx, a.core, func() (*control.KeyInfo, error) { return a.keyInfo(), nil })
 }
 
 // RotateKey begins a rotation of the gossip key, unless one is on its way.
 func (a *Agent) RotateKey(ctx context.Context, r control.KeyRequest) (*control.KeyInfo, error) {
 	begins := false
-	begun, err := on(ctx, a, func() (<-chan error, error) {
+	begun, err := on(ctx, a.core, func() (<-chan error, error) {
 		done := make(chan error, 1)
 		if a.stopping {
 			return nil, fault.New(fault.Refused, "", "this agent is stopping")

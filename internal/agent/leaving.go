@@ -157,7 +157,7 @@ func (a *Agent) lookAtLeaving() {
 // mayLeave refuses to take LIMs out of their cluster when that would not come to its
 // end, or would end a service without a word.
 func (a *Agent) mayLeave(ctx context.Context, r control.LeaveRequest) error {
-	_, err := on(ctx, a, func() (struct{}, error) {
+	_, err := on(ctx, a.core, func() (struct{}, error) {
 		now := time.Now()
 		c := a.doc.Cluster(r.Cluster)
 		if c == nil {
@@ -183,7 +183,7 @@ func (a *Agent) mayLeave(ctx context.Context, r control.LeaveRequest) error {
 // nothingOf refuses to take a server for lost that still answers for its addresses.
 func (a *Agent) nothingOf(ctx context.Context, server string) error {
 	var base netip.Addr
-	n, err := on(ctx, a, func() (*network, error) {
+	n, err := on(ctx, a.core, func() (*network, error) {
 		s := a.doc.Server(server)
 		if s == nil {
 			return nil, fault.New(fault.NotFound, "mxcluster server list", "there is no server %q", server)

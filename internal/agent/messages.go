@@ -326,13 +326,6 @@ func (a *Agent) passOn(server string, m message) <-chan reply {
 	return ch
 }
 
-// timer returns a context that ends after d, or with the agent.
-func (a *Agent) timer(d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(a.ctx, d)
-	context.AfterFunc(ctx, cancel)
-	return ctx
-}
-
 // addrsOf lists where a server may be reached: where it hears the others by the
 // document, and the other addresses that were its base until a moment ago. One that was
 // not heard since this agent started may have left its cluster, and has the alias as its

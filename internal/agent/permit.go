@@ -115,7 +115,7 @@ func (a *Agent) orderThere(ctx context.Context, server string, asked <-chan repl
 	case r.err != nil:
 		return r
 	}
-	given, err := on(ctx, a, func() (<-chan reply, error) {
+	given, err := on(ctx, a.core, func() (<-chan reply, error) {
 		return a.passOn(server, message{Type: typeOrder, Order: &o, Permit: r.permit}), nil
 	})
 	if err != nil {
@@ -144,7 +144,7 @@ func (a *Agent) answer(ctx context.Context, from <-chan reply) reply {
 // catchesUp waits until the document of an age is in force here, and reports whether it is.
 func (a *Agent) catchesUp(ctx context.Context, age clusterconf.Age, end time.Time) bool {
 	for time.Now().Before(end) {
-		there, err := on(ctx, a, func() (bool, error) { return a.doc.Age().Compare(age) >= 0, nil })
+		there, err := on(ctx, a.core, func() (bool, error) { return a.doc.Age().Compare(age) >= 0, nil })
 		if there || err != nil {
 			return there
 		}

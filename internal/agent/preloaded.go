@@ -189,26 +189,6 @@ func (a *Agent) holdBlocked(ctx context.Context, net *network, l *lim, alias net
 	}, func() { _ = a.deps.Kernel.Drop(net.ifname, alias) })
 }
 
-// onLoop has f done by the main loop, for an operation that waits for it; instead
-// is done when the operation was called off meanwhile.
-func (a *Agent) onLoop(ctx context.Context, f func() error, instead func()) error {
-	done := make(chan error, 1)
-	a.post(func() {
-		if err := ctx.Err(); err != nil {
-			instead()
-			done <- err
-			return
-		}
-		done <- f()
-	})
-	select {
-	case err := <-done:
-		return err
-	case <-a.ctx.Done():
-		return a.ctx.Err()
-	}
-}
-
 // isLoaded notes that the passive side is ready to serve, and watches it.
 func (a *Agent) isLoaded(l *lim, software services.Set, env services.Env, version *failover.Data) {
 	l.failure, l.retryAt, l.role, l.version = "", time.Time{}, env.Role, version

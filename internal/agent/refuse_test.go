@@ -24,7 +24,7 @@ func onLoop(t *testing.T, a *Agent, f func()) {
 	t.Helper()
 	ctx, cancel := a.background(time.Minute)
 	defer cancel()
-	if _, err := on(ctx, a, func() (struct{}, error) { f(); return struct{}{}, nil }); err != nil {
+	if _, err := on(ctx, a.core, func() (struct{}, error) { f(); return struct{}{}, nil }); err != nil {
 		t.Fatal(err)
 	}
 }

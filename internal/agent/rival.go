@@ -77,16 +77,6 @@ func (a *Agent) askRival(l *lim) {
 	a.sendQuestion(l, r.id, rivalTries)
 }
 
-// after has f done by the main loop, after which it only decides anew if f says so.
-func (a *Agent) after(d time.Duration, f func()) {
-	time.AfterFunc(d, func() {
-		a.post(func() {
-			a.nothingNew = true
-			f()
-		})
-	})
-}
-
 // sendQuestion sends a question, and again as often as there are tries, and judges by
 // what is known when there was no answer.
 func (a *Agent) sendQuestion(l *lim, id uint64, tries int) {

@@ -159,7 +159,7 @@ func (s *simulation) lockKept(lim int, was, is []string) {
 		// What its agent works by: a lock that is on disk alone was not heard yet.
 		ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Millisecond)
 		var runs time.Time
-		m, err := on(ctx, s.servers[name].agent, func() (clusterconf.Member, error) {
+		m, err := on(ctx, s.servers[name].agent.core, func() (clusterconf.Member, error) {
 			runs = s.servers[name].agent.lim(lim).since
 			if c := s.servers[name].agent.doc.ClusterOfLIM(lim); c != nil {
 				return *c.Member(lim), nil
@@ -418,7 +418,7 @@ func (s *simulation) heldBack(lim int) bool {
 	if m.agent == nil {
 		return false
 	}
-	held, err := on(s.t.Context(), m.agent, func() (bool, error) {
+	held, err := on(s.t.Context(), m.agent.core, func() (bool, error) {
 		l := m.agent.lim(lim)
 		return l.suspended.Why != "" || l.flaps.Recent(time.Now()) > 0, nil
 	})

@@ -407,7 +407,7 @@ func (s *simulation) released(name string, lim int) bool {
 	if m.agent == nil {
 		return false
 	}
-	given, err := on(s.t.Context(), m.agent, func() (bool, error) {
+	given, err := on(s.t.Context(), m.agent.core, func() (bool, error) {
 		l := m.agent.lim(lim)
 		return !l.released.IsZero() || l.state == failover.Failed, nil
 	})

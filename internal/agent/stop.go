@@ -21,7 +21,7 @@ const (
 
 // Stop ends the agent: what runs here goes on for the stop lease, or is released.
 func (a *Agent) Stop(ctx context.Context, r control.StopRequest) (*control.StopResult, error) {
-	return on(ctx, a, func() (*control.StopResult, error) {
+	return on(ctx, a.core, func() (*control.StopResult, error) {
 		res := &control.StopResult{PID: a.cfg.PID, Lease: a.cfg.StopLease, LIMsLeftRunning: []int{}, Locked: []int{}}
 		e := leaveLIMs
 		if r.Release {

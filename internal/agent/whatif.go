@@ -10,7 +10,7 @@ import (
 
 // Simulate answers `simulate`: what would become of the present.
 func (a *Agent) Simulate(ctx context.Context, s whatif.Scenario) (*whatif.Result, error) {
-	present, err := on(ctx, a, func() (whatif.Present, error) {
+	present, err := on(ctx, a.core, func() (whatif.Present, error) {
 		return a.present(), s.Check(a.doc)
 	})
 	if err != nil {

@@ -172,7 +172,7 @@ func TestGatewayThatComes(t *testing.T) {
 func (w *world) witnessed(server string) failover.Witnesses {
 	w.t.Helper()
 	a := w.servers[server].agent
-	got, err := on(w.t.Context(), a, func() (failover.Witnesses, error) { return a.witnessed(), nil })
+	got, err := on(w.t.Context(), a.core, func() (failover.Witnesses, error) { return a.witnessed(), nil })
 	if err != nil {
 		w.t.Fatal(err)
 	}
