@@ -29,17 +29,16 @@ type Adoption struct {
 // revision or epoch is beyond [Reach] is refused. A document of another system is refused. Where there is no room
 // for history a newer one is taken over all the same: the replaced one is in the history
 // of others, and a server that stayed behind could not take over.
-func (s *Store) Adopt(ctx context.Context, d *Document) (Adoption, error) {
-	data, d, err := encodeValid(d)
-	if err != nil {
+func (s *Store) Adopt(ctx context.Context, d *Encoded) (Adoption, error) {
+	if err := storable(d); err != nil {
 		return Adoption{}, err
 	}
 	if err := makeDir(filepath.Dir(s.Path)); err != nil {
 		return Adoption{}, err
 	}
 	var result Adoption
-	err = s.locked(ctx, func() (err error) {
-		result, err = s.adopt(d, data)
+	err := s.locked(ctx, func() (err error) {
+		result, err = s.adopt(d)
 		return err
 	})
 	if err != nil {
@@ -49,12 +48,12 @@ func (s *Store) Adopt(ctx context.Context, d *Document) (Adoption, error) {
 }
 
 // adopt does what Adopt says, under the lock.
-func (s *Store) adopt(d *Document, data []byte) (Adoption, error) {
+func (s *Store) adopt(d *Encoded) (Adoption, error) {
 	switch missing, err := isMissing(s.Path); {
 	case err != nil:
 		return Adoption{}, err
 	case missing:
-		return Adoption{Adopted: true}, s.first(d, data)
+		return Adoption{Adopted: true}, s.first(d)
 	}
 	stored, old, err := s.read()
 	switch {
@@ -64,7 +63,7 @@ func (s *Store) adopt(d *Document, data []byte) (Adoption, error) {
 		return Adoption{}, fault.New(fault.Refused, "two systems share a network and a gossip key: give each its own",
 			"the document is of system %s, this server belongs to %s", d.System, stored.System)
 	}
-	if err := withinReach(d, stored); err != nil {
+	if err := withinReach(d.Document, stored.Document); err != nil {
 		return Adoption{}, err
 	}
 	switch relation := Relate(d, stored); {
@@ -73,7 +72,7 @@ func (s *Store) adopt(d *Document, data []byte) (Adoption, error) {
 		if err != nil && !noRoom(err) {
 			return Adoption{}, err
 		}
-		return Adoption{Adopted: true, TooFar: relation == TooFar, Unkept: err}, replaceFile(s.Path, data)
+		return Adoption{Adopted: true, TooFar: relation == TooFar, Unkept: err}, s.write(d)
 	case relation != Apart:
 		return Adoption{}, nil
 	case s.precedence(d, stored) > 0:
@@ -81,9 +80,9 @@ func (s *Store) adopt(d *Document, data []byte) (Adoption, error) {
 		if err != nil {
 			return Adoption{}, err
 		}
-		return Adoption{Adopted: true, Conflict: true, Kept: kept}, replaceFile(s.Path, data)
+		return Adoption{Adopted: true, Conflict: true, Kept: kept}, s.write(d)
 	}
-	kept, err := s.keep(d.Revision, data)
+	kept, err := s.keep(d.Revision, d.bytes)
 	return Adoption{Conflict: true, Kept: kept}, err
 }
 
@@ -94,16 +93,16 @@ func noRoom(err error) bool {
 
 // precedence compares two documents: it is positive if a wins over b, and the same on
 // every server.
-func precedence(a, b *Document) int {
-	return cmp.Or(a.Age().Compare(b.Age()), a.Changed.At.Compare(b.Changed.At), cmp.Compare(Hash(a), Hash(b)))
+func precedence(a, b *Encoded) int {
+	return cmp.Or(a.Age().Compare(b.Age()), a.Changed.At.Compare(b.Changed.At), cmp.Compare(a.hash, b.hash))
 }
 
 // precedence is the same, but of two of one age one that was made in the future by this
 // server's clock loses: a clock that is wrong wins over none that is right.
-func (s *Store) precedence(a, b *Document) int {
+func (s *Store) precedence(a, b *Encoded) int {
 	now := time.Now()
 	if s.Now != nil {
 		now = s.Now()
 	}
-	return cmp.Or(a.Age().Compare(b.Age()), cmp.Compare(ahead(b, now), ahead(a, now)), precedence(a, b))
+	return cmp.Or(a.Age().Compare(b.Age()), cmp.Compare(ahead(b.Document, now), ahead(a.Document, now)), precedence(a, b))
 }

@@ -21,7 +21,7 @@ func version(revision uint64, at time.Time, reason string) *Document {
 // follows is an edit of a document.
 func follows(d *Document, revision uint64) *Document {
 	n := d.Clone()
-	n.Revision, n.Ancestors = revision, descend(d)
+	n.Revision, n.Ancestors = revision, descend(Freeze(d))
 	return n
 }
 
@@ -71,7 +71,7 @@ func TestStoreAdopt(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got, err := s.Adopt(context.Background(), test.given)
+			got, err := s.Adopt(context.Background(), Freeze(test.given))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,7 +94,7 @@ func TestStoreAdopt(t *testing.T) {
 			if test.history > 0 && len(names(t, s.HistoryDir)) != test.history {
 				t.Errorf("history %v", names(t, s.HistoryDir))
 			}
-			again, err := s.Adopt(context.Background(), winner)
+			again, err := s.Adopt(context.Background(), Freeze(winner))
 			if err != nil || again != (Adoption{}) {
 				t.Errorf("adopting what is stored: %+v, %v", again, err)
 			}
@@ -108,7 +108,7 @@ func TestStoreAdoptConverges(t *testing.T) {
 	for first := range versions {
 		s := storeIn(t.TempDir())
 		for i := range 2 * len(versions) { // twice: conflicts are met again and again
-			if _, err := s.Adopt(context.Background(), versions[(first+i)%len(versions)]); err != nil {
+			if _, err := s.Adopt(context.Background(), Freeze(versions[(first+i)%len(versions)])); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -125,7 +125,7 @@ func TestStoreAdoptConverges(t *testing.T) {
 func TestStoreAdoptKeepsEveryLoser(t *testing.T) {
 	s := storeIn(t.TempDir())
 	for i, reason := range []string{"a", "b", "c"} {
-		if _, err := s.Adopt(context.Background(), version(5, testTime.Add(time.Duration(i)*time.Second), reason)); err != nil {
+		if _, err := s.Adopt(context.Background(), Freeze(version(5, testTime.Add(time.Duration(i)*time.Second), reason))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -140,19 +140,19 @@ func TestStoreAdoptRefusals(t *testing.T) {
 	before := readFile(t, s.Path)
 	other := version(9, testTime, "")
 	other.System = "another"
-	_, err := s.Adopt(context.Background(), other)
+	_, err := s.Adopt(context.Background(), Freeze(other))
 	wantFault(t, err, fault.Refused, "the document is of system another, this server belongs to 5k2j9x", "gossip key")
 
 	invalid := version(9, testTime, "")
 	invalid.Servers[0].LIM = 2
-	_, err = s.Adopt(context.Background(), invalid)
+	_, err = s.Adopt(context.Background(), Freeze(invalid))
 	wantFault(t, err, fault.Refused, "LIM 2 is on srv1 and on srv2", "")
 	if readFile(t, s.Path) != before {
 		t.Error("the document was changed")
 	}
 
 	writeFile(t, s.Path, "broken: [\n")
-	got, err := s.Adopt(context.Background(), version(9, testTime, ""))
+	got, err := s.Adopt(context.Background(), Freeze(version(9, testTime, "")))
 	wantFault(t, err, fault.Invalid, s.Path, "")
 	if got != (Adoption{}) {
 		t.Errorf("%+v", got)
@@ -160,7 +160,7 @@ func TestStoreAdoptRefusals(t *testing.T) {
 	if err := os.Remove(s.Path); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Adopt(context.Background(), version(9, testTime, "")); err != nil || !got.Adopted {
+	if got, err := s.Adopt(context.Background(), Freeze(version(9, testTime, ""))); err != nil || !got.Adopted {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -172,10 +172,10 @@ func TestAdoptBeyondReason(t *testing.T) {
 		func() *Document { d := version(5, testTime, ""); d.Epoch = 1 + Reach; return d }(),
 	} {
 		s := newStore(t)
-		if _, err := s.Adopt(t.Context(), version(5, testTime, "a")); err != nil {
+		if _, err := s.Adopt(t.Context(), Freeze(version(5, testTime, "a"))); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Adopt(t.Context(), d); fault.CodeOf(err) != fault.Refused {
+		if _, err := s.Adopt(t.Context(), Freeze(d)); fault.CodeOf(err) != fault.Refused {
 			t.Errorf("revision %d of epoch %d: %v", d.Revision, d.Epoch, err)
 		}
 		if got, err := s.Read(); err != nil || got.Revision != 5 || got.Epoch != 0 {

@@ -50,6 +50,15 @@ func Parse(name string, data []byte) (*Document, error) {
 	return nil, invalid(name, violations[:min(len(violations), maxReported)])
 }
 
+// ParseEncoded is Parse of a document that is passed on as it is.
+func ParseEncoded(name string, data []byte) (*Encoded, error) {
+	d, err := Parse(name, data)
+	if err != nil {
+		return nil, err
+	}
+	return Freeze(d), nil
+}
+
 // rulesFor checks the rules on a document of which parts may have been
 // unreadable: what lies in such a part is left out, for it was reported.
 func rulesFor(doc *Document, unreadable []Violation) []Violation {
@@ -76,9 +85,8 @@ func within(path, outer string) bool {
 
 // parseYAML returns the content node of the only YAML document in data.
 func parseYAML(data []byte) (*yaml.Node, []Violation) {
-	if len(data) > MaxSize {
-		return nil, []Violation{{Line: 1, Column: 1, Rule: "size",
-			Message: fmt.Sprintf("the cluster document has %d bytes, the limit is %d", len(data), MaxSize)}}
+	if v := tooLong(data); v != nil {
+		return nil, []Violation{*v}
 	}
 	if v := notText(data); v != nil {
 		return nil, []Violation{*v}
@@ -103,6 +111,14 @@ func parseYAML(data []byte) (*yaml.Node, []Violation) {
 	}
 	return nil, []Violation{{Line: second.Line, Column: second.Column, Rule: "single-document",
 		Message: "a second YAML document begins here", Hint: "keep one document in the file"}}
+}
+
+// tooLong returns what is wrong with a text that is longer than a document may be, or nil.
+func tooLong(data []byte) *Violation {
+	if len(data) <= MaxSize {
+		return nil
+	}
+	return &Violation{Line: 1, Column: 1, Rule: "size", Message: fmt.Sprintf("the cluster document has %d bytes, the limit is %d", len(data), MaxSize)}
 }
 
 // isEmpty tells whether a file held nothing but comments or a null.

@@ -1,6 +1,7 @@
 package clusterconf
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,22 +13,50 @@ const header = `# The cluster document of this system. mxcluster writes this fil
 # "mxcluster config edit", which checks it before it replaces it.
 `
 
-// Encode returns the canonical YAML form of d: lists sorted, keys in a fixed
-// order, so that equal documents are equal bytes on every server.
-func Encode(d *Document) []byte {
-	c := d.Clone()
-	c.sort()
-	w := &writer{buf: make([]byte, 0, 4096)}
-	w.buf = append(w.buf, header...)
-	w.document(c)
-	return w.buf
+// Encoded is a document that changes no more, beside its canonical form: lists
+// sorted, keys in a fixed order, so that equal documents are equal bytes on every
+// server. What is stored, sent and compared is passed on as one, so that a document
+// is encoded once. To change the document, clone it.
+type Encoded struct {
+	*Document
+	bytes   []byte
+	content [2]int // where servers, LIMs and clusters begin and end in bytes
+	hash    string
 }
 
-// Hash returns "sha256:" and the hex digest of the canonical form.
-func Hash(d *Document) string {
-	sum := sha256.Sum256(Encode(d))
-	return "sha256:" + hex.EncodeToString(sum[:])
+// Freeze returns a copy of d with its canonical form.
+func Freeze(d *Document) *Encoded {
+	e := &Encoded{Document: d.Clone()}
+	e.sort()
+	w := &writer{buf: make([]byte, 0, 4096)}
+	w.buf = append(w.buf, header...)
+	w.head(e.Document)
+	e.content[0] = len(w.buf)
+	w.content(e.Document)
+	e.content[1] = len(w.buf)
+	items(w, "ancestors", e.Ancestors, w.word)
+	e.bytes = w.buf
+	sum := sha256.Sum256(e.bytes)
+	e.hash = "sha256:" + hex.EncodeToString(sum[:])
+	return e
 }
+
+// Bytes returns the canonical form, which the caller leaves as it is.
+func (e *Encoded) Bytes() []byte { return e.bytes }
+
+// Hash returns "sha256:" and the hex digest of the canonical form.
+func (e *Encoded) Hash() string { return e.hash }
+
+// sameContent tells whether two documents say the same of servers, LIMs and clusters.
+func (e *Encoded) sameContent(other *Encoded) bool {
+	return bytes.Equal(e.bytes[e.content[0]:e.content[1]], other.bytes[other.content[0]:other.content[1]])
+}
+
+// Encode returns the canonical form of a document that may change yet.
+func Encode(d *Document) []byte { return Freeze(d).bytes }
+
+// Hash returns the hash of a document that may change yet.
+func Hash(d *Document) string { return Freeze(d).hash }
 
 // sort puts the lists into canonical order. The order of services stays: they
 // are started in it.

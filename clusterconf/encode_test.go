@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mxcluster/internal/fault"
 )
 
 // A document in canonical form is written as it was read.
@@ -101,5 +103,83 @@ func TestDurationText(t *testing.T) {
 		if err := back.UnmarshalText(text); err != nil || back != Duration(d) {
 			t.Errorf("%s came back as %s, %v", d, back, err)
 		}
+	}
+}
+
+// A document that an edit leaves as it must be is read back from what is stored as it was,
+// whatever its texts are.
+func TestWhatIsStorableIsReadBack(t *testing.T) {
+	for _, text := range texts {
+		d := mustParse(t, full)
+		d.Changed.Reason, d.Changed.By, d.Changed.Command, d.LIMs[0].Prompts = text, text, text, "/"+text
+		d.LIMs[0].Gateways, d.LIMs[0].Services = []string{text}, []Service{{Run: "exec:/" + text}}
+		d.Clusters[0].LIMs[0].Lock = &Lock{To: SideRegular, Since: testTime, By: text, Reason: text}
+		for _, fits := range []func(*Document){
+			func(*Document) {}, func(d *Document) { d.LIMs[0].Gateways = nil }, func(d *Document) { d.LIMs[0].Services = nil },
+			func(d *Document) { d.LIMs[0].Prompts = "" },
+		} {
+			fits(d) // rules of one part must not hide the others
+			if storable(Freeze(d)) != nil {
+				continue
+			}
+			back, err := Parse("test.yaml", Encode(d))
+			if err != nil {
+				t.Errorf("%q: %v", text, err)
+			} else if !reflect.DeepEqual(back, Freeze(d).Document) {
+				t.Errorf("%q: got  %+v\nwant %+v", text, back, d)
+			}
+		}
+	}
+}
+
+// Of two documents the content is compared, not what tells them apart.
+func TestSameContent(t *testing.T) {
+	d := Freeze(mustParse(t, full))
+	next := d.Clone()
+	next.Revision, next.Epoch, next.Editor, next.Ancestors, next.Changed.Reason = 9, 2, "sb1", []string{d.Mark()}, "another"
+	if !Freeze(next).sameContent(d) {
+		t.Error("the revision counts as content")
+	}
+	for name, edit := range map[string]func(*Document){
+		"server": func(d *Document) { d.Servers[0].Interface = "eth9" }, "LIM": func(d *Document) { d.LIMs[0].Gateways = nil },
+		"cluster": func(d *Document) { d.Clusters[0].LIMs[0].Priority++ }, "no cluster": func(d *Document) { d.Clusters = nil },
+	} {
+		c := d.Clone()
+		edit(c)
+		if Freeze(c).sameContent(d) {
+			t.Errorf("%s: another content is taken for the same", name)
+		}
+	}
+}
+
+// A document that was stored, or adopted, is not taken apart again by who stored it.
+func TestWhatWasStoredIsNotParsedAgain(t *testing.T) {
+	s := storeIn(t.TempDir())
+	if err := s.Create(t.Context(), uncreated()); err != nil {
+		t.Fatal(err)
+	}
+	res, err := s.Edit(t.Context(), ordered, func(d *Document) error { return d.SetServer("free1", "eth5", "") })
+	if err != nil || s.Look().Document != res.After {
+		t.Errorf("after an edit: %v", err)
+	}
+	next := res.After.Clone()
+	next.Revision, next.Ancestors = 3, descend(res.After)
+	sent, err := ParseEncoded("test.yaml", Encode(next))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Adopt(t.Context(), sent); err != nil || !got.Adopted || s.Look().Document != sent {
+		t.Errorf("after adopting: %+v, %v", got, err)
+	}
+	if _, err := s.EditFrom(t.Context(), res.After.Hash(), ordered, func(*Document) error { return nil }); fault.CodeOf(err) != fault.Busy {
+		t.Errorf("an edit of the document before: %v", err)
+	}
+	read, err := s.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read.Servers[0].Name = "changed"
+	if s.Look().Document.Server("changed") != nil {
+		t.Error("what was read is the store's own")
 	}
 }

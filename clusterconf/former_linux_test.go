@@ -32,7 +32,7 @@ func TestFormerDocumentsAreTheirOwnersAlone(t *testing.T) {
 	edit("second")
 	d, err := s.Read()
 	if err == nil {
-		err = s.Remember(d)
+		err = s.Remember(Freeze(d))
 	}
 	if err == nil {
 		err = os.WriteFile(s.Path, []byte("password: secret\n"), 0o644)
@@ -40,7 +40,7 @@ func TestFormerDocumentsAreTheirOwnersAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	aside, err := s.SetAside(t.Context(), s.Look(), d)
+	aside, err := s.SetAside(t.Context(), s.Look(), Freeze(d))
 	if err != nil {
 		t.Fatal(err)
 	}

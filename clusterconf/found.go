@@ -20,10 +20,10 @@ const lastName = "last.yaml"
 
 // Found is what lies in the place of the document.
 type Found struct {
-	Document *Document // nil: it cannot be used
-	Problem  error     // why; wraps a *ValidationError that names line and word where the text is wrong
-	Mark     string    // tells one content from another
-	Text     []byte    // what lies there, if it is a text that may be one
+	Document *Encoded // nil: it cannot be used
+	Problem  error    // why; wraps a *ValidationError that names line and word where the text is wrong
+	Mark     string   // tells one content from another
+	Text     []byte   // what lies there, if it is a text that may be one
 }
 
 // Look returns what lies in the place of the document, whatever that is.
@@ -42,26 +42,26 @@ func (s *Store) Look() Found {
 
 // Remember keeps a copy of the document that the agent works by, from which a broken one
 // is healed.
-func (s *Store) Remember(d *Document) error {
+func (s *Store) Remember(d *Encoded) error {
 	if err := makeHistory(s.HistoryDir); err != nil {
 		return err
 	}
-	name, data := filepath.Join(s.HistoryDir, lastName), Encode(d)
-	if same, err := holds(name, data); err == nil && same {
+	name := filepath.Join(s.HistoryDir, lastName)
+	if same, err := holds(name, d.bytes); err == nil && same {
 		return nil
 	}
-	return keepFile(name, data)
+	return keepFile(name, d.bytes)
 }
 
 // Remembered returns the copy that Remember made; nil where there is none that can be
 // used.
-func (s *Store) Remembered() *Document {
+func (s *Store) Remembered() *Encoded {
 	name := filepath.Join(s.HistoryDir, lastName)
 	data, err := readRegular(name)
 	if err != nil {
 		return nil
 	}
-	d, err := Parse(name, data)
+	d, err := ParseEncoded(name, data)
 	if err != nil {
 		return nil
 	}
@@ -76,7 +76,7 @@ func (s *Store) Usable() (*Document, error) {
 		return d, nil
 	}
 	if last := s.Remembered(); last != nil && fault.CodeOf(err) != fault.NotPermitted {
-		return last, nil
+		return last.Document, nil
 	}
 	return nil, err
 }
@@ -84,9 +84,8 @@ func (s *Store) Usable() (*Document, error) {
 // SetAside puts d in the place of what was found there, which it keeps beside it, and
 // returns where; "" where nothing was. If something else lies there by now, the error has
 // code fault.Busy and nothing is changed.
-func (s *Store) SetAside(ctx context.Context, found Found, d *Document) (kept string, err error) {
-	data, _, err := encodeValid(d)
-	if err != nil {
+func (s *Store) SetAside(ctx context.Context, found Found, d *Encoded) (kept string, err error) {
+	if err := storable(d); err != nil {
 		return "", err
 	}
 	err = s.locked(ctx, func() error {
@@ -96,7 +95,7 @@ func (s *Store) SetAside(ctx context.Context, found Found, d *Document) (kept st
 		if kept, err = s.beside(); err != nil {
 			return err
 		}
-		if err = replaceFile(s.Path, data); err == nil {
+		if err = s.write(d); err == nil {
 			s.pruneAside()
 		}
 		return err
@@ -132,9 +131,9 @@ func globQuote(path string) string {
 // TakeByHand stores what was found in the place of before, edited by hand, as the next
 // revision, by the rules of [Store.Replace]. If something else lies there by now, the
 // error has code fault.Busy.
-func (s *Store) TakeByHand(ctx context.Context, found Found, before *Document, change Change) (Result, error) {
-	read := func() (*Document, []byte, error) { return before.Clone(), Encode(before), s.still(found) }
-	return s.edit(ctx, change, read, func(d *Document) error { return d.ReplaceWith(found.Document) })
+func (s *Store) TakeByHand(ctx context.Context, found Found, before *Encoded, change Change) (Result, error) {
+	read := func() (*Encoded, []byte, error) { return before, before.bytes, s.still(found) }
+	return s.edit(ctx, change, read, func(d *Document) error { return d.ReplaceWith(found.Document.Document) })
 }
 
 // still makes sure that what was found lies there yet.

@@ -42,10 +42,10 @@ func TestStoreSetAside(t *testing.T) {
 			if found.Problem == nil || found.Document != nil {
 				t.Fatalf("found %+v, want a problem", found)
 			}
-			if _, err := s.SetAside(context.Background(), Found{Mark: "another"}, good); fault.CodeOf(err) != fault.Busy {
+			if _, err := s.SetAside(context.Background(), Found{Mark: "another"}, Freeze(good)); fault.CodeOf(err) != fault.Busy {
 				t.Fatalf("replaced what was not found: %v", err)
 			}
-			kept, err := s.SetAside(context.Background(), found, good)
+			kept, err := s.SetAside(context.Background(), found, Freeze(good))
 			if err != nil || (kept != "") != test.kept {
 				t.Fatalf("kept %q, %v", kept, err)
 			}
@@ -77,7 +77,7 @@ func TestStoreTakesAnEditByHand(t *testing.T) {
 			if err := s.Create(context.Background(), test.d); err != nil {
 				t.Fatal(err)
 			}
-			res, err := s.TakeByHand(context.Background(), s.Look(), before, Change{By: "hand"})
+			res, err := s.TakeByHand(context.Background(), s.Look(), Freeze(before), Change{By: "hand"})
 			if test.code != 0 {
 				if fault.CodeOf(err) != test.code {
 					t.Errorf("error %v, want code %d", err, test.code)
@@ -99,19 +99,19 @@ func TestStoreTakesAnEditByHand(t *testing.T) {
 func TestStoreRemembersNothingOfASystemThatWasLeft(t *testing.T) {
 	for name, store := range map[string]func(s *Store, d *Document) error{
 		"create": func(s *Store, d *Document) error { return s.Create(context.Background(), d) },
-		"adopt":  func(s *Store, d *Document) error { _, err := s.Adopt(context.Background(), d); return err },
+		"adopt":  func(s *Store, d *Document) error { _, err := s.Adopt(context.Background(), Freeze(d)); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, left := storeIn(t.TempDir()), version(9, testTime, "")
 			left.System = "FORMER"
-			if err := s.Remember(left); err != nil {
+			if err := s.Remember(Freeze(left)); err != nil {
 				t.Fatal(err)
 			}
 			d := version(5, testTime, "")
 			if err := store(s, d); err != nil {
 				t.Fatal(err)
 			}
-			if last := s.Remembered(); last == nil || Hash(last) != Hash(d) {
+			if last := s.Remembered(); last == nil || last.Hash() != Hash(d) {
 				t.Errorf("remembered is %v", last)
 			}
 		})
@@ -126,10 +126,10 @@ func TestStoreRemembers(t *testing.T) {
 	if s.Remembered() != nil {
 		t.Error("a document is remembered that never was")
 	}
-	if err := s.Remember(d); err != nil {
+	if err := s.Remember(Freeze(d)); err != nil {
 		t.Fatal(err)
 	}
-	if last := s.Remembered(); last == nil || Hash(last) != Hash(d) {
+	if last := s.Remembered(); last == nil || last.Hash() != Hash(d) {
 		t.Errorf("remembered %v", last)
 	}
 	if list, err := s.History(); err != nil || len(list) != 0 {
@@ -159,7 +159,7 @@ func TestStoreKeepsSomeSetAside(t *testing.T) {
 		if err := os.WriteFile(s.Path, fmt.Appendf(nil, "nonsense %d", i), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		kept, err := s.SetAside(context.Background(), s.Look(), good)
+		kept, err := s.SetAside(context.Background(), s.Look(), Freeze(good))
 		if err != nil {
 			t.Fatal(err)
 		}

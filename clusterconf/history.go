@@ -25,7 +25,7 @@ type Entry struct {
 	File     string
 	Problem  error // why the document cannot be used; nil: it can
 
-	doc *Document
+	doc *Encoded
 }
 
 // keptRevision reads the name of a file as keep gives it: the revision and, of
@@ -71,11 +71,6 @@ func (s *Store) History() ([]Entry, error) {
 	case current != nil:
 		entries = append([]Entry{*current}, entries...)
 	}
-	for i := range entries {
-		if e := &entries[i]; e.doc != nil {
-			e.Hash = Hash(e.doc)
-		}
-	}
 	return entries, nil
 }
 
@@ -88,7 +83,7 @@ func (s *Store) ReadRevision(revision uint64) (*Document, error) {
 	case err != nil:
 		return nil, err
 	case current != nil && current.doc != nil && current.Revision == revision:
-		return current.doc, nil
+		return current.doc.Document, nil
 	}
 	if revision > 0 { // 0 would be all
 		kept, err := s.kept(revision)
@@ -96,7 +91,7 @@ func (s *Store) ReadRevision(revision uint64) (*Document, error) {
 			return nil, err
 		}
 		if len(kept) > 0 {
-			return kept[0].doc, kept[0].Problem
+			return kept[0].document(), kept[0].Problem
 		}
 	}
 	return nil, fault.New(fault.NotFound, "mxcluster config history lists what is kept",
@@ -171,9 +166,18 @@ func entry(file string, data []byte, revision uint64) Entry {
 		e.Problem = fault.New(fault.Invalid, "remove the file: it is no copy of this store's",
 			"%s has revision %d", file, doc.Revision)
 	default:
-		e.Changed, e.doc = doc.Changed, doc
+		e.doc = Freeze(doc)
+		e.Changed, e.Hash = doc.Changed, e.doc.hash
 	}
 	return e
+}
+
+// document returns the entry's document, or nil.
+func (e *Entry) document() *Document {
+	if e.doc == nil {
+		return nil
+	}
+	return e.doc.Document
 }
 
 func newestFirst(a, b Entry) int {

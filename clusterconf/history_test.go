@@ -76,7 +76,7 @@ func TestHistoryOfConflict(t *testing.T) {
 		version(5, testTime, "lost"), version(5, testTime.Add(time.Second), "won"),
 		version(5, testTime.Add(-time.Second), "lost too"), version(6, testTime, "next"),
 	} {
-		if _, err := s.Adopt(context.Background(), d); err != nil {
+		if _, err := s.Adopt(context.Background(), Freeze(d)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -153,7 +153,7 @@ func TestRollback(t *testing.T) {
 	if !result.Changed || d.Revision != 4 || d.Changed.Command != back.Command || Diff(d, second) != nil || result.Before.Cluster("c1") == nil {
 		t.Errorf("got %+v", d)
 	}
-	if got := Exchanges(result.Before, result.After); len(got) != 2 || got[0].Direction != DirectionLeave {
+	if got := Exchanges(result.Before.Document, result.After.Document); len(got) != 2 || got[0].Direction != DirectionLeave {
 		t.Errorf("exchanges %+v", got)
 	}
 	if again, err := s.Rollback(context.Background(), 2, back); err != nil || again.Changed {
@@ -270,7 +270,7 @@ func TestReplaceRefusals(t *testing.T) {
 			}
 		}, "name: free1", "name: spare1", fault.Busy, "the cluster document was changed meanwhile: it has revision 2, the edit began with 1", "mxcluster config edit"},
 		{"another of the same revision", func(t *testing.T, s *Store) {
-			if _, err := s.Adopt(context.Background(), version(1, testTime.Add(time.Second), "won")); err != nil {
+			if _, err := s.Adopt(context.Background(), Freeze(version(1, testTime.Add(time.Second), "won"))); err != nil {
 				t.Fatal(err)
 			}
 		}, "name: free1", "name: spare1", fault.Busy, "the edit did not begin with the present document of revision 1", ""},

@@ -1,7 +1,6 @@
 package clusterconf
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -13,8 +12,8 @@ const maxAncestors = 64
 
 // Mark tells a document from all others, in less than its whole hash: "r", its revision,
 // "-", and the first 32 digits of the hash.
-func Mark(d *Document) string {
-	return fmt.Sprintf("r%d-%s", d.Revision, strings.TrimPrefix(Hash(d), "sha256:")[:markDigits])
+func (e *Encoded) Mark() string {
+	return fmt.Sprintf("r%d-%s", e.Revision, strings.TrimPrefix(e.hash, "sha256:")[:markDigits])
 }
 
 const markDigits = 32
@@ -29,19 +28,12 @@ func markedRevision(mark string) (uint64, bool) {
 }
 
 // descend returns the ancestors of what is edited from a document.
-func descend(d *Document) []string {
-	if len(d.Servers) == 0 {
-		return d.Ancestors // it stands in for one that cannot be read
+func descend(e *Encoded) []string {
+	if len(e.Servers) == 0 {
+		return e.Ancestors // it stands in for one that cannot be read
 	}
-	all := append([]string{Mark(d)}, d.Ancestors...)
+	all := append([]string{e.Mark()}, e.Ancestors...)
 	return all[:min(len(all), maxAncestors)]
-}
-
-// sameContent tells whether two documents say the same of servers, LIMs and clusters.
-func sameContent(a, b *Document) bool {
-	c := a.Clone()
-	c.Revision, c.Epoch, c.Changed, c.Editor, c.Ancestors = b.Revision, b.Epoch, b.Changed, b.Editor, b.Ancestors
-	return bytes.Equal(Encode(c), Encode(b))
 }
 
 // Age orders documents: those of a later epoch come after all of an earlier one.
@@ -69,8 +61,8 @@ const (
 
 // Relate tells how d came about from other. It is the same question the other way
 // round on every server.
-func Relate(d, other *Document) Relation {
-	if d.Age() == other.Age() && Hash(d) == Hash(other) {
+func Relate(d, other *Encoded) Relation {
+	if d.Age() == other.Age() && d.hash == other.hash {
 		return SameDocument
 	}
 	if d.Age().Compare(other.Age()) >= 0 {
@@ -86,18 +78,18 @@ func Relate(d, other *Document) Relation {
 }
 
 // names reports whether a document is among the ancestors that d names.
-func (d *Document) names(other *Document) bool {
+func (d *Document) names(other *Encoded) bool {
 	i := slices.IndexFunc(d.Ancestors, func(mark string) bool {
 		revision, ok := markedRevision(mark)
 		return ok && revision == other.Revision
 	})
-	return i >= 0 && d.Ancestors[i] == Mark(other)
+	return i >= 0 && d.Ancestors[i] == other.Mark()
 }
 
 // later tells how the one of two documents that goes by its age came about from the
 // other. Revisions only grow from a document to what is edited from it, so that one of
 // its ancestors is among those that it names unless it is older than all of these.
-func later(d, other *Document) Relation {
+func later(d, other *Encoded) Relation {
 	oldest := d.Revision
 	if n := len(d.Ancestors); n > 0 {
 		oldest, _ = markedRevision(d.Ancestors[n-1])

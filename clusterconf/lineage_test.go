@@ -10,7 +10,7 @@ import (
 
 // islander is one server of a system whose servers do not always hear each other.
 type islander struct {
-	doc     *Document
+	doc     *Encoded
 	highest uint64 // revision that it ever saw
 }
 
@@ -18,22 +18,14 @@ type islander struct {
 type islands struct {
 	rnd     *rand.Rand
 	servers []*islander
-	parents map[string]string    // of each document, by hash
-	edits   map[string]*Document // each document that was made
-	told    map[string]bool      // documents of which a conflict was told
-	hashes  map[*Document]string
-}
-
-func (w *islands) hash(d *Document) string {
-	if w.hashes[d] == "" {
-		w.hashes[d] = Hash(d)
-	}
-	return w.hashes[d]
+	parents map[string]string   // of each document, by hash
+	edits   map[string]*Encoded // each document that was made
+	told    map[string]bool     // documents of which a conflict was told
 }
 
 func newIslands(seed uint64) *islands {
-	w := &islands{rnd: rand.New(rand.NewPCG(seed, 0)), parents: map[string]string{}, edits: map[string]*Document{}, told: map[string]bool{}, hashes: map[*Document]string{}}
-	first := version(1, testTime, "")
+	w := &islands{rnd: rand.New(rand.NewPCG(seed, 0)), parents: map[string]string{}, edits: map[string]*Encoded{}, told: map[string]bool{}}
+	first := Freeze(version(1, testTime, ""))
 	for range 2 + w.rnd.IntN(4) {
 		w.servers = append(w.servers, &islander{doc: first, highest: 1})
 	}
@@ -51,19 +43,20 @@ func (w *islands) descends(hash, from string) bool {
 }
 
 func (w *islands) edit(s *islander) {
-	d := s.doc.Clone()
-	d.Revision, d.Ancestors = max(d.Revision, s.highest)+1, descend(s.doc)
+	next := s.doc.Clone()
+	next.Revision, next.Ancestors = max(next.Revision, s.highest)+1, descend(s.doc)
 	if w.rnd.IntN(4) == 0 {
-		d.Epoch++
+		next.Epoch++
 	}
-	d.Changed = Change{At: testTime.Add(time.Duration(w.rnd.IntN(3)) * time.Second), Reason: fmt.Sprint(w.rnd.Uint64())}
-	w.parents[w.hash(d)], w.edits[w.hash(d)] = w.hash(s.doc), d
+	next.Changed = Change{At: testTime.Add(time.Duration(w.rnd.IntN(3)) * time.Second), Reason: fmt.Sprint(w.rnd.Uint64())}
+	d := Freeze(next)
+	w.parents[d.Hash()], w.edits[d.Hash()] = s.doc.Hash(), d
 	s.doc, s.highest = d, d.Revision
 }
 
 // hear has a server take in the document of another one, as [Store.Adopt] does.
-func (w *islands) hear(s *islander, d *Document) error {
-	r, here, there := Relate(d, s.doc), w.hash(s.doc), w.hash(d)
+func (w *islands) hear(s *islander, d *Encoded) error {
+	r, here, there := Relate(d, s.doc), s.doc.Hash(), d.Hash()
 	s.highest = max(s.highest, d.Revision)
 	follows, precedes := w.descends(there, here), w.descends(here, there)
 	switch {
@@ -100,10 +93,10 @@ func inverse(r Relation) Relation {
 
 // unseen lists edits that are neither in the document of all servers nor part of a
 // conflict that was told.
-func (w *islands) unseen(final *Document) []*Document {
-	var out []*Document
+func (w *islands) unseen(final *Encoded) []*Encoded {
+	var out []*Encoded
 	for hash, d := range w.edits {
-		seen := w.descends(w.hash(final), hash)
+		seen := w.descends(final.Hash(), hash)
 		for told := range w.told {
 			seen = seen || w.descends(told, hash)
 		}
@@ -139,7 +132,7 @@ func TestIslandsLoseNoEditUnseen(t *testing.T) {
 		}
 		final := w.servers[0].doc
 		for _, s := range w.servers {
-			if w.hash(s.doc) != w.hash(final) {
+			if s.doc.Hash() != final.Hash() {
 				t.Fatalf("seed %d: two documents in the end, of revision %d and %d", seed, s.doc.Revision, final.Revision)
 			}
 		}
@@ -148,7 +141,7 @@ func TestIslandsLoseNoEditUnseen(t *testing.T) {
 		}
 		w.edit(w.servers[0])
 		for hash, d := range w.edits {
-			if hash != w.hash(w.servers[0].doc) && d.Age().Compare(w.servers[0].doc.Age()) >= 0 {
+			if hash != w.servers[0].doc.Hash() && d.Age().Compare(w.servers[0].doc.Age()) >= 0 {
 				t.Fatalf("seed %d: the next edit is not above all", seed)
 			}
 		}
@@ -165,7 +158,7 @@ func TestTooFar(t *testing.T) {
 		if i >= maxAncestors {
 			want = TooFar
 		}
-		if got := Relate(d, first); got != want {
+		if got := Relate(Freeze(d), Freeze(first)); got != want {
 			t.Fatalf("after %d edits: %d, want %d", i+1, got, want)
 		}
 	}
@@ -180,7 +173,7 @@ func TestEditAfterAConflict(t *testing.T) {
 	if err := s.Create(ctx, raised(follows(base, 4))); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Adopt(ctx, follows(follows(base, 4), 9)); err != nil || !got.Conflict || got.Adopted {
+	if got, err := s.Adopt(ctx, Freeze(follows(follows(base, 4), 9))); err != nil || !got.Conflict || got.Adopted {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	r, err := s.Edit(ctx, Change{}, func(d *Document) error { return d.SetServer("free1", "eth5", "") })

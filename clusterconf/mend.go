@@ -25,7 +25,7 @@ func (s *Store) PreviewMend(found Found, edited *Document, change Change) (Resul
 // mending returns what is edited in the place of a broken document, and how.
 func (s *Store) mending(found Found, edited *Document) (readStored, func(*Document) error) {
 	if last := s.Remembered(); last != nil {
-		read := func() (*Document, []byte, error) { return last.Clone(), Encode(last), s.still(found) }
+		read := func() (*Encoded, []byte, error) { return last, last.bytes, s.still(found) }
 		return read, func(d *Document) error { return d.ReplaceWith(edited) }
 	}
 	return s.readOrStandIn(edited.System), func(d *Document) error { return d.Restore(edited) }

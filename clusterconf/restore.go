@@ -135,7 +135,7 @@ func (s *Store) PreviewRollback(revision uint64, change Change) (Result, error) 
 
 // lastKnown returns the newest document that can be read, beside a stored one that
 // cannot; nil: there is none.
-func (s *Store) lastKnown(kept []Entry) *Document {
+func (s *Store) lastKnown(kept []Entry) *Encoded {
 	if last := s.Remembered(); last != nil {
 		return last
 	}
@@ -150,12 +150,12 @@ func (s *Store) lastKnown(kept []Entry) *Document {
 // readOrStandIn reads the stored document. In the place of a broken one it
 // returns one without content, whose revision is at least what it can have had.
 func (s *Store) readOrStandIn(system string) readStored {
-	return func() (*Document, []byte, error) {
+	return func() (*Encoded, []byte, error) {
 		data, err := s.raw()
 		if err != nil {
 			return nil, nil, err
 		}
-		doc, err := Parse(s.Path, data)
+		doc, err := ParseEncoded(s.Path, data)
 		if err == nil {
 			return doc, data, nil
 		}
@@ -163,13 +163,13 @@ func (s *Store) readOrStandIn(system string) readStored {
 		if err != nil {
 			return nil, nil, err
 		}
-		doc = &Document{APIVersion: APIVersion, Kind: Kind, System: system, Revision: saidRevision(data)}
+		none := &Document{APIVersion: APIVersion, Kind: Kind, System: system, Revision: saidRevision(data)}
 		if len(kept) > 0 {
-			doc.Revision = max(doc.Revision, kept[0].Revision+1)
+			none.Revision = max(none.Revision, kept[0].Revision+1)
 		}
 		if last := s.lastKnown(kept); last != nil {
-			doc.Epoch, doc.Editor, doc.Ancestors = last.Epoch, last.Editor, descend(last)
+			none.Epoch, none.Editor, none.Ancestors = last.Epoch, last.Editor, descend(last)
 		}
-		return doc, data, nil
+		return Freeze(none), data, nil
 	}
 }

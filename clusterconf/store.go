@@ -26,17 +26,17 @@ type Store struct {
 	last lastRead
 }
 
-// lastRead is what was read last. A command reads the same document to look at
-// it, to plan and to edit; taking it apart anew each time would be a third of
-// what the command takes on a large system.
+// lastRead is what was read or written last. A command reads the same document to
+// look at it, to plan and to edit, and an agent reads what it has just stored; taking
+// it apart anew each time would be a third of what a command takes on a large system.
 type lastRead struct {
 	mu   sync.Mutex
 	data []byte
-	doc  *Document
+	doc  *Encoded
 }
 
 // parse returns the document of these bytes.
-func (l *lastRead) parse(name string, data []byte) (*Document, error) {
+func (l *lastRead) parse(name string, data []byte) (*Encoded, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.doc == nil || !bytes.Equal(l.data, data) {
@@ -44,14 +44,21 @@ func (l *lastRead) parse(name string, data []byte) (*Document, error) {
 		if err != nil {
 			return nil, err
 		}
-		l.data, l.doc = data, doc
+		l.data, l.doc = data, Freeze(doc)
 	}
-	return l.doc.Clone(), nil
+	return l.doc, nil
+}
+
+// note has parse know a document that was written.
+func (l *lastRead) note(d *Encoded) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.data, l.doc = d.bytes, d
 }
 
 // Result is what an edit came to.
 type Result struct {
-	Before, After *Document
+	Before, After *Encoded
 	Changed       bool // false: Before was already as wanted, nothing was written
 }
 
@@ -59,11 +66,14 @@ type Result struct {
 // fault.Invalid, one that may not be read has fault.NotPermitted.
 func (s *Store) Read() (*Document, error) {
 	doc, _, err := s.read()
-	return doc, err
+	if err != nil {
+		return nil, err
+	}
+	return doc.Clone(), nil
 }
 
 // read returns the document and the bytes it was read from.
-func (s *Store) read() (*Document, []byte, error) {
+func (s *Store) read() (*Encoded, []byte, error) {
 	data, err := s.raw()
 	if err != nil {
 		return nil, nil, err
@@ -75,7 +85,7 @@ func (s *Store) read() (*Document, []byte, error) {
 // parse returns the document of these bytes. One that ends in the midst of that which the
 // agent worked by last is broken, though it may make sense as it is: without the last lines
 // a cluster is gone, without the last digit a number is another.
-func (s *Store) parse(data []byte) (*Document, error) {
+func (s *Store) parse(data []byte) (*Encoded, error) {
 	doc, err := s.last.parse(s.Path, data)
 	if err != nil {
 		return nil, err
@@ -113,9 +123,22 @@ func (s *Store) Edit(ctx context.Context, change Change, fn func(*Document) erro
 	return s.edit(ctx, change, s.read, fn)
 }
 
+// EditFrom is Edit of the document with this hash. If it is another one by now, the
+// error has code fault.Busy.
+func (s *Store) EditFrom(ctx context.Context, hash string, change Change, fn func(*Document) error) (Result, error) {
+	read := func() (*Encoded, []byte, error) {
+		doc, data, err := s.read()
+		if err == nil && doc.hash != hash {
+			err = fault.New(fault.Busy, "try again", "the cluster document was changed meanwhile")
+		}
+		return doc, data, err
+	}
+	return s.edit(ctx, change, read, fn)
+}
+
 // readStored returns the document to edit and the bytes that stand for it in
 // history.
-type readStored func() (*Document, []byte, error)
+type readStored func() (*Encoded, []byte, error)
 
 func (s *Store) edit(ctx context.Context, change Change, read readStored, fn func(*Document) error) (Result, error) {
 	if _, err := s.raw(); err != nil {
@@ -127,12 +150,12 @@ func (s *Store) edit(ctx context.Context, change Change, read readStored, fn fun
 		if err != nil {
 			return err
 		}
-		next, data, err := s.plan(before, change, fn)
+		next, err := s.plan(before, change, fn)
 		if err != nil || !next.Changed {
 			result = next
 			return err
 		}
-		if err := s.replace(before.Revision, old, data); err != nil {
+		if err := s.replace(before.Revision, old, next.After); err != nil {
 			return err
 		}
 		result = next
@@ -152,26 +175,25 @@ func (s *Store) preview(change Change, read readStored, fn func(*Document) error
 	if err != nil {
 		return Result{}, err
 	}
-	result, _, err := s.plan(before, change, fn)
-	return result, err
+	return s.plan(before, change, fn)
 }
 
-// plan returns the outcome of an edit and the bytes to store.
-func (s *Store) plan(before *Document, change Change, fn func(*Document) error) (Result, []byte, error) {
+// plan returns the outcome of an edit.
+func (s *Store) plan(before *Encoded, change Change, fn func(*Document) error) (Result, error) {
 	after := before.Clone()
 	if err := fn(after); err != nil {
-		return Result{}, nil, err
-	}
-	if sameContent(after, before) {
-		return Result{Before: before, After: before}, nil, nil
+		return Result{}, err
 	}
 	after.Revision, after.Changed = max(before.Revision, s.highest())+1, s.stamp(change)
 	after.Ancestors = descend(before)
-	data, after, err := encodeValid(after)
-	if err != nil {
-		return Result{}, nil, err
+	next := Freeze(after)
+	if next.sameContent(before) {
+		return Result{Before: before, After: before}, nil
 	}
-	return Result{Before: before, After: after, Changed: true}, data, nil
+	if err := storable(next); err != nil {
+		return Result{}, err
+	}
+	return Result{Before: before, After: next, Changed: true}, nil
 }
 
 // stamp sets the time of a change: UTC, in milliseconds.
@@ -180,20 +202,16 @@ func (s *Store) stamp(c Change) Change {
 	return c
 }
 
-// encodeValid returns the canonical form of a document that keeps all rules,
-// and the document as it will be read from there. A document that does not is
-// refused.
-func encodeValid(d *Document) ([]byte, *Document, error) {
-	if found := Validate(d); len(found) > 0 {
-		return nil, nil, refused(found)
+// storable refuses a document that may not be stored. All texts that rules let pass are
+// read back as they were written.
+func storable(d *Encoded) error {
+	if found := Validate(d.Document); len(found) > 0 {
+		return refused(found)
 	}
-	data := Encode(d)
-	back, err := Parse("the document to be written", data)
-	if err != nil {
-		// Rules hold but the text does not: more than a file may have.
-		return nil, nil, fault.Wrap(err, fault.Refused, "", "the change is refused")
+	if v := tooLong(d.bytes); v != nil {
+		return fault.New(fault.Refused, "", "the change is refused: %s", v.Message)
 	}
-	return data, back, nil
+	return nil
 }
 
 // refused turns broken rules into an error with code Refused.
@@ -213,8 +231,8 @@ func (s *Store) Create(ctx context.Context, d *Document) error {
 	if d.Changed.At.IsZero() {
 		d.Changed = s.stamp(d.Changed)
 	}
-	data, _, err := encodeValid(d)
-	if err != nil {
+	first := Freeze(d)
+	if err := storable(first); err != nil {
 		return err
 	}
 	if err := makeDir(filepath.Dir(s.Path)); err != nil {
@@ -229,29 +247,38 @@ func (s *Store) Create(ctx context.Context, d *Document) error {
 			return fault.New(fault.Refused, "this server belongs to a system already; mxcluster server list shows it",
 				"cannot create the cluster document: %s exists", s.Path)
 		}
-		return s.first(d, data)
+		return s.first(first)
 	})
 }
 
 // first stores a document where there is none. What the agent worked by before in another
 // system, which this server has left, stands for nothing from then on.
-func (s *Store) first(d *Document, data []byte) error {
+func (s *Store) first(d *Encoded) error {
 	if last := s.Remembered(); last != nil && last.System != d.System {
 		if err := s.Remember(d); err != nil {
 			return err
 		}
 	}
-	return replaceFile(s.Path, data)
+	return s.write(d)
 }
 
 // replace keeps the old document in history and puts the new one in its place.
 // History comes first: a crash in between leaves a copy too many, not one too
 // few.
-func (s *Store) replace(revision uint64, old, data []byte) error {
+func (s *Store) replace(revision uint64, old []byte, next *Encoded) error {
 	if _, err := s.keep(revision, old); err != nil {
 		return err
 	}
-	return replaceFile(s.Path, data)
+	return s.write(next)
+}
+
+// write puts a document in the place of whatever is there.
+func (s *Store) write(d *Encoded) error {
+	if err := replaceFile(s.Path, d.bytes); err != nil {
+		return err
+	}
+	s.last.note(d)
+	return nil
 }
 
 // locked runs fn while no other writer of this document works.

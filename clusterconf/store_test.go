@@ -80,7 +80,7 @@ func TestStoreEdit(t *testing.T) {
 		t.Errorf("result %+v", result)
 	}
 	got := mustRead(t, s)
-	if !reflect.DeepEqual(got, result.After) || got.RegularOf(3) == nil {
+	if !reflect.DeepEqual(got, result.After.Document) || got.RegularOf(3) == nil {
 		t.Errorf("stored %+v\nresult %+v", got, result.After)
 	}
 	want := ordered
@@ -110,7 +110,7 @@ func TestStoreEditChangesNothing(t *testing.T) {
 		{"result breaks a rule", func(d *Document) error { d.Servers[0].LIM, d.Servers[0].Base = 1, d.Servers[1].Base; return nil }, fault.Refused, "the change would break a rule: LIM 1 is on free1 and on srv1 (and 1 more)"},
 		{"result is too large", func(d *Document) error {
 			return d.SetServices(1, slices.Repeat([]Service{{Run: "exec:/" + strings.Repeat("x", 1000)}}, 1100))
-		}, fault.Refused, "the change is refused: the document to be written:1:1: the cluster document has"},
+		}, fault.Refused, "the change is refused: the cluster document has"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -215,7 +215,7 @@ func TestStoreRefusesOtherFiles(t *testing.T) {
 			_, err = s.Edit(context.Background(), ordered, addSrv3)
 			wantFault(t, err, fault.Invalid, message, "")
 			wantFault(t, s.Create(context.Background(), uncreated()), fault.Invalid, message, "")
-			_, err = s.Adopt(context.Background(), uncreated())
+			_, err = s.Adopt(context.Background(), Freeze(uncreated()))
 			wantFault(t, err, fault.Invalid, message, "")
 			after := tree(t, filepath.Dir(s.Path))
 			delete(before, s.lockPath())

@@ -2,9 +2,10 @@ package clusterconf
 
 import "strconv"
 
-// The document as Encode writes it: the counterpart of what the reader reads.
+// The document in canonical form: the counterpart of what the reader reads.
 
-func (w *writer) document(d *Document) {
+// head writes what tells a document from others of its system.
+func (w *writer) head(d *Document) {
 	w.text("apiVersion", d.APIVersion)
 	w.text("kind", d.Kind)
 	w.text("system", d.System)
@@ -16,6 +17,10 @@ func (w *writer) document(d *Document) {
 	}
 	w.section("changed", func() { w.change(&d.Changed) })
 	w.textIf("editor", d.Editor)
+}
+
+// content writes what an edit changes.
+func (w *writer) content(d *Document) {
 	if len(d.Servers) == 0 {
 		w.key("servers")
 		w.buf = append(w.buf, " []\n"...)
@@ -23,7 +28,6 @@ func (w *writer) document(d *Document) {
 	items(w, "servers", d.Servers, w.server)
 	items(w, "lims", d.LIMs, w.lim)
 	items(w, "clusters", d.Clusters, w.cluster)
-	items(w, "ancestors", d.Ancestors, w.word)
 }
 
 func (w *writer) change(c *Change) {

@@ -124,7 +124,7 @@ func (a *app) tell(o outcome, e edit) error {
 		r.Text = fmt.Sprintf("%s (revision %d)", e.done, o.After.Revision)
 		r.Left = o.left
 		if e.left != nil {
-			r.Left = append(r.Left, e.left(o.After)...)
+			r.Left = append(r.Left, e.left(o.After.Document)...)
 		}
 		if !o.agent {
 			r.Left = append(r.Left, "no agent runs here, so the document is changed on this server alone; start agents to carry it to the others")

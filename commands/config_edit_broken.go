@@ -65,7 +65,7 @@ func (a *app) mend(ctx context.Context, s *server, o change, found clusterconf.F
 		}
 	}
 	out := outcome{Result: plan, agent: s.agent.Running(ctx)}
-	if plan.Changed && (len(clusterconf.Exchanges(plan.Before, plan.After)) > 0 || len(clusterconf.Moves(plan.Before, plan.After)) > 0) && len(plan.Before.Servers) > 0 {
+	if plan.Changed && (len(clusterconf.Exchanges(plan.Before.Document, plan.After.Document)) > 0 || len(clusterconf.Moves(plan.Before.Document, plan.After.Document)) > 0) && len(plan.Before.Servers) > 0 {
 		return fault.New(fault.Refused, "undo that in the text first, then change it with another 'mxcluster config edit'",
 			"the stored document is broken, and the edit besides exchanges addresses of servers")
 	}

@@ -71,6 +71,7 @@ func (a *app) record(s *server, e edit) clusterconf.Change {
 
 // foresee says what an edit will do.
 func (a *app) foresee(ctx context.Context, s *server, e edit, out *outcome) error {
+	before, after := out.Before.Document, out.After.Document
 	if e.first != nil && e.dryRun {
 		says, err := e.first(ctx)
 		if err != nil {
@@ -78,15 +79,15 @@ func (a *app) foresee(ctx context.Context, s *server, e edit, out *outcome) erro
 		}
 		out.says = says
 	}
-	out.says = append(out.says, clusterconf.Diff(out.Before, out.After)...)
+	out.says = append(out.says, clusterconf.Diff(before, after)...)
 	if st, err := s.agent.Status(ctx); out.agent && err == nil {
-		out.stops = whatif.Displaced(out.Before, out.After, st, a.env.Now())
+		out.stops = whatif.Displaced(before, after, st, a.env.Now())
 	}
 	for _, d := range out.stops {
 		out.says = append(out.says, d.String())
 	}
 	var waiting []xdata.Version
-	out.old, waiting = a.outdated(s, out.Before, out.After)
+	out.old, waiting = a.outdated(s, before, after)
 	for _, v := range out.old {
 		out.says = append(out.says, fmt.Sprintf("data version %s on %s removed: it no longer fits", v.Name, s.settings.Server))
 	}
@@ -100,12 +101,13 @@ func (a *app) foresee(ctx context.Context, s *server, e edit, out *outcome) erro
 // their addresses, all of them or none, then the document is replaced, then comes
 // what must come last. What goes wrong before the document is replaced is undone.
 func (a *app) commit(ctx context.Context, s *server, e edit, record clusterconf.Change, out *outcome) error {
-	planned, exchanges := clusterconf.Diff(out.Before, out.After), clusterconf.Exchanges(out.Before, out.After)
+	before, after := out.Before.Document, out.After.Document
+	planned, exchanges := clusterconf.Diff(before, after), clusterconf.Exchanges(before, after)
 	if out.agent {
-		if err := noneLeaves(out.Before, exchanges); err != nil {
+		if err := noneLeaves(before, exchanges); err != nil {
 			return err
 		}
-		for _, m := range clusterconf.Moves(out.Before, out.After) {
+		for _, m := range clusterconf.Moves(before, after) {
 			if out.lives(m.Server) { // another one has nothing to make ready
 				exchanges = append(exchanges, m)
 			}
@@ -161,8 +163,8 @@ func (a *app) afterEdit(ctx context.Context, s *server, here *ownExchange, out *
 		a.tellAgent(ctx, s)
 	default:
 		here.finish()
-		a.removeOutdated(ctx, s, out.Before, out.After)
-		out.left = append(out.left, outdatedElsewhere(out.Before, out.After, s.settings.Server)...)
+		a.removeOutdated(ctx, s, out.Before.Document, out.After.Document)
+		out.left = append(out.left, outdatedElsewhere(out.Before.Document, out.After.Document, s.settings.Server)...)
 	}
 }
 

@@ -83,11 +83,11 @@ func (a *app) storeEdit(ctx context.Context, s *server, p editPlace, record clus
 		if err != nil || !plan.Changed {
 			return plan, err
 		}
-		res, err := s.agent.Edit(ctx, control.EditRequest{Base: clusterconf.Hash(plan.Before), Document: clusterconf.Encode(plan.After), Change: record})
+		res, err := s.agent.Edit(ctx, control.EditRequest{Base: plan.Before.Hash(), Document: plan.After.Bytes(), Change: record})
 		if err == nil {
-			plan.After, err = clusterconf.Parse("the document of "+res.Server, res.Document)
+			plan.After, err = clusterconf.ParseEncoded("the document of "+res.Server, res.Document)
 			if err == nil {
-				a.awaitHere(ctx, s, res.Server, plan.After)
+				a.awaitHere(ctx, s, res.Server, plan.After.Document)
 			}
 			return plan, err
 		}

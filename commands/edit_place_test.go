@@ -35,7 +35,7 @@ func (w *world) elsewhere(t *testing.T, busy int) {
 		if err != nil {
 			return nil, err
 		}
-		return &control.EditResult{Server: "sb1", Document: clusterconf.Encode(res.After)}, nil
+		return &control.EditResult{Server: "sb1", Document: res.After.Bytes()}, nil
 	}
 }
 

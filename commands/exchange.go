@@ -138,7 +138,7 @@ func (x *ownExchange) run(steps []func(Kernel) error) error {
 
 // leftToDo says what the command could not do for every server whose base moved.
 func leftToDo(s *server, out outcome, here *ownExchange) []string {
-	exchanges := clusterconf.Exchanges(out.Before, out.After)
+	exchanges := clusterconf.Exchanges(out.Before.Document, out.After.Document)
 	var left []string
 	for _, r := range out.After.Servers {
 		was := out.Before.Server(r.Name)

@@ -159,6 +159,6 @@ func adopt(ctx context.Context, s *server, doc *clusterconf.Document, name strin
 	if err := settings.WriteServer(s.dirs.Config, name); err != nil {
 		return err
 	}
-	_, err := s.store.Adopt(ctx, doc)
+	_, err := s.store.Adopt(ctx, clusterconf.Freeze(doc))
 	return err
 }

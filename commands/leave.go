@@ -126,7 +126,7 @@ func (a *app) beginLeave(ctx context.Context, s *server, l leave) (out outcome, 
 	if err := a.confirm(l.edit, out); err != nil {
 		return out, nil, err
 	}
-	planned := clusterconf.Diff(out.Before, out.After)
+	planned := clusterconf.Diff(out.Before.Document, out.After.Document)
 	_, err = a.storeEdit(ctx, s, place, record, func(d *clusterconf.Document) error {
 		end := d.Clone()
 		if err := l.apply(end); err != nil {

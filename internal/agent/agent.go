@@ -53,9 +53,8 @@ type Agent struct {
 	keeper   *keeper // of the arbiter's keys; nil: there is no arbiter
 
 	// Below is owned by the main loop.
-	stored  *clusterconf.Document // the same as it is stored: it may have this server no more
+	stored  *clusterconf.Encoded // the same as it is stored: it may have this server no more
 	hash    string
-	encoded []byte   // doc, as it travels
 	net     *network // where this server is reached; replaced when the document moves it
 	state   persisted
 	saver   saver
@@ -230,7 +229,7 @@ func (a *Agent) begin() error {
 	if a.cfg.Boot == "" || a.state.Boot != a.cfg.Boot {
 		a.state.Seen = nil // the others may have gone down with this server
 	}
-	a.denyAtStart(doc, lost)
+	a.denyAtStart(doc.Document, lost)
 	a.recordAgent("started", fmt.Sprintf("the agent of %s started, version %s", a.cfg.Server, a.cfg.Version))
 	if lost {
 		a.noteLost(words(err))

@@ -66,13 +66,14 @@ type Pool interface {
 
 // Documents is the store of the cluster document (package clusterconf).
 type Documents interface {
-	Adopt(ctx context.Context, d *clusterconf.Document) (clusterconf.Adoption, error)
+	Adopt(ctx context.Context, d *clusterconf.Encoded) (clusterconf.Adoption, error)
 	Edit(ctx context.Context, change clusterconf.Change, fn func(*clusterconf.Document) error) (clusterconf.Result, error)
+	EditFrom(ctx context.Context, hash string, change clusterconf.Change, fn func(*clusterconf.Document) error) (clusterconf.Result, error)
 	Look() clusterconf.Found
-	SetAside(ctx context.Context, found clusterconf.Found, d *clusterconf.Document) (kept string, err error)
-	TakeByHand(ctx context.Context, found clusterconf.Found, before *clusterconf.Document, change clusterconf.Change) (clusterconf.Result, error)
-	Remember(d *clusterconf.Document) error
-	Remembered() *clusterconf.Document
+	SetAside(ctx context.Context, found clusterconf.Found, d *clusterconf.Encoded) (kept string, err error)
+	TakeByHand(ctx context.Context, found clusterconf.Found, before *clusterconf.Encoded, change clusterconf.Change) (clusterconf.Result, error)
+	Remember(d *clusterconf.Encoded) error
+	Remembered() *clusterconf.Encoded
 }
 
 // Deps are the effects of an agent. Production fills them in Run; tests and

@@ -58,7 +58,7 @@ func TestDisksThatTakeNothing(t *testing.T) {
 					t.Errorf("an event: %v", err)
 				}
 				doc.Revision++
-				if res, err := store.Adopt(t.Context(), doc); err != nil || !res.Adopted || !errors.Is(res.Unkept, c.want) {
+				if res, err := store.Adopt(t.Context(), clusterconf.Freeze(doc)); err != nil || !res.Adopted || !errors.Is(res.Unkept, c.want) {
 					t.Errorf("a document without room for history: %+v, %v", res, err)
 				}
 				noError(t, c.mend(dir), roomIn(dir, etc), s.Save(after), s.Keep(after), log.Append(nil))

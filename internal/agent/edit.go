@@ -143,10 +143,7 @@ func (a *Agent) editHere(ctx context.Context, r control.EditRequest, p failover.
 	if err != nil {
 		return nil, err
 	}
-	res, err := a.deps.Documents.Edit(ctx, r.Change, func(d *clusterconf.Document) error {
-		if clusterconf.Hash(d) != r.Base {
-			return fault.New(fault.Busy, "try again", "the cluster document was changed meanwhile")
-		}
+	res, err := a.deps.Documents.EditFrom(ctx, r.Base, r.Change, func(d *clusterconf.Document) error {
 		if heard != nil {
 			if err := touchesHeard(d, next, heard, a.cfg.Server); err != nil {
 				return err
@@ -168,7 +165,7 @@ func (a *Agent) editHere(ctx context.Context, r control.EditRequest, p failover.
 	if err := a.Reload(ctx); err != nil {
 		a.log.Error("putting an edit into force", "revision", res.After.Revision, "err", err)
 	}
-	return &control.EditResult{Server: a.cfg.Server, Document: clusterconf.Encode(res.After)}, nil
+	return &control.EditResult{Server: a.cfg.Server, Document: res.After.Bytes()}, nil
 }
 
 // heardNow returns the servers that are heard where only these may be touched; nil:

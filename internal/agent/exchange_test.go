@@ -67,7 +67,7 @@ func (w *world) plan(f func(*clusterconf.Document) error) []clusterconf.Exchange
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return clusterconf.Exchanges(r.Before, r.After)
+	return clusterconf.Exchanges(r.Before.Document, r.After.Document)
 }
 
 // carryOut has the servers make ready and then changes the document, as commands do.

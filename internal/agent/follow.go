@@ -36,7 +36,7 @@ type paper struct {
 // hand since, that is what it worked by last; what lies there is then put right as if it
 // had come about now. To bring a server into another system is the part of `init` and
 // `join`.
-func (a *Agent) firstDocument() (*clusterconf.Document, error) {
+func (a *Agent) firstDocument() (*clusterconf.Encoded, error) {
 	found, last := a.deps.Documents.Look(), a.deps.Documents.Remembered()
 	d := found.Document
 	switch {
@@ -50,14 +50,14 @@ func (a *Agent) firstDocument() (*clusterconf.Document, error) {
 		return last, nil
 	case d.Age().Compare(last.Age()) > 0:
 		return d, nil
-	case d.Age() == last.Age() && (!d.Changed.At.Equal(last.Changed.At) || clusterconf.Hash(d) == clusterconf.Hash(last)):
+	case d.Age() == last.Age() && (!d.Changed.At.Equal(last.Changed.At) || d.Hash() == last.Hash()):
 		return d, nil
 	}
 	return last, nil
 }
 
 // remember keeps what this agent works by, beside the main loop.
-func (a *Agent) remember(d *clusterconf.Document) {
+func (a *Agent) remember(d *clusterconf.Encoded) {
 	a.wg.Go(func() {
 		if err := a.deps.Documents.Remember(d); err != nil {
 			a.log.Warn("keeping a copy of the cluster document", "revision", d.Revision, "err", err)
@@ -99,8 +99,8 @@ func (a *Agent) differs(found clusterconf.Found, broken string) {
 
 // byHand reports whether a document that lies on the disk came about by hand: every
 // command counts the revision up, and what another server sent is expected.
-func (a *Agent) byHand(d *clusterconf.Document) bool {
-	return d.Age().Compare(a.doc.Age()) <= 0 && clusterconf.Hash(d) != a.awaited
+func (a *Agent) byHand(d *clusterconf.Encoded) bool {
+	return d.Age().Compare(a.doc.Age()) <= 0 && d.Hash() != a.awaited
 }
 
 // setAside puts what this agent works by in the place of what lies there, as it was
@@ -127,7 +127,7 @@ func (a *Agent) takeByHand(now time.Time) {
 		a.setAside("was edited by hand, and " + why)
 		return
 	}
-	found, before := a.paper.found, a.doc
+	found, before := a.paper.found, clusterconf.Freeze(a.doc)
 	change := clusterconf.Change{By: agentUser, On: a.cfg.Server, Command: "an edit of the file by hand"}
 	a.putRight(func(ctx context.Context) (string, error) {
 		res, err := a.deps.Documents.TakeByHand(ctx, found, before, change)
@@ -140,7 +140,7 @@ func (a *Agent) takeByHand(now time.Time) {
 
 // mayNotTake says why an edit by hand cannot become a revision; "": it can.
 func (a *Agent) mayNotTake(now time.Time) string {
-	d := a.paper.found.Document
+	d := a.paper.found.Document.Document
 	next := a.doc.Clone()
 	if err := next.ReplaceWith(d); err != nil {
 		return err.Error()

@@ -266,7 +266,7 @@ func TestStoppedAgentIsTold(t *testing.T) {
 // fullDocuments are a store that takes no other server's document.
 type fullDocuments struct{ Documents }
 
-func (fullDocuments) Adopt(context.Context, *clusterconf.Document) (clusterconf.Adoption, error) {
+func (fullDocuments) Adopt(context.Context, *clusterconf.Encoded) (clusterconf.Adoption, error) {
 	return clusterconf.Adoption{}, errBroken
 }
 

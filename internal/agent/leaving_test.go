@@ -53,7 +53,7 @@ type slowDocuments struct{ Documents }
 
 const slowStore = 20 * time.Millisecond
 
-func (d slowDocuments) Adopt(ctx context.Context, doc *clusterconf.Document) (clusterconf.Adoption, error) {
+func (d slowDocuments) Adopt(ctx context.Context, doc *clusterconf.Encoded) (clusterconf.Adoption, error) {
 	pass(slowStore)
 	return d.Documents.Adopt(ctx, doc)
 }
@@ -61,6 +61,11 @@ func (d slowDocuments) Adopt(ctx context.Context, doc *clusterconf.Document) (cl
 func (d slowDocuments) Edit(ctx context.Context, c clusterconf.Change, f func(*clusterconf.Document) error) (clusterconf.Result, error) {
 	pass(slowStore)
 	return d.Documents.Edit(ctx, c, f)
+}
+
+func (d slowDocuments) EditFrom(ctx context.Context, hash string, c clusterconf.Change, f func(*clusterconf.Document) error) (clusterconf.Result, error) {
+	pass(slowStore)
+	return d.Documents.EditFrom(ctx, hash, c, f)
 }
 
 // slowKernel is a kernel that takes its time with what is taken off.

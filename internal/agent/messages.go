@@ -107,7 +107,7 @@ func (a *Agent) messageHeard(ev member.Event) {
 	}
 	switch m.Type {
 	case typeDocumentRequest:
-		a.send(ev.From, message{Type: typeDocument, Document: a.encoded}, nil)
+		a.send(ev.From, message{Type: typeDocument, Document: a.stored.Bytes()}, nil)
 	case typeDocument:
 		a.documentHeard(ev.From, m.Document)
 	case typePermit:
@@ -177,7 +177,7 @@ func (a *Agent) requestDocument(server string, age clusterconf.Age) {
 // Another program may be writing, so it waits for that beside the main loop:
 // leases are renewed only as long as the loop turns.
 func (a *Agent) documentHeard(from string, raw []byte) {
-	d, err := clusterconf.Parse("the document of "+from, raw)
+	d, err := clusterconf.ParseEncoded("the document of "+from, raw)
 	if err != nil {
 		a.log.Error("ignoring a document that is not valid", "from", from, "err", err)
 		return
@@ -191,7 +191,7 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 		return
 	}
 	a.storing = true
-	loser := a.encoded
+	loser := a.stored.Bytes()
 	a.wg.Go(func() {
 		ctx, cancel := a.background(5 * time.Second)
 		defer cancel()
@@ -199,13 +199,13 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 		a.post(func() {
 			a.storing, a.room.store = false, words(noRoom(err))
 			if err == nil && res.Conflict {
-				a.noteConflict(from, d, loser, res)
+				a.noteConflict(from, d.Document, loser, res)
 			}
 			switch {
 			case err != nil:
 				a.log.Error("storing a newer document", "from", from, "revision", d.Revision, "err", err)
 			case res.Adopted:
-				a.awaited = clusterconf.Hash(d)
+				a.awaited = d.Hash()
 				a.log.Info("document taken over", "from", from, "revision", d.Revision)
 				if res.TooFar {
 					a.recordPaper(slog.LevelWarn, "far", fmt.Sprintf("revision %d of the cluster document came from %s; so much lies between it and revision %d, which %s worked by, that it cannot be seen whether that one was edited apart: `mxcluster config diff %d %d`", d.Revision, from, a.doc.Revision, a.cfg.Server, a.doc.Revision, d.Revision))

@@ -26,7 +26,7 @@ func (w *world) moveStandby() {
 		w.t.Fatal(err)
 	}
 	a := w.servers["srv1"].agent
-	if err := a.Exchange(w.t.Context(), control.ExchangeRequest{Exchanges: clusterconf.Moves(r.Before, r.After)}); err != nil {
+	if err := a.Exchange(w.t.Context(), control.ExchangeRequest{Exchanges: clusterconf.Moves(r.Before.Document, r.After.Document)}); err != nil {
 		w.t.Fatal(err)
 	}
 	w.editStore("srv1", edit)

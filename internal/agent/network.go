@@ -35,10 +35,9 @@ type network struct {
 	closed chan struct{} // closed when it is
 }
 
-// setDocument makes d the document that this agent works by.
-func (a *Agent) setDocument(d *clusterconf.Document) error {
-	stored := d
-	d, self := a.withSelf(d)
+// setDocument makes the stored document the one that this agent works by.
+func (a *Agent) setDocument(stored *clusterconf.Encoded) error {
+	d, self := a.withSelf(stored.Document)
 	if self == nil {
 		return fmt.Errorf("server %s is not in the cluster document", a.cfg.Server)
 	}
@@ -61,9 +60,9 @@ func (a *Agent) setDocument(d *clusterconf.Document) error {
 	a.noteMoves(a.doc, d)
 	a.removeOutdated(a.doc, d)
 	a.lookAtLeaving()
-	a.doc, a.stored, a.hash, a.encoded = d, stored, clusterconf.Hash(stored), clusterconf.Encode(stored)
+	a.doc, a.stored, a.hash = d, stored, stored.Hash()
 	a.remember(stored)
-	a.noteRemoved(stored, self)
+	a.noteRemoved(stored.Document, self)
 	a.superviseOthers()
 	a.noteFormer(former)
 	if err := a.leaveBase(d, self, former); err != nil {
@@ -369,7 +368,7 @@ func (a *Agent) reload() error {
 	case found.Problem != nil:
 		a.differs(found, found.Problem.Error())
 		return found.Problem
-	case d.Revision == a.doc.Revision && clusterconf.Hash(d) == a.hash:
+	case d.Revision == a.doc.Revision && d.Hash() == a.hash:
 		a.paper = paper{busy: a.paper.busy}
 		return nil
 	case a.storing: // it is looked at when that is done

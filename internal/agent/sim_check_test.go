@@ -235,11 +235,13 @@ func (s *simulation) isStandbyOf(name string, lim int) bool {
 // start; nil: none.
 func (s *simulation) worksBy(name string) *clusterconf.Document {
 	store := s.servers[name].store
-	d, err := store.Read()
-	if err == nil && d.System == s.doc.System {
-		return d
+	if d := store.Look().Document; d != nil && d.System == s.doc.System {
+		return d.Document
 	}
-	return store.Remembered()
+	if d := store.Remembered(); d != nil {
+		return d.Document
+	}
+	return nil
 }
 
 // cutInPart reports whether any cut is in force.

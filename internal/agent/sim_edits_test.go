@@ -219,8 +219,8 @@ func (s *simulation) carryOut(m *machine, agent *Agent, c *command) (failed erro
 	if err != nil || !plan.Changed {
 		return err
 	}
-	request := control.ExchangeRequest{Leave: c.leave, Exchanges: clusterconf.Exchanges(plan.Before, plan.After)}
-	for _, x := range clusterconf.Moves(plan.Before, plan.After) {
+	request := control.ExchangeRequest{Leave: c.leave, Exchanges: clusterconf.Exchanges(plan.Before.Document, plan.After.Document)}
+	for _, x := range clusterconf.Moves(plan.Before.Document, plan.After.Document) {
 		if lives(x.Server) {
 			request.Exchanges = append(request.Exchanges, x)
 		}
@@ -238,7 +238,7 @@ func (s *simulation) carryOut(m *machine, agent *Agent, c *command) (failed erro
 			}
 		}()
 	}
-	_, err = agent.Edit(ctx, control.EditRequest{Base: clusterconf.Hash(plan.Before), Document: clusterconf.Encode(plan.After), Change: change})
+	_, err = agent.Edit(ctx, control.EditRequest{Base: plan.Before.Hash(), Document: plan.After.Bytes(), Change: change})
 	if err == nil && c.adds != "" {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -251,7 +251,7 @@ func (s *simulation) carryOut(m *machine, agent *Agent, c *command) (failed erro
 // out is stored only when its standby, by the document before, has given its alias up. One
 // that was lost for good is not waited for, and one that works by a document that was
 // edited apart is a matter of the conflict.
-func (s *simulation) leftInOrder(on string, before, after *clusterconf.Document) {
+func (s *simulation) leftInOrder(on string, before, after *clusterconf.Encoded) {
 	for _, c := range before.Clusters {
 		s.mu.Lock()
 		down := s.servers[c.Standby].down
@@ -261,7 +261,7 @@ func (s *simulation) leftInOrder(on string, before, after *clusterconf.Document)
 		}
 		own := s.worksBy(c.Standby)
 		for _, m := range c.LIMs {
-			if !m.Leaving || m.Dead == c.Standby || after.ClusterOfLIM(m.LIM) != nil || own == nil || clusterconf.Relate(after, own) != clusterconf.Follows {
+			if !m.Leaving || m.Dead == c.Standby || after.ClusterOfLIM(m.LIM) != nil || own == nil || clusterconf.Relate(after, clusterconf.Freeze(own)) != clusterconf.Follows {
 				continue
 			}
 			here, err := s.servers[c.Standby].kernel.Addresses("")
@@ -283,7 +283,14 @@ type watchedDocuments struct {
 }
 
 func (d watchedDocuments) Edit(ctx context.Context, change clusterconf.Change, fn func(*clusterconf.Document) error) (clusterconf.Result, error) {
-	res, err := d.Documents.Edit(ctx, change, fn)
+	return d.watch(d.Documents.Edit(ctx, change, fn))
+}
+
+func (d watchedDocuments) EditFrom(ctx context.Context, hash string, change clusterconf.Change, fn func(*clusterconf.Document) error) (clusterconf.Result, error) {
+	return d.watch(d.Documents.EditFrom(ctx, hash, change, fn))
+}
+
+func (d watchedDocuments) watch(res clusterconf.Result, err error) (clusterconf.Result, error) {
 	if err == nil && res.Changed {
 		d.s.leftInOrder(d.name, res.Before, res.After)
 	}

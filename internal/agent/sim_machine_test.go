@@ -230,7 +230,7 @@ type troubledDocuments struct {
 	x *trouble
 }
 
-func (d troubledDocuments) Adopt(ctx context.Context, doc *clusterconf.Document) (clusterconf.Adoption, error) {
+func (d troubledDocuments) Adopt(ctx context.Context, doc *clusterconf.Encoded) (clusterconf.Adoption, error) {
 	if err := d.write(); err != nil {
 		return clusterconf.Adoption{}, err
 	}
@@ -244,21 +244,28 @@ func (d troubledDocuments) Edit(ctx context.Context, change clusterconf.Change, 
 	return d.Documents.Edit(ctx, change, fn)
 }
 
-func (d troubledDocuments) SetAside(ctx context.Context, found clusterconf.Found, doc *clusterconf.Document) (string, error) {
+func (d troubledDocuments) EditFrom(ctx context.Context, hash string, change clusterconf.Change, fn func(*clusterconf.Document) error) (clusterconf.Result, error) {
+	if err := d.write(); err != nil {
+		return clusterconf.Result{}, err
+	}
+	return d.Documents.EditFrom(ctx, hash, change, fn)
+}
+
+func (d troubledDocuments) SetAside(ctx context.Context, found clusterconf.Found, doc *clusterconf.Encoded) (string, error) {
 	if err := d.write(); err != nil {
 		return "", err
 	}
 	return d.Documents.SetAside(ctx, found, doc)
 }
 
-func (d troubledDocuments) TakeByHand(ctx context.Context, found clusterconf.Found, before *clusterconf.Document, change clusterconf.Change) (clusterconf.Result, error) {
+func (d troubledDocuments) TakeByHand(ctx context.Context, found clusterconf.Found, before *clusterconf.Encoded, change clusterconf.Change) (clusterconf.Result, error) {
 	if err := d.write(); err != nil {
 		return clusterconf.Result{}, err
 	}
 	return d.Documents.TakeByHand(ctx, found, before, change)
 }
 
-func (d troubledDocuments) Remember(doc *clusterconf.Document) error {
+func (d troubledDocuments) Remember(doc *clusterconf.Encoded) error {
 	if err := d.write(); err != nil {
 		return err
 	}

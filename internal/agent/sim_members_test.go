@@ -205,7 +205,7 @@ func (s *simulation) join(name string, d *clusterconf.Document) {
 		s.kill(name)
 	}
 	err := os.Remove(m.store.Path)
-	if _, adopted := m.store.Adopt(s.t.Context(), d); adopted != nil {
+	if _, adopted := m.store.Adopt(s.t.Context(), clusterconf.Freeze(d)); adopted != nil {
 		s.t.Fatal(err, adopted)
 	}
 	keys, err := s.servers[d.EditedOn()].keys.Load()
