@@ -29,7 +29,7 @@ func (e errInUse) Error() string {
 // and that the term under which it is taken is saved. As long as nothing at all is heard
 // the alias stays blocked, for then it is not known who has it, unless clients use it
 // here this moment, as what was the base. It runs beside the main loop.
-func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.Prefix, passive, former bool, before func(context.Context) error) error {
+func (a *alias) acquire(ctx context.Context, net *network, alias netip.Prefix, passive, former bool, before func(context.Context) error) error {
 	link, err := a.deps.Kernel.Link(net.ifname)
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 	}
 	unheard := net.sup.firstHeard().IsZero()
 	if passive {
-		return a.activate(ctx, l, unheard)
+		return a.activate(ctx, unheard)
 	}
 	blocked := unheard && !former
 	if blocked {
@@ -50,7 +50,7 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 			return err
 		}
 	}
-	until, err := a.holdProven(net, l, alias)
+	until, err := a.holdProven(net, alias)
 	if err == nil && !blocked {
 		err = a.allowTaken(net, alias.Addr())
 	}
@@ -60,13 +60,13 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 	done := make(chan error, 1)
 	a.post(func() {
 		if ctx.Err() == nil {
-			l.foreign = "" // nobody answered
-			done <- a.taken(l, alias, until, blocked)
+			a.foreign.mac = "" // nobody answered
+			done <- a.taken(alias, until, blocked)
 			return
 		}
 		done <- nil
 		if err := a.notTaken(net, alias, blocked); err != nil { // called off meanwhile
-			a.log.Error("taking off the alias of a start that was called off", "lim", l.number, "alias", alias, "err", err)
+			a.log.Error("taking off the alias of a start that was called off", "lim", a.lim, "alias", alias, "err", err)
 		}
 	})
 	select {
@@ -79,7 +79,7 @@ func (a *Agent) acquire(ctx context.Context, net *network, l *lim, alias netip.P
 
 // notTaken takes an alias off again that an operation did not get for good, and the
 // block with it; it is denied as before.
-func (a *Agent) notTaken(n *network, alias netip.Prefix, blocked bool) error {
+func (a *core) notTaken(n *network, alias netip.Prefix, blocked bool) error {
 	err := a.deps.Kernel.Drop(n.ifname, alias)
 	if err == nil && blocked {
 		err = a.deps.Kernel.Uncover(n.ifname, alias.Addr())
@@ -89,24 +89,24 @@ func (a *Agent) notTaken(n *network, alias netip.Prefix, blocked bool) error {
 
 // taken holds an alias that an operation has taken. By then it may be none any more,
 // since its LIM left the cluster: on its own server it is the base now, for good.
-func (a *Agent) taken(l *lim, alias netip.Prefix, until time.Time, blocked bool) error {
+func (a *alias) taken(alias netip.Prefix, until time.Time, blocked bool) error {
 	switch {
-	case a.aliasOf(l.number) == alias && blocked:
-		l.hidden, l.clearing = nothingYet, func() {}
-		a.holdOn(l, alias, until)
-		a.recordAlias(l, "blocked", fmt.Sprintf("the alias %s was taken, and is blocked until something is heard: %s", alias.Addr(), nothingYet))
-		a.keepHidden(l, nothingYet)
-		a.returnRoutes(l)
+	case a.aliasOf(a.lim) == alias && blocked:
+		a.hidden, a.clearing = nothingYet, func() {}
+		a.holdOn(alias, until)
+		a.event("blocked", fmt.Sprintf("the alias %s was taken, and is blocked until something is heard: %s", alias.Addr(), nothingYet))
+		a.keepHidden(nothingYet)
+		a.returnRoutes()
 		return nil
-	case a.aliasOf(l.number) == alias:
-		a.holdOn(l, alias, until)
-		a.returnRoutes(l)
+	case a.aliasOf(a.lim) == alias:
+		a.holdOn(alias, until)
+		a.returnRoutes()
 		return nil
 	case a.doc.Server(a.cfg.Server).Base == alias:
-		a.returnRoutes(l)
+		a.returnRoutes()
 		return errors.Join(a.deps.Kernel.EnsureBase(a.net.ifname, alias), a.allowTaken(a.net, alias.Addr()))
 	}
-	return errors.Join(fmt.Errorf("%s is no alias of LIM %d any more", alias.Addr(), l.number), a.notTaken(a.net, alias, blocked))
+	return errors.Join(fmt.Errorf("%s is no alias of LIM %d any more", alias.Addr(), a.lim), a.notTaken(a.net, alias, blocked))
 }
 
 // notAcquired notes that the alias could not be had. An alias in use, or a link
@@ -116,24 +116,24 @@ func (a *Agent) taken(l *lim, alias netip.Prefix, until time.Time, blocked bool)
 func (a *Agent) notAcquired(l *lim, err error) {
 	var inUse errInUse
 	var down errDown
-	if l.passive() {
+	if l.alias.passive() {
 		a.stayPassive(l, err)
 		return
 	}
 	then := func() { a.fail(l, err) }
-	a.dropAlias(l)
-	l.inUse = ""
+	l.alias.drop()
+	l.alias.inUse.text = ""
 	switch {
 	case l.state == failover.Stopping: // called off
 		err, then = errors.New(l.reason), nil
 	case errors.As(err, &inUse):
-		owner, ours := a.ownerOf(inUse.mac)
+		owner, ours := a.aliases.ownerOf(inUse.mac)
 		err, then = fmt.Errorf("the alias %s is in use by %s", inUse.alias.Addr(), owner), nil
-		l.inUse, l.inUseByServer = err.Error(), ours
+		l.alias.inUse.text, l.alias.inUse.server = err.Error(), ours
 		l.failure, l.retryAt = err.Error(), time.Now().Add(retryAddress)
 		if !ours {
 			l.retryAt = time.Now().Add(foreignRetry)
-			a.foreignHeard(l, inUse.mac)
+			l.alias.foreignHeard(inUse.mac)
 		}
 		a.log.Error("the alias cannot be had", "lim", l.number, "err", err)
 	case errors.As(err, &down), errors.Is(err, errNoProof):
@@ -146,7 +146,7 @@ func (a *Agent) notAcquired(l *lim, err error) {
 
 // giveUp ends what may be up of a LIM here, and then does what follows.
 func (a *Agent) giveUp(l *lim, err error, then func()) {
-	if l.loaded || l.holds {
+	if l.loaded || l.alias.holds {
 		a.stopLIM(l, false, err.Error(), then)
 		return
 	}
@@ -154,7 +154,7 @@ func (a *Agent) giveUp(l *lim, err error, then func()) {
 }
 
 // ownerOf names the server with a MAC, or the MAC itself.
-func (a *Agent) ownerOf(mac string) (owner string, server bool) {
+func (a *aliases) ownerOf(mac string) (owner string, server bool) {
 	if server := a.serverAt(mac); server != "" {
 		return fmt.Sprintf("%s (%s)", server, mac), true
 	}

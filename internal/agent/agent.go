@@ -49,13 +49,11 @@ const settleTime = 2 * time.Second
 type Agent struct {
 	*core
 	notifier *notifier
-	run      string  // identity of this run
-	keeper   *keeper // of the arbiter's keys; nil: there is no arbiter
+	run      string // identity of this run
 
 	// Below is owned by the main loop.
 	stored  *clusterconf.Encoded // the same as it is stored: it may have this server no more
 	hash    string
-	net     *network // where this server is reached; replaced when the document moves it
 	state   persisted
 	saver   saver
 	states  uint64 // number of the last state taken
@@ -64,6 +62,8 @@ type Agent struct {
 	paper   paper
 	awaited string // hash of the document of another server that was stored last
 	lims    map[int]*lim
+	aliases *aliases
+	link    *link
 	refused map[refusal]time.Time  // when it was told last
 	strange map[string]strangeness // servers that are not understood
 	peers   map[string]*peer
@@ -71,7 +71,6 @@ type Agent struct {
 	readied map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
 	permits permits
 	waiters map[string]chan reply
-	notes   uint64                 // identity of the last note that was sent
 	here    map[int]DataHere       // data versions on this server
 	data    map[int]*failover.Data // the newest of them
 	unable  map[int]string         // LIMs whose software could not start here, and why; nil: not looked yet
@@ -84,10 +83,6 @@ type Agent struct {
 	lost    string // why the state of the last run could not be read; "": it could
 	editing
 	settled    bool
-	isolation  failover.Isolation
-	heardAgain time.Time // when the isolation ended last
-	gateways   gateways
-	deaf       silence // what came in over the link, while isolated
 	parked     bool
 	stopping   bool
 	plan       failover.Plan
@@ -112,17 +107,8 @@ type Agent struct {
 	lastFar    time.Time
 	lastData   time.Time
 	lastSeen   time.Time
-	linkUp     bool
-	mac        string // of the interface of the base address
-	macs       ownMACs
-	enabled    time.Time // since when the interface is set up; zero: it is down
-	baseKept   time.Time // when the base was last announced because another station uses it
-	baseGone   time.Time // since when the base address is missing; zero: it is there
-	linkDown   time.Time // since when its link is down; zero: it is up
-	arbiter    string    // what the others were told of it last
-	keysLeft   bool      // the arbiter's keys were left for the next agent
-	held       heldSet   // for those who listen
-	denials    denials
+	arbiter    string // what the others were told of it last
+	keysLeft   bool   // the arbiter's keys were left for the next agent
 	copies     copies
 	stop       context.CancelFunc
 }
@@ -164,6 +150,8 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{}, permits: permits{}, strange: map[string]strangeness{},
 		data: map[int]*failover.Data{}, syncs: map[int]*limSync{}, readied: map[netip.Prefix]time.Time{}, editing: editing{owed: map[string][]byte{}},
 	}
+	a.link = &link{core: a.core}
+	a.aliases = &aliases{core: a.core, link: a.link, peers: a.peers, all: map[int]*alias{}, view: a.view, term: func(n int) uint64 { return a.lim(n).term }, freed: a.aliasFreed}
 	if deps.Arbiter != nil {
 		a.keeper = newKeeper(deps.Arbiter, cfg, a.alive, func() { a.post(func() {}) })
 	}
@@ -241,7 +229,7 @@ func (a *Agent) begin() error {
 		return err
 	}
 	a.lookForCopies()
-	a.mendDenials(a.deniable())
+	a.aliases.mendDenials(a.aliases.deniable())
 	changes, err := a.deps.Kernel.Watch(a.ctx)
 	if err != nil {
 		return fmt.Errorf("watching the kernel's addresses: %w", err)
@@ -272,10 +260,10 @@ func (a *Agent) step(now time.Time) time.Duration {
 		}
 	}
 	a.tendCopies(now)
-	denials := a.tendDenials(now)
+	denials := a.aliases.tendDenials(now)
 	a.tendKeys(now)
 	a.goOn(now)
-	a.noteSplits(now)
+	a.aliases.noteSplits(now)
 	a.raiseAlarms(now)
 	a.publish(now)
 	a.notifier.turn(now, a.settled || now.Sub(a.started) >= settleTime, a.statusLine())

@@ -2,11 +2,9 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -16,38 +14,6 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// errNoProof says that the arbiter's word is too old for an alias to be taken or
-// kept by it.
-var errNoProof = errors.New("the arbiter did not answer lately")
-
-// aliasTime is for how long the kernel may be given an alias that this server may
-// have for some time: it counts in whole seconds.
-func aliasTime(lease, left time.Duration) time.Duration {
-	return min(lease, left).Truncate(time.Second)
-}
-
-// outlives reports whether an alias was given away for longer than this server may
-// have it. The time that the call took does not matter, that of a pause does.
-func outlives(lease, left time.Duration) bool { return lease > left+keyMargin/4 }
-
-// holdProven takes an alias, with an arbiter for no longer than its key is proof.
-// It returns until when.
-func (a *Agent) holdProven(n *network, l *lim, alias netip.Prefix) (time.Time, error) {
-	now, lease := time.Now(), a.cfg.Lease
-	if a.keeper != nil {
-		if lease = aliasTime(lease, a.keeper.left(l.number, now)); lease == 0 {
-			return now, errNoProof
-		}
-	}
-	if err := a.deps.Kernel.Hold(n.ifname, alias, lease); err != nil {
-		return now, err
-	}
-	if a.keeper != nil && outlives(lease, a.keeper.left(l.number, time.Now())) {
-		return now, errors.Join(errNoProof, a.deps.Kernel.Drop(n.ifname, alias))
-	}
-	return now.Add(lease), nil
-}
-
 // tendKeys says which keys are to be kept, asked for and given back.
 func (a *Agent) tendKeys(now time.Time) {
 	if a.keeper == nil {
@@ -55,7 +21,7 @@ func (a *Agent) tendKeys(now time.Time) {
 	}
 	for n, l := range a.lims {
 		how, term := giveBack, l.term
-		if l.state.Active() || l.holds && !l.passive() {
+		if l.state.Active() || l.alias.holds && !l.alias.passive() {
 			how = keepKey
 		}
 		if d := a.plan.For(n); !a.stopping && d != nil && (d.Claim || d.Want == failover.Run) && a.aliasOf(n).IsValid() {
@@ -93,7 +59,7 @@ func (a *Agent) untilKeyEnds(now time.Time) time.Duration {
 		return wait
 	}
 	for n, l := range a.lims {
-		if left := a.keeper.left(n, now); l.holds && left > 0 {
+		if left := a.keeper.left(n, now); l.alias.holds && left > 0 {
 			wait = min(wait, left)
 		}
 	}
@@ -103,10 +69,10 @@ func (a *Agent) untilKeyEnds(now time.Time) time.Duration {
 // deafSince is since when nobody can be served over this server's link; zero: it works.
 func (a *Agent) deafSince(now time.Time) time.Time {
 	switch {
-	case !a.linkDown.IsZero():
-		return a.linkDown
-	case !a.deaf.since.IsZero() && now.Sub(a.deaf.since) >= a.deafAfter():
-		return a.deaf.since
+	case !a.link.down.IsZero():
+		return a.link.down
+	case !a.link.silence.since.IsZero() && now.Sub(a.link.silence.since) >= a.deafAfter():
+		return a.link.silence.since
 	}
 	return time.Time{}
 }
@@ -139,7 +105,7 @@ func (a *Agent) leaveKeys(then func()) {
 	a.tendKeys(time.Now())
 	stay := map[int]bool{}
 	for n, l := range a.lims {
-		stay[n] = l.holds && !l.passive()
+		stay[n] = l.alias.holds && !l.alias.passive()
 	}
 	lasts := min(a.cfg.StopLease, parkedKey)
 	a.wg.Go(func() {
@@ -155,18 +121,6 @@ func (a *Agent) leaveKeys(then func()) {
 		}
 		a.post(then)
 	})
-}
-
-// leaveAlias leaves the alias of a LIM that goes on without the agent for the stop
-// lease, with an arbiter for no longer than its key.
-func (a *Agent) leaveAlias(l *lim) error {
-	lease := a.cfg.StopLease
-	if a.keeper != nil && !l.passive() {
-		if lease = aliasTime(lease, a.keeper.left(l.number, time.Now())); lease == 0 {
-			return nil // it has some time left
-		}
-	}
-	return a.deps.Kernel.Hold(a.net.ifname, l.alias, lease)
 }
 
 // leave takes a key of ours anew, for longer.

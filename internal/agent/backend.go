@@ -24,7 +24,7 @@ const orderLife = time.Minute
 func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
 	return on(ctx, a.core, func() (*status.ClusterStatus, error) {
 		now := time.Now()
-		in := status.Input{Moving: a.moving(now), Now: now, Observer: a.cfg.Server, Document: a.doc, Servers: map[string]status.Seen{}}
+		in := status.Input{Moving: a.aliases.moving(now), Now: now, Observer: a.cfg.Server, Document: a.doc, Servers: map[string]status.Seen{}}
 		if a.keeper != nil {
 			in.Arbiter = a.keeper.view(a.lims, now)
 		}
@@ -56,7 +56,7 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 	return on(ctx, a.core, func() (*control.AgentInfo, error) {
 		info := &control.AgentInfo{
 			Server: a.cfg.Server, PID: a.cfg.PID, Version: a.cfg.Version, StartedAt: a.started.UTC(), Revision: a.doc.Revision,
-			Ready: a.settled, Isolated: a.isolation.Isolated, Lease: a.cfg.Lease, Members: []control.MemberInfo{}, LIMs: []control.LIMInfo{},
+			Ready: a.settled, Isolated: a.link.isolation.Isolated, Lease: a.cfg.Lease, Members: []control.MemberInfo{}, LIMs: []control.LIMInfo{},
 		}
 		seen := a.net.sup.sightings()
 		for _, s := range a.doc.Servers {

@@ -20,37 +20,37 @@ const (
 // link is down, before it carries traffic again, and at once when the other
 // side of a split brain is heard and this one is to yield (design rule 6). The
 // software here goes on, and so does the lease.
-func (a *Agent) hide(l *lim, why string) {
-	if l.hidden == deaf && why == linkDown { // the same, and something else to wait for
-		l.clearing()
-		a.keepHidden(l, why)
+func (a *alias) hide(why string) {
+	if a.hidden == deaf && why == linkDown { // the same, and something else to wait for
+		a.clearing()
+		a.keepHidden(why)
 	}
-	if !l.holds || l.hidden != "" {
+	if !a.holds || a.hidden != "" {
 		return
 	}
-	if err := a.deps.Kernel.Block(a.net.ifname, l.alias.Addr()); err != nil {
-		a.log.Error("blocking an alias", "lim", l.number, "alias", l.alias, "because", why, "err", err)
+	if err := a.deps.Kernel.Block(a.net.ifname, a.addr.Addr()); err != nil {
+		a.log.Error("blocking an alias", "lim", a.lim, "alias", a.addr, "because", why, "err", err)
 		if why == rivalHeard {
-			a.dropAlias(l) // two must not answer for it
+			a.drop() // two must not answer for it
 		}
 		return
 	}
-	a.recordAlias(l, "blocked", fmt.Sprintf("the alias %s was blocked: %s", l.alias.Addr(), why))
-	a.keepHidden(l, why)
+	a.event("blocked", fmt.Sprintf("the alias %s was blocked: %s", a.addr.Addr(), why))
+	a.keepHidden(why)
 }
 
 // keepHidden notes that an alias is blocked, and finds out when it need not be.
-func (a *Agent) keepHidden(l *lim, why string) {
-	l.hidden = why
-	l.hold.muted.Store(true)
+func (a *alias) keepHidden(why string) {
+	a.hidden = why
+	a.hold.muted.Store(true)
 	ctx, cancel := context.WithCancel(a.ctx)
-	l.clearing, l.look = cancel, make(chan struct{}, 1)
-	n, alias, look := a.net, l.alias.Addr(), l.look
-	if l.heldThere() {
-		a.awaitWord(ctx, l)
+	a.clearing, a.look = cancel, make(chan struct{}, 1)
+	n, alias, look := a.net, a.addr.Addr(), a.look
+	if a.heldThere() {
+		a.awaitWord(ctx)
 		return
 	}
-	up := a.enabled // what was heard since then says that the switch forwards
+	up := a.link.enabled // what was heard since then says that the switch forwards
 	if why != setUp {
 		up = time.Time{}
 	}
@@ -60,8 +60,8 @@ func (a *Agent) keepHidden(l *lim, why string) {
 		first = urgent
 		traffic = func() bool { return ctx.Err() == nil } // the link was in use all the time
 	case deaf:
-		before := a.deaf
-		traffic = func() bool { return a.awaitAnything(ctx, n, before) }
+		before := a.link.silence
+		traffic = func() bool { return a.link.awaitAnything(ctx, n, before) }
 		probes = deafProbes
 	case nothingYet:
 		probes = deafProbes
@@ -71,10 +71,10 @@ func (a *Agent) keepHidden(l *lim, why string) {
 			a.post(func() {
 				switch {
 				case ctx.Err() != nil:
-				case l.heldThere():
-					a.hideAgain(ctx, l)
+				case a.heldThere():
+					a.hideAgain(ctx)
 				default:
-					a.show(l)
+					a.show()
 				}
 			})
 		}
@@ -84,7 +84,7 @@ func (a *Agent) keepHidden(l *lim, why string) {
 // awaitClear waits until the link carries traffic, as traffic tells, and nobody
 // answers for the alias to so many probes in a row, of this urgency until somebody else has
 // it: clients wait for the first answer. It returns false when ctx ends first.
-func (a *Agent) awaitClear(ctx context.Context, n *network, alias netip.Addr, traffic func() bool, probes int, u urgency) bool {
+func (a *aliases) awaitClear(ctx context.Context, n *network, alias netip.Addr, traffic func() bool, probes int, u urgency) bool {
 	for free := 0; traffic(); {
 		_, inUse, err := a.probeAlias(ctx, n, alias, u)
 		if err == nil && !inUse {
@@ -106,7 +106,7 @@ func (a *Agent) awaitClear(ctx context.Context, n *network, alias netip.Addr, tr
 // switch forwards some time after the link is there, and until then a question
 // that nobody answers means nothing. Clients that were heard before are asked, so that
 // those that have nothing to say are heard. It notes since when the link is up; zero: not known.
-func (a *Agent) awaitTraffic(ctx context.Context, n *network, look <-chan struct{}, up *time.Time) bool {
+func (a *aliases) awaitTraffic(ctx context.Context, n *network, look <-chan struct{}, up *time.Time) bool {
 	var asked time.Time
 	for ctx.Err() == nil {
 		wait := time.Second // or until the kernel tells of a change
@@ -136,54 +136,54 @@ func (a *Agent) awaitTraffic(ctx context.Context, n *network, look <-chan struct
 }
 
 // show lets a hidden alias onto the wire again and announces it.
-func (a *Agent) show(l *lim) {
-	if err := a.deps.Kernel.Unblock(a.net.ifname, l.alias.Addr()); err != nil {
-		a.log.Error("unblocking an alias", "lim", l.number, "alias", l.alias, "err", err)
-		l.clearing()
-		a.keepHidden(l, l.hidden)
+func (a *alias) show() {
+	if err := a.deps.Kernel.Unblock(a.net.ifname, a.addr.Addr()); err != nil {
+		a.log.Error("unblocking an alias", "lim", a.lim, "alias", a.addr, "err", err)
+		a.clearing()
+		a.keepHidden(a.hidden)
 		return
 	}
-	a.recordAlias(l, "unblocked", fmt.Sprintf("the alias %s was unblocked: nobody else has it", l.alias.Addr()))
-	a.endHiding(l)
-	a.announceTaken(l)
+	a.event("unblocked", fmt.Sprintf("the alias %s was unblocked: nobody else has it", a.addr.Addr()))
+	a.endHiding()
+	a.announceTaken()
 }
 
 // forgetHidden takes the block off an alias that is not on this server any more; it
 // stays denied.
-func (a *Agent) forgetHidden(l *lim, alias netip.Prefix) {
-	if l.hidden == "" {
+func (a *alias) forgetHidden(alias netip.Prefix) {
+	if a.hidden == "" {
 		return
 	}
-	a.endHiding(l)
+	a.endHiding()
 	if err := a.deps.Kernel.Uncover(a.net.ifname, alias.Addr()); err != nil {
-		a.log.Error("taking the block off an alias that is gone", "lim", l.number, "alias", alias, "err", err)
+		a.log.Error("taking the block off an alias that is gone", "lim", a.lim, "alias", alias, "err", err)
 	}
 }
 
-func (a *Agent) endHiding(l *lim) {
-	l.clearing()
-	l.hidden, l.clearing, l.look = "", nil, nil
-	if l.hold != nil {
-		l.hold.muted.Store(false)
+func (a *alias) endHiding() {
+	a.clearing()
+	a.hidden, a.clearing, a.look = "", nil, nil
+	if a.hold != nil {
+		a.hold.muted.Store(false)
 	}
 }
 
 // hideAll hides every alias held here; it reports whether one was not hidden before.
-func (a *Agent) hideAll(why string) (some bool) {
-	for _, l := range a.lims {
-		shown := l.hidden == ""
-		a.hide(l, why)
-		some = some || shown && l.hidden != ""
+func (a *aliases) hideAll(why string) (some bool) {
+	for _, x := range a.all {
+		shown := x.hidden == ""
+		x.hide(why)
+		some = some || shown && x.hidden != ""
 	}
 	return some
 }
 
 // lookAtLinks has all who wait for the link look at it now.
-func (a *Agent) lookAtLinks() {
-	for _, l := range a.lims {
-		if l.look != nil {
+func (a *aliases) lookAtLink() {
+	for _, x := range a.all {
+		if x.look != nil {
 			select {
-			case l.look <- struct{}{}:
+			case x.look <- struct{}{}:
 			default:
 			}
 		}
@@ -191,8 +191,8 @@ func (a *Agent) lookAtLinks() {
 }
 
 // mendBlocks puts right what another tool did to the blocks of held aliases.
-func (a *Agent) mendBlocks() {
-	if len(a.heldLIMs()) == 0 {
+func (a *aliases) mendBlocks() {
+	if len(a.holding()) == 0 {
 		return
 	}
 	blocked, err := a.deps.Kernel.Blocked(a.net.ifname)
@@ -200,47 +200,47 @@ func (a *Agent) mendBlocks() {
 		a.log.Error("looking at what is blocked", "interface", a.net.ifname, "err", err)
 		return
 	}
-	for _, l := range a.heldLIMs() {
-		switch is := slices.Contains(blocked, l.alias.Addr()); {
-		case is == (l.hidden != ""):
+	for _, x := range a.holding() {
+		switch is := slices.Contains(blocked, x.addr.Addr()); {
+		case is == (x.hidden != ""):
 		case is:
-			a.recordAlias(l, "blocked", fmt.Sprintf("the alias %s was blocked by somebody else; it is unblocked", l.alias.Addr()))
-			a.keepHidden(l, "somebody else blocked it")
-			a.show(l)
+			x.event("blocked", fmt.Sprintf("the alias %s was blocked by somebody else; it is unblocked", x.addr.Addr()))
+			x.keepHidden("somebody else blocked it")
+			x.show()
 		default:
-			a.recordAlias(l, "unblocked", fmt.Sprintf("the block of the alias %s was taken off by somebody else; it is put back", l.alias.Addr()))
-			if err := a.deps.Kernel.Block(a.net.ifname, l.alias.Addr()); err != nil {
-				a.log.Error("blocking an alias", "lim", l.number, "alias", l.alias, "err", err)
+			x.event("unblocked", fmt.Sprintf("the block of the alias %s was taken off by somebody else; it is put back", x.addr.Addr()))
+			if err := a.deps.Kernel.Block(a.net.ifname, x.addr.Addr()); err != nil {
+				a.log.Error("blocking an alias", "lim", x.lim, "alias", x.addr, "err", err)
 			}
 		}
 	}
 }
 
-// heldLIMs returns the LIMs whose alias is held here, by number.
-func (a *Agent) heldLIMs() []*lim {
-	var held []*lim
-	for _, l := range a.lims {
-		if l.holds {
-			held = append(held, l)
+// holding returns the aliases that are held here, by the numbers of their LIMs.
+func (a *aliases) holding() []*alias {
+	var held []*alias
+	for _, x := range a.all {
+		if x.holds {
+			held = append(held, x)
 		}
 	}
-	slices.SortFunc(held, func(x, y *lim) int { return x.number - y.number })
+	slices.SortFunc(held, func(x, y *alias) int { return x.lim - y.lim })
 	return held
 }
 
 // adoptBlock finds a held alias of an earlier run blocked: why is not known any
 // more, so that it is found out whether it still has to be.
-func (a *Agent) adoptBlock(l *lim) {
+func (a *alias) adoptBlock() {
 	blocked, err := a.deps.Kernel.Blocked(a.net.ifname)
-	if err == nil && slices.Contains(blocked, l.alias.Addr()) {
-		a.keepHidden(l, leftOver)
+	if err == nil && slices.Contains(blocked, a.addr.Addr()) {
+		a.keepHidden(leftOver)
 	}
 }
 
 // forgetBlocks lifts, at the start, the blocks of what is no alias any more: the
 // cluster was deleted while no agent ran here, and this server must reach whoever
 // has the address now. What is only denied follows with the other denials.
-func (a *Agent) forgetBlocks() {
+func (a *aliases) forgetBlocks() {
 	blocked, err := a.deps.Kernel.Blocked(a.net.ifname)
 	if err != nil {
 		a.log.Error("looking at what is blocked", "interface", a.net.ifname, "err", err)

@@ -49,29 +49,29 @@ func (b *blockProbe) answered(now time.Time) bool {
 }
 
 // tendBlockProbes asks the passive sides of the LIMs that serve here.
-func (a *Agent) tendBlockProbes(now time.Time) {
-	for _, l := range a.lims {
-		theirs, other, ok := a.passiveThere(l)
+func (a *aliases) tendBlockProbes(now time.Time) {
+	for _, x := range a.all {
+		theirs, other, ok := x.passiveThere()
 		if !ok {
-			l.otherBlock = blockProbe{}
+			x.otherBlock = blockProbe{}
 			continue
 		}
-		if !theirs.Since.Equal(l.otherBlock.since) {
-			l.otherBlock = blockProbe{since: theirs.Since}
+		if !theirs.Since.Equal(x.otherBlock.since) {
+			x.otherBlock = blockProbe{since: theirs.Since}
 		}
-		if !l.otherBlock.due(now) {
+		if !x.otherBlock.due(now) {
 			continue
 		}
 		macs := other.MACs[max(len(other.MACs)-blockedMACs, 0):]
 		if !a.net.budget.take(now, len(macs), plain) {
 			continue
 		}
-		l.otherBlock.asked++
-		l.otherBlock.last = now
+		x.otherBlock.asked++
+		x.otherBlock.last = now
 		for _, text := range macs {
 			if mac, err := net.ParseMAC(text); err == nil {
 				// A failed send is a link that is down: then it is not this side that serves for long.
-				_ = a.net.wire.Ask(a.net.base.Addr(), l.alias.Addr(), mac)
+				_ = a.net.wire.Ask(a.net.base.Addr(), x.addr.Addr(), mac)
 			}
 		}
 	}
@@ -79,39 +79,39 @@ func (a *Agent) tendBlockProbes(now time.Time) {
 
 // passiveThere returns what the other side says of a LIM that serves here, if it is
 // alive and says that it has the alias, blocked.
-func (a *Agent) passiveThere(l *lim) (failover.LIMClaim, *failover.Claim, bool) {
-	if !l.holds || l.hidden != "" {
+func (a *alias) passiveThere() (failover.LIMClaim, *failover.Claim, bool) {
+	if !a.holds || a.hidden != "" {
 		return failover.LIMClaim{}, nil, false
 	}
-	_, name := failover.Yields(a.view(time.Now()), l.number)
+	_, name := a.other(time.Now())
 	p := a.peers[name]
 	if p == nil || p.claim == nil || p.liveness != failover.Alive {
 		return failover.LIMClaim{}, nil, false
 	}
-	theirs := p.claim.LIM(l.number)
+	theirs := p.claim.LIM(a.lim)
 	return theirs, p.claim, theirs.Holds && theirs.Blocked && !theirs.Absent
 }
 
 // blockFailed makes a block anew that the other side found to be none.
-func (a *Agent) blockFailed(c *failover.Claim) {
-	for _, l := range a.lims {
-		if !l.passive() || c.LIM(l.number).OtherBlock != failover.BlockAnswered || time.Since(l.reblocked) < blockWait {
+func (a *aliases) blockFailed(c *failover.Claim) {
+	for _, x := range a.all {
+		if !x.passive() || c.LIM(x.lim).OtherBlock != failover.BlockAnswered || time.Since(x.reblocked) < blockWait {
 			continue
 		}
-		l.reblocked = time.Now()
-		a.log.Error("the block of an alias does not hold; it is made anew", "lim", l.number, "alias", l.alias, "found by", c.Server)
-		if err := a.deps.Kernel.Block(a.net.ifname, l.alias.Addr()); err != nil {
-			a.log.Error("blocking an alias", "lim", l.number, "alias", l.alias, "err", err)
+		x.reblocked = time.Now()
+		a.log.Error("the block of an alias does not hold; it is made anew", "lim", x.lim, "alias", x.addr, "found by", c.Server)
+		if err := a.deps.Kernel.Block(a.net.ifname, x.addr.Addr()); err != nil {
+			a.log.Error("blocking an alias", "lim", x.lim, "alias", x.addr, "err", err)
 		}
 	}
 }
 
 // blockConditions tell of a passive side that answers for an alias all the same.
 func (a *Agent) blockConditions(l *lim) []alarms.Condition {
-	if l.otherBlock.result != failover.BlockAnswered {
+	if l.alias.otherBlock.result != failover.BlockAnswered {
 		return nil
 	}
 	_, name := failover.Yields(a.view(time.Now()), l.number)
 	return []alarms.Condition{{Name: alarms.AddressTwice, Severity: alarms.Critical, LIM: l.number, Server: name,
-		Text: fmt.Sprintf("%s says that it keeps the alias %s off the wire, and answers for it; look at `nft list ruleset` there", name, l.alias.Addr())}}
+		Text: fmt.Sprintf("%s says that it keeps the alias %s off the wire, and answers for it; look at `nft list ruleset` there", name, l.alias.addr.Addr())}}
 }

@@ -119,7 +119,7 @@ func packetsOf(addr netip.Addr) int {
 }
 
 // probe asks whether somebody has an address, once there is room for it in the budget.
-func (a *Agent) probe(ctx context.Context, n *network, addr netip.Addr, u urgency) (net.HardwareAddr, bool, error) {
+func (a *core) probe(ctx context.Context, n *network, addr netip.Addr, u urgency) (net.HardwareAddr, bool, error) {
 	if !n.budget.await(ctx, probeCount, u) {
 		return nil, false, ctx.Err()
 	}
@@ -127,7 +127,7 @@ func (a *Agent) probe(ctx context.Context, n *network, addr netip.Addr, u urgenc
 }
 
 // probeAlias does so with an alias.
-func (a *Agent) probeAlias(ctx context.Context, n *network, alias netip.Addr, u urgency) (net.HardwareAddr, bool, error) {
+func (a *core) probeAlias(ctx context.Context, n *network, alias netip.Addr, u urgency) (net.HardwareAddr, bool, error) {
 	if !n.budget.await(ctx, probeCount, u) {
 		return nil, false, ctx.Err()
 	}

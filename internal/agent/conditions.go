@@ -82,22 +82,22 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 // aliasConditions tells of the alias of a LIM that this server has or wants.
 func (a *Agent) aliasConditions(number int, l *lim, now time.Time) []alarms.Condition {
 	var out []alarms.Condition
-	if l.holds && l.split {
+	if l.alias.holds && l.alias.split {
 		out = append(out, alarms.Condition{Name: alarms.SplitBrain, Severity: alarms.Critical, LIM: number, Server: a.cfg.Server,
-			Text: fmt.Sprintf("another server has the alias %s too; it is to give way to %s", l.alias.Addr(), a.cfg.Server)})
+			Text: fmt.Sprintf("another server has the alias %s too; it is to give way to %s", l.alias.addr.Addr(), a.cfg.Server)})
 	}
-	if l.holds && l.notTold != "" {
+	if l.alias.holds && l.alias.notTold != "" {
 		out = append(out, alarms.Condition{Name: alarms.AnnounceFailed, Severity: alarms.Warning, LIM: number, Server: a.cfg.Server,
-			Text: fmt.Sprintf("the alias %s could not be announced: %s", l.alias.Addr(), l.notTold)})
+			Text: fmt.Sprintf("the alias %s could not be announced: %s", l.alias.addr.Addr(), l.alias.notTold)})
 	}
-	if l.holds && l.foreign != "" {
+	if l.alias.holds && l.alias.foreign.mac != "" {
 		out = append(out, alarms.Condition{Name: alarms.AliasInUse, Severity: alarms.Critical, LIM: number, Server: a.cfg.Server,
-			Text: fmt.Sprintf("the alias %s is used by %s, too, which is no server of this system; find that host and take the address off it", l.alias.Addr(), l.foreign)})
+			Text: fmt.Sprintf("the alias %s is used by %s, too, which is no server of this system; find that host and take the address off it", l.alias.addr.Addr(), l.alias.foreign.mac)})
 	}
 	// A start that is not tried again any more says nothing about now.
-	if !l.holds && l.inUse != "" && now.Before(l.retryAt.Add(inUseFor)) {
+	if !l.alias.holds && l.alias.inUse.text != "" && now.Before(l.retryAt.Add(inUseFor)) {
 		out = append(out, alarms.Condition{Name: alarms.AliasInUse, Severity: alarms.Critical, LIM: number, Server: a.cfg.Server,
-			Text: l.inUse, After: a.inUseDelay(l)})
+			Text: l.alias.inUse.text, After: a.inUseDelay(l)})
 	}
 	return out
 }
@@ -105,7 +105,7 @@ func (a *Agent) aliasConditions(number int, l *lim, now time.Time) []alarms.Cond
 // inUseDelay leaves an alias that another server of the LIM still answers for
 // the time in which its lease runs out.
 func (a *Agent) inUseDelay(l *lim) time.Duration {
-	if l.inUseByServer {
+	if l.alias.inUse.server {
 		return 2 * a.cfg.Lease
 	}
 	return 0
@@ -123,13 +123,13 @@ func (a *Agent) limOnStandby(m clusterconf.Member, now time.Time) []alarms.Condi
 		}
 		out = append(out, alarms.Condition{Name: alarms.LIMOnStandby, Severity: alarms.Warning, LIM: m.LIM, Server: a.cfg.Server,
 			Text: fmt.Sprintf("LIM %d %s on the standby server %s: %s", m.LIM, verb, a.cfg.Server, l.reason)})
-	} else if l.passive() {
+	} else if l.alias.passive() {
 		out = append(out, alarms.Condition{Name: alarms.LIMOnStandby, Severity: alarms.Warning, LIM: m.LIM, Server: a.cfg.Server, Expected: true,
 			Text: fmt.Sprintf("LIM %d is loaded on the standby server %s, as it should be: its alias is blocked there", m.LIM, a.cfg.Server)})
 	}
 	silent := p.liveness == failover.AgentLost && a.net.sup.wires()[m.LIM].Silent
 	if !l.serves() && (p.liveness == failover.Gone || silent) {
-		out = append(out, limDown(m.LIM, regular, l.reason, a.isolation.Isolated))
+		out = append(out, limDown(m.LIM, regular, l.reason, a.link.isolation.Isolated))
 	}
 	return out
 }
@@ -149,11 +149,11 @@ func (a *Agent) limAtHome(c *clusterconf.Cluster, number int, now time.Time) []a
 	unheard := standby.liveness == failover.Unheard && now.Before(a.started.Add(a.cfg.StartGrace))
 	unseen := unheard || standby.liveness == failover.AgentLost && theirs.State.Active()
 	if !l.serves() && (standby.liveness != failover.Alive || !theirs.State.Active()) {
-		out = append(out, limDown(number, a.cfg.Server, l.reason, unseen || a.isolation.Isolated))
+		out = append(out, limDown(number, a.cfg.Server, l.reason, unseen || a.link.isolation.Isolated))
 	}
 	if standby.liveness != failover.Alive {
 		out = append(out, alarms.Condition{Name: alarms.StandbyOutOfOrder, Severity: alarms.Warning, Server: c.Standby,
-			Text: standbyWords(c.Standby, standby), Unsure: unheard || a.isolation.Isolated || now.Sub(a.heardAgain) < hearAgain})
+			Text: standbyWords(c.Standby, standby), Unsure: unheard || a.link.isolation.Isolated || now.Sub(a.link.heardAgain) < hearAgain})
 	}
 	return out
 }

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"mxcluster/internal/failover"
 	"mxcluster/netops"
 )
 
@@ -113,7 +112,7 @@ type claim struct {
 }
 
 // listen tells the main loop of other stations that claim an alias held here.
-func (a *Agent) listen(ctx context.Context, wire Wire) {
+func (a *aliases) listen(ctx context.Context, wire Wire) {
 	told := throttle{}
 	for o := range wire.Subscribe(ctx) {
 		alias, ok := a.held.claimed(o)
@@ -122,7 +121,7 @@ func (a *Agent) listen(ctx context.Context, wire Wire) {
 		}
 		c := claim{alias, o.SenderMAC.String(), o.SenderIP != alias, o.Time}
 		if told.admits(c, a.held.knows(c.mac)) {
-			a.post(func() { a.aliasClaimed(c) })
+			a.post(func() { a.claimed(c) })
 		}
 	}
 }
@@ -158,33 +157,33 @@ func (t *throttle) admits(c claim, server bool) bool {
 }
 
 // aliasClaimed answers another station's claim to an alias held here.
-func (a *Agent) aliasClaimed(c claim) {
+func (a *aliases) claimed(c claim) {
 	a.nothingNew = true
-	for _, l := range a.heldLIMs() {
-		if l.alias.Addr() != c.alias {
+	for _, x := range a.holding() {
+		if x.addr.Addr() != c.alias {
 			continue
 		}
-		yields, other := failover.Yields(a.view(time.Now()), l.number)
+		yields, other := x.other(time.Now())
 		switch owner := a.serverAt(c.mac); {
 		case owner == a.cfg.Server: // another card of this server in the same LAN, or what it was before
 		case c.probe && owner != other: // it asks before it does anything, as it should
-		case owner == other && l.otherBlock.answered(time.Now()): // to what this side asked: it knows itself passive
+		case owner == other && x.otherBlock.answered(time.Now()): // to what this side asked: it knows itself passive
 			a.nothingNew = false
-			a.defend(l)
-		case a.tellsFor(l, c.mac): // another one's answer, or one of the past
+			x.defend()
+		case x.tellsFor(c.mac): // another one's answer, or one of the past
 		case owner == "" || owner != other:
 			a.nothingNew = false
-			a.foreignHeard(l, c.mac)
-			a.defend(l)
+			x.foreignHeard(c.mac)
+			x.defend()
 		default:
-			a.rivalClaims(l, c.mac, c.at, c.probe, yields)
+			x.rivalClaims(c.mac, c.at, c.probe, yields)
 		}
 	}
 }
 
 // serverAt names the server of the system that has a MAC, "" if none has.
-func (a *Agent) serverAt(mac string) string {
-	if a.macs.has(mac) {
+func (a *aliases) serverAt(mac string) string {
+	if a.link.macs.has(mac) {
 		return a.cfg.Server
 	}
 	for name, p := range a.peers {
@@ -198,36 +197,36 @@ func (a *Agent) serverAt(mac string) string {
 // defend announces an alias that somebody else claims, at once, and again when
 // the rival has been quiet for a while: else its claim would be the last thing
 // that the clients heard.
-func (a *Agent) defend(l *lim) {
+func (a *alias) defend() {
 	now := time.Now()
-	l.rivalAt = now
-	if l.hidden == "" && now.Sub(l.defended) >= defendPeriod && a.net.budget.take(now, packetsOf(l.alias.Addr()), plain) {
-		l.defended = now
-		h := l.hold
+	a.defence.claimed = now
+	if a.hidden == "" && now.Sub(a.defence.answered) >= defendPeriod && a.net.budget.take(now, packetsOf(a.addr.Addr()), plain) {
+		a.defence.answered = now
+		h := a.hold
 		a.wg.Go(func() {
 			if err := h.announceOnce(); !errors.Is(err, errMuted) {
 				h.told(time.Now(), err)
 			}
 		})
 	}
-	a.awaitQuiet(l, rivalQuiet)
+	a.awaitQuiet(rivalQuiet)
 }
 
 // awaitQuiet announces an alias anew once its rival has been quiet.
-func (a *Agent) awaitQuiet(l *lim, wait time.Duration) {
-	if l.quiet {
+func (a *alias) awaitQuiet(wait time.Duration) {
+	if a.defence.waits {
 		return
 	}
-	l.quiet = true
+	a.defence.waits = true
 	time.AfterFunc(wait, func() {
 		a.post(func() {
-			l.quiet = false
-			switch left := rivalQuiet - time.Since(l.rivalAt); {
-			case !l.holds || l.hidden != "":
+			a.defence.waits = false
+			switch left := rivalQuiet - time.Since(a.defence.claimed); {
+			case !a.holds || a.hidden != "":
 			case left > 0:
-				a.awaitQuiet(l, left)
+				a.awaitQuiet(left)
 			default:
-				a.announceAnew(l)
+				a.announceAnew()
 			}
 		})
 	})
@@ -235,46 +234,46 @@ func (a *Agent) awaitQuiet(l *lim, wait time.Duration) {
 
 // returned meets a server that was gone and answers again: it may have an alias
 // that is held here. The side that yields asks first; the other one announces.
-func (a *Agent) returned(name string) {
-	for _, l := range a.heldLIMs() {
-		yields, other := failover.Yields(a.view(time.Now()), l.number)
+func (a *aliases) returned(name string) {
+	for _, x := range a.holding() {
+		yields, other := x.other(time.Now())
 		switch {
-		case other != name || l.hidden != "":
+		case other != name || x.hidden != "":
 		case yields:
-			l.rivalAt = time.Now()
-			a.awaitQuiet(l, rivalQuiet)
+			x.defence.claimed = time.Now()
+			x.awaitQuiet(rivalQuiet)
 		default:
-			a.announceAnew(l)
+			x.announceAnew()
 		}
 		if other == name && a.net.budget.take(time.Now(), 1, urgent) {
 			// Who answers is heard like any other claim; a failed send is a link that is down.
-			_ = a.net.wire.Ask(netops.Unspecified(l.alias.Addr()), l.alias.Addr(), nil)
+			_ = a.net.wire.Ask(netops.Unspecified(x.addr.Addr()), x.addr.Addr(), nil)
 		}
 	}
 }
 
 // foreignHeard notes that a station of no server uses an alias, and finds out
 // when it does not any more.
-func (a *Agent) foreignHeard(l *lim, mac string) {
-	l.foreignAt = time.Now()
-	if l.foreign != "" { // that one is named until it is gone, however many there are
+func (a *alias) foreignHeard(mac string) {
+	a.foreign.at = time.Now()
+	if a.foreign.mac != "" { // that one is named until it is gone, however many there are
 		return
 	}
-	l.foreign = mac
-	a.recordConflict(l.number, fmt.Sprintf("the alias %s is used by %s, which is no server of this system", a.aliasOf(l.number).Addr(), mac))
-	a.askForeign(l, 0)
+	a.foreign.mac = mac
+	a.recordConflict(a.lim, fmt.Sprintf("the alias %s is used by %s, which is no server of this system", a.aliasOf(a.lim).Addr(), mac))
+	a.askForeign(0)
 }
 
 // askForeign asks for an alias, beside the main loop, until no foreign host
 // answers; free is how often none did.
-func (a *Agent) askForeign(l *lim, free int) {
+func (a *alias) askForeign(free int) {
 	period, tries := freePeriod, 1
-	if l.holds {
+	if a.holds {
 		period, tries = foreignPeriod, foreignTries
 	}
-	n, alias := a.net, a.aliasOf(l.number).Addr()
+	n, alias := a.net, a.aliasOf(a.lim).Addr()
 	if free >= tries || !alias.IsValid() {
-		a.foreignGone(l)
+		a.foreignGone()
 		return
 	}
 	a.wg.Go(func() {
@@ -285,28 +284,28 @@ func (a *Agent) askForeign(l *lim, free int) {
 		}
 		mac, inUse, err := a.probeAlias(a.ctx, n, alias, poll)
 		a.post(func() {
-			if l.foreign == "" {
+			if a.foreign.mac == "" {
 				return // found out by somebody else
 			}
 			free++
 			switch others := inUse && a.serverAt(mac.String()) == ""; {
 			case others:
-				l.foreign, free = mac.String(), 0
-			case err != nil, l.holds && time.Since(l.foreignAt) < foreignPeriod: // with an error it is not known
+				a.foreign.mac, free = mac.String(), 0
+			case err != nil, a.holds && time.Since(a.foreign.at) < foreignPeriod: // with an error it is not known
 				free = 0
 			}
-			a.askForeign(l, free)
+			a.askForeign(free)
 		})
 	})
 }
 
-// foreignGone forgets a foreign host; a LIM that waited for its alias is started.
-func (a *Agent) foreignGone(l *lim) {
-	a.recordConflict(l.number, fmt.Sprintf("%s does not use the alias of LIM %d any more", l.foreign, l.number))
-	l.foreign = ""
-	if l.holds {
-		a.announceAnew(l)
-	} else if !l.state.Active() {
-		l.retryAt = time.Time{}
+// foreignGone forgets a foreign host; a LIM that waited for its alias is started then.
+func (a *alias) foreignGone() {
+	a.recordConflict(a.lim, fmt.Sprintf("%s does not use the alias of LIM %d any more", a.foreign.mac, a.lim))
+	a.foreign.mac = ""
+	if a.holds {
+		a.announceAnew()
+	} else {
+		a.freed(a.lim)
 	}
 }

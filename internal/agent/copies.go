@@ -108,7 +108,7 @@ func (a *Agent) takeOff(number int, d *adder, now time.Time) {
 			d.next = now.Add(copyFirst)
 			return
 		}
-		a.recordAlias(&lim{number: number, alias: at.prefix}, "copy", fmt.Sprintf("%s was on %s, though LIM %d is %s; it was taken off", at.prefix, at.ifname, number, d.where(a.cfg.Server)))
+		a.recordAlias(number, at.prefix.Addr(), "copy", fmt.Sprintf("%s was on %s, though LIM %d is %s; it was taken off", at.prefix, at.ifname, number, d.where(a.cfg.Server)))
 	}
 	d.takenOff(now)
 	d.there = false
@@ -130,8 +130,8 @@ func (d *adder) where(here string) string {
 func (a *Agent) aliasState(number int, alias netip.Prefix) aliasState {
 	s := aliasState{alias: alias, ifname: a.net.ifname}
 	if l := a.lims[number]; l != nil {
-		s.ours, s.taking = l.holds || l.former || l.absent, l.taking
-		s.active = l.holds && l.hidden == "" || l.former
+		s.ours, s.taking = l.alias.holds || l.alias.former || l.alias.absent, l.alias.taking
+		s.active = l.alias.holds && l.alias.hidden == "" || l.alias.former
 	}
 	if !s.active {
 		s.elsewhere = a.activeElsewhere(number)

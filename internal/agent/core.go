@@ -32,6 +32,8 @@ type core struct {
 	ctx     context.Context
 	started time.Time
 	doc     *clusterconf.Document // in force
+	net     *network              // where this server is reached; replaced when the document moves it
+	keeper  *keeper               // of the arbiter's keys; nil: there is no arbiter
 
 	// nothingNew is set by what came in and changes no decision, as nearly every
 	// heartbeat and every look at the disk does: then none is made.

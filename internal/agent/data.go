@@ -175,7 +175,7 @@ func (a *Agent) startsOn(l *lim, d DataHere) {
 
 // whyHere is the reason for a LIM's state, and on which data it was started if not on the newest.
 func (l *lim) whyHere() string {
-	if l.passedOver == "" || !l.state.Active() && !l.passive() {
+	if l.passedOver == "" || !l.state.Active() && !l.alias.passive() {
 		return l.reason
 	}
 	return l.reason + "; started " + l.passedOver

@@ -31,25 +31,25 @@ type silence struct {
 // clients are served: what counts is what the interface received. Clients are
 // asked, so that one that has nothing to say is heard, too.
 func (a *Agent) judgeDeaf(now time.Time) {
-	if !a.isolation.Isolated || !a.linkUp {
-		a.deaf.since = time.Time{}
+	if !a.link.isolation.Isolated || !a.link.up {
+		a.link.silence.since = time.Time{}
 		if a.hearsServer() {
-			a.deaf.wait = 0
+			a.link.silence.wait = 0
 		}
 		return
 	}
-	if now.Sub(a.deaf.asked) >= askClients {
-		a.deaf.asked = now
+	if now.Sub(a.link.silence.asked) >= askClients {
+		a.link.silence.asked = now
 		a.net.askClients(now)
 	}
 	link, err := a.deps.Kernel.Link(a.net.ifname)
 	switch {
 	case err != nil: // checkLink tells
-	case a.deaf.since.IsZero() || link.Received != a.deaf.received:
-		a.deaf.since, a.deaf.received = now, link.Received
-	case now.Sub(a.deaf.since) >= max(a.deafAfter(), a.deaf.wait):
-		if a.hideAll(deaf) {
-			a.deaf.wait = min(max(2*a.deaf.wait, 2*deafFirst), deafMost)
+	case a.link.silence.since.IsZero() || link.Received != a.link.silence.received:
+		a.link.silence.since, a.link.silence.received = now, link.Received
+	case now.Sub(a.link.silence.since) >= max(a.deafAfter(), a.link.silence.wait):
+		if a.aliases.hideAll(deaf) {
+			a.link.silence.wait = min(max(2*a.link.silence.wait, 2*deafFirst), deafMost)
 		}
 	}
 }
@@ -67,7 +67,7 @@ func (n *network) askClients(now time.Time) {
 
 // deafAfter is how long nothing comes in before that means something: half of the
 // silence limit, of which the other half made this server isolated, or longer.
-func (a *Agent) deafAfter() time.Duration { return max(a.silenceLimit()/2, deafFirst) }
+func (a *core) deafAfter() time.Duration { return max(a.silenceLimit()/2, deafFirst) }
 
 // hearsServer reports whether any other server is alive.
 func (a *Agent) hearsServer() bool {
@@ -80,7 +80,7 @@ func (a *Agent) hearsServer() bool {
 }
 
 // awaitAnything waits until frames come in again; false when ctx ends first.
-func (a *Agent) awaitAnything(ctx context.Context, n *network, before silence) bool {
+func (a *link) awaitAnything(ctx context.Context, n *network, before silence) bool {
 	for ctx.Err() == nil {
 		link, err := a.deps.Kernel.Link(n.ifname)
 		if err == nil && link.Up && (link.Received != before.received || n.sup.lastHeard().After(before.since)) {

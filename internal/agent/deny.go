@@ -43,13 +43,13 @@ func (a *Agent) denyAtStart(doc *clusterconf.Document, lost bool) {
 		}
 	}
 	if len(addrs) > 0 {
-		a.noteDenied(a.deps.Kernel.Deny(addrs...))
+		a.aliases.noteDenied(a.deps.Kernel.Deny(addrs...))
 	}
 }
 
 // tendDenials brings the kernel's denials in line with what is held here, some time after
 // that or they changed. It returns how long to wait with that; 0: there is nothing to do.
-func (a *Agent) tendDenials(now time.Time) time.Duration {
+func (a *aliases) tendDenials(now time.Time) time.Duration {
 	d := &a.denials
 	wanted, open := a.deniable()
 	lacking := lacks(d.there, wanted)
@@ -75,7 +75,7 @@ func lacks(there, addrs []netip.Addr) bool {
 
 // mendDenials does so now. Who takes an alias lifts its denial itself, in the same step
 // in which it is unblocked.
-func (a *Agent) mendDenials(wanted, open []netip.Addr) {
+func (a *aliases) mendDenials(wanted, open []netip.Addr) {
 	d := &a.denials
 	there, err := a.deps.Kernel.Denied()
 	if err == nil {
@@ -101,7 +101,7 @@ func (a *Agent) mendDenials(wanted, open []netip.Addr) {
 // allowTaken lifts the denial of an alias that was just taken, and the block that an
 // earlier run or an administrator left. Where the kernel's rules cannot be seen at all
 // none was made either.
-func (a *Agent) allowTaken(n *network, alias netip.Addr) error {
+func (a *aliases) allowTaken(n *network, alias netip.Addr) error {
 	err := a.deps.Kernel.Unblock(n.ifname, alias)
 	if err == nil {
 		return nil
@@ -113,7 +113,7 @@ func (a *Agent) allowTaken(n *network, alias netip.Addr) error {
 }
 
 // noteDenied notes how denying went, and logs what is new about it.
-func (a *Agent) noteDenied(err error) {
+func (a *aliases) noteDenied(err error) {
 	if err == nil {
 		a.denials.failed = ""
 		return
@@ -127,15 +127,15 @@ func (a *Agent) noteDenied(err error) {
 
 // deniable lists the aliases that are to be denied here, in order, and those that may
 // be denied or not: they are being taken, and whoever takes them lifts the denial.
-func (a *Agent) deniable() (wanted, open []netip.Addr) {
+func (a *aliases) deniable() (wanted, open []netip.Addr) {
 	for _, c := range a.doc.Clusters {
 		for _, m := range c.LIMs {
-			addr, l := m.Alias.Addr(), a.lims[m.LIM]
+			addr, x := m.Alias.Addr(), a.all[m.LIM]
 			switch {
-			case l == nil || !l.holds && !l.former && !l.taking:
+			case x == nil || !x.holds && !x.former && !x.taking:
 				wanted = append(wanted, addr)
-			case l.holds && l.hidden == "" || l.former:
-			case l.holds && !l.taking:
+			case x.holds && x.hidden == "" || x.former:
+			case x.holds && !x.taking:
 				wanted = append(wanted, addr)
 			default:
 				open = append(open, addr)
@@ -148,6 +148,6 @@ func (a *Agent) deniable() (wanted, open []netip.Addr) {
 
 // notDenied reports whether the kernel was seen not to keep an alias off the wire that
 // is to be.
-func (a *Agent) notDenied(addr netip.Addr) bool {
+func (a *aliases) notDenied(addr netip.Addr) bool {
 	return slices.Contains(a.denials.wanted, addr) && !slices.Contains(a.denials.there, addr)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -186,7 +187,7 @@ func (a *core) recordServer(name string, is, was failover.Liveness) {
 func (a *Agent) recordIsolation(isolated bool) {
 	text := a.cfg.Server + " hears others again"
 	switch {
-	case isolated && !a.linkUp:
+	case isolated && !a.link.up:
 		text = fmt.Sprintf("%s is isolated: its interface %s is down", a.cfg.Server, a.net.ifname)
 	case isolated:
 		text = a.cfg.Server + " is isolated: it hears nobody"
@@ -259,8 +260,8 @@ func (a *core) recordRefused(r *member.Refusal) {
 	a.record(level, events.Event{Kind: events.Refused, Subject: r.Kind, Reason: r.Reason, Text: text + ": what was refused is " + r.Reason})
 }
 
-func (a *core) recordAlias(l *lim, is, text string) {
-	a.record(slog.LevelWarn, events.Event{Kind: events.Alias, LIM: l.number, Subject: l.alias.Addr().String(), Is: is, Text: text})
+func (a *core) recordAlias(lim int, addr netip.Addr, is, text string) {
+	a.record(slog.LevelWarn, events.Event{Kind: events.Alias, LIM: lim, Subject: addr.String(), Is: is, Text: text})
 }
 
 // eventsMessage asks another agent for its events, or answers with them.

@@ -145,7 +145,7 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 // runsAtHome refuses to take a LIM out of its cluster while it is elsewhere: its
 // regular server is about to take the alias for its own.
 func (a *Agent) runsAtHome(e clusterconf.Exchange) error {
-	if l := a.lim(e.LIM); !l.holds {
+	if l := a.lim(e.LIM); !l.alias.holds {
 		return fault.New(fault.Refused, fmt.Sprintf("bring it back first: mxcluster fallback %d", e.LIM),
 			"LIM %d does not run on its regular server %s", e.LIM, e.Server)
 	}
@@ -202,23 +202,23 @@ func (a *Agent) forgetReadied(now time.Time) {
 // The address that clients know stays all the time.
 func (a *Agent) leaveAliases(d *clusterconf.Document, base netip.Prefix) error {
 	for _, l := range a.lims {
-		if !l.holds && !l.former || slices.Contains(aliasesOf(d), l.alias) {
+		if !l.alias.holds && !l.alias.former || slices.Contains(aliasesOf(d), l.alias.addr) {
 			continue
 		}
-		if l.holds {
-			a.letGo(l)
+		if l.alias.holds {
+			l.alias.letGo()
 		}
-		if l.alias != base {
-			if err := a.deps.Kernel.Drop(a.net.ifname, l.alias); err != nil {
+		if l.alias.addr != base {
+			if err := a.deps.Kernel.Drop(a.net.ifname, l.alias.addr); err != nil {
 				return err // while it is here it stays blocked if it was
 			}
 		}
-		l.former = false
-		if l.hidden != "" {
-			a.endHiding(l)
+		l.alias.former = false
+		if l.alias.hidden != "" {
+			l.alias.endHiding()
 		}
-		if err := a.deps.Kernel.Unblock(a.net.ifname, l.alias.Addr()); err != nil {
-			a.log.Error("unblocking what is no alias any more", "lim", l.number, "address", l.alias, "err", err)
+		if err := a.deps.Kernel.Unblock(a.net.ifname, l.alias.addr.Addr()); err != nil {
+			a.log.Error("unblocking what is no alias any more", "lim", l.number, "address", l.alias.addr, "err", err)
 		}
 	}
 	return nil

@@ -15,25 +15,25 @@ import (
 // host that uses the alias. It listened for those until then, so the alias need
 // not be probed before it is taken: that would be most of what a planned move
 // costs the clients.
-func (a *Agent) givenUp(l *lim) bool {
+func (a *alias) givenUp(term uint64) bool {
 	now := time.Now()
-	_, other := failover.Yields(a.view(now), l.number)
+	_, other := a.other(now)
 	p := a.peers[other]
 	if p == nil || p.claim == nil || p.liveness != failover.Alive || now.Sub(p.claimed) > a.silenceLimit()/2 {
 		return false
 	}
-	theirs := p.claim.LIM(l.number)
+	theirs := p.claim.LIM(a.lim)
 	free := theirs.Released && !theirs.State.Active() && (!theirs.Holds || theirs.Blocked)
-	return free && theirs.ForeignMAC == "" && l.foreign == "" && l.inUse == "" && theirs.Term+1 == l.term
+	return free && theirs.ForeignMAC == "" && a.foreign.mac == "" && a.inUse.text == "" && theirs.Term+1 == term
 }
 
 // beforeTaking returns what has to be done before an alias is taken: the state is
 // saved, and nobody has it, which need not be asked if it was given up for us.
-func (a *Agent) beforeTaking(n *network, l *lim, alias netip.Prefix, given bool, saved func() error) func(context.Context) error {
+func (a *alias) beforeTaking(n *network, alias netip.Prefix, given bool, saved func() error) func(context.Context) error {
 	if given {
 		return func(context.Context) error { return saved() }
 	}
-	wire := a.believing(n, l)
+	wire := a.believing(n)
 	return func(ctx context.Context) error {
 		n.budget.take(time.Now(), probeCount, urgent)
 		mac, inUse, err := a.deps.Probe(ctx, wire, alias.Addr())
@@ -48,23 +48,23 @@ func (a *Agent) beforeTaking(n *network, l *lim, alias netip.Prefix, given bool,
 }
 
 // believing returns the wire without those who tell nothing of who has a LIM's alias now.
-func (a *Agent) believing(n *network, l *lim) Wire {
-	former := a.formerMACs(l)
+func (a *alias) believing(n *network) Wire {
+	former := a.formerMACs()
 	return deafWire{aliasWire{n.wire, n.sup.ours}, func(mac net.HardwareAddr) bool {
-		return slices.Contains(former, mac.String()) || n.sup.standsIn(mac.String()) || n.sup.gaveUp(l.number, mac)
+		return slices.Contains(former, mac.String()) || n.sup.standsIn(mac.String()) || n.sup.gaveUp(a.lim, mac)
 	}}
 }
 
 // tellsFor reports whether what a MAC address says of a LIM's alias tells nothing of now.
-func (a *Agent) tellsFor(l *lim, mac string) bool {
-	return a.net.sup.standsIn(mac) || slices.Contains(a.formerMACs(l), mac)
+func (a *alias) tellsFor(mac string) bool {
+	return a.net.sup.standsIn(mac) || slices.Contains(a.formerMACs(), mac)
 }
 
 // formerMACs are those of the LIM's other server where that can have no alias any more,
 // whoever answers in its place.
-func (a *Agent) formerMACs(l *lim) []string {
+func (a *alias) formerMACs() []string {
 	v := a.view(time.Now())
-	_, other := failover.Yields(v, l.number)
+	_, other := failover.Yields(v, a.lim)
 	if p := v.Peers[other]; p.Expired(v.Now) && p.Claim != nil {
 		return append(slices.Clone(p.Claim.MACs), p.Claim.MAC)
 	}
@@ -82,7 +82,7 @@ func (w deafWire) Believes(mac net.HardwareAddr) bool { return !w.to(mac) }
 
 // probeBeside asks who else has an alias that was taken without asking. Who answers is
 // heard as any other rival is, and a failed send is a link that is down.
-func (a *Agent) probeBeside(n *network, alias netip.Addr) {
+func (a *core) probeBeside(n *network, alias netip.Addr) {
 	a.wg.Go(func() { _, _, _ = a.probeAlias(a.ctx, n, alias, urgent) })
 }
 

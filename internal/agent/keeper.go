@@ -157,7 +157,7 @@ func (k *keeper) view(lims map[int]*lim, now time.Time) *failover.Arbiter {
 	v := &failover.Arbiter{Lease: k.lease, Since: since, LIMs: make(map[int]failover.Verdict, len(lims))}
 	for n, l := range lims {
 		v.LIMs[n] = k.verdict(n, now)
-		if v.LIMs[n].Word == failover.Ours && !l.holds && k.left(n, now) < time.Second {
+		if v.LIMs[n].Word == failover.Ours && !l.alias.holds && k.left(n, now) < time.Second {
 			v.LIMs[n] = failover.Verdict{Word: failover.Free} // the kernel gives no alias for so short
 		}
 	}

@@ -118,7 +118,7 @@ func (a *Agent) giveUpLeaving() {
 		l := a.lim(m.LIM)
 		idle := l.state == failover.Stopped || l.state == failover.Failed
 		switch {
-		case !m.Leaving || !idle || l.holds || l.op != nil:
+		case !m.Leaving || !idle || l.alias.holds || l.op != nil:
 			l.clear = false
 		case !l.clear:
 			l.clear = a.clearOf(l, m)
@@ -143,7 +143,7 @@ func (a *Agent) clearOf(l *lim, m clusterconf.Member) bool {
 	if len(left) > 0 {
 		return false // it is read back with the next step
 	}
-	a.forgetHidden(l, m.Alias)
+	l.alias.forgetHidden(m.Alias)
 	return true
 }
 

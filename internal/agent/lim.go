@@ -10,7 +10,6 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/services"
-	"mxcluster/netops"
 )
 
 const (
@@ -26,10 +25,10 @@ const (
 // beside it and report back.
 type lim struct {
 	number   int
+	alias    *alias
 	state    failover.State
 	term     uint64
 	since    time.Time
-	holds    bool
 	released time.Time
 	known    failover.Place
 	retryAt  time.Time
@@ -45,49 +44,21 @@ type lim struct {
 	flaps     failover.Flaps
 	suspended failover.Suspension
 
-	announced  time.Time
-	alias      netip.Prefix   // while holds or former
-	routes     []netops.Route // that were carried over to the base address when the alias left
-	otherBlock blockProbe
-	reblocked  time.Time // when a block was made anew that the other side found to be none
-
-	absent    bool // somebody took the alias off while the interface was down: it is put back once that works
-	clear     bool // it leaves its cluster, and nothing of it is left here
-	former    bool // the alias is here as what was this server's base, and not held yet
-	hold      *holder
-	letGo     context.CancelFunc // ends the holder
+	clear     bool               // it leaves its cluster, and nothing of it is left here
 	op        context.CancelFunc // ends the operation in progress; nil: none
-	taking    bool               // that takes the alias
 	health    context.CancelFunc // ends the health checks
 	restarts  int                // of the software in place, since it last ran for a while
 	loaded    bool               // its software may be up here, whatever the state
-	contested bool               // another server says that it has the alias too
-	split     bool               // and has it: both are on the wire
-	shown     time.Time          // since when the alias is on the wire here; zero: it is not
 	stopAgain time.Time          // when to stop software again that did not stop; zero: it did
 	restop    bool               // the operation in progress does that
-	notTold   string             // why the last announcement failed; "": it did not
-	inUse     string             // that another host has the alias, when it was wanted here; "": none has
-
-	inUseByServer bool // that host is a server of this system
 
 	unseen string   // why its software, which is up, cannot be seen; "": it can
 	lacks  string   // what of its software is not as the document wants it, and why; "": all is
 	specs  []string // of the services that may be up; nil: none are, or it is not known
 	change changes
 
-	foreign   string             // MAC of a host that is no server and uses the alias; "": none is known
-	foreignAt time.Time          // when one claimed it last
-	rival     rival              // what comes of claims with the other server's MAC address
-	wireAt    time.Time          // when this server last may have answered for the alias; zero: not since the agent started
-	role      string             // that the software was last told; "": none by this agent
-	version   *failover.Data     // that the software of the passive side has loaded; nil: none
-	hidden    string             // why the held alias is blocked; "": it is not
-	clearing  context.CancelFunc // ends the wait for a hidden alias to be clear
-	look      chan struct{}      // has that wait look at the link now
-	rivalAt   time.Time          // last claim of a rival
-	defended  time.Time          // last answer to one
-	quiet     bool               // a rival's silence is waited for
+	role    string         // that the software was last told; "": none by this agent
+	version *failover.Data // that the software of the passive side has loaded; nil: none
 
 	passedOver string // on which data it was started, and why not on newer; "": there was none newer
 }
@@ -96,7 +67,7 @@ type lim struct {
 func (a *Agent) lim(number int) *lim {
 	l := a.lims[number]
 	if l == nil {
-		l = &lim{number: number, state: failover.Stopped, since: time.Now()}
+		l = &lim{number: number, alias: a.aliases.of(number), state: failover.Stopped, since: time.Now()}
 		a.lims[number] = l
 	}
 	return l
@@ -128,9 +99,9 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 		}
 		a.applyPreload(l, d)
 	case failover.Stop:
-		l.inUse = "" // it is not wanted here any more
+		l.alias.inUse.text = "" // it is not wanted here any more
 		if d.AliasOff {
-			a.dropAlias(l) // whatever is in progress: another server has it
+			l.alias.drop() // whatever is in progress: another server has it
 		}
 		if d.Unmark {
 			l.released = time.Time{}
@@ -155,10 +126,10 @@ func (a *Agent) askWire(d *failover.Decision, now time.Time) {
 
 func (a *Agent) applyRun(l *lim, d *failover.Decision) {
 	alias := a.aliasOf(l.number)
-	a.contest(l, d.Contested)
+	l.alias.contest(d.Contested)
 	switch {
 	case l.op != nil:
-	case l.state == failover.Running && (l.holds || l.absent || !alias.IsValid()):
+	case l.state == failover.Running && (l.alias.holds || l.alias.absent || !alias.IsValid()):
 		if l.term != d.Term {
 			a.reterm(l, d.Term)
 		}
@@ -180,30 +151,14 @@ func (l *lim) keep(d *failover.Decision) {
 	}
 }
 
-// contest has the alias announced again when a second holder of it shows up, and
-// once more when that has stopped: the clients may believe it by now.
-func (a *Agent) contest(l *lim, contested bool) {
-	if l.contested != contested && l.holds {
-		a.announceAnew(l)
-	}
-	l.contested = contested
-}
-
-func contestWords(l *lim, contested bool) string {
-	if contested {
-		return fmt.Sprintf("split brain: another server has the alias %s of LIM %d too", l.alias.Addr(), l.number)
-	}
-	return fmt.Sprintf("the alias %s of LIM %d is here alone again", l.alias.Addr(), l.number)
-}
-
 // reterm gives a running LIM a later term and announces it again, after another
 // server had it too.
 func (a *Agent) reterm(l *lim, term uint64) {
 	l.term, l.known = term, l.known.Later(failover.Place{Term: term, Server: a.cfg.Server})
 	a.saveBeside()
 	a.recordState(l, l.state, "goes on under a later term")
-	if l.hold != nil {
-		a.announceAnew(l)
+	if l.alias.hold != nil {
+		l.alias.announceAnew()
 	}
 }
 
@@ -211,7 +166,7 @@ func (a *Agent) reterm(l *lim, term uint64) {
 // software started.
 func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 	goesOn := a.durable(l, term)
-	l.term, l.released, l.absent = term, time.Time{}, false
+	l.term, l.released, l.alias.absent = term, time.Time{}, false
 	l.known = l.known.Later(failover.Place{Term: term, Server: a.cfg.Server})
 	a.set(l, failover.Starting, reason)
 	software, env, err := a.software(l.number, alias)
@@ -219,8 +174,8 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 		a.giveUp(l, err, func() { a.fail(l, err) })
 		return
 	}
-	passive, former := l.passive(), l.former
-	acquire := alias.IsValid() && (!l.holds || passive)
+	passive, former := l.alias.passive(), l.alias.former
+	acquire := alias.IsValid() && (!l.alias.holds || passive)
 	changes := l.role == rolePassive
 	gone := a.gone(l, software)
 	if goesOn && l.specs != nil {
@@ -231,12 +186,12 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 	if goesOn {
 		saved = func() error { return nil }
 	}
-	given := acquire && a.givenUp(l)
-	before := a.beforeTaking(net, l, alias, given, saved)
-	l.taking = acquire
+	given := acquire && l.alias.givenUp(term)
+	before := l.alias.beforeTaking(net, alias, given, saved)
+	l.alias.taking = acquire
 	a.operate(l, func(ctx context.Context) func() {
 		if acquire {
-			if err := a.acquire(ctx, net, l, alias, passive, former, before); err != nil {
+			if err := l.alias.acquire(ctx, net, alias, passive, former, before); err != nil {
 				return func() { a.notAcquired(l, err) }
 			}
 			if given {
@@ -256,7 +211,7 @@ func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
 		if err != nil {
 			return func() {
 				a.didNotComeUp(l, err)
-				a.dropAlias(l)
+				l.alias.drop()
 				a.fail(l, err)
 			}
 		}
@@ -277,7 +232,7 @@ func (a *Agent) calledOff(ctx context.Context, software services.Set, env servic
 
 // runs notes that a LIM's software runs, and watches it.
 func (a *Agent) runs(l *lim, software services.Set, env services.Env) {
-	l.failure, l.retryAt, l.loaded, l.inUse, l.role, l.version = "", time.Time{}, true, "", env.Role, nil
+	l.failure, l.retryAt, l.loaded, l.alias.inUse.text, l.role, l.version = "", time.Time{}, true, "", env.Role, nil
 	l.mayBeUp(software)
 	l.change.hash = ""                // the document may want another by now
 	if l.state == failover.Stopping { // called off when it was up already
@@ -297,7 +252,7 @@ func (a *Agent) operate(l *lim, f func(ctx context.Context) func()) {
 		then := f(ctx)
 		a.post(func() {
 			cancel()
-			l.op, l.taking = nil, false
+			l.op, l.alias.taking = nil, false
 			then()
 		})
 	})
@@ -308,17 +263,17 @@ func (a *Agent) applyStop(l *lim, d *failover.Decision) {
 	if l.restop || l.state == failover.Stopping && l.op != nil {
 		return
 	}
-	if l.passive() {
-		a.dropAlias(l) // what is being stopped must not look like a holder
+	if l.alias.passive() {
+		l.alias.drop() // what is being stopped must not look like a holder
 	}
 	if l.op != nil { // a start, which ends and cleans up behind itself
 		a.set(l, failover.Stopping, d.Reason)
 		l.op()
 		return
 	}
-	switch idle := !l.state.Active() && !l.holds; {
+	switch idle := !l.state.Active() && !l.alias.holds; {
 	case idle && !l.loaded:
-		a.dropAlias(l)
+		l.alias.drop()
 		a.forgive(l)
 		return
 	case idle && !l.stopAgain.IsZero():
@@ -335,7 +290,7 @@ func (a *Agent) stopLIM(l *lim, aliasFirst bool, reason string, then func()) {
 	a.endHealth(l)
 	alias := a.aliasOf(l.number)
 	if l.role == rolePassive && !alias.IsValid() {
-		alias = l.alias // its cluster was deleted
+		alias = l.alias.addr // its cluster was deleted
 	}
 	software, env, err := a.software(l.number, alias)
 	if err != nil {
@@ -343,7 +298,7 @@ func (a *Agent) stopLIM(l *lim, aliasFirst bool, reason string, then func()) {
 	}
 	software = append(software, a.gone(l, software)...)
 	if aliasFirst {
-		a.dropAlias(l)
+		l.alias.drop()
 	}
 	a.operate(l, func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, stopLongest)
@@ -353,7 +308,7 @@ func (a *Agent) stopLIM(l *lim, aliasFirst bool, reason string, then func()) {
 		return func() {
 			l.role, l.version = "", nil
 			a.softwareStopped(l, err)
-			a.dropAlias(l)
+			l.alias.drop()
 			a.stopped(l, reason, then)
 		}
 	})
@@ -485,4 +440,11 @@ func (a *Agent) noteStart(number int, d *failover.Data) {
 			a.log.Error("remembering on which data version a LIM was started", "lim", number, "version", d.Version, "err", err)
 		}
 	})
+}
+
+// aliasFreed has a LIM that waited for its alias started at once.
+func (a *Agent) aliasFreed(lim int) {
+	if l := a.lim(lim); !l.state.Active() {
+		l.retryAt = time.Time{}
+	}
 }

@@ -13,6 +13,24 @@ import (
 	"mxcluster/netops"
 )
 
+// link is the interface of this server's base address, and whether anything is heard over
+// it. It is of the main loop.
+type link struct {
+	*core
+	up       bool
+	down     time.Time // since when it carries no traffic; zero: it does
+	enabled  time.Time // since when the interface is set up; zero: it is down
+	mac      string    // of the interface
+	macs     ownMACs
+	baseKept time.Time // when the base was last announced because another station uses it
+	baseGone time.Time // since when the base address is missing; zero: it is there
+
+	gateways   gateways
+	silence    silence // what came in, while isolated
+	isolation  failover.Isolation
+	heardAgain time.Time // when that ended last
+}
+
 // baseGrace is how long the operating system has, after an interface was set up, to
 // add the base address before the agent does: ifup and its like fail where an address
 // is there already.
@@ -51,22 +69,22 @@ func (m *ownMACs) list() []string { return slices.Clone(m.all) }
 func (a *Agent) noteLink(link netops.Link) {
 	switch {
 	case !link.Enabled:
-		a.enabled = time.Time{}
-	case a.enabled.IsZero():
-		a.enabled = time.Now()
+		a.link.enabled = time.Time{}
+	case a.link.enabled.IsZero():
+		a.link.enabled = time.Now()
 	}
 	if all, err := a.deps.Kernel.Links(); err == nil {
 		for _, l := range all {
-			a.macs.note(l.MAC)
+			a.link.macs.note(l.MAC)
 		}
 	}
-	a.macs.note(link.MAC) // the latest
-	a.net.sup.claim(a.cfg.Server, a.macs.list())
-	if mac := link.MAC.String(); mac != a.mac {
-		was := a.mac
-		a.mac = mac
+	a.link.macs.note(link.MAC) // the latest
+	a.net.sup.claim(a.cfg.Server, a.link.macs.list())
+	if mac := link.MAC.String(); mac != a.link.mac {
+		was := a.link.mac
+		a.link.mac = mac
 		a.recordAgent("mac", fmt.Sprintf("the MAC address of %s is %s now; it was %s", a.net.ifname, mac, was))
-		a.announceAll()
+		a.aliases.announceAll()
 		a.announceBase()
 	}
 }
@@ -106,7 +124,7 @@ func (a *Agent) ensureBases(self *clusterconf.Server, bases []netip.Prefix) erro
 
 // missingBase returns a base address of this server that its interface does not have;
 // the zero prefix: it has all.
-func (a *Agent) missingBase() (netip.Prefix, error) {
+func (a *link) missingBase() (netip.Prefix, error) {
 	for _, base := range bases(a.doc, a.doc.Server(a.cfg.Server)) {
 		if here, err := a.onInterface(a.net.ifname, base); err != nil || !here {
 			return base, err
@@ -116,7 +134,7 @@ func (a *Agent) missingBase() (netip.Prefix, error) {
 }
 
 // onInterface reports whether an interface has an address.
-func (a *Agent) onInterface(ifname string, p netip.Prefix) (bool, error) {
+func (a *core) onInterface(ifname string, p netip.Prefix) (bool, error) {
 	all, err := a.deps.Kernel.Addresses(ifname)
 	return slices.ContainsFunc(all, func(x netops.Address) bool { return x.Prefix == p }), err
 }
@@ -124,22 +142,22 @@ func (a *Agent) onInterface(ifname string, p netip.Prefix) (bool, error) {
 // tendAddresses adds what is missing of this server's own addresses: the base first,
 // then the aliases that were taken off while that could not be done.
 func (a *Agent) tendAddresses(now time.Time) {
-	if a.enabled.IsZero() {
-		a.baseGone = time.Time{}
+	if a.link.enabled.IsZero() {
+		a.link.baseGone = time.Time{}
 		return
 	}
-	missing, err := a.missingBase()
+	missing, err := a.link.missingBase()
 	switch {
 	case err != nil:
 		return // checkLink tells
 	case !missing.IsValid():
-		a.baseGone = time.Time{}
-	case a.baseGone.IsZero():
-		a.baseGone = now
-		wait := max(baseSettle, a.enabled.Add(a.baseGrace()).Sub(now))
+		a.link.baseGone = time.Time{}
+	case a.link.baseGone.IsZero():
+		a.link.baseGone = now
+		wait := max(baseSettle, a.link.enabled.Add(a.link.baseGrace()).Sub(now))
 		time.AfterFunc(wait, func() { a.post(func() { a.tendAddresses(time.Now()) }) })
 		return
-	case now.Sub(a.enabled) < a.baseGrace() || now.Sub(a.baseGone) < baseSettle:
+	case now.Sub(a.link.enabled) < a.link.baseGrace() || now.Sub(a.link.baseGone) < baseSettle:
 		return
 	}
 	if err := a.ensureBases(a.doc.Server(a.cfg.Server), bases(a.doc, a.doc.Server(a.cfg.Server))); err != nil {
@@ -148,18 +166,18 @@ func (a *Agent) tendAddresses(now time.Time) {
 	}
 	for _, l := range a.lims {
 		switch {
-		case !l.absent || l.op != nil:
+		case !l.alias.absent || l.op != nil:
 		case l.state != failover.Running:
-			l.absent = false // it is loaded anew
+			l.alias.absent = false // it is loaded anew
 		default:
-			l.absent = false
-			a.recordAlias(l, "deleted", fmt.Sprintf("the alias %s was deleted while %s was down; it is put back", l.alias.Addr(), a.net.ifname))
-			a.putBack(l, l.alias, setUp)
+			l.alias.absent = false
+			l.alias.event("deleted", fmt.Sprintf("the alias %s was deleted while %s was down; it is put back", l.alias.addr.Addr(), a.net.ifname))
+			l.alias.putBack(l.alias.addr, setUp)
 		}
 	}
 }
 
-func (a *Agent) baseGrace() time.Duration {
+func (a *link) baseGrace() time.Duration {
 	if a.net.base.Addr().Is6() {
 		return baseGrace6
 	}
@@ -168,18 +186,11 @@ func (a *Agent) baseGrace() time.Duration {
 
 // mayAdd reports whether addresses may be added now: the interface is set up, and has
 // the base address.
-func (a *Agent) mayAdd() bool {
+func (a *link) mayAdd() bool {
 	link, err := a.deps.Kernel.Link(a.net.ifname)
 	if err != nil || !link.Enabled {
 		return false
 	}
 	here, err := a.onInterface(a.net.ifname, a.net.base)
 	return err == nil && here
-}
-
-// leaveAbsent notes that a held alias is gone, and that it is not the time to put it
-// back. It stays denied until then.
-func (a *Agent) leaveAbsent(l *lim, alias netip.Prefix) {
-	a.forgetHidden(l, alias)
-	l.absent, l.alias = true, alias
 }

@@ -85,8 +85,8 @@ func (a *Agent) noteFormer(old *network) {
 			if m.Alias != old.base {
 				continue
 			}
-			if l := a.lim(m.LIM); !l.holds {
-				l.former, l.alias = true, m.Alias
+			if l := a.lim(m.LIM); !l.alias.holds {
+				l.alias.former, l.alias.addr = true, m.Alias
 			}
 		}
 	}
@@ -141,20 +141,20 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 		n.sup.heard, n.sup.first = a.net.sup.lastHeard(), a.net.sup.firstHeard()
 	}
 	if a.net == nil && link.Enabled {
-		a.enabled = a.started.Add(-baseGrace)
+		a.link.enabled = a.started.Add(-baseGrace)
 	}
-	a.net, a.mac, a.published = n, link.MAC.String(), ""
+	a.net, a.link.mac, a.published = n, link.MAC.String(), ""
 	if old != nil {
 		a.wg.Go(func() { old.close(a.log) }) // saying goodbye takes a while
 		a.closing = old
 	}
 	for _, l := range a.lims {
-		if l.holds {
-			a.announceTaken(l) // over the new wire
+		if l.alias.holds {
+			l.alias.announceTaken() // over the new wire
 		}
 	}
 	a.wg.Go(func() { n.sup.run(ctx) })
-	a.wg.Go(func() { a.listen(ctx, wire) })
+	a.wg.Go(func() { a.aliases.listen(ctx, wire) })
 	a.wg.Go(func() { a.keepWarm(ctx, n) })
 	a.wg.Go(func() {
 		for ev := range pool.Events() {
@@ -195,7 +195,7 @@ func (a *Agent) pointer(ifname string) func(netip.Addr, net.HardwareAddr) {
 
 // tellClaims tells a supervisor which MAC addresses the servers say they have.
 func (a *Agent) tellClaims(s *supervisor) {
-	s.claim(a.cfg.Server, a.macs.list())
+	s.claim(a.cfg.Server, a.link.macs.list())
 	for name, p := range a.peers {
 		if p.claim != nil {
 			s.claim(name, append(slices.Clone(p.claim.MACs), p.claim.MAC))
@@ -255,7 +255,7 @@ func (a *Agent) adopt(lost bool) error {
 	for n, p := range a.state.LIMs {
 		l := a.lim(n)
 		l.term, l.known, l.flaps, l.suspended, l.loaded = p.Term, p.Known, p.Flaps, p.Suspended, p.Loaded
-		l.specs, l.routes = p.Up, p.Routes
+		l.specs, l.alias.routes = p.Up, p.Routes
 		if p.Active {
 			l.state, l.since, l.loaded = failover.Starting, p.Since, true
 		} else if p.Loaded {
@@ -271,7 +271,7 @@ func (a *Agent) adopt(lost bool) error {
 	if err != nil {
 		return fmt.Errorf("looking for aliases of an earlier run: %w", err)
 	}
-	a.forgetBlocks()
+	a.aliases.forgetBlocks()
 	for _, c := range a.doc.Clusters {
 		for _, m := range c.LIMs {
 			if i := slices.IndexFunc(addrs, func(x netops.Address) bool { return x.Prefix == m.Alias }); i >= 0 {
@@ -301,21 +301,21 @@ func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
 		if a.keeper != nil {
 			a.keeper.adopt(l.number, until)
 		}
-		a.holdOn(l, m.Alias, until)
-		a.adoptBlock(l)
-		if here.Permanent && l.hidden == "" {
-			a.hide(l, permanent)
+		l.alias.holdOn(m.Alias, until)
+		l.alias.adoptBlock()
+		if here.Permanent && l.alias.hidden == "" {
+			l.alias.hide(permanent)
 		}
-		l.hold.kick <- struct{}{} // there may be little time left
+		l.alias.hold.kick <- struct{}{} // there may be little time left
 		return nil
 	case l.known.Term == 0 && regular != nil && regular.Name == a.cfg.Server:
-		l.former, l.alias = true, m.Alias
+		l.alias.former, l.alias.addr = true, m.Alias
 		return nil // its base address until `create`: clients use it this moment
 	}
 	if here.Permanent {
 		return nil // the system brought it up: it is denied, and goes when its LIM is heard elsewhere
 	}
-	a.recordAlias(&lim{number: m.LIM, alias: m.Alias}, "left", fmt.Sprintf("the alias %s was left here by an earlier run; it is taken off", m.Alias.Addr()))
+	a.recordAlias(m.LIM, m.Alias.Addr(), "left", fmt.Sprintf("the alias %s was left here by an earlier run; it is taken off", m.Alias.Addr()))
 	if err := a.deps.Kernel.Drop(a.net.ifname, m.Alias); err != nil {
 		return fmt.Errorf("taking off an alias that an earlier run left here: %w", err)
 	}
@@ -325,22 +325,22 @@ func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
 // kernelChanged looks after the addresses when the kernel says that they, or
 // the link, changed.
 func (a *Agent) kernelChanged(e netops.Event) {
-	a.gateways.changed = a.gateways.changed || e.Routes || e.Links || e.Addresses // looked at once a second
+	a.link.gateways.changed = a.link.gateways.changed || e.Routes || e.Links || e.Addresses // looked at once a second
 	if e == (netops.Event{Routes: true}) {
 		a.nothingNew = true
 		return
 	}
 	a.checkLink()
-	a.lookAtLinks()
+	a.aliases.lookAtLink()
 	if e.Blocks {
-		a.mendBlocks()
-		a.denials.look = true
+		a.aliases.mendBlocks()
+		a.aliases.denials.look = true
 	}
 	a.lookForCopies()
 	for _, l := range a.lims {
-		if l.hold != nil {
+		if l.alias.hold != nil {
 			select {
-			case l.hold.kick <- struct{}{}:
+			case l.alias.hold.kick <- struct{}{}:
 			default:
 			}
 		}
@@ -413,7 +413,7 @@ func (a *Agent) heard(n *network, ev member.Event) {
 	case member.Refused:
 		a.notBelieved(ev)
 	case member.NoteHeard:
-		a.noteHeard(ev)
+		a.aliases.noteHeard(ev)
 	}
 }
 

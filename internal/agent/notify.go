@@ -73,7 +73,7 @@ func (n *notifier) turn(now time.Time, settled bool, status string) {
 func (a *Agent) statusLine() string {
 	var lims []string
 	for n, l := range a.lims {
-		if l.state.Active() || l.holds {
+		if l.state.Active() || l.alias.holds {
 			lims = append(lims, fmt.Sprintf("LIM %d %s", n, l.state))
 		}
 	}
@@ -87,7 +87,7 @@ func (a *Agent) statusLine() string {
 		line += "; stopping"
 	case !a.settled:
 		line += "; waits to hear the other servers"
-	case a.isolation.Isolated:
+	case a.link.isolation.Isolated:
 		line += "; isolated"
 	}
 	return line

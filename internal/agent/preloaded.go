@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"mxcluster/internal/failover"
@@ -17,14 +16,6 @@ const (
 	rolePassive = "passive"
 )
 
-// passiveSide is why the alias of the passive side of a preloaded cluster is
-// hidden. Unlike for the other reasons it stays so until this side is to serve.
-const passiveSide = "this is the passive side of a preloaded cluster"
-
-// passive reports whether a LIM's alias is up here and blocked because the other
-// side of a preloaded cluster serves.
-func (l *lim) passive() bool { return l.holds && l.hidden == passiveSide }
-
 // applyPreload keeps a LIM loaded here while the other side serves (spec ch. 4).
 func (a *Agent) applyPreload(l *lim, d *failover.Decision) {
 	switch {
@@ -33,7 +24,7 @@ func (a *Agent) applyPreload(l *lim, d *failover.Decision) {
 		a.demote(l, d)
 	case l.state.Active():
 		a.applyStop(l, d)
-	case l.state == failover.Preloaded && (l.holds || l.absent) && !a.newer(l) && !a.setAnew(l):
+	case l.state == failover.Preloaded && (l.alias.holds || l.alias.absent) && !a.newer(l) && !a.setAnew(l):
 	default:
 		a.load(l, d.Reason)
 	}
@@ -62,33 +53,25 @@ func (a *Agent) demote(l *lim, d *failover.Decision) {
 		l.released = time.Now()
 		l.keep(d) // saved with the load
 	}
-	if l.holds {
-		if err := a.deps.Kernel.Block(a.net.ifname, l.alias.Addr()); err != nil {
-			a.log.Error("blocking an alias", "lim", l.number, "alias", l.alias, "because", passiveSide, "err", err)
+	if l.alias.holds {
+		if err := a.deps.Kernel.Block(a.net.ifname, l.alias.addr.Addr()); err != nil {
+			a.log.Error("blocking an alias", "lim", l.number, "alias", l.alias.addr, "because", passiveSide, "err", err)
 			a.stopLIM(l, false, d.Reason, nil)
 			return
 		}
-		if l.hidden != "" {
-			a.endHiding(l)
+		if l.alias.hidden != "" {
+			l.alias.endHiding()
 		}
-		a.held.remove(l.alias.Addr())
-		a.hidePassive(l)
-		l.hold.muted.Store(true)
-		a.leaveRoutes(l)
-		if err := l.hold.with(func() error { return a.deps.Kernel.HoldBehind(a.net.ifname, l.alias, a.cfg.Lease) }); err != nil {
-			a.log.Error("putting a blocked alias behind the base address", "lim", l.number, "alias", l.alias, "err", err)
+		a.aliases.held.remove(l.alias.addr.Addr())
+		l.alias.hidePassive()
+		l.alias.hold.muted.Store(true)
+		l.alias.leaveRoutes()
+		if err := l.alias.hold.with(func() error { return a.deps.Kernel.HoldBehind(a.net.ifname, l.alias.addr, a.cfg.Lease) }); err != nil {
+			a.log.Error("putting a blocked alias behind the base address", "lim", l.number, "alias", l.alias.addr, "err", err)
 		}
-		a.recordAlias(l, "blocked", fmt.Sprintf("the alias %s was blocked: %s", l.alias.Addr(), passiveSide))
+		l.alias.event("blocked", fmt.Sprintf("the alias %s was blocked: %s", l.alias.addr.Addr(), passiveSide))
 	}
 	a.load(l, d.Reason)
-}
-
-// hidePassive notes that the alias is blocked for good.
-func (a *Agent) hidePassive(l *lim) {
-	l.hidden, l.clearing = passiveSide, func() {}
-	if l.hold != nil {
-		l.hold.passive.Store(true)
-	}
 }
 
 // load brings the software of the passive side up, or has it read its data and
@@ -106,14 +89,14 @@ func (a *Agent) load(l *lim, reason string) {
 	env.Role = rolePassive
 	gone := a.gone(l, software)
 	l.mayBeUp(software, gone)
-	hold, net, saved := !l.holds, a.net, a.saveBegin()
-	l.taking = hold
+	hold, net, saved := !l.alias.holds, a.net, a.saveBegin()
+	l.alias.taking = hold
 	a.operate(l, func(ctx context.Context) func() {
 		if err := saved(); err != nil {
 			return func() { a.notLoaded(l, err) }
 		}
 		if hold {
-			if err := a.holdBlocked(ctx, net, l, alias); err != nil {
+			if err := l.alias.holdBlocked(ctx, net, alias); err != nil {
 				return func() { a.notLoaded(l, err) }
 			}
 		}
@@ -168,27 +151,6 @@ func (a *Agent) startSoftware(ctx context.Context, software services.Set, env se
 	return nil
 }
 
-// holdBlocked takes the alias without anybody noticing: the block is in place
-// before the address is. Nobody is asked whether it is free, for it is not.
-func (a *Agent) holdBlocked(ctx context.Context, net *network, l *lim, alias netip.Prefix) error {
-	if err := a.deps.Kernel.Block(net.ifname, alias.Addr()); err != nil {
-		return err
-	}
-	until := time.Now().Add(a.cfg.Lease)
-	if err := a.deps.Kernel.HoldBehind(net.ifname, alias, a.cfg.Lease); err != nil {
-		return err
-	}
-	return a.onLoop(ctx, func() error {
-		if a.aliasOf(l.number) != alias { // it left its cluster meanwhile
-			return errors.Join(a.taken(l, alias, until, false), a.deps.Kernel.Unblock(net.ifname, alias.Addr()))
-		}
-		a.hidePassive(l)
-		a.holdOn(l, alias, until)
-		l.taking = false
-		return nil
-	}, func() { _ = a.deps.Kernel.Drop(net.ifname, alias) })
-}
-
 // isLoaded notes that the passive side is ready to serve, and watches it.
 func (a *Agent) isLoaded(l *lim, software services.Set, env services.Env, version *failover.Data) {
 	l.failure, l.retryAt, l.role, l.version = "", time.Time{}, env.Role, version
@@ -204,37 +166,8 @@ func (a *Agent) isLoaded(l *lim, software services.Set, env services.Env, versio
 
 // notLoaded notes that the passive side did not come up. Its alias goes.
 func (a *Agent) notLoaded(l *lim, err error) {
-	a.dropAlias(l)
+	l.alias.drop()
 	a.fail(l, err)
-}
-
-// activate lets the alias of the passive side onto the wire and announces it:
-// that is all that a failover of a preloaded cluster takes. As long as nothing at all is
-// heard it stays blocked. It runs beside the main loop.
-func (a *Agent) activate(ctx context.Context, l *lim, unheard bool) error {
-	return a.onLoop(ctx, func() error {
-		if !l.passive() {
-			return errors.New("the alias was lost before it could be unblocked")
-		}
-		if a.keeper != nil && a.keeper.left(l.number, time.Now()) < a.cfg.Lease {
-			return errNoProof // the alias may stay as long as its lease
-		}
-		if unheard {
-			a.recordAlias(l, "blocked", fmt.Sprintf("this side serves now, and the alias %s stays blocked until something is heard: %s", l.alias.Addr(), nothingYet))
-			a.keepHidden(l, nothingYet)
-			a.announceTaken(l)
-			a.returnRoutes(l)
-			return nil
-		}
-		if err := a.deps.Kernel.Unblock(a.net.ifname, l.alias.Addr()); err != nil {
-			return err
-		}
-		a.recordAlias(l, "unblocked", fmt.Sprintf("the alias %s was unblocked: this side serves now", l.alias.Addr()))
-		a.endHiding(l)
-		a.announceTaken(l)
-		a.returnRoutes(l)
-		return nil
-	}, func() {})
 }
 
 // stayPassive goes back to being the passive side when the alias could not be
@@ -243,7 +176,7 @@ func (a *Agent) stayPassive(l *lim, err error) {
 	if l.state != failover.Stopping {
 		var inUse errInUse
 		if errors.As(err, &inUse) {
-			owner, _ := a.ownerOf(inUse.mac)
+			owner, _ := a.aliases.ownerOf(inUse.mac)
 			err = fmt.Errorf("the alias %s is in use by %s", inUse.alias.Addr(), owner)
 		}
 		l.failure, l.retryAt = err.Error(), time.Now().Add(retryAddress)

@@ -59,7 +59,7 @@ func (a *Agent) actsNotFor() []int {
 	for _, m := range c.LIMs {
 		regular := a.doc.RegularOf(m.LIM).Name
 		runs := a.peer(regular).liveness == failover.Alive && a.peer(regular).claim.LIM(m.LIM).State.Active()
-		if !a.lim(m.LIM).state.Active() && (a.isolation.Isolated || runs && !w.ActsWithout(regular)) {
+		if !a.lim(m.LIM).state.Active() && (a.link.isolation.Isolated || runs && !w.ActsWithout(regular)) {
 			lims = append(lims, m.LIM)
 		}
 	}
@@ -70,9 +70,9 @@ func (a *Agent) actsNotWords(lim int) string {
 	self, regular := a.cfg.Server, a.doc.RegularOf(lim).Name
 	command := failover.RemedyOfDead(lim, regular).Command
 	switch {
-	case !a.isolation.Isolated:
+	case !a.link.isolation.Isolated:
 		return fmt.Sprintf("%s would not take LIM %d over by itself if %s failed: it would hear nobody else; then `%s`", self, lim, regular, command)
-	case !a.linkUp:
+	case !a.link.up:
 		return fmt.Sprintf("%s does not take LIM %d over: its link is down", self, lim)
 	case a.keeper != nil:
 		return fmt.Sprintf("%s does not take LIM %d over: it hears nobody", self, lim)
@@ -83,7 +83,7 @@ func (a *Agent) actsNotWords(lim int) string {
 // limits says what this server can do once only; "": nothing.
 func (a *Agent) limits() string {
 	c := a.cluster()
-	if c == nil || c.Standby != a.cfg.Server || !a.settled || a.isolation.Isolated || !a.witnessed().OnlyMates() {
+	if c == nil || c.Standby != a.cfg.Server || !a.settled || a.link.isolation.Isolated || !a.witnessed().OnlyMates() {
 		return ""
 	}
 	return fmt.Sprintf("redundant for one failure: without all regular servers %s would hear nobody, neither a gateway nor a neighbour, and would take nothing over by itself", a.cfg.Server)

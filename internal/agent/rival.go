@@ -45,55 +45,55 @@ type rival struct {
 
 // rivalClaims finds out whether a frame with the MAC address of the LIM's other server is
 // its own: that is asked, for anybody can send such frames.
-func (a *Agent) rivalClaims(l *lim, mac string, at time.Time, probe, yields bool) {
-	r := &l.rival
+func (a *alias) rivalClaims(mac string, at time.Time, probe, yields bool) {
+	r := &a.rival
 	r.mac, r.owed, r.again = mac, true, 0
 	if !probe {
 		r.frame = at
 	}
 	if !yields {
-		a.defend(l)
+		a.defend()
 	}
-	a.askRival(l)
+	a.askRival()
 }
 
 // askRival asks the other server whether it has an alias that is held here, one question
 // at a time.
-func (a *Agent) askRival(l *lim) {
-	r, now := &l.rival, time.Now()
-	if r.open || r.waits || !r.owed || !l.holds {
+func (a *alias) askRival() {
+	r, now := &a.rival, time.Now()
+	if r.open || r.waits || !r.owed || !a.holds {
 		return
 	}
 	if wait := r.asked.Add(rivalPeriod).Sub(now); wait > 0 {
 		r.waits = true
 		a.after(wait, func() {
 			r.waits = false
-			a.askRival(l)
+			a.askRival()
 		})
 		return
 	}
 	a.notes = max(a.notes+1, uint64(now.UnixNano()))
 	r.id, r.asked, r.open, r.owed = a.notes, now, true, false
-	a.sendQuestion(l, r.id, rivalTries)
+	a.sendQuestion(r.id, rivalTries)
 }
 
 // sendQuestion sends a question, and again as often as there are tries, and judges by
 // what is known when there was no answer.
-func (a *Agent) sendQuestion(l *lim, id uint64, tries int) {
-	_, other := failover.Yields(a.view(time.Now()), l.number)
-	a.tell(other, note{ID: id, LIM: l.number})
+func (a *alias) sendQuestion(id uint64, tries int) {
+	_, other := a.other(time.Now())
+	a.tell(other, note{ID: id, LIM: a.lim})
 	a.after(rivalResend, func() {
 		switch {
-		case !l.rival.open || l.rival.id != id:
+		case !a.rival.open || a.rival.id != id:
 		case tries > 1:
-			a.sendQuestion(l, id, tries-1)
+			a.sendQuestion(id, tries-1)
 		default:
-			a.judgeRival(l, nil)
+			a.judgeRival(nil)
 		}
 	})
 }
 
-func (a *Agent) tell(server string, n note) {
+func (a *core) tell(server string, n note) {
 	raw, err := json.Marshal(n)
 	if err != nil {
 		a.log.Error("encoding a note", "to", server, "err", err)
@@ -103,7 +103,7 @@ func (a *Agent) tell(server string, n note) {
 }
 
 // noteHeard answers another server's question, or takes its answer.
-func (a *Agent) noteHeard(ev member.Event) {
+func (a *aliases) noteHeard(ev member.Event) {
 	var n note
 	if err := json.Unmarshal(ev.Payload, &n); err != nil {
 		a.log.Warn("ignoring a note that cannot be read", "from", ev.From, "err", err)
@@ -114,47 +114,41 @@ func (a *Agent) noteHeard(ev member.Event) {
 		a.tell(ev.From, n)
 		return
 	}
-	l := a.lims[n.LIM]
-	if l == nil || n.ID != l.rival.id || !l.holds {
+	x := a.all[n.LIM]
+	if x == nil || n.ID != x.rival.id || !x.holds {
 		return
 	}
-	if _, other := failover.Yields(a.view(time.Now()), l.number); other == ev.From {
-		a.judgeRival(l, n.Word)
+	if _, other := x.other(time.Now()); other == ev.From {
+		x.judgeRival(n.Word)
 	}
 }
 
 // word is what this server says when it is asked for a LIM's alias. The main loop says
 // it, without which no alias is taken.
-func (a *Agent) word(number int, now time.Time) *failover.AliasWord {
-	l := a.lims[number]
-	if l == nil {
+func (a *aliases) word(lim int, now time.Time) *failover.AliasWord {
+	x := a.all[lim]
+	if x == nil {
 		return &failover.AliasWord{Free: now.Sub(a.started)}
 	}
-	w := &failover.AliasWord{Holds: l.onWire(), Term: l.term}
+	w := &failover.AliasWord{Holds: x.onWire(), Term: a.term(lim)}
 	if !w.Holds {
-		w.Free = now.Sub(later(a.started, l.wireAt))
+		w.Free = now.Sub(later(a.started, x.wireAt))
 	}
 	return w
 }
 
-// onWire reports whether this server may answer for a LIM's alias, or is about to. One
-// that is hidden for a moment counts, for it may be shown at any time.
-func (l *lim) onWire() bool {
-	return l.holds && l.hidden != passiveSide || l.absent || l.taking || l.former
-}
-
 // judgeRival settles whose an alias is by the other server's word; nil: it did not answer.
-func (a *Agent) judgeRival(l *lim, answer *failover.AliasWord) {
-	r, now := &l.rival, time.Now()
-	if !l.holds { // it was given up meanwhile
+func (a *alias) judgeRival(answer *failover.AliasWord) {
+	r, now := &a.rival, time.Now()
+	if !a.holds { // it was given up meanwhile
 		r.open, r.owed = false, false
 		return
 	}
-	x := failover.Rival{Now: now, Asked: r.asked, Answer: answer, Began: a.held.of(l.alias.Addr())}
-	yields, other := failover.Yields(a.view(now), l.number)
+	x := failover.Rival{Now: now, Asked: r.asked, Answer: answer, Began: a.held.of(a.addr.Addr())}
+	yields, other := a.other(now)
 	x.Yields = yields
 	if p := a.peers[other]; p != nil && p.claim != nil {
-		theirs := p.claim.LIM(l.number)
+		theirs := p.claim.LIM(a.lim)
 		x.LastHolds = theirs.Holds && !theirs.Blocked
 		if x.LastHeard = p.at; p.stale {
 			x.LastHeard = p.claimed
@@ -168,76 +162,76 @@ func (a *Agent) judgeRival(l *lim, answer *failover.AliasWord) {
 	case failover.RivalWins:
 		a.nothingNew = false
 		a.net.pool.Ask(other)
-		a.hide(l, rivalHeard)
+		a.hide(rivalHeard)
 	case failover.RivalLoses:
 		a.net.pool.Ask(other)
-		a.defend(l)
+		a.defend()
 	case failover.RivalDenies:
-		a.rivalDenied(l, *answer, now)
+		a.rivalDenied(*answer, now)
 	case failover.RivalMute:
 		a.nothingNew = false
 		r.muteAt = now
-		a.defend(l)
+		a.defend()
 		r.again++
 		r.owed = r.owed || r.again < rivalAgain
 	}
-	a.askRival(l)
+	a.askRival()
 }
 
 // heldThere reports whether an alias is hidden because the other server has said that it
 // has it, and not only because frames say so.
-func (l *lim) heldThere() bool { return l.hidden == rivalHeard && l.rival.held }
+func (l *alias) heldThere() bool { return l.hidden == rivalHeard && l.rival.held }
 
 // awaitWord asks the other server from time to time as long as it says that it has an
 // alias that is hidden here. Nobody else is asked: the probes would be in the way of its
 // own, with which it finds out whether it may show the alias.
-func (a *Agent) awaitWord(ctx context.Context, l *lim) {
+func (a *alias) awaitWord(ctx context.Context) {
 	a.after(2*rivalPeriod, func() {
 		if ctx.Err() != nil {
 			return
 		}
-		l.rival.owed = true
-		a.askRival(l)
-		a.after(2*rivalPeriod, func() { a.hideAgain(ctx, l) })
+		a.rival.owed = true
+		a.askRival()
+		a.after(2*rivalPeriod, func() { a.hideAgain(ctx) })
 	})
 }
 
 // hideAgain goes on hiding an alias by what is known now.
-func (a *Agent) hideAgain(ctx context.Context, l *lim) {
+func (a *alias) hideAgain(ctx context.Context) {
 	if ctx.Err() == nil {
-		l.clearing()
-		a.keepHidden(l, l.hidden)
+		a.clearing()
+		a.keepHidden(a.hidden)
 	}
 }
 
 // rivalDenied serves on: the other server says that it does not have the alias.
-func (a *Agent) rivalDenied(l *lim, w failover.AliasWord, now time.Time) {
-	r := &l.rival
+func (a *alias) rivalDenied(w failover.AliasWord, now time.Time) {
+	r := &a.rival
 	r.muteAt = time.Time{}
 	if !r.frame.IsZero() && w.Disowns(now.Sub(r.frame)) {
 		r.usedAt = now
 	}
-	if l.hidden == rivalHeard {
-		a.show(l)
+	if a.hidden == rivalHeard {
+		a.show()
 		return
 	}
-	a.defend(l)
+	a.defend()
 }
 
 // rivalConditions tells of those who use a server's MAC address.
 func (a *Agent) rivalConditions(l *lim, now time.Time) []alarms.Condition {
-	r := &l.rival
+	r := &l.alias.rival
 	_, other := failover.Yields(a.view(now), l.number)
 	c := alarms.Condition{Name: alarms.MACUsed, Severity: alarms.Warning, LIM: l.number, Server: other}
 	const remedy = "look in the switch where that MAC address is, and switch port security and ARP inspection on"
 	switch {
-	case !l.holds || other == "":
+	case !l.alias.holds || other == "":
 		return nil
-	case !r.usedAt.IsZero() && now.Sub(r.usedAt) < usedFor && l.otherBlock.result != failover.BlockAnswered:
-		c.Text = fmt.Sprintf("somebody claims the alias %s with %s, the MAC address of %s, which says that it does not have the alias; %s", l.alias.Addr(), r.mac, other, remedy)
+	case !r.usedAt.IsZero() && now.Sub(r.usedAt) < usedFor && l.alias.otherBlock.result != failover.BlockAnswered:
+		c.Text = fmt.Sprintf("somebody claims the alias %s with %s, the MAC address of %s, which says that it does not have the alias; %s", l.alias.addr.Addr(), r.mac, other, remedy)
 	case !r.muteAt.IsZero() && now.Sub(r.muteAt) < 2*rivalPeriod+muteAfter:
 		c.After = muteAfter
-		c.Text = fmt.Sprintf("the alias %s is claimed with %s, the MAC address of %s, which did not have it when it was last heard and does not answer; %s", l.alias.Addr(), r.mac, other, remedy)
+		c.Text = fmt.Sprintf("the alias %s is claimed with %s, the MAC address of %s, which did not have it when it was last heard and does not answer; %s", l.alias.addr.Addr(), r.mac, other, remedy)
 	default:
 		return nil
 	}

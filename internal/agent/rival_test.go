@@ -125,14 +125,14 @@ func TestSpoofedMACAndRealRival(t *testing.T) {
 // A server that takes an alias over meanwhile answers that it has it, from before it does.
 func TestWordWhileTaking(t *testing.T) {
 	now := time.Now()
-	a := &Agent{core: &core{started: now.Add(-time.Hour)}, lims: map[int]*lim{
-		1: {number: 1, term: 7},
-		2: {number: 2, holds: true},
-		3: {number: 3, taking: true},
-		4: {number: 4, holds: true, hidden: passiveSide},
-		5: {number: 5, wireAt: now.Add(-time.Minute)},
-		6: {number: 6, holds: true, hidden: linkDown},
-		7: {number: 7, former: true},
+	a := &aliases{core: &core{started: now.Add(-time.Hour)}, term: func(int) uint64 { return 7 }, all: map[int]*alias{
+		1: {},
+		2: {holds: true},
+		3: {taking: true},
+		4: {holds: true, hidden: passiveSide},
+		5: {wireAt: now.Add(-time.Minute)},
+		6: {holds: true, hidden: linkDown},
+		7: {former: true},
 	}}
 	for _, tc := range []struct {
 		lim   int
@@ -202,10 +202,10 @@ func TestFloodOfStrangers(t *testing.T) {
 
 // An answer for an alias that was given up meanwhile changes nothing.
 func TestAnswerTooLate(t *testing.T) {
-	a, l := &Agent{core: &core{}}, &lim{number: 1, rival: rival{id: 1, open: true, owed: true}}
-	a.judgeRival(l, &failover.AliasWord{Free: time.Hour})
-	a.judgeRival(l, nil)
-	if l.rival.open || l.rival.owed || !l.rival.usedAt.IsZero() {
-		t.Errorf("%+v", l.rival)
+	a := &alias{rival: rival{id: 1, open: true, owed: true}}
+	a.judgeRival(&failover.AliasWord{Free: time.Hour})
+	a.judgeRival(nil)
+	if a.rival.open || a.rival.owed || !a.rival.usedAt.IsZero() {
+		t.Errorf("%+v", a.rival)
 	}
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"time"
 
 	"mxcluster/internal/failover"
@@ -28,9 +29,9 @@ func (p *peer) noteHolding(c *failover.Claim, at time.Time) {
 
 // holdingOf is since when a server has a LIM's alias on the wire, and until when that is
 // known: its last sign of life, with which it stands by what it said.
-func (a *Agent) holdingOf(server string, lim int, now time.Time) (since, until time.Time) {
+func (a *aliases) holdingOf(server string, lim int, now time.Time) (since, until time.Time) {
 	if server == a.cfg.Server {
-		return a.lim(lim).shown, now
+		return a.of(lim).shown, now
 	}
 	p := a.peers[server]
 	if p == nil || p.liveness != failover.Alive || p.stale {
@@ -42,14 +43,14 @@ func (a *Agent) holdingOf(server string, lim int, now time.Time) (since, until t
 // overlap reports whether two servers have a LIM's alias at one time. A LIM that moves is
 // on both by what was heard last, for as long as the word of one that it has left is on
 // its way.
-func (a *Agent) overlap(lim int, one, other string, now time.Time) bool {
+func (a *aliases) overlap(lim int, one, other string, now time.Time) bool {
 	since1, until1 := a.holdingOf(one, lim, now)
 	since2, until2 := a.holdingOf(other, lim, now)
 	return !since1.IsZero() && !since2.IsZero() && until1.Sub(since2) >= splitMargin && until2.Sub(since1) >= splitMargin
 }
 
 // moving lists the LIMs of which it is not known whether two servers have the alias.
-func (a *Agent) moving(now time.Time) map[int]bool {
+func (a *aliases) moving(now time.Time) map[int]bool {
 	out := map[int]bool{}
 	for _, c := range a.doc.Clusters {
 		for _, m := range c.LIMs {
@@ -60,21 +61,37 @@ func (a *Agent) moving(now time.Time) map[int]bool {
 }
 
 // noteSplits looks which aliases are here and on another server, too.
-func (a *Agent) noteSplits(now time.Time) {
-	for n, l := range a.lims {
-		if l.onWire() {
-			l.wireAt = now
+func (a *aliases) noteSplits(now time.Time) {
+	for n, x := range a.all {
+		if x.onWire() {
+			x.wireAt = now
 		}
-		if on := l.holds && !l.absent && l.hidden == ""; !on {
-			l.shown = time.Time{}
-		} else if l.shown.IsZero() {
-			l.shown = now
+		if on := x.holds && !x.absent && x.hidden == ""; !on {
+			x.shown = time.Time{}
+		} else if x.shown.IsZero() {
+			x.shown = now
 		}
 		c, r := a.doc.ClusterOfLIM(n), a.doc.RegularOf(n)
-		split := c != nil && r != nil && l.contested && a.overlap(n, c.Standby, r.Name, now)
-		if split != l.split && l.holds {
-			a.recordConflict(n, contestWords(l, split))
+		split := c != nil && r != nil && x.contested && a.overlap(n, c.Standby, r.Name, now)
+		if split != x.split && x.holds {
+			a.recordConflict(n, x.splitWords(split))
 		}
-		l.split = split
+		x.split = split
 	}
+}
+
+// contest has the alias announced again when a second holder of it shows up, and
+// once more when that has stopped: the clients may believe it by now.
+func (a *alias) contest(contested bool) {
+	if a.contested != contested && a.holds {
+		a.announceAnew()
+	}
+	a.contested = contested
+}
+
+func (a *alias) splitWords(split bool) string {
+	if split {
+		return fmt.Sprintf("split brain: another server has the alias %s of LIM %d too", a.addr.Addr(), a.lim)
+	}
+	return fmt.Sprintf("the alias %s of LIM %d is here alone again", a.addr.Addr(), a.lim)
 }

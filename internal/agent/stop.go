@@ -104,7 +104,7 @@ func (a *Agent) release(l *lim) {
 		l.op()
 	case l.state == failover.Loading, l.state == failover.Preloaded: // the other side serves
 		a.applyStop(l, &failover.Decision{Reason: "the agent stops"})
-	case l.state.Active() || l.holds:
+	case l.state.Active() || l.alias.holds:
 		l.released = time.Now()
 		a.stopLIM(l, false, "was released: the agent stops", nil)
 	}
@@ -128,11 +128,11 @@ func (a *Agent) finishWhenIdle(e ending) {
 	}
 	a.parked = e == leaveLIMs
 	for _, l := range a.lims {
-		if l.holds {
+		if l.alias.holds {
 			a.parked = true
-			l.letGo()
-			if err := l.hold.with(func() error { return a.leaveAlias(l) }); err != nil {
-				a.log.Error("leaving an alias with its stop lease", "lim", l.number, "alias", l.alias, "err", err)
+			l.alias.endHold()
+			if err := l.alias.hold.with(func() error { return l.alias.leaveHeld() }); err != nil {
+				a.log.Error("leaving an alias with its stop lease", "lim", l.number, "alias", l.alias.addr, "err", err)
 			}
 		}
 	}

@@ -40,15 +40,15 @@ func (p *peer) noteRun(c *failover.Claim, at time.Time) {
 // that two do not outshout each other.
 func (a *Agent) keepBase(now time.Time) {
 	c := a.net.sup.baseUsed()
-	serves := slices.ContainsFunc(a.heldLIMs(), func(l *lim) bool { return l.hidden == "" })
+	serves := slices.ContainsFunc(a.aliases.holding(), func(x *alias) bool { return x.hidden == "" })
 	used := !c.at.IsZero() && now.Sub(c.at) < twinsFor
-	if !serves || !used || now.Sub(a.baseKept) < basePeriod || a.macs.has(c.mac) {
+	if !serves || !used || now.Sub(a.link.baseKept) < basePeriod || a.link.macs.has(c.mac) {
 		return
 	}
-	if c.at.After(a.baseKept) {
+	if c.at.After(a.link.baseKept) {
 		a.recordConflict(0, fmt.Sprintf("the base address %s of %s is used by %s, too; it is announced", c.alias, a.cfg.Server, c.mac))
 	}
-	a.baseKept = now
+	a.link.baseKept = now
 	a.announceBase()
 }
 

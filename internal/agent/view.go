@@ -34,13 +34,13 @@ const (
 // view gathers all that a decision rests on.
 func (a *Agent) view(now time.Time) failover.View {
 	v := failover.View{
-		Now: now, Self: a.cfg.Server, Started: a.started, Settled: a.settled, Isolated: a.isolation.Isolated && !a.isolation.Listens,
-		Rejoined:   a.isolation.Listens,
+		Now: now, Self: a.cfg.Server, Started: a.started, Settled: a.settled, Isolated: a.link.isolation.Isolated && !a.link.isolation.Listens,
+		Rejoined:   a.link.isolation.Listens,
 		StartGrace: a.cfg.StartGrace, FirstHold: a.cfg.FirstHold, FromLoad: a.cfg.FromLoad, Document: a.doc, Orders: a.orders,
 		Peers: make(map[string]failover.Peer, len(a.peers)), LIMs: make(map[int]failover.Local, len(a.lims)),
 		Wire: a.net.sup.wires(),
 	}
-	v.Deaf, v.Down = a.deafSince(now), !a.linkUp
+	v.Deaf, v.Down = a.deafSince(now), !a.link.up
 	if a.keeper != nil {
 		v.Arbiter = a.keeper.view(a.lims, now)
 	}
@@ -48,7 +48,7 @@ func (a *Agent) view(now time.Time) failover.View {
 		v.Peers[name] = failover.Peer{Doubtful: p.doubtful, LeaseEnds: a.leaseEnds(p), Liveness: p.liveness, Since: p.since, RunSince: p.runSince, Claim: p.claim, IdleSince: p.idle}
 	}
 	for n, l := range a.lims {
-		v.LIMs[n] = failover.Local{State: l.state, Term: l.term, Holds: l.holds || l.absent, Released: l.released,
+		v.LIMs[n] = failover.Local{State: l.state, Term: l.term, Holds: l.alias.holds || l.alias.absent, Released: l.released,
 			Known: l.known, RetryAt: l.retryAt, Failure: l.failure, Data: a.data[n], Flaps: l.flaps, Suspended: l.suspended}
 	}
 	return v
@@ -97,10 +97,10 @@ func (a *Agent) judge(now time.Time) {
 		if p.liveness != was {
 			p.since = now
 			if was == failover.Gone {
-				a.returned(s.Name)
+				a.aliases.returned(s.Name)
 			}
 			if p.liveness == failover.Alive {
-				a.announceAll() // it, and the clients beside it, may have heard of another holder
+				a.aliases.announceAll() // it, and the clients beside it, may have heard of another holder
 			}
 			a.recordServer(s.Name, p.liveness, was)
 		}
@@ -138,15 +138,15 @@ func (a *Agent) judgeIdle(p *peer, lim int, now time.Time) {
 
 // judgeIsolation decides whether it is this server that is cut off.
 func (a *Agent) judgeIsolation(now time.Time) {
-	was := a.isolation.Isolated
+	was := a.link.isolation.Isolated
 	said, began := a.net.sup.testimony(now)
-	a.isolation = a.isolation.Next(failover.Circumstances{Now: now, Limit: a.silenceLimit(), Link: a.linkUp,
+	a.link.isolation = a.link.isolation.Next(failover.Circumstances{Now: now, Limit: a.silenceLimit(), Link: a.link.up,
 		Settling: now.Sub(began) < settleTime, Attentive: a.net.sup.attentive(now), Testimony: said})
-	if is := a.isolation.Isolated; is != was {
+	if is := a.link.isolation.Isolated; is != was {
 		a.recordIsolation(is)
-		a.heardAgain = now
+		a.link.heardAgain = now
 	}
-	a.net.sup.setWell(!a.isolation.Isolated)
+	a.net.sup.setWell(!a.link.isolation.Isolated)
 	a.judgeDeaf(now)
 }
 
@@ -222,8 +222,8 @@ func (a *Agent) claimHeard(ev member.Event) {
 	}
 	known := p.claim != nil && p.claim.MAC == c.MAC && slices.Equal(p.claim.MACs, c.MACs)
 	a.net.sup.claim(ev.From, append(slices.Clone(c.MACs), c.MAC))
-	a.held.know(ev.From, append(slices.Clone(c.MACs), c.MAC))
-	a.blockFailed(&c.Claim)
+	a.aliases.held.know(ev.From, append(slices.Clone(c.MACs), c.MAC))
+	a.aliases.blockFailed(&c.Claim)
 	p.noteHolding(&c.Claim, later(ev.At, p.at))
 	p.claim, p.alarms, p.claimed, p.keys = &c.Claim, c.Alarms, ev.At, keyClaim{}
 	if c.Keys != nil {
@@ -277,20 +277,20 @@ type statement struct {
 func (a *Agent) claim(now time.Time) failover.Claim {
 	c := failover.Claim{
 		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Epoch: a.doc.Epoch, Hash: a.hash,
-		MAC: a.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.isolation.Isolated, Arbiter: a.arbiter,
+		MAC: a.link.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.link.isolation.Isolated, Arbiter: a.arbiter,
 		Looked: a.unable != nil, Unready: a.unfit(), Limits: a.limits(), Witnessed: a.witnessed().Others > 0,
-		Lease: a.lease(), MACs: a.macs.list(), Denied: a.denials.whole, Misplaced: a.misplaced(),
+		Lease: a.lease(), MACs: a.link.macs.list(), Denied: a.aliases.denials.whole, Misplaced: a.misplaced(),
 	}
 	notTaken := a.actsNotFor()
 	for n, l := range a.lims {
 		var yields clusterconf.Side
-		if cluster := a.doc.ClusterOfLIM(n); l.holds && cluster != nil {
+		if cluster := a.doc.ClusterOfLIM(n); l.alias.holds && cluster != nil {
 			yields = failover.YieldingSide(cluster, n, now)
 		}
 		c.LIMs = append(c.LIMs, failover.LIMClaim{
-			Yields: yields, LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.holds || l.absent, Absent: l.absent, OtherBlock: l.otherBlock.result, Released: !l.released.IsZero() && !l.state.Active(),
-			Clear: l.clear && !l.holds, Known: l.known, Reason: l.whyHere(), Failure: l.failure, Unable: a.unable[n], Announced: l.announced.Truncate(time.Second), AnnounceError: l.notTold, Blocked: l.hidden != "" && !a.notDenied(l.alias.Addr()),
-			ForeignMAC: l.foreign, Data: a.data[n], Damaged: a.here[n].names(), NextSync: a.nextSync(n),
+			Yields: yields, LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.alias.holds || l.alias.absent, Absent: l.alias.absent, OtherBlock: l.alias.otherBlock.result, Released: !l.released.IsZero() && !l.state.Active(),
+			Clear: l.clear && !l.alias.holds, Known: l.known, Reason: l.whyHere(), Failure: l.failure, Unable: a.unable[n], Announced: l.alias.announced.Truncate(time.Second), AnnounceError: l.alias.notTold, Blocked: l.alias.hidden != "" && !a.aliases.notDenied(l.alias.addr.Addr()),
+			ForeignMAC: l.alias.foreign.mac, Data: a.data[n], Damaged: a.here[n].names(), NextSync: a.nextSync(n),
 			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.flaps.Recent(now),
 			Suspended: l.suspended.Why != "", Remedy: l.remedy,
 		})
@@ -356,8 +356,8 @@ func (a *Agent) housekeep(now time.Time) {
 		a.checkLink()
 		a.lookAtPaper(now)
 		a.tendAddresses(now)
-		a.tendBlockProbes(now)
-		if a.gateways.changed {
+		a.aliases.tendBlockProbes(now)
+		if a.link.gateways.changed {
 			a.lookAtGateways()
 		}
 		a.catchUp()
@@ -392,17 +392,17 @@ func (a *Agent) checkLink() {
 	}
 	if !up {
 		a.net.sup.linkLost(time.Now())
-		a.hideAll(linkDown) // before it carries traffic again: another server may have them by then
+		a.aliases.hideAll(linkDown) // before it carries traffic again: another server may have them by then
 	}
-	if up && !a.linkUp {
-		a.announceAll() // clients may have turned to another holder meanwhile
+	if up && !a.link.up {
+		a.aliases.announceAll() // clients may have turned to another holder meanwhile
 	}
-	a.linkUp = up
+	a.link.up = up
 	switch {
 	case up:
-		a.linkDown = time.Time{}
-	case a.linkDown.IsZero():
-		a.linkDown = time.Now()
+		a.link.down = time.Time{}
+	case a.link.down.IsZero():
+		a.link.down = time.Now()
 	}
 }
 
@@ -546,7 +546,7 @@ func (a *Agent) takeState() persisted {
 		Alarms: a.alarms, Conflict: a.conflict, ConflictText: a.conflictText, Former: a.former, Accepted: a.accepted, Self: a.self, Readied: slices.Collect(maps.Keys(a.readied)), Formers: map[string][]netip.Addr{}}
 	for n, l := range a.lims {
 		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.loaded, Since: l.since, Up: l.specs,
-			Known: l.known, Flaps: l.flaps, Suspended: l.suspended, Routes: slices.Clone(l.routes)}
+			Known: l.known, Flaps: l.flaps, Suspended: l.suspended, Routes: slices.Clone(l.alias.routes)}
 	}
 	for name, at := range a.state.Seen {
 		p.Seen[name] = at

@@ -323,7 +323,7 @@ func (a *Agent) witnessesBeside(gateways []netip.Addr) witnessPlan {
 	for _, alias := range aliasesOf(a.doc) {
 		p.taken[alias.Addr()] = true
 	}
-	for _, mac := range a.macs.list() {
+	for _, mac := range a.link.macs.list() {
 		p.macs[mac] = true
 	}
 	for _, x := range a.peers {
@@ -362,22 +362,22 @@ type gateways struct {
 // there may be many routes.
 func (a *Agent) lookAtGateways() {
 	a.judgeByGateways() // that are known
-	if a.gateways.looking {
-		a.gateways.changed = true
+	if a.link.gateways.looking {
+		a.link.gateways.changed = true
 		return
 	}
-	a.gateways.looking, a.gateways.changed = true, false
+	a.link.gateways.looking, a.link.gateways.changed = true, false
 	n := a.net
 	a.wg.Go(func() {
 		all, err := a.deps.Kernel.Gateways(n.ifname)
 		a.post(func() {
-			a.gateways.looking = false
+			a.link.gateways.looking = false
 			if err != nil {
 				a.log.Warn("looking for gateways", "interface", n.ifname, "err", err)
 				return
 			}
-			if !slices.Equal(all, a.gateways.all) {
-				a.gateways.all = all
+			if !slices.Equal(all, a.link.gateways.all) {
+				a.link.gateways.all = all
 				a.judgeByGateways()
 			}
 		})
@@ -387,12 +387,12 @@ func (a *Agent) lookAtGateways() {
 // judgeByGateways has the gateways that are known asked, and kept warm.
 func (a *Agent) judgeByGateways() {
 	var gw netip.Addr
-	if len(a.gateways.all) > 0 {
-		gw = a.gateways.all[0]
+	if len(a.link.gateways.all) > 0 {
+		gw = a.link.gateways.all[0]
 	}
 	a.warmFor(gw)
-	a.knowOwners(a.gateways.all)
-	a.net.sup.setWitnesses(a.witnessesBeside(a.gateways.all))
+	a.knowOwners(a.link.gateways.all)
+	a.net.sup.setWitnesses(a.witnessesBeside(a.link.gateways.all))
 }
 
 // witnessed is who tells this server now that it is not cut off.
