@@ -37,6 +37,7 @@ type fakeLink struct {
 	proxied   netip.Prefix // for which it answers in the place of others
 
 	neighbours map[netip.Addr]string // MAC addresses
+	unresolved []netip.Addr          // neighbours that do not answer
 }
 
 type fakeAddress struct {
@@ -81,6 +82,18 @@ func (k *FakeKernel) SetEnabled(ifname string, enabled bool) {
 	if l, err := k.find(ifname); err == nil && l.Enabled != enabled {
 		l.Enabled, l.Up = enabled, enabled
 		k.changes.send(Event{Links: true})
+	}
+}
+
+// Remake removes an interface and makes it anew, set up, with another index: its
+// addresses are gone.
+func (k *FakeKernel) Remake(ifname string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l, err := k.find(ifname); err == nil {
+		l.Index += 100
+		l.Enabled, l.Up, l.addresses = true, true, nil
+		k.changes.send(Event{Links: true, Addresses: true})
 	}
 }
 

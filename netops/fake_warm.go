@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"slices"
 )
 
 // Warm is as Kernel.Warm.
@@ -29,6 +30,26 @@ func (k *FakeKernel) Point(ifname string, _ netip.Addr, _ net.HardwareAddr) erro
 	defer k.mu.Unlock()
 	_, err := k.find(ifname)
 	return err // there is nobody to be asked less
+}
+
+// Unresolved is as Kernel.Unresolved: what SetUnresolved told.
+func (k *FakeKernel) Unresolved(ifname string) ([]netip.Addr, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l, err := k.find(ifname)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(l.unresolved), nil
+}
+
+// SetUnresolved tells which neighbours on an interface are asked for without an answer.
+func (k *FakeKernel) SetUnresolved(ifname string, all ...netip.Addr) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l, err := k.find(ifname); err == nil {
+		l.unresolved = all
+	}
 }
 
 // Neighbours returns what Warm told of the neighbours on an interface.

@@ -84,6 +84,9 @@ func (*Kernel) Gateways(string) ([]netip.Addr, error) { return nil, errOther() }
 // Point returns fault.Refused.
 func (*Kernel) Point(string, netip.Addr, net.HardwareAddr) error { return errOther() }
 
+// Unresolved returns fault.Refused.
+func (*Kernel) Unresolved(string) ([]netip.Addr, error) { return nil, errOther() }
+
 // Watch returns fault.Refused.
 func (*Kernel) Watch(context.Context) (<-chan Event, error) { return nil, errOther() }
 

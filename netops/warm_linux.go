@@ -33,6 +33,26 @@ func (k *Kernel) Point(ifname string, addr netip.Addr, mac net.HardwareAddr) err
 	return wrap(k.rt.NeighSet(n), "note that %s is at %s on %s", addr, mac, ifname)
 }
 
+// Unresolved lists the neighbours on an interface that the kernel asks for, without an
+// answer yet: packets to them wait.
+func (k *Kernel) Unresolved(ifname string) ([]netip.Addr, error) {
+	l, err := k.link(ifname)
+	if err != nil {
+		return nil, err
+	}
+	all, err := k.rt.NeighList(l.Attrs().Index, netlink.FAMILY_ALL)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) { // what changes meanwhile is asked for anew
+		return nil, wrap(err, "list the neighbours on %s", ifname)
+	}
+	var out []netip.Addr
+	for _, n := range all {
+		if addr, ok := netip.AddrFromSlice(n.IP); ok && n.State == netlink.NUD_INCOMPLETE {
+			out = append(out, addr.Unmap())
+		}
+	}
+	return out, nil
+}
+
 func (k *Kernel) neighbour(ifname string, addr netip.Addr, mac net.HardwareAddr) (*netlink.Neigh, error) {
 	l, err := k.link(ifname)
 	if err != nil {

@@ -3,6 +3,7 @@ package netops_test
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,6 +42,41 @@ func TestWarm(t *testing.T) {
 			t.Errorf("%s is at %q, state %x; want %s, stale", addr, got, state, wrong)
 		}
 	}
+}
+
+// A neighbour that does not answer is unresolved while packets wait for it, and is not
+// once it was asked for by the wire and answered.
+func TestUnresolved(t *testing.T) {
+	t.Parallel()
+	hosts := newHosts(t, 2)
+	h, other := hosts[0], hosts[1]
+	h.awaitReach(other)
+	unresolved := func() []netip.Addr {
+		all, err := h.kernel.Unresolved(eth0)
+		must(t, err)
+		return all
+	}
+	if all := unresolved(); len(all) > 0 {
+		t.Fatalf("unresolved before anything was sent: %v", all)
+	}
+	must(t, h.ns.Do(func() error {
+		conn, err := net.ListenUDP("udp4", nil)
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { conn.Close() })
+		_, err = conn.WriteToUDPAddrPort([]byte("x"), netip.AddrPortFrom(alias.Addr(), 9))
+		return err
+	}))
+	if all := unresolved(); !slices.Equal(all, []netip.Addr{alias.Addr()}) {
+		t.Fatalf("unresolved: %v, want %s", all, alias.Addr())
+	}
+	must(t, other.kernel.Hold(eth0, alias, 0))
+	must(t, h.wire().Ask(h.own().Addr(), alias.Addr(), nil))
+	eventually(t, 900*time.Millisecond, "the answer is taken", func() bool {
+		_, state := h.neighbour(alias.Addr())
+		return len(unresolved()) == 0 && state == netlink.NUD_REACHABLE
+	})
 }
 
 // The first answer after an address was taken, with and without the client known.

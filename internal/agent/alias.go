@@ -148,7 +148,10 @@ func (a *alias) holdAs(alias netip.Prefix, until time.Time, u urgency) {
 func (a *alias) announceAnew() { a.announceBurst(anew) }
 
 // announceTaken does so at once: the alias was not on the wire before.
-func (a *alias) announceTaken() { a.announceBurst(urgent) }
+func (a *alias) announceTaken() {
+	a.announceBurst(urgent)
+	a.askUnresolved()
+}
 
 func (a *alias) announceBurst(u urgency) {
 	a.holdAs(a.addr, time.Now().Add(a.cfg.Lease/2), u)

@@ -32,6 +32,7 @@ type Kernel interface {
 	MoveRoutes(from, to netip.Addr, only []netops.Route) ([]netops.Route, error)
 	Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error
 	Point(ifname string, addr netip.Addr, mac net.HardwareAddr) error
+	Unresolved(ifname string) ([]netip.Addr, error)
 	Gateways(ifname string) ([]netip.Addr, error)
 	Watch(ctx context.Context) (<-chan netops.Event, error)
 }

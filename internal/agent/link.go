@@ -10,6 +10,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/netfiles"
 	"mxcluster/netops"
 )
 
@@ -24,6 +25,8 @@ type link struct {
 	macs     ownMACs
 	baseKept time.Time // when the base was last announced because another station uses it
 	baseGone time.Time // since when the base address is missing; zero: it is there
+	index    int       // the kernel's number of the interface; another one is that of an interface that was made anew
+	baseOurs bool      // the interface was made anew, and the system does not add the base to it
 
 	gateways   gateways
 	silence    silence // what came in, while isolated
@@ -67,11 +70,16 @@ func (m *ownMACs) list() []string { return slices.Clone(m.all) }
 // noteLink notes what the interface is like now. One that was set up gives the system
 // some time to add its addresses; a new MAC address is told to everybody at once.
 func (a *Agent) noteLink(link netops.Link) {
+	remade := link.Index != a.link.index
 	switch {
 	case !link.Enabled:
 		a.link.enabled = time.Time{}
-	case a.link.enabled.IsZero():
+	case remade, a.link.enabled.IsZero():
 		a.link.enabled = time.Now()
+	}
+	if remade {
+		a.link.index = link.Index
+		a.lookForBaseAdder()
 	}
 	if all, err := a.deps.Kernel.Links(); err == nil {
 		for _, l := range all {
@@ -151,7 +159,8 @@ func (a *Agent) tendAddresses(now time.Time) {
 	case err != nil:
 		return // checkLink tells
 	case !missing.IsValid():
-		a.link.baseGone = time.Time{}
+		a.link.baseGone, a.link.baseOurs = time.Time{}, false
+	case a.link.baseOurs:
 	case a.link.baseGone.IsZero():
 		a.link.baseGone = now
 		wait := max(baseSettle, a.link.enabled.Add(a.link.baseGrace()).Sub(now))
@@ -175,6 +184,26 @@ func (a *Agent) tendAddresses(now time.Time) {
 			l.alias.putBack(l.alias.addr, setUp)
 		}
 	}
+}
+
+// lookForBaseAdder finds out, beside the main loop, whether the system is to add the base
+// address to an interface that was made anew. If no file of it says so the agent does at
+// once: until then this server serves nobody.
+func (a *Agent) lookForBaseAdder() {
+	a.link.baseOurs = false
+	if a.deps.Files == nil {
+		return
+	}
+	index, base := a.link.index, a.net.base.Addr()
+	a.wg.Go(func() {
+		all, err := netfiles.Find(a.deps.Files, base)
+		a.post(func() {
+			if err == nil && len(all) == 0 && a.link.index == index && a.net.base.Addr() == base {
+				a.link.baseOurs = true
+				a.tendAddresses(time.Now())
+			}
+		})
+	})
 }
 
 func (a *link) baseGrace() time.Duration {

@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -88,6 +90,71 @@ func TestInterfaceDownAndUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An interface that was removed and made anew gets the base at once where no file of
+// the system brings that up, and after the grace where one does.
+func TestInterfaceMadeAnew(t *testing.T) {
+	for _, configured := range []bool{false, true} {
+		t.Run(fmt.Sprintf("configured: %v", configured), func(t *testing.T) {
+			inWorld(t, manual, func(w *world) {
+				files := fstest.MapFS{}
+				if configured {
+					files["etc/network/interfaces"] = &fstest.MapFile{Data: []byte("iface eth0 inet static\n address 192.0.2.21/24\n")}
+				}
+				w.wrap = func(_ *machine, d Deps) Deps {
+					d.Files = files
+					return d
+				}
+				w.settled()
+				w.talk()
+				pass(10 * time.Second)
+				for range 3 {
+					w.servers["srv1"].kernel.Remake("eth0")
+					if configured {
+						pass(baseGrace - time.Second)
+						if got := w.addressesOf("srv1"); len(got) > 0 {
+							t.Fatalf("within the grace it got %v", got)
+						}
+						w.await(1, "srv1", 3*time.Second)
+					} else {
+						w.await(1, "srv1", 100*time.Millisecond)
+					}
+					if got := w.addressesOf("srv1"); !slices.Equal(got, []string{"192.0.2.21/24", w.alias(1).String()}) {
+						t.Errorf("addresses %v, want the base first", got)
+					}
+					pass(20 * time.Second)
+				}
+				w.neverTwice()
+			})
+		})
+	}
+}
+
+// What the kernel asked for while the link passed nothing is asked for once the alias is
+// served again: the kernel itself does so after a second.
+func TestUnresolvedNeighboursAreAskedFor(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		w.talk()
+		pass(10 * time.Second)
+		client, far := netip.MustParseAddr("192.0.2.201"), netip.MustParseAddr("198.51.100.1")
+		k, seen := w.servers["srv1"].kernel, w.client().heard
+		k.SetUnresolved("eth0", client, far)
+		k.SetUp("eth0", false)
+		pass(100 * time.Millisecond)
+		k.SetUp("eth0", true)
+		w.await(1, "srv1", 200*time.Millisecond)
+		asked := map[netip.Addr]int{}
+		for len(seen) > 0 {
+			if o := <-seen; o.Op == netops.Request && o.SenderIP == netip.MustParseAddr("192.0.2.21") {
+				asked[o.TargetIP]++
+			}
+		}
+		if asked[client] != 1 || asked[far] != 0 {
+			t.Errorf("asked for %v; want %s once, and not what is in no network of this server", asked, client)
+		}
+	})
 }
 
 // A new MAC address is announced at once, and neither it nor the former one is a

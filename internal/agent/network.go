@@ -143,7 +143,7 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 	if a.net == nil && link.Enabled {
 		a.link.enabled = a.started.Add(-baseGrace)
 	}
-	a.net, a.link.mac, a.published = n, link.MAC.String(), ""
+	a.net, a.link.mac, a.link.index, a.published = n, link.MAC.String(), link.Index, ""
 	if old != nil {
 		a.wg.Go(func() { old.close(a.log) }) // saying goodbye takes a while
 		a.closing = old

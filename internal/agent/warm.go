@@ -94,3 +94,25 @@ func (a *Agent) warmFor(gateway netip.Addr) {
 	}
 	a.net.warm.set(a.net.base.Masked(), aliases, gateway)
 }
+
+// askUnresolved asks, beside the main loop, for the neighbours that the kernel does not
+// find. What it asked was lost while the link passed nothing or the alias that it asks
+// from was blocked, and it asks again after a second; it learns from this answer as well.
+func (a *core) askUnresolved() {
+	n := a.net
+	a.wg.Go(func() {
+		all, err := a.deps.Kernel.Unresolved(n.ifname)
+		if err != nil {
+			a.log.Debug("looking for neighbours that are not found", "err", err)
+		}
+		for _, addr := range all {
+			if !n.base.Masked().Contains(addr) {
+				continue
+			}
+			if !n.budget.take(time.Now(), 1, anew) {
+				return
+			}
+			_ = n.wire.Ask(n.base.Addr(), addr, nil) // a failed send is a link that is down
+		}
+	})
+}
