@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"reflect"
 	"slices"
 )
 
@@ -30,11 +31,14 @@ func Freeze(d *Document) *Encoded {
 	e.sort()
 	w := &writer{buf: make([]byte, 0, 4096)}
 	w.buf = append(w.buf, header...)
-	w.head(e.Document)
-	e.content[0] = len(w.buf)
-	w.content(e.Document)
-	e.content[1] = len(w.buf)
-	items(w, "ancestors", e.Ancestors, w.word)
+	w.fields(reflect.ValueOf(e.Document).Elem(), func(key string) {
+		switch key {
+		case "servers":
+			e.content[0] = len(w.buf)
+		case "ancestors":
+			e.content[1] = len(w.buf)
+		}
+	})
 	e.bytes = w.buf
 	sum := sha256.Sum256(e.bytes)
 	e.hash = "sha256:" + hex.EncodeToString(sum[:])

@@ -86,3 +86,12 @@ func FuzzEncodeText(f *testing.F) {
 		}
 	})
 }
+
+// What the YAML library takes for what Encode writes.
+func BenchmarkEncodeByLibrary(b *testing.B) {
+	d := large(largestClusters)
+	d.sort()
+	for b.Loop() {
+		byLibrary(b, d)
+	}
+}
