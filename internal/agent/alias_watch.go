@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"time"
 
-	"mxcluster/internal/failover"
+	"mxcluster/internal/detector/evidence"
 	"mxcluster/netops"
 )
 
@@ -24,7 +24,7 @@ const aliasARP = 10
 // of its last holder, and by ARP of everybody.
 type aliasWatch struct {
 	addr    netip.Addr
-	watch   failover.Watch
+	watch   evidence.Watch
 	since   time.Time
 	mac     string // of the last answer; "": none yet
 	next    time.Time

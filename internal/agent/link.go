@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/detector/evidence"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/netfiles"
@@ -30,7 +31,7 @@ type link struct {
 
 	gateways   gateways
 	silence    silence // what came in, while isolated
-	isolation  failover.Isolation
+	isolation  evidence.Isolation
 	heardAgain time.Time // when that ended last
 }
 

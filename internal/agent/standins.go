@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mxcluster/internal/alarms"
+	"mxcluster/internal/detector/evidence"
 	"mxcluster/internal/failover"
 )
 
@@ -20,7 +21,7 @@ const (
 // standIns finds out who answers ARP for others, besides by asking for addresses that
 // nobody has.
 type standIns struct {
-	failover.StandIns
+	evidence.StandIns
 
 	subnet    netip.Prefix
 	taken     []netip.Addr
@@ -86,7 +87,7 @@ func (s *supervisor) know(subnet netip.Prefix, owners map[netip.Addr]string, tak
 }
 
 // standing lists who answers for servers in their place.
-func (s *supervisor) standing(alive func(server string) bool, now time.Time) []failover.StandIn {
+func (s *supervisor) standing(alive func(server string) bool, now time.Time) []evidence.StandIn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stand.List(alive, now)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"mxcluster/internal/detector/evidence"
 	"mxcluster/internal/failover"
 	"mxcluster/netops"
 )
@@ -49,12 +50,12 @@ type hostAddrs struct {
 // host is a server under supervision.
 type host struct {
 	name      string
-	witness   failover.Witness // its own signs of life tell whether this server is cut off
+	witness   evidence.Witness // its own signs of life tell whether this server is cut off
 	addrs     hostAddrs
 	mac       net.HardwareAddr // where it was last; nil: not known
 	claimed   []net.HardwareAddr
-	pulse     failover.Pulse
-	agent     failover.Watch // for agent-lost
+	pulse     evidence.Pulse
+	agent     evidence.Watch // for agent-lost
 	next      time.Time
 	arped     time.Time // when it was last asked by ARP
 	nextAsk   time.Time
@@ -89,7 +90,7 @@ type supervisor struct {
 	called  time.Time // when a rival was, see call
 	limit   time.Duration
 	polled  time.Time // when it last looked
-	steady  time.Time // since when it has looked without a gap of half the limit, as [failover.Watch] counts
+	steady  time.Time // since when it has looked without a gap of half the limit, as [evidence.Watch] counts
 }
 
 func newSupervisor(self netip.Addr, wire Wire, b *budget, ask func(string), point func(netip.Addr, net.HardwareAddr), changed func()) *supervisor {
@@ -174,7 +175,7 @@ func (s *supervisor) watchAlias(lim int, addr netip.Addr, limit time.Duration, n
 		a.watch.Limit = limit
 		return
 	}
-	s.aliases[lim] = &aliasWatch{addr: addr, since: now, watch: failover.Watch{Limit: limit}}
+	s.aliases[lim] = &aliasWatch{addr: addr, since: now, watch: evidence.Watch{Limit: limit}}
 	s.wake()
 }
 
@@ -286,7 +287,7 @@ func (s *supervisor) serverAt(mac string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, h := range s.hosts {
-		if h.mac != nil && h.mac.String() == mac && s.stand.Worth(mac, name, time.Now()) != failover.WorthNothing {
+		if h.mac != nil && h.mac.String() == mac && s.stand.Worth(mac, name, time.Now()) != evidence.WorthNothing {
 			return name
 		}
 	}
@@ -415,9 +416,9 @@ func (s *supervisor) observe(o netops.Observation) {
 // answered takes a frame from a host's base address.
 func (s *supervisor) answered(h *host, o netops.Observation) {
 	switch worth := s.stand.Worth(o.SenderMAC.String(), h.name, o.Time); {
-	case worth == failover.WorthNothing:
+	case worth == evidence.WorthNothing:
 		return
-	case worth == failover.WorthUnknown && len(h.claimed) > 0:
+	case worth == evidence.WorthUnknown && len(h.claimed) > 0:
 		s.stand.suspect(o.Time)
 		if h.pulse.InDoubt() {
 			h.mac = o.SenderMAC // it may have another one now: it is asked there, too
@@ -537,7 +538,7 @@ func (s *supervisor) room(now time.Time, bound bool) func() bool {
 // unbounded reports whether the silence limit is so short that the budget does not bound
 // what those are asked that answer no echoes.
 func (s *supervisor) unbounded() bool {
-	well, _ := failover.ARPRates(s.limit)
+	well, _ := evidence.ARPRates(s.limit)
 	return well > 0
 }
 
@@ -579,7 +580,7 @@ func (s *supervisor) pollHost(h *host, ask *questions, now time.Time) {
 // call has a rival that is gone asked by ARP now and then, too. An echo does not do: the
 // kernel of one that was cut off since it booted answers it once it knows where to, and
 // asks for that once a second.
-func (s *supervisor) call(h *host, q *failover.Questions, now time.Time) {
+func (s *supervisor) call(h *host, q *evidence.Questions, now time.Time) {
 	if !h.sighting.gone || !h.addrs.rival {
 		return
 	}

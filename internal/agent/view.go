@@ -13,6 +13,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
+	"mxcluster/internal/detector/evidence"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
 )
@@ -140,7 +141,7 @@ func (a *Agent) judgeIdle(p *peer, lim int, now time.Time) {
 func (a *Agent) judgeIsolation(now time.Time) {
 	was := a.link.isolation.Isolated
 	said, began := a.net.sup.testimony(now)
-	a.link.isolation = a.link.isolation.Next(failover.Circumstances{Now: now, Limit: a.silenceLimit(), Link: a.link.up,
+	a.link.isolation = a.link.isolation.Next(evidence.Circumstances{Now: now, Limit: a.silenceLimit(), Link: a.link.up,
 		Settling: now.Sub(began) < settleTime, Attentive: a.net.sup.attentive(now), Testimony: said})
 	if is := a.link.isolation.Isolated; is != was {
 		a.recordIsolation(is)

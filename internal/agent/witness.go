@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/detector/evidence"
 	"mxcluster/internal/failover"
 	"mxcluster/netops"
 )
@@ -40,7 +41,7 @@ type witness struct {
 	addr      netip.Addr
 	mac       net.HardwareAddr // nil: everybody is asked
 	neighbour bool             // of nobody's: it was heard by chance
-	known     failover.Witness
+	known     evidence.Witness
 	asked     time.Time
 	missed    int  // questions since its last answer
 	echoes    bool // its kernel answers echoes
@@ -257,11 +258,11 @@ func (s *supervisor) matesHeard() (last time.Time) {
 
 // testimony is what all witnesses say of whether this server is cut off, and since when
 // any are asked.
-func (s *supervisor) testimony(now time.Time) (t failover.Testimony, began time.Time) {
+func (s *supervisor) testimony(now time.Time) (t evidence.Testimony, began time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	several := len(s.hosts)
-	hear := func(w *failover.Witness) {
+	hear := func(w *evidence.Witness) {
 		t.Last = later(t.Last, w.Last())
 		if now.Sub(w.Last()) <= s.limit/2 && (t.Since.IsZero() || w.Since().Before(t.Since)) {
 			t.Since = w.Since()
@@ -287,10 +288,10 @@ func (s *supervisor) testimony(now time.Time) (t failover.Testimony, began time.
 
 // witnesses says who tells this server now that it is not cut off; the servers of its own
 // cluster that answer are given.
-func (s *supervisor) witnesses(mates []string) failover.Witnesses {
+func (s *supervisor) witnesses(mates []string) evidence.Witnesses {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := failover.Witnesses{Mates: mates}
+	w := evidence.Witnesses{Mates: mates}
 	several := len(s.hosts)
 	for _, x := range s.bench.all {
 		if !x.known.Proven() {
@@ -396,7 +397,7 @@ func (a *Agent) judgeByGateways() {
 }
 
 // witnessed is who tells this server now that it is not cut off.
-func (a *Agent) witnessed() failover.Witnesses {
+func (a *Agent) witnessed() evidence.Witnesses {
 	var answer []string
 	for _, name := range a.mates() {
 		if p := a.peers[name]; p != nil && (p.liveness == failover.Alive || p.liveness == failover.AgentLost) {

@@ -14,8 +14,8 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/control"
+	"mxcluster/internal/detector/evidence"
 	"mxcluster/internal/events"
-	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
 	"mxcluster/netops"
@@ -169,10 +169,10 @@ func TestGatewayThatComes(t *testing.T) {
 }
 
 // witnessed is who tells a server that it is not cut off.
-func (w *world) witnessed(server string) failover.Witnesses {
+func (w *world) witnessed(server string) evidence.Witnesses {
 	w.t.Helper()
 	a := w.servers[server].agent
-	got, err := on(w.t.Context(), a.core, func() (failover.Witnesses, error) { return a.witnessed(), nil })
+	got, err := on(w.t.Context(), a.core, func() (evidence.Witnesses, error) { return a.witnessed(), nil })
 	if err != nil {
 		w.t.Fatal(err)
 	}

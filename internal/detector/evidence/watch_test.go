@@ -1,4 +1,4 @@
-package failover
+package evidence
 
 import (
 	"testing"
@@ -6,6 +6,8 @@ import (
 
 	"pgregory.net/rapid"
 )
+
+var epoch = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 
 // poller plays a host that is polled as the agent does it.
 type poller struct {
