@@ -40,7 +40,7 @@ func (a *alias) acquire(ctx context.Context, net *network, alias netip.Prefix, p
 	if err := before(ctx); err != nil {
 		return err
 	}
-	unheard := net.sup.firstHeard().IsZero()
+	unheard := net.detector.FirstFrame().IsZero()
 	if passive {
 		return a.activate(ctx, unheard)
 	}

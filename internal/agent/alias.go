@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/failover"
 	"mxcluster/netops"
 )
@@ -114,10 +115,10 @@ func (l *alias) onWire() bool {
 
 // holdOn keeps an alias that the kernel has for us until `until`, and announces it.
 func (a *alias) holdOn(alias netip.Prefix, until time.Time) {
-	a.holdAs(alias, until, urgent)
+	a.holdAs(alias, until, arpbudget.Urgent)
 }
 
-func (a *alias) holdAs(alias netip.Prefix, until time.Time, u urgency) {
+func (a *alias) holdAs(alias netip.Prefix, until time.Time, u arpbudget.Urgency) {
 	if a.endHold != nil {
 		a.endHold()
 	}
@@ -145,15 +146,15 @@ func (a *alias) holdAs(alias netip.Prefix, until time.Time, u urgency) {
 
 // announceAnew starts the announcements of a held alias again with a burst, as far as
 // there is room for it.
-func (a *alias) announceAnew() { a.announceBurst(anew) }
+func (a *alias) announceAnew() { a.announceBurst(arpbudget.Anew) }
 
 // announceTaken does so at once: the alias was not on the wire before.
 func (a *alias) announceTaken() {
-	a.announceBurst(urgent)
+	a.announceBurst(arpbudget.Urgent)
 	a.askUnresolved()
 }
 
-func (a *alias) announceBurst(u urgency) {
+func (a *alias) announceBurst(u arpbudget.Urgency) {
 	a.holdAs(a.addr, time.Now().Add(a.cfg.Lease/2), u)
 	a.hold.kick <- struct{}{} // there may be less time left than until the first renewal
 }

@@ -30,14 +30,14 @@ func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
 		}
 		own := a.claim(now)
 		in.Servers[a.cfg.Server] = status.Seen{Liveness: failover.Alive, Claim: &own, Alarms: a.alarms.Alarms}
-		seen := a.net.sup.sightings()
+		seen := a.net.detector.Sightings()
 		for name, p := range a.peers {
 			s := status.Seen{Liveness: p.liveness, Claim: p.claim, Alarms: p.alarms}
 			if p.clocks && p.liveness == failover.Alive {
 				s.ClockOffset = &p.clock
 			}
-			if g, ok := seen[name]; ok && !g.heard.IsZero() {
-				s.Heard = g.heard
+			if g, ok := seen[name]; ok && !g.Heard.IsZero() {
+				s.Heard = g.Heard
 			} else {
 				s.Heard = p.at
 			}
@@ -58,12 +58,12 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 			Server: a.cfg.Server, PID: a.cfg.PID, Version: a.cfg.Version, StartedAt: a.started.UTC(), Revision: a.doc.Revision,
 			Ready: a.settled, Isolated: a.link.isolation.Isolated, Lease: a.cfg.Lease, Members: []control.MemberInfo{}, LIMs: []control.LIMInfo{},
 		}
-		seen := a.net.sup.sightings()
+		seen := a.net.detector.Sightings()
 		for _, s := range a.doc.Servers {
 			if p := a.peers[s.Name]; p != nil {
 				m := control.MemberInfo{Server: s.Name, Liveness: string(p.liveness)}
-				if g, ok := seen[s.Name]; ok && !g.heard.IsZero() {
-					m.SilentMs = time.Since(g.heard).Milliseconds()
+				if g, ok := seen[s.Name]; ok && !g.Heard.IsZero() {
+					m.SilentMs = time.Since(g.Heard).Milliseconds()
 				}
 				if p.claim != nil {
 					m.Revision = p.claim.Revision

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"mxcluster/internal/arpbudget"
 )
 
 // How it is found out whether an alias that was hidden is this server's alone.
@@ -54,10 +56,10 @@ func (a *alias) keepHidden(why string) {
 	if why != setUp {
 		up = time.Time{}
 	}
-	traffic, probes, first := func() bool { return a.awaitTraffic(ctx, n, look, &up) }, 1, anew
+	traffic, probes, first := func() bool { return a.awaitTraffic(ctx, n, look, &up) }, 1, arpbudget.Anew
 	switch why {
 	case deleted:
-		first = urgent
+		first = arpbudget.Urgent
 		traffic = func() bool { return ctx.Err() == nil } // the link was in use all the time
 	case deaf:
 		before := a.link.silence
@@ -84,7 +86,7 @@ func (a *alias) keepHidden(why string) {
 // awaitClear waits until the link carries traffic, as traffic tells, and nobody
 // answers for the alias to so many probes in a row, of this urgency until somebody else has
 // it: clients wait for the first answer. It returns false when ctx ends first.
-func (a *aliases) awaitClear(ctx context.Context, n *network, alias netip.Addr, traffic func() bool, probes int, u urgency) bool {
+func (a *aliases) awaitClear(ctx context.Context, n *network, alias netip.Addr, traffic func() bool, probes int, u arpbudget.Urgency) bool {
 	for free := 0; traffic(); {
 		_, inUse, err := a.probeAlias(ctx, n, alias, u)
 		if err == nil && !inUse {
@@ -93,7 +95,7 @@ func (a *aliases) awaitClear(ctx context.Context, n *network, alias netip.Addr, 
 			}
 			continue
 		}
-		free, u = 0, plain
+		free, u = 0, arpbudget.Plain
 		select {
 		case <-ctx.Done():
 		case <-time.After(clearPeriod):
@@ -115,7 +117,7 @@ func (a *aliases) awaitTraffic(ctx context.Context, n *network, look <-chan stru
 			if up.IsZero() {
 				*up = now
 			}
-			if n.sup.lastHeard().After(*up) || now.Sub(*up) >= quietLimit {
+			if n.detector.LastFrame().After(*up) || now.Sub(*up) >= quietLimit {
 				return true
 			}
 			if now.Sub(asked) >= askClients {

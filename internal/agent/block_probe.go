@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mxcluster/internal/alarms"
+	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/failover"
 )
 
@@ -63,7 +64,7 @@ func (a *aliases) tendBlockProbes(now time.Time) {
 			continue
 		}
 		macs := other.MACs[max(len(other.MACs)-blockedMACs, 0):]
-		if !a.net.budget.take(now, len(macs), plain) {
+		if !a.net.budget.Take(now, len(macs), arpbudget.Plain) {
 			continue
 		}
 		x.otherBlock.asked++

@@ -127,7 +127,7 @@ func (a *Agent) limOnStandby(m clusterconf.Member, now time.Time) []alarms.Condi
 		out = append(out, alarms.Condition{Name: alarms.LIMOnStandby, Severity: alarms.Warning, LIM: m.LIM, Server: a.cfg.Server, Expected: true,
 			Text: fmt.Sprintf("LIM %d is loaded on the standby server %s, as it should be: its alias is blocked there", m.LIM, a.cfg.Server)})
 	}
-	silent := p.liveness == failover.AgentLost && a.net.sup.wires()[m.LIM].Silent
+	silent := p.liveness == failover.AgentLost && a.net.detector.Aliases()[m.LIM].Silent
 	if !l.serves() && (p.liveness == failover.Gone || silent) {
 		out = append(out, limDown(m.LIM, regular, l.reason, a.link.isolation.Isolated))
 	}

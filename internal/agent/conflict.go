@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"mxcluster/internal/arpbudget"
 	"mxcluster/netops"
 )
 
@@ -191,7 +192,7 @@ func (a *aliases) serverAt(mac string) string {
 			return name
 		}
 	}
-	return a.net.sup.serverAt(mac)
+	return a.net.detector.ServerAt(mac)
 }
 
 // defend announces an alias that somebody else claims, at once, and again when
@@ -200,7 +201,7 @@ func (a *aliases) serverAt(mac string) string {
 func (a *alias) defend() {
 	now := time.Now()
 	a.defence.claimed = now
-	if a.hidden == "" && now.Sub(a.defence.answered) >= defendPeriod && a.net.budget.take(now, packetsOf(a.addr.Addr()), plain) {
+	if a.hidden == "" && now.Sub(a.defence.answered) >= defendPeriod && a.net.budget.Take(now, arpbudget.Packets(a.addr.Addr()), arpbudget.Plain) {
 		a.defence.answered = now
 		h := a.hold
 		a.wg.Go(func() {
@@ -245,7 +246,7 @@ func (a *aliases) returned(name string) {
 		default:
 			x.announceAnew()
 		}
-		if other == name && a.net.budget.take(time.Now(), 1, urgent) {
+		if other == name && a.net.budget.Take(time.Now(), 1, arpbudget.Urgent) {
 			// Who answers is heard like any other claim; a failed send is a link that is down.
 			_ = a.net.wire.Ask(netops.Unspecified(x.addr.Addr()), x.addr.Addr(), nil)
 		}
@@ -282,7 +283,7 @@ func (a *alias) askForeign(free int) {
 			return
 		case <-time.After(period):
 		}
-		mac, inUse, err := a.probeAlias(a.ctx, n, alias, poll)
+		mac, inUse, err := a.probeAlias(a.ctx, n, alias, arpbudget.Poll)
 		a.post(func() {
 			if a.foreign.mac == "" {
 				return // found out by somebody else

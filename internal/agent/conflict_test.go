@@ -255,13 +255,17 @@ func TestAnnouncementFails(t *testing.T) {
 	})
 }
 
-// failingWire is a wire whose announcements fail on demand.
-type failingWire struct {
+// testWire is a wire whose announcements fail on demand, and over which others have the
+// kernel send besides.
+type testWire struct {
 	Wire
-	fail *atomic.Pointer[error]
+	fail    *atomic.Pointer[error]
+	replies *atomic.Uint64
 }
 
-func (w failingWire) Announce(addr netip.Addr) error {
+func (w testWire) Sent() uint64 { return w.Wire.Sent() + w.replies.Load() }
+
+func (w testWire) Announce(addr netip.Addr) error {
 	if err := w.fail.Load(); err != nil {
 		return *err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
@@ -83,7 +84,7 @@ func (a *Agent) silentOnWire(ctx context.Context, o control.Order) error {
 	}); err != nil {
 		return err
 	}
-	switch mac, inUse, err := a.probeAlias(ctx, n, alias, urgent); {
+	switch mac, inUse, err := a.probeAlias(ctx, n, alias, arpbudget.Urgent); {
 	case err != nil:
 		return err
 	case inUse:

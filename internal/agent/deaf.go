@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/failover"
 )
 
@@ -58,7 +59,7 @@ func (a *Agent) judgeDeaf(now time.Time) {
 // answers is heard.
 func (n *network) askClients(now time.Time) {
 	for _, client := range n.warm.latest() {
-		if !n.budget.take(now, 1, poll) {
+		if !n.budget.Take(now, 1, arpbudget.Poll) {
 			break
 		}
 		_ = n.wire.Ask(n.base.Addr(), client, nil) // a failed send is a link that is down
@@ -83,7 +84,7 @@ func (a *Agent) hearsServer() bool {
 func (a *link) awaitAnything(ctx context.Context, n *network, before silence) bool {
 	for ctx.Err() == nil {
 		link, err := a.deps.Kernel.Link(n.ifname)
-		if err == nil && link.Up && (link.Received != before.received || n.sup.lastHeard().After(before.since)) {
+		if err == nil && link.Up && (link.Received != before.received || n.detector.LastFrame().After(before.since)) {
 			return true
 		}
 		select {

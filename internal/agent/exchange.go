@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
 	"mxcluster/netops"
@@ -161,7 +162,7 @@ func (a *Agent) ready(ctx context.Context, net *network, e clusterconf.Exchange)
 	if slices.ContainsFunc(here, func(x netops.Address) bool { return x.Prefix == e.NewBase }) {
 		return nil
 	}
-	mac, inUse, err := a.probe(ctx, net, e.NewBase.Addr(), plain)
+	mac, inUse, err := a.probe(ctx, net, e.NewBase.Addr(), arpbudget.Plain)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/control"
 	"mxcluster/internal/services"
 )
@@ -195,7 +196,7 @@ func TestWinnerAnnouncesAgain(t *testing.T) {
 					winner = "srv1"
 				}
 				a := w.servers[winner].agent
-				w.crowd(winner, healed)
+				w.crowd(winner)
 				w.await(1, winner, time.Second)
 				alone := time.Now()
 				pass(100 * time.Millisecond)
@@ -214,8 +215,8 @@ func TestDeletedAliasIsBackBesideACrowd(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.settled()
 		a, alias := w.servers["srv1"].agent, w.alias(1)
-		w.crowd("srv1", time.Now())
-		a.net.budget.take(time.Now(), a.net.budget.most, urgent) // it took the alias a moment ago
+		w.crowd("srv1")
+		a.net.budget.Take(time.Now(), a.cfg.ARPBudget-1, arpbudget.Urgent) // it took the alias a moment ago
 		if err := w.servers["srv1"].kernel.Drop("eth0", alias); err != nil {
 			w.t.Fatal(err)
 		}
@@ -229,12 +230,7 @@ func TestDeletedAliasIsBackBesideACrowd(t *testing.T) {
 
 // crowd leaves a server as little room in its ARP budget as others can who ask it for
 // addresses.
-func (w *world) crowd(server string, now time.Time) {
-	b := w.servers[server].agent.net.budget
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.kernel = b.note(b.kernel, now, 100)
-}
+func (w *world) crowd(server string) { w.servers[server].replies.Add(100) }
 
 // One that starts gives the alias up at once when another server has it too,
 // however long its software takes to start or to stop.

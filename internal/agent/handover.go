@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/failover"
 )
 
@@ -35,7 +36,7 @@ func (a *alias) beforeTaking(n *network, alias netip.Prefix, given bool, saved f
 	}
 	wire := a.believing(n)
 	return func(ctx context.Context) error {
-		n.budget.take(time.Now(), probeCount, urgent)
+		n.budget.Take(time.Now(), probeCount, arpbudget.Urgent)
 		mac, inUse, err := a.deps.Probe(ctx, wire, alias.Addr())
 		switch {
 		case err != nil:
@@ -50,14 +51,14 @@ func (a *alias) beforeTaking(n *network, alias netip.Prefix, given bool, saved f
 // believing returns the wire without those who tell nothing of who has a LIM's alias now.
 func (a *alias) believing(n *network) Wire {
 	former := a.formerMACs()
-	return deafWire{aliasWire{n.wire, n.sup.ours}, func(mac net.HardwareAddr) bool {
-		return slices.Contains(former, mac.String()) || n.sup.standsIn(mac.String()) || n.sup.gaveUp(a.lim, mac)
+	return deafWire{aliasWire{n.wire, n.detector.IsServer}, func(mac net.HardwareAddr) bool {
+		return slices.Contains(former, mac.String()) || n.detector.AnswersForOthers(mac.String()) || n.detector.GaveUp(a.lim, mac)
 	}}
 }
 
 // tellsFor reports whether what a MAC address says of a LIM's alias tells nothing of now.
 func (a *alias) tellsFor(mac string) bool {
-	return a.net.sup.standsIn(mac) || slices.Contains(a.formerMACs(), mac)
+	return a.net.detector.AnswersForOthers(mac) || slices.Contains(a.formerMACs(), mac)
 }
 
 // formerMACs are those of the LIM's other server where that can have no alias any more,
@@ -70,30 +71,3 @@ func (a *alias) formerMACs() []string {
 	}
 	return nil
 }
-
-// deafWire is a wire over which some stations are not believed.
-type deafWire struct {
-	aliasWire
-	to func(mac net.HardwareAddr) bool
-}
-
-// Believes reports whether what a station says counts (see [netops.Prober]).
-func (w deafWire) Believes(mac net.HardwareAddr) bool { return !w.to(mac) }
-
-// probeBeside asks who else has an alias that was taken without asking. Who answers is
-// heard as any other rival is, and a failed send is a link that is down.
-func (a *core) probeBeside(n *network, alias netip.Addr) {
-	a.wg.Go(func() { _, _, _ = a.probeAlias(a.ctx, n, alias, urgent) })
-}
-
-// aliasWire is a wire over which an alias is probed for: a host of nobody's that probes
-// for it, too, as `arp probe` does, does not use it. Of two servers that do both hear.
-type aliasWire struct {
-	Wire
-	ours func(mac net.HardwareAddr) bool
-}
-
-// Minds reports whose probes count (see [netops.Prober]).
-func (w aliasWire) Minds(mac net.HardwareAddr) bool { return w.ours(mac) }
-
-func (n *network) forAlias() Wire { return aliasWire{n.wire, n.sup.ours} }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mxcluster/internal/arpbudget"
 	"mxcluster/netops"
 )
 
@@ -30,8 +31,8 @@ var burst = [...]time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond
 type holder struct {
 	kernel  Kernel
 	wire    Wire
-	budget  *budget
-	burst   urgency // of the first announcements
+	budget  *arpbudget.Budget
+	burst   arpbudget.Urgency // of the first announcements
 	ifname  string
 	alias   netip.Prefix
 	lease   time.Duration
@@ -133,9 +134,9 @@ func (h *holder) announce(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		if !h.muted.Load() && !h.budget.take(time.Now(), packetsOf(h.alias.Addr()), h.urgencyOf(i)) {
+		if !h.muted.Load() && !h.budget.Take(time.Now(), arpbudget.Packets(h.alias.Addr()), h.urgencyOf(i)) {
 			i--
-			timer.Reset(arpRetry)
+			timer.Reset(arpbudget.Retry)
 			continue
 		}
 		err := h.announceOnce()
@@ -155,11 +156,11 @@ func (h *holder) announce(ctx context.Context) {
 }
 
 // urgencyOf returns whose turn an announcement is, by its number.
-func (h *holder) urgencyOf(number int) urgency {
+func (h *holder) urgencyOf(number int) arpbudget.Urgency {
 	if number < len(burst) {
 		return h.burst
 	}
-	return plain
+	return arpbudget.Plain
 }
 
 // errMuted says that an alias was not announced, and that this is as it should be.

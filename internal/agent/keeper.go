@@ -196,3 +196,10 @@ func (k *keeper) word(now time.Time) (word, failure string) {
 	}
 	return failover.ArbiterSilent, k.failure
 }
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -11,6 +11,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
+	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
@@ -194,7 +195,7 @@ func (a *Agent) nothingOf(ctx context.Context, server string) error {
 	if err != nil {
 		return err
 	}
-	switch mac, inUse, err := a.probe(ctx, n, base, plain); {
+	switch mac, inUse, err := a.probe(ctx, n, base, arpbudget.Plain); {
 	case err != nil:
 		return err
 	case inUse:

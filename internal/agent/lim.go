@@ -114,13 +114,13 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 	}
 }
 
-// askWire has the supervisor ask for the alias as long as the decision hangs on it.
+// askWire has the detector ask for the alias as long as the decision hangs on it.
 func (a *Agent) askWire(d *failover.Decision, now time.Time) {
 	c := a.doc.ClusterOfLIM(d.LIM)
 	if d.AskWire && c != nil {
-		a.net.sup.watchAlias(d.LIM, c.Member(d.LIM).Alias.Addr(), c.SilenceLimit(), now)
+		a.net.detector.WatchAlias(d.LIM, c.Member(d.LIM).Alias.Addr(), c.SilenceLimit(), now)
 	} else {
-		a.net.sup.unwatchAlias(d.LIM)
+		a.net.detector.UnwatchAlias(d.LIM)
 	}
 }
 

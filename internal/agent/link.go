@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/detector/evidence"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
@@ -88,7 +89,7 @@ func (a *Agent) noteLink(link netops.Link) {
 		}
 	}
 	a.link.macs.note(link.MAC) // the latest
-	a.net.sup.claim(a.cfg.Server, a.link.macs.list())
+	a.net.detector.SetMACs(a.cfg.Server, a.link.macs.list())
 	if mac := link.MAC.String(); mac != a.link.mac {
 		was := a.link.mac
 		a.link.mac = mac
@@ -103,7 +104,7 @@ func (a *Agent) noteLink(link netops.Link) {
 func (a *Agent) announceBase() {
 	n, base := a.net, a.net.base.Addr()
 	a.wg.Go(func() {
-		if n.budget.await(a.ctx, packetsOf(base), plain) {
+		if n.budget.Await(a.ctx, arpbudget.Packets(base), arpbudget.Plain) {
 			_ = n.wire.Announce(base)
 		}
 	})

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/arpbudget"
+	"mxcluster/internal/detector"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
 	"mxcluster/netops"
@@ -21,18 +23,17 @@ import (
 // supervision and ARP. It is replaced as a whole when the document moves the
 // base, as `create` does. Its fields do not change.
 type network struct {
-	base   netip.Prefix // the server's, or its former one as long as that is where others hear it
-	ifname string       // the kernel's own name
-	named  string       // as the document has it
-	wire   Wire
-	budget *budget // of what is sent over it
-	pool   Pool
-	sup    *supervisor
-	ears   ears
-	warm   warmth
-	cancel context.CancelFunc
-	once   sync.Once     // it is closed
-	closed chan struct{} // closed when it is
+	base     netip.Prefix // the server's, or its former one as long as that is where others hear it
+	ifname   string       // the kernel's own name
+	named    string       // as the document has it
+	wire     Wire
+	budget   *arpbudget.Budget // of what is sent over it
+	pool     Pool
+	detector *detector.Detector
+	warm     warmth
+	cancel   context.CancelFunc
+	once     sync.Once     // it is closed
+	closed   chan struct{} // closed when it is
 }
 
 // setDocument makes the stored document the one that this agent works by.
@@ -134,11 +135,11 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 		return errors.Join(err, wire.Close())
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
-	n := &network{base: base, ifname: link.Name, named: self.Interface, wire: wire, budget: newBudget(a.cfg.ARPBudget, wire.Sent), pool: pool, cancel: cancel, closed: make(chan struct{})}
-	n.sup = newSupervisor(base.Addr(), wire, n.budget, pool.Ask, a.pointer(link.Name), func() { a.post(func() {}) })
-	a.tellClaims(n.sup)
+	n := &network{base: base, ifname: link.Name, named: self.Interface, wire: wire, budget: arpbudget.New(a.cfg.ARPBudget, wire.Sent), pool: pool, cancel: cancel, closed: make(chan struct{})}
+	n.detector = detector.New(detector.Config{Self: base.Addr(), Wire: wire, Budget: n.budget, Ask: pool.Ask, Point: a.pointer(link.Name), Changed: func() { a.post(func() {}) }})
+	a.tellClaims(n.detector)
 	if a.net != nil && a.net.ifname == n.ifname {
-		n.sup.heard, n.sup.first = a.net.sup.lastHeard(), a.net.sup.firstHeard()
+		n.detector.Continue(a.net.detector)
 	}
 	if a.net == nil && link.Enabled {
 		a.link.enabled = a.started.Add(-baseGrace)
@@ -153,7 +154,7 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 			l.alias.announceTaken() // over the new wire
 		}
 	}
-	a.wg.Go(func() { n.sup.run(ctx) })
+	a.wg.Go(func() { n.detector.Run(ctx) })
 	a.wg.Go(func() { a.aliases.listen(ctx, wire) })
 	a.wg.Go(func() { a.keepWarm(ctx, n) })
 	a.wg.Go(func() {
@@ -193,12 +194,12 @@ func (a *Agent) pointer(ifname string) func(netip.Addr, net.HardwareAddr) {
 	}
 }
 
-// tellClaims tells a supervisor which MAC addresses the servers say they have.
-func (a *Agent) tellClaims(s *supervisor) {
-	s.claim(a.cfg.Server, a.link.macs.list())
+// tellClaims tells a detector which MAC addresses the servers say they have.
+func (a *Agent) tellClaims(to *detector.Detector) {
+	to.SetMACs(a.cfg.Server, a.link.macs.list())
 	for name, p := range a.peers {
 		if p.claim != nil {
-			s.claim(name, append(slices.Clone(p.claim.MACs), p.claim.MAC))
+			to.SetMACs(name, append(slices.Clone(p.claim.MACs), p.claim.MAC))
 		}
 	}
 }
@@ -225,7 +226,7 @@ func (a *Agent) noteMoves(old, d *clusterconf.Document) {
 	}
 }
 
-// superviseOthers tells gossip and the supervisor which servers there are.
+// superviseOthers tells gossip and the detector which servers there are.
 func (a *Agent) superviseOthers() {
 	a.hearsay()
 	peers := map[string][]netip.AddrPort{}
@@ -236,13 +237,13 @@ func (a *Agent) superviseOthers() {
 		peers[s.Name] = a.addrsOf(&s)
 	}
 	a.net.pool.SetPeers(peers)
-	hosts := map[string]hostAddrs{}
+	hosts := map[string]detector.Server{}
 	for _, name := range a.mates() {
 		s := a.doc.Server(name)
 		p := a.peer(name)
-		hosts[name] = hostAddrs{base: s.Base.Addr(), alias: a.aliasOf(s.LIM).Addr(), gossiped: p.at, rival: a.sharesAliasWith(name)}
+		hosts[name] = detector.Server{Base: s.Base.Addr(), Alias: a.aliasOf(s.LIM).Addr(), Gossiped: p.at, Rival: a.sharesAliasWith(name)}
 	}
-	a.net.sup.setHosts(hosts, a.silenceLimit())
+	a.net.detector.SetServers(hosts, a.silenceLimit())
 	a.lookAtGateways()
 }
 
@@ -396,8 +397,7 @@ func (n *network) listen(ev member.Event) bool {
 	if ev.At.IsZero() || ev.Kind == member.Refused { // no sign of life
 		return news
 	}
-	news = n.ears.hear(ev) || news
-	return n.sup.gossipHeard(ev.From, ev.At) || news
+	return n.detector.Heard(detector.Word{From: ev.From, At: ev.At, Sent: ev.Sent, Stale: ev.Stale}) || news
 }
 
 // heard takes in what came from another server.
@@ -421,13 +421,12 @@ func (a *Agent) heard(n *network, ev member.Event) {
 func (a *Agent) hearsay() {
 	now := time.Now()
 	for name, p := range a.peers {
-		if e, ok := a.net.ears.of(name); ok {
-			p.at, p.stale = e.at, e.stale
-			p.clock, p.clocks = e.clock.value(), e.clocks
+		if e, ok := a.net.detector.LastSeen(name); ok {
+			p.at, p.stale, p.clock, p.clocks = e.At, e.Stale, e.Clock, e.Clocks
 		}
 		if a.expired(name, p, now) {
 			delete(a.peers, name)
-			a.net.ears.forget(name)
+			a.net.detector.Forget(name)
 		}
 	}
 }

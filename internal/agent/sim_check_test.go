@@ -260,7 +260,7 @@ func (s *simulation) heardByMost(name string) bool {
 		return true
 	}
 	m := s.servers[name]
-	return m.agent != nil && m.agent.net.sup.witnesses(nil).Others > 0
+	return m.agent != nil && m.agent.net.detector.Witnesses(nil).Others > 0
 }
 
 // fit reports whether a server has been able to run a LIM for long enough.

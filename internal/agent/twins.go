@@ -39,14 +39,14 @@ func (p *peer) noteRun(c *failover.Claim, at time.Time) {
 // this server's hearing. A server that serves nobody leaves the base to the other one, so
 // that two do not outshout each other.
 func (a *Agent) keepBase(now time.Time) {
-	c := a.net.sup.baseUsed()
+	c := a.net.detector.BaseUsed()
 	serves := slices.ContainsFunc(a.aliases.holding(), func(x *alias) bool { return x.hidden == "" })
-	used := !c.at.IsZero() && now.Sub(c.at) < twinsFor
-	if !serves || !used || now.Sub(a.link.baseKept) < basePeriod || a.link.macs.has(c.mac) {
+	used := !c.At.IsZero() && now.Sub(c.At) < twinsFor
+	if !serves || !used || now.Sub(a.link.baseKept) < basePeriod || a.link.macs.has(c.MAC) {
 		return
 	}
-	if c.at.After(a.link.baseKept) {
-		a.recordConflict(0, fmt.Sprintf("the base address %s of %s is used by %s, too; it is announced", c.alias, a.cfg.Server, c.mac))
+	if c.At.After(a.link.baseKept) {
+		a.recordConflict(0, fmt.Sprintf("the base address %s of %s is used by %s, too; it is announced", a.net.base.Addr(), a.cfg.Server, c.MAC))
 	}
 	a.link.baseKept = now
 	a.announceBase()

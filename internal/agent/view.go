@@ -13,6 +13,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
+	"mxcluster/internal/detector"
 	"mxcluster/internal/detector/evidence"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
@@ -39,7 +40,7 @@ func (a *Agent) view(now time.Time) failover.View {
 		Rejoined:   a.link.isolation.Listens,
 		StartGrace: a.cfg.StartGrace, FirstHold: a.cfg.FirstHold, FromLoad: a.cfg.FromLoad, Document: a.doc, Orders: a.orders,
 		Peers: make(map[string]failover.Peer, len(a.peers)), LIMs: make(map[int]failover.Local, len(a.lims)),
-		Wire: a.net.sup.wires(),
+		Wire: a.net.detector.Aliases(),
 	}
 	v.Deaf, v.Down = a.deafSince(now), !a.link.up
 	if a.keeper != nil {
@@ -79,7 +80,7 @@ func (a *Agent) lease() time.Duration {
 // judge updates what is known of the other servers' lives.
 func (a *Agent) judge(now time.Time) {
 	a.hearsay()
-	seen := a.net.sup.sightings()
+	seen := a.net.detector.Sightings()
 	mates := a.mates()
 	heardAll := true
 	for _, s := range a.doc.Servers {
@@ -89,7 +90,7 @@ func (a *Agent) judge(now time.Time) {
 		p := a.peer(s.Name)
 		was := p.liveness
 		if g, ok := seen[s.Name]; ok && slices.Contains(mates, s.Name) {
-			p.liveness, p.doubtful = a.liveness(s.Name, p, g), g.doubtful
+			p.liveness, p.doubtful = a.liveness(s.Name, p, g), g.Doubtful
 			heardAll = heardAll && p.liveness == failover.Alive
 		} else {
 			p.liveness = farLiveness(p, now, farInLimit*a.farPeriod())
@@ -118,7 +119,7 @@ func (a *Agent) judge(now time.Time) {
 // not hear. They have that time from the first frame of anybody: before, a switch port
 // may have been shut. Where nothing at all is heard the time for a cold start counts.
 func (a *Agent) waited(now time.Time) bool {
-	if first := a.net.sup.firstHeard(); !first.IsZero() {
+	if first := a.net.detector.FirstFrame(); !first.IsZero() {
 		return now.Sub(later(a.started, first)) >= settleTime
 	}
 	return now.Sub(a.started) >= max(a.cfg.StartGrace, settleTime)
@@ -140,14 +141,14 @@ func (a *Agent) judgeIdle(p *peer, lim int, now time.Time) {
 // judgeIsolation decides whether it is this server that is cut off.
 func (a *Agent) judgeIsolation(now time.Time) {
 	was := a.link.isolation.Isolated
-	said, began := a.net.sup.testimony(now)
+	said, began := a.net.detector.Testimony(now)
 	a.link.isolation = a.link.isolation.Next(evidence.Circumstances{Now: now, Limit: a.silenceLimit(), Link: a.link.up,
-		Settling: now.Sub(began) < settleTime, Attentive: a.net.sup.attentive(now), Testimony: said})
+		Settling: now.Sub(began) < settleTime, Attentive: a.net.detector.Attentive(now), Testimony: said})
 	if is := a.link.isolation.Isolated; is != was {
 		a.recordIsolation(is)
 		a.link.heardAgain = now
 	}
-	a.net.sup.setWell(!a.link.isolation.Isolated)
+	a.net.detector.SetWell(!a.link.isolation.Isolated)
 	a.judgeDeaf(now)
 }
 
@@ -159,21 +160,21 @@ func later(a, b time.Time) time.Time {
 }
 
 // liveness judges a server of this server's cluster.
-func (a *Agent) liveness(name string, p *peer, g sighting) failover.Liveness {
+func (a *Agent) liveness(name string, p *peer, g detector.Sighting) failover.Liveness {
 	last := a.state.Seen[name]
-	known := g.everGossip || !last.IsZero() && a.started.Sub(last) < seenFresh
+	known := g.EverGossip || !last.IsZero() && a.started.Sub(last) < seenFresh
 	switch {
 	case !known:
 		return failover.Unheard
-	case g.gone:
+	case g.Gone:
 		return failover.Gone
-	case g.agentLost:
+	case g.AgentLost:
 		return failover.AgentLost
-	case p.claim == nil || !g.everGossip:
+	case p.claim == nil || !g.EverGossip:
 		return failover.Unheard
 	case p.stale && p.liveness != failover.Alive:
 		return p.liveness // it is back, and its claim is that of the run before
-	case (p.liveness == failover.Gone || p.liveness == failover.AgentLost) && !g.gossiped.After(p.since):
+	case (p.liveness == failover.Gone || p.liveness == failover.AgentLost) && !g.Gossiped.After(p.since):
 		return failover.AgentLost // its kernel is back
 	}
 	return failover.Alive
@@ -222,7 +223,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 		p.runSince = ev.At
 	}
 	known := p.claim != nil && p.claim.MAC == c.MAC && slices.Equal(p.claim.MACs, c.MACs)
-	a.net.sup.claim(ev.From, append(slices.Clone(c.MACs), c.MAC))
+	a.net.detector.SetMACs(ev.From, append(slices.Clone(c.MACs), c.MAC))
 	a.aliases.held.know(ev.From, append(slices.Clone(c.MACs), c.MAC))
 	a.aliases.blockFailed(&c.Claim)
 	p.noteHolding(&c.Claim, later(ev.At, p.at))
@@ -392,7 +393,7 @@ func (a *Agent) checkLink() {
 		a.noteLink(link)
 	}
 	if !up {
-		a.net.sup.linkLost(time.Now())
+		a.net.detector.LinkLost(time.Now())
 		a.aliases.hideAll(linkDown) // before it carries traffic again: another server may have them by then
 	}
 	if up && !a.link.up {

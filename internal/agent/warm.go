@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"mxcluster/internal/arpbudget"
 	"mxcluster/netops"
 )
 
@@ -109,7 +110,7 @@ func (a *core) askUnresolved() {
 			if !n.base.Masked().Contains(addr) {
 				continue
 			}
-			if !n.budget.take(time.Now(), 1, anew) {
+			if !n.budget.Take(time.Now(), 1, arpbudget.Anew) {
 				return
 			}
 			_ = n.wire.Ask(n.base.Addr(), addr, nil) // a failed send is a link that is down

@@ -70,6 +70,7 @@ type machine struct {
 	sync     SyncFunc                // what synchronises its LIMs; nil: nothing
 	edited   chan struct{}           // tells the agent that its document was edited; nil: never
 	wireErr  atomic.Pointer[error]   // of every announcement
+	replies  atomic.Uint64           // ARP packets that its kernel sent to a crowd
 	shutdown bool                    // the system is on its way down when its agent is told to end
 
 	mu     sync.Mutex
@@ -343,7 +344,7 @@ func (w *world) deps(m *machine) Deps {
 		Kernel: m.kernel,
 		OpenWire: func(ifname string) (Wire, error) {
 			wire, err := w.segment.OpenWire(m.kernel, ifname)
-			return failingWire{wire, &m.wireErr}, err
+			return testWire{wire, &m.wireErr, &m.replies}, err
 		},
 		Probe: func(ctx context.Context, wire Wire, addr netip.Addr) (net.HardwareAddr, bool, error) {
 			return netops.Probe(ctx, wire, addr, probeCount, probeInterval)

@@ -28,6 +28,12 @@ var arrows = []rule{
 		"who plants links is met in one place, whatever the file is for"},
 	{"internal/failover", []string{"internal/lineage", "clusterconf"},
 		"decisions can be simulated and tested by the thousand only while they depend on nothing but the view"},
+	{"internal/detector/evidence", nil,
+		"what a silence proves is computed from times alone"},
+	{"internal/detector", []string{"internal/arpbudget", "internal/detector/evidence", "internal/failover", "netops"},
+		"who is silent is judged beside the agent's main loop; what follows from it is decided there; failover says in which words it is told"},
+	{"internal/arpbudget", nil,
+		"who may send how many packets is counted for all senders of an interface alike"},
 	{"internal/member", []string{"internal/fault", "internal/member/seal"},
 		"gossip knows nothing about what it carries"},
 	{"internal/member/seal", []string{},
@@ -54,7 +60,7 @@ var arrows = []rule{
 		"it reads other tools' files from a file system that is given to it, and knows addresses alone"},
 	{"internal/sshlogin", []string{"internal/fault", "internal/trusted"},
 		"keys and who may use them are files; the remote shell itself is started by xdata"},
-	{"internal/whatif", []string{"internal/fault", "internal/nearest", "internal/failover", "internal/alarms", "internal/status", "clusterconf"},
+	{"internal/whatif", []string{"internal/fault", "internal/nearest", "internal/detector/evidence", "internal/failover", "internal/alarms", "internal/status", "clusterconf"},
 		"simulate asks the brain itself, with an agent and without one; commands and agent share the answer"},
 	{"internal/control", []string{"internal/fault", "internal/status", "internal/events", "internal/whatif", "clusterconf"},
 		"client and server share the calls; the agent is behind the Backend interface"},
@@ -68,7 +74,7 @@ var arrows = []rule{
 		"files that the disk does not give back, for the tests of who meets them; nothing of it is in the program"},
 	{"internal/agent", []string{
 		"internal/fault", "internal/failover", "internal/lineage", "internal/member", "internal/services", "internal/control", "internal/status",
-		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/netfiles", "internal/safepath", "clusterconf", "netops", "xdata"},
+		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/arpbudget", "internal/detector", "internal/detector/evidence", "internal/netfiles", "internal/safepath", "clusterconf", "netops", "xdata"},
 		"the agent serves commands and must run without them"},
 	{"internal/lab", []string{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
@@ -97,7 +103,7 @@ var bannedImports = []ban{
 		"a program that is run is a way to hang, to leak and to be fooled: LIM software, the lab's agents, the remote shell and the user's editor are all there is"},
 	{"net/http", []string{"internal/control"},
 		"the agent's socket is the one thing that speaks HTTP, and it checks who calls"},
-	{"net", []string{"netops", "xdata", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "commands", "cmd/mxcluster"},
+	{"net", []string{"netops", "xdata", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/detector", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "commands", "cmd/mxcluster"},
 		"addresses as values are net/netip; hardware addresses and sockets are for those who meet the wire"},
 	{"github.com/coreos/go-systemd/v22/dbus", []string{"internal/services", "internal/services/systemdtest"},
 		"systemd is one way to run a LIM's software, and only package services knows the ways"},
@@ -158,7 +164,7 @@ var socketCalls = []string{
 }
 
 // pure packages take time as a value and do nothing but compute.
-var pure = []string{"internal/failover", "internal/lineage", "internal/status", "internal/alarms", "internal/whatif"}
+var pure = []string{"internal/failover", "internal/detector/evidence", "internal/lineage", "internal/status", "internal/alarms", "internal/whatif"}
 
 var impureImports = []string{
 	"context", "io", "net", "os", "sync", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "runtime", "log/slog",

@@ -1,4 +1,4 @@
-package agent
+package detector
 
 import (
 	"bytes"
@@ -69,14 +69,14 @@ func (a *aliasWatch) silent(now time.Time) bool {
 func (a *aliasWatch) givenUp() bool { return a.missed >= enoughInstead && a.instead >= enoughInstead }
 
 // pollAlias has a LIM's alias asked for.
-func (s *supervisor) pollAlias(a *aliasWatch, ask *questions, now time.Time) {
+func (d *Detector) pollAlias(a *aliasWatch, ask *questions, now time.Time) {
 	if now.Sub(a.polled) > a.watch.Limit/2 {
 		a.missed, a.instead = 0, 0 // this process was away, and may have missed answers
 	}
-	h := s.holderOf(a)
-	arp := !s.unbounded() || a.echoMAC != nil
+	h := d.holderOf(a)
+	arp := !d.unbounded() || a.echoMAC != nil
 	arp = !arp || now.Sub(a.asked) >= a.watch.Limit/aliasARP
-	if arp = arp && s.room(now, a.echoMAC != nil)(); arp {
+	if arp = arp && d.room(now, a.echoMAC != nil)(); arp {
 		a.asked = now
 		ask.arp = append(ask.arp, question{target: a.addr})
 	}
@@ -86,9 +86,9 @@ func (s *supervisor) pollAlias(a *aliasWatch, ask *questions, now time.Time) {
 	if a.watch.InDoubt() && h != nil && h.mac != nil {
 		// What it has given up shows beside what it has.
 		if a.echoMAC != nil {
-			ask.echo = append(ask.echo, question{h.addrs.base, h.mac})
-		} else if arp && s.room(now, false)() {
-			ask.arp = append(ask.arp, question{h.addrs.base, h.mac})
+			ask.echo = append(ask.echo, question{h.addrs.Base, h.mac})
+		} else if arp && d.room(now, false)() {
+			ask.arp = append(ask.arp, question{h.addrs.Base, h.mac})
 		}
 	}
 	if arp || a.echoMAC != nil {
@@ -101,13 +101,13 @@ func (s *supervisor) pollAlias(a *aliasWatch, ask *questions, now time.Time) {
 }
 
 // holderOf returns the host that had an alias last, as far as it is known.
-func (s *supervisor) holderOf(a *aliasWatch) *host {
+func (d *Detector) holderOf(a *aliasWatch) *host {
 	var other *host
-	for _, h := range s.hosts {
+	for _, h := range d.hosts {
 		switch {
 		case h.mac != nil && h.mac.String() == a.mac:
 			return h
-		case h.addrs.alias == a.addr:
+		case h.addrs.Alias == a.addr:
 			other = h
 		}
 	}
@@ -116,8 +116,8 @@ func (s *supervisor) holderOf(a *aliasWatch) *host {
 
 // instead counts an answer by ARP for a server's base on behalf of the aliases that it
 // held; the caller holds the lock.
-func (s *supervisor) instead(o netops.Observation) {
-	for _, a := range s.aliases {
+func (d *Detector) instead(o netops.Observation) {
+	for _, a := range d.aliases {
 		if o.Op == netops.Reply && a.watch.InDoubt() && a.echoMAC == nil && a.mac == o.SenderMAC.String() {
 			a.instead++
 		}
@@ -125,19 +125,19 @@ func (s *supervisor) instead(o netops.Observation) {
 }
 
 // insteadEcho does so with the answer to an echo.
-func (s *supervisor) insteadEcho(e netops.Echo) {
-	for _, a := range s.aliases {
+func (d *Detector) insteadEcho(e netops.Echo) {
+	for _, a := range d.aliases {
 		if a.watch.InDoubt() && bytes.Equal(a.echoMAC, e.MAC) {
 			a.instead++
 		}
 	}
 }
 
-// gaveUp reports whether a MAC address that may still be told for a LIM's alias is one
+// GaveUp reports whether a MAC address that may still be told for a LIM's alias is one
 // whose own kernel says that it has it no longer.
-func (s *supervisor) gaveUp(lim int, mac net.HardwareAddr) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := s.aliases[lim]
+func (d *Detector) GaveUp(lim int, mac net.HardwareAddr) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	a := d.aliases[lim]
 	return a != nil && a.givenUp() && bytes.Equal(a.echoMAC, mac)
 }

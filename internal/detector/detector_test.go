@@ -1,4 +1,4 @@
-package agent
+package detector
 
 import (
 	"net"
@@ -6,12 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/internal/arpbudget"
 	"mxcluster/netops"
 )
 
-// bareSupervisor asks nobody by itself: tests poll it.
-func bareSupervisor() *supervisor {
-	return newSupervisor(netip.MustParseAddr("192.0.2.20"), nil, newBudget(15, func() uint64 { return 0 }), nil, nil, nil)
+// bareDetector asks nobody by itself: tests poll it.
+func bareDetector() *Detector {
+	return New(Config{Self: netip.MustParseAddr("192.0.2.20"), Budget: arpbudget.New(15, func() uint64 { return 0 })})
 }
 
 // A server that is gone is asked 20 times a second by those who may share an
@@ -27,14 +28,14 @@ func TestWhoIsGoneIsAskedByRivals(t *testing.T) {
 		{time.Second, 20, 10},
 		{200 * time.Millisecond, 50, 50},
 	} {
-		s := bareSupervisor()
-		s.setHosts(map[string]hostAddrs{"sb1": {base: addr("192.0.2.29"), rival: true}, "srv2": {base: addr("192.0.2.22")}}, tc.limit)
+		s := bareDetector()
+		s.SetServers(map[string]Server{"sb1": {Base: addr("192.0.2.29"), Rival: true}, "srv2": {Base: addr("192.0.2.22")}}, tc.limit)
 		start := time.Unix(1e9, 0)
 		for i, name := range []string{"sb1", "srv2"} {
 			mac := net.HardwareAddr{2, 0, 0, 0, 0, byte(i)}
-			s.claim(name, []string{mac.String()})
+			s.SetMACs(name, []string{mac.String()})
 			s.gossipHeard(name, start)
-			s.echo(netops.Echo{Time: start, Asked: start, From: s.hosts[name].addrs.base, MAC: mac})
+			s.echo(netops.Echo{Time: start, Asked: start, From: s.hosts[name].addrs.Base, MAC: mac})
 		}
 		echoes, arp := map[netip.Addr]int{}, map[netip.Addr]int{}
 		gossip := map[string]int{}
@@ -54,8 +55,8 @@ func TestWhoIsGoneIsAskedByRivals(t *testing.T) {
 			}
 			now = next
 		}
-		for name, h := range s.sightings() {
-			if !h.gone {
+		for name, h := range s.Sightings() {
+			if !h.Gone {
 				t.Errorf("limit %s: %s is not gone", tc.limit, name)
 			}
 		}
@@ -80,10 +81,10 @@ func TestWhoIsGoneIsAskedByRivals(t *testing.T) {
 // question by the old one would have come later than that.
 func TestShorterLimitCountsAtOnce(t *testing.T) {
 	addr, mac := netip.MustParseAddr("192.0.2.22"), net.HardwareAddr{2, 0, 0, 0, 0, 2}
-	s := bareSupervisor()
+	s := bareDetector()
 	limit := func(d time.Duration) {
-		s.setHosts(map[string]hostAddrs{"srv2": {base: addr}}, d)
-		s.watchAlias(1, addr, d, time.Unix(1e9, 0))
+		s.SetServers(map[string]Server{"srv2": {Base: addr}}, d)
+		s.WatchAlias(1, addr, d, time.Unix(1e9, 0))
 	}
 	limit(10 * time.Second)
 	start := time.Unix(1e9, 0)
@@ -91,7 +92,7 @@ func TestShorterLimitCountsAtOnce(t *testing.T) {
 	now, short := start, false
 	for range 1000 {
 		next, ask, _ := s.poll(now)
-		if s.sightings()["srv2"].gone {
+		if s.Sightings()["srv2"].Gone {
 			break
 		}
 		for _, q := range ask.arp {
@@ -118,8 +119,8 @@ func TestShorterLimitCountsAtOnce(t *testing.T) {
 // A break in listening starts the silence of others anew, while it lasts and after it.
 func TestAttentive(t *testing.T) {
 	addr := netip.MustParseAddr
-	s := bareSupervisor()
-	s.setHosts(map[string]hostAddrs{"srv2": {base: addr("192.0.2.22")}}, 200*time.Millisecond)
+	s := bareDetector()
+	s.SetServers(map[string]Server{"srv2": {Base: addr("192.0.2.22")}}, 200*time.Millisecond)
 	at := func(ms int) time.Time { return time.Unix(1e9, 0).Add(time.Duration(ms) * time.Millisecond) }
 	for _, tc := range []struct{ poll, now, want int }{
 		{0, 0, 0}, {90, 95, 0}, {190, 290, 0},
@@ -128,7 +129,7 @@ func TestAttentive(t *testing.T) {
 		{480, 490, 391},
 	} {
 		s.poll(at(tc.poll))
-		if got := s.attentive(at(tc.now)); !got.Equal(at(tc.want)) {
+		if got := s.Attentive(at(tc.now)); !got.Equal(at(tc.want)) {
 			t.Errorf("at %d ms: attentive since %s, want %s", tc.now, got.Sub(at(0)), at(tc.want).Sub(at(0)))
 		}
 	}
