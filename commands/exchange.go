@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/swap"
 	"mxcluster/netops"
 )
 
@@ -19,12 +19,11 @@ type ownExchange struct {
 	app *app
 	ctx context.Context
 
-	undos, last []func(Kernel) error
+	undos, last []swap.Undo
 	left        string // why this server's part is left to its agent; "": it is not
 }
 
-// makeReady does what can be undone: it adds the new base on entering a cluster, and
-// makes the alias permanent on leaving one.
+// makeReady does what can be undone.
 func (x *ownExchange) makeReady(exchanges []clusterconf.Exchange, server string) error {
 	own := slices.DeleteFunc(exchanges, func(e clusterconf.Exchange) bool { return e.Server != server })
 	if len(own) == 0 {
@@ -36,71 +35,42 @@ func (x *ownExchange) makeReady(exchanges []clusterconf.Exchange, server string)
 	}
 	defer k.Close()
 	for _, e := range own {
-		if e.Direction == clusterconf.DirectionEnter {
-			err = x.enter(k, e)
-		} else {
-			err = x.leave(k, e)
-		}
-		if err != nil {
+		if err := x.one(k, e); err != nil {
 			return interfaceRefused(err)
 		}
 	}
 	return nil
 }
 
-// enter brings the new base up beside the old one, which becomes the alias and
-// stays as it is.
-func (x *ownExchange) enter(k Kernel, e clusterconf.Exchange) error {
-	addresses, err := x.addresses(k, e, e.OldBase)
-	if err != nil || x.left != "" || hasAddress(addresses, e.NewBase) {
-		return err
-	}
-	if err := x.app.probeFree(x.ctx, e.Interface, e.NewBase.Addr()); err != nil {
-		return err
-	}
-	x.undos = append(x.undos, func(k Kernel) error { return k.Drop(e.Interface, e.NewBase) })
-	return k.EnsureBase(e.Interface, e.NewBase)
-}
-
-// leave makes the alias the base again. The LIM must not run elsewhere: two servers
-// would have its address.
-func (x *ownExchange) leave(k Kernel, e clusterconf.Exchange) error {
-	addresses, err := x.addresses(k, e, e.OldBase, e.Alias)
+// one makes ready for one exchange.
+func (x *ownExchange) one(k Kernel, e clusterconf.Exchange) error {
+	here, err := x.addresses(k, e)
 	if err != nil || x.left != "" {
 		return err
 	}
-	i := slices.IndexFunc(addresses, func(a netops.Address) bool { return a.Prefix == e.Alias })
-	switch {
-	case i < 0:
-		mac, err := x.app.probe(x.ctx, e.Interface, e.Alias.Addr())
-		if err != nil {
-			return err
-		}
-		if mac != nil {
-			return fault.New(fault.Refused, fmt.Sprintf("bring it back first: mxcluster fallback %d", e.LIM),
-				"LIM %d does not run on its regular server %s: its alias %s is in use by %s", e.LIM, e.Server, e.Alias.Addr(), mac)
-		}
-		x.undos = append(x.undos, func(k Kernel) error { return k.Drop(e.Interface, e.Alias) })
-	case !addresses[i].Permanent:
-		was := addresses[i].Remaining
-		x.undos = append(x.undos, func(k Kernel) error { return k.Hold(e.Interface, e.Alias, was) })
+	p := swap.Decide(e, here)
+	if p.Last.IsValid() {
+		x.last = append(x.last, func(k swap.Kernel) error { return k.Drop(e.Interface, p.Last) })
 	}
-	x.last = append(x.last, func(k Kernel) error { return k.Drop(e.Interface, e.OldBase) })
-	return k.EnsureBase(e.Interface, e.Alias)
+	undo, err := p.MakeReady(x.ctx, k, x.app.probe)
+	if undo != nil {
+		x.undos = append(x.undos, undo)
+	}
+	return err
 }
 
 // addresses returns those of the interface. Where it has none of those that the
 // server should have by the document as it was, there is nothing to exchange: the
 // document is prepared before the network is, and the agent brings both up.
-func (x *ownExchange) addresses(k Kernel, e clusterconf.Exchange, expected ...netip.Prefix) ([]netops.Address, error) {
+func (x *ownExchange) addresses(k Kernel, e clusterconf.Exchange) ([]netops.Address, error) {
 	addresses, err := k.Addresses(e.Interface)
 	switch {
 	case fault.CodeOf(err) == fault.NotFound:
 		x.left = fmt.Sprintf("there is no interface %s", e.Interface)
 	case err != nil:
 		return nil, err
-	case !slices.ContainsFunc(expected, func(p netip.Prefix) bool { return hasAddress(addresses, p) }):
-		x.left = fmt.Sprintf("interface %s does not have %s, the base until now", e.Interface, expected[0])
+	case !hasAddress(addresses, e.OldBase) && !hasAddress(addresses, e.Alias):
+		x.left = fmt.Sprintf("interface %s does not have %s, the base until now", e.Interface, e.OldBase)
 	}
 	return addresses, nil
 }
@@ -120,7 +90,7 @@ func (x *ownExchange) finish() {
 	}
 }
 
-func (x *ownExchange) run(steps []func(Kernel) error) error {
+func (x *ownExchange) run(steps []swap.Undo) error {
 	if len(steps) == 0 {
 		return nil
 	}

@@ -25,7 +25,7 @@ func TestCreateUndone(t *testing.T) {
 		code      fault.Code
 		err       string
 	}{
-		{"new base in use", []string{"10.0.0.11/24"}, "10.0.0.21/24", nil, fault.Refused, "10.0.0.21 is in use by 02:00:00:00:00:09"},
+		{"new base in use", []string{"10.0.0.11/24"}, "10.0.0.21/24", nil, fault.Refused, "the new base 10.0.0.21 of srv1 is in use by 02:00:00:00:00:09"},
 		{"no right", []string{"10.0.0.11/24"}, "", fault.New(fault.NotPermitted, "run as root", "set 10.0.0.21/24 on eth0"), fault.NotPermitted, "set 10.0.0.21/24"},
 		{"kernel fails", []string{"10.0.0.11/24"}, "", errors.New("no buffer space"), fault.Failed, "no buffer space"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -12,7 +13,7 @@ import (
 	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
-	"mxcluster/netops"
+	"mxcluster/internal/swap"
 )
 
 // readyLife is how long a server stays ready for an exchange that the document
@@ -121,15 +122,15 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 		_, err := a.deps.Kernel.Link(e.Interface)
 		answer <- reply{err: fault.Wrap(err, fault.Refused, "", "looking for interface %s of %s", e.Interface, a.cfg.Server)}
 	case e.Direction == clusterconf.DirectionLeave:
-		answer <- reply{err: a.runsAtHome(e)}
+		answer <- reply{err: swap.MayLeave(e, swap.Home{Here: a.lim(e.LIM).alias.holds, Agents: true})}
 	default:
-		net := a.net
+		n := a.net
 		a.readied[e.NewBase] = time.Now().Add(readyLife)
 		a.saveBeside() // an agent that starts anew is to take it off, too
 		a.wg.Go(func() {
 			ctx, cancel := a.background(orderTimeout)
 			defer cancel()
-			err := a.ready(ctx, net, e)
+			err := a.ready(ctx, n, e)
 			a.post(func() {
 				if err == nil {
 					a.readied[e.NewBase] = time.Now().Add(readyLife)
@@ -143,34 +144,20 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 	return answer
 }
 
-// runsAtHome refuses to take a LIM out of its cluster while it is elsewhere: its
-// regular server is about to take the alias for its own.
-func (a *Agent) runsAtHome(e clusterconf.Exchange) error {
-	if l := a.lim(e.LIM); !l.alias.holds {
-		return fault.New(fault.Refused, fmt.Sprintf("bring it back first: mxcluster fallback %d", e.LIM),
-			"LIM %d does not run on its regular server %s", e.LIM, e.Server)
-	}
-	return nil
-}
-
 // ready adds the new base. It runs beside the main loop.
-func (a *Agent) ready(ctx context.Context, net *network, e clusterconf.Exchange) error {
+func (a *Agent) ready(ctx context.Context, n *network, e clusterconf.Exchange) error {
 	here, err := a.deps.Kernel.Addresses(e.Interface)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(here, func(x netops.Address) bool { return x.Prefix == e.NewBase }) {
-		return nil
-	}
-	mac, inUse, err := a.probe(ctx, net, e.NewBase.Addr(), arpbudget.Plain)
-	if err != nil {
-		return err
-	}
-	if inUse {
-		return fault.New(fault.Refused, "choose an address that nobody uses",
-			"the new base %s of %s is in use by %s", e.NewBase.Addr(), e.Server, mac)
-	}
-	return a.deps.Kernel.EnsureBase(e.Interface, e.NewBase)
+	_, err = swap.Decide(e, here).MakeReady(ctx, a.deps.Kernel, func(ctx context.Context, _ string, addr netip.Addr) (net.HardwareAddr, error) {
+		mac, inUse, err := a.probe(ctx, n, addr, arpbudget.Plain)
+		if !inUse {
+			mac = nil
+		}
+		return mac, err
+	})
+	return err
 }
 
 // unready takes a new base off again that was added and not put to use.

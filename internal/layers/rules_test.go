@@ -62,6 +62,8 @@ var arrows = []rule{
 		"keys and who may use them are files; the remote shell itself is started by xdata"},
 	{"internal/whatif", []string{"internal/fault", "internal/nearest", "internal/detector/evidence", "internal/failover", "internal/alarms", "internal/status", "clusterconf"},
 		"simulate asks the brain itself, with an agent and without one; commands and agent share the answer"},
+	{"internal/swap", []string{"internal/fault", "clusterconf", "netops"},
+		"an exchange of addresses is decided and done alike by an agent and by a command where none runs"},
 	{"internal/control", []string{"internal/fault", "internal/status", "internal/events", "internal/whatif", "clusterconf"},
 		"client and server share the calls; the agent is behind the Backend interface"},
 	{"internal/ui", []string{"internal/fault"},
@@ -74,13 +76,13 @@ var arrows = []rule{
 		"files that the disk does not give back, for the tests of who meets them; nothing of it is in the program"},
 	{"internal/agent", []string{
 		"internal/fault", "internal/failover", "internal/lineage", "internal/member", "internal/services", "internal/control", "internal/status",
-		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/arpbudget", "internal/detector", "internal/detector/evidence", "internal/netfiles", "internal/safepath", "clusterconf", "netops", "xdata"},
+		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/arpbudget", "internal/detector", "internal/detector/evidence", "internal/netfiles", "internal/swap", "internal/safepath", "clusterconf", "netops", "xdata"},
 		"the agent serves commands and must run without them"},
 	{"internal/lab", []string{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
-		"internal/fault", "internal/nearest", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/whatif", "internal/ui", "internal/lab", "internal/services", "internal/sshlogin", "internal/trusted",
+		"internal/fault", "internal/nearest", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/whatif", "internal/ui", "internal/lab", "internal/services", "internal/sshlogin", "internal/swap", "internal/trusted",
 		"clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"bench/sync", nil, "it makes data of nothing"},
@@ -103,7 +105,7 @@ var bannedImports = []ban{
 		"a program that is run is a way to hang, to leak and to be fooled: LIM software, the lab's agents, the remote shell and the user's editor are all there is"},
 	{"net/http", []string{"internal/control"},
 		"the agent's socket is the one thing that speaks HTTP, and it checks who calls"},
-	{"net", []string{"netops", "xdata", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/detector", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "commands", "cmd/mxcluster"},
+	{"net", []string{"netops", "xdata", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/detector", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/swap", "commands", "cmd/mxcluster"},
 		"addresses as values are net/netip; hardware addresses and sockets are for those who meet the wire"},
 	{"github.com/coreos/go-systemd/v22/dbus", []string{"internal/services", "internal/services/systemdtest"},
 		"systemd is one way to run a LIM's software, and only package services knows the ways"},
