@@ -18,6 +18,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
+	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/failover"
 )
 
@@ -142,7 +143,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		return nil, fmt.Errorf("making the identity of this run: %w", err)
 	}
 	if deps.Arbiter != nil {
-		cfg.Lease = aliasLease(cfg.Lease, cfg.ArbiterLease)
+		cfg.Lease = keeper.AliasLease(cfg.Lease, cfg.ArbiterLease)
 	}
 	a := &Agent{
 		core:  &core{cfg: cfg, deps: deps, log: cfg.Log, recorder: newRecorder(deps.Events), inbox: make(chan func(), 256), done: make(chan struct{})},
@@ -153,7 +154,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	a.link = &link{core: a.core}
 	a.aliases = &aliases{core: a.core, link: a.link, peers: a.peers, all: map[int]*alias{}, view: a.view, term: func(n int) uint64 { return a.lim(n).term }, freed: a.aliasFreed}
 	if deps.Arbiter != nil {
-		a.keeper = newKeeper(deps.Arbiter, cfg, a.alive, func() { a.post(func() {}) })
+		a.keeper = keeper.New(keeper.Config{Arbiter: deps.Arbiter, Server: cfg.Server, Lease: cfg.ArbiterLease, Alive: a.alive, Changed: func() { a.post(func() {}) }, Log: cfg.Log})
 	}
 	return a, nil
 }
@@ -237,7 +238,7 @@ func (a *Agent) begin() error {
 	a.readDocument() // what is on the disk may not be what it works by
 	changed := a.deps.Changed(a.ctx)
 	if a.keeper != nil {
-		a.keeper.start(a.ctx)
+		a.keeper.Start(a.ctx)
 	}
 	a.wg.Go(func() { a.recorder.run(a.ctx, a.log) })
 	a.wg.Go(func() { a.notifier.run(a.ctx, a.log) })
@@ -277,7 +278,7 @@ func (a *Agent) step(now time.Time) time.Duration {
 // end leaves the pool after a stop.
 func (a *Agent) end() error {
 	if a.keeper != nil {
-		a.keeper.halt()
+		a.keeper.Halt()
 	}
 	a.net.close(a.log)
 	return nil

@@ -131,7 +131,7 @@ func (a *alias) holdAs(alias netip.Prefix, until time.Time, u arpbudget.Urgency)
 	}
 	h := a.hold
 	if a.keeper != nil {
-		h.left = func(now time.Time) time.Duration { return a.keeper.left(a.lim, now) }
+		h.left = func(now time.Time) time.Duration { return a.keeper.Left(a.lim, now) }
 	}
 	h.muted.Store(a.hidden != "")
 	h.passive.Store(a.hidden == passiveSide)

@@ -49,7 +49,7 @@ func (a *alias) activate(ctx context.Context, unheard bool) error {
 		if !a.passive() {
 			return errors.New("the alias was lost before it could be unblocked")
 		}
-		if a.keeper != nil && a.keeper.left(a.lim, time.Now()) < a.cfg.Lease {
+		if a.keeper != nil && a.keeper.Left(a.lim, time.Now()) < a.cfg.Lease {
 			return errNoProof // the alias may stay as long as its lease
 		}
 		if unheard {

@@ -1,18 +1,30 @@
 package agent
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"time"
 
 	"mxcluster/internal/alarms"
-	"mxcluster/internal/arbiter"
+	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
 )
+
+// parkedKey bounds for how long a stopped agent leaves a key behind.
+const parkedKey = time.Minute
+
+// arbiterView is what the arbiter is known to say of the LIMs; nil: there is none.
+func (a *Agent) arbiterView(now time.Time) *failover.Arbiter {
+	if a.keeper == nil {
+		return nil
+	}
+	holds := make(map[int]bool, len(a.lims))
+	for n, l := range a.lims {
+		holds[n] = l.alias.holds
+	}
+	return a.keeper.View(holds, now)
+}
 
 // tendKeys says which keys are to be kept, asked for and given back.
 func (a *Agent) tendKeys(now time.Time) {
@@ -20,16 +32,16 @@ func (a *Agent) tendKeys(now time.Time) {
 		return
 	}
 	for n, l := range a.lims {
-		how, term := giveBack, l.term
+		how, term := keeper.GiveBack, l.term
 		if l.state.Active() || l.alias.holds && !l.alias.passive() {
-			how = keepKey
+			how = keeper.Hold
 		}
 		if d := a.plan.For(n); !a.stopping && d != nil && (d.Claim || d.Want == failover.Run) && a.aliasOf(n).IsValid() {
-			how, term = claimKey, d.Term
+			how, term = keeper.Claim, d.Term
 		}
-		a.keeper.keep(n, how, term)
+		a.keeper.Keep(n, how, term)
 	}
-	word, failure := a.keeper.word(now)
+	word, failure := a.keeper.Word(now)
 	if word == a.arbiter {
 		return
 	}
@@ -48,7 +60,7 @@ func (a *Agent) arbiterAsked(now time.Time) bool {
 	if a.keeper == nil {
 		return true
 	}
-	word, _ := a.keeper.word(now)
+	word, _ := a.keeper.Word(now)
 	return word != ""
 }
 
@@ -59,7 +71,7 @@ func (a *Agent) untilKeyEnds(now time.Time) time.Duration {
 		return wait
 	}
 	for n, l := range a.lims {
-		if left := a.keeper.left(n, now); l.alias.holds && left > 0 {
+		if left := a.keeper.Left(n, now); l.alias.holds && left > 0 {
 			wait = min(wait, left)
 		}
 	}
@@ -109,33 +121,7 @@ func (a *Agent) leaveKeys(then func()) {
 	}
 	lasts := min(a.cfg.StopLease, parkedKey)
 	a.wg.Go(func() {
-		a.keeper.halt()
-		keys := a.keeper.snapshot()
-		for _, n := range slices.Sorted(maps.Keys(keys)) {
-			switch key := keys[n]; {
-			case key.keeping == giveBack:
-				a.keeper.release(a.ctx, n, key)
-			case stay[n] && key.lease != 0:
-				a.keeper.leave(a.ctx, n, key, lasts)
-			}
-		}
+		a.keeper.Leave(a.ctx, stay, lasts)
 		a.post(then)
 	})
-}
-
-// leave takes a key of ours anew, for longer.
-func (k *keeper) leave(ctx context.Context, lim int, was limKey, lasts time.Duration) {
-	sent := time.Now()
-	err := k.call(ctx, func(ctx context.Context) error {
-		got, err := k.arb.Take(ctx, lim, arbiter.Key{Server: k.server, Term: was.term, Since: sent.UTC().Round(0)}, lasts)
-		if err == nil && got.Server != k.server {
-			err = arbiter.ErrNoKey
-		}
-		return err
-	})
-	if err != nil {
-		k.log.Warn("a key was not left for the next agent", "lim", lim, "err", err)
-		return
-	}
-	k.change(lim, was, func(key *limKey) { key.until = sent.Add(lasts - keyMargin) })
 }

@@ -13,6 +13,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/arbiter"
+	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/services"
@@ -88,7 +89,7 @@ func TestArbiterPowerCut(t *testing.T) {
 		w.wantKey(arb, 1, "srv1")
 		took := w.await(1, "sb1", keyLease+time.Second)
 		t.Logf("takeover %s after the power cut, keys last %s", took, keyLease)
-		if took < keyLease-keyLease/keyPeriods-time.Millisecond {
+		if took < keyLease-keyLease/keeper.Periods-time.Millisecond {
 			t.Errorf("it did not wait for the key: %s", took)
 		}
 		w.wantKey(arb, 1, "sb1")
@@ -368,7 +369,7 @@ func TestArbiterAgentReleases(t *testing.T) {
 
 // forgetfulArbiter does not hear the first times that a key is given back.
 type forgetfulArbiter struct {
-	Arbiter
+	keeper.Arbiter
 	times atomic.Int32
 }
 
@@ -485,7 +486,7 @@ func TestArbiterDiffers(t *testing.T) {
 // troubledArbiter is the arbiter of a server whose agent is paused: neither its
 // questions go out then, nor do answers come in.
 type troubledArbiter struct {
-	Arbiter
+	keeper.Arbiter
 	x *trouble
 }
 
@@ -515,7 +516,7 @@ func TestAliasTimes(t *testing.T) {
 		{3 * time.Second, 2 * time.Second, time.Second},
 		{time.Second, 60 * time.Second, time.Second},
 	} {
-		if got := aliasLease(tt.alias, tt.key); got != tt.want {
+		if got := keeper.AliasLease(tt.alias, tt.key); got != tt.want {
 			t.Errorf("with leases of %s and %s aliases have one of %s, want %s", tt.alias, tt.key, got, tt.want)
 		}
 	}

@@ -25,9 +25,7 @@ func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
 	return on(ctx, a.core, func() (*status.ClusterStatus, error) {
 		now := time.Now()
 		in := status.Input{Moving: a.aliases.moving(now), Now: now, Observer: a.cfg.Server, Document: a.doc, Servers: map[string]status.Seen{}}
-		if a.keeper != nil {
-			in.Arbiter = a.keeper.view(a.lims, now)
-		}
+		in.Arbiter = a.arbiterView(now)
 		own := a.claim(now)
 		in.Servers[a.cfg.Server] = status.Seen{Liveness: failover.Alive, Claim: &own, Alarms: a.alarms.Alarms}
 		seen := a.net.detector.Sightings()

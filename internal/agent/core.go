@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
 )
@@ -33,7 +34,7 @@ type core struct {
 	started time.Time
 	doc     *clusterconf.Document // in force
 	net     *network              // where this server is reached; replaced when the document moves it
-	keeper  *keeper               // of the arbiter's keys; nil: there is no arbiter
+	keeper  *keeper.Keeper        // of the arbiter's keys; nil: there is no arbiter
 
 	// nothingNew is set by what came in and changes no decision, as nearly every
 	// heartbeat and every look at the disk does: then none is made.

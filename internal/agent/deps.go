@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/member"
 	"mxcluster/internal/services"
 	"mxcluster/netops"
@@ -102,7 +103,7 @@ type Deps struct {
 	ShuttingDown func(ctx context.Context) bool // whether the whole system is on its way down
 	Sync         SyncFunc                       // copies new data to the other side; nil: that is left to others
 
-	Arbiter Arbiter // nil: there is none
+	Arbiter keeper.Arbiter // nil: there is none
 
 	// Synced tells what is remembered of a LIM's syncs; nil: nothing is.
 	Synced func(lim int, now time.Time) (SyncRecord, error)

@@ -70,7 +70,7 @@ func (a *Agent) setDocument(stored *clusterconf.Encoded) error {
 		return fmt.Errorf("taking off the former base: %w", err)
 	}
 	if a.keeper != nil && former != nil && former != a.net {
-		a.keeper.reconnect() // the former base is an alias, or gone
+		a.keeper.Reconnect() // the former base is an alias, or gone
 	}
 	a.orderEarly()
 	return nil
@@ -300,7 +300,7 @@ func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
 		}
 		a.recordAdopted(l)
 		if a.keeper != nil {
-			a.keeper.adopt(l.number, until)
+			a.keeper.Adopt(l.number, until)
 		}
 		l.alias.holdOn(m.Alias, until)
 		l.alias.adoptBlock()

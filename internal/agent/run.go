@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/control"
 	"mxcluster/internal/events"
 	"mxcluster/internal/member"
@@ -38,8 +39,8 @@ type RunConfig struct {
 	Untrusted                         bool          // programs that other users may change are run all the same
 	OwnUser                           string        // the user that the agent is in place of root; "": it is not
 
-	Sync    SyncFunc // see Deps
-	Arbiter Arbiter  // nil: there is none
+	Sync    SyncFunc       // see Deps
+	Arbiter keeper.Arbiter // nil: there is none
 
 	// Reload has the agent read the document and the gossip keys again with each value.
 	Reload <-chan struct{}

@@ -43,9 +43,7 @@ func (a *Agent) view(now time.Time) failover.View {
 		Wire: a.net.detector.Aliases(),
 	}
 	v.Deaf, v.Down = a.deafSince(now), !a.link.up
-	if a.keeper != nil {
-		v.Arbiter = a.keeper.view(a.lims, now)
-	}
+	v.Arbiter = a.arbiterView(now)
 	for name, p := range a.peers {
 		v.Peers[name] = failover.Peer{Doubtful: p.doubtful, LeaseEnds: a.leaseEnds(p), Liveness: p.liveness, Since: p.since, RunSince: p.runSince, Claim: p.claim, IdleSince: p.idle}
 	}

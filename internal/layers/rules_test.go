@@ -46,6 +46,8 @@ var arrows = []rule{
 		"helpers of tests"},
 	{"internal/arbiter", []string{"internal/fault", "netops"},
 		"a third party is asked about names and numbers; what they mean is the agent's business; netops says where from"},
+	{"internal/arbiter/keeper", []string{"internal/arbiter", "internal/failover"},
+		"keys are kept beside the agent's main loop; for what, the agent says; failover says in which words it is told"},
 	{"internal/arbiter/etcdtest", nil,
 		"helpers of tests"},
 	{"internal/alarms", nil,
@@ -76,7 +78,7 @@ var arrows = []rule{
 		"files that the disk does not give back, for the tests of who meets them; nothing of it is in the program"},
 	{"internal/agent", []string{
 		"internal/fault", "internal/failover", "internal/lineage", "internal/member", "internal/services", "internal/control", "internal/status",
-		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/arpbudget", "internal/detector", "internal/detector/evidence", "internal/netfiles", "internal/swap", "internal/safepath", "clusterconf", "netops", "xdata"},
+		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/arbiter/keeper", "internal/arpbudget", "internal/detector", "internal/detector/evidence", "internal/netfiles", "internal/swap", "internal/safepath", "clusterconf", "netops", "xdata"},
 		"the agent serves commands and must run without them"},
 	{"internal/lab", []string{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
