@@ -178,15 +178,6 @@ func TestRottedWhereANewerOneComes(t *testing.T) {
 	}
 }
 
-// words is content that shrinks.
-func words(seed byte, n int) string {
-	p := []byte(noise(seed, n))
-	for i := range p {
-		p[i] &= 0x0f
-	}
-	return string(p)
-}
-
 // transferCounted sends an opened version to a store; it returns how many bytes were sent.
 func transferCounted(t *testing.T, opened *snapshot, to *Store, counted counting) int64 {
 	t.Helper()
@@ -203,19 +194,4 @@ func transferCounted(t *testing.T, opened *snapshot, to *Store, counted counting
 	must(t, err)
 	must(t, <-received)
 	return l.written
-}
-
-// waitUntil waits for something that is not told of.
-func waitUntil(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(30 * time.Second)
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("waited in vain until %s", what)
-		}
-	}
 }

@@ -18,8 +18,8 @@ func Answer(peer Conn, most int64, idle time.Duration) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c, ok := peer.(*child); ok {
-		c.heard()
+	if c, ok := peer.(login); ok {
+		c.Answered()
 	}
 	gone := make(chan error, 1)
 	stop := l.listen(nil, idle, func(err error) {
@@ -61,4 +61,12 @@ func Signs(w io.Writer) (stop func()) {
 		close(done)
 		<-ended
 	}
+}
+
+// Meet waits for the greeting of a [Serve], passing over what a login prints before, and
+// makes sure that it can be understood; nothing else can be done with peer then.
+// Another version of the protocol is fault.Refused, and says which server to upgrade.
+func Meet(peer Conn) (Opened, error) {
+	g, err := newLink(peer, peer).meet(peer)
+	return g.Opened, err
 }

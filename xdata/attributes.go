@@ -1,7 +1,6 @@
 package xdata
 
 import (
-	"errors"
 	"math"
 	"time"
 
@@ -45,29 +44,12 @@ func keptMode(dir bool) uint32 {
 	return fileModes
 }
 
-// apply gives a folder its attributes, in the order of folders.dress.
-func (a *attributes) apply(in *folders, name string) error {
-	h, err := in.openFolder(name)
-	if err != nil {
-		return err
-	}
-	err = a.own(h, in.unkept.of(name))
-	if err == nil {
-		err = in.setTime(name, a.Mtime)
-	}
-	return first(err, h.close())
-}
-
-// own gives an open folder all but the time.
-func (a *attributes) own(h handle, lost func(name string)) error {
-	if mayOwn() {
-		// EINVAL: the root of a user namespace that has no such owner in it.
-		if err := unix.Fchown(h.fd, int(a.UID), int(a.GID)); err != nil && !errors.Is(err, unix.EINVAL) {
-			return h.fail("chown", err)
+// narrow returns the mode without the access list.
+func (a *attributes) narrow() uint32 {
+	for name, value := range a.Extra.all {
+		if name == aclAccess {
+			return narrowed(a.Mode, value)
 		}
 	}
-	if a.Extra != "" {
-		return a.dressWith(h, lost)
-	}
-	return h.fail("chmod", unix.Fchmod(h.fd, a.Mode))
+	return a.Mode
 }

@@ -104,11 +104,7 @@ func (s *Store) admit(source *os.Root, from string) error {
 	if err := m.checkCopyable(); err != nil {
 		return err
 	}
-	return s.checkSpace(t.volume())
-}
-
-func noFiles() error {
-	return fault.New(fault.Refused, "name the folder that holds the data", "there are no files in it")
+	return s.checkSpace(volumeOf(&t))
 }
 
 // inside tells whether dir is outer or lies below it.

@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"os"
@@ -179,7 +180,7 @@ func (b *builder) extra() error {
 	x := extras(b.steps[:size])
 	b.steps = b.steps[size:]
 	e := &b.r.manifest.Entries[place]
-	if err := first(x.check(e.Dir), b.admission.extra(len(x))); err != nil {
+	if err := cmp.Or(x.check(e.Dir), b.admission.extra(len(x))); err != nil {
 		return err
 	}
 	e.Attr.Extra = x
@@ -392,7 +393,7 @@ func (b *builder) hole() error {
 		}
 	}
 	b.out.skip(b.off)
-	return first(b.took(holeOf(size)), hashZeros(b.ctx, b.hash, size))
+	return cmp.Or(b.took(holeOf(size)), hashZeros(b.ctx, b.hash, size))
 }
 
 // open makes the file, unless that was done.
@@ -486,7 +487,7 @@ func (b *builder) putAway(e *entry) error {
 		now, err = b.to.dress(b.out.handle, &e.Attr)
 		e.place(&now)
 	}
-	err = first(err, b.out.close())
+	err = cmp.Or(err, b.out.close())
 	b.out = nil
 	return err
 }

@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -62,18 +63,18 @@ func copyTree(ctx context.Context, from, to *os.Root, copied counting) (*manifes
 			return nil, nil, err
 		}
 	}
-	return c.made, c.to.unkept, c.made.dress(&c.to)
+	return c.made, c.to.unkept, dressFolders(&c.to, c.made)
 }
 
 // entry copies a file, or makes a folder.
 func (c *copier) entry(ctx context.Context, e *entry) error {
-	if err := first(context.Cause(ctx), e.checkKind()); err != nil {
+	if err := cmp.Or(context.Cause(ctx), e.checkKind()); err != nil {
 		return err
 	}
 	made := *e
 	var err error
 	if e.Dir {
-		err = first(c.from.extras(&made), c.to.root.Mkdir(e.Path, 0o700))
+		err = cmp.Or(c.from.extras(&made), c.to.root.Mkdir(e.Path, 0o700))
 		c.made.extras += len(made.Attr.Extra)
 	} else {
 		err = c.file(ctx, &made)
@@ -82,7 +83,7 @@ func (c *copier) entry(ctx context.Context, e *entry) error {
 		return err
 	}
 	c.made.Entries = append(c.made.Entries, made)
-	return first(checkChunks(len(c.made.Chunks)), checkExtras(c.made.extras))
+	return cmp.Or(checkChunks(len(c.made.Chunks)), checkExtras(c.made.extras))
 }
 
 // file copies one file, and makes sure that it did not change meanwhile. What e
@@ -99,7 +100,7 @@ func (c *copier) file(ctx context.Context, e *entry) (err error) {
 	}
 	defer func() { err = errors.Join(err, out.close()) }()
 	length := int64(0)
-	err = c.made.read(ctx, c.scan, in, e, func(p content) error {
+	err = c.scan.readEntry(ctx, c.made, in, e, func(p content) error {
 		c.copied.add(p.size)
 		if p.data == nil {
 			return nil
@@ -121,49 +122,4 @@ func (c *copier) file(ctx context.Context, e *entry) (err error) {
 	e.Attr = now.Attr
 	e.place(&now)
 	return nil
-}
-
-// read reads an open file from end to end, notes what it holds in e, and makes
-// sure that it did not change meanwhile. each gets all that it holds, piece by piece.
-func (m *manifest) read(ctx context.Context, s *scanner, in handle, e *entry, each func(p content) error) error {
-	e.first = len(m.Chunks)
-	sum, err := s.scanFile(ctx, in, e, func(p content) error {
-		m.Chunks = append(m.Chunks, p.chunks...)
-		return each(p)
-	})
-	if err == nil {
-		err = in.check(e)
-	}
-	if err == nil {
-		e.Attr.Extra, err = readExtras(in, false, s.unkept.of(e.Path))
-		m.extras += len(e.Attr.Extra)
-	}
-	if err == nil {
-		err = checkExtras(m.extras)
-	}
-	e.Sum, e.count, e.known = sum, len(m.Chunks)-e.first, err == nil
-	return err
-}
-
-// dress gives the folders of a version their attributes, the inner ones first,
-// when nothing is written into them any more: filling a folder changes its
-// time, and its mode may forbid filling it. What m says of the folders themselves is
-// true afterwards.
-func (m *manifest) dress(in *folders) error {
-	defer in.close()
-	for i := len(m.Entries) - 1; i >= 0; i-- {
-		e := &m.Entries[i]
-		if !e.Dir {
-			continue
-		}
-		if err := e.Attr.apply(in, e.Path); err != nil {
-			return err
-		}
-		now, err := in.stat(e.Path)
-		if err != nil {
-			return err
-		}
-		e.place(&now)
-	}
-	return m.Top.apply(in, ".")
 }

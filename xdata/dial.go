@@ -60,7 +60,7 @@ func withoutLogin(environ []string) []string {
 // an answer. A program that is missing, that ends before its work is done, or that
 // does not get through for rsh.Patience, is fault.Unreachable with the reason that it gave.
 // When ctx ends the program is killed.
-func Dial(ctx context.Context, rsh Rsh, server string, address netip.Addr, args ...string) (Conn, error) {
+func Dial(ctx context.Context, rsh Rsh, server string, address netip.Addr, args ...string) (*child, error) {
 	words, shown, err := rsh.words(server, address)
 	if err != nil {
 		return nil, err
@@ -192,8 +192,8 @@ func (c *child) giveUp(after time.Duration) {
 	c.out.Close()            // what it started may hold the other end
 }
 
-// heard ends the waiting for a first word.
-func (c *child) heard() {
+// Answered ends the waiting for a first word.
+func (c *child) Answered() {
 	if c.patience != nil {
 		c.patience.Stop()
 	}
@@ -212,8 +212,11 @@ func (c *child) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-// printed is what the program prints into.
-func (c *child) printed() *os.File {
+// Server is the name of the server that the program runs on.
+func (c *child) Server() string { return c.server }
+
+// Output is what the program prints into.
+func (c *child) Output() *os.File {
 	f, _ := c.out.(*os.File)
 	return f
 }
@@ -227,7 +230,7 @@ func (c *child) SyscallConn() (syscall.RawConn, error) { return c.in.SyscallConn
 // Close ends the connection and waits for the program, which is killed when it
 // does not end by itself.
 func (c *child) Close() error {
-	c.heard()
+	c.Answered()
 	c.in.Close()
 	c.out.Close()
 	if err := c.wait(); err != nil {
@@ -276,7 +279,7 @@ func (s *stderr) lines() []string {
 	var lines []string
 	for l := range strings.Lines(string(s.kept)) {
 		if l = strings.TrimSpace(l); l != "" {
-			lines = append(lines, plain(l))
+			lines = append(lines, fault.Plain(l))
 		}
 	}
 	return lines

@@ -111,7 +111,7 @@ func fromFuture(f *futureVersion, side clusterconf.Side, now time.Time) error {
 	return fault.New(fault.Refused,
 		fmt.Sprintf("give the file the right time and back up again, or remove the version: mxcluster xdata remove --lim %d %s", lim, f.Local),
 		"version %s on the %s side has a file from the future, and is not copied: %q of %s, and it is %s now",
-		f.Local, side, plain(f.File), stampOf(f.Mtime), now.UTC().Format(time.RFC3339Nano))
+		f.Local, side, fault.Plain(f.File), stampOf(f.Mtime), now.UTC().Format(time.RFC3339Nano))
 }
 
 // stampOf writes a time of a file.

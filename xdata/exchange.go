@@ -2,8 +2,8 @@ package xdata
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 
 	"mxcluster/clusterconf"
@@ -17,7 +17,7 @@ func (c *client) exchange(ctx context.Context) error {
 		return err
 	}
 	ours, err := c.ours()
-	if err := first(err, theirs.valid()); err != nil {
+	if err := cmp.Or(err, theirs.valid()); err != nil {
 		return err
 	}
 	c.result.Writing = stillWritten(c.req.Side, ours, theirs)
@@ -180,16 +180,6 @@ func (c *client) order(ctx context.Context, ours, theirs *summary) (lineage.Orde
 		return grown, nil
 	}
 	return orderOf(*ours, *theirs), nil
-}
-
-// is takes the content for what it is. One that is not what the version says is another
-// one's lineage.
-func (s *summary) is(content []byte) {
-	text := hex.EncodeToString(content)
-	if s.Line.Made && s.Line.Node.Content != text {
-		s.Line = lineage.Version{Node: lineage.Node{Name: s.Name}, Time: s.Mtime}
-	}
-	s.Line.Node.Content = text
 }
 
 // conflict remembers a conflict on both sides, so that neither removes its version.

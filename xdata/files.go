@@ -75,7 +75,7 @@ func (d *folders) stat(name string) (now entry, err error) {
 	if err := unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return now, &fs.PathError{Op: "stat", Path: name, Err: err}
 	}
-	now.describe(&st)
+	describeEntry(&now, &st)
 	return now, nil
 }
 
@@ -130,7 +130,7 @@ func (h handle) stat(e *entry) error {
 	if err := unix.Fstat(h.fd, &st); err != nil {
 		return h.fail("stat", err)
 	}
-	e.describe(&st)
+	describeEntry(e, &st)
 	return nil
 }
 
@@ -168,47 +168,6 @@ func (d *folders) openEntry(e *entry) (handle, error) {
 	return h, nil
 }
 
-// dress gives an open file its attributes, and returns it as it is then. Most have
-// owner and mode from when they were made; the others get them in the order that
-// is needed: changing the owner clears bits of the mode.
-func (d *folders) dress(h handle, a *attributes) (now entry, err error) {
-	if err := d.setTime(h.name, a.Mtime); err != nil {
-		return now, err
-	}
-	if err := h.stat(&now); err != nil {
-		return now, err
-	}
-	owned := now.Attr.UID == a.UID && now.Attr.GID == a.GID || !mayOwn()
-	if !owned {
-		// EINVAL: the root of a user namespace that has no such owner in it.
-		if err := unix.Fchown(h.fd, int(a.UID), int(a.GID)); err != nil && !errors.Is(err, unix.EINVAL) {
-			return now, h.fail("chown", err)
-		}
-	}
-	switch {
-	case a.Extra != "":
-		err = a.dressWith(h, d.unkept.of(h.name))
-	case owned && now.Attr.Mode == a.Mode:
-		return now, nil
-	default:
-		err = h.fail("chmod", unix.Fchmod(h.fd, a.Mode))
-	}
-	return now, first(err, h.stat(&now))
-}
-
-// setTime gives a file or folder its modification time.
-func (d *folders) setTime(name string, mtime int64) error {
-	dir, base, err := d.at(name)
-	if err != nil {
-		return err
-	}
-	t := unix.NsecToTimespec(mtime)
-	if err := unix.UtimesNanoAt(dir, base, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &fs.PathError{Op: "chtimes", Path: name, Err: err}
-	}
-	return nil
-}
-
 // extent reads a part of a file, and no further.
 type extent struct {
 	h   handle
@@ -225,4 +184,9 @@ func (c *extent) Read(p []byte) (int, error) {
 	n, err := c.h.pread(p[:min(int64(len(p)), left)], c.off)
 	c.off += int64(n)
 	return n, err
+}
+
+// openFolder opens a folder; "." is the root itself.
+func (d *folders) openFolder(name string) (handle, error) {
+	return d.open(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 }

@@ -65,13 +65,6 @@ func (s *Store) already(ctx context.Context, m *manifest, head *lineage.Version,
 	return v.Version, true, nil
 }
 
-// shapedLike tells whether two versions have the same files and folders, by name and size.
-func (m *manifest) shapedLike(o *manifest) bool {
-	return m != nil && slices.EqualFunc(m.Entries, o.Entries, func(a, b entry) bool {
-		return a.Path == b.Path && a.Dir == b.Dir && a.Size == b.Size
-	})
-}
-
 // contentOf returns the hash of a version's content, which is read as far as it is not known.
 func (s *Store) contentOf(ctx context.Context, v seen) (string, error) {
 	snap, err := s.openSnapshot(seen{Version: v.Version})

@@ -2,6 +2,7 @@ package xdata
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -68,15 +69,6 @@ func (t frameType) limit() uint32 {
 		return 0
 	}
 	return maxControl
-}
-
-// errProtocol marks a peer that does not keep to the protocol.
-var errProtocol = errors.New("the other side does not keep to the protocol")
-
-// violation returns an error that wraps errProtocol.
-func violation(format string, args ...any) error {
-	return fault.Wrap(errProtocol, fault.Failed, "run the same version of mxcluster on both servers",
-		"%s", fmt.Sprintf(format, args...))
 }
 
 // pipeBytes is what a pipe that frames come through may hold of them, so that sshd and
@@ -312,10 +304,10 @@ func (l *link) putSpans(spans []span) error {
 		default:
 			var bad error
 			bad, err = l.putFile(p)
-			gone = first(gone, bad)
+			gone = cmp.Or(gone, bad)
 		}
 	}
-	return first(err, gone)
+	return cmp.Or(err, gone)
 }
 
 // putFile writes a part of a file, without a copy where the system can: its pages in memory
@@ -326,13 +318,13 @@ func (l *link) putFile(p span) (gone, err error) {
 	}
 	n := 0
 	if l.raw != nil {
-		n = sendFile(l.raw, p.file.fd, p.off, p.n) // what it does not send, for whatever reason, is copied
+		n = sendFile(l.raw, p.file.Fd(), p.off, p.n) // what it does not send, for whatever reason, is copied
 	}
 	buf := make([]byte, min(p.n-n, copyBytes))
 	for n < p.n {
 		buf = buf[:min(len(buf), p.n-n)]
 		if gone == nil {
-			_, gone = p.file.pread(buf, p.off+int64(n))
+			_, gone = p.file.ReadAt(buf, p.off+int64(n))
 		}
 		if gone != nil {
 			clear(buf)
@@ -341,9 +333,6 @@ func (l *link) putFile(p span) (gone, err error) {
 			return nil, toWire(err)
 		}
 		n += len(buf)
-	}
-	if errors.Is(gone, io.ErrUnexpectedEOF) {
-		gone = changed(p.file.name)
 	}
 	return gone, nil
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // trickle is a stream of which some bytes arrive every 100 microseconds, and gather
@@ -134,13 +136,14 @@ func TestDeepPipes(t *testing.T) {
 	if l.deepen(r); !l.deep {
 		t.Error("a pipe that may hold more does not")
 	}
-	ours, theirs, err := socketPair()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ours.Close()
+	socket, theirs := os.NewFile(uintptr(fds[0]), "socket"), os.NewFile(uintptr(fds[1]), "theirs")
+	defer socket.Close()
 	defer theirs.Close()
-	if l.deepen(theirs); l.deep {
+	if l.deepen(socket); l.deep {
 		t.Error("a socket is taken for a deep pipe")
 	}
 }

@@ -27,30 +27,30 @@ func opening() []byte {
 	return fmt.Appendf(nil, `{"magic":%q,"version":`, protocolMagic)
 }
 
-// Meet waits for the greeting of a [Serve], passing over what a login prints before, and
-// makes sure that it can be understood; nothing else can be done with peer then.
-// Another version of the protocol is fault.Refused, and says which server to upgrade.
-func Meet(peer Conn) (Opened, error) {
-	g, err := newLink(peer, peer).meet(peer)
-	return g.Opened, err
+// login is a connection that was made by a login on another server, as one of
+// package remoteshell is.
+type login interface {
+	Answered() // the other side has said its first word
+	Server() string
 }
 
-// meet is Meet on the link to peer.
-func (l *link) meet(peer Conn) (greeting, error) {
+// meet waits for the greeting of peer, to which the link leads, and makes sure that it can be
+// understood.
+func (l *link) meet(peer any) (greeting, error) {
 	g, err := l.greeting()
 	if err != nil {
 		return g, err
 	}
-	c, ours := peer.(*child)
+	c, ours := peer.(login)
 	if ours {
-		c.heard()
+		c.Answered()
 	}
 	if g.Version == protocolVersion {
 		return g, nil
 	}
 	there, name := "the other server", "the other side"
 	if ours {
-		there, name = "server "+c.server, c.server
+		there, name = "server "+c.Server(), c.Server()
 	}
 	older := "this server"
 	if g.Version < protocolVersion {
@@ -115,7 +115,7 @@ func notOurs(seen []byte) error {
 
 // firstLine is the first line of a text, in short; "" where it is no text.
 func firstLine(data []byte) string {
-	for line := range strings.Lines(string(data[:min(len(data), maxErrorText)])) {
+	for line := range strings.Lines(string(data[:min(len(data), fault.MaxText)])) {
 		line = strings.TrimSpace(line)
 		if line == "" {
 			continue
@@ -123,7 +123,7 @@ func firstLine(data []byte) string {
 		if !isText(line) {
 			return ""
 		}
-		return plain(line[:min(len(line), quotedNoise)])
+		return fault.Plain(line[:min(len(line), quotedNoise)])
 	}
 	return ""
 }

@@ -1,14 +1,7 @@
 package xdata
 
 import (
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
-
 	"github.com/zeebo/xxh3"
-
-	"mxcluster/internal/safepath"
 )
 
 // guide foretells the bounds of chunks by those of another version: most of a
@@ -54,40 +47,4 @@ func (g *guide) found(c chunk) {
 	if place, ok := g.places[c.ID]; ok {
 		g.next = int(place) + 1
 	}
-}
-
-// findGuide makes a guide of the newest other version that an index is kept of; nil: there
-// is none, or no file that is worth it. It needs not be of any use: what is there is told
-// by hashes.
-func (s *snapshot) findGuide() *guide {
-	if !slices.ContainsFunc(s.manifest.Entries, func(e entry) bool { return e.Size >= largeSize }) {
-		return nil
-	}
-	entries, err := os.ReadDir(s.store.Dir)
-	if err != nil {
-		return nil
-	}
-	newest := ""
-	for _, e := range entries {
-		name, ok := strings.CutPrefix(e.Name(), indexPrefix)
-		if lim, _, valid := parseName(name); ok && valid && lim == s.version.LIM && name != s.version.Name {
-			newest = max(newest, e.Name())
-		}
-	}
-	if newest == "" {
-		return nil
-	}
-	data, err := safepath.ReadFile(filepath.Join(s.store.Dir, newest))
-	if err != nil {
-		return nil // it was removed meanwhile
-	}
-	m, err := decodeIndex(data)
-	if err != nil {
-		return nil
-	}
-	chunks := withoutHoles(m.Chunks)
-	if len(chunks) == 0 || len(chunks) > maxHave {
-		return nil
-	}
-	return newGuide(chunks)
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"math/rand/v2"
+	"mxcluster/xdata/internal/datatest"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"mxcluster/internal/fault"
+	"golang.org/x/sys/unix"
 )
 
 // baseTime is the modification time of test data; odd nanoseconds show whether
@@ -42,13 +42,6 @@ func (tr tree) write(t testing.TB, dir string, mtime time.Time) {
 	}
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // newStore returns an empty store that takes versions of others at once.
 func newStore(t testing.TB) *Store {
 	return &Store{Dir: filepath.Join(t.TempDir(), "xdata"), Still: AtOnce}
@@ -61,13 +54,6 @@ func foreign(t testing.TB, s *Store, name string, tr tree, mtime time.Time) stri
 	must(t, os.MkdirAll(dir, 0o755))
 	tr.write(t, dir, mtime)
 	return dir
-}
-
-// noise returns content that does not compress, the same for a seed.
-func noise(seed byte, n int) string {
-	b := make([]byte, n)
-	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b) // it never fails
-	return string(b)
 }
 
 // visible returns the names of the store's versions, and leftovers everything
@@ -110,14 +96,11 @@ func describe(t testing.TB, dir string) string {
 		fmt.Fprintf(&b, "%q %+v %s\n", e.Path, e.Attr, content)
 		return nil
 	}
-	top, err := entryOfRoot(root)
+	m, _, err := survey(root)
 	must(t, err)
-	top.Path = "."
-	must(t, line(&top))
-	entries, err := walk(root)
-	must(t, err)
-	for i := range entries {
-		must(t, line(&entries[i]))
+	must(t, line(&entry{Path: ".", Dir: true, Attr: m.Top}))
+	for i := range m.Entries {
+		must(t, line(&m.Entries[i]))
 	}
 	return b.String()
 }
@@ -162,27 +145,12 @@ func wait(t testing.TB, c <-chan struct{}, what string) {
 // connected returns the two ends of a connection as ssh is given one.
 func connected(t testing.TB) (ours, theirs *os.File) {
 	t.Helper()
-	ours, theirs, err := socketPair()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	must(t, err)
+	must(t, unix.SetNonblock(fds[0], true))
+	ours, theirs = os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
 	t.Cleanup(func() { ours.Close(); theirs.Close() })
 	return ours, theirs
-}
-
-// wantCode checks an error's code, and that it comes with what belongs to it.
-func wantCode(t testing.TB, err error, want fault.Code, text string) {
-	t.Helper()
-	if got := fault.CodeOf(err); got != want {
-		t.Fatalf("code %d, want %d: %v", got, want, err)
-	}
-	if err == nil {
-		return
-	}
-	if !strings.Contains(err.Error(), text) {
-		t.Errorf("error %q does not say %q", err, text)
-	}
-	if strings.Contains(err.Error(), "\n") {
-		t.Errorf("error of more than one line: %q", err)
-	}
 }
 
 // receive takes what a peer sends, in a store as it is.
@@ -196,3 +164,13 @@ func receive(s *Store, l *link) (Version, error) {
 	}
 	return (&receiver{store: s, link: l, lim: 1, here: here, opened: opened}).receive(context.Background())
 }
+
+// What the tests of other packages use as well.
+var (
+	must      = datatest.Must
+	noise     = datatest.Noise
+	words     = datatest.Words
+	aclOf     = datatest.ACL
+	wantCode  = datatest.WantCode
+	waitUntil = datatest.WaitUntil
+)

@@ -413,7 +413,7 @@ func (l *life) move() error {
 func treeOf(dir string) tree {
 	tr := tree{}
 	_ = filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && !isNote(d.Name()) {
+		if err == nil && !d.IsDir() && d.Name() != lineageName && d.Name() != CompleteMarker {
 			data, _ := os.ReadFile(name)
 			rel, _ := filepath.Rel(dir, name)
 			tr[rel] = string(data)

@@ -1,11 +1,7 @@
 package xdata
 
 import (
-	"bytes"
 	"context"
-	"errors"
-
-	"golang.org/x/sys/unix"
 )
 
 // A hole is a part of a file that reads as zeros and takes no room. It is neither
@@ -14,7 +10,7 @@ import (
 
 const (
 	// holeUnit is what the bounds of holes are multiples of, but for the end of a file.
-	holeUnit = directUnit
+	holeUnit = 4 << 10
 	// holeID is the ID of a chunk without content.
 	holeID = 0x2d06800538d394c2
 	// maxHole is the size of the largest chunk that is one.
@@ -40,105 +36,6 @@ func hashZeros(ctx context.Context, h hasher, n int64) error {
 		h.write(zeros)
 	}
 	return nil
-}
-
-// layout finds the holes of an open file.
-type layout struct {
-	h       handle
-	size    int64
-	least   int64 // smaller ones are content
-	dense   bool  // there are none
-	byZeros bool  // the file system does not say where
-	buf     []byte
-}
-
-// layoutOf returns that of the file that e describes. Files that take as much room as they
-// are long, which are most, are not asked.
-func layoutOf(h handle, e *entry, least int64) *layout {
-	l := &layout{h: h, size: e.Size, least: (least + holeUnit - 1) &^ (holeUnit - 1)}
-	if l.dense = e.Size-e.taken < l.least; l.dense {
-		return l
-	}
-	at, err := seek(h.fd, 0, seekHole)
-	l.byZeros = err != nil || at >= e.Size
-	return l
-}
-
-// next returns the bounds of the first hole from off on; both are the size where there is none.
-func (l *layout) next(off int64) (start, end int64, err error) {
-	for !l.dense && off < l.size {
-		if l.byZeros {
-			start, end = l.zeros(off)
-		} else {
-			start, end, err = l.asked(off)
-		}
-		if err != nil {
-			return 0, 0, err
-		}
-		off = end
-		start = min((start+holeUnit-1)&^(holeUnit-1), l.size)
-		if end < l.size {
-			end &^= holeUnit - 1
-		}
-		if end-start >= l.least {
-			return start, end, nil
-		}
-	}
-	return l.size, l.size, nil
-}
-
-// asked returns where the file system says that the next hole is.
-func (l *layout) asked(off int64) (start, end int64, err error) {
-	if start, err = seek(l.h.fd, off, seekHole); err == nil && start < l.size {
-		end, err = seek(l.h.fd, start, seekData)
-		if errors.Is(err, unix.ENXIO) { // no more of it
-			return start, l.size, nil
-		}
-		return start, min(end, l.size), l.h.fail("seek", err)
-	}
-	if errors.Is(err, unix.ENXIO) { // it became shorter, which is seen when it was read
-		err = nil
-	}
-	return l.size, l.size, l.h.fail("seek", err)
-}
-
-// zeros looks for the next hole by reading.
-func (l *layout) zeros(off int64) (start, end int64) {
-	if l.buf == nil {
-		l.buf = make([]byte, zeroBytes)
-	}
-	nothing := make([]byte, holeUnit)
-	start = -1
-	for off = (off + holeUnit - 1) &^ (holeUnit - 1); off < l.size; {
-		p := l.buf[:min(zeroBytes, l.size-off)]
-		if _, err := l.h.pread(p, off); err != nil {
-			return l.size, l.size // who reads the content says why
-		}
-		for ; len(p) > 0; p = p[min(holeUnit, len(p)):] {
-			unit := p[:min(holeUnit, len(p))]
-			empty := bytes.Equal(unit, nothing[:len(unit)])
-			switch {
-			case empty && start < 0:
-				start = off
-			case !empty && start >= 0:
-				return start, off
-			}
-			off += int64(len(unit))
-		}
-	}
-	if start < 0 {
-		start = l.size
-	}
-	return start, l.size
-}
-
-// seek is lseek of a file that others may use, too: nobody relies on its offset.
-func seek(fd int, off int64, whence int) (int64, error) {
-	at, err := unix.Seek(fd, off, whence)
-	if at < 0 && err == nil {
-		err = unix.EINVAL
-	}
-	return at, err
 }
 
 // withoutHoles returns the chunks that are none.

@@ -11,7 +11,7 @@ import (
 
 // Bytes for direct writes begin where the kernel takes them.
 func TestDirectBytes(t *testing.T) {
-	for _, n := range []int{0, 1, 4095, 4096, 70_001, maxPiece} {
+	for _, n := range []int{0, 1, 4095, 4096, 70_001, 1<<20 + directUnit} {
 		if b := directBytes(n); len(b) != n || cap(b) != n || reflect.ValueOf(b).Pointer()%directUnit != 0 {
 			t.Errorf("%d bytes at %#x, room for %d", len(b), reflect.ValueOf(b).Pointer(), cap(b))
 		}

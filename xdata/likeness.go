@@ -22,8 +22,6 @@ type likeness struct {
 const (
 	// someFiles is how many files a version is known again by when others changed.
 	someFiles = 16
-	// timeGrain is the coarsest time that a file system keeps, FAT's.
-	timeGrain = 2e9
 )
 
 // printOf tells files of different path, size or time apart. Two seconds are one time, for a
@@ -36,15 +34,6 @@ func printOf(e *entry) uint64 {
 		b = binary.LittleEndian.AppendUint64(b, uint64(coarse(e.Attr.Mtime))) //nolint:gosec // bits
 	}
 	return xxh3.Hash(b)
-}
-
-// coarse rounds a time down, also one before 1970.
-func coarse(mtime int64) int64 {
-	n := mtime / timeGrain
-	if mtime%timeGrain < 0 {
-		n--
-	}
-	return n
 }
 
 // likenessOf describes the version that lies in root and looks like m.
@@ -87,17 +76,4 @@ func (l *likeness) of(is likeness, now *manifest) (speaks, changed bool) {
 		_, has := slices.BinarySearch(l.Some, printOf(&e))
 		return has
 	}), true
-}
-
-// akin tells whether a version that looks like now came of one that an index is kept of: it
-// has one of its files at least.
-func akin(kept, now *manifest) bool {
-	var was finder
-	return slices.ContainsFunc(now.Entries, func(e entry) bool {
-		if e.Dir {
-			return false
-		}
-		k := was.find(kept, e.Path)
-		return k != nil && !k.Dir && k.Size == e.Size && coarse(k.Attr.Mtime) == coarse(e.Attr.Mtime)
-	})
 }

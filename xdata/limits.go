@@ -1,8 +1,7 @@
 package xdata
 
 import (
-	"path"
-
+	"cmp"
 	"mxcluster/internal/fault"
 )
 
@@ -22,7 +21,7 @@ func (m *manifest) checkCopyable() error {
 	paths := 0
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		if err := first(e.checkKind(), e.checkPath()); err != nil {
+		if err := cmp.Or(e.checkKind(), e.checkPath()); err != nil {
 			return err
 		}
 		paths += len(e.Path)
@@ -32,28 +31,6 @@ func (m *manifest) checkCopyable() error {
 			"the paths of all files and folders have %d bytes together; at most %d can be copied", paths, maxPathBytes)
 	}
 	return checkCounts(len(m.Entries), m.bytes())
-}
-
-// checkPath refuses a path that is too long.
-func (e *entry) checkPath() error {
-	const hint = "give the folders that it lies in shorter names, or move it up"
-	if len(e.Path) > maxPath {
-		return fault.New(fault.Refused, hint, "the path %q has %d bytes; at most %d can be copied", shortened(e.Path), len(e.Path), maxPath)
-	}
-	if name := path.Base(e.Path); len(name) > maxName {
-		return fault.New(fault.Refused, "give it a shorter name", "the name %q has %d bytes; at most %d can be copied",
-			shortened(name), len(name), maxName)
-	}
-	return nil
-}
-
-// shortened leaves out the middle of a text that nobody wants to read whole.
-func shortened(text string) string {
-	const ends = 100
-	if len(text) <= 2*ends {
-		return text
-	}
-	return text[:ends] + "…" + text[len(text)-ends:]
 }
 
 // checkCounts holds a version to the bounds.

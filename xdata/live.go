@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -54,7 +55,7 @@ func copyLive(ctx context.Context, from, to *os.Root, copied counting) (*manifes
 	if !slices.ContainsFunc(c.made.Entries, func(e entry) bool { return !e.Dir }) {
 		return nil, nil, noFiles()
 	}
-	return c.made, c.to.unkept, c.made.dress(&c.to)
+	return c.made, c.to.unkept, dressFolders(&c.to, c.made)
 }
 
 // restless is the error of a folder that does not keep still.
@@ -79,7 +80,7 @@ func (c *copier) round(ctx context.Context, source *manifest) (moved, err error)
 		case err == nil:
 			c.seen = append(c.seen, *e)
 		case context.Cause(ctx) == nil && (fault.CodeOf(err) == fault.Busy || replaced(err)):
-			moved = first(moved, vanished(err, e))
+			moved = cmp.Or(moved, vanished(err, e))
 			if err := c.to.root.Remove(e.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return nil, err
 			}
@@ -128,8 +129,12 @@ func (c *copier) keep(source *manifest) (again []*entry, err error) {
 	}
 	for i, stays := range slices.Backward(kept) { // what is in a folder before the folder
 		if !stays {
-			err = first(err, c.to.root.Remove(was.Entries[i].Path))
+			err = cmp.Or(err, c.to.root.Remove(was.Entries[i].Path))
 		}
 	}
 	return again, err
+}
+
+func noFiles() error {
+	return fault.New(fault.Refused, "name the folder that holds the data", "there are no files in it")
 }

@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -52,16 +53,16 @@ func TestBackupOfWhatMoves(t *testing.T) {
 		{"folder vanishes", func(dir string) error { return os.RemoveAll(filepath.Join(dir, "c")) }, "a b z"},
 		{"changes while it is read", func(dir string) error { return os.WriteFile(filepath.Join(dir, "a"), []byte("longer now"), 0o600) }, "a b c c/d c/e z"},
 		{"is replaced by a folder", func(dir string) error {
-			return first(os.Remove(filepath.Join(dir, "z")), os.Mkdir(filepath.Join(dir, "z"), 0o755), os.WriteFile(filepath.Join(dir, "z", "in"), nil, 0o600))
+			return cmp.Or(os.Remove(filepath.Join(dir, "z")), os.Mkdir(filepath.Join(dir, "z"), 0o755), os.WriteFile(filepath.Join(dir, "z", "in"), nil, 0o600))
 		}, "a b c c/d c/e z z/in"},
 		{"folder is replaced by a file", func(dir string) error {
-			return first(os.RemoveAll(filepath.Join(dir, "c")), os.WriteFile(filepath.Join(dir, "c"), []byte("file"), 0o600))
+			return cmp.Or(os.RemoveAll(filepath.Join(dir, "c")), os.WriteFile(filepath.Join(dir, "c"), []byte("file"), 0o600))
 		}, "a b c z"},
 		{"was copied and vanishes when another does", func(dir string) error {
-			return first(os.Remove(filepath.Join(dir, "a")), os.Remove(filepath.Join(dir, "z")))
+			return cmp.Or(os.Remove(filepath.Join(dir, "a")), os.Remove(filepath.Join(dir, "z")))
 		}, "b c c/d c/e"},
 		{"a new one when another vanishes", func(dir string) error {
-			return first(os.Remove(filepath.Join(dir, "b")), os.WriteFile(filepath.Join(dir, "c", "e", "new"), []byte("n"), 0o600))
+			return cmp.Or(os.Remove(filepath.Join(dir, "b")), os.WriteFile(filepath.Join(dir, "c", "e", "new"), []byte("n"), 0o600))
 		}, "a c c/d c/e c/e/new z"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -146,7 +147,7 @@ func TestBackupOfWhatNeverKeepsStill(t *testing.T) {
 
 func TestBackupOfNothingLeft(t *testing.T) {
 	s, _, _, err := backupWhile(t, tree{"a": "x", "b": "y"}, once(func(dir string) error {
-		return first(os.Remove(filepath.Join(dir, "a")), os.Remove(filepath.Join(dir, "b")))
+		return cmp.Or(os.Remove(filepath.Join(dir, "a")), os.Remove(filepath.Join(dir, "b")))
 	}))
 	if fault.CodeOf(err) != fault.Refused || !strings.Contains(err.Error(), "there are no files") {
 		t.Errorf("error %v", err)
@@ -168,7 +169,7 @@ func deepFolder(t *testing.T, dir string, bytes int) string {
 		if left <= maxName {
 			file, err := syscall.Openat(fd, strings.Repeat("f", left), syscall.O_CREAT|syscall.O_WRONLY, 0o600)
 			must(t, err)
-			must(t, first(syscall.Close(file), syscall.Close(fd)))
+			must(t, cmp.Or(syscall.Close(file), syscall.Close(fd)))
 			return rel + strings.Repeat("f", left)
 		}
 		name := strings.Repeat("d", min(200, left-2))
@@ -201,7 +202,7 @@ func TestPathsAtTheirLimit(t *testing.T) {
 				}
 				return
 			}
-			must(t, first(may, err))
+			must(t, cmp.Or(may, err))
 			_, err = pair{clusterconf.SideRegular: s, clusterconf.SideStandby: newStore(t)}.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 			must(t, err)
 			must(t, s.Restore(context.Background(), v, filepath.Join(t.TempDir(), "back"), nil))

@@ -77,5 +77,5 @@ func holder(f *os.File) string {
 	if len(text) == 0 {
 		return "another process"
 	}
-	return plain(string(text))
+	return fault.Plain(string(text))
 }

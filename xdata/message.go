@@ -1,10 +1,11 @@
 package xdata
 
 import (
+	"cmp"
+	"encoding/hex"
 	"encoding/json"
-	"strings"
+	"fmt"
 	"time"
-	"unicode"
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
@@ -74,10 +75,10 @@ type futureVersion struct {
 func (s *summary) valid() error {
 	err := s.Line.Valid()
 	if s.Fits != nil {
-		err = first(err, s.Fits.Valid())
+		err = cmp.Or(err, s.Fits.Valid())
 	}
 	if s.Future != nil {
-		err = first(err, s.Future.Line.Valid())
+		err = cmp.Or(err, s.Future.Line.Valid())
 	}
 	if err != nil {
 		return violation("%v", err)
@@ -138,8 +139,6 @@ type peerError struct {
 	Hint    string     `json:"hint"`
 }
 
-const maxErrorText = 2 << 10 // bytes of a message or hint from a peer
-
 // decodeJSON reads a control message.
 func decodeJSON(payload []byte, v any) error {
 	if err := json.Unmarshal(payload, v); err != nil {
@@ -150,7 +149,7 @@ func decodeJSON(payload []byte, v any) error {
 
 // encodeError prepares an error for the wire.
 func encodeError(err error) peerError {
-	return peerError{Code: fault.CodeOf(err), Message: plain(err.Error()), Hint: plain(fault.HintOf(err))}
+	return peerError{Code: fault.CodeOf(err), Message: fault.Plain(err.Error()), Hint: fault.Plain(fault.HintOf(err))}
 }
 
 // decodeError makes an error of what a peer sent. Its text is shown on a
@@ -165,18 +164,32 @@ func decodeError(payload []byte) error {
 	default:
 		p.Code = fault.Failed
 	}
-	return fault.New(p.Code, plain(p.Hint), "the other side says: %s", plain(p.Message))
+	return fault.New(p.Code, fault.Plain(p.Hint), "the other side says: %s", fault.Plain(p.Message))
 }
 
-// plain bounds a text and replaces what is not printable.
-func plain(text string) string {
-	if len(text) > maxErrorText {
-		text = text[:maxErrorText]
+// announced is what the list of entries that follows is held against.
+func (h versionHead) announced() announced {
+	return announced{entries: h.Entries, bytes: h.Bytes, mtime: h.Mtime}
+}
+
+// String describes the version announced, for messages.
+func (h versionHead) String() string {
+	return fmt.Sprintf("%s (%d files and folders, %d bytes)", h.Name, h.Entries, h.Bytes)
+}
+
+// is takes the content for what it is. One that is not what the version says is another
+// one's lineage.
+func (s *summary) is(content []byte) {
+	text := hex.EncodeToString(content)
+	if s.Line.Made && s.Line.Node.Content != text {
+		s.Line = lineage.Version{Node: lineage.Node{Name: s.Name}, Time: s.Mtime}
 	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, strings.ToValidUTF8(text, "?"))
+	s.Line.Node.Content = text
+}
+
+// Writing is a version that another program may still be writing.
+type Writing struct {
+	Version string           `json:"version"`
+	Side    clusterconf.Side `json:"side,omitempty"`
+	Until   time.Time        `json:"until"` // it counts as complete then, if nothing changes in it before
 }

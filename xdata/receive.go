@@ -2,6 +2,7 @@ package xdata
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -76,16 +77,16 @@ func interrupted(err error) bool {
 // fill puts the version together and makes it visible.
 func (r *receiver) fill(ctx context.Context, g *staging, own *sources) (Version, error) {
 	w := newWriters(g, &r.manifest, &r.unkept)
-	b := &builder{ctx: ctx, r: r, own: own, root: g.root, to: folders{root: g.root, unkept: &r.unkept}, writers: w, admission: newAdmission(r.head)}
+	b := &builder{ctx: ctx, r: r, own: own, root: g.root, to: folders{root: g.root, unkept: &r.unkept}, writers: w, admission: newAdmission(r.head.announced())}
 	err := b.build()
 	b.to.close()
-	if err := first(err, w.close()); err != nil {
+	if err := cmp.Or(err, w.close()); err != nil {
 		return Version{}, err
 	}
 	if err := r.settle(ctx, g, b); err != nil {
 		return Version{}, err
 	}
-	if err := r.manifest.dress(&folders{root: g.root, unkept: &r.unkept}); err != nil {
+	if err := dressFolders(&folders{root: g.root, unkept: &r.unkept}, &r.manifest); err != nil {
 		return Version{}, err
 	}
 	if r.head.Foreign && r.head.Record == nil {
@@ -134,7 +135,7 @@ func (r *receiver) settle(ctx context.Context, g *staging, b *builder) error {
 	b = &builder{ctx: ctx, r: r, own: &sources{}, root: g.root, to: folders{root: g.root, unkept: &r.unkept}, writers: w, admission: b.admission, again: again}
 	err := b.build()
 	b.to.close()
-	if err := first(err, w.close()); err != nil {
+	if err := cmp.Or(err, w.close()); err != nil {
 		return err
 	}
 	if len(b.bad) > 0 || len(b.again) > 0 {

@@ -110,7 +110,7 @@ func (r Records) Note(lim int, now time.Time, err error) error {
 	if rec.Failure != nil {
 		first = rec.Failure.At
 	}
-	rec.Failure = &SyncFailure{At: first, Last: now, Code: code, Error: plain(err.Error())}
+	rec.Failure = &SyncFailure{At: first, Last: now, Code: code, Error: fault.Plain(err.Error())}
 	return r.write(rec, now)
 }
 

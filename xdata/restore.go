@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -211,7 +212,7 @@ func openPart(to string) (*part, error) {
 		err = fault.New(fault.Busy, "wait for it to end", "another restore to %s is going on", to)
 	}
 	if err == nil {
-		err = first(p.emptyOut(), inheritNothing(p.root))
+		err = cmp.Or(p.emptyOut(), inheritNothing(p.root))
 	}
 	if err != nil {
 		p.close()

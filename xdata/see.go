@@ -3,7 +3,6 @@ package xdata
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -158,32 +157,3 @@ func (s *Store) stillMade(x *seen, own *mark) (bool, error) {
 	}
 	return true, nil
 }
-
-// compareShapes names the files that cannot be what they were, without reading any.
-func compareShapes(kept, now *manifest) (damage []string) {
-	var is, was finder
-	for i := range kept.Entries {
-		k := &kept.Entries[i]
-		if k.Dir {
-			continue
-		}
-		n := is.find(now, k.Path)
-		switch {
-		case n == nil:
-			damage = append(damage, fmt.Sprintf("%q is missing", k.Path))
-		case n.checkKind() != nil || n.Dir:
-			damage = append(damage, noFile(k.Path))
-		case n.Size != k.Size:
-			damage = append(damage, fmt.Sprintf("%q has %d bytes instead of %d", k.Path, n.Size, k.Size))
-		}
-	}
-	for i := range now.Entries {
-		if n := &now.Entries[i]; !n.Dir && was.find(kept, n.Path) == nil {
-			damage = append(damage, notPart(n.Path))
-		}
-	}
-	return damage
-}
-
-func noFile(path string) string  { return fmt.Sprintf("%q is no file any more", path) }
-func notPart(path string) string { return fmt.Sprintf("%q does not belong to it", path) }

@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -152,11 +153,11 @@ func (s *sender) await() <-chan reply {
 // failed finds out why sending failed. A receiver that gave up has said why,
 // and that is worth more than "broken pipe".
 func (s *sender) failed(err error, answer <-chan reply) error {
-	var wire wireError
+	var lost wireError
 	if s.abort == nil {
 		return err
 	}
-	if !errors.As(err, &wire) {
+	if !errors.As(err, &lost) {
 		_ = s.link.send(frameError, encodeError(err))
 		s.abort()
 		<-answer
@@ -200,17 +201,7 @@ func (s *sender) entries(ctx context.Context) (err error) {
 			break
 		}
 	}
-	return first(err, s.out.close())
-}
-
-// first returns the first error, by which others came about.
-func first(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return cmp.Or(err, s.out.close())
 }
 
 // repeat sends files once more, all of their content.
@@ -230,7 +221,7 @@ func (s *sender) repeat(ctx context.Context, places []int) (err error) {
 			break
 		}
 	}
-	if err := first(err, s.out.close()); err != nil {
+	if err := cmp.Or(err, s.out.close()); err != nil {
 		return err
 	}
 	return s.link.send(frameEnd, digestMessage{Digest: s.manifest.digest()})
@@ -290,7 +281,7 @@ func (s *sender) open(e *entry) error {
 // leave lets go of it.
 func (s *sender) leave() {
 	if s.in != nil {
-		s.in.release()
+		s.in.Release()
 		s.in = nil
 	}
 }
@@ -328,7 +319,7 @@ func (s *sender) atHand(ctx context.Context, e *entry, f found, off int64) error
 		f.chunks, f.data, off = f.chunks[count:], f.data[size:], off+int64(size)
 		s.counted.add(int64(size))
 	}
-	return first(context.Cause(ctx), s.out.failed())
+	return cmp.Or(context.Cause(ctx), s.out.failed())
 }
 
 // leastStored is how much of a file is worth sending from where it lies.
@@ -363,7 +354,7 @@ func (s *sender) lacking(e *entry, chunks []chunk, data []byte, off int64) (coun
 // content sends the chunks at an offset of a file that the receiver lacks, the first of chunks
 // and those that follow, and makes sure that they still are what they were when the file was read.
 func (s *sender) content(ctx context.Context, e *entry, chunks []chunk, off int64) (count int, size int64, err error) {
-	if err := first(context.Cause(ctx), s.out.failed(), s.open(e)); err != nil {
+	if err := cmp.Or(context.Cause(ctx), s.out.failed(), s.open(e)); err != nil {
 		return 0, 0, err
 	}
 	for count == 0 || count < len(chunks) && size+int64(chunks[count].Size) <= maxChunk && !s.has(chunks[count]) && !chunks[count].isHole() {

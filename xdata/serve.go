@@ -68,7 +68,7 @@ func serve(ctx context.Context, end context.CancelCauseFunc, store *Store, r io.
 	s := &server{link: newLink(r, w), opt: opt}
 	s.store = s.listening(store)
 	if opt.Warn != "" {
-		s.warnings = []string{plain(opt.Warn)}
+		s.warnings = []string{fault.Plain(opt.Warn)}
 	}
 	s.sign = store.putSign()
 	defer func() { store.takeSign(s.sign) }()
@@ -118,7 +118,7 @@ func (s *server) listening(store *Store) *Store {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if len(s.warnings) < maxWarnings {
-			s.warnings = append(s.warnings, plain(Advice(err)))
+			s.warnings = append(s.warnings, fault.Plain(Advice(err)))
 		}
 	}
 	return &listening
@@ -341,7 +341,7 @@ func (s *Store) summarise(lim int) (*snapshot, []seen, summary, error) {
 	for j := range versions {
 		v := &versions[j]
 		if v.Complete && v.future(now) && (i < 0 || !superseded(&v.line, &versions[i].line)) {
-			sum.Future = &futureVersion{Line: v.line, Local: v.Name, File: plain(v.newestFile), Mtime: nanoseconds(v.NewestMtime)}
+			sum.Future = &futureVersion{Line: v.line, Local: v.Name, File: fault.Plain(v.newestFile), Mtime: nanoseconds(v.NewestMtime)}
 			break
 		}
 	}

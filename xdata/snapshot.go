@@ -118,38 +118,6 @@ func (s *snapshot) close() {
 	s.root.Close()
 }
 
-// recall takes over what was kept of the files that did not change since, and
-// returns how many others there are, and whether the index is to be made anew: a
-// folder that is not as it was kept costs every look a second one (see surveyAs).
-func (m *manifest) recall(kept *manifest) (unknown int, stale bool) {
-	if kept == nil {
-		kept = &manifest{}
-	}
-	stale = len(kept.Entries) != len(m.Entries)
-	j := 0
-	for i := range m.Entries {
-		e := &m.Entries[i]
-		for j < len(kept.Entries) && kept.Entries[j].Path < e.Path {
-			j++
-		}
-		same := j < len(kept.Entries) && kept.Entries[j].Path == e.Path && kept.Entries[j].Dir == e.Dir && kept.Entries[j].same(e)
-		stale = stale || !same
-		switch {
-		case e.Dir && same:
-			e.Attr.Extra, e.known = kept.Entries[j].Attr.Extra, true
-		case e.Dir:
-		case !same:
-			unknown++
-		default:
-			k := &kept.Entries[j]
-			e.Attr.Extra = k.Attr.Extra
-			e.Sum, e.known, e.first, e.count = k.Sum, true, len(m.Chunks), k.count
-			m.Chunks = append(m.Chunks, kept.chunksOf(k)...)
-		}
-	}
-	return unknown, stale
-}
-
 // hold makes an error of damage, and notes it beside the version.
 func (s *snapshot) hold(damage []string) error {
 	if len(damage) == 0 {
@@ -168,7 +136,7 @@ func (s *snapshot) read(ctx context.Context, e *entry, each func(p content) erro
 		return err
 	}
 	defer in.close()
-	if err := s.manifest.read(ctx, s.scan, in, e, each); err != nil {
+	if err := s.scan.readEntry(ctx, s.manifest, in, e, each); err != nil {
 		return err
 	}
 	s.unread--

@@ -97,3 +97,7 @@ func noRoom(err error, dir string) error {
 	}
 	return err
 }
+
+func volumeOf(t *totals) volume {
+	return volume{bytes: t.bytes, content: t.content, files: t.files + t.folders}
+}

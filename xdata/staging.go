@@ -218,13 +218,3 @@ func (s *Store) cleanNotes(lim int) error {
 	}
 	return nil
 }
-
-// makeDurable has everything below root on the disk when it returns.
-func makeDurable(root *os.Root) error {
-	f, err := newFlusher(root)
-	if err != nil {
-		return err
-	}
-	defer f.close()
-	return f.durable(root)
-}

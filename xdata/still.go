@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
 	"mxcluster/internal/safepath"
 )
 
@@ -27,24 +28,12 @@ func StillOf(setting time.Duration) time.Duration {
 	return setting
 }
 
-// CompleteMarker is the file in a version's own folder by which another program says that
-// the version is complete, with nothing to wait for. It is about the version and not part
-// of it: it is neither counted, copied nor restored.
-const CompleteMarker = ".mxcluster-complete"
-
 const (
 	// earlierVersions is how many versions before tell how long the program pauses.
 	earlierVersions = 3
 	// longestPause bounds that: a file that somebody adds to an old version is no pause.
 	longestPause = 6 * time.Hour
 )
-
-// Writing is a version that another program may still be writing.
-type Writing struct {
-	Version string           `json:"version"`
-	Side    clusterconf.Side `json:"side,omitempty"`
-	Until   time.Time        `json:"until"` // it counts as complete then, if nothing changes in it before
-}
 
 // judgeAll tells of versions of one LIM which of them are complete. Another program's is
 // once nothing has changed in it for as long as s.Still says, or as the program took from
@@ -141,7 +130,7 @@ func stillWritten(side clusterconf.Side, ours, theirs summary) *Writing {
 		if s.Writing == nil {
 			return nil
 		}
-		return &Writing{Version: plain(s.Writing.Version), Side: of, Until: s.Writing.Until}
+		return &Writing{Version: fault.Plain(s.Writing.Version), Side: of, Until: s.Writing.Until}
 	}
 	last, other := w(ours, side), w(theirs, side.Other())
 	if last == nil || other != nil && other.Until.After(last.Until) {

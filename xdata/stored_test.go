@@ -2,6 +2,7 @@ package xdata
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -40,7 +41,7 @@ func openedFile(t *testing.T, name string) *sharedFile {
 	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	must(t, err)
 	f := share(handle{fd: fd, name: "big"}, new(atomic.Int32))
-	t.Cleanup(f.release)
+	t.Cleanup(f.Release)
 	return f
 }
 
@@ -70,9 +71,9 @@ func TestSpans(t *testing.T) {
 				out := newLink(nil, w)
 				var err error
 				for range frames {
-					err = first(err, out.putSpans(spans))
+					err = cmp.Or(err, out.putSpans(spans))
 				}
-				sent <- first(err, out.flush())
+				sent <- cmp.Or(err, out.flush())
 			}()
 			in := newLink(r, nil)
 			for range frames {
@@ -96,7 +97,7 @@ func TestSpansOfAShorterFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "big")
 	must(t, os.WriteFile(name, []byte(content), 0o600))
 	spans, want := spansOf(t, openedFile(t, name), content)
-	must(t, os.Truncate(name, 600_000+3*copyBytes))
+	must(t, os.Truncate(name, 600_000+3*(64<<10)))
 	ours, theirs := connected(t)
 	reader, writer := io.Pipe()
 	for way, ends := range map[string]struct {
@@ -114,7 +115,7 @@ func TestSpansOfAShorterFile(t *testing.T) {
 		must(t, in.expectContent(len(want)))
 		got := make([]byte, len(want))
 		must(t, in.content(got))
-		there := len(want) - 400_000 + 3*copyBytes
+		there := len(want) - 400_000 + 3*(64<<10)
 		if string(got[:there]) != want[:there] || len(bytes.Trim(got[there:], "\x00")) > 0 {
 			t.Errorf("%s: not what is there, filled up with zeros", way)
 		}
@@ -133,8 +134,8 @@ func TestSpansForNobody(t *testing.T) {
 	spans, _ := spansOf(t, openedFile(t, name), content)
 	ours, theirs := connected(t)
 	theirs.Close()
-	var wire wireError
-	if err := newLink(nil, ours).putSpans(spans); !errors.As(err, &wire) {
+	var lost wireError
+	if err := newLink(nil, ours).putSpans(spans); !errors.As(err, &lost) {
 		t.Errorf("%v", err)
 	}
 }

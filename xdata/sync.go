@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -175,8 +176,8 @@ type client struct {
 
 // printed is what the peer prints into, if it is a program that we started.
 func (c *client) printed() *os.File {
-	if started, ok := c.started.(*child); ok {
-		return started.printed()
+	if started, ok := c.started.(interface{ Output() *os.File }); ok {
+		return started.Output()
 	}
 	return nil
 }
@@ -237,7 +238,7 @@ func (s *Store) standing(lim int) []string {
 		var st unix.Stat_t
 		var folder entry
 		if unix.Lstat(filepath.Join(s.Dir, e.Name()), &st) == nil {
-			folder.describe(&st)
+			describeEntry(&folder, &st)
 			all = append(all, fmt.Sprintf("%s %d %d", e.Name(), folder.Ino, folder.Ctime))
 		}
 	}
@@ -304,7 +305,7 @@ func (c *client) agree() error {
 	// Asked only now, when the other side is up and answers at once: a login
 	// may take seconds. What is asked next, which takes longer, goes with it.
 	asked := c.store.now()
-	if err := first(c.link.put(frameClock), c.link.send(frameOpen, openRequest{LIM: c.req.LIM, Side: c.req.Side.Other()})); err != nil {
+	if err := cmp.Or(c.link.put(frameClock), c.link.send(frameOpen, openRequest{LIM: c.req.LIM, Side: c.req.Side.Other()})); err != nil {
 		return c.lost(err)
 	}
 	var theirs clock
@@ -378,7 +379,7 @@ func (c *client) push(ctx context.Context) error {
 	c.newest.version.is(c.newest.digest(), c.store.now()) // all of it was read to send it
 	c.whole = &c.newest.version.line
 	if d.Note != "" && c.store.Note != nil {
-		c.store.Note("on the other side " + plain(d.Note))
+		c.store.Note("on the other side " + fault.Plain(d.Note))
 	}
 	c.result.Version, c.result.Bytes, c.result.Result = d.Name, c.newest.version.Bytes, Copied
 	return nil
@@ -387,8 +388,8 @@ func (c *client) push(ctx context.Context) error {
 // sendFailed tells the peer why nothing more comes. A peer that gave up has
 // said why, and that is worth more than "broken pipe".
 func (c *client) sendFailed(err error) error {
-	var wire wireError
-	if errors.As(err, &wire) {
+	var lost wireError
+	if errors.As(err, &lost) {
 		return c.lost(err)
 	}
 	_ = c.link.send(frameError, encodeError(err))
@@ -439,12 +440,12 @@ func (c *client) tidy() error {
 	}
 	c.result.whole = c.whole
 	if d.Aside != "" {
-		c.result.SetAside = plain(d.Aside)
+		c.result.SetAside = fault.Plain(d.Aside)
 	}
 	c.wouldRemove(c.req.Side, removes)
 	c.wouldRemove(c.req.Side.Other(), d.Removes)
 	for _, text := range d.Warnings[:min(len(d.Warnings), maxWarnings)] {
-		c.store.warn(fmt.Errorf("on the other side: %s", plain(text)))
+		c.store.warn(fmt.Errorf("on the other side: %s", fault.Plain(text)))
 	}
 	return nil
 }
@@ -452,7 +453,7 @@ func (c *client) tidy() error {
 // wouldRemove adds to what a dry run says.
 func (c *client) wouldRemove(side clusterconf.Side, names []string) {
 	for _, name := range names {
-		c.result.Removes = append(c.result.Removes, Removal{Side: side, Version: plain(name)})
+		c.result.Removes = append(c.result.Removes, Removal{Side: side, Version: fault.Plain(name)})
 	}
 }
 

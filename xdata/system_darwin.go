@@ -2,7 +2,6 @@ package xdata
 
 import (
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,11 +32,3 @@ const (
 func keepsHoles(string) bool { return false }
 
 func setDirect(int, bool) error { return unix.ENOTSUP }
-
-func widenPipe(*os.File, int) int { return 0 }
-
-func widenSocket(int, int) {}
-
-func sendFile(syscall.RawConn, int, int64, int) int { return 0 }
-
-func unreadBytes(*os.File) (int, bool) { return 0, false }

@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -178,7 +179,7 @@ func (s *Store) moveAside(name string) (string, error) {
 		return "", err
 	}
 	// What is noted of it is cleared away by the next holder of the lock.
-	return to, first(safepath.SyncDir(dir), safepath.SyncDir(s.Dir))
+	return to, cmp.Or(safepath.SyncDir(dir), safepath.SyncDir(s.Dir))
 }
 
 // noteConflict remembers a conflict: neither version is removed while it lasts.

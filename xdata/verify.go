@@ -50,14 +50,6 @@ func damaged(name, what string) error {
 		"version %s is damaged: %s", name, what)
 }
 
-// inShort puts what is wrong with a version into few words.
-func inShort(damage []string) string {
-	if len(damage) == 1 {
-		return damage[0]
-	}
-	return fmt.Sprintf("%s, and %d more", damage[0], len(damage)-1)
-}
-
 // Verify reads a version from end to end, holds it against the hashes kept of
 // it, and notes the outcome (see mark): a damaged one is from then on neither copied
 // nor run on, until it is found good. What the disk gives back as an error is damage,
@@ -187,7 +179,7 @@ func readAll(ctx context.Context, root *os.Root, read counting) (*wholeRead, err
 		case e.Dir:
 			err = from.extras(&e)
 		default:
-			err = r.read.readFile(ctx, scan, from, &e, read)
+			err = readFile(ctx, r.read, scan, from, &e, read)
 		}
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, fs.ErrNotExist) || !ofTheFile(err) {
@@ -214,71 +206,3 @@ func (r *wholeRead) unhidden(kept *manifest) *manifest {
 	})
 	return &m
 }
-
-// readFile opens and reads one file.
-func (m *manifest) readFile(ctx context.Context, scan *scanner, from *folders, e *entry, read counting) error {
-	in, err := from.openEntry(e)
-	if err != nil {
-		return err
-	}
-	defer in.close()
-	return m.read(ctx, scan, in, e, func(p content) error {
-		read.add(p.size)
-		return nil
-	})
-}
-
-// counting counts bytes; nil: nobody does.
-type counting func(n int64)
-
-func (c counting) add(n int64) {
-	if c != nil {
-		c(n)
-	}
-}
-
-// compareSums names the files that are not what they were. Nothing kept is
-// nothing to hold against.
-func compareSums(kept, now *manifest, foreign bool) (damage []string) {
-	if kept == nil {
-		return nil
-	}
-	var is, was finder
-	for i := range kept.Entries {
-		k := &kept.Entries[i]
-		if k.Dir {
-			continue
-		}
-		n := is.find(now, k.Path)
-		if n == nil || n.Dir {
-			if !foreign {
-				damage = append(damage, fmt.Sprintf("%q is missing", k.Path))
-			}
-			continue
-		}
-		if rotted(k, n, foreign) {
-			damage = append(damage, doesNotMatch(k.Path))
-		}
-	}
-	if foreign {
-		return damage
-	}
-	for i := range now.Entries {
-		if n := &now.Entries[i]; !n.Dir && was.find(kept, n.Path) == nil {
-			damage = append(damage, notPart(n.Path))
-		}
-	}
-	return damage
-}
-
-// rotted tells whether a file is not what was kept of it. Another program may
-// rewrite its own version, which shows in times and sizes: what rots shows in
-// neither. A file that was not read since is taken for what it was.
-func rotted(kept, now *entry, foreign bool) bool {
-	if !now.known || now.Sum == kept.Sum {
-		return false
-	}
-	return !foreign || now.Attr.Mtime == kept.Attr.Mtime && now.Size == kept.Size
-}
-
-func doesNotMatch(name string) string { return fmt.Sprintf("%q does not match its hash", name) }

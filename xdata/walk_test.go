@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -111,28 +112,28 @@ func TestChangedVersionIsSeenAsItIs(t *testing.T) {
 			return os.Rename(filepath.Join(dir, "conf/deep/er"), filepath.Join(dir, "conf/deep/est"))
 		},
 		"folders swapped": func(dir string) error {
-			return first(os.Rename(filepath.Join(dir, "conf"), filepath.Join(dir, "x")),
+			return cmp.Or(os.Rename(filepath.Join(dir, "conf"), filepath.Join(dir, "x")),
 				os.Rename(filepath.Join(dir, "db"), filepath.Join(dir, "conf")), os.Rename(filepath.Join(dir, "x"), filepath.Join(dir, "db")))
 		},
 		"written": func(dir string) error {
-			return first(os.WriteFile(filepath.Join(dir, "db/dump.sql"), []byte("select 2;\n"), 0o600),
+			return cmp.Or(os.WriteFile(filepath.Join(dir, "db/dump.sql"), []byte("select 2;\n"), 0o600),
 				os.Chtimes(filepath.Join(dir, "db/dump.sql"), baseTime, baseTime))
 		},
 		"mode":            func(dir string) error { return os.Chmod(filepath.Join(dir, "db.txt"), 0o444) },
 		"mode of folder":  func(dir string) error { return os.Chmod(filepath.Join(dir, "conf/deep"), 0o750) },
 		"mode of version": func(dir string) error { return os.Chmod(dir, 0o750) },
 		"a link for a file": func(dir string) error {
-			return first(os.Remove(filepath.Join(dir, "db.txt")), os.Symlink("db/dump.sql", filepath.Join(dir, "db.txt")))
+			return cmp.Or(os.Remove(filepath.Join(dir, "db.txt")), os.Symlink("db/dump.sql", filepath.Join(dir, "db.txt")))
 		},
 		"a link for a folder": func(dir string) error {
-			return first(os.Rename(filepath.Join(dir, "conf/deep"), filepath.Join(dir, "conf/other")),
+			return cmp.Or(os.Rename(filepath.Join(dir, "conf/deep"), filepath.Join(dir, "conf/other")),
 				os.Symlink("other", filepath.Join(dir, "conf/deep")))
 		},
 		"a folder for a file": func(dir string) error {
-			return first(os.Remove(filepath.Join(dir, "db.txt")), os.Mkdir(filepath.Join(dir, "db.txt"), 0o700))
+			return cmp.Or(os.Remove(filepath.Join(dir, "db.txt")), os.Mkdir(filepath.Join(dir, "db.txt"), 0o700))
 		},
 		"another folder with the same": func(dir string) error {
-			return first(os.Rename(filepath.Join(dir, "conf/deep"), filepath.Join(dir, "conf/old")), os.CopyFS(filepath.Join(dir, "conf/deep"), os.DirFS(filepath.Join(dir, "conf/old"))),
+			return cmp.Or(os.Rename(filepath.Join(dir, "conf/deep"), filepath.Join(dir, "conf/old")), os.CopyFS(filepath.Join(dir, "conf/deep"), os.DirFS(filepath.Join(dir, "conf/old"))),
 				os.RemoveAll(filepath.Join(dir, "conf/old")))
 		},
 	}
@@ -286,7 +287,7 @@ func awaitLaterChange(t *testing.T, version string) {
 		var st unix.Stat_t
 		must(t, unix.Lstat(probe, &st))
 		var now entry
-		if now.describe(&st); now.Ctime > seen.changed {
+		if describeEntry(&now, &st); now.Ctime > seen.changed {
 			return
 		}
 		must(t, os.Remove(probe))

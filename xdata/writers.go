@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"cmp"
 	"os"
 	"sync"
 
@@ -100,7 +101,7 @@ func (w *writers) work() {
 func (w *writers) file(p *piece, to *folders) {
 	err := p.write(to)
 	w.mu.Lock()
-	w.err = first(w.err, err)
+	w.err = cmp.Or(w.err, err)
 	w.placed, w.places = append(w.placed, p.e), append(w.places, p.place)
 	w.mu.Unlock()
 	w.flush.wrote(int64(len(p.data)) + fileCost)
@@ -115,7 +116,7 @@ func (w *writers) part(p *piece) {
 	if err := p.out.write(p.data, p.off); err != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.err = first(w.err, err)
+		w.err = cmp.Or(w.err, err)
 	}
 }
 
@@ -131,7 +132,7 @@ func (p *piece) write(to *folders) error {
 		now, err = to.dress(out, &p.e.Attr)
 		p.e.place(&now)
 	}
-	return first(err, out.close())
+	return cmp.Or(err, out.close())
 }
 
 func (w *writers) failed() error {

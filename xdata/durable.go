@@ -10,6 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// makeDurable has everything below root on the disk when it returns.
+func makeDurable(root *os.Root) error {
+	f, err := newFlusher(root)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	return f.durable(root)
+}
+
 // flusher has what is written put on the disk while more is on its way, so that
 // little is left to wait for at the end.
 type flusher struct {

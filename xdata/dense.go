@@ -1,0 +1,40 @@
+package xdata
+
+const (
+	denseSample = 256 // bytes in a row, of which a chunk shows two
+	denseLeast  = 64  // of less, nothing can be told
+)
+
+// isDense tells from how often each byte comes in samples of a chunk whether it
+// looks like noise, as compressed or encrypted content does, which shrinks no
+// more. Trying takes a hundred times as long.
+func isDense(chunk []byte) bool {
+	var counts [256]uint8
+	n, same := tally(&counts, chunk[:min(len(chunk), denseSample)])
+	if len(chunk) > 2*denseSample {
+		more, pairs := tally(&counts, chunk[len(chunk)/2:len(chunk)/2+denseSample])
+		n, same = n+more, same+pairs
+	}
+	if n < denseLeast {
+		return false
+	}
+	return same < n*(n-1)/2/256*5/4 // noise has one in 256, and by chance some more
+}
+
+// staysDense tells it of a chunk behind one that looks like noise, from a quarter of what
+// isDense looks at.
+func staysDense(chunk []byte) bool {
+	var counts [256]uint8
+	n, same := tally(&counts, chunk[:min(len(chunk), denseSample/2)])
+	return n >= denseLeast && same < n*(n-1)/2/256*2
+}
+
+// tally counts bytes, and the pairs of equal ones. 256 equal ones start from 0
+// again, and are pairs enough by then.
+func tally(counts *[256]uint8, p []byte) (n, same int) {
+	for _, c := range p {
+		same += int(counts[c])
+		counts[c]++
+	}
+	return len(p), same
+}

@@ -1,0 +1,9 @@
+package xdata
+
+import "testing"
+
+func TestHoleIsTheChunkOfNothing(t *testing.T) {
+	if id := chunkOf(nil).ID; id != holeID {
+		t.Errorf("%x", id)
+	}
+}

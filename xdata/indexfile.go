@@ -1,0 +1,66 @@
+package xdata
+
+import (
+	"errors"
+	"io/fs"
+	"mxcluster/internal/safepath"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const indexPrefix = ".index-"
+
+func (s *Store) indexPath(name string) string { return filepath.Join(s.Dir, indexPrefix+name) }
+
+// writeIndex keeps the manifest of a version.
+func (s *Store) writeIndex(name string, m *manifest) error {
+	return safepath.Replace(s.indexPath(name), encodeIndex(m), 0o644)
+}
+
+// readIndex returns the manifest kept of a version that looks like now and has this mark, or
+// none; nil when there is none that it can be held against. An index speaks of what its mark
+// speaks of, or of a version that has one of its files at least.
+func (s *Store) readIndex(name string, now *manifest, own *mark) (*manifest, error) {
+	m, err := s.loadIndex(name)
+	if m == nil || own == nil && !akin(m, now) {
+		return nil, err
+	}
+	return m, nil
+}
+
+// loadIndex reads the manifest kept of a version of that name; nil when there is none that
+// can be read.
+func (s *Store) loadIndex(name string) (*manifest, error) {
+	data, err := safepath.ReadFile(s.indexPath(name))
+	if err != nil && !ofTheFile(err) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, nil
+	}
+	m, err := decodeIndex(data)
+	if err != nil {
+		return nil, nil
+	}
+	return m, nil
+}
+
+// cleanIndexes removes the indexes of versions that are gone. The caller holds
+// the LIM's lock.
+func (s *Store) cleanIndexes(lim int) error {
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name, ok := strings.CutPrefix(e.Name(), indexPrefix)
+		if of, _, valid := parseName(name); !ok || !valid || of != lim {
+			continue
+		}
+		if _, gone := os.Lstat(filepath.Join(s.Dir, name)); errors.Is(gone, fs.ErrNotExist) {
+			s.warnLeft(safepath.Remove(filepath.Join(s.Dir, e.Name())))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,16 @@
+package xdata
+
+import (
+	"errors"
+	"fmt"
+	"mxcluster/internal/fault"
+)
+
+// errProtocol marks a peer that does not keep to the protocol.
+var errProtocol = errors.New("the other side does not keep to the protocol")
+
+// violation returns an error that wraps errProtocol.
+func violation(format string, args ...any) error {
+	return fault.Wrap(errProtocol, fault.Failed, "run the same version of mxcluster on both servers",
+		"%s", fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,3 @@
+package xdata
+
+func widenSocket(int, int) {}
