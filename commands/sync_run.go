@@ -11,6 +11,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/remoteshell"
 	"mxcluster/internal/sshlogin"
 	"mxcluster/xdata"
 )
@@ -47,16 +48,16 @@ func (y *syncer) do(ctx context.Context, j syncJob) {
 }
 
 // rsh is how another server is reached.
-func (s *server) rsh() xdata.Rsh {
-	return xdata.Rsh{
+func (s *server) rsh() remoteshell.Shell {
+	return remoteshell.Shell{
 		Command: s.settings.SyncRSH, RemoteCommand: s.settings.SyncRemoteCommand,
 		Options: sshlogin.RunOptions(s.settings.SyncIdleLimit), Patience: s.settings.SyncLoginLimit,
 	}
 }
 
 // serve starts the other end of a sync.
-func (s *server) serve(ctx context.Context, rsh xdata.Rsh, there *clusterconf.Server) (xdata.Conn, error) {
-	return xdata.Dial(ctx, rsh, there.Name, there.Base.Addr(), "xdata", "serve")
+func (s *server) serve(ctx context.Context, rsh remoteshell.Shell, there *clusterconf.Server) (xdata.Conn, error) {
+	return remoteshell.Dial(ctx, rsh, there.Name, there.Base.Addr(), "xdata", "serve")
 }
 
 // local synchronises one LIM between this server and its peer, and remembers
@@ -160,7 +161,7 @@ func (y *syncer) remote(ctx context.Context, j syncJob) ([]xdata.Result, error) 
 	if y.options.bwlimit != "" {
 		args = append(args, "--bwlimit", strconv.FormatInt(y.options.rate, 10)+"b")
 	}
-	conn, err := xdata.Dial(ctx, y.server.rsh(), j.there.Name, j.there.Base.Addr(), args...)
+	conn, err := remoteshell.Dial(ctx, y.server.rsh(), j.there.Name, j.there.Base.Addr(), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +210,7 @@ func findReport(answer []byte) (report syncReport, ok bool) {
 const maxBraces = 1000
 
 // meet waits for the first word of mxcluster there.
-func (s *server) meet(ctx context.Context, rsh xdata.Rsh, there *clusterconf.Server) (xdata.Opened, error) {
+func (s *server) meet(ctx context.Context, rsh remoteshell.Shell, there *clusterconf.Server) (xdata.Opened, error) {
 	conn, err := s.serve(ctx, rsh, there)
 	if err != nil {
 		return xdata.Opened{}, err

@@ -14,6 +14,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/remoteshell"
 	"mxcluster/internal/sshlogin"
 	"mxcluster/xdata"
 )
@@ -182,7 +183,7 @@ func (u *sshSetup) bringKey(ctx context.Context, key string) error {
 	if u.options.orders {
 		args = append(args, "--orders")
 	}
-	conn, err := xdata.Dial(ctx, rsh, u.there.Name, u.there.Base.Addr(), args...)
+	conn, err := remoteshell.Dial(ctx, rsh, u.there.Name, u.there.Base.Addr(), args...)
 	if err != nil {
 		return err
 	}
@@ -212,12 +213,12 @@ func (u *sshSetup) bringKey(ctx context.Context, key string) error {
 const maxKeyAnswer = 64 << 10
 
 // firstLogin is the login of the person who runs this, who may be asked for a password.
-func (u *sshSetup) firstLogin() (xdata.Rsh, error) {
+func (u *sshSetup) firstLogin() (remoteshell.Shell, error) {
 	words := append([]string{"ssh"}, u.login.BootstrapOptions(u.host, u.options.identity, u.options.acceptHostKey, u.server.settings.SyncLoginLimit)...)
 	for i, w := range words {
 		var err error
 		if words[i], err = syntax.Quote(w, syntax.LangPOSIX); err != nil {
-			return xdata.Rsh{}, err
+			return remoteshell.Shell{}, err
 		}
 	}
 	rsh := u.server.rsh()

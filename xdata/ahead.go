@@ -6,6 +6,10 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/tree"
+	"mxcluster/xdata/internal/wire"
 )
 
 // ahead is a version that is made ready to be sent before it is known what the receiver
@@ -21,7 +25,7 @@ type ahead struct {
 	mu      sync.Mutex
 	early   int64 // bytes of content that nobody was told of yet
 	sending bool
-	tell    counting // of more, once it is sent; may be nil
+	tell    tree.Counter // of more, once it is sent; may be nil
 }
 
 // makeReady begins to make a version ready that is most likely to be sent: one that was
@@ -36,7 +40,7 @@ func (s *snapshot) makeReady(ctx context.Context, only bool, lastGood time.Time)
 	if g == nil && !only {
 		return // what is known of the version before is not at hand
 	}
-	a := &ahead{known: known, sender: sender{snapshot: s, files: folders{root: s.root}, buf: make([]byte, maxChunk)}, done: make(chan struct{})}
+	a := &ahead{known: known, sender: sender{snapshot: s, files: tree.Opener{Root: s.root}, buf: make([]byte, chunk.MaxSize)}, done: make(chan struct{})}
 	a.counted = a.count
 	if g != nil {
 		a.haveAsIn(g)
@@ -47,7 +51,7 @@ func (s *snapshot) makeReady(ctx context.Context, only bool, lastGood time.Time)
 	}
 	s.ahead = a
 	go func() {
-		defer a.files.close()
+		defer a.files.Close()
 		a.err = a.entries(ctx)
 		close(a.done)
 	}()
@@ -68,17 +72,17 @@ func (a *ahead) count(n int64) {
 		a.early += n
 		return
 	}
-	a.tell.add(n)
+	a.tell.Add(n)
 }
 
 // fits tells whether the receiver has what was expected.
 func (a *ahead) fits(s *sender) bool { return a.same == s.same && len(a.have) == len(s.have) }
 
 // send sends what was made ready, and the rest.
-func (a *ahead) send(l *link, counted counting) error {
+func (a *ahead) send(l *wire.Link, counted tree.Counter) error {
 	a.mu.Lock()
 	a.tell, a.sending = counted, true
-	a.tell.add(a.early)
+	a.tell.Add(a.early)
 	a.mu.Unlock()
 	a.ahead = nil
 	a.out.send(l)

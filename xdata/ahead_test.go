@@ -10,36 +10,38 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/tree"
+	"mxcluster/xdata/internal/wire"
 )
 
 // What is made ready before the receiver says what it has arrives as it is, and once,
 // whether the receiver has what was expected or not, and however much there is.
 func TestMadeReady(t *testing.T) {
-	old := tree{"big": noise(1, 5<<20), "dump": words(2, 8<<20), "s": "small"}
-	fresh := tree{"big": noise(1, 5<<20) + "more", "dump": words(2, 3<<20) + "x" + words(3, (inAdvance+10)<<20), "s": "other"}
-	many := tree{}
+	old := fileTree{"big": noise(1, 5<<20), "dump": words(2, 8<<20), "s": "small"}
+	fresh := fileTree{"big": noise(1, 5<<20) + "more", "dump": words(2, 3<<20) + "x" + words(3, (inAdvance+10)<<20), "s": "other"}
+	many := fileTree{}
 	for i := range 4 * inAdvance {
 		many[fmt.Sprintf("d/f%04d", i)] = words(byte(i), 300_000+i)
 	}
 	for _, tc := range []struct {
 		name        string
-		here, there tree // the version before; nil: none
-		now         tree
+		here, there fileTree // the version before; nil: none
+		now         fileTree
 		ready, fits bool
 		crowded     bool // more than can be made ready
 	}{
 		{"many files for an empty receiver", nil, nil, many, true, true, true},
 		{"a large file for an empty receiver", nil, nil, old, true, true, false},
-		{"an empty folder and files", nil, nil, tree{"a": "", "b/c": "x"}, true, true, false},
+		{"an empty folder and files", nil, nil, fileTree{"a": "", "b/c": "x"}, true, true, false},
 		{"both have the version before", old, old, fresh, true, true, true},
 		{"the receiver has lost it", old, nil, fresh, true, false, true},
-		{"the receiver has another one", nil, tree{"s": "x"}, old, true, false, false},
-		{"nothing large in the one before", tree{"s": "x"}, tree{"s": "x"}, tree{"s": "y"}, false, false, false},
+		{"the receiver has another one", nil, fileTree{"s": "x"}, old, true, false, false},
+		{"nothing large in the one before", fileTree{"s": "x"}, fileTree{"s": "x"}, fileTree{"s": "y"}, false, false, false},
 	} {
 		for _, read := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, read before: %t", tc.name, read), func(t *testing.T) {
 				from, to := newStore(t), newStore(t)
-				for s, tr := range map[*Store]tree{from: tc.here, to: tc.there} {
+				for s, tr := range map[*Store]fileTree{from: tc.here, to: tc.there} {
 					if tr != nil {
 						foreign(t, s, "xdata_1_20260301000000", tr, baseTime)
 						must(t, openedFor(t, s).readAll(t.Context()))
@@ -83,9 +85,9 @@ func TestMadeReady(t *testing.T) {
 // can be read to its end.
 func TestMadeReadyForNothing(t *testing.T) {
 	s := newStore(t)
-	foreign(t, s, "xdata_1_20260301000000", tree{"big": words(1, 4<<20)}, baseTime)
+	foreign(t, s, "xdata_1_20260301000000", fileTree{"big": words(1, 4<<20)}, baseTime)
 	must(t, openedFor(t, s).readAll(t.Context()))
-	foreign(t, s, "xdata_1_20260301020000", tree{"big": words(1, 1<<20) + words(4, (inAdvance+10)<<20), "s": "x"}, baseTime.Add(time.Hour))
+	foreign(t, s, "xdata_1_20260301020000", fileTree{"big": words(1, 1<<20) + words(4, (inAdvance+10)<<20), "s": "x"}, baseTime.Add(time.Hour))
 	ctx, cancel := context.WithCancel(t.Context())
 	gaveUp := openedFor(t, s)
 	gaveUp.makeReady(ctx, false, time.Time{})
@@ -116,7 +118,7 @@ func TestMadeReadyForNothing(t *testing.T) {
 // known, and not made ready; one that was read since, as 'xdata backup' does, is.
 func TestMadeReadyOnce(t *testing.T) {
 	s := newStore(t)
-	foreign(t, s, "xdata_1_20260301000000", tree{"a": "first"}, baseTime)
+	foreign(t, s, "xdata_1_20260301000000", fileTree{"a": "first"}, baseTime)
 	must(t, openedFor(t, s).readAll(t.Context()))
 	index, err := os.Stat(s.indexPath("xdata_1_20260301000000"))
 	must(t, err)
@@ -136,7 +138,7 @@ func TestMadeReadyChanges(t *testing.T) {
 	for name, send := range map[string]bool{"sent": true, "dropped": false} {
 		t.Run(name, func(t *testing.T) {
 			s, to := newStore(t), newStore(t)
-			dir := foreign(t, s, "xdata_1_20260301020000", tree{"a": "first", "b": "second"}, baseTime)
+			dir := foreign(t, s, "xdata_1_20260301020000", fileTree{"a": "first", "b": "second"}, baseTime)
 			opened := openedFor(t, s)
 			opened.start(t.Context())
 			<-opened.reading.done
@@ -170,7 +172,7 @@ func TestRottedWhereANewerOneComes(t *testing.T) {
 	})
 	must(t, opened.dropAhead())
 
-	foreign(t, p[clusterconf.SideStandby], "xdata_1_20260302000000", tree{"db/dump.sql": "select 2;\n"}, time.Now())
+	foreign(t, p[clusterconf.SideStandby], "xdata_1_20260302000000", fileTree{"db/dump.sql": "select 2;\n"}, time.Now())
 	must(t, os.Remove(p[clusterconf.SideRegular].markPath(v.Name))) // as if that had not been noticed
 	res, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	if err != nil || res.Result != Copied || res.Direction != DirectionToRegular {
@@ -179,19 +181,19 @@ func TestRottedWhereANewerOneComes(t *testing.T) {
 }
 
 // transferCounted sends an opened version to a store; it returns how many bytes were sent.
-func transferCounted(t *testing.T, opened *snapshot, to *Store, counted counting) int64 {
+func transferCounted(t *testing.T, opened *snapshot, to *Store, counted tree.Counter) int64 {
 	t.Helper()
 	must(t, os.MkdirAll(to.Dir, 0o755))
 	ours, theirs := connected(t)
 	received := make(chan error, 1)
 	go func() {
-		_, err := receive(to, newLink(theirs, theirs))
+		_, err := receive(to, wire.NewLink(theirs, theirs))
 		theirs.Close()
 		received <- err
 	}()
-	l := newLink(ours, ours)
+	l := wire.NewLink(ours, ours)
 	err := (&sender{snapshot: opened, link: l, abort: func() { ours.Close() }, counted: counted}).send(t.Context())
 	must(t, err)
 	must(t, <-received)
-	return l.written
+	return l.BytesWritten
 }

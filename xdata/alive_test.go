@@ -12,6 +12,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/wire"
 )
 
 // shortIdle ends a peer that is gone soon enough for a test, and no peer that is slow:
@@ -45,9 +46,9 @@ func (twoWay) Close() error { return nil }
 func TestServeEndsWithoutAPeer(t *testing.T) {
 	for name, said := range map[string]string{
 		"nothing asked":   "",
-		"a LIM is open":   message(frameOpen, `{"lim":1,"side":"standby"}`),
-		"half a request":  message(frameOpen, `{"lim":1,"side":"standby"}`)[:20],
-		"in mid-transfer": message(frameOpen, `{"lim":1,"side":"standby"}`) + frame(framePush, 0, ""),
+		"a LIM is open":   message(wire.FrameOpen, `{"lim":1,"side":"standby"}`),
+		"half a request":  message(wire.FrameOpen, `{"lim":1,"side":"standby"}`)[:20],
+		"in mid-transfer": message(wire.FrameOpen, `{"lim":1,"side":"standby"}`) + frame(wire.FramePush, 0, ""),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -79,7 +80,7 @@ func TestSyncEndsWithoutAPeer(t *testing.T) {
 	here, there := net.Pipe()
 	defer there.Close()
 	go func() {
-		_, _ = io.WriteString(there, message(frameGreeting, string(greetingOf(protocolVersion))))
+		_, _ = io.WriteString(there, message(wire.FrameGreeting, string(greetingOf(wire.ProtocolVersion))))
 		_, _ = io.Copy(io.Discard, there)
 	}()
 	_, err := Sync(context.Background(), s, here, Request{LIM: 1, Side: clusterconf.SideRegular, Idle: shortIdle})

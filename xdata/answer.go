@@ -3,6 +3,8 @@ package xdata
 import (
 	"io"
 	"time"
+
+	"mxcluster/xdata/internal/wire"
 )
 
 // Answer reads all that a program prints which answers once it is done, as `mxcluster
@@ -11,22 +13,22 @@ import (
 // 0 meaning DefaultIdle, which is fault.Unreachable.
 func Answer(peer Conn, most int64, idle time.Duration) ([]byte, error) {
 	if idle == 0 {
-		idle = DefaultIdle
+		idle = wire.DefaultIdle
 	}
-	l := newLink(peer, peer)
-	first, err := l.r.ReadByte()
+	l := wire.NewLink(peer, peer)
+	first, err := l.R.ReadByte()
 	if err != nil {
 		return nil, err
 	}
-	if c, ok := peer.(login); ok {
+	if c, ok := peer.(wire.Login); ok {
 		c.Answered()
 	}
 	gone := make(chan error, 1)
-	stop := l.listen(nil, idle, func(err error) {
+	stop := l.Listen(nil, idle, func(err error) {
 		gone <- err
 		peer.Close()
 	})
-	rest, err := io.ReadAll(io.LimitReader(l.r, most-1))
+	rest, err := io.ReadAll(io.LimitReader(l.R, most-1))
 	stop()
 	select {
 	case err = <-gone:
@@ -44,7 +46,7 @@ func Signs(w io.Writer) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(signEvery)
+		tick := time.NewTicker(wire.SignEvery)
 		defer tick.Stop()
 		for {
 			if _, err := io.WriteString(w, Sign); err != nil {
@@ -66,7 +68,7 @@ func Signs(w io.Writer) (stop func()) {
 // Meet waits for the greeting of a [Serve], passing over what a login prints before, and
 // makes sure that it can be understood; nothing else can be done with peer then.
 // Another version of the protocol is fault.Refused, and says which server to upgrade.
-func Meet(peer Conn) (Opened, error) {
-	g, err := newLink(peer, peer).meet(peer)
+func Meet(peer Conn) (wire.Opened, error) {
+	g, err := wire.NewLink(peer, peer).Meet(peer)
 	return g.Opened, err
 }

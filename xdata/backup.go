@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/tree"
 )
 
 // Backup makes a version of a LIM from the folder from, all at once or not at
@@ -47,7 +48,7 @@ func (s *Store) Backup(ctx context.Context, lim int, from string) (v Version, er
 		return Version{}, err
 	}
 	defer g.discard()
-	m, lost, err := copyLive(ctx, source, g.root, counting(s.Progress))
+	m, lost, err := tree.CopyLive(ctx, source, g.root, tree.Counter(s.Progress))
 	if err != nil {
 		return Version{}, noRoom(err, s.Dir)
 	}
@@ -94,14 +95,14 @@ func (s *Store) admit(source *os.Root, from string) error {
 		return fault.New(fault.Refused, "back up a folder that does not hold the versions",
 			"the versions themselves are kept below it, in %s", s.Dir)
 	}
-	m, t, err := surveyLive(source)
+	m, t, err := tree.SurveyLive(source)
 	if err != nil {
 		return err
 	}
-	if t.files == 0 {
-		return noFiles()
+	if t.Files == 0 {
+		return tree.NoFiles()
 	}
-	if err := m.checkCopyable(); err != nil {
+	if err := m.CheckCopyable(); err != nil {
 		return err
 	}
 	return s.checkSpace(volumeOf(&t))

@@ -50,7 +50,7 @@ func another(t *testing.T, s *Store, mtime time.Time) Version {
 	t.Helper()
 	from := t.TempDir()
 	sample.write(t, from, mtime)
-	tree{"serial": mtime.String()}.write(t, from, mtime)
+	fileTree{"serial": mtime.String()}.write(t, from, mtime)
 	v, err := s.Backup(t.Context(), 1, from)
 	must(t, err)
 	return v

@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 
 	"github.com/klauspost/compress/zstd"
+
+	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/wire"
 )
 
 // batch is one of them on its way.
@@ -11,7 +14,7 @@ type batch struct {
 	steps []byte
 	data  []byte        // content that may shrink
 	noise []byte        // content that does not, as far as it is in memory
-	dense []span        // all that does not, in order
+	dense []wire.Span   // all that does not, in order
 	head  []byte        // the payload's first bytes
 	zstd  []byte        // data, compressed
 	out   [3][]byte     // the payload, in pieces that are not copied
@@ -24,8 +27,8 @@ func newBatch() *batch { return &batch{ready: make(chan struct{}, 1)} }
 // reset empties it, and lets go of the files.
 func (b *batch) reset() {
 	for _, p := range b.dense {
-		if p.file != nil {
-			p.file.Release()
+		if p.File != nil {
+			p.File.Release()
 		}
 	}
 	b.steps, b.data, b.noise, b.dense = b.steps[:0], b.data[:0], b.noise[:0], b.dense[:0]
@@ -39,7 +42,7 @@ func (b *batch) memory() int { return len(b.steps) + len(b.data) + len(b.noise) 
 
 func (b *batch) denseSize() (n int) {
 	for _, p := range b.dense {
-		n += p.size()
+		n += p.Size()
 	}
 	return n
 }
@@ -47,26 +50,26 @@ func (b *batch) denseSize() (n int) {
 // add adds a chunk that does not shrink.
 func (b *batch) add(content []byte) {
 	if b.noise == nil {
-		b.noise = make([]byte, 0, maxChunk) // it stays where it is
+		b.noise = make([]byte, 0, chunk.MaxSize) // it stays where it is
 	}
 	at := len(b.noise)
 	b.noise = append(b.noise, content...)
-	if last := len(b.dense) - 1; last >= 0 && b.dense[last].file == nil {
-		b.dense[last].data = b.noise[at-len(b.dense[last].data):]
+	if last := len(b.dense) - 1; last >= 0 && b.dense[last].File == nil {
+		b.dense[last].Data = b.noise[at-len(b.dense[last].Data):]
 		return
 	}
-	b.dense = append(b.dense, span{data: b.noise[at:]})
+	b.dense = append(b.dense, wire.Span{Data: b.noise[at:]})
 }
 
 // encode makes the payload, and compresses the content where that pays.
 func (b *batch) encode(enc *zstd.Encoder) {
-	kind, content := byte(contentPlain), b.data
+	kind, content := byte(wire.ContentPlain), b.data
 	if len(b.data) > 0 {
 		if b.zstd == nil {
-			b.zstd = make([]byte, 0, maxChunk)
+			b.zstd = make([]byte, 0, chunk.MaxSize)
 		}
 		if b.zstd = enc.EncodeAll(b.data, b.zstd[:0]); len(b.zstd) < len(b.data) {
-			kind, content = contentZstd, b.zstd
+			kind, content = wire.ContentZstd, b.zstd
 		}
 	}
 	b.head = append(b.head[:0], kind)
@@ -77,9 +80,9 @@ func (b *batch) encode(enc *zstd.Encoder) {
 }
 
 // shrunk tells whether the first part is compressed.
-func (b *batch) shrunk() bool { return b.head[0] == contentZstd }
+func (b *batch) shrunk() bool { return b.head[0] == wire.ContentZstd }
 
 func newEncoder() (*zstd.Encoder, error) {
 	return zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderCRC(false), zstd.WithWindowSize(maxChunk))
+		zstd.WithEncoderCRC(false), zstd.WithWindowSize(chunk.MaxSize))
 }

@@ -8,13 +8,17 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
+
+	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/wire"
 )
 
 // batches turns steps into batches, and sends them in order: while one is
 // filled, others are compressed and written. They can be made ready before
 // there is anybody to send them to.
 type batches struct {
-	link  *link         // once it is open
+	link  *wire.Link    // once it is open
 	open  chan struct{} // closed when what is ready is to be sent, or dropped
 	cur   *batch
 	free  chan *batch
@@ -89,7 +93,7 @@ func filesToSend() int32 {
 }
 
 // send has them sent from now on.
-func (b *batches) send(l *link) {
+func (b *batches) send(l *wire.Link) {
 	b.link = l
 	close(b.open)
 }
@@ -176,12 +180,12 @@ func (b *batches) write() {
 	for next := range b.queue {
 		<-next.ready
 		if b.failed() == nil {
-			err := b.link.put(frameBatch, next.out[:]...)
+			err := b.link.Put(wire.FrameBatch, next.out[:]...)
 			if err == nil && len(next.dense) > 0 {
-				err = b.link.putSpans(next.dense)
+				err = b.link.PutSpans(next.dense)
 			}
 			if err == nil && len(b.queue) == 0 {
-				err = b.link.flush()
+				err = b.link.Flush()
 			}
 			b.mu.Lock()
 			b.err = err
@@ -198,15 +202,15 @@ func (b *batches) failed() error {
 }
 
 // entry starts a file or folder.
-func (b *batches) entry(e *entry) {
+func (b *batches) entry(e *manifest.Entry) {
 	b.room()
-	b.cur.steps = appendEntry(append(b.cur.steps, stepEntry), e)
+	b.cur.steps = manifest.AppendEntry(append(b.cur.steps, wire.StepEntry), e)
 }
 
 // again starts a file that was sent before.
 func (b *batches) again(place int) {
 	b.room()
-	b.cur.steps = binary.AppendUvarint(append(b.cur.steps, stepAgain), uint64(place)) //nolint:gosec // not negative
+	b.cur.steps = binary.AppendUvarint(append(b.cur.steps, wire.StepAgain), uint64(place)) //nolint:gosec // not negative
 }
 
 // have adds a chunk that the receiver has.
@@ -229,7 +233,7 @@ func (b *batches) have(place uint64, size int64) {
 func (b *batches) hole(size int64) {
 	b.settle()
 	b.room()
-	b.cur.steps = binary.AppendUvarint(append(b.cur.steps, stepHole), uint64(size)) //nolint:gosec // not negative
+	b.cur.steps = binary.AppendUvarint(append(b.cur.steps, wire.StepHole), uint64(size)) //nolint:gosec // not negative
 }
 
 // data adds a chunk that is sent, and that shrinks or is dense.
@@ -248,13 +252,13 @@ func (b *batches) data(chunk []byte, dense bool) {
 
 // stored adds chunks that are dense and are sent from where they lie one after the other
 // in a file. They are of maxChunk bytes at most.
-func (b *batches) stored(f *sharedFile, off int64, chunks []chunk, size int) {
+func (b *batches) stored(f *sharedFile, off int64, chunks []chunk.Chunk, size int) {
 	b.content(true, size, len(chunks))
 	for _, c := range chunks {
 		b.sizes = append(b.sizes, c.Size)
 	}
 	f.users.Add(1)
-	b.cur.dense = append(b.cur.dense, span{file: f, off: off, n: size})
+	b.cur.dense = append(b.cur.dense, wire.Span{File: f, Off: off, N: size})
 }
 
 // content makes room for chunks.
@@ -262,7 +266,7 @@ func (b *batches) content(dense bool, size, count int) {
 	if b.count > 0 || dense != b.dense {
 		b.settle()
 	}
-	if b.cur.size()+size > maxChunk || len(b.cur.steps)+5*(len(b.sizes)+count) > maxSteps {
+	if b.cur.size()+size > chunk.MaxSize || len(b.cur.steps)+5*(len(b.sizes)+count) > wire.MaxSteps {
 		b.flush()
 	}
 	b.dense = dense
@@ -274,38 +278,38 @@ func (b *batches) memory() []byte {
 	case data := <-b.spare:
 		return data
 	default:
-		return make([]byte, 0, maxChunk)
+		return make([]byte, 0, chunk.MaxSize)
 	}
 }
 
 // extra adds what the file or folder has besides, if anything.
-func (b *batches) extra(x extras) {
+func (b *batches) extra(x manifest.Xattrs) {
 	if x == "" {
 		return
 	}
 	b.settle()
 	b.room()
-	b.cur.steps = appendExtra(append(b.cur.steps, stepExtra), x)
+	b.cur.steps = manifest.AppendXattrs(append(b.cur.steps, wire.StepExtra), x)
 }
 
 // end ends a file.
-func (b *batches) end(sum digest) {
+func (b *batches) end(sum chunk.Digest) {
 	b.settle()
 	b.room()
-	b.cur.steps = append(append(b.cur.steps, stepEnd), sum[:]...)
+	b.cur.steps = append(append(b.cur.steps, wire.StepEnd), sum[:]...)
 }
 
 // settle writes down the chunks collected so far.
 func (b *batches) settle() {
 	if b.count > 0 {
-		b.cur.steps = binary.AppendUvarint(append(b.cur.steps, stepCopy), b.first)
+		b.cur.steps = binary.AppendUvarint(append(b.cur.steps, wire.StepCopy), b.first)
 		b.cur.steps = binary.AppendUvarint(b.cur.steps, b.count)
 		b.count = 0
 	}
 	if len(b.sizes) > 0 {
-		step := byte(stepData)
+		step := byte(wire.StepData)
 		if b.dense {
-			step = stepDense
+			step = wire.StepDense
 		}
 		b.cur.steps = binary.AppendUvarint(append(b.cur.steps, step), uint64(len(b.sizes)))
 		for _, n := range b.sizes {
@@ -317,7 +321,7 @@ func (b *batches) settle() {
 
 // room makes sure that a step has room.
 func (b *batches) room() {
-	if len(b.cur.steps)+5*len(b.sizes) > maxSteps {
+	if len(b.cur.steps)+5*len(b.sizes) > wire.MaxSteps {
 		b.flush()
 	}
 }

@@ -8,6 +8,11 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
+
+	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
+	"mxcluster/xdata/internal/wire"
 )
 
 // builder takes the steps that a sender asks for.
@@ -16,23 +21,23 @@ type builder struct {
 	r         *receiver
 	own       *sources
 	root      *os.Root
-	to        folders
+	to        tree.Opener
 	writers   *writers
-	admission *admission
+	admission *manifest.Admission
 	again     []int // files that are still to come once more, in order
 	bad       []int // files that did not come out as they should
 	ended     bool
 
-	unpacked        // of the batch, what is left of it
-	noise    []byte // of its dense content, what was read
-	held     []byte // the memory of that
-	sizes    []int  // of chunks
+	wire.Unpacked        // of the batch, what is left of it
+	noise         []byte // of its dense content, what was read
+	held          []byte // the memory of that
+	sizes         []int  // of chunks
 
-	place  int        // of the file that is being put together; -1: none
-	part   *piece     // what is not written of it yet
-	out    *largeFile // once it does not fit into a part
-	off    int64      // bytes of it so far
-	hash   hasher
+	place  int             // of the file that is being put together; -1: none
+	part   *piece          // what is not written of it yet
+	out    *tree.LargeFile // once it does not fit into a part
+	off    int64           // bytes of it so far
+	hash   chunk.Hasher
 	from   []origin // of chunks of it that were here
 	failed bool     // the file cannot come out right
 	first  int      // its chunks in the manifest
@@ -40,13 +45,13 @@ type builder struct {
 
 // build reads batches until the end of the version.
 func (b *builder) build() error {
-	dec, err := newDecoder()
+	dec, err := wire.NewDecoder()
 	if err != nil {
 		return err
 	}
 	defer dec.Close()
-	buf := make([]byte, 0, maxChunk)
-	b.place, b.hash = -1, newHasher()
+	buf := make([]byte, 0, chunk.MaxSize)
+	b.place, b.hash = -1, chunk.NewHasher()
 	defer b.drop()
 	for !b.ended {
 		if err := context.Cause(b.ctx); err != nil {
@@ -62,38 +67,38 @@ func (b *builder) build() error {
 // drop closes what an error left open.
 func (b *builder) drop() {
 	if b.out != nil {
-		_ = b.out.close()
+		_ = b.out.Close()
 		b.out = nil
 	}
 }
 
 // batch takes the steps of one batch, or the end.
 func (b *builder) batch(dec *zstd.Decoder, buf []byte) error {
-	kind, payload, err := b.r.link.expectEither(frameBatch, frameEnd)
+	kind, payload, err := b.r.link.ExpectEither(wire.FrameBatch, wire.FrameEnd)
 	if err != nil {
 		return err
 	}
-	if kind == frameEnd {
+	if kind == wire.FrameEnd {
 		return b.end(payload)
 	}
-	if b.unpacked, err = decodeBatch(payload, dec, buf); err != nil {
+	if b.Unpacked, err = wire.DecodeBatch(payload, dec, buf); err != nil {
 		return err
 	}
-	if len(b.steps) == 0 {
-		return violation("a batch without steps")
+	if len(b.Steps) == 0 {
+		return manifest.Violation("a batch without steps")
 	}
-	if b.dense > 0 {
-		if err := b.r.link.expectContent(b.dense); err != nil {
+	if b.Dense > 0 {
+		if err := b.r.link.ExpectContent(b.Dense); err != nil {
 			return err
 		}
 	}
-	for len(b.steps) > 0 {
+	for len(b.Steps) > 0 {
 		if err := b.step(); err != nil {
 			return err
 		}
 	}
-	if left := len(b.data) + len(b.noise) + b.dense; left > 0 {
-		return violation("%d bytes of content that belong nowhere", left)
+	if left := len(b.Data) + len(b.noise) + b.Dense; left > 0 {
+		return manifest.Violation("%d bytes of content that belong nowhere", left)
 	}
 	return b.writers.failed()
 }
@@ -101,10 +106,10 @@ func (b *builder) batch(dec *zstd.Decoder, buf []byte) error {
 // end checks that the list is complete and that the hashes say so.
 func (b *builder) end(payload []byte) error {
 	if b.place >= 0 {
-		return violation("an end in the middle of a file")
+		return manifest.Violation("an end in the middle of a file")
 	}
 	b.ended = true
-	if err := b.admission.finish(); err != nil {
+	if err := b.admission.Finish(); err != nil {
 		return err
 	}
 	return b.r.checkEnd(payload)
@@ -112,48 +117,48 @@ func (b *builder) end(payload []byte) error {
 
 // step takes one step.
 func (b *builder) step() error {
-	kind := b.steps[0]
-	b.steps = b.steps[1:]
+	kind := b.Steps[0]
+	b.Steps = b.Steps[1:]
 	inFile := b.place >= 0
 	switch {
-	case kind == stepEntry && !inFile && b.again == nil:
+	case kind == wire.StepEntry && !inFile && b.again == nil:
 		return b.entry()
-	case kind == stepAgain && !inFile && len(b.again) > 0:
+	case kind == wire.StepAgain && !inFile && len(b.again) > 0:
 		return b.repeat()
-	case kind == stepData && inFile:
-		return b.literal(len(b.data), b.unpack)
-	case kind == stepDense && inFile:
-		return b.literal(len(b.noise)+b.dense, b.arriving)
-	case kind == stepCopy && inFile:
+	case kind == wire.StepData && inFile:
+		return b.literal(len(b.Data), b.unpack)
+	case kind == wire.StepDense && inFile:
+		return b.literal(len(b.noise)+b.Dense, b.arriving)
+	case kind == wire.StepCopy && inFile:
 		return b.copied()
-	case kind == stepHole && inFile:
+	case kind == wire.StepHole && inFile:
 		return b.hole()
-	case kind == stepExtra:
+	case kind == wire.StepExtra:
 		return b.extra()
-	case kind == stepEnd && inFile:
+	case kind == wire.StepEnd && inFile:
 		return b.finish()
 	}
-	return violation("step %d out of turn", kind)
+	return manifest.Violation("step %d out of turn", kind)
 }
 
 // number reads one of a step's numbers.
 func (b *builder) number(limit uint64) (uint64, error) {
-	v, n := binary.Uvarint(b.steps)
+	v, n := binary.Uvarint(b.Steps)
 	if n <= 0 || v > limit {
-		return 0, violation("a step that cannot be read")
+		return 0, manifest.Violation("a step that cannot be read")
 	}
-	b.steps = b.steps[n:]
+	b.Steps = b.Steps[n:]
 	return v, nil
 }
 
 // entry begins a file or makes a folder.
 func (b *builder) entry() error {
-	e, rest, err := decodeEntry(b.steps)
+	e, rest, err := manifest.DecodeEntry(b.Steps)
 	if err != nil {
 		return err
 	}
-	b.steps = rest
-	if err := b.admission.admit(&e); err != nil {
+	b.Steps = rest
+	if err := b.admission.Admit(&e); err != nil {
 		return err
 	}
 	m := &b.r.manifest
@@ -170,31 +175,31 @@ func (b *builder) extra() error {
 	if entries := b.r.manifest.Entries; place < 0 && b.again == nil && len(entries) > 0 && entries[len(entries)-1].Dir {
 		place = len(entries) - 1
 	}
-	size, err := b.number(maxExtras)
+	size, err := b.number(manifest.MaxXattrs)
 	if err != nil {
 		return err
 	}
-	if place < 0 || size == 0 || size > uint64(len(b.steps)) || b.r.manifest.Entries[place].Attr.Extra != "" {
-		return violation("%d bytes of attributes that belong nowhere", size)
+	if place < 0 || size == 0 || size > uint64(len(b.Steps)) || b.r.manifest.Entries[place].Attr.Xattrs != "" {
+		return manifest.Violation("%d bytes of attributes that belong nowhere", size)
 	}
-	x := extras(b.steps[:size])
-	b.steps = b.steps[size:]
+	x := manifest.Xattrs(b.Steps[:size])
+	b.Steps = b.Steps[size:]
 	e := &b.r.manifest.Entries[place]
-	if err := cmp.Or(x.check(e.Dir), b.admission.extra(len(x))); err != nil {
+	if err := cmp.Or(x.Check(e.Dir), b.admission.AddXattrs(len(x))); err != nil {
 		return err
 	}
-	e.Attr.Extra = x
+	e.Attr.Xattrs = x
 	return nil
 }
 
 // repeat begins a file that did not come out right the first time.
 func (b *builder) repeat() error {
-	place, err := b.number(maxEntries)
+	place, err := b.number(manifest.MaxEntries)
 	if err != nil {
 		return err
 	}
 	if int(place) != b.again[0] { //nolint:gosec // bounded
-		return violation("file %d where %d is due", place, b.again[0])
+		return manifest.Violation("file %d where %d is due", place, b.again[0])
 	}
 	b.again = b.again[1:]
 	if err := b.root.Remove(b.r.manifest.Entries[place].Path); err != nil && !os.IsNotExist(err) {
@@ -205,8 +210,8 @@ func (b *builder) repeat() error {
 
 func (b *builder) begin(place int) error {
 	b.place, b.off, b.failed, b.first = place, 0, false, len(b.r.manifest.Chunks)
-	b.r.manifest.Entries[place].Attr.Extra = ""
-	b.hash.reset()
+	b.r.manifest.Entries[place].Attr.Xattrs = ""
+	b.hash.Reset()
 	b.from = b.from[:0]
 	b.part = b.writers.piece()
 	b.part.place = place
@@ -214,21 +219,21 @@ func (b *builder) begin(place int) error {
 }
 
 // current is the file that is being put together.
-func (b *builder) current() *entry { return &b.r.manifest.Entries[b.place] }
+func (b *builder) current() *manifest.Entry { return &b.r.manifest.Entries[b.place] }
 
 // literal takes chunks out of a part of the batch's content, of which so much is left.
 func (b *builder) literal(left int, from func(p []byte) error) error {
-	count, err := b.number(maxChunk)
+	count, err := b.number(chunk.MaxSize)
 	if err != nil {
 		return err
 	}
 	for b.sizes = b.sizes[:0]; count > 0; count-- {
-		size, err := b.number(maxChunk)
+		size, err := b.number(chunk.MaxSize)
 		if err != nil {
 			return err
 		}
 		if size == 0 || size > uint64(left) { //nolint:gosec // not negative
-			return violation("a chunk of %d bytes where %d are left", size, left)
+			return manifest.Violation("a chunk of %d bytes where %d are left", size, left)
 		}
 		left -= int(size)                    //nolint:gosec // bounded
 		b.sizes = append(b.sizes, int(size)) //nolint:gosec // bounded
@@ -257,7 +262,7 @@ func (b *builder) chunks(sizes []int, from func(p []byte) error) (n int, err err
 		return 0, err
 	}
 	for _, size := range sizes[:n] {
-		if err := b.took(chunkOf(room[:size])); err != nil {
+		if err := b.took(chunk.Of(room[:size])); err != nil {
 			return 0, err
 		}
 		room = room[size:]
@@ -267,31 +272,31 @@ func (b *builder) chunks(sizes []int, from func(p []byte) error) (n int, err err
 
 // limit is how much can be put in its place at once.
 func (b *builder) limit() int {
-	if limit := maxPiece - len(b.part.data); limit >= maxChunk/16 {
+	if limit := maxPiece - len(b.part.data); limit >= chunk.MaxSize/16 {
 		return limit
 	}
-	return maxChunk // of the next part
+	return chunk.MaxSize // of the next part
 }
 
 // unpack takes content that was compressed.
 func (b *builder) unpack(p []byte) error {
-	b.data = b.data[copy(p, b.data):]
+	b.Data = b.Data[copy(p, b.Data):]
 	return nil
 }
 
 // arriving takes content that was not: what is much goes from the link to its place, and
 // the rest is read at once.
 func (b *builder) arriving(p []byte) error {
-	if len(b.noise) == 0 && len(p) >= gatherBytes {
-		b.dense -= len(p)
-		return b.r.link.content(p)
+	if len(b.noise) == 0 && len(p) >= wire.GatherBytes {
+		b.Dense -= len(p)
+		return b.r.link.ReadContent(p)
 	}
 	if len(b.noise) == 0 {
 		if b.held == nil {
-			b.held = make([]byte, maxChunk)
+			b.held = make([]byte, chunk.MaxSize)
 		}
-		b.noise, b.dense = b.held[:b.dense], 0
-		if err := b.r.link.content(b.noise); err != nil {
+		b.noise, b.Dense = b.held[:b.Dense], 0
+		if err := b.r.link.ReadContent(b.noise); err != nil {
 			return err
 		}
 	}
@@ -310,7 +315,7 @@ func (b *builder) copied() error {
 		return err
 	}
 	if count == 0 || from+count > uint64(b.own.count) { //nolint:gosec // not negative
-		return violation("chunks %d to %d of %d", from, from+count, b.own.count)
+		return manifest.Violation("chunks %d to %d of %d", from, from+count, b.own.count)
 	}
 	for at, end := int(from), int(from+count); at < end; { //nolint:gosec // bounded
 		n, err := b.run(at, end)
@@ -346,7 +351,7 @@ func (b *builder) run(at, end int) (n int, err error) {
 // before is written when it gets too much, beside what goes on.
 func (b *builder) room(n int) ([]byte, error) {
 	if int64(n) > b.current().Size-b.off {
-		return nil, violation("%q is longer than announced", b.current().Path)
+		return nil, manifest.Violation("%q is longer than announced", b.current().Path)
 	}
 	if len(b.part.data)+n > maxPiece {
 		if err := b.spill(); err != nil {
@@ -360,15 +365,15 @@ func (b *builder) room(n int) ([]byte, error) {
 }
 
 // took counts a chunk whose content is in its place.
-func (b *builder) took(c chunk) error {
+func (b *builder) took(c chunk.Chunk) error {
 	m := &b.r.manifest
-	if len(m.Chunks) >= maxChunks {
-		return violation("more than %d chunks", maxChunks)
+	if len(m.Chunks) >= chunk.MaxCount {
+		return manifest.Violation("more than %d chunks", chunk.MaxCount)
 	}
 	m.Chunks = append(m.Chunks, c)
 	b.off += int64(c.Size)
-	b.r.counted.add(int64(c.Size))
-	if c.isHole() {
+	b.r.counted.Add(int64(c.Size))
+	if c.IsHole() {
 		return nil
 	}
 	return b.r.filled(int64(c.Size))
@@ -376,13 +381,13 @@ func (b *builder) took(c chunk) error {
 
 // hole leaves a part of the file out.
 func (b *builder) hole() error {
-	n, err := b.number(maxHole)
+	n, err := b.number(chunk.MaxHole)
 	if err != nil {
 		return err
 	}
 	e, size := b.current(), int64(n) //nolint:gosec // bounded
-	if size == 0 || size > e.Size-b.off || b.off%holeUnit != 0 || size%holeUnit != 0 && b.off+size != e.Size {
-		return violation("a hole of %d bytes at %d of %d", size, b.off, e.Size)
+	if size == 0 || size > e.Size-b.off || b.off%chunk.HoleUnit != 0 || size%chunk.HoleUnit != 0 && b.off+size != e.Size {
+		return manifest.Violation("a hole of %d bytes at %d of %d", size, b.off, e.Size)
 	}
 	if err := b.open(); err != nil {
 		return err
@@ -392,8 +397,8 @@ func (b *builder) hole() error {
 			return err
 		}
 	}
-	b.out.skip(b.off)
-	return cmp.Or(b.took(holeOf(size)), hashZeros(b.ctx, b.hash, size))
+	b.out.Skip(b.off)
+	return cmp.Or(b.took(chunk.Hole(size)), chunk.HashZeros(b.ctx, b.hash, size))
 }
 
 // open makes the file, unless that was done.
@@ -402,9 +407,9 @@ func (b *builder) open() error {
 		return nil
 	}
 	e := b.current()
-	h, err := b.to.open(e.Path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, e.Attr.Mode)
+	h, err := b.to.Open(e.Path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, e.Attr.Mode)
 	if err == nil {
-		b.out = newLargeFile(h, e.Size)
+		b.out = tree.NewLargeFile(h, e.Size)
 	}
 	return err
 }
@@ -418,14 +423,14 @@ func (b *builder) spill() error {
 	p, e := b.part, b.current()
 	off, n := b.off-int64(len(p.data)), len(p.data)
 	if b.off < e.Size {
-		n &^= directUnit - 1
+		n &^= tree.DirectUnit - 1
 	}
 	b.part = b.writers.piece()
 	b.part.grow(len(p.data) - n)
 	copy(b.part.data, p.data[n:])
 	p.data = p.data[:n]
-	b.hash.write(p.data)
-	b.out.reserve(off + int64(n))
+	b.hash.Write(p.data)
+	b.out.Reserve(off + int64(n))
 	b.writers.writePart(p, b.out, off)
 	return b.writers.failed()
 }
@@ -433,23 +438,23 @@ func (b *builder) spill() error {
 // finish ends a file and checks its content.
 func (b *builder) finish() error {
 	e := b.current()
-	if len(b.steps) < len(e.Sum) {
-		return violation("a step that cannot be read")
+	if len(b.Steps) < len(e.Sum) {
+		return manifest.Violation("a step that cannot be read")
 	}
-	copy(e.Sum[:], b.steps)
-	b.steps = b.steps[len(e.Sum):]
+	copy(e.Sum[:], b.Steps)
+	b.Steps = b.Steps[len(e.Sum):]
 	if b.off != e.Size {
-		return violation("%q has %d bytes, announced were %d", e.Path, b.off, e.Size)
+		return manifest.Violation("%q has %d bytes, announced were %d", e.Path, b.off, e.Size)
 	}
-	e.first, e.count, e.known = b.first, len(b.r.manifest.Chunks)-b.first, true
+	e.First, e.Count, e.Known = b.first, len(b.r.manifest.Chunks)-b.first, true
 	if b.out != nil {
 		if err := b.spill(); err != nil {
 			return err
 		}
 	} else {
-		b.hash.write(b.part.data)
+		b.hash.Write(b.part.data)
 	}
-	if sum := b.hash.sum(); b.failed || sum != e.Sum {
+	if sum := b.hash.Sum(); b.failed || sum != e.Sum {
 		b.bad = append(b.bad, b.place)
 		if err := b.inspect(); err != nil {
 			return err
@@ -469,7 +474,7 @@ func (b *builder) inspect() error {
 }
 
 // putAway writes the file, or what is left of it, and its attributes.
-func (b *builder) putAway(e *entry) error {
+func (b *builder) putAway(e *manifest.Entry) error {
 	b.place = -1
 	if b.out == nil {
 		b.part.e = *e
@@ -477,17 +482,17 @@ func (b *builder) putAway(e *entry) error {
 		return nil
 	}
 	b.writers.recycle(b.part)
-	b.out.parts.Wait()
+	b.out.Parts.Wait()
 	err := b.writers.failed()
-	if err == nil && b.out.sparse {
-		err = b.out.lengthen(e.Size)
+	if err == nil && b.out.Sparse {
+		err = b.out.Truncate(e.Size)
 	}
 	if err == nil {
-		var now entry
-		now, err = b.to.dress(b.out.handle, &e.Attr)
-		e.place(&now)
+		var now manifest.Entry
+		now, err = b.to.SetAttributes(b.out.Handle, &e.Attr)
+		e.SetPlace(&now)
 	}
-	err = cmp.Or(err, b.out.close())
+	err = cmp.Or(err, b.out.Close())
 	b.out = nil
 	return err
 }

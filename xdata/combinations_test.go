@@ -91,14 +91,14 @@ func makeCombination(t *testing.T, s *Store, i int) {
 	if c.tomorrow {
 		at = time.Now().Add(24 * time.Hour)
 	}
-	files := tree{"f": c.content, "g": "all alike"}
+	files := fileTree{"f": c.content, "g": "all alike"}
 	if !c.damaged {
 		name := "xdata_1_20260301000000"
 		if c.tomorrow {
 			name = "xdata_1_20260310000000" // made after the others
 		}
 		dir := foreign(t, s, name, files, baseTime)
-		tree{"f": c.content}.write(t, dir, at)
+		fileTree{"f": c.content}.write(t, dir, at)
 		if c.writing {
 			s.Still = time.Hour
 		}

@@ -66,7 +66,7 @@ func TestBackupsAtOnce(t *testing.T) {
 // each sync ends, and the data are in sync after one more.
 func TestSyncsTowardsEachOther(t *testing.T) {
 	p := newPair(t)
-	foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", tree{"f": strings.Repeat("x", 1<<20)}, baseTime)
+	foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", fileTree{"f": strings.Repeat("x", 1<<20)}, baseTime)
 	var wg sync.WaitGroup
 	var conns []*served
 	for range 3 {
@@ -99,7 +99,7 @@ func TestSyncsTowardsEachOther(t *testing.T) {
 func TestManyLIMs(t *testing.T) {
 	p := newPair(t)
 	for _, lim := range []int{1, 10, 11, 100} {
-		foreign(t, p[clusterconf.SideRegular], fmt.Sprintf("xdata_%d_20260301000000", lim), tree{"lim": fmt.Sprint(lim)}, baseTime)
+		foreign(t, p[clusterconf.SideRegular], fmt.Sprintf("xdata_%d_20260301000000", lim), fileTree{"lim": fmt.Sprint(lim)}, baseTime)
 	}
 	for _, lim := range []int{1, 10, 11, 100} {
 		conn := peer(t, p[clusterconf.SideStandby], ServeOptions{})

@@ -8,6 +8,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
+	"mxcluster/xdata/internal/wire"
 )
 
 // KeptBy returns how many versions of a LIM a side keeps: a standby two (spec
@@ -47,7 +48,7 @@ const clockHint = "set the clocks by NTP on all servers, as the specification de
 
 // decide chooses the direction by how the newest version of the regular side stands to
 // that of the standby. DirectionNone means that both sides have the same.
-func decide(regular, standby summary, order lineage.Order, want Direction) (Direction, error) {
+func decide(regular, standby wire.Summary, order lineage.Order, want Direction) (Direction, error) {
 	switch {
 	case want == DirectionToStandby && regular.Name == "":
 		return "", missing(clusterconf.SideRegular, regular)
@@ -70,7 +71,7 @@ func decide(regular, standby summary, order lineage.Order, want Direction) (Dire
 
 // orderOf tells how one side's newest version stands to the other's, as far as that is seen
 // without comparing contents.
-func orderOf(a, b summary) lineage.Order {
+func orderOf(a, b wire.Summary) lineage.Order {
 	switch {
 	case a.Name == "" && b.Name == "":
 		return lineage.Same
@@ -86,7 +87,7 @@ func orderOf(a, b summary) lineage.Order {
 var errConflict = errors.New("the data of both sides differ, and neither follows the other")
 
 // inConflict is the error of two versions of which none is newer. Nothing was copied.
-func inConflict(regular, standby summary) error {
+func inConflict(regular, standby wire.Summary) error {
 	lim, _, _ := parseName(regular.Name)
 	return fault.Wrap(errConflict, fault.Conflict,
 		fmt.Sprintf("say which one counts: 'mxcluster sync --lim %d --keep regular' or '--keep standby'; the other is set aside, not deleted", lim),
@@ -94,7 +95,7 @@ func inConflict(regular, standby summary) error {
 }
 
 // noConflict is the error of who wants to end a conflict where there is none.
-func noConflict(regular, standby summary, order lineage.Order) error {
+func noConflict(regular, standby wire.Summary, order lineage.Order) error {
 	what := "both sides have the same data"
 	switch order {
 	case lineage.Newer:
@@ -106,7 +107,7 @@ func noConflict(regular, standby summary, order lineage.Order) error {
 }
 
 // fromFuture is the error of a version that is not copied because of a file's time.
-func fromFuture(f *futureVersion, side clusterconf.Side, now time.Time) error {
+func fromFuture(f *wire.FutureVersion, side clusterconf.Side, now time.Time) error {
 	lim, _, _ := parseName(f.Local)
 	return fault.New(fault.Refused,
 		fmt.Sprintf("give the file the right time and back up again, or remove the version: mxcluster xdata remove --lim %d %s", lim, f.Local),
@@ -118,7 +119,7 @@ func fromFuture(f *futureVersion, side clusterconf.Side, now time.Time) error {
 func stampOf(mtime int64) string { return time.Unix(0, mtime).UTC().Format(time.RFC3339Nano) }
 
 // missing is the error of a side that has nothing to give.
-func missing(side clusterconf.Side, s summary) error {
+func missing(side clusterconf.Side, s wire.Summary) error {
 	if s.Writing != nil {
 		return fault.New(fault.Busy, "wait until nothing writes to it and try again",
 			"the only version on the %s side is still being written: %s, which is waited for until %s", side, s.Writing.Version, s.Writing.Until.UTC().Format(time.RFC3339))
@@ -129,7 +130,7 @@ func missing(side clusterconf.Side, s summary) error {
 
 // nothingToCopy is the error of two sides that have no version to copy; nil where they
 // have no data at all, which is no failure.
-func nothingToCopy(regular, standby summary) error {
+func nothingToCopy(regular, standby wire.Summary) error {
 	switch {
 	case regular.Writing != nil:
 		return missing(clusterconf.SideRegular, regular)
@@ -144,7 +145,7 @@ func nothingToCopy(regular, standby summary) error {
 }
 
 // overwriting is the error of a direction that goes against what is newer.
-func overwriting(regular, standby summary, want Direction) error {
+func overwriting(regular, standby wire.Summary, want Direction) error {
 	return fault.New(fault.Refused, "leave the direction to what is newer with --direction auto",
 		"%s would overwrite newer data: regular side %s of %s, standby side %s of %s", want,
 		regular.Name, stampOf(regular.Mtime), standby.Name, stampOf(standby.Mtime))

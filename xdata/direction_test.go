@@ -7,25 +7,27 @@ import (
 
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/wire"
 )
 
 // sides returns what a side may look like: nothing, or a version of one of a few times
 // and contents, with lineage and without, each also with another one being written.
-func sides(now time.Time) []summary {
-	var all []summary
+func sides(now time.Time) []wire.Summary {
+	var all []wire.Summary
 	for _, writing := range []bool{false, true} {
-		var w *Writing
+		var w *wire.Writing
 		if writing {
-			w = &Writing{Version: "xdata_1_20260301000001"}
+			w = &wire.Writing{Version: "xdata_1_20260301000001"}
 		}
-		all = append(all, summary{Writing: w})
+		all = append(all, wire.Summary{Writing: w})
 		for _, mtime := range []time.Duration{-time.Hour, -time.Nanosecond, 0} {
 			for _, content := range []string{"a", "b"} {
-				line := lineage.Version{Node: lineage.Node{Name: "xdata_1_20260301000000", Content: content}, Time: nanoseconds(now.Add(mtime))}
-				all = append(all, summary{Name: line.Node.Name, Mtime: line.Time, Writing: w, Line: line})
+				line := lineage.Version{Node: lineage.Node{Name: "xdata_1_20260301000000", Content: content}, Time: manifest.Nanoseconds(now.Add(mtime))}
+				all = append(all, wire.Summary{Name: line.Node.Name, Mtime: line.Time, Writing: w, Line: line})
 				line.Made = true
 				line.Ancestors = []lineage.Node{{Name: line.Node.Name, Content: map[string]string{"a": "b", "b": "0"}[content]}}
-				all = append(all, summary{Name: line.Node.Name, Mtime: line.Time, Writing: w, Line: line})
+				all = append(all, wire.Summary{Name: line.Node.Name, Mtime: line.Time, Writing: w, Line: line})
 			}
 		}
 	}

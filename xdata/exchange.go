@@ -8,16 +8,17 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/lineage"
+	"mxcluster/xdata/internal/wire"
 )
 
 // exchange finds the direction and copies.
 func (c *client) exchange(ctx context.Context) error {
-	var theirs summary
-	if err := c.link.expectJSON(frameOpen, &theirs); err != nil {
+	var theirs wire.Summary
+	if err := c.link.ExpectJSON(wire.FrameOpen, &theirs); err != nil {
 		return err
 	}
 	ours, err := c.ours()
-	if err := cmp.Or(err, theirs.valid()); err != nil {
+	if err := cmp.Or(err, theirs.Valid()); err != nil {
 		return err
 	}
 	c.result.Writing = stillWritten(c.req.Side, ours, theirs)
@@ -58,7 +59,7 @@ func (c *client) exchange(ctx context.Context) error {
 }
 
 // over refuses to copy over a version with a file from the future that may be newer.
-func (c *client) over(way Direction, regular, standby summary) error {
+func (c *client) over(way Direction, regular, standby wire.Summary) error {
 	from, to, side := regular, standby, clusterconf.SideStandby
 	if way == DirectionToRegular {
 		from, to, side = standby, regular, clusterconf.SideRegular
@@ -71,10 +72,10 @@ func (c *client) over(way Direction, regular, standby summary) error {
 }
 
 // nothing ends a sync of a LIM that has no version to copy. To have no data is no failure.
-func (c *client) nothing(ours, theirs summary) error {
+func (c *client) nothing(ours, theirs wire.Summary) error {
 	regular, standby := c.pair(ours, theirs)
 	switch {
-	case c.ahead.futureVersion != nil:
+	case c.ahead.FutureVersion != nil:
 		c.result.Version = c.ahead.Local
 		return nil
 	case c.req.Keep != "":
@@ -88,7 +89,7 @@ func (c *client) nothing(ours, theirs summary) error {
 }
 
 // pair returns what the regular side and the standby have.
-func (c *client) pair(ours, theirs summary) (regular, standby summary) {
+func (c *client) pair(ours, theirs wire.Summary) (regular, standby wire.Summary) {
 	if c.req.Side == clusterconf.SideStandby {
 		return theirs, ours
 	}
@@ -96,7 +97,7 @@ func (c *client) pair(ours, theirs summary) (regular, standby summary) {
 }
 
 // copy copies, if there is anything to copy.
-func (c *client) copy(ctx context.Context, way Direction, ours, theirs summary) error {
+func (c *client) copy(ctx context.Context, way Direction, ours, theirs wire.Summary) error {
 	c.result.Direction = way
 	if way == towards(c.req.Side) {
 		if err := c.dropAhead(); err != nil {
@@ -128,14 +129,14 @@ func (c *client) dropAhead() error {
 
 // aheadOf is a version from the future, and where it is.
 type aheadOf struct {
-	*futureVersion // nil: there is none
-	side           clusterconf.Side
+	*wire.FutureVersion // nil: there is none
+	side                clusterconf.Side
 }
 
 // newestFuture returns the newest version that is not copied because of its times.
-func newestFuture(regular, standby summary) aheadOf {
+func newestFuture(regular, standby wire.Summary) aheadOf {
 	a := aheadOf{regular.Future, clusterconf.SideRegular}
-	if f := standby.Future; f != nil && (a.futureVersion == nil || lineage.Compare(&f.Line, &a.Line) == lineage.Newer) {
+	if f := standby.Future; f != nil && (a.FutureVersion == nil || lineage.Compare(&f.Line, &a.Line) == lineage.Newer) {
 		a = aheadOf{f, clusterconf.SideStandby}
 	}
 	return a
@@ -144,7 +145,7 @@ func newestFuture(regular, standby summary) aheadOf {
 // order tells how our newest version stands to theirs. Contents are compared where that
 // does not show, or where one is not known that is said to be the same; they are read
 // only as far as they changed since they were last read.
-func (c *client) order(ctx context.Context, ours, theirs *summary) (lineage.Order, error) {
+func (c *client) order(ctx context.Context, ours, theirs *wire.Summary) (lineage.Order, error) {
 	order, grown := orderOf(*ours, *theirs), grownSince(*ours, *theirs)
 	if grown != lineage.Unknown {
 		order = lineage.Unknown
@@ -156,7 +157,7 @@ func (c *client) order(ctx context.Context, ours, theirs *summary) (lineage.Orde
 		return order, err
 	}
 	if theirs.Digest == nil {
-		if err := c.link.send(frameDigest, nil); err != nil {
+		if err := c.link.Send(wire.FrameDigest, nil); err != nil {
 			return order, c.lost(err)
 		}
 	}
@@ -167,14 +168,14 @@ func (c *client) order(ctx context.Context, ours, theirs *summary) (lineage.Orde
 		ours.Digest = c.newest.digest()
 	}
 	if theirs.Digest == nil {
-		var d digestMessage
-		if err := c.link.expectJSON(frameDigest, &d); err != nil {
+		var d wire.DigestMessage
+		if err := c.link.ExpectJSON(wire.FrameDigest, &d); err != nil {
 			return order, err
 		}
 		theirs.Digest = d.Digest
 	}
-	ours.is(ours.Digest)
-	theirs.is(theirs.Digest)
+	ours.Is(ours.Digest)
+	theirs.Is(theirs.Digest)
 	c.newest.version.is(ours.Digest, c.store.now())
 	if grown != lineage.Unknown && !bytes.Equal(ours.Digest, theirs.Digest) {
 		return grown, nil
@@ -183,7 +184,7 @@ func (c *client) order(ctx context.Context, ours, theirs *summary) (lineage.Orde
 }
 
 // conflict remembers a conflict on both sides, so that neither removes its version.
-func (c *client) conflict(found error, ours, theirs summary) error {
+func (c *client) conflict(found error, ours, theirs wire.Summary) error {
 	c.result.Version, c.result.Bytes = ours.Name, ours.Bytes
 	if c.req.DryRun {
 		return found
@@ -191,11 +192,11 @@ func (c *client) conflict(found error, ours, theirs summary) error {
 	if err := c.store.noteConflict(c.req.LIM, &ours.Line, &theirs.Line); err != nil {
 		return err
 	}
-	if err := c.link.send(frameConflict, line{ours.Line}); err != nil {
+	if err := c.link.Send(wire.FrameConflict, wire.Line{Line: ours.Line}); err != nil {
 		return c.lost(err)
 	}
-	var d done
-	if err := c.link.expectJSON(frameDone, &d); err != nil {
+	var d wire.Done
+	if err := c.link.ExpectJSON(wire.FrameDone, &d); err != nil {
 		return err
 	}
 	return found
@@ -203,7 +204,7 @@ func (c *client) conflict(found error, ours, theirs summary) error {
 
 // keep ends a conflict: the side that is kept makes a version that follows both, which is
 // copied to the other. What that one had is set aside with the goodbye.
-func (c *client) keep(ctx context.Context, ours, theirs summary) error {
+func (c *client) keep(ctx context.Context, ours, theirs wire.Summary) error {
 	if err := c.dropAhead(); err != nil {
 		return err
 	}
@@ -215,13 +216,13 @@ func (c *client) keep(ctx context.Context, ours, theirs summary) error {
 		return nil
 	}
 	if c.req.Keep != c.req.Side {
-		if err := c.link.send(frameKeep, line{ours.Line}); err != nil {
+		if err := c.link.Send(wire.FrameKeep, wire.Line{Line: ours.Line}); err != nil {
 			return c.lost(err)
 		}
-		if err := c.link.expectJSON(frameOpen, &theirs); err != nil {
+		if err := c.link.ExpectJSON(wire.FrameOpen, &theirs); err != nil {
 			return err
 		}
-		if err := theirs.valid(); err != nil {
+		if err := theirs.Valid(); err != nil {
 			return err
 		}
 		c.whole = &theirs.Line

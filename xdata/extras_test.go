@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxcluster/clusterconf"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 // given are attributes of a file or folder, by name.
@@ -32,15 +34,15 @@ func (g given) give(t *testing.T, name string) {
 // has makes sure that a file or folder has these, and none besides.
 func (g given) has(t *testing.T, name string) {
 	t.Helper()
-	h := handle{name: name}
+	h := tree.Handle{Name: name}
 	var err error
-	h.fd, err = unix.Open(name, unix.O_RDONLY, 0)
+	h.Fd, err = unix.Open(name, unix.O_RDONLY, 0)
 	must(t, err)
-	defer func() { must(t, h.close()) }()
-	x, err := readExtras(h, true, func(string) {})
+	defer func() { must(t, h.Close()) }()
+	x, err := tree.ReadXattrs(h, true, func(string) {})
 	must(t, err)
 	is := given{}
-	for attr, value := range x.all {
+	for attr, value := range x.All {
 		is[attr] = value
 	}
 	for attr, value := range g {
@@ -57,17 +59,17 @@ func (g given) has(t *testing.T, name string) {
 func withExtras(t *testing.T) (dir string, all map[string]given) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "data")
-	tree{"a": "a", "b/in": "x", "empty": "", "large": noise(5, 3<<20), "plain": "p", "read-only": "r"}.write(t, dir, baseTime)
+	fileTree{"a": "a", "b/in": "x", "empty": "", "large": noise(5, 3<<20), "plain": "p", "read-only": "r"}.write(t, dir, baseTime)
 	must(t, os.Chmod(filepath.Join(dir, "read-only"), 0o400))
 	all = map[string]given{
-		"a":         {aclAccess: aclOf(6, 6, 4, 6, 0), "user.note": "x\x00y", "user.empty": ""},
-		"b":         {aclAccess: aclOf(7, 7, 5, 7, 0), aclDefault: aclOf(7, 6, 5, 7, 0), "user.folder": "f"},
+		"a":         {manifest.AclAccess: aclOf(6, 6, 4, 6, 0), "user.note": "x\x00y", "user.empty": ""},
+		"b":         {manifest.AclAccess: aclOf(7, 7, 5, 7, 0), manifest.AclDefault: aclOf(7, 6, 5, 7, 0), "user.folder": "f"},
 		"b/in":      {},
 		"empty":     {"user.of": strings.Repeat("v", 3000)},
-		"large":     {aclAccess: aclOf(6, 4, 0, 4, 0), "user.large": "l"},
+		"large":     {manifest.AclAccess: aclOf(6, 4, 0, 4, 0), "user.large": "l"},
 		"plain":     {},
 		"read-only": {"user.ro": "r"},
-		".":         {aclAccess: aclOf(7, 5, 5, 5, 0), "user.top": "t"},
+		".":         {manifest.AclAccess: aclOf(7, 5, 5, 5, 0), "user.top": "t"},
 	}
 	for name, g := range all {
 		g.give(t, filepath.Join(dir, name))
@@ -83,7 +85,7 @@ func TestExtrasAreKept(t *testing.T) {
 	p := newPair(t)
 	for _, s := range p {
 		must(t, os.MkdirAll(s.Dir, 0o755))
-		given{aclDefault: aclOf(7, 7, 7, 7, 7)}.give(t, s.Dir)
+		given{manifest.AclDefault: aclOf(7, 7, 7, 7, 7)}.give(t, s.Dir)
 		s.Note = func(text string) { t.Errorf("it says %s", text) }
 	}
 	check := func(dir string) {
@@ -105,14 +107,14 @@ func TestExtrasAreKept(t *testing.T) {
 			}
 			must(t, os.RemoveAll(p[clusterconf.SideStandby].Dir))
 			must(t, os.MkdirAll(p[clusterconf.SideStandby].Dir, 0o755))
-			given{aclDefault: aclOf(7, 7, 7, 7, 7)}.give(t, p[clusterconf.SideStandby].Dir)
+			given{manifest.AclDefault: aclOf(7, 7, 7, 7, 7)}.give(t, p[clusterconf.SideStandby].Dir)
 			_, err := p.syncFrom(t, asks, DirectionAuto)
 			must(t, err)
 			there, _, err := p[clusterconf.SideStandby].Newest(1)
 			must(t, err)
 			check(there.Path)
 			above := t.TempDir()
-			given{aclDefault: aclOf(7, 7, 7, 7, 7)}.give(t, above)
+			given{manifest.AclDefault: aclOf(7, 7, 7, 7, 7)}.give(t, above)
 			must(t, p[clusterconf.SideStandby].Restore(context.Background(), there, filepath.Join(above, "back"), nil))
 			check(filepath.Join(above, "back"))
 		}
@@ -193,7 +195,7 @@ func TestCapabilitiesAreNotKept(t *testing.T) {
 		t.Skip("only root gives capabilities")
 	}
 	from := filepath.Join(t.TempDir(), "data")
-	tree{"a": "a"}.write(t, from, baseTime)
+	fileTree{"a": "a"}.write(t, from, baseTime)
 	given{"security.capability": "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "trusted.x": "1"}.give(t, filepath.Join(from, "a"))
 	s := newStore(t)
 	said := ""
@@ -207,20 +209,20 @@ func TestCapabilitiesAreNotKept(t *testing.T) {
 }
 
 func FuzzExtras(f *testing.F) {
-	f.Add([]byte(extras("").add(aclAccess, []byte(aclOf(6, 6, 4, 6, 0))).add("user.a", []byte("1"))), true)
-	f.Add([]byte(extras("").add("user.a", nil).add("user.b", []byte("x"))), false)
+	f.Add([]byte(manifest.Xattrs("").Add(manifest.AclAccess, []byte(aclOf(6, 6, 4, 6, 0))).Add("user.a", []byte("1"))), true)
+	f.Add([]byte(manifest.Xattrs("").Add("user.a", nil).Add("user.b", []byte("x"))), false)
 	f.Add([]byte("\x06user.a\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), false)
 	f.Fuzz(func(t *testing.T, b []byte, dir bool) {
-		x := extras(b)
-		if x.check(dir) != nil {
+		x := manifest.Xattrs(b)
+		if x.Check(dir) != nil {
 			return
 		}
-		var again extras
-		for name, value := range x.all {
-			if !keepsExtra(name, dir) {
+		var again manifest.Xattrs
+		for name, value := range x.All {
+			if !manifest.KeepsXattr(name, dir) {
 				t.Errorf("%q is let through", name)
 			}
-			again = again.add(name, []byte(value))
+			again = again.Add(name, []byte(value))
 		}
 		if again != x {
 			t.Errorf("%q is not canonical", b)

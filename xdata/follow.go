@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"mxcluster/internal/lineage"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 // keepBackup makes a version of what was staged, which follows the head of the LIM's
 // data, and is the head then; or returns the newest one if that is the same.
-func (s *Store) keepBackup(ctx context.Context, g *staging, m *manifest) (Version, error) {
+func (s *Store) keepBackup(ctx context.Context, g *staging, m *manifest.Manifest) (Version, error) {
 	versions, err := s.list(g.lim, true)
 	if err != nil {
 		return Version{}, err
@@ -40,10 +42,10 @@ func (s *Store) keepBackup(ctx context.Context, g *staging, m *manifest) (Versio
 // already tells whether the newest version is the backup that is about to be made. One
 // that cannot be relied on is not, nor one with a file from the future that has the right
 // time now.
-func (s *Store) already(ctx context.Context, m *manifest, head *lineage.Version, versions []seen) (Version, bool, error) {
+func (s *Store) already(ctx context.Context, m *manifest.Manifest, head *lineage.Version, versions []seen) (Version, bool, error) {
 	i := slices.IndexFunc(versions, func(v seen) bool { return v.Complete || v.Damage != "" })
-	mended := func(v *seen) bool { return v.future(s.now()) && m.newestMtime() < nanoseconds(v.NewestMtime) }
-	if i < 0 || !versions[i].Complete || mended(&versions[i]) || !versions[i].manifest.shapedLike(m) {
+	mended := func(v *seen) bool { return v.future(s.now()) && m.NewestMtime() < manifest.Nanoseconds(v.NewestMtime) }
+	if i < 0 || !versions[i].Complete || mended(&versions[i]) || !versions[i].manifest.ShapedLike(m) {
 		return Version{}, false, nil
 	}
 	v := versions[i]
@@ -52,7 +54,7 @@ func (s *Store) already(ctx context.Context, m *manifest, head *lineage.Version,
 		return Version{}, false, context.Cause(ctx)
 	}
 	content, err := s.contentOf(ctx, v)
-	if err != nil || content != hex.EncodeToString(m.digest()) {
+	if err != nil || content != hex.EncodeToString(m.Digest()) {
 		return Version{}, false, context.Cause(ctx)
 	}
 	v.line.Node.Content = content
@@ -99,7 +101,7 @@ const farAhead = 24 * time.Hour
 // lost a conflict; nil: none did. Its name comes after theirs, and after all that were
 // given here, also when the clock was set back. Where the head leads to it, the version is the head from before it is seen: a
 // backup that follows one which a crash took away still follows all that was before.
-func (s *Store) commitAfter(g *staging, m *manifest, lost *lineage.Version, parents ...*lineage.Version) (Version, error) {
+func (s *Store) commitAfter(g *staging, m *manifest.Manifest, lost *lineage.Version, parents ...*lineage.Version) (Version, error) {
 	pair, err := s.pairing(g.lim)
 	if err != nil {
 		return Version{}, err
@@ -121,13 +123,13 @@ func (s *Store) commitAfter(g *staging, m *manifest, lost *lineage.Version, pare
 		keep = pair.Whole.Node
 	}
 	g.names.taken(pair.Given...)
-	g.record = func(name string) *record {
-		node := lineage.Node{Name: name, Content: hex.EncodeToString(m.digest())}
-		r := &record{MadeAt: now.UTC(), Parents: len(parents)}
+	g.record = func(name string) *manifest.Record {
+		node := lineage.Node{Name: name, Content: hex.EncodeToString(m.Digest())}
+		r := &manifest.Record{MadeAt: now.UTC(), Parents: len(parents)}
 		if lost != nil {
-			r.Version = lineage.Resolve(node, nanoseconds(now), parents[0], lost)
+			r.Version = lineage.Resolve(node, manifest.Nanoseconds(now), parents[0], lost)
 		} else {
-			r.Version = lineage.Child(node, nanoseconds(now), keep, parents...)
+			r.Version = lineage.Child(node, manifest.Nanoseconds(now), keep, parents...)
 		}
 		return r
 	}
@@ -156,7 +158,7 @@ func (s *Store) resolve(ctx context.Context, kept *snapshot, lost *lineage.Versi
 		return err
 	}
 	defer g.discard()
-	m, unkept, err := copyTree(ctx, kept.root, g.root, nil)
+	m, unkept, err := tree.Copy(ctx, kept.root, g.root, nil)
 	if err != nil {
 		return noRoom(err, s.Dir)
 	}
@@ -169,7 +171,7 @@ func (s *Store) resolve(ctx context.Context, kept *snapshot, lost *lineage.Versi
 	}
 	g.names.add(versions)
 	line := kept.version.line
-	line.Node.Content = hex.EncodeToString(m.digest())
+	line.Node.Content = hex.EncodeToString(m.Digest())
 	if _, err = s.commitAfter(g, m, lost, &line, lost); err != nil {
 		return noRoom(err, s.Dir)
 	}

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/wire"
 )
 
 // What a hostile peer may send, one target for each kind of message.
@@ -27,7 +30,7 @@ func FuzzReceive(f *testing.F) {
 	again.data[0] = "hEllo"
 	f.Add(again.bytes(f))
 	f.Add(honestDense().bytes(f))
-	f.Add([]byte(message(frameHead, "{}")))
+	f.Add([]byte(message(wire.FrameHead, "{}")))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		parent, err := os.MkdirTemp(dir, "")
@@ -35,7 +38,7 @@ func FuzzReceive(f *testing.F) {
 		defer os.RemoveAll(parent)
 		s := &Store{Dir: filepath.Join(parent, "xdata"), Still: AtOnce}
 		must(t, os.Mkdir(s.Dir, 0o755))
-		v, err := receive(s, newLink(bytes.NewReader(stream), io.Discard))
+		v, err := receive(s, wire.NewLink(bytes.NewReader(stream), io.Discard))
 		if err != nil {
 			wantUntouched(t, s)
 			return
@@ -53,34 +56,34 @@ func FuzzReceive(f *testing.F) {
 func FuzzBatch(f *testing.F) {
 	steps, data := honest().steps()
 	f.Add(steps, data, []byte(nil))
-	f.Add(append(append([]byte{}, steps...), stepAgain, 1, stepCopy, 0, 1), data, []byte(nil))
+	f.Add(append(append([]byte{}, steps...), wire.StepAgain, 1, wire.StepCopy, 0, 1), data, []byte(nil))
 	c := honest()
-	c.data, c.more = nil, append([]byte{stepCopy, 0, 1, stepEnd}, c.entries[1].Sum[:]...)
+	c.data, c.more = nil, append([]byte{wire.StepCopy, 0, 1, wire.StepEnd}, c.entries[1].Sum[:]...)
 	steps, data = c.steps()
 	f.Add(steps, data, []byte(nil))
 	c = honestDense()
 	steps, _ = c.steps()
 	f.Add(steps, []byte(nil), []byte("hello"))
-	steps = append(appendEntry([]byte{stepEntry}, &honest().entries[0]), append([]byte{stepExtra}, appendExtra(nil, userExtra)...)...)
+	steps = append(manifest.AppendEntry([]byte{wire.StepEntry}, &honest().entries[0]), append([]byte{wire.StepExtra}, manifest.AppendXattrs(nil, userExtra)...)...)
 	f.Add(steps, []byte(nil), []byte(nil))
 	steps, _ = honestHoles().steps()
 	f.Add(steps, []byte(nil), []byte(nil))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, steps, data, beside []byte) {
-		if len(data)+len(beside) > maxChunk || len(steps) > maxPayload {
+		if len(data)+len(beside) > chunk.MaxSize || len(steps) > wire.MaxPayload {
 			return
 		}
 		parent, err := os.MkdirTemp(dir, "")
 		must(t, err)
 		defer os.RemoveAll(parent)
 		s := &Store{Dir: filepath.Join(parent, "xdata"), Still: AtOnce}
-		foreign(t, s, "xdata_1_20250101000000", tree{"f": "hello", "g": strings.Repeat("x", 10000)}, baseTime.Add(-time.Hour))
+		foreign(t, s, "xdata_1_20250101000000", fileTree{"f": "hello", "g": strings.Repeat("x", 10000)}, baseTime.Add(-time.Hour))
 		c := honest()
-		c.batch = func(_, _ []byte) []byte { return batchOf(contentPlain, len(data), len(beside), steps, data) }
+		c.batch = func(_, _ []byte) []byte { return batchOf(wire.ContentPlain, len(data), len(beside), steps, data) }
 		if len(beside) > 0 {
-			c.beside = message(frameContent, string(beside))
+			c.beside = message(wire.FrameContent, string(beside))
 		}
-		_, err = receive(s, newLink(bytes.NewReader(c.bytes(t)), io.Discard))
+		_, err = receive(s, wire.NewLink(bytes.NewReader(c.bytes(t)), io.Discard))
 		versions, leftovers := visible(t, s)
 		if want := 1; err == nil && len(versions) != 2 || err != nil && len(versions) != want || leftovers != nil {
 			t.Errorf("%v, but %q %q", err, versions, leftovers)
@@ -101,28 +104,28 @@ func FuzzUnpack(f *testing.F) {
 	b.encode(enc)
 	f.Add(bytes.Join(b.out[:], nil))
 	f.Add(zipped(100, steps, []byte{0x28, 0xb5, 0x2f, 0xfd, 0xa4, 0xff, 0xff, 0xff, 0xff, 1, 0, 0}))
-	dec, err := newDecoder()
+	dec, err := wire.NewDecoder()
 	must(f, err)
-	buf := make([]byte, 0, maxChunk)
+	buf := make([]byte, 0, chunk.MaxSize)
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		u, err := decodeBatch(payload, dec, buf)
-		if err == nil && (len(u.data)+u.dense > maxChunk || len(u.steps) > len(payload)) {
-			t.Errorf("%d and %d bytes of content, %d of steps out of %d", len(u.data), u.dense, len(u.steps), len(payload))
+		u, err := wire.DecodeBatch(payload, dec, buf)
+		if err == nil && (len(u.Data)+u.Dense > chunk.MaxSize || len(u.Steps) > len(payload)) {
+			t.Errorf("%d and %d bytes of content, %d of steps out of %d", len(u.Data), u.Dense, len(u.Steps), len(payload))
 		}
 	})
 }
 
 // FuzzHave feeds a list of chunks to a sender, and what may follow on it.
 func FuzzHave(f *testing.F) {
-	f.Add([]byte(message(frameHave, "12345678") + frame(frameHave, 0, "") + message(frameWant, `{"files":[]}`)))
-	f.Add([]byte(message(frameHave, "1234567") + frame(frameHave, 0, "")))
-	f.Add([]byte(frame(frameHave, 0, "") + message(frameWant, `{"files":[0,-1,3]}`) + message(frameWant, `{"files":[1]}`)))
-	same := message(frameSame, "")
-	f.Add([]byte(same + frame(frameHave, 0, "") + message(frameWant, `{"files":[]}`)))
-	f.Add([]byte(same + message(frameHave, "12345678") + frame(frameHave, 0, "") + message(frameWant, `{"files":[1]}`)))
-	f.Add([]byte(same + same + message(frameHave, "12345678") + same + message(frameSame, "x")))
+	f.Add([]byte(message(wire.FrameHave, "12345678") + frame(wire.FrameHave, 0, "") + message(wire.FrameWant, `{"files":[]}`)))
+	f.Add([]byte(message(wire.FrameHave, "1234567") + frame(wire.FrameHave, 0, "")))
+	f.Add([]byte(frame(wire.FrameHave, 0, "") + message(wire.FrameWant, `{"files":[0,-1,3]}`) + message(wire.FrameWant, `{"files":[1]}`)))
+	same := message(wire.FrameSame, "")
+	f.Add([]byte(same + frame(wire.FrameHave, 0, "") + message(wire.FrameWant, `{"files":[]}`)))
+	f.Add([]byte(same + message(wire.FrameHave, "12345678") + frame(wire.FrameHave, 0, "") + message(wire.FrameWant, `{"files":[1]}`)))
+	f.Add([]byte(same + same + message(wire.FrameHave, "12345678") + same + message(wire.FrameSame, "x")))
 	s := newStore(f)
-	data := tree{"large": noise(7, 3*largeSize)}
+	data := fileTree{"large": noise(7, 3*chunk.LargeFile)}
 	maps.Copy(data, sample)
 	foreign(f, s, "xdata_1_20260228000000", data, baseTime.Add(-time.Hour))
 	before, _, err := s.Newest(1)
@@ -139,24 +142,24 @@ func FuzzHave(f *testing.F) {
 		opened, err := s.openSnapshot(seen{Version: v})
 		must(t, err)
 		defer opened.close()
-		_ = (&sender{snapshot: opened, link: newLink(bytes.NewReader(stream), io.Discard), abort: func() {}}).send(context.Background())
+		_ = (&sender{snapshot: opened, link: wire.NewLink(bytes.NewReader(stream), io.Discard), abort: func() {}}).send(context.Background())
 	})
 }
 
 // FuzzRequests feeds whole conversations to a server.
 func FuzzRequests(f *testing.F) {
-	open := message(frameOpen, `{"lim":1,"side":"standby"}`)
-	f.Add([]byte(frame(frameClock, 0, "") + open + frame(frameDigest, 0, "") + frame(frameBye, 0, "")))
-	f.Add([]byte(open + frame(framePull, 0, "") + frame(frameHave, 0, "") + message(frameWant, "{}") + frame(frameBye, 0, "")))
-	f.Add([]byte(open + frame(framePush, 0, "") + string(honest().bytes(f)) + frame(frameBye, 0, "")))
-	f.Add([]byte(message(frameError, `{"code":3}`)))
+	open := message(wire.FrameOpen, `{"lim":1,"side":"standby"}`)
+	f.Add([]byte(frame(wire.FrameClock, 0, "") + open + frame(wire.FrameDigest, 0, "") + frame(wire.FrameBye, 0, "")))
+	f.Add([]byte(open + frame(wire.FramePull, 0, "") + frame(wire.FrameHave, 0, "") + message(wire.FrameWant, "{}") + frame(wire.FrameBye, 0, "")))
+	f.Add([]byte(open + frame(wire.FramePush, 0, "") + string(honest().bytes(f)) + frame(wire.FrameBye, 0, "")))
+	f.Add([]byte(message(wire.FrameError, `{"code":3}`)))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		parent, err := os.MkdirTemp(dir, "")
 		must(t, err)
 		defer os.RemoveAll(parent)
 		s := &Store{Dir: filepath.Join(parent, "xdata"), Still: AtOnce}
-		foreign(t, s, "xdata_1_20260228000000", tree{"f": "hello"}, baseTime.Add(-time.Hour))
+		foreign(t, s, "xdata_1_20260228000000", fileTree{"f": "hello"}, baseTime.Add(-time.Hour))
 		_ = Serve(context.Background(), s, bytes.NewReader(stream), io.Discard, ServeOptions{})
 		versions, _ := visible(t, s)
 		if len(versions) == 0 {
@@ -172,16 +175,16 @@ func FuzzRequests(f *testing.F) {
 
 // FuzzAnswers feeds whole conversations to a client.
 func FuzzAnswers(f *testing.F) {
-	hello := message(frameGreeting, fmt.Sprintf(`{"magic":"mxcluster-xdata","version":%d}`, protocolVersion)) + message(frameClock, `{"now":"`+baseTime.Format(time.RFC3339Nano)+`"}`)
+	hello := message(wire.FrameGreeting, fmt.Sprintf(`{"magic":"mxcluster-xdata","version":%d}`, wire.ProtocolVersion)) + message(wire.FrameClock, `{"now":"`+baseTime.Format(time.RFC3339Nano)+`"}`)
 	summaryOf := func(mtime time.Time) string {
-		b, err := json.Marshal(summary{Name: "xdata_1_20260301020000", Mtime: nanoseconds(mtime), Files: 1, Bytes: 5})
+		b, err := json.Marshal(wire.Summary{Name: "xdata_1_20260301020000", Mtime: manifest.Nanoseconds(mtime), Files: 1, Bytes: 5})
 		must(f, err)
-		return message(frameOpen, string(b))
+		return message(wire.FrameOpen, string(b))
 	}
-	f.Add([]byte(hello + summaryOf(baseTime) + string(honest().bytes(f)) + message(frameDone, "{}")))
-	f.Add([]byte(hello + summaryOf(baseTime) + string(honestHoles().bytes(f)) + message(frameDone, "{}")))
-	f.Add([]byte(hello + summaryOf(baseTime.Add(-2*time.Hour)) + frame(frameHave, 0, "") + message(frameWant, "{}") + message(frameDone, `{"name":"x"}`) + message(frameDone, "{}")))
-	f.Add([]byte(hello + message(frameOpen, `{"digest":"AAAA"}`) + message(frameDigest, `{"digest":"AAAA"}`)))
+	f.Add([]byte(hello + summaryOf(baseTime) + string(honest().bytes(f)) + message(wire.FrameDone, "{}")))
+	f.Add([]byte(hello + summaryOf(baseTime) + string(honestHoles().bytes(f)) + message(wire.FrameDone, "{}")))
+	f.Add([]byte(hello + summaryOf(baseTime.Add(-2*time.Hour)) + frame(wire.FrameHave, 0, "") + message(wire.FrameWant, "{}") + message(wire.FrameDone, `{"name":"x"}`) + message(wire.FrameDone, "{}")))
+	f.Add([]byte(hello + message(wire.FrameOpen, `{"digest":"AAAA"}`) + message(wire.FrameDigest, `{"digest":"AAAA"}`)))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		parent, err := os.MkdirTemp(dir, "")
@@ -189,7 +192,7 @@ func FuzzAnswers(f *testing.F) {
 		defer os.RemoveAll(parent)
 		s := &Store{Dir: filepath.Join(parent, "xdata"), Still: AtOnce, Now: func() time.Time { return baseTime }}
 		must(t, os.Mkdir(s.Dir, 0o755))
-		v := foreign(t, s, "xdata_1_20260228000000", tree{"f": "hello"}, baseTime.Add(-time.Hour))
+		v := foreign(t, s, "xdata_1_20260228000000", fileTree{"f": "hello"}, baseTime.Add(-time.Hour))
 		past := time.Unix(0, 0)
 		s.Still = AtOnce
 		must(t, os.Chtimes(v, past, past))
@@ -202,26 +205,26 @@ func FuzzAnswers(f *testing.F) {
 
 // FuzzIndex reads what may lie beside a version after a bad day.
 func FuzzIndex(f *testing.F) {
-	m := &manifest{Entries: honest().entries}
-	m.Chunks = []chunk{chunkOf([]byte("hello")), holeOf(maxHole)}
-	m.Entries[1].count = 2
-	m.Entries[1].Attr.Extra = userExtra
-	good := encodeIndex(m)
+	m := &manifest.Manifest{Entries: honest().entries}
+	m.Chunks = []chunk.Chunk{chunk.Of([]byte("hello")), chunk.Hole(chunk.MaxHole)}
+	m.Entries[1].Count = 2
+	m.Entries[1].Attr.Xattrs = userExtra
+	good := manifest.EncodeIndex(m)
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		// Also with the right hash, which chance would not find.
 		for _, b := range [][]byte{b, reseal(b)} {
-			m, err := decodeIndex(b)
+			m, err := manifest.DecodeIndex(b)
 			if err != nil {
 				continue
 			}
 			for i := range m.Entries {
-				if e := &m.Entries[i]; !e.Dir && len(m.chunksOf(e)) != e.count {
+				if e := &m.Entries[i]; !e.Dir && len(m.ChunksOf(e)) != e.Count {
 					t.Errorf("%+v", e)
 				}
 			}
-			if again, err := decodeIndex(encodeIndex(m)); err != nil || len(again.Entries) != len(m.Entries) {
+			if again, err := manifest.DecodeIndex(manifest.EncodeIndex(m)); err != nil || len(again.Entries) != len(m.Entries) {
 				t.Error(err)
 			}
 		}
@@ -230,30 +233,30 @@ func FuzzIndex(f *testing.F) {
 
 // reseal gives the body of an index the hash that it should have.
 func reseal(b []byte) []byte {
-	body := b[:max(0, len(b)-len(digest{}))]
-	sum := sumOf(body)
+	body := b[:max(0, len(b)-len(chunk.Digest{}))]
+	sum := chunk.Sum(body)
 	return append(bytes.Clone(body), sum[:]...)
 }
 
 // Whatever list of files is let through, every path in it stays inside, comes
 // once, and comes after its folder.
 func FuzzAdmission(f *testing.F) {
-	seed := func(entries ...entry) {
+	seed := func(entries ...manifest.Entry) {
 		var b []byte
 		for i := range entries {
-			b = appendEntry(b, &entries[i])
+			b = manifest.AppendEntry(b, &entries[i])
 		}
 		f.Add(b)
 	}
 	seed(honest().entries...)
-	seed(entry{Path: "a", Dir: true}, entry{Path: "a/../b"}, entry{Path: "/etc"})
+	seed(manifest.Entry{Path: "a", Dir: true}, manifest.Entry{Path: "a/../b"}, manifest.Entry{Path: "/etc"})
 	f.Fuzz(func(t *testing.T, list []byte) {
-		a := newAdmission(announced{entries: 1000, bytes: 1 << 40})
+		a := manifest.Admit(manifest.Announced{Entries: 1000, Bytes: 1 << 40})
 		bytes, count := int64(0), 0
 		seen := map[string]bool{".": true} // path -> is a folder
 		for len(list) > 0 {
-			e, rest, err := decodeEntry(list)
-			if err != nil || a.admit(&e) != nil {
+			e, rest, err := manifest.DecodeEntry(list)
+			if err != nil || a.Admit(&e) != nil {
 				return
 			}
 			if len(rest) >= len(list) {
@@ -276,21 +279,21 @@ func FuzzAdmission(f *testing.F) {
 }
 
 func FuzzFrames(f *testing.F) {
-	f.Add([]byte(frame(frameHave, 3, "abc") + frame(frameBye, 0, "")))
+	f.Add([]byte(frame(wire.FrameHave, 3, "abc") + frame(wire.FrameBye, 0, "")))
 	f.Add(honest().bytes(f))
 	f.Fuzz(func(t *testing.T, stream []byte) {
-		in := newLink(bytes.NewReader(stream), nil)
+		in := wire.NewLink(bytes.NewReader(stream), nil)
 		var out bytes.Buffer
-		copied := newLink(nil, &out)
+		copied := wire.NewLink(nil, &out)
 		for {
-			kind, payload, err := in.next()
+			kind, payload, err := in.Next()
 			if err != nil {
 				break
 			}
-			must(t, copied.put(kind, payload))
+			must(t, copied.Put(kind, payload))
 		}
-		must(t, copied.flush())
-		if !bytes.HasPrefix(stream, out.Bytes()) || int64(out.Len()) != in.read {
+		must(t, copied.Flush())
+		if !bytes.HasPrefix(stream, out.Bytes()) || int64(out.Len()) != in.BytesRead {
 			t.Error("frames read are not those that were sent")
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"mxcluster/internal/lineage"
+	"mxcluster/xdata/internal/wire"
 )
 
 // Another program's version that changes after it was copied is newer than its copy,
@@ -12,7 +13,7 @@ import (
 
 // grownSince tells which of two versions is the copy of the other, which another program may
 // have changed since: that one is newer if the contents differ. Unknown: neither is.
-func grownSince(ours, theirs summary) lineage.Order {
+func grownSince(ours, theirs wire.Summary) lineage.Order {
 	switch {
 	case ours.Name == "" || theirs.Name == "":
 	case ours.Foreign && theirs.From == ours.Name:

@@ -12,6 +12,7 @@ import (
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
 	"mxcluster/internal/safepath"
+	"mxcluster/xdata/internal/manifest"
 )
 
 // The head of a LIM's data on a server is the version that the LIM here was last started
@@ -125,7 +126,7 @@ type likenessOfWhole struct {
 }
 
 func looksLike(v *Version) likenessOfWhole {
-	return likenessOfWhole{Name: v.Name, Mtime: nanoseconds(v.NewestMtime), Files: v.Files, Bytes: v.Bytes}
+	return likenessOfWhole{Name: v.Name, Mtime: manifest.Nanoseconds(v.NewestMtime), Files: v.Files, Bytes: v.Bytes}
 }
 
 func (s *Store) pairPath(lim int) string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"mxcluster/xdata/internal/datatest"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,6 +12,11 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mxcluster/xdata/internal/datatest"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
+	"mxcluster/xdata/internal/wire"
 )
 
 // baseTime is the modification time of test data; odd nanoseconds show whether
@@ -20,15 +24,15 @@ import (
 var baseTime = time.Date(2026, 3, 1, 2, 0, 0, 123456789, time.UTC)
 
 // tree is a version's content: path -> content; a path ending in / is a folder.
-type tree map[string]string
+type fileTree map[string]string
 
-var sample = tree{
+var sample = fileTree{
 	"db/dump.sql": "select 1;\n", "db/empty": "", "conf/": "", "conf/deep/er/x.conf": "a=b",
 	"latin1-\xe9.txt": "caf\xe9", "db.txt": "sorts between db and db/",
 }
 
 // write makes the tree in dir, all files with one modification time.
-func (tr tree) write(t testing.TB, dir string, mtime time.Time) {
+func (tr fileTree) write(t testing.TB, dir string, mtime time.Time) {
 	t.Helper()
 	for name, content := range tr {
 		full := filepath.Join(dir, name)
@@ -48,7 +52,7 @@ func newStore(t testing.TB) *Store {
 }
 
 // foreign puts a version into the store as another program would.
-func foreign(t testing.TB, s *Store, name string, tr tree, mtime time.Time) string {
+func foreign(t testing.TB, s *Store, name string, tr fileTree, mtime time.Time) string {
 	t.Helper()
 	dir := filepath.Join(s.Dir, name)
 	must(t, os.MkdirAll(dir, 0o755))
@@ -84,7 +88,7 @@ func describe(t testing.TB, dir string) string {
 	must(t, err)
 	defer root.Close()
 	var b strings.Builder
-	line := func(e *entry) error {
+	line := func(e *manifest.Entry) error {
 		content := ""
 		if !e.Dir {
 			data, err := root.ReadFile(e.Path)
@@ -96,9 +100,9 @@ func describe(t testing.TB, dir string) string {
 		fmt.Fprintf(&b, "%q %+v %s\n", e.Path, e.Attr, content)
 		return nil
 	}
-	m, _, err := survey(root)
+	m, _, err := tree.Survey(root)
 	must(t, err)
-	must(t, line(&entry{Path: ".", Dir: true, Attr: m.Top}))
+	must(t, line(&manifest.Entry{Path: ".", Dir: true, Attr: m.Top}))
 	for i := range m.Entries {
 		must(t, line(&m.Entries[i]))
 	}
@@ -154,7 +158,7 @@ func connected(t testing.TB) (ours, theirs *os.File) {
 }
 
 // receive takes what a peer sends, in a store as it is.
-func receive(s *Store, l *link) (Version, error) {
+func receive(s *Store, l *wire.Link) (Version, error) {
 	opened, here, _, err := s.summarise(1)
 	if err != nil {
 		return Version{}, err

@@ -19,6 +19,8 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 // life is a random history of the data of one LIM on its two sides, with real folders and
@@ -31,9 +33,9 @@ type life struct {
 	base   time.Time
 	offset map[clusterconf.Side]time.Duration // of the clocks
 	active clusterconf.Side                   // where the LIM runs
-	data   tree                               // what it works on there
-	backup tree                               // what it had at the last backup
-	stale  map[clusterconf.Side]tree          // what the sides worked on when the LIM left them
+	data   fileTree                           // what it works on there
+	backup fileTree                           // what it had at the last backup
+	stale  map[clusterconf.Side]fileTree      // what the sides worked on when the LIM left them
 
 	made     []report                   // what was reported as made
 	last     int                        // the one of them that was made where the LIM runs last; -1: none
@@ -69,8 +71,8 @@ func newLife(t testing.TB, seed uint64) *life {
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	l := &life{t: t, rnd: rand.New(rand.NewPCG(seed, 20)), p: pair{}, base: time.Now().Add(300 * time.Hour), active: clusterconf.SideRegular, last: -1,
-		offset: map[clusterconf.Side]time.Duration{}, stale: map[clusterconf.Side]tree{}, whole: map[string]lineage.Version{}, lost: map[string]bool{}, ruined: map[lineage.Node]bool{}, stands: map[string]string{},
-		data: tree{"a": "0", "b": "0", "c": "0", "d/e": "0"}}
+		offset: map[clusterconf.Side]time.Duration{}, stale: map[clusterconf.Side]fileTree{}, whole: map[string]lineage.Version{}, lost: map[string]bool{}, ruined: map[lineage.Node]bool{}, stands: map[string]string{},
+		data: fileTree{"a": "0", "b": "0", "c": "0", "d/e": "0"}}
 	for _, side := range []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby} {
 		l.p[side] = &Store{Dir: filepath.Join(dir, string(side)), Still: AtOnce, Side: side, Now: func() time.Time { return l.now(side) },
 			Paired: func(int) bool { return true }, Space: func(string) (int64, int64, error) { return 1 << 50, -1, nil }}
@@ -410,10 +412,10 @@ func (l *life) move() error {
 }
 
 // treeOf reads a version.
-func treeOf(dir string) tree {
-	tr := tree{}
+func treeOf(dir string) fileTree {
+	tr := fileTree{}
 	_ = filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && d.Name() != lineageName && d.Name() != CompleteMarker {
+		if err == nil && !d.IsDir() && d.Name() != tree.LineageName && d.Name() != tree.CompleteMarker {
 			data, _ := os.ReadFile(name)
 			rel, _ := filepath.Rel(dir, name)
 			tr[rel] = string(data)
@@ -487,13 +489,13 @@ func (l *life) check() error {
 	return l.checkNames(r, s)
 }
 
-func recordOf(dir string) *record {
+func recordOf(dir string) *manifest.Record {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil
 	}
 	defer root.Close()
-	return readRecord(root)
+	return tree.ReadRecord(root)
 }
 
 // followed tells whether something newer than a version was whole on both sides.
@@ -581,7 +583,7 @@ func TestHistoriesFindFaults(t *testing.T) {
 	for name, fault := range map[string]func(l *life, v *report){
 		"is gone": func(l *life, v *report) { must(t, os.RemoveAll(filepath.Join(l.p[v.side].Dir, v.name))) },
 		"stands for": func(l *life, v *report) {
-			tree{"a": "other"}.write(t, filepath.Join(l.p[v.side.Other()].Dir, v.name), baseTime)
+			fileTree{"a": "other"}.write(t, filepath.Join(l.p[v.side.Other()].Dir, v.name), baseTime)
 		},
 	} {
 		l := newLife(t, 1)

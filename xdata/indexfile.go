@@ -3,10 +3,13 @@ package xdata
 import (
 	"errors"
 	"io/fs"
-	"mxcluster/internal/safepath"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"mxcluster/internal/safepath"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 const indexPrefix = ".index-"
@@ -14,16 +17,16 @@ const indexPrefix = ".index-"
 func (s *Store) indexPath(name string) string { return filepath.Join(s.Dir, indexPrefix+name) }
 
 // writeIndex keeps the manifest of a version.
-func (s *Store) writeIndex(name string, m *manifest) error {
-	return safepath.Replace(s.indexPath(name), encodeIndex(m), 0o644)
+func (s *Store) writeIndex(name string, m *manifest.Manifest) error {
+	return safepath.Replace(s.indexPath(name), manifest.EncodeIndex(m), 0o644)
 }
 
 // readIndex returns the manifest kept of a version that looks like now and has this mark, or
 // none; nil when there is none that it can be held against. An index speaks of what its mark
 // speaks of, or of a version that has one of its files at least.
-func (s *Store) readIndex(name string, now *manifest, own *mark) (*manifest, error) {
+func (s *Store) readIndex(name string, now *manifest.Manifest, own *mark) (*manifest.Manifest, error) {
 	m, err := s.loadIndex(name)
-	if m == nil || own == nil && !akin(m, now) {
+	if m == nil || own == nil && !manifest.SharesFile(m, now) {
 		return nil, err
 	}
 	return m, nil
@@ -31,15 +34,15 @@ func (s *Store) readIndex(name string, now *manifest, own *mark) (*manifest, err
 
 // loadIndex reads the manifest kept of a version of that name; nil when there is none that
 // can be read.
-func (s *Store) loadIndex(name string) (*manifest, error) {
+func (s *Store) loadIndex(name string) (*manifest.Manifest, error) {
 	data, err := safepath.ReadFile(s.indexPath(name))
-	if err != nil && !ofTheFile(err) {
+	if err != nil && !tree.IsOfFile(err) {
 		return nil, err
 	}
 	if err != nil {
 		return nil, nil
 	}
-	m, err := decodeIndex(data)
+	m, err := manifest.DecodeIndex(data)
 	if err != nil {
 		return nil, nil
 	}

@@ -18,6 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/remoteshell"
+	"mxcluster/xdata/internal/tree"
 )
 
 // syncEnv makes this test binary a client: it synchronises the store that it
@@ -32,7 +34,7 @@ const (
 func runSync(dir, there string, side clusterconf.Side) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	conn, err := Dial(ctx, Rsh{
+	conn, err := remoteshell.Dial(ctx, remoteshell.Shell{
 		// The shell stands for ssh: it is there as long as the server is.
 		Command:       "sh -c " + `'env "$@"; exit $?' rsh ` + fmt.Sprintf("'%s=%s' %s=", serveEnv, there, syncEnv),
 		RemoteCommand: os.Args[0],
@@ -65,7 +67,7 @@ func killRounds() int {
 // the old one has, and many small ones.
 func killData(t *testing.T, p pair) {
 	shared := noise(1, 1<<20)
-	old, now := tree{"dump": shared}, tree{"dump": noise(2, 1<<20) + shared + noise(3, 3<<20)}
+	old, now := fileTree{"dump": shared}, fileTree{"dump": noise(2, 1<<20) + shared + noise(3, 3<<20)}
 	for i := range 100 {
 		now[fmt.Sprintf("d%d/f%03d", i%7, i)] = noise(byte(i), 10_000)
 	}
@@ -220,7 +222,7 @@ func contentOf(t *testing.T, dir string) (bytes int64) {
 			return err
 		}
 		data, err := os.ReadFile(name)
-		for block := range slices.Chunk(data, directUnit) {
+		for block := range slices.Chunk(data, tree.DirectUnit) {
 			if slices.ContainsFunc(block, func(c byte) bool { return c != 0 }) {
 				bytes += int64(len(block))
 			}

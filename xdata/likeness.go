@@ -7,6 +7,10 @@ import (
 	"slices"
 
 	"github.com/zeebo/xxh3"
+
+	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 // likeness is what a version is known again by, without reading it: its folder, and the
@@ -26,24 +30,24 @@ const (
 
 // printOf tells files of different path, size or time apart. Two seconds are one time, for a
 // file system may round to them.
-func printOf(e *entry) uint64 {
+func printOf(e *manifest.Entry) uint64 {
 	b := append(make([]byte, 0, 256), e.Path...)
 	if !e.Dir {
 		b = append(b, 0)
-		b = binary.LittleEndian.AppendUint64(b, uint64(e.Size))               //nolint:gosec // bits
-		b = binary.LittleEndian.AppendUint64(b, uint64(coarse(e.Attr.Mtime))) //nolint:gosec // bits
+		b = binary.LittleEndian.AppendUint64(b, uint64(e.Size))                        //nolint:gosec // bits
+		b = binary.LittleEndian.AppendUint64(b, uint64(manifest.Coarse(e.Attr.Mtime))) //nolint:gosec // bits
 	}
 	return xxh3.Hash(b)
 }
 
 // likenessOf describes the version that lies in root and looks like m.
-func likenessOf(root *os.Root, m *manifest) (l likeness, err error) {
+func likenessOf(root *os.Root, m *manifest.Manifest) (l likeness, err error) {
 	f, err := root.Open(".")
 	if err != nil {
 		return l, err
 	}
 	defer f.Close()
-	if l.Inode, l.Born, err = identify(int(f.Fd())); err != nil {
+	if l.Inode, l.Born, err = tree.Identify(int(f.Fd())); err != nil {
 		return l, err
 	}
 	all := make([]byte, 0, len(m.Entries)*8)
@@ -54,7 +58,7 @@ func likenessOf(root *os.Root, m *manifest) (l likeness, err error) {
 			l.Some = append(l.Some, p)
 		}
 	}
-	sum := sumOf(all)
+	sum := chunk.Sum(all)
 	l.Print = hex.EncodeToString(sum[:16])
 	// The smallest prints are the same ones in every copy that has these files.
 	slices.Sort(l.Some)
@@ -64,12 +68,12 @@ func likenessOf(root *os.Root, m *manifest) (l likeness, err error) {
 
 // of tells whether what was noted of one version speaks of another one, which looks like now:
 // of the same folder, or of a copy. Changed tells that it is not as it was then.
-func (l *likeness) of(is likeness, now *manifest) (speaks, changed bool) {
+func (l *likeness) of(is likeness, now *manifest.Manifest) (speaks, changed bool) {
 	same := l.Inode == is.Inode && l.Born == is.Born
 	if l.Print == is.Print {
 		return true, false
 	}
-	return same || slices.ContainsFunc(now.Entries, func(e entry) bool {
+	return same || slices.ContainsFunc(now.Entries, func(e manifest.Entry) bool {
 		if e.Dir {
 			return false
 		}

@@ -113,7 +113,7 @@ func TestReplacedVersionsAreNotCondemned(t *testing.T) {
 	rot(t, filepath.Join(v.Path, "db/dump.sql"))
 	verified(t, s, v.Name)
 	must(t, os.RemoveAll(v.Path))
-	foreign(t, s, v.Name, tree{"db/dump.sql": "select 2;\n", "db.txt": "another one"}, baseTime.Add(time.Minute))
+	foreign(t, s, v.Name, fileTree{"db/dump.sql": "select 2;\n", "db.txt": "another one"}, baseTime.Add(time.Minute))
 	if now, err := s.Find(1, v.Name); err != nil || !now.Complete || now.Damage != "" {
 		t.Errorf("another one: %+v, %v", now, err)
 	}

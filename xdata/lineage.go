@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"mxcluster/internal/lineage"
+	"mxcluster/xdata/internal/manifest"
 )
 
 // describe fills in what a version says of itself, and when it counts as made where
 // that does not tell. A time that has not come yet tells nothing.
-func (v *Version) describe(r *record, now time.Time) {
+func (v *Version) describe(r *manifest.Record, now time.Time) {
 	v.line = lineage.Version{Node: lineage.Node{Name: v.Name}}
 	if r != nil {
 		v.line = r.Version
@@ -24,8 +25,8 @@ func (v *Version) describe(r *record, now time.Time) {
 		v.Parent = &r.Ancestors[0].Name
 	}
 	v.record = r
-	limit := nanoseconds(now.Add(MaxSkew))
-	times := []int64{nanoseconds(v.NewestMtime), nanoseconds(v.Stamp)}
+	limit := manifest.Nanoseconds(now.Add(MaxSkew))
+	times := []int64{manifest.Nanoseconds(v.NewestMtime), manifest.Nanoseconds(v.Stamp)}
 	if v.line.Made {
 		times = append([]int64{v.line.Time}, times...)
 	}
@@ -52,7 +53,7 @@ func (v *Version) Lineage() lineage.Version { return v.line }
 // future tells whether a version has a file from the future: no clock can tell then what
 // is newer, so it is not copied.
 func (v *Version) future(now time.Time) bool {
-	return v.Files > 0 && nanoseconds(v.NewestMtime) > nanoseconds(now.Add(MaxSkew))
+	return v.Files > 0 && manifest.Nanoseconds(v.NewestMtime) > manifest.Nanoseconds(now.Add(MaxSkew))
 }
 
 // sortNewest sorts the versions of one LIM, the newest first; head as with lineage.Newest.

@@ -13,10 +13,11 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
+	"mxcluster/xdata/internal/tree"
 )
 
 // backUp makes a version of a tree in a store.
-func backUp(t testing.TB, s *Store, tr tree, mtime time.Time) Version {
+func backUp(t testing.TB, s *Store, tr fileTree, mtime time.Time) Version {
 	t.Helper()
 	from := t.TempDir()
 	tr.write(t, from, mtime)
@@ -58,18 +59,18 @@ func (p pair) wantSync(t *testing.T, asks clusterconf.Side, want Outcome, way Di
 func TestBackupIsNewestWhateverItsTimes(t *testing.T) {
 	day := 24 * time.Hour
 	for name, tt := range map[string]struct {
-		content tree
+		content fileTree
 		mtime   time.Time
 		clock   time.Time
 	}{
-		"put back to an older state": {tree{"db": "gen 1, mended"}, baseTime.Add(-100 * day), time.Time{}},
-		"a file deleted":             {tree{"b": "b"}, baseTime, time.Time{}},
-		"the same time":              {tree{"b": "c"}, baseTime, time.Time{}},
-		"whole seconds":              {tree{"b": "c"}, baseTime.Truncate(time.Second), time.Time{}},
-		"a clock set back":           {tree{"b": "d"}, baseTime.Add(-day), baseTime.Add(-day / 2)},
-		"a clock of 1960":            {tree{"b": "e"}, time.Unix(-5e8, 0), time.Unix(-3e8, 0)},
-		"a clock of 2100":            {tree{"b": "f"}, time.Unix(41e8, 0), time.Unix(41e8, 5)},
-		"what is oldest":             {tree{"b": "g"}, time.Unix(0, -1<<63), time.Time{}},
+		"put back to an older state": {fileTree{"db": "gen 1, mended"}, baseTime.Add(-100 * day), time.Time{}},
+		"a file deleted":             {fileTree{"b": "b"}, baseTime, time.Time{}},
+		"the same time":              {fileTree{"b": "c"}, baseTime, time.Time{}},
+		"whole seconds":              {fileTree{"b": "c"}, baseTime.Truncate(time.Second), time.Time{}},
+		"a clock set back":           {fileTree{"b": "d"}, baseTime.Add(-day), baseTime.Add(-day / 2)},
+		"a clock of 1960":            {fileTree{"b": "e"}, time.Unix(-5e8, 0), time.Unix(-3e8, 0)},
+		"a clock of 2100":            {fileTree{"b": "f"}, time.Unix(41e8, 0), time.Unix(41e8, 5)},
+		"what is oldest":             {fileTree{"b": "g"}, time.Unix(0, -1<<63), time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bothSides(t, func(t *testing.T, asks clusterconf.Side) {
@@ -77,7 +78,7 @@ func TestBackupIsNewestWhateverItsTimes(t *testing.T) {
 				for _, s := range p {
 					s.Now = func() time.Time { return clock }
 				}
-				first := backUp(t, p[clusterconf.SideRegular], tree{"a": "a", "b": "b"}, baseTime)
+				first := backUp(t, p[clusterconf.SideRegular], fileTree{"a": "a", "b": "b"}, baseTime)
 				p.wantSync(t, asks, Copied, DirectionToStandby)
 				if !tt.clock.IsZero() {
 					clock = tt.clock
@@ -112,19 +113,19 @@ func TestSameContentMakesNoVersion(t *testing.T) {
 	if mended.Reused || *mended.Parent != v.Name {
 		t.Errorf("over what had rotted: %+v", mended)
 	}
-	other := backUp(t, s, tree{"f": "f"}, baseTime)
+	other := backUp(t, s, fileTree{"f": "f"}, baseTime)
 	back := backUp(t, s, sample, baseTime)
 	if back.Reused || *back.Parent != other.Name {
 		t.Errorf("over another one: %+v", back)
 	}
-	future := backUp(t, s, tree{"f": "g"}, time.Now().Add(time.Hour))
-	touched := backUp(t, s, tree{"f": "g"}, baseTime)
+	future := backUp(t, s, fileTree{"f": "g"}, time.Now().Add(time.Hour))
+	touched := backUp(t, s, fileTree{"f": "g"}, baseTime)
 	if touched.Reused || *touched.Parent != future.Name {
 		t.Errorf("with the right times: %+v", touched)
 	}
-	foreign(t, s, "xdata_1_20990101000000", tree{"f": "h"}, time.Now())
+	foreign(t, s, "xdata_1_20990101000000", fileTree{"f": "h"}, time.Now())
 	must(t, s.Started(1, "xdata_1_20990101000000"))
-	if native := backUp(t, s, tree{"f": "h"}, baseTime); !native.Reused {
+	if native := backUp(t, s, fileTree{"f": "h"}, baseTime); !native.Reused {
 		t.Errorf("of another program's: %+v", native)
 	}
 }
@@ -132,16 +133,16 @@ func TestSameContentMakesNoVersion(t *testing.T) {
 // A backup follows what the LIM was last started on, not the newest there is.
 func TestBackupFollowsWhatTheLIMRunsOn(t *testing.T) {
 	s := newStore(t)
-	first := backUp(t, s, tree{"f": "1"}, baseTime)
-	second := backUp(t, s, tree{"f": "2"}, baseTime)
+	first := backUp(t, s, fileTree{"f": "1"}, baseTime)
+	second := backUp(t, s, fileTree{"f": "2"}, baseTime)
 	must(t, s.Started(1, first.Name))
-	third := backUp(t, s, tree{"f": "3"}, baseTime)
+	third := backUp(t, s, fileTree{"f": "3"}, baseTime)
 	if *third.Parent != first.Name || lineage.Compare(&third.line, &second.line) != lineage.Apart {
 		t.Errorf("%+v", third)
 	}
-	foreign(t, s, "xdata_1_20260301000000", tree{"f": "4"}, baseTime)
+	foreign(t, s, "xdata_1_20260301000000", fileTree{"f": "4"}, baseTime)
 	must(t, s.Started(1, "xdata_1_20260301000000"))
-	fourth := backUp(t, s, tree{"f": "5"}, baseTime)
+	fourth := backUp(t, s, fileTree{"f": "5"}, baseTime)
 	if *fourth.Parent != "xdata_1_20260301000000" || fourth.line.Ancestors[0].Content == "" {
 		t.Errorf("%+v", fourth)
 	}
@@ -152,8 +153,8 @@ func TestBackupFollowsWhatTheLIMRunsOn(t *testing.T) {
 func TestLineageIsCopied(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		from := newStore(t)
-		backUp(t, from, tree{"f": "1"}, baseTime.Add(time.Hour))
-		v := backUp(t, from, tree{"f": "2"}, baseTime)
+		backUp(t, from, fileTree{"f": "1"}, baseTime.Add(time.Hour))
+		v := backUp(t, from, fileTree{"f": "2"}, baseTime)
 		to := newStore(t)
 		args := []string{"-a", from.Dir, to.Dir}
 		if !whole {
@@ -167,7 +168,7 @@ func TestLineageIsCopied(t *testing.T) {
 		if got.Name != v.Name || got.Files != 1 || !sameVersion(&got.line, &v.line) {
 			t.Errorf("copied %+v, want %+v", got, v)
 		}
-		next := backUp(t, to, tree{"f": "3"}, baseTime)
+		next := backUp(t, to, fileTree{"f": "3"}, baseTime)
 		if next.Parent == nil || *next.Parent != v.Name {
 			t.Errorf("what follows there: %+v", next)
 		}
@@ -187,13 +188,13 @@ func TestLineageIsCopied(t *testing.T) {
 // What says something else than it is goes by its times.
 func TestLineageOfOtherContent(t *testing.T) {
 	p := newSides(t)
-	v := backUp(t, p[clusterconf.SideRegular], tree{"f": "1"}, baseTime)
+	v := backUp(t, p[clusterconf.SideRegular], fileTree{"f": "1"}, baseTime)
 	p.wantSync(t, clusterconf.SideRegular, Copied, DirectionToStandby)
-	forged := foreign(t, p[clusterconf.SideStandby], "xdata_1_20260401000000", tree{"f": "forged"}, baseTime)
-	data, err := os.ReadFile(filepath.Join(v.Path, lineageName))
+	forged := foreign(t, p[clusterconf.SideStandby], "xdata_1_20260401000000", fileTree{"f": "forged"}, baseTime)
+	data, err := os.ReadFile(filepath.Join(v.Path, tree.LineageName))
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(forged, lineageName), data, 0o644))
-	must(t, os.WriteFile(filepath.Join(v.Path, lineageName), data[:len(data)/2], 0o644)) // and one that is broken
+	must(t, os.WriteFile(filepath.Join(forged, tree.LineageName), data, 0o644))
+	must(t, os.WriteFile(filepath.Join(v.Path, tree.LineageName), data[:len(data)/2], 0o644)) // and one that is broken
 	if got := newest(t, p[clusterconf.SideRegular]); got.line.Made {
 		t.Errorf("%+v", got)
 	}
@@ -211,9 +212,9 @@ func parted(t *testing.T) (p pair, regular, standby Version) {
 	for _, s := range p {
 		s.Now = func() time.Time { return now }
 	}
-	backUp(t, p[clusterconf.SideRegular], tree{"f": "before"}, baseTime)
+	backUp(t, p[clusterconf.SideRegular], fileTree{"f": "before"}, baseTime)
 	p.wantSync(t, clusterconf.SideRegular, Copied, DirectionToStandby)
-	return p, backUp(t, p[clusterconf.SideRegular], tree{"f": "regular"}, baseTime), backUp(t, p[clusterconf.SideStandby], tree{"f": "standby"}, baseTime.Add(time.Hour))
+	return p, backUp(t, p[clusterconf.SideRegular], fileTree{"f": "regular"}, baseTime), backUp(t, p[clusterconf.SideStandby], fileTree{"f": "standby"}, baseTime.Add(time.Hour))
 }
 
 // A conflict is told, copies nothing, and removes nothing on either side while it lasts.
@@ -297,7 +298,7 @@ func TestKeepEndsAConflict(t *testing.T) {
 			_, err = Sync(t.Context(), p[asks], conn, req)
 			wantCode(t, err, fault.Refused, "there is no conflict")
 			conn.end(t)
-			backUp(t, p[keep.Other()], tree{"f": "after"}, baseTime)
+			backUp(t, p[keep.Other()], fileTree{"f": "after"}, baseTime)
 			p.wantSync(t, asks, Copied, towards(keep))
 		})
 	}
@@ -322,17 +323,17 @@ func TestEqualContentIsInSync(t *testing.T) {
 	backUp(t, p[clusterconf.SideStandby], sample, baseTime.Add(time.Hour))
 	p.wantSync(t, clusterconf.SideRegular, InSync, DirectionNone)
 	// Neither side's next backup is a conflict.
-	backUp(t, p[clusterconf.SideStandby], tree{"f": "after"}, baseTime)
+	backUp(t, p[clusterconf.SideStandby], fileTree{"f": "after"}, baseTime)
 	p.wantSync(t, clusterconf.SideRegular, Copied, DirectionToRegular)
 	checkAlike(t, p)
 	for _, changed := range []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby} {
 		p := newSides(t)
 		first := backUp(t, p[clusterconf.SideRegular], sample, baseTime)
-		backUp(t, p[clusterconf.SideStandby], tree{"f": "other"}, baseTime)
+		backUp(t, p[clusterconf.SideStandby], fileTree{"f": "other"}, baseTime)
 		must(t, os.RemoveAll(newest(t, p[clusterconf.SideStandby]).Path))
 		backUp(t, p[clusterconf.SideStandby], sample, baseTime) // it follows what the other side never had
 		p.wantSync(t, changed, InSync, DirectionNone)
-		next := backUp(t, p[changed], tree{"f": "after"}, baseTime)
+		next := backUp(t, p[changed], fileTree{"f": "after"}, baseTime)
 		if got := p.wantSync(t, changed, Copied, towards(changed.Other())); !got.Has(&first) || !got.Has(&next) {
 			t.Errorf("%+v", got)
 		}
@@ -346,9 +347,9 @@ func TestOneFileFromTheFuture(t *testing.T) {
 	for _, s := range p {
 		s.Now = func() time.Time { return baseTime.Add(time.Hour) }
 	}
-	good := backUp(t, p[clusterconf.SideRegular], tree{"a": "1"}, baseTime)
+	good := backUp(t, p[clusterconf.SideRegular], fileTree{"a": "1"}, baseTime)
 	from := t.TempDir()
-	tree{"a": "2", "sub/late": "l"}.write(t, from, baseTime)
+	fileTree{"a": "2", "sub/late": "l"}.write(t, from, baseTime)
 	must(t, os.Chtimes(filepath.Join(from, "sub/late"), baseTime, baseTime.AddDate(12, 0, 0)))
 	bad, err := p[clusterconf.SideRegular].Backup(t.Context(), 1, from)
 	must(t, err)
@@ -365,7 +366,7 @@ func TestOneFileFromTheFuture(t *testing.T) {
 	if list, err := p[clusterconf.SideRegular].List(1); err != nil || len(list) != 2 {
 		t.Errorf("left: %+v, %v", list, err)
 	}
-	backUp(t, p[clusterconf.SideRegular], tree{"a": "3"}, baseTime)
+	backUp(t, p[clusterconf.SideRegular], fileTree{"a": "3"}, baseTime)
 	p.wantSync(t, clusterconf.SideRegular, Copied, DirectionToStandby)
 	checkAlike(t, p)
 	_, err = p[clusterconf.SideRegular].Prune(1, 1)
@@ -381,7 +382,7 @@ func TestPruneWaitsForTheOtherSide(t *testing.T) {
 	p := newSides(t)
 	s := p[clusterconf.SideRegular]
 	for i := range 4 {
-		backUp(t, s, tree{"f": fmt.Sprint(i)}, baseTime)
+		backUp(t, s, fileTree{"f": fmt.Sprint(i)}, baseTime)
 	}
 	removed, err := s.KeepNewest(t.Context(), 1)
 	if err != nil || len(removed) != 0 {
@@ -390,7 +391,7 @@ func TestPruneWaitsForTheOtherSide(t *testing.T) {
 	if n, err := s.Waiting(1, 1); err != nil || n != 3 {
 		t.Errorf("%d wait, %v", n, err)
 	}
-	backUp(t, s, tree{"f": "after"}, baseTime)
+	backUp(t, s, fileTree{"f": "after"}, baseTime)
 	conn := peer(t, p[clusterconf.SideStandby], ServeOptions{})
 	res, err := Sync(t.Context(), s, conn, Request{LIM: 1, Side: clusterconf.SideRegular, DryRun: true})
 	if err != nil || res.Result != WouldCopy || len(res.Removes) != 3 {
@@ -403,7 +404,7 @@ func TestPruneWaitsForTheOtherSide(t *testing.T) {
 		t.Errorf("left: %+v, %v", list, err)
 	}
 	s.Paired = nil // as of a LIM in no cluster
-	backUp(t, s, tree{"f": "alone"}, baseTime)
+	backUp(t, s, fileTree{"f": "alone"}, baseTime)
 	if removed, err := s.Prune(1, 1); err != nil || len(removed) != 1 { // the other was verified last
 		t.Errorf("removed %+v, %v", removed, err)
 	}
@@ -413,14 +414,14 @@ func TestPruneWaitsForTheOtherSide(t *testing.T) {
 func TestReceivedWhereTheLIMRuns(t *testing.T) {
 	for _, runs := range []bool{false, true} {
 		p := newSides(t)
-		backUp(t, p[clusterconf.SideRegular], tree{"f": "1"}, baseTime)
+		backUp(t, p[clusterconf.SideRegular], fileTree{"f": "1"}, baseTime)
 		p.wantSync(t, clusterconf.SideRegular, Copied, DirectionToStandby)
-		backUp(t, p[clusterconf.SideStandby], tree{"f": "2"}, baseTime)
+		backUp(t, p[clusterconf.SideStandby], fileTree{"f": "2"}, baseTime)
 		conn := peer(t, p[clusterconf.SideRegular], ServeOptions{Active: func(int) bool { return runs }})
 		_, err := Sync(t.Context(), p[clusterconf.SideStandby], conn, Request{LIM: 1, Side: clusterconf.SideStandby})
 		must(t, err)
 		conn.end(t)
-		backUp(t, p[clusterconf.SideRegular], tree{"f": "3"}, baseTime)
+		backUp(t, p[clusterconf.SideRegular], fileTree{"f": "3"}, baseTime)
 		_, err = p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 		want := map[bool]fault.Code{true: fault.Conflict, false: fault.OK}[runs]
 		wantCode(t, err, want, "")
@@ -432,16 +433,16 @@ func TestReceivedWhereTheLIMRuns(t *testing.T) {
 func TestRemovedByHand(t *testing.T) {
 	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newSides(t)
-		backUp(t, p[clusterconf.SideRegular], tree{"f": "1"}, baseTime)
+		backUp(t, p[clusterconf.SideRegular], fileTree{"f": "1"}, baseTime)
 		p.wantSync(t, asks, Copied, DirectionToStandby)
-		v := backUp(t, p[clusterconf.SideRegular], tree{"f": "2"}, baseTime)
+		v := backUp(t, p[clusterconf.SideRegular], fileTree{"f": "2"}, baseTime)
 		p.wantSync(t, asks, Copied, DirectionToStandby)
 		must(t, os.RemoveAll(v.Path))
 		p.wantSync(t, asks, Copied, DirectionToRegular)
 		checkAlike(t, p)
 		must(t, os.RemoveAll(p[clusterconf.SideRegular].Dir))
 		p.wantSync(t, asks, Copied, DirectionToRegular)
-		next := backUp(t, p[clusterconf.SideRegular], tree{"f": "3"}, baseTime)
+		next := backUp(t, p[clusterconf.SideRegular], fileTree{"f": "3"}, baseTime)
 		if *next.Parent != v.Name {
 			t.Errorf("%+v", next)
 		}

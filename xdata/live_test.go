@@ -12,11 +12,13 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 // backupWhile backs up a folder in which something happens after each piece of
 // content that was copied.
-func backupWhile(t *testing.T, tr tree, happens func(dir string)) (*Store, string, Version, error) {
+func backupWhile(t *testing.T, tr fileTree, happens func(dir string)) (*Store, string, Version, error) {
 	t.Helper()
 	from := filepath.Join(t.TempDir(), "data")
 	tr.write(t, from, baseTime)
@@ -41,7 +43,7 @@ func once(happens func(dir string) error) func(dir string) {
 }
 
 // moving is a folder; its files are copied in the order of their names.
-var moving = tree{"a": "first", "b": "second", "c/d": "third", "c/e/": "", "z": "last"}
+var moving = fileTree{"a": "first", "b": "second", "c/d": "third", "c/e/": "", "z": "last"}
 
 func TestBackupOfWhatMoves(t *testing.T) {
 	for _, c := range []struct {
@@ -71,10 +73,10 @@ func TestBackupOfWhatMoves(t *testing.T) {
 			root, err := os.OpenRoot(v.Path)
 			must(t, err)
 			defer root.Close()
-			entries, err := walk(root)
+			entries, err := tree.Walk(root)
 			must(t, err)
-			m := manifest{Entries: entries}
-			m.sort()
+			m := manifest.Manifest{Entries: entries}
+			m.Sort()
 			var names []string
 			for i := range m.Entries {
 				names = append(names, m.Entries[i].Path)
@@ -110,7 +112,7 @@ func TestBackupOfWhatNeverKeepsStill(t *testing.T) {
 		{"temporary files", func(dir string) {
 			n++
 			must(t, os.RemoveAll(filepath.Join(dir, "c/e")))
-			tree{fmt.Sprintf("c/e/tmp%da", n): "x", fmt.Sprintf("c/e/tmp%db", n): "x"}.write(t, dir, baseTime)
+			fileTree{fmt.Sprintf("c/e/tmp%da", n): "x", fmt.Sprintf("c/e/tmp%db", n): "x"}.write(t, dir, baseTime)
 		}, []string{`"c/e/tmp`, "vanished before it was copied", "in each of 3 tries"}},
 		{"everything goes", func(dir string) {
 			must(t, os.RemoveAll(filepath.Join(dir, "z")))
@@ -121,7 +123,7 @@ func TestBackupOfWhatNeverKeepsStill(t *testing.T) {
 			n = 0
 			tr := moving
 			if c.name == "temporary files" {
-				tr = tree{"c/d": "third", "c/e/tmp0": "x", "c/e/tmp1": "x"}
+				tr = fileTree{"c/d": "third", "c/e/tmp0": "x", "c/e/tmp1": "x"}
 			}
 			s, _, v, err := backupWhile(t, tr, c.happens)
 			if c.want == nil {
@@ -146,7 +148,7 @@ func TestBackupOfWhatNeverKeepsStill(t *testing.T) {
 }
 
 func TestBackupOfNothingLeft(t *testing.T) {
-	s, _, _, err := backupWhile(t, tree{"a": "x", "b": "y"}, once(func(dir string) error {
+	s, _, _, err := backupWhile(t, fileTree{"a": "x", "b": "y"}, once(func(dir string) error {
 		return cmp.Or(os.Remove(filepath.Join(dir, "a")), os.Remove(filepath.Join(dir, "b")))
 	}))
 	if fault.CodeOf(err) != fault.Refused || !strings.Contains(err.Error(), "there are no files") {
@@ -166,7 +168,7 @@ func deepFolder(t *testing.T, dir string, bytes int) string {
 	rel := ""
 	for {
 		left := bytes - len(rel)
-		if left <= maxName {
+		if left <= manifest.MaxName {
 			file, err := syscall.Openat(fd, strings.Repeat("f", left), syscall.O_CREAT|syscall.O_WRONLY, 0o600)
 			must(t, err)
 			must(t, cmp.Or(syscall.Close(file), syscall.Close(fd)))
@@ -183,15 +185,15 @@ func deepFolder(t *testing.T, dir string, bytes int) string {
 
 // What can be backed up can be copied, and restored; what cannot is refused.
 func TestPathsAtTheirLimit(t *testing.T) {
-	for _, bytes := range []int{maxPath, maxPath + 1, maxPath + 900} {
+	for _, bytes := range []int{manifest.MaxPath, manifest.MaxPath + 1, manifest.MaxPath + 900} {
 		t.Run(fmt.Sprint(bytes), func(t *testing.T) {
 			from := filepath.Join(t.TempDir(), "data")
-			tree{"a": "x"}.write(t, from, baseTime)
+			fileTree{"a": "x"}.write(t, from, baseTime)
 			deepFolder(t, from, bytes)
 			s := newStore(t)
 			may := s.MayBackup(from)
 			v, err := s.Backup(context.Background(), 1, from)
-			if bytes > maxPath {
+			if bytes > manifest.MaxPath {
 				for _, err := range []error{may, err} {
 					if fault.CodeOf(err) != fault.Refused || !strings.Contains(err.Error(), "at most 4096") || len(err.Error()) > 800 {
 						t.Errorf("error %v", err)
@@ -214,7 +216,7 @@ func TestPathsAtTheirLimit(t *testing.T) {
 func TestForeignPathBeyondTheLimit(t *testing.T) {
 	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newPair(t)
-		deepFolder(t, foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301020000", tree{"a": "x"}, baseTime), maxPath+1)
+		deepFolder(t, foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301020000", fileTree{"a": "x"}, baseTime), manifest.MaxPath+1)
 		_, err := p.syncFrom(t, asks, DirectionAuto)
 		wantCode(t, err, fault.Refused, "at most 4096")
 	})

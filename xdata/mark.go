@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"mxcluster/internal/safepath"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 // mark is what the store notes of a version: that it is complete, however young, if
@@ -47,7 +49,7 @@ func (s *Store) notePath(name string) string {
 // putMark writes the mark of a version that looks like now: beside it, or, where that
 // cannot be, into the folder for such notes, which is told. An error says that it is kept
 // nowhere.
-func (s *Store) putMark(root *os.Root, name string, m mark, now *manifest) (err error) {
+func (s *Store) putMark(root *os.Root, name string, m mark, now *manifest.Manifest) (err error) {
 	if m.likeness, err = likenessOf(root, now); err != nil {
 		return err
 	}
@@ -76,7 +78,7 @@ func (s *Store) putMark(root *os.Root, name string, m mark, now *manifest) (err 
 }
 
 // keepNote is putMark for those who go on without: what could not be noted is told.
-func (s *Store) keepNote(root *os.Root, name string, m mark, now *manifest) {
+func (s *Store) keepNote(root *os.Root, name string, m mark, now *manifest.Manifest) {
 	if err := s.putMark(root, name, m, now); err != nil {
 		s.warn(fmt.Errorf("what was found cannot be kept: %w", bare(err)))
 	}
@@ -84,7 +86,7 @@ func (s *Store) keepNote(root *os.Root, name string, m mark, now *manifest) {
 
 // readMark returns the mark of a version that looks like now, or nil when it has none of
 // its own. An unreadable mark counts as none: the version is then judged as any other.
-func (s *Store) readMark(root *os.Root, name string, now *manifest) (found *mark, err error) {
+func (s *Store) readMark(root *os.Root, name string, now *manifest.Manifest) (found *mark, err error) {
 	var is *likeness
 	for _, path := range []string{s.markPath(name), s.notePath(name)} {
 		m, err := loadMark(path)
@@ -96,7 +98,7 @@ func (s *Store) readMark(root *os.Root, name string, now *manifest) (found *mark
 		}
 		if is == nil {
 			l, err := likenessOf(root, now)
-			if err != nil && ofTheFile(err) {
+			if err != nil && tree.IsOfFile(err) {
 				return nil, nil // so bad that it is seen at each look
 			}
 			if err != nil {
@@ -118,7 +120,7 @@ func loadMark(path string) (*mark, error) {
 		return nil, nil
 	}
 	data, err := safepath.ReadFile(path)
-	if err != nil && !ofTheFile(err) {
+	if err != nil && !tree.IsOfFile(err) {
 		return nil, err
 	}
 	var m mark

@@ -26,7 +26,7 @@ func TestCopyBesideADamagedVersion(t *testing.T) {
 		bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 			p := newSides(t)
 			clock := p.clocked(baseTime.Add(time.Hour))
-			v := backUp(t, p[clusterconf.SideRegular], tree{"f": "1"}, baseTime)
+			v := backUp(t, p[clusterconf.SideRegular], fileTree{"f": "1"}, baseTime)
 			p.wantSync(t, asks, Copied, DirectionToStandby)
 			*clock = clock.Add(-time.Minute)
 			rotUnseen(t, p[damaged], v.Name, "f")
@@ -38,7 +38,7 @@ func TestCopyBesideADamagedVersion(t *testing.T) {
 			}
 			given := map[string]bool{v.Name: true, copied: true}
 			for i, side := range []clusterconf.Side{damaged.Other(), damaged, damaged.Other(), damaged} {
-				next := backUp(t, p[side], tree{"f": string(rune('2' + i))}, baseTime)
+				next := backUp(t, p[side], fileTree{"f": string(rune('2' + i))}, baseTime)
 				if given[next.Name] {
 					t.Errorf("%s stands for two contents", next.Name)
 				}
@@ -60,12 +60,12 @@ func TestNameIsGivenOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newSides(t)
 			clock, s := p.clocked(baseTime), p[clusterconf.SideRegular]
-			first := backUp(t, s, tree{"f": "1"}, baseTime)
+			first := backUp(t, s, fileTree{"f": "1"}, baseTime)
 			given := map[string]bool{first.Name: true}
 			for i, by := range later {
 				*clock = baseTime.Add(by)
 				must(t, s.Started(1, first.Name))
-				v := backUp(t, s, tree{"f": string(rune('2' + i))}, baseTime)
+				v := backUp(t, s, fileTree{"f": string(rune('2' + i))}, baseTime)
 				if given[v.Name] {
 					t.Errorf("%s is given again", v.Name)
 				}
@@ -85,8 +85,8 @@ func TestNameOfWhatIsSetAside(t *testing.T) {
 	for _, s := range p {
 		must(t, os.MkdirAll(filepath.Join(s.Dir, asideName, aside), 0o755))
 	}
-	made := backUp(t, p[clusterconf.SideRegular], tree{"f": "made"}, baseTime)
-	foreign(t, p[clusterconf.SideRegular], aside, tree{"f": "another program's"}, baseTime.Add(time.Second))
+	made := backUp(t, p[clusterconf.SideRegular], fileTree{"f": "made"}, baseTime)
+	foreign(t, p[clusterconf.SideRegular], aside, fileTree{"f": "another program's"}, baseTime.Add(time.Second))
 	copied := p.wantSync(t, clusterconf.SideRegular, Copied, DirectionToStandby)
 	for _, name := range []string{made.Name, copied.Version} {
 		if name == aside {
@@ -102,17 +102,17 @@ func TestCrashedBackupHidesNoConflict(t *testing.T) {
 	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newSides(t)
 		clock := p.clocked(baseTime.Add(100 * time.Hour))
-		shared := backUp(t, p[clusterconf.SideRegular], tree{"f": "shared"}, baseTime)
+		shared := backUp(t, p[clusterconf.SideRegular], fileTree{"f": "shared"}, baseTime)
 		p.wantSync(t, asks, Copied, DirectionToStandby)
 		must(t, p[clusterconf.SideStandby].Started(1, shared.Name))
-		backUp(t, p[clusterconf.SideRegular], tree{"f": "left"}, baseTime.Add(80*time.Hour))
+		backUp(t, p[clusterconf.SideRegular], fileTree{"f": "left"}, baseTime.Add(80*time.Hour))
 		conn := peer(t, p[clusterconf.SideStandby], ServeOptions{Active: func(int) bool { return true }})
 		_, err := Sync(t.Context(), p[clusterconf.SideRegular], conn, Request{LIM: 1, Side: clusterconf.SideRegular})
 		must(t, err)
 		conn.end(t)
 		*clock = clock.Add(-time.Minute)
-		mine := backUp(t, p[clusterconf.SideStandby], tree{"f": "mine"}, baseTime)
-		crashed := backUp(t, p[clusterconf.SideStandby], tree{"f": "crashed"}, baseTime)
+		mine := backUp(t, p[clusterconf.SideStandby], fileTree{"f": "mine"}, baseTime)
+		crashed := backUp(t, p[clusterconf.SideStandby], fileTree{"f": "crashed"}, baseTime)
 		must(t, os.RemoveAll(crashed.Path))
 		if got := newest(t, p[clusterconf.SideStandby]); got.Name != mine.Name {
 			t.Errorf("the newest is %s, not %s", got.Name, mine.Name)

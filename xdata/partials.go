@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"mxcluster/xdata/internal/wire"
 )
 
 // At most maxPartials interrupted transfers of a LIM are kept, for partialsStale at most.
@@ -59,7 +61,7 @@ func (s *Store) cleanPartials(lim int) {
 
 // checkSpaceAfterPartials refuses a version that does not fit. Where it fits
 // only without what interrupted transfers left, that goes.
-func (s *Store) checkSpaceAfterPartials(lim int, h *versionHead) error {
+func (s *Store) checkSpaceAfterPartials(lim int, h *wire.VersionHead) error {
 	err := s.checkSpace(volume{bytes: h.Bytes, content: h.Content, files: h.Entries})
 	if err == nil || len(s.partials(lim)) == 0 {
 		return err

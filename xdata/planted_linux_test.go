@@ -44,7 +44,7 @@ func TestPlantedLinks(t *testing.T) {
 		s.Now = func() time.Time { return now }
 		must(t, os.Symlink(mine, filepath.Join(s.Dir, tc.at)))
 		from := t.TempDir()
-		tree{"f": "1"}.write(t, from, baseTime)
+		fileTree{"f": "1"}.write(t, from, baseTime)
 		v, err := s.Backup(t.Context(), 1, from)
 		if fault.CodeOf(err) != tc.code {
 			t.Errorf("%s: %v", tc.at, err)
@@ -64,7 +64,7 @@ func TestPlantedStore(t *testing.T) {
 	must(t, os.Symlink(filepath.Dir(mine), filepath.Join(s.Dir, "xdata")))
 	s.Dir = filepath.Join(s.Dir, "xdata")
 	from := t.TempDir()
-	tree{"f": "1"}.write(t, from, baseTime)
+	fileTree{"f": "1"}.write(t, from, baseTime)
 	_, err := s.Backup(t.Context(), 1, from)
 	wantCode(t, err, fault.Refused, s.Dir)
 }
@@ -72,7 +72,7 @@ func TestPlantedStore(t *testing.T) {
 // Nor is the link with which a folder beside the place of a restore is swapped.
 func TestPlantedRestore(t *testing.T) {
 	s := newStore(t)
-	v := backUp(t, s, tree{"f": "1"}, baseTime)
+	v := backUp(t, s, fileTree{"f": "1"}, baseTime)
 	other, mine := planted(t)
 	beside := filepath.Join(other.Dir, ".r"+partSuffix)
 	must(t, os.Symlink(filepath.Dir(mine), beside))

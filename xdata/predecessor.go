@@ -1,18 +1,21 @@
 package xdata
 
 import (
-	"mxcluster/internal/safepath"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"mxcluster/internal/safepath"
+	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/manifest"
 )
 
 // findGuide makes a guide of the newest other version that an index is kept of; nil: there
 // is none, or no file that is worth it. It needs not be of any use: what is there is told
 // by hashes.
-func (s *snapshot) findGuide() *guide {
-	if !slices.ContainsFunc(s.manifest.Entries, func(e entry) bool { return e.Size >= largeSize }) {
+func (s *snapshot) findGuide() *chunk.Guide {
+	if !slices.ContainsFunc(s.manifest.Entries, func(e manifest.Entry) bool { return e.Size >= chunk.LargeFile }) {
 		return nil
 	}
 	entries, err := os.ReadDir(s.store.Dir)
@@ -33,13 +36,13 @@ func (s *snapshot) findGuide() *guide {
 	if err != nil {
 		return nil // it was removed meanwhile
 	}
-	m, err := decodeIndex(data)
+	m, err := manifest.DecodeIndex(data)
 	if err != nil {
 		return nil
 	}
-	chunks := withoutHoles(m.Chunks)
+	chunks := chunk.WithoutHoles(m.Chunks)
 	if len(chunks) == 0 || len(chunks) > maxHave {
 		return nil
 	}
-	return newGuide(chunks)
+	return chunk.NewGuide(chunks)
 }

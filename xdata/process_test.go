@@ -3,11 +3,13 @@ package xdata
 import (
 	"context"
 	"fmt"
-	"mxcluster/clusterconf"
-	"mxcluster/internal/fault"
 	"net/netip"
 	"os"
 	"testing"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/remoteshell"
 )
 
 // serveEnv makes this test binary a server of the store that it names.
@@ -34,9 +36,9 @@ func TestMain(m *testing.M) {
 }
 
 // dialProcess serves a store in a real process.
-func dialProcess(ctx context.Context, t testing.TB, s *Store) *child {
+func dialProcess(ctx context.Context, t testing.TB, s *Store) *remoteshell.Conn {
 	t.Helper()
-	conn, err := Dial(ctx, Rsh{
+	conn, err := remoteshell.Dial(ctx, remoteshell.Shell{
 		Command:       fmt.Sprintf("env '%s=%s'", serveEnv, s.Dir),
 		RemoteCommand: os.Args[0],
 	}, "srv2", loopback, "xdata", "serve")
@@ -72,7 +74,7 @@ func TestThroughAProcess(t *testing.T) {
 // A server killed at any point of the transfer leaves nothing visible, and the
 // next sync succeeds.
 func TestKilledInMidTransfer(t *testing.T) {
-	big := tree{"a/b": "small"}
+	big := fileTree{"a/b": "small"}
 	for i := range 40 {
 		big[fmt.Sprintf("a/f%02d", i)] = noise(byte(i), 150_000)
 	}
@@ -106,7 +108,7 @@ func TestKilledInMidTransfer(t *testing.T) {
 }
 
 func BenchmarkSync(b *testing.B) {
-	files := tree{}
+	files := fileTree{}
 	for i := range 500 {
 		files[fmt.Sprintf("d%02d/f%03d", i%20, i)] = noise(byte(i), 48_000) // 48 kB, 24 MB in all
 	}
@@ -141,8 +143,8 @@ func BenchmarkSync(b *testing.B) {
 
 var loopback = netip.MustParseAddr("127.0.0.1")
 
-func dialAndSync(t *testing.T, rsh Rsh) error {
-	conn, err := Dial(context.Background(), rsh, "srv2", loopback, "xdata", "serve")
+func dialAndSync(t *testing.T, rsh remoteshell.Shell) error {
+	conn, err := remoteshell.Dial(context.Background(), rsh, "srv2", loopback, "xdata", "serve")
 	if err != nil {
 		return err
 	}
@@ -160,7 +162,7 @@ func TestAnotherProgramAnswers(t *testing.T) {
 		"true":       {fault.Unreachable, "went away"},
 		"echo hello": {fault.Failed, "not that of 'mxcluster xdata serve'"},
 	} {
-		wantCode(t, dialAndSync(t, Rsh{Command: command}), want.code, want.text)
+		wantCode(t, dialAndSync(t, remoteshell.Shell{Command: command}), want.code, want.text)
 	}
 }
 

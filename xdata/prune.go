@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"mxcluster/internal/lineage"
-
 	"mxcluster/internal/safepath"
 )
 

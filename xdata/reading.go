@@ -3,6 +3,9 @@ package xdata
 import (
 	"context"
 	"sync"
+
+	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/tree"
 )
 
 // reading is the reading of the files of a snapshot whose content is not known, one
@@ -15,10 +18,10 @@ type reading struct {
 
 	mu     sync.Mutex
 	news   *sync.Cond
-	known  int     // files and folders before this place are known
-	from   int     // the first chunk of the file at that place
-	chunks []chunk // the manifest's so far
-	data   []byte  // content of those from fresh on; nil: a hole, or not at hand any more
+	known  int           // files and folders before this place are known
+	from   int           // the first chunk of the file at that place
+	chunks []chunk.Chunk // the manifest's so far
+	data   []byte        // content of those from fresh on; nil: a hole, or not at hand any more
 	fresh  int
 	taken  int  // all chunks before were taken; see follow
 	follow bool // somebody takes them
@@ -34,7 +37,7 @@ func (s *snapshot) start(ctx context.Context) {
 	}
 }
 
-func newReading(known []chunk) *reading {
+func newReading(known []chunk.Chunk) *reading {
 	r := &reading{done: make(chan struct{}), chunks: known, from: len(known)} // none of these is of a file that is still to be read
 	r.news = sync.NewCond(&r.mu)
 	return r
@@ -58,28 +61,28 @@ func (r *reading) begin(ctx context.Context, s *snapshot) {
 // readOn reads to the end.
 func (s *snapshot) readOn(ctx context.Context, r *reading) error {
 	m := s.manifest
-	s.scan.guide = s.guide()
+	s.scan.Guide = s.guide()
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		if !e.Dir && !e.known {
-			err := s.read(ctx, e, func(p content) error {
-				if e.Size < largeSize {
+		if !e.Dir && !e.Known {
+			err := s.read(ctx, e, func(p tree.Piece) error {
+				if e.Size < chunk.LargeFile {
 					return nil
 				}
-				return r.more(ctx, m.Chunks, p.data)
+				return r.more(ctx, m.Chunks, p.Data)
 			})
 			if err != nil {
 				return err
 			}
 		}
-		r.reach(i+1, m.Chunks, e.Size >= largeSize || i%reachEvery == 0)
+		r.reach(i+1, m.Chunks, e.Size >= chunk.LargeFile || i%reachEvery == 0)
 	}
 	return nil
 }
 
 // more tells of more chunks of the large file that is being read, and waits for
 // whoever follows to take them.
-func (r *reading) more(ctx context.Context, chunks []chunk, data []byte) error {
+func (r *reading) more(ctx context.Context, chunks []chunk.Chunk, data []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fresh, r.chunks, r.data = len(r.chunks), chunks, data
@@ -95,7 +98,7 @@ func (r *reading) more(ctx context.Context, chunks []chunk, data []byte) error {
 const reachEvery = 32
 
 // reach says that all before a place is known, and may tell those who wait.
-func (r *reading) reach(place int, chunks []chunk, tell bool) {
+func (r *reading) reach(place int, chunks []chunk.Chunk, tell bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.known, r.from, r.chunks = place, len(chunks), chunks
@@ -122,7 +125,7 @@ func (r *reading) end(err error) {
 
 // found is some chunks of a file.
 type found struct {
-	chunks []chunk
+	chunks []chunk.Chunk
 	data   []byte // their content, until more is asked for; nil: not at hand, or a hole
 	whole  bool   // they are the last, and the file is known
 }
@@ -138,7 +141,7 @@ func (s *snapshot) take(place, n int) (found, error) {
 		switch {
 		case place < r.known:
 			e := &s.manifest.Entries[place]
-			return found{chunks: r.chunks[e.first+n : e.first+e.count], whole: true}, nil
+			return found{chunks: r.chunks[e.First+n : e.First+e.Count], whole: true}, nil
 		case place == r.known && len(r.chunks)-r.from > n:
 			f := found{chunks: r.chunks[r.from+n:]}
 			if r.from+n == r.fresh {
@@ -171,7 +174,7 @@ func (s *snapshot) readAll(ctx context.Context) error {
 	if s.reading.err != nil {
 		return s.reading.err
 	}
-	if err := s.hold(misfit(s.root, s.content())); err != nil {
+	if err := s.hold(tree.ContentMismatch(s.root, s.content())); err != nil {
 		s.problem, s.stale = err, false // nothing is kept of it
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/tree"
 )
 
 // openedFor opens the newest version of LIM 1.
@@ -19,19 +21,19 @@ func openedFor(t *testing.T, s *Store) *snapshot {
 }
 
 // large is content of some pieces.
-func large() tree {
-	return tree{"a": "first", "b/empty": "", "big": noise(1, 3*largeSize+77), "z": noise(2, 100)}
+func large() fileTree {
+	return fileTree{"a": "first", "b/empty": "", "big": noise(1, 3*chunk.LargeFile+77), "z": noise(2, 100)}
 }
 
 // taken puts together what take gives of a file.
 func taken(t *testing.T, snap *snapshot, place int) (content []byte) {
 	t.Helper()
 	e := &snap.manifest.Entries[place]
-	files := folders{root: snap.root}
-	defer files.close()
-	in, err := files.openEntry(e)
+	files := tree.Opener{Root: snap.root}
+	defer files.Close()
+	in, err := files.OpenEntry(e)
 	must(t, err)
-	defer in.close()
+	defer in.Close()
 	for n, whole := 0, false; !whole; {
 		f, err := snap.take(place, n)
 		must(t, err)
@@ -41,7 +43,7 @@ func taken(t *testing.T, snap *snapshot, place int) (content []byte) {
 		}
 		if f.data == nil {
 			f.data = make([]byte, size)
-			_, err := in.pread(f.data, int64(len(content)))
+			_, err := in.Pread(f.data, int64(len(content)))
 			must(t, err)
 		}
 		if len(f.data) != size {
@@ -50,7 +52,7 @@ func taken(t *testing.T, snap *snapshot, place int) (content []byte) {
 		content = append(content, f.data...)
 		n, whole = n+len(f.chunks), f.whole
 	}
-	if sumOf(content) != e.Sum || !e.known {
+	if chunk.Sum(content) != e.Sum || !e.Known {
 		t.Errorf("%q: another digest than of what was taken", e.Path)
 	}
 	return content
@@ -78,7 +80,7 @@ func TestReadingIsTaken(t *testing.T) {
 			must(t, snap.readAll(t.Context()))
 			kept, err := s.loadIndex(snap.version.Name)
 			must(t, err)
-			if kept == nil || !bytes.Equal(kept.digest(), snap.digest()) {
+			if kept == nil || !bytes.Equal(kept.Digest(), snap.digest()) {
 				t.Error("what was read is not kept")
 			}
 		})
@@ -105,7 +107,7 @@ func TestReadingIsStopped(t *testing.T) {
 	s := newStore(t)
 	foreign(t, s, "xdata_1_20260301020000", large(), baseTime)
 	snap := openedFor(t, s)
-	big, ok := snap.manifest.search("big")
+	big, ok := snap.manifest.Search("big")
 	if !ok {
 		t.Fatal("no such file")
 	}
@@ -128,7 +130,7 @@ func TestReadingOfWhatChanges(t *testing.T) {
 	dir := foreign(t, s, "xdata_1_20260301020000", large(), baseTime)
 	snap := openedFor(t, s)
 	must(t, os.WriteFile(dir+"/big", []byte("now something else"), 0o640))
-	big, _ := snap.manifest.search("big")
+	big, _ := snap.manifest.Search("big")
 	snap.start(t.Context())
 	_, err := snap.take(big, 0)
 	wantCode(t, err, fault.Busy, "changed while it was read")

@@ -11,6 +11,9 @@ import (
 
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
+	"mxcluster/xdata/internal/wire"
 )
 
 // receiver takes a version from a peer that is not trusted: what it announces
@@ -18,16 +21,16 @@ import (
 // is written outside of the staging folder.
 type receiver struct {
 	store    *Store
-	link     *link
+	link     *wire.Link
 	lim      int
-	here     []seen      // the versions that this side has, as they were seen under the lock
-	active   func() bool // whether the LIM runs here: its data do not come from what arrives then; may be nil
-	opened   *snapshot   // the newest complete one of them; nil: none
-	counted  counting    // of content put together; may be nil
-	head     versionHead
-	manifest manifest
+	here     []seen       // the versions that this side has, as they were seen under the lock
+	active   func() bool  // whether the LIM runs here: its data do not come from what arrives then; may be nil
+	opened   *snapshot    // the newest complete one of them; nil: none
+	counted  tree.Counter // of content put together; may be nil
+	head     wire.VersionHead
+	manifest manifest.Manifest
 	content  int64 // bytes put together that are no holes
-	unkept   unkept
+	unkept   tree.Dropped
 }
 
 // receive takes a version and makes it visible. It must be newer than the
@@ -71,22 +74,22 @@ func (r *receiver) receive(ctx context.Context) (Version, error) {
 // interrupted tells whether an error says nothing about what has arrived. A
 // peer that lied, or content that differs, is no start for another time.
 func interrupted(err error) bool {
-	return !errors.Is(err, errProtocol) && fault.CodeOf(err) != fault.Conflict && fault.CodeOf(err) != fault.Refused
+	return !errors.Is(err, manifest.ErrProtocol) && fault.CodeOf(err) != fault.Conflict && fault.CodeOf(err) != fault.Refused
 }
 
 // fill puts the version together and makes it visible.
 func (r *receiver) fill(ctx context.Context, g *staging, own *sources) (Version, error) {
 	w := newWriters(g, &r.manifest, &r.unkept)
-	b := &builder{ctx: ctx, r: r, own: own, root: g.root, to: folders{root: g.root, unkept: &r.unkept}, writers: w, admission: newAdmission(r.head.announced())}
+	b := &builder{ctx: ctx, r: r, own: own, root: g.root, to: tree.Opener{Root: g.root, Dropped: &r.unkept}, writers: w, admission: manifest.Admit(r.head.Announced())}
 	err := b.build()
-	b.to.close()
+	b.to.Close()
 	if err := cmp.Or(err, w.close()); err != nil {
 		return Version{}, err
 	}
 	if err := r.settle(ctx, g, b); err != nil {
 		return Version{}, err
 	}
-	if err := dressFolders(&folders{root: g.root, unkept: &r.unkept}, &r.manifest); err != nil {
+	if err := tree.SetAllDirAttributes(&tree.Opener{Root: g.root, Dropped: &r.unkept}, &r.manifest); err != nil {
 		return Version{}, err
 	}
 	if r.head.Foreign && r.head.Record == nil {
@@ -108,9 +111,9 @@ func (r *receiver) fill(ctx context.Context, g *staging, own *sources) (Version,
 
 // says returns what a version says of itself under its name here: another program's, when
 // the name was taken, which one it had.
-func (r *receiver) says(name string) *record {
+func (r *receiver) says(name string) *manifest.Record {
 	if r.head.Record == nil && name != r.head.Name {
-		return &record{Version: lineage.Version{Node: lineage.Node{Name: r.head.Name}}}
+		return &manifest.Record{Version: lineage.Version{Node: lineage.Node{Name: r.head.Name}}}
 	}
 	return r.head.Record
 }
@@ -128,20 +131,20 @@ func (r *receiver) settle(ctx context.Context, g *staging, b *builder) error {
 		return mismatch("%d files do not match their hashes", len(b.bad))
 	}
 	again := b.bad
-	if err := r.link.send(frameWant, want{Files: again}); err != nil || len(again) == 0 {
+	if err := r.link.Send(wire.FrameWant, wire.Want{Files: again}); err != nil || len(again) == 0 {
 		return err
 	}
 	w := newWriters(g, &r.manifest, &r.unkept)
-	b = &builder{ctx: ctx, r: r, own: &sources{}, root: g.root, to: folders{root: g.root, unkept: &r.unkept}, writers: w, admission: b.admission, again: again}
+	b = &builder{ctx: ctx, r: r, own: &sources{}, root: g.root, to: tree.Opener{Root: g.root, Dropped: &r.unkept}, writers: w, admission: b.admission, again: again}
 	err := b.build()
-	b.to.close()
+	b.to.Close()
 	if err := cmp.Or(err, w.close()); err != nil {
 		return err
 	}
 	if len(b.bad) > 0 || len(b.again) > 0 {
 		return mismatch("the content of %q does not match its hash", r.manifest.Entries[again[0]].Path)
 	}
-	return r.link.send(frameWant, want{})
+	return r.link.Send(wire.FrameWant, wire.Want{})
 }
 
 // maxWant keeps the list of files within a message.
@@ -149,27 +152,27 @@ const maxWant = 5000
 
 // readHead reads the announcement and decides whether to take the version.
 func (r *receiver) readHead() error {
-	if err := r.link.expectJSON(frameHead, &r.head); err != nil {
+	if err := r.link.ExpectJSON(wire.FrameHead, &r.head); err != nil {
 		return err
 	}
 	h := &r.head
 	if lim, _, ok := parseName(h.Name); !ok || lim != r.lim {
-		return violation("a version named %q for LIM %d", h.Name, r.lim)
+		return manifest.Violation("a version named %q for LIM %d", h.Name, r.lim)
 	}
-	if h.Top.Mode&^keptMode(true) != 0 {
-		return violation("the mode %o of the version", h.Top.Mode)
+	if h.Top.Mode&^manifest.KeptMode(true) != 0 {
+		return manifest.Violation("the mode %o of the version", h.Top.Mode)
 	}
-	if err := h.Top.Extra.check(true); err != nil {
+	if err := h.Top.Xattrs.Check(true); err != nil {
 		return err
 	}
-	if err := checkCounts(h.Entries, h.Bytes); err != nil {
+	if err := manifest.CheckCounts(h.Entries, h.Bytes); err != nil {
 		return err
 	}
 	if h.Content < 0 || h.Content > h.Bytes {
-		return violation("%d of %d bytes", h.Content, h.Bytes)
+		return manifest.Violation("%d of %d bytes", h.Content, h.Bytes)
 	}
 	if h.Record != nil {
-		if err := h.Record.valid(); err != nil {
+		if err := h.Record.Valid(); err != nil {
 			return err
 		}
 	}
@@ -194,7 +197,7 @@ func (r *receiver) filled(n int64) error {
 // peer's word too, who may have chosen the direction.
 func (r *receiver) checkNewer() error {
 	now := r.store.now()
-	if r.head.Mtime > nanoseconds(now.Add(MaxSkew)) {
+	if r.head.Mtime > manifest.Nanoseconds(now.Add(MaxSkew)) {
 		return fault.New(fault.Refused, clockHint, "version %s has a file from the future: %s",
 			r.head.Name, stampOf(r.head.Mtime))
 	}
@@ -214,16 +217,16 @@ func (r *receiver) checkNewer() error {
 		}
 	}
 	return fault.New(fault.Refused, "synchronise again", "version %s of %s is not newer than %s of %s",
-		r.head.Name, stampOf(r.head.Mtime), v.Name, stampOf(nanoseconds(v.NewestMtime)))
+		r.head.Name, stampOf(r.head.Mtime), v.Name, stampOf(manifest.Nanoseconds(v.NewestMtime)))
 }
 
 // checkEnd checks the hash of the whole.
 func (r *receiver) checkEnd(payload []byte) error {
-	var end digestMessage
-	if err := decodeJSON(payload, &end); err != nil {
+	var end wire.DigestMessage
+	if err := wire.DecodeJSON(payload, &end); err != nil {
 		return err
 	}
-	digest := r.manifest.digest()
+	digest := r.manifest.Digest()
 	if !bytes.Equal(end.Digest, digest) {
 		return mismatch("the version does not match its hash")
 	}
@@ -239,4 +242,4 @@ func mismatch(format string, args ...any) error {
 }
 
 // mkdir makes a folder of the version.
-func mkdir(root *os.Root, e *entry) error { return root.Mkdir(e.Path, 0o700) }
+func mkdir(root *os.Root, e *manifest.Entry) error { return root.Mkdir(e.Path, 0o700) }

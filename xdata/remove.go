@@ -12,6 +12,7 @@ import (
 
 	"mxcluster/internal/fault"
 	"mxcluster/internal/safepath"
+	"mxcluster/xdata/internal/tree"
 )
 
 // MayRemove checks whether Remove would take a version away, and changes nothing.
@@ -143,7 +144,7 @@ func notMounted(dir string) error {
 	if err != nil {
 		return err
 	}
-	if at := mountedAt(real); at != "" {
+	if at := tree.MountedAt(real); at != "" {
 		return &fs.PathError{Op: "remove", Path: at, Err: unix.EBUSY}
 	}
 	return nil

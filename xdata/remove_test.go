@@ -17,7 +17,7 @@ func TestRemove(t *testing.T) {
 	s.Still = time.Hour
 	older, newer := another(t, s, baseTime), another(t, s, baseTime.Add(time.Hour))
 	foreign(t, s, "xdata_1_20200101000000", sample, baseTime) // being written
-	foreign(t, s, "xdata_1_20200102000000", tree{}, baseTime)
+	foreign(t, s, "xdata_1_20200102000000", fileTree{}, baseTime)
 	bad := another(t, s, baseTime.Add(2*time.Hour))
 	must(t, os.Remove(filepath.Join(bad.Path, "db.txt")))
 	must(t, os.Symlink("nowhere", filepath.Join(s.Dir, "xdata_1_20200103000000")))

@@ -13,6 +13,8 @@ import (
 
 	"mxcluster/internal/fault"
 	"mxcluster/internal/safepath"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 // Find returns the version of a LIM with that name; fault.NotFound.
@@ -122,14 +124,14 @@ func (s *Store) Restore(ctx context.Context, v Version, to string, copied func(n
 		return err
 	}
 	defer part.discard()
-	m, lost, err := copyTree(ctx, from, part.root, counting(copied))
+	m, lost, err := tree.Copy(ctx, from, part.root, tree.Counter(copied))
 	if err != nil {
 		return noRoom(removedMeanwhile(err), filepath.Dir(to))
 	}
 	if err := s.holdAgainst(from, v, m); err != nil {
 		return err
 	}
-	if err := makeDurable(part.root); err != nil {
+	if err := tree.MakeDurable(part.root); err != nil {
 		return noRoom(err, filepath.Dir(to))
 	}
 	if err := part.commit(to); err != nil {
@@ -148,8 +150,8 @@ func removedMeanwhile(err error) error {
 }
 
 // holdAgainst compares what was read of a version with the hashes kept of it.
-func (s *Store) holdAgainst(root *os.Root, v Version, now *manifest) error {
-	seen, _, err := survey(root)
+func (s *Store) holdAgainst(root *os.Root, v Version, now *manifest.Manifest) error {
+	seen, _, err := tree.Survey(root)
 	if err != nil {
 		return err
 	}
@@ -162,14 +164,14 @@ func (s *Store) holdAgainst(root *os.Root, v Version, now *manifest) error {
 		return err
 	}
 	m := nextMark(own)
-	damage := compareSums(kept, now, m.Foreign)
+	damage := manifest.CompareSums(kept, now, m.Foreign)
 	if len(damage) == 0 {
-		damage = misfit(root, now.digest())
+		damage = tree.ContentMismatch(root, now.Digest())
 	}
 	if len(damage) == 0 {
 		return nil
 	}
-	m.Verified, m.Damage = v.Verified, inShort(damage)
+	m.Verified, m.Damage = v.Verified, manifest.InShort(damage)
 	s.keepNote(root, v.Name, m, seen)
 	return damaged(v.Name, m.Damage)
 }
@@ -212,7 +214,7 @@ func openPart(to string) (*part, error) {
 		err = fault.New(fault.Busy, "wait for it to end", "another restore to %s is going on", to)
 	}
 	if err == nil {
-		err = cmp.Or(p.emptyOut(), inheritNothing(p.root))
+		err = cmp.Or(p.emptyOut(), tree.DropInheritedACL(p.root))
 	}
 	if err != nil {
 		p.close()

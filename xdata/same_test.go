@@ -26,7 +26,7 @@ func (c *counted) Read(p []byte) (int, error) {
 // it, too; whatever else it has, it names.
 func TestListIsNotSent(t *testing.T) {
 	const size = 8 << 20 // some 1,500 chunks, whose list takes 12 KB
-	before := tree{"dump": noise(1, size)}
+	before := fileTree{"dump": noise(1, size)}
 	maps.Copy(before, sample)
 	after := maps.Clone(before)
 	after["dump"] = before["dump"][:size/2] + noise(2, 1<<20) + before["dump"][size/2:]
@@ -50,7 +50,7 @@ func TestListIsNotSent(t *testing.T) {
 			other.write(t, dir, baseTime.Add(-time.Hour))
 		}, list: true, sent: 2300 << 10},
 		"and what arrived": {prepare: func(t *testing.T, p pair) {
-			tree{"dump": noise(2, 1<<20)}.write(t, filepath.Join(p[clusterconf.SideStandby].Dir, partialPrefix(1)+"x"), baseTime)
+			fileTree{"dump": noise(2, 1<<20)}.write(t, filepath.Join(p[clusterconf.SideStandby].Dir, partialPrefix(1)+"x"), baseTime)
 		}, sent: 100 << 10},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"mxcluster/internal/safepath"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 // looks is how often a version is looked at while files come and go in it.
@@ -20,26 +22,26 @@ const looks = 3
 func (s *Store) see(name string, guided bool) (seen, error) {
 	var x seen
 	for range looks {
-		var bad troubles
+		var bad tree.Problems
 		var err error
 		x, err = s.look(name, guided, &bad)
-		if err != nil || len(bad.all) == 0 {
+		if err != nil || len(bad.All) == 0 {
 			return x, err
 		}
 		if now, err := os.Lstat(x.Path); errors.Is(err, fs.ErrNotExist) || err == nil && x.folder != nil && !os.SameFile(x.folder, now) {
 			return seen{}, fs.ErrNotExist // removed by another process while we looked
 		}
-		if !bad.vanished() {
+		if !bad.Vanished() {
 			return x, nil
 		}
 	}
-	x.changed, x.own = nanoseconds(s.now()), false
+	x.changed, x.own = manifest.Nanoseconds(s.now()), false
 	x.Complete, x.Damage = false, "" // another program is at work in it
 	return x, nil
 }
 
 // look looks a version over once. What cannot be looked at is put into bad.
-func (s *Store) look(name string, guided bool, bad *troubles) (seen, error) {
+func (s *Store) look(name string, guided bool, bad *tree.Problems) (seen, error) {
 	lim, stamp, _ := parseName(name)
 	x := seen{Version: Version{LIM: lim, Name: name, Path: filepath.Join(s.Dir, name), Stamp: stamp}}
 	info, err := os.Lstat(x.Path)
@@ -57,7 +59,7 @@ func (s *Store) look(name string, guided bool, bad *troubles) (seen, error) {
 		root, err = safepath.Folder(x.Path)
 	}
 	if err != nil {
-		return x, s.cannotLook(&x, nil, bad.pass(".", false, err), bad)
+		return x, s.cannotLook(&x, nil, bad.Pass(".", false, err), bad)
 	}
 	defer root.Close()
 	if guided {
@@ -65,25 +67,25 @@ func (s *Store) look(name string, guided bool, bad *troubles) (seen, error) {
 			return x, err
 		}
 	}
-	m, t, err := surveyAs(root, x.kept)
+	m, t, err := tree.SurveyByIndex(root, x.kept)
 	if err != nil {
-		m, t, err = surveyWith(root, bad)
+		m, t, err = tree.SurveyTolerant(root, bad)
 	}
 	if err != nil {
 		return x, err
 	}
-	x.manifest, x.Files, x.Bytes, x.content = m, t.files, t.bytes, t.content
-	if t.files > 0 {
-		x.NewestMtime = time.Unix(0, t.newestMtime).UTC()
+	x.manifest, x.Files, x.Bytes, x.content = m, t.Files, t.Bytes, t.Content
+	if t.Files > 0 {
+		x.NewestMtime = time.Unix(0, t.NewestMtime).UTC()
 	}
-	x.newestFile = t.newestFile
+	x.newestFile = t.NewestFile
 	if err := s.judge(root, &x, t); err != nil {
 		return x, err
 	}
-	if len(bad.all) > 0 {
-		return x, s.cannotLook(&x, readRecord(root), nil, bad)
+	if len(bad.All) > 0 {
+		return x, s.cannotLook(&x, tree.ReadRecord(root), nil, bad)
 	}
-	x.describe(readRecord(root), s.now())
+	x.describe(tree.ReadRecord(root), s.now())
 	x.foreign = x.foreign && x.record == nil
 	return x, nil
 }
@@ -99,7 +101,7 @@ func kindOf(mode fs.FileMode) string {
 }
 
 // cannotLook makes a version a damaged one, which is as new as what is known of it says.
-func (s *Store) cannotLook(x *seen, r *record, err error, bad *troubles) error {
+func (s *Store) cannotLook(x *seen, r *manifest.Record, err error, bad *tree.Problems) error {
 	if err != nil {
 		return err
 	}
@@ -107,9 +109,9 @@ func (s *Store) cannotLook(x *seen, r *record, err error, bad *troubles) error {
 	if err != nil {
 		return err
 	}
-	x.Complete, x.Damage, x.manifest, x.kept = false, inShort(bad.words()), nil, nil
-	if kept != nil && kept.newestMtime() != noMtime {
-		x.NewestMtime = time.Unix(0, kept.newestMtime()).UTC()
+	x.Complete, x.Damage, x.manifest, x.kept = false, manifest.InShort(bad.Words()), nil, nil
+	if kept != nil && kept.NewestMtime() != manifest.NoMtime {
+		x.NewestMtime = time.Unix(0, kept.NewestMtime()).UTC()
 	}
 	if x.NewestMtime.IsZero() {
 		x.NewestMtime = x.Stamp
@@ -119,7 +121,7 @@ func (s *Store) cannotLook(x *seen, r *record, err error, bad *troubles) error {
 }
 
 // judge tells whether a version can be relied on, by what is noted of it and how it looks.
-func (s *Store) judge(root *os.Root, x *seen, t totals) error {
+func (s *Store) judge(root *os.Root, x *seen, t tree.Totals) error {
 	own, err := s.readMark(root, x.Name, x.manifest)
 	if err != nil {
 		return err
@@ -136,8 +138,8 @@ func (s *Store) judge(root *os.Root, x *seen, t totals) error {
 	}
 	// A folder without files is no data: nothing could be restored from it.
 	// Others are judged by how long they are still.
-	x.changed, x.own, x.foreign = t.changed, made || isMarked(root.Name()), !made
-	x.Complete = x.Damage == "" && t.files > 0 && x.own
+	x.changed, x.own, x.foreign = t.Changed, made || isMarked(root.Name()), !made
+	x.Complete = x.Damage == "" && t.Files > 0 && x.own
 	return nil
 }
 
@@ -151,9 +153,9 @@ func (s *Store) stillMade(x *seen, own *mark) (bool, error) {
 	if kept == nil || err != nil {
 		return false, err
 	}
-	if damage := compareShapes(kept, x.manifest); len(damage) > 0 {
-		x.Damage = cmp.Or(x.Damage, inShort(damage))
-		x.NewestMtime = time.Unix(0, kept.newestMtime()).UTC() // not that of what was added to it
+	if damage := manifest.CompareShapes(kept, x.manifest); len(damage) > 0 {
+		x.Damage = cmp.Or(x.Damage, manifest.InShort(damage))
+		x.NewestMtime = time.Unix(0, kept.NewestMtime()).UTC() // not that of what was added to it
 	}
 	return true, nil
 }

@@ -10,22 +10,26 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
+	"mxcluster/xdata/internal/wire"
 )
 
 // sender sends a version to a receiver, which says first what it has.
 type sender struct {
 	*snapshot
-	link    *link
+	link    *wire.Link
 	out     *batches
 	have    []uint64          // IDs of the receiver's chunks
 	places  map[uint64]uint32 // in have
 	same    bool              // have is what the guide has
 	next    uint64            // the place after that of the last chunk found
 	abort   func()            // ends a link that waits; may be nil
-	files   folders
+	files   tree.Opener
 	in      *sharedFile // the file that is being sent; nil: not open
 	buf     []byte
-	counted counting
+	counted tree.Counter
 }
 
 // send writes the whole version: head, batches, end; and files again that the
@@ -35,14 +39,14 @@ func (s *sender) send(ctx context.Context) error {
 		return s.problem
 	}
 	s.start(ctx)
-	s.files, s.buf = folders{root: s.root}, make([]byte, maxChunk)
-	defer s.files.close()
+	s.files, s.buf = tree.Opener{Root: s.root}, make([]byte, chunk.MaxSize)
+	defer s.files.Close()
 	m := s.manifest
-	head := versionHead{Name: s.version.Name, Mtime: m.newestMtime(), Entries: len(m.Entries), Bytes: m.bytes(), Content: m.content(), Top: m.Top, Record: s.version.record, Foreign: s.version.foreign}
+	head := wire.VersionHead{Name: s.version.Name, Mtime: m.NewestMtime(), Entries: len(m.Entries), Bytes: m.Bytes(), Content: m.Content(), Top: m.Top, Record: s.version.record, Foreign: s.version.foreign}
 	if g := s.guide(); g != nil {
-		head.Known = listDigest(g.chunks)
+		head.Known = chunk.ListDigest(g.Chunks)
 	}
-	if err := s.link.send(frameHead, head); err != nil {
+	if err := s.link.Send(wire.FrameHead, head); err != nil {
 		return err
 	}
 	if err := s.readHave(); err != nil {
@@ -51,7 +55,7 @@ func (s *sender) send(ctx context.Context) error {
 	answer := s.await()
 	err := s.all(ctx)
 	if err == nil {
-		err = s.link.send(frameEnd, digestMessage{Digest: m.digest()})
+		err = s.link.Send(wire.FrameEnd, wire.DigestMessage{Digest: m.Digest()})
 	}
 	if err != nil {
 		return s.failed(err, answer)
@@ -63,8 +67,8 @@ func (s *sender) send(ctx context.Context) error {
 	if err := s.repeat(ctx, first.want.Files); err != nil {
 		return err
 	}
-	var second want
-	if err := s.link.expectJSON(frameWant, &second); err != nil {
+	var second wire.Want
+	if err := s.link.ExpectJSON(wire.FrameWant, &second); err != nil {
 		return err
 	}
 	if len(second.Files) > 0 {
@@ -76,11 +80,11 @@ func (s *sender) send(ctx context.Context) error {
 // readHave reads the list of the receiver's chunks.
 func (s *sender) readHave() error {
 	for {
-		kind, payload, err := s.link.expectEither(frameHave, frameSame)
+		kind, payload, err := s.link.ExpectEither(wire.FrameHave, wire.FrameSame)
 		switch {
 		case err != nil:
 			return err
-		case kind == frameSame:
+		case kind == wire.FrameSame:
 			if err := s.haveSame(payload); err != nil {
 				return err
 			}
@@ -89,7 +93,7 @@ func (s *sender) readHave() error {
 			s.indexHave()
 			return nil
 		case len(payload)%8 != 0 || len(s.have)+len(payload)/8 > maxHave:
-			return violation("a list of chunks of %d bytes after %d chunks", len(payload), len(s.have))
+			return manifest.Violation("a list of chunks of %d bytes after %d chunks", len(payload), len(s.have))
 		}
 		for ; len(payload) > 0; payload = payload[8:] {
 			s.have = append(s.have, binary.LittleEndian.Uint64(payload))
@@ -101,24 +105,24 @@ func (s *sender) readHave() error {
 func (s *sender) haveSame(payload []byte) error {
 	g := s.guide()
 	if g == nil || len(payload) > 0 || len(s.have) > 0 {
-		return violation("a list of chunks that is none")
+		return manifest.Violation("a list of chunks that is none")
 	}
 	s.haveAsIn(g)
 	return nil
 }
 
 // haveAsIn takes the chunks of a guide for those of the receiver.
-func (s *sender) haveAsIn(g *guide) {
-	s.have = make([]uint64, len(g.chunks))
-	for i, c := range g.chunks {
+func (s *sender) haveAsIn(g *chunk.Guide) {
+	s.have = make([]uint64, len(g.Chunks))
+	for i, c := range g.Chunks {
 		s.have[i] = c.ID
 	}
-	s.places, s.same = g.places, true
+	s.places, s.same = g.Places, true
 }
 
 // indexHave makes the chunks of the receiver ones that can be found, unless they are.
 func (s *sender) indexHave() {
-	if g := s.guide(); s.same && len(s.have) == len(g.chunks) {
+	if g := s.guide(); s.same && len(s.have) == len(g.Chunks) {
 		return
 	}
 	s.same = false
@@ -131,7 +135,7 @@ func (s *sender) indexHave() {
 
 // reply is what the receiver says at the end of a version.
 type reply struct {
-	want want
+	want wire.Want
 	err  error
 }
 
@@ -142,7 +146,7 @@ func (s *sender) await() <-chan reply {
 	answer := make(chan reply, 1)
 	go func() {
 		var a reply
-		if a.err = s.link.expectJSON(frameWant, &a.want); a.err != nil && s.abort != nil {
+		if a.err = s.link.ExpectJSON(wire.FrameWant, &a.want); a.err != nil && s.abort != nil {
 			s.abort()
 		}
 		answer <- a
@@ -153,12 +157,12 @@ func (s *sender) await() <-chan reply {
 // failed finds out why sending failed. A receiver that gave up has said why,
 // and that is worth more than "broken pipe".
 func (s *sender) failed(err error, answer <-chan reply) error {
-	var lost wireError
+	var lost wire.WriteError
 	if s.abort == nil {
 		return err
 	}
 	if !errors.As(err, &lost) {
-		_ = s.link.send(frameError, encodeError(err))
+		_ = s.link.Send(wire.FrameError, wire.EncodeError(err))
 		s.abort()
 		<-answer
 		return err
@@ -194,7 +198,7 @@ func (s *sender) entries(ctx context.Context) (err error) {
 		}
 		s.out.entry(e)
 		if e.Dir {
-			s.out.extra(e.Attr.Extra)
+			s.out.extra(e.Attr.Xattrs)
 			continue
 		}
 		if err = s.file(ctx, i); err != nil {
@@ -213,7 +217,7 @@ func (s *sender) repeat(ctx context.Context, places []int) (err error) {
 	s.out.send(s.link)
 	for _, i := range places {
 		if i < 0 || i >= len(s.manifest.Entries) || s.manifest.Entries[i].Dir {
-			err = violation("file %d asked for again", i)
+			err = manifest.Violation("file %d asked for again", i)
 			break
 		}
 		s.out.again(i)
@@ -224,7 +228,7 @@ func (s *sender) repeat(ctx context.Context, places []int) (err error) {
 	if err := cmp.Or(err, s.out.close()); err != nil {
 		return err
 	}
-	return s.link.send(frameEnd, digestMessage{Digest: s.manifest.digest()})
+	return s.link.Send(wire.FrameEnd, wire.DigestMessage{Digest: s.manifest.Digest()})
 }
 
 // file sends one file: which of the receiver's chunks it is made of, and the content
@@ -249,7 +253,7 @@ func (s *sender) file(ctx context.Context, place int) error {
 		}
 		for chunks := f.chunks; len(chunks) > 0; {
 			count, size := 1, int64(chunks[0].Size)
-			if chunks[0].isHole() {
+			if chunks[0].IsHole() {
 				s.out.hole(size)
 			} else if at, ok := s.find(chunks[0]); ok {
 				s.out.have(at, size)
@@ -257,20 +261,20 @@ func (s *sender) file(ctx context.Context, place int) error {
 				return err
 			}
 			chunks, off = chunks[count:], off+size
-			s.counted.add(size)
+			s.counted.Add(size)
 		}
 	}
-	s.out.extra(e.Attr.Extra)
+	s.out.extra(e.Attr.Xattrs)
 	s.out.end(e.Sum)
 	return nil
 }
 
 // open opens the file that is being sent, unless it is open.
-func (s *sender) open(e *entry) error {
+func (s *sender) open(e *manifest.Entry) error {
 	if s.in != nil {
 		return nil
 	}
-	h, err := s.files.openEntry(e)
+	h, err := s.files.OpenEntry(e)
 	if err != nil {
 		return sent(err, e)
 	}
@@ -297,7 +301,7 @@ func (s *sender) pause() {
 }
 
 // sent says of a file that is gone that it changed.
-func sent(err error, e *entry) error {
+func sent(err error, e *manifest.Entry) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fault.New(fault.Busy, "try again when nothing writes there", "%q is gone", e.Path)
 	}
@@ -305,7 +309,7 @@ func sent(err error, e *entry) error {
 }
 
 // atHand sends chunks whose content was just read.
-func (s *sender) atHand(ctx context.Context, e *entry, f found, off int64) error {
+func (s *sender) atHand(ctx context.Context, e *manifest.Entry, f found, off int64) error {
 	for len(f.chunks) > 0 {
 		count, size := 1, int(f.chunks[0].Size)
 		if at, ok := s.find(f.chunks[0]); ok {
@@ -317,7 +321,7 @@ func (s *sender) atHand(ctx context.Context, e *entry, f found, off int64) error
 			}
 		}
 		f.chunks, f.data, off = f.chunks[count:], f.data[size:], off+int64(size)
-		s.counted.add(int64(size))
+		s.counted.Add(int64(size))
 	}
 	return cmp.Or(context.Cause(ctx), s.out.failed())
 }
@@ -327,9 +331,9 @@ const leastStored = 32 << 10
 
 // lacking sends chunks that lie one after the other in a file: the first, which the receiver
 // lacks, and those behind that are alike.
-func (s *sender) lacking(e *entry, chunks []chunk, data []byte, off int64) (count, size int, err error) {
+func (s *sender) lacking(e *manifest.Entry, chunks []chunk.Chunk, data []byte, off int64) (count, size int, err error) {
 	dense := isDense(data[:chunks[0].Size])
-	alike := func(c chunk) bool {
+	alike := func(c chunk.Chunk) bool {
 		p := data[size:][:c.Size]
 		return !s.has(c) && (dense && staysDense(p) || !dense && !isDense(p))
 	}
@@ -353,26 +357,26 @@ func (s *sender) lacking(e *entry, chunks []chunk, data []byte, off int64) (coun
 
 // content sends the chunks at an offset of a file that the receiver lacks, the first of chunks
 // and those that follow, and makes sure that they still are what they were when the file was read.
-func (s *sender) content(ctx context.Context, e *entry, chunks []chunk, off int64) (count int, size int64, err error) {
+func (s *sender) content(ctx context.Context, e *manifest.Entry, chunks []chunk.Chunk, off int64) (count int, size int64, err error) {
 	if err := cmp.Or(context.Cause(ctx), s.out.failed(), s.open(e)); err != nil {
 		return 0, 0, err
 	}
-	for count == 0 || count < len(chunks) && size+int64(chunks[count].Size) <= maxChunk && !s.has(chunks[count]) && !chunks[count].isHole() {
+	for count == 0 || count < len(chunks) && size+int64(chunks[count].Size) <= chunk.MaxSize && !s.has(chunks[count]) && !chunks[count].IsHole() {
 		size += int64(chunks[count].Size)
 		count++
 	}
 	data := s.buf[:size]
-	if _, err := s.in.pread(data, off); err != nil {
+	if _, err := s.in.Pread(data, off); err != nil {
 		return 0, 0, err
 	}
 	rest := data
 	for _, c := range chunks[:count] {
 		if xxh3.Hash(rest[:c.Size]) != c.ID {
 			s.stopReading()
-			if err := s.in.check(e); err != nil {
+			if err := s.in.CheckUnchanged(e); err != nil {
 				return 0, 0, err
 			}
-			return 0, 0, s.hold([]string{doesNotMatch(e.Path)})
+			return 0, 0, s.hold([]string{manifest.DoesNotMatch(e.Path)})
 		}
 		rest = rest[c.Size:]
 	}
@@ -387,14 +391,14 @@ func (s *sender) content(ctx context.Context, e *entry, chunks []chunk, off int6
 }
 
 // has tells whether the receiver has a chunk.
-func (s *sender) has(c chunk) bool {
+func (s *sender) has(c chunk.Chunk) bool {
 	_, ok := s.places[c.ID]
 	return ok
 }
 
 // find tells where the receiver has a chunk. What follows on the last one found
 // is looked at first: that makes long runs.
-func (s *sender) find(c chunk) (uint64, bool) {
+func (s *sender) find(c chunk.Chunk) (uint64, bool) {
 	if s.next < uint64(len(s.have)) && s.have[s.next] == c.ID {
 		s.next++
 		return s.next - 1, true

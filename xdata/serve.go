@@ -14,13 +14,21 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/wire"
 )
+
+// Opened is what the login by which a [Serve] was started opens there.
+type Opened = wire.Opened
+
+// DefaultIdle is how long nothing may be heard of a peer, where nothing else is said.
+const DefaultIdle = wire.DefaultIdle
 
 // ServeOptions restrict what a peer may ask for.
 type ServeOptions struct {
 	LIMs []int // the LIMs whose data may be read and written; nil: all
 	// Opened is told to the peer.
-	Opened Opened
+	Opened wire.Opened
 	// Warn is told to the peer, who may do something about it; "": nothing.
 	Warn string
 	// Synced is told of a LIM whose sync has ended well; may be nil.
@@ -65,7 +73,7 @@ func serve(ctx context.Context, end context.CancelCauseFunc, store *Store, r io.
 		stop := context.AfterFunc(ctx, func() { c.Close() })
 		defer stop()
 	}
-	s := &server{link: newLink(r, w), opt: opt}
+	s := &server{link: wire.NewLink(r, w), opt: opt}
 	s.store = s.listening(store)
 	if opt.Warn != "" {
 		s.warnings = []string{fault.Plain(opt.Warn)}
@@ -74,12 +82,12 @@ func serve(ctx context.Context, end context.CancelCauseFunc, store *Store, r io.
 	defer func() { store.takeSign(s.sign) }()
 	in, file := r.(*os.File)
 	if file {
-		s.link.deepen(in)
+		s.link.Deepen(in)
 	}
 	defer s.close()
-	err := s.link.send(frameGreeting, greeting{Magic: protocolMagic, Version: protocolVersion, Sign: s.sign, Opened: opt.Opened})
+	err := s.link.Send(wire.FrameGreeting, wire.Greeting{Magic: wire.ProtocolMagic, Version: wire.ProtocolVersion, Sign: s.sign, Opened: opt.Opened})
 	if err == nil {
-		defer s.link.watch(in, opt.Idle, end)()
+		defer s.link.Watch(in, opt.Idle, end)()
 		err = s.run(ctx)
 	}
 	if cause := context.Cause(ctx); cause != nil {
@@ -87,7 +95,7 @@ func serve(ctx context.Context, end context.CancelCauseFunc, store *Store, r io.
 	}
 	if err != nil {
 		// Best effort: the peer may be the very thing that failed.
-		_ = s.link.send(frameError, encodeError(err))
+		_ = s.link.Send(wire.FrameError, wire.EncodeError(err))
 		return fmt.Errorf("serve data versions: %w", err)
 	}
 	return nil
@@ -96,15 +104,15 @@ func serve(ctx context.Context, end context.CancelCauseFunc, store *Store, r io.
 // server is the state of one connection.
 type server struct {
 	store   *Store
-	link    *link
+	link    *wire.Link
 	opt     ServeOptions
-	asked   openRequest // LIM 0 until the peer has named one
-	release func()      // of the LIM's lock
-	opened  *snapshot   // of the newest complete version; nil when there is none
-	here    []seen      // the versions there are
-	pushed  bool        // a version was taken: opened and here are not true any more
-	newest  *Version    // the newest complete one; nil: there is none
-	sign    string      // see putSign
+	asked   wire.OpenRequest // LIM 0 until the peer has named one
+	release func()           // of the LIM's lock
+	opened  *snapshot        // of the newest complete version; nil when there is none
+	here    []seen           // the versions there are
+	pushed  bool             // a version was taken: opened and here are not true any more
+	newest  *Version         // the newest complete one; nil: there is none
+	sign    string           // see putSign
 
 	mu       sync.Mutex
 	warnings []string // for the peer
@@ -139,8 +147,8 @@ func (s *server) close() {
 // run answers messages until the peer says goodbye.
 func (s *server) run(ctx context.Context) error {
 	for {
-		s.link.ear.due.Store(0)
-		t, payload, err := s.link.next()
+		s.link.Ear.Due.Store(0)
+		t, payload, err := s.link.Next()
 		s.store.takeSign(s.sign) // whoever asks has looked for it
 		s.sign = ""
 		switch {
@@ -148,9 +156,9 @@ func (s *server) run(ctx context.Context) error {
 			return fault.Wrap(io.ErrUnexpectedEOF, fault.Unreachable, "", "the other side went away")
 		case err != nil:
 			return err
-		case t == frameError:
-			return decodeError(payload)
-		case t == frameBye:
+		case t == wire.FrameError:
+			return wire.DecodeError(payload)
+		case t == wire.FrameBye:
 			return s.bye(payload)
 		}
 		if err := s.answer(ctx, t, payload); err != nil {
@@ -160,39 +168,39 @@ func (s *server) run(ctx context.Context) error {
 }
 
 // answer handles one request.
-func (s *server) answer(ctx context.Context, t frameType, payload []byte) error {
+func (s *server) answer(ctx context.Context, t wire.FrameType, payload []byte) error {
 	switch {
-	case t == frameClock:
-		return s.link.send(frameClock, clock{Now: s.store.now().UTC()})
-	case t == frameOpen && s.asked.LIM == 0:
+	case t == wire.FrameClock:
+		return s.link.Send(wire.FrameClock, wire.Clock{Now: s.store.now().UTC()})
+	case t == wire.FrameOpen && s.asked.LIM == 0:
 		return s.open(payload)
-	case t == framePush && s.asked.LIM != 0 && !s.pushed:
+	case t == wire.FramePush && s.asked.LIM != 0 && !s.pushed:
 		return s.receive(ctx)
-	case t == frameConflict && s.opened != nil:
+	case t == wire.FrameConflict && s.opened != nil:
 		return s.conflict(payload)
-	case t == frameKeep && s.opened != nil:
+	case t == wire.FrameKeep && s.opened != nil:
 		return s.resolve(ctx, payload)
-	case t == framePull && s.opened != nil:
+	case t == wire.FramePull && s.opened != nil:
 		return (&sender{snapshot: s.opened, link: s.link}).send(ctx)
-	case t == frameDigest && s.opened != nil:
+	case t == wire.FrameDigest && s.opened != nil:
 		if err := s.opened.readAll(ctx); err != nil {
 			return err
 		}
 		digest := s.opened.digest()
 		s.opened.version.is(digest, s.store.now())
-		return s.link.send(frameDigest, digestMessage{Digest: digest})
+		return s.link.Send(wire.FrameDigest, wire.DigestMessage{Digest: digest})
 	}
-	return violation("message %d out of turn", t)
+	return manifest.Violation("message %d out of turn", t)
 }
 
 // open takes the lock of the LIM asked for and describes its newest version.
 func (s *server) open(payload []byte) error {
-	if err := decodeJSON(payload, &s.asked); err != nil {
+	if err := wire.DecodeJSON(payload, &s.asked); err != nil {
 		return err
 	}
 	lim, side := s.asked.LIM, s.asked.Side
 	if lim < 1 || side != clusterconf.SideRegular && side != clusterconf.SideStandby {
-		return violation("LIM %d on the side %q", lim, side)
+		return manifest.Violation("LIM %d on the side %q", lim, side)
 	}
 	if s.opt.LIMs != nil && !slices.Contains(s.opt.LIMs, lim) {
 		return fault.New(fault.NotPermitted, "", "the data of LIM %d may not be asked for here", lim)
@@ -217,7 +225,7 @@ func (s *server) describe() error {
 		s.opened.close()
 	}
 	var err error
-	var sum summary
+	var sum wire.Summary
 	if s.opened, s.here, sum, err = s.store.summarise(s.asked.LIM); err != nil {
 		return err
 	}
@@ -229,20 +237,20 @@ func (s *server) describe() error {
 	if s.opened != nil {
 		s.newest = &s.opened.version
 	}
-	return s.link.send(frameOpen, sum)
+	return s.link.Send(wire.FrameOpen, sum)
 }
 
 // apart reads a peer's version, of which and ours neither follows the other.
 func (s *server) apart(payload []byte) (*lineage.Version, error) {
-	var theirs line
-	if err := decodeJSON(payload, &theirs); err != nil {
+	var theirs wire.Line
+	if err := wire.DecodeJSON(payload, &theirs); err != nil {
 		return nil, err
 	}
 	if err := theirs.Line.Valid(); err != nil {
-		return nil, violation("%v", err)
+		return nil, manifest.Violation("%v", err)
 	}
 	if o := lineage.Compare(&s.newest.line, &theirs.Line); o != lineage.Apart {
-		return nil, violation("a conflict of versions of which one is %s", o)
+		return nil, manifest.Violation("a conflict of versions of which one is %s", o)
 	}
 	return &theirs.Line, nil
 }
@@ -256,7 +264,7 @@ func (s *server) conflict(payload []byte) error {
 	if err := s.store.noteConflict(s.asked.LIM, &s.newest.line, theirs); err != nil {
 		return err
 	}
-	return s.link.send(frameDone, done{})
+	return s.link.Send(wire.FrameDone, wire.Done{})
 }
 
 // resolve ends a conflict with what is here.
@@ -286,22 +294,22 @@ func (s *server) receive(ctx context.Context) error {
 		return err
 	}
 	s.newest = &v
-	return s.link.send(frameDone, done{Name: v.Name, Note: note})
+	return s.link.Send(wire.FrameDone, wire.Done{Name: v.Name, Note: note})
 }
 
 func (s *server) active() bool { return s.opt.Active != nil && s.opt.Active(s.asked.LIM) }
 
 // bye ends a sync that went well: old versions are no longer needed.
 func (s *server) bye(payload []byte) error {
-	var end done
+	var end wire.Done
 	if s.asked.LIM == 0 {
-		return s.link.send(frameDone, end)
+		return s.link.Send(wire.FrameDone, end)
 	}
-	var said bye
-	if err := decodeJSON(payload, &said); err != nil {
+	var said wire.Bye
+	if err := wire.DecodeJSON(payload, &said); err != nil {
 		return err
 	}
-	a := afterSync{lim: s.asked.LIM, side: s.asked.Side, bye: said, own: s.newest, active: s.active}
+	a := afterSync{lim: s.asked.LIM, side: s.asked.Side, Bye: said, own: s.newest, active: s.active}
 	var err error
 	if said.Dry {
 		end.Removes, err = s.store.wouldTidy(a, s.here)
@@ -317,7 +325,7 @@ func (s *server) bye(payload []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	end.Warnings = s.warnings
-	return s.link.send(frameDone, end)
+	return s.link.Send(wire.FrameDone, end)
 }
 
 // superseded tells whether a version with a file from the future is no loss beside another
@@ -329,19 +337,19 @@ func superseded(future, by *lineage.Version) bool {
 
 // summarise looks at the versions of a LIM, opens the newest complete one, nil
 // when there is none, and describes it.
-func (s *Store) summarise(lim int) (*snapshot, []seen, summary, error) {
+func (s *Store) summarise(lim int) (*snapshot, []seen, wire.Summary, error) {
 	versions, err := s.list(lim, true)
 	if err != nil {
-		return nil, nil, summary{}, err
+		return nil, nil, wire.Summary{}, err
 	}
 	now := s.now()
-	sum := summary{Writing: writing(versions)}
+	sum := wire.Summary{Writing: writing(versions)}
 	sum.Damaged = slices.ContainsFunc(versions, func(v seen) bool { return v.Damage != "" })
 	i := slices.IndexFunc(versions, func(v seen) bool { return v.Complete && !v.future(now) })
 	for j := range versions {
 		v := &versions[j]
 		if v.Complete && v.future(now) && (i < 0 || !superseded(&v.line, &versions[i].line)) {
-			sum.Future = &futureVersion{Line: v.line, Local: v.Name, File: fault.Plain(v.newestFile), Mtime: nanoseconds(v.NewestMtime)}
+			sum.Future = &wire.FutureVersion{Line: v.line, Local: v.Name, File: fault.Plain(v.newestFile), Mtime: manifest.Nanoseconds(v.NewestMtime)}
 			break
 		}
 	}
@@ -356,10 +364,10 @@ func (s *Store) summarise(lim int) (*snapshot, []seen, summary, error) {
 	v := versions[i]
 	snap, err := s.openSnapshot(v)
 	if err != nil {
-		return nil, nil, summary{}, err
+		return nil, nil, wire.Summary{}, err
 	}
 	sum.Foreign, sum.From = v.foreign, v.from
-	sum.Name, sum.Mtime, sum.Files, sum.Bytes = v.Name, nanoseconds(v.NewestMtime), v.Files, v.Bytes
+	sum.Name, sum.Mtime, sum.Files, sum.Bytes = v.Name, manifest.Nanoseconds(v.NewestMtime), v.Files, v.Bytes
 	if sum.Digest = snap.digest(); sum.Digest != nil {
 		snap.version.is(sum.Digest, now)
 	}

@@ -4,31 +4,33 @@ import (
 	"errors"
 	"io"
 	"sync/atomic"
+
+	"mxcluster/xdata/internal/tree"
 )
 
 // sharedFile is an open file that is closed by the last one who uses it.
 type sharedFile struct {
-	handle
+	tree.Handle
 	users  atomic.Int32
 	opened *atomic.Int32 // counts those that are open
 }
 
 // share makes one of an open file, with one user.
-func share(h handle, opened *atomic.Int32) *sharedFile {
-	f := &sharedFile{handle: h, opened: opened}
+func share(h tree.Handle, opened *atomic.Int32) *sharedFile {
+	f := &sharedFile{Handle: h, opened: opened}
 	f.users.Store(1)
 	opened.Add(1)
 	return f
 }
 
 // Fd returns its file descriptor.
-func (f *sharedFile) Fd() int { return f.fd }
+func (f *sharedFile) Fd() int { return f.Handle.Fd }
 
 // ReadAt reads all of p. A file that has become shorter has changed.
 func (f *sharedFile) ReadAt(p []byte, off int64) (int, error) {
-	n, err := f.pread(p, off)
+	n, err := f.Pread(p, off)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = changed(f.name)
+		err = tree.Changed(f.Name)
 	}
 	return n, err
 }
@@ -36,7 +38,7 @@ func (f *sharedFile) ReadAt(p []byte, off int64) (int, error) {
 // Release lets go of it.
 func (f *sharedFile) Release() {
 	if f.users.Add(-1) == 0 {
-		_ = f.close()
+		_ = f.Close()
 		f.opened.Add(-1)
 	}
 }

@@ -7,6 +7,9 @@ import (
 
 	"mxcluster/internal/fault"
 	"mxcluster/internal/safepath"
+	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 // snapshot is a version opened for comparing and sending: its folder, and its
@@ -15,16 +18,16 @@ import (
 type snapshot struct {
 	store    *Store
 	root     *os.Root
-	from     folders
+	from     tree.Opener
 	version  Version
-	manifest *manifest
-	kept     *manifest // its index; nil: none
-	mark     mark      // as it would be written anew
-	scan     *scanner
-	guide    func() *guide // found when it is first asked for
-	reading  *reading      // nil: not begun
-	ahead    *ahead        // made ready to be sent; nil: not so
-	unread   int           // files whose content is not known
+	manifest *manifest.Manifest
+	kept     *manifest.Manifest // its index; nil: none
+	mark     mark               // as it would be written anew
+	scan     *tree.Scanner
+	guide    func() *chunk.Guide // found when it is first asked for
+	reading  *reading            // nil: not begun
+	ahead    *ahead              // made ready to be sent; nil: not so
+	unread   int                 // files whose content is not known
 	stale    bool
 	sum      []byte // see content; nil: not asked for yet
 	problem  error  // why it can't be copied; nil: nothing that is known
@@ -37,7 +40,7 @@ func (s *Store) openSnapshot(v seen) (snap *snapshot, err error) {
 	if err != nil {
 		return nil, err
 	}
-	snap = &snapshot{store: s, root: root, from: folders{root: root}, version: v.Version, manifest: v.manifest, kept: v.kept}
+	snap = &snapshot{store: s, root: root, from: tree.Opener{Root: root}, version: v.Version, manifest: v.manifest, kept: v.kept}
 	snap.guide = sync.OnceValue(snap.findGuide)
 	if err := snap.open(); err != nil {
 		snap.close()
@@ -48,7 +51,7 @@ func (s *Store) openSnapshot(v seen) (snap *snapshot, err error) {
 
 func (s *snapshot) open() (err error) {
 	if s.manifest == nil {
-		if s.manifest, _, err = survey(s.root); err != nil {
+		if s.manifest, _, err = tree.Survey(s.root); err != nil {
 			return err
 		}
 	}
@@ -63,15 +66,15 @@ func (s *snapshot) open() (err error) {
 		}
 	}
 	if s.manifest != s.kept {
-		s.unread, s.stale = s.manifest.recall(s.kept)
+		s.unread, s.stale = s.manifest.Recall(s.kept)
 	}
 	if err := s.folderExtras(); err != nil {
 		return err
 	}
 	if s.problem = s.check(); s.problem == nil && s.unread == 0 {
-		s.problem = s.hold(misfit(s.root, s.content()))
+		s.problem = s.hold(tree.ContentMismatch(s.root, s.content()))
 	}
-	s.scan, err = newScanner(s.manifest.bytes())
+	s.scan, err = tree.NewScanner(s.manifest.Bytes())
 	return err
 }
 
@@ -79,21 +82,21 @@ func (s *snapshot) open() (err error) {
 // that of the version.
 func (s *snapshot) folderExtras() error {
 	m := s.manifest
-	top := entry{Path: ".", Attr: m.Top}
-	if err := s.from.extras(&top); err != nil {
+	top := manifest.Entry{Path: ".", Attr: m.Top}
+	if err := s.from.ReadXattrs(&top); err != nil {
 		return err
 	}
 	m.Top = top.Attr
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		if !e.Dir || e.known {
+		if !e.Dir || e.Known {
 			continue
 		}
-		if err := s.from.extras(e); err != nil {
+		if err := s.from.ReadXattrs(e); err != nil {
 			return err
 		}
-		m.extras += len(e.Attr.Extra)
-		e.known = true
+		m.XattrBytes += len(e.Attr.Xattrs)
+		e.Known = true
 	}
 	return nil
 }
@@ -102,19 +105,19 @@ func (s *snapshot) folderExtras() error {
 // reading it.
 func (s *snapshot) check() error {
 	m := s.manifest
-	if err := m.checkCopyable(); err != nil {
+	if err := m.CheckCopyable(); err != nil {
 		return err
 	}
-	if m.newestMtime() != nanoseconds(s.version.NewestMtime) {
+	if m.NewestMtime() != manifest.Nanoseconds(s.version.NewestMtime) {
 		return fault.New(fault.Busy, "try again when nothing writes there", "version %s changed while it was read", s.version.Name)
 	}
-	return s.hold(compareSums(s.kept, m, s.mark.Foreign))
+	return s.hold(manifest.CompareSums(s.kept, m, s.mark.Foreign))
 }
 
 func (s *snapshot) close() {
 	_ = s.dropAhead() // there was an error before, or it is not needed
 	s.stopReading()
-	s.from.close()
+	s.from.Close()
 	s.root.Close()
 }
 
@@ -123,28 +126,28 @@ func (s *snapshot) hold(damage []string) error {
 	if len(damage) == 0 {
 		return nil
 	}
-	s.mark.Verified, s.mark.Damage = s.version.Verified, inShort(damage)
+	s.mark.Verified, s.mark.Damage = s.version.Verified, manifest.InShort(damage)
 	s.store.keepNote(s.root, s.version.Name, s.mark, s.manifest)
 	return damaged(s.version.Name, s.mark.Damage)
 }
 
 // read reads a file whose content is not known yet, and holds it against what
 // was kept of it, so that damage does not spread.
-func (s *snapshot) read(ctx context.Context, e *entry, each func(p content) error) error {
-	in, err := s.from.openEntry(e)
+func (s *snapshot) read(ctx context.Context, e *manifest.Entry, each func(p tree.Piece) error) error {
+	in, err := s.from.OpenEntry(e)
 	if err != nil {
 		return err
 	}
-	defer in.close()
-	if err := s.scan.readEntry(ctx, s.manifest, in, e, each); err != nil {
+	defer in.Close()
+	if err := s.scan.ReadEntry(ctx, s.manifest, in, e, each); err != nil {
 		return err
 	}
 	s.unread--
 	if s.kept == nil {
 		return nil
 	}
-	if k := s.kept.find(e.Path); k != nil && !k.Dir && rotted(k, e, s.mark.Foreign) {
-		return s.hold([]string{doesNotMatch(e.Path)})
+	if k := s.kept.Find(e.Path); k != nil && !k.Dir && manifest.Rotted(k, e, s.mark.Foreign) {
+		return s.hold([]string{manifest.DoesNotMatch(e.Path)})
 	}
 	return nil
 }
@@ -169,7 +172,7 @@ func (s *snapshot) digest() []byte {
 // content is the hash of all content, which is known; it is computed once.
 func (s *snapshot) content() []byte {
 	if s.sum == nil {
-		s.sum = s.manifest.digest()
+		s.sum = s.manifest.Digest()
 	}
 	return s.sum
 }

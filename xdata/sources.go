@@ -10,6 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/safepath"
+	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
+	"mxcluster/xdata/internal/wire"
 )
 
 // sources is what a receiver has of a version already: chunks of its newest
@@ -24,13 +28,13 @@ type source struct {
 	*snapshot
 	partial bool
 	first   int // place of its first chunk in the list
-	chunks  []chunk
+	chunks  []chunk.Chunk
 	offsets []int64 // of the chunks, in their files
 	files   []int   // entries with chunks, in the order of the chunks
-	open    handle
-	opened  *entry
+	open    tree.Handle
+	opened  *manifest.Entry
 
-	inspected map[*entry]struct{} // see inspect
+	inspected map[*manifest.Entry]struct{} // see inspect
 }
 
 const (
@@ -50,7 +54,7 @@ func (r *receiver) findSources(ctx context.Context) (*sources, error) {
 	}
 	for _, dir := range r.store.partials(r.lim) {
 		err := own.addPartial(ctx, r.store, dir, &r.head)
-		if err != nil && (context.Cause(ctx) != nil || !ofTheFile(err)) {
+		if err != nil && (context.Cause(ctx) != nil || !tree.IsOfFile(err)) {
 			own.close()
 			return nil, err
 		} // what arrived and cannot be read is sent again
@@ -81,14 +85,14 @@ func (o *sources) add(ctx context.Context, snap *snapshot) error {
 }
 
 // addPartial reads what arrived of an interrupted transfer.
-func (o *sources) addPartial(ctx context.Context, s *Store, dir string, h *versionHead) error {
+func (o *sources) addPartial(ctx context.Context, s *Store, dir string, h *wire.VersionHead) error {
 	root, err := safepath.Folder(dir)
 	if err != nil {
 		return err
 	}
-	snap := &snapshot{store: s, root: root, from: folders{root: root}}
-	if snap.scan, err = newScanner(h.Bytes); err == nil {
-		snap.manifest, _, err = survey(root)
+	snap := &snapshot{store: s, root: root, from: tree.Opener{Root: root}}
+	if snap.scan, err = tree.NewScanner(h.Bytes); err == nil {
+		snap.manifest, _, err = tree.Survey(root)
 	}
 	if err != nil {
 		snap.close()
@@ -96,10 +100,10 @@ func (o *sources) addPartial(ctx context.Context, s *Store, dir string, h *versi
 	}
 	for i := range snap.manifest.Entries {
 		e := &snap.manifest.Entries[i]
-		if e.Dir || e.checkKind() != nil {
+		if e.Dir || e.CheckKind() != nil {
 			continue
 		}
-		if err := snap.read(ctx, e, func(content) error { return nil }); err != nil {
+		if err := snap.read(ctx, e, func(tree.Piece) error { return nil }); err != nil {
 			snap.close()
 			return err
 		}
@@ -110,23 +114,23 @@ func (o *sources) addPartial(ctx context.Context, s *Store, dir string, h *versi
 
 // append adds a source, as far as the list has room.
 func (o *sources) append(s *source) {
-	s.first, s.inspected = o.count, map[*entry]struct{}{}
+	s.first, s.inspected = o.count, map[*manifest.Entry]struct{}{}
 	m := s.manifest
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		if !e.known {
+		if !e.Known {
 			continue
 		}
 		count := 0
-		for _, c := range m.chunksOf(e) {
-			if !c.isHole() {
+		for _, c := range m.ChunksOf(e) {
+			if !c.IsHole() {
 				count++
 			}
 		}
 		if count == 0 || o.count+count > maxHave {
 			continue
 		}
-		e.first, e.count = s.rebase(m.chunksOf(e)), count
+		e.First, e.Count = s.rebase(m.ChunksOf(e)), count
 		s.files = append(s.files, i)
 		o.count += count
 	}
@@ -135,11 +139,11 @@ func (o *sources) append(s *source) {
 }
 
 // rebase notes where chunks of one file lie, but for holes, and returns the place of the first.
-func (s *source) rebase(chunks []chunk) (first int) {
+func (s *source) rebase(chunks []chunk.Chunk) (first int) {
 	first = len(s.offsets)
 	off := int64(0)
 	for _, c := range chunks {
-		if !c.isHole() {
+		if !c.IsHole() {
 			s.chunks = append(s.chunks, c)
 			s.offsets = append(s.offsets, off)
 		}
@@ -150,38 +154,38 @@ func (s *source) rebase(chunks []chunk) (first int) {
 
 // send names the chunks to the sender. Those of the first source are mostly known to it:
 // the version before is on both sides, and a list that has the digest known is not sent.
-func (o *sources) send(l *link, known []byte) error {
-	b := make([]byte, 0, maxPayload)
+func (o *sources) send(l *wire.Link, known []byte) error {
+	b := make([]byte, 0, wire.MaxPayload)
 	for i, s := range o.list {
-		if i == 0 && len(known) > 0 && bytes.Equal(known, listDigest(s.chunks)) {
-			if err := l.put(frameSame); err != nil {
+		if i == 0 && len(known) > 0 && bytes.Equal(known, chunk.ListDigest(s.chunks)) {
+			if err := l.Put(wire.FrameSame); err != nil {
 				return err
 			}
 			continue
 		}
 		for _, c := range s.chunks {
 			b = binary.LittleEndian.AppendUint64(b, c.ID)
-			if len(b) < maxPayload {
+			if len(b) < wire.MaxPayload {
 				continue
 			}
-			if err := l.put(frameHave, b); err != nil {
+			if err := l.Put(wire.FrameHave, b); err != nil {
 				return err
 			}
 			b = b[:0]
 		}
 	}
 	if len(b) > 0 {
-		if err := l.put(frameHave, b); err != nil {
+		if err := l.Put(wire.FrameHave, b); err != nil {
 			return err
 		}
 	}
-	return l.send(frameHave, nil)
+	return l.Send(wire.FrameHave, nil)
 }
 
 // origin is a file that is here already.
 type origin struct {
 	source *source
-	e      *entry
+	e      *manifest.Entry
 }
 
 // run is some chunks that lie one after the other in one.
@@ -189,7 +193,7 @@ type run struct {
 	origin
 	off    int64
 	size   int
-	chunks []chunk
+	chunks []chunk.Chunk
 }
 
 // run returns the chunks from at to end that lie in one file, of limit bytes
@@ -204,7 +208,7 @@ func (o *sources) run(at, end, limit int) run {
 	s := o.list[i]
 	at, end = at-s.first, end-s.first
 	f, _ := slices.BinarySearchFunc(s.files, at, func(place, at int) int {
-		if e := &s.manifest.Entries[place]; e.first+e.count <= at {
+		if e := &s.manifest.Entries[place]; e.First+e.Count <= at {
 			return -1
 		}
 		return 1
@@ -212,7 +216,7 @@ func (o *sources) run(at, end, limit int) run {
 	e := &s.manifest.Entries[s.files[f]]
 	r := run{origin: origin{s, e}, off: s.offsets[at]}
 	last := at
-	for ; last < min(end, e.first+e.count); last++ {
+	for ; last < min(end, e.First+e.Count); last++ {
 		size := int(s.chunks[last].Size)
 		if last > at && (r.size+size > limit || s.offsets[last] != r.off+int64(r.size)) {
 			break
@@ -229,13 +233,13 @@ func (r run) read(p []byte) error {
 	if err := r.source.openFile(r.e); err != nil {
 		return err
 	}
-	_, err := r.source.open.pread(p, r.off)
+	_, err := r.source.open.Pread(p, r.off)
 	return err
 }
 
 // inspect looks for chunks of a file that are not what they were, once, and notes in
 // its version that it has rotted.
-func (s *source) inspect(ctx context.Context, e *entry) error {
+func (s *source) inspect(ctx context.Context, e *manifest.Entry) error {
 	if _, done := s.inspected[e]; done || s.partial {
 		return nil
 	}
@@ -243,13 +247,13 @@ func (s *source) inspect(ctx context.Context, e *entry) error {
 	if s.openFile(e) != nil {
 		return nil // what is not here any more is asked for again
 	}
-	buf := make([]byte, maxChunk)
-	for i, c := range s.chunks[e.first : e.first+e.count] {
+	buf := make([]byte, chunk.MaxSize)
+	for i, c := range s.chunks[e.First : e.First+e.Count] {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
 		p := buf[:c.Size]
-		if _, err := s.open.pread(p, s.offsets[e.first+i]); err != nil || xxh3.Hash(p) != c.ID {
+		if _, err := s.open.Pread(p, s.offsets[e.First+i]); err != nil || xxh3.Hash(p) != c.ID {
 			s.rot(e)
 			return nil
 		}
@@ -258,20 +262,20 @@ func (s *source) inspect(ctx context.Context, e *entry) error {
 }
 
 // rot notes damage that was found in a version.
-func (s *source) rot(e *entry) {
-	if s.open.check(e) != nil {
+func (s *source) rot(e *manifest.Entry) {
+	if s.open.CheckUnchanged(e) != nil {
 		return
 	}
-	s.mark.Verified, s.mark.Damage = s.version.Verified, doesNotMatch(e.Path)
+	s.mark.Verified, s.mark.Damage = s.version.Verified, manifest.DoesNotMatch(e.Path)
 	s.store.keepNote(s.root, s.version.Name, s.mark, s.manifest)
 }
 
-func (s *source) openFile(e *entry) (err error) {
+func (s *source) openFile(e *manifest.Entry) (err error) {
 	if s.opened == e {
 		return nil
 	}
 	s.closeFile()
-	if s.open, err = s.from.open(e.Path, unix.O_RDONLY, 0); err == nil {
+	if s.open, err = s.from.Open(e.Path, unix.O_RDONLY, 0); err == nil {
 		s.opened = e
 	}
 	return err
@@ -279,7 +283,7 @@ func (s *source) openFile(e *entry) (err error) {
 
 func (s *source) closeFile() {
 	if s.opened != nil {
-		_ = s.open.close()
+		_ = s.open.Close()
 		s.opened = nil
 	}
 }

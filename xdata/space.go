@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/tree"
 )
 
 // SpaceFunc returns the bytes and the files that a file system still has room
@@ -23,7 +24,7 @@ func kernelSpace(dir string) (bytes, files int64, err error) {
 	if st.Files == 0 { // file systems that make inodes as they go say 0 of 0
 		files = -1
 	}
-	return int64(st.Bavail) * blockSize(&st), files, nil
+	return int64(st.Bavail) * tree.BlockSize(&st), files, nil
 }
 
 // StandbySpare is the [Store.Spare] of a standby: it must be able to take two
@@ -61,7 +62,7 @@ func (s *Store) checkRoom(dir string, v volume, times int) error {
 		return err
 	}
 	bytes, files := v.content, v.files
-	if !keepsHoles(existing(dir)) {
+	if !tree.KeepsHoles(existing(dir)) {
 		bytes = v.bytes
 	}
 	// What a peer announces may be absurd, but must not become negative here.
@@ -98,6 +99,6 @@ func noRoom(err error, dir string) error {
 	return err
 }
 
-func volumeOf(t *totals) volume {
-	return volume{bytes: t.bytes, content: t.content, files: t.files + t.folders}
+func volumeOf(t *tree.Totals) volume {
+	return volume{bytes: t.Bytes, content: t.Content, files: t.Files + t.Folders}
 }

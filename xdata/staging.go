@@ -14,6 +14,8 @@ import (
 
 	"mxcluster/internal/lineage"
 	"mxcluster/internal/safepath"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 // staging is a version that is being put together, invisible until committed.
@@ -21,10 +23,10 @@ type staging struct {
 	store *Store
 	lim   int
 	root  *os.Root
-	flush *flusher
+	flush *tree.Flusher
 
 	// record says what the version says of itself, once its name is known; nil: nothing.
-	record func(name string) *record
+	record func(name string) *manifest.Record
 	// announce is told of the record before the version is visible; may be nil.
 	announce func(*lineage.Version) error
 	// names are those that stand for a version already.
@@ -47,9 +49,9 @@ func (s *Store) stage(lim int, prefix string) (*staging, error) {
 	if err != nil {
 		return nil, err
 	}
-	flush, err := newFlusher(root)
+	flush, err := tree.NewFlusher(root)
 	if err == nil {
-		err = inheritNothing(root)
+		err = tree.DropInheritedACL(root)
 	}
 	if err != nil {
 		root.Close()
@@ -60,7 +62,7 @@ func (s *Store) stage(lim int, prefix string) (*staging, error) {
 
 // close leaves what was staged as it is.
 func (g *staging) close() {
-	g.flush.close()
+	g.flush.Close()
 	g.root.Close()
 }
 
@@ -73,7 +75,7 @@ func (g *staging) discard() {
 // commit makes the staged version, its manifest and its mark durable, then
 // visible under the first free name from stamp on: two versions of one second
 // get stamps that differ.
-func (g *staging) commit(stamp time.Time, m *manifest, verified *time.Time) (Version, error) {
+func (g *staging) commit(stamp time.Time, m *manifest.Manifest, verified *time.Time) (Version, error) {
 	name, err := g.freeName(stamp)
 	if err == nil && (!g.arrives || name != versionName(g.lim, stamp)) {
 		err = g.store.give(g.lim, name)
@@ -81,12 +83,12 @@ func (g *staging) commit(stamp time.Time, m *manifest, verified *time.Time) (Ver
 	if err != nil {
 		return Version{}, err
 	}
-	var says *record
+	var says *manifest.Record
 	if g.record != nil {
 		says = g.record(name)
 	}
 	if says != nil {
-		err := writeRecord(g.root, says, m.Top)
+		err := tree.WriteRecord(g.root, says, m.Top)
 		if err == nil && g.announce != nil {
 			err = g.announce(&says.Version)
 		}
@@ -107,17 +109,17 @@ func (g *staging) commit(stamp time.Time, m *manifest, verified *time.Time) (Ver
 	}
 	v := Version{LIM: g.lim, Name: name, Path: filepath.Join(g.store.Dir, name), Verified: verified, Reason: own.Reason}
 	v.from = own.From
-	v.Stamp, v.Bytes, v.content = nameStamp(name), m.bytes(), m.content()
+	v.Stamp, v.Bytes, v.content = nameStamp(name), m.Bytes(), m.Content()
 	for i := range m.Entries {
 		if !m.Entries[i].Dir {
 			v.Files++
 		}
 	}
 	if v.Complete = v.Files > 0; v.Complete {
-		v.NewestMtime = time.Unix(0, m.newestMtime()).UTC()
+		v.NewestMtime = time.Unix(0, m.NewestMtime()).UTC()
 	}
 	v.describe(says, g.store.now())
-	v.line.Node.Content = hex.EncodeToString(m.digest())
+	v.line.Node.Content = hex.EncodeToString(m.Digest())
 	return v, nil
 }
 
@@ -128,19 +130,19 @@ func nameStamp(name string) time.Time {
 
 // publish renames once everything is on the disk. What describes the version
 // comes first: one that is seen without could not be verified.
-func (g *staging) publish(name string, m *manifest, own mark) error {
+func (g *staging) publish(name string, m *manifest.Manifest, own mark) error {
 	data, err := json.Marshal(own)
 	if err != nil {
 		return err
 	}
 	index := g.store.indexPath(name)
-	if err := safepath.Replace(index, encodeIndex(m), 0o644); err != nil {
+	if err := safepath.Replace(index, manifest.EncodeIndex(m), 0o644); err != nil {
 		return err
 	}
 	if err := safepath.Replace(g.store.markPath(name), data, 0o644); err != nil {
 		return err
 	}
-	if err := g.flush.durable(g.root); err != nil {
+	if err := g.flush.Durable(g.root); err != nil {
 		return fmt.Errorf("make the version durable: %w", err)
 	}
 	return safepath.Move(g.root, filepath.Join(g.store.Dir, name))

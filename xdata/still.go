@@ -11,6 +11,8 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/safepath"
+	"mxcluster/xdata/internal/tree"
+	"mxcluster/xdata/internal/wire"
 )
 
 // DefaultStill is how long nothing may have changed in a version that another
@@ -34,6 +36,13 @@ const (
 	// longestPause bounds that: a file that somebody adds to an old version is no pause.
 	longestPause = 6 * time.Hour
 )
+
+// Writing is a version that another program may still be writing.
+type Writing = wire.Writing
+
+// CompleteMarker is the file in a version's own folder by which another program says that
+// the version is complete, with nothing to wait for. It is neither counted, copied nor restored.
+const CompleteMarker = tree.CompleteMarker
 
 // judgeAll tells of versions of one LIM which of them are complete. Another program's is
 // once nothing has changed in it for as long as s.Still says, or as the program took from
@@ -99,15 +108,15 @@ func (v *seen) took(least time.Duration) time.Duration {
 		return 0 // it is gone
 	}
 	defer root.Close()
-	in := folders{root: root}
-	defer in.close()
-	if born, ok := in.born("."); ok && time.Duration(v.changed-born) <= least {
+	in := tree.Opener{Root: root}
+	defer in.Close()
+	if born, ok := in.Born("."); ok && time.Duration(v.changed-born) <= least {
 		return 0
 	}
 	earliest, latest := int64(math.MaxInt64), int64(math.MinInt64)
 	for i := range v.manifest.Entries {
 		if e := &v.manifest.Entries[i]; !e.Dir {
-			born, ok := in.born(e.Path)
+			born, ok := in.Born(e.Path)
 			if !ok {
 				born = e.Ctime
 			}
@@ -119,18 +128,18 @@ func (v *seen) took(least time.Duration) time.Duration {
 
 // isMarked tells whether another program says that a version is complete.
 func isMarked(dir string) bool {
-	info, err := os.Lstat(filepath.Join(dir, CompleteMarker))
+	info, err := os.Lstat(filepath.Join(dir, tree.CompleteMarker))
 	return err == nil && info.Mode().IsRegular()
 }
 
 // stillWritten returns the version on both sides that will be waited for longest, with its
 // side.
-func stillWritten(side clusterconf.Side, ours, theirs summary) *Writing {
-	w := func(s summary, of clusterconf.Side) *Writing {
+func stillWritten(side clusterconf.Side, ours, theirs wire.Summary) *wire.Writing {
+	w := func(s wire.Summary, of clusterconf.Side) *wire.Writing {
 		if s.Writing == nil {
 			return nil
 		}
-		return &Writing{Version: fault.Plain(s.Writing.Version), Side: of, Until: s.Writing.Until}
+		return &wire.Writing{Version: fault.Plain(s.Writing.Version), Side: of, Until: s.Writing.Until}
 	}
 	last, other := w(ours, side), w(theirs, side.Other())
 	if last == nil || other != nil && other.Until.After(last.Until) {
@@ -140,11 +149,11 @@ func stillWritten(side clusterconf.Side, ours, theirs summary) *Writing {
 }
 
 // writing returns the version that will be waited for longest; nil: none is being written.
-func writing(versions []seen) *Writing {
-	var last *Writing
+func writing(versions []seen) *wire.Writing {
+	var last *wire.Writing
 	for i := range versions {
 		if v := &versions[i]; v.WritingUntil != nil && (last == nil || v.WritingUntil.After(last.Until)) {
-			last = &Writing{Version: v.Name, Until: *v.WritingUntil}
+			last = &wire.Writing{Version: v.Name, Until: *v.WritingUntil}
 		}
 	}
 	return last

@@ -12,6 +12,8 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 // changedAt returns when anything in a folder changed last.
@@ -20,9 +22,9 @@ func changedAt(t *testing.T, dir string) time.Time {
 	root, err := os.OpenRoot(dir)
 	must(t, err)
 	defer root.Close()
-	_, totals, err := survey(root)
+	_, totals, err := tree.Survey(root)
 	must(t, err)
-	return time.Unix(0, totals.changed)
+	return time.Unix(0, totals.Changed)
 }
 
 func one(t *testing.T, s *Store, name string) Version {
@@ -37,16 +39,16 @@ func TestPausesOfVersionsBefore(t *testing.T) {
 	s := newStore(t)
 	s.Still = time.Nanosecond
 	const slow, next = "xdata_1_20260301020000", "xdata_1_20260302020000"
-	dir := foreign(t, s, slow, tree{"first": "1"}, baseTime)
+	dir := foreign(t, s, slow, fileTree{"first": "1"}, baseTime)
 	var took time.Duration
 	for took < 30*time.Millisecond { // until the clock of the file system has moved on so far
 		must(t, os.RemoveAll(filepath.Join(dir, "last")))
-		tree{"last": "2"}.write(t, dir, baseTime.Add(-time.Hour))
+		fileTree{"last": "2"}.write(t, dir, baseTime.Add(-time.Hour))
 		v, err := s.see(slow, false)
 		must(t, err)
 		took = v.took(0)
 	}
-	half := foreign(t, s, next, tree{"first": "1"}, baseTime.Add(time.Hour))
+	half := foreign(t, s, next, fileTree{"first": "1"}, baseTime.Add(time.Hour))
 	changed := changedAt(t, half)
 	for _, c := range []struct {
 		after time.Duration
@@ -83,8 +85,8 @@ func TestMarkerOfCompleteness(t *testing.T) {
 		_, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 		wantCode(t, err, fault.Busy, "which is waited for until")
 	})
-	must(t, os.WriteFile(filepath.Join(dir, CompleteMarker), []byte("yes"), 0o600))
-	must(t, os.MkdirAll(filepath.Join(dir, "conf", CompleteMarker), 0o755)) // elsewhere it is a name like others
+	must(t, os.WriteFile(filepath.Join(dir, tree.CompleteMarker), []byte("yes"), 0o600))
+	must(t, os.MkdirAll(filepath.Join(dir, "conf", tree.CompleteMarker), 0o755)) // elsewhere it is a name like others
 	v := one(t, s, name)
 	if !v.Complete || v.WritingUntil != nil || v.Files != before.Files || v.Bytes != before.Bytes || !v.NewestMtime.Equal(baseTime) {
 		t.Errorf("with the marker: %+v", v)
@@ -96,10 +98,10 @@ func TestMarkerOfCompleteness(t *testing.T) {
 	to := filepath.Join(t.TempDir(), "back")
 	must(t, s.Restore(context.Background(), v, to, nil))
 	for _, dir := range []string{there.Path, to} {
-		if _, err := os.Lstat(filepath.Join(dir, CompleteMarker)); !os.IsNotExist(err) {
+		if _, err := os.Lstat(filepath.Join(dir, tree.CompleteMarker)); !os.IsNotExist(err) {
 			t.Errorf("the marker is in %s", dir)
 		}
-		if _, err := os.Lstat(filepath.Join(dir, "conf", CompleteMarker)); err != nil {
+		if _, err := os.Lstat(filepath.Join(dir, "conf", tree.CompleteMarker)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -113,7 +115,7 @@ func TestMarkerThatIsALink(t *testing.T) {
 	s := newStore(t)
 	s.Still = time.Hour
 	dir := foreign(t, s, "xdata_1_20260301020000", sample, baseTime)
-	must(t, os.Symlink("/etc/hosts", filepath.Join(dir, CompleteMarker)))
+	must(t, os.Symlink("/etc/hosts", filepath.Join(dir, tree.CompleteMarker)))
 	if one(t, s, "xdata_1_20260301020000").Complete {
 		t.Error("it counts as complete")
 	}
@@ -137,9 +139,9 @@ func TestSyncNamesWhatIsBeingWritten(t *testing.T) {
 	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newPair(t)
 		dir := foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301020000", sample, baseTime)
-		half := foreign(t, p[clusterconf.SideRegular], "xdata_1_20260302020000", tree{"first": "1"}, baseTime.Add(time.Hour))
+		half := foreign(t, p[clusterconf.SideRegular], "xdata_1_20260302020000", fileTree{"first": "1"}, baseTime.Add(time.Hour))
 		p[clusterconf.SideRegular].Still = time.Hour
-		must(t, os.WriteFile(filepath.Join(dir, CompleteMarker), nil, 0o600))
+		must(t, os.WriteFile(filepath.Join(dir, tree.CompleteMarker), nil, 0o600))
 		r, err := p.syncFrom(t, asks, DirectionAuto)
 		must(t, err)
 		until := changedAt(t, half).Add(time.Hour)
@@ -169,19 +171,19 @@ func TestLimsOf(t *testing.T) {
 // Birth times are what the kernel keeps, whatever a program sets.
 func TestBorn(t *testing.T) {
 	dir := t.TempDir()
-	tree{"a": "a"}.write(t, dir, baseTime)
+	fileTree{"a": "a"}.write(t, dir, baseTime)
 	root, err := os.OpenRoot(dir)
 	must(t, err)
 	defer root.Close()
-	in := folders{root: root}
-	defer in.close()
-	at, ok := in.born("a")
+	in := tree.Opener{Root: root}
+	defer in.Close()
+	at, ok := in.Born("a")
 	if !ok {
 		t.Skip("the file system does not keep when files came about")
 	}
 	var st unix.Stat_t
 	must(t, unix.Stat(filepath.Join(dir, "a"), &st))
-	if ctime := nanoseconds(time.Unix(st.Ctim.Unix())); at > ctime || at < ctime-int64(time.Minute) {
+	if ctime := manifest.Nanoseconds(time.Unix(st.Ctim.Unix())); at > ctime || at < ctime-int64(time.Minute) {
 		t.Errorf("born at %d, changed at %d", at, ctime)
 	}
 }
@@ -194,8 +196,8 @@ func TestVersionThatGrewIsCopiedAgain(t *testing.T) {
 			bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 				p := newPair(t)
 				const name = "xdata_1_20260301020000"
-				dir := foreign(t, p[clusterconf.SideRegular], name, tree{"first": "1"}, baseTime)
-				for i, grows := range []tree{nil, {"second": "2"}, {"third": "3"}} {
+				dir := foreign(t, p[clusterconf.SideRegular], name, fileTree{"first": "1"}, baseTime)
+				for i, grows := range []fileTree{nil, {"second": "2"}, {"third": "3"}} {
 					grows.write(t, dir, later)
 					for _, want := range []Outcome{Copied, InSync} {
 						r, err := p.syncFrom(t, asks, DirectionAuto)
@@ -223,7 +225,7 @@ func TestVersionThatGrewIsCopiedAgain(t *testing.T) {
 // What shrinks is copied again, too, and never comes back.
 func TestVersionThatShrankIsCopiedAgain(t *testing.T) {
 	p := newPair(t)
-	dir := foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301020000", tree{"first": "1", "newest": "n"}, baseTime)
+	dir := foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301020000", fileTree{"first": "1", "newest": "n"}, baseTime)
 	must(t, os.Chtimes(filepath.Join(dir, "first"), baseTime.Add(-time.Hour), baseTime.Add(-time.Hour)))
 	_, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	must(t, err)

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"mxcluster/clusterconf"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 // Store is a folder of data versions. Several processes may use one store:
@@ -48,7 +50,7 @@ type Store struct {
 }
 
 // note tells of what could not be kept.
-func (s *Store) note(u *unkept) {
+func (s *Store) note(u *tree.Dropped) {
 	if text := u.String(); text != "" && s.Note != nil {
 		s.Note(text)
 	}
@@ -87,11 +89,11 @@ func (s *Store) List(lim int) ([]Version, error) {
 // seen is a version, and what was seen of it.
 type seen struct {
 	Version
-	folder   fs.FileInfo // as it was found; nil: not at all
-	manifest *manifest   // nil: nothing; kept: as it was, and all content known; else none is
-	kept     *manifest   // its index; nil: none, or not read
-	changed  int64       // when anything of it changed last; see nanoseconds
-	own      bool        // this program made it, or received it, or another says that it is complete
+	folder   fs.FileInfo        // as it was found; nil: not at all
+	manifest *manifest.Manifest // nil: nothing; kept: as it was, and all content known; else none is
+	kept     *manifest.Manifest // its index; nil: none, or not read
+	changed  int64              // when anything of it changed last; see nanoseconds
+	own      bool               // this program made it, or received it, or another says that it is complete
 }
 
 // list is List with what was seen on the way. Guided has the version whose name is the

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 func TestNames(t *testing.T) {
@@ -44,12 +46,12 @@ func TestListAndNewest(t *testing.T) {
 	if v, err := s.List(0); err != nil || v == nil || len(v) != 0 {
 		t.Fatalf("store that does not exist: %v, %v", v, err)
 	}
-	one := tree{"f": "1"}
+	one := fileTree{"f": "1"}
 	foreign(t, s, "xdata_1_20260301020000", one, baseTime.Add(time.Nanosecond)) // newest by a nanosecond
 	foreign(t, s, "xdata_1_20260303000000", one, baseTime)
 	foreign(t, s, "xdata_1_20260302000000", one, baseTime)
 	foreign(t, s, "xdata_2_20260304000000", one, baseTime.Add(time.Hour))
-	foreign(t, s, "xdata_1_20260309000000", tree{"empty/": ""}, baseTime) // no data
+	foreign(t, s, "xdata_1_20260309000000", fileTree{"empty/": ""}, baseTime) // no data
 	foreign(t, s, "other", one, baseTime)
 	list, err := s.List(1)
 	must(t, err)
@@ -78,7 +80,7 @@ func TestListAndNewest(t *testing.T) {
 
 func TestVersionJSON(t *testing.T) {
 	s := newStore(t)
-	foreign(t, s, "xdata_1_20260301020000", tree{"f": "12345"}, baseTime)
+	foreign(t, s, "xdata_1_20260301020000", fileTree{"f": "12345"}, baseTime)
 	list, err := s.List(0)
 	must(t, err)
 	data, err := json.Marshal(list[0])
@@ -236,17 +238,17 @@ func TestChangedMeanwhile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			tree{"f": "before"}.write(t, dir, baseTime)
+			fileTree{"f": "before"}.write(t, dir, baseTime)
 			root, err := os.OpenRoot(dir)
 			must(t, err)
 			defer root.Close()
-			m, _, err := survey(root)
+			m, _, err := tree.Survey(root)
 			must(t, err)
 			change(t, filepath.Join(dir, "f"))
-			from := &folders{root: root}
-			defer from.close()
-			if f, err := from.openEntry(&m.Entries[0]); err == nil {
-				_ = f.close()
+			from := &tree.Opener{Root: root}
+			defer from.Close()
+			if f, err := from.OpenEntry(&m.Entries[0]); err == nil {
+				_ = f.Close()
 				t.Error("opened what is not what was looked at")
 			}
 		})
@@ -261,9 +263,9 @@ func TestCleanAfterCrash(t *testing.T) {
 	root, err := os.OpenRoot(v)
 	must(t, err)
 	defer root.Close()
-	must(t, s.putMark(root, "xdata_1_20260301020000", mark{}, &manifest{}))
-	must(t, s.putMark(root, "xdata_1_20260302000000", mark{}, &manifest{})) // of a version that never came
-	must(t, s.putMark(root, "xdata_11_20260302000000", mark{}, &manifest{}))
+	must(t, s.putMark(root, "xdata_1_20260301020000", mark{}, &manifest.Manifest{}))
+	must(t, s.putMark(root, "xdata_1_20260302000000", mark{}, &manifest.Manifest{})) // of a version that never came
+	must(t, s.putMark(root, "xdata_11_20260302000000", mark{}, &manifest.Manifest{}))
 	for _, left := range []string{".staging-1-42", ".staging-11-42"} {
 		sample.write(t, filepath.Join(s.Dir, left), baseTime)
 	}
@@ -323,10 +325,10 @@ func TestPrune(t *testing.T) {
 		s := newStore(t)
 		for day := 1; day <= 5; day++ {
 			at := time.Date(2026, 3, day, 0, 0, 0, 0, time.UTC)
-			foreign(t, s, versionName(1, at), tree{"f": "x"}, at)
+			foreign(t, s, versionName(1, at), fileTree{"f": "x"}, at)
 		}
-		foreign(t, s, "xdata_2_20200101000000", tree{"f": "x"}, baseTime)
-		foreign(t, s, "xdata_1_20200101000000", tree{"not-yet/": ""}, baseTime)
+		foreign(t, s, "xdata_2_20200101000000", fileTree{"f": "x"}, baseTime)
+		foreign(t, s, "xdata_1_20200101000000", fileTree{"not-yet/": ""}, baseTime)
 		removed, err := s.Prune(1, tt.keep)
 		must(t, err)
 		list, err := s.List(1)

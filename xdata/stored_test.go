@@ -15,21 +15,24 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/tree"
+	"mxcluster/xdata/internal/wire"
 )
 
 // spansOf returns spans in memory and in a file, and what they hold.
-func spansOf(t *testing.T, file *sharedFile, content string) (spans []span, want string) {
+func spansOf(t *testing.T, file *sharedFile, content string) (spans []wire.Span, want string) {
 	t.Helper()
 	for _, s := range []struct {
 		memory string
 		off, n int
 	}{{"head", 0, 0}, {"", 5, 300_001}, {"", 0, 4096}, {strings.Repeat("between", 1000), 0, 0}, {"", 600_000, 400_000}} {
 		if s.memory != "" {
-			spans = append(spans, span{data: []byte(s.memory)})
+			spans = append(spans, wire.Span{Data: []byte(s.memory)})
 			want += s.memory
 			continue
 		}
-		spans = append(spans, span{file: file, off: int64(s.off), n: s.n})
+		spans = append(spans, wire.Span{File: file, Off: int64(s.off), N: s.n})
 		want += content[s.off:][:s.n]
 	}
 	return spans, want
@@ -40,7 +43,7 @@ func openedFile(t *testing.T, name string) *sharedFile {
 	t.Helper()
 	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	must(t, err)
-	f := share(handle{fd: fd, name: "big"}, new(atomic.Int32))
+	f := share(tree.Handle{Fd: fd, Name: "big"}, new(atomic.Int32))
 	t.Cleanup(f.Release)
 	return f
 }
@@ -68,20 +71,20 @@ func TestSpans(t *testing.T) {
 			const frames = 10
 			sent := make(chan error, 1)
 			go func() {
-				out := newLink(nil, w)
+				out := wire.NewLink(nil, w)
 				var err error
 				for range frames {
-					err = cmp.Or(err, out.putSpans(spans))
+					err = cmp.Or(err, out.PutSpans(spans))
 				}
-				sent <- cmp.Or(err, out.flush())
+				sent <- cmp.Or(err, out.Flush())
 			}()
-			in := newLink(r, nil)
+			in := wire.NewLink(r, nil)
 			for range frames {
-				must(t, in.expectContent(len(want)))
+				must(t, in.ExpectContent(len(want)))
 				got := make([]byte, len(want))
-				must(t, in.content(got[:10]))
-				must(t, in.content(got[10:200_000]))
-				must(t, in.content(got[200_000:]))
+				must(t, in.ReadContent(got[:10]))
+				must(t, in.ReadContent(got[10:200_000]))
+				must(t, in.ReadContent(got[200_000:]))
 				if string(got) != want {
 					t.Fatal("arrived as something else")
 				}
@@ -106,20 +109,20 @@ func TestSpansOfAShorterFile(t *testing.T) {
 	}{"a socket": {theirs, ours}, "what takes no files": {reader, writer}} {
 		sent := make(chan error, 1)
 		go func() {
-			out := newLink(nil, ends.w)
-			err := out.putSpans(spans)
-			must(t, out.send(frameBye, nil))
+			out := wire.NewLink(nil, ends.w)
+			err := out.PutSpans(spans)
+			must(t, out.Send(wire.FrameBye, nil))
 			sent <- err
 		}()
-		in := newLink(ends.r, nil)
-		must(t, in.expectContent(len(want)))
+		in := wire.NewLink(ends.r, nil)
+		must(t, in.ExpectContent(len(want)))
 		got := make([]byte, len(want))
-		must(t, in.content(got))
+		must(t, in.ReadContent(got))
 		there := len(want) - 400_000 + 3*(64<<10)
 		if string(got[:there]) != want[:there] || len(bytes.Trim(got[there:], "\x00")) > 0 {
 			t.Errorf("%s: not what is there, filled up with zeros", way)
 		}
-		if kind, _, err := in.next(); err != nil || kind != frameBye {
+		if kind, _, err := in.Next(); err != nil || kind != wire.FrameBye {
 			t.Errorf("%s: then %d, %v", way, kind, err)
 		}
 		wantCode(t, <-sent, fault.Busy, `"big" changed`)
@@ -134,8 +137,8 @@ func TestSpansForNobody(t *testing.T) {
 	spans, _ := spansOf(t, openedFile(t, name), content)
 	ours, theirs := connected(t)
 	theirs.Close()
-	var lost wireError
-	if err := newLink(nil, ours).putSpans(spans); !errors.As(err, &lost) {
+	var lost wire.WriteError
+	if err := wire.NewLink(nil, ours).PutSpans(spans); !errors.As(err, &lost) {
 		t.Errorf("%v", err)
 	}
 }
@@ -143,7 +146,7 @@ func TestSpansForNobody(t *testing.T) {
 // The last batch that sends from a file closes it, and no more are open than may be.
 func TestStoredFilesAreClosed(t *testing.T) {
 	s, to := newStore(t), newStore(t)
-	many := tree{"large": noise(9, 3<<20)}
+	many := fileTree{"large": noise(9, 3<<20)}
 	for i := range 40 {
 		many["f"+strings.Repeat("x", i)] = noise(byte(i), 2*leastStored)
 	}
@@ -170,7 +173,7 @@ func TestStoredFilesAreClosed(t *testing.T) {
 // No more files are open than may be: what follows is copied.
 func TestStoredFilesAreBounded(t *testing.T) {
 	s := newStore(t)
-	foreign(t, s, "xdata_1_20260301020000", tree{"a": noise(1, 2*leastStored), "b": noise(2, 2*leastStored), "c": noise(3, 2*leastStored)}, baseTime)
+	foreign(t, s, "xdata_1_20260301020000", fileTree{"a": noise(1, 2*leastStored), "b": noise(2, 2*leastStored), "c": noise(3, 2*leastStored)}, baseTime)
 	opened := openedFor(t, s)
 	must(t, opened.readAll(t.Context()))
 	out, err := newBatches()
@@ -179,12 +182,12 @@ func TestStoredFilesAreBounded(t *testing.T) {
 		t.Errorf("%d files may be open to be sent from", out.limit)
 	}
 	out.limit = 1
-	send := sender{snapshot: opened, out: out, files: folders{root: opened.root}, buf: make([]byte, maxChunk)}
-	defer send.files.close()
+	send := sender{snapshot: opened, out: out, files: tree.Opener{Root: opened.root}, buf: make([]byte, chunk.MaxSize)}
+	defer send.files.Close()
 	m := opened.manifest
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		_, size, err := send.content(t.Context(), e, m.chunksOf(e), 0)
+		_, size, err := send.content(t.Context(), e, m.ChunksOf(e), 0)
 		must(t, err)
 		if size != e.Size {
 			t.Fatalf("%d bytes of %s", size, e.Path)
@@ -193,7 +196,7 @@ func TestStoredFilesAreBounded(t *testing.T) {
 	}
 	var stored, copied int
 	for _, p := range out.cur.dense {
-		stored, copied = stored+p.n, copied+len(p.data)
+		stored, copied = stored+p.N, copied+len(p.Data)
 	}
 	if stored < leastStored || stored > 2*leastStored || copied < 2*leastStored {
 		t.Errorf("%d bytes are sent from where they lie, %d are copied", stored, copied)
@@ -232,7 +235,7 @@ func TestStoredFileChanges(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, to := newStore(t), newStore(t)
-			dir := foreign(t, s, "xdata_1_20260301020000", tree{"big": content, "s": "small"}, baseTime)
+			dir := foreign(t, s, "xdata_1_20260301020000", fileTree{"big": content, "s": "small"}, baseTime)
 			opened := openedFor(t, s)
 			opened.makeReady(t.Context(), true, time.Time{})
 			a := opened.ahead

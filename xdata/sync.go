@@ -16,6 +16,9 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
+	"mxcluster/xdata/internal/wire"
 )
 
 // Conn is a connection to a [Serve] on another server. Close ends reads and
@@ -70,7 +73,7 @@ type Result struct {
 	Error     *string   `json:"error"`
 	// Writing is a version that another program may still be writing, which will be newer;
 	// nil: none is.
-	Writing *Writing `json:"writing,omitempty"`
+	Writing *wire.Writing `json:"writing,omitempty"`
 
 	Code fault.Code `json:"code"` // exit code of the error; 0: none
 
@@ -121,10 +124,10 @@ func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, er
 	if req.Direction == "" {
 		req.Direction = DirectionAuto
 	}
-	c := &client{store: store, started: started, peer: peer, link: newLink(peer, peer), req: req,
+	c := &client{store: store, started: started, peer: peer, link: wire.NewLink(peer, peer), req: req,
 		result: Result{LIM: req.LIM, Direction: DirectionNone}}
 	if p := c.printed(); p != nil && req.Rate == 0 { // or the pipe fills faster than that
-		c.link.deepen(p)
+		c.link.Deepen(p)
 	}
 	began := time.Now()
 	err := c.run(ctx, end)
@@ -160,7 +163,7 @@ type client struct {
 	store   *Store
 	started Conn // the peer
 	peer    Conn // the same, held to the rate
-	link    *link
+	link    *wire.Link
 	req     Request
 	result  Result
 	looked  chan looked // nil once it was read
@@ -193,14 +196,14 @@ func (c *client) run(ctx context.Context, gone func(error)) error {
 	c.looked = make(chan looked, 1)
 	go c.look(ctx)
 	defer c.close()
-	g, err := c.link.meet(c.started)
+	g, err := c.link.Meet(c.started)
 	if err == nil {
 		err = c.store.checkShared(g.Sign)
 	}
 	if err != nil {
 		return err
 	}
-	defer c.link.watch(c.printed(), c.req.Idle, gone)()
+	defer c.link.Watch(c.printed(), c.req.Idle, gone)()
 	if !c.req.DryRun { // it would make a file
 		release, err := c.store.lock(c.req.LIM, "sync")
 		if err != nil {
@@ -236,9 +239,9 @@ func (s *Store) standing(lim int) []string {
 			continue
 		}
 		var st unix.Stat_t
-		var folder entry
+		var folder manifest.Entry
 		if unix.Lstat(filepath.Join(s.Dir, e.Name()), &st) == nil {
-			describeEntry(&folder, &st)
+			tree.Describe(&folder, &st)
 			all = append(all, fmt.Sprintf("%s %d %d", e.Name(), folder.Ino, folder.Ctime))
 		}
 	}
@@ -249,7 +252,7 @@ func (s *Store) standing(lim int) []string {
 type looked struct {
 	newest *snapshot
 	here   []seen
-	summary
+	wire.Summary
 	err error
 }
 
@@ -257,7 +260,7 @@ type looked struct {
 // way it goes, the other side's start leaves the time for it.
 func (c *client) look(ctx context.Context) {
 	var l looked
-	l.newest, l.here, l.summary, l.err = c.store.summarise(c.req.LIM)
+	l.newest, l.here, l.Summary, l.err = c.store.summarise(c.req.LIM)
 	if l.newest != nil && !c.req.DryRun {
 		if c.req.Rate == 0 {
 			l.newest.makeReady(ctx, len(l.here) == 1, c.req.LastGood)
@@ -268,10 +271,10 @@ func (c *client) look(ctx context.Context) {
 }
 
 // ours waits for what look finds.
-func (c *client) ours() (summary, error) {
+func (c *client) ours() (wire.Summary, error) {
 	l := <-c.looked
 	c.looked, c.newest, c.here = nil, l.newest, l.here
-	return l.summary, l.err
+	return l.Summary, l.err
 }
 
 // close closes what look opened.
@@ -305,11 +308,11 @@ func (c *client) agree() error {
 	// Asked only now, when the other side is up and answers at once: a login
 	// may take seconds. What is asked next, which takes longer, goes with it.
 	asked := c.store.now()
-	if err := cmp.Or(c.link.put(frameClock), c.link.send(frameOpen, openRequest{LIM: c.req.LIM, Side: c.req.Side.Other()})); err != nil {
+	if err := cmp.Or(c.link.Put(wire.FrameClock), c.link.Send(wire.FrameOpen, wire.OpenRequest{LIM: c.req.LIM, Side: c.req.Side.Other()})); err != nil {
 		return c.lost(err)
 	}
-	var theirs clock
-	if err := c.link.expectJSON(frameClock, &theirs); err != nil {
+	var theirs wire.Clock
+	if err := c.link.ExpectJSON(wire.FrameClock, &theirs); err != nil {
 		return err
 	}
 	ours := asked.Add(c.store.now().Sub(asked) / 2)
@@ -322,7 +325,7 @@ func (c *client) agree() error {
 // lost finds out why a request could not be written: a peer that gave up has
 // said why before it went.
 func (c *client) lost(err error) error {
-	if _, reason := c.link.expect(frameError); reason != nil {
+	if _, reason := c.link.Expect(wire.FrameError); reason != nil {
 		return reason
 	}
 	return err
@@ -336,7 +339,7 @@ func (c *client) expect(total int64) {
 }
 
 // wouldCopy reports what a dry run leaves undone.
-func (c *client) wouldCopy(ours, theirs summary) {
+func (c *client) wouldCopy(ours, theirs wire.Summary) {
 	from := ours
 	if c.result.Direction == towards(c.req.Side) {
 		from = theirs
@@ -346,12 +349,12 @@ func (c *client) wouldCopy(ours, theirs summary) {
 
 // pull copies from the peer.
 func (c *client) pull(ctx context.Context) error {
-	if err := c.link.send(framePull, nil); err != nil {
+	if err := c.link.Send(wire.FramePull, nil); err != nil {
 		return c.lost(err)
 	}
-	before := c.link.read
+	before := c.link.BytesRead
 	v, err := (&receiver{store: c.store, link: c.link, lim: c.req.LIM, here: c.here, opened: c.newest, counted: c.counted(), active: c.req.Active}).receive(ctx)
-	c.result.SentBytes = c.link.read - before
+	c.result.SentBytes = c.link.BytesRead - before
 	if err != nil {
 		return err
 	}
@@ -362,18 +365,18 @@ func (c *client) pull(ctx context.Context) error {
 
 // push copies to the peer.
 func (c *client) push(ctx context.Context) error {
-	if err := c.link.send(framePush, nil); err != nil {
+	if err := c.link.Send(wire.FramePush, nil); err != nil {
 		return c.lost(err)
 	}
-	before := c.link.written
+	before := c.link.BytesWritten
 	s := &sender{snapshot: c.newest, link: c.link, abort: func() { c.peer.Close() }, counted: c.counted()}
 	err := s.send(ctx)
-	c.result.SentBytes = c.link.written - before
+	c.result.SentBytes = c.link.BytesWritten - before
 	if err != nil {
 		return c.sendFailed(err)
 	}
-	var d done
-	if err := c.link.expectJSON(frameDone, &d); err != nil {
+	var d wire.Done
+	if err := c.link.ExpectJSON(wire.FrameDone, &d); err != nil {
 		return err
 	}
 	c.newest.version.is(c.newest.digest(), c.store.now()) // all of it was read to send it
@@ -388,16 +391,16 @@ func (c *client) push(ctx context.Context) error {
 // sendFailed tells the peer why nothing more comes. A peer that gave up has
 // said why, and that is worth more than "broken pipe".
 func (c *client) sendFailed(err error) error {
-	var lost wireError
+	var lost wire.WriteError
 	if errors.As(err, &lost) {
 		return c.lost(err)
 	}
-	_ = c.link.send(frameError, encodeError(err))
+	_ = c.link.Send(wire.FrameError, wire.EncodeError(err))
 	return err
 }
 
 // counted tells of the content that was put in its place.
-func (c *client) counted() counting {
+func (c *client) counted() tree.Counter {
 	if c.req.Progress == nil {
 		return nil
 	}
@@ -410,14 +413,14 @@ func (c *client) tidy() error {
 	if err != nil {
 		return err
 	}
-	end := bye{Whole: c.whole, Fits: p.Fits, Dry: c.req.DryRun}
+	end := wire.Bye{Whole: c.whole, Fits: p.Fits, Dry: c.req.DryRun}
 	if c.fits != nil && (p.Fits == nil || lineage.Compare(c.fits, p.Fits) == lineage.Newer) {
 		end.Fits = c.fits
 	}
-	if err := c.link.send(frameBye, end); err != nil {
+	if err := c.link.Send(wire.FrameBye, end); err != nil {
 		return c.lost(err)
 	}
-	a := afterSync{bye: end, lim: c.req.LIM, side: c.req.Side, own: c.own, active: c.req.Active}
+	a := afterSync{Bye: end, lim: c.req.LIM, side: c.req.Side, own: c.own, active: c.req.Active}
 	if a.own == nil && c.newest != nil {
 		a.own = &c.newest.version
 	}
@@ -431,8 +434,8 @@ func (c *client) tidy() error {
 	} else {
 		c.result.SetAside, bad = c.store.tidy(a) // while the peer does the same
 	}
-	var d done
-	if err := c.link.expectJSON(frameDone, &d); err != nil {
+	var d wire.Done
+	if err := c.link.ExpectJSON(wire.FrameDone, &d); err != nil {
 		return fmt.Errorf("data is in place, but old versions were not removed there: %w", err)
 	}
 	if bad != nil {
@@ -461,9 +464,9 @@ func (c *client) wouldRemove(side clusterconf.Side, names []string) {
 // where it is because of its times.
 func (c *client) leftBehind() error {
 	f := c.ahead
-	if f.futureVersion == nil || c.whole != nil && superseded(&f.Line, c.whole) {
+	if f.FutureVersion == nil || c.whole != nil && superseded(&f.Line, c.whole) {
 		return nil
 	}
 	c.result.Result = Refused
-	return fromFuture(f.futureVersion, f.side, c.store.now())
+	return fromFuture(f.FutureVersion, f.side, c.store.now())
 }

@@ -16,6 +16,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/wire"
 )
 
 // pair is the stores of both sides.
@@ -44,23 +45,27 @@ func bothSides(t *testing.T, fn func(t *testing.T, asks clusterconf.Side)) {
 
 // states are what a side may hold, by name.
 var states = map[string]func(t testing.TB, s *Store){
-	"none":  func(testing.TB, *Store) {},
-	"older": func(t testing.TB, s *Store) { foreign(t, s, "xdata_1_20260301000000", tree{"f": "older"}, baseTime) },
+	"none": func(testing.TB, *Store) {},
+	"older": func(t testing.TB, s *Store) {
+		foreign(t, s, "xdata_1_20260301000000", fileTree{"f": "older"}, baseTime)
+	},
 	"newer": func(t testing.TB, s *Store) { // its name is older: times of files decide
 		foreign(t, s, "xdata_1_20250101000000", sample, baseTime.Add(time.Hour))
 	},
 	"newer by 1 ns": func(t testing.TB, s *Store) {
-		foreign(t, s, "xdata_1_20260301000001", tree{"f": "ns"}, baseTime.Add(time.Nanosecond))
+		foreign(t, s, "xdata_1_20260301000001", fileTree{"f": "ns"}, baseTime.Add(time.Nanosecond))
 	},
 	"newer by half a second": func(t testing.TB, s *Store) {
-		foreign(t, s, "xdata_1_20260301000000", tree{"f": "half"}, baseTime.Add(500*time.Millisecond))
+		foreign(t, s, "xdata_1_20260301000000", fileTree{"f": "half"}, baseTime.Add(500*time.Millisecond))
 	},
-	"same": func(t testing.TB, s *Store) { foreign(t, s, "xdata_1_20260305000000", tree{"f": "older"}, baseTime) },
+	"same": func(t testing.TB, s *Store) {
+		foreign(t, s, "xdata_1_20260305000000", fileTree{"f": "older"}, baseTime)
+	},
 	"same time other content": func(t testing.TB, s *Store) {
-		foreign(t, s, "xdata_1_20260305000000", tree{"f": "0lder"}, baseTime)
+		foreign(t, s, "xdata_1_20260305000000", fileTree{"f": "0lder"}, baseTime)
 	},
 	"same time other name": func(t testing.TB, s *Store) {
-		foreign(t, s, "xdata_1_20260305000000", tree{"g": "older"}, baseTime)
+		foreign(t, s, "xdata_1_20260305000000", fileTree{"g": "older"}, baseTime)
 	},
 	"future": func(t testing.TB, s *Store) {
 		foreign(t, s, "xdata_1_20260310000000", sample, time.Now().Add(MaxSkew+time.Minute))
@@ -214,8 +219,8 @@ func TestSecondSyncFindsNothingToDo(t *testing.T) {
 func TestSameNameOnBothSides(t *testing.T) {
 	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newPair(t)
-		foreign(t, p[clusterconf.SideStandby], "xdata_1_20260301000000", tree{"f": "old"}, baseTime)
-		foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", tree{"f": "new"}, baseTime.Add(time.Second))
+		foreign(t, p[clusterconf.SideStandby], "xdata_1_20260301000000", fileTree{"f": "old"}, baseTime)
+		foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", fileTree{"f": "new"}, baseTime.Add(time.Second))
 		res, err := p.syncFrom(t, asks, DirectionAuto)
 		must(t, err)
 		if res.Result != Copied || res.Version != "xdata_1_20260301000001" {
@@ -232,9 +237,9 @@ func TestKeepAfterSync(t *testing.T) {
 		p := newPair(t)
 		for day := 1; day <= 5; day++ {
 			at := time.Date(2026, 3, day, 0, 0, 0, 0, time.UTC)
-			foreign(t, p[clusterconf.SideRegular], versionName(1, at), tree{"f": at.String()}, at)
+			foreign(t, p[clusterconf.SideRegular], versionName(1, at), fileTree{"f": at.String()}, at)
 			if day < 5 {
-				foreign(t, p[clusterconf.SideStandby], versionName(1, at), tree{"f": at.String()}, at)
+				foreign(t, p[clusterconf.SideStandby], versionName(1, at), fileTree{"f": at.String()}, at)
 			}
 		}
 		_, err := p.syncFrom(t, asks, DirectionAuto)
@@ -392,7 +397,7 @@ func TestChangedWhileSent(t *testing.T) {
 	must(t, err)
 	defer opened.close()
 	must(t, opened.readAll(context.Background()))
-	opened.manifest.find("db/dump.sql").Sum[0] ^= 1
+	opened.manifest.Find("db/dump.sql").Sum[0] ^= 1
 	err = transfer(t, opened, p[clusterconf.SideStandby])
 	wantCode(t, err, fault.Conflict, "")
 	if versions, leftovers := visible(t, p[clusterconf.SideStandby]); versions != nil || leftovers != nil {
@@ -409,12 +414,12 @@ func transfer(t *testing.T, opened *snapshot, to *Store) error {
 	go func() {
 		defer close(received)
 		defer theirs.Close()
-		l := newLink(theirs, theirs)
+		l := wire.NewLink(theirs, theirs)
 		if _, err := receive(to, l); err != nil {
-			_ = l.send(frameError, encodeError(err))
+			_ = l.Send(wire.FrameError, wire.EncodeError(err))
 		}
 	}()
-	err := (&sender{snapshot: opened, link: newLink(ours, ours), abort: func() { ours.Close() }}).send(context.Background())
+	err := (&sender{snapshot: opened, link: wire.NewLink(ours, ours), abort: func() { ours.Close() }}).send(context.Background())
 	ours.Close()
 	wait(t, received, "the receiver")
 	return err
@@ -424,7 +429,7 @@ func transfer(t *testing.T, opened *snapshot, to *Store) error {
 func TestSenderGivesUp(t *testing.T) {
 	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newPair(t)
-		dir := foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", tree{"a": noise(1, 16<<20), "b": "y"}, baseTime)
+		dir := foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", fileTree{"a": noise(1, 16<<20), "b": "y"}, baseTime)
 		other := peer(t, p[asks.Other()], ServeOptions{})
 		conn := &tap{Conn: other, after: 1 << 20, do: func() {
 			must(t, os.WriteFile(filepath.Join(dir, "b"), []byte("changed"), 0o600))
@@ -441,7 +446,7 @@ func TestSenderGivesUp(t *testing.T) {
 func TestSyncCancelled(t *testing.T) {
 	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		p := newPair(t)
-		foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", tree{"a": noise(1, 16<<20)}, baseTime)
+		foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", fileTree{"a": noise(1, 16<<20)}, baseTime)
 		ctx, cancel := context.WithCancel(context.Background())
 		other := peer(t, p[asks.Other()], ServeOptions{})
 		conn := &tap{Conn: other, after: 1 << 20, do: cancel}
@@ -468,10 +473,10 @@ func TestSyncAsksAtOnce(t *testing.T) {
 		ended <- err
 	}()
 	must(t, theirs.SetDeadline(time.Now().Add(20*time.Second)))
-	l := newLink(theirs, theirs)
-	must(t, l.send(frameGreeting, greeting{Magic: protocolMagic, Version: protocolVersion}))
-	for _, want := range []frameType{frameClock, frameOpen} {
-		if _, err := l.expect(want); err != nil {
+	l := wire.NewLink(theirs, theirs)
+	must(t, l.Send(wire.FrameGreeting, wire.Greeting{Magic: wire.ProtocolMagic, Version: wire.ProtocolVersion}))
+	for _, want := range []wire.FrameType{wire.FrameClock, wire.FrameOpen} {
+		if _, err := l.Expect(want); err != nil {
 			t.Errorf("waiting for message %d: %v", want, err)
 		}
 	}
@@ -488,11 +493,11 @@ func TestServeCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- Serve(ctx, s, theirs, theirs, ServeOptions{}) }()
-	l := newLink(ours, ours)
-	_, err := l.expect(frameGreeting)
+	l := wire.NewLink(ours, ours)
+	_, err := l.Expect(wire.FrameGreeting)
 	must(t, err)
-	must(t, l.send(frameOpen, openRequest{LIM: 1, Side: clusterconf.SideStandby}))
-	_, err = l.expect(frameOpen)
+	must(t, l.Send(wire.FrameOpen, wire.OpenRequest{LIM: 1, Side: clusterconf.SideStandby}))
+	_, err = l.Expect(wire.FrameOpen)
 	must(t, err)
 	_, err = s.lock(1, "test")
 	wantCode(t, err, fault.Busy, "sync with another server")

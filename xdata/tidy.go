@@ -12,11 +12,13 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/lineage"
 	"mxcluster/internal/safepath"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/wire"
 )
 
 // afterSync is what a sync that went well leaves to do on one side.
 type afterSync struct {
-	bye
+	wire.Bye
 	lim    int
 	side   clusterconf.Side
 	own    *Version // the newest one that can be copied; nil: there is none
@@ -45,7 +47,7 @@ func (s *Store) settle(a afterSync, p *pairing) error {
 	changed := false
 	if a.Whole != nil && a.own != nil {
 		if err := a.Whole.Valid(); err != nil {
-			return violation("%v", err)
+			return manifest.Violation("%v", err)
 		}
 		if !a.own.sameAs(a.Whole) {
 			return nil // the peer speaks of something else
@@ -60,7 +62,7 @@ func (s *Store) settle(a afterSync, p *pairing) error {
 	}
 	if f := a.Fits; f != nil {
 		if err := f.Valid(); err != nil {
-			return violation("%v", err)
+			return manifest.Violation("%v", err)
 		}
 		if p.Fits == nil || lineage.Compare(f, p.Fits) == lineage.Newer {
 			p.Fits, changed = f, true
@@ -104,7 +106,7 @@ func (s *Store) wouldTidy(a afterSync, here []seen) ([]string, error) {
 	}
 	if a.Whole != nil {
 		if err := a.Whole.Valid(); err != nil {
-			return nil, violation("%v", err)
+			return nil, manifest.Violation("%v", err)
 		}
 		p.Whole, p.Conflict = a.Whole, nil
 		if a.own == nil || !a.own.sameAs(a.Whole) {

@@ -12,6 +12,8 @@ import (
 
 	"mxcluster/internal/fault"
 	"mxcluster/internal/safepath"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 // Verdict is what reading a version from end to end came to.
@@ -42,7 +44,7 @@ func (f *Finding) Failure() error {
 	if f.Result != Damaged {
 		return nil
 	}
-	return damaged(f.Name, inShort(f.Damage))
+	return damaged(f.Name, manifest.InShort(f.Damage))
 }
 
 func damaged(name, what string) error {
@@ -76,8 +78,8 @@ func (s *Store) Verify(ctx context.Context, v Version, read func(n int64)) (Find
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		err = s.whyGone(v)
-	case err != nil && root == nil && ofTheFile(err):
-		f.Result, f.Damage, err = Damaged, []string{trouble{path: ".", err: err}.String()}, nil
+	case err != nil && root == nil && tree.IsOfFile(err):
+		f.Result, f.Damage, err = Damaged, []string{tree.Problem{Path: ".", Err: err}.String()}, nil
 	}
 	if err != nil {
 		return f, fmt.Errorf("verify version %s: %w", v.Name, err)
@@ -108,12 +110,12 @@ func (s *Store) verify(ctx context.Context, root *os.Root, f *Finding, read func
 	if err != nil {
 		return err
 	}
-	if f.Damage = append(r.broken, compareSums(r.unhidden(kept), r.read, m.Foreign)...); len(f.Damage) == 0 {
-		f.Damage = misfit(root, r.read.digest())
+	if f.Damage = append(r.broken, manifest.CompareSums(r.unhidden(kept), r.read, m.Foreign)...); len(f.Damage) == 0 {
+		f.Damage = tree.ContentMismatch(root, r.read.Digest())
 	}
 	switch {
 	case len(f.Damage) > 0:
-		f.Result, m.Verified, m.Damage = Damaged, f.Verified, inShort(f.Damage)
+		f.Result, m.Verified, m.Damage = Damaged, f.Verified, manifest.InShort(f.Damage)
 		s.keepNote(root, f.Name, m, r.seen)
 		return nil
 	case kept == nil:
@@ -145,44 +147,44 @@ func nextMark(was *mark) mark {
 
 // wholeRead is a version that was read from end to end.
 type wholeRead struct {
-	seen   *manifest // as it looked before
-	read   *manifest // with the content of all files that could be read
-	hidden []trouble // what could not be looked at
-	broken []string  // what is wrong, in words
+	seen   *manifest.Manifest // as it looked before
+	read   *manifest.Manifest // with the content of all files that could be read
+	hidden []tree.Problem     // what could not be looked at
+	broken []string           // what is wrong, in words
 }
 
 // readAll reads every file of a version.
-func readAll(ctx context.Context, root *os.Root, read counting) (*wholeRead, error) {
-	var bad troubles
-	seen, t, err := surveyWith(root, &bad)
+func readAll(ctx context.Context, root *os.Root, read tree.Counter) (*wholeRead, error) {
+	var bad tree.Problems
+	seen, t, err := tree.SurveyTolerant(root, &bad)
 	if err != nil {
 		return nil, err
 	}
-	if len(bad.all) > 0 && bad.vanished() {
+	if len(bad.All) > 0 && bad.Vanished() {
 		return nil, fs.ErrNotExist
 	}
-	scan, err := newScanner(t.bytes)
+	scan, err := tree.NewScanner(t.Bytes)
 	if err != nil {
 		return nil, err
 	}
-	from := &folders{root: root}
-	defer from.close()
-	top := entry{Path: ".", Attr: seen.Top}
-	if err := bad.pass(".", false, from.extras(&top)); err != nil {
+	from := &tree.Opener{Root: root}
+	defer from.Close()
+	top := manifest.Entry{Path: ".", Attr: seen.Top}
+	if err := bad.Pass(".", false, from.ReadXattrs(&top)); err != nil {
 		return nil, err
 	}
-	r := &wholeRead{seen: seen, read: &manifest{Top: top.Attr}, broken: bad.words(), hidden: bad.all}
+	r := &wholeRead{seen: seen, read: &manifest.Manifest{Top: top.Attr}, broken: bad.Words(), hidden: bad.All}
 	for _, e := range seen.Entries {
 		switch {
-		case e.checkKind() != nil:
-			r.broken = append(r.broken, noFile(e.Path))
+		case e.CheckKind() != nil:
+			r.broken = append(r.broken, manifest.NoFile(e.Path))
 		case e.Dir:
-			err = from.extras(&e)
+			err = from.ReadXattrs(&e)
 		default:
-			err = readFile(ctx, r.read, scan, from, &e, read)
+			err = tree.ReadFile(ctx, r.read, scan, from, &e, read)
 		}
 		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, fs.ErrNotExist) || !ofTheFile(err) {
+			if ctx.Err() != nil || errors.Is(err, fs.ErrNotExist) || !tree.IsOfFile(err) {
 				return nil, err
 			}
 			r.broken, err = append(r.broken, fmt.Sprintf("%q cannot be read: %v", e.Path, bare(err))), nil
@@ -194,14 +196,14 @@ func readAll(ctx context.Context, root *os.Root, read counting) (*wholeRead, err
 
 // unhidden leaves out of what was kept of a version what could not be looked at now, which
 // is named already.
-func (r *wholeRead) unhidden(kept *manifest) *manifest {
+func (r *wholeRead) unhidden(kept *manifest.Manifest) *manifest.Manifest {
 	if kept == nil || len(r.hidden) == 0 {
 		return kept
 	}
 	m := *kept
-	m.Entries = slices.DeleteFunc(slices.Clone(kept.Entries), func(e entry) bool {
-		return slices.ContainsFunc(r.hidden, func(t trouble) bool {
-			return t.path == "." || t.path == e.Path || strings.HasPrefix(e.Path, t.path+"/")
+	m.Entries = slices.DeleteFunc(slices.Clone(kept.Entries), func(e manifest.Entry) bool {
+		return slices.ContainsFunc(r.hidden, func(t tree.Problem) bool {
+			return t.Path == "." || t.Path == e.Path || strings.HasPrefix(e.Path, t.Path+"/")
 		})
 	})
 	return &m

@@ -10,6 +10,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/tree"
 )
 
 // rot changes a byte of a file as a disk does: nothing but the content differs.
@@ -173,13 +174,13 @@ func TestDamageIsNotCopied(t *testing.T) {
 func TestRotIsFoundInWhatIsReused(t *testing.T) {
 	const name, size = "xdata_1_20260228000000", 4 << 20
 	p := newPair(t)
-	before := tree{"dump": noise(1, size), "other": noise(2, size), "small": "some text"}
+	before := fileTree{"dump": noise(1, size), "other": noise(2, size), "small": "some text"}
 	foreign(t, p[clusterconf.SideRegular], name, before, baseTime.Add(-time.Hour))
 	must(t, os.MkdirAll(p[clusterconf.SideStandby].Dir, 0o755))
 	_, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	must(t, err)
 	rotUnseen(t, p[clusterconf.SideStandby], name, "dump")
-	after := tree{"dump": before["dump"] + "more", "other": before["other"] + "more", "small": "some text"}
+	after := fileTree{"dump": before["dump"] + "more", "other": before["other"] + "more", "small": "some text"}
 	foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", after, baseTime)
 	res, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	must(t, err)
@@ -206,9 +207,9 @@ func rotUnseen(t *testing.T, s *Store, name, path string) {
 	defer root.Close()
 	m, err := s.loadIndex(name)
 	must(t, err)
-	now, _, err := survey(root)
+	now, _, err := tree.Survey(root)
 	must(t, err)
-	m.find(path).Ctime = now.find(path).Ctime
+	m.Find(path).Ctime = now.Find(path).Ctime
 	must(t, s.writeIndex(name, m))
 }
 

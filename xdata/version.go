@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mxcluster/internal/lineage"
+	"mxcluster/xdata/internal/manifest"
 )
 
 // Version is one data version of one LIM.
@@ -52,7 +53,7 @@ type Version struct {
 	Reused bool `json:"-"`
 
 	line       lineage.Version
-	record     *record // nil: it says nothing of itself
+	record     *manifest.Record // nil: it says nothing of itself
 	newestFile string
 	noFolder   bool // something else has a version's name
 }

@@ -15,10 +15,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mxcluster/clusterconf"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 // seenTwice looks at a version by its index, and without it, and returns what came of both.
-func seenTwice(t testing.TB, s *Store, name string) (byIndex, plain *manifest, guided bool) {
+func seenTwice(t testing.TB, s *Store, name string) (byIndex, plain *manifest.Manifest, guided bool) {
 	t.Helper()
 	root, err := os.OpenRoot(filepath.Join(s.Dir, name))
 	must(t, err)
@@ -30,22 +32,22 @@ func seenTwice(t testing.TB, s *Store, name string) (byIndex, plain *manifest, g
 	}
 	index, err := s.loadIndex(name) // surveyAs may change the other one
 	must(t, err)
-	byIndex, found, err := surveyAs(root, kept)
+	byIndex, found, err := tree.SurveyByIndex(root, kept)
 	must(t, err)
-	plain, wanted, err := survey(root)
+	plain, wanted, err := tree.Survey(root)
 	must(t, err)
 	if found != wanted {
 		t.Errorf("totals %+v by the index, %+v without", found, wanted)
 	}
 	if guided = byIndex == kept; !guided {
-		byIndex.recall(kept)
+		byIndex.Recall(kept)
 	}
-	plain.recall(index)
+	plain.Recall(index)
 	return byIndex, plain, guided
 }
 
 // differ tells what two looks at a version found that is not the same.
-func differ(a, b *manifest) string {
+func differ(a, b *manifest.Manifest) string {
 	switch {
 	case a.Top != b.Top:
 		return fmt.Sprintf("%+v and %+v", a.Top, b.Top)
@@ -55,10 +57,10 @@ func differ(a, b *manifest) string {
 	for i := range a.Entries {
 		x, y := a.Entries[i], b.Entries[i]
 		if x.Dir {
-			x.known = y.known // of no meaning
+			x.Known = y.Known // of no meaning
 		}
-		chunks := slices.Equal(a.chunksOf(&a.Entries[i]), b.chunksOf(&b.Entries[i]))
-		x.first = y.first
+		chunks := slices.Equal(a.ChunksOf(&a.Entries[i]), b.ChunksOf(&b.Entries[i]))
+		x.First = y.First
 		if !chunks || !reflect.DeepEqual(x, y) {
 			return fmt.Sprintf("%+v and %+v", x, y)
 		}
@@ -207,7 +209,7 @@ func TestSeenByIndexAtRandom(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not for secrets
 	names := []string{"a", "a-b", "b", "b.c", "ab", "\xff", "~"}
 	for range 60 {
-		s, tr := newStore(t), tree{"one": "1"}
+		s, tr := newStore(t), fileTree{"one": "1"}
 		for range r.IntN(40) {
 			path := make([]string, 1+r.IntN(3))
 			for i := range path {
@@ -237,7 +239,7 @@ func TestSeenByIndexAtRandom(t *testing.T) {
 }
 
 // changeAtRandom does something to one file or folder of a version.
-func changeAtRandom(t *testing.T, r *rand.Rand, dir string, m *manifest) {
+func changeAtRandom(t *testing.T, r *rand.Rand, dir string, m *manifest.Manifest) {
 	t.Helper()
 	e := &m.Entries[r.IntN(len(m.Entries))]
 	path := filepath.Join(dir, e.Path)
@@ -279,15 +281,15 @@ func awaitLaterChange(t *testing.T, version string) {
 	root, err := os.OpenRoot(version)
 	must(t, err)
 	defer root.Close()
-	_, seen, err := survey(root)
+	_, seen, err := tree.Survey(root)
 	must(t, err)
 	probe := filepath.Join(t.TempDir(), "probe")
 	for {
 		must(t, os.WriteFile(probe, nil, 0o600))
 		var st unix.Stat_t
 		must(t, unix.Lstat(probe, &st))
-		var now entry
-		if describeEntry(&now, &st); now.Ctime > seen.changed {
+		var now manifest.Entry
+		if tree.Describe(&now, &st); now.Ctime > seen.Changed {
 			return
 		}
 		must(t, os.Remove(probe))
@@ -295,7 +297,7 @@ func awaitLaterChange(t *testing.T, version string) {
 }
 
 func BenchmarkSurvey(b *testing.B) {
-	s, tr := newStore(b), tree{}
+	s, tr := newStore(b), fileTree{}
 	for i := range 20_000 {
 		tr[fmt.Sprintf("d%03d/f%05d", i/100, i)] = "x"
 	}

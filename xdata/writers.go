@@ -6,21 +6,25 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
 )
 
 // writers write small files and parts of large ones, several at once and beside the
 // one who puts them together: most of their cost is the file system's, and waits.
 type writers struct {
 	root     *os.Root
-	unkept   *unkept
-	flush    *flusher
-	manifest *manifest
+	unkept   *tree.Dropped
+	flush    *tree.Flusher
+	manifest *manifest.Manifest
 	queue    chan *piece
 	free     chan *piece
 	wg       sync.WaitGroup
 
 	mu     sync.Mutex
-	placed []entry // what was written, as it is now; see close
+	placed []manifest.Entry // what was written, as it is now; see close
 	places []int
 	err    error
 }
@@ -28,17 +32,17 @@ type writers struct {
 // piece is a file's content, or that of its part that is not written yet.
 type piece struct {
 	place int // in the manifest
-	e     entry
+	e     manifest.Entry
 	data  []byte
 
-	out *largeFile // nil: data is all of the file
-	off int64      // of data in it
+	out *tree.LargeFile // nil: data is all of the file
+	off int64           // of data in it
 }
 
 // grow makes data n bytes long.
 func (p *piece) grow(n int) {
 	if cap(p.data) < n {
-		more := directBytes(max(n, min(4*cap(p.data), maxPiece)))
+		more := tree.AlignedBytes(max(n, min(4*cap(p.data), maxPiece)))
 		p.data = more[:copy(more, p.data)]
 	}
 	p.data = p.data[:n]
@@ -50,10 +54,10 @@ const (
 
 	// maxPiece is the most that a piece holds: what is too little for a direct
 	// write of the part before, and a chunk.
-	maxPiece = maxChunk + directUnit
+	maxPiece = chunk.MaxSize + tree.DirectUnit
 )
 
-func newWriters(g *staging, m *manifest, u *unkept) *writers {
+func newWriters(g *staging, m *manifest.Manifest, u *tree.Dropped) *writers {
 	w := &writers{root: g.root, unkept: u, flush: g.flush, manifest: m, queue: make(chan *piece, partCount), free: make(chan *piece, partCount)}
 	for range partCount {
 		w.free <- &piece{}
@@ -75,8 +79,8 @@ func (w *writers) piece() *piece {
 func (w *writers) write(p *piece) { w.queue <- p }
 
 // writePart has a part of a file written, and recycles it.
-func (w *writers) writePart(p *piece, out *largeFile, off int64) {
-	out.parts.Add(1)
+func (w *writers) writePart(p *piece, out *tree.LargeFile, off int64) {
+	out.Parts.Add(1)
 	p.out, p.off = out, off
 	w.queue <- p
 }
@@ -84,8 +88,8 @@ func (w *writers) writePart(p *piece, out *largeFile, off int64) {
 func (w *writers) recycle(p *piece) { w.free <- p }
 
 func (w *writers) work() {
-	to := &folders{root: w.root, unkept: w.unkept}
-	defer to.close()
+	to := &tree.Opener{Root: w.root, Dropped: w.unkept}
+	defer to.Close()
 	for p := range w.queue {
 		switch {
 		case p.out != nil:
@@ -98,22 +102,22 @@ func (w *writers) work() {
 }
 
 // file writes a file, and notes what became of it.
-func (w *writers) file(p *piece, to *folders) {
+func (w *writers) file(p *piece, to *tree.Opener) {
 	err := p.write(to)
 	w.mu.Lock()
 	w.err = cmp.Or(w.err, err)
 	w.placed, w.places = append(w.placed, p.e), append(w.places, p.place)
 	w.mu.Unlock()
-	w.flush.wrote(int64(len(p.data)) + fileCost)
+	w.flush.Wrote(int64(len(p.data)) + tree.FileCost)
 }
 
 // part writes a part of a file.
 func (w *writers) part(p *piece) {
-	defer p.out.parts.Done()
+	defer p.out.Parts.Done()
 	if w.failed() != nil {
 		return
 	}
-	if err := p.out.write(p.data, p.off); err != nil {
+	if err := p.out.Write(p.data, p.off); err != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.err = cmp.Or(w.err, err)
@@ -121,18 +125,18 @@ func (w *writers) part(p *piece) {
 }
 
 // write writes a whole file.
-func (p *piece) write(to *folders) error {
-	out, err := to.open(p.e.Path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, p.e.Attr.Mode)
+func (p *piece) write(to *tree.Opener) error {
+	out, err := to.Open(p.e.Path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, p.e.Attr.Mode)
 	if err != nil {
 		return err
 	}
-	err = out.pwrite(p.data, 0)
+	err = out.Pwrite(p.data, 0)
 	if err == nil {
-		var now entry
-		now, err = to.dress(out, &p.e.Attr)
-		p.e.place(&now)
+		var now manifest.Entry
+		now, err = to.SetAttributes(out, &p.e.Attr)
+		p.e.SetPlace(&now)
 	}
-	return cmp.Or(err, out.close())
+	return cmp.Or(err, out.Close())
 }
 
 func (w *writers) failed() error {
@@ -147,7 +151,7 @@ func (w *writers) close() error {
 	close(w.queue)
 	w.wg.Wait()
 	for i, place := range w.places {
-		w.manifest.Entries[place].place(&w.placed[i])
+		w.manifest.Entries[place].SetPlace(&w.placed[i])
 	}
 	return w.err
 }

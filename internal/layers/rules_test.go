@@ -22,8 +22,21 @@ var arrows = []rule{
 		"the boundary to the kernel knows addresses and interfaces, not clusters"},
 	{"internal/lineage", nil,
 		"which data is newer is told by what versions say of themselves, the same for those who copy and those who decide"},
-	{"xdata", []string{"internal/fault", "internal/lineage", "internal/safepath", "internal/services", "clusterconf"},
-		"data versions are copied and verified whether an agent runs or not"},
+	{"xdata", []string{"internal/fault", "internal/lineage", "internal/safepath", "clusterconf",
+		"xdata/internal/chunk", "xdata/internal/manifest", "xdata/internal/tree", "xdata/internal/wire", "xdata/internal/datatest", "internal/remoteshell"},
+		"data versions are copied and verified whether an agent runs or not; its tests alone start programs on other servers"},
+	{"xdata/internal/chunk", nil,
+		"bounds and hashes of content are computed, wherever that comes from"},
+	{"xdata/internal/manifest", []string{"internal/fault", "internal/lineage", "xdata/internal/chunk", "xdata/internal/datatest"},
+		"what a version is and what a peer may say of it is told without a disk or a connection"},
+	{"xdata/internal/tree", []string{"internal/fault", "internal/lineage", "internal/safepath", "xdata/internal/chunk", "xdata/internal/manifest", "xdata/internal/datatest"},
+		"the files of one folder, whichever store or transfer they are for"},
+	{"xdata/internal/wire", []string{"internal/fault", "internal/lineage", "clusterconf", "xdata/internal/chunk", "xdata/internal/manifest", "xdata/internal/datatest"},
+		"what goes between two servers is understood without a store"},
+	{"xdata/internal/datatest", []string{"internal/fault"},
+		"helpers of tests"},
+	{"internal/remoteshell", []string{"internal/fault", "internal/services"},
+		"ssh is started in the same way for syncs and for all else"},
 	{"internal/safepath", []string{},
 		"who plants links is met in one place, whatever the file is for"},
 	{"internal/failover", []string{"internal/lineage", "clusterconf"},
@@ -61,7 +74,7 @@ var arrows = []rule{
 	{"internal/netfiles", nil,
 		"it reads other tools' files from a file system that is given to it, and knows addresses alone"},
 	{"internal/sshlogin", []string{"internal/fault", "internal/trusted"},
-		"keys and who may use them are files; the remote shell itself is started by xdata"},
+		"keys and who may use them are files; the remote shell itself is started elsewhere"},
 	{"internal/whatif", []string{"internal/fault", "internal/nearest", "internal/detector/evidence", "internal/failover", "internal/alarms", "internal/status", "clusterconf"},
 		"simulate asks the brain itself, with an agent and without one; commands and agent share the answer"},
 	{"internal/swap", []string{"internal/fault", "clusterconf", "netops"},
@@ -84,7 +97,7 @@ var arrows = []rule{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
-		"internal/fault", "internal/nearest", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/whatif", "internal/ui", "internal/lab", "internal/services", "internal/sshlogin", "internal/swap", "internal/trusted",
+		"internal/fault", "internal/nearest", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/whatif", "internal/ui", "internal/lab", "internal/services", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
 		"clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"bench/sync", nil, "it makes data of nothing"},
@@ -103,11 +116,11 @@ type ban struct {
 }
 
 var bannedImports = []ban{
-	{"os/exec", []string{"internal/services", "internal/lab", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest", "xdata", "cmd/mxcluster"},
+	{"os/exec", []string{"internal/services", "internal/lab", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest", "internal/remoteshell", "cmd/mxcluster"},
 		"a program that is run is a way to hang, to leak and to be fooled: LIM software, the lab's agents, the remote shell and the user's editor are all there is"},
 	{"net/http", []string{"internal/control"},
 		"the agent's socket is the one thing that speaks HTTP, and it checks who calls"},
-	{"net", []string{"netops", "xdata", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/detector", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/swap", "commands", "cmd/mxcluster"},
+	{"net", []string{"netops", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/detector", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/swap", "commands", "cmd/mxcluster"},
 		"addresses as values are net/netip; hardware addresses and sockets are for those who meet the wire"},
 	{"github.com/coreos/go-systemd/v22/dbus", []string{"internal/services", "internal/services/systemdtest"},
 		"systemd is one way to run a LIM's software, and only package services knows the ways"},
@@ -137,7 +150,7 @@ var bannedImports = []ban{
 		"what etcd's client is made of"},
 	{"go.uber.org/zap", []string{"internal/arbiter", "internal/arbiter/etcdtest"},
 		"etcd's client wants a logger of its own kind, and gets one that is silent"},
-	{"testing/...", []string{"internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest"},
+	{"testing/...", []string{"xdata/internal/datatest", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest"},
 		"the program carries no test code"},
 	{"gopkg.in/yaml.v3", nil,
 		"one YAML library is enough: go.yaml.in/yaml/v3"},
@@ -160,7 +173,7 @@ var bannedCalls = []ban{
 }
 
 // opensSockets may use the parts of net that reach out of the process.
-var opensSockets = []string{"netops", "xdata", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab"}
+var opensSockets = []string{"netops", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab"}
 
 var socketCalls = []string{
 	"net.Dial", "net.DialTimeout", "net.Dialer", "net.DialTCP", "net.DialUDP", "net.DialUnix", "net.Listen", "net.ListenConfig",

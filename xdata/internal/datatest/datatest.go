@@ -4,10 +4,11 @@ package datatest
 import (
 	"encoding/binary"
 	"math/rand/v2"
-	"mxcluster/internal/fault"
 	"strings"
 	"testing"
 	"time"
+
+	"mxcluster/internal/fault"
 )
 
 // Must ends the test on an error.

@@ -1,0 +1,3 @@
+package remoteshell
+
+func widenSocket(int, int) {}

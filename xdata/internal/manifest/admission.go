@@ -1,0 +1,82 @@
+package manifest
+
+import (
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// admission checks the entries that a peer sends, one by one, against what it
+// announced and against each other.
+type Admission struct {
+	announced Announced
+	folders   map[string]struct{}
+	last      string // path of the entry before
+	entries   int
+	paths     int   // bytes of all paths
+	extras    int   // bytes of all attributes
+	bytes     int64 // sum of sizes
+	files     int
+	newest    int64
+}
+
+// announced is what a peer says of a version before it sends it.
+type Announced struct {
+	Entries int   // files and folders
+	Bytes   int64 // sum of the files' sizes
+	Mtime   int64 // newest modification time of the files, nanoseconds since 1970
+}
+
+// noMtime is older than every modification time.
+const NoMtime = -1 << 63
+
+func Admit(of Announced) *Admission {
+	return &Admission{announced: of, folders: map[string]struct{}{".": {}}, newest: NoMtime}
+}
+
+// admit returns an error unless the entry may be the next one.
+func (a *Admission) Admit(e *Entry) error {
+	a.entries++
+	a.paths += len(e.Path)
+	_, parent := a.folders[path.Dir(e.Path)]
+	switch {
+	case a.entries > a.announced.Entries || a.paths > maxPathBytes:
+		return Violation("more files than announced")
+	case e.Path == "" || e.Path == "." || strings.ContainsRune(e.Path, 0), len(path.Base(e.Path)) > MaxName,
+		!filepath.IsLocal(e.Path), path.Clean(e.Path) != e.Path:
+		return Violation("the path %q", e.Path)
+	case a.entries > 1 && e.Path <= a.last:
+		return Violation("the path %q after %q", e.Path, a.last)
+	case !parent:
+		return Violation("the path %q outside of any folder", e.Path)
+	case e.Attr.Mode&^KeptMode(e.Dir) != 0:
+		return Violation("the mode %o of %q", e.Attr.Mode, e.Path)
+	case e.Size > a.announced.Bytes-a.bytes:
+		return Violation("more bytes than announced")
+	}
+	a.last = e.Path
+	if e.Dir {
+		a.folders[e.Path] = struct{}{}
+		return nil
+	}
+	a.files++
+	a.bytes += e.Size
+	a.newest = max(a.newest, e.Attr.Mtime)
+	return nil
+}
+
+// extra counts bytes of attributes.
+func (a *Admission) AddXattrs(n int) error {
+	if a.extras += n; a.extras > 2*maxAllXattrs { // a file may come twice
+		return Violation("more than %d bytes of attributes", maxAllXattrs)
+	}
+	return nil
+}
+
+// finish checks the whole list.
+func (a *Admission) Finish() error {
+	if a.entries != a.announced.Entries || a.bytes != a.announced.Bytes || a.newest != a.announced.Mtime || a.files == 0 {
+		return Violation("a file list other than announced")
+	}
+	return nil
+}

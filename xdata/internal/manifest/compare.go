@@ -1,0 +1,110 @@
+package manifest
+
+import (
+	"fmt"
+	"slices"
+)
+
+// shapedLike tells whether two versions have the same files and folders, by name and size.
+func (m *Manifest) ShapedLike(o *Manifest) bool {
+	return m != nil && slices.EqualFunc(m.Entries, o.Entries, func(a, b Entry) bool {
+		return a.Path == b.Path && a.Dir == b.Dir && a.Size == b.Size
+	})
+}
+
+// compareShapes names the files that cannot be what they were, without reading any.
+func CompareShapes(kept, now *Manifest) (damage []string) {
+	var is, was finder
+	for i := range kept.Entries {
+		k := &kept.Entries[i]
+		if k.Dir {
+			continue
+		}
+		n := is.find(now, k.Path)
+		switch {
+		case n == nil:
+			damage = append(damage, fmt.Sprintf("%q is missing", k.Path))
+		case n.CheckKind() != nil || n.Dir:
+			damage = append(damage, NoFile(k.Path))
+		case n.Size != k.Size:
+			damage = append(damage, fmt.Sprintf("%q has %d bytes instead of %d", k.Path, n.Size, k.Size))
+		}
+	}
+	for i := range now.Entries {
+		if n := &now.Entries[i]; !n.Dir && was.find(kept, n.Path) == nil {
+			damage = append(damage, notPart(n.Path))
+		}
+	}
+	return damage
+}
+
+func NoFile(path string) string { return fmt.Sprintf("%q is no file any more", path) }
+
+func notPart(path string) string { return fmt.Sprintf("%q does not belong to it", path) }
+
+// compareSums names the files that are not what they were. Nothing kept is
+// nothing to hold against.
+func CompareSums(kept, now *Manifest, foreign bool) (damage []string) {
+	if kept == nil {
+		return nil
+	}
+	var is, was finder
+	for i := range kept.Entries {
+		k := &kept.Entries[i]
+		if k.Dir {
+			continue
+		}
+		n := is.find(now, k.Path)
+		if n == nil || n.Dir {
+			if !foreign {
+				damage = append(damage, fmt.Sprintf("%q is missing", k.Path))
+			}
+			continue
+		}
+		if Rotted(k, n, foreign) {
+			damage = append(damage, DoesNotMatch(k.Path))
+		}
+	}
+	if foreign {
+		return damage
+	}
+	for i := range now.Entries {
+		if n := &now.Entries[i]; !n.Dir && was.find(kept, n.Path) == nil {
+			damage = append(damage, notPart(n.Path))
+		}
+	}
+	return damage
+}
+
+// rotted tells whether a file is not what was kept of it. Another program may
+// rewrite its own version, which shows in times and sizes: what rots shows in
+// neither. A file that was not read since is taken for what it was.
+func Rotted(kept, now *Entry, foreign bool) bool {
+	if !now.Known || now.Sum == kept.Sum {
+		return false
+	}
+	return !foreign || now.Attr.Mtime == kept.Attr.Mtime && now.Size == kept.Size
+}
+
+func DoesNotMatch(name string) string { return fmt.Sprintf("%q does not match its hash", name) }
+
+// inShort puts what is wrong with a version into few words.
+func InShort(damage []string) string {
+	if len(damage) == 1 {
+		return damage[0]
+	}
+	return fmt.Sprintf("%s, and %d more", damage[0], len(damage)-1)
+}
+
+// akin tells whether a version that looks like now came of one that an index is kept of: it
+// has one of its files at least.
+func SharesFile(kept, now *Manifest) bool {
+	var was finder
+	return slices.ContainsFunc(now.Entries, func(e Entry) bool {
+		if e.Dir {
+			return false
+		}
+		k := was.find(kept, e.Path)
+		return k != nil && !k.Dir && k.Size == e.Size && Coarse(k.Attr.Mtime) == Coarse(e.Attr.Mtime)
+	})
+}

@@ -1,0 +1,144 @@
+package manifest
+
+import (
+	"encoding/binary"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/chunk"
+)
+
+// entry is one file or folder of a version.
+type Entry struct {
+	Path string // relative, clean, as bytes
+	Size int64  // bytes; 0 for folders
+	Attr Attributes
+	Sum  chunk.Digest // of the content; zero for folders
+
+	// The file on this server: while none of these change, nor size and mtime,
+	// its content has not.
+	Ctime  int64 // see nanoseconds
+	Ino    uint64
+	OnDisk int64 // bytes on the disk; not kept
+
+	First, Count int    // its chunks in manifest.Chunks
+	Kind         uint32 // S_IFMT bits; not kept
+	Dir          bool
+	Known        bool // the content is; the last three in a row, as there may be a million entries
+}
+
+// same tells whether two entries of a path are of one unchanged file.
+func (e *Entry) SameFile(o *Entry) bool {
+	return e.Ino == o.Ino && e.Size == o.Size && e.Attr.Mtime == o.Attr.Mtime && e.Ctime == o.Ctime
+}
+
+// place notes where the file is now, and what the file system keeps of its time.
+func (e *Entry) SetPlace(now *Entry) {
+	e.Attr.Mtime, e.Ctime, e.Ino, e.OnDisk = now.Attr.Mtime, now.Ctime, now.Ino, now.OnDisk
+}
+
+// content returns how many bytes of the file are no holes, as far as its room on the disk
+// tells.
+func (e *Entry) Content() int64 { return min(e.Size, e.OnDisk) }
+
+func ByPath(a, b Entry) int { return strings.Compare(a.Path, b.Path) }
+
+// appendEntry encodes what an entry says before its content is known.
+func AppendEntry(b []byte, e *Entry) []byte {
+	b = append(b, boolByte(e.Dir))
+	b = binary.AppendUvarint(b, uint64(e.Attr.Mode))
+	b = binary.AppendUvarint(b, uint64(e.Attr.UID))
+	b = binary.AppendUvarint(b, uint64(e.Attr.GID))
+	b = binary.AppendVarint(b, e.Attr.Mtime)
+	b = binary.AppendUvarint(b, uint64(len(e.Path)))
+	b = append(b, e.Path...)
+	if e.Dir {
+		return b
+	}
+	return binary.AppendUvarint(b, uint64(e.Size))
+}
+
+// decodeEntry takes an entry off the front of b. It checks the encoding only;
+// what the entry says is checked by admission.
+func DecodeEntry(b []byte) (e Entry, rest []byte, err error) {
+	bad := len(b) == 0
+	number := func(limit uint64) uint64 {
+		v, n := binary.Uvarint(b)
+		if n <= 0 || v > limit {
+			b, bad = nil, true
+			return 0
+		}
+		b = b[n:]
+		return v
+	}
+	if !bad {
+		bad, e.Dir, b = b[0] > 1, b[0] == 1, b[1:]
+	}
+	const maxUint32, maxInt64 = 1<<32 - 1, 1<<63 - 1
+	e.Attr = Attributes{Mode: uint32(number(maxUint32)), UID: uint32(number(maxUint32)), GID: uint32(number(maxUint32))} //nolint:gosec // bounded
+	mtime, n := binary.Varint(b)
+	e.Attr.Mtime = mtime
+	bad = bad || n <= 0
+	b = b[max(n, 0):]
+	length := number(MaxPath)
+	if length > uint64(len(b)) {
+		bad, length = true, 0
+	}
+	e.Path, b = string(b[:length]), b[length:]
+	if !e.Dir {
+		e.Size = int64(number(maxInt64)) //nolint:gosec // bounded
+	}
+	if bad {
+		return Entry{}, nil, Violation("a file list that cannot be read")
+	}
+	return e, b, nil
+}
+
+func boolByte(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// checkKind refuses what a version cannot hold: a link would point elsewhere
+// on the other server, and a device or socket is no data.
+func (e *Entry) CheckKind() error {
+	what := "a special file"
+	switch e.Kind {
+	case unix.S_IFREG, unix.S_IFDIR:
+		return nil
+	case unix.S_IFLNK:
+		what = "a symbolic link"
+	}
+	return fault.New(fault.Refused, "keep files and folders only in what is backed up; remove it or copy what it points to",
+		"%q is %s", e.Path, what)
+}
+
+// checkPath refuses a path that is too long.
+func (e *Entry) checkPath() error {
+	const hint = "give the folders that it lies in shorter names, or move it up"
+	if len(e.Path) > MaxPath {
+		return fault.New(fault.Refused, hint, "the path %q has %d bytes; at most %d can be copied", Shortened(e.Path), len(e.Path), MaxPath)
+	}
+	if name := path.Base(e.Path); len(name) > MaxName {
+		return fault.New(fault.Refused, "give it a shorter name", "the name %q has %d bytes; at most %d can be copied",
+			Shortened(name), len(name), MaxName)
+	}
+	return nil
+}
+
+// coarse rounds a time down, also one before 1970.
+func Coarse(mtime int64) int64 {
+	n := mtime / timeGrain
+	if mtime%timeGrain < 0 {
+		n--
+	}
+	return n
+}
+
+// timeGrain is the coarsest time that a file system keeps, FAT's, in nanoseconds.
+const timeGrain = 2e9

@@ -1,0 +1,143 @@
+// Package manifest describes a data version: its files and folders with their attributes,
+// hashes and chunks; how that is encoded in an index and on the wire; the bounds that it is held to;
+// and how two manifests compare. It reads no disk.
+package manifest
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+
+	"mxcluster/xdata/internal/chunk"
+)
+
+// manifest is all of a version but the files' content. Entries are sorted by
+// path, each but once, and a folder comes before what is in it.
+type Manifest struct {
+	Top        Attributes
+	Entries    []Entry
+	Chunks     []chunk.Chunk // of all files; see chunksOf
+	XattrBytes int           // bytes of extras that were read
+}
+
+// chunksOf returns the chunks of a file whose content is known.
+func (m *Manifest) ChunksOf(e *Entry) []chunk.Chunk { return m.Chunks[e.First : e.First+e.Count] }
+
+func (m *Manifest) Sort() {
+	slices.SortFunc(m.Entries, ByPath)
+}
+
+// find returns the entry of a path, or nil.
+func (m *Manifest) Find(name string) *Entry {
+	var f finder
+	return f.find(m, name)
+}
+
+func (m *Manifest) Search(name string) (int, bool) {
+	return slices.BinarySearchFunc(m.Entries, name, func(e Entry, name string) int { return strings.Compare(e.Path, name) })
+}
+
+// finder finds one path after the other, mostly where the last one was found.
+type finder int
+
+func (f *finder) find(m *Manifest, name string) *Entry {
+	if i := int(*f); i < len(m.Entries) && m.Entries[i].Path == name {
+		*f++
+		return &m.Entries[i]
+	}
+	i, ok := m.Search(name)
+	if !ok {
+		return nil
+	}
+	*f = finder(i + 1)
+	return &m.Entries[i]
+}
+
+// bytes returns the sum of the files' sizes.
+func (m *Manifest) Bytes() (sum int64) {
+	for i := range m.Entries {
+		sum += m.Entries[i].Size
+	}
+	return sum
+}
+
+// content returns how many of these bytes are no holes, as far as is known.
+func (m *Manifest) Content() (sum int64) {
+	for i := range m.Entries {
+		sum += m.Entries[i].Content()
+	}
+	return sum
+}
+
+// newestMtime returns the newest modification time of the files, in
+// nanoseconds since 1970.
+func (m *Manifest) NewestMtime() (newest int64) {
+	newest = NoMtime
+	for i := range m.Entries {
+		if !m.Entries[i].Dir {
+			newest = max(newest, m.Entries[i].Attr.Mtime)
+		}
+	}
+	return newest
+}
+
+// digest names the content: paths, kinds, sizes and hashes. Owners, modes and
+// times are left out: the two sides may differ in them without holding
+// different data, as where one of them does not run as root.
+func (m *Manifest) Digest() []byte {
+	h := chunk.NewHasher()
+	var b []byte
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		b = binary.AppendUvarint(b[:0], uint64(len(e.Path)))
+		b = append(b, e.Path...)
+		b = binary.AppendUvarint(b, uint64(e.Size))
+		b = append(b, boolByte(e.Dir))
+		b = append(b, e.Sum[:]...)
+		h.Write(b)
+	}
+	sum := h.Sum()
+	return sum[:]
+}
+
+// inTop returns how many files and folders lie in the version's folder itself.
+func (m *Manifest) InTop() (n int) {
+	for i := range m.Entries {
+		if !strings.Contains(m.Entries[i].Path, "/") {
+			n++
+		}
+	}
+	return n
+}
+
+// recall takes over what was kept of the files that did not change since, and
+// returns how many others there are, and whether the index is to be made anew: a
+// folder that is not as it was kept costs every look a second one (see surveyAs).
+func (m *Manifest) Recall(kept *Manifest) (unknown int, stale bool) {
+	if kept == nil {
+		kept = &Manifest{}
+	}
+	stale = len(kept.Entries) != len(m.Entries)
+	j := 0
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		for j < len(kept.Entries) && kept.Entries[j].Path < e.Path {
+			j++
+		}
+		same := j < len(kept.Entries) && kept.Entries[j].Path == e.Path && kept.Entries[j].Dir == e.Dir && kept.Entries[j].SameFile(e)
+		stale = stale || !same
+		switch {
+		case e.Dir && same:
+			e.Attr.Xattrs, e.Known = kept.Entries[j].Attr.Xattrs, true
+		case e.Dir:
+		case !same:
+			unknown++
+		default:
+			k := &kept.Entries[j]
+			e.Attr.Xattrs = k.Attr.Xattrs
+			e.Sum, e.Known, e.First, e.Count = k.Sum, true, len(m.Chunks), k.Count
+			m.Chunks = append(m.Chunks, kept.ChunksOf(k)...)
+		}
+	}
+	return unknown, stale
+}

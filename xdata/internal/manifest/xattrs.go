@@ -1,0 +1,112 @@
+package manifest
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"strings"
+
+	"mxcluster/internal/fault"
+)
+
+// extras are the access lists (ACL) and extended attributes of users that a file or folder
+// has, as they are encoded: for each, in the order of the names, the length of its name, the
+// name, the length of its value, and the value. "" is none.
+//
+// Capabilities and trusted attributes are not among them, for the reason that
+// set-user-ID is not among the modes: data need none, and a peer must not be able to plant
+// such a program. Security labels are up to the policy of each server.
+type Xattrs string
+
+// Names of attributes that mean something to the kernel.
+const (
+	AclAccess  = "system.posix_acl_access"
+	AclDefault = "system.posix_acl_default" // of folders, for what is made in them
+	UserPrefix = "user."
+)
+
+// Bounds of what a peer may send; the kernel lets no attribute be larger.
+const (
+	maxXattrName  = 255
+	MaxXattrValue = 64 << 10
+	MaxXattrs     = 128 << 10 // bytes of one file or folder
+	maxAllXattrs  = 64 << 20  // bytes of a version
+)
+
+// keepsExtra tells whether an attribute of that name is kept.
+func KeepsXattr(name string, dir bool) bool {
+	return name == AclAccess || name == AclDefault && dir || strings.HasPrefix(name, UserPrefix) && len(name) > len(UserPrefix)
+}
+
+// add appends an attribute, whose name comes after all others.
+func (x Xattrs) Add(name string, value []byte) Xattrs {
+	b := binary.AppendUvarint([]byte(x), uint64(len(name)))
+	b = binary.AppendUvarint(append(b, name...), uint64(len(value)))
+	return Xattrs(append(b, value...))
+}
+
+// all goes through the attributes. What is not encoded as it should be ends it.
+func (x Xattrs) All(yield func(name, value string) bool) {
+	for len(x) > 0 {
+		name, rest, ok := x.field()
+		value, rest, also := rest.field()
+		if !ok || !also || !yield(name, value) {
+			return
+		}
+		x = rest
+	}
+}
+
+// field takes a length, and what is so long, off the front.
+func (x Xattrs) field() (text string, rest Xattrs, ok bool) {
+	n, size := binary.Uvarint([]byte(x[:min(len(x), binary.MaxVarintLen64)]))
+	if size <= 0 || n > uint64(len(x)-size) {
+		return "", "", false
+	}
+	x = x[size:]
+	return string(x[:n]), x[n:], true
+}
+
+// check refuses what a peer may not send.
+func (x Xattrs) Check(dir bool) error {
+	if len(x) > MaxXattrs {
+		return Violation("%d bytes of attributes", len(x))
+	}
+	var canonical Xattrs
+	last := ""
+	for name, value := range x.All {
+		acl := name == AclAccess || name == AclDefault
+		switch {
+		case !KeepsXattr(name, dir) || strings.ContainsRune(name, 0) || len(name) > maxXattrName || len(value) > MaxXattrValue:
+			return Violation("the attribute %.40q of %d bytes", name, len(value))
+		case name <= last:
+			return Violation("the attribute %.40q after %.40q", name, last)
+		case acl && decodeACL(value) == nil:
+			return Violation("an access list that cannot be read")
+		}
+		canonical, last = canonical.Add(name, []byte(value)), name
+	}
+	if canonical != x {
+		return Violation("attributes that cannot be read")
+	}
+	return nil
+}
+
+// MarshalJSON keeps the bytes as they are.
+func (x Xattrs) MarshalJSON() ([]byte, error) { return json.Marshal([]byte(x)) }
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (x *Xattrs) UnmarshalJSON(text []byte) error {
+	var b []byte
+	err := json.Unmarshal(text, &b)
+	*x = Xattrs(b)
+	return err
+}
+
+// fit refuses more of a file's attributes than can be copied.
+func (x Xattrs) CheckSize(name string) error {
+	if len(x) <= MaxXattrs {
+		return nil
+	}
+	return fault.New(fault.Refused, "remove some with setfattr -x", "the extended attributes of %q have %d bytes; at most %d can be copied",
+		Shortened(name), len(x), MaxXattrs)
+}

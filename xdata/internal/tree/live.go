@@ -1,0 +1,141 @@
+package tree
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/manifest"
+)
+
+// A folder that programs work in is copied in rounds: what changed or vanished while
+// it was copied is copied again, and that alone.
+const (
+	liveRounds = 3
+	livePause  = 50 * time.Millisecond // before the second round; longer before each one after
+)
+
+// copyLive is copyTree of a folder that programs may work in. Each file of the copy
+// is as it was at one moment. When some change or vanish in every round, that is
+// fault.Busy and names one.
+func CopyLive(ctx context.Context, from, to *os.Root, copied Counter) (*manifest.Manifest, *Dropped, error) {
+	source, t, err := SurveyLive(from)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := newCopier(from, to, t.Bytes, copied)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer c.close()
+	for round := 1; ; round++ {
+		moved, err := c.round(ctx, source)
+		if err != nil {
+			return nil, nil, err
+		}
+		if moved == nil {
+			break
+		}
+		if round == liveRounds {
+			return nil, nil, restless(moved)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		case <-time.After(livePause << (2 * (round - 1))):
+		}
+		if source, _, err = SurveyLive(from); err != nil {
+			return nil, nil, err
+		}
+	}
+	if !slices.ContainsFunc(c.made.Entries, func(e manifest.Entry) bool { return !e.Dir }) {
+		return nil, nil, NoFiles()
+	}
+	return c.made, c.to.Dropped, SetAllDirAttributes(&c.to, c.made)
+}
+
+// restless is the error of a folder that does not keep still.
+func restless(moved error) error {
+	return fault.Wrap(moved, fault.Busy, "try again when nothing writes there, or back up a copy or snapshot of the folder",
+		"the data changed in each of %d tries", liveRounds)
+}
+
+// round brings the copy up to what the source is now. moved is why something of it
+// could not be copied as it was seen; nil: all was.
+func (c *copier) round(ctx context.Context, source *manifest.Manifest) (moved, err error) {
+	if err := source.CheckCopyable(); err != nil {
+		return nil, err
+	}
+	again, err := c.keep(source)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range again {
+		err := c.entry(ctx, e)
+		switch {
+		case err == nil:
+			c.seen = append(c.seen, *e)
+		case context.Cause(ctx) == nil && (fault.CodeOf(err) == fault.Busy || replaced(err)):
+			moved = cmp.Or(moved, vanished(err, e))
+			if err := c.to.Root.Remove(e.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+		default:
+			return nil, err
+		}
+	}
+	c.made.Sort()
+	slices.SortFunc(c.seen, manifest.ByPath)
+	return moved, c.top(source.Top)
+}
+
+// vanished names a file that is not there any more.
+func vanished(err error, e *manifest.Entry) error {
+	if replaced(err) {
+		return fault.New(fault.Busy, "", "%q vanished before it was copied", e.Path)
+	}
+	return err
+}
+
+// keep removes from the copy what is not as it was copied, and returns what is to be
+// copied again.
+func (c *copier) keep(source *manifest.Manifest) (again []*manifest.Entry, err error) {
+	was, made := manifest.Manifest{Entries: c.seen}, c.made.Entries
+	kept := make([]bool, len(was.Entries))
+	for i := range source.Entries {
+		e := &source.Entries[i]
+		at, ok := was.Search(e.Path)
+		if !ok || was.Entries[at].Dir != e.Dir || !e.Dir && !was.Entries[at].SameFile(e) {
+			again = append(again, e)
+			continue
+		}
+		kept[at] = true
+		if e.Dir {
+			made[at].Attr = e.Attr
+			if err := c.from.ReadXattrs(&made[at]); err != nil && !replaced(err) { // gone by now: the next round sees that
+				return nil, err
+			}
+		}
+	}
+	c.seen, c.made.Entries = nil, nil
+	for i := range kept {
+		if kept[i] {
+			c.seen, c.made.Entries = append(c.seen, was.Entries[i]), append(c.made.Entries, made[i])
+		}
+	}
+	for i, stays := range slices.Backward(kept) { // what is in a folder before the folder
+		if !stays {
+			err = cmp.Or(err, c.to.Root.Remove(was.Entries[i].Path))
+		}
+	}
+	return again, err
+}
+
+func NoFiles() error {
+	return fault.New(fault.Refused, "name the folder that holds the data", "there are no files in it")
+}

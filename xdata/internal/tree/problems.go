@@ -1,0 +1,92 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fault"
+)
+
+// trouble is something in a version that cannot be looked at or read.
+type Problem struct {
+	Path   string // "." for the version's own folder
+	folder bool   // its list of files cannot be had
+	Err    error
+}
+
+// String says what is wrong, without the path that the error has as well.
+func (t Problem) String() string {
+	why := t.Err
+	var path *fs.PathError
+	if errors.As(why, &path) {
+		why = path.Err
+	}
+	switch {
+	case t.Path == "." && t.folder:
+		return fmt.Sprintf("its folder cannot be listed: %v", why)
+	case t.Path == ".":
+		return fmt.Sprintf("its folder cannot be looked at: %v", why)
+	case t.folder:
+		return fmt.Sprintf("the folder %q cannot be listed: %v", t.Path, why)
+	}
+	return fmt.Sprintf("%q cannot be looked at: %v", t.Path, why)
+}
+
+// troubles collects them, from several goroutines.
+type Problems struct {
+	mu  sync.Mutex
+	All []Problem
+}
+
+// pass takes an error in that says something of the version, and lets pass those that
+// do not. A nil collector lets all pass.
+func (t *Problems) Pass(path string, folder bool, err error) error {
+	if err == nil || t == nil || !IsOfFile(err) {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.All = append(t.All, Problem{Path: path, folder: folder, Err: err})
+	return nil
+}
+
+// words says what is wrong, in the order of paths.
+func (t *Problems) Words() (words []string) {
+	slices.SortFunc(t.All, func(a, b Problem) int { return strings.Compare(a.Path, b.Path) })
+	for _, each := range t.All {
+		words = append(words, each.String())
+	}
+	return words
+}
+
+// vanished tells whether all that is wrong is that something is not there any more.
+func (t *Problems) Vanished() bool {
+	return !slices.ContainsFunc(t.All, func(x Problem) bool { return !errors.Is(x.Err, fs.ErrNotExist) })
+}
+
+// ofTheFile tells whether an error says something of what was looked at: one for want of
+// memory or file descriptors, an end from outside, and a file that changes meanwhile say
+// nothing about what is on the disk.
+func IsOfFile(err error) bool {
+	for _, ours := range []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EINTR, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, ours) {
+			return false
+		}
+	}
+	return fault.CodeOf(err) == fault.Failed || fault.CodeOf(err) == fault.NotPermitted
+}
+
+// folderOf is the path of a folder whose entries have a prefix.
+func folderOf(prefix string) string {
+	if prefix == "" {
+		return "."
+	}
+	return strings.TrimSuffix(prefix, "/")
+}

@@ -1,0 +1,51 @@
+package tree
+
+import (
+	"context"
+
+	"mxcluster/xdata/internal/manifest"
+)
+
+// read reads an open file from end to end, notes what it holds in e, and makes
+// sure that it did not change meanwhile. each gets all that it holds, piece by piece.
+func (s *Scanner) ReadEntry(ctx context.Context, m *manifest.Manifest, in Handle, e *manifest.Entry, each func(p Piece) error) error {
+	e.First = len(m.Chunks)
+	sum, err := s.ScanFile(ctx, in, e, func(p Piece) error {
+		m.Chunks = append(m.Chunks, p.chunks...)
+		return each(p)
+	})
+	if err == nil {
+		err = in.CheckUnchanged(e)
+	}
+	if err == nil {
+		e.Attr.Xattrs, err = ReadXattrs(in, false, s.Dropped.of(e.Path))
+		m.XattrBytes += len(e.Attr.Xattrs)
+	}
+	if err == nil {
+		err = manifest.CheckXattrs(m.XattrBytes)
+	}
+	e.Sum, e.Count, e.Known = sum, len(m.Chunks)-e.First, err == nil
+	return err
+}
+
+// readFile opens and reads one file.
+func ReadFile(ctx context.Context, m *manifest.Manifest, scan *Scanner, from *Opener, e *manifest.Entry, read Counter) error {
+	in, err := from.OpenEntry(e)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	return scan.ReadEntry(ctx, m, in, e, func(p Piece) error {
+		read.Add(p.size)
+		return nil
+	})
+}
+
+// counting counts bytes; nil: nobody does.
+type Counter func(n int64)
+
+func (c Counter) Add(n int64) {
+	if c != nil {
+		c(n)
+	}
+}

@@ -1,0 +1,120 @@
+package tree
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+
+	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/manifest"
+)
+
+// scanner takes files apart and hashes them, one after the other.
+type Scanner struct {
+	cut     *chunk.Cutter
+	Guide   *chunk.Guide // nil: none
+	hash    chunk.Hasher
+	Dropped *Dropped // is told of attributes that are not kept; nil: nobody is
+	buf     []byte
+	chunks  []chunk.Chunk
+}
+
+func NewScanner(version int64) (*Scanner, error) {
+	cut, err := chunk.NewCutter(version)
+	return &Scanner{cut: cut, hash: chunk.NewHasher(), buf: make([]byte, chunk.MaxSize)}, err
+}
+
+// content is a part of what a file holds, of whole chunks. It is valid until whoever gets it
+// returns.
+type Piece struct {
+	Data   []byte // nil: a hole
+	chunks []chunk.Chunk
+	off    int64 // in the file
+	size   int64
+}
+
+// scanFile reads an open file from end to end, hands what it holds to each, and returns its
+// digest.
+func (s *Scanner) ScanFile(ctx context.Context, in Handle, e *manifest.Entry, each func(p Piece) error) (sum chunk.Digest, err error) {
+	return s.scanAs(ctx, layoutOf(in, e, int64(s.cut.Opt.MinSize)), each)
+}
+
+// scanAs is scanFile by where the holes are.
+func (s *Scanner) scanAs(ctx context.Context, where *layout, each func(p Piece) error) (sum chunk.Digest, err error) {
+	s.hash.Reset()
+	for off := int64(0); off < where.size; {
+		start, end, err := where.next(off)
+		if err == nil {
+			err = s.scan(ctx, &extent{h: where.h, off: off, end: start}, func(data []byte, chunks []chunk.Chunk) error {
+				p := Piece{Data: data, chunks: chunks, off: off, size: int64(len(data))}
+				off += p.size
+				return each(p)
+			})
+		}
+		if err == nil && off < start {
+			return sum, nil // it has become shorter
+		}
+		if err == nil {
+			err = s.hole(ctx, off, end-start, each)
+		}
+		if err != nil {
+			return sum, err
+		}
+		off = end
+	}
+	return s.hash.Sum(), nil
+}
+
+// hole hands a hole to each.
+func (s *Scanner) hole(ctx context.Context, off, size int64, each func(p Piece) error) error {
+	if size == 0 {
+		return nil
+	}
+	p := Piece{off: off, size: size}
+	for left := size; left > 0; left -= chunk.MaxHole {
+		p.chunks = append(p.chunks, chunk.Hole(left))
+	}
+	return cmp.Or(chunk.HashZeros(ctx, s.hash, size), each(p))
+}
+
+// scan reads r to its end, hashes it, and hands it to each in pieces of whole chunks.
+// What each gets is valid until it returns.
+func (s *Scanner) scan(ctx context.Context, r io.Reader, each func(data []byte, chunks []chunk.Chunk) error) error {
+	for held, end := 0, false; !end; {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		n, err := io.ReadFull(r, s.buf[held:])
+		end = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !end {
+			return err
+		}
+		held += n
+		used := s.split(s.buf[:held], end)
+		s.hash.Write(s.buf[:used])
+		if used > 0 {
+			if err := each(s.buf[:used], s.chunks); err != nil {
+				return err
+			}
+		}
+		held = copy(s.buf, s.buf[used:held])
+	}
+	return nil
+}
+
+// split cuts chunks off data, all of it at the end of the file, and returns how
+// many bytes they take.
+func (s *Scanner) split(data []byte, end bool) (used int) {
+	s.chunks = s.chunks[:0]
+	for used < len(data) && (end || len(data)-used >= s.cut.Opt.MaxSize) {
+		c, ok := s.Guide.Expect(data[used:], s.cut.Opt.MinSize, s.cut.Opt.MaxSize)
+		if !ok {
+			c = chunk.Of(data[used : used+s.cut.Next(data[used:])])
+			s.Guide.Found(c)
+		}
+		s.chunks = append(s.chunks, c)
+		used += int(c.Size)
+	}
+	return used
+}

@@ -1,0 +1,141 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/manifest"
+)
+
+// What the shell of a login prints comes before what mxcluster says. It is passed over,
+// so that a greeting for people does not end the syncs, but not without end.
+const (
+	maxNoise    = 64 << 10 // bytes
+	quotedNoise = 80       // bytes of it that an error shows
+)
+
+const noiseHint = "make sure that a login there prints nothing of its own, as its shell's .bashrc or .profile may, and that sync.remote_command starts mxcluster"
+
+// opening is how a greeting begins, behind the head of its frame.
+func opening() []byte {
+	return fmt.Appendf(nil, `{"magic":%q,"version":`, ProtocolMagic)
+}
+
+// login is a connection that was made by a login on another server, as one of
+// package remoteshell is.
+type Login interface {
+	Answered() // the other side has said its first word
+	Server() string
+}
+
+// meet waits for the greeting of peer, to which the link leads, and makes sure that it can be
+// understood.
+func (l *Link) Meet(peer any) (Greeting, error) {
+	g, err := l.greeting()
+	if err != nil {
+		return g, err
+	}
+	c, ours := peer.(Login)
+	if ours {
+		c.Answered()
+	}
+	if g.Version == ProtocolVersion {
+		return g, nil
+	}
+	there, name := "the other server", "the other side"
+	if ours {
+		there, name = "server "+c.Server(), c.Server()
+	}
+	older := "this server"
+	if g.Version < ProtocolVersion {
+		older = there
+	}
+	return g, fault.New(fault.Refused, "upgrade mxcluster on "+older+", then synchronise again",
+		"%s speaks version %d of the protocol of syncs, this server version %d", name, g.Version, ProtocolVersion)
+}
+
+// greeting reads up to the end of the greeting.
+func (l *Link) greeting() (g Greeting, err error) {
+	var seen []byte
+	open := opening()
+	for {
+		b, err := l.R.ReadByte()
+		switch {
+		case err != nil:
+			return g, unanswered(seen, err)
+		case len(seen) >= maxNoise:
+			return g, notOurs(seen)
+		}
+		if seen = append(seen, b); !bytes.HasSuffix(seen, open) {
+			continue
+		}
+		noise := seen[:len(seen)-len(open)]
+		if len(noise) < frameHeader {
+			continue
+		}
+		head := noise[len(noise)-frameHeader:]
+		if size := binary.BigEndian.Uint32(head[1:]); FrameType(head[0]) == FrameGreeting && size <= maxControl && int(size) > len(open) {
+			rest := make([]byte, int(size)-len(open))
+			if err := l.ReadContent(rest); err != nil {
+				return g, err
+			}
+			return g, DecodeJSON(append(open, rest...), &g)
+		}
+	}
+}
+
+// unanswered is the error of a login that ended without a greeting.
+func unanswered(seen []byte, err error) error {
+	text := firstLine(seen)
+	switch {
+	case errors.Is(err, io.EOF) && len(seen) == 0:
+		return wentAway()
+	case errors.Is(err, io.EOF):
+		return notOurs(seen)
+	case text != "":
+		return fmt.Errorf("%w; it printed %q before", err, text)
+	}
+	return err
+}
+
+// notOurs is the error of an answer that another program gave.
+func notOurs(seen []byte) error {
+	what := ""
+	if text := firstLine(seen); text != "" {
+		what = fmt.Sprintf(": it begins with %q", text)
+	}
+	return fault.Wrap(manifest.ErrProtocol, fault.Failed, noiseHint, "the answer is not that of 'mxcluster xdata serve'%s", what)
+}
+
+// firstLine is the first line of a text, in short; "" where it is no text.
+func firstLine(data []byte) string {
+	for line := range strings.Lines(string(data[:min(len(data), fault.MaxText)])) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		if !isText(line) {
+			return ""
+		}
+		return fault.Plain(line[:min(len(line), quotedNoise)])
+	}
+	return ""
+}
+
+// isText tells text with some control characters, as colours are, from binary data.
+func isText(s string) bool {
+	odd := 0
+	for _, r := range s {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
+			odd++
+		}
+	}
+	return odd*4 <= len(s)
+}

@@ -1,0 +1,317 @@
+package wire
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/manifest"
+)
+
+// sshd and ssh hand over what they receive by 32 KiB at most. To be woken for each of them
+// is dear (decision 0039), so where a pipe holds it meanwhile, and much of a frame is still
+// to come, more is let gather. Who is behind finds enough there, and waits for nothing.
+const (
+	GatherBytes = 512 << 10
+	gatherTime  = time.Millisecond
+)
+
+// link reads and writes frames.
+type Link struct {
+	R         *bufio.Reader
+	Ear       ear    // below r
+	deep      bool   // r is a pipe in which more can gather than is read at once
+	payload   []byte // of the frame read last
+	BytesRead int64  // bytes read so far
+	signs     int    // of life in a row, with nothing between them
+
+	mu           sync.Mutex // of what is written: signs of life go between other frames
+	w            *bufio.Writer
+	raw          syscall.RawConn // below w, if it is a file or socket
+	BytesWritten int64
+}
+
+// readAhead is how much is read at once where little is asked for, as with the head of a
+// frame. What follows of the frame is copied then, so it is little.
+const readAhead = 16 << 10
+
+func NewLink(r io.Reader, w io.Writer) *Link {
+	l := &Link{Ear: ear{r: r}, w: bufio.NewWriterSize(w, MaxPayload)}
+	l.R = bufio.NewReaderSize(&l.Ear, readAhead)
+	if c, ok := w.(syscall.Conn); ok {
+		l.raw, _ = c.SyscallConn() // without, what is in files is copied
+	}
+	return l
+}
+
+// deepen lets the pipe that the frames come through hold more, if it is one.
+func (l *Link) Deepen(f *os.File) { l.deep = widenPipe(f, pipeBytes) >= 2*GatherBytes }
+
+// next reads a frame. The payload is valid until the next call.
+func (l *Link) Next() (FrameType, []byte, error) {
+	t, size, err := l.head()
+	if err != nil {
+		return 0, nil, err
+	}
+	if cap(l.payload) < size {
+		l.payload = make([]byte, size)
+	}
+	l.payload = l.payload[:size]
+	if err := l.ReadContent(l.payload); err != nil {
+		return 0, nil, err
+	}
+	l.BytesRead += frameHeader
+	return t, l.payload, nil
+}
+
+// head reads the head of a frame. Signs of life are passed over.
+func (l *Link) head() (t FrameType, size int, err error) {
+	var head [frameHeader]byte
+	for {
+		if _, err := io.ReadFull(l.R, head[:]); err != nil {
+			return 0, 0, fmt.Errorf("read from the other side: %w", err)
+		}
+		t, n := FrameType(head[0]), binary.BigEndian.Uint32(head[1:])
+		switch {
+		case t < FrameGreeting || t > lastFrame:
+			return 0, 0, l.strange(head[:], "unknown message %d", t)
+		case n > t.limit():
+			return 0, 0, l.strange(head[:], "a message of %d bytes", n)
+		case t != frameAlive:
+			l.signs = 0
+			return t, int(n), nil
+		}
+		if l.signs++; l.signs > maxSigns {
+			return 0, 0, stuck()
+		}
+	}
+}
+
+// strange is the violation of a head that is none. Text there is what a program that
+// shares the login's output printed, and is shown.
+func (l *Link) strange(head []byte, format string, args ...any) error {
+	more, _ := l.R.Peek(min(l.R.Buffered(), quotedNoise))
+	if text := firstLine(slices.Concat(head, more)); text != "" {
+		return fault.Wrap(manifest.ErrProtocol, fault.Failed, noiseHint, "%s: something there prints %q into the data", fmt.Sprintf(format, args...), text)
+	}
+	return manifest.Violation(format, args...)
+}
+
+// content reads the next bytes of the payload of a frame whose head was read.
+func (l *Link) ReadContent(p []byte) error {
+	if err := l.fill(p); err != nil {
+		return fmt.Errorf("read from the other side: %w", noEOF(err))
+	}
+	l.BytesRead += int64(len(p))
+	return nil
+}
+
+// fill reads all of p.
+func (l *Link) fill(p []byte) error {
+	for len(p) > 0 {
+		buffered := l.R.Buffered() > 0
+		n, err := l.R.Read(p)
+		if p = p[n:]; len(p) > 0 && err != nil {
+			return err
+		}
+		if l.deep && !buffered && n < GatherBytes && len(p) >= GatherBytes {
+			<-time.After(gatherTime)
+		}
+	}
+	return nil
+}
+
+// noEOF makes an end in mid-message an unexpected one.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// expect reads a frame that must be of one type. A peerError is returned as
+// the error that it is.
+func (l *Link) Expect(want FrameType) ([]byte, error) {
+	_, payload, err := l.ExpectEither(want, want)
+	return payload, err
+}
+
+// expectEither reads a frame that must be of one of two types.
+func (l *Link) ExpectEither(want, or FrameType) (FrameType, []byte, error) {
+	l.Ear.Due.Store(uint32(want))
+	t, payload, err := l.Next()
+	switch {
+	case errors.Is(err, io.EOF):
+		return 0, nil, wentAway()
+	case err != nil:
+		return 0, nil, err
+	case t == FrameError:
+		return 0, nil, DecodeError(payload)
+	case t != want && t != or:
+		return 0, nil, manifest.Violation("message %d where %d is due", t, want)
+	}
+	return t, payload, nil
+}
+
+func wentAway() error {
+	return fault.Wrap(io.ErrUnexpectedEOF, fault.Unreachable, "", "the other side went away")
+}
+
+// expectContent reads the head of a frame of content, which must be of a size. What it
+// holds is still to be read.
+func (l *Link) ExpectContent(size int) error {
+	t, n, err := l.head()
+	switch {
+	case errors.Is(err, io.EOF):
+		return wentAway()
+	case err != nil:
+		return err
+	case t != FrameContent:
+		return manifest.Violation("message %d where %d is due", t, FrameContent)
+	case n != size:
+		return manifest.Violation("%d bytes of content where %d are announced", n, size)
+	}
+	l.BytesRead += frameHeader
+	return nil
+}
+
+// expectJSON reads a frame of one type into v.
+func (l *Link) ExpectJSON(want FrameType, v any) error {
+	payload, err := l.Expect(want)
+	if err != nil {
+		return err
+	}
+	return DecodeJSON(payload, v)
+}
+
+// wireError is the error of a write to the peer, as opposed to that of reading
+// what was to be sent.
+type WriteError struct{ error }
+
+func (e WriteError) Unwrap() error { return e.error }
+
+// put writes a frame into the buffer. Its payload may be in pieces.
+func (l *Link) Put(t FrameType, payload ...[]byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	size := 0
+	for _, p := range payload {
+		size += len(p)
+	}
+	err := l.putHead(t, size)
+	for _, p := range payload {
+		if err == nil {
+			_, err = l.w.Write(p)
+		}
+	}
+	return toWire(err)
+}
+
+// putHead writes the head of a frame whose payload has a size.
+func (l *Link) putHead(t FrameType, size int) error {
+	var head [frameHeader]byte
+	head[0] = byte(t)
+	binary.BigEndian.PutUint32(head[1:], uint32(size)) //nolint:gosec // see limit
+	_, err := l.w.Write(head[:])
+	l.BytesWritten += frameHeader + int64(size)
+	return err
+}
+
+// putSpans writes a frame of content that lies in memory and in files. A file that does not
+// have it any more is an error; the frame is complete all the same.
+func (l *Link) PutSpans(spans []Span) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	size := 0
+	for _, p := range spans {
+		size += p.Size()
+	}
+	err := toWire(l.putHead(FrameContent, size))
+	var gone error
+	for _, p := range spans {
+		switch {
+		case err != nil:
+		case p.File == nil:
+			_, err = l.w.Write(p.Data)
+			err = toWire(err)
+		default:
+			var bad error
+			bad, err = l.putFile(p)
+			gone = cmp.Or(gone, bad)
+		}
+	}
+	return cmp.Or(err, gone)
+}
+
+// putFile writes a part of a file, without a copy where the system can: its pages in memory
+// then go to the reader. What the file does not have is filled up with zeros; gone says so.
+func (l *Link) putFile(p Span) (gone, err error) {
+	if err := l.w.Flush(); err != nil {
+		return nil, toWire(err)
+	}
+	n := 0
+	if l.raw != nil {
+		n = sendFile(l.raw, p.File.Fd(), p.Off, p.N) // what it does not send, for whatever reason, is copied
+	}
+	buf := make([]byte, min(p.N-n, copyBytes))
+	for n < p.N {
+		buf = buf[:min(len(buf), p.N-n)]
+		if gone == nil {
+			_, gone = p.File.ReadAt(buf, p.Off+int64(n))
+		}
+		if gone != nil {
+			clear(buf)
+		}
+		if _, err := l.w.Write(buf); err != nil {
+			return nil, toWire(err)
+		}
+		n += len(buf)
+	}
+	return gone, nil
+}
+
+// copyBytes is how much of a file is copied at once.
+const copyBytes = 64 << 10
+
+// send writes a frame of v as JSON, or an empty one for nil, and flushes.
+func (l *Link) Send(t FrameType, v any) error {
+	var payload []byte
+	if v != nil {
+		var err error
+		if payload, err = json.Marshal(v); err != nil {
+			return err
+		}
+	}
+	if err := l.Put(t, payload); err != nil {
+		return err
+	}
+	return l.Flush()
+}
+
+// flush has what was put written.
+func (l *Link) Flush() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return toWire(l.w.Flush())
+}
+
+func toWire(err error) error {
+	if err == nil {
+		return nil
+	}
+	return WriteError{fmt.Errorf("write to the other side: %w", err)}
+}
+
+// pipeBytes is what a pipe that frames come through may hold of them, so that sshd and
+// ssh keep little of it themselves: their buffer is dear to let grow (decision 0035).
+const pipeBytes = 32 << 20

@@ -1,0 +1,18 @@
+package wire
+
+// spanFile is an open file that content is sent from.
+type SpanFile interface {
+	Fd() int
+	ReadAt(p []byte, off int64) (int, error)
+	Release()
+}
+
+// span is some content, in memory or in a file.
+type Span struct {
+	Data []byte
+	File SpanFile // nil: in data
+	Off  int64
+	N    int
+}
+
+func (p Span) Size() int { return len(p.Data) + p.N }

@@ -1,3 +1,0 @@
-package xdata
-
-func widenSocket(int, int) {}
