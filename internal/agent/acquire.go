@@ -113,21 +113,21 @@ func (a *alias) taken(alias netip.Prefix, until time.Time, blocked bool) error {
 // that is down, is no failure of the LIM on this server: the other side would
 // not get it either, or this server is missing altogether. Software that is up
 // from before, when this server lost the alias, is stopped.
-func (a *Agent) notAcquired(l *lim, err error) {
+func (l *lim) notAcquired(err error) {
 	var inUse errInUse
 	var down errDown
 	if l.alias.passive() {
-		a.stayPassive(l, err)
+		l.stayPassive(err)
 		return
 	}
-	then := func() { a.fail(l, err) }
+	then := func() { l.fail(err) }
 	l.alias.drop()
 	l.alias.inUse.text = ""
 	switch {
 	case l.state == failover.Stopping: // called off
 		err, then = errors.New(l.reason), nil
 	case errors.As(err, &inUse):
-		owner, ours := a.aliases.ownerOf(inUse.mac)
+		owner, ours := l.aliases.ownerOf(inUse.mac)
 		err, then = fmt.Errorf("the alias %s is in use by %s", inUse.alias.Addr(), owner), nil
 		l.alias.inUse.text, l.alias.inUse.server = err.Error(), ours
 		l.failure, l.retryAt = err.Error(), time.Now().Add(retryAddress)
@@ -135,22 +135,22 @@ func (a *Agent) notAcquired(l *lim, err error) {
 			l.retryAt = time.Now().Add(foreignRetry)
 			l.alias.foreignHeard(inUse.mac)
 		}
-		a.log.Error("the alias cannot be had", "lim", l.number, "err", err)
+		l.log.Error("the alias cannot be had", "lim", l.number, "err", err)
 	case errors.As(err, &down), errors.Is(err, errNoProof):
 		then = nil
 		l.failure, l.retryAt = err.Error(), time.Now().Add(retryAddress)
-		a.log.Error("the alias cannot be had", "lim", l.number, "err", err)
+		l.log.Error("the alias cannot be had", "lim", l.number, "err", err)
 	}
-	a.giveUp(l, err, then)
+	l.giveUp(err, then)
 }
 
 // giveUp ends what may be up of a LIM here, and then does what follows.
-func (a *Agent) giveUp(l *lim, err error, then func()) {
-	if l.loaded || l.alias.holds {
-		a.stopLIM(l, false, err.Error(), then)
+func (l *lim) giveUp(err error, then func()) {
+	if l.software.up || l.alias.holds {
+		l.stop(false, err.Error(), then)
 		return
 	}
-	a.stopped(l, err.Error(), then)
+	l.stopped(err.Error(), then)
 }
 
 // ownerOf names the server with a MAC, or the MAC itself.

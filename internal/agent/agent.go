@@ -54,7 +54,6 @@ type Agent struct {
 
 	// Below is owned by the main loop.
 	stored  *clusterconf.Encoded // the same as it is stored: it may have this server no more
-	hash    string
 	state   persisted
 	saver   saver
 	states  uint64 // number of the last state taken
@@ -62,7 +61,7 @@ type Agent struct {
 	room    room
 	paper   paper
 	awaited string // hash of the document of another server that was stored last
-	lims    map[int]*lim
+	lims    *lims
 	aliases *aliases
 	link    *link
 	refused map[refusal]time.Time  // when it was told last
@@ -148,11 +147,12 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	a := &Agent{
 		core:  &core{cfg: cfg, deps: deps, log: cfg.Log, recorder: newRecorder(deps.Events), inbox: make(chan func(), 256), done: make(chan struct{})},
 		saver: saver{file: deps.State, turn: newTurn()}, notifier: newNotifier(deps.Notify, cfg.Watchdog), run: hex.EncodeToString(id),
-		lims: map[int]*lim{}, peers: map[string]*peer{}, waiters: map[string]chan reply{}, permits: permits{}, strange: map[string]strangeness{},
+		peers: map[string]*peer{}, waiters: map[string]chan reply{}, permits: permits{}, strange: map[string]strangeness{},
 		data: map[int]*failover.Data{}, syncs: map[int]*limSync{}, readied: map[netip.Prefix]time.Time{}, editing: editing{owed: map[string][]byte{}},
 	}
 	a.link = &link{core: a.core}
-	a.aliases = &aliases{core: a.core, link: a.link, peers: a.peers, all: map[int]*alias{}, view: a.view, term: func(n int) uint64 { return a.lim(n).term }, freed: a.aliasFreed}
+	a.aliases = &aliases{core: a.core, link: a.link, peers: a.peers, all: map[int]*alias{}, view: a.view, term: func(n int) uint64 { return a.lims.of(n).term }, freed: a.aliasFreed}
+	a.lims = &lims{core: a.core, limHost: a, aliases: a.aliases, all: map[int]*lim{}, newest: func(lim int) *failover.Data { return a.data[lim] }}
 	if deps.Arbiter != nil {
 		a.keeper = keeper.New(keeper.Config{Arbiter: deps.Arbiter, Server: cfg.Server, Lease: cfg.ArbiterLease, Alive: a.alive, Changed: func() { a.post(func() {}) }, Log: cfg.Log})
 	}

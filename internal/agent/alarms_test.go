@@ -178,9 +178,9 @@ func TestAlarmOfAFailedAnnouncement(t *testing.T) {
 		w.settled()
 		pass(burst[len(burst)-1]) // an announcement that goes well would end it
 		a := w.servers["srv1"].agent
-		a.post(func() { a.lim(1).alias.announcedBy(a.lim(1).alias.hold, time.Now(), errBroken) })
+		a.post(func() { a.lims.of(1).alias.announcedBy(a.lims.of(1).alias.hold, time.Now(), errBroken) })
 		w.awaitAlarms(soon, "announce-failed lim 1 srv1 warning")
-		a.post(func() { a.lim(1).alias.announcedBy(a.lim(1).alias.hold, time.Now(), nil) })
+		a.post(func() { a.lims.of(1).alias.announcedBy(a.lims.of(1).alias.hold, time.Now(), nil) })
 		w.awaitAlarms(soon)
 	})
 }

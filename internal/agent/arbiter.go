@@ -19,8 +19,8 @@ func (a *Agent) arbiterView(now time.Time) *failover.Arbiter {
 	if a.keeper == nil {
 		return nil
 	}
-	holds := make(map[int]bool, len(a.lims))
-	for n, l := range a.lims {
+	holds := make(map[int]bool, len(a.lims.all))
+	for n, l := range a.lims.all {
 		holds[n] = l.alias.holds
 	}
 	return a.keeper.View(holds, now)
@@ -31,7 +31,7 @@ func (a *Agent) tendKeys(now time.Time) {
 	if a.keeper == nil {
 		return
 	}
-	for n, l := range a.lims {
+	for n, l := range a.lims.all {
 		how, term := keeper.GiveBack, l.term
 		if l.state.Active() || l.alias.holds && !l.alias.passive() {
 			how = keeper.Hold
@@ -70,7 +70,7 @@ func (a *Agent) untilKeyEnds(now time.Time) time.Duration {
 	if a.keeper == nil {
 		return wait
 	}
-	for n, l := range a.lims {
+	for n, l := range a.lims.all {
 		if left := a.keeper.Left(n, now); l.alias.holds && left > 0 {
 			wait = min(wait, left)
 		}
@@ -116,7 +116,7 @@ func (a *Agent) arbiterConditions() []alarms.Condition {
 func (a *Agent) leaveKeys(then func()) {
 	a.tendKeys(time.Now())
 	stay := map[int]bool{}
-	for n, l := range a.lims {
+	for n, l := range a.lims.all {
 		stay[n] = l.alias.holds && !l.alias.passive()
 	}
 	lasts := min(a.cfg.StopLease, parkedKey)

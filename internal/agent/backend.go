@@ -75,7 +75,7 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 		for _, w := range a.steps.Waits {
 			info.Pending = append(info.Pending, w.Why)
 		}
-		for n, l := range a.lims {
+		for n, l := range a.lims.all {
 			info.LIMs = append(info.LIMs, control.LIMInfo{LIM: n, State: string(l.state), Term: l.term, Reason: l.reason})
 		}
 		slices.SortFunc(info.LIMs, func(x, y control.LIMInfo) int { return x.LIM - y.LIM })
@@ -169,7 +169,7 @@ func (a *Agent) orderHere(o control.Order) (*control.OrderResult, error) {
 		return nil, fault.New(fault.Refused, "try again", "%s is not the server that can do that; the cluster document has just changed", a.cfg.Server)
 	}
 	c, regular := a.doc.ClusterOfLIM(o.LIM), a.doc.RegularOf(o.LIM)
-	target, hereActive := regular.Name, a.lim(o.LIM).state.Active()
+	target, hereActive := regular.Name, a.lims.of(o.LIM).state.Active()
 	v := a.view(time.Now())
 	blocked, able, evicts := []string(nil), true, 0
 	if o.Kind == control.OrderFallback {
@@ -227,7 +227,7 @@ func isThere(lim int, target string, s failover.State) string {
 
 // whyIdle says why a LIM does not run here, as far as this server knows.
 func (a *Agent) whyIdle(lim int) string {
-	l := a.lim(lim)
+	l := a.lims.of(lim)
 	if l.reason == "" {
 		return ""
 	}
@@ -248,15 +248,15 @@ func blockedHint(o control.Order, able bool) string {
 // the LIM tried there again, once.
 func (a *Agent) addOrder(o control.Order) {
 	a.orders = append(a.orders, failover.Order{Kind: failover.Kind(o.Kind), LIM: o.LIM, Now: o.Now, Dead: o.Dead, Expires: time.Now().Add(orderLife)})
-	if l := a.lim(o.LIM); l.state == failover.Failed {
+	if l := a.lims.of(o.LIM); l.state == failover.Failed {
 		l.retryAt = time.Time{}
-		a.set(l, failover.Stopped, "is tried again by order")
+		l.set(failover.Stopped, "is tried again by order")
 	}
 }
 
 // fulfilled reports whether an order is done as far as this server is concerned.
 func (a *Agent) fulfilled(o failover.Order) bool {
-	s, l := a.doc.Server(a.cfg.Server), a.lim(o.LIM)
+	s, l := a.doc.Server(a.cfg.Server), a.lims.of(o.LIM)
 	gives := s != nil && s.Standby == (o.Kind == failover.Fallback)
 	if gives {
 		return !l.state.Active()

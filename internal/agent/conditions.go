@@ -46,7 +46,7 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 		out = append(out, alarms.Condition{Name: alarms.DocumentConflict, Severity: alarms.Warning,
 			Text: a.conflictText})
 	}
-	for n, l := range a.lims {
+	for n, l := range a.lims.all {
 		out = append(out, a.aliasConditions(n, l, now)...)
 		out = append(out, a.blockConditions(l)...)
 		out = append(out, a.rivalConditions(l, now)...)
@@ -114,7 +114,7 @@ func (a *Agent) inUseDelay(l *lim) time.Duration {
 // limOnStandby tells, on the standby, of one LIM of its cluster.
 func (a *Agent) limOnStandby(m clusterconf.Member, now time.Time) []alarms.Condition {
 	regular := a.doc.RegularOf(m.LIM).Name
-	l, p := a.lim(m.LIM), a.peer(regular)
+	l, p := a.lims.of(m.LIM), a.peer(regular)
 	out := append(leftLocked(m, regular, now), a.flapping(l, regular, l.flaps.Recent(now))...)
 	if l.state == failover.Running || l.state == failover.Starting {
 		verb := "runs"
@@ -136,7 +136,7 @@ func (a *Agent) limOnStandby(m clusterconf.Member, now time.Time) []alarms.Condi
 
 // limAtHome tells, on a regular server, of its own LIM and of its standby.
 func (a *Agent) limAtHome(c *clusterconf.Cluster, number int, now time.Time) []alarms.Condition {
-	l := a.lim(number)
+	l := a.lims.of(number)
 	if c == nil {
 		if l.serves() {
 			return nil

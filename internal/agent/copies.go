@@ -129,7 +129,7 @@ func (d *adder) where(here string) string {
 // aliasState gathers what is known of an alias.
 func (a *Agent) aliasState(number int, alias netip.Prefix) aliasState {
 	s := aliasState{alias: alias, ifname: a.net.ifname}
-	if l := a.lims[number]; l != nil {
+	if l := a.lims.all[number]; l != nil {
 		s.ours, s.taking = l.alias.holds || l.alias.former || l.alias.absent, l.alias.taking
 		s.active = l.alias.holds && l.alias.hidden == "" || l.alias.former
 	}

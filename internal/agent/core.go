@@ -13,6 +13,7 @@ import (
 	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/services"
 )
 
 // core is what all parts of an agent share: what it was told, its effects, its main loop,
@@ -33,6 +34,7 @@ type core struct {
 	ctx     context.Context
 	started time.Time
 	doc     *clusterconf.Document // in force
+	hash    string                // of it, as it is stored
 	net     *network              // where this server is reached; replaced when the document moves it
 	keeper  *keeper.Keeper        // of the arbiter's keys; nil: there is no arbiter
 
@@ -204,4 +206,20 @@ func (a *core) aliasOf(number int) netip.Prefix {
 		return c.Member(number).Alias
 	}
 	return netip.Prefix{}
+}
+
+// side is the side that this server is for the LIMs of its cluster.
+func (a *core) side() clusterconf.Side {
+	if s := a.doc.Server(a.cfg.Server); s != nil && s.Standby {
+		return clusterconf.SideStandby
+	}
+	return clusterconf.SideRegular
+}
+
+// newestData puts the newest data version into the environment of a LIM's
+// software, and returns what there is. It looks at the disk, so it runs beside the main loop.
+func (a *core) newestData(env *services.Env) DataHere {
+	d := a.deps.Data(env.LIM)
+	env.XData = d.Path
+	return d
 }

@@ -9,7 +9,6 @@ import (
 
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
-	"mxcluster/internal/services"
 	"mxcluster/xdata"
 )
 
@@ -156,27 +155,10 @@ func (a *Agent) dataConditions() (out []alarms.Condition) {
 	return out
 }
 
-// newestData puts the newest data version into the environment of a LIM's
-// software, and returns what there is. It looks at the disk, so it runs beside the main loop.
-func (a *Agent) newestData(env *services.Env) DataHere {
-	d := a.deps.Data(env.LIM)
-	env.XData = d.Path
-	return d
-}
-
-// startsOn tells that software is started on other data than the newest there is.
-func (a *Agent) startsOn(l *lim, d DataHere) {
-	text := d.starts()
-	if text != "" && text != l.passedOver {
-		a.recordSoftware(l.number, fmt.Sprintf("LIM %d starts on %s %s", l.number, a.cfg.Server, text))
-	}
-	l.passedOver = text
-}
-
 // whyHere is the reason for a LIM's state, and on which data it was started if not on the newest.
 func (l *lim) whyHere() string {
-	if l.passedOver == "" || !l.state.Active() && !l.alias.passive() {
+	if l.software.passedOver == "" || !l.state.Active() && !l.alias.passive() {
 		return l.reason
 	}
-	return l.reason + "; started " + l.passedOver
+	return l.reason + "; started " + l.software.passedOver
 }

@@ -122,7 +122,7 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 		_, err := a.deps.Kernel.Link(e.Interface)
 		answer <- reply{err: fault.Wrap(err, fault.Refused, "", "looking for interface %s of %s", e.Interface, a.cfg.Server)}
 	case e.Direction == clusterconf.DirectionLeave:
-		answer <- reply{err: swap.MayLeave(e, swap.Home{Here: a.lim(e.LIM).alias.holds, Agents: true})}
+		answer <- reply{err: swap.MayLeave(e, swap.Home{Here: a.lims.of(e.LIM).alias.holds, Agents: true})}
 	default:
 		n := a.net
 		a.readied[e.NewBase] = time.Now().Add(readyLife)
@@ -189,7 +189,7 @@ func (a *Agent) forgetReadied(now time.Time) {
 // makes this server's base again, and takes off those that it gives to nobody.
 // The address that clients know stays all the time.
 func (a *Agent) leaveAliases(d *clusterconf.Document, base netip.Prefix) error {
-	for _, l := range a.lims {
+	for _, l := range a.lims.all {
 		if !l.alias.holds && !l.alias.former || slices.Contains(aliasesOf(d), l.alias.addr) {
 			continue
 		}

@@ -200,7 +200,7 @@ func TestWinnerAnnouncesAgain(t *testing.T) {
 				w.await(1, winner, time.Second)
 				alone := time.Now()
 				pass(100 * time.Millisecond)
-				said, err := on(w.t.Context(), a.core, func() (time.Time, error) { return a.lim(1).alias.announced, nil })
+				said, err := on(w.t.Context(), a.core, func() (time.Time, error) { return a.lims.of(1).alias.announced, nil })
 				if err != nil || said.Before(alone.Add(-clearPeriod)) {
 					t.Errorf("last announced at %s, healed at %s, alone since %s, %v", said, healed, alone, err)
 				}
@@ -221,7 +221,7 @@ func TestDeletedAliasIsBackBesideACrowd(t *testing.T) {
 			w.t.Fatal(err)
 		}
 		w.until(100*time.Millisecond, "the alias is back and not hidden", func() bool {
-			back, err := on(w.t.Context(), a.core, func() (bool, error) { l := a.lim(1); return l.alias.holds && l.alias.hidden == "", nil })
+			back, err := on(w.t.Context(), a.core, func() (bool, error) { l := a.lims.of(1); return l.alias.holds && l.alias.hidden == "", nil })
 			return err == nil && back && slices.Equal(w.holders(1), []string{"srv1"})
 		})
 		w.neverTwice()

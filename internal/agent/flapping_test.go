@@ -145,8 +145,8 @@ func TestIdleRegularIsTakenOver(t *testing.T) {
 		w.await(1, "srv1", 10*time.Second)
 		a := w.servers["srv1"].agent
 		_, err := on(w.t.Context(), a.core, func() (struct{}, error) {
-			l := a.lim(1)
-			a.stopLIM(l, false, "test", func() { l.retryAt, l.failure = time.Now().Add(time.Hour), "it is kept from starting" })
+			l := a.lims.of(1)
+			l.stop(false, "test", func() { l.retryAt, l.failure = time.Now().Add(time.Hour), "it is kept from starting" })
 			return struct{}{}, nil
 		})
 		if err != nil {

@@ -116,7 +116,7 @@ func (a *Agent) giveUpLeaving() {
 		return
 	}
 	for _, m := range c.LIMs {
-		l := a.lim(m.LIM)
+		l := a.lims.of(m.LIM)
 		idle := l.state == failover.Stopped || l.state == failover.Failed
 		switch {
 		case !m.Leaving || !idle || l.alias.holds || l.op != nil:
@@ -150,7 +150,7 @@ func (a *Agent) clearOf(l *lim, m clusterconf.Member) bool {
 
 // lookAtLeaving has it read back again that aliases are gone.
 func (a *Agent) lookAtLeaving() {
-	for _, l := range a.lims {
+	for _, l := range a.lims.all {
 		l.clear = false
 	}
 }

@@ -2,12 +2,10 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 
-	"mxcluster/clusterconf"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/services"
 )
@@ -24,8 +22,10 @@ const (
 // lim is a LIM on this server. It is owned by the main loop; its operations run
 // beside it and report back.
 type lim struct {
+	*lims
 	number   int
 	alias    *alias
+	software *software
 	state    failover.State
 	term     uint64
 	since    time.Time
@@ -44,46 +44,48 @@ type lim struct {
 	flaps     failover.Flaps
 	suspended failover.Suspension
 
-	clear     bool               // it leaves its cluster, and nothing of it is left here
-	op        context.CancelFunc // ends the operation in progress; nil: none
-	health    context.CancelFunc // ends the health checks
-	restarts  int                // of the software in place, since it last ran for a while
-	loaded    bool               // its software may be up here, whatever the state
-	stopAgain time.Time          // when to stop software again that did not stop; zero: it did
-	restop    bool               // the operation in progress does that
-
-	unseen string   // why its software, which is up, cannot be seen; "": it can
-	lacks  string   // what of its software is not as the document wants it, and why; "": all is
-	specs  []string // of the services that may be up; nil: none are, or it is not known
-	change changes
-
-	role    string         // that the software was last told; "": none by this agent
-	version *failover.Data // that the software of the passive side has loaded; nil: none
-
-	passedOver string // on which data it was started, and why not on newer; "": there was none newer
+	clear bool               // it leaves its cluster, and nothing of it is left here
+	op    context.CancelFunc // ends the operation in progress; nil: none
 }
 
-// lim returns the record of a LIM, made anew if need be.
-func (a *Agent) lim(number int) *lim {
-	l := a.lims[number]
+// lims are the LIMs on this server.
+type lims struct {
+	*core
+	limHost
+	aliases *aliases
+	all     map[int]*lim
+	newest  func(lim int) *failover.Data // data version on this server
+}
+
+// limHost is what a LIM needs of the agent besides.
+type limHost interface {
+	durable(l *lim, term uint64) bool // whether what a start under a term saves is on the disk
+	saveBegin() (wait func() error)
+	saveBeside()
+	publish(now time.Time)
+}
+
+// of returns the record of a LIM, made anew if need be.
+func (a *lims) of(number int) *lim {
+	l := a.all[number]
 	if l == nil {
-		l = &lim{number: number, alias: a.aliases.of(number), state: failover.Stopped, since: time.Now()}
-		a.lims[number] = l
+		l = &lim{lims: a, number: number, alias: a.aliases.of(number), software: &software{core: a.core, lim: number}, state: failover.Stopped, since: time.Now()}
+		a.all[number] = l
 	}
 	return l
 }
 
 // set changes a LIM's state.
-func (a *Agent) set(l *lim, s failover.State, reason string) {
+func (l *lim) set(s failover.State, reason string) {
 	if l.state != s {
-		a.recordState(l, s, reason)
+		l.recordState(l, s, reason)
 		l.state, l.since = s, time.Now()
 	}
 }
 
 // apply carries one decision out.
 func (a *Agent) apply(d *failover.Decision, now time.Time) {
-	l := a.lim(d.LIM)
+	l := a.lims.of(d.LIM)
 	if l.reason != d.Reason {
 		a.recordDecision(d)
 	}
@@ -92,12 +94,14 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 	a.askWire(d, now)
 	switch d.Want {
 	case failover.Run:
-		a.applyRun(l, d)
+		if l.applyRun(d) {
+			a.startedOnWord(d)
+		}
 	case failover.Preload:
 		if d.Unmark {
 			l.released = time.Time{}
 		}
-		a.applyPreload(l, d)
+		l.applyPreload(d)
 	case failover.Stop:
 		l.alias.inUse.text = "" // it is not wanted here any more
 		if d.AliasOff {
@@ -110,7 +114,7 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 			l.released = now
 			l.keep(d) // saved with the stop
 		}
-		a.applyStop(l, d)
+		l.applyStop(d)
 	}
 }
 
@@ -124,21 +128,22 @@ func (a *Agent) askWire(d *failover.Decision, now time.Time) {
 	}
 }
 
-func (a *Agent) applyRun(l *lim, d *failover.Decision) {
-	alias := a.aliasOf(l.number)
+func (l *lim) applyRun(d *failover.Decision) (starts bool) {
+	alias := l.aliasOf(l.number)
 	l.alias.contest(d.Contested)
 	switch {
 	case l.op != nil:
 	case l.state == failover.Running && (l.alias.holds || l.alias.absent || !alias.IsValid()):
 		if l.term != d.Term {
-			a.reterm(l, d.Term)
+			l.reterm(d.Term)
 		}
-		a.tendSoftware(l)
+		l.tendSoftware()
 	default:
 		l.keep(d) // saved with the start
-		a.startedOnWord(d)
-		a.start(l, d.Term, alias, d.Reason)
+		l.start(d.Term, alias, d.Reason)
+		return true
 	}
+	return false
 }
 
 // keep takes over what a decision says is to be remembered of the LIM.
@@ -153,10 +158,10 @@ func (l *lim) keep(d *failover.Decision) {
 
 // reterm gives a running LIM a later term and announces it again, after another
 // server had it too.
-func (a *Agent) reterm(l *lim, term uint64) {
-	l.term, l.known = term, l.known.Later(failover.Place{Term: term, Server: a.cfg.Server})
-	a.saveBeside()
-	a.recordState(l, l.state, "goes on under a later term")
+func (l *lim) reterm(term uint64) {
+	l.term, l.known = term, l.known.Later(failover.Place{Term: term, Server: l.cfg.Server})
+	l.saveBeside()
+	l.recordState(l, l.state, "goes on under a later term")
 	if l.alias.hold != nil {
 		l.alias.announceAnew()
 	}
@@ -164,93 +169,82 @@ func (a *Agent) reterm(l *lim, term uint64) {
 
 // start begins to run a LIM here: term saved, alias probed and leased, announced,
 // software started.
-func (a *Agent) start(l *lim, term uint64, alias netip.Prefix, reason string) {
-	goesOn := a.durable(l, term)
+func (l *lim) start(term uint64, alias netip.Prefix, reason string) {
+	goesOn := l.durable(l, term)
 	l.term, l.released, l.alias.absent = term, time.Time{}, false
-	l.known = l.known.Later(failover.Place{Term: term, Server: a.cfg.Server})
-	a.set(l, failover.Starting, reason)
-	software, env, err := a.software(l.number, alias)
+	l.known = l.known.Later(failover.Place{Term: term, Server: l.cfg.Server})
+	l.set(failover.Starting, reason)
+	software, env, err := l.software.build(alias)
 	if err != nil {
-		a.giveUp(l, err, func() { a.fail(l, err) })
+		l.giveUp(err, func() { l.fail(err) })
 		return
 	}
 	passive, former := l.alias.passive(), l.alias.former
 	acquire := alias.IsValid() && (!l.alias.holds || passive)
-	changes := l.role == rolePassive
-	gone := a.gone(l, software)
-	if goesOn && l.specs != nil {
-		software = software.Only(l.specs) // what was added since must not bring down what runs
+	changes := l.software.role == rolePassive
+	gone := l.software.gone(software)
+	if goesOn && l.software.specs != nil {
+		software = software.Only(l.software.specs) // what was added since must not bring down what runs
 	}
-	l.mayBeUp(software, gone)
-	net, saved := a.net, a.saveBegin()
+	l.software.mayBeUp(software, gone)
+	net, saved := l.net, l.saveBegin()
 	if goesOn {
 		saved = func() error { return nil }
 	}
 	given := acquire && l.alias.givenUp(term)
 	before := l.alias.beforeTaking(net, alias, given, saved)
 	l.alias.taking = acquire
-	a.operate(l, func(ctx context.Context) func() {
+	l.operate(func(ctx context.Context) func() {
 		if acquire {
 			if err := l.alias.acquire(ctx, net, alias, passive, former, before); err != nil {
-				return func() { a.notAcquired(l, err) }
+				return func() { l.notAcquired(err) }
 			}
 			if given {
-				a.probeBeside(net, alias.Addr())
+				l.probeBeside(net, alias.Addr())
 			}
 		} else if err := saved(); err != nil {
-			return func() { a.giveUp(l, err, func() { a.fail(l, err) }) }
+			return func() { l.giveUp(err, func() { l.fail(err) }) }
 		}
-		data := a.newestData(&env)
-		a.noteStart(l.number, data.Newest)
-		a.post(func() { a.startsOn(l, data) })
-		a.stopGone(ctx, gone, env)
-		err := a.startSoftware(ctx, software, env, changes)
+		data := l.newestData(&env)
+		l.software.noteStart(data.Newest)
+		l.post(func() { l.software.startsOn(data) })
+		l.software.stopGone(ctx, gone, env)
+		err := l.software.serve(ctx, software, env, changes)
 		if err == nil {
-			err = a.calledOff(ctx, software, env)
+			err = l.software.calledOff(ctx, software, env)
 		}
 		if err != nil {
 			return func() {
-				a.didNotComeUp(l, err)
+				l.software.didNotComeUp(err)
 				l.alias.drop()
-				a.fail(l, err)
+				l.fail(err)
 			}
 		}
-		return func() { a.runs(l, software, env) }
+		return func() { l.runs(software, env) }
 	})
 }
 
-// calledOff undoes a start that succeeded though it was called off meanwhile.
-func (a *Agent) calledOff(ctx context.Context, software services.Set, env services.Env) error {
-	if ctx.Err() == nil {
-		return nil
-	}
-	if err := software.Stop(context.WithoutCancel(ctx), env); err != nil {
-		return fmt.Errorf("the start was called off, %w", &services.NotStoppedError{Err: err})
-	}
-	return errors.New("the start was called off")
-}
-
 // runs notes that a LIM's software runs, and watches it.
-func (a *Agent) runs(l *lim, software services.Set, env services.Env) {
-	l.failure, l.retryAt, l.loaded, l.alias.inUse.text, l.role, l.version = "", time.Time{}, true, "", env.Role, nil
-	l.mayBeUp(software)
-	l.change.hash = ""                // the document may want another by now
+func (l *lim) runs(software services.Set, env services.Env) {
+	l.failure, l.retryAt, l.software.up, l.alias.inUse.text, l.software.role, l.software.version = "", time.Time{}, true, "", env.Role, nil
+	l.software.mayBeUp(software)
+	l.software.change.hash = ""       // the document may want another by now
 	if l.state == failover.Stopping { // called off when it was up already
-		a.stopLIM(l, false, l.reason, nil)
+		l.stop(false, l.reason, nil)
 		return
 	}
-	a.set(l, failover.Running, l.reason)
-	a.watchHealth(l, software, env)
+	l.set(failover.Running, l.reason)
+	l.watchHealth(software, env)
 }
 
 // operate runs one operation of a LIM beside the main loop; the function that
 // it returns is then done by the main loop. A LIM has one operation at a time.
-func (a *Agent) operate(l *lim, f func(ctx context.Context) func()) {
-	ctx, cancel := context.WithCancel(a.ctx)
+func (l *lim) operate(f func(ctx context.Context) func()) {
+	ctx, cancel := context.WithCancel(l.ctx)
 	l.op = cancel
-	a.wg.Go(func() {
+	l.wg.Go(func() {
 		then := f(ctx)
-		a.post(func() {
+		l.post(func() {
 			cancel()
 			l.op, l.alias.taking = nil, false
 			then()
@@ -259,192 +253,163 @@ func (a *Agent) operate(l *lim, f func(ctx context.Context) func()) {
 }
 
 // applyStop takes a LIM down here, if it is not down already.
-func (a *Agent) applyStop(l *lim, d *failover.Decision) {
-	if l.restop || l.state == failover.Stopping && l.op != nil {
+func (l *lim) applyStop(d *failover.Decision) {
+	if l.software.stopsAgain || l.state == failover.Stopping && l.op != nil {
 		return
 	}
 	if l.alias.passive() {
 		l.alias.drop() // what is being stopped must not look like a holder
 	}
 	if l.op != nil { // a start, which ends and cleans up behind itself
-		a.set(l, failover.Stopping, d.Reason)
+		l.set(failover.Stopping, d.Reason)
 		l.op()
 		return
 	}
 	switch idle := !l.state.Active() && !l.alias.holds; {
-	case idle && !l.loaded:
+	case idle && !l.software.up:
 		l.alias.drop()
-		a.forgive(l)
+		l.forgive()
 		return
-	case idle && !l.stopAgain.IsZero():
-		a.stopSoftwareAgain(l)
+	case idle && !l.software.stopAgain.IsZero():
+		l.stopSoftwareAgain()
 		return
 	}
-	a.stopLIM(l, d.AliasOff, d.Reason, nil)
+	l.stop(d.AliasOff, d.Reason, nil)
 }
 
 // stopLIM takes a LIM down: software and alias, the alias first when another
 // server has it too. then, if any, is done by the main loop at the end.
-func (a *Agent) stopLIM(l *lim, aliasFirst bool, reason string, then func()) {
-	a.set(l, failover.Stopping, reason)
-	a.endHealth(l)
-	alias := a.aliasOf(l.number)
-	if l.role == rolePassive && !alias.IsValid() {
+func (l *lim) stop(aliasFirst bool, reason string, then func()) {
+	l.set(failover.Stopping, reason)
+	l.software.endHealth()
+	alias := l.aliasOf(l.number)
+	if l.software.role == rolePassive && !alias.IsValid() {
 		alias = l.alias.addr // its cluster was deleted
 	}
-	software, env, err := a.software(l.number, alias)
+	software, env, err := l.software.build(alias)
 	if err != nil {
-		a.log.Error("stopping the software", "lim", l.number, "err", err)
+		l.log.Error("stopping the software", "lim", l.number, "err", err)
 	}
-	software = append(software, a.gone(l, software)...)
+	software = append(software, l.software.gone(software)...)
 	if aliasFirst {
 		l.alias.drop()
 	}
-	a.operate(l, func(ctx context.Context) func() {
+	l.operate(func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, stopLongest)
 		defer cancel()
-		a.newestData(&env)
+		l.newestData(&env)
 		err := software.Stop(ctx, env)
 		return func() {
-			l.role, l.version = "", nil
-			a.softwareStopped(l, err)
+			l.software.role, l.software.version = "", nil
+			l.software.stopped(err)
 			l.alias.drop()
-			a.stopped(l, reason, then)
+			l.stopped(reason, then)
 		}
 	})
 }
 
-// didNotComeUp notes what is left of software that did not start: nothing, for it
-// was stopped, unless that failed, too.
-func (a *Agent) didNotComeUp(l *lim, err error) {
-	var notStopped *services.NotStoppedError
-	if errors.As(err, &notStopped) {
-		a.softwareStopped(l, notStopped.Err)
-		return
-	}
-	a.softwareStopped(l, nil)
-}
-
-// softwareStopped notes how stopping software went. One that did not stop is
-// stopped again later, for as long as the LIM is not to run here: it may be up
-// without its alias, while the LIM runs elsewhere.
-func (a *Agent) softwareStopped(l *lim, err error) {
-	first := l.stopAgain.IsZero()
-	l.loaded, l.stopAgain = err != nil, time.Time{}
-	if err == nil {
-		l.specs, l.lacks, l.change = nil, "", changes{}
-	}
-	if err != nil {
-		l.stopAgain = time.Now().Add(retryStop)
-		if first {
-			a.recordSoftware(l.number, fmt.Sprintf("the software of LIM %d did not stop, and is stopped again until it does: %v", l.number, err))
-		}
-		a.log.Error("stopping the software", "lim", l.number, "err", err, "again", l.stopAgain)
-	}
-}
-
 // stopSoftwareAgain does so, in silence: nobody has to wait for it.
-func (a *Agent) stopSoftwareAgain(l *lim) {
-	if time.Now().Before(l.stopAgain) {
+func (l *lim) stopSoftwareAgain() {
+	if time.Now().Before(l.software.stopAgain) {
 		return
 	}
-	software, env, err := a.software(l.number, a.aliasOf(l.number))
+	software, env, err := l.software.build(l.aliasOf(l.number))
 	if err != nil {
-		a.softwareStopped(l, err)
+		l.software.stopped(err)
 		return
 	}
-	software = append(software, a.gone(l, software)...)
-	l.restop = true
-	a.operate(l, func(ctx context.Context) func() {
+	software = append(software, l.software.gone(software)...)
+	l.software.stopsAgain = true
+	l.operate(func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, restopLimit)
 		defer cancel()
-		a.newestData(&env)
+		l.newestData(&env)
 		err := software.Stop(ctx, env)
 		return func() {
-			l.restop = false
-			a.softwareStopped(l, err)
+			l.software.stopsAgain = false
+			l.software.stopped(err)
 		}
 	})
 }
 
 // forgive forgets a failure on the standby when the LIM is not wanted there any
 // more. On the regular server it stays, and holds automatic fallback back.
-func (a *Agent) forgive(l *lim) {
-	if s := a.doc.Server(a.cfg.Server); s == nil || !s.Standby || time.Now().Before(l.retryAt) {
+func (l *lim) forgive() {
+	if s := l.doc.Server(l.cfg.Server); s == nil || !s.Standby || time.Now().Before(l.retryAt) {
 		return
 	}
 	l.failure = ""
 	if l.state == failover.Failed {
-		a.set(l, failover.Stopped, l.reason)
+		l.set(failover.Stopped, l.reason)
 	}
 }
 
-func (a *Agent) stopped(l *lim, reason string, then func()) {
-	a.set(l, failover.Stopped, reason)
+func (l *lim) stopped(reason string, then func()) {
+	l.set(failover.Stopped, reason)
 	if !l.released.IsZero() {
 		l.released = time.Now()
-		a.publish(l.released) // before it is saved: the other side waits for it, and the clients
+		l.publish(l.released) // before it is saved: the other side waits for it, and the clients
 	}
-	a.saveBeside()
+	l.saveBeside()
 	if then != nil {
 		then()
 	}
 }
 
 // fail notes that a LIM did not come up here, or stopped working.
-func (a *Agent) fail(l *lim, err error) {
-	if l.state == failover.Stopping || a.ctx.Err() != nil { // the start was called off
-		a.stopped(l, l.reason, nil)
+func (l *lim) fail(err error) {
+	if l.state == failover.Stopping || l.ctx.Err() != nil { // the start was called off
+		l.stopped(l.reason, nil)
 		return
 	}
 	retry := min(retryFirst<<min(l.failures, 8), retryLongest)
 	l.failures++
 	l.failure, l.retryAt = err.Error(), time.Now().Add(retry)
-	a.set(l, failover.Failed, err.Error())
-	a.saveBeside()
-}
-
-// software builds a LIM's services and their environment for this side.
-func (a *Agent) software(number int, alias netip.Prefix) (services.Set, services.Env, error) {
-	side := a.side()
-	env := services.Env{LIM: number, Server: a.cfg.Server, Role: roleActive, Alias: alias.Addr(),
-		Tell: func(text string) { a.post(func() { a.recordSoftware(number, text) }) }}
-	if !alias.IsValid() {
-		env.Alias = a.doc.Server(a.cfg.Server).Base.Addr()
-	}
-	entry := a.doc.LIM(number)
-	if entry == nil {
-		return nil, env, nil
-	}
-	env.Gateways, env.Media = entry.Gateways, entry.MediaServer
-	set, err := a.deps.Software(entry, side)
-	return set, env, err
-}
-
-// side is the side that this server is for the LIMs of its cluster.
-func (a *Agent) side() clusterconf.Side {
-	if s := a.doc.Server(a.cfg.Server); s != nil && s.Standby {
-		return clusterconf.SideStandby
-	}
-	return clusterconf.SideRegular
-}
-
-// noteStart remembers on which data version a LIM is started: what is backed up here next
-// follows that. A takeover does not wait for it.
-func (a *Agent) noteStart(number int, d *failover.Data) {
-	if d == nil || a.deps.Started == nil {
-		return
-	}
-	a.wg.Go(func() {
-		if err := a.deps.Started(number, d.Version); err != nil {
-			a.log.Error("remembering on which data version a LIM was started", "lim", number, "version", d.Version, "err", err)
-		}
-	})
+	l.set(failover.Failed, err.Error())
+	l.saveBeside()
 }
 
 // aliasFreed has a LIM that waited for its alias started at once.
 func (a *Agent) aliasFreed(lim int) {
-	if l := a.lim(lim); !l.state.Active() {
+	if l := a.lims.of(lim); !l.state.Active() {
 		l.retryAt = time.Time{}
 	}
+}
+
+// watchHealth asks a LIM's software how it is, from time to time, and restarts
+// it in place a settable number of times (design section 5, rule 11).
+func (l *lim) watchHealth(software services.Set, env services.Env) {
+	l.software.endHealth()
+	if len(software) == 0 {
+		return
+	}
+	ctx, cancel := context.WithCancel(l.ctx)
+	l.software.health = cancel
+	l.wg.Go(func() { l.software.watch(ctx, software, env, l.unhealthy) })
+}
+
+// unhealthy restarts software that no longer runs, or gives it up here.
+func (l *lim) unhealthy(ctx context.Context, service string, state services.State, err error) {
+	if ctx.Err() != nil || l.state != failover.Running && l.state != failover.Preloaded || l.op != nil {
+		return
+	}
+	if time.Since(l.since) > healthyFor {
+		l.software.restarts, l.failures = 0, 0
+	}
+	why := fmt.Errorf("%s is %s", service, state)
+	if err != nil {
+		why = fmt.Errorf("%s: %w", service, err)
+	}
+	if l.software.restarts < l.cfg.Restarts {
+		l.software.restarts++
+		l.recordSoftware(l.number, fmt.Sprintf("restarting the software of LIM %d in place, for the %d. time of %d: %v", l.number, l.software.restarts, l.cfg.Restarts, why))
+		if l.state == failover.Preloaded {
+			l.load(why.Error())
+			return
+		}
+		l.start(l.term, l.aliasOf(l.number), why.Error())
+		return
+	}
+	l.software.restarts = 0
+	l.stop(l.alias.passive(), why.Error(), func() { l.fail(why) })
 }

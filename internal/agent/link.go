@@ -175,7 +175,7 @@ func (a *Agent) tendAddresses(now time.Time) {
 		a.log.Error("making sure of the base address", "base", a.net.base, "err", err)
 		return
 	}
-	for _, l := range a.lims {
+	for _, l := range a.lims.all {
 		switch {
 		case !l.alias.absent || l.op != nil:
 		case l.state != failover.Running:

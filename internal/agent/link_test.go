@@ -145,6 +145,7 @@ func TestUnresolvedNeighboursAreAskedFor(t *testing.T) {
 		pass(100 * time.Millisecond)
 		k.SetUp("eth0", true)
 		w.await(1, "srv1", 200*time.Millisecond)
+		pass(10 * time.Millisecond) // they are asked beside the main loop
 		asked := map[netip.Addr]int{}
 		for len(seen) > 0 {
 			if o := <-seen; o.Op == netops.Request && o.SenderIP == netip.MustParseAddr("192.0.2.21") {

@@ -15,7 +15,7 @@ const lostFor = time.Hour
 // missLast notes that a server heard of a later run of a LIM here than anything here
 // tells of: what was kept did not outlive the boot.
 func (a *Agent) missLast(from string, entry failover.LIMClaim) {
-	l := a.lim(entry.LIM)
+	l := a.lims.of(entry.LIM)
 	if a.lost != "" || entry.Known.Server != a.cfg.Server || entry.Known.Term <= max(l.term, l.known.Term) {
 		return
 	}
@@ -42,7 +42,7 @@ func (a *Agent) lostConditions(now time.Time) []alarms.Condition {
 // from nothing, and the start would yield to one of long ago. The time in seconds is
 // above all that was counted.
 func (a *Agent) firstTerm(d *failover.Decision, now time.Time) uint64 {
-	if a.lost == "" || d.Want != failover.Run || d.Term <= a.lim(d.LIM).term || a.heardOther(d.LIM) {
+	if a.lost == "" || d.Want != failover.Run || d.Term <= a.lims.of(d.LIM).term || a.heardOther(d.LIM) {
 		return d.Term
 	}
 	return max(d.Term, uint64(max(now.Unix(), 0)))

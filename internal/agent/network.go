@@ -86,7 +86,7 @@ func (a *Agent) noteFormer(old *network) {
 			if m.Alias != old.base {
 				continue
 			}
-			if l := a.lim(m.LIM); !l.alias.holds {
+			if l := a.lims.of(m.LIM); !l.alias.holds {
 				l.alias.former, l.alias.addr = true, m.Alias
 			}
 		}
@@ -149,7 +149,7 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 		a.wg.Go(func() { old.close(a.log) }) // saying goodbye takes a while
 		a.closing = old
 	}
-	for _, l := range a.lims {
+	for _, l := range a.lims.all {
 		if l.alias.holds {
 			l.alias.announceTaken() // over the new wire
 		}
@@ -254,18 +254,18 @@ func (a *Agent) superviseOthers() {
 // and any LIM's software may be up.
 func (a *Agent) adopt(lost bool) error {
 	for n, p := range a.state.LIMs {
-		l := a.lim(n)
-		l.term, l.known, l.flaps, l.suspended, l.loaded = p.Term, p.Known, p.Flaps, p.Suspended, p.Loaded
-		l.specs, l.alias.routes = p.Up, p.Routes
+		l := a.lims.of(n)
+		l.term, l.known, l.flaps, l.suspended, l.software.up = p.Term, p.Known, p.Flaps, p.Suspended, p.Loaded
+		l.software.specs, l.alias.routes = p.Up, p.Routes
 		if p.Active {
-			l.state, l.since, l.loaded = failover.Starting, p.Since, true
+			l.state, l.since, l.software.up = failover.Starting, p.Since, true
 		} else if p.Loaded {
-			l.role = rolePassive // as far as it runs, it is not told to serve
+			l.software.role = rolePassive // as far as it runs, it is not told to serve
 		}
 	}
 	for _, entry := range a.doc.LIMs {
 		if lost && a.concerns(entry.Number) {
-			a.lim(entry.Number).loaded = true
+			a.lims.of(entry.Number).software.up = true
 		}
 	}
 	addrs, err := a.deps.Kernel.Addresses(a.net.ifname)
@@ -277,7 +277,7 @@ func (a *Agent) adopt(lost bool) error {
 		for _, m := range c.LIMs {
 			if i := slices.IndexFunc(addrs, func(x netops.Address) bool { return x.Prefix == m.Alias }); i >= 0 {
 				if lost && !addrs[i].Permanent {
-					a.lim(m.LIM).state = failover.Starting
+					a.lims.of(m.LIM).state = failover.Starting
 				}
 				if err := a.adoptAlias(m, addrs[i]); err != nil {
 					return err
@@ -290,7 +290,7 @@ func (a *Agent) adopt(lost bool) error {
 
 // adoptAlias judges one alias that was found on this server at the start.
 func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
-	l := a.lim(m.LIM)
+	l := a.lims.of(m.LIM)
 	regular := a.doc.RegularOf(m.LIM)
 	switch {
 	case l.state.Active():
@@ -338,7 +338,7 @@ func (a *Agent) kernelChanged(e netops.Event) {
 		a.aliases.denials.look = true
 	}
 	a.lookForCopies()
-	for _, l := range a.lims {
+	for _, l := range a.lims.all {
 		if l.alias.hold != nil {
 			select {
 			case l.alias.hold.kick <- struct{}{}:

@@ -72,7 +72,7 @@ func (n *notifier) turn(now time.Time, settled bool, status string) {
 // statusLine says in one line how this server is, for `systemctl status`.
 func (a *Agent) statusLine() string {
 	var lims []string
-	for n, l := range a.lims {
+	for n, l := range a.lims.all {
 		if l.state.Active() || l.alias.holds {
 			lims = append(lims, fmt.Sprintf("LIM %d %s", n, l.state))
 		}

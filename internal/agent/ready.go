@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,7 +8,6 @@ import (
 
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
-	"mxcluster/internal/services"
 )
 
 // unableFor is how long software must be seen unable to start before an alarm tells
@@ -23,12 +21,12 @@ func (a *Agent) unfit() []string {
 	for _, n := range slices.Sorted(maps.Keys(a.unable)) {
 		why = append(why, fmt.Sprintf("the software of LIM %d cannot start: %s", n, a.unable[n]))
 	}
-	for _, n := range slices.Sorted(maps.Keys(a.lims)) {
-		if l := a.lims[n]; l.unseen != "" {
-			why = append(why, fmt.Sprintf("the software of LIM %d cannot be seen: %s", n, l.unseen))
+	for _, n := range slices.Sorted(maps.Keys(a.lims.all)) {
+		if l := a.lims.all[n]; l.software.unseen != "" {
+			why = append(why, fmt.Sprintf("the software of LIM %d cannot be seen: %s", n, l.software.unseen))
 		}
-		if l := a.lims[n]; l.lacks != "" {
-			why = append(why, fmt.Sprintf("LIM %d runs not as it was set: %s", n, l.lacks))
+		if l := a.lims.all[n]; l.software.lacks != "" {
+			why = append(why, fmt.Sprintf("LIM %d runs not as it was set: %s", n, l.software.lacks))
 		}
 	}
 	why = append(why, a.unseenDeaths()...)
@@ -59,7 +57,7 @@ func (a *Agent) actsNotFor() []int {
 	for _, m := range c.LIMs {
 		regular := a.doc.RegularOf(m.LIM).Name
 		runs := a.peer(regular).liveness == failover.Alive && a.peer(regular).claim.LIM(m.LIM).State.Active()
-		if !a.lim(m.LIM).state.Active() && (a.link.isolation.Isolated || runs && !w.ActsWithout(regular)) {
+		if !a.lims.of(m.LIM).state.Active() && (a.link.isolation.Isolated || runs && !w.ActsWithout(regular)) {
 			lims = append(lims, m.LIM)
 		}
 	}
@@ -101,10 +99,10 @@ func (a *Agent) readyConditions() []alarms.Condition {
 	for _, lim := range a.actsNotFor() {
 		tell(lim, a.actsNotWords(lim))
 	}
-	for n, l := range a.lims {
+	for n, l := range a.lims.all {
 		switch why := a.unable[n]; {
-		case l.lacks != "":
-			tell(n, fmt.Sprintf("LIM %d runs on %s not as it was set: %s", n, a.cfg.Server, l.lacks))
+		case l.software.lacks != "":
+			tell(n, fmt.Sprintf("LIM %d runs on %s not as it was set: %s", n, a.cfg.Server, l.software.lacks))
 		case why != "" && l.state.Active():
 			tell(n, fmt.Sprintf("the software of LIM %d could not be started again on %s: %s", n, a.cfg.Server, why))
 		case why != "":
@@ -112,45 +110,4 @@ func (a *Agent) readyConditions() []alarms.Condition {
 		}
 	}
 	return out
-}
-
-// softwareUnseen notes that nobody can tell how a LIM's software is. It goes on: it may
-// well run. With "" it is seen again.
-func (a *Agent) softwareUnseen(ctx context.Context, l *lim, why string) {
-	if ctx.Err() != nil || (why == "") == (l.unseen == "") {
-		return
-	}
-	l.unseen = why
-	if why != "" {
-		a.recordSoftware(l.number, fmt.Sprintf("the software of LIM %d cannot be seen; it counts as it was: %s", l.number, why))
-	} else {
-		a.recordSoftware(l.number, fmt.Sprintf("the software of LIM %d is seen again", l.number))
-	}
-}
-
-// watch asks software how it is until it is out of order; then it says so.
-func (a *Agent) watch(ctx context.Context, l *lim, software services.Set, env services.Env) {
-	tick := time.NewTicker(a.cfg.CheckInterval)
-	defer tick.Stop()
-	for unseen := false; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		state, service, err := software.Check(ctx, env)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case state == services.Unknown && !unseen:
-			unseen = true
-			a.post(func() { a.softwareUnseen(ctx, l, err.Error()) })
-		case state == services.Running && unseen:
-			unseen = false
-			a.post(func() { a.softwareUnseen(ctx, l, "") })
-		case state != services.Running && state != services.Unknown:
-			a.post(func() { a.unhealthy(ctx, l, service, state, err) })
-			return
-		}
-	}
 }

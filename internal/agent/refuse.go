@@ -97,7 +97,7 @@ func (a *Agent) serverBased(addr netip.Addr) string {
 
 // highestTerm is the highest of a LIM that is known here.
 func (a *Agent) highestTerm(lim int) uint64 {
-	l := a.lims[lim]
+	l := a.lims.all[lim]
 	if l == nil {
 		return 0
 	}

@@ -160,7 +160,7 @@ func (s *simulation) lockKept(lim int, was, is []string) {
 		ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Millisecond)
 		var runs time.Time
 		m, err := on(ctx, s.servers[name].agent.core, func() (clusterconf.Member, error) {
-			runs = s.servers[name].agent.lim(lim).since
+			runs = s.servers[name].agent.lims.of(lim).since
 			if c := s.servers[name].agent.doc.ClusterOfLIM(lim); c != nil {
 				return *c.Member(lim), nil
 			}
@@ -421,7 +421,7 @@ func (s *simulation) heldBack(lim int) bool {
 		return false
 	}
 	held, err := on(s.t.Context(), m.agent.core, func() (bool, error) {
-		l := m.agent.lim(lim)
+		l := m.agent.lims.of(lim)
 		return l.suspended.Why != "" || l.flaps.Recent(time.Now()) > 0, nil
 	})
 	return err == nil && held

@@ -408,7 +408,7 @@ func (s *simulation) released(name string, lim int) bool {
 		return false
 	}
 	given, err := on(s.t.Context(), m.agent.core, func() (bool, error) {
-		l := m.agent.lim(lim)
+		l := m.agent.lims.of(lim)
 		return !l.released.IsZero() || l.state == failover.Failed, nil
 	})
 	return err == nil && given

@@ -27,7 +27,7 @@ func (a *Agent) Stop(ctx context.Context, r control.StopRequest) (*control.StopR
 		if r.Release {
 			e = releaseLIMs
 		}
-		for n, l := range a.lims {
+		for n, l := range a.lims.all {
 			if l.state.Active() && a.stays(l, e) {
 				res.LIMsLeftRunning = append(res.LIMsLeftRunning, n)
 				if e == releaseLIMs {
@@ -74,9 +74,9 @@ func (a *Agent) beginStop(e ending) {
 	a.stopping = true
 	a.notifier.put("STOPPING=1")
 	a.recordAgent("stopping", stopWords(a.cfg.Server, e))
-	for _, l := range a.lims {
+	for _, l := range a.lims.all {
 		if !a.stays(l, e) {
-			a.release(l)
+			l.release()
 		}
 	}
 	a.finishWhenIdle(e)
@@ -94,27 +94,27 @@ func stopWords(server string, e ending) string {
 }
 
 // release gives a LIM up so that another server takes it over.
-func (a *Agent) release(l *lim) {
+func (l *lim) release() {
 	switch {
 	case l.op != nil && l.state == failover.Stopping:
 		l.released = time.Now()
 	case l.op != nil && l.state != failover.Loading:
 		l.released = time.Now()
-		a.set(l, failover.Stopping, "the agent stops")
+		l.set(failover.Stopping, "the agent stops")
 		l.op()
 	case l.state == failover.Loading, l.state == failover.Preloaded: // the other side serves
-		a.applyStop(l, &failover.Decision{Reason: "the agent stops"})
+		l.applyStop(&failover.Decision{Reason: "the agent stops"})
 	case l.state.Active() || l.alias.holds:
 		l.released = time.Now()
-		a.stopLIM(l, false, "was released: the agent stops", nil)
+		l.stop(false, "was released: the agent stops", nil)
 	}
 }
 
 // finishWhenIdle ends the main loop when no operation is in progress any more.
 func (a *Agent) finishWhenIdle(e ending) {
-	for _, l := range a.lims {
+	for _, l := range a.lims.all {
 		if l.op == nil && !a.stays(l, e) {
-			a.release(l) // a start that came up as it was called off
+			l.release() // a start that came up as it was called off
 		}
 		if l.op != nil {
 			context.AfterFunc(a.timer(20*time.Millisecond), func() { a.post(func() { a.finishWhenIdle(e) }) })
@@ -127,7 +127,7 @@ func (a *Agent) finishWhenIdle(e ending) {
 		return
 	}
 	a.parked = e == leaveLIMs
-	for _, l := range a.lims {
+	for _, l := range a.lims.all {
 		if l.alias.holds {
 			a.parked = true
 			l.alias.endHold()

@@ -95,7 +95,7 @@ func (a *Agent) syncData(lim int, d *failover.Data, now time.Time) {
 // otherLacks reports whether a LIM runs here and the other side, alive, has older data
 // than d, or whether that is to be found out.
 func (a *Agent) otherLacks(lim int, d *failover.Data) bool {
-	l, other := a.lims[lim], a.otherSide(lim)
+	l, other := a.lims.all[lim], a.otherSide(lim)
 	p := a.peers[other]
 	if l == nil || l.state != failover.Running || p == nil || p.liveness != failover.Alive || p.claim == nil {
 		return false
@@ -188,7 +188,7 @@ func (a *Agent) syncConditions(c *clusterconf.Cluster, lim int) []alarms.Conditi
 	if p := a.peers[other]; p != nil && p.liveness == failover.Alive && p.claim != nil {
 		order = d.Order(p.claim.LIM(lim).Data)
 	}
-	switch l := a.lims[lim]; {
+	switch l := a.lims.all[lim]; {
 	case order == lineage.Apart, d != nil && d.Conflict:
 		out.Name = alarms.DataConflict
 		out.Text = fmt.Sprintf("the data of LIM %d went different ways on both sides, and neither is copied; keep one: mxcluster sync --lim %d --keep regular|standby", lim, lim)

@@ -39,7 +39,7 @@ func (a *Agent) view(now time.Time) failover.View {
 		Now: now, Self: a.cfg.Server, Started: a.started, Settled: a.settled, Isolated: a.link.isolation.Isolated && !a.link.isolation.Listens,
 		Rejoined:   a.link.isolation.Listens,
 		StartGrace: a.cfg.StartGrace, FirstHold: a.cfg.FirstHold, FromLoad: a.cfg.FromLoad, Document: a.doc, Orders: a.orders,
-		Peers: make(map[string]failover.Peer, len(a.peers)), LIMs: make(map[int]failover.Local, len(a.lims)),
+		Peers: make(map[string]failover.Peer, len(a.peers)), LIMs: make(map[int]failover.Local, len(a.lims.all)),
 		Wire: a.net.detector.Aliases(),
 	}
 	v.Deaf, v.Down = a.deafSince(now), !a.link.up
@@ -47,7 +47,7 @@ func (a *Agent) view(now time.Time) failover.View {
 	for name, p := range a.peers {
 		v.Peers[name] = failover.Peer{Doubtful: p.doubtful, LeaseEnds: a.leaseEnds(p), Liveness: p.liveness, Since: p.since, RunSince: p.runSince, Claim: p.claim, IdleSince: p.idle}
 	}
-	for n, l := range a.lims {
+	for n, l := range a.lims.all {
 		v.LIMs[n] = failover.Local{State: l.state, Term: l.term, Holds: l.alias.holds || l.alias.absent, Released: l.released,
 			Known: l.known, RetryAt: l.retryAt, Failure: l.failure, Data: a.data[n], Flaps: l.flaps, Suspended: l.suspended}
 	}
@@ -126,7 +126,7 @@ func (a *Agent) waited(now time.Time) bool {
 // judgeIdle notes since when a regular server leaves its LIM down, although this
 // server has it down, too.
 func (a *Agent) judgeIdle(p *peer, lim int, now time.Time) {
-	here := a.lims[lim]
+	here := a.lims.all[lim]
 	switch {
 	case lim == 0 || p.liveness != failover.Alive || !p.claim.Settled || p.claim.LIM(lim).State.Active(),
 		here != nil && here.state.Active():
@@ -241,7 +241,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 			continue
 		}
 		a.missLast(ev.From, entry)
-		if l := a.lim(entry.LIM); l.known.Later(entry.Known) != l.known {
+		if l := a.lims.of(entry.LIM); l.known.Later(entry.Known) != l.known {
 			l.known, a.unsaved = entry.Known, true
 		}
 	}
@@ -282,7 +282,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 		Lease: a.lease(), MACs: a.link.macs.list(), Denied: a.aliases.denials.whole, Misplaced: a.misplaced(),
 	}
 	notTaken := a.actsNotFor()
-	for n, l := range a.lims {
+	for n, l := range a.lims.all {
 		var yields clusterconf.Side
 		if cluster := a.doc.ClusterOfLIM(n); l.alias.holds && cluster != nil {
 			yields = failover.YieldingSide(cluster, n, now)
@@ -544,8 +544,8 @@ func (a *Agent) takeState() persisted {
 	a.states = max(a.states+1, uint64(time.Now().UnixNano()))
 	p := persisted{Version: stateVersion, Number: a.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
 		Alarms: a.alarms, Conflict: a.conflict, ConflictText: a.conflictText, Former: a.former, Accepted: a.accepted, Self: a.self, Readied: slices.Collect(maps.Keys(a.readied)), Formers: map[string][]netip.Addr{}}
-	for n, l := range a.lims {
-		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.loaded, Since: l.since, Up: l.specs,
+	for n, l := range a.lims.all {
+		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.software.up, Since: l.since, Up: l.software.specs,
 			Known: l.known, Flaps: l.flaps, Suspended: l.suspended, Routes: slices.Clone(l.alias.routes)}
 	}
 	for name, at := range a.state.Seen {
