@@ -20,6 +20,7 @@ import (
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/rotation"
 )
 
 // Config is what an agent is told about this server.
@@ -79,8 +80,8 @@ type Agent struct {
 	syncs   map[int]*limSync
 	records map[int]SyncRecord // what is remembered of the syncs of LIMs
 	alarms  alarms.State
-	keyring keyring
-	lost    string // why the state of the last run could not be read; "": it could
+	keyring *rotation.Ring // of gossip
+	lost    string         // why the state of the last run could not be read; "": it could
 	editing
 	settled    bool
 	parked     bool
@@ -117,7 +118,7 @@ type Agent struct {
 type peer struct {
 	claim    *failover.Claim
 	alarms   []alarms.Alarm // that it has raised
-	keys     keyClaim
+	keys     rotation.Claim
 	at       time.Time         // of the last sign of life; zero if second-hand only
 	claimed  time.Time         // when the claim arrived; the same
 	holding  map[int]time.Time // since when it says that it has the aliases of LIMs on the wire
@@ -202,7 +203,7 @@ func (a *Agent) begin() error {
 	if err != nil {
 		return err
 	}
-	if a.keyring.keys, err = a.deps.Keys.Load(); err != nil {
+	if err = a.loadKeys(); err != nil {
 		return err
 	}
 	a.state, err = a.deps.State.Load()

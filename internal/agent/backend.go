@@ -86,7 +86,7 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 // Reload reads the gossip keys and the document from disk again; its error says why
 // those are not in force.
 func (a *Agent) Reload(ctx context.Context) error {
-	_, err := on(ctx, a.core, func() (struct{}, error) { return struct{}{}, errors.Join(a.reloadKeys(), a.reload()) })
+	_, err := on(ctx, a.core, func() (struct{}, error) { return struct{}{}, errors.Join(a.keyring.Reload(), a.reload()) })
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/member"
+	"mxcluster/internal/rotation"
 	"mxcluster/internal/services"
 	"mxcluster/netops"
 )
@@ -85,7 +86,7 @@ type Deps struct {
 	OpenWire  func(ifname string) (Wire, error)
 	Probe     func(ctx context.Context, w Wire, addr netip.Addr) (mac net.HardwareAddr, inUse bool, err error)
 	OpenPool  func(bind netip.AddrPort, keys [][]byte) (Pool, error)
-	Keys      KeyFile
+	Keys      rotation.File
 	Documents Documents
 	Changed   func(ctx context.Context) <-chan struct{} // ticks when the document's file may have changed
 	State     StateFile

@@ -10,6 +10,7 @@ import (
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
+	"mxcluster/internal/rotation"
 )
 
 // FuzzHeard has an agent hear anything of another server of the system, in each of the
@@ -42,7 +43,7 @@ func FuzzHeard(f *testing.F) {
 		{Type: typeExchange, ID: "1", Exchange: &exchangeMessage{Exchange: clusterconf.Exchange{Server: "srv1", LIM: 1}}},
 		{Type: typeEdit, ID: "1", Edit: &editMessage{Request: control.EditRequest{Base: "x", Document: clusterconf.Encode(doc)}}},
 		{Type: typeEpoch, ID: "1", Proposal: &failover.Proposal{Epoch: 1}},
-		{Type: typeKey, Key: &keyMessage{Secret: make([]byte, 32), Made: time.Now()}},
+		{Type: typeKey, Key: &rotation.Message{Secret: make([]byte, 32), Made: time.Now()}},
 		{Type: typeEvents, ID: "1", Events: &eventsMessage{}},
 		{Type: typeReply, ID: "1", Error: &messageError{Code: 3}},
 	} {

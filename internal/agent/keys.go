@@ -1,65 +1,39 @@
 package agent
 
 import (
-	"crypto/rand"
+	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
+	"mxcluster/internal/alarms"
 	"mxcluster/internal/control"
 	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/rotation"
 	"mxcluster/internal/settings"
 )
 
-// KeyFile keeps this server's gossip keys (package settings).
-type KeyFile interface {
-	Load() (settings.Keys, error)
-	Replace(old, keys settings.Keys) error // durable when it returns
-}
-
-// DiskKeys is the file of the gossip keys; see [KeyFile].
-type DiskKeys struct{ Path string }
-
-// Load reads the keys.
-func (d DiskKeys) Load() (settings.Keys, error) { return settings.LoadKeys(d.Path) }
-
-// Replace makes keys durable in the place of old ones.
-func (d DiskKeys) Replace(old, keys settings.Keys) error {
-	return settings.ReplaceKeys(d.Path, old, keys)
-}
-
-const (
-	keySettled = 2 * time.Second // how long a key is used by everybody before older ones go
-	keySends   = 32              // servers that a new key is sent to at a time
-)
-
-// keyring is what this server knows of the gossip keys. A rotation has no leader
-// and no state but the keys themselves: every agent says which it accepts, and does
-// what follows from what all say (planKeys). So it goes on whoever dies, and two
-// that were ordered at once end in one.
-type keyring struct {
-	keys    settings.Keys // in force and on disk
-	writing bool          // beside the main loop
-	failed  string        // why keys could not be kept here
-	used    time.Time     // since when every server uses the newest one; zero: not so
-}
-
-// keyMessage carries a key to a server that lacks it.
-type keyMessage struct {
-	Secret []byte    `json:"secret"`
-	Made   time.Time `json:"made"`
-}
-
-func (r *keyring) claim() *keyClaim {
-	return &keyClaim{Accepted: r.keys.Fingerprints(), Failed: r.failed}
+// loadKeys reads the gossip keys, which are put into force in the pool.
+func (a *Agent) loadKeys() (err error) {
+	a.keyring, err = rotation.New(rotation.Config{Server: a.cfg.Server, File: a.deps.Keys, Log: a.log,
+		Use: func(keys settings.Keys) error { return a.net.pool.SetKeys(keys.Secrets()) },
+		Beside: func(work func() error, done func(error)) {
+			a.wg.Go(func() {
+				err := work()
+				a.post(func() { done(err) })
+			})
+		},
+		Record: func(level slog.Level, is, text string) { a.recordKey(level, is, text, "", "") }})
+	return err
 }
 
 // keyClaims is what all other servers of the document say of their keys.
-func (a *Agent) keyClaims() map[string]keyClaim {
-	out := map[string]keyClaim{}
+func (a *Agent) keyClaims() map[string]rotation.Claim {
+	out := map[string]rotation.Claim{}
 	for _, s := range a.doc.Servers {
 		if s.Name != a.cfg.Server {
 			out[s.Name] = a.peer(s.Name).keys
@@ -68,167 +42,168 @@ func (a *Agent) keyClaims() map[string]keyClaim {
 	return out
 }
 
-// turnKeys does the next step of a rotation, if there is one to do.
+// turnKeys does the next step of a rotation of the gossip key, and sends the newest one to
+// servers that lack it.
 func (a *Agent) turnKeys(now time.Time) {
-	r := &a.keyring
-	if !rotating(r.keys) || a.stopping {
+	if !rotation.Rotating(a.keyring.Keys()) || a.stopping {
 		return
 	}
 	others := a.keyClaims()
-	if !keyInUse(r.keys, others) {
-		r.used = time.Time{}
-	} else if r.used.IsZero() {
-		r.used = now
-	}
-	var used time.Duration
-	if !r.used.IsZero() {
-		used = now.Sub(r.used)
-	}
-	if next := planKeys(r.keys, others, used); !next.Equal(r.keys) {
-		a.changeKeys(next, nil)
-	}
-	a.spreadKey(others)
-}
-
-// spreadKey sends the newest key to servers that live and lack it. Of those who
-// could, the first in the document does.
-func (a *Agent) spreadKey(others map[string]keyClaim) {
-	newest := newestKey(a.keyring.keys)
-	print := newest.Fingerprint()
+	a.keyring.Turn(now, others)
+	var servers []string
 	for _, s := range a.doc.Servers {
-		if s.Name == a.cfg.Server {
-			break
-		}
-		if a.peer(s.Name).liveness == failover.Alive && others[s.Name].accepts(print) {
-			return
-		}
+		servers = append(servers, s.Name)
 	}
-	sent := 0
-	for _, s := range a.doc.Servers {
-		c, other := others[s.Name]
-		if !other || sent == keySends || c.accepts(print) || a.peer(s.Name).liveness != failover.Alive {
-			continue
-		}
-		sent++
-		a.send(s.Name, message{Type: typeKey, Key: &keyMessage{newest.Secret, newest.Made}}, nil)
+	newest, to := a.keyring.Spread(servers, func(server string) bool { return a.peer(server).liveness == failover.Alive }, others)
+	for _, server := range to {
+		a.send(server, message{Type: typeKey, Key: newest}, nil)
 	}
 }
 
 // keyHeard accepts a key that another server of the system has.
-func (a *Agent) keyHeard(from string, m *keyMessage) {
-	if m == nil || a.doc.Server(from) == nil || a.stopping {
-		return
+func (a *Agent) keyHeard(from string, m *rotation.Message) {
+	if m != nil && a.doc.Server(from) != nil && !a.stopping {
+		a.keyring.Heard(from, *m)
 	}
-	key := settings.Key{Secret: m.Secret, Made: m.Made.UTC().Truncate(time.Second)}
-	r := &a.keyring
-	switch {
-	case !key.Valid() || key.Made.IsZero():
-		a.log.Warn("ignoring a gossip key that cannot be one", "from", from, "bytes", len(m.Secret))
-	case r.keys.Has(key):
-	case len(r.keys) >= settings.MaxKeys:
-		a.keysFailed(fmt.Errorf("%d gossip keys are accepted already; nobody can have ordered more rotations", len(r.keys)))
-	default:
-		a.changeKeys(append(slices.Clone(r.keys), key), nil)
-	}
-}
-
-// changeKeys makes keys durable beside the main loop, and then puts them into force;
-// done, where given, is told on the main loop what came of it. One change is made at
-// a time: what is dropped here is found to be due again.
-func (a *Agent) changeKeys(next settings.Keys, done func(error)) {
-	r := &a.keyring
-	if done == nil {
-		done = func(error) {}
-	}
-	if r.writing {
-		done(fault.New(fault.Busy, "try again", "the gossip keys are being written"))
-		return
-	}
-	r.writing = true
-	old := r.keys
-	a.wg.Go(func() {
-		err := a.deps.Keys.Replace(old, next)
-		a.post(func() {
-			r.writing = false
-			if err == nil {
-				err = a.useKeys(next)
-			} else {
-				a.keysFailed(err)
-			}
-			done(err)
-		})
-	})
-}
-
-// useKeys puts keys into force that are on disk.
-func (a *Agent) useKeys(next settings.Keys) error {
-	if err := a.net.pool.SetKeys(next.Secrets()); err != nil {
-		a.keysFailed(err)
-		return err
-	}
-	old := a.keyring.keys
-	a.keyring.keys, a.keyring.failed = next, ""
-	a.recordKeys(old, next)
-	return nil
-}
-
-func (a *Agent) keysFailed(err error) {
-	if why := err.Error(); why != a.keyring.failed {
-		a.keyring.failed = why
-		a.recordKey(slog.LevelError, "failed", fmt.Sprintf("the gossip keys of %s could not be changed: %s", a.cfg.Server, why), "", "")
-	}
-}
-
-// reloadKeys takes gossip keys from disk that somebody edited there.
-func (a *Agent) reloadKeys() error {
-	keys, err := a.deps.Keys.Load()
-	if err != nil || keys.Equal(a.keyring.keys) {
-		return err
-	}
-	if a.keyring.writing {
-		return fault.New(fault.Busy, "try again", "the gossip keys are being written")
-	}
-	return a.useKeys(keys)
 }
 
 // beginRotation makes a new key here; the others get it from what follows.
 func (a *Agent) beginRotation(r control.KeyRequest, done func(error)) {
-	keys := a.keyring.keys
-	if len(keys) >= settings.MaxKeys {
-		done(fault.New(fault.Refused, "remove those from gossip.key that are not needed, then mxcluster agent reload",
-			"%d gossip keys are accepted already", len(keys)))
-		return
-	}
-	key, err := settings.NewKey(rand.Reader, nextMade(time.Now(), keys))
-	if err != nil {
-		done(err)
-		return
-	}
-	a.changeKeys(append(slices.Clone(keys), key), func(err error) {
+	a.keyring.Begin(time.Now(), func(fingerprint string, err error) {
 		if err == nil {
-			a.recordKey(slog.LevelInfo, "rotation", fmt.Sprintf("a rotation of the gossip key to %s was ordered", key.Fingerprint())+byWords(r.By, r.Reason), r.By, r.Reason)
+			a.recordKey(slog.LevelInfo, "rotation", fmt.Sprintf("a rotation of the gossip key to %s was ordered", fingerprint)+byWords(r.By, r.Reason), r.By, r.Reason)
 		}
 		done(err)
 	})
 }
 
-// recordKeys notes what changed.
-func (a *Agent) recordKeys(old, next settings.Keys) {
-	for _, key := range next {
-		if !old.Has(key) {
-			a.recordKey(slog.LevelInfo, "accepted", fmt.Sprintf("%s accepts the gossip key %s", a.cfg.Server, key.Fingerprint()), "", "")
-		}
-	}
-	if !next[0].Equal(old[0]) {
-		a.recordKey(slog.LevelInfo, "used", fmt.Sprintf("%s uses the gossip key %s", a.cfg.Server, next[0].Fingerprint()), "", "")
-	}
-	for _, key := range old {
-		if !next.Has(key) {
-			a.recordKey(slog.LevelInfo, "removed", fmt.Sprintf("%s no longer accepts the gossip key %s", a.cfg.Server, key.Fingerprint()), "", "")
-		}
-	}
+func (a *core) recordKey(level slog.Level, is, text, by, reason string) {
+	a.record(level, events.Event{Kind: events.Key, Subject: a.cfg.Server, Is: is, By: by, Reason: reason, Text: text})
 }
 
-func (a *Agent) recordKey(level slog.Level, is, text, by, reason string) {
-	a.record(level, events.Event{Kind: events.Key, Subject: a.cfg.Server, Is: is, By: by, Reason: reason, Text: text})
+// rotationSlow is after what time a rotation that waits is worth an alarm.
+const rotationSlow = 10 * time.Minute
+
+// Keys answers `key show`.
+func (a *Agent) Keys(ctx context.Context) (*control.KeyInfo, error) {
+	return on(ctx, a.core, func() (*control.KeyInfo, error) { return a.keyInfo(), nil })
+}
+
+// RotateKey begins a rotation of the gossip key, unless one is on its way.
+func (a *Agent) RotateKey(ctx context.Context, r control.KeyRequest) (*control.KeyInfo, error) {
+	begins := false
+	begun, err := on(ctx, a.core, func() (<-chan error, error) {
+		done := make(chan error, 1)
+		if a.stopping {
+			return nil, fault.New(fault.Refused, "", "this agent is stopping")
+		}
+		begins = !rotation.Rotating(a.keyring.Keys())
+		if !begins || r.DryRun {
+			done <- nil
+			return done, nil
+		}
+		a.beginRotation(r, func(err error) { done <- err })
+		return done, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case err = <-begun:
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-a.done:
+		err = fault.New(fault.Unknown, "look at `mxcluster key show` before you try again", "the agent has stopped; the rotation may have begun")
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := a.Keys(ctx)
+	if err == nil {
+		info.Begun = begins
+	}
+	return info, err
+}
+
+// keyInfo is what this server knows of everybody's keys.
+func (a *Agent) keyInfo() *control.KeyInfo {
+	own, others := a.keyring.Keys(), a.keyClaims()
+	target := rotation.Newest(own).Fingerprint()
+	info := &control.KeyInfo{Server: a.cfg.Server, Target: target, Stage: keyStage(target, a.keyring.Claim(), others)}
+	if info.Stage == control.KeysSettled && !a.settled {
+		info.Stage = control.KeysUnknown // it has not heard yet what the others have
+	}
+	for _, key := range own {
+		info.Keys = append(info.Keys, control.NewKeyState(key.Fingerprint(), key.Made))
+	}
+	for _, s := range a.doc.Servers {
+		c, live := *a.keyring.Claim(), failover.Alive
+		if s.Name != a.cfg.Server {
+			c, live = others[s.Name], a.peer(s.Name).liveness
+		}
+		entry := control.ServerKeys{Server: s.Name, Reachable: live == failover.Alive, Primary: c.Primary(), Accepted: slices.Clone(c.Accepted), Failed: c.Failed}
+		entry.Behind = keyBehind(info.Stage, target, c, live)
+		info.Servers = append(info.Servers, entry)
+	}
+	return info
+}
+
+// keyStage says how far a rotation is, as far as servers were heard.
+func keyStage(target string, own *rotation.Claim, others map[string]rotation.Claim) control.KeyStage {
+	stage := control.KeysSettled
+	if len(own.Accepted) > 1 {
+		stage = control.KeysEnding
+	}
+	unheard := false
+	for _, c := range others {
+		if len(c.Accepted) == 0 {
+			unheard = true
+			continue
+		}
+		if len(c.Accepted) > 1 {
+			stage = control.KeysEnding
+		}
+	}
+	if stage == control.KeysSettled {
+		return stage
+	}
+	all := append(slices.Collect(maps.Values(others)), *own)
+	switch {
+	case unheard || slices.ContainsFunc(all, func(c rotation.Claim) bool { return !c.Accepts(target) }):
+		return control.KeysSpreading
+	case slices.ContainsFunc(all, func(c rotation.Claim) bool { return c.Primary() != target }):
+		return control.KeysSwitching
+	}
+	return stage
+}
+
+// keyBehind says why a rotation waits for a server, "" if it does not.
+func keyBehind(stage control.KeyStage, target string, c rotation.Claim, live failover.Liveness) string {
+	silent := map[failover.Liveness]string{failover.Gone: "is down", failover.AgentLost: "has no agent that answers", failover.Unheard: "was not heard"}[live]
+	late := map[control.KeyStage]bool{
+		control.KeysSpreading: !c.Accepts(target),
+		control.KeysSwitching: c.Primary() != target,
+		control.KeysEnding:    len(c.Accepted) > 1,
+	}[stage]
+	switch {
+	case !late:
+		return ""
+	case c.Failed != "":
+		return "cannot: " + c.Failed
+	case silent != "":
+		return silent
+	case len(c.Accepted) == 0:
+		return "says nothing of its keys: its program is older"
+	}
+	return map[control.KeyStage]string{control.KeysSpreading: "lacks the new key", control.KeysSwitching: "does not use the new key yet",
+		control.KeysEnding: "still accepts the former key"}[stage]
+}
+
+// keyConditions tells of a rotation that does not come to its end.
+func (a *Agent) keyConditions() []alarms.Condition {
+	if !rotation.Rotating(a.keyring.Keys()) {
+		return nil
+	}
+	return []alarms.Condition{{Name: alarms.KeyRotation, Severity: alarms.Warning, After: rotationSlow,
+		Text: fmt.Sprintf("the rotation of the gossip key waits for %s; `mxcluster key show` says why", a.keyInfo().Waiting())}}
 }

@@ -13,10 +13,11 @@ import (
 	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/rotation"
 	"mxcluster/internal/settings"
 )
 
-// memoryKeys is a KeyFile that survives agents.
+// memoryKeys is a file of keys that survives agents.
 type memoryKeys struct {
 	mu   sync.Mutex
 	keys settings.Keys
@@ -57,7 +58,7 @@ func (m *memoryKeys) edit(keys settings.Keys) {
 
 // troubledKeys are those of a server whose disk may be in trouble.
 type troubledKeys struct {
-	KeyFile
+	rotation.File
 	x *trouble
 }
 
@@ -65,7 +66,7 @@ func (k *troubledKeys) Replace(old, keys settings.Keys) error {
 	if err := k.x.write(&k.x.store); err != nil {
 		return err
 	}
-	return k.KeyFile.Replace(old, keys)
+	return k.File.Replace(old, keys)
 }
 
 // rotate orders a rotation on a server.
@@ -334,29 +335,17 @@ func TestUnwantedKeys(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.settled()
 		before, now := w.oneKey(), time.Now()
-		for _, m := range []*keyMessage{
+		for _, m := range []*rotation.Message{
 			nil, {}, {Secret: make([]byte, 31), Made: now}, {Secret: bytes.Repeat([]byte{1}, 32)}, {Secret: make([]byte, 32), Made: now},
 		} {
 			w.servers["srv1"].agent.post(func() { w.servers["srv1"].agent.keyHeard("srv2", m) })
 		}
 		w.servers["srv1"].agent.post(func() {
-			w.servers["srv1"].agent.keyHeard("(joining 1234)", &keyMessage{Secret: bytes.Repeat([]byte{1}, 32), Made: now})
+			w.servers["srv1"].agent.keyHeard("(joining 1234)", &rotation.Message{Secret: bytes.Repeat([]byte{1}, 32), Made: now})
 		})
 		pass(time.Minute)
 		if got := w.oneKey(); got != before {
 			t.Errorf("the key is %s, want %s as before", got, before)
 		}
 	})
-}
-
-func TestNextMade(t *testing.T) {
-	now := time.Date(2026, 3, 1, 2, 0, 0, 500, time.UTC)
-	first := settings.Keys{{Secret: make([]byte, 32)}}
-	if got := nextMade(now, first); !got.Equal(now.Truncate(time.Second)) {
-		t.Errorf("after the first key: %s", got)
-	}
-	ahead := settings.Keys{{Secret: make([]byte, 32), Made: now.Add(time.Hour)}}
-	if got := nextMade(now, ahead); !got.After(ahead[0].Made) {
-		t.Errorf("with the clock put back: %s is not after %s", got, ahead[0].Made)
-	}
 }

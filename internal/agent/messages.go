@@ -17,6 +17,7 @@ import (
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/member"
+	"mxcluster/internal/rotation"
 )
 
 // message is what agents say to one another in person.
@@ -36,7 +37,7 @@ type message struct {
 	Proposal *failover.Proposal   `json:"proposal,omitempty"`
 	Accepted *failover.Acceptance `json:"accepted,omitempty"` // another proposal, which is in the way
 	Events   *eventsMessage       `json:"events,omitempty"`
-	Key      *keyMessage          `json:"key,omitempty"`
+	Key      *rotation.Message    `json:"key,omitempty"`
 }
 
 const (

@@ -130,7 +130,7 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 	if a.closing != nil && a.closing.base.Addr() == base.Addr() {
 		<-a.closing.closed // back again before that was done
 	}
-	pool, err := a.deps.OpenPool(netip.AddrPortFrom(base.Addr(), a.cfg.GossipPort), a.keyring.keys.Secrets())
+	pool, err := a.deps.OpenPool(netip.AddrPortFrom(base.Addr(), a.cfg.GossipPort), a.keyring.Keys().Secrets())
 	if err != nil {
 		return errors.Join(err, wire.Close())
 	}

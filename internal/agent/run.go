@@ -17,6 +17,7 @@ import (
 	"mxcluster/internal/control"
 	"mxcluster/internal/events"
 	"mxcluster/internal/member"
+	"mxcluster/internal/rotation"
 	"mxcluster/internal/services"
 	"mxcluster/internal/settings"
 	"mxcluster/netops"
@@ -160,7 +161,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		OpenPool: func(bind netip.AddrPort, keys [][]byte) (Pool, error) {
 			return member.Open(member.Config{Name: cfg.Server, Bind: bind, Keys: keys, Log: cfg.Log, Now: time.Now})
 		},
-		Keys:      DiskKeys{Path: cfg.KeyFile},
+		Keys:      rotation.Disk{Path: cfg.KeyFile},
 		Documents: cfg.Documents,
 		Changed:   func(ctx context.Context) <-chan struct{} { return watchFile(ctx, cfg.Documents.Path) },
 		Arbiter:   cfg.Arbiter,

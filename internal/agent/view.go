@@ -17,6 +17,7 @@ import (
 	"mxcluster/internal/detector/evidence"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
+	"mxcluster/internal/rotation"
 )
 
 const (
@@ -225,7 +226,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 	a.aliases.held.know(ev.From, append(slices.Clone(c.MACs), c.MAC))
 	a.aliases.blockFailed(&c.Claim)
 	p.noteHolding(&c.Claim, later(ev.At, p.at))
-	p.claim, p.alarms, p.claimed, p.keys = &c.Claim, c.Alarms, ev.At, keyClaim{}
+	p.claim, p.alarms, p.claimed, p.keys = &c.Claim, c.Alarms, ev.At, rotation.Claim{}
 	if c.Keys != nil {
 		p.keys = *c.Keys
 	}
@@ -269,8 +270,8 @@ func (a *Agent) catchUp() {
 // decide, and what they show to people.
 type statement struct {
 	failover.Claim
-	Alarms []alarms.Alarm `json:"alarms,omitempty"`
-	Keys   *keyClaim      `json:"keys,omitempty"`
+	Alarms []alarms.Alarm  `json:"alarms,omitempty"`
+	Keys   *rotation.Claim `json:"keys,omitempty"`
 }
 
 // claim is what this server says of itself.
@@ -325,7 +326,7 @@ func (a *Agent) publish(now time.Time) {
 // publishNews tells the others all of it if it changed. Looking at the values first
 // is much cheaper than encoding them, and nearly always enough.
 func (a *Agent) publishNews(now time.Time) bool {
-	c := statement{a.claim(now), a.alarms.Alarms, a.keyring.claim()}
+	c := statement{a.claim(now), a.alarms.Alarms, a.keyring.Claim()}
 	if a.published != "" && reflect.DeepEqual(c, a.said) {
 		return false
 	}

@@ -69,6 +69,8 @@ var arrows = []rule{
 		"answers are built from values alone, so that commands and agents give the same ones"},
 	{"internal/settings", []string{"internal/fault", "internal/nearest", "clusterconf"},
 		"settings are read before anything else is there"},
+	{"internal/rotation", []string{"internal/fault", "internal/settings"},
+		"what a server does with its gossip keys follows from what all say of theirs; who says it, and how, is the agent's"},
 	{"internal/events", []string{"internal/fault"},
 		"events are read by commands where no agent runs"},
 	{"internal/netfiles", nil,
@@ -91,7 +93,7 @@ var arrows = []rule{
 		"files that the disk does not give back, for the tests of who meets them; nothing of it is in the program"},
 	{"internal/agent", []string{
 		"internal/fault", "internal/failover", "internal/lineage", "internal/member", "internal/services", "internal/control", "internal/status",
-		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/arbiter/keeper", "internal/arpbudget", "internal/detector", "internal/detector/evidence", "internal/netfiles", "internal/swap", "internal/safepath", "clusterconf", "netops", "xdata"},
+		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/arbiter/keeper", "internal/arpbudget", "internal/detector", "internal/detector/evidence", "internal/netfiles", "internal/rotation", "internal/swap", "internal/safepath", "clusterconf", "netops", "xdata"},
 		"the agent serves commands and must run without them"},
 	{"internal/lab", []string{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
