@@ -11,6 +11,7 @@ import (
 
 	"mxcluster/internal/fault"
 	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 var rivalMAC = net.HardwareAddr{2, 0, 0, 0, 0, 9}
@@ -115,7 +116,7 @@ func TestInitWarnsOfInterface(t *testing.T) {
 // announced collects the announcements of an address that a station hears.
 func announced(t *testing.T, w *world) func() int {
 	t.Helper()
-	k := netops.NewFakeKernel("listener", netops.Link{Name: "eth0", Index: 2, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 7}, Up: true})
+	k := netopstest.NewKernel("listener", netops.Link{Name: "eth0", Index: 2, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 7}, Up: true})
 	w.segment.Connect(k, "eth0")
 	wire, err := w.segment.OpenWire(k, "eth0")
 	if err != nil {

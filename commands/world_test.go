@@ -24,14 +24,15 @@ import (
 	"mxcluster/internal/status"
 	"mxcluster/internal/whatif"
 	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 // world is what a command under test meets: folders of its own, and a kernel,
 // a wire and an agent that are made up.
 type world struct {
 	dir     string
-	kernel  *netops.FakeKernel
-	segment *netops.FakeSegment
+	kernel  *netopstest.Kernel
+	segment *netopstest.Segment
 	agent   *fakeAgent
 	stdin   io.Reader
 	term    bool              // the streams are a terminal
@@ -48,8 +49,8 @@ var ownMAC = net.HardwareAddr{2, 0, 0, 0, 0, 1}
 func newWorld(dir string) *world {
 	w := &world{
 		dir:     dir,
-		kernel:  netops.NewFakeKernel("here", netops.Link{Name: "eth0", Index: 2, MAC: ownMAC, Up: true}),
-		segment: &netops.FakeSegment{},
+		kernel:  netopstest.NewKernel("here", netops.Link{Name: "eth0", Index: 2, MAC: ownMAC, Up: true}),
+		segment: &netopstest.Segment{},
 		agent:   &fakeAgent{},
 		stdin:   strings.NewReader(""),
 		environ: map[string]string{"MXCLUSTER_SERVER": "srv1"},
@@ -78,12 +79,12 @@ func (w *world) letLeave() error {
 
 // station plugs another station in.
 func (w *world) station(mac net.HardwareAddr, addresses ...string) error {
-	k := netops.NewFakeKernel(mac.String(), netops.Link{Name: "eth0", Index: 2, MAC: mac, Up: true})
+	k := netopstest.NewKernel(mac.String(), netops.Link{Name: "eth0", Index: 2, MAC: mac, Up: true})
 	w.segment.Connect(k, "eth0")
 	return addAddresses(k, "eth0", addresses...)
 }
 
-func addAddresses(k *netops.FakeKernel, ifname string, addresses ...string) error {
+func addAddresses(k *netopstest.Kernel, ifname string, addresses ...string) error {
 	for _, text := range addresses {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {

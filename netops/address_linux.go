@@ -19,7 +19,7 @@ import (
 // already, even a permanent one, is changed in place: connections through it
 // go on. A prefix of another length is another address.
 func (k *Kernel) Hold(ifname string, alias netip.Prefix, lease time.Duration) error {
-	seconds, err := wholeSeconds(lease)
+	seconds, err := WholeSeconds(lease)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (k *Kernel) HoldBehind(ifname string, alias netip.Prefix, lease time.Durati
 	if err != nil {
 		return err
 	}
-	if leads(addresses, alias) {
+	if Leads(addresses, alias) {
 		if err := k.Drop(ifname, alias); err != nil {
 			return err
 		}
@@ -53,7 +53,20 @@ func (k *Kernel) HoldBehind(ifname string, alias netip.Prefix, lease time.Durati
 // stopped in the middle of the renewal may have the expired address made anew
 // by the kernel, and deletes it as the first thing when it goes on.
 func (k *Kernel) Extend(ifname string, alias netip.Prefix, lease time.Duration, until time.Time) error {
-	return extend(k, ifname, alias, lease, until)
+	return Renew(kernelLeases{k}, ifname, alias, lease, until)
+}
+
+// kernelLeases are the leases of a kernel.
+type kernelLeases struct{ *Kernel }
+
+// Has tells whether the interface has an address.
+func (k kernelLeases) Has(ifname string, alias netip.Prefix) (bool, error) {
+	return k.has(ifname, alias)
+}
+
+// Set gives an address this lifetime.
+func (k kernelLeases) Set(ifname string, alias netip.Prefix, seconds uint32) error {
+	return k.set(ifname, alias, seconds)
 }
 
 // EnsureBase makes sure that the interface has base for ever.
@@ -68,7 +81,7 @@ func (k *Kernel) EnsureBase(ifname string, base netip.Prefix) error {
 // Drop takes alias with exactly this prefix length away; no error if it is not
 // there. Other addresses of the subnet stay.
 func (k *Kernel) Drop(ifname string, alias netip.Prefix) error {
-	if err := checkAddress(alias); err != nil {
+	if err := CheckAddress(alias); err != nil {
 		return err
 	}
 	if alias.Addr().Is4() {
@@ -107,7 +120,7 @@ func (k *Kernel) find(ifname string, p netip.Prefix) (*Address, error) {
 // set adds the address or changes its lifetime. The lifetimes left out, as
 // netlink does with 0, stand for ever.
 func (k *Kernel) set(ifname string, p netip.Prefix, seconds uint32) error {
-	if err := checkAddress(p); err != nil {
+	if err := CheckAddress(p); err != nil {
 		return err
 	}
 	l, err := k.link(ifname)

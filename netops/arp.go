@@ -123,15 +123,15 @@ func Claims(o Observation, addr netip.Addr) bool {
 		return true
 	}
 	probe := o.Op == Request && o.SenderIP.IsUnspecified() && o.TargetIP == addr
-	return probe && !isUnicast(o.EthDst)
+	return probe && !IsUnicast(o.EthDst)
 }
 
-// isUnicast tells whether a frame to mac is for one station.
-func isUnicast(mac net.HardwareAddr) bool { return len(mac) == macLen && mac[0]&1 == 0 }
+// IsUnicast tells whether a frame to mac is for one station.
+func IsUnicast(mac net.HardwareAddr) bool { return len(mac) == macLen && mac[0]&1 == 0 }
 
-// whoHas returns the request for target that a station sends to dst, or to
+// WhoHas returns the request for target that a station sends to dst, or to
 // everyone if dst is nil.
-func whoHas(own net.HardwareAddr, from, target netip.Addr, dst net.HardwareAddr) Observation {
+func WhoHas(own net.HardwareAddr, from, target netip.Addr, dst net.HardwareAddr) Observation {
 	switch {
 	case dst != nil:
 	case target.Is4():
@@ -150,14 +150,14 @@ func whoHas(own net.HardwareAddr, from, target netip.Addr, dst net.HardwareAddr)
 	}
 }
 
-// announcement returns the frames that say everyone that own has addr:
+// Announcement returns the frames that say everyone that own has addr:
 // gratuitous ARP, of which some systems heed the request only (RFC 5227), some the
 // reply only; an unsolicited neighbour advertisement for IPv6.
-func announcement(own net.HardwareAddr, addr netip.Addr) []Observation {
+func Announcement(own net.HardwareAddr, addr netip.Addr) []Observation {
 	if addr.Is6() {
 		return []Observation{{Op: Reply, EthSrc: own, EthDst: groupMAC(allNodes()), SenderMAC: own, SenderIP: addr, TargetIP: allNodes()}}
 	}
-	request := whoHas(own, addr, addr, nil)
+	request := WhoHas(own, addr, addr, nil)
 	reply := request
 	reply.Op = Reply
 	reply.TargetMAC = own

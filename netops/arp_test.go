@@ -30,16 +30,16 @@ func unhex(s string) []byte {
 
 // The bytes were taken down from RFC 826's description, not from this code.
 func TestFrames(t *testing.T) {
-	gratuitous := announcement(macA, ip11)
+	gratuitous := Announcement(macA, ip11)
 	for _, tc := range []struct {
 		name  string
 		o     Observation
 		bytes string
 	}{
-		{"who has", whoHas(macA, ip21, ip11, nil), frame},
-		{"who has, of one station", whoHas(macA, ip21, ip11, macB),
+		{"who has", WhoHas(macA, ip21, ip11, nil), frame},
+		{"who has, of one station", WhoHas(macA, ip21, ip11, macB),
 			"02000000000b 02000000000a 0806 0001 0800 06 04 0001 02000000000a 0a000015 000000000000 0a00000b"},
-		{"probe", whoHas(macA, zero, ip11, nil),
+		{"probe", WhoHas(macA, zero, ip11, nil),
 			"ffffffffffff 02000000000a 0806 0001 0800 06 04 0001 02000000000a 00000000 000000000000 0a00000b"},
 		{"announcement as a request", gratuitous[0],
 			"ffffffffffff 02000000000a 0806 0001 0800 06 04 0001 02000000000a 0a00000b 000000000000 0a00000b"},
@@ -90,11 +90,11 @@ func TestParseFrameRefuses(t *testing.T) {
 func TestAppendFrameRefuses(t *testing.T) {
 	long := net.HardwareAddr{1, 2, 3, 4, 5, 6, 7, 8}
 	for name, o := range map[string]Observation{
-		"no MAC":        whoHas(nil, ip21, ip11, nil),
-		"a long MAC":    whoHas(macA, ip21, ip11, long),
-		"no address":    whoHas(macA, netip.Addr{}, ip11, nil),
-		"IPv6":          whoHas(macA, ip21, netip.IPv6Loopback(), nil),
-		"mapped in IP6": whoHas(macA, netip.MustParseAddr("::ffff:10.0.0.1"), ip11, nil),
+		"no MAC":        WhoHas(nil, ip21, ip11, nil),
+		"a long MAC":    WhoHas(macA, ip21, ip11, long),
+		"no address":    WhoHas(macA, netip.Addr{}, ip11, nil),
+		"IPv6":          WhoHas(macA, ip21, netip.IPv6Loopback(), nil),
+		"mapped in IP6": WhoHas(macA, netip.MustParseAddr("::ffff:10.0.0.1"), ip11, nil),
 	} {
 		if b, err := o.AppendFrame(nil); err == nil || len(b) != 0 {
 			t.Errorf("%s: %x, %v; want an error and nothing appended", name, b, err)
@@ -103,7 +103,7 @@ func TestAppendFrameRefuses(t *testing.T) {
 }
 
 func TestClaims(t *testing.T) {
-	gratuitous := announcement(macB, ip11)
+	gratuitous := Announcement(macB, ip11)
 	reply := Observation{Op: Reply, EthSrc: macB, EthDst: macA, SenderMAC: macB, TargetMAC: macA, SenderIP: ip11, TargetIP: ip21}
 	for _, tc := range []struct {
 		name string
@@ -113,12 +113,12 @@ func TestClaims(t *testing.T) {
 		{"announcement as a request", gratuitous[0], true},
 		{"announcement as a reply", gratuitous[1], true},
 		{"reply", reply, true},
-		{"request from it", whoHas(macB, ip11, ip21, nil), true},
-		{"probe for it", whoHas(macB, zero, ip11, nil), true},
-		{"plain request for it", whoHas(macB, ip21, ip11, nil), false},
-		{"unicast request for it", whoHas(macB, ip21, ip11, macA), false},
-		{"probe by a switch for its host", whoHas(macB, zero, ip11, macA), false},
-		{"probe for another", whoHas(macB, zero, ip21, nil), false},
+		{"request from it", WhoHas(macB, ip11, ip21, nil), true},
+		{"probe for it", WhoHas(macB, zero, ip11, nil), true},
+		{"plain request for it", WhoHas(macB, ip21, ip11, nil), false},
+		{"unicast request for it", WhoHas(macB, ip21, ip11, macA), false},
+		{"probe by a switch for its host", WhoHas(macB, zero, ip11, macA), false},
+		{"probe for another", WhoHas(macB, zero, ip21, nil), false},
 		{"reply to a probe for another", Observation{Op: Reply, SenderIP: ip21, TargetIP: zero}, false},
 		{"reply to it", Observation{Op: Reply, SenderIP: ip21, TargetIP: ip11}, false},
 		{"reply without a sender", Observation{Op: Reply, SenderIP: zero, TargetIP: ip11}, false},
@@ -176,7 +176,7 @@ func BenchmarkParseFrame(b *testing.B) {
 }
 
 func BenchmarkAppendFrame(b *testing.B) {
-	o := whoHas(macA, ip21, ip11, nil)
+	o := WhoHas(macA, ip21, ip11, nil)
 	buffer := make([]byte, 0, frameLen)
 	b.ReportAllocs()
 	for b.Loop() {

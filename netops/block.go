@@ -53,8 +53,8 @@ func parseBlockName(name string) (ifname string, addr netip.Addr, ok bool) {
 	return ifname, addr, err == nil && isAddr && addr.Is6()
 }
 
-// checkBlockable refuses what is no address of a host.
-func checkBlockable(addr netip.Addr) error {
+// CheckBlockable refuses what is no address of a host.
+func CheckBlockable(addr netip.Addr) error {
 	if addr.IsValid() && !addr.IsUnspecified() && !addr.IsMulticast() && addr.Zone() == "" && !addr.Is4In6() {
 		return nil
 	}

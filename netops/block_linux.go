@@ -12,6 +12,8 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/socket"
 	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fanout"
 )
 
 // blocks asks the kernel's nftables to drop frames. Family netdev sees what no
@@ -50,7 +52,7 @@ func (b *blocks) close() error {
 // others. An address that is blocked already stays so all the time, with rules made
 // anew.
 func (k *Kernel) Block(ifname string, addr netip.Addr) error {
-	if err := checkBlockable(addr); err != nil {
+	if err := CheckBlockable(addr); err != nil {
 		return err
 	}
 	ifname, err := k.ownName(ifname)
@@ -96,7 +98,7 @@ func (k *Kernel) Block(ifname string, addr netip.Addr) error {
 // Unblock lets addr onto the wire again, of the interface where it is blocked and of
 // all others where it is denied, in one step; no error if it is neither.
 func (k *Kernel) Unblock(ifname string, addr netip.Addr) error {
-	if err := checkBlockable(addr); err != nil {
+	if err := CheckBlockable(addr); err != nil {
 		return err
 	}
 	if own, err := k.ownName(ifname); err == nil { // of one that is gone the rules may still be there
@@ -123,7 +125,7 @@ func (k *Kernel) Unblock(ifname string, addr netip.Addr) error {
 // Uncover takes the block of addr off the interface, and leaves it denied: it is not
 // here any more, and what this server says to the rightful holder is to pass.
 func (k *Kernel) Uncover(ifname string, addr netip.Addr) error {
-	if err := checkBlockable(addr); err != nil {
+	if err := CheckBlockable(addr); err != nil {
 		return err
 	}
 	if own, err := k.ownName(ifname); err == nil {
@@ -317,12 +319,12 @@ func openRuleEvents() (*socket.Conn, error) {
 
 // readRuleEvents tells of every change of rules, whoever's, until the socket is
 // closed; what it was is found out by looking.
-func readRuleEvents(c *socket.Conn, changes *fanout[Event]) {
+func readRuleEvents(c *socket.Conn, changes *fanout.Fanout[Event]) {
 	buffer := make([]byte, 64<<10)
 	for {
 		if _, _, err := c.Recvfrom(context.Background(), buffer, 0); isClosed(err) {
 			return
 		}
-		changes.send(Event{Blocks: true})
+		changes.Send(Event{Blocks: true})
 	}
 }

@@ -30,7 +30,7 @@ func TestBlockName(t *testing.T) {
 
 func TestNotBlockable(t *testing.T) {
 	for _, addr := range []netip.Addr{{}, netip.IPv4Unspecified(), netip.MustParseAddr("224.0.0.1"), netip.MustParseAddr("fe80::1%eth0"), netip.MustParseAddr("::ffff:10.0.0.1")} {
-		if err := checkBlockable(addr); fault.CodeOf(err) != fault.Usage {
+		if err := CheckBlockable(addr); fault.CodeOf(err) != fault.Usage {
 			t.Errorf("%s: %v", addr, err)
 		}
 	}

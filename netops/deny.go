@@ -22,10 +22,10 @@ import "net/netip"
 // addresses.
 const denyTable = "mxcluster-denied"
 
-// checkDeniable refuses what is no address of a host.
-func checkDeniable(addrs []netip.Addr) error {
+// CheckDeniable refuses what is no address of a host.
+func CheckDeniable(addrs []netip.Addr) error {
 	for _, a := range addrs {
-		if err := checkBlockable(a); err != nil {
+		if err := CheckBlockable(a); err != nil {
 			return err
 		}
 	}

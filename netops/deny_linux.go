@@ -15,7 +15,7 @@ import (
 // Deny keeps addresses off the wire of all interfaces from now on, beside those that
 // are denied already, in one step; rules that another tool damaged are made whole.
 func (k *Kernel) Deny(addrs ...netip.Addr) error {
-	if err := checkDeniable(addrs); err != nil {
+	if err := CheckDeniable(addrs); err != nil {
 		return err
 	}
 	b := k.blocks

@@ -66,7 +66,7 @@ func (e *echoes) seal(asked uint64, target netip.Addr) []byte {
 
 // appendFrame appends the question to target at a MAC address to b.
 func (e *echoes) appendFrame(b []byte, own, to net.HardwareAddr, from, target netip.Addr, now time.Time) ([]byte, error) {
-	if len(own) != macLen || !isUnicast(to) {
+	if len(own) != macLen || !IsUnicast(to) {
 		return b, errors.New("an echo goes from one station to another")
 	}
 	asked := uint64(now.Sub(e.began))

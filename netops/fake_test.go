@@ -13,16 +13,17 @@ import (
 
 	"mxcluster/internal/fault"
 	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 // fakes connects n fake kernels, named srv1 and up, to a segment.
-func fakes(t *testing.T, n int) (*netops.FakeSegment, []*netops.FakeKernel, []*netops.FakeWire) {
+func fakes(t *testing.T, n int) (*netopstest.Segment, []*netopstest.Kernel, []*netopstest.Wire) {
 	t.Helper()
-	s := &netops.FakeSegment{}
-	var kernels []*netops.FakeKernel
-	var wires []*netops.FakeWire
+	s := &netopstest.Segment{}
+	var kernels []*netopstest.Kernel
+	var wires []*netopstest.Wire
 	for i := range n {
-		k := netops.NewFakeKernel(fmt.Sprintf("srv%d", i+1), netops.Link{
+		k := netopstest.NewKernel(fmt.Sprintf("srv%d", i+1), netops.Link{
 			Name: eth0, Index: 2, MAC: net.HardwareAddr{2, 0, 0, 0, 0, byte(i + 1)}, Up: true,
 		})
 		s.Connect(k, eth0)
@@ -114,7 +115,7 @@ func TestFakeSegment(t *testing.T) {
 
 func TestFakeWireRefuses(t *testing.T) {
 	s, _, _ := fakes(t, 1)
-	k := netops.NewFakeKernel("srv9", netops.Link{Name: eth0, Up: true})
+	k := netopstest.NewKernel("srv9", netops.Link{Name: eth0, Up: true})
 	for ifname, code := range map[string]fault.Code{"eht0": fault.NotFound, eth0: fault.Failed} {
 		if _, err := s.OpenWire(k, ifname); fault.CodeOf(err) != code || fault.HintOf(err) == "" {
 			t.Errorf("%s: %v with code %d and hint %q", ifname, err, fault.CodeOf(err), fault.HintOf(err))
@@ -157,7 +158,7 @@ func TestFakeLeaseEndsAnswers(t *testing.T) {
 }
 
 func TestFakeKernelEvents(t *testing.T) {
-	k := netops.NewFakeKernel("srv1", netops.Link{Name: eth0, Up: true})
+	k := netopstest.NewKernel("srv1", netops.Link{Name: eth0, Up: true})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	events, err := k.Watch(ctx)
@@ -194,7 +195,7 @@ func TestFakeKernelEvents(t *testing.T) {
 }
 
 func TestFakeKernelFailsOnDemand(t *testing.T) {
-	k := netops.NewFakeKernel("srv1", netops.Link{Name: eth0, Up: true})
+	k := netopstest.NewKernel("srv1", netops.Link{Name: eth0, Up: true})
 	var asked []string
 	broken := errors.New("broken")
 	k.FailWith(func(op string) error { asked = append(asked, op); return broken })
@@ -213,7 +214,7 @@ func TestFakeKernelFailsOnDemand(t *testing.T) {
 }
 
 func TestFakeGateways(t *testing.T) {
-	k := netops.NewFakeKernel("srv1", netops.Link{Name: eth0})
+	k := netopstest.NewKernel("srv1", netops.Link{Name: eth0})
 	events, err := k.Watch(t.Context())
 	must(t, err)
 	want := netip.MustParseAddr("10.0.0.254")

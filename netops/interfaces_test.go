@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 // What consumers rely on: the real and the fake have the same methods.
@@ -43,8 +44,8 @@ type (
 
 var (
 	_ kernel        = (*netops.Kernel)(nil)
-	_ kernel        = (*netops.FakeKernel)(nil)
+	_ kernel        = (*netopstest.Kernel)(nil)
 	_ wire          = (*netops.Wire)(nil)
-	_ wire          = (*netops.FakeWire)(nil)
+	_ wire          = (*netopstest.Wire)(nil)
 	_ netops.Prober = wire(nil)
 )

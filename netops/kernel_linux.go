@@ -14,6 +14,8 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fanout"
 )
 
 // Kernel asks the Linux kernel for addresses, in the network namespace in
@@ -24,13 +26,13 @@ type Kernel struct {
 	events  *socket.Conn
 	rules   *socket.Conn // changes of nftables; nil without the right to hear of them
 	blocks  *blocks
-	changes *fanout[Event]
+	changes *fanout.Fanout[Event]
 }
 
 // NewKernel opens netlink sockets in the calling thread's network namespace.
 // Reading needs no rights; changes without CAP_NET_ADMIN are fault.NotPermitted.
 func NewKernel() (_ *Kernel, err error) {
-	k := &Kernel{changes: &fanout[Event]{depth: eventDepth, merge: Event.merge}}
+	k := &Kernel{changes: &fanout.Fanout[Event]{Depth: eventDepth, Merge: Event.Merge}}
 	defer func() {
 		if err != nil {
 			_ = k.closeSockets() // the first error says more
@@ -87,7 +89,7 @@ func (k *Kernel) closeSockets() error {
 // Watch returns a channel that tells of changes to links, addresses and
 // blocks of the namespace, until ctx ends; then it is closed.
 func (k *Kernel) Watch(ctx context.Context) (<-chan Event, error) {
-	return k.changes.subscribe(ctx), nil
+	return k.changes.Subscribe(ctx), nil
 }
 
 // Link returns the interface; a missing one is fault.NotFound.
@@ -130,7 +132,7 @@ func (k *Kernel) link(ifname string) (netlink.Link, error) {
 	l, err := k.rt.LinkByName(ifname)
 	var missing netlink.LinkNotFoundError
 	if errors.As(err, &missing) {
-		return nil, noInterface(ifname, k.interfaces())
+		return nil, NoInterface(ifname, k.interfaces())
 	}
 	return l, wrap(err, "find interface %s", ifname)
 }

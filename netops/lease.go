@@ -9,27 +9,28 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// leases is what renewing needs of a kernel, real or fake.
-type leases interface {
-	has(ifname string, alias netip.Prefix) (bool, error)
-	set(ifname string, alias netip.Prefix, seconds uint32) error
+// Leases is what renewing needs of a kernel, real or fake: whether an address is there,
+// and how it is given a lifetime, or taken off.
+type Leases interface {
+	Has(ifname string, alias netip.Prefix) (bool, error)
+	Set(ifname string, alias netip.Prefix, seconds uint32) error
 	Drop(ifname string, alias netip.Prefix) error
 }
 
-// extend renews a lease while it is still ours. The kernel cannot be asked to
+// Renew renews a lease while it is still ours. The kernel cannot be asked to
 // change an address only if it exists: asked for an expired one it makes it
 // anew. A process that was stopped past its lease (and another server may hold
 // the address by now) must not do that; hence the look before, and, since it
 // may be stopped between any two instructions, the look at the clock after.
-func extend(k leases, ifname string, alias netip.Prefix, lease time.Duration, until time.Time) error {
-	seconds, err := wholeSeconds(lease)
+func Renew(k Leases, ifname string, alias netip.Prefix, lease time.Duration, until time.Time) error {
+	seconds, err := WholeSeconds(lease)
 	if err != nil {
 		return err
 	}
 	if seconds == 0 {
 		return fault.New(fault.Usage, "give a time of a second or more", "renew %s on %s: a lease cannot be renewed for ever", alias, ifname)
 	}
-	present, err := k.has(ifname, alias)
+	present, err := k.Has(ifname, alias)
 	if err != nil {
 		return wrap(err, "renew %s on %s", alias, ifname)
 	}
@@ -39,7 +40,7 @@ func extend(k leases, ifname string, alias netip.Prefix, lease time.Duration, un
 	if !time.Now().Before(until) {
 		return giveUp(k, ifname, alias)
 	}
-	if err := k.set(ifname, alias, seconds); err != nil {
+	if err := k.Set(ifname, alias, seconds); err != nil {
 		return wrap(err, "renew %s on %s", alias, ifname)
 	}
 	if !time.Now().Before(until) {
@@ -49,15 +50,15 @@ func extend(k leases, ifname string, alias netip.Prefix, lease time.Duration, un
 }
 
 // giveUp removes an address whose time ran out before it was renewed.
-func giveUp(k leases, ifname string, alias netip.Prefix) error {
+func giveUp(k Leases, ifname string, alias netip.Prefix) error {
 	if err := k.Drop(ifname, alias); err != nil {
 		return err
 	}
 	return wrap(ErrLeaseLost, "renew %s on %s: too late", alias, ifname)
 }
 
-// wholeSeconds rounds up to the kernel's unit; 0 stands for ever.
-func wholeSeconds(lease time.Duration) (uint32, error) {
+// WholeSeconds rounds up to the kernel's unit; 0 stands for ever.
+func WholeSeconds(lease time.Duration) (uint32, error) {
 	seconds := int64(lease / time.Second)
 	if lease%time.Second > 0 {
 		seconds++
@@ -68,8 +69,8 @@ func wholeSeconds(lease time.Duration) (uint32, error) {
 	return uint32(seconds), nil
 }
 
-// leads tells whether an address is the primary IPv4 one of a subnet with others.
-func leads(addresses []Address, p netip.Prefix) bool {
+// Leads tells whether an address is the primary IPv4 one of a subnet with others.
+func Leads(addresses []Address, p netip.Prefix) bool {
 	primary := slices.ContainsFunc(addresses, func(a Address) bool { return a.Prefix == p && !a.Secondary })
 	return primary && slices.ContainsFunc(addresses, func(a Address) bool { return a.Secondary && a.Prefix.Masked() == p.Masked() })
 }

@@ -1,4 +1,4 @@
-package netops
+package netops_test
 
 import (
 	"errors"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"mxcluster/internal/fault"
+	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 var alias11 = netip.MustParsePrefix("10.0.0.11/24")
@@ -29,7 +31,7 @@ func TestWholeSeconds(t *testing.T) {
 		{1 << 31 * time.Second, 0, fault.Usage},
 		{1<<63 - 1, 0, fault.Usage},
 	} {
-		got, err := wholeSeconds(tc.lease)
+		got, err := netops.WholeSeconds(tc.lease)
 		if got != tc.want || fault.CodeOf(err) != tc.code {
 			t.Errorf("%s: %d, %v; want %d with code %d", tc.lease, got, err, tc.want, tc.code)
 		}
@@ -39,23 +41,23 @@ func TestWholeSeconds(t *testing.T) {
 // slowLeases is a kernel whose calls take time, as they do for a process that
 // is stopped in the middle of them.
 type slowLeases struct {
-	*FakeKernel
+	*netopstest.Kernel
 	has0, set0 time.Duration
 	fail       error
 }
 
-func (s slowLeases) has(ifname string, p netip.Prefix) (bool, error) {
-	ok, err := s.FakeKernel.has(ifname, p)
+func (s slowLeases) Has(ifname string, p netip.Prefix) (bool, error) {
+	ok, err := s.Kernel.Has(ifname, p)
 	<-time.After(s.has0)
 	return ok, err
 }
 
-func (s slowLeases) set(ifname string, p netip.Prefix, seconds uint32) error {
+func (s slowLeases) Set(ifname string, p netip.Prefix, seconds uint32) error {
 	<-time.After(s.set0)
 	if s.fail != nil {
 		return s.fail
 	}
-	return s.FakeKernel.set(ifname, p, seconds)
+	return s.Kernel.Set(ifname, p, seconds)
 }
 
 func TestExtend(t *testing.T) {
@@ -70,26 +72,26 @@ func TestExtend(t *testing.T) {
 	}{
 		{name: "in time", after: 300 * time.Millisecond, there: true},
 		{name: "at the last moment", after: 2999 * time.Millisecond, there: true},
-		{name: "expired", after: 3 * time.Second, want: ErrLeaseLost},
-		{name: "long expired", after: time.Hour, want: ErrLeaseLost},
-		{name: "stopped before the look at the clock", has: 4 * time.Second, want: ErrLeaseLost},
-		{name: "stopped before the call", set: 4 * time.Second, want: ErrLeaseLost},
+		{name: "expired", after: 3 * time.Second, want: netops.ErrLeaseLost},
+		{name: "long expired", after: time.Hour, want: netops.ErrLeaseLost},
+		{name: "stopped before the look at the clock", has: 4 * time.Second, want: netops.ErrLeaseLost},
+		{name: "stopped before the call", set: 4 * time.Second, want: netops.ErrLeaseLost},
 		{name: "stopped for a moment", has: time.Second, set: time.Second, there: true},
 		{name: "refused", fail: broken, want: broken, there: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				k := NewFakeKernel("srv1", Link{Name: "eth0", Up: true})
+				k := netopstest.NewKernel("srv1", netops.Link{Name: "eth0", Up: true})
 				until := time.Now().Add(3 * time.Second)
 				if err := k.Hold("eth0", alias11, 3*time.Second); err != nil {
 					t.Fatal(err)
 				}
 				<-time.After(tc.after)
-				err := extend(slowLeases{k, tc.has, tc.set, tc.fail}, "eth0", alias11, 3*time.Second, until)
+				err := netops.Renew(slowLeases{k, tc.has, tc.set, tc.fail}, "eth0", alias11, 3*time.Second, until)
 				if !errors.Is(err, tc.want) {
 					t.Errorf("error %v, want %v", err, tc.want)
 				}
-				if there, _ := k.has("eth0", alias11); there != tc.there {
+				if there, _ := k.Has("eth0", alias11); there != tc.there {
 					t.Errorf("address there: %v, want %v", there, tc.there)
 				}
 			})
@@ -98,7 +100,7 @@ func TestExtend(t *testing.T) {
 }
 
 func TestExtendRefuses(t *testing.T) {
-	k := NewFakeKernel("srv1", Link{Name: "eth0", Up: true})
+	k := netopstest.NewKernel("srv1", netops.Link{Name: "eth0", Up: true})
 	soon := time.Now().Add(time.Hour)
 	for _, tc := range []struct {
 		name   string
@@ -122,23 +124,24 @@ func TestExtendRefuses(t *testing.T) {
 // An address that was made permanent meanwhile, by somebody else, does not
 // outlive our time.
 func TestExtendTooLateDeletes(t *testing.T) {
-	k := NewFakeKernel("srv1", Link{Name: "eth0", Up: true})
+	k := netopstest.NewKernel("srv1", netops.Link{Name: "eth0", Up: true})
 	if err := k.Hold("eth0", alias11, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Extend("eth0", alias11, time.Second, time.Now()); !errors.Is(err, ErrLeaseLost) {
-		t.Errorf("error %v, want %v", err, ErrLeaseLost)
+	if err := k.Extend("eth0", alias11, time.Second, time.Now()); !errors.Is(err, netops.ErrLeaseLost) {
+		t.Errorf("error %v, want %v", err, netops.ErrLeaseLost)
 	}
-	if there, _ := k.has("eth0", alias11); there {
+	if there, _ := k.Has("eth0", alias11); there {
 		t.Error("the address is still there")
 	}
+	down := errors.New("network is down")
 	k.FailWith(func(op string) error {
 		if op == "Drop" {
-			return errDown
+			return down
 		}
-		return k.set("eth0", alias11, 0)
+		return k.Set("eth0", alias11, 0)
 	})
-	if err := k.Extend("eth0", alias11, time.Second, time.Now()); !errors.Is(err, errDown) {
+	if err := k.Extend("eth0", alias11, time.Second, time.Now()); !errors.Is(err, down) {
 		t.Errorf("error %v, want that of the deletion", err)
 	}
 }
@@ -154,12 +157,12 @@ func TestNearest(t *testing.T) {
 		"wlp2s0":    "this server has lo, eth0, enp0s31f6",
 		"enp0s31f6": "did you mean enp0s31f6?",
 	} {
-		err := noInterface(wanted, names)
+		err := netops.NoInterface(wanted, names)
 		if got := fault.HintOf(err); got != hint || fault.CodeOf(err) != fault.NotFound {
 			t.Errorf("%s: hint %q, want %q", wanted, got, hint)
 		}
 	}
-	if got := fault.HintOf(noInterface("eth0", nil)); got != "" {
+	if got := fault.HintOf(netops.NoInterface("eth0", nil)); got != "" {
 		t.Errorf("hint %q without any interface", got)
 	}
 }

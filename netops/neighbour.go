@@ -139,7 +139,7 @@ func (o Observation) appendNeighbour(b []byte) ([]byte, error) {
 	option := byte(targetLinkLayer)
 	if o.Op == Request {
 		message[0], message[4], option, target = solicitation, 0, sourceLinkLayer, o.TargetIP
-		if !isUnicast(o.EthDst) || source.IsUnspecified() {
+		if !IsUnicast(o.EthDst) || source.IsUnspecified() {
 			dest = solicitedNode(target)
 		}
 	}

@@ -79,10 +79,10 @@ func TestParseNeighbourRefuses(t *testing.T) {
 
 func TestNeighbourFramesRoundTrip(t *testing.T) {
 	for name, o := range map[string]Observation{
-		"probe":           whoHas(macA, netip.IPv6Unspecified(), ip6a, nil),
-		"question to all": whoHas(macA, ip6b, ip6a, nil),
-		"question to one": whoHas(macA, ip6b, ip6a, macB),
-		"announcement":    announcement(macA, ip6a)[0],
+		"probe":           WhoHas(macA, netip.IPv6Unspecified(), ip6a, nil),
+		"question to all": WhoHas(macA, ip6b, ip6a, nil),
+		"question to one": WhoHas(macA, ip6b, ip6a, macB),
+		"announcement":    Announcement(macA, ip6a)[0],
 	} {
 		b, err := o.AppendFrame(nil)
 		if err != nil {
@@ -95,8 +95,8 @@ func TestNeighbourFramesRoundTrip(t *testing.T) {
 		}
 	}
 	claims := map[bool][]Observation{
-		true:  {announcement(macA, ip6a)[0], whoHas(macA, netip.IPv6Unspecified(), ip6a, nil), whoHas(macA, ip6a, ip6b, nil)},
-		false: {whoHas(macA, ip6b, ip6a, nil), whoHas(macA, ip6b, ip6a, macB), announcement(macA, ip6b)[0]},
+		true:  {Announcement(macA, ip6a)[0], WhoHas(macA, netip.IPv6Unspecified(), ip6a, nil), WhoHas(macA, ip6a, ip6b, nil)},
+		false: {WhoHas(macA, ip6b, ip6a, nil), WhoHas(macA, ip6b, ip6a, macB), Announcement(macA, ip6b)[0]},
 	}
 	for want, all := range claims {
 		for _, o := range all {

@@ -1,8 +1,8 @@
 // Package netops is the whole boundary to the operating system's network: what
 // the kernel is asked for, and nothing that decides when. A Kernel holds,
 // renews and drops addresses and says what changed; a Wire speaks ARP and, for
-// IPv6, neighbour discovery on one interface. FakeKernel and FakeWire have the same methods over memory and
-// follow time.Now, so that a whole cluster runs in a testing/synctest bubble.
+// IPv6, neighbour discovery on one interface. Package netopstest has the same methods
+// over memory and follows time.Now, so that a whole cluster runs in a testing/synctest bubble.
 //
 // # The address is a lease
 //
@@ -69,8 +69,8 @@ type Event struct {
 	Routes    bool // a route that may have a gateway came, went, or changed
 }
 
-// merge returns an event that stands for both.
-func (e Event) merge(other Event) Event {
+// Merge returns an event that stands for both.
+func (e Event) Merge(other Event) Event {
 	return Event{Addresses: e.Addresses || other.Addresses, Links: e.Links || other.Links, Blocks: e.Blocks || other.Blocks, Routes: e.Routes || other.Routes}
 }
 
@@ -96,8 +96,8 @@ func wrap(err error, format string, args ...any) error {
 	return fault.Wrap(err, fault.CodeOf(err), fault.HintOf(err), format, args...)
 }
 
-// checkAddress refuses what the address calls here cannot handle.
-func checkAddress(p netip.Prefix) error {
+// CheckAddress refuses what the address calls here cannot handle.
+func CheckAddress(p netip.Prefix) error {
 	a := p.Addr()
 	if p.IsValid() && (a.Is4() || isIPv6(a)) && !a.IsUnspecified() && !a.IsMulticast() {
 		return nil

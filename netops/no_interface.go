@@ -7,9 +7,9 @@ import (
 	"mxcluster/internal/nearest"
 )
 
-// noInterface is the error for an interface that does not exist, with the name
+// NoInterface is the error for an interface that does not exist, with the name
 // that was probably meant among those there are.
-func noInterface(ifname string, names []string) error {
+func NoInterface(ifname string, names []string) error {
 	hint := ""
 	if len(names) > 0 {
 		hint = "this server has " + strings.Join(names, ", ")

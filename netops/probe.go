@@ -10,7 +10,7 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// Prober is what Probe needs of a Wire or FakeWire. One that has a method
+// Prober is what Probe needs of a Wire, real or fake. One that has a method
 // Minds(net.HardwareAddr) bool is asked by it whose probes for the same address count as
 // use; without it all do, as RFC 5227 has it. Of one that has a method
 // Believes(net.HardwareAddr) bool is asked by it whose answers count.

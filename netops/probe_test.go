@@ -11,6 +11,7 @@ import (
 
 	"mxcluster/internal/fault"
 	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 func TestProbeOutcomes(t *testing.T) {
@@ -23,17 +24,17 @@ func TestProbeOutcomes(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name string
-		prep func(t *testing.T, k []*netops.FakeKernel, w []*netops.FakeWire, s *netops.FakeSegment)
+		prep func(t *testing.T, k []*netopstest.Kernel, w []*netopstest.Wire, s *netopstest.Segment)
 		want outcome
 	}{
 		{"free", nil, outcome{took: 3 * interval}},
-		{"held", func(t *testing.T, k []*netops.FakeKernel, _ []*netops.FakeWire, _ *netops.FakeSegment) {
+		{"held", func(t *testing.T, k []*netopstest.Kernel, _ []*netopstest.Wire, _ *netopstest.Segment) {
 			must(t, k[1].Hold(eth0, alias, 0))
 		}, outcome{true, "02:00:00:00:00:02", 0}},
-		{"held by ourselves", func(t *testing.T, k []*netops.FakeKernel, _ []*netops.FakeWire, _ *netops.FakeSegment) {
+		{"held by ourselves", func(t *testing.T, k []*netopstest.Kernel, _ []*netopstest.Wire, _ *netopstest.Segment) {
 			must(t, k[0].Hold(eth0, alias, 0))
 		}, outcome{took: 3 * interval}},
-		{"two answers lost", func(t *testing.T, k []*netops.FakeKernel, _ []*netops.FakeWire, s *netops.FakeSegment) {
+		{"two answers lost", func(t *testing.T, k []*netopstest.Kernel, _ []*netopstest.Wire, s *netopstest.Segment) {
 			must(t, k[1].Hold(eth0, alias, 0))
 			answers := 0
 			s.DropWith(func(from, _ string, _ netops.Observation) bool {
@@ -43,13 +44,13 @@ func TestProbeOutcomes(t *testing.T) {
 				return from == "srv2" && answers <= 2
 			})
 		}, outcome{true, "02:00:00:00:00:02", 2 * interval}},
-		{"announced meanwhile", func(t *testing.T, _ []*netops.FakeKernel, w []*netops.FakeWire, _ *netops.FakeSegment) {
+		{"announced meanwhile", func(t *testing.T, _ []*netopstest.Kernel, w []*netopstest.Wire, _ *netopstest.Segment) {
 			time.AfterFunc(70*time.Millisecond, func() { _ = w[2].Announce(target) })
 		}, outcome{true, "02:00:00:00:00:03", 70 * time.Millisecond}},
-		{"probed by another too", func(t *testing.T, _ []*netops.FakeKernel, w []*netops.FakeWire, _ *netops.FakeSegment) {
+		{"probed by another too", func(t *testing.T, _ []*netopstest.Kernel, w []*netopstest.Wire, _ *netopstest.Segment) {
 			time.AfterFunc(120*time.Millisecond, func() { _ = w[2].Ask(netip.IPv4Unspecified(), target, nil) })
 		}, outcome{true, "02:00:00:00:00:03", 120 * time.Millisecond}},
-		{"asked for by a client", func(t *testing.T, _ []*netops.FakeKernel, w []*netops.FakeWire, _ *netops.FakeSegment) {
+		{"asked for by a client", func(t *testing.T, _ []*netopstest.Kernel, w []*netopstest.Wire, _ *netopstest.Segment) {
 			time.AfterFunc(70*time.Millisecond, func() { _ = w[2].Ask(base.Addr(), target, nil) })
 		}, outcome{took: 3 * interval}},
 	} {

@@ -10,6 +10,7 @@ import (
 
 	"mxcluster/internal/fault"
 	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 // testSame is what a real and a fake kernel must do alike, on an interface
@@ -135,7 +136,7 @@ func testMissing(t *testing.T, k kernel) {
 
 func TestFakeKernelIsLikeTheReal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := netops.NewFakeKernel("srv1", netops.Link{Name: "lo"}, netops.Link{Name: eth0, Up: true})
+		k := netopstest.NewKernel("srv1", netops.Link{Name: "lo"}, netops.Link{Name: eth0, Up: true})
 		testSame(t, k)
 		testSameBlocks(t, k)
 		testMissing(t, k)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/mdlayher/socket"
 	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/fanout"
 )
 
 // openEvents subscribes to changes of links, addresses and routes in the calling
@@ -31,8 +33,8 @@ func openEvents() (*socket.Conn, error) {
 // readEvents passes changes on until the socket is closed. A netlink socket
 // that overflowed (ENOBUFS) stays subscribed; since what was lost is unknown,
 // everything counts as changed.
-func readEvents(c *socket.Conn, changes *fanout[Event]) {
-	defer changes.close()
+func readEvents(c *socket.Conn, changes *fanout.Fanout[Event]) {
+	defer changes.Close()
 	known := knownAddresses{}
 	buffer := make([]byte, 64<<10) // the kernel's messages have at most 32 KiB
 	for {
@@ -42,10 +44,10 @@ func readEvents(c *socket.Conn, changes *fanout[Event]) {
 			return
 		case err != nil:
 			clear(known)
-			changes.send(Event{Addresses: true, Links: true, Routes: true})
+			changes.Send(Event{Addresses: true, Links: true, Routes: true})
 		default:
 			if e := known.changes(buffer[:n]); e != (Event{}) {
-				changes.send(e)
+				changes.Send(e)
 			}
 		}
 	}

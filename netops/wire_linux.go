@@ -16,6 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"mxcluster/internal/fanout"
 	"mxcluster/internal/fault"
 )
 
@@ -26,8 +27,8 @@ import (
 type Wire struct {
 	ifname string
 	conn   *socket.Conn
-	heard  fanout[Observation]
-	echoed fanout[Echo]
+	heard  fanout.Fanout[Observation]
+	echoed fanout.Fanout[Echo]
 	echoes echoes
 	sent   atomic.Uint64 // frames of ARP and neighbour discovery that left, ours and the kernel's
 	done   chan struct{} // closed by Close
@@ -63,8 +64,8 @@ func OpenWire(ifname string) (*Wire, error) {
 	if err != nil {
 		return nil, wrap(err, "open a packet socket on %s", ifname)
 	}
-	w := &Wire{ifname: ifname, conn: conn, heard: fanout[Observation]{depth: heardDepth}, done: make(chan struct{}),
-		frame: make([]byte, neighbourMost), control: make([]byte, 128), echoed: fanout[Echo]{depth: heardDepth}}
+	w := &Wire{ifname: ifname, conn: conn, heard: fanout.Fanout[Observation]{Depth: heardDepth}, done: make(chan struct{}),
+		frame: make([]byte, neighbourMost), control: make([]byte, 128), echoed: fanout.Fanout[Echo]{Depth: heardDepth}}
 	w.echoes = newEchoes()
 	w.close = sync.OnceValue(func() error {
 		close(w.done)
@@ -79,7 +80,7 @@ func OpenWire(ifname string) (*Wire, error) {
 		err = w.bind()
 	}
 	if errors.Is(err, unix.ENODEV) {
-		err = noInterface(ifname, interfaceNames())
+		err = NoInterface(ifname, interfaceNames())
 	}
 	if err != nil {
 		_ = w.close() // nothing was done with it
@@ -93,11 +94,11 @@ func OpenWire(ifname string) (*Wire, error) {
 // solicitation and advertisement, heard from now on, except
 // our own, until ctx ends or the wire is closed; then it is closed. A
 // subscriber that does not keep up loses the oldest frames.
-func (w *Wire) Subscribe(ctx context.Context) <-chan Observation { return w.heard.subscribe(ctx) }
+func (w *Wire) Subscribe(ctx context.Context) <-chan Observation { return w.heard.Subscribe(ctx) }
 
 // Echoes returns a channel with every answer to an echo of this wire from now on, as
 // Subscribe does with ARP frames.
-func (w *Wire) Echoes(ctx context.Context) <-chan Echo { return w.echoed.subscribe(ctx) }
+func (w *Wire) Echoes(ctx context.Context) <-chan Echo { return w.echoed.Subscribe(ctx) }
 
 // Sent returns how many frames of ARP and neighbour discovery have left the interface
 // since the wire was opened, those of the kernel among them. An announcement of an IPv4
@@ -105,7 +106,7 @@ func (w *Wire) Echoes(ctx context.Context) <-chan Echo { return w.echoed.subscri
 func (w *Wire) Sent() uint64 { return w.sent.Load() }
 
 // Lost returns how many frames subscribers lost because they did not keep up.
-func (w *Wire) Lost() uint64 { return w.heard.lost.Load() }
+func (w *Wire) Lost() uint64 { return w.heard.Lost() }
 
 // CatchUp hands on what has been received by now and waits to be read, as it does
 // in a process that was stopped or is short of processor time, and returns how many
@@ -145,7 +146,7 @@ func (w *Wire) Close() error { return w.close() }
 // (RFC 5227, RFC 4862), which changes nobody's neighbour table. Sending on an interface that is down
 // is an error.
 func (w *Wire) Ask(from, target netip.Addr, to net.HardwareAddr) error {
-	err := w.send(func(own net.HardwareAddr) Observation { return whoHas(own, from, target, to) })
+	err := w.send(func(own net.HardwareAddr) Observation { return WhoHas(own, from, target, to) })
 	return wrap(err, "ask for %s on %s", target, w.ifname)
 }
 
@@ -163,8 +164,8 @@ func (w *Wire) Echo(from, target netip.Addr, to net.HardwareAddr) error {
 // and once as a reply, or an unsolicited neighbour advertisement.
 func (w *Wire) Announce(addr netip.Addr) error {
 	var first error
-	for i := range announcement(nil, addr) {
-		err := w.send(func(own net.HardwareAddr) Observation { return announcement(own, addr)[i] })
+	for i := range Announcement(nil, addr) {
+		err := w.send(func(own net.HardwareAddr) Observation { return Announcement(own, addr)[i] })
 		first = cmp.Or(first, err)
 	}
 	return wrap(first, "announce %s on %s", addr, w.ifname)

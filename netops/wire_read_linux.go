@@ -16,8 +16,8 @@ import (
 // shows as one error, after which the kernel delivers again as soon as it is
 // up; one that was removed must be bound anew once it is back.
 func (w *Wire) read() {
-	defer w.heard.close()
-	defer w.echoed.close()
+	defer w.heard.Close()
+	defer w.echoed.Close()
 	for {
 		switch err := w.readOne(); {
 		case isClosed(err):
@@ -96,7 +96,7 @@ func (w *Wire) deliver(frame, control []byte, from unix.Sockaddr) {
 	}
 	if err != nil {
 		if e, err := w.echoes.parse(frame, receivedAt(control, time.Now())); err == nil {
-			w.echoed.send(e)
+			w.echoed.Send(e)
 		}
 		return
 	}
@@ -105,7 +105,7 @@ func (w *Wire) deliver(frame, control []byte, from unix.Sockaddr) {
 		return
 	}
 	o.Time = receivedAt(control, time.Now())
-	w.heard.send(o)
+	w.heard.Send(o)
 }
 
 // receivedAt returns the time at which the kernel received a frame. The

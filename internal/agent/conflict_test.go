@@ -12,6 +12,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/status"
 	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 // until lets time pass until done holds, and returns how long that took.
@@ -291,7 +292,7 @@ type client struct {
 
 func (w *world) client() *client {
 	w.t.Helper()
-	k := netops.NewFakeKernel("client", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: []byte{2, 0, 0, 0, 0, 0x88}})
+	k := netopstest.NewKernel("client", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: []byte{2, 0, 0, 0, 0, 0x88}})
 	w.segment.Connect(k, "eth0")
 	wire, err := w.segment.OpenWire(k, "eth0")
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
 	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 // talk has a client on every side of every partition ask for an alias now and
@@ -18,7 +19,7 @@ func (w *world) talk() { w.talkEvery(50 * time.Millisecond) }
 // talkEvery is talk, more or less often.
 func (w *world) talkEvery(period time.Duration) {
 	w.t.Helper()
-	k := netops.NewFakeKernel("talker", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: []byte{2, 0, 0, 0, 0, 0x89}})
+	k := netopstest.NewKernel("talker", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: []byte{2, 0, 0, 0, 0, 0x89}})
 	if err := k.EnsureBase("eth0", netip.MustParsePrefix("192.0.2.200/24")); err != nil {
 		w.t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func TestMoveDoesNotProbe(t *testing.T) {
 func TestQuietClientIsAsked(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.settled()
-		k := netops.NewFakeKernel("quiet", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: []byte{2, 0, 0, 0, 0, 0x90}})
+		k := netopstest.NewKernel("quiet", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: []byte{2, 0, 0, 0, 0, 0x90}})
 		w.segment.Connect(k, "eth0")
 		client := netip.MustParsePrefix("192.0.2.201/24")
 		if err := k.EnsureBase("eth0", client); err != nil {
@@ -165,7 +166,7 @@ func TestQuietClientIsAsked(t *testing.T) {
 }
 
 // frame has a host send something that nobody is asked by.
-func (w *world) frame(k *netops.FakeKernel) {
+func (w *world) frame(k *netopstest.Kernel) {
 	w.t.Helper()
 	wire, err := w.segment.OpenWire(k, "eth0")
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"mxcluster/internal/failover"
 	"mxcluster/internal/services"
 	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 // chatter is software that sends from the alias all the time, on whichever side it
@@ -22,7 +23,7 @@ import (
 type chatter struct {
 	*world
 	alias   netip.Addr
-	client  *netops.FakeKernel
+	client  *netopstest.Kernel
 	sent    map[string]*atomic.Int64 // by server, as far as its kernel let it out
 	refused map[string]*atomic.Int64
 
@@ -139,7 +140,7 @@ func TestPreloadedNeverLeaks(t *testing.T) {
 			d.Clusters[0].FailoverAfter = clusterconf.Duration(time.Second)
 			return nil
 		})
-		client := netops.NewFakeKernel("client", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 99}})
+		client := netopstest.NewKernel("client", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 99}})
 		w.segment.Connect(client, "eth0")
 		c := &chatter{world: w, alias: w.doc.Clusters[0].LIMs[0].Alias.Addr(), client: client, heard: map[string]int{},
 			sent: map[string]*atomic.Int64{}, refused: map[string]*atomic.Int64{}}

@@ -12,17 +12,18 @@ import (
 	"mxcluster/internal/failover"
 	"mxcluster/internal/status"
 	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 // spoofer is a station that claims an alias with the MAC address of a server, whose own
 // frames go on coming from that.
-func (w *world) spoofer(server string) *netops.FakeWire {
+func (w *world) spoofer(server string) *netopstest.Wire {
 	w.t.Helper()
 	mac, err := net.ParseMAC(w.mac(server))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	k := netops.NewFakeKernel("spoofer", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: mac})
+	k := netopstest.NewKernel("spoofer", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: mac})
 	w.segment.Connect(k, "eth0")
 	wire, err := w.segment.OpenWire(k, "eth0")
 	if err != nil {
@@ -175,7 +176,7 @@ func TestFloodOfStrangers(t *testing.T) {
 		alias := w.alias(1).Addr()
 		for i := range 3000 { // in half a minute, with pauses in which they are gone
 			mac := net.HardwareAddr{2, 1, 0, 0, byte(i >> 8), byte(i)}
-			k := netops.NewFakeKernel("stranger", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: mac})
+			k := netopstest.NewKernel("stranger", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: mac})
 			w.segment.Connect(k, "eth0")
 			wire, err := w.segment.OpenWire(k, "eth0")
 			if err == nil {

@@ -9,6 +9,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 // routers are gateways: they go down and come back, and so do the servers' routes. Now
@@ -20,7 +21,7 @@ type routers struct {
 type router struct {
 	name   string
 	addr   netip.Prefix
-	kernel *netops.FakeKernel
+	kernel *netopstest.Kernel
 	down   bool
 }
 
@@ -29,7 +30,7 @@ func drawRouters(s *simulation, rnd *rand.Rand) routers {
 	var x routers
 	for i := range rnd.IntN(3) {
 		r := &router{name: fmt.Sprintf("gw%d", i+1), addr: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i)}), 24)}
-		r.kernel = netops.NewFakeKernel(r.name, netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 2, byte(i)}})
+		r.kernel = netopstest.NewKernel(r.name, netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 2, byte(i)}})
 		if err := r.kernel.EnsureBase("eth0", r.addr); err != nil {
 			s.t.Fatal(err)
 		}

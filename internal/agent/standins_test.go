@@ -10,7 +10,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/status"
-	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 // A router with local proxy ARP answers for all of the subnet: that is an alarm on every
@@ -157,7 +157,7 @@ func TestARPStaysWithinTheBudget(t *testing.T) {
 		w.edit("srv1", func(c *clusterconf.Cluster) { c.FailoverAfter = clusterconf.Duration(time.Second) })
 		pass(3 * time.Second)
 		most := map[string]uint64{}
-		wires := map[string]*netops.FakeWire{}
+		wires := map[string]*netopstest.Wire{}
 		for name, m := range w.servers {
 			wire, err := w.segment.OpenWire(m.kernel, "eth0")
 			if err != nil {

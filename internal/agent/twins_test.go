@@ -7,6 +7,7 @@ import (
 
 	"mxcluster/internal/failover"
 	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 // Of two machines the one that has the alias counts, as long as it speaks.
@@ -80,7 +81,7 @@ func TestBaseIsKept(t *testing.T) {
 			kept   bool
 		}{{"srv1", true}, {"sb1", false}} {
 			base := w.doc.Server(tc.server).Base
-			clone := netops.NewFakeKernel("clone", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 0x77}})
+			clone := netopstest.NewKernel("clone", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 0x77}})
 			w.hold(&machine{kernel: clone}, base)
 			w.segment.Connect(clone, "eth0")
 			wire, err := w.segment.OpenWire(clone, "eth0")

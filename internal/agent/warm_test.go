@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 // The standby knows the clients that ask for an alias, and not more of them than
@@ -14,7 +15,7 @@ func TestStandbyKnowsClients(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.settled()
 		mac := []byte{2, 0, 0, 0, 0, 0x77}
-		k := netops.NewFakeKernel("clients", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: mac})
+		k := netopstest.NewKernel("clients", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: mac})
 		w.segment.Connect(k, "eth0")
 		wire, err := w.segment.OpenWire(k, "eth0")
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
-	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 // besideOthers runs a test in a cluster of srv1 and sb1, beside srv2, which is in
@@ -56,7 +56,7 @@ func TestSmallClusterCutOff(t *testing.T) {
 }
 
 // neighbour connects a host that answers for its address, and has been heard once.
-func (w *world) neighbour(addr string) (host *netops.FakeKernel, say func()) {
+func (w *world) neighbour(addr string) (host *netopstest.Kernel, say func()) {
 	w.t.Helper()
 	host = w.foreignHost(netip.MustParsePrefix(addr + "/24"))
 	wire, err := w.segment.OpenWire(host, "eth0")

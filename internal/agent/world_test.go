@@ -25,13 +25,14 @@ import (
 	"mxcluster/internal/settings"
 	"mxcluster/internal/status"
 	"mxcluster/netops"
+	"mxcluster/netops/netopstest"
 )
 
 // world is a cluster in virtual time: the real agent and the real memberlist on
 // kernels, a switch and a gossip network in memory. It runs in a synctest bubble.
 type world struct {
 	t       testing.TB
-	segment *netops.FakeSegment
+	segment *netopstest.Segment
 	gossip  *membernet.Network
 	doc     *clusterconf.Document
 	servers map[string]*machine
@@ -52,7 +53,7 @@ type world struct {
 // machine is one server: what survives its agent, and the agent.
 type machine struct {
 	name   string
-	kernel *netops.FakeKernel
+	kernel *netopstest.Kernel
 	store  *clusterconf.Store
 	state  *memoryState
 	events *memoryEvents
@@ -259,11 +260,11 @@ func newWorld(t *testing.T, fallback clusterconf.FallbackType) *world {
 // newWorldOf makes a world of the servers of a document, without a watcher.
 func newWorldOf(t testing.TB, doc *clusterconf.Document) *world {
 	t.Helper()
-	w := &world{t: t, doc: doc, segment: &netops.FakeSegment{}, gossip: membernet.New(), servers: map[string]*machine{},
+	w := &world{t: t, doc: doc, segment: &netopstest.Segment{}, gossip: membernet.New(), servers: map[string]*machine{},
 		cut: map[[2]string]bool{}, ends: map[netip.AddrPort]string{}, ended: make(chan struct{})}
 	for i, s := range w.doc.Servers {
 		m := &machine{name: s.Name, state: &memoryState{}, keys: &memoryKeys{keys: settings.Keys{{Secret: make([]byte, 32)}}}, events: &memoryEvents{}, soft: &services.Fake{Name: "lim software"}}
-		m.kernel = netops.NewFakeKernel(s.Name, netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, byte(i + 1)}})
+		m.kernel = netopstest.NewKernel(s.Name, netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, byte(i + 1)}})
 		dir := t.TempDir()
 		m.store = &clusterconf.Store{Path: filepath.Join(dir, "cluster.yaml"), HistoryDir: filepath.Join(dir, "history"), Now: time.Now}
 		if err := m.store.Create(t.Context(), w.doc); err != nil {
@@ -619,9 +620,9 @@ func (w *world) watchGap(lim int, on string) func() time.Duration {
 }
 
 // foreignHost connects a host that is no server of the system and has an address.
-func (w *world) foreignHost(addr netip.Prefix) *netops.FakeKernel {
+func (w *world) foreignHost(addr netip.Prefix) *netopstest.Kernel {
 	w.t.Helper()
-	k := netops.NewFakeKernel("foreign", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 0x99}})
+	k := netopstest.NewKernel("foreign", netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 0x99}})
 	if err := k.EnsureBase("eth0", addr); err != nil {
 		w.t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package netops
+package fanout
 
 import (
 	"context"
@@ -25,58 +25,58 @@ func received[T any](ch <-chan T) (all []T, closed bool) {
 
 func TestFanoutReachesEverySubscriber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := fanout[int]{depth: 4}
+		f := Fanout[int]{Depth: 4}
 		ctx, cancel := context.WithCancel(t.Context())
-		first, second := f.subscribe(t.Context()), f.subscribe(ctx)
-		f.send(1)
+		first, second := f.Subscribe(t.Context()), f.Subscribe(ctx)
+		f.Send(1)
 		cancel()
 		synctest.Wait()
-		f.send(2)
+		f.Send(2)
 		if got, closed := received(first); !slices.Equal(got, []int{1, 2}) || closed {
 			t.Errorf("first received %v, closed %v", got, closed)
 		}
 		if got, closed := received(second); !slices.Equal(got, []int{1}) || !closed {
 			t.Errorf("second received %v, closed %v; want 1 and the end", got, closed)
 		}
-		f.close()
-		f.close()
-		f.send(3)
+		f.Close()
+		f.Close()
+		f.Send(3)
 		if got, closed := received(first); len(got) != 0 || !closed {
 			t.Errorf("first received %v after the end, closed %v", got, closed)
 		}
-		if _, closed := received(f.subscribe(t.Context())); !closed {
+		if _, closed := received(f.Subscribe(t.Context())); !closed {
 			t.Error("subscribed to a closed fanout")
 		}
 	})
 }
 
 func TestFanoutDropsTheOldest(t *testing.T) {
-	f := fanout[int]{depth: 3}
-	ch := f.subscribe(t.Context())
+	f := Fanout[int]{Depth: 3}
+	ch := f.Subscribe(t.Context())
 	for i := range 10 {
-		f.send(i)
+		f.Send(i)
 	}
-	if got, _ := received(ch); !slices.Equal(got, []int{7, 8, 9}) || f.lost.Load() != 7 {
-		t.Errorf("received %v and lost %d, want the last three and 7", got, f.lost.Load())
+	if got, _ := received(ch); !slices.Equal(got, []int{7, 8, 9}) || f.Lost() != 7 {
+		t.Errorf("received %v and lost %d, want the last three and 7", got, f.Lost())
 	}
 }
 
 func TestFanoutMerges(t *testing.T) {
-	f := fanout[Event]{depth: 1, merge: Event.merge}
-	ch := f.subscribe(t.Context())
-	f.send(Event{Addresses: true})
-	f.send(Event{Links: true})
-	f.send(Event{Addresses: true})
-	if got, _ := received(ch); !slices.Equal(got, []Event{{Addresses: true, Links: true}}) || f.lost.Load() != 0 {
-		t.Errorf("received %v and lost %d, want one event for all", got, f.lost.Load())
+	f := Fanout[string]{Depth: 1, Merge: func(older, newer string) string { return older + newer }}
+	ch := f.Subscribe(t.Context())
+	f.Send("a")
+	f.Send("b")
+	f.Send("c")
+	if got, _ := received(ch); !slices.Equal(got, []string{"abc"}) || f.Lost() != 0 {
+		t.Errorf("received %v and lost %d, want one event for all", got, f.Lost())
 	}
 }
 
 // Every value is received or counted as lost, however slow the receiver is.
 func TestFanoutCounts(t *testing.T) {
 	const values = 20000
-	f := fanout[int]{depth: 8}
-	ch := f.subscribe(t.Context())
+	f := Fanout[int]{Depth: 8}
+	ch := f.Subscribe(t.Context())
 	var wg sync.WaitGroup
 	count, last := 0, -1
 	wg.Go(func() {
@@ -89,11 +89,11 @@ func TestFanoutCounts(t *testing.T) {
 		}
 	})
 	for i := range values {
-		f.send(i)
+		f.Send(i)
 	}
-	f.close()
+	f.Close()
 	wg.Wait()
-	if lost := int(f.lost.Load()); count+lost != values || last != values-1 {
+	if lost := int(f.Lost()); count+lost != values || last != values-1 {
 		t.Errorf("%d received, %d lost, last %d; want %d in all, and the last", count, lost, last, values)
 	}
 }

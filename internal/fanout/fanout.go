@@ -1,4 +1,5 @@
-package netops
+// Package fanout hands what happens to all who want to hear of it.
+package fanout
 
 import (
 	"context"
@@ -7,11 +8,11 @@ import (
 	"sync/atomic"
 )
 
-// fanout hands every value to every subscriber and never waits for one: if a
+// Fanout hands every value to every subscriber and never waits for one: if a
 // subscriber's buffer is full, its oldest value goes.
-type fanout[T any] struct {
-	depth int
-	merge func(older, newer T) T // makes one of two when the buffer is full; nil: the older is lost
+type Fanout[T any] struct {
+	Depth int                    // of each subscriber's buffer
+	Merge func(older, newer T) T // makes one of two when a buffer is full; nil: the older is lost
 	lost  atomic.Uint64
 
 	mu     sync.Mutex
@@ -24,9 +25,9 @@ type subscription[T any] struct {
 	stop func() bool // forgets the context
 }
 
-// subscribe returns a channel that is closed when ctx ends or the fanout is closed.
-func (f *fanout[T]) subscribe(ctx context.Context) <-chan T {
-	ch := make(chan T, f.depth)
+// Subscribe returns a channel that is closed when ctx ends or the fanout is closed.
+func (f *Fanout[T]) Subscribe(ctx context.Context) <-chan T {
+	ch := make(chan T, f.Depth)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -38,7 +39,7 @@ func (f *fanout[T]) subscribe(ctx context.Context) <-chan T {
 	return ch
 }
 
-func (f *fanout[T]) unsubscribe(ch chan T) {
+func (f *Fanout[T]) unsubscribe(ch chan T) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	i := slices.IndexFunc(f.subs, func(s subscription[T]) bool { return s.ch == ch })
@@ -48,8 +49,8 @@ func (f *fanout[T]) unsubscribe(ch chan T) {
 	}
 }
 
-// send never blocks.
-func (f *fanout[T]) send(v T) {
+// Send never blocks.
+func (f *Fanout[T]) Send(v T) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.subs {
@@ -58,7 +59,7 @@ func (f *fanout[T]) send(v T) {
 }
 
 // push is the only sender on ch, so after one value was taken there is room.
-func (f *fanout[T]) push(ch chan T, v T) {
+func (f *Fanout[T]) push(ch chan T, v T) {
 	select {
 	case ch <- v:
 		return
@@ -66,17 +67,21 @@ func (f *fanout[T]) push(ch chan T, v T) {
 	}
 	select {
 	case older := <-ch:
-		if f.merge == nil {
+		if f.Merge == nil {
 			f.lost.Add(1)
 		} else {
-			v = f.merge(older, v)
+			v = f.Merge(older, v)
 		}
 	default: // received meanwhile
 	}
 	ch <- v
 }
 
-func (f *fanout[T]) close() {
+// Lost returns how many values were lost, of all subscribers.
+func (f *Fanout[T]) Lost() uint64 { return f.lost.Load() }
+
+// Close closes all channels.
+func (f *Fanout[T]) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closed = true

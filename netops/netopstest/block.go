@@ -1,28 +1,30 @@
-package netops
+package netopstest
 
 import (
 	"net/netip"
 	"slices"
+
+	"mxcluster/netops"
 )
 
-// Block is as Kernel.Block.
-func (k *FakeKernel) Block(ifname string, addr netip.Addr) error {
+// Block is as netops.Kernel.Block.
+func (k *Kernel) Block(ifname string, addr netip.Addr) error {
 	if err := k.failing("Block"); err != nil {
 		return err
 	}
 	return k.setBlocked(ifname, addr, true)
 }
 
-// Unblock is as Kernel.Unblock.
-func (k *FakeKernel) Unblock(ifname string, addr netip.Addr) error {
+// Unblock is as netops.Kernel.Unblock.
+func (k *Kernel) Unblock(ifname string, addr netip.Addr) error {
 	if err := k.failing("Unblock"); err != nil {
 		return err
 	}
 	return k.setBlocked(ifname, addr, false)
 }
 
-// Uncover is as Kernel.Uncover.
-func (k *FakeKernel) Uncover(ifname string, addr netip.Addr) error {
+// Uncover is as netops.Kernel.Uncover.
+func (k *Kernel) Uncover(ifname string, addr netip.Addr) error {
 	if err := k.failing("Uncover"); err != nil {
 		return err
 	}
@@ -31,17 +33,17 @@ func (k *FakeKernel) Uncover(ifname string, addr netip.Addr) error {
 	l, err := k.find(ifname)
 	if err == nil {
 		l.blocked = slices.DeleteFunc(l.blocked, func(a netip.Addr) bool { return a == addr })
-		k.changes.send(Event{Blocks: true})
+		k.changes.Send(netops.Event{Blocks: true})
 	}
 	return err
 }
 
-// Deny is as Kernel.Deny.
-func (k *FakeKernel) Deny(addrs ...netip.Addr) error {
+// Deny is as netops.Kernel.Deny.
+func (k *Kernel) Deny(addrs ...netip.Addr) error {
 	if err := k.failing("Deny"); err != nil {
 		return err
 	}
-	if err := checkDeniable(addrs); err != nil {
+	if err := netops.CheckDeniable(addrs); err != nil {
 		return err
 	}
 	k.mu.Lock()
@@ -53,31 +55,31 @@ func (k *FakeKernel) Deny(addrs ...netip.Addr) error {
 }
 
 // deny does so for one address. The caller holds the lock.
-func (k *FakeKernel) deny(addr netip.Addr) {
+func (k *Kernel) deny(addr netip.Addr) {
 	if !slices.Contains(k.denied, addr) {
 		k.denied = append(k.denied, addr)
-		k.changes.send(Event{Blocks: true})
+		k.changes.Send(netops.Event{Blocks: true})
 	}
 }
 
-// Denied is as Kernel.Denied.
-func (k *FakeKernel) Denied() ([]netip.Addr, error) {
+// Denied is as netops.Kernel.Denied.
+func (k *Kernel) Denied() ([]netip.Addr, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return slices.SortedFunc(slices.Values(k.denied), netip.Addr.Compare), nil
 }
 
-// AllowAll is as Kernel.AllowAll.
-func (k *FakeKernel) AllowAll() error {
+// AllowAll is as netops.Kernel.AllowAll.
+func (k *Kernel) AllowAll() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.denied = nil
-	k.changes.send(Event{Blocks: true})
+	k.changes.Send(netops.Event{Blocks: true})
 	return nil
 }
 
-func (k *FakeKernel) setBlocked(ifname string, addr netip.Addr, blocked bool) error {
-	if err := checkBlockable(addr); err != nil {
+func (k *Kernel) setBlocked(ifname string, addr netip.Addr, blocked bool) error {
+	if err := netops.CheckBlockable(addr); err != nil {
 		return err
 	}
 	k.mu.Lock()
@@ -98,12 +100,12 @@ func (k *FakeKernel) setBlocked(ifname string, addr netip.Addr, blocked bool) er
 	} else {
 		k.denied = slices.DeleteFunc(k.denied, func(a netip.Addr) bool { return a == addr })
 	}
-	k.changes.send(Event{Blocks: true})
+	k.changes.Send(netops.Event{Blocks: true})
 	return nil
 }
 
-// Blocked is as Kernel.Blocked.
-func (k *FakeKernel) Blocked(ifname string) ([]netip.Addr, error) {
+// Blocked is as netops.Kernel.Blocked.
+func (k *Kernel) Blocked(ifname string) ([]netip.Addr, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l, err := k.find(ifname)
@@ -114,25 +116,25 @@ func (k *FakeKernel) Blocked(ifname string) ([]netip.Addr, error) {
 }
 
 // Leak has the kernel answer for what it says it keeps off the wire.
-func (k *FakeKernel) Leak(on bool) {
+func (k *Kernel) Leak(on bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.leaky = on
 }
 
 // FlushRules ends every block, as `nft flush ruleset` does.
-func (k *FakeKernel) FlushRules() {
+func (k *Kernel) FlushRules() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, l := range k.links {
 		l.blocked = nil
 	}
 	k.denied = nil
-	k.changes.send(Event{Blocks: true})
+	k.changes.Send(netops.Event{Blocks: true})
 }
 
 // blocks tells whether the interface keeps frames of an address off the wire.
-func (k *FakeKernel) blocks(ifname string, addr netip.Addr) bool {
+func (k *Kernel) blocks(ifname string, addr netip.Addr) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l, err := k.find(ifname)

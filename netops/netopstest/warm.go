@@ -1,4 +1,4 @@
-package netops
+package netopstest
 
 import (
 	"maps"
@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Warm is as Kernel.Warm.
-func (k *FakeKernel) Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error {
+// Warm is as netops.Kernel.Warm.
+func (k *Kernel) Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l, err := k.find(ifname)
@@ -24,16 +24,16 @@ func (k *FakeKernel) Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) 
 	return nil
 }
 
-// Point is as Kernel.Point.
-func (k *FakeKernel) Point(ifname string, _ netip.Addr, _ net.HardwareAddr) error {
+// Point is as netops.Kernel.Point.
+func (k *Kernel) Point(ifname string, _ netip.Addr, _ net.HardwareAddr) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	_, err := k.find(ifname)
 	return err // there is nobody to be asked less
 }
 
-// Unresolved is as Kernel.Unresolved: what SetUnresolved told.
-func (k *FakeKernel) Unresolved(ifname string) ([]netip.Addr, error) {
+// Unresolved is as netops.Kernel.Unresolved: what SetUnresolved told.
+func (k *Kernel) Unresolved(ifname string) ([]netip.Addr, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l, err := k.find(ifname)
@@ -44,7 +44,7 @@ func (k *FakeKernel) Unresolved(ifname string) ([]netip.Addr, error) {
 }
 
 // SetUnresolved tells which neighbours on an interface are asked for without an answer.
-func (k *FakeKernel) SetUnresolved(ifname string, all ...netip.Addr) {
+func (k *Kernel) SetUnresolved(ifname string, all ...netip.Addr) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l, err := k.find(ifname); err == nil {
@@ -53,7 +53,7 @@ func (k *FakeKernel) SetUnresolved(ifname string, all ...netip.Addr) {
 }
 
 // Neighbours returns what Warm told of the neighbours on an interface.
-func (k *FakeKernel) Neighbours(ifname string) map[netip.Addr]string {
+func (k *Kernel) Neighbours(ifname string) map[netip.Addr]string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l, err := k.find(ifname)

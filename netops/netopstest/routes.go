@@ -1,23 +1,25 @@
-package netops
+package netopstest
 
 import (
 	"net/netip"
 	"slices"
+
+	"mxcluster/netops"
 )
 
 // AddRoute gives the server a route with a preferred source address. As in Linux it
 // goes with that address.
-func (k *FakeKernel) AddRoute(r Route, src netip.Addr) {
+func (k *Kernel) AddRoute(r netops.Route, src netip.Addr) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.routes == nil {
-		k.routes = map[Route]netip.Addr{}
+		k.routes = map[netops.Route]netip.Addr{}
 	}
 	k.routes[r] = src
 }
 
 // RouteSource returns the preferred source address of a route; false if there is none.
-func (k *FakeKernel) RouteSource(r Route) (netip.Addr, bool) {
+func (k *Kernel) RouteSource(r netops.Route) (netip.Addr, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.sweepRoutes()
@@ -25,15 +27,15 @@ func (k *FakeKernel) RouteSource(r Route) (netip.Addr, bool) {
 	return src, ok
 }
 
-// MoveRoutes is as Kernel.MoveRoutes.
-func (k *FakeKernel) MoveRoutes(from, to netip.Addr, only []Route) ([]Route, error) {
+// MoveRoutes is as netops.Kernel.MoveRoutes.
+func (k *Kernel) MoveRoutes(from, to netip.Addr, only []netops.Route) ([]netops.Route, error) {
 	if err := k.failing("MoveRoutes"); err != nil {
 		return nil, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.sweepRoutes()
-	var moved []Route
+	var moved []netops.Route
 	for r, src := range k.routes {
 		if src == from && (only == nil || slices.Contains(only, r)) {
 			k.routes[r] = to
@@ -44,10 +46,10 @@ func (k *FakeKernel) MoveRoutes(from, to netip.Addr, only []Route) ([]Route, err
 }
 
 // sweepRoutes removes the routes whose source is gone. The caller holds the lock.
-func (k *FakeKernel) sweepRoutes() {
+func (k *Kernel) sweepRoutes() {
 	for r, src := range k.routes {
 		if !slices.ContainsFunc(k.links, func(l *fakeLink) bool {
-			return slices.ContainsFunc(l.list(), func(a Address) bool { return a.Prefix.Addr() == src })
+			return slices.ContainsFunc(l.list(), func(a netops.Address) bool { return a.Prefix.Addr() == src })
 		}) {
 			delete(k.routes, r)
 		}

@@ -1,14 +1,16 @@
-package netops
+package netopstest
 
 import (
 	"net"
 	"net/netip"
 	"slices"
+
+	"mxcluster/netops"
 )
 
 // Proxy has the kernel answer ARP on an interface for every address in a subnet, as a
 // router with local proxy ARP does; not to probes. The zero Prefix ends it.
-func (k *FakeKernel) Proxy(ifname string, subnet netip.Prefix) {
+func (k *Kernel) Proxy(ifname string, subnet netip.Prefix) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l, err := k.find(ifname); err == nil {
@@ -17,14 +19,14 @@ func (k *FakeKernel) Proxy(ifname string, subnet netip.Prefix) {
 }
 
 // IgnoreEcho has the kernel leave echoes unanswered, as a firewall makes it.
-func (k *FakeKernel) IgnoreEcho(on bool) {
+func (k *Kernel) IgnoreEcho(on bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.echoless = on
 }
 
 // standsInFor tells whether the kernel answers a question in somebody else's place.
-func (k *FakeKernel) standsInFor(ifname string, o Observation) (net.HardwareAddr, bool) {
+func (k *Kernel) standsInFor(ifname string, o netops.Observation) (net.HardwareAddr, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l, err := k.find(ifname)
@@ -35,7 +37,7 @@ func (k *FakeKernel) standsInFor(ifname string, o Observation) (net.HardwareAddr
 }
 
 // echoes tells whether the kernel answers an echo to an address, and from which MAC.
-func (k *FakeKernel) echoes(ifname string, addr netip.Addr) (net.HardwareAddr, bool) {
+func (k *Kernel) echoes(ifname string, addr netip.Addr) (net.HardwareAddr, bool) {
 	mac, ok := k.owns(ifname, addr)
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -1,4 +1,7 @@
-package netops
+// Package netopstest has a kernel, a wire and an Ethernet segment in memory, with the
+// methods of package netops, for tests. They keep the rules of the real ones; what is
+// held of both is in the tests of netops.
+package netopstest
 
 import (
 	"context"
@@ -7,15 +10,18 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"mxcluster/internal/fanout"
+	"mxcluster/netops"
 )
 
-// FakeKernel is a Kernel in memory. Leases end by time.Now, so that it works
+// Kernel is a netops.Kernel in memory. Leases end by time.Now, so that it works
 // in a testing/synctest bubble, after whole seconds as in Linux. It outlives
 // the program under test as a real kernel does: leave it, and the leases run
 // out. Its methods may be called from any goroutine.
-type FakeKernel struct {
+type Kernel struct {
 	name    string
-	changes *fanout[Event]
+	changes *fanout.Fanout[netops.Event]
 
 	mu    sync.Mutex
 	links []*fakeLink
@@ -25,11 +31,11 @@ type FakeKernel struct {
 	leaky  bool
 
 	echoless bool
-	routes   map[Route]netip.Addr // to their preferred sources
+	routes   map[netops.Route]netip.Addr // to their preferred sources
 }
 
 type fakeLink struct {
-	Link
+	netops.Link
 	gateways  []netip.Addr
 	addresses []*fakeAddress
 	blocked   []netip.Addr
@@ -46,10 +52,10 @@ type fakeAddress struct {
 	timer   *time.Timer // tells of the expiry; nil for a permanent one
 }
 
-// NewFakeKernel returns the kernel of a server with these interfaces; the name
-// tells it from others on a FakeSegment.
-func NewFakeKernel(name string, links ...Link) *FakeKernel {
-	k := &FakeKernel{name: name, changes: &fanout[Event]{depth: eventDepth, merge: Event.merge}}
+// NewKernel returns the kernel of a server with these interfaces; the name
+// tells it from others on a Segment.
+func NewKernel(name string, links ...netops.Link) *Kernel {
+	k := &Kernel{name: name, changes: &fanout.Fanout[netops.Event]{Depth: 1, Merge: netops.Event.Merge}}
 	for _, l := range links {
 		k.AddLink(l)
 	}
@@ -57,16 +63,16 @@ func NewFakeKernel(name string, links ...Link) *FakeKernel {
 }
 
 // AddLink gives the server another interface. One that is up is enabled.
-func (k *FakeKernel) AddLink(l Link) {
+func (k *Kernel) AddLink(l netops.Link) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l.Enabled = l.Enabled || l.Up
 	k.links = append(k.links, &fakeLink{Link: l})
-	k.changes.send(Event{Links: true})
+	k.changes.Send(netops.Event{Links: true})
 }
 
 // AddAltName gives an interface another name, by which it may be asked for, too.
-func (k *FakeKernel) AddAltName(ifname, other string) {
+func (k *Kernel) AddAltName(ifname, other string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l, err := k.find(ifname); err == nil {
@@ -76,88 +82,88 @@ func (k *FakeKernel) AddAltName(ifname, other string) {
 
 // SetEnabled sets an interface up or down as an administrator does; down it has no
 // carrier either.
-func (k *FakeKernel) SetEnabled(ifname string, enabled bool) {
+func (k *Kernel) SetEnabled(ifname string, enabled bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l, err := k.find(ifname); err == nil && l.Enabled != enabled {
 		l.Enabled, l.Up = enabled, enabled
-		k.changes.send(Event{Links: true})
+		k.changes.Send(netops.Event{Links: true})
 	}
 }
 
 // Remake removes an interface and makes it anew, set up, with another index: its
 // addresses are gone.
-func (k *FakeKernel) Remake(ifname string) {
+func (k *Kernel) Remake(ifname string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l, err := k.find(ifname); err == nil {
 		l.Index += 100
 		l.Enabled, l.Up, l.addresses = true, true, nil
-		k.changes.send(Event{Links: true, Addresses: true})
+		k.changes.Send(netops.Event{Links: true, Addresses: true})
 	}
 }
 
 // SetMAC gives an interface another MAC address.
-func (k *FakeKernel) SetMAC(ifname string, mac net.HardwareAddr) {
+func (k *Kernel) SetMAC(ifname string, mac net.HardwareAddr) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l, err := k.find(ifname); err == nil {
 		l.MAC = mac
-		k.changes.send(Event{Links: true})
+		k.changes.Send(netops.Event{Links: true})
 	}
 }
 
 // FailWith has every change (Hold, HoldBehind, Extend, Drop, EnsureBase, Block, Unblock, Uncover, Deny) ask fail first,
 // with the method's name, and return its error if there is one. The function
 // may block, as a hung kernel would, and may call the kernel; nil ends it.
-func (k *FakeKernel) FailWith(fail func(op string) error) {
+func (k *Kernel) FailWith(fail func(op string) error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.fail = fail
 }
 
 // SetUp sets an interface up or down; unknown interfaces are ignored.
-func (k *FakeKernel) SetUp(ifname string, up bool) {
+func (k *Kernel) SetUp(ifname string, up bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l, err := k.find(ifname); err == nil && l.Up != up {
 		l.Up = up
-		k.changes.send(Event{Links: true})
+		k.changes.Send(netops.Event{Links: true})
 	}
 }
 
 // SetGateways gives the server routes through an interface with these gateways.
-func (k *FakeKernel) SetGateways(ifname string, gateways ...netip.Addr) {
+func (k *Kernel) SetGateways(ifname string, gateways ...netip.Addr) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l, err := k.find(ifname); err == nil {
 		l.gateways = gateways
-		k.changes.send(Event{Routes: true})
+		k.changes.Send(netops.Event{Routes: true})
 	}
 }
 
 // Close ends every Watch.
-func (k *FakeKernel) Close() error {
-	k.changes.close()
+func (k *Kernel) Close() error {
+	k.changes.Close()
 	return nil
 }
 
 // Link returns the interface; a missing one is fault.NotFound.
-func (k *FakeKernel) Link(ifname string) (Link, error) {
+func (k *Kernel) Link(ifname string) (netops.Link, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l, err := k.find(ifname)
 	if err != nil {
-		return Link{}, err
+		return netops.Link{}, err
 	}
 	return l.Link, nil
 }
 
 // Links returns all interfaces.
-func (k *FakeKernel) Links() ([]Link, error) {
+func (k *Kernel) Links() ([]netops.Link, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var all []Link
+	var all []netops.Link
 	for _, l := range k.links {
 		all = append(all, l.Link)
 	}
@@ -165,7 +171,7 @@ func (k *FakeKernel) Links() ([]Link, error) {
 }
 
 // received counts a frame that came in.
-func (k *FakeKernel) received(ifname string) {
+func (k *Kernel) received(ifname string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l, err := k.find(ifname); err == nil {
@@ -174,13 +180,13 @@ func (k *FakeKernel) received(ifname string) {
 }
 
 // Addresses returns the addresses of the interface, or of all with "".
-func (k *FakeKernel) Addresses(ifname string) ([]Address, error) {
+func (k *Kernel) Addresses(ifname string) ([]netops.Address, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if _, err := k.find(ifname); ifname != "" && err != nil {
 		return nil, err
 	}
-	var all []Address
+	var all []netops.Address
 	for _, l := range k.links {
 		if ifname == "" || l.Name == ifname || slices.Contains(l.altnames, ifname) {
 			all = append(all, l.list()...)
@@ -189,64 +195,64 @@ func (k *FakeKernel) Addresses(ifname string) ([]Address, error) {
 	return all, nil
 }
 
-// Hold is as Kernel.Hold.
-func (k *FakeKernel) Hold(ifname string, alias netip.Prefix, lease time.Duration) error {
+// Hold is as netops.Kernel.Hold.
+func (k *Kernel) Hold(ifname string, alias netip.Prefix, lease time.Duration) error {
 	if err := k.failing("Hold"); err != nil {
 		return err
 	}
-	seconds, err := wholeSeconds(lease)
+	seconds, err := netops.WholeSeconds(lease)
 	if err != nil {
 		return err
 	}
-	return k.set(ifname, alias, seconds)
+	return k.Set(ifname, alias, seconds)
 }
 
-// HoldBehind is as Kernel.HoldBehind.
-func (k *FakeKernel) HoldBehind(ifname string, alias netip.Prefix, lease time.Duration) error {
+// HoldBehind is as netops.Kernel.HoldBehind.
+func (k *Kernel) HoldBehind(ifname string, alias netip.Prefix, lease time.Duration) error {
 	if err := k.failing("HoldBehind"); err != nil {
 		return err
 	}
-	seconds, err := wholeSeconds(lease)
+	seconds, err := netops.WholeSeconds(lease)
 	if err != nil {
 		return err
 	}
 	addresses, err := k.Addresses(ifname)
-	if err == nil && leads(addresses, alias) {
+	if err == nil && netops.Leads(addresses, alias) {
 		err = k.drop(ifname, alias)
 	}
 	if err != nil {
 		return err
 	}
-	return k.set(ifname, alias, seconds)
+	return k.Set(ifname, alias, seconds)
 }
 
-// Extend is as Kernel.Extend.
-func (k *FakeKernel) Extend(ifname string, alias netip.Prefix, lease time.Duration, until time.Time) error {
+// Extend is as netops.Kernel.Extend.
+func (k *Kernel) Extend(ifname string, alias netip.Prefix, lease time.Duration, until time.Time) error {
 	if err := k.failing("Extend"); err != nil {
 		return err
 	}
-	return extend(k, ifname, alias, lease, until)
+	return netops.Renew(k, ifname, alias, lease, until)
 }
 
-// EnsureBase is as Kernel.EnsureBase.
-func (k *FakeKernel) EnsureBase(ifname string, base netip.Prefix) error {
+// EnsureBase is as netops.Kernel.EnsureBase.
+func (k *Kernel) EnsureBase(ifname string, base netip.Prefix) error {
 	if err := k.failing("EnsureBase"); err != nil {
 		return err
 	}
-	return k.set(ifname, base, 0)
+	return k.Set(ifname, base, 0)
 }
 
-// Drop is as Kernel.Drop; a test takes an address away with it as an
+// Drop is as netops.Kernel.Drop; a test takes an address away with it as an
 // administrator would.
-func (k *FakeKernel) Drop(ifname string, alias netip.Prefix) error {
+func (k *Kernel) Drop(ifname string, alias netip.Prefix) error {
 	if err := k.failing("Drop"); err != nil {
 		return err
 	}
 	return k.drop(ifname, alias)
 }
 
-// Gateways is as Kernel.Gateways.
-func (k *FakeKernel) Gateways(ifname string) ([]netip.Addr, error) {
+// Gateways is as netops.Kernel.Gateways.
+func (k *Kernel) Gateways(ifname string) ([]netip.Addr, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l, err := k.find(ifname)
@@ -256,13 +262,13 @@ func (k *FakeKernel) Gateways(ifname string) ([]netip.Addr, error) {
 	return slices.Clone(l.gateways), nil
 }
 
-// Watch is as Kernel.Watch.
-func (k *FakeKernel) Watch(ctx context.Context) (<-chan Event, error) {
-	return k.changes.subscribe(ctx), nil
+// Watch is as netops.Kernel.Watch.
+func (k *Kernel) Watch(ctx context.Context) (<-chan netops.Event, error) {
+	return k.changes.Subscribe(ctx), nil
 }
 
 // failing asks the function given to FailWith, without holding the lock.
-func (k *FakeKernel) failing(op string) error {
+func (k *Kernel) failing(op string) error {
 	k.mu.Lock()
 	fail := k.fail
 	k.mu.Unlock()
@@ -273,7 +279,7 @@ func (k *FakeKernel) failing(op string) error {
 }
 
 // find returns the interface. The caller holds the lock.
-func (k *FakeKernel) find(ifname string) (*fakeLink, error) {
+func (k *Kernel) find(ifname string) (*fakeLink, error) {
 	var names []string
 	for _, l := range k.links {
 		if l.Name == ifname || slices.Contains(l.altnames, ifname) {
@@ -281,19 +287,19 @@ func (k *FakeKernel) find(ifname string) (*fakeLink, error) {
 		}
 		names = append(names, l.Name)
 	}
-	return nil, noInterface(ifname, names)
+	return nil, netops.NoInterface(ifname, names)
 }
 
-func (k *FakeKernel) has(ifname string, p netip.Prefix) (bool, error) {
+func (k *Kernel) Has(ifname string, p netip.Prefix) (bool, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l, err := k.find(ifname)
 	return err == nil && l.index(p) >= 0, err
 }
 
-// set adds an address or changes its lifetime; 0 is for ever.
-func (k *FakeKernel) set(ifname string, p netip.Prefix, seconds uint32) error {
-	if err := checkAddress(p); err != nil {
+// Set adds an address or changes its lifetime; 0 is for ever.
+func (k *Kernel) Set(ifname string, p netip.Prefix, seconds uint32) error {
+	if err := netops.CheckAddress(p); err != nil {
 		return err
 	}
 	k.mu.Lock()
@@ -306,9 +312,9 @@ func (k *FakeKernel) set(ifname string, p netip.Prefix, seconds uint32) error {
 	if i < 0 {
 		i = len(l.addresses)
 		l.addresses = append(l.addresses, &fakeAddress{prefix: p})
-		k.changes.send(Event{Addresses: true})
+		k.changes.Send(netops.Event{Addresses: true})
 	} else if l.addresses[i].expires.IsZero() != (seconds == 0) {
-		k.changes.send(Event{Addresses: true})
+		k.changes.Send(netops.Event{Addresses: true})
 	}
 	a := l.addresses[i]
 	a.stop()
@@ -321,8 +327,8 @@ func (k *FakeKernel) set(ifname string, p netip.Prefix, seconds uint32) error {
 	return nil
 }
 
-func (k *FakeKernel) drop(ifname string, p netip.Prefix) error {
-	if err := checkAddress(p); err != nil {
+func (k *Kernel) drop(ifname string, p netip.Prefix) error {
+	if err := netops.CheckAddress(p); err != nil {
 		return err
 	}
 	k.mu.Lock()
@@ -334,25 +340,25 @@ func (k *FakeKernel) drop(ifname string, p netip.Prefix) error {
 	if i := l.index(p); i >= 0 {
 		l.addresses[i].stop()
 		l.addresses = slices.Delete(l.addresses, i, i+1)
-		k.changes.send(Event{Addresses: true})
+		k.changes.Send(netops.Event{Addresses: true})
 	}
 	return nil
 }
 
 // expire removes an address unless it was renewed meanwhile, and tells of it
 // even if somebody who looked at this very instant removed it already.
-func (k *FakeKernel) expire(l *fakeLink, a *fakeAddress) {
+func (k *Kernel) expire(l *fakeLink, a *fakeAddress) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if a.expired() {
 		l.sweep()
-		k.changes.send(Event{Addresses: true})
+		k.changes.Send(netops.Event{Addresses: true})
 	}
 }
 
 // owns tells whether the kernel answers for addr on an interface that is up:
 // as Linux, for the addresses of all its interfaces on each of them.
-func (k *FakeKernel) owns(ifname string, addr netip.Addr) (mac net.HardwareAddr, ok bool) {
+func (k *Kernel) owns(ifname string, addr netip.Addr) (mac net.HardwareAddr, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	on, err := k.find(ifname)
@@ -376,16 +382,16 @@ func (l *fakeLink) index(p netip.Prefix) int {
 }
 
 // list returns the live addresses.
-func (l *fakeLink) list() []Address {
+func (l *fakeLink) list() []netops.Address {
 	l.sweep()
-	var all []Address
+	var all []netops.Address
 	for _, a := range l.addresses {
-		r := Address{Interface: l.Name, Prefix: a.prefix, Permanent: a.expires.IsZero()}
+		r := netops.Address{Interface: l.Name, Prefix: a.prefix, Permanent: a.expires.IsZero()}
 		if !r.Permanent {
 			// Linux subtracts the whole seconds that passed: what is left is rounded up.
 			r.Remaining = (time.Until(a.expires) + time.Second - 1).Truncate(time.Second)
 		}
-		r.Secondary = slices.ContainsFunc(all, func(before Address) bool {
+		r.Secondary = slices.ContainsFunc(all, func(before netops.Address) bool {
 			return before.Prefix.Masked() == a.prefix.Masked()
 		})
 		all = append(all, r)
