@@ -53,7 +53,7 @@ func runAddLIM(ctx context.Context, a *app, cluster, arg string, o addLIMOptions
 			return doing(err, "adding %s to cluster %s", what, cluster)
 		}
 	}
-	return a.perform(ctx, s, edit{
+	return s.perform(ctx, edit{
 		change: o.change, command: fmt.Sprintf("add-lim %s %d", cluster, lim), doing: "adding " + what + " to cluster " + cluster,
 		done: what + " added to cluster " + cluster, would: what + " would be added to cluster " + cluster, already: what + " is in cluster " + cluster + " already",
 		apply: func(d *clusterconf.Document) error { return d.AddLIM(cluster, lim, o.base, o.priority) },

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -115,9 +114,10 @@ func (a *app) dirs() (settings.Dirs, error) {
 	return settings.ResolveDirs(flags, a.env.Environ)
 }
 
-// server is this server: where its files are and what they say. It is opened
+// server is this server, for a command: where its files are and what they say. It is opened
 // by commands that need it, so that `version` works on a broken installation.
 type server struct {
+	*app
 	dirs     settings.Dirs
 	settings *settings.Settings
 	store    *clusterconf.Store
@@ -144,7 +144,7 @@ func (a *app) serverBy(force bool) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &server{dirs: dirs, settings: s, store: a.store(dirs), agent: a.env.Agent(socketPath(dirs), spareSocket(dirs)), warnings: tellWarnings(&a.out)}, nil
+	return &server{app: a, dirs: dirs, settings: s, store: a.store(dirs), agent: a.env.Agent(socketPath(dirs), spareSocket(dirs)), warnings: tellWarnings(&a.out)}, nil
 }
 
 // store returns the cluster document of an instance.
@@ -172,8 +172,8 @@ func socketPath(dirs settings.Dirs) string { return filepath.Join(dirs.Run, "age
 func spareSocket(dirs settings.Dirs) string { return filepath.Join(dirs.State, "agent.sock") }
 
 // versions returns this server's data versions.
-func (s *server) versions(now func() time.Time) *xdata.Store {
-	return &xdata.Store{Dir: s.settings.XDataDir, Now: now, Still: xdata.StillOf(s.settings.XDataStill), Paired: s.paired,
+func (s *server) versions() *xdata.Store {
+	return &xdata.Store{Dir: s.settings.XDataDir, Now: s.env.Now, Still: xdata.StillOf(s.settings.XDataStill), Paired: s.paired,
 		Notes: s.dirs.Findings(), Warn: s.warnings.warn}
 }
 

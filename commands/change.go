@@ -94,16 +94,16 @@ type outcome struct {
 
 // perform makes an edit, waits where that is asked for, and tells the outcome. A wait
 // that runs out is an error, but the edit stands, and that is told too.
-func (a *app) perform(ctx context.Context, s *server, e edit) error {
-	out, live, err := a.edit(ctx, s, e)
+func (s *server) perform(ctx context.Context, e edit) error {
+	out, live, err := s.edit(ctx, e)
 	if err != nil {
 		return doing(err, "%s", e.doing)
 	}
 	var waited error
 	if e.wait > 0 && !e.dryRun {
-		waited = a.awaitEdit(ctx, s, e, out, live)
+		waited = s.awaitEdit(ctx, e, out, live)
 	}
-	if err := a.tell(out, e); err != nil || waited == nil {
+	if err := s.tell(out, e); err != nil || waited == nil {
 		return err
 	}
 	return doing(waited, "%s", e.doing)

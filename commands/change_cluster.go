@@ -85,7 +85,7 @@ func runChange(ctx context.Context, a *app, name string, o changeOptions) error 
 	if err != nil {
 		return err
 	}
-	return a.perform(ctx, s, edit{
+	return s.perform(ctx, edit{
 		change: o.change, command: "change " + name, doing: "changing cluster " + name,
 		done: "cluster " + name + " changed", would: "cluster " + name + " would be changed", already: "cluster " + name + " is so already",
 		apply:   func(d *clusterconf.Document) error { return d.ChangeCluster(name, spec) },

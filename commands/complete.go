@@ -27,10 +27,13 @@ func fromDocument(list func(doc *clusterconf.Document, args []string) []cobra.Co
 	}
 }
 
+// completer offers what may stand where the shell asks.
+type completer struct{ *app }
+
 // wireCompletion gives every command of the tree its completion. What an
 // argument stands for is read from its name in the usage line, such as "C" for a
 // cluster; narrower says where only some of those make sense.
-func (a *app) wireCompletion(root *cobra.Command) {
+func (a completer) wireCompletion(root *cobra.Command) {
 	narrow, values := narrowerArguments(), a.flagValues()
 	var visit func(c *cobra.Command)
 	visit = func(c *cobra.Command) {
@@ -100,7 +103,7 @@ func narrowerArguments() map[string]offer {
 }
 
 // completeArguments returns the completion of a command's arguments.
-func (a *app) completeArguments(offers []offer) cobra.CompletionFunc {
+func (a completer) completeArguments(offers []offer) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) >= len(offers) || offers[len(args)] == nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -111,7 +114,7 @@ func (a *app) completeArguments(offers []offer) cobra.CompletionFunc {
 
 // completeFlag returns the completion of a flag's value. What it is to be
 // followed by, such as "=", is set behind it instead of a blank.
-func (a *app) completeFlag(o offer, followed string) cobra.CompletionFunc {
+func (a completer) completeFlag(o offer, followed string) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		list := a.complete(o, args, begun)
 		if followed == "" {
@@ -126,7 +129,7 @@ func (a *app) completeFlag(o offer, followed string) cobra.CompletionFunc {
 }
 
 // complete returns what is offered and begins like the word begun.
-func (a *app) complete(o offer, args []string, begun string) []cobra.Completion {
+func (a completer) complete(o offer, args []string, begun string) []cobra.Completion {
 	dirs, err := a.dirs()
 	if err != nil {
 		return nil

@@ -10,7 +10,7 @@ import (
 
 // flagValues are what flags take, by "--FLAG" or, where it differs, "COMMAND --FLAG".
 // To any other flag nothing is offered, least of all the files of this folder.
-func (a *app) flagValues() map[string]cobra.CompletionFunc {
+func (a completer) flagValues() map[string]cobra.CompletionFunc {
 	folder := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return nil, cobra.ShellCompDirectiveFilterDirs
 	}

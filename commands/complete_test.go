@@ -169,7 +169,7 @@ func TestEveryCommandCompletes(t *testing.T) {
 			t.Errorf("completion of %q: there is no such argument", name)
 		}
 	}
-	for name := range (&app{}).flagValues() {
+	for name := range (completer{&app{}}).flagValues() {
 		if !paths[name] {
 			t.Errorf("completion of %q: there is no such flag", name)
 		}

@@ -73,7 +73,7 @@ func runConfigEdit(ctx context.Context, a *app, o configEditOptions) error {
 	}
 	edited, err := a.editUntilValid(ctx, editor, file)
 	if err == nil {
-		err = a.storeOrMend(ctx, s, o.change, edited)
+		err = s.storeOrMend(ctx, o.change, edited)
 	}
 	if now, unread := os.ReadFile(file); err == nil || unread == nil && bytes.Equal(now, text) {
 		return errors.Join(err, os.RemoveAll(filepath.Dir(file)))
@@ -160,8 +160,8 @@ func (a *app) editUntilValid(ctx context.Context, editor []string, file string) 
 	}
 }
 
-func (a *app) storeEdited(ctx context.Context, s *server, o change, edited *clusterconf.Document) error {
-	return a.perform(ctx, s, edit{
+func (s *server) storeEdited(ctx context.Context, o change, edited *clusterconf.Document) error {
+	return s.perform(ctx, edit{
 		change: o, command: "config edit", doing: "storing it",
 		done: "the edited cluster document is stored", would: "the edited cluster document would be stored",
 		already: "nothing was changed",

@@ -30,16 +30,16 @@ func (a *app) textToEdit(ctx context.Context, force bool) (*server, []byte, erro
 }
 
 // storeOrMend stores an edited document, be the stored one whole or broken by now.
-func (a *app) storeOrMend(ctx context.Context, s *server, o change, edited *clusterconf.Document) error {
+func (s *server) storeOrMend(ctx context.Context, o change, edited *clusterconf.Document) error {
 	if found := s.store.Look(); found.Document == nil && found.Text != nil {
-		return a.mend(ctx, s, o, found, edited)
+		return s.mend(ctx, o, found, edited)
 	}
-	return a.storeEdited(ctx, s, o, edited)
+	return s.storeEdited(ctx, o, edited)
 }
 
 // mend puts an edited document in the place of a broken one. What comes to the document
 // that is in force is no edit, and right on every server.
-func (a *app) mend(ctx context.Context, s *server, o change, found clusterconf.Found, edited *clusterconf.Document) error {
+func (s *server) mend(ctx context.Context, o change, found clusterconf.Found, edited *clusterconf.Document) error {
 	e := edit{
 		change: o, command: "config edit", doing: "storing it",
 		done: "the edited cluster document is stored in the place of the broken one", would: "the edited cluster document would be stored in the place of the broken one",
@@ -49,7 +49,7 @@ func (a *app) mend(ctx context.Context, s *server, o change, found clusterconf.F
 		return found.Problem // what is left of it makes sense, and nobody mended it
 	}
 	s.calledIn(edited)
-	record := a.record(s, e)
+	record := s.record(e)
 	plan, err := s.store.PreviewMend(found, edited, record)
 	if err != nil {
 		return doing(err, "%s", e.doing)
@@ -74,8 +74,8 @@ func (a *app) mend(ctx context.Context, s *server, o change, found clusterconf.F
 			return doing(err, "%s", e.doing)
 		}
 		if out.agent {
-			a.tellAgent(ctx, s)
+			s.tellAgent(ctx)
 		}
 	}
-	return a.tell(out, e)
+	return s.tell(out, e)
 }

@@ -56,31 +56,31 @@ func runConfigRollback(ctx context.Context, a *app, arg string, o change) error 
 	}
 	var broken *clusterconf.ValidationError
 	if _, err := s.store.Read(); errors.As(err, &broken) {
-		return a.replaceBroken(ctx, s, e, revision, broken)
+		return s.replaceBroken(ctx, e, revision, broken)
 	}
-	return a.perform(ctx, s, e)
+	return s.perform(ctx, e)
 }
 
 // replaceBroken puts a revision in the place of a stored document that cannot be
 // read. Nothing can be said of what the two differ in, so no addresses are exchanged:
 // the agents go by the document that they had last.
-func (a *app) replaceBroken(ctx context.Context, s *server, e edit, revision uint64, broken error) error {
-	record := a.record(s, e)
+func (s *server) replaceBroken(ctx context.Context, e edit, revision uint64, broken error) error {
+	record := s.record(e)
 	plan, err := s.store.PreviewRollback(revision, record)
 	if err != nil {
 		return doing(err, "%s", e.doing)
 	}
 	out := outcome{Result: plan, agent: s.agent.Running(ctx), says: []string{"it replaces a document that is broken: " + broken.Error()}}
 	if !e.dryRun {
-		if err := a.confirm(e, out); err != nil {
+		if err := s.confirm(e, out); err != nil {
 			return doing(err, "%s", e.doing)
 		}
 		if out.Result, err = s.store.Rollback(ctx, revision, record); err != nil {
 			return doing(err, "%s", e.doing)
 		}
 		if out.agent {
-			a.tellAgent(ctx, s)
+			s.tellAgent(ctx)
 		}
 	}
-	return a.tell(out, e)
+	return s.tell(out, e)
 }

@@ -66,7 +66,7 @@ func runCreate(ctx context.Context, a *app, name string, o createOptions) error 
 	if err != nil {
 		return doing(err, "creating cluster %s", name)
 	}
-	return a.perform(ctx, s, edit{
+	return s.perform(ctx, edit{
 		change: o.change, command: "create " + name, doing: "creating cluster " + name,
 		done: "cluster " + name + " created", would: "cluster " + name + " would be created", already: "cluster " + name + " is there already",
 		apply: func(d *clusterconf.Document) error { return d.CreateCluster(spec) },

@@ -42,5 +42,5 @@ func runDelete(ctx context.Context, a *app, name string, o leave) error {
 		apply: func(d *clusterconf.Document) error { return d.DeleteCluster(name) },
 		loses: true,
 	}
-	return a.leaveCluster(ctx, s, o)
+	return s.leaveCluster(ctx, o)
 }

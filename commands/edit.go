@@ -19,7 +19,7 @@ const undoLimit = 10 * time.Second
 // edit makes an edit where edits are made: it plans, asks, has every server
 // concerned make ready, and then replaces the document and has the agent tell the
 // others. It returns who lived before, for those who wait.
-func (a *app) edit(ctx context.Context, s *server, e edit) (out outcome, live []string, err error) {
+func (s *server) edit(ctx context.Context, e edit) (out outcome, live []string, err error) {
 	doc, err := s.read()
 	if err != nil {
 		return out, nil, err
@@ -33,7 +33,7 @@ func (a *app) edit(ctx context.Context, s *server, e edit) (out outcome, live []
 	if agent {
 		e.apply = keepReached(e.apply, lives)
 	}
-	record := a.record(s, e)
+	record := s.record(e)
 	plan, err := s.store.Preview(record, e.apply)
 	if err != nil {
 		return out, nil, err
@@ -48,10 +48,10 @@ func (a *app) edit(ctx context.Context, s *server, e edit) (out outcome, live []
 	if !plan.Changed {
 		return out, live, nil
 	}
-	if err := a.foresee(ctx, s, e, &out); err != nil || e.dryRun {
+	if err := s.foresee(ctx, e, &out); err != nil || e.dryRun {
 		return out, live, err
 	}
-	if err := a.confirm(e, out); err != nil {
+	if err := s.confirm(e, out); err != nil {
 		return out, nil, err
 	}
 	if e.first != nil {
@@ -61,16 +61,16 @@ func (a *app) edit(ctx context.Context, s *server, e edit) (out outcome, live []
 		}
 		out.says = append(says, out.says...)
 	}
-	return out, live, a.commit(ctx, s, e, record, &out)
+	return out, live, s.commit(ctx, e, record, &out)
 }
 
 // record is what history keeps of an edit.
-func (a *app) record(s *server, e edit) clusterconf.Change {
-	return clusterconf.Change{By: a.env.User(), On: s.settings.Server, Command: e.command, Reason: e.reason}
+func (s *server) record(e edit) clusterconf.Change {
+	return clusterconf.Change{By: s.env.User(), On: s.settings.Server, Command: e.command, Reason: e.reason}
 }
 
 // foresee says what an edit will do.
-func (a *app) foresee(ctx context.Context, s *server, e edit, out *outcome) error {
+func (s *server) foresee(ctx context.Context, e edit, out *outcome) error {
 	before, after := out.Before.Document, out.After.Document
 	if e.first != nil && e.dryRun {
 		says, err := e.first(ctx)
@@ -81,13 +81,13 @@ func (a *app) foresee(ctx context.Context, s *server, e edit, out *outcome) erro
 	}
 	out.says = append(out.says, clusterconf.Diff(before, after)...)
 	if st, err := s.agent.Status(ctx); out.agent && err == nil {
-		out.stops = whatif.Displaced(before, after, st, a.env.Now())
+		out.stops = whatif.Displaced(before, after, st, s.env.Now())
 	}
 	for _, d := range out.stops {
 		out.says = append(out.says, d.String())
 	}
 	var waiting []xdata.Version
-	out.old, waiting = a.outdated(s, before, after)
+	out.old, waiting = s.outdated(before, after)
 	for _, v := range out.old {
 		out.says = append(out.says, fmt.Sprintf("data version %s on %s removed: it no longer fits", v.Name, s.settings.Server))
 	}
@@ -100,7 +100,7 @@ func (a *app) foresee(ctx context.Context, s *server, e edit, out *outcome) erro
 // commit carries an edit out: first the servers make ready for an exchange of
 // their addresses, all of them or none, then the document is replaced, then comes
 // what must come last. What goes wrong before the document is replaced is undone.
-func (a *app) commit(ctx context.Context, s *server, e edit, record clusterconf.Change, out *outcome) error {
+func (s *server) commit(ctx context.Context, e edit, record clusterconf.Change, out *outcome) error {
 	before, after := out.Before.Document, out.After.Document
 	planned, exchanges := clusterconf.Diff(before, after), clusterconf.Exchanges(before, after)
 	if out.agent {
@@ -121,10 +121,10 @@ func (a *app) commit(ctx context.Context, s *server, e edit, record clusterconf.
 		if err := s.agent.Exchange(ctx, control.ExchangeRequest{Exchanges: exchanges}); err != nil {
 			return err
 		}
-		undo = func() { a.undoExchange(ctx, s, exchanges) }
+		undo = func() { s.undoExchange(ctx, exchanges) }
 	}
-	here := &ownExchange{app: a, ctx: ctx}
-	r, err := a.storeEdit(ctx, s, out.place, record, func(d *clusterconf.Document) error {
+	here := &ownExchange{app: s.app, ctx: ctx}
+	r, err := s.storeEdit(ctx, out.place, record, func(d *clusterconf.Document) error {
 		before := d.Clone()
 		if err := e.apply(d); err != nil {
 			return err
@@ -149,40 +149,40 @@ func (a *app) commit(ctx context.Context, s *server, e edit, record clusterconf.
 	if !r.Changed {
 		return nil
 	}
-	a.afterEdit(ctx, s, here, out)
+	s.afterEdit(ctx, here, out)
 	return nil
 }
 
 // afterEdit does what comes after the document was replaced, and notes what is left to do.
-func (a *app) afterEdit(ctx context.Context, s *server, here *ownExchange, out *outcome) {
+func (s *server) afterEdit(ctx context.Context, here *ownExchange, out *outcome) {
 	out.left = leftToDo(s, *out, here)
 	switch {
 	case out.place.agents:
 		out.says = append(out.says, "it was carried out on "+out.place.server)
 	case out.agent:
-		a.tellAgent(ctx, s)
+		s.tellAgent(ctx)
 	default:
 		here.finish()
-		a.removeOutdated(ctx, s, out.Before.Document, out.After.Document)
+		s.removeOutdated(ctx, out.Before.Document, out.After.Document)
 		out.left = append(out.left, outdatedElsewhere(out.Before.Document, out.After.Document, s.settings.Server)...)
 	}
 }
 
 // tellAgent has the agent read the document again, which it carries out and to the
 // other servers. It would find out by itself, later.
-func (a *app) tellAgent(ctx context.Context, s *server) {
+func (s *server) tellAgent(ctx context.Context) {
 	if err := s.agent.Reload(ctx); err != nil {
-		a.out.Warn("the document is changed, but the agent was not told: %v", err)
+		s.out.Warn("the document is changed, but the agent was not told: %v", err)
 	}
 }
 
 // undoExchange has the servers undo what they made ready. That must go on when
 // the command is interrupted.
-func (a *app) undoExchange(ctx context.Context, s *server, exchanges []clusterconf.Exchange) {
+func (s *server) undoExchange(ctx context.Context, exchanges []clusterconf.Exchange) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
 	defer cancel()
 	if err := s.agent.Exchange(ctx, control.ExchangeRequest{Exchanges: exchanges, Undo: true}); err != nil {
-		a.out.Warn("undoing the exchange of addresses: %v; the agents undo by themselves what the document does not follow", err)
+		s.out.Warn("undoing the exchange of addresses: %v; the agents undo by themselves what the document does not follow", err)
 	}
 }
 

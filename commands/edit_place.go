@@ -72,7 +72,7 @@ func (a *app) editable(ctx context.Context, force bool) (*server, error) {
 
 // storeEdit makes an edit where it is carried out. Where that is another server, the
 // document is here when it returns.
-func (a *app) storeEdit(ctx context.Context, s *server, p editPlace, record clusterconf.Change, fn func(*clusterconf.Document) error) (clusterconf.Result, error) {
+func (s *server) storeEdit(ctx context.Context, p editPlace, record clusterconf.Change, fn func(*clusterconf.Document) error) (clusterconf.Result, error) {
 	if !p.agents {
 		return s.store.Edit(ctx, record, fn)
 	}
@@ -87,7 +87,7 @@ func (a *app) storeEdit(ctx context.Context, s *server, p editPlace, record clus
 		if err == nil {
 			plan.After, err = clusterconf.ParseEncoded("the document of "+res.Server, res.Document)
 			if err == nil {
-				a.awaitHere(ctx, s, res.Server, plan.After.Document)
+				s.awaitHere(ctx, res.Server, plan.After.Document)
 			}
 			return plan, err
 		}
@@ -111,7 +111,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 // awaitHere waits until a document that was stored on another server has come here: what
 // the next command on this server says is to follow from it.
-func (a *app) awaitHere(ctx context.Context, s *server, from string, d *clusterconf.Document) {
+func (s *server) awaitHere(ctx context.Context, from string, d *clusterconf.Document) {
 	ctx, cancel := context.WithTimeout(ctx, homeLimit)
 	defer cancel()
 	for {
@@ -119,7 +119,7 @@ func (a *app) awaitHere(ctx context.Context, s *server, from string, d *clusterc
 			return
 		}
 		if !pause(ctx, pollEvery) {
-			a.out.Warn("revision %d is stored on %s, and has not come here yet", d.Revision, from)
+			s.out.Warn("revision %d is stored on %s, and has not come here yet", d.Revision, from)
 			return
 		}
 	}

@@ -76,7 +76,7 @@ func runEvents(ctx context.Context, a *app, o eventsOptions, oneLIM bool) error 
 		return err
 	}
 	q := events.Query{Since: a.env.Now().Add(-o.since), LIM: o.lim}
-	list, err := a.events(ctx, s, q)
+	list, err := s.events(ctx, q)
 	if err != nil {
 		return fmt.Errorf("asking for events: %w", err)
 	}
@@ -89,7 +89,7 @@ func runEvents(ctx context.Context, a *app, o eventsOptions, oneLIM bool) error 
 	case o.timeline != "":
 		return a.drawTimeline(list, q, o.timeline)
 	case o.follow:
-		return a.followEvents(ctx, s, q, list)
+		return s.followEvents(ctx, q, list)
 	}
 	a.eventNotes(list)
 	return a.out.Show(a.eventsView(list))
@@ -105,12 +105,12 @@ func (s *server) knowsLIM(lim int) error {
 }
 
 // events asks the agent, or reads what this server has kept where there is none.
-func (a *app) events(ctx context.Context, s *server, q events.Query) (*events.List, error) {
+func (s *server) events(ctx context.Context, q events.Query) (*events.List, error) {
 	list, err := s.agent.Events(ctx, q)
 	if fault.CodeOf(err) != fault.Unreachable || s.agent.Running(ctx) {
 		return list, err
 	}
-	a.out.Detail("%v", err)
+	s.out.Detail("%v", err)
 	log := events.Log{Path: filepath.Join(s.dirs.State, "events")}
 	found, truncated, err := log.Read(q)
 	if err != nil {
@@ -159,8 +159,8 @@ func number[N int | uint64](n N) string {
 }
 
 // followEvents shows what comes, until it is interrupted.
-func (a *app) followEvents(ctx context.Context, s *server, q events.Query, list *events.List) error {
-	a.eventNotes(list)
+func (s *server) followEvents(ctx context.Context, q events.Query, list *events.List) error {
+	s.eventNotes(list)
 	q.After = map[string]uint64{}
 	tick := time.NewTicker(followPeriod)
 	defer tick.Stop()
@@ -168,7 +168,7 @@ func (a *app) followEvents(ctx context.Context, s *server, q events.Query, list 
 		for _, e := range list.Events {
 			q.After[e.Server] = max(q.After[e.Server], e.Seq)
 		}
-		if err := a.showMore(list); err != nil {
+		if err := s.showMore(list); err != nil {
 			return err
 		}
 		select {
@@ -179,7 +179,7 @@ func (a *app) followEvents(ctx context.Context, s *server, q events.Query, list 
 			}
 			return ctx.Err()
 		}
-		next, err := a.events(ctx, s, q)
+		next, err := s.events(ctx, q)
 		switch {
 		case ctx.Err() != nil:
 			next = &events.List{}

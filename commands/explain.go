@@ -50,7 +50,7 @@ func runExplain(ctx context.Context, a *app, arg string) error {
 	if err != nil {
 		return err
 	}
-	e, err := whatif.Explain(doc, st, lim, func(x whatif.Scenario) (*whatif.Result, error) { return a.simulate(ctx, s, x) })
+	e, err := whatif.Explain(doc, st, lim, func(x whatif.Scenario) (*whatif.Result, error) { return s.simulate(ctx, x) })
 	if err != nil {
 		return fmt.Errorf("explaining LIM %d: %w", lim, err)
 	}

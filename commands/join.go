@@ -74,7 +74,7 @@ func runJoin(ctx context.Context, a *app, arg string, o joinOptions) error {
 	if s.agent.Running(ctx) {
 		return fault.New(fault.Refused, "this server is in a system already; stop the agent first if that shall change", "an agent runs here")
 	}
-	keys, err := a.joinKeys(s, o.keyFile)
+	keys, err := s.joinKeys(o.keyFile)
 	if err != nil {
 		return err
 	}
@@ -101,10 +101,10 @@ func runJoin(ctx context.Context, a *app, arg string, o joinOptions) error {
 
 // joinKeys reads the system's gossip keys: from a file, standard input, or where a
 // former join or the administrator put it.
-func (a *app) joinKeys(s *server, file string) (settings.Keys, error) {
+func (s *server) joinKeys(file string) (settings.Keys, error) {
 	switch file {
 	case "-":
-		keys, err := settings.ReadKeys(a.env.Stdin)
+		keys, err := settings.ReadKeys(s.env.Stdin)
 		return keys, fault.Wrap(err, fault.CodeOf(err), "", "standard input")
 	case "":
 		if _, err := os.Stat(s.dirs.GossipKey()); errors.Is(err, fs.ErrNotExist) {

@@ -35,22 +35,22 @@ func (l *leave) addDead(f *pflag.FlagSet) {
 // leaveCluster has LIMs leave a cluster. With agents it goes in steps, each of them a
 // revision of the document, which the agents carry on with whatever happens to this
 // command, or to a server (decision 0050). Without one here it is one edit.
-func (a *app) leaveCluster(ctx context.Context, s *server, l leave) error {
+func (s *server) leaveCluster(ctx context.Context, l leave) error {
 	if !s.agent.Running(ctx) {
 		if l.dead != "" {
 			err := fault.New(fault.Unreachable, "start it with 'mxcluster agent run', or leave out --server-is-dead: without an agent no server is waited for",
 				"no agent runs here that could tell whether anything is heard of %s", l.dead)
 			return doing(err, "%s", l.doing)
 		}
-		return a.perform(ctx, s, l.edit)
+		return s.perform(ctx, l.edit)
 	}
-	out, live, err := a.beginLeave(ctx, s, l)
+	out, live, err := s.beginLeave(ctx, l)
 	if err != nil {
 		return doing(err, "%s", l.doing)
 	}
 	var waited error
 	if out.Changed && !l.dryRun {
-		if waited = a.awaitLeave(ctx, s, l, live); waited != nil {
+		if waited = s.awaitLeave(ctx, l, live); waited != nil {
 			l.done = l.begun()
 		}
 		if now, err := s.store.Read(); err == nil {
@@ -58,7 +58,7 @@ func (a *app) leaveCluster(ctx context.Context, s *server, l leave) error {
 			out.left = append(out.left, l.kept(now)...)
 		}
 	}
-	if err := a.tell(out, l.edit); err != nil || waited == nil {
+	if err := s.tell(out, l.edit); err != nil || waited == nil {
 		return err
 	}
 	return doing(waited, "%s", l.doing)
@@ -86,7 +86,7 @@ func (l *leave) kept(doc *clusterconf.Document) []string {
 }
 
 // beginLeave checks, asks, and stores the first of the steps.
-func (a *app) beginLeave(ctx context.Context, s *server, l leave) (out outcome, live []string, err error) {
+func (s *server) beginLeave(ctx context.Context, l leave) (out outcome, live []string, err error) {
 	doc, err := s.store.Read()
 	if err != nil {
 		return out, nil, err
@@ -95,7 +95,7 @@ func (a *app) beginLeave(ctx context.Context, s *server, l leave) (out outcome, 
 	if err != nil {
 		return out, nil, err
 	}
-	record := a.record(s, l.edit)
+	record := s.record(l.edit)
 	plan, err := s.store.Preview(record, l.apply)
 	if err != nil {
 		return out, nil, err
@@ -116,18 +116,18 @@ func (a *app) beginLeave(ctx context.Context, s *server, l leave) (out outcome, 
 			return out, nil, err
 		}
 	}
-	if err := a.foresee(ctx, s, l.edit, &out); err != nil || l.dryRun {
+	if err := s.foresee(ctx, l.edit, &out); err != nil || l.dryRun {
 		return out, nil, err
 	}
 	out.left = leftToDo(s, out, nil)
 	if !first.Changed {
 		return out, live, nil
 	}
-	if err := a.confirm(l.edit, out); err != nil {
+	if err := s.confirm(l.edit, out); err != nil {
 		return out, nil, err
 	}
 	planned := clusterconf.Diff(out.Before.Document, out.After.Document)
-	_, err = a.storeEdit(ctx, s, place, record, func(d *clusterconf.Document) error {
+	_, err = s.storeEdit(ctx, place, record, func(d *clusterconf.Document) error {
 		end := d.Clone()
 		if err := l.apply(end); err != nil {
 			return err
@@ -138,7 +138,7 @@ func (a *app) beginLeave(ctx context.Context, s *server, l leave) (out outcome, 
 		return l.begin(d)
 	})
 	if err == nil && !place.agents {
-		a.tellAgent(ctx, s)
+		s.tellAgent(ctx)
 	}
 	return out, live, err
 }
@@ -153,7 +153,7 @@ func (l *leave) begin(d *clusterconf.Document) error {
 
 // awaitLeave waits until the LIMs have left, and, where that was asked for, until
 // every server that lives knows it and the former bases are gone.
-func (a *app) awaitLeave(ctx context.Context, s *server, l leave, live []string) error {
+func (s *server) awaitLeave(ctx context.Context, l leave, live []string) error {
 	limit := leaveLimit
 	if l.wait > 0 {
 		limit = l.wait

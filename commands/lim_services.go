@@ -12,7 +12,7 @@ import (
 // lookAtServices looks, on a server that may run a LIM, whether the services that it is
 // to have could start there. What no installing mends is refused; what is not here yet
 // is to be told: it may be installed later, and the agents watch for it.
-func (a *app) lookAtServices(ctx context.Context, s *server, lim int, list []clusterconf.Service) (missing []string, err error) {
+func (s *server) lookAtServices(ctx context.Context, lim int, list []clusterconf.Service) (missing []string, err error) {
 	doc, err := s.store.Read()
 	if err != nil || len(list) == 0 {
 		return nil, nil // the edit itself says what is wrong with the document

@@ -111,11 +111,11 @@ func runLIMSet(ctx context.Context, a *app, arg string, o limSetOptions) error {
 		return err
 	}
 	what := fmt.Sprintf("LIM %d", lim)
-	missing, err := a.lookAtServices(ctx, s, lim, o.services)
+	missing, err := s.lookAtServices(ctx, lim, o.services)
 	if err != nil {
 		return doing(err, "setting LIM %d", lim)
 	}
-	err = a.perform(ctx, s, edit{
+	err = s.perform(ctx, edit{
 		change: o.change, command: fmt.Sprintf("lim set %d", lim), doing: "setting " + what,
 		done: what + " is set", would: what + " would be set", already: what + " is set so already",
 		apply: apply,

@@ -72,19 +72,19 @@ func runLock(ctx context.Context, a *app, arg string, o lockOptions) error {
 		expires = &end
 	}
 	what := fmt.Sprintf("LIM %d", lim)
-	return a.perform(ctx, s, edit{
+	return s.perform(ctx, edit{
 		change: o.change, command: fmt.Sprintf("lock %d --to %s", lim, o.to), doing: "locking " + what,
 		done: what + " is locked to " + o.to, would: what + " would be locked to " + o.to, already: what + " is locked to " + o.to + " already",
 		apply: func(d *clusterconf.Document) error {
 			return d.LockLIM(lim, clusterconf.Side(o.to), now, a.env.User(), o.reason, expires)
 		},
-		first: func(ctx context.Context) ([]string, error) { return a.bringTo(ctx, s, lim, o) },
+		first: func(ctx context.Context) ([]string, error) { return s.bringTo(ctx, lim, o) },
 	})
 }
 
 // bringTo makes sure that a LIM does not run on the other side than the one it is
 // to be locked to: a lock there would pin it where it is not.
-func (a *app) bringTo(ctx context.Context, s *server, lim int, o lockOptions) ([]string, error) {
+func (s *server) bringTo(ctx context.Context, lim int, o lockOptions) ([]string, error) {
 	st, err := s.agent.Status(ctx)
 	switch {
 	case fault.CodeOf(err) == fault.Unreachable && !s.agent.Running(ctx):
@@ -107,7 +107,7 @@ func (a *app) bringTo(ctx context.Context, s *server, lim int, o lockOptions) ([
 		return nil, fault.New(fault.Refused, fmt.Sprintf("move it first: mxcluster %s %d, or give --move", kind, lim),
 			"it runs on %s, its %s server, and a lock pins a LIM where it runs", *l.ActiveOn, l.Side)
 	}
-	answer, err := a.move(ctx, s.agent, control.Order{Kind: kind, LIM: lim, DryRun: o.dryRun, Reason: o.reason, By: a.env.User()}, max(o.wait, defaultWait))
+	answer, err := s.move(ctx, s.agent, control.Order{Kind: kind, LIM: lim, DryRun: o.dryRun, Reason: o.reason, By: s.env.User()}, max(o.wait, defaultWait))
 	if err != nil {
 		return nil, err
 	}

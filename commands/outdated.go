@@ -15,12 +15,12 @@ import (
 // outdated lists the data versions on this server that an edit makes incompatible (spec
 // ch. 9, "Configuring and Using Server Redundancy"): those that go with it, and those that
 // go once something newer is on both sides. What cannot be seen is no reason not to edit.
-func (a *app) outdated(s *server, before, after *clusterconf.Document) (gone, waiting []xdata.Version) {
-	store := s.versionsAfter(a, after)
+func (s *server) outdated(before, after *clusterconf.Document) (gone, waiting []xdata.Version) {
+	store := s.versionsAfter(after)
 	for _, lim := range clusterconf.Outdated(before, after) {
 		old, later, err := store.Unfit(lim)
 		if err != nil {
-			a.out.Warn("looking for data versions that no longer fit: %v", err)
+			s.out.Warn("looking for data versions that no longer fit: %v", err)
 		}
 		gone, waiting = append(gone, old...), append(waiting, later...)
 	}
@@ -28,17 +28,17 @@ func (a *app) outdated(s *server, before, after *clusterconf.Document) (gone, wa
 }
 
 // versionsAfter are the versions here, by the document that is about to be in force.
-func (s *server) versionsAfter(a *app, doc *clusterconf.Document) *xdata.Store {
-	store := s.versions(a.env.Now)
+func (s *server) versionsAfter(doc *clusterconf.Document) *xdata.Store {
+	store := s.versions()
 	store.Paired = func(lim int) bool { return doc.ClusterOfLIM(lim) != nil }
 	return store
 }
 
 // removeOutdated removes what no longer fits, where no agent does that. The edit stands
 // whatever becomes of it: the versions are in nobody's way.
-func (a *app) removeOutdated(ctx context.Context, s *server, before, after *clusterconf.Document) {
+func (s *server) removeOutdated(ctx context.Context, before, after *clusterconf.Document) {
 	var errs []error
-	store := s.versionsAfter(a, after)
+	store := s.versionsAfter(after)
 	for _, lim := range clusterconf.Outdated(before, after) {
 		if versions, err := store.List(lim); err == nil && len(versions) > 0 { // else a folder would be made
 			_, err = store.KeepNewest(ctx, lim)
@@ -46,7 +46,7 @@ func (a *app) removeOutdated(ctx context.Context, s *server, before, after *clus
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		a.out.Warn("the document is changed, but data versions that no longer fit were not removed: %v", err)
+		s.out.Warn("the document is changed, but data versions that no longer fit were not removed: %v", err)
 	}
 }
 

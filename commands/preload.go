@@ -38,7 +38,7 @@ func runPreload(ctx context.Context, a *app, name string, o change) error {
 	if err != nil {
 		return err
 	}
-	return a.perform(ctx, s, edit{
+	return s.perform(ctx, edit{
 		change: o, command: "preload " + name, doing: "preloading cluster " + name,
 		done: "cluster " + name + " is preloaded", would: "cluster " + name + " would be preloaded", already: "cluster " + name + " is preloaded already",
 		apply: func(d *clusterconf.Document) error { return d.PreloadCluster(name) },

@@ -63,5 +63,5 @@ func runRemoveLIM(ctx context.Context, a *app, cluster, arg string, o leave) err
 		apply: func(d *clusterconf.Document) error { return d.RemoveLIM(cluster, lim) },
 		loses: true,
 	}
-	return a.leaveCluster(ctx, s, o)
+	return s.leaveCluster(ctx, o)
 }

@@ -86,6 +86,6 @@ fails over and falls back.`, `
 	a.globals.addFlags(root.PersistentFlags())
 	root.PersistentPreRunE = a.start
 	root.Args, root.RunE = rootArgs, a.runRoot
-	a.wireCompletion(root)
+	completer{a}.wireCompletion(root)
 	return root
 }

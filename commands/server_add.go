@@ -45,7 +45,7 @@ func runServerAdd(ctx context.Context, a *app, name string, o serverAddOptions) 
 	if err != nil {
 		return doing(err, "adding server %s", name)
 	}
-	return a.perform(ctx, s, edit{
+	return s.perform(ctx, edit{
 		change: o.change, command: "server add " + name, doing: "adding server " + name,
 		done: "server " + name + " added", would: "server " + name + " would be added", already: "server " + name + " is there already",
 		left: func(after *clusterconf.Document) []string {

@@ -38,7 +38,7 @@ func runServerRemove(ctx context.Context, a *app, name string, o change) error {
 	if err != nil {
 		return err
 	}
-	return a.perform(ctx, s, edit{
+	return s.perform(ctx, edit{
 		change: o, command: "server remove " + name, doing: "removing server " + name,
 		done: "server " + name + " removed", would: "server " + name + " would be removed", already: "server " + name + " is removed already",
 		left: func(*clusterconf.Document) []string {

@@ -54,16 +54,16 @@ func runServerSet(ctx context.Context, a *app, name string, o serverSetOptions) 
 			return doing(err, "changing server %s", name)
 		}
 	}
-	return a.perform(ctx, s, edit{
+	return s.perform(ctx, edit{
 		change: o.change, command: "server set " + name, doing: "changing server " + name,
 		done: "server " + name + " changed", would: "server " + name + " would be changed", already: "server " + name + " is so already",
-		left:  func(after *clusterconf.Document) []string { return a.setLeft(ctx, s, after.Server(name), o) },
+		left:  func(after *clusterconf.Document) []string { return s.setLeft(ctx, after.Server(name), o) },
 		apply: func(d *clusterconf.Document) error { return d.SetServer(name, o.ifname, o.base) },
 	})
 }
 
 // setLeft says what a change of a server leaves to do there.
-func (a *app) setLeft(ctx context.Context, s *server, now *clusterconf.Server, o serverSetOptions) []string {
+func (s *server) setLeft(ctx context.Context, now *clusterconf.Server, o serverSetOptions) []string {
 	switch {
 	case o.ifname == "" || now == nil || !s.agent.Running(ctx):
 		return nil

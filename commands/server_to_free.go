@@ -31,7 +31,7 @@ func runServerToFree(ctx context.Context, a *app, name string, o change) error {
 	if err != nil {
 		return err
 	}
-	return a.perform(ctx, s, edit{
+	return s.perform(ctx, edit{
 		change: o, command: "server to-free " + name, doing: "making " + name + " a free server",
 		done: name + " is a free server now", would: name + " would be a free server", already: name + " is a free server already",
 		apply: func(d *clusterconf.Document) error { return d.ToFree(name) },

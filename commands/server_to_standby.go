@@ -33,7 +33,7 @@ func runServerToStandby(ctx context.Context, a *app, name string, o change) erro
 	if err != nil {
 		return err
 	}
-	return a.perform(ctx, s, edit{
+	return s.perform(ctx, edit{
 		change: o, command: "server to-standby " + name, doing: "making " + name + " a standby server",
 		done: name + " is a standby server now", would: name + " would be a standby server", already: name + " is a standby server already",
 		apply: func(d *clusterconf.Document) error { return d.ToStandby(name) },

@@ -165,7 +165,7 @@ func (a *app) software(lim int, force bool) (*softwareHere, error) {
 		here.env.Alias = cluster.Member(lim).Alias.Addr()
 		here.env.Role = a.role(me.Interface, here.env)
 	}
-	here.versions = s.versions(a.env.Now)
+	here.versions = s.versions()
 	if here.env.XData, err = a.newestData(here.versions, lim); err != nil {
 		return nil, err
 	}

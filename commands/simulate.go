@@ -58,7 +58,7 @@ func runSimulate(ctx context.Context, a *app, o simulateOptions) error {
 	if err != nil {
 		return err
 	}
-	r, err := a.simulate(ctx, s, scenario)
+	r, err := s.simulate(ctx, scenario)
 	if err != nil {
 		return fmt.Errorf("simulating: %w", err)
 	}
@@ -72,12 +72,12 @@ func runSimulate(ctx context.Context, a *app, o simulateOptions) error {
 }
 
 // simulate asks the agent, or plays it from the document where there is none.
-func (a *app) simulate(ctx context.Context, s *server, scenario whatif.Scenario) (*whatif.Result, error) {
+func (s *server) simulate(ctx context.Context, scenario whatif.Scenario) (*whatif.Result, error) {
 	r, err := s.agent.Simulate(ctx, scenario)
 	if fault.CodeOf(err) != fault.Unreachable || s.agent.Running(ctx) {
 		return r, err
 	}
-	a.out.Detail("%v", err)
+	s.out.Detail("%v", err)
 	doc, err := s.store.Read()
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func (a *app) simulate(ctx context.Context, s *server, scenario whatif.Scenario)
 	if err := scenario.Check(doc); err != nil {
 		return nil, err
 	}
-	return whatif.Simulate(whatif.AllWell(doc, a.env.Now()), scenario), nil
+	return whatif.Simulate(whatif.AllWell(doc, s.env.Now()), scenario), nil
 }
 
 func (a *app) simulationView(r *whatif.Result) ui.View {

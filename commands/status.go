@@ -85,7 +85,7 @@ func (a *app) status(ctx context.Context, cluster string, lims []int) (*status.C
 	st, err := s.agent.Status(ctx)
 	if fault.CodeOf(err) == fault.Unreachable && !s.agent.Running(ctx) {
 		a.out.Detail("%v", err)
-		st, err = a.offline(s)
+		st, err = s.offline()
 	}
 	if err != nil {
 		return nil, err
@@ -94,20 +94,20 @@ func (a *app) status(ctx context.Context, cluster string, lims []int) (*status.C
 }
 
 // offline says what can be said without an agent.
-func (a *app) offline(s *server) (*status.ClusterStatus, error) {
+func (s *server) offline() (*status.ClusterStatus, error) {
 	doc, err := s.read()
 	if err != nil {
 		return nil, err
 	}
 	if err := s.known(doc); err != nil {
-		a.out.Note("%v: %s", err, fault.HintOf(err))
+		s.out.Note("%v: %s", err, fault.HintOf(err))
 	}
 	view := status.Offline{
-		Document: doc, Server: s.settings.Server, Now: a.env.Now(),
+		Document: doc, Server: s.settings.Server, Now: s.env.Now(),
 		Holds: func(netip.Prefix) *bool { return nil },
-		Data:  func(lim int) *status.LocalData { return s.localData(a.env.Now, lim) },
+		Data:  s.localData,
 	}
-	k, err := a.env.Kernel()
+	k, err := s.env.Kernel()
 	if err == nil {
 		defer k.Close()
 		if addresses, err := k.Addresses(""); err == nil {
@@ -121,8 +121,8 @@ func (a *app) offline(s *server) (*status.ClusterStatus, error) {
 }
 
 // localData is what this server has of a LIM's data.
-func (s *server) localData(now func() time.Time, lim int) *status.LocalData {
-	st, err := s.versions(now).Standing(lim)
+func (s *server) localData(lim int) *status.LocalData {
+	st, err := s.versions().Standing(lim)
 	if err != nil || st.Newest == nil {
 		return nil
 	}

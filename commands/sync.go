@@ -142,7 +142,7 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 	if err != nil {
 		return fmt.Errorf("synchronising: %w", err)
 	}
-	y := &syncer{app: a, server: s, options: o, settle: max(s.settings.XDataStill, time.Minute)}
+	y := &syncer{server: s, options: o, settle: max(s.settings.XDataStill, time.Minute)}
 	if o.signs {
 		stop := xdata.Signs(a.env.Stdout)
 		y.doAll(ctx, jobs)
@@ -224,13 +224,13 @@ func planCluster(doc *clusterconf.Document, me string, c *clusterconf.Cluster, o
 func (y *syncer) notes() {
 	for _, r := range y.results {
 		if r.SetAside != "" {
-			y.app.out.Note("LIM %d: the other side's version is set aside, in %s there", r.LIM, r.SetAside)
+			y.server.out.Note("LIM %d: the other side's version is set aside, in %s there", r.LIM, r.SetAside)
 		}
 		if r.Error == nil && r.Version == "" {
-			y.app.out.Note("LIM %d has no data yet: 'mxcluster xdata backup' makes a version", r.LIM)
+			y.server.out.Note("LIM %d has no data yet: 'mxcluster xdata backup' makes a version", r.LIM)
 		}
 		for _, old := range r.Removes {
-			y.app.out.Note("LIM %d: %s would be removed on the %s side", r.LIM, old.Version, old.Side)
+			y.server.out.Note("LIM %d: %s would be removed on the %s side", r.LIM, old.Version, old.Side)
 		}
 	}
 }

@@ -18,7 +18,6 @@ import (
 
 // syncer carries syncs out and collects what became of them.
 type syncer struct {
-	app     *app
 	server  *server
 	options syncOptions
 	settle  time.Duration // how long what other programs may still be writing is waited for
@@ -74,8 +73,8 @@ func (y *syncer) local(ctx context.Context, j syncJob, lim int) (xdata.Result, e
 	if y.options.dryRun {
 		return r, err
 	}
-	if bad := y.server.syncs().Note(lim, y.app.env.Now(), err); bad != nil {
-		y.app.out.Detail("%v", bad)
+	if bad := y.server.syncs().Note(lim, y.server.env.Now(), err); bad != nil {
+		y.server.out.Detail("%v", bad)
 	}
 	return r, err
 }
@@ -85,9 +84,9 @@ func (y *syncer) between(ctx context.Context, j syncJob, lim int) (xdata.Result,
 	if err != nil {
 		return failedSync(lim, err), err
 	}
-	store := y.server.versions(y.app.env.Now)
+	store := y.server.versions()
 	store.Reason = y.options.reason
-	store.Note = func(text string) { y.app.out.Warn("LIM %d: %s", lim, text) }
+	store.Note = func(text string) { y.server.out.Warn("LIM %d: %s", lim, text) }
 	var lastGood time.Time
 	if before, err := y.server.syncs().Read(lim); err == nil && before.LastGood != nil {
 		lastGood = *before.LastGood
@@ -95,7 +94,7 @@ func (y *syncer) between(ctx context.Context, j syncJob, lim int) (xdata.Result,
 	if j.side == clusterconf.SideStandby {
 		store.Spare = xdata.StandbySpare
 	}
-	bar := y.app.progress(fmt.Sprintf("LIM %d", lim), 0)
+	bar := y.server.progress(fmt.Sprintf("LIM %d", lim), 0)
 	defer bar.Close()
 	r, err := xdata.Sync(ctx, store, peer, xdata.Request{
 		LIM: lim, Side: j.side, Direction: xdata.Direction(y.options.direction), Keep: clusterconf.Side(y.options.keep), DryRun: y.options.dryRun, Rate: y.options.rate,

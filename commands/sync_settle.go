@@ -11,14 +11,14 @@ import (
 // its end meanwhile: a sync that follows on a backup would leave that behind. What is not
 // waited for any longer is said.
 func (y *syncer) settled(ctx context.Context, lim int, do func() (*xdata.Writing, error)) error {
-	end := y.app.env.Now().Add(y.settle)
+	end := y.server.env.Now().Add(y.settle)
 	for round := 1; ; round++ {
 		w, err := do()
 		if w == nil {
 			return err
 		}
 		if y.options.dryRun || round == settleRounds || w.Until.After(end) || !y.await(ctx, lim, w) {
-			y.app.out.Warn("LIM %d: version %s on the %s side may still be written and is left out; it counts as complete at %s if nothing changes in it",
+			y.server.out.Warn("LIM %d: version %s on the %s side may still be written and is left out; it counts as complete at %s if nothing changes in it",
 				lim, w.Version, w.Side, w.Until.UTC().Format(time.RFC3339))
 			return err
 		}
@@ -27,9 +27,9 @@ func (y *syncer) settled(ctx context.Context, lim int, do func() (*xdata.Writing
 
 // await waits until a version counts as complete; false: it was interrupted.
 func (y *syncer) await(ctx context.Context, lim int, w *xdata.Writing) bool {
-	left := w.Until.Sub(y.app.env.Now())
+	left := w.Until.Sub(y.server.env.Now())
 	if left > 0 {
-		y.app.out.Note("LIM %d: version %s on the %s side may still be written; waiting until %s", lim, w.Version, w.Side, w.Until.UTC().Format(time.RFC3339))
+		y.server.out.Note("LIM %d: version %s on the %s side may still be written; waiting until %s", lim, w.Version, w.Side, w.Until.UTC().Format(time.RFC3339))
 	}
 	select {
 	case <-ctx.Done():

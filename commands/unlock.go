@@ -39,7 +39,7 @@ func runUnlock(ctx context.Context, a *app, arg string, o change) error {
 		return err
 	}
 	what := fmt.Sprintf("LIM %d", lim)
-	return a.perform(ctx, s, edit{
+	return s.perform(ctx, edit{
 		change: o, command: fmt.Sprintf("unlock %d", lim), doing: "unlocking " + what,
 		done: what + " is unlocked", would: what + " would be unlocked", already: what + " is not locked",
 		apply: func(d *clusterconf.Document) error { return d.UnlockLIM(lim) },

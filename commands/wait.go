@@ -105,8 +105,8 @@ func whoLives(ctx context.Context, s *server, agent bool) ([]string, error) {
 
 // awaitEdit waits until an edit has reached every server that lives, and until what
 // else the edit is to bring about has come.
-func (a *app) awaitEdit(ctx context.Context, s *server, e edit, out outcome, live []string) error {
-	end := a.env.Now().Add(e.wait)
+func (s *server) awaitEdit(ctx context.Context, e edit, out outcome, live []string) error {
+	end := s.env.Now().Add(e.wait)
 	err := waitUntil(ctx, e.wait, func(ctx context.Context) (bool, string, error) {
 		info, err := s.agent.Agent(ctx)
 		if err != nil {
@@ -118,7 +118,7 @@ func (a *app) awaitEdit(ctx context.Context, s *server, e edit, out outcome, liv
 	if err != nil || e.then == nil {
 		return err
 	}
-	return waitFor(ctx, s.agent, max(end.Sub(a.env.Now()), pollEvery), e.then)
+	return waitFor(ctx, s.agent, max(end.Sub(s.env.Now()), pollEvery), e.then)
 }
 
 // behind names a server that lives, or lived when the edit began, and does not have

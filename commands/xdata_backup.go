@@ -94,12 +94,12 @@ func runXdataBackup(ctx context.Context, a *app, o xdataBackupOptions) error {
 		return fmt.Errorf("backing up: %w", err)
 	}
 	if o.dryRun {
-		if err := s.versions(a.env.Now).MayBackup(o.from); err != nil {
+		if err := s.versions().MayBackup(o.from); err != nil {
 			return fmt.Errorf("back up the data of LIM %d from %s: %w", o.lim, o.from, err)
 		}
 		return a.done(result{Changed: true, DryRun: true, Text: o.would(jobs)})
 	}
-	v, err := a.backup(ctx, s, o)
+	v, err := s.backup(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func runXdataBackup(ctx context.Context, a *app, o xdataBackupOptions) error {
 	if err := a.showBackup(v); err != nil {
 		return err
 	}
-	return a.syncBackup(ctx, s, v, o.reason, jobs)
+	return s.syncBackup(ctx, v, o.reason, jobs)
 }
 
 // mayBackUp refuses a backup on the side where the LIM is not active: its data there are
@@ -133,15 +133,15 @@ func (o *xdataBackupOptions) mayBackUp(ctx context.Context, s *server, doc *clus
 }
 
 // backup makes the version, and shows how far it has come.
-func (a *app) backup(ctx context.Context, s *server, o xdataBackupOptions) (xdata.Version, error) {
-	store := s.versions(a.env.Now)
-	bar := a.progress("backing up", 0)
+func (s *server) backup(ctx context.Context, o xdataBackupOptions) (xdata.Version, error) {
+	store := s.versions()
+	bar := s.progress("backing up", 0)
 	defer bar.Close()
 	store.Reason, store.Progress = o.reason, bar.Add
 	if s.paired(o.lim) {
 		store.Side = s.side()
 	}
-	store.Note = func(text string) { a.out.Warn("LIM %d: %s", o.lim, text) }
+	store.Note = func(text string) { s.out.Warn("LIM %d: %s", o.lim, text) }
 	return store.Backup(ctx, o.lim, o.from)
 }
 
@@ -179,20 +179,20 @@ func (a *app) showBackup(v xdata.Version) error {
 
 // syncBackup copies a new version to the other side (spec ch. 3). It is there
 // whatever becomes of that.
-func (a *app) syncBackup(ctx context.Context, s *server, v xdata.Version, reason string, jobs []syncJob) error {
-	y := &syncer{app: a, server: s, options: syncOptions{direction: string(xdata.DirectionAuto), reason: reason, wait: busyLimit}}
+func (s *server) syncBackup(ctx context.Context, v xdata.Version, reason string, jobs []syncJob) error {
+	y := &syncer{server: s, options: syncOptions{direction: string(xdata.DirectionAuto), reason: reason, wait: busyLimit}}
 	y.doAll(ctx, jobs)
 	err := y.failure()
 	for _, r := range y.results {
 		if r.Error != nil {
 			continue
 		}
-		a.out.Note("LIM %d: %s %s", r.LIM, r.Version, r.Result)
+		s.out.Note("LIM %d: %s %s", r.LIM, r.Version, r.Result)
 		if err == nil && !r.Has(&v) {
 			err = fault.New(fault.Conflict, "see 'mxcluster xdata list' on both servers", "both sides have %s now", r.Version)
 		}
 	}
-	return a.tellOnly(fault.Wrap(err, fault.CodeOf(err), "", "%s is made, but not copied to the other side", v.Name))
+	return s.tellOnly(fault.Wrap(err, fault.CodeOf(err), "", "%s is made, but not copied to the other side", v.Name))
 }
 
 // busyLimit is how long a backup waits for a sync that cron or an agent has begun:

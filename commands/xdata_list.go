@@ -53,7 +53,7 @@ func runXdataList(a *app, lim int) error {
 	if lim < 0 || lim > clusterconf.MaxLIMNumber {
 		return fault.New(fault.Usage, "give the number of a LIM", "--lim: %d is not a LIM number", lim)
 	}
-	versions, err := s.versions(a.env.Now).List(lim)
+	versions, err := s.versions().List(lim)
 	if err != nil {
 		return err
 	}

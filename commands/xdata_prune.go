@@ -55,7 +55,7 @@ func runXdataPrune(ctx context.Context, a *app, o xdataPruneOptions) error {
 	if err != nil {
 		return err
 	}
-	store := s.versions(a.env.Now)
+	store := s.versions()
 	store.Reason = o.reason
 	if o.keep == 0 {
 		o.keep = s.keeps()

@@ -31,7 +31,7 @@ keeps its copy.`,
 		Args:        arguments("VERSION"),
 		RunE:        func(_ *cobra.Command, args []string) error { return runXdataRemove(a, args[0], o) },
 	}
-	c.ValidArgsFunction = a.offerVersions(&o.lim, func(xdata.Version) bool { return true })
+	c.ValidArgsFunction = completer{a}.offerVersions(&o.lim, func(xdata.Version) bool { return true })
 	c.Flags().IntVar(&o.lim, "lim", 0, "`number` of the LIM")
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be removed, remove nothing")
 	c.Flags().StringVar(&o.reason, "reason", "", "`text` that says why, for whoever finds the data in use")
@@ -46,7 +46,7 @@ func runXdataRemove(a *app, name string, o xdataRemoveOptions) error {
 	if err != nil {
 		return err
 	}
-	store := s.versions(a.env.Now)
+	store := s.versions()
 	store.Reason = o.reason
 	r := result{Changed: true, DryRun: o.dryRun}
 	if o.dryRun {

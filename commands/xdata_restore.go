@@ -36,7 +36,7 @@ is not restored (exit code 7). Nothing is ever overwritten.`,
 			return runXdataRestore(c.Context(), a, args[0], o)
 		},
 	}
-	c.ValidArgsFunction = a.offerVersions(&o.lim, func(v xdata.Version) bool { return v.Complete })
+	c.ValidArgsFunction = completer{a}.offerVersions(&o.lim, func(v xdata.Version) bool { return v.Complete })
 	c.Flags().IntVar(&o.lim, "lim", 0, "`number` of the LIM")
 	c.Flags().StringVar(&o.to, "to", "", "`folder` to restore to, empty or absent")
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be done, write nothing")
@@ -46,7 +46,7 @@ is not restored (exit code 7). Nothing is ever overwritten.`,
 
 // offerVersions completes the one argument of a command with the versions of a LIM, of all
 // for 0, for which wanted holds, the newest first.
-func (a *app) offerVersions(lim *int, wanted func(xdata.Version) bool) cobra.CompletionFunc {
+func (a completer) offerVersions(lim *int, wanted func(xdata.Version) bool) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -55,12 +55,12 @@ func (a *app) offerVersions(lim *int, wanted func(xdata.Version) bool) cobra.Com
 	}
 }
 
-func (a *app) someVersions(lim int, wanted func(xdata.Version) bool) []cobra.Completion {
+func (a completer) someVersions(lim int, wanted func(xdata.Version) bool) []cobra.Completion {
 	s, err := a.server()
 	if err != nil {
 		return nil
 	}
-	versions, err := s.versions(a.env.Now).List(lim)
+	versions, err := s.versions().List(lim)
 	if err != nil {
 		return nil
 	}
@@ -95,7 +95,7 @@ func runXdataRestore(ctx context.Context, a *app, name string, o xdataRestoreOpt
 	if err != nil {
 		return err
 	}
-	store := s.versions(a.env.Now)
+	store := s.versions()
 	v, err := store.Find(o.lim, name)
 	if err != nil {
 		return fmt.Errorf("restoring: %w", err)

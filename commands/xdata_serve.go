@@ -55,7 +55,7 @@ func runXdataServe(ctx context.Context, a *app, k syncKey) error {
 	if err != nil {
 		return fmt.Errorf("answering a sync: %w", err)
 	}
-	store := s.versions(a.env.Now)
+	store := s.versions()
 	store.Side = s.side()
 	store.Spare, store.Warn = s.spare(doc), nil // the other side is told
 	opt := xdata.ServeOptions{LIMs: h.lims, Opened: h.opened, Warn: h.old, Idle: s.settings.SyncIdleLimit, Active: func(lim int) bool { return s.runs(ctx, lim) }, Synced: func(lim int) {

@@ -50,7 +50,7 @@ func runXdataVerify(ctx context.Context, a *app, lim int) error {
 	if err != nil {
 		return err
 	}
-	store := s.versions(a.env.Now)
+	store := s.versions()
 	versions, err := someVersions(store, lim)
 	if err != nil {
 		return fmt.Errorf("verifying: %w", err)
