@@ -63,6 +63,9 @@ type Agent struct {
 	paper   paper
 	awaited string // hash of the document of another server that was stored last
 	lims    *lims
+	data    *data
+	copies  *copies
+	needs   *preconditions
 	aliases *aliases
 	link    *link
 	refused map[refusal]time.Time  // when it was told last
@@ -72,20 +75,12 @@ type Agent struct {
 	readied map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
 	permits permits
 	waiters map[string]chan reply
-	here    map[int]DataHere       // data versions on this server
-	data    map[int]*failover.Data // the newest of them
-	unable  map[int]string         // LIMs whose software could not start here, and why; nil: not looked yet
-	looks   looks
-	lacking map[int]string // LIMs whose announcement prompts are not here, and why; "": they are
-	syncs   map[int]*limSync
-	records map[int]SyncRecord // what is remembered of the syncs of LIMs
 	alarms  alarms.State
 	keyring *rotation.Ring // of gossip
 	lost    string         // why the state of the last run could not be read; "": it could
 	editing
 	settled    bool
 	parked     bool
-	stopping   bool
 	plan       failover.Plan
 	published  string
 	said       statement // that was published, or says the same
@@ -110,7 +105,6 @@ type Agent struct {
 	lastSeen   time.Time
 	arbiter    string // what the others were told of it last
 	keysLeft   bool   // the arbiter's keys were left for the next agent
-	copies     copies
 	stop       context.CancelFunc
 }
 
@@ -149,11 +143,15 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		core:  &core{cfg: cfg, deps: deps, log: cfg.Log, recorder: newRecorder(deps.Events), inbox: make(chan func(), 256), done: make(chan struct{})},
 		saver: saver{file: deps.State, turn: newTurn()}, notifier: newNotifier(deps.Notify, cfg.Watchdog), run: hex.EncodeToString(id),
 		peers: map[string]*peer{}, waiters: map[string]chan reply{}, permits: permits{}, strange: map[string]strangeness{},
-		data: map[int]*failover.Data{}, syncs: map[int]*limSync{}, readied: map[netip.Prefix]time.Time{}, editing: editing{owed: map[string][]byte{}},
+		readied: map[netip.Prefix]time.Time{}, editing: editing{owed: map[string][]byte{}},
 	}
 	a.link = &link{core: a.core}
 	a.aliases = &aliases{core: a.core, link: a.link, peers: a.peers, all: map[int]*alias{}, view: a.view, term: func(n int) uint64 { return a.lims.of(n).term }, freed: a.aliasFreed}
-	a.lims = &lims{core: a.core, limHost: a, aliases: a.aliases, all: map[int]*lim{}, newest: func(lim int) *failover.Data { return a.data[lim] }}
+	a.lims = &lims{core: a.core, limHost: a, aliases: a.aliases, all: map[int]*lim{}}
+	a.data = &data{core: a.core, lims: a.lims, peers: a.peers, newest: map[int]*failover.Data{}, syncs: map[int]*limSync{}}
+	a.lims.data = a.data
+	a.copies = &copies{core: a.core, lims: a.lims, peers: a.peers}
+	a.needs = &preconditions{core: a.core}
 	if deps.Arbiter != nil {
 		a.keeper = keeper.New(keeper.Config{Arbiter: deps.Arbiter, Server: cfg.Server, Lease: cfg.ArbiterLease, Alive: a.alive, Changed: func() { a.post(func() {}) }, Log: cfg.Log})
 	}
@@ -230,7 +228,7 @@ func (a *Agent) begin() error {
 	if err := a.adopt(lost); err != nil {
 		return err
 	}
-	a.lookForCopies()
+	a.copies.look()
 	a.aliases.mendDenials(a.aliases.deniable())
 	changes, err := a.deps.Kernel.Watch(a.ctx)
 	if err != nil {
@@ -261,7 +259,7 @@ func (a *Agent) step(now time.Time) time.Duration {
 			a.apply(d, now)
 		}
 	}
-	a.tendCopies(now)
+	a.copies.tend(now)
 	denials := a.aliases.tendDenials(now)
 	a.tendKeys(now)
 	a.goOn(now)

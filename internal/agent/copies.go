@@ -15,55 +15,57 @@ import (
 
 // copies are the aliases that are on this server where they should not be.
 type copies struct {
+	*core
+	lims   *lims
+	peers  map[string]*peer
 	all    []netops.Address // the server's addresses, as last looked at
 	failed bool             // they could not be looked at
 	adders map[int]*adder   // by LIM
 }
 
 // lookForCopies looks at all addresses of this server.
-func (a *Agent) lookForCopies() {
-	all, err := a.deps.Kernel.Addresses("")
+func (c *copies) look() {
+	all, err := c.deps.Kernel.Addresses("")
 	if err != nil {
-		if !a.copies.failed {
-			a.log.Error("looking at all addresses of this server", "err", err)
+		if !c.failed {
+			c.log.Error("looking at all addresses of this server", "err", err)
 		}
-		a.copies.failed = true
+		c.failed = true
 		return // the ones known are told of further; the next event or second looks again
 	}
-	a.copies.all, a.copies.failed = all, false
+	c.all, c.failed = all, false
 }
 
 // tendCopies deals with every alias that somebody has brought up on this server, on
 // whichever interface: denied it is already, and it goes where the LIM is active.
-func (a *Agent) tendCopies(now time.Time) {
-	c := &a.copies
-	if a.suspicious() {
-		a.lookForCopies() // an alias may have been given up since
+func (c *copies) tend(now time.Time) {
+	if c.suspicious() {
+		c.look() // an alias may have been given up since
 	}
-	for _, cluster := range a.doc.Clusters {
+	for _, cluster := range c.doc.Clusters {
 		for _, m := range cluster.LIMs {
 			places := found(c.all, m.Alias.Addr())
 			if len(places) > 0 || c.adders[m.LIM] != nil {
-				a.tendAlias(m.LIM, m.Alias, places, now)
+				c.tendAlias(m.LIM, m.Alias, places, now)
 			}
 		}
 	}
 	for n := range c.adders {
-		if !a.aliasOf(n).IsValid() {
+		if !c.aliasOf(n).IsValid() {
 			delete(c.adders, n)
 		}
 	}
 }
 
 // suspicious reports whether an alias seems to be where it should not be.
-func (a *Agent) suspicious() bool {
-	for _, cluster := range a.doc.Clusters {
+func (c *copies) suspicious() bool {
+	for _, cluster := range c.doc.Clusters {
 		for _, m := range cluster.LIMs {
-			places := found(a.copies.all, m.Alias.Addr())
+			places := found(c.all, m.Alias.Addr())
 			if len(places) == 0 {
 				continue
 			}
-			s := a.aliasState(m.LIM, m.Alias)
+			s := c.aliasState(m.LIM, m.Alias)
 			if slices.ContainsFunc(places, func(at place) bool { return s.judge(at) != belongs }) {
 				return true
 			}
@@ -72,47 +74,47 @@ func (a *Agent) suspicious() bool {
 	return false
 }
 
-func (a *Agent) tendAlias(number int, alias netip.Prefix, places []place, now time.Time) {
-	s := a.aliasState(number, alias)
+func (c *copies) tendAlias(number int, alias netip.Prefix, places []place, now time.Time) {
+	s := c.aliasState(number, alias)
 	what, at := s.judgeAll(places)
-	d := a.copies.adders[number]
+	d := c.adders[number]
 	if d == nil {
 		if what == belongs {
 			return
 		}
 		d = &adder{}
-		if a.copies.adders == nil {
-			a.copies.adders = map[int]*adder{}
+		if c.adders == nil {
+			c.adders = map[int]*adder{}
 		}
-		a.copies.adders[number] = d
+		c.adders[number] = d
 	}
 	d.there = what != belongs
 	switch {
 	case d.there:
 		d.seen(now, at, s, what)
 		if what == isTakenOff && !now.Before(d.next) {
-			a.takeOff(number, d, now)
+			c.takeOff(number, d, now)
 		}
 	case !d.told(now):
-		delete(a.copies.adders, number)
+		delete(c.adders, number)
 		return
 	}
-	a.lookForAdder(number, alias.Addr(), d, now)
+	c.lookForAdder(number, alias.Addr(), d, now)
 }
 
 // takeOff takes copies of an alias off.
-func (a *Agent) takeOff(number int, d *adder, now time.Time) {
+func (c *copies) takeOff(number int, d *adder, now time.Time) {
 	for _, at := range d.places {
-		if err := a.deps.Kernel.Drop(at.ifname, at.prefix); err != nil {
-			a.log.Error("taking a copy of an alias off", "lim", number, "interface", at.ifname, "address", at.prefix, "err", err)
+		if err := c.deps.Kernel.Drop(at.ifname, at.prefix); err != nil {
+			c.log.Error("taking a copy of an alias off", "lim", number, "interface", at.ifname, "address", at.prefix, "err", err)
 			d.next = now.Add(copyFirst)
 			return
 		}
-		a.recordAlias(number, at.prefix.Addr(), "copy", fmt.Sprintf("%s was on %s, though LIM %d is %s; it was taken off", at.prefix, at.ifname, number, d.where(a.cfg.Server)))
+		c.recordAlias(number, at.prefix.Addr(), "copy", fmt.Sprintf("%s was on %s, though LIM %d is %s; it was taken off", at.prefix, at.ifname, number, d.where(c.cfg.Server)))
 	}
 	d.takenOff(now)
 	d.there = false
-	a.lookForCopies()
+	c.look()
 }
 
 // where says where the LIM is active.
@@ -127,31 +129,31 @@ func (d *adder) where(here string) string {
 }
 
 // aliasState gathers what is known of an alias.
-func (a *Agent) aliasState(number int, alias netip.Prefix) aliasState {
-	s := aliasState{alias: alias, ifname: a.net.ifname}
-	if l := a.lims.all[number]; l != nil {
+func (c *copies) aliasState(number int, alias netip.Prefix) aliasState {
+	s := aliasState{alias: alias, ifname: c.net.ifname}
+	if l := c.lims.all[number]; l != nil {
 		s.ours, s.taking = l.alias.holds || l.alias.former || l.alias.absent, l.alias.taking
 		s.active = l.alias.holds && l.alias.hidden == "" || l.alias.former
 	}
 	if !s.active {
-		s.elsewhere = a.activeElsewhere(number)
+		s.elsewhere = c.activeElsewhere(number)
 	}
 	return s
 }
 
 // activeElsewhere names the other server that is alive and says that it runs a LIM and
 // has its alias; "" if none does.
-func (a *Agent) activeElsewhere(number int) string {
+func (c *copies) activeElsewhere(number int) string {
 	var servers []string
-	if r := a.doc.RegularOf(number); r != nil {
+	if r := c.doc.RegularOf(number); r != nil {
 		servers = append(servers, r.Name)
 	}
-	if c := a.doc.ClusterOfLIM(number); c != nil {
+	if c := c.doc.ClusterOfLIM(number); c != nil {
 		servers = append(servers, c.Standby)
 	}
 	for _, name := range servers {
-		p := a.peers[name]
-		if name == a.cfg.Server || p == nil || p.claim == nil || p.liveness != failover.Alive {
+		p := c.peers[name]
+		if name == c.cfg.Server || p == nil || p.claim == nil || p.liveness != failover.Alive {
 			continue
 		}
 		if claim := p.claim.LIM(number); claim.State.Active() && claim.Holds && !claim.Blocked {
@@ -162,17 +164,17 @@ func (a *Agent) activeElsewhere(number int) string {
 }
 
 // lookForAdder finds out, beside the main loop, what brings an alias up here.
-func (a *Agent) lookForAdder(number int, alias netip.Addr, d *adder, now time.Time) {
-	if a.deps.Files == nil || d.asked || now.Sub(d.files) < lookForFiles {
+func (c *copies) lookForAdder(number int, alias netip.Addr, d *adder, now time.Time) {
+	if c.deps.Files == nil || d.asked || now.Sub(d.files) < lookForFiles {
 		return
 	}
 	d.asked = true
-	a.wg.Go(func() {
-		all, err := netfiles.Find(a.deps.Files, alias)
-		a.post(func() {
+	c.wg.Go(func() {
+		all, err := netfiles.Find(c.deps.Files, alias)
+		c.post(func() {
 			d.asked, d.files = false, time.Now()
 			if err != nil {
-				a.log.Warn("looking for what brings an alias up", "lim", number, "alias", alias, "err", err)
+				c.log.Warn("looking for what brings an alias up", "lim", number, "alias", alias, "err", err)
 			}
 			if d.by = ""; len(all) > 0 {
 				d.by = all[0].String()
@@ -219,9 +221,9 @@ func (d *adder) words(alias netip.Addr, here string) string {
 
 // misplaced lists, for the others, the LIMs whose alias is on this server where it
 // should not be.
-func (a *Agent) misplaced() []int {
+func (c *copies) misplaced() []int {
 	var all []int
-	for number, d := range a.copies.adders {
+	for number, d := range c.adders {
 		if d.there {
 			all = append(all, number)
 		}

@@ -38,6 +38,8 @@ type core struct {
 	net     *network              // where this server is reached; replaced when the document moves it
 	keeper  *keeper.Keeper        // of the arbiter's keys; nil: there is no arbiter
 
+	stopping bool // the agent ends
+
 	// nothingNew is set by what came in and changes no decision, as nearly every
 	// heartbeat and every look at the disk does: then none is made.
 	nothingNew bool
@@ -222,4 +224,18 @@ func (a *core) newestData(env *services.Env) DataHere {
 	d := a.deps.Data(env.LIM)
 	env.XData = d.Path
 	return d
+}
+
+// own lists the LIMs that may run on this server.
+func (a *core) own() (lims []int) {
+	self, c := a.doc.Server(a.cfg.Server), a.cluster()
+	switch {
+	case c != nil && c.Standby == a.cfg.Server:
+		for _, m := range c.LIMs {
+			lims = append(lims, m.LIM)
+		}
+	case self != nil && self.LIM != 0:
+		lims = []int{self.LIM}
+	}
+	return lims
 }

@@ -79,7 +79,7 @@ func (d daily) turn() float64 {
 
 // planDaily decides when a LIM is next synchronised because a day has passed; zero
 // where nobody is there to do so with.
-func (a *Agent) planDaily(lim int, now time.Time) time.Time {
+func (a *data) planDaily(lim int, now time.Time) time.Time {
 	p := a.peers[a.otherSide(lim)]
 	if a.deps.Sync == nil || p == nil || p.liveness != failover.Alive {
 		return time.Time{}
@@ -91,7 +91,7 @@ func (a *Agent) planDaily(lim int, now time.Time) time.Time {
 
 // syncing reports whether data is being synchronised: one LIM after the other is soon
 // enough for what is due every day.
-func (a *Agent) syncing() bool {
+func (a *data) syncing() bool {
 	for _, s := range a.syncs {
 		if s.running {
 			return true

@@ -16,6 +16,44 @@ import (
 // went: another program may have finished writing one.
 const rescan = 5 * time.Second
 
+// data is what this server has of the data of its LIMs, and how that stands towards the
+// other side. It is of the main loop.
+type data struct {
+	*core
+	lims  *lims
+	peers map[string]*peer
+
+	here    map[int]DataHere       // data versions on this server
+	newest  map[int]*failover.Data // the newest of them
+	syncs   map[int]*limSync
+	records map[int]SyncRecord // what is remembered of the syncs of LIMs
+}
+
+// look finds the newest data version of each LIM, beside the main loop.
+func (a *data) look(lims []int, now time.Time) {
+	clustered := map[int]bool{}
+	for _, n := range lims {
+		clustered[n] = a.doc.ClusterOfLIM(n) != nil
+	}
+	a.wg.Go(func() {
+		found, records := map[int]DataHere{}, map[int]SyncRecord{}
+		for _, n := range lims {
+			found[n] = a.deps.Data(n)
+		}
+		for _, n := range lims {
+			if a.deps.Synced == nil || !clustered[n] {
+				continue
+			}
+			record, err := a.deps.Synced(n, now)
+			if err != nil {
+				a.log.Warn("looking for the last sync", "lim", n, "err", err)
+			}
+			records[n] = record
+		}
+		a.post(func() { a.found(found, records, time.Now()) })
+	})
+}
+
 // DataHere is what a server has of a LIM's data.
 type DataHere struct {
 	Newest *failover.Data // newest complete version; nil: there is none
@@ -131,7 +169,7 @@ const maxDamaged = 8
 
 // dataConditions tells of data versions on this server that cannot be relied on.
 func (a *Agent) dataConditions() (out []alarms.Condition) {
-	for lim, d := range a.here {
+	for lim, d := range a.data.here {
 		if d.Unseen == "" && len(d.Damaged) == 0 {
 			continue
 		}

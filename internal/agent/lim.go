@@ -54,7 +54,7 @@ type lims struct {
 	limHost
 	aliases *aliases
 	all     map[int]*lim
-	newest  func(lim int) *failover.Data // data version on this server
+	data    *data
 }
 
 // limHost is what a LIM needs of the agent besides.

@@ -337,7 +337,7 @@ func (a *Agent) kernelChanged(e netops.Event) {
 		a.aliases.mendBlocks()
 		a.aliases.denials.look = true
 	}
-	a.lookForCopies()
+	a.copies.look()
 	for _, l := range a.lims.all {
 		if l.alias.hold != nil {
 			select {

@@ -26,7 +26,7 @@ func (l *lim) applyPreload(d *failover.Decision) {
 
 // newer reports whether a later data version came than the one loaded.
 func (l *lim) newer() bool {
-	return l.newest(l.number).Replaces(l.software.version)
+	return l.data.newest[l.number].Replaces(l.software.version)
 }
 
 // demote makes the active side the passive one: the alias is blocked at once, so

@@ -28,11 +28,11 @@ func lookForPrompts(dir string) error {
 
 // lacksPrompts says why a LIM's prompts are not here; "" where they are, or none are
 // used.
-func (a *Agent) lacksPrompts(entry *clusterconf.LIM) string {
-	if a.deps.Prompts == nil || entry == nil || entry.Prompts == "" {
+func (p *preconditions) lacksPrompts(entry *clusterconf.LIM) string {
+	if p.deps.Prompts == nil || entry == nil || entry.Prompts == "" {
 		return ""
 	}
-	if err := a.deps.Prompts(entry.Prompts); err != nil {
+	if err := p.deps.Prompts(entry.Prompts); err != nil {
 		return err.Error()
 	}
 	return ""
@@ -41,7 +41,7 @@ func (a *Agent) lacksPrompts(entry *clusterconf.LIM) string {
 // promptsConditions tells, on the standby, of a LIM that would have no voice
 // announcements here (spec ch. 2). It is taken over all the same.
 func (a *Agent) promptsConditions(lim int) []alarms.Condition {
-	why := a.lacking[lim]
+	why := a.needs.lacking[lim]
 	if why == "" {
 		return nil
 	}

@@ -18,8 +18,8 @@ const unableFor = 3 * time.Second
 // as far as that shows beforehand. Each reason stands for itself.
 func (a *Agent) unfit() []string {
 	var why []string
-	for _, n := range slices.Sorted(maps.Keys(a.unable)) {
-		why = append(why, fmt.Sprintf("the software of LIM %d cannot start: %s", n, a.unable[n]))
+	for _, n := range slices.Sorted(maps.Keys(a.needs.unable)) {
+		why = append(why, fmt.Sprintf("the software of LIM %d cannot start: %s", n, a.needs.unable[n]))
 	}
 	for _, n := range slices.Sorted(maps.Keys(a.lims.all)) {
 		if l := a.lims.all[n]; l.software.unseen != "" {
@@ -100,7 +100,7 @@ func (a *Agent) readyConditions() []alarms.Condition {
 		tell(lim, a.actsNotWords(lim))
 	}
 	for n, l := range a.lims.all {
-		switch why := a.unable[n]; {
+		switch why := a.needs.unable[n]; {
 		case l.software.lacks != "":
 			tell(n, fmt.Sprintf("LIM %d runs on %s not as it was set: %s", n, a.cfg.Server, l.software.lacks))
 		case why != "" && l.state.Active():

@@ -42,31 +42,31 @@ type SyncRecord struct {
 
 // dataFound takes in which data versions are newest here, and what is remembered of
 // the syncs of LIMs.
-func (a *Agent) dataFound(found map[int]DataHere, records map[int]SyncRecord, now time.Time) {
-	was := a.data
+func (a *data) found(found map[int]DataHere, records map[int]SyncRecord, now time.Time) {
+	was := a.newest
 	a.nothingNew = reflect.DeepEqual(a.here, found) && maps.Equal(a.records, records)
-	a.here, a.data, a.records = found, map[int]*failover.Data{}, records
+	a.here, a.newest, a.records = found, map[int]*failover.Data{}, records
 	for lim, d := range found {
-		a.data[lim] = d.Newest
+		a.newest[lim] = d.Newest
 	}
-	for lim, d := range a.data {
+	for lim, d := range a.newest {
 		if d.Replaces(was[lim]) {
-			a.dataArrived(lim, d)
+			a.arrived(lim, d)
 		}
-		a.syncData(lim, d, now)
+		a.tendSync(lim, d, now)
 	}
 }
 
 // dataArrived is told of a data version of a LIM that is newer than all before it
 // on this server, whoever made or brought it, and of the newest one at the start.
-func (a *Agent) dataArrived(lim int, d *failover.Data) {
+func (a *data) arrived(lim int, d *failover.Data) {
 	a.log.Info("data version", "lim", lim, "version", d.Version, "newest", d.Newest)
 }
 
 // syncData copies the data of a LIM that runs here to the other side, when that
 // is alive and has older data or none (spec ch. 3, "after every data backup"), and
 // makes both sides the same once a day, wherever it runs.
-func (a *Agent) syncData(lim int, d *failover.Data, now time.Time) {
+func (a *data) tendSync(lim int, d *failover.Data, now time.Time) {
 	s := a.syncs[lim]
 	if s == nil {
 		s = &limSync{}
@@ -94,7 +94,7 @@ func (a *Agent) syncData(lim int, d *failover.Data, now time.Time) {
 
 // otherLacks reports whether a LIM runs here and the other side, alive, has older data
 // than d, or whether that is to be found out.
-func (a *Agent) otherLacks(lim int, d *failover.Data) bool {
+func (a *data) otherLacks(lim int, d *failover.Data) bool {
 	l, other := a.lims.all[lim], a.otherSide(lim)
 	p := a.peers[other]
 	if l == nil || l.state != failover.Running || p == nil || p.liveness != failover.Alive || p.claim == nil {
@@ -112,7 +112,7 @@ func (a *Agent) otherLacks(lim int, d *failover.Data) bool {
 }
 
 // otherSide names the server that a LIM of a cluster may move to from here; "".
-func (a *Agent) otherSide(lim int) string {
+func (a *core) otherSide(lim int) string {
 	c := a.doc.ClusterOfLIM(lim)
 	if c == nil {
 		return ""
@@ -131,9 +131,9 @@ func regularName(d *clusterconf.Document, lim int) string {
 }
 
 // startSync synchronises a LIM beside the main loop.
-func (a *Agent) startSync(lim int, s *limSync) {
+func (a *data) startSync(lim int, s *limSync) {
 	s.running = true
-	newest := a.data[lim]
+	newest := a.newest[lim]
 	a.wg.Go(func() {
 		err := a.deps.Sync(a.ctx, lim)
 		a.post(func() {
@@ -146,7 +146,7 @@ func (a *Agent) startSync(lim int, s *limSync) {
 }
 
 // synced decides when to try again.
-func (a *Agent) synced(lim int, s *limSync, err error, now time.Time) {
+func (a *data) synced(lim int, s *limSync, err error, now time.Time) {
 	s.running = false
 	switch code := fault.CodeOf(err); {
 	case err == nil:
@@ -163,7 +163,7 @@ func (a *Agent) synced(lim int, s *limSync, err error, now time.Time) {
 }
 
 // nextSync is when the data of a LIM is synchronised next, whole seconds.
-func (a *Agent) nextSync(lim int) time.Time {
+func (a *data) nextSync(lim int) time.Time {
 	s := a.syncs[lim]
 	if s == nil || s.daily.IsZero() {
 		return time.Time{}
@@ -183,7 +183,7 @@ type SyncFunc func(ctx context.Context, lim int) error
 // whichever side says so (spec, "Standby Cluster has Failed to Synchronize Data").
 func (a *Agent) syncConditions(c *clusterconf.Cluster, lim int) []alarms.Condition {
 	out := alarms.Condition{Severity: alarms.Warning, LIM: lim, Server: c.Standby}
-	d, failed, other := a.data[lim], a.records[lim].Failed, a.otherSide(lim)
+	d, failed, other := a.data.newest[lim], a.data.records[lim].Failed, a.otherSide(lim)
 	order := lineage.Same // as far as can be seen
 	if p := a.peers[other]; p != nil && p.liveness == failover.Alive && p.claim != nil {
 		order = d.Order(p.claim.LIM(lim).Data)

@@ -50,7 +50,7 @@ func (a *Agent) view(now time.Time) failover.View {
 	}
 	for n, l := range a.lims.all {
 		v.LIMs[n] = failover.Local{State: l.state, Term: l.term, Holds: l.alias.holds || l.alias.absent, Released: l.released,
-			Known: l.known, RetryAt: l.retryAt, Failure: l.failure, Data: a.data[n], Flaps: l.flaps, Suspended: l.suspended}
+			Known: l.known, RetryAt: l.retryAt, Failure: l.failure, Data: a.data.newest[n], Flaps: l.flaps, Suspended: l.suspended}
 	}
 	return v
 }
@@ -279,8 +279,8 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 	c := failover.Claim{
 		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Epoch: a.doc.Epoch, Hash: a.hash,
 		MAC: a.link.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.link.isolation.Isolated, Arbiter: a.arbiter,
-		Looked: a.unable != nil, Unready: a.unfit(), Limits: a.limits(), Witnessed: a.witnessed().Others > 0,
-		Lease: a.lease(), MACs: a.link.macs.list(), Denied: a.aliases.denials.whole, Misplaced: a.misplaced(),
+		Looked: a.needs.unable != nil, Unready: a.unfit(), Limits: a.limits(), Witnessed: a.witnessed().Others > 0,
+		Lease: a.lease(), MACs: a.link.macs.list(), Denied: a.aliases.denials.whole, Misplaced: a.copies.misplaced(),
 	}
 	notTaken := a.actsNotFor()
 	for n, l := range a.lims.all {
@@ -290,8 +290,8 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 		}
 		c.LIMs = append(c.LIMs, failover.LIMClaim{
 			Yields: yields, LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.alias.holds || l.alias.absent, Absent: l.alias.absent, OtherBlock: l.alias.otherBlock.result, Released: !l.released.IsZero() && !l.state.Active(),
-			Clear: l.clear && !l.alias.holds, Known: l.known, Reason: l.whyHere(), Failure: l.failure, Unable: a.unable[n], Announced: l.alias.announced.Truncate(time.Second), AnnounceError: l.alias.notTold, Blocked: l.alias.hidden != "" && !a.aliases.notDenied(l.alias.addr.Addr()),
-			ForeignMAC: l.alias.foreign.mac, Data: a.data[n], Damaged: a.here[n].names(), NextSync: a.nextSync(n),
+			Clear: l.clear && !l.alias.holds, Known: l.known, Reason: l.whyHere(), Failure: l.failure, Unable: a.needs.unable[n], Announced: l.alias.announced.Truncate(time.Second), AnnounceError: l.alias.notTold, Blocked: l.alias.hidden != "" && !a.aliases.notDenied(l.alias.addr.Addr()),
+			ForeignMAC: l.alias.foreign.mac, Data: a.data.newest[n], Damaged: a.data.here[n].names(), NextSync: a.data.nextSync(n),
 			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.flaps.Recent(now),
 			Suspended: l.suspended.Why != "", Remedy: l.remedy,
 		})
@@ -371,7 +371,8 @@ func (a *Agent) housekeep(now time.Time) {
 	}
 	if now.Sub(a.lastData) >= dataPeriod {
 		a.lastData = now
-		a.lookForData()
+		a.data.look(a.own(), now)
+		a.needs.look(a.own(), now)
 	}
 	a.lookForRoom(now)
 	short := a.room.disk != "" || a.room.memory != ""
@@ -435,42 +436,6 @@ func (a *Agent) rejoin() {
 			a.log.Debug("joining", "addr", addr, "err", err)
 		}
 		a.post(func() { a.joining = false })
-	})
-}
-
-// lookForData finds the newest data version of each LIM that concerns this
-// server, beside the main loop.
-func (a *Agent) lookForData() {
-	var lims []int
-	if c := a.cluster(); c != nil && c.Standby == a.cfg.Server {
-		for _, m := range c.LIMs {
-			lims = append(lims, m.LIM)
-		}
-	} else if s := a.doc.Server(a.cfg.Server); s != nil && s.LIM != 0 {
-		lims = []int{s.LIM}
-	}
-	a.lookAtSoftware(lims, time.Now())
-	clustered := map[int]bool{}
-	for _, n := range lims {
-		clustered[n] = a.doc.ClusterOfLIM(n) != nil
-	}
-	now := time.Now()
-	a.wg.Go(func() {
-		found, records := map[int]DataHere{}, map[int]SyncRecord{}
-		for _, n := range lims {
-			found[n] = a.deps.Data(n)
-		}
-		for _, n := range lims {
-			if a.deps.Synced == nil || !clustered[n] {
-				continue
-			}
-			record, err := a.deps.Synced(n, now)
-			if err != nil {
-				a.log.Warn("looking for the last sync", "lim", n, "err", err)
-			}
-			records[n] = record
-		}
-		a.post(func() { a.dataFound(found, records, time.Now()) })
 	})
 }
 
