@@ -181,11 +181,11 @@ func relaySignals(conn *net.UnixConn, child *process) {
 	}
 }
 
-// environment is that of a login on this server: mxcluster is found, and finds
-// this server's folders.
+// environment is that of a login on this server: mxcluster is found, the server's own
+// where it has one, and finds this server's folders.
 func (m *machine) environment(extra []string) []string {
 	env := []string{
-		"PATH=" + filepath.Join(filepath.Dir(m.dir), "bin") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"PATH=" + filepath.Join(m.dir, "bin") + ":" + filepath.Join(filepath.Dir(m.dir), "bin") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=" + m.dir,
 		"HOSTNAME=" + m.name,
 		"MXCLUSTER_CONFIG_DIR=" + filepath.Join(m.dir, "etc"),

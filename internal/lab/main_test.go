@@ -139,6 +139,7 @@ func scenarios() map[string]Scenario {
 		"arbiter-preloaded":     arbiterPreloadedScenario,
 		"arbiter-late":          arbiterLateScenario,
 		"flapping":              flappingScenario,
+		"upgrade":               upgradeScenario,
 	}
 	maps.Copy(all, bootOrderScenarios())
 	maps.Copy(all, benchScenarios())
