@@ -3,9 +3,7 @@ package xdata
 import (
 	"context"
 	"errors"
-	"os"
 	"sync"
-	"time"
 
 	"mxcluster/xdata/internal/chunk"
 	"mxcluster/xdata/internal/tree"
@@ -28,11 +26,11 @@ type ahead struct {
 	tell    tree.Counter // of more, once it is sent; may be nil
 }
 
-// makeReady begins to make a version ready that is most likely to be sent: one that was
-// not read before the last good sync. Only tells that there is no other version here.
-func (s *snapshot) makeReady(ctx context.Context, only bool, lastGood time.Time) {
+// makeReady begins to make a version ready to be sent. Only tells that there is no other
+// version here.
+func (s *snapshot) makeReady(ctx context.Context, only bool) {
 	known := s.unread == 0
-	if s.problem != nil || known && !s.readSince(lastGood) {
+	if s.problem != nil {
 		return
 	}
 	s.start(ctx)
@@ -55,13 +53,6 @@ func (s *snapshot) makeReady(ctx context.Context, only bool, lastGood time.Time)
 		a.err = a.entries(ctx)
 		close(a.done)
 	}()
-}
-
-// readSince tells whether the version was read after some time, as 'xdata backup' reads
-// those that it makes.
-func (s *snapshot) readSince(t time.Time) bool {
-	index, err := os.Stat(s.store.indexPath(s.version.Name))
-	return err == nil && index.ModTime().After(t)
 }
 
 // count counts content that was put into a batch.

@@ -181,7 +181,7 @@ func TestRottedWhereANewerOneComes(t *testing.T) {
 }
 
 // transferCounted sends an opened version to a store; it returns how many bytes were sent.
-func transferCounted(t *testing.T, opened *snapshot, to *Store, counted tree.Counter) int64 {
+func transferCounted(t *testing.T, opened *opened, to *Store, counted tree.Counter) int64 {
 	t.Helper()
 	must(t, os.MkdirAll(to.Dir, 0o755))
 	ours, theirs := connected(t)
@@ -192,7 +192,7 @@ func transferCounted(t *testing.T, opened *snapshot, to *Store, counted tree.Cou
 		received <- err
 	}()
 	l := wire.NewLink(ours, ours)
-	err := (&sender{snapshot: opened, link: l, abort: func() { ours.Close() }, counted: counted}).send(t.Context())
+	err := sending(opened, l, ours, counted).send(t.Context())
 	must(t, err)
 	must(t, <-received)
 	return l.BytesWritten

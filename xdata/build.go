@@ -43,6 +43,13 @@ type builder struct {
 	first  int      // its chunks in the manifest
 }
 
+// take takes all of them, and waits until they are written.
+func (b *builder) take() error {
+	err := b.build()
+	b.to.Close()
+	return cmp.Or(err, b.writers.close())
+}
+
 // build reads batches until the end of the version.
 func (b *builder) build() error {
 	dec, err := wire.NewDecoder()
@@ -164,7 +171,7 @@ func (b *builder) entry() error {
 	m := &b.r.manifest
 	m.Entries = append(m.Entries, e)
 	if e.Dir {
-		return mkdir(b.root, &e)
+		return b.root.Mkdir(e.Path, 0o700)
 	}
 	return b.begin(len(m.Entries) - 1)
 }

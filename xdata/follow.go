@@ -69,7 +69,7 @@ func (s *Store) already(ctx context.Context, m *manifest.Manifest, head *lineage
 
 // contentOf returns the hash of a version's content, which is read as far as it is not known.
 func (s *Store) contentOf(ctx context.Context, v seen) (string, error) {
-	snap, err := s.openSnapshot(seen{Version: v.Version})
+	snap, err := s.openVersion(seen{Version: v.Version})
 	if err != nil {
 		return "", err
 	}
@@ -145,7 +145,7 @@ func (s *Store) commitAfter(g *staging, m *manifest.Manifest, lost *lineage.Vers
 
 // resolve makes a version with the content of one, which ends its conflict with another:
 // it follows both. The caller holds the LIM's lock.
-func (s *Store) resolve(ctx context.Context, kept *snapshot, lost *lineage.Version) error {
+func (s *Store) resolve(ctx context.Context, kept *opened, lost *lineage.Version) error {
 	if kept.problem != nil {
 		return kept.problem
 	}

@@ -130,7 +130,7 @@ func FuzzHave(f *testing.F) {
 	foreign(f, s, "xdata_1_20260228000000", data, baseTime.Add(-time.Hour))
 	before, _, err := s.Newest(1)
 	must(f, err)
-	read, err := s.openSnapshot(seen{Version: before})
+	read, err := s.openVersion(seen{Version: before})
 	must(f, err)
 	must(f, read.readAll(context.Background()))
 	read.close()
@@ -139,10 +139,10 @@ func FuzzHave(f *testing.F) {
 	v, _, err := s.Newest(1)
 	must(f, err)
 	f.Fuzz(func(t *testing.T, stream []byte) {
-		opened, err := s.openSnapshot(seen{Version: v})
+		opened, err := s.openVersion(seen{Version: v})
 		must(t, err)
 		defer opened.close()
-		_ = (&sender{snapshot: opened, link: wire.NewLink(bytes.NewReader(stream), io.Discard), abort: func() {}}).send(context.Background())
+		_ = sending(opened, wire.NewLink(bytes.NewReader(stream), io.Discard), nil, nil).send(context.Background())
 	})
 }
 

@@ -25,12 +25,12 @@ func grownSince(ours, theirs wire.Summary) lineage.Order {
 }
 
 // replaces tells whether what arrives is a version of which v is an earlier copy.
-func (r *receiver) replaces(v *Version) bool {
+func (r *incoming) replaces(v *Version) bool {
 	return r.head.Foreign && r.head.Record == nil && v.from == r.head.Name
 }
 
 // removeReplaced removes earlier copies of the version that has arrived.
-func (r *receiver) removeReplaced() error {
+func (r *incoming) removeReplaced() error {
 	for i := range r.here {
 		v := &r.here[i].Version
 		if !r.replaces(v) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -166,7 +167,7 @@ func receive(s *Store, l *wire.Link) (Version, error) {
 	if opened != nil {
 		defer opened.close()
 	}
-	return (&receiver{store: s, link: l, lim: 1, here: here, opened: opened}).receive(context.Background())
+	return (&incoming{store: s, link: l, lim: 1, here: here, opened: opened}).receive(context.Background())
 }
 
 // What the tests of other packages use as well.
@@ -178,3 +179,15 @@ var (
 	wantCode  = datatest.WantCode
 	waitUntil = datatest.WaitUntil
 )
+
+// sending is what sends a version; aborted is closed when the receiver gives up, nil is nothing.
+func sending(o *opened, l *wire.Link, aborted io.Closer, counted tree.Counter) *sender {
+	s := o.sender(l)
+	s.counted = counted
+	s.abort = func() {
+		if aborted != nil {
+			aborted.Close()
+		}
+	}
+	return s
+}

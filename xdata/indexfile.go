@@ -5,9 +5,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"mxcluster/internal/safepath"
+	"mxcluster/xdata/internal/chunk"
 	"mxcluster/xdata/internal/manifest"
 	"mxcluster/xdata/internal/tree"
 )
@@ -66,4 +68,40 @@ func (s *Store) cleanIndexes(lim int) error {
 		}
 	}
 	return nil
+}
+
+// findGuide makes a guide of the newest other version that an index is kept of; nil: there
+// is none, or m has no file that is worth it. It need not be of any use: what is there is told
+// by hashes.
+func (s *Store) findGuide(lim int, name string, m *manifest.Manifest) *chunk.Guide {
+	if !slices.ContainsFunc(m.Entries, func(e manifest.Entry) bool { return e.Size >= chunk.LargeFile }) {
+		return nil
+	}
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil {
+		return nil
+	}
+	newest := ""
+	for _, e := range entries {
+		other, ok := strings.CutPrefix(e.Name(), indexPrefix)
+		if of, _, valid := parseName(other); ok && valid && of == lim && other != name {
+			newest = max(newest, e.Name())
+		}
+	}
+	if newest == "" {
+		return nil
+	}
+	data, err := safepath.ReadFile(filepath.Join(s.Dir, newest))
+	if err != nil {
+		return nil // it was removed meanwhile
+	}
+	before, err := manifest.DecodeIndex(data)
+	if err != nil {
+		return nil
+	}
+	chunks := chunk.WithoutHoles(before.Chunks)
+	if len(chunks) == 0 || len(chunks) > maxHave {
+		return nil
+	}
+	return chunk.NewGuide(chunks)
 }

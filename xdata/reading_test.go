@@ -12,7 +12,7 @@ import (
 )
 
 // openedFor opens the newest version of LIM 1.
-func openedFor(t *testing.T, s *Store) *snapshot {
+func openedFor(t *testing.T, s *Store) *opened {
 	t.Helper()
 	snap, _, _, err := s.summarise(1)
 	must(t, err)
@@ -26,7 +26,7 @@ func large() fileTree {
 }
 
 // taken puts together what take gives of a file.
-func taken(t *testing.T, snap *snapshot, place int) (content []byte) {
+func taken(t *testing.T, snap *opened, place int) (content []byte) {
 	t.Helper()
 	e := &snap.manifest.Entries[place]
 	files := tree.Opener{Root: snap.root}
@@ -115,7 +115,7 @@ func TestReadingIsStopped(t *testing.T) {
 	defer cancel()
 	snap.reading = newReading(snap.manifest.Chunks)
 	snap.reading.follow = true
-	snap.reading.begin(ctx, snap)
+	snap.reading.begin(ctx, snap.snapshot)
 	_, err := snap.take(big, 0)
 	must(t, err)
 	snap.stopReading()

@@ -20,6 +20,7 @@ import (
 type sender struct {
 	*snapshot
 	link    *wire.Link
+	head    wire.VersionHead // what is announced, but for what the manifest says
 	out     *batches
 	have    []uint64          // IDs of the receiver's chunks
 	places  map[uint64]uint32 // in have
@@ -42,7 +43,8 @@ func (s *sender) send(ctx context.Context) error {
 	s.files, s.buf = tree.Opener{Root: s.root}, make([]byte, chunk.MaxSize)
 	defer s.files.Close()
 	m := s.manifest
-	head := wire.VersionHead{Name: s.version.Name, Mtime: m.NewestMtime(), Entries: len(m.Entries), Bytes: m.Bytes(), Content: m.Content(), Top: m.Top, Record: s.version.record, Foreign: s.version.foreign}
+	head := s.head
+	head.Mtime, head.Entries, head.Bytes, head.Content, head.Top = m.NewestMtime(), len(m.Entries), m.Bytes(), m.Content(), m.Top
 	if g := s.guide(); g != nil {
 		head.Known = chunk.ListDigest(g.Chunks)
 	}

@@ -108,7 +108,7 @@ type server struct {
 	opt     ServeOptions
 	asked   wire.OpenRequest // LIM 0 until the peer has named one
 	release func()           // of the LIM's lock
-	opened  *snapshot        // of the newest complete version; nil when there is none
+	opened  *opened          // of the newest complete version; nil when there is none
 	here    []seen           // the versions there are
 	pushed  bool             // a version was taken: opened and here are not true any more
 	newest  *Version         // the newest complete one; nil: there is none
@@ -181,7 +181,7 @@ func (s *server) answer(ctx context.Context, t wire.FrameType, payload []byte) e
 	case t == wire.FrameKeep && s.opened != nil:
 		return s.resolve(ctx, payload)
 	case t == wire.FramePull && s.opened != nil:
-		return (&sender{snapshot: s.opened, link: s.link}).send(ctx)
+		return s.opened.sender(s.link).send(ctx)
 	case t == wire.FrameDigest && s.opened != nil:
 		if err := s.opened.readAll(ctx); err != nil {
 			return err
@@ -289,7 +289,7 @@ func (s *server) receive(ctx context.Context) error {
 	var note string
 	store := *s.store
 	store.Note = func(text string) { note = text }
-	v, err := (&receiver{store: &store, link: s.link, lim: s.asked.LIM, here: s.here, opened: opened, active: s.active}).receive(ctx)
+	v, err := (&incoming{store: &store, link: s.link, lim: s.asked.LIM, here: s.here, opened: opened, active: s.active}).receive(ctx)
 	if err != nil {
 		return err
 	}
@@ -337,7 +337,7 @@ func superseded(future, by *lineage.Version) bool {
 
 // summarise looks at the versions of a LIM, opens the newest complete one, nil
 // when there is none, and describes it.
-func (s *Store) summarise(lim int) (*snapshot, []seen, wire.Summary, error) {
+func (s *Store) summarise(lim int) (*opened, []seen, wire.Summary, error) {
 	versions, err := s.list(lim, true)
 	if err != nil {
 		return nil, nil, wire.Summary{}, err
@@ -362,7 +362,7 @@ func (s *Store) summarise(lim int) (*snapshot, []seen, wire.Summary, error) {
 		}
 	}
 	v := versions[i]
-	snap, err := s.openSnapshot(v)
+	snap, err := s.openVersion(v)
 	if err != nil {
 		return nil, nil, wire.Summary{}, err
 	}

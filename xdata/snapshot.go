@@ -3,72 +3,63 @@ package xdata
 import (
 	"context"
 	"os"
-	"sync"
 
 	"mxcluster/internal/fault"
-	"mxcluster/internal/safepath"
 	"mxcluster/xdata/internal/chunk"
 	"mxcluster/xdata/internal/manifest"
 	"mxcluster/xdata/internal/tree"
 )
 
+// folder is the folder of a version, and what is known and kept of that.
+type folder struct {
+	name     string
+	root     *os.Root
+	manifest *manifest.Manifest  // as it looks now; the content of what changed since is not known
+	mtime    int64               // its newest modification time, as it was seen before
+	kept     *manifest.Manifest  // its index; nil: none
+	foreign  bool                // another program made it, and may have changed it since
+	keeper   keeper              // nil: nothing is noted of it
+	guide    func() *chunk.Guide // found when it is first asked for; nil: there is none
+}
+
+// keeper is the store that a version lies in.
+type keeper interface {
+	// damaged notes what is wrong with the version, and returns the error of it.
+	damaged(damage []string) error
+	// keep keeps the manifest as the version's index.
+	keep(m *manifest.Manifest) error
+}
+
 // snapshot is a version opened for comparing and sending: its folder, and its
 // manifest, in which those files are known that did not change since their
 // content was last read.
 type snapshot struct {
-	store    *Store
-	root     *os.Root
-	from     tree.Opener
-	version  Version
-	manifest *manifest.Manifest
-	kept     *manifest.Manifest // its index; nil: none
-	mark     mark               // as it would be written anew
-	scan     *tree.Scanner
-	guide    func() *chunk.Guide // found when it is first asked for
-	reading  *reading            // nil: not begun
-	ahead    *ahead              // made ready to be sent; nil: not so
-	unread   int                 // files whose content is not known
-	stale    bool
-	sum      []byte // see content; nil: not asked for yet
-	problem  error  // why it can't be copied; nil: nothing that is known
+	folder
+	from    tree.Opener
+	scan    *tree.Scanner
+	reading *reading // nil: not begun
+	ahead   *ahead   // made ready to be sent; nil: not so
+	unread  int      // files whose content is not known
+	stale   bool
+	sum     []byte // see content; nil: not asked for yet
+	problem error  // why it can't be copied; nil: nothing that is known
 }
 
-// openSnapshot looks a version over, as far as that was not done. The caller closes the
-// snapshot.
-func (s *Store) openSnapshot(v seen) (snap *snapshot, err error) {
-	root, err := safepath.Folder(v.Path)
-	if err != nil {
+// openSnapshot opens a version. The snapshot closes its root.
+func openSnapshot(f folder) (*snapshot, error) {
+	s := &snapshot{folder: f, from: tree.Opener{Root: f.root}}
+	if err := s.open(); err != nil {
+		s.close()
 		return nil, err
 	}
-	snap = &snapshot{store: s, root: root, from: tree.Opener{Root: root}, version: v.Version, manifest: v.manifest, kept: v.kept}
-	snap.guide = sync.OnceValue(snap.findGuide)
-	if err := snap.open(); err != nil {
-		snap.close()
-		return nil, err
-	}
-	return snap, nil
+	return s, nil
 }
 
 func (s *snapshot) open() (err error) {
-	if s.manifest == nil {
-		if s.manifest, _, err = tree.Survey(s.root); err != nil {
-			return err
-		}
-	}
-	own, err := s.store.readMark(s.root, s.version.Name, s.manifest)
-	if err != nil {
-		return err
-	}
-	s.mark = nextMark(own)
-	if s.kept == nil {
-		if s.kept, err = s.store.readIndex(s.version.Name, s.manifest, own); err != nil {
-			return err
-		}
-	}
 	if s.manifest != s.kept {
 		s.unread, s.stale = s.manifest.Recall(s.kept)
 	}
-	if err := s.folderExtras(); err != nil {
+	if err := s.folderXattrs(); err != nil {
 		return err
 	}
 	if s.problem = s.check(); s.problem == nil && s.unread == 0 {
@@ -78,9 +69,9 @@ func (s *snapshot) open() (err error) {
 	return err
 }
 
-// folderExtras reads the extras of folders that are not as they were kept. A failure is
+// folderXattrs reads the extras of folders that are not as they were kept. A failure is
 // that of the version.
-func (s *snapshot) folderExtras() error {
+func (s *snapshot) folderXattrs() error {
 	m := s.manifest
 	top := manifest.Entry{Path: ".", Attr: m.Top}
 	if err := s.from.ReadXattrs(&top); err != nil {
@@ -108,10 +99,10 @@ func (s *snapshot) check() error {
 	if err := m.CheckCopyable(); err != nil {
 		return err
 	}
-	if m.NewestMtime() != manifest.Nanoseconds(s.version.NewestMtime) {
-		return fault.New(fault.Busy, "try again when nothing writes there", "version %s changed while it was read", s.version.Name)
+	if m.NewestMtime() != s.mtime {
+		return fault.New(fault.Busy, "try again when nothing writes there", "version %s changed while it was read", s.name)
 	}
-	return s.hold(manifest.CompareSums(s.kept, m, s.mark.Foreign))
+	return s.hold(manifest.CompareSums(s.kept, m, s.foreign))
 }
 
 func (s *snapshot) close() {
@@ -126,9 +117,7 @@ func (s *snapshot) hold(damage []string) error {
 	if len(damage) == 0 {
 		return nil
 	}
-	s.mark.Verified, s.mark.Damage = s.version.Verified, manifest.InShort(damage)
-	s.store.keepNote(s.root, s.version.Name, s.mark, s.manifest)
-	return damaged(s.version.Name, s.mark.Damage)
+	return s.keeper.damaged(damage)
 }
 
 // read reads a file whose content is not known yet, and holds it against what
@@ -146,7 +135,7 @@ func (s *snapshot) read(ctx context.Context, e *manifest.Entry, each func(p tree
 	if s.kept == nil {
 		return nil
 	}
-	if k := s.kept.Find(e.Path); k != nil && !k.Dir && manifest.Rotted(k, e, s.mark.Foreign) {
+	if k := s.kept.Find(e.Path); k != nil && !k.Dir && manifest.Rotted(k, e, s.foreign) {
 		return s.hold([]string{manifest.DoesNotMatch(e.Path)})
 	}
 	return nil
@@ -158,7 +147,7 @@ func (s *snapshot) save() error {
 		return nil
 	}
 	s.stale = false
-	return s.store.writeIndex(s.version.Name, s.manifest)
+	return s.keeper.keep(s.manifest)
 }
 
 // digest names the content; nil while some of it is not known.

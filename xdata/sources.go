@@ -41,39 +41,6 @@ const (
 	maxHave = 2_000_000 // chunks that a receiver names: some 10 GB, or 50 MB of the sender's memory
 )
 
-// findSources opens what there is. The caller closes it.
-func (r *receiver) findSources(ctx context.Context) (*sources, error) {
-	own := &sources{}
-	// A damaged version will do: what is wrong with it is noticed and left.
-	i := slices.IndexFunc(r.here, func(v seen) bool { return v.Complete || v.Damage != "" })
-	if i >= 0 {
-		if err := own.add(ctx, r.open(r.here[i])); err != nil {
-			own.close()
-			return nil, err
-		}
-	}
-	for _, dir := range r.store.partials(r.lim) {
-		err := own.addPartial(ctx, r.store, dir, &r.head)
-		if err != nil && (context.Cause(ctx) != nil || !tree.IsOfFile(err)) {
-			own.close()
-			return nil, err
-		} // what arrived and cannot be read is sent again
-	}
-	return own, nil
-}
-
-// open opens a version; nil for one that cannot be used, as if there were none.
-func (r *receiver) open(v seen) *snapshot {
-	if r.opened != nil && r.opened.version.Name == v.Name {
-		return r.opened
-	}
-	snap, err := r.store.openSnapshot(v)
-	if err != nil {
-		return nil
-	}
-	return snap
-}
-
 // add takes the chunks of a version.
 func (o *sources) add(ctx context.Context, snap *snapshot) error {
 	if snap == nil {
@@ -85,13 +52,13 @@ func (o *sources) add(ctx context.Context, snap *snapshot) error {
 }
 
 // addPartial reads what arrived of an interrupted transfer.
-func (o *sources) addPartial(ctx context.Context, s *Store, dir string, h *wire.VersionHead) error {
+func (o *sources) addPartial(ctx context.Context, dir string, bytes int64) error {
 	root, err := safepath.Folder(dir)
 	if err != nil {
 		return err
 	}
-	snap := &snapshot{store: s, root: root, from: tree.Opener{Root: root}}
-	if snap.scan, err = tree.NewScanner(h.Bytes); err == nil {
+	snap := &snapshot{folder: folder{root: root}, from: tree.Opener{Root: root}}
+	if snap.scan, err = tree.NewScanner(bytes); err == nil {
 		snap.manifest, _, err = tree.Survey(root)
 	}
 	if err != nil {
@@ -266,8 +233,7 @@ func (s *source) rot(e *manifest.Entry) {
 	if s.open.CheckUnchanged(e) != nil {
 		return
 	}
-	s.mark.Verified, s.mark.Damage = s.version.Verified, manifest.DoesNotMatch(e.Path)
-	s.store.keepNote(s.root, s.version.Name, s.mark, s.manifest)
+	_ = s.hold([]string{manifest.DoesNotMatch(e.Path)}) // it is noted
 }
 
 func (s *source) openFile(e *manifest.Entry) (err error) {

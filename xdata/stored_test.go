@@ -182,7 +182,7 @@ func TestStoredFilesAreBounded(t *testing.T) {
 		t.Errorf("%d files may be open to be sent from", out.limit)
 	}
 	out.limit = 1
-	send := sender{snapshot: opened, out: out, files: tree.Opener{Root: opened.root}, buf: make([]byte, chunk.MaxSize)}
+	send := sender{snapshot: opened.snapshot, out: out, files: tree.Opener{Root: opened.root}, buf: make([]byte, chunk.MaxSize)}
 	defer send.files.Close()
 	m := opened.manifest
 	for i := range m.Entries {

@@ -167,7 +167,7 @@ type client struct {
 	req     Request
 	result  Result
 	looked  chan looked // nil once it was read
-	newest  *snapshot   // of the newest complete version here; nil when there is none
+	newest  *opened     // of the newest complete version here; nil when there is none
 	here    []seen      // the versions there are here
 
 	own   *Version         // that was received; nil: the newest is still it
@@ -250,7 +250,7 @@ func (s *Store) standing(lim int) []string {
 
 // looked is what there is here.
 type looked struct {
-	newest *snapshot
+	newest *opened
 	here   []seen
 	wire.Summary
 	err error
@@ -353,7 +353,7 @@ func (c *client) pull(ctx context.Context) error {
 		return c.lost(err)
 	}
 	before := c.link.BytesRead
-	v, err := (&receiver{store: c.store, link: c.link, lim: c.req.LIM, here: c.here, opened: c.newest, counted: c.counted(), active: c.req.Active}).receive(ctx)
+	v, err := (&incoming{store: c.store, link: c.link, lim: c.req.LIM, here: c.here, opened: c.newest, counted: c.counted(), active: c.req.Active}).receive(ctx)
 	c.result.SentBytes = c.link.BytesRead - before
 	if err != nil {
 		return err
@@ -369,7 +369,8 @@ func (c *client) push(ctx context.Context) error {
 		return c.lost(err)
 	}
 	before := c.link.BytesWritten
-	s := &sender{snapshot: c.newest, link: c.link, abort: func() { c.peer.Close() }, counted: c.counted()}
+	s := c.newest.sender(c.link)
+	s.abort, s.counted = func() { c.peer.Close() }, c.counted()
 	err := s.send(ctx)
 	c.result.SentBytes = c.link.BytesWritten - before
 	if err != nil {

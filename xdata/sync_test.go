@@ -379,7 +379,7 @@ func TestChangedWhileSent(t *testing.T) {
 	file := filepath.Join(v.Path, "db/dump.sql")
 
 	p := pair{clusterconf.SideRegular: s, clusterconf.SideStandby: newStore(t)}
-	opened, err := s.openSnapshot(seen{Version: v})
+	opened, err := s.openVersion(seen{Version: v})
 	must(t, err)
 	defer opened.close()
 	must(t, os.WriteFile(file, []byte("select 2;\n"), 0o640)) // same size, later time
@@ -387,13 +387,13 @@ func TestChangedWhileSent(t *testing.T) {
 	wantCode(t, err, fault.Busy, "changed while it was read")
 
 	// Unnoticed while it is sent, but not by who receives it.
-	opened, err = s.openSnapshot(seen{Version: v})
+	opened, err = s.openVersion(seen{Version: v})
 	wantCode(t, opened.problem, fault.Busy, "changed while it was read")
 	must(t, err)
 	opened.close()
 	mtime := baseTime.Add(time.Hour)
 	must(t, os.Chtimes(file, mtime, mtime))
-	opened, err = s.openSnapshot(seen{Version: v})
+	opened, err = s.openVersion(seen{Version: v})
 	must(t, err)
 	defer opened.close()
 	must(t, opened.readAll(context.Background()))
@@ -406,7 +406,7 @@ func TestChangedWhileSent(t *testing.T) {
 }
 
 // transfer sends an opened version to a store, and returns the sender's error.
-func transfer(t *testing.T, opened *snapshot, to *Store) error {
+func transfer(t *testing.T, opened *opened, to *Store) error {
 	t.Helper()
 	must(t, os.MkdirAll(to.Dir, 0o755))
 	ours, theirs := connected(t)
@@ -419,7 +419,7 @@ func transfer(t *testing.T, opened *snapshot, to *Store) error {
 			_ = l.Send(wire.FrameError, wire.EncodeError(err))
 		}
 	}()
-	err := (&sender{snapshot: opened, link: wire.NewLink(ours, ours), abort: func() { ours.Close() }}).send(context.Background())
+	err := sending(opened, wire.NewLink(ours, ours), ours, nil).send(context.Background())
 	ours.Close()
 	wait(t, received, "the receiver")
 	return err

@@ -310,7 +310,7 @@ func BenchmarkSurvey(b *testing.B) {
 			for b.Loop() {
 				seen, err := s.see(v.Name, guided)
 				must(b, err)
-				snap, err := s.openSnapshot(seen)
+				snap, err := s.openVersion(seen)
 				must(b, err)
 				snap.close()
 			}

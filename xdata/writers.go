@@ -57,8 +57,8 @@ const (
 	maxPiece = chunk.MaxSize + tree.DirectUnit
 )
 
-func newWriters(g *staging, m *manifest.Manifest, u *tree.Dropped) *writers {
-	w := &writers{root: g.root, unkept: u, flush: g.flush, manifest: m, queue: make(chan *piece, partCount), free: make(chan *piece, partCount)}
+func newWriters(r *receiver) *writers {
+	w := &writers{root: r.root, unkept: &r.dropped, flush: r.flush, manifest: &r.manifest, queue: make(chan *piece, partCount), free: make(chan *piece, partCount)}
 	for range partCount {
 		w.free <- &piece{}
 	}

@@ -1,0 +1,214 @@
+package xdata
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"mxcluster/internal/fault"
+	"mxcluster/internal/lineage"
+	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/tree"
+	"mxcluster/xdata/internal/wire"
+)
+
+// incoming is a version that a peer sends, as it is taken into the store. The peer is not
+// trusted: what it announces is held against bounds and against what is here.
+type incoming struct {
+	store   *Store
+	link    *wire.Link
+	lim     int
+	here    []seen       // the versions that this side has, as they were seen under the lock
+	active  func() bool  // whether the LIM runs here: its data do not come from what arrives then; may be nil
+	opened  *opened      // the newest complete one of them; nil: none
+	counted tree.Counter // of content put together; may be nil
+	head    wire.VersionHead
+	content int64     // bytes put together that are no holes
+	got     *receiver // what puts it together
+}
+
+// receive takes a version and makes it visible. It must be newer than the
+// newest one here. The caller holds the LIM's lock.
+//
+// What has arrived of a version whose transfer is interrupted stays, invisible,
+// for the next one to use; of one that is refused nothing does.
+func (r *incoming) receive(ctx context.Context) (Version, error) {
+	if err := r.readHead(); err != nil {
+		return Version{}, err
+	}
+	own, err := r.findSources(ctx)
+	if err != nil {
+		return Version{}, err
+	}
+	defer own.close()
+	if err := own.send(r.link, r.head.Known); err != nil {
+		return Version{}, err
+	}
+	g, err := r.store.stage(r.lim, partialPrefix(r.lim))
+	if err != nil {
+		return Version{}, err
+	}
+	v, err := r.fill(ctx, g, own)
+	switch {
+	case err == nil:
+		g.close()
+		r.store.note(&r.got.dropped)
+		r.store.removePartials(r.lim)
+		err = r.removeReplaced()
+	case interrupted(err) && len(r.got.manifest.Entries) > 0:
+		g.close()
+		err = noRoom(err, r.store.Dir)
+	default:
+		g.discard()
+	}
+	return v, err
+}
+
+// interrupted tells whether an error says nothing about what has arrived. A
+// peer that lied, or content that differs, is no start for another time.
+func interrupted(err error) bool {
+	return !errors.Is(err, manifest.ErrProtocol) && fault.CodeOf(err) != fault.Conflict && fault.CodeOf(err) != fault.Refused
+}
+
+// fill puts the version together and makes it visible.
+func (r *incoming) fill(ctx context.Context, g *staging, own *sources) (Version, error) {
+	r.got = &receiver{link: r.link, head: r.head, own: own, root: g.root, flush: g.flush, counted: r.counted, filled: r.filled}
+	if err := r.got.receive(ctx); err != nil {
+		return Version{}, err
+	}
+	if r.head.Foreign && r.head.Record == nil {
+		g.from = r.head.Name
+	}
+	_, stamp, _ := parseName(r.head.Name)
+	now := r.store.now().UTC()
+	g.record, g.arrives = r.says, true
+	g.names.add(r.here)
+	if err := r.store.givenNames(r.lim, &g.names); err != nil {
+		return Version{}, err
+	}
+	v, err := g.commit(stamp, &r.got.manifest, &now)
+	if err != nil || r.active != nil && r.active() {
+		return v, err
+	}
+	return v, r.store.setHead(r.lim, &v.line)
+}
+
+// says returns what a version says of itself under its name here: another program's, when
+// the name was taken, which one it had.
+func (r *incoming) says(name string) *manifest.Record {
+	if r.head.Record == nil && name != r.head.Name {
+		return &manifest.Record{Version: lineage.Version{Node: lineage.Node{Name: r.head.Name}}}
+	}
+	return r.head.Record
+}
+
+// line is what the version that is announced says of itself, and how old it is.
+func (r *incoming) line() *lineage.Version {
+	v := Version{Name: r.head.Name, Stamp: nameStamp(r.head.Name), NewestMtime: time.Unix(0, r.head.Mtime)}
+	v.describe(r.head.Record, r.store.now())
+	return &v.line
+}
+
+// readHead reads the announcement and decides whether to take the version.
+func (r *incoming) readHead() error {
+	if err := r.link.ExpectJSON(wire.FrameHead, &r.head); err != nil {
+		return err
+	}
+	h := &r.head
+	if lim, _, ok := parseName(h.Name); !ok || lim != r.lim {
+		return manifest.Violation("a version named %q for LIM %d", h.Name, r.lim)
+	}
+	if h.Top.Mode&^manifest.KeptMode(true) != 0 {
+		return manifest.Violation("the mode %o of the version", h.Top.Mode)
+	}
+	if err := h.Top.Xattrs.Check(true); err != nil {
+		return err
+	}
+	if err := manifest.CheckCounts(h.Entries, h.Bytes); err != nil {
+		return err
+	}
+	if h.Content < 0 || h.Content > h.Bytes {
+		return manifest.Violation("%d of %d bytes", h.Content, h.Bytes)
+	}
+	if h.Record != nil {
+		if err := h.Record.Valid(); err != nil {
+			return err
+		}
+	}
+	if err := r.checkNewer(); err != nil {
+		return err
+	}
+	return r.store.checkSpaceAfterPartials(r.lim, h)
+}
+
+// filled counts content. A peer can only tell by the room that its files take there how much
+// there is; when it turns out to be more, there must be room for all.
+func (r *incoming) filled(n int64) error {
+	was := r.content
+	r.content += n
+	if was > r.head.Content || r.content <= r.head.Content {
+		return nil
+	}
+	return r.store.checkSpace(volume{bytes: r.head.Bytes, content: r.head.Bytes - was, files: r.head.Entries})
+}
+
+// checkNewer holds the rule that nothing newer is overwritten against the
+// peer's word too, who may have chosen the direction.
+func (r *incoming) checkNewer() error {
+	now := r.store.now()
+	if r.head.Mtime > manifest.Nanoseconds(now.Add(MaxSkew)) {
+		return fault.New(fault.Refused, clockHint, "version %s has a file from the future: %s",
+			r.head.Name, stampOf(r.head.Mtime))
+	}
+	if r.opened == nil {
+		return nil
+	}
+	v, theirs := r.opened.version, r.line()
+	if r.replaces(&v) {
+		return nil
+	}
+	switch lineage.Compare(theirs, &v.line) {
+	case lineage.Newer:
+		return nil
+	case lineage.Unknown:
+		if theirs.Time > v.line.Time { // content was compared before
+			return nil
+		}
+	}
+	return fault.New(fault.Refused, "synchronise again", "version %s of %s is not newer than %s of %s",
+		r.head.Name, stampOf(r.head.Mtime), v.Name, stampOf(manifest.Nanoseconds(v.NewestMtime)))
+}
+
+// findSources opens what there is. The caller closes it.
+func (r *incoming) findSources(ctx context.Context) (*sources, error) {
+	own := &sources{}
+	// A damaged version will do: what is wrong with it is noticed and left.
+	i := slices.IndexFunc(r.here, func(v seen) bool { return v.Complete || v.Damage != "" })
+	if i >= 0 {
+		if err := own.add(ctx, r.open(r.here[i])); err != nil {
+			own.close()
+			return nil, err
+		}
+	}
+	for _, dir := range r.store.partials(r.lim) {
+		err := own.addPartial(ctx, dir, r.head.Bytes)
+		if err != nil && (context.Cause(ctx) != nil || !tree.IsOfFile(err)) {
+			own.close()
+			return nil, err
+		} // what arrived and cannot be read is sent again
+	}
+	return own, nil
+}
+
+// open opens a version; nil for one that cannot be used, as if there were none.
+func (r *incoming) open(v seen) *snapshot {
+	if r.opened != nil && r.opened.version.Name == v.Name {
+		return r.opened.snapshot
+	}
+	o, err := r.store.openVersion(v)
+	if err != nil {
+		return nil
+	}
+	return o.snapshot
+}
