@@ -124,7 +124,7 @@ func (c *client) dropAhead() error {
 	if c.newest == nil {
 		return nil
 	}
-	return c.newest.dropAhead()
+	return c.newest.DropAhead()
 }
 
 // aheadOf is a version from the future, and where it is.
@@ -161,11 +161,11 @@ func (c *client) order(ctx context.Context, ours, theirs *wire.Summary) (lineage
 			return order, c.lost(err)
 		}
 	}
-	if err := c.newest.readAll(ctx); err != nil { // both sides read meanwhile
+	if err := c.newest.ReadAll(ctx); err != nil { // both sides read meanwhile
 		return order, err
 	}
 	if ours.Digest == nil {
-		ours.Digest = c.newest.digest()
+		ours.Digest = c.newest.Digest()
 	}
 	if theirs.Digest == nil {
 		var d wire.DigestMessage
@@ -231,7 +231,7 @@ func (c *client) keep(ctx context.Context, ours, theirs wire.Summary) error {
 	if err := c.store.resolve(ctx, c.newest, &theirs.Line); err != nil {
 		return err
 	}
-	c.newest.close()
+	c.newest.Close()
 	var err error
 	if c.newest, c.here, ours, err = c.store.summarise(c.req.LIM); err != nil {
 		return err

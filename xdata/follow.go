@@ -73,11 +73,11 @@ func (s *Store) contentOf(ctx context.Context, v seen) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer snap.close()
-	if err := snap.readAll(ctx); err != nil {
+	defer snap.Close()
+	if err := snap.ReadAll(ctx); err != nil {
 		return "", err
 	}
-	return hex.EncodeToString(snap.digest()), nil
+	return hex.EncodeToString(snap.Digest()), nil
 }
 
 // complete finds out what a head held of which only the name is known: another program's
@@ -146,10 +146,10 @@ func (s *Store) commitAfter(g *staging, m *manifest.Manifest, lost *lineage.Vers
 // resolve makes a version with the content of one, which ends its conflict with another:
 // it follows both. The caller holds the LIM's lock.
 func (s *Store) resolve(ctx context.Context, kept *opened, lost *lineage.Version) error {
-	if kept.problem != nil {
-		return kept.problem
+	if kept.Problem != nil {
+		return kept.Problem
 	}
-	if err := s.checkSpace(volume{bytes: kept.version.Bytes, content: kept.version.content, files: len(kept.manifest.Entries)}); err != nil {
+	if err := s.checkSpace(volume{bytes: kept.version.Bytes, content: kept.version.content, files: len(kept.Manifest.Entries)}); err != nil {
 		return err
 	}
 	lim := kept.version.LIM
@@ -158,11 +158,11 @@ func (s *Store) resolve(ctx context.Context, kept *opened, lost *lineage.Version
 		return err
 	}
 	defer g.discard()
-	m, unkept, err := tree.Copy(ctx, kept.root, g.root, nil)
+	m, unkept, err := tree.Copy(ctx, kept.Root, g.root, nil)
 	if err != nil {
 		return noRoom(err, s.Dir)
 	}
-	if err := s.holdAgainst(kept.root, kept.version, m); err != nil {
+	if err := s.holdAgainst(kept.Root, kept.version, m); err != nil {
 		return err
 	}
 	versions, err := s.list(lim, false)

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"mxcluster/clusterconf"
 	"mxcluster/xdata/internal/chunk"
 	"mxcluster/xdata/internal/manifest"
@@ -96,13 +98,10 @@ func FuzzBatch(f *testing.F) {
 func FuzzUnpack(f *testing.F) {
 	steps, data := honest().steps()
 	f.Add(plainBatch(steps, data))
-	b := newBatch()
-	enc, err := newEncoder()
+	enc, err := zstd.NewWriter(nil)
 	must(f, err)
-	b.steps, b.data = append(b.steps, steps...), append(b.data, strings.Repeat("hello ", 1000)...)
-	b.add([]byte(noise(1, 1000)))
-	b.encode(enc)
-	f.Add(bytes.Join(b.out[:], nil))
+	text := strings.Repeat("hello ", 1000)
+	f.Add(batchOf(wire.ContentZstd, len(text), 1000, steps, enc.EncodeAll([]byte(text), nil)))
 	f.Add(zipped(100, steps, []byte{0x28, 0xb5, 0x2f, 0xfd, 0xa4, 0xff, 0xff, 0xff, 0xff, 1, 0, 0}))
 	dec, err := wire.NewDecoder()
 	must(f, err)
@@ -132,8 +131,8 @@ func FuzzHave(f *testing.F) {
 	must(f, err)
 	read, err := s.openVersion(seen{Version: before})
 	must(f, err)
-	must(f, read.readAll(context.Background()))
-	read.close()
+	must(f, read.ReadAll(context.Background()))
+	read.Close()
 	data["large"] = "more" + data["large"]
 	foreign(f, s, "xdata_1_20260301000000", data, baseTime)
 	v, _, err := s.Newest(1)
@@ -141,8 +140,8 @@ func FuzzHave(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		opened, err := s.openVersion(seen{Version: v})
 		must(t, err)
-		defer opened.close()
-		_ = sending(opened, wire.NewLink(bytes.NewReader(stream), io.Discard), nil, nil).send(context.Background())
+		defer opened.Close()
+		_ = sending(opened, wire.NewLink(bytes.NewReader(stream), io.Discard), nil, nil).Send(context.Background())
 	})
 }
 

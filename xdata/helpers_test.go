@@ -16,6 +16,7 @@ import (
 
 	"mxcluster/xdata/internal/datatest"
 	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/transfer"
 	"mxcluster/xdata/internal/tree"
 	"mxcluster/xdata/internal/wire"
 )
@@ -24,7 +25,7 @@ import (
 // they are kept.
 var baseTime = time.Date(2026, 3, 1, 2, 0, 0, 123456789, time.UTC)
 
-// tree is a version's content: path -> content; a path ending in / is a folder.
+// fileTree is a version's content: path -> content; a path ending in / is a folder.
 type fileTree map[string]string
 
 var sample = fileTree{
@@ -165,7 +166,7 @@ func receive(s *Store, l *wire.Link) (Version, error) {
 		return Version{}, err
 	}
 	if opened != nil {
-		defer opened.close()
+		defer opened.Close()
 	}
 	return (&incoming{store: s, link: l, lim: 1, here: here, opened: opened}).receive(context.Background())
 }
@@ -181,10 +182,10 @@ var (
 )
 
 // sending is what sends a version; aborted is closed when the receiver gives up, nil is nothing.
-func sending(o *opened, l *wire.Link, aborted io.Closer, counted tree.Counter) *sender {
+func sending(o *opened, l *wire.Link, aborted io.Closer, counted tree.Counter) *transfer.Sender {
 	s := o.sender(l)
-	s.counted = counted
-	s.abort = func() {
+	s.Counted = counted
+	s.Abort = func() {
 		if aborted != nil {
 			aborted.Close()
 		}

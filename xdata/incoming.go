@@ -9,6 +9,7 @@ import (
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
 	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/transfer"
 	"mxcluster/xdata/internal/tree"
 	"mxcluster/xdata/internal/wire"
 )
@@ -24,8 +25,8 @@ type incoming struct {
 	opened  *opened      // the newest complete one of them; nil: none
 	counted tree.Counter // of content put together; may be nil
 	head    wire.VersionHead
-	content int64     // bytes put together that are no holes
-	got     *receiver // what puts it together
+	content int64              // bytes put together that are no holes
+	got     *transfer.Receiver // what puts it together
 }
 
 // receive takes a version and makes it visible. It must be newer than the
@@ -41,8 +42,8 @@ func (r *incoming) receive(ctx context.Context) (Version, error) {
 	if err != nil {
 		return Version{}, err
 	}
-	defer own.close()
-	if err := own.send(r.link, r.head.Known); err != nil {
+	defer own.Close()
+	if err := own.Send(r.link, r.head.Known); err != nil {
 		return Version{}, err
 	}
 	g, err := r.store.stage(r.lim, partialPrefix(r.lim))
@@ -53,10 +54,10 @@ func (r *incoming) receive(ctx context.Context) (Version, error) {
 	switch {
 	case err == nil:
 		g.close()
-		r.store.note(&r.got.dropped)
+		r.store.note(&r.got.Dropped)
 		r.store.removePartials(r.lim)
 		err = r.removeReplaced()
-	case interrupted(err) && len(r.got.manifest.Entries) > 0:
+	case interrupted(err) && len(r.got.Manifest.Entries) > 0:
 		g.close()
 		err = noRoom(err, r.store.Dir)
 	default:
@@ -72,9 +73,9 @@ func interrupted(err error) bool {
 }
 
 // fill puts the version together and makes it visible.
-func (r *incoming) fill(ctx context.Context, g *staging, own *sources) (Version, error) {
-	r.got = &receiver{link: r.link, head: r.head, own: own, root: g.root, flush: g.flush, counted: r.counted, filled: r.filled}
-	if err := r.got.receive(ctx); err != nil {
+func (r *incoming) fill(ctx context.Context, g *staging, own *transfer.Sources) (Version, error) {
+	r.got = &transfer.Receiver{Link: r.link, Head: r.head, Own: own, Root: g.root, Flush: g.flush, Counted: r.counted, Filled: r.filled}
+	if err := r.got.Receive(ctx); err != nil {
 		return Version{}, err
 	}
 	if r.head.Foreign && r.head.Record == nil {
@@ -87,7 +88,7 @@ func (r *incoming) fill(ctx context.Context, g *staging, own *sources) (Version,
 	if err := r.store.givenNames(r.lim, &g.names); err != nil {
 		return Version{}, err
 	}
-	v, err := g.commit(stamp, &r.got.manifest, &now)
+	v, err := g.commit(stamp, &r.got.Manifest, &now)
 	if err != nil || r.active != nil && r.active() {
 		return v, err
 	}
@@ -181,20 +182,20 @@ func (r *incoming) checkNewer() error {
 }
 
 // findSources opens what there is. The caller closes it.
-func (r *incoming) findSources(ctx context.Context) (*sources, error) {
-	own := &sources{}
+func (r *incoming) findSources(ctx context.Context) (*transfer.Sources, error) {
+	own := &transfer.Sources{}
 	// A damaged version will do: what is wrong with it is noticed and left.
 	i := slices.IndexFunc(r.here, func(v seen) bool { return v.Complete || v.Damage != "" })
 	if i >= 0 {
-		if err := own.add(ctx, r.open(r.here[i])); err != nil {
-			own.close()
+		if err := own.Add(ctx, r.open(r.here[i])); err != nil {
+			own.Close()
 			return nil, err
 		}
 	}
 	for _, dir := range r.store.partials(r.lim) {
-		err := own.addPartial(ctx, dir, r.head.Bytes)
+		err := own.AddPartial(ctx, dir, r.head.Bytes)
 		if err != nil && (context.Cause(ctx) != nil || !tree.IsOfFile(err)) {
-			own.close()
+			own.Close()
 			return nil, err
 		} // what arrived and cannot be read is sent again
 	}
@@ -202,13 +203,13 @@ func (r *incoming) findSources(ctx context.Context) (*sources, error) {
 }
 
 // open opens a version; nil for one that cannot be used, as if there were none.
-func (r *incoming) open(v seen) *snapshot {
+func (r *incoming) open(v seen) *transfer.Snapshot {
 	if r.opened != nil && r.opened.version.Name == v.Name {
-		return r.opened.snapshot
+		return r.opened.Snapshot
 	}
 	o, err := r.store.openVersion(v)
 	if err != nil {
 		return nil
 	}
-	return o.snapshot
+	return o.Snapshot
 }

@@ -11,6 +11,7 @@ import (
 	"mxcluster/internal/safepath"
 	"mxcluster/xdata/internal/chunk"
 	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/transfer"
 	"mxcluster/xdata/internal/tree"
 )
 
@@ -100,7 +101,7 @@ func (s *Store) findGuide(lim int, name string, m *manifest.Manifest) *chunk.Gui
 		return nil
 	}
 	chunks := chunk.WithoutHoles(before.Chunks)
-	if len(chunks) == 0 || len(chunks) > maxHave {
+	if len(chunks) == 0 || len(chunks) > transfer.MaxHave {
 		return nil
 	}
 	return chunk.NewGuide(chunks)

@@ -9,17 +9,18 @@ import (
 	"mxcluster/internal/safepath"
 	"mxcluster/xdata/internal/chunk"
 	"mxcluster/xdata/internal/manifest"
+	"mxcluster/xdata/internal/transfer"
 	"mxcluster/xdata/internal/tree"
 	"mxcluster/xdata/internal/wire"
 )
 
 // opened is a version of a store, opened for comparing and sending.
 type opened struct {
-	*snapshot
+	*transfer.Snapshot
 	store   *Store
 	version Version
-	mark    mark    // as it would be written anew
-	in      *folder // where it lies, and as it looks
+	mark    mark             // as it would be written anew
+	in      *transfer.Folder // where it lies, and as it looks
 }
 
 // openVersion looks a version over, as far as that was not done, and opens it. The caller
@@ -30,66 +31,66 @@ func (s *Store) openVersion(v seen) (*opened, error) {
 		return nil, err
 	}
 	o := &opened{store: s, version: v.Version}
-	if o.snapshot, err = o.open(root, v); err != nil {
+	if o.Snapshot, err = o.open(root, v); err != nil {
 		return nil, err
 	}
 	return o, nil
 }
 
 // open opens what lies in root, which it closes when it fails.
-func (o *opened) open(root *os.Root, v seen) (*snapshot, error) {
+func (o *opened) open(root *os.Root, v seen) (*transfer.Snapshot, error) {
 	in, err := o.lookOver(root, v)
 	if err != nil {
 		root.Close()
 		return nil, err
 	}
 	o.in = &in
-	return openSnapshot(in)
+	return transfer.OpenSnapshot(in)
 }
 
 // lookOver finds out what is kept of the version.
-func (o *opened) lookOver(root *os.Root, v seen) (in folder, err error) {
-	in = folder{name: v.Name, root: root, mtime: manifest.Nanoseconds(v.NewestMtime), manifest: v.manifest, kept: v.kept, keeper: o}
-	if in.manifest == nil {
-		if in.manifest, _, err = tree.Survey(root); err != nil {
+func (o *opened) lookOver(root *os.Root, v seen) (in transfer.Folder, err error) {
+	in = transfer.Folder{Name: v.Name, Root: root, Mtime: manifest.Nanoseconds(v.NewestMtime), Manifest: v.manifest, Kept: v.kept, Keeper: o}
+	if in.Manifest == nil {
+		if in.Manifest, _, err = tree.Survey(root); err != nil {
 			return in, err
 		}
 	}
-	own, err := o.store.readMark(root, v.Name, in.manifest)
+	own, err := o.store.readMark(root, v.Name, in.Manifest)
 	if err != nil {
 		return in, err
 	}
 	o.mark = nextMark(own)
-	in.foreign = o.mark.Foreign
-	if in.kept == nil {
-		if in.kept, err = o.store.readIndex(v.Name, in.manifest, own); err != nil {
+	in.Foreign = o.mark.Foreign
+	if in.Kept == nil {
+		if in.Kept, err = o.store.readIndex(v.Name, in.Manifest, own); err != nil {
 			return in, err
 		}
 	}
-	in.guide = sync.OnceValue(func() *chunk.Guide { return o.store.findGuide(v.LIM, v.Name, in.manifest) })
+	in.Guide = sync.OnceValue(func() *chunk.Guide { return o.store.findGuide(v.LIM, v.Name, in.Manifest) })
 	return in, nil
 }
 
-// damaged notes what is wrong with the version, and returns the error of it.
-func (o *opened) damaged(damage []string) error {
+// Damaged notes what is wrong with the version, and returns the error of it.
+func (o *opened) Damaged(damage []string) error {
 	o.mark.Verified, o.mark.Damage = o.version.Verified, manifest.InShort(damage)
-	o.store.keepNote(o.in.root, o.version.Name, o.mark, o.in.manifest)
+	o.store.keepNote(o.in.Root, o.version.Name, o.mark, o.in.Manifest)
 	return damaged(o.version.Name, o.mark.Damage)
 }
 
-// keep keeps the manifest as the version's index.
-func (o *opened) keep(m *manifest.Manifest) error { return o.store.writeIndex(o.version.Name, m) }
+// Keep keeps the manifest as the version's index.
+func (o *opened) Keep(m *manifest.Manifest) error { return o.store.writeIndex(o.version.Name, m) }
 
 // sender sends the version over a link.
-func (o *opened) sender(l *wire.Link) *sender {
-	return &sender{snapshot: o.snapshot, link: l, head: wire.VersionHead{Name: o.version.Name, Record: o.version.record, Foreign: o.version.foreign}}
+func (o *opened) sender(l *wire.Link) *transfer.Sender {
+	return &transfer.Sender{Snapshot: o.Snapshot, Link: l, Head: wire.VersionHead{Name: o.version.Name, Record: o.version.record, Foreign: o.version.foreign}}
 }
 
 // makeReady begins to make the version ready to be sent if that is most likely: if it was
 // not read before the last good sync. Only tells that there is no other version here.
 func (o *opened) makeReady(ctx context.Context, only bool, lastGood time.Time) {
-	if o.unread > 0 || o.readSince(lastGood) {
-		o.snapshot.makeReady(ctx, only)
+	if o.Unread > 0 || o.readSince(lastGood) {
+		o.Snapshot.MakeReady(ctx, only)
 	}
 }
 

@@ -137,7 +137,7 @@ const maxWarnings = 20
 
 func (s *server) close() {
 	if s.opened != nil {
-		s.opened.close()
+		s.opened.Close()
 	}
 	if s.release != nil {
 		s.release()
@@ -181,12 +181,12 @@ func (s *server) answer(ctx context.Context, t wire.FrameType, payload []byte) e
 	case t == wire.FrameKeep && s.opened != nil:
 		return s.resolve(ctx, payload)
 	case t == wire.FramePull && s.opened != nil:
-		return s.opened.sender(s.link).send(ctx)
+		return s.opened.sender(s.link).Send(ctx)
 	case t == wire.FrameDigest && s.opened != nil:
-		if err := s.opened.readAll(ctx); err != nil {
+		if err := s.opened.ReadAll(ctx); err != nil {
 			return err
 		}
-		digest := s.opened.digest()
+		digest := s.opened.Digest()
 		s.opened.version.is(digest, s.store.now())
 		return s.link.Send(wire.FrameDigest, wire.DigestMessage{Digest: digest})
 	}
@@ -222,7 +222,7 @@ func (s *server) open(payload []byte) error {
 // describe looks at what there is, and tells the peer.
 func (s *server) describe() error {
 	if s.opened != nil {
-		s.opened.close()
+		s.opened.Close()
 	}
 	var err error
 	var sum wire.Summary
@@ -284,7 +284,7 @@ func (s *server) receive(ctx context.Context) error {
 	opened := s.opened
 	s.opened, s.pushed = nil, true
 	if opened != nil {
-		defer opened.close()
+		defer opened.Close()
 	}
 	var note string
 	store := *s.store
@@ -368,7 +368,7 @@ func (s *Store) summarise(lim int) (*opened, []seen, wire.Summary, error) {
 	}
 	sum.Foreign, sum.From = v.foreign, v.from
 	sum.Name, sum.Mtime, sum.Files, sum.Bytes = v.Name, manifest.Nanoseconds(v.NewestMtime), v.Files, v.Bytes
-	if sum.Digest = snap.digest(); sum.Digest != nil {
+	if sum.Digest = snap.Digest(); sum.Digest != nil {
 		snap.version.is(sum.Digest, now)
 	}
 	sum.Line = snap.version.line

@@ -265,7 +265,7 @@ func (c *client) look(ctx context.Context) {
 		if c.req.Rate == 0 {
 			l.newest.makeReady(ctx, len(l.here) == 1, c.req.LastGood)
 		}
-		l.newest.start(ctx)
+		l.newest.Start(ctx)
 	}
 	c.looked <- l
 }
@@ -283,7 +283,7 @@ func (c *client) close() {
 		_, _ = c.ours() // there was an error before
 	}
 	if c.newest != nil {
-		c.newest.close()
+		c.newest.Close()
 	}
 }
 
@@ -370,8 +370,8 @@ func (c *client) push(ctx context.Context) error {
 	}
 	before := c.link.BytesWritten
 	s := c.newest.sender(c.link)
-	s.abort, s.counted = func() { c.peer.Close() }, c.counted()
-	err := s.send(ctx)
+	s.Abort, s.Counted = func() { c.peer.Close() }, c.counted()
+	err := s.Send(ctx)
 	c.result.SentBytes = c.link.BytesWritten - before
 	if err != nil {
 		return c.sendFailed(err)
@@ -380,7 +380,7 @@ func (c *client) push(ctx context.Context) error {
 	if err := c.link.ExpectJSON(wire.FrameDone, &d); err != nil {
 		return err
 	}
-	c.newest.version.is(c.newest.digest(), c.store.now()) // all of it was read to send it
+	c.newest.version.is(c.newest.Digest(), c.store.now()) // all of it was read to send it
 	c.whole = &c.newest.version.line
 	if d.Note != "" && c.store.Note != nil {
 		c.store.Note("on the other side " + fault.Plain(d.Note))

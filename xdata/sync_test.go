@@ -381,32 +381,32 @@ func TestChangedWhileSent(t *testing.T) {
 	p := pair{clusterconf.SideRegular: s, clusterconf.SideStandby: newStore(t)}
 	opened, err := s.openVersion(seen{Version: v})
 	must(t, err)
-	defer opened.close()
+	defer opened.Close()
 	must(t, os.WriteFile(file, []byte("select 2;\n"), 0o640)) // same size, later time
-	err = transfer(t, opened, p[clusterconf.SideStandby])
+	err = sendTo(t, opened, p[clusterconf.SideStandby])
 	wantCode(t, err, fault.Busy, "changed while it was read")
 
 	// Unnoticed while it is sent, but not by who receives it.
 	opened, err = s.openVersion(seen{Version: v})
-	wantCode(t, opened.problem, fault.Busy, "changed while it was read")
+	wantCode(t, opened.Problem, fault.Busy, "changed while it was read")
 	must(t, err)
-	opened.close()
+	opened.Close()
 	mtime := baseTime.Add(time.Hour)
 	must(t, os.Chtimes(file, mtime, mtime))
 	opened, err = s.openVersion(seen{Version: v})
 	must(t, err)
-	defer opened.close()
-	must(t, opened.readAll(context.Background()))
-	opened.manifest.Find("db/dump.sql").Sum[0] ^= 1
-	err = transfer(t, opened, p[clusterconf.SideStandby])
+	defer opened.Close()
+	must(t, opened.ReadAll(context.Background()))
+	opened.Manifest.Find("db/dump.sql").Sum[0] ^= 1
+	err = sendTo(t, opened, p[clusterconf.SideStandby])
 	wantCode(t, err, fault.Conflict, "")
 	if versions, leftovers := visible(t, p[clusterconf.SideStandby]); versions != nil || leftovers != nil {
 		t.Errorf("left %q %q", versions, leftovers)
 	}
 }
 
-// transfer sends an opened version to a store, and returns the sender's error.
-func transfer(t *testing.T, opened *opened, to *Store) error {
+// sendTo sends an opened version to a store, and returns the sender's error.
+func sendTo(t *testing.T, opened *opened, to *Store) error {
 	t.Helper()
 	must(t, os.MkdirAll(to.Dir, 0o755))
 	ours, theirs := connected(t)
@@ -419,7 +419,7 @@ func transfer(t *testing.T, opened *opened, to *Store) error {
 			_ = l.Send(wire.FrameError, wire.EncodeError(err))
 		}
 	}()
-	err := sending(opened, wire.NewLink(ours, ours), ours, nil).send(context.Background())
+	err := sending(opened, wire.NewLink(ours, ours), ours, nil).Send(context.Background())
 	ours.Close()
 	wait(t, received, "the receiver")
 	return err

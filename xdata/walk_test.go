@@ -80,7 +80,7 @@ func TestUnchangedVersionIsSeenByItsIndex(t *testing.T) {
 		t.Fatal("nothing was received", err)
 	}
 	foreign(t, other, "xdata_1_20260301020000", sample, baseTime)
-	must(t, openedFor(t, other).readAll(t.Context()))
+	must(t, openedFor(t, other).ReadAll(t.Context()))
 	for what, of := range map[string]struct {
 		store *Store
 		name  string
@@ -168,17 +168,17 @@ func TestChangedVersionIsSeenAsItIs(t *testing.T) {
 func TestIndexFollowsFolders(t *testing.T) {
 	s := newStore(t)
 	dir := foreign(t, s, "xdata_1_20260301020000", sample, baseTime)
-	must(t, openedFor(t, s).readAll(t.Context()))
+	must(t, openedFor(t, s).ReadAll(t.Context()))
 	awaitLaterChange(t, dir)
 	must(t, os.Chmod(filepath.Join(dir, "conf"), 0o700))
 	if _, _, guided := seenTwice(t, s, "xdata_1_20260301020000"); guided {
 		t.Fatal("taken for unchanged")
 	}
 	snap := openedFor(t, s)
-	if snap.unread != 0 {
-		t.Errorf("%d files would be read again", snap.unread)
+	if snap.Unread != 0 {
+		t.Errorf("%d files would be read again", snap.Unread)
 	}
-	must(t, snap.readAll(t.Context()))
+	must(t, snap.ReadAll(t.Context()))
 	if _, _, guided := seenTwice(t, s, "xdata_1_20260301020000"); !guided {
 		t.Error("the index is as before")
 	}
@@ -312,7 +312,7 @@ func BenchmarkSurvey(b *testing.B) {
 				must(b, err)
 				snap, err := s.openVersion(seen)
 				must(b, err)
-				snap.close()
+				snap.Close()
 			}
 		})
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// chunk is a piece of a file that its content bounds: what is inserted or
+// Chunk is a piece of a file that its content bounds: what is inserted or
 // removed elsewhere does not move its bounds. The ID finds it again and shows
 // when it rotted; that a file is what it should be, its digest decides.
 type Chunk struct {
@@ -16,9 +16,10 @@ type Chunk struct {
 	ID   uint64 // XXH3 of the content, 64 bits
 }
 
+// Of returns the chunk that data is, which has MaxSize bytes at most.
 func Of(data []byte) Chunk { return Chunk{Size: uint32(len(data)), ID: xxh3.Hash(data)} } //nolint:gosec // maxChunk at most
 
-// listDigest names a list of chunks.
+// ListDigest names a list of chunks.
 func ListDigest(chunks []Chunk) []byte {
 	h := NewHasher()
 	var id [8]byte

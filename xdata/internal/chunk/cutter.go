@@ -5,13 +5,13 @@ import (
 	"github.com/PlakarKorp/go-cdc-chunkers/chunkers/jc"
 )
 
-// cutter finds the bounds of chunks.
+// Cutter finds the bounds of chunks.
 type Cutter struct {
 	jc  jc.JC
 	Opt chunkers.ChunkerOpts
 }
 
-// newCutter returns one for versions of a size: small chunks find more that is
+// NewCutter returns one for versions of a size: small chunks find more that is
 // the same, and large versions would have too many of them. A chunk is a quarter
 // larger than NormalSize on average. That is one below a power of two, for which jc
 // looks for bounds twice as often; as it looks only behind MinSize, this large one
@@ -27,6 +27,6 @@ func NewCutter(version int64) (*Cutter, error) {
 	return c, c.jc.Setup(&c.Opt)
 }
 
-// next returns the length of the chunk that data begins with. data holds
+// Next returns the length of the chunk that data begins with. data holds
 // MaxSize bytes at least, or the rest of the file.
 func (c *Cutter) Next(data []byte) int { return c.jc.Algorithm(&c.Opt, data, len(data)) }

@@ -4,7 +4,7 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// guide foretells the bounds of chunks by those of another version: most of a
+// Guide foretells the bounds of chunks by those of another version: most of a
 // version is what it was in the one before. To hash the bytes of the chunk that
 // is expected tells whether it is there, and is cheaper than looking for its bound
 // (BenchmarkScan).
@@ -14,6 +14,7 @@ type Guide struct {
 	Next   int               // the place of the chunk that is expected
 }
 
+// NewGuide returns the guide by the chunks of another version, none of which is a hole.
 func NewGuide(chunks []Chunk) *Guide {
 	g := &Guide{Chunks: chunks, Places: make(map[uint64]uint32, len(chunks))}
 	for i, c := range chunks {
@@ -22,7 +23,7 @@ func NewGuide(chunks []Chunk) *Guide {
 	return g
 }
 
-// expect returns the chunk that data begins with if it is the one that is expected
+// Expect returns the chunk that data begins with if it is the one that is expected
 // and its size is one that is allowed.
 func (g *Guide) Expect(data []byte, least, most int) (Chunk, bool) {
 	if g == nil || g.Next >= len(g.Chunks) {
@@ -37,7 +38,7 @@ func (g *Guide) Expect(data []byte, least, most int) (Chunk, bool) {
 	return c, true
 }
 
-// found tells which chunk was there in place of the one that was expected. After
+// Found tells which chunk was there in place of the one that was expected. After
 // one that is new, the one after the one that was expected is.
 func (g *Guide) Found(c Chunk) {
 	if g == nil {

@@ -8,16 +8,17 @@ import (
 	"lukechampine.com/blake3/guts"
 )
 
-// digest is the BLAKE3 hash of a file's content, or of a version.
+// Digest is the BLAKE3 hash of a file's content, or of a version.
 type Digest [32]byte
 
+// Sum returns the digest of b.
 func Sum(b []byte) Digest {
 	h := NewHasher()
 	h.Write(b)
 	return h.Sum()
 }
 
-// hasher computes the BLAKE3 hash of what is written to it. Nothing may be written
+// Hasher computes the BLAKE3 hash of what is written to it. Nothing may be written
 // after sum before the next reset.
 type Hasher interface {
 	Reset()
@@ -25,7 +26,7 @@ type Hasher interface {
 	Sum() Digest
 }
 
-// newHasher returns the one that is faster on this processor, of those that were measured
+// NewHasher returns the one that is faster on this processor, of those that were measured
 // (decision 0038).
 func NewHasher() Hasher {
 	if cpu.X86.HasAVX512F {

@@ -19,13 +19,13 @@ const (
 	ZeroBytes = 64 << 10
 )
 
-// holeOf returns the first chunk of a hole.
+// Hole returns the first chunk of a hole.
 func Hole(size int64) Chunk { return Chunk{Size: uint32(min(size, MaxHole)), ID: holeID} } //nolint:gosec // bounded
 
-// isHole tells whether a chunk is one: others are not empty.
+// IsHole tells whether a chunk is one: others are not empty.
 func (c Chunk) IsHole() bool { return c.ID == holeID }
 
-// hashZeros hashes so many.
+// HashZeros hashes so many.
 func HashZeros(ctx context.Context, h Hasher, n int64) error {
 	zeros := make([]byte, min(n, ZeroBytes))
 	for ; n > 0; n -= int64(len(zeros)) {
@@ -38,7 +38,7 @@ func HashZeros(ctx context.Context, h Hasher, n int64) error {
 	return nil
 }
 
-// withoutHoles returns the chunks that are none.
+// WithoutHoles returns the chunks that are none.
 func WithoutHoles(chunks []Chunk) []Chunk {
 	dense := chunks[:0]
 	for _, c := range chunks {

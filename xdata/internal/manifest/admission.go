@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// admission checks the entries that a peer sends, one by one, against what it
+// Admission checks the entries that a peer sends, one by one, against what it
 // announced and against each other.
 type Admission struct {
 	announced Announced
@@ -20,21 +20,22 @@ type Admission struct {
 	newest    int64
 }
 
-// announced is what a peer says of a version before it sends it.
+// Announced is what a peer says of a version before it sends it.
 type Announced struct {
 	Entries int   // files and folders
 	Bytes   int64 // sum of the files' sizes
 	Mtime   int64 // newest modification time of the files, nanoseconds since 1970
 }
 
-// noMtime is older than every modification time.
+// NoMtime is older than every modification time.
 const NoMtime = -1 << 63
 
+// Admit returns the check of the entries of a version that was announced.
 func Admit(of Announced) *Admission {
 	return &Admission{announced: of, folders: map[string]struct{}{".": {}}, newest: NoMtime}
 }
 
-// admit returns an error unless the entry may be the next one.
+// Admit returns an error unless the entry may be the next one.
 func (a *Admission) Admit(e *Entry) error {
 	a.entries++
 	a.paths += len(e.Path)
@@ -65,7 +66,7 @@ func (a *Admission) Admit(e *Entry) error {
 	return nil
 }
 
-// extra counts bytes of attributes.
+// AddXattrs counts bytes of attributes.
 func (a *Admission) AddXattrs(n int) error {
 	if a.extras += n; a.extras > 2*maxAllXattrs { // a file may come twice
 		return Violation("more than %d bytes of attributes", maxAllXattrs)
@@ -73,7 +74,7 @@ func (a *Admission) AddXattrs(n int) error {
 	return nil
 }
 
-// finish checks the whole list.
+// Finish checks the whole list.
 func (a *Admission) Finish() error {
 	if a.entries != a.announced.Entries || a.bytes != a.announced.Bytes || a.newest != a.announced.Mtime || a.files == 0 {
 		return Violation("a file list other than announced")

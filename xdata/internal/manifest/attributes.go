@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attributes are what is kept of a file or folder besides its content.
+// Attributes are what is kept of a file or folder besides its content.
 type Attributes struct {
 	Mode   uint32 `json:"mode"` // permission bits; see keptMode
 	UID    uint32 `json:"uid"`
@@ -24,7 +24,7 @@ const (
 	folderModes = 0o777 | unix.S_ISGID | unix.S_ISVTX
 )
 
-// nanoseconds returns a time as nanoseconds since 1970. Times that do not fit,
+// Nanoseconds returns a time as nanoseconds since 1970. Times that do not fit,
 // before 1678 and after 2262, become the extreme on their side, so that order
 // is kept: file systems do hold such times.
 func Nanoseconds(t time.Time) int64 {
@@ -37,6 +37,7 @@ func Nanoseconds(t time.Time) int64 {
 	return t.UnixNano()
 }
 
+// KeptMode returns the mode bits that are kept of a folder or a file.
 func KeptMode(dir bool) uint32 {
 	if dir {
 		return folderModes
@@ -44,7 +45,7 @@ func KeptMode(dir bool) uint32 {
 	return fileModes
 }
 
-// narrow returns the mode without the access list.
+// Narrow returns the mode without the access list.
 func (a *Attributes) Narrow() uint32 {
 	for name, value := range a.Xattrs.All {
 		if name == AclAccess {

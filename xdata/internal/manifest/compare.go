@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// shapedLike tells whether two versions have the same files and folders, by name and size.
+// ShapedLike tells whether two versions have the same files and folders, by name and size.
 func (m *Manifest) ShapedLike(o *Manifest) bool {
 	return m != nil && slices.EqualFunc(m.Entries, o.Entries, func(a, b Entry) bool {
 		return a.Path == b.Path && a.Dir == b.Dir && a.Size == b.Size
 	})
 }
 
-// compareShapes names the files that cannot be what they were, without reading any.
+// CompareShapes names the files that cannot be what they were, without reading any.
 func CompareShapes(kept, now *Manifest) (damage []string) {
 	var is, was finder
 	for i := range kept.Entries {
@@ -38,11 +38,12 @@ func CompareShapes(kept, now *Manifest) (damage []string) {
 	return damage
 }
 
+// NoFile words the damage of a path where a folder or a link lies in the place of a file.
 func NoFile(path string) string { return fmt.Sprintf("%q is no file any more", path) }
 
 func notPart(path string) string { return fmt.Sprintf("%q does not belong to it", path) }
 
-// compareSums names the files that are not what they were. Nothing kept is
+// CompareSums names the files that are not what they were. Nothing kept is
 // nothing to hold against.
 func CompareSums(kept, now *Manifest, foreign bool) (damage []string) {
 	if kept == nil {
@@ -76,7 +77,7 @@ func CompareSums(kept, now *Manifest, foreign bool) (damage []string) {
 	return damage
 }
 
-// rotted tells whether a file is not what was kept of it. Another program may
+// Rotted tells whether a file is not what was kept of it. Another program may
 // rewrite its own version, which shows in times and sizes: what rots shows in
 // neither. A file that was not read since is taken for what it was.
 func Rotted(kept, now *Entry, foreign bool) bool {
@@ -86,9 +87,10 @@ func Rotted(kept, now *Entry, foreign bool) bool {
 	return !foreign || now.Attr.Mtime == kept.Attr.Mtime && now.Size == kept.Size
 }
 
+// DoesNotMatch words the damage of a file whose content is not what it was.
 func DoesNotMatch(name string) string { return fmt.Sprintf("%q does not match its hash", name) }
 
-// inShort puts what is wrong with a version into few words.
+// InShort puts what is wrong with a version into few words.
 func InShort(damage []string) string {
 	if len(damage) == 1 {
 		return damage[0]
@@ -96,7 +98,7 @@ func InShort(damage []string) string {
 	return fmt.Sprintf("%s, and %d more", damage[0], len(damage)-1)
 }
 
-// akin tells whether a version that looks like now came of one that an index is kept of: it
+// SharesFile tells whether a version that looks like now came of one that an index is kept of: it
 // has one of its files at least.
 func SharesFile(kept, now *Manifest) bool {
 	var was finder

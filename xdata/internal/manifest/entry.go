@@ -11,7 +11,7 @@ import (
 	"mxcluster/xdata/internal/chunk"
 )
 
-// entry is one file or folder of a version.
+// Entry is one file or folder of a version.
 type Entry struct {
 	Path string // relative, clean, as bytes
 	Size int64  // bytes; 0 for folders
@@ -30,23 +30,24 @@ type Entry struct {
 	Known        bool // the content is; the last three in a row, as there may be a million entries
 }
 
-// same tells whether two entries of a path are of one unchanged file.
+// SameFile tells whether two entries of a path are of one unchanged file.
 func (e *Entry) SameFile(o *Entry) bool {
 	return e.Ino == o.Ino && e.Size == o.Size && e.Attr.Mtime == o.Attr.Mtime && e.Ctime == o.Ctime
 }
 
-// place notes where the file is now, and what the file system keeps of its time.
+// SetPlace notes where the file is now, and what the file system keeps of its time.
 func (e *Entry) SetPlace(now *Entry) {
 	e.Attr.Mtime, e.Ctime, e.Ino, e.OnDisk = now.Attr.Mtime, now.Ctime, now.Ino, now.OnDisk
 }
 
-// content returns how many bytes of the file are no holes, as far as its room on the disk
+// Content returns how many bytes of the file are no holes, as far as its room on the disk
 // tells.
 func (e *Entry) Content() int64 { return min(e.Size, e.OnDisk) }
 
+// ByPath compares two entries by their paths.
 func ByPath(a, b Entry) int { return strings.Compare(a.Path, b.Path) }
 
-// appendEntry encodes what an entry says before its content is known.
+// AppendEntry encodes what an entry says before its content is known.
 func AppendEntry(b []byte, e *Entry) []byte {
 	b = append(b, boolByte(e.Dir))
 	b = binary.AppendUvarint(b, uint64(e.Attr.Mode))
@@ -61,7 +62,7 @@ func AppendEntry(b []byte, e *Entry) []byte {
 	return binary.AppendUvarint(b, uint64(e.Size))
 }
 
-// decodeEntry takes an entry off the front of b. It checks the encoding only;
+// DecodeEntry takes an entry off the front of b. It checks the encoding only;
 // what the entry says is checked by admission.
 func DecodeEntry(b []byte) (e Entry, rest []byte, err error) {
 	bad := len(b) == 0
@@ -104,7 +105,7 @@ func boolByte(b bool) byte {
 	return 0
 }
 
-// checkKind refuses what a version cannot hold: a link would point elsewhere
+// CheckKind refuses what a version cannot hold: a link would point elsewhere
 // on the other server, and a device or socket is no data.
 func (e *Entry) CheckKind() error {
 	what := "a special file"
@@ -131,7 +132,7 @@ func (e *Entry) checkPath() error {
 	return nil
 }
 
-// coarse rounds a time down, also one before 1970.
+// Coarse rounds a time down, also one before 1970.
 func Coarse(mtime int64) int64 {
 	n := mtime / timeGrain
 	if mtime%timeGrain < 0 {

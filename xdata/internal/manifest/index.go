@@ -21,7 +21,7 @@ const (
 	indexMagic = "mxcluster-index-4\n"
 )
 
-// encodeIndex returns the file of a manifest whose content is all known.
+// EncodeIndex returns the file of a manifest whose content is all known.
 func EncodeIndex(m *Manifest) []byte {
 	b := make([]byte, 0, 128+len(m.Entries)*128+len(m.Chunks)*11)
 	b = append(b, indexMagic...)
@@ -52,7 +52,7 @@ const chunkBytes = 10
 // errIndex marks a file that is no index.
 var errIndex = errors.New("not an index")
 
-// decodeIndex reads the file of a manifest.
+// DecodeIndex reads the file of a manifest.
 func DecodeIndex(b []byte) (m *Manifest, err error) {
 	body := len(b) - len(chunk.Digest{})
 	if body < 0 || chunk.Sum(b[:body]) != chunk.Digest(b[body:]) {
@@ -150,7 +150,7 @@ func (r *indexReader) entry() Entry {
 	return e
 }
 
-// appendExtra encodes extras with their length.
+// AppendXattrs encodes attributes with their length.
 func AppendXattrs(b []byte, x Xattrs) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(x))), x...)
 }

@@ -17,7 +17,7 @@ const (
 	MaxBytes     = 16 << 40  // of all files together, holes included: all of it is hashed
 )
 
-// checkCopyable refuses a version that cannot be copied to another server, as far
+// CheckCopyable refuses a version that cannot be copied to another server, as far
 // as that is seen without reading it.
 func (m *Manifest) CheckCopyable() error {
 	paths := 0
@@ -35,7 +35,7 @@ func (m *Manifest) CheckCopyable() error {
 	return CheckCounts(len(m.Entries), m.Bytes())
 }
 
-// checkCounts holds a version to the bounds.
+// CheckCounts holds a version to the bounds.
 func CheckCounts(entries int, size int64) error {
 	switch {
 	case entries < 0 || entries > MaxEntries:
@@ -48,7 +48,7 @@ func CheckCounts(entries int, size int64) error {
 	return nil
 }
 
-// checkExtras refuses more attributes than a peer takes.
+// CheckXattrs refuses more attributes than a peer takes.
 func CheckXattrs(bytes int) error {
 	if bytes <= maxAllXattrs {
 		return nil
@@ -56,7 +56,7 @@ func CheckXattrs(bytes int) error {
 	return fault.New(fault.Refused, "remove some with setfattr -x", "the extended attributes of all files and folders have more than %d bytes", maxAllXattrs)
 }
 
-// checkChunks refuses content in more pieces than a peer takes.
+// CheckChunks refuses content in more pieces than a peer takes.
 func CheckChunks(count int) error {
 	if count <= chunk.MaxCount {
 		return nil
@@ -64,7 +64,7 @@ func CheckChunks(count int) error {
 	return fault.New(fault.Refused, "keep less in the data of a LIM", "the files are %d pieces of content or more; at most %d can be copied", count, chunk.MaxCount)
 }
 
-// shortened leaves out the middle of a text that nobody wants to read whole.
+// Shortened leaves out the middle of a text that nobody wants to read whole.
 func Shortened(text string) string {
 	const ends = 100
 	if len(text) <= 2*ends {

@@ -11,7 +11,7 @@ import (
 	"mxcluster/xdata/internal/chunk"
 )
 
-// manifest is all of a version but the files' content. Entries are sorted by
+// Manifest is all of a version but the files' content. Entries are sorted by
 // path, each but once, and a folder comes before what is in it.
 type Manifest struct {
 	Top        Attributes
@@ -20,19 +20,21 @@ type Manifest struct {
 	XattrBytes int           // bytes of extras that were read
 }
 
-// chunksOf returns the chunks of a file whose content is known.
+// ChunksOf returns the chunks of a file whose content is known.
 func (m *Manifest) ChunksOf(e *Entry) []chunk.Chunk { return m.Chunks[e.First : e.First+e.Count] }
 
+// Sort sorts the entries by path.
 func (m *Manifest) Sort() {
 	slices.SortFunc(m.Entries, ByPath)
 }
 
-// find returns the entry of a path, or nil.
+// Find returns the entry of a path, or nil.
 func (m *Manifest) Find(name string) *Entry {
 	var f finder
 	return f.find(m, name)
 }
 
+// Search returns the place of a path, or where it belongs if ok is false.
 func (m *Manifest) Search(name string) (int, bool) {
 	return slices.BinarySearchFunc(m.Entries, name, func(e Entry, name string) int { return strings.Compare(e.Path, name) })
 }
@@ -53,7 +55,7 @@ func (f *finder) find(m *Manifest, name string) *Entry {
 	return &m.Entries[i]
 }
 
-// bytes returns the sum of the files' sizes.
+// Bytes returns the sum of the files' sizes.
 func (m *Manifest) Bytes() (sum int64) {
 	for i := range m.Entries {
 		sum += m.Entries[i].Size
@@ -61,7 +63,7 @@ func (m *Manifest) Bytes() (sum int64) {
 	return sum
 }
 
-// content returns how many of these bytes are no holes, as far as is known.
+// Content returns how many of these bytes are no holes, as far as is known.
 func (m *Manifest) Content() (sum int64) {
 	for i := range m.Entries {
 		sum += m.Entries[i].Content()
@@ -69,7 +71,7 @@ func (m *Manifest) Content() (sum int64) {
 	return sum
 }
 
-// newestMtime returns the newest modification time of the files, in
+// NewestMtime returns the newest modification time of the files, in
 // nanoseconds since 1970.
 func (m *Manifest) NewestMtime() (newest int64) {
 	newest = NoMtime
@@ -81,7 +83,7 @@ func (m *Manifest) NewestMtime() (newest int64) {
 	return newest
 }
 
-// digest names the content: paths, kinds, sizes and hashes. Owners, modes and
+// Digest names the content: paths, kinds, sizes and hashes. Owners, modes and
 // times are left out: the two sides may differ in them without holding
 // different data, as where one of them does not run as root.
 func (m *Manifest) Digest() []byte {
@@ -100,7 +102,7 @@ func (m *Manifest) Digest() []byte {
 	return sum[:]
 }
 
-// inTop returns how many files and folders lie in the version's folder itself.
+// InTop returns how many files and folders lie in the version's folder itself.
 func (m *Manifest) InTop() (n int) {
 	for i := range m.Entries {
 		if !strings.Contains(m.Entries[i].Path, "/") {
@@ -110,7 +112,7 @@ func (m *Manifest) InTop() (n int) {
 	return n
 }
 
-// recall takes over what was kept of the files that did not change since, and
+// Recall takes over what was kept of the files that did not change since, and
 // returns how many others there are, and whether the index is to be made anew: a
 // folder that is not as it was kept costs every look a second one (see surveyAs).
 func (m *Manifest) Recall(kept *Manifest) (unknown int, stale bool) {

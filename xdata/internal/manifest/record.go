@@ -10,16 +10,17 @@ import (
 	"mxcluster/xdata/internal/chunk"
 )
 
-// record is what a version says of itself, and how it came about.
+// Record is what a version says of itself, and how it came about.
 type Record struct {
 	lineage.Version
 	MadeAt  time.Time `json:"madeAt,omitzero"`
 	Parents int       `json:"parents,omitempty"` // how many of the ancestors are
 }
 
+// MaxRecord is the most bytes that the file of a record has.
 const MaxRecord = 32 << 10 // bytes of a record's file
 
-// encode returns the file of a record: what it says in a line, and the hash of that.
+// Encode returns the file of a record: what it says in a line, and the hash of that.
 func (r *Record) Encode() ([]byte, error) {
 	b, err := json.Marshal(r)
 	if err != nil {
@@ -29,7 +30,7 @@ func (r *Record) Encode() ([]byte, error) {
 	return append(hex.AppendEncode(append(b, '\n'), sum[:]), '\n'), nil
 }
 
-// decodeRecord reads the file of a record; nil for one that is none.
+// DecodeRecord reads the file of a record; nil for one that is none.
 func DecodeRecord(b []byte) *Record {
 	line, sum, _ := bytes.Cut(b, []byte("\n"))
 	is := chunk.Sum(line)
@@ -40,6 +41,7 @@ func DecodeRecord(b []byte) *Record {
 	return &r
 }
 
+// Valid makes sure that a record is one, as one of a peer need not be.
 func (r *Record) Valid() error {
 	if r.Parents < 0 || r.Parents > len(r.Ancestors) {
 		return Violation("a version of %d parents", r.Parents)

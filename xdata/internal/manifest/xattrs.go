@@ -8,7 +8,7 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// extras are the access lists (ACL) and extended attributes of users that a file or folder
+// Xattrs are the access lists (ACL) and extended attributes of users that a file or folder
 // has, as they are encoded: for each, in the order of the names, the length of its name, the
 // name, the length of its value, and the value. "" is none.
 //
@@ -32,19 +32,19 @@ const (
 	maxAllXattrs  = 64 << 20  // bytes of a version
 )
 
-// keepsExtra tells whether an attribute of that name is kept.
+// KeepsXattr tells whether an attribute of that name is kept.
 func KeepsXattr(name string, dir bool) bool {
 	return name == AclAccess || name == AclDefault && dir || strings.HasPrefix(name, UserPrefix) && len(name) > len(UserPrefix)
 }
 
-// add appends an attribute, whose name comes after all others.
+// Add appends an attribute, whose name comes after all others.
 func (x Xattrs) Add(name string, value []byte) Xattrs {
 	b := binary.AppendUvarint([]byte(x), uint64(len(name)))
 	b = binary.AppendUvarint(append(b, name...), uint64(len(value)))
 	return Xattrs(append(b, value...))
 }
 
-// all goes through the attributes. What is not encoded as it should be ends it.
+// All goes through the attributes. What is not encoded as it should be ends it.
 func (x Xattrs) All(yield func(name, value string) bool) {
 	for len(x) > 0 {
 		name, rest, ok := x.field()
@@ -66,7 +66,7 @@ func (x Xattrs) field() (text string, rest Xattrs, ok bool) {
 	return string(x[:n]), x[n:], true
 }
 
-// check refuses what a peer may not send.
+// Check refuses what a peer may not send.
 func (x Xattrs) Check(dir bool) error {
 	if len(x) > MaxXattrs {
 		return Violation("%d bytes of attributes", len(x))
@@ -102,7 +102,7 @@ func (x *Xattrs) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// fit refuses more of a file's attributes than can be copied.
+// CheckSize refuses more of a file's attributes than can be copied.
 func (x Xattrs) CheckSize(name string) error {
 	if len(x) <= MaxXattrs {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// apply gives a folder its attributes, in the order of folders.dress.
+// SetDirAttributes gives a folder its attributes, in the order of SetAttributes.
 func SetDirAttributes(in *Opener, name string, a *manifest.Attributes) error {
 	h, err := in.OpenDir(name)
 	if err != nil {
@@ -26,7 +26,7 @@ func SetDirAttributes(in *Opener, name string, a *manifest.Attributes) error {
 	return cmp.Or(err, h.Close())
 }
 
-// own gives an open folder all but the time.
+// setOwnerAndMode gives an open folder all but the time.
 func setOwnerAndMode(h Handle, a *manifest.Attributes, lost func(name string)) error {
 	if mayOwn() {
 		// EINVAL: the root of a user namespace that has no such owner in it.
@@ -40,7 +40,7 @@ func setOwnerAndMode(h Handle, a *manifest.Attributes, lost func(name string)) e
 	return h.wrap("chmod", unix.Fchmod(h.Fd, a.Mode))
 }
 
-// dressWith gives an open file or folder attributes that it has besides owner and mode: those of
+// setXattrsAndMode gives an open file or folder attributes that it has besides owner and mode: those of
 // users while it may be written to, access lists at last, which take and make modes.
 func setXattrsAndMode(h Handle, a *manifest.Attributes, lost func(name string)) error {
 	if err := h.wrap("chmod", unix.Fchmod(h.Fd, a.Mode|0o600)); err != nil {
@@ -65,7 +65,7 @@ func setXattrsAndMode(h Handle, a *manifest.Attributes, lost func(name string)) 
 	return err
 }
 
-// give gives an open file or folder its attributes whose names have, or have not, the prefix
+// setXattrs gives an open file or folder its attributes whose names have, or have not, the prefix
 // of those of users. lost is told of one that is not kept there.
 func setXattrs(h Handle, x manifest.Xattrs, users bool, lost func(name string)) error {
 	for name, value := range x.All {
@@ -84,14 +84,14 @@ func setXattrs(h Handle, x manifest.Xattrs, users bool, lost func(name string)) 
 	return nil
 }
 
-// isUnkept tells whether an error says that an attribute cannot be kept where it should be.
+// isUnsupported tells whether an error says that an attribute cannot be kept where it should be.
 // A file system that has no room left says so as well when anything else is written.
 func isUnsupported(err error) bool {
 	return slices.ContainsFunc([]error{unix.ENOTSUP, unix.EINVAL, unix.ENOSPC, unix.EDQUOT, unix.E2BIG, unix.ERANGE, unix.EPERM, unix.EACCES},
 		func(is error) bool { return errors.Is(err, is) })
 }
 
-// inheritNothing takes the access lists off a folder that it got from the one above, as
+// DropInheritedACL takes the access lists off a folder that it got from the one above, as
 // what is made in it would get them, too.
 func DropInheritedACL(root *os.Root) error {
 	in := Opener{Root: root}
@@ -110,7 +110,7 @@ func DropInheritedACL(root *os.Root) error {
 	return nil
 }
 
-// dress gives an open file its attributes, and returns it as it is then. Most have
+// SetAttributes gives an open file its attributes, and returns it as it is then. Most have
 // owner and mode from when they were made; the others get them in the order that
 // is needed: changing the owner clears bits of the mode.
 func (d *Opener) SetAttributes(h Handle, a *manifest.Attributes) (now manifest.Entry, err error) {
@@ -138,7 +138,7 @@ func (d *Opener) SetAttributes(h Handle, a *manifest.Attributes) (now manifest.E
 	return now, cmp.Or(err, h.stat(&now))
 }
 
-// setTime gives a file or folder its modification time.
+// SetMtime gives a file or folder its modification time.
 func (d *Opener) SetMtime(name string, mtime int64) error {
 	dir, base, err := d.at(name)
 	if err != nil {
@@ -151,7 +151,7 @@ func (d *Opener) SetMtime(name string, mtime int64) error {
 	return nil
 }
 
-// dress gives the folders of a version their attributes, the inner ones first,
+// SetAllDirAttributes gives the folders of a version their attributes, the inner ones first,
 // when nothing is written into them any more: filling a folder changes its
 // time, and its mode may forbid filling it. What m says of the folders themselves is
 // true afterwards.

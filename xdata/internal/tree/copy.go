@@ -44,7 +44,7 @@ func (c *copier) close() {
 	c.to.Close()
 }
 
-// copyTree copies everything below from into the empty folder to, and returns
+// Copy copies everything below from into the empty folder to, and returns
 // the manifest of the copy, and what was not kept. copied, which may be nil, is told of
 // bytes as they are copied.
 func Copy(ctx context.Context, from, to *os.Root, copied Counter) (*manifest.Manifest, *Dropped, error) {

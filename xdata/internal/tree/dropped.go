@@ -8,7 +8,7 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// unkept collects what was not kept of a version. nil collects nothing.
+// Dropped collects what was not kept of a version. nil collects nothing.
 type Dropped struct {
 	mu    sync.Mutex
 	lists fewOf // access lists

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// makeDurable has everything below root on the disk when it returns.
+// MakeDurable has everything below root on the disk when it returns.
 func MakeDurable(root *os.Root) error {
 	f, err := NewFlusher(root)
 	if err != nil {
@@ -20,7 +20,7 @@ func MakeDurable(root *os.Root) error {
 	return f.Durable(root)
 }
 
-// flusher has what is written put on the disk while more is on its way, so that
+// Flusher has what is written put on the disk while more is on its way, so that
 // little is left to wait for at the end.
 type Flusher struct {
 	dir     *os.File // of the file system
@@ -34,12 +34,13 @@ const (
 	FileCost   = 8 << 10 // what a file takes to write besides its content
 )
 
+// NewFlusher returns one for the file system of a folder. The caller closes it.
 func NewFlusher(root *os.Root) (*Flusher, error) {
 	f, err := root.Open(".")
 	return &Flusher{dir: f}, err
 }
 
-// wrote counts what was written, and begins to flush when that is much.
+// Wrote counts what was written, and begins to flush when that is much.
 func (f *Flusher) Wrote(bytes int64) {
 	if f.pending.Add(bytes) < flushBytes || !f.turn.TryLock() {
 		return
@@ -60,7 +61,7 @@ func (f *Flusher) flush() {
 	}
 }
 
-// durable has everything below root on the disk when it returns. One call for the
+// Durable has everything below root on the disk when it returns. One call for the
 // file system is many times faster than one for each file, and costs others no
 // more than that what they wrote is written a little earlier. Before Linux 5.8
 // that call kept errors to itself; then each file is asked, too.
@@ -82,7 +83,7 @@ func (f *Flusher) finish() error {
 	return nil
 }
 
-// close waits for a flush that is on its way.
+// Close waits for a flush that is on its way.
 func (f *Flusher) Close() {
 	f.turn.Lock()
 	defer f.turn.Unlock()

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// identify returns the inode of an open folder, and when it was made in nanoseconds since
+// Identify returns the inode of an open folder, and when it was made in nanoseconds since
 // 1970, or 0 where the file system does not tell.
 func Identify(fd int) (inode uint64, born int64, err error) {
 	var st unix.Statx_t
@@ -21,7 +21,7 @@ func Identify(fd int) (inode uint64, born int64, err error) {
 	return st.Ino, born, nil
 }
 
-// mountedAt returns the first place at or below a folder where a file system is mounted, one
+// MountedAt returns the first place at or below a folder where a file system is mounted, one
 // of the same device included; "" for none.
 func MountedAt(dir string) string {
 	data, err := os.ReadFile("/proc/self/mountinfo")

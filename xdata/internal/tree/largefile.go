@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// largeFile is a new file that is written in parts, several at once, past the page
+// LargeFile is a new file that is written in parts, several at once, past the page
 // cache where the file system lets it: a part is on its way to the disk at once, and
 // needs neither a copy nor memory of the kernel's.
 type LargeFile struct {
@@ -30,21 +30,21 @@ const (
 	reserveBytes = 64 << 20
 )
 
-// directBytes returns n bytes at an address that a direct write can take.
+// AlignedBytes returns n bytes at an address that a direct write can take.
 func AlignedBytes(n int) []byte {
 	b := make([]byte, n+DirectUnit)
 	skip := -int(reflect.ValueOf(b).Pointer()) & (DirectUnit - 1) //nolint:gosec // an address, to count from
 	return b[skip : skip+n : skip+n]
 }
 
-// newLargeFile makes one of an open file that is empty.
+// NewLargeFile makes one of an open file that is empty.
 func NewLargeFile(h Handle, size int64) *LargeFile {
 	f := &LargeFile{Handle: h, size: size}
 	f.direct.Store(setDirect(h.Fd, true) == nil)
 	return f
 }
 
-// reserve sets room aside for what follows up to end: several can write there at once,
+// Reserve sets room aside for what follows up to end: several can write there at once,
 // where a file that grows lets in one after the other. Without room the writing fails,
 // and says so.
 func (f *LargeFile) Reserve(end int64) {
@@ -55,7 +55,7 @@ func (f *LargeFile) Reserve(end int64) {
 	}
 }
 
-// skip leaves a hole from off on. From then on no room is set aside.
+// Skip leaves a hole from off on. From then on no room is set aside.
 func (f *LargeFile) Skip(off int64) {
 	if f.Sparse = true; off < f.reserved {
 		release(f.Fd, off, f.reserved-off)
@@ -63,7 +63,7 @@ func (f *LargeFile) Skip(off int64) {
 	}
 }
 
-// write writes a part. Where its length is no multiple of directUnit, it is the last.
+// Write writes a part. Where its length is no multiple of directUnit, it is the last.
 func (f *LargeFile) Write(p []byte, off int64) error {
 	if f.direct.Load() {
 		n := len(p) &^ (DirectUnit - 1)
@@ -89,7 +89,7 @@ func (f *LargeFile) Write(p []byte, off int64) error {
 	return nil
 }
 
-// close closes it when no part is on its way any more.
+// Close closes it when no part is on its way any more.
 func (f *LargeFile) Close() error {
 	f.Parts.Wait()
 	return f.Handle.Close()

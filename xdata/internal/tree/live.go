@@ -20,7 +20,7 @@ const (
 	livePause  = 50 * time.Millisecond // before the second round; longer before each one after
 )
 
-// copyLive is copyTree of a folder that programs may work in. Each file of the copy
+// CopyLive is copyTree of a folder that programs may work in. Each file of the copy
 // is as it was at one moment. When some change or vanish in every round, that is
 // fault.Busy and names one.
 func CopyLive(ctx context.Context, from, to *os.Root, copied Counter) (*manifest.Manifest, *Dropped, error) {
@@ -136,6 +136,7 @@ func (c *copier) keep(source *manifest.Manifest) (again []*manifest.Entry, err e
 	return again, err
 }
 
+// NoFiles is the error of a folder that holds no data.
 func NoFiles() error {
 	return fault.New(fault.Refused, "name the folder that holds the data", "there are no files in it")
 }

@@ -15,7 +15,7 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// folders opens files below a root. It keeps the folder used last open: names
+// Opener opens files below a root. It keeps the folder used last open: names
 // come in order, and a version may have tens of thousands of files.
 type Opener struct {
 	Root    *os.Root
@@ -42,7 +42,7 @@ func (d *Opener) at(name string) (fd int, base string, err error) {
 	return int(d.f.Fd()), base, nil
 }
 
-// close forgets the folder.
+// Close forgets the folder.
 func (d *Opener) Close() {
 	if d.f != nil {
 		d.f.Close()
@@ -50,7 +50,7 @@ func (d *Opener) Close() {
 	}
 }
 
-// open opens a file. A link in its place is refused, and a FIFO does not hold us up.
+// Open opens a file. A link in its place is refused, and a FIFO does not hold us up.
 func (d *Opener) Open(name string, flags int, mode uint32) (Handle, error) {
 	dir, base, err := d.at(name)
 	if err != nil {
@@ -82,7 +82,7 @@ func (d *Opener) stat(name string) (now manifest.Entry, err error) {
 	return now, nil
 }
 
-// handle is an open file. os.File does more on every open than small files need.
+// Handle is an open file. os.File does more on every open than small files need.
 type Handle struct {
 	Fd   int
 	Name string
@@ -95,7 +95,7 @@ func (h Handle) wrap(op string, err error) error {
 	return &fs.PathError{Op: op, Path: h.Name, Err: err}
 }
 
-// pread reads from an offset, as much as there is.
+// Pread reads from an offset, as much as there is.
 func (h Handle) Pread(p []byte, off int64) (n int, err error) {
 	for n < len(p) {
 		m, err := unix.Pread(h.Fd, p[n:], off+int64(n))
@@ -112,7 +112,7 @@ func (h Handle) Pread(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// pwrite writes all of p at an offset.
+// Pwrite writes all of p at an offset.
 func (h Handle) Pwrite(p []byte, off int64) error {
 	for len(p) > 0 {
 		n, err := unix.Pwrite(h.Fd, p, off)
@@ -137,12 +137,13 @@ func (h Handle) stat(e *manifest.Entry) error {
 	return nil
 }
 
-// lengthen has a file end so far from its beginning; what was not written is a hole.
+// Truncate has a file end so far from its beginning; what was not written is a hole.
 func (h Handle) Truncate(size int64) error { return h.wrap("lengthen", unix.Ftruncate(h.Fd, size)) }
 
+// Close closes the file.
 func (h Handle) Close() error { return h.wrap("close", unix.Close(h.Fd)) }
 
-// check makes sure that the file is still what e describes.
+// CheckUnchanged makes sure that the file is still what e describes.
 func (h Handle) CheckUnchanged(e *manifest.Entry) error {
 	now := manifest.Entry{}
 	if err := h.stat(&now); err != nil {
@@ -154,11 +155,12 @@ func (h Handle) CheckUnchanged(e *manifest.Entry) error {
 	return nil
 }
 
+// Changed is the error of a file that another program writes to.
 func Changed(path string) error {
 	return fault.New(fault.Busy, "try again when nothing writes there", "%q changed while it was read", path)
 }
 
-// openEntry opens the file that e describes for reading. What was put in its
+// OpenEntry opens the file that e describes for reading. What was put in its
 // place since is refused.
 func (d *Opener) OpenEntry(e *manifest.Entry) (Handle, error) {
 	h, err := d.Open(e.Path, unix.O_RDONLY, 0)
@@ -189,7 +191,7 @@ func (c *extent) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// openFolder opens a folder; "." is the root itself.
+// OpenDir opens a folder; "." is the root itself.
 func (d *Opener) OpenDir(name string) (Handle, error) {
 	return d.Open(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 }

@@ -14,7 +14,7 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// trouble is something in a version that cannot be looked at or read.
+// Problem is something in a version that cannot be looked at or read.
 type Problem struct {
 	Path   string // "." for the version's own folder
 	folder bool   // its list of files cannot be had
@@ -39,13 +39,13 @@ func (t Problem) String() string {
 	return fmt.Sprintf("%q cannot be looked at: %v", t.Path, why)
 }
 
-// troubles collects them, from several goroutines.
+// Problems collects them, from several goroutines.
 type Problems struct {
 	mu  sync.Mutex
 	All []Problem
 }
 
-// pass takes an error in that says something of the version, and lets pass those that
+// Pass takes an error in that says something of the version, and lets pass those that
 // do not. A nil collector lets all pass.
 func (t *Problems) Pass(path string, folder bool, err error) error {
 	if err == nil || t == nil || !IsOfFile(err) {
@@ -57,7 +57,7 @@ func (t *Problems) Pass(path string, folder bool, err error) error {
 	return nil
 }
 
-// words says what is wrong, in the order of paths.
+// Words says what is wrong, in the order of paths.
 func (t *Problems) Words() (words []string) {
 	slices.SortFunc(t.All, func(a, b Problem) int { return strings.Compare(a.Path, b.Path) })
 	for _, each := range t.All {
@@ -66,12 +66,12 @@ func (t *Problems) Words() (words []string) {
 	return words
 }
 
-// vanished tells whether all that is wrong is that something is not there any more.
+// Vanished tells whether all that is wrong is that something is not there any more.
 func (t *Problems) Vanished() bool {
 	return !slices.ContainsFunc(t.All, func(x Problem) bool { return !errors.Is(x.Err, fs.ErrNotExist) })
 }
 
-// ofTheFile tells whether an error says something of what was looked at: one for want of
+// IsOfFile tells whether an error says something of what was looked at: one for want of
 // memory or file descriptors, an end from outside, and a file that changes meanwhile say
 // nothing about what is on the disk.
 func IsOfFile(err error) bool {

@@ -6,7 +6,7 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// read reads an open file from end to end, notes what it holds in e, and makes
+// ReadEntry reads an open file from end to end, notes what it holds in e, and makes
 // sure that it did not change meanwhile. each gets all that it holds, piece by piece.
 func (s *Scanner) ReadEntry(ctx context.Context, m *manifest.Manifest, in Handle, e *manifest.Entry, each func(p Piece) error) error {
 	e.First = len(m.Chunks)
@@ -28,7 +28,7 @@ func (s *Scanner) ReadEntry(ctx context.Context, m *manifest.Manifest, in Handle
 	return err
 }
 
-// readFile opens and reads one file.
+// ReadFile opens and reads one file.
 func ReadFile(ctx context.Context, m *manifest.Manifest, scan *Scanner, from *Opener, e *manifest.Entry, read Counter) error {
 	in, err := from.OpenEntry(e)
 	if err != nil {
@@ -41,9 +41,10 @@ func ReadFile(ctx context.Context, m *manifest.Manifest, scan *Scanner, from *Op
 	})
 }
 
-// counting counts bytes; nil: nobody does.
+// Counter counts bytes; nil: nobody does.
 type Counter func(n int64)
 
+// Add counts n more.
 func (c Counter) Add(n int64) {
 	if c != nil {
 		c(n)

@@ -12,7 +12,7 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// lineageName is the file in the folder of a version that [Store.Backup] made, in which
+// LineageName is the file in the folder of a version that [Store.Backup] made, in which
 // it says what it follows. It lies inside, so that a copy of the folder has it, too, but
 // belongs neither to its content nor to what is restored.
 const LineageName = ".mxcluster-lineage"
@@ -23,7 +23,7 @@ func isNote(name string) bool { return name == LineageName || name == CompleteMa
 // withoutNotes leaves out what lies in a version's folder and is not part of it.
 func withoutNotes(names []string) []string { return slices.DeleteFunc(names, isNote) }
 
-// readRecord returns what a version says of itself; nil where it says nothing, or what
+// ReadRecord returns what a version says of itself; nil where it says nothing, or what
 // cannot be read: it then is as one of another program.
 func ReadRecord(root *os.Root) *manifest.Record {
 	f, err := root.OpenFile(LineageName, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
@@ -39,7 +39,7 @@ func ReadRecord(root *os.Root) *manifest.Record {
 	return manifest.DecodeRecord(b[:n])
 }
 
-// misfit says that a version is not what it says it was when it was made; nothing where
+// ContentMismatch says that a version is not what it says it was when it was made; nothing where
 // it is, or says nothing. It tells damage of a copy of the version, too, beside which
 // nothing is noted.
 func ContentMismatch(root *os.Root, content []byte) (damage []string) {
@@ -49,7 +49,7 @@ func ContentMismatch(root *os.Root, content []byte) (damage []string) {
 	return nil
 }
 
-// writeRecord puts a record into the folder of a version that is not visible yet, and
+// WriteRecord puts a record into the folder of a version that is not visible yet, and
 // gives the folder its attributes again.
 func WriteRecord(root *os.Root, r *manifest.Record, top manifest.Attributes) error {
 	b, err := r.Encode()

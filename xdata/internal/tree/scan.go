@@ -10,7 +10,7 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// scanner takes files apart and hashes them, one after the other.
+// Scanner takes files apart and hashes them, one after the other.
 type Scanner struct {
 	cut     *chunk.Cutter
 	Guide   *chunk.Guide // nil: none
@@ -20,12 +20,13 @@ type Scanner struct {
 	chunks  []chunk.Chunk
 }
 
+// NewScanner returns one for the files of a version of so many bytes.
 func NewScanner(version int64) (*Scanner, error) {
 	cut, err := chunk.NewCutter(version)
 	return &Scanner{cut: cut, hash: chunk.NewHasher(), buf: make([]byte, chunk.MaxSize)}, err
 }
 
-// content is a part of what a file holds, of whole chunks. It is valid until whoever gets it
+// Piece is a part of what a file holds, of whole chunks. It is valid until whoever gets it
 // returns.
 type Piece struct {
 	Data   []byte // nil: a hole
@@ -34,7 +35,7 @@ type Piece struct {
 	size   int64
 }
 
-// scanFile reads an open file from end to end, hands what it holds to each, and returns its
+// ScanFile reads an open file from end to end, hands what it holds to each, and returns its
 // digest.
 func (s *Scanner) ScanFile(ctx context.Context, in Handle, e *manifest.Entry, each func(p Piece) error) (sum chunk.Digest, err error) {
 	return s.scanAs(ctx, layoutOf(in, e, int64(s.cut.Opt.MinSize)), each)

@@ -12,7 +12,7 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// totals is what one look over a version finds.
+// Totals is what one look over a version finds.
 type Totals struct {
 	Files       int
 	Folders     int
@@ -44,16 +44,16 @@ func (t *Totals) addAll(entries []manifest.Entry) {
 	}
 }
 
-// survey looks over everything below root, and root itself. Entries are sorted by path.
+// Survey looks over everything below root, and root itself. Entries are sorted by path.
 func Survey(root *os.Root) (*manifest.Manifest, Totals, error) { return (&walker{}).survey(root) }
 
-// surveyLive is survey of a folder that programs work in: what is gone before it was
+// SurveyLive is Survey of a folder that programs work in: what is gone before it was
 // looked at is not part of it.
 func SurveyLive(root *os.Root) (*manifest.Manifest, Totals, error) {
 	return (&walker{live: true}).survey(root)
 }
 
-// surveyWith is survey that goes on where something cannot be looked at, and puts that
+// SurveyTolerant is Survey that goes on where something cannot be looked at, and puts that
 // into bad.
 func SurveyTolerant(root *os.Root, bad *Problems) (*manifest.Manifest, Totals, error) {
 	return (&walker{troubles: bad}).survey(root)
@@ -75,7 +75,7 @@ func (w *walker) survey(root *os.Root) (*manifest.Manifest, Totals, error) {
 	return m, t, nil
 }
 
-// surveyAs is survey of a version that an index is kept of, nil if there is none. When
+// SurveyByIndex is Survey of a version that an index is kept of, nil if there is none. When
 // nothing changed since, kept itself is returned, brought up to date.
 func SurveyByIndex(root *os.Root, kept *manifest.Manifest) (*manifest.Manifest, Totals, error) {
 	if kept != nil {
@@ -89,7 +89,7 @@ func SurveyByIndex(root *os.Root, kept *manifest.Manifest) (*manifest.Manifest, 
 // errOther says that a version is not what was kept of it.
 var errOther = errors.New("it is not as it was")
 
-// lookAgain looks at what there was, and tells by an error when there is anything else
+// lookAgainAt looks at what there was, and tells by an error when there is anything else
 // now. A folder that got or lost an entry has another time of change, which no program
 // can set, so that folders are neither listed nor sorted: all but the version's own, whose
 // time is that of its renaming.

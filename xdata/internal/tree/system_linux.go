@@ -12,6 +12,7 @@ import (
 
 func modeOf(st *unix.Stat_t) uint32 { return st.Mode }
 
+// BlockSize is the unit in which a file system counts its room.
 func BlockSize(st *unix.Statfs_t) int64 { return st.Bsize }
 
 // mayOwn tells whether this process may give files to other users.
@@ -38,7 +39,7 @@ func release(fd int, off, n int64) {
 	_ = unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
 }
 
-// born returns when a file or folder came about; ok is false where nobody knows.
+// Born returns when a file or folder came about; ok is false where nobody knows.
 func (d *Opener) Born(name string) (at int64, ok bool) {
 	dir, base, err := d.at(name)
 	if err != nil {
@@ -55,7 +56,7 @@ const (
 	seekHole = unix.SEEK_HOLE
 )
 
-// keepsHoles tells whether the file system of a folder has files with holes.
+// KeepsHoles tells whether the file system of a folder has files with holes.
 func KeepsHoles(dir string) bool {
 	var st unix.Statfs_t
 	if unix.Statfs(dir, &st) != nil {

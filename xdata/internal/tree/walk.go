@@ -36,7 +36,7 @@ type walker struct {
 	troubles *Problems // what cannot be looked at is left out and put there; nil: it is an error
 }
 
-// walk returns everything below root but root itself, a folder before what is in it.
+// Walk returns everything below root but root itself, a folder before what is in it.
 func Walk(root *os.Root) ([]manifest.Entry, error) {
 	var w walker
 	return w.walk(root)
@@ -157,7 +157,7 @@ func (b *branch) appendTo(all []manifest.Entry) []manifest.Entry {
 	return all
 }
 
-// describe fills in what the kernel says of a file.
+// Describe fills in what the kernel says of a file.
 func Describe(e *manifest.Entry, st *unix.Stat_t) {
 	e.Kind = modeOf(st) & unix.S_IFMT
 	e.Dir = e.Kind == unix.S_IFDIR

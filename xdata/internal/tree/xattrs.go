@@ -11,7 +11,7 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// readExtras returns what an open file or folder has. left is told of an attribute that is
+// ReadXattrs returns what an open file or folder has. left is told of an attribute that is
 // not kept.
 func ReadXattrs(h Handle, dir bool, left func(name string)) (manifest.Xattrs, error) {
 	names, err := attributeNames(h)
@@ -60,7 +60,7 @@ func attributeNames(h Handle) ([]string, error) {
 	return names, nil
 }
 
-// extras reads those of a folder.
+// ReadXattrs reads those of a folder.
 func (d *Opener) ReadXattrs(e *manifest.Entry) error {
 	h, err := d.OpenDir(e.Path)
 	if err != nil {

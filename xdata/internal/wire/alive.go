@@ -79,7 +79,7 @@ func (s *silence) pass(d time.Duration) time.Duration {
 	return s.quiet
 }
 
-// watch sends signs of life, and calls gone, once, when none were heard for the limit, 0
+// Watch sends signs of life, and calls gone, once, when none were heard for the limit, 0
 // meaning DefaultIdle. What comes from the peer comes through in, nil where that is no
 // file. The caller calls stop.
 func (l *Link) Watch(in *os.File, limit time.Duration, gone func(error)) (stop func()) {
@@ -92,7 +92,7 @@ func (l *Link) Watch(in *os.File, limit time.Duration, gone func(error)) (stop f
 	}
 }
 
-// listen is watch without signs.
+// Listen is watch without signs.
 func (l *Link) Listen(in *os.File, limit time.Duration, gone func(error)) (stop func()) {
 	if limit == 0 {
 		limit = DefaultIdle

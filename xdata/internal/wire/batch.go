@@ -43,12 +43,13 @@ const (
 	ContentZstd
 )
 
-// Room that is left in the steps of a batch: for an entry, and for what is
+// MaxSteps is how many bytes of steps a batch may have for another to be added: what is left
+// up to MaxPayload has room for an entry, and for what is
 // written when a run of chunks ends.
 const MaxSteps = MaxPayload - 2*manifest.MaxPath - 64
 
-// decodeBatch takes a payload apart. What it returns is valid as long as the
-// payload and buf, which has room for maxChunk bytes, are not used again.
+// DecodeBatch takes a payload apart. What it returns is valid as long as the
+// payload and buf, which has room for chunk.MaxSize bytes, are not used again.
 func DecodeBatch(payload []byte, dec *zstd.Decoder, buf []byte) (u Unpacked, err error) {
 	if len(payload) == 0 {
 		return u, manifest.Violation("an empty batch")
@@ -88,13 +89,13 @@ func DecodeBatch(payload []byte, dec *zstd.Decoder, buf []byte) (u Unpacked, err
 	return u, nil
 }
 
-// unpacked is a batch as the receiver has it.
+// Unpacked is a batch as the receiver has it.
 type Unpacked struct {
 	Steps, Data []byte
 	Dense       int // bytes of content that follow in a frame
 }
 
-// newDecoder returns one that no peer can make use much memory.
+// NewDecoder returns one that no peer can make use much memory.
 func NewDecoder() (*zstd.Decoder, error) {
 	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(chunk.MaxSize), zstd.WithDecoderMaxWindow(chunk.MaxSize))
 }

@@ -7,7 +7,7 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// A frame is one message of the transfer protocol: a type, the payload's length
+// FrameType is the type of a frame. A frame is one message of the protocol: its type, the payload's length
 // as four bytes, the highest first, and the payload. Numbers of types are never
 // used for another meaning; what a peer may send is bounded here, before any
 // memory is set aside for it.

@@ -28,14 +28,14 @@ func opening() []byte {
 	return fmt.Appendf(nil, `{"magic":%q,"version":`, ProtocolMagic)
 }
 
-// login is a connection that was made by a login on another server, as one of
+// Login is a connection that was made by a login on another server, as one of
 // package remoteshell is.
 type Login interface {
 	Answered() // the other side has said its first word
 	Server() string
 }
 
-// meet waits for the greeting of peer, to which the link leads, and makes sure that it can be
+// Meet waits for the greeting of peer, to which the link leads, and makes sure that it can be
 // understood.
 func (l *Link) Meet(peer any) (Greeting, error) {
 	g, err := l.greeting()

@@ -26,7 +26,7 @@ const (
 	gatherTime  = time.Millisecond
 )
 
-// link reads and writes frames.
+// Link reads and writes frames.
 type Link struct {
 	R         *bufio.Reader
 	Ear       ear    // below r
@@ -45,6 +45,8 @@ type Link struct {
 // frame. What follows of the frame is copied then, so it is little.
 const readAhead = 16 << 10
 
+// NewLink returns a link that reads frames from r and writes them to w. Either may be nil
+// where only the other way is used.
 func NewLink(r io.Reader, w io.Writer) *Link {
 	l := &Link{Ear: ear{r: r}, w: bufio.NewWriterSize(w, MaxPayload)}
 	l.R = bufio.NewReaderSize(&l.Ear, readAhead)
@@ -54,10 +56,10 @@ func NewLink(r io.Reader, w io.Writer) *Link {
 	return l
 }
 
-// deepen lets the pipe that the frames come through hold more, if it is one.
+// Deepen lets the pipe that the frames come through hold more, if it is one.
 func (l *Link) Deepen(f *os.File) { l.deep = widenPipe(f, pipeBytes) >= 2*GatherBytes }
 
-// next reads a frame. The payload is valid until the next call.
+// Next reads a frame. The payload is valid until the next call.
 func (l *Link) Next() (FrameType, []byte, error) {
 	t, size, err := l.head()
 	if err != nil {
@@ -107,7 +109,7 @@ func (l *Link) strange(head []byte, format string, args ...any) error {
 	return manifest.Violation(format, args...)
 }
 
-// content reads the next bytes of the payload of a frame whose head was read.
+// ReadContent reads the next bytes of the payload of a frame whose head was read.
 func (l *Link) ReadContent(p []byte) error {
 	if err := l.fill(p); err != nil {
 		return fmt.Errorf("read from the other side: %w", noEOF(err))
@@ -139,14 +141,14 @@ func noEOF(err error) error {
 	return err
 }
 
-// expect reads a frame that must be of one type. A peerError is returned as
+// Expect reads a frame that must be of one type. A peerError is returned as
 // the error that it is.
 func (l *Link) Expect(want FrameType) ([]byte, error) {
 	_, payload, err := l.ExpectEither(want, want)
 	return payload, err
 }
 
-// expectEither reads a frame that must be of one of two types.
+// ExpectEither reads a frame that must be of one of two types.
 func (l *Link) ExpectEither(want, or FrameType) (FrameType, []byte, error) {
 	l.Ear.Due.Store(uint32(want))
 	t, payload, err := l.Next()
@@ -167,7 +169,7 @@ func wentAway() error {
 	return fault.Wrap(io.ErrUnexpectedEOF, fault.Unreachable, "", "the other side went away")
 }
 
-// expectContent reads the head of a frame of content, which must be of a size. What it
+// ExpectContent reads the head of a frame of content, which must be of a size. What it
 // holds is still to be read.
 func (l *Link) ExpectContent(size int) error {
 	t, n, err := l.head()
@@ -185,7 +187,7 @@ func (l *Link) ExpectContent(size int) error {
 	return nil
 }
 
-// expectJSON reads a frame of one type into v.
+// ExpectJSON reads a frame of one type into v.
 func (l *Link) ExpectJSON(want FrameType, v any) error {
 	payload, err := l.Expect(want)
 	if err != nil {
@@ -194,13 +196,14 @@ func (l *Link) ExpectJSON(want FrameType, v any) error {
 	return DecodeJSON(payload, v)
 }
 
-// wireError is the error of a write to the peer, as opposed to that of reading
+// WriteError is the error of a write to the peer, as opposed to that of reading
 // what was to be sent.
 type WriteError struct{ error }
 
+// Unwrap returns the error of the connection.
 func (e WriteError) Unwrap() error { return e.error }
 
-// put writes a frame into the buffer. Its payload may be in pieces.
+// Put writes a frame into the buffer. Its payload may be in pieces.
 func (l *Link) Put(t FrameType, payload ...[]byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -227,7 +230,7 @@ func (l *Link) putHead(t FrameType, size int) error {
 	return err
 }
 
-// putSpans writes a frame of content that lies in memory and in files. A file that does not
+// PutSpans writes a frame of content that lies in memory and in files. A file that does not
 // have it any more is an error; the frame is complete all the same.
 func (l *Link) PutSpans(spans []Span) error {
 	l.mu.Lock()
@@ -283,7 +286,7 @@ func (l *Link) putFile(p Span) (gone, err error) {
 // copyBytes is how much of a file is copied at once.
 const copyBytes = 64 << 10
 
-// send writes a frame of v as JSON, or an empty one for nil, and flushes.
+// Send writes a frame of v as JSON, or an empty one for nil, and flushes.
 func (l *Link) Send(t FrameType, v any) error {
 	var payload []byte
 	if v != nil {
@@ -298,7 +301,7 @@ func (l *Link) Send(t FrameType, v any) error {
 	return l.Flush()
 }
 
-// flush has what was put written.
+// Flush has what was put written.
 func (l *Link) Flush() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -20,7 +20,7 @@ const (
 	ProtocolVersion = 7
 )
 
-// greeting is the server's first message.
+// Greeting is the server's first message.
 type Greeting struct {
 	Magic   string `json:"magic"`
 	Version int    `json:"version"`
@@ -34,18 +34,18 @@ type Opened struct {
 	Orders bool   `json:"orders,omitempty"` // syncs of the other LIMs may be ordered, too
 }
 
-// clock is the server's answer to frameClock, sent at once.
+// Clock is the server's answer to frameClock, sent at once.
 type Clock struct {
 	Now time.Time `json:"now"`
 }
 
-// openRequest names the LIM that the connection is about.
+// OpenRequest names the LIM that the connection is about.
 type OpenRequest struct {
 	LIM  int              `json:"lim"`
 	Side clusterconf.Side `json:"side"` // of the server that is asked
 }
 
-// summary describes the newest complete version of a side, enough to choose a
+// Summary describes the newest complete version of a side, enough to choose a
 // direction by.
 type Summary struct {
 	Name    string   `json:"name"`  // "" when there is none
@@ -64,7 +64,7 @@ type Summary struct {
 	Future *FutureVersion   `json:"future,omitempty"` // one that is newer, but not to be copied; nil: none
 }
 
-// futureVersion describes a version with a file from the future.
+// FutureVersion describes a version with a file from the future.
 type FutureVersion struct {
 	Line  lineage.Version `json:"line"`
 	Local string          `json:"local"` // its name on its side
@@ -72,7 +72,7 @@ type FutureVersion struct {
 	Mtime int64           `json:"mtime"`
 }
 
-// valid makes sure that a peer's summary is one.
+// Valid makes sure that a peer's summary is one.
 func (s *Summary) Valid() error {
 	err := s.Line.Valid()
 	if s.Fits != nil {
@@ -87,19 +87,19 @@ func (s *Summary) Valid() error {
 	return nil
 }
 
-// line is a version's word of itself, alone.
+// Line is a version's word of itself, alone.
 type Line struct {
 	Line lineage.Version `json:"line"`
 }
 
-// bye ends a sync that went well.
+// Bye ends a sync that went well.
 type Bye struct {
 	Whole *lineage.Version `json:"whole,omitempty"` // that both sides have now; nil: there is none
 	Fits  *lineage.Version `json:"fits,omitempty"`  // what is older does not fit the cluster document; nil: all does, or that is not known
 	Dry   bool             `json:"dry,omitempty"`   // nothing was copied, nor is anything to be removed: say what would be
 }
 
-// versionHead opens a version that follows.
+// VersionHead opens a version that follows.
 type VersionHead struct {
 	Name    string              `json:"name"`
 	Mtime   int64               `json:"mtime"`
@@ -112,17 +112,17 @@ type VersionHead struct {
 	Record  *manifest.Record    `json:"record"`            // what it says of itself; nil: nothing
 }
 
-// digestMessage carries a manifest's digest.
+// DigestMessage carries a manifest's digest.
 type DigestMessage struct {
 	Digest []byte `json:"digest"`
 }
 
-// want names files that arrived, or were put together, other than they should be.
+// Want names files that arrived, or were put together, other than they should be.
 type Want struct {
 	Files []int `json:"files"` // places in the list of files and folders
 }
 
-// done tells the sender under which name its version became visible, or, at the end, what
+// Done tells the sender under which name its version became visible, or, at the end, what
 // the other side could not do and goes on without.
 type Done struct {
 	Name string `json:"name"`
@@ -140,7 +140,7 @@ type peerError struct {
 	Hint    string     `json:"hint"`
 }
 
-// decodeJSON reads a control message.
+// DecodeJSON reads a control message.
 func DecodeJSON(payload []byte, v any) error {
 	if err := json.Unmarshal(payload, v); err != nil {
 		return manifest.Violation("a message that cannot be read")
@@ -148,12 +148,12 @@ func DecodeJSON(payload []byte, v any) error {
 	return nil
 }
 
-// encodeError prepares an error for the wire.
+// EncodeError prepares an error for the wire.
 func EncodeError(err error) peerError {
 	return peerError{Code: fault.CodeOf(err), Message: fault.Plain(err.Error()), Hint: fault.Plain(fault.HintOf(err))}
 }
 
-// decodeError makes an error of what a peer sent. Its text is shown on a
+// DecodeError makes an error of what a peer sent. Its text is shown on a
 // terminal, so nothing but plain text is let through.
 func DecodeError(payload []byte) error {
 	var p peerError
@@ -168,7 +168,7 @@ func DecodeError(payload []byte) error {
 	return fault.New(p.Code, fault.Plain(p.Hint), "the other side says: %s", fault.Plain(p.Message))
 }
 
-// announced is what the list of entries that follows is held against.
+// Announced is what the list of entries that follows is held against.
 func (h VersionHead) Announced() manifest.Announced {
 	return manifest.Announced{Entries: h.Entries, Bytes: h.Bytes, Mtime: h.Mtime}
 }
@@ -178,7 +178,7 @@ func (h VersionHead) String() string {
 	return fmt.Sprintf("%s (%d files and folders, %d bytes)", h.Name, h.Entries, h.Bytes)
 }
 
-// is takes the content for what it is. One that is not what the version says is another
+// Is takes the content for what it is. One that is not what the version says is another
 // one's lineage.
 func (s *Summary) Is(content []byte) {
 	text := hex.EncodeToString(content)

@@ -1,13 +1,13 @@
 package wire
 
-// spanFile is an open file that content is sent from.
+// SpanFile is an open file that content is sent from.
 type SpanFile interface {
 	Fd() int
 	ReadAt(p []byte, off int64) (int, error)
 	Release()
 }
 
-// span is some content, in memory or in a file.
+// Span is some content, in memory or in a file.
 type Span struct {
 	Data []byte
 	File SpanFile // nil: in data
@@ -15,4 +15,5 @@ type Span struct {
 	N    int
 }
 
+// Size returns how many bytes it has.
 func (p Span) Size() int { return len(p.Data) + p.N }

@@ -1,4 +1,6 @@
-package xdata
+// Package transfer brings a version from the folder of one server to that of another: a [Sender]
+// sends what a [Receiver] lacks, which puts the version together from that and from what it has ([Sources]).
+package transfer
 
 import (
 	"cmp"
@@ -16,39 +18,39 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// sender sends a version to a receiver, which says first what it has.
-type sender struct {
-	*snapshot
-	link    *wire.Link
-	head    wire.VersionHead // what is announced, but for what the manifest says
+// Sender sends a version to a receiver, which says first what it has.
+type Sender struct {
+	*Snapshot
+	Link    *wire.Link
+	Head    wire.VersionHead // what is announced, but for what the manifest says
 	out     *batches
 	have    []uint64          // IDs of the receiver's chunks
 	places  map[uint64]uint32 // in have
 	same    bool              // have is what the guide has
 	next    uint64            // the place after that of the last chunk found
-	abort   func()            // ends a link that waits; may be nil
+	Abort   func()            // ends a link that waits; may be nil
 	files   tree.Opener
 	in      *sharedFile // the file that is being sent; nil: not open
 	buf     []byte
-	counted tree.Counter
+	Counted tree.Counter
 }
 
-// send writes the whole version: head, batches, end; and files again that the
+// Send writes the whole version: head, batches, end; and files again that the
 // receiver did not get as they are.
-func (s *sender) send(ctx context.Context) error {
-	if s.problem != nil {
-		return s.problem
+func (s *Sender) Send(ctx context.Context) error {
+	if s.Problem != nil {
+		return s.Problem
 	}
-	s.start(ctx)
-	s.files, s.buf = tree.Opener{Root: s.root}, make([]byte, chunk.MaxSize)
+	s.Start(ctx)
+	s.files, s.buf = tree.Opener{Root: s.Root}, make([]byte, chunk.MaxSize)
 	defer s.files.Close()
-	m := s.manifest
-	head := s.head
+	m := s.Manifest
+	head := s.Head
 	head.Mtime, head.Entries, head.Bytes, head.Content, head.Top = m.NewestMtime(), len(m.Entries), m.Bytes(), m.Content(), m.Top
-	if g := s.guide(); g != nil {
+	if g := s.Guide(); g != nil {
 		head.Known = chunk.ListDigest(g.Chunks)
 	}
-	if err := s.link.Send(wire.FrameHead, head); err != nil {
+	if err := s.Link.Send(wire.FrameHead, head); err != nil {
 		return err
 	}
 	if err := s.readHave(); err != nil {
@@ -57,32 +59,32 @@ func (s *sender) send(ctx context.Context) error {
 	answer := s.await()
 	err := s.all(ctx)
 	if err == nil {
-		err = s.link.Send(wire.FrameEnd, wire.DigestMessage{Digest: m.Digest()})
+		err = s.Link.Send(wire.FrameEnd, wire.DigestMessage{Digest: m.Digest()})
 	}
 	if err != nil {
 		return s.failed(err, answer)
 	}
 	first := <-answer
 	if first.err != nil || len(first.want.Files) == 0 {
-		return errors.Join(first.err, s.readAll(ctx))
+		return errors.Join(first.err, s.ReadAll(ctx))
 	}
 	if err := s.repeat(ctx, first.want.Files); err != nil {
 		return err
 	}
 	var second wire.Want
-	if err := s.link.ExpectJSON(wire.FrameWant, &second); err != nil {
+	if err := s.Link.ExpectJSON(wire.FrameWant, &second); err != nil {
 		return err
 	}
 	if len(second.Files) > 0 {
 		return mismatch("files do not arrive as they are sent")
 	}
-	return s.readAll(ctx)
+	return s.ReadAll(ctx)
 }
 
 // readHave reads the list of the receiver's chunks.
-func (s *sender) readHave() error {
+func (s *Sender) readHave() error {
 	for {
-		kind, payload, err := s.link.ExpectEither(wire.FrameHave, wire.FrameSame)
+		kind, payload, err := s.Link.ExpectEither(wire.FrameHave, wire.FrameSame)
 		switch {
 		case err != nil:
 			return err
@@ -94,7 +96,7 @@ func (s *sender) readHave() error {
 		case len(payload) == 0:
 			s.indexHave()
 			return nil
-		case len(payload)%8 != 0 || len(s.have)+len(payload)/8 > maxHave:
+		case len(payload)%8 != 0 || len(s.have)+len(payload)/8 > MaxHave:
 			return manifest.Violation("a list of chunks of %d bytes after %d chunks", len(payload), len(s.have))
 		}
 		for ; len(payload) > 0; payload = payload[8:] {
@@ -104,8 +106,8 @@ func (s *sender) readHave() error {
 }
 
 // haveSame takes the chunks that the head named for those of the receiver.
-func (s *sender) haveSame(payload []byte) error {
-	g := s.guide()
+func (s *Sender) haveSame(payload []byte) error {
+	g := s.Guide()
 	if g == nil || len(payload) > 0 || len(s.have) > 0 {
 		return manifest.Violation("a list of chunks that is none")
 	}
@@ -114,7 +116,7 @@ func (s *sender) haveSame(payload []byte) error {
 }
 
 // haveAsIn takes the chunks of a guide for those of the receiver.
-func (s *sender) haveAsIn(g *chunk.Guide) {
+func (s *Sender) haveAsIn(g *chunk.Guide) {
 	s.have = make([]uint64, len(g.Chunks))
 	for i, c := range g.Chunks {
 		s.have[i] = c.ID
@@ -123,8 +125,8 @@ func (s *sender) haveAsIn(g *chunk.Guide) {
 }
 
 // indexHave makes the chunks of the receiver ones that can be found, unless they are.
-func (s *sender) indexHave() {
-	if g := s.guide(); s.same && len(s.have) == len(g.Chunks) {
+func (s *Sender) indexHave() {
+	if g := s.Guide(); s.same && len(s.have) == len(g.Chunks) {
 		return
 	}
 	s.same = false
@@ -144,12 +146,12 @@ type reply struct {
 // await reads the receiver's answer while the version is still being sent: a
 // receiver that refuses it says so and reads no further, and sending to it
 // would then never end. abort ends it.
-func (s *sender) await() <-chan reply {
+func (s *Sender) await() <-chan reply {
 	answer := make(chan reply, 1)
 	go func() {
 		var a reply
-		if a.err = s.link.ExpectJSON(wire.FrameWant, &a.want); a.err != nil && s.abort != nil {
-			s.abort()
+		if a.err = s.Link.ExpectJSON(wire.FrameWant, &a.want); a.err != nil && s.Abort != nil {
+			s.Abort()
 		}
 		answer <- a
 	}()
@@ -158,14 +160,14 @@ func (s *sender) await() <-chan reply {
 
 // failed finds out why sending failed. A receiver that gave up has said why,
 // and that is worth more than "broken pipe".
-func (s *sender) failed(err error, answer <-chan reply) error {
+func (s *Sender) failed(err error, answer <-chan reply) error {
 	var lost wire.WriteError
-	if s.abort == nil {
+	if s.Abort == nil {
 		return err
 	}
 	if !errors.As(err, &lost) {
-		_ = s.link.Send(wire.FrameError, wire.EncodeError(err))
-		s.abort()
+		_ = s.Link.Send(wire.FrameError, wire.EncodeError(err))
+		s.Abort()
 		<-answer
 		return err
 	}
@@ -177,24 +179,24 @@ func (s *sender) failed(err error, answer <-chan reply) error {
 
 // all sends all files and folders, as they were made ready if the receiver has what
 // was expected.
-func (s *sender) all(ctx context.Context) (err error) {
+func (s *Sender) all(ctx context.Context) (err error) {
 	if a := s.ahead; a != nil && a.fits(s) {
-		return a.send(s.link, s.counted)
+		return a.send(s.Link, s.Counted)
 	}
-	if err := s.dropAhead(); err != nil {
+	if err := s.DropAhead(); err != nil {
 		return err
 	}
 	if s.out, err = newBatches(); err != nil {
 		return err
 	}
-	s.out.send(s.link)
+	s.out.send(s.Link)
 	return s.entries(ctx)
 }
 
 // entries has batches made of all files and folders.
-func (s *sender) entries(ctx context.Context) (err error) {
-	for i := range s.manifest.Entries {
-		e := &s.manifest.Entries[i]
+func (s *Sender) entries(ctx context.Context) (err error) {
+	for i := range s.Manifest.Entries {
+		e := &s.Manifest.Entries[i]
 		if err = errors.Join(context.Cause(ctx), s.out.failed()); err != nil {
 			break
 		}
@@ -211,14 +213,14 @@ func (s *sender) entries(ctx context.Context) (err error) {
 }
 
 // repeat sends files once more, all of their content.
-func (s *sender) repeat(ctx context.Context, places []int) (err error) {
+func (s *Sender) repeat(ctx context.Context, places []int) (err error) {
 	s.have, s.places = nil, nil
 	if s.out, err = newBatches(); err != nil {
 		return err
 	}
-	s.out.send(s.link)
+	s.out.send(s.Link)
 	for _, i := range places {
-		if i < 0 || i >= len(s.manifest.Entries) || s.manifest.Entries[i].Dir {
+		if i < 0 || i >= len(s.Manifest.Entries) || s.Manifest.Entries[i].Dir {
 			err = manifest.Violation("file %d asked for again", i)
 			break
 		}
@@ -230,13 +232,13 @@ func (s *sender) repeat(ctx context.Context, places []int) (err error) {
 	if err := cmp.Or(err, s.out.close()); err != nil {
 		return err
 	}
-	return s.link.Send(wire.FrameEnd, wire.DigestMessage{Digest: s.manifest.Digest()})
+	return s.Link.Send(wire.FrameEnd, wire.DigestMessage{Digest: s.Manifest.Digest()})
 }
 
 // file sends one file: which of the receiver's chunks it is made of, and the content
 // that the receiver lacks.
-func (s *sender) file(ctx context.Context, place int) error {
-	e := &s.manifest.Entries[place]
+func (s *Sender) file(ctx context.Context, place int) error {
+	e := &s.Manifest.Entries[place]
 	defer s.leave()
 	off := int64(0)
 	for n, whole := 0, false; !whole; {
@@ -263,7 +265,7 @@ func (s *sender) file(ctx context.Context, place int) error {
 				return err
 			}
 			chunks, off = chunks[count:], off+size
-			s.counted.Add(size)
+			s.Counted.Add(size)
 		}
 	}
 	s.out.extra(e.Attr.Xattrs)
@@ -272,7 +274,7 @@ func (s *sender) file(ctx context.Context, place int) error {
 }
 
 // open opens the file that is being sent, unless it is open.
-func (s *sender) open(e *manifest.Entry) error {
+func (s *Sender) open(e *manifest.Entry) error {
 	if s.in != nil {
 		return nil
 	}
@@ -285,7 +287,7 @@ func (s *sender) open(e *manifest.Entry) error {
 }
 
 // leave lets go of it.
-func (s *sender) leave() {
+func (s *Sender) leave() {
 	if s.in != nil {
 		s.in.Release()
 		s.in = nil
@@ -294,7 +296,7 @@ func (s *sender) leave() {
 
 // pause waits until batches are sent, once no more are to be made ready for that: the
 // reading goes on alone meanwhile, so nothing of it may be at hand.
-func (s *sender) pause() {
+func (s *Sender) pause() {
 	if s.out.isOpen() || !s.out.crowded() {
 		return
 	}
@@ -311,7 +313,7 @@ func sent(err error, e *manifest.Entry) error {
 }
 
 // atHand sends chunks whose content was just read.
-func (s *sender) atHand(ctx context.Context, e *manifest.Entry, f found, off int64) error {
+func (s *Sender) atHand(ctx context.Context, e *manifest.Entry, f found, off int64) error {
 	for len(f.chunks) > 0 {
 		count, size := 1, int(f.chunks[0].Size)
 		if at, ok := s.find(f.chunks[0]); ok {
@@ -323,7 +325,7 @@ func (s *sender) atHand(ctx context.Context, e *manifest.Entry, f found, off int
 			}
 		}
 		f.chunks, f.data, off = f.chunks[count:], f.data[size:], off+int64(size)
-		s.counted.Add(int64(size))
+		s.Counted.Add(int64(size))
 	}
 	return cmp.Or(context.Cause(ctx), s.out.failed())
 }
@@ -333,7 +335,7 @@ const leastStored = 32 << 10
 
 // lacking sends chunks that lie one after the other in a file: the first, which the receiver
 // lacks, and those behind that are alike.
-func (s *sender) lacking(e *manifest.Entry, chunks []chunk.Chunk, data []byte, off int64) (count, size int, err error) {
+func (s *Sender) lacking(e *manifest.Entry, chunks []chunk.Chunk, data []byte, off int64) (count, size int, err error) {
 	dense := isDense(data[:chunks[0].Size])
 	alike := func(c chunk.Chunk) bool {
 		p := data[size:][:c.Size]
@@ -359,7 +361,7 @@ func (s *sender) lacking(e *manifest.Entry, chunks []chunk.Chunk, data []byte, o
 
 // content sends the chunks at an offset of a file that the receiver lacks, the first of chunks
 // and those that follow, and makes sure that they still are what they were when the file was read.
-func (s *sender) content(ctx context.Context, e *manifest.Entry, chunks []chunk.Chunk, off int64) (count int, size int64, err error) {
+func (s *Sender) content(ctx context.Context, e *manifest.Entry, chunks []chunk.Chunk, off int64) (count int, size int64, err error) {
 	if err := cmp.Or(context.Cause(ctx), s.out.failed(), s.open(e)); err != nil {
 		return 0, 0, err
 	}
@@ -393,14 +395,14 @@ func (s *sender) content(ctx context.Context, e *manifest.Entry, chunks []chunk.
 }
 
 // has tells whether the receiver has a chunk.
-func (s *sender) has(c chunk.Chunk) bool {
+func (s *Sender) has(c chunk.Chunk) bool {
 	_, ok := s.places[c.ID]
 	return ok
 }
 
 // find tells where the receiver has a chunk. What follows on the last one found
 // is looked at first: that makes long runs.
-func (s *sender) find(c chunk.Chunk) (uint64, bool) {
+func (s *Sender) find(c chunk.Chunk) (uint64, bool) {
 	if s.next < uint64(len(s.have)) && s.have[s.next] == c.ID {
 		s.next++
 		return s.next - 1, true

@@ -1,4 +1,4 @@
-package xdata
+package transfer
 
 import (
 	"bytes"
@@ -16,16 +16,16 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// sources is what a receiver has of a version already: chunks of its newest
+// Sources is what a receiver has of a version already: chunks of its newest
 // version, and of what arrived in transfers that were interrupted.
-type sources struct {
+type Sources struct {
 	list  []*source
 	count int // chunks
 }
 
 // source is a folder with chunks.
 type source struct {
-	*snapshot
+	*Snapshot
 	partial bool
 	first   int // place of its first chunk in the list
 	chunks  []chunk.Chunk
@@ -38,51 +38,51 @@ type source struct {
 }
 
 const (
-	maxHave = 2_000_000 // chunks that a receiver names: some 10 GB, or 50 MB of the sender's memory
+	MaxHave = 2_000_000 // chunks that a receiver names: some 10 GB, or 50 MB of the sender's memory
 )
 
-// add takes the chunks of a version.
-func (o *sources) add(ctx context.Context, snap *snapshot) error {
+// Add takes the chunks of a version.
+func (o *Sources) Add(ctx context.Context, snap *Snapshot) error {
 	if snap == nil {
 		return nil
 	}
-	_ = snap.readAll(ctx) // as far as it comes
-	o.append(&source{snapshot: snap})
+	_ = snap.ReadAll(ctx) // as far as it comes
+	o.append(&source{Snapshot: snap})
 	return context.Cause(ctx)
 }
 
-// addPartial reads what arrived of an interrupted transfer.
-func (o *sources) addPartial(ctx context.Context, dir string, bytes int64) error {
+// AddPartial reads what arrived of an interrupted transfer.
+func (o *Sources) AddPartial(ctx context.Context, dir string, bytes int64) error {
 	root, err := safepath.Folder(dir)
 	if err != nil {
 		return err
 	}
-	snap := &snapshot{folder: folder{root: root}, from: tree.Opener{Root: root}}
+	snap := &Snapshot{Folder: Folder{Root: root}, from: tree.Opener{Root: root}}
 	if snap.scan, err = tree.NewScanner(bytes); err == nil {
-		snap.manifest, _, err = tree.Survey(root)
+		snap.Manifest, _, err = tree.Survey(root)
 	}
 	if err != nil {
-		snap.close()
+		snap.Close()
 		return err
 	}
-	for i := range snap.manifest.Entries {
-		e := &snap.manifest.Entries[i]
+	for i := range snap.Manifest.Entries {
+		e := &snap.Manifest.Entries[i]
 		if e.Dir || e.CheckKind() != nil {
 			continue
 		}
 		if err := snap.read(ctx, e, func(tree.Piece) error { return nil }); err != nil {
-			snap.close()
+			snap.Close()
 			return err
 		}
 	}
-	o.append(&source{snapshot: snap, partial: true})
+	o.append(&source{Snapshot: snap, partial: true})
 	return nil
 }
 
 // append adds a source, as far as the list has room.
-func (o *sources) append(s *source) {
+func (o *Sources) append(s *source) {
 	s.first, s.inspected = o.count, map[*manifest.Entry]struct{}{}
-	m := s.manifest
+	m := s.Manifest
 	for i := range m.Entries {
 		e := &m.Entries[i]
 		if !e.Known {
@@ -94,7 +94,7 @@ func (o *sources) append(s *source) {
 				count++
 			}
 		}
-		if count == 0 || o.count+count > maxHave {
+		if count == 0 || o.count+count > MaxHave {
 			continue
 		}
 		e.First, e.Count = s.rebase(m.ChunksOf(e)), count
@@ -119,9 +119,9 @@ func (s *source) rebase(chunks []chunk.Chunk) (first int) {
 	return first
 }
 
-// send names the chunks to the sender. Those of the first source are mostly known to it:
+// Send names the chunks to the sender. Those of the first source are mostly known to it:
 // the version before is on both sides, and a list that has the digest known is not sent.
-func (o *sources) send(l *wire.Link, known []byte) error {
+func (o *Sources) Send(l *wire.Link, known []byte) error {
 	b := make([]byte, 0, wire.MaxPayload)
 	for i, s := range o.list {
 		if i == 0 && len(known) > 0 && bytes.Equal(known, chunk.ListDigest(s.chunks)) {
@@ -165,7 +165,7 @@ type run struct {
 
 // run returns the chunks from at to end that lie in one file, of limit bytes
 // at most, and one at least.
-func (o *sources) run(at, end, limit int) run {
+func (o *Sources) run(at, end, limit int) run {
 	i, _ := slices.BinarySearchFunc(o.list, at, func(s *source, at int) int {
 		if s.first+len(s.offsets) <= at {
 			return -1
@@ -175,12 +175,12 @@ func (o *sources) run(at, end, limit int) run {
 	s := o.list[i]
 	at, end = at-s.first, end-s.first
 	f, _ := slices.BinarySearchFunc(s.files, at, func(place, at int) int {
-		if e := &s.manifest.Entries[place]; e.First+e.Count <= at {
+		if e := &s.Manifest.Entries[place]; e.First+e.Count <= at {
 			return -1
 		}
 		return 1
 	})
-	e := &s.manifest.Entries[s.files[f]]
+	e := &s.Manifest.Entries[s.files[f]]
 	r := run{origin: origin{s, e}, off: s.offsets[at]}
 	last := at
 	for ; last < min(end, e.First+e.Count); last++ {
@@ -254,9 +254,10 @@ func (s *source) closeFile() {
 	}
 }
 
-func (o *sources) close() {
+// Close closes the snapshots.
+func (o *Sources) Close() {
 	for _, s := range o.list {
 		s.closeFile()
-		s.close()
+		s.Close()
 	}
 }

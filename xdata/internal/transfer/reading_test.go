@@ -1,4 +1,4 @@
-package xdata
+package transfer
 
 import (
 	"bytes"
@@ -11,25 +11,16 @@ import (
 	"mxcluster/xdata/internal/tree"
 )
 
-// openedFor opens the newest version of LIM 1.
-func openedFor(t *testing.T, s *Store) *opened {
-	t.Helper()
-	snap, _, _, err := s.summarise(1)
-	must(t, err)
-	t.Cleanup(snap.close)
-	return snap
-}
-
 // large is content of some pieces.
 func large() fileTree {
 	return fileTree{"a": "first", "b/empty": "", "big": noise(1, 3*chunk.LargeFile+77), "z": noise(2, 100)}
 }
 
 // taken puts together what take gives of a file.
-func taken(t *testing.T, snap *opened, place int) (content []byte) {
+func taken(t *testing.T, snap *Snapshot, place int) (content []byte) {
 	t.Helper()
-	e := &snap.manifest.Entries[place]
-	files := tree.Opener{Root: snap.root}
+	e := &snap.Manifest.Entries[place]
+	files := tree.Opener{Root: snap.Root}
 	defer files.Close()
 	in, err := files.OpenEntry(e)
 	must(t, err)
@@ -66,21 +57,19 @@ func TestReadingIsTaken(t *testing.T) {
 			s, tr := newStore(t), large()
 			foreign(t, s, "xdata_1_20260301020000", tr, baseTime)
 			snap := openedFor(t, s)
-			snap.start(t.Context())
+			snap.Start(t.Context())
 			if late {
 				<-snap.reading.done
 			}
-			for i := range snap.manifest.Entries {
-				if e := &snap.manifest.Entries[i]; !e.Dir {
+			for i := range snap.Manifest.Entries {
+				if e := &snap.Manifest.Entries[i]; !e.Dir {
 					if got := taken(t, snap, i); !bytes.Equal(got, []byte(tr[e.Path])) {
 						t.Errorf("%q: other content", e.Path)
 					}
 				}
 			}
-			must(t, snap.readAll(t.Context()))
-			kept, err := s.loadIndex(snap.version.Name)
-			must(t, err)
-			if kept == nil || !bytes.Equal(kept.Digest(), snap.digest()) {
+			must(t, snap.ReadAll(t.Context()))
+			if kept := s.kept(snap.Name); kept == nil || !bytes.Equal(kept.Digest(), snap.Digest()) {
 				t.Error("what was read is not kept")
 			}
 		})
@@ -93,11 +82,11 @@ func TestReadingIsKept(t *testing.T) {
 	s := newStore(t)
 	foreign(t, s, "xdata_1_20260301020000", large(), baseTime)
 	snap := openedFor(t, s)
-	snap.start(t.Context())
+	snap.Start(t.Context())
 	<-snap.reading.done
 	snap.stopReading()
-	if again := openedFor(t, s); again.unread != 0 {
-		t.Errorf("%d files would be read again", again.unread)
+	if again := openedFor(t, s); again.Unread != 0 {
+		t.Errorf("%d files would be read again", again.Unread)
 	}
 }
 
@@ -107,19 +96,19 @@ func TestReadingIsStopped(t *testing.T) {
 	s := newStore(t)
 	foreign(t, s, "xdata_1_20260301020000", large(), baseTime)
 	snap := openedFor(t, s)
-	big, ok := snap.manifest.Search("big")
+	big, ok := snap.Manifest.Search("big")
 	if !ok {
 		t.Fatal("no such file")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	snap.reading = newReading(snap.manifest.Chunks)
+	snap.reading = newReading(snap.Manifest.Chunks)
 	snap.reading.follow = true
-	snap.reading.begin(ctx, snap.snapshot)
+	snap.reading.begin(ctx, snap)
 	_, err := snap.take(big, 0)
 	must(t, err)
 	snap.stopReading()
-	if again := openedFor(t, s); again.unread == 0 {
+	if again := openedFor(t, s); again.Unread == 0 {
 		t.Error("files that were not read count as read")
 	}
 }
@@ -130,9 +119,9 @@ func TestReadingOfWhatChanges(t *testing.T) {
 	dir := foreign(t, s, "xdata_1_20260301020000", large(), baseTime)
 	snap := openedFor(t, s)
 	must(t, os.WriteFile(dir+"/big", []byte("now something else"), 0o640))
-	big, _ := snap.manifest.Search("big")
-	snap.start(t.Context())
+	big, _ := snap.Manifest.Search("big")
+	snap.Start(t.Context())
 	_, err := snap.take(big, 0)
 	wantCode(t, err, fault.Busy, "changed while it was read")
-	wantCode(t, snap.readAll(t.Context()), fault.Busy, "changed while it was read")
+	wantCode(t, snap.ReadAll(t.Context()), fault.Busy, "changed while it was read")
 }

@@ -1,4 +1,4 @@
-package xdata
+package transfer
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 // The receiver is taken to have what this side had before; where that is wrong, what
 // was made ready is dropped.
 type ahead struct {
-	sender
+	Sender
 	known bool          // the version was read before
 	done  chan struct{} // closed when all is sent, or dropped
 	err   error         // what came of it, then
@@ -26,20 +26,20 @@ type ahead struct {
 	tell    tree.Counter // of more, once it is sent; may be nil
 }
 
-// makeReady begins to make a version ready to be sent. Only tells that there is no other
+// MakeReady begins to make a version ready to be sent. Only tells that there is no other
 // version here.
-func (s *snapshot) makeReady(ctx context.Context, only bool) {
-	known := s.unread == 0
-	if s.problem != nil {
+func (s *Snapshot) MakeReady(ctx context.Context, only bool) {
+	known := s.Unread == 0
+	if s.Problem != nil {
 		return
 	}
-	s.start(ctx)
-	g := s.guide()
+	s.Start(ctx)
+	g := s.Guide()
 	if g == nil && !only {
 		return // what is known of the version before is not at hand
 	}
-	a := &ahead{known: known, sender: sender{snapshot: s, files: tree.Opener{Root: s.root}, buf: make([]byte, chunk.MaxSize)}, done: make(chan struct{})}
-	a.counted = a.count
+	a := &ahead{known: known, Sender: Sender{Snapshot: s, files: tree.Opener{Root: s.Root}, buf: make([]byte, chunk.MaxSize)}, done: make(chan struct{})}
+	a.Counted = a.count
 	if g != nil {
 		a.haveAsIn(g)
 	}
@@ -67,7 +67,7 @@ func (a *ahead) count(n int64) {
 }
 
 // fits tells whether the receiver has what was expected.
-func (a *ahead) fits(s *sender) bool { return a.same == s.same && len(a.have) == len(s.have) }
+func (a *ahead) fits(s *Sender) bool { return a.same == s.same && len(a.have) == len(s.have) }
 
 // send sends what was made ready, and the rest.
 func (a *ahead) send(l *wire.Link, counted tree.Counter) error {
@@ -81,10 +81,10 @@ func (a *ahead) send(l *wire.Link, counted tree.Counter) error {
 	return a.err
 }
 
-// dropAhead drops what was made ready. What was found wrong with a version that was not
+// DropAhead drops what was made ready. What was found wrong with a version that was not
 // read before is returned: its reading was stopped by that. Of another one it is noted,
 // and nobody needs its content.
-func (s *snapshot) dropAhead() error {
+func (s *Snapshot) DropAhead() error {
 	a := s.ahead
 	if a == nil {
 		return nil

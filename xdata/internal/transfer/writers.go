@@ -1,4 +1,4 @@
-package xdata
+package transfer
 
 import (
 	"cmp"
@@ -57,8 +57,8 @@ const (
 	maxPiece = chunk.MaxSize + tree.DirectUnit
 )
 
-func newWriters(r *receiver) *writers {
-	w := &writers{root: r.root, unkept: &r.dropped, flush: r.flush, manifest: &r.manifest, queue: make(chan *piece, partCount), free: make(chan *piece, partCount)}
+func newWriters(r *Receiver) *writers {
+	w := &writers{root: r.Root, unkept: &r.Dropped, flush: r.Flush, manifest: &r.Manifest, queue: make(chan *piece, partCount), free: make(chan *piece, partCount)}
 	for range partCount {
 		w.free <- &piece{}
 	}
@@ -68,7 +68,7 @@ func newWriters(r *receiver) *writers {
 	return w
 }
 
-// part returns an empty one.
+// piece returns an empty one.
 func (w *writers) piece() *piece {
 	p := <-w.free
 	p.data, p.out = p.data[:0], nil

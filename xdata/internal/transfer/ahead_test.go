@@ -1,6 +1,7 @@
-package xdata
+package transfer
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -8,10 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
-	"mxcluster/xdata/internal/tree"
-	"mxcluster/xdata/internal/wire"
 )
 
 // What is made ready before the receiver says what it has arrives as it is, and once,
@@ -41,18 +39,18 @@ func TestMadeReady(t *testing.T) {
 		for _, read := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, read before: %t", tc.name, read), func(t *testing.T) {
 				from, to := newStore(t), newStore(t)
-				for s, tr := range map[*Store]fileTree{from: tc.here, to: tc.there} {
+				for s, tr := range map[*store]fileTree{from: tc.here, to: tc.there} {
 					if tr != nil {
 						foreign(t, s, "xdata_1_20260301000000", tr, baseTime)
-						must(t, openedFor(t, s).readAll(t.Context()))
+						must(t, openedFor(t, s).ReadAll(t.Context()))
 					}
 				}
 				foreign(t, from, "xdata_1_20260301020000", tc.now, baseTime.Add(time.Hour))
 				if read {
-					must(t, openedFor(t, from).readAll(t.Context()))
+					must(t, openedFor(t, from).ReadAll(t.Context()))
 				}
 				opened := openedFor(t, from)
-				opened.makeReady(t.Context(), tc.here == nil, time.Time{})
+				opened.MakeReady(t.Context(), tc.here == nil)
 				a := opened.ahead
 				if (a != nil) != tc.ready {
 					t.Fatalf("made ready: %t, want %t", a != nil, tc.ready)
@@ -61,20 +59,22 @@ func TestMadeReady(t *testing.T) {
 					waitUntil(t, "as much is ready as may be", a.out.crowded)
 				}
 				var told int64
-				sent := transferCounted(t, opened, to, func(n int64) { told += n })
+				sent, err := transfer(t, opened, to, func(n int64) { told += n })
+				must(t, err)
 				if a != nil && a.sending != tc.fits {
 					t.Errorf("sent as it was made ready: %t, want %t", a.sending, tc.fits)
 				}
-				got, _, err := to.Newest(1)
-				must(t, err)
-				if got.Bytes != opened.version.Bytes || told != got.Bytes {
-					t.Errorf("%d bytes there, %d were told of, want %d", got.Bytes, told, opened.version.Bytes)
+				size := opened.Manifest.Bytes()
+				if told != size {
+					t.Errorf("%d bytes were told of, want %d", told, size)
 				}
-				if sent > opened.version.Bytes+1<<20 {
-					t.Errorf("%d bytes sent of %d", sent, opened.version.Bytes)
+				if sent > size+1<<20 {
+					t.Errorf("%d bytes sent of %d", sent, size)
 				}
-				if found, err := to.Verify(t.Context(), got, nil); err != nil || len(found.Damage) > 0 {
-					t.Errorf("verified: %q, %v", found.Damage, err)
+				arrived := openedFor(t, to)
+				must(t, arrived.ReadAll(t.Context()))
+				if !bytes.Equal(arrived.Digest(), opened.Digest()) {
+					t.Error("something else arrived")
 				}
 			})
 		}
@@ -86,49 +86,31 @@ func TestMadeReady(t *testing.T) {
 func TestMadeReadyForNothing(t *testing.T) {
 	s := newStore(t)
 	foreign(t, s, "xdata_1_20260301000000", fileTree{"big": words(1, 4<<20)}, baseTime)
-	must(t, openedFor(t, s).readAll(t.Context()))
+	must(t, openedFor(t, s).ReadAll(t.Context()))
 	foreign(t, s, "xdata_1_20260301020000", fileTree{"big": words(1, 1<<20) + words(4, (inAdvance+10)<<20), "s": "x"}, baseTime.Add(time.Hour))
 	ctx, cancel := context.WithCancel(t.Context())
 	gaveUp := openedFor(t, s)
-	gaveUp.makeReady(ctx, false, time.Time{})
+	gaveUp.MakeReady(ctx, false)
 	cancel()
 	<-gaveUp.reading.done
-	_ = gaveUp.dropAhead() // what it says depends on the moment
+	_ = gaveUp.DropAhead() // what it says depends on the moment
 	for _, batches := range []int{1, 2, 10, inAdvance - 3} {
 		opened := openedFor(t, s)
-		opened.makeReady(t.Context(), false, time.Time{})
+		opened.MakeReady(t.Context(), false)
 		a := opened.ahead
 		waitUntil(t, fmt.Sprintf("%d batches are ready", batches), func() bool {
 			a.out.mu.Lock()
 			defer a.out.mu.Unlock()
 			return a.out.some >= batches
 		})
-		must(t, opened.dropAhead())
+		must(t, opened.DropAhead())
 		if batches < inAdvance-3 {
 			continue // read to its end, it would be one that is known
 		}
-		must(t, opened.readAll(t.Context()))
-		if opened.digest() == nil {
+		must(t, opened.ReadAll(t.Context()))
+		if opened.Digest() == nil {
 			t.Error("its content is not known")
 		}
-	}
-}
-
-// A version that was read before the last good sync is on the other side, as far as is
-// known, and not made ready; one that was read since, as 'xdata backup' does, is.
-func TestMadeReadyOnce(t *testing.T) {
-	s := newStore(t)
-	foreign(t, s, "xdata_1_20260301000000", fileTree{"a": "first"}, baseTime)
-	must(t, openedFor(t, s).readAll(t.Context()))
-	index, err := os.Stat(s.indexPath("xdata_1_20260301000000"))
-	must(t, err)
-	for since, want := range map[time.Duration]bool{-time.Second: true, 0: false, time.Second: false} {
-		opened := openedFor(t, s)
-		opened.makeReady(t.Context(), true, index.ModTime().Add(since))
-		if ready := opened.ahead != nil; ready != want {
-			t.Errorf("last synchronised %s after it was read: made ready %t, want %t", since, ready, want)
-		}
-		must(t, opened.dropAhead())
 	}
 }
 
@@ -140,60 +122,20 @@ func TestMadeReadyChanges(t *testing.T) {
 			s, to := newStore(t), newStore(t)
 			dir := foreign(t, s, "xdata_1_20260301020000", fileTree{"a": "first", "b": "second"}, baseTime)
 			opened := openedFor(t, s)
-			opened.start(t.Context())
+			opened.Start(t.Context())
 			<-opened.reading.done
-			opened.unread = 1 // as if the reading had not ended yet
+			opened.Unread = 1 // as if the reading had not ended yet
 			must(t, os.WriteFile(filepath.Join(dir, "b"), []byte("others"), 0o600))
-			opened.makeReady(t.Context(), true, time.Time{})
+			opened.MakeReady(t.Context(), true)
 			var err error
 			if send {
-				err = transfer(t, opened, to)
+				err = sentTo(t, opened, to)
 			} else {
 				a := opened.ahead
 				waitUntil(t, "the last batch is ready", func() bool { return len(a.out.queue) == 1 })
-				err = opened.dropAhead()
+				err = opened.DropAhead()
 			}
 			wantCode(t, err, fault.Busy, `"b" changed`)
 		})
 	}
-}
-
-// One that was read before and has rotted since is of no importance to a sync that brings
-// a newer one.
-func TestRottedWhereANewerOneComes(t *testing.T) {
-	p := newPair(t)
-	v := backedUp(t, p[clusterconf.SideRegular], baseTime)
-	rotUnseen(t, p[clusterconf.SideRegular], v.Name, "db/dump.sql")
-	opened := openedFor(t, p[clusterconf.SideRegular])
-	opened.makeReady(t.Context(), true, time.Time{})
-	waitUntil(t, "it is found out", func() bool {
-		m, err := loadMark(p[clusterconf.SideRegular].markPath(v.Name))
-		return err == nil && m != nil && m.Damage != ""
-	})
-	must(t, opened.dropAhead())
-
-	foreign(t, p[clusterconf.SideStandby], "xdata_1_20260302000000", fileTree{"db/dump.sql": "select 2;\n"}, time.Now())
-	must(t, os.Remove(p[clusterconf.SideRegular].markPath(v.Name))) // as if that had not been noticed
-	res, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
-	if err != nil || res.Result != Copied || res.Direction != DirectionToRegular {
-		t.Errorf("%+v, %v", res, err)
-	}
-}
-
-// transferCounted sends an opened version to a store; it returns how many bytes were sent.
-func transferCounted(t *testing.T, opened *opened, to *Store, counted tree.Counter) int64 {
-	t.Helper()
-	must(t, os.MkdirAll(to.Dir, 0o755))
-	ours, theirs := connected(t)
-	received := make(chan error, 1)
-	go func() {
-		_, err := receive(to, wire.NewLink(theirs, theirs))
-		theirs.Close()
-		received <- err
-	}()
-	l := wire.NewLink(ours, ours)
-	err := sending(opened, l, ours, counted).send(t.Context())
-	must(t, err)
-	must(t, <-received)
-	return l.BytesWritten
 }

@@ -1,4 +1,4 @@
-package xdata
+package transfer
 
 import (
 	"context"
@@ -29,10 +29,10 @@ type reading struct {
 	err    error // why it ended early
 }
 
-// start begins to read, unless that was done.
-func (s *snapshot) start(ctx context.Context) {
+// Start begins to read, unless that was done.
+func (s *Snapshot) Start(ctx context.Context) {
 	if s.reading == nil {
-		s.reading = newReading(s.manifest.Chunks)
+		s.reading = newReading(s.Manifest.Chunks)
 		s.reading.begin(ctx, s)
 	}
 }
@@ -44,11 +44,11 @@ func newReading(known []chunk.Chunk) *reading {
 }
 
 // begin begins to read, if there is something to read.
-func (r *reading) begin(ctx context.Context, s *snapshot) {
-	if s.problem != nil || s.unread == 0 {
+func (r *reading) begin(ctx context.Context, s *Snapshot) {
+	if s.Problem != nil || s.Unread == 0 {
 		r.stop = func() {}
-		r.reach(len(s.manifest.Entries), r.chunks, true)
-		r.end(s.problem)
+		r.reach(len(s.Manifest.Entries), r.chunks, true)
+		r.end(s.Problem)
 		return
 	}
 	ctx, r.stop = context.WithCancel(ctx)
@@ -59,9 +59,9 @@ func (r *reading) begin(ctx context.Context, s *snapshot) {
 }
 
 // readOn reads to the end.
-func (s *snapshot) readOn(ctx context.Context, r *reading) error {
-	m := s.manifest
-	s.scan.Guide = s.guide()
+func (s *Snapshot) readOn(ctx context.Context, r *reading) error {
+	m := s.Manifest
+	s.scan.Guide = s.Guide()
 	for i := range m.Entries {
 		e := &m.Entries[i]
 		if !e.Dir && !e.Known {
@@ -132,7 +132,7 @@ type found struct {
 
 // take waits for the chunks of the file at a place, from the nth on, and returns some
 // of them. Those before were taken.
-func (s *snapshot) take(place, n int) (found, error) {
+func (s *Snapshot) take(place, n int) (found, error) {
 	r := s.reading
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -140,7 +140,7 @@ func (s *snapshot) take(place, n int) (found, error) {
 	for {
 		switch {
 		case place < r.known:
-			e := &s.manifest.Entries[place]
+			e := &s.Manifest.Entries[place]
 			return found{chunks: r.chunks[e.First+n : e.First+e.Count], whole: true}, nil
 		case place == r.known && len(r.chunks)-r.from > n:
 			f := found{chunks: r.chunks[r.from+n:]}
@@ -166,23 +166,23 @@ func (r *reading) unfollow() {
 	r.news.Broadcast()
 }
 
-// readAll waits until everything is known, and keeps it.
-func (s *snapshot) readAll(ctx context.Context) error {
-	s.start(ctx)
+// ReadAll waits until everything is known, and keeps it.
+func (s *Snapshot) ReadAll(ctx context.Context) error {
+	s.Start(ctx)
 	<-s.reading.done
 	s.reading.stop()
 	if s.reading.err != nil {
 		return s.reading.err
 	}
-	if err := s.hold(tree.ContentMismatch(s.root, s.content())); err != nil {
-		s.problem, s.stale = err, false // nothing is kept of it
+	if err := s.hold(tree.ContentMismatch(s.Root, s.content())); err != nil {
+		s.Problem, s.stale = err, false // nothing is kept of it
 		return err
 	}
 	return s.save()
 }
 
 // stopReading ends the reading. When it had come to its end, what was read is kept.
-func (s *snapshot) stopReading() {
+func (s *Snapshot) stopReading() {
 	if s.reading == nil {
 		return
 	}

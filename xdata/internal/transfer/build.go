@@ -1,4 +1,4 @@
-package xdata
+package transfer
 
 import (
 	"cmp"
@@ -18,8 +18,8 @@ import (
 // builder takes the steps that a sender asks for.
 type builder struct {
 	ctx       context.Context //nolint:containedctx // of one call
-	r         *receiver
-	own       *sources
+	r         *Receiver
+	own       *Sources
 	root      *os.Root
 	to        tree.Opener
 	writers   *writers
@@ -81,7 +81,7 @@ func (b *builder) drop() {
 
 // batch takes the steps of one batch, or the end.
 func (b *builder) batch(dec *zstd.Decoder, buf []byte) error {
-	kind, payload, err := b.r.link.ExpectEither(wire.FrameBatch, wire.FrameEnd)
+	kind, payload, err := b.r.Link.ExpectEither(wire.FrameBatch, wire.FrameEnd)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (b *builder) batch(dec *zstd.Decoder, buf []byte) error {
 		return manifest.Violation("a batch without steps")
 	}
 	if b.Dense > 0 {
-		if err := b.r.link.ExpectContent(b.Dense); err != nil {
+		if err := b.r.Link.ExpectContent(b.Dense); err != nil {
 			return err
 		}
 	}
@@ -168,7 +168,7 @@ func (b *builder) entry() error {
 	if err := b.admission.Admit(&e); err != nil {
 		return err
 	}
-	m := &b.r.manifest
+	m := &b.r.Manifest
 	m.Entries = append(m.Entries, e)
 	if e.Dir {
 		return b.root.Mkdir(e.Path, 0o700)
@@ -179,19 +179,19 @@ func (b *builder) entry() error {
 // extra takes what the file that is being put together, or the folder before, has besides.
 func (b *builder) extra() error {
 	place := b.place
-	if entries := b.r.manifest.Entries; place < 0 && b.again == nil && len(entries) > 0 && entries[len(entries)-1].Dir {
+	if entries := b.r.Manifest.Entries; place < 0 && b.again == nil && len(entries) > 0 && entries[len(entries)-1].Dir {
 		place = len(entries) - 1
 	}
 	size, err := b.number(manifest.MaxXattrs)
 	if err != nil {
 		return err
 	}
-	if place < 0 || size == 0 || size > uint64(len(b.Steps)) || b.r.manifest.Entries[place].Attr.Xattrs != "" {
+	if place < 0 || size == 0 || size > uint64(len(b.Steps)) || b.r.Manifest.Entries[place].Attr.Xattrs != "" {
 		return manifest.Violation("%d bytes of attributes that belong nowhere", size)
 	}
 	x := manifest.Xattrs(b.Steps[:size])
 	b.Steps = b.Steps[size:]
-	e := &b.r.manifest.Entries[place]
+	e := &b.r.Manifest.Entries[place]
 	if err := cmp.Or(x.Check(e.Dir), b.admission.AddXattrs(len(x))); err != nil {
 		return err
 	}
@@ -209,15 +209,15 @@ func (b *builder) repeat() error {
 		return manifest.Violation("file %d where %d is due", place, b.again[0])
 	}
 	b.again = b.again[1:]
-	if err := b.root.Remove(b.r.manifest.Entries[place].Path); err != nil && !os.IsNotExist(err) {
+	if err := b.root.Remove(b.r.Manifest.Entries[place].Path); err != nil && !os.IsNotExist(err) {
 		return err
 	}
 	return b.begin(int(place)) //nolint:gosec // bounded
 }
 
 func (b *builder) begin(place int) error {
-	b.place, b.off, b.failed, b.first = place, 0, false, len(b.r.manifest.Chunks)
-	b.r.manifest.Entries[place].Attr.Xattrs = ""
+	b.place, b.off, b.failed, b.first = place, 0, false, len(b.r.Manifest.Chunks)
+	b.r.Manifest.Entries[place].Attr.Xattrs = ""
 	b.hash.Reset()
 	b.from = b.from[:0]
 	b.part = b.writers.piece()
@@ -226,7 +226,7 @@ func (b *builder) begin(place int) error {
 }
 
 // current is the file that is being put together.
-func (b *builder) current() *manifest.Entry { return &b.r.manifest.Entries[b.place] }
+func (b *builder) current() *manifest.Entry { return &b.r.Manifest.Entries[b.place] }
 
 // literal takes chunks out of a part of the batch's content, of which so much is left.
 func (b *builder) literal(left int, from func(p []byte) error) error {
@@ -296,14 +296,14 @@ func (b *builder) unpack(p []byte) error {
 func (b *builder) arriving(p []byte) error {
 	if len(b.noise) == 0 && len(p) >= wire.GatherBytes {
 		b.Dense -= len(p)
-		return b.r.link.ReadContent(p)
+		return b.r.Link.ReadContent(p)
 	}
 	if len(b.noise) == 0 {
 		if b.held == nil {
 			b.held = make([]byte, chunk.MaxSize)
 		}
 		b.noise, b.Dense = b.held[:b.Dense], 0
-		if err := b.r.link.ReadContent(b.noise); err != nil {
+		if err := b.r.Link.ReadContent(b.noise); err != nil {
 			return err
 		}
 	}
@@ -313,11 +313,11 @@ func (b *builder) arriving(p []byte) error {
 
 // copied takes chunks that are here already.
 func (b *builder) copied() error {
-	from, err := b.number(maxHave)
+	from, err := b.number(MaxHave)
 	if err != nil {
 		return err
 	}
-	count, err := b.number(maxHave)
+	count, err := b.number(MaxHave)
 	if err != nil {
 		return err
 	}
@@ -373,17 +373,17 @@ func (b *builder) room(n int) ([]byte, error) {
 
 // took counts a chunk whose content is in its place.
 func (b *builder) took(c chunk.Chunk) error {
-	m := &b.r.manifest
+	m := &b.r.Manifest
 	if len(m.Chunks) >= chunk.MaxCount {
 		return manifest.Violation("more than %d chunks", chunk.MaxCount)
 	}
 	m.Chunks = append(m.Chunks, c)
 	b.off += int64(c.Size)
-	b.r.counted.Add(int64(c.Size))
+	b.r.Counted.Add(int64(c.Size))
 	if c.IsHole() {
 		return nil
 	}
-	return b.r.filled(int64(c.Size))
+	return b.r.Filled(int64(c.Size))
 }
 
 // hole leaves a part of the file out.
@@ -453,7 +453,7 @@ func (b *builder) finish() error {
 	if b.off != e.Size {
 		return manifest.Violation("%q has %d bytes, announced were %d", e.Path, b.off, e.Size)
 	}
-	e.First, e.Count, e.Known = b.first, len(b.r.manifest.Chunks)-b.first, true
+	e.First, e.Count, e.Known = b.first, len(b.r.Manifest.Chunks)-b.first, true
 	if b.out != nil {
 		if err := b.spill(); err != nil {
 			return err

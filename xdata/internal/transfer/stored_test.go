@@ -1,4 +1,4 @@
-package xdata
+package transfer
 
 import (
 	"bytes"
@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -152,22 +151,22 @@ func TestStoredFilesAreClosed(t *testing.T) {
 	}
 	foreign(t, s, "xdata_1_20260301020000", many, baseTime)
 	opened := openedFor(t, s)
-	opened.makeReady(t.Context(), true, time.Time{})
+	opened.MakeReady(t.Context(), true)
 	a := opened.ahead
 	waitUntil(t, "files wait to be sent", func() bool { return a.out.files.Load() >= 10 })
-	must(t, transfer(t, opened, to))
+	must(t, sentTo(t, opened, to))
 	if n := a.out.files.Load(); n != 0 {
 		t.Errorf("%d files are open", n)
 	}
 
 	again, other := openedFor(t, s), newStore(t)
-	again.makeReady(t.Context(), true, time.Time{})
+	again.MakeReady(t.Context(), true)
 	out := again.ahead.out
-	must(t, again.dropAhead())
+	must(t, again.DropAhead())
 	if n := out.files.Load(); n != 0 {
 		t.Errorf("%d files are open of what was dropped", n)
 	}
-	must(t, transfer(t, again, other))
+	must(t, sentTo(t, again, other))
 }
 
 // No more files are open than may be: what follows is copied.
@@ -175,16 +174,16 @@ func TestStoredFilesAreBounded(t *testing.T) {
 	s := newStore(t)
 	foreign(t, s, "xdata_1_20260301020000", fileTree{"a": noise(1, 2*leastStored), "b": noise(2, 2*leastStored), "c": noise(3, 2*leastStored)}, baseTime)
 	opened := openedFor(t, s)
-	must(t, opened.readAll(t.Context()))
+	must(t, opened.ReadAll(t.Context()))
 	out, err := newBatches()
 	must(t, err)
 	if out.limit < 100 {
 		t.Errorf("%d files may be open to be sent from", out.limit)
 	}
 	out.limit = 1
-	send := sender{snapshot: opened.snapshot, out: out, files: tree.Opener{Root: opened.root}, buf: make([]byte, chunk.MaxSize)}
+	send := Sender{Snapshot: opened, out: out, files: tree.Opener{Root: opened.Root}, buf: make([]byte, chunk.MaxSize)}
 	defer send.files.Close()
-	m := opened.manifest
+	m := opened.Manifest
 	for i := range m.Entries {
 		e := &m.Entries[i]
 		_, size, err := send.content(t.Context(), e, m.ChunksOf(e), 0)
@@ -237,14 +236,14 @@ func TestStoredFileChanges(t *testing.T) {
 			s, to := newStore(t), newStore(t)
 			dir := foreign(t, s, "xdata_1_20260301020000", fileTree{"big": content, "s": "small"}, baseTime)
 			opened := openedFor(t, s)
-			opened.makeReady(t.Context(), true, time.Time{})
+			opened.MakeReady(t.Context(), true)
 			a := opened.ahead
 			<-opened.reading.done
 			waitUntil(t, "all is ready", func() bool { return len(a.out.queue) >= 4 })
 			tc.change(t, filepath.Join(dir, "big"))
-			err := transfer(t, opened, to)
+			err := sentTo(t, opened, to)
 			wantCode(t, err, tc.code, tc.says)
-			if versions, _ := visible(t, to); versions != nil {
+			if versions := visible(t, to); versions != nil {
 				t.Errorf("visible: %q", versions)
 			}
 		})

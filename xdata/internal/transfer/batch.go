@@ -1,4 +1,4 @@
-package xdata
+package transfer
 
 import (
 	"encoding/binary"

@@ -1,4 +1,4 @@
-package xdata
+package transfer
 
 const (
 	denseSample = 256 // bytes in a row, of which a chunk shows two
