@@ -21,14 +21,6 @@ func isDense(chunk []byte) bool {
 	return same < n*(n-1)/2/256*5/4 // noise has one in 256, and by chance some more
 }
 
-// staysDense tells it of a chunk behind one that looks like noise, from a quarter of what
-// isDense looks at.
-func staysDense(chunk []byte) bool {
-	var counts [256]uint8
-	n, same := tally(&counts, chunk[:min(len(chunk), denseSample/2)])
-	return n >= denseLeast && same < n*(n-1)/2/256*2
-}
-
 // tally counts bytes, and the pairs of equal ones. 256 equal ones start from 0
 // again, and are pairs enough by then.
 func tally(counts *[256]uint8, p []byte) (n, same int) {

@@ -339,7 +339,7 @@ func (s *Sender) lacking(e *manifest.Entry, chunks []chunk.Chunk, data []byte, o
 	dense := isDense(data[:chunks[0].Size])
 	alike := func(c chunk.Chunk) bool {
 		p := data[size:][:c.Size]
-		return !s.has(c) && (dense && staysDense(p) || !dense && !isDense(p))
+		return !s.has(c) && isDense(p) == dense
 	}
 	for count == 0 || count < len(chunks) && alike(chunks[count]) {
 		size += int(chunks[count].Size)
