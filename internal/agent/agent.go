@@ -51,7 +51,6 @@ const settleTime = 2 * time.Second
 type Agent struct {
 	*core
 	notifier *notifier
-	run      string // identity of this run
 
 	// Below is owned by the main loop.
 	stored  *clusterconf.Encoded // the same as it is stored: it may have this server no more
@@ -70,17 +69,15 @@ type Agent struct {
 	link    *link
 	refused map[refusal]time.Time  // when it was told last
 	strange map[string]strangeness // servers that are not understood
-	peers   map[string]*peer
+	peers   *peers
+	mail    *messenger
 	orders  []failover.Order
 	readied map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
 	permits permits
-	waiters map[string]chan reply
 	alarms  alarms.State
 	keyring *rotation.Ring // of gossip
 	lost    string         // why the state of the last run could not be read; "": it could
 	editing
-	settled    bool
-	parked     bool
 	plan       failover.Plan
 	published  string
 	said       statement // that was published, or says the same
@@ -108,28 +105,6 @@ type Agent struct {
 	stop       context.CancelFunc
 }
 
-// peer is another server as this one knows it.
-type peer struct {
-	claim    *failover.Claim
-	alarms   []alarms.Alarm // that it has raised
-	keys     rotation.Claim
-	at       time.Time         // of the last sign of life; zero if second-hand only
-	claimed  time.Time         // when the claim arrived; the same
-	holding  map[int]time.Time // since when it says that it has the aliases of LIMs on the wire
-	formers  []netip.Addr      // where it was heard by earlier documents, until it works by the present one
-	stale    bool              // it speaks, but what it claims now was not heard yet
-	liveness failover.Liveness
-	doubtful bool // nothing but ARP answers tells of it
-	since    time.Time
-	runs     []string      // of its agent, heard before the present one
-	twice    time.Time     // when a former one was heard again; zero: never
-	twins    string        // the MACs of the machines that both say they are this server
-	runSince time.Time     // since when its agent, in its present run, is heard
-	clock    time.Duration // how far its clock is ahead of this server's
-	clocks   bool          // whether that is known
-	idle     time.Time     // since when it, alive and settled, leaves its LIM down; see failover.Peer
-}
-
 // New returns an agent; nothing happens before Run.
 func New(cfg Config, deps Deps) (*Agent, error) {
 	id := make([]byte, 8)
@@ -140,11 +115,13 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		cfg.Lease = keeper.AliasLease(cfg.Lease, cfg.ArbiterLease)
 	}
 	a := &Agent{
-		core:  &core{cfg: cfg, deps: deps, log: cfg.Log, recorder: newRecorder(deps.Events), inbox: make(chan func(), 256), done: make(chan struct{})},
-		saver: saver{file: deps.State, turn: newTurn()}, notifier: newNotifier(deps.Notify, cfg.Watchdog), run: hex.EncodeToString(id),
-		peers: map[string]*peer{}, waiters: map[string]chan reply{}, permits: permits{}, strange: map[string]strangeness{},
+		core:  &core{cfg: cfg, deps: deps, log: cfg.Log, recorder: newRecorder(deps.Events), run: hex.EncodeToString(id), inbox: make(chan func(), 256), done: make(chan struct{})},
+		saver: saver{file: deps.State, turn: newTurn()}, notifier: newNotifier(deps.Notify, cfg.Watchdog),
+		permits: permits{}, strange: map[string]strangeness{},
 		readied: map[netip.Prefix]time.Time{}, editing: editing{owed: map[string][]byte{}},
 	}
+	a.peers = &peers{core: a.core, all: map[string]*peer{}}
+	a.mail = &messenger{core: a.core, waiters: map[string]chan reply{}}
 	a.link = &link{core: a.core}
 	a.aliases = &aliases{core: a.core, link: a.link, peers: a.peers, all: map[int]*alias{}, view: a.view, term: func(n int) uint64 { return a.lims.of(n).term }, freed: a.aliasFreed}
 	a.lims = &lims{core: a.core, limHost: a, aliases: a.aliases, all: map[int]*lim{}}
@@ -212,7 +189,7 @@ func (a *Agent) begin() error {
 		a.readied[base] = a.started.Add(readyLife)
 	}
 	for name, formers := range a.state.Formers {
-		a.peer(name).formers = formers
+		a.peers.of(name).formers = formers
 	}
 	if a.cfg.Boot == "" || a.state.Boot != a.cfg.Boot {
 		a.state.Seen = nil // the others may have gone down with this server

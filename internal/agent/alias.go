@@ -17,8 +17,8 @@ import (
 type aliases struct {
 	*core
 	link  *link
-	peers map[string]*peer // the other servers
-	all   map[int]*alias   // by LIM
+	peers *peers
+	all   map[int]*alias // by LIM
 
 	view  func(now time.Time) failover.View
 	term  func(lim int) uint64 // that a LIM has here

@@ -101,7 +101,7 @@ func (a *Agent) arbiterConditions() []alarms.Condition {
 			Text: fmt.Sprintf("%s does not reach the arbiter: LIMs neither run nor start there until it does", a.cfg.Server)})
 	}
 	for _, name := range a.mates() {
-		if p := a.peer(name); p.liveness == failover.Alive && p.claim.Settled && p.claim.Arbiter == "" {
+		if p := a.peers.of(name); p.liveness == failover.Alive && p.claim.Settled && p.claim.Arbiter == "" {
 			out = append(out, alarms.Condition{Name: alarms.ArbiterDiffers, Severity: alarms.Warning, Server: name, After: settleTime,
 				Text: fmt.Sprintf("%s asks no arbiter, unlike %s: it would take over without one; see arbiter.etcd.endpoints in its settings", name, a.cfg.Server)})
 		}

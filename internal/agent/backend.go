@@ -29,7 +29,7 @@ func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
 		own := a.claim(now)
 		in.Servers[a.cfg.Server] = status.Seen{Liveness: failover.Alive, Claim: &own, Alarms: a.alarms.Alarms}
 		seen := a.net.detector.Sightings()
-		for name, p := range a.peers {
+		for name, p := range a.peers.all {
 			s := status.Seen{Liveness: p.liveness, Claim: p.claim, Alarms: p.alarms}
 			if p.clocks && p.liveness == failover.Alive {
 				s.ClockOffset = &p.clock
@@ -58,7 +58,7 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 		}
 		seen := a.net.detector.Sightings()
 		for _, s := range a.doc.Servers {
-			if p := a.peers[s.Name]; p != nil {
+			if p := a.peers.all[s.Name]; p != nil {
 				m := control.MemberInfo{Server: s.Name, Liveness: string(p.liveness)}
 				if g, ok := seen[s.Name]; ok && !g.Heard.IsZero() {
 					m.SilentMs = time.Since(g.Heard).Milliseconds()
@@ -182,7 +182,7 @@ func (a *Agent) orderHere(o control.Order) (*control.OrderResult, error) {
 		}
 		evicts = failover.Evicts(v, c, o.LIM)
 	}
-	p := a.peers[target]
+	p := a.peers.all[target]
 	switch {
 	case !hereActive && p != nil && p.liveness == failover.Alive && p.claim.LIM(o.LIM).State.Active():
 		return &control.OrderResult{Accepted: true, Already: true, Target: target, Text: isThere(o.LIM, target, p.claim.LIM(o.LIM).State)}, nil

@@ -85,7 +85,7 @@ func (a *alias) passiveThere() (failover.LIMClaim, *failover.Claim, bool) {
 		return failover.LIMClaim{}, nil, false
 	}
 	_, name := a.other(time.Now())
-	p := a.peers[name]
+	p := a.peers.all[name]
 	if p == nil || p.claim == nil || p.liveness != failover.Alive {
 		return failover.LIMClaim{}, nil, false
 	}

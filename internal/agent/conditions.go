@@ -24,7 +24,7 @@ func (a *Agent) raiseAlarms(now time.Time) {
 		return
 	}
 	var others []alarms.Alarm
-	for _, p := range a.peers {
+	for _, p := range a.peers.all {
 		if p.liveness == failover.Alive {
 			others = append(others, p.alarms...)
 		}
@@ -52,19 +52,19 @@ func (a *Agent) conditions(now time.Time) []alarms.Condition {
 		out = append(out, a.rivalConditions(l, now)...)
 	}
 	out = append(out, a.documentConditions()...)
-	out = append(out, a.stoppedConditions()...)
+	out = append(out, a.peers.stoppedConditions()...)
 	out = append(out, a.removedConditions()...)
 	out = append(out, a.diskConditions(now)...)
 	out = append(out, a.lostConditions(now)...)
 	out = append(out, a.readyConditions()...)
 	out = append(out, a.copyConditions(now)...)
 	out = append(out, a.dataConditions()...)
-	out = append(out, a.clockConditions()...)
+	out = append(out, a.peers.clockConditions()...)
 	out = append(out, a.strangeConditions(now)...)
 	out = append(out, a.keyConditions()...)
 	out = append(out, a.arbiterConditions()...)
 	out = append(out, a.leavingConditions()...)
-	out = append(out, a.twinConditions(now)...)
+	out = append(out, a.peers.twinConditions(now)...)
 	out = append(out, a.standInConditions(now)...)
 	switch c, self := a.cluster(), a.doc.Server(a.cfg.Server); {
 	case c != nil && self.Standby:
@@ -114,7 +114,7 @@ func (a *Agent) inUseDelay(l *lim) time.Duration {
 // limOnStandby tells, on the standby, of one LIM of its cluster.
 func (a *Agent) limOnStandby(m clusterconf.Member, now time.Time) []alarms.Condition {
 	regular := a.doc.RegularOf(m.LIM).Name
-	l, p := a.lims.of(m.LIM), a.peer(regular)
+	l, p := a.lims.of(m.LIM), a.peers.of(regular)
 	out := append(leftLocked(m, regular, now), a.flapping(l, regular, l.flaps.Recent(now))...)
 	if l.state == failover.Running || l.state == failover.Starting {
 		verb := "runs"
@@ -144,7 +144,7 @@ func (a *Agent) limAtHome(c *clusterconf.Cluster, number int, now time.Time) []a
 		return []alarms.Condition{limDown(number, a.cfg.Server, l.reason, false)}
 	}
 	out := append(leftLocked(*c.Member(number), a.cfg.Server, now), a.syncConditions(c, number)...)
-	standby := a.peer(c.Standby)
+	standby := a.peers.of(c.Standby)
 	theirs := standby.claim.LIM(number)
 	unheard := standby.liveness == failover.Unheard && now.Before(a.started.Add(a.cfg.StartGrace))
 	unseen := unheard || standby.liveness == failover.AgentLost && theirs.State.Active()

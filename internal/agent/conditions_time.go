@@ -12,11 +12,11 @@ import (
 // clockConditions tells of clocks in this server's cluster that are further apart
 // than the times of data versions bear (spec ch. 3). Where most of the others
 // are off, it is this server's own.
-func (a *Agent) clockConditions() []alarms.Condition {
+func (a *peers) clockConditions() []alarms.Condition {
 	mates := a.mates()
 	var off []string
 	for _, name := range mates {
-		if p := a.peer(name); p.liveness == failover.Alive && p.clocks && p.clock.Abs() > status.MaxClockOffset {
+		if p := a.of(name); p.liveness == failover.Alive && p.clocks && p.clock.Abs() > status.MaxClockOffset {
 			off = append(off, name)
 		}
 	}

@@ -187,7 +187,7 @@ func (a *aliases) serverAt(mac string) string {
 	if a.link.macs.has(mac) {
 		return a.cfg.Server
 	}
-	for name, p := range a.peers {
+	for name, p := range a.peers.all {
 		if p.claim != nil && (p.claim.MAC == mac || slices.Contains(p.claim.MACs, mac)) {
 			return name
 		}

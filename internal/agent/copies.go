@@ -17,7 +17,7 @@ import (
 type copies struct {
 	*core
 	lims   *lims
-	peers  map[string]*peer
+	peers  *peers
 	all    []netops.Address // the server's addresses, as last looked at
 	failed bool             // they could not be looked at
 	adders map[int]*adder   // by LIM
@@ -152,7 +152,7 @@ func (c *copies) activeElsewhere(number int) string {
 		servers = append(servers, c.Standby)
 	}
 	for _, name := range servers {
-		p := c.peers[name]
+		p := c.peers.all[name]
 		if name == c.cfg.Server || p == nil || p.claim == nil || p.liveness != failover.Alive {
 			continue
 		}

@@ -22,6 +22,7 @@ type core struct {
 	cfg      Config
 	deps     Deps
 	log      *slog.Logger
+	run      string // identity of this run
 	recorder *recorder
 	gate     events.Gate // of what is recorded; of the main loop
 
@@ -38,7 +39,9 @@ type core struct {
 	net     *network              // where this server is reached; replaced when the document moves it
 	keeper  *keeper.Keeper        // of the arbiter's keys; nil: there is no arbiter
 
-	stopping bool // the agent ends
+	settled  bool // it knows what the others run, or has waited for them
+	stopping bool // it is told to stop
+	parked   bool // it stops, and what runs here goes on
 
 	// nothingNew is set by what came in and changes no decision, as nearly every
 	// heartbeat and every look at the disk does: then none is made.

@@ -80,7 +80,7 @@ func (d daily) turn() float64 {
 // planDaily decides when a LIM is next synchronised because a day has passed; zero
 // where nobody is there to do so with.
 func (a *data) planDaily(lim int, now time.Time) time.Time {
-	p := a.peers[a.otherSide(lim)]
+	p := a.peers.all[a.otherSide(lim)]
 	if a.deps.Sync == nil || p == nil || p.liveness != failover.Alive {
 		return time.Time{}
 	}

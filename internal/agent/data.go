@@ -21,7 +21,7 @@ const rescan = 5 * time.Second
 type data struct {
 	*core
 	lims  *lims
-	peers map[string]*peer
+	peers *peers
 
 	here    map[int]DataHere       // data versions on this server
 	newest  map[int]*failover.Data // the newest of them

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"mxcluster/internal/arpbudget"
-	"mxcluster/internal/failover"
 )
 
 const (
@@ -34,7 +33,7 @@ type silence struct {
 func (a *Agent) judgeDeaf(now time.Time) {
 	if !a.link.isolation.Isolated || !a.link.up {
 		a.link.silence.since = time.Time{}
-		if a.hearsServer() {
+		if a.peers.hearsServer() {
 			a.link.silence.wait = 0
 		}
 		return
@@ -69,16 +68,6 @@ func (n *network) askClients(now time.Time) {
 // deafAfter is how long nothing comes in before that means something: half of the
 // silence limit, of which the other half made this server isolated, or longer.
 func (a *core) deafAfter() time.Duration { return max(a.silenceLimit()/2, deafFirst) }
-
-// hearsServer reports whether any other server is alive.
-func (a *Agent) hearsServer() bool {
-	for _, p := range a.peers {
-		if p.liveness == failover.Alive {
-			return true
-		}
-	}
-	return false
-}
 
 // awaitAnything waits until frames come in again; false when ctx ends first.
 func (a *link) awaitAnything(ctx context.Context, n *network, before silence) bool {

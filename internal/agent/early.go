@@ -48,7 +48,7 @@ func (a *Agent) giveUpEarly(from string, m message) {
 		return
 	}
 	a.early = slices.Delete(a.early, i, i+1)
-	a.send(from, message{Type: typeReply, ID: m.ID, Error: &messageError{
+	a.mail.send(from, message{Type: typeReply, ID: m.ID, Error: &messageError{
 		Code: fault.Busy, Hint: "try again; `mxcluster status -o json` shows the revision of each server",
 		Message: fmt.Sprintf("%s has not got revision %d of the cluster document yet", a.cfg.Server, m.Revision),
 	}}, nil)

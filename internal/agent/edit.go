@@ -75,7 +75,7 @@ func (a *Agent) Edit(ctx context.Context, r control.EditRequest) (*control.EditR
 		case p.Server == a.cfg.Server:
 			return step{place: p}, nil
 		}
-		return step{place: p, reply: a.passOn(p.Server, message{Type: typeEdit, Edit: &editMessage{r}})}, nil
+		return step{place: p, reply: a.mail.passOn(p.Server, message{Type: typeEdit, Edit: &editMessage{r}})}, nil
 	})
 	switch {
 	case err != nil:
@@ -122,7 +122,7 @@ func (a *Agent) editHeard(from string, m message) {
 		if err != nil {
 			answer.Error = &messageError{Code: fault.CodeOf(err), Message: err.Error(), Hint: fault.HintOf(err)}
 		}
-		a.post(func() { a.send(from, answer, nil) })
+		a.post(func() { a.mail.send(from, answer, nil) })
 	})
 }
 
@@ -180,7 +180,7 @@ func (a *Agent) heardNow(epoch uint64) (map[string]bool, error) {
 		return nil, nil
 	}
 	heard := map[string]bool{a.cfg.Server: true}
-	for name, p := range a.peers {
+	for name, p := range a.peers.all {
 		heard[name] = p.liveness == failover.Alive
 	}
 	return heard, nil
@@ -249,8 +249,8 @@ func (a *Agent) propose(ctx context.Context, base string, above uint64) (epoch u
 		out.saved, _ = a.save()
 		m := message{Type: typeEpoch, Proposal: &failover.Proposal{Epoch: out.epoch, Age: a.doc.Age(), Hash: a.hash}}
 		for _, s := range a.doc.Servers {
-			if p := a.peers[s.Name]; p != nil && p.liveness == failover.Alive {
-				out.answers[s.Name] = a.passOn(s.Name, m)
+			if p := a.peers.all[s.Name]; p != nil && p.liveness == failover.Alive {
+				out.answers[s.Name] = a.mail.passOn(s.Name, m)
 			}
 		}
 		return out, nil
@@ -296,7 +296,7 @@ func (a *Agent) proposalHeard(from string, m message) {
 			last := a.accepted
 			answer.Accepted = &last
 		}
-		a.send(from, answer, nil)
+		a.mail.send(from, answer, nil)
 		return
 	}
 	a.accepted = failover.Acceptance{Epoch: m.Proposal.Epoch, By: from}
@@ -305,6 +305,6 @@ func (a *Agent) proposalHeard(from string, m message) {
 		if err := <-saved; err != nil {
 			answer.Result, answer.Error = nil, &messageError{Code: fault.Failed, Message: fmt.Sprintf("%s cannot keep what it accepts: %v", a.cfg.Server, err)}
 		}
-		a.post(func() { a.send(from, answer, nil) })
+		a.post(func() { a.mail.send(from, answer, nil) })
 	})
 }

@@ -280,11 +280,11 @@ func (a *Agent) Events(ctx context.Context, q events.Query) (*events.List, error
 	list := &events.List{APIVersion: clusterconf.APIVersion, Kind: "EventList", Missing: []string{}}
 	asked, err := on(ctx, a.core, func() ([]question, error) {
 		var asked []question
-		for name, p := range a.peers {
+		for name, p := range a.peers.all {
 			switch {
 			case a.doc.Server(name) == nil:
 			case p.liveness == failover.Alive:
-				asked = append(asked, question{name, a.passOn(name, message{Type: typeEvents, Events: &eventsMessage{Query: q}})})
+				asked = append(asked, question{name, a.mail.passOn(name, message{Type: typeEvents, Events: &eventsMessage{Query: q}})})
 			default:
 				list.Missing = append(list.Missing, name)
 			}
@@ -336,6 +336,6 @@ func (a *Agent) eventsHeard(from string, m message) {
 			a.log.Error("reading the events for another server", "for", from, "err", err)
 			return
 		}
-		a.post(func() { a.send(from, answer, nil) })
+		a.post(func() { a.mail.send(from, answer, nil) })
 	})
 }

@@ -69,7 +69,7 @@ func (a *Agent) exchangeOn(ctx context.Context, e clusterconf.Exchange, undo boo
 		if e.Server == a.cfg.Server {
 			return a.exchangeHere(e, undo), nil
 		}
-		return a.passOn(e.Server, message{Type: typeExchange, Exchange: &exchangeMessage{Exchange: e, Undo: undo}}), nil
+		return a.mail.passOn(e.Server, message{Type: typeExchange, Exchange: &exchangeMessage{Exchange: e, Undo: undo}}), nil
 	})
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func (a *Agent) exchangeHeard(from string, m message) {
 		if r.err != nil {
 			answer.Result, answer.Error = nil, &messageError{Code: fault.CodeOf(r.err), Message: r.err.Error(), Hint: fault.HintOf(r.err)}
 		}
-		a.post(func() { a.send(from, answer, nil) })
+		a.post(func() { a.mail.send(from, answer, nil) })
 	})
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"strconv"
 	"time"
 
@@ -188,31 +186,13 @@ func (a *Agent) recordPaper(level slog.Level, is, text string) {
 	a.record(level, events.Event{Kind: events.Document, Subject: is, Is: strconv.FormatUint(a.doc.Revision, 10), Text: text})
 }
 
-// lags says which document this server has not got; "": it has the newest it knows of.
-func (a *Agent) lags() string {
-	newest, who := a.doc.Age(), ""
-	for _, name := range slices.Sorted(maps.Keys(a.peers)) {
-		p := a.peers[name]
-		if p.liveness == failover.Alive && p.claim != nil && a.behind(p.claim) && (who == "" || p.claim.Age().Compare(newest) > 0) {
-			newest, who = p.claim.Age(), name
-		}
-	}
-	if who == "" {
-		return ""
-	}
-	if newest == a.doc.Age() {
-		return fmt.Sprintf("%s and %s have different cluster documents of revision %d", a.cfg.Server, who, newest.Revision)
-	}
-	return fmt.Sprintf("%s works by revision %d of the cluster document; %s has revision %d", a.cfg.Server, a.doc.Revision, who, newest.Revision)
-}
-
 // paperUnfit says what of the document keeps this server from doing its part.
 func (a *Agent) paperUnfit() []string {
 	var why []string
 	if a.paper.broken != "" {
 		why = append(why, "the cluster document on its disk cannot be used: "+a.paper.broken)
 	}
-	if text := a.lags(); text != "" { // at once: it takes nothing over before it has that one
+	if text := a.peers.lags(); text != "" { // at once: it takes nothing over before it has that one
 		why = append(why, text)
 	}
 	return why
@@ -225,11 +205,11 @@ func (a *Agent) documentConditions() []alarms.Condition {
 		out = append(out, alarms.Condition{Name: alarms.DocumentUnreadable, Severity: alarms.Warning, Server: a.cfg.Server, After: time.Second,
 			Text: fmt.Sprintf("the cluster document on the disk of %s cannot be used; revision %d stays in force: %s", a.cfg.Server, a.doc.Revision, a.paper.broken)})
 	}
-	if text := a.lags(); text != "" {
+	if text := a.peers.lags(); text != "" {
 		out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: a.cfg.Server, After: documentLate, Text: text})
 	}
 	for _, name := range a.mates() {
-		if p := a.peer(name); p.liveness == failover.Alive && p.claim != nil && p.claim.Lacks(a.doc) {
+		if p := a.peers.of(name); p.liveness == failover.Alive && p.claim != nil && p.claim.Lacks(a.doc) {
 			out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: name, After: documentLate,
 				Text: fmt.Sprintf("%s works by revision %d of the cluster document, by its last word; %s has revision %d", name, p.claim.Revision, a.cfg.Server, a.doc.Revision)})
 		}
@@ -239,10 +219,10 @@ func (a *Agent) documentConditions() []alarms.Condition {
 
 // stoppedConditions tells of agents of this server's cluster that were stopped, or fell
 // silent, on servers that are up.
-func (a *Agent) stoppedConditions() []alarms.Condition {
+func (a *peers) stoppedConditions() []alarms.Condition {
 	var out []alarms.Condition
 	for _, name := range a.mates() {
-		p := a.peer(name)
+		p := a.of(name)
 		c := alarms.Condition{Name: alarms.AgentStopped, Severity: alarms.Warning, Server: name}
 		switch {
 		case p.claim == nil || p.liveness != failover.AgentLost && p.liveness != failover.Alive:

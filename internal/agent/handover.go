@@ -19,7 +19,7 @@ import (
 func (a *alias) givenUp(term uint64) bool {
 	now := time.Now()
 	_, other := a.other(now)
-	p := a.peers[other]
+	p := a.peers.all[other]
 	if p == nil || p.claim == nil || p.liveness != failover.Alive || now.Sub(p.claimed) > a.silenceLimit()/2 {
 		return false
 	}

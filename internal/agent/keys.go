@@ -32,11 +32,11 @@ func (a *Agent) loadKeys() (err error) {
 }
 
 // keyClaims is what all other servers of the document say of their keys.
-func (a *Agent) keyClaims() map[string]rotation.Claim {
+func (a *peers) keyClaims() map[string]rotation.Claim {
 	out := map[string]rotation.Claim{}
 	for _, s := range a.doc.Servers {
 		if s.Name != a.cfg.Server {
-			out[s.Name] = a.peer(s.Name).keys
+			out[s.Name] = a.of(s.Name).keys
 		}
 	}
 	return out
@@ -48,15 +48,15 @@ func (a *Agent) turnKeys(now time.Time) {
 	if !rotation.Rotating(a.keyring.Keys()) || a.stopping {
 		return
 	}
-	others := a.keyClaims()
+	others := a.peers.keyClaims()
 	a.keyring.Turn(now, others)
 	var servers []string
 	for _, s := range a.doc.Servers {
 		servers = append(servers, s.Name)
 	}
-	newest, to := a.keyring.Spread(servers, func(server string) bool { return a.peer(server).liveness == failover.Alive }, others)
+	newest, to := a.keyring.Spread(servers, func(server string) bool { return a.peers.of(server).liveness == failover.Alive }, others)
 	for _, server := range to {
-		a.send(server, message{Type: typeKey, Key: newest}, nil)
+		a.mail.send(server, message{Type: typeKey, Key: newest}, nil)
 	}
 }
 
@@ -127,7 +127,7 @@ func (a *Agent) RotateKey(ctx context.Context, r control.KeyRequest) (*control.K
 
 // keyInfo is what this server knows of everybody's keys.
 func (a *Agent) keyInfo() *control.KeyInfo {
-	own, others := a.keyring.Keys(), a.keyClaims()
+	own, others := a.keyring.Keys(), a.peers.keyClaims()
 	target := rotation.Newest(own).Fingerprint()
 	info := &control.KeyInfo{Server: a.cfg.Server, Target: target, Stage: keyStage(target, a.keyring.Claim(), others)}
 	if info.Stage == control.KeysSettled && !a.settled {
@@ -139,7 +139,7 @@ func (a *Agent) keyInfo() *control.KeyInfo {
 	for _, s := range a.doc.Servers {
 		c, live := *a.keyring.Claim(), failover.Alive
 		if s.Name != a.cfg.Server {
-			c, live = others[s.Name], a.peer(s.Name).liveness
+			c, live = others[s.Name], a.peers.of(s.Name).liveness
 		}
 		entry := control.ServerKeys{Server: s.Name, Reachable: live == failover.Alive, Primary: c.Primary(), Accepted: slices.Clone(c.Accepted), Failed: c.Failed}
 		entry.Behind = keyBehind(info.Stage, target, c, live)

@@ -204,7 +204,7 @@ func TestOrderWithoutItsDocument(t *testing.T) {
 		w.await(1, "srv1", 10*time.Second)
 		a := w.servers["srv1"].agent
 		reply, err := on(w.t.Context(), a.core, func() (<-chan reply, error) {
-			return a.passOn("sb1", message{Type: typeOrder, Order: &control.Order{Kind: control.OrderFallback, LIM: 1}, Revision: a.doc.Revision + 1}), nil
+			return a.mail.passOn("sb1", message{Type: typeOrder, Order: &control.Order{Kind: control.OrderFallback, LIM: 1}, Revision: a.doc.Revision + 1}), nil
 		})
 		if err != nil {
 			t.Fatal(err)

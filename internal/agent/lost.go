@@ -42,20 +42,8 @@ func (a *Agent) lostConditions(now time.Time) []alarms.Condition {
 // from nothing, and the start would yield to one of long ago. The time in seconds is
 // above all that was counted.
 func (a *Agent) firstTerm(d *failover.Decision, now time.Time) uint64 {
-	if a.lost == "" || d.Want != failover.Run || d.Term <= a.lims.of(d.LIM).term || a.heardOther(d.LIM) {
+	if a.lost == "" || d.Want != failover.Run || d.Term <= a.lims.of(d.LIM).term || a.peers.heardOther(d.LIM) {
 		return d.Term
 	}
 	return max(d.Term, uint64(max(now.Unix(), 0)))
-}
-
-// heardOther reports whether the other server of a LIM has told what it knows.
-func (a *Agent) heardOther(lim int) bool {
-	other := ""
-	if c, r := a.doc.ClusterOfLIM(lim), a.doc.RegularOf(lim); c != nil && c.Standby != a.cfg.Server {
-		other = c.Standby
-	} else if c != nil && r != nil {
-		other = r.Name
-	}
-	p := a.peers[other]
-	return other == "" || p != nil && p.claim != nil
 }

@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/netip"
-	"slices"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -72,6 +70,12 @@ type reply struct {
 	err      error
 }
 
+// messenger carries what agents say to one another in person.
+type messenger struct {
+	*core
+	waiters map[string]chan reply // for answers, by the identity of the question
+}
+
 // orderTimeout bounds how long another agent may take to answer.
 const orderTimeout = 3 * time.Second
 
@@ -80,7 +84,7 @@ const editTimeout = 10 * time.Second
 
 // send sends a message to another agent beside the main loop; failed, if any,
 // is called on the main loop when it could not be delivered.
-func (a *Agent) send(server string, m message, failed func(error)) {
+func (a *messenger) send(server string, m message, failed func(error)) {
 	raw, err := json.Marshal(m)
 	if err != nil {
 		a.log.Error("encoding a message", "type", m.Type, "err", err)
@@ -108,7 +112,7 @@ func (a *Agent) messageHeard(ev member.Event) {
 	}
 	switch m.Type {
 	case typeDocumentRequest:
-		a.send(ev.From, message{Type: typeDocument, Document: a.stored.Bytes()}, nil)
+		a.mail.send(ev.From, message{Type: typeDocument, Document: a.stored.Bytes()}, nil)
 	case typeDocument:
 		a.documentHeard(ev.From, m.Document)
 	case typePermit:
@@ -128,8 +132,8 @@ func (a *Agent) messageHeard(ev member.Event) {
 	case typeEvents:
 		a.eventsHeard(ev.From, m)
 	case typeReply:
-		if w := a.waiters[m.ID]; w != nil {
-			delete(a.waiters, m.ID)
+		if w := a.mail.waiters[m.ID]; w != nil {
+			delete(a.mail.waiters, m.ID)
 			w <- m.reply()
 		}
 	}
@@ -171,7 +175,7 @@ func (a *Agent) requestDocument(server string, age clusterconf.Age) {
 		return
 	}
 	a.lastAsked, a.askedFor = now, age
-	a.send(server, message{Type: typeDocumentRequest}, func(error) { a.lastAsked = time.Time{} })
+	a.mail.send(server, message{Type: typeDocumentRequest}, func(error) { a.lastAsked = time.Time{} })
 }
 
 // documentHeard stores a document from another server, if it goes before ours.
@@ -246,11 +250,11 @@ func (a *Agent) noteConflict(from string, d *clusterconf.Document, loser []byte,
 // payOwed sends others the document that lost a conflict here, as soon as they are heard.
 func (a *Agent) payOwed() {
 	for name, raw := range a.owed {
-		if p := a.peers[name]; p == nil || p.liveness != failover.Alive {
+		if p := a.peers.all[name]; p == nil || p.liveness != failover.Alive {
 			continue
 		}
 		delete(a.owed, name)
-		a.send(name, message{Type: typeDocument, Document: raw}, func(error) { a.owed[name] = raw })
+		a.mail.send(name, message{Type: typeDocument, Document: raw}, func(error) { a.owed[name] = raw })
 	}
 }
 
@@ -291,12 +295,12 @@ func (a *Agent) answerOrder(to, id string, res *control.OrderResult, err error) 
 	if err != nil {
 		answer.Error = &messageError{Code: fault.CodeOf(err), Message: err.Error(), Hint: fault.HintOf(err)}
 	}
-	a.send(to, answer, nil)
+	a.mail.send(to, answer, nil)
 }
 
 // passOn gives an order to the agent of another server; the answer comes over
 // the channel.
-func (a *Agent) passOn(server string, m message) <-chan reply {
+func (a *messenger) passOn(server string, m message) <-chan reply {
 	ch := make(chan reply, 1)
 	id := make([]byte, 8)
 	if _, err := rand.Read(id); err != nil {
@@ -325,23 +329,4 @@ func (a *Agent) passOn(server string, m message) <-chan reply {
 		})
 	})
 	return ch
-}
-
-// addrsOf lists where a server may be reached: where it hears the others by the
-// document, and the other addresses that were its base until a moment ago. One that was
-// not heard since this agent started may have left its cluster, and has the alias as its
-// base by now: this server was given up as lost for good, and is to be told so.
-func (a *Agent) addrsOf(s *clusterconf.Server) []netip.AddrPort {
-	var all []netip.AddrPort
-	addrs := []netip.Addr{a.doc.Gossip(s).Addr(), s.Base.Addr(), s.ReachedAt.Addr()}
-	addrs = append(addrs, a.peer(s.Name).formers...)
-	if c := a.doc.ClusterOfLIM(s.LIM); c != nil && a.peer(s.Name).at.IsZero() {
-		addrs = append(addrs, c.Member(s.LIM).Alias.Addr())
-	}
-	for _, addr := range addrs {
-		if at := netip.AddrPortFrom(addr, a.cfg.GossipPort); addr.IsValid() && !slices.Contains(all, at) {
-			all = append(all, at)
-		}
-	}
-	return all
 }

@@ -197,7 +197,7 @@ func (a *Agent) pointer(ifname string) func(netip.Addr, net.HardwareAddr) {
 // tellClaims tells a detector which MAC addresses the servers say they have.
 func (a *Agent) tellClaims(to *detector.Detector) {
 	to.SetMACs(a.cfg.Server, a.link.macs.list())
-	for name, p := range a.peers {
+	for name, p := range a.peers.all {
 		if p.claim != nil {
 			to.SetMACs(name, append(slices.Clone(p.claim.MACs), p.claim.MAC))
 		}
@@ -219,7 +219,7 @@ func (a *Agent) noteMoves(old, d *clusterconf.Document) {
 		if was == nil || s.Name == a.cfg.Server {
 			continue
 		}
-		p, at := a.peer(s.Name), old.Gossip(was)
+		p, at := a.peers.of(s.Name), old.Gossip(was)
 		if at != d.Gossip(&s) && len(p.formers) < mostFormers && !slices.Contains(p.formers, at.Addr()) {
 			p.formers, a.unsaved = append(p.formers, at.Addr()), true
 		}
@@ -228,19 +228,19 @@ func (a *Agent) noteMoves(old, d *clusterconf.Document) {
 
 // superviseOthers tells gossip and the detector which servers there are.
 func (a *Agent) superviseOthers() {
-	a.hearsay()
+	a.peers.hearsay()
 	peers := map[string][]netip.AddrPort{}
 	for _, s := range a.doc.Servers {
 		if s.Name == a.cfg.Server {
 			continue
 		}
-		peers[s.Name] = a.addrsOf(&s)
+		peers[s.Name] = a.peers.addrsOf(&s)
 	}
 	a.net.pool.SetPeers(peers)
 	hosts := map[string]detector.Server{}
 	for _, name := range a.mates() {
 		s := a.doc.Server(name)
-		p := a.peer(name)
+		p := a.peers.of(name)
 		hosts[name] = detector.Server{Base: s.Base.Addr(), Alias: a.aliasOf(s.LIM).Addr(), Gossiped: p.at, Rival: a.sharesAliasWith(name)}
 	}
 	a.net.detector.SetServers(hosts, a.silenceLimit())
@@ -414,19 +414,5 @@ func (a *Agent) heard(n *network, ev member.Event) {
 		a.notBelieved(ev)
 	case member.NoteHeard:
 		a.aliases.noteHeard(ev)
-	}
-}
-
-// hearsay brings what is known of the others up to the last sign of life.
-func (a *Agent) hearsay() {
-	now := time.Now()
-	for name, p := range a.peers {
-		if e, ok := a.net.detector.LastSeen(name); ok {
-			p.at, p.stale, p.clock, p.clocks = e.At, e.Stale, e.Clock, e.Clocks
-		}
-		if a.expired(name, p, now) {
-			delete(a.peers, name)
-			a.net.detector.Forget(name)
-		}
 	}
 }

@@ -90,7 +90,7 @@ func (a *Agent) permitAsked(from string, m message) {
 	default:
 		answer.Permit = id
 	}
-	a.send(from, answer, nil)
+	a.mail.send(from, answer, nil)
 }
 
 // forbids uses up the permit of an order that came, and says why the order may not be
@@ -116,7 +116,7 @@ func (a *Agent) orderThere(ctx context.Context, server string, asked <-chan repl
 		return r
 	}
 	given, err := on(ctx, a.core, func() (<-chan reply, error) {
-		return a.passOn(server, message{Type: typeOrder, Order: &o, Permit: r.permit}), nil
+		return a.mail.passOn(server, message{Type: typeOrder, Order: &o, Permit: r.permit}), nil
 	})
 	if err != nil {
 		return reply{err: err}
@@ -126,11 +126,11 @@ func (a *Agent) orderThere(ctx context.Context, server string, asked <-chan repl
 
 // askPermit asks another agent for a permit for an order.
 func (a *Agent) askPermit(server string, o control.Order) <-chan reply {
-	return a.passOn(server, message{Type: typePermit, Order: &o, Revision: a.doc.Revision, Epoch: a.doc.Epoch})
+	return a.mail.passOn(server, message{Type: typePermit, Order: &o, Revision: a.doc.Revision, Epoch: a.doc.Epoch})
 }
 
 // answer waits for what comes of an order.
-func (a *Agent) answer(ctx context.Context, from <-chan reply) reply {
+func (a *core) answer(ctx context.Context, from <-chan reply) reply {
 	select {
 	case r := <-from:
 		return r
@@ -164,7 +164,7 @@ func (a *Agent) notice(target string, o control.Order) {
 		select {
 		case r := <-asked:
 			if r.err == nil {
-				a.post(func() { a.send(target, message{Type: typeNotice, Order: &o, Permit: r.permit}, nil) })
+				a.post(func() { a.mail.send(target, message{Type: typeNotice, Order: &o, Permit: r.permit}, nil) })
 			}
 		case <-a.ctx.Done():
 		}

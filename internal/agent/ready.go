@@ -56,7 +56,7 @@ func (a *Agent) actsNotFor() []int {
 	w := a.witnessed()
 	for _, m := range c.LIMs {
 		regular := a.doc.RegularOf(m.LIM).Name
-		runs := a.peer(regular).liveness == failover.Alive && a.peer(regular).claim.LIM(m.LIM).State.Active()
+		runs := a.peers.of(regular).liveness == failover.Alive && a.peers.of(regular).claim.LIM(m.LIM).State.Active()
 		if !a.lims.of(m.LIM).state.Active() && (a.link.isolation.Isolated || runs && !w.ActsWithout(regular)) {
 			lims = append(lims, m.LIM)
 		}

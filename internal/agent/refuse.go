@@ -54,7 +54,7 @@ func (a *Agent) notBelieved(ev member.Event) {
 	a.recordRefused(r)
 	for _, addr := range r.Servers {
 		// The address of a datagram proves nothing: of one that is heard it says nothing.
-		if server := a.serverBased(addr); server != "" && r.Remedy != "" && (a.peers[server] == nil || a.peers[server].liveness != failover.Alive) {
+		if server := a.serverBased(addr); server != "" && r.Remedy != "" && (a.peers.all[server] == nil || a.peers.all[server].liveness != failover.Alive) {
 			a.notUnderstood(server, r, ev.At, false)
 		}
 	}
@@ -73,7 +73,7 @@ func (a *Agent) notUnderstood(server string, r *member.Refusal, at time.Time, au
 func (a *Agent) strangeConditions(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
 	for name, x := range a.strange {
-		s, p := a.doc.Server(name), a.peers[name]
+		s, p := a.doc.Server(name), a.peers.all[name]
 		switch {
 		case s == nil || now.Sub(x.at) >= strangeFor:
 			delete(a.strange, name)
@@ -102,9 +102,4 @@ func (a *Agent) highestTerm(lim int) uint64 {
 		return 0
 	}
 	return max(l.term, l.known.Term)
-}
-
-// expired tells whether a server that the document does not name is to be forgotten.
-func (a *Agent) expired(name string, p *peer, now time.Time) bool {
-	return now.Sub(later(p.at, p.since)) > strangerLife && a.doc.Server(name) == nil
 }

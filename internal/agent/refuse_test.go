@@ -76,7 +76,7 @@ func TestMemberThatLies(t *testing.T) {
 			return n, text
 		}
 		known := func() (term uint64, peers int) {
-			onLoop(t, a, func() { term, peers = a.highestTerm(1), len(a.peers) })
+			onLoop(t, a, func() { term, peers = a.highestTerm(1), len(a.peers.all) })
 			return term, peers
 		}
 		before, few := known()
@@ -98,7 +98,7 @@ func TestMemberThatLies(t *testing.T) {
 			t.Errorf("%d servers are remembered", n)
 		}
 		onLoop(t, a, func() {
-			for _, p := range a.peers { // as if much time had passed
+			for _, p := range a.peers.all { // as if much time had passed
 				p.since, p.at = p.since.Add(-2*strangerLife), p.at.Add(-2*strangerLife)
 			}
 		})

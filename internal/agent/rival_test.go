@@ -126,7 +126,7 @@ func TestSpoofedMACAndRealRival(t *testing.T) {
 // A server that takes an alias over meanwhile answers that it has it, from before it does.
 func TestWordWhileTaking(t *testing.T) {
 	now := time.Now()
-	a := &aliases{core: &core{started: now.Add(-time.Hour)}, term: func(int) uint64 { return 7 }, all: map[int]*alias{
+	a := &aliases{peers: &peers{}, core: &core{started: now.Add(-time.Hour)}, term: func(int) uint64 { return 7 }, all: map[int]*alias{
 		1: {},
 		2: {holds: true},
 		3: {taking: true},

@@ -33,7 +33,7 @@ func (a *aliases) holdingOf(server string, lim int, now time.Time) (since, until
 	if server == a.cfg.Server {
 		return a.of(lim).shown, now
 	}
-	p := a.peers[server]
+	p := a.peers.all[server]
 	if p == nil || p.liveness != failover.Alive || p.stale {
 		return time.Time{}, time.Time{}
 	}

@@ -28,7 +28,7 @@ func (a *Agent) knowOwners(gateways []netip.Addr) {
 			taken = append(taken, a.net.base.Addr())
 			continue
 		}
-		for _, at := range a.addrsOf(s) {
+		for _, at := range a.peers.addrsOf(s) {
 			taken = append(taken, at.Addr())
 		}
 	}
@@ -40,7 +40,7 @@ func (a *Agent) knowOwners(gateways []netip.Addr) {
 func (a *Agent) standInConditions(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
 	alive := func(server string) bool {
-		p := a.peers[server]
+		p := a.peers.all[server]
 		return server == a.cfg.Server || p != nil && p.liveness == failover.Alive
 	}
 	for _, x := range a.net.detector.StandIns(alive, now) {

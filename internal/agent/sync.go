@@ -96,7 +96,7 @@ func (a *data) tendSync(lim int, d *failover.Data, now time.Time) {
 // than d, or whether that is to be found out.
 func (a *data) otherLacks(lim int, d *failover.Data) bool {
 	l, other := a.lims.all[lim], a.otherSide(lim)
-	p := a.peers[other]
+	p := a.peers.all[other]
 	if l == nil || l.state != failover.Running || p == nil || p.liveness != failover.Alive || p.claim == nil {
 		return false
 	}
@@ -185,7 +185,7 @@ func (a *Agent) syncConditions(c *clusterconf.Cluster, lim int) []alarms.Conditi
 	out := alarms.Condition{Severity: alarms.Warning, LIM: lim, Server: c.Standby}
 	d, failed, other := a.data.newest[lim], a.data.records[lim].Failed, a.otherSide(lim)
 	order := lineage.Same // as far as can be seen
-	if p := a.peers[other]; p != nil && p.liveness == failover.Alive && p.claim != nil {
+	if p := a.peers.all[other]; p != nil && p.liveness == failover.Alive && p.claim != nil {
 		order = d.Order(p.claim.LIM(lim).Data)
 	}
 	switch l := a.lims.all[lim]; {

@@ -64,9 +64,9 @@ func hasAlias(c *failover.Claim) bool {
 }
 
 // twinConditions tells of machines that say they are one server.
-func (a *Agent) twinConditions(now time.Time) []alarms.Condition {
+func (a *peers) twinConditions(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
-	for name, p := range a.peers {
+	for name, p := range a.all {
 		if p.twice.IsZero() || now.Sub(p.twice) >= twinsFor || a.doc.Server(name) == nil {
 			continue
 		}

@@ -40,32 +40,19 @@ func (a *Agent) view(now time.Time) failover.View {
 		Now: now, Self: a.cfg.Server, Started: a.started, Settled: a.settled, Isolated: a.link.isolation.Isolated && !a.link.isolation.Listens,
 		Rejoined:   a.link.isolation.Listens,
 		StartGrace: a.cfg.StartGrace, FirstHold: a.cfg.FirstHold, FromLoad: a.cfg.FromLoad, Document: a.doc, Orders: a.orders,
-		Peers: make(map[string]failover.Peer, len(a.peers)), LIMs: make(map[int]failover.Local, len(a.lims.all)),
+		Peers: make(map[string]failover.Peer, len(a.peers.all)), LIMs: make(map[int]failover.Local, len(a.lims.all)),
 		Wire: a.net.detector.Aliases(),
 	}
 	v.Deaf, v.Down = a.deafSince(now), !a.link.up
 	v.Arbiter = a.arbiterView(now)
-	for name, p := range a.peers {
-		v.Peers[name] = failover.Peer{Doubtful: p.doubtful, LeaseEnds: a.leaseEnds(p), Liveness: p.liveness, Since: p.since, RunSince: p.runSince, Claim: p.claim, IdleSince: p.idle}
+	for name, p := range a.peers.all {
+		v.Peers[name] = failover.Peer{Doubtful: p.doubtful, LeaseEnds: a.peers.leaseEnds(p), Liveness: p.liveness, Since: p.since, RunSince: p.runSince, Claim: p.claim, IdleSince: p.idle}
 	}
 	for n, l := range a.lims.all {
 		v.LIMs[n] = failover.Local{State: l.state, Term: l.term, Holds: l.alias.holds || l.alias.absent, Released: l.released,
 			Known: l.known, RetryAt: l.retryAt, Failure: l.failure, Data: a.data.newest[n], Flaps: l.flaps, Suspended: l.suspended}
 	}
 	return v
-}
-
-// leaseMargin is how much later than a lease's end its alias is surely gone: kernels count
-// in whole seconds, and take it off some time after.
-const leaseMargin = time.Second
-
-// leaseEnds returns when no alias can be on a server any more by its last word, which
-// may be as much older than its end as words are apart; zero: it did not say.
-func (a *Agent) leaseEnds(p *peer) time.Time {
-	if p.claim == nil || p.claim.Lease <= 0 || p.at.IsZero() {
-		return time.Time{}
-	}
-	return p.at.Add(p.claim.Lease + a.beatPeriod() + leaseMargin)
 }
 
 // lease is how long an alias may stay here after this word.
@@ -78,7 +65,7 @@ func (a *Agent) lease() time.Duration {
 
 // judge updates what is known of the other servers' lives.
 func (a *Agent) judge(now time.Time) {
-	a.hearsay()
+	a.peers.hearsay()
 	seen := a.net.detector.Sightings()
 	mates := a.mates()
 	heardAll := true
@@ -86,7 +73,7 @@ func (a *Agent) judge(now time.Time) {
 		if s.Name == a.cfg.Server {
 			continue
 		}
-		p := a.peer(s.Name)
+		p := a.peers.of(s.Name)
 		was := p.liveness
 		if g, ok := seen[s.Name]; ok && slices.Contains(mates, s.Name) {
 			p.liveness, p.doubtful = a.liveness(s.Name, p, g), g.Doubtful
@@ -179,26 +166,6 @@ func (a *Agent) liveness(name string, p *peer, g detector.Sighting) failover.Liv
 	return failover.Alive
 }
 
-// farLiveness judges a server of another cluster, which is not supervised here.
-func farLiveness(p *peer, now time.Time, limit time.Duration) failover.Liveness {
-	switch {
-	case p.claim == nil || p.at.IsZero():
-		return failover.Unheard
-	case now.Sub(p.at) > limit:
-		return failover.AgentLost
-	}
-	return failover.Alive
-}
-
-func (a *Agent) peer(name string) *peer {
-	p := a.peers[name]
-	if p == nil {
-		p = &peer{liveness: failover.Unheard, since: time.Now()}
-		a.peers[name] = p
-	}
-	return p
-}
-
 // claimHeard takes in what another server says of itself.
 func (a *Agent) claimHeard(ev member.Event) {
 	var c statement
@@ -210,10 +177,10 @@ func (a *Agent) claimHeard(ev member.Event) {
 		a.refuse(ev.From, "beyond-reason", fmt.Sprintf("what %s says of itself is not believed: it names %s", ev.From, why))
 		return
 	}
-	if len(a.peers) >= maxPeers && a.peers[ev.From] == nil && a.doc.Server(ev.From) == nil {
+	if len(a.peers.all) >= maxPeers && a.peers.all[ev.From] == nil && a.doc.Server(ev.From) == nil {
 		return // invented names take no room from others
 	}
-	p := a.peer(ev.From)
+	p := a.peers.of(ev.From)
 	if p.claim == nil || p.claim.Run != c.Run {
 		p.noteRun(&c.Claim, ev.At)
 		if p.second(&c.Claim, ev.At) {
@@ -246,21 +213,15 @@ func (a *Agent) claimHeard(ev member.Event) {
 			l.known, a.unsaved = entry.Known, true
 		}
 	}
-	if a.behind(&c.Claim) {
+	if a.peers.behind(&c.Claim) {
 		a.requestDocument(ev.From, c.Age())
 	}
 }
 
-// behind reports whether a server has a document that this one should see.
-func (a *Agent) behind(c *failover.Claim) bool {
-	order := c.Age().Compare(a.doc.Age())
-	return order > 0 || order == 0 && c.Hash != a.hash
-}
-
 // catchUp asks again for documents that did not arrive, or could not be stored.
 func (a *Agent) catchUp() {
-	for name, p := range a.peers {
-		if p.liveness == failover.Alive && p.claim != nil && a.behind(p.claim) {
+	for name, p := range a.peers.all {
+		if p.liveness == failover.Alive && p.claim != nil && a.peers.behind(p.claim) {
 			a.requestDocument(name, p.claim.Age())
 		}
 	}
@@ -318,7 +279,7 @@ func (a *Agent) publish(now time.Time) {
 	if now.Sub(a.lastFar) >= a.farPeriod() {
 		a.lastFar = now
 		mates := a.mates()
-		far := slices.DeleteFunc(slices.Collect(maps.Keys(a.peers)), func(n string) bool { return slices.Contains(mates, n) })
+		far := slices.DeleteFunc(slices.Collect(maps.Keys(a.peers.all)), func(n string) bool { return slices.Contains(mates, n) })
 		a.net.pool.Beat(far...)
 	}
 }
@@ -416,7 +377,7 @@ func (a *Agent) rejoin() {
 	}
 	members := a.net.pool.Members()
 	var missing []string
-	for name := range a.peers {
+	for name := range a.peers.all {
 		if a.doc.Server(name) != nil && !slices.Contains(members, name) {
 			missing = append(missing, name)
 		}
@@ -427,7 +388,7 @@ func (a *Agent) rejoin() {
 	slices.Sort(missing)
 	// One a second, in turn, so that a dead server costs one connection attempt.
 	a.joinTurn++
-	at := a.addrsOf(a.doc.Server(missing[a.joinTurn%len(missing)]))
+	at := a.peers.addrsOf(a.doc.Server(missing[a.joinTurn%len(missing)]))
 	addr := at[a.joinTurn/len(missing)%len(at)]
 	pool := a.net.pool
 	a.joining = true
@@ -517,7 +478,7 @@ func (a *Agent) takeState() persisted {
 	for name, at := range a.state.Seen {
 		p.Seen[name] = at
 	}
-	for name, x := range a.peers {
+	for name, x := range a.peers.all {
 		if x.formers != nil {
 			p.Formers[name] = slices.Clone(x.formers)
 		}
@@ -529,6 +490,6 @@ func (a *Agent) takeState() persisted {
 }
 
 // background is a context for short work that must end with the agent.
-func (a *Agent) background(limit time.Duration) (context.Context, context.CancelFunc) {
+func (a *core) background(limit time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(a.ctx, limit)
 }

@@ -25,7 +25,7 @@ func (a *Agent) present() whatif.Present {
 	own := a.claim(time.Now())
 	p := whatif.Present{Now: time.Now().UTC(), Document: a.doc, FirstHold: a.cfg.FirstHold, FromLoad: a.cfg.FromLoad, Arbiter: a.keeper != nil,
 		Servers: map[string]whatif.Server{a.cfg.Server: {Liveness: failover.Alive, Claim: &own}}}
-	for name, x := range a.peers {
+	for name, x := range a.peers.all {
 		p.Servers[name] = whatif.Server{Liveness: x.liveness, Claim: x.claim}
 	}
 	return p

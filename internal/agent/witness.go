@@ -34,7 +34,7 @@ func (a *Agent) witnessesBeside(gateways []netip.Addr) detector.WitnessPlan {
 	for _, mac := range a.link.macs.list() {
 		p.MACs[mac] = true
 	}
-	for _, x := range a.peers {
+	for _, x := range a.peers.all {
 		if x.claim == nil {
 			continue
 		}
@@ -111,7 +111,7 @@ func (a *Agent) judgeByGateways() {
 func (a *Agent) witnessed() evidence.Witnesses {
 	var answer []string
 	for _, name := range a.mates() {
-		if p := a.peers[name]; p != nil && (p.liveness == failover.Alive || p.liveness == failover.AgentLost) {
+		if p := a.peers.all[name]; p != nil && (p.liveness == failover.Alive || p.liveness == failover.AgentLost) {
 			answer = append(answer, name)
 		}
 	}
