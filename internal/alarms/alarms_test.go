@@ -209,3 +209,52 @@ func TestServersComeToRest(t *testing.T) {
 		t.Fatalf("no rest: %+v", states)
 	})
 }
+
+// A handle of another server that is none, or beyond reach, is not taken over, and the
+// next one does not follow it.
+func TestHandlesThatAreNone(t *testing.T) {
+	for _, handle := range []int{0, -1, maxHandle, maxHandle + 1} {
+		theirs := Alarm{Handle: handle, Name: LIMDown, LIM: 1, Server: "srv1", RaisedAt: start.Add(-time.Hour)}
+		s, _ := Update(State{}, start, []Condition{down(1)}, []Alarm{theirs})
+		if len(s.Alarms) != 1 || s.Alarms[0].Handle != 1 || !s.Alarms[0].RaisedAt.Equal(start) {
+			t.Errorf("beside %d: %+v", handle, s.Alarms)
+		}
+		// Neither where it was raised here before.
+		s, _ = Update(State{}, start, []Condition{down(1)}, nil)
+		s, _ = Update(s, start, []Condition{down(1)}, []Alarm{theirs})
+		if s.Alarms[0].Handle != 1 || !s.Alarms[0].RaisedAt.Equal(start) {
+			t.Errorf("raised, then beside %d: %+v", handle, s.Alarms)
+		}
+	}
+	last := Alarm{Handle: maxHandle - 1, Name: LIMDown, LIM: 1, Server: "srv1", RaisedAt: start.Add(-time.Hour)}
+	if s, _ := Update(State{}, start, []Condition{down(1)}, []Alarm{last}); s.Alarms[0].Handle != maxHandle-1 {
+		t.Errorf("beside the last one: %+v", s.Alarms)
+	}
+}
+
+// Of two that are the same in all that counts the first one stays, so that a list that
+// comes again changes nothing.
+func TestMergeKeepsTheFirst(t *testing.T) {
+	a := Alarm{Handle: 1, Name: LIMDown, LIM: 1, RaisedAt: start, Text: "first"}
+	b := a
+	b.Text = "second"
+	if got := Merge([]Alarm{a}, []Alarm{b}); len(got) != 1 || got[0].Text != "first" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// A text is cut where it would be too long, and as late as may be.
+func TestCut(t *testing.T) {
+	for _, tc := range []struct {
+		text string
+		want int // bytes
+	}{
+		{strings.Repeat("a", maxText-1), maxText - 1}, {strings.Repeat("a", maxText), maxText}, {strings.Repeat("a", maxText+1), maxText},
+		{strings.Repeat("é", maxText/2), maxText}, {strings.Repeat("é", maxText/2+1), maxText - 1}, {strings.Repeat("電", maxText), maxText},
+	} {
+		got := cut(tc.text)
+		if len(got) != tc.want || len(tc.text) <= maxText && got != tc.text || !utf8.ValidString(got) {
+			t.Errorf("%d bytes became %d, want %d: %s", len(tc.text), len(got), tc.want, got)
+		}
+	}
+}

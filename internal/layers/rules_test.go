@@ -109,6 +109,7 @@ var arrows = []rule{
 		"clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"bench/sync", nil, "it makes data of nothing"},
+	{"bench/mutants", nil, "it knows the tree as text alone"},
 	{"internal/gendocs", []string{"commands"},
 		"pages are made of the commands alone; nothing of it is in the program"},
 	{"internal/layers", nil, "this test"},
@@ -124,7 +125,7 @@ type ban struct {
 }
 
 var bannedImports = []ban{
-	{"os/exec", []string{"internal/services", "internal/lab", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest", "internal/remoteshell", "cmd/mxcluster"},
+	{"os/exec", []string{"bench/mutants", "internal/services", "internal/lab", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest", "internal/remoteshell", "cmd/mxcluster"},
 		"a program that is run is a way to hang, to leak and to be fooled: LIM software, the lab's agents, the remote shell and the user's editor are all there is"},
 	{"net/http", []string{"internal/control"},
 		"the agent's socket is the one thing that speaks HTTP, and it checks who calls"},
@@ -169,7 +170,7 @@ var bannedImports = []ban{
 }
 
 var bannedCalls = []ban{
-	{"os.Exit", []string{"bench/sync", "cmd/mxcluster"},
+	{"os.Exit", []string{"bench/mutants", "bench/sync", "cmd/mxcluster"},
 		"an exit anywhere else skips what others deferred: addresses, locks, temporary files"},
 	{"log.Fatal", nil, "it is os.Exit"},
 	{"log.Fatalf", nil, "it is os.Exit"},

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"mxcluster/clusterconf"
+	"mxcluster/internal/failover"
 	"mxcluster/internal/status"
 )
 
@@ -62,5 +64,131 @@ func TestExplainSaysAReasonOnce(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// pair leaves LIMs 1 and 2 in the cluster.
+func pair(c *clusterconf.Cluster) { c.LIMs = c.LIMs[:2] }
+
+// What is said of a LIM in one place after another: where it runs, what is raised, and
+// what would become of it, by a simulation that is given.
+func TestExplainSentences(t *testing.T) {
+	yes, no, srv1, sb1 := true, false, "srv1", "sb1"
+	d := system(pair)
+	base := func() (*status.StatusLIM, *status.ClusterStatus) {
+		st := &status.ClusterStatus{GeneratedAt: now, Clusters: []status.StatusCluster{{Name: "c1", LIMs: []status.StatusLIM{
+			{LIM: 1, ActiveOn: &srv1, Side: "regular", State: "running", Reason: "as ordered", Fallback: status.StatusFallback{Type: "manual"}},
+		}}}}
+		return &st.Clusters[0].LIMs[0], st
+	}
+	// Alone, each: sentences with a prefix after a change of what is seen.
+	for _, tc := range []struct {
+		name   string
+		change func(l *status.StatusLIM, c *status.StatusCluster)
+		ask    map[string]Outcome // of LIM 1, by the servers that are down
+		others []Outcome
+		prefix string
+		want   []string
+	}{
+		{"its own alarm", func(_ *status.StatusLIM, c *status.StatusCluster) {
+			c.Alarms = []status.Alarm{{Handle: 1, Name: "lim-down", Severity: "critical", LIM: 1, RaisedAt: now, Text: "is down"},
+				{Handle: 2, Name: "lim-down", Severity: "critical", LIM: 2, RaisedAt: now, Text: "is down"}}
+		}, nil, nil, "Alarm", []string{"Alarm 1, critical, since 2026-03-01T02:00:00Z: is down."}},
+		{"an alarm of the standby", func(_ *status.StatusLIM, c *status.StatusCluster) {
+			c.Alarms = []status.Alarm{{Handle: 1, Name: "not-understood", Severity: "warning", Server: "sb1", RaisedAt: now, Text: "speaks otherwise"},
+				{Handle: 2, Name: "not-understood", Severity: "warning", Server: "srv2", RaisedAt: now, Text: "speaks otherwise"},
+				{Handle: 3, Name: "clock-skew", Severity: "warning", Server: "sb1", RaisedAt: now, Text: "is late"}}
+		}, nil, nil, "Alarm", []string{"Alarm 1, warning, since 2026-03-01T02:00:00Z: speaks otherwise."}},
+		{"limits of the standby", func(_ *status.StatusLIM, c *status.StatusCluster) {
+			c.Servers = []status.StatusServer{{Name: "sb1", Ready: &yes, ReadyWhy: "redundant for one failure"}, {Name: "srv1", Ready: &yes, ReadyWhy: "never told"}}
+		}, nil, nil, "The cluster is", []string{"The cluster is redundant for one failure."}},
+		{"a standby that is not ready", func(_ *status.StatusLIM, c *status.StatusCluster) {
+			c.Servers = []status.StatusServer{{Name: "sb1", Ready: &no, ReadyWhy: "out of order"}}
+		}, nil, nil, "The cluster is", nil},
+		{"a standby that nobody knows of", func(_ *status.StatusLIM, c *status.StatusCluster) {
+			c.Servers = []status.StatusServer{{Name: "sb1", ReadyWhy: "out of order"}}
+		}, nil, nil, "The cluster is", nil},
+		{"no limits", func(_ *status.StatusLIM, c *status.StatusCluster) {
+			c.Servers = []status.StatusServer{{Name: "sb1", Ready: &yes}}
+		}, nil, nil, "The cluster is", nil},
+		{"another cluster's standby of that name", func(_ *status.StatusLIM, c *status.StatusCluster) {
+			c.Name, c.Servers = "c9", []status.StatusServer{{Name: "sb1", Ready: &yes, ReadyWhy: "redundant for one failure"}}
+		}, nil, nil, "The cluster is", nil},
+		{"would move", func(*status.StatusLIM, *status.StatusCluster) {},
+			map[string]Outcome{"srv1": {After: []string{"sb1"}, Reason: "it is down"}}, nil, "If srv1 died", []string{"If srv1 died now, LIM 1 would move to sb1: it is down."}},
+		{"would wait", func(*status.StatusLIM, *status.StatusCluster) {},
+			map[string]Outcome{"srv1": {Waiting: true, Reason: "sb1 is busy"}}, nil, "If srv1 died", []string{"If srv1 died now, LIM 1 would wait: sb1 is busy."}},
+		{"would be down", func(*status.StatusLIM, *status.StatusCluster) {},
+			map[string]Outcome{"srv1": {Reason: "sb1 is down"}}, nil, "If srv1 died", []string{"If srv1 died now, LIM 1 would be down: sb1 is down."}},
+		{"what would help", func(*status.StatusLIM, *status.StatusCluster) {},
+			map[string]Outcome{"srv1": {Reason: "sb1 is cut off", Remedy: &failover.Remedy{Command: "mxcluster failover 1 --now"}}}, nil,
+			"Then ", []string{"Then `mxcluster failover 1 --now` on the standby would start it there."}},
+		{"what would move besides", func(l *status.StatusLIM, _ *status.StatusCluster) { l.Side, l.ActiveOn = "standby", &sb1 },
+			map[string]Outcome{"sb1": {After: []string{"srv1"}, Reason: "it is back", Moves: true}},
+			[]Outcome{{LIM: 2, Moves: true, Before: []string{"srv2"}, Reason: "a"}, {LIM: 3, Before: []string{"srv3"}, Reason: "b"}, {LIM: 4, Moves: true, Before: []string{"sb1"}, Reason: "c"}},
+			"LIM 2 would", []string{"LIM 2 would then move from srv2 to nowhere: a."}},
+		{"and nothing else", func(l *status.StatusLIM, _ *status.StatusCluster) { l.Side, l.ActiveOn = "standby", &sb1 },
+			map[string]Outcome{"sb1": {After: []string{"srv1"}, Reason: "it is back", Moves: true}},
+			[]Outcome{{LIM: 3, Before: []string{"srv3"}, Reason: "b"}, {LIM: 4, Moves: true, Before: []string{"sb1"}, Reason: "c"}}, "LIM ", []string{"LIM 1 of cluster c1 is running on the standby server sb1; its regular server is srv1."}},
+		{"runs nowhere", func(l *status.StatusLIM, _ *status.StatusCluster) {
+			l.Side, l.ActiveOn, l.State = "none", nil, "failed"
+		}, nil, nil,
+			"", []string{"LIM 1 of cluster c1 runs nowhere: it is failed.", "Why: as ordered."}},
+		{"not known where", func(l *status.StatusLIM, _ *status.StatusCluster) { l.Side, l.ActiveOn = "unknown", nil },
+			map[string]Outcome{"srv1": {After: []string{"sb1"}, Reason: "it is down"}}, nil, "", []string{
+				"It is not known where LIM 1 of cluster c1 runs; its regular server is srv1, the standby sb1.", "Why: as ordered.", "If srv1 died now, LIM 1 would move to sb1: it is down."}},
+		{"what comes next", func(l *status.StatusLIM, _ *status.StatusCluster) { l.Next = "stays" }, nil, nil, "As it", []string{"As it stands, it stays."}},
+		{"what comes next if", func(l *status.StatusLIM, _ *status.StatusCluster) { l.Next = "if srv1 fails, moves" }, nil, nil, "As it", nil},
+		{"a lock that was not the reason", func(l *status.StatusLIM, _ *status.StatusCluster) {
+			l.Lock = &status.Lock{To: "regular", Since: now, By: "root"}
+		}, nil, nil,
+			"It is", []string{"It is locked to the regular side by root."}},
+		{"a remedy", func(l *status.StatusLIM, _ *status.StatusCluster) {
+			l.Remedy = &failover.Remedy{What: "if srv1 is dead", Command: "mxcluster failover 1"}
+		}, nil, nil, "If srv1 is dead", []string{"If srv1 is dead, `mxcluster failover 1` on sb1 starts it there."}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l, st := base()
+			tc.change(l, &st.Clusters[0])
+			e, err := Explain(d, st, 1, func(s Scenario) (*Result, error) {
+				o := tc.ask[strings.Join(s.Down, " ")]
+				o.LIM = 1
+				return &Result{LIMs: append([]Outcome{o, {LIM: 2}}, tc.others...)}, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, s := range e.Sentences {
+				if strings.HasPrefix(s, tc.prefix) {
+					got = append(got, s)
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Who would have the standby if two failed is asked for each pair, and told of both ways.
+func TestExplainRivals(t *testing.T) {
+	st := &status.ClusterStatus{GeneratedAt: now, Clusters: []status.StatusCluster{{Name: "c1", LIMs: []status.StatusLIM{{LIM: 1, Side: "none", State: "stopped"}}}}}
+	at := func(lim int, servers ...string) Outcome { return Outcome{LIM: lim, After: servers} }
+	for _, tc := range []struct {
+		result []Outcome
+		want   []string
+	}{
+		{[]Outcome{at(1, "sb1"), at(2)}, []string{"If srv1 and another regular server were down together, sb1 would run LIM 1 rather than LIM 2."}},
+		{[]Outcome{at(1), at(2, "sb1")}, []string{"It would leave sb1 to LIM 2, which goes before it."}},
+		{[]Outcome{at(1), at(2)}, nil},
+	} {
+		e, err := Explain(system(pair), st, 1, func(Scenario) (*Result, error) { return &Result{LIMs: tc.result}, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tc.want, append([]string(nil), e.Sentences[1:]...)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
 	}
 }
