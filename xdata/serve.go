@@ -82,7 +82,7 @@ func serve(ctx context.Context, end context.CancelCauseFunc, store *Store, r io.
 	defer func() { store.takeSign(s.sign) }()
 	in, file := r.(*os.File)
 	if file {
-		s.link.Deepen(in)
+		wire.WidenPipe(in)
 	}
 	defer s.close()
 	err := s.link.Send(wire.FrameGreeting, wire.Greeting{Magic: wire.ProtocolMagic, Version: wire.ProtocolVersion, Sign: s.sign, Opened: opt.Opened})

@@ -127,7 +127,7 @@ func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, er
 	c := &client{store: store, started: started, peer: peer, link: wire.NewLink(peer, peer), req: req,
 		result: Result{LIM: req.LIM, Direction: DirectionNone}}
 	if p := c.printed(); p != nil && req.Rate == 0 { // or the pipe fills faster than that
-		c.link.Deepen(p)
+		wire.WidenPipe(p)
 	}
 	began := time.Now()
 	err := c.run(ctx, end)

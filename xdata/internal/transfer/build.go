@@ -291,10 +291,13 @@ func (b *builder) unpack(p []byte) error {
 	return nil
 }
 
+// leastDirect is how much content is worth reading by itself.
+const leastDirect = 512 << 10
+
 // arriving takes content that was not: what is much goes from the link to its place, and
 // the rest is read at once.
 func (b *builder) arriving(p []byte) error {
-	if len(b.noise) == 0 && len(p) >= wire.GatherBytes {
+	if len(b.noise) == 0 && len(p) >= leastDirect {
 		b.Dense -= len(p)
 		return b.r.Link.ReadContent(p)
 	}

@@ -12,25 +12,15 @@ import (
 	"slices"
 	"sync"
 	"syscall"
-	"time"
 
 	"mxcluster/internal/fault"
 	"mxcluster/xdata/internal/manifest"
-)
-
-// sshd and ssh hand over what they receive by 32 KiB at most. To be woken for each of them
-// is dear (decision 0039), so where a pipe holds it meanwhile, and much of a frame is still
-// to come, more is let gather. Who is behind finds enough there, and waits for nothing.
-const (
-	GatherBytes = 512 << 10
-	gatherTime  = time.Millisecond
 )
 
 // Link reads and writes frames.
 type Link struct {
 	R         *bufio.Reader
 	Ear       ear    // below r
-	deep      bool   // r is a pipe in which more can gather than is read at once
 	payload   []byte // of the frame read last
 	BytesRead int64  // bytes read so far
 	signs     int    // of life in a row, with nothing between them
@@ -55,9 +45,6 @@ func NewLink(r io.Reader, w io.Writer) *Link {
 	}
 	return l
 }
-
-// Deepen lets the pipe that the frames come through hold more, if it is one.
-func (l *Link) Deepen(f *os.File) { l.deep = widenPipe(f, pipeBytes) >= 2*GatherBytes }
 
 // Next reads a frame. The payload is valid until the next call.
 func (l *Link) Next() (FrameType, []byte, error) {
@@ -111,25 +98,10 @@ func (l *Link) strange(head []byte, format string, args ...any) error {
 
 // ReadContent reads the next bytes of the payload of a frame whose head was read.
 func (l *Link) ReadContent(p []byte) error {
-	if err := l.fill(p); err != nil {
+	if _, err := io.ReadFull(l.R, p); err != nil {
 		return fmt.Errorf("read from the other side: %w", noEOF(err))
 	}
 	l.BytesRead += int64(len(p))
-	return nil
-}
-
-// fill reads all of p.
-func (l *Link) fill(p []byte) error {
-	for len(p) > 0 {
-		buffered := l.R.Buffered() > 0
-		n, err := l.R.Read(p)
-		if p = p[n:]; len(p) > 0 && err != nil {
-			return err
-		}
-		if l.deep && !buffered && n < GatherBytes && len(p) >= GatherBytes {
-			<-time.After(gatherTime)
-		}
-	}
 	return nil
 }
 
@@ -318,3 +290,6 @@ func toWire(err error) error {
 // pipeBytes is what a pipe that frames come through may hold of them, so that sshd and
 // ssh keep little of it themselves: their buffer is dear to let grow (decision 0035).
 const pipeBytes = 32 << 20
+
+// WidenPipe lets a pipe that frames come through hold more. What is no pipe stays as it is.
+func WidenPipe(f *os.File) { widenPipe(f, pipeBytes) }
