@@ -118,7 +118,7 @@ func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, er
 	own := *store
 	own.Side, store = req.Side, &own
 	started := peer
-	peer = meter(peer, req)
+	peer = limit(peer, req)
 	stop := context.AfterFunc(ctx, func() { peer.Close() })
 	defer stop()
 	if req.Direction == "" {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"testing"
-	"time"
 
 	"mxcluster/internal/fault"
 )
@@ -30,33 +29,14 @@ func TestParseRate(t *testing.T) {
 	}
 }
 
-// Whatever the pieces, the bytes take their time, and a pause is not made up for.
-func TestPaceDue(t *testing.T) {
-	p := newPace(1000)
-	now := time.Unix(1000, 0)
-	var waited time.Duration
-	for range 100 {
-		wait := max(p.due(100, now), 0)
-		waited += wait
-		now = now.Add(wait)
-	}
-	if want := 10*time.Second - paceBurst; waited != want {
-		t.Errorf("10,000 bytes at 1,000 a second took %s, want %s", waited, want)
-	}
-	now = now.Add(time.Hour)
-	if wait := p.due(1000, now); wait != time.Second-paceBurst {
-		t.Errorf("after an hour of nothing: %s", wait)
-	}
-}
-
 // loop is a connection that gives back what was written to it.
 type loop struct{ bytes.Buffer }
 
 func (*loop) Close() error { return nil }
 
 // A slow connection carries the same bytes, and its end is not waited for.
-func TestMetered(t *testing.T) {
-	c := meter(&loop{}, Request{Rate: 50 << 20})
+func TestLimited(t *testing.T) {
+	c := limit(&loop{}, Request{Rate: 50 << 20})
 	data := bytes.Repeat([]byte("0123456789"), 100_000)
 	if n, err := c.Write(data); n != len(data) || err != nil {
 		t.Fatal(n, err)
@@ -65,7 +45,7 @@ func TestMetered(t *testing.T) {
 	if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, data) {
 		t.Fatalf("what came back differs (%v)", err)
 	}
-	slow := meter(&loop{}, Request{Rate: 1})
+	slow := limit(&loop{}, Request{Rate: 1})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
