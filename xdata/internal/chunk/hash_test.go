@@ -5,14 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
-
-	"github.com/zeebo/blake3"
 )
-
-var hashers = map[string]func() Hasher{
-	"narrow": func() Hasher { return narrowHasher{blake3.New()} },
-	"wide":   func() Hasher { return &wideHasher{} },
-}
 
 // Hashes of bytes 0, 1, ... 250, 0, 1, ... from the test vectors of BLAKE3's authors.
 func TestHashVectors(t *testing.T) {
@@ -28,40 +21,30 @@ func TestHashVectors(t *testing.T) {
 		for i := range data {
 			data[i] = byte(i % 251)
 		}
-		for name, make := range hashers {
-			h := make()
-			h.Write(data)
-			if got := h.Sum(); hex.EncodeToString(got[:]) != want {
-				t.Errorf("%s, %d bytes: %x, want %s", name, size, got, want)
-			}
+		if got := Sum(data); hex.EncodeToString(got[:]) != want {
+			t.Errorf("%d bytes: %x, want %s", size, got, want)
 		}
 	}
 }
 
-// Whatever pieces it comes in, whatever was hashed before, and by whichever of the
-// two implementations, the hash is the same.
+// Whatever pieces it comes in, and whatever was hashed before, the hash is the same.
 func TestHashInPieces(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	data := make([]byte, 1<<20)
 	for i := range data {
 		data[i] = byte(rng.Uint32())
 	}
-	narrow, wide := hashers["narrow"](), hashers["wide"]()
-	for range 5000 {
+	h := NewHasher()
+	for range 1000 {
 		size, most := rng.IntN(1<<(1+rng.IntN(20))), 1<<(1+rng.IntN(18))
-		if rng.IntN(4) == 0 {
-			size &^= treeBytes - 1
-		}
-		narrow.Reset()
-		wide.Reset()
+		h.Reset()
 		for rest := data[:size]; len(rest) > 0; {
 			n := min(len(rest), 1+rng.IntN(most))
-			narrow.Write(rest[:n])
-			wide.Write(rest[:n])
+			h.Write(rest[:n])
 			rest = rest[n:]
 		}
-		if n, w := narrow.Sum(), wide.Sum(); n != w {
-			t.Fatalf("%d bytes in pieces of %d at most: %x and %x", size, most, n, w)
+		if got, want := h.Sum(), Sum(data[:size]); got != want {
+			t.Fatalf("%d bytes in pieces of %d at most: %x and %x", size, most, got, want)
 		}
 	}
 }
@@ -69,16 +52,14 @@ func TestHashInPieces(t *testing.T) {
 func BenchmarkHash(b *testing.B) {
 	data := make([]byte, 1<<20)
 	for _, size := range []int{100, 2 << 10, 5000, 40 << 10, 1 << 20} {
-		for name, make := range hashers {
-			b.Run(fmt.Sprint(name, "/", size), func(b *testing.B) {
-				h := make()
-				b.SetBytes(int64(size))
-				for b.Loop() {
-					h.Reset()
-					h.Write(data[:size])
-					h.Sum()
-				}
-			})
-		}
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			h := NewHasher()
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				h.Reset()
+				h.Write(data[:size])
+				h.Sum()
+			}
+		})
 	}
 }
