@@ -100,7 +100,7 @@ func (c *client) pair(ours, theirs wire.Summary) (regular, standby wire.Summary)
 func (c *client) copy(ctx context.Context, way Direction, ours, theirs wire.Summary) error {
 	c.result.Direction = way
 	if way == towards(c.req.Side) {
-		if err := c.dropAhead(); err != nil {
+		if err := c.dropPrefetch(); err != nil {
 			return err
 		}
 	}
@@ -120,24 +120,24 @@ func (c *client) copy(ctx context.Context, way Direction, ours, theirs wire.Summ
 	return c.push(ctx)
 }
 
-func (c *client) dropAhead() error {
+func (c *client) dropPrefetch() error {
 	if c.newest == nil {
 		return nil
 	}
-	return c.newest.DropAhead()
+	return c.newest.DropPrefetch()
 }
 
-// aheadOf is a version from the future, and where it is.
-type aheadOf struct {
+// futureOn is a version from the future, and where it is.
+type futureOn struct {
 	*wire.FutureVersion // nil: there is none
 	side                clusterconf.Side
 }
 
 // newestFuture returns the newest version that is not copied because of its times.
-func newestFuture(regular, standby wire.Summary) aheadOf {
-	a := aheadOf{regular.Future, clusterconf.SideRegular}
+func newestFuture(regular, standby wire.Summary) futureOn {
+	a := futureOn{regular.Future, clusterconf.SideRegular}
 	if f := standby.Future; f != nil && (a.FutureVersion == nil || lineage.Compare(&f.Line, &a.Line) == lineage.Newer) {
-		a = aheadOf{f, clusterconf.SideStandby}
+		a = futureOn{f, clusterconf.SideStandby}
 	}
 	return a
 }
@@ -153,7 +153,7 @@ func (c *client) order(ctx context.Context, ours, theirs *wire.Summary) (lineage
 	if order == lineage.Newer || order == lineage.Older || order == lineage.Apart {
 		return order, nil
 	}
-	if err := c.dropAhead(); err != nil {
+	if err := c.dropPrefetch(); err != nil {
 		return order, err
 	}
 	if theirs.Digest == nil {
@@ -205,7 +205,7 @@ func (c *client) conflict(found error, ours, theirs wire.Summary) error {
 // keep ends a conflict: the side that is kept makes a version that follows both, which is
 // copied to the other. What that one had is set aside with the goodbye.
 func (c *client) keep(ctx context.Context, ours, theirs wire.Summary) error {
-	if err := c.dropAhead(); err != nil {
+	if err := c.dropPrefetch(); err != nil {
 		return err
 	}
 	way := towards(c.req.Keep.Other())

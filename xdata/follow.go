@@ -102,7 +102,7 @@ const farAhead = 24 * time.Hour
 // given here, also when the clock was set back. Where the head leads to it, the version is the head from before it is seen: a
 // backup that follows one which a crash took away still follows all that was before.
 func (s *Store) commitAfter(g *staging, m *manifest.Manifest, lost *lineage.Version, parents ...*lineage.Version) (Version, error) {
-	pair, err := s.pairing(g.lim)
+	pair, err := s.readPair(g.lim)
 	if err != nil {
 		return Version{}, err
 	}

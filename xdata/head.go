@@ -90,17 +90,17 @@ func (s *Store) Started(lim int, name string) error {
 	return s.setHead(lim, &v.line)
 }
 
-// pairing is what a server remembers of how the data of a LIM stand on both sides. Only
+// pairState is what a server remembers of how the data of a LIM stand on both sides. Only
 // who holds the LIM's lock writes it.
-type pairing struct {
+type pairState struct {
 	// Whole is the version that both sides had when a sync last went well, and Local
 	// what this side's looked like: of another program's, nothing else tells that its
 	// content is still that.
 	Whole *lineage.Version `json:"whole,omitempty"`
-	Local likenessOfWhole  `json:"local,omitzero"`
+	Local localCopy        `json:"local,omitzero"`
 
 	// Conflict is the last one that a sync found; nil: it is over, or there was none.
-	Conflict *conflict `json:"conflict,omitempty"`
+	Conflict *conflictState `json:"conflict,omitempty"`
 
 	// Fits is the oldest version that fits the cluster document: what is older does not
 	// (spec ch. 9).
@@ -110,44 +110,44 @@ type pairing struct {
 	Given []string `json:"given,omitempty"`
 }
 
-// conflict is two versions of which neither follows the other.
-type conflict struct {
+// conflictState is two versions of which neither follows the other.
+type conflictState struct {
 	At     time.Time       `json:"at"`
 	Ours   lineage.Version `json:"ours"`
 	Theirs lineage.Version `json:"theirs"`
 }
 
-// likenessOfWhole is what a version looked like.
-type likenessOfWhole struct {
+// localCopy is what a version looked like.
+type localCopy struct {
 	Name  string `json:"name"`
 	Mtime int64  `json:"mtime"`
 	Files int    `json:"files"`
 	Bytes int64  `json:"bytes"`
 }
 
-func looksLike(v *Version) likenessOfWhole {
-	return likenessOfWhole{Name: v.Name, Mtime: manifest.Nanoseconds(v.NewestMtime), Files: v.Files, Bytes: v.Bytes}
+func looksLike(v *Version) localCopy {
+	return localCopy{Name: v.Name, Mtime: manifest.Nanoseconds(v.NewestMtime), Files: v.Files, Bytes: v.Bytes}
 }
 
 func (s *Store) pairPath(lim int) string {
 	return filepath.Join(s.Dir, fmt.Sprintf(".pair-%d.json", lim))
 }
 
-// pairing returns what is remembered; nothing where there is nothing, or nothing that can
+// readPair returns what is remembered; nothing where there is nothing, or nothing that can
 // be understood: then no version is known to be on the other side.
-func (s *Store) pairing(lim int) (*pairing, error) {
-	p := &pairing{}
+func (s *Store) readPair(lim int) (*pairState, error) {
+	p := &pairState{}
 	ok, err := readJSON(s.pairPath(lim), p)
 	if err != nil {
 		return nil, fmt.Errorf("read how the data of LIM %d stand on both sides: %w", lim, err)
 	}
 	if !ok {
-		return &pairing{}, nil
+		return &pairState{}, nil
 	}
 	return p, nil
 }
 
-func (s *Store) putPairing(lim int, p *pairing) error {
+func (s *Store) writePair(lim int, p *pairState) error {
 	if err := writeJSON(s.pairPath(lim), p); err != nil {
 		return fmt.Errorf("remember how the data of LIM %d stand on both sides: %w", lim, err)
 	}
@@ -191,7 +191,7 @@ func (s *Store) Standing(lim int) (Standing, error) {
 	}
 	v := versions[i]
 	st.Newest, st.Line = &v, v.line
-	p, err := s.pairing(lim)
+	p, err := s.readPair(lim)
 	if err != nil {
 		s.warn(err)
 		return st, nil

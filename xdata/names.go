@@ -17,9 +17,9 @@ import (
 // given is not given again when its version is gone: another side may still have that, or
 // somebody wrote it down.
 
-// maxGiven is how many names are remembered. What is made goes on from them, so an older
+// maxGivenNames is how many names are remembered. What is made goes on from them, so an older
 // one would come again only where the clock was set back by more than farAhead.
-const maxGiven = 64
+const maxGivenNames = 64
 
 // names are those of a LIM that stand for a version already, whether that is here or not.
 type names map[string]bool
@@ -51,7 +51,7 @@ func (n *names) add(versions []seen) {
 
 // givenNames adds the names that were given here.
 func (s *Store) givenNames(lim int, n *names) error {
-	p, err := s.pairing(lim)
+	p, err := s.readPair(lim)
 	if err == nil {
 		n.taken(p.Given...)
 	}
@@ -60,13 +60,13 @@ func (s *Store) givenNames(lim int, n *names) error {
 
 // give remembers that a name is given, before its version can be seen.
 func (s *Store) give(lim int, name string) error {
-	p, err := s.pairing(lim)
+	p, err := s.readPair(lim)
 	if err != nil {
 		return err
 	}
 	p.Given = append(p.Given, name)
-	p.Given = p.Given[max(0, len(p.Given)-maxGiven):]
-	return s.putPairing(lim, p)
+	p.Given = p.Given[max(0, len(p.Given)-maxGivenNames):]
+	return s.writePair(lim, p)
 }
 
 // freeName returns the name of the version that is staged: the one that it has, or the

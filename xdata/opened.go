@@ -86,11 +86,11 @@ func (o *opened) sender(l *wire.Link) *transfer.Sender {
 	return &transfer.Sender{Snapshot: o.Snapshot, Link: l, Head: wire.VersionHead{Name: o.version.Name, Record: o.version.record, Foreign: o.version.foreign}}
 }
 
-// makeReady begins to make the version ready to be sent if that is most likely: if it was
+// prefetch begins to make the version ready to be sent if that is most likely: if it was
 // not read before the last good sync. Only tells that there is no other version here.
-func (o *opened) makeReady(ctx context.Context, only bool, lastGood time.Time) {
+func (o *opened) prefetch(ctx context.Context, only bool, lastGood time.Time) {
 	if o.Unread > 0 || o.readSince(lastGood) {
-		o.Snapshot.MakeReady(ctx, only)
+		o.Snapshot.Prefetch(ctx, only)
 	}
 }
 

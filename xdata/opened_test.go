@@ -30,12 +30,12 @@ func TestRottedWhereANewerOneComes(t *testing.T) {
 	v := backedUp(t, p[clusterconf.SideRegular], baseTime)
 	rotUnseen(t, p[clusterconf.SideRegular], v.Name, "db/dump.sql")
 	opened := openedFor(t, p[clusterconf.SideRegular])
-	opened.makeReady(t.Context(), true, time.Time{})
+	opened.prefetch(t.Context(), true, time.Time{})
 	waitUntil(t, "it is found out", func() bool {
 		m, err := loadMark(p[clusterconf.SideRegular].markPath(v.Name))
 		return err == nil && m != nil && m.Damage != ""
 	})
-	must(t, opened.DropAhead())
+	must(t, opened.DropPrefetch())
 
 	foreign(t, p[clusterconf.SideStandby], "xdata_1_20260302000000", fileTree{"db/dump.sql": "select 2;\n"}, time.Now())
 	must(t, os.Remove(p[clusterconf.SideRegular].markPath(v.Name))) // as if that had not been noticed

@@ -28,16 +28,18 @@ func (s *Store) Prune(lim, keep int) (removed []Version, err error) {
 }
 
 // Surplus returns what Prune would remove, and removes nothing.
-func (s *Store) Surplus(lim, keep int) ([]Version, error) { return s.over(lim, keep, s.paired(lim)) }
+func (s *Store) Surplus(lim, keep int) ([]Version, error) {
+	return s.surplusOf(lim, keep, s.paired(lim))
+}
 
 func (s *Store) paired(lim int) bool { return s.Paired != nil && s.Paired(lim) }
 
-func (s *Store) over(lim, keep int, paired bool) ([]Version, error) {
-	p, err := s.pairing(lim)
+func (s *Store) surplusOf(lim, keep int, paired bool) ([]Version, error) {
+	p, err := s.readPair(lim)
 	if err != nil {
 		return nil, err
 	}
-	if few, err := s.few(lim, keep); err != nil || few && (p.Fits == nil || !p.unfit(s, lim)) {
+	if few, err := s.fewVersions(lim, keep); err != nil || few && (p.Fits == nil || !p.unfit(s, lim)) {
 		return nil, err
 	}
 	versions, err := s.List(lim)
@@ -49,7 +51,7 @@ func (s *Store) over(lim, keep int, paired bool) ([]Version, error) {
 
 // unfit tells whether there may be versions that do not fit any more: those that came
 // since have names of their own.
-func (p *pairing) unfit(s *Store, lim int) bool {
+func (p *pairState) unfit(s *Store, lim int) bool {
 	entries, err := os.ReadDir(s.Dir)
 	return err != nil || slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
 		of, _, ok := parseName(e.Name())
@@ -63,17 +65,17 @@ func (s *Store) Waiting(lim, keep int) (int, error) {
 	if !s.paired(lim) {
 		return 0, nil
 	}
-	all, err := s.over(lim, keep, false)
+	all, err := s.surplusOf(lim, keep, false)
 	if err != nil {
 		return 0, err
 	}
-	some, err := s.over(lim, keep, true)
+	some, err := s.surplusOf(lim, keep, true)
 	return len(all) - len(some), err
 }
 
-// few tells whether there are no more versions of a LIM than are kept anyway, none
+// fewVersions tells whether there are no more versions of a LIM than are kept anyway, none
 // of them damaged. That spares the look at every file of them.
-func (s *Store) few(lim, keep int) (bool, error) {
+func (s *Store) fewVersions(lim, keep int) (bool, error) {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("list data versions: %w", err)
@@ -104,7 +106,7 @@ func (s *Store) maybeDamaged(name string) bool {
 // surplus says which versions of a LIM, newest first, are one too many. One with a file
 // from the future counts as none, as a damaged one does: it cannot be copied, or nobody
 // knows how old it is.
-func (p *pairing) surplus(versions []Version, keep int, paired bool, now time.Time) (over []Version) {
+func (p *pairState) surplus(versions []Version, keep int, paired bool, now time.Time) (over []Version) {
 	good, verified := 0, false
 	fits := -1
 	if p.Fits != nil {
@@ -135,7 +137,7 @@ func (p *pairing) surplus(versions []Version, keep int, paired bool, now time.Ti
 
 // unfitting tells whether a version is older than those that fit the cluster document;
 // after tells that it comes after them.
-func (p *pairing) unfitting(v *Version, after bool) bool {
+func (p *pairState) unfitting(v *Version, after bool) bool {
 	if p.Fits == nil {
 		return false
 	}
@@ -145,7 +147,7 @@ func (p *pairing) unfitting(v *Version, after bool) bool {
 
 // mayGo tells whether a version may be removed: neither side of a conflict, and nothing
 // that was made before something newer, which is still good here, was whole on both sides.
-func (p *pairing) mayGo(v *Version, newer []Version, paired bool, now time.Time) bool {
+func (p *pairState) mayGo(v *Version, newer []Version, paired bool, now time.Time) bool {
 	if c := p.Conflict; c != nil && (c.Ours.Node == v.line.Node || c.Theirs.Node == v.line.Node) {
 		return false
 	}
@@ -166,7 +168,7 @@ func (p *pairing) mayGo(v *Version, newer []Version, paired bool, now time.Time)
 
 // prune is Prune for a caller that holds the LIM's lock.
 func (s *Store) prune(lim, keep int, paired bool) (removed []Version, err error) {
-	over, err := s.over(lim, keep, paired)
+	over, err := s.surplusOf(lim, keep, paired)
 	if err != nil {
 		return nil, err
 	}

@@ -13,15 +13,15 @@ import (
 	"mxcluster/xdata/internal/tree"
 )
 
-// looks is how often a version is looked at while files come and go in it.
-const looks = 3
+// maxLooks is how often a version is looked at while files come and go in it.
+const maxLooks = 3
 
 // see looks a version over, by its index if that is wanted. What cannot be looked at makes
 // it a damaged one. The error is fs.ErrNotExist for one that is gone, or says nothing of the
 // version, such as that there are too many open files.
 func (s *Store) see(name string, guided bool) (seen, error) {
 	var x seen
-	for range looks {
+	for range maxLooks {
 		var bad tree.Problems
 		var err error
 		x, err = s.look(name, guided, &bad)

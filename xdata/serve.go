@@ -229,7 +229,7 @@ func (s *server) describe() error {
 	if s.opened, s.here, sum, err = s.store.summarise(s.asked.LIM); err != nil {
 		return err
 	}
-	p, err := s.store.pairing(s.asked.LIM)
+	p, err := s.store.readPair(s.asked.LIM)
 	if err != nil {
 		return err
 	}
@@ -240,8 +240,8 @@ func (s *server) describe() error {
 	return s.link.Send(wire.FrameOpen, sum)
 }
 
-// apart reads a peer's version, of which and ours neither follows the other.
-func (s *server) apart(payload []byte) (*lineage.Version, error) {
+// conflicting reads a peer's version, of which and ours neither follows the other.
+func (s *server) conflicting(payload []byte) (*lineage.Version, error) {
 	var theirs wire.Line
 	if err := wire.DecodeJSON(payload, &theirs); err != nil {
 		return nil, err
@@ -257,7 +257,7 @@ func (s *server) apart(payload []byte) (*lineage.Version, error) {
 
 // conflict remembers a conflict that the peer found.
 func (s *server) conflict(payload []byte) error {
-	theirs, err := s.apart(payload)
+	theirs, err := s.conflicting(payload)
 	if err != nil {
 		return err
 	}
@@ -269,7 +269,7 @@ func (s *server) conflict(payload []byte) error {
 
 // resolve ends a conflict with what is here.
 func (s *server) resolve(ctx context.Context, payload []byte) error {
-	theirs, err := s.apart(payload)
+	theirs, err := s.conflicting(payload)
 	if err != nil {
 		return err
 	}

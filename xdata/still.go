@@ -70,8 +70,8 @@ func (s *Store) judgeAll(versions []seen) {
 	}
 }
 
-// lims returns the versions of each LIM, of versions that are sorted by it.
-func lims(versions []seen) (each [][]seen) {
+// byLIM returns the versions of each LIM, of versions that are sorted by it.
+func byLIM(versions []seen) (each [][]seen) {
 	slices.SortStableFunc(versions, func(a, b seen) int { return a.LIM - b.LIM })
 	for len(versions) > 0 {
 		n := 1

@@ -157,7 +157,7 @@ func TestLimsOf(t *testing.T) {
 		all = append(all, seen{Version: Version{LIM: lim}})
 	}
 	var b strings.Builder
-	for _, of := range lims(all) {
+	for _, of := range byLIM(all) {
 		for _, v := range of {
 			b.WriteByte(byte('0' + v.LIM))
 		}

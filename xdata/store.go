@@ -119,7 +119,7 @@ func (s *Store) list(lim int, guided bool) ([]seen, error) {
 		return nil, err
 	}
 	sorted := make([]seen, 0, len(versions))
-	for _, of := range lims(versions) {
+	for _, of := range byLIM(versions) {
 		s.judgeAll(of)
 		head, err := s.knownHead(of[0].LIM)
 		if err != nil {

@@ -174,7 +174,7 @@ type client struct {
 	whole *lineage.Version // that both sides have in the end; nil: none
 	twin  *lineage.Version // what theirs says of itself, of the same content; nil: it was copied
 	fits  *lineage.Version // what is older does not fit the cluster document, they say; nil: nothing
-	ahead aheadOf
+	ahead futureOn
 }
 
 // printed is what the peer prints into, if it is a program that we started.
@@ -263,7 +263,7 @@ func (c *client) look(ctx context.Context) {
 	l.newest, l.here, l.Summary, l.err = c.store.summarise(c.req.LIM)
 	if l.newest != nil && !c.req.DryRun {
 		if c.req.Rate == 0 {
-			l.newest.makeReady(ctx, len(l.here) == 1, c.req.LastGood)
+			l.newest.prefetch(ctx, len(l.here) == 1, c.req.LastGood)
 		}
 		l.newest.Start(ctx)
 	}
@@ -410,7 +410,7 @@ func (c *client) counted() tree.Counter {
 
 // tidy ends a sync that went well, here and on the peer.
 func (c *client) tidy() error {
-	p, err := c.store.pairing(c.req.LIM)
+	p, err := c.store.readPair(c.req.LIM)
 	if err != nil {
 		return err
 	}

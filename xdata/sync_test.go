@@ -360,10 +360,10 @@ func TestServeOptions(t *testing.T) {
 	p := newPair(t)
 	states["newer"](t, p[clusterconf.SideRegular])
 	for _, tt := range []struct {
-		lims []int
-		code fault.Code
+		byLIM []int
+		code  fault.Code
 	}{{[]int{1, 2}, 0}, {nil, 0}, {[]int{2}, fault.NotPermitted}, {[]int{}, fault.NotPermitted}} {
-		conn := peer(t, p[clusterconf.SideStandby], ServeOptions{LIMs: tt.lims})
+		conn := peer(t, p[clusterconf.SideStandby], ServeOptions{LIMs: tt.byLIM})
 		_, err := Sync(context.Background(), p[clusterconf.SideRegular], conn, Request{LIM: 1, Side: clusterconf.SideRegular})
 		wantCode(t, err, tt.code, "may not be asked for")
 	}

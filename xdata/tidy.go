@@ -28,7 +28,7 @@ type afterSync struct {
 // tidy remembers that both sides have a version now, sets aside what lost a conflict, and
 // removes what is no longer needed. It returns where something was set aside.
 func (s *Store) tidy(a afterSync) (aside string, err error) {
-	p, err := s.pairing(a.lim)
+	p, err := s.readPair(a.lim)
 	if err != nil {
 		return "", err
 	}
@@ -43,7 +43,7 @@ func (s *Store) tidy(a afterSync) (aside string, err error) {
 }
 
 // settle takes in what a goodbye says.
-func (s *Store) settle(a afterSync, p *pairing) error {
+func (s *Store) settle(a afterSync, p *pairState) error {
 	changed := false
 	if a.Whole != nil && a.own != nil {
 		if err := a.Whole.Valid(); err != nil {
@@ -71,7 +71,7 @@ func (s *Store) settle(a afterSync, p *pairing) error {
 	if !changed {
 		return nil
 	}
-	return s.putPairing(a.lim, p)
+	return s.writePair(a.lim, p)
 }
 
 // sameAs tells whether a version is what the other side says that it has.
@@ -96,7 +96,7 @@ func (s *Store) follow(a afterSync) error {
 
 // wouldTidy returns the names of the versions that tidy would remove or set aside.
 func (s *Store) wouldTidy(a afterSync, here []seen) ([]string, error) {
-	p, err := s.pairing(a.lim)
+	p, err := s.readPair(a.lim)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ const asideName = "set-aside"
 
 // setAside moves the versions of a LIM that lost a conflict out of the way. They are never
 // deleted, nor taken for versions again.
-func (s *Store) setAside(lim int, p *pairing) (where string, err error) {
+func (s *Store) setAside(lim int, p *pairState) (where string, err error) {
 	if p.Whole == nil || len(p.Whole.Rejected) == 0 || !s.anyOf(lim, p.Whole.Rejected) {
 		return "", nil
 	}
@@ -186,13 +186,13 @@ func (s *Store) moveAside(name string) (string, error) {
 
 // noteConflict remembers a conflict: neither version is removed while it lasts.
 func (s *Store) noteConflict(lim int, ours, theirs *lineage.Version) error {
-	p, err := s.pairing(lim)
+	p, err := s.readPair(lim)
 	if err != nil {
 		return err
 	}
 	if c := p.Conflict; c != nil && sameVersion(&c.Ours, ours) && sameVersion(&c.Theirs, theirs) {
 		return nil
 	}
-	p.Conflict = &conflict{At: s.now().UTC(), Ours: *ours, Theirs: *theirs}
-	return s.putPairing(lim, p)
+	p.Conflict = &conflictState{At: s.now().UTC(), Ours: *ours, Theirs: *theirs}
+	return s.writePair(lim, p)
 }

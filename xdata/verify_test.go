@@ -267,7 +267,7 @@ func TestSurplus(t *testing.T) {
 			tc.versions[i].Name = string(rune('a' + i))
 		}
 		got := []byte(strings.Repeat("x", len(tc.versions)))
-		for _, v := range (&pairing{}).surplus(tc.versions, tc.keep, false, at) {
+		for _, v := range (&pairState{}).surplus(tc.versions, tc.keep, false, at) {
 			got[v.Name[0]-'a'] = '-'
 		}
 		if string(got) != tc.want {

@@ -11,14 +11,14 @@ import (
 
 // batch is one of them on its way.
 type batch struct {
-	steps []byte
-	data  []byte        // content that may shrink
-	noise []byte        // content that does not, as far as it is in memory
-	dense []wire.Span   // all that does not, in order
-	head  []byte        // the payload's first bytes
-	zstd  []byte        // data, compressed
-	out   [3][]byte     // the payload, in pieces that are not copied
-	ready chan struct{} // out is complete
+	steps          []byte
+	data           []byte        // content that may shrink
+	copied         []byte        // content that does not, as far as it is in memory
+	incompressible []wire.Span   // all that does not, in order
+	head           []byte        // the payload's first bytes
+	zstd           []byte        // data, compressed
+	out            [3][]byte     // the payload, in pieces that are not copied
+	ready          chan struct{} // out is complete
 }
 
 // newBatch returns an empty one. It takes memory as it is filled.
@@ -26,39 +26,39 @@ func newBatch() *batch { return &batch{ready: make(chan struct{}, 1)} }
 
 // reset empties it, and lets go of the files.
 func (b *batch) reset() {
-	for _, p := range b.dense {
+	for _, p := range b.incompressible {
 		if p.File != nil {
 			p.File.Release()
 		}
 	}
-	b.steps, b.data, b.noise, b.dense = b.steps[:0], b.data[:0], b.noise[:0], b.dense[:0]
+	b.steps, b.data, b.copied, b.incompressible = b.steps[:0], b.data[:0], b.copied[:0], b.incompressible[:0]
 }
 
 // size returns how many bytes of content there are.
-func (b *batch) size() int { return len(b.data) + b.denseSize() }
+func (b *batch) size() int { return len(b.data) + b.incompressibleSize() }
 
 // memory returns how many bytes it takes.
-func (b *batch) memory() int { return len(b.steps) + len(b.data) + len(b.noise) }
+func (b *batch) memory() int { return len(b.steps) + len(b.data) + len(b.copied) }
 
-func (b *batch) denseSize() (n int) {
-	for _, p := range b.dense {
+func (b *batch) incompressibleSize() (n int) {
+	for _, p := range b.incompressible {
 		n += p.Size()
 	}
 	return n
 }
 
-// add adds a chunk that does not shrink.
-func (b *batch) add(content []byte) {
-	if b.noise == nil {
-		b.noise = make([]byte, 0, chunk.MaxSize) // it stays where it is
+// addIncompressible adds a chunk that does not shrink.
+func (b *batch) addIncompressible(content []byte) {
+	if b.copied == nil {
+		b.copied = make([]byte, 0, chunk.MaxSize) // it stays where it is
 	}
-	at := len(b.noise)
-	b.noise = append(b.noise, content...)
-	if last := len(b.dense) - 1; last >= 0 && b.dense[last].File == nil {
-		b.dense[last].Data = b.noise[at-len(b.dense[last].Data):]
+	at := len(b.copied)
+	b.copied = append(b.copied, content...)
+	if last := len(b.incompressible) - 1; last >= 0 && b.incompressible[last].File == nil {
+		b.incompressible[last].Data = b.copied[at-len(b.incompressible[last].Data):]
 		return
 	}
-	b.dense = append(b.dense, wire.Span{Data: b.noise[at:]})
+	b.incompressible = append(b.incompressible, wire.Span{Data: b.copied[at:]})
 }
 
 // encode makes the payload, and compresses the content where that pays.
@@ -73,7 +73,7 @@ func (b *batch) encode(enc *zstd.Encoder) {
 		}
 	}
 	b.head = append(b.head[:0], kind)
-	for _, n := range []int{len(b.data), len(b.steps), b.denseSize()} {
+	for _, n := range []int{len(b.data), len(b.steps), b.incompressibleSize()} {
 		b.head = binary.AppendUvarint(b.head, uint64(n)) //nolint:gosec // a length
 	}
 	b.out = [3][]byte{b.head, b.steps, content}

@@ -27,9 +27,9 @@ type batches struct {
 	spare chan []byte // of batches that are compressed, and not sent yet
 	wg    sync.WaitGroup
 
-	first, count uint64   // chunks in a row that the receiver has
-	sizes        []uint32 // of chunks in a row that are sent
-	dense        bool     // they are
+	first, count   uint64   // chunks in a row that the receiver has
+	sizes          []uint32 // of chunks in a row that are sent
+	incompressible bool     // they are
 
 	files atomic.Int32 // that are open to be sent from
 	limit int32        // of files
@@ -137,9 +137,9 @@ func (b *batches) isOpen() bool {
 	}
 }
 
-// crowded tells whether what may be made ready in advance is, but for what a part of a
+// full tells whether what may be made ready in advance is, but for what a part of a
 // file can take.
-func (b *batches) crowded() bool {
+func (b *batches) full() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.held > inAdvance-4 || b.some > listed-4
@@ -181,8 +181,8 @@ func (b *batches) write() {
 		<-next.ready
 		if b.failed() == nil {
 			err := b.link.Put(wire.FrameBatch, next.out[:]...)
-			if err == nil && len(next.dense) > 0 {
-				err = b.link.PutSpans(next.dense)
+			if err == nil && len(next.incompressible) > 0 {
+				err = b.link.PutSpans(next.incompressible)
 			}
 			if err == nil && len(b.queue) == 0 {
 				err = b.link.Flush()
@@ -203,18 +203,18 @@ func (b *batches) failed() error {
 
 // entry starts a file or folder.
 func (b *batches) entry(e *manifest.Entry) {
-	b.room()
+	b.makeRoom()
 	b.cur.steps = manifest.AppendEntry(append(b.cur.steps, wire.StepEntry), e)
 }
 
-// again starts a file that was sent before.
-func (b *batches) again(place int) {
-	b.room()
+// repeat starts a file that was sent before.
+func (b *batches) repeat(place int) {
+	b.makeRoom()
 	b.cur.steps = binary.AppendUvarint(append(b.cur.steps, wire.StepAgain), uint64(place)) //nolint:gosec // not negative
 }
 
-// have adds a chunk that the receiver has.
-func (b *batches) have(place uint64, size int64) {
+// copyChunk adds a chunk that the receiver has.
+func (b *batches) copyChunk(place uint64, size int64) {
 	if b.made >= b.most {
 		b.flush()
 		b.most *= 2
@@ -224,15 +224,15 @@ func (b *batches) have(place uint64, size int64) {
 		b.count++
 		return
 	}
-	b.settle()
-	b.room()
+	b.flushRuns()
+	b.makeRoom()
 	b.first, b.count = place, 1
 }
 
 // hole adds a hole.
 func (b *batches) hole(size int64) {
-	b.settle()
-	b.room()
+	b.flushRuns()
+	b.makeRoom()
 	b.cur.steps = binary.AppendUvarint(append(b.cur.steps, wire.StepHole), uint64(size)) //nolint:gosec // not negative
 }
 
@@ -242,7 +242,7 @@ func (b *batches) data(chunk []byte, dense bool) {
 	b.sizes = append(b.sizes, uint32(len(chunk))) //nolint:gosec // a chunk's
 	switch {
 	case dense:
-		b.cur.add(chunk)
+		b.cur.addIncompressible(chunk)
 		return
 	case b.cur.data == nil:
 		b.cur.data = b.memory()
@@ -250,26 +250,26 @@ func (b *batches) data(chunk []byte, dense bool) {
 	b.cur.data = append(b.cur.data, chunk...)
 }
 
-// stored adds chunks that are dense and are sent from where they lie one after the other
+// zeroCopy adds chunks that are dense and are sent from where they lie one after the other
 // in a file. They are of maxChunk bytes at most.
-func (b *batches) stored(f *sharedFile, off int64, chunks []chunk.Chunk, size int) {
+func (b *batches) zeroCopy(f *sharedFile, off int64, chunks []chunk.Chunk, size int) {
 	b.content(true, size, len(chunks))
 	for _, c := range chunks {
 		b.sizes = append(b.sizes, c.Size)
 	}
 	f.users.Add(1)
-	b.cur.dense = append(b.cur.dense, wire.Span{File: f, Off: off, N: size})
+	b.cur.incompressible = append(b.cur.incompressible, wire.Span{File: f, Off: off, N: size})
 }
 
 // content makes room for chunks.
 func (b *batches) content(dense bool, size, count int) {
-	if b.count > 0 || dense != b.dense {
-		b.settle()
+	if b.count > 0 || dense != b.incompressible {
+		b.flushRuns()
 	}
 	if b.cur.size()+size > chunk.MaxSize || len(b.cur.steps)+5*(len(b.sizes)+count) > wire.MaxSteps {
 		b.flush()
 	}
-	b.dense = dense
+	b.incompressible = dense
 }
 
 // memory returns some for content that is compressed.
@@ -287,20 +287,20 @@ func (b *batches) extra(x manifest.Xattrs) {
 	if x == "" {
 		return
 	}
-	b.settle()
-	b.room()
+	b.flushRuns()
+	b.makeRoom()
 	b.cur.steps = manifest.AppendXattrs(append(b.cur.steps, wire.StepExtra), x)
 }
 
 // end ends a file.
 func (b *batches) end(sum chunk.Digest) {
-	b.settle()
-	b.room()
+	b.flushRuns()
+	b.makeRoom()
 	b.cur.steps = append(append(b.cur.steps, wire.StepEnd), sum[:]...)
 }
 
-// settle writes down the chunks collected so far.
-func (b *batches) settle() {
+// flushRuns writes down the chunks collected so far.
+func (b *batches) flushRuns() {
 	if b.count > 0 {
 		b.cur.steps = binary.AppendUvarint(append(b.cur.steps, wire.StepCopy), b.first)
 		b.cur.steps = binary.AppendUvarint(b.cur.steps, b.count)
@@ -308,7 +308,7 @@ func (b *batches) settle() {
 	}
 	if len(b.sizes) > 0 {
 		step := byte(wire.StepData)
-		if b.dense {
+		if b.incompressible {
 			step = wire.StepDense
 		}
 		b.cur.steps = binary.AppendUvarint(append(b.cur.steps, step), uint64(len(b.sizes)))
@@ -319,8 +319,8 @@ func (b *batches) settle() {
 	}
 }
 
-// room makes sure that a step has room.
-func (b *batches) room() {
+// makeRoom makes sure that a step has room.
+func (b *batches) makeRoom() {
 	if len(b.cur.steps)+5*len(b.sizes) > wire.MaxSteps {
 		b.flush()
 	}
@@ -328,7 +328,7 @@ func (b *batches) room() {
 
 // flush sends the batch on its way.
 func (b *batches) flush() {
-	b.settle()
+	b.flushRuns()
 	if len(b.cur.steps) == 0 {
 		return
 	}

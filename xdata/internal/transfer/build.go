@@ -38,9 +38,9 @@ type builder struct {
 	out    *tree.LargeFile // once it does not fit into a part
 	off    int64           // bytes of it so far
 	hash   chunk.Hasher
-	from   []origin // of chunks of it that were here
-	failed bool     // the file cannot come out right
-	first  int      // its chunks in the manifest
+	from   []localFile // of chunks of it that were here
+	failed bool        // the file cannot come out right
+	first  int         // its chunks in the manifest
 }
 
 // take takes all of them, and waits until they are written.
@@ -261,7 +261,7 @@ func (b *builder) chunks(sizes []int, from func(p []byte) error) (n int, err err
 	for n = 1; n < len(sizes) && size+sizes[n] <= limit; n++ {
 		size += sizes[n]
 	}
-	room, err := b.room(size)
+	room, err := b.makeRoom(size)
 	if err != nil {
 		return 0, err
 	}
@@ -341,12 +341,12 @@ func (b *builder) copied() error {
 // is room for, with one read. What can't be read makes the file one to ask for again.
 func (b *builder) run(at, end int) (n int, err error) {
 	run := b.own.run(at, end, b.limit())
-	room, err := b.room(run.size)
+	room, err := b.makeRoom(run.size)
 	if err != nil {
 		return 0, err
 	}
-	if n := len(b.from); n == 0 || b.from[n-1] != run.origin {
-		b.from = append(b.from, run.origin)
+	if n := len(b.from); n == 0 || b.from[n-1] != run.localFile {
+		b.from = append(b.from, run.localFile)
 	}
 	b.failed = run.read(room) != nil || b.failed
 	for _, c := range run.chunks {
@@ -357,14 +357,14 @@ func (b *builder) run(at, end int) (n int, err error) {
 	return len(run.chunks), nil
 }
 
-// room returns where the next n bytes of the file go. What was put together
+// makeRoom returns where the next n bytes of the file go. What was put together
 // before is written when it gets too much, beside what goes on.
-func (b *builder) room(n int) ([]byte, error) {
+func (b *builder) makeRoom(n int) ([]byte, error) {
 	if int64(n) > b.current().Size-b.off {
 		return nil, manifest.Violation("%q is longer than announced", b.current().Path)
 	}
 	if len(b.part.data)+n > maxPiece {
-		if err := b.spill(); err != nil {
+		if err := b.writeBuffered(); err != nil {
 			return nil, err
 		}
 	}
@@ -403,7 +403,7 @@ func (b *builder) hole() error {
 		return err
 	}
 	if len(b.part.data) > 0 {
-		if err := b.spill(); err != nil {
+		if err := b.writeBuffered(); err != nil {
 			return err
 		}
 	}
@@ -424,9 +424,9 @@ func (b *builder) open() error {
 	return err
 }
 
-// spill writes what is there of a file that is larger than a part. Unless that is the
+// writeBuffered writes what is there of a file that is larger than a part. Unless that is the
 // rest, what is too little for a direct write stays for the next part.
-func (b *builder) spill() error {
+func (b *builder) writeBuffered() error {
 	if err := b.open(); err != nil {
 		return err
 	}
@@ -458,7 +458,7 @@ func (b *builder) finish() error {
 	}
 	e.First, e.Count, e.Known = b.first, len(b.r.Manifest.Chunks)-b.first, true
 	if b.out != nil {
-		if err := b.spill(); err != nil {
+		if err := b.writeBuffered(); err != nil {
 			return err
 		}
 	} else {
@@ -470,7 +470,7 @@ func (b *builder) finish() error {
 			return err
 		}
 	}
-	return b.putAway(e)
+	return b.finishFile(e)
 }
 
 // inspect looks for damage in what a file was put together from.
@@ -483,8 +483,8 @@ func (b *builder) inspect() error {
 	return nil
 }
 
-// putAway writes the file, or what is left of it, and its attributes.
-func (b *builder) putAway(e *manifest.Entry) error {
+// finishFile writes the file, or what is left of it, and its attributes.
+func (b *builder) finishFile(e *manifest.Entry) error {
 	b.place = -1
 	if b.out == nil {
 		b.part.e = *e

@@ -174,7 +174,7 @@ func (s *Snapshot) ReadAll(ctx context.Context) error {
 	if s.reading.err != nil {
 		return s.reading.err
 	}
-	if err := s.hold(tree.ContentMismatch(s.Root, s.content())); err != nil {
+	if err := s.reportDamage(tree.ContentMismatch(s.Root, s.content())); err != nil {
 		s.Problem, s.stale = err, false // nothing is kept of it
 		return err
 	}

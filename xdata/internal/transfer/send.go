@@ -111,12 +111,12 @@ func (s *Sender) haveSame(payload []byte) error {
 	if g == nil || len(payload) > 0 || len(s.have) > 0 {
 		return manifest.Violation("a list of chunks that is none")
 	}
-	s.haveAsIn(g)
+	s.haveGuide(g)
 	return nil
 }
 
-// haveAsIn takes the chunks of a guide for those of the receiver.
-func (s *Sender) haveAsIn(g *chunk.Guide) {
+// haveGuide takes the chunks of a guide for those of the receiver.
+func (s *Sender) haveGuide(g *chunk.Guide) {
 	s.have = make([]uint64, len(g.Chunks))
 	for i, c := range g.Chunks {
 		s.have[i] = c.ID
@@ -180,10 +180,10 @@ func (s *Sender) failed(err error, answer <-chan reply) error {
 // all sends all files and folders, as they were made ready if the receiver has what
 // was expected.
 func (s *Sender) all(ctx context.Context) (err error) {
-	if a := s.ahead; a != nil && a.fits(s) {
+	if a := s.prefetched; a != nil && a.fits(s) {
 		return a.send(s.Link, s.Counted)
 	}
-	if err := s.DropAhead(); err != nil {
+	if err := s.DropPrefetch(); err != nil {
 		return err
 	}
 	if s.out, err = newBatches(); err != nil {
@@ -224,7 +224,7 @@ func (s *Sender) repeat(ctx context.Context, places []int) (err error) {
 			err = manifest.Violation("file %d asked for again", i)
 			break
 		}
-		s.out.again(i)
+		s.out.repeat(i)
 		if err = s.file(ctx, i); err != nil {
 			break
 		}
@@ -239,17 +239,17 @@ func (s *Sender) repeat(ctx context.Context, places []int) (err error) {
 // that the receiver lacks.
 func (s *Sender) file(ctx context.Context, place int) error {
 	e := &s.Manifest.Entries[place]
-	defer s.leave()
+	defer s.closeFile()
 	off := int64(0)
 	for n, whole := 0, false; !whole; {
-		s.pause()
+		s.waitUntilSent()
 		f, err := s.take(place, n)
 		if err != nil {
 			return sent(err, e)
 		}
 		n, whole = n+len(f.chunks), f.whole
 		if f.data != nil {
-			if err := s.atHand(ctx, e, f, off); err != nil {
+			if err := s.sendRead(ctx, e, f, off); err != nil {
 				return err
 			}
 			off += int64(len(f.data))
@@ -260,8 +260,8 @@ func (s *Sender) file(ctx context.Context, place int) error {
 			if chunks[0].IsHole() {
 				s.out.hole(size)
 			} else if at, ok := s.find(chunks[0]); ok {
-				s.out.have(at, size)
-			} else if count, size, err = s.content(ctx, e, chunks, off); err != nil {
+				s.out.copyChunk(at, size)
+			} else if count, size, err = s.sendStored(ctx, e, chunks, off); err != nil {
 				return err
 			}
 			chunks, off = chunks[count:], off+size
@@ -286,18 +286,18 @@ func (s *Sender) open(e *manifest.Entry) error {
 	return nil
 }
 
-// leave lets go of it.
-func (s *Sender) leave() {
+// closeFile lets go of it.
+func (s *Sender) closeFile() {
 	if s.in != nil {
 		s.in.Release()
 		s.in = nil
 	}
 }
 
-// pause waits until batches are sent, once no more are to be made ready for that: the
+// waitUntilSent waits until batches are sent, once no more are to be made ready for that: the
 // reading goes on alone meanwhile, so nothing of it may be at hand.
-func (s *Sender) pause() {
-	if s.out.isOpen() || !s.out.crowded() {
+func (s *Sender) waitUntilSent() {
+	if s.out.isOpen() || !s.out.full() {
 		return
 	}
 	s.reading.unfollow()
@@ -312,15 +312,15 @@ func sent(err error, e *manifest.Entry) error {
 	return err
 }
 
-// atHand sends chunks whose content was just read.
-func (s *Sender) atHand(ctx context.Context, e *manifest.Entry, f found, off int64) error {
+// sendRead sends chunks whose content was just read.
+func (s *Sender) sendRead(ctx context.Context, e *manifest.Entry, f found, off int64) error {
 	for len(f.chunks) > 0 {
 		count, size := 1, int(f.chunks[0].Size)
 		if at, ok := s.find(f.chunks[0]); ok {
-			s.out.have(at, int64(size))
+			s.out.copyChunk(at, int64(size))
 		} else {
 			var err error
-			if count, size, err = s.lacking(e, f.chunks, f.data, off); err != nil {
+			if count, size, err = s.sendMissing(e, f.chunks, f.data, off); err != nil {
 				return err
 			}
 		}
@@ -330,26 +330,26 @@ func (s *Sender) atHand(ctx context.Context, e *manifest.Entry, f found, off int
 	return cmp.Or(context.Cause(ctx), s.out.failed())
 }
 
-// leastStored is how much of a file is worth sending from where it lies.
-const leastStored = 32 << 10
+// minZeroCopy is how much of a file is worth sending from where it lies.
+const minZeroCopy = 32 << 10
 
-// lacking sends chunks that lie one after the other in a file: the first, which the receiver
+// sendMissing sends chunks that lie one after the other in a file: the first, which the receiver
 // lacks, and those behind that are alike.
-func (s *Sender) lacking(e *manifest.Entry, chunks []chunk.Chunk, data []byte, off int64) (count, size int, err error) {
-	dense := isDense(data[:chunks[0].Size])
+func (s *Sender) sendMissing(e *manifest.Entry, chunks []chunk.Chunk, data []byte, off int64) (count, size int, err error) {
+	dense := isIncompressible(data[:chunks[0].Size])
 	alike := func(c chunk.Chunk) bool {
 		p := data[size:][:c.Size]
-		return !s.has(c) && isDense(p) == dense
+		return !s.has(c) && isIncompressible(p) == dense
 	}
 	for count == 0 || count < len(chunks) && alike(chunks[count]) {
 		size += int(chunks[count].Size)
 		count++
 	}
-	if dense && size >= leastStored && s.out.files.Load() <= s.out.limit {
+	if dense && size >= minZeroCopy && s.out.files.Load() <= s.out.limit {
 		if err := s.open(e); err != nil {
 			return 0, 0, err
 		}
-		s.out.stored(s.in, off, chunks[:count], size)
+		s.out.zeroCopy(s.in, off, chunks[:count], size)
 		return count, size, nil
 	}
 	for _, c := range chunks[:count] {
@@ -359,9 +359,9 @@ func (s *Sender) lacking(e *manifest.Entry, chunks []chunk.Chunk, data []byte, o
 	return count, size, nil
 }
 
-// content sends the chunks at an offset of a file that the receiver lacks, the first of chunks
+// sendStored sends the chunks at an offset of a file that the receiver lacks, the first of chunks
 // and those that follow, and makes sure that they still are what they were when the file was read.
-func (s *Sender) content(ctx context.Context, e *manifest.Entry, chunks []chunk.Chunk, off int64) (count int, size int64, err error) {
+func (s *Sender) sendStored(ctx context.Context, e *manifest.Entry, chunks []chunk.Chunk, off int64) (count int, size int64, err error) {
 	if err := cmp.Or(context.Cause(ctx), s.out.failed(), s.open(e)); err != nil {
 		return 0, 0, err
 	}
@@ -380,12 +380,12 @@ func (s *Sender) content(ctx context.Context, e *manifest.Entry, chunks []chunk.
 			if err := s.in.CheckUnchanged(e); err != nil {
 				return 0, 0, err
 			}
-			return 0, 0, s.hold([]string{manifest.DoesNotMatch(e.Path)})
+			return 0, 0, s.reportDamage([]string{manifest.DoesNotMatch(e.Path)})
 		}
 		rest = rest[c.Size:]
 	}
 	for chunks = chunks[:count]; len(chunks) > 0; {
-		n, bytes, err := s.lacking(e, chunks, data, off)
+		n, bytes, err := s.sendMissing(e, chunks, data, off)
 		if err != nil {
 			return 0, 0, err
 		}

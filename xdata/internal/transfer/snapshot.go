@@ -35,14 +35,14 @@ type Keeper interface {
 // content was last read.
 type Snapshot struct {
 	Folder
-	from    tree.Opener
-	scan    *tree.Scanner
-	reading *reading // nil: not begun
-	ahead   *ahead   // made ready to be sent; nil: not so
-	Unread  int      // files whose content is not known
-	stale   bool
-	sum     []byte // see content; nil: not asked for yet
-	Problem error  // why it can't be copied; nil: nothing that is known
+	from       tree.Opener
+	scan       *tree.Scanner
+	reading    *reading  // nil: not begun
+	prefetched *prefetch // made ready to be sent; nil: not so
+	Unread     int       // files whose content is not known
+	stale      bool
+	sum        []byte // see content; nil: not asked for yet
+	Problem    error  // why it can't be copied; nil: nothing that is known
 }
 
 // OpenSnapshot opens a version. The snapshot closes its root.
@@ -63,7 +63,7 @@ func (s *Snapshot) open() (err error) {
 		return err
 	}
 	if s.Problem = s.check(); s.Problem == nil && s.Unread == 0 {
-		s.Problem = s.hold(tree.ContentMismatch(s.Root, s.content()))
+		s.Problem = s.reportDamage(tree.ContentMismatch(s.Root, s.content()))
 	}
 	s.scan, err = tree.NewScanner(s.Manifest.Bytes())
 	return err
@@ -102,19 +102,19 @@ func (s *Snapshot) check() error {
 	if m.NewestMtime() != s.Mtime {
 		return fault.New(fault.Busy, "try again when nothing writes there", "version %s changed while it was read", s.Name)
 	}
-	return s.hold(manifest.CompareSums(s.Kept, m, s.Foreign))
+	return s.reportDamage(manifest.CompareSums(s.Kept, m, s.Foreign))
 }
 
 // Close ends what is being read or made ready, keeps what was read, and closes the folder.
 func (s *Snapshot) Close() {
-	_ = s.DropAhead() // there was an error before, or it is not needed
+	_ = s.DropPrefetch() // there was an error before, or it is not needed
 	s.stopReading()
 	s.from.Close()
 	s.Root.Close()
 }
 
-// hold makes an error of damage, and notes it beside the version.
-func (s *Snapshot) hold(damage []string) error {
+// reportDamage makes an error of damage, and notes it beside the version.
+func (s *Snapshot) reportDamage(damage []string) error {
 	if len(damage) == 0 {
 		return nil
 	}
@@ -137,7 +137,7 @@ func (s *Snapshot) read(ctx context.Context, e *manifest.Entry, each func(p tree
 		return nil
 	}
 	if k := s.Kept.Find(e.Path); k != nil && !k.Dir && manifest.Rotted(k, e, s.Foreign) {
-		return s.hold([]string{manifest.DoesNotMatch(e.Path)})
+		return s.reportDamage([]string{manifest.DoesNotMatch(e.Path)})
 	}
 	return nil
 }

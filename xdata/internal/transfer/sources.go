@@ -149,15 +149,15 @@ func (o *Sources) Send(l *wire.Link, known []byte) error {
 	return l.Send(wire.FrameHave, nil)
 }
 
-// origin is a file that is here already.
-type origin struct {
+// localFile is a file that is here already.
+type localFile struct {
 	source *source
 	e      *manifest.Entry
 }
 
 // run is some chunks that lie one after the other in one.
 type run struct {
-	origin
+	localFile
 	off    int64
 	size   int
 	chunks []chunk.Chunk
@@ -181,7 +181,7 @@ func (o *Sources) run(at, end, limit int) run {
 		return 1
 	})
 	e := &s.Manifest.Entries[s.files[f]]
-	r := run{origin: origin{s, e}, off: s.offsets[at]}
+	r := run{localFile: localFile{s, e}, off: s.offsets[at]}
 	last := at
 	for ; last < min(end, e.First+e.Count); last++ {
 		size := int(s.chunks[last].Size)
@@ -221,19 +221,19 @@ func (s *source) inspect(ctx context.Context, e *manifest.Entry) error {
 		}
 		p := buf[:c.Size]
 		if _, err := s.open.Pread(p, s.offsets[e.First+i]); err != nil || xxh3.Hash(p) != c.ID {
-			s.rot(e)
+			s.reportRot(e)
 			return nil
 		}
 	}
 	return nil
 }
 
-// rot notes damage that was found in a version.
-func (s *source) rot(e *manifest.Entry) {
+// reportRot notes damage that was found in a version.
+func (s *source) reportRot(e *manifest.Entry) {
 	if s.open.CheckUnchanged(e) != nil {
 		return
 	}
-	_ = s.hold([]string{manifest.DoesNotMatch(e.Path)}) // it is noted
+	_ = s.reportDamage([]string{manifest.DoesNotMatch(e.Path)}) // it is noted
 }
 
 func (s *source) openFile(e *manifest.Entry) (err error) {

@@ -147,12 +147,12 @@ func TestStoredFilesAreClosed(t *testing.T) {
 	s, to := newStore(t), newStore(t)
 	many := fileTree{"large": noise(9, 3<<20)}
 	for i := range 40 {
-		many["f"+strings.Repeat("x", i)] = noise(byte(i), 2*leastStored)
+		many["f"+strings.Repeat("x", i)] = noise(byte(i), 2*minZeroCopy)
 	}
 	foreign(t, s, "xdata_1_20260301020000", many, baseTime)
 	opened := openedFor(t, s)
-	opened.MakeReady(t.Context(), true)
-	a := opened.ahead
+	opened.Prefetch(t.Context(), true)
+	a := opened.prefetched
 	waitUntil(t, "files wait to be sent", func() bool { return a.out.files.Load() >= 10 })
 	must(t, sentTo(t, opened, to))
 	if n := a.out.files.Load(); n != 0 {
@@ -160,9 +160,9 @@ func TestStoredFilesAreClosed(t *testing.T) {
 	}
 
 	again, other := openedFor(t, s), newStore(t)
-	again.MakeReady(t.Context(), true)
-	out := again.ahead.out
-	must(t, again.DropAhead())
+	again.Prefetch(t.Context(), true)
+	out := again.prefetched.out
+	must(t, again.DropPrefetch())
 	if n := out.files.Load(); n != 0 {
 		t.Errorf("%d files are open of what was dropped", n)
 	}
@@ -172,7 +172,7 @@ func TestStoredFilesAreClosed(t *testing.T) {
 // No more files are open than may be: what follows is copied.
 func TestStoredFilesAreBounded(t *testing.T) {
 	s := newStore(t)
-	foreign(t, s, "xdata_1_20260301020000", fileTree{"a": noise(1, 2*leastStored), "b": noise(2, 2*leastStored), "c": noise(3, 2*leastStored)}, baseTime)
+	foreign(t, s, "xdata_1_20260301020000", fileTree{"a": noise(1, 2*minZeroCopy), "b": noise(2, 2*minZeroCopy), "c": noise(3, 2*minZeroCopy)}, baseTime)
 	opened := openedFor(t, s)
 	must(t, opened.ReadAll(t.Context()))
 	out, err := newBatches()
@@ -186,18 +186,18 @@ func TestStoredFilesAreBounded(t *testing.T) {
 	m := opened.Manifest
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		_, size, err := send.content(t.Context(), e, m.ChunksOf(e), 0)
+		_, size, err := send.sendStored(t.Context(), e, m.ChunksOf(e), 0)
 		must(t, err)
 		if size != e.Size {
 			t.Fatalf("%d bytes of %s", size, e.Path)
 		}
-		send.leave()
+		send.closeFile()
 	}
 	var stored, copied int
-	for _, p := range out.cur.dense {
+	for _, p := range out.cur.incompressible {
 		stored, copied = stored+p.N, copied+len(p.Data)
 	}
-	if stored < leastStored || stored > 2*leastStored || copied < 2*leastStored {
+	if stored < minZeroCopy || stored > 2*minZeroCopy || copied < 2*minZeroCopy {
 		t.Errorf("%d bytes are sent from where they lie, %d are copied", stored, copied)
 	}
 	out.drop()
@@ -236,8 +236,8 @@ func TestStoredFileChanges(t *testing.T) {
 			s, to := newStore(t), newStore(t)
 			dir := foreign(t, s, "xdata_1_20260301020000", fileTree{"big": content, "s": "small"}, baseTime)
 			opened := openedFor(t, s)
-			opened.MakeReady(t.Context(), true)
-			a := opened.ahead
+			opened.Prefetch(t.Context(), true)
+			a := opened.prefetched
 			<-opened.reading.done
 			waitUntil(t, "all is ready", func() bool { return len(a.out.queue) >= 4 })
 			tc.change(t, filepath.Join(dir, "big"))

@@ -50,13 +50,13 @@ func TestMadeReady(t *testing.T) {
 					must(t, openedFor(t, from).ReadAll(t.Context()))
 				}
 				opened := openedFor(t, from)
-				opened.MakeReady(t.Context(), tc.here == nil)
-				a := opened.ahead
+				opened.Prefetch(t.Context(), tc.here == nil)
+				a := opened.prefetched
 				if (a != nil) != tc.ready {
 					t.Fatalf("made ready: %t, want %t", a != nil, tc.ready)
 				}
 				if tc.crowded {
-					waitUntil(t, "as much is ready as may be", a.out.crowded)
+					waitUntil(t, "as much is ready as may be", a.out.full)
 				}
 				var told int64
 				sent, err := transfer(t, opened, to, func(n int64) { told += n })
@@ -90,20 +90,20 @@ func TestMadeReadyForNothing(t *testing.T) {
 	foreign(t, s, "xdata_1_20260301020000", fileTree{"big": words(1, 1<<20) + words(4, (inAdvance+10)<<20), "s": "x"}, baseTime.Add(time.Hour))
 	ctx, cancel := context.WithCancel(t.Context())
 	gaveUp := openedFor(t, s)
-	gaveUp.MakeReady(ctx, false)
+	gaveUp.Prefetch(ctx, false)
 	cancel()
 	<-gaveUp.reading.done
-	_ = gaveUp.DropAhead() // what it says depends on the moment
+	_ = gaveUp.DropPrefetch() // what it says depends on the moment
 	for _, batches := range []int{1, 2, 10, inAdvance - 3} {
 		opened := openedFor(t, s)
-		opened.MakeReady(t.Context(), false)
-		a := opened.ahead
+		opened.Prefetch(t.Context(), false)
+		a := opened.prefetched
 		waitUntil(t, fmt.Sprintf("%d batches are ready", batches), func() bool {
 			a.out.mu.Lock()
 			defer a.out.mu.Unlock()
 			return a.out.some >= batches
 		})
-		must(t, opened.DropAhead())
+		must(t, opened.DropPrefetch())
 		if batches < inAdvance-3 {
 			continue // read to its end, it would be one that is known
 		}
@@ -126,14 +126,14 @@ func TestMadeReadyChanges(t *testing.T) {
 			<-opened.reading.done
 			opened.Unread = 1 // as if the reading had not ended yet
 			must(t, os.WriteFile(filepath.Join(dir, "b"), []byte("others"), 0o600))
-			opened.MakeReady(t.Context(), true)
+			opened.Prefetch(t.Context(), true)
 			var err error
 			if send {
 				err = sentTo(t, opened, to)
 			} else {
-				a := opened.ahead
+				a := opened.prefetched
 				waitUntil(t, "the last batch is ready", func() bool { return len(a.out.queue) == 1 })
-				err = opened.DropAhead()
+				err = opened.DropPrefetch()
 			}
 			wantCode(t, err, fault.Busy, `"b" changed`)
 		})

@@ -10,11 +10,11 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// ahead is a version that is made ready to be sent before it is known what the receiver
+// prefetch is a version that is made ready to be sent before it is known what the receiver
 // has: while the other side starts, which over ssh takes as long as many a transfer.
 // The receiver is taken to have what this side had before; where that is wrong, what
 // was made ready is dropped.
-type ahead struct {
+type prefetch struct {
 	Sender
 	known bool          // the version was read before
 	done  chan struct{} // closed when all is sent, or dropped
@@ -26,9 +26,9 @@ type ahead struct {
 	tell    tree.Counter // of more, once it is sent; may be nil
 }
 
-// MakeReady begins to make a version ready to be sent. Only tells that there is no other
+// Prefetch begins to make a version ready to be sent. Only tells that there is no other
 // version here.
-func (s *Snapshot) MakeReady(ctx context.Context, only bool) {
+func (s *Snapshot) Prefetch(ctx context.Context, only bool) {
 	known := s.Unread == 0
 	if s.Problem != nil {
 		return
@@ -38,16 +38,16 @@ func (s *Snapshot) MakeReady(ctx context.Context, only bool) {
 	if g == nil && !only {
 		return // what is known of the version before is not at hand
 	}
-	a := &ahead{known: known, Sender: Sender{Snapshot: s, files: tree.Opener{Root: s.Root}, buf: make([]byte, chunk.MaxSize)}, done: make(chan struct{})}
+	a := &prefetch{known: known, Sender: Sender{Snapshot: s, files: tree.Opener{Root: s.Root}, buf: make([]byte, chunk.MaxSize)}, done: make(chan struct{})}
 	a.Counted = a.count
 	if g != nil {
-		a.haveAsIn(g)
+		a.haveGuide(g)
 	}
 	var err error
 	if a.out, err = newBatches(); err != nil {
 		return // it is not made ready
 	}
-	s.ahead = a
+	s.prefetched = a
 	go func() {
 		defer a.files.Close()
 		a.err = a.entries(ctx)
@@ -56,7 +56,7 @@ func (s *Snapshot) MakeReady(ctx context.Context, only bool) {
 }
 
 // count counts content that was put into a batch.
-func (a *ahead) count(n int64) {
+func (a *prefetch) count(n int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.sending {
@@ -67,29 +67,29 @@ func (a *ahead) count(n int64) {
 }
 
 // fits tells whether the receiver has what was expected.
-func (a *ahead) fits(s *Sender) bool { return a.same == s.same && len(a.have) == len(s.have) }
+func (a *prefetch) fits(s *Sender) bool { return a.same == s.same && len(a.have) == len(s.have) }
 
 // send sends what was made ready, and the rest.
-func (a *ahead) send(l *wire.Link, counted tree.Counter) error {
+func (a *prefetch) send(l *wire.Link, counted tree.Counter) error {
 	a.mu.Lock()
 	a.tell, a.sending = counted, true
 	a.tell.Add(a.early)
 	a.mu.Unlock()
-	a.ahead = nil
+	a.prefetched = nil
 	a.out.send(l)
 	<-a.done
 	return a.err
 }
 
-// DropAhead drops what was made ready. What was found wrong with a version that was not
+// DropPrefetch drops what was made ready. What was found wrong with a version that was not
 // read before is returned: its reading was stopped by that. Of another one it is noted,
 // and nobody needs its content.
-func (s *Snapshot) DropAhead() error {
-	a := s.ahead
+func (s *Snapshot) DropPrefetch() error {
+	a := s.prefetched
 	if a == nil {
 		return nil
 	}
-	s.ahead = nil
+	s.prefetched = nil
 	a.out.drop()
 	<-a.done
 	s.reading.unfollow()

@@ -28,12 +28,12 @@ func TestIsDense(t *testing.T) {
 		{"a page", page, false},
 		{"noise, then zeros", random[:2048] + strings.Repeat("\x00", 2048), false},
 	} {
-		if got := isDense([]byte(tc.chunk)); got != tc.want {
+		if got := isIncompressible([]byte(tc.chunk)); got != tc.want {
 			t.Errorf("%s: %v", tc.name, got)
 		}
 	}
 	for seed := range byte(200) {
-		if !isDense([]byte(noise(seed, 512))) {
+		if !isIncompressible([]byte(noise(seed, 512))) {
 			t.Errorf("noise of seed %d", seed)
 		}
 	}
