@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"time"
 
-	"mxcluster/internal/alarms"
 	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
@@ -87,26 +86,6 @@ func (a *Agent) deafSince(now time.Time) time.Time {
 		return a.link.silence.since
 	}
 	return time.Time{}
-}
-
-// arbiterConditions tells of an arbiter that is not reached, and of servers of
-// this cluster that do not ask it: they would take over without.
-func (a *Agent) arbiterConditions() []alarms.Condition {
-	if a.keeper == nil {
-		return nil
-	}
-	var out []alarms.Condition
-	if a.arbiter == failover.ArbiterSilent {
-		out = append(out, alarms.Condition{Name: alarms.ArbiterUnreachable, Severity: alarms.Warning, Server: a.cfg.Server,
-			Text: fmt.Sprintf("%s does not reach the arbiter: LIMs neither run nor start there until it does", a.cfg.Server)})
-	}
-	for _, name := range a.mates() {
-		if p := a.peers.of(name); p.liveness == failover.Alive && p.claim.Settled && p.claim.Arbiter == "" {
-			out = append(out, alarms.Condition{Name: alarms.ArbiterDiffers, Severity: alarms.Warning, Server: name, After: settleTime,
-				Text: fmt.Sprintf("%s asks no arbiter, unlike %s: it would take over without one; see arbiter.etcd.endpoints in its settings", name, a.cfg.Server)})
-		}
-	}
-	return out
 }
 
 // leaveKeys gives back the keys of the LIMs that were given up, and has the arbiter

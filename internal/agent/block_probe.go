@@ -1,11 +1,9 @@
 package agent
 
 import (
-	"fmt"
 	"net"
 	"time"
 
-	"mxcluster/internal/alarms"
 	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/failover"
 )
@@ -105,14 +103,4 @@ func (a *aliases) blockFailed(c *failover.Claim) {
 			a.log.Error("blocking an alias", "lim", x.lim, "alias", x.addr, "err", err)
 		}
 	}
-}
-
-// blockConditions tell of a passive side that answers for an alias all the same.
-func (a *Agent) blockConditions(l *lim) []alarms.Condition {
-	if l.alias.otherBlock.result != failover.BlockAnswered {
-		return nil
-	}
-	_, name := failover.Yields(a.view(time.Now()), l.number)
-	return []alarms.Condition{{Name: alarms.AddressTwice, Severity: alarms.Critical, LIM: l.number, Server: name,
-		Text: fmt.Sprintf("%s says that it keeps the alias %s off the wire, and answers for it; look at `nft list ruleset` there", name, l.alias.addr.Addr())}}
 }

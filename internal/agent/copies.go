@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/netfiles"
 	"mxcluster/netops"
@@ -181,22 +180,6 @@ func (c *copies) lookForAdder(number int, alias netip.Addr, d *adder, now time.T
 			}
 		})
 	})
-}
-
-// copyConditions tell of aliases that are here and should not be.
-func (a *Agent) copyConditions(now time.Time) []alarms.Condition {
-	var out []alarms.Condition
-	for number, d := range a.copies.adders {
-		if !d.told(now) {
-			continue
-		}
-		c := alarms.Condition{Name: alarms.AddressTwice, Severity: alarms.Warning, LIM: number, Server: a.cfg.Server, Text: d.words(a.aliasOf(number).Addr(), a.cfg.Server)}
-		if d.fate == stays && d.active == "" { // a LIM that moves is nowhere for a moment
-			c.After = downAfter
-		}
-		out = append(out, c)
-	}
-	return out
 }
 
 // words describe what was found, and what to do about it.

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 	"mxcluster/xdata"
 )
@@ -166,32 +165,6 @@ func (d DataHere) names() (names []string) {
 
 // maxDamaged keeps what is said of a LIM short.
 const maxDamaged = 8
-
-// dataConditions tells of data versions on this server that cannot be relied on.
-func (a *Agent) dataConditions() (out []alarms.Condition) {
-	for lim, d := range a.data.here {
-		if d.Unseen == "" && len(d.Damaged) == 0 {
-			continue
-		}
-		c := alarms.Condition{Name: alarms.DataDamaged, Severity: alarms.Warning, LIM: lim, Server: a.cfg.Server,
-			Text: fmt.Sprintf("the data versions of LIM %d on %s cannot be looked at: %s", lim, a.cfg.Server, d.Unseen)}
-		if d.Unseen == "" {
-			c.Text = fmt.Sprintf("the data version %s of LIM %d on %s is damaged: %s", d.Damaged[0].Version, lim, a.cfg.Server, d.Damaged[0].Why)
-		}
-		if more := len(d.Damaged) - 1; d.Unseen == "" && more > 0 {
-			c.Text += fmt.Sprintf(" (and %d more)", more)
-		}
-		on := "without any data"
-		if d.Newest != nil {
-			on = "on " + d.Newest.Version
-		} else {
-			c.Severity = alarms.Critical
-		}
-		c.Text += fmt.Sprintf("; LIM %d would start here %s", lim, on)
-		out = append(out, c)
-	}
-	return out
-}
 
 // whyHere is the reason for a LIM's state, and on which data it was started if not on the newest.
 func (l *lim) whyHere() string {

@@ -281,7 +281,7 @@ func TestStoreThatGoesAway(t *testing.T) {
 		t.Errorf("%+v: %s", is, is.starts())
 	}
 	a := &Agent{core: &core{cfg: Config{Server: "sb1"}}, peers: &peers{}, data: &data{here: map[int]DataHere{1: is, 2: {Newest: &failover.Data{}}}}}
-	if c := a.dataConditions(); len(c) != 1 || c[0].LIM != 1 || !strings.Contains(c[0].Text, "cannot be looked at") {
+	if c := (&conditions{a}).damaged(); len(c) != 1 || c[0].LIM != 1 || !strings.Contains(c[0].Text, "cannot be looked at") {
 		t.Errorf("%+v", c)
 	}
 }

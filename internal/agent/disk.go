@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"mxcluster/internal/alarms"
 )
 
 const (
@@ -100,30 +98,6 @@ func (r *room) nowhere() string {
 
 // hangs reports whether the disk has not answered for too long.
 func (r *room) hangs(now time.Time) bool { return !r.began.IsZero() && now.Sub(r.began) > diskHangs }
-
-// diskConditions tells of disks without room, before that matters.
-func (a *Agent) diskConditions(now time.Time) []alarms.Condition {
-	c := alarms.Condition{Name: alarms.DiskFull, Severity: alarms.Warning, Server: a.cfg.Server}
-	r := &a.room
-	switch {
-	case r.nowhere() != "":
-		c.Severity = alarms.Critical
-		c.Text = fmt.Sprintf("%s has no room for its state, so that no LIM can be started there: %s", a.cfg.Server, r.nowhere())
-	case r.disk != "":
-		c.Text = fmt.Sprintf("%s has no room for its state on disk; it is in memory, and lost if the power goes: %s", a.cfg.Server, r.disk)
-	case r.hangs(now):
-		c.Text = fmt.Sprintf("the disk of %s does not take its state: a write has not ended for more than %s", a.cfg.Server, diskHangs)
-	case r.memory != "":
-		c.Text = fmt.Sprintf("%s has no room for its state in its runtime folder; each change waits for the disk: %s", a.cfg.Server, r.memory)
-	case r.store != "":
-		c.Text = fmt.Sprintf("%s cannot store the newest cluster document: %s", a.cfg.Server, r.store)
-	case r.tight != "":
-		c.Text = fmt.Sprintf("%s is about to have no room for its state: %s", a.cfg.Server, r.tight)
-	default:
-		return nil
-	}
-	return []alarms.Condition{c}
-}
 
 // noRoom returns an error of a disk that takes nothing; nil for every other one.
 func noRoom(err error) error {

@@ -8,9 +8,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
-	"mxcluster/internal/alarms"
 	"mxcluster/internal/events"
-	"mxcluster/internal/failover"
 )
 
 const (
@@ -196,48 +194,4 @@ func (a *Agent) paperUnfit() []string {
 		why = append(why, text)
 	}
 	return why
-}
-
-// documentConditions tells of documents that cannot be read, or did not arrive.
-func (a *Agent) documentConditions() []alarms.Condition {
-	var out []alarms.Condition
-	if a.paper.broken != "" {
-		out = append(out, alarms.Condition{Name: alarms.DocumentUnreadable, Severity: alarms.Warning, Server: a.cfg.Server, After: time.Second,
-			Text: fmt.Sprintf("the cluster document on the disk of %s cannot be used; revision %d stays in force: %s", a.cfg.Server, a.doc.Revision, a.paper.broken)})
-	}
-	if text := a.peers.lags(); text != "" {
-		out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: a.cfg.Server, After: documentLate, Text: text})
-	}
-	for _, name := range a.mates() {
-		if p := a.peers.of(name); p.liveness == failover.Alive && p.claim != nil && p.claim.Lacks(a.doc) {
-			out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: name, After: documentLate,
-				Text: fmt.Sprintf("%s works by revision %d of the cluster document, by its last word; %s has revision %d", name, p.claim.Revision, a.cfg.Server, a.doc.Revision)})
-		}
-	}
-	return out
-}
-
-// stoppedConditions tells of agents of this server's cluster that were stopped, or fell
-// silent, on servers that are up.
-func (a *peers) stoppedConditions() []alarms.Condition {
-	var out []alarms.Condition
-	for _, name := range a.mates() {
-		p := a.of(name)
-		c := alarms.Condition{Name: alarms.AgentStopped, Severity: alarms.Warning, Server: name}
-		switch {
-		case p.claim == nil || p.liveness != failover.AgentLost && p.liveness != failover.Alive:
-			continue
-		case p.claim.Parked:
-			c.Text = fmt.Sprintf("the agent of %s was stopped; what runs there goes on, and nobody watches it: `systemctl start mxcluster-agent` there", name)
-		case p.liveness == failover.AgentLost && p.claim.Leaving:
-			c.Text = fmt.Sprintf("the agent of %s was stopped: `systemctl start mxcluster-agent` there", name)
-		case p.liveness == failover.AgentLost:
-			c.After = silentFor
-			c.Text = fmt.Sprintf("the agent of %s is silent, although that server answers: `systemctl status mxcluster-agent` there", name)
-		default:
-			continue
-		}
-		out = append(out, c)
-	}
-	return out
 }

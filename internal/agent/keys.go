@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"mxcluster/internal/alarms"
 	"mxcluster/internal/control"
 	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
@@ -197,13 +196,4 @@ func keyBehind(stage control.KeyStage, target string, c rotation.Claim, live fai
 	}
 	return map[control.KeyStage]string{control.KeysSpreading: "lacks the new key", control.KeysSwitching: "does not use the new key yet",
 		control.KeysEnding: "still accepts the former key"}[stage]
-}
-
-// keyConditions tells of a rotation that does not come to its end.
-func (a *Agent) keyConditions() []alarms.Condition {
-	if !rotation.Rotating(a.keyring.Keys()) {
-		return nil
-	}
-	return []alarms.Condition{{Name: alarms.KeyRotation, Severity: alarms.Warning, After: rotationSlow,
-		Text: fmt.Sprintf("the rotation of the gossip key waits for %s; `mxcluster key show` says why", a.keyInfo().Waiting())}}
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
-	"mxcluster/internal/alarms"
 	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
@@ -203,23 +202,4 @@ func (a *Agent) nothingOf(ctx context.Context, server string) error {
 			"%s is given up as lost for good, and %s answers for its base %s", server, mac, base)
 	}
 	return nil
-}
-
-// leavingConditions tells of LIMs that leave their clusters, which nobody takes over
-// meanwhile, and of what does not come to its end. The server that carries edits on
-// tells, and every server of the cluster.
-func (a *Agent) leavingConditions() []alarms.Condition {
-	var out []alarms.Condition
-	c := a.cluster()
-	for _, w := range a.steps.Waits {
-		switch {
-		case w.LIM != 0 && c != nil && c.Member(w.LIM) != nil:
-			out = append(out, alarms.Condition{Name: alarms.NotRedundant, Severity: alarms.Warning, LIM: w.LIM, Server: w.Server, After: downAfter,
-				Text: fmt.Sprintf("LIM %d leaves cluster %s and is not taken over any more; that waits: %s", w.LIM, c.Name, w.Why)})
-		case w.LIM == 0:
-			out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: w.For, After: lingersAfter,
-				Text: fmt.Sprintf("%s keeps its former base: %s; if that is gone for good: `mxcluster server remove %s`", w.Server, w.Why, w.For)})
-		}
-	}
-	return out
 }

@@ -413,3 +413,8 @@ func (l *lim) unhealthy(ctx context.Context, service string, state services.Stat
 	l.software.restarts = 0
 	l.stop(l.alias.passive(), why.Error(), func() { l.fail(why) })
 }
+
+// serves reports whether a LIM is up here, or coming up and did not fail before.
+func (l *lim) serves() bool {
+	return l.state == failover.Running || l.state == failover.Starting && l.failure == ""
+}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 )
 
@@ -26,15 +25,6 @@ func (a *Agent) missLast(from string, entry failover.LIMClaim) {
 func (a *Agent) noteLost(why string) {
 	a.lost = why
 	a.recordAgent("state-lost", fmt.Sprintf("what %s knew of its last run is lost: %s", a.cfg.Server, why))
-}
-
-// lostConditions tells that what this server knew is lost.
-func (a *Agent) lostConditions(now time.Time) []alarms.Condition {
-	if a.lost == "" || now.Sub(a.started) >= lostFor {
-		return nil
-	}
-	return []alarms.Condition{{Name: alarms.StateLost, Severity: alarms.Warning, Server: a.cfg.Server,
-		Text: fmt.Sprintf("%s lost what it knew of its last run and goes on by what the others know: %s", a.cfg.Server, a.lost)}}
 }
 
 // firstTerm returns the term for a start that is decided on. A term counts up from what

@@ -7,7 +7,6 @@ import (
 	"os"
 
 	"mxcluster/clusterconf"
-	"mxcluster/internal/alarms"
 )
 
 // lookForPrompts says why announcement prompts cannot be had from a folder; nil: there
@@ -36,15 +35,4 @@ func (p *preconditions) lacksPrompts(entry *clusterconf.LIM) string {
 		return err.Error()
 	}
 	return ""
-}
-
-// promptsConditions tells, on the standby, of a LIM that would have no voice
-// announcements here (spec ch. 2). It is taken over all the same.
-func (a *Agent) promptsConditions(lim int) []alarms.Condition {
-	why := a.needs.lacking[lim]
-	if why == "" {
-		return nil
-	}
-	return []alarms.Condition{{Name: alarms.PromptsMissing, Severity: alarms.Warning, LIM: lim, Server: a.cfg.Server,
-		Text: fmt.Sprintf("the announcement prompts of LIM %d are not on %s: %s; copy them from %s", lim, a.cfg.Server, why, a.doc.RegularOf(lim).Name)}}
 }

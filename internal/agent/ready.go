@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 )
 
@@ -85,29 +84,4 @@ func (a *Agent) limits() string {
 		return ""
 	}
 	return fmt.Sprintf("redundant for one failure: without all regular servers %s would hear nobody, neither a gateway nor a neighbour, and would take nothing over by itself", a.cfg.Server)
-}
-
-// readyConditions tells of LIMs whose next failure would not be covered, because of
-// this server.
-func (a *Agent) readyConditions() []alarms.Condition {
-	var out []alarms.Condition
-	tell := func(lim int, text string) {
-		if a.doc.ClusterOfLIM(lim) != nil {
-			out = append(out, alarms.Condition{Name: alarms.NotRedundant, Severity: alarms.Warning, LIM: lim, Server: a.cfg.Server, After: unableFor, Text: text})
-		}
-	}
-	for _, lim := range a.actsNotFor() {
-		tell(lim, a.actsNotWords(lim))
-	}
-	for n, l := range a.lims.all {
-		switch why := a.needs.unable[n]; {
-		case l.software.lacks != "":
-			tell(n, fmt.Sprintf("LIM %d runs on %s not as it was set: %s", n, a.cfg.Server, l.software.lacks))
-		case why != "" && l.state.Active():
-			tell(n, fmt.Sprintf("the software of LIM %d could not be started again on %s: %s", n, a.cfg.Server, why))
-		case why != "":
-			tell(n, fmt.Sprintf("LIM %d cannot move to %s: its software cannot start there: %s", n, a.cfg.Server, why))
-		}
-	}
-	return out
 }

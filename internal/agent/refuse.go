@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"mxcluster/internal/alarms"
 	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
@@ -67,22 +66,6 @@ func (a *Agent) notUnderstood(server string, r *member.Refusal, at time.Time, au
 		a.strange[server] = strangeness{why, at, authentic}
 	}
 	a.refuse(server, "not-believed", fmt.Sprintf("the agent of %s is not understood: %s", server, why))
-}
-
-// strangeConditions tells of servers that are there and not understood, with the cause.
-func (a *Agent) strangeConditions(now time.Time) []alarms.Condition {
-	var out []alarms.Condition
-	for name, x := range a.strange {
-		s, p := a.doc.Server(name), a.peers.all[name]
-		switch {
-		case s == nil || now.Sub(x.at) >= strangeFor:
-			delete(a.strange, name)
-		case x.authentic || p == nil || p.liveness != failover.Alive:
-			out = append(out, alarms.Condition{Name: alarms.NotUnderstood, Severity: alarms.Warning, LIM: s.LIM, Server: name,
-				Text: fmt.Sprintf("the agent of %s is not understood: %s", name, x.why)})
-		}
-	}
-	return out
 }
 
 // serverBased names the server of the system with a base address, "" for none.

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 
 	"mxcluster/clusterconf"
-	"mxcluster/internal/alarms"
 )
 
 // withSelf returns the document to work by. One that has taken this server out of the
@@ -44,12 +43,4 @@ func (a *Agent) noteRemoved(stored *clusterconf.Document, self *clusterconf.Serv
 // removedText says that this server is in the system no more.
 func (a *Agent) removedText() string {
 	return fmt.Sprintf("%s was removed from the system at revision %d or before, and idles: its aliases are taken off and its LIM is stopped", a.cfg.Server, a.removed)
-}
-
-// removedConditions tells of it.
-func (a *Agent) removedConditions() []alarms.Condition {
-	if a.removed == 0 {
-		return nil
-	}
-	return []alarms.Condition{{Name: alarms.ServerRemoved, Severity: alarms.Warning, Server: a.cfg.Server, Text: a.removedText()}}
 }

@@ -3,10 +3,8 @@ package agent
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
-	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
 )
@@ -216,24 +214,4 @@ func (a *alias) rivalDenied(w failover.AliasWord, now time.Time) {
 		return
 	}
 	a.defend()
-}
-
-// rivalConditions tells of those who use a server's MAC address.
-func (a *Agent) rivalConditions(l *lim, now time.Time) []alarms.Condition {
-	r := &l.alias.rival
-	_, other := failover.Yields(a.view(now), l.number)
-	c := alarms.Condition{Name: alarms.MACUsed, Severity: alarms.Warning, LIM: l.number, Server: other}
-	const remedy = "look in the switch where that MAC address is, and switch port security and ARP inspection on"
-	switch {
-	case !l.alias.holds || other == "":
-		return nil
-	case !r.usedAt.IsZero() && now.Sub(r.usedAt) < usedFor && l.alias.otherBlock.result != failover.BlockAnswered:
-		c.Text = fmt.Sprintf("somebody claims the alias %s with %s, the MAC address of %s, which says that it does not have the alias; %s", l.alias.addr.Addr(), r.mac, other, remedy)
-	case !r.muteAt.IsZero() && now.Sub(r.muteAt) < 2*rivalPeriod+muteAfter:
-		c.After = muteAfter
-		c.Text = fmt.Sprintf("the alias %s is claimed with %s, the MAC address of %s, which did not have it when it was last heard and does not answer; %s", l.alias.addr.Addr(), r.mac, other, remedy)
-	default:
-		return nil
-	}
-	return []alarms.Condition{c}
 }

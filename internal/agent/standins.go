@@ -5,9 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"time"
-
-	"mxcluster/internal/alarms"
-	"mxcluster/internal/failover"
 )
 
 // knowOwners tells the detector whose addresses there are, by the document and the
@@ -33,31 +30,6 @@ func (a *Agent) knowOwners(gateways []netip.Addr) {
 		}
 	}
 	a.net.detector.SetOwners(a.net.base.Masked(), owners, taken)
-}
-
-// standInConditions tells of those who answer ARP for servers, while all is well: then
-// somebody can see to it.
-func (a *Agent) standInConditions(now time.Time) []alarms.Condition {
-	var out []alarms.Condition
-	alive := func(server string) bool {
-		p := a.peers.all[server]
-		return server == a.cfg.Server || p != nil && p.liveness == failover.Alive
-	}
-	for _, x := range a.net.detector.StandIns(alive, now) {
-		c := alarms.Condition{Name: alarms.AddressProxied, Severity: alarms.Warning, Server: x.Server}
-		const remedy = "switch proxy ARP, local proxy ARP or ARP suppression off for this subnet"
-		switch s := a.doc.Server(x.Server); {
-		case s == nil:
-			c.Server = a.cfg.Server
-			c.Text = fmt.Sprintf("%s answers ARP for addresses that nobody has, as seen by %s; %s", x.MAC, a.cfg.Server, remedy)
-		case x.Proven:
-			c.Text = fmt.Sprintf("%s answers ARP for %s, the base address of %s, and for others; its answers do not count as a sign of life; %s", x.MAC, s.Base.Addr(), x.Server, remedy)
-		default:
-			c.Text = fmt.Sprintf("%s answers ARP for %s, the base address of %s, too, and %s does not have that MAC address; %s, or take the address off that host", x.MAC, s.Base.Addr(), x.Server, x.Server, remedy)
-		}
-		out = append(out, c)
-	}
-	return out
 }
 
 // unseenDeaths says, on a standby, of which servers the death might not be seen: somebody

@@ -2,13 +2,11 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"reflect"
 	"time"
 
 	"mxcluster/clusterconf"
-	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
@@ -177,29 +175,3 @@ const behindFor = 30 * time.Minute
 
 // SyncFunc makes the data of a LIM the same on both sides. It may take long.
 type SyncFunc func(ctx context.Context, lim int) error
-
-// syncConditions tells of the data of a LIM of a cluster that is not the same on both
-// sides as it should be: one alarm, by its cause. A failed sync is about the standby,
-// whichever side says so (spec, "Standby Cluster has Failed to Synchronize Data").
-func (a *Agent) syncConditions(c *clusterconf.Cluster, lim int) []alarms.Condition {
-	out := alarms.Condition{Severity: alarms.Warning, LIM: lim, Server: c.Standby}
-	d, failed, other := a.data.newest[lim], a.data.records[lim].Failed, a.otherSide(lim)
-	order := lineage.Same // as far as can be seen
-	if p := a.peers.all[other]; p != nil && p.liveness == failover.Alive && p.claim != nil {
-		order = d.Order(p.claim.LIM(lim).Data)
-	}
-	switch l := a.lims.all[lim]; {
-	case order == lineage.Apart, d != nil && d.Conflict:
-		out.Name = alarms.DataConflict
-		out.Text = fmt.Sprintf("the data of LIM %d went different ways on both sides, and neither is copied; keep one: mxcluster sync --lim %d --keep regular|standby", lim, lim)
-	case failed != "":
-		out.Name = alarms.SyncFailed
-		out.Text = fmt.Sprintf("the data of LIM %d was not synchronised with %s: %s", lim, c.Standby, failed)
-	case order == lineage.Newer && l != nil && l.state == failover.Running:
-		out.Name, out.Server, out.After = alarms.DataBehind, other, behindFor
-		out.Text = fmt.Sprintf("%s has older data of LIM %d than %s: %s is not there yet; see what 'mxcluster sync --lim %d' says", other, lim, a.cfg.Server, d.Version, lim)
-	default:
-		return nil
-	}
-	return []alarms.Condition{out}
-}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 )
 
@@ -61,17 +60,4 @@ func (p *peer) second(c *failover.Claim, at time.Time) bool {
 
 func hasAlias(c *failover.Claim) bool {
 	return slices.ContainsFunc(c.LIMs, func(l failover.LIMClaim) bool { return l.Holds })
-}
-
-// twinConditions tells of machines that say they are one server.
-func (a *peers) twinConditions(now time.Time) []alarms.Condition {
-	var out []alarms.Condition
-	for name, p := range a.all {
-		if p.twice.IsZero() || now.Sub(p.twice) >= twinsFor || a.doc.Server(name) == nil {
-			continue
-		}
-		out = append(out, alarms.Condition{Name: alarms.NameTwice, Severity: alarms.Critical, Server: name,
-			Text: fmt.Sprintf("two machines say that they are %s: %s; take one off the network, or give it a name and an address of its own", name, p.twins)})
-	}
-	return out
 }

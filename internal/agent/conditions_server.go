@@ -1,0 +1,182 @@
+package agent
+
+import (
+	"fmt"
+	"time"
+
+	"mxcluster/internal/alarms"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/rotation"
+	"mxcluster/internal/status"
+)
+
+// clock tells of clocks in this server's cluster that are further apart
+// than the times of data versions bear (spec ch. 3). Where most of the others
+// are off, it is this server's own.
+func (a *conditions) clock() []alarms.Condition {
+	mates := a.mates()
+	var off []string
+	for _, name := range mates {
+		if p := a.peers.of(name); p.liveness == failover.Alive && p.clocks && p.clock.Abs() > status.MaxClockOffset {
+			off = append(off, name)
+		}
+	}
+	if len(mates) > 1 && 2*len(off) > len(mates) {
+		off = []string{a.cfg.Server}
+	}
+	var out []alarms.Condition
+	for _, name := range off {
+		out = append(out, alarms.Condition{Name: alarms.ClockSkew, Severity: alarms.Warning, Server: name,
+			Text: fmt.Sprintf("the clock of %s is more than %s off; see to NTP there", name, status.MaxClockOffset)})
+	}
+	return out
+}
+
+// arbiterLost tells of an arbiter that is not reached, and of servers of
+// this cluster that do not ask it: they would take over without.
+func (a *conditions) arbiterLost() []alarms.Condition {
+	if a.keeper == nil {
+		return nil
+	}
+	var out []alarms.Condition
+	if a.arbiter == failover.ArbiterSilent {
+		out = append(out, alarms.Condition{Name: alarms.ArbiterUnreachable, Severity: alarms.Warning, Server: a.cfg.Server,
+			Text: fmt.Sprintf("%s does not reach the arbiter: LIMs neither run nor start there until it does", a.cfg.Server)})
+	}
+	for _, name := range a.mates() {
+		if p := a.peers.of(name); p.liveness == failover.Alive && p.claim.Settled && p.claim.Arbiter == "" {
+			out = append(out, alarms.Condition{Name: alarms.ArbiterDiffers, Severity: alarms.Warning, Server: name, After: settleTime,
+				Text: fmt.Sprintf("%s asks no arbiter, unlike %s: it would take over without one; see arbiter.etcd.endpoints in its settings", name, a.cfg.Server)})
+		}
+	}
+	return out
+}
+
+// stopped tells of agents of this server's cluster that were stopped, or fell
+// silent, on servers that are up.
+func (a *conditions) stopped() []alarms.Condition {
+	var out []alarms.Condition
+	for _, name := range a.mates() {
+		p := a.peers.of(name)
+		c := alarms.Condition{Name: alarms.AgentStopped, Severity: alarms.Warning, Server: name}
+		switch {
+		case p.claim == nil || p.liveness != failover.AgentLost && p.liveness != failover.Alive:
+			continue
+		case p.claim.Parked:
+			c.Text = fmt.Sprintf("the agent of %s was stopped; what runs there goes on, and nobody watches it: `systemctl start mxcluster-agent` there", name)
+		case p.liveness == failover.AgentLost && p.claim.Leaving:
+			c.Text = fmt.Sprintf("the agent of %s was stopped: `systemctl start mxcluster-agent` there", name)
+		case p.liveness == failover.AgentLost:
+			c.After = silentFor
+			c.Text = fmt.Sprintf("the agent of %s is silent, although that server answers: `systemctl status mxcluster-agent` there", name)
+		default:
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// noRoom tells of disks without room, before that matters.
+func (a *conditions) noRoom(now time.Time) []alarms.Condition {
+	c := alarms.Condition{Name: alarms.DiskFull, Severity: alarms.Warning, Server: a.cfg.Server}
+	r := &a.room
+	switch {
+	case r.nowhere() != "":
+		c.Severity = alarms.Critical
+		c.Text = fmt.Sprintf("%s has no room for its state, so that no LIM can be started there: %s", a.cfg.Server, r.nowhere())
+	case r.disk != "":
+		c.Text = fmt.Sprintf("%s has no room for its state on disk; it is in memory, and lost if the power goes: %s", a.cfg.Server, r.disk)
+	case r.hangs(now):
+		c.Text = fmt.Sprintf("the disk of %s does not take its state: a write has not ended for more than %s", a.cfg.Server, diskHangs)
+	case r.memory != "":
+		c.Text = fmt.Sprintf("%s has no room for its state in its runtime folder; each change waits for the disk: %s", a.cfg.Server, r.memory)
+	case r.store != "":
+		c.Text = fmt.Sprintf("%s cannot store the newest cluster document: %s", a.cfg.Server, r.store)
+	case r.tight != "":
+		c.Text = fmt.Sprintf("%s is about to have no room for its state: %s", a.cfg.Server, r.tight)
+	default:
+		return nil
+	}
+	return []alarms.Condition{c}
+}
+
+// stateLost tells that what this server knew is lost.
+func (a *conditions) stateLost(now time.Time) []alarms.Condition {
+	if a.lost == "" || now.Sub(a.started) >= lostFor {
+		return nil
+	}
+	return []alarms.Condition{{Name: alarms.StateLost, Severity: alarms.Warning, Server: a.cfg.Server,
+		Text: fmt.Sprintf("%s lost what it knew of its last run and goes on by what the others know: %s", a.cfg.Server, a.lost)}}
+}
+
+// strangers tells of servers that are there and not understood, with the cause.
+func (a *conditions) strangers(now time.Time) []alarms.Condition {
+	var out []alarms.Condition
+	for name, x := range a.strange {
+		s, p := a.doc.Server(name), a.peers.all[name]
+		switch {
+		case s == nil || now.Sub(x.at) >= strangeFor:
+			delete(a.strange, name)
+		case x.authentic || p == nil || p.liveness != failover.Alive:
+			out = append(out, alarms.Condition{Name: alarms.NotUnderstood, Severity: alarms.Warning, LIM: s.LIM, Server: name,
+				Text: fmt.Sprintf("the agent of %s is not understood: %s", name, x.why)})
+		}
+	}
+	return out
+}
+
+// serverRemoved tells that this server is in the system no more.
+func (a *conditions) serverRemoved() []alarms.Condition {
+	if a.removed == 0 {
+		return nil
+	}
+	return []alarms.Condition{{Name: alarms.ServerRemoved, Severity: alarms.Warning, Server: a.cfg.Server, Text: a.removedText()}}
+}
+
+// gossipKeys tells of a rotation that does not come to its end.
+func (a *conditions) gossipKeys() []alarms.Condition {
+	if !rotation.Rotating(a.keyring.Keys()) {
+		return nil
+	}
+	return []alarms.Condition{{Name: alarms.KeyRotation, Severity: alarms.Warning, After: rotationSlow,
+		Text: fmt.Sprintf("the rotation of the gossip key waits for %s; `mxcluster key show` says why", a.keyInfo().Waiting())}}
+}
+
+// documents tells of documents that cannot be read, or did not arrive.
+func (a *conditions) documents() []alarms.Condition {
+	var out []alarms.Condition
+	if a.paper.broken != "" {
+		out = append(out, alarms.Condition{Name: alarms.DocumentUnreadable, Severity: alarms.Warning, Server: a.cfg.Server, After: time.Second,
+			Text: fmt.Sprintf("the cluster document on the disk of %s cannot be used; revision %d stays in force: %s", a.cfg.Server, a.doc.Revision, a.paper.broken)})
+	}
+	if text := a.peers.lags(); text != "" {
+		out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: a.cfg.Server, After: documentLate, Text: text})
+	}
+	for _, name := range a.mates() {
+		if p := a.peers.of(name); p.liveness == failover.Alive && p.claim != nil && p.claim.Lacks(a.doc) {
+			out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: name, After: documentLate,
+				Text: fmt.Sprintf("%s works by revision %d of the cluster document, by its last word; %s has revision %d", name, p.claim.Revision, a.cfg.Server, a.doc.Revision)})
+		}
+	}
+	return out
+}
+
+// leaving tells of LIMs that leave their clusters, which nobody takes over
+// meanwhile, and of what does not come to its end. The server that carries edits on
+// tells, and every server of the cluster.
+func (a *conditions) leaving() []alarms.Condition {
+	var out []alarms.Condition
+	c := a.cluster()
+	for _, w := range a.steps.Waits {
+		switch {
+		case w.LIM != 0 && c != nil && c.Member(w.LIM) != nil:
+			out = append(out, alarms.Condition{Name: alarms.NotRedundant, Severity: alarms.Warning, LIM: w.LIM, Server: w.Server, After: downAfter,
+				Text: fmt.Sprintf("LIM %d leaves cluster %s and is not taken over any more; that waits: %s", w.LIM, c.Name, w.Why)})
+		case w.LIM == 0:
+			out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: w.For, After: lingersAfter,
+				Text: fmt.Sprintf("%s keeps its former base: %s; if that is gone for good: `mxcluster server remove %s`", w.Server, w.Why, w.For)})
+		}
+	}
+	return out
+}
