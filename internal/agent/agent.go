@@ -54,11 +54,6 @@ type Agent struct {
 
 	// Below is owned by the main loop.
 	stored  *clusterconf.Encoded // the same as it is stored: it may have this server no more
-	state   persisted
-	saver   saver
-	states  uint64 // number of the last state taken
-	saves   int    // that are under way
-	room    room
 	paper   paper
 	awaited string // hash of the document of another server that was stored last
 	lims    *lims
@@ -69,6 +64,7 @@ type Agent struct {
 	link    *link
 	refused map[refusal]time.Time  // when it was told last
 	strange map[string]strangeness // servers that are not understood
+	kept    *keptState
 	peers   *peers
 	mail    *messenger
 	orders  []failover.Order
@@ -76,7 +72,6 @@ type Agent struct {
 	permits permits
 	alarms  alarms.State
 	keyring *rotation.Ring // of gossip
-	lost    string         // why the state of the last run could not be read; "": it could
 	editing
 	plan       failover.Plan
 	published  string
@@ -84,8 +79,6 @@ type Agent struct {
 	lastJoin   time.Time
 	joining    bool
 	storing    bool            // a document that another server sent
-	saving     bool            // the state, beside the main loop
-	unsaved    bool            // something was heard that a later run should know
 	lastAsked  time.Time       // for a document
 	askedFor   clusterconf.Age // its age
 	early      []earlyOrder
@@ -115,16 +108,17 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		cfg.Lease = keeper.AliasLease(cfg.Lease, cfg.ArbiterLease)
 	}
 	a := &Agent{
-		core:  &core{cfg: cfg, deps: deps, log: cfg.Log, recorder: newRecorder(deps.Events), run: hex.EncodeToString(id), inbox: make(chan func(), 256), done: make(chan struct{})},
-		saver: saver{file: deps.State, turn: newTurn()}, notifier: newNotifier(deps.Notify, cfg.Watchdog),
-		permits: permits{}, strange: map[string]strangeness{},
+		core:     &core{cfg: cfg, deps: deps, log: cfg.Log, recorder: newRecorder(deps.Events), run: hex.EncodeToString(id), inbox: make(chan func(), 256), done: make(chan struct{})},
+		notifier: newNotifier(deps.Notify, cfg.Watchdog),
+		permits:  permits{}, strange: map[string]strangeness{},
 		readied: map[netip.Prefix]time.Time{}, editing: editing{owed: map[string][]byte{}},
 	}
+	a.kept = &keptState{core: a.core, saver: saver{file: deps.State, turn: newTurn()}, take: a.takeState}
 	a.peers = &peers{core: a.core, all: map[string]*peer{}}
 	a.mail = &messenger{core: a.core, waiters: map[string]chan reply{}}
 	a.link = &link{core: a.core}
 	a.aliases = &aliases{core: a.core, link: a.link, peers: a.peers, all: map[int]*alias{}, view: a.view, term: func(n int) uint64 { return a.lims.of(n).term }, freed: a.aliasFreed}
-	a.lims = &lims{core: a.core, limHost: a, aliases: a.aliases, all: map[int]*lim{}}
+	a.lims = &lims{core: a.core, publish: a.publish, kept: a.kept, aliases: a.aliases, all: map[int]*lim{}}
 	a.data = &data{core: a.core, lims: a.lims, peers: a.peers, newest: map[int]*failover.Data{}, syncs: map[int]*limSync{}}
 	a.lims.data = a.data
 	a.copies = &copies{core: a.core, lims: a.lims, peers: a.peers}
@@ -181,23 +175,23 @@ func (a *Agent) begin() error {
 	if err = a.loadKeys(); err != nil {
 		return err
 	}
-	a.state, err = a.deps.State.Load()
+	a.kept.state, err = a.deps.State.Load()
 	lost := err != nil
-	a.states, a.self = a.state.Number, a.state.Self
-	a.alarms, a.conflict, a.conflictText, a.former, a.accepted = a.state.Alarms, a.state.Conflict, a.state.ConflictText, a.state.Former, a.state.Accepted
-	for _, base := range a.state.Readied {
+	a.kept.states, a.self = a.kept.state.Number, a.kept.state.Self
+	a.alarms, a.conflict, a.conflictText, a.former, a.accepted = a.kept.state.Alarms, a.kept.state.Conflict, a.kept.state.ConflictText, a.kept.state.Former, a.kept.state.Accepted
+	for _, base := range a.kept.state.Readied {
 		a.readied[base] = a.started.Add(readyLife)
 	}
-	for name, formers := range a.state.Formers {
+	for name, formers := range a.kept.state.Formers {
 		a.peers.of(name).formers = formers
 	}
-	if a.cfg.Boot == "" || a.state.Boot != a.cfg.Boot {
-		a.state.Seen = nil // the others may have gone down with this server
+	if a.cfg.Boot == "" || a.kept.state.Boot != a.cfg.Boot {
+		a.kept.state.Seen = nil // the others may have gone down with this server
 	}
 	a.denyAtStart(doc.Document, lost)
 	a.recordAgent("started", fmt.Sprintf("the agent of %s started, version %s", a.cfg.Server, a.cfg.Version))
 	if lost {
-		a.noteLost(words(err))
+		a.kept.noteLost(words(err))
 	}
 	if err := a.setDocument(doc); err != nil {
 		return err

@@ -18,7 +18,7 @@ func (l *lim) changeSoftware(software services.Set, env services.Env) {
 	before := l.software.specs
 	l.software.mayBeUp(software, gone)
 	l.software.endHealth()
-	saved := l.saveBegin()
+	saved := l.kept.saveBegin()
 	l.software.recordChange(software.Without(before).Specs(), gone.Specs())
 	l.operate(func(ctx context.Context) func() {
 		if err := saved(); err != nil {
@@ -67,7 +67,7 @@ func (l *lim) changed(software services.Set, env services.Env, failed, why []str
 	default:
 		l.recordSoftware(l.number, fmt.Sprintf("the software of LIM %d on %s is as it was set", l.number, l.cfg.Server))
 	}
-	l.saveBeside()
+	l.kept.saveBeside()
 	l.watchHealth(up, env)
 }
 

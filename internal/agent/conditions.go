@@ -26,7 +26,7 @@ func (a *Agent) raiseAlarms(now time.Time) {
 	}
 	next, changes := alarms.Update(a.alarms, now, (&conditions{a}).all(now), others)
 	if !reflect.DeepEqual(next.Alarms, a.alarms.Alarms) {
-		a.unsaved = true
+		a.kept.unsaved = true
 	}
 	a.alarms = next
 	for _, c := range changes {

@@ -80,7 +80,7 @@ func (a *conditions) stopped() []alarms.Condition {
 // noRoom tells of disks without room, before that matters.
 func (a *conditions) noRoom(now time.Time) []alarms.Condition {
 	c := alarms.Condition{Name: alarms.DiskFull, Severity: alarms.Warning, Server: a.cfg.Server}
-	r := &a.room
+	r := &a.kept.room
 	switch {
 	case r.nowhere() != "":
 		c.Severity = alarms.Critical
@@ -103,11 +103,11 @@ func (a *conditions) noRoom(now time.Time) []alarms.Condition {
 
 // stateLost tells that what this server knew is lost.
 func (a *conditions) stateLost(now time.Time) []alarms.Condition {
-	if a.lost == "" || now.Sub(a.started) >= lostFor {
+	if a.kept.lost == "" || now.Sub(a.started) >= lostFor {
 		return nil
 	}
 	return []alarms.Condition{{Name: alarms.StateLost, Severity: alarms.Warning, Server: a.cfg.Server,
-		Text: fmt.Sprintf("%s lost what it knew of its last run and goes on by what the others know: %s", a.cfg.Server, a.lost)}}
+		Text: fmt.Sprintf("%s lost what it knew of its last run and goes on by what the others know: %s", a.cfg.Server, a.kept.lost)}}
 }
 
 // strangers tells of servers that are there and not understood, with the cause.

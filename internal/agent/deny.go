@@ -34,7 +34,7 @@ func (a *Agent) denyAtStart(doc *clusterconf.Document, lost bool) {
 	var addrs []netip.Addr
 	for _, c := range doc.Clusters {
 		for _, m := range c.LIMs {
-			was := a.state.LIMs[m.LIM]
+			was := a.kept.state.LIMs[m.LIM]
 			regular := doc.RegularOf(m.LIM)
 			first := was.Known.Term == 0 && regular != nil && regular.Name == a.cfg.Server // its base until `create`
 			if !was.Active && !first {

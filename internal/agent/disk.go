@@ -37,7 +37,7 @@ func words(err error) string {
 }
 
 // lookForRoom looks at the file systems from time to time, beside the main loop.
-func (a *Agent) lookForRoom(now time.Time) {
+func (a *keptState) lookForRoom(now time.Time) {
 	if a.deps.Room == nil || a.room.looking || now.Sub(a.room.looked) < roomPeriod {
 		return
 	}
@@ -51,41 +51,6 @@ func (a *Agent) lookForRoom(now time.Time) {
 			a.room.tight = words(err)
 		})
 	})
-}
-
-// stateSaved notes how saving a state went.
-func (a *Agent) stateSaved(p persisted, err error) {
-	if err == nil && p.Number > a.state.Number {
-		a.state = p
-	}
-	if is := words(err); is != a.room.disk {
-		a.room.disk = is
-		if err != nil {
-			a.log.Error("the state cannot be saved; the runtime folder serves until it can", "err", err)
-		} else {
-			a.log.Info("the state is saved again")
-		}
-	}
-}
-
-// stateKept notes how keeping a state in the runtime folder went.
-func (a *Agent) stateKept(p persisted, err error) {
-	if err == nil {
-		a.state = p
-	}
-	if is := words(err); is != a.room.memory {
-		a.room.memory = is
-		if err != nil {
-			a.log.Error("the state cannot be kept in the runtime folder; the disk serves until it can", "err", err)
-		}
-	}
-}
-
-// durable reports whether what is known of a LIM says already that it runs here
-// under a term: then nothing new has to be kept before it goes on.
-func (a *Agent) durable(l *lim, term uint64) bool {
-	p, ok := a.state.LIMs[l.number]
-	return ok && p.Active && p.Term == term
 }
 
 // nowhere says why nothing can be kept, neither on the disk nor in memory; "": it can.

@@ -246,7 +246,7 @@ func (a *Agent) propose(ctx context.Context, base string, above uint64) (epoch u
 			out.epoch = a.accepted.Epoch // it was asked for before, and not used
 		}
 		a.accepted = failover.Acceptance{Epoch: out.epoch, By: a.cfg.Server}
-		out.saved, _ = a.save()
+		out.saved, _ = a.kept.save()
 		m := message{Type: typeEpoch, Proposal: &failover.Proposal{Epoch: out.epoch, Age: a.doc.Age(), Hash: a.hash}}
 		for _, s := range a.doc.Servers {
 			if p := a.peers.all[s.Name]; p != nil && p.liveness == failover.Alive {
@@ -300,7 +300,7 @@ func (a *Agent) proposalHeard(from string, m message) {
 		return
 	}
 	a.accepted = failover.Acceptance{Epoch: m.Proposal.Epoch, By: from}
-	saved, _ := a.save()
+	saved, _ := a.kept.save()
 	a.wg.Go(func() {
 		if err := <-saved; err != nil {
 			answer.Result, answer.Error = nil, &messageError{Code: fault.Failed, Message: fmt.Sprintf("%s cannot keep what it accepts: %v", a.cfg.Server, err)}

@@ -126,7 +126,7 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 	default:
 		n := a.net
 		a.readied[e.NewBase] = time.Now().Add(readyLife)
-		a.saveBeside() // an agent that starts anew is to take it off, too
+		a.kept.saveBeside() // an agent that starts anew is to take it off, too
 		a.wg.Go(func() {
 			ctx, cancel := a.background(orderTimeout)
 			defer cancel()
@@ -166,7 +166,7 @@ func (a *Agent) unready(base netip.Prefix) error {
 		return nil
 	}
 	delete(a.readied, base)
-	a.unsaved = true
+	a.kept.unsaved = true
 	if self := a.doc.Server(a.cfg.Server); slices.Contains(append(bases(a.doc, self), aliasesOf(a.doc)...), base) {
 		return nil
 	}
@@ -242,7 +242,7 @@ func (a *Agent) leaveBase(d *clusterconf.Document, self *clusterconf.Server, for
 		}
 	}
 	if a.former != next {
-		a.former, a.unsaved = next, true
+		a.former, a.kept.unsaved = next, true
 	}
 	return nil
 }

@@ -51,18 +51,11 @@ type lim struct {
 // lims are the LIMs on this server.
 type lims struct {
 	*core
-	limHost
+	publish func(now time.Time) // what this server says, to the others
+	kept    *keptState
 	aliases *aliases
 	all     map[int]*lim
 	data    *data
-}
-
-// limHost is what a LIM needs of the agent besides.
-type limHost interface {
-	durable(l *lim, term uint64) bool // whether what a start under a term saves is on the disk
-	saveBegin() (wait func() error)
-	saveBeside()
-	publish(now time.Time)
 }
 
 // of returns the record of a LIM, made anew if need be.
@@ -160,7 +153,7 @@ func (l *lim) keep(d *failover.Decision) {
 // server had it too.
 func (l *lim) reterm(term uint64) {
 	l.term, l.known = term, l.known.Later(failover.Place{Term: term, Server: l.cfg.Server})
-	l.saveBeside()
+	l.kept.saveBeside()
 	l.recordState(l, l.state, "goes on under a later term")
 	if l.alias.hold != nil {
 		l.alias.announceAnew()
@@ -170,7 +163,7 @@ func (l *lim) reterm(term uint64) {
 // start begins to run a LIM here: term saved, alias probed and leased, announced,
 // software started.
 func (l *lim) start(term uint64, alias netip.Prefix, reason string) {
-	goesOn := l.durable(l, term)
+	goesOn := l.kept.durable(l, term)
 	l.term, l.released, l.alias.absent = term, time.Time{}, false
 	l.known = l.known.Later(failover.Place{Term: term, Server: l.cfg.Server})
 	l.set(failover.Starting, reason)
@@ -187,7 +180,7 @@ func (l *lim) start(term uint64, alias netip.Prefix, reason string) {
 		software = software.Only(l.software.specs) // what was added since must not bring down what runs
 	}
 	l.software.mayBeUp(software, gone)
-	net, saved := l.net, l.saveBegin()
+	net, saved := l.net, l.kept.saveBegin()
 	if goesOn {
 		saved = func() error { return nil }
 	}
@@ -350,7 +343,7 @@ func (l *lim) stopped(reason string, then func()) {
 		l.released = time.Now()
 		l.publish(l.released) // before it is saved: the other side waits for it, and the clients
 	}
-	l.saveBeside()
+	l.kept.saveBeside()
 	if then != nil {
 		then()
 	}
@@ -366,7 +359,7 @@ func (l *lim) fail(err error) {
 	l.failures++
 	l.failure, l.retryAt = err.Error(), time.Now().Add(retry)
 	l.set(failover.Failed, err.Error())
-	l.saveBeside()
+	l.kept.saveBeside()
 }
 
 // aliasFreed has a LIM that waited for its alias started at once.

@@ -15,14 +15,14 @@ const lostFor = time.Hour
 // tells of: what was kept did not outlive the boot.
 func (a *Agent) missLast(from string, entry failover.LIMClaim) {
 	l := a.lims.of(entry.LIM)
-	if a.lost != "" || entry.Known.Server != a.cfg.Server || entry.Known.Term <= max(l.term, l.known.Term) {
+	if a.kept.lost != "" || entry.Known.Server != a.cfg.Server || entry.Known.Term <= max(l.term, l.known.Term) {
 		return
 	}
-	a.noteLost(fmt.Sprintf("%s knows that LIM %d ran here under term %d, of which nothing was kept", from, entry.LIM, entry.Known.Term))
+	a.kept.noteLost(fmt.Sprintf("%s knows that LIM %d ran here under term %d, of which nothing was kept", from, entry.LIM, entry.Known.Term))
 }
 
 // noteLost remembers and records that what this server knew is lost.
-func (a *Agent) noteLost(why string) {
+func (a *keptState) noteLost(why string) {
 	a.lost = why
 	a.recordAgent("state-lost", fmt.Sprintf("what %s knew of its last run is lost: %s", a.cfg.Server, why))
 }
@@ -32,7 +32,7 @@ func (a *Agent) noteLost(why string) {
 // from nothing, and the start would yield to one of long ago. The time in seconds is
 // above all that was counted.
 func (a *Agent) firstTerm(d *failover.Decision, now time.Time) uint64 {
-	if a.lost == "" || d.Want != failover.Run || d.Term <= a.lims.of(d.LIM).term || a.peers.heardOther(d.LIM) {
+	if a.kept.lost == "" || d.Want != failover.Run || d.Term <= a.lims.of(d.LIM).term || a.peers.heardOther(d.LIM) {
 		return d.Term
 	}
 	return max(d.Term, uint64(max(now.Unix(), 0)))

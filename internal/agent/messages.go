@@ -202,7 +202,7 @@ func (a *Agent) documentHeard(from string, raw []byte) {
 		defer cancel()
 		res, err := a.deps.Documents.Adopt(ctx, d)
 		a.post(func() {
-			a.storing, a.room.store = false, words(noRoom(err))
+			a.storing, a.kept.room.store = false, words(noRoom(err))
 			if err == nil && res.Conflict {
 				a.noteConflict(from, d.Document, loser, res)
 			}
@@ -243,7 +243,7 @@ func (a *Agent) noteConflict(from string, d *clusterconf.Document, loser []byte,
 	if a.conflict == winner.Revision && a.conflictText == text {
 		return
 	}
-	a.conflict, a.conflictText, a.unsaved = winner.Revision, text, true
+	a.conflict, a.conflictText, a.kept.unsaved = winner.Revision, text, true
 	a.recordConflict(0, text)
 }
 

@@ -221,7 +221,7 @@ func (a *Agent) noteMoves(old, d *clusterconf.Document) {
 		}
 		p, at := a.peers.of(s.Name), old.Gossip(was)
 		if at != d.Gossip(&s) && len(p.formers) < mostFormers && !slices.Contains(p.formers, at.Addr()) {
-			p.formers, a.unsaved = append(p.formers, at.Addr()), true
+			p.formers, a.kept.unsaved = append(p.formers, at.Addr()), true
 		}
 	}
 }
@@ -253,7 +253,7 @@ func (a *Agent) superviseOthers() {
 // With the state lost, an alias with a lease is what tells that its LIM ran here,
 // and any LIM's software may be up.
 func (a *Agent) adopt(lost bool) error {
-	for n, p := range a.state.LIMs {
+	for n, p := range a.kept.state.LIMs {
 		l := a.lims.of(n)
 		l.term, l.known, l.flaps, l.suspended, l.software.up = p.Term, p.Known, p.Flaps, p.Suspended, p.Loaded
 		l.software.specs, l.alias.routes = p.Up, p.Routes

@@ -73,7 +73,7 @@ func (l *lim) load(reason string) {
 	env.Role = rolePassive
 	gone := l.software.gone(software)
 	l.software.mayBeUp(software, gone)
-	hold, net, saved := !l.alias.holds, l.net, l.saveBegin()
+	hold, net, saved := !l.alias.holds, l.net, l.kept.saveBegin()
 	l.alias.taking = hold
 	l.operate(func(ctx context.Context) func() {
 		if err := saved(); err != nil {
@@ -134,5 +134,5 @@ func (l *lim) stayPassive(err error) {
 		l.log.Error("the alias cannot be unblocked", "lim", l.number, "err", err)
 	}
 	l.set(failover.Preloaded, err.Error())
-	l.saveBeside()
+	l.kept.saveBeside()
 }

@@ -29,14 +29,14 @@ func (a *Agent) unfit() []string {
 		}
 	}
 	why = append(why, a.unseenDeaths()...)
-	if nowhere := a.room.nowhere(); nowhere != "" {
+	if nowhere := a.kept.room.nowhere(); nowhere != "" {
 		why = append(why, "there is no room for the agent's state: "+nowhere)
 	}
 	if a.keeper != nil && a.arbiter == failover.ArbiterSilent {
 		why = append(why, "the arbiter is not reached, so that no LIM can start here")
 	}
-	if a.room.store != "" {
-		why = append(why, "the newest cluster document cannot be stored: "+a.room.store)
+	if a.kept.room.store != "" {
+		why = append(why, "the newest cluster document cannot be stored: "+a.kept.room.store)
 	}
 	for _, lim := range a.actsNotFor() {
 		why = append(why, a.actsNotWords(lim))

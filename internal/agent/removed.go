@@ -30,7 +30,7 @@ func (a *Agent) noteRemoved(stored *clusterconf.Document, self *clusterconf.Serv
 	if stored.Server(a.cfg.Server) == nil {
 		a.removed = stored.Revision
 	} else if a.self != *self {
-		a.self, a.unsaved = *self, true
+		a.self, a.kept.unsaved = *self, true
 	}
 	switch {
 	case was == 0 && a.removed != 0:

@@ -136,7 +136,7 @@ func (a *Agent) finishWhenIdle(e ending) {
 			}
 		}
 	}
-	a.saveBeside()
+	a.kept.saveBeside()
 	a.publish(time.Now())
 	a.writeHeld(a.gate.Rest())
 	a.stop()

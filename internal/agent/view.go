@@ -147,7 +147,7 @@ func later(a, b time.Time) time.Time {
 
 // liveness judges a server of this server's cluster.
 func (a *Agent) liveness(name string, p *peer, g detector.Sighting) failover.Liveness {
-	last := a.state.Seen[name]
+	last := a.kept.state.Seen[name]
 	known := g.EverGossip || !last.IsZero() && a.started.Sub(last) < seenFresh
 	switch {
 	case !known:
@@ -201,7 +201,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 		a.judgeByGateways() // whose MAC is none of a neighbour
 	}
 	if p.formers != nil && !c.Lacks(a.doc) {
-		p.formers, a.unsaved = nil, true
+		p.formers, a.kept.unsaved = nil, true
 		a.superviseOthers()
 	}
 	for _, entry := range c.LIMs {
@@ -210,7 +210,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 		}
 		a.missLast(ev.From, entry)
 		if l := a.lims.of(entry.LIM); l.known.Later(entry.Known) != l.known {
-			l.known, a.unsaved = entry.Known, true
+			l.known, a.kept.unsaved = entry.Known, true
 		}
 	}
 	if a.peers.behind(&c.Claim) {
@@ -335,11 +335,11 @@ func (a *Agent) housekeep(now time.Time) {
 		a.data.look(a.own(), now)
 		a.needs.look(a.own(), now)
 	}
-	a.lookForRoom(now)
-	short := a.room.disk != "" || a.room.memory != ""
-	if since := now.Sub(a.lastSeen); !a.saving && (since >= seenPeriod || a.unsaved && since >= savePause && !short || short && since >= roomRetry) {
-		a.lastSeen, a.unsaved = now, false
-		a.saveBeside()
+	a.kept.lookForRoom(now)
+	short := a.kept.room.disk != "" || a.kept.room.memory != ""
+	if since := now.Sub(a.lastSeen); !a.kept.saving && (since >= seenPeriod || a.kept.unsaved && since >= savePause && !short || short && since >= roomRetry) {
+		a.lastSeen, a.kept.unsaved = now, false
+		a.kept.saveBeside()
 	}
 }
 
@@ -405,77 +405,16 @@ func (a *Agent) rejoin() {
 // state is kept by then, and a server whose power goes runs nothing (decision 0032).
 const savePatience = 50 * time.Millisecond
 
-// saveBegin begins to save what must be before it is acted on, and returns how to wait
-// for that. The main loop does not wait for it: what is done meanwhile, such as asking
-// whether an alias is free, and telling others that it is, goes on.
-func (a *Agent) saveBegin() (wait func() error) {
-	began := time.Now()
-	saved, kept := a.save()
-	return func() error {
-		if !kept {
-			return <-saved // what is in neither place is not acted on
-		}
-		select {
-		case err := <-saved:
-			return err
-		case <-time.After(savePatience - time.Since(began)):
-		}
-		select { // both may have been there
-		case err := <-saved:
-			return err
-		default:
-		}
-		a.log.Warn("the disk is slow: going on before the state is on it", "waited", savePatience)
-		return nil
-	}
-}
-
-// saveBeside saves what is known. Nothing waits for the disk: a slow one must not keep
-// the main loop from renewing leases.
-func (a *Agent) saveBeside() {
-	a.saving = true
-	saved, _ := a.save()
-	a.wg.Go(func() {
-		<-saved //nolint:errcheck // stateSaved tells what came of it
-		a.post(func() { a.saving = false })
-	})
-}
-
-// save keeps the state, so that it outlives the process, and begins to make it durable.
-// The channel gets one result: an error where neither place took it. kept says whether
-// the state outlives the process already.
-func (a *Agent) save() (saved <-chan error, kept bool) {
-	p := a.takeState()
-	keepErr := a.deps.State.Keep(p)
-	a.stateKept(p, keepErr)
-	if a.saves++; a.saves == 1 {
-		a.room.began = time.Now()
-	}
-	result := make(chan error, 1)
-	a.wg.Go(func() {
-		err := a.saver.save(p.Number, p)
-		result <- bothFailed(keepErr, err)
-		a.post(func() {
-			a.room.began = time.Now() // the disk answers
-			if a.saves--; a.saves == 0 {
-				a.room.began = time.Time{}
-			}
-			a.stateSaved(p, err)
-		})
-	})
-	return result, keepErr == nil
-}
-
 // takeState is what must outlive the process, as it is now.
 func (a *Agent) takeState() persisted {
-	a.states = max(a.states+1, uint64(time.Now().UnixNano()))
-	p := persisted{Version: stateVersion, Number: a.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
+	a.kept.states = max(a.kept.states+1, uint64(time.Now().UnixNano()))
+	p := persisted{Version: stateVersion, Number: a.kept.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
 		Alarms: a.alarms, Conflict: a.conflict, ConflictText: a.conflictText, Former: a.former, Accepted: a.accepted, Self: a.self, Readied: slices.Collect(maps.Keys(a.readied)), Formers: map[string][]netip.Addr{}}
 	for n, l := range a.lims.all {
 		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.software.up, Since: l.since, Up: l.software.specs,
 			Known: l.known, Flaps: l.flaps, Suspended: l.suspended, Routes: slices.Clone(l.alias.routes)}
 	}
-	for name, at := range a.state.Seen {
+	for name, at := range a.kept.state.Seen {
 		p.Seen[name] = at
 	}
 	for name, x := range a.peers.all {
