@@ -16,7 +16,6 @@ import (
 	"net/netip"
 	"time"
 
-	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/failover"
@@ -53,49 +52,39 @@ type Agent struct {
 	notifier *notifier
 
 	// Below is owned by the main loop.
-	stored  *clusterconf.Encoded // the same as it is stored: it may have this server no more
-	paper   paper
-	awaited string // hash of the document of another server that was stored last
-	lims    *lims
-	data    *data
-	copies  *copies
-	needs   *preconditions
-	aliases *aliases
-	link    *link
-	refused map[refusal]time.Time  // when it was told last
-	strange map[string]strangeness // servers that are not understood
-	kept    *keptState
-	peers   *peers
-	mail    *messenger
-	orders  []failover.Order
-	readied map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
-	permits permits
-	alarms  alarms.State
-	keyring *rotation.Ring // of gossip
-	editing
-	plan       failover.Plan
-	published  string
-	said       statement // that was published, or says the same
-	lastJoin   time.Time
-	joining    bool
-	storing    bool            // a document that another server sent
-	lastAsked  time.Time       // for a document
-	askedFor   clusterconf.Age // its age
-	early      []earlyOrder
-	joinTurn   int
-	closing    *network     // the one that was closed last; nil: none was
-	notInForce error        // why the document on disk is not in force; nil: it is, or it is not valid
-	former     netip.Prefix // base of this server that is to go; invalid: none is
-	going      bool         // a step of the document is being stored
-	goneOn     time.Time    // when the last one was begun
-	steps      failover.Step
-	lastBeat   time.Time
-	lastFar    time.Time
-	lastData   time.Time
-	lastSeen   time.Time
-	arbiter    string // what the others were told of it last
-	keysLeft   bool   // the arbiter's keys were left for the next agent
-	stop       context.CancelFunc
+	lims      *lims
+	data      *data
+	copies    *copies
+	needs     *preconditions
+	aliases   *aliases
+	link      *link
+	refused   map[refusal]time.Time  // when it was told last
+	strange   map[string]strangeness // servers that are not understood
+	kept      *keptState
+	docs      *documents
+	peers     *peers
+	mail      *messenger
+	orders    []failover.Order
+	readied   map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
+	permits   permits
+	alarms    alarms.State
+	keyring   *rotation.Ring // of gossip
+	plan      failover.Plan
+	published string
+	said      statement // that was published, or says the same
+	lastJoin  time.Time
+	joining   bool
+	early     []earlyOrder
+	joinTurn  int
+	closing   *network     // the one that was closed last; nil: none was
+	former    netip.Prefix // base of this server that is to go; invalid: none is
+	lastBeat  time.Time
+	lastFar   time.Time
+	lastData  time.Time
+	lastSeen  time.Time
+	arbiter   string // what the others were told of it last
+	keysLeft  bool   // the arbiter's keys were left for the next agent
+	stop      context.CancelFunc
 }
 
 // New returns an agent; nothing happens before Run.
@@ -111,11 +100,12 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		core:     &core{cfg: cfg, deps: deps, log: cfg.Log, recorder: newRecorder(deps.Events), run: hex.EncodeToString(id), inbox: make(chan func(), 256), done: make(chan struct{})},
 		notifier: newNotifier(deps.Notify, cfg.Watchdog),
 		permits:  permits{}, strange: map[string]strangeness{},
-		readied: map[netip.Prefix]time.Time{}, editing: editing{owed: map[string][]byte{}},
+		readied: map[netip.Prefix]time.Time{},
 	}
 	a.kept = &keptState{core: a.core, saver: saver{file: deps.State, turn: newTurn()}, take: a.takeState}
 	a.peers = &peers{core: a.core, all: map[string]*peer{}}
 	a.mail = &messenger{core: a.core, waiters: map[string]chan reply{}}
+	a.docs = &documents{core: a.core, documentHost: a, kept: a.kept, mail: a.mail, peers: a.peers, editing: editing{owed: map[string][]byte{}}}
 	a.link = &link{core: a.core}
 	a.aliases = &aliases{core: a.core, link: a.link, peers: a.peers, all: map[int]*alias{}, view: a.view, term: func(n int) uint64 { return a.lims.of(n).term }, freed: a.aliasFreed}
 	a.lims = &lims{core: a.core, publish: a.publish, kept: a.kept, aliases: a.aliases, all: map[int]*lim{}}
@@ -168,7 +158,7 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) begin() error {
 	a.started = time.Now()
 	a.turned(a.started)
-	doc, err := a.firstDocument()
+	doc, err := a.docs.firstDocument()
 	if err != nil {
 		return err
 	}
@@ -177,8 +167,8 @@ func (a *Agent) begin() error {
 	}
 	a.kept.state, err = a.deps.State.Load()
 	lost := err != nil
-	a.kept.states, a.self = a.kept.state.Number, a.kept.state.Self
-	a.alarms, a.conflict, a.conflictText, a.former, a.accepted = a.kept.state.Alarms, a.kept.state.Conflict, a.kept.state.ConflictText, a.kept.state.Former, a.kept.state.Accepted
+	a.kept.states, a.docs.self = a.kept.state.Number, a.kept.state.Self
+	a.alarms, a.docs.conflict, a.docs.conflictText, a.former, a.docs.accepted = a.kept.state.Alarms, a.kept.state.Conflict, a.kept.state.ConflictText, a.kept.state.Former, a.kept.state.Accepted
 	for _, base := range a.kept.state.Readied {
 		a.readied[base] = a.started.Add(readyLife)
 	}
@@ -205,7 +195,7 @@ func (a *Agent) begin() error {
 	if err != nil {
 		return fmt.Errorf("watching the kernel's addresses: %w", err)
 	}
-	a.readDocument() // what is on the disk may not be what it works by
+	a.docs.readDocument() // what is on the disk may not be what it works by
 	changed := a.deps.Changed(a.ctx)
 	if a.keeper != nil {
 		a.keeper.Start(a.ctx)
@@ -213,7 +203,7 @@ func (a *Agent) begin() error {
 	a.wg.Go(func() { a.recorder.run(a.ctx, a.log) })
 	a.wg.Go(func() { a.notifier.run(a.ctx, a.log) })
 	a.wg.Go(func() { pump(a.core, changes, a.kernelChanged) })
-	a.wg.Go(func() { pump(a.core, changed, func(struct{}) { a.readDocument() }) })
+	a.wg.Go(func() { pump(a.core, changed, func(struct{}) { a.docs.readDocument() }) })
 	return nil
 }
 
@@ -233,7 +223,7 @@ func (a *Agent) step(now time.Time) time.Duration {
 	a.copies.tend(now)
 	denials := a.aliases.tendDenials(now)
 	a.tendKeys(now)
-	a.goOn(now)
+	a.docs.goOn(now)
 	a.aliases.noteSplits(now)
 	a.raiseAlarms(now)
 	a.publish(now)

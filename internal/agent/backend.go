@@ -42,8 +42,8 @@ func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
 			in.Servers[name] = s
 		}
 		st := status.Build(in)
-		if a.removed != 0 {
-			st.Removed, st.Health = a.removedText(), "unknown"
+		if a.docs.removed != 0 {
+			st.Removed, st.Health = a.docs.removedText(), "unknown"
 		}
 		return st, nil
 	})
@@ -69,10 +69,10 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 				info.Members = append(info.Members, m)
 			}
 		}
-		if info.Edits = a.shownPlace(time.Now()); a.removed != 0 {
-			info.Removed = a.removedText()
+		if info.Edits = a.docs.shownPlace(time.Now()); a.docs.removed != 0 {
+			info.Removed = a.docs.removedText()
 		}
-		for _, w := range a.steps.Waits {
+		for _, w := range a.docs.steps.Waits {
 			info.Pending = append(info.Pending, w.Why)
 		}
 		for n, l := range a.lims.all {
@@ -86,7 +86,7 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 // Reload reads the gossip keys and the document from disk again; its error says why
 // those are not in force.
 func (a *Agent) Reload(ctx context.Context) error {
-	_, err := on(ctx, a.core, func() (struct{}, error) { return struct{}{}, errors.Join(a.keyring.Reload(), a.reload()) })
+	_, err := on(ctx, a.core, func() (struct{}, error) { return struct{}{}, errors.Join(a.keyring.Reload(), a.docs.reload()) })
 	return err
 }
 

@@ -37,9 +37,9 @@ func (a *Agent) raiseAlarms(now time.Time) {
 // all lists everything known here that calls for an alarm.
 func (a *conditions) all(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
-	if a.conflict == a.doc.Revision {
+	if a.docs.conflict == a.doc.Revision {
 		out = append(out, alarms.Condition{Name: alarms.DocumentConflict, Severity: alarms.Warning,
-			Text: a.conflictText})
+			Text: a.docs.conflictText})
 	}
 	for n, l := range a.lims.all {
 		out = append(out, a.alias(n, l, now)...)

@@ -128,10 +128,10 @@ func (a *conditions) strangers(now time.Time) []alarms.Condition {
 
 // serverRemoved tells that this server is in the system no more.
 func (a *conditions) serverRemoved() []alarms.Condition {
-	if a.removed == 0 {
+	if a.docs.removed == 0 {
 		return nil
 	}
-	return []alarms.Condition{{Name: alarms.ServerRemoved, Severity: alarms.Warning, Server: a.cfg.Server, Text: a.removedText()}}
+	return []alarms.Condition{{Name: alarms.ServerRemoved, Severity: alarms.Warning, Server: a.cfg.Server, Text: a.docs.removedText()}}
 }
 
 // gossipKeys tells of a rotation that does not come to its end.
@@ -146,9 +146,9 @@ func (a *conditions) gossipKeys() []alarms.Condition {
 // documents tells of documents that cannot be read, or did not arrive.
 func (a *conditions) documents() []alarms.Condition {
 	var out []alarms.Condition
-	if a.paper.broken != "" {
+	if a.docs.paper.broken != "" {
 		out = append(out, alarms.Condition{Name: alarms.DocumentUnreadable, Severity: alarms.Warning, Server: a.cfg.Server, After: time.Second,
-			Text: fmt.Sprintf("the cluster document on the disk of %s cannot be used; revision %d stays in force: %s", a.cfg.Server, a.doc.Revision, a.paper.broken)})
+			Text: fmt.Sprintf("the cluster document on the disk of %s cannot be used; revision %d stays in force: %s", a.cfg.Server, a.doc.Revision, a.docs.paper.broken)})
 	}
 	if text := a.peers.lags(); text != "" {
 		out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: a.cfg.Server, After: documentLate, Text: text})
@@ -168,7 +168,7 @@ func (a *conditions) documents() []alarms.Condition {
 func (a *conditions) leaving() []alarms.Condition {
 	var out []alarms.Condition
 	c := a.cluster()
-	for _, w := range a.steps.Waits {
+	for _, w := range a.docs.steps.Waits {
 		switch {
 		case w.LIM != 0 && c != nil && c.Member(w.LIM) != nil:
 			out = append(out, alarms.Condition{Name: alarms.NotRedundant, Severity: alarms.Warning, LIM: w.LIM, Server: w.Server, After: downAfter,

@@ -74,7 +74,7 @@ func (a *Agent) mayTakeFromDead(o control.Order) (*control.OrderResult, error) {
 // silentOnWire refuses the order when anybody answers for the server's base address or
 // for the LIM's alias.
 func (a *Agent) silentOnWire(ctx context.Context, o control.Order) error {
-	if err := a.nothingOf(ctx, o.Dead); err != nil {
+	if err := a.docs.nothingOf(ctx, o.Dead); err != nil {
 		return err
 	}
 	n, alias := (*network)(nil), netip.Addr{}

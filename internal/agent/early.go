@@ -26,7 +26,7 @@ func (a *Agent) cameEarly(from string, m message) bool {
 	if m.age().Compare(a.doc.Age()) <= 0 {
 		return false
 	}
-	a.requestDocument(from, m.age())
+	a.docs.requestDocument(from, m.age())
 	a.early = append(a.early, earlyOrder{from, m})
 	context.AfterFunc(a.timer(earlyPatience), func() { a.post(func() { a.giveUpEarly(from, m) }) })
 	return true

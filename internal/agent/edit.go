@@ -31,13 +31,13 @@ type editMessage struct {
 const proposalTries = 3
 
 // place is where edits are carried out, as this server sees it.
-func (a *Agent) place(now time.Time) failover.EditorPlace {
+func (a *documents) place(now time.Time) failover.EditorPlace {
 	own := a.claim(now)
 	return failover.EditPlace(a.view(now), &own)
 }
 
 // shownPlace is the same for commands.
-func (a *Agent) shownPlace(now time.Time) *control.EditPlace {
+func (a *documents) shownPlace(now time.Time) *control.EditPlace {
 	if a.removed != 0 {
 		return &control.EditPlace{Why: a.removedText(), Hint: "run it on a server of the system"}
 	}
@@ -47,7 +47,7 @@ func (a *Agent) shownPlace(now time.Time) *control.EditPlace {
 
 // inPlaceOf names the server in whose place this one carries edits out; "": it is no
 // other's place.
-func (a *Agent) inPlaceOf() string {
+func (a *documents) inPlaceOf() string {
 	home := a.doc.Clone()
 	home.Editor = ""
 	if h := home.EditedOn(); a.doc.Epoch > 0 && h != a.doc.EditedOn() {
@@ -64,10 +64,10 @@ func (a *Agent) Edit(ctx context.Context, r control.EditRequest) (*control.EditR
 		reply <-chan reply
 	}
 	s, err := on(ctx, a.core, func() (step, error) {
-		p := a.place(time.Now())
+		p := a.docs.place(time.Now())
 		switch {
-		case a.removed != 0:
-			return step{}, fault.New(fault.Refused, "run it on a server of the system", "%s", a.removedText())
+		case a.docs.removed != 0:
+			return step{}, fault.New(fault.Refused, "run it on a server of the system", "%s", a.docs.removedText())
 		case a.stopping:
 			return step{}, fault.New(fault.Refused, "", "this agent is stopping")
 		case p.Server == "":
@@ -81,7 +81,7 @@ func (a *Agent) Edit(ctx context.Context, r control.EditRequest) (*control.EditR
 	case err != nil:
 		return nil, err
 	case s.reply == nil:
-		return a.editHere(ctx, r, s.place)
+		return a.docs.editHere(ctx, r, s.place)
 	}
 	select {
 	case got := <-s.reply:
@@ -91,7 +91,7 @@ func (a *Agent) Edit(ctx context.Context, r control.EditRequest) (*control.EditR
 		if got.edit == nil {
 			return nil, fault.New(fault.Failed, "", "the answer of %s is empty", s.place.Server)
 		}
-		a.post(func() { a.documentHeard(s.place.Server, got.edit.Document) }) // who asked need not wait for gossip
+		a.post(func() { a.docs.documentHeard(s.place.Server, got.edit.Document) }) // who asked need not wait for gossip
 		return got.edit, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -101,7 +101,7 @@ func (a *Agent) Edit(ctx context.Context, r control.EditRequest) (*control.EditR
 }
 
 // editHeard carries an edit out because another agent asks for it.
-func (a *Agent) editHeard(from string, m message) {
+func (a *documents) editHeard(from string, m message) {
 	if m.Edit == nil {
 		return
 	}
@@ -127,7 +127,7 @@ func (a *Agent) editHeard(from string, m message) {
 }
 
 // editHere stores an edit on this server. It runs beside the main loop.
-func (a *Agent) editHere(ctx context.Context, r control.EditRequest, p failover.EditorPlace) (*control.EditResult, error) {
+func (a *documents) editHere(ctx context.Context, r control.EditRequest, p failover.EditorPlace) (*control.EditResult, error) {
 	next, err := clusterconf.Parse("the edited document", r.Document)
 	if err != nil {
 		return nil, err
@@ -170,7 +170,7 @@ func (a *Agent) editHere(ctx context.Context, r control.EditRequest, p failover.
 
 // heardNow returns the servers that are heard where only these may be touched; nil:
 // edits are in no other's place. Epoch is the one that is being raised; 0: none is.
-func (a *Agent) heardNow(epoch uint64) (map[string]bool, error) {
+func (a *documents) heardNow(epoch uint64) (map[string]bool, error) {
 	if epoch > 0 {
 		if a.accepted != (failover.Acceptance{Epoch: epoch, By: a.cfg.Server}) {
 			return nil, fault.New(fault.Busy, "try again", "meanwhile %s was accepted as the place of edits", a.accepted.By)
@@ -200,7 +200,7 @@ func touchesHeard(before, after *clusterconf.Document, heard map[string]bool, he
 
 // raise has every server that is heard accept that edits are carried out here, in a new
 // epoch, which it returns. It runs beside the main loop.
-func (a *Agent) raise(ctx context.Context, base string, p failover.EditorPlace) (uint64, error) {
+func (a *documents) raise(ctx context.Context, base string, p failover.EditorPlace) (uint64, error) {
 	if p.Probe {
 		editor, err := on(ctx, a.core, func() (string, error) { return a.doc.EditedOn(), nil })
 		if err != nil {
@@ -226,7 +226,7 @@ func (a *Agent) raise(ctx context.Context, base string, p failover.EditorPlace) 
 
 // propose asks for one epoch, above the one given. Refused is what another server has
 // accepted before, where that is in the way.
-func (a *Agent) propose(ctx context.Context, base string, above uint64) (epoch uint64, refused failover.Acceptance, err error) {
+func (a *documents) propose(ctx context.Context, base string, above uint64) (epoch uint64, refused failover.Acceptance, err error) {
 	type asked struct {
 		epoch   uint64
 		saved   <-chan error
@@ -279,7 +279,7 @@ func (a *Agent) propose(ctx context.Context, base string, above uint64) (epoch u
 
 // proposalHeard accepts, or does not, that edits are carried out elsewhere. What was
 // accepted is on disk before it is said.
-func (a *Agent) proposalHeard(from string, m message) {
+func (a *documents) proposalHeard(from string, m message) {
 	if m.Proposal == nil {
 		return
 	}

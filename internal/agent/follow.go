@@ -32,7 +32,7 @@ type paper struct {
 // hand since, that is what it worked by last; what lies there is then put right as if it
 // had come about now. To bring a server into another system is the part of `init` and
 // `join`.
-func (a *Agent) firstDocument() (*clusterconf.Encoded, error) {
+func (a *documents) firstDocument() (*clusterconf.Encoded, error) {
 	found, last := a.deps.Documents.Look(), a.deps.Documents.Remembered()
 	d := found.Document
 	switch {
@@ -53,7 +53,7 @@ func (a *Agent) firstDocument() (*clusterconf.Encoded, error) {
 }
 
 // remember keeps what this agent works by, beside the main loop.
-func (a *Agent) remember(d *clusterconf.Encoded) {
+func (a *documents) remember(d *clusterconf.Encoded) {
 	a.wg.Go(func() {
 		if err := a.deps.Documents.Remember(d); err != nil {
 			a.log.Warn("keeping a copy of the cluster document", "revision", d.Revision, "err", err)
@@ -63,7 +63,7 @@ func (a *Agent) remember(d *clusterconf.Encoded) {
 
 // lookAtPaper looks again at what was not as it should be, and puts it right when it
 // stayed so for long enough: whoever is at it may be about to go on.
-func (a *Agent) lookAtPaper(now time.Time) {
+func (a *documents) lookAtPaper(now time.Time) {
 	if a.paper.since.IsZero() || a.paper.busy || a.storing || a.stopping {
 		return
 	}
@@ -83,7 +83,7 @@ func (a *Agent) lookAtPaper(now time.Time) {
 
 // differs notes that something lies in the document's place that this agent does not
 // work by.
-func (a *Agent) differs(found clusterconf.Found, broken string) {
+func (a *documents) differs(found clusterconf.Found, broken string) {
 	if a.paper.since.IsZero() || a.paper.found.Mark != found.Mark {
 		a.paper.found, a.paper.since = found, time.Now()
 		if broken != "" {
@@ -95,13 +95,13 @@ func (a *Agent) differs(found clusterconf.Found, broken string) {
 
 // byHand reports whether a document that lies on the disk came about by hand: every
 // command counts the revision up, and what another server sent is expected.
-func (a *Agent) byHand(d *clusterconf.Encoded) bool {
+func (a *documents) byHand(d *clusterconf.Encoded) bool {
 	return d.Age().Compare(a.doc.Age()) <= 0 && d.Hash() != a.awaited
 }
 
 // setAside puts what this agent works by in the place of what lies there, as it was
 // stored: on a server that was removed it works by another one.
-func (a *Agent) setAside(why string) {
+func (a *documents) setAside(why string) {
 	found, d := a.paper.found, a.stored
 	a.putRight(func(ctx context.Context) (string, error) {
 		kept, err := a.deps.Documents.SetAside(ctx, found, d)
@@ -118,7 +118,7 @@ func (a *Agent) setAside(why string) {
 
 // takeByHand makes a valid edit by hand the next revision, by the rules of `config
 // edit`; where those do not let it, it is set aside.
-func (a *Agent) takeByHand(now time.Time) {
+func (a *documents) takeByHand(now time.Time) {
 	if why := a.mayNotTake(now); why != "" {
 		a.setAside("was edited by hand, and " + why)
 		return
@@ -135,7 +135,7 @@ func (a *Agent) takeByHand(now time.Time) {
 }
 
 // mayNotTake says why an edit by hand cannot become a revision; "": it can.
-func (a *Agent) mayNotTake(now time.Time) string {
+func (a *documents) mayNotTake(now time.Time) string {
 	d := a.paper.found.Document.Document
 	next := a.doc.Clone()
 	if err := next.ReplaceWith(d); err != nil {
@@ -159,7 +159,7 @@ func (a *Agent) mayNotTake(now time.Time) string {
 
 // putRight has something done to what lies on the disk, beside the main loop, and looks
 // at it again.
-func (a *Agent) putRight(do func(ctx context.Context) (told string, err error)) {
+func (a *documents) putRight(do func(ctx context.Context) (told string, err error)) {
 	a.paper.busy = true
 	a.wg.Go(func() {
 		ctx, cancel := a.background(5 * time.Second)
@@ -180,15 +180,15 @@ func (a *Agent) putRight(do func(ctx context.Context) (told string, err error)) 
 	})
 }
 
-func (a *Agent) recordPaper(level slog.Level, is, text string) {
+func (a *documents) recordPaper(level slog.Level, is, text string) {
 	a.record(level, events.Event{Kind: events.Document, Subject: is, Is: strconv.FormatUint(a.doc.Revision, 10), Text: text})
 }
 
 // paperUnfit says what of the document keeps this server from doing its part.
 func (a *Agent) paperUnfit() []string {
 	var why []string
-	if a.paper.broken != "" {
-		why = append(why, "the cluster document on its disk cannot be used: "+a.paper.broken)
+	if a.docs.paper.broken != "" {
+		why = append(why, "the cluster document on its disk cannot be used: "+a.docs.paper.broken)
 	}
 	if text := a.peers.lags(); text != "" { // at once: it takes nothing over before it has that one
 		why = append(why, text)

@@ -28,7 +28,7 @@ const agentUser = "the agent"
 // goOn takes the next step of LIMs that leave their clusters, and of servers whose
 // base was moved: what this server has to give up, and, where it carries edits on,
 // the next revision of the document (decision 0050).
-func (a *Agent) goOn(now time.Time) {
+func (a *documents) goOn(now time.Time) {
 	if !failover.Pending(a.doc) {
 		a.steps = failover.Step{}
 		return
@@ -47,7 +47,7 @@ func (a *Agent) goOn(now time.Time) {
 
 // take stores the revision that a step makes, unless the document is another one by
 // then.
-func (a *Agent) take(step failover.Step, place failover.EditorPlace, now time.Time) {
+func (a *documents) take(step failover.Step, place failover.EditorPlace, now time.Time) {
 	a.going, a.goneOn = true, now
 	revision := a.doc.Revision
 	change := clusterconf.Change{By: agentUser, On: a.cfg.Server, Command: stepCommand(a.doc, step), Reason: stepReason(step)}
@@ -177,11 +177,11 @@ func (a *Agent) mayLeave(ctx context.Context, r control.LeaveRequest) error {
 	if err != nil || r.Dead == "" {
 		return err
 	}
-	return a.nothingOf(ctx, r.Dead)
+	return a.docs.nothingOf(ctx, r.Dead)
 }
 
 // nothingOf refuses to take a server for lost that still answers for its addresses.
-func (a *Agent) nothingOf(ctx context.Context, server string) error {
+func (a *documents) nothingOf(ctx context.Context, server string) error {
 	var base netip.Addr
 	n, err := on(ctx, a.core, func() (*network, error) {
 		s := a.doc.Server(server)

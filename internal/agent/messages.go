@@ -1,13 +1,11 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -112,9 +110,9 @@ func (a *Agent) messageHeard(ev member.Event) {
 	}
 	switch m.Type {
 	case typeDocumentRequest:
-		a.mail.send(ev.From, message{Type: typeDocument, Document: a.stored.Bytes()}, nil)
+		a.mail.send(ev.From, message{Type: typeDocument, Document: a.docs.stored.Bytes()}, nil)
 	case typeDocument:
-		a.documentHeard(ev.From, m.Document)
+		a.docs.documentHeard(ev.From, m.Document)
 	case typePermit:
 		a.permitAsked(ev.From, m)
 	case typeOrder:
@@ -124,9 +122,9 @@ func (a *Agent) messageHeard(ev member.Event) {
 	case typeExchange:
 		a.exchangeHeard(ev.From, m)
 	case typeEdit:
-		a.editHeard(ev.From, m)
+		a.docs.editHeard(ev.From, m)
 	case typeEpoch:
-		a.proposalHeard(ev.From, m)
+		a.docs.proposalHeard(ev.From, m)
 	case typeKey:
 		a.keyHeard(ev.From, m.Key)
 	case typeEvents:
@@ -164,102 +162,6 @@ func (m message) reply() reply {
 		return reply{err: fault.New(fault.Failed, "", "the other agent's answer is empty")}
 	}
 	return reply{result: m.Result}
-}
-
-// requestDocument asks a server for its newer document. For one revision it asks one
-// server a second, for in a large system hundreds have it before it is here. One that
-// cannot be asked does not count.
-func (a *Agent) requestDocument(server string, age clusterconf.Age) {
-	now := time.Now()
-	if a.storing || a.paper.broken != "" || age.Compare(a.askedFor) <= 0 && now.Sub(a.lastAsked) < time.Second {
-		return
-	}
-	a.lastAsked, a.askedFor = now, age
-	a.mail.send(server, message{Type: typeDocumentRequest}, func(error) { a.lastAsked = time.Time{} })
-}
-
-// documentHeard stores a document from another server, if it goes before ours.
-// Another program may be writing, so it waits for that beside the main loop:
-// leases are renewed only as long as the loop turns.
-func (a *Agent) documentHeard(from string, raw []byte) {
-	d, err := clusterconf.ParseEncoded("the document of "+from, raw)
-	if err != nil {
-		a.log.Error("ignoring a document that is not valid", "from", from, "err", err)
-		return
-	}
-	if d.System != a.doc.System {
-		a.log.Error("ignoring the document of another system, which shares a network and a gossip key with this one", "from", from, "system", d.System)
-		return
-	}
-	if a.storing || a.paper.broken != "" || a.paper.busy {
-		a.lastAsked = time.Time{} // it is asked for again, when that is done
-		return
-	}
-	a.storing = true
-	loser := a.stored.Bytes()
-	a.wg.Go(func() {
-		ctx, cancel := a.background(5 * time.Second)
-		defer cancel()
-		res, err := a.deps.Documents.Adopt(ctx, d)
-		a.post(func() {
-			a.storing, a.kept.room.store = false, words(noRoom(err))
-			if err == nil && res.Conflict {
-				a.noteConflict(from, d.Document, loser, res)
-			}
-			switch {
-			case err != nil:
-				a.log.Error("storing a newer document", "from", from, "revision", d.Revision, "err", err)
-			case res.Adopted:
-				a.awaited = d.Hash()
-				a.log.Info("document taken over", "from", from, "revision", d.Revision)
-				if res.TooFar {
-					a.recordPaper(slog.LevelWarn, "far", fmt.Sprintf("revision %d of the cluster document came from %s; so much lies between it and revision %d, which %s worked by, that it cannot be seen whether that one was edited apart: `mxcluster config diff %d %d`", d.Revision, from, a.doc.Revision, a.cfg.Server, a.doc.Revision, d.Revision))
-				}
-				if res.Unkept != nil {
-					a.log.Error("the document before it is not in this server's history", "revision", d.Revision, "err", res.Unkept)
-				}
-				fallthrough
-			default:
-				a.readDocument()
-			}
-			a.catchUp()
-		})
-	})
-}
-
-// noteConflict tells of two documents of which neither was edited from the other. The
-// server that the one in force came from may not have heard of the other one, and the
-// one that carries edits on is to go above both.
-func (a *Agent) noteConflict(from string, d *clusterconf.Document, loser []byte, res clusterconf.Adoption) {
-	winner, lost := a.doc, d
-	if res.Adopted {
-		winner, lost = d, a.doc
-		a.owed = map[string][]byte{from: loser, d.EditedOn(): loser}
-		delete(a.owed, a.cfg.Server)
-		a.payOwed()
-	}
-	text := fmt.Sprintf("the cluster document was edited apart: revision %d, changed on %s, is in force; revision %d, changed on %s, is not, and is kept on %s in %s; the next edit goes above both",
-		winner.Revision, changedOn(winner), lost.Revision, changedOn(lost), a.cfg.Server, res.Kept)
-	if a.conflict == winner.Revision && a.conflictText == text {
-		return
-	}
-	a.conflict, a.conflictText, a.kept.unsaved = winner.Revision, text, true
-	a.recordConflict(0, text)
-}
-
-// payOwed sends others the document that lost a conflict here, as soon as they are heard.
-func (a *Agent) payOwed() {
-	for name, raw := range a.owed {
-		if p := a.peers.all[name]; p == nil || p.liveness != failover.Alive {
-			continue
-		}
-		delete(a.owed, name)
-		a.mail.send(name, message{Type: typeDocument, Document: raw}, func(error) { a.owed[name] = raw })
-	}
-}
-
-func changedOn(d *clusterconf.Document) string {
-	return cmp.Or(d.Changed.On, "a server that is not known")
 }
 
 // orderHeard carries out an order that another agent passed on.

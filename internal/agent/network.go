@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -14,7 +13,6 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/detector"
-	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
 	"mxcluster/netops"
 )
@@ -34,81 +32,6 @@ type network struct {
 	cancel   context.CancelFunc
 	once     sync.Once     // it is closed
 	closed   chan struct{} // closed when it is
-}
-
-// setDocument makes the stored document the one that this agent works by.
-func (a *Agent) setDocument(stored *clusterconf.Encoded) error {
-	d, self := a.withSelf(stored.Document)
-	if self == nil {
-		return fmt.Errorf("server %s is not in the cluster document", a.cfg.Server)
-	}
-	former := a.net
-	if err := a.leaveAliases(d, self.Base); err != nil {
-		return fmt.Errorf("taking off an alias that is none any more: %w", err)
-	}
-	if err := a.ensureBases(self, bases(d, self)); err != nil {
-		return fmt.Errorf("making sure of base address %s: %w", self.Base, err)
-	}
-	delete(a.readied, self.Base)
-	if at := d.Gossip(self); a.net == nil || a.net.base != at || a.net.named != self.Interface {
-		if err := a.openNetwork(self, at); err != nil {
-			return err
-		}
-	}
-	if a.doc == nil || a.doc.Revision != d.Revision {
-		a.recordDocument(d)
-	}
-	a.noteMoves(a.doc, d)
-	a.removeOutdated(a.doc, d)
-	a.lookAtLeaving()
-	a.doc, a.stored, a.hash = d, stored, stored.Hash()
-	a.remember(stored)
-	a.noteRemoved(stored.Document, self)
-	a.superviseOthers()
-	a.noteFormer(former)
-	if err := a.leaveBase(d, self, former); err != nil {
-		return fmt.Errorf("taking off the former base: %w", err)
-	}
-	if a.keeper != nil && former != nil && former != a.net {
-		a.keeper.Reconnect() // the former base is an alias, or gone
-	}
-	a.orderEarly()
-	return nil
-}
-
-// noteFormer marks the alias that was this server's base as being here.
-func (a *Agent) noteFormer(old *network) {
-	if old == nil || old.base == a.net.base {
-		return
-	}
-	for _, c := range a.doc.Clusters {
-		for _, m := range c.LIMs {
-			if m.Alias != old.base {
-				continue
-			}
-			if l := a.lims.of(m.LIM); !l.alias.holds {
-				l.alias.former, l.alias.addr = true, m.Alias
-			}
-		}
-	}
-}
-
-// removeOutdated removes the data versions that a new document makes
-// incompatible (spec ch. 9), beside the main loop.
-func (a *Agent) removeOutdated(old, d *clusterconf.Document) {
-	if old == nil {
-		return
-	}
-	for _, lim := range clusterconf.Outdated(old, d) {
-		a.wg.Go(func() {
-			switch removed, err := a.deps.Prune(a.ctx, lim); {
-			case err != nil:
-				a.log.Error("removing data versions that no longer fit", "lim", lim, "err", err)
-			case removed > 0:
-				a.log.Info("removed data versions that no longer fit", "lim", lim, "versions", removed)
-			}
-		})
-	}
 }
 
 // openNetwork starts gossip and supervision on a base address, in place of the
@@ -204,125 +127,6 @@ func (a *Agent) tellClaims(to *detector.Detector) {
 	}
 }
 
-// mostFormers bounds the former addresses that are kept of a server.
-const mostFormers = 8
-
-// noteMoves remembers where every server that the new document moves was heard until
-// then, until that server is heard to work by it. One that misses several documents is
-// where the first of them found it.
-func (a *Agent) noteMoves(old, d *clusterconf.Document) {
-	if old == nil {
-		return
-	}
-	for _, s := range d.Servers {
-		was := old.Server(s.Name)
-		if was == nil || s.Name == a.cfg.Server {
-			continue
-		}
-		p, at := a.peers.of(s.Name), old.Gossip(was)
-		if at != d.Gossip(&s) && len(p.formers) < mostFormers && !slices.Contains(p.formers, at.Addr()) {
-			p.formers, a.kept.unsaved = append(p.formers, at.Addr()), true
-		}
-	}
-}
-
-// superviseOthers tells gossip and the detector which servers there are.
-func (a *Agent) superviseOthers() {
-	a.peers.hearsay()
-	peers := map[string][]netip.AddrPort{}
-	for _, s := range a.doc.Servers {
-		if s.Name == a.cfg.Server {
-			continue
-		}
-		peers[s.Name] = a.peers.addrsOf(&s)
-	}
-	a.net.pool.SetPeers(peers)
-	hosts := map[string]detector.Server{}
-	for _, name := range a.mates() {
-		s := a.doc.Server(name)
-		p := a.peers.of(name)
-		hosts[name] = detector.Server{Base: s.Base.Addr(), Alias: a.aliasOf(s.LIM).Addr(), Gossiped: p.at, Rival: a.sharesAliasWith(name)}
-	}
-	a.net.detector.SetServers(hosts, a.silenceLimit())
-	a.lookAtGateways()
-}
-
-// adopt takes hold of the LIMs that ran here before this agent started: an
-// alias whose lease has not run out is renewed at once, so that nobody notices;
-// an alias that is here without right is taken off.
-// With the state lost, an alias with a lease is what tells that its LIM ran here,
-// and any LIM's software may be up.
-func (a *Agent) adopt(lost bool) error {
-	for n, p := range a.kept.state.LIMs {
-		l := a.lims.of(n)
-		l.term, l.known, l.flaps, l.suspended, l.software.up = p.Term, p.Known, p.Flaps, p.Suspended, p.Loaded
-		l.software.specs, l.alias.routes = p.Up, p.Routes
-		if p.Active {
-			l.state, l.since, l.software.up = failover.Starting, p.Since, true
-		} else if p.Loaded {
-			l.software.role = rolePassive // as far as it runs, it is not told to serve
-		}
-	}
-	for _, entry := range a.doc.LIMs {
-		if lost && a.concerns(entry.Number) {
-			a.lims.of(entry.Number).software.up = true
-		}
-	}
-	addrs, err := a.deps.Kernel.Addresses(a.net.ifname)
-	if err != nil {
-		return fmt.Errorf("looking for aliases of an earlier run: %w", err)
-	}
-	a.aliases.forgetBlocks()
-	for _, c := range a.doc.Clusters {
-		for _, m := range c.LIMs {
-			if i := slices.IndexFunc(addrs, func(x netops.Address) bool { return x.Prefix == m.Alias }); i >= 0 {
-				if lost && !addrs[i].Permanent {
-					a.lims.of(m.LIM).state = failover.Starting
-				}
-				if err := a.adoptAlias(m, addrs[i]); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// adoptAlias judges one alias that was found on this server at the start.
-func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
-	l := a.lims.of(m.LIM)
-	regular := a.doc.RegularOf(m.LIM)
-	switch {
-	case l.state.Active():
-		until := time.Now().Add(a.cfg.Lease)
-		if !here.Permanent {
-			until = time.Now().Add(here.Remaining)
-		}
-		a.recordAdopted(l)
-		if a.keeper != nil {
-			a.keeper.Adopt(l.number, until)
-		}
-		l.alias.holdOn(m.Alias, until)
-		l.alias.adoptBlock()
-		if here.Permanent && l.alias.hidden == "" {
-			l.alias.hide(permanent)
-		}
-		l.alias.hold.kick <- struct{}{} // there may be little time left
-		return nil
-	case l.known.Term == 0 && regular != nil && regular.Name == a.cfg.Server:
-		l.alias.former, l.alias.addr = true, m.Alias
-		return nil // its base address until `create`: clients use it this moment
-	}
-	if here.Permanent {
-		return nil // the system brought it up: it is denied, and goes when its LIM is heard elsewhere
-	}
-	a.recordAlias(m.LIM, m.Alias.Addr(), "left", fmt.Sprintf("the alias %s was left here by an earlier run; it is taken off", m.Alias.Addr()))
-	if err := a.deps.Kernel.Drop(a.net.ifname, m.Alias); err != nil {
-		return fmt.Errorf("taking off an alias that an earlier run left here: %w", err)
-	}
-	return nil
-}
-
 // kernelChanged looks after the addresses when the kernel says that they, or
 // the link, changed.
 func (a *Agent) kernelChanged(e netops.Event) {
@@ -348,46 +152,6 @@ func (a *Agent) kernelChanged(e netops.Event) {
 	}
 	a.tendAddresses(time.Now())
 	a.lookAtLeaving()
-}
-
-// readDocument takes the document from disk if it changed there. One that cannot
-// be used leaves the former one in force.
-func (a *Agent) readDocument() {
-	was := a.notInForce
-	if err := a.reload(); err != nil && (was == nil || was.Error() != err.Error()) {
-		a.log.Error("the cluster document on disk is not in force", "revision", a.doc.Revision, "err", err)
-	}
-}
-
-// reload puts the document on disk into force. One that is valid and cannot be, since a
-// kernel or a port is not as it must be, is tried again every second.
-func (a *Agent) reload() error {
-	a.notInForce = nil
-	found := a.deps.Documents.Look()
-	d := found.Document
-	switch {
-	case found.Problem != nil:
-		a.differs(found, found.Problem.Error())
-		return found.Problem
-	case d.Revision == a.doc.Revision && d.Hash() == a.hash:
-		a.paper = paper{busy: a.paper.busy}
-		return nil
-	case a.storing: // it is looked at when that is done
-		return nil
-	case d.System != a.doc.System:
-		err := fmt.Errorf("it is of system %s, this server belongs to %s", d.System, a.doc.System)
-		a.differs(found, err.Error())
-		return err
-	case a.byHand(d):
-		a.differs(found, "")
-		return nil
-	}
-	if err := a.setDocument(d); err != nil {
-		a.notInForce = fmt.Errorf("putting revision %d of the cluster document into force: %w", d.Revision, err)
-		return a.notInForce
-	}
-	a.paper = paper{busy: a.paper.busy}
-	return nil
 }
 
 // listen takes a sign of life; true when there is more to it than that, for the

@@ -11,7 +11,7 @@ import (
 // system is worked by as if the server were a free one: its LIM is stopped and its alias
 // taken off, and it goes on listening, for it may be added again. Self is nil where
 // nothing is known of this server.
-func (a *Agent) withSelf(d *clusterconf.Document) (doc *clusterconf.Document, self *clusterconf.Server) {
+func (a *documents) withSelf(d *clusterconf.Document) (doc *clusterconf.Document, self *clusterconf.Server) {
 	if self := d.Server(a.cfg.Server); self != nil {
 		return d, self
 	}
@@ -24,7 +24,7 @@ func (a *Agent) withSelf(d *clusterconf.Document) (doc *clusterconf.Document, se
 }
 
 // noteRemoved notes whether the document that is stored has this server in it.
-func (a *Agent) noteRemoved(stored *clusterconf.Document, self *clusterconf.Server) {
+func (a *documents) noteRemoved(stored *clusterconf.Document, self *clusterconf.Server) {
 	was := a.removed
 	a.removed = 0
 	if stored.Server(a.cfg.Server) == nil {
@@ -41,6 +41,6 @@ func (a *Agent) noteRemoved(stored *clusterconf.Document, self *clusterconf.Serv
 }
 
 // removedText says that this server is in the system no more.
-func (a *Agent) removedText() string {
+func (a *documents) removedText() string {
 	return fmt.Sprintf("%s was removed from the system at revision %d or before, and idles: its aliases are taken off and its LIM is stopped", a.cfg.Server, a.removed)
 }

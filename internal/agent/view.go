@@ -214,16 +214,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 		}
 	}
 	if a.peers.behind(&c.Claim) {
-		a.requestDocument(ev.From, c.Age())
-	}
-}
-
-// catchUp asks again for documents that did not arrive, or could not be stored.
-func (a *Agent) catchUp() {
-	for name, p := range a.peers.all {
-		if p.liveness == failover.Alive && p.claim != nil && a.peers.behind(p.claim) {
-			a.requestDocument(name, p.claim.Age())
-		}
+		a.docs.requestDocument(ev.From, c.Age())
 	}
 }
 
@@ -316,16 +307,16 @@ func (a *Agent) housekeep(now time.Time) {
 		a.writeHeld(a.gate.Due(now))
 		a.forgetReadied(now)
 		a.checkLink()
-		a.lookAtPaper(now)
+		a.docs.lookAtPaper(now)
 		a.tendAddresses(now)
 		a.aliases.tendBlockProbes(now)
 		if a.link.gateways.changed {
 			a.lookAtGateways()
 		}
-		a.catchUp()
-		a.payOwed()
-		if a.notInForce != nil {
-			a.readDocument()
+		a.docs.catchUp()
+		a.docs.payOwed()
+		if a.docs.notInForce != nil {
+			a.docs.readDocument()
 		}
 		a.rejoin()
 		a.turnKeys(now)
@@ -409,7 +400,7 @@ const savePatience = 50 * time.Millisecond
 func (a *Agent) takeState() persisted {
 	a.kept.states = max(a.kept.states+1, uint64(time.Now().UnixNano()))
 	p := persisted{Version: stateVersion, Number: a.kept.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
-		Alarms: a.alarms, Conflict: a.conflict, ConflictText: a.conflictText, Former: a.former, Accepted: a.accepted, Self: a.self, Readied: slices.Collect(maps.Keys(a.readied)), Formers: map[string][]netip.Addr{}}
+		Alarms: a.alarms, Conflict: a.docs.conflict, ConflictText: a.docs.conflictText, Former: a.former, Accepted: a.docs.accepted, Self: a.docs.self, Readied: slices.Collect(maps.Keys(a.readied)), Formers: map[string][]netip.Addr{}}
 	for n, l := range a.lims.all {
 		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.software.up, Since: l.since, Up: l.software.specs,
 			Known: l.known, Flaps: l.flaps, Suspended: l.suspended, Routes: slices.Clone(l.alias.routes)}

@@ -1,0 +1,190 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/failover"
+)
+
+// documents is the coming and going of the cluster document: what is stored and what lies on
+// the disk, edits, documents of other servers, and the steps that agents take by themselves.
+// It says which document is to be in force; what follows from one is the agent's.
+type documents struct {
+	*core
+	documentHost
+	kept  *keptState
+	mail  *messenger
+	peers *peers
+
+	stored     *clusterconf.Encoded // what is in force as it is stored: it may have this server no more
+	paper      paper
+	notInForce error           // why the document on disk is not in force; nil: it is, or it is not valid
+	awaited    string          // hash of the document of another server that was stored last
+	storing    bool            // a document that another server sent
+	lastAsked  time.Time       // for a document
+	askedFor   clusterconf.Age // its age
+	editing
+
+	going  bool      // a step of the document is being stored
+	goneOn time.Time // when the last one was begun
+	steps  failover.Step
+}
+
+// documentHost is what documents need of the agent besides.
+type documentHost interface {
+	setDocument(d *clusterconf.Encoded) error // puts it in force
+	Reload(ctx context.Context) error
+	giveUpLeaving()
+	view(now time.Time) failover.View
+	claim(now time.Time) failover.Claim
+}
+
+// readDocument takes the document from disk if it changed there. One that cannot
+// be used leaves the former one in force.
+func (a *documents) readDocument() {
+	was := a.notInForce
+	if err := a.reload(); err != nil && (was == nil || was.Error() != err.Error()) {
+		a.log.Error("the cluster document on disk is not in force", "revision", a.doc.Revision, "err", err)
+	}
+}
+
+// reload puts the document on disk into force. One that is valid and cannot be, since a
+// kernel or a port is not as it must be, is tried again every second.
+func (a *documents) reload() error {
+	a.notInForce = nil
+	found := a.deps.Documents.Look()
+	d := found.Document
+	switch {
+	case found.Problem != nil:
+		a.differs(found, found.Problem.Error())
+		return found.Problem
+	case d.Revision == a.doc.Revision && d.Hash() == a.hash:
+		a.paper = paper{busy: a.paper.busy}
+		return nil
+	case a.storing: // it is looked at when that is done
+		return nil
+	case d.System != a.doc.System:
+		err := fmt.Errorf("it is of system %s, this server belongs to %s", d.System, a.doc.System)
+		a.differs(found, err.Error())
+		return err
+	case a.byHand(d):
+		a.differs(found, "")
+		return nil
+	}
+	if err := a.setDocument(d); err != nil {
+		a.notInForce = fmt.Errorf("putting revision %d of the cluster document into force: %w", d.Revision, err)
+		return a.notInForce
+	}
+	a.paper = paper{busy: a.paper.busy}
+	return nil
+}
+
+// requestDocument asks a server for its newer document. For one revision it asks one
+// server a second, for in a large system hundreds have it before it is here. One that
+// cannot be asked does not count.
+func (a *documents) requestDocument(server string, age clusterconf.Age) {
+	now := time.Now()
+	if a.storing || a.paper.broken != "" || age.Compare(a.askedFor) <= 0 && now.Sub(a.lastAsked) < time.Second {
+		return
+	}
+	a.lastAsked, a.askedFor = now, age
+	a.mail.send(server, message{Type: typeDocumentRequest}, func(error) { a.lastAsked = time.Time{} })
+}
+
+// documentHeard stores a document from another server, if it goes before ours.
+// Another program may be writing, so it waits for that beside the main loop:
+// leases are renewed only as long as the loop turns.
+func (a *documents) documentHeard(from string, raw []byte) {
+	d, err := clusterconf.ParseEncoded("the document of "+from, raw)
+	if err != nil {
+		a.log.Error("ignoring a document that is not valid", "from", from, "err", err)
+		return
+	}
+	if d.System != a.doc.System {
+		a.log.Error("ignoring the document of another system, which shares a network and a gossip key with this one", "from", from, "system", d.System)
+		return
+	}
+	if a.storing || a.paper.broken != "" || a.paper.busy {
+		a.lastAsked = time.Time{} // it is asked for again, when that is done
+		return
+	}
+	a.storing = true
+	loser := a.stored.Bytes()
+	a.wg.Go(func() {
+		ctx, cancel := a.background(5 * time.Second)
+		defer cancel()
+		res, err := a.deps.Documents.Adopt(ctx, d)
+		a.post(func() {
+			a.storing, a.kept.room.store = false, words(noRoom(err))
+			if err == nil && res.Conflict {
+				a.noteConflict(from, d.Document, loser, res)
+			}
+			switch {
+			case err != nil:
+				a.log.Error("storing a newer document", "from", from, "revision", d.Revision, "err", err)
+			case res.Adopted:
+				a.awaited = d.Hash()
+				a.log.Info("document taken over", "from", from, "revision", d.Revision)
+				if res.TooFar {
+					a.recordPaper(slog.LevelWarn, "far", fmt.Sprintf("revision %d of the cluster document came from %s; so much lies between it and revision %d, which %s worked by, that it cannot be seen whether that one was edited apart: `mxcluster config diff %d %d`", d.Revision, from, a.doc.Revision, a.cfg.Server, a.doc.Revision, d.Revision))
+				}
+				if res.Unkept != nil {
+					a.log.Error("the document before it is not in this server's history", "revision", d.Revision, "err", res.Unkept)
+				}
+				fallthrough
+			default:
+				a.readDocument()
+			}
+			a.catchUp()
+		})
+	})
+}
+
+// noteConflict tells of two documents of which neither was edited from the other. The
+// server that the one in force came from may not have heard of the other one, and the
+// one that carries edits on is to go above both.
+func (a *documents) noteConflict(from string, d *clusterconf.Document, loser []byte, res clusterconf.Adoption) {
+	winner, lost := a.doc, d
+	if res.Adopted {
+		winner, lost = d, a.doc
+		a.owed = map[string][]byte{from: loser, d.EditedOn(): loser}
+		delete(a.owed, a.cfg.Server)
+		a.payOwed()
+	}
+	text := fmt.Sprintf("the cluster document was edited apart: revision %d, changed on %s, is in force; revision %d, changed on %s, is not, and is kept on %s in %s; the next edit goes above both",
+		winner.Revision, changedOn(winner), lost.Revision, changedOn(lost), a.cfg.Server, res.Kept)
+	if a.conflict == winner.Revision && a.conflictText == text {
+		return
+	}
+	a.conflict, a.conflictText, a.kept.unsaved = winner.Revision, text, true
+	a.recordConflict(0, text)
+}
+
+// payOwed sends others the document that lost a conflict here, as soon as they are heard.
+func (a *documents) payOwed() {
+	for name, raw := range a.owed {
+		if p := a.peers.all[name]; p == nil || p.liveness != failover.Alive {
+			continue
+		}
+		delete(a.owed, name)
+		a.mail.send(name, message{Type: typeDocument, Document: raw}, func(error) { a.owed[name] = raw })
+	}
+}
+
+func changedOn(d *clusterconf.Document) string {
+	return cmp.Or(d.Changed.On, "a server that is not known")
+}
+
+// catchUp asks again for documents that did not arrive, or could not be stored.
+func (a *documents) catchUp() {
+	for name, p := range a.peers.all {
+		if p.liveness == failover.Alive && p.claim != nil && a.peers.behind(p.claim) {
+			a.requestDocument(name, p.claim.Age())
+		}
+	}
+}
