@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,5 +80,43 @@ func TestTimelineIsWellFormed(t *testing.T) {
 		if bars != len(spans) || len(svg) > 100<<10 || !bytes.Contains(svg, []byte("prefers-color-scheme: dark")) {
 			t.Errorf("%s: %d bars of %d, %d bytes", length, bars, len(spans), len(svg))
 		}
+	}
+}
+
+// The drawing, for people to look at: rows, a legend of two lines, names in those bars that
+// have room for them, and an axis by minutes, by hours and by days. UPDATE_GOLDEN=1 writes it.
+func TestTimelineIsDrawnAsBefore(t *testing.T) {
+	for name, length := range map[string]time.Duration{"seconds": 12 * time.Second, "minutes": 12 * time.Minute, "hour": time.Hour, "days": 3 * 24 * time.Hour, "twelve-days": 12 * 24 * time.Hour, "year": 400 * 24 * time.Hour} {
+		var spans []Span
+		for i := range 8 {
+			from := start.Add(length * time.Duration(i) / 8)
+			spans = append(spans, Span{LIM: 1 + i%3, Server: fmt.Sprintf("srv%d", i+1), From: from, To: from.Add(length * time.Duration(i) / 64)})
+		}
+		// A name that just has room, and two that have not.
+		for i, width := range []time.Duration{length * 27 / 1000, length * 26 / 1000, length * 25 / 1000} {
+			from := start.Add(length * time.Duration(i+1) / 5)
+			spans = append(spans, Span{LIM: 4, Server: "s1", From: from, To: from.Add(width)})
+		}
+		got := Timeline(spans, []int{1, 2, 3, 4}, start, start.Add(length))
+		file := filepath.Join("testdata", "timeline-"+name+".svg")
+		if os.Getenv("UPDATE_GOLDEN") != "" {
+			if err := os.WriteFile(file, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+		}
+	}
+}
+
+// LIMs without a number, and those that come again, have no row.
+func TestLIMsOfEvents(t *testing.T) {
+	if got := LIMs([]Event{{LIM: 2}, {}, {LIM: 1}, {LIM: 2}}); !slices.Equal(got, []int{1, 2}) {
+		t.Errorf("got %v", got)
 	}
 }
