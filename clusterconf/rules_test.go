@@ -57,6 +57,10 @@ var ruleTests = []ruleTest{
 	{"cluster-size", "none", func(d *Document) { d.Clusters[0].LIMs = nil }, "clusters[0].lims", "cluster c1 has no LIM"},
 	{"cluster-size", "eleven", func(d *Document) { d.Clusters[0].LIMs = make([]Member, 11) }, "clusters[0].lims", "cluster c1 has 11 LIMs, a cluster can have 10"},
 	{"cluster-count", "three of two LIMs", func(d *Document) { d.Clusters = append(d.Clusters, Cluster{}, Cluster{}) }, "clusters", "there are 3 clusters but 2 LIMs"},
+	{"cluster-count", "three of two LIMs and three servers without", func(d *Document) {
+		d.Servers = append(d.Servers, Server{Name: "free2", Base: prefix("10.0.0.99/24"), Interface: "eth0"})
+		d.Clusters = append(d.Clusters, Cluster{}, Cluster{})
+	}, "clusters", "there are 3 clusters but 2 LIMs"},
 	{"standby", "no such server", func(d *Document) { d.Clusters[0].Standby = "sb" }, "clusters[0].standby", `the standby of cluster c1, "sb", is not a server of the system`},
 	{"standby", "regular", func(d *Document) { d.Clusters[0].Standby = "srv1" }, "clusters[0].standby", "srv1 cannot be the standby of cluster c1: it is a regular server"},
 	{"standby", "free", func(d *Document) { d.Clusters[0].Standby = "free1" }, "clusters[0].standby", "it is a free server"},
@@ -156,6 +160,10 @@ func TestRulesAllow(t *testing.T) {
 		"no cluster":               func(d *Document) { d.Clusters = nil },
 		"a free server elsewhere":  func(d *Document) { d.Servers[0].Base = prefix("192.168.0.1/16") },
 		"names of 63":              func(d *Document) { d.Servers[0].Name = strings.Repeat("a", 63) },
+		"names to the last letter": func(d *Document) { d.Servers[0].Name = "aZz09" },
+		"interfaces of 127":        func(d *Document) { d.Servers[0].Interface = strings.Repeat("x", 127) },
+		"a reason of 1024":         func(d *Document) { d.Changed.Reason = strings.Repeat("x", 1024) },
+		"largest epoch":            func(d *Document) { d.Epoch = maxRevision },
 		"names of one":             func(d *Document) { d.Clusters[0].Name = "1" },
 		"names with all kinds":     func(d *Document) { d.Clusters[0].Name = "a-b.c_D9" },
 		"interfaces with dot":      func(d *Document) { d.Servers[0].Interface = "eth0.100" },
@@ -244,6 +252,8 @@ func TestHostProblem(t *testing.T) {
 		"127.255.255.255/8":  "is the broadcast address of its subnet",
 		"2001:db8::1/64":     "",
 		"2001:db8::1/128":    "",
+		"2001:db8::/127":     "",
+		"2001:db8::/126":     "is the address of the routers of its subnet",
 		"2001:db8::/64":      "is the address of the routers of its subnet",
 		"fe80::1/64":         "is a link-local address, which every interface has for itself",
 		"ff02::1/64":         "is a multicast address",
@@ -257,14 +267,52 @@ func TestHostProblem(t *testing.T) {
 	}
 }
 
+// A media server on the LIM's own machine follows it by its alias, another one need not.
+func TestMediaServerProblem(t *testing.T) {
+	for _, tc := range []struct {
+		kind           MediaServerKind
+		media, control string
+		lim            int
+		ok             bool
+	}{
+		{MediaServerColocated, "10.0.0.11", "10.0.0.11", 1, true}, {MediaServerColocated, "10.0.0.12", "10.0.0.11", 1, false},
+		{MediaServerColocated, "10.0.0.11", "10.0.0.12", 1, false}, {MediaServerStandalone, "10.0.9.1", "10.0.9.1", 1, true},
+		{MediaServerColocated, "10.0.0.12", "10.0.0.12", 2, true},
+	} {
+		d := mustParse(t, twoLIMs)
+		d.LIMs = []LIM{{Number: 1, MediaServer: &MediaServer{tc.kind, addr(tc.media), addr(tc.control)}}}
+		if got := d.mediaServerProblem(tc.lim, addr("10.0.0.11")); (got == "") != tc.ok {
+			t.Errorf("%+v: %q", tc, got)
+		}
+	}
+}
+
+func TestValidPrompts(t *testing.T) {
+	for dir, want := range map[string]bool{"/opt/prompts": true, "/": true, "/opt/prompts/": false, "/opt/../x": false, "prompts": false, "": false, "/a\nb": false} {
+		if got := validPrompts(dir); got != want {
+			t.Errorf("%q: %t", dir, got)
+		}
+	}
+}
+
+// A base is an address that other servers reach.
+func TestBaseProblem(t *testing.T) {
+	for text, want := range map[string]string{"10.0.0.11/24": "", "0.0.0.0/24": "is not the address of a host", "127.0.0.1/8": "is a loopback address, which no other server reaches", "10.0.0.1/32": "leaves no room for another server in its subnet"} {
+		if got := baseProblem(prefix(text)); got != want {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+}
+
 func TestValidService(t *testing.T) {
 	valid := []string{
 		"exec:/opt/lim/service", "exec:/opt/lim {lim}/service", "systemd:lim.service", "systemd:lim@{lim}.service", `systemd:a\x2db`,
 		"ocf:heartbeat:pgsql", "ocf:heartbeat:IPaddr2,ip=10.0.0.1,nic=", "ocf:a:b,_k=v=w",
+		"systemd:" + strings.Repeat("a", 255), "exec:/" + strings.Repeat("a", 1024-len("exec:/")),
 	}
 	invalid := []string{
 		"", "exec", "exec:", "exec:/", "exec:service", "exec:/opt/../bin/x", "exec:/opt//x", "exec:/opt/x/", "exec:/a\nb", "exec:/\xff",
-		"systemd:", "systemd:a b", "systemd:a/b", "systemd:" + strings.Repeat("a", 256), "ocf:", "ocf:heartbeat", "ocf:a:b:c", "ocf:a:b,", "ocf:a:b,=v", "ocf:a:b,1=v",
+		"systemd:", "systemd:a b", "systemd:a/b", "systemd:" + strings.Repeat("a", 256), "ocf:", "ocf:heartbeat", "ocf:a:b:c", "ocf:a:b,", "ocf:a:b,=v", "ocf:a:b,1=v", "ocf:a:b,0x=v", "ocf:a:b,9=v",
 		"http:/x", "EXEC:/x", " exec:/x", "exec:/" + strings.Repeat("a", 1024),
 	}
 	for _, run := range valid {

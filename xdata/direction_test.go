@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
 	"mxcluster/xdata/internal/manifest"
@@ -97,5 +98,12 @@ func TestAutoAlwaysDecides(t *testing.T) {
 				t.Errorf("%s: %v", both, err)
 			}
 		}
+	}
+}
+
+// A standby keeps two versions of a LIM, its regular server three (spec ch. 6).
+func TestKeptBy(t *testing.T) {
+	if standby, regular := KeptBy(clusterconf.SideStandby), KeptBy(clusterconf.SideRegular); standby != 2 || regular != 3 {
+		t.Errorf("%d on the standby, %d on the regular server", standby, regular)
 	}
 }
