@@ -12,7 +12,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/ui"
-	"mxcluster/internal/whatif"
+	"mxcluster/internal/explain"
 	"mxcluster/xdata"
 )
 
@@ -88,7 +88,7 @@ type outcome struct {
 	lives func(server string) bool // whether a server's agent is heard
 	says  []string                 // what it does, line by line
 	old   []xdata.Version          // data versions here that no longer fit
-	stops []whatif.Displacement    // LIMs that would be stopped on a standby for others
+	stops []explain.Displacement    // LIMs that would be stopped on a standby for others
 	left  []string                 // what is left to do, and where
 }
 

@@ -9,7 +9,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
-	"mxcluster/internal/whatif"
+	"mxcluster/internal/explain"
 	"mxcluster/xdata"
 )
 
@@ -81,7 +81,7 @@ func (s *server) foresee(ctx context.Context, e edit, out *outcome) error {
 	}
 	out.says = append(out.says, clusterconf.Diff(before, after)...)
 	if st, err := s.agent.Status(ctx); out.agent && err == nil {
-		out.stops = whatif.Displaced(before, after, st, s.env.Now())
+		out.stops = explain.Displaced(before, after, st, s.env.Now())
 	}
 	for _, d := range out.stops {
 		out.says = append(out.says, d.String())

@@ -10,6 +10,7 @@ import (
 	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/ui"
+	"mxcluster/internal/explain"
 	"mxcluster/internal/whatif"
 )
 
@@ -50,7 +51,7 @@ func runExplain(ctx context.Context, a *app, arg string) error {
 	if err != nil {
 		return err
 	}
-	e, err := whatif.Explain(doc, st, lim, func(x whatif.Scenario) (*whatif.Result, error) { return s.simulate(ctx, x) })
+	e, err := explain.Explain(doc, st, lim, func(x whatif.Scenario) (*whatif.Result, error) { return s.simulate(ctx, x) })
 	if err != nil {
 		return fmt.Errorf("explaining LIM %d: %w", lim, err)
 	}
@@ -75,7 +76,7 @@ func editWords(doc *clusterconf.Document, p *control.EditPlace) string {
 }
 
 // explainView has a row for each sentence.
-func explainView(e *whatif.Explanation) ui.View {
+func explainView(e *explain.Explanation) ui.View {
 	v := ui.View{Object: e, Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "SENTENCE"}}, Names: []string{fmt.Sprint(e.LIM)}}
 	for _, s := range e.Sentences {
 		v.Rows = append(v.Rows, []string{fmt.Sprint(e.LIM), s})

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"encoding/json"
+	"mxcluster/internal/explain"
 	"strings"
 	"testing"
 
@@ -60,7 +61,7 @@ func TestExplain(t *testing.T) {
 	w.agent.running = true
 	w.agent.statuses = []*status.ClusterStatus{limStatus("srv1", "running")}
 	got = w.must(t, "explain", "1", "-o", "json")
-	var e whatif.Explanation
+	var e explain.Explanation
 	if err := json.Unmarshal([]byte(got.out), &e); err != nil || e.Kind != "Explanation" || e.IfServerDied == nil || len(e.LosesTo) != 1 || len(e.Sentences) < 3 {
 		t.Errorf("%v:\n%s", err, got.out)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/internal/explain"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/whatif"
 )
@@ -54,7 +55,7 @@ func TestExplainALIMOnTheStandby(t *testing.T) {
 		ask := func(s whatif.Scenario) (*whatif.Result, error) {
 			return w.servers["sb1"].agent.Simulate(w.t.Context(), s)
 		}
-		e, err := whatif.Explain(w.doc, w.status("sb1"), 1, ask)
+		e, err := explain.Explain(w.doc, w.status("sb1"), 1, ask)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -83,8 +83,10 @@ var arrows = []rule{
 		"it reads other tools' files from a file system that is given to it, and knows addresses alone"},
 	{"internal/sshlogin", []string{"internal/fault", "internal/trusted"},
 		"keys and who may use them are files; the remote shell itself is started elsewhere"},
-	{"internal/whatif", []string{"internal/fault", "internal/nearest", "internal/detector/evidence", "internal/failover", "internal/alarms", "internal/status", "clusterconf"},
+	{"internal/whatif", []string{"internal/fault", "internal/nearest", "internal/detector/evidence", "internal/failover", "clusterconf"},
 		"simulate asks the brain itself, with an agent and without one; commands and agent share the answer"},
+	{"internal/explain", []string{"internal/alarms", "internal/failover", "internal/status", "internal/whatif", "clusterconf"},
+		"sentences about an answer that others gave: of status, of a simulation"},
 	{"internal/swap", []string{"internal/fault", "clusterconf", "netops"},
 		"an exchange of addresses is decided and done alike by an agent and by a command where none runs"},
 	{"internal/control", []string{"internal/fault", "internal/status", "internal/events", "internal/whatif", "clusterconf"},
@@ -105,7 +107,7 @@ var arrows = []rule{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
-		"internal/fault", "internal/nearest", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/whatif", "internal/ui", "internal/lab", "internal/services", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
+		"internal/fault", "internal/nearest", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/whatif", "internal/ui", "internal/lab", "internal/services", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
 		"clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"bench/sync", nil, "it makes data of nothing"},
@@ -190,7 +192,7 @@ var socketCalls = []string{
 }
 
 // pure packages take time as a value and do nothing but compute.
-var pure = []string{"internal/failover", "internal/detector/evidence", "internal/lineage", "internal/status", "internal/alarms", "internal/whatif"}
+var pure = []string{"internal/failover", "internal/detector/evidence", "internal/lineage", "internal/status", "internal/alarms", "internal/whatif", "internal/explain"}
 
 var impureImports = []string{
 	"context", "io", "net", "os", "sync", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "runtime", "log/slog",

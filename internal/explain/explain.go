@@ -1,4 +1,4 @@
-package whatif
+package explain
 
 import (
 	"fmt"
@@ -9,27 +9,28 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/status"
+	"mxcluster/internal/whatif"
 )
 
 // Explanation is the answer of `explain N -o json`.
 type Explanation struct {
-	APIVersion   string     `json:"apiVersion"`
-	Kind         string     `json:"kind"` // Explanation
-	LIM          int        `json:"lim"`
-	Cluster      string     `json:"cluster"`  // "": none
-	ActiveOn     *string    `json:"activeOn"` // nil: nowhere, or not known
-	Side         string     `json:"side"`
-	Since        *time.Time `json:"since"`
-	Reason       string     `json:"reason"`
-	BlockedBy    []string   `json:"blockedBy"`    // what keeps it from falling back
-	IfServerDied *Outcome   `json:"ifServerDied"` // of the LIM, if the server that runs it died now; nil: it runs nowhere
-	WinsOver     []int      `json:"winsOver"`     // LIMs that the standby would leave to it
-	LosesTo      []int      `json:"losesTo"`      // LIMs that it would leave the standby to
-	Sentences    []string   `json:"sentences"`
+	APIVersion   string          `json:"apiVersion"`
+	Kind         string          `json:"kind"` // Explanation
+	LIM          int             `json:"lim"`
+	Cluster      string          `json:"cluster"`  // "": none
+	ActiveOn     *string         `json:"activeOn"` // nil: nowhere, or not known
+	Side         string          `json:"side"`
+	Since        *time.Time      `json:"since"`
+	Reason       string          `json:"reason"`
+	BlockedBy    []string        `json:"blockedBy"`    // what keeps it from falling back
+	IfServerDied *whatif.Outcome `json:"ifServerDied"` // of the LIM, if the server that runs it died now; nil: it runs nowhere
+	WinsOver     []int           `json:"winsOver"`     // LIMs that the standby would leave to it
+	LosesTo      []int           `json:"losesTo"`      // LIMs that it would leave the standby to
+	Sentences    []string        `json:"sentences"`
 }
 
 // Ask runs a simulation.
-type Ask func(Scenario) (*Result, error)
+type Ask func(whatif.Scenario) (*whatif.Result, error)
 
 // Explain says of a LIM of a cluster, in sentences, where it runs and why, and
 // what would become of it.
@@ -152,7 +153,7 @@ func (e *Explanation) ifServerDied(l *status.StatusLIM, regular string, ask Ask)
 	} else if l.Side != "unknown" {
 		return nil
 	}
-	r, err := ask(Scenario{Down: []string{server}})
+	r, err := ask(whatif.Scenario{Down: []string{server}})
 	if err != nil {
 		return err
 	}
@@ -194,7 +195,7 @@ func (e *Explanation) rivals(d *clusterconf.Document, c *clusterconf.Cluster, as
 		if m.LIM == e.LIM {
 			continue
 		}
-		r, err := ask(Scenario{Down: []string{own, d.RegularOf(m.LIM).Name}, Gateway: true})
+		r, err := ask(whatif.Scenario{Down: []string{own, d.RegularOf(m.LIM).Name}, Gateway: true})
 		if err != nil {
 			return err
 		}

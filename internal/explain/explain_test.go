@@ -1,14 +1,18 @@
-package whatif
+package explain
 
 import (
+	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/status"
+	"mxcluster/internal/whatif"
 )
 
 // onStandby is the status of LIM 1 that the standby runs for a reason, with an alarm
@@ -49,8 +53,8 @@ func TestExplainSaysAReasonOnce(t *testing.T) {
 			[]string{"Why: srv1 is down.", "It is locked to the standby side by root.", "What keeps it from falling back to srv1: locked to the standby side by root.", alarm}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := AllWell(system(nil), now)
-			e, err := Explain(system(nil), onStandby(tt.reason, tt.change), 1, func(s Scenario) (*Result, error) { return Simulate(p, s), nil })
+			p := whatif.AllWell(system(nil), now)
+			e, err := Explain(system(nil), onStandby(tt.reason, tt.change), 1, func(s whatif.Scenario) (*whatif.Result, error) { return whatif.Simulate(p, s), nil })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,8 +89,8 @@ func TestExplainSentences(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		change func(l *status.StatusLIM, c *status.StatusCluster)
-		ask    map[string]Outcome // of LIM 1, by the servers that are down
-		others []Outcome
+		ask    map[string]whatif.Outcome // of LIM 1, by the servers that are down
+		others []whatif.Outcome
 		prefix string
 		want   []string
 	}{
@@ -115,27 +119,27 @@ func TestExplainSentences(t *testing.T) {
 			c.Name, c.Servers = "c9", []status.StatusServer{{Name: "sb1", Ready: &yes, ReadyWhy: "redundant for one failure"}}
 		}, nil, nil, "The cluster is", nil},
 		{"would move", func(*status.StatusLIM, *status.StatusCluster) {},
-			map[string]Outcome{"srv1": {After: []string{"sb1"}, Reason: "it is down"}}, nil, "If srv1 died", []string{"If srv1 died now, LIM 1 would move to sb1: it is down."}},
+			map[string]whatif.Outcome{"srv1": {After: []string{"sb1"}, Reason: "it is down"}}, nil, "If srv1 died", []string{"If srv1 died now, LIM 1 would move to sb1: it is down."}},
 		{"would wait", func(*status.StatusLIM, *status.StatusCluster) {},
-			map[string]Outcome{"srv1": {Waiting: true, Reason: "sb1 is busy"}}, nil, "If srv1 died", []string{"If srv1 died now, LIM 1 would wait: sb1 is busy."}},
+			map[string]whatif.Outcome{"srv1": {Waiting: true, Reason: "sb1 is busy"}}, nil, "If srv1 died", []string{"If srv1 died now, LIM 1 would wait: sb1 is busy."}},
 		{"would be down", func(*status.StatusLIM, *status.StatusCluster) {},
-			map[string]Outcome{"srv1": {Reason: "sb1 is down"}}, nil, "If srv1 died", []string{"If srv1 died now, LIM 1 would be down: sb1 is down."}},
+			map[string]whatif.Outcome{"srv1": {Reason: "sb1 is down"}}, nil, "If srv1 died", []string{"If srv1 died now, LIM 1 would be down: sb1 is down."}},
 		{"what would help", func(*status.StatusLIM, *status.StatusCluster) {},
-			map[string]Outcome{"srv1": {Reason: "sb1 is cut off", Remedy: &failover.Remedy{Command: "mxcluster failover 1 --now"}}}, nil,
+			map[string]whatif.Outcome{"srv1": {Reason: "sb1 is cut off", Remedy: &failover.Remedy{Command: "mxcluster failover 1 --now"}}}, nil,
 			"Then ", []string{"Then `mxcluster failover 1 --now` on the standby would start it there."}},
 		{"what would move besides", func(l *status.StatusLIM, _ *status.StatusCluster) { l.Side, l.ActiveOn = "standby", &sb1 },
-			map[string]Outcome{"sb1": {After: []string{"srv1"}, Reason: "it is back", Moves: true}},
-			[]Outcome{{LIM: 2, Moves: true, Before: []string{"srv2"}, Reason: "a"}, {LIM: 3, Before: []string{"srv3"}, Reason: "b"}, {LIM: 4, Moves: true, Before: []string{"sb1"}, Reason: "c"}},
+			map[string]whatif.Outcome{"sb1": {After: []string{"srv1"}, Reason: "it is back", Moves: true}},
+			[]whatif.Outcome{{LIM: 2, Moves: true, Before: []string{"srv2"}, Reason: "a"}, {LIM: 3, Before: []string{"srv3"}, Reason: "b"}, {LIM: 4, Moves: true, Before: []string{"sb1"}, Reason: "c"}},
 			"LIM 2 would", []string{"LIM 2 would then move from srv2 to nowhere: a."}},
 		{"and nothing else", func(l *status.StatusLIM, _ *status.StatusCluster) { l.Side, l.ActiveOn = "standby", &sb1 },
-			map[string]Outcome{"sb1": {After: []string{"srv1"}, Reason: "it is back", Moves: true}},
-			[]Outcome{{LIM: 3, Before: []string{"srv3"}, Reason: "b"}, {LIM: 4, Moves: true, Before: []string{"sb1"}, Reason: "c"}}, "LIM ", []string{"LIM 1 of cluster c1 is running on the standby server sb1; its regular server is srv1."}},
+			map[string]whatif.Outcome{"sb1": {After: []string{"srv1"}, Reason: "it is back", Moves: true}},
+			[]whatif.Outcome{{LIM: 3, Before: []string{"srv3"}, Reason: "b"}, {LIM: 4, Moves: true, Before: []string{"sb1"}, Reason: "c"}}, "LIM ", []string{"LIM 1 of cluster c1 is running on the standby server sb1; its regular server is srv1."}},
 		{"runs nowhere", func(l *status.StatusLIM, _ *status.StatusCluster) {
 			l.Side, l.ActiveOn, l.State = "none", nil, "failed"
 		}, nil, nil,
 			"", []string{"LIM 1 of cluster c1 runs nowhere: it is failed.", "Why: as ordered."}},
 		{"not known where", func(l *status.StatusLIM, _ *status.StatusCluster) { l.Side, l.ActiveOn = "unknown", nil },
-			map[string]Outcome{"srv1": {After: []string{"sb1"}, Reason: "it is down"}}, nil, "", []string{
+			map[string]whatif.Outcome{"srv1": {After: []string{"sb1"}, Reason: "it is down"}}, nil, "", []string{
 				"It is not known where LIM 1 of cluster c1 runs; its regular server is srv1, the standby sb1.", "Why: as ordered.", "If srv1 died now, LIM 1 would move to sb1: it is down."}},
 		{"what comes next", func(l *status.StatusLIM, _ *status.StatusCluster) { l.Next = "stays" }, nil, nil, "As it", []string{"As it stands, it stays."}},
 		{"what comes next if", func(l *status.StatusLIM, _ *status.StatusCluster) { l.Next = "if srv1 fails, moves" }, nil, nil, "As it", nil},
@@ -150,10 +154,10 @@ func TestExplainSentences(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			l, st := base()
 			tc.change(l, &st.Clusters[0])
-			e, err := Explain(d, st, 1, func(s Scenario) (*Result, error) {
+			e, err := Explain(d, st, 1, func(s whatif.Scenario) (*whatif.Result, error) {
 				o := tc.ask[strings.Join(s.Down, " ")]
 				o.LIM = 1
-				return &Result{LIMs: append([]Outcome{o, {LIM: 2}}, tc.others...)}, nil
+				return &whatif.Result{LIMs: append([]whatif.Outcome{o, {LIM: 2}}, tc.others...)}, nil
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -174,16 +178,16 @@ func TestExplainSentences(t *testing.T) {
 // Who would have the standby if two failed is asked for each pair, and told of both ways.
 func TestExplainRivals(t *testing.T) {
 	st := &status.ClusterStatus{GeneratedAt: now, Clusters: []status.StatusCluster{{Name: "c1", LIMs: []status.StatusLIM{{LIM: 1, Side: "none", State: "stopped"}}}}}
-	at := func(lim int, servers ...string) Outcome { return Outcome{LIM: lim, After: servers} }
+	at := func(lim int, servers ...string) whatif.Outcome { return whatif.Outcome{LIM: lim, After: servers} }
 	for _, tc := range []struct {
-		result []Outcome
+		result []whatif.Outcome
 		want   []string
 	}{
-		{[]Outcome{at(1, "sb1"), at(2)}, []string{"If srv1 and another regular server were down together, sb1 would run LIM 1 rather than LIM 2."}},
-		{[]Outcome{at(1), at(2, "sb1")}, []string{"It would leave sb1 to LIM 2, which goes before it."}},
-		{[]Outcome{at(1), at(2)}, nil},
+		{[]whatif.Outcome{at(1, "sb1"), at(2)}, []string{"If srv1 and another regular server were down together, sb1 would run LIM 1 rather than LIM 2."}},
+		{[]whatif.Outcome{at(1), at(2, "sb1")}, []string{"It would leave sb1 to LIM 2, which goes before it."}},
+		{[]whatif.Outcome{at(1), at(2)}, nil},
 	} {
-		e, err := Explain(system(pair), st, 1, func(Scenario) (*Result, error) { return &Result{LIMs: tc.result}, nil })
+		e, err := Explain(system(pair), st, 1, func(whatif.Scenario) (*whatif.Result, error) { return &whatif.Result{LIMs: tc.result}, nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,4 +195,24 @@ func TestExplainRivals(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
+}
+
+var now = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
+
+// system has LIMs 1 to 3 with priorities 10, 20, 20 in cluster c1 and LIM 4 in none.
+func system(change func(*clusterconf.Cluster)) *clusterconf.Document {
+	prefix := func(last int) netip.Prefix { return netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/24", last)) }
+	d := &clusterconf.Document{Revision: 7, Servers: []clusterconf.Server{{Name: "sb1", Base: prefix(20), Interface: "eth0", Standby: true}}}
+	c := clusterconf.Cluster{Name: "c1", Standby: "sb1", Fallback: clusterconf.FallbackManual, Failover: clusterconf.FailoverNormal, SplitBrainStop: clusterconf.SideRegular}
+	for i := 1; i <= 4; i++ {
+		d.Servers = append(d.Servers, clusterconf.Server{Name: fmt.Sprintf("srv%d", i), Base: prefix(20 + i), Interface: "eth0", LIM: i})
+		if i < 4 {
+			c.LIMs = append(c.LIMs, clusterconf.Member{LIM: i, Alias: prefix(10 + i), Priority: 10 + 10*min(i-1, 1)})
+		}
+	}
+	if change != nil {
+		change(&c)
+	}
+	d.Clusters = []clusterconf.Cluster{c}
+	return d
 }
