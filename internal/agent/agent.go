@@ -111,6 +111,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	a.lims = &lims{core: a.core, publish: a.publish, kept: a.kept, aliases: a.aliases, all: map[int]*lim{}}
 	a.data = &data{core: a.core, lims: a.lims, peers: a.peers, newest: map[int]*failover.Data{}, syncs: map[int]*limSync{}}
 	a.lims.data = a.data
+	a.link.aliases, a.link.lims, a.link.peers = a.aliases, a.lims, a.peers
 	a.copies = &copies{core: a.core, lims: a.lims, peers: a.peers}
 	a.needs = &preconditions{core: a.core}
 	if deps.Arbiter != nil {

@@ -77,17 +77,6 @@ func (a *Agent) untilKeyEnds(now time.Time) time.Duration {
 	return wait
 }
 
-// deafSince is since when nobody can be served over this server's link; zero: it works.
-func (a *Agent) deafSince(now time.Time) time.Time {
-	switch {
-	case !a.link.down.IsZero():
-		return a.link.down
-	case !a.link.silence.since.IsZero() && now.Sub(a.link.silence.since) >= a.deafAfter():
-		return a.link.silence.since
-	}
-	return time.Time{}
-}
-
 // leaveKeys gives back the keys of the LIMs that were given up, and has the arbiter
 // keep those of the LIMs that go on without the agent, beside the main loop: as
 // long as their aliases stay, and a minute at most, for nobody else can run them

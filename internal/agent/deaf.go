@@ -2,9 +2,14 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
 	"time"
 
 	"mxcluster/internal/arpbudget"
+	"mxcluster/internal/detector/evidence"
+	"mxcluster/internal/events"
 )
 
 const (
@@ -25,31 +30,31 @@ type silence struct {
 // though its link is up, as behind a switch port that drops every frame. It serves
 // nobody, and another server may have its aliases by the time that frames come
 // through again: then it must not be the first to answer. A cut cable looks the
-// same to the others, but says so here (checkLink).
+// same to the others, but says so here (link.check).
 //
 // That nobody who is polled answers is not enough, for they may be dead while
 // clients are served: what counts is what the interface received. Clients are
 // asked, so that one that has nothing to say is heard, too.
-func (a *Agent) judgeDeaf(now time.Time) {
-	if !a.link.isolation.Isolated || !a.link.up {
-		a.link.silence.since = time.Time{}
+func (a *link) judgeDeaf(now time.Time) {
+	if !a.isolation.Isolated || !a.up {
+		a.silence.since = time.Time{}
 		if a.peers.hearsServer() {
-			a.link.silence.wait = 0
+			a.silence.wait = 0
 		}
 		return
 	}
-	if now.Sub(a.link.silence.asked) >= askClients {
-		a.link.silence.asked = now
+	if now.Sub(a.silence.asked) >= askClients {
+		a.silence.asked = now
 		a.net.askClients(now)
 	}
 	link, err := a.deps.Kernel.Link(a.net.ifname)
 	switch {
-	case err != nil: // checkLink tells
-	case a.link.silence.since.IsZero() || link.Received != a.link.silence.received:
-		a.link.silence.since, a.link.silence.received = now, link.Received
-	case now.Sub(a.link.silence.since) >= max(a.deafAfter(), a.link.silence.wait):
+	case err != nil: // check tells
+	case a.silence.since.IsZero() || link.Received != a.silence.received:
+		a.silence.since, a.silence.received = now, link.Received
+	case now.Sub(a.silence.since) >= max(a.deafAfter(), a.silence.wait):
 		if a.aliases.hideAll(deaf) {
-			a.link.silence.wait = min(max(2*a.link.silence.wait, 2*deafFirst), deafMost)
+			a.silence.wait = min(max(2*a.silence.wait, 2*deafFirst), deafMost)
 		}
 	}
 }
@@ -82,4 +87,40 @@ func (a *link) awaitAnything(ctx context.Context, n *network, before silence) bo
 		}
 	}
 	return false
+}
+
+// deafSince is since when nobody can be served over this server's link; zero: it works.
+func (a *link) deafSince(now time.Time) time.Time {
+	switch {
+	case !a.down.IsZero():
+		return a.down
+	case !a.silence.since.IsZero() && now.Sub(a.silence.since) >= a.deafAfter():
+		return a.silence.since
+	}
+	return time.Time{}
+}
+
+// judgeIsolation decides whether it is this server that is cut off.
+func (a *link) judgeIsolation(now time.Time) {
+	was := a.isolation.Isolated
+	said, began := a.net.detector.Testimony(now)
+	a.isolation = a.isolation.Next(evidence.Circumstances{Now: now, Limit: a.silenceLimit(), Link: a.up,
+		Settling: now.Sub(began) < settleTime, Attentive: a.net.detector.Attentive(now), Testimony: said})
+	if is := a.isolation.Isolated; is != was {
+		a.recordIsolation(is)
+		a.heardAgain = now
+	}
+	a.net.detector.SetWell(!a.isolation.Isolated)
+	a.judgeDeaf(now)
+}
+
+func (a *link) recordIsolation(isolated bool) {
+	text := a.cfg.Server + " hears others again"
+	switch {
+	case isolated && !a.up:
+		text = fmt.Sprintf("%s is isolated: its interface %s is down", a.cfg.Server, a.net.ifname)
+	case isolated:
+		text = a.cfg.Server + " is isolated: it hears nobody"
+	}
+	a.record(slog.LevelWarn, events.Event{Kind: events.Isolation, Subject: a.cfg.Server, Is: strconv.FormatBool(isolated), Text: text})
 }

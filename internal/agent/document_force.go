@@ -102,7 +102,7 @@ func (a *Agent) superviseOthers() {
 		hosts[name] = detector.Server{Base: s.Base.Addr(), Alias: a.aliasOf(s.LIM).Addr(), Gossiped: p.at, Rival: a.sharesAliasWith(name)}
 	}
 	a.net.detector.SetServers(hosts, a.silenceLimit())
-	a.lookAtGateways()
+	a.link.lookAtGateways()
 }
 
 // mostFormers bounds the former addresses that are kept of a server.

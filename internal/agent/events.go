@@ -184,17 +184,6 @@ func (a *core) recordServer(name string, is, was failover.Liveness) {
 		Text: fmt.Sprintf("server %s %s", name, words[is])})
 }
 
-func (a *Agent) recordIsolation(isolated bool) {
-	text := a.cfg.Server + " hears others again"
-	switch {
-	case isolated && !a.link.up:
-		text = fmt.Sprintf("%s is isolated: its interface %s is down", a.cfg.Server, a.net.ifname)
-	case isolated:
-		text = a.cfg.Server + " is isolated: it hears nobody"
-	}
-	a.record(slog.LevelWarn, events.Event{Kind: events.Isolation, Subject: a.cfg.Server, Is: strconv.FormatBool(isolated), Text: text})
-}
-
 func (a *core) recordOrder(o control.Order, target string) {
 	text := fmt.Sprintf("%s of LIM %d to %s was ordered", o.Kind, o.LIM, target)
 	if o.Now {

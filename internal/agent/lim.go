@@ -411,3 +411,18 @@ func (l *lim) unhealthy(ctx context.Context, service string, state services.Stat
 func (l *lim) serves() bool {
 	return l.state == failover.Running || l.state == failover.Starting && l.failure == ""
 }
+
+// putBack takes the aliases again that were taken off while the interface was down.
+func (a *lims) putBack() {
+	for _, l := range a.all {
+		switch {
+		case !l.alias.absent || l.op != nil:
+		case l.state != failover.Running:
+			l.alias.absent = false // it is loaded anew
+		default:
+			l.alias.absent = false
+			l.alias.event("deleted", fmt.Sprintf("the alias %s was deleted while %s was down; it is put back", l.alias.addr.Addr(), a.net.ifname))
+			l.alias.putBack(l.alias.addr, setUp)
+		}
+	}
+}

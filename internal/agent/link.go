@@ -10,7 +10,6 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/detector/evidence"
-	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/netfiles"
 	"mxcluster/netops"
@@ -20,6 +19,10 @@ import (
 // it. It is of the main loop.
 type link struct {
 	*core
+	aliases *aliases
+	lims    *lims
+	peers   *peers
+
 	up       bool
 	down     time.Time // since when it carries no traffic; zero: it does
 	enabled  time.Time // since when the interface is set up; zero: it is down
@@ -69,30 +72,30 @@ func (m *ownMACs) has(mac string) bool { return slices.Contains(m.all, mac) }
 
 func (m *ownMACs) list() []string { return slices.Clone(m.all) }
 
-// noteLink notes what the interface is like now. One that was set up gives the system
+// note notes what the interface is like now. One that was set up gives the system
 // some time to add its addresses; a new MAC address is told to everybody at once.
-func (a *Agent) noteLink(link netops.Link) {
-	remade := link.Index != a.link.index
+func (a *link) note(link netops.Link) {
+	remade := link.Index != a.index
 	switch {
 	case !link.Enabled:
-		a.link.enabled = time.Time{}
-	case remade, a.link.enabled.IsZero():
-		a.link.enabled = time.Now()
+		a.enabled = time.Time{}
+	case remade, a.enabled.IsZero():
+		a.enabled = time.Now()
 	}
 	if remade {
-		a.link.index = link.Index
+		a.index = link.Index
 		a.lookForBaseAdder()
 	}
 	if all, err := a.deps.Kernel.Links(); err == nil {
 		for _, l := range all {
-			a.link.macs.note(l.MAC)
+			a.macs.note(l.MAC)
 		}
 	}
-	a.link.macs.note(link.MAC) // the latest
-	a.net.detector.SetMACs(a.cfg.Server, a.link.macs.list())
-	if mac := link.MAC.String(); mac != a.link.mac {
-		was := a.link.mac
-		a.link.mac = mac
+	a.macs.note(link.MAC) // the latest
+	a.net.detector.SetMACs(a.cfg.Server, a.macs.list())
+	if mac := link.MAC.String(); mac != a.mac {
+		was := a.mac
+		a.mac = mac
 		a.recordAgent("mac", fmt.Sprintf("the MAC address of %s is %s now; it was %s", a.net.ifname, mac, was))
 		a.aliases.announceAll()
 		a.announceBase()
@@ -101,7 +104,7 @@ func (a *Agent) noteLink(link netops.Link) {
 
 // announceBase tells everybody where the base address is, beside the main loop. A
 // failed send is a link that is down: it is told when that comes back, by the kernel.
-func (a *Agent) announceBase() {
+func (a *core) announceBase() {
 	n, base := a.net, a.net.base.Addr()
 	a.wg.Go(func() {
 		if n.budget.Await(a.ctx, arpbudget.Packets(base), arpbudget.Plain) {
@@ -112,7 +115,7 @@ func (a *Agent) announceBase() {
 
 // ensureBases adds the base addresses of this server where they are missing, unless
 // its interface is down: then it is not the time to add anything.
-func (a *Agent) ensureBases(self *clusterconf.Server, bases []netip.Prefix) error {
+func (a *core) ensureBases(self *clusterconf.Server, bases []netip.Prefix) error {
 	link, err := a.deps.Kernel.Link(self.Interface)
 	if err != nil {
 		return err
@@ -151,57 +154,47 @@ func (a *core) onInterface(ifname string, p netip.Prefix) (bool, error) {
 
 // tendAddresses adds what is missing of this server's own addresses: the base first,
 // then the aliases that were taken off while that could not be done.
-func (a *Agent) tendAddresses(now time.Time) {
-	if a.link.enabled.IsZero() {
-		a.link.baseGone = time.Time{}
+func (a *link) tendAddresses(now time.Time) {
+	if a.enabled.IsZero() {
+		a.baseGone = time.Time{}
 		return
 	}
-	missing, err := a.link.missingBase()
+	missing, err := a.missingBase()
 	switch {
 	case err != nil:
-		return // checkLink tells
+		return // check tells
 	case !missing.IsValid():
-		a.link.baseGone, a.link.baseOurs = time.Time{}, false
-	case a.link.baseOurs:
-	case a.link.baseGone.IsZero():
-		a.link.baseGone = now
-		wait := max(baseSettle, a.link.enabled.Add(a.link.baseGrace()).Sub(now))
+		a.baseGone, a.baseOurs = time.Time{}, false
+	case a.baseOurs:
+	case a.baseGone.IsZero():
+		a.baseGone = now
+		wait := max(baseSettle, a.enabled.Add(a.baseGrace()).Sub(now))
 		time.AfterFunc(wait, func() { a.post(func() { a.tendAddresses(time.Now()) }) })
 		return
-	case now.Sub(a.link.enabled) < a.link.baseGrace() || now.Sub(a.link.baseGone) < baseSettle:
+	case now.Sub(a.enabled) < a.baseGrace() || now.Sub(a.baseGone) < baseSettle:
 		return
 	}
 	if err := a.ensureBases(a.doc.Server(a.cfg.Server), bases(a.doc, a.doc.Server(a.cfg.Server))); err != nil {
 		a.log.Error("making sure of the base address", "base", a.net.base, "err", err)
 		return
 	}
-	for _, l := range a.lims.all {
-		switch {
-		case !l.alias.absent || l.op != nil:
-		case l.state != failover.Running:
-			l.alias.absent = false // it is loaded anew
-		default:
-			l.alias.absent = false
-			l.alias.event("deleted", fmt.Sprintf("the alias %s was deleted while %s was down; it is put back", l.alias.addr.Addr(), a.net.ifname))
-			l.alias.putBack(l.alias.addr, setUp)
-		}
-	}
+	a.lims.putBack()
 }
 
 // lookForBaseAdder finds out, beside the main loop, whether the system is to add the base
 // address to an interface that was made anew. If no file of it says so the agent does at
 // once: until then this server serves nobody.
-func (a *Agent) lookForBaseAdder() {
-	a.link.baseOurs = false
+func (a *link) lookForBaseAdder() {
+	a.baseOurs = false
 	if a.deps.Files == nil {
 		return
 	}
-	index, base := a.link.index, a.net.base.Addr()
+	index, base := a.index, a.net.base.Addr()
 	a.wg.Go(func() {
 		all, err := netfiles.Find(a.deps.Files, base)
 		a.post(func() {
-			if err == nil && len(all) == 0 && a.link.index == index && a.net.base.Addr() == base {
-				a.link.baseOurs = true
+			if err == nil && len(all) == 0 && a.index == index && a.net.base.Addr() == base {
+				a.baseOurs = true
 				a.tendAddresses(time.Now())
 			}
 		})
@@ -224,4 +217,30 @@ func (a *link) mayAdd() bool {
 	}
 	here, err := a.onInterface(a.net.ifname, a.net.base)
 	return err == nil && here
+}
+
+// check looks whether the interface carries traffic.
+func (a *link) check() {
+	link, err := a.deps.Kernel.Link(a.net.ifname)
+	if err != nil {
+		a.log.Error("looking at the interface", "interface", a.net.ifname, "err", err)
+	}
+	up := err == nil && link.Up
+	if err == nil {
+		a.note(link)
+	}
+	if !up {
+		a.net.detector.LinkLost(time.Now())
+		a.aliases.hideAll(linkDown) // before it carries traffic again: another server may have them by then
+	}
+	if up && !a.up {
+		a.aliases.announceAll() // clients may have turned to another holder meanwhile
+	}
+	a.up = up
+	switch {
+	case up:
+		a.down = time.Time{}
+	case a.down.IsZero():
+		a.down = time.Now()
+	}
 }

@@ -135,7 +135,7 @@ func (a *Agent) kernelChanged(e netops.Event) {
 		a.nothingNew = true
 		return
 	}
-	a.checkLink()
+	a.link.check()
 	a.aliases.lookAtLink()
 	if e.Blocks {
 		a.aliases.mendBlocks()
@@ -150,7 +150,7 @@ func (a *Agent) kernelChanged(e netops.Event) {
 			}
 		}
 	}
-	a.tendAddresses(time.Now())
+	a.link.tendAddresses(time.Now())
 	a.lookAtLeaving()
 }
 

@@ -52,7 +52,7 @@ func (a *Agent) actsNotFor() []int {
 		return nil
 	}
 	var lims []int
-	w := a.witnessed()
+	w := a.link.witnessed()
 	for _, m := range c.LIMs {
 		regular := a.doc.RegularOf(m.LIM).Name
 		runs := a.peers.of(regular).liveness == failover.Alive && a.peers.of(regular).claim.LIM(m.LIM).State.Active()
@@ -80,7 +80,7 @@ func (a *Agent) actsNotWords(lim int) string {
 // limits says what this server can do once only; "": nothing.
 func (a *Agent) limits() string {
 	c := a.cluster()
-	if c == nil || c.Standby != a.cfg.Server || !a.settled || a.link.isolation.Isolated || !a.witnessed().OnlyMates() {
+	if c == nil || c.Standby != a.cfg.Server || !a.settled || a.link.isolation.Isolated || !a.link.witnessed().OnlyMates() {
 		return ""
 	}
 	return fmt.Sprintf("redundant for one failure: without all regular servers %s would hear nobody, neither a gateway nor a neighbour, and would take nothing over by itself", a.cfg.Server)

@@ -9,7 +9,7 @@ import (
 
 // knowOwners tells the detector whose addresses there are, by the document and the
 // kernel's routes.
-func (a *Agent) knowOwners(gateways []netip.Addr) {
+func (a *link) knowOwners(gateways []netip.Addr) {
 	owners := map[netip.Addr]string{}
 	for _, gw := range gateways {
 		owners[gw] = "gateway " + gw.String() // no server's name
@@ -34,7 +34,7 @@ func (a *Agent) knowOwners(gateways []netip.Addr) {
 
 // unseenDeaths says, on a standby, of which servers the death might not be seen: somebody
 // answers ARP for them who cannot be told from them, for they answer no echo.
-func (a *Agent) unseenDeaths() []string {
+func (a *core) unseenDeaths() []string {
 	self, now := a.doc.Server(a.cfg.Server), time.Now()
 	if self == nil || !self.Standby || a.net == nil {
 		return nil

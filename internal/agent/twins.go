@@ -37,17 +37,17 @@ func (p *peer) noteRun(c *failover.Claim, at time.Time) {
 // send to this server goes to that station, and it is the one whose word they hear, out of
 // this server's hearing. A server that serves nobody leaves the base to the other one, so
 // that two do not outshout each other.
-func (a *Agent) keepBase(now time.Time) {
+func (a *link) keepBase(now time.Time) {
 	c := a.net.detector.BaseUsed()
 	serves := slices.ContainsFunc(a.aliases.holding(), func(x *alias) bool { return x.hidden == "" })
 	used := !c.At.IsZero() && now.Sub(c.At) < twinsFor
-	if !serves || !used || now.Sub(a.link.baseKept) < basePeriod || a.link.macs.has(c.MAC) {
+	if !serves || !used || now.Sub(a.baseKept) < basePeriod || a.macs.has(c.MAC) {
 		return
 	}
-	if c.At.After(a.link.baseKept) {
+	if c.At.After(a.baseKept) {
 		a.recordConflict(0, fmt.Sprintf("the base address %s of %s is used by %s, too; it is announced", a.net.base.Addr(), a.cfg.Server, c.MAC))
 	}
-	a.link.baseKept = now
+	a.baseKept = now
 	a.announceBase()
 }
 

@@ -14,7 +14,6 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/detector"
-	"mxcluster/internal/detector/evidence"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
 	"mxcluster/internal/rotation"
@@ -43,7 +42,7 @@ func (a *Agent) view(now time.Time) failover.View {
 		Peers: make(map[string]failover.Peer, len(a.peers.all)), LIMs: make(map[int]failover.Local, len(a.lims.all)),
 		Wire: a.net.detector.Aliases(),
 	}
-	v.Deaf, v.Down = a.deafSince(now), !a.link.up
+	v.Deaf, v.Down = a.link.deafSince(now), !a.link.up
 	v.Arbiter = a.arbiterView(now)
 	for name, p := range a.peers.all {
 		v.Peers[name] = failover.Peer{Doubtful: p.doubtful, LeaseEnds: a.peers.leaseEnds(p), Liveness: p.liveness, Since: p.since, RunSince: p.runSince, Claim: p.claim, IdleSince: p.idle}
@@ -97,8 +96,8 @@ func (a *Agent) judge(now time.Time) {
 		a.settled = true
 		a.recordAgent("settled", fmt.Sprintf("the agent of %s has settled: it knows what the others run, or has waited for them", a.cfg.Server))
 	}
-	a.judgeIsolation(now)
-	a.keepBase(now)
+	a.link.judgeIsolation(now)
+	a.link.keepBase(now)
 }
 
 // waited reports whether a starting agent has waited long enough for those that it does
@@ -122,20 +121,6 @@ func (a *Agent) judgeIdle(p *peer, lim int, now time.Time) {
 	case p.idle.IsZero():
 		p.idle = now
 	}
-}
-
-// judgeIsolation decides whether it is this server that is cut off.
-func (a *Agent) judgeIsolation(now time.Time) {
-	was := a.link.isolation.Isolated
-	said, began := a.net.detector.Testimony(now)
-	a.link.isolation = a.link.isolation.Next(evidence.Circumstances{Now: now, Limit: a.silenceLimit(), Link: a.link.up,
-		Settling: now.Sub(began) < settleTime, Attentive: a.net.detector.Attentive(now), Testimony: said})
-	if is := a.link.isolation.Isolated; is != was {
-		a.recordIsolation(is)
-		a.link.heardAgain = now
-	}
-	a.net.detector.SetWell(!a.link.isolation.Isolated)
-	a.judgeDeaf(now)
 }
 
 func later(a, b time.Time) time.Time {
@@ -198,7 +183,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 		p.keys = *c.Keys
 	}
 	if !known {
-		a.judgeByGateways() // whose MAC is none of a neighbour
+		a.link.judgeByGateways() // whose MAC is none of a neighbour
 	}
 	if p.formers != nil && !c.Lacks(a.doc) {
 		p.formers, a.kept.unsaved = nil, true
@@ -231,7 +216,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 	c := failover.Claim{
 		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Epoch: a.doc.Epoch, Hash: a.hash,
 		MAC: a.link.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.link.isolation.Isolated, Arbiter: a.arbiter,
-		Looked: a.needs.unable != nil, Unready: a.unfit(), Limits: a.limits(), Witnessed: a.witnessed().Others > 0,
+		Looked: a.needs.unable != nil, Unready: a.unfit(), Limits: a.limits(), Witnessed: a.link.witnessed().Others > 0,
 		Lease: a.lease(), MACs: a.link.macs.list(), Denied: a.aliases.denials.whole, Misplaced: a.copies.misplaced(),
 	}
 	notTaken := a.actsNotFor()
@@ -306,12 +291,12 @@ func (a *Agent) housekeep(now time.Time) {
 		a.lastJoin = now
 		a.writeHeld(a.gate.Due(now))
 		a.forgetReadied(now)
-		a.checkLink()
+		a.link.check()
 		a.docs.lookAtPaper(now)
-		a.tendAddresses(now)
+		a.link.tendAddresses(now)
 		a.aliases.tendBlockProbes(now)
 		if a.link.gateways.changed {
-			a.lookAtGateways()
+			a.link.lookAtGateways()
 		}
 		a.docs.catchUp()
 		a.docs.payOwed()
@@ -331,32 +316,6 @@ func (a *Agent) housekeep(now time.Time) {
 	if since := now.Sub(a.lastSeen); !a.kept.saving && (since >= seenPeriod || a.kept.unsaved && since >= savePause && !short || short && since >= roomRetry) {
 		a.lastSeen, a.kept.unsaved = now, false
 		a.kept.saveBeside()
-	}
-}
-
-// checkLink looks whether the interface carries traffic.
-func (a *Agent) checkLink() {
-	link, err := a.deps.Kernel.Link(a.net.ifname)
-	if err != nil {
-		a.log.Error("looking at the interface", "interface", a.net.ifname, "err", err)
-	}
-	up := err == nil && link.Up
-	if err == nil {
-		a.noteLink(link)
-	}
-	if !up {
-		a.net.detector.LinkLost(time.Now())
-		a.aliases.hideAll(linkDown) // before it carries traffic again: another server may have them by then
-	}
-	if up && !a.link.up {
-		a.aliases.announceAll() // clients may have turned to another holder meanwhile
-	}
-	a.link.up = up
-	switch {
-	case up:
-		a.link.down = time.Time{}
-	case a.link.down.IsZero():
-		a.link.down = time.Now()
 	}
 }
 

@@ -65,7 +65,7 @@ func (w *warmth) latest() []netip.Addr {
 }
 
 // keepWarm tells the kernel of the neighbours that are heard until ctx ends.
-func (a *Agent) keepWarm(ctx context.Context, n *network) {
+func (a *core) keepWarm(ctx context.Context, n *network) {
 	told := map[netip.Addr]time.Time{}
 	for o := range n.wire.Subscribe(ctx) {
 		if !n.warm.wants(o) || o.Time.Sub(told[o.SenderIP]) < warmAgain {
@@ -86,7 +86,7 @@ func (a *Agent) keepWarm(ctx context.Context, n *network) {
 }
 
 // warmFor has the neighbours kept warm that matter by the present document.
-func (a *Agent) warmFor(gateway netip.Addr) {
+func (a *core) warmFor(gateway netip.Addr) {
 	var aliases []netip.Addr
 	if c := a.cluster(); c != nil {
 		for _, m := range c.LIMs {

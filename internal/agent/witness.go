@@ -15,7 +15,7 @@ import (
 const mostFar = 3
 
 // witnessesBeside are those beside the own cluster by the document and the kernel.
-func (a *Agent) witnessesBeside(gateways []netip.Addr) detector.WitnessPlan {
+func (a *link) witnessesBeside(gateways []netip.Addr) detector.WitnessPlan {
 	mine := append(a.mates(), a.cfg.Server)
 	p := detector.WitnessPlan{Subnet: a.net.base.Masked(), Far: farWitnesses(a.doc, a.cfg.Server, mine, a.net.base.Masked()),
 		Taken: map[netip.Addr]bool{}, MACs: map[string]bool{}}
@@ -31,7 +31,7 @@ func (a *Agent) witnessesBeside(gateways []netip.Addr) detector.WitnessPlan {
 	for _, alias := range aliasesOf(a.doc) {
 		p.Taken[alias.Addr()] = true
 	}
-	for _, mac := range a.link.macs.list() {
+	for _, mac := range a.macs.list() {
 		p.MACs[mac] = true
 	}
 	for _, x := range a.peers.all {
@@ -72,24 +72,24 @@ type gateways struct {
 
 // lookAtGateways asks the kernel for the gateways of its routes, beside the main loop:
 // there may be many routes.
-func (a *Agent) lookAtGateways() {
+func (a *link) lookAtGateways() {
 	a.judgeByGateways() // that are known
-	if a.link.gateways.looking {
-		a.link.gateways.changed = true
+	if a.gateways.looking {
+		a.gateways.changed = true
 		return
 	}
-	a.link.gateways.looking, a.link.gateways.changed = true, false
+	a.gateways.looking, a.gateways.changed = true, false
 	n := a.net
 	a.wg.Go(func() {
 		all, err := a.deps.Kernel.Gateways(n.ifname)
 		a.post(func() {
-			a.link.gateways.looking = false
+			a.gateways.looking = false
 			if err != nil {
 				a.log.Warn("looking for gateways", "interface", n.ifname, "err", err)
 				return
 			}
-			if !slices.Equal(all, a.link.gateways.all) {
-				a.link.gateways.all = all
+			if !slices.Equal(all, a.gateways.all) {
+				a.gateways.all = all
 				a.judgeByGateways()
 			}
 		})
@@ -97,18 +97,18 @@ func (a *Agent) lookAtGateways() {
 }
 
 // judgeByGateways has the gateways that are known asked, and kept warm.
-func (a *Agent) judgeByGateways() {
+func (a *link) judgeByGateways() {
 	var gw netip.Addr
-	if len(a.link.gateways.all) > 0 {
-		gw = a.link.gateways.all[0]
+	if len(a.gateways.all) > 0 {
+		gw = a.gateways.all[0]
 	}
 	a.warmFor(gw)
-	a.knowOwners(a.link.gateways.all)
-	a.net.detector.SetWitnesses(a.witnessesBeside(a.link.gateways.all))
+	a.knowOwners(a.gateways.all)
+	a.net.detector.SetWitnesses(a.witnessesBeside(a.gateways.all))
 }
 
 // witnessed is who tells this server now that it is not cut off.
-func (a *Agent) witnessed() evidence.Witnesses {
+func (a *link) witnessed() evidence.Witnesses {
 	var answer []string
 	for _, name := range a.mates() {
 		if p := a.peers.all[name]; p != nil && (p.liveness == failover.Alive || p.liveness == failover.AgentLost) {

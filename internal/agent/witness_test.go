@@ -170,7 +170,7 @@ func TestGatewayThatComes(t *testing.T) {
 func (w *world) witnessed(server string) evidence.Witnesses {
 	w.t.Helper()
 	a := w.servers[server].agent
-	got, err := on(w.t.Context(), a.core, func() (evidence.Witnesses, error) { return a.witnessed(), nil })
+	got, err := on(w.t.Context(), a.core, func() (evidence.Witnesses, error) { return a.link.witnessed(), nil })
 	if err != nil {
 		w.t.Fatal(err)
 	}
