@@ -16,6 +16,20 @@ import (
 	"mxcluster/internal/services"
 )
 
+const (
+	minBeat      = 40 * time.Millisecond // heartbeats to the servers of the cluster, at the most often
+	maxBeat      = 2 * time.Second       // and at the most seldom
+	farBeat      = 2 * time.Second       // heartbeats to all other servers, at the most often
+	farSpacing   = 25 * time.Millisecond // from one of those to the next, at the most often
+	farInLimit   = 4                     // of those, which missing make a server count as lost
+	joinPeriod   = time.Second
+	dataPeriod   = time.Second
+	seenPeriod   = 30 * time.Second       // how often it is saved who is alive, and seen whether that can be
+	savePause    = 100 * time.Millisecond // between two saves of what was heard
+	seenFresh    = 5 * time.Minute        // how long that counts after a restart of the agent
+	beatsInLimit = 5
+)
+
 // core is what all parts of an agent share: what it was told, its effects, its main loop,
 // its record of events, and the document that it works by.
 type core struct {
@@ -241,4 +255,16 @@ func (a *core) own() (lims []int) {
 		lims = []int{self.LIM}
 	}
 	return lims
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// background is a context for short work that must end with the agent.
+func (a *core) background(limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(a.ctx, limit)
 }

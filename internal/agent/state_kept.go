@@ -1,6 +1,13 @@
 package agent
 
-import "time"
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"mxcluster/internal/failover"
+)
 
 // keptState is what of this server's state outlives the process, and how keeping it goes.
 type keptState struct {
@@ -111,4 +118,32 @@ func (a *keptState) stateKept(p persisted, err error) {
 func (a *keptState) durable(l *lim, term uint64) bool {
 	p, ok := a.state.LIMs[l.number]
 	return ok && p.Active && p.Term == term
+}
+
+// savePatience is how long something that must be saved before it is acted on waits
+// for the disk: callers do not wait for a server's log or backup to be written. The
+// state is kept by then, and a server whose power goes runs nothing (decision 0032).
+const savePatience = 50 * time.Millisecond
+
+// takeState is what must outlive the process, as it is now.
+func (a *Agent) takeState() persisted {
+	a.kept.states = max(a.kept.states+1, uint64(time.Now().UnixNano()))
+	p := persisted{Version: stateVersion, Number: a.kept.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
+		Alarms: a.alarms, Conflict: a.docs.conflict, ConflictText: a.docs.conflictText, Former: a.former, Accepted: a.docs.accepted, Self: a.docs.self, Readied: slices.Collect(maps.Keys(a.readied)), Formers: map[string][]netip.Addr{}}
+	for n, l := range a.lims.all {
+		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.software.up, Since: l.since, Up: l.software.specs,
+			Known: l.known, Flaps: l.flaps, Suspended: l.suspended, Routes: slices.Clone(l.alias.routes)}
+	}
+	for name, at := range a.kept.state.Seen {
+		p.Seen[name] = at
+	}
+	for name, x := range a.peers.all {
+		if x.formers != nil {
+			p.Formers[name] = slices.Clone(x.formers)
+		}
+		if x.liveness == failover.Alive {
+			p.Seen[name] = time.Now().UTC()
+		}
+	}
+	return p
 }

@@ -1,0 +1,150 @@
+package agent
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/member"
+	"mxcluster/internal/rotation"
+)
+
+// claimHeard takes in what another server says of itself.
+func (a *Agent) claimHeard(ev member.Event) {
+	var c statement
+	if err := json.Unmarshal(ev.Payload, &c); err != nil || c.Server != ev.From {
+		a.log.Warn("ignoring a claim that cannot be read", "from", ev.From, "err", err)
+		return
+	}
+	if why := c.Beyond(a.doc.Age(), a.highestTerm); why != "" {
+		a.refuse(ev.From, "beyond-reason", fmt.Sprintf("what %s says of itself is not believed: it names %s", ev.From, why))
+		return
+	}
+	if len(a.peers.all) >= maxPeers && a.peers.all[ev.From] == nil && a.doc.Server(ev.From) == nil {
+		return // invented names take no room from others
+	}
+	p := a.peers.of(ev.From)
+	if p.claim == nil || p.claim.Run != c.Run {
+		p.noteRun(&c.Claim, ev.At)
+		if p.second(&c.Claim, ev.At) {
+			return
+		}
+		p.runSince = ev.At
+	}
+	known := p.claim != nil && p.claim.MAC == c.MAC && slices.Equal(p.claim.MACs, c.MACs)
+	a.net.detector.SetMACs(ev.From, append(slices.Clone(c.MACs), c.MAC))
+	a.aliases.held.know(ev.From, append(slices.Clone(c.MACs), c.MAC))
+	a.aliases.blockFailed(&c.Claim)
+	p.noteHolding(&c.Claim, later(ev.At, p.at))
+	p.claim, p.alarms, p.claimed, p.keys = &c.Claim, c.Alarms, ev.At, rotation.Claim{}
+	if c.Keys != nil {
+		p.keys = *c.Keys
+	}
+	if !known {
+		a.link.judgeByGateways() // whose MAC is none of a neighbour
+	}
+	if p.formers != nil && !c.Lacks(a.doc) {
+		p.formers, a.kept.unsaved = nil, true
+		a.superviseOthers()
+	}
+	for _, entry := range c.LIMs {
+		if !a.concerns(entry.LIM) {
+			continue
+		}
+		a.missLast(ev.From, entry)
+		if l := a.lims.of(entry.LIM); l.known.Later(entry.Known) != l.known {
+			l.known, a.kept.unsaved = entry.Known, true
+		}
+	}
+	if a.peers.behind(&c.Claim) {
+		a.docs.requestDocument(ev.From, c.Age())
+	}
+}
+
+// statement is what one server says to the others: its claim, on which they
+// decide, and what they show to people.
+type statement struct {
+	failover.Claim
+	Alarms []alarms.Alarm  `json:"alarms,omitempty"`
+	Keys   *rotation.Claim `json:"keys,omitempty"`
+}
+
+// claim is what this server says of itself.
+func (a *Agent) claim(now time.Time) failover.Claim {
+	c := failover.Claim{
+		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Epoch: a.doc.Epoch, Hash: a.hash,
+		MAC: a.link.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.link.isolation.Isolated, Arbiter: a.arbiter,
+		Looked: a.needs.unable != nil, Unready: a.unfit(), Limits: a.limits(), Witnessed: a.link.witnessed().Others > 0,
+		Lease: a.lease(), MACs: a.link.macs.list(), Denied: a.aliases.denials.whole, Misplaced: a.copies.misplaced(),
+	}
+	notTaken := a.actsNotFor()
+	for n, l := range a.lims.all {
+		var yields clusterconf.Side
+		if cluster := a.doc.ClusterOfLIM(n); l.alias.holds && cluster != nil {
+			yields = failover.YieldingSide(cluster, n, now)
+		}
+		c.LIMs = append(c.LIMs, failover.LIMClaim{
+			Yields: yields, LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.alias.holds || l.alias.absent, Absent: l.alias.absent, OtherBlock: l.alias.otherBlock.result, Released: !l.released.IsZero() && !l.state.Active(),
+			Clear: l.clear && !l.alias.holds, Known: l.known, Reason: l.whyHere(), Failure: l.failure, Unable: a.needs.unable[n], Announced: l.alias.announced.Truncate(time.Second), AnnounceError: l.alias.notTold, Blocked: l.alias.hidden != "" && !a.aliases.notDenied(l.alias.addr.Addr()),
+			ForeignMAC: l.alias.foreign.mac, Data: a.data.newest[n], Damaged: a.data.here[n].names(), NextSync: a.data.nextSync(n),
+			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.flaps.Recent(now),
+			Suspended: l.suspended.Why != "", Remedy: l.remedy,
+		})
+	}
+	for i := range c.LIMs {
+		if n := c.LIMs[i].LIM; slices.Contains(notTaken, n) {
+			c.LIMs[i].NotTaken = a.actsNotWords(n)
+		}
+	}
+	slices.SortFunc(c.LIMs, func(x, y failover.LIMClaim) int { return cmp.Compare(x.LIM, y.LIM) })
+	return c
+}
+
+// publish tells the others: all of it when it changed, else a heartbeat.
+func (a *Agent) publish(now time.Time) {
+	if a.publishNews(now) {
+		a.lastBeat = now
+		return
+	}
+	if now.Sub(a.lastBeat) >= a.beatPeriod() {
+		a.lastBeat = now
+		a.net.pool.Beat(a.mates()...)
+	}
+	if now.Sub(a.lastFar) >= a.farPeriod() {
+		a.lastFar = now
+		mates := a.mates()
+		far := slices.DeleteFunc(slices.Collect(maps.Keys(a.peers.all)), func(n string) bool { return slices.Contains(mates, n) })
+		a.net.pool.Beat(far...)
+	}
+}
+
+// publishNews tells the others all of it if it changed. Looking at the values first
+// is much cheaper than encoding them, and nearly always enough.
+func (a *Agent) publishNews(now time.Time) bool {
+	c := statement{a.claim(now), a.alarms.Alarms, a.keyring.Claim()}
+	if a.published != "" && reflect.DeepEqual(c, a.said) {
+		return false
+	}
+	raw, err := json.Marshal(c)
+	if err != nil {
+		a.log.Error("encoding the claim", "err", err)
+		return false
+	}
+	a.said = c
+	if string(raw) == a.published {
+		return false
+	}
+	a.published = string(raw)
+	c.At = now
+	if raw, err = json.Marshal(c); err == nil {
+		a.net.pool.Publish(raw)
+	}
+	return true
+}

@@ -1,0 +1,92 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"mxcluster/internal/detector"
+	"mxcluster/internal/failover"
+)
+
+// judge updates what is known of the other servers' lives.
+func (a *Agent) judge(now time.Time) {
+	a.peers.hearsay()
+	seen := a.net.detector.Sightings()
+	mates := a.mates()
+	heardAll := true
+	for _, s := range a.doc.Servers {
+		if s.Name == a.cfg.Server {
+			continue
+		}
+		p := a.peers.of(s.Name)
+		was := p.liveness
+		if g, ok := seen[s.Name]; ok && slices.Contains(mates, s.Name) {
+			p.liveness, p.doubtful = a.liveness(s.Name, p, g), g.Doubtful
+			heardAll = heardAll && p.liveness == failover.Alive
+		} else {
+			p.liveness = farLiveness(p, now, farInLimit*a.farPeriod())
+		}
+		a.judgeIdle(p, s.LIM, now)
+		if p.liveness != was {
+			p.since = now
+			if was == failover.Gone {
+				a.aliases.returned(s.Name)
+			}
+			if p.liveness == failover.Alive {
+				a.aliases.announceAll() // it, and the clients beside it, may have heard of another holder
+			}
+			a.recordServer(s.Name, p.liveness, was)
+		}
+	}
+	if settled := heardAll && a.arbiterAsked(now) || a.waited(now); settled && !a.settled {
+		a.settled = true
+		a.recordAgent("settled", fmt.Sprintf("the agent of %s has settled: it knows what the others run, or has waited for them", a.cfg.Server))
+	}
+	a.link.judgeIsolation(now)
+	a.link.keepBase(now)
+}
+
+// waited reports whether a starting agent has waited long enough for those that it does
+// not hear. They have that time from the first frame of anybody: before, a switch port
+// may have been shut. Where nothing at all is heard the time for a cold start counts.
+func (a *Agent) waited(now time.Time) bool {
+	if first := a.net.detector.FirstFrame(); !first.IsZero() {
+		return now.Sub(later(a.started, first)) >= settleTime
+	}
+	return now.Sub(a.started) >= max(a.cfg.StartGrace, settleTime)
+}
+
+// judgeIdle notes since when a regular server leaves its LIM down, although this
+// server has it down, too.
+func (a *Agent) judgeIdle(p *peer, lim int, now time.Time) {
+	here := a.lims.all[lim]
+	switch {
+	case lim == 0 || p.liveness != failover.Alive || !p.claim.Settled || p.claim.LIM(lim).State.Active(),
+		here != nil && here.state.Active():
+		p.idle = time.Time{}
+	case p.idle.IsZero():
+		p.idle = now
+	}
+}
+
+// liveness judges a server of this server's cluster.
+func (a *Agent) liveness(name string, p *peer, g detector.Sighting) failover.Liveness {
+	last := a.kept.state.Seen[name]
+	known := g.EverGossip || !last.IsZero() && a.started.Sub(last) < seenFresh
+	switch {
+	case !known:
+		return failover.Unheard
+	case g.Gone:
+		return failover.Gone
+	case g.AgentLost:
+		return failover.AgentLost
+	case p.claim == nil || !g.EverGossip:
+		return failover.Unheard
+	case p.stale && p.liveness != failover.Alive:
+		return p.liveness // it is back, and its claim is that of the run before
+	case (p.liveness == failover.Gone || p.liveness == failover.AgentLost) && !g.Gossiped.After(p.since):
+		return failover.AgentLost // its kernel is back
+	}
+	return failover.Alive
+}

@@ -1,0 +1,109 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"mxcluster/internal/failover"
+	"mxcluster/internal/services"
+)
+
+func (l *lim) applyRun(d *failover.Decision) (starts bool) {
+	alias := l.aliasOf(l.number)
+	l.alias.contest(d.Contested)
+	switch {
+	case l.op != nil:
+	case l.state == failover.Running && (l.alias.holds || l.alias.absent || !alias.IsValid()):
+		if l.term != d.Term {
+			l.reterm(d.Term)
+		}
+		l.tendSoftware()
+	default:
+		l.keep(d) // saved with the start
+		l.start(d.Term, alias, d.Reason)
+		return true
+	}
+	return false
+}
+
+// reterm gives a running LIM a later term and announces it again, after another
+// server had it too.
+func (l *lim) reterm(term uint64) {
+	l.term, l.known = term, l.known.Later(failover.Place{Term: term, Server: l.cfg.Server})
+	l.kept.saveBeside()
+	l.recordState(l, l.state, "goes on under a later term")
+	if l.alias.hold != nil {
+		l.alias.announceAnew()
+	}
+}
+
+// start begins to run a LIM here: term saved, alias probed and leased, announced,
+// software started.
+func (l *lim) start(term uint64, alias netip.Prefix, reason string) {
+	goesOn := l.kept.durable(l, term)
+	l.term, l.released, l.alias.absent = term, time.Time{}, false
+	l.known = l.known.Later(failover.Place{Term: term, Server: l.cfg.Server})
+	l.set(failover.Starting, reason)
+	software, env, err := l.software.build(alias)
+	if err != nil {
+		l.giveUp(err, func() { l.fail(err) })
+		return
+	}
+	passive, former := l.alias.passive(), l.alias.former
+	acquire := alias.IsValid() && (!l.alias.holds || passive)
+	changes := l.software.role == rolePassive
+	gone := l.software.gone(software)
+	if goesOn && l.software.specs != nil {
+		software = software.Only(l.software.specs) // what was added since must not bring down what runs
+	}
+	l.software.mayBeUp(software, gone)
+	net, saved := l.net, l.kept.saveBegin()
+	if goesOn {
+		saved = func() error { return nil }
+	}
+	given := acquire && l.alias.givenUp(term)
+	before := l.alias.beforeTaking(net, alias, given, saved)
+	l.alias.taking = acquire
+	l.operate(func(ctx context.Context) func() {
+		if acquire {
+			if err := l.alias.acquire(ctx, net, alias, passive, former, before); err != nil {
+				return func() { l.notAcquired(err) }
+			}
+			if given {
+				l.probeBeside(net, alias.Addr())
+			}
+		} else if err := saved(); err != nil {
+			return func() { l.giveUp(err, func() { l.fail(err) }) }
+		}
+		data := l.newestData(&env)
+		l.software.noteStart(data.Newest)
+		l.post(func() { l.software.startsOn(data) })
+		l.software.stopGone(ctx, gone, env)
+		err := l.software.serve(ctx, software, env, changes)
+		if err == nil {
+			err = l.software.calledOff(ctx, software, env)
+		}
+		if err != nil {
+			return func() {
+				l.software.didNotComeUp(err)
+				l.alias.drop()
+				l.fail(err)
+			}
+		}
+		return func() { l.runs(software, env) }
+	})
+}
+
+// runs notes that a LIM's software runs, and watches it.
+func (l *lim) runs(software services.Set, env services.Env) {
+	l.failure, l.retryAt, l.software.up, l.alias.inUse.text, l.software.role, l.software.version = "", time.Time{}, true, "", env.Role, nil
+	l.software.mayBeUp(software)
+	l.software.change.hash = ""       // the document may want another by now
+	if l.state == failover.Stopping { // called off when it was up already
+		l.stop(false, l.reason, nil)
+		return
+	}
+	l.set(failover.Running, l.reason)
+	l.watchHealth(software, env)
+}

@@ -1,0 +1,125 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"mxcluster/internal/failover"
+)
+
+// applyStop takes a LIM down here, if it is not down already.
+func (l *lim) applyStop(d *failover.Decision) {
+	if l.software.stopsAgain || l.state == failover.Stopping && l.op != nil {
+		return
+	}
+	if l.alias.passive() {
+		l.alias.drop() // what is being stopped must not look like a holder
+	}
+	if l.op != nil { // a start, which ends and cleans up behind itself
+		l.set(failover.Stopping, d.Reason)
+		l.op()
+		return
+	}
+	switch idle := !l.state.Active() && !l.alias.holds; {
+	case idle && !l.software.up:
+		l.alias.drop()
+		l.forgive()
+		return
+	case idle && !l.software.stopAgain.IsZero():
+		l.stopSoftwareAgain()
+		return
+	}
+	l.stop(d.AliasOff, d.Reason, nil)
+}
+
+// stopLIM takes a LIM down: software and alias, the alias first when another
+// server has it too. then, if any, is done by the main loop at the end.
+func (l *lim) stop(aliasFirst bool, reason string, then func()) {
+	l.set(failover.Stopping, reason)
+	l.software.endHealth()
+	alias := l.aliasOf(l.number)
+	if l.software.role == rolePassive && !alias.IsValid() {
+		alias = l.alias.addr // its cluster was deleted
+	}
+	software, env, err := l.software.build(alias)
+	if err != nil {
+		l.log.Error("stopping the software", "lim", l.number, "err", err)
+	}
+	software = append(software, l.software.gone(software)...)
+	if aliasFirst {
+		l.alias.drop()
+	}
+	l.operate(func(ctx context.Context) func() {
+		ctx, cancel := context.WithTimeout(ctx, stopLongest)
+		defer cancel()
+		l.newestData(&env)
+		err := software.Stop(ctx, env)
+		return func() {
+			l.software.role, l.software.version = "", nil
+			l.software.stopped(err)
+			l.alias.drop()
+			l.stopped(reason, then)
+		}
+	})
+}
+
+// stopSoftwareAgain does so, in silence: nobody has to wait for it.
+func (l *lim) stopSoftwareAgain() {
+	if time.Now().Before(l.software.stopAgain) {
+		return
+	}
+	software, env, err := l.software.build(l.aliasOf(l.number))
+	if err != nil {
+		l.software.stopped(err)
+		return
+	}
+	software = append(software, l.software.gone(software)...)
+	l.software.stopsAgain = true
+	l.operate(func(ctx context.Context) func() {
+		ctx, cancel := context.WithTimeout(ctx, restopLimit)
+		defer cancel()
+		l.newestData(&env)
+		err := software.Stop(ctx, env)
+		return func() {
+			l.software.stopsAgain = false
+			l.software.stopped(err)
+		}
+	})
+}
+
+// forgive forgets a failure on the standby when the LIM is not wanted there any
+// more. On the regular server it stays, and holds automatic fallback back.
+func (l *lim) forgive() {
+	if s := l.doc.Server(l.cfg.Server); s == nil || !s.Standby || time.Now().Before(l.retryAt) {
+		return
+	}
+	l.failure = ""
+	if l.state == failover.Failed {
+		l.set(failover.Stopped, l.reason)
+	}
+}
+
+func (l *lim) stopped(reason string, then func()) {
+	l.set(failover.Stopped, reason)
+	if !l.released.IsZero() {
+		l.released = time.Now()
+		l.publish(l.released) // before it is saved: the other side waits for it, and the clients
+	}
+	l.kept.saveBeside()
+	if then != nil {
+		then()
+	}
+}
+
+// fail notes that a LIM did not come up here, or stopped working.
+func (l *lim) fail(err error) {
+	if l.state == failover.Stopping || l.ctx.Err() != nil { // the start was called off
+		l.stopped(l.reason, nil)
+		return
+	}
+	retry := min(retryFirst<<min(l.failures, 8), retryLongest)
+	l.failures++
+	l.failure, l.retryAt = err.Error(), time.Now().Add(retry)
+	l.set(failover.Failed, err.Error())
+	l.kept.saveBeside()
+}
