@@ -58,15 +58,13 @@ type Agent struct {
 	needs     *preconditions
 	aliases   *aliases
 	link      *link
-	refused   map[refusal]time.Time  // when it was told last
-	strange   map[string]strangeness // servers that are not understood
 	kept      *keptState
 	docs      *documents
+	orders    *orders
+	refusals  *refusals
 	peers     *peers
 	mail      *messenger
-	orders    []failover.Order
 	readied   map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
-	permits   permits
 	alarms    alarms.State
 	keyring   *rotation.Ring // of gossip
 	plan      failover.Plan
@@ -74,7 +72,6 @@ type Agent struct {
 	said      statement // that was published, or says the same
 	lastJoin  time.Time
 	joining   bool
-	early     []earlyOrder
 	joinTurn  int
 	closing   *network     // the one that was closed last; nil: none was
 	former    netip.Prefix // base of this server that is to go; invalid: none is
@@ -99,16 +96,17 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	a := &Agent{
 		core:     &core{cfg: cfg, deps: deps, log: cfg.Log, recorder: newRecorder(deps.Events), run: hex.EncodeToString(id), inbox: make(chan func(), 256), done: make(chan struct{})},
 		notifier: newNotifier(deps.Notify, cfg.Watchdog),
-		permits:  permits{}, strange: map[string]strangeness{},
-		readied: map[netip.Prefix]time.Time{},
+		readied:  map[netip.Prefix]time.Time{},
 	}
 	a.kept = &keptState{core: a.core, saver: saver{file: deps.State, turn: newTurn()}, take: a.takeState}
 	a.peers = &peers{core: a.core, all: map[string]*peer{}}
+	a.refusals = &refusals{core: a.core, peers: a.peers, strange: map[string]strangeness{}}
 	a.mail = &messenger{core: a.core, waiters: map[string]chan reply{}}
 	a.docs = &documents{core: a.core, documentHost: a, kept: a.kept, mail: a.mail, peers: a.peers, editing: editing{owed: map[string][]byte{}}}
 	a.link = &link{core: a.core}
 	a.aliases = &aliases{core: a.core, link: a.link, peers: a.peers, all: map[int]*alias{}, view: a.view, term: func(n int) uint64 { return a.lims.of(n).term }, freed: a.aliasFreed}
 	a.lims = &lims{core: a.core, publish: a.publish, kept: a.kept, aliases: a.aliases, all: map[int]*lim{}}
+	a.orders = &orders{core: a.core, docs: a.docs, lims: a.lims, mail: a.mail, peers: a.peers, refusals: a.refusals, view: a.view, permits: permits{}}
 	a.data = &data{core: a.core, lims: a.lims, peers: a.peers, newest: map[int]*failover.Data{}, syncs: map[int]*limSync{}}
 	a.lims.data = a.data
 	a.link.aliases, a.link.lims, a.link.peers = a.aliases, a.lims, a.peers

@@ -95,14 +95,14 @@ func (a *Agent) Reload(ctx context.Context) error {
 func (a *Agent) Order(ctx context.Context, o control.Order) (*control.OrderResult, error) {
 	end := time.Now().Add(earlyPatience)
 	for {
-		r := a.order(ctx, o)
-		if r.newer == (clusterconf.Age{}) || !a.catchesUp(ctx, r.newer, end) {
+		r := a.orders.order(ctx, o)
+		if r.newer == (clusterconf.Age{}) || !a.orders.catchesUp(ctx, r.newer, end) {
 			return r.result, r.err
 		}
 	}
 }
 
-func (a *Agent) order(ctx context.Context, o control.Order) reply {
+func (a *orders) order(ctx context.Context, o control.Order) reply {
 	type step struct {
 		there string // who has to act; "": this server
 		reply <-chan reply
@@ -127,7 +127,7 @@ func (a *Agent) order(ctx context.Context, o control.Order) reply {
 }
 
 // takeOrder takes an order that this server has to act on; the answer comes over the channel.
-func (a *Agent) takeOrder(o control.Order) <-chan reply {
+func (a *orders) takeOrder(o control.Order) <-chan reply {
 	if o.Dead != "" {
 		return a.orderFromDead(o)
 	}
@@ -139,7 +139,7 @@ func (a *Agent) takeOrder(o control.Order) <-chan reply {
 
 // actor returns the server that has to act on an order: the one that gives the
 // LIM up.
-func (a *Agent) actor(o control.Order) (string, error) {
+func (a *orders) actor(o control.Order) (string, error) {
 	if a.stopping {
 		return "", fault.New(fault.Refused, "", "this agent is stopping")
 	}
@@ -160,7 +160,7 @@ func (a *Agent) actor(o control.Order) (string, error) {
 }
 
 // orderHere takes an order that this server has to act on.
-func (a *Agent) orderHere(o control.Order) (*control.OrderResult, error) {
+func (a *orders) orderHere(o control.Order) (*control.OrderResult, error) {
 	actor, err := a.actor(o)
 	if err != nil {
 		return nil, err
@@ -226,7 +226,7 @@ func isThere(lim int, target string, s failover.State) string {
 }
 
 // whyIdle says why a LIM does not run here, as far as this server knows.
-func (a *Agent) whyIdle(lim int) string {
+func (a *orders) whyIdle(lim int) string {
 	l := a.lims.of(lim)
 	if l.reason == "" {
 		return ""
@@ -246,7 +246,7 @@ func blockedHint(o control.Order, able bool) string {
 
 // addOrder makes an order pending. Its target forgets a failure: somebody wants
 // the LIM tried there again, once.
-func (a *Agent) addOrder(o control.Order) {
+func (a *orders) addOrder(o control.Order) {
 	a.orders = append(a.orders, failover.Order{Kind: failover.Kind(o.Kind), LIM: o.LIM, Now: o.Now, Dead: o.Dead, Expires: time.Now().Add(orderLife)})
 	if l := a.lims.of(o.LIM); l.state == failover.Failed {
 		l.retryAt = time.Time{}
@@ -255,7 +255,7 @@ func (a *Agent) addOrder(o control.Order) {
 }
 
 // fulfilled reports whether an order is done as far as this server is concerned.
-func (a *Agent) fulfilled(o failover.Order) bool {
+func (a *orders) fulfilled(o failover.Order) bool {
 	s, l := a.doc.Server(a.cfg.Server), a.lims.of(o.LIM)
 	gives := s != nil && s.Standby == (o.Kind == failover.Fallback)
 	if gives {

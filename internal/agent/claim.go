@@ -23,8 +23,8 @@ func (a *Agent) claimHeard(ev member.Event) {
 		a.log.Warn("ignoring a claim that cannot be read", "from", ev.From, "err", err)
 		return
 	}
-	if why := c.Beyond(a.doc.Age(), a.highestTerm); why != "" {
-		a.refuse(ev.From, "beyond-reason", fmt.Sprintf("what %s says of itself is not believed: it names %s", ev.From, why))
+	if why := c.Beyond(a.doc.Age(), a.lims.highestTerm); why != "" {
+		a.refusals.refuse(ev.From, "beyond-reason", fmt.Sprintf("what %s says of itself is not believed: it names %s", ev.From, why))
 		return
 	}
 	if len(a.peers.all) >= maxPeers && a.peers.all[ev.From] == nil && a.doc.Server(ev.From) == nil {

@@ -113,11 +113,11 @@ func (a *conditions) stateLost(now time.Time) []alarms.Condition {
 // strangers tells of servers that are there and not understood, with the cause.
 func (a *conditions) strangers(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
-	for name, x := range a.strange {
+	for name, x := range a.refusals.strange {
 		s, p := a.doc.Server(name), a.peers.all[name]
 		switch {
 		case s == nil || now.Sub(x.at) >= strangeFor:
-			delete(a.strange, name)
+			delete(a.refusals.strange, name)
 		case x.authentic || p == nil || p.liveness != failover.Alive:
 			out = append(out, alarms.Condition{Name: alarms.NotUnderstood, Severity: alarms.Warning, LIM: s.LIM, Server: name,
 				Text: fmt.Sprintf("the agent of %s is not understood: %s", name, x.why)})

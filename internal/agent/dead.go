@@ -17,7 +17,7 @@ import (
 // orderFromDead takes an order by which this server, the standby, takes a LIM over from
 // one that people know to be dead. It asks for that one's addresses first, beside the
 // main loop; the answer comes over the channel.
-func (a *Agent) orderFromDead(o control.Order) <-chan reply {
+func (a *orders) orderFromDead(o control.Order) <-chan reply {
 	ch := make(chan reply, 1)
 	a.wg.Go(func() {
 		ctx, cancel := a.background(orderTimeout)
@@ -28,7 +28,7 @@ func (a *Agent) orderFromDead(o control.Order) <-chan reply {
 	return ch
 }
 
-func (a *Agent) takeFromDead(ctx context.Context, o control.Order) (*control.OrderResult, error) {
+func (a *orders) takeFromDead(ctx context.Context, o control.Order) (*control.OrderResult, error) {
 	check := func() (*control.OrderResult, error) { return a.mayTakeFromDead(o) }
 	if done, err := on(ctx, a.core, check); err != nil || done.Already {
 		return done, err
@@ -50,7 +50,7 @@ func (a *Agent) takeFromDead(ctx context.Context, o control.Order) (*control.Ord
 }
 
 // mayTakeFromDead refuses the order where it must not be, and says what it would do.
-func (a *Agent) mayTakeFromDead(o control.Order) (*control.OrderResult, error) {
+func (a *orders) mayTakeFromDead(o control.Order) (*control.OrderResult, error) {
 	if _, err := a.actor(o); err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (a *Agent) mayTakeFromDead(o control.Order) (*control.OrderResult, error) {
 
 // silentOnWire refuses the order when anybody answers for the server's base address or
 // for the LIM's alias.
-func (a *Agent) silentOnWire(ctx context.Context, o control.Order) error {
+func (a *orders) silentOnWire(ctx context.Context, o control.Order) error {
 	if err := a.docs.nothingOf(ctx, o.Dead); err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (a *Agent) silentOnWire(ctx context.Context, o control.Order) error {
 
 // startedOnWord notes the start of a LIM whose server was said to be dead: the order is
 // good for that one.
-func (a *Agent) startedOnWord(d *failover.Decision) {
+func (a *orders) startedOnWord(d *failover.Decision) {
 	for i := range a.orders {
 		if o := &a.orders[i]; d.SaidDead && o.LIM == d.LIM && o.Dead != "" && o.Term == 0 {
 			o.Term = d.Term

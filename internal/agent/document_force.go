@@ -45,7 +45,7 @@ func (a *Agent) setDocument(stored *clusterconf.Encoded) error {
 	if a.keeper != nil && former != nil && former != a.net {
 		a.keeper.Reconnect() // the former base is an alias, or gone
 	}
-	a.orderEarly()
+	a.orders.orderEarly()
 	return nil
 }
 

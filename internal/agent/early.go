@@ -22,7 +22,7 @@ type earlyOrder struct {
 
 // cameEarly keeps an order until the document is here that its sender has. It
 // reports whether it did.
-func (a *Agent) cameEarly(from string, m message) bool {
+func (a *orders) cameEarly(from string, m message) bool {
 	if m.age().Compare(a.doc.Age()) <= 0 {
 		return false
 	}
@@ -33,7 +33,7 @@ func (a *Agent) cameEarly(from string, m message) bool {
 }
 
 // orderEarly permits the orders whose document has come.
-func (a *Agent) orderEarly() {
+func (a *orders) orderEarly() {
 	waiting := a.early
 	a.early = nil
 	for _, e := range waiting {
@@ -42,7 +42,7 @@ func (a *Agent) orderEarly() {
 }
 
 // giveUpEarly refuses an order that still waits: what it rests on is not known here.
-func (a *Agent) giveUpEarly(from string, m message) {
+func (a *orders) giveUpEarly(from string, m message) {
 	i := slices.IndexFunc(a.early, func(e earlyOrder) bool { return e.from == from && e.m.ID == m.ID })
 	if i < 0 {
 		return

@@ -9,7 +9,7 @@ import (
 
 // housekeep does what is due from time to time.
 func (a *Agent) housekeep(now time.Time) {
-	a.orders = slices.DeleteFunc(a.orders, func(o failover.Order) bool { return !now.Before(o.Expires) || a.fulfilled(o) })
+	a.orders.orders = slices.DeleteFunc(a.orders.orders, func(o failover.Order) bool { return !now.Before(o.Expires) || a.orders.fulfilled(o) })
 	if now.Sub(a.lastJoin) >= joinPeriod {
 		a.lastJoin = now
 		a.writeHeld(a.gate.Due(now))

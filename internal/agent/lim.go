@@ -87,7 +87,7 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 	switch d.Want {
 	case failover.Run:
 		if l.applyRun(d) {
-			a.startedOnWord(d)
+			a.orders.startedOnWord(d)
 		}
 	case failover.Preload:
 		if d.Unmark {

@@ -114,11 +114,11 @@ func (a *Agent) messageHeard(ev member.Event) {
 	case typeDocument:
 		a.docs.documentHeard(ev.From, m.Document)
 	case typePermit:
-		a.permitAsked(ev.From, m)
+		a.orders.permitAsked(ev.From, m)
 	case typeOrder:
-		a.orderHeard(ev.From, m)
+		a.orders.orderHeard(ev.From, m)
 	case typeNotice:
-		a.noticeHeard(ev.From, m)
+		a.orders.noticeHeard(ev.From, m)
 	case typeExchange:
 		a.exchangeHeard(ev.From, m)
 	case typeEdit:
@@ -165,7 +165,7 @@ func (m message) reply() reply {
 }
 
 // orderHeard carries out an order that another agent passed on.
-func (a *Agent) orderHeard(from string, m message) {
+func (a *orders) orderHeard(from string, m message) {
 	if m.Order == nil {
 		return
 	}
@@ -185,14 +185,14 @@ func (a *Agent) orderHeard(from string, m message) {
 
 // noticeHeard makes an order pending that another server has accepted. One that comes after
 // the LIM has moved is late, and not needed any more.
-func (a *Agent) noticeHeard(from string, m message) {
+func (a *orders) noticeHeard(from string, m message) {
 	if m.Order != nil && a.concerns(m.Order.LIM) && a.forbids(from, m) == "" {
 		a.addOrder(*m.Order)
 	}
 }
 
 // answerOrder tells another agent what became of its order.
-func (a *Agent) answerOrder(to, id string, res *control.OrderResult, err error) {
+func (a *orders) answerOrder(to, id string, res *control.OrderResult, err error) {
 	answer := message{Type: typeReply, ID: id, Result: res}
 	if err != nil {
 		answer.Error = &messageError{Code: fault.CodeOf(err), Message: err.Error(), Hint: fault.HintOf(err)}

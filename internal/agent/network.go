@@ -175,7 +175,7 @@ func (a *Agent) heard(n *network, ev member.Event) {
 	case member.MessageHeard:
 		a.messageHeard(ev)
 	case member.Refused:
-		a.notBelieved(ev)
+		a.refusals.notBelieved(ev)
 	case member.NoteHeard:
 		a.aliases.noteHeard(ev)
 	}

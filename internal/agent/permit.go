@@ -9,8 +9,24 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
+	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
 )
+
+// orders are those that commands, and other agents, gave to this server or through it.
+type orders struct {
+	*core
+	docs     *documents
+	lims     *lims
+	mail     *messenger
+	peers    *peers
+	refusals *refusals
+	view     func(now time.Time) failover.View
+
+	orders  []failover.Order // that were accepted and are not carried out yet
+	early   []earlyOrder
+	permits permits
+}
 
 const (
 	permitLife   = orderTimeout          // as long as an answer to the order is waited for
@@ -68,13 +84,13 @@ func (p permits) take(id string, now permit, at time.Time) string {
 }
 
 // permitFor is what a permit for a LIM says now.
-func (a *Agent) permitFor(server string, lim int, now time.Time) permit {
-	return permit{server: server, lim: lim, term: a.highestTerm(lim), age: a.doc.Age(), until: now.Add(permitLife)}
+func (a *orders) permitFor(server string, lim int, now time.Time) permit {
+	return permit{server: server, lim: lim, term: a.lims.highestTerm(lim), age: a.doc.Age(), until: now.Add(permitLife)}
 }
 
 // permitAsked gives another agent a permit for an order. Both have to work by the same
 // document.
-func (a *Agent) permitAsked(from string, m message) {
+func (a *orders) permitAsked(from string, m message) {
 	if m.Order == nil || a.cameEarly(from, m) {
 		return
 	}
@@ -95,19 +111,19 @@ func (a *Agent) permitAsked(from string, m message) {
 
 // forbids uses up the permit of an order that came, and says why the order may not be
 // carried out; "": it may.
-func (a *Agent) forbids(from string, m message) string {
+func (a *orders) forbids(from string, m message) string {
 	now := time.Now()
 	return a.permits.take(m.Permit, a.permitFor(from, m.Order.LIM, now), now)
 }
 
 // forbidden tells of an order that is not carried out.
-func (a *Agent) forbidden(from string, m message, why string) error {
-	a.refuse(from, "order-refused", fmt.Sprintf("an order of %s for LIM %d (%s) was not carried out: %s", from, m.Order.LIM, m.Order.Kind, why))
+func (a *orders) forbidden(from string, m message, why string) error {
+	a.refusals.refuse(from, "order-refused", fmt.Sprintf("an order of %s for LIM %d (%s) was not carried out: %s", from, m.Order.LIM, m.Order.Kind, why))
 	return fault.New(fault.Busy, "look at `mxcluster status`, and try again", "%s did not carry the order out: %s", a.cfg.Server, why)
 }
 
 // orderThere gives an order to the agent that is to carry it out, once that permits it.
-func (a *Agent) orderThere(ctx context.Context, server string, asked <-chan reply, o control.Order) reply {
+func (a *orders) orderThere(ctx context.Context, server string, asked <-chan reply, o control.Order) reply {
 	r := a.answer(ctx, asked)
 	switch {
 	case fault.CodeOf(r.err) == fault.Unknown && ctx.Err() == nil:
@@ -125,7 +141,7 @@ func (a *Agent) orderThere(ctx context.Context, server string, asked <-chan repl
 }
 
 // askPermit asks another agent for a permit for an order.
-func (a *Agent) askPermit(server string, o control.Order) <-chan reply {
+func (a *orders) askPermit(server string, o control.Order) <-chan reply {
 	return a.mail.passOn(server, message{Type: typePermit, Order: &o, Revision: a.doc.Revision, Epoch: a.doc.Epoch})
 }
 
@@ -142,7 +158,7 @@ func (a *core) answer(ctx context.Context, from <-chan reply) reply {
 }
 
 // catchesUp waits until the document of an age is in force here, and reports whether it is.
-func (a *Agent) catchesUp(ctx context.Context, age clusterconf.Age, end time.Time) bool {
+func (a *orders) catchesUp(ctx context.Context, age clusterconf.Age, end time.Time) bool {
 	for time.Now().Before(end) {
 		there, err := on(ctx, a.core, func() (bool, error) { return a.doc.Age().Compare(age) >= 0, nil })
 		if there || err != nil {
@@ -158,7 +174,7 @@ func (a *Agent) catchesUp(ctx context.Context, age clusterconf.Age, end time.Tim
 }
 
 // notice tells the target of an order that it was accepted, beside the main loop.
-func (a *Agent) notice(target string, o control.Order) {
+func (a *orders) notice(target string, o control.Order) {
 	asked := a.askPermit(target, o)
 	a.wg.Go(func() {
 		select {

@@ -29,8 +29,16 @@ type strangeness struct {
 // refusal is something that is not believed, and whose.
 type refusal struct{ server, kind string }
 
+// refusals are what came from other servers and was not believed, as far as it was told.
+type refusals struct {
+	*core
+	peers   *peers
+	refused map[refusal]time.Time  // when it was told last
+	strange map[string]strangeness // servers that are not understood
+}
+
 // refuse tells that something is not believed, for each kind and server now and then.
-func (a *Agent) refuse(server, kind, text string) {
+func (a *refusals) refuse(server, kind, text string) {
 	key, now := refusal{server, kind}, time.Now()
 	if last, ok := a.refused[key]; ok && now.Sub(last) < refusedEvery {
 		return
@@ -44,7 +52,7 @@ func (a *Agent) refuse(server, kind, text string) {
 
 // notBelieved tells of what is not believed; and of a server of the system whose agent
 // cannot be understood that this, and not a dead server, is why it is not heard.
-func (a *Agent) notBelieved(ev member.Event) {
+func (a *refusals) notBelieved(ev member.Event) {
 	r := ev.Refusal
 	if ev.From != "" {
 		a.notUnderstood(ev.From, r, ev.At, true)
@@ -60,7 +68,7 @@ func (a *Agent) notBelieved(ev member.Event) {
 }
 
 // notUnderstood tells of a server why its agent is not understood.
-func (a *Agent) notUnderstood(server string, r *member.Refusal, at time.Time, authentic bool) {
+func (a *refusals) notUnderstood(server string, r *member.Refusal, at time.Time, authentic bool) {
 	why := fmt.Sprintf("what comes from it is %s; %s", r.Reason, r.Remedy)
 	if a.doc.Server(server) != nil {
 		a.strange[server] = strangeness{why, at, authentic}
@@ -69,7 +77,7 @@ func (a *Agent) notUnderstood(server string, r *member.Refusal, at time.Time, au
 }
 
 // serverBased names the server of the system with a base address, "" for none.
-func (a *Agent) serverBased(addr netip.Addr) string {
+func (a *refusals) serverBased(addr netip.Addr) string {
 	for _, s := range a.doc.Servers {
 		if s.Base.Addr() == addr {
 			return s.Name
@@ -79,8 +87,8 @@ func (a *Agent) serverBased(addr netip.Addr) string {
 }
 
 // highestTerm is the highest of a LIM that is known here.
-func (a *Agent) highestTerm(lim int) uint64 {
-	l := a.lims.all[lim]
+func (a *lims) highestTerm(lim int) uint64 {
+	l := a.all[lim]
 	if l == nil {
 		return 0
 	}

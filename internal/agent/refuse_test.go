@@ -76,7 +76,7 @@ func TestMemberThatLies(t *testing.T) {
 			return n, text
 		}
 		known := func() (term uint64, peers int) {
-			onLoop(t, a, func() { term, peers = a.highestTerm(1), len(a.peers.all) })
+			onLoop(t, a, func() { term, peers = a.lims.highestTerm(1), len(a.peers.all) })
 			return term, peers
 		}
 		before, few := known()
@@ -111,7 +111,7 @@ func TestMemberThatLies(t *testing.T) {
 		pass(10 * time.Second)
 		onLoop(t, a, func() {
 			for range 3 {
-				a.notBelieved(member.Event{Kind: member.Refused, Refusal: &member.Refusal{Kind: "other-key", Reason: "sealed with another gossip key", Remedy: "give it the right one", Count: 2,
+				a.refusals.notBelieved(member.Event{Kind: member.Refused, Refusal: &member.Refusal{Kind: "other-key", Reason: "sealed with another gossip key", Remedy: "give it the right one", Count: 2,
 					Servers: []netip.Addr{w.doc.Server("srv2").Base.Addr(), w.doc.Server("srv1").Base.Addr()}}}) // of which the second one is heard
 			}
 		})
