@@ -46,7 +46,7 @@ func Signs(w io.Writer) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(wire.SignEvery)
+		tick := time.NewTicker(wire.KeepaliveEvery)
 		defer tick.Stop()
 		for {
 			if _, err := io.WriteString(w, Sign); err != nil {

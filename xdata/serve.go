@@ -147,7 +147,7 @@ func (s *server) close() {
 // run answers messages until the peer says goodbye.
 func (s *server) run(ctx context.Context) error {
 	for {
-		s.link.Ear.Due.Store(0)
+		s.link.Activity.Due.Store(0)
 		t, payload, err := s.link.Next()
 		s.store.takeSign(s.sign) // whoever asks has looked for it
 		s.sign = ""

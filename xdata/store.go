@@ -92,7 +92,7 @@ type seen struct {
 	folder   fs.FileInfo        // as it was found; nil: not at all
 	manifest *manifest.Manifest // nil: nothing; kept: as it was, and all content known; else none is
 	kept     *manifest.Manifest // its index; nil: none, or not read
-	changed  int64              // when anything of it changed last; see nanoseconds
+	changed  int64              // when anything of it changed last; see manifest.Nanoseconds
 	own      bool               // this program made it, or received it, or another says that it is complete
 }
 

@@ -17,7 +17,7 @@ type Chunk struct {
 }
 
 // Of returns the chunk that data is, which has MaxSize bytes at most.
-func Of(data []byte) Chunk { return Chunk{Size: uint32(len(data)), ID: xxh3.Hash(data)} } //nolint:gosec // maxChunk at most
+func Of(data []byte) Chunk { return Chunk{Size: uint32(len(data)), ID: xxh3.Hash(data)} } //nolint:gosec // MaxSize at most
 
 // ListDigest names a list of chunks.
 func ListDigest(chunks []Chunk) []byte {
@@ -32,11 +32,11 @@ func ListDigest(chunks []Chunk) []byte {
 }
 
 const (
-	// maxChunk is the size of the largest chunk, and of what is read, written
+	// MaxSize is the size of the largest chunk, and of what is read, written
 	// and sent at once.
 	MaxSize = 1 << 20
-	// largeSize is how large a file is that is read and written in parts.
+	// LargeFile is how large a file is that is read and written in parts.
 	LargeFile = MaxSize
-	// maxChunks bounds the chunks of a version that a peer sends.
+	// MaxCount bounds the chunks of a version that a peer sends.
 	MaxCount = 4_000_000
 )

@@ -9,10 +9,10 @@ import (
 
 // Attributes are what is kept of a file or folder besides its content.
 type Attributes struct {
-	Mode   uint32 `json:"mode"` // permission bits; see keptMode
+	Mode   uint32 `json:"mode"` // permission bits; see KeptMode
 	UID    uint32 `json:"uid"`
 	GID    uint32 `json:"gid"`
-	Mtime  int64  `json:"mtime"` // see nanoseconds
+	Mtime  int64  `json:"mtime"` // see Nanoseconds
 	Xattrs Xattrs `json:"extra,omitempty"`
 }
 

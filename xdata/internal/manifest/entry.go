@@ -20,7 +20,7 @@ type Entry struct {
 
 	// The file on this server: while none of these change, nor size and mtime,
 	// its content has not.
-	Ctime  int64 // see nanoseconds
+	Ctime  int64 // see Nanoseconds
 	Ino    uint64
 	OnDisk int64 // bytes on the disk; not kept
 

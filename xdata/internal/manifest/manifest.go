@@ -16,8 +16,8 @@ import (
 type Manifest struct {
 	Top        Attributes
 	Entries    []Entry
-	Chunks     []chunk.Chunk // of all files; see chunksOf
-	XattrBytes int           // bytes of extras that were read
+	Chunks     []chunk.Chunk // of all files; see ChunksOf
+	XattrBytes int           // bytes of extended attributes that were read
 }
 
 // ChunksOf returns the chunks of a file whose content is known.
@@ -114,7 +114,7 @@ func (m *Manifest) InTop() (n int) {
 
 // Recall takes over what was kept of the files that did not change since, and
 // returns how many others there are, and whether the index is to be made anew: a
-// folder that is not as it was kept costs every look a second one (see surveyAs).
+// folder that is not as it was kept costs every look a second one (tree.SurveyByIndex).
 func (m *Manifest) Recall(kept *Manifest) (unknown int, stale bool) {
 	if kept == nil {
 		kept = &Manifest{}

@@ -47,7 +47,7 @@ const (
 	compressors = 2
 	toCompress  = 12   // batches that wait for that: more would only take memory
 	inFlight    = 6    // batches, which bounds the memory
-	inAdvance   = 100  // heavy batches, before it is open; see crowded
+	inAdvance   = 100  // heavy batches, before it is open; see full
 	listed      = 4000 // batches in all, before it is open
 
 	// heavy is how many bytes of memory a batch takes that counts as one of inAdvance.
@@ -251,7 +251,7 @@ func (b *batches) data(chunk []byte, dense bool) {
 }
 
 // zeroCopy adds chunks that are dense and are sent from where they lie one after the other
-// in a file. They are of maxChunk bytes at most.
+// in a file. They are of chunk.MaxSize bytes at most.
 func (b *batches) zeroCopy(f *sharedFile, off int64, chunks []chunk.Chunk, size int) {
 	b.content(true, size, len(chunks))
 	for _, c := range chunks {

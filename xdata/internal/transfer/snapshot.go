@@ -69,7 +69,7 @@ func (s *Snapshot) open() (err error) {
 	return err
 }
 
-// folderXattrs reads the extras of folders that are not as they were kept. A failure is
+// folderXattrs reads the extended attributes of folders that are not as they were kept. A failure is
 // that of the version.
 func (s *Snapshot) folderXattrs() error {
 	m := s.Manifest

@@ -22,7 +22,7 @@ type LargeFile struct {
 }
 
 const (
-	// directUnit is what places in memory and in the file, and lengths, are multiples of
+	// DirectUnit is what places in memory and in the file, and lengths, are multiples of
 	// in a direct write. A device with larger blocks refuses it, and gets others.
 	DirectUnit = 4 << 10
 	// reserveBytes is how much room is set aside at once. What an interrupted transfer
@@ -63,7 +63,7 @@ func (f *LargeFile) Skip(off int64) {
 	}
 }
 
-// Write writes a part. Where its length is no multiple of directUnit, it is the last.
+// Write writes a part. Where its length is no multiple of DirectUnit, it is the last.
 func (f *LargeFile) Write(p []byte, off int64) error {
 	if f.direct.Load() {
 		n := len(p) &^ (DirectUnit - 1)

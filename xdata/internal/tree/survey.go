@@ -18,7 +18,7 @@ type Totals struct {
 	Folders     int
 	Bytes       int64
 	Content     int64 // of bytes; the rest are holes
-	NewestMtime int64 // of files; noMtime without any
+	NewestMtime int64 // of files; manifest.NoMtime without any
 	NewestFile  string
 	Changed     int64 // newest change of anything, by ctime, which no program can set
 }

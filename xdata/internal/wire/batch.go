@@ -26,7 +26,7 @@ import (
 //	stepEnd    the digest of the file
 //	stepDense  as stepData, of the second part
 //	stepHole   how many bytes are a hole
-//	stepExtra  a length, and so many bytes: the extras of the folder before, or of the file that ends next
+//	stepExtra  a length, and so many bytes: the extended attributes of the folder before, or of the file that ends next
 const (
 	StepEntry = iota + 1
 	StepAgain
@@ -72,7 +72,7 @@ func DecodeBatch(payload []byte, dec *zstd.Decoder, buf []byte) (u Unpacked, err
 	if length > uint64(len(rest)) {
 		return u, manifest.Violation("a batch that is cut off")
 	}
-	u.Steps, u.Data, u.Dense = rest[:length], rest[length:], int(dense) //nolint:gosec // maxChunk at most
+	u.Steps, u.Data, u.Dense = rest[:length], rest[length:], int(dense) //nolint:gosec // chunk.MaxSize at most
 	switch kind {
 	case ContentPlain:
 	case ContentZstd:

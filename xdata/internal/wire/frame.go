@@ -14,13 +14,13 @@ import (
 type FrameType uint8
 
 const (
-	FrameGreeting FrameType = 1  // server: greeting
+	FrameGreeting FrameType = 1  // server: Greeting
 	FrameClock    FrameType = 2  // client: nothing; server: clock
-	FrameOpen     FrameType = 3  // client: openRequest; server: summary
+	FrameOpen     FrameType = 3  // client: OpenRequest; server: Summary
 	FrameDigest   FrameType = 4  // client: nothing; server: digest of its newest version
 	FramePull     FrameType = 5  // client: nothing; a version follows
 	FramePush     FrameType = 6  // client: nothing; a version follows
-	FrameHead     FrameType = 7  // sender: versionHead
+	FrameHead     FrameType = 7  // sender: VersionHead
 	FrameHave     FrameType = 8  // receiver: IDs of chunks that it has; an empty one ends them
 	FrameBatch    FrameType = 9  // sender: batch
 	FrameEnd      FrameType = 10 // sender: digest of all of it
@@ -28,7 +28,7 @@ const (
 	FrameDone     FrameType = 12 // server: the version is in place, or goodbye
 	FrameError    FrameType = 13 // either: peerError; nothing follows
 	FrameBye      FrameType = 14 // client: done
-	FrameSame     FrameType = 15 // receiver: what it has begins with the list that versionHead names
+	FrameSame     FrameType = 15 // receiver: what it has begins with the list that VersionHead names
 	FrameContent  FrameType = 16 // sender: the content beside the batch before
 	frameAlive    FrameType = 17 // either, between other frames: a sign of life
 	FrameConflict FrameType = 18 // client: its newest version, which and the server's do not follow each other; server: done

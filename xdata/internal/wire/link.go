@@ -19,11 +19,11 @@ import (
 
 // Link reads and writes frames.
 type Link struct {
-	R         *bufio.Reader
-	Ear       ear    // below r
-	payload   []byte // of the frame read last
-	BytesRead int64  // bytes read so far
-	signs     int    // of life in a row, with nothing between them
+	R          *bufio.Reader
+	Activity   activity // below r
+	payload    []byte   // of the frame read last
+	BytesRead  int64    // bytes read so far
+	keepalives int      // of life in a row, with nothing between them
 
 	mu           sync.Mutex // of what is written: signs of life go between other frames
 	w            *bufio.Writer
@@ -38,8 +38,8 @@ const readAhead = 16 << 10
 // NewLink returns a link that reads frames from r and writes them to w. Either may be nil
 // where only the other way is used.
 func NewLink(r io.Reader, w io.Writer) *Link {
-	l := &Link{Ear: ear{r: r}, w: bufio.NewWriterSize(w, MaxPayload)}
-	l.R = bufio.NewReaderSize(&l.Ear, readAhead)
+	l := &Link{Activity: activity{r: r}, w: bufio.NewWriterSize(w, MaxPayload)}
+	l.R = bufio.NewReaderSize(&l.Activity, readAhead)
 	if c, ok := w.(syscall.Conn); ok {
 		l.raw, _ = c.SyscallConn() // without, what is in files is copied
 	}
@@ -48,7 +48,7 @@ func NewLink(r io.Reader, w io.Writer) *Link {
 
 // Next reads a frame. The payload is valid until the next call.
 func (l *Link) Next() (FrameType, []byte, error) {
-	t, size, err := l.head()
+	t, size, err := l.readHeader()
 	if err != nil {
 		return 0, nil, err
 	}
@@ -63,8 +63,8 @@ func (l *Link) Next() (FrameType, []byte, error) {
 	return t, l.payload, nil
 }
 
-// head reads the head of a frame. Signs of life are passed over.
-func (l *Link) head() (t FrameType, size int, err error) {
+// readHeader reads the head of a frame. Signs of life are passed over.
+func (l *Link) readHeader() (t FrameType, size int, err error) {
 	var head [frameHeader]byte
 	for {
 		if _, err := io.ReadFull(l.R, head[:]); err != nil {
@@ -73,22 +73,22 @@ func (l *Link) head() (t FrameType, size int, err error) {
 		t, n := FrameType(head[0]), binary.BigEndian.Uint32(head[1:])
 		switch {
 		case t < FrameGreeting || t > lastFrame:
-			return 0, 0, l.strange(head[:], "unknown message %d", t)
+			return 0, 0, l.badHeader(head[:], "unknown message %d", t)
 		case n > t.limit():
-			return 0, 0, l.strange(head[:], "a message of %d bytes", n)
+			return 0, 0, l.badHeader(head[:], "a message of %d bytes", n)
 		case t != frameAlive:
-			l.signs = 0
+			l.keepalives = 0
 			return t, int(n), nil
 		}
-		if l.signs++; l.signs > maxSigns {
-			return 0, 0, stuck()
+		if l.keepalives++; l.keepalives > maxKeepalives {
+			return 0, 0, onlyKeepalives()
 		}
 	}
 }
 
-// strange is the violation of a head that is none. Text there is what a program that
+// badHeader is the violation of a head that is none. Text there is what a program that
 // shares the login's output printed, and is shown.
-func (l *Link) strange(head []byte, format string, args ...any) error {
+func (l *Link) badHeader(head []byte, format string, args ...any) error {
 	more, _ := l.R.Peek(min(l.R.Buffered(), quotedNoise))
 	if text := firstLine(slices.Concat(head, more)); text != "" {
 		return fault.Wrap(manifest.ErrProtocol, fault.Failed, noiseHint, "%s: something there prints %q into the data", fmt.Sprintf(format, args...), text)
@@ -122,7 +122,7 @@ func (l *Link) Expect(want FrameType) ([]byte, error) {
 
 // ExpectEither reads a frame that must be of one of two types.
 func (l *Link) ExpectEither(want, or FrameType) (FrameType, []byte, error) {
-	l.Ear.Due.Store(uint32(want))
+	l.Activity.Due.Store(uint32(want))
 	t, payload, err := l.Next()
 	switch {
 	case errors.Is(err, io.EOF):
@@ -144,7 +144,7 @@ func wentAway() error {
 // ExpectContent reads the head of a frame of content, which must be of a size. What it
 // holds is still to be read.
 func (l *Link) ExpectContent(size int) error {
-	t, n, err := l.head()
+	t, n, err := l.readHeader()
 	switch {
 	case errors.Is(err, io.EOF):
 		return wentAway()
@@ -183,7 +183,7 @@ func (l *Link) Put(t FrameType, payload ...[]byte) error {
 	for _, p := range payload {
 		size += len(p)
 	}
-	err := l.putHead(t, size)
+	err := l.putHeader(t, size)
 	for _, p := range payload {
 		if err == nil {
 			_, err = l.w.Write(p)
@@ -192,8 +192,8 @@ func (l *Link) Put(t FrameType, payload ...[]byte) error {
 	return toWire(err)
 }
 
-// putHead writes the head of a frame whose payload has a size.
-func (l *Link) putHead(t FrameType, size int) error {
+// putHeader writes the head of a frame whose payload has a size.
+func (l *Link) putHeader(t FrameType, size int) error {
 	var head [frameHeader]byte
 	head[0] = byte(t)
 	binary.BigEndian.PutUint32(head[1:], uint32(size)) //nolint:gosec // see limit
@@ -211,7 +211,7 @@ func (l *Link) PutSpans(spans []Span) error {
 	for _, p := range spans {
 		size += p.Size()
 	}
-	err := toWire(l.putHead(FrameContent, size))
+	err := toWire(l.putHeader(FrameContent, size))
 	var gone error
 	for _, p := range spans {
 		switch {

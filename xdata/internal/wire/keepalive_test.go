@@ -32,14 +32,14 @@ func TestSilence(t *testing.T) {
 		{"what waits cannot be seen", []step{{0, false, -1, 0}, {0, false, -1, 0}, {0, true, -1, s}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var e ear
+			var e activity
 			waiting := 0
-			q := &silence{ear: &e, waiting: func() (int, bool) { return max(waiting, 0), waiting >= 0 }}
+			q := &idleTimer{activity: &e, unread: func() (int, bool) { return max(waiting, 0), waiting >= 0 }}
 			for i, st := range tt.steps {
-				e.heard.Add(st.heard)
-				e.reads.Store(st.reading)
+				e.bytes.Add(st.heard)
+				e.waiting.Store(st.reading)
 				waiting = st.waiting
-				if got := q.pass(s); got != st.quiet {
+				if got := q.advance(s); got != st.quiet {
 					t.Fatalf("step %d: quiet for %v, want %v", i, got, st.quiet)
 				}
 			}
@@ -75,7 +75,7 @@ func TestSlowIsNotGone(t *testing.T) {
 
 // Signs of life alone are no life for ever.
 func TestSignsAlone(t *testing.T) {
-	l := NewLink(strings.NewReader(strings.Repeat(frame(frameAlive, 0, ""), maxSigns+1)), io.Discard)
+	l := NewLink(strings.NewReader(strings.Repeat(frame(frameAlive, 0, ""), maxKeepalives+1)), io.Discard)
 	_, _, err := l.Next()
 	wantCode(t, err, fault.Unreachable, "signs of life, and nothing else, for 12h0m0s")
 	l = NewLink(strings.NewReader(strings.Repeat(frame(frameAlive, 0, ""), 100)+frame(FrameDone, 0, "")), io.Discard)

@@ -20,7 +20,7 @@ const (
 	livePause  = 50 * time.Millisecond // before the second round; longer before each one after
 )
 
-// CopyLive is copyTree of a folder that programs may work in. Each file of the copy
+// CopyLive is Copy of a folder that programs may work in. Each file of the copy
 // is as it was at one moment. When some change or vanish in every round, that is
 // fault.Busy and names one.
 func CopyLive(ctx context.Context, from, to *os.Root, copied Counter) (*manifest.Manifest, *Dropped, error) {

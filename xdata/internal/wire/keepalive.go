@@ -11,88 +11,89 @@ import (
 )
 
 // A peer whose power went says nothing, for the hours that TCP takes to find out, and
-// what is held for it is held that long. So both sides of a sync send a sign of life
+// what is held for it is held that long. So both sides of a sync send a keepalive
 // every second, whatever they do meanwhile, and whoever hears nothing for the idle limit
-// lets go. A peer that is slow sends signs; one that is gone, or stopped, does not.
+// lets go. A peer that is slow sends keepalives; one that is gone, or stopped, does not.
 
 // DefaultIdle is how long nothing may be heard of a peer, where nothing else is said.
 const DefaultIdle = 60 * time.Second
 
 const (
-	SignEvery = time.Second
+	// KeepaliveEvery is the time between two keepalives.
+	KeepaliveEvery = time.Second
 
-	// maxSigns is how many signs of life may come one after the other, with nothing else:
+	// maxKeepalives is how many keepalives may come one after the other, with nothing else:
 	// half a day's. A peer whose disk hangs sends them for ever.
-	maxSigns = int(12 * time.Hour / SignEvery)
+	maxKeepalives = int(12 * time.Hour / KeepaliveEvery)
 
-	// leastHeard is how many bytes within the idle limit are a sign of life: fewer than
+	// minHeard is how many bytes within the idle limit are a sign of life: fewer than
 	// the slowest rate gives, more than what a connection that is stuck dribbles.
-	leastHeard = 3
+	minHeard = 3
 
 	// backlog is how many bytes may wait to be read here before their number says nothing
 	// any more: a peer that wrote as many may wait for us.
 	backlog = 32 << 10
 )
 
-// ear reads from the peer, and counts.
-type ear struct {
-	r     io.Reader
-	heard atomic.Int64  // bytes
-	reads atomic.Bool   // somebody waits for more
-	Due   atomic.Uint32 // the frameType that is waited for; 0: any
+// activity reads from the peer, and keeps account of that.
+type activity struct {
+	r       io.Reader
+	bytes   atomic.Int64  // read so far
+	waiting atomic.Bool   // somebody waits for more
+	Due     atomic.Uint32 // the FrameType that is waited for; 0: any
 }
 
 // Read fulfils io.Reader.
-func (e *ear) Read(p []byte) (int, error) {
-	e.reads.Store(true)
+func (e *activity) Read(p []byte) (int, error) {
+	e.waiting.Store(true)
 	n, err := e.r.Read(p)
-	e.reads.Store(false)
-	e.heard.Add(int64(n))
+	e.waiting.Store(false)
+	e.bytes.Add(int64(n))
 	return n, err
 }
 
-// silence is for how long nothing was heard.
-type silence struct {
-	ear     *ear
-	waiting func() (int, bool) // bytes that came and were not read; false: it cannot be seen
+// idleTimer tells for how long nothing was heard of the peer.
+type idleTimer struct {
+	activity *activity
+	unread   func() (int, bool) // bytes that came and were not read; false: it cannot be seen
 
-	mark    int64 // of ear.heard
+	mark    int64 // of activity.bytes
 	pending int
-	quiet   time.Duration
+	idle    time.Duration
 }
 
-// pass takes note of what was heard in the time since the last call, and returns how long
+// advance takes note of what was heard in the time since the last call, and returns how long
 // it has been quiet. While nobody reads, the number of bytes that wait says whether any came.
-func (s *silence) pass(d time.Duration) time.Duration {
-	heard := s.ear.heard.Load()
-	come := heard-s.mark >= leastHeard
-	if !come && !s.ear.reads.Load() {
-		n, ok := s.waiting()
+func (s *idleTimer) advance(d time.Duration) time.Duration {
+	heard := s.activity.bytes.Load()
+	come := heard-s.mark >= minHeard
+	if !come && !s.activity.waiting.Load() {
+		n, ok := s.unread()
 		come = !ok || n > backlog || n != s.pending
 		s.pending = n
 	}
 	if come {
-		s.mark, s.quiet = heard, 0
+		s.mark, s.idle = heard, 0
 		return 0
 	}
-	s.quiet += d
-	return s.quiet
+	s.idle += d
+	return s.idle
 }
 
-// Watch sends signs of life, and calls gone, once, when none were heard for the limit, 0
+// Watch sends keepalives, and calls gone, once, when nothing was heard for the limit, 0
 // meaning DefaultIdle. What comes from the peer comes through in, nil where that is no
 // file. The caller calls stop.
 func (l *Link) Watch(in *os.File, limit time.Duration, gone func(error)) (stop func()) {
 	done := make(chan struct{})
-	go l.tellSigns(done) // not waited for: it may be in the middle of a write
-	deaf := l.Listen(in, limit, gone)
+	go l.sendKeepalives(done) // not waited for: it may be in the middle of a write
+	stopListening := l.Listen(in, limit, gone)
 	return func() {
 		close(done)
-		deaf()
+		stopListening()
 	}
 }
 
-// Listen is watch without signs.
+// Listen is Watch without keepalives.
 func (l *Link) Listen(in *os.File, limit time.Duration, gone func(error)) (stop func()) {
 	if limit == 0 {
 		limit = DefaultIdle
@@ -100,9 +101,9 @@ func (l *Link) Listen(in *os.File, limit time.Duration, gone func(error)) (stop 
 	done := make(chan struct{})
 	var all sync.WaitGroup
 	all.Go(func() {
-		s := &silence{ear: &l.Ear, waiting: func() (int, bool) { return unreadBytes(in) }}
-		if s.lasts(limit, done) {
-			gone(l.lapsed(limit))
+		s := &idleTimer{activity: &l.Activity, unread: func() (int, bool) { return unreadBytes(in) }}
+		if s.expires(limit, done) {
+			gone(l.silent(limit))
 		}
 	})
 	return func() {
@@ -111,10 +112,10 @@ func (l *Link) Listen(in *os.File, limit time.Duration, gone func(error)) (stop 
 	}
 }
 
-// lasts waits until it was quiet for the limit, or until done is closed. The time in
+// expires waits until it was quiet for the limit, or until done is closed. The time in
 // which this process was stopped itself is nobody's silence: a look counts for little
 // more than the time between two.
-func (s *silence) lasts(limit time.Duration, done <-chan struct{}) (lapsed bool) {
+func (s *idleTimer) expires(limit time.Duration, done <-chan struct{}) (lapsed bool) {
 	every := min(time.Second, limit/20)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -127,16 +128,16 @@ func (s *silence) lasts(limit time.Duration, done <-chan struct{}) (lapsed bool)
 		}
 		now := time.Now()
 		d := min(now.Sub(last), 2*every)
-		if last = now; s.pass(d)+every > limit { // the next look would be late
+		if last = now; s.advance(d)+every > limit { // the next look would be late
 			return true
 		}
 	}
 }
 
-// tellSigns sends signs of life between other frames. While one is written there is no
+// sendKeepalives sends keepalives between other frames. While one is written there is no
 // need for any.
-func (l *Link) tellSigns(done <-chan struct{}) {
-	tick := time.NewTicker(SignEvery)
+func (l *Link) sendKeepalives(done <-chan struct{}) {
+	tick := time.NewTicker(KeepaliveEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -158,8 +159,8 @@ func (l *Link) tellSigns(done <-chan struct{}) {
 	}
 }
 
-// lapsed is the error of a peer of which nothing is heard any more.
-func (l *Link) lapsed(limit time.Duration) error {
+// silent is the error of a peer of which nothing is heard any more.
+func (l *Link) silent(limit time.Duration) error {
 	return fault.New(fault.Unreachable, goneHint, "nothing was heard of the other side for %s, not even a sign of life, while %s",
 		limit, l.doing())
 }
@@ -168,10 +169,10 @@ const goneHint = "check that the other server is up and the network between the 
 
 // doing words what was waited for.
 func (l *Link) doing() string {
-	if !l.Ear.reads.Load() {
+	if !l.Activity.waiting.Load() {
 		return "this side was at work"
 	}
-	return "waiting for " + FrameType(l.Ear.Due.Load()).what() //nolint:gosec // a frameType
+	return "waiting for " + FrameType(l.Activity.Due.Load()).what() //nolint:gosec // a FrameType
 }
 
 // what words what a frame brings.
@@ -193,8 +194,8 @@ func (t FrameType) what() string {
 	return "its next request"
 }
 
-// stuck is the error of a peer that is there, and does nothing.
-func stuck() error {
+// onlyKeepalives is the error of a peer that is there, and does nothing.
+func onlyKeepalives() error {
 	return fault.New(fault.Unreachable, "look at what mxcluster does on the other server, and at its disks",
-		"the other side has sent signs of life, and nothing else, for %s", time.Duration(maxSigns)*SignEvery)
+		"the other side has sent signs of life, and nothing else, for %s", time.Duration(maxKeepalives)*KeepaliveEvery)
 }
