@@ -109,8 +109,8 @@ func (a *alias) passive() bool { return a.holds && a.hidden == passiveSide }
 
 // onWire reports whether this server may answer for a LIM's alias, or is about to. One
 // that is hidden for a moment counts, for it may be shown at any time.
-func (l *alias) onWire() bool {
-	return l.holds && l.hidden != passiveSide || l.absent || l.taking || l.former
+func (a *alias) onWire() bool {
+	return a.holds && a.hidden != passiveSide || a.absent || a.taking || a.former
 }
 
 // holdOn keeps an alias that the kernel has for us until `until`, and announces it.
@@ -179,7 +179,7 @@ func (a *alias) announcedBy(h *holder, at time.Time, err error) {
 	}
 }
 
-// aliasLost handles an alias that left this server without us: deleted by
+// lostBy handles an alias that left this server without us: deleted by
 // somebody within its lease it is put back; expired it must be won anew.
 func (a *alias) lostBy(h *holder, expired bool) {
 	if a.hold != h {
@@ -229,7 +229,7 @@ func (a *alias) letGo() {
 	a.holds, a.hold, a.endHold = false, nil, nil
 }
 
-// dropAlias takes a LIM's alias off this server, if it is here.
+// drop takes a LIM's alias off this server, if it is here.
 func (a *alias) drop() {
 	a.absent = false
 	if !a.holds {

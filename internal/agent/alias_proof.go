@@ -40,7 +40,7 @@ func (a *alias) holdProven(n *network, alias netip.Prefix) (time.Time, error) {
 	return now.Add(lease), nil
 }
 
-// leaveAlias leaves the alias of a LIM that goes on without the agent for the stop
+// leaveHeld leaves the alias of a LIM that goes on without the agent for the stop
 // lease, with an arbiter for no longer than its key.
 func (a *alias) leaveHeld() error {
 	lease := a.cfg.StopLease

@@ -180,7 +180,7 @@ func (a *aliases) hideAll(why string) (some bool) {
 	return some
 }
 
-// lookAtLinks has all who wait for the link look at it now.
+// lookAtLink has all who wait for the link look at it now.
 func (a *aliases) lookAtLink() {
 	for _, x := range a.all {
 		if x.look != nil {

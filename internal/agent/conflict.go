@@ -157,7 +157,7 @@ func (t *throttle) admits(c claim, server bool) bool {
 	return true
 }
 
-// aliasClaimed answers another station's claim to an alias held here.
+// claimed answers another station's claim to an alias held here.
 func (a *aliases) claimed(c claim) {
 	a.nothingNew = true
 	for _, x := range a.holding() {

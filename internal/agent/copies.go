@@ -22,7 +22,7 @@ type copies struct {
 	adders map[int]*adder   // by LIM
 }
 
-// lookForCopies looks at all addresses of this server.
+// look looks at all addresses of this server.
 func (c *copies) look() {
 	all, err := c.deps.Kernel.Addresses("")
 	if err != nil {
@@ -35,7 +35,7 @@ func (c *copies) look() {
 	c.all, c.failed = all, false
 }
 
-// tendCopies deals with every alias that somebody has brought up on this server, on
+// tend deals with every alias that somebody has brought up on this server, on
 // whichever interface: denied it is already, and it goes where the LIM is active.
 func (c *copies) tend(now time.Time) {
 	if c.suspicious() {

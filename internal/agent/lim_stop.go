@@ -32,7 +32,7 @@ func (l *lim) applyStop(d *failover.Decision) {
 	l.stop(d.AliasOff, d.Reason, nil)
 }
 
-// stopLIM takes a LIM down: software and alias, the alias first when another
+// stop takes a LIM down: software and alias, the alias first when another
 // server has it too. then, if any, is done by the main loop at the end.
 func (l *lim) stop(aliasFirst bool, reason string, then func()) {
 	l.set(failover.Stopping, reason)

@@ -29,7 +29,7 @@ type looks struct {
 	hash  string    // of the document that it was by
 }
 
-// lookAtSoftware finds out whether the LIMs' software could start here, beside
+// look finds out whether the LIMs' software could start here, beside
 // the main loop, one look at a time: who is asked may take long to answer.
 func (p *preconditions) look(lims []int, now time.Time) {
 	if p.looks.under || p.looks.hash == p.hash && now.Sub(p.looks.at) < softwarePeriod {

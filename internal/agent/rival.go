@@ -178,7 +178,7 @@ func (a *alias) judgeRival(answer *failover.AliasWord) {
 
 // heldThere reports whether an alias is hidden because the other server has said that it
 // has it, and not only because frames say so.
-func (l *alias) heldThere() bool { return l.hidden == rivalHeard && l.rival.held }
+func (a *alias) heldThere() bool { return a.hidden == rivalHeard && a.rival.held }
 
 // awaitWord asks the other server from time to time as long as it says that it has an
 // alias that is hidden here. Nobody else is asked: the probes would be in the way of its

@@ -192,7 +192,7 @@ func (s *software) didNotComeUp(err error) {
 	s.stopped(nil)
 }
 
-// softwareStopped notes how stopping software went. One that did not stop is
+// stopped notes how stopping software went. One that did not stop is
 // stopped again later, for as long as the LIM is not to run here: it may be up
 // without its alias, while the LIM runs elsewhere.
 func (s *software) stopped(err error) {
@@ -269,7 +269,7 @@ func (s *software) watch(ctx context.Context, software services.Set, env service
 	}
 }
 
-// softwareUnseen notes that nobody can tell how a LIM's software is. It goes on: it may
+// noteUnseen notes that nobody can tell how a LIM's software is. It goes on: it may
 // well run. With "" it is seen again.
 func (s *software) noteUnseen(ctx context.Context, why string) {
 	if ctx.Err() != nil || (why == "") == (s.unseen == "") {

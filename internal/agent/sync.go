@@ -38,7 +38,7 @@ type SyncRecord struct {
 	Failed string    // why the LIM counts as not synchronised; "": it does not
 }
 
-// dataFound takes in which data versions are newest here, and what is remembered of
+// found takes in which data versions are newest here, and what is remembered of
 // the syncs of LIMs.
 func (a *data) found(found map[int]DataHere, records map[int]SyncRecord, now time.Time) {
 	was := a.newest
@@ -55,13 +55,13 @@ func (a *data) found(found map[int]DataHere, records map[int]SyncRecord, now tim
 	}
 }
 
-// dataArrived is told of a data version of a LIM that is newer than all before it
+// arrived is told of a data version of a LIM that is newer than all before it
 // on this server, whoever made or brought it, and of the newest one at the start.
 func (a *data) arrived(lim int, d *failover.Data) {
 	a.log.Info("data version", "lim", lim, "version", d.Version, "newest", d.Newest)
 }
 
-// syncData copies the data of a LIM that runs here to the other side, when that
+// tendSync copies the data of a LIM that runs here to the other side, when that
 // is alive and has older data or none (spec ch. 3, "after every data backup"), and
 // makes both sides the same once a day, wherever it runs.
 func (a *data) tendSync(lim int, d *failover.Data, now time.Time) {
