@@ -2,10 +2,10 @@ package commands
 
 import (
 	"encoding/json"
-	"mxcluster/internal/explain"
 	"strings"
 	"testing"
 
+	"mxcluster/internal/explain"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
 	"mxcluster/internal/whatif"

@@ -175,7 +175,6 @@ func receive(s *Store, l *wire.Link) (Version, error) {
 var (
 	must      = datatest.Must
 	noise     = datatest.Noise
-	words     = datatest.Words
 	aclOf     = datatest.ACL
 	wantCode  = datatest.WantCode
 	waitUntil = datatest.WaitUntil

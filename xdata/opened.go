@@ -90,7 +90,7 @@ func (o *opened) sender(l *wire.Link) *transfer.Sender {
 // not read before the last good sync. Only tells that there is no other version here.
 func (o *opened) prefetch(ctx context.Context, only bool, lastGood time.Time) {
 	if o.Unread > 0 || o.readSince(lastGood) {
-		o.Snapshot.Prefetch(ctx, only)
+		o.Prefetch(ctx, only)
 	}
 }
 

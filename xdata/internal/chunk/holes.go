@@ -9,13 +9,13 @@ import (
 // holes are. Among the chunks of a file, a hole is one or more with the ID of nothing.
 
 const (
-	// holeUnit is what the bounds of holes are multiples of, but for the end of a file.
+	// HoleUnit is what the bounds of holes are multiples of, but for the end of a file.
 	HoleUnit = 4 << 10
 	// holeID is the ID of a chunk without content.
 	holeID = 0x2d06800538d394c2
-	// maxHole is the size of the largest chunk that is one.
+	// MaxHole is the size of the largest chunk that is one.
 	MaxHole = 1 << 30
-	// zeroBytes is how many zeros are hashed at once.
+	// ZeroBytes is how many zeros are hashed at once.
 	ZeroBytes = 64 << 10
 )
 

@@ -38,7 +38,8 @@ type source struct {
 }
 
 const (
-	MaxHave = 2_000_000 // chunks that a receiver names: some 10 GB, or 50 MB of the sender's memory
+	// MaxHave is how many chunks a receiver names: some 10 GB, or 50 MB of the sender's memory.
+	MaxHave = 2_000_000
 )
 
 // Add takes the chunks of a version.

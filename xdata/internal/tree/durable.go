@@ -31,7 +31,8 @@ type Flusher struct {
 
 const (
 	flushBytes = 24 << 20
-	FileCost   = 8 << 10 // what a file takes to write besides its content
+	// FileCost is what a file takes to write besides its content, in bytes.
+	FileCost = 8 << 10
 )
 
 // NewFlusher returns one for the file system of a folder. The caller closes it.

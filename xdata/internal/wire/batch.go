@@ -38,6 +38,7 @@ const (
 	StepExtra
 )
 
+// Whether the content of a batch is compressed.
 const (
 	ContentPlain = iota
 	ContentZstd

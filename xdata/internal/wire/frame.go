@@ -13,6 +13,7 @@ import (
 // memory is set aside for it.
 type FrameType uint8
 
+// The types of frames.
 const (
 	FrameGreeting FrameType = 1  // server: Greeting
 	FrameClock    FrameType = 2  // client: nothing; server: clock
@@ -36,6 +37,7 @@ const (
 	lastFrame               = FrameKeep
 )
 
+// Bounds of payloads.
 const (
 	maxControl  = 64 << 10  // bytes of a message's payload
 	MaxPayload  = 256 << 10 // bytes of IDs in a frame, and of a batch's steps
