@@ -50,7 +50,7 @@ func Simulate(p Present, s Scenario) *Result {
 	served := w.holders()
 	for n, x := range p.Servers {
 		// What a server that goes down served, it served before.
-		if slices.Contains(s.Down, n) && x.Liveness == failover.Alive {
+		if slices.Contains(s.Down, n) && (x.Liveness == failover.Alive || parked(x.Liveness, x.Claim)) {
 			for _, l := range x.Claim.LIMs {
 				if l.State.Active() {
 					served[l.LIM] = append(served[l.LIM], n)
@@ -289,6 +289,11 @@ func (w *play) isolated(name string) bool {
 // witnessed reports whether hosts beside its cluster tell a server that it is not cut off.
 func (n *node) witnessed() bool { return n != nil && n.claim != nil && n.claim.Witnessed }
 
+// parked reports whether a server's agent was stopped and has left running what ran.
+func parked(l failover.Liveness, last *failover.Claim) bool {
+	return l == failover.AgentLost && last != nil && last.Parked
+}
+
 // answers reports whether the other server of a LIM, if it can be heard, answers
 // for the alias.
 func (w *play) answers(asking *node, lim int) bool {
@@ -297,8 +302,7 @@ func (w *play) answers(asking *node, lim int) bool {
 		if n == nil || n == asking || w.cut[[2]string{asking.name, other}] {
 			continue
 		}
-		parked := n.liveness == failover.AgentLost && n.claim != nil && n.claim.Parked
-		if (n.up || parked) && n.lims[lim].Holds {
+		if (n.up || parked(n.liveness, n.claim)) && n.lims[lim].Holds {
 			return true
 		}
 	}
@@ -381,9 +385,8 @@ func (w *play) holders() map[int][]string {
 	out := map[int][]string{}
 	for _, s := range w.Document.Servers {
 		n := w.nodes[s.Name]
-		parked := n.liveness == failover.AgentLost && n.claim != nil && n.claim.Parked
 		for lim, l := range n.lims {
-			if (n.up || parked) && l.State == failover.Running {
+			if (n.up || parked(n.liveness, n.claim)) && l.State == failover.Running {
 				out[lim] = append(out[lim], s.Name)
 			}
 		}

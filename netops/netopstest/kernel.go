@@ -290,6 +290,7 @@ func (k *Kernel) find(ifname string) (*fakeLink, error) {
 	return nil, netops.NoInterface(ifname, names)
 }
 
+// Has tells whether an interface has an address.
 func (k *Kernel) Has(ifname string, p netip.Prefix) (bool, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
