@@ -15,6 +15,7 @@ type ChangeSpec struct {
 	Priorities     map[int]int    // by LIM; 0 is the highest
 	FailoverAfter  *time.Duration // 0: the default of the cluster's failover mode
 	SplitBrainStop *Side
+	FallbackWindow *Window
 }
 
 // ChangeCluster changes settings of a cluster (spec ch. 10, "Change Fallback
@@ -38,6 +39,7 @@ func (d *Document) ChangeCluster(name string, spec ChangeSpec) error {
 	}
 	set(&c.Fallback, spec.Fallback)
 	set(&c.SplitBrainStop, spec.SplitBrainStop)
+	set(&c.FallbackWindow, spec.FallbackWindow)
 	if spec.FailoverAfter != nil {
 		c.FailoverAfter = Duration(*spec.FailoverAfter)
 	}
@@ -52,8 +54,8 @@ func set[T any](dst, src *T) {
 
 // usable checks what can be said without the document.
 func (s ChangeSpec) usable(name string) error {
-	if s.Fallback == nil && s.Priorities == nil && s.FailoverAfter == nil && s.SplitBrainStop == nil {
-		return fault.New(fault.Usage, "give --fallback, --priority, --failover-after or --split-brain-stop",
+	if s.Fallback == nil && s.Priorities == nil && s.FailoverAfter == nil && s.SplitBrainStop == nil && s.FallbackWindow == nil {
+		return fault.New(fault.Usage, "give --fallback, --fallback-window, --priority, --failover-after or --split-brain-stop",
 			"nothing is to be changed of cluster %s", name)
 	}
 	if err := cmp.Or(check(s.Fallback, knownFallback), check(s.SplitBrainStop, knownSplitBrainStop),

@@ -19,6 +19,7 @@ type CreateSpec struct {
 	Fallback       FallbackType
 	FailoverAfter  time.Duration
 	SplitBrainStop Side
+	FallbackWindow Window
 }
 
 // CreateLIM is one LIM of a cluster to create.
@@ -56,7 +57,7 @@ func (d *Document) CreateCluster(spec CreateSpec) error {
 	}
 	c := Cluster{
 		Name: spec.Name, Standby: spec.Standby, Fallback: spec.Fallback, Failover: FailoverNormal,
-		FailoverAfter: Duration(spec.FailoverAfter), SplitBrainStop: spec.SplitBrainStop,
+		FailoverAfter: Duration(spec.FailoverAfter), SplitBrainStop: spec.SplitBrainStop, FallbackWindow: spec.FallbackWindow,
 	}
 	for i, l := range spec.LIMs {
 		server := d.RegularOf(l.LIM)
@@ -177,6 +178,8 @@ func (d *Document) alreadyCreated(old *Cluster, spec CreateSpec) error {
 		return differs("it fails over after %s", old.SilenceLimit())
 	case old.SplitBrainStop != spec.SplitBrainStop:
 		return differs("at a split brain it stops the %s side", old.SplitBrainStop)
+	case old.FallbackWindow != spec.FallbackWindow:
+		return differs("it falls back within %s", old.FallbackWindow)
 	case len(old.LIMs) != len(spec.LIMs):
 		return differs("it has %d LIMs", len(old.LIMs))
 	}

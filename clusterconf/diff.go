@@ -77,6 +77,7 @@ func (d *differ) server(was, is *Server) {
 		d.value(name+": base", was.Base, is.Base)
 		d.value(name+": still reached at", prefixText(was.ReachedAt), prefixText(is.ReachedAt))
 		d.value(name+": interface", was.Interface, is.Interface)
+		d.value(name+": drained", was.Drained.text(), is.Drained.text())
 	}
 }
 
@@ -126,6 +127,7 @@ func (d *differ) cluster(was, is *Cluster) {
 	case was == nil:
 		d.add("cluster %s created: standby %s, fallback %s, failover %s after %s, split brain stops %s",
 			is.Name, is.Standby, is.Fallback, is.Failover, Duration(is.SilenceLimit()), is.SplitBrainStop)
+		d.value("cluster "+is.Name+": fallback window", Window{}, is.FallbackWindow)
 		was = &Cluster{}
 	case is == nil:
 		d.add("cluster %s deleted: standby %s", was.Name, was.Standby)
@@ -145,6 +147,8 @@ func (d *differ) settings(was, is *Cluster) {
 	d.value(name+": failover", was.Failover, is.Failover)
 	d.value(name+": failover after", afterText(was), afterText(is))
 	d.value(name+": split brain stops", was.SplitBrainStop, is.SplitBrainStop)
+	d.value(name+": fallback window", was.FallbackWindow, is.FallbackWindow)
+	d.value(name+": frozen", was.Frozen.text(), is.Frozen.text())
 }
 
 func (d *differ) member(cluster string, was, is *Member) {

@@ -107,6 +107,7 @@ type Server struct {
 	Interface string       `yaml:"interface" json:"interface"`
 	LIM       int          `yaml:"lim,omitempty" json:"lim,omitempty"`         // 0: none
 	Standby   bool         `yaml:"standby,omitempty" json:"standby,omitempty"` // excludes LIM
+	Drained   *Maintenance `yaml:"drained,omitempty" json:"drained,omitempty"` // nothing is started here, and what runs here leaves; nil: it does its part
 }
 
 // Role derives what the server is used for.
@@ -143,6 +144,8 @@ type Cluster struct {
 	Failover       FailoverMode `yaml:"failover" json:"failover"`
 	FailoverAfter  Duration     `yaml:"failoverAfter,omitempty" json:"failoverAfter,omitempty"` // 0: the mode's default
 	SplitBrainStop Side         `yaml:"splitBrainStop" json:"splitBrainStop"`
+	FallbackWindow Window       `yaml:"fallbackWindow,omitempty" json:"fallbackWindow,omitzero"` // of the local time of day, for automatic fallback
+	Frozen         *Maintenance `yaml:"frozen,omitempty" json:"frozen,omitempty"`                // no LIM moves by itself, until its end; nil: they do
 	LIMs           []Member     `yaml:"lims" json:"lims"`
 }
 
@@ -251,6 +254,9 @@ func (d *Document) Clone() *Document {
 	c := *d
 	c.Ancestors = slices.Clone(d.Ancestors)
 	c.Servers = slices.Clone(d.Servers)
+	for i := range c.Servers {
+		c.Servers[i].Drained = c.Servers[i].Drained.clone()
+	}
 	c.LIMs = slices.Clone(d.LIMs)
 	for i := range c.LIMs {
 		l := &c.LIMs[i]
@@ -263,7 +269,7 @@ func (d *Document) Clone() *Document {
 		for j := range members {
 			members[j].Lock = members[j].Lock.clone()
 		}
-		c.Clusters[i].LIMs = members
+		c.Clusters[i].LIMs, c.Clusters[i].Frozen = members, c.Clusters[i].Frozen.clone()
 	}
 	return &c
 }

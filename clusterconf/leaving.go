@@ -62,8 +62,12 @@ func (d *Document) CompleteLeave(lim int) {
 	if m := c.Member(lim); s.Base != m.Alias {
 		s.ReachedAt, s.Base = s.Base, m.Alias
 	}
+	s.Drained = nil
 	c.LIMs = slices.DeleteFunc(c.LIMs, func(m Member) bool { return m.LIM == lim })
 	if len(c.LIMs) == 0 {
+		if standby := d.Server(c.Standby); standby != nil {
+			standby.Drained = nil
+		}
 		d.dropCluster(c.Name)
 	}
 }

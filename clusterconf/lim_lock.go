@@ -81,6 +81,10 @@ func (d *Document) LockLIM(lim int, to Side, since time.Time, by, reason string,
 		other := d.othersOnStandby(lim, since)
 		return fault.New(fault.Refused, fmt.Sprintf("unlock that one first: mxcluster unlock %d", other),
 			"cannot lock LIM %d to the standby: LIM %d is locked to it, and it runs one LIM at most", lim, other)
+	case d.drainedSide(lim, to) != nil:
+		s := d.drainedSide(lim, to)
+		return fault.New(fault.Refused, "end that first: mxcluster server undrain "+s.Name,
+			"cannot lock LIM %d to %s: %s is %s", lim, to, s.Name, s.DrainedWords())
 	case !m.Lock.holds(since):
 		m.Lock = lock
 		return nil

@@ -26,7 +26,7 @@ func Outdated(before, after *Document) []int {
 	return slices.Sorted(maps.Keys(lims))
 }
 
-// shapes returns the clusters by name, without their locks, and without what says
+// shapes returns the clusters by name, without their locks, freezes, and what says
 // that a LIM is leaving.
 func (d *Document) shapes() map[string]Cluster {
 	d = d.Clone()
@@ -36,6 +36,7 @@ func (d *Document) shapes() map[string]Cluster {
 		for i := range c.LIMs {
 			c.LIMs[i].Lock, c.LIMs[i].Leaving, c.LIMs[i].Dead = nil, false, ""
 		}
+		c.Frozen = nil
 		all[c.Name] = c
 	}
 	return all

@@ -239,6 +239,18 @@ func (r *reader) duration(dst *Duration) readFunc {
 	}
 }
 
+func (r *reader) window(dst *Window) readFunc {
+	return func(path string, n *yaml.Node) {
+		v, ok := r.scalar(path, n, "a window", "!!str")
+		if !ok {
+			return
+		}
+		if err := dst.UnmarshalText([]byte(v)); err != nil {
+			r.report(path, n, "window", "write e.g. 22:00-05:00, or always", strconv.Quote(v)+" is not a time of day from one to another")
+		}
+	}
+}
+
 func (r *reader) time(dst *time.Time) readFunc {
 	return func(path string, n *yaml.Node) {
 		v, ok := r.scalar(path, n, "a time", "!!timestamp", "!!str")

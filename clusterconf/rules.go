@@ -57,6 +57,7 @@ var rules = []rule{
 	{"leaving", true, checkLeaving},
 	{"lock-time", false, checkLockTimes},
 	{"lock-text", false, checkLockText},
+	{"maintenance", false, checkMaintenance},
 }
 
 // Validate checks every rule and returns what breaks them, without line and

@@ -111,6 +111,12 @@ var ruleTests = []ruleTest{
 	{"lock-text", "long", func(d *Document) {
 		d.Clusters[0].LIMs[1].Lock = &Lock{To: SideRegular, Since: testTime, Reason: strings.Repeat("x", 1025)}
 	}, "clusters[0].lims[1].lock.reason", "at most 1024 bytes"},
+	{"maintenance", "no beginning", func(d *Document) { d.Server("srv1").Drained = &Maintenance{} }, "servers[2].drained.since", "the drain of server srv1 has no beginning"},
+	{"maintenance", "ends before", func(d *Document) {
+		ended := testTime
+		d.Clusters[0].Frozen = &Maintenance{Since: testTime, Until: &ended}
+	}, "clusters[0].frozen.until", "the freeze of cluster c1 ends at 2026-03-01T12:00:00Z, before it begins"},
+	{"maintenance", "two lines", func(d *Document) { d.Server("sb1").Drained = &Maintenance{Since: testTime, Reason: "a\nb"} }, "servers[1].drained.reason", "the reason of the drain of server sb1 must be one line"},
 	{"preloaded", "two LIMs", func(d *Document) { d.Clusters[0].Failover = FailoverPreloaded }, "clusters[0].failover", "cluster c1 is preloaded and has 2 LIMs, it can have one"},
 	{"reached-at", "the base", func(d *Document) { d.Server("srv1").ReachedAt = prefix("10.0.0.21/24") }, "servers[2].reachedAt", "the former base of srv1, 10.0.0.21, is the base of srv1"},
 	{"reached-at", "another base", func(d *Document) { d.Server("srv1").ReachedAt = prefix("10.0.0.14/24") }, "servers[2].reachedAt", "is the base of free1"},

@@ -59,6 +59,7 @@ func (r *reader) server(path string, n *yaml.Node) (s Server) {
 		{"interface", true, text(r, &s.Interface)},
 		{"lim", false, r.integer(&s.LIM)},
 		{"standby", false, r.boolean(&s.Standby)},
+		{"drained", false, optional(&s.Drained, r.maintenance)},
 	})
 	return s
 }
@@ -105,6 +106,8 @@ func (r *reader) cluster(path string, n *yaml.Node) Cluster {
 		{"failover", false, text(r, &c.Failover)},
 		{"failoverAfter", false, r.duration(&c.FailoverAfter)},
 		{"splitBrainStop", false, text(r, &c.SplitBrainStop)},
+		{"fallbackWindow", false, r.window(&c.FallbackWindow)},
+		{"frozen", false, optional(&c.Frozen, r.maintenance)},
 		{"lims", true, list(r, &c.LIMs, r.member)},
 	})
 	return c
@@ -132,6 +135,16 @@ func (r *reader) lock(path string, n *yaml.Node) (l Lock) {
 		{"expires", false, optional(&l.Expires, r.instant)},
 	})
 	return l
+}
+
+func (r *reader) maintenance(path string, n *yaml.Node) (m Maintenance) {
+	r.mapping(path, n, []field{
+		{"since", true, r.time(&m.Since)},
+		{"until", false, optional(&m.Until, r.instant)},
+		{"by", false, text(r, &m.By)},
+		{"reason", false, text(r, &m.Reason)},
+	})
+	return m
 }
 
 func (r *reader) instant(path string, n *yaml.Node) (t time.Time) {

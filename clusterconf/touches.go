@@ -8,7 +8,7 @@ import (
 
 // Touches lists the servers whose addresses, role or place in a cluster an edit changes,
 // beside those that it removes, or gives up as lost for good. Settings such as locks,
-// priorities and software are none of that: a server that was away takes them over.
+// drains, priorities and software are none of that: a server that was away takes them over.
 func Touches(before, after *Document) []string {
 	var names []string
 	for _, list := range [][]Server{before.Servers, after.Servers} {
@@ -42,6 +42,7 @@ type position struct {
 func (d *Document) standing(name string) standing {
 	s := standing{Server: *d.Server(name)}
 	s.ReachedAt = netip.Prefix{} // goes when every server knows the new base
+	s.Drained = nil              // is known where the LIM goes; a server that was away learns of it
 	for _, c := range d.Clusters {
 		for _, m := range c.LIMs {
 			if c.Standby == name || s.LIM != 0 && s.LIM == m.LIM {

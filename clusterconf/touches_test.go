@@ -16,6 +16,8 @@ func TestTouches(t *testing.T) {
 	}{
 		{"nothing", nil, func(*Document) error { return nil }, nil},
 		{"a lock", nil, func(d *Document) error { return d.LockLIM(1, SideRegular, testTime, "me", "", nil) }, nil},
+		{"a drain", nil, func(d *Document) error { return d.DrainServer("srv1", testTime, "me", "", nil, false) }, nil},
+		{"a freeze", nil, func(d *Document) error { return d.FreezeCluster("c1", testTime, "me", "", nil) }, nil},
 		{"a priority", nil, func(d *Document) error { d.Clusters[0].LIMs[0].Priority++; return nil }, nil},
 		{"an interface", nil, func(d *Document) error { return d.SetServer("srv1", "eth7", "") }, []string{"srv1"}},
 		{"a role", nil, func(d *Document) error { return d.ToStandby("free1") }, []string{"free1"}},
