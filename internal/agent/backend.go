@@ -173,7 +173,7 @@ func (a *orders) orderHere(o control.Order) (*control.OrderResult, error) {
 	v := a.view(time.Now())
 	blocked, able, evicts := []string(nil), true, 0
 	if o.Kind == control.OrderFallback {
-		blocked = failover.FallbackBlockedBy(v, o.LIM)
+		blocked, able = failover.FallbackBlockedBy(v, o.LIM)
 	} else {
 		target = c.Standby
 		var why string

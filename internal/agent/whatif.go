@@ -23,7 +23,7 @@ func (a *Agent) Simulate(ctx context.Context, s whatif.Scenario) (*whatif.Result
 // replaced as a whole and never changed, so they may be read beside the main loop.
 func (a *Agent) present() whatif.Present {
 	own := a.claim(time.Now())
-	p := whatif.Present{Now: time.Now().UTC(), Document: a.doc, FirstHold: a.cfg.FirstHold, FromLoad: a.cfg.FromLoad, Arbiter: a.keeper != nil,
+	p := whatif.Present{Now: time.Now(), Document: a.doc, FirstHold: a.cfg.FirstHold, FromLoad: a.cfg.FromLoad, Arbiter: a.keeper != nil,
 		Servers: map[string]whatif.Server{a.cfg.Server: {Liveness: failover.Alive, Claim: &own}}}
 	for name, x := range a.peers.all {
 		p.Servers[name] = whatif.Server{Liveness: x.liveness, Claim: x.claim}

@@ -48,6 +48,8 @@ func MayTakeFromDead(v View, lim int, dead string) (why, hint string) {
 		return v.Self + " is not the standby of cluster " + c.Name, "try again"
 	case leaves(c, lim):
 		return fmt.Sprintf("LIM %d leaves cluster %s", lim, c.Name), "look at `mxcluster status`"
+	case v.drained(c.Standby) != "":
+		return v.drained(c.Standby), "let it do its part again first: mxcluster server undrain " + c.Standby
 	case v.Arbiter != nil:
 		return "the arbiter says who may run a LIM", "look at `mxcluster status`: the standby takes over as soon as it has the arbiter's key"
 	case v.Down:

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -72,9 +73,13 @@ func (v *View) decideRegular(c *clusterconf.Cluster, lim int) Decision {
 		theirs := standby.Claim.LIM(lim)
 		if !v.outranks(c, l, theirs, clusterconf.SideRegular) {
 			d.AliasOff = true
-			d.Unmark = theirs.Holds && v.lockedTo(c, lim) == clusterconf.SideStandby
+			d.Unmark = theirs.Holds && (v.lockedTo(c, lim) == clusterconf.SideStandby || v.drained(v.Self) != "")
 			return d.with(Stop, RuleOnePlace, fmt.Sprintf("runs on %s (term %d)", c.Standby, theirs.Term))
 		}
+	}
+	if why := v.drained(v.Self); why != "" {
+		d.AliasOff, d.Unmark = true, standby.holds(lim)
+		return d.with(Stop, RuleDrain, why+"; not started here")
 	}
 	if v.lockedTo(c, lim) == clusterconf.SideStandby {
 		return v.lockedAway(c, d, l)
@@ -96,8 +101,8 @@ func (v *View) holdRegular(c *clusterconf.Cluster, d Decision, l Local, standby 
 		d.AliasOff = true
 		return d.with(Stop, RuleSplitBrain, why)
 	}
-	order, locked := v.order(Failover, d.LIM), v.lockedTo(c, d.LIM)
-	unfit, now := v.standbyUnfit(c, d.LIM, standby), order != nil && order.Now
+	order, locked, drained := v.order(Failover, d.LIM), v.lockedTo(c, d.LIM), v.drained(v.Self)
+	unfit, now := v.standbyUnfit(c, d.LIM, standby), order != nil && order.Now || drained != ""
 	if unfit == "" && !now {
 		unfit = v.standbyUnready(c, d.LIM, standby)
 	}
@@ -106,13 +111,20 @@ func (v *View) holdRegular(c *clusterconf.Cluster, d Decision, l Local, standby 
 	case order != nil && unfit == "":
 		d.Release = true
 		return d.with(Stop, RuleOrder, fmt.Sprintf("moves to %s by order", c.Standby))
+	case v.frozen(c):
+	case drained != "" && unfit == "":
+		d.Release = true
+		return d.with(Stop, RuleDrain, fmt.Sprintf("%s; moves to %s", drained, c.Standby))
 	case locked == clusterconf.SideStandby && unfit == "":
 		d.Release = true
 		return d.with(Stop, RuleLock, fmt.Sprintf("%s; moves to %s, which is ready", lockWords(c, d.LIM), c.Standby))
 	}
 	d.Term, d.Contested = v.holdingTerm(d.LIM, l), standby.holds(d.LIM)
-	if locked == clusterconf.SideStandby {
-		return d.with(Run, RuleLock, fmt.Sprintf("%s; runs here until it can move there: %s", lockWords(c, d.LIM), unfit))
+	switch {
+	case drained != "" && locked != clusterconf.SideRegular:
+		return d.with(Run, RuleDrain, fmt.Sprintf("%s; runs here until it can move to %s: %s", drained, c.Standby, cmp.Or(unfit, v.frozenWords(c))))
+	case locked == clusterconf.SideStandby:
+		return d.with(Run, RuleLock, fmt.Sprintf("%s; runs here until it can move there: %s", lockWords(c, d.LIM), cmp.Or(unfit, v.frozenWords(c))))
 	}
 	return d.with(Run, RuleHome, "runs on its regular server")
 }
@@ -135,6 +147,8 @@ func (v *View) regularMustWait(c *clusterconf.Cluster, lim int, l Local, standby
 		return rejoinedWords(c.Standby), RuleIsolated, false
 	case v.behind() != "":
 		return "waits for the newest cluster document: " + v.behind(), RuleRevision, false
+	case there && v.frozen(c) && !theirs.Released && !theirs.Waiting:
+		return fmt.Sprintf("ran on %s last; %s", c.Standby, v.frozenWords(c)), RuleFreeze, false
 	case v.retryPending(l):
 		return v.failedHere(l), RuleSoftware, false
 	}
@@ -146,6 +160,8 @@ func (v *View) standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) strin
 	switch {
 	case leaves(c, lim):
 		return "it leaves cluster " + c.Name
+	case v.drained(c.Standby) != "":
+		return v.drained(c.Standby)
 	case standby.Liveness != Alive || standby.Claim == nil:
 		return c.Standby + " does not answer"
 	case standby.Claim.Parked:

@@ -18,14 +18,22 @@ func (v *View) fallback(c *clusterconf.Cluster, m clusterconf.Member, d Decision
 	case locked == clusterconf.SideStandby:
 		d.BlockedBy = append([]string{lockWords(c, m.LIM)}, blocked...)
 		return false, d.with(Run, RuleLock, d.BlockedBy[0])
+	case order != nil && (len(blocked) == 0 || order.Now && p.Liveness == Alive && v.drained(regular) == ""):
+		d.Release = true
+		return true, v.noteFallback(d.with(Stop, RuleOrder, fmt.Sprintf("falls back to %s by order", regular)))
+	case v.frozen(c):
+		d.BlockedBy = append([]string{v.frozenWords(c)}, blocked...)
+		return false, d.with(Run, RuleFreeze, d.BlockedBy[0])
+	case v.drained(v.Self) != "" && len(blocked) == 0:
+		d.Release = true
+		return true, v.noteFallback(d.with(Stop, RuleDrain, fmt.Sprintf("%s; falls back to %s, which is ready", v.drained(v.Self), regular)))
 	case locked == clusterconf.SideRegular:
 		back, d := lockedHome(c, d, regular)
 		return back, v.noteFallback(d)
-	case order != nil && (len(blocked) == 0 || order.Now && p.Liveness == Alive):
-		d.Release = true
-		return true, v.noteFallback(d.with(Stop, RuleOrder, fmt.Sprintf("falls back to %s by order", regular)))
+	case v.drained(v.Self) != "":
+		return false, d.with(Run, RuleDrain, fmt.Sprintf("%s; runs here until %s is ready: %s", v.drained(v.Self), regular, blocked[0]))
 	case c.Fallback == clusterconf.FallbackAutomatic:
-		return v.automatic(d, regular, p)
+		return v.automatic(c, d, regular, p)
 	case len(blocked) > 0:
 		return false, d.with(Run, RuleTakeover, blocked[0])
 	}
@@ -33,7 +41,7 @@ func (v *View) fallback(c *clusterconf.Cluster, m clusterconf.Member, d Decision
 }
 
 // automatic decides about a fallback that nobody ordered.
-func (v *View) automatic(d Decision, regular string, p Peer) (bool, Decision) {
+func (v *View) automatic(c *clusterconf.Cluster, d Decision, regular string, p Peer) (bool, Decision) {
 	l := v.LIMs[d.LIM]
 	hold := l.Flaps.Hold(v.FirstHold)
 	heldUntil := p.upSince().Add(hold)
@@ -51,6 +59,10 @@ func (v *View) automatic(d Decision, regular string, p Peer) (bool, Decision) {
 	case hold > 0 && v.Now.Before(heldUntil):
 		d.HeldUntil, d.HeldWhy = heldUntil, l.Flaps.words(regular)
 		return false, d.with(Run, RuleFlapping, fmt.Sprintf("falls back to %s at %s, if that stays up: %s", regular, clock(heldUntil), d.HeldWhy))
+	}
+	if opens := c.FallbackWindow.Opens(v.Now); opens.After(v.Now) {
+		d.HeldUntil, d.HeldWhy = opens, fmt.Sprintf("cluster %s falls back from %s only", c.Name, windowWords(c.FallbackWindow))
+		return false, d.with(Run, RuleWindow, fmt.Sprintf("%s is ready; falls back at %s: automatic fallback is from %s", regular, clock(opens), windowWords(c.FallbackWindow)))
 	}
 	d.Release = true
 	return true, v.noteFallback(d.with(Stop, RuleFallback, fmt.Sprintf("falls back to %s, which is ready", regular)))
@@ -101,6 +113,9 @@ func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 		return []string{"the agent of " + regular + " is stopping"}
 	}
 	var out []string
+	if why := v.drained(regular); why != "" {
+		out = append(out, why)
+	}
 	theirs := p.Claim.LIM(lim)
 	if !p.Claim.Settled || p.Claim.Isolated {
 		out = append(out, regular+" is not ready yet")

@@ -3,13 +3,14 @@ package failover
 import "mxcluster/clusterconf"
 
 // FallbackBlockedBy lists what keeps a LIM that runs on this standby from
-// falling back to its regular server; empty: it may go.
-func FallbackBlockedBy(v View, lim int) []string {
+// falling back to its regular server; empty: it may go. The order may overrule that
+// with "now" where the regular server is able to run it, only not ready yet.
+func FallbackBlockedBy(v View, lim int) (why []string, able bool) {
 	regular := v.Document.RegularOf(lim)
 	if regular == nil {
-		return []string{"it has no regular server"}
+		return []string{"it has no regular server"}, false
 	}
-	return v.fallbackBlockedBy(lim, regular.Name, v.Peers[regular.Name])
+	return v.fallbackBlockedBy(lim, regular.Name, v.Peers[regular.Name]), v.drained(regular.Name) == ""
 }
 
 // Evicts returns the LIM that the standby would have to stop if it took another one

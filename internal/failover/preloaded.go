@@ -19,6 +19,7 @@ func (v *View) preload(c *clusterconf.Cluster, d Decision) Decision {
 	l := v.LIMs[d.LIM]
 	switch {
 	case d.Rule == RuleLeaving:
+	case d.Want != Run && !d.Release && v.drained(v.Self) != "": // nothing stays loaded either
 	case c.Failover == clusterconf.FailoverPreloaded && d.Want == Run && l.State == Loading:
 		d.Reason += "; it still loads here, so that this takes longer"
 	case c.Failover != clusterconf.FailoverPreloaded || d.Want == Run:

@@ -252,3 +252,88 @@ func TestLockedDoesNotMoveFromHome(t *testing.T) {
 		}
 	})
 }
+
+// drawMaintenance drains servers and freezes the cluster, or does not.
+func drawMaintenance(t *rapid.T, d *clusterconf.Document) {
+	for i := range d.Servers {
+		if rapid.IntRange(0, 3).Draw(t, "drained") == 0 {
+			d.Servers[i].Drained = &clusterconf.Maintenance{Since: epoch.Add(-time.Hour)}
+		}
+	}
+	if rapid.Bool().Draw(t, "frozen") {
+		d.Clusters[0].Frozen = &clusterconf.Maintenance{Since: epoch.Add(-time.Hour)}
+	}
+	if rapid.Bool().Draw(t, "preloaded") {
+		d.Clusters[0].Failover = clusterconf.FailoverPreloaded
+	}
+}
+
+// Nothing starts on a drained server, nor is it loaded there, whatever was ordered and
+// whoever is dead; and what serves there is not stopped while it has nowhere to go.
+func TestNothingStartsOnADrainedServer(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, v := drawStandbyView(t)
+		drawMaintenance(t, w.doc)
+		v.Orders = append(v.Orders, Order{Kind: Failover, LIM: 1, Now: true, Dead: "srv1", Expires: epoch.Add(time.Minute)})
+		starts := func(v View) {
+			if v.Document.Server(v.Self).Drained == nil {
+				return
+			}
+			for _, d := range Decide(v).Decisions {
+				l := v.LIMs[d.LIM]
+				if up := l.State.Active() && l.Holds; d.Want == Run && !up || d.Want == Preload && !up {
+					t.Fatalf("LIM %d on %s:\n%s", d.LIM, v.Self, trace(Decide(v)))
+				}
+			}
+		}
+		starts(v)
+		home := w.view("srv1", map[int]Local{1: drawLocal(t, 1)})
+		p := Peer{Liveness: rapid.SampledFrom([]Liveness{Unheard, Alive, AgentLost, Gone}).Draw(t, "standby")}
+		if p.Liveness != Unheard {
+			p.Claim = claimOf("sb1", true, v.LIMs)
+		}
+		home.Peers["sb1"] = p
+		starts(home)
+		l, d := home.LIMs[1], Decide(home).For(1)
+		if l.State == Running && l.Holds && p.Liveness != Alive && d.Want != Run {
+			t.Fatalf("it has nowhere to go and is stopped:\n%s", trace(Decide(home)))
+		}
+	})
+}
+
+// Without an order no LIM of a frozen cluster leaves the server that has it for the other
+// one, and none starts elsewhere than where it ran last.
+func TestFrozenMovesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, v := drawStandbyView(t)
+		drawMaintenance(t, w.doc)
+		w.doc.Clusters[0].Frozen = &clusterconf.Maintenance{Since: epoch.Add(-time.Hour)}
+		for _, d := range Decide(v).Decisions {
+			l, p := v.LIMs[d.LIM], v.Peers[regularName(d.LIM)]
+			given := p.Claim.LIM(d.LIM).Released
+			switch up := l.State.Active() && l.Holds; {
+			case d.Release:
+				t.Fatalf("LIM %d is given back:\n%s", d.LIM, trace(Decide(v)))
+			case d.Want == Run && !l.State.Active() && !given && v.known(d.LIM).Server != "sb1":
+				t.Fatalf("LIM %d is taken over:\n%s", d.LIM, trace(Decide(v)))
+			case up && d.Want == Stop && d.Rule == RulePriority && !anyReleased(v) && v.activeHereExcept(d.LIM) == 0:
+				t.Fatalf("LIM %d makes room:\n%s", d.LIM, trace(Decide(v)))
+			}
+		}
+		home := w.view("srv1", map[int]Local{1: drawLocal(t, 1)})
+		home.Peers["sb1"] = Peer{Liveness: Alive, Claim: claimOf("sb1", true, v.LIMs)}
+		l, d, theirs := home.LIMs[1], Decide(home).For(1), home.Peers["sb1"].Claim.LIM(1)
+		if d.Release || d.Want == Run && !l.State.Active() && !theirs.Released && home.known(1).Server == "sb1" {
+			t.Fatalf("LIM 1 moves:\n%s", trace(Decide(home)))
+		}
+	})
+}
+
+func anyReleased(v View) bool {
+	for lim := range v.LIMs {
+		if v.Peers[regularName(lim)].Claim.LIM(lim).Released {
+			return true
+		}
+	}
+	return false
+}

@@ -28,6 +28,7 @@ var epoch = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 //	arbiter N ours|free|held|silent [SERVER] [back]    (back: it answers since now; the first one says that there is an arbiter, with a lease of 6s)
 //	order fallback|failover N [now]
 //	lock N regular|standby [expires=5m] | unlock N
+//	drain SERVER | undrain SERVER | freeze [until=5m] | unfreeze | window HH:MM-HH:MM|always
 //	decide
 //
 // The cluster is c1 with standby sb1; LIM N runs on srvN regularly.
@@ -96,6 +97,8 @@ func (s *scenario) line(t *testing.T, line string) {
 		s.lock(t, words[1:])
 	case "unlock":
 		s.view.Document.Clusters[0].Member(number(t, words[1])).Lock = nil
+	case "drain", "undrain", "freeze", "unfreeze", "window":
+		s.maintain(t, words)
 	case "no-orders":
 		s.view.Orders = nil
 	default:
@@ -126,6 +129,33 @@ func (s *scenario) lock(t *testing.T, words []string) {
 		l.Expires = &end
 	}
 	s.view.Document.Clusters[0].Member(number(t, words[0])).Lock = l
+}
+
+func (s *scenario) maintain(t *testing.T, words []string) {
+	t.Helper()
+	m, c := &clusterconf.Maintenance{Since: epoch.Add(-time.Hour), By: "root", Reason: "new disk"}, &s.view.Document.Clusters[0]
+	for _, w := range words[1:] {
+		if value, ok := strings.CutPrefix(w, "until="); ok {
+			end := offset(t, value)
+			m.Until = &end
+		}
+	}
+	switch words[0] {
+	case "drain":
+		s.view.Document.Server(words[1]).Drained = m
+	case "undrain":
+		s.view.Document.Server(words[1]).Drained = nil
+	case "freeze":
+		c.Frozen = m
+	case "unfreeze":
+		c.Frozen = nil
+	case "window":
+		w, err := clusterconf.ParseWindow(words[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.FallbackWindow = w
+	}
 }
 
 func (s *scenario) self(t *testing.T, words []string) {

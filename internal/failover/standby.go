@@ -63,6 +63,8 @@ func (v *View) decideStandby(c *clusterconf.Cluster) []Decision {
 			bids[i].unproven = false // a failed try would leave no LIM dead
 		}
 	}
+	bids, kept := v.keepIncumbent(c, bids)
+	out = append(out, kept...)
 	for _, d := range v.auction(bids) {
 		out = append(out, v.arbitrate(c, d))
 	}
@@ -181,6 +183,10 @@ func (v *View) activeOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (De
 		if v.lockedTo(c, m.LIM) == clusterconf.SideRegular {
 			return d.with(Stop, RuleLock, lockWords(c, m.LIM)+"; not started here"), nil
 		}
+		if why := v.drained(v.Self); why != "" {
+			d.AliasOff = true
+			return d.with(Stop, RuleDrain, why+"; not started here"), nil
+		}
 		said := v.saidDead(m.LIM, regular.Name) != nil
 		if why, rule := v.mayNotTake(); why != "" && (rule != RuleIsolated || !said) {
 			return d.with(Wait, rule, why), nil
@@ -193,7 +199,8 @@ func (v *View) activeOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (De
 		if !l.Holds {
 			d.Term = v.known(m.LIM).Term + 1
 		}
-		return d, &bid{decision: d, priority: m.Priority, incumbent: true, usable: true, home: len(d.BlockedBy) == 0 && d.HeldUntil.IsZero()}
+		held := !d.HeldUntil.IsZero() && d.Rule != RuleWindow
+		return d, &bid{decision: d, priority: m.Priority, incumbent: true, usable: true, home: len(d.BlockedBy) == 0 && !held}
 	}
 }
 
@@ -211,8 +218,22 @@ func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Deci
 	if said {
 		need, d.AskWire, rule, why = true, false, RuleOrder, regular.Name+" is dead, by the order to take the LIM over"
 	}
-	if locked == clusterconf.SideStandby && !need && p.Liveness == Alive && !p.Claim.LIM(m.LIM).State.Active() {
+	idle := p.Liveness == Alive && !p.Claim.LIM(m.LIM).State.Active()
+	switch {
+	case need || !idle:
+	case locked == clusterconf.SideStandby:
 		need, rule, why = true, RuleLock, lockWords(c, m.LIM)
+	case v.drained(regular.Name) != "":
+		need, rule, why = true, RuleDrain, v.drained(regular.Name)
+	case v.frozen(c) && v.known(m.LIM).Server == v.Self && l.Released.IsZero():
+		need, rule, why = true, RuleFreeze, "ran here last; "+v.frozenWords(c)
+	}
+	if why := v.drained(v.Self); why != "" {
+		d.AliasOff = true
+		return d.with(Stop, RuleDrain, why+"; not taken over"), nil
+	}
+	if need && v.keptByFreeze(c, m.LIM, rule, p, said) {
+		return d.with(Stop, RuleFreeze, fmt.Sprintf("%s; not taken over: %s", why, v.frozenWords(c))), nil
 	}
 	switch {
 	case !need:
@@ -241,7 +262,8 @@ func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Deci
 		return d, b
 	}
 	d.Term = v.known(m.LIM).Term + 1
-	if rule != RuleOrder && rule != RuleLock || p.Claim != nil && p.Claim.Leaving {
+	planned := rule == RuleOrder || rule == RuleLock || rule == RuleDrain || rule == RuleFreeze
+	if !planned || p.Claim != nil && p.Claim.Leaving {
 		d = v.noteFailure(d, regular.Name, p)
 	}
 	b.decision = d.with(Run, rule, why)
@@ -286,7 +308,7 @@ func (v *View) aliveNeedsTakeover(lim int, l Local, regular string, p Peer) (nee
 	case theirs.Released && !theirs.State.Active() && !returned && p.Claim.Leaving:
 		return true, false, RuleOrder, fmt.Sprintf("was given up by %s, whose agent stops", regular)
 	case theirs.Released && !theirs.State.Active() && !returned:
-		return true, false, RuleOrder, fmt.Sprintf("was moved from %s by order", regular)
+		return true, false, RuleOrder, cmp.Or(v.drained(regular), fmt.Sprintf("was moved from %s by order", regular))
 	case v.outOfReachOf(p, lim) && !recent:
 		return true, false, RuleArbiter, regular + " does not reach the arbiter"
 	case theirs.State == Failed && !recent:

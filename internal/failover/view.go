@@ -257,7 +257,7 @@ type Order struct {
 
 // View is all that a decision rests on.
 type View struct {
-	Now        time.Time
+	Now        time.Time // in this server's time zone
 	Self       string
 	Started    time.Time // of this agent
 	Settled    bool      // the others were heard, or waited for long enough
@@ -326,6 +326,9 @@ const (
 	RuleStart      Rule = "start"       // what a starting agent may do
 	RuleOrder      Rule = "order"       // moved by order
 	RuleLock       Rule = "lock"        // a locked LIM does not move
+	RuleDrain      Rule = "drain"       // nothing starts on a drained server
+	RuleFreeze     Rule = "freeze"      // no LIM of a frozen cluster moves by itself
+	RuleWindow     Rule = "window"      // automatic fallback waits for its time of day
 	RuleRevision   Rule = "revision"    // a stale document may not take over
 	RuleSoftware   Rule = "software"    // software that fails on a healthy server
 	RuleTakeover   Rule = "takeover"    // the other server is gone
