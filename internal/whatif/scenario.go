@@ -19,6 +19,10 @@ import (
 type Server struct {
 	Liveness failover.Liveness
 	Claim    *failover.Claim // the last one heard; nil: none
+
+	// What keeps it from taking LIMs over that the rules of failing over do not know of.
+	Unfit    []string       // any LIM
+	UnfitFor map[int]string // one
 }
 
 // Present is what a simulation starts from.
@@ -54,6 +58,8 @@ type Scenario struct {
 	Up   []string `json:"up,omitempty"`   // servers that are up again
 	Cut  []Cut    `json:"cut,omitempty"`  // pairs of servers that do not hear each other
 
+	Drain []string `json:"drain,omitempty"` // servers that are drained, and what is locked to them is not
+
 	// Gateway has every server hear a gateway, so that none takes itself for cut off.
 	Gateway bool `json:"gateway,omitempty"`
 }
@@ -76,7 +82,7 @@ func ParseCut(text string) (Cut, error) {
 // Check refuses a scenario with servers that are not there (NotFound), or that
 // are to be up and down at once (Usage).
 func (s Scenario) Check(d *clusterconf.Document) error {
-	named := slices.Concat(s.Down, s.Up)
+	named := slices.Concat(s.Down, s.Up, s.Drain)
 	for _, c := range s.Cut {
 		named = append(named, c.A, c.B)
 	}
@@ -123,6 +129,8 @@ type Outcome struct {
 	Reason  string   `json:"reason"`
 
 	Remedy *failover.Remedy `json:"remedy"` // what people could do then; nil: nothing is known
+
+	NotReady string `json:"notReady,omitempty"` // it leaves a server that is drained, although this speaks against it; "": nothing does
 }
 
 // LIM returns the outcome for a LIM, or nil.

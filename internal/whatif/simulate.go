@@ -27,6 +27,7 @@ type node struct {
 	claim    *failover.Claim // as the others hear it; the last word of one that is not up
 	last     *failover.Claim // as it was before the scenario, for those that are cut off
 	lims     map[int]failover.Local
+	unable   map[int]string // what keeps software from starting there
 	plan     failover.Plan
 	idle     time.Time // since when it leaves its own LIM down
 }
@@ -46,7 +47,9 @@ type play struct {
 // once a round on what it hears; stops are done before starts, as they are in life.
 func Simulate(p Present, s Scenario) *Result {
 	p.Gateway = p.Gateway || s.Gateway
+	p.Document = drained(p.Document, s.Drain)
 	w := newPlay(p, s)
+	unready := w.unready(s.Drain)
 	served := w.holders()
 	for n, x := range p.Servers {
 		// What a server that goes down served, it served before.
@@ -66,7 +69,11 @@ func Simulate(p Present, s Scenario) *Result {
 		}
 		w.now = w.now.Add(round)
 	}
-	return w.result(served, quiet == calm)
+	r := w.result(served, quiet == calm)
+	for i := range r.LIMs {
+		r.LIMs[i].NotReady = unready[r.LIMs[i].LIM]
+	}
+	return r
 }
 
 func newPlay(p Present, s Scenario) *play {
@@ -92,7 +99,7 @@ func newPlay(p Present, s Scenario) *play {
 
 func (w *play) newNode(name string, s Scenario) *node {
 	x := w.Servers[name]
-	n := &node{name: name, cluster: w.Document.ClusterOfServer(name), up: x.Liveness == failover.Alive, liveness: x.Liveness, claim: x.Claim, last: x.Claim, lims: map[int]failover.Local{}}
+	n := &node{name: name, cluster: w.Document.ClusterOfServer(name), up: x.Liveness == failover.Alive, liveness: x.Liveness, claim: x.Claim, last: x.Claim, lims: map[int]failover.Local{}, unable: map[int]string{}}
 	if n.liveness == "" {
 		n.liveness = failover.Unheard
 	}
@@ -109,6 +116,9 @@ func (w *play) newNode(name string, s Scenario) *node {
 	}
 	for _, l := range n.claim.LIMs {
 		n.lims[l.LIM] = w.local(l)
+		if l.Unable != "" {
+			n.unable[l.LIM] = l.Unable
+		}
 	}
 	if n.up {
 		n.speak(w)
@@ -356,6 +366,10 @@ func (w *play) run(n *node, d *failover.Decision, l *failover.Local) {
 	if !runs && alias.IsValid() && w.answers(n, d.LIM) {
 		return // another still has the address
 	}
+	if why := n.unable[d.LIM]; why != "" && !runs {
+		l.State, l.Holds, l.Failure, l.RetryAt = failover.Failed, false, why, w.now.Add(before)
+		return
+	}
 	if !runs {
 		l.Released, l.Failure, l.RetryAt = time.Time{}, "", time.Time{}
 	}
@@ -369,7 +383,7 @@ func (n *node) speak(w *play) {
 	c.LIMs = nil
 	c.Isolated = w.nodes[n.name] != nil && w.isolated(n.name)
 	for lim, l := range n.lims {
-		x := failover.LIMClaim{LIM: lim, State: l.State, Term: l.Term, Holds: l.Holds, Known: l.Known, Data: l.Data, Failure: l.Failure,
+		x := failover.LIMClaim{LIM: lim, State: l.State, Term: l.Term, Holds: l.Holds, Known: l.Known, Data: l.Data, Failure: l.Failure, Unable: n.unable[lim],
 			Released: !l.Released.IsZero() && !l.State.Active(), Since: w.Now.Add(-before)}
 		if d := n.plan.For(lim); d != nil {
 			x.Reason, x.Waiting, x.BlockedBy = d.Reason, d.Waiting, d.BlockedBy
