@@ -77,7 +77,7 @@ func (d *differ) server(was, is *Server) {
 		d.value(name+": base", was.Base, is.Base)
 		d.value(name+": still reached at", prefixText(was.ReachedAt), prefixText(is.ReachedAt))
 		d.value(name+": interface", was.Interface, is.Interface)
-		d.value(name+": drained", was.Drained.text(), is.Drained.text())
+		d.value(name+": drained", was.Drained.String(), is.Drained.String())
 	}
 }
 
@@ -148,7 +148,7 @@ func (d *differ) settings(was, is *Cluster) {
 	d.value(name+": failover after", afterText(was), afterText(is))
 	d.value(name+": split brain stops", was.SplitBrainStop, is.SplitBrainStop)
 	d.value(name+": fallback window", was.FallbackWindow, is.FallbackWindow)
-	d.value(name+": frozen", was.Frozen.text(), is.Frozen.text())
+	d.value(name+": frozen", was.Frozen.String(), is.Frozen.String())
 }
 
 func (d *differ) member(cluster string, was, is *Member) {

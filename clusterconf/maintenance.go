@@ -31,8 +31,8 @@ func (m *Maintenance) words(verb string) string {
 	return verb
 }
 
-// text says all of it on one line.
-func (m *Maintenance) text() string {
+// String says all of it on one line. Of none there is nothing to say.
+func (m *Maintenance) String() string {
 	if m == nil {
 		return ""
 	}

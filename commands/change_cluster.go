@@ -20,6 +20,7 @@ type changeOptions struct {
 	priorities     []string
 	failoverAfter  time.Duration
 	splitBrainStop string
+	window         string
 	given          func(flag string) bool
 }
 
@@ -28,6 +29,18 @@ const outdatedHelp = `
 Older data versions do not fit after it: every server keeps the newest of each LIM
 of the cluster and removes the others. On a terminal it says which of them are
 on this server and asks before; --yes answers. In a script it does not ask.`
+
+// windowUsage tells of the flag by which create and change bound automatic fallback.
+const windowUsage = "`time` of day of automatic fallback, HH:MM-HH:MM, by the standby's local clock; it may pass midnight; or always"
+
+// parseWindow reads the value of that flag.
+func parseWindow(text string) (clusterconf.Window, error) {
+	w, err := clusterconf.ParseWindow(text)
+	if err != nil {
+		return w, fmt.Errorf("--fallback-window: %w", err)
+	}
+	return w, nil
+}
 
 // shortLimitHelp is said where the silence limit of a cluster is set.
 const shortLimitHelp = `
@@ -57,8 +70,11 @@ func newChangeCommand(a *app) *cobra.Command {
 		Short: "Change the fallback type, priorities and times of a cluster",
 		Long: `Change changes settings of cluster C; what is not given stays as it is. With
 --failover-after 0s the default of the cluster's failover behaviour counts again.
+--fallback-window has automatic fallback wait for a time of day; what is ordered,
+locked or drained does not wait for it.
 ` + shortLimitHelp + outdatedHelp,
 		Example: `  mxcluster change c1 --fallback automatic
+  mxcluster change c1 --fallback automatic --fallback-window 22:00-05:00
   mxcluster change c1 --priority 1=50 --priority 2=100 --wait`,
 		Annotations: exits(editCodes()...),
 		Args:        arguments("C"),
@@ -72,6 +88,7 @@ func newChangeCommand(a *app) *cobra.Command {
 	f.StringArrayVar(&o.priorities, "priority", nil, "priority of a LIM on the standby, `N=P`; a lower value is a higher priority; may be repeated")
 	f.DurationVar(&o.failoverAfter, "failover-after", 0, "`time` of silence after which a server counts as failed; 0s: the default")
 	f.StringVar(&o.splitBrainStop, "split-brain-stop", "", "`side` that gives way when both run a LIM: regular or standby")
+	f.StringVar(&o.window, "fallback-window", "", windowUsage)
 	o.addEditFlags(f)
 	return c
 }
@@ -106,6 +123,13 @@ func (o *changeOptions) spec() (clusterconf.ChangeSpec, error) {
 	if o.given("split-brain-stop") {
 		side := clusterconf.Side(o.splitBrainStop)
 		spec.SplitBrainStop = &side
+	}
+	if o.given("fallback-window") {
+		window, err := parseWindow(o.window)
+		if err != nil {
+			return spec, err
+		}
+		spec.FallbackWindow = &window
 	}
 	for _, text := range o.priorities {
 		lim, priority, err := parsePriority(text)

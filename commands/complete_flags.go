@@ -30,6 +30,7 @@ func (a completer) flagValues() map[string]cobra.CompletionFunc {
 		"--output":               fixed(ui.Formats(), cobra.ShellCompDirectiveNoFileComp),
 		"--color":                words("auto", "on a terminal", "always", "", "never", ""),
 		"--fallback":             fallback,
+		"--fallback-window":      words("always", "at any time of day", "22:00-05:00", "for example"),
 		"--split-brain-stop":     side,
 		"--to":                   side,
 		"--direction":            words(string(xdata.DirectionAuto), "from the newer side", string(xdata.DirectionToStandby), "", string(xdata.DirectionToRegular), ""),

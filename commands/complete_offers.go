@@ -124,6 +124,14 @@ func freeServer(s *clusterconf.Server, _ *clusterconf.Cluster) bool {
 
 func idleStandby(s *clusterconf.Server, c *clusterconf.Cluster) bool { return s.Standby && c == nil }
 
+func inService(s *clusterconf.Server, c *clusterconf.Cluster) bool {
+	return c != nil && s.Drained == nil
+}
+
+func isDrained(s *clusterconf.Server, _ *clusterconf.Cluster) bool { return s.Drained != nil }
+
+func isFrozen(c *clusterconf.Cluster) bool { return c.Frozen != nil }
+
 func idleServer(_ *clusterconf.Server, c *clusterconf.Cluster) bool { return c == nil }
 
 func aboutServer(s *clusterconf.Server, c *clusterconf.Cluster) string {

@@ -21,6 +21,7 @@ type createOptions struct {
 	fallback       string
 	failoverAfter  time.Duration
 	splitBrainStop string
+	window         string
 }
 
 // newCreateCommand returns `create` (spec ch. 9, "Create new cluster in system").
@@ -52,6 +53,7 @@ of the regular ones, and what is left to do elsewhere is told.
 	f.StringVar(&o.fallback, "fallback", string(clusterconf.FallbackManual), "`type` of the return to the regular server: manual or automatic")
 	f.DurationVar(&o.failoverAfter, "failover-after", 0, "`time` of silence after which a server counts as failed (default 10s)")
 	f.StringVar(&o.splitBrainStop, "split-brain-stop", string(clusterconf.SideRegular), "`side` that gives way when both run a LIM: regular or standby")
+	f.StringVar(&o.window, "fallback-window", clusterconf.Window{}.String(), windowUsage)
 	o.addEditFlags(f)
 	return c
 }
@@ -83,6 +85,9 @@ func (o *createOptions) spec(a *app, name string) (clusterconf.CreateSpec, error
 		SplitBrainStop: clusterconf.Side(o.splitBrainStop),
 	}
 	var err error
+	if spec.FallbackWindow, err = parseWindow(o.window); err != nil {
+		return spec, err
+	}
 	if o.standby == "" {
 		if o.standby, err = a.ask.Ask("standby", "Standby server", ""); err != nil {
 			return spec, err

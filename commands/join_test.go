@@ -134,7 +134,7 @@ func TestInitAsks(t *testing.T) {
 	if !strings.Contains(a.err, "Base address, e.g. 10.0.0.11/24: ") {
 		t.Errorf("asked %q", a.err)
 	}
-	if a := w.must(t, "server", "list", "-o", "csv", "--no-headers"); a.out != "srv7,regular,10.0.0.7/24,eth0,7,,\n" {
+	if a := w.must(t, "server", "list", "-o", "csv", "--no-headers"); a.out != "srv7,regular,10.0.0.7/24,eth0,7,,,\n" {
 		t.Errorf("made %q", a.out)
 	}
 	// With --no-input it is an error, on a terminal too.

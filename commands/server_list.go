@@ -7,6 +7,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/status"
 	"mxcluster/internal/ui"
 )
 
@@ -27,6 +28,8 @@ type serverEntry struct {
 	LIM       *int    `json:"lim"`
 	Alias     *string `json:"alias"`
 	Cluster   *string `json:"cluster"`
+
+	Drained *status.Maintenance `json:"drained"` // nil: it does its part
 }
 
 // newServerListCommand returns `server list`.
@@ -82,6 +85,7 @@ func runServerList(a *app, only string) error {
 // newServerEntry describes a server with its place in the system.
 func newServerEntry(doc *clusterconf.Document, s *clusterconf.Server) serverEntry {
 	e := serverEntry{Name: s.Name, Role: string(s.Role()), Base: s.Base.String(), Interface: s.Interface}
+	e.Drained = status.Drained(s)
 	if s.LIM != 0 {
 		e.LIM = &s.LIM
 	}
@@ -99,14 +103,14 @@ func (l serverList) view() ui.View {
 	v := ui.View{
 		Object: l,
 		Columns: []ui.Column{{Head: "NAME"}, {Head: "ROLE"}, {Head: "BASE"}, {Head: "INTERFACE"},
-			{Head: "LIM", Right: true}, {Head: "ALIAS", Wide: true}, {Head: "CLUSTER"}},
+			{Head: "LIM", Right: true}, {Head: "ALIAS", Wide: true}, {Head: "CLUSTER"}, {Head: "DRAINED", Wide: true}},
 	}
 	for _, s := range l.Servers {
 		lim := ""
 		if s.LIM != nil {
 			lim = strconv.Itoa(*s.LIM)
 		}
-		v.Rows = append(v.Rows, []string{s.Name, s.Role, s.Base, s.Interface, lim, orEmpty(s.Alias), orEmpty(s.Cluster)})
+		v.Rows = append(v.Rows, []string{s.Name, s.Role, s.Base, s.Interface, lim, orEmpty(s.Alias), orEmpty(s.Cluster), s.Drained.String()})
 		v.Names = append(v.Names, s.Name)
 	}
 	return v

@@ -31,7 +31,11 @@ func newStatusCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status [C]",
 		Short: "Show where each LIM runs, since when and why",
-		Long: `Status asks the agent of this server. Without one it shows the cluster document
+		Long: `Status begins with the answer to one question: would the loss of any one server, now,
+be covered; if not, why, and what to type. The standby of each cluster answers that,
+by the agents' own rules.
+
+Status asks the agent of this server. Without one it shows the cluster document
 and what this server's kernel holds; what cannot be seen is unknown. Alarms are
 told below the table, on standard error.
 
@@ -139,6 +143,7 @@ func (a *app) statusView(st *status.ClusterStatus) ui.View {
 			{Head: "DATA"}, {Head: "REASON"}, {Head: "NEXT-SYNC", Wide: true},
 		},
 		Empty: "there is no cluster yet; 'mxcluster create' makes one",
+		Lead:  redundantWords(st),
 	}
 	var styles []ui.Style
 	state := slices.IndexFunc(v.Columns, func(c ui.Column) bool { return c.Head == "STATE" })
@@ -160,6 +165,56 @@ func (a *app) statusView(st *status.ClusterStatus) ui.View {
 		}
 	}
 	return v
+}
+
+// redundantWords answers whether the loss of any one server would be covered, why not,
+// and what to type.
+func redundantWords(st *status.ClusterStatus) string {
+	var no, unknown grouped
+	for _, c := range st.Clusters {
+		for i := range c.LIMs {
+			l := &c.LIMs[i]
+			switch {
+			case l.Redundant == nil:
+				unknown.add(l.LIM, l.RedundantWhy)
+			case !*l.Redundant && l.Remedy != nil:
+				no.add(l.LIM, fmt.Sprintf("%s; %s: `%s`", l.RedundantWhy, l.Remedy.What, l.Remedy.Command))
+			case !*l.Redundant:
+				no.add(l.LIM, l.RedundantWhy)
+			}
+		}
+	}
+	switch {
+	case len(no.texts) > 0:
+		return "NOT REDUNDANT: " + no.String()
+	case len(unknown.texts) > 0:
+		return "REDUNDANT: unknown: " + unknown.String()
+	}
+	return "REDUNDANT: yes, the loss of any one server is covered"
+}
+
+// grouped puts what is the same of several LIMs together.
+type grouped struct {
+	texts []string
+	lims  map[string][]int
+}
+
+func (g *grouped) add(lim int, text string) {
+	if g.lims == nil {
+		g.lims = map[string][]int{}
+	}
+	if !slices.Contains(g.texts, text) {
+		g.texts = append(g.texts, text)
+	}
+	g.lims[text] = append(g.lims[text], lim)
+}
+
+func (g *grouped) String() string {
+	var parts []string
+	for _, text := range g.texts {
+		parts = append(parts, fmt.Sprintf("LIM %s: %s", joinInts(g.lims[text]), text))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // reasonWords adds to the reason a lock, which is one for what happens next, unless

@@ -49,6 +49,12 @@ func summary(st *status.ClusterStatus) string {
 	lims := 0
 	for _, c := range st.Clusters {
 		lims += len(c.LIMs)
+		switch {
+		case c.Redundant != nil && !*c.Redundant:
+			bad = append(bad, fmt.Sprintf("cluster %s is not redundant: %s", c.Name, c.RedundantWhy))
+		case c.Redundant == nil && c.Health == "unknown" && st.Agent:
+			bad = append(bad, fmt.Sprintf("it cannot be seen whether cluster %s is redundant: %s", c.Name, c.RedundantWhy))
+		}
 		if c.SplitBrain != nil && *c.SplitBrain {
 			bad = append(bad, "split brain in cluster "+c.Name)
 		}

@@ -91,8 +91,8 @@ func TestStatusWatch(t *testing.T) {
 		term bool
 		page string // how each begins
 	}{
-		{"status --watch=1ms", false, "CLUSTER"},
-		{"status --watch=1ms --color never", true, redraw + "CLUSTER"},
+		{"status --watch=1ms", false, "REDUNDANT"},
+		{"status --watch=1ms --color never", true, redraw + "REDUNDANT"},
 		{"status --watch=1ms -o json", false, "{\n  \"apiVersion\""},
 	} {
 		w := newWorld(t.TempDir())

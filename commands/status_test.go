@@ -18,7 +18,7 @@ func mixed() *status.ClusterStatus {
 	since := testNow().Add(-90 * time.Minute)
 	lim := func(n int, on *string, side, state, reason string, ready *bool, data *status.StatusData) status.StatusLIM {
 		return status.StatusLIM{
-			LIM: n, ActiveOn: on, Side: side, State: state, Term: uint64(n), Since: &since, Reason: reason,
+			LIM: n, ActiveOn: on, Side: side, State: state, Term: uint64(n), Since: &since, Reason: reason, RedundantWhy: "sb1 has not said whether it would take over",
 			Fallback: status.StatusFallback{Type: "manual", Ready: ready, BlockedBy: []string{}},
 			Alias:    status.StatusAlias{Address: "10.0.0.11/24", Holders: []status.Holder{}}, Data: data,
 		}
@@ -39,14 +39,16 @@ func TestStatusWithAgent(t *testing.T) {
 	w := newWorld(t.TempDir())
 	w.agent.running, w.agent.statuses = true, []*status.ClusterStatus{mixed()}
 	for args, want := range map[string]string{
-		"": `CLUSTER  LIM  ACTIVE-ON  SIDE     STATE    SINCE                 DATA             REASON
+		"": `REDUNDANT: unknown: LIM 1, 2, 3, 4, 5: sb1 has not said whether it would take over
+CLUSTER  LIM  ACTIVE-ON  SIDE     STATE    SINCE                 DATA             REASON
 c1         1  sb1        standby  running  2026-03-01T00:30:00Z  not in sync, 1h  srv1 is down
 c1         2  srv2       regular  running  2026-03-01T00:30:00Z  in sync, 42s     runs on its regular server
 c1         3  -          none     waiting  2026-03-01T00:30:00Z  none             sb1 runs LIM 1
 c1         4  -          none     failed   2026-03-01T00:30:00Z  conflict         its software did not start
 c1         5  sb1        standby  running  2026-03-01T00:30:00Z  unknown          by order
 `,
-		"wide": `CLUSTER  LIM  ACTIVE-ON  SIDE     STATE    SINCE                 TERM  ALIAS         FALLBACK           DATA             REASON                      NEXT-SYNC
+		"wide": `REDUNDANT: unknown: LIM 1, 2, 3, 4, 5: sb1 has not said whether it would take over
+CLUSTER  LIM  ACTIVE-ON  SIDE     STATE    SINCE                 TERM  ALIAS         FALLBACK           DATA             REASON                      NEXT-SYNC
 c1         1  sb1        standby  running  2026-03-01T00:30:00Z     1  10.0.0.11/24  manual, not ready  not in sync, 1h  srv1 is down                -
 c1         2  srv2       regular  running  2026-03-01T00:30:00Z     2  10.0.0.11/24  manual             in sync, 42s     runs on its regular server  2026-03-01T00:30:00Z
 c1         3  -          none     waiting  2026-03-01T00:30:00Z     3  10.0.0.11/24  manual             none             sb1 runs LIM 1              -

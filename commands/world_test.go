@@ -254,7 +254,8 @@ type fakeAgent struct {
 	queries        []events.Query
 	lists          []events.List // one for each query, then empty ones
 	stops          []control.StopRequest
-	err            error // of every call
+	err            error                 // of every call
+	present        func(*whatif.Present) // changes what simulations start from; nil: all is well
 	answer         control.OrderResult
 	left           control.StopResult
 	gone           bool // the process has ended
@@ -378,6 +379,9 @@ func (f *fakeAgent) Simulate(_ context.Context, s whatif.Scenario) (*whatif.Resu
 	}
 	p := whatif.AllWell(d, testNow())
 	p.Assumed = false
+	if f.present != nil {
+		f.present(&p)
+	}
 	return whatif.Simulate(p, s), nil
 }
 

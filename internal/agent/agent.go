@@ -67,6 +67,7 @@ type Agent struct {
 	readied   map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
 	alarms    alarms.State
 	keyring   *rotation.Ring // of gossip
+	outlook   outlook        // on a standby
 	plan      failover.Plan
 	published string
 	said      statement // that was published, or says the same

@@ -95,7 +95,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 			Clear: l.clear && !l.alias.holds, Known: l.known, Reason: l.whyHere(), Failure: l.failure, Unable: a.needs.unable[n], Announced: l.alias.announced.Truncate(time.Second), AnnounceError: l.alias.notTold, Blocked: l.alias.hidden != "" && !a.aliases.notDenied(l.alias.addr.Addr()),
 			ForeignMAC: l.alias.foreign.mac, Data: a.data.newest[n], Damaged: a.data.here[n].names(), NextSync: a.data.nextSync(n),
 			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.flaps.Recent(now),
-			Suspended: l.suspended.Why != "", Remedy: l.remedy,
+			Suspended: l.suspended.Why != "", Remedy: l.remedy, Promise: a.outlook.promises[n],
 		})
 	}
 	for i := range c.LIMs {

@@ -24,7 +24,7 @@ func (a *Agent) raiseAlarms(now time.Time) {
 			others = append(others, p.alarms...)
 		}
 	}
-	next, changes := alarms.Update(a.alarms, now, (&conditions{a}).all(now), others)
+	next, changes := alarms.Update(a.alarms, now, expected(a.doc, (&conditions{a}).all(now)), others)
 	if !reflect.DeepEqual(next.Alarms, a.alarms.Alarms) {
 		a.kept.unsaved = true
 	}
@@ -61,6 +61,7 @@ func (a *conditions) all(now time.Time) []alarms.Condition {
 	out = append(out, a.leaving()...)
 	out = append(out, a.twins(now)...)
 	out = append(out, a.standIns(now)...)
+	out = append(out, drainsLeft(a.doc, a.cluster(), now)...)
 	switch c, self := a.cluster(), a.doc.Server(a.cfg.Server); {
 	case c != nil && self.Standby:
 		for _, m := range c.LIMs {

@@ -28,6 +28,7 @@ func (a *Agent) housekeep(now time.Time) {
 		}
 		a.rejoin()
 		a.turnKeys(now)
+		a.lookAhead()
 	}
 	if now.Sub(a.lastData) >= dataPeriod {
 		a.lastData = now

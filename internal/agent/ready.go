@@ -28,7 +28,16 @@ func (a *Agent) unfit() []string {
 			why = append(why, fmt.Sprintf("LIM %d runs not as it was set: %s", n, l.software.lacks))
 		}
 	}
-	why = append(why, a.unseenDeaths()...)
+	why = append(why, a.troubled()...)
+	for _, lim := range a.actsNotFor() {
+		why = append(why, a.actsNotWords(lim))
+	}
+	return append(why, a.paperUnfit()...)
+}
+
+// troubled says what would keep this server from taking any LIM over, beside its document.
+func (a *Agent) troubled() []string {
+	why := a.unseenDeaths()
 	if nowhere := a.kept.room.nowhere(); nowhere != "" {
 		why = append(why, "there is no room for the agent's state: "+nowhere)
 	}
@@ -38,10 +47,7 @@ func (a *Agent) unfit() []string {
 	if a.kept.room.store != "" {
 		why = append(why, "the newest cluster document cannot be stored: "+a.kept.room.store)
 	}
-	for _, lim := range a.actsNotFor() {
-		why = append(why, a.actsNotWords(lim))
-	}
-	return append(why, a.paperUnfit()...)
+	return why
 }
 
 // actsNotFor lists the LIMs that this standby would not take over if their servers failed

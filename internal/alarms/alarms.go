@@ -26,6 +26,7 @@ const (
 	SplitBrain       Name = "split-brain"       // two servers have one alias
 	Flapping         Name = "flapping"          // a regular server fails again and again
 	LockLeft         Name = "lock-left"         // a lock that somebody seems to have forgotten
+	DrainLeft        Name = "drain-left"        // a drain that somebody seems to have forgotten
 	DocumentConflict Name = "document-conflict" // two different documents had one revision
 	ClockSkew        Name = "clock-skew"
 	AnnounceFailed   Name = "announce-failed" // clients were not told where an alias is

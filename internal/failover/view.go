@@ -142,6 +142,7 @@ type LIMClaim struct {
 	Suspended bool      `json:"suspended,omitempty"` // a fallback failed: no further automatic one
 	NotTaken  string    `json:"notTaken,omitempty"`  // on the standby: why it would not take the LIM over now if its server failed
 	Remedy    *Remedy   `json:"remedy,omitempty"`    // what people can do about it, while it does not serve here
+	Promise   *Promise  `json:"promise,omitempty"`   // on the standby: whether the loss of the server where it is active would be covered; nil: not looked yet
 }
 
 // whyFailed says what went wrong with a LIM that failed, else why it is as it is.

@@ -65,6 +65,7 @@ func Build(in Input) *ClusterStatus {
 		out.Clusters = append(out.Clusters, in.cluster(&in.Document.Clusters[i]))
 	}
 	out.Health = worstHealth(out.Clusters)
+	out.Redundant, out.RedundantWhy = ofAll(out.Clusters)
 	return out
 }
 
@@ -98,6 +99,8 @@ func (in *Input) cluster(c *clusterconf.Cluster) StatusCluster {
 	sc.Servers = append(sc.Servers, in.server(c.Standby, clusterconf.RoleStandby))
 	sc.SplitBrain = in.splitBrain(&sc)
 	sc.Alarms = in.alarms(c)
+	sc.Frozen = Frozen(c, in.Now)
+	sc.Redundant, sc.RedundantWhy = sc.redundant()
 	sc.Health = in.health(&sc)
 	return sc
 }
@@ -129,7 +132,7 @@ func (in *Input) splitBrain(c *StatusCluster) *bool {
 // server tells of one server.
 func (in *Input) server(name string, role clusterconf.Role) StatusServer {
 	s := in.Servers[name]
-	out := StatusServer{Name: name, Role: string(role)}
+	out := StatusServer{Name: name, Role: string(role), Drained: Drained(in.Document.Server(name))}
 	switch s.Liveness {
 	case failover.Alive, failover.AgentLost: // the kernel of a lost agent answers
 		reachable := true
@@ -196,6 +199,11 @@ func (in *Input) health(c *StatusCluster) string {
 		default:
 			worst = worse(worst, healthUnknown)
 		}
+	}
+	if c.Redundant == nil {
+		worst = worse(worst, healthUnknown)
+	} else if !*c.Redundant {
+		worst = worse(worst, healthWarning)
 	}
 	for _, a := range c.Alarms {
 		if !a.Expected {

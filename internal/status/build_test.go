@@ -21,9 +21,19 @@ func version(name string, age time.Duration) *failover.Data {
 	return &failover.Data{Version: name, Newest: testTime().Add(age)}
 }
 
-// saying is an alive server that claims these LIMs.
+// saying is an alive server that claims these LIMs, and that all would be covered where
+// nothing else is said.
 func saying(lims ...failover.LIMClaim) Seen {
+	for i := range lims {
+		if lims[i].Promise == nil {
+			lims[i].Promise = promise(true, "")
+		}
+	}
 	return Seen{Liveness: failover.Alive, Heard: testTime().Add(-40 * time.Millisecond), Claim: &failover.Claim{Revision: 6, LIMs: lims}}
+}
+
+func promise(covered bool, why string) *failover.Promise {
+	return &failover.Promise{Covered: &covered, Why: why, Detect: 10 * time.Second}
 }
 
 // now is what was last said by a server that is in another state of life now.
@@ -333,7 +343,7 @@ func TestHealthOfClocks(t *testing.T) {
 	for offset, want := range map[time.Duration]string{time.Second: healthOK, -1900 * time.Millisecond: healthOK, 2100 * time.Millisecond: healthWarning, -time.Minute: healthWarning} {
 		srv1 := saying(running(1, ""))
 		srv1.ClockOffset = &offset
-		if st, _, _ := built(t, srv1, saying()); st.Health != want {
+		if st, _, _ := built(t, srv1, saying(stopped(""))); st.Health != want {
 			t.Errorf("offset %s: health is %s, want %s", offset, st.Health, want)
 		}
 	}
@@ -343,7 +353,7 @@ func TestHealthOfClocks(t *testing.T) {
 func TestHealthOfWhatIsKept(t *testing.T) {
 	lim := func(n int) failover.LIMClaim { c := running(1, ""); c.LIM = n; return c }
 	in := Input{Now: testTime(), Observer: "sb1", Document: parsed(t), Servers: map[string]Seen{
-		"sb1": saying(), "srv1": saying(lim(1)), "srv2": saying(lim(2)), "sb2": saying(), "srv3": saying(),
+		"sb1": saying(stopped(""), failover.LIMClaim{LIM: 2, State: failover.Stopped}), "srv1": saying(lim(1)), "srv2": saying(lim(2)), "sb2": saying(), "srv3": saying(),
 	}}
 	for _, tt := range []struct {
 		cluster string

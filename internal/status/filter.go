@@ -34,6 +34,9 @@ func (s *ClusterStatus) Only(name string, lims []int) error {
 	if len(kept) > 0 {
 		s.Health = worstHealth(kept)
 	}
+	if len(kept) > 0 && (name != "" || len(lims) > 0) {
+		s.Redundant, s.RedundantWhy = ofAll(kept)
+	}
 	return nil
 }
 

@@ -76,7 +76,10 @@ const takeover = `{
       "damaged": []
      },
      "arbiter": null,
-     "remedy": null
+     "remedy": null,
+     "redundant": false,
+     "redundantWhy": "srv1 is down",
+     "takeoverMs": null
     }
    ],
    "servers": [
@@ -89,7 +92,8 @@ const takeover = `{
      "clockOffsetMs": null,
      "arbiter": null,
      "ready": null,
-     "readyWhy": ""
+     "readyWhy": "",
+     "drained": null
     },
     {
      "name": "sb1",
@@ -100,17 +104,24 @@ const takeover = `{
      "clockOffsetMs": 0,
      "arbiter": null,
      "ready": null,
-     "readyWhy": ""
+     "readyWhy": "",
+     "drained": null
     }
    ],
-   "alarms": []
+   "alarms": [],
+   "redundant": false,
+   "redundantWhy": "LIM 1: srv1 is down",
+   "frozen": null
   }
- ]
+ ],
+ "redundant": false,
+ "redundantWhy": "cluster c1: LIM 1: srv1 is down"
 }`
 
 func TestStatusJSON(t *testing.T) {
 	mine := withData(running(3, "srv1 is down"), newer())
 	mine.BlockedBy = []string{"srv1 is down"}
+	mine.Promise = promise(false, "srv1 is down")
 	// Times are in UTC wherever the clock is.
 	mine.Since = mine.Since.In(time.FixedZone("CET", 3600))
 	theirs := withData(running(2, "runs on its regular server"), older())
@@ -132,9 +143,11 @@ func TestKeys(t *testing.T) {
 		want  []string
 	}{
 		{"alarm", Alarm{}, []string{"expected", "handle", "lim", "name", "noticed", "raisedAt", "server", "severity", "text"}},
+		{"maintenance", Maintenance{}, []string{"by", "reason", "since", "until"}},
+		{"takeover", StatusTakeover{}, []string{"detect", "start"}},
 		{"lock", Lock{}, []string{"by", "expires", "reason", "since", "to"}},
 		{"list", ClusterList{}, []string{"apiVersion", "clusters", "hash", "kind", "revision"}},
-		{"cluster of a list", ListCluster{}, []string{"failover", "failoverAfterMs", "fallback", "lims", "name", "splitBrainStop", "standby"}},
+		{"cluster of a list", ListCluster{}, []string{"failover", "failoverAfterMs", "fallback", "fallbackWindow", "frozen", "lims", "name", "splitBrainStop", "standby"}},
 		{"LIM of a list", ListLIM{}, []string{"alias", "base", "interface", "lim", "lock", "priority", "regular"}},
 	} {
 		text, err := json.Marshal(tt.value)

@@ -115,6 +115,7 @@ func (in *Input) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 	}
 	out.Next = in.next(c, m, &out, &home, &away)
 	out.Arbiter = in.arbiter(m.LIM)
+	in.promise(&out, &home, &away)
 	return out
 }
 

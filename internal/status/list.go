@@ -30,6 +30,8 @@ func listCluster(doc *clusterconf.Document, c *clusterconf.Cluster, now time.Tim
 		Failover:        string(c.Failover),
 		FailoverAfterMs: c.SilenceLimit().Milliseconds(),
 		SplitBrainStop:  string(c.SplitBrainStop),
+		FallbackWindow:  c.FallbackWindow.String(),
+		Frozen:          Frozen(c, now),
 		LIMs:            make([]ListLIM, 0, len(c.LIMs)),
 	}
 	for _, m := range c.LIMs {

@@ -31,8 +31,14 @@ func (in *Input) nextAtHome(c *clusterconf.Cluster, m clusterconf.Member, locked
 	switch {
 	case locked == clusterconf.SideStandby:
 		return fmt.Sprintf("moves to %s, which it is locked to, when that is ready", away.name)
+	case in.drained(home) && locked != clusterconf.SideRegular:
+		return fmt.Sprintf("moves to %s as soon as that can run it: %s is drained", away.name, home.name)
 	case locked == clusterconf.SideRegular:
 		return fmt.Sprintf("if %s fails, nobody takes over: it is locked to it", home.name)
+	case in.drained(away):
+		return fmt.Sprintf("if %s fails, nobody takes over: %s is drained", home.name, away.name)
+	case c.FrozenAt(in.Now):
+		return fmt.Sprintf("if %s fails, nobody takes over: cluster %s is frozen", home.name, c.Name)
 	case !away.trusted() || away.Claim.Parked:
 		return fmt.Sprintf("if %s fails, nobody takes over: %s is out of order", home.name, away.name)
 	case away.claim.NotTaken != "":
@@ -60,6 +66,12 @@ func (in *Input) nextAtHome(c *clusterconf.Cluster, m clusterconf.Member, locked
 func (in *Input) nextAway(c *clusterconf.Cluster, m clusterconf.Member, l *StatusLIM, locked clusterconf.Side, home, away *place) string {
 	held := time.Duration(l.Fallback.HeldForMs) * time.Millisecond
 	switch {
+	case c.FrozenAt(in.Now):
+		return fmt.Sprintf("stays: cluster %s is frozen; 'mxcluster unfreeze %s' ends that", c.Name, c.Name)
+	case in.drained(home):
+		return fmt.Sprintf("stays: %s is drained; 'mxcluster server undrain %s' ends that", home.name, home.name)
+	case in.drained(away):
+		return fmt.Sprintf("falls back to %s when that is ready: %s is drained", home.name, away.name)
 	case locked == clusterconf.SideStandby:
 		return fmt.Sprintf("stays: it is locked to the standby; 'mxcluster unlock %d' ends that", m.LIM)
 	case locked == clusterconf.SideRegular:
@@ -74,4 +86,10 @@ func (in *Input) nextAway(c *clusterconf.Cluster, m clusterconf.Member, l *Statu
 		return fmt.Sprintf("stays until 'mxcluster fallback %d'", m.LIM)
 	}
 	return fmt.Sprintf("falls back to %s by itself when that is ready", home.name)
+}
+
+// drained reports whether nothing is to run on a server.
+func (in *Input) drained(p *place) bool {
+	s := in.Document.Server(p.name)
+	return s != nil && s.Drained != nil
 }

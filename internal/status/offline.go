@@ -43,6 +43,8 @@ func (o Offline) Status() *ClusterStatus {
 		Revision:    o.Document.Revision,
 		Health:      unknown,
 		Clusters:    make([]StatusCluster, 0, len(o.Document.Clusters)),
+
+		RedundantWhy: "no agent answers on " + o.Server,
 	}
 	for i := range o.Document.Clusters {
 		st.Clusters = append(st.Clusters, o.cluster(&o.Document.Clusters[i]))
@@ -57,6 +59,9 @@ func (o Offline) cluster(c *clusterconf.Cluster) StatusCluster {
 		LIMs:    make([]StatusLIM, 0, len(c.LIMs)),
 		Servers: make([]StatusServer, 0, len(c.LIMs)+1),
 		Alarms:  []Alarm{},
+		Frozen:  Frozen(c, o.Now),
+
+		RedundantWhy: "no agent answers on " + o.Server,
 	}
 	for _, m := range c.LIMs {
 		out.LIMs = append(out.LIMs, o.lim(c, m))
@@ -72,13 +77,15 @@ func (o Offline) cluster(c *clusterconf.Cluster) StatusCluster {
 
 func (o Offline) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 	l := StatusLIM{
-		LIM:      m.LIM,
-		Side:     unknown,
-		State:    unknown,
-		Reason:   "no agent answers on " + o.Server,
-		Lock:     lockOf(m, o.Now),
-		Fallback: StatusFallback{Type: string(c.Fallback), BlockedBy: []string{}},
-		Alias:    StatusAlias{Address: m.Alias.String(), Holders: []Holder{}},
+		LIM:    m.LIM,
+		Side:   unknown,
+		State:  unknown,
+		Reason: "no agent answers on " + o.Server,
+
+		RedundantWhy: "no agent answers on " + o.Server,
+		Lock:         lockOf(m, o.Now),
+		Fallback:     StatusFallback{Type: string(c.Fallback), BlockedBy: []string{}},
+		Alias:        StatusAlias{Address: m.Alias.String(), Holders: []Holder{}},
 	}
 	// Only a server of the cluster can hold the alias.
 	if o.Document.ClusterOfServer(o.Server) != c || !o.mayHold(c, m) {
@@ -123,7 +130,7 @@ func (o Offline) mayHold(c *clusterconf.Cluster, m clusterconf.Member) bool {
 }
 
 func (o Offline) server(s *clusterconf.Server) StatusServer {
-	out := StatusServer{Name: s.Name, Role: string(s.Role())}
+	out := StatusServer{Name: s.Name, Role: string(s.Role()), Drained: Drained(s)}
 	if s.Name == o.Server {
 		here, revision := true, o.Document.Revision
 		out.Reachable, out.Revision = &here, &revision

@@ -20,13 +20,16 @@ type ClusterList struct {
 
 // ListCluster is one cluster of a ClusterList.
 type ListCluster struct {
-	Name            string    `json:"name"`
-	Standby         string    `json:"standby"`
-	Fallback        string    `json:"fallback"`
-	Failover        string    `json:"failover"`
-	FailoverAfterMs int64     `json:"failoverAfterMs"`
-	SplitBrainStop  string    `json:"splitBrainStop"`
-	LIMs            []ListLIM `json:"lims"`
+	Name            string `json:"name"`
+	Standby         string `json:"standby"`
+	Fallback        string `json:"fallback"`
+	Failover        string `json:"failover"`
+	FailoverAfterMs int64  `json:"failoverAfterMs"`
+	SplitBrainStop  string `json:"splitBrainStop"`
+	FallbackWindow  string `json:"fallbackWindow"` // HH:MM-HH:MM of the local time of day, or always
+
+	Frozen *Maintenance `json:"frozen"` // no LIM of it moves by itself; nil: they do
+	LIMs   []ListLIM    `json:"lims"`
 }
 
 // ListLIM is one LIM of a ListCluster.
@@ -49,6 +52,14 @@ type Lock struct {
 	Reason  string     `json:"reason"`
 }
 
+// Maintenance says that people work on a server or a cluster.
+type Maintenance struct {
+	Since  time.Time  `json:"since"`
+	Until  *time.Time `json:"until"` // nil: no end was given
+	By     string     `json:"by"`
+	Reason string     `json:"reason"`
+}
+
 // ClusterStatus is the answer of `status -o json`. What could not be seen is
 // nil or "unknown", never false.
 type ClusterStatus struct {
@@ -61,6 +72,9 @@ type ClusterStatus struct {
 	Removed     string          `json:"removed,omitempty"` // that the observer was removed from the system, in words; "": it was not
 	Health      string          `json:"health"`            // ok, warning, critical or unknown
 	Clusters    []StatusCluster `json:"clusters"`
+
+	Redundant    *bool  `json:"redundant"` // the loss of any one server that serves a LIM would be covered; nil: that cannot be seen
+	RedundantWhy string `json:"redundantWhy"`
 }
 
 // StatusCluster is one cluster of a ClusterStatus.
@@ -71,6 +85,10 @@ type StatusCluster struct {
 	LIMs       []StatusLIM    `json:"lims"`
 	Servers    []StatusServer `json:"servers"`
 	Alarms     []Alarm        `json:"alarms"`
+
+	Redundant    *bool        `json:"redundant"`
+	RedundantWhy string       `json:"redundantWhy"`
+	Frozen       *Maintenance `json:"frozen"` // no LIM of it moves by itself; nil: they do
 }
 
 // StatusLIM says where one LIM runs, since when, and why.
@@ -92,6 +110,16 @@ type StatusLIM struct {
 	Arbiter  *StatusArbiter `json:"arbiter"` // nil: there is none
 
 	Remedy *failover.Remedy `json:"remedy"` // what people can do, where the agents do nothing by themselves; nil: nothing is known
+
+	Redundant    *bool           `json:"redundant"`    // the loss of the server where it is active would be covered; nil: that cannot be seen
+	RedundantWhy string          `json:"redundantWhy"` // why not, or what limits it
+	Takeover     *StatusTakeover `json:"takeoverMs"`   // nil: there would be none
+}
+
+// StatusTakeover says how long a takeover would take, in parts.
+type StatusTakeover struct {
+	Detect int64  `json:"detect"` // milliseconds of silence after which the server counts as failed
+	Start  *int64 `json:"start"`  // nil: that was not measured
 }
 
 // StatusArbiter says who may run a LIM, by the arbiter's word to the observer.
@@ -149,6 +177,8 @@ type StatusServer struct {
 	Arbiter       *string `json:"arbiter"`  // reached or silent, by its own word; nil: it has none, or that is not known
 	Ready         *bool   `json:"ready"`    // it could do its part if another server failed; nil: not known
 	ReadyWhy      string  `json:"readyWhy"` // what keeps it from that, or to what that is limited
+
+	Drained *Maintenance `json:"drained"` // nothing is to run on it; nil: it does its part
 }
 
 // Alarm is one raised alarm.

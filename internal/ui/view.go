@@ -30,6 +30,7 @@ type View struct {
 	Names   []string                    // what name shows
 	Style   func(row, column int) Style // of a cell of a table; nil: none is painted
 	Empty   string                      // said on standard error when a table has no rows
+	Lead    string                      // a line before a table with heads; "": none
 }
 
 // Show writes the view to standard output in the format asked for.
@@ -181,6 +182,11 @@ func (o *Output) writeTable(w io.Writer, v View) error {
 				text = o.paint(v.Style(i, k), text)
 			}
 			rows[i] = append(rows[i], text)
+		}
+	}
+	if v.Lead != "" && !o.NoHeaders {
+		if _, err := fmt.Fprintln(w, Plain(v.Lead)); err != nil {
+			return err
 		}
 	}
 	var buf bytes.Buffer

@@ -29,6 +29,8 @@ func (p *Present) promise(c *clusterconf.Cluster, m clusterconf.Member, lost map
 	home, away := p.side(regular.Name, m.LIM), p.side(c.Standby, m.LIM)
 	var from, to side
 	switch {
+	case away.Claim != nil && away.Claim.Isolated:
+		return &failover.Promise{Covered: no(), Why: cmp.Or(away.UnfitFor[m.LIM], away.name+" hears nobody, and takes nothing over by itself")}
 	case home.serves() && away.serves():
 		return &failover.Promise{Covered: no(), Why: fmt.Sprintf("it runs on %s and on %s", home.name, away.name)}
 	case home.serves():

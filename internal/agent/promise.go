@@ -1,0 +1,53 @@
+package agent
+
+import (
+	"mxcluster/internal/failover"
+	"mxcluster/internal/whatif"
+)
+
+// outlook is what would come of the losses of servers, as a standby sees it.
+type outlook struct {
+	promises map[int]*failover.Promise // by LIM
+	busy     bool                      // it is being looked at
+}
+
+// lookAhead has this standby look whether the losses of servers would be covered, beside
+// the main loop, once at a time. It tells the others with its claim.
+func (a *Agent) lookAhead() {
+	c := a.cluster()
+	if c == nil || c.Standby != a.cfg.Server || !a.settled {
+		a.outlook.promises = nil
+		return
+	}
+	if a.outlook.busy {
+		return
+	}
+	a.outlook.busy = true
+	present, name := a.facing(), c.Name
+	a.wg.Go(func() {
+		promises := map[int]*failover.Promise{}
+		if c := present.Document.Cluster(name); c != nil {
+			promises = whatif.Promises(present, c)
+		}
+		a.post(func() { a.outlook = outlook{promises: promises} })
+	})
+}
+
+// facing is the present with what servers know of themselves: this one, and the others as
+// they say it.
+func (a *Agent) facing() whatif.Present {
+	p := a.present()
+	for name, s := range p.Servers {
+		switch {
+		case name == a.cfg.Server:
+			s.Unfit, s.UnfitFor = append(a.troubled(), a.paperUnfit()...), map[int]string{}
+			for _, lim := range a.actsNotFor() {
+				s.UnfitFor[lim] = a.actsNotWords(lim)
+			}
+		case s.Claim != nil:
+			s.Unfit = s.Claim.Unready
+		}
+		p.Servers[name] = s
+	}
+	return p
+}

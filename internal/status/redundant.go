@@ -1,0 +1,65 @@
+package status
+
+import (
+	"fmt"
+
+	"mxcluster/internal/failover"
+)
+
+// promise tells whether the loss of a LIM's server would be covered. The standby says so;
+// of one that is out of order the others know that it covers nothing.
+func (in *Input) promise(l *StatusLIM, home, away *place) {
+	switch p := away.claim.Promise; {
+	case l.Side == "none":
+		l.Redundant, l.RedundantWhy = new(bool), "it runs nowhere"
+	case away.Liveness == failover.Alive && away.Claim != nil && p != nil:
+		l.Redundant, l.RedundantWhy = p.Covered, p.Why
+		if p.Covered != nil && *p.Covered {
+			l.Takeover = &StatusTakeover{Detect: p.Detect.Milliseconds()}
+		} else if l.Remedy == nil {
+			l.Remedy = p.Remedy
+		}
+	case away.Liveness == failover.Gone:
+		l.Redundant, l.RedundantWhy = new(bool), away.name+" is down"
+	case away.Liveness == failover.AgentLost && l.Side == string(home.side):
+		l.Redundant, l.RedundantWhy = new(bool), "the agent of "+away.name+" does not answer"
+	default:
+		l.RedundantWhy = away.name + " has not said whether it would take over"
+	}
+}
+
+// redundant tells whether every single loss of a server would be covered in a cluster.
+func (c *StatusCluster) redundant() (*bool, string) {
+	yes := true
+	all, why := &yes, ""
+	for i := range c.LIMs {
+		l := &c.LIMs[i]
+		all, why = both(all, why, l.Redundant, fmt.Sprintf("LIM %d: %s", l.LIM, l.RedundantWhy))
+	}
+	return all, why
+}
+
+// ofAll tells that of a system. Without any cluster nothing is protected, and nobody asked
+// for it.
+func ofAll(clusters []StatusCluster) (*bool, string) {
+	if len(clusters) == 0 {
+		return nil, "there is no cluster"
+	}
+	yes := true
+	all, why := &yes, ""
+	for i := range clusters {
+		c := &clusters[i]
+		all, why = both(all, why, c.Redundant, fmt.Sprintf("cluster %s: %s", c.Name, c.RedundantWhy))
+	}
+	return all, why
+}
+
+// both joins two answers: what is surely not covered goes before what cannot be seen, the
+// first of each kind is told.
+func both(a *bool, why string, b *bool, whyB string) (*bool, string) {
+	switch {
+	case a != nil && !*a, b != nil && *b, a == nil && b == nil:
+		return a, why
+	}
+	return b, whyB
+}
