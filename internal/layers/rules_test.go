@@ -83,7 +83,7 @@ var arrows = []rule{
 		"it reads other tools' files from a file system that is given to it, and knows addresses alone"},
 	{"internal/sshlogin", []string{"internal/fault", "internal/trusted"},
 		"keys and who may use them are files; the remote shell itself is started elsewhere"},
-	{"internal/whatif", []string{"internal/fault", "internal/nearest", "internal/detector/evidence", "internal/failover", "clusterconf"},
+	{"internal/whatif", []string{"internal/fault", "internal/nearest", "internal/detector/evidence", "internal/failover", "internal/lineage", "clusterconf"},
 		"simulate asks the brain itself, with an agent and without one; commands and agent share the answer"},
 	{"internal/explain", []string{"internal/alarms", "internal/failover", "internal/status", "internal/whatif", "clusterconf"},
 		"sentences about an answer that others gave: of status, of a simulation"},
