@@ -1,6 +1,9 @@
 package agent
 
 import (
+	"reflect"
+	"time"
+
 	"mxcluster/internal/failover"
 	"mxcluster/internal/whatif"
 )
@@ -9,27 +12,35 @@ import (
 type outlook struct {
 	promises map[int]*failover.Promise // by LIM
 	busy     bool                      // it is being looked at
+	from     whatif.Present            // what it was looked at from
 }
+
+// lookAgain is how often it is looked at anew though nothing has changed: locks and
+// freezes end by themselves.
+const lookAgain = 10 * time.Second
 
 // lookAhead has this standby look whether the losses of servers would be covered, beside
 // the main loop, once at a time. It tells the others with its claim.
 func (a *Agent) lookAhead() {
 	c := a.cluster()
 	if c == nil || c.Standby != a.cfg.Server || !a.settled {
-		a.outlook.promises = nil
+		a.outlook.promises, a.outlook.from = nil, whatif.Present{}
 		return
 	}
 	if a.outlook.busy {
 		return
 	}
-	a.outlook.busy = true
 	present, name := a.facing(), c.Name
+	if last := &a.outlook.from; present.Document == last.Document && present.Now.Sub(last.Now) < lookAgain && reflect.DeepEqual(present.Servers, last.Servers) {
+		return
+	}
+	a.outlook.busy = true
 	a.wg.Go(func() {
 		promises := map[int]*failover.Promise{}
 		if c := present.Document.Cluster(name); c != nil {
 			promises = whatif.Promises(present, c)
 		}
-		a.post(func() { a.outlook = outlook{promises: promises} })
+		a.post(func() { a.outlook = outlook{promises: promises, from: present} })
 	})
 }
 
