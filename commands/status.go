@@ -221,7 +221,7 @@ func (g *grouped) String() string {
 // the reason names it already, and what people can do.
 func reasonWords(l *status.StatusLIM) string {
 	words := lockedWords(l)
-	if l.Remedy != nil {
+	if l.Remedy != nil && l.ActiveOn == nil { // what a LIM that serves lacks was said before
 		words += fmt.Sprintf("; %s: `%s`", l.Remedy.What, l.Remedy.Command)
 	}
 	return words
