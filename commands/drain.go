@@ -142,7 +142,7 @@ func (s *server) mayDrain(ctx context.Context, name string, dryRun bool) ([]stri
 		}
 	}
 	for _, o := range r.LIMs {
-		question := ""
+		var question string
 		switch {
 		case moves[o.LIM] && o.NotReady != "":
 			question = fmt.Sprintf("%s is not ready for LIM %d: %s", strings.Join(o.After, " and "), o.LIM, o.NotReady)

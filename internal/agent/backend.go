@@ -171,7 +171,9 @@ func (a *orders) orderHere(o control.Order) (*control.OrderResult, error) {
 	c, regular := a.doc.ClusterOfLIM(o.LIM), a.doc.RegularOf(o.LIM)
 	target, hereActive := regular.Name, a.lims.of(o.LIM).state.Active()
 	v := a.view(time.Now())
-	blocked, able, evicts := []string(nil), true, 0
+	var blocked []string
+	var able bool
+	evicts := 0
 	if o.Kind == control.OrderFallback {
 		blocked, able = failover.FallbackBlockedBy(v, o.LIM)
 	} else {

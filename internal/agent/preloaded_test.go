@@ -325,6 +325,7 @@ func TestPreloadedAlarms(t *testing.T) {
 			return out
 		}
 		w.awaitAlarms(soon, onStandby1)
+		pass(2 * time.Second) // until the standby has looked ahead
 		if got := expected(); !slices.Equal(got, []bool{true}) || w.status("sb1").Health != "ok" {
 			t.Errorf("expected: %v, health %s", got, w.status("sb1").Health)
 		}
