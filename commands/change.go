@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/explain"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/ui"
-	"mxcluster/internal/explain"
 	"mxcluster/xdata"
 )
 
@@ -88,7 +88,7 @@ type outcome struct {
 	lives func(server string) bool // whether a server's agent is heard
 	says  []string                 // what it does, line by line
 	old   []xdata.Version          // data versions here that no longer fit
-	stops []explain.Displacement    // LIMs that would be stopped on a standby for others
+	stops []explain.Displacement   // LIMs that would be stopped on a standby for others
 	left  []string                 // what is left to do, and where
 }
 

@@ -8,8 +8,8 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
-	"mxcluster/internal/fault"
 	"mxcluster/internal/explain"
+	"mxcluster/internal/fault"
 	"mxcluster/xdata"
 )
 

@@ -8,9 +8,9 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
+	"mxcluster/internal/explain"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/ui"
-	"mxcluster/internal/explain"
 	"mxcluster/internal/whatif"
 )
 
