@@ -126,11 +126,14 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 	default:
 		n := a.net
 		a.readied[e.NewBase] = time.Now().Add(readyLife)
-		a.kept.saveBeside() // an agent that starts anew is to take it off, too
+		kept := a.kept.saveBegin() // an agent that starts anew is to take it off, too
 		a.wg.Go(func() {
 			ctx, cancel := a.background(orderTimeout)
 			defer cancel()
-			err := a.ready(ctx, n, e)
+			err := kept()
+			if err == nil {
+				err = a.ready(ctx, n, e)
+			}
 			a.post(func() {
 				if err == nil {
 					a.readied[e.NewBase] = time.Now().Add(readyLife)

@@ -203,6 +203,24 @@ func TestReadiedIsForgotten(t *testing.T) {
 	})
 }
 
+// A server that can note nowhere that a base is to be taken off again adds none.
+func TestNoBaseIsReadiedWithoutRoom(t *testing.T) {
+	inFreeWorld(t, func(w *world) {
+		d := w.stored("srv1").Clone()
+		before := d.Clone()
+		if err := d.CreateCluster(createC1); err != nil {
+			t.Fatal(err)
+		}
+		w.servers["srv1"].state.setFail(errBroken, errBroken)
+		if err := w.servers["srv1"].agent.Exchange(w.t.Context(), control.ExchangeRequest{Exchanges: clusterconf.Exchanges(before, d)}); err == nil {
+			t.Error("made ready without a word")
+		}
+		for server, base := range map[string]string{"srv1": "192.0.2.21/24", "srv2": "192.0.2.22/24"} {
+			w.expect(server, base, false, false)
+		}
+	})
+}
+
 // A rollback can give a LIM that stays in its cluster another base: the address that
 // clients know stays, the former base goes.
 func TestExchangeOfBases(t *testing.T) {
