@@ -1,3 +1,5 @@
+// Package explain says in sentences where a LIM runs and why, what would become of it, and
+// whom an edit would displace. It looks nothing up: status and simulations are given to it.
 package explain
 
 import (
