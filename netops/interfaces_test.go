@@ -23,7 +23,7 @@ type (
 		Block(ifname string, addr netip.Addr) error
 		Unblock(ifname string, addr netip.Addr) error
 		Blocked(ifname string) ([]netip.Addr, error)
-		Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error
+		CacheNeighbour(ifname string, addr netip.Addr, mac net.HardwareAddr) error
 		Gateways(ifname string) ([]netip.Addr, error)
 		Point(ifname string, addr netip.Addr, mac net.HardwareAddr) error
 		Watch(ctx context.Context) (<-chan netops.Event, error)

@@ -75,8 +75,8 @@ func (*Kernel) Links() ([]Link, error) { return nil, errOther() }
 // Blocked returns fault.Refused.
 func (*Kernel) Blocked(string) ([]netip.Addr, error) { return nil, errOther() }
 
-// Warm returns fault.Refused.
-func (*Kernel) Warm(string, netip.Addr, net.HardwareAddr) error { return errOther() }
+// CacheNeighbour returns fault.Refused.
+func (*Kernel) CacheNeighbour(string, netip.Addr, net.HardwareAddr) error { return errOther() }
 
 // Gateways returns fault.Refused.
 func (*Kernel) Gateways(string) ([]netip.Addr, error) { return nil, errOther() }

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Warm tells the kernel where a neighbour is, so that the first packet to it needs
+// CacheNeighbour tells the kernel where a neighbour is, so that the first packet to it needs
 // no question. What the kernel knows of that neighbour already is left alone; what
 // it is told here it makes sure of by itself once it is used (NUD_STALE).
-func (k *Kernel) Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error {
+func (k *Kernel) CacheNeighbour(ifname string, addr netip.Addr, mac net.HardwareAddr) error {
 	n, err := k.neighbour(ifname, addr, mac)
 	if err != nil {
 		return err

@@ -31,13 +31,13 @@ func TestWarm(t *testing.T) {
 	h, known := hosts[0], hosts[1]
 	wrong := net.HardwareAddr{2, 0, 0, 0, 0, 0xee}
 	h.awaitReach(known)
-	must(t, h.kernel.Warm(eth0, known.own().Addr(), wrong))
+	must(t, h.kernel.CacheNeighbour(eth0, known.own().Addr(), wrong))
 	if mac, _ := h.neighbour(known.own().Addr()); mac != known.mac.String() {
 		t.Errorf("what the kernel knew, %s, became %s", known.mac, mac)
 	}
 	must(t, h.kernel.Hold(eth0, base6, 0))
 	for _, addr := range []netip.Addr{alias.Addr(), alias6.Addr()} {
-		must(t, h.kernel.Warm(eth0, addr, wrong))
+		must(t, h.kernel.CacheNeighbour(eth0, addr, wrong))
 		if got, state := h.neighbour(addr); got != wrong.String() || state != netlink.NUD_STALE {
 			t.Errorf("%s is at %q, state %x; want %s, stale", addr, got, state, wrong)
 		}
@@ -89,7 +89,7 @@ func TestFirstAnswerWarmAndCold(t *testing.T) {
 			h, client := hosts[0], hosts[1]
 			must(t, h.kernel.Hold(eth0, alias, 0))
 			port := h.echo()
-			must(t, client.kernel.Warm(eth0, alias.Addr(), h.mac))
+			must(t, client.kernel.CacheNeighbour(eth0, alias.Addr(), h.mac))
 			must(t, h.ns.Do(func() error { // what it knows is from the other way round
 				list, err := netlink.NeighList(0, netlink.FAMILY_V4)
 				for _, n := range list {
@@ -98,7 +98,7 @@ func TestFirstAnswerWarmAndCold(t *testing.T) {
 				return err
 			}))
 			if warm {
-				must(t, h.kernel.Warm(eth0, client.own().Addr(), client.mac))
+				must(t, h.kernel.CacheNeighbour(eth0, client.own().Addr(), client.mac))
 			}
 			var conn *net.UDPConn
 			must(t, client.ns.Do(func() (err error) {

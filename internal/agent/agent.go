@@ -64,7 +64,7 @@ type Agent struct {
 	refusals  *refusals
 	peers     *peers
 	mail      *messenger
-	readied   map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
+	prepared  map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
 	alarms    alarms.State
 	keyring   *rotation.Ring // of gossip
 	outlook   outlook        // on a standby
@@ -97,11 +97,11 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	a := &Agent{
 		core:     &core{cfg: cfg, deps: deps, log: cfg.Log, recorder: newRecorder(deps.Events), run: hex.EncodeToString(id), inbox: make(chan func(), 256), done: make(chan struct{})},
 		notifier: newNotifier(deps.Notify, cfg.Watchdog),
-		readied:  map[netip.Prefix]time.Time{},
+		prepared: map[netip.Prefix]time.Time{},
 	}
 	a.kept = &keptState{core: a.core, saver: saver{file: deps.State, turn: newTurn()}, take: a.takeState}
 	a.peers = &peers{core: a.core, all: map[string]*peer{}}
-	a.refusals = &refusals{core: a.core, peers: a.peers, strange: map[string]strangeness{}}
+	a.refusals = &refusals{core: a.core, peers: a.peers, causes: map[string]refusalCause{}}
 	a.mail = &messenger{core: a.core, waiters: map[string]chan reply{}}
 	a.docs = &documents{core: a.core, documentHost: a, kept: a.kept, mail: a.mail, peers: a.peers, editing: editing{owed: map[string][]byte{}}}
 	a.link = &link{core: a.core}
@@ -170,7 +170,7 @@ func (a *Agent) begin() error {
 	a.kept.states, a.docs.self = a.kept.state.Number, a.kept.state.Self
 	a.alarms, a.docs.conflict, a.docs.conflictText, a.former, a.docs.accepted = a.kept.state.Alarms, a.kept.state.Conflict, a.kept.state.ConflictText, a.kept.state.Former, a.kept.state.Accepted
 	for _, base := range a.kept.state.Readied {
-		a.readied[base] = a.started.Add(readyLife)
+		a.prepared[base] = a.started.Add(readyLife)
 	}
 	for name, formers := range a.kept.state.Formers {
 		a.peers.of(name).formers = formers

@@ -93,7 +93,7 @@ func (a *Agent) Reload(ctx context.Context) error {
 // Order accepts an order, or passes it on to the server that has to act. Where that works
 // by a newer document, it is given again by that.
 func (a *Agent) Order(ctx context.Context, o control.Order) (*control.OrderResult, error) {
-	end := time.Now().Add(earlyPatience)
+	end := time.Now().Add(deferredPatience)
 	for {
 		r := a.orders.order(ctx, o)
 		if r.newer == (clusterconf.Age{}) || !a.orders.catchesUp(ctx, r.newer, end) {

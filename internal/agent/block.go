@@ -12,10 +12,10 @@ import (
 
 // How it is found out whether an alias that was hidden is this server's alone.
 const (
-	clearPeriod = 20 * time.Millisecond // from one try to the next, while somebody else has it
-	quietLimit  = time.Minute           // a link that is up and brings nothing for so long counts as working; a switch port with spanning tree is shut for up to 50 s
-	hearPeriod  = 5 * time.Millisecond  // looks at whether the link brings anything
-	deafProbes  = 3                     // of a server that was cut off for long enough to be taken over from
+	clearPeriod   = 20 * time.Millisecond // from one try to the next, while somebody else has it
+	quietLimit    = time.Minute           // a link that is up and brings nothing for so long counts as working; a switch port with spanning tree is shut for up to 50 s
+	hearPeriod    = 5 * time.Millisecond  // looks at whether the link brings anything
+	silenceProbes = 3                     // of a server that was cut off for long enough to be taken over from
 )
 
 // hide keeps a held alias off the wire until it is clear whose it is: when the
@@ -23,7 +23,7 @@ const (
 // side of a split brain is heard and this one is to yield (design rule 6). The
 // software here goes on, and so does the lease.
 func (a *alias) hide(why string) {
-	if a.hidden == deaf && why == linkDown { // the same, and something else to wait for
+	if a.hidden == receivesNothing && why == linkDown { // the same, and something else to wait for
 		a.clearing()
 		a.keepHidden(why)
 	}
@@ -61,12 +61,12 @@ func (a *alias) keepHidden(why string) {
 	case deleted:
 		first = arpbudget.Urgent
 		traffic = func() bool { return ctx.Err() == nil } // the link was in use all the time
-	case deaf:
+	case receivesNothing:
 		before := a.link.silence
 		traffic = func() bool { return a.link.awaitAnything(ctx, n, before) }
-		probes = deafProbes
+		probes = silenceProbes
 	case nothingYet:
-		probes = deafProbes
+		probes = silenceProbes
 	}
 	a.wg.Go(func() {
 		if a.awaitClear(ctx, n, alias, traffic, probes, first) {

@@ -59,7 +59,7 @@ func (a *conditions) all(now time.Time) []alarms.Condition {
 	out = append(out, a.gossipKeys()...)
 	out = append(out, a.arbiterLost()...)
 	out = append(out, a.leaving()...)
-	out = append(out, a.twins(now)...)
+	out = append(out, a.nameTwice(now)...)
 	out = append(out, a.standIns(now)...)
 	out = append(out, drainsLeft(a.doc, a.cluster(), now)...)
 	switch c, self := a.cluster(), a.doc.Server(a.cfg.Server); {

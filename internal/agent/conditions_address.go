@@ -113,15 +113,15 @@ func (a *conditions) standIns(now time.Time) []alarms.Condition {
 	return out
 }
 
-// twins tells of machines that say they are one server.
-func (a *conditions) twins(now time.Time) []alarms.Condition {
+// nameTwice tells of machines that say they are one server.
+func (a *conditions) nameTwice(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
 	for name, p := range a.peers.all {
-		if p.twice.IsZero() || now.Sub(p.twice) >= twinsFor || a.doc.Server(name) == nil {
+		if p.twice.IsZero() || now.Sub(p.twice) >= nameTwiceFor || a.doc.Server(name) == nil {
 			continue
 		}
 		out = append(out, alarms.Condition{Name: alarms.NameTwice, Severity: alarms.Critical, Server: name,
-			Text: fmt.Sprintf("two machines say that they are %s: %s; take one off the network, or give it a name and an address of its own", name, p.twins)})
+			Text: fmt.Sprintf("two machines say that they are %s: %s; take one off the network, or give it a name and an address of its own", name, p.bothMACs)})
 	}
 	return out
 }

@@ -113,11 +113,11 @@ func (a *conditions) stateLost(now time.Time) []alarms.Condition {
 // strangers tells of servers that are there and not understood, with the cause.
 func (a *conditions) strangers(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
-	for name, x := range a.refusals.strange {
+	for name, x := range a.refusals.causes {
 		s, p := a.doc.Server(name), a.peers.all[name]
 		switch {
 		case s == nil || now.Sub(x.at) >= strangeFor:
-			delete(a.refusals.strange, name)
+			delete(a.refusals.causes, name)
 		case x.authentic || p == nil || p.liveness != failover.Alive:
 			out = append(out, alarms.Condition{Name: alarms.NotUnderstood, Severity: alarms.Warning, LIM: s.LIM, Server: name,
 				Text: fmt.Sprintf("the agent of %s is not understood: %s", name, x.why)})
@@ -146,9 +146,9 @@ func (a *conditions) gossipKeys() []alarms.Condition {
 // documents tells of documents that cannot be read, or did not arrive.
 func (a *conditions) documents() []alarms.Condition {
 	var out []alarms.Condition
-	if a.docs.paper.broken != "" {
+	if a.docs.onDisk.broken != "" {
 		out = append(out, alarms.Condition{Name: alarms.DocumentUnreadable, Severity: alarms.Warning, Server: a.cfg.Server, After: time.Second,
-			Text: fmt.Sprintf("the cluster document on the disk of %s cannot be used; revision %d stays in force: %s", a.cfg.Server, a.doc.Revision, a.docs.paper.broken)})
+			Text: fmt.Sprintf("the cluster document on the disk of %s cannot be used; revision %d stays in force: %s", a.cfg.Server, a.doc.Revision, a.docs.onDisk.broken)})
 	}
 	if text := a.peers.lags(); text != "" {
 		out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: a.cfg.Server, After: documentLate, Text: text})

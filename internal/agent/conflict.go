@@ -15,14 +15,14 @@ import (
 
 // Why an alias is hidden.
 const (
-	linkDown   = "the link is down"
-	rivalHeard = "the other side of the cluster has it, too"
-	leftOver   = "it was found blocked at the start"
-	permanent  = "it was found here without a lease, as no agent leaves it"
-	setUp      = "its interface was set up a moment ago"
-	deleted    = "it was deleted, and may be elsewhere by now"
-	deaf       = "the link is up, and nothing at all comes in"
-	nothingYet = "nothing was heard yet since the link is up"
+	linkDown        = "the link is down"
+	rivalHeard      = "the other side of the cluster has it, too"
+	leftOver        = "it was found blocked at the start"
+	permanent       = "it was found here without a lease, as no agent leaves it"
+	setUp           = "its interface was set up a moment ago"
+	deleted         = "it was deleted, and may be elsewhere by now"
+	receivesNothing = "the link is up, and nothing at all comes in"
+	nothingYet      = "nothing was heard yet since the link is up"
 )
 
 const (

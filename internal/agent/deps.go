@@ -32,7 +32,7 @@ type Kernel interface {
 	Denied() ([]netip.Addr, error)
 	Links() ([]netops.Link, error)
 	MoveRoutes(from, to netip.Addr, only []netops.Route) ([]netops.Route, error)
-	Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error
+	CacheNeighbour(ifname string, addr netip.Addr, mac net.HardwareAddr) error
 	Point(ifname string, addr netip.Addr, mac net.HardwareAddr) error
 	Unresolved(ifname string) ([]netip.Addr, error)
 	Gateways(ifname string) ([]netip.Addr, error)

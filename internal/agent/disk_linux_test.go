@@ -34,7 +34,7 @@ func TestDisksThatTakeNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			onDisk(t, dir, c.options, func() {
+			onSmallDisk(t, dir, c.options, func() {
 				s := DiskState{Path: filepath.Join(dir, "agent.json"), Kept: filepath.Join(dir, "kept.json"), Boot: "b"}
 				before, after := stateUnder(1), stateUnder(2)
 				etc := t.TempDir()
@@ -105,8 +105,8 @@ func fillInodes(dir string) error {
 	return nil
 }
 
-// onDisk runs fn in a mount namespace in which dir is a small disk of its own.
-func onDisk(t *testing.T, dir, options string, fn func()) {
+// onSmallDisk runs fn in a mount namespace in which dir is a small disk of its own.
+func onSmallDisk(t *testing.T, dir, options string, fn func()) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		if os.Getenv("CI") == "true" {

@@ -22,7 +22,7 @@ func (a *Agent) setDocument(stored *clusterconf.Encoded) error {
 	if err := a.ensureBases(self, bases(d, self)); err != nil {
 		return fmt.Errorf("making sure of base address %s: %w", self.Base, err)
 	}
-	delete(a.readied, self.Base)
+	delete(a.prepared, self.Base)
 	if at := d.Gossip(self); a.net == nil || a.net.base != at || a.net.named != self.Interface {
 		if err := a.openNetwork(self, at); err != nil {
 			return err

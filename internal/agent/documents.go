@@ -22,7 +22,7 @@ type documents struct {
 	peers *peers
 
 	stored     *clusterconf.Encoded // what is in force as it is stored: it may have this server no more
-	paper      paper
+	onDisk     onDisk
 	notInForce error           // why the document on disk is not in force; nil: it is, or it is not valid
 	awaited    string          // hash of the document of another server that was stored last
 	storing    bool            // a document that another server sent
@@ -64,7 +64,7 @@ func (a *documents) reload() error {
 		a.differs(found, found.Problem.Error())
 		return found.Problem
 	case d.Revision == a.doc.Revision && d.Hash() == a.hash:
-		a.paper = paper{busy: a.paper.busy}
+		a.onDisk = onDisk{busy: a.onDisk.busy}
 		return nil
 	case a.storing: // it is looked at when that is done
 		return nil
@@ -80,7 +80,7 @@ func (a *documents) reload() error {
 		a.notInForce = fmt.Errorf("putting revision %d of the cluster document into force: %w", d.Revision, err)
 		return a.notInForce
 	}
-	a.paper = paper{busy: a.paper.busy}
+	a.onDisk = onDisk{busy: a.onDisk.busy}
 	return nil
 }
 
@@ -89,7 +89,7 @@ func (a *documents) reload() error {
 // cannot be asked does not count.
 func (a *documents) requestDocument(server string, age clusterconf.Age) {
 	now := time.Now()
-	if a.storing || a.paper.broken != "" || age.Compare(a.askedFor) <= 0 && now.Sub(a.lastAsked) < time.Second {
+	if a.storing || a.onDisk.broken != "" || age.Compare(a.askedFor) <= 0 && now.Sub(a.lastAsked) < time.Second {
 		return
 	}
 	a.lastAsked, a.askedFor = now, age
@@ -109,7 +109,7 @@ func (a *documents) documentHeard(from string, raw []byte) {
 		a.log.Error("ignoring the document of another system, which shares a network and a gossip key with this one", "from", from, "system", d.System)
 		return
 	}
-	if a.storing || a.paper.broken != "" || a.paper.busy {
+	if a.storing || a.onDisk.broken != "" || a.onDisk.busy {
 		a.lastAsked = time.Time{} // it is asked for again, when that is done
 		return
 	}

@@ -125,7 +125,7 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 		answer <- reply{err: swap.MayLeave(e, swap.Home{Here: a.lims.of(e.LIM).alias.holds, Agents: true})}
 	default:
 		n := a.net
-		a.readied[e.NewBase] = time.Now().Add(readyLife)
+		a.prepared[e.NewBase] = time.Now().Add(readyLife)
 		kept := a.kept.saveBegin() // an agent that starts anew is to take it off, too
 		a.wg.Go(func() {
 			ctx, cancel := a.background(orderTimeout)
@@ -136,9 +136,9 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 			}
 			a.post(func() {
 				if err == nil {
-					a.readied[e.NewBase] = time.Now().Add(readyLife)
+					a.prepared[e.NewBase] = time.Now().Add(readyLife)
 				} else {
-					delete(a.readied, e.NewBase)
+					delete(a.prepared, e.NewBase)
 				}
 				answer <- reply{err: err}
 			})
@@ -165,10 +165,10 @@ func (a *Agent) ready(ctx context.Context, n *network, e clusterconf.Exchange) e
 
 // unready takes a new base off again that was added and not put to use.
 func (a *Agent) unready(base netip.Prefix) error {
-	if _, ok := a.readied[base]; !ok {
+	if _, ok := a.prepared[base]; !ok {
 		return nil
 	}
-	delete(a.readied, base)
+	delete(a.prepared, base)
 	a.kept.unsaved = true
 	if self := a.doc.Server(a.cfg.Server); slices.Contains(append(bases(a.doc, self), aliasesOf(a.doc)...), base) {
 		return nil
@@ -176,10 +176,10 @@ func (a *Agent) unready(base netip.Prefix) error {
 	return a.deps.Kernel.Drop(a.net.ifname, base)
 }
 
-// forgetReadied undoes what was made ready a while ago for a document that
+// forgetPrepared undoes what was made ready a while ago for a document that
 // never came.
-func (a *Agent) forgetReadied(now time.Time) {
-	for base, until := range a.readied {
+func (a *Agent) forgetPrepared(now time.Time) {
+	for base, until := range a.prepared {
 		if now.After(until) {
 			if err := a.unready(base); err != nil {
 				a.log.Error("taking off an address that was not put to use", "address", base, "err", err)

@@ -18,9 +18,9 @@ const (
 	silentFor    = 3 * time.Second  // after which it is told that an agent is silent that did not say that it stops
 )
 
-// paper is what lies in the place of the document on the disk, where that is not what
+// onDisk is what lies in the place of the document on the disk, where that is not what
 // this agent works by.
-type paper struct {
+type onDisk struct {
 	found  clusterconf.Found
 	since  time.Time // since when it is as it is; zero: it is what this agent works by
 	broken string    // why it cannot be put into force; "": it was edited by hand
@@ -64,18 +64,18 @@ func (a *documents) remember(d *clusterconf.Encoded) {
 // lookAtPaper looks again at what was not as it should be, and puts it right when it
 // stayed so for long enough: whoever is at it may be about to go on.
 func (a *documents) lookAtPaper(now time.Time) {
-	if a.paper.since.IsZero() || a.paper.busy || a.storing || a.stopping {
+	if a.onDisk.since.IsZero() || a.onDisk.busy || a.storing || a.stopping {
 		return
 	}
 	a.readDocument()
 	limit := brokenFor
-	if a.paper.broken == "" {
+	if a.onDisk.broken == "" {
 		limit = byHandFor
 	}
 	switch {
-	case a.paper.since.IsZero() || now.Sub(a.paper.since) < limit:
-	case a.paper.broken != "":
-		a.setAside("cannot be used: " + a.paper.broken)
+	case a.onDisk.since.IsZero() || now.Sub(a.onDisk.since) < limit:
+	case a.onDisk.broken != "":
+		a.setAside("cannot be used: " + a.onDisk.broken)
 	default:
 		a.takeByHand(now)
 	}
@@ -84,13 +84,13 @@ func (a *documents) lookAtPaper(now time.Time) {
 // differs notes that something lies in the document's place that this agent does not
 // work by.
 func (a *documents) differs(found clusterconf.Found, broken string) {
-	if a.paper.since.IsZero() || a.paper.found.Mark != found.Mark {
-		a.paper.found, a.paper.since = found, time.Now()
+	if a.onDisk.since.IsZero() || a.onDisk.found.Mark != found.Mark {
+		a.onDisk.found, a.onDisk.since = found, time.Now()
 		if broken != "" {
 			a.recordPaper(slog.LevelWarn, "unreadable", fmt.Sprintf("the cluster document on the disk of %s cannot be used; revision %d stays in force: %s", a.cfg.Server, a.doc.Revision, broken))
 		}
 	}
-	a.paper.broken = broken
+	a.onDisk.broken = broken
 }
 
 // byHand reports whether a document that lies on the disk came about by hand: every
@@ -102,7 +102,7 @@ func (a *documents) byHand(d *clusterconf.Encoded) bool {
 // setAside puts what this agent works by in the place of what lies there, as it was
 // stored: on a server that was removed it works by another one.
 func (a *documents) setAside(why string) {
-	found, d := a.paper.found, a.stored
+	found, d := a.onDisk.found, a.stored
 	a.putRight(func(ctx context.Context) (string, error) {
 		kept, err := a.deps.Documents.SetAside(ctx, found, d)
 		text := fmt.Sprintf("revision %d of the cluster document is on the disk of %s again; what lay there %s", d.Revision, a.cfg.Server, why)
@@ -123,7 +123,7 @@ func (a *documents) takeByHand(now time.Time) {
 		a.setAside("was edited by hand, and " + why)
 		return
 	}
-	found, before := a.paper.found, clusterconf.Freeze(a.doc)
+	found, before := a.onDisk.found, clusterconf.Freeze(a.doc)
 	change := clusterconf.Change{By: agentUser, On: a.cfg.Server, Command: "an edit of the file by hand"}
 	a.putRight(func(ctx context.Context) (string, error) {
 		res, err := a.deps.Documents.TakeByHand(ctx, found, before, change)
@@ -136,7 +136,7 @@ func (a *documents) takeByHand(now time.Time) {
 
 // mayNotTake says why an edit by hand cannot become a revision; "": it can.
 func (a *documents) mayNotTake(now time.Time) string {
-	d := a.paper.found.Document.Document
+	d := a.onDisk.found.Document.Document
 	next := a.doc.Clone()
 	if err := next.ReplaceWith(d); err != nil {
 		return err.Error()
@@ -160,17 +160,17 @@ func (a *documents) mayNotTake(now time.Time) string {
 // putRight has something done to what lies on the disk, beside the main loop, and looks
 // at it again.
 func (a *documents) putRight(do func(ctx context.Context) (told string, err error)) {
-	a.paper.busy = true
+	a.onDisk.busy = true
 	a.wg.Go(func() {
 		ctx, cancel := a.background(5 * time.Second)
 		defer cancel()
 		told, err := do(ctx)
 		a.post(func() {
-			a.paper.busy = false
+			a.onDisk.busy = false
 			switch {
 			case err != nil:
 				a.log.Error("putting the cluster document on the disk right", "err", err)
-				a.paper.since = time.Now() // it is tried again when that time is over once more
+				a.onDisk.since = time.Now() // it is tried again when that time is over once more
 			case told != "":
 				a.recordPaper(slog.LevelWarn, "put right", told)
 			}
@@ -184,11 +184,11 @@ func (a *documents) recordPaper(level slog.Level, is, text string) {
 	a.record(level, events.Event{Kind: events.Document, Subject: is, Is: strconv.FormatUint(a.doc.Revision, 10), Text: text})
 }
 
-// paperUnfit says what of the document keeps this server from doing its part.
-func (a *Agent) paperUnfit() []string {
+// onDiskUnfit says what of the document keeps this server from doing its part.
+func (a *Agent) onDiskUnfit() []string {
 	var why []string
-	if a.docs.paper.broken != "" {
-		why = append(why, "the cluster document on its disk cannot be used: "+a.docs.paper.broken)
+	if a.docs.onDisk.broken != "" {
+		why = append(why, "the cluster document on its disk cannot be used: "+a.docs.onDisk.broken)
 	}
 	if text := a.peers.lags(); text != "" { // at once: it takes nothing over before it has that one
 		why = append(why, text)

@@ -13,7 +13,7 @@ func (a *Agent) housekeep(now time.Time) {
 	if now.Sub(a.lastJoin) >= joinPeriod {
 		a.lastJoin = now
 		a.writeHeld(a.gate.Due(now))
-		a.forgetReadied(now)
+		a.forgetPrepared(now)
 		a.link.check()
 		a.docs.lookAtPaper(now)
 		a.link.tendAddresses(now)

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	deafFirst  = 2 * time.Second // without any frame, after which aliases are hidden for the first time
-	deafMost   = time.Minute     // and at the most, when it was found again and again that nobody had taken them
-	askClients = time.Second     // from one question to clients that were heard to the next
+	silenceFirst = 2 * time.Second // without any frame, after which aliases are hidden for the first time
+	silenceMost  = time.Minute     // and at the most, when it was found again and again that nobody had taken them
+	askClients   = time.Second     // from one question to clients that were heard to the next
 )
 
 // silence is since when not a single frame came in over a link that is up.
@@ -26,7 +26,7 @@ type silence struct {
 	wait     time.Duration
 }
 
-// judgeDeaf hides the aliases of a server that receives nothing at all any more
+// judgeSilence hides the aliases of a server that receives nothing at all any more
 // though its link is up, as behind a switch port that drops every frame. It serves
 // nobody, and another server may have its aliases by the time that frames come
 // through again: then it must not be the first to answer. A cut cable looks the
@@ -35,7 +35,7 @@ type silence struct {
 // That nobody who is polled answers is not enough, for they may be dead while
 // clients are served: what counts is what the interface received. Clients are
 // asked, so that one that has nothing to say is heard, too.
-func (a *link) judgeDeaf(now time.Time) {
+func (a *link) judgeSilence(now time.Time) {
 	if !a.isolation.Isolated || !a.up {
 		a.silence.since = time.Time{}
 		if a.peers.hearsServer() {
@@ -52,9 +52,9 @@ func (a *link) judgeDeaf(now time.Time) {
 	case err != nil: // check tells
 	case a.silence.since.IsZero() || link.Received != a.silence.received:
 		a.silence.since, a.silence.received = now, link.Received
-	case now.Sub(a.silence.since) >= max(a.deafAfter(), a.silence.wait):
-		if a.aliases.hideAll(deaf) {
-			a.silence.wait = min(max(2*a.silence.wait, 2*deafFirst), deafMost)
+	case now.Sub(a.silence.since) >= max(a.silentAfter(), a.silence.wait):
+		if a.aliases.hideAll(receivesNothing) {
+			a.silence.wait = min(max(2*a.silence.wait, 2*silenceFirst), silenceMost)
 		}
 	}
 }
@@ -62,7 +62,7 @@ func (a *link) judgeDeaf(now time.Time) {
 // askClients asks the clients that were heard last whether they are there. Whoever
 // answers is heard.
 func (n *network) askClients(now time.Time) {
-	for _, client := range n.warm.latest() {
+	for _, client := range n.cache.latest() {
 		if !n.budget.Take(now, 1, arpbudget.Poll) {
 			break
 		}
@@ -70,9 +70,9 @@ func (n *network) askClients(now time.Time) {
 	}
 }
 
-// deafAfter is how long nothing comes in before that means something: half of the
+// silentAfter is how long nothing comes in before that means something: half of the
 // silence limit, of which the other half made this server isolated, or longer.
-func (a *core) deafAfter() time.Duration { return max(a.silenceLimit()/2, deafFirst) }
+func (a *core) silentAfter() time.Duration { return max(a.silenceLimit()/2, silenceFirst) }
 
 // awaitAnything waits until frames come in again; false when ctx ends first.
 func (a *link) awaitAnything(ctx context.Context, n *network, before silence) bool {
@@ -94,7 +94,7 @@ func (a *link) deafSince(now time.Time) time.Time {
 	switch {
 	case !a.down.IsZero():
 		return a.down
-	case !a.silence.since.IsZero() && now.Sub(a.silence.since) >= a.deafAfter():
+	case !a.silence.since.IsZero() && now.Sub(a.silence.since) >= a.silentAfter():
 		return a.silence.since
 	}
 	return time.Time{}
@@ -111,7 +111,7 @@ func (a *link) judgeIsolation(now time.Time) {
 		a.heardAgain = now
 	}
 	a.net.detector.SetWell(!a.isolation.Isolated)
-	a.judgeDeaf(now)
+	a.judgeSilence(now)
 }
 
 func (a *link) recordIsolation(isolated bool) {

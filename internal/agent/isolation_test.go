@@ -159,7 +159,7 @@ func TestQuietClientIsAsked(t *testing.T) {
 			w.until(time.Second, "it is served again", func() bool { return !w.isBlocked("srv1", 1) })
 		}
 		t.Logf("blocked after %v", waits)
-		if waits[0] < deafFirst-100*time.Millisecond || !slices.IsSorted(waits) || waits[3] < 4*waits[0] {
+		if waits[0] < silenceFirst-100*time.Millisecond || !slices.IsSorted(waits) || waits[3] < 4*waits[0] {
 			t.Errorf("blocked after %v, want longer and longer", waits)
 		}
 	})

@@ -28,7 +28,7 @@ type network struct {
 	budget   *arpbudget.Budget // of what is sent over it
 	pool     Pool
 	detector *detector.Detector
-	warm     warmth
+	cache    neighbourCache
 	cancel   context.CancelFunc
 	once     sync.Once     // it is closed
 	closed   chan struct{} // closed when it is
@@ -79,7 +79,7 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 	}
 	a.wg.Go(func() { n.detector.Run(ctx) })
 	a.wg.Go(func() { a.aliases.listen(ctx, wire) })
-	a.wg.Go(func() { a.keepWarm(ctx, n) })
+	a.wg.Go(func() { a.fillCache(ctx, n) })
 	a.wg.Go(func() {
 		for ev := range pool.Events() {
 			if n.listen(ev) {

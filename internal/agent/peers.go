@@ -34,7 +34,7 @@ type peer struct {
 	since    time.Time
 	runs     []string      // of its agent, heard before the present one
 	twice    time.Time     // when a former one was heard again; zero: never
-	twins    string        // the MACs of the machines that both say they are this server
+	bothMACs string        // the MACs of the machines that both say they are this server
 	runSince time.Time     // since when its agent, in its present run, is heard
 	clock    time.Duration // how far its clock is ahead of this server's
 	clocks   bool          // whether that is known

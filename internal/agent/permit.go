@@ -23,9 +23,9 @@ type orders struct {
 	refusals *refusals
 	view     func(now time.Time) failover.View
 
-	orders  []failover.Order // that were accepted and are not carried out yet
-	early   []earlyOrder
-	permits permits
+	orders   []failover.Order // that were accepted and are not carried out yet
+	deferred []deferredOrder
+	permits  permits
 }
 
 const (

@@ -51,7 +51,7 @@ func (a *Agent) facing() whatif.Present {
 	for name, s := range p.Servers {
 		switch {
 		case name == a.cfg.Server:
-			s.Unfit, s.UnfitFor = append(a.troubled(), a.paperUnfit()...), map[int]string{}
+			s.Unfit, s.UnfitFor = append(a.troubled(), a.onDiskUnfit()...), map[int]string{}
 			for _, lim := range a.actsNotFor() {
 				s.UnfitFor[lim] = a.actsNotWords(lim)
 			}

@@ -32,7 +32,7 @@ func (a *Agent) unfit() []string {
 	for _, lim := range a.actsNotFor() {
 		why = append(why, a.actsNotWords(lim))
 	}
-	return append(why, a.paperUnfit()...)
+	return append(why, a.onDiskUnfit()...)
 }
 
 // troubled says what would keep this server from taking any LIM over, beside its document.

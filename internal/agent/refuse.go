@@ -19,8 +19,8 @@ const (
 	strangeFor   = 3 * time.Minute  // how long a server counts as not understood; that is told each minute
 )
 
-// strangeness is why a server's agent is not understood.
-type strangeness struct {
+// refusalCause is why a server's agent is not understood.
+type refusalCause struct {
 	why       string
 	at        time.Time
 	authentic bool // it is that agent
@@ -33,8 +33,8 @@ type refusal struct{ server, kind string }
 type refusals struct {
 	*core
 	peers   *peers
-	refused map[refusal]time.Time  // when it was told last
-	strange map[string]strangeness // servers that are not understood
+	refused map[refusal]time.Time   // when it was told last
+	causes  map[string]refusalCause // servers that are not understood
 }
 
 // refuse tells that something is not believed, for each kind and server now and then.
@@ -71,7 +71,7 @@ func (a *refusals) notBelieved(ev member.Event) {
 func (a *refusals) notUnderstood(server string, r *member.Refusal, at time.Time, authentic bool) {
 	why := fmt.Sprintf("what comes from it is %s; %s", r.Reason, r.Remedy)
 	if a.doc.Server(server) != nil {
-		a.strange[server] = strangeness{why, at, authentic}
+		a.causes[server] = refusalCause{why, at, authentic}
 	}
 	a.refuse(server, "not-believed", fmt.Sprintf("the agent of %s is not understood: %s", server, why))
 }

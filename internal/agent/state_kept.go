@@ -129,7 +129,7 @@ const savePatience = 50 * time.Millisecond
 func (a *Agent) takeState() persisted {
 	a.kept.states = max(a.kept.states+1, uint64(time.Now().UnixNano()))
 	p := persisted{Version: stateVersion, Number: a.kept.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
-		Alarms: a.alarms, Conflict: a.docs.conflict, ConflictText: a.docs.conflictText, Former: a.former, Accepted: a.docs.accepted, Self: a.docs.self, Readied: slices.Collect(maps.Keys(a.readied)), Formers: map[string][]netip.Addr{}}
+		Alarms: a.alarms, Conflict: a.docs.conflict, ConflictText: a.docs.conflictText, Former: a.former, Accepted: a.docs.accepted, Self: a.docs.self, Readied: slices.Collect(maps.Keys(a.prepared)), Formers: map[string][]netip.Addr{}}
 	for n, l := range a.lims.all {
 		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.software.up, Since: l.since, Up: l.software.specs,
 			Known: l.known, Flaps: l.flaps, Suspended: l.suspended, Routes: slices.Clone(l.alias.routes)}

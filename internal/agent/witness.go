@@ -96,13 +96,13 @@ func (a *link) lookAtGateways() {
 	})
 }
 
-// judgeByGateways has the gateways that are known asked, and kept warm.
+// judgeByGateways has the gateways that are known asked, and kept in the neighbour cache.
 func (a *link) judgeByGateways() {
 	var gw netip.Addr
 	if len(a.gateways.all) > 0 {
 		gw = a.gateways.all[0]
 	}
-	a.warmFor(gw)
+	a.cacheFor(gw)
 	a.knowOwners(a.gateways.all)
 	a.net.detector.SetWitnesses(a.witnessesBeside(a.gateways.all))
 }

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Warm is as netops.Kernel.Warm.
-func (k *Kernel) Warm(ifname string, addr netip.Addr, mac net.HardwareAddr) error {
+// CacheNeighbour is as netops.Kernel.CacheNeighbour.
+func (k *Kernel) CacheNeighbour(ifname string, addr netip.Addr, mac net.HardwareAddr) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l, err := k.find(ifname)
@@ -52,7 +52,7 @@ func (k *Kernel) SetUnresolved(ifname string, all ...netip.Addr) {
 	}
 }
 
-// Neighbours returns what Warm told of the neighbours on an interface.
+// Neighbours returns what CacheNeighbour told of the neighbours on an interface.
 func (k *Kernel) Neighbours(ifname string) map[netip.Addr]string {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	knownRuns  = 4                // runs of one server's agent that are told apart
-	twinsFor   = 30 * time.Second // after the last sign of a second machine there is none any more
-	basePeriod = time.Second      // from one announcement of a base that another station uses to the next
-	firstFor   = 10 * time.Second // after the last word of the first one the second one counts
+	knownRuns    = 4                // runs of one server's agent that are told apart
+	nameTwiceFor = 30 * time.Second // after the last sign of a second machine there is none any more
+	basePeriod   = time.Second      // from one announcement of a base that another station uses to the next
+	firstFor     = 10 * time.Second // after the last word of the first one the second one counts
 )
 
 // noteRun notes that another run of a server's agent speaks than before. One that is
@@ -24,7 +24,7 @@ func (p *peer) noteRun(c *failover.Claim, at time.Time) {
 	}
 	if slices.Contains(p.runs, c.Run) {
 		p.twice = at
-		p.twins = fmt.Sprintf("%s and %s", min(c.MAC, p.claim.MAC), max(c.MAC, p.claim.MAC))
+		p.bothMACs = fmt.Sprintf("%s and %s", min(c.MAC, p.claim.MAC), max(c.MAC, p.claim.MAC))
 	}
 	if !slices.Contains(p.runs, p.claim.Run) {
 		p.runs = append(p.runs, p.claim.Run)
@@ -40,7 +40,7 @@ func (p *peer) noteRun(c *failover.Claim, at time.Time) {
 func (a *link) keepBase(now time.Time) {
 	c := a.net.detector.BaseUsed()
 	serves := slices.ContainsFunc(a.aliases.holding(), func(x *alias) bool { return x.hidden == "" })
-	used := !c.At.IsZero() && now.Sub(c.At) < twinsFor
+	used := !c.At.IsZero() && now.Sub(c.At) < nameTwiceFor
 	if !serves || !used || now.Sub(a.baseKept) < basePeriod || a.macs.has(c.MAC) {
 		return
 	}
@@ -54,7 +54,7 @@ func (a *link) keepBase(now time.Time) {
 // second reports whether a claim is to be left aside: it comes from the second of two
 // machines that say they are this server, and the first one has an alias.
 func (p *peer) second(c *failover.Claim, at time.Time) bool {
-	return p.claim != nil && !p.twice.IsZero() && at.Sub(p.twice) < twinsFor &&
+	return p.claim != nil && !p.twice.IsZero() && at.Sub(p.twice) < nameTwiceFor &&
 		hasAlias(p.claim) && !hasAlias(c) && at.Sub(p.claimed) < firstFor
 }
 

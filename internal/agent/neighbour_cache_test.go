@@ -42,7 +42,7 @@ func TestStandbyKnowsClients(t *testing.T) {
 			ask(made, w.alias(1).Addr())
 			made = made.Next()
 		}
-		if n := len(w.servers["sb1"].kernel.Neighbours("eth0")); n > warmMost {
+		if n := len(w.servers["sb1"].kernel.Neighbours("eth0")); n > cacheMost {
 			t.Errorf("the standby was told of %d neighbours", n)
 		}
 	})

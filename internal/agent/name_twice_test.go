@@ -65,7 +65,7 @@ func TestNoteRun(t *testing.T) {
 			p.claim = c
 		}
 		if !p.twice.IsZero() != tc.twice {
-			t.Errorf("%s: two machines: %t (%s)", name, !p.twice.IsZero(), p.twins)
+			t.Errorf("%s: two machines: %t (%s)", name, !p.twice.IsZero(), p.bothMACs)
 		}
 	}
 }

@@ -9,13 +9,13 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// earlyPatience is how long an order waits here for the document that it was given
+// deferredPatience is how long an order waits here for the document that it was given
 // under: less than its sender waits for the answer.
-const earlyPatience = 2 * time.Second
+const deferredPatience = 2 * time.Second
 
-// earlyOrder is an order for which a permit was asked before the document came that may
+// deferredOrder is an order for which a permit was asked before the document came that may
 // allow it: a LIM was unlocked a moment ago on the server that passes the order on.
-type earlyOrder struct {
+type deferredOrder struct {
 	from string
 	m    message
 }
@@ -27,15 +27,15 @@ func (a *orders) cameEarly(from string, m message) bool {
 		return false
 	}
 	a.docs.requestDocument(from, m.age())
-	a.early = append(a.early, earlyOrder{from, m})
-	context.AfterFunc(a.timer(earlyPatience), func() { a.post(func() { a.giveUpEarly(from, m) }) })
+	a.deferred = append(a.deferred, deferredOrder{from, m})
+	context.AfterFunc(a.timer(deferredPatience), func() { a.post(func() { a.giveUpEarly(from, m) }) })
 	return true
 }
 
 // orderEarly permits the orders whose document has come.
 func (a *orders) orderEarly() {
-	waiting := a.early
-	a.early = nil
+	waiting := a.deferred
+	a.deferred = nil
 	for _, e := range waiting {
 		a.permitAsked(e.from, e.m)
 	}
@@ -43,11 +43,11 @@ func (a *orders) orderEarly() {
 
 // giveUpEarly refuses an order that still waits: what it rests on is not known here.
 func (a *orders) giveUpEarly(from string, m message) {
-	i := slices.IndexFunc(a.early, func(e earlyOrder) bool { return e.from == from && e.m.ID == m.ID })
+	i := slices.IndexFunc(a.deferred, func(e deferredOrder) bool { return e.from == from && e.m.ID == m.ID })
 	if i < 0 {
 		return
 	}
-	a.early = slices.Delete(a.early, i, i+1)
+	a.deferred = slices.Delete(a.deferred, i, i+1)
 	a.mail.send(from, message{Type: typeReply, ID: m.ID, Error: &messageError{
 		Code: fault.Busy, Hint: "try again; `mxcluster status -o json` shows the revision of each server",
 		Message: fmt.Sprintf("%s has not got revision %d of the cluster document yet", a.cfg.Server, m.Revision),
