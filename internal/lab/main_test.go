@@ -118,6 +118,7 @@ func scenarios() map[string]Scenario {
 		"loss":                  lossScenario,
 		"shut-port":             shutPortScenario,
 		"tampered":              tamperedScenario,
+		"drain":                 drainScenario,
 		"conflicts":             conflictsScenario,
 		"foreign-host":          foreignHostScenario,
 		"spoofed-mac":           spoofedMACScenario,
