@@ -46,7 +46,9 @@ func drainScenario(ctx context.Context, l *Lab) error {
 	f.check(within(ctx, 5*testFailoverAfter, func(ctx context.Context) error { return x.caller.WaitAnswer(ctx, "", cut) }) != nil,
 		"LIM 1 is served though its server is off and the standby drained")
 	f.noError(x.mx(ctx, x.standby, "server", "undrain", "sb1"), "undraining sb1")
+	undrained := time.Now()
 	f.noError(x.await(ctx, 1, "sb1"), "after sb1 is not drained any more")
+	x.say("LIM 1 runs on sb1 %s after that", milliseconds(time.Since(undrained)))
 	row("regular servers drained, under calls", "silence "+milliseconds(moves.Silence), "promises kept")
 	return f.err()
 }

@@ -145,6 +145,6 @@ func (x *site) backUp(ctx context.Context, f *findings, files int) {
 	f.noError(x.mx(ctx, x.srv1, "sync", "--lim", "1"), "sync from srv1")
 	f.noError(poll(ctx, "the standby has the data of srv1", func() bool {
 		l, err := limStatus(ctx, x.standby, 1)
-		return err == nil && l.Data.InSync != nil && *l.Data.InSync
+		return err == nil && l.Data != nil && l.Data.InSync != nil && *l.Data.InSync
 	}), "sync")
 }
