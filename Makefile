@@ -78,7 +78,7 @@ mutants:
 	$(GO) run ./bench/mutants ./internal/alarms
 	$(GO) run ./bench/mutants ./internal/whatif
 	$(GO) run ./bench/mutants ./internal/events
-	$(GO) run ./bench/mutants ./internal/failover
+	$(GO) run ./bench/mutants -flags '-rapid.seed=1 -rapid.nofailfile -rapid.shrinktime=0s' ./internal/failover
 	$(GO) run ./bench/mutants -run 'Rule|Parse|HandEdits|Host|ValidService|Software|Members|Lock|Leav|Preload|Edits|Media|Prompts|Base|Exposed' ./clusterconf \
 		rules.go rules_addresses.go rules_clusters.go rules_servers.go rules_services.go rules_software.go rules_system.go
 	$(GO) run ./bench/mutants -run 'Newer|Auto|Direction|Lineage|KeptBy' ./xdata direction.go

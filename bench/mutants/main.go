@@ -1,7 +1,7 @@
 // Mutants tells how well the tests of a package hold it: it changes one comparison or
 // calculation at a time, and says which changes no test notices.
 //
-//	go run ./bench/mutants [-run REGEXP] PACKAGE [FILE...]
+//	go run ./bench/mutants [-run REGEXP] [-flags FLAGS] PACKAGE [FILE...]
 //
 // All mutants are built into one test program, which is told by its environment which
 // one to be, so that a package takes as long as its tests take for each mutant and no
@@ -40,14 +40,15 @@ var (
 
 func main() {
 	run := flag.String("run", "", "tests to run, by their names; all without")
+	flags := flag.String("flags", "", "further flags of the test program, such as those of a library that draws random cases")
 	flag.Parse()
-	if err := mutate(context.Background(), *run, flag.Args()); err != nil {
+	if err := mutate(context.Background(), append([]string{"-test.failfast", "-test.run=" + *run}, strings.Fields(*flags)...), flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
 }
 
-func mutate(ctx context.Context, run string, args []string) error {
+func mutate(ctx context.Context, flags, args []string) error {
 	if len(args) == 0 {
 		return fmt.Errorf("name a package, such as ./internal/failover, and files of it where not all are meant")
 	}
@@ -75,7 +76,7 @@ func mutate(ctx context.Context, run string, args []string) error {
 	if err := os.WriteFile(filepath.Join(pkg, "mutants_switch.go"), []byte("package "+p.Name+switchSource), 0o600); err != nil {
 		return err
 	}
-	t := tests{program: filepath.Join(dir, "tests"), dir: pkg, run: run, reached: filepath.Join(dir, "reached")}
+	t := tests{program: filepath.Join(dir, "tests"), dir: pkg, flags: flags, reached: filepath.Join(dir, "reached")}
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", t.program, ".")
 	build.Dir = pkg
 	if out, err := build.CombinedOutput(); err != nil {
@@ -229,14 +230,15 @@ func mutantIs(number int) bool {
 
 // tests is the test program with the mutants in it.
 type tests struct {
-	program, dir, run, reached string
+	program, dir, reached string
+	flags                 []string
 }
 
 // pass runs the tests with a mutant; 0: with none.
 func (t tests) pass(ctx context.Context, mutant int, limit time.Duration) (bool, string) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, t.program, "-test.failfast", "-test.run="+t.run)
+	cmd := exec.CommandContext(ctx, t.program, t.flags...)
 	cmd.Dir, cmd.WaitDelay = t.dir, time.Second
 	cmd.Env = append(os.Environ(), fmt.Sprint("MUTANT=", mutant))
 	if mutant == 0 {

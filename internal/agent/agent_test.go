@@ -11,6 +11,7 @@ import (
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/services"
+	"mxcluster/internal/services/servicestest"
 )
 
 const (
@@ -117,7 +118,7 @@ func TestAgentRestartedWithinLease(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.settled()
 		gap := w.watchGap(1, "srv1")
-		starts := w.count("srv1", services.VerbStart)
+		starts := w.count("srv1", servicestest.VerbStart)
 		w.kill("srv1")
 		pass(1500 * time.Millisecond)
 		w.start("srv1")
@@ -129,7 +130,7 @@ func TestAgentRestartedWithinLease(t *testing.T) {
 		if l := w.status("sb1").Clusters[0].LIMs[0]; l.Term != 1 {
 			t.Errorf("term %d after the adoption, want the old one", l.Term)
 		}
-		t.Logf("software started %d times before, %d after", starts, w.count("srv1", services.VerbStart))
+		t.Logf("software started %d times before, %d after", starts, w.count("srv1", servicestest.VerbStart))
 		w.neverTwice()
 	})
 }
@@ -307,7 +308,7 @@ func TestSoftwareFails(t *testing.T) {
 			t.Fatalf("the software is %s, want it restarted in place", got)
 		}
 		w.await(1, "srv1", 0)
-		soft.Script(services.VerbStart, services.Step{Err: errBroken})
+		soft.Script(servicestest.VerbStart, servicestest.Step{Err: errBroken})
 		soft.SetState(services.Stopped)
 		w.await(1, "sb1", 10*time.Second)
 		pass(time.Minute)

@@ -13,20 +13,22 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/arbiter"
+	"mxcluster/internal/arbiter/arbitertest"
 	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/services"
+	"mxcluster/internal/services/servicestest"
 )
 
 const keyLease = 6 * time.Second
 
 // withArbiter runs a test in a cluster with an arbiter, and fails it if ever two
 // servers had one alias, whether they heard each other or not.
-func withArbiter(t *testing.T, fallback clusterconf.FallbackType, f func(w *world, arb *arbiter.Fake)) {
+func withArbiter(t *testing.T, fallback clusterconf.FallbackType, f func(w *world, arb *arbitertest.Fake)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		arb := &arbiter.Fake{}
+		arb := &arbitertest.Fake{}
 		w := newWorld(t, fallback)
 		defer w.close()
 		w.arbitrated(arb)
@@ -36,7 +38,7 @@ func withArbiter(t *testing.T, fallback clusterconf.FallbackType, f func(w *worl
 }
 
 // arbitrated gives a world an arbiter.
-func (w *world) arbitrated(arb *arbiter.Fake) {
+func (w *world) arbitrated(arb *arbitertest.Fake) {
 	w.setStrict()
 	w.adjust = func(c *Config) { c.ArbiterLease = keyLease }
 	w.wrap = func(m *machine, d Deps) Deps {
@@ -45,7 +47,7 @@ func (w *world) arbitrated(arb *arbiter.Fake) {
 	}
 }
 
-func (w *world) wantKey(arb *arbiter.Fake, lim int, server string) {
+func (w *world) wantKey(arb *arbitertest.Fake, lim int, server string) {
 	w.t.Helper()
 	if got := arb.Holder(lim); got != server {
 		w.t.Errorf("the arbiter says that LIM %d is held by %q, want %q", lim, got, server)
@@ -68,13 +70,13 @@ func (a *Agent) alarmsNow(t testing.TB) []alarms.Alarm {
 }
 
 func TestArbiterAtRest(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		w.settled()
-		starts := w.count("srv1", services.VerbStart)
+		starts := w.count("srv1", servicestest.VerbStart)
 		gap := w.watchGap(1, "srv1")
 		pass(2 * time.Minute)
-		if lost := gap(); lost > 0 || w.count("srv1", services.VerbStart) != starts {
-			t.Errorf("in two minutes at rest the alias was gone for %s, the software was started %d times", lost, w.count("srv1", services.VerbStart)-starts)
+		if lost := gap(); lost > 0 || w.count("srv1", servicestest.VerbStart) != starts {
+			t.Errorf("in two minutes at rest the alias was gone for %s, the software was started %d times", lost, w.count("srv1", servicestest.VerbStart)-starts)
 		}
 		w.wantKey(arb, 1, "srv1")
 		w.wantKey(arb, 2, "srv2")
@@ -83,7 +85,7 @@ func TestArbiterAtRest(t *testing.T) {
 
 // A dead server's key runs out; the standby takes over then, and not before.
 func TestArbiterPowerCut(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		w.settled()
 		w.powerCut("srv1")
 		w.wantKey(arb, 1, "srv1")
@@ -111,7 +113,7 @@ func TestArbiterPowerCut(t *testing.T) {
 // A regular server that is cut off from all others and from the arbiter stops
 // before the standby takes over.
 func TestArbiterRegularCutOff(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		w.settled()
 		w.talk() // who hears nothing at all blocks its alias before that
 		w.partition(true, "srv1", "srv2", "sb1")
@@ -134,7 +136,7 @@ func TestArbiterRegularCutOff(t *testing.T) {
 // A regular server that is cut off from the others alone, and reaches its clients
 // and the arbiter, goes on; the standby does not take over, and says why.
 func TestArbiterKeepsTheStandbyOut(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		w.settled()
 		w.talk() // the arbiter's frames come in, too
 		gap := w.watchGap(1, "srv1")
@@ -188,7 +190,7 @@ func (w *world) calls(addr netip.Addr) (end func()) {
 // A server that reaches the arbiter and nobody else, as by another cable, gives
 // its key up: it serves nobody.
 func TestArbiterReachedByTheDeaf(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		w.settled()
 		w.partition(true, "srv1", "srv2", "sb1")
 		t.Logf("takeover %s after the switch port died", w.await(1, "sb1", 3*time.Second))
@@ -200,9 +202,9 @@ func TestArbiterReachedByTheDeaf(t *testing.T) {
 
 // An arbiter that is away for less than its lease disturbs nobody.
 func TestArbiterRestart(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		w.settled()
-		starts := w.count("srv1", services.VerbStart)
+		starts := w.count("srv1", servicestest.VerbStart)
 		gap := w.watchGap(1, "srv1")
 		for range 10 {
 			arb.Down(true)
@@ -210,8 +212,8 @@ func TestArbiterRestart(t *testing.T) {
 			arb.Down(false)
 			pass(7300 * time.Millisecond)
 		}
-		if lost := gap(); lost > 0 || w.count("srv1", services.VerbStart) != starts {
-			t.Errorf("the alias was gone for %s, the software was started %d times", lost, w.count("srv1", services.VerbStart)-starts)
+		if lost := gap(); lost > 0 || w.count("srv1", servicestest.VerbStart) != starts {
+			t.Errorf("the alias was gone for %s, the software was started %d times", lost, w.count("srv1", servicestest.VerbStart)-starts)
 		}
 		if w.raised(alarms.ArbiterUnreachable, "srv1") || w.raised(alarms.ArbiterUnreachable, "sb1") {
 			t.Error("an alarm for an arbiter that is back in time")
@@ -221,7 +223,7 @@ func TestArbiterRestart(t *testing.T) {
 
 // An arbiter that is away for longer ends all; they are back when it is.
 func TestArbiterDown(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		w.settled()
 		arb.Down(true)
 		pass(keyLease + 3*time.Second)
@@ -251,7 +253,7 @@ func TestArbiterDown(t *testing.T) {
 
 // Without the arbiter nothing starts.
 func TestArbiterDownAtBoot(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		arb.Down(true)
 		w.start("srv1", "srv2", "sb1")
 		pass(time.Minute)
@@ -267,7 +269,7 @@ func TestArbiterDownAtBoot(t *testing.T) {
 // A server that alone does not reach the arbiter loses its LIM to the standby, and
 // gets it back when it does.
 func TestArbiterOutOfReachOfOne(t *testing.T) {
-	withArbiter(t, automatic, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, automatic, func(w *world, arb *arbitertest.Fake) {
 		w.settled()
 		arb.Cut("srv1", true)
 		w.await(1, "sb1", keyLease+2*time.Second)
@@ -283,7 +285,7 @@ func TestArbiterOutOfReachOfOne(t *testing.T) {
 
 // An agent that is killed and back in time goes on, and so does its key.
 func TestArbiterAgentKilledAndBack(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		w.settled()
 		gap := w.watchGap(1, "srv1")
 		for range 5 {
@@ -306,7 +308,7 @@ func TestArbiterAgentKilledAndBack(t *testing.T) {
 // A new agent that does not reach the arbiter leaves the alias the time that it
 // has, and no more.
 func TestArbiterOutOfReachOfANewAgent(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		w.settled()
 		w.kill("srv1")
 		arb.Cut("srv1", true)
@@ -322,7 +324,7 @@ func TestArbiterOutOfReachOfANewAgent(t *testing.T) {
 // A stopped agent leaves alias and key for a minute: an upgrade moves no call. If
 // it lasts longer the standby takes over when both have run out.
 func TestArbiterAgentStopped(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		w.settled()
 		gap := w.watchGap(1, "srv1")
 		stop := func() {
@@ -352,7 +354,7 @@ func TestArbiterAgentStopped(t *testing.T) {
 
 // An agent that gives its LIMs up gives the keys back.
 func TestArbiterAgentReleases(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		w.settled()
 		if _, err := w.servers["srv1"].agent.Stop(w.t.Context(), control.StopRequest{Release: true}); err != nil {
 			t.Fatal(err)
@@ -384,7 +386,7 @@ func (a *forgetfulArbiter) Release(ctx context.Context, lease int64) error {
 // A key that could not be given back at once is given back later: a planned move does
 // not wait until it runs out.
 func TestArbiterGivesBackInTheEnd(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		wrap := w.wrap
 		w.wrap = func(m *machine, d Deps) Deps {
 			d = wrap(m, d)
@@ -405,7 +407,7 @@ func TestArbiterGivesBackInTheEnd(t *testing.T) {
 
 // An agent that is paused, for longer than the key lasts, finds alias and key gone.
 func TestArbiterAgentPaused(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		x := &trouble{}
 		wrap := w.wrap
 		w.wrap = func(m *machine, d Deps) Deps {
@@ -436,7 +438,7 @@ func TestArbiterAgentPaused(t *testing.T) {
 
 // A key that somebody deletes is taken anew: nobody notices.
 func TestArbiterKeyDeleted(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		w.settled()
 		gap := w.watchGap(1, "srv1")
 		for range 5 {
@@ -452,7 +454,7 @@ func TestArbiterKeyDeleted(t *testing.T) {
 
 // A cable that is pulled, on a server that reaches the arbiter by another one.
 func TestArbiterReachedByAnotherCable(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		w.settled()
 		w.servers["srv1"].kernel.SetUp("eth0", false)
 		w.partition(true, "srv1", "srv2", "sb1")
@@ -467,7 +469,7 @@ func TestArbiterReachedByAnotherCable(t *testing.T) {
 
 // A server of the cluster without the arbiter is told of.
 func TestArbiterDiffers(t *testing.T) {
-	withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+	withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 		wrap := w.wrap
 		w.wrap = func(m *machine, d Deps) Deps {
 			if d = wrap(m, d); m.name == "sb1" {
@@ -533,7 +535,7 @@ func TestArbiterPreloaded(t *testing.T) {
 		doc := worldDocument(manual)
 		doc.Clusters[0].Failover = clusterconf.FailoverPreloaded
 		doc.Clusters[0].LIMs = doc.Clusters[0].LIMs[:1]
-		w, arb := newWorldOf(t, doc), &arbiter.Fake{}
+		w, arb := newWorldOf(t, doc), &arbitertest.Fake{}
 		w.watchers.Add(1)
 		go w.watchAliases()
 		defer w.close()

@@ -13,18 +13,19 @@ import (
 	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/services"
+	"mxcluster/internal/services/servicestest"
 	"mxcluster/internal/status"
 )
 
 // shelf has a service of each SPEC on each server of a world.
 type shelf struct {
 	mu  sync.Mutex
-	all map[string]*services.Fake
+	all map[string]*servicestest.Fake
 }
 
 // shelves has the services of LIMs made by their SPECs.
 func (w *world) shelves() *shelf {
-	s := &shelf{all: map[string]*services.Fake{}}
+	s := &shelf{all: map[string]*servicestest.Fake{}}
 	w.wrap = func(m *machine, d Deps) Deps {
 		d.Software = func(l *clusterconf.LIM, _ clusterconf.Side) (services.Set, error) {
 			var set services.Set
@@ -38,12 +39,12 @@ func (w *world) shelves() *shelf {
 	return s
 }
 
-func (s *shelf) of(server string, lim int, spec string) *services.Fake {
+func (s *shelf) of(server string, lim int, spec string) *servicestest.Fake {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := fmt.Sprint(server, lim, spec)
 	if s.all[key] == nil {
-		s.all[key] = &services.Fake{Name: spec}
+		s.all[key] = &servicestest.Fake{Name: spec}
 	}
 	return s.all[key]
 }
@@ -100,7 +101,7 @@ func TestSoftwareIsChangedWhileItRuns(t *testing.T) {
 				t.Errorf("up on %s after two were removed: %s", server, got)
 			}
 			for _, call := range old.Calls() {
-				if call.Verb == services.VerbStop {
+				if call.Verb == servicestest.VerbStop {
 					t.Errorf("what was neither added nor removed was stopped on %s", server)
 				}
 			}
@@ -123,7 +124,7 @@ func TestAddedServiceThatDoesNotStart(t *testing.T) {
 		s := w.shelves()
 		w.settled()
 		bad := s.of("srv1", 1, "exec:/new")
-		bad.Script(services.VerbStart, services.Step{Err: errors.New("no licence")})
+		bad.Script(servicestest.VerbStart, servicestest.Step{Err: errors.New("no licence")})
 		w.setServices("srv1", "exec:/lim", "exec:/new")
 		const raised = "not-redundant lim 1 srv1 warning"
 		w.awaitAlarms(10*time.Second, raised)
@@ -140,7 +141,7 @@ func TestAddedServiceThatDoesNotStart(t *testing.T) {
 		if got := s.up("srv1", threeSpecs...); got != "exec:/lim" {
 			t.Errorf("up: %s", got)
 		}
-		bad.Script(services.VerbStart, services.Step{})
+		bad.Script(servicestest.VerbStart, servicestest.Step{})
 		w.awaitAlarms(retryLongest)
 		if got := s.up("srv1", threeSpecs...); got != "exec:/lim exec:/new" {
 			t.Errorf("up in the end: %s", got)
@@ -154,7 +155,7 @@ func TestAllServicesReplacedInVain(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		s := w.shelves()
 		w.settled()
-		s.of("srv1", 1, "exec:/new").Script(services.VerbStart, services.Step{Err: errors.New("no licence")})
+		s.of("srv1", 1, "exec:/new").Script(servicestest.VerbStart, servicestest.Step{Err: errors.New("no licence")})
 		w.setServices("srv1", "exec:/new")
 		w.await(1, "sb1", 2*time.Minute)
 		if got := s.up("srv1", threeSpecs...) + "," + s.up("sb1", threeSpecs...); got != ",exec:/new" {
@@ -211,8 +212,8 @@ func TestSoftwareUnseenAndUnable(t *testing.T) {
 		s := w.shelves()
 		w.settled()
 		soft := s.of("srv1", 1, "exec:/lim")
-		stops := countOf(soft, services.VerbStop)
-		soft.Script(services.VerbCheck, services.Step{Err: errors.New("the bus is away")})
+		stops := countOf(soft, servicestest.VerbStop)
+		soft.Script(servicestest.VerbCheck, servicestest.Step{Err: errors.New("the bus is away")})
 		soft.SetState(services.Unknown)
 		pass(30 * time.Second)
 		w.await(1, "srv1", 0)
@@ -220,20 +221,20 @@ func TestSoftwareUnseenAndUnable(t *testing.T) {
 			t.Errorf("why srv1 is not ready: %q", readyWhy(st, "srv1"))
 		}
 		soft.SetState(services.Running)
-		soft.Script(services.VerbCheck, services.Step{})
+		soft.Script(servicestest.VerbCheck, servicestest.Step{})
 		pass(5 * time.Second)
 		if st := w.status("sb1"); readyWhy(st, "srv1") != "" {
 			t.Errorf("why srv1 is not ready: %q", readyWhy(st, "srv1"))
 		}
-		if n := countOf(soft, services.VerbStop) - stops; n != 0 {
+		if n := countOf(soft, servicestest.VerbStop) - stops; n != 0 {
 			t.Errorf("it was stopped %d times", n)
 		}
-		s.of("sb1", 1, "exec:/lim").Script(services.VerbAble, services.Step{Err: errors.New("program /lim does not exist")})
+		s.of("sb1", 1, "exec:/lim").Script(servicestest.VerbAble, servicestest.Step{Err: errors.New("program /lim does not exist")})
 		w.awaitAlarms(10*time.Second, "not-redundant lim 1 sb1 warning")
 		if st := w.status("srv2"); st.Health != "warning" || !strings.Contains(readyWhy(st, "sb1"), "LIM 1 cannot start") {
 			t.Errorf("health %s, why sb1 is not ready: %q", st.Health, readyWhy(st, "sb1"))
 		}
-		s.of("sb1", 1, "exec:/lim").Script(services.VerbAble, services.Step{})
+		s.of("sb1", 1, "exec:/lim").Script(servicestest.VerbAble, servicestest.Step{})
 		w.awaitAlarms(10 * time.Second)
 	})
 }
@@ -269,7 +270,7 @@ func readyWhy(st *status.ClusterStatus, server string) string {
 }
 
 // countOf counts the calls of one kind that a service received.
-func countOf(f *services.Fake, verb services.Verb) int {
+func countOf(f *servicestest.Fake, verb servicestest.Verb) int {
 	n := 0
 	for _, c := range f.Calls() {
 		if c.Verb == verb {

@@ -14,7 +14,7 @@ import (
 	"mxcluster/internal/badfs"
 	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
-	"mxcluster/internal/services"
+	"mxcluster/internal/services/servicestest"
 	"mxcluster/internal/status"
 	"mxcluster/xdata"
 )
@@ -224,7 +224,7 @@ func (w *world) toldOf(server string) string {
 // startedOn is the folder of the data that a server's software was last started on.
 func startedOn(m *machine) (path string) {
 	for _, c := range m.soft.Calls() {
-		if c.Verb == services.VerbStart && c.Env.LIM == 1 {
+		if c.Verb == servicestest.VerbStart && c.Env.LIM == 1 {
 			path = c.Env.XData
 		}
 	}

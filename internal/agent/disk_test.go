@@ -11,7 +11,7 @@ import (
 
 	"mxcluster/internal/control"
 	"mxcluster/internal/events"
-	"mxcluster/internal/services"
+	"mxcluster/internal/services/servicestest"
 )
 
 // A disk that takes nothing stops no takeover and no return; it is told before it
@@ -52,7 +52,7 @@ func TestRestartWithoutAnyRoom(t *testing.T) {
 		w.settled()
 		srv1 := w.servers["srv1"]
 		srv1.state.setFail(errBroken, errBroken)
-		gap, starts := w.watchGap(1, "srv1"), w.count("srv1", services.VerbStart)
+		gap, starts := w.watchGap(1, "srv1"), w.count("srv1", servicestest.VerbStart)
 		w.kill("srv1")
 		w.start("srv1")
 		w.awaitAlarms(soon, "disk-full lim 0 srv1 critical")
@@ -61,8 +61,8 @@ func TestRestartWithoutAnyRoom(t *testing.T) {
 		if g := gap(); g > 0 {
 			t.Errorf("the alias was missing for %s", g)
 		}
-		if n := w.count("srv1", services.VerbStop); n > 0 {
-			t.Errorf("the software was stopped %d times, started %d times", n, w.count("srv1", services.VerbStart)-starts)
+		if n := w.count("srv1", servicestest.VerbStop); n > 0 {
+			t.Errorf("the software was stopped %d times, started %d times", n, w.count("srv1", servicestest.VerbStart)-starts)
 		}
 		srv1.state.setFail(nil, nil)
 		w.awaitAlarms(soon)

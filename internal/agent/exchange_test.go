@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
-	"mxcluster/internal/arbiter"
+	"mxcluster/internal/arbiter/arbitertest"
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
@@ -248,7 +248,7 @@ func TestExchangeOfBases(t *testing.T) {
 func TestExchangeThenStop(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		t.Run(fmt.Sprintf("agent restarted %t", restart), func(t *testing.T) {
-			withArbiter(t, manual, func(w *world, arb *arbiter.Fake) {
+			withArbiter(t, manual, func(w *world, arb *arbitertest.Fake) {
 				w.free()
 				arb.Cut("srv1", true)
 				pass(2 * keyLease)

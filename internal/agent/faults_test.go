@@ -12,6 +12,7 @@ import (
 	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/control"
 	"mxcluster/internal/services"
+	"mxcluster/internal/services/servicestest"
 )
 
 // The standby returns from a power cut and finds in its state file that it ran
@@ -22,10 +23,10 @@ func TestStandbyReturnsWithAStaleClaim(t *testing.T) {
 		w.movedToStandby(1)
 		w.powerCut("sb1")
 		w.await(1, "srv1", soon)
-		starts, gap := w.count("srv1", services.VerbStart), w.watchGap(1, "srv1")
+		starts, gap := w.count("srv1", servicestest.VerbStart), w.watchGap(1, "srv1")
 		w.boot("sb1")
 		pass(10 * time.Second)
-		if g, n := gap(), w.count("srv1", services.VerbStart)-starts; g != 0 || n != 0 {
+		if g, n := gap(), w.count("srv1", servicestest.VerbStart)-starts; g != 0 || n != 0 {
 			t.Errorf("the alias was missing for %s and the software was started %d times", g, n)
 		}
 		w.await(1, "srv1", 0)
@@ -240,8 +241,8 @@ func TestSlowStartYieldsTheAlias(t *testing.T) {
 		w.edit("srv1", func(c *clusterconf.Cluster) { c.SplitBrainStop = clusterconf.SideStandby })
 		pass(time.Second)
 		soft := w.servers["sb1"].soft
-		soft.Script(services.VerbStart, services.Step{After: 20 * time.Second})
-		soft.Script(services.VerbStop, services.Step{After: 20 * time.Second})
+		soft.Script(servicestest.VerbStart, servicestest.Step{After: 20 * time.Second})
+		soft.Script(servicestest.VerbStop, servicestest.Step{After: 20 * time.Second})
 		w.talk()
 		w.partition(true, "srv1", "sb1", "srv2")
 		pass(5 * time.Second)
@@ -292,8 +293,8 @@ func TestOrderToWhereItFails(t *testing.T) {
 	inWorld(t, automatic, func(w *world) {
 		w.settled()
 		w.movedToStandby(1)
-		w.servers["srv1"].soft.Script(services.VerbStart, services.Step{Err: errBroken})
-		starts := w.count("srv1", services.VerbStart)
+		w.servers["srv1"].soft.Script(servicestest.VerbStart, servicestest.Step{Err: errBroken})
+		starts := w.count("srv1", servicestest.VerbStart)
 		if _, err := w.order("srv1", control.Order{Kind: control.OrderFallback, LIM: 1}); err != nil {
 			t.Fatal(err)
 		}
@@ -301,7 +302,7 @@ func TestOrderToWhereItFails(t *testing.T) {
 		w.await(1, "sb1", 20*time.Second)
 		pass(2 * time.Minute)
 		w.await(1, "sb1", 0)
-		if n := w.count("srv1", services.VerbStart) - starts; n > 3 {
+		if n := w.count("srv1", servicestest.VerbStart) - starts; n > 3 {
 			t.Errorf("started %d times where it fails", n)
 		}
 		w.neverTwice()
@@ -339,13 +340,13 @@ func TestAgentsKilledTogether(t *testing.T) {
 func TestSoftwareThatDoesNotStop(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.settled()
-		w.servers["srv1"].soft.Script(services.VerbStop, services.Step{Err: errBroken})
+		w.servers["srv1"].soft.Script(servicestest.VerbStop, servicestest.Step{Err: errBroken})
 		w.movedToStandby(1)
 		pass(time.Minute)
-		if w.software("srv1") != services.Running || w.count("srv1", services.VerbStop) < 2 {
-			t.Errorf("the software on srv1 is %s after %d stops", w.software("srv1"), w.count("srv1", services.VerbStop))
+		if w.software("srv1") != services.Running || w.count("srv1", servicestest.VerbStop) < 2 {
+			t.Errorf("the software on srv1 is %s after %d stops", w.software("srv1"), w.count("srv1", servicestest.VerbStop))
 		}
-		w.servers["srv1"].soft.Script(services.VerbStop, services.Step{})
+		w.servers["srv1"].soft.Script(servicestest.VerbStop, servicestest.Step{})
 		pass(time.Minute)
 		if got := w.software("srv1"); got != services.Stopped {
 			t.Errorf("the software on srv1 is %s", got)

@@ -9,6 +9,7 @@ import (
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/services"
+	"mxcluster/internal/services/servicestest"
 	"mxcluster/internal/status"
 )
 
@@ -111,7 +112,7 @@ func TestFailedFallbackIsSuspended(t *testing.T) {
 				w.await(1, "srv1", 10*time.Second)
 				w.powerCut("srv1")
 				w.await(1, "sb1", 5*time.Second)
-				w.servers["srv1"].soft.Script(services.VerbStart, services.Step{Err: errBroken})
+				w.servers["srv1"].soft.Script(servicestest.VerbStart, servicestest.Step{Err: errBroken})
 				w.boot("srv1")
 				pass(5 * time.Second)
 				w.await(1, "sb1", 30*time.Second)
@@ -121,7 +122,7 @@ func TestFailedFallbackIsSuspended(t *testing.T) {
 					t.Errorf("status says %+v", f)
 				}
 				t.Log(f.BlockedBy)
-				w.servers["srv1"].soft.Script(services.VerbStart, services.Step{})
+				w.servers["srv1"].soft.Script(servicestest.VerbStart, servicestest.Step{})
 				if end == "order" {
 					if _, err := w.order("srv2", control.Order{Kind: control.OrderFallback, LIM: 1, Now: true}); err != nil {
 						t.Fatal(err)
@@ -180,7 +181,7 @@ func TestEvictedGoesHome(t *testing.T) {
 		w.await(2, "srv2", 5*time.Second)
 		// When its software fails there it waits, and says so; and starts when the
 		// standby is free.
-		w.servers["srv2"].soft.Script(services.VerbStart, services.Step{Err: errBroken})
+		w.servers["srv2"].soft.Script(servicestest.VerbStart, servicestest.Step{Err: errBroken})
 		w.servers["srv2"].soft.SetState(services.Failed)
 		pass(8 * time.Second)
 		if l := w.status("sb1").LIM(2); !l.Waiting || l.State != "waiting" || l.Side != "none" {
@@ -206,14 +207,14 @@ func TestFallbackWaitsForSoftware(t *testing.T) {
 		w.settled()
 		w.powerCut("srv1")
 		w.await(1, "sb1", soon)
-		w.servers["srv1"].soft.Script(services.VerbAble, services.Step{Err: errBroken})
+		w.servers["srv1"].soft.Script(servicestest.VerbAble, servicestest.Step{Err: errBroken})
 		w.boot("srv1")
 		pass(3 * time.Second)
 		w.staysOn(1, []string{"sb1"}, time.Minute)
 		if f := w.fallback("srv2", 1); len(f.BlockedBy) != 1 || !strings.Contains(f.BlockedBy[0], "its software cannot start on srv1: service lim software: broken on purpose") {
 			t.Errorf("blocked by %q", f.BlockedBy)
 		}
-		w.servers["srv1"].soft.Script(services.VerbAble, services.Step{})
+		w.servers["srv1"].soft.Script(servicestest.VerbAble, servicestest.Step{})
 		w.await(1, "srv1", 5*time.Second)
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/services"
+	"mxcluster/internal/services/servicestest"
 	"mxcluster/netops"
 	"mxcluster/netops/netopstest"
 )
@@ -111,10 +112,10 @@ func (c *chatter) disturb(rnd *rand.Rand, on string) {
 	case 0:
 		m.soft.SetState(services.Stopped)
 	case 1:
-		m.soft.Script(services.VerbStart, services.Step{Err: errBroken})
+		m.soft.Script(servicestest.VerbStart, servicestest.Step{Err: errBroken})
 		m.soft.SetState(services.Failed)
 	case 2:
-		m.soft.Script(services.VerbReload, pick(rnd, services.Step{Err: errBroken}, services.Step{After: 5 * time.Second}))
+		m.soft.Script(servicestest.VerbReload, pick(rnd, servicestest.Step{Err: errBroken}, servicestest.Step{After: 5 * time.Second}))
 	case 3:
 		m.setData(&failover.Data{Version: "xdata_1_" + time.Now().Format("20060102150405"), Newest: time.Now()})
 	case 4: // within its lease, or after it
@@ -126,8 +127,8 @@ func (c *chatter) disturb(rnd *rand.Rand, on string) {
 			c.t.Error(err)
 		}
 	case 6:
-		m.soft.Script(services.VerbStart, services.Step{})
-		m.soft.Script(services.VerbReload, services.Step{})
+		m.soft.Script(servicestest.VerbStart, servicestest.Step{})
+		m.soft.Script(servicestest.VerbReload, servicestest.Step{})
 	}
 }
 
@@ -164,8 +165,8 @@ func TestPreloadedNeverLeaks(t *testing.T) {
 			if n := c.sent[passive].Load() - was; n > 0 {
 				t.Errorf("%s, the passive side, was heard %d times", passive, n)
 			}
-			w.servers[passive].soft.Script(services.VerbStart, services.Step{})
-			w.servers[passive].soft.Script(services.VerbReload, services.Step{})
+			w.servers[passive].soft.Script(servicestest.VerbStart, servicestest.Step{})
+			w.servers[passive].soft.Script(servicestest.VerbReload, servicestest.Step{})
 			d := w.servers[passive].newestData(1).Newest
 			w.servers[active].setData(d)
 			w.kill(passive) // a new agent does not wait for its next try

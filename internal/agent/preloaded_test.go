@@ -11,6 +11,7 @@ import (
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/services"
+	"mxcluster/internal/services/servicestest"
 )
 
 // inPreloaded runs a test in a preloaded cluster of srv1 with LIM 1 and sb1; both
@@ -70,7 +71,7 @@ func (w *world) passive(on string) {
 func (w *world) lastRole(on string) string {
 	role := ""
 	for _, c := range w.servers[on].soft.Calls() {
-		if c.Verb == services.VerbStart || c.Verb == services.VerbReload {
+		if c.Verb == servicestest.VerbStart || c.Verb == servicestest.VerbReload {
 			role = c.Env.Role
 		}
 	}
@@ -83,7 +84,7 @@ func TestPreloadedPowerCutAndFallback(t *testing.T) {
 		cut := w.powerCut("srv1")
 		w.await(1, "sb1", soon)
 		t.Logf("taken over %s after the power cut", time.Since(cut))
-		if n := w.count("sb1", services.VerbStart); n != 1 || w.lastRole("sb1") != roleActive {
+		if n := w.count("sb1", servicestest.VerbStart); n != 1 || w.lastRole("sb1") != roleActive {
 			t.Errorf("the software was started %d times, and is %s", n, w.lastRole("sb1"))
 		}
 		w.boot("srv1")
@@ -91,14 +92,14 @@ func TestPreloadedPowerCutAndFallback(t *testing.T) {
 		w.passive("srv1")
 		pass(3 * time.Second) // the others hear of it
 		w.await(1, "sb1", 0)  // manual: it stays
-		stops := w.count("sb1", services.VerbStop)
+		stops := w.count("sb1", servicestest.VerbStop)
 		if _, err := w.order("srv2", control.Order{Kind: control.OrderFallback, LIM: 1}); err != nil {
 			t.Fatal(err)
 		}
 		w.await(1, "srv1", soon)
 		w.awaitState(1, "sb1", failover.Preloaded, soon)
 		w.passive("sb1")
-		if n := w.count("sb1", services.VerbStop); n != stops {
+		if n := w.count("sb1", servicestest.VerbStop); n != stops {
 			t.Error("the software was stopped by a fallback")
 		}
 		w.movedToStandby(1)
@@ -113,7 +114,7 @@ func TestPreloadedAutomaticFallbackWaits(t *testing.T) {
 		w.powerCut("srv1")
 		w.await(1, "sb1", soon)
 		loaded := make(chan struct{})
-		w.servers["srv1"].soft.Script(services.VerbStart, services.Step{Until: loaded})
+		w.servers["srv1"].soft.Script(servicestest.VerbStart, servicestest.Step{Until: loaded})
 		w.boot("srv1")
 		w.awaitState(1, "srv1", failover.Loading, soon)
 		pass(20 * time.Second)
@@ -127,7 +128,7 @@ func TestPreloadedAutomaticFallbackWaits(t *testing.T) {
 func TestPreloadedTakeoverWhileLoading(t *testing.T) {
 	inPreloaded(t, manual, func(w *world) {
 		loaded := make(chan struct{})
-		w.servers["sb1"].soft.Script(services.VerbReload, services.Step{Until: loaded})
+		w.servers["sb1"].soft.Script(servicestest.VerbReload, servicestest.Step{Until: loaded})
 		w.servers["sb1"].setData(&failover.Data{Version: "xdata_1_20260301000000", Newest: time.Now()})
 		w.awaitState(1, "sb1", failover.Loading, soon)
 		w.powerCut("srv1")
@@ -143,7 +144,7 @@ func TestPreloadedTakeoverWhileLoading(t *testing.T) {
 // A new data version is loaded by the passive side, and by that alone.
 func TestPreloadedLoadsNewData(t *testing.T) {
 	inPreloaded(t, manual, func(w *world) {
-		before := w.count("srv1", services.VerbReload)
+		before := w.count("srv1", servicestest.VerbReload)
 		d := &failover.Data{Version: "xdata_1_20260301000000", Newest: time.Now()}
 		for _, on := range []string{"srv1", "sb1"} {
 			w.servers[on].setData(d)
@@ -153,23 +154,23 @@ func TestPreloadedLoadsNewData(t *testing.T) {
 		calls := w.servers["sb1"].soft.Calls()
 		last := calls[len(calls)-1]
 		for _, c := range calls {
-			if c.Verb == services.VerbReload {
+			if c.Verb == servicestest.VerbReload {
 				last = c
 			}
 		}
-		if last.Verb != services.VerbReload || last.Env.XData != "/x/"+d.Version || last.Env.Role != rolePassive {
+		if last.Verb != servicestest.VerbReload || last.Env.XData != "/x/"+d.Version || last.Env.Role != rolePassive {
 			t.Errorf("the passive side was last asked to %s with %+v", last.Verb, last.Env)
 		}
-		if n := w.count("srv1", services.VerbReload); n != before {
+		if n := w.count("srv1", servicestest.VerbReload); n != before {
 			t.Errorf("the active side was reloaded %d times", n-before)
 		}
 		// Software that cannot reload is started anew.
-		w.servers["sb1"].soft.Script(services.VerbReload, services.Step{Err: errBroken})
+		w.servers["sb1"].soft.Script(servicestest.VerbReload, servicestest.Step{Err: errBroken})
 		w.servers["sb1"].setData(&failover.Data{Version: "xdata_1_20260302000000", Newest: time.Now()})
 		pass(2 * time.Second)
 		w.awaitState(1, "sb1", failover.Preloaded, 0)
 		w.passive("sb1")
-		if n := w.count("sb1", services.VerbStart); n != 2 {
+		if n := w.count("sb1", servicestest.VerbStart); n != 2 {
 			t.Errorf("started %d times, want a second time", n)
 		}
 	})
@@ -185,7 +186,7 @@ func TestPreloadedPassiveAgentKilled(t *testing.T) {
 		w.start("sb1")
 		w.awaitState(1, "sb1", failover.Preloaded, soon)
 		w.passive("sb1")
-		if n := w.count("sb1", services.VerbStop); n > 0 {
+		if n := w.count("sb1", servicestest.VerbStop); n > 0 {
 			t.Errorf("the software was stopped %d times", n)
 		}
 		w.kill("sb1")
@@ -240,12 +241,12 @@ func TestPreloadedPassiveSoftwareFails(t *testing.T) {
 		pass(3 * time.Second)
 		w.awaitState(1, "sb1", failover.Preloaded, 0)
 		w.passive("sb1")
-		w.servers["sb1"].soft.Script(services.VerbStart, services.Step{Err: errBroken})
+		w.servers["sb1"].soft.Script(servicestest.VerbStart, servicestest.Step{Err: errBroken})
 		w.servers["sb1"].soft.SetState(services.Stopped)
 		pass(5 * time.Second)
 		w.awaitState(1, "sb1", failover.Failed, 0)
 		w.await(1, "srv1", 0)
-		w.servers["sb1"].soft.Script(services.VerbStart, services.Step{})
+		w.servers["sb1"].soft.Script(servicestest.VerbStart, servicestest.Step{})
 		pass(time.Minute)
 		w.awaitState(1, "sb1", failover.Preloaded, 0)
 		w.passive("sb1")
@@ -278,13 +279,13 @@ func TestPreloadedDiskFails(t *testing.T) {
 func TestPreloadedKilledAtChange(t *testing.T) {
 	inPreloaded(t, manual, func(w *world) {
 		hang := make(chan struct{})
-		w.servers["srv1"].soft.Script(services.VerbReload, services.Step{Until: hang})
+		w.servers["srv1"].soft.Script(servicestest.VerbReload, servicestest.Step{Until: hang})
 		if _, err := w.order("srv1", control.Order{Kind: control.OrderFailover, LIM: 1}); err != nil {
 			t.Fatal(err)
 		}
 		w.await(1, "sb1", soon)
 		w.kill("srv1")
-		w.servers["srv1"].soft.Script(services.VerbReload, services.Step{})
+		w.servers["srv1"].soft.Script(servicestest.VerbReload, servicestest.Step{})
 		w.start("srv1")
 		w.awaitState(1, "srv1", failover.Preloaded, soon)
 		w.await(1, "sb1", 0)

@@ -5,12 +5,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"mxcluster/internal/arbiter"
+	"mxcluster/internal/arbiter/arbitertest"
 )
 
 // arbitration is the arbiter of a simulation that has one.
 type arbitration struct {
-	arbiter.Fake
+	arbitertest.Fake
 	rnd   *rand.Rand
 	lease time.Duration
 	ill   bool // not all servers reach it, in time

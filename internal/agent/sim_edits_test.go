@@ -10,7 +10,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
-	"mxcluster/internal/services"
+	"mxcluster/internal/services/servicestest"
 	"mxcluster/netops"
 )
 
@@ -91,7 +91,7 @@ func (s *simulation) loseForGood(rnd *rand.Rand) {
 func (s *simulation) slowStop(name string, d time.Duration) {
 	s.note("the software on %s takes %s to stop", name, d)
 	for lim, soft := range s.servers[name].softs {
-		soft.Script(services.VerbStop, services.Step{After: d})
+		soft.Script(servicestest.VerbStop, servicestest.Step{After: d})
 		s.slowed[fmt.Sprint(name, " ", lim)] = true
 	}
 }

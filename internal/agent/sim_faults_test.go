@@ -11,6 +11,7 @@ import (
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/services"
+	"mxcluster/internal/services/servicestest"
 )
 
 // fault does one random thing to the cluster.
@@ -180,16 +181,16 @@ func (s *simulation) troubleSoftware(name string, lim int) {
 		soft.SetState(services.Stopped)
 	case 2:
 		s.note("the software of LIM %d on %s does not start", lim, name)
-		soft.Script(services.VerbStart, services.Step{Err: errBroken})
+		soft.Script(servicestest.VerbStart, servicestest.Step{Err: errBroken})
 		s.limp[key] = true
 	case 3:
 		s.note("the software of LIM %d on %s is slow", lim, name)
-		soft.Script(services.VerbStart, services.Step{After: pick(s.rnd, time.Second, 10*time.Second, 40*time.Second)})
-		soft.Script(services.VerbStop, services.Step{After: pick(s.rnd, time.Second, 10*time.Second, 40*time.Second)})
+		soft.Script(servicestest.VerbStart, servicestest.Step{After: pick(s.rnd, time.Second, 10*time.Second, 40*time.Second)})
+		soft.Script(servicestest.VerbStop, servicestest.Step{After: pick(s.rnd, time.Second, 10*time.Second, 40*time.Second)})
 		s.slowed[key] = true
 	case 4:
 		s.note("the software of LIM %d on %s does not stop in order", lim, name)
-		soft.Script(services.VerbStop, services.Step{Err: errBroken})
+		soft.Script(servicestest.VerbStop, servicestest.Step{Err: errBroken})
 		s.clings[key] = true
 	case 5:
 		s.note("the software of LIM %d on %s is mended", lim, name)
@@ -202,9 +203,9 @@ func (s *simulation) mendSoftware(name string, lim int) {
 	delete(s.clings, fmt.Sprint(name, " ", lim))
 	delete(s.slowed, fmt.Sprint(name, " ", lim))
 	soft := s.servers[name].softs[lim]
-	soft.Script(services.VerbStart, services.Step{})
-	soft.Script(services.VerbStop, services.Step{})
-	soft.Script(services.VerbReload, services.Step{})
+	soft.Script(servicestest.VerbStart, servicestest.Step{})
+	soft.Script(servicestest.VerbStop, servicestest.Step{})
+	soft.Script(servicestest.VerbReload, servicestest.Step{})
 }
 
 func (s *simulation) troubleDisk(name string, _ int) {

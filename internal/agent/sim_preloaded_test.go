@@ -11,6 +11,7 @@ import (
 	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/services"
+	"mxcluster/internal/services/servicestest"
 	"mxcluster/netops"
 )
 
@@ -88,9 +89,9 @@ func (s *simulation) copyData() {
 
 // troubleReload has software not take its role or its data, or take long for it.
 func (s *simulation) troubleReload(name string, lim int) {
-	step := pick(s.rnd, services.Step{Err: errBroken}, services.Step{After: time.Second}, services.Step{After: 40 * time.Second})
+	step := pick(s.rnd, servicestest.Step{Err: errBroken}, servicestest.Step{After: time.Second}, servicestest.Step{After: 40 * time.Second})
 	s.note("the software of LIM %d on %s reloads with %+v", lim, name, step)
-	s.servers[name].softs[lim].Script(services.VerbReload, step)
+	s.servers[name].softs[lim].Script(servicestest.VerbReload, step)
 	s.slowed[fmt.Sprint(name, " ", lim)] = true
 }
 
@@ -126,7 +127,7 @@ func (s *simulation) wrongPair(c *clusterconf.Cluster, lim int, active, left str
 // told is the role and the data folder that software was last told.
 func (s *simulation) told(name string, lim int) (role, version string) {
 	for _, c := range s.servers[name].softs[lim].Calls() {
-		if c.Verb == services.VerbStart || c.Verb == services.VerbReload {
+		if c.Verb == servicestest.VerbStart || c.Verb == servicestest.VerbReload {
 			role, version = c.Env.Role, c.Env.XData
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/services"
+	"mxcluster/internal/services/servicestest"
 	"mxcluster/netops"
 )
 
@@ -225,9 +226,9 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		m.store.Now = func() time.Time { return time.Now().Add(s.trouble[name].offset()) }
 		m.edited = make(chan struct{}, 1)
 		m.kernel.AddAltName("eth0", otherName)
-		m.softs = map[int]*services.Fake{}
+		m.softs = map[int]*servicestest.Fake{}
 		for _, l := range doc.LIMs {
-			m.softs[l.Number] = &services.Fake{Name: "lim software"}
+			m.softs[l.Number] = &servicestest.Fake{Name: "lim software"}
 		}
 		m.state.saved = persisted{Version: stateVersion, LIMs: map[int]persistedLIM{}}
 		m.state.seen = func(p persisted) { s.terms.kept(s, name, p) }

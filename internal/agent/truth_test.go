@@ -13,7 +13,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/events"
-	"mxcluster/internal/services"
+	"mxcluster/internal/services/servicestest"
 	"mxcluster/netops"
 )
 
@@ -156,11 +156,11 @@ func (w *truth) so(e events.Event) bool {
 // A LIM whose software takes long to start, or fails at first, after its cluster was made:
 // its alias is nobody else's.
 func TestNoFalseAlarmAfterCreate(t *testing.T) {
-	for _, step := range []services.Step{{After: 8 * time.Second}, {Err: errBroken}} {
+	for _, step := range []servicestest.Step{{After: 8 * time.Second}, {Err: errBroken}} {
 		inFreeWorld(t, func(w *world) {
 			x := &truth{world: w, seen: map[string]int{}, twice: map[int]time.Time{}, nowhere: map[int]time.Time{}, apart: map[string]time.Time{}}
 			for _, name := range []string{"srv1", "sb1"} {
-				w.servers[name].soft.Script(services.VerbStart, step)
+				w.servers[name].soft.Script(servicestest.VerbStart, step)
 			}
 			w.carryOut(func(d *clusterconf.Document) error { return d.CreateCluster(createC1) })
 			x.look(10 * time.Second)

@@ -22,6 +22,7 @@ import (
 	"mxcluster/internal/member"
 	"mxcluster/internal/member/membernet"
 	"mxcluster/internal/services"
+	"mxcluster/internal/services/servicestest"
 	"mxcluster/internal/settings"
 	"mxcluster/internal/status"
 	"mxcluster/netops"
@@ -58,8 +59,8 @@ type machine struct {
 	state  *memoryState
 	events *memoryEvents
 	keys   *memoryKeys
-	soft   *services.Fake         // of all LIMs, unless each has its own
-	softs  map[int]*services.Fake // of each LIM
+	soft   *servicestest.Fake         // of all LIMs, unless each has its own
+	softs  map[int]*servicestest.Fake // of each LIM
 	agent  *Agent
 	cancel context.CancelFunc
 	ended  chan error
@@ -82,7 +83,7 @@ type machine struct {
 }
 
 // softwareOf returns a LIM's software on this server.
-func (m *machine) softwareOf(lim int) *services.Fake {
+func (m *machine) softwareOf(lim int) *servicestest.Fake {
 	if m.softs != nil {
 		return m.softs[lim]
 	}
@@ -263,7 +264,7 @@ func newWorldOf(t testing.TB, doc *clusterconf.Document) *world {
 	w := &world{t: t, doc: doc, segment: &netopstest.Segment{}, gossip: membernet.New(), servers: map[string]*machine{},
 		cut: map[[2]string]bool{}, ends: map[netip.AddrPort]string{}, ended: make(chan struct{})}
 	for i, s := range w.doc.Servers {
-		m := &machine{name: s.Name, state: &memoryState{}, keys: &memoryKeys{keys: settings.Keys{{Secret: make([]byte, 32)}}}, events: &memoryEvents{}, soft: &services.Fake{Name: "lim software"}}
+		m := &machine{name: s.Name, state: &memoryState{}, keys: &memoryKeys{keys: settings.Keys{{Secret: make([]byte, 32)}}}, events: &memoryEvents{}, soft: &servicestest.Fake{Name: "lim software"}}
 		m.kernel = netopstest.NewKernel(s.Name, netops.Link{Name: "eth0", Index: 2, Up: true, MAC: net.HardwareAddr{2, 0, 0, 0, 0, byte(i + 1)}})
 		dir := t.TempDir()
 		m.store = &clusterconf.Store{Path: filepath.Join(dir, "cluster.yaml"), HistoryDir: filepath.Join(dir, "history"), Now: time.Now}
@@ -584,7 +585,7 @@ func (w *world) close() {
 var errBroken = errors.New("broken on purpose")
 
 // count returns how often a server's software was called.
-func (w *world) count(server string, verb services.Verb) int {
+func (w *world) count(server string, verb servicestest.Verb) int {
 	n := 0
 	for _, c := range w.servers[server].soft.Calls() {
 		if c.Verb == verb {

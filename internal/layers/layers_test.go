@@ -24,6 +24,7 @@ func TestLayers(t *testing.T) {
 	t.Run("every package has its place", each(checkPlace))
 	t.Run("arrows run one way", each(program(checkArrows)))
 	t.Run("imports and calls that are kept to some", each(program(checkBans)))
+	t.Run("the program carries no test code", each(program(checkTestCode)))
 	t.Run("pure packages only compute", each(program(checkPure)))
 	t.Run("no hidden state", each(func(f *file) []string { return checkState(f, packageVars(files, f.pkg)) }))
 	t.Run("tests do not sleep", each(checkSleep))
@@ -91,6 +92,16 @@ func checkBans(f *file) []string {
 	return faults
 }
 
+func checkTestCode(f *file) []string {
+	var faults []string
+	for _, imported := range f.imports {
+		if own, ok := strings.CutPrefix(imported, module+"/"); ok && forTests.MatchString(own) && !forTests.MatchString(f.pkg) {
+			faults = append(faults, "imports "+own+": it is for tests")
+		}
+	}
+	return faults
+}
+
 func checkPure(f *file) []string {
 	if !slices.Contains(pure, f.pkg) {
 		return nil
@@ -146,6 +157,7 @@ func TestChecksFindWhatTheyLookFor(t *testing.T) {
 		{"a clock in the brain", "internal/failover", `import "time"; func f() { _ = time.Now() }`, "calls time.Now", checkPure},
 		{"a library in the brain", "internal/failover", `import _ "golang.org/x/sync/errgroup"`, "imports golang.org", checkPure},
 		{"a goroutine in the brain", "internal/failover", `func f() { go f() }`, "starts a goroutine", checkPure},
+		{"a fake in the program", "cmd/mxcluster", `import _ "mxcluster/internal/services/servicestest"`, "it is for tests", checkTestCode},
 		{"a package without a row", "internal/new", ``, "no row in arrows", checkPlace},
 		{"init", "netops", `func init() {}`, "has an init function", stateOf},
 		{"a changed variable", "netops", `var n int; func f() { n++ }`, "variable n", stateOf},

@@ -1,5 +1,7 @@
 package layers
 
+import "regexp"
+
 // rule holds one package to the part it has in the product.
 type rule struct {
 	pkg     string   // path below the module's root
@@ -27,17 +29,17 @@ var arrows = []rule{
 	{"internal/lineage", nil,
 		"which data is newer is told by what versions say of themselves, the same for those who copy and those who decide"},
 	{"xdata", []string{"internal/fault", "internal/lineage", "internal/safepath", "clusterconf",
-		"xdata/internal/chunk", "xdata/internal/manifest", "xdata/internal/tree", "xdata/internal/wire", "xdata/internal/transfer", "xdata/internal/datatest", "internal/remoteshell"},
+		"xdata/internal/chunk", "xdata/internal/manifest", "xdata/internal/tree", "xdata/internal/wire", "xdata/internal/transfer", "internal/remoteshell"},
 		"data versions are copied and verified whether an agent runs or not; its tests alone start programs on other servers"},
 	{"xdata/internal/chunk", nil,
 		"bounds and hashes of content are computed, wherever that comes from"},
-	{"xdata/internal/manifest", []string{"internal/fault", "internal/lineage", "xdata/internal/chunk", "xdata/internal/datatest"},
+	{"xdata/internal/manifest", []string{"internal/fault", "internal/lineage", "xdata/internal/chunk"},
 		"what a version is and what a peer may say of it is told without a disk or a connection"},
-	{"xdata/internal/tree", []string{"internal/fault", "internal/lineage", "internal/safepath", "xdata/internal/chunk", "xdata/internal/manifest", "xdata/internal/datatest"},
+	{"xdata/internal/tree", []string{"internal/fault", "internal/lineage", "internal/safepath", "xdata/internal/chunk", "xdata/internal/manifest"},
 		"the files of one folder, whichever store or transfer they are for"},
-	{"xdata/internal/wire", []string{"internal/fault", "internal/lineage", "clusterconf", "xdata/internal/chunk", "xdata/internal/manifest", "xdata/internal/datatest"},
+	{"xdata/internal/wire", []string{"internal/fault", "internal/lineage", "clusterconf", "xdata/internal/chunk", "xdata/internal/manifest"},
 		"what goes between two servers is understood without a store"},
-	{"xdata/internal/transfer", []string{"internal/fault", "internal/safepath", "xdata/internal/chunk", "xdata/internal/manifest", "xdata/internal/tree", "xdata/internal/wire", "xdata/internal/datatest"},
+	{"xdata/internal/transfer", []string{"internal/fault", "internal/safepath", "xdata/internal/chunk", "xdata/internal/manifest", "xdata/internal/tree", "xdata/internal/wire"},
 		"a version goes from one folder to another; which, and whether it may, the store decides"},
 	{"xdata/internal/datatest", []string{"internal/fault"},
 		"helpers of tests"},
@@ -61,12 +63,16 @@ var arrows = []rule{
 		"a network in memory for tests and simulations of whole clusters"},
 	{"internal/services", []string{"internal/fault", "internal/trusted", "clusterconf"},
 		"starting software is ordered by the agent, never the other way round"},
+	{"internal/services/servicestest", []string{"internal/services"},
+		"helpers of tests"},
 	{"internal/services/systemdtest", nil,
 		"helpers of tests"},
 	{"internal/arbiter", []string{"internal/fault", "netops"},
 		"a third party is asked about names and numbers; what they mean is the agent's business; netops says where from"},
 	{"internal/arbiter/keeper", []string{"internal/arbiter", "internal/failover"},
 		"keys are kept beside the agent's main loop; for what, the agent says; failover says in which words it is told"},
+	{"internal/arbiter/arbitertest", []string{"internal/arbiter"},
+		"helpers of tests"},
 	{"internal/arbiter/etcdtest", nil,
 		"helpers of tests"},
 	{"internal/alarms", nil,
@@ -156,7 +162,7 @@ var bannedImports = []ban{
 	{"log", []string{"internal/member"},
 		"log records have levels and fields (log/slog); memberlist alone asks for the old kind"},
 	{"go.etcd.io/...", []string{"internal/arbiter", "internal/arbiter/etcdtest"},
-		"etcd is one arbiter, behind a small interface with a fake"},
+		"etcd is one arbiter, behind a small interface, with another one in memory for tests"},
 	{"google.golang.org/grpc/...", []string{"internal/arbiter"},
 		"what etcd's client is made of"},
 	{"go.uber.org/zap", []string{"internal/arbiter", "internal/arbiter/etcdtest"},
@@ -182,6 +188,9 @@ var bannedCalls = []ban{
 	{"signal.NotifyContext", []string{"cmd/mxcluster", "internal/lab"},
 		"signals end the context that main makes; a second listener would race with it"},
 }
+
+// forTests are the packages that only tests may import, and those among them.
+var forTests = regexp.MustCompile(`test$|^internal/(badfs|member/membernet)$`)
 
 // opensSockets may use the parts of net that reach out of the process.
 var opensSockets = []string{"netops", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab"}

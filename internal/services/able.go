@@ -40,13 +40,3 @@ func (o *ocf) Able(_ context.Context, env Env) error {
 func (o *ocf) path() string {
 	return filepath.Join(o.opt.OCFRoot, "resource.d", o.provider, o.agent)
 }
-
-// VerbAble scripts what Able of a [Fake] answers.
-const VerbAble Verb = "able"
-
-// Able answers as scripted, at once.
-func (f *Fake) Able(context.Context, Env) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.steps[VerbAble].Err
-}

@@ -3,7 +3,6 @@ package services
 import (
 	"context"
 	"errors"
-	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,70 +12,77 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// fakes returns a set of fakes that note their calls, in order, in one list.
-func fakes(names string) (Set, map[string]*Fake) {
-	var s Set
-	byName := make(map[string]*Fake)
+// stub is a service that notes its calls and answers as it is told.
+type stub struct {
+	name  string
+	state State                    // that a check finds
+	fails map[string]error         // by the call
+	takes map[string]time.Duration // by the call
+	calls *[]string                // of all stubs of a set, in order
+}
+
+func (s *stub) Start(ctx context.Context, _ Env) error  { return s.do(ctx, "start") }
+func (s *stub) Stop(ctx context.Context, _ Env) error   { return s.do(ctx, "stop") }
+func (s *stub) Reload(ctx context.Context, _ Env) error { return s.do(ctx, "reload") }
+func (s *stub) String() string                          { return s.name }
+
+func (s *stub) Check(ctx context.Context, _ Env) (State, error) {
+	if err := s.do(ctx, "check"); err != nil {
+		return Failed, err
+	}
+	return s.state, nil
+}
+
+func (s *stub) do(ctx context.Context, call string) error {
+	*s.calls = append(*s.calls, call+" "+s.name)
+	if took := s.takes[call]; took > 0 {
+		select {
+		case <-time.After(took):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return s.fails[call]
+}
+
+// stubs returns a set of stubs by their names, and the list of their calls.
+func stubs(names string) (Set, map[string]*stub, *[]string) {
+	var set Set
+	byName, calls := map[string]*stub{}, new([]string)
 	for _, n := range strings.Fields(names) {
-		byName[n] = &Fake{Name: n}
-		s = append(s, byName[n])
+		byName[n] = &stub{name: n, fails: map[string]error{}, takes: map[string]time.Duration{}, calls: calls}
+		set = append(set, byName[n])
 	}
-	return s, byName
-}
-
-// recorder puts the order of calls across several services on record.
-type recorder struct {
-	Service
-	list *[]string
-}
-
-func (r recorder) Start(ctx context.Context, env Env) error {
-	*r.list = append(*r.list, "start "+r.String())
-	return r.Service.Start(ctx, env)
-}
-
-func (r recorder) Stop(ctx context.Context, env Env) error {
-	*r.list = append(*r.list, "stop "+r.String())
-	return r.Service.Stop(ctx, env)
-}
-
-func record(s Set) (Set, *[]string) {
-	list := new([]string)
-	out := make(Set, len(s))
-	for i := range s {
-		out[i] = recorder{s[i], list}
-	}
-	return out, list
+	return set, byName, calls
 }
 
 func TestSetOrder(t *testing.T) {
 	boom := errors.New("boom")
 	for _, tt := range []struct {
 		name  string
-		edit  func(f map[string]*Fake)
+		edit  func(f map[string]*stub)
 		stop  bool // call Stop, not Start
 		calls string
 		text  string
 	}{
-		{"start", func(map[string]*Fake) {}, false, "start a,start b,start c", ""},
-		{"stop", func(map[string]*Fake) {}, true, "stop c,stop b,stop a", ""},
-		{"second fails", func(f map[string]*Fake) { f["b"].Script(VerbStart, Step{Err: boom}) }, false,
+		{"start", func(map[string]*stub) {}, false, "start a,start b,start c", ""},
+		{"stop", func(map[string]*stub) {}, true, "stop c,stop b,stop a", ""},
+		{"second fails", func(f map[string]*stub) { f["b"].fails["start"] = boom }, false,
 			"start a,start b,stop b,stop a", "boom"},
-		{"second never ran", func(f map[string]*Fake) { f["b"].Script(VerbStart, Step{Err: noProgramError{boom}}) }, false,
+		{"second never ran", func(f map[string]*stub) { f["b"].fails["start"] = noProgramError{boom} }, false,
 			"start a,start b,stop a", "boom"},
-		{"undoing fails too", func(f map[string]*Fake) {
-			f["c"].Script(VerbStart, Step{Err: boom})
-			f["a"].Script(VerbStop, Step{Err: errors.New("bang")})
+		{"undoing fails too", func(f map[string]*stub) {
+			f["c"].fails["start"] = boom
+			f["a"].fails["stop"] = errors.New("bang")
 		}, false, "start a,start b,start c,stop c,stop b,stop a", "boom; and then bang"},
-		{"stops fail", func(f map[string]*Fake) {
-			f["c"].Script(VerbStop, Step{Err: boom})
-			f["a"].Script(VerbStop, Step{Err: errors.New("bang")})
+		{"stops fail", func(f map[string]*stub) {
+			f["c"].fails["stop"] = boom
+			f["a"].fails["stop"] = errors.New("bang")
 		}, true, "stop c,stop b,stop a", "boom; bang"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			plain, byName := fakes("a b c")
+			set, byName, list := stubs("a b c")
 			tt.edit(byName)
-			set, list := record(plain)
 			call := set.Start
 			if tt.stop {
 				call = set.Stop
@@ -107,9 +113,9 @@ func TestSetCheck(t *testing.T) {
 		{[3]State{Stopped, Running, Failed}, Failed, "c"},
 		{[3]State{Failed, Stopped, Failed}, Failed, "a"},
 	} {
-		set, byName := fakes("a b c")
+		set, byName, _ := stubs("a b c")
 		for i, name := range []string{"a", "b", "c"} {
-			byName[name].SetState(tt.states[i])
+			byName[name].state = tt.states[i]
 		}
 		state, service, err := set.Check(t.Context(), env)
 		if state != tt.want || service != tt.service || err != nil {
@@ -117,8 +123,8 @@ func TestSetCheck(t *testing.T) {
 		}
 	}
 	boom := errors.New("boom")
-	set, byName := fakes("a")
-	byName["a"].Script(VerbCheck, Step{Err: boom})
+	set, byName, _ := stubs("a")
+	byName["a"].fails["check"] = boom
 	if state, service, err := set.Check(t.Context(), env); state != Failed || service != "a" || !errors.Is(err, boom) {
 		t.Errorf("%s %q %v", state, service, err)
 	}
@@ -128,22 +134,21 @@ func TestSetCheck(t *testing.T) {
 }
 
 func TestSetReload(t *testing.T) {
-	set, byName := fakes("a b")
-	byName["a"].Script(VerbReload, Step{Err: errors.New("boom")})
+	set, byName, list := stubs("a b")
+	byName["a"].fails["reload"] = errors.New("boom")
 	if err := set.Reload(t.Context(), env); err == nil || err.Error() != "boom" {
 		t.Errorf("error %v", err)
 	}
-	if calls := byName["b"].Calls(); len(calls) != 1 || !reflect.DeepEqual(calls[0], Call{VerbReload, env}) {
-		t.Errorf("calls of b: %v", calls)
+	if got := strings.Join(*list, ","); got != "reload a,reload b" {
+		t.Errorf("calls %s", got)
 	}
 }
 
 // What was started is stopped even though the caller has given up.
 func TestUndoAfterCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		set, byName := fakes("a b")
-		byName["b"].Script(VerbStart, Step{After: time.Hour})
-		byName["a"].Script(VerbStop, Step{After: time.Minute})
+		set, byName, list := stubs("a b")
+		byName["b"].takes["start"], byName["a"].takes["stop"] = time.Hour, time.Minute
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
@@ -153,8 +158,8 @@ func TestUndoAfterCancel(t *testing.T) {
 		if took := time.Since(began); took != time.Minute+time.Second {
 			t.Errorf("took %v", took)
 		}
-		if state, _ := byName["a"].Check(t.Context(), env); state != Stopped {
-			t.Errorf("a is %s", state)
+		if got := strings.Join(*list, ","); got != "start a,start b,stop b,stop a" {
+			t.Errorf("calls %s", got)
 		}
 	})
 }
@@ -168,46 +173,6 @@ func TestSetOfScripts(t *testing.T) {
 	if got := calls(t, goodDir) + ", " + calls(t, badDir); got != "status start stop, status start stop" {
 		t.Errorf("calls %q", got)
 	}
-}
-
-func TestFake(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &Fake{Name: "fake"}
-		gate := make(chan struct{})
-		f.Script(VerbStart, Step{After: time.Second, Until: gate})
-		done := make(chan error)
-		go func() { done <- f.Start(t.Context(), env) }()
-		time.AfterFunc(time.Minute, func() { close(gate) })
-		synctest.Wait()
-		if state, err := f.Check(t.Context(), env); state != Stopped || err != nil {
-			t.Errorf("while it starts: %s, %v", state, err)
-		}
-		began := time.Now()
-		must(t, <-done)
-		if took := time.Since(began); took != time.Minute {
-			t.Errorf("took %v", took)
-		}
-		if state, _ := f.Check(t.Context(), env); state != Running {
-			t.Errorf("state %s", state)
-		}
-		f.SetState(Failed)
-		if state, _ := f.Check(t.Context(), env); state != Failed {
-			t.Errorf("state %s", state)
-		}
-		f.Script(VerbStop, Step{Until: make(chan struct{})})
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := f.Stop(ctx, env); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("stop: %v", err)
-		}
-		var verbs []string
-		for _, c := range f.Calls() {
-			verbs = append(verbs, string(c.Verb))
-		}
-		if got := strings.Join(verbs, " "); got != "start check check check stop" {
-			t.Errorf("calls %q", got)
-		}
-	})
 }
 
 // The software of the regular server alone is left out on the standby.
@@ -228,13 +193,13 @@ func TestSoftwareBySide(t *testing.T) {
 func TestStartTellsWhatMayBeUp(t *testing.T) {
 	broken := errors.New("broken")
 	for _, stops := range []bool{true, false} {
-		f := &Fake{Name: "one"}
-		f.Script(VerbStart, Step{Err: broken})
+		set, byName, _ := stubs("one")
+		byName["one"].fails["start"] = broken
 		if !stops {
-			f.Script(VerbStop, Step{Err: broken})
+			byName["one"].fails["stop"] = broken
 		}
 		var up *NotStoppedError
-		if err := (Set{f}).Start(t.Context(), Env{}); err == nil || errors.As(err, &up) == stops {
+		if err := set.Start(t.Context(), Env{}); err == nil || errors.As(err, &up) == stops {
 			t.Errorf("stops %v: %v", stops, err)
 		}
 	}

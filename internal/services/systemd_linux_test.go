@@ -218,7 +218,9 @@ func TestSystemdUnreachable(t *testing.T) {
 	if err := (Set{s}).Able(t.Context(), env); err != nil {
 		t.Errorf("a systemd that does not answer now makes it unable: %v", err)
 	}
-	if state, service, err := (Set{&Fake{Name: "well"}, s}).Check(t.Context(), env); state != Stopped || service != "well" || err != nil {
+	set, byName, _ := stubs("well")
+	byName["well"].state = Stopped
+	if state, service, err := append(set, s).Check(t.Context(), env); state != Stopped || service != "well" || err != nil {
 		t.Errorf("a set of which one is stopped is %s: %s, %v", state, service, err)
 	}
 }

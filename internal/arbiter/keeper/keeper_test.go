@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"mxcluster/internal/arbiter"
+	"mxcluster/internal/arbiter/arbitertest"
 	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/failover"
 )
@@ -16,7 +16,7 @@ const lease = 6 * time.Second
 
 // kept is an arbiter and the keepers of two servers.
 type kept struct {
-	arb    arbiter.Fake
+	arb    arbitertest.Fake
 	by     map[string]*keeper.Keeper
 	hung   atomic.Bool  // srv1's main loop
 	change atomic.Int64 // that srv1's keeper told of

@@ -1,4 +1,4 @@
-package arbiter_test
+package arbitertest_test
 
 import (
 	"context"
@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"mxcluster/internal/arbiter"
+	"mxcluster/internal/arbiter/arbitertest"
 )
 
 // TestFakeIsLikeEtcd checks, of the fake, what the tests of etcd check of etcd.
 func TestFakeIsLikeEtcd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, f := t.Context(), &arbiter.Fake{}
+		ctx, f := t.Context(), &arbitertest.Fake{}
 		a, b := f.For("srv1"), f.For("sb1")
 		mine, err := a.Take(ctx, 1, arbiter.Key{Server: "srv1", Term: 7}, 5*time.Second)
 		if err != nil || mine.Server != "srv1" || mine.Lease == 0 {

@@ -1,24 +1,26 @@
-package arbiter
+// Package arbitertest has an arbiter in memory, for the tests of what asks one.
+package arbitertest
 
 import (
 	"context"
 	"errors"
 	"sync"
 	"time"
+
+	"mxcluster/internal/arbiter"
 )
 
 // errDown is what a Fake that is down answers.
 var errDown = errors.New("asking the arbiter: connection refused, on purpose")
 
-// Fake is an arbiter in memory, for tests of what uses one. It lets keys go as
-// late as etcd does: their time after the last renewal arrived, and once more
+// Fake is an arbiter in memory. It lets keys go as late as etcd does: their time after the last renewal arrived, and once more
 // from the start of its own after it was down. The zero Fake is ready.
 type Fake struct {
 	mu     sync.Mutex
 	down   bool
 	cut    map[string]bool // servers that do not reach it
 	slow   time.Duration
-	keys   map[int]Key
+	keys   map[int]arbiter.Key
 	leases map[int64]*fakeLease
 	last   int64
 }
@@ -78,17 +80,17 @@ func (f *Fake) Delete(lim int) {
 }
 
 // For returns the arbiter as a server reaches it.
-func (f *Fake) For(server string) *FakeEnd { return &FakeEnd{f, server} }
+func (f *Fake) For(server string) *End { return &End{f, server} }
 
-// FakeEnd is a [Fake] as one server reaches it.
-type FakeEnd struct {
+// End is a [Fake] as one server reaches it.
+type End struct {
 	f      *Fake
 	server string
 }
 
-// Keys is as Etcd.Keys.
-func (e *FakeEnd) Keys(ctx context.Context) (map[int]Key, error) {
-	out := map[int]Key{}
+// Keys is as arbiter.Etcd.Keys.
+func (e *End) Keys(ctx context.Context) (map[int]arbiter.Key, error) {
+	out := map[int]arbiter.Key{}
 	err := e.do(ctx, func(f *Fake) error {
 		for lim, k := range f.keys {
 			out[lim] = k
@@ -98,9 +100,9 @@ func (e *FakeEnd) Keys(ctx context.Context) (map[int]Key, error) {
 	return out, err
 }
 
-// Take is as Etcd.Take.
-func (e *FakeEnd) Take(ctx context.Context, lim int, want Key, lasts time.Duration) (Key, error) {
-	var out Key
+// Take is as arbiter.Etcd.Take.
+func (e *End) Take(ctx context.Context, lim int, want arbiter.Key, lasts time.Duration) (arbiter.Key, error) {
+	var out arbiter.Key
 	err := e.do(ctx, func(f *Fake) error {
 		if k, ok := f.keys[lim]; ok && k.Server != want.Server {
 			out = k
@@ -109,7 +111,7 @@ func (e *FakeEnd) Take(ctx context.Context, lim int, want Key, lasts time.Durati
 		f.last++
 		want.Lease = f.last
 		if f.keys == nil {
-			f.keys, f.leases = map[int]Key{}, map[int64]*fakeLease{}
+			f.keys, f.leases = map[int]arbiter.Key{}, map[int64]*fakeLease{}
 		}
 		f.leases[want.Lease] = &fakeLease{lasts, time.Now().Add(lasts)}
 		f.keys[lim], out = want, want
@@ -118,20 +120,20 @@ func (e *FakeEnd) Take(ctx context.Context, lim int, want Key, lasts time.Durati
 	return out, err
 }
 
-// Renew is as Etcd.Renew.
-func (e *FakeEnd) Renew(ctx context.Context, lease int64) error {
+// Renew is as arbiter.Etcd.Renew.
+func (e *End) Renew(ctx context.Context, lease int64) error {
 	return e.do(ctx, func(f *Fake) error {
 		l := f.leases[lease]
 		if l == nil {
-			return ErrNoKey
+			return arbiter.ErrNoKey
 		}
 		l.ends = time.Now().Add(l.lasts)
 		return nil
 	})
 }
 
-// Release is as Etcd.Release.
-func (e *FakeEnd) Release(ctx context.Context, lease int64) error {
+// Release is as arbiter.Etcd.Release.
+func (e *End) Release(ctx context.Context, lease int64) error {
 	return e.do(ctx, func(f *Fake) error {
 		if l := f.leases[lease]; l != nil {
 			l.ends = time.Time{}
@@ -141,12 +143,12 @@ func (e *FakeEnd) Release(ctx context.Context, lease int64) error {
 	})
 }
 
-// Close is as Etcd.Close.
-func (e *FakeEnd) Close() error { return nil }
+// Close is as arbiter.Etcd.Close.
+func (e *End) Close() error { return nil }
 
 // do has f done by the arbiter, if it is reached. From a server that is cut off
 // nothing comes back, as over a network that is.
-func (e *FakeEnd) do(ctx context.Context, f func(*Fake) error) error {
+func (e *End) do(ctx context.Context, f func(*Fake) error) error {
 	if err := e.f.travel(ctx, e.server); err != nil {
 		return err
 	}

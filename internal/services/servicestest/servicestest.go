@@ -1,13 +1,16 @@
-package services
+// Package servicestest has a service in memory, for the tests of what starts and stops services.
+package servicestest
 
 import (
 	"context"
 	"slices"
 	"sync"
 	"time"
+
+	"mxcluster/internal/services"
 )
 
-// Verb names one of the calls of a [Service].
+// Verb names one of the calls of a [services.Service].
 type Verb string
 
 // The calls of a service.
@@ -16,12 +19,13 @@ const (
 	VerbStop   Verb = "stop"
 	VerbCheck  Verb = "check"
 	VerbReload Verb = "reload"
+	VerbAble   Verb = "able" // answers at once, whatever its step says of the time
 )
 
 // Call is one call that a [Fake] received.
 type Call struct {
 	Verb Verb
-	Env  Env
+	Env  services.Env
 }
 
 // Step is how a [Fake] answers one verb. The zero Step succeeds at once.
@@ -31,15 +35,14 @@ type Step struct {
 	Err   error           // then fails with this; nil: succeeds
 }
 
-// Fake is a [Service] for tests of what uses services. It records its calls
-// and answers as scripted; it keeps a state as a true service would. A call
-// whose context ends while it waits fails with the context's error.
+// Fake is a service that records its calls and answers as scripted; it keeps a state as a
+// true service would. A call whose context ends while it waits fails with the context's error.
 // The zero Fake is a stopped service.
 type Fake struct {
 	Name string // what String returns
 
 	mu    sync.Mutex
-	state State // "" is Stopped
+	state services.State // "" is services.Stopped
 	steps map[Verb]Step
 	calls []Call
 }
@@ -55,18 +58,18 @@ func (f *Fake) Script(verb Verb, step Step) {
 }
 
 // SetState changes the state from outside, as a crash does.
-func (f *Fake) SetState(s State) {
+func (f *Fake) SetState(s services.State) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.state = s
 }
 
 // State returns the state that a check would find, without being called.
-func (f *Fake) State() State {
+func (f *Fake) State() services.State {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.state == "" {
-		return Stopped
+		return services.Stopped
 	}
 	return f.state
 }
@@ -78,29 +81,36 @@ func (f *Fake) Calls() []Call {
 	return slices.Clone(f.calls)
 }
 
-// Start fulfils Service.
-func (f *Fake) Start(ctx context.Context, env Env) error {
-	return f.change(ctx, VerbStart, env, Running)
+// Start fulfils services.Service.
+func (f *Fake) Start(ctx context.Context, env services.Env) error {
+	return f.change(ctx, VerbStart, env, services.Running)
 }
 
-// Stop fulfils Service.
-func (f *Fake) Stop(ctx context.Context, env Env) error {
-	return f.change(ctx, VerbStop, env, Stopped)
+// Stop fulfils services.Service.
+func (f *Fake) Stop(ctx context.Context, env services.Env) error {
+	return f.change(ctx, VerbStop, env, services.Stopped)
 }
 
-// Check fulfils Service.
-func (f *Fake) Check(ctx context.Context, env Env) (State, error) {
+// Able answers as scripted, at once.
+func (f *Fake) Able(context.Context, services.Env) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.steps[VerbAble].Err
+}
+
+// Check fulfils services.Service.
+func (f *Fake) Check(ctx context.Context, env services.Env) (services.State, error) {
 	if err := f.play(ctx, VerbCheck, env); err != nil {
-		if f.State() == Unknown {
-			return Unknown, err
+		if f.State() == services.Unknown {
+			return services.Unknown, err
 		}
-		return Failed, err
+		return services.Failed, err
 	}
 	return f.State(), nil
 }
 
-// Reload fulfils Service.
-func (f *Fake) Reload(ctx context.Context, env Env) error {
+// Reload fulfils services.Service.
+func (f *Fake) Reload(ctx context.Context, env services.Env) error {
 	return f.play(ctx, VerbReload, env)
 }
 
@@ -108,7 +118,7 @@ func (f *Fake) Reload(ctx context.Context, env Env) error {
 func (f *Fake) String() string { return f.Name }
 
 // change plays the verb's step and then enters the state.
-func (f *Fake) change(ctx context.Context, verb Verb, env Env, to State) error {
+func (f *Fake) change(ctx context.Context, verb Verb, env services.Env, to services.State) error {
 	if err := f.play(ctx, verb, env); err != nil {
 		return err
 	}
@@ -117,7 +127,7 @@ func (f *Fake) change(ctx context.Context, verb Verb, env Env, to State) error {
 }
 
 // play records the call and answers as scripted.
-func (f *Fake) play(ctx context.Context, verb Verb, env Env) error {
+func (f *Fake) play(ctx context.Context, verb Verb, env services.Env) error {
 	f.mu.Lock()
 	f.calls = append(f.calls, Call{Verb: verb, Env: env})
 	step := f.steps[verb]
