@@ -61,7 +61,7 @@ func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
 		if !here.Permanent {
 			until = time.Now().Add(here.Remaining)
 		}
-		a.recordAdopted(l)
+		a.journal.adopted(l.number, l.term)
 		if a.keeper != nil {
 			a.keeper.Adopt(l.number, until)
 		}
@@ -79,7 +79,7 @@ func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
 	if here.Permanent {
 		return nil // the system brought it up: it is denied, and goes when its LIM is heard elsewhere
 	}
-	a.recordAlias(m.LIM, m.Alias.Addr(), "left", fmt.Sprintf("the alias %s was left here by an earlier run; it is taken off", m.Alias.Addr()))
+	a.journal.alias(m.LIM, m.Alias.Addr(), "left", fmt.Sprintf("the alias %s was left here by an earlier run; it is taken off", m.Alias.Addr()))
 	if err := a.deps.Kernel.Drop(a.net.ifname, m.Alias); err != nil {
 		return fmt.Errorf("taking off an alias that an earlier run left here: %w", err)
 	}

@@ -95,7 +95,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		cfg.Lease = keeper.AliasLease(cfg.Lease, cfg.ArbiterLease)
 	}
 	a := &Agent{
-		core:     &core{cfg: cfg, deps: deps, log: cfg.Log, recorder: newRecorder(deps.Events), run: hex.EncodeToString(id), inbox: make(chan func(), 256), done: make(chan struct{})},
+		core:     &core{cfg: cfg, deps: deps, log: cfg.Log, journal: newJournal(cfg.Server, cfg.Log, deps.Events), run: hex.EncodeToString(id), inbox: make(chan func(), 256), done: make(chan struct{})},
 		notifier: newNotifier(deps.Notify, cfg.Watchdog),
 		prepared: map[netip.Prefix]time.Time{},
 	}
@@ -179,7 +179,7 @@ func (a *Agent) begin() error {
 		a.kept.state.Seen = nil // the others may have gone down with this server
 	}
 	a.denyAtStart(doc.Document, lost)
-	a.recordAgent("started", fmt.Sprintf("the agent of %s started, version %s", a.cfg.Server, a.cfg.Version))
+	a.journal.agent("started", fmt.Sprintf("the agent of %s started, version %s", a.cfg.Server, a.cfg.Version))
 	if lost {
 		a.kept.noteLost(words(err))
 	}
@@ -200,7 +200,7 @@ func (a *Agent) begin() error {
 	if a.keeper != nil {
 		a.keeper.Start(a.ctx)
 	}
-	a.wg.Go(func() { a.recorder.run(a.ctx, a.log) })
+	a.wg.Go(func() { a.journal.disk.run(a.ctx, a.log) })
 	a.wg.Go(func() { a.notifier.run(a.ctx, a.log) })
 	a.wg.Go(func() { pump(a.core, changes, a.kernelChanged) })
 	a.wg.Go(func() { pump(a.core, changed, func(struct{}) { a.docs.readDocument() }) })

@@ -101,7 +101,7 @@ func (a *alias) other(now time.Time) (yields bool, server string) {
 }
 
 // event notes what happened to the alias.
-func (a *alias) event(is, text string) { a.recordAlias(a.lim, a.addr.Addr(), is, text) }
+func (a *alias) event(is, text string) { a.journal.alias(a.lim, a.addr.Addr(), is, text) }
 
 // passive reports whether the alias is up here and blocked because the other side of a
 // preloaded cluster serves.

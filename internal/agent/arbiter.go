@@ -1,12 +1,9 @@
 package agent
 
 import (
-	"fmt"
-	"log/slog"
 	"time"
 
 	"mxcluster/internal/arbiter/keeper"
-	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
 )
 
@@ -46,12 +43,7 @@ func (a *Agent) tendKeys(now time.Time) {
 	}
 	was := a.arbiter
 	a.arbiter = word
-	if word == failover.ArbiterSilent {
-		a.record(slog.LevelError, events.Event{Kind: events.Arbiter, Is: word, Was: was, Reason: failure,
-			Text: fmt.Sprintf("%s does not reach the arbiter: %s", a.cfg.Server, failure)})
-		return
-	}
-	a.record(slog.LevelInfo, events.Event{Kind: events.Arbiter, Is: word, Was: was, Text: a.cfg.Server + " reaches the arbiter"})
+	a.journal.arbiter(word, was, failure)
 }
 
 // arbiterAsked reports whether it is known who has which key, or that nobody says so.

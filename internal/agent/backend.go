@@ -206,7 +206,7 @@ func (a *orders) orderHere(o control.Order) (*control.OrderResult, error) {
 	case evicts != 0 && o.Evict != evicts:
 		return nil, fault.New(fault.Refused, "with --yes it is stopped", "LIM %d would have to be stopped on %s for LIM %d", evicts, target, o.LIM)
 	}
-	a.recordOrder(o, target)
+	a.journal.order(o, target)
 	a.addOrder(o)
 	a.notice(target, o)
 	text := fmt.Sprintf("LIM %d moves to %s", o.LIM, target)

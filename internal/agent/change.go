@@ -63,9 +63,9 @@ func (l *lim) changed(software services.Set, env services.Env, failed, why []str
 		l.stop(false, err.Error(), func() { l.fail(err) })
 		return
 	case l.software.lacks != "":
-		l.recordSoftware(l.number, fmt.Sprintf("LIM %d runs on %s not as it was set: %s", l.number, l.cfg.Server, l.software.lacks))
+		l.journal.software(l.number, fmt.Sprintf("LIM %d runs on %s not as it was set: %s", l.number, l.cfg.Server, l.software.lacks))
 	default:
-		l.recordSoftware(l.number, fmt.Sprintf("the software of LIM %d on %s is as it was set", l.number, l.cfg.Server))
+		l.journal.software(l.number, fmt.Sprintf("the software of LIM %d on %s is as it was set", l.number, l.cfg.Server))
 	}
 	l.kept.saveBeside()
 	l.watchHealth(up, env)

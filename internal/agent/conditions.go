@@ -30,7 +30,7 @@ func (a *Agent) raiseAlarms(now time.Time) {
 	}
 	a.alarms = next
 	for _, c := range changes {
-		a.recordAlarm(c)
+		a.journal.alarm(c)
 	}
 }
 

@@ -261,7 +261,7 @@ func (a *alias) foreignHeard(mac string) {
 		return
 	}
 	a.foreign.mac = mac
-	a.recordConflict(a.lim, fmt.Sprintf("the alias %s is used by %s, which is no server of this system", a.aliasOf(a.lim).Addr(), mac))
+	a.journal.conflict(a.lim, fmt.Sprintf("the alias %s is used by %s, which is no server of this system", a.aliasOf(a.lim).Addr(), mac))
 	a.askForeign(0)
 }
 
@@ -302,7 +302,7 @@ func (a *alias) askForeign(free int) {
 
 // foreignGone forgets a foreign host; a LIM that waited for its alias is started then.
 func (a *alias) foreignGone() {
-	a.recordConflict(a.lim, fmt.Sprintf("%s does not use the alias of LIM %d any more", a.foreign.mac, a.lim))
+	a.journal.conflict(a.lim, fmt.Sprintf("%s does not use the alias of LIM %d any more", a.foreign.mac, a.lim))
 	a.foreign.mac = ""
 	if a.holds {
 		a.announceAnew()

@@ -109,7 +109,7 @@ func (c *copies) takeOff(number int, d *adder, now time.Time) {
 			d.next = now.Add(copyFirst)
 			return
 		}
-		c.recordAlias(number, at.prefix.Addr(), "copy", fmt.Sprintf("%s was on %s, though LIM %d is %s; it was taken off", at.prefix, at.ifname, number, d.where(c.cfg.Server)))
+		c.journal.alias(number, at.prefix.Addr(), "copy", fmt.Sprintf("%s was on %s, though LIM %d is %s; it was taken off", at.prefix, at.ifname, number, d.where(c.cfg.Server)))
 	}
 	d.takenOff(now)
 	d.there = false

@@ -11,7 +11,6 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/arbiter/keeper"
-	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/services"
 )
@@ -33,12 +32,11 @@ const (
 // core is what all parts of an agent share: what it was told, its effects, its main loop,
 // its record of events, and the document that it works by.
 type core struct {
-	cfg      Config
-	deps     Deps
-	log      *slog.Logger
-	run      string // identity of this run
-	recorder *recorder
-	gate     events.Gate // of what is recorded; of the main loop
+	cfg     Config
+	deps    Deps
+	log     *slog.Logger
+	run     string // identity of this run
+	journal *journal
 
 	inbox chan func()
 	done  chan struct{}

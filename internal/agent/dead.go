@@ -41,7 +41,7 @@ func (a *orders) takeFromDead(ctx context.Context, o control.Order) (*control.Or
 		if err != nil || res.Already || o.DryRun {
 			return res, err
 		}
-		a.recordOrder(o, a.cfg.Server)
+		a.journal.order(o, a.cfg.Server)
 		a.addOrder(o)
 		res.Accepted = true
 		res.Text = strings.Replace(res.Text, " would ", " is to ", 1)

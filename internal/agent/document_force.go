@@ -29,7 +29,7 @@ func (a *Agent) setDocument(stored *clusterconf.Encoded) error {
 		}
 	}
 	if a.doc == nil || a.doc.Revision != d.Revision {
-		a.recordDocument(d)
+		a.journal.document(d)
 	}
 	a.noteMoves(a.doc, d)
 	a.removeOutdated(a.doc, d)

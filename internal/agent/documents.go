@@ -131,7 +131,7 @@ func (a *documents) documentHeard(from string, raw []byte) {
 				a.awaited = d.Hash()
 				a.log.Info("document taken over", "from", from, "revision", d.Revision)
 				if res.TooFar {
-					a.recordPaper(slog.LevelWarn, "far", fmt.Sprintf("revision %d of the cluster document came from %s; so much lies between it and revision %d, which %s worked by, that it cannot be seen whether that one was edited apart: `mxcluster config diff %d %d`", d.Revision, from, a.doc.Revision, a.cfg.Server, a.doc.Revision, d.Revision))
+					a.journal.documentFile(slog.LevelWarn, a.doc.Revision, "far", fmt.Sprintf("revision %d of the cluster document came from %s; so much lies between it and revision %d, which %s worked by, that it cannot be seen whether that one was edited apart: `mxcluster config diff %d %d`", d.Revision, from, a.doc.Revision, a.cfg.Server, a.doc.Revision, d.Revision))
 				}
 				if res.Unkept != nil {
 					a.log.Error("the document before it is not in this server's history", "revision", d.Revision, "err", res.Unkept)
@@ -162,7 +162,7 @@ func (a *documents) noteConflict(from string, d *clusterconf.Document, loser []b
 		return
 	}
 	a.conflict, a.conflictText, a.kept.unsaved = winner.Revision, text, true
-	a.recordConflict(0, text)
+	a.journal.conflict(0, text)
 }
 
 // payOwed sends others the document that lost a conflict here, as soon as they are heard.

@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"mxcluster/clusterconf"
-	"mxcluster/internal/events"
 )
 
 const (
@@ -87,7 +85,7 @@ func (a *documents) differs(found clusterconf.Found, broken string) {
 	if a.onDisk.since.IsZero() || a.onDisk.found.Mark != found.Mark {
 		a.onDisk.found, a.onDisk.since = found, time.Now()
 		if broken != "" {
-			a.recordPaper(slog.LevelWarn, "unreadable", fmt.Sprintf("the cluster document on the disk of %s cannot be used; revision %d stays in force: %s", a.cfg.Server, a.doc.Revision, broken))
+			a.journal.documentFile(slog.LevelWarn, a.doc.Revision, "unreadable", fmt.Sprintf("the cluster document on the disk of %s cannot be used; revision %d stays in force: %s", a.cfg.Server, a.doc.Revision, broken))
 		}
 	}
 	a.onDisk.broken = broken
@@ -172,16 +170,12 @@ func (a *documents) putRight(do func(ctx context.Context) (told string, err erro
 				a.log.Error("putting the cluster document on the disk right", "err", err)
 				a.onDisk.since = time.Now() // it is tried again when that time is over once more
 			case told != "":
-				a.recordPaper(slog.LevelWarn, "put right", told)
+				a.journal.documentFile(slog.LevelWarn, a.doc.Revision, "put right", told)
 			}
 			a.readDocument()
 			a.catchUp()
 		})
 	})
-}
-
-func (a *documents) recordPaper(level slog.Level, is, text string) {
-	a.record(level, events.Event{Kind: events.Document, Subject: is, Is: strconv.FormatUint(a.doc.Revision, 10), Text: text})
 }
 
 // onDiskUnfit says what of the document keeps this server from doing its part.

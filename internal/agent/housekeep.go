@@ -12,7 +12,7 @@ func (a *Agent) housekeep(now time.Time) {
 	a.orders.orders = slices.DeleteFunc(a.orders.orders, func(o failover.Order) bool { return !now.Before(o.Expires) || a.orders.fulfilled(o) })
 	if now.Sub(a.lastJoin) >= joinPeriod {
 		a.lastJoin = now
-		a.writeHeld(a.gate.Due(now))
+		a.journal.tellHeld(now)
 		a.forgetPrepared(now)
 		a.link.check()
 		a.docs.lookAtPaper(now)

@@ -3,13 +3,10 @@ package agent
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"strconv"
 	"time"
 
 	"mxcluster/internal/arpbudget"
 	"mxcluster/internal/detector/evidence"
-	"mxcluster/internal/events"
 )
 
 const (
@@ -122,5 +119,5 @@ func (a *link) recordIsolation(isolated bool) {
 	case isolated:
 		text = a.cfg.Server + " is isolated: it hears nobody"
 	}
-	a.record(slog.LevelWarn, events.Event{Kind: events.Isolation, Subject: a.cfg.Server, Is: strconv.FormatBool(isolated), Text: text})
+	a.journal.isolation(isolated, text)
 }

@@ -36,12 +36,12 @@ func (a *Agent) judge(now time.Time) {
 			if p.liveness == failover.Alive {
 				a.aliases.announceAll() // it, and the clients beside it, may have heard of another holder
 			}
-			a.recordServer(s.Name, p.liveness, was)
+			a.journal.server(s.Name, p.liveness, was)
 		}
 	}
 	if settled := heardAll && a.arbiterAsked(now) || a.waited(now); settled && !a.settled {
 		a.settled = true
-		a.recordAgent("settled", fmt.Sprintf("the agent of %s has settled: it knows what the others run, or has waited for them", a.cfg.Server))
+		a.journal.agent("settled", fmt.Sprintf("the agent of %s has settled: it knows what the others run, or has waited for them", a.cfg.Server))
 	}
 	a.link.judgeIsolation(now)
 	a.link.keepBase(now)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"mxcluster/internal/control"
-	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/rotation"
@@ -26,7 +25,7 @@ func (a *Agent) loadKeys() (err error) {
 				a.post(func() { done(err) })
 			})
 		},
-		Record: func(level slog.Level, is, text string) { a.recordKey(level, is, text, "", "") }})
+		Record: func(level slog.Level, is, text string) { a.journal.key(level, is, text, "", "") }})
 	return err
 }
 
@@ -70,14 +69,10 @@ func (a *Agent) keyHeard(from string, m *rotation.Message) {
 func (a *Agent) beginRotation(r control.KeyRequest, done func(error)) {
 	a.keyring.Begin(time.Now(), func(fingerprint string, err error) {
 		if err == nil {
-			a.recordKey(slog.LevelInfo, "rotation", fmt.Sprintf("a rotation of the gossip key to %s was ordered", fingerprint)+byWords(r.By, r.Reason), r.By, r.Reason)
+			a.journal.key(slog.LevelInfo, "rotation", fmt.Sprintf("a rotation of the gossip key to %s was ordered", fingerprint)+byWords(r.By, r.Reason), r.By, r.Reason)
 		}
 		done(err)
 	})
-}
-
-func (a *core) recordKey(level slog.Level, is, text, by, reason string) {
-	a.record(level, events.Event{Kind: events.Key, Subject: a.cfg.Server, Is: is, By: by, Reason: reason, Text: text})
 }
 
 // rotationSlow is after what time a rotation that waits is worth an alarm.

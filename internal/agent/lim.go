@@ -70,7 +70,7 @@ func (a *lims) of(number int) *lim {
 // set changes a LIM's state.
 func (l *lim) set(s failover.State, reason string) {
 	if l.state != s {
-		l.recordState(l, s, reason)
+		l.journal.state(l.number, l.term, s, l.state, reason)
 		l.state, l.since = s, time.Now()
 	}
 }
@@ -79,7 +79,7 @@ func (l *lim) set(s failover.State, reason string) {
 func (a *Agent) apply(d *failover.Decision, now time.Time) {
 	l := a.lims.of(d.LIM)
 	if l.reason != d.Reason {
-		a.recordDecision(d)
+		a.journal.decision(d)
 	}
 	l.reason, l.waiting, l.blocked, l.remedy = d.Reason, d.Waiting, d.BlockedBy, d.Remedy
 	l.heldUntil, l.heldWhy = d.HeldUntil, d.HeldWhy
@@ -171,7 +171,7 @@ func (l *lim) unhealthy(ctx context.Context, service string, state services.Stat
 	}
 	if l.software.restarts < l.cfg.Restarts {
 		l.software.restarts++
-		l.recordSoftware(l.number, fmt.Sprintf("restarting the software of LIM %d in place, for the %d. time of %d: %v", l.number, l.software.restarts, l.cfg.Restarts, why))
+		l.journal.software(l.number, fmt.Sprintf("restarting the software of LIM %d in place, for the %d. time of %d: %v", l.number, l.software.restarts, l.cfg.Restarts, why))
 		if l.state == failover.Preloaded {
 			l.load(why.Error())
 			return

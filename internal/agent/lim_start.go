@@ -32,7 +32,7 @@ func (l *lim) applyRun(d *failover.Decision) (starts bool) {
 func (l *lim) reterm(term uint64) {
 	l.term, l.known = term, l.known.Later(failover.Place{Term: term, Server: l.cfg.Server})
 	l.kept.saveBeside()
-	l.recordState(l, l.state, "goes on under a later term")
+	l.journal.state(l.number, l.term, l.state, l.state, "goes on under a later term")
 	if l.alias.hold != nil {
 		l.alias.announceAnew()
 	}

@@ -96,7 +96,7 @@ func (a *link) note(link netops.Link) {
 	if mac := link.MAC.String(); mac != a.mac {
 		was := a.mac
 		a.mac = mac
-		a.recordAgent("mac", fmt.Sprintf("the MAC address of %s is %s now; it was %s", a.net.ifname, mac, was))
+		a.journal.agent("mac", fmt.Sprintf("the MAC address of %s is %s now; it was %s", a.net.ifname, mac, was))
 		a.aliases.announceAll()
 		a.announceBase()
 	}

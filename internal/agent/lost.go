@@ -24,7 +24,7 @@ func (a *Agent) missLast(from string, entry failover.LIMClaim) {
 // noteLost remembers and records that what this server knew is lost.
 func (a *keptState) noteLost(why string) {
 	a.lost = why
-	a.recordAgent("state-lost", fmt.Sprintf("what %s knew of its last run is lost: %s", a.cfg.Server, why))
+	a.journal.agent("state-lost", fmt.Sprintf("what %s knew of its last run is lost: %s", a.cfg.Server, why))
 }
 
 // firstTerm returns the term for a start that is decided on. A term counts up from what

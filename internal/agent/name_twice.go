@@ -45,7 +45,7 @@ func (a *link) keepBase(now time.Time) {
 		return
 	}
 	if c.At.After(a.baseKept) {
-		a.recordConflict(0, fmt.Sprintf("the base address %s of %s is used by %s, too; it is announced", a.net.base.Addr(), a.cfg.Server, c.MAC))
+		a.journal.conflict(0, fmt.Sprintf("the base address %s of %s is used by %s, too; it is announced", a.net.base.Addr(), a.cfg.Server, c.MAC))
 	}
 	a.baseKept = now
 	a.announceBase()

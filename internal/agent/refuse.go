@@ -2,11 +2,9 @@ package agent
 
 import (
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"time"
 
-	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
 )
@@ -47,7 +45,7 @@ func (a *refusals) refuse(server, kind, text string) {
 		a.refused = map[refusal]time.Time{}
 	}
 	a.refused[key] = now
-	a.record(slog.LevelWarn, events.Event{Kind: events.Server, Subject: server, Is: kind, Text: text})
+	a.journal.notBelieved(server, kind, text)
 }
 
 // notBelieved tells of what is not believed; and of a server of the system whose agent
@@ -58,7 +56,7 @@ func (a *refusals) notBelieved(ev member.Event) {
 		a.notUnderstood(ev.From, r, ev.At, true)
 		return
 	}
-	a.recordRefused(r)
+	a.journal.refused(r)
 	for _, addr := range r.Servers {
 		// The address of a datagram proves nothing: of one that is heard it says nothing.
 		if server := a.serverBased(addr); server != "" && r.Remedy != "" && (a.peers.all[server] == nil || a.peers.all[server].liveness != failover.Alive) {

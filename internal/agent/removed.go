@@ -34,9 +34,9 @@ func (a *documents) noteRemoved(stored *clusterconf.Document, self *clusterconf.
 	}
 	switch {
 	case was == 0 && a.removed != 0:
-		a.recordPaper(slog.LevelWarn, "removed", a.removedText())
+		a.journal.documentFile(slog.LevelWarn, a.doc.Revision, "removed", a.removedText())
 	case was != 0 && a.removed == 0:
-		a.recordPaper(slog.LevelInfo, "added", fmt.Sprintf("%s is a server of the system again", a.cfg.Server))
+		a.journal.documentFile(slog.LevelInfo, a.doc.Revision, "added", fmt.Sprintf("%s is a server of the system again", a.cfg.Server))
 	}
 }
 

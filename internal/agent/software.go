@@ -55,7 +55,7 @@ type changes struct {
 func (s *software) build(alias netip.Prefix) (services.Set, services.Env, error) {
 	side := s.side()
 	env := services.Env{LIM: s.lim, Server: s.cfg.Server, Role: roleActive, Alias: alias.Addr(),
-		Tell: func(text string) { s.post(func() { s.recordSoftware(s.lim, text) }) }}
+		Tell: func(text string) { s.post(func() { s.journal.software(s.lim, text) }) }}
 	if !alias.IsValid() {
 		env.Alias = s.doc.Server(s.cfg.Server).Base.Addr()
 	}
@@ -123,7 +123,7 @@ func (s *software) recordChange(added, removed []string) {
 		parts = append(parts, "starts "+strings.Join(added, ", "))
 	}
 	if len(parts) > 0 {
-		s.recordSoftware(s.lim, fmt.Sprintf("the software of LIM %d was changed: %s %s", s.lim, s.cfg.Server, strings.Join(parts, " and ")))
+		s.journal.software(s.lim, fmt.Sprintf("the software of LIM %d was changed: %s %s", s.lim, s.cfg.Server, strings.Join(parts, " and ")))
 	}
 }
 
@@ -176,7 +176,7 @@ func (s *software) calledOff(ctx context.Context, software services.Set, env ser
 func (s *software) stopGone(ctx context.Context, gone services.Set, env services.Env) {
 	if left, errs := gone.StopEach(ctx, env); len(left) > 0 {
 		s.post(func() {
-			s.recordSoftware(env.LIM, fmt.Sprintf("software that LIM %d does not have any more does not stop: %v", env.LIM, errs[0]))
+			s.journal.software(env.LIM, fmt.Sprintf("software that LIM %d does not have any more does not stop: %v", env.LIM, errs[0]))
 		})
 	}
 }
@@ -204,7 +204,7 @@ func (s *software) stopped(err error) {
 	if err != nil {
 		s.stopAgain = time.Now().Add(retryStop)
 		if first {
-			s.recordSoftware(s.lim, fmt.Sprintf("the software of LIM %d did not stop, and is stopped again until it does: %v", s.lim, err))
+			s.journal.software(s.lim, fmt.Sprintf("the software of LIM %d did not stop, and is stopped again until it does: %v", s.lim, err))
 		}
 		s.log.Error("stopping the software", "lim", s.lim, "err", err, "again", s.stopAgain)
 	}
@@ -214,7 +214,7 @@ func (s *software) stopped(err error) {
 func (s *software) startsOn(d DataHere) {
 	text := d.starts()
 	if text != "" && text != s.passedOver {
-		s.recordSoftware(s.lim, fmt.Sprintf("LIM %d starts on %s %s", s.lim, s.cfg.Server, text))
+		s.journal.software(s.lim, fmt.Sprintf("LIM %d starts on %s %s", s.lim, s.cfg.Server, text))
 	}
 	s.passedOver = text
 }
@@ -277,8 +277,8 @@ func (s *software) noteUnseen(ctx context.Context, why string) {
 	}
 	s.unseen = why
 	if why != "" {
-		s.recordSoftware(s.lim, fmt.Sprintf("the software of LIM %d cannot be seen; it counts as it was: %s", s.lim, why))
+		s.journal.software(s.lim, fmt.Sprintf("the software of LIM %d cannot be seen; it counts as it was: %s", s.lim, why))
 	} else {
-		s.recordSoftware(s.lim, fmt.Sprintf("the software of LIM %d is seen again", s.lim))
+		s.journal.software(s.lim, fmt.Sprintf("the software of LIM %d is seen again", s.lim))
 	}
 }

@@ -74,7 +74,7 @@ func (a *aliases) noteSplits(now time.Time) {
 		c, r := a.doc.ClusterOfLIM(n), a.doc.RegularOf(n)
 		split := c != nil && r != nil && x.contested && a.overlap(n, c.Standby, r.Name, now)
 		if split != x.split && x.holds {
-			a.recordConflict(n, x.splitWords(split))
+			a.journal.conflict(n, x.splitWords(split))
 		}
 		x.split = split
 	}

@@ -73,7 +73,7 @@ func (a *Agent) beginStop(e ending) {
 	}
 	a.stopping = true
 	a.notifier.put("STOPPING=1")
-	a.recordAgent("stopping", stopWords(a.cfg.Server, e))
+	a.journal.agent("stopping", stopWords(a.cfg.Server, e))
 	for _, l := range a.lims.all {
 		if !a.stays(l, e) {
 			l.release()
@@ -138,6 +138,6 @@ func (a *Agent) finishWhenIdle(e ending) {
 	}
 	a.kept.saveBeside()
 	a.publish(time.Now())
-	a.writeHeld(a.gate.Rest())
+	a.journal.end()
 	a.stop()
 }

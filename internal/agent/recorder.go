@@ -1,0 +1,97 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"mxcluster/internal/events"
+)
+
+// EventLog keeps what happened on this server (package events).
+type EventLog interface {
+	Append(batch []events.Event) error
+	Read(q events.Query) (found []events.Event, truncated bool, err error)
+}
+
+const (
+	eventsWaiting = 1024        // for the disk; more are lost, supervision goes on
+	eventsTold    = time.Minute // from one complaint about the disk to the next
+	eventsAgain   = 5 * time.Second
+	// eventsGather is how long events are gathered before they are written: what
+	// must be on disk before an alias is taken is saved at the same moment, and two
+	// at once wait for one another.
+	eventsGather = 20 * time.Millisecond
+)
+
+// recorder writes events to disk beside the main loop, so that neither a full
+// nor a hung disk holds that up.
+type recorder struct {
+	log   EventLog
+	queue chan events.Event
+	lost  atomic.Int64
+}
+
+func newRecorder(log EventLog) *recorder {
+	return &recorder{log: log, queue: make(chan events.Event, eventsWaiting)}
+}
+
+// put hands an event over, or counts it as lost.
+func (r *recorder) put(e events.Event) {
+	select {
+	case r.queue <- e:
+	default:
+		r.lost.Add(1)
+	}
+}
+
+// run writes until ctx ends, and then what is left. What the disk does not take the
+// log keeps in memory; it is tried again from time to time.
+func (r *recorder) run(ctx context.Context, log *slog.Logger) {
+	var told time.Time
+	var again <-chan time.Time
+	for {
+		batch := r.gather(ctx, again)
+		if len(batch) == 0 && ctx.Err() != nil && again == nil {
+			return
+		}
+		again = nil
+		if err := r.log.Append(batch); err != nil {
+			if ctx.Err() != nil {
+				log.Error("events are lost with this agent", "err", err)
+				return
+			}
+			again = time.After(eventsAgain)
+			if now := time.Now(); now.Sub(told) >= eventsTold {
+				told = now
+				log.Error("events cannot be written; they are kept in memory", "lost", r.lost.Load(), "err", err)
+			}
+		}
+	}
+}
+
+// gather returns the events of a moment; none when it is time to try again, or ctx
+// has ended and all are written.
+func (r *recorder) gather(ctx context.Context, again <-chan time.Time) []events.Event {
+	var batch []events.Event
+	select {
+	case <-ctx.Done():
+	case <-again:
+	case e := <-r.queue:
+		batch = append(batch, e)
+		select {
+		case <-ctx.Done():
+		case <-time.After(eventsGather):
+		}
+	}
+	for len(batch) < eventsWaiting {
+		select {
+		case e := <-r.queue:
+			batch = append(batch, e)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
