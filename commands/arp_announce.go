@@ -23,6 +23,7 @@ const (
 type arpAnnounceOptions struct {
 	ifname string
 	count  int
+	dryRun bool
 }
 
 // newARPAnnounceCommand returns `arp announce`.
@@ -43,6 +44,8 @@ an unsolicited neighbour advertisement with the override flag.`,
 	}
 	c.Flags().StringVar(&o.ifname, "interface", "", "`interface` to send on")
 	c.Flags().IntVar(&o.count, "count", announceCount, "`number` of announcements, 1.1 s apart")
+	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be announced, send nothing")
+	a.addReason(c.Flags())
 	return c
 }
 
@@ -60,6 +63,12 @@ func runARPAnnounce(ctx context.Context, a *app, arg string, o arpAnnounceOption
 		return err
 	}
 	defer k.Close()
+	if o.dryRun {
+		if err := announceable(k, ifname, addr); err != nil {
+			return err
+		}
+		return a.done(result{Changed: true, DryRun: true, Text: fmt.Sprintf("%s would be announced on %s", addr, ifname)})
+	}
 	if err := a.announce(ctx, k, ifname, addr, o.count); err != nil {
 		return err
 	}
@@ -85,16 +94,24 @@ func (a *app) announce(ctx context.Context, k Kernel, ifname string, addr netip.
 				return ctx.Err()
 			}
 		}
-		addresses, err := k.Addresses(ifname)
-		if err != nil {
+		if err := announceable(k, ifname, addr); err != nil {
 			return err
-		}
-		if !slices.ContainsFunc(addresses, func(a netops.Address) bool { return a.Prefix.Addr() == addr }) {
-			return fault.New(fault.Refused, "'mxcluster alias up N' brings the alias of a LIM up", "announcing %s: %s does not have it", addr, ifname)
 		}
 		if err := w.Announce(addr); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// announceable refuses to announce what this server does not have.
+func announceable(k Kernel, ifname string, addr netip.Addr) error {
+	addresses, err := k.Addresses(ifname)
+	if err != nil {
+		return fmt.Errorf("announcing %s: %w", addr, err)
+	}
+	if !slices.ContainsFunc(addresses, func(a netops.Address) bool { return a.Prefix.Addr() == addr }) {
+		return fault.New(fault.Refused, "'mxcluster alias up N' brings the alias of a LIM up", "announcing %s: %s does not have it", addr, ifname)
 	}
 	return nil
 }

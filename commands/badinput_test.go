@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -123,7 +124,7 @@ func TestBadForDocument(t *testing.T) {
 		{"create c1 --standby nobody --lim 1=10.0.0.21", 4, `there is no server "nobody"`, `server list`},
 		{"create c1 --standby free1 --lim 1=10.0.0.21", 3, `free1 is not a standby server yet`, `to-standby free1`},
 		{"create c1 --standby srv2 --lim 1=10.0.0.21", 3, `srv2 is the regular server of LIM 2`, `name a standby`},
-		{"create c1 --standby sb1 --standby free1 --lim 1=10.0.0.21", 3, `free1 is not a standby`, ``},
+		{"create c1 --standby sb1 --standby free1 --lim 1=10.0.0.21", 64, `--standby is given twice`, `usage: `},
 		{"create c/1 --standby sb1 --lim 1=10.0.0.21", 64, `cluster name "c/1" is not valid`, `.`},
 		{"create c1 --standby sb1 --lim 7=10.0.0.21", 4, `there is no LIM 7`, `the system has LIM 1, 2`},
 		{"create c1 --standby sb1 --lim 1=10.0.0.12", 3, `10.0.0.12 is the base of srv2`, `nothing else has`},
@@ -144,6 +145,11 @@ func TestBadForDocument(t *testing.T) {
 		{"sync nothing", 4, `there is no cluster "nothing"`, `mxcluster list`},
 		{"sync --lim 1", 4, `no cluster has a LIM 1`, `mxcluster list`},
 		{"init --server srv9 --base 10.0.0.9/24 --interface eth0", 3, `holds another system`, `other folders`},
+		{"xdata list --lim 9", 4, `listing versions: there is no LIM 9`, `lim list`},
+		{"fallback 9", 4, `fallback of LIM 9: there is no LIM 9`, `lim list`},
+		{"failover 9", 4, `failover of LIM 9: there is no LIM 9`, `lim list`},
+		{"explain 9", 4, `explaining: there is no LIM 9`, `lim list`},
+		{"arp announce 10.0.0.77 --interface eth0 -n", 3, `eth0 does not have it`, `alias up N`},
 	} {
 		checkBad(t, tc, twoLIMs)
 	}
@@ -261,6 +267,33 @@ func TestBadWithoutDocument(t *testing.T) {
 		"config history",
 	} {
 		checkBad(t, bad{args, 78, `no cluster document`, `mxcluster init makes a new system`}, "")
+	}
+}
+
+// A new system is not made on an interface that is not there, unless it is to come.
+func TestInitOnAMissingInterface(t *testing.T) {
+	const line = "init --server srv1 --base 10.0.0.11/24 --interface nope --lim 1"
+	checkBad(t, bad{line, 3, `making a new system: server srv1: no interface "nope"`, `--force`}, "")
+	w := newWorld(t.TempDir())
+	if a := w.must(t, append(strings.Fields(line), "--force", "-q")...); !strings.Contains(a.err, `warning: server srv1: no interface "nope"`) {
+		t.Errorf("with --force: %s", a.err)
+	}
+}
+
+// Settings that every other command refuses are found by `config validate`, too.
+func TestValidateFindsBadSettings(t *testing.T) {
+	w := newWorld(t.TempDir())
+	w.document(t, oneCluster)
+	file := filepath.Join(w.dir, "etc", "mxcluster.yaml")
+	if err := os.WriteFile(file, []byte("server: srv1\nsever: x\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a := w.run(t.Context(), "config", "validate")
+	if a.code != fault.Invalid || !strings.Contains(a.err, "mxcluster.yaml:2: unknown setting sever") {
+		t.Errorf("code %d: %s", a.code, a.err)
+	}
+	if b := w.run(t.Context(), "status"); b.code != a.code || !strings.Contains(a.err, b.err) {
+		t.Errorf("status says %q, config validate %q", b.err, a.err)
 	}
 }
 

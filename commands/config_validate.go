@@ -37,9 +37,10 @@ type violation struct {
 func newConfigValidateCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate [FILE]",
-		Short: "Check the cluster document, or a file like it",
-		Long: `Config validate checks the stored cluster document, or FILE, against every rule.
-It lists all that is wrong as FILE:LINE:COLUMN: what. FILE - is standard input.`,
+		Short: "Check the cluster document and the settings, or a file",
+		Long: `Config validate checks the stored cluster document and this server's settings, or
+FILE alone as a cluster document, against every rule. It lists all that is wrong
+in the document as FILE:LINE:COLUMN: what. FILE - is standard input.`,
 		Example:     "  mxcluster config validate\n  mxcluster config validate new.yaml -o json",
 		Annotations: exits(fault.NotFound, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("[FILE]"),
@@ -68,21 +69,25 @@ func runConfigValidate(a *app, file string) error {
 	}
 	a.out.Note("%s is valid, revision %d", name, doc.Revision)
 	if file == "" {
-		a.noteUnused()
+		return a.validateSettings()
 	}
 	return nil
 }
 
-// noteUnused tells of settings that do nothing. The settings themselves are no part of
-// what is validated: every other command complains of what is wrong in them.
-func (a *app) noteUnused() {
+// validateSettings finds what every other command refuses in this server's settings, and
+// tells of those that do nothing.
+func (a *app) validateSettings() error {
 	s, err := a.server()
-	if err != nil || a.out.Machine() {
-		return
+	if err != nil {
+		return err
+	}
+	if a.out.Machine() {
+		return nil
 	}
 	for _, what := range s.settings.Unused {
 		a.out.Note("%s is set, but this version does not use it", what)
 	}
+	return nil
 }
 
 // documentIn reads a document from a file, from standard input for "-", or the

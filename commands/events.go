@@ -82,7 +82,7 @@ func runEvents(ctx context.Context, a *app, o eventsOptions, oneLIM bool) error 
 	}
 	if o.lim != 0 && len(list.Events) == 0 {
 		if err := s.knowsLIM(o.lim); err != nil {
-			return err
+			return fmt.Errorf("asking for events: %w", err)
 		}
 	}
 	switch {
@@ -102,6 +102,22 @@ func (s *server) knowsLIM(lim int) error {
 		return err
 	}
 	return fault.New(fault.NotFound, "mxcluster lim list", "there is no LIM %d", lim)
+}
+
+// unlessUnknown is why an agent did not carry an order out; where none answers, that there is
+// no such LIM goes before that: starting an agent would not help.
+func (a *app) unlessUnknown(lim int, err error) error {
+	if fault.CodeOf(err) != fault.Unreachable {
+		return err
+	}
+	s, failed := a.server()
+	if failed != nil {
+		return err
+	}
+	if unknown := s.knowsLIM(lim); fault.CodeOf(unknown) == fault.NotFound {
+		return unknown
+	}
+	return err
 }
 
 // events asks the agent, or reads what this server has kept where there is none.

@@ -44,8 +44,8 @@ func runExplain(ctx context.Context, a *app, arg string) error {
 	if err != nil {
 		return err
 	}
-	if doc.RegularOf(lim) == nil {
-		return fault.New(fault.NotFound, "mxcluster lim list", "there is no LIM %d", lim)
+	if err := s.knowsLIM(lim); err != nil {
+		return fmt.Errorf("explaining: %w", err)
 	}
 	st, err := a.status(ctx, "", nil)
 	if err != nil {

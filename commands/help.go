@@ -57,10 +57,10 @@ func showHelp(c *cobra.Command, _ []string) {
 	fmt.Fprintf(w, "%s\n\nUSAGE\n  %s\n", text, useLine(c))
 	helpCommands(w, c)
 	if c.HasAvailableLocalFlags() {
-		fmt.Fprintf(w, "\nFLAGS\n%s", c.LocalFlags().FlagUsages())
+		fmt.Fprintf(w, "\nFLAGS\n%s", usages(c.LocalFlags()))
 	}
 	if c.HasAvailableInheritedFlags() {
-		fmt.Fprintf(w, "\nGLOBAL FLAGS\n%s", c.InheritedFlags().FlagUsages())
+		fmt.Fprintf(w, "\nGLOBAL FLAGS\n%s", usages(c.InheritedFlags()))
 	}
 	if c.Example != "" {
 		fmt.Fprintf(w, "\nEXAMPLES\n%s\n", c.Example)

@@ -21,6 +21,7 @@ type initOptions struct {
 	place
 	server string
 	dryRun bool
+	force  bool
 	reason string
 }
 
@@ -43,6 +44,7 @@ servers are added with 'mxcluster server add' and come in with 'mxcluster join'.
 	c.Flags().StringVar(&o.server, "server", "", "`name` of this server")
 	o.addFlags(c.Flags())
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be made, write nothing")
+	c.Flags().BoolVar(&o.force, "force", false, "do so although there is no such interface here yet")
 	c.Flags().StringVar(&o.reason, "reason", "", "`text` that says why, for the record of changes")
 	return c
 }
@@ -73,6 +75,10 @@ func runInit(ctx context.Context, a *app, o initOptions) error {
 	if err != nil {
 		return fmt.Errorf("making a new system: %w", err)
 	}
+	missing := a.lookForInterface(first)
+	if missing != nil && !already && !o.force {
+		return fault.Wrap(missing, fault.Refused, "'ip -br link' lists those that are there; with --force it may come later", "making a new system")
+	}
 	text := fmt.Sprintf("a new system with server %s in %s", o.server, dirs.Config)
 	switch {
 	case already:
@@ -89,8 +95,8 @@ func runInit(ctx context.Context, a *app, o initOptions) error {
 	if err != nil {
 		return fmt.Errorf("making a new system: %w", err)
 	}
-	if err := a.lookForInterface(first); err != nil {
-		a.out.Warn("%v", err)
+	if missing != nil {
+		a.out.Warn("%v", missing)
 	}
 	return a.done(result{Changed: !already, DryRun: o.dryRun, Revision: doc.Revision, Text: text})
 }

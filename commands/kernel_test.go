@@ -105,14 +105,6 @@ func TestCreateBeforeNetwork(t *testing.T) {
 	}
 }
 
-func TestInitWarnsOfInterface(t *testing.T) {
-	w := newWorld(t.TempDir())
-	a := w.must(t, "init", "--server", "srv1", "--base", "10.0.0.11/24", "--interface", "eth7", "-q")
-	if !strings.Contains(a.err, `warning: server srv1: no interface "eth7"`) {
-		t.Errorf("said %q", a.err)
-	}
-}
-
 // announced collects the announcements of an address that a station hears.
 func announced(t *testing.T, w *world) func() int {
 	t.Helper()

@@ -79,7 +79,7 @@ func runLIMList(a *app, only int) error {
 	if only != 0 {
 		list.LIMs = slices.DeleteFunc(list.LIMs, func(l limEntry) bool { return l.LIM != only })
 		if len(list.LIMs) == 0 {
-			return fault.New(fault.NotFound, "mxcluster lim list", "there is no LIM %d", only)
+			return fmt.Errorf("showing a LIM: %w", s.knowsLIM(only))
 		}
 	}
 	return a.out.Show(list.view())

@@ -88,6 +88,7 @@ var _ pflag.Value = (*serviceValue)(nil)
 
 func (v *serviceValue) String() string { return "" }
 func (v *serviceValue) Type() string   { return "SPEC" }
+func (v *serviceValue) repeatable()    {}
 
 // Set takes any text: package clusterconf knows what a SPEC is.
 func (v *serviceValue) Set(text string) error {

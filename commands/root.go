@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,6 +29,9 @@ func Run(ctx context.Context, env Env, args []string) fault.Code {
 func (a *app) run(ctx context.Context, args []string) fault.Code {
 	defer a.close()
 	root := newRoot(a)
+	if len(args) == 0 || !strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) { // completion parses one line several times
+		singleValues(root)
+	}
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	switch err = a.stdout.end(err); {

@@ -93,6 +93,9 @@ func flagError(c *cobra.Command, err error) error {
 		return fault.New(fault.Usage, usageHint(c), "%sflag %s needs a value", about(c), flagName(noValue.GetFlag()))
 	case errors.As(err, &badValue):
 		f := badValue.GetFlag()
+		if errors.Is(err, errTwice) {
+			return fault.New(fault.Usage, usageHint(c), "%s%s is given twice, and takes one value", about(c), flagName(f))
+		}
 		return fault.New(fault.Usage, valueHint(f, badValue.Unwrap()), "%s%s: bad value %q",
 			about(c), flagName(f), badValue.GetValue())
 	}

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -36,7 +37,7 @@ column COMPLETE says when that will be. It counts at once when the program write
 a file .mxcluster-complete into the version's folder, which is not part of the
 version. Versions of 'mxcluster xdata backup' count at once.`,
 		Example:     "  mxcluster xdata list\n  mxcluster xdata list --lim 1 -o json",
-		Annotations: exits(fault.NotPermitted, fault.Invalid),
+		Annotations: exits(fault.NotFound, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
 		RunE:        func(*cobra.Command, []string) error { return runXdataList(a, lim) },
 	}
@@ -56,6 +57,11 @@ func runXdataList(a *app, lim int) error {
 	versions, err := s.versions().List(lim)
 	if err != nil {
 		return err
+	}
+	if lim != 0 && len(versions) == 0 {
+		if err := s.knowsLIM(lim); fault.CodeOf(err) == fault.NotFound {
+			return fmt.Errorf("listing versions: %w", err)
+		}
 	}
 	return a.out.Show(versionView(versions))
 }

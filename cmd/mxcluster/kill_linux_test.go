@@ -164,7 +164,7 @@ func (s *site) goesOn(t *testing.T, d *clusterconf.Document) {
 // killInit kills the making of a system: after that there is none or a whole one,
 // and the same command completes it.
 func killInit(t *testing.T, first int) {
-	const line = "init --server srv1 --base 10.1.1.1/16 --interface eth0 --lim 1"
+	const line = "init --server srv1 --base 10.1.1.1/16 --interface eth0 --lim 1 --force"
 	root, kills := t.TempDir(), 0
 	everyCall(t, first, func(n int) bool {
 		s := newSite(t, filepath.Join(root, "init"), nil)

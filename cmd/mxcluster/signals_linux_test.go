@@ -171,7 +171,7 @@ func TestSignalsOfAnAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSite(t, t.TempDir(), nil)
-	s.mustRun(t, "init --server srv1 --base 10.0.0.11/24 --interface eth0 --lim 1")
+	s.mustRun(t, "init --server srv1 --base 10.0.0.11/24 --interface eth0 --lim 1 --force")
 	write(t, s.path("etc/mxcluster.yaml"), "server: srv1\n")
 	agent := s.command("agent run")
 	log, err := os.Create(s.path("log"))
