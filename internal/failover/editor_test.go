@@ -71,6 +71,8 @@ func TestEditPlace(t *testing.T) {
 		{"this server is cut off", "sb1", but(Gone, editor), func(v *View) { v.Isolated = true }, EditorPlace{}},
 		{"this server knows nothing yet", "sb1", but(Gone, editor), func(v *View) { v.Settled = false }, EditorPlace{}},
 		{"nobody of its cluster is heard", "srv3", but(AgentLost, editor, "sb1", "srv2"), nil, EditorPlace{}},
+		{"the standby hears nobody", "srv2", but(Gone, editor), func(v *View) { v.Peers["sb1"].Claim.Isolated = true }, EditorPlace{Server: "srv2", Raise: true}},
+		{"the standby's agent ends", "srv2", but(Gone, editor), func(v *View) { v.Peers["sb1"].Claim.Leaving = true }, EditorPlace{Server: "srv2", Raise: true}},
 		{"nobody supervises it", "sb1", but(AgentLost, "free1"), func(v *View) { v.Document.Editor = "free1" }, EditorPlace{Server: "sb1", Raise: true, Probe: true}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -139,17 +141,20 @@ func TestNoEpochIsAcceptedTwice(t *testing.T) {
 
 func TestAcceptRefuses(t *testing.T) {
 	for name, tc := range map[string]struct {
-		change func(v *View, own *Claim, p *Proposal)
+		change func(v *View, own *Claim, p *Proposal, last *Acceptance)
 		want   bool
 	}{
-		"as it should be":     {func(*View, *Claim, *Proposal) {}, true},
-		"a later document":    {func(v *View, _ *Claim, _ *Proposal) { v.Document.Revision++ }, false},
-		"another document":    {func(_ *View, own *Claim, _ *Proposal) { own.Hash = "sha256:2" }, false},
-		"an earlier document": {func(v *View, own *Claim, _ *Proposal) { v.Document.Revision--; own.Hash = "sha256:2" }, true},
-		"an epoch that is":    {func(v *View, _ *Claim, p *Proposal) { v.Document.Epoch, p.Age.Epoch = 1, 1 }, false},
-		"a server that is none": {func(v *View, _ *Claim, _ *Proposal) {
+		"as it should be":     {func(*View, *Claim, *Proposal, *Acceptance) {}, true},
+		"a later document":    {func(v *View, _ *Claim, _ *Proposal, _ *Acceptance) { v.Document.Revision++ }, false},
+		"another document":    {func(_ *View, own *Claim, _ *Proposal, _ *Acceptance) { own.Hash = "sha256:2" }, false},
+		"an earlier document": {func(v *View, own *Claim, _ *Proposal, _ *Acceptance) { v.Document.Revision--; own.Hash = "sha256:2" }, true},
+		"an epoch that is":    {func(v *View, _ *Claim, p *Proposal, _ *Acceptance) { v.Document.Epoch, p.Age.Epoch = 1, 1 }, false},
+		"a server that is none": {func(v *View, _ *Claim, _ *Proposal, _ *Acceptance) {
 			v.Document.Servers = v.Document.Servers[:1]
 		}, false},
+		"what it accepted before":     {func(_ *View, _ *Claim, _ *Proposal, last *Acceptance) { *last = Acceptance{1, "sb1"} }, true},
+		"what it accepted of another": {func(_ *View, _ *Claim, _ *Proposal, last *Acceptance) { *last = Acceptance{1, "srv3"} }, false},
+		"after a later one of it":     {func(_ *View, _ *Claim, _ *Proposal, last *Acceptance) { *last = Acceptance{2, "sb1"} }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := editDocument()
@@ -160,8 +165,9 @@ func TestAcceptRefuses(t *testing.T) {
 				return Alive
 			})
 			p := Proposal{Epoch: 1, Age: d.Age(), Hash: "sha256:1"}
-			tc.change(&v, own, &p)
-			if why := Accept(v, own, Acceptance{}, p, "sb1"); (why == "") != tc.want {
+			last := Acceptance{}
+			tc.change(&v, own, &p, &last)
+			if why := Accept(v, own, last, p, "sb1"); (why == "") != tc.want {
 				t.Errorf("it says %q", why)
 			}
 		})

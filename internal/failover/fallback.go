@@ -56,7 +56,7 @@ func (v *View) automatic(c *clusterconf.Cluster, d Decision, regular string, p P
 		return false, d.with(Run, RuleTakeover, d.BlockedBy[0])
 	case p.Claim.LIM(d.LIM).Released:
 		return false, d.with(Run, RuleOrder, fmt.Sprintf("was moved here by order; stays until `fallback %d` or until the agent of %s starts anew", d.LIM, regular))
-	case hold > 0 && v.Now.Before(heldUntil):
+	case v.Now.Before(heldUntil):
 		d.HeldUntil, d.HeldWhy = heldUntil, l.Flaps.words(regular)
 		return false, d.with(Run, RuleFlapping, fmt.Sprintf("falls back to %s at %s, if that stays up: %s", regular, clock(heldUntil), d.HeldWhy))
 	}

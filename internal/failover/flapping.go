@@ -49,7 +49,7 @@ func (f Flaps) Forgotten() time.Time {
 // Hold is for how long the regular server must stay up before the next
 // automatic fallback: the first time, doubled with each failure.
 func (f Flaps) Hold(first time.Duration) time.Duration {
-	if f.Count == 0 || first <= 0 {
+	if f.Count == 0 {
 		return 0
 	}
 	return min(first<<min(f.Count-1, 16), quietTime)

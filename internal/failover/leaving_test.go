@@ -259,3 +259,112 @@ func TestLeaveWaitsAndRefusals(t *testing.T) {
 		t.Errorf("with a standby that is gone: %+v", s)
 	}
 }
+
+// Steps are asked for while a LIM leaves or a former base is still in use.
+func TestPending(t *testing.T) {
+	d := newPassage().servers["sb1"].doc
+	if Pending(d) {
+		t.Error("of a document at rest")
+	}
+	d.Clusters[0].LIMs[0].Leaving = true
+	if !Pending(d) {
+		t.Error("a LIM leaves: nothing")
+	}
+	d.Clusters[0].LIMs[0].Leaving, d.Servers[1].ReachedAt = false, netip.MustParsePrefix("192.0.2.21/24")
+	if !Pending(d) {
+		t.Error("a server is reached at its former base: nothing")
+	}
+}
+
+// What a leaving LIM waits for is told in words that fit.
+func TestLeaveWaits(t *testing.T) {
+	claim := func(lim LIMClaim) *Claim { return &Claim{Revision: 1, LIMs: []LIMClaim{lim}} }
+	ready := claim(LIMClaim{LIM: 1, State: Stopped, Clear: true})
+	for _, tc := range []struct {
+		name          string
+		standby, home Peer
+		dead          string
+		want          string // a part; "": it has left
+	}{
+		{"nothing", Peer{Liveness: Alive, Claim: ready}, Peer{Liveness: Alive, Claim: claim(LIMClaim{LIM: 1, State: Running})}, "", ""},
+		{"it runs on the standby", Peer{Liveness: Alive, Claim: claim(LIMClaim{LIM: 1, State: Running})}, Peer{Liveness: Alive, Claim: ready}, "", "`mxcluster fallback 1` brings it back"},
+		{"the standby still has something", Peer{Liveness: Alive, Claim: claim(LIMClaim{LIM: 1, State: Stopped})}, Peer{Liveness: Alive, Claim: ready}, "", "sb1 gives up what it has of LIM 1"},
+		{"the standby is silent", Peer{Liveness: Gone, Claim: ready}, Peer{Liveness: Alive, Claim: ready}, "", "sb1 is not heard"},
+		{"the standby is behind", Peer{Liveness: Alive, Claim: &Claim{}}, Peer{Liveness: Alive, Claim: ready}, "", "sb1 has not got revision 1"},
+		{"its server is behind", Peer{Liveness: Alive, Claim: ready}, Peer{Liveness: Alive, Claim: &Claim{}}, "", "srv1 has not got revision 1"},
+		{"a standby that is said to be dead", Peer{Liveness: Gone}, Peer{Liveness: Alive, Claim: ready}, "sb1", ""},
+		{"one of which something is heard", Peer{Liveness: AgentLost}, Peer{Liveness: Alive, Claim: ready}, "sb1", "was given up as lost for good, and something of it is heard"},
+		{"one that is back", Peer{Liveness: Alive, Claim: ready}, Peer{Liveness: Alive, Claim: ready}, "sb1", ""},
+		{"one that is back and behind", Peer{Liveness: Alive, Claim: &Claim{}}, Peer{Liveness: Alive, Claim: ready}, "sb1", "sb1 has not got revision 1"},
+		{"the other one is silent", Peer{Liveness: Alive, Claim: ready}, Peer{Liveness: AgentLost, Claim: ready}, "sb1", "srv1 is not heard"},
+	} {
+		v := newPassage().view("srv9")
+		c := v.Document.Cluster("c1")
+		c.LIMs[0].Leaving, c.LIMs[0].Dead = true, tc.dead
+		v.Peers["sb1"], v.Peers["srv1"] = tc.standby, tc.home
+		got := ""
+		if d := v.leaveWaits(c, c.LIMs[0]); d != nil {
+			got = d.Why
+		}
+		if got == "" != (tc.want == "") || !strings.Contains(got, tc.want) {
+			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
+// A base is settled when all have the document; of several that lack it one that is not
+// heard is told of, for that is what has to be seen to.
+func TestLacksDocument(t *testing.T) {
+	v := newPassage().view("sb1")
+	has, lacks := &Claim{Revision: 1}, &Claim{}
+	for _, tc := range []struct {
+		srv1, srv9 Peer
+		want       string
+	}{
+		{Peer{Liveness: Alive, Claim: has}, Peer{Liveness: Gone, Claim: has}, ""},
+		{Peer{Liveness: Alive, Claim: lacks}, Peer{Liveness: Gone, Claim: has}, "srv1"},
+		{Peer{Liveness: Alive, Claim: lacks}, Peer{Liveness: Gone, Claim: lacks}, "srv9"},
+		{Peer{Liveness: Gone, Claim: lacks}, Peer{Liveness: Alive, Claim: lacks}, "srv1"},
+		{Peer{Liveness: Alive, Claim: lacks}, Peer{Liveness: Alive}, "srv1"},
+		{Peer{Liveness: Gone}, Peer{Liveness: AgentLost}, "srv1"},
+	} {
+		v.Peers = map[string]Peer{"sb1": {Liveness: Alive, Claim: has}, "srv1": tc.srv1, "srv9": tc.srv9}
+		if got := v.lacksDocument(); got != tc.want {
+			t.Errorf("%+v, %+v: %q, want %q", tc.srv1, tc.srv9, got, tc.want)
+		}
+	}
+}
+
+// A LIM that runs on its standby leaves when it was brought back, and at once where its own
+// server is lost for good: it is stopped there.
+func TestLeavingLIMOnTheStandby(t *testing.T) {
+	v := newPassage().view("sb1")
+	c := v.Document.Cluster("c1")
+	v.Started = epoch.Add(-time.Hour)
+	v.LIMs[1] = Local{State: Running, Holds: true, Term: 4}
+	running := &Claim{Revision: 1, LIMs: []LIMClaim{{LIM: 1, State: Running}}}
+	for _, tc := range []struct {
+		name string
+		srv1 Peer
+		dead string
+		may  string // part of why it may not begin; "": it may
+		want Want   // once it has begun
+	}{
+		{"its server is well", Peer{Liveness: Alive, Claim: &Claim{Revision: 1, Settled: true}}, "", "bring it back first: mxcluster fallback 1", Run},
+		{"its server is lost for good", Peer{Liveness: Gone}, "srv1", "", Stop},
+		{"its server is lost, and nobody said so", Peer{Liveness: Gone}, "", "LIM 1 runs on its standby sb1", Run},
+		{"it runs on its server after all", Peer{Liveness: Alive, Claim: running}, "srv1", "it is heard", Run},
+	} {
+		c.LIMs[0].Leaving, c.LIMs[0].Dead = false, ""
+		v.Peers = map[string]Peer{"srv1": tc.srv1}
+		own := &Claim{Revision: 1, LIMs: []LIMClaim{{LIM: 1, State: Running}}}
+		why, hint := MayLeave(v, own, c, 1, tc.dead)
+		if text := why + "; " + hint; (why == "") != (tc.may == "") || !strings.Contains(text, tc.may) {
+			t.Errorf("%s: %q", tc.name, text)
+		}
+		c.LIMs[0].Leaving, c.LIMs[0].Dead = true, tc.dead
+		if d := Decide(v).For(1); d.Want != tc.want {
+			t.Errorf("%s: %s, %s", tc.name, d.Want, d.Reason)
+		}
+	}
+}

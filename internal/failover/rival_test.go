@@ -71,6 +71,8 @@ func TestDisowns(t *testing.T) {
 		{AliasWord{Free: time.Minute, Holds: true}, time.Second, false},
 		{AliasWord{Free: time.Second}, 0, false},
 		{AliasWord{Free: 3 * time.Second}, 2 * time.Second, false},
+		{AliasWord{Free: 3 * time.Second}, time.Second, true},
+		{AliasWord{Free: 3*time.Second - 1}, time.Second, false},
 		{AliasWord{Free: 3 * time.Second}, -time.Hour, true},
 	} {
 		if got := tc.w.Disowns(tc.age); got != tc.want {

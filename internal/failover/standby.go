@@ -101,21 +101,21 @@ func (v *View) auction(bids []bid) []Decision {
 	for i, b := range bids {
 		d := b.decision
 		switch {
-		case !b.usable:
-		case i == 0 && !b.incumbent:
+		case !b.usable, i == 0 && b.incumbent:
+		case i == 0:
 			if other := v.activeHereExcept(d.LIM); other != 0 {
 				d = d.with(Wait, RulePriority, fmt.Sprintf("waits until LIM %d has left the standby", other))
 			}
-		case i > 0 && b.incumbent:
+		case b.incumbent:
 			d = d.with(Stop, RulePriority, fmt.Sprintf("makes room for LIM %d, which %s", bids[0].decision.LIM, b.loses(bids[0])))
 			d.Waiting = true
-		case i > 0 && b.elsewhere:
+		case b.elsewhere:
 			d = d.with(Wait, RuleArbiter, fmt.Sprintf("%s; the arbiter says that %s has it, and the standby runs LIM %d", d.Reason, v.verdict(d.LIM).Holder, bids[0].decision.LIM))
 			d.Waiting = true
-		case i > 0 && b.unproven:
+		case b.unproven:
 			d = d.with(Wait, RuleOneLIM, "failed here before; waits, "+bids[0].occupies())
 			d.Waiting = true
-		case i > 0:
+		default:
 			d = d.with(Stop, RuleOneLIM, fmt.Sprintf("%s; waits, %s", d.Reason, bids[0].occupies()))
 			d.Waiting = true
 		}
