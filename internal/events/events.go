@@ -56,12 +56,9 @@ type Query struct {
 	After map[string]uint64 `json:"after,omitempty"` // of a server only those with a greater number
 }
 
-// Limits of one server's answer, so that it fits into a message: the newest
+// MaxBytes limits one server's answer, so that it fits into a message: the newest
 // events count.
-const (
-	MaxEvents = 4000
-	MaxBytes  = 768 << 10
-)
+const MaxBytes = 768 << 10
 
 // wants reports whether the query asks for an event.
 func (q Query) wants(e *Event) bool {

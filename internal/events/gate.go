@@ -73,10 +73,10 @@ func (g *Gate) Admit(e Event) bool {
 
 // fill makes room for one more each quarter of an hour.
 func (x *gated) fill(now time.Time, most int) {
-	if more := int(now.Sub(x.since) / gateEvery); more > 0 {
-		x.room, x.since = min(x.room+more, most), x.since.Add(time.Duration(more)*gateEvery)
-	} else if more < 0 { // the clock was put back
+	if more := int(now.Sub(x.since) / gateEvery); more < 0 { // the clock was put back
 		x.since = now
+	} else {
+		x.room, x.since = min(x.room+more, most), x.since.Add(time.Duration(more)*gateEvery)
 	}
 	if x.room == most {
 		x.since = now

@@ -74,3 +74,33 @@ func TestGateLosesNoCount(t *testing.T) {
 		}
 	})
 }
+
+// So many of one kind are told at once; after that one each quarter of an hour, and how
+// many there were is said of more than one.
+func TestGateBounds(t *testing.T) {
+	for kind, most := range map[Kind]int{Alias: gateRoom, State: gateStates} {
+		var g Gate
+		e := Event{Time: start, Kind: kind, Text: "x"}
+		for i := range most + 1 {
+			if told := g.Admit(e); told != (i < most) {
+				t.Fatalf("%s: event %d is told: %t", kind, i+1, told)
+			}
+			if due := g.Due(start); len(due) > 0 {
+				t.Fatalf("%s: event %d is due at once", kind, i+1)
+			}
+		}
+		e.Time = start.Add(gateEvery - 1)
+		if due := g.Due(e.Time); len(due) > 0 {
+			t.Errorf("%s: due before its time: %v", kind, due)
+		}
+		if due := g.Due(start.Add(gateEvery)); len(due) != 1 || due[0].Text != "x" || due[0].Count != 1 {
+			t.Errorf("%s: due when it is time: %v", kind, due)
+		}
+		if g.Admit(e) || g.Admit(e) {
+			t.Errorf("%s: told although the room was used", kind)
+		}
+		if due := g.Due(start.Add(2 * gateEvery)); len(due) != 1 || due[0].Text != "x (the last of 2 of this kind; the others are left out)" {
+			t.Errorf("%s: due when it is time: %v", kind, due)
+		}
+	}
+}

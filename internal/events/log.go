@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 )
@@ -43,10 +44,9 @@ func (l *Log) Append(batch []Event) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waiting = append(l.waiting, batch...)
-	if over := len(l.waiting) - maxWaiting; over > 0 {
-		l.lost += over
-		l.waiting = append(l.waiting[:0], l.waiting[over:]...)
-	}
+	over := max(len(l.waiting)-maxWaiting, 0)
+	l.lost += over
+	l.waiting = slices.Delete(l.waiting, 0, over)
 	if len(l.waiting) == 0 {
 		return nil
 	}
@@ -163,7 +163,7 @@ func (l *Log) file(i int) string {
 }
 
 // Read returns the newest events that a query asks for, oldest first, within
-// the limits of an answer; truncated says that earlier ones were left out.
+// the limit of an answer; truncated says that earlier ones were left out.
 func (l *Log) Read(q Query) (found []Event, truncated bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -174,7 +174,7 @@ func (l *Log) Read(q Query) (found []Event, truncated bool, err error) {
 		}
 		found = append(found, *e)
 		size += e.size()
-		for len(found) > MaxEvents || size > MaxBytes {
+		for size > MaxBytes {
 			size -= found[0].size()
 			found, truncated = found[1:], true
 		}
@@ -184,10 +184,8 @@ func (l *Log) Read(q Query) (found []Event, truncated bool, err error) {
 			return nil, false, err
 		}
 	}
-	if len(l.waiting) > 0 {
-		for _, e := range l.told() {
-			take(&e)
-		}
+	for _, e := range l.told() {
+		take(&e)
 	}
 	return found, truncated, nil
 }

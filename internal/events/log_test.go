@@ -123,7 +123,7 @@ func TestRotation(t *testing.T) {
 		t.Errorf("%d files of %d bytes together", len(files), size)
 	}
 	found, truncated, err := l.Read(Query{})
-	if err != nil || !truncated || len(found) > MaxEvents || found[len(found)-1].Seq != batches*each {
+	if err != nil || !truncated || found[len(found)-1].Seq != batches*each {
 		t.Fatalf("%d events, truncated %v, %v", len(found), truncated, err)
 	}
 	for i := 1; i < len(found); i++ {
@@ -273,5 +273,91 @@ func TestEventsWaitForTheDisk(t *testing.T) {
 	}
 	if got := texts(l); len(got) != maxWaiting+1 || got[0] != "3 events of s before this one are lost: the disk took none, and memory no more" {
 		t.Errorf("%d events, the first: %q", len(got), got[0])
+	}
+}
+
+// Numbers go on after a restart in whichever file the last one is, and what is no event is
+// none.
+func TestNumbersGoOn(t *testing.T) {
+	for name, files := range map[string]map[string]string{
+		"in the present file":  {"": `{"seq":7}` + "\n"},
+		"in the one before":    {".1": `{"seq":7}` + "\n"},
+		"in the oldest one":    {".4": `{"seq":7}` + "\n"},
+		"behind what is none":  {"": "{}\n" + `{"text":"x"}` + "\n\n", ".1": `{"seq":7}` + "\n"},
+		"in front of an older": {"": `{"seq":7}` + "\n", ".1": `{"seq":6}` + "\n"},
+	} {
+		path := filepath.Join(t.TempDir(), "events")
+		for suffix, text := range files {
+			if err := os.WriteFile(path+suffix, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l := &Log{Path: path}
+		if err := l.Append([]Event{at(1, 1, "a")}); err != nil {
+			t.Fatal(err)
+		}
+		found, _, err := l.Read(Query{})
+		if err != nil || found[len(found)-1].Seq != 8 || found[0].Seq == 0 {
+			t.Errorf("%s: %+v, %v", name, found, err)
+		}
+	}
+}
+
+// A file that cannot be read is an error, not the end of the numbers.
+func TestUnreadableLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events")
+	if err := os.Mkdir(path+".1", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l := &Log{Path: path}
+	if err := l.Append([]Event{at(1, 1, "a")}); err == nil {
+		t.Error("numbers begin anew")
+	}
+}
+
+// A new file is begun with the batch that fills the present one.
+func TestRotatesWhenFull(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events")
+	l := &Log{Path: path}
+	batch := make([]Event, maxFile/2/(32<<10))
+	for i := range batch {
+		batch[i] = at(i, 1, strings.Repeat("x", 32<<10))
+	}
+	for i := range 2 {
+		if _, err := os.Stat(path + ".1"); err == nil {
+			t.Fatalf("after %d batches, each half of a file, a new one is begun", i)
+		}
+		if err := l.Append(batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(path + ".1"); err != nil {
+		t.Errorf("the file is full: %v", err)
+	}
+}
+
+// An answer is as long as it may be, and says when it leaves some out.
+func TestAnswerIsBounded(t *testing.T) {
+	text := strings.Repeat("x", MaxBytes/8-200)
+	for _, tt := range []struct {
+		name      string
+		events    []Event
+		found     int
+		truncated bool
+	}{
+		{"as long as it may", slices.Repeat([]Event{{Text: text}}, 8), 8, false},
+		{"a little longer", append(slices.Repeat([]Event{{Text: text}}, 7), Event{Text: text + "x"}), 7, true},
+	} {
+		l := &Log{Path: filepath.Join(t.TempDir(), "events")}
+		for i := range tt.events {
+			tt.events[i].Seq = uint64(i + 1)
+		}
+		l.waiting = tt.events
+		if found, truncated, err := l.Read(Query{}); len(found) != tt.found || truncated != tt.truncated || err != nil {
+			t.Errorf("%s: %d events, truncated %t, %v", tt.name, len(found), truncated, err)
+		}
+	}
+	if got := (&Event{Text: "1", Reason: "22", Subject: "4444", Is: "88888888", Was: strings.Repeat("6", 16), By: strings.Repeat("2", 32)}).size(); got != 200+63 {
+		t.Errorf("an event counts %d bytes", got)
 	}
 }

@@ -28,7 +28,7 @@ func TestDisplaced(t *testing.T) {
 			}
 			for _, w := range waiting {
 				if w == lim {
-					l.ActiveOn, l.Side, l.Waiting = nil, "none", true
+					l.ActiveOn, l.Side, l.Waiting = nil, "none", lim == 2 // of the other one nothing but that is known
 				}
 			}
 			c.LIMs = append(c.LIMs, l)
