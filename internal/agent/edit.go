@@ -126,15 +126,27 @@ func (a *documents) editHeard(from string, m message) {
 	})
 }
 
-// editHere stores an edit on this server. It runs beside the main loop.
+// editHere carries an edit out that a command or another agent sent. It runs beside the
+// main loop.
 func (a *documents) editHere(ctx context.Context, r control.EditRequest, p failover.EditorPlace) (*control.EditResult, error) {
 	next, err := clusterconf.Parse("the edited document", r.Document)
 	if err != nil {
 		return nil, err
 	}
+	stored, err := a.storeEdit(ctx, r.Base, r.Change, next, p)
+	if err != nil {
+		return nil, err
+	}
+	return &control.EditResult{Server: a.cfg.Server, Document: stored.Bytes()}, nil
+}
+
+// storeEdit stores the servers, LIMs and clusters of next, which it takes over, as the
+// revision after the one with the hash base. It runs beside the main loop.
+func (a *documents) storeEdit(ctx context.Context, base string, change clusterconf.Change, next *clusterconf.Document, p failover.EditorPlace) (*clusterconf.Encoded, error) {
 	epoch := uint64(0)
 	if p.Raise {
-		if epoch, err = a.raise(ctx, r.Base, p); err != nil {
+		var err error
+		if epoch, err = a.raise(ctx, base, p); err != nil {
 			return nil, err
 		}
 		defer a.post(func() { a.committing = 0 })
@@ -143,14 +155,13 @@ func (a *documents) editHere(ctx context.Context, r control.EditRequest, p failo
 	if err != nil {
 		return nil, err
 	}
-	res, err := a.deps.Documents.EditFrom(ctx, r.Base, r.Change, func(d *clusterconf.Document) error {
+	res, err := a.deps.Documents.EditFrom(ctx, base, change, func(d *clusterconf.Document) error {
 		if heard != nil {
 			if err := touchesHeard(d, next, heard, a.cfg.Server); err != nil {
 				return err
 			}
 		}
-		c := next.Clone()
-		d.Servers, d.LIMs, d.Clusters = c.Servers, c.LIMs, c.Clusters
+		d.Servers, d.LIMs, d.Clusters = next.Servers, next.LIMs, next.Clusters
 		if epoch > 0 {
 			d.Epoch, d.Editor = epoch, a.cfg.Server
 		}
@@ -165,7 +176,7 @@ func (a *documents) editHere(ctx context.Context, r control.EditRequest, p failo
 	if err := a.Reload(ctx); err != nil {
 		a.log.Error("putting an edit into force", "revision", res.After.Revision, "err", err)
 	}
-	return &control.EditResult{Server: a.cfg.Server, Document: res.After.Bytes()}, nil
+	return res.After, nil
 }
 
 // heardNow returns the servers that are heard where only these may be touched; nil:

@@ -72,7 +72,7 @@ func (a *documents) take(step failover.Step, place failover.EditorPlace, now tim
 			res, err = a.deps.Documents.Edit(ctx, change, func(d *clusterconf.Document) error { apply(d); return nil })
 		} else {
 			apply(next)
-			_, err = a.editHere(ctx, control.EditRequest{Base: base, Document: clusterconf.Encode(next), Change: change}, place)
+			_, err = a.storeEdit(ctx, base, change, next, place)
 		}
 		a.post(func() {
 			a.going = false
