@@ -99,6 +99,7 @@ func (d *differ) software(was, is *LIM) {
 	}
 	name := fmt.Sprintf("LIM %d", is.Number)
 	d.value(name+": services", servicesText(was), servicesText(is))
+	d.value(name+": checks", strings.Join(was.Checks, ", "), strings.Join(is.Checks, ", "))
 	d.value(name+": media server", was.MediaServer.text(), is.MediaServer.text())
 	d.value(name+": gateways", strings.Join(was.Gateways, ", "), strings.Join(is.Gateways, ", "))
 	d.value(name+": announcement prompts", was.Prompts, is.Prompts)

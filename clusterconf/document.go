@@ -125,6 +125,7 @@ func (s Server) Role() Role {
 type LIM struct {
 	Number      int          `yaml:"lim" json:"lim"`
 	Services    []Service    `yaml:"services,omitempty" json:"services,omitempty"`       // started in order, stopped in reverse
+	Checks      []string     `yaml:"checks,omitempty" json:"checks,omitempty"`           // programs, as exec:PATH, that tell whether a server is fit to run the LIM
 	MediaServer *MediaServer `yaml:"mediaServer,omitempty" json:"mediaServer,omitempty"` // nil: none
 	Gateways    []string     `yaml:"gateways,omitempty" json:"gateways,omitempty"`       // media gateways that move with the LIM (spec ch. 2)
 	Prompts     string       `yaml:"prompts,omitempty" json:"prompts,omitempty"`         // folder of announcement prompts, which the standby must have, too (spec ch. 2); "": none
@@ -260,7 +261,7 @@ func (d *Document) Clone() *Document {
 	c.LIMs = slices.Clone(d.LIMs)
 	for i := range c.LIMs {
 		l := &c.LIMs[i]
-		l.Services, l.Gateways = slices.Clone(l.Services), slices.Clone(l.Gateways)
+		l.Services, l.Checks, l.Gateways = slices.Clone(l.Services), slices.Clone(l.Checks), slices.Clone(l.Gateways)
 		l.MediaServer = cloneOf(l.MediaServer)
 	}
 	c.Clusters = slices.Clone(d.Clusters)

@@ -32,6 +32,7 @@ var rules = []rule{
 	{"lim-once", false, checkLIMsOnce},
 	{"lim-server", true, checkLIMServers},
 	{"service", false, checkServices},
+	{"check", false, checkAbilityChecks},
 	{"media-server", false, checkMediaServers},
 	{"media-server-alias", true, checkMediaServerAliases},
 	{"media-server-apart", false, checkMediaServersApart},

@@ -39,6 +39,12 @@ func validService(run string) bool {
 	return false
 }
 
+// CheckSyntax is the notation of an ability check.
+const CheckSyntax = "exec:/PATH"
+
+// validCheck tells whether text keeps to CheckSyntax.
+func validCheck(text string) bool { return strings.HasPrefix(text, "exec:") && validService(text) }
+
 // notParam tells whether a word is not KEY=VALUE with a key that can be the name of
 // an environment variable.
 func notParam(word string) bool {
@@ -81,6 +87,19 @@ func checkServices(d *Document, report reportFunc) {
 		for j, s := range l.Services {
 			if !validService(s.Run) {
 				report(at(at("lims", i)+".services", j)+".run", "write "+ServiceSyntax, "%q is not a service", s.Run)
+			}
+		}
+	}
+}
+
+func checkAbilityChecks(d *Document, report reportFunc) {
+	for i, l := range d.LIMs {
+		for j, text := range l.Checks {
+			switch path := at(at("lims", i)+".checks", j); {
+			case !validCheck(text):
+				report(path, "write "+CheckSyntax, "%q is not a check", text)
+			case slices.Index(l.Checks, text) < j:
+				report(path, "name each check once", "check %s of LIM %d is given twice", text, l.Number)
 			}
 		}
 	}

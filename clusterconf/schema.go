@@ -68,6 +68,7 @@ func (r *reader) lim(path string, n *yaml.Node) (l LIM) {
 	r.mapping(path, n, []field{
 		{"lim", true, r.integer(&l.Number)},
 		{"services", false, list(r, &l.Services, r.service)},
+		{"checks", false, list(r, &l.Checks, r.word)},
 		{"mediaServer", false, optional(&l.MediaServer, r.mediaServer)},
 		{"gateways", false, list(r, &l.Gateways, r.word)},
 		{"prompts", false, text(r, &l.Prompts)},

@@ -100,6 +100,20 @@ func (d *Document) SetGateways(lim int, ids []string) error {
 	return d.setSoftware(lim, func(l *LIM) { l.Gateways = ids })
 }
 
+// SetChecks replaces the programs, as exec:PATH, that tell whether a server is fit to run
+// a LIM; none: every server is.
+func (d *Document) SetChecks(lim int, list []string) error {
+	for i, text := range list {
+		switch {
+		case !validCheck(text):
+			return fault.New(fault.Usage, "write "+CheckSyntax, "%q is not a check", text)
+		case slices.Index(list, text) < i:
+			return fault.New(fault.Usage, "name each check once", "check %s is given twice", text)
+		}
+	}
+	return d.setSoftware(lim, func(l *LIM) { l.Checks = slices.Clone(list) })
+}
+
 // SetPrompts sets the folder in which a LIM's announcement prompts lie, on its regular
 // server and on the standby; "" for none.
 func (d *Document) SetPrompts(lim int, dir string) error {
@@ -124,7 +138,7 @@ func (d *Document) setSoftware(lim int, change func(*LIM)) error {
 	}
 	change(&entry)
 	d.LIMs = slices.DeleteFunc(d.LIMs, func(l LIM) bool { return l.Number == lim })
-	if len(entry.Services) > 0 || entry.MediaServer != nil || len(entry.Gateways) > 0 || entry.Prompts != "" {
+	if len(entry.Services) > 0 || len(entry.Checks) > 0 || entry.MediaServer != nil || len(entry.Gateways) > 0 || entry.Prompts != "" {
 		d.LIMs = append(d.LIMs, entry)
 	}
 	return nil

@@ -36,6 +36,7 @@ func (a completer) flagValues() map[string]cobra.CompletionFunc {
 		"--direction":            words(string(xdata.DirectionAuto), "from the newer side", string(xdata.DirectionToStandby), "", string(xdata.DirectionToRegular), ""),
 		"--media-server":         words(string(clusterconf.MediaServerNone), "", string(clusterconf.MediaServerColocated), "", string(clusterconf.MediaServerStandalone), ""),
 		"--service":              prefixes("systemd:", "ocf:", "exec:"),
+		"lim set --check":        prefixes("exec:"),
 		"--regular-only-service": prefixes("systemd:", "ocf:", "exec:"),
 		"create --standby":       a.completeFlag(offerServers(idleStandby), ""),
 		"create --lim":           a.completeFlag(offerLIMs(inNoCluster), "="),

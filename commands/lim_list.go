@@ -28,6 +28,7 @@ type limEntry struct {
 	Alias       *string                  `json:"alias"`
 	Cluster     *string                  `json:"cluster"`
 	Services    []clusterconf.Service    `json:"services"`
+	Checks      []string                 `json:"checks"` // programs that tell whether a server is fit to run it
 	MediaServer *clusterconf.MediaServer `json:"mediaServer"`
 	Gateways    []string                 `json:"gateways"`
 	Prompts     *string                  `json:"prompts"` // folder of the announcement prompts
@@ -93,9 +94,9 @@ func newLIMList(doc *clusterconf.Document) limList {
 		if s.LIM == 0 {
 			continue
 		}
-		e := limEntry{LIM: s.LIM, Regular: s.Name, Services: []clusterconf.Service{}, Gateways: []string{}}
+		e := limEntry{LIM: s.LIM, Regular: s.Name, Services: []clusterconf.Service{}, Checks: []string{}, Gateways: []string{}}
 		if l := doc.LIM(s.LIM); l != nil {
-			e.Services, e.Gateways = append(e.Services, l.Services...), append(e.Gateways, l.Gateways...)
+			e.Services, e.Checks, e.Gateways = append(e.Services, l.Services...), append(e.Checks, l.Checks...), append(e.Gateways, l.Gateways...)
 			e.MediaServer = l.MediaServer
 			if l.Prompts != "" {
 				e.Prompts = &l.Prompts
@@ -115,7 +116,7 @@ func (l limList) view() ui.View {
 	v := ui.View{
 		Object: l,
 		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "REGULAR"}, {Head: "ALIAS"}, {Head: "CLUSTER"}, {Head: "SERVICES"},
-			{Head: "MEDIA-SERVER", Wide: true}, {Head: "GATEWAYS", Wide: true}, {Head: "PROMPTS", Wide: true}},
+			{Head: "MEDIA-SERVER", Wide: true}, {Head: "GATEWAYS", Wide: true}, {Head: "PROMPTS", Wide: true}, {Head: "CHECKS", Wide: true}},
 		Empty: "there is no LIM yet; 'mxcluster server add' takes one with --lim",
 	}
 	for _, e := range l.LIMs {
@@ -129,7 +130,7 @@ func (l limList) view() ui.View {
 		}
 		number := strconv.Itoa(e.LIM)
 		v.Rows = append(v.Rows, []string{number, e.Regular, orEmpty(e.Alias), orEmpty(e.Cluster), strings.Join(services, " "),
-			mediaServerWords(e.MediaServer), strings.Join(e.Gateways, " "), orEmpty(e.Prompts)})
+			mediaServerWords(e.MediaServer), strings.Join(e.Gateways, " "), orEmpty(e.Prompts), strings.Join(e.Checks, " ")})
 		v.Names = append(v.Names, number)
 	}
 	return v

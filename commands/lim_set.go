@@ -17,6 +17,7 @@ import (
 type limSetOptions struct {
 	change
 	services       []clusterconf.Service
+	checks         []string
 	mediaServer    string
 	media, control string
 	gateways       []string
@@ -29,7 +30,7 @@ func newLIMSetCommand(a *app) *cobra.Command {
 	var o limSetOptions
 	c := &cobra.Command{
 		Use:   "set N",
-		Short: "Set the software, media server, gateways and prompts of a LIM",
+		Short: "Set the software, checks, media server, gateways and prompts of a LIM",
 		Long: `Lim set replaces what it is given of LIM N, and leaves the rest as it is.
 
 The services make up the LIM. They are started in the order given and stopped in
@@ -45,6 +46,15 @@ the alarm not-redundant and in 'mxcluster status', and tried again; the LIM stay
 it is as long as something of its software runs. A unit of Type=oneshot without
 RemainAfterExit=yes is refused: it would count as stopped at once.
 
+A check is exec:PATH, a program that is run without arguments every 5 s on both servers,
+and tells by exit status 0 that the server is fit to run the LIM: that its disk has room,
+its trunk is up. It starts and stops nothing by itself. After three failures in a row the
+server is unfit, after two successes fit again. An unfit server takes the LIM over from
+nobody; where the LIM runs on one, it moves to the other side as in a planned move, if
+that one is fit and ready, and stays otherwise; 'mxcluster status' and the alarm unfit
+say so. A check that does not end within the limit of a health check has failed. It
+learns of the LIM as services do; --check '' takes all checks off.
+
 The media server is co-located with the LIM, so that its addresses are the LIM's
 own, stand-alone on a machine of its own, or none. The gateways are the media
 gateways that go with the LIM; --gateway '' takes all of them off. The software is told
@@ -56,6 +66,7 @@ agent of the standby looks for them in the folder of --prompts, and raises the a
 prompts-missing when that is not there or empty; --prompts '' ends that.`,
 		Example: `  mxcluster lim set 1 --service exec:/opt/lim/service
   mxcluster lim set 1 --service exec:/opt/lim/service --regular-only-service exec:/opt/manager/service
+  mxcluster lim set 1 --check exec:/opt/lim/trunk-up
   mxcluster lim set 1 --media-server standalone --media-address 10.0.1.5 --control-address 10.0.0.5
   mxcluster lim set 1 --gateway mgw1 --gateway mgw2`,
 		Annotations: exits(editCodes()...),
@@ -69,6 +80,7 @@ prompts-missing when that is not there or empty; --prompts '' ends that.`,
 	// Both flags add to one list: services start in the order given.
 	f.Var(&serviceValue{list: &o.services}, "service", "`SPEC` of a service")
 	f.Var(&serviceValue{list: &o.services, regularOnly: true}, "regular-only-service", "`SPEC` of a service that is not started on the standby")
+	f.StringArrayVar(&o.checks, "check", nil, "`SPEC`, as exec:PATH, of a program that tells whether a server is fit to run the LIM; may be repeated")
 	f.StringVar(&o.mediaServer, "media-server", "", "`kind` of media server: none, colocated or standalone")
 	f.StringVar(&o.media, "media-address", "", "`address` of the media server's media interface")
 	f.StringVar(&o.control, "control-address", "", "`address` of the media server's control interface")
@@ -147,6 +159,10 @@ func (o *limSetOptions) apply(lim int) (func(*clusterconf.Document) error, error
 	if len(o.services) > 0 {
 		steps = append(steps, func(d *clusterconf.Document) error { return d.SetServices(lim, o.services) })
 	}
+	if o.given("check") {
+		list := slices.DeleteFunc(slices.Clone(o.checks), func(text string) bool { return text == "" })
+		steps = append(steps, func(d *clusterconf.Document) error { return d.SetChecks(lim, list) })
+	}
 	switch {
 	case o.given("media-server"):
 		m, err := o.parseMediaServer()
@@ -165,7 +181,7 @@ func (o *limSetOptions) apply(lim int) (func(*clusterconf.Document) error, error
 		steps = append(steps, func(d *clusterconf.Document) error { return d.SetPrompts(lim, o.prompts) })
 	}
 	if len(steps) == 0 {
-		return nil, fault.New(fault.Usage, "give --service, --regular-only-service, --media-server, --gateway or --prompts", "nothing to set")
+		return nil, fault.New(fault.Usage, "give --service, --regular-only-service, --check, --media-server, --gateway or --prompts", "nothing to set")
 	}
 	return func(d *clusterconf.Document) error {
 		for _, step := range steps {

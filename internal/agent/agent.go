@@ -56,6 +56,7 @@ type Agent struct {
 	data      *data
 	copies    *copies
 	needs     *preconditions
+	abilities *abilities
 	aliases   *aliases
 	link      *link
 	kept      *keptState
@@ -113,6 +114,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	a.link.aliases, a.link.lims, a.link.peers = a.aliases, a.lims, a.peers
 	a.copies = &copies{core: a.core, lims: a.lims, peers: a.peers}
 	a.needs = &preconditions{core: a.core}
+	a.abilities = &abilities{core: a.core, lims: a.lims, all: map[int]*ability{}}
 	if deps.Arbiter != nil {
 		a.keeper = keeper.New(keeper.Config{Arbiter: deps.Arbiter, Server: cfg.Server, Lease: cfg.ArbiterLease, Alive: a.alive, Changed: func() { a.post(func() {}) }, Log: cfg.Log})
 	}

@@ -99,6 +99,8 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 		})
 	}
 	for i := range c.LIMs {
+		l, f := &c.LIMs[i], a.abilities.of(c.LIMs[i].LIM)
+		l.Unfit, l.Unchecked, l.Failing, l.FitSince = f.Unfit, f.Unchecked, f.Failing, f.Since
 		if n := c.LIMs[i].LIM; slices.Contains(notTaken, n) {
 			c.LIMs[i].NotTaken = a.actsNotWords(n)
 		}

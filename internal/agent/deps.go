@@ -92,8 +92,9 @@ type Deps struct {
 	State     StateFile
 	Events    EventLog
 	Software  func(lim *clusterconf.LIM, side clusterconf.Side) (services.Set, error)
-	Prune     func(ctx context.Context, lim int) (removed int, err error) // all data versions but the newest, once that is read and found good
-	Data      func(lim int) DataHere                                      // data versions
+	Ability   func(ctx context.Context, lim *clusterconf.LIM, env services.Env) (failed, unknown string) // what the LIM's checks say of this server, see [services.Ability]; nil: nobody asks
+	Prune     func(ctx context.Context, lim int) (removed int, err error)                                // all data versions but the newest, once that is read and found good
+	Data      func(lim int) DataHere                                                                     // data versions
 
 	Room    func() error                        // why a disk has no room for what the agent must keep; nil: nobody looks
 	Started func(lim int, version string) error // a LIM is started on a version; nil: nobody remembers

@@ -34,6 +34,7 @@ func (a *Agent) housekeep(now time.Time) {
 		a.lastData = now
 		a.data.look(a.own(), now)
 		a.needs.look(a.own(), now)
+		a.abilities.look(a.own(), now)
 	}
 	a.kept.lookForRoom(now)
 	short := a.kept.room.disk != "" || a.kept.room.memory != ""

@@ -20,6 +20,11 @@ func (a *Agent) unfit() []string {
 	for _, n := range slices.Sorted(maps.Keys(a.needs.unable)) {
 		why = append(why, fmt.Sprintf("the software of LIM %d cannot start: %s", n, a.needs.unable[n]))
 	}
+	for _, n := range slices.Sorted(maps.Keys(a.abilities.all)) {
+		if x := a.abilities.all[n]; x.Unfit != "" {
+			why = append(why, fmt.Sprintf("it is unfit for LIM %d: %s", n, x.Unfit))
+		}
+	}
 	for _, n := range slices.Sorted(maps.Keys(a.lims.all)) {
 		if l := a.lims.all[n]; l.software.unseen != "" {
 			why = append(why, fmt.Sprintf("the software of LIM %d cannot be seen: %s", n, l.software.unseen))

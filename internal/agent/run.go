@@ -170,6 +170,9 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		Software: func(l *clusterconf.LIM, side clusterconf.Side) (services.Set, error) {
 			return services.ForLIM(l, side, cfg.serviceOptions())
 		},
+		Ability: func(ctx context.Context, l *clusterconf.LIM, env services.Env) (failed, unknown string) {
+			return services.Ability(ctx, l, env, cfg.serviceOptions())
+		},
 		Prune: func(ctx context.Context, lim int) (int, error) {
 			removed, err := versions.KeepNewest(ctx, lim)
 			return len(removed), err

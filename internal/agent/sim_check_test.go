@@ -217,9 +217,9 @@ func (s *simulation) couldRun(lim int) string {
 	switch d := s.newest(); {
 	case m.LockedTo(time.Now()) != "" || s.cutInPart() || d.RegularOf(lim) == nil:
 		return ""
-	case s.fit(regular, lim) && (clear || s.servers[standby].down) && s.heardByMost(regular):
+	case s.fit(regular, lim) && s.trouble[regular].unfitness() == "" && (clear || s.servers[standby].down) && s.heardByMost(regular):
 		return regular
-	case clustered && !m.Leaving && !there.Leaving && s.isStandbyOf(standby, lim) && !s.untold(standby) && s.fit(standby, lim) && (clear || s.servers[regular].down) && len(s.aliasesOf(standby)) == 0 && (s.preloaded() || len(s.running(standby)) == 0) && s.heardByMost(standby):
+	case clustered && !m.Leaving && !there.Leaving && s.isStandbyOf(standby, lim) && !s.untold(standby) && s.fit(standby, lim) && s.trouble[standby].unfitness() == "" && (clear || s.servers[regular].down) && len(s.aliasesOf(standby)) == 0 && (s.preloaded() || len(s.running(standby)) == 0) && s.heardByMost(standby):
 		return standby
 	}
 	return ""

@@ -31,7 +31,7 @@ func drawDisorders(s *simulation, seed uint64) *disorders {
 	x := &disorders{rnd: rand.New(rand.NewPCG(seed, 3)), cards: secondCards{}}
 	x.routers = drawRouters(s, x.rnd)
 	x.kinds = []weightedDisorder{
-		{papers{}, 4}, {fullDisks{}, 4}, {&x.routers, 3}, {x.cards, 2}, {strayAliases{}, 4},
+		{papers{}, 4}, {fullDisks{}, 4}, {&x.routers, 3}, {x.cards, 2}, {strayAliases{}, 4}, {failingChecks{}, 3},
 	}
 	if x.rnd.IntN(2) == 0 {
 		x.kinds = append(x.kinds, weightedDisorder{edits{}, 6})

@@ -17,6 +17,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/member"
 	"mxcluster/internal/member/membernet"
+	"mxcluster/internal/services"
 	"mxcluster/netops"
 )
 
@@ -33,6 +34,7 @@ type trouble struct {
 	memory error         // of keeping it in the runtime folder
 	store  error         // of writing the cluster document
 	slow   time.Duration // each write to a disk takes that long
+	unfit  string        // what the checks of LIMs say; "": they pass
 	pace   time.Duration // each write of the document takes that long besides; it does not change
 }
 
@@ -106,6 +108,13 @@ func (x *trouble) set(f func(x *trouble)) {
 	f(x)
 }
 
+// unfitness is what the checks of LIMs say on the server.
+func (x *trouble) unfitness() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.unfit
+}
+
 // shifted returns JSON with all its points in time moved, as a server with
 // another clock would have written it, but for the times of files.
 func shifted(raw []byte, by time.Duration) []byte {
@@ -161,6 +170,10 @@ func (w *world) troubled(x *trouble, m *machine, line *roughLine, d Deps) Deps {
 	d.Documents = troubledDocuments{d.Documents, x}
 	d.State = &troubledState{d.State, x}
 	d.Room = func() error { x.pass(); return errors.Join(x.noDisk(), x.noMemory()) }
+	d.Ability = func(context.Context, *clusterconf.LIM, services.Env) (failed, unknown string) {
+		x.pass()
+		return x.unfitness(), ""
+	}
 	d.Prune = func(ctx context.Context, lim int) (int, error) { x.pass(); return pruned(ctx, lim) }
 	return d
 }

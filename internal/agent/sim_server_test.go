@@ -68,3 +68,16 @@ func (fullDisks) end(s *simulation, on string) {
 	s.note("%s has room again", on)
 	s.trouble[on].set(func(x *trouble) { x.disk, x.store, x.memory = nil, nil, nil })
 }
+
+// failingChecks are checks that say that a server is unfit for every LIM.
+type failingChecks struct{}
+
+func (failingChecks) begin(s *simulation, _ *rand.Rand, on string) {
+	s.note("the checks fail on %s", on)
+	s.trouble[on].set(func(x *trouble) { x.unfit = "check /trunk: it is down" })
+}
+
+func (failingChecks) end(s *simulation, on string) {
+	s.note("the checks pass on %s", on)
+	s.trouble[on].set(func(x *trouble) { x.unfit = "" })
+}

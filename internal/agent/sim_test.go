@@ -258,7 +258,7 @@ func drawDocument(rnd *rand.Rand, n int, limit time.Duration) *clusterconf.Docum
 	d.Servers, d.LIMs, c.LIMs = d.Servers[:1], nil, nil
 	for lim := 1; lim <= n; lim++ {
 		d.Servers = append(d.Servers, clusterconf.Server{Name: fmt.Sprintf("srv%d", lim), Base: prefix(40 + lim), Interface: "eth0", LIM: lim})
-		d.LIMs = append(d.LIMs, clusterconf.LIM{Number: lim, Services: []clusterconf.Service{{Run: "exec:/lim"}}})
+		d.LIMs = append(d.LIMs, clusterconf.LIM{Number: lim, Services: []clusterconf.Service{{Run: "exec:/lim"}}, Checks: []string{"exec:/trunk"}})
 		c.LIMs = append(c.LIMs, clusterconf.Member{LIM: lim, Alias: prefix(100 + lim), Priority: pick(rnd, 100, 100, 50, 20)})
 	}
 	return d

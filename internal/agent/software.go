@@ -53,19 +53,26 @@ type changes struct {
 
 // build returns the LIM's services and their environment for this side.
 func (s *software) build(alias netip.Prefix) (services.Set, services.Env, error) {
-	side := s.side()
+	env := s.env(alias)
+	entry := s.doc.LIM(s.lim)
+	if entry == nil {
+		return nil, env, nil
+	}
+	set, err := s.deps.Software(entry, s.side())
+	return set, env, err
+}
+
+// env is what the software of the LIM is told where it is active here.
+func (s *software) env(alias netip.Prefix) services.Env {
 	env := services.Env{LIM: s.lim, Server: s.cfg.Server, Role: roleActive, Alias: alias.Addr(),
 		Tell: func(text string) { s.post(func() { s.journal.software(s.lim, text) }) }}
 	if !alias.IsValid() {
 		env.Alias = s.doc.Server(s.cfg.Server).Base.Addr()
 	}
-	entry := s.doc.LIM(s.lim)
-	if entry == nil {
-		return nil, env, nil
+	if entry := s.doc.LIM(s.lim); entry != nil {
+		env.Gateways, env.Media = entry.Gateways, entry.MediaServer
 	}
-	env.Gateways, env.Media = entry.Gateways, entry.MediaServer
-	set, err := s.deps.Software(entry, side)
-	return set, env, err
+	return env
 }
 
 // gone returns the services that may be up here and are not among those that a LIM is

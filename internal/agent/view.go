@@ -22,7 +22,7 @@ func (a *Agent) view(now time.Time) failover.View {
 	}
 	for n, l := range a.lims.all {
 		v.LIMs[n] = failover.Local{State: l.state, Term: l.term, Holds: l.alias.holds || l.alias.absent, Released: l.released,
-			Known: l.known, RetryAt: l.retryAt, Failure: l.failure, Data: a.data.newest[n], Flaps: l.flaps, Suspended: l.suspended}
+			Known: l.known, RetryAt: l.retryAt, Failure: l.failure, Data: a.data.newest[n], Fitness: a.abilities.of(n), Flaps: l.flaps, Suspended: l.suspended}
 	}
 	return v
 }

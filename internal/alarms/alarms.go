@@ -44,6 +44,7 @@ const (
 	DiskFull     Name = "disk-full"     // there is no room for what an agent must keep
 	StateLost    Name = "state-lost"    // an agent started without what it knew before
 	NotRedundant Name = "not-redundant" // the next failure would not be covered
+	Unfit        Name = "unfit"         // the checks of a LIM fail on a server, or cannot be run
 
 	NameTwice          Name = "name-twice"          // two machines say that they are one server
 	DocumentBehind     Name = "document-behind"     // a server has not got the present document

@@ -73,7 +73,7 @@ func (v *View) decideRegular(c *clusterconf.Cluster, lim int) Decision {
 		theirs := standby.Claim.LIM(lim)
 		if !v.outranks(c, l, theirs, clusterconf.SideRegular) {
 			d.AliasOff = true
-			d.Unmark = theirs.Holds && (v.lockedTo(c, lim) == clusterconf.SideStandby || v.drained(v.Self) != "")
+			d.Unmark = theirs.Holds && (v.lockedTo(c, lim) == clusterconf.SideStandby || v.drained(v.Self) != "" || v.unfitHere(lim) != "")
 			return d.with(Stop, RuleOnePlace, fmt.Sprintf("runs on %s (term %d)", c.Standby, theirs.Term))
 		}
 	}
@@ -120,11 +120,19 @@ func (v *View) holdRegular(c *clusterconf.Cluster, d Decision, l Local, standby 
 		return d.with(Stop, RuleLock, fmt.Sprintf("%s; moves to %s, which is ready", lockWords(c, d.LIM), c.Standby))
 	}
 	d.Term, d.Contested = v.holdingTerm(d.LIM, l), standby.holds(d.LIM)
+	failing := v.unfitHere(d.LIM)
+	if failing != "" && locked == clusterconf.SideRegular {
+		return d.with(Run, RuleLock, fmt.Sprintf("%s; runs here all the same: %s", failing, lockWords(c, d.LIM)))
+	}
 	switch {
 	case drained != "" && locked != clusterconf.SideRegular:
 		return d.with(Run, RuleDrain, fmt.Sprintf("%s; runs here until it can move to %s: %s", drained, c.Standby, cmp.Or(unfit, v.frozenWords(c))))
 	case locked == clusterconf.SideStandby:
 		return d.with(Run, RuleLock, fmt.Sprintf("%s; runs here until it can move there: %s", lockWords(c, d.LIM), cmp.Or(unfit, v.frozenWords(c))))
+	case failing != "" && v.frozen(c):
+		return v.leaveUnfit(c, d, failing, v.frozenWords(c))
+	case failing != "":
+		return v.leaveUnfit(c, d, failing, unfit)
 	}
 	return d.with(Run, RuleHome, "runs on its regular server")
 }
@@ -149,6 +157,8 @@ func (v *View) regularMustWait(c *clusterconf.Cluster, lim int, l Local, standby
 		return "waits for the newest cluster document: " + v.behind(), RuleRevision, false
 	case there && v.frozen(c) && !theirs.Released && !theirs.Waiting:
 		return fmt.Sprintf("ran on %s last; %s", c.Standby, v.frozenWords(c)), RuleFreeze, false
+	case there && v.unfitHere(lim) != "" && !theirs.Released && !theirs.Waiting:
+		return fmt.Sprintf("%s, and takes it over from nobody; it ran on %s last", v.unfitHere(lim), c.Standby), RuleUnfit, false
 	case v.retryPending(l):
 		return v.failedHere(l), RuleSoftware, false
 	}
@@ -195,6 +205,9 @@ func (v *View) standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) strin
 // standbyUnready says why a LIM that could move to the standby had better wait, or "".
 func (v *View) standbyUnready(c *clusterconf.Cluster, lim int, standby Peer) string {
 	theirs := standby.Claim.LIM(lim)
+	if why := notFit(c.Standby, theirs); why != "" {
+		return why
+	}
 	if theirs.State == Failed {
 		return fmt.Sprintf("it failed on %s: %s", c.Standby, theirs.whyFailed())
 	}

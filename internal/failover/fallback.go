@@ -32,6 +32,8 @@ func (v *View) fallback(c *clusterconf.Cluster, m clusterconf.Member, d Decision
 		return back, v.noteFallback(d)
 	case v.drained(v.Self) != "":
 		return false, d.with(Run, RuleDrain, fmt.Sprintf("%s; runs here until %s is ready: %s", v.drained(v.Self), regular, blocked[0]))
+	case v.unfitHere(m.LIM) != "":
+		return v.leaveUnfitStandby(c, d, regular, p)
 	case c.Fallback == clusterconf.FallbackAutomatic:
 		return v.automatic(c, d, regular, p)
 	case len(blocked) > 0:
@@ -44,7 +46,7 @@ func (v *View) fallback(c *clusterconf.Cluster, m clusterconf.Member, d Decision
 func (v *View) automatic(c *clusterconf.Cluster, d Decision, regular string, p Peer) (bool, Decision) {
 	l := v.LIMs[d.LIM]
 	hold := l.Flaps.Hold(v.FirstHold)
-	heldUntil := p.upSince().Add(hold)
+	heldUntil := p.upSince(d.LIM).Add(hold)
 	switch {
 	case l.Suspended.Why != "" && (p.Claim == nil || p.Claim.Run == l.Suspended.Run):
 		d.BlockedBy = append([]string{fmt.Sprintf("%s; `mxcluster fallback %d` tries again", l.Suspended.Why, d.LIM)}, d.BlockedBy...)
@@ -54,7 +56,7 @@ func (v *View) automatic(c *clusterconf.Cluster, d Decision, regular string, p P
 			d.BlockedBy = append(d.BlockedBy, fmt.Sprintf("then it must stay up for %s: %s", hold, l.Flaps.words(regular)))
 		}
 		return false, d.with(Run, RuleTakeover, d.BlockedBy[0])
-	case p.Claim.LIM(d.LIM).Released:
+	case p.Claim.LIM(d.LIM).Released && v.unfitHere(d.LIM) == "":
 		return false, d.with(Run, RuleOrder, fmt.Sprintf("was moved here by order; stays until `fallback %d` or until the agent of %s starts anew", d.LIM, regular))
 	case v.Now.Before(heldUntil):
 		d.HeldUntil, d.HeldWhy = heldUntil, l.Flaps.words(regular)
@@ -68,13 +70,16 @@ func (v *View) automatic(c *clusterconf.Cluster, d Decision, regular string, p P
 	return true, v.noteFallback(d.with(Stop, RuleFallback, fmt.Sprintf("falls back to %s, which is ready", regular)))
 }
 
-// upSince is since when a server is up, as far as is known. A server that starts anew
-// faster than its silence is noticed was down all the same.
-func (p Peer) upSince() time.Time {
-	if p.RunSince.After(p.Since) {
-		return p.RunSince
+// upSince is since when a server is up and fit for a LIM, as far as is known. A server that
+// starts anew faster than its silence is noticed was down all the same.
+func (p Peer) upSince(lim int) time.Time {
+	since := p.Since
+	for _, t := range []time.Time{p.RunSince, p.Claim.LIM(lim).FitSince} {
+		if t.After(since) {
+			since = t
+		}
 	}
-	return p.Since
+	return since
 }
 
 // noteFallback keeps when a LIM fell back; whatever suspended that is over.
@@ -134,6 +139,9 @@ func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 	}
 	if theirs.Unable != "" {
 		out = append(out, fmt.Sprintf("its software cannot start on %s: %s", regular, theirs.Unable))
+	}
+	if why := notFit(regular, theirs); why != "" {
+		out = append(out, why)
 	}
 	if theirs.State == Failed {
 		out = append(out, fmt.Sprintf("it failed on %s: %s", regular, theirs.whyFailed()))

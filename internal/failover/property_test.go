@@ -65,14 +65,19 @@ func drawLocal(t *rapid.T, lim int) Local {
 	if rapid.Bool().Draw(t, "was released") {
 		l.Released = epoch.Add(-time.Duration(rapid.IntRange(0, 30).Draw(t, "released")) * time.Second)
 	}
+	l.Fitness = drawFitness(t)
 	return l
+}
+
+func drawFitness(t *rapid.T) Fitness {
+	return rapid.SampledFrom([]Fitness{{}, {}, {Since: epoch}, {Unfit: "check /trunk: it is down"}, {Failing: "check /trunk: it is down"}, Unproven()}).Draw(t, "fitness")
 }
 
 func claimOf(server string, settled bool, lims map[int]Local) *Claim {
 	c := &Claim{Server: server, Revision: 2, Settled: settled}
 	for lim, l := range lims {
 		c.LIMs = append(c.LIMs, LIMClaim{LIM: lim, State: l.State, Term: l.Term, Holds: l.Holds, Known: l.Known,
-			Released: !l.Released.IsZero() && !l.State.Active()})
+			Unfit: l.Fitness.Unfit, Unchecked: l.Fitness.Unchecked, Failing: l.Fitness.Failing, FitSince: l.Fitness.Since, Released: !l.Released.IsZero() && !l.State.Active()})
 	}
 	return c
 }

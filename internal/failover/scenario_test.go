@@ -23,7 +23,7 @@ var epoch = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 //	cluster [preloaded] [fallback=automatic] [split-brain-stop=standby] lims=N:PRIORITY,...
 //	self SERVER [unsettled] [isolated] [rejoined] [started=-1m] [deaf=-5s]
 //	peer SERVER LIVENESS [since=-5s] [idle=-5s] [revision=N] [unsettled] [parked] [leaving] [run=ID] [arbiter=silent|reached] [N=STATE[:TERM][:holds][:released][:regular-yields|:standby-yields]]...
-//	local N STATE [term=N] [holds] [released=-1s] [known=SERVER:TERM] [retry=5s] [data=2h] [flaps=N] [fellback=-1m] [suspended=ID]
+//	local N STATE [term=N] [holds] [released=-1s] [known=SERVER:TERM] [retry=5s] [data=2h] [flaps=N] [fellback=-1m] [suspended=ID] [unfit]
 //	wire N silent|answers
 //	arbiter N ours|free|held|silent [SERVER] [back]    (back: it answers since now; the first one says that there is an arbiter, with a lease of 6s)
 //	order fallback|failover N [now]
@@ -215,7 +215,7 @@ func (s *scenario) peer(t *testing.T, words []string) {
 	s.view.Peers[words[0]] = p
 }
 
-// limClaim reads STATE[:TERM][:holds][:released][:data][:unable][:SIDE-yields].
+// limClaim reads STATE[:TERM][:holds][:released][:data][:unable][:unfit|:unchecked|:failing|:fit-again][:SIDE-yields].
 func limClaim(t *testing.T, server string, lim int, text string) LIMClaim {
 	t.Helper()
 	parts := strings.Split(text, ":")
@@ -233,6 +233,14 @@ func limClaim(t *testing.T, server string, lim int, text string) LIMClaim {
 			c.Yields = clusterconf.SideRegular
 		case "standby-yields":
 			c.Yields = clusterconf.SideStandby
+		case "unfit":
+			c.Unfit = "check /trunk: it is down"
+		case "unchecked":
+			c.Unchecked = "its checks have not run yet"
+		case "failing":
+			c.Failing = "check /trunk: it is down"
+		case "fit-again":
+			c.FitSince = epoch
 		case "unable":
 			c.Unable = "program /lim does not exist"
 		case "data":
@@ -269,6 +277,8 @@ func (s *scenario) local(t *testing.T, words []string) {
 			l.Flaps.Count = number(t, value)
 		case "fellback":
 			l.Flaps.FellBack = offset(t, value)
+		case "unfit":
+			l.Fitness.Unfit = "check /trunk: it is down"
 		case "suspended":
 			l.Suspended = Suspension{Run: value, Why: "the fallback failed: its reason"}
 		default:

@@ -243,6 +243,9 @@ func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Deci
 	case locked == clusterconf.SideRegular:
 		return d.with(Stop, RuleLock, fmt.Sprintf("%s; not taken over: %s", why, lockWords(c, m.LIM))), nil
 	}
+	if failing := v.keptByUnfitness(m.LIM, rule, p, said); failing != "" {
+		return d.with(Stop, RuleUnfit, fmt.Sprintf("%s; not taken over: %s", why, failing)), nil
+	}
 	since := p.Since
 	b := &bid{priority: m.Priority, since: since, usable: true, unproven: v.unproven(l)}
 	if v.Rejoined && p.Liveness != Alive && !said {
@@ -263,7 +266,8 @@ func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Deci
 	}
 	d.Term = v.known(m.LIM).Term + 1
 	planned := rule == RuleOrder || rule == RuleLock || rule == RuleDrain || rule == RuleFreeze
-	if !planned || p.Claim != nil && p.Claim.Leaving {
+	gaveUp := v.drained(regular.Name) == "" && p.Claim.LIM(m.LIM).Unfit != ""
+	if !planned || gaveUp || p.Claim != nil && p.Claim.Leaving {
 		d = v.noteFailure(d, regular.Name, p)
 	}
 	b.decision = d.with(Run, rule, why)
@@ -308,7 +312,7 @@ func (v *View) aliveNeedsTakeover(lim int, l Local, regular string, p Peer) (nee
 	case theirs.Released && !theirs.State.Active() && !returned && p.Claim.Leaving:
 		return true, false, RuleOrder, fmt.Sprintf("was given up by %s, whose agent stops", regular)
 	case theirs.Released && !theirs.State.Active() && !returned:
-		return true, false, RuleOrder, cmp.Or(v.drained(regular), fmt.Sprintf("was moved from %s by order", regular))
+		return true, false, RuleOrder, cmp.Or(v.drained(regular), unfitWords(regular, theirs.Unfit), fmt.Sprintf("was moved from %s by order", regular))
 	case v.outOfReachOf(p, lim) && !recent:
 		return true, false, RuleArbiter, regular + " does not reach the arbiter"
 	case theirs.State == Failed && !recent:

@@ -120,8 +120,12 @@ type LIMClaim struct {
 	Released  bool             `json:"released,omitempty"` // given up by order, for the other side to take
 	Known     Place            `json:"known"`              // highest term this server has heard of
 	Reason    string           `json:"reason,omitempty"`
-	Failure   string           `json:"failure,omitempty"` // state failed: what went wrong
-	Unable    string           `json:"unable,omitempty"`  // what surely keeps its software from starting there
+	Failure   string           `json:"failure,omitempty"`   // state failed: what went wrong
+	Unable    string           `json:"unable,omitempty"`    // what surely keeps its software from starting there
+	Unfit     string           `json:"unfit,omitempty"`     // by its checks, see [Fitness]
+	Unchecked string           `json:"unchecked,omitempty"` // the same
+	Failing   string           `json:"failing,omitempty"`   // the same
+	FitSince  time.Time        `json:"fitSince,omitzero"`   // the same
 	Announced time.Time        `json:"announced,omitzero"`
 
 	Clear         bool   `json:"clear,omitempty"`         // it leaves its cluster, and nothing of it is left here: read back from the kernel
@@ -213,6 +217,7 @@ type Local struct {
 	RetryAt  time.Time // after a failure, or an alias in use: when another try is due
 	Failure  string    // what happened
 	Data     *Data
+	Fitness  Fitness // of this server, by the LIM's checks
 
 	// Of the standby:
 	Flaps     Flaps
@@ -330,6 +335,7 @@ const (
 	RuleDrain      Rule = "drain"       // nothing starts on a drained server
 	RuleFreeze     Rule = "freeze"      // no LIM of a frozen cluster moves by itself
 	RuleWindow     Rule = "window"      // automatic fallback waits for its time of day
+	RuleUnfit      Rule = "unfit"       // a server whose checks fail takes nothing over, and gives up what the other side can run
 	RuleRevision   Rule = "revision"    // a stale document may not take over
 	RuleSoftware   Rule = "software"    // software that fails on a healthy server
 	RuleTakeover   Rule = "takeover"    // the other server is gone

@@ -22,6 +22,7 @@ type program struct {
 type programCall struct {
 	path  string
 	verb  string
+	plain bool // called without arguments, not with the verb
 	asks  bool // it changes nothing: it may be made again
 	limit time.Duration
 	vars  []string                // added to the environment
@@ -46,23 +47,7 @@ func (p *program) call(ctx context.Context, env Env, c programCall) error {
 	if err := p.runnable(c.path); err != nil {
 		return fmt.Errorf("%s: %w", what, noProgramError{err})
 	}
-	limited, cancel := context.WithTimeoutCause(ctx, c.limit, timeLimit(c.limit))
-	defer cancel()
-
-	vars := append(append(append(inherited(os.Environ()), env.Variables()...), c.vars...), p.owner(env).variable)
-	began := time.Now()
-	var output string
-	var err error
-	if p.opt.Systemd.startsPrograms() {
-		output, err = p.runUnit(ctx, limited, env, c, vars)
-	} else {
-		cmd := exec.Command(c.path, c.verb)
-		cmd.Env = vars
-		cmd.Dir = "/" // a daemon must not hold whatever folder the agent was started in
-		output, err = runGroup(limited, cmd, p.opt.Grace)
-	}
-	p.opt.Log.Debug("service called", "service", p.spec, "lim", env.LIM, "verb", c.verb,
-		"took", time.Since(began), "output", output, "error", err)
+	output, err := p.run(ctx, env, c)
 	if err == nil {
 		return nil
 	}
@@ -82,6 +67,35 @@ func (p *program) call(ctx context.Context, env Env, c programCall) error {
 		hint = "check that its first line names an interpreter that exists, as in #!/bin/sh"
 	}
 	return fault.Wrap(err, callCode(ctx), hint, "%s", what)
+}
+
+// run calls a program that was looked at, within its time limit; it returns the last
+// lines that it printed.
+func (p *program) run(ctx context.Context, env Env, c programCall) (output string, err error) {
+	limited, cancel := context.WithTimeoutCause(ctx, c.limit, timeLimit(c.limit))
+	defer cancel()
+
+	vars := append(append(append(inherited(os.Environ()), env.Variables()...), c.vars...), p.owner(env).variable)
+	began := time.Now()
+	if p.opt.Systemd.startsPrograms() {
+		output, err = p.runUnit(ctx, limited, env, c, vars)
+	} else {
+		cmd := exec.Command(c.path, c.command()[1:]...)
+		cmd.Env = vars
+		cmd.Dir = "/" // a daemon must not hold whatever folder the agent was started in
+		output, err = runGroup(limited, cmd, p.opt.Grace)
+	}
+	p.opt.Log.Debug("service called", "service", p.spec, "lim", env.LIM, "verb", c.verb,
+		"took", time.Since(began), "output", output, "error", err)
+	return output, err
+}
+
+// command is the program with its arguments.
+func (c programCall) command() []string {
+	if c.plain {
+		return []string{c.path}
+	}
+	return []string{c.path, c.verb}
 }
 
 // unclear tells whether an error says nothing about a service: its program was not

@@ -100,7 +100,7 @@ func (p *program) newUnitCall(env Env, c programCall, file string, out, errs *ou
 	}
 	set("Description", fmt.Sprintf("mxcluster: LIM %d, %s of %s", env.LIM, c.verb, p.spec))
 	// No exit status is a failure by which systemd would end what is left.
-	u.properties = append(u.properties, dbus.PropExecStart([]string{c.path, c.verb}, true))
+	u.properties = append(u.properties, dbus.PropExecStart(c.command(), true))
 	set("EnvironmentFiles", []environmentFile{{Path: file}})
 	set("UnsetEnvironment", unitVariables[:])
 	set("StandardOutputFileDescriptor", bus.UnixFD(out.child.Fd()))

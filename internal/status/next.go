@@ -41,6 +41,8 @@ func (in *Input) nextAtHome(c *clusterconf.Cluster, m clusterconf.Member, locked
 		return fmt.Sprintf("if %s fails, nobody takes over: cluster %s is frozen", home.name, c.Name)
 	case !away.trusted() || away.Claim.Parked:
 		return fmt.Sprintf("if %s fails, nobody takes over: %s is out of order", home.name, away.name)
+	case away.claim.Unfit != "":
+		return fmt.Sprintf("if %s fails, nobody takes over: %s is unfit", home.name, away.name)
 	case away.claim.NotTaken != "":
 		return "waits for an order if its server fails: " + away.claim.NotTaken
 	}
@@ -76,6 +78,8 @@ func (in *Input) nextAway(c *clusterconf.Cluster, m clusterconf.Member, l *Statu
 		return fmt.Sprintf("stays: it is locked to the standby; 'mxcluster unlock %d' ends that", m.LIM)
 	case locked == clusterconf.SideRegular:
 		return fmt.Sprintf("falls back to %s, which it is locked to, when that is ready", home.name)
+	case c.Fallback != clusterconf.FallbackAutomatic && away.claim.Unfit != "":
+		return fmt.Sprintf("falls back to %s when that is fit and ready: %s is unfit", home.name, away.name)
 	case c.Fallback != clusterconf.FallbackAutomatic:
 		return fmt.Sprintf("stays until 'mxcluster fallback %d'", m.LIM)
 	case away.claim.Suspended:

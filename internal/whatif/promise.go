@@ -48,6 +48,9 @@ func (p *Present) promise(c *clusterconf.Cluster, m clusterconf.Member, lost map
 	if why, remedy := to.unfit(m.LIM, from); why != "" {
 		return &failover.Promise{Covered: no(), Why: why, Remedy: remedy}
 	}
+	if to.lim.Unchecked != "" {
+		return &failover.Promise{Why: fmt.Sprintf("whether %s is fit is not known: %s", to.name, to.lim.Unchecked)}
+	}
 	if lost[from.name] == nil {
 		lost[from.name] = Simulate(*p, Scenario{Down: []string{from.name}})
 	}
@@ -139,6 +142,8 @@ func (s *side) unfit(lim int, from side) (why string, remedy *failover.Remedy) {
 		return s.name + " has just started, and waits to hear the others", nil
 	case s.lim.Unable != "":
 		return fmt.Sprintf("its software cannot start on %s: %s", s.name, s.lim.Unable), nil
+	case s.lim.Unfit != "":
+		return fmt.Sprintf("%s is unfit: %s", s.name, s.lim.Unfit), nil
 	case s.lim.State == failover.Failed:
 		return fmt.Sprintf("it failed on %s: %s", s.name, cmp.Or(s.lim.Failure, s.lim.Reason)), nil
 	case s.UnfitFor[lim] != "":

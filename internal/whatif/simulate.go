@@ -152,7 +152,7 @@ func (w *play) booted(name string, last *failover.Claim) *failover.Claim {
 // local is a LIM on a server, from what that server says of it.
 func (w *play) local(l failover.LIMClaim) failover.Local {
 	x := failover.Local{State: l.State, Term: l.Term, Holds: l.Holds, Known: l.Known, Data: l.Data, Failure: l.Failure,
-		Flaps: failover.Flaps{Count: l.Flaps}}
+		Fitness: failover.Fitness{Unfit: l.Unfit, Unchecked: l.Unchecked, Failing: l.Failing, Since: l.FitSince}, Flaps: failover.Flaps{Count: l.Flaps}}
 	switch l.State {
 	case failover.Starting:
 		if l.Holds {
@@ -383,7 +383,7 @@ func (n *node) speak(w *play) {
 	c.LIMs = nil
 	c.Isolated = w.nodes[n.name] != nil && w.isolated(n.name)
 	for lim, l := range n.lims {
-		x := failover.LIMClaim{LIM: lim, State: l.State, Term: l.Term, Holds: l.Holds, Known: l.Known, Data: l.Data, Failure: l.Failure, Unable: n.unable[lim],
+		x := failover.LIMClaim{LIM: lim, State: l.State, Term: l.Term, Holds: l.Holds, Known: l.Known, Data: l.Data, Failure: l.Failure, Unable: n.unable[lim], Unfit: l.Fitness.Unfit, Unchecked: l.Fitness.Unchecked, Failing: l.Fitness.Failing, FitSince: l.Fitness.Since,
 			Released: !l.Released.IsZero() && !l.State.Active(), Since: w.Now.Add(-before)}
 		if d := n.plan.For(lim); d != nil {
 			x.Reason, x.Waiting, x.BlockedBy = d.Reason, d.Waiting, d.BlockedBy
