@@ -96,5 +96,7 @@ type Agent interface {
 	Reload(context.Context) error
 	Keys(context.Context) (*control.KeyInfo, error)
 	RotateKey(context.Context, control.KeyRequest) (*control.KeyInfo, error)
+	Alarms(context.Context) (*status.AlarmList, error)
+	Notice(context.Context, control.NoticeRequest) (*control.NoticeResult, error)
 	Running(context.Context) bool
 }

@@ -38,7 +38,7 @@ func unexpected(st *status.ClusterStatus) []status.Alarm {
 	var out []status.Alarm
 	for _, c := range st.Clusters {
 		for _, x := range c.Alarms {
-			if !x.Expected && (x.LIM == 0 || st.LIM(x.LIM) != nil) && !slices.Contains(out, x) {
+			if x.Counts() && (x.LIM == 0 || st.LIM(x.LIM) != nil) && !slices.ContainsFunc(out, x.Same) {
 				out = append(out, x)
 			}
 		}

@@ -259,6 +259,8 @@ type fakeAgent struct {
 	answer         control.OrderResult
 	left           control.StopResult
 	gone           bool // the process has ended
+	alarms         *status.AlarmList
+	notices        []control.NoticeRequest
 }
 
 func (f *fakeAgent) fail() error {
@@ -474,3 +476,24 @@ clusters:
         alias: 10.0.0.12/24
         priority: 50
 `
+
+func (f *fakeAgent) Alarms(context.Context) (*status.AlarmList, error) {
+	if err := f.fail(); err != nil {
+		return nil, err
+	}
+	return f.alarms, nil
+}
+
+// Notice finds the alarm that is meant, as an agent does, and keeps what it was asked.
+func (f *fakeAgent) Notice(_ context.Context, r control.NoticeRequest) (*control.NoticeResult, error) {
+	if err := f.fail(); err != nil {
+		return nil, err
+	}
+	f.notices = append(f.notices, r)
+	for _, x := range f.alarms.Alarms {
+		if x.Handle == r.Handle {
+			return &control.NoticeResult{Alarm: x, Already: x.Noticed}, nil
+		}
+	}
+	return nil, fault.New(fault.NotFound, "mxcluster alarms list", "there is no alarm %d", r.Handle)
+}

@@ -23,30 +23,34 @@ const orderLife = time.Minute
 // Status answers `status`.
 func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
 	return on(ctx, a.core, func() (*status.ClusterStatus, error) {
-		now := time.Now()
-		in := status.Input{Moving: a.aliases.moving(now), Now: now, Observer: a.cfg.Server, Document: a.doc, Servers: map[string]status.Seen{}}
-		in.Arbiter = a.arbiterView(now)
-		own := a.claim(now)
-		in.Servers[a.cfg.Server] = status.Seen{Liveness: failover.Alive, Claim: &own, Alarms: a.alarms.Alarms}
-		seen := a.net.detector.Sightings()
-		for name, p := range a.peers.all {
-			s := status.Seen{Liveness: p.liveness, Claim: p.claim, Alarms: p.alarms}
-			if p.clocks && p.liveness == failover.Alive {
-				s.ClockOffset = &p.clock
-			}
-			if g, ok := seen[name]; ok && !g.Heard.IsZero() {
-				s.Heard = g.Heard
-			} else {
-				s.Heard = p.at
-			}
-			in.Servers[name] = s
-		}
-		st := status.Build(in)
+		st := status.Build(a.statusInput(time.Now()))
 		if a.docs.removed != 0 {
 			st.Removed, st.Health = a.docs.removedText(), "unknown"
 		}
 		return st, nil
 	})
+}
+
+// statusInput is what this agent knows, for the answers of package status.
+func (a *Agent) statusInput(now time.Time) status.Input {
+	in := status.Input{Moving: a.aliases.moving(now), Now: now, Observer: a.cfg.Server, Document: a.doc, Servers: map[string]status.Seen{}, Notices: a.alarms.Notices}
+	in.Arbiter = a.arbiterView(now)
+	own := a.claim(now)
+	in.Servers[a.cfg.Server] = status.Seen{Liveness: failover.Alive, Claim: &own, Alarms: a.alarms.Alarms}
+	seen := a.net.detector.Sightings()
+	for name, p := range a.peers.all {
+		s := status.Seen{Liveness: p.liveness, Claim: p.claim, Alarms: p.alarms}
+		if p.clocks && p.liveness == failover.Alive {
+			s.ClockOffset = &p.clock
+		}
+		if g, ok := seen[name]; ok && !g.Heard.IsZero() {
+			s.Heard = g.Heard
+		} else {
+			s.Heard = p.at
+		}
+		in.Servers[name] = s
+	}
+	return in
 }
 
 // Agent answers `agent status`.

@@ -47,6 +47,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 	if c.Keys != nil {
 		p.keys = *c.Keys
 	}
+	a.hearNotices(c.Notices)
 	if !known {
 		a.link.judgeByGateways() // whose MAC is none of a neighbour
 	}
@@ -74,6 +75,8 @@ type statement struct {
 	failover.Claim
 	Alarms []alarms.Alarm  `json:"alarms,omitempty"`
 	Keys   *rotation.Claim `json:"keys,omitempty"`
+
+	Notices []alarms.Notice `json:"notices,omitempty"` // of all servers' alarms
 }
 
 // claim is what this server says of itself.
@@ -130,7 +133,7 @@ func (a *Agent) publish(now time.Time) {
 // publishNews tells the others all of it if it changed. Looking at the values first
 // is much cheaper than encoding them, and nearly always enough.
 func (a *Agent) publishNews(now time.Time) bool {
-	c := statement{a.claim(now), a.alarms.Alarms, a.keyring.Claim()}
+	c := statement{Claim: a.claim(now), Alarms: a.alarms.Alarms, Keys: a.keyring.Claim(), Notices: a.alarms.Notices}
 	if a.published != "" && reflect.DeepEqual(c, a.said) {
 		return false
 	}

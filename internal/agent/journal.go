@@ -141,6 +141,16 @@ func (j *journal) alarm(c alarms.Change) {
 		Text: fmt.Sprintf("alarm %d %s (%s): %s", c.Handle, is, c.Severity, c.Text)})
 }
 
+// noticed tells that somebody knows of an alarm, or cleared one.
+func (j *journal) noticed(n alarms.Notice) {
+	is := "noticed"
+	if n.Cleared {
+		is = "cleared"
+	}
+	j.record(slog.LevelInfo, events.Event{Kind: events.Alarm, LIM: n.LIM, Subject: string(n.Name), Is: is, By: n.By, Reason: n.Comment,
+		Text: fmt.Sprintf("alarm %d %s", n.Handle, is) + byWords(n.By, n.Comment)})
+}
+
 // document tells that another revision is in force.
 func (j *journal) document(d *clusterconf.Document) {
 	text := fmt.Sprintf("revision %d of the cluster document is in force", d.Revision)

@@ -112,6 +112,7 @@ func (k Key) compare(l Key) int {
 type State struct {
 	Last    int               `json:"last"` // highest handle that was given out, here or elsewhere
 	Alarms  []Alarm           `json:"alarms,omitempty"`
+	Notices []Notice          `json:"notices,omitempty"` // of all servers' alarms
 	pending map[Key]time.Time // conditions that have not held long enough, since when
 }
 
@@ -132,7 +133,7 @@ const maxHandle = 1 << 30
 // the alarms that other servers have raised, for the handles. The state given
 // is not changed.
 func Update(s State, now time.Time, conditions []Condition, others []Alarm) (State, []Change) {
-	next := State{Last: s.Last, pending: map[Key]time.Time{}}
+	next := State{Last: s.Last, Notices: s.Notices, pending: map[Key]time.Time{}}
 	for _, o := range others {
 		if o.Handle < maxHandle {
 			next.Last = max(next.Last, o.Handle)
@@ -256,14 +257,17 @@ func Merge(of ...[]Alarm) []Alarm {
 	return out
 }
 
-// cut shortens a text to what may travel, between two characters.
-func cut(text string) string {
-	if len(text) <= maxText {
+// cut shortens an alarm's text to what may travel.
+func cut(text string) string { return cutTo(text, maxText) }
+
+// cutTo shortens a text to so many bytes, between two characters.
+func cutTo(text string, limit int) string {
+	if len(text) <= limit {
 		return text
 	}
 	end := 0
 	for i := range text {
-		if i > maxText-len("…") {
+		if i > limit-len("…") {
 			break
 		}
 		end = i

@@ -10,6 +10,8 @@
 //	POST /v1/exchange          ExchangeRequest -> {}
 //	POST /v1/edit              EditRequest -> EditResult
 //	GET  /v1/keys              KeyInfo
+//	GET  /v1/alarms            status.AlarmList
+//	POST /v1/alarms/notice     NoticeRequest -> NoticeResult
 //	POST /v1/keys/rotate       KeyRequest -> KeyInfo
 //	POST /v1/stop              StopRequest -> StopResult
 //	POST /v1/reload            read the document and the gossip keys again
@@ -98,6 +100,21 @@ type EditPlace struct {
 	Hint   string `json:"hint,omitempty"` // the remedy
 }
 
+// NoticeRequest says of an alarm that it is known, or has it end.
+type NoticeRequest struct {
+	Handle  int    `json:"handle"`
+	By      string `json:"by"`
+	Comment string `json:"comment,omitempty"`
+	Clear   bool   `json:"clear,omitempty"` // it tells of something that is over
+	DryRun  bool   `json:"dryRun,omitempty"`
+}
+
+// NoticeResult is the alarm that was meant.
+type NoticeResult struct {
+	Alarm   status.Alarm `json:"alarm"`
+	Already bool         `json:"already,omitempty"` // it was noticed before, with that comment
+}
+
 // StopRequest ends the agent.
 type StopRequest struct {
 	Release bool `json:"release"` // give the LIMs up, so that another server takes them over at once
@@ -157,4 +174,6 @@ type Backend interface {
 	Reload(ctx context.Context) error
 	Keys(ctx context.Context) (*KeyInfo, error)
 	RotateKey(ctx context.Context, r KeyRequest) (*KeyInfo, error)
+	Alarms(ctx context.Context) (*status.AlarmList, error)
+	Notice(ctx context.Context, r NoticeRequest) (*NoticeResult, error)
 }

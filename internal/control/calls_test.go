@@ -94,6 +94,14 @@ func TestCallsComeThrough(t *testing.T) {
 	if err != nil || keys.Stage != KeysSpreading || gotKey != rotation {
 		t.Errorf("RotateKey = %+v, %v; the agent saw %+v", keys, err, gotKey)
 	}
+	raised, err := c.Alarms(ctx)
+	if err != nil || len(raised.Alarms) != 1 || raised.Alarms[0].Handle != 12 {
+		t.Errorf("Alarms = %+v, %v", raised, err)
+	}
+	noticed, err := c.Notice(ctx, NoticeRequest{Handle: 12, By: "root", Comment: "known", Clear: true})
+	if err != nil || noticed.Alarm.Handle != 12 || noticed.Alarm.Text != "root known" || !noticed.Already {
+		t.Errorf("Notice = %+v, %v", noticed, err)
+	}
 	x := ExchangeRequest{Undo: true, Exchanges: []clusterconf.Exchange{{Server: "srv1", LIM: 1, Interface: "eth0",
 		NewBase: netip.MustParsePrefix("192.0.2.21/24"), Direction: clusterconf.DirectionEnter}}}
 	if err := c.Exchange(ctx, x); err != nil || !reflect.DeepEqual(gotExchange, x) {

@@ -113,6 +113,16 @@ func (c *Client) RotateKey(ctx context.Context, r KeyRequest) (*KeyInfo, error) 
 	return call[KeyInfo](ctx, c, http.MethodPost, "/v1/keys/rotate", r, changeWait)
 }
 
+// Alarms returns what is raised in the whole system.
+func (c *Client) Alarms(ctx context.Context) (*status.AlarmList, error) {
+	return call[status.AlarmList](ctx, c, http.MethodGet, "/v1/alarms", nil, readWait)
+}
+
+// Notice says of an alarm that it is known, or has it end.
+func (c *Client) Notice(ctx context.Context, r NoticeRequest) (*NoticeResult, error) {
+	return call[NoticeResult](ctx, c, http.MethodPost, "/v1/alarms/notice", r, changeWait)
+}
+
 // Running tells whether an agent listens; a hung one does, too.
 func (c *Client) Running(ctx context.Context) bool {
 	conn, err := c.dial(ctx)

@@ -119,6 +119,14 @@ func (f *fake) Keys(context.Context) (*KeyInfo, error) {
 
 func (f *fake) RotateKey(_ context.Context, r KeyRequest) (*KeyInfo, error) { return f.rotate(r) }
 
+func (f *fake) Alarms(context.Context) (*status.AlarmList, error) {
+	return &status.AlarmList{Kind: "AlarmList", Alarms: []status.Alarm{{Handle: 12}}}, nil
+}
+
+func (f *fake) Notice(_ context.Context, r NoticeRequest) (*NoticeResult, error) {
+	return &NoticeResult{Alarm: status.Alarm{Handle: r.Handle, Text: r.By + " " + r.Comment}, Already: r.Clear}, nil
+}
+
 func (f *fake) Reload(context.Context) error { return f.reload() }
 
 // folder is a folder that other users can enter, unlike t.TempDir.

@@ -41,6 +41,8 @@ func newHandler(b Backend, log *slog.Logger) http.Handler {
 	mux.HandleFunc("POST /v1/reload", h.change(maxBody, h.reload))
 	mux.HandleFunc("GET /v1/keys", h.read(func(ctx context.Context) (any, error) { return b.Keys(ctx) }))
 	mux.HandleFunc("POST /v1/keys/rotate", h.change(maxBody, h.rotateKey))
+	mux.HandleFunc("GET /v1/alarms", h.read(func(ctx context.Context) (any, error) { return b.Alarms(ctx) }))
+	mux.HandleFunc("POST /v1/alarms/notice", h.change(maxBody, h.notice))
 	mux.HandleFunc("/", h.unknown)
 	return h.guard(mux)
 }
@@ -86,6 +88,14 @@ func (h *handler) rotateKey(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return h.backend.RotateKey(r.Context(), k)
+}
+
+func (h *handler) notice(r *http.Request) (any, error) {
+	n, err := decode[NoticeRequest](r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return h.backend.Notice(r.Context(), n)
 }
 
 func (h *handler) reload(r *http.Request) (any, error) {

@@ -75,6 +75,8 @@ var arrows = []rule{
 		"helpers of tests"},
 	{"internal/arbiter/etcdtest", nil,
 		"helpers of tests"},
+	{"docs/reference/alarms", nil,
+		"pages of text, which commands show"},
 	{"internal/alarms", nil,
 		"which alarms are raised follows from what is given; it looks at nothing"},
 	{"internal/status", []string{"internal/fault", "internal/nearest", "internal/failover", "internal/lineage", "internal/alarms", "clusterconf"},
@@ -114,7 +116,7 @@ var arrows = []rule{
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
 		"internal/fault", "internal/nearest", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/whatif", "internal/ui", "internal/lab", "internal/services", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
-		"clusterconf", "netops", "xdata"},
+		"docs/reference/alarms", "clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"bench/sync", nil, "it makes data of nothing"},
 	{"bench/mutants", nil, "it knows the tree as text alone"},

@@ -1,26 +1,56 @@
 package status
 
 import (
+	"maps"
+	"slices"
+
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 )
 
-// alarms lists what the servers whose word is good have raised about a cluster,
-// its LIMs, its servers, or the whole system.
-func (in *Input) alarms(c *clusterconf.Cluster) []Alarm {
+// BuildAlarms answers `alarms list`: what the servers whose word is good have raised.
+func BuildAlarms(in Input) *AlarmList {
+	out := &AlarmList{APIVersion: clusterconf.APIVersion, Kind: "AlarmList", Observer: in.Observer, Alarms: []Alarm{}, Unseen: []string{}, At: in.Now.UTC()}
+	for _, a := range in.raised() {
+		out.Alarms = append(out.Alarms, in.alarm(a))
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.Servers)) {
+		if s := in.Servers[name]; name != in.Observer && !s.trusted() && in.Document.Server(name) != nil {
+			out.Unseen = append(out.Unseen, name)
+		}
+	}
+	return out
+}
+
+// raised puts the alarms of the servers whose word is good together.
+func (in *Input) raised() []alarms.Alarm {
 	var raised [][]alarms.Alarm
 	for name, s := range in.Servers {
 		if s.trusted() || name == in.Observer {
 			raised = append(raised, s.Alarms)
 		}
 	}
+	return alarms.Merge(raised...)
+}
+
+// alarms lists what was raised about a cluster, its LIMs, its servers, or the whole system.
+func (in *Input) alarms(c *clusterconf.Cluster) []Alarm {
 	out := []Alarm{}
-	for _, a := range alarms.Merge(raised...) {
+	for _, a := range in.raised() {
 		if a.LIM != 0 && c.Member(a.LIM) == nil || a.LIM == 0 && a.Server != "" && in.Document.ClusterOfServer(a.Server) != c {
 			continue
 		}
-		out = append(out, Alarm{Handle: a.Handle, Name: string(a.Name), Severity: string(a.Severity), LIM: a.LIM, Server: a.Server,
-			Expected: a.Expected, RaisedAt: a.RaisedAt.UTC(), Text: a.Text})
+		out = append(out, in.alarm(a))
+	}
+	return out
+}
+
+// alarm is a raised alarm with who noticed it.
+func (in *Input) alarm(a alarms.Alarm) Alarm {
+	out := Alarm{Handle: a.Handle, Name: string(a.Name), Severity: string(a.Severity), LIM: a.LIM, Server: a.Server,
+		Expected: a.Expected, RaisedAt: a.RaisedAt.UTC(), Text: a.Text}
+	if n := alarms.NoticeFor(in.Notices, a); n != nil && !n.Cleared {
+		out.Noticed, out.Notice = true, &Notice{At: n.At.UTC(), By: n.By, Comment: n.Comment}
 	}
 	return out
 }

@@ -30,6 +30,7 @@ type Input struct {
 	Observer string
 	Document *clusterconf.Document
 	Servers  map[string]Seen // by name, the observer included
+	Notices  []alarms.Notice // of alarms, by people
 
 	Moving map[int]bool // LIMs whose alias two servers may say they have, one of them no more
 
@@ -206,7 +207,7 @@ func (in *Input) health(c *StatusCluster) string {
 		worst = worse(worst, healthWarning)
 	}
 	for _, a := range c.Alarms {
-		if !a.Expected {
+		if a.Counts() {
 			worst = worse(worst, a.Severity)
 		}
 	}

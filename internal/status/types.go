@@ -6,6 +6,7 @@ package status
 import (
 	"time"
 
+	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 )
 
@@ -192,4 +193,33 @@ type Alarm struct {
 	Noticed  bool      `json:"noticed"`
 	RaisedAt time.Time `json:"raisedAt"`
 	Text     string    `json:"text"`
+	Notice   *Notice   `json:"notice,omitempty"` // of a noticed one
+}
+
+// Counts reports whether an alarm is one that somebody is to look at: neither as it should
+// be nor known already. That something is not redundant stays so whoever knows it.
+func (a *Alarm) Counts() bool {
+	return !a.Expected && (!a.Noticed || a.Name == string(alarms.NotRedundant))
+}
+
+// Same reports whether two are one alarm.
+func (a Alarm) Same(b Alarm) bool {
+	return a.Handle == b.Handle && a.Name == b.Name && a.LIM == b.LIM && a.Server == b.Server
+}
+
+// Notice says who knows of an alarm.
+type Notice struct {
+	At      time.Time `json:"at"`
+	By      string    `json:"by"`
+	Comment string    `json:"comment"`
+}
+
+// AlarmList is the answer of `alarms list`.
+type AlarmList struct {
+	APIVersion string    `json:"apiVersion"`
+	Kind       string    `json:"kind"` // AlarmList
+	Observer   string    `json:"observer"`
+	Alarms     []Alarm   `json:"alarms"`
+	Unseen     []string  `json:"unseen"` // servers whose alarms cannot be seen
+	At         time.Time `json:"generatedAt"`
 }
