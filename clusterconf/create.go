@@ -38,15 +38,15 @@ func (d *Document) CreateCluster(spec CreateSpec) error {
 		return err
 	}
 	if old := d.Cluster(spec.Name); old != nil {
-		return d.alreadyCreated(old, spec)
+		return spec.sameAs(d, old)
 	}
-	standby, err := d.freeStandby(spec)
+	standby, err := spec.freeStandby(d)
 	if err != nil {
 		return err
 	}
 	bases := make([]netip.Prefix, len(spec.LIMs))
 	for i, l := range spec.LIMs {
-		if bases[i], err = d.newBase("cannot create cluster "+spec.Name, standby, l); err != nil {
+		if bases[i], err = l.newBase(d, "cannot create cluster "+spec.Name, standby); err != nil {
 			return err
 		}
 		if j := slices.Index(bases[:i], bases[i]); j >= 0 {
@@ -104,30 +104,30 @@ func (s *CreateSpec) checkLIMs() error {
 	return nil
 }
 
-// freeStandby returns the standby that spec names, if it can be had.
-func (d *Document) freeStandby(spec CreateSpec) (*Server, error) {
-	s, err := d.needServer(spec.Standby)
+// freeStandby returns the standby that is asked for, if it can be had.
+func (s *CreateSpec) freeStandby(d *Document) (*Server, error) {
+	standby, err := d.needServer(s.Standby)
 	if err != nil {
 		return nil, err
 	}
-	other := d.ClusterOfServer(s.Name)
+	other := d.ClusterOfServer(standby.Name)
 	switch {
-	case s.Role() == RoleFree:
-		return nil, fault.New(fault.Refused, "mxcluster server to-standby "+s.Name,
-			"cannot create cluster %s: %s is not a standby server yet", spec.Name, s.Name)
-	case s.Role() == RoleRegular:
+	case standby.Role() == RoleFree:
+		return nil, fault.New(fault.Refused, "mxcluster server to-standby "+standby.Name,
+			"cannot create cluster %s: %s is not a standby server yet", s.Name, standby.Name)
+	case standby.Role() == RoleRegular:
 		return nil, fault.New(fault.Refused, "name a standby server: mxcluster server list",
-			"cannot create cluster %s: %s is the regular server of LIM %d", spec.Name, s.Name, s.LIM)
+			"cannot create cluster %s: %s is the regular server of LIM %d", s.Name, standby.Name, standby.LIM)
 	case other != nil:
 		return nil, fault.New(fault.Refused, "give every cluster a standby of its own",
-			"cannot create cluster %s: %s is the standby of cluster %s", spec.Name, s.Name, other.Name)
+			"cannot create cluster %s: %s is the standby of cluster %s", s.Name, standby.Name, other.Name)
 	}
-	return s, nil
+	return standby, nil
 }
 
-// newBase returns the base that the LIM's server will have when the LIM enters
+// newBase returns the base that the LIM's server will have in d when the LIM enters
 // a cluster of that standby, if it can be had. A refusal begins with cannot.
-func (d *Document) newBase(cannot string, standby *Server, l CreateLIM) (netip.Prefix, error) {
+func (l CreateLIM) newBase(d *Document, cannot string, standby *Server) (netip.Prefix, error) {
 	server, err := d.needRegular(l.LIM)
 	if err != nil {
 		return netip.Prefix{}, err
@@ -162,29 +162,29 @@ func (d *Document) newBase(cannot string, standby *Server, l CreateLIM) (netip.P
 	return base, nil
 }
 
-// alreadyCreated returns nil if old is what spec asks for.
-func (d *Document) alreadyCreated(old *Cluster, spec CreateSpec) error {
+// sameAs returns nil if old, a cluster of d, is what is asked for.
+func (s *CreateSpec) sameAs(d *Document, old *Cluster) error {
 	differs := func(format string, args ...any) error {
 		err := fault.New(fault.Refused, "mxcluster change "+old.Name+" changes its settings; choose another name for another cluster",
 			format, args...)
 		return fault.Wrap(err, fault.Refused, "", "cluster %s exists and differs", old.Name)
 	}
 	switch {
-	case old.Standby != spec.Standby:
+	case old.Standby != s.Standby:
 		return differs("its standby is %s", old.Standby)
-	case old.Fallback != spec.Fallback:
+	case old.Fallback != s.Fallback:
 		return differs("its fallback type is %s", old.Fallback)
-	case old.FailoverAfter != Duration(spec.FailoverAfter):
+	case old.FailoverAfter != Duration(s.FailoverAfter):
 		return differs("it fails over after %s", old.SilenceLimit())
-	case old.SplitBrainStop != spec.SplitBrainStop:
+	case old.SplitBrainStop != s.SplitBrainStop:
 		return differs("at a split brain it stops the %s side", old.SplitBrainStop)
-	case old.FallbackWindow != spec.FallbackWindow:
+	case old.FallbackWindow != s.FallbackWindow:
 		return differs("it falls back within %s", old.FallbackWindow)
-	case len(old.LIMs) != len(spec.LIMs):
+	case len(old.LIMs) != len(s.LIMs):
 		return differs("it has %d LIMs", len(old.LIMs))
 	}
-	for _, l := range spec.LIMs {
-		switch what, err := d.memberDiffers(old, l); {
+	for _, l := range s.LIMs {
+		switch what, err := l.differs(d, old); {
 		case err != nil:
 			return err
 		case what != "":

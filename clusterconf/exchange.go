@@ -58,7 +58,7 @@ func (e Exchange) Reversed() Exchange {
 // addresses by hand; that is no exchange, and it is not listed.
 func Exchanges(before, after *Document) []Exchange {
 	var all []Exchange
-	was, is := before.places(), after.places()
+	was, is := placesIn(before), placesIn(after)
 	for _, s := range after.Servers {
 		from, to := was[s.Name], is[s.Name]
 		if from == to || from.lim != to.lim || from.home() != to.home() {
@@ -110,8 +110,8 @@ func (p place) home() netip.Prefix {
 	return p.base
 }
 
-// places returns the places of the regular servers by name.
-func (d *Document) places() map[string]place {
+// placesIn returns the places of the regular servers of a document by name.
+func placesIn(d *Document) map[string]place {
 	aliases := map[int]netip.Prefix{}
 	for _, c := range d.Clusters {
 		for _, m := range c.LIMs {

@@ -77,8 +77,8 @@ func (d *Document) LockLIM(lim int, to Side, since time.Time, by, reason string,
 	case m == nil:
 		return fault.New(fault.Refused, "only a LIM of a cluster has a side to be locked to: mxcluster list",
 			"cannot lock LIM %d: it is in no cluster", lim)
-	case to == SideStandby && d.othersOnStandby(lim, since) != 0:
-		other := d.othersOnStandby(lim, since)
+	case to == SideStandby && d.ClusterOfLIM(lim).lockedToStandby(lim, since) != 0:
+		other := d.ClusterOfLIM(lim).lockedToStandby(lim, since)
 		return fault.New(fault.Refused, fmt.Sprintf("unlock that one first: mxcluster unlock %d", other),
 			"cannot lock LIM %d to the standby: LIM %d is locked to it, and it runs one LIM at most", lim, other)
 	case d.drainedSide(lim, to) != nil:
@@ -101,11 +101,10 @@ func (d *Document) LockLIM(lim int, to Side, since time.Time, by, reason string,
 	return nil
 }
 
-// othersOnStandby returns a LIM of the same cluster that is locked to the standby
-// at a time, or 0.
-func (d *Document) othersOnStandby(lim int, at time.Time) int {
-	for _, m := range d.ClusterOfLIM(lim).LIMs {
-		if m.LIM != lim && m.LockedTo(at) == SideStandby {
+// lockedToStandby returns a LIM other than one that is locked to the standby at a time, or 0.
+func (c *Cluster) lockedToStandby(but int, at time.Time) int {
+	for _, m := range c.LIMs {
+		if m.LIM != but && m.LockedTo(at) == SideStandby {
 			return m.LIM
 		}
 	}

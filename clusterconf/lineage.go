@@ -77,8 +77,8 @@ func Relate(d, other *Encoded) Relation {
 	return Apart
 }
 
-// names reports whether a document is among the ancestors that d names.
-func (d *Document) names(other *Encoded) bool {
+// descendsFrom reports whether a document is among the ancestors that d names.
+func (d *Encoded) descendsFrom(other *Encoded) bool {
 	i := slices.IndexFunc(d.Ancestors, func(mark string) bool {
 		revision, ok := markedRevision(mark)
 		return ok && revision == other.Revision
@@ -95,7 +95,7 @@ func later(d, other *Encoded) Relation {
 		oldest, _ = markedRevision(d.Ancestors[n-1])
 	}
 	switch {
-	case d.names(other):
+	case d.descendsFrom(other):
 		return Follows
 	case other.Revision < oldest:
 		return TooFar

@@ -22,7 +22,7 @@ func (d *Document) AddLIM(cluster string, lim int, newBase string, priority int)
 	}
 	l := CreateLIM{LIM: lim, NewBase: newBase, Priority: priority}
 	if c.Member(lim) != nil {
-		return d.alreadyAdded(c, l)
+		return l.alreadyIn(d, c)
 	}
 	server, err := d.needRegular(lim)
 	if err != nil {
@@ -43,7 +43,7 @@ func (d *Document) AddLIM(cluster string, lim int, newBase string, priority int)
 	if err != nil {
 		return err
 	}
-	base, err := d.newBase(cannot, standby, l)
+	base, err := l.newBase(d, cannot, standby)
 	if err != nil {
 		return err
 	}
@@ -52,9 +52,9 @@ func (d *Document) AddLIM(cluster string, lim int, newBase string, priority int)
 	return nil
 }
 
-// alreadyAdded returns nil if the LIM is in the cluster as it was asked for.
-func (d *Document) alreadyAdded(c *Cluster, l CreateLIM) error {
-	differs, err := d.memberDiffers(c, l)
+// alreadyIn returns nil if the LIM is in the cluster as it was asked for.
+func (l CreateLIM) alreadyIn(d *Document, c *Cluster) error {
+	differs, err := l.differs(d, c)
 	if err != nil || differs == "" {
 		return err
 	}
@@ -62,8 +62,8 @@ func (d *Document) alreadyAdded(c *Cluster, l CreateLIM) error {
 		"LIM %d is in cluster %s and differs: %s", l.LIM, c.Name, differs)
 }
 
-// memberDiffers says in what a LIM of the cluster is not as asked for, or "".
-func (d *Document) memberDiffers(c *Cluster, l CreateLIM) (string, error) {
+// differs says in what a LIM of the cluster is not as asked for, or "".
+func (l CreateLIM) differs(d *Document, c *Cluster) (string, error) {
 	m, server := c.Member(l.LIM), d.RegularOf(l.LIM)
 	if m == nil || server == nil {
 		return fmt.Sprintf("LIM %d is not in it", l.LIM), nil

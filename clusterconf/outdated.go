@@ -11,7 +11,7 @@ import (
 // or that a LIM was added to or removed from (spec ch. 9, "Configuring and Using
 // Server Redundancy"). Locks are no part of that.
 func Outdated(before, after *Document) []int {
-	was, is := before.shapes(), after.shapes()
+	was, is := shapesIn(before), shapesIn(after)
 	lims := map[int]bool{}
 	for _, shapes := range []map[string]Cluster{was, is} {
 		for name, c := range shapes {
@@ -26,9 +26,9 @@ func Outdated(before, after *Document) []int {
 	return slices.Sorted(maps.Keys(lims))
 }
 
-// shapes returns the clusters by name, without their locks, freezes, and what says
+// shapesIn returns the clusters of a document by name, without their locks, freezes, and what says
 // that a LIM is leaving.
-func (d *Document) shapes() map[string]Cluster {
+func shapesIn(d *Document) map[string]Cluster {
 	d = d.Clone()
 	d.sort()
 	all := map[string]Cluster{}

@@ -15,7 +15,7 @@ func (d *Document) Restore(old *Document) error {
 		return fault.New(fault.Refused, "take a document of this system: mxcluster config history",
 			"the document is of system %s, this server belongs to %s", old.System, d.System)
 	}
-	if err := d.staysPreloaded(old); err != nil {
+	if err := staysPreloaded(d, old); err != nil {
 		return err
 	}
 	c := old.Clone()
@@ -25,7 +25,7 @@ func (d *Document) Restore(old *Document) error {
 
 // staysPreloaded refuses a document that ends the preloading of a cluster: only its
 // deletion does (spec ch. 10), in steps in which no two servers have the address.
-func (d *Document) staysPreloaded(next *Document) error {
+func staysPreloaded(d, next *Document) error {
 	for _, c := range d.Clusters {
 		if c.Failover != FailoverPreloaded {
 			continue

@@ -47,15 +47,15 @@ func (d *Document) SetMediaServer(lim int, m MediaServer) error {
 	case !slices.Contains(mediaServerKinds, m.Kind):
 		return fault.New(fault.Usage, "write none, "+alternatives(mediaServerKinds), "%q is not a kind of media server", string(m.Kind))
 	}
-	if err := d.completeMediaServer(lim, &m); err != nil {
+	if err := m.complete(d, lim); err != nil {
 		return err
 	}
 	return d.setSoftware(lim, func(l *LIM) { l.MediaServer = &m })
 }
 
-// completeMediaServer fills in the addresses that were left out and refuses
+// complete fills in the addresses that were left out and refuses
 // those that cannot be had.
-func (d *Document) completeMediaServer(lim int, m *MediaServer) error {
+func (m *MediaServer) complete(d *Document, lim int) error {
 	if !validLIM(lim) {
 		return badLIM(lim)
 	}

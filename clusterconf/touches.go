@@ -20,7 +20,7 @@ func Touches(before, after *Document) []string {
 	}
 	names = slices.DeleteFunc(names, func(name string) bool {
 		return after.Server(name) == nil || before.Server(name) == nil || givenUp(before, name) || givenUp(after, name) ||
-			reflect.DeepEqual(before.standing(name), after.standing(name))
+			reflect.DeepEqual(standingIn(before, name), standingIn(after, name))
 	})
 	slices.Sort(names)
 	return names
@@ -39,7 +39,7 @@ type position struct {
 	leaving          bool
 }
 
-func (d *Document) standing(name string) standing {
+func standingIn(d *Document, name string) standing {
 	s := standing{Server: *d.Server(name)}
 	s.ReachedAt = netip.Prefix{} // goes when every server knows the new base
 	s.Drained = nil              // is known where the LIM goes; a server that was away learns of it
