@@ -97,7 +97,7 @@ func (a *app) bringUp(ctx context.Context, k Kernel, h aliasHere, o aliasUpOptio
 	}
 	present := hasAddress(addresses, h.member.Alias)
 	if !present && !o.noProbe {
-		if err := a.probeFree(ctx, h.ifname, h.member.Alias.Addr()); err != nil {
+		if err := a.env.probeFree(ctx, h.ifname, h.member.Alias.Addr()); err != nil {
 			return false, err
 		}
 	}

@@ -47,7 +47,7 @@ func runARPProbe(ctx context.Context, a *app, arg, ifname string) error {
 	if err != nil {
 		return err
 	}
-	mac, err := a.probe(ctx, ifname, addr)
+	mac, err := a.env.probe(ctx, ifname, addr)
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func runEvents(ctx context.Context, a *app, o eventsOptions, oneLIM bool) error 
 		return s.followEvents(ctx, q, list)
 	}
 	a.eventNotes(list)
-	return a.out.Show(a.eventsView(list))
+	return a.out.Show(eventsView(list))
 }
 
 // knowsLIM makes sure that there is such a LIM, where nothing is told of it.
@@ -146,7 +146,7 @@ func (a *app) eventNotes(list *events.List) {
 	}
 }
 
-func (a *app) eventsView(list *events.List) ui.View {
+func eventsView(list *events.List) ui.View {
 	v := ui.View{
 		Object: list,
 		Columns: []ui.Column{
@@ -219,7 +219,7 @@ func (a *app) showMore(list *events.List) error {
 			return err
 		}
 	}
-	err := a.out.Show(a.eventsView(list))
+	err := a.out.Show(eventsView(list))
 	a.out.NoHeaders = true
 	return err
 }

@@ -52,7 +52,7 @@ func (x *ownExchange) one(k Kernel, e clusterconf.Exchange) error {
 	if p.Last.IsValid() {
 		x.last = append(x.last, func(k swap.Kernel) error { return k.Drop(e.Interface, p.Last) })
 	}
-	undo, err := p.MakeReady(x.ctx, k, x.app.probe)
+	undo, err := p.MakeReady(x.ctx, k, x.app.env.probe)
 	if undo != nil {
 		x.undos = append(x.undos, undo)
 	}

@@ -34,7 +34,7 @@ func (a *app) isServer(ctx context.Context, doc *clusterconf.Document, s *cluste
 		return fault.New(fault.Refused, otherServer(doc, here, fmt.Sprintf("ip address add %s dev %s, or name the server that this machine is with --server", s.Base, s.Interface)),
 			"this machine has none of the addresses of %s, whose base is %s", s.Name, s.Base)
 	}
-	mac, err := a.probe(ctx, here[i].Interface, s.Base.Addr())
+	mac, err := a.env.probe(ctx, here[i].Interface, s.Base.Addr())
 	if err != nil || mac == nil {
 		return err
 	}

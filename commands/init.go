@@ -75,7 +75,7 @@ func runInit(ctx context.Context, a *app, o initOptions) error {
 	if err != nil {
 		return fmt.Errorf("making a new system: %w", err)
 	}
-	missing := a.lookForInterface(first)
+	missing := a.env.lookForInterface(first)
 	if missing != nil && !already && !o.force {
 		return fault.Wrap(missing, fault.Refused, "'ip -br link' lists those that are there; with --force it may come later", "making a new system")
 	}

@@ -21,8 +21,8 @@ const (
 
 // lookForInterface checks that this server has an interface. Where the kernel
 // cannot be asked it says nothing.
-func (a *app) lookForInterface(s clusterconf.Server) error {
-	k, err := a.env.Kernel()
+func (e Env) lookForInterface(s clusterconf.Server) error {
+	k, err := e.Kernel()
 	if err != nil {
 		return nil
 	}
@@ -32,6 +32,20 @@ func (a *app) lookForInterface(s clusterconf.Server) error {
 		return fault.Wrap(err, fault.Refused, "", "server %s", s.Name)
 	}
 	return nil
+}
+
+// kernelName returns the kernel's own name of an interface of this server.
+func (e Env) kernelName(ifname string) (string, error) {
+	k, err := e.Kernel()
+	if err != nil {
+		return "", err
+	}
+	defer k.Close()
+	link, err := k.Link(ifname)
+	if fault.CodeOf(err) == fault.NotFound {
+		return "", fault.Wrap(err, fault.Refused, fault.HintOf(err), "this server")
+	}
+	return link.Name, err
 }
 
 // interfaceRefused makes a refusal of a missing interface: the document names
@@ -49,8 +63,8 @@ func hasAddress(addresses []netops.Address, p netip.Prefix) bool {
 }
 
 // probeFree refuses an address that another station has.
-func (a *app) probeFree(ctx context.Context, ifname string, addr netip.Addr) error {
-	mac, err := a.probe(ctx, ifname, addr)
+func (e Env) probeFree(ctx context.Context, ifname string, addr netip.Addr) error {
+	mac, err := e.probe(ctx, ifname, addr)
 	if err != nil {
 		return err
 	}
@@ -61,8 +75,8 @@ func (a *app) probeFree(ctx context.Context, ifname string, addr netip.Addr) err
 }
 
 // probe returns the MAC of the station that has an address, nil if none does.
-func (a *app) probe(ctx context.Context, ifname string, addr netip.Addr) (net.HardwareAddr, error) {
-	w, err := a.env.Wire(ifname)
+func (e Env) probe(ctx context.Context, ifname string, addr netip.Addr) (net.HardwareAddr, error) {
+	w, err := e.Wire(ifname)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"mxcluster/clusterconf"
-	"mxcluster/internal/fault"
 )
 
 type serverSetOptions struct {
@@ -50,7 +49,7 @@ func runServerSet(ctx context.Context, a *app, name string, o serverSetOptions) 
 		return err
 	}
 	if o.ifname != "" && name == s.settings.Server {
-		if o.ifname, err = a.kernelName(o.ifname); err != nil {
+		if o.ifname, err = a.env.kernelName(o.ifname); err != nil {
 			return doing(err, "changing server %s", name)
 		}
 	}
@@ -71,18 +70,4 @@ func (s *server) setLeft(ctx context.Context, now *clusterconf.Server, o serverS
 		return []string{fmt.Sprintf("on %s: make sure that the network configuration gives %s to %s, so that a reboot keeps it", now.Name, now.Base, now.Interface)}
 	}
 	return []string{fmt.Sprintf("%s is not heard, so that it could not be seen whether it has an interface %s", now.Name, now.Interface)}
-}
-
-// kernelName returns the kernel's own name of an interface of this server.
-func (a *app) kernelName(ifname string) (string, error) {
-	k, err := a.env.Kernel()
-	if err != nil {
-		return "", err
-	}
-	defer k.Close()
-	link, err := k.Link(ifname)
-	if fault.CodeOf(err) == fault.NotFound {
-		return "", fault.Wrap(err, fault.Refused, fault.HintOf(err), "this server")
-	}
-	return link.Name, err
 }

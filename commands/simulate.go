@@ -68,7 +68,7 @@ func runSimulate(ctx context.Context, a *app, o simulateOptions) error {
 	if !r.AtRest {
 		a.out.Warn("this would not come to rest")
 	}
-	return a.out.Show(a.simulationView(r))
+	return a.out.Show(simulationView(r, a.out.Format == ui.Wide))
 }
 
 // simulate asks the agent, or plays it from the document where there is none.
@@ -88,7 +88,8 @@ func (s *server) simulate(ctx context.Context, scenario whatif.Scenario) (*whati
 	return whatif.Simulate(whatif.AllWell(doc, s.env.Now()), scenario), nil
 }
 
-func (a *app) simulationView(r *whatif.Result) ui.View {
+// simulationView shows one line for each LIM that moves, or for all.
+func simulationView(r *whatif.Result, all bool) ui.View {
 	v := ui.View{
 		Object:  r,
 		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "CLUSTER"}, {Head: "FROM"}, {Head: "TO"}, {Head: "RULE"}, {Head: "REASON"}},
@@ -96,7 +97,7 @@ func (a *app) simulationView(r *whatif.Result) ui.View {
 	}
 	for i := range r.LIMs {
 		o := &r.LIMs[i]
-		if !o.Moves && a.out.Format != ui.Wide {
+		if !o.Moves && !all {
 			continue
 		}
 		v.Names = append(v.Names, strconv.Itoa(o.LIM))

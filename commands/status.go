@@ -69,7 +69,7 @@ func runStatus(ctx context.Context, a *app, cluster string, o statusOptions) err
 	if err != nil {
 		return err
 	}
-	if err := a.out.Show(a.statusView(st)); err != nil {
+	if err := a.out.Show(statusView(st)); err != nil {
 		return err
 	}
 	if st.Removed != "" {
@@ -134,7 +134,7 @@ func (s *server) localData(lim int) *status.LocalData {
 }
 
 // statusView shows one line for each LIM.
-func (a *app) statusView(st *status.ClusterStatus) ui.View {
+func statusView(st *status.ClusterStatus) ui.View {
 	v := ui.View{
 		Object: st,
 		Columns: []ui.Column{
