@@ -13,12 +13,10 @@ import (
 	"mxcluster/internal/settings"
 )
 
-// allKills makes TestKilledAtEverySystemCall do what its name says. Without it, to
-// keep the tests short, it kills at every killStride-th system call of each edit.
-const (
-	allKills   = "MXCLUSTER_TEST_ALL_KILLS"
-	killStride = 6
-)
+// allKills has edits killed at each of their system calls. Without it they are killed
+// at those that may change a file or that others learn of: between two of these all
+// that a killed process leaves is the same.
+const allKills = "MXCLUSTER_TEST_ALL_KILLS"
 
 // edits are those that are killed. None of them concerns the addresses of srv1,
 // where they run.
@@ -37,10 +35,10 @@ var edits = []string{
 // An edit that is killed at any system call leaves the old document or the new one,
 // and the next edit needs no help.
 func TestKilledAtEverySystemCall(t *testing.T) {
-	for i, line := range edits {
+	for _, line := range edits {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
-			killEverywhere(t, line, firstKill(i), func(s *site, wanted [2]string) {
+			killEverywhere(t, line, func(s *site, wanted [2]string) {
 				got := s.document(t)
 				if c := content(got); c != wanted[0] && c != wanted[1] {
 					t.Errorf("neither the old document nor the new one:\n%s", c)
@@ -51,28 +49,13 @@ func TestKilledAtEverySystemCall(t *testing.T) {
 	}
 	t.Run("init", func(t *testing.T) {
 		t.Parallel()
-		killInit(t, firstKill(len(edits)))
+		killInit(t)
 	})
-}
-
-// firstKill spreads the kills of a short run over different calls in each edit.
-func firstKill(edit int) int {
-	if os.Getenv(allKills) != "" {
-		return 1
-	}
-	return 1 + edit%killStride
-}
-
-func nextKill(n int) int {
-	if os.Getenv(allKills) != "" {
-		return n + 1
-	}
-	return n + killStride
 }
 
 // killEverywhere kills an edit at one system call after the other, each time on a
 // server of its own, until it gets through. wanted is what the document may be.
-func killEverywhere(t *testing.T, line string, first int, check func(s *site, wanted [2]string)) {
+func killEverywhere(t *testing.T, line string, check func(s *site, wanted [2]string)) {
 	root := t.TempDir()
 	reference := readySite(t, filepath.Join(root, "reference"))
 	wanted := [2]string{content(reference.document(t))}
@@ -81,7 +64,7 @@ func killEverywhere(t *testing.T, line string, first int, check func(s *site, wa
 		t.Fatal("the edit changes nothing")
 	}
 	early, late := 0, 0 // kills that found the old and the new document
-	everyCall(t, first, func(n int) bool {
+	everyCall(t, func(n int) bool {
 		s := readySite(t, filepath.Join(root, "killed"))
 		killed := s.kill(t, line, n)
 		switch {
@@ -102,9 +85,10 @@ func killEverywhere(t *testing.T, line string, first int, check func(s *site, wa
 
 // everyCall kills at one system call after the other until the command got through
 // several times: how many calls it makes varies a little. dir is removed each time.
-func everyCall(t *testing.T, n int, kill func(n int) bool, dir string) {
+func everyCall(t *testing.T, kill func(n int) bool, dir string) {
 	t.Helper()
-	for through := 0; through < 4; n = nextKill(n) {
+	through := 0
+	for n := 1; through < 4; n++ {
 		if !kill(n) {
 			through++
 		}
@@ -117,10 +101,14 @@ func everyCall(t *testing.T, n int, kill func(n int) bool, dir string) {
 	}
 }
 
-// kill runs a command until its n-th system call and tells whether it got so far.
+// kill runs a command until its n-th system call that counts and tells whether it got so far.
 func (s *site) kill(t *testing.T, line string, n int) bool {
 	t.Helper()
-	end, calls, err := killAt(s.command(line), n, syscall.SIGKILL)
+	counts := changing
+	if os.Getenv(allKills) != "" {
+		counts = anyCall
+	}
+	end, calls, err := killAt(s.command(line), n, syscall.SIGKILL, counts)
 	switch {
 	case err != nil:
 		t.Fatal(err)
@@ -163,10 +151,10 @@ func (s *site) goesOn(t *testing.T, d *clusterconf.Document) {
 
 // killInit kills the making of a system: after that there is none or a whole one,
 // and the same command completes it.
-func killInit(t *testing.T, first int) {
+func killInit(t *testing.T) {
 	const line = "init --server srv1 --base 10.1.1.1/16 --interface eth0 --lim 1 --force"
 	root, kills := t.TempDir(), 0
-	everyCall(t, first, func(n int) bool {
+	everyCall(t, func(n int) bool {
 		s := newSite(t, filepath.Join(root, "init"), nil)
 		killed := s.kill(t, line, n)
 		if killed {

@@ -44,14 +44,14 @@ func TestToldToEndAnywhere(t *testing.T) {
 			s.mx("srv1", 0, "xdata backup --lim 1 --no-sync -q --from "+s.data(20, generation))
 			return "sync -q"
 		}
-		_, calls, err := killAt(s.command("srv1", line()), 0, 0)
+		_, calls, err := killAt(s.command("srv1", line()), 0, 0, anyCall)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i := 1; i <= 4; i++ {
 			sig, l := toldToEnd()[turn%len(toldToEnd())], line()
 			turn++
-			end, _, err := killAt(s.command("srv1", l), calls*i/5, sig)
+			end, _, err := killAt(s.command("srv1", l), calls*i/5, sig, anyCall)
 			if err != nil {
 				t.Fatal(err)
 			}
