@@ -10,8 +10,9 @@ GOLANGCI  := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 # program as processes of its own. Under the race detector they take four times as long,
 # and most of what runs in them is not watched by it; `make race` runs them so.
 PLAIN     := mxcluster/cmd/mxcluster mxcluster/internal/agent mxcluster/xdata
-# These mostly wait, for clusters on a real kernel, and measure what clients see. No more than
-# one other package is tested beside them; the one with the most processes at once comes first.
+# These mostly wait, for clusters on a real kernel, and measure what clients see. Those that ask
+# for no figures of a busy machine run two at a time; no more than one other package is tested
+# beside them, first the one with the most processes at once.
 LAB       := mxcluster/internal/lab
 
 .PHONY: build test test-race test-lab test-plain race needs lint docs demo fuzz bench mutants cover clean

@@ -13,7 +13,10 @@ import (
 	"mxcluster/internal/fault"
 )
 
-func TestActions(t *testing.T) { runScenario(t, "actions", program(t)) }
+func TestActions(t *testing.T) {
+	t.Parallel()
+	runScenario(t, "actions", program(t))
+}
 
 // actionsScenario takes a cluster through its life by commands alone, with agents:
 // each has its effect on every server when it returns, and a connection through the

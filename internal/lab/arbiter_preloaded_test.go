@@ -19,6 +19,7 @@ func TestArbiterPreloaded(t *testing.T) {
 }
 
 func TestArbiterLate(t *testing.T) {
+	t.Parallel()
 	etcdtest.Program(t)
 	runScenario(t, "arbiter-late", program(t))
 }

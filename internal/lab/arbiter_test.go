@@ -29,11 +29,13 @@ const (
 )
 
 func TestArbiter(t *testing.T) {
+	t.Parallel()
 	etcdtest.Program(t)
 	runScenario(t, "arbiter", program(t))
 }
 
 func TestArbiterDown(t *testing.T) {
+	t.Parallel()
 	etcdtest.Program(t)
 	runScenario(t, "arbiter-down", program(t))
 }

@@ -31,11 +31,15 @@ const (
 	leaseSlack = 500 * time.Millisecond
 )
 
-func TestAgentKilled(t *testing.T)        { runScenario(t, "agent-killed", program(t)) }
-func TestAgentRestarted(t *testing.T)     { runScenario(t, "agent-restarted", program(t)) }
-func TestAgentFrozen(t *testing.T)        { runScenario(t, "agent-frozen", program(t)) }
-func TestConnectionSurvives(t *testing.T) { runScenario(t, "connection", program(t)) }
-func TestAutomaticFallback(t *testing.T)  { runScenario(t, "automatic", program(t)) }
+func TestAgentKilled(t *testing.T)       { runScenario(t, "agent-killed", program(t)) }
+func TestAgentRestarted(t *testing.T)    { runScenario(t, "agent-restarted", program(t)) }
+func TestAgentFrozen(t *testing.T)       { runScenario(t, "agent-frozen", program(t)) }
+func TestAutomaticFallback(t *testing.T) { runScenario(t, "automatic", program(t)) }
+
+func TestConnectionSurvives(t *testing.T) {
+	t.Parallel()
+	runScenario(t, "connection", program(t))
+}
 
 // newSite makes the three servers with agents, and no cluster yet.
 func newSite(ctx context.Context, l *Lab) (*site, error) {
@@ -321,8 +325,12 @@ func bootOrders() [][]string {
 }
 
 func TestBootOrder(t *testing.T) {
+	t.Parallel()
 	for _, name := range slices.Sorted(maps.Keys(bootOrderScenarios())) {
-		t.Run(name, func(t *testing.T) { runScenario(t, name, program(t)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			runScenario(t, name, program(t))
+		})
 	}
 }
 

@@ -9,7 +9,10 @@ import (
 	"testing"
 )
 
-func TestNewDataIsCopied(t *testing.T) { runScenario(t, "new-data", program(t)) }
+func TestNewDataIsCopied(t *testing.T) {
+	t.Parallel()
+	runScenario(t, "new-data", program(t))
+}
 
 // newDataScenario: a version that another program leaves on the server where the
 // LIM runs comes to the standby by itself, once it no longer changes (spec ch. 3,

@@ -21,8 +21,12 @@ import (
 // limit of 10 s is played, too; by default they do so in two of the orders.
 const deadEnv = "MXCLUSTER_TEST_DEAD_REGULARS"
 
-func TestDeadRegulars(t *testing.T) { runScenario(t, "dead-regulars", program(t)) }
+func TestDeadRegulars(t *testing.T) {
+	t.Parallel()
+	runScenario(t, "dead-regulars", program(t))
+}
 func TestDeadRegularsBesideAGateway(t *testing.T) {
+	t.Parallel()
 	runScenario(t, "dead-regulars-gateway", program(t))
 }
 

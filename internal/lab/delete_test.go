@@ -19,7 +19,10 @@ import (
 // cut; by default it is so twice.
 const deletionsEnv = "MXCLUSTER_TEST_DELETIONS"
 
-func TestDeletePair(t *testing.T) { runScenario(t, "delete-pair", program(t)) }
+func TestDeletePair(t *testing.T) {
+	t.Parallel()
+	runScenario(t, "delete-pair", program(t))
+}
 
 // deletePairScenario deletes a preloaded cluster of the only two servers of a system,
 // again and again: as it is, and with the power of either server cut when a step of

@@ -31,7 +31,7 @@ func runDemo(t *testing.T, change func(*exec.Cmd), args ...string) (stdout, stde
 		var out, errs bytes.Buffer
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		cmd := exec.CommandContext(ctx, program(t), append([]string{"lab", "demo"}, args...)...)
-		cmd.Env = append(os.Environ(), "TMPDIR="+shortTempDir(t))
+		cmd.Env = demoEnv(shortTempDir(t))
 		cmd.Stdout, cmd.Stderr = &out, &errs
 		if change != nil {
 			change(cmd)
@@ -50,29 +50,23 @@ func runDemo(t *testing.T, change func(*exec.Cmd), args ...string) (stdout, stde
 	return stdout, stderr, code
 }
 
-// leftOver is what the lab left in its temporary folder.
-func leftOver(t *testing.T, cmd *exec.Cmd) []string {
+// leftOver is what a lab left in its temporary folder.
+func leftOver(t *testing.T, dir string) []string {
 	t.Helper()
-	found, err := filepath.Glob(tempDirOf(cmd) + "/*")
+	found, err := filepath.Glob(dir + "/*")
 	must(t, err)
 	return found
 }
 
-func tempDirOf(cmd *exec.Cmd) (dir string) {
-	for _, v := range cmd.Env {
-		if d, ok := strings.CutPrefix(v, "TMPDIR="); ok {
-			dir = d
-		}
-	}
-	return dir
-}
+// demoEnv is the environment of a demonstration that has dir as its temporary folder.
+func demoEnv(dir string) []string { return append(os.Environ(), "TMPDIR="+dir) }
 
 // startDemo starts the demonstration. All its processes share the output: the
 // last one ends it.
-func startDemo(t *testing.T) (*exec.Cmd, *os.File) {
+func startDemo(t *testing.T, dir string) (*exec.Cmd, *os.File) {
 	t.Helper()
 	cmd := exec.Command(program(t), "lab", "demo")
-	cmd.Env = append(os.Environ(), "TMPDIR="+shortTempDir(t))
+	cmd.Env = demoEnv(dir)
 	output, write, err := os.Pipe()
 	must(t, err)
 	t.Cleanup(func() { output.Close() })
@@ -83,9 +77,8 @@ func startDemo(t *testing.T) (*exec.Cmd, *os.File) {
 }
 
 func TestDemo(t *testing.T) {
-	before := interfaces(t)
-	var run *exec.Cmd
-	stdout, stderr, code := runDemo(t, func(c *exec.Cmd) { run = c })
+	before, dir := interfaces(t), shortTempDir(t)
+	stdout, stderr, code := runDemo(t, func(c *exec.Cmd) { c.Env = demoEnv(dir) })
 	t.Logf("%s", stdout)
 	if code != 0 || stderr != "" {
 		t.Fatalf("code %d, standard error: %s", code, stderr)
@@ -101,7 +94,7 @@ func TestDemo(t *testing.T) {
 	if strings.ContainsRune(stdout, '\x1b') {
 		t.Error("output has control sequences, though it is no terminal")
 	}
-	if found := leftOver(t, run); len(found) > 0 {
+	if found := leftOver(t, dir); len(found) > 0 {
 		t.Errorf("left behind: %q", found)
 	}
 	if after := interfaces(t); strings.Join(before, " ") != strings.Join(after, " ") {
@@ -139,8 +132,10 @@ func TestDemoAsUser(t *testing.T) {
 	}
 }
 
-// Wherever the demonstration is ended, nothing runs on, and the next one works.
+// Wherever the demonstration is ended, nothing runs on, and the next one works: each of
+// these is the next one of that before, in the same folder, and the last goes to its end.
 func TestDemoInterrupted(t *testing.T) {
+	dir := shortTempDir(t)
 	for _, c := range []struct {
 		name   string
 		signal unix.Signal
@@ -150,11 +145,12 @@ func TestDemoInterrupted(t *testing.T) {
 	}{
 		{"interrupted at the start", unix.SIGINT, "three servers", int(fault.Interrupted), true},
 		{"terminated with agents running", unix.SIGTERM, "a phone calls", int(fault.Interrupted), true},
-		{"interrupted without power", unix.SIGINT, "loses its power", int(fault.Interrupted), true},
 		{"killed with agents running", unix.SIGKILL, "a phone calls", -1, false},
+		{"interrupted without power", unix.SIGINT, "loses its power", int(fault.Interrupted), true},
+		{"killed at the start", unix.SIGKILL, "three servers", -1, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cmd, output := startDemo(t)
+			cmd, output := startDemo(t, dir)
 			readUntil(t, output, c.at)
 			must(t, cmd.Process.Signal(c.signal))
 			rest, err := io.ReadAll(output)
@@ -163,17 +159,17 @@ func TestDemoInterrupted(t *testing.T) {
 			if got := cmd.ProcessState.ExitCode(); got != c.code {
 				t.Errorf("exit code %d, want %d; %s", got, c.code, rest)
 			}
-			if found := leftOver(t, cmd); (len(found) == 0) != c.clean {
+			if found := leftOver(t, dir); (len(found) == 0) != c.clean {
 				t.Errorf("left behind: %q, want nothing: %v", found, c.clean)
 			}
-			_, stderr, code := runDemo(t, func(next *exec.Cmd) { next.Env = cmd.Env })
-			if code != 0 {
-				t.Errorf("next run: code %d, %s", code, stderr)
-			}
-			if found := leftOver(t, cmd); len(found) > 0 {
-				t.Errorf("left behind by the next run: %q", found)
-			}
 		})
+	}
+	_, stderr, code := runDemo(t, func(last *exec.Cmd) { last.Env = demoEnv(dir) })
+	if code != 0 {
+		t.Errorf("last run: code %d, %s", code, stderr)
+	}
+	if found := leftOver(t, dir); len(found) > 0 {
+		t.Errorf("left behind by the last run: %q", found)
 	}
 }
 

@@ -16,7 +16,10 @@ import (
 	"mxcluster/internal/settings"
 )
 
-func TestKeyRotation(t *testing.T) { runScenario(t, "key-rotation", program(t)) }
+func TestKeyRotation(t *testing.T) {
+	t.Parallel()
+	runScenario(t, "key-rotation", program(t))
+}
 
 // keyRotationScenario exchanges the gossip key of real agents: no LIM moves, no
 // agent misses another, no call is lost. Then it does so with an agent killed in the

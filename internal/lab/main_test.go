@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -38,7 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(runTests(m))
 }
 
-// programEnv names the folder where the tests build mxcluster, once.
+// programEnv names the folder where the tests build mxcluster.
 const programEnv = "MXCLUSTER_LAB_TEST_PROGRAM"
 
 func runTests(m *testing.M) int {
@@ -57,16 +58,21 @@ func runTests(m *testing.M) int {
 // program is mxcluster itself, for tests that need agents.
 func program(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(os.Getenv(programEnv), "mxcluster")
-	if _, err := os.Stat(path); err == nil {
-		return path
-	}
-	build := exec.Command("go", "build", "-o", path, "mxcluster/cmd/mxcluster")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building mxcluster: %v\n%s", err, out)
+	path, err := buildProgram()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
+
+// buildProgram builds mxcluster for the first test that asks for it.
+var buildProgram = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(os.Getenv(programEnv), "mxcluster")
+	if out, err := exec.Command("go", "build", "-o", path, "mxcluster/cmd/mxcluster").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building mxcluster: %w\n%s", err, out)
+	}
+	return path, nil
+})
 
 // labProcess is one process of a lab: lab WHAT --lab DIR ARG
 func labProcess(ctx context.Context, what, dir string, args []string) error {

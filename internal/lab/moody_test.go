@@ -16,7 +16,10 @@ import (
 	"mxcluster/internal/events"
 )
 
-func TestMoodySoftware(t *testing.T) { runScenario(t, "moody-software", program(t)) }
+func TestMoodySoftware(t *testing.T) {
+	t.Parallel()
+	runScenario(t, "moody-software", program(t))
+}
 
 // moodyScript is a LIM's software that behaves as the file "mood" on its server says.
 // Its daemon is in a session of its own, out of reach of its script's group.

@@ -17,7 +17,10 @@ import (
 // ordersEnv asks for every order of failing and healing; by default a few are tried.
 const ordersEnv = "MXCLUSTER_TEST_ALL_ORDERS"
 
-func TestOrdersOfFailing(t *testing.T) { runScenario(t, "orders", program(t)) }
+func TestOrdersOfFailing(t *testing.T) {
+	t.Parallel()
+	runScenario(t, "orders", program(t))
+}
 
 // trio is a cluster of three regular servers and a standby, and where its LIMs must
 // be: what the rules demand (design section 5, rules 2 and 3), worked out here again

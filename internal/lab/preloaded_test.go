@@ -17,7 +17,10 @@ import (
 	"mxcluster/netops"
 )
 
-func TestPreloaded(t *testing.T) { runScenario(t, "preloaded", program(t)) }
+func TestPreloaded(t *testing.T) {
+	t.Parallel()
+	runScenario(t, "preloaded", program(t))
+}
 
 // preloadedScenario takes a preloaded cluster through its life (spec ch. 4). All
 // the while somebody asks who has the alias: the passive side must never answer.

@@ -13,7 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestStalledLog(t *testing.T) { runScenario(t, "stalled-log", program(t)) }
+func TestStalledLog(t *testing.T) {
+	t.Parallel()
+	runScenario(t, "stalled-log", program(t))
+}
 
 // stalledLogScenario: whoever should read the agents' logs does not, as a journal that
 // hangs, and then is gone. The agents start, hold their leases and take over all the same.
