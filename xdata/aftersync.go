@@ -28,7 +28,7 @@ type afterSync struct {
 // tidy remembers that both sides have a version now, sets aside what lost a conflict, and
 // removes what is no longer needed. It returns where something was set aside.
 func (s *Store) tidy(a afterSync) (aside string, err error) {
-	p, err := s.readPair(a.lim)
+	p, err := s.files(a.lim).pair()
 	if err != nil {
 		return "", err
 	}
@@ -71,7 +71,7 @@ func (s *Store) settle(a afterSync, p *pairState) error {
 	if !changed {
 		return nil
 	}
-	return s.writePair(a.lim, p)
+	return s.files(a.lim).setPair(p)
 }
 
 // sameAs tells whether a version is what the other side says that it has.
@@ -86,17 +86,17 @@ func (s *Store) follow(a afterSync) error {
 	if err == nil && head != nil && head.Node == a.own.line.Node && head.Node != a.Whole.Node {
 		// Two versions of one content: what is made here next follows both.
 		joined := lineage.Join(head, a.Whole)
-		return s.setHead(a.lim, &joined)
+		return s.files(a.lim).setHead(&joined)
 	}
 	if err != nil || head != nil && lineage.Compare(head, &a.own.line) != lineage.Older || a.active != nil && a.active() {
 		return err
 	}
-	return s.setHead(a.lim, &a.own.line)
+	return s.files(a.lim).setHead(&a.own.line)
 }
 
 // wouldTidy returns the names of the versions that tidy would remove or set aside.
 func (s *Store) wouldTidy(a afterSync, here []seen) ([]string, error) {
-	p, err := s.readPair(a.lim)
+	p, err := s.files(a.lim).pair()
 	if err != nil {
 		return nil, err
 	}
@@ -182,17 +182,4 @@ func (s *Store) moveAside(name string) (string, error) {
 	}
 	// What is noted of it is cleared away by the next holder of the lock.
 	return to, cmp.Or(safepath.SyncDir(dir), safepath.SyncDir(s.Dir))
-}
-
-// noteConflict remembers a conflict: neither version is removed while it lasts.
-func (s *Store) noteConflict(lim int, ours, theirs *lineage.Version) error {
-	p, err := s.readPair(lim)
-	if err != nil {
-		return err
-	}
-	if c := p.Conflict; c != nil && sameVersion(&c.Ours, ours) && sameVersion(&c.Theirs, theirs) {
-		return nil
-	}
-	p.Conflict = &conflictState{At: s.now().UTC(), Ours: *ours, Theirs: *theirs}
-	return s.writePair(lim, p)
 }

@@ -45,23 +45,23 @@ type Writing = wire.Writing
 const CompleteMarker = tree.CompleteMarker
 
 // judgeAll tells of versions of one LIM which of them are complete. Another program's is
-// once nothing has changed in it for as long as s.Still says, or as the program took from
+// once nothing has changed in it for as long as l.still says, or as the program took from
 // the first file to the last of any of the last versions before: it pauses so long.
-func (s *Store) judgeAll(versions []seen) {
+func (l looker) judgeAll(versions []seen) {
 	for i := range versions {
 		v := &versions[i]
 		if v.own || v.Damage != "" {
 			continue
 		}
-		if s.Still == AtOnce {
+		if l.still == AtOnce {
 			v.Complete = v.Files > 0
 			continue
 		}
-		now := s.now()
+		now := l.now()
 		since := now.Sub(time.Unix(0, v.changed))
-		need := s.still()
+		need := l.still
 		if since < longestPause {
-			need = max(need, s.pauseBefore(versions, v, max(need, since)))
+			need = max(need, l.pauseBefore(versions, v, max(need, since)))
 		}
 		if v.Complete = v.Files > 0 && since >= need; since < need {
 			until := time.Unix(0, v.changed).Add(need).UTC()
@@ -85,7 +85,7 @@ func byLIM(versions []seen) (each [][]seen) {
 
 // pauseBefore returns the longest time from the first file to the last of the versions
 // before v that are other programs', as far as it is longer than least.
-func (s *Store) pauseBefore(versions []seen, v *seen, least time.Duration) (longest time.Duration) {
+func (l looker) pauseBefore(versions []seen, v *seen, least time.Duration) (longest time.Duration) {
 	var before []*seen
 	for i := range versions {
 		if o := &versions[i]; !o.own && o.manifest != nil && o.Name < v.Name {

@@ -44,7 +44,7 @@ func TestPausesOfVersionsBefore(t *testing.T) {
 	for took < 30*time.Millisecond { // until the clock of the file system has moved on so far
 		must(t, os.RemoveAll(filepath.Join(dir, "last")))
 		fileTree{"last": "2"}.write(t, dir, baseTime.Add(-time.Hour))
-		v, err := s.see(slow, false)
+		v, err := s.looker().see(slow, false)
 		must(t, err)
 		took = v.took(0)
 	}

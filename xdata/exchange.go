@@ -189,7 +189,7 @@ func (c *client) conflict(found error, ours, theirs wire.Summary) error {
 	if c.req.DryRun {
 		return found
 	}
-	if err := c.store.noteConflict(c.req.LIM, &ours.Line, &theirs.Line); err != nil {
+	if err := c.store.files(c.req.LIM).noteConflict(c.store.now().UTC(), &ours.Line, &theirs.Line); err != nil {
 		return err
 	}
 	if err := c.link.Send(wire.FrameConflict, wire.Line{Line: ours.Line}); err != nil {

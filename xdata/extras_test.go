@@ -103,7 +103,7 @@ func TestExtrasAreKept(t *testing.T) {
 	bothSides(t, func(t *testing.T, asks clusterconf.Side) {
 		for _, known := range []bool{true, false} {
 			if !known {
-				must(t, os.Remove(p[clusterconf.SideRegular].indexPath(v.Name)))
+				must(t, os.Remove(p[clusterconf.SideRegular].indexes().path(v.Name)))
 			}
 			must(t, os.RemoveAll(p[clusterconf.SideStandby].Dir))
 			must(t, os.MkdirAll(p[clusterconf.SideStandby].Dir, 0o755))

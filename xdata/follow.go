@@ -30,7 +30,7 @@ func (s *Store) keepBackup(ctx context.Context, g *staging, m *manifest.Manifest
 		return Version{}, err
 	}
 	if same {
-		return v, s.setHead(g.lim, &v.line)
+		return v, s.files(g.lim).setHead(&v.line)
 	}
 	g.names.add(versions)
 	if head == nil {
@@ -102,7 +102,7 @@ const farAhead = 24 * time.Hour
 // given here, also when the clock was set back. Where the head leads to it, the version is the head from before it is seen: a
 // backup that follows one which a crash took away still follows all that was before.
 func (s *Store) commitAfter(g *staging, m *manifest.Manifest, lost *lineage.Version, parents ...*lineage.Version) (Version, error) {
-	pair, err := s.readPair(g.lim)
+	pair, err := s.files(g.lim).pair()
 	if err != nil {
 		return Version{}, err
 	}
@@ -138,7 +138,7 @@ func (s *Store) commitAfter(g *staging, m *manifest.Manifest, lost *lineage.Vers
 		if err != nil || head != nil && lineage.Compare(v, head) != lineage.Newer {
 			return err
 		}
-		return s.setHead(g.lim, v)
+		return s.files(g.lim).setHead(v)
 	}
 	return g.commit(stamp, m, nil)
 }

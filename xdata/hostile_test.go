@@ -309,7 +309,7 @@ func TestHostilePeer(t *testing.T) {
 			s, err := receiveFrom(t, bytes.NewReader(c.bytes(t)))
 			wantCode(t, err, tt.code, tt.text)
 			wantUntouched(t, s)
-			if kept := s.partials(1); (len(kept) > 0) != (tt.code == fault.Unreachable) {
+			if kept := s.partials(1).folders(); (len(kept) > 0) != (tt.code == fault.Unreachable) {
 				t.Errorf("kept for another time: %q", kept)
 			}
 		})

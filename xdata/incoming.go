@@ -55,7 +55,7 @@ func (r *incoming) receive(ctx context.Context) (Version, error) {
 	case err == nil:
 		g.close()
 		r.store.note(&r.got.Dropped)
-		r.store.removePartials(r.lim)
+		r.store.partials(r.lim).remove()
 		err = r.removeReplaced()
 	case interrupted(err) && len(r.got.Manifest.Entries) > 0:
 		g.close()
@@ -85,14 +85,16 @@ func (r *incoming) fill(ctx context.Context, g *staging, own *transfer.Sources) 
 	now := r.store.now().UTC()
 	g.record, g.arrives = r.says, true
 	g.names.add(r.here)
-	if err := r.store.givenNames(r.lim, &g.names); err != nil {
+	p, err := r.store.files(r.lim).pair()
+	if err != nil {
 		return Version{}, err
 	}
+	g.names.taken(p.Given...)
 	v, err := g.commit(stamp, &r.got.Manifest, &now)
 	if err != nil || r.active != nil && r.active() {
 		return v, err
 	}
-	return v, r.store.setHead(r.lim, &v.line)
+	return v, r.store.files(r.lim).setHead(&v.line)
 }
 
 // says returns what a version says of itself under its name here: another program's, when
@@ -140,7 +142,20 @@ func (r *incoming) readHead() error {
 	if err := r.checkNewer(); err != nil {
 		return err
 	}
-	return r.store.checkSpaceAfterPartials(r.lim, h)
+	return r.checkSpace()
+}
+
+// checkSpace refuses a version that does not fit. Where it fits only without what
+// interrupted transfers left, that goes.
+func (r *incoming) checkSpace() error {
+	v := volume{bytes: r.head.Bytes, content: r.head.Content, files: r.head.Entries}
+	left := r.store.partials(r.lim)
+	err := r.store.checkSpace(v)
+	if err == nil || len(left.folders()) == 0 {
+		return err
+	}
+	left.remove()
+	return r.store.checkSpace(v)
 }
 
 // filled counts content. A peer can only tell by the room that its files take there how much
@@ -192,7 +207,7 @@ func (r *incoming) findSources(ctx context.Context) (*transfer.Sources, error) {
 			return nil, err
 		}
 	}
-	for _, dir := range r.store.partials(r.lim) {
+	for _, dir := range r.store.partials(r.lim).folders() {
 		err := own.AddPartial(ctx, dir, r.head.Bytes)
 		if err != nil && (context.Cause(ctx) != nil || !tree.IsOfFile(err)) {
 			own.Close()

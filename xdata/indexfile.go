@@ -1,8 +1,6 @@
 package xdata
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,28 +15,36 @@ import (
 
 const indexPrefix = ".index-"
 
-func (s *Store) indexPath(name string) string { return filepath.Join(s.Dir, indexPrefix+name) }
-
-// writeIndex keeps the manifest of a version.
-func (s *Store) writeIndex(name string, m *manifest.Manifest) error {
-	return safepath.Replace(s.indexPath(name), manifest.EncodeIndex(m), 0o644)
+// indexes are the indexes of a store's versions, each beside its version.
+type indexes struct {
+	dir  string
+	warn warner
 }
 
-// readIndex returns the manifest kept of a version that looks like now and has this mark, or
+func (s *Store) indexes() indexes { return indexes{dir: s.Dir, warn: s.warn} }
+
+func (is indexes) path(name string) string { return filepath.Join(is.dir, indexPrefix+name) }
+
+// write keeps the manifest of a version.
+func (is indexes) write(name string, m *manifest.Manifest) error {
+	return safepath.Replace(is.path(name), manifest.EncodeIndex(m), 0o644)
+}
+
+// read returns the manifest kept of a version that looks like now and has this mark, or
 // none; nil when there is none that it can be held against. An index speaks of what its mark
 // speaks of, or of a version that has one of its files at least.
-func (s *Store) readIndex(name string, now *manifest.Manifest, own *mark) (*manifest.Manifest, error) {
-	m, err := s.loadIndex(name)
+func (is indexes) read(name string, now *manifest.Manifest, own *mark) (*manifest.Manifest, error) {
+	m, err := is.load(name)
 	if m == nil || own == nil && !manifest.SharesFile(m, now) {
 		return nil, err
 	}
 	return m, nil
 }
 
-// loadIndex reads the manifest kept of a version of that name; nil when there is none that
+// load reads the manifest kept of a version of that name; nil when there is none that
 // can be read.
-func (s *Store) loadIndex(name string) (*manifest.Manifest, error) {
-	data, err := safepath.ReadFile(s.indexPath(name))
+func (is indexes) load(name string) (*manifest.Manifest, error) {
+	data, err := safepath.ReadFile(is.path(name))
 	if err != nil && !tree.IsOfFile(err) {
 		return nil, err
 	}
@@ -52,33 +58,32 @@ func (s *Store) loadIndex(name string) (*manifest.Manifest, error) {
 	return m, nil
 }
 
-// cleanIndexes removes the indexes of versions that are gone. The caller holds
-// the LIM's lock.
-func (s *Store) cleanIndexes(lim int) error {
-	entries, err := os.ReadDir(s.Dir)
+// remove removes the index of a version that is gone.
+func (is indexes) remove(name string) error { return ignoreAbsent(safepath.Remove(is.path(name))) }
+
+// clean removes the indexes of versions of a LIM that are gone. The caller holds the LIM's
+// lock.
+func (is indexes) clean(lim int) error {
+	entries, err := os.ReadDir(is.dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		name, ok := strings.CutPrefix(e.Name(), indexPrefix)
-		if of, _, valid := parseName(name); !ok || !valid || of != lim {
-			continue
-		}
-		if _, gone := os.Lstat(filepath.Join(s.Dir, name)); errors.Is(gone, fs.ErrNotExist) {
-			s.warnLeft(safepath.Remove(filepath.Join(s.Dir, e.Name())))
+		if name, ok := strings.CutPrefix(e.Name(), indexPrefix); ok && isGone(is.dir, lim, name) {
+			is.warn.left(safepath.Remove(filepath.Join(is.dir, e.Name())))
 		}
 	}
 	return nil
 }
 
-// findGuide makes a guide of the newest other version that an index is kept of; nil: there
+// guide makes a guide of the newest other version that an index is kept of; nil: there
 // is none, or m has no file that is worth it. It need not be of any use: what is there is told
 // by hashes.
-func (s *Store) findGuide(lim int, name string, m *manifest.Manifest) *chunk.Guide {
+func (is indexes) guide(lim int, name string, m *manifest.Manifest) *chunk.Guide {
 	if !slices.ContainsFunc(m.Entries, func(e manifest.Entry) bool { return e.Size >= chunk.LargeFile }) {
 		return nil
 	}
-	entries, err := os.ReadDir(s.Dir)
+	entries, err := os.ReadDir(is.dir)
 	if err != nil {
 		return nil
 	}
@@ -86,19 +91,12 @@ func (s *Store) findGuide(lim int, name string, m *manifest.Manifest) *chunk.Gui
 	for _, e := range entries {
 		other, ok := strings.CutPrefix(e.Name(), indexPrefix)
 		if of, _, valid := parseName(other); ok && valid && of == lim && other != name {
-			newest = max(newest, e.Name())
+			newest = max(newest, other)
 		}
 	}
-	if newest == "" {
-		return nil
-	}
-	data, err := safepath.ReadFile(filepath.Join(s.Dir, newest))
-	if err != nil {
-		return nil // it was removed meanwhile
-	}
-	before, err := manifest.DecodeIndex(data)
-	if err != nil {
-		return nil
+	before, err := is.load(newest)
+	if err != nil || before == nil {
+		return nil // it was removed meanwhile, or cannot be read
 	}
 	chunks := chunk.WithoutHoles(before.Chunks)
 	if len(chunks) == 0 || len(chunks) > transfer.MaxHave {

@@ -35,13 +35,13 @@ func (s *Store) KeepNewest(ctx context.Context, lim int) (removed []Version, err
 			return nil, fmt.Errorf("read version %s before others are removed: %w", versions[i].Name, err)
 		}
 	}
-	p, err := s.readPair(lim)
+	p, err := s.files(lim).pair()
 	if err != nil {
 		return nil, err
 	}
 	if p.Fits == nil || !sameVersion(p.Fits, &versions[i].line) {
 		p.Fits = &versions[i].line // the other side hears of it with the next sync
-		if err := s.writePair(lim, p); err != nil {
+		if err := s.files(lim).setPair(p); err != nil {
 			return nil, err
 		}
 	}
@@ -55,7 +55,7 @@ func (s *Store) Unfit(lim int) (gone, waiting []Version, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := s.readPair(lim)
+	p, err := s.files(lim).pair()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -107,7 +107,7 @@ func TestKilledAnywhere(t *testing.T) {
 			longest = max(longest*8/10, 10*time.Millisecond)
 		}
 		arrived := checkHidden(t, p, old, before)
-		if killed && len(p[clusterconf.SideStandby].partials(1)) > 0 {
+		if killed && len(p[clusterconf.SideStandby].partials(1).folders()) > 0 {
 			transfers++
 		}
 		res := syncAnew(t, p, asks)
@@ -133,7 +133,7 @@ func resetStandby(t *testing.T, p pair) {
 	if ok && v.NewestMtime.After(baseTime) {
 		must(t, p[clusterconf.SideStandby].remove(v))
 	}
-	p[clusterconf.SideStandby].removePartials(1)
+	p[clusterconf.SideStandby].partials(1).remove()
 }
 
 // killSync runs a sync in processes of its own and kills one of them (0 who
@@ -146,7 +146,7 @@ func killSync(t *testing.T, p pair, asks clusterconf.Side, victim int, after tim
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	must(t, cmd.Start())
 	var done atomic.Bool
-	began := func() bool { return greeting || len(p[clusterconf.SideStandby].partials(1)) > 0 }
+	began := func() bool { return greeting || len(p[clusterconf.SideStandby].partials(1).folders()) > 0 }
 	go func() {
 		for !began() && !done.Load() {
 			runtime.Gosched()
@@ -208,7 +208,7 @@ func checkHidden(t *testing.T, p pair, old, before string) (arrived int64) {
 	if describe(t, old) != before {
 		t.Fatal("the old version changed")
 	}
-	for _, dir := range p[clusterconf.SideStandby].partials(1) {
+	for _, dir := range p[clusterconf.SideStandby].partials(1).folders() {
 		arrived = max(arrived, contentOf(t, dir))
 	}
 	return arrived
@@ -252,7 +252,7 @@ func checkAlike(t *testing.T, p pair) {
 	if describe(t, s.Path) != describe(t, r.Path) {
 		t.Fatal("the sides differ")
 	}
-	if _, leftovers := visible(t, p[clusterconf.SideStandby]); leftovers != nil || len(p[clusterconf.SideStandby].partials(1)) > 0 {
-		t.Fatalf("left %q %q", leftovers, p[clusterconf.SideStandby].partials(1))
+	if _, leftovers := visible(t, p[clusterconf.SideStandby]); leftovers != nil || len(p[clusterconf.SideStandby].partials(1).folders()) > 0 {
+		t.Fatalf("left %q %q", leftovers, p[clusterconf.SideStandby].partials(1).folders())
 	}
 }

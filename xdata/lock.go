@@ -35,11 +35,12 @@ func (s *Store) lock(lim int, what string) (release func(), err error) {
 			"the data of LIM %d is in use by %s", lim, holder(f))
 	}
 	if err == nil {
-		err = note(f, s.occupant(what))
+		err = note(f, occupant(what, s.Reason))
 	}
 	if err == nil {
-		s.cleanPartials(lim)
-		err = errors.Join(s.clean(lim), s.cleanIndexes(lim))
+		s.partials(lim).clean()
+		left := leftovers{dir: s.Dir, lim: lim, now: s.now, warn: s.warn}
+		err = errors.Join(left.clean(), s.marks().cleanNotes(lim), s.indexes().clean(lim))
 	}
 	if err != nil {
 		f.Close()
@@ -54,10 +55,10 @@ func (s *Store) lock(lim int, what string) (release func(), err error) {
 }
 
 // occupant names who holds the lock, and why.
-func (s *Store) occupant(what string) string {
+func occupant(what, why string) string {
 	text := fmt.Sprintf("%s (process %d)", what, os.Getpid())
-	if s.Reason != "" {
-		text += ": " + s.Reason
+	if why != "" {
+		text += ": " + why
 	}
 	return text
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"mxcluster/internal/safepath"
@@ -33,62 +34,70 @@ type mark struct {
 
 const markPrefix = ".mark-"
 
-func (s *Store) markPath(name string) string {
-	return filepath.Join(s.Dir, markPrefix+name+".json")
+// marks are the marks of a store's versions.
+type marks struct {
+	dir   string // of the versions: a mark lies beside its version
+	notes string // where it is kept when nothing can be written there; "": nowhere
+	now   func() time.Time
+	warn  warner
 }
+
+func (s *Store) marks() marks { return marks{dir: s.Dir, notes: s.Notes, now: s.now, warn: s.warn} }
+
+func (ms marks) path(name string) string { return filepath.Join(ms.dir, markPrefix+name+".json") }
 
 // notePath is where the mark of a version is kept when the store cannot be written; ""
 // for nowhere.
-func (s *Store) notePath(name string) string {
-	if s.Notes == "" {
+func (ms marks) notePath(name string) string {
+	if ms.notes == "" {
 		return ""
 	}
-	return filepath.Join(s.Notes, name+".json")
+	return filepath.Join(ms.notes, name+".json")
 }
 
-// putMark writes the mark of a version that looks like now: beside it, or, where that
+// put writes the mark of a version that looks like now: beside it, or, where that
 // cannot be, into the folder for such notes, which is told. An error says that it is kept
 // nowhere.
-func (s *Store) putMark(root *os.Root, name string, m mark, now *manifest.Manifest) (err error) {
+func (ms marks) put(root *os.Root, name string, m mark, now *manifest.Manifest) (err error) {
 	if m.likeness, err = likenessOf(root, now); err != nil {
 		return err
 	}
-	m.Noted = s.now().UTC()
+	m.Noted = ms.now().UTC()
 	data, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	note := s.notePath(name)
-	err = safepath.ReplaceDurably(s.markPath(name), data, 0o644)
+	note := ms.notePath(name)
+	err = safepath.ReplaceDurably(ms.path(name), data, 0o644)
 	switch {
 	case note == "":
 		return err
 	case err == nil:
 		return ignoreAbsent(safepath.Remove(note))
 	}
-	bad := os.MkdirAll(s.Notes, 0o750)
+	bad := os.MkdirAll(ms.notes, 0o750)
 	if bad == nil {
 		bad = safepath.ReplaceDurably(note, data, 0o644)
 	}
 	if bad != nil {
 		return errors.Join(err, bad)
 	}
-	s.warn(fmt.Errorf("what was found is kept in %s, for nothing can be written beside the versions: %w", s.Notes, bare(err)))
+	ms.warn(fmt.Errorf("what was found is kept in %s, for nothing can be written beside the versions: %w", ms.notes, bare(err)))
 	return nil
 }
 
-// keepNote is putMark for those who go on without: what could not be noted is told.
-func (s *Store) keepNote(root *os.Root, name string, m mark, now *manifest.Manifest) {
-	if err := s.putMark(root, name, m, now); err != nil {
-		s.warn(fmt.Errorf("what was found cannot be kept: %w", bare(err)))
+// keep is put for those who go on without: what could not be noted is told.
+func (ms marks) keep(root *os.Root, name string, m mark, now *manifest.Manifest) {
+	if err := ms.put(root, name, m, now); err != nil {
+		ms.warn(fmt.Errorf("what was found cannot be kept: %w", bare(err)))
 	}
 }
 
-// readMark returns the mark of a version that looks like now, or nil when it has none of
+// read returns the mark of a version that looks like now, or nil when it has none of
 // its own. An unreadable mark counts as none: the version is then judged as any other.
-func (s *Store) readMark(root *os.Root, name string, now *manifest.Manifest) (found *mark, err error) {
+func (ms marks) read(root *os.Root, name string, now *manifest.Manifest) (found *mark, err error) {
 	var is *likeness
-	for _, path := range []string{s.markPath(name), s.notePath(name)} {
+	for _, path := range []string{ms.path(name), ms.notePath(name)} {
 		m, err := loadMark(path)
 		if err != nil {
 			return nil, err
@@ -130,17 +139,40 @@ func loadMark(path string) (*mark, error) {
 	return &m, nil
 }
 
-// removeMarks removes what is noted of a version that is gone.
-func (s *Store) removeMarks(name string) error {
-	paths := []string{s.markPath(name), s.indexPath(name)}
-	if note := s.notePath(name); note != "" {
-		paths = append(paths, note)
+// maybeDamaged tells whether damage was noted under a version's name.
+func (ms marks) maybeDamaged(name string) bool {
+	for _, path := range []string{ms.path(name), ms.notePath(name)} {
+		if m, err := loadMark(path); err != nil || m != nil && m.Damage != "" {
+			return true
+		}
 	}
-	var errs []error
-	for _, path := range paths {
-		errs = append(errs, ignoreAbsent(safepath.Remove(path)))
+	return false
+}
+
+// remove removes the mark of a version that is gone.
+func (ms marks) remove(name string) error {
+	err := ignoreAbsent(safepath.Remove(ms.path(name)))
+	if note := ms.notePath(name); note != "" {
+		err = errors.Join(err, ignoreAbsent(safepath.Remove(note)))
 	}
-	return errors.Join(errs...)
+	return err
+}
+
+// cleanNotes removes what is kept elsewhere of versions of a LIM that are gone.
+func (ms marks) cleanNotes(lim int) error {
+	if ms.notes == "" {
+		return nil
+	}
+	entries, err := os.ReadDir(ms.notes)
+	if err != nil {
+		return ignoreAbsent(err)
+	}
+	for _, e := range entries {
+		if name := strings.TrimSuffix(e.Name(), ".json"); isGone(ms.dir, lim, name) {
+			ms.warn.left(safepath.Remove(filepath.Join(ms.notes, e.Name())))
+		}
+	}
+	return nil
 }
 
 func ignoreAbsent(err error) error {

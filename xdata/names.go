@@ -49,26 +49,6 @@ func (n *names) add(versions []seen) {
 	}
 }
 
-// givenNames adds the names that were given here.
-func (s *Store) givenNames(lim int, n *names) error {
-	p, err := s.readPair(lim)
-	if err == nil {
-		n.taken(p.Given...)
-	}
-	return err
-}
-
-// give remembers that a name is given, before its version can be seen.
-func (s *Store) give(lim int, name string) error {
-	p, err := s.readPair(lim)
-	if err != nil {
-		return err
-	}
-	p.Given = append(p.Given, name)
-	p.Given = p.Given[max(0, len(p.Given)-maxGivenNames):]
-	return s.writePair(lim, p)
-}
-
 // freeName returns the name of the version that is staged: the one that it has, or the
 // first one that is free from a time on.
 func (g *staging) freeName(stamp time.Time) (string, error) {

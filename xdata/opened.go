@@ -56,30 +56,30 @@ func (o *opened) lookOver(root *os.Root, v seen) (in transfer.Folder, err error)
 			return in, err
 		}
 	}
-	own, err := o.store.readMark(root, v.Name, in.Manifest)
+	own, err := o.store.marks().read(root, v.Name, in.Manifest)
 	if err != nil {
 		return in, err
 	}
 	o.mark = nextMark(own)
 	in.Foreign = o.mark.Foreign
 	if in.Kept == nil {
-		if in.Kept, err = o.store.readIndex(v.Name, in.Manifest, own); err != nil {
+		if in.Kept, err = o.store.indexes().read(v.Name, in.Manifest, own); err != nil {
 			return in, err
 		}
 	}
-	in.Guide = sync.OnceValue(func() *chunk.Guide { return o.store.findGuide(v.LIM, v.Name, in.Manifest) })
+	in.Guide = sync.OnceValue(func() *chunk.Guide { return o.store.indexes().guide(v.LIM, v.Name, in.Manifest) })
 	return in, nil
 }
 
 // Damaged notes what is wrong with the version, and returns the error of it.
 func (o *opened) Damaged(damage []string) error {
 	o.mark.Verified, o.mark.Damage = o.version.Verified, manifest.InShort(damage)
-	o.store.keepNote(o.in.Root, o.version.Name, o.mark, o.in.Manifest)
+	o.store.marks().keep(o.in.Root, o.version.Name, o.mark, o.in.Manifest)
 	return damaged(o.version.Name, o.mark.Damage)
 }
 
 // Keep keeps the manifest as the version's index.
-func (o *opened) Keep(m *manifest.Manifest) error { return o.store.writeIndex(o.version.Name, m) }
+func (o *opened) Keep(m *manifest.Manifest) error { return o.store.indexes().write(o.version.Name, m) }
 
 // sender sends the version over a link.
 func (o *opened) sender(l *wire.Link) *transfer.Sender {
@@ -97,6 +97,6 @@ func (o *opened) prefetch(ctx context.Context, only bool, lastGood time.Time) {
 // readSince tells whether the version was read after some time, as 'xdata backup' reads
 // those that it makes.
 func (o *opened) readSince(t time.Time) bool {
-	index, err := os.Stat(o.store.indexPath(o.version.Name))
+	index, err := os.Stat(o.store.indexes().path(o.version.Name))
 	return err == nil && index.ModTime().After(t)
 }

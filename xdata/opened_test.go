@@ -14,7 +14,7 @@ func TestMadeReadyOnce(t *testing.T) {
 	s := newStore(t)
 	foreign(t, s, "xdata_1_20260301000000", fileTree{"a": "first"}, baseTime)
 	must(t, openedFor(t, s).ReadAll(t.Context()))
-	index, err := os.Stat(s.indexPath("xdata_1_20260301000000"))
+	index, err := os.Stat(s.indexes().path("xdata_1_20260301000000"))
 	must(t, err)
 	for since, want := range map[time.Duration]bool{-time.Second: true, 0: false, time.Second: false} {
 		if ready := openedFor(t, s).readSince(index.ModTime().Add(since)); ready != want {
@@ -32,13 +32,13 @@ func TestRottedWhereANewerOneComes(t *testing.T) {
 	opened := openedFor(t, p[clusterconf.SideRegular])
 	opened.prefetch(t.Context(), true, time.Time{})
 	waitUntil(t, "it is found out", func() bool {
-		m, err := loadMark(p[clusterconf.SideRegular].markPath(v.Name))
+		m, err := loadMark(p[clusterconf.SideRegular].marks().path(v.Name))
 		return err == nil && m != nil && m.Damage != ""
 	})
 	must(t, opened.DropPrefetch())
 
 	foreign(t, p[clusterconf.SideStandby], "xdata_1_20260302000000", fileTree{"db/dump.sql": "select 2;\n"}, time.Now())
-	must(t, os.Remove(p[clusterconf.SideRegular].markPath(v.Name))) // as if that had not been noticed
+	must(t, os.Remove(p[clusterconf.SideRegular].marks().path(v.Name))) // as if that had not been noticed
 	res, err := p.syncFrom(t, clusterconf.SideRegular, DirectionAuto)
 	if err != nil || res.Result != Copied || res.Direction != DirectionToRegular {
 		t.Errorf("%+v, %v", res, err)

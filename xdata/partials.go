@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"mxcluster/xdata/internal/wire"
 )
 
 // At most maxPartials interrupted transfers of a LIM are kept, for partialsStale at most.
@@ -18,17 +16,29 @@ const (
 	partialsStale = 7 * 24 * time.Hour
 )
 
-// partials returns the folders of interrupted transfers of a LIM, the newest first.
-func (s *Store) partials(lim int) (dirs []string) {
+// partials are what interrupted transfers of a LIM left in a store.
+type partials struct {
+	dir  string
+	lim  int
+	now  func() time.Time
+	warn warner
+}
+
+func (s *Store) partials(lim int) partials {
+	return partials{dir: s.Dir, lim: lim, now: s.now, warn: s.warn}
+}
+
+// folders returns their folders, the newest first.
+func (ps partials) folders() (dirs []string) {
 	type partial struct {
 		dir   string
 		mtime time.Time
 	}
 	var found []partial
-	entries, _ := os.ReadDir(s.Dir) // without a store there are none
+	entries, _ := os.ReadDir(ps.dir) // without a store there are none
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && e.IsDir() && strings.HasPrefix(e.Name(), partialPrefix(lim)) {
-			found = append(found, partial{filepath.Join(s.Dir, e.Name()), info.ModTime()})
+		if info, err := e.Info(); err == nil && e.IsDir() && strings.HasPrefix(e.Name(), partialPrefix(ps.lim)) {
+			found = append(found, partial{filepath.Join(ps.dir, e.Name()), info.ModTime()})
 		}
 	}
 	slices.SortFunc(found, func(a, b partial) int { return b.mtime.Compare(a.mtime) })
@@ -38,34 +48,22 @@ func (s *Store) partials(lim int) (dirs []string) {
 	return dirs
 }
 
-// removePartials removes what interrupted transfers left. What cannot be removed is
-// left to the next time.
-func (s *Store) removePartials(lim int) {
-	for _, dir := range s.partials(lim) {
-		s.warnLeft(removeTree(dir))
+// remove removes all of it. What cannot be removed is left to the next time.
+func (ps partials) remove() {
+	for _, dir := range ps.folders() {
+		ps.warn.left(removeTree(dir))
 	}
 }
 
-// cleanPartials removes partial folders that are too many or too old to be of use.
-func (s *Store) cleanPartials(lim int) {
-	for i, dir := range s.partials(lim) {
+// clean removes folders that are too many or too old to be of use.
+func (ps partials) clean() {
+	for i, dir := range ps.folders() {
 		info, bad := os.Lstat(dir)
 		if errors.Is(bad, fs.ErrNotExist) {
 			continue
 		}
-		if i >= maxPartials || bad != nil || s.now().Sub(info.ModTime()) > partialsStale {
-			s.warnLeft(removeTree(dir))
+		if i >= maxPartials || bad != nil || ps.now().Sub(info.ModTime()) > partialsStale {
+			ps.warn.left(removeTree(dir))
 		}
 	}
-}
-
-// checkSpaceAfterPartials refuses a version that does not fit. Where it fits
-// only without what interrupted transfers left, that goes.
-func (s *Store) checkSpaceAfterPartials(lim int, h *wire.VersionHead) error {
-	err := s.checkSpace(volume{bytes: h.Bytes, content: h.Content, files: h.Entries})
-	if err == nil || len(s.partials(lim)) == 0 {
-		return err
-	}
-	s.removePartials(lim)
-	return s.checkSpace(volume{bytes: h.Bytes, content: h.Content, files: h.Entries})
 }

@@ -35,7 +35,7 @@ func (s *Store) Surplus(lim, keep int) ([]Version, error) {
 func (s *Store) paired(lim int) bool { return s.Paired != nil && s.Paired(lim) }
 
 func (s *Store) surplusOf(lim, keep int, paired bool) ([]Version, error) {
-	p, err := s.readPair(lim)
+	p, err := s.files(lim).pair()
 	if err != nil {
 		return nil, err
 	}
@@ -86,21 +86,11 @@ func (s *Store) fewVersions(lim, keep int) (bool, error) {
 		if !ok || of != lim {
 			continue
 		}
-		if count++; count > max(keep, 1) || s.maybeDamaged(e.Name()) {
+		if count++; count > max(keep, 1) || s.marks().maybeDamaged(e.Name()) {
 			return false, nil
 		}
 	}
 	return true, nil
-}
-
-// maybeDamaged tells whether damage was noted under a version's name.
-func (s *Store) maybeDamaged(name string) bool {
-	for _, path := range []string{s.markPath(name), s.notePath(name)} {
-		if m, err := loadMark(path); err != nil || m != nil && m.Damage != "" {
-			return true
-		}
-	}
-	return false
 }
 
 // surplus says which versions of a LIM, newest first, are one too many. One with a file

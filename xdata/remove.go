@@ -79,11 +79,14 @@ func (s *Store) remove(v Version) error {
 	if err := safepath.Rename(v.Path, filepath.Join(dir, v.Name)); err != nil {
 		return errors.Join(cannotRemove(err), safepath.Remove(dir))
 	}
-	if err := s.removeMarks(v.Name); err != nil {
-		s.warnLeft(err)
-	}
-	s.warnLeft(removeTree(dir))
+	warner(s.warn).left(s.forget(v.Name))
+	warner(s.warn).left(removeTree(dir))
 	return nil
+}
+
+// forget removes what is noted of a version that is gone.
+func (s *Store) forget(name string) error {
+	return errors.Join(s.marks().remove(name), s.indexes().remove(name))
 }
 
 // warn tells of something that does not stop the work.
@@ -93,10 +96,13 @@ func (s *Store) warn(err error) {
 	}
 }
 
-// warnLeft tells of something that could not be removed; nil is nothing to tell.
-func (s *Store) warnLeft(err error) {
+// warner is told of what does not stop the work.
+type warner func(err error)
+
+// left tells of something that could not be removed; nil is nothing to tell.
+func (w warner) left(err error) {
 	if err != nil {
-		s.warn(cannotRemove(err))
+		w(cannotRemove(err))
 	}
 }
 

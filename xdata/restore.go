@@ -57,7 +57,7 @@ func (s *Store) MayRestore(v Version, to string) error {
 	if err := emptyOrAbsent(to); err != nil {
 		return err
 	}
-	return s.checkSpaceIn(parent, volume{bytes: v.Bytes, content: v.content, files: v.Files})
+	return s.Space.check(parent, volume{bytes: v.Bytes, content: v.content, files: v.Files}, 1)
 }
 
 func missingFolder(err error, dir string) error {
@@ -155,11 +155,11 @@ func (s *Store) holdAgainst(root *os.Root, v Version, now *manifest.Manifest) er
 	if err != nil {
 		return err
 	}
-	own, err := s.readMark(root, v.Name, seen)
+	own, err := s.marks().read(root, v.Name, seen)
 	if err != nil {
 		return err
 	}
-	kept, err := s.readIndex(v.Name, seen, own)
+	kept, err := s.indexes().read(v.Name, seen, own)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (s *Store) holdAgainst(root *os.Root, v Version, now *manifest.Manifest) er
 		return nil
 	}
 	m.Verified, m.Damage = v.Verified, manifest.InShort(damage)
-	s.keepNote(root, v.Name, m, seen)
+	s.marks().keep(root, v.Name, m, seen)
 	return damaged(v.Name, m.Damage)
 }
 

@@ -37,10 +37,10 @@ func TestListIsNotSent(t *testing.T) {
 	}{
 		"on both sides": {prepare: func(*testing.T, pair) {}, sent: 1200 << 10},
 		"index is gone here": {prepare: func(t *testing.T, p pair) {
-			must(t, os.Remove(p[clusterconf.SideRegular].indexPath("xdata_1_20260228000000")))
+			must(t, os.Remove(p[clusterconf.SideRegular].indexes().path("xdata_1_20260228000000")))
 		}, list: true, sent: 1200 << 10},
 		"index is gone there": {prepare: func(t *testing.T, p pair) {
-			must(t, os.Remove(p[clusterconf.SideStandby].indexPath("xdata_1_20260228000000")))
+			must(t, os.Remove(p[clusterconf.SideStandby].indexes().path("xdata_1_20260228000000")))
 		}, sent: 1200 << 10},
 		"not the same": {prepare: func(t *testing.T, p pair) {
 			dir := filepath.Join(p[clusterconf.SideStandby].Dir, "xdata_1_20260228000000")

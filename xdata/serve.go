@@ -78,8 +78,8 @@ func serve(ctx context.Context, end context.CancelCauseFunc, store *Store, r io.
 	if opt.Warn != "" {
 		s.warnings = []string{fault.Plain(opt.Warn)}
 	}
-	s.sign = store.putSign()
-	defer func() { store.takeSign(s.sign) }()
+	s.sign = signs{store.Dir}.put()
+	defer func() { signs{store.Dir}.take(s.sign) }()
 	in, file := r.(*os.File)
 	if file {
 		wire.WidenPipe(in)
@@ -112,7 +112,7 @@ type server struct {
 	here    []seen           // the versions there are
 	pushed  bool             // a version was taken: opened and here are not true any more
 	newest  *Version         // the newest complete one; nil: there is none
-	sign    string           // see putSign
+	sign    string           // see signs
 
 	mu       sync.Mutex
 	warnings []string // for the peer
@@ -149,7 +149,7 @@ func (s *server) run(ctx context.Context) error {
 	for {
 		s.link.Activity.Due.Store(0)
 		t, payload, err := s.link.Next()
-		s.store.takeSign(s.sign) // whoever asks has looked for it
+		signs{s.store.Dir}.take(s.sign) // whoever asks has looked for it
 		s.sign = ""
 		switch {
 		case errors.Is(err, io.EOF):
@@ -229,7 +229,7 @@ func (s *server) describe() error {
 	if s.opened, s.here, sum, err = s.store.summarise(s.asked.LIM); err != nil {
 		return err
 	}
-	p, err := s.store.readPair(s.asked.LIM)
+	p, err := s.store.files(s.asked.LIM).pair()
 	if err != nil {
 		return err
 	}
@@ -261,7 +261,7 @@ func (s *server) conflict(payload []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := s.store.noteConflict(s.asked.LIM, &s.newest.line, theirs); err != nil {
+	if err := s.store.files(s.asked.LIM).noteConflict(s.store.now().UTC(), &s.newest.line, theirs); err != nil {
 		return err
 	}
 	return s.link.Send(wire.FrameDone, wire.Done{})

@@ -16,31 +16,34 @@ import (
 // everywhere.
 const signPrefix = ".answering-"
 
-// putSign makes such a file, and returns its name; "" where none can be made, or there is no
+// signs are the files of that kind in a folder of versions.
+type signs struct{ dir string }
+
+// put makes such a file, and returns its name; "" where none can be made, or there is no
 // folder yet.
-func (s *Store) putSign() string {
-	name, err := safepath.CreateTemp(s.Dir, signPrefix)
+func (s signs) put() string {
+	name, err := safepath.CreateTemp(s.dir, signPrefix)
 	if err != nil {
 		return ""
 	}
 	return name
 }
 
-// takeSign removes it.
-func (s *Store) takeSign(sign string) {
+// take removes it.
+func (s signs) take(sign string) {
 	if sign != "" {
-		_ = safepath.Remove(filepath.Join(s.Dir, sign)) // the next holder of a lock tries again
+		_ = safepath.Remove(filepath.Join(s.dir, sign)) // the next holder of a lock tries again
 	}
 }
 
-// checkShared refuses a peer that has the same folder of versions.
-func (s *Store) checkShared(sign string) error {
+// check refuses a peer that has the same folder of versions.
+func (s signs) check(sign string) error {
 	if !strings.HasPrefix(sign, signPrefix) || filepath.Base(sign) != sign {
 		return nil
 	}
-	if _, err := os.Lstat(filepath.Join(s.Dir, sign)); err != nil {
+	if _, err := os.Lstat(filepath.Join(s.dir, sign)); err != nil {
 		return nil //nolint:nilerr // it is not there, or it is not known
 	}
 	return fault.New(fault.Refused, "give each server a folder of its own, on a disk of its own: xdata_dir in mxcluster.yaml",
-		"both servers have the same folder of data versions, %s here: there is one copy of the data, not two", s.Dir)
+		"both servers have the same folder of data versions, %s here: there is one copy of the data, not two", s.dir)
 }

@@ -46,14 +46,10 @@ type volume struct {
 }
 
 // checkSpace refuses a version that would not fit, before anything is written.
-func (s *Store) checkSpace(v volume) error { return s.checkRoom(s.Dir, v, max(s.Spare, 1)) }
+func (s *Store) checkSpace(v volume) error { return s.Space.check(s.Dir, v, max(s.Spare, 1)) }
 
-// checkSpaceIn refuses a copy of a version that would not fit into dir.
-func (s *Store) checkSpaceIn(dir string, v volume) error { return s.checkRoom(dir, v, 1) }
-
-// checkRoom refuses what does not fit times over.
-func (s *Store) checkRoom(dir string, v volume, times int) error {
-	space := s.Space
+// check refuses what does not fit into a folder times over. A nil function asks the kernel.
+func (space SpaceFunc) check(dir string, v volume, times int) error {
 	if space == nil {
 		space = kernelSpace
 	}

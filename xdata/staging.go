@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"mxcluster/internal/lineage"
@@ -78,7 +75,7 @@ func (g *staging) discard() {
 func (g *staging) commit(stamp time.Time, m *manifest.Manifest, verified *time.Time) (Version, error) {
 	name, err := g.freeName(stamp)
 	if err == nil && (!g.arrives || name != versionName(g.lim, stamp)) {
-		err = g.store.give(g.lim, name)
+		err = g.store.files(g.lim).give(name)
 	}
 	if err != nil {
 		return Version{}, err
@@ -101,7 +98,7 @@ func (g *staging) commit(stamp time.Time, m *manifest.Manifest, verified *time.T
 		return Version{}, err
 	}
 	if err := g.publish(name, m, own); err != nil {
-		_ = g.store.removeMarks(name)
+		_ = g.store.forget(name)
 		return Version{}, err
 	}
 	if err := safepath.SyncDir(g.store.Dir); err != nil {
@@ -135,88 +132,14 @@ func (g *staging) publish(name string, m *manifest.Manifest, own mark) error {
 	if err != nil {
 		return err
 	}
-	index := g.store.indexPath(name)
-	if err := safepath.Replace(index, manifest.EncodeIndex(m), 0o644); err != nil {
+	if err := g.store.indexes().write(name, m); err != nil {
 		return err
 	}
-	if err := safepath.Replace(g.store.markPath(name), data, 0o644); err != nil {
+	if err := safepath.Replace(g.store.marks().path(name), data, 0o644); err != nil {
 		return err
 	}
 	if err := g.flush.Durable(g.root); err != nil {
 		return fmt.Errorf("make the version durable: %w", err)
 	}
 	return safepath.Move(g.root, filepath.Join(g.store.Dir, name))
-}
-
-// replacedStale is how old a file must be that was to replace another before it
-// counts as left by a crash: who verifies makes some too, without the lock.
-const replacedStale = time.Hour
-
-// isReplacement tells whether a file was to replace an index, a mark, or what is remembered
-// of a LIM.
-func (s *Store) isReplacement(name string, lim int) bool {
-	version := fmt.Sprintf("xdata_%d_", lim)
-	of := []string{indexPrefix + version, markPrefix + version, filepath.Base(s.headPath(lim)), filepath.Base(s.pairPath(lim))}
-	return slices.ContainsFunc(of, func(prefix string) bool { return strings.HasPrefix(name, "."+prefix) })
-}
-
-// cleanReplacement removes such a file, or a sign, unless it is new.
-func (s *Store) cleanReplacement(e fs.DirEntry) error {
-	info, err := e.Info()
-	if err == nil && s.now().Sub(info.ModTime()) > replacedStale {
-		err = safepath.Remove(filepath.Join(s.Dir, e.Name()))
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// clean clears away what crashed holders of a LIM's lock left: staging folders,
-// files that were to replace others, and marks without a version. What cannot be
-// removed is told, and tried again by the next holder. The caller holds the lock.
-func (s *Store) clean(lim int) error {
-	entries, err := os.ReadDir(s.Dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), stagingPrefix(lim)) {
-			s.warnLeft(removeTree(filepath.Join(s.Dir, e.Name())))
-			continue
-		}
-		if s.isReplacement(e.Name(), lim) || strings.HasPrefix(e.Name(), signPrefix) {
-			s.warnLeft(s.cleanReplacement(e))
-			continue
-		}
-		name, ok := strings.CutPrefix(strings.TrimSuffix(e.Name(), ".json"), markPrefix)
-		if of, _, valid := parseName(name); !ok || !valid || of != lim {
-			continue
-		}
-		if _, gone := os.Lstat(filepath.Join(s.Dir, name)); errors.Is(gone, fs.ErrNotExist) {
-			s.warnLeft(safepath.Remove(filepath.Join(s.Dir, e.Name())))
-		}
-	}
-	return s.cleanNotes(lim)
-}
-
-// cleanNotes removes what is noted elsewhere of versions that are gone.
-func (s *Store) cleanNotes(lim int) error {
-	if s.Notes == "" {
-		return nil
-	}
-	entries, err := os.ReadDir(s.Notes)
-	if err != nil {
-		return ignoreAbsent(err)
-	}
-	for _, e := range entries {
-		name := strings.TrimSuffix(e.Name(), ".json")
-		if of, _, valid := parseName(name); !valid || of != lim {
-			continue
-		}
-		if _, gone := os.Lstat(filepath.Join(s.Dir, name)); errors.Is(gone, fs.ErrNotExist) {
-			s.warnLeft(safepath.Remove(filepath.Join(s.Notes, e.Name())))
-		}
-	}
-	return nil
 }

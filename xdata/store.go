@@ -5,14 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"mxcluster/clusterconf"
-	"mxcluster/xdata/internal/manifest"
 	"mxcluster/xdata/internal/tree"
 )
 
@@ -63,13 +59,6 @@ func (s *Store) now() time.Time {
 	return time.Now()
 }
 
-func (s *Store) still() time.Duration {
-	if s.Still != 0 {
-		return s.Still
-	}
-	return DefaultStill
-}
-
 // List returns the versions of a LIM, or of all LIMs for 0, by LIM, the newest first:
 // one that another follows comes after it, what is of the line of the LIM's data here comes
 // before what does not, else newest modification times tell, then names. One that cannot
@@ -84,16 +73,6 @@ func (s *Store) List(lim int) ([]Version, error) {
 		versions[i] = seen[i].Version
 	}
 	return versions, nil
-}
-
-// seen is a version, and what was seen of it.
-type seen struct {
-	Version
-	folder   fs.FileInfo        // as it was found; nil: not at all
-	manifest *manifest.Manifest // nil: nothing; kept: as it was, and all content known; else none is
-	kept     *manifest.Manifest // its index; nil: none, or not read
-	changed  int64              // when anything of it changed last; see manifest.Nanoseconds
-	own      bool               // this program made it, or received it, or another says that it is complete
 }
 
 // list is List with what was seen on the way. Guided has the version whose name is the
@@ -114,52 +93,21 @@ func (s *Store) list(lim int, guided bool) ([]seen, error) {
 	if guided && len(names) > 0 {
 		guide = slices.Max(names)
 	}
-	versions, err := s.seeAll(names, guide)
+	l := s.looker()
+	versions, err := l.seeAll(names, guide)
 	if err != nil {
 		return nil, err
 	}
 	sorted := make([]seen, 0, len(versions))
 	for _, of := range byLIM(versions) {
-		s.judgeAll(of)
-		head, err := s.knownHead(of[0].LIM)
+		l.judgeAll(of)
+		head, err := s.files(of[0].LIM).head()
 		if err != nil {
 			return nil, err
 		}
 		sorted = append(sorted, sortNewest(of, head)...)
 	}
 	return sorted, nil
-}
-
-// seeAll looks versions over, as many at once as there are processors: a look at
-// every file of one takes the kernel most of the time of a sync with nothing to do. The
-// one named guide is looked at by its index.
-func (s *Store) seeAll(names []string, guide string) ([]seen, error) {
-	found := make([]*seen, len(names))
-	var all errgroup.Group
-	all.SetLimit(runtime.GOMAXPROCS(0))
-	for i, name := range names {
-		all.Go(func() error {
-			v, err := s.see(name, name == guide)
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-				return nil // pruned by another process while we looked
-			case err != nil:
-				return fmt.Errorf("list data versions: look at %s: %w", name, err)
-			}
-			found[i] = &v
-			return nil
-		})
-	}
-	if err := all.Wait(); err != nil {
-		return nil, err
-	}
-	var versions []seen
-	for _, v := range found {
-		if v != nil {
-			versions = append(versions, *v)
-		}
-	}
-	return versions, nil
 }
 
 // Newest returns the newest complete version of a LIM, the first one of List. ok is

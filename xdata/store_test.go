@@ -263,9 +263,9 @@ func TestCleanAfterCrash(t *testing.T) {
 	root, err := os.OpenRoot(v)
 	must(t, err)
 	defer root.Close()
-	must(t, s.putMark(root, "xdata_1_20260301020000", mark{}, &manifest.Manifest{}))
-	must(t, s.putMark(root, "xdata_1_20260302000000", mark{}, &manifest.Manifest{})) // of a version that never came
-	must(t, s.putMark(root, "xdata_11_20260302000000", mark{}, &manifest.Manifest{}))
+	must(t, s.marks().put(root, "xdata_1_20260301020000", mark{}, &manifest.Manifest{}))
+	must(t, s.marks().put(root, "xdata_1_20260302000000", mark{}, &manifest.Manifest{})) // of a version that never came
+	must(t, s.marks().put(root, "xdata_11_20260302000000", mark{}, &manifest.Manifest{}))
 	for _, left := range []string{".staging-1-42", ".staging-11-42"} {
 		sample.write(t, filepath.Join(s.Dir, left), baseTime)
 	}
@@ -311,7 +311,7 @@ func TestMarkOfAnotherFolder(t *testing.T) {
 	if len(list) != 1 || list[0].Complete {
 		t.Errorf("taken for complete: %+v", list)
 	}
-	must(t, os.WriteFile(s.markPath(v.Name), []byte("{torn"), 0o600))
+	must(t, os.WriteFile(s.marks().path(v.Name), []byte("{torn"), 0o600))
 	if _, err := s.List(1); err != nil {
 		t.Errorf("unreadable mark: %v", err)
 	}

@@ -198,7 +198,7 @@ func (c *client) run(ctx context.Context, gone func(error)) error {
 	defer c.close()
 	g, err := c.link.Meet(c.started)
 	if err == nil {
-		err = c.store.checkShared(g.Sign)
+		err = signs{c.store.Dir}.check(g.Sign)
 	}
 	if err != nil {
 		return err
@@ -410,7 +410,7 @@ func (c *client) counted() tree.Counter {
 
 // tidy ends a sync that went well, here and on the peer.
 func (c *client) tidy() error {
-	p, err := c.store.readPair(c.req.LIM)
+	p, err := c.store.files(c.req.LIM).pair()
 	if err != nil {
 		return err
 	}

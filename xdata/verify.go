@@ -77,7 +77,7 @@ func (s *Store) Verify(ctx context.Context, v Version, read func(n int64)) (Find
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		err = s.whyGone(v)
+		err = whyGone(v)
 	case err != nil && root == nil && tree.IsOfFile(err):
 		f.Result, f.Damage, err = Damaged, []string{tree.Problem{Path: ".", Err: err}.String()}, nil
 	}
@@ -88,7 +88,7 @@ func (s *Store) Verify(ctx context.Context, v Version, read func(n int64)) (Find
 }
 
 // whyGone is the error of a version of which something is not there any more.
-func (s *Store) whyGone(v Version) error {
+func whyGone(v Version) error {
 	if _, err := os.Lstat(v.Path); err == nil {
 		return fault.New(fault.Busy, "try again when nothing writes there", "it changed while it was read")
 	}
@@ -101,12 +101,12 @@ func (s *Store) verify(ctx context.Context, root *os.Root, f *Finding, read func
 	if err != nil {
 		return err
 	}
-	own, err := s.readMark(root, f.Name, r.seen)
+	own, err := s.marks().read(root, f.Name, r.seen)
 	if err != nil {
 		return err
 	}
 	m := nextMark(own)
-	kept, err := s.readIndex(f.Name, r.seen, own)
+	kept, err := s.indexes().read(f.Name, r.seen, own)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (s *Store) verify(ctx context.Context, root *os.Root, f *Finding, read func
 	switch {
 	case len(f.Damage) > 0:
 		f.Result, m.Verified, m.Damage = Damaged, f.Verified, manifest.InShort(f.Damage)
-		s.keepNote(root, f.Name, m, r.seen)
+		s.marks().keep(root, f.Name, m, r.seen)
 		return nil
 	case kept == nil:
 		f.Result = Recorded
@@ -126,14 +126,14 @@ func (s *Store) verify(ctx context.Context, root *os.Root, f *Finding, read func
 	at := s.now().UTC()
 	f.Damage, f.Verified, m.Verified = []string{}, &at, &at
 	if kept == nil || m.Foreign {
-		if err := s.writeIndex(f.Name, r.read); err != nil {
+		if err := s.indexes().write(f.Name, r.read); err != nil {
 			s.warn(fmt.Errorf("the hashes cannot be kept: %w", bare(err)))
 			if kept == nil {
 				f.Result = Readable
 			}
 		}
 	}
-	s.keepNote(root, f.Name, m, r.seen)
+	s.marks().keep(root, f.Name, m, r.seen)
 	return nil
 }
 

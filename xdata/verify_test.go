@@ -205,12 +205,12 @@ func rotUnseen(t *testing.T, s *Store, name, path string) {
 	root, err := os.OpenRoot(filepath.Join(s.Dir, name))
 	must(t, err)
 	defer root.Close()
-	m, err := s.loadIndex(name)
+	m, err := s.indexes().load(name)
 	must(t, err)
 	now, _, err := tree.Survey(root)
 	must(t, err)
 	m.Find(path).Ctime = now.Find(path).Ctime
-	must(t, s.writeIndex(name, m))
+	must(t, s.indexes().write(name, m))
 }
 
 func TestVerifyGone(t *testing.T) {

@@ -25,12 +25,12 @@ func seenTwice(t testing.TB, s *Store, name string) (byIndex, plain *manifest.Ma
 	root, err := os.OpenRoot(filepath.Join(s.Dir, name))
 	must(t, err)
 	defer root.Close()
-	kept, err := s.loadIndex(name)
+	kept, err := s.indexes().load(name)
 	must(t, err)
 	if kept == nil {
 		t.Fatal("no index was kept")
 	}
-	index, err := s.loadIndex(name) // surveyAs may change the other one
+	index, err := s.indexes().load(name) // surveyAs may change the other one
 	must(t, err)
 	byIndex, found, err := tree.SurveyByIndex(root, kept)
 	must(t, err)
@@ -192,12 +192,12 @@ func TestSeenByIndexAsItIs(t *testing.T) {
 	root, err := os.OpenRoot(v.Path)
 	must(t, err)
 	defer root.Close()
-	m, err := s.loadIndex(v.Name)
+	m, err := s.indexes().load(v.Name)
 	must(t, err)
 	for i := range m.Entries {
 		m.Entries[i].Attr.UID++
 	}
-	must(t, s.writeIndex(v.Name, m))
+	must(t, s.indexes().write(v.Name, m))
 	byIndex, plain, guided := seenTwice(t, s, v.Name)
 	if d := differ(byIndex, plain); !guided || d != "" {
 		t.Errorf("by the index: %t; %s", guided, d)
@@ -308,7 +308,7 @@ func BenchmarkSurvey(b *testing.B) {
 	for name, guided := range map[string]bool{"plain": false, "by the index": true} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				seen, err := s.see(v.Name, guided)
+				seen, err := s.looker().see(v.Name, guided)
 				must(b, err)
 				snap, err := s.openVersion(seen)
 				must(b, err)
