@@ -15,9 +15,9 @@ import (
 // an alias that is here without right is taken off.
 // With the state lost, an alias with a lease is what tells that its LIM ran here,
 // and any LIM's software may be up.
-func (a *Agent) adopt(lost bool) error {
+func (a *lims) adopt(lost bool) error {
 	for n, p := range a.kept.state.LIMs {
-		l := a.lims.of(n)
+		l := a.of(n)
 		l.term, l.known, l.flaps, l.suspended, l.software.up = p.Term, p.Known, p.Flaps, p.Suspended, p.Loaded
 		l.software.specs, l.alias.routes = p.Up, p.Routes
 		if p.Active {
@@ -28,7 +28,7 @@ func (a *Agent) adopt(lost bool) error {
 	}
 	for _, entry := range a.doc.LIMs {
 		if lost && a.concerns(entry.Number) {
-			a.lims.of(entry.Number).software.up = true
+			a.of(entry.Number).software.up = true
 		}
 	}
 	addrs, err := a.deps.Kernel.Addresses(a.net.ifname)
@@ -40,9 +40,9 @@ func (a *Agent) adopt(lost bool) error {
 		for _, m := range c.LIMs {
 			if i := slices.IndexFunc(addrs, func(x netops.Address) bool { return x.Prefix == m.Alias }); i >= 0 {
 				if lost && !addrs[i].Permanent {
-					a.lims.of(m.LIM).state = failover.Starting
+					a.of(m.LIM).state = failover.Starting
 				}
-				if err := a.adoptAlias(m, addrs[i]); err != nil {
+				if err := a.of(m.LIM).adoptAlias(m, addrs[i]); err != nil {
 					return err
 				}
 			}
@@ -52,18 +52,17 @@ func (a *Agent) adopt(lost bool) error {
 }
 
 // adoptAlias judges one alias that was found on this server at the start.
-func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
-	l := a.lims.of(m.LIM)
-	regular := a.doc.RegularOf(m.LIM)
+func (l *lim) adoptAlias(m clusterconf.Member, here netops.Address) error {
+	regular := l.doc.RegularOf(m.LIM)
 	switch {
 	case l.state.Active():
-		until := time.Now().Add(a.cfg.Lease)
+		until := time.Now().Add(l.cfg.Lease)
 		if !here.Permanent {
 			until = time.Now().Add(here.Remaining)
 		}
-		a.journal.adopted(l.number, l.term)
-		if a.keeper != nil {
-			a.keeper.Adopt(l.number, until)
+		l.journal.adopted(l.number, l.term)
+		if l.keeper != nil {
+			l.keeper.Adopt(l.number, until)
 		}
 		l.alias.holdOn(m.Alias, until)
 		l.alias.adoptBlock()
@@ -72,15 +71,15 @@ func (a *Agent) adoptAlias(m clusterconf.Member, here netops.Address) error {
 		}
 		l.alias.hold.kick <- struct{}{} // there may be little time left
 		return nil
-	case l.known.Term == 0 && regular != nil && regular.Name == a.cfg.Server:
+	case l.known.Term == 0 && regular != nil && regular.Name == l.cfg.Server:
 		l.alias.former, l.alias.addr = true, m.Alias
 		return nil // its base address until `create`: clients use it this moment
 	}
 	if here.Permanent {
 		return nil // the system brought it up: it is denied, and goes when its LIM is heard elsewhere
 	}
-	a.journal.alias(m.LIM, m.Alias.Addr(), "left", fmt.Sprintf("the alias %s was left here by an earlier run; it is taken off", m.Alias.Addr()))
-	if err := a.deps.Kernel.Drop(a.net.ifname, m.Alias); err != nil {
+	l.journal.alias(m.LIM, m.Alias.Addr(), "left", fmt.Sprintf("the alias %s was left here by an earlier run; it is taken off", m.Alias.Addr()))
+	if err := l.deps.Kernel.Drop(l.net.ifname, m.Alias); err != nil {
 		return fmt.Errorf("taking off an alias that an earlier run left here: %w", err)
 	}
 	return nil

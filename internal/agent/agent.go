@@ -19,7 +19,6 @@ import (
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/failover"
-	"mxcluster/internal/rotation"
 )
 
 // Config is what an agent is told about this server.
@@ -52,38 +51,31 @@ type Agent struct {
 	notifier *notifier
 
 	// Below is owned by the main loop.
-	lims      *lims
-	data      *data
-	copies    *copies
-	needs     *preconditions
-	abilities *abilities
-	aliases   *aliases
-	link      *link
-	kept      *keptState
-	docs      *documents
-	orders    *orders
-	refusals  *refusals
-	peers     *peers
-	mail      *messenger
-	prepared  map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
-	alarms    alarms.State
-	keyring   *rotation.Ring // of gossip
-	outlook   outlook        // on a standby
-	plan      failover.Plan
-	published string
-	said      statement // that was published, or says the same
-	lastJoin  time.Time
-	joining   bool
-	joinTurn  int
-	closing   *network     // the one that was closed last; nil: none was
-	former    netip.Prefix // base of this server that is to go; invalid: none is
-	lastBeat  time.Time
-	lastFar   time.Time
-	lastData  time.Time
-	lastSeen  time.Time
-	arbiter   string // what the others were told of it last
-	keysLeft  bool   // the arbiter's keys were left for the next agent
-	stop      context.CancelFunc
+	abilities   *abilities
+	aliases     *aliases
+	arbiterKeys *arbiterKeys
+	copies      *copies
+	data        *data
+	docs        *documents
+	fitness     *fitness
+	gossip      *gossip
+	gossipKeys  *gossipKeys
+	kept        *keptState
+	lims        *lims
+	link        *link
+	mail        *messenger
+	needs       *preconditions
+	networks    *networks
+	orders      *orders
+	peers       *peers
+	refusals    *refusals
+	shutdown    *shutdown
+	swaps       *swaps
+
+	alarms     alarms.State
+	outlook    outlook // on a standby
+	plan       failover.Plan
+	lastChores time.Time
 }
 
 // New returns an agent; nothing happens before Run.
@@ -98,27 +90,42 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 	a := &Agent{
 		core:     &core{cfg: cfg, deps: deps, log: cfg.Log, journal: newJournal(cfg.Server, cfg.Log, deps.Events), run: hex.EncodeToString(id), inbox: make(chan func(), 256), done: make(chan struct{})},
 		notifier: newNotifier(deps.Notify, cfg.Watchdog),
-		prepared: map[netip.Prefix]time.Time{},
 	}
-	a.kept = &keptState{core: a.core, saver: saver{file: deps.State, turn: newTurn()}, take: a.takeState}
-	a.peers = &peers{core: a.core, all: map[string]*peer{}}
-	a.refusals = &refusals{core: a.core, peers: a.peers, causes: map[string]refusalCause{}}
-	a.mail = &messenger{core: a.core, waiters: map[string]chan reply{}}
-	a.docs = &documents{core: a.core, documentHost: a, kept: a.kept, mail: a.mail, peers: a.peers, editing: editing{owed: map[string][]byte{}}}
-	a.link = &link{core: a.core}
-	a.aliases = &aliases{core: a.core, link: a.link, peers: a.peers, all: map[int]*alias{}, view: a.view, term: func(n int) uint64 { return a.lims.of(n).term }, freed: a.aliasFreed}
-	a.lims = &lims{core: a.core, publish: a.publish, kept: a.kept, aliases: a.aliases, all: map[int]*lim{}}
-	a.orders = &orders{core: a.core, docs: a.docs, lims: a.lims, mail: a.mail, peers: a.peers, refusals: a.refusals, view: a.view, permits: permits{}}
-	a.data = &data{core: a.core, lims: a.lims, peers: a.peers, newest: map[int]*failover.Data{}, syncs: map[int]*limSync{}}
-	a.lims.data = a.data
-	a.link.aliases, a.link.lims, a.link.peers = a.aliases, a.lims, a.peers
-	a.copies = &copies{core: a.core, lims: a.lims, peers: a.peers}
-	a.needs = &preconditions{core: a.core}
-	a.abilities = &abilities{core: a.core, lims: a.lims, all: map[int]*ability{}}
+	a.assemble()
 	if deps.Arbiter != nil {
 		a.keeper = keeper.New(keeper.Config{Arbiter: deps.Arbiter, Server: cfg.Server, Lease: cfg.ArbiterLease, Alive: a.alive, Changed: func() { a.post(func() {}) }, Log: cfg.Log})
 	}
 	return a, nil
+}
+
+// assemble makes the parts of an agent, and gives each the others that it needs.
+func (a *Agent) assemble() {
+	c := a.core
+	a.peers = &peers{core: c, all: map[string]*peer{}}
+	a.mail = &messenger{core: c, waiters: map[string]chan reply{}}
+	a.refusals = &refusals{core: c, peers: a.peers, causes: map[string]refusalCause{}}
+	a.kept = &keptState{core: c, saver: saver{file: c.deps.State, turn: newTurn()}, take: a.takeState}
+	a.needs = &preconditions{core: c}
+	a.docs = &documents{core: c, documentHost: a, kept: a.kept, mail: a.mail, peers: a.peers, editing: editing{owed: map[string][]byte{}}}
+	a.gossip = &gossip{core: c, peers: a.peers, statement: a.statement}
+	a.gossipKeys = &gossipKeys{core: c, mail: a.mail, peers: a.peers}
+
+	a.link = &link{core: c, peers: a.peers}
+	a.lims = &lims{core: c, gossip: a.gossip, kept: a.kept, all: map[int]*lim{}}
+	a.aliases = &aliases{core: c, link: a.link, peers: a.peers, all: map[int]*alias{}, view: a.view,
+		term: func(n int) uint64 { return a.lims.of(n).term }, freed: a.lims.aliasFreed}
+	a.data = &data{core: c, lims: a.lims, peers: a.peers, newest: map[int]*failover.Data{}, syncs: map[int]*limSync{}}
+	a.lims.aliases, a.lims.data = a.aliases, a.data
+	a.link.aliases, a.link.lims = a.aliases, a.lims
+
+	a.abilities = &abilities{core: c, lims: a.lims, all: map[int]*ability{}}
+	a.arbiterKeys = &arbiterKeys{core: c, lims: a.lims}
+	a.copies = &copies{core: c, lims: a.lims, peers: a.peers}
+	a.networks = &networks{core: c, aliases: a.aliases, gossip: a.gossip, keys: a.gossipKeys, link: a.link, peers: a.peers, heard: a.heard}
+	a.orders = &orders{core: c, docs: a.docs, lims: a.lims, mail: a.mail, peers: a.peers, refusals: a.refusals, view: a.view, permits: permits{}}
+	a.swaps = &swaps{core: c, docs: a.docs, kept: a.kept, lims: a.lims, mail: a.mail, ready: map[netip.Prefix]time.Time{}}
+	a.fitness = &fitness{core: c, abilities: a.abilities, arbiterKeys: a.arbiterKeys, docs: a.docs, kept: a.kept, lims: a.lims, link: a.link, needs: a.needs, peers: a.peers}
+	a.shutdown = &shutdown{core: c, arbiterKeys: a.arbiterKeys, gossip: a.gossip, kept: a.kept, lims: a.lims, notifier: a.notifier, view: a.view}
 }
 
 // Run supervises until ctx ends or the agent is told to stop. What runs here
@@ -126,23 +133,23 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 func (a *Agent) Run(ctx context.Context) error {
 	loopCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	a.ctx, a.stop = loopCtx, cancel
+	a.ctx, a.shutdown.cancel = loopCtx, cancel
 	defer close(a.done)
 	if err := a.begin(); err != nil {
 		return err
 	}
 	defer a.wg.Wait()
 	defer cancel()
-	stopAsked := ctx.Done()
+	signal := ctx.Done()
 	tick := time.NewTimer(0)
 	defer tick.Stop()
 	for {
 		select {
 		case <-loopCtx.Done():
 			return a.end()
-		case <-stopAsked:
-			stopAsked = nil
-			a.stopAsked()
+		case <-signal:
+			signal = nil
+			a.shutdown.signalled()
 		case f := <-a.inbox:
 			a.nothingNew = false
 			f()
@@ -164,15 +171,15 @@ func (a *Agent) begin() error {
 	if err != nil {
 		return err
 	}
-	if err = a.loadKeys(); err != nil {
+	if err = a.gossipKeys.load(); err != nil {
 		return err
 	}
 	a.kept.state, err = a.deps.State.Load()
 	lost := err != nil
 	a.kept.states, a.docs.self = a.kept.state.Number, a.kept.state.Self
-	a.alarms, a.docs.conflict, a.docs.conflictText, a.former, a.docs.accepted = a.kept.state.Alarms, a.kept.state.Conflict, a.kept.state.ConflictText, a.kept.state.Former, a.kept.state.Accepted
+	a.alarms, a.docs.conflict, a.docs.conflictText, a.swaps.former, a.docs.accepted = a.kept.state.Alarms, a.kept.state.Conflict, a.kept.state.ConflictText, a.kept.state.Former, a.kept.state.Accepted
 	for _, base := range a.kept.state.Readied {
-		a.prepared[base] = a.started.Add(readyLife)
+		a.swaps.ready[base] = a.started.Add(readyLife)
 	}
 	for name, formers := range a.kept.state.Formers {
 		a.peers.of(name).formers = formers
@@ -180,7 +187,7 @@ func (a *Agent) begin() error {
 	if a.cfg.Boot == "" || a.kept.state.Boot != a.cfg.Boot {
 		a.kept.state.Seen = nil // the others may have gone down with this server
 	}
-	a.denyAtStart(doc.Document, lost)
+	a.aliases.denyAtStart(doc.Document, a.kept.state.LIMs, lost)
 	a.journal.agent("started", fmt.Sprintf("the agent of %s started, version %s", a.cfg.Server, a.cfg.Version))
 	if lost {
 		a.kept.noteLost(words(err))
@@ -188,7 +195,7 @@ func (a *Agent) begin() error {
 	if err := a.setDocument(doc); err != nil {
 		return err
 	}
-	if err := a.adopt(lost); err != nil {
+	if err := a.lims.adopt(lost); err != nil {
 		return err
 	}
 	a.copies.look()
@@ -224,13 +231,16 @@ func (a *Agent) step(now time.Time) time.Duration {
 	}
 	a.copies.tend(now)
 	denials := a.aliases.tendDenials(now)
-	a.tendKeys(now)
+	a.arbiterKeys.tend(a.plan, now)
+	if failover.Pending(a.doc) {
+		a.lims.giveUpLeaving()
+	}
 	a.docs.goOn(now)
 	a.aliases.noteSplits(now)
 	a.raiseAlarms(now)
-	a.publish(now)
+	a.gossip.publish(now)
 	a.notifier.turn(now, a.settled || now.Sub(a.started) >= settleTime, a.statusLine())
-	wait := min(a.beatPeriod(), a.cfg.Lease/3, a.untilKeyEnds(now)) // holders renew only while this loop turns
+	wait := min(a.beatPeriod(), a.cfg.Lease/3, a.arbiterKeys.untilEnd(now)) // holders renew only while this loop turns
 	if denials > 0 {
 		wait = min(wait, denials)
 	}

@@ -17,6 +17,25 @@ import (
 
 var _ control.Backend = (*Agent)(nil)
 
+// Stop ends the agent: what runs here goes on for the stop lease, or is released.
+func (a *Agent) Stop(ctx context.Context, r control.StopRequest) (*control.StopResult, error) {
+	return a.shutdown.order(ctx, r)
+}
+
+// Keys answers `key show`.
+func (a *Agent) Keys(ctx context.Context) (*control.KeyInfo, error) { return a.gossipKeys.show(ctx) }
+
+// RotateKey begins a rotation of the gossip key, unless one is on its way.
+func (a *Agent) RotateKey(ctx context.Context, r control.KeyRequest) (*control.KeyInfo, error) {
+	return a.gossipKeys.rotate(ctx, r)
+}
+
+// Exchange has every server concerned make ready for an exchange of addresses: all of
+// them, or none. The exchange itself follows with the document.
+func (a *Agent) Exchange(ctx context.Context, r control.ExchangeRequest) error {
+	return a.swaps.ask(ctx, r)
+}
+
 // orderLife is how long an order that was accepted may take.
 const orderLife = time.Minute
 
@@ -34,7 +53,7 @@ func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
 // statusInput is what this agent knows, for the answers of package status.
 func (a *Agent) statusInput(now time.Time) status.Input {
 	in := status.Input{Moving: a.aliases.moving(now), Now: now, Observer: a.cfg.Server, Document: a.doc, Servers: map[string]status.Seen{}, Notices: a.alarms.Notices}
-	in.Arbiter = a.arbiterView(now)
+	in.Arbiter = a.arbiterKeys.view(now)
 	own := a.claim(now)
 	in.Servers[a.cfg.Server] = status.Seen{Liveness: failover.Alive, Claim: &own, Alarms: a.alarms.Alarms}
 	seen := a.net.detector.Sightings()
@@ -90,7 +109,7 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 // Reload reads the gossip keys and the document from disk again; its error says why
 // those are not in force.
 func (a *Agent) Reload(ctx context.Context) error {
-	_, err := on(ctx, a.core, func() (struct{}, error) { return struct{}{}, errors.Join(a.keyring.Reload(), a.docs.reload()) })
+	_, err := on(ctx, a.core, func() (struct{}, error) { return struct{}{}, errors.Join(a.gossipKeys.ring.Reload(), a.docs.reload()) })
 	return err
 }
 

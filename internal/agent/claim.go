@@ -4,13 +4,10 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"reflect"
 	"slices"
 	"time"
 
 	"mxcluster/clusterconf"
-	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
 	"mxcluster/internal/rotation"
@@ -53,13 +50,13 @@ func (a *Agent) claimHeard(ev member.Event) {
 	}
 	if p.formers != nil && !c.Lacks(a.doc) {
 		p.formers, a.kept.unsaved = nil, true
-		a.superviseOthers()
+		a.networks.supervise()
 	}
 	for _, entry := range c.LIMs {
 		if !a.concerns(entry.LIM) {
 			continue
 		}
-		a.missLast(ev.From, entry)
+		a.lims.missLast(ev.From, entry)
 		if l := a.lims.of(entry.LIM); l.known.Later(entry.Known) != l.known {
 			l.known, a.kept.unsaved = entry.Known, true
 		}
@@ -69,25 +66,15 @@ func (a *Agent) claimHeard(ev member.Event) {
 	}
 }
 
-// statement is what one server says to the others: its claim, on which they
-// decide, and what they show to people.
-type statement struct {
-	failover.Claim
-	Alarms []alarms.Alarm  `json:"alarms,omitempty"`
-	Keys   *rotation.Claim `json:"keys,omitempty"`
-
-	Notices []alarms.Notice `json:"notices,omitempty"` // of all servers' alarms
-}
-
 // claim is what this server says of itself.
 func (a *Agent) claim(now time.Time) failover.Claim {
 	c := failover.Claim{
 		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Epoch: a.doc.Epoch, Hash: a.hash,
-		MAC: a.link.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.link.isolation.Isolated, Arbiter: a.arbiter,
-		Looked: a.needs.unable != nil, Unready: a.unfit(), Limits: a.limits(), Witnessed: a.link.witnessed().Others > 0,
+		MAC: a.link.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.link.isolation.Isolated, Arbiter: a.arbiterKeys.word,
+		Looked: a.needs.unable != nil, Unready: a.fitness.unfit(), Limits: a.fitness.limits(), Witnessed: a.link.witnessed().Others > 0,
 		Lease: a.lease(), MACs: a.link.macs.list(), Denied: a.aliases.denials.whole, Misplaced: a.copies.misplaced(),
 	}
-	notTaken := a.actsNotFor()
+	notTaken := a.fitness.actsNotFor()
 	for n, l := range a.lims.all {
 		var yields clusterconf.Side
 		if cluster := a.doc.ClusterOfLIM(n); l.alias.holds && cluster != nil {
@@ -105,51 +92,14 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 		l, f := &c.LIMs[i], a.abilities.of(c.LIMs[i].LIM)
 		l.Unfit, l.Unchecked, l.Failing, l.FitSince = f.Unfit, f.Unchecked, f.Failing, f.Since
 		if n := c.LIMs[i].LIM; slices.Contains(notTaken, n) {
-			c.LIMs[i].NotTaken = a.actsNotWords(n)
+			c.LIMs[i].NotTaken = a.fitness.actsNotWords(n)
 		}
 	}
 	slices.SortFunc(c.LIMs, func(x, y failover.LIMClaim) int { return cmp.Compare(x.LIM, y.LIM) })
 	return c
 }
 
-// publish tells the others: all of it when it changed, else a heartbeat.
-func (a *Agent) publish(now time.Time) {
-	if a.publishNews(now) {
-		a.lastBeat = now
-		return
-	}
-	if now.Sub(a.lastBeat) >= a.beatPeriod() {
-		a.lastBeat = now
-		a.net.pool.Beat(a.mates()...)
-	}
-	if now.Sub(a.lastFar) >= a.farPeriod() {
-		a.lastFar = now
-		mates := a.mates()
-		far := slices.DeleteFunc(slices.Collect(maps.Keys(a.peers.all)), func(n string) bool { return slices.Contains(mates, n) })
-		a.net.pool.Beat(far...)
-	}
-}
-
-// publishNews tells the others all of it if it changed. Looking at the values first
-// is much cheaper than encoding them, and nearly always enough.
-func (a *Agent) publishNews(now time.Time) bool {
-	c := statement{Claim: a.claim(now), Alarms: a.alarms.Alarms, Keys: a.keyring.Claim(), Notices: a.alarms.Notices}
-	if a.published != "" && reflect.DeepEqual(c, a.said) {
-		return false
-	}
-	raw, err := json.Marshal(c)
-	if err != nil {
-		a.log.Error("encoding the claim", "err", err)
-		return false
-	}
-	a.said = c
-	if string(raw) == a.published {
-		return false
-	}
-	a.published = string(raw)
-	c.At = now
-	if raw, err = json.Marshal(c); err == nil {
-		a.net.pool.Publish(raw)
-	}
-	return true
+// statement is what this server says to the others.
+func (a *Agent) statement(now time.Time) statement {
+	return statement{Claim: a.claim(now), Alarms: a.alarms.Alarms, Keys: a.gossipKeys.ring.Claim(), Notices: a.alarms.Notices}
 }

@@ -57,7 +57,7 @@ func (a *conditions) all(now time.Time) []alarms.Condition {
 	out = append(out, a.damaged()...)
 	out = append(out, a.clock()...)
 	out = append(out, a.strangers(now)...)
-	out = append(out, a.gossipKeys()...)
+	out = append(out, a.keyRotation()...)
 	out = append(out, a.arbiterLost()...)
 	out = append(out, a.leaving()...)
 	out = append(out, a.nameTwice(now)...)

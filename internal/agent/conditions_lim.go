@@ -119,8 +119,8 @@ func (a *conditions) notRedundant() []alarms.Condition {
 			out = append(out, alarms.Condition{Name: alarms.NotRedundant, Severity: alarms.Warning, LIM: lim, Server: a.cfg.Server, After: unableFor, Text: text})
 		}
 	}
-	for _, lim := range a.actsNotFor() {
-		tell(lim, a.actsNotWords(lim))
+	for _, lim := range a.fitness.actsNotFor() {
+		tell(lim, a.fitness.actsNotWords(lim))
 	}
 	for n, l := range a.lims.all {
 		switch why := a.needs.unable[n]; {

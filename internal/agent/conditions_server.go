@@ -39,7 +39,7 @@ func (a *conditions) arbiterLost() []alarms.Condition {
 		return nil
 	}
 	var out []alarms.Condition
-	if a.arbiter == failover.ArbiterSilent {
+	if a.arbiterKeys.word == failover.ArbiterSilent {
 		out = append(out, alarms.Condition{Name: alarms.ArbiterUnreachable, Severity: alarms.Warning, Server: a.cfg.Server,
 			Text: fmt.Sprintf("%s does not reach the arbiter: LIMs neither run nor start there until it does", a.cfg.Server)})
 	}
@@ -134,13 +134,13 @@ func (a *conditions) serverRemoved() []alarms.Condition {
 	return []alarms.Condition{{Name: alarms.ServerRemoved, Severity: alarms.Warning, Server: a.cfg.Server, Text: a.docs.removedText()}}
 }
 
-// gossipKeys tells of a rotation that does not come to its end.
-func (a *conditions) gossipKeys() []alarms.Condition {
-	if !rotation.Rotating(a.keyring.Keys()) {
+// keyRotation tells of a rotation that does not come to its end.
+func (a *conditions) keyRotation() []alarms.Condition {
+	if !rotation.Rotating(a.gossipKeys.ring.Keys()) {
 		return nil
 	}
 	return []alarms.Condition{{Name: alarms.KeyRotation, Severity: alarms.Warning, After: rotationSlow,
-		Text: fmt.Sprintf("the rotation of the gossip key waits for %s; `mxcluster key show` says why", a.keyInfo().Waiting())}}
+		Text: fmt.Sprintf("the rotation of the gossip key waits for %s; `mxcluster key show` says why", a.gossipKeys.info().Waiting())}}
 }
 
 // documents tells of documents that cannot be read, or did not arrive.

@@ -16,13 +16,12 @@ import (
 )
 
 const (
-	minBeat      = 40 * time.Millisecond // heartbeats to the servers of the cluster, at the most often
-	maxBeat      = 2 * time.Second       // and at the most seldom
-	farBeat      = 2 * time.Second       // heartbeats to all other servers, at the most often
-	farSpacing   = 25 * time.Millisecond // from one of those to the next, at the most often
-	farInLimit   = 4                     // of those, which missing make a server count as lost
-	joinPeriod   = time.Second
-	dataPeriod   = time.Second
+	minBeat      = 40 * time.Millisecond  // heartbeats to the servers of the cluster, at the most often
+	maxBeat      = 2 * time.Second        // and at the most seldom
+	farBeat      = 2 * time.Second        // heartbeats to all other servers, at the most often
+	farSpacing   = 25 * time.Millisecond  // from one of those to the next, at the most often
+	farInLimit   = 4                      // of those, which missing make a server count as lost
+	chorePeriod  = time.Second            // of what housekeep does
 	seenPeriod   = 30 * time.Second       // how often it is saved who is alive, and seen whether that can be
 	savePause    = 100 * time.Millisecond // between two saves of what was heard
 	seenFresh    = 5 * time.Minute        // how long that counts after a restart of the agent

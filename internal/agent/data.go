@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/failover"
 	"mxcluster/xdata"
 )
@@ -172,4 +173,22 @@ func (l *lim) whyHere() string {
 		return l.reason
 	}
 	return l.reason + "; started " + l.software.passedOver
+}
+
+// removeOutdated removes the data versions that a new document makes
+// incompatible (spec ch. 9), beside the main loop.
+func (a *data) removeOutdated(old, d *clusterconf.Document) {
+	if old == nil {
+		return
+	}
+	for _, lim := range clusterconf.Outdated(old, d) {
+		a.wg.Go(func() {
+			switch removed, err := a.deps.Prune(a.ctx, lim); {
+			case err != nil:
+				a.log.Error("removing data versions that no longer fit", "lim", lim, "err", err)
+			case removed > 0:
+				a.log.Info("removed data versions that no longer fit", "lim", lim, "versions", removed)
+			}
+		})
+	}
 }

@@ -27,14 +27,14 @@ type denials struct {
 // denyAtStart denies every alias that nothing says this server may have. It comes
 // before everything else: what the operating system brought up at the boot is silent
 // from now on at the latest.
-func (a *Agent) denyAtStart(doc *clusterconf.Document, lost bool) {
+func (a *aliases) denyAtStart(doc *clusterconf.Document, kept map[int]persistedLIM, lost bool) {
 	if lost {
 		return // who may have what shows when the kernel's leases were looked at
 	}
 	var addrs []netip.Addr
 	for _, c := range doc.Clusters {
 		for _, m := range c.LIMs {
-			was := a.kept.state.LIMs[m.LIM]
+			was := kept[m.LIM]
 			regular := doc.RegularOf(m.LIM)
 			first := was.Known.Term == 0 && regular != nil && regular.Name == a.cfg.Server // its base until `create`
 			if !was.Active && !first {
@@ -43,7 +43,7 @@ func (a *Agent) denyAtStart(doc *clusterconf.Document, lost bool) {
 		}
 	}
 	if len(addrs) > 0 {
-		a.aliases.noteDenied(a.deps.Kernel.Deny(addrs...))
+		a.noteDenied(a.deps.Kernel.Deny(addrs...))
 	}
 }
 

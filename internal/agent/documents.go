@@ -39,7 +39,6 @@ type documents struct {
 type documentHost interface {
 	setDocument(d *clusterconf.Encoded) error // puts it in force
 	Reload(ctx context.Context) error
-	giveUpLeaving()
 	view(now time.Time) failover.View
 	claim(now time.Time) failover.Claim
 }

@@ -177,15 +177,3 @@ func (a *documents) putRight(do func(ctx context.Context) (told string, err erro
 		})
 	})
 }
-
-// onDiskUnfit says what of the document keeps this server from doing its part.
-func (a *Agent) onDiskUnfit() []string {
-	var why []string
-	if a.docs.onDisk.broken != "" {
-		why = append(why, "the cluster document on its disk cannot be used: "+a.docs.onDisk.broken)
-	}
-	if text := a.peers.lags(); text != "" { // at once: it takes nothing over before it has that one
-		why = append(why, text)
-	}
-	return why
-}

@@ -22,12 +22,12 @@ func (a *Agent) judge(now time.Time) {
 		p := a.peers.of(s.Name)
 		was := p.liveness
 		if g, ok := seen[s.Name]; ok && slices.Contains(mates, s.Name) {
-			p.liveness, p.doubtful = a.liveness(s.Name, p, g), g.Doubtful
+			p.liveness, p.doubtful = a.peers.livenessOf(p, g, a.kept.state.Seen[s.Name]), g.Doubtful
 			heardAll = heardAll && p.liveness == failover.Alive
 		} else {
 			p.liveness = farLiveness(p, now, farInLimit*a.farPeriod())
 		}
-		a.judgeIdle(p, s.LIM, now)
+		p.judgeIdle(s.LIM, a.lims.all[s.LIM], now)
 		if p.liveness != was {
 			p.since = now
 			if was == failover.Gone {
@@ -39,7 +39,7 @@ func (a *Agent) judge(now time.Time) {
 			a.journal.server(s.Name, p.liveness, was)
 		}
 	}
-	if settled := heardAll && a.arbiterAsked(now) || a.waited(now); settled && !a.settled {
+	if settled := heardAll && a.arbiterKeys.asked(now) || a.waited(now); settled && !a.settled {
 		a.settled = true
 		a.journal.agent("settled", fmt.Sprintf("the agent of %s has settled: it knows what the others run, or has waited for them", a.cfg.Server))
 	}
@@ -59,8 +59,7 @@ func (a *Agent) waited(now time.Time) bool {
 
 // judgeIdle notes since when a regular server leaves its LIM down, although this
 // server has it down, too.
-func (a *Agent) judgeIdle(p *peer, lim int, now time.Time) {
-	here := a.lims.all[lim]
+func (p *peer) judgeIdle(lim int, here *lim, now time.Time) {
 	switch {
 	case lim == 0 || p.liveness != failover.Alive || !p.claim.Settled || p.claim.LIM(lim).State.Active(),
 		here != nil && here.state.Active():
@@ -70,9 +69,9 @@ func (a *Agent) judgeIdle(p *peer, lim int, now time.Time) {
 	}
 }
 
-// liveness judges a server of this server's cluster.
-func (a *Agent) liveness(name string, p *peer, g detector.Sighting) failover.Liveness {
-	last := a.kept.state.Seen[name]
+// livenessOf judges a server of this server's cluster, which an earlier run of this agent
+// saw last at a time that is kept; zero: it did not.
+func (a *peers) livenessOf(p *peer, g detector.Sighting, last time.Time) failover.Liveness {
 	known := g.EverGossip || !last.IsZero() && a.started.Sub(last) < seenFresh
 	switch {
 	case !known:

@@ -338,10 +338,10 @@ func TestUnwantedKeys(t *testing.T) {
 		for _, m := range []*rotation.Message{
 			nil, {}, {Secret: make([]byte, 31), Made: now}, {Secret: bytes.Repeat([]byte{1}, 32)}, {Secret: make([]byte, 32), Made: now},
 		} {
-			w.servers["srv1"].agent.post(func() { w.servers["srv1"].agent.keyHeard("srv2", m) })
+			w.servers["srv1"].agent.post(func() { w.servers["srv1"].agent.gossipKeys.heard("srv2", m) })
 		}
 		w.servers["srv1"].agent.post(func() {
-			w.servers["srv1"].agent.keyHeard("(joining 1234)", &rotation.Message{Secret: bytes.Repeat([]byte{1}, 32), Made: now})
+			w.servers["srv1"].agent.gossipKeys.heard("(joining 1234)", &rotation.Message{Secret: bytes.Repeat([]byte{1}, 32), Made: now})
 		})
 		pass(time.Minute)
 		if got := w.oneKey(); got != before {

@@ -33,7 +33,6 @@ func (a *documents) goOn(now time.Time) {
 		a.steps = failover.Step{}
 		return
 	}
-	a.giveUpLeaving()
 	own := a.claim(now)
 	v := a.view(now)
 	a.steps = failover.NextStep(v, &own)
@@ -109,35 +108,35 @@ func stepReason(step failover.Step) string {
 
 // giveUpLeaving takes off this standby server what it has of LIMs that leave its
 // cluster. Only what was read back from the kernel is said to be gone.
-func (a *Agent) giveUpLeaving() {
+func (a *lims) giveUpLeaving() {
 	c := a.cluster()
 	if c == nil || c.Standby != a.cfg.Server {
 		return
 	}
 	for _, m := range c.LIMs {
-		l := a.lims.of(m.LIM)
+		l := a.of(m.LIM)
 		idle := l.state == failover.Stopped || l.state == failover.Failed
 		switch {
 		case !m.Leaving || !idle || l.alias.holds || l.op != nil:
 			l.clear = false
 		case !l.clear:
-			l.clear = a.clearOf(l, m)
+			l.clear = l.clearOf(m)
 		}
 	}
 }
 
 // clearOf takes an alias off every interface that still has it, blocked until it is
 // gone. It reports whether it is.
-func (a *Agent) clearOf(l *lim, m clusterconf.Member) bool {
-	here, err := a.deps.Kernel.Addresses("")
+func (l *lim) clearOf(m clusterconf.Member) bool {
+	here, err := l.deps.Kernel.Addresses("")
 	if err != nil {
-		a.log.Error("looking whether the alias of a LIM that leaves is gone", "lim", l.number, "err", err)
+		l.log.Error("looking whether the alias of a LIM that leaves is gone", "lim", l.number, "err", err)
 		return false
 	}
 	left := slices.DeleteFunc(here, func(x netops.Address) bool { return x.Prefix.Addr() != m.Alias.Addr() })
 	for _, x := range left {
-		if err := errors.Join(a.deps.Kernel.Block(x.Interface, m.Alias.Addr()), a.deps.Kernel.Drop(x.Interface, x.Prefix)); err != nil {
-			a.log.Error("taking off the alias of a LIM that leaves", "lim", l.number, "alias", x.Prefix, "interface", x.Interface, "err", err)
+		if err := errors.Join(l.deps.Kernel.Block(x.Interface, m.Alias.Addr()), l.deps.Kernel.Drop(x.Interface, x.Prefix)); err != nil {
+			l.log.Error("taking off the alias of a LIM that leaves", "lim", l.number, "alias", x.Prefix, "interface", x.Interface, "err", err)
 		}
 	}
 	if len(left) > 0 {
@@ -148,15 +147,15 @@ func (a *Agent) clearOf(l *lim, m clusterconf.Member) bool {
 }
 
 // lookAtLeaving has it read back again that aliases are gone.
-func (a *Agent) lookAtLeaving() {
-	for _, l := range a.lims.all {
+func (a *lims) lookAtLeaving() {
+	for _, l := range a.all {
 		l.clear = false
 	}
 }
 
 // mayLeave refuses to take LIMs out of their cluster when that would not come to its
 // end, or would end a service without a word.
-func (a *Agent) mayLeave(ctx context.Context, r control.LeaveRequest) error {
+func (a *documents) mayLeave(ctx context.Context, r control.LeaveRequest) error {
 	_, err := on(ctx, a.core, func() (struct{}, error) {
 		now := time.Now()
 		c := a.doc.Cluster(r.Cluster)
@@ -177,7 +176,7 @@ func (a *Agent) mayLeave(ctx context.Context, r control.LeaveRequest) error {
 	if err != nil || r.Dead == "" {
 		return err
 	}
-	return a.docs.nothingOf(ctx, r.Dead)
+	return a.nothingOf(ctx, r.Dead)
 }
 
 // nothingOf refuses to take a server for lost that still answers for its addresses.

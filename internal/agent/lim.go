@@ -50,7 +50,7 @@ type lim struct {
 // lims are the LIMs on this server.
 type lims struct {
 	*core
-	publish func(now time.Time) // what this server says, to the others
+	gossip  *gossip
 	kept    *keptState
 	aliases *aliases
 	all     map[int]*lim
@@ -204,8 +204,8 @@ func (a *lims) putBack() {
 }
 
 // aliasFreed has a LIM that waited for its alias started at once.
-func (a *Agent) aliasFreed(lim int) {
-	if l := a.lims.of(lim); !l.state.Active() {
+func (a *lims) aliasFreed(lim int) {
+	if l := a.of(lim); !l.state.Active() {
 		l.retryAt = time.Time{}
 	}
 }

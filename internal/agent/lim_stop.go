@@ -103,7 +103,7 @@ func (l *lim) stopped(reason string, then func()) {
 	l.set(failover.Stopped, reason)
 	if !l.released.IsZero() {
 		l.released = time.Now()
-		l.publish(l.released) // before it is saved: the other side waits for it, and the clients
+		l.gossip.publish(l.released) // before it is saved: the other side waits for it, and the clients
 	}
 	l.kept.saveBeside()
 	if then != nil {

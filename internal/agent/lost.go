@@ -13,8 +13,8 @@ const lostFor = time.Hour
 
 // missLast notes that a server heard of a later run of a LIM here than anything here
 // tells of: what was kept did not outlive the boot.
-func (a *Agent) missLast(from string, entry failover.LIMClaim) {
-	l := a.lims.of(entry.LIM)
+func (a *lims) missLast(from string, entry failover.LIMClaim) {
+	l := a.of(entry.LIM)
 	if a.kept.lost != "" || entry.Known.Server != a.cfg.Server || entry.Known.Term <= max(l.term, l.known.Term) {
 		return
 	}

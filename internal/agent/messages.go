@@ -120,13 +120,13 @@ func (a *Agent) messageHeard(ev member.Event) {
 	case typeNotice:
 		a.orders.noticeHeard(ev.From, m)
 	case typeExchange:
-		a.exchangeHeard(ev.From, m)
+		a.swaps.heard(ev.From, m)
 	case typeEdit:
 		a.docs.editHeard(ev.From, m)
 	case typeEpoch:
 		a.docs.proposalHeard(ev.From, m)
 	case typeKey:
-		a.keyHeard(ev.From, m.Key)
+		a.gossipKeys.heard(ev.From, m.Key)
 	case typeEvents:
 		a.eventsHeard(ev.From, m)
 	case typeReply:

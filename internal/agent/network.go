@@ -34,9 +34,23 @@ type network struct {
 	closed   chan struct{} // closed when it is
 }
 
-// openNetwork starts gossip and supervision on a base address, in place of the
+// networks opens the network under the base address that the document gives this server,
+// and says there which servers there are.
+type networks struct {
+	*core
+	aliases *aliases
+	gossip  *gossip
+	keys    *gossipKeys
+	link    *link
+	peers   *peers
+	heard   func(n *network, ev member.Event) // what comes from another server
+
+	closing *network // the one that was closed last; nil: none was
+}
+
+// open starts gossip and supervision on a base address, in place of the
 // former one.
-func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
+func (a *networks) open(self *clusterconf.Server, base netip.Prefix) error {
 	old := a.net
 	link, err := a.deps.Kernel.Link(self.Interface)
 	if err != nil {
@@ -53,7 +67,7 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 	if a.closing != nil && a.closing.base.Addr() == base.Addr() {
 		<-a.closing.closed // back again before that was done
 	}
-	pool, err := a.deps.OpenPool(netip.AddrPortFrom(base.Addr(), a.cfg.GossipPort), a.keyring.Keys().Secrets())
+	pool, err := a.deps.OpenPool(netip.AddrPortFrom(base.Addr(), a.cfg.GossipPort), a.keys.ring.Keys().Secrets())
 	if err != nil {
 		return errors.Join(err, wire.Close())
 	}
@@ -67,14 +81,15 @@ func (a *Agent) openNetwork(self *clusterconf.Server, base netip.Prefix) error {
 	if a.net == nil && link.Enabled {
 		a.link.enabled = a.started.Add(-baseGrace)
 	}
-	a.net, a.link.mac, a.link.index, a.published = n, link.MAC.String(), link.Index, ""
+	a.net, a.link.mac, a.link.index = n, link.MAC.String(), link.Index
+	a.gossip.anew()
 	if old != nil {
 		a.wg.Go(func() { old.close(a.log) }) // saying goodbye takes a while
 		a.closing = old
 	}
-	for _, l := range a.lims.all {
-		if l.alias.holds {
-			l.alias.announceTaken() // over the new wire
+	for _, x := range a.aliases.all {
+		if x.holds {
+			x.announceTaken() // over the new wire
 		}
 	}
 	a.wg.Go(func() { n.detector.Run(ctx) })
@@ -109,7 +124,7 @@ func (n *network) end(log *slog.Logger) {
 
 // pointer returns what keeps the kernel from asking for servers that are gone, each
 // time that something is sent to them.
-func (a *Agent) pointer(ifname string) func(netip.Addr, net.HardwareAddr) {
+func (a *networks) pointer(ifname string) func(netip.Addr, net.HardwareAddr) {
 	return func(addr netip.Addr, mac net.HardwareAddr) {
 		if err := a.deps.Kernel.Point(ifname, addr, mac); err != nil {
 			a.log.Debug("telling the kernel where a server was", "server", addr, "err", err)
@@ -118,13 +133,34 @@ func (a *Agent) pointer(ifname string) func(netip.Addr, net.HardwareAddr) {
 }
 
 // tellClaims tells a detector which MAC addresses the servers say they have.
-func (a *Agent) tellClaims(to *detector.Detector) {
+func (a *networks) tellClaims(to *detector.Detector) {
 	to.SetMACs(a.cfg.Server, a.link.macs.list())
 	for name, p := range a.peers.all {
 		if p.claim != nil {
 			to.SetMACs(name, append(slices.Clone(p.claim.MACs), p.claim.MAC))
 		}
 	}
+}
+
+// supervise tells gossip and the detector which servers there are.
+func (a *networks) supervise() {
+	a.peers.hearsay()
+	peers := map[string][]netip.AddrPort{}
+	for _, s := range a.doc.Servers {
+		if s.Name == a.cfg.Server {
+			continue
+		}
+		peers[s.Name] = a.peers.addrsOf(&s)
+	}
+	a.net.pool.SetPeers(peers)
+	hosts := map[string]detector.Server{}
+	for _, name := range a.mates() {
+		s := a.doc.Server(name)
+		p := a.peers.of(name)
+		hosts[name] = detector.Server{Base: s.Base.Addr(), Alias: a.aliasOf(s.LIM).Addr(), Gossiped: p.at, Rival: a.sharesAliasWith(name)}
+	}
+	a.net.detector.SetServers(hosts, a.silenceLimit())
+	a.link.lookAtGateways()
 }
 
 // kernelChanged looks after the addresses when the kernel says that they, or
@@ -151,7 +187,7 @@ func (a *Agent) kernelChanged(e netops.Event) {
 		}
 	}
 	a.link.tendAddresses(time.Now())
-	a.lookAtLeaving()
+	a.lims.lookAtLeaving()
 }
 
 // listen takes a sign of life; true when there is more to it than that, for the

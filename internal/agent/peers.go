@@ -157,3 +157,26 @@ func (a *peers) heardOther(lim int) bool {
 func (a *peers) expired(name string, p *peer, now time.Time) bool {
 	return now.Sub(later(p.at, p.since)) > strangerLife && a.doc.Server(name) == nil
 }
+
+// mostFormers bounds the former addresses that are kept of a server.
+const mostFormers = 8
+
+// noteMoves remembers where every server that the new document moves was heard until
+// then, until that server is heard to work by it. One that misses several documents is
+// where the first of them found it.
+func (a *peers) noteMoves(old, d *clusterconf.Document) (some bool) {
+	if old == nil {
+		return false
+	}
+	for _, s := range d.Servers {
+		was := old.Server(s.Name)
+		if was == nil || s.Name == a.cfg.Server {
+			continue
+		}
+		p, at := a.of(s.Name), old.Gossip(was)
+		if at != d.Gossip(&s) && len(p.formers) < mostFormers && !slices.Contains(p.formers, at.Addr()) {
+			p.formers, some = append(p.formers, at.Addr()), true
+		}
+	}
+	return some
+}

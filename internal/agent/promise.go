@@ -51,9 +51,9 @@ func (a *Agent) facing() whatif.Present {
 	for name, s := range p.Servers {
 		switch {
 		case name == a.cfg.Server:
-			s.Unfit, s.UnfitFor = append(a.troubled(), a.onDiskUnfit()...), map[int]string{}
-			for _, lim := range a.actsNotFor() {
-				s.UnfitFor[lim] = a.actsNotWords(lim)
+			s.Unfit, s.UnfitFor = append(a.fitness.troubled(), a.fitness.document()...), map[int]string{}
+			for _, lim := range a.fitness.actsNotFor() {
+				s.UnfitFor[lim] = a.fitness.actsNotWords(lim)
 			}
 		case s.Claim != nil:
 			s.Unfit = s.Claim.Unready

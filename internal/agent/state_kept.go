@@ -16,12 +16,23 @@ type keptState struct {
 
 	state   persisted // as it was kept last
 	saver   saver
-	states  uint64 // number of the last state taken
-	saves   int    // that are under way
-	saving  bool   // the state, beside the main loop
-	unsaved bool   // something was heard that a later run should know
+	states  uint64    // number of the last state taken
+	saves   int       // that are under way
+	saving  bool      // the state, beside the main loop
+	savedAt time.Time // when that was begun last for what was heard
+	unsaved bool      // something was heard that a later run should know
 	room    room
 	lost    string // why the state of the last run could not be read; "": it could
+}
+
+// tend saves what was heard, and who is alive, from time to time.
+func (a *keptState) tend(now time.Time) {
+	a.lookForRoom(now)
+	short := a.room.disk != "" || a.room.memory != ""
+	if since := now.Sub(a.savedAt); !a.saving && (since >= seenPeriod || a.unsaved && since >= savePause && !short || short && since >= roomRetry) {
+		a.savedAt, a.unsaved = now, false
+		a.saveBeside()
+	}
 }
 
 // saveBegin begins to save what must be before it is acted on, and returns how to wait
@@ -129,7 +140,7 @@ const savePatience = 50 * time.Millisecond
 func (a *Agent) takeState() persisted {
 	a.kept.states = max(a.kept.states+1, uint64(time.Now().UnixNano()))
 	p := persisted{Version: stateVersion, Number: a.kept.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
-		Alarms: a.alarms, Conflict: a.docs.conflict, ConflictText: a.docs.conflictText, Former: a.former, Accepted: a.docs.accepted, Self: a.docs.self, Readied: slices.Collect(maps.Keys(a.prepared)), Formers: map[string][]netip.Addr{}}
+		Alarms: a.alarms, Conflict: a.docs.conflict, ConflictText: a.docs.conflictText, Former: a.swaps.former, Accepted: a.docs.accepted, Self: a.docs.self, Readied: slices.Collect(maps.Keys(a.swaps.ready)), Formers: map[string][]netip.Addr{}}
 	for n, l := range a.lims.all {
 		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.software.up, Since: l.since, Up: l.software.specs,
 			Known: l.known, Flaps: l.flaps, Suspended: l.suspended, Routes: slices.Clone(l.alias.routes)}

@@ -16,7 +16,7 @@ func (a *Agent) view(now time.Time) failover.View {
 		Wire: a.net.detector.Aliases(),
 	}
 	v.Deaf, v.Down = a.link.deafSince(now), !a.link.up
-	v.Arbiter = a.arbiterView(now)
+	v.Arbiter = a.arbiterKeys.view(now)
 	for name, p := range a.peers.all {
 		v.Peers[name] = failover.Peer{Doubtful: p.doubtful, LeaseEnds: a.peers.leaseEnds(p), Liveness: p.liveness, Since: p.since, RunSince: p.runSince, Claim: p.claim, IdleSince: p.idle}
 	}

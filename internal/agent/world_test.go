@@ -380,7 +380,7 @@ func (w *world) kill(name string) {
 	w.t.Helper()
 	m := w.servers[name]
 	w.silence(name, true)
-	m.agent.post(m.agent.stop)
+	m.agent.post(m.agent.shutdown.cancel)
 	m.state.kill()
 	<-m.ended
 	w.silence(name, false)

@@ -10,8 +10,18 @@ import (
 // parkedKey bounds for how long a stopped agent leaves a key behind.
 const parkedKey = time.Minute
 
-// arbiterView is what the arbiter is known to say of the LIMs; nil: there is none.
-func (a *Agent) arbiterView(now time.Time) *failover.Arbiter {
+// arbiterKeys says which of the arbiter's keys this server is to have, by what its LIMs are
+// and are to be; the keeper has them beside the main loop. Without an arbiter it does nothing.
+type arbiterKeys struct {
+	*core
+	lims *lims
+
+	word string // what the others were told of the arbiter last
+	left bool   // the keys were left for the next agent
+}
+
+// view is what the arbiter is known to say of the LIMs; nil: there is none.
+func (a *arbiterKeys) view(now time.Time) *failover.Arbiter {
 	if a.keeper == nil {
 		return nil
 	}
@@ -22,8 +32,8 @@ func (a *Agent) arbiterView(now time.Time) *failover.Arbiter {
 	return a.keeper.View(holds, now)
 }
 
-// tendKeys says which keys are to be kept, asked for and given back.
-func (a *Agent) tendKeys(now time.Time) {
+// tend says, by a plan, which keys are to be kept, asked for and given back.
+func (a *arbiterKeys) tend(plan failover.Plan, now time.Time) {
 	if a.keeper == nil {
 		return
 	}
@@ -32,22 +42,22 @@ func (a *Agent) tendKeys(now time.Time) {
 		if l.state.Active() || l.alias.holds && !l.alias.passive() {
 			how = keeper.Hold
 		}
-		if d := a.plan.For(n); !a.stopping && d != nil && (d.Claim || d.Want == failover.Run) && a.aliasOf(n).IsValid() {
+		if d := plan.For(n); !a.stopping && d != nil && (d.Claim || d.Want == failover.Run) && a.aliasOf(n).IsValid() {
 			how, term = keeper.Claim, d.Term
 		}
 		a.keeper.Keep(n, how, term)
 	}
 	word, failure := a.keeper.Word(now)
-	if word == a.arbiter {
+	if word == a.word {
 		return
 	}
-	was := a.arbiter
-	a.arbiter = word
+	was := a.word
+	a.word = word
 	a.journal.arbiter(word, was, failure)
 }
 
-// arbiterAsked reports whether it is known who has which key, or that nobody says so.
-func (a *Agent) arbiterAsked(now time.Time) bool {
+// asked reports whether it is known who has which key, or that nobody says so.
+func (a *arbiterKeys) asked(now time.Time) bool {
 	if a.keeper == nil {
 		return true
 	}
@@ -55,8 +65,8 @@ func (a *Agent) arbiterAsked(now time.Time) bool {
 	return word != ""
 }
 
-// untilKeyEnds is the time until the first key ends that a LIM serves by.
-func (a *Agent) untilKeyEnds(now time.Time) time.Duration {
+// untilEnd is the time until the first key ends that a LIM serves by.
+func (a *arbiterKeys) untilEnd(now time.Time) time.Duration {
 	wait := a.cfg.Lease
 	if a.keeper == nil {
 		return wait
@@ -69,12 +79,13 @@ func (a *Agent) untilKeyEnds(now time.Time) time.Duration {
 	return wait
 }
 
-// leaveKeys gives back the keys of the LIMs that were given up, and has the arbiter
+// leave gives back the keys of the LIMs that were given up, and has the arbiter
 // keep those of the LIMs that go on without the agent, beside the main loop: as
 // long as their aliases stay, and a minute at most, for nobody else can run them
 // that long whatever happens to this server.
-func (a *Agent) leaveKeys(then func()) {
-	a.tendKeys(time.Now())
+func (a *arbiterKeys) leave(then func()) {
+	a.left = true
+	a.tend(failover.Plan{}, time.Now())
 	stay := map[int]bool{}
 	for n, l := range a.lims.all {
 		stay[n] = l.alias.holds && !l.alias.passive()

@@ -13,9 +13,23 @@ import (
 // it: while a package is replaced its program is missing for a moment.
 const unableFor = 3 * time.Second
 
+// fitness judges, before it is needed, whether this server can do its part when another one
+// fails. It only looks.
+type fitness struct {
+	*core
+	abilities   *abilities
+	arbiterKeys *arbiterKeys
+	docs        *documents
+	kept        *keptState
+	lims        *lims
+	link        *link
+	needs       *preconditions
+	peers       *peers
+}
+
 // unfit says what would keep this server from doing its part when another one fails,
 // as far as that shows beforehand. Each reason stands for itself.
-func (a *Agent) unfit() []string {
+func (a *fitness) unfit() []string {
 	var why []string
 	for _, n := range slices.Sorted(maps.Keys(a.needs.unable)) {
 		why = append(why, fmt.Sprintf("the software of LIM %d cannot start: %s", n, a.needs.unable[n]))
@@ -37,16 +51,16 @@ func (a *Agent) unfit() []string {
 	for _, lim := range a.actsNotFor() {
 		why = append(why, a.actsNotWords(lim))
 	}
-	return append(why, a.onDiskUnfit()...)
+	return append(why, a.document()...)
 }
 
 // troubled says what would keep this server from taking any LIM over, beside its document.
-func (a *Agent) troubled() []string {
+func (a *fitness) troubled() []string {
 	why := a.unseenDeaths()
 	if nowhere := a.kept.room.nowhere(); nowhere != "" {
 		why = append(why, "there is no room for the agent's state: "+nowhere)
 	}
-	if a.keeper != nil && a.arbiter == failover.ArbiterSilent {
+	if a.keeper != nil && a.arbiterKeys.word == failover.ArbiterSilent {
 		why = append(why, "the arbiter is not reached, so that no LIM can start here")
 	}
 	if a.kept.room.store != "" {
@@ -57,7 +71,7 @@ func (a *Agent) troubled() []string {
 
 // actsNotFor lists the LIMs that this standby would not take over if their servers failed
 // now: it hears nobody and takes itself for cut off, or would do so then.
-func (a *Agent) actsNotFor() []int {
+func (a *fitness) actsNotFor() []int {
 	c := a.cluster()
 	if c == nil || c.Standby != a.cfg.Server || !a.settled {
 		return nil
@@ -74,7 +88,7 @@ func (a *Agent) actsNotFor() []int {
 	return lims
 }
 
-func (a *Agent) actsNotWords(lim int) string {
+func (a *fitness) actsNotWords(lim int) string {
 	self, regular := a.cfg.Server, a.doc.RegularOf(lim).Name
 	command := failover.RemedyOfDead(lim, regular).Command
 	switch {
@@ -89,10 +103,22 @@ func (a *Agent) actsNotWords(lim int) string {
 }
 
 // limits says what this server can do once only; "": nothing.
-func (a *Agent) limits() string {
+func (a *fitness) limits() string {
 	c := a.cluster()
 	if c == nil || c.Standby != a.cfg.Server || !a.settled || a.link.isolation.Isolated || !a.link.witnessed().OnlyMates() {
 		return ""
 	}
 	return fmt.Sprintf("redundant for one failure: without all regular servers %s would hear nobody, neither a gateway nor a neighbour, and would take nothing over by itself", a.cfg.Server)
+}
+
+// document says what of the document keeps this server from doing its part.
+func (a *fitness) document() []string {
+	var why []string
+	if a.docs.onDisk.broken != "" {
+		why = append(why, "the cluster document on its disk cannot be used: "+a.docs.onDisk.broken)
+	}
+	if text := a.peers.lags(); text != "" { // at once: it takes nothing over before it has that one
+		why = append(why, text)
+	}
+	return why
 }

@@ -15,9 +15,18 @@ import (
 	"mxcluster/internal/settings"
 )
 
-// loadKeys reads the gossip keys, which are put into force in the pool.
-func (a *Agent) loadKeys() (err error) {
-	a.keyring, err = rotation.New(rotation.Config{Server: a.cfg.Server, File: a.deps.Keys, Log: a.log,
+// gossipKeys are the keys by which gossip is authentic: how a rotation of them goes on, here
+// and, as far as they say it, on the others.
+type gossipKeys struct {
+	*core
+	peers *peers
+	mail  *messenger
+	ring  *rotation.Ring
+}
+
+// load reads the gossip keys, which are put into force in the pool.
+func (a *gossipKeys) load() (err error) {
+	a.ring, err = rotation.New(rotation.Config{Server: a.cfg.Server, File: a.deps.Keys, Log: a.log,
 		Use: func(keys settings.Keys) error { return a.net.pool.SetKeys(keys.Secrets()) },
 		Beside: func(work func() error, done func(error)) {
 			a.wg.Go(func() {
@@ -40,34 +49,34 @@ func (a *peers) keyClaims() map[string]rotation.Claim {
 	return out
 }
 
-// turnKeys does the next step of a rotation of the gossip key, and sends the newest one to
+// turn does the next step of a rotation of the gossip key, and sends the newest one to
 // servers that lack it.
-func (a *Agent) turnKeys(now time.Time) {
-	if !rotation.Rotating(a.keyring.Keys()) || a.stopping {
+func (a *gossipKeys) turn(now time.Time) {
+	if !rotation.Rotating(a.ring.Keys()) || a.stopping {
 		return
 	}
 	others := a.peers.keyClaims()
-	a.keyring.Turn(now, others)
+	a.ring.Turn(now, others)
 	var servers []string
 	for _, s := range a.doc.Servers {
 		servers = append(servers, s.Name)
 	}
-	newest, to := a.keyring.Spread(servers, func(server string) bool { return a.peers.of(server).liveness == failover.Alive }, others)
+	newest, to := a.ring.Spread(servers, func(server string) bool { return a.peers.of(server).liveness == failover.Alive }, others)
 	for _, server := range to {
 		a.mail.send(server, message{Type: typeKey, Key: newest}, nil)
 	}
 }
 
-// keyHeard accepts a key that another server of the system has.
-func (a *Agent) keyHeard(from string, m *rotation.Message) {
+// heard accepts a key that another server of the system has.
+func (a *gossipKeys) heard(from string, m *rotation.Message) {
 	if m != nil && a.doc.Server(from) != nil && !a.stopping {
-		a.keyring.Heard(from, *m)
+		a.ring.Heard(from, *m)
 	}
 }
 
-// beginRotation makes a new key here; the others get it from what follows.
-func (a *Agent) beginRotation(r control.KeyRequest, done func(error)) {
-	a.keyring.Begin(time.Now(), func(fingerprint string, err error) {
+// begin makes a new key here; the others get it from what follows.
+func (a *gossipKeys) begin(r control.KeyRequest, done func(error)) {
+	a.ring.Begin(time.Now(), func(fingerprint string, err error) {
 		if err == nil {
 			a.journal.key(slog.LevelInfo, "rotation", fmt.Sprintf("a rotation of the gossip key to %s was ordered", fingerprint)+byWords(r.By, r.Reason), r.By, r.Reason)
 		}
@@ -78,25 +87,25 @@ func (a *Agent) beginRotation(r control.KeyRequest, done func(error)) {
 // rotationSlow is after what time a rotation that waits is worth an alarm.
 const rotationSlow = 10 * time.Minute
 
-// Keys answers `key show`.
-func (a *Agent) Keys(ctx context.Context) (*control.KeyInfo, error) {
-	return on(ctx, a.core, func() (*control.KeyInfo, error) { return a.keyInfo(), nil })
+// show answers `key show`.
+func (a *gossipKeys) show(ctx context.Context) (*control.KeyInfo, error) {
+	return on(ctx, a.core, func() (*control.KeyInfo, error) { return a.info(), nil })
 }
 
-// RotateKey begins a rotation of the gossip key, unless one is on its way.
-func (a *Agent) RotateKey(ctx context.Context, r control.KeyRequest) (*control.KeyInfo, error) {
+// rotate begins a rotation of the gossip key, unless one is on its way.
+func (a *gossipKeys) rotate(ctx context.Context, r control.KeyRequest) (*control.KeyInfo, error) {
 	begins := false
 	begun, err := on(ctx, a.core, func() (<-chan error, error) {
 		done := make(chan error, 1)
 		if a.stopping {
 			return nil, fault.New(fault.Refused, "", "this agent is stopping")
 		}
-		begins = !rotation.Rotating(a.keyring.Keys())
+		begins = !rotation.Rotating(a.ring.Keys())
 		if !begins || r.DryRun {
 			done <- nil
 			return done, nil
 		}
-		a.beginRotation(r, func(err error) { done <- err })
+		a.begin(r, func(err error) { done <- err })
 		return done, nil
 	})
 	if err != nil {
@@ -112,18 +121,18 @@ func (a *Agent) RotateKey(ctx context.Context, r control.KeyRequest) (*control.K
 	if err != nil {
 		return nil, err
 	}
-	info, err := a.Keys(ctx)
+	info, err := a.show(ctx)
 	if err == nil {
 		info.Begun = begins
 	}
 	return info, err
 }
 
-// keyInfo is what this server knows of everybody's keys.
-func (a *Agent) keyInfo() *control.KeyInfo {
-	own, others := a.keyring.Keys(), a.peers.keyClaims()
+// info is what this server knows of everybody's keys.
+func (a *gossipKeys) info() *control.KeyInfo {
+	own, others := a.ring.Keys(), a.peers.keyClaims()
 	target := rotation.Newest(own).Fingerprint()
-	info := &control.KeyInfo{Server: a.cfg.Server, Target: target, Stage: keyStage(target, a.keyring.Claim(), others)}
+	info := &control.KeyInfo{Server: a.cfg.Server, Target: target, Stage: keyStage(target, a.ring.Claim(), others)}
 	if info.Stage == control.KeysSettled && !a.settled {
 		info.Stage = control.KeysUnknown // it has not heard yet what the others have
 	}
@@ -131,7 +140,7 @@ func (a *Agent) keyInfo() *control.KeyInfo {
 		info.Keys = append(info.Keys, control.NewKeyState(key.Fingerprint(), key.Made))
 	}
 	for _, s := range a.doc.Servers {
-		c, live := *a.keyring.Claim(), failover.Alive
+		c, live := *a.ring.Claim(), failover.Alive
 		if s.Name != a.cfg.Server {
 			c, live = others[s.Name], a.peers.of(s.Name).liveness
 		}

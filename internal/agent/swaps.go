@@ -20,30 +20,44 @@ import (
 // does not follow.
 const readyLife = time.Minute
 
+// swaps are the exchanges of addresses as far as they are this server's: the new base that it
+// adds for one before the document has it, and the former base that it takes off when the
+// document no longer has that.
+type swaps struct {
+	*core
+	docs *documents
+	kept *keptState
+	lims *lims
+	mail *messenger
+
+	ready  map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
+	former netip.Prefix               // base of this server that is to go; invalid: none is
+}
+
 // exchangeMessage asks another agent to make its server ready, or to undo that.
 type exchangeMessage struct {
 	Exchange clusterconf.Exchange `json:"exchange"`
 	Undo     bool                 `json:"undo,omitempty"`
 }
 
-// Exchange has every server concerned make ready for an exchange of addresses:
+// ask has every server concerned make ready for an exchange of addresses:
 // all of them, or none. The exchange itself follows with the document.
-func (a *Agent) Exchange(ctx context.Context, r control.ExchangeRequest) error {
+func (a *swaps) ask(ctx context.Context, r control.ExchangeRequest) error {
 	if r.Leave != nil {
-		if err := a.mayLeave(ctx, *r.Leave); err != nil {
+		if err := a.docs.mayLeave(ctx, *r.Leave); err != nil {
 			return err
 		}
 	}
 	if r.Undo {
-		return a.undoExchanges(ctx, r.Exchanges)
+		return a.undo(ctx, r.Exchanges)
 	}
 	for i, e := range r.Exchanges {
-		if err := a.exchangeOn(ctx, e, false); err != nil {
+		if err := a.askOne(ctx, e, false); err != nil {
 			ready := r.Exchanges[:i]
 			if fault.CodeOf(err) == fault.Unknown {
 				ready = r.Exchanges[:i+1] // it may have been done all the same
 			}
-			if undone := a.undoExchanges(context.WithoutCancel(ctx), ready); undone != nil {
+			if undone := a.undo(context.WithoutCancel(ctx), ready); undone != nil {
 				a.log.Error("undoing an exchange of addresses", "err", undone)
 			}
 			return fault.Wrap(err, fault.CodeOf(err), "", "%s cannot exchange its addresses", e.Server)
@@ -52,22 +66,22 @@ func (a *Agent) Exchange(ctx context.Context, r control.ExchangeRequest) error {
 	return nil
 }
 
-// undoExchanges undoes what was made ready, on every server that can be reached.
-func (a *Agent) undoExchanges(ctx context.Context, exchanges []clusterconf.Exchange) error {
+// undo undoes what was made ready, on every server that can be reached.
+func (a *swaps) undo(ctx context.Context, exchanges []clusterconf.Exchange) error {
 	var errs []error
 	for _, e := range exchanges {
-		if err := a.exchangeOn(ctx, e, true); err != nil {
+		if err := a.askOne(ctx, e, true); err != nil {
 			errs = append(errs, fmt.Errorf("on %s: %w", e.Server, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// exchangeOn has one server make ready, this one or another.
-func (a *Agent) exchangeOn(ctx context.Context, e clusterconf.Exchange, undo bool) error {
+// askOne has one server make ready, this one or another.
+func (a *swaps) askOne(ctx context.Context, e clusterconf.Exchange, undo bool) error {
 	answer, err := on(ctx, a.core, func() (<-chan reply, error) {
 		if e.Server == a.cfg.Server {
-			return a.exchangeHere(e, undo), nil
+			return a.prepare(e, undo), nil
 		}
 		return a.mail.passOn(e.Server, message{Type: typeExchange, Exchange: &exchangeMessage{Exchange: e, Undo: undo}}), nil
 	})
@@ -84,12 +98,12 @@ func (a *Agent) exchangeOn(ctx context.Context, e clusterconf.Exchange, undo boo
 	}
 }
 
-// exchangeHeard makes ready because another agent asks for it.
-func (a *Agent) exchangeHeard(from string, m message) {
+// heard makes ready because another agent asks for it.
+func (a *swaps) heard(from string, m message) {
 	if m.Exchange == nil {
 		return
 	}
-	done := a.exchangeHere(m.Exchange.Exchange, m.Exchange.Undo)
+	done := a.prepare(m.Exchange.Exchange, m.Exchange.Undo)
 	a.wg.Go(func() {
 		answer := message{Type: typeReply, ID: m.ID, Result: &control.OrderResult{Accepted: true}}
 		var r reply
@@ -105,15 +119,15 @@ func (a *Agent) exchangeHeard(from string, m message) {
 	})
 }
 
-// exchangeHere makes this server ready. Entering a cluster adds the new base
+// prepare makes this server ready. Entering a cluster adds the new base
 // beside the present one, after making sure that nobody has it; leaving one
 // demands that the LIM runs here, and changes nothing yet.
-func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
+func (a *swaps) prepare(e clusterconf.Exchange, undo bool) <-chan reply {
 	answer := make(chan reply, 1)
 	self := a.doc.Server(a.cfg.Server)
 	switch {
 	case undo:
-		answer <- reply{err: a.unready(e.NewBase)}
+		answer <- reply{err: a.takeOff(e.NewBase)}
 	case self == nil || self.Interface != e.Interface && !e.Direction.Elsewhere() || self.Base != e.OldBase && a.aliasOf(e.LIM) != e.OldBase:
 		// A LIM that stays in its cluster under another base leaves and enters
 		// again: then the alias is what it enters from.
@@ -125,20 +139,20 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 		answer <- reply{err: swap.MayLeave(e, swap.Home{Here: a.lims.of(e.LIM).alias.holds, Agents: true})}
 	default:
 		n := a.net
-		a.prepared[e.NewBase] = time.Now().Add(readyLife)
+		a.ready[e.NewBase] = time.Now().Add(readyLife)
 		kept := a.kept.saveBegin() // an agent that starts anew is to take it off, too
 		a.wg.Go(func() {
 			ctx, cancel := a.background(orderTimeout)
 			defer cancel()
 			err := kept()
 			if err == nil {
-				err = a.ready(ctx, n, e)
+				err = a.addBase(ctx, n, e)
 			}
 			a.post(func() {
 				if err == nil {
-					a.prepared[e.NewBase] = time.Now().Add(readyLife)
+					a.ready[e.NewBase] = time.Now().Add(readyLife)
 				} else {
-					delete(a.prepared, e.NewBase)
+					delete(a.ready, e.NewBase)
 				}
 				answer <- reply{err: err}
 			})
@@ -147,8 +161,8 @@ func (a *Agent) exchangeHere(e clusterconf.Exchange, undo bool) <-chan reply {
 	return answer
 }
 
-// ready adds the new base. It runs beside the main loop.
-func (a *Agent) ready(ctx context.Context, n *network, e clusterconf.Exchange) error {
+// addBase adds the new base. It runs beside the main loop.
+func (a *swaps) addBase(ctx context.Context, n *network, e clusterconf.Exchange) error {
 	here, err := a.deps.Kernel.Addresses(e.Interface)
 	if err != nil {
 		return err
@@ -163,12 +177,12 @@ func (a *Agent) ready(ctx context.Context, n *network, e clusterconf.Exchange) e
 	return err
 }
 
-// unready takes a new base off again that was added and not put to use.
-func (a *Agent) unready(base netip.Prefix) error {
-	if _, ok := a.prepared[base]; !ok {
+// takeOff takes a new base off again that was added and not put to use.
+func (a *swaps) takeOff(base netip.Prefix) error {
+	if _, ok := a.ready[base]; !ok {
 		return nil
 	}
-	delete(a.prepared, base)
+	delete(a.ready, base)
 	a.kept.unsaved = true
 	if self := a.doc.Server(a.cfg.Server); slices.Contains(append(bases(a.doc, self), aliasesOf(a.doc)...), base) {
 		return nil
@@ -176,43 +190,16 @@ func (a *Agent) unready(base netip.Prefix) error {
 	return a.deps.Kernel.Drop(a.net.ifname, base)
 }
 
-// forgetPrepared undoes what was made ready a while ago for a document that
+// expire undoes what was made ready a while ago for a document that
 // never came.
-func (a *Agent) forgetPrepared(now time.Time) {
-	for base, until := range a.prepared {
+func (a *swaps) expire(now time.Time) {
+	for base, until := range a.ready {
 		if now.After(until) {
-			if err := a.unready(base); err != nil {
+			if err := a.takeOff(base); err != nil {
 				a.log.Error("taking off an address that was not put to use", "address", base, "err", err)
 			}
 		}
 	}
-}
-
-// leaveAliases gives up, without taking it off, every alias that the document
-// makes this server's base again, and takes off those that it gives to nobody.
-// The address that clients know stays all the time.
-func (a *Agent) leaveAliases(d *clusterconf.Document, base netip.Prefix) error {
-	for _, l := range a.lims.all {
-		if !l.alias.holds && !l.alias.former || slices.Contains(aliasesOf(d), l.alias.addr) {
-			continue
-		}
-		if l.alias.holds {
-			l.alias.letGo()
-		}
-		if l.alias.addr != base {
-			if err := a.deps.Kernel.Drop(a.net.ifname, l.alias.addr); err != nil {
-				return err // while it is here it stays blocked if it was
-			}
-		}
-		l.alias.former = false
-		if l.alias.hidden != "" {
-			l.alias.endHiding()
-		}
-		if err := a.deps.Kernel.Unblock(a.net.ifname, l.alias.addr.Addr()); err != nil {
-			a.log.Error("unblocking what is no alias any more", "lim", l.number, "address", l.alias.addr, "err", err)
-		}
-	}
-	return nil
 }
 
 // bases are the addresses that a server has for good: its base, and the former one
@@ -228,7 +215,7 @@ func bases(d *clusterconf.Document, self *clusterconf.Server) []netip.Prefix {
 // leaveBase takes former bases off when the document has moved them, unless they are
 // an alias now: the one that this agent had, and one that an earlier run was to take
 // off. It remembers what is to go next.
-func (a *Agent) leaveBase(d *clusterconf.Document, self *clusterconf.Server, former *network) error {
+func (a *swaps) leaveBase(d *clusterconf.Document, self *clusterconf.Server, former *network) error {
 	stays := append(bases(d, self), aliasesOf(d)...)
 	if former != nil && (!slices.Contains(stays, former.base) || former.ifname != a.net.ifname && former.base == a.net.base) {
 		if err := a.deps.Kernel.Drop(former.ifname, former.base); err != nil {
@@ -248,15 +235,4 @@ func (a *Agent) leaveBase(d *clusterconf.Document, self *clusterconf.Server, for
 		a.former, a.kept.unsaved = next, true
 	}
 	return nil
-}
-
-// aliasesOf lists the aliases of all LIMs.
-func aliasesOf(d *clusterconf.Document) []netip.Prefix {
-	var all []netip.Prefix
-	for _, c := range d.Clusters {
-		for _, m := range c.LIMs {
-			all = append(all, m.Alias)
-		}
-	}
-	return all
 }

@@ -19,8 +19,21 @@ const (
 	releaseAll                // the whole system goes down: all are given up
 )
 
-// Stop ends the agent: what runs here goes on for the stop lease, or is released.
-func (a *Agent) Stop(ctx context.Context, r control.StopRequest) (*control.StopResult, error) {
+// shutdown ends this agent: what becomes of each LIM first, then the main loop.
+type shutdown struct {
+	*core
+	arbiterKeys *arbiterKeys
+	gossip      *gossip
+	kept        *keptState
+	lims        *lims
+	notifier    *notifier
+	view        func(now time.Time) failover.View
+
+	cancel context.CancelFunc // ends the main loop
+}
+
+// order ends the agent by order: what runs here goes on for the stop lease, or is released.
+func (a *shutdown) order(ctx context.Context, r control.StopRequest) (*control.StopResult, error) {
 	return on(ctx, a.core, func() (*control.StopResult, error) {
 		res := &control.StopResult{PID: a.cfg.PID, Lease: a.cfg.StopLease, LIMsLeftRunning: []int{}, Locked: []int{}}
 		e := leaveLIMs
@@ -37,26 +50,26 @@ func (a *Agent) Stop(ctx context.Context, r control.StopRequest) (*control.StopR
 		}
 		slices.Sort(res.LIMsLeftRunning)
 		slices.Sort(res.Locked)
-		a.beginStop(e)
+		a.begin(e)
 		return res, nil
 	})
 }
 
-// stopAsked handles a signal to end: with the whole system on its way down there
+// signalled handles a signal to end: with the whole system on its way down there
 // is nothing to come back to soon, so the LIMs are given up.
-func (a *Agent) stopAsked() {
+func (a *shutdown) signalled() {
 	a.wg.Go(func() {
 		e := leaveLIMs
 		if a.deps.ShuttingDown(a.ctx) {
 			e = releaseAll
 		}
-		a.post(func() { a.beginStop(e) })
+		a.post(func() { a.begin(e) })
 	})
 }
 
 // stays reports whether a LIM goes on here without the agent. A lock pins it
 // where it runs; given up, it would be down until the agent is back.
-func (a *Agent) stays(l *lim, e ending) bool {
+func (a *shutdown) stays(l *lim, e ending) bool {
 	switch e {
 	case leaveLIMs:
 		return true
@@ -66,8 +79,8 @@ func (a *Agent) stays(l *lim, e ending) bool {
 	return failover.LockedHere(a.view(time.Now()), l.number)
 }
 
-// beginStop ends the agent once every operation has ended.
-func (a *Agent) beginStop(e ending) {
+// begin ends the agent once every operation has ended.
+func (a *shutdown) begin(e ending) {
 	if a.stopping {
 		return
 	}
@@ -111,7 +124,7 @@ func (l *lim) release() {
 }
 
 // finishWhenIdle ends the main loop when no operation is in progress any more.
-func (a *Agent) finishWhenIdle(e ending) {
+func (a *shutdown) finishWhenIdle(e ending) {
 	for _, l := range a.lims.all {
 		if l.op == nil && !a.stays(l, e) {
 			l.release() // a start that came up as it was called off
@@ -121,9 +134,8 @@ func (a *Agent) finishWhenIdle(e ending) {
 			return
 		}
 	}
-	if a.keeper != nil && !a.keysLeft {
-		a.keysLeft = true
-		a.leaveKeys(func() { a.finishWhenIdle(e) })
+	if a.keeper != nil && !a.arbiterKeys.left {
+		a.arbiterKeys.leave(func() { a.finishWhenIdle(e) })
 		return
 	}
 	a.parked = e == leaveLIMs
@@ -137,7 +149,7 @@ func (a *Agent) finishWhenIdle(e ending) {
 		}
 	}
 	a.kept.saveBeside()
-	a.publish(time.Now())
+	a.gossip.publish(time.Now())
 	a.journal.end()
-	a.stop()
+	a.cancel()
 }
