@@ -61,7 +61,7 @@ func (a *abilities) look(own []int, now time.Time) {
 // ask runs the checks of one LIM beside the main loop.
 func (a *abilities) ask(n int, x *ability, entry *clusterconf.LIM) {
 	env := a.lims.of(n).software.env(a.aliasOf(n))
-	if !a.lims.of(n).state.Active() {
+	if !a.lims.of(n).State.Active() {
 		env.Role = rolePassive
 	}
 	a.wg.Go(func() {
@@ -96,7 +96,7 @@ func (a *conditions) unfit() []alarms.Condition {
 	var out []alarms.Condition
 	for n, x := range a.abilities.all {
 		c := alarms.Condition{Name: alarms.Unfit, Severity: alarms.Warning, LIM: n, Server: a.cfg.Server}
-		switch active := a.lims.of(n).state.Active(); {
+		switch active := a.lims.of(n).State.Active(); {
 		case x.Unfit != "" && active:
 			c.Severity = alarms.Critical
 			c.Text = fmt.Sprintf("%s is unfit for LIM %d, which runs there: %s", a.cfg.Server, n, x.Unfit)

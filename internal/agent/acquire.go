@@ -124,21 +124,21 @@ func (l *lim) notAcquired(err error) {
 	l.alias.drop()
 	l.alias.inUse.text = ""
 	switch {
-	case l.state == failover.Stopping: // called off
+	case l.State == failover.Stopping: // called off
 		err, then = errors.New(l.reason), nil
 	case errors.As(err, &inUse):
 		owner, ours := l.aliases.ownerOf(inUse.mac)
 		err, then = fmt.Errorf("the alias %s is in use by %s", inUse.alias.Addr(), owner), nil
 		l.alias.inUse.text, l.alias.inUse.server = err.Error(), ours
-		l.failure, l.retryAt = err.Error(), time.Now().Add(retryAddress)
+		l.Failure, l.RetryAt = err.Error(), time.Now().Add(retryAddress)
 		if !ours {
-			l.retryAt = time.Now().Add(foreignRetry)
+			l.RetryAt = time.Now().Add(foreignRetry)
 			l.alias.foreignHeard(inUse.mac)
 		}
 		l.log.Error("the alias cannot be had", "lim", l.number, "err", err)
 	case errors.As(err, &down), errors.Is(err, errNoProof):
 		then = nil
-		l.failure, l.retryAt = err.Error(), time.Now().Add(retryAddress)
+		l.Failure, l.RetryAt = err.Error(), time.Now().Add(retryAddress)
 		l.log.Error("the alias cannot be had", "lim", l.number, "err", err)
 	}
 	l.giveUp(err, then)

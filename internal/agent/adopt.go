@@ -18,10 +18,10 @@ import (
 func (a *lims) adopt(lost bool) error {
 	for n, p := range a.kept.state.LIMs {
 		l := a.of(n)
-		l.term, l.known, l.flaps, l.suspended, l.software.up = p.Term, p.Known, p.Flaps, p.Suspended, p.Loaded
+		l.Term, l.Known, l.Flaps, l.Suspended, l.software.up = p.Term, p.Known, p.Flaps, p.Suspended, p.Loaded
 		l.software.specs, l.alias.routes = p.Up, p.Routes
 		if p.Active {
-			l.state, l.since, l.software.up = failover.Starting, p.Since, true
+			l.State, l.since, l.software.up = failover.Starting, p.Since, true
 		} else if p.Loaded {
 			l.software.role = rolePassive // as far as it runs, it is not told to serve
 		}
@@ -40,7 +40,7 @@ func (a *lims) adopt(lost bool) error {
 		for _, m := range c.LIMs {
 			if i := slices.IndexFunc(addrs, func(x netops.Address) bool { return x.Prefix == m.Alias }); i >= 0 {
 				if lost && !addrs[i].Permanent {
-					a.of(m.LIM).state = failover.Starting
+					a.of(m.LIM).State = failover.Starting
 				}
 				if err := a.of(m.LIM).adoptAlias(m, addrs[i]); err != nil {
 					return err
@@ -55,12 +55,12 @@ func (a *lims) adopt(lost bool) error {
 func (l *lim) adoptAlias(m clusterconf.Member, here netops.Address) error {
 	regular := l.doc.RegularOf(m.LIM)
 	switch {
-	case l.state.Active():
+	case l.State.Active():
 		until := time.Now().Add(l.cfg.Lease)
 		if !here.Permanent {
 			until = time.Now().Add(here.Remaining)
 		}
-		l.journal.adopted(l.number, l.term)
+		l.journal.adopted(l.number, l.Term)
 		if l.keeper != nil {
 			l.keeper.Adopt(l.number, until)
 		}
@@ -71,7 +71,7 @@ func (l *lim) adoptAlias(m clusterconf.Member, here netops.Address) error {
 		}
 		l.alias.hold.kick <- struct{}{} // there may be little time left
 		return nil
-	case l.known.Term == 0 && regular != nil && regular.Name == l.cfg.Server:
+	case l.Known.Term == 0 && regular != nil && regular.Name == l.cfg.Server:
 		l.alias.former, l.alias.addr = true, m.Alias
 		return nil // its base address until `create`: clients use it this moment
 	}

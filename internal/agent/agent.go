@@ -113,7 +113,7 @@ func (a *Agent) assemble() {
 	a.link = &link{core: c, peers: a.peers}
 	a.lims = &lims{core: c, gossip: a.gossip, kept: a.kept, all: map[int]*lim{}}
 	a.aliases = &aliases{core: c, link: a.link, peers: a.peers, all: map[int]*alias{}, view: a.view,
-		term: func(n int) uint64 { return a.lims.of(n).term }, freed: a.lims.aliasFreed}
+		term: func(n int) uint64 { return a.lims.of(n).Term }, freed: a.lims.aliasFreed}
 	a.data = &data{core: c, lims: a.lims, peers: a.peers, newest: map[int]*failover.Data{}, syncs: map[int]*limSync{}}
 	a.lims.aliases, a.lims.data = a.aliases, a.data
 	a.link.aliases, a.link.lims = a.aliases, a.lims

@@ -38,8 +38,8 @@ func (a *arbiterKeys) tend(plan failover.Plan, now time.Time) {
 		return
 	}
 	for n, l := range a.lims.all {
-		how, term := keeper.GiveBack, l.term
-		if l.state.Active() || l.alias.holds && !l.alias.passive() {
+		how, term := keeper.GiveBack, l.Term
+		if l.State.Active() || l.alias.holds && !l.alias.passive() {
 			how = keeper.Hold
 		}
 		if d := plan.For(n); !a.stopping && d != nil && (d.Claim || d.Want == failover.Run) && a.aliasOf(n).IsValid() {

@@ -58,8 +58,8 @@ func (a *Agent) statusInput(now time.Time) status.Input {
 	in.Servers[a.cfg.Server] = status.Seen{Liveness: failover.Alive, Claim: &own, Alarms: a.alarms.Alarms}
 	seen := a.net.detector.Sightings()
 	for name, p := range a.peers.all {
-		s := status.Seen{Liveness: p.liveness, Claim: p.claim, Alarms: p.alarms}
-		if p.clocks && p.liveness == failover.Alive {
+		s := status.Seen{Liveness: p.Liveness, Claim: p.Claim, Alarms: p.alarms}
+		if p.clocks && p.Liveness == failover.Alive {
 			s.ClockOffset = &p.clock
 		}
 		if g, ok := seen[name]; ok && !g.Heard.IsZero() {
@@ -82,12 +82,12 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 		seen := a.net.detector.Sightings()
 		for _, s := range a.doc.Servers {
 			if p := a.peers.all[s.Name]; p != nil {
-				m := control.MemberInfo{Server: s.Name, Liveness: string(p.liveness)}
+				m := control.MemberInfo{Server: s.Name, Liveness: string(p.Liveness)}
 				if g, ok := seen[s.Name]; ok && !g.Heard.IsZero() {
 					m.SilentMs = time.Since(g.Heard).Milliseconds()
 				}
-				if p.claim != nil {
-					m.Revision = p.claim.Revision
+				if p.Claim != nil {
+					m.Revision = p.Claim.Revision
 				}
 				info.Members = append(info.Members, m)
 			}
@@ -99,7 +99,7 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 			info.Pending = append(info.Pending, w.Why)
 		}
 		for n, l := range a.lims.all {
-			info.LIMs = append(info.LIMs, control.LIMInfo{LIM: n, State: string(l.state), Term: l.term, Reason: l.reason})
+			info.LIMs = append(info.LIMs, control.LIMInfo{LIM: n, State: string(l.State), Term: l.Term, Reason: l.reason})
 		}
 		slices.SortFunc(info.LIMs, func(x, y control.LIMInfo) int { return x.LIM - y.LIM })
 		return info, nil
@@ -192,7 +192,7 @@ func (a *orders) orderHere(o control.Order) (*control.OrderResult, error) {
 		return nil, fault.New(fault.Refused, "try again", "%s is not the server that can do that; the cluster document has just changed", a.cfg.Server)
 	}
 	c, regular := a.doc.ClusterOfLIM(o.LIM), a.doc.RegularOf(o.LIM)
-	target, hereActive := regular.Name, a.lims.of(o.LIM).state.Active()
+	target, hereActive := regular.Name, a.lims.of(o.LIM).State.Active()
 	v := a.view(time.Now())
 	var blocked []string
 	var able bool
@@ -209,14 +209,14 @@ func (a *orders) orderHere(o control.Order) (*control.OrderResult, error) {
 	}
 	p := a.peers.all[target]
 	switch {
-	case !hereActive && p != nil && p.liveness == failover.Alive && p.claim.LIM(o.LIM).State.Active():
-		return &control.OrderResult{Accepted: true, Already: true, Target: target, Text: isThere(o.LIM, target, p.claim.LIM(o.LIM).State)}, nil
-	case failover.LockAgainst(v, failover.Kind(o.Kind), o.LIM) != "":
+	case !hereActive && p != nil && p.Liveness == failover.Alive && p.Claim.LIM(o.LIM).State.Active():
+		return &control.OrderResult{Accepted: true, Already: true, Target: target, Text: isThere(o.LIM, target, p.Claim.LIM(o.LIM).State)}, nil
+	case failover.LockAgainst(v, o.Kind, o.LIM) != "":
 		return nil, fault.New(fault.Refused, fmt.Sprintf("unlock it first: `mxcluster unlock %d`", o.LIM),
-			"LIM %d cannot move to %s: it is %s", o.LIM, target, failover.LockAgainst(v, failover.Kind(o.Kind), o.LIM))
+			"LIM %d cannot move to %s: it is %s", o.LIM, target, failover.LockAgainst(v, o.Kind, o.LIM))
 	case !hereActive:
 		return nil, fault.New(fault.Refused, "look at `mxcluster status`", "LIM %d does not run on %s%s", o.LIM, a.cfg.Server, a.whyIdle(o.LIM))
-	case p == nil || p.liveness != failover.Alive:
+	case p == nil || p.Liveness != failover.Alive:
 		return nil, fault.New(fault.Refused, "start its agent first", "LIM %d cannot move: %s", o.LIM, strings.Join(blocked, "; "))
 	case len(blocked) > 0 && (!o.Now || !able):
 		return nil, fault.New(fault.Refused, blockedHint(o, able), "LIM %d cannot move: %s", o.LIM, strings.Join(blocked, "; "))
@@ -272,9 +272,9 @@ func blockedHint(o control.Order, able bool) string {
 // addOrder makes an order pending. Its target forgets a failure: somebody wants
 // the LIM tried there again, once.
 func (a *orders) addOrder(o control.Order) {
-	a.orders = append(a.orders, failover.Order{Kind: failover.Kind(o.Kind), LIM: o.LIM, Now: o.Now, Dead: o.Dead, Expires: time.Now().Add(orderLife)})
-	if l := a.lims.of(o.LIM); l.state == failover.Failed {
-		l.retryAt = time.Time{}
+	a.orders = append(a.orders, failover.Order{Kind: o.Kind, LIM: o.LIM, Now: o.Now, Dead: o.Dead, Expires: time.Now().Add(orderLife)})
+	if l := a.lims.of(o.LIM); l.State == failover.Failed {
+		l.RetryAt = time.Time{}
 		l.set(failover.Stopped, "is tried again by order")
 	}
 }
@@ -284,7 +284,7 @@ func (a *orders) fulfilled(o failover.Order) bool {
 	s, l := a.doc.Server(a.cfg.Server), a.lims.of(o.LIM)
 	gives := s != nil && s.Standby == (o.Kind == failover.Fallback)
 	if gives {
-		return !l.state.Active()
+		return !l.State.Active()
 	}
-	return l.state == failover.Running
+	return l.State == failover.Running
 }

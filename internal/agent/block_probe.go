@@ -84,11 +84,11 @@ func (a *alias) passiveThere() (failover.LIMClaim, *failover.Claim, bool) {
 	}
 	_, name := a.other(time.Now())
 	p := a.peers.all[name]
-	if p == nil || p.claim == nil || p.liveness != failover.Alive {
+	if p == nil || p.Claim == nil || p.Liveness != failover.Alive {
 		return failover.LIMClaim{}, nil, false
 	}
-	theirs := p.claim.LIM(a.lim)
-	return theirs, p.claim, theirs.Holds && theirs.Blocked && !theirs.Absent
+	theirs := p.Claim.LIM(a.lim)
+	return theirs, p.Claim, theirs.Holds && theirs.Blocked && !theirs.Absent
 }
 
 // blockFailed makes a block anew that the other side found to be none.

@@ -55,7 +55,7 @@ func (l *lim) changed(software services.Set, env services.Env, failed, why []str
 		l.software.change.tries = 0
 	}
 	switch {
-	case l.state == failover.Stopping: // called off
+	case l.State == failover.Stopping: // called off
 		l.stop(false, l.reason, nil)
 		return
 	case len(up) == 0 && len(software) > 0: // nothing serves

@@ -28,23 +28,24 @@ func (a *Agent) claimHeard(ev member.Event) {
 		return // invented names take no room from others
 	}
 	p := a.peers.of(ev.From)
-	if p.claim == nil || p.claim.Run != c.Run {
+	if p.Claim == nil || p.Claim.Run != c.Run {
 		p.noteRun(&c.Claim, ev.At)
 		if p.second(&c.Claim, ev.At) {
 			return
 		}
-		p.runSince = ev.At
+		p.RunSince = ev.At
 	}
-	known := p.claim != nil && p.claim.MAC == c.MAC && slices.Equal(p.claim.MACs, c.MACs)
+	known := p.Claim != nil && p.Claim.MAC == c.MAC && slices.Equal(p.Claim.MACs, c.MACs)
 	a.net.detector.SetMACs(ev.From, append(slices.Clone(c.MACs), c.MAC))
 	a.aliases.held.know(ev.From, append(slices.Clone(c.MACs), c.MAC))
 	a.aliases.blockFailed(&c.Claim)
 	p.noteHolding(&c.Claim, later(ev.At, p.at))
-	p.claim, p.alarms, p.claimed, p.keys = &c.Claim, c.Alarms, ev.At, rotation.Claim{}
+	p.Claim, p.alarms, p.claimed, p.keys = &c.Claim, c.Alarms, ev.At, rotation.Claim{}
 	if c.Keys != nil {
 		p.keys = *c.Keys
 	}
 	a.hearNotices(c.Notices)
+	a.peers.noteLease(p)
 	if !known {
 		a.link.judgeByGateways() // whose MAC is none of a neighbour
 	}
@@ -57,8 +58,8 @@ func (a *Agent) claimHeard(ev member.Event) {
 			continue
 		}
 		a.lims.missLast(ev.From, entry)
-		if l := a.lims.of(entry.LIM); l.known.Later(entry.Known) != l.known {
-			l.known, a.kept.unsaved = entry.Known, true
+		if l := a.lims.of(entry.LIM); l.Known.Later(entry.Known) != l.Known {
+			l.Known, a.kept.unsaved = entry.Known, true
 		}
 	}
 	if a.peers.behind(&c.Claim) {
@@ -81,11 +82,11 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 			yields = failover.YieldingSide(cluster, n, now)
 		}
 		c.LIMs = append(c.LIMs, failover.LIMClaim{
-			Yields: yields, LIM: n, State: l.state, Term: l.term, Since: l.since, Holds: l.alias.holds || l.alias.absent, Absent: l.alias.absent, OtherBlock: l.alias.otherBlock.result, Released: !l.released.IsZero() && !l.state.Active(),
-			Clear: l.clear && !l.alias.holds, Known: l.known, Reason: l.whyHere(), Failure: l.failure, Unable: a.needs.unable[n], Announced: l.alias.announced.Truncate(time.Second), AnnounceError: l.alias.notTold, Blocked: l.alias.hidden != "" && !a.aliases.notDenied(l.alias.addr.Addr()),
+			Yields: yields, LIM: n, State: l.State, Term: l.Term, Since: l.since, Holds: l.alias.holds || l.alias.absent, Absent: l.alias.absent, OtherBlock: l.alias.otherBlock.result, Released: !l.Released.IsZero() && !l.State.Active(),
+			Clear: l.clear && !l.alias.holds, Known: l.Known, Reason: l.whyHere(), Failure: l.Failure, Unable: a.needs.unable[n], Announced: l.alias.announced.Truncate(time.Second), AnnounceError: l.alias.notTold, Blocked: l.alias.hidden != "" && !a.aliases.notDenied(l.alias.addr.Addr()),
 			ForeignMAC: l.alias.foreign.mac, Data: a.data.newest[n], Damaged: a.data.here[n].names(), NextSync: a.data.nextSync(n),
-			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.flaps.Recent(now),
-			Suspended: l.suspended.Why != "", Remedy: l.remedy, Promise: a.outlook.promises[n],
+			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.Flaps.Recent(now),
+			Suspended: l.Suspended.Why != "", Remedy: l.remedy, Promise: a.outlook.promises[n],
 		})
 	}
 	for i := range c.LIMs {

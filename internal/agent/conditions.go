@@ -20,7 +20,7 @@ func (a *Agent) raiseAlarms(now time.Time) {
 	}
 	var others []alarms.Alarm
 	for _, p := range a.peers.all {
-		if p.liveness == failover.Alive {
+		if p.Liveness == failover.Alive {
 			others = append(others, p.alarms...)
 		}
 	}

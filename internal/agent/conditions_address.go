@@ -26,7 +26,7 @@ func (a *conditions) alias(number int, l *lim, now time.Time) []alarms.Condition
 			Text: fmt.Sprintf("the alias %s is used by %s, too, which is no server of this system; find that host and take the address off it", l.alias.addr.Addr(), l.alias.foreign.mac)})
 	}
 	// A start that is not tried again any more says nothing about now.
-	if !l.alias.holds && l.alias.inUse.text != "" && now.Before(l.retryAt.Add(inUseFor)) {
+	if !l.alias.holds && l.alias.inUse.text != "" && now.Before(l.RetryAt.Add(inUseFor)) {
 		out = append(out, alarms.Condition{Name: alarms.AliasInUse, Severity: alarms.Critical, LIM: number, Server: a.cfg.Server,
 			Text: l.alias.inUse.text, After: a.inUseDelay(l)})
 	}
@@ -94,7 +94,7 @@ func (a *conditions) standIns(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
 	alive := func(server string) bool {
 		p := a.peers.all[server]
-		return server == a.cfg.Server || p != nil && p.liveness == failover.Alive
+		return server == a.cfg.Server || p != nil && p.Liveness == failover.Alive
 	}
 	for _, x := range a.net.detector.StandIns(alive, now) {
 		c := alarms.Condition{Name: alarms.AddressProxied, Severity: alarms.Warning, Server: x.Server}

@@ -20,10 +20,10 @@ const (
 func (a *conditions) limOnStandby(m clusterconf.Member, now time.Time) []alarms.Condition {
 	regular := a.doc.RegularOf(m.LIM).Name
 	l, p := a.lims.of(m.LIM), a.peers.of(regular)
-	out := append(leftLocked(m, regular, now), a.flapping(l, regular, l.flaps.Recent(now))...)
-	if l.state == failover.Running || l.state == failover.Starting {
+	out := append(leftLocked(m, regular, now), a.flapping(l, regular, l.Flaps.Recent(now))...)
+	if l.State == failover.Running || l.State == failover.Starting {
 		verb := "runs"
-		if l.state == failover.Starting {
+		if l.State == failover.Starting {
 			verb = "is starting"
 		}
 		out = append(out, alarms.Condition{Name: alarms.LIMOnStandby, Severity: alarms.Warning, LIM: m.LIM, Server: a.cfg.Server,
@@ -32,8 +32,8 @@ func (a *conditions) limOnStandby(m clusterconf.Member, now time.Time) []alarms.
 		out = append(out, alarms.Condition{Name: alarms.LIMOnStandby, Severity: alarms.Warning, LIM: m.LIM, Server: a.cfg.Server, Expected: true,
 			Text: fmt.Sprintf("LIM %d is loaded on the standby server %s, as it should be: its alias is blocked there", m.LIM, a.cfg.Server)})
 	}
-	silent := p.liveness == failover.AgentLost && a.net.detector.Aliases()[m.LIM].Silent
-	if !l.serves() && (p.liveness == failover.Gone || silent) {
+	silent := p.Liveness == failover.AgentLost && a.net.detector.Aliases()[m.LIM].Silent
+	if !l.serves() && (p.Liveness == failover.Gone || silent) {
 		out = append(out, limDown(m.LIM, regular, l.reason, a.link.isolation.Isolated))
 	}
 	return out
@@ -50,13 +50,13 @@ func (a *conditions) limAtHome(c *clusterconf.Cluster, number int, now time.Time
 	}
 	out := append(leftLocked(*c.Member(number), a.cfg.Server, now), a.notInSync(c, number)...)
 	standby := a.peers.of(c.Standby)
-	theirs := standby.claim.LIM(number)
-	unheard := standby.liveness == failover.Unheard && now.Before(a.started.Add(a.cfg.StartGrace))
-	unseen := unheard || standby.liveness == failover.AgentLost && theirs.State.Active()
-	if !l.serves() && (standby.liveness != failover.Alive || !theirs.State.Active()) {
+	theirs := standby.Claim.LIM(number)
+	unheard := standby.Liveness == failover.Unheard && now.Before(a.started.Add(a.cfg.StartGrace))
+	unseen := unheard || standby.Liveness == failover.AgentLost && theirs.State.Active()
+	if !l.serves() && (standby.Liveness != failover.Alive || !theirs.State.Active()) {
 		out = append(out, limDown(number, a.cfg.Server, l.reason, unseen || a.link.isolation.Isolated))
 	}
-	if standby.liveness != failover.Alive {
+	if standby.Liveness != failover.Alive {
 		out = append(out, alarms.Condition{Name: alarms.StandbyOutOfOrder, Severity: alarms.Warning, Server: c.Standby,
 			Text: standbyWords(c.Standby, standby), Unsure: unheard || a.link.isolation.Isolated || now.Sub(a.link.heardAgain) < hearAgain})
 	}
@@ -66,11 +66,11 @@ func (a *conditions) limAtHome(c *clusterconf.Cluster, number int, now time.Time
 // standbyWords says how a standby server is out of order.
 func standbyWords(name string, p *peer) string {
 	switch {
-	case p.liveness == failover.Gone:
+	case p.Liveness == failover.Gone:
 		return fmt.Sprintf("the standby server %s is down", name)
-	case p.liveness == failover.Unheard:
+	case p.Liveness == failover.Unheard:
 		return fmt.Sprintf("the standby server %s was never heard", name)
-	case p.claim != nil && p.claim.Parked:
+	case p.Claim != nil && p.Claim.Parked:
 		return fmt.Sprintf("the agent of the standby server %s was stopped", name)
 	}
 	return fmt.Sprintf("the agent of the standby server %s is silent", name)
@@ -102,9 +102,9 @@ func (a *conditions) flapping(l *lim, regular string, count int) []alarms.Condit
 		text = fmt.Sprintf("%s failed %d times soon after a fallback of LIM %d", regular, count, l.number)
 	}
 	if held {
-		text += fmt.Sprintf("; before the next automatic one it must stay up for %s", l.flaps.Hold(a.cfg.FirstHold))
+		text += fmt.Sprintf("; before the next automatic one it must stay up for %s", l.Flaps.Hold(a.cfg.FirstHold))
 	}
-	if at := l.flaps.Forgotten(); !at.IsZero() {
+	if at := l.Flaps.Forgotten(); !at.IsZero() {
 		text += fmt.Sprintf("; forgotten at %s if it does not fail before", at.UTC().Format("15:04:05Z"))
 	}
 	return []alarms.Condition{{Name: alarms.Flapping, Severity: alarms.Warning, LIM: l.number, Server: regular, Text: text}}
@@ -126,7 +126,7 @@ func (a *conditions) notRedundant() []alarms.Condition {
 		switch why := a.needs.unable[n]; {
 		case l.software.lacks != "":
 			tell(n, fmt.Sprintf("LIM %d runs on %s not as it was set: %s", n, a.cfg.Server, l.software.lacks))
-		case why != "" && l.state.Active():
+		case why != "" && l.State.Active():
 			tell(n, fmt.Sprintf("the software of LIM %d could not be started again on %s: %s", n, a.cfg.Server, why))
 		case why != "":
 			tell(n, fmt.Sprintf("LIM %d cannot move to %s: its software cannot start there: %s", n, a.cfg.Server, why))
@@ -153,8 +153,8 @@ func (a *conditions) notInSync(c *clusterconf.Cluster, lim int) []alarms.Conditi
 	out := alarms.Condition{Severity: alarms.Warning, LIM: lim, Server: c.Standby}
 	d, failed, other := a.data.newest[lim], a.data.records[lim].Failed, a.otherSide(lim)
 	order := lineage.Same // as far as can be seen
-	if p := a.peers.all[other]; p != nil && p.liveness == failover.Alive && p.claim != nil {
-		order = d.Order(p.claim.LIM(lim).Data)
+	if p := a.peers.all[other]; p != nil && p.Liveness == failover.Alive && p.Claim != nil {
+		order = d.Order(p.Claim.LIM(lim).Data)
 	}
 	switch l := a.lims.all[lim]; {
 	case order == lineage.Apart, d != nil && d.Conflict:
@@ -163,7 +163,7 @@ func (a *conditions) notInSync(c *clusterconf.Cluster, lim int) []alarms.Conditi
 	case failed != "":
 		out.Name = alarms.SyncFailed
 		out.Text = fmt.Sprintf("the data of LIM %d was not synchronised with %s: %s", lim, c.Standby, failed)
-	case order == lineage.Newer && l != nil && l.state == failover.Running:
+	case order == lineage.Newer && l != nil && l.State == failover.Running:
 		out.Name, out.Server, out.After = alarms.DataBehind, other, behindFor
 		out.Text = fmt.Sprintf("%s has older data of LIM %d than %s: %s is not there yet; see what 'mxcluster sync --lim %d' says", other, lim, a.cfg.Server, d.Version, lim)
 	default:

@@ -17,7 +17,7 @@ func (a *conditions) clock() []alarms.Condition {
 	mates := a.mates()
 	var off []string
 	for _, name := range mates {
-		if p := a.peers.of(name); p.liveness == failover.Alive && p.clocks && p.clock.Abs() > status.MaxClockOffset {
+		if p := a.peers.of(name); p.Liveness == failover.Alive && p.clocks && p.clock.Abs() > status.MaxClockOffset {
 			off = append(off, name)
 		}
 	}
@@ -44,7 +44,7 @@ func (a *conditions) arbiterLost() []alarms.Condition {
 			Text: fmt.Sprintf("%s does not reach the arbiter: LIMs neither run nor start there until it does", a.cfg.Server)})
 	}
 	for _, name := range a.mates() {
-		if p := a.peers.of(name); p.liveness == failover.Alive && p.claim.Settled && p.claim.Arbiter == "" {
+		if p := a.peers.of(name); p.Liveness == failover.Alive && p.Claim.Settled && p.Claim.Arbiter == "" {
 			out = append(out, alarms.Condition{Name: alarms.ArbiterDiffers, Severity: alarms.Warning, Server: name, After: settleTime,
 				Text: fmt.Sprintf("%s asks no arbiter, unlike %s: it would take over without one; see arbiter.etcd.endpoints in its settings", name, a.cfg.Server)})
 		}
@@ -60,13 +60,13 @@ func (a *conditions) stopped() []alarms.Condition {
 		p := a.peers.of(name)
 		c := alarms.Condition{Name: alarms.AgentStopped, Severity: alarms.Warning, Server: name}
 		switch {
-		case p.claim == nil || p.liveness != failover.AgentLost && p.liveness != failover.Alive:
+		case p.Claim == nil || p.Liveness != failover.AgentLost && p.Liveness != failover.Alive:
 			continue
-		case p.claim.Parked:
+		case p.Claim.Parked:
 			c.Text = fmt.Sprintf("the agent of %s was stopped; what runs there goes on, and nobody watches it: `systemctl start mxcluster-agent` there", name)
-		case p.liveness == failover.AgentLost && p.claim.Leaving:
+		case p.Liveness == failover.AgentLost && p.Claim.Leaving:
 			c.Text = fmt.Sprintf("the agent of %s was stopped: `systemctl start mxcluster-agent` there", name)
-		case p.liveness == failover.AgentLost:
+		case p.Liveness == failover.AgentLost:
 			c.After = silentFor
 			c.Text = fmt.Sprintf("the agent of %s is silent, although that server answers: `systemctl status mxcluster-agent` there", name)
 		default:
@@ -118,7 +118,7 @@ func (a *conditions) strangers(now time.Time) []alarms.Condition {
 		switch {
 		case s == nil || now.Sub(x.at) >= strangeFor:
 			delete(a.refusals.causes, name)
-		case x.authentic || p == nil || p.liveness != failover.Alive:
+		case x.authentic || p == nil || p.Liveness != failover.Alive:
 			out = append(out, alarms.Condition{Name: alarms.NotUnderstood, Severity: alarms.Warning, LIM: s.LIM, Server: name,
 				Text: fmt.Sprintf("the agent of %s is not understood: %s", name, x.why)})
 		}
@@ -154,9 +154,9 @@ func (a *conditions) documents() []alarms.Condition {
 		out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: a.cfg.Server, After: documentLate, Text: text})
 	}
 	for _, name := range a.mates() {
-		if p := a.peers.of(name); p.liveness == failover.Alive && p.claim != nil && p.claim.Lacks(a.doc) {
+		if p := a.peers.of(name); p.Liveness == failover.Alive && p.Claim != nil && p.Claim.Lacks(a.doc) {
 			out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: name, After: documentLate,
-				Text: fmt.Sprintf("%s works by revision %d of the cluster document, by its last word; %s has revision %d", name, p.claim.Revision, a.cfg.Server, a.doc.Revision)})
+				Text: fmt.Sprintf("%s works by revision %d of the cluster document, by its last word; %s has revision %d", name, p.Claim.Revision, a.cfg.Server, a.doc.Revision)})
 		}
 	}
 	return out

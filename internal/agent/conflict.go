@@ -188,7 +188,7 @@ func (a *aliases) serverAt(mac string) string {
 		return a.cfg.Server
 	}
 	for name, p := range a.peers.all {
-		if p.claim != nil && (p.claim.MAC == mac || slices.Contains(p.claim.MACs, mac)) {
+		if p.Claim != nil && (p.Claim.MAC == mac || slices.Contains(p.Claim.MACs, mac)) {
 			return name
 		}
 	}

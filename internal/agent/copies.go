@@ -152,10 +152,10 @@ func (c *copies) activeElsewhere(number int) string {
 	}
 	for _, name := range servers {
 		p := c.peers.all[name]
-		if name == c.cfg.Server || p == nil || p.claim == nil || p.liveness != failover.Alive {
+		if name == c.cfg.Server || p == nil || p.Claim == nil || p.Liveness != failover.Alive {
 			continue
 		}
-		if claim := p.claim.LIM(number); claim.State.Active() && claim.Holds && !claim.Blocked {
+		if claim := p.Claim.LIM(number); claim.State.Active() && claim.Holds && !claim.Blocked {
 			return name
 		}
 	}

@@ -81,10 +81,10 @@ func (d daily) turn() float64 {
 // where nobody is there to do so with.
 func (a *data) planDaily(lim int, now time.Time) time.Time {
 	p := a.peers.all[a.otherSide(lim)]
-	if a.deps.Sync == nil || p == nil || p.liveness != failover.Alive {
+	if a.deps.Sync == nil || p == nil || p.Liveness != failover.Alive {
 		return time.Time{}
 	}
-	d := daily{now: now.Local(), good: a.records[lim].Good, able: later(a.started, p.since), system: a.doc.System, lim: lim,
+	d := daily{now: now.Local(), good: a.records[lim].Good, able: later(a.started, p.Since), system: a.doc.System, lim: lim,
 		second: a.doc.ClusterOfLIM(lim).Standby != a.cfg.Server}
 	return d.next()
 }

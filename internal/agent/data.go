@@ -169,7 +169,7 @@ const maxDamaged = 8
 
 // whyHere is the reason for a LIM's state, and on which data it was started if not on the newest.
 func (l *lim) whyHere() string {
-	if l.software.passedOver == "" || !l.state.Active() && !l.alias.passive() {
+	if l.software.passedOver == "" || !l.State.Active() && !l.alias.passive() {
 		return l.reason
 	}
 	return l.reason + "; started " + l.software.passedOver

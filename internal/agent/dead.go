@@ -56,7 +56,7 @@ func (a *orders) mayTakeFromDead(o control.Order) (*control.OrderResult, error) 
 	}
 	v := a.view(time.Now())
 	res := &control.OrderResult{Target: a.cfg.Server, Text: fmt.Sprintf("LIM %d would start on %s, as %s is dead", o.LIM, a.cfg.Server, o.Dead)}
-	if l := a.lims.all[o.LIM]; l != nil && l.state.Active() && a.side() == clusterconf.SideStandby {
+	if l := a.lims.all[o.LIM]; l != nil && l.State.Active() && a.side() == clusterconf.SideStandby {
 		return &control.OrderResult{Accepted: true, Already: true, Target: a.cfg.Server, Text: fmt.Sprintf("LIM %d is on %s already", o.LIM, a.cfg.Server)}, nil
 	}
 	if why := failover.LockAgainst(v, failover.Failover, o.LIM); why != "" {

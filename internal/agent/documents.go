@@ -167,7 +167,7 @@ func (a *documents) noteConflict(from string, d *clusterconf.Document, loser []b
 // payOwed sends others the document that lost a conflict here, as soon as they are heard.
 func (a *documents) payOwed() {
 	for name, raw := range a.owed {
-		if p := a.peers.all[name]; p == nil || p.liveness != failover.Alive {
+		if p := a.peers.all[name]; p == nil || p.Liveness != failover.Alive {
 			continue
 		}
 		delete(a.owed, name)
@@ -182,8 +182,8 @@ func changedOn(d *clusterconf.Document) string {
 // catchUp asks again for documents that did not arrive, or could not be stored.
 func (a *documents) catchUp() {
 	for name, p := range a.peers.all {
-		if p.liveness == failover.Alive && p.claim != nil && a.peers.behind(p.claim) {
-			a.requestDocument(name, p.claim.Age())
+		if p.Liveness == failover.Alive && p.Claim != nil && a.peers.behind(p.Claim) {
+			a.requestDocument(name, p.Claim.Age())
 		}
 	}
 }

@@ -192,7 +192,7 @@ func (a *documents) heardNow(epoch uint64) (map[string]bool, error) {
 	}
 	heard := map[string]bool{a.cfg.Server: true}
 	for name, p := range a.peers.all {
-		heard[name] = p.liveness == failover.Alive
+		heard[name] = p.Liveness == failover.Alive
 	}
 	return heard, nil
 }
@@ -260,7 +260,7 @@ func (a *documents) propose(ctx context.Context, base string, above uint64) (epo
 		out.saved, _ = a.kept.save()
 		m := message{Type: typeEpoch, Proposal: &failover.Proposal{Epoch: out.epoch, Age: a.doc.Age(), Hash: a.hash}}
 		for _, s := range a.doc.Servers {
-			if p := a.peers.all[s.Name]; p != nil && p.liveness == failover.Alive {
+			if p := a.peers.all[s.Name]; p != nil && p.Liveness == failover.Alive {
 				out.answers[s.Name] = a.mail.passOn(s.Name, m)
 			}
 		}

@@ -28,7 +28,7 @@ func (a *Agent) Events(ctx context.Context, q events.Query) (*events.List, error
 		for name, p := range a.peers.all {
 			switch {
 			case a.doc.Server(name) == nil:
-			case p.liveness == failover.Alive:
+			case p.Liveness == failover.Alive:
 				asked = append(asked, question{name, a.mail.passOn(name, message{Type: typeEvents, Events: &eventsMessage{Query: q}})})
 			default:
 				list.Missing = append(list.Missing, name)

@@ -80,8 +80,8 @@ func (a *fitness) actsNotFor() []int {
 	w := a.link.witnessed()
 	for _, m := range c.LIMs {
 		regular := a.doc.RegularOf(m.LIM).Name
-		runs := a.peers.of(regular).liveness == failover.Alive && a.peers.of(regular).claim.LIM(m.LIM).State.Active()
-		if !a.lims.of(m.LIM).state.Active() && (a.link.isolation.Isolated || runs && !w.ActsWithout(regular)) {
+		runs := a.peers.of(regular).Liveness == failover.Alive && a.peers.of(regular).Claim.LIM(m.LIM).State.Active()
+		if !a.lims.of(m.LIM).State.Active() && (a.link.isolation.Isolated || runs && !w.ActsWithout(regular)) {
 			lims = append(lims, m.LIM)
 		}
 	}

@@ -147,7 +147,7 @@ func TestIdleRegularIsTakenOver(t *testing.T) {
 		a := w.servers["srv1"].agent
 		_, err := on(w.t.Context(), a.core, func() (struct{}, error) {
 			l := a.lims.of(1)
-			l.stop(false, "test", func() { l.retryAt, l.failure = time.Now().Add(time.Hour), "it is kept from starting" })
+			l.stop(false, "test", func() { l.RetryAt, l.Failure = time.Now().Add(time.Hour), "it is kept from starting" })
 			return struct{}{}, nil
 		})
 		if err != nil {

@@ -61,7 +61,7 @@ func (a *gossipKeys) turn(now time.Time) {
 	for _, s := range a.doc.Servers {
 		servers = append(servers, s.Name)
 	}
-	newest, to := a.ring.Spread(servers, func(server string) bool { return a.peers.of(server).liveness == failover.Alive }, others)
+	newest, to := a.ring.Spread(servers, func(server string) bool { return a.peers.of(server).Liveness == failover.Alive }, others)
 	for _, server := range to {
 		a.mail.send(server, message{Type: typeKey, Key: newest}, nil)
 	}
@@ -142,7 +142,7 @@ func (a *gossipKeys) info() *control.KeyInfo {
 	for _, s := range a.doc.Servers {
 		c, live := *a.ring.Claim(), failover.Alive
 		if s.Name != a.cfg.Server {
-			c, live = others[s.Name], a.peers.of(s.Name).liveness
+			c, live = others[s.Name], a.peers.of(s.Name).Liveness
 		}
 		entry := control.ServerKeys{Server: s.Name, Reachable: live == failover.Alive, Primary: c.Primary(), Accepted: slices.Clone(c.Accepted), Failed: c.Failed}
 		entry.Behind = keyBehind(info.Stage, target, c, live)

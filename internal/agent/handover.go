@@ -20,10 +20,10 @@ func (a *alias) givenUp(term uint64) bool {
 	now := time.Now()
 	_, other := a.other(now)
 	p := a.peers.all[other]
-	if p == nil || p.claim == nil || p.liveness != failover.Alive || now.Sub(p.claimed) > a.silenceLimit()/2 {
+	if p == nil || p.Claim == nil || p.Liveness != failover.Alive || now.Sub(p.claimed) > a.silenceLimit()/2 {
 		return false
 	}
-	theirs := p.claim.LIM(a.lim)
+	theirs := p.Claim.LIM(a.lim)
 	free := theirs.Released && !theirs.State.Active() && (!theirs.Holds || theirs.Blocked)
 	return free && theirs.ForeignMAC == "" && a.foreign.mac == "" && a.inUse.text == "" && theirs.Term+1 == term
 }

@@ -20,23 +20,23 @@ func (a *Agent) judge(now time.Time) {
 			continue
 		}
 		p := a.peers.of(s.Name)
-		was := p.liveness
+		was := p.Liveness
 		if g, ok := seen[s.Name]; ok && slices.Contains(mates, s.Name) {
-			p.liveness, p.doubtful = a.peers.livenessOf(p, g, a.kept.state.Seen[s.Name]), g.Doubtful
-			heardAll = heardAll && p.liveness == failover.Alive
+			p.Liveness, p.Doubtful = a.peers.livenessOf(p, g, a.kept.state.Seen[s.Name]), g.Doubtful
+			heardAll = heardAll && p.Liveness == failover.Alive
 		} else {
-			p.liveness = farLiveness(p, now, farInLimit*a.farPeriod())
+			p.Liveness = farLiveness(p, now, farInLimit*a.farPeriod())
 		}
 		p.judgeIdle(s.LIM, a.lims.all[s.LIM], now)
-		if p.liveness != was {
-			p.since = now
+		if p.Liveness != was {
+			p.Since = now
 			if was == failover.Gone {
 				a.aliases.returned(s.Name)
 			}
-			if p.liveness == failover.Alive {
+			if p.Liveness == failover.Alive {
 				a.aliases.announceAll() // it, and the clients beside it, may have heard of another holder
 			}
-			a.journal.server(s.Name, p.liveness, was)
+			a.journal.server(s.Name, p.Liveness, was)
 		}
 	}
 	if settled := heardAll && a.arbiterKeys.asked(now) || a.waited(now); settled && !a.settled {
@@ -61,11 +61,11 @@ func (a *Agent) waited(now time.Time) bool {
 // server has it down, too.
 func (p *peer) judgeIdle(lim int, here *lim, now time.Time) {
 	switch {
-	case lim == 0 || p.liveness != failover.Alive || !p.claim.Settled || p.claim.LIM(lim).State.Active(),
-		here != nil && here.state.Active():
-		p.idle = time.Time{}
-	case p.idle.IsZero():
-		p.idle = now
+	case lim == 0 || p.Liveness != failover.Alive || !p.Claim.Settled || p.Claim.LIM(lim).State.Active(),
+		here != nil && here.State.Active():
+		p.IdleSince = time.Time{}
+	case p.IdleSince.IsZero():
+		p.IdleSince = now
 	}
 }
 
@@ -80,11 +80,11 @@ func (a *peers) livenessOf(p *peer, g detector.Sighting, last time.Time) failove
 		return failover.Gone
 	case g.AgentLost:
 		return failover.AgentLost
-	case p.claim == nil || !g.EverGossip:
+	case p.Claim == nil || !g.EverGossip:
 		return failover.Unheard
-	case p.stale && p.liveness != failover.Alive:
-		return p.liveness // it is back, and its claim is that of the run before
-	case (p.liveness == failover.Gone || p.liveness == failover.AgentLost) && !g.Gossiped.After(p.since):
+	case p.stale && p.Liveness != failover.Alive:
+		return p.Liveness // it is back, and its claim is that of the run before
+	case (p.Liveness == failover.Gone || p.Liveness == failover.AgentLost) && !g.Gossiped.After(p.Since):
 		return failover.AgentLost // its kernel is back
 	}
 	return failover.Alive

@@ -115,7 +115,7 @@ func (a *lims) giveUpLeaving() {
 	}
 	for _, m := range c.LIMs {
 		l := a.of(m.LIM)
-		idle := l.state == failover.Stopped || l.state == failover.Failed
+		idle := l.State == failover.Stopped || l.State == failover.Failed
 		switch {
 		case !m.Leaving || !idle || l.alias.holds || l.op != nil:
 			l.clear = false

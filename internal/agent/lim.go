@@ -25,23 +25,16 @@ type lim struct {
 	number   int
 	alias    *alias
 	software *software
-	state    failover.State
-	term     uint64
-	since    time.Time
-	released time.Time
-	known    failover.Place
-	retryAt  time.Time
-	failure  string
-	failures int    // in a row
-	reason   string // of the last decision
+	failover.Standing
+	since    time.Time // of its state
+	failures int       // in a row
+	reason   string    // of the last decision
 	waiting  bool
 	remedy   *failover.Remedy
 	blocked  []string
 
 	heldUntil time.Time // automatic fallback is held back until then at least
 	heldWhy   string
-	flaps     failover.Flaps
-	suspended failover.Suspension
 
 	clear bool               // it leaves its cluster, and nothing of it is left here
 	op    context.CancelFunc // ends the operation in progress; nil: none
@@ -61,7 +54,7 @@ type lims struct {
 func (a *lims) of(number int) *lim {
 	l := a.all[number]
 	if l == nil {
-		l = &lim{lims: a, number: number, alias: a.aliases.of(number), software: &software{core: a.core, lim: number}, state: failover.Stopped, since: time.Now()}
+		l = &lim{lims: a, number: number, alias: a.aliases.of(number), software: &software{core: a.core, lim: number}, Standing: failover.Standing{State: failover.Stopped}, since: time.Now()}
 		a.all[number] = l
 	}
 	return l
@@ -69,9 +62,9 @@ func (a *lims) of(number int) *lim {
 
 // set changes a LIM's state.
 func (l *lim) set(s failover.State, reason string) {
-	if l.state != s {
-		l.journal.state(l.number, l.term, s, l.state, reason)
-		l.state, l.since = s, time.Now()
+	if l.State != s {
+		l.journal.state(l.number, l.Term, s, l.State, reason)
+		l.State, l.since = s, time.Now()
 	}
 }
 
@@ -91,7 +84,7 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 		}
 	case failover.Preload:
 		if d.Unmark {
-			l.released = time.Time{}
+			l.Released = time.Time{}
 		}
 		l.applyPreload(d)
 	case failover.Stop:
@@ -100,10 +93,10 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 			l.alias.drop() // whatever is in progress: another server has it
 		}
 		if d.Unmark {
-			l.released = time.Time{}
+			l.Released = time.Time{}
 		}
-		if d.Release && l.released.IsZero() {
-			l.released = now
+		if d.Release && l.Released.IsZero() {
+			l.Released = now
 			l.keep(d) // saved with the stop
 		}
 		l.applyStop(d)
@@ -123,10 +116,10 @@ func (a *Agent) askWire(d *failover.Decision, now time.Time) {
 // keep takes over what a decision says is to be remembered of the LIM.
 func (l *lim) keep(d *failover.Decision) {
 	if d.Flaps != nil {
-		l.flaps = *d.Flaps
+		l.Flaps = *d.Flaps
 	}
 	if d.Suspended != nil {
-		l.suspended = *d.Suspended
+		l.Suspended = *d.Suspended
 	}
 }
 
@@ -159,7 +152,7 @@ func (l *lim) watchHealth(software services.Set, env services.Env) {
 
 // unhealthy restarts software that no longer runs, or gives it up here.
 func (l *lim) unhealthy(ctx context.Context, service string, state services.State, err error) {
-	if ctx.Err() != nil || l.state != failover.Running && l.state != failover.Preloaded || l.op != nil {
+	if ctx.Err() != nil || l.State != failover.Running && l.State != failover.Preloaded || l.op != nil {
 		return
 	}
 	if time.Since(l.since) > healthyFor {
@@ -172,11 +165,11 @@ func (l *lim) unhealthy(ctx context.Context, service string, state services.Stat
 	if l.software.restarts < l.cfg.Restarts {
 		l.software.restarts++
 		l.journal.software(l.number, fmt.Sprintf("restarting the software of LIM %d in place, for the %d. time of %d: %v", l.number, l.software.restarts, l.cfg.Restarts, why))
-		if l.state == failover.Preloaded {
+		if l.State == failover.Preloaded {
 			l.load(why.Error())
 			return
 		}
-		l.start(l.term, l.aliasOf(l.number), why.Error())
+		l.start(l.Term, l.aliasOf(l.number), why.Error())
 		return
 	}
 	l.software.restarts = 0
@@ -185,7 +178,7 @@ func (l *lim) unhealthy(ctx context.Context, service string, state services.Stat
 
 // serves reports whether a LIM is up here, or coming up and did not fail before.
 func (l *lim) serves() bool {
-	return l.state == failover.Running || l.state == failover.Starting && l.failure == ""
+	return l.State == failover.Running || l.State == failover.Starting && l.Failure == ""
 }
 
 // putBack takes the aliases again that were taken off while the interface was down.
@@ -193,7 +186,7 @@ func (a *lims) putBack() {
 	for _, l := range a.all {
 		switch {
 		case !l.alias.absent || l.op != nil:
-		case l.state != failover.Running:
+		case l.State != failover.Running:
 			l.alias.absent = false // it is loaded anew
 		default:
 			l.alias.absent = false
@@ -205,7 +198,7 @@ func (a *lims) putBack() {
 
 // aliasFreed has a LIM that waited for its alias started at once.
 func (a *lims) aliasFreed(lim int) {
-	if l := a.of(lim); !l.state.Active() {
-		l.retryAt = time.Time{}
+	if l := a.of(lim); !l.State.Active() {
+		l.RetryAt = time.Time{}
 	}
 }

@@ -14,8 +14,8 @@ func (l *lim) applyRun(d *failover.Decision) (starts bool) {
 	l.alias.contest(d.Contested)
 	switch {
 	case l.op != nil:
-	case l.state == failover.Running && (l.alias.holds || l.alias.absent || !alias.IsValid()):
-		if l.term != d.Term {
+	case l.State == failover.Running && (l.alias.holds || l.alias.absent || !alias.IsValid()):
+		if l.Term != d.Term {
 			l.reterm(d.Term)
 		}
 		l.tendSoftware()
@@ -30,9 +30,9 @@ func (l *lim) applyRun(d *failover.Decision) (starts bool) {
 // reterm gives a running LIM a later term and announces it again, after another
 // server had it too.
 func (l *lim) reterm(term uint64) {
-	l.term, l.known = term, l.known.Later(failover.Place{Term: term, Server: l.cfg.Server})
+	l.Term, l.Known = term, l.Known.Later(failover.Place{Term: term, Server: l.cfg.Server})
 	l.kept.saveBeside()
-	l.journal.state(l.number, l.term, l.state, l.state, "goes on under a later term")
+	l.journal.state(l.number, l.Term, l.State, l.State, "goes on under a later term")
 	if l.alias.hold != nil {
 		l.alias.announceAnew()
 	}
@@ -42,8 +42,8 @@ func (l *lim) reterm(term uint64) {
 // software started.
 func (l *lim) start(term uint64, alias netip.Prefix, reason string) {
 	goesOn := l.kept.durable(l, term)
-	l.term, l.released, l.alias.absent = term, time.Time{}, false
-	l.known = l.known.Later(failover.Place{Term: term, Server: l.cfg.Server})
+	l.Term, l.Released, l.alias.absent = term, time.Time{}, false
+	l.Known = l.Known.Later(failover.Place{Term: term, Server: l.cfg.Server})
 	l.set(failover.Starting, reason)
 	software, env, err := l.software.build(alias)
 	if err != nil {
@@ -97,10 +97,10 @@ func (l *lim) start(term uint64, alias netip.Prefix, reason string) {
 
 // runs notes that a LIM's software runs, and watches it.
 func (l *lim) runs(software services.Set, env services.Env) {
-	l.failure, l.retryAt, l.software.up, l.alias.inUse.text, l.software.role, l.software.version = "", time.Time{}, true, "", env.Role, nil
+	l.Failure, l.RetryAt, l.software.up, l.alias.inUse.text, l.software.role, l.software.version = "", time.Time{}, true, "", env.Role, nil
 	l.software.mayBeUp(software)
 	l.software.change.hash = ""       // the document may want another by now
-	if l.state == failover.Stopping { // called off when it was up already
+	if l.State == failover.Stopping { // called off when it was up already
 		l.stop(false, l.reason, nil)
 		return
 	}

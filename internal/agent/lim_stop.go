@@ -9,7 +9,7 @@ import (
 
 // applyStop takes a LIM down here, if it is not down already.
 func (l *lim) applyStop(d *failover.Decision) {
-	if l.software.stopsAgain || l.state == failover.Stopping && l.op != nil {
+	if l.software.stopsAgain || l.State == failover.Stopping && l.op != nil {
 		return
 	}
 	if l.alias.passive() {
@@ -20,7 +20,7 @@ func (l *lim) applyStop(d *failover.Decision) {
 		l.op()
 		return
 	}
-	switch idle := !l.state.Active() && !l.alias.holds; {
+	switch idle := !l.State.Active() && !l.alias.holds; {
 	case idle && !l.software.up:
 		l.alias.drop()
 		l.forgive()
@@ -90,20 +90,20 @@ func (l *lim) stopSoftwareAgain() {
 // forgive forgets a failure on the standby when the LIM is not wanted there any
 // more. On the regular server it stays, and holds automatic fallback back.
 func (l *lim) forgive() {
-	if s := l.doc.Server(l.cfg.Server); s == nil || !s.Standby || time.Now().Before(l.retryAt) {
+	if s := l.doc.Server(l.cfg.Server); s == nil || !s.Standby || time.Now().Before(l.RetryAt) {
 		return
 	}
-	l.failure = ""
-	if l.state == failover.Failed {
+	l.Failure = ""
+	if l.State == failover.Failed {
 		l.set(failover.Stopped, l.reason)
 	}
 }
 
 func (l *lim) stopped(reason string, then func()) {
 	l.set(failover.Stopped, reason)
-	if !l.released.IsZero() {
-		l.released = time.Now()
-		l.gossip.publish(l.released) // before it is saved: the other side waits for it, and the clients
+	if !l.Released.IsZero() {
+		l.Released = time.Now()
+		l.gossip.publish(l.Released) // before it is saved: the other side waits for it, and the clients
 	}
 	l.kept.saveBeside()
 	if then != nil {
@@ -113,13 +113,13 @@ func (l *lim) stopped(reason string, then func()) {
 
 // fail notes that a LIM did not come up here, or stopped working.
 func (l *lim) fail(err error) {
-	if l.state == failover.Stopping || l.ctx.Err() != nil { // the start was called off
+	if l.State == failover.Stopping || l.ctx.Err() != nil { // the start was called off
 		l.stopped(l.reason, nil)
 		return
 	}
 	retry := min(retryFirst<<min(l.failures, 8), retryLongest)
 	l.failures++
-	l.failure, l.retryAt = err.Error(), time.Now().Add(retry)
+	l.Failure, l.RetryAt = err.Error(), time.Now().Add(retry)
 	l.set(failover.Failed, err.Error())
 	l.kept.saveBeside()
 }

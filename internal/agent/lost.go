@@ -15,7 +15,7 @@ const lostFor = time.Hour
 // tells of: what was kept did not outlive the boot.
 func (a *lims) missLast(from string, entry failover.LIMClaim) {
 	l := a.of(entry.LIM)
-	if a.kept.lost != "" || entry.Known.Server != a.cfg.Server || entry.Known.Term <= max(l.term, l.known.Term) {
+	if a.kept.lost != "" || entry.Known.Server != a.cfg.Server || entry.Known.Term <= max(l.Term, l.Known.Term) {
 		return
 	}
 	a.kept.noteLost(fmt.Sprintf("%s knows that LIM %d ran here under term %d, of which nothing was kept", from, entry.LIM, entry.Known.Term))
@@ -32,7 +32,7 @@ func (a *keptState) noteLost(why string) {
 // from nothing, and the start would yield to one of long ago. The time in seconds is
 // above all that was counted.
 func (a *Agent) firstTerm(d *failover.Decision, now time.Time) uint64 {
-	if a.kept.lost == "" || d.Want != failover.Run || d.Term <= a.lims.of(d.LIM).term || a.peers.heardOther(d.LIM) {
+	if a.kept.lost == "" || d.Want != failover.Run || d.Term <= a.lims.of(d.LIM).Term || a.peers.heardOther(d.LIM) {
 		return d.Term
 	}
 	return max(d.Term, uint64(max(now.Unix(), 0)))

@@ -19,15 +19,15 @@ const (
 // heard again after a later one is no restart: its states are numbered above those of
 // the other, which it has heard of, so that both live.
 func (p *peer) noteRun(c *failover.Claim, at time.Time) {
-	if p.claim == nil || at.IsZero() {
+	if p.Claim == nil || at.IsZero() {
 		return
 	}
 	if slices.Contains(p.runs, c.Run) {
 		p.twice = at
-		p.bothMACs = fmt.Sprintf("%s and %s", min(c.MAC, p.claim.MAC), max(c.MAC, p.claim.MAC))
+		p.bothMACs = fmt.Sprintf("%s and %s", min(c.MAC, p.Claim.MAC), max(c.MAC, p.Claim.MAC))
 	}
-	if !slices.Contains(p.runs, p.claim.Run) {
-		p.runs = append(p.runs, p.claim.Run)
+	if !slices.Contains(p.runs, p.Claim.Run) {
+		p.runs = append(p.runs, p.Claim.Run)
 	}
 	p.runs = p.runs[max(0, len(p.runs)-knownRuns):]
 }
@@ -54,8 +54,8 @@ func (a *link) keepBase(now time.Time) {
 // second reports whether a claim is to be left aside: it comes from the second of two
 // machines that say they are this server, and the first one has an alias.
 func (p *peer) second(c *failover.Claim, at time.Time) bool {
-	return p.claim != nil && !p.twice.IsZero() && at.Sub(p.twice) < nameTwiceFor &&
-		hasAlias(p.claim) && !hasAlias(c) && at.Sub(p.claimed) < firstFor
+	return p.Claim != nil && !p.twice.IsZero() && at.Sub(p.twice) < nameTwiceFor &&
+		hasAlias(p.Claim) && !hasAlias(c) && at.Sub(p.claimed) < firstFor
 }
 
 func hasAlias(c *failover.Claim) bool {

@@ -15,7 +15,7 @@ func TestSecondMachine(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
 	serves := &failover.Claim{Run: "A", LIMs: []failover.LIMClaim{{LIM: 1, Holds: true}}}
 	idle := &failover.Claim{Run: "B", LIMs: []failover.LIMClaim{{LIM: 1}}}
-	p := &peer{claim: serves, claimed: at(100), twice: at(99)}
+	p := &peer{Peer: failover.Peer{Claim: serves}, claimed: at(100), twice: at(99)}
 	for _, tc := range []struct {
 		name  string
 		claim *failover.Claim
@@ -59,10 +59,10 @@ func TestNoteRun(t *testing.T) {
 				at = time.Unix(int64(i+1), 0)
 			}
 			c := &failover.Claim{Run: string(r &^ 0x20), MAC: "02:00:00:00:00:0" + string(r&^0x20)}
-			if p.claim == nil || p.claim.Run != c.Run {
+			if p.Claim == nil || p.Claim.Run != c.Run {
 				p.noteRun(c, at)
 			}
-			p.claim = c
+			p.Claim = c
 		}
 		if !p.twice.IsZero() != tc.twice {
 			t.Errorf("%s: two machines: %t (%s)", name, !p.twice.IsZero(), p.bothMACs)

@@ -136,8 +136,8 @@ func (a *networks) pointer(ifname string) func(netip.Addr, net.HardwareAddr) {
 func (a *networks) tellClaims(to *detector.Detector) {
 	to.SetMACs(a.cfg.Server, a.link.macs.list())
 	for name, p := range a.peers.all {
-		if p.claim != nil {
-			to.SetMACs(name, append(slices.Clone(p.claim.MACs), p.claim.MAC))
+		if p.Claim != nil {
+			to.SetMACs(name, append(slices.Clone(p.Claim.MACs), p.Claim.MAC))
 		}
 	}
 }

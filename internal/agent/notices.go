@@ -54,7 +54,7 @@ func (a *Agent) Notice(ctx context.Context, r control.NoticeRequest) (*control.N
 func (a *Agent) raised() []alarms.Alarm {
 	all := [][]alarms.Alarm{a.alarms.Alarms}
 	for _, p := range a.peers.all {
-		if p.liveness == failover.Alive || p.liveness == failover.AgentLost && p.claim != nil && p.claim.Parked {
+		if p.Liveness == failover.Alive || p.Liveness == failover.AgentLost && p.Claim != nil && p.Claim.Parked {
 			all = append(all, p.alarms)
 		}
 	}

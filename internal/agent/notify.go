@@ -73,8 +73,8 @@ func (n *notifier) turn(now time.Time, settled bool, status string) {
 func (a *Agent) statusLine() string {
 	var lims []string
 	for n, l := range a.lims.all {
-		if l.state.Active() || l.alias.holds {
-			lims = append(lims, fmt.Sprintf("LIM %d %s", n, l.state))
+		if l.State.Active() || l.alias.holds {
+			lims = append(lims, fmt.Sprintf("LIM %d %s", n, l.State))
 		}
 	}
 	slices.Sort(lims)

@@ -21,7 +21,7 @@ type peers struct {
 
 // peer is another server as this one knows it.
 type peer struct {
-	claim    *failover.Claim
+	failover.Peer
 	alarms   []alarms.Alarm // that it has raised
 	keys     rotation.Claim
 	at       time.Time         // of the last sign of life; zero if second-hand only
@@ -29,22 +29,17 @@ type peer struct {
 	holding  map[int]time.Time // since when it says that it has the aliases of LIMs on the wire
 	formers  []netip.Addr      // where it was heard by earlier documents, until it works by the present one
 	stale    bool              // it speaks, but what it claims now was not heard yet
-	liveness failover.Liveness
-	doubtful bool // nothing but ARP answers tells of it
-	since    time.Time
-	runs     []string      // of its agent, heard before the present one
-	twice    time.Time     // when a former one was heard again; zero: never
-	bothMACs string        // the MACs of the machines that both say they are this server
-	runSince time.Time     // since when its agent, in its present run, is heard
-	clock    time.Duration // how far its clock is ahead of this server's
-	clocks   bool          // whether that is known
-	idle     time.Time     // since when it, alive and settled, leaves its LIM down; see failover.Peer
+	runs     []string          // of its agent, heard before the present one
+	twice    time.Time         // when a former one was heard again; zero: never
+	bothMACs string            // the MACs of the machines that both say they are this server
+	clock    time.Duration     // how far its clock is ahead of this server's
+	clocks   bool              // whether that is known
 }
 
 func (a *peers) of(name string) *peer {
 	p := a.all[name]
 	if p == nil {
-		p = &peer{liveness: failover.Unheard, since: time.Now()}
+		p = &peer{Peer: failover.Peer{Liveness: failover.Unheard, Since: time.Now()}}
 		a.all[name] = p
 	}
 	return p
@@ -53,7 +48,7 @@ func (a *peers) of(name string) *peer {
 // farLiveness judges a server of another cluster, which is not supervised here.
 func farLiveness(p *peer, now time.Time, limit time.Duration) failover.Liveness {
 	switch {
-	case p.claim == nil || p.at.IsZero():
+	case p.Claim == nil || p.at.IsZero():
 		return failover.Unheard
 	case now.Sub(p.at) > limit:
 		return failover.AgentLost
@@ -71,13 +66,13 @@ func (a *peers) behind(c *failover.Claim) bool {
 // in whole seconds, and take it off some time after.
 const leaseMargin = time.Second
 
-// leaseEnds returns when no alias can be on a server any more by its last word, which
+// noteLease notes when no alias can be on a server any more by its last word, which
 // may be as much older than its end as words are apart; zero: it did not say.
-func (a *peers) leaseEnds(p *peer) time.Time {
-	if p.claim == nil || p.claim.Lease <= 0 || p.at.IsZero() {
-		return time.Time{}
+func (a *peers) noteLease(p *peer) {
+	p.LeaseEnds = time.Time{}
+	if p.Claim != nil && p.Claim.Lease > 0 && !p.at.IsZero() {
+		p.LeaseEnds = p.at.Add(p.Claim.Lease + a.beatPeriod() + leaseMargin)
 	}
-	return p.at.Add(p.claim.Lease + a.beatPeriod() + leaseMargin)
 }
 
 // hearsay brings what is known of the others up to the last sign of life.
@@ -87,6 +82,7 @@ func (a *peers) hearsay() {
 		if e, ok := a.net.detector.LastSeen(name); ok {
 			p.at, p.stale, p.clock, p.clocks = e.At, e.Stale, e.Clock, e.Clocks
 		}
+		a.noteLease(p)
 		if a.expired(name, p, now) {
 			delete(a.all, name)
 			a.net.detector.Forget(name)
@@ -97,7 +93,7 @@ func (a *peers) hearsay() {
 // hearsServer reports whether any other server is alive.
 func (a *peers) hearsServer() bool {
 	for _, p := range a.all {
-		if p.liveness == failover.Alive {
+		if p.Liveness == failover.Alive {
 			return true
 		}
 	}
@@ -128,8 +124,8 @@ func (a *peers) lags() string {
 	newest, who := a.doc.Age(), ""
 	for _, name := range slices.Sorted(maps.Keys(a.all)) {
 		p := a.all[name]
-		if p.liveness == failover.Alive && p.claim != nil && a.behind(p.claim) && (who == "" || p.claim.Age().Compare(newest) > 0) {
-			newest, who = p.claim.Age(), name
+		if p.Liveness == failover.Alive && p.Claim != nil && a.behind(p.Claim) && (who == "" || p.Claim.Age().Compare(newest) > 0) {
+			newest, who = p.Claim.Age(), name
 		}
 	}
 	if who == "" {
@@ -150,12 +146,12 @@ func (a *peers) heardOther(lim int) bool {
 		other = r.Name
 	}
 	p := a.all[other]
-	return other == "" || p != nil && p.claim != nil
+	return other == "" || p != nil && p.Claim != nil
 }
 
 // expired tells whether a server that the document does not name is to be forgotten.
 func (a *peers) expired(name string, p *peer, now time.Time) bool {
-	return now.Sub(later(p.at, p.since)) > strangerLife && a.doc.Server(name) == nil
+	return now.Sub(later(p.at, p.Since)) > strangerLife && a.doc.Server(name) == nil
 }
 
 // mostFormers bounds the former addresses that are kept of a server.

@@ -238,7 +238,7 @@ func TestOrderOfBefore(t *testing.T) {
 		}},
 		{"another term", func(w *world) {
 			a := w.servers["srv1"].agent
-			a.post(func() { a.lims.all[1].known.Term++ })
+			a.post(func() { a.lims.all[1].Known.Term++ })
 		}},
 		{"another revision", func(w *world) {
 			w.edit("srv1", func(c *clusterconf.Cluster) { c.SplitBrainStop = clusterconf.SideStandby })

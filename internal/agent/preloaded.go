@@ -14,11 +14,11 @@ import (
 func (l *lim) applyPreload(d *failover.Decision) {
 	switch {
 	case l.op != nil || l.software.stopsAgain:
-	case l.state == failover.Running:
+	case l.State == failover.Running:
 		l.demote(d)
-	case l.state.Active():
+	case l.State.Active():
 		l.applyStop(d)
-	case l.state == failover.Preloaded && (l.alias.holds || l.alias.absent) && !l.newer() && !l.software.setAnew():
+	case l.State == failover.Preloaded && (l.alias.holds || l.alias.absent) && !l.newer() && !l.software.setAnew():
 	default:
 		l.load(d.Reason)
 	}
@@ -33,8 +33,8 @@ func (l *lim) newer() bool {
 // that the other side can serve; the software goes on and learns its role. Where
 // the alias cannot be blocked the LIM stops, as in other clusters.
 func (l *lim) demote(d *failover.Decision) {
-	if d.Release && l.released.IsZero() {
-		l.released = time.Now()
+	if d.Release && l.Released.IsZero() {
+		l.Released = time.Now()
 		l.keep(d) // saved with the load
 	}
 	if l.alias.holds {
@@ -104,10 +104,10 @@ func (l *lim) load(reason string) {
 
 // isLoaded notes that the passive side is ready to serve, and watches it.
 func (l *lim) isLoaded(software services.Set, env services.Env, version *failover.Data) {
-	l.failure, l.retryAt, l.software.role, l.software.version = "", time.Time{}, env.Role, version
+	l.Failure, l.RetryAt, l.software.role, l.software.version = "", time.Time{}, env.Role, version
 	l.software.mayBeUp(software)
 	l.software.change.hash = ""       // the document may want another by now
-	if l.state == failover.Stopping { // called off when it was up already
+	if l.State == failover.Stopping { // called off when it was up already
 		l.stop(true, l.reason, nil)
 		return
 	}
@@ -124,13 +124,13 @@ func (l *lim) notLoaded(err error) {
 // stayPassive goes back to being the passive side when the alias could not be
 // unblocked, or need not be any more.
 func (l *lim) stayPassive(err error) {
-	if l.state != failover.Stopping {
+	if l.State != failover.Stopping {
 		var inUse errInUse
 		if errors.As(err, &inUse) {
 			owner, _ := l.aliases.ownerOf(inUse.mac)
 			err = fmt.Errorf("the alias %s is in use by %s", inUse.alias.Addr(), owner)
 		}
-		l.failure, l.retryAt = err.Error(), time.Now().Add(retryAddress)
+		l.Failure, l.RetryAt = err.Error(), time.Now().Add(retryAddress)
 		l.log.Error("the alias cannot be unblocked", "lim", l.number, "err", err)
 	}
 	l.set(failover.Preloaded, err.Error())

@@ -59,7 +59,7 @@ func (a *refusals) notBelieved(ev member.Event) {
 	a.journal.refused(r)
 	for _, addr := range r.Servers {
 		// The address of a datagram proves nothing: of one that is heard it says nothing.
-		if server := a.serverBased(addr); server != "" && r.Remedy != "" && (a.peers.all[server] == nil || a.peers.all[server].liveness != failover.Alive) {
+		if server := a.serverBased(addr); server != "" && r.Remedy != "" && (a.peers.all[server] == nil || a.peers.all[server].Liveness != failover.Alive) {
 			a.notUnderstood(server, r, ev.At, false)
 		}
 	}
@@ -90,5 +90,5 @@ func (a *lims) highestTerm(lim int) uint64 {
 	if l == nil {
 		return 0
 	}
-	return max(l.term, l.known.Term)
+	return max(l.Term, l.Known.Term)
 }

@@ -99,7 +99,7 @@ func TestMemberThatLies(t *testing.T) {
 		}
 		onLoop(t, a, func() {
 			for _, p := range a.peers.all { // as if much time had passed
-				p.since, p.at = p.since.Add(-2*strangerLife), p.at.Add(-2*strangerLife)
+				p.Since, p.at = p.Since.Add(-2*strangerLife), p.at.Add(-2*strangerLife)
 			}
 		})
 		pass(time.Second)

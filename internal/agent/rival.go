@@ -145,8 +145,8 @@ func (a *alias) judgeRival(answer *failover.AliasWord) {
 	x := failover.Rival{Now: now, Asked: r.asked, Answer: answer, Began: a.held.of(a.addr.Addr())}
 	yields, other := a.other(now)
 	x.Yields = yields
-	if p := a.peers.all[other]; p != nil && p.claim != nil {
-		theirs := p.claim.LIM(a.lim)
+	if p := a.peers.all[other]; p != nil && p.Claim != nil {
+		theirs := p.Claim.LIM(a.lim)
 		x.LastHolds = theirs.Holds && !theirs.Blocked
 		if x.LastHeard = p.at; p.stale {
 			x.LastHeard = p.claimed

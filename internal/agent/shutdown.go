@@ -41,7 +41,7 @@ func (a *shutdown) order(ctx context.Context, r control.StopRequest) (*control.S
 			e = releaseLIMs
 		}
 		for n, l := range a.lims.all {
-			if l.state.Active() && a.stays(l, e) {
+			if l.State.Active() && a.stays(l, e) {
 				res.LIMsLeftRunning = append(res.LIMsLeftRunning, n)
 				if e == releaseLIMs {
 					res.Locked = append(res.Locked, n)
@@ -109,16 +109,16 @@ func stopWords(server string, e ending) string {
 // release gives a LIM up so that another server takes it over.
 func (l *lim) release() {
 	switch {
-	case l.op != nil && l.state == failover.Stopping:
-		l.released = time.Now()
-	case l.op != nil && l.state != failover.Loading:
-		l.released = time.Now()
+	case l.op != nil && l.State == failover.Stopping:
+		l.Released = time.Now()
+	case l.op != nil && l.State != failover.Loading:
+		l.Released = time.Now()
 		l.set(failover.Stopping, "the agent stops")
 		l.op()
-	case l.state == failover.Loading, l.state == failover.Preloaded: // the other side serves
+	case l.State == failover.Loading, l.State == failover.Preloaded: // the other side serves
 		l.applyStop(&failover.Decision{Reason: "the agent stops"})
-	case l.state.Active() || l.alias.holds:
-		l.released = time.Now()
+	case l.State.Active() || l.alias.holds:
+		l.Released = time.Now()
 		l.stop(false, "was released: the agent stops", nil)
 	}
 }

@@ -422,7 +422,7 @@ func (s *simulation) heldBack(lim int) bool {
 	}
 	held, err := on(s.t.Context(), m.agent.core, func() (bool, error) {
 		l := m.agent.lims.of(lim)
-		return l.suspended.Why != "" || l.flaps.Recent(time.Now()) > 0, nil
+		return l.Suspended.Why != "" || l.Flaps.Recent(time.Now()) > 0, nil
 	})
 	return err == nil && held
 }

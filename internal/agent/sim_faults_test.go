@@ -410,7 +410,7 @@ func (s *simulation) released(name string, lim int) bool {
 	}
 	given, err := on(s.t.Context(), m.agent.core, func() (bool, error) {
 		l := m.agent.lims.of(lim)
-		return !l.released.IsZero() || l.state == failover.Failed, nil
+		return !l.Released.IsZero() || l.State == failover.Failed, nil
 	})
 	return err == nil && given
 }

@@ -34,7 +34,7 @@ func (a *aliases) holdingOf(server string, lim int, now time.Time) (since, until
 		return a.of(lim).shown, now
 	}
 	p := a.peers.all[server]
-	if p == nil || p.liveness != failover.Alive || p.stale {
+	if p == nil || p.Liveness != failover.Alive || p.stale {
 		return time.Time{}, time.Time{}
 	}
 	return p.holding[lim], p.at

@@ -142,8 +142,8 @@ func (a *Agent) takeState() persisted {
 	p := persisted{Version: stateVersion, Number: a.kept.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
 		Alarms: a.alarms, Conflict: a.docs.conflict, ConflictText: a.docs.conflictText, Former: a.swaps.former, Accepted: a.docs.accepted, Self: a.docs.self, Readied: slices.Collect(maps.Keys(a.swaps.ready)), Formers: map[string][]netip.Addr{}}
 	for n, l := range a.lims.all {
-		p.LIMs[n] = persistedLIM{Term: l.term, Active: l.state.Active(), Loaded: l.software.up, Since: l.since, Up: l.software.specs,
-			Known: l.known, Flaps: l.flaps, Suspended: l.suspended, Routes: slices.Clone(l.alias.routes)}
+		p.LIMs[n] = persistedLIM{Term: l.Term, Active: l.State.Active(), Loaded: l.software.up, Since: l.since, Up: l.software.specs,
+			Known: l.Known, Flaps: l.Flaps, Suspended: l.Suspended, Routes: slices.Clone(l.alias.routes)}
 	}
 	for name, at := range a.kept.state.Seen {
 		p.Seen[name] = at
@@ -152,7 +152,7 @@ func (a *Agent) takeState() persisted {
 		if x.formers != nil {
 			p.Formers[name] = slices.Clone(x.formers)
 		}
-		if x.liveness == failover.Alive {
+		if x.Liveness == failover.Alive {
 			p.Seen[name] = time.Now().UTC()
 		}
 	}

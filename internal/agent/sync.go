@@ -95,10 +95,10 @@ func (a *data) tendSync(lim int, d *failover.Data, now time.Time) {
 func (a *data) otherLacks(lim int, d *failover.Data) bool {
 	l, other := a.lims.all[lim], a.otherSide(lim)
 	p := a.peers.all[other]
-	if l == nil || l.state != failover.Running || p == nil || p.liveness != failover.Alive || p.claim == nil {
+	if l == nil || l.State != failover.Running || p == nil || p.Liveness != failover.Alive || p.Claim == nil {
 		return false
 	}
-	switch d.Order(p.claim.LIM(lim).Data) {
+	switch d.Order(p.Claim.LIM(lim).Data) {
 	case lineage.Newer:
 		return true
 	case lineage.Apart: // a sync tells it, once

@@ -18,11 +18,10 @@ func (a *Agent) view(now time.Time) failover.View {
 	v.Deaf, v.Down = a.link.deafSince(now), !a.link.up
 	v.Arbiter = a.arbiterKeys.view(now)
 	for name, p := range a.peers.all {
-		v.Peers[name] = failover.Peer{Doubtful: p.doubtful, LeaseEnds: a.peers.leaseEnds(p), Liveness: p.liveness, Since: p.since, RunSince: p.runSince, Claim: p.claim, IdleSince: p.idle}
+		v.Peers[name] = p.Peer
 	}
 	for n, l := range a.lims.all {
-		v.LIMs[n] = failover.Local{State: l.state, Term: l.term, Holds: l.alias.holds || l.alias.absent, Released: l.released,
-			Known: l.known, RetryAt: l.retryAt, Failure: l.failure, Data: a.data.newest[n], Fitness: a.abilities.of(n), Flaps: l.flaps, Suspended: l.suspended}
+		v.LIMs[n] = failover.Local{Standing: l.Standing, Holds: l.alias.holds || l.alias.absent, Data: a.data.newest[n], Fitness: a.abilities.of(n)}
 	}
 	return v
 }

@@ -26,7 +26,7 @@ func (a *Agent) present() whatif.Present {
 	p := whatif.Present{Now: time.Now(), Document: a.doc, FirstHold: a.cfg.FirstHold, FromLoad: a.cfg.FromLoad, Arbiter: a.keeper != nil,
 		Servers: map[string]whatif.Server{a.cfg.Server: {Liveness: failover.Alive, Claim: &own}}}
 	for name, x := range a.peers.all {
-		p.Servers[name] = whatif.Server{Liveness: x.liveness, Claim: x.claim}
+		p.Servers[name] = whatif.Server{Liveness: x.Liveness, Claim: x.Claim}
 	}
 	return p
 }

@@ -35,10 +35,10 @@ func (a *link) witnessesBeside(gateways []netip.Addr) detector.WitnessPlan {
 		p.MACs[mac] = true
 	}
 	for _, x := range a.peers.all {
-		if x.claim == nil {
+		if x.Claim == nil {
 			continue
 		}
-		for _, mac := range append(slices.Clone(x.claim.MACs), x.claim.MAC) {
+		for _, mac := range append(slices.Clone(x.Claim.MACs), x.Claim.MAC) {
 			p.MACs[mac] = true
 		}
 	}
@@ -111,7 +111,7 @@ func (a *link) judgeByGateways() {
 func (a *link) witnessed() evidence.Witnesses {
 	var answer []string
 	for _, name := range a.mates() {
-		if p := a.peers.all[name]; p != nil && (p.liveness == failover.Alive || p.liveness == failover.AgentLost) {
+		if p := a.peers.all[name]; p != nil && (p.Liveness == failover.Alive || p.Liveness == failover.AgentLost) {
 			answer = append(answer, name)
 		}
 	}

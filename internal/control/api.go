@@ -26,17 +26,18 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/events"
+	"mxcluster/internal/failover"
 	"mxcluster/internal/status"
 	"mxcluster/internal/whatif"
 )
 
 // OrderKind says what an order asks for.
-type OrderKind string
+type OrderKind = failover.Kind
 
 // The orders.
 const (
-	OrderFallback OrderKind = "fallback" // from the standby to the regular server
-	OrderFailover OrderKind = "failover" // from the regular server to the standby, planned
+	OrderFallback = failover.Fallback // from the standby to the regular server
+	OrderFailover = failover.Failover // from the regular server to the standby, planned
 )
 
 // Order asks for a LIM to be moved.

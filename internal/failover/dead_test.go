@@ -29,7 +29,7 @@ func trio() View {
 
 // active has the standby run a LIM.
 func active(lim int) func(*View) {
-	return func(v *View) { v.LIMs[lim] = Local{State: Running, Term: 4} }
+	return func(v *View) { v.LIMs[lim] = Local{Standing: Standing{State: Running, Term: 4}} }
 }
 
 func TestMayTakeFromDead(t *testing.T) {
@@ -105,7 +105,7 @@ func TestSaidDead(t *testing.T) {
 		{"it is heard", func(v *View, _ *Order) { v.Peers["srv1"] = Peer{Liveness: Alive, Claim: &Claim{}} }, false},
 		{"used, and it runs", func(v *View, o *Order) { active(1)(v); o.Term = 4 }, true},
 		{"used for another start", func(v *View, o *Order) { active(1)(v); o.Term = 3 }, false},
-		{"used, and it does not run any more", func(v *View, o *Order) { v.LIMs[1] = Local{State: Stopped, Term: 4}; o.Term = 4 }, false},
+		{"used, and it does not run any more", func(v *View, o *Order) { v.LIMs[1] = Local{Standing: Standing{State: Stopped, Term: 4}}; o.Term = 4 }, false},
 	} {
 		v, o := trio(), order
 		tc.change(&v, &o)

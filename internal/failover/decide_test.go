@@ -17,12 +17,12 @@ func TestDecideWithoutCluster(t *testing.T) {
 		want       string
 	}{
 		{"it was never started", "srv4", map[int]Local{}, "lim 4: run term 1 [home] runs on its server; it is in no cluster\n"},
-		{"it runs", "srv4", map[int]Local{4: {State: Running, Term: 6}}, "lim 4: run term 6 [home] runs on its server; it is in no cluster\n"},
-		{"it failed a moment ago", "srv4", map[int]Local{4: {State: Failed, Failure: "no licence", RetryAt: epoch.Add(1)}}, "lim 4: wait [software] failed here: no licence; next try at 02:00:00Z\n"},
-		{"it is to be tried again", "srv4", map[int]Local{4: {State: Failed, Failure: "no licence", RetryAt: epoch}}, "lim 4: run term 1 [home] runs on its server; it is in no cluster\n"},
+		{"it runs", "srv4", map[int]Local{4: {Standing: Standing{State: Running, Term: 6}}}, "lim 4: run term 6 [home] runs on its server; it is in no cluster\n"},
+		{"it failed a moment ago", "srv4", map[int]Local{4: {Standing: Standing{State: Failed, Failure: "no licence", RetryAt: epoch.Add(1)}}}, "lim 4: wait [software] failed here: no licence; next try at 02:00:00Z\n"},
+		{"it is to be tried again", "srv4", map[int]Local{4: {Standing: Standing{State: Failed, Failure: "no licence", RetryAt: epoch}}}, "lim 4: run term 1 [home] runs on its server; it is in no cluster\n"},
 		{"a server without a LIM", "free1", map[int]Local{}, "nothing concerns this server\n"},
-		{"what is left of a LIM there", "free1", map[int]Local{1: {State: Stopped, Holds: true}, 2: {State: Stopped}}, "lim 1: stop [one-place] the cluster document does not place it on this server\n"},
-		{"a server that is not in the document", "old1", map[int]Local{1: {State: Running}}, "lim 1: stop [one-place] the cluster document does not place it on this server\n"},
+		{"what is left of a LIM there", "free1", map[int]Local{1: {Standing: Standing{State: Stopped}, Holds: true}, 2: {Standing: Standing{State: Stopped}}}, "lim 1: stop [one-place] the cluster document does not place it on this server\n"},
+		{"a server that is not in the document", "old1", map[int]Local{1: {Standing: Standing{State: Running}}}, "lim 1: stop [one-place] the cluster document does not place it on this server\n"},
 	} {
 		v := trio()
 		v.Document.Servers = append(v.Document.Servers, clusterconf.Server{Name: "free1"})
@@ -55,7 +55,7 @@ func TestOutranks(t *testing.T) {
 		if tc.lock != "" {
 			c.Member(1).Lock = &clusterconf.Lock{To: tc.lock}
 		}
-		mine, theirs := Local{State: Running, Term: tc.mine}, LIMClaim{LIM: 1, State: Running, Term: tc.theirs}
+		mine, theirs := Local{Standing: Standing{State: Running, Term: tc.mine}}, LIMClaim{LIM: 1, State: Running, Term: tc.theirs}
 		if got := v.outranks(c, mine, theirs, clusterconf.SideRegular); got != tc.want {
 			t.Errorf("%+v: %t", tc, got)
 		}
@@ -90,7 +90,7 @@ func TestHoldingTerm(t *testing.T) {
 		{"a later one elsewhere, silent", 3, Place{7, "srv1"}, Peer{Liveness: Gone, Claim: &Claim{LIMs: []LIMClaim{{LIM: 1, Known: Place{7, "srv1"}}}}}, 3},
 	} {
 		v := trio()
-		l := Local{State: Running, Holds: true, Term: tc.term, Known: tc.known}
+		l := Local{Standing: Standing{State: Running, Term: tc.term, Known: tc.known}, Holds: true}
 		v.LIMs[1], v.Peers["srv1"] = l, tc.peer
 		if got := v.holdingTerm(1, l); got != tc.want {
 			t.Errorf("%s: %d, want %d", tc.name, got, tc.want)
@@ -134,7 +134,7 @@ func TestBehind(t *testing.T) {
 func TestActiveHereExcept(t *testing.T) {
 	for range 20 {
 		v := trio()
-		v.LIMs = map[int]Local{1: {State: Running}, 2: {State: Stopping}, 3: {State: Stopped, Holds: true}, 4: {State: Stopped}}
+		v.LIMs = map[int]Local{1: {Standing: Standing{State: Running}}, 2: {Standing: Standing{State: Stopping}}, 3: {Standing: Standing{State: Stopped}, Holds: true}, 4: {Standing: Standing{State: Stopped}}}
 		for lim, want := range map[int]int{1: 2, 2: 1, 3: 1} {
 			if got := v.activeHereExcept(lim); got != want {
 				t.Fatalf("besides LIM %d: %d, want %d", lim, got, want)

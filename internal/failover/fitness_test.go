@@ -131,7 +131,7 @@ func TestUnfitnessMovesNoLIMToAndFro(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := clusterconf.Cluster{Name: "c1", Standby: "sb1", SplitBrainStop: clusterconf.SideRegular, LIMs: []clusterconf.Member{{LIM: 1}},
 			Fallback: rapid.SampledFrom([]clusterconf.FallbackType{clusterconf.FallbackManual, clusterconf.FallbackAutomatic}).Draw(t, "fallback")}
-		p := &pair{now: epoch, home: Local{State: Running, Holds: true, Term: 1, Known: Place{1, "srv1"}}, away: Local{State: Stopped, Known: Place{1, "srv1"}},
+		p := &pair{now: epoch, home: Local{Standing: Standing{State: Running, Term: 1, Known: Place{1, "srv1"}}, Holds: true}, away: Local{Standing: Standing{State: Stopped, Known: Place{1, "srv1"}}},
 			doc: &clusterconf.Document{Revision: 2, Servers: []clusterconf.Server{{Name: "sb1", Standby: true}, {Name: "srv1", LIM: 1}}, Clusters: []clusterconf.Cluster{c}}}
 		moves := 0
 		for range rapid.IntRange(1, 60).Draw(t, "changes") {

@@ -79,9 +79,9 @@ func (p *passage) view(name string) View {
 		v.Peers[other] = peer
 	}
 	if name == "sb1" {
-		v.LIMs[1] = Local{State: Stopped}
+		v.LIMs[1] = Local{Standing: Standing{State: Stopped}}
 		if s.alias {
-			v.LIMs[1] = Local{State: Preloaded, Holds: true}
+			v.LIMs[1] = Local{Standing: Standing{State: Preloaded}, Holds: true}
 		}
 	}
 	return v
@@ -341,7 +341,7 @@ func TestLeavingLIMOnTheStandby(t *testing.T) {
 	v := newPassage().view("sb1")
 	c := v.Document.Cluster("c1")
 	v.Started = epoch.Add(-time.Hour)
-	v.LIMs[1] = Local{State: Running, Holds: true, Term: 4}
+	v.LIMs[1] = Local{Standing: Standing{State: Running, Term: 4}, Holds: true}
 	running := &Claim{Revision: 1, LIMs: []LIMClaim{{LIM: 1, State: Running}}}
 	for _, tc := range []struct {
 		name string

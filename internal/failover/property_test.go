@@ -57,7 +57,7 @@ func drawPlace(t *rapid.T, lim int) Place {
 }
 
 func drawLocal(t *rapid.T, lim int) Local {
-	l := Local{State: drawState(t), Term: rapid.Uint64Range(0, 5).Draw(t, "term"), Known: drawPlace(t, lim)}
+	l := Local{Standing: Standing{State: drawState(t), Term: rapid.Uint64Range(0, 5).Draw(t, "term"), Known: drawPlace(t, lim)}}
 	l.Holds = l.State.Active() && rapid.Bool().Draw(t, "holds")
 	if rapid.Bool().Draw(t, "retrying") {
 		l.RetryAt, l.Failure = epoch.Add(time.Duration(rapid.IntRange(-5, 5).Draw(t, "retry"))*time.Second), "it exited"
@@ -164,7 +164,7 @@ func TestContestHasOneWinner(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
 		active := func() Local {
-			return Local{State: Running, Holds: rapid.Bool().Draw(t, "holds"), Term: rapid.Uint64Range(1, 4).Draw(t, "term")}
+			return Local{Standing: Standing{State: Running, Term: rapid.Uint64Range(1, 4).Draw(t, "term")}, Holds: rapid.Bool().Draw(t, "holds")}
 		}
 		home, away := active(), active()
 		home.Known, away.Known = Place{home.Term, "srv1"}, Place{away.Term, "sb1"}
@@ -187,9 +187,9 @@ func TestRestIsStable(t *testing.T) {
 			l.To = clusterconf.SideRegular
 		}
 		term := rapid.Uint64Range(1, 9).Draw(t, "term")
-		home := Local{State: Running, Holds: true, Term: term, Known: Place{term, "srv1"}}
+		home := Local{Standing: Standing{State: Running, Term: term, Known: Place{term, "srv1"}}, Holds: true}
 		hv := w.view("srv1", map[int]Local{1: home})
-		hv.Peers["sb1"] = Peer{Liveness: Alive, Claim: claimOf("sb1", true, map[int]Local{1: {State: Stopped, Known: Place{term, "srv1"}}})}
+		hv.Peers["sb1"] = Peer{Liveness: Alive, Claim: claimOf("sb1", true, map[int]Local{1: {Standing: Standing{State: Stopped, Known: Place{term, "srv1"}}}})}
 		if d := Decide(hv).For(1); d.Want != Run || d.Term != term {
 			t.Fatalf("a LIM at rest on its regular server: %+v", d)
 		}

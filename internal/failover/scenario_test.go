@@ -255,7 +255,7 @@ func limClaim(t *testing.T, server string, lim int, text string) LIMClaim {
 
 func (s *scenario) local(t *testing.T, words []string) {
 	t.Helper()
-	l := Local{State: State(words[1])}
+	l := Local{Standing: Standing{State: State(words[1])}}
 	for _, w := range words[2:] {
 		key, value, _ := strings.Cut(w, "=")
 		switch key {

@@ -209,15 +209,20 @@ func (p Peer) holds(lim int) bool {
 
 // Local is a LIM on this server.
 type Local struct {
+	Standing
+	Holds   bool // this kernel has the alias and the lease is ours
+	Data    *Data
+	Fitness Fitness // of this server, by the LIM's checks
+}
+
+// Standing is how a LIM stands on this server, as the agent there keeps it.
+type Standing struct {
 	State    State
 	Term     uint64
-	Holds    bool      // this kernel has the alias and the lease is ours
 	Released time.Time // when it was given up by order; zero if it was not
 	Known    Place     // highest term heard of, persisted
 	RetryAt  time.Time // after a failure, or an alias in use: when another try is due
 	Failure  string    // what happened
-	Data     *Data
-	Fitness  Fitness // of this server, by the LIM's checks
 
 	// Of the standby:
 	Flaps     Flaps

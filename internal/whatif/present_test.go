@@ -118,12 +118,16 @@ func TestSimulateSinceWhenIdle(t *testing.T) {
 		idle   bool
 	}{
 		{"it runs here", 1, func(*play) {}, false},
-		{"it is down", 1, func(w *play) { w.nodes["srv1"].lims[1] = failover.Local{State: failover.Stopped} }, true},
+		{"it is down", 1, func(w *play) {
+			w.nodes["srv1"].lims[1] = failover.Local{Standing: failover.Standing{State: failover.Stopped}}
+		}, true},
 		{"it runs on the standby", 1, func(w *play) {
-			w.nodes["srv1"].lims[1] = failover.Local{State: failover.Stopped}
-			w.nodes["sb1"].lims[1] = failover.Local{State: failover.Running}
+			w.nodes["srv1"].lims[1] = failover.Local{Standing: failover.Standing{State: failover.Stopped}}
+			w.nodes["sb1"].lims[1] = failover.Local{Standing: failover.Standing{State: failover.Running}}
 		}, false},
-		{"of no cluster", 4, func(w *play) { w.nodes["srv4"].lims[4] = failover.Local{State: failover.Stopped} }, false},
+		{"of no cluster", 4, func(w *play) {
+			w.nodes["srv4"].lims[4] = failover.Local{Standing: failover.Standing{State: failover.Stopped}}
+		}, false},
 		{"no LIM", 0, func(*play) {}, false},
 	} {
 		w := newPlay(AllWell(system(nil), now), Scenario{})

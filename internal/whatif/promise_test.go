@@ -255,7 +255,7 @@ func brainRuns(p Present, lim int, gone, self string) (runs, ends bool) {
 		v.Wire[m.LIM] = failover.Wire{Silent: holder == "" || holder == gone}
 	}
 	for _, l := range own.Claim.LIMs {
-		v.LIMs[l.LIM] = failover.Local{State: l.State, Term: l.Term, Holds: l.Holds, Known: l.Known}
+		v.LIMs[l.LIM] = failover.Local{Standing: failover.Standing{State: l.State, Term: l.Term, Known: l.Known}, Holds: l.Holds}
 	}
 	for range 8 {
 		for _, d := range failover.Decide(v).Decisions {

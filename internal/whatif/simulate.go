@@ -151,8 +151,8 @@ func (w *play) booted(name string, last *failover.Claim) *failover.Claim {
 
 // local is a LIM on a server, from what that server says of it.
 func (w *play) local(l failover.LIMClaim) failover.Local {
-	x := failover.Local{State: l.State, Term: l.Term, Holds: l.Holds, Known: l.Known, Data: l.Data, Failure: l.Failure,
-		Fitness: failover.Fitness{Unfit: l.Unfit, Unchecked: l.Unchecked, Failing: l.Failing, Since: l.FitSince}, Flaps: failover.Flaps{Count: l.Flaps}}
+	x := failover.Local{Standing: failover.Standing{State: l.State, Term: l.Term, Known: l.Known, Failure: l.Failure, Flaps: failover.Flaps{Count: l.Flaps}}, Holds: l.Holds, Data: l.Data,
+		Fitness: failover.Fitness{Unfit: l.Unfit, Unchecked: l.Unchecked, Failing: l.Failing, Since: l.FitSince}}
 	switch l.State {
 	case failover.Starting:
 		if l.Holds {
