@@ -84,7 +84,7 @@ func (d *Document) LockLIM(lim int, to Side, since time.Time, by, reason string,
 	case d.drainedSide(lim, to) != nil:
 		s := d.drainedSide(lim, to)
 		return fault.New(fault.Refused, "end that first: mxcluster server undrain "+s.Name,
-			"cannot lock LIM %d to %s: %s is %s", lim, to, s.Name, s.DrainedWords())
+			"cannot lock LIM %d to %s: %s", lim, to, s.DrainedWords())
 	case !m.Lock.holds(since):
 		m.Lock = lock
 		return nil

@@ -90,13 +90,13 @@ func (m *Maintenance) usable(what string) error {
 	return nil
 }
 
-// DrainedWords says that the server is drained, until when, by whom and why; "": it is
-// not.
+// DrainedWords says that the server, which it names, is drained, until when, by whom and
+// why; "": it is not.
 func (s *Server) DrainedWords() string {
 	if s.Drained == nil {
 		return ""
 	}
-	return s.Drained.words("drained")
+	return s.Name + " is " + s.Drained.words("drained")
 }
 
 // FrozenAt reports whether no LIM of the cluster moves by itself at a time.
@@ -104,12 +104,13 @@ func (c *Cluster) FrozenAt(now time.Time) bool {
 	return c.Frozen != nil && (c.Frozen.Until == nil || now.Before(*c.Frozen.Until))
 }
 
-// FrozenWords says that the cluster is frozen, until when, by whom and why.
+// FrozenWords says that the cluster, which it names, is frozen, until when, by whom and
+// why; "": it is not.
 func (c *Cluster) FrozenWords() string {
 	if c.Frozen == nil {
 		return ""
 	}
-	return c.Frozen.words("frozen")
+	return "cluster " + c.Name + " is " + c.Frozen.words("frozen")
 }
 
 // DrainServer has nothing run on a server from since on, which is the present time,
@@ -132,11 +133,11 @@ func (d *Document) DrainServer(name string, since time.Time, by, reason string, 
 	}
 	if other := d.otherDrained(c, s); s.Drained == nil && other != "" {
 		return fault.New(fault.Refused, "end that first: mxcluster server undrain "+other,
-			"cannot drain server %s: nothing would run its LIMs, for %s is %s", name, other, d.Server(other).DrainedWords())
+			"cannot drain server %s: nothing would run its LIMs, for %s", name, d.Server(other).DrainedWords())
 	}
 	if s.Drained == nil && c.FrozenAt(since) {
 		return fault.New(fault.Refused, "end that first: mxcluster unfreeze "+c.Name,
-			"cannot drain server %s: cluster %s is %s, and no LIM moves by itself", name, c.Name, c.FrozenWords())
+			"cannot drain server %s: %s, and no LIM moves by itself", name, c.FrozenWords())
 	}
 	side := SideRegular
 	if s.Standby {

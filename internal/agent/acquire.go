@@ -79,7 +79,7 @@ func (a *alias) acquire(ctx context.Context, net *network, alias netip.Prefix, p
 
 // notTaken takes an alias off again that an operation did not get for good, and the
 // block with it; it is denied as before.
-func (a *core) notTaken(n *network, alias netip.Prefix, blocked bool) error {
+func (a *aliases) notTaken(n *network, alias netip.Prefix, blocked bool) error {
 	err := a.deps.Kernel.Drop(n.ifname, alias)
 	if err == nil && blocked {
 		err = a.deps.Kernel.Uncover(n.ifname, alias.Addr())

@@ -151,7 +151,7 @@ func (a *conditions) prompts(lim int) []alarms.Condition {
 // whichever side says so (spec, "Standby Cluster has Failed to Synchronize Data").
 func (a *conditions) notInSync(c *clusterconf.Cluster, lim int) []alarms.Condition {
 	out := alarms.Condition{Severity: alarms.Warning, LIM: lim, Server: c.Standby}
-	d, failed, other := a.data.newest[lim], a.data.records[lim].Failed, a.otherSide(lim)
+	d, failed, other := a.data.newest[lim], a.data.records[lim].Failed, a.data.otherSide(lim)
 	order := lineage.Same // as far as can be seen
 	if p := a.peers.all[other]; p != nil && p.Liveness == failover.Alive && p.Claim != nil {
 		order = d.Order(p.Claim.LIM(lim).Data)

@@ -104,8 +104,8 @@ func (h *heldSet) claimed(o netops.Observation) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// claim is a frame of another station that claims an alias held here.
-type claim struct {
+// arpClaim is a frame of another station that claims an alias held here.
+type arpClaim struct {
 	alias netip.Addr
 	mac   string
 	probe bool // it asks whether somebody has it
@@ -120,7 +120,7 @@ func (a *aliases) listen(ctx context.Context, wire Wire) {
 		if !ok {
 			continue
 		}
-		c := claim{alias, o.SenderMAC.String(), o.SenderIP != alias, o.Time}
+		c := arpClaim{alias, o.SenderMAC.String(), o.SenderIP != alias, o.Time}
 		if told.admits(c, a.held.knows(c.mac)) {
 			a.post(func() { a.claimed(c) })
 		}
@@ -131,12 +131,12 @@ func (a *aliases) listen(ctx context.Context, wire Wire) {
 // a server of the system have a bound of their own for each, so that no number of
 // strangers keeps them out.
 type throttle struct {
-	last     map[claim]time.Time // by claims without their time
+	last     map[arpClaim]time.Time // by claims without their time
 	began    time.Time           // of the second in which strangers are counted
 	stranger int
 }
 
-func (t *throttle) admits(c claim, server bool) bool {
+func (t *throttle) admits(c arpClaim, server bool) bool {
 	at := c.at
 	c.at = time.Time{}
 	if at.Sub(t.began) >= time.Second {
@@ -144,7 +144,7 @@ func (t *throttle) admits(c claim, server bool) bool {
 	}
 	switch {
 	case t.last == nil || len(t.last) > maxClaims: // stations are not so many: somebody makes them up
-		t.last = map[claim]time.Time{}
+		t.last = map[arpClaim]time.Time{}
 	case server && at.Sub(t.last[c]) < claimPeriod, !server && at.Sub(t.last[c]) < strangerPeriod:
 		return false
 	}
@@ -158,7 +158,7 @@ func (t *throttle) admits(c claim, server bool) bool {
 }
 
 // claimed answers another station's claim to an alias held here.
-func (a *aliases) claimed(c claim) {
+func (a *aliases) claimed(c arpClaim) {
 	a.nothingNew = true
 	for _, x := range a.holding() {
 		if x.addr.Addr() != c.alias {

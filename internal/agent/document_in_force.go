@@ -16,7 +16,7 @@ func (a *Agent) setDocument(stored *clusterconf.Encoded) error {
 	if err := a.lims.leaveAliases(d, self.Base); err != nil {
 		return fmt.Errorf("taking off an alias that is none any more: %w", err)
 	}
-	if err := a.ensureBases(self, bases(d, self)); err != nil {
+	if err := a.link.ensureBases(self, bases(d, self)); err != nil {
 		return fmt.Errorf("making sure of base address %s: %w", self.Base, err)
 	}
 	delete(a.swaps.ready, self.Base)

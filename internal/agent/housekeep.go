@@ -9,7 +9,7 @@ import (
 
 // housekeep does what is due from time to time.
 func (a *Agent) housekeep(now time.Time) {
-	a.orders.orders = slices.DeleteFunc(a.orders.orders, func(o failover.Order) bool { return !now.Before(o.Expires) || a.orders.fulfilled(o) })
+	a.orders.pending = slices.DeleteFunc(a.orders.pending, func(o failover.Order) bool { return !now.Before(o.Expires) || a.orders.fulfilled(o) })
 	if now.Sub(a.lastChores) >= chorePeriod {
 		a.lastChores = now
 		a.journal.tellHeld(now)

@@ -69,7 +69,7 @@ func (n *network) askClients(now time.Time) {
 
 // silentAfter is how long nothing comes in before that means something: half of the
 // silence limit, of which the other half made this server isolated, or longer.
-func (a *core) silentAfter() time.Duration { return max(a.silenceLimit()/2, silenceFirst) }
+func (a *link) silentAfter() time.Duration { return max(a.silenceLimit()/2, silenceFirst) }
 
 // awaitAnything waits until frames come in again; false when ctx ends first.
 func (a *link) awaitAnything(ctx context.Context, n *network, before silence) bool {

@@ -104,7 +104,7 @@ func (a *link) note(link netops.Link) {
 
 // announceBase tells everybody where the base address is, beside the main loop. A
 // failed send is a link that is down: it is told when that comes back, by the kernel.
-func (a *core) announceBase() {
+func (a *link) announceBase() {
 	n, base := a.net, a.net.base.Addr()
 	a.wg.Go(func() {
 		if n.budget.Await(a.ctx, arpbudget.Packets(base), arpbudget.Plain) {
@@ -115,7 +115,7 @@ func (a *core) announceBase() {
 
 // ensureBases adds the base addresses of this server where they are missing, unless
 // its interface is down: then it is not the time to add anything.
-func (a *core) ensureBases(self *clusterconf.Server, bases []netip.Prefix) error {
+func (a *link) ensureBases(self *clusterconf.Server, bases []netip.Prefix) error {
 	link, err := a.deps.Kernel.Link(self.Interface)
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (a *link) missingBase() (netip.Prefix, error) {
 }
 
 // onInterface reports whether an interface has an address.
-func (a *core) onInterface(ifname string, p netip.Prefix) (bool, error) {
+func (a *link) onInterface(ifname string, p netip.Prefix) (bool, error) {
 	all, err := a.deps.Kernel.Addresses(ifname)
 	return slices.ContainsFunc(all, func(x netops.Address) bool { return x.Prefix == p }), err
 }

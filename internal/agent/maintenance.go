@@ -29,7 +29,7 @@ func drainsLeft(d *clusterconf.Document, c *clusterconf.Cluster, now time.Time) 
 		}
 		if !now.Before(end) {
 			out = append(out, alarms.Condition{Name: alarms.DrainLeft, Severity: alarms.Warning, Server: s.Name,
-				Text: fmt.Sprintf("%s is still %s, since %s: `mxcluster server undrain %s` ends that", s.Name, s.DrainedWords(), s.Drained.Since.UTC().Format(time.RFC3339), s.Name)})
+				Text: fmt.Sprintf("%s, since %s, and still is: `mxcluster server undrain %s` ends that", s.DrainedWords(), s.Drained.Since.UTC().Format(time.RFC3339), s.Name)})
 		}
 	}
 	return out

@@ -164,42 +164,6 @@ func (m message) reply() reply {
 	return reply{result: m.Result}
 }
 
-// orderHeard carries out an order that another agent passed on.
-func (a *orders) orderHeard(from string, m message) {
-	if m.Order == nil {
-		return
-	}
-	if why := a.forbids(from, m); why != "" {
-		a.answerOrder(from, m.ID, nil, a.forbidden(from, m, why))
-		return
-	}
-	done := a.takeOrder(*m.Order)
-	a.wg.Go(func() {
-		select {
-		case r := <-done:
-			a.post(func() { a.answerOrder(from, m.ID, r.result, r.err) })
-		case <-a.ctx.Done():
-		}
-	})
-}
-
-// noticeHeard makes an order pending that another server has accepted. One that comes after
-// the LIM has moved is late, and not needed any more.
-func (a *orders) noticeHeard(from string, m message) {
-	if m.Order != nil && a.concerns(m.Order.LIM) && a.forbids(from, m) == "" {
-		a.addOrder(*m.Order)
-	}
-}
-
-// answerOrder tells another agent what became of its order.
-func (a *orders) answerOrder(to, id string, res *control.OrderResult, err error) {
-	answer := message{Type: typeReply, ID: id, Result: res}
-	if err != nil {
-		answer.Error = &messageError{Code: fault.CodeOf(err), Message: err.Error(), Hint: fault.HintOf(err)}
-	}
-	a.mail.send(to, answer, nil)
-}
-
 // passOn gives an order to the agent of another server; the answer comes over
 // the channel.
 func (a *messenger) passOn(server string, m message) <-chan reply {

@@ -91,7 +91,8 @@ func (a *alias) sendQuestion(id uint64, tries int) {
 	})
 }
 
-func (a *core) tell(server string, n note) {
+// tell sends another server a note.
+func (a *aliases) tell(server string, n note) {
 	raw, err := json.Marshal(n)
 	if err != nil {
 		a.log.Error("encoding a note", "to", server, "err", err)

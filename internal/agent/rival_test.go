@@ -152,10 +152,10 @@ func TestThrottle(t *testing.T) {
 	start, strangers, servers := time.Now(), 0, 0
 	for i := range 50_000 {
 		at := start.Add(time.Duration(i) * 20 * time.Microsecond)
-		if told.admits(claim{mac: string(rune(i)), at: at}, false) {
+		if told.admits(arpClaim{mac: string(rune(i)), at: at}, false) {
 			strangers++
 		}
-		if i%2500 == 0 && told.admits(claim{mac: "server", at: at}, true) {
+		if i%2500 == 0 && told.admits(arpClaim{mac: "server", at: at}, true) {
 			servers++
 		}
 	}

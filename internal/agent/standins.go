@@ -34,7 +34,7 @@ func (a *link) knowOwners(gateways []netip.Addr) {
 
 // unseenDeaths says, on a standby, of which servers the death might not be seen: somebody
 // answers ARP for them who cannot be told from them, for they answer no echo.
-func (a *core) unseenDeaths() []string {
+func (a *fitness) unseenDeaths() []string {
 	self, now := a.doc.Server(a.cfg.Server), time.Now()
 	if self == nil || !self.Standby || a.net == nil {
 		return nil

@@ -110,7 +110,7 @@ func (a *data) otherLacks(lim int, d *failover.Data) bool {
 }
 
 // otherSide names the server that a LIM of a cluster may move to from here; "".
-func (a *core) otherSide(lim int) string {
+func (a *data) otherSide(lim int) string {
 	c := a.doc.ClusterOfLIM(lim)
 	if c == nil {
 		return ""

@@ -11,7 +11,7 @@ func (a *Agent) view(now time.Time) failover.View {
 	v := failover.View{
 		Now: now, Self: a.cfg.Server, Started: a.started, Settled: a.settled, Isolated: a.link.isolation.Isolated && !a.link.isolation.Listens,
 		Rejoined:   a.link.isolation.Listens,
-		StartGrace: a.cfg.StartGrace, FirstHold: a.cfg.FirstHold, FromLoad: a.cfg.FromLoad, Document: a.doc, Orders: a.orders.orders,
+		StartGrace: a.cfg.StartGrace, FirstHold: a.cfg.FirstHold, FromLoad: a.cfg.FromLoad, Document: a.doc, Orders: a.orders.pending,
 		Peers: make(map[string]failover.Peer, len(a.peers.all)), LIMs: make(map[int]failover.Local, len(a.lims.all)),
 		Wire: a.net.detector.Aliases(),
 	}

@@ -126,11 +126,11 @@ func (v *View) holdRegular(c *clusterconf.Cluster, d Decision, l Local, standby 
 	}
 	switch {
 	case drained != "" && locked != clusterconf.SideRegular:
-		return d.with(Run, RuleDrain, fmt.Sprintf("%s; runs here until it can move to %s: %s", drained, c.Standby, cmp.Or(unfit, v.frozenWords(c))))
+		return d.with(Run, RuleDrain, fmt.Sprintf("%s; runs here until it can move to %s: %s", drained, c.Standby, cmp.Or(unfit, c.FrozenWords())))
 	case locked == clusterconf.SideStandby:
-		return d.with(Run, RuleLock, fmt.Sprintf("%s; runs here until it can move there: %s", lockWords(c, d.LIM), cmp.Or(unfit, v.frozenWords(c))))
+		return d.with(Run, RuleLock, fmt.Sprintf("%s; runs here until it can move there: %s", lockWords(c, d.LIM), cmp.Or(unfit, c.FrozenWords())))
 	case failing != "" && v.frozen(c):
-		return v.leaveUnfit(c, d, failing, v.frozenWords(c))
+		return v.leaveUnfit(c, d, failing, c.FrozenWords())
 	case failing != "":
 		return v.leaveUnfit(c, d, failing, unfit)
 	}
@@ -156,7 +156,7 @@ func (v *View) regularMustWait(c *clusterconf.Cluster, lim int, l Local, standby
 	case v.behind() != "":
 		return "waits for the newest cluster document: " + v.behind(), RuleRevision, false
 	case there && v.frozen(c) && !theirs.Released && !theirs.Waiting:
-		return fmt.Sprintf("ran on %s last; %s", c.Standby, v.frozenWords(c)), RuleFreeze, false
+		return fmt.Sprintf("ran on %s last; %s", c.Standby, c.FrozenWords()), RuleFreeze, false
 	case there && v.unfitHere(lim) != "" && !theirs.Released && !theirs.Waiting:
 		return fmt.Sprintf("%s, and takes it over from nobody; it ran on %s last", v.unfitHere(lim), c.Standby), RuleUnfit, false
 	case v.retryPending(l):

@@ -22,7 +22,7 @@ func (v *View) fallback(c *clusterconf.Cluster, m clusterconf.Member, d Decision
 		d.Release = true
 		return true, v.noteFallback(d.with(Stop, RuleOrder, fmt.Sprintf("falls back to %s by order", regular)))
 	case v.frozen(c):
-		d.BlockedBy = append([]string{v.frozenWords(c)}, blocked...)
+		d.BlockedBy = append([]string{c.FrozenWords()}, blocked...)
 		return false, d.with(Run, RuleFreeze, d.BlockedBy[0])
 	case v.drained(v.Self) != "" && len(blocked) == 0:
 		d.Release = true

@@ -11,19 +11,14 @@ import (
 // lasts until it is taken back, whatever end people had in mind.
 func (v *View) drained(server string) string {
 	s := v.Document.Server(server)
-	if s == nil || s.Drained == nil {
+	if s == nil {
 		return ""
 	}
-	return server + " is " + s.DrainedWords()
+	return s.DrainedWords()
 }
 
 // frozen reports whether no LIM of a cluster moves by itself now.
 func (v *View) frozen(c *clusterconf.Cluster) bool { return c.FrozenAt(v.Now) }
-
-// frozenWords names a frozen cluster, until when it is that, by whom and why.
-func (v *View) frozenWords(c *clusterconf.Cluster) string {
-	return "cluster " + c.Name + " is " + c.FrozenWords()
-}
 
 // keptByFreeze reports whether a freeze keeps this standby from starting a LIM: it would
 // move here by itself. What was ordered moves, and what ran here last is only started

@@ -226,14 +226,14 @@ func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Deci
 	case v.drained(regular.Name) != "":
 		need, rule, why = true, RuleDrain, v.drained(regular.Name)
 	case v.frozen(c) && v.known(m.LIM).Server == v.Self && l.Released.IsZero():
-		need, rule, why = true, RuleFreeze, "ran here last; "+v.frozenWords(c)
+		need, rule, why = true, RuleFreeze, "ran here last; "+c.FrozenWords()
 	}
 	if why := v.drained(v.Self); why != "" {
 		d.AliasOff = true
 		return d.with(Stop, RuleDrain, why+"; not taken over"), nil
 	}
 	if need && v.keptByFreeze(c, m.LIM, rule, p, said) {
-		return d.with(Stop, RuleFreeze, fmt.Sprintf("%s; not taken over: %s", why, v.frozenWords(c))), nil
+		return d.with(Stop, RuleFreeze, fmt.Sprintf("%s; not taken over: %s", why, c.FrozenWords())), nil
 	}
 	switch {
 	case !need:

@@ -87,9 +87,9 @@ func (p *Present) forbidden(c *clusterconf.Cluster, m clusterconf.Member, to str
 	}
 	switch {
 	case s.Drained != nil:
-		return to + " is " + s.DrainedWords(), &failover.Remedy{What: "when that is done", Command: "mxcluster server undrain " + to}
+		return s.DrainedWords(), &failover.Remedy{What: "when that is done", Command: "mxcluster server undrain " + to}
 	case c.FrozenAt(p.Now):
-		return "cluster " + c.Name + " is " + c.FrozenWords(), &failover.Remedy{What: "when that is done", Command: "mxcluster unfreeze " + c.Name}
+		return c.FrozenWords(), &failover.Remedy{What: "when that is done", Command: "mxcluster unfreeze " + c.Name}
 	case m.LockedTo(p.Now) == side.Other():
 		return "it is " + m.Lock.String(), &failover.Remedy{What: "to let it move", Command: fmt.Sprintf("mxcluster unlock %d", m.LIM)}
 	case m.Leaving:

@@ -97,8 +97,8 @@ func (a *orders) silentOnWire(ctx context.Context, o control.Order) error {
 // startedOnWord notes the start of a LIM whose server was said to be dead: the order is
 // good for that one.
 func (a *orders) startedOnWord(d *failover.Decision) {
-	for i := range a.orders {
-		if o := &a.orders[i]; d.SaidDead && o.LIM == d.LIM && o.Dead != "" && o.Term == 0 {
+	for i := range a.pending {
+		if o := &a.pending[i]; d.SaidDead && o.LIM == d.LIM && o.Dead != "" && o.Term == 0 {
 			o.Term = d.Term
 		}
 	}

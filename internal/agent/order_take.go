@@ -1,0 +1,264 @@
+package agent
+
+import (
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/fault"
+)
+
+// orderLife is how long an order that was accepted may take.
+const orderLife = time.Minute
+
+const (
+	permitLife = orderTimeout // as long as an answer to the order is waited for
+	maxPermits = 16           // of one server that are out at a time
+)
+
+// permit is what an order of another agent needs. Who is to carry the order out gives it,
+// for one order, and remembers it in this run alone. So an order is carried out once, by
+// the run that was asked, in time by its own monotonic clock, and only while the LIM and
+// the document are as they were.
+type permit struct {
+	server string // that asked for it
+	lim    int
+	term   uint64 // highest that is known of the LIM
+	age    clusterconf.Age
+	until  time.Time
+}
+
+// permits are those that are out, by the identity of the order.
+type permits map[string]permit
+
+// give adds a permit; false where that server has too many. Those that are over go.
+func (p permits) give(id string, x permit, now time.Time) bool {
+	maps.DeleteFunc(p, func(_ string, x permit) bool { return !now.Before(x.until) })
+	out := 0
+	for _, other := range p {
+		if other.server == x.server {
+			out++
+		}
+	}
+	if out >= maxPermits {
+		return false
+	}
+	p[id] = x
+	return true
+}
+
+// take uses a permit up, and says why an order may not be carried out by it; "": it may.
+// Now is what the permit would be by what is known now.
+func (p permits) take(id string, now permit, at time.Time) string {
+	x, ok := p[id]
+	delete(p, id)
+	switch {
+	case !ok || x.server != now.server || x.lim != now.lim:
+		return "it has no permit of this run of the agent, or was carried out before"
+	case !at.Before(x.until):
+		return fmt.Sprintf("it came %s after it was over", at.Sub(x.until).Round(time.Millisecond))
+	case x.age != now.age:
+		return fmt.Sprintf("it was given under revision %d of the cluster document, and that is at %d", x.age.Revision, now.age.Revision)
+	case x.term != now.term:
+		return fmt.Sprintf("the LIM was started since: the order is of term %d, the LIM at %d", x.term, now.term)
+	}
+	return ""
+}
+
+// permitFor is what a permit for a LIM says now.
+func (a *orders) permitFor(server string, lim int, now time.Time) permit {
+	return permit{server: server, lim: lim, term: a.lims.highestTerm(lim), age: a.doc.Age(), until: now.Add(permitLife)}
+}
+
+// permitAsked gives another agent a permit for an order. Both have to work by the same
+// document.
+func (a *orders) permitAsked(from string, m message) {
+	if m.Order == nil || a.cameEarly(from, m) {
+		return
+	}
+	answer := message{Type: typeReply, ID: m.ID}
+	id, now := rand.Text(), time.Now()
+	switch {
+	case m.age().Compare(a.doc.Age()) < 0:
+		answer.Revision, answer.Epoch = a.doc.Revision, a.doc.Epoch
+		answer.Error = &messageError{Code: fault.Busy, Hint: "try again; `mxcluster status -o json` shows the revision of each server",
+			Message: fmt.Sprintf("%s works by revision %d of the cluster document, the server that gives the order by %d", a.cfg.Server, a.doc.Revision, m.Revision)}
+	case !a.permits.give(id, a.permitFor(from, m.Order.LIM, now), now):
+		answer.Error = &messageError{Code: fault.Busy, Hint: "try again", Message: fmt.Sprintf("%s has %d orders of %s under way", a.cfg.Server, maxPermits, from)}
+	default:
+		answer.Permit = id
+	}
+	a.mail.send(from, answer, nil)
+}
+
+// forbids uses up the permit of an order that came, and says why the order may not be
+// carried out; "": it may.
+func (a *orders) forbids(from string, m message) string {
+	now := time.Now()
+	return a.permits.take(m.Permit, a.permitFor(from, m.Order.LIM, now), now)
+}
+
+// forbidden tells of an order that is not carried out.
+func (a *orders) forbidden(from string, m message, why string) error {
+	a.refusals.refuse(from, "order-refused", fmt.Sprintf("an order of %s for LIM %d (%s) was not carried out: %s", from, m.Order.LIM, m.Order.Kind, why))
+	return fault.New(fault.Busy, "look at `mxcluster status`, and try again", "%s did not carry the order out: %s", a.cfg.Server, why)
+}
+
+// orderHeard carries out an order that another agent passed on.
+func (a *orders) orderHeard(from string, m message) {
+	if m.Order == nil {
+		return
+	}
+	if why := a.forbids(from, m); why != "" {
+		a.answerOrder(from, m.ID, nil, a.forbidden(from, m, why))
+		return
+	}
+	done := a.takeOrder(*m.Order)
+	a.wg.Go(func() {
+		select {
+		case r := <-done:
+			a.post(func() { a.answerOrder(from, m.ID, r.result, r.err) })
+		case <-a.ctx.Done():
+		}
+	})
+}
+
+// noticeHeard makes an order pending that another server has accepted. One that comes after
+// the LIM has moved is late, and not needed any more.
+func (a *orders) noticeHeard(from string, m message) {
+	if m.Order != nil && a.concerns(m.Order.LIM) && a.forbids(from, m) == "" {
+		a.addOrder(*m.Order)
+	}
+}
+
+// answerOrder tells another agent what became of its order.
+func (a *orders) answerOrder(to, id string, res *control.OrderResult, err error) {
+	answer := message{Type: typeReply, ID: id, Result: res}
+	if err != nil {
+		answer.Error = &messageError{Code: fault.CodeOf(err), Message: err.Error(), Hint: fault.HintOf(err)}
+	}
+	a.mail.send(to, answer, nil)
+}
+
+// takeOrder takes an order that this server has to act on; the answer comes over the channel.
+func (a *orders) takeOrder(o control.Order) <-chan reply {
+	if o.Dead != "" {
+		return a.orderFromDead(o)
+	}
+	ch := make(chan reply, 1)
+	res, err := a.orderHere(o)
+	ch <- reply{result: res, err: err}
+	return ch
+}
+
+// orderHere takes an order that this server has to act on.
+func (a *orders) orderHere(o control.Order) (*control.OrderResult, error) {
+	actor, err := a.actor(o)
+	if err != nil {
+		return nil, err
+	}
+	if actor != a.cfg.Server {
+		return nil, fault.New(fault.Refused, "try again", "%s is not the server that can do that; the cluster document has just changed", a.cfg.Server)
+	}
+	c, regular := a.doc.ClusterOfLIM(o.LIM), a.doc.RegularOf(o.LIM)
+	target, hereActive := regular.Name, a.lims.of(o.LIM).State.Active()
+	v := a.view(time.Now())
+	var blocked []string
+	var able bool
+	evicts := 0
+	if o.Kind == control.OrderFallback {
+		blocked, able = failover.FallbackBlockedBy(v, o.LIM)
+	} else {
+		target = c.Standby
+		var why string
+		if why, able = failover.FailoverBlockedBy(v, c, o.LIM); why != "" {
+			blocked = []string{why}
+		}
+		evicts = failover.Evicts(v, c, o.LIM)
+	}
+	p := a.peers.all[target]
+	switch {
+	case !hereActive && p != nil && p.Liveness == failover.Alive && p.Claim.LIM(o.LIM).State.Active():
+		return &control.OrderResult{Accepted: true, Already: true, Target: target, Text: isThere(o.LIM, target, p.Claim.LIM(o.LIM).State)}, nil
+	case failover.LockAgainst(v, o.Kind, o.LIM) != "":
+		return nil, fault.New(fault.Refused, fmt.Sprintf("unlock it first: `mxcluster unlock %d`", o.LIM),
+			"LIM %d cannot move to %s: it is %s", o.LIM, target, failover.LockAgainst(v, o.Kind, o.LIM))
+	case !hereActive:
+		return nil, fault.New(fault.Refused, "look at `mxcluster status`", "LIM %d does not run on %s%s", o.LIM, a.cfg.Server, a.whyIdle(o.LIM))
+	case p == nil || p.Liveness != failover.Alive:
+		return nil, fault.New(fault.Refused, "start its agent first", "LIM %d cannot move: %s", o.LIM, strings.Join(blocked, "; "))
+	case len(blocked) > 0 && (!o.Now || !able):
+		return nil, fault.New(fault.Refused, blockedHint(o, able), "LIM %d cannot move: %s", o.LIM, strings.Join(blocked, "; "))
+	case o.DryRun:
+		text := fmt.Sprintf("LIM %d would move to %s", o.LIM, target)
+		if evicts != 0 {
+			text += fmt.Sprintf(", and LIM %d would be stopped there", evicts)
+		}
+		return &control.OrderResult{Target: target, Evicts: evicts, Text: text}, nil
+	case evicts != 0 && o.Evict != evicts:
+		return nil, fault.New(fault.Refused, "with --yes it is stopped", "LIM %d would have to be stopped on %s for LIM %d", evicts, target, o.LIM)
+	}
+	a.journal.order(o, target)
+	a.addOrder(o)
+	a.notice(target, o)
+	text := fmt.Sprintf("LIM %d moves to %s", o.LIM, target)
+	if evicts != 0 {
+		text += fmt.Sprintf(", and LIM %d is stopped there", evicts)
+	}
+	if len(blocked) > 0 {
+		text += ", although " + strings.Join(blocked, "; ")
+	}
+	return &control.OrderResult{Accepted: true, Target: target, Evicts: evicts, Text: text}, nil
+}
+
+// isThere says of a LIM that it needs no order.
+func isThere(lim int, target string, s failover.State) string {
+	if s == failover.Running {
+		return fmt.Sprintf("LIM %d is on %s already", lim, target)
+	}
+	return fmt.Sprintf("LIM %d is on %s already, where it is %s", lim, target, s)
+}
+
+// whyIdle says why a LIM does not run here, as far as this server knows.
+func (a *orders) whyIdle(lim int) string {
+	l := a.lims.of(lim)
+	if l.reason == "" {
+		return ""
+	}
+	if l.waiting {
+		return "; it waits: " + l.reason
+	}
+	return ": " + l.reason
+}
+
+func blockedHint(o control.Order, able bool) string {
+	if !able {
+		return "look at `mxcluster status`"
+	}
+	return fmt.Sprintf("mend that (data: `mxcluster sync --lim %d`), or move it all the same: `mxcluster %s %d --now`", o.LIM, o.Kind, o.LIM)
+}
+
+// addOrder makes an order pending. Its target forgets a failure: somebody wants
+// the LIM tried there again, once.
+func (a *orders) addOrder(o control.Order) {
+	a.pending = append(a.pending, failover.Order{Kind: o.Kind, LIM: o.LIM, Now: o.Now, Dead: o.Dead, Expires: time.Now().Add(orderLife)})
+	if l := a.lims.of(o.LIM); l.State == failover.Failed {
+		l.RetryAt = time.Time{}
+		l.set(failover.Stopped, "is tried again by order")
+	}
+}
+
+// fulfilled reports whether an order is done as far as this server is concerned.
+func (a *orders) fulfilled(o failover.Order) bool {
+	s, l := a.doc.Server(a.cfg.Server), a.lims.of(o.LIM)
+	gives := s != nil && s.Standby == (o.Kind == failover.Fallback)
+	if gives {
+		return !l.State.Active()
+	}
+	return l.State == failover.Running
+}
