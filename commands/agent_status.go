@@ -41,7 +41,7 @@ func runAgentStatus(ctx context.Context, a *app) error {
 	if err != nil {
 		return fmt.Errorf("asking the agent: %w", err)
 	}
-	return a.out.Show(ui.View{
+	err = a.out.Show(ui.View{
 		Object: newAgentStatus(info),
 		Columns: []ui.Column{
 			{Head: "SERVER"}, {Head: "PID", Right: true}, {Head: "VERSION"}, {Head: "STARTED"}, {Head: "REVISION", Right: true},
@@ -54,6 +54,10 @@ func runAgentStatus(ctx context.Context, a *app) error {
 		}},
 		Names: []string{info.Server},
 	})
+	if err == nil && info.Settings != "" {
+		a.out.Warn("%s", info.Settings)
+	}
+	return err
 }
 
 // agentStatus is the answer of `agent status -o json`.

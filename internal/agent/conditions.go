@@ -53,6 +53,7 @@ func (a *conditions) all(now time.Time) []alarms.Condition {
 	out = append(out, a.stateLost(now)...)
 	out = append(out, a.notRedundant()...)
 	out = append(out, a.unfit()...)
+	out = append(out, a.settings()...)
 	out = append(out, a.copied(now)...)
 	out = append(out, a.damaged()...)
 	out = append(out, a.clock()...)

@@ -126,6 +126,14 @@ func (a *conditions) strangers(now time.Time) []alarms.Condition {
 	return out
 }
 
+// settings tells that this agent works by other settings than those on the disk.
+func (a *conditions) settings() []alarms.Condition {
+	if a.needs.otherSettings == "" {
+		return nil
+	}
+	return []alarms.Condition{{Name: alarms.SettingsNotRead, Severity: alarms.Warning, Server: a.cfg.Server, Text: a.needs.settingsWords(a.cfg.Server)}}
+}
+
 // serverRemoved tells that this server is in the system no more.
 func (a *conditions) serverRemoved() []alarms.Condition {
 	if a.docs.removed == 0 {

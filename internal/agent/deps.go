@@ -99,6 +99,8 @@ type Deps struct {
 	Room    func() error                        // why a disk has no room for what the agent must keep; nil: nobody looks
 	Started func(lim int, version string) error // a LIM is started on a version; nil: nobody remembers
 
+	OtherSettings func() string // how the settings on the disk differ from those that this agent works by; "": they do not; nil: nobody looks
+
 	Prompts      func(dir string) error         // why announcement prompts cannot be had from a folder; nil: nobody looks
 	Files        fs.FS                          // the server's files, to find what brings an address up; nil: nobody looks
 	Notify       func(state string) error       // tells the service manager (sd_notify)

@@ -43,6 +43,9 @@ type RunConfig struct {
 	Sync    SyncFunc       // see Deps
 	Arbiter keeper.Arbiter // nil: there is none
 
+	// OtherSettings tells how the settings on the disk differ from these; see Deps.
+	OtherSettings func() string
+
 	// Reload has the agent read the document and the gossip keys again with each value.
 	Reload <-chan struct{}
 
@@ -177,14 +180,16 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 			removed, err := versions.KeepNewest(ctx, lim)
 			return len(removed), err
 		},
-		Data:         (&dataFinder{versions: versions}).newest,
-		Started:      versions.Started,
-		Room:         func() error { return roomIn(cfg.StateDir, cfg.RunDir, filepath.Dir(cfg.Documents.Path)) },
-		Prompts:      lookForPrompts,
-		Files:        os.DirFS("/"),
-		Notify:       cfg.Notify,
-		ShuttingDown: cfg.ShuttingDown,
-		Sync:         cfg.Sync,
+		Data:    (&dataFinder{versions: versions}).newest,
+		Started: versions.Started,
+		Room:    func() error { return roomIn(cfg.StateDir, cfg.RunDir, filepath.Dir(cfg.Documents.Path)) },
+		Prompts: lookForPrompts,
+
+		OtherSettings: cfg.OtherSettings,
+		Files:         os.DirFS("/"),
+		Notify:        cfg.Notify,
+		ShuttingDown:  cfg.ShuttingDown,
+		Sync:          cfg.Sync,
 		Synced: func(lim int, now time.Time) (SyncRecord, error) {
 			r, err := syncs.Begin(lim, now)
 			out := SyncRecord{Failed: r.Failed(now)}

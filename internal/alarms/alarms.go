@@ -41,10 +41,11 @@ const (
 	NotUnderstood    Name = "not-understood"  // a server's agent speaks, and cannot be understood or believed
 	KeyRotation      Name = "key-rotation"    // of the gossip key, that does not come to its end
 
-	DiskFull     Name = "disk-full"     // there is no room for what an agent must keep
-	StateLost    Name = "state-lost"    // an agent started without what it knew before
-	NotRedundant Name = "not-redundant" // the next failure would not be covered
-	Unfit        Name = "unfit"         // the checks of a LIM fail on a server, or cannot be run
+	DiskFull        Name = "disk-full"         // there is no room for what an agent must keep
+	StateLost       Name = "state-lost"        // an agent started without what it knew before
+	NotRedundant    Name = "not-redundant"     // the next failure would not be covered
+	SettingsNotRead Name = "settings-not-read" // an agent works by other settings than those on its disk
+	Unfit           Name = "unfit"             // the checks of a LIM fail on a server, or cannot be run
 
 	NameTwice          Name = "name-twice"          // two machines say that they are one server
 	DocumentBehind     Name = "document-behind"     // a server has not got the present document

@@ -143,6 +143,7 @@ type AgentInfo struct {
 	LIMs      []LIMInfo     `json:"lims"`
 	Edits     *EditPlace    `json:"edits,omitempty"`
 	Removed   string        `json:"removed,omitempty"` // that this server was removed from the system, in words; "": it was not
+	Settings  string        `json:"settings,omitempty"` // that it does not work by the settings on the disk, in words; "": it does
 	Pending   []string      `json:"pending,omitempty"` // what LIMs that leave their clusters, and bases that move, wait for
 }
 

@@ -125,6 +125,8 @@ func scenarios() map[string]Scenario {
 		"shut-port":             shutPortScenario,
 		"tampered":              tamperedScenario,
 		"drain":                 drainScenario,
+		"checks":                checksScenario,
+		"vanishing":             vanishingScenario,
 		"conflicts":             conflictsScenario,
 		"foreign-host":          foreignHostScenario,
 		"spoofed-mac":           spoofedMACScenario,

@@ -24,6 +24,24 @@ func (s Set) Able(ctx context.Context, env Env) error {
 	return nil
 }
 
+// validator is a service that can be asked whether it would start, which takes a while.
+type validator interface {
+	Validate(ctx context.Context, env Env) error
+}
+
+// Validate asks the services that can tell whether they would start here; nil: none says that it
+// would not. It is for now and then: unlike Able it runs programs.
+func (s Set) Validate(ctx context.Context, env Env) error {
+	for _, service := range s {
+		if v, ok := service.(validator); ok {
+			if err := v.Validate(ctx, env); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Able looks for the program.
 func (s *script) Able(_ context.Context, env Env) error { return s.runnable(env.fill(s.path)) }
 
@@ -33,6 +51,16 @@ func (o *ocf) Able(_ context.Context, env Env) error {
 		return err
 	}
 	_, err := o.variables(env, o.opt.StartTimeout)
+	return err
+}
+
+// Validate runs the resource agent's validate-all. One that has none, hangs, or cannot be asked
+// says nothing.
+func (o *ocf) Validate(ctx context.Context, env Env) error {
+	err := o.do(ctx, env, "validate-all", o.opt.CheckTimeout)
+	if status := exitStatus(err); unclear(err) || neverRan(err) || status <= 0 || status == ocfUnimplemented {
+		return nil
+	}
 	return err
 }
 

@@ -127,7 +127,7 @@ func (o *ocf) do(ctx context.Context, env Env, action string, limit time.Duratio
 	if err != nil {
 		return fmt.Errorf("%s service %s: %w", action, o.spec, noProgramError{unaskedError{err}})
 	}
-	return o.call(ctx, env, programCall{path: o.path(), verb: action, asks: action == "monitor", limit: limit, vars: vars, means: ocfMeaning})
+	return o.call(ctx, env, programCall{path: o.path(), verb: action, asks: action == "monitor" || action == "validate-all", limit: limit, vars: vars, means: ocfMeaning})
 }
 
 // lookFor finds out whether there is a resource agent that could be called.

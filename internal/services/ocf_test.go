@@ -133,3 +133,35 @@ func TestOCFDummy(t *testing.T) {
 	must(t, a.Stop(t.Context(), here)) // is stopped already
 	is(a, Stopped)
 }
+
+// What a resource agent says of itself is asked before it is needed; what it does not say, and
+// a call that nobody answered, keeps nothing from starting.
+func TestOCFValidate(t *testing.T) {
+	for body, want := range map[string]string{
+		"exit 0":                            "",
+		"exit 3":                            "",
+		"sleep 1000":                        "",
+		"echo no database here >&2; exit 5": "validate-all service ocf:test:Agent: exit status 5 (what it needs is not installed): no database here",
+	} {
+		root, dir := agent(t, map[string]string{"validate-all": body})
+		opt := within(time.Second)
+		opt.OCFRoot = root
+		s, err := Parse("ocf:test:Agent", opt)
+		must(t, err)
+		err = Set{s}.Validate(t.Context(), env)
+		said := ""
+		if err != nil {
+			said = err.Error()
+		}
+		if said != want {
+			t.Errorf("%q: %q", body, said)
+		}
+		must(t, os.Remove(filepath.Join(dir, "Agent")))
+		if err := (Set{s}).Validate(t.Context(), env); err != nil {
+			t.Errorf("it is not there, which Able tells: %v", err)
+		}
+		if err := (Set{s}).Able(t.Context(), env); fault.CodeOf(err) != fault.NotFound {
+			t.Errorf("removed: %v", err)
+		}
+	}
+}

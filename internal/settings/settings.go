@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"reflect"
 	"path/filepath"
 	"slices"
 	"time"
@@ -140,4 +141,17 @@ func readError(err error, path string) error {
 		err = pe.Err
 	}
 	return fault.Wrap(err, code, hint, "reading %s", path)
+}
+
+// Differ says how the settings on the disk differ from those that a process works by, which
+// read them when it started, and what to type; "": they do not.
+func (d Dirs) Differ(used *Settings, environ []string) string {
+	now, err := Load(d, environ)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("they cannot be used, and it could not start again: %v", err)
+	case !reflect.DeepEqual(now, used):
+		return d.Settings() + " was changed since it started; `systemctl restart mxcluster-agent` there disturbs no call"
+	}
+	return ""
 }
