@@ -53,12 +53,16 @@ func (a *conditions) limAtHome(c *clusterconf.Cluster, number int, now time.Time
 	theirs := standby.Claim.LIM(number)
 	unheard := standby.Liveness == failover.Unheard && now.Before(a.started.Add(a.cfg.StartGrace))
 	unseen := unheard || standby.Liveness == failover.AgentLost && theirs.State.Active()
+	// A second machine with this server's name and base may run the LIM, and may be the one
+	// that the standby's agent answers.
+	second, _ := a.link.baseUser(now)
 	if !l.serves() && (standby.Liveness != failover.Alive || !theirs.State.Active()) {
-		out = append(out, limDown(number, a.cfg.Server, l.reason, unseen || a.link.isolation.Isolated))
+		there := second != "" && l.alias.inUse.text != "" && l.alias.inUse.mac == second
+		out = append(out, limDown(number, a.cfg.Server, l.reason, unseen || there || a.link.isolation.Isolated))
 	}
 	if standby.Liveness != failover.Alive {
 		out = append(out, alarms.Condition{Name: alarms.StandbyOutOfOrder, Severity: alarms.Warning, Server: c.Standby,
-			Text: standbyWords(c.Standby, standby), Unsure: unheard || a.link.isolation.Isolated || now.Sub(a.link.heardAgain) < hearAgain})
+			Text: standbyWords(c.Standby, standby), Unsure: unheard || second != "" && standby.Liveness != failover.Gone || a.link.isolation.Isolated || now.Sub(a.link.heardAgain) < hearAgain})
 	}
 	return out
 }

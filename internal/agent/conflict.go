@@ -132,7 +132,7 @@ func (a *aliases) listen(ctx context.Context, wire Wire) {
 // strangers keeps them out.
 type throttle struct {
 	last     map[arpClaim]time.Time // by claims without their time
-	began    time.Time           // of the second in which strangers are counted
+	began    time.Time              // of the second in which strangers are counted
 	stranger int
 }
 

@@ -32,20 +32,29 @@ func (p *peer) noteRun(c *failover.Claim, at time.Time) {
 	p.runs = p.runs[max(0, len(p.runs)-knownRuns):]
 }
 
+// baseUser is the MAC address of another station that has used this server's base lately, as
+// a clone of this server does, and when it did last; "": there is none.
+func (a *link) baseUser(now time.Time) (mac string, at time.Time) {
+	c := a.net.detector.BaseUsed()
+	if c.At.IsZero() || now.Sub(c.At) >= nameTwiceFor || a.macs.has(c.MAC) {
+		return "", time.Time{}
+	}
+	return c.MAC, c.At
+}
+
 // keepBase announces this server's base while another station uses it, as a clone of this
 // server does, and for some time after, while an alias is served here: else what the others
 // send to this server goes to that station, and it is the one whose word they hear, out of
 // this server's hearing. A server that serves nobody leaves the base to the other one, so
 // that two do not outshout each other.
 func (a *link) keepBase(now time.Time) {
-	c := a.net.detector.BaseUsed()
+	mac, at := a.baseUser(now)
 	serves := slices.ContainsFunc(a.aliases.holding(), func(x *alias) bool { return x.hidden == "" })
-	used := !c.At.IsZero() && now.Sub(c.At) < nameTwiceFor
-	if !serves || !used || now.Sub(a.baseKept) < basePeriod || a.macs.has(c.MAC) {
+	if !serves || mac == "" || now.Sub(a.baseKept) < basePeriod {
 		return
 	}
-	if c.At.After(a.baseKept) {
-		a.journal.conflict(0, fmt.Sprintf("the base address %s of %s is used by %s, too; it is announced", a.net.base.Addr(), a.cfg.Server, c.MAC))
+	if at.After(a.baseKept) {
+		a.journal.conflict(0, fmt.Sprintf("the base address %s of %s is used by %s, too; it is announced", a.net.base.Addr(), a.cfg.Server, mac))
 	}
 	a.baseKept = now
 	a.announceBase()

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 	"mxcluster/netops"
 	"mxcluster/netops/netopstest"
@@ -110,5 +111,38 @@ func TestBaseIsKept(t *testing.T) {
 			w.segment.Disconnect(clone)
 		}
 		w.neverTwice()
+	})
+}
+
+// Where a second machine has this server's base, a standby whose agent is not heard may be
+// heard there, and a LIM whose alias that machine has may run there: neither is an alarm as
+// long as it is so.
+func TestAlarmsBesideASecondMachine(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		second := w.foreignHost(w.alias(1))
+		wire, err := w.segment.OpenWire(second, "eth0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.start("srv1", "srv2", "sb1")
+		both := func(d time.Duration) {
+			t.Helper()
+			for end := time.Now().Add(d); time.Now().Before(end); pass(basePeriod) {
+				if err := wire.Announce(w.doc.Server("srv1").Base.Addr()); err != nil {
+					t.Fatal(err)
+				}
+				for _, name := range []alarms.Name{alarms.LIMDown, alarms.StandbyOutOfOrder} {
+					if w.raised(name, "srv1") {
+						t.Fatalf("srv1 raises %s beside a second machine", name)
+					}
+				}
+			}
+		}
+		both(15 * time.Second)
+		w.kill("sb1")
+		both(15 * time.Second)
+		w.until(nameTwiceFor+soon, "that machine is gone, and srv1 tells of what it sees", func() bool {
+			return w.raised(alarms.LIMDown, "srv1") && w.raised(alarms.StandbyOutOfOrder, "srv1")
+		})
 	})
 }
