@@ -110,7 +110,7 @@ func (s *Store) wouldTidy(a afterSync, here []seen) ([]string, error) {
 		}
 		p.Whole, p.Conflict = a.Whole, nil
 		if a.own == nil || !a.own.sameAs(a.Whole) {
-			versions = slices.Insert(versions, 0, Version{LIM: a.lim, Complete: true, Files: 1, line: *a.Whole})
+			versions = slices.Insert(versions, 0, Version{LIM: a.lim, Complete: true, Files: 1, known: known{line: *a.Whole}})
 		}
 	}
 	if a.Fits != nil {

@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"mxcluster/xdata/internal/datatest"
 	"mxcluster/xdata/internal/manifest"
 	"mxcluster/xdata/internal/transfer"
@@ -146,17 +144,6 @@ func wait(t testing.TB, c <-chan struct{}, what string) {
 	case <-time.After(20 * time.Second):
 		t.Errorf("waited too long for %s", what)
 	}
-}
-
-// connected returns the two ends of a connection as ssh is given one.
-func connected(t testing.TB) (ours, theirs *os.File) {
-	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	must(t, err)
-	must(t, unix.SetNonblock(fds[0], true))
-	ours, theirs = os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
-	t.Cleanup(func() { ours.Close(); theirs.Close() })
-	return ours, theirs
 }
 
 // receive takes what a peer sends, in a store as it is.

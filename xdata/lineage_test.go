@@ -87,7 +87,7 @@ func TestBackupIsNewestWhateverItsTimes(t *testing.T) {
 				if v.Parent == nil || *v.Parent != first.Name || v.MadeAt == nil || !v.MadeAt.Equal(clock) || v.Name == first.Name {
 					t.Errorf("made %+v", v)
 				}
-				if got := p.wantSync(t, asks, Copied, DirectionToStandby); !got.Has(&v) || got.Has(&Version{line: lineage.Version{Node: lineage.Node{Name: "x"}, Made: true}}) {
+				if got := p.wantSync(t, asks, Copied, DirectionToStandby); !got.Has(&v) || got.Has(&Version{known: known{line: lineage.Version{Node: lineage.Node{Name: "x"}, Made: true}}}) {
 					t.Errorf("%+v", got)
 				}
 				checkAlike(t, p)

@@ -16,6 +16,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/xdata/internal/datatest"
 	"mxcluster/xdata/internal/wire"
 )
 
@@ -409,7 +410,7 @@ func TestChangedWhileSent(t *testing.T) {
 func sendTo(t *testing.T, opened *opened, to *Store) error {
 	t.Helper()
 	must(t, os.MkdirAll(to.Dir, 0o755))
-	ours, theirs := connected(t)
+	ours, theirs := datatest.Connected(t)
 	received := make(chan struct{})
 	go func() {
 		defer close(received)

@@ -34,11 +34,6 @@ type Version struct {
 	MadeAt *time.Time `json:"madeAt"`
 	Parent *string    `json:"parent"`
 
-	foreign bool   // another program made it here, and may change it
-	from    string // see mark
-
-	content int64 // of Bytes; the rest are holes, which take no room
-
 	// WritingUntil is when it counts as complete if nothing changes in it before; nil: it is
 	// complete, or nothing is waited for.
 	WritingUntil *time.Time `json:"writingUntil,omitempty"`
@@ -52,10 +47,18 @@ type Version struct {
 	// Reused tells that Backup made none: this version has the same content.
 	Reused bool `json:"-"`
 
+	known
+}
+
+// known is what the store knows of a version for its own use.
+type known struct {
 	line       lineage.Version
-	record     *manifest.Record // nil: it says nothing of itself
-	newestFile string
-	noFolder   bool // something else has a version's name
+	record     *manifest.Record // what it says of itself; nil: nothing
+	foreign    bool             // another program made it here, and may change it
+	from       string           // see mark
+	content    int64            // of its bytes; the rest are holes, which take no room
+	newestFile string           // the path of the file that NewestMtime is of
+	noFolder   bool             // something else has a version's name
 }
 
 // stampLayout is the time in a version's name, without fractions or a zone.

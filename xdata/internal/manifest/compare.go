@@ -14,34 +14,44 @@ func (m *Manifest) ShapedLike(o *Manifest) bool {
 
 // CompareShapes names the files that cannot be what they were, without reading any.
 func CompareShapes(kept, now *Manifest) (damage []string) {
-	var is, was finder
-	for i := range kept.Entries {
-		k := &kept.Entries[i]
-		if k.Dir {
-			continue
-		}
-		n := is.find(now, k.Path)
+	eachFile(kept, now, func(k, n *Entry) {
 		switch {
 		case n == nil:
-			damage = append(damage, fmt.Sprintf("%q is missing", k.Path))
+			damage = append(damage, missing(k.Path))
 		case n.CheckKind() != nil || n.Dir:
 			damage = append(damage, NoFile(k.Path))
 		case n.Size != k.Size:
 			damage = append(damage, fmt.Sprintf("%q has %d bytes instead of %d", k.Path, n.Size, k.Size))
 		}
-	}
-	for i := range now.Entries {
-		if n := &now.Entries[i]; !n.Dir && was.find(kept, n.Path) == nil {
-			damage = append(damage, notPart(n.Path))
+	})
+	return append(damage, added(kept, now)...)
+}
+
+// eachFile calls f for each file of one version, with what another one has of its path; nil:
+// nothing.
+func eachFile(of, in *Manifest, f func(file, other *Entry)) {
+	var there finder
+	for i := range of.Entries {
+		if e := &of.Entries[i]; !e.Dir {
+			f(e, there.find(in, e.Path))
 		}
 	}
+}
+
+// added names the files that came to a version.
+func added(kept, now *Manifest) (damage []string) {
+	eachFile(now, kept, func(n, k *Entry) {
+		if k == nil {
+			damage = append(damage, fmt.Sprintf("%q does not belong to it", n.Path))
+		}
+	})
 	return damage
 }
 
+func missing(path string) string { return fmt.Sprintf("%q is missing", path) }
+
 // NoFile words the damage of a path where a folder or a link lies in the place of a file.
 func NoFile(path string) string { return fmt.Sprintf("%q is no file any more", path) }
-
-func notPart(path string) string { return fmt.Sprintf("%q does not belong to it", path) }
 
 // CompareSums names the files that are not what they were. Nothing kept is
 // nothing to hold against.
@@ -49,32 +59,20 @@ func CompareSums(kept, now *Manifest, foreign bool) (damage []string) {
 	if kept == nil {
 		return nil
 	}
-	var is, was finder
-	for i := range kept.Entries {
-		k := &kept.Entries[i]
-		if k.Dir {
-			continue
-		}
-		n := is.find(now, k.Path)
-		if n == nil || n.Dir {
+	eachFile(kept, now, func(k, n *Entry) {
+		switch {
+		case n == nil || n.Dir:
 			if !foreign {
-				damage = append(damage, fmt.Sprintf("%q is missing", k.Path))
+				damage = append(damage, missing(k.Path))
 			}
-			continue
-		}
-		if Rotted(k, n, foreign) {
+		case Rotted(k, n, foreign):
 			damage = append(damage, DoesNotMatch(k.Path))
 		}
-	}
+	})
 	if foreign {
 		return damage
 	}
-	for i := range now.Entries {
-		if n := &now.Entries[i]; !n.Dir && was.find(kept, n.Path) == nil {
-			damage = append(damage, notPart(n.Path))
-		}
-	}
-	return damage
+	return append(damage, added(kept, now)...)
 }
 
 // Rotted tells whether a file is not what was kept of it. Another program may

@@ -3,7 +3,6 @@ package transfer
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"os"
 
 	"github.com/klauspost/compress/zstd"
@@ -28,18 +27,20 @@ type builder struct {
 	bad       []int // files that did not come out as they should
 	ended     bool
 
-	wire.Unpacked        // of the batch, what is left of it
-	noise         []byte // of its dense content, what was read
-	held          []byte // the memory of that
-	sizes         []int  // of chunks
+	batch arrived // the last one
+	sizes []int   // of chunks
+	file          // that is being put together
+}
 
-	place  int             // of the file that is being put together; -1: none
+// file is one that is being put together.
+type file struct {
+	place  int             // in the manifest; -1: there is none
 	part   *piece          // what is not written of it yet
 	out    *tree.LargeFile // once it does not fit into a part
 	off    int64           // bytes of it so far
 	hash   chunk.Hasher
 	from   []localFile // of chunks of it that were here
-	failed bool        // the file cannot come out right
+	failed bool        // it cannot come out right
 	first  int         // its chunks in the manifest
 }
 
@@ -58,13 +59,13 @@ func (b *builder) build() error {
 	}
 	defer dec.Close()
 	buf := make([]byte, 0, chunk.MaxSize)
-	b.place, b.hash = -1, chunk.NewHasher()
+	b.place, b.hash, b.batch.link = -1, chunk.NewHasher(), b.r.Link
 	defer b.drop()
 	for !b.ended {
 		if err := context.Cause(b.ctx); err != nil {
 			return err
 		}
-		if err := b.batch(dec, buf); err != nil {
+		if err := b.next(dec, buf); err != nil {
 			return err
 		}
 	}
@@ -79,8 +80,8 @@ func (b *builder) drop() {
 	}
 }
 
-// batch takes the steps of one batch, or the end.
-func (b *builder) batch(dec *zstd.Decoder, buf []byte) error {
+// next takes the steps of one batch, or the end.
+func (b *builder) next(dec *zstd.Decoder, buf []byte) error {
 	kind, payload, err := b.r.Link.ExpectEither(wire.FrameBatch, wire.FrameEnd)
 	if err != nil {
 		return err
@@ -88,26 +89,15 @@ func (b *builder) batch(dec *zstd.Decoder, buf []byte) error {
 	if kind == wire.FrameEnd {
 		return b.end(payload)
 	}
-	if b.Unpacked, err = wire.DecodeBatch(payload, dec, buf); err != nil {
+	if err := b.batch.decode(payload, dec, buf); err != nil {
 		return err
 	}
-	if len(b.Steps) == 0 {
-		return manifest.Violation("a batch without steps")
-	}
-	if b.Dense > 0 {
-		if err := b.r.Link.ExpectContent(b.Dense); err != nil {
-			return err
-		}
-	}
-	for len(b.Steps) > 0 {
+	for len(b.batch.Steps) > 0 {
 		if err := b.step(); err != nil {
 			return err
 		}
 	}
-	if left := len(b.Data) + len(b.noise) + b.Dense; left > 0 {
-		return manifest.Violation("%d bytes of content that belong nowhere", left)
-	}
-	return b.writers.failed()
+	return cmp.Or(b.batch.spent(), b.writers.failed())
 }
 
 // end checks that the list is complete and that the hashes say so.
@@ -124,8 +114,8 @@ func (b *builder) end(payload []byte) error {
 
 // step takes one step.
 func (b *builder) step() error {
-	kind := b.Steps[0]
-	b.Steps = b.Steps[1:]
+	kind := b.batch.Steps[0]
+	b.batch.Steps = b.batch.Steps[1:]
 	inFile := b.place >= 0
 	switch {
 	case kind == wire.StepEntry && !inFile && b.again == nil:
@@ -133,9 +123,9 @@ func (b *builder) step() error {
 	case kind == wire.StepAgain && !inFile && len(b.again) > 0:
 		return b.repeat()
 	case kind == wire.StepData && inFile:
-		return b.literal(len(b.Data), b.unpack)
+		return b.literal(len(b.batch.Data), b.batch.unpack)
 	case kind == wire.StepDense && inFile:
-		return b.literal(len(b.noise)+b.Dense, b.arriving)
+		return b.literal(len(b.batch.noise)+b.batch.Dense, b.batch.arriving)
 	case kind == wire.StepCopy && inFile:
 		return b.copied()
 	case kind == wire.StepHole && inFile:
@@ -148,23 +138,13 @@ func (b *builder) step() error {
 	return manifest.Violation("step %d out of turn", kind)
 }
 
-// number reads one of a step's numbers.
-func (b *builder) number(limit uint64) (uint64, error) {
-	v, n := binary.Uvarint(b.Steps)
-	if n <= 0 || v > limit {
-		return 0, manifest.Violation("a step that cannot be read")
-	}
-	b.Steps = b.Steps[n:]
-	return v, nil
-}
-
 // entry begins a file or makes a folder.
 func (b *builder) entry() error {
-	e, rest, err := manifest.DecodeEntry(b.Steps)
+	e, rest, err := manifest.DecodeEntry(b.batch.Steps)
 	if err != nil {
 		return err
 	}
-	b.Steps = rest
+	b.batch.Steps = rest
 	if err := b.admission.Admit(&e); err != nil {
 		return err
 	}
@@ -182,15 +162,15 @@ func (b *builder) extra() error {
 	if entries := b.r.Manifest.Entries; place < 0 && b.again == nil && len(entries) > 0 && entries[len(entries)-1].Dir {
 		place = len(entries) - 1
 	}
-	size, err := b.number(manifest.MaxXattrs)
+	size, err := b.batch.number(manifest.MaxXattrs)
 	if err != nil {
 		return err
 	}
-	if place < 0 || size == 0 || size > uint64(len(b.Steps)) || b.r.Manifest.Entries[place].Attr.Xattrs != "" {
+	if place < 0 || size == 0 || size > uint64(len(b.batch.Steps)) || b.r.Manifest.Entries[place].Attr.Xattrs != "" {
 		return manifest.Violation("%d bytes of attributes that belong nowhere", size)
 	}
-	x := manifest.Xattrs(b.Steps[:size])
-	b.Steps = b.Steps[size:]
+	x := manifest.Xattrs(b.batch.Steps[:size])
+	b.batch.Steps = b.batch.Steps[size:]
 	e := &b.r.Manifest.Entries[place]
 	if err := cmp.Or(x.Check(e.Dir), b.admission.AddXattrs(len(x))); err != nil {
 		return err
@@ -201,7 +181,7 @@ func (b *builder) extra() error {
 
 // repeat begins a file that did not come out right the first time.
 func (b *builder) repeat() error {
-	place, err := b.number(manifest.MaxEntries)
+	place, err := b.batch.number(manifest.MaxEntries)
 	if err != nil {
 		return err
 	}
@@ -230,12 +210,12 @@ func (b *builder) current() *manifest.Entry { return &b.r.Manifest.Entries[b.pla
 
 // literal takes chunks out of a part of the batch's content, of which so much is left.
 func (b *builder) literal(left int, from func(p []byte) error) error {
-	count, err := b.number(chunk.MaxSize)
+	count, err := b.batch.number(chunk.MaxSize)
 	if err != nil {
 		return err
 	}
 	for b.sizes = b.sizes[:0]; count > 0; count-- {
-		size, err := b.number(chunk.MaxSize)
+		size, err := b.batch.number(chunk.MaxSize)
 		if err != nil {
 			return err
 		}
@@ -285,42 +265,13 @@ func (b *builder) limit() int {
 	return chunk.MaxSize // of the next part
 }
 
-// unpack takes content that was compressed.
-func (b *builder) unpack(p []byte) error {
-	b.Data = b.Data[copy(p, b.Data):]
-	return nil
-}
-
-// leastDirect is how much content is worth reading by itself.
-const leastDirect = 512 << 10
-
-// arriving takes content that was not: what is much goes from the link to its place, and
-// the rest is read at once.
-func (b *builder) arriving(p []byte) error {
-	if len(b.noise) == 0 && len(p) >= leastDirect {
-		b.Dense -= len(p)
-		return b.r.Link.ReadContent(p)
-	}
-	if len(b.noise) == 0 {
-		if b.held == nil {
-			b.held = make([]byte, chunk.MaxSize)
-		}
-		b.noise, b.Dense = b.held[:b.Dense], 0
-		if err := b.r.Link.ReadContent(b.noise); err != nil {
-			return err
-		}
-	}
-	b.noise = b.noise[copy(p, b.noise):]
-	return nil
-}
-
 // copied takes chunks that are here already.
 func (b *builder) copied() error {
-	from, err := b.number(MaxHave)
+	from, err := b.batch.number(MaxHave)
 	if err != nil {
 		return err
 	}
-	count, err := b.number(MaxHave)
+	count, err := b.batch.number(MaxHave)
 	if err != nil {
 		return err
 	}
@@ -391,7 +342,7 @@ func (b *builder) took(c chunk.Chunk) error {
 
 // hole leaves a part of the file out.
 func (b *builder) hole() error {
-	n, err := b.number(chunk.MaxHole)
+	n, err := b.batch.number(chunk.MaxHole)
 	if err != nil {
 		return err
 	}
@@ -448,11 +399,11 @@ func (b *builder) writeBuffered() error {
 // finish ends a file and checks its content.
 func (b *builder) finish() error {
 	e := b.current()
-	if len(b.Steps) < len(e.Sum) {
+	if len(b.batch.Steps) < len(e.Sum) {
 		return manifest.Violation("a step that cannot be read")
 	}
-	copy(e.Sum[:], b.Steps)
-	b.Steps = b.Steps[len(e.Sum):]
+	copy(e.Sum[:], b.batch.Steps)
+	b.batch.Steps = b.batch.Steps[len(e.Sum):]
 	if b.off != e.Size {
 		return manifest.Violation("%q has %d bytes, announced were %d", e.Path, b.off, e.Size)
 	}

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"mxcluster/xdata/internal/chunk"
 	"mxcluster/xdata/internal/datatest"
 	"mxcluster/xdata/internal/manifest"
@@ -160,22 +158,11 @@ func receive(ctx context.Context, t *testing.T, s *store, l *wire.Link) error {
 	return os.Rename(root.Name(), filepath.Join(s.dir, head.Name))
 }
 
-// connected returns the two ends of a connection as ssh is given one.
-func connected(t *testing.T) (ours, theirs *os.File) {
-	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	must(t, err)
-	must(t, unix.SetNonblock(fds[0], true))
-	ours, theirs = os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
-	t.Cleanup(func() { ours.Close(); theirs.Close() })
-	return ours, theirs
-}
-
 // transfer sends a version to a store, and returns how many bytes were sent, and the
 // sender's error.
 func transfer(t *testing.T, snap *Snapshot, to *store, counted tree.Counter) (sent int64, err error) {
 	t.Helper()
-	ours, theirs := connected(t)
+	ours, theirs := datatest.Connected(t)
 	received := make(chan struct{})
 	go func() {
 		defer close(received)

@@ -15,6 +15,7 @@ import (
 
 	"mxcluster/internal/fault"
 	"mxcluster/xdata/internal/chunk"
+	"mxcluster/xdata/internal/datatest"
 	"mxcluster/xdata/internal/tree"
 	"mxcluster/xdata/internal/wire"
 )
@@ -55,7 +56,7 @@ func TestSpans(t *testing.T) {
 	must(t, os.WriteFile(name, []byte(content), 0o600))
 	spans, want := spansOf(t, openedFile(t, name), content)
 	ways := map[string]func(t *testing.T) (io.Reader, io.Writer){
-		"a socket": func(t *testing.T) (io.Reader, io.Writer) { ours, theirs := connected(t); return theirs, ours },
+		"a socket": func(t *testing.T) (io.Reader, io.Writer) { ours, theirs := datatest.Connected(t); return theirs, ours },
 		"a pipe": func(t *testing.T) (io.Reader, io.Writer) {
 			r, w, err := os.Pipe()
 			must(t, err)
@@ -100,7 +101,7 @@ func TestSpansOfAShorterFile(t *testing.T) {
 	must(t, os.WriteFile(name, []byte(content), 0o600))
 	spans, want := spansOf(t, openedFile(t, name), content)
 	must(t, os.Truncate(name, 600_000+3*(64<<10)))
-	ours, theirs := connected(t)
+	ours, theirs := datatest.Connected(t)
 	reader, writer := io.Pipe()
 	for way, ends := range map[string]struct {
 		r io.Reader
@@ -134,7 +135,7 @@ func TestSpansForNobody(t *testing.T) {
 	content := noise(1, 1_000_000)
 	must(t, os.WriteFile(name, []byte(content), 0o600))
 	spans, _ := spansOf(t, openedFile(t, name), content)
-	ours, theirs := connected(t)
+	ours, theirs := datatest.Connected(t)
 	theirs.Close()
 	var lost wire.WriteError
 	if err := wire.NewLink(nil, ours).PutSpans(spans); !errors.As(err, &lost) {

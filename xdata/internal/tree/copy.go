@@ -48,7 +48,12 @@ func (c *copier) close() {
 // the manifest of the copy, and what was not kept. copied, which may be nil, is told of
 // bytes as they are copied.
 func Copy(ctx context.Context, from, to *os.Root, copied Counter) (*manifest.Manifest, *Dropped, error) {
-	source, t, err := Survey(from)
+	return copyBy(from, to, copied, Survey, func(c *copier, source *manifest.Manifest) error { return c.all(ctx, source) })
+}
+
+// copyBy copies what survey sees, by a function that has a copier do it.
+func copyBy(from, to *os.Root, copied Counter, survey func(*os.Root) (*manifest.Manifest, Totals, error), run func(c *copier, source *manifest.Manifest) error) (*manifest.Manifest, *Dropped, error) {
+	source, t, err := survey(from)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -57,15 +62,23 @@ func Copy(ctx context.Context, from, to *os.Root, copied Counter) (*manifest.Man
 		return nil, nil, err
 	}
 	defer c.close()
-	if err := c.top(source.Top); err != nil {
+	if err := run(c, source); err != nil {
 		return nil, nil, err
+	}
+	return c.made, c.to.Dropped, SetAllDirAttributes(&c.to, c.made)
+}
+
+// all copies everything, which keeps still.
+func (c *copier) all(ctx context.Context, source *manifest.Manifest) error {
+	if err := c.top(source.Top); err != nil {
+		return err
 	}
 	for i := range source.Entries {
 		if err := c.entry(ctx, &source.Entries[i]); err != nil {
-			return nil, nil, err
+			return err
 		}
 	}
-	return c.made, c.to.Dropped, SetAllDirAttributes(&c.to, c.made)
+	return nil
 }
 
 // entry copies a file, or makes a folder.

@@ -24,39 +24,35 @@ const (
 // is as it was at one moment. When some change or vanish in every round, that is
 // fault.Busy and names one.
 func CopyLive(ctx context.Context, from, to *os.Root, copied Counter) (*manifest.Manifest, *Dropped, error) {
-	source, t, err := SurveyLive(from)
-	if err != nil {
-		return nil, nil, err
-	}
-	c, err := newCopier(from, to, t.Bytes, copied)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer c.close()
+	return copyBy(from, to, copied, SurveyLive, func(c *copier, source *manifest.Manifest) error { return c.rounds(ctx, source) })
+}
+
+// rounds copies in rounds, until one finds nothing that moved.
+func (c *copier) rounds(ctx context.Context, source *manifest.Manifest) error {
 	for round := 1; ; round++ {
 		moved, err := c.round(ctx, source)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		if moved == nil {
 			break
 		}
 		if round == liveRounds {
-			return nil, nil, restless(moved)
+			return restless(moved)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		case <-time.After(livePause << (2 * (round - 1))):
 		}
-		if source, _, err = SurveyLive(from); err != nil {
-			return nil, nil, err
+		if source, _, err = SurveyLive(c.from.Root); err != nil {
+			return err
 		}
 	}
 	if !slices.ContainsFunc(c.made.Entries, func(e manifest.Entry) bool { return !e.Dir }) {
-		return nil, nil, NoFiles()
+		return NoFiles()
 	}
-	return c.made, c.to.Dropped, SetAllDirAttributes(&c.to, c.made)
+	return nil
 }
 
 // restless is the error of a folder that does not keep still.
