@@ -34,6 +34,7 @@ var combinations = []struct {
 // future is refused, and what is damaged or still being written is neither copied nor
 // counts.
 func TestEveryCombination(t *testing.T) {
+	t.Parallel()
 	for _, regular := range combinations {
 		for _, standby := range combinations {
 			for _, asks := range []clusterconf.Side{clusterconf.SideRegular, clusterconf.SideStandby} {

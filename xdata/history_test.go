@@ -564,6 +564,7 @@ func lives(t *testing.T) (count int, seed uint64, until time.Time) {
 // followed by something newer that was whole on both; each conflict is told; no name stands
 // for two contents.
 func TestRandomHistories(t *testing.T) {
+	t.Parallel()
 	count, seed, until := lives(t)
 	played := 0
 	for i := range count {

@@ -47,9 +47,6 @@ func (v *Version) is(content []byte, now time.Time) {
 	v.line.Node.Content = text
 }
 
-// Lineage returns what the version says of itself, for comparing it with others.
-func (v *Version) Lineage() lineage.Version { return v.line }
-
 // future tells whether a version has a file from the future: no clock can tell then what
 // is newer, so it is not copied.
 func (v *Version) future(now time.Time) bool {
