@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"mxcluster/clusterconf"
+	"mxcluster/clusterconf/clusterconftest"
 )
 
 // Two hundred processes at once: everything arrives, in some order, and history
@@ -22,7 +23,7 @@ func TestTwoHundredAtOnce(t *testing.T) {
 		lines = append(lines, fmt.Sprintf("change c%d --priority %d=%d", i/limsEach+1, lim, 1000+lim))
 	}
 	for i := range added {
-		lines = append(lines, fmt.Sprintf("server add new%d --base %s --interface eth0", i+1, host(5, i+1)))
+		lines = append(lines, fmt.Sprintf("server add new%d --base %s --interface eth0", i+1, clusterconftest.Host(5, i+1)))
 	}
 	s.runAll(t, lines)
 

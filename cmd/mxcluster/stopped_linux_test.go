@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mxcluster/clusterconf/clusterconftest"
 )
 
 // A process that is stopped in the middle of an edit holds the others up, who say
@@ -59,7 +61,7 @@ func TestStoppedInTheMiddle(t *testing.T) {
 func (s *site) stopHolder(t *testing.T) (stopped *os.Process, done <-chan error) {
 	t.Helper()
 	for i := range 200 {
-		cmd := s.command(fmt.Sprintf("server add new%d --base %s --interface eth0", i, host(5, i+1)))
+		cmd := s.command(fmt.Sprintf("server add new%d --base %s --interface eth0", i, clusterconftest.Host(5, i+1)))
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
 		if err := cmd.Start(); err != nil {

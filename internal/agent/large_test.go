@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"mxcluster/clusterconf"
+	"mxcluster/clusterconf/clusterconftest"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
 	"mxcluster/internal/member/membernet"
@@ -72,25 +73,13 @@ func TestLarge(t *testing.T) {
 
 // largeDocument makes clusters of ten regular servers and a standby, and free servers.
 func largeDocument(clusters, free int) *clusterconf.Document {
-	at := func(net, host int) netip.Prefix {
-		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 9, byte(net), byte(host)}), 16)
-	}
-	d := &clusterconf.Document{APIVersion: clusterconf.APIVersion, Kind: clusterconf.Kind, System: "LARGESYSTEM", Revision: 1,
-		Changed: clusterconf.Change{At: time.Now().UTC(), Command: "test"}}
-	for c := range clusters {
-		cluster := clusterconf.Cluster{Name: fmt.Sprintf("c%d", c+1), Standby: fmt.Sprintf("sb%d", c+1), Fallback: manual,
-			Failover: clusterconf.FailoverNormal, SplitBrainStop: clusterconf.SideRegular}
-		d.Servers = append(d.Servers, clusterconf.Server{Name: cluster.Standby, Base: at(c, 200), Interface: "eth0", Standby: true})
-		for i := range regularsEach {
-			lim := c*regularsEach + i + 1
-			d.Servers = append(d.Servers, clusterconf.Server{Name: fmt.Sprintf("srv%d", lim), Base: at(c, i+1), Interface: "eth0", LIM: lim})
-			d.LIMs = append(d.LIMs, clusterconf.LIM{Number: lim, Services: []clusterconf.Service{{Run: "exec:/lim"}}})
-			cluster.LIMs = append(cluster.LIMs, clusterconf.Member{LIM: lim, Alias: at(c, 100+i), Priority: 100})
-		}
-		d.Clusters = append(d.Clusters, cluster)
+	d := clusterconftest.System(clusters, regularsEach)
+	d.Revision, d.Changed.At = 1, time.Now().UTC()
+	for lim := 1; lim <= clusters*regularsEach; lim++ {
+		d.LIMs = append(d.LIMs, clusterconf.LIM{Number: lim, Services: []clusterconf.Service{{Run: "exec:/lim"}}})
 	}
 	for i := range free {
-		d.Servers = append(d.Servers, clusterconf.Server{Name: fmt.Sprintf("free%d", i+1), Base: at(250, i+1), Interface: "eth0"})
+		d.Servers = append(d.Servers, clusterconf.Server{Name: fmt.Sprintf("free%d", i+1), Base: clusterconftest.Host(250, i+1), Interface: "eth0"})
 	}
 	slices.SortFunc(d.Servers, func(a, b clusterconf.Server) int { return cmp.Compare(a.Name, b.Name) })
 	return d

@@ -1,8 +1,6 @@
 package explain
 
 import (
-	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mxcluster/clusterconf"
+	"mxcluster/clusterconf/clusterconftest"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/status"
 	"mxcluster/internal/whatif"
@@ -199,20 +198,6 @@ func TestExplainRivals(t *testing.T) {
 
 var now = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 
-// system has LIMs 1 to 3 with priorities 10, 20, 20 in cluster c1 and LIM 4 in none.
 func system(change func(*clusterconf.Cluster)) *clusterconf.Document {
-	prefix := func(last int) netip.Prefix { return netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/24", last)) }
-	d := &clusterconf.Document{Revision: 7, Servers: []clusterconf.Server{{Name: "sb1", Base: prefix(20), Interface: "eth0", Standby: true}}}
-	c := clusterconf.Cluster{Name: "c1", Standby: "sb1", Fallback: clusterconf.FallbackManual, Failover: clusterconf.FailoverNormal, SplitBrainStop: clusterconf.SideRegular}
-	for i := 1; i <= 4; i++ {
-		d.Servers = append(d.Servers, clusterconf.Server{Name: fmt.Sprintf("srv%d", i), Base: prefix(20 + i), Interface: "eth0", LIM: i})
-		if i < 4 {
-			c.LIMs = append(c.LIMs, clusterconf.Member{LIM: i, Alias: prefix(10 + i), Priority: 10 + 10*min(i-1, 1)})
-		}
-	}
-	if change != nil {
-		change(&c)
-	}
-	d.Clusters = []clusterconf.Cluster{c}
-	return d
+	return clusterconftest.Trio(change)
 }

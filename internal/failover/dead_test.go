@@ -1,29 +1,22 @@
 package failover
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/clusterconf/clusterconftest"
 )
 
-// trio has LIMs 1 to 3 with priorities 10, 20 and 20 in one cluster, and LIM 4 in none; the
-// standby looks, long after its start, and srv1 is gone.
+// trio is the standby's view of a [clusterconftest.Trio], long after its start, and srv1 is
+// gone.
 func trio() View {
-	d := &clusterconf.Document{Revision: 7, Servers: []clusterconf.Server{{Name: "sb1", Standby: true}}}
-	c := clusterconf.Cluster{Name: "c1", Standby: "sb1", SplitBrainStop: clusterconf.SideRegular}
-	v := View{Now: epoch, Self: "sb1", Started: epoch.Add(-time.Hour), StartGrace: time.Minute, Settled: true, Document: d, Peers: map[string]Peer{}, LIMs: map[int]Local{}}
-	for lim, name := range map[int]string{1: "srv1", 2: "srv2", 3: "srv3", 4: "srv4"} {
-		d.Servers = append(d.Servers, clusterconf.Server{Name: name, LIM: lim})
+	v := View{Now: epoch, Self: "sb1", Started: epoch.Add(-time.Hour), StartGrace: time.Minute, Settled: true,
+		Document: clusterconftest.Trio(nil), Peers: map[string]Peer{"srv1": {Liveness: Gone}}, LIMs: map[int]Local{}}
+	for _, name := range []string{"srv2", "srv3", "srv4"} {
 		v.Peers[name] = Peer{Liveness: Alive, Claim: &Claim{Server: name, Revision: 7}}
 	}
-	for lim, priority := range map[int]int{1: 10, 2: 20, 3: 20} {
-		c.LIMs = append(c.LIMs, clusterconf.Member{LIM: lim, Priority: priority, Alias: netip.MustParsePrefix("192.0.2.11/24")})
-	}
-	d.Clusters = []clusterconf.Cluster{c}
-	v.Peers["srv1"] = Peer{Liveness: Gone}
 	return v
 }
 

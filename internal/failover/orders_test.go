@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/clusterconf/clusterconftest"
 )
 
 // What keeps an order from being carried out is told before it is given, and whether
@@ -38,18 +39,12 @@ func TestWhatBlocksOrders(t *testing.T) {
 			v.Peers["srv2"].Claim.LIMs = []LIMClaim{{LIM: 2, State: Failed, Reason: "was told to"}}
 		}, "[it failed on srv2: was told to]", "it failed on sb1: no licence", true, true},
 	} {
-		d := &clusterconf.Document{Revision: 1, Servers: []clusterconf.Server{{Name: "sb1", Standby: true}},
-			Clusters: []clusterconf.Cluster{{Name: "c1", Standby: "sb1"}}}
+		d := clusterconftest.System(1, 4)
 		v := View{Now: epoch, Self: "sb1", Settled: true, Document: d, LIMs: map[int]Local{},
-			Peers: map[string]Peer{"sb1": {Liveness: Alive, Claim: &Claim{Server: "sb1", Revision: 1, Settled: true, LIMs: make([]LIMClaim, 1)}}}}
-		for lim, priority := range []int{2: 20, 3: 20, 4: 21} {
-			if priority == 0 {
-				continue
-			}
-			name := fmt.Sprint("srv", lim)
-			d.Servers = append(d.Servers, clusterconf.Server{Name: name, LIM: lim})
-			d.Clusters[0].LIMs = append(d.Clusters[0].LIMs, clusterconf.Member{LIM: lim, Priority: priority})
-			v.Peers[name] = Peer{Liveness: Alive, Claim: &Claim{Server: name, Revision: 1, Settled: true}}
+			Peers: map[string]Peer{"sb1": {Liveness: Alive, Claim: &Claim{Server: "sb1", Revision: 7, Settled: true, LIMs: make([]LIMClaim, 1)}}}}
+		d.Clusters[0].Member(4).Priority++
+		for _, name := range []string{"srv2", "srv3", "srv4"} {
+			v.Peers[name] = Peer{Liveness: Alive, Claim: &Claim{Server: name, Revision: 7, Settled: true}}
 		}
 		tc.change(&v)
 		if why, able := FallbackBlockedBy(v, 2); fmt.Sprint(why) != tc.fallback || able != tc.ableBack {

@@ -20,6 +20,8 @@ var arrows = []rule{
 		"a mistyped name is understood in the same way wherever it stands"},
 	{"clusterconf", []string{"internal/fault", "internal/nearest", "internal/safepath"},
 		"the document and its rules hold without a network, an agent or a terminal"},
+	{"clusterconf/clusterconftest", []string{"clusterconf"},
+		"helpers of tests"},
 	{"netops", []string{"internal/fanout", "internal/fault", "internal/nearest", "internal/netns"},
 		"the boundary to the kernel knows addresses and interfaces, not clusters"},
 	{"netops/netopstest", []string{"internal/fanout", "internal/fault", "netops"},

@@ -3,34 +3,20 @@ package whatif
 import (
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/clusterconf/clusterconftest"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
 )
 
 var now = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 
-// system has LIMs 1 to 3 with priorities 10, 20, 20 in cluster c1 and LIM 4 in none.
 func system(change func(*clusterconf.Cluster)) *clusterconf.Document {
-	prefix := func(last int) netip.Prefix { return netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/24", last)) }
-	d := &clusterconf.Document{Revision: 7, Servers: []clusterconf.Server{{Name: "sb1", Base: prefix(20), Interface: "eth0", Standby: true}}}
-	c := clusterconf.Cluster{Name: "c1", Standby: "sb1", Fallback: clusterconf.FallbackManual, Failover: clusterconf.FailoverNormal, SplitBrainStop: clusterconf.SideRegular}
-	for i := 1; i <= 4; i++ {
-		d.Servers = append(d.Servers, clusterconf.Server{Name: fmt.Sprintf("srv%d", i), Base: prefix(20 + i), Interface: "eth0", LIM: i})
-		if i < 4 {
-			c.LIMs = append(c.LIMs, clusterconf.Member{LIM: i, Alias: prefix(10 + i), Priority: 10 + 10*min(i-1, 1)})
-		}
-	}
-	if change != nil {
-		change(&c)
-	}
-	d.Clusters = []clusterconf.Cluster{c}
-	return d
+	return clusterconftest.Trio(change)
 }
 
 // words says what moves, as "1 srv1>sb1".
@@ -233,22 +219,9 @@ func TestScenarioCheck(t *testing.T) {
 
 // The largest system is simulated while somebody waits.
 func BenchmarkSimulateLargest(b *testing.B) {
-	d := &clusterconf.Document{Revision: 7}
-	for c := range 22 {
-		name := fmt.Sprintf("sb%d", c)
-		d.Servers = append(d.Servers, clusterconf.Server{Name: name, Standby: true})
-		cluster := clusterconf.Cluster{Name: fmt.Sprintf("c%d", c), Standby: name, Fallback: clusterconf.FallbackManual,
-			Failover: clusterconf.FailoverNormal, SplitBrainStop: clusterconf.SideRegular}
-		for i := range 10 {
-			lim := 10*c + i + 1
-			d.Servers = append(d.Servers, clusterconf.Server{Name: fmt.Sprintf("srv%d", lim), LIM: lim})
-			cluster.LIMs = append(cluster.LIMs, clusterconf.Member{LIM: lim, Priority: 100,
-				Alias: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(c), byte(i)}), 16)})
-		}
-		d.Clusters = append(d.Clusters, cluster)
-	}
+	d := clusterconftest.System(22, 10)
 	for b.Loop() {
-		if got := words(Simulate(AllWell(d, now), Scenario{Down: []string{"srv1", "srv11"}})); got != "1 srv1>sb0, 11 srv11>sb1" {
+		if got := words(Simulate(AllWell(d, now), Scenario{Down: []string{"srv1", "srv11"}})); got != "1 srv1>sb1, 11 srv11>sb2" {
 			b.Fatal(got)
 		}
 	}
