@@ -96,16 +96,16 @@ func runAgent(ctx context.Context, a *app, force bool) error {
 // can, decides what the agent does.
 func (s *server) closedToOthers() error {
 	if err := trusted.Path(s.store.Path); err != nil {
-		return passable(err, "the cluster document")
+		return unsafeFile(err, "the cluster document")
 	}
 	if err := trusted.Path(s.dirs.State); err != nil {
-		return passable(err, "the state folder")
+		return unsafeFile(err, "the state folder")
 	}
 	return nil
 }
 
-// passable says what others may change, and how to go on all the same.
-func passable(err error, what string) error {
+// unsafeFile says what others may change, and how to go on all the same.
+func unsafeFile(err error, what string) error {
 	if fault.HintOf(err) == "" { // it cannot be seen
 		return fault.Wrap(err, fault.CodeOf(err), "run the command as root, or give other folders", "looking who may change %s", what)
 	}
@@ -121,11 +121,11 @@ func (s *server) mayRunAgent() error {
 	if err != nil {
 		return err
 	}
-	s.calledIn(doc)
+	s.resolveName(doc)
 	if doc.Server(s.settings.Server) == nil && s.store.Had(s.settings.Server) {
 		return nil // it was removed: the agent idles, and hears when it is added again
 	}
-	return s.known(doc)
+	return s.checkKnown(doc)
 }
 
 // log returns a logger to standard error, in the journal's own form where that
@@ -144,7 +144,7 @@ func (a *app) log(level slog.Level) (log *slog.Logger, end func()) {
 
 // unblockedLog returns a logger that never waits for who reads it, and how to end it.
 func unblockedLog(out io.Writer, form func(io.Writer) slog.Handler) (log *slog.Logger, end func()) {
-	w, end := newUnblocked(out, func(lost int64) {
+	w, end := newAsyncWriter(out, func(lost int64) {
 		log.Warn("lines of this log are missing: it was not read fast enough", "lines", lost)
 	})
 	log = slog.New(form(w))

@@ -53,7 +53,7 @@ func runAgentStop(ctx context.Context, a *app, o agentStopOptions) error {
 		return fmt.Errorf("stopping the agent: %w", err)
 	}
 	if o.dryRun {
-		return a.done(result{Changed: true, DryRun: true, Text: fmt.Sprintf("agent %d on %s would stop%s", info.PID, info.Server, releasing(o.release))})
+		return a.done(result{Changed: true, DryRun: true, Text: fmt.Sprintf("agent %d on %s would stop%s", info.PID, info.Server, releaseWords(o.release))})
 	}
 	// The process is watched from before it is asked to end: its number may be
 	// another's afterwards.
@@ -78,8 +78,8 @@ func runAgentStop(ctx context.Context, a *app, o agentStopOptions) error {
 	return a.done(result{Changed: true, Text: text})
 }
 
-// releasing completes what a dry run says.
-func releasing(release bool) string {
+// releaseWords completes what a dry run says.
+func releaseWords(release bool) string {
 	if release {
 		return " and give its LIMs up"
 	}

@@ -72,7 +72,7 @@ func runAliasDeny(a *app, off, dryRun bool) error {
 	if err != nil {
 		return err
 	}
-	deny, serve := deniable(doc, here, denied)
+	deny, serve := splitDenied(doc, here, denied)
 	for _, addr := range serve {
 		a.out.Warn("%s is on this server and not denied; it is left so", addr)
 	}
@@ -90,9 +90,9 @@ func runAliasDeny(a *app, off, dryRun bool) error {
 	return a.done(r)
 }
 
-// deniable sorts the aliases of a system into those that are denied on this server, or
+// splitDenied sorts the aliases of a system into those that are denied on this server, or
 // are to be, and those that serve here.
-func deniable(doc *clusterconf.Document, here []netops.Address, denied []netip.Addr) (deny, serve []netip.Addr) {
+func splitDenied(doc *clusterconf.Document, here []netops.Address, denied []netip.Addr) (deny, serve []netip.Addr) {
 	for _, c := range doc.Clusters {
 		for _, m := range c.LIMs {
 			addr := m.Alias.Addr()

@@ -83,7 +83,7 @@ func runAliasShow(a *app) error {
 		if e.Denied, err = isDenied(k, h); err != nil {
 			return err
 		}
-		e.Elsewhere = elsewhere(all, addresses, h)
+		e.Elsewhere = otherPlaces(all, addresses, h)
 		list.Aliases = append(list.Aliases, e)
 	}
 	return a.out.Show(list.view())
@@ -111,9 +111,9 @@ func isDenied(k Kernel, h aliasHere) (*bool, error) {
 	return &is, err
 }
 
-// elsewhere are the other places of an alias on this server: other interfaces than the
+// otherPlaces are the other places of an alias on this server: other interfaces than the
 // document's, whose addresses are own, and other prefixes.
-func elsewhere(all, own []netops.Address, h aliasHere) []string {
+func otherPlaces(all, own []netops.Address, h aliasHere) []string {
 	places := []string{}
 	for _, x := range all {
 		right := x.Prefix == h.member.Alias && slices.Contains(own, x)

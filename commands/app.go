@@ -137,7 +137,7 @@ func (a *app) serverBy(force bool) (*server, error) {
 	}
 	if !force {
 		if err := trusted.Path(dirs.Settings()); err != nil {
-			return nil, passable(err, "the settings")
+			return nil, unsafeFile(err, "the settings")
 		}
 	}
 	s, err := settings.Load(dirs, a.env.Environ)

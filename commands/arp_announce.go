@@ -64,7 +64,7 @@ func runARPAnnounce(ctx context.Context, a *app, arg string, o arpAnnounceOption
 	}
 	defer k.Close()
 	if o.dryRun {
-		if err := announceable(k, ifname, addr); err != nil {
+		if err := mayAnnounce(k, ifname, addr); err != nil {
 			return err
 		}
 		return a.done(result{Changed: true, DryRun: true, Text: fmt.Sprintf("%s would be announced on %s", addr, ifname)})
@@ -94,7 +94,7 @@ func (a *app) announce(ctx context.Context, k Kernel, ifname string, addr netip.
 				return ctx.Err()
 			}
 		}
-		if err := announceable(k, ifname, addr); err != nil {
+		if err := mayAnnounce(k, ifname, addr); err != nil {
 			return err
 		}
 		if err := w.Announce(addr); err != nil {
@@ -104,8 +104,8 @@ func (a *app) announce(ctx context.Context, k Kernel, ifname string, addr netip.
 	return nil
 }
 
-// announceable refuses to announce what this server does not have.
-func announceable(k Kernel, ifname string, addr netip.Addr) error {
+// mayAnnounce refuses to announce what this server does not have.
+func mayAnnounce(k Kernel, ifname string, addr netip.Addr) error {
 	addresses, err := k.Addresses(ifname)
 	if err != nil {
 		return fmt.Errorf("announcing %s: %w", addr, err)

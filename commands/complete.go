@@ -137,10 +137,10 @@ func (a completer) complete(o offer, args []string, begun string) []cobra.Comple
 	if err != nil {
 		return nil
 	}
-	return beginning(o(a.store(dirs), args), begun)
+	return withPrefix(o(a.store(dirs), args), begun)
 }
 
-// beginning returns the words that begin like begun.
-func beginning(list []cobra.Completion, begun string) []cobra.Completion {
+// withPrefix returns the words that begin like begun.
+func withPrefix(list []cobra.Completion, begun string) []cobra.Completion {
 	return slices.DeleteFunc(slices.Clone(list), func(c cobra.Completion) bool { return !strings.HasPrefix(c, begun) })
 }

@@ -27,7 +27,7 @@ func (a completer) flagValues() map[string]cobra.CompletionFunc {
 		"xdata backup --from":    folder,
 		"lim set --prompts":      folder,
 		"--key-file":             file,
-		"--output":               fixed(ui.Formats(), cobra.ShellCompDirectiveNoFileComp),
+		"--output":               fromList(ui.Formats(), cobra.ShellCompDirectiveNoFileComp),
 		"--color":                words("auto", "on a terminal", "always", "", "never", ""),
 		"--fallback":             fallback,
 		"--fallback-window":      words("always", "at any time of day", "22:00-05:00", "for example"),
@@ -55,17 +55,17 @@ func words(pairs ...string) cobra.CompletionFunc {
 	for i := 0; i < len(pairs); i += 2 {
 		list = append(list, described(pairs[i], pairs[i+1]))
 	}
-	return fixed(list, cobra.ShellCompDirectiveNoFileComp)
+	return fromList(list, cobra.ShellCompDirectiveNoFileComp)
 }
 
 // prefixes offers how values begin; the rest is typed on.
 func prefixes(list ...cobra.Completion) cobra.CompletionFunc {
-	return fixed(list, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace)
+	return fromList(list, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace)
 }
 
-// fixed offers those of a list that begin like the word begun.
-func fixed(list []cobra.Completion, directive cobra.ShellCompDirective) cobra.CompletionFunc {
+// fromList offers those of a list that begin like the word begun.
+func fromList(list []cobra.Completion, directive cobra.ShellCompDirective) cobra.CompletionFunc {
 	return func(_ *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return beginning(list, begun), directive
+		return withPrefix(list, begun), directive
 	}
 }

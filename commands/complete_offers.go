@@ -95,7 +95,7 @@ func aboutLIM(s *clusterconf.Server, c *clusterconf.Cluster, m *clusterconf.Memb
 // limsOfCluster offers the LIMs of the cluster that was named before, of every
 // cluster where none was.
 func limsOfCluster(store *clusterconf.Store, args []string) []cobra.Completion {
-	only := optional(args)
+	only := optionalArgument(args)
 	return offerLIMs(func(_ *clusterconf.Member, c *clusterconf.Cluster) bool {
 		return c != nil && (only == "" || c.Name == only)
 	})(store, args)
@@ -175,5 +175,5 @@ func subcommands(c *cobra.Command, begun string) []cobra.Completion {
 			list = append(list, described(sub.Name(), sub.Short))
 		}
 	}
-	return beginning(list, begun)
+	return withPrefix(list, begun)
 }

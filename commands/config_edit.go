@@ -73,7 +73,7 @@ func runConfigEdit(ctx context.Context, a *app, o configEditOptions) error {
 	}
 	edited, err := a.editUntilValid(ctx, editor, file)
 	if err == nil {
-		err = s.storeOrMend(ctx, o.change, edited)
+		err = s.storeOrRepair(ctx, o.change, edited)
 	}
 	if now, unread := os.ReadFile(file); err == nil || unread == nil && bytes.Equal(now, text) {
 		return errors.Join(err, os.RemoveAll(filepath.Dir(file)))

@@ -29,17 +29,17 @@ func (a *app) textToEdit(ctx context.Context, force bool) (*server, []byte, erro
 	return s, clusterconf.Encode(doc), nil
 }
 
-// storeOrMend stores an edited document, be the stored one whole or broken by now.
-func (s *server) storeOrMend(ctx context.Context, o change, edited *clusterconf.Document) error {
+// storeOrRepair stores an edited document, be the stored one whole or broken by now.
+func (s *server) storeOrRepair(ctx context.Context, o change, edited *clusterconf.Document) error {
 	if found := s.store.Look(); found.Document == nil && found.Text != nil {
-		return s.mend(ctx, o, found, edited)
+		return s.repair(ctx, o, found, edited)
 	}
 	return s.storeEdited(ctx, o, edited)
 }
 
-// mend puts an edited document in the place of a broken one. What comes to the document
+// repair puts an edited document in the place of a broken one. What comes to the document
 // that is in force is no edit, and right on every server.
-func (s *server) mend(ctx context.Context, o change, found clusterconf.Found, edited *clusterconf.Document) error {
+func (s *server) repair(ctx context.Context, o change, found clusterconf.Found, edited *clusterconf.Document) error {
 	e := edit{
 		change: o, command: "config edit", doing: "storing it",
 		done: "the edited cluster document is stored in the place of the broken one", would: "the edited cluster document would be stored in the place of the broken one",
@@ -48,7 +48,7 @@ func (s *server) mend(ctx context.Context, o change, found clusterconf.Found, ed
 	if left, err := clusterconf.Parse(s.store.Path, found.Text); err == nil && clusterconf.Hash(left) == clusterconf.Hash(edited) {
 		return found.Problem // what is left of it makes sense, and nobody mended it
 	}
-	s.calledIn(edited)
+	s.resolveName(edited)
 	record := s.record(e)
 	plan, err := s.store.PreviewMend(found, edited, record)
 	if err != nil {

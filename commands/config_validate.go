@@ -44,7 +44,7 @@ in the document as FILE:LINE:COLUMN: what. FILE - is standard input.`,
 		Example:     "  mxcluster config validate\n  mxcluster config validate new.yaml -o json",
 		Annotations: exits(fault.NotFound, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("[FILE]"),
-		RunE:        func(_ *cobra.Command, args []string) error { return runConfigValidate(a, optional(args)) },
+		RunE:        func(_ *cobra.Command, args []string) error { return runConfigValidate(a, optionalArgument(args)) },
 	}
 }
 

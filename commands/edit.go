@@ -29,7 +29,7 @@ func (s *server) edit(ctx context.Context, e edit) (out outcome, live []string, 
 		return out, nil, err
 	}
 	agent := s.agent.Running(ctx)
-	lives := living(ctx, s)
+	lives := aliveCheck(ctx, s)
 	if agent {
 		e.apply = keepReached(e.apply, lives)
 	}
@@ -40,7 +40,7 @@ func (s *server) edit(ctx context.Context, e edit) (out outcome, live []string, 
 	}
 	out = outcome{Result: plan, agent: agent, lives: lives, place: place}
 	if e.wait > 0 {
-		if live, err = whoLives(ctx, s, out.agent); err != nil {
+		if live, err = aliveServers(ctx, s, out.agent); err != nil {
 			return out, nil, err
 		}
 	}
@@ -48,7 +48,7 @@ func (s *server) edit(ctx context.Context, e edit) (out outcome, live []string, 
 	if !plan.Changed {
 		return out, live, nil
 	}
-	if err := s.foresee(ctx, e, &out); err != nil || e.dryRun {
+	if err := s.preview(ctx, e, &out); err != nil || e.dryRun {
 		return out, live, err
 	}
 	if err := s.confirm(e, out); err != nil {
@@ -69,8 +69,8 @@ func (s *server) record(e edit) clusterconf.Change {
 	return clusterconf.Change{By: s.env.User(), On: s.settings.Server, Command: e.command, Reason: e.reason}
 }
 
-// foresee says what an edit will do.
-func (s *server) foresee(ctx context.Context, e edit, out *outcome) error {
+// preview says what an edit will do.
+func (s *server) preview(ctx context.Context, e edit, out *outcome) error {
 	before, after := out.Before.Document, out.After.Document
 	if e.first != nil && e.dryRun {
 		says, err := e.first(ctx)
@@ -104,7 +104,7 @@ func (s *server) commit(ctx context.Context, e edit, record clusterconf.Change, 
 	before, after := out.Before.Document, out.After.Document
 	planned, exchanges := clusterconf.Diff(before, after), clusterconf.Exchanges(before, after)
 	if out.agent {
-		if err := noneLeaves(before, exchanges); err != nil {
+		if err := refuseLeaving(before, exchanges); err != nil {
 			return err
 		}
 		for _, m := range clusterconf.Moves(before, after) {

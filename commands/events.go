@@ -104,9 +104,9 @@ func (s *server) knowsLIM(lim int) error {
 	return fault.New(fault.NotFound, "mxcluster lim list", "there is no LIM %d", lim)
 }
 
-// unlessUnknown is why an agent did not carry an order out; where none answers, that there is
+// unknownLIMFirst is why an agent did not carry an order out; where none answers, that there is
 // no such LIM goes before that: starting an agent would not help.
-func (a *app) unlessUnknown(lim int, err error) error {
+func (a *app) unknownLIMFirst(lim int, err error) error {
 	if fault.CodeOf(err) != fault.Unreachable {
 		return err
 	}

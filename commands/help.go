@@ -16,8 +16,8 @@ import (
 // exitStatus is the annotation that holds the codes a command may end with.
 const exitStatus = "exit-status"
 
-// meanings are the contract's words for the exit codes.
-func meanings() map[fault.Code]string {
+// exitCodeMeanings are the contract's words for the exit codes.
+func exitCodeMeanings() map[fault.Code]string {
 	return map[fault.Code]string{
 		fault.OK:           "done, or already so",
 		fault.Failed:       "failed",
@@ -98,7 +98,7 @@ type Exit struct {
 // ExitStatus returns the codes that a command may end with, in their order.
 func ExitStatus(c *cobra.Command) []Exit {
 	words := strings.Fields(c.Annotations[exitStatus])
-	texts := meanings()
+	texts := exitCodeMeanings()
 	var list []Exit
 	for _, code := range slices.Sorted(maps.Keys(texts)) {
 		if slices.Contains(words, strconv.Itoa(int(code))) {

@@ -12,10 +12,10 @@ import (
 	"mxcluster/netops"
 )
 
-// isServer refuses to take this machine for a server of the system that it is not: it
+// checkIdentity refuses to take this machine for a server of the system that it is not: it
 // has none of that server's addresses, or another machine answers for its base. Bases
 // on the loopback interface are for trying out; nobody else can have them.
-func (a *app) isServer(ctx context.Context, doc *clusterconf.Document, s *clusterconf.Server) error {
+func (a *app) checkIdentity(ctx context.Context, doc *clusterconf.Document, s *clusterconf.Server) error {
 	if s.Base.Addr().IsLoopback() {
 		return nil
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 type initOptions struct {
-	place
+	serverFlags
 	server string
 	dryRun bool
 	force  bool
@@ -61,7 +61,7 @@ func runInit(ctx context.Context, a *app, o initOptions) error {
 			return err
 		}
 	}
-	first, err := o.place.server(&a.ask, o.server, netip.Prefix{})
+	first, err := o.serverFlags.server(&a.ask, o.server, netip.Prefix{})
 	if err != nil {
 		return err
 	}
@@ -122,16 +122,16 @@ func initialised(store *clusterconf.Store, first clusterconf.Server) (bool, erro
 	if err != nil {
 		return false, err
 	}
-	if s := doc.Server(first.Name); s != nil && s.LIM == first.LIM && s.Interface == first.Interface && had(doc, s, first.Base) {
+	if s := doc.Server(first.Name); s != nil && s.LIM == first.LIM && s.Interface == first.Interface && hadBase(doc, s, first.Base) {
 		return true, nil
 	}
 	return false, fault.New(fault.Refused, "'mxcluster server list' shows it; for a new system give other folders",
 		"%s holds another system", store.Path)
 }
 
-// had tells whether a server has or had an address as its base: `create` made
+// hadBase tells whether a server has or had an address as its base: `create` made
 // the first one the alias.
-func had(doc *clusterconf.Document, s *clusterconf.Server, base netip.Prefix) bool {
+func hadBase(doc *clusterconf.Document, s *clusterconf.Server, base netip.Prefix) bool {
 	if s.Base == base {
 		return true
 	}

@@ -14,20 +14,20 @@ func (s *server) read() (*clusterconf.Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.calledIn(doc)
+	s.resolveName(doc)
 	return doc, nil
 }
 
-// calledIn takes this server's name from the document, where that is plain.
-func (s *server) calledIn(doc *clusterconf.Document) {
+// resolveName takes this server's name from the document, where that is plain.
+func (s *server) resolveName(doc *clusterconf.Document) {
 	if found := doc.Called(s.settings.Server); len(found) == 1 {
 		s.settings.Server = found[0]
 	}
 }
 
-// known makes sure that this server is one of the system: its name may be a host name
+// checkKnown makes sure that this server is one of the system: its name may be a host name
 // that nobody gave to 'mxcluster server add'.
-func (s *server) known(doc *clusterconf.Document) error {
+func (s *server) checkKnown(doc *clusterconf.Document) error {
 	name := s.settings.Server
 	if doc.Server(name) != nil {
 		return nil

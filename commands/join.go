@@ -85,7 +85,7 @@ func runJoin(ctx context.Context, a *app, arg string, o joinOptions) error {
 	if err := mayJoin(s.store, doc, o.server); err != nil {
 		return err
 	}
-	if err := a.isServer(ctx, doc, doc.Server(o.server)); err != nil {
+	if err := a.checkIdentity(ctx, doc, doc.Server(o.server)); err != nil {
 		return err
 	}
 	r := result{Changed: true, DryRun: o.dryRun, Revision: doc.Revision, Text: fmt.Sprintf("%s would join the system", o.server)}

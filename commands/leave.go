@@ -55,7 +55,7 @@ func (s *server) leaveCluster(ctx context.Context, l leave) error {
 		}
 		if now, err := s.store.Read(); err == nil {
 			out.After.Revision = now.Revision
-			out.left = append(out.left, l.kept(now)...)
+			out.left = append(out.left, l.keptBases(now)...)
 		}
 	}
 	if err := s.tell(out, l.edit); err != nil || waited == nil {
@@ -73,8 +73,8 @@ func (l *leave) begun() string {
 	return what + "; the agents go on with it"
 }
 
-// kept says which servers keep their former base, and until when.
-func (l *leave) kept(doc *clusterconf.Document) []string {
+// keptBases says which servers keep their former base, and until when.
+func (l *leave) keptBases(doc *clusterconf.Document) []string {
 	var left []string
 	for _, s := range doc.Servers {
 		if l.dead != "" && s.ReachedAt.IsValid() && doc.Server(l.dead) != nil {
@@ -104,7 +104,7 @@ func (s *server) beginLeave(ctx context.Context, l leave) (out outcome, live []s
 	if !plan.Changed {
 		return out, nil, nil
 	}
-	if live, err = whoLives(ctx, s, true); err != nil {
+	if live, err = aliveServers(ctx, s, true); err != nil {
 		return out, nil, err
 	}
 	first, err := s.store.Preview(record, l.begin)
@@ -116,7 +116,7 @@ func (s *server) beginLeave(ctx context.Context, l leave) (out outcome, live []s
 			return out, nil, err
 		}
 	}
-	if err := s.foresee(ctx, l.edit, &out); err != nil || l.dryRun {
+	if err := s.preview(ctx, l.edit, &out); err != nil || l.dryRun {
 		return out, nil, err
 	}
 	out.left = leftToDo(s, out, nil)
@@ -173,7 +173,7 @@ func (s *server) awaitLeave(ctx context.Context, l leave, live []string) error {
 		if l.wait == 0 {
 			return true, "", nil
 		}
-		behind := behind(info, doc.Revision, live)
+		behind := serverBehind(info, doc.Revision, live)
 		kept := behind == "" && allLive(doc, info) && slices.ContainsFunc(doc.Servers, func(s clusterconf.Server) bool { return s.ReachedAt.IsValid() })
 		return behind == "" && !kept, behind + strings.Join(info.Pending, "; "), nil
 	})
@@ -215,9 +215,9 @@ func keepReached(apply func(*clusterconf.Document) error, lives func(server stri
 	}
 }
 
-// living tells of each server whether its agent is heard, this one's own included. The
+// aliveCheck tells of each server whether its agent is heard, this one's own included. The
 // agent here is asked once, when that is asked for.
-func living(ctx context.Context, s *server) func(server string) bool {
+func aliveCheck(ctx context.Context, s *server) func(server string) bool {
 	heard := sync.OnceValue(func() []string {
 		info, err := s.agent.Agent(ctx)
 		if err != nil {
@@ -234,9 +234,9 @@ func living(ctx context.Context, s *server) func(server string) bool {
 	return func(server string) bool { return slices.Contains(heard(), server) }
 }
 
-// noneLeaves refuses an edit by which a LIM would leave its cluster at one go: the
+// refuseLeaving refuses an edit by which a LIM would leave its cluster at one go: the
 // standby would hold on to an address that is a server's own by then.
-func noneLeaves(before *clusterconf.Document, exchanges []clusterconf.Exchange) error {
+func refuseLeaving(before *clusterconf.Document, exchanges []clusterconf.Exchange) error {
 	for _, e := range exchanges {
 		again := slices.ContainsFunc(exchanges, func(o clusterconf.Exchange) bool {
 			return o.Server == e.Server && o.Direction == clusterconf.DirectionEnter

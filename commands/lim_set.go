@@ -136,14 +136,14 @@ func runLIMSet(ctx context.Context, a *app, arg string, o limSetOptions) error {
 	if err != nil {
 		return err
 	}
-	for _, text := range append(missing, exposed(o.services)...) {
+	for _, text := range append(missing, exposedSecrets(o.services)...) {
 		a.out.Warn("%s", text)
 	}
 	return nil
 }
 
-// exposed says which parameters are secrets that everybody may read by now.
-func exposed(list []clusterconf.Service) []string {
+// exposedSecrets says which parameters are secrets that everybody may read by now.
+func exposedSecrets(list []clusterconf.Service) []string {
 	var out []string
 	for _, s := range list {
 		for _, key := range s.Exposed() {

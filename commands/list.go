@@ -22,7 +22,7 @@ server, addresses and priority. 'mxcluster status' shows where each LIM runs.`,
 		Annotations: exits(fault.NotFound, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("[C]"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return runList(a, optional(args))
+			return runList(a, optionalArgument(args))
 		},
 	}
 }
@@ -70,8 +70,8 @@ func listView(l *status.ClusterList) ui.View {
 	return v
 }
 
-// optional returns the only argument, or "".
-func optional(args []string) string {
+// optionalArgument returns the only argument, or "".
+func optionalArgument(args []string) string {
 	if len(args) == 0 {
 		return ""
 	}

@@ -78,13 +78,13 @@ func runLock(ctx context.Context, a *app, arg string, o lockOptions) error {
 		apply: func(d *clusterconf.Document) error {
 			return d.LockLIM(lim, clusterconf.Side(o.to), now, a.env.User(), o.reason, expires)
 		},
-		first: func(ctx context.Context) ([]string, error) { return s.bringTo(ctx, lim, o) },
+		first: func(ctx context.Context) ([]string, error) { return s.moveBeforeLock(ctx, lim, o) },
 	})
 }
 
-// bringTo makes sure that a LIM does not run on the other side than the one it is
+// moveBeforeLock makes sure that a LIM does not run on the other side than the one it is
 // to be locked to: a lock there would pin it where it is not.
-func (s *server) bringTo(ctx context.Context, lim int, o lockOptions) ([]string, error) {
+func (s *server) moveBeforeLock(ctx context.Context, lim int, o lockOptions) ([]string, error) {
 	st, err := s.agent.Status(ctx)
 	switch {
 	case fault.CodeOf(err) == fault.Unreachable && !s.agent.Running(ctx):

@@ -94,7 +94,7 @@ func runMove(ctx context.Context, a *app, kind control.OrderKind, arg string, o 
 	}
 	answer, err := a.move(ctx, agent, order, o.wait)
 	if err != nil {
-		return fmt.Errorf("%s of LIM %d: %w", kind, lim, a.unlessUnknown(lim, err))
+		return fmt.Errorf("%s of LIM %d: %w", kind, lim, a.unknownLIMFirst(lim, err))
 	}
 	if !o.dryRun && o.wait > 0 {
 		answer.Text = fmt.Sprintf("LIM %d runs on %s", lim, answer.Target)

@@ -13,15 +13,15 @@ var errTwice = errors.New("it takes one value")
 // repeatable is a flag's value that may be given more than once.
 type repeatable interface{ repeatable() }
 
-// once is the value of a flag that may be given once. The last of two values would win,
+// onceFlag is the value of a flag that may be given once. The last of two values would win,
 // and the first be lost without a word.
-type once struct {
+type onceFlag struct {
 	pflag.Value
 	given bool
 }
 
 // Set refuses a second value.
-func (v *once) Set(text string) error {
+func (v *onceFlag) Set(text string) error {
 	if v.given {
 		return errTwice
 	}
@@ -36,7 +36,7 @@ func singleValues(c *cobra.Command) {
 		_, slice := f.Value.(pflag.SliceValue)
 		_, list := f.Value.(repeatable)
 		if !slice && !list && f.Value.Type() != "bool" {
-			f.Value = &once{Value: f.Value}
+			f.Value = &onceFlag{Value: f.Value}
 		}
 	}
 	c.LocalNonPersistentFlags().VisitAll(wrap)
@@ -50,7 +50,7 @@ func singleValues(c *cobra.Command) {
 // pflag leaves out the default that says nothing for types that it knows.
 func usages(flags *pflag.FlagSet) string {
 	flags.VisitAll(func(f *pflag.Flag) {
-		if v, wrapped := f.Value.(*once); wrapped {
+		if v, wrapped := f.Value.(*onceFlag); wrapped {
 			f.Value = v.Value
 		}
 	})

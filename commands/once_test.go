@@ -24,7 +24,7 @@ func TestFlagGivenTwice(t *testing.T) {
 			return
 		}
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
-			if _, single := f.Value.(*once); !single {
+			if _, single := f.Value.(*onceFlag); !single {
 				return
 			}
 			value := values[f.Value.Type()]

@@ -37,7 +37,7 @@ func (a *app) run(ctx context.Context, args []string) fault.Code {
 	switch err = a.stdout.end(err); {
 	case err == nil:
 		return fault.OK
-	case unread(err):
+	case readerGone(err):
 		return fault.Failed // whoever read it has gone, and is told nothing more
 	}
 	var exit exitError

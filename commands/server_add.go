@@ -11,7 +11,7 @@ import (
 
 type serverAddOptions struct {
 	change
-	place
+	serverFlags
 }
 
 // newServerAddCommand returns `server add`.
@@ -30,7 +30,7 @@ a free one without. On the new server, 'mxcluster join' fetches the document.`,
 			return runServerAdd(c.Context(), a, args[0], o)
 		},
 	}
-	o.place.addFlags(c.Flags())
+	o.serverFlags.addFlags(c.Flags())
 	o.addEditFlags(c.Flags())
 	return c
 }

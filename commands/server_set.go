@@ -66,7 +66,7 @@ func (s *server) setLeft(ctx context.Context, now *clusterconf.Server, o serverS
 	switch {
 	case o.ifname == "" || now == nil || !s.agent.Running(ctx):
 		return nil
-	case living(ctx, s)(now.Name):
+	case aliveCheck(ctx, s)(now.Name):
 		return []string{fmt.Sprintf("on %s: make sure that the network configuration gives %s to %s, so that a reboot keeps it", now.Name, now.Base, now.Interface)}
 	}
 	return []string{fmt.Sprintf("%s is not heard, so that it could not be seen whether it has an interface %s", now.Name, now.Interface)}

@@ -49,11 +49,11 @@ With --check it prints one line and ends as monitoring plugins do: 0 OK,
 			case o.check && c.Flags().Changed("watch"):
 				return fault.New(fault.Usage, "leave one of them out", "--check and --watch do not go together")
 			case o.check:
-				return checkStatus(c.Context(), a, optional(args), o)
+				return checkStatus(c.Context(), a, optionalArgument(args), o)
 			case c.Flags().Changed("watch"):
-				return watchStatus(c.Context(), a, optional(args), o)
+				return watchStatus(c.Context(), a, optionalArgument(args), o)
 			}
-			return runStatus(c.Context(), a, optional(args), o)
+			return runStatus(c.Context(), a, optionalArgument(args), o)
 		},
 	}
 	f := c.Flags()
@@ -103,7 +103,7 @@ func (s *server) offline() (*status.ClusterStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.known(doc); err != nil {
+	if err := s.checkKnown(doc); err != nil {
 		s.out.Note("%v: %s", err, fault.HintOf(err))
 	}
 	view := status.Offline{
@@ -170,7 +170,7 @@ func statusView(st *status.ClusterStatus) ui.View {
 // redundantWords answers whether the loss of any one server would be covered, why not,
 // and what to type.
 func redundantWords(st *status.ClusterStatus) string {
-	var no, unknown grouped
+	var no, unknown limGroups
 	for _, c := range st.Clusters {
 		for i := range c.LIMs {
 			l := &c.LIMs[i]
@@ -193,13 +193,13 @@ func redundantWords(st *status.ClusterStatus) string {
 	return "REDUNDANT: yes, the loss of any one server is covered"
 }
 
-// grouped puts what is the same of several LIMs together.
-type grouped struct {
+// limGroups puts what is the same of several LIMs together.
+type limGroups struct {
 	texts []string
 	lims  map[string][]int
 }
 
-func (g *grouped) add(lim int, text string) {
+func (g *limGroups) add(lim int, text string) {
 	if g.lims == nil {
 		g.lims = map[string][]int{}
 	}
@@ -209,7 +209,7 @@ func (g *grouped) add(lim int, text string) {
 	g.lims[text] = append(g.lims[text], lim)
 }
 
-func (g *grouped) String() string {
+func (g *limGroups) String() string {
 	var parts []string
 	for _, text := range g.texts {
 		parts = append(parts, fmt.Sprintf("LIM %s: %s", joinInts(g.lims[text]), text))

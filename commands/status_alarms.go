@@ -18,7 +18,7 @@ func (a *app) tellAlarms(st *status.ClusterStatus) {
 	if a.out.Format != ui.Table && a.out.Format != ui.Wide {
 		return
 	}
-	raised := unexpected(st)
+	raised := countedAlarms(st)
 	if len(raised) == 0 {
 		return
 	}
@@ -32,9 +32,9 @@ func (a *app) tellAlarms(st *status.ClusterStatus) {
 	a.out.Note("%s: %s; see 'mxcluster explain N', or 'mxcluster status -o yaml'", count(len(raised), "alarm"), strings.Join(words, "; "))
 }
 
-// unexpected lists the alarms that count of what a table shows, the gravest first. One
+// countedAlarms lists the alarms that count of what a table shows, the gravest first. One
 // that is about the whole system is in every cluster, and listed once.
-func unexpected(st *status.ClusterStatus) []status.Alarm {
+func countedAlarms(st *status.ClusterStatus) []status.Alarm {
 	var out []status.Alarm
 	for _, c := range st.Clusters {
 		for _, x := range c.Alarms {

@@ -31,7 +31,7 @@ func (w *sink) end(err error) error {
 		w.note(c.Close())
 	}
 	if w.err != nil && (err == nil || errors.Is(err, w.err)) {
-		return unwritten{w.err}
+		return writeError{w.err}
 	}
 	return err
 }
@@ -42,15 +42,15 @@ func (w *sink) note(err error) {
 	}
 }
 
-// unwritten is an answer that could not be written.
-type unwritten struct{ why error }
+// writeError is an answer that could not be written.
+type writeError struct{ why error }
 
-func (e unwritten) Error() string { return "writing the answer: " + e.why.Error() }
+func (e writeError) Error() string { return "writing the answer: " + e.why.Error() }
 
-func (e unwritten) Unwrap() error { return e.why }
+func (e writeError) Unwrap() error { return e.why }
 
-// unread reports whether the reader has gone, as head(1) does that has seen enough.
-func unread(err error) bool {
-	var e unwritten
+// readerGone reports whether the reader has gone, as head(1) does that has seen enough.
+func readerGone(err error) bool {
+	var e writeError
 	return errors.As(err, &e) && errors.Is(e.why, syscall.EPIPE)
 }

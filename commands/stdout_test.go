@@ -67,7 +67,7 @@ func TestAnotherErrorBesideAReaderWhoLeft(t *testing.T) {
 	s := sink{to: &brokenOutput{full: syscall.EPIPE}}
 	_, broken := s.Write([]byte("x"))
 	for err, want := range map[error]bool{nil: true, broken: true, fmt.Errorf("writing: %w", broken): true, errors.New("no such LIM"): false} {
-		if unread(s.end(err)) != want {
+		if readerGone(s.end(err)) != want {
 			t.Errorf("%v: told as %v", err, s.end(err))
 		}
 	}

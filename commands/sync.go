@@ -78,7 +78,7 @@ KiB a second, as rsync's does.`,
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("[C]"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return runSync(c.Context(), a, optional(args), o)
+			return runSync(c.Context(), a, optionalArgument(args), o)
 		},
 	}
 	c.Flags().IntSliceVar(&o.lims, "lim", nil, "`number` of a LIM; may be repeated")
@@ -134,7 +134,7 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 	}
 	// A server that does not know itself would find nothing to do, or have others do it.
 	if o.here || cluster == "" && !o.all && len(o.lims) == 0 {
-		if err := s.known(doc); err != nil {
+		if err := s.checkKnown(doc); err != nil {
 			return fmt.Errorf("synchronising: %w", err)
 		}
 	}
@@ -154,7 +154,7 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 		return err
 	}
 	y.notes()
-	return a.tellOnly(y.failure())
+	return a.withoutHint(y.failure())
 }
 
 // syncJob is one LIM to do here, or some LIMs of a cluster to have done there.
@@ -172,7 +172,7 @@ func planSync(doc *clusterconf.Document, me, only string, o syncOptions) ([]sync
 	}
 	for _, n := range o.lims {
 		if c := doc.ClusterOfLIM(n); c == nil || only != "" && c.Name != only {
-			return nil, fault.New(fault.NotFound, "mxcluster list", "no cluster%s has a LIM %d", blankBefore(only), n)
+			return nil, fault.New(fault.NotFound, "mxcluster list", "no cluster%s has a LIM %d", withSpace(only), n)
 		}
 	}
 	if o.here {
@@ -244,8 +244,8 @@ func clusterNames(doc *clusterconf.Document) []string {
 	return names
 }
 
-// blankBefore sets a name off from the word before it; "" stays "".
-func blankBefore(name string) string {
+// withSpace sets a name off from the word before it; "" stays "".
+func withSpace(name string) string {
 	if name == "" {
 		return ""
 	}

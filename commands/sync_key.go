@@ -45,7 +45,7 @@ func (k syncKey) used(e Env) syncKey {
 // servers may run. A line of an earlier version does not name the server: it is the one whose
 // address the login comes from. A login by no such key may do all that this server may.
 func (k syncKey) holds(doc *clusterconf.Document, me string) (holder, error) {
-	own := runnableOn(doc, me)
+	own := limsOfServer(doc, me)
 	if k.from == "" && !k.forced {
 		return holder{lims: own}, nil
 	}
@@ -53,7 +53,7 @@ func (k syncKey) holds(doc *clusterconf.Document, me string) (holder, error) {
 	var theirs []int
 	switch {
 	case k.from == "":
-		from, lims := cameFrom(doc, k.came)
+		from, lims := loginFrom(doc, k.came)
 		if from == "" {
 			return h, fault.New(fault.NotPermitted, fmt.Sprintf("run 'mxcluster sync setup-ssh %s' on the server whose key it is, which binds the key to it", me),
 				"the line of this key in authorized_keys on %s names no server, and the login comes from none", me)
@@ -63,16 +63,16 @@ func (k syncKey) holds(doc *clusterconf.Document, me string) (holder, error) {
 	case doc.Server(k.from) == nil:
 		return h, fault.New(fault.NotPermitted, "mxcluster server list", "the key is that of %q, and there is no such server", k.from)
 	default:
-		theirs = runnableOn(doc, k.from)
+		theirs = limsOfServer(doc, k.from)
 		h.opened = xdata.Opened{For: k.from, Orders: k.orders}
 	}
 	h.lims = slices.DeleteFunc(own, func(lim int) bool { return !slices.Contains(theirs, lim) })
 	return h, nil
 }
 
-// cameFrom tells which server an ssh login comes from, by its base or its former one, or by
+// loginFrom tells which server an ssh login comes from, by its base or its former one, or by
 // the alias of a LIM that it may run; "" for none.
-func cameFrom(doc *clusterconf.Document, connection string) (who string, lims []int) {
+func loginFrom(doc *clusterconf.Document, connection string) (who string, lims []int) {
 	text, _, _ := strings.Cut(connection, " ")
 	addr, err := netip.ParseAddr(text)
 	if err != nil {
@@ -81,7 +81,7 @@ func cameFrom(doc *clusterconf.Document, connection string) (who string, lims []
 	addr = addr.Unmap().WithZone("")
 	for i := range doc.Servers {
 		if s := &doc.Servers[i]; s.Base.Addr() == addr || s.ReachedAt.IsValid() && s.ReachedAt.Addr() == addr {
-			return s.Name, runnableOn(doc, s.Name)
+			return s.Name, limsOfServer(doc, s.Name)
 		}
 	}
 	for i := range doc.Clusters {

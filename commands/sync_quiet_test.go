@@ -153,7 +153,7 @@ func TestWorst(t *testing.T) {
 		{[]error{e(fault.Unreachable), e(fault.Conflict), e(fault.Failed)}, fault.Conflict, "what: error 5; error 7; error 1"},
 		{[]error{e(fault.NotFound), e(fault.Refused)}, fault.Refused, "what: error 4; error 3"},
 	} {
-		err := worst(errors.Join(tc.errs...), "what")
+		err := joinErrors(errors.Join(tc.errs...), "what")
 		if fault.CodeOf(err) != tc.want || err != nil && err.Error() != tc.text {
 			t.Errorf("%v: %d, %v", tc.errs, fault.CodeOf(err), err)
 		}

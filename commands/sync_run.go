@@ -65,7 +65,7 @@ func (y *syncer) local(ctx context.Context, j syncJob, lim int) (xdata.Result, e
 	var r xdata.Result
 	err := y.settled(ctx, lim, func() (*xdata.Writing, error) {
 		err := whileBusy(ctx, y.options.wait, func() (err error) {
-			r, err = y.between(ctx, j, lim)
+			r, err = y.syncPair(ctx, j, lim)
 			return err
 		})
 		return r.Writing, err
@@ -79,7 +79,7 @@ func (y *syncer) local(ctx context.Context, j syncJob, lim int) (xdata.Result, e
 	return r, err
 }
 
-func (y *syncer) between(ctx context.Context, j syncJob, lim int) (xdata.Result, error) {
+func (y *syncer) syncPair(ctx context.Context, j syncJob, lim int) (xdata.Result, error) {
 	peer, err := y.server.serve(ctx, y.server.rsh(), j.there)
 	if err != nil {
 		return failedSync(lim, err), err
@@ -137,7 +137,7 @@ func (y *syncer) delegate(ctx context.Context, j syncJob) {
 // remote runs the sync there. Its exit code says no more than its report.
 func (y *syncer) remote(ctx context.Context, j syncJob) ([]xdata.Result, error) {
 	// It may be of a version that does not know what is asked for.
-	opened, err := y.server.meet(ctx, y.server.rsh(), j.there)
+	opened, err := y.server.awaitGreeting(ctx, y.server.rsh(), j.there)
 	if err == nil && opened.For != "" {
 		err = y.mayOrder(opened, j)
 	}
@@ -208,8 +208,8 @@ func findReport(answer []byte) (report syncReport, ok bool) {
 // maxBraces is how many beginnings of a report are tried.
 const maxBraces = 1000
 
-// meet waits for the first word of mxcluster there.
-func (s *server) meet(ctx context.Context, rsh remoteshell.Shell, there *clusterconf.Server) (xdata.Opened, error) {
+// awaitGreeting waits for the first word of mxcluster there.
+func (s *server) awaitGreeting(ctx context.Context, rsh remoteshell.Shell, there *clusterconf.Server) (xdata.Opened, error) {
 	conn, err := s.serve(ctx, rsh, there)
 	if err != nil {
 		return xdata.Opened{}, err
@@ -240,5 +240,5 @@ func codeOf(r xdata.Result) fault.Code {
 
 // failure is nil if all went well; else its code is that of the gravest failure.
 func (y *syncer) failure() error {
-	return worst(errors.Join(y.errs...), fmt.Sprintf("%d of %d LIMs were not synchronised", len(y.errs), len(y.results)))
+	return joinErrors(errors.Join(y.errs...), fmt.Sprintf("%d of %d LIMs were not synchronised", len(y.errs), len(y.results)))
 }

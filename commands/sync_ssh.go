@@ -145,7 +145,7 @@ func (u *sshSetup) run(ctx context.Context) (changed bool, err error) {
 	if u.login.Has(u.host.Name) {
 		opened, err := u.try(ctx)
 		u.options.orders = u.options.orders || opened.Orders
-		if err == nil && opened == u.wanted() {
+		if err == nil && opened == u.wantedAccess() {
 			return false, nil
 		}
 	}
@@ -168,8 +168,8 @@ func (u *sshSetup) run(ctx context.Context) (changed bool, err error) {
 	return true, nil
 }
 
-// wanted is what the key shall open.
-func (u *sshSetup) wanted() xdata.Opened {
+// wantedAccess is what the key shall open.
+func (u *sshSetup) wantedAccess() xdata.Opened {
 	return xdata.Opened{For: u.server.settings.Server, Orders: u.options.orders}
 }
 
@@ -230,5 +230,5 @@ func (u *sshSetup) firstLogin() (remoteshell.Shell, error) {
 func (u *sshSetup) try(ctx context.Context) (xdata.Opened, error) {
 	rsh := u.server.rsh()
 	rsh.Command = u.server.dirs.OwnRSH()
-	return u.server.meet(ctx, rsh, u.there)
+	return u.server.awaitGreeting(ctx, rsh, u.there)
 }

@@ -28,10 +28,10 @@ const pollEvery = 50 * time.Millisecond
 // where it will not come any more.
 type goal func(*status.ClusterStatus) (reached bool, now string, err error)
 
-// ended is the error of a wait for what will not come.
-type ended struct{ error }
+// waitError is the error of a wait for what will not come.
+type waitError struct{ error }
 
-func (e ended) Unwrap() error { return e.error }
+func (e waitError) Unwrap() error { return e.error }
 
 // waitFor asks the agent until the goal is reached.
 func waitFor(ctx context.Context, agent Agent, limit time.Duration, reached goal) error {
@@ -42,7 +42,7 @@ func waitFor(ctx context.Context, agent Agent, limit time.Duration, reached goal
 		}
 		ok, now, err := reached(st)
 		if err != nil {
-			err = ended{err}
+			err = waitError{err}
 		}
 		return ok, now, err
 	})
@@ -59,7 +59,7 @@ func waitUntil(ctx context.Context, limit time.Duration, look func(context.Conte
 	last := "no agent answered"
 	for {
 		ok, now, err := look(ctx)
-		var over ended
+		var over waitError
 		switch {
 		case errors.As(err, &over):
 			return over.error
@@ -83,9 +83,9 @@ func waitUntil(ctx context.Context, limit time.Duration, look func(context.Conte
 // errWaitOver tells the end of a wait from that of the whole command.
 var errWaitOver = fault.New(fault.Unknown, "", "the wait ran out")
 
-// whoLives names the other servers whose agents answer. Without an agent here there
+// aliveServers names the other servers whose agents answer. Without an agent here there
 // is nobody to wait for, and a wait would never end.
-func whoLives(ctx context.Context, s *server, agent bool) ([]string, error) {
+func aliveServers(ctx context.Context, s *server, agent bool) ([]string, error) {
 	if !agent {
 		return nil, fault.New(fault.Unreachable, "start it with 'mxcluster agent run', or leave out --wait",
 			"no agent runs here that could be waited for")
@@ -112,7 +112,7 @@ func (s *server) awaitEdit(ctx context.Context, e edit, out outcome, live []stri
 		if err != nil {
 			return false, "", err
 		}
-		behind := behind(info, out.After.Revision, live)
+		behind := serverBehind(info, out.After.Revision, live)
 		return behind == "", behind, nil
 	})
 	if err != nil || e.then == nil {
@@ -121,9 +121,9 @@ func (s *server) awaitEdit(ctx context.Context, e edit, out outcome, live []stri
 	return waitFor(ctx, s.agent, max(end.Sub(s.env.Now()), pollEvery), e.then)
 }
 
-// behind names a server that lives, or lived when the edit began, and does not have
+// serverBehind names a server that lives, or lived when the edit began, and does not have
 // the revision yet. One that its new address keeps silent for a moment counts.
-func behind(info *control.AgentInfo, revision uint64, live []string) string {
+func serverBehind(info *control.AgentInfo, revision uint64, live []string) string {
 	if info.Revision < revision {
 		return fmt.Sprintf("the agent of %s works by revision %d, not %d", info.Server, info.Revision, revision)
 	}

@@ -82,7 +82,7 @@ func runXdataBackup(ctx context.Context, a *app, o xdataBackupOptions) error {
 		return fmt.Errorf("backing up: %w", err)
 	}
 	if !o.noSync && doc.ClusterOfLIM(o.lim) != nil {
-		if err := s.known(doc); err != nil {
+		if err := s.checkKnown(doc); err != nil {
 			return fmt.Errorf("backing up: %w", err)
 		}
 	}
@@ -97,7 +97,7 @@ func runXdataBackup(ctx context.Context, a *app, o xdataBackupOptions) error {
 		if err := s.versions().MayBackup(o.from); err != nil {
 			return fmt.Errorf("back up the data of LIM %d from %s: %w", o.lim, o.from, err)
 		}
-		return a.done(result{Changed: true, DryRun: true, Text: o.would(jobs)})
+		return a.done(result{Changed: true, DryRun: true, Text: o.dryRunWords(jobs)})
 	}
 	v, err := s.backup(ctx, o)
 	if err != nil {
@@ -160,8 +160,8 @@ func (o *xdataBackupOptions) syncJobs(doc *clusterconf.Document, me string) ([]s
 	return jobs, err
 }
 
-// would words a dry run.
-func (o *xdataBackupOptions) would(jobs []syncJob) string {
+// dryRunWords words a dry run.
+func (o *xdataBackupOptions) dryRunWords(jobs []syncJob) string {
 	text := fmt.Sprintf("a data version of LIM %d would be made of %s", o.lim, o.from)
 	for _, j := range jobs {
 		text += " and synchronised with " + j.there.Name
@@ -192,7 +192,7 @@ func (s *server) syncBackup(ctx context.Context, v xdata.Version, reason string,
 			err = fault.New(fault.Conflict, "see 'mxcluster xdata list' on both servers", "both sides have %s now", r.Version)
 		}
 	}
-	return s.tellOnly(fault.Wrap(err, fault.CodeOf(err), "", "%s is made, but not copied to the other side", v.Name))
+	return s.withoutHint(fault.Wrap(err, fault.CodeOf(err), "", "%s is made, but not copied to the other side", v.Name))
 }
 
 // busyLimit is how long a backup waits for a sync that cron or an agent has begun:

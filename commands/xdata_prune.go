@@ -58,7 +58,7 @@ func runXdataPrune(ctx context.Context, a *app, o xdataPruneOptions) error {
 	store := s.versions()
 	store.Reason = o.reason
 	if o.keep == 0 {
-		o.keep = s.keeps()
+		o.keep = s.keepCount()
 	}
 	versions, err := someVersions(store, o.lim)
 	if err != nil {
@@ -72,19 +72,19 @@ func runXdataPrune(ctx context.Context, a *app, o xdataPruneOptions) error {
 		return err
 	}
 	a.noteWaiting(store, lims, o.keep)
-	return a.tellOnly(worst(errors.Join(append(left, err)...), ""))
+	return a.withoutHint(joinErrors(errors.Join(append(left, err)...), ""))
 }
 
 // noteWaiting says what stays although it is older than what is to be kept.
 func (a *app) noteWaiting(store *xdata.Store, lims []int, keep int) {
 	for _, lim := range lims {
 		if n, err := store.Waiting(lim, keep); err == nil && n > 0 {
-			a.out.Note("LIM %d: %s until something newer is on both sides: mxcluster sync --lim %d", lim, stay(n), lim)
+			a.out.Note("LIM %d: %s until something newer is on both sides: mxcluster sync --lim %d", lim, stayWords(n), lim)
 		}
 	}
 }
 
-func stay(n int) string {
+func stayWords(n int) string {
 	if n == 1 {
 		return "1 more version stays"
 	}
@@ -145,8 +145,8 @@ func limsOfVersions(versions []xdata.Version) (lims []int) {
 	return lims
 }
 
-// keeps is how many versions of a LIM this server keeps.
-func (s *server) keeps() int {
+// keepCount is how many versions of a LIM this server keeps.
+func (s *server) keepCount() int {
 	return xdata.KeptBy(s.side())
 }
 

@@ -51,7 +51,7 @@ func (a completer) offerVersions(lim *int, wanted func(xdata.Version) bool) cobr
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return beginning(a.someVersions(*lim, wanted), begun), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+		return withPrefix(a.someVersions(*lim, wanted), begun), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	}
 }
 

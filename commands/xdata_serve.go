@@ -48,7 +48,7 @@ func runXdataServe(ctx context.Context, a *app, k syncKey) error {
 	if err != nil {
 		return err
 	}
-	if err := s.known(doc); err != nil {
+	if err := s.checkKnown(doc); err != nil {
 		return fmt.Errorf("answering a sync: %w", err)
 	}
 	h, err := k.used(a.env).holds(doc, s.settings.Server)
@@ -57,7 +57,7 @@ func runXdataServe(ctx context.Context, a *app, k syncKey) error {
 	}
 	store := s.versions()
 	store.Side = s.side()
-	store.Spare, store.Warn = s.spare(doc), nil // the other side is told
+	store.Spare, store.Warn = s.reservedVersions(doc), nil // the other side is told
 	opt := xdata.ServeOptions{LIMs: h.lims, Opened: h.opened, Warn: h.old, Idle: s.settings.SyncIdleLimit, Active: func(lim int) bool { return s.runs(ctx, lim) }, Synced: func(lim int) {
 		if err := s.syncs().Note(lim, a.env.Now(), nil); err != nil {
 			a.out.Detail("%v", err)
@@ -66,9 +66,9 @@ func runXdataServe(ctx context.Context, a *app, k syncKey) error {
 	return xdata.Serve(ctx, store, a.env.Stdin, a.env.Stdout, opt)
 }
 
-// runnableOn are the LIMs that a server may run: its own, or, on a standby, every one of its
+// limsOfServer are the LIMs that a server may run: its own, or, on a standby, every one of its
 // cluster. The list is never nil.
-func runnableOn(doc *clusterconf.Document, server string) []int {
+func limsOfServer(doc *clusterconf.Document, server string) []int {
 	lims := []int{}
 	me := doc.Server(server)
 	if me == nil {
@@ -85,8 +85,8 @@ func runnableOn(doc *clusterconf.Document, server string) []int {
 	return lims
 }
 
-// spare is how many versions of an incoming one's size this server must have room for.
-func (s *server) spare(doc *clusterconf.Document) int {
+// reservedVersions is how many versions of an incoming one's size this server must have room for.
+func (s *server) reservedVersions(doc *clusterconf.Document) int {
 	if me := doc.Server(s.settings.Server); me != nil && me.Standby {
 		return xdata.StandbySpare
 	}

@@ -77,7 +77,7 @@ func runXdataVerify(ctx context.Context, a *app, lim int) error {
 	if err := a.showUnlessQuiet(report.view()); err != nil {
 		return err
 	}
-	return a.tellOnly(worst(errors.Join(errs...), ""))
+	return a.withoutHint(joinErrors(errors.Join(errs...), ""))
 }
 
 // someVersions lists the versions of a LIM, which must have some, or all for 0.

@@ -51,16 +51,16 @@ func actionsScenario(ctx context.Context, l *Lab) error {
 		{"delete c1 --yes --wait", fault.OK, []netip.Prefix{alias}},
 	} {
 		f.noError(within(ctx, testStep, func(ctx context.Context) error {
-			return x.act(ctx, step.args, step.code, step.has)
+			return x.runAction(ctx, step.args, step.code, step.has)
 		}), step.args)
 		f.noError(exchangeWords(client, server), "after "+step.args)
 	}
 	return f.err()
 }
 
-// act runs a command on srv1 and looks at its addresses, and that the documents of all
+// runAction runs a command on srv1 and looks at its addresses, and that the documents of all
 // servers are one.
-func (x *site) act(ctx context.Context, args string, code fault.Code, want []netip.Prefix) error {
+func (x *site) runAction(ctx context.Context, args string, code fault.Code, want []netip.Prefix) error {
 	err := x.mx(ctx, x.srv1, strings.Fields(args)...)
 	if fault.CodeOf(err) != code {
 		return fmt.Errorf("code %d, want %d: %w", fault.CodeOf(err), code, err)

@@ -159,7 +159,7 @@ func arbiterScenario(ctx context.Context, l *Lab) error {
 func (x *arbitratedSite) undisturbedSince(ctx context.Context, from time.Time, what string, do func() error) error {
 	var f findings
 	f.noError(do(), what)
-	f.noError(settled(ctx, x.watcher, int(testLease/x.asking)), "waiting")
+	f.noError(awaitSettled(ctx, x.watcher, int(testLease/x.asking)), "waiting")
 	f.noError(x.caller.Settle(ctx), "calling")
 	s, h := x.caller.Between(from, time.Now()), x.watcher.Between(from, time.Now())
 	x.say("%s: %d of %d calls lost, two holders %d of %d", what, s.Lost, s.Calls, h.Twice, h.Requests)

@@ -46,9 +46,9 @@ func addressScenarios() map[string]Scenario {
 	return all
 }
 
-// double is how many of the ARP requests since a point in time two hosts
+// countDoubleAnswers is how many of the ARP requests since a point in time two hosts
 // answered, and from when to when.
-func (c *contender) double(from time.Time) string {
+func (c *contender) countDoubleAnswers(from time.Time) string {
 	h := c.watcher.Between(from, time.Now())
 	first, last := c.watcher.twice(from)
 	span := "0 ms"
@@ -58,8 +58,8 @@ func (c *contender) double(from time.Time) string {
 	return fmt.Sprintf("answered by two: %d of %d, over %s", h.Twice, h.Requests, span)
 }
 
-// took is when the standby served first, or that it did not.
-func (c *contender) took(ctx context.Context, from time.Time, limit time.Duration) string {
+// servedFirst is when the standby served first, or that it did not.
+func (c *contender) servedFirst(ctx context.Context, from time.Time, limit time.Duration) string {
 	if within(ctx, limit, func(ctx context.Context) error { return c.caller.WaitAnswer(ctx, "sb1", from) }) != nil {
 		return "sb1 does not serve within " + limit.String()
 	}
@@ -72,11 +72,11 @@ func benchDaemonKilled(ctx context.Context, c *contender) error {
 	if err := c.signal(ctx, c.srv1, unix.SIGKILL); err != nil {
 		return err
 	}
-	took := c.took(ctx, from, 15*time.Second)
+	took := c.servedFirst(ctx, from, 15*time.Second)
 	if err := wait(ctx, 15*time.Second-time.Since(from)); err != nil {
 		return err
 	}
-	c.result("killed, 15 s", took, c.double(from))
+	c.result("killed, 15 s", took, c.countDoubleAnswers(from))
 	return c.oneHolder(from)
 }
 
@@ -87,11 +87,11 @@ func benchDaemonStopped(ctx context.Context, c *contender) error {
 	if err := c.signal(ctx, c.srv1, unix.SIGSTOP); err != nil {
 		return err
 	}
-	took := c.took(ctx, from, stopped)
+	took := c.servedFirst(ctx, from, stopped)
 	if err := wait(ctx, stopped-time.Since(from)); err != nil {
 		return err
 	}
-	during := c.double(from)
+	during := c.countDoubleAnswers(from)
 	goesOn := time.Now()
 	if err := c.signal(ctx, c.srv1, unix.SIGCONT); err != nil {
 		return err
@@ -100,7 +100,7 @@ func benchDaemonStopped(ctx context.Context, c *contender) error {
 		return err
 	}
 	c.result("stopped for 8 s", took, during)
-	c.result("  and 5 s from when it goes on", "", c.double(goesOn))
+	c.result("  and 5 s from when it goes on", "", c.countDoubleAnswers(goesOn))
 	return c.oneHolder(from)
 }
 
@@ -117,7 +117,7 @@ func benchLoadedKilled(ctx context.Context, c *contender) error {
 		return err
 	}
 	h := c.watcher.Between(from, time.Now())
-	c.result(fmt.Sprintf("8 spinning processes, %s", benchTime()), fmt.Sprintf("holders %d", len(h.By)), c.double(from))
+	c.result(fmt.Sprintf("8 spinning processes, %s", benchTime()), fmt.Sprintf("holders %d", len(h.By)), c.countDoubleAnswers(from))
 	if len(h.By) != 1 {
 		return fmt.Errorf("under load the address was held by %q", h.By)
 	}
@@ -306,12 +306,12 @@ func benchMove(ctx context.Context, c *contender) error {
 		}
 		from, to = to, from
 	}
-	c.result("planned move", "silence "+tenths(silences), c.double(start))
+	c.result("planned move", "silence "+spreadTenths(silences), c.countDoubleAnswers(start))
 	return c.oneHolder(start)
 }
 
-// tenths is spread with tenths of a millisecond.
-func tenths(all []time.Duration) string {
+// spreadTenths is spread with tenths of a millisecond.
+func spreadTenths(all []time.Duration) string {
 	all = slices.Sorted(slices.Values(all))
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
 	return fmt.Sprintf("median %s ms (%s-%s) of %d", ms(all[len(all)/2]), ms(all[0]), ms(all[len(all)-1]), len(all))

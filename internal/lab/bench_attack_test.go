@@ -24,8 +24,8 @@ import (
 	"mxcluster/netops"
 )
 
-// assault is a host on the switch that has no key, and what it attacks.
-type assault struct {
+// attacker is a host on the switch that has no key, and what it attacks.
+type attacker struct {
 	*contender
 	tap  *net.Interface // for whole frames
 	host *netns.NS      // for connections
@@ -45,25 +45,25 @@ const (
 func attacks() map[string]struct {
 	what       string
 	keepalived bool
-	run        func(context.Context, *assault) error
+	run        func(context.Context, *attacker) error
 } {
 	type attack = struct {
 		what       string
 		keepalived bool
-		run        func(context.Context, *assault) error
+		run        func(context.Context, *attacker) error
 	}
 	spoof := func(rate int) attack {
-		return attack{fmt.Sprintf("claims with the other's MAC, %d/s", rate), true, func(ctx context.Context, x *assault) error { return x.claim(ctx, rate) }}
+		return attack{fmt.Sprintf("claims with the other's MAC, %d/s", rate), true, func(ctx context.Context, x *attacker) error { return x.claim(ctx, rate) }}
 	}
 	return map[string]attack{
-		"none":    {"nothing", true, func(ctx context.Context, _ *assault) error { <-ctx.Done(); return nil }},
-		"version": {"a recorded datagram, version byte changed, 100/s", false, func(ctx context.Context, x *assault) error { return x.datagrams(ctx, 100, 1, x.changed(2)) }},
-		"replay":  {"recorded heartbeats, 20/s, beside a power cut", true, func(ctx context.Context, x *assault) error { return x.replay(ctx, 20) }},
+		"none":    {"nothing", true, func(ctx context.Context, _ *attacker) error { <-ctx.Done(); return nil }},
+		"version": {"a recorded datagram, version byte changed, 100/s", false, func(ctx context.Context, x *attacker) error { return x.datagrams(ctx, 100, 1, x.corrupt(2)) }},
+		"replay":  {"recorded heartbeats, 20/s, beside a power cut", true, func(ctx context.Context, x *attacker) error { return x.replay(ctx, 20) }},
 		"spoof-1": spoof(1), "spoof-20": spoof(20), "spoof-200": spoof(200),
-		"connections": {"100 connections of 20 MB", false, func(ctx context.Context, x *assault) error { return x.connect(ctx, 100, 20<<20) }},
-		"arp":         {"ARP requests of made-up MACs, 50,000/s", true, func(ctx context.Context, x *assault) error { return x.send(ctx, 50_000, x.strangers()) }},
-		"packets": {"a recorded datagram, one bit changed, up to 300,000/s", false, func(ctx context.Context, x *assault) error {
-			return x.datagrams(ctx, 300_000, batch, x.changed(-1))
+		"connections": {"100 connections of 20 MB", false, func(ctx context.Context, x *attacker) error { return x.connect(ctx, 100, 20<<20) }},
+		"arp":         {"ARP requests of made-up MACs, 50,000/s", true, func(ctx context.Context, x *attacker) error { return x.send(ctx, 50_000, x.strangers()) }},
+		"packets": {"a recorded datagram, one bit changed, up to 300,000/s", false, func(ctx context.Context, x *attacker) error {
+			return x.datagrams(ctx, 300_000, batch, x.corrupt(-1))
 		}},
 	}
 }
@@ -83,12 +83,12 @@ func attackScenarios() map[string]Scenario {
 }
 
 // benchAttack measures the service while it is attacked, and what that costs the daemons.
-func benchAttack(ctx context.Context, l *Lab, contend func(context.Context, *Lab) (*contender, error), what string, attack func(context.Context, *assault) error) error {
+func benchAttack(ctx context.Context, l *Lab, contend func(context.Context, *Lab) (*contender, error), what string, attack func(context.Context, *attacker) error) error {
 	c, err := contend(ctx, l)
 	if err != nil {
 		return err
 	}
-	x, err := newAssault(ctx, c)
+	x, err := newAttacker(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -117,9 +117,9 @@ func benchAttack(ctx context.Context, l *Lab, contend func(context.Context, *Lab
 	return nil
 }
 
-// newAssault plugs the attacker in and has it listen for a while.
-func newAssault(ctx context.Context, c *contender) (*assault, error) {
-	x, err := c.stranger()
+// newAttacker plugs the attacker in and has it listen for a while.
+func newAttacker(ctx context.Context, c *contender) (*attacker, error) {
+	x, err := c.newForeignHost()
 	if err != nil {
 		return nil, err
 	}
@@ -130,9 +130,9 @@ func newAssault(ctx context.Context, c *contender) (*assault, error) {
 	return x, err
 }
 
-// stranger plugs a host in that has no key.
-func (c *contender) stranger() (*assault, error) {
-	x := &assault{contender: c}
+// newForeignHost plugs a host in that has no key.
+func (c *contender) newForeignHost() (*attacker, error) {
+	x := &attacker{contender: c}
 	var err error
 	if x.tap, err = c.network.addTap("attacker", net.HardwareAddr{2, 0, 0x5e, 0, 9, 9}); err == nil {
 		x.host, err = c.network.addClient("stranger", net.HardwareAddr{2, 0, 0x5e, 0, 9, 8}, labAddress(200))
@@ -141,7 +141,7 @@ func (c *contender) stranger() (*assault, error) {
 }
 
 // listen records what srv1 says to sb1, as somebody sees it who can mirror a port.
-func (x *assault) listen(ctx context.Context) ([][]byte, error) {
+func (x *attacker) listen(ctx context.Context) ([][]byte, error) {
 	port, err := net.InterfaceByName(x.srv1.Name)
 	if err != nil {
 		return nil, fmt.Errorf("looking for the switch's port: %w", err)
@@ -162,7 +162,7 @@ func (x *assault) listen(ctx context.Context) ([][]byte, error) {
 			break // the time is over
 		}
 		if f := buf[:n]; x.heartbeat(f) {
-			frames = append(frames, x.asOurs(slices.Clone(f)))
+			frames = append(frames, x.withOwnMAC(slices.Clone(f)))
 		}
 	}
 	if len(frames) == 0 {
@@ -172,7 +172,7 @@ func (x *assault) listen(ctx context.Context) ([][]byte, error) {
 }
 
 // heartbeat tells whether a frame is one by which srv1 says that it lives.
-func (x *assault) heartbeat(f []byte) bool {
+func (x *attacker) heartbeat(f []byte) bool {
 	if len(f) < 42 || binary.BigEndian.Uint16(f[12:]) != unix.ETH_P_IP {
 		return false
 	}
@@ -183,9 +183,9 @@ func (x *assault) heartbeat(f []byte) bool {
 	return f[23] == vrrp || f[23] == unix.IPPROTO_UDP && dest == x.standby.Base().Addr() && binary.BigEndian.Uint16(f[36:]) == gossipPort
 }
 
-// asOurs gives a frame the attacker's MAC address; all else stays, but for the checksum
+// withOwnMAC gives a frame the attacker's MAC address; all else stays, but for the checksum
 // of UDP, which the sender's card would have made.
-func (x *assault) asOurs(f []byte) []byte {
+func (x *attacker) withOwnMAC(f []byte) []byte {
 	copy(f[6:], x.tap.HardwareAddr)
 	if f[23] == unix.IPPROTO_UDP {
 		f[40], f[41] = 0, 0
@@ -193,9 +193,9 @@ func (x *assault) asOurs(f []byte) []byte {
 	return f
 }
 
-// changed is a recorded message with a byte of it changed, counted from its beginning
+// corrupt is a recorded message with a byte of it changed, counted from its beginning
 // or, below 0, its end.
-func (x *assault) changed(at int) []byte {
+func (x *attacker) corrupt(at int) []byte {
 	f := x.talk[0]
 	message := slices.Clone(f[14+20+8 : 14+int(binary.BigEndian.Uint16(f[16:]))])
 	if at < 0 {
@@ -210,7 +210,7 @@ const batch = 64
 
 // datagrams sends a message to the gossip ports of both servers in turn, so many a second
 // at the most, until ctx ends.
-func (x *assault) datagrams(ctx context.Context, rate, each int, message []byte) error {
+func (x *attacker) datagrams(ctx context.Context, rate, each int, message []byte) error {
 	var to []net.Conn
 	err := x.host.Do(func() error {
 		for _, s := range []*Server{x.srv1, x.standby} {
@@ -242,7 +242,7 @@ func (x *assault) datagrams(ctx context.Context, rate, each int, message []byte)
 		return err
 	}
 	all := bytes.Repeat(message, each)
-	return x.paced(ctx, rate/each, func(n int) {
+	return x.sendPaced(ctx, rate/each, func(n int) {
 		if _, err := to[n%len(to)].Write(all); err == nil { // one that is not taken is lost
 			x.sent.Add(int64(each))
 		}
@@ -250,7 +250,7 @@ func (x *assault) datagrams(ctx context.Context, rate, each int, message []byte)
 }
 
 // strangers are ARP requests of many hosts for others.
-func (x *assault) strangers() [][]byte {
+func (x *attacker) strangers() [][]byte {
 	var out [][]byte
 	everybody := net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 	for i := range floodFrames {
@@ -265,22 +265,22 @@ func (x *assault) strangers() [][]byte {
 }
 
 // send sends frames in turn, so many a second at the most, until ctx ends.
-func (x *assault) send(ctx context.Context, rate int, frames [][]byte) error {
+func (x *attacker) send(ctx context.Context, rate int, frames [][]byte) error {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("opening a socket for whole frames: %w", err)
 	}
 	defer unix.Close(fd)
 	to := &unix.SockaddrLinklayer{Ifindex: x.tap.Index}
-	return x.paced(ctx, rate, func(n int) {
+	return x.sendPaced(ctx, rate, func(n int) {
 		if unix.Sendto(fd, frames[n%len(frames)], 0, to) == nil { // the same
 			x.sent.Add(1)
 		}
 	})
 }
 
-// paced does something so many times a second at the most, until ctx ends.
-func (x *assault) paced(ctx context.Context, rate int, do func(n int)) error {
+// sendPaced does something so many times a second at the most, until ctx ends.
+func (x *attacker) sendPaced(ctx context.Context, rate int, do func(n int)) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for began, n := time.Now(), 0; ; {
@@ -296,7 +296,7 @@ func (x *assault) paced(ctx context.Context, rate int, do func(n int)) error {
 }
 
 // claim says to the holder alone that the standby's MAC address has the alias.
-func (x *assault) claim(ctx context.Context, rate int) error {
+func (x *attacker) claim(ctx context.Context, rate int) error {
 	f, err := netops.Observation{Op: netops.Reply, EthDst: x.srv1.MAC, EthSrc: x.tap.HardwareAddr, SenderMAC: x.standby.MAC, SenderIP: x.alias.Addr(),
 		TargetMAC: make(net.HardwareAddr, len(x.srv1.MAC)), TargetIP: x.alias.Addr()}.AppendFrame(nil)
 	if err != nil {
@@ -306,7 +306,7 @@ func (x *assault) claim(ctx context.Context, rate int) error {
 }
 
 // replay sends what was recorded again while srv1 loses its power.
-func (x *assault) replay(ctx context.Context, rate int) error {
+func (x *attacker) replay(ctx context.Context, rate int) error {
 	cut := make(chan error, 1)
 	go func() {
 		err := wait(ctx, time.Second)
@@ -320,7 +320,7 @@ func (x *assault) replay(ctx context.Context, rate int) error {
 
 // connect makes connections to the gossip port that each announce and send a long first
 // message, again and again.
-func (x *assault) connect(ctx context.Context, at int, size int) error {
+func (x *attacker) connect(ctx context.Context, at int, size int) error {
 	to := netip.AddrPortFrom(x.srv1.Base().Addr(), gossipPort).String()
 	block := make([]byte, 16<<10+5)
 	_, _ = rand.Read(block)                            // never fails
@@ -381,7 +381,7 @@ type load struct {
 }
 
 // usages are those of the daemons of both servers, as far as they live.
-func (x *assault) usages(ctx context.Context) map[string]load {
+func (x *attacker) usages(ctx context.Context) map[string]load {
 	all := map[string]load{}
 	for _, s := range []*Server{x.srv1, x.standby} {
 		pid := "$(cat " + s.dir + "/run/vrrp.pid)"

@@ -85,7 +85,7 @@ func newMxclusterContender(ctx context.Context, x *site) (*contender, error) {
 	c.start = x.startAgent
 	c.move = func(ctx context.Context, _, to *Server) error {
 		order := map[*Server]string{x.srv1: "fallback", x.standby: "failover"}[to]
-		if err := c.ready(ctx, to); err != nil {
+		if err := c.awaitReady(ctx, to); err != nil {
 			return err
 		}
 		return x.mx(ctx, x.standby, order, "1")
@@ -99,8 +99,8 @@ func newMxclusterContender(ctx context.Context, x *site) (*contender, error) {
 	return c, nil
 }
 
-// ready waits until LIM 1 may move to a server.
-func (c *contender) ready(ctx context.Context, to *Server) error {
+// awaitReady waits until LIM 1 may move to a server.
+func (c *contender) awaitReady(ctx context.Context, to *Server) error {
 	if to == c.srv1 {
 		return awaitLIM(ctx, c.standby, 1, "may fall back", fallbackReady)
 	}

@@ -123,8 +123,8 @@ func keepalivedPower(ctx context.Context, l *Lab, interval string, runs int) err
 	return nil
 }
 
-// masters counts how often the standby's keepalived became master.
-func (x *site) masters() int {
+// countMasters counts how often the standby's keepalived became master.
+func (x *site) countMasters() int {
 	log, err := os.ReadFile(filepath.Join(x.standby.dir, "keepalived.log"))
 	if err != nil {
 		return -1
@@ -132,9 +132,9 @@ func (x *site) masters() int {
 	return strings.Count(string(log), "Entering MASTER STATE")
 }
 
-// meanwhile prints what keepalived did while f ran.
-func (x *site) meanwhile(ctx context.Context, what string, f func() error) error {
-	before, from := x.masters(), time.Now()
+// logKeepalived prints what keepalived did while f ran.
+func (x *site) logKeepalived(ctx context.Context, what string, f func() error) error {
+	before, from := x.countMasters(), time.Now()
 	if err := f(); err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (x *site) meanwhile(ctx context.Context, what string, f func() error) error
 		return err
 	}
 	s, h := x.caller.Between(from, to), x.watcher.Between(from, to)
-	row(what, fmt.Sprintf("%.0f s", to.Sub(from).Seconds()), fmt.Sprintf("takeovers %d", x.masters()-before),
+	row(what, fmt.Sprintf("%.0f s", to.Sub(from).Seconds()), fmt.Sprintf("takeovers %d", x.countMasters()-before),
 		fmt.Sprintf("calls lost %d of %d, silence %s", s.Lost, s.Calls, milliseconds(s.Silence)), fmt.Sprintf("held by %d, two at once %d", len(h.By), h.Twice))
 	return nil
 }
@@ -153,7 +153,7 @@ func keepalivedLoss(ctx context.Context, l *Lab, interval string, percent int) e
 	if err != nil {
 		return err
 	}
-	return x.meanwhile(ctx, fmt.Sprintf("keepalived, every %s s: loss of %d %% both ways", interval, percent), func() error {
+	return x.logKeepalived(ctx, fmt.Sprintf("keepalived, every %s s: loss of %d %% both ways", interval, percent), func() error {
 		if err := l.lose(ctx, "sb1", percent); err != nil {
 			return err
 		}
@@ -166,7 +166,7 @@ func keepalivedFrozen(ctx context.Context, l *Lab, interval string) error {
 	if err != nil {
 		return err
 	}
-	return x.meanwhile(ctx, fmt.Sprintf("keepalived, every %s s: stopped for 2 s, five times", interval), func() error {
+	return x.logKeepalived(ctx, fmt.Sprintf("keepalived, every %s s: stopped for 2 s, five times", interval), func() error {
 		for range 5 {
 			for _, sig := range []unix.Signal{unix.SIGSTOP, unix.SIGCONT} {
 				if err := signalPIDs(ctx, x.srv1, sig); err != nil {
@@ -186,7 +186,7 @@ func keepalivedKilled(ctx context.Context, l *Lab, interval string) error {
 	if err != nil {
 		return err
 	}
-	return x.meanwhile(ctx, fmt.Sprintf("keepalived, every %s s: killed", interval), func() error {
+	return x.logKeepalived(ctx, fmt.Sprintf("keepalived, every %s s: killed", interval), func() error {
 		if err := signalPIDs(ctx, x.srv1, unix.SIGKILL); err != nil {
 			return err
 		}

@@ -39,7 +39,7 @@ func benchPartition(ctx context.Context, l *Lab) error {
 		{"automatic", "regular", longCut}, {"manual", "standby", shortCut}, {"manual", "standby", longCut},
 	} {
 		if err == nil {
-			err = x.part(ctx, p)
+			err = x.measurePartition(ctx, p)
 		}
 	}
 	return err
@@ -71,9 +71,9 @@ func (x *site) isolateStandby(ctx context.Context) error {
 	return errors.Join(x.network.ns.Attach("sb1", switchName), wait(ctx, time.Second))
 }
 
-// part cuts srv1 off until the standby serves, and some time longer, and measures from
+// measurePartition cuts srv1 off until the standby serves, and some time longer, and measures from
 // the heal on.
-func (x *site) part(ctx context.Context, p parting) error {
+func (x *site) measurePartition(ctx context.Context, p parting) error {
 	if err := x.mx(ctx, x.srv1, "change", "c1", "--fallback", p.fallback, "--split-brain-stop", p.yields); err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (x *site) part(ctx context.Context, p parting) error {
 		if err := x.network.ns.Attach("srv1", switchName); err != nil {
 			return err
 		}
-		off, err := x.yielded(ctx, p, healed)
+		off, err := x.awaitYielded(ctx, p, healed)
 		if err != nil {
 			return err
 		}
@@ -119,9 +119,9 @@ func (x *site) part(ctx context.Context, p parting) error {
 	return nil
 }
 
-// yielded waits until the side that is to yield has given the alias up, and returns
+// awaitYielded waits until the side that is to yield has given the alias up, and returns
 // how long after the heal.
-func (x *site) yielded(ctx context.Context, p parting, healed time.Time) (time.Duration, error) {
+func (x *site) awaitYielded(ctx context.Context, p parting, healed time.Time) (time.Duration, error) {
 	s := x.srv1
 	if p.yields == "standby" {
 		s = x.standby

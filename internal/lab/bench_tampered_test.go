@@ -48,7 +48,7 @@ func benchTampered(ctx context.Context, c *contender) error {
 			return err
 		}
 	}
-	c.result("  in all that time", c.double(from))
+	c.result("  in all that time", c.countDoubleAnswers(from))
 	return c.oneHolder(from)
 }
 
@@ -109,7 +109,7 @@ func benchFlushed(ctx context.Context, l *Lab) error {
 		away = append(away, took)
 	}
 	h := x.watcher.Between(from, time.Now())
-	row("mxcluster  'nft flush ruleset' on the passive side", "blocked again after "+tenths(away),
+	row("mxcluster  'nft flush ruleset' on the passive side", "blocked again after "+spreadTenths(away),
 		fmt.Sprintf("answered by two: %d of %d", h.Twice, h.Requests))
 	return nil
 }

@@ -22,10 +22,10 @@ status) [ -e "$f" ] || exit 3 ;;
 esac
 `
 
-// carriedScenario: on the standby the LIM's software has the same gateways and media
+// addressesFollowScenario: on the standby the LIM's software has the same gateways and media
 // server (spec ch. 2); what belongs to the regular server alone is not started there
 // (spec ch. 6); and prompts that are not there are an alarm.
-func carriedScenario(ctx context.Context, l *Lab) error {
+func addressesFollowScenario(ctx context.Context, l *Lab) error {
 	x, err := newCluster(ctx, l)
 	if err != nil {
 		return err

@@ -160,10 +160,10 @@ func agentRestartedScenario(ctx context.Context, l *Lab) error {
 		if err := x.startAgent(ctx, x.srv1); err != nil {
 			return err
 		}
-		f.noError(settled(ctx, x.watcher, int(testLease/x.asking)/2), "waiting")
+		f.noError(awaitSettled(ctx, x.watcher, int(testLease/x.asking)/2), "waiting")
 	}
 	// Longer than the lease: the new agent renews it.
-	f.noError(settled(ctx, x.watcher, int(2*testLease/x.asking)), "waiting")
+	f.noError(awaitSettled(ctx, x.watcher, int(2*testLease/x.asking)), "waiting")
 	f.noError(x.await(ctx, 1, "srv1"), "after the restarts")
 	to := time.Now()
 	f.noError(x.caller.Settle(ctx), "calling")
@@ -194,7 +194,7 @@ func agentFrozenScenario(ctx context.Context, l *Lab) error {
 	case <-ctx.Done():
 	}
 	f.noError(x.srv1.SignalAgent(ctx, unix.SIGCONT), "thawing")
-	f.noError(settled(ctx, x.watcher, int(testLease/x.asking)), "waiting")
+	f.noError(awaitSettled(ctx, x.watcher, int(testLease/x.asking)), "waiting")
 	f.noError(x.await(ctx, 1, "srv1"), "afterwards")
 	to := time.Now()
 	f.noError(x.caller.Settle(ctx), "calling")
@@ -222,7 +222,7 @@ func connectionScenario(ctx context.Context, l *Lab) error {
 	f.noError(within(ctx, testStep, func(ctx context.Context) error { return x.create(ctx, testFailoverAfter) }), "create")
 	f.noError(exchangeWords(client, server), "after create")
 	// Longer than the lease, which has taken the place of a permanent address.
-	f.noError(settled(ctx, x.watcher, int(2*testLease/x.asking)), "waiting")
+	f.noError(awaitSettled(ctx, x.watcher, int(2*testLease/x.asking)), "waiting")
 	f.noError(exchangeWords(client, server), "after the first lease")
 
 	base := x.srv1.Base()
@@ -414,7 +414,7 @@ func (x *site) endsWith(ctx context.Context, home string) error {
 	}
 	from := time.Now()
 	f.noError(x.watcher.WaitHolder(ctx, x.Server(home).MAC), "holder")
-	f.noError(settled(ctx, x.watcher, int((testLease+leaseSlack)/x.asking)), "waiting")
+	f.noError(awaitSettled(ctx, x.watcher, int((testLease+leaseSlack)/x.asking)), "waiting")
 	h := x.watcher.Between(from, time.Now())
 	f.check(h.Twice == 0 && len(h.By) == 1, "alias held by %q, %d times by two", h.By, h.Twice)
 	l, err := limStatus(ctx, x.standby, 1)

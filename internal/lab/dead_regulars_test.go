@@ -30,8 +30,8 @@ func TestDeadRegularsBesideAGateway(t *testing.T) {
 	runScenario(t, "dead-regulars-gateway", program(t))
 }
 
-// deaths are the orders in which the regular servers lose their power.
-func deaths() [][]string { return [][]string{{"srv1", "srv2"}, {"srv2", "srv1"}, {"srv1+srv2"}} }
+// deathOrders are the orders in which the regular servers lose their power.
+func deathOrders() [][]string { return [][]string{{"srv1", "srv2"}, {"srv2", "srv1"}, {"srv1+srv2"}} }
 
 // deadRegularsScenario has both regular servers of a cluster die, and looks who serves,
 // after how long, and what was said before. No client is there: it would be a witness.
@@ -57,11 +57,11 @@ func deadRegularsScenario(gateway bool) Scenario {
 					break
 				}
 				f.noError(x.mx(ctx, x.srv1, "change", "c1", "--failover-after", after.String(), "--wait"), "changing")
-				for i, order := range deaths() {
+				for i, order := range deathOrders() {
 					if times == 0 && i == 1 {
 						continue
 					}
-					if f.noError(x.die(ctx, &f, order, after, gateway), strings.Join(order, ", ")); len(f.all) > 0 {
+					if f.noError(x.loseBoth(ctx, &f, order, after, gateway), strings.Join(order, ", ")); len(f.all) > 0 {
 						return f.err()
 					}
 				}
@@ -84,8 +84,8 @@ func (x *site) addGateway() error {
 	return ns.AddDefaultRoute(serverInterface, labAddress(1).Addr())
 }
 
-// die plays one death of both servers and brings them back.
-func (x *site) die(ctx context.Context, f *findings, order []string, after time.Duration, gateway bool) error {
+// loseBoth plays one death of both servers and brings them back.
+func (x *site) loseBoth(ctx context.Context, f *findings, order []string, after time.Duration, gateway bool) error {
 	why := "redundant for one failure"
 	if gateway {
 		why = ""

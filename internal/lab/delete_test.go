@@ -55,7 +55,7 @@ func deletePairScenario(ctx context.Context, l *Lab) error {
 		f.noError(within(ctx, 2*testStep, x.awaitDeleted), what)
 		x.srv1.SetBase(labAddress(11))
 		f.noError(x.caller.WaitAnswer(ctx, "srv1", time.Now()), what)
-		f.noError(x.apart(), what)
+		f.noError(x.checkSeparate(), what)
 		h, s := x.watcher.Between(from, time.Now()), x.caller.Between(from, time.Now())
 		x.say("%s: took %s, silence %s, %d of %d calls lost, served by %q", what, time.Since(from).Round(time.Millisecond), s.Silence.Round(time.Millisecond), s.Lost, s.Calls, s.By)
 		f.check(h.Twice == 0, "%s: %d of %d ARP requests were answered by two hosts", what, h.Twice, h.Requests)
@@ -135,9 +135,9 @@ func (x *site) awaitDeleted(ctx context.Context) error {
 	})
 }
 
-// apart checks that the clients' address is on the regular server alone, and that the
+// checkSeparate checks that the clients' address is on the regular server alone, and that the
 // other one keeps nothing of it.
-func (x *site) apart() error {
+func (x *site) checkSeparate() error {
 	var f findings
 	alias := labAddress(11)
 	have, err := x.srv1.addresses()

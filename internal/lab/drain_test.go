@@ -22,25 +22,25 @@ func drainScenario(ctx context.Context, l *Lab) error {
 		return err
 	}
 	var f findings
-	f.noError(x.covered(ctx, true, ""), "at the start")
+	f.noError(x.awaitCovered(ctx, true, ""), "at the start")
 	from := time.Now()
 	for lim, s := range map[int]*Server{1: x.srv1, 2: x.srv2} {
 		f.noError(x.mx(ctx, s, "server", "drain", s.Name, "--for", "1h", "--reason", "new disk", "--wait"), "draining "+s.Name)
 		f.noError(x.await(ctx, lim, "sb1"), "while "+s.Name+" is drained")
-		f.noError(x.covered(ctx, false, ""), "while "+s.Name+" is drained") // the standby has one already, or its server is drained
+		f.noError(x.awaitCovered(ctx, false, ""), "while "+s.Name+" is drained") // the standby has one already, or its server is drained
 		code, err := x.checked(ctx)
 		f.noError(err, "status --check")
 		f.check(code == 1, "status --check exits %d while %s is drained, want 1", code, s.Name)
 		f.noError(x.mx(ctx, s, "server", "undrain", s.Name), "undraining "+s.Name)
 		f.noError(x.mx(ctx, x.standby, "fallback", fmt.Sprint(lim), "--wait"), "falling back")
 		f.noError(x.await(ctx, lim, s.Name), "after the fallback")
-		f.noError(x.covered(ctx, true, ""), "after the fallback")
+		f.noError(x.awaitCovered(ctx, true, ""), "after the fallback")
 	}
 	moves := x.caller.Between(from, time.Now())
 	f.check(moves.Silence < time.Second, "calls waited for %s", moves.Silence)
 
 	f.noError(x.mx(ctx, x.standby, "server", "drain", "sb1", "--wait"), "draining sb1")
-	f.noError(x.covered(ctx, false, "sb1 is drained"), "while sb1 is drained")
+	f.noError(x.awaitCovered(ctx, false, "sb1 is drained"), "while sb1 is drained")
 	f.noError(x.srv1.PowerCut(), "power cut")
 	cut := time.Now()
 	f.check(within(ctx, 5*testFailoverAfter, func(ctx context.Context) error { return x.caller.WaitAnswer(ctx, "", cut) }) != nil,
@@ -53,8 +53,8 @@ func drainScenario(ctx context.Context, l *Lab) error {
 	return f.err()
 }
 
-// covered waits until the standby says that LIM 1 is redundant, or why not.
-func (x *site) covered(ctx context.Context, want bool, why string) error {
+// awaitCovered waits until the standby says that LIM 1 is redundant, or why not.
+func (x *site) awaitCovered(ctx context.Context, want bool, why string) error {
 	what := fmt.Sprintf("redundant: %v, %q", want, why)
 	return within(ctx, testStep, func(ctx context.Context) error {
 		return awaitLIM(ctx, x.standby, 1, what, func(l *status.StatusLIM) bool {

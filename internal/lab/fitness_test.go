@@ -51,22 +51,22 @@ func checksScenario(ctx context.Context, l *Lab) error {
 	}
 	var f findings
 	f.noError(x.mx(ctx, x.srv1, "lim", "set", "1", "--check", "exec:"+program), "setting the check")
-	f.noError(x.covered(ctx, true, ""), "with a check that passes")
+	f.noError(x.awaitCovered(ctx, true, ""), "with a check that passes")
 
 	from := time.Now()
 	f.noError(bad("srv1", true), "making the check fail")
 	f.noError(x.await(ctx, 1, "sb1"), "after the check has failed")
 	f.noError(x.caller.WaitAnswer(ctx, "sb1", from), "after the check has failed")
 	moved := x.caller.Between(from, time.Now())
-	f.noError(x.covered(ctx, false, "srv1 is unfit: check "+program+": trunk 3 of LIM 1 is down"), "while srv1 is unfit")
+	f.noError(x.awaitCovered(ctx, false, "srv1 is unfit: check "+program+": trunk 3 of LIM 1 is down"), "while srv1 is unfit")
 	r, err := x.standby.Run(ctx, nil, "mxcluster", "fallback", "1")
 	f.check(err == nil && r.Code == 3 && strings.Contains(string(r.Err), "srv1 is unfit"), "fallback to an unfit server: %+v, %v", r, err)
 	f.noError(bad("srv1", false), "mending it")
-	f.noError(x.covered(ctx, true, ""), "when srv1 is fit again")
+	f.noError(x.awaitCovered(ctx, true, ""), "when srv1 is fit again")
 
 	f.noError(x.mx(ctx, x.standby, "fallback", "1", "--wait"), "falling back")
 	f.noError(bad("sb1", true), "making the check fail")
-	f.noError(x.covered(ctx, false, "sb1 is unfit"), "while sb1 is unfit")
+	f.noError(x.awaitCovered(ctx, false, "sb1 is unfit"), "while sb1 is unfit")
 	f.noError(bad("srv1", true), "making the check fail")
 	f.noError(within(ctx, testStep, func(ctx context.Context) error {
 		return awaitLIM(ctx, x.standby, 1, "stays on srv1", func(l *status.StatusLIM) bool {
@@ -99,15 +99,15 @@ func vanishingScenario(ctx context.Context, l *Lab) error {
 		return err
 	}
 	f.noError(x.mx(ctx, x.srv1, "lim", "set", "1", "--service", "exec:"+program), "setting the software")
-	f.noError(x.covered(ctx, true, ""), "with the program")
+	f.noError(x.awaitCovered(ctx, true, ""), "with the program")
 	on := func(argv ...string) {
 		r, err := x.standby.Run(ctx, nil, argv...)
 		f.check(err == nil && r.Code == 0, "%q: %+v, %v", argv, r, err)
 	}
 	on("mount", "-t", "tmpfs", "none", software)
-	f.noError(x.covered(ctx, false, "its software cannot start on sb1: service exec:"+program+": program "+program+" does not exist"), "without the program")
+	f.noError(x.awaitCovered(ctx, false, "its software cannot start on sb1: service exec:"+program+": program "+program+" does not exist"), "without the program")
 	on("umount", software)
-	f.noError(x.covered(ctx, true, ""), "with the program again")
+	f.noError(x.awaitCovered(ctx, true, ""), "with the program again")
 
 	told := func(text string) error {
 		return poll(ctx, fmt.Sprintf("status says %q", text), func() bool {

@@ -26,8 +26,8 @@ func refusedScenario(context.Context, *Lab) error {
 	return fmt.Errorf("trying: %w", fault.New(fault.Conflict, "do it over", "it went wrong"))
 }
 
-// speechlessScenario dies before it can tell anything.
-func speechlessScenario(context.Context, *Lab) error {
+// silentEndScenario dies before it can tell anything.
+func silentEndScenario(context.Context, *Lab) error {
 	os.NewFile(outcomeFD, "outcome").Close()
 	return nil
 }
@@ -48,8 +48,8 @@ func endlessScenario(ctx context.Context, l *Lab) error {
 	return ctx.Err()
 }
 
-// besideScenario ends while something runs beside it, and fails by that.
-func besideScenario(_ context.Context, l *Lab) error {
+// backgroundFailureScenario ends while something runs beside it, and fails by that.
+func backgroundFailureScenario(_ context.Context, l *Lab) error {
 	l.Go(func(ctx context.Context) error {
 		<-ctx.Done()
 		return errors.New("came to an end")
@@ -65,8 +65,8 @@ func TestOutcome(t *testing.T) {
 		hint     string
 	}{
 		{"refused", fault.Conflict, "trying: it went wrong", "do it over"},
-		{"speechless", fault.Failed, "lab host ended without a word", ""},
-		{"beside", fault.Failed, "came to an end", ""},
+		{"silent-end", fault.Failed, "lab host ended without a word", ""},
+		{"background-failure", fault.Failed, "came to an end", ""},
 	} {
 		t.Run(c.scenario, func(t *testing.T) {
 			err := tryScenario(t, c.scenario, self(t))

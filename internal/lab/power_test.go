@@ -55,7 +55,7 @@ func powerScenario(ctx context.Context, l *Lab) error {
 	f.check(fault.CodeOf(err) == fault.Unreachable, "command on a server without power: %v", err)
 	f.check(fault.CodeOf(s.PowerCut()) == fault.Refused, "power was cut twice")
 	from := time.Now()
-	f.noError(settled(ctx, w, 20), "asking")
+	f.noError(awaitSettled(ctx, w, 20), "asking")
 	h := w.Between(from, time.Now())
 	f.check(h.Unanswered == h.Requests, "%d of %d requests answered without power", h.Requests-h.Unanswered, h.Requests)
 	_, err = os.Stat(tick)
@@ -86,9 +86,9 @@ func bootWithOtherBase(ctx context.Context, s *Server) error {
 	return err
 }
 
-// settled returns after the time that so many more requests take, and when as many of
+// awaitSettled returns after the time that so many more requests take, and when as many of
 // them were sent as a busy machine gets sent in it.
-func settled(ctx context.Context, w *Watcher, requests int) error {
+func awaitSettled(ctx context.Context, w *Watcher, requests int) error {
 	from := time.Now()
 	if err := wait(ctx, time.Duration(requests)*w.every); err != nil {
 		return err
@@ -115,7 +115,7 @@ func cableScenario(ctx context.Context, l *Lab) error {
 	out, _, err := shell(ctx, s, "cat /sys/class/net/eth0/carrier 2>&1; echo lives")
 	f.check(err == nil && out != "", "server with a pulled cable: %q, %v", out, err)
 	from := time.Now()
-	f.noError(settled(ctx, w, 20), "asking")
+	f.noError(awaitSettled(ctx, w, 20), "asking")
 	h := w.Between(from, time.Now())
 	f.check(h.Unanswered == h.Requests, "%d of %d requests answered by a pulled cable", h.Requests-h.Unanswered, h.Requests)
 	f.noError(s.SetCable(true), "plugging the cable in")

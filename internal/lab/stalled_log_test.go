@@ -29,7 +29,7 @@ func stalledLogScenario(ctx context.Context, l *Lab) error {
 	var logs []*os.File
 	for _, s := range []*Server{x.srv1, x.standby} {
 		f.noError(x.mx(ctx, s, "agent", "stop"), "agent stop")
-		full, err := stall(s.agentLog())
+		full, err := stalledPipe(s.agentLog())
 		if err != nil {
 			return err
 		}
@@ -38,11 +38,11 @@ func stalledLogScenario(ctx context.Context, l *Lab) error {
 		f.noError(x.await(ctx, 1, "srv1"), "after the start")
 	}
 	from := time.Now()
-	f.noError(settled(ctx, x.watcher, int(2*testLease/x.asking)), "waiting")
+	f.noError(awaitSettled(ctx, x.watcher, int(2*testLease/x.asking)), "waiting")
 	for _, log := range logs {
 		f.noError(log.Close(), "closing a log")
 	}
-	f.noError(settled(ctx, x.watcher, int(2*testLease/x.asking)), "waiting")
+	f.noError(awaitSettled(ctx, x.watcher, int(2*testLease/x.asking)), "waiting")
 	to := time.Now()
 	f.noError(x.caller.Settle(ctx), "calling")
 	s := x.caller.Between(from, to)
@@ -52,8 +52,8 @@ func stalledLogScenario(ctx context.Context, l *Lab) error {
 	return f.err()
 }
 
-// stall puts a full pipe in the place of a log. It is stalled until it is closed.
-func stall(log string) (*os.File, error) {
+// stalledPipe puts a full pipe in the place of a log. It is stalled until it is closed.
+func stalledPipe(log string) (*os.File, error) {
 	if err := os.Remove(log); err != nil {
 		return nil, err
 	}

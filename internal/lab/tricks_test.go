@@ -32,7 +32,7 @@ func tricksScenario(ctx context.Context, l *Lab) error {
 	if err != nil {
 		return err
 	}
-	x, err := (&contender{site: site, alias: labAddress(11)}).stranger()
+	x, err := (&contender{site: site, alias: labAddress(11)}).newForeignHost()
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func tricksScenario(ctx context.Context, l *Lab) error {
 	}{
 		{"poisoned ARP tables", x.poison},
 		{"ICMP redirects", x.redirect},
-		{"datagrams of 60 kB", x.long},
+		{"datagrams of 60 kB", x.sendOversized},
 		{"first fragments alone", x.fragments},
 		{"half-open connections", x.halfOpen},
 	} {
@@ -69,7 +69,7 @@ func tricksScenario(ctx context.Context, l *Lab) error {
 }
 
 // poison tells both servers that the other one is here.
-func (x *assault) poison(ctx context.Context) error {
+func (x *attacker) poison(ctx context.Context) error {
 	var frames [][]byte
 	for _, pair := range [][2]*Server{{x.srv1, x.standby}, {x.standby, x.srv1}} {
 		to, other := pair[0], pair[1]
@@ -84,7 +84,7 @@ func (x *assault) poison(ctx context.Context) error {
 }
 
 // redirect tells srv1 that another host is the way to the client, and to the standby.
-func (x *assault) redirect(ctx context.Context) error {
+func (x *attacker) redirect(ctx context.Context) error {
 	var frames [][]byte
 	for _, to := range []netip.Addr{labAddress(100).Addr(), x.standby.Base().Addr()} {
 		gateway := labAddress(200).Addr().As4()
@@ -97,13 +97,13 @@ func (x *assault) redirect(ctx context.Context) error {
 	return x.send(ctx, 100, frames)
 }
 
-// long sends datagrams that begin as a frame of the system's and are as long as can be.
-func (x *assault) long(ctx context.Context) error {
+// sendOversized sends datagrams that begin as a frame of the system's and are as long as can be.
+func (x *attacker) sendOversized(ctx context.Context) error {
 	return x.datagrams(ctx, 100, 1, append([]byte("mx\x01\x02"), bytes.Repeat([]byte{0xff}, 60_000)...))
 }
 
 // fragments sends the first parts of datagrams whose others never come.
-func (x *assault) fragments(ctx context.Context) error {
+func (x *attacker) fragments(ctx context.Context) error {
 	var frames [][]byte
 	for i := range 2000 {
 		body := make([]byte, 1400)
@@ -116,7 +116,7 @@ func (x *assault) fragments(ctx context.Context) error {
 }
 
 // halfOpen begins connections to the gossip port from addresses that nobody has.
-func (x *assault) halfOpen(ctx context.Context) error {
+func (x *attacker) halfOpen(ctx context.Context) error {
 	var frames [][]byte
 	for i := range 2000 {
 		segment := make([]byte, 20)
@@ -132,7 +132,7 @@ func (x *assault) halfOpen(ctx context.Context) error {
 }
 
 // packet is a frame with an IPv4 packet for a server from whatever address.
-func (x *assault) packet(to *Server, protocol byte, from netip.Addr, flags uint16, body []byte) []byte {
+func (x *attacker) packet(to *Server, protocol byte, from netip.Addr, flags uint16, body []byte) []byte {
 	head := ipv4(protocol, from, to.Base().Addr(), len(body))
 	binary.BigEndian.PutUint16(head[6:], flags)
 	return resummed(slices.Concat(to.MAC, x.tap.HardwareAddr, []byte{8, 0}, head, body))

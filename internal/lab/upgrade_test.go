@@ -50,10 +50,10 @@ func upgradeScenario(ctx context.Context, l *Lab) error {
 	from := time.Now()
 	for i, s := range []*Server{x.standby, x.srv2, x.srv1} {
 		f.noError(x.upgrade(ctx, s, l.Exe), "upgrading "+s.Name)
-		f.noError(x.agree(ctx), "after upgrading "+s.Name)
+		f.noError(x.awaitAgreement(ctx), "after upgrading "+s.Name)
 		f.noError(x.mx(ctx, s, "change", "c1", "--priority", fmt.Sprintf("1=%d", 10+i), "--reason", "by "+s.Name), "an edit on "+s.Name)
 		f.noError(x.mx(ctx, x.srv1, "change", "c1", "--priority", "1=7", "--reason", "by srv1"), "an edit on srv1")
-		f.noError(x.agree(ctx), "after edits on "+s.Name+" and srv1")
+		f.noError(x.awaitAgreement(ctx), "after edits on "+s.Name+" and srv1")
 		x.backUp(ctx, &f, 4+i)
 	}
 	to := time.Now()
@@ -115,8 +115,8 @@ func (x *site) upgrade(ctx context.Context, s *Server, program string) error {
 	return x.startAgent(ctx, s)
 }
 
-// agree waits until all servers have one document, by hash, and hear each other.
-func (x *site) agree(ctx context.Context) error {
+// awaitAgreement waits until all servers have one document, by hash, and hear each other.
+func (x *site) awaitAgreement(ctx context.Context) error {
 	return poll(ctx, "all servers have one document", func() bool {
 		hashes := map[string]bool{}
 		for _, s := range []*Server{x.srv1, x.srv2, x.standby} {

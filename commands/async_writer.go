@@ -12,26 +12,26 @@ const (
 	lastLines    = time.Second // that what still waits is given at the end
 )
 
-// unblocked is a writer that never blocks who writes: a goroutine of its own writes
+// asyncWriter is a writer that never blocks who writes: a goroutine of its own writes
 // line after line. A journal that hangs, a full pipe or a terminal that was
 // stopped must not stop the main loop of an agent, and with it the leases of its aliases.
-type unblocked struct {
+type asyncWriter struct {
 	out   io.Writer
 	lines chan []byte
 	lost  atomic.Int64
 	ended chan struct{}
 }
 
-// newUnblocked returns a writer to out, and how to end it. told is called with the
+// newAsyncWriter returns a writer to out, and how to end it. told is called with the
 // number of lines for which there was no room, as soon as there is again.
-func newUnblocked(out io.Writer, told func(lost int64)) (w *unblocked, end func()) {
-	w = &unblocked{out: out, lines: make(chan []byte, linesWaiting), ended: make(chan struct{})}
+func newAsyncWriter(out io.Writer, told func(lost int64)) (w *asyncWriter, end func()) {
+	w = &asyncWriter{out: out, lines: make(chan []byte, linesWaiting), ended: make(chan struct{})}
 	go w.run(told)
 	return w, w.end
 }
 
 // Write takes one line; it never fails.
-func (w *unblocked) Write(line []byte) (int, error) {
+func (w *asyncWriter) Write(line []byte) (int, error) {
 	select {
 	case w.lines <- bytes.Clone(line):
 	default:
@@ -40,7 +40,7 @@ func (w *unblocked) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-func (w *unblocked) run(told func(lost int64)) {
+func (w *asyncWriter) run(told func(lost int64)) {
 	defer close(w.ended)
 	for line := range w.lines {
 		if line == nil {
@@ -54,7 +54,7 @@ func (w *unblocked) run(told func(lost int64)) {
 }
 
 // end waits until what was written is out, but not for long.
-func (w *unblocked) end() {
+func (w *asyncWriter) end() {
 	patience := time.NewTimer(lastLines)
 	defer patience.Stop()
 	select {

@@ -9,15 +9,15 @@ import (
 	"mxcluster/internal/ui"
 )
 
-// gravest lists the codes of failures, the one to act on first in front.
-func gravest() []fault.Code {
+// bySeverity lists the codes of failures, the one to act on first in front.
+func bySeverity() []fault.Code {
 	return []fault.Code{fault.Interrupted, fault.Conflict, fault.Invalid, fault.NotPermitted, fault.Failed, fault.Unknown,
 		fault.Unreachable, fault.Refused, fault.NotFound, fault.Busy, fault.Usage}
 }
 
-// worst makes one error of those that were joined: all their messages, the code
+// joinErrors makes one error of those that were joined: all their messages, the code
 // and the remedy of the gravest. what, if any, comes in front.
-func worst(err error, what string) error {
+func joinErrors(err error, what string) error {
 	joined, ok := err.(interface{ Unwrap() []error }) // errors.Join's own, not one below it
 	if !ok {
 		return err
@@ -26,7 +26,7 @@ func worst(err error, what string) error {
 	if len(errs) == 1 {
 		return errs[0]
 	}
-	order := gravest()
+	order := bySeverity()
 	top := slices.MinFunc(errs, func(x, y error) int {
 		return slices.Index(order, fault.CodeOf(x)) - slices.Index(order, fault.CodeOf(y))
 	})
@@ -41,8 +41,8 @@ func worst(err error, what string) error {
 	return fault.New(fault.CodeOf(top), fault.HintOf(top), "%s", text)
 }
 
-// tellOnly leaves the remedy out where --quiet is given: one line is all then.
-func (a *app) tellOnly(err error) error {
+// withoutHint leaves the remedy out where --quiet is given: one line is all then.
+func (a *app) withoutHint(err error) error {
 	if err == nil || !a.out.Quiet {
 		return err
 	}

@@ -16,44 +16,44 @@ import (
 	"mxcluster/internal/events"
 )
 
-func TestMoodySoftware(t *testing.T) {
+func TestFaultySoftware(t *testing.T) {
 	t.Parallel()
-	runScenario(t, "moody-software", program(t))
+	runScenario(t, "faulty-software", program(t))
 }
 
-// moodyScript is a LIM's software that behaves as the file "mood" on its server says.
+// faultyScript is a LIM's software that behaves as the file "fault" on its server says.
 // Its daemon is in a session of its own, out of reach of its script's group.
-const moodyScript = `#!/bin/sh
+const faultyScript = `#!/bin/sh
 lab=${0%/*}
 d=$lab/$MXCLUSTER_SERVER/run
-mood=$(cat "$d/mood" 2>/dev/null)
-running() { [ -r "$d/moody.pid" ] && read -r pid <"$d/moody.pid" && kill -0 "$pid" 2>/dev/null; }
-daemon() { setsid "$lab/moodd" "$1" </dev/null >/dev/null 2>&1 & }
+fault=$(cat "$d/fault" 2>/dev/null)
+running() { [ -r "$d/faulty.pid" ] && read -r pid <"$d/faulty.pid" && kill -0 "$pid" 2>/dev/null; }
+daemon() { setsid "$lab/limd" "$1" </dev/null >/dev/null 2>&1 & }
 case $1 in
 start)
 	running && exit 0
-	case $mood in
-	slow) "$lab/moodd" 3 ;;
-	hangs-in-start) daemon 1000; "$lab/moodd" 1000 ;;
-	exits) daemon 0; echo $! >"$d/moody.pid"; exit 0 ;;
+	case $fault in
+	slow) "$lab/limd" 3 ;;
+	hangs-in-start) daemon 1000; "$lab/limd" 1000 ;;
+	exits) daemon 0; echo $! >"$d/faulty.pid"; exit 0 ;;
 	children) daemon 1000; daemon 1000 ;;
 	esac
 	daemon 1000
-	echo $! >"$d/moody.pid"
+	echo $! >"$d/faulty.pid"
 	;;
 stop)
-	[ "$mood" != hangs-in-stop ] || exec "$lab/moodd" 1000
+	[ "$fault" != hangs-in-stop ] || exec "$lab/limd" 1000
 	running && kill "$pid"
 	while running; do sleep 0.01; done
-	rm -f "$d/moody.pid"
+	rm -f "$d/faulty.pid"
 	;;
 status) running || exit 3 ;;
 esac
 `
 
-// moodyScenario: whatever a LIM's software does, the LIM ends in the right state with
+// faultySoftwareScenario: whatever a LIM's software does, the LIM ends in the right state with
 // the right event, and nothing of it is left running.
-func moodyScenario(ctx context.Context, l *Lab) error {
+func faultySoftwareScenario(ctx context.Context, l *Lab) error {
 	x := &site{Lab: l, narrator: newNarrator(os.Stdout, false), asking: time.Millisecond,
 		settings: "agent:\n  start_grace: 2s\nservices:\n  restarts: 8\n  check_interval: 100ms\n  start_limit: 4s\n  stop_limit: 1s\n"}
 	for _, step := range []func(context.Context) error{x.build, x.makeSystem, x.connectClient} {
@@ -61,11 +61,11 @@ func moodyScenario(ctx context.Context, l *Lab) error {
 			return err
 		}
 	}
-	script := filepath.Join(l.Dir, "moody")
-	if err := os.WriteFile(script, []byte(moodyScript), 0o700); err != nil {
+	script := filepath.Join(l.Dir, "faulty")
+	if err := os.WriteFile(script, []byte(faultyScript), 0o700); err != nil {
 		return err
 	}
-	if err := os.Symlink("/bin/sleep", filepath.Join(l.Dir, "moodd")); err != nil {
+	if err := os.Symlink("/bin/sleep", filepath.Join(l.Dir, "limd")); err != nil {
 		return err
 	}
 	if err := x.create(ctx, testFailoverAfter); err != nil {
@@ -74,24 +74,24 @@ func moodyScenario(ctx context.Context, l *Lab) error {
 	if err := x.mx(ctx, x.srv1, "lim", "set", "1", "--service", "exec:"+script, "--service", "exec:"+filepath.Join(l.Dir, "exchange")); err != nil {
 		return err
 	}
-	for _, c := range []moodCase{
+	for _, c := range []softwareFault{
 		{"fine", x.moveAway, "sb1", events.State, "stopped", ""}, // and back, with the new software
 		{"slow", x.crash, "srv1", events.State, "running", ""},
 		{"hangs-in-start", x.crash, "sb1", events.State, "failed", "did not end within 4s and was ended"},
-		{"exits", x.crash, "sb1", events.State, "failed", "moody is stopped"},
-		{"hangs-in-stop", x.moveAway, "sb1", events.Software, "", "did not end within 1s and was ended; processes that it left, and that were ended: moodd"},
-		{"children", x.moveAway, "sb1", events.Software, "", "left processes behind, which were ended: moodd"},
+		{"exits", x.crash, "sb1", events.State, "failed", "faulty is stopped"},
+		{"hangs-in-stop", x.moveAway, "sb1", events.Software, "", "did not end within 1s and was ended; processes that it left, and that were ended: limd"},
+		{"children", x.moveAway, "sb1", events.Software, "", "left processes behind, which were ended: limd"},
 	} {
-		if err := x.playMood(ctx, c); err != nil {
-			return fmt.Errorf("software that is %s: %w", c.mood, err)
+		if err := x.playFault(ctx, c); err != nil {
+			return fmt.Errorf("software that is %s: %w", c.fault, err)
 		}
 	}
 	return nil
 }
 
-// moodCase is what the software does, what is done to it on srv1, and what comes of it.
-type moodCase struct {
-	mood  string
+// softwareFault is what the software does, what is done to it on srv1, and what comes of it.
+type softwareFault struct {
+	fault  string
 	do    func(context.Context) error
 	end   string // server where the LIM runs in the end
 	kind  events.Kind
@@ -99,41 +99,41 @@ type moodCase struct {
 	words string // in it
 }
 
-func (x *site) playMood(ctx context.Context, c moodCase) error {
+func (x *site) playFault(ctx context.Context, c softwareFault) error {
 	var f findings
 	before := time.Now()
-	f.noError(x.setMood(c.mood), "mood")
-	if c.mood == "children" { // it has to be started so
+	f.noError(x.setFault(c.fault), "fault")
+	if c.fault == "children" { // it has to be started so
 		f.noError(x.crash(ctx), "starting")
 		f.noError(x.awaitEvent(ctx, before, events.State, "running", ""), "starting")
 	}
 	f.noError(c.do(ctx), "doing")
 	f.noError(within(ctx, testStep, func(ctx context.Context) error { return x.await(ctx, 1, c.end) }), "moving")
 	f.noError(x.awaitEvent(ctx, before, c.kind, c.is, c.words), "event")
-	if c.mood == "slow" {
+	if c.fault == "slow" {
 		f.check(time.Since(before) >= 3*time.Second, "software that needs 3 s to start ran after %s", time.Since(before))
 	}
 	if c.end == "srv1" {
 		return f.err()
 	}
 	f.noError(x.nothingLeft(ctx), "in the end")
-	f.noError(x.setMood("fine"), "mood")
+	f.noError(x.setFault("fine"), "fault")
 	f.noError(x.mx(ctx, x.standby, "fallback", "1", "--now", "--wait"), "fallback")
 	f.noError(within(ctx, testStep, func(ctx context.Context) error { return x.await(ctx, 1, "srv1") }), "fallback")
 	return f.err()
 }
 
-func (x *site) setMood(mood string) error {
-	return os.WriteFile(filepath.Join(x.srv1.Dir(), "run", "mood"), []byte(mood+"\n"), 0o600)
+func (x *site) setFault(fault string) error {
+	return os.WriteFile(filepath.Join(x.srv1.Dir(), "run", "fault"), []byte(fault+"\n"), 0o600)
 }
 
 // countMoods counts the software's processes.
-const countMoods = `cat /proc/[0-9]*/comm 2>/dev/null | grep -c '^moodd$'`
+const countDaemons = `cat /proc/[0-9]*/comm 2>/dev/null | grep -c '^limd$'`
 
 // crash ends the software of LIM 1 on srv1, so that the agent starts it anew.
 func (x *site) crash(ctx context.Context) error {
 	before := time.Now()
-	_, _, err := shell(ctx, x.srv1, `for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" = moodd ] && kill ${p#/proc/}; done`)
+	_, _, err := shell(ctx, x.srv1, `for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" = limd ] && kill ${p#/proc/}; done`)
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (x *site) nothingLeft(ctx context.Context) error {
 	var out string
 	err := poll(ctx, "nothing of the software runs on srv1", func() bool {
 		var err error
-		out, _, err = shell(ctx, x.srv1, countMoods)
+		out, _, err = shell(ctx, x.srv1, countDaemons)
 		return err == nil && out == "0"
 	})
 	if err != nil {

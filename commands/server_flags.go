@@ -11,13 +11,13 @@ import (
 	"mxcluster/internal/ui"
 )
 
-// place are the flags that describe a server.
-type place struct {
+// serverFlags are the flags that describe a server.
+type serverFlags struct {
 	base, ifname string
 	lim          int
 }
 
-func (o *place) addFlags(f *pflag.FlagSet) {
+func (o *serverFlags) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.base, "base", "", "base `address` with its prefix length, which never moves, e.g. 10.0.0.11/24")
 	f.StringVar(&o.ifname, "interface", "", "network `interface` that has it, e.g. eth0")
 	f.IntVar(&o.lim, "lim", 0, "`number` of the LIM of a regular server")
@@ -25,7 +25,7 @@ func (o *place) addFlags(f *pflag.FlagSet) {
 
 // server returns the server described; on a terminal it asks for what is
 // missing.
-func (o *place) server(ask *ui.Prompter, name string, like netip.Prefix) (clusterconf.Server, error) {
+func (o *serverFlags) server(ask *ui.Prompter, name string, like netip.Prefix) (clusterconf.Server, error) {
 	var none clusterconf.Server
 	var err error
 	if o.base == "" {
