@@ -213,7 +213,7 @@ func scanFile(path string, f func(*Event)) error {
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull): // no line of ours
 			continue
-		case err == nil && json.Unmarshal(line, &e) == nil && e.Seq > 0:
+		case err == nil && json.Unmarshal(line, &e) == nil:
 			f(&e)
 		}
 		if errors.Is(err, io.EOF) {
