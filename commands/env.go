@@ -13,6 +13,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
 	"mxcluster/internal/events"
+	"mxcluster/internal/manager"
 	"mxcluster/internal/status"
 	"mxcluster/internal/whatif"
 	"mxcluster/netops"
@@ -43,6 +44,9 @@ type Env struct {
 	Edit func(ctx context.Context, editor []string, file string) error
 	// Watch returns a function that waits for the end of a process.
 	Watch func(pid int) (wait func(context.Context) error, err error)
+
+	// Postgres looks at the PostgreSQL of this server, which is called by its name.
+	Postgres func(ctx context.Context, server string) (*manager.Node, error)
 
 	// OwnUser names who runs the command where that is the agent's own user in place of
 	// root; "": it is not.

@@ -76,7 +76,7 @@ fails over and falls back.`, `
 		newAddLIMCommand(a), newRemoveLIMCommand(a), newDeleteCommand(a), newFallbackCommand(a), newFailoverCommand(a),
 		newLockCommand(a), newUnlockCommand(a), newFreezeCommand(a), newUnfreezeCommand(a), newSyncCommand(a), newConfigCommand(a), newKeyCommand(a), newMenuCommand(a),
 		newAgentCommand(a), newAliasCommand(a), newARPCommand(a), newServiceCommand(a), newXdataCommand(a),
-		newLabCommand(a), newVersionCommand(a), newCompletionCommand(a),
+		newManagerCommand(a), newLabCommand(a), newVersionCommand(a), newCompletionCommand(a),
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true

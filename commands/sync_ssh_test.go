@@ -14,6 +14,9 @@ func TestParseSSHCommand(t *testing.T) {
 			t.Errorf("%q: %+v, %v", text, c, err)
 		}
 	}
+	if c, err := parseSSHCommand("mxcluster manager facts"); err != nil || !c.facts {
+		t.Errorf("%+v, %v", c, err)
+	}
 	c, err := parseSSHCommand("mxcluster sync c1 --direction to-standby --output json --no-input --lim 1 --lim 12 --dry-run --wait=1m0s --bwlimit 100000b")
 	if err != nil || c.serve || c.cluster != "c1" || len(c.sync.lims) != 2 || c.sync.lims[1] != 12 || !c.sync.dryRun ||
 		c.sync.wait != time.Minute || c.sync.direction != "to-standby" || c.sync.bwlimit != "100000b" {
@@ -23,6 +26,7 @@ func TestParseSSHCommand(t *testing.T) {
 		"", "xdata serve", "sync c1", "mxcluster", "mxcluster xdata", "mxcluster xdata serve x", "mxcluster xdata list", "mxcluster sync",
 		"mxcluster sync --lim 1", "mxcluster sync c1 --lim", "mxcluster sync c1 --lim x", "mxcluster sync c1 --lim 0", "mxcluster sync c1 --lim --dry-run",
 		"mxcluster sync c1 c2", "mxcluster sync c1 --wait=x", "mxcluster sync c1 --wait=9999h", "mxcluster sync c1 --bwlimit 1b", "mxcluster sync c1 --bwlimit x", "mxcluster sync c1 --wait", "mxcluster sync c1 --output yaml", "mxcluster sync c1 --state-dir /x", "mxcluster sync c1 --all", "mxcluster sync setup-ssh x",
+		"mxcluster manager", "manager facts", "mxcluster manager facts x", "mxcluster manager status", "mxcluster manager facts --config-dir /x",
 		"mxcluster xdata serve;id", "mxcluster xdata serve\nid", "a `id` xdata serve", "a $x xdata serve", "a 'b' xdata serve", "a \\ xdata serve",
 		"mxcluster \x00 xdata serve", strings.Repeat("a ", maxSSHCommand) + "xdata serve", "mxcluster xdata sérve",
 	} {
@@ -35,6 +39,7 @@ func TestParseSSHCommand(t *testing.T) {
 // However it is called, the key's command runs what was asked for and no more.
 func FuzzParseSSHCommand(f *testing.F) {
 	f.Add("mxcluster xdata serve")
+	f.Add("mxcluster manager facts")
 	f.Add("mxcluster sync c1 --direction auto --output json --no-input --lim 1")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := parseSSHCommand(text)
@@ -44,7 +49,7 @@ func FuzzParseSSHCommand(f *testing.F) {
 		if strings.ContainsAny(text, ";&|<>$`'\"\\\n\t(){}*?[]!#~\x00") {
 			t.Errorf("%q was taken", text)
 		}
-		if !c.serve && (c.cluster == "" || c.cluster[0] == '-') {
+		if !c.serve && !c.facts && (c.cluster == "" || c.cluster[0] == '-') {
 			t.Errorf("%q: cluster %q", text, c.cluster)
 		}
 	})

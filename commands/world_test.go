@@ -21,6 +21,7 @@ import (
 	"mxcluster/internal/control"
 	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/manager"
 	"mxcluster/internal/status"
 	"mxcluster/internal/whatif"
 	"mxcluster/netops"
@@ -40,6 +41,8 @@ type world struct {
 
 	fetch func(from netip.AddrPort, keys [][]byte) (*clusterconf.Document, error)
 	setup *AgentSetup // what the agent was run with
+
+	node *manager.Node // PostgreSQL of this server
 
 	onEdit func() // happens while a person edits
 }
@@ -126,7 +129,14 @@ func (w *world) env(out, errs io.Writer) Env {
 			}
 			return fakeEditor(ctx, words, file)
 		},
-		Watch:    w.agent.watch,
+		Watch: w.agent.watch,
+		Postgres: func(_ context.Context, server string) (*manager.Node, error) {
+			n := manager.Node{Server: server, Instances: []manager.Instance{}}
+			if w.node != nil {
+				n.Instances = w.node.Instances
+			}
+			return &n, nil
+		},
 		RunAgent: func(_ context.Context, s AgentSetup) error { w.setup = &s; return nil },
 		Fetch: func(_ context.Context, from netip.AddrPort, keys [][]byte, _ *slog.Logger) (*clusterconf.Document, error) {
 			return w.fetch(from, keys)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"mxcluster/commands"
 	"mxcluster/internal/agent"
 	"mxcluster/internal/control"
+	"mxcluster/internal/manager/postgres"
 	"mxcluster/netops"
 )
 
@@ -53,6 +55,7 @@ func environment(s *signals) commands.Env {
 		Agent:    func(socket, spare string) commands.Agent { return &control.Client{Path: socket, Spare: spare} },
 		Edit:     edit,
 		Watch:    watch,
+		Postgres: postgres.Host{ConfRoot: cmp.Or(os.Getenv("PG_CLUSTER_CONF_ROOT"), postgres.DefaultConfRoot)}.Look,
 		OwnUser:  ownUser(),
 		ActAs:    asRoot(actAs),
 		RunAgent: func(ctx context.Context, setup commands.AgentSetup) error { return runAgent(ctx, setup, s.hangups()) },

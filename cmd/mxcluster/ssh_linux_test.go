@@ -127,9 +127,9 @@ func (s *sshSite) startSSHD(sshd string) {
 		t.Fatal(err)
 	}
 	// By SHLVL bash takes itself for an inner shell, and leaves out what this machine's root
-	// has it do at each login.
+	// has it do at each login. A forced command has no environment of its own to say more by.
 	write(t, s.path("sshd_config"), fmt.Sprintf(`Port %s
-SetEnv SHLVL=2
+SetEnv SHLVL=2 PG_CLUSTER_CONF_ROOT=%s
 ListenAddress 127.77.0.13
 HostKey %s
 AuthorizedKeysFile %s
@@ -139,7 +139,7 @@ StrictModes no
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 Subsystem sftp internal-sftp
-`, s.port, s.path("hostkey"), s.path("home/.ssh/authorized_keys")))
+`, s.port, s.path("postgresql", "sb1"), s.path("hostkey"), s.path("home/.ssh/authorized_keys")))
 	s.sshd = exec.Command(sshd, "-D", "-e", "-f", s.path("sshd_config"))
 	s.sshd.Stderr = &s.log
 	if err := s.sshd.Start(); err != nil {
@@ -181,7 +181,7 @@ func (s *sshSite) command(name string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(program, args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.path("nobody"), "MXCLUSTER_CONFIG_DIR=" + s.path(name, "etc"),
-		"MXCLUSTER_STATE_DIR=" + s.path(name, "var"), "MXCLUSTER_RUN_DIR=" + s.path(name, "run")}
+		"MXCLUSTER_STATE_DIR=" + s.path(name, "var"), "MXCLUSTER_RUN_DIR=" + s.path(name, "run"), "PG_CLUSTER_CONF_ROOT=" + s.path("postgresql", name)}
 	return cmd
 }
 

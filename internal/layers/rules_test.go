@@ -101,6 +101,12 @@ var arrows = []rule{
 		"an exchange of addresses is decided and done alike by an agent and by a command where none runs"},
 	{"internal/control", []string{"internal/fault", "internal/status", "internal/events", "internal/failover", "internal/whatif", "clusterconf"},
 		"client and server share the calls; the agent is behind the Backend interface; failover says which orders there are"},
+	{"internal/manager", []string{"internal/fault", "clusterconf"},
+		"what the management system needs and how it stands follows from what was seen; by whom, and how, is another's"},
+	{"internal/manager/postgres", []string{"internal/manager"},
+		"PostgreSQL is asked in one place; what its answers mean is decided without it"},
+	{"internal/manager/postgres/postgrestest", nil,
+		"helpers of tests"},
 	{"internal/ui", []string{"internal/fault"},
 		"what the terminal shows is given to it; it looks nothing up"},
 	{"internal/netns", []string{"internal/fault"},
@@ -117,7 +123,7 @@ var arrows = []rule{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
-		"internal/fault", "internal/nearest", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/whatif", "internal/ui", "internal/lab", "internal/services", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
+		"internal/fault", "internal/nearest", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/whatif", "internal/ui", "internal/lab", "internal/manager", "internal/services", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
 		"docs/reference/alarms", "clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"bench/sync", nil, "it makes data of nothing"},
@@ -137,11 +143,11 @@ type ban struct {
 }
 
 var bannedImports = []ban{
-	{"os/exec", []string{"bench/mutants", "internal/services", "internal/lab", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest", "internal/remoteshell", "cmd/mxcluster"},
+	{"os/exec", []string{"bench/mutants", "internal/services", "internal/lab", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest", "internal/manager/postgres/postgrestest", "internal/remoteshell", "cmd/mxcluster"},
 		"a program that is run is a way to hang, to leak and to be fooled: LIM software, the lab's agents, the remote shell and the user's editor are all there is"},
 	{"net/http", []string{"internal/control"},
 		"the agent's socket is the one thing that speaks HTTP, and it checks who calls"},
-	{"net", []string{"netops", "netops/netopstest", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/detector", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/swap", "commands", "cmd/mxcluster"},
+	{"net", []string{"netops", "netops/netopstest", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/detector", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/manager/postgres", "internal/swap", "commands", "cmd/mxcluster"},
 		"addresses as values are net/netip; hardware addresses and sockets are for those who meet the wire"},
 	{"github.com/coreos/go-systemd/v22/dbus", []string{"internal/services", "internal/services/systemdtest"},
 		"systemd is one way to run a LIM's software, and only package services knows the ways"},
@@ -171,7 +177,9 @@ var bannedImports = []ban{
 		"what etcd's client is made of"},
 	{"go.uber.org/zap", []string{"internal/arbiter", "internal/arbiter/etcdtest"},
 		"etcd's client wants a logger of its own kind, and gets one that is silent"},
-	{"testing/...", []string{"xdata/internal/datatest", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest"},
+	{"github.com/jackc/pgx/...", []string{"internal/manager/postgres"},
+		"PostgreSQL is asked in one place"},
+	{"testing/...", []string{"xdata/internal/datatest", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest", "internal/manager/postgres/postgrestest"},
 		"the program carries no test code"},
 	{"gopkg.in/yaml.v3", nil,
 		"one YAML library is enough: go.yaml.in/yaml/v3"},
@@ -197,7 +205,7 @@ var bannedCalls = []ban{
 var forTests = regexp.MustCompile(`test$|^internal/(badfs|member/membernet)$`)
 
 // opensSockets may use the parts of net that reach out of the process.
-var opensSockets = []string{"netops", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab"}
+var opensSockets = []string{"netops", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/manager/postgres"}
 
 var socketCalls = []string{
 	"net.Dial", "net.DialTimeout", "net.Dialer", "net.DialTCP", "net.DialUDP", "net.DialUnix", "net.Listen", "net.ListenConfig",
@@ -205,7 +213,7 @@ var socketCalls = []string{
 }
 
 // pure packages take time as a value and do nothing but compute.
-var pure = []string{"internal/failover", "internal/detector/evidence", "internal/lineage", "internal/status", "internal/alarms", "internal/whatif", "internal/explain"}
+var pure = []string{"internal/failover", "internal/detector/evidence", "internal/lineage", "internal/status", "internal/alarms", "internal/whatif", "internal/explain", "internal/manager"}
 
 var impureImports = []string{
 	"context", "io", "net", "os", "sync", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "runtime", "log/slog",

@@ -77,6 +77,8 @@ func table() []key {
 			durationHint},
 		{"agent.stop_lease", "1h", seconds(func(s *Settings) *time.Duration { return &s.StopLease }, time.Second, week),
 			leaseHint},
+		{"manager.postgres", "", postgresName,
+			"give version and name as pg_lsclusters shows them, such as 15/main, or nothing where there is one only"},
 		{name: "metrics.listen"},
 		{name: "alarms.exec"},
 	}, arbiterKeys())
@@ -119,6 +121,16 @@ func folder(s *Settings, value string) error {
 		return fmt.Errorf("%q is not a full path", value)
 	}
 	s.XDataDir = filepath.Clean(value)
+	return nil
+}
+
+// postgresName takes the name of a PostgreSQL.
+func postgresName(s *Settings, value string) error {
+	version, name, found := strings.Cut(value, "/")
+	if _, err := strconv.Atoi(version); value != "" && (err != nil || !found || name == "" || strings.Contains(name, "/")) {
+		return fmt.Errorf("%q is not the name of a PostgreSQL", value)
+	}
+	s.ManagerPostgres = value
 	return nil
 }
 

@@ -48,6 +48,8 @@ type Settings struct {
 	StartGrace time.Duration // how long a standby waits for servers not heard of since its agent started
 	StopLease  time.Duration // how long aliases of running LIMs stay when the agent is stopped; whole seconds
 
+	ManagerPostgres string // PostgreSQL of the management system, as postgresql-common names it; "": the only one
+
 	Arbiter Arbiter // whom LIMs are asked from before they run; without endpoints nobody
 
 	Unused []string // what is set and known, but does nothing in this version: where it is set, and its key

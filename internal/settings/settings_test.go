@@ -152,11 +152,11 @@ func TestEveryKeyByFileAndEnvironment(t *testing.T) {
 	values := map[string]string{
 		"server": "s", "xdata_dir": "/x", "gossip.port": "1", "alias.lease": "1s", "arp.refresh": "1s", "arp.budget": "30", "sync.rsh": "r",
 		"sync.remote_command": "c", "sync.login_limit": "5s", "sync.idle_limit": "5s", "xdata.still": "7s", "services.restarts": "0", "services.check_interval": "1s", "services.start_limit": "1s", "services.stop_limit": "1s", "services.check_limit": "1s", "agent.start_grace": "1s", "agent.stop_lease": "1s",
-		"fallback.hold": "1s", "fallback.from_load": "true",
+		"fallback.hold": "1s", "fallback.from_load": "true", "manager.postgres": "15/main",
 		"arbiter.lease": "2s", "arbiter.etcd.endpoints": "http://a:1,http://b:1", "arbiter.etcd.prefix": "/p", "arbiter.etcd.ca": "/ca", "arbiter.etcd.cert": "/c",
 		"arbiter.etcd.key": "/k", "arbiter.etcd.user": "u", "arbiter.etcd.password_file": "/f",
 	}
-	want := Settings{"s", "/x", 1, time.Second, 30, time.Second, "r", "c", 5 * time.Second, 5 * time.Second, 7 * time.Second, 0, time.Second, time.Second, time.Second, time.Second, time.Second, true, time.Second, time.Second,
+	want := Settings{"s", "/x", 1, time.Second, 30, time.Second, "r", "c", 5 * time.Second, 5 * time.Second, 7 * time.Second, 0, time.Second, time.Second, time.Second, time.Second, time.Second, true, time.Second, time.Second, "15/main",
 		Arbiter{2 * time.Second, "http://a:1,http://b:1", "/p", "/ca", "/c", "/k", "u", "/f"}, nil}
 	var file strings.Builder
 	var environ []string
@@ -205,6 +205,8 @@ func TestLoadRefuses(t *testing.T) {
 		{"lease too short", "alias.lease: 900ms\n", ":1: alias.lease: 900ms is not between 1s and 1h", "whole seconds"},
 		{"lease not whole", "\nalias.lease: 1500ms\n", ":2: alias.lease: 1500ms is not a whole number of seconds", "the kernel counts"},
 		{"neither yes nor no", "fallback.from_load: maybe\n", ":1: fallback.from_load: \"maybe\" is neither true nor false", "true or false"},
+		{"no PostgreSQL", "manager.postgres: main\n", ":1: manager.postgres: \"main\" is not the name of a PostgreSQL", "15/main"},
+		{"PostgreSQL of no version", "manager.postgres: a/main\n", ":1: manager.postgres: \"a/main\" is not", "pg_lsclusters"},
 		{"lease for ever", "agent.stop_lease: 9999h\n", ":1: agent.stop_lease: 9999h is not between 1s and 168h", "whole seconds"},
 		{"no unit", "arp.refresh: 60\n", `:1: arp.refresh: "60" is not a time`, "300ms, 10s or 5m"},
 		{"negative", "agent.start_grace: -1s\n", ":1: agent.start_grace: -1s is not between 0s and 1h", "300ms, 10s or 5m"},

@@ -1,0 +1,190 @@
+package commands
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
+	"mxcluster/internal/manager"
+	"mxcluster/internal/remoteshell"
+)
+
+// newManagerCommand groups what concerns the management system (spec ch. 9).
+func newManagerCommand(a *app) *cobra.Command {
+	return newGroup("manager", "Look at the redundancy of the management system", `
+The management system (PM and SNM) runs on the regular server of LIM 1 and keeps its
+data in PostgreSQL. It is redundant where the PostgreSQL on the standby of LIM 1's
+cluster follows that one. These commands show the pair, what stands in the way of its
+redundancy, and how it stands; they change nothing.
+
+The other server is asked through the login of 'mxcluster sync setup-ssh'.`, `
+  mxcluster manager discover
+  mxcluster manager check --vip 10.0.0.20
+  mxcluster manager status -o json`,
+		newManagerDiscoverCommand(a), newManagerCheckCommand(a), newManagerStatusCommand(a), newManagerFactsCommand(a))
+}
+
+// managerView is what was seen of the management system's servers.
+type managerView struct {
+	server *server
+	doc    *clusterconf.Document
+	pair   manager.Pair
+	sights map[manager.Role]manager.Sight
+}
+
+// viewManager finds the pair and asks both servers.
+func (a *app) viewManager(ctx context.Context) (*managerView, error) {
+	s, err := a.server()
+	if err != nil {
+		return nil, err
+	}
+	doc, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	pair, err := manager.Find(doc)
+	if err != nil {
+		return nil, err
+	}
+	v := &managerView{server: s, doc: doc, pair: pair, sights: map[manager.Role]manager.Sight{}}
+	for _, role := range []manager.Role{manager.Master, manager.Standby} {
+		there := pair.Server(role)
+		node, err := s.askNode(ctx, &there)
+		if ctx.Err() != nil {
+			return nil, ctx.Err() // what was not waited for is not unknown
+		}
+		sight := manager.Sight{Node: node}
+		if err != nil {
+			sight.Why = err.Error()
+		}
+		v.sights[role] = sight
+	}
+	return v, nil
+}
+
+// askNode asks a server what it has: this one itself, another one by ssh.
+func (s *server) askNode(ctx context.Context, there *clusterconf.Server) (*manager.Node, error) {
+	if there.Name == s.settings.Server {
+		return s.ownNode(ctx)
+	}
+	conn, err := remoteshell.Dial(ctx, s.rsh(), there.Name, there.Base.Addr(), "manager", "facts")
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	node, err := readFacts(conn)
+	if err != nil {
+		return nil, err
+	}
+	if node.Server != there.Name {
+		return nil, fault.New(fault.Unreachable, "", "%s answers, not %s", node.Server, there.Name)
+	}
+	return node, nil
+}
+
+// ownNode looks at this server. The settings say which PostgreSQL counts.
+func (s *server) ownNode(ctx context.Context) (*manager.Node, error) {
+	node, err := s.env.Postgres(ctx, s.settings.Server)
+	if err != nil {
+		return nil, err
+	}
+	node.Chosen = s.settings.ManagerPostgres
+	return node, nil
+}
+
+// factsMark begins the line of an answer: a login may print lines of its own before it.
+const factsMark = "mxcluster-manager-facts "
+
+// maxFacts bounds an answer, in bytes.
+const maxFacts = 1 << 20
+
+// readFacts reads the answer of `manager facts` on another server.
+func readFacts(conn io.Reader) (*manager.Node, error) {
+	first := ""
+	for lines := bufio.NewReader(io.LimitReader(conn, maxFacts)); ; {
+		line, err := lines.ReadString('\n')
+		if text, found := strings.CutPrefix(line, factsMark); found && err == nil {
+			var node manager.Node
+			if err := json.Unmarshal([]byte(text), &node); err != nil {
+				return nil, fmt.Errorf("reading the answer of mxcluster there: %w", err)
+			}
+			return &node, nil
+		}
+		if first == "" {
+			first = strings.TrimSpace(line)
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, fault.New(fault.Unreachable, "make sure that sync.remote_command starts mxcluster there, of the same version",
+				"the answer is not that of mxcluster: %.80q", first)
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// newManagerFactsCommand returns `manager facts`, which the other server asks by.
+func newManagerFactsCommand(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "facts",
+		Short: "Tell another server what this one has for the management system",
+		Long: `Manager facts prints what PostgreSQL this server has and how it stands. The other
+commands of 'mxcluster manager' run it on the other server of the pair.`,
+		Hidden:      true,
+		Annotations: exits(fault.NotPermitted, fault.Invalid),
+		Args:        arguments(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := a.server()
+			if err != nil {
+				return err
+			}
+			if _, err := s.read(); err != nil {
+				return err
+			}
+			return s.tellFacts(c.Context())
+		},
+	}
+	asRoot(c) // PostgreSQL lets root in
+	return c
+}
+
+// tellFacts answers readFacts on another server.
+func (s *server) tellFacts(ctx context.Context) error {
+	node, err := s.ownNode(ctx)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(node)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.stdout, "%s%s\n", factsMark, text)
+	return err
+}
+
+// mayAskManager lets the key of a server ask where it is the other one of the management
+// system's pair.
+func (k syncKey) mayAskManager(doc *clusterconf.Document, me string) error {
+	from := k.from
+	if from == "" {
+		from, _ = loginFrom(doc, k.came)
+	}
+	pair, err := manager.Find(doc)
+	if err != nil {
+		return err
+	}
+	mine, here := pair.RoleOf(me)
+	theirs, there := pair.RoleOf(from)
+	if !here || !there || mine == theirs {
+		return fault.New(fault.NotPermitted, "", "this key may not ask for the management system on %s: it is not that of the other server", me)
+	}
+	return nil
+}
