@@ -79,6 +79,20 @@ func (a *arbiterKeys) untilEnd(now time.Time) time.Duration {
 	return wait
 }
 
+// outlives is how long a stopped agent leaves a key behind.
+func (a *arbiterKeys) outlives() time.Duration { return min(a.cfg.StopLease, parkedKey) }
+
+// lease is how long this server's keys at the arbiter may outlive it; 0: there is none.
+func (a *arbiterKeys) lease() time.Duration {
+	switch {
+	case a.keeper == nil:
+		return 0
+	case a.parked || a.stopping:
+		return max(a.cfg.ArbiterLease, a.outlives())
+	}
+	return a.cfg.ArbiterLease
+}
+
 // leave gives back the keys of the LIMs that were given up, and has the arbiter
 // keep those of the LIMs that go on without the agent, beside the main loop: as
 // long as their aliases stay, and a minute at most, for nobody else can run them
@@ -90,7 +104,7 @@ func (a *arbiterKeys) leave(then func()) {
 	for n, l := range a.lims.all {
 		stay[n] = l.alias.holds && !l.alias.passive()
 	}
-	lasts := min(a.cfg.StopLease, parkedKey)
+	lasts := a.outlives()
 	a.wg.Go(func() {
 		a.keeper.Leave(a.ctx, stay, lasts)
 		a.post(then)

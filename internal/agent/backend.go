@@ -54,9 +54,15 @@ func (a *Agent) statusInput(now time.Time) status.Input {
 	in.Arbiter = a.arbiterKeys.view(now)
 	own := a.claim(now)
 	in.Servers[a.cfg.Server] = status.Seen{Liveness: failover.Alive, Claim: &own, Alarms: a.alarms.Alarms}
-	seen := a.net.detector.Sightings()
+	seen, mates := a.net.detector.Sightings(), a.mates()
 	for name, p := range a.peers.all {
-		s := status.Seen{Liveness: p.Liveness, Claim: p.Claim, Alarms: p.alarms}
+		s := status.Seen{Liveness: p.Liveness, Claim: p.Claim, Alarms: p.alarms, Said: p.at, Every: a.beatPeriod()}
+		if p.stale {
+			s.Said = p.claimed
+		}
+		if !slices.Contains(mates, name) {
+			s.Every = a.farPeriod()
+		}
 		if p.clocks && p.Liveness == failover.Alive {
 			s.ClockOffset = &p.clock
 		}

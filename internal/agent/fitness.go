@@ -48,13 +48,17 @@ func (a *fitness) unfit() []string {
 		}
 	}
 	why = append(why, a.troubled()...)
+	if a.kept.room.store != "" {
+		why = append(why, "the newest cluster document cannot be stored: "+a.kept.room.store)
+	}
 	for _, lim := range a.actsNotFor() {
 		why = append(why, a.actsNotWords(lim))
 	}
 	return append(why, a.document()...)
 }
 
-// troubled says what would keep this server from taking any LIM over, beside its document.
+// troubled says what would keep this server from taking any LIM over, beside what the
+// rules of failing over know.
 func (a *fitness) troubled() []string {
 	why := a.unseenDeaths()
 	if nowhere := a.kept.room.nowhere(); nowhere != "" {
@@ -62,9 +66,6 @@ func (a *fitness) troubled() []string {
 	}
 	if a.keeper != nil && a.arbiterKeys.word == failover.ArbiterSilent {
 		why = append(why, "the arbiter is not reached, so that no LIM can start here")
-	}
-	if a.kept.room.store != "" {
-		why = append(why, "the newest cluster document cannot be stored: "+a.kept.room.store)
 	}
 	return why
 }

@@ -11,13 +11,18 @@ import (
 // outlook is what would come of the losses of servers, as a standby sees it.
 type outlook struct {
 	promises map[int]*failover.Promise // by LIM
-	busy     bool                      // it is being looked at
+	busy     bool                      // it is being looked at ...
+	since    time.Time                 // ... since then
 	from     whatif.Present            // what it was looked at from
 }
 
 // lookAgain is how often it is looked at anew though nothing has changed: locks and
 // freezes end by themselves.
 const lookAgain = 10 * time.Second
+
+// lookLasts is how long a look may take until what the one before came to is nothing to
+// go by any more.
+const lookLasts = 2 * time.Second
 
 // lookAhead has this standby look whether the losses of servers would be covered, beside
 // the main loop, once at a time. It tells the others with its claim.
@@ -28,13 +33,16 @@ func (a *Agent) lookAhead() {
 		return
 	}
 	if a.outlook.busy {
+		if time.Since(a.outlook.since) > lookLasts {
+			a.outlook.promises = nil
+		}
 		return
 	}
-	present, name := a.facing(), c.Name
+	present, name := a.present(), c.Name
 	if last := &a.outlook.from; present.Document == last.Document && present.Now.Sub(last.Now) < lookAgain && reflect.DeepEqual(present.Servers, last.Servers) {
 		return
 	}
-	a.outlook.busy = true
+	a.outlook.busy, a.outlook.since = true, present.Now
 	a.wg.Go(func() {
 		promises := map[int]*failover.Promise{}
 		if c := present.Document.Cluster(name); c != nil {
@@ -42,23 +50,4 @@ func (a *Agent) lookAhead() {
 		}
 		a.post(func() { a.outlook = outlook{promises: promises, from: present} })
 	})
-}
-
-// facing is the present with what servers know of themselves: this one, and the others as
-// they say it.
-func (a *Agent) facing() whatif.Present {
-	p := a.present()
-	for name, s := range p.Servers {
-		switch {
-		case name == a.cfg.Server:
-			s.Unfit, s.UnfitFor = append(a.fitness.troubled(), a.fitness.document()...), map[int]string{}
-			for _, lim := range a.fitness.actsNotFor() {
-				s.UnfitFor[lim] = a.fitness.actsNotWords(lim)
-			}
-		case s.Claim != nil:
-			s.Unfit = s.Claim.Unready
-		}
-		p.Servers[name] = s
-	}
-	return p
 }

@@ -215,7 +215,7 @@ func (s *simulation) couldRun(lim int) string {
 	there, _ := s.member(standby, lim) // who gave it up knows, though its regular server is down
 	clear := s.hears(regular, standby)
 	switch d := s.newest(); {
-	case m.LockedTo(time.Now()) != "" || s.cutInPart() || d.RegularOf(lim) == nil:
+	case m.LockedTo(time.Now()) != "" || s.cutInPart() || d.RegularOf(lim) == nil || s.maintained() || s.disorders.strangers.on == lim:
 		return ""
 	case s.fit(regular, lim) && s.trouble[regular].unfitness() == "" && (clear || s.servers[standby].down) && s.heardByMost(regular):
 		return regular
@@ -268,7 +268,7 @@ func (s *simulation) fit(name string, lim int) bool {
 	m := s.servers[name]
 	link, err := m.kernel.Link("eth0")
 	x := s.trouble[name]
-	return err == nil && link.Up && !m.down && m.agent != nil && !m.agent.hasEnded() && !x.isFrozen() && (x.disk == nil || x.memory == nil) && x.store == nil && x.slow == 0 && !s.limp[fmt.Sprint(name, " ", lim)]
+	return err == nil && link.Up && !m.down && m.agent != nil && !m.agent.hasEnded() && !x.isFrozen() && (x.disk == nil || x.memory == nil) && x.store == nil && x.slow == 0 && !s.limp[fmt.Sprint(name, " ", lim)] && !s.lacking[fmt.Sprint(name, " ", lim)]
 }
 
 func (s *simulation) aliasesOf(name string) []int {

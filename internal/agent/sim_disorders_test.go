@@ -15,10 +15,11 @@ type disorder interface {
 // disorders are the kinds that a simulation draws from, by weight, with dice of their
 // own: a new kind leaves the rest of each life as it is.
 type disorders struct {
-	rnd     *rand.Rand
-	kinds   []weightedDisorder
-	routers routers
-	cards   secondCards
+	rnd       *rand.Rand
+	kinds     []weightedDisorder
+	routers   routers
+	cards     secondCards
+	strangers strangers
 }
 
 type weightedDisorder struct {
@@ -32,6 +33,7 @@ func drawDisorders(s *simulation, seed uint64) *disorders {
 	x.routers = drawRouters(s, x.rnd)
 	x.kinds = []weightedDisorder{
 		{papers{}, 4}, {fullDisks{}, 4}, {&x.routers, 3}, {x.cards, 2}, {strayAliases{}, 4}, {failingChecks{}, 3},
+		{maintenance{}, 5}, {vanished{}, 4}, {lostData{}, 4}, {&x.strangers, 2},
 	}
 	if x.rnd.IntN(2) == 0 {
 		x.kinds = append(x.kinds, weightedDisorder{edits{}, 6})

@@ -199,10 +199,11 @@ func (s *simulation) troubleSoftware(name string, lim int) {
 }
 
 func (s *simulation) mendSoftware(name string, lim int) {
-	delete(s.limp, fmt.Sprint(name, " ", lim))
-	delete(s.clings, fmt.Sprint(name, " ", lim))
-	delete(s.slowed, fmt.Sprint(name, " ", lim))
+	for _, kind := range []map[string]bool{s.limp, s.clings, s.slowed, s.lacking} {
+		delete(kind, fmt.Sprint(name, " ", lim))
+	}
 	soft := s.servers[name].softs[lim]
+	soft.Script(servicestest.VerbAble, servicestest.Step{})
 	soft.Script(servicestest.VerbStart, servicestest.Step{})
 	soft.Script(servicestest.VerbStop, servicestest.Step{})
 	soft.Script(servicestest.VerbReload, servicestest.Step{})
@@ -282,17 +283,22 @@ func (s *simulation) lock(on string, lim int, lock *clusterconf.Lock) {
 }
 
 func (s *simulation) change(on string, f func(*clusterconf.Cluster)) {
-	m := s.servers[on]
-	if m.down {
-		return
-	}
-	_, err := m.store.Edit(s.t.Context(), clusterconf.Change{By: "test", On: on, Command: "test"}, func(d *clusterconf.Document) error {
+	s.command(on, func(d *clusterconf.Document) error {
 		if len(d.Clusters) == 0 {
 			return errors.New("there is no cluster")
 		}
 		f(&d.Clusters[0])
 		return nil
 	})
+}
+
+// command edits the document on one server, as a command does there.
+func (s *simulation) command(on string, f func(*clusterconf.Document) error) {
+	m := s.servers[on]
+	if m.down {
+		return
+	}
+	_, err := m.store.Edit(s.t.Context(), clusterconf.Change{By: "test", On: on, Command: "test"}, f)
 	if err != nil {
 		s.note("edit: %v", err)
 	}
@@ -339,12 +345,21 @@ func (s *simulation) mend() (left string) {
 	return left
 }
 
-// unlockAll takes all locks off: at the end they would hold everything up.
+// unlockAll takes all locks, drains and freezes off: at the end they would hold everything
+// up.
 func (s *simulation) unlockAll(left string) {
-	s.change(s.editor(left), func(c *clusterconf.Cluster) {
-		for i := range c.LIMs {
-			c.LIMs[i].Lock = nil
+	s.command(s.editor(left), func(d *clusterconf.Document) error {
+		for i := range d.Servers {
+			d.Servers[i].Drained = nil
 		}
+		for i := range d.Clusters {
+			c := &d.Clusters[i]
+			c.Frozen = nil
+			for k := range c.LIMs {
+				c.LIMs[k].Lock = nil
+			}
+		}
+		return nil
 	})
 }
 

@@ -61,16 +61,7 @@ func (s *simulation) onWire(m *machine, lim int) bool {
 
 // newData has a new data version made on a server; the other one gets it at once,
 // or later.
-func (s *simulation) newData(name string, _ int) {
-	now := time.Now().UTC()
-	d := &failover.Data{Version: "xdata_1_" + now.Format("20060102150405"), Newest: now}
-	later := s.rnd.IntN(2) == 0
-	s.note("data version %s on %s, on the other later: %v", d.Version, name, later)
-	s.servers[name].setData(d)
-	if !later {
-		s.copyData()
-	}
-}
+func (s *simulation) newData(name string, _ int) { s.newVersion(name, s.rnd.IntN(2) == 0) }
 
 // copyData synchronises all servers that are up.
 func (s *simulation) copyData() {

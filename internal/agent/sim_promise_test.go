@@ -3,93 +3,232 @@ package agent
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"testing"
 	"time"
 
 	"mxcluster/clusterconf"
-	"mxcluster/internal/alarms"
+	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/status"
-	"mxcluster/internal/whatif"
 )
 
-// promiseFor is how long a standby must have said that it is ready before that is put to
-// the test: as long as anything that it looks at itself may take to be seen.
-func (s *simulation) promiseFor() time.Duration {
-	d := 2*roomPeriod + 2*s.limit
+// betrayals put to the test what servers promise: whether the loss of the server where a
+// LIM is active would be covered. They have dice of their own.
+type betrayals struct {
+	rnd *rand.Rand
+	sum betrayed
+}
+
+// betrayed counts the answers of servers of which it was seen whether they are true.
+type betrayed struct {
+	yes, no, unknown int
+	why              map[string]int // by the reason of a no
+}
+
+func (b *betrayed) add(other betrayed) {
+	b.yes, b.no, b.unknown = b.yes+other.yes, b.no+other.no, b.unknown+other.unknown
+	if b.why == nil {
+		b.why = map[string]int{}
+	}
+	for why, n := range other.why {
+		b.why[why] += n
+	}
+}
+
+// answer is what one server says of a LIM.
+type answer struct {
+	by      string
+	covered *bool
+	why     string
+}
+
+func (a answer) String() string {
+	switch {
+	case a.covered == nil:
+		return fmt.Sprintf("%s does not know (%s)", a.by, a.why)
+	case *a.covered:
+		return fmt.Sprintf("%s says yes (%s)", a.by, a.why)
+	}
+	return fmt.Sprintf("%s says no (%s)", a.by, a.why)
+}
+
+func (a answer) yes() bool { return a.covered != nil && *a.covered }
+func (a answer) no() bool  { return a.covered != nil && !*a.covered }
+
+// seenFor is how old what a promise rests on may be: how long it may take until a standby
+// sees what happens to the servers, and says what it follows from that.
+func (s *simulation) seenFor() time.Duration {
+	d := 2*s.limit + // silence, and an isolation that ends
+		2*max(roomPeriod, softwarePeriod, chorePeriod) + // what is looked at
+		max(time.Second, s.limit/2) + // the health of software
+		2*chorePeriod + time.Second + 3*maxBeat // looking ahead, and telling
 	if s.arb != nil {
 		d += 2 * s.arb.lease
 	}
 	return d
 }
 
-// servedFor is how long a LIM may be away when the power of its server is cut, and
-// nothing else happens.
-func (s *simulation) servedFor() time.Duration {
+// passing is for how long a no may be said that is true no more: locks and freezes end by
+// themselves.
+func (s *simulation) passing() time.Duration { return lookAgain + s.seenFor() }
+
+// servedFor is how long a LIM may be away when it loses its server, and nothing else
+// happens: silence, the lease at the arbiter, and the start of software, which may end
+// another LIM's first.
+func (s *simulation) servedFor(by string) time.Duration {
 	d := 5*time.Second + 2*s.limit
 	if s.arb != nil {
-		d += 2 * s.arb.lease
+		d += 2*s.arb.lease + parkedKey
 	}
 	if s.line.rough() || s.arb != nil && s.arb.ill {
 		d += 10*time.Second + 2*s.limit
 	}
-	return d
+	if s.isAny(s.slowed, by) {
+		d += 2 * 40 * time.Second
+	}
+	return d + 3*s.trouble[by].slow
 }
 
-// keepPromises asks the brain whether what is promised now would be kept, and from time
-// to time puts a promise to the test: when it has stood for its time, the power of a
-// LIM's server is cut.
-func (s *simulation) keepPromises() {
-	rnd := s.disorders.rnd
-	test := rnd.IntN(2) == 0
-	which := rnd.IntN(len(s.doc.LIMs))
-	lims := s.promised()
-	for _, lim := range lims {
-		if s.wouldNot(lim) == "" {
+// isAny reports whether any software on a server is in a kind of trouble.
+func (s *simulation) isAny(kind map[string]bool, name string) bool {
+	return slices.ContainsFunc(s.doc.LIMs, func(l clusterconf.LIM) bool { return kind[fmt.Sprint(name, " ", l.Number)] })
+}
+
+// betray reads from time to time what all servers say of a LIM, takes its server away, and
+// sees who was right. No second thing happens sooner than a promise may be old.
+func (s *simulation) betray() {
+	rnd := s.betrayals.rnd
+	if rnd.IntN(2) == 0 {
+		return
+	}
+	lim, cutOff := pick(rnd, s.doc.LIMs...).Number, rnd.IntN(3) == 0
+	s.live(max(s.seenFor()-time.Since(s.disturb), 0) + time.Duration(rnd.Int64N(int64(5*time.Second))))
+	from := s.server(lim)
+	if from == "" {
+		return
+	}
+	said := s.answers(lim, from)
+	if slices.ContainsFunc(said, answer.no) {
+		s.live(s.passing())
+		said = s.stillSaid(said, lim, from)
+	}
+	if s.server(lim) != from || !slices.ContainsFunc(said, func(a answer) bool { return a.covered != nil }) {
+		s.betrayals.sum.unknown += len(said)
+		return
+	}
+	to, _ := s.otherOf(lim, from)
+	s.note("LIM %d on %s, cut off %v; %v", lim, from, cutOff, said)
+	had, guests := s.hadData(from), s.guests(to, lim)
+	s.lose(from, cutOff)
+	began, within := time.Now(), s.servedFor(to)
+	covered := false
+	for !covered && time.Since(began) < within {
+		s.live(max(s.limit/10, 20*time.Millisecond))
+		covered = s.nowServes(lim, to, had) && !slices.ContainsFunc(guests, func(guest int) bool { return !s.servedBeside(guest, to) })
+	}
+	s.note("LIM %d is covered by %s: %v, after %s", lim, to, covered, time.Since(began))
+	for _, a := range said {
+		s.judge(a, lim, from, to, covered, within)
+	}
+	if rnd.IntN(2) == 0 {
+		s.giveBack(from, cutOff)
+	}
+}
+
+// lose takes a server's power, or has nobody hear it.
+func (s *simulation) lose(name string, cutOff bool) {
+	s.deafen()
+	if cutOff {
+		s.partition(true, name, s.allBut(name)...)
+		if s.arb != nil {
+			s.arb.Cut(name, true)
+			s.arb.ill = true
+		}
+	} else {
+		s.power(name, 0)
+	}
+	s.touched()
+}
+
+// giveBack ends that.
+func (s *simulation) giveBack(name string, cutOff bool) {
+	s.note("%s is there again", name)
+	s.deafen()
+	switch {
+	case cutOff:
+		s.partition(false, name, s.allBut(name)...)
+		if s.arb != nil {
+			s.arb.Cut(name, false)
+		}
+	case s.servers[name].down:
+		s.boot(name)
+	}
+	s.touched()
+}
+
+// allBut are all servers and routers that one server may hear.
+func (s *simulation) allBut(name string) []string {
+	return slices.Concat(slices.DeleteFunc(s.names(), func(n string) bool { return n == name }), s.disorders.routers.names())
+}
+
+// server is who serves a LIM of the cluster, and says so; "": nobody, or several.
+func (s *simulation) server(lim int) string {
+	by := s.holders(lim)
+	if _, clustered := s.member(s.standby(), lim); !clustered || len(by) != 1 || !s.serves(lim, by[0]) && s.servers[by[0]].agent != nil {
+		return ""
+	}
+	if _, ok := s.otherOf(lim, by[0]); !ok {
+		return ""
+	}
+	return by[0]
+}
+
+// otherOf is the other server of a LIM.
+func (s *simulation) otherOf(lim int, from string) (string, bool) {
+	d := s.newest()
+	c, regular := d.ClusterOfLIM(lim), d.RegularOf(lim)
+	switch {
+	case c == nil || regular == nil:
+		return "", false
+	case from == c.Standby:
+		return regular.Name, true
+	case from == regular.Name:
+		return c.Standby, true
+	}
+	return "", false
+}
+
+// answers are what the live servers say of the loss of a LIM's server.
+func (s *simulation) answers(lim int, from string) []answer {
+	var out []answer
+	for _, name := range s.names() {
+		st := s.published(name)
+		if st == nil {
 			continue
 		}
-		s.live(s.promiseFor()) // it may be about to say so
-		if why := s.wouldNot(lim); why != "" && slices.Contains(s.promised(), lim) {
-			s.violated("%s", why)
+		l := st.LIM(lim)
+		if l == nil || l.ActiveOn == nil || *l.ActiveOn != from {
+			continue
 		}
+		out = append(out, answer{by: name, covered: l.Redundant, why: l.RedundantWhy})
 	}
-	if !test || len(lims) == 0 {
-		return
-	}
-	lim := lims[which%len(lims)]
-	s.live(s.promiseFor())
-	if !slices.Contains(s.promised(), lim) {
-		return
-	}
-	s.betray(lim)
+	return out
 }
 
-// promised lists the LIMs that run on their own servers while the standby says that it
-// is ready, and nothing that it or anybody tells speaks against a takeover.
-func (s *simulation) promised() []int {
-	standby := s.standby()
-	st := s.published(standby)
-	if st == nil || len(st.Clusters) == 0 {
-		return nil
-	}
-	if !s.allAtHome() || s.troubledSoftware(standby) {
-		return nil
-	}
-	ready := slices.ContainsFunc(st.Clusters[0].Servers, func(x status.StatusServer) bool { return x.Name == standby && x.Ready != nil && *x.Ready })
-	var lims []int
-	for i := range st.Clusters[0].LIMs {
-		l := &st.Clusters[0].LIMs[i]
-		regular := s.doc.RegularOf(l.LIM).Name
-		told := slices.ContainsFunc(st.Clusters[0].Alarms, func(a status.Alarm) bool { return a.Name == string(alarms.NotRedundant) && a.LIM == l.LIM })
-		if s.arb != nil && s.servers[regular].agent == nil {
-			continue // a stopped agent leaves its key for a minute
-		}
-		if ready && !told && l.Lock == nil && l.ActiveOn != nil && *l.ActiveOn == regular && l.State == string(failover.Running) && !s.servers[regular].down {
-			lims = append(lims, l.LIM)
+// stillSaid are the answers of those who say the same as a while ago.
+func (s *simulation) stillSaid(before []answer, lim int, from string) []answer {
+	var out []answer
+	for _, a := range s.answers(lim, from) {
+		if slices.ContainsFunc(before, func(b answer) bool { return b.by == a.by && b.yes() == a.yes() && b.no() == a.no() }) {
+			out = append(out, a)
 		}
 	}
-	return lims
+	return out
 }
 
 // published is what a server's agent tells of the cluster; nil: it does not answer.
@@ -107,62 +246,98 @@ func (s *simulation) published(by string) *status.ClusterStatus {
 	return st
 }
 
-// allAtHome reports whether every LIM is served by its own server: the standby is free,
-// and nothing waits for it.
-func (s *simulation) allAtHome() bool {
-	return !slices.ContainsFunc(s.doc.LIMs, func(l clusterconf.LIM) bool {
-		return !slices.Equal(s.holders(l.Number), []string{s.doc.RegularOf(l.Number).Name})
-	})
-}
-
-// troubledSoftware reports whether software on a server is such that nobody can know
-// beforehand how its start would go.
-func (s *simulation) troubledSoftware(name string) bool {
+// guests are the other LIMs that a server serves.
+func (s *simulation) guests(on string, but int) []int {
+	var out []int
 	for _, l := range s.doc.LIMs {
-		key := fmt.Sprint(name, " ", l.Number)
-		if s.limp[key] || s.clings[key] || s.slowed[key] {
-			return true
+		if l.Number != but && s.nowServes(l.Number, on, false) {
+			out = append(out, l.Number)
 		}
 	}
-	return false
+	return out
 }
 
-// wouldNot asks the standby's brain why it would not take a LIM over if its server were
-// taken away now; "": it would.
-func (s *simulation) wouldNot(lim int) string {
-	standby, regular := s.standby(), s.doc.RegularOf(lim).Name
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
-	defer cancel()
-	if s.published(standby) == nil || s.arb != nil && s.cutInPart() { // of an arbiter it is assumed that it goes by the standby's view
-		return ""
-	}
-	r, err := s.servers[standby].agent.Simulate(ctx, whatif.Scenario{Down: []string{regular}})
-	if err != nil || r.LIM(lim) == nil {
-		s.note("simulate: %v", err)
-		return ""
-	}
-	o := r.LIM(lim)
-	if slices.Equal(o.After, []string{standby}) {
-		return ""
-	}
-	return fmt.Sprintf("%s says that it is ready, and would not take LIM %d over from %s: after it is on %v, by %s: %s", standby, lim, regular, o.After, o.Rule, o.Reason)
+// servedBeside reports whether a LIM is served by a server or by one that it hears.
+func (s *simulation) servedBeside(lim int, name string) bool {
+	return slices.ContainsFunc(s.holders(lim), func(by string) bool { return (by == name || s.hears(by, name)) && s.serves(lim, by) })
 }
 
-// betray cuts the power of a LIM's server, and checks that the standby serves.
-func (s *simulation) betray(lim int) {
-	standby, regular := s.standby(), s.doc.RegularOf(lim).Name
-	s.note("LIM %d is promised: power cut of %s", lim, regular)
-	s.betrayed++
-	s.deafen()
-	s.power(regular, 0)
-	s.touched()
-	for began := time.Now(); time.Since(began) < s.servedFor(); {
-		if slices.Equal(s.holders(lim), []string{standby}) && s.serves(lim, standby) {
-			s.note("%s serves LIM %d after %s", standby, lim, time.Since(began))
-			return
-		}
-		s.live(max(s.limit/10, 20*time.Millisecond))
+// hadData reports whether a server has a data version.
+func (s *simulation) hadData(name string) bool { return s.servers[name].newestData(0).Newest != nil }
+
+// nowServes reports whether a server serves a LIM that it has taken over: on data, where
+// there are some.
+func (s *simulation) nowServes(lim int, on string, data bool) bool {
+	if !slices.Contains(s.holders(lim), on) || !s.serves(lim, on) {
+		return false
 	}
-	s.violated("%s was ready, and does not serve LIM %d %s after the power cut of %s: its alias is on %v; %s",
-		standby, lim, s.servedFor(), regular, s.holders(lim), strings.TrimSpace(s.reasons(lim)))
+	_, version := s.told(on, lim)
+	return !data || version != ""
+}
+
+// judge compares an answer with what came.
+func (s *simulation) judge(a answer, lim int, from, to string, covered bool, within time.Duration) {
+	switch {
+	case a.covered == nil:
+		s.betrayals.sum.unknown++
+		return
+	case *a.covered && (s.limp[fmt.Sprint(to, " ", lim)] || s.isAny(s.clings, to)): // which nobody can know before it starts
+		return
+	case !*a.covered && s.failedOn(to, lim): // it may start at the next try: who knows
+		return
+	case !*a.covered && (s.line.rough() || s.cutInPart() && !s.hears(a.by, to)): // who does not hear a server takes it for dead
+		return
+	case *a.covered:
+		s.betrayals.sum.yes++
+	default:
+		s.betrayals.sum.no++
+		s.betrayals.sum.add(betrayed{why: map[string]int{plain(a.why): 1}})
+	}
+	if *a.covered != covered {
+		s.violated("LIM %d loses %s: %s, and within %s it is covered by %s: %v; %s", lim, from, a, within, to, covered, strings.TrimSpace(s.reasons(lim)))
+	}
+}
+
+// failedOn reports whether a LIM's software failed on a server.
+func (s *simulation) failedOn(name string, lim int) bool {
+	m := s.servers[name]
+	if m.agent == nil || m.agent.hasEnded() {
+		return false
+	}
+	info, err := m.agent.Agent(s.t.Context())
+	return err == nil && slices.ContainsFunc(info.LIMs, func(l control.LIMInfo) bool { return l.LIM == lim && l.State == string(failover.Failed) })
+}
+
+var names = regexp.MustCompile(`\b(srv|sb|free)\d+\b|\b[0-9][0-9:.TZ-]*\b`)
+
+// plain is a reason without names and numbers.
+func plain(why string) string {
+	return strings.TrimSpace(names.ReplaceAllString(strings.SplitN(why, ":", 2)[0], "*"))
+}
+
+// answered collects what all lives have tested.
+type answered struct {
+	mu  sync.Mutex
+	sum betrayed
+}
+
+func (a *answered) add(b betrayed) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sum.add(b)
+}
+
+// tell prints how many promises of each kind were put to the test, and which reasons.
+func (a *answered) tell(t *testing.T) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t.Logf("promises put to the test: %d true, %d false, %d not known", a.sum.yes, a.sum.no, a.sum.unknown)
+	var lines []string
+	for why, n := range a.sum.why {
+		lines = append(lines, fmt.Sprintf("%6d false: %s", n, why))
+	}
+	slices.Sort(lines)
+	for _, l := range slices.Backward(lines) {
+		t.Log(l)
+	}
 }

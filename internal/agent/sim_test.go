@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +41,7 @@ type simulation struct {
 	limp     map[string]bool // "server lim": its software does not start
 	clings   map[string]bool // likewise: it does not stop
 	slowed   map[string]bool // likewise: it takes its time
+	lacking  map[string]bool // likewise: its program is not there
 	held     map[int]holding
 	deaf     map[[2]string]time.Time // when two servers last could not hear each other
 	terms    terms
@@ -50,7 +50,7 @@ type simulation struct {
 	disorders *disorders
 	members   members
 	edited    time.Time // when a command that changes the cluster was given last; guarded by mu
-	betrayed  int       // how often what was promised was put to the test
+	betrayals betrayals
 
 	telling sync.Mutex
 	story   []string
@@ -66,7 +66,7 @@ type played struct {
 	histories int
 	time      time.Duration
 	failed    []uint64
-	betrayed  atomic.Int64 // promises that were put to the test
+	answered  answered
 }
 
 // TestSimulation plays random lives of clusters. By default the first few seeds;
@@ -156,14 +156,15 @@ func (p *played) tell(t *testing.T, since time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	took := time.Since(since)
-	t.Logf("simulated %.1f cluster-hours in %d histories, in %s (%.2f hours a second), with %d promises put to the test; failed seeds: %v",
-		p.time.Hours(), p.histories, took.Round(time.Second), p.time.Hours()/took.Seconds(), p.betrayed.Load(), p.failed)
+	t.Logf("simulated %.1f cluster-hours in %d histories, in %s (%.2f hours a second); failed seeds: %v",
+		p.time.Hours(), p.histories, took.Round(time.Second), p.time.Hours()/took.Seconds(), p.failed)
+	p.answered.tell(t)
 }
 
 func playSimulation(t *testing.T, seed uint64, sum *played) {
 	s := newSimulation(t, seed)
 	defer s.end(seed)
-	defer func() { sum.betrayed.Add(int64(s.betrayed)) }()
+	defer func() { sum.answered.add(s.betrayals.sum) }()
 	names := s.names()
 	s.rnd.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	if s.clients = s.rnd.IntN(2) == 0; s.clients {
@@ -175,7 +176,7 @@ func playSimulation(t *testing.T, seed uint64, sum *played) {
 	for range s.faults {
 		s.fault()
 		s.live(s.someTime())
-		s.keepPromises()
+		s.betray()
 	}
 	s.finish()
 }
@@ -185,7 +186,7 @@ func playSimulation(t *testing.T, seed uint64, sum *played) {
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	t.Helper()
 	s := &simulation{rnd: rand.New(rand.NewPCG(seed, 0)), trouble: map[string]*trouble{}, changed: make(chan struct{}, 1),
-		limp: map[string]bool{}, clings: map[string]bool{}, slowed: map[string]bool{}, held: map[int]holding{}, deaf: map[[2]string]time.Time{}}
+		limp: map[string]bool{}, clings: map[string]bool{}, slowed: map[string]bool{}, lacking: map[string]bool{}, held: map[int]holding{}, deaf: map[[2]string]time.Time{}}
 	s.terms.highest = map[string]uint64{}
 	s.line = &roughLine{rnd: rand.New(rand.NewPCG(seed, 1))}
 	s.limit = pick(s.rnd, 200*time.Millisecond, 300*time.Millisecond, time.Second, 3*time.Second, 10*time.Second, 10*time.Second, 30*time.Second, time.Minute)
@@ -236,6 +237,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		s.pump(ctx, m)
 	}
 	s.disorders = drawDisorders(s, seed)
+	s.betrayals.rnd = rand.New(rand.NewPCG(seed, 5))
 	s.segment.DropWith(func(from, to string, _ netops.Observation) bool { return s.isCut(from, to) || s.line.lost() })
 	s.gossip.ShapeWith(func(_, _ netip.AddrPort) []time.Duration { return s.line.delays() })
 	s.note("seed %d: %d regular servers, failover %s after %s, lease %s, fallback %s, split brain stops the %s side", seed, n, doc.Clusters[0].Failover, s.limit, s.lease,

@@ -157,7 +157,7 @@ func (v *View) regularMustWait(c *clusterconf.Cluster, lim int, l Local, standby
 		return "waits for the newest cluster document: " + v.behind(), RuleRevision, false
 	case there && v.frozen(c) && !theirs.Released && !theirs.Waiting:
 		return fmt.Sprintf("ran on %s last; %s", c.Standby, c.FrozenWords()), RuleFreeze, false
-	case there && v.unfitHere(lim) != "" && !theirs.Released && !theirs.Waiting:
+	case there && v.unfitHere(lim) != "" && !theirs.Released && !theirs.Waiting && !standby.servesAnother(lim):
 		return fmt.Sprintf("%s, and takes it over from nobody; it ran on %s last", v.unfitHere(lim), c.Standby), RuleUnfit, false
 	case v.retryPending(l):
 		return v.failedHere(l), RuleSoftware, false

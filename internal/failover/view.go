@@ -9,6 +9,7 @@ package failover
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -74,6 +75,10 @@ type Claim struct {
 	Unready []string `json:"unready,omitempty"` // what would keep it from that; see Looked
 	Limits  string   `json:"limits,omitempty"`  // what it could do once only; "": nothing
 
+	Hindered   []string      `json:"hindered,omitempty"`   // what would keep it from taking any LIM over, that the rules of failing over do not know of
+	Unreadable string        `json:"unreadable,omitempty"` // why the document on its disk cannot be used; it works by the last one that could
+	KeyLease   time.Duration `json:"keyLease,omitempty"`   // how long its keys at the arbiter may outlive it; 0: there is no arbiter
+
 	Witnessed bool `json:"witnessed,omitempty"` // hosts beside its cluster tell it that it is not cut off
 
 	MACs []string `json:"macs,omitempty"` // of all its interfaces, and former ones of this run
@@ -126,6 +131,7 @@ type LIMClaim struct {
 	Unchecked string           `json:"unchecked,omitempty"` // the same
 	Failing   string           `json:"failing,omitempty"`   // the same
 	FitSince  time.Time        `json:"fitSince,omitzero"`   // the same
+	NoPrompts string           `json:"noPrompts,omitempty"` // why its announcement prompts are not there; it runs without
 	Announced time.Time        `json:"announced,omitzero"`
 
 	Clear         bool   `json:"clear,omitempty"`         // it leaves its cluster, and nothing of it is left here: read back from the kernel
@@ -186,6 +192,12 @@ type Peer struct {
 // active reports whether the peer, as far as it can be trusted, has the LIM up.
 func (p Peer) active(lim int) bool {
 	return p.Liveness == Alive && p.Claim.LIM(lim).State.Active()
+}
+
+// servesAnother reports whether the peer, heard now, has a LIM besides one up: where it
+// runs one at most, that one has no place there.
+func (p Peer) servesAnother(lim int) bool {
+	return p.Liveness == Alive && p.Claim != nil && slices.ContainsFunc(p.Claim.LIMs, func(l LIMClaim) bool { return l.LIM != lim && l.State.Active() })
 }
 
 // Expired reports whether nothing but answers that others may give tells of a server,

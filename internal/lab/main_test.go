@@ -136,6 +136,7 @@ func scenarios() map[string]Scenario {
 		"preloaded":             preloadedScenario,
 		"delete-pair":           deletePairScenario,
 		"dead-regulars":         deadRegularsScenario(false),
+		"betrayals":             betrayalScenario,
 		"dead-regulars-gateway": deadRegularsScenario(true),
 		"kamailio":              kamailioScenario,
 		"key-rotation":          keyRotationScenario,

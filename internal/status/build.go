@@ -42,6 +42,8 @@ type Seen struct {
 	Liveness failover.Liveness
 	Heard    time.Time       // last sign of life; zero: never, or the observer itself
 	Claim    *failover.Claim // nil: none was heard
+	Said     time.Time       // when the claim was last heard to be as it is; zero: the observer's own
+	Every    time.Duration   // in which it says so
 	Alarms   []alarms.Alarm  // that the server has raised
 
 	ClockOffset *time.Duration // how far its clock is ahead of the observer's; nil: not known

@@ -144,7 +144,7 @@ func TestKeys(t *testing.T) {
 	}{
 		{"alarm", Alarm{}, []string{"expected", "handle", "lim", "name", "noticed", "raisedAt", "server", "severity", "text"}},
 		{"maintenance", Maintenance{}, []string{"by", "reason", "since", "until"}},
-		{"takeover", StatusTakeover{}, []string{"detect", "start"}},
+		{"takeover", StatusTakeover{}, []string{"detect", "lease", "start"}},
 		{"lock", Lock{}, []string{"by", "expires", "reason", "since", "to"}},
 		{"list", ClusterList{}, []string{"apiVersion", "clusters", "hash", "kind", "revision"}},
 		{"cluster of a list", ListCluster{}, []string{"failover", "failoverAfterMs", "fallback", "fallbackWindow", "frozen", "lims", "name", "splitBrainStop", "standby"}},

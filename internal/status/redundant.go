@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"time"
 
 	"mxcluster/internal/failover"
 )
@@ -12,10 +13,16 @@ func (in *Input) promise(l *StatusLIM, home, away *place) {
 	switch p := away.claim.Promise; {
 	case l.Side == "none":
 		l.Redundant, l.RedundantWhy = new(bool), "it runs nowhere"
+	case away.Liveness == failover.Alive && away.Claim != nil && p != nil && away.late(in.Now) > 0:
+		l.RedundantWhy = fmt.Sprintf("the last word of %s is %s old", away.name, away.late(in.Now).Round(100*time.Millisecond))
 	case away.Liveness == failover.Alive && away.Claim != nil && p != nil:
 		l.Redundant, l.RedundantWhy = p.Covered, p.Why
 		if p.Covered != nil && *p.Covered {
 			l.Takeover = &StatusTakeover{Detect: p.Detect.Milliseconds()}
+			if p.Lease > 0 {
+				ms := p.Lease.Milliseconds()
+				l.Takeover.Lease = &ms
+			}
 		} else if l.Remedy == nil {
 			l.Remedy = p.Remedy
 		}
@@ -26,6 +33,19 @@ func (in *Input) promise(l *StatusLIM, home, away *place) {
 	default:
 		l.RedundantWhy = away.name + " has not said whether it would take over"
 	}
+}
+
+// promiseBeats is how many heartbeats may be missing until what a standby said counts as
+// not known: what happens to it shows no sooner.
+const promiseBeats = 3
+
+// late tells how old the word of a server is that should have been renewed; 0: it is fresh.
+// Looking ahead takes a second, and what is younger is not too old.
+func (s Seen) late(now time.Time) time.Duration {
+	if age := now.Sub(s.Said); !s.Said.IsZero() && age > max(promiseBeats*s.Every, time.Second) {
+		return age
+	}
+	return 0
 }
 
 // redundant tells whether every single loss of a server would be covered in a cluster.

@@ -19,6 +19,11 @@ func TestRedundant(t *testing.T) {
 		s.Claim.LIMs[0].Promise = p
 		return s
 	}
+	said := func(ago time.Duration) Seen {
+		s := says(promise(true, ""))
+		s.Said, s.Every = testTime().Add(-ago), 2*time.Second
+		return s
+	}
 	uncovered := promise(false, "sb1 is drained")
 	uncovered.Remedy = &failover.Remedy{What: "when that is done", Command: "mxcluster server undrain sb1"}
 	for _, tt := range []struct {
@@ -31,6 +36,8 @@ func TestRedundant(t *testing.T) {
 		{"not covered", home, says(uncovered), "false", "LIM 1: sb1 is drained", healthWarning},
 		{"not known", home, says(&failover.Promise{Why: "srv1 was not heard yet"}), "null", "LIM 1: srv1 was not heard yet", healthUnknown},
 		{"not said yet", home, says(nil), "null", "LIM 1: sb1 has not said whether it would take over", healthUnknown},
+		{"said three heartbeats ago", home, said(6 * time.Second), "true", "", healthOK},
+		{"said longer ago", home, said(6100 * time.Millisecond), "null", "LIM 1: the last word of sb1 is 6.1s old", healthUnknown},
 		{"the standby is down", home, idle.now(failover.Gone), "false", "LIM 1: sb1 is down", healthWarning},
 		{"its agent is silent", home, idle.now(failover.AgentLost), "false", "LIM 1: the agent of sb1 does not answer", healthWarning},
 		{"it was never heard", home, Seen{Liveness: failover.Unheard}, "null", "LIM 1: sb1 has not said whether it would take over", healthUnknown},
@@ -44,6 +51,11 @@ func TestRedundant(t *testing.T) {
 		if covered := tt.want == "true"; covered != (l.Takeover != nil) || covered && l.Takeover.Detect != 10000 {
 			t.Errorf("%s: a takeover takes %+v", tt.name, l.Takeover)
 		}
+	}
+	leased := promise(true, "")
+	leased.Lease = 6 * time.Second
+	if _, _, l := built(t, home, says(leased)); l.Takeover.Lease == nil || *l.Takeover.Lease != 6000 {
+		t.Errorf("with an arbiter a takeover takes %+v", l.Takeover)
 	}
 	if _, _, l := built(t, home, says(uncovered)); l.Remedy == nil || l.Remedy.Command != "mxcluster server undrain sb1" {
 		t.Errorf("the remedy is %+v", l.Remedy)

@@ -121,6 +121,7 @@ type StatusLIM struct {
 type StatusTakeover struct {
 	Detect int64  `json:"detect"` // milliseconds of silence after which the server counts as failed
 	Start  *int64 `json:"start"`  // nil: that was not measured
+	Lease  *int64 `json:"lease"`  // after which the lost server's key at the arbiter has run out, beside the silence; nil: there is no arbiter
 }
 
 // StatusArbiter says who may run a LIM, by the arbiter's word to the observer.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/failover"
@@ -30,7 +31,7 @@ func (p *Present) promise(c *clusterconf.Cluster, m clusterconf.Member, lost map
 	var from, to side
 	switch {
 	case away.Claim != nil && away.Claim.Isolated:
-		return &failover.Promise{Covered: no(), Why: cmp.Or(away.UnfitFor[m.LIM], away.name+" hears nobody, and takes nothing over by itself")}
+		return &failover.Promise{Covered: no(), Why: cmp.Or(away.lim.NotTaken, away.name+" hears nobody, and takes nothing over by itself")}
 	case home.serves() && away.serves():
 		return &failover.Promise{Covered: no(), Why: fmt.Sprintf("it runs on %s and on %s", home.name, away.name)}
 	case home.serves():
@@ -54,11 +55,11 @@ func (p *Present) promise(c *clusterconf.Cluster, m clusterconf.Member, lost map
 	if lost[from.name] == nil {
 		lost[from.name] = Simulate(*p, Scenario{Down: []string{from.name}})
 	}
-	return p.judge(c, m, lost[from.name], to)
+	return p.judge(c, m, lost[from.name], from, to)
 }
 
 // judge says what the loss of a LIM's server came to in a simulation.
-func (p *Present) judge(c *clusterconf.Cluster, m clusterconf.Member, r *Result, to side) *failover.Promise {
+func (p *Present) judge(c *clusterconf.Cluster, m clusterconf.Member, r *Result, from, to side) *failover.Promise {
 	o := r.LIM(m.LIM)
 	if !slices.Equal(o.After, []string{to.name}) {
 		why, remedy := o.Reason, o.Remedy
@@ -68,14 +69,21 @@ func (p *Present) judge(c *clusterconf.Cluster, m clusterconf.Member, r *Result,
 		return &failover.Promise{Covered: no(), Why: why, Remedy: remedy}
 	}
 	for _, other := range r.LIMs {
-		if other.LIM == m.LIM || !slices.Contains(other.Before, to.name) || len(other.After) > 0 {
+		if other.LIM == m.LIM || !slices.Contains(other.Before, to.name) || slices.Contains(other.After, to.name) {
 			continue
+		}
+		if len(other.After) > 0 {
+			home := p.side(p.Document.RegularOf(other.LIM).Name, other.LIM)
+			home.lim.Unfit = "" // what is thrown off has no other place, and starts there all the same
+			if why, _ := home.unfit(other.LIM, to); why == "" {
+				continue
+			}
 		}
 		return &failover.Promise{Covered: no(), Why: fmt.Sprintf("%s would take it over and end LIM %d, which it runs", to.name, other.LIM),
 			Remedy: &failover.Remedy{What: fmt.Sprintf("once %s is back", p.Document.RegularOf(other.LIM).Name), Command: fmt.Sprintf("mxcluster fallback %d", other.LIM)}}
 	}
 	yes := true
-	return &failover.Promise{Covered: &yes, By: to.name, Why: to.behind(m.LIM, p), Detect: c.SilenceLimit()}
+	return &failover.Promise{Covered: &yes, By: to.name, Why: to.limits(m.LIM, p), Detect: c.SilenceLimit(), Lease: from.Claim.KeyLease}
 }
 
 // forbidden says who forbids a takeover, and the command that ends that.
@@ -140,16 +148,16 @@ func (s *side) unfit(lim int, from side) (why string, remedy *failover.Remedy) {
 		return "the agent of " + s.name + " is stopped", start
 	case !s.Claim.Settled:
 		return s.name + " has just started, and waits to hear the others", nil
-	case s.lim.Unable != "":
+	case s.lim.Unable != "" && s.lim.State != failover.Preloaded:
 		return fmt.Sprintf("its software cannot start on %s: %s", s.name, s.lim.Unable), nil
 	case s.lim.Unfit != "":
 		return fmt.Sprintf("%s is unfit: %s", s.name, s.lim.Unfit), nil
 	case s.lim.State == failover.Failed:
 		return fmt.Sprintf("it failed on %s: %s", s.name, cmp.Or(s.lim.Failure, s.lim.Reason)), nil
-	case s.UnfitFor[lim] != "":
-		return s.UnfitFor[lim], nil
-	case len(s.Unfit) > 0:
-		return fmt.Sprintf("%s could not do its part: %s", s.name, s.Unfit[0]), nil
+	case s.lim.NotTaken != "":
+		return s.lim.NotTaken, nil
+	case len(s.Claim.Hindered) > 0:
+		return fmt.Sprintf("%s could not do its part: %s", s.name, s.Claim.Hindered[0]), nil
 	case from.lim.ForeignMAC != "":
 		return fmt.Sprintf("its alias is used by %s, too, which is no server of this system", from.lim.ForeignMAC), nil
 	}
@@ -158,6 +166,24 @@ func (s *side) unfit(lim int, from side) (why string, remedy *failover.Remedy) {
 		return fmt.Sprintf("%s has no data version of it that can be relied on", s.name), sync
 	}
 	return "", nil
+}
+
+// limits says what a takeover would not be as it should be for; "": it would.
+func (s *side) limits(lim int, p *Present) string {
+	var why []string
+	if text := s.behind(lim, p); text != "" {
+		why = append(why, text)
+	}
+	if text := s.lim.NoPrompts; text != "" {
+		why = append(why, "without announcement prompts: "+text)
+	}
+	if text := s.Claim.Unreadable; text != "" {
+		why = append(why, fmt.Sprintf("the cluster document on the disk of %s cannot be used: %s", s.name, text))
+	}
+	if text := s.Claim.Limits; text != "" {
+		why = append(why, text)
+	}
+	return strings.Join(why, "; ")
 }
 
 // behind says that the data on which a LIM would start are older than those that it runs

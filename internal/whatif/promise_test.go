@@ -90,6 +90,14 @@ func TestPromises(t *testing.T) {
 		{"a LIM of lower priority on the standby, its server up", func(p Present) { moveToStandby(p, 2) }, "yes, by sb1: "},
 		{"a LIM of lower priority on the standby, its server down", func(p Present) { moveToStandby(p, 2); lose(p, "srv2", failover.Gone) },
 			"no: sb1 would take it over and end LIM 2, which it runs; mxcluster fallback 2"},
+		{"a LIM of lower priority on the standby, whose server has no room for its state", func(p Present) {
+			moveToStandby(p, 2)
+			p.Servers["srv2"].Claim.Hindered = []string{"there is no room for the agent's state"}
+		}, "no: sb1 would take it over and end LIM 2, which it runs; mxcluster fallback 2"},
+		{"a LIM of lower priority on the standby, whose server does not reach the arbiter", func(p Present) {
+			moveToStandby(p, 2)
+			p.Servers["srv2"].Claim.Hindered = []string{"the arbiter is not reached"}
+		}, "no: sb1 would take it over and end LIM 2, which it runs; mxcluster fallback 2"},
 		{"a LIM of higher priority on the standby", func(p Present) {
 			moveToStandby(p, 2)
 			p.Document.ClusterOfLIM(1).Member(2).Priority = 1
@@ -105,21 +113,28 @@ func TestPromises(t *testing.T) {
 		{"older data there", func(p Present) { claimOf(p, "srv1", 1).Data = data(2); claimOf(p, "sb1", 1).Data = data(1) },
 			"yes, by sb1: on data version xdata_1_20260301000001, which is older than the newest, xdata_1_20260301000002"},
 		{"a stranger on the alias", func(p Present) { claimOf(p, "srv1", 1).ForeignMAC = "02:00:00:00:00:99" }, "no: its alias is used by 02:00:00:00:00:99, too"},
-		{"what the standby knows of itself", func(p Present) {
-			s := p.Servers["sb1"]
-			s.Unfit = []string{"there is no room for the agent's state"}
-			p.Servers["sb1"] = s
-		}, "no: sb1 could not do its part: there is no room for the agent's state"},
-		{"what it knows of one LIM", func(p Present) {
-			s := p.Servers["sb1"]
-			s.UnfitFor = map[int]string{1: "sb1 would hear nobody else"}
-			p.Servers["sb1"] = s
-		}, "no: sb1 would hear nobody else"},
-		{"what it knows of another LIM", func(p Present) {
-			s := p.Servers["sb1"]
-			s.UnfitFor = map[int]string{2: "sb1 would hear nobody else"}
-			p.Servers["sb1"] = s
+		{"what the standby knows of itself", func(p Present) { p.Servers["sb1"].Claim.Hindered = []string{"there is no room for the agent's state"} },
+			"no: sb1 could not do its part: there is no room for the agent's state"},
+		{"what its own server knows of itself", func(p Present) {
+			moveToStandby(p, 1)
+			p.Servers["srv1"].Claim.Hindered = []string{"there is no room for the agent's state"}
+		}, "no: srv1 could not do its part: there is no room for the agent's state"},
+		{"what it knows of one LIM", func(p Present) { claimOf(p, "sb1", 1).NotTaken = "sb1 would hear nobody else" }, "no: sb1 would hear nobody else"},
+		{"what it knows of another LIM", func(p Present) { claimOf(p, "sb1", 2).NotTaken = "sb1 would hear nobody else" }, "yes, by sb1: "},
+		{"loaded there already, by a program that is gone since", func(p Present) {
+			p.Document.ClusterOfLIM(1).Failover = clusterconf.FailoverPreloaded
+			c := claimOf(p, "sb1", 1)
+			c.State, c.Unable = failover.Preloaded, "program /lim does not exist"
 		}, "yes, by sb1: "},
+		{"no prompts there", func(p Present) { claimOf(p, "sb1", 1).NoPrompts = "folder /prompts is empty" },
+			"yes, by sb1: without announcement prompts: folder /prompts is empty"},
+		{"no prompts where it runs", func(p Present) { claimOf(p, "srv1", 1).NoPrompts = "folder /prompts is empty" }, "yes, by sb1: "},
+		{"a broken document there", func(p Present) { p.Servers["sb1"].Claim.Unreadable = "it is cut short" },
+			"yes, by sb1: the cluster document on the disk of sb1 cannot be used: it is cut short"},
+		{"only regular servers as witnesses", func(p Present) { p.Servers["sb1"].Claim.Limits = "redundant for one failure" }, "yes, by sb1: redundant for one failure"},
+		{"its own server has an older document", func(p Present) { moveToStandby(p, 1); p.Servers["srv1"].Claim.Revision-- },
+			"no: waits for the newest cluster document: srv2 has a newer cluster document (7, here 6)"},
+		{"the standby has an older document than the lost server alone", func(p Present) { p.Servers["srv1"].Claim.Revision++ }, "yes, by sb1: "},
 		{"a newer document elsewhere", func(p Present) { p.Servers["srv3"].Claim.Revision++ }, "no: srv1 is down; srv3 has a newer cluster document"},
 		{"it leaves its cluster", func(p Present) { p.Document.ClusterOfLIM(1).Member(1).Leaving = true }, "no: LIM 1 leaves cluster c1"},
 	} {
@@ -129,7 +144,7 @@ func TestPromises(t *testing.T) {
 		if text := kept(got); !strings.HasPrefix(text, tt.want) || tt.want[len(tt.want)-1] == ' ' && text != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, text, tt.want)
 		}
-		if got.Covered != nil && *got.Covered && got.Detect != clusterconf.DefaultFailoverAfter {
+		if got.Covered != nil && *got.Covered && got.Detect != p.Document.ClusterOfLIM(1).SilenceLimit() {
 			t.Errorf("%s: after %s", tt.name, got.Detect)
 		}
 	}
@@ -265,7 +280,7 @@ func brainRuns(p Present, lim int, gone, self string) (runs, ends bool) {
 				if l.State == failover.Running {
 					regular := p.Document.RegularOf(d.LIM)
 					home := p.Servers[regular.Name]
-					mayRun := home.Liveness == failover.Alive && home.Claim.LIM(d.LIM).Unable == "" && home.Claim.LIM(d.LIM).State != failover.Failed && regular.Drained == nil &&
+					mayRun := home.Liveness == failover.Alive && home.Claim.Settled && home.Claim.LIM(d.LIM).Unable == "" && home.Claim.LIM(d.LIM).State != failover.Failed && regular.Drained == nil &&
 						p.Document.ClusterOfLIM(d.LIM).Member(d.LIM).LockedTo(v.Now) != clusterconf.SideStandby
 					ends = ends || d.LIM != lim && !mayRun
 				}

@@ -19,10 +19,6 @@ import (
 type Server struct {
 	Liveness failover.Liveness
 	Claim    *failover.Claim // the last one heard; nil: none
-
-	// What keeps it from taking LIMs over that the rules of failing over do not know of.
-	Unfit    []string       // any LIM
-	UnfitFor map[int]string // one
 }
 
 // Present is what a simulation starts from.
@@ -33,7 +29,7 @@ type Present struct {
 	Gateway   bool              // servers hear a gateway, too, so that none takes itself for cut off
 	FirstHold time.Duration     // see failover.View
 	FromLoad  bool
-	Arbiter   bool // there is one, and every server reaches it
+	Arbiter   bool // there is one, and every server reaches it that does not say otherwise
 	Assumed   bool // nothing was seen: all is taken to be well
 }
 

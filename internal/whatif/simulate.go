@@ -216,11 +216,25 @@ func (w *play) hears(a, b string) bool { return w.nodes[b].up && !w.cut[[2]strin
 
 // view is what one server knows.
 func (w *play) view(n *node) failover.View {
+	document := w.Document
+	lags := n.claim.Lacks(document)
+	if lags { // it decides by the one that it has
+		old := *document
+		old.Epoch, old.Revision = n.claim.Epoch, n.claim.Revision
+		document = &old
+	}
 	v := failover.View{
 		Now: w.now, Self: n.name, Started: w.Now.Add(-before), Settled: true, Isolated: w.isolated(n.name), FirstHold: w.FirstHold, FromLoad: w.FromLoad,
-		Document: w.Document, Peers: map[string]failover.Peer{}, LIMs: n.lims, Wire: map[int]failover.Wire{},
+		Document: document, Peers: map[string]failover.Peer{}, LIMs: n.lims, Wire: map[int]failover.Wire{},
 	}
 	mates := n.cluster
+	if lags {
+		for _, other := range w.nodes {
+			if other != n && w.hears(n.name, other.name) {
+				v.Peers[other.name] = w.peer(n, other)
+			}
+		}
+	}
 	for _, others := range [][]*node{w.near[mates], w.newer} { // other clusters do not count
 		for _, other := range others {
 			if other != n {
@@ -241,9 +255,13 @@ func (w *play) view(n *node) failover.View {
 
 // arbiter is what the arbiter says to a server: a LIM's key is with who serves it,
 // whoever hears that. A free one is had for the asking, and one of a server that
-// died is free: how long that takes is not played.
+// died is free: how long that takes is not played. Who does not reach it now does not
+// later.
 func (w *play) arbiter(asking *node) *failover.Arbiter {
 	a := &failover.Arbiter{LIMs: map[int]failover.Verdict{}}
+	if asking.claim.Arbiter == failover.ArbiterSilent {
+		return a
+	}
 	for _, m := range asking.cluster.LIMs {
 		a.LIMs[m.LIM] = failover.Verdict{Word: failover.Ours}
 		for _, name := range []string{asking.cluster.Standby, w.homes[m.LIM]} {
@@ -366,7 +384,7 @@ func (w *play) run(n *node, d *failover.Decision, l *failover.Local) {
 	if !runs && alias.IsValid() && w.answers(n, d.LIM) {
 		return // another still has the address
 	}
-	if why := n.unable[d.LIM]; why != "" && !runs {
+	if why := n.unable[d.LIM]; why != "" && !runs && l.State != failover.Preloaded {
 		l.State, l.Holds, l.Failure, l.RetryAt = failover.Failed, false, why, w.now.Add(before)
 		return
 	}
