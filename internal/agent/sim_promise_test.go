@@ -283,6 +283,8 @@ func (s *simulation) judge(a answer, lim int, from, to string, covered bool, wit
 		return
 	case *a.covered && (s.limp[fmt.Sprint(to, " ", lim)] || s.isAny(s.clings, to)): // which nobody can know before it starts
 		return
+	case *a.covered && s.disorders.strangers.on == lim: // who says nothing is found by who takes the alias
+		return
 	case !*a.covered && s.failedOn(to, lim): // it may start at the next try: who knows
 		return
 	case !*a.covered && (s.line.rough() || s.cutInPart() && !s.hears(a.by, to)): // who does not hear a server takes it for dead
