@@ -77,6 +77,7 @@ bench:
 # What no test of the pure packages notices; docs/mutants.md says what is left and why.
 mutants:
 	$(GO) run ./bench/mutants ./internal/alarms
+	$(GO) run ./bench/mutants ./internal/explain
 	$(GO) run ./bench/mutants ./internal/whatif
 	$(GO) run ./bench/mutants ./internal/events
 	$(GO) run ./bench/mutants -flags '-rapid.seed=1 -rapid.nofailfile -rapid.shrinktime=0s' ./internal/failover
