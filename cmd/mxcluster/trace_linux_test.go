@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -97,7 +98,7 @@ func step(tid, pid int, status syscall.WaitStatus, counts func(tracedCall) bool,
 	case syscall.SIGTRAP | 0x80: // a system call
 		c, err := callOf(tid)
 		switch {
-		case err == unix.ESRCH: // it was killed meanwhile
+		case errors.Is(err, unix.ESRCH): // it was killed meanwhile
 			return nil
 		case err != nil:
 			return os.NewSyscallError("ptrace", err)
