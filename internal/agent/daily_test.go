@@ -260,7 +260,8 @@ func TestDataAlarms(t *testing.T) {
 }
 
 func TestConflictAlarmNamesTheRemedy(t *testing.T) {
-	a := &Agent{core: &core{doc: worldDocument(manual)}, lims: &lims{}, peers: &peers{}, data: &data{peers: &peers{}, newest: map[int]*failover.Data{7: {Version: "v", Conflict: true}}}}
+	c := &core{doc: worldDocument(manual)}
+	a := &Agent{core: c, lims: &lims{}, peers: &peers{}, data: &data{core: c, peers: &peers{}, newest: map[int]*failover.Data{7: {Version: "v", Conflict: true}}}}
 	got := (&conditions{a}).notInSync(&a.doc.Clusters[0], 7)
 	if len(got) != 1 || got[0].Name != alarms.DataConflict || !strings.Contains(got[0].Text, "mxcluster sync --lim 7 --keep regular|standby") {
 		t.Errorf("%+v", got)

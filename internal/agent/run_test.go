@@ -18,7 +18,7 @@ import (
 func TestRealDepsAreComplete(t *testing.T) {
 	cfg := RunConfig{Documents: &clusterconf.Store{Path: filepath.Join(t.TempDir(), "cluster.yaml")}, StateDir: t.TempDir(),
 		Notify: func(string) error { return nil }, ShuttingDown: func(context.Context) bool { return false }, Sync: func(context.Context, int) error { return nil },
-		Arbiter: arbiter.New(arbiter.Config{})}
+		Arbiter: arbiter.New(arbiter.Config{}), OtherSettings: func() string { return "" }}
 	v := reflect.ValueOf(cfg.deps(&netops.Kernel{}))
 	for i := range v.NumField() {
 		if f := v.Field(i); f.IsZero() {
