@@ -94,7 +94,7 @@ func (a *abilities) noteResult(n int, x *ability, failed, unknown string, now ti
 // unfit tells of LIMs for which this server is unfit, and of checks that cannot be run.
 func (a *conditions) unfit() []alarms.Condition {
 	var out []alarms.Condition
-	for n, x := range a.abilities.all {
+	for n, x := range a.fitness.abilities.all {
 		c := alarms.Condition{Name: alarms.Unfit, Severity: alarms.Warning, LIM: n, Server: a.cfg.Server}
 		switch active := a.lims.of(n).State.Active(); {
 		case x.Unfit != "" && active:

@@ -66,8 +66,8 @@ func (l *lim) adoptAlias(m clusterconf.Member, here netops.Address) error {
 		}
 		l.alias.holdOn(m.Alias, until)
 		l.alias.adoptBlock()
-		if here.Permanent && l.alias.hidden == "" {
-			l.alias.hide(permanent)
+		if here.Permanent && l.alias.blocked == "" {
+			l.alias.block(permanent)
 		}
 		l.alias.hold.kick <- struct{}{} // there may be little time left
 		return nil

@@ -51,7 +51,6 @@ type Agent struct {
 	notifier *notifier
 
 	// Below is owned by the main loop.
-	abilities   *abilities
 	aliases     *aliases
 	arbiterKeys *arbiterKeys
 	copies      *copies
@@ -64,7 +63,6 @@ type Agent struct {
 	lims        *lims
 	link        *link
 	mail        *messenger
-	needs       *preconditions
 	networks    *networks
 	orders      *orders
 	peers       *peers
@@ -105,7 +103,6 @@ func (a *Agent) assemble() {
 	a.mail = &messenger{core: c, waiters: map[string]chan reply{}}
 	a.refusals = &refusals{core: c, peers: a.peers, causes: map[string]refusalCause{}}
 	a.kept = &keptState{core: c, saver: saver{file: c.deps.State, turn: newTurn()}, take: a.takeState}
-	a.needs = &preconditions{core: c}
 	a.docs = &documents{core: c, documentHost: a, kept: a.kept, mail: a.mail, peers: a.peers, editing: editing{owed: map[string][]byte{}}}
 	a.gossip = &gossip{core: c, peers: a.peers, statement: a.statement}
 	a.gossipKeys = &gossipKeys{core: c, mail: a.mail, peers: a.peers}
@@ -118,13 +115,13 @@ func (a *Agent) assemble() {
 	a.lims.aliases, a.lims.data = a.aliases, a.data
 	a.link.aliases, a.link.lims = a.aliases, a.lims
 
-	a.abilities = &abilities{core: c, lims: a.lims, all: map[int]*ability{}}
 	a.arbiterKeys = &arbiterKeys{core: c, lims: a.lims}
 	a.copies = &copies{core: c, lims: a.lims, peers: a.peers}
 	a.networks = &networks{core: c, aliases: a.aliases, gossip: a.gossip, keys: a.gossipKeys, link: a.link, peers: a.peers, heard: a.heard}
 	a.orders = &orders{core: c, docs: a.docs, lims: a.lims, mail: a.mail, peers: a.peers, refusals: a.refusals, view: a.view, permits: permits{}}
 	a.swaps = &swaps{core: c, docs: a.docs, kept: a.kept, lims: a.lims, mail: a.mail, ready: map[netip.Prefix]time.Time{}}
-	a.fitness = &fitness{core: c, abilities: a.abilities, arbiterKeys: a.arbiterKeys, docs: a.docs, kept: a.kept, lims: a.lims, link: a.link, needs: a.needs, peers: a.peers}
+	a.fitness = &fitness{core: c, arbiterKeys: a.arbiterKeys, docs: a.docs, kept: a.kept, lims: a.lims, link: a.link, peers: a.peers,
+		needs: &preconditions{core: c}, abilities: &abilities{core: c, lims: a.lims, all: map[int]*ability{}}}
 	a.shutdown = &shutdown{core: c, arbiterKeys: a.arbiterKeys, gossip: a.gossip, kept: a.kept, lims: a.lims, notifier: a.notifier, view: a.view}
 }
 

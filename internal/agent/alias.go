@@ -47,14 +47,14 @@ type alias struct {
 	notTold   string         // why the last announcement failed; "": it did not
 	routes    []netops.Route // that were carried over to the base address when it left
 
-	hidden   string             // why it is blocked; "": it is not
+	blocked  string             // why it is blocked; "": it is not
 	clearing context.CancelFunc // ends the wait for it to be clear
 	look     chan struct{}      // has that wait look at the link now
 
-	wireAt    time.Time // when this server last may have answered for it; zero: not since the agent started
-	shown     time.Time // since when it is on the wire here; zero: it is not
-	contested bool      // another server says that it has it, too
-	split     bool      // and has it: both are on the wire
+	wireAt      time.Time // when this server last may have answered for it; zero: not since the agent started
+	onWireSince time.Time // since when it is on the wire here; zero: it is not
+	contested   bool      // another server says that it has it, too
+	split       bool      // and has it: both are on the wire
 
 	inUse   usage
 	foreign foreign
@@ -106,12 +106,12 @@ func (a *alias) event(is, text string) { a.journal.alias(a.lim, a.addr.Addr(), i
 
 // passive reports whether the alias is up here and blocked because the other side of a
 // preloaded cluster serves.
-func (a *alias) passive() bool { return a.holds && a.hidden == passiveSide }
+func (a *alias) passive() bool { return a.holds && a.blocked == passiveSide }
 
 // onWire reports whether this server may answer for a LIM's alias, or is about to. One
-// that is hidden for a moment counts, for it may be shown at any time.
+// that is blocked for a moment counts, for it may be unblocked at any time.
 func (a *alias) onWire() bool {
-	return a.holds && a.hidden != passiveSide || a.absent || a.taking || a.former
+	return a.holds && a.blocked != passiveSide || a.absent || a.taking || a.former
 }
 
 // holdOn keeps an alias that the kernel has for us until `until`, and announces it.
@@ -134,9 +134,9 @@ func (a *alias) holdAs(alias netip.Prefix, until time.Time, u arpbudget.Urgency)
 	if a.keeper != nil {
 		h.left = func(now time.Time) time.Duration { return a.keeper.Left(a.lim, now) }
 	}
-	h.muted.Store(a.hidden != "")
-	h.passive.Store(a.hidden == passiveSide)
-	if a.hidden != passiveSide { // the active side's claims are no conflict
+	h.muted.Store(a.blocked != "")
+	h.passive.Store(a.blocked == passiveSide)
+	if a.blocked != passiveSide { // the active side's claims are no conflict
 		a.held.add(alias.Addr())
 	}
 	h.lost = func(expired bool) { a.post(func() { a.lostBy(h, expired) }) }
@@ -163,7 +163,7 @@ func (a *alias) announceBurst(u arpbudget.Urgency) {
 // announceAll does so for all aliases held here.
 func (a *aliases) announceAll() {
 	for _, x := range a.all {
-		if x.holds && x.hidden == "" {
+		if x.holds && x.blocked == "" {
 			x.announceAnew()
 		}
 	}
@@ -189,7 +189,7 @@ func (a *alias) lostBy(h *holder, expired bool) {
 	a.letGo()
 	if expired {
 		a.event("expired", fmt.Sprintf("the lease of the alias %s ran out: this agent was stopped or starved", h.alias.Addr()))
-		a.forgetHidden(h.alias)
+		a.forgetBlock(h.alias)
 		return
 	}
 	if !a.link.mayAdd() {
@@ -204,21 +204,21 @@ func (a *alias) lostBy(h *holder, expired bool) {
 // lease that an earlier run left and that ended sooner than the kernel, which
 // counts in seconds, had told: so it is blocked until nobody else has it.
 func (a *alias) putBack(alias netip.Prefix, why string) {
-	hidden := a.hidden != ""
+	blocked := a.blocked != ""
 	if err := a.deps.Kernel.Block(a.net.ifname, alias.Addr()); err != nil {
 		a.log.Error("blocking an alias that is put back", "lim", a.lim, "alias", alias, "err", err)
-	} else if !hidden {
-		a.hidden, a.clearing = why, func() {}
+	} else if !blocked {
+		a.blocked, a.clearing = why, func() {}
 	}
 	until, err := a.holdProven(a.net, alias)
 	if err != nil {
 		a.log.Error("putting an alias back", "lim", a.lim, "alias", alias, "err", err)
-		a.forgetHidden(alias)
+		a.forgetBlock(alias)
 		return
 	}
 	a.holdOn(alias, until)
-	if a.hidden == why && !hidden {
-		a.keepHidden(why)
+	if a.blocked == why && !blocked {
+		a.keepBlocked(why)
 	}
 }
 
@@ -246,7 +246,7 @@ func (a *alias) drop() {
 		a.log.Error("taking an alias off", "lim", a.lim, "alias", a.addr, "err", err)
 		return // while it is here it stays blocked if it was
 	}
-	a.forgetHidden(a.addr)
+	a.forgetBlock(a.addr)
 }
 
 // dropFormer takes an alias off that was this server's base until a moment ago: its LIM
@@ -266,7 +266,7 @@ func (a *alias) dropFormer() {
 // leaveAbsent notes that a held alias is gone, and that it is not the time to put it
 // back. It stays denied until then.
 func (a *alias) leaveAbsent(alias netip.Prefix) {
-	a.forgetHidden(alias)
+	a.forgetBlock(alias)
 	a.absent, a.addr = true, alias
 }
 

@@ -9,12 +9,12 @@ import (
 )
 
 // passiveSide is why the alias of the passive side of a preloaded cluster is
-// hidden. Unlike for the other reasons it stays so until this side is to serve.
+// blocked. Unlike for the other reasons it stays so until this side is to serve.
 const passiveSide = "this is the passive side of a preloaded cluster"
 
-// hidePassive notes that the alias is blocked for good.
-func (a *alias) hidePassive() {
-	a.hidden, a.clearing = passiveSide, func() {}
+// blockPassive notes that the alias is blocked for good.
+func (a *alias) blockPassive() {
+	a.blocked, a.clearing = passiveSide, func() {}
 	if a.hold != nil {
 		a.hold.passive.Store(true)
 	}
@@ -34,7 +34,7 @@ func (a *alias) holdBlocked(ctx context.Context, net *network, alias netip.Prefi
 		if a.aliasOf(a.lim) != alias { // it left its cluster meanwhile
 			return errors.Join(a.taken(alias, until, false), a.deps.Kernel.Unblock(net.ifname, alias.Addr()))
 		}
-		a.hidePassive()
+		a.blockPassive()
 		a.holdOn(alias, until)
 		a.taking = false
 		return nil
@@ -54,7 +54,7 @@ func (a *alias) activate(ctx context.Context, unheard bool) error {
 		}
 		if unheard {
 			a.event("blocked", fmt.Sprintf("this side serves now, and the alias %s stays blocked until something is heard: %s", a.addr.Addr(), nothingYet))
-			a.keepHidden(nothingYet)
+			a.keepBlocked(nothingYet)
 			a.announceTaken()
 			a.returnRoutes()
 			return nil
@@ -63,7 +63,7 @@ func (a *alias) activate(ctx context.Context, unheard bool) error {
 			return err
 		}
 		a.event("unblocked", fmt.Sprintf("the alias %s was unblocked: this side serves now", a.addr.Addr()))
-		a.endHiding()
+		a.endBlock()
 		a.announceTaken()
 		a.returnRoutes()
 		return nil

@@ -127,7 +127,7 @@ func (a *conditions) notRedundant() []alarms.Condition {
 		tell(lim, a.fitness.actsNotWords(lim))
 	}
 	for n, l := range a.lims.all {
-		switch why := a.needs.unable[n]; {
+		switch why := a.fitness.needs.unable[n]; {
 		case l.software.lacks != "":
 			tell(n, fmt.Sprintf("LIM %d runs on %s not as it was set: %s", n, a.cfg.Server, l.software.lacks))
 		case why != "" && l.State.Active():
@@ -142,7 +142,7 @@ func (a *conditions) notRedundant() []alarms.Condition {
 // prompts tells, on the standby, of a LIM that would have no voice
 // announcements here (spec ch. 2). It is taken over all the same.
 func (a *conditions) prompts(lim int) []alarms.Condition {
-	why := a.needs.lacking[lim]
+	why := a.fitness.needs.lacking[lim]
 	if why == "" {
 		return nil
 	}

@@ -128,10 +128,10 @@ func (a *conditions) strangers(now time.Time) []alarms.Condition {
 
 // settings tells that this agent works by other settings than those on the disk.
 func (a *conditions) settings() []alarms.Condition {
-	if a.needs.otherSettings == "" {
+	if a.fitness.needs.otherSettings == "" {
 		return nil
 	}
-	return []alarms.Condition{{Name: alarms.SettingsNotRead, Severity: alarms.Warning, Server: a.cfg.Server, Text: a.needs.settingsWords(a.cfg.Server)}}
+	return []alarms.Condition{{Name: alarms.SettingsNotRead, Severity: alarms.Warning, Server: a.cfg.Server, Text: a.fitness.needs.settingsWords(a.cfg.Server)}}
 }
 
 // serverRemoved tells that this server is in the system no more.

@@ -221,8 +221,8 @@ func TestDeletedAliasIsBackBesideACrowd(t *testing.T) {
 		if err := w.servers["srv1"].kernel.Drop("eth0", alias); err != nil {
 			w.t.Fatal(err)
 		}
-		w.until(100*time.Millisecond, "the alias is back and not hidden", func() bool {
-			back, err := on(w.t.Context(), a.core, func() (bool, error) { l := a.lims.of(1); return l.alias.holds && l.alias.hidden == "", nil })
+		w.until(100*time.Millisecond, "the alias is back and not blocked", func() bool {
+			back, err := on(w.t.Context(), a.core, func() (bool, error) { l := a.lims.of(1); return l.alias.holds && l.alias.blocked == "", nil })
 			return err == nil && back && slices.Equal(w.holders(1), []string{"srv1"})
 		})
 		w.neverTwice()

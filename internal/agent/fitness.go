@@ -14,17 +14,24 @@ import (
 const unableFor = 3 * time.Second
 
 // fitness judges, before it is needed, whether this server can do its part when another one
-// fails. It only looks.
+// fails.
 type fitness struct {
 	*core
-	abilities   *abilities
 	arbiterKeys *arbiterKeys
 	docs        *documents
 	kept        *keptState
 	lims        *lims
 	link        *link
-	needs       *preconditions
 	peers       *peers
+
+	needs     *preconditions // of the software of LIMs
+	abilities *abilities     // by the checks of LIMs
+}
+
+// look has it looked, beside the main loop, what may have changed.
+func (a *fitness) look(now time.Time) {
+	a.needs.look(a.own(), now)
+	a.abilities.look(a.own(), now)
 }
 
 // unfit says what would keep this server from doing its part when another one fails,

@@ -15,7 +15,7 @@ func (a *Agent) housekeep(now time.Time) {
 		a.journal.tellHeld(now)
 		a.swaps.expire(now)
 		a.link.check()
-		a.docs.lookAtPaper(now)
+		a.docs.tendOnDisk(now)
 		a.link.tendAddresses(now)
 		a.aliases.tendBlockProbes(now)
 		if a.link.gateways.changed {
@@ -30,8 +30,7 @@ func (a *Agent) housekeep(now time.Time) {
 		a.gossipKeys.turn(now)
 		a.lookAhead()
 		a.data.look(a.own(), now)
-		a.needs.look(a.own(), now)
-		a.abilities.look(a.own(), now)
+		a.fitness.look(now)
 	}
 	a.kept.tend(now)
 }

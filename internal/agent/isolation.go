@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	silenceFirst = 2 * time.Second // without any frame, after which aliases are hidden for the first time
+	silenceFirst = 2 * time.Second // without any frame, after which aliases are blocked for the first time
 	silenceMost  = time.Minute     // and at the most, when it was found again and again that nobody had taken them
 	askClients   = time.Second     // from one question to clients that were heard to the next
 )
@@ -23,7 +23,7 @@ type silence struct {
 	wait     time.Duration
 }
 
-// judgeSilence hides the aliases of a server that receives nothing at all any more
+// judgeSilence blocks the aliases of a server that receives nothing at all any more
 // though its link is up, as behind a switch port that drops every frame. It serves
 // nobody, and another server may have its aliases by the time that frames come
 // through again: then it must not be the first to answer. A cut cable looks the
@@ -50,7 +50,7 @@ func (a *link) judgeSilence(now time.Time) {
 	case a.silence.since.IsZero() || link.Received != a.silence.received:
 		a.silence.since, a.silence.received = now, link.Received
 	case now.Sub(a.silence.since) >= max(a.silentAfter(), a.silence.wait):
-		if a.aliases.hideAll(receivesNothing) {
+		if a.aliases.blockAll(receivesNothing) {
 			a.silence.wait = min(max(2*a.silence.wait, 2*silenceFirst), silenceMost)
 		}
 	}

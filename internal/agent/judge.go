@@ -11,7 +11,7 @@ import (
 
 // judge updates what is known of the other servers' lives.
 func (a *Agent) judge(now time.Time) {
-	a.peers.hearsay()
+	a.peers.refresh()
 	seen := a.net.detector.Sightings()
 	mates := a.mates()
 	heardAll := true

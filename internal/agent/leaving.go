@@ -142,7 +142,7 @@ func (l *lim) clearOf(m clusterconf.Member) bool {
 	if len(left) > 0 {
 		return false // it is read back with the next step
 	}
-	l.alias.forgetHidden(m.Alias)
+	l.alias.forgetBlock(m.Alias)
 	return true
 }
 

@@ -231,7 +231,7 @@ func (a *link) check() {
 	}
 	if !up {
 		a.net.detector.LinkLost(time.Now())
-		a.aliases.hideAll(linkDown) // before it carries traffic again: another server may have them by then
+		a.aliases.blockAll(linkDown) // before it carries traffic again: another server may have them by then
 	}
 	if up && !a.up {
 		a.aliases.announceAll() // clients may have turned to another holder meanwhile

@@ -49,7 +49,7 @@ func (a *link) baseUser(now time.Time) (mac string, at time.Time) {
 // that two do not outshout each other.
 func (a *link) keepBase(now time.Time) {
 	mac, at := a.baseUser(now)
-	serves := slices.ContainsFunc(a.aliases.holding(), func(x *alias) bool { return x.hidden == "" })
+	serves := slices.ContainsFunc(a.aliases.holding(), func(x *alias) bool { return x.blocked == "" })
 	if !serves || mac == "" || now.Sub(a.baseKept) < basePeriod {
 		return
 	}

@@ -144,7 +144,7 @@ func (a *networks) tellClaims(to *detector.Detector) {
 
 // supervise tells gossip and the detector which servers there are.
 func (a *networks) supervise() {
-	a.peers.hearsay()
+	a.peers.refresh()
 	peers := map[string][]netip.AddrPort{}
 	for _, s := range a.doc.Servers {
 		if s.Name == a.cfg.Server {

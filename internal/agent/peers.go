@@ -75,8 +75,8 @@ func (a *peers) noteLease(p *peer) {
 	}
 }
 
-// hearsay brings what is known of the others up to the last sign of life.
-func (a *peers) hearsay() {
+// refresh brings what is known of the others up to the last sign of life.
+func (a *peers) refresh() {
 	now := time.Now()
 	for name, p := range a.all {
 		if e, ok := a.net.detector.LastSeen(name); ok {

@@ -43,11 +43,11 @@ func (l *lim) demote(d *failover.Decision) {
 			l.stop(false, d.Reason, nil)
 			return
 		}
-		if l.alias.hidden != "" {
-			l.alias.endHiding()
+		if l.alias.blocked != "" {
+			l.alias.endBlock()
 		}
 		l.aliases.held.remove(l.alias.addr.Addr())
-		l.alias.hidePassive()
+		l.alias.blockPassive()
 		l.alias.hold.muted.Store(true)
 		l.alias.leaveRoutes()
 		if err := l.alias.hold.with(func() error { return l.deps.Kernel.HoldBehind(l.net.ifname, l.alias.addr, l.cfg.Lease) }); err != nil {

@@ -21,7 +21,7 @@ func (a *Agent) view(now time.Time) failover.View {
 		v.Peers[name] = p.Peer
 	}
 	for n, l := range a.lims.all {
-		v.LIMs[n] = failover.Local{Standing: l.Standing, Holds: l.alias.holds || l.alias.absent, Data: a.data.newest[n], Fitness: a.abilities.of(n)}
+		v.LIMs[n] = failover.Local{Standing: l.Standing, Holds: l.alias.holds || l.alias.absent, Data: a.data.newest[n], Fitness: a.fitness.abilities.of(n)}
 	}
 	return v
 }

@@ -130,9 +130,9 @@ func TestWordWhileTaking(t *testing.T) {
 		1: {},
 		2: {holds: true},
 		3: {taking: true},
-		4: {holds: true, hidden: passiveSide},
+		4: {holds: true, blocked: passiveSide},
 		5: {wireAt: now.Add(-time.Minute)},
-		6: {holds: true, hidden: linkDown},
+		6: {holds: true, blocked: linkDown},
 		7: {former: true},
 	}}
 	for _, tc := range []struct {

@@ -134,7 +134,7 @@ func (a *aliases) deniable() (wanted, open []netip.Addr) {
 			switch {
 			case x == nil || !x.holds && !x.former && !x.taking:
 				wanted = append(wanted, addr)
-			case x.holds && x.hidden == "" || x.former:
+			case x.holds && x.blocked == "" || x.former:
 			case x.holds && !x.taking:
 				wanted = append(wanted, addr)
 			default:

@@ -161,7 +161,7 @@ func (a *alias) judgeRival(answer *failover.AliasWord) {
 	case failover.RivalWins:
 		a.nothingNew = false
 		a.net.pool.Ask(other)
-		a.hide(rivalHeard)
+		a.block(rivalHeard)
 	case failover.RivalLoses:
 		a.net.pool.Ask(other)
 		a.defend()
@@ -177,12 +177,12 @@ func (a *alias) judgeRival(answer *failover.AliasWord) {
 	a.askRival()
 }
 
-// heldThere reports whether an alias is hidden because the other server has said that it
+// heldThere reports whether an alias is blocked because the other server has said that it
 // has it, and not only because frames say so.
-func (a *alias) heldThere() bool { return a.hidden == rivalHeard && a.rival.held }
+func (a *alias) heldThere() bool { return a.blocked == rivalHeard && a.rival.held }
 
 // awaitWord asks the other server from time to time as long as it says that it has an
-// alias that is hidden here. Nobody else is asked: the probes would be in the way of its
+// alias that is blocked here. Nobody else is asked: the probes would be in the way of its
 // own, with which it finds out whether it may show the alias.
 func (a *alias) awaitWord(ctx context.Context) {
 	a.after(2*rivalPeriod, func() {
@@ -191,15 +191,15 @@ func (a *alias) awaitWord(ctx context.Context) {
 		}
 		a.rival.owed = true
 		a.askRival()
-		a.after(2*rivalPeriod, func() { a.hideAgain(ctx) })
+		a.after(2*rivalPeriod, func() { a.blockAgain(ctx) })
 	})
 }
 
-// hideAgain goes on hiding an alias by what is known now.
-func (a *alias) hideAgain(ctx context.Context) {
+// blockAgain goes on blocking an alias by what is known now.
+func (a *alias) blockAgain(ctx context.Context) {
 	if ctx.Err() == nil {
 		a.clearing()
-		a.keepHidden(a.hidden)
+		a.keepBlocked(a.blocked)
 	}
 }
 
@@ -210,8 +210,8 @@ func (a *alias) rivalDenied(w failover.AliasWord, now time.Time) {
 	if !r.frame.IsZero() && w.Disowns(now.Sub(r.frame)) {
 		r.usedAt = now
 	}
-	if a.hidden == rivalHeard {
-		a.show()
+	if a.blocked == rivalHeard {
+		a.unblock()
 		return
 	}
 	a.defend()

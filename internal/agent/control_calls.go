@@ -99,7 +99,7 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 		if info.Edits = a.docs.shownPlace(time.Now()); a.docs.removed != 0 {
 			info.Removed = a.docs.removedText()
 		}
-		info.Settings = a.needs.settingsWords(a.cfg.Server)
+		info.Settings = a.fitness.needs.settingsWords(a.cfg.Server)
 		for _, w := range a.docs.steps.Waits {
 			info.Pending = append(info.Pending, w.Why)
 		}

@@ -132,7 +132,7 @@ func (c *copies) aliasState(number int, alias netip.Prefix) aliasState {
 	s := aliasState{alias: alias, ifname: c.net.ifname}
 	if l := c.lims.all[number]; l != nil {
 		s.ours, s.taking = l.alias.holds || l.alias.former || l.alias.absent, l.alias.taking
-		s.active = l.alias.holds && l.alias.hidden == "" || l.alias.former
+		s.active = l.alias.holds && l.alias.blocked == "" || l.alias.former
 	}
 	if !s.active {
 		s.elsewhere = c.activeElsewhere(number)

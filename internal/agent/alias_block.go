@@ -10,7 +10,7 @@ import (
 	"mxcluster/internal/arpbudget"
 )
 
-// How it is found out whether an alias that was hidden is this server's alone.
+// How it is found out whether an alias that was blocked is this server's alone.
 const (
 	clearPeriod   = 20 * time.Millisecond // from one try to the next, while somebody else has it
 	quietLimit    = time.Minute           // a link that is up and brings nothing for so long counts as working; a switch port with spanning tree is shut for up to 50 s
@@ -18,16 +18,16 @@ const (
 	silenceProbes = 3                     // of a server that was cut off for long enough to be taken over from
 )
 
-// hide keeps a held alias off the wire until it is clear whose it is: when the
+// block keeps a held alias off the wire until it is clear whose it is: when the
 // link is down, before it carries traffic again, and at once when the other
 // side of a split brain is heard and this one is to yield (design rule 6). The
 // software here goes on, and so does the lease.
-func (a *alias) hide(why string) {
-	if a.hidden == receivesNothing && why == linkDown { // the same, and something else to wait for
+func (a *alias) block(why string) {
+	if a.blocked == receivesNothing && why == linkDown { // the same, and something else to wait for
 		a.clearing()
-		a.keepHidden(why)
+		a.keepBlocked(why)
 	}
-	if !a.holds || a.hidden != "" {
+	if !a.holds || a.blocked != "" {
 		return
 	}
 	if err := a.deps.Kernel.Block(a.net.ifname, a.addr.Addr()); err != nil {
@@ -38,12 +38,12 @@ func (a *alias) hide(why string) {
 		return
 	}
 	a.event("blocked", fmt.Sprintf("the alias %s was blocked: %s", a.addr.Addr(), why))
-	a.keepHidden(why)
+	a.keepBlocked(why)
 }
 
-// keepHidden notes that an alias is blocked, and finds out when it need not be.
-func (a *alias) keepHidden(why string) {
-	a.hidden = why
+// keepBlocked notes that an alias is blocked, and finds out when it need not be.
+func (a *alias) keepBlocked(why string) {
+	a.blocked = why
 	a.hold.muted.Store(true)
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.clearing, a.look = cancel, make(chan struct{}, 1)
@@ -74,9 +74,9 @@ func (a *alias) keepHidden(why string) {
 				switch {
 				case ctx.Err() != nil:
 				case a.heldThere():
-					a.hideAgain(ctx)
+					a.blockAgain(ctx)
 				default:
-					a.show()
+					a.unblock()
 				}
 			})
 		}
@@ -137,45 +137,45 @@ func (a *aliases) awaitTraffic(ctx context.Context, n *network, look <-chan stru
 	return false
 }
 
-// show lets a hidden alias onto the wire again and announces it.
-func (a *alias) show() {
+// unblock lets a blocked alias onto the wire again and announces it.
+func (a *alias) unblock() {
 	if err := a.deps.Kernel.Unblock(a.net.ifname, a.addr.Addr()); err != nil {
 		a.log.Error("unblocking an alias", "lim", a.lim, "alias", a.addr, "err", err)
 		a.clearing()
-		a.keepHidden(a.hidden)
+		a.keepBlocked(a.blocked)
 		return
 	}
 	a.event("unblocked", fmt.Sprintf("the alias %s was unblocked: nobody else has it", a.addr.Addr()))
-	a.endHiding()
+	a.endBlock()
 	a.announceTaken()
 }
 
-// forgetHidden takes the block off an alias that is not on this server any more; it
+// forgetBlock takes the block off an alias that is not on this server any more; it
 // stays denied.
-func (a *alias) forgetHidden(alias netip.Prefix) {
-	if a.hidden == "" {
+func (a *alias) forgetBlock(alias netip.Prefix) {
+	if a.blocked == "" {
 		return
 	}
-	a.endHiding()
+	a.endBlock()
 	if err := a.deps.Kernel.Uncover(a.net.ifname, alias.Addr()); err != nil {
 		a.log.Error("taking the block off an alias that is gone", "lim", a.lim, "alias", alias, "err", err)
 	}
 }
 
-func (a *alias) endHiding() {
+func (a *alias) endBlock() {
 	a.clearing()
-	a.hidden, a.clearing, a.look = "", nil, nil
+	a.blocked, a.clearing, a.look = "", nil, nil
 	if a.hold != nil {
 		a.hold.muted.Store(false)
 	}
 }
 
-// hideAll hides every alias held here; it reports whether one was not hidden before.
-func (a *aliases) hideAll(why string) (some bool) {
+// blockAll blocks every alias held here; it reports whether one was not blocked before.
+func (a *aliases) blockAll(why string) (some bool) {
 	for _, x := range a.all {
-		shown := x.hidden == ""
-		x.hide(why)
-		some = some || shown && x.hidden != ""
+		shown := x.blocked == ""
+		x.block(why)
+		some = some || shown && x.blocked != ""
 	}
 	return some
 }
@@ -204,11 +204,11 @@ func (a *aliases) mendBlocks() {
 	}
 	for _, x := range a.holding() {
 		switch is := slices.Contains(blocked, x.addr.Addr()); {
-		case is == (x.hidden != ""):
+		case is == (x.blocked != ""):
 		case is:
 			x.event("blocked", fmt.Sprintf("the alias %s was blocked by somebody else; it is unblocked", x.addr.Addr()))
-			x.keepHidden("somebody else blocked it")
-			x.show()
+			x.keepBlocked("somebody else blocked it")
+			x.unblock()
 		default:
 			x.event("unblocked", fmt.Sprintf("the block of the alias %s was taken off by somebody else; it is put back", x.addr.Addr()))
 			if err := a.deps.Kernel.Block(a.net.ifname, x.addr.Addr()); err != nil {
@@ -235,7 +235,7 @@ func (a *aliases) holding() []*alias {
 func (a *alias) adoptBlock() {
 	blocked, err := a.deps.Kernel.Blocked(a.net.ifname)
 	if err == nil && slices.Contains(blocked, a.addr.Addr()) {
-		a.keepHidden(leftOver)
+		a.keepBlocked(leftOver)
 	}
 }
 

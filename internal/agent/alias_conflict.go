@@ -13,7 +13,7 @@ import (
 	"mxcluster/netops"
 )
 
-// Why an alias is hidden.
+// Why an alias is blocked.
 const (
 	linkDown        = "the link is down"
 	rivalHeard      = "the other side of the cluster has it, too"
@@ -201,7 +201,7 @@ func (a *aliases) serverAt(mac string) string {
 func (a *alias) defend() {
 	now := time.Now()
 	a.defence.claimed = now
-	if a.hidden == "" && now.Sub(a.defence.answered) >= defendPeriod && a.net.budget.Take(now, arpbudget.Packets(a.addr.Addr()), arpbudget.Plain) {
+	if a.blocked == "" && now.Sub(a.defence.answered) >= defendPeriod && a.net.budget.Take(now, arpbudget.Packets(a.addr.Addr()), arpbudget.Plain) {
 		a.defence.answered = now
 		h := a.hold
 		a.wg.Go(func() {
@@ -223,7 +223,7 @@ func (a *alias) awaitQuiet(wait time.Duration) {
 		a.post(func() {
 			a.defence.waits = false
 			switch left := rivalQuiet - time.Since(a.defence.claimed); {
-			case !a.holds || a.hidden != "":
+			case !a.holds || a.blocked != "":
 			case left > 0:
 				a.awaitQuiet(left)
 			default:
@@ -239,7 +239,7 @@ func (a *aliases) returned(name string) {
 	for _, x := range a.holding() {
 		yields, other := x.other(time.Now())
 		switch {
-		case other != name || x.hidden != "":
+		case other != name || x.blocked != "":
 		case yields:
 			x.defence.claimed = time.Now()
 			x.awaitQuiet(rivalQuiet)

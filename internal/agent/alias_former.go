@@ -24,8 +24,8 @@ func (a *lims) leaveAliases(d *clusterconf.Document, base netip.Prefix) error {
 			}
 		}
 		l.alias.former = false
-		if l.alias.hidden != "" {
-			l.alias.endHiding()
+		if l.alias.blocked != "" {
+			l.alias.endBlock()
 		}
 		if err := a.deps.Kernel.Unblock(a.net.ifname, l.alias.addr.Addr()); err != nil {
 			a.log.Error("unblocking what is no alias any more", "lim", l.number, "address", l.alias.addr, "err", err)

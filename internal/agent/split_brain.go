@@ -31,7 +31,7 @@ func (p *peer) noteHolding(c *failover.Claim, at time.Time) {
 // known: its last sign of life, with which it stands by what it said.
 func (a *aliases) holdingOf(server string, lim int, now time.Time) (since, until time.Time) {
 	if server == a.cfg.Server {
-		return a.of(lim).shown, now
+		return a.of(lim).onWireSince, now
 	}
 	p := a.peers.all[server]
 	if p == nil || p.Liveness != failover.Alive || p.stale {
@@ -66,10 +66,10 @@ func (a *aliases) noteSplits(now time.Time) {
 		if x.onWire() {
 			x.wireAt = now
 		}
-		if on := x.holds && !x.absent && x.hidden == ""; !on {
-			x.shown = time.Time{}
-		} else if x.shown.IsZero() {
-			x.shown = now
+		if on := x.holds && !x.absent && x.blocked == ""; !on {
+			x.onWireSince = time.Time{}
+		} else if x.onWireSince.IsZero() {
+			x.onWireSince = now
 		}
 		c, r := a.doc.ClusterOfLIM(n), a.doc.RegularOf(n)
 		split := c != nil && r != nil && x.contested && a.overlap(n, c.Standby, r.Name, now)

@@ -92,10 +92,10 @@ func (a *aliases) notTaken(n *network, alias netip.Prefix, blocked bool) error {
 func (a *alias) taken(alias netip.Prefix, until time.Time, blocked bool) error {
 	switch {
 	case a.aliasOf(a.lim) == alias && blocked:
-		a.hidden, a.clearing = nothingYet, func() {}
+		a.blocked, a.clearing = nothingYet, func() {}
 		a.holdOn(alias, until)
 		a.event("blocked", fmt.Sprintf("the alias %s was taken, and is blocked until something is heard: %s", alias.Addr(), nothingYet))
-		a.keepHidden(nothingYet)
+		a.keepBlocked(nothingYet)
 		a.returnRoutes()
 		return nil
 	case a.aliasOf(a.lim) == alias:

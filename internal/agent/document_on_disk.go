@@ -59,9 +59,9 @@ func (a *documents) remember(d *clusterconf.Encoded) {
 	})
 }
 
-// lookAtPaper looks again at what was not as it should be, and puts it right when it
+// tendOnDisk looks again at what was not as it should be, and puts it right when it
 // stayed so for long enough: whoever is at it may be about to go on.
-func (a *documents) lookAtPaper(now time.Time) {
+func (a *documents) tendOnDisk(now time.Time) {
 	if a.onDisk.since.IsZero() || a.onDisk.busy || a.storing || a.stopping {
 		return
 	}

@@ -79,7 +79,7 @@ func (a *aliases) tendBlockProbes(now time.Time) {
 // passiveThere returns what the other side says of a LIM that serves here, if it is
 // alive and says that it has the alias, blocked.
 func (a *alias) passiveThere() (failover.LIMClaim, *failover.Claim, bool) {
-	if !a.holds || a.hidden != "" {
+	if !a.holds || a.blocked != "" {
 		return failover.LIMClaim{}, nil, false
 	}
 	_, name := a.other(time.Now())
