@@ -6,8 +6,8 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"reflect"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"time"
 
