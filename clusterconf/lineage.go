@@ -77,13 +77,13 @@ func Relate(d, other *Encoded) Relation {
 	return Apart
 }
 
-// descendsFrom reports whether a document is among the ancestors that d names.
-func (d *Encoded) descendsFrom(other *Encoded) bool {
-	i := slices.IndexFunc(d.Ancestors, func(mark string) bool {
+// descendsFrom reports whether a document is among the ancestors that e names.
+func (e *Encoded) descendsFrom(other *Encoded) bool {
+	i := slices.IndexFunc(e.Ancestors, func(mark string) bool {
 		revision, ok := markedRevision(mark)
 		return ok && revision == other.Revision
 	})
-	return i >= 0 && d.Ancestors[i] == other.Mark()
+	return i >= 0 && e.Ancestors[i] == other.Mark()
 }
 
 // later tells how the one of two documents that goes by its age came about from the

@@ -91,7 +91,7 @@ func faultySoftwareScenario(ctx context.Context, l *Lab) error {
 
 // softwareFault is what the software does, what is done to it on srv1, and what comes of it.
 type softwareFault struct {
-	fault  string
+	fault string
 	do    func(context.Context) error
 	end   string // server where the LIM runs in the end
 	kind  events.Kind
