@@ -142,9 +142,9 @@ type AgentInfo struct {
 	Members   []MemberInfo  `json:"members"`
 	LIMs      []LIMInfo     `json:"lims"`
 	Edits     *EditPlace    `json:"edits,omitempty"`
-	Removed   string        `json:"removed,omitempty"` // that this server was removed from the system, in words; "": it was not
+	Removed   string        `json:"removed,omitempty"`  // that this server was removed from the system, in words; "": it was not
 	Settings  string        `json:"settings,omitempty"` // that it does not work by the settings on the disk, in words; "": it does
-	Pending   []string      `json:"pending,omitempty"` // what LIMs that leave their clusters, and bases that move, wait for
+	Pending   []string      `json:"pending,omitempty"`  // what LIMs that leave their clusters, and bases that move, wait for
 }
 
 // MemberInfo is one other server as the agent sees it.
