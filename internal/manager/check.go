@@ -68,11 +68,12 @@ func Check(doc *clusterconf.Document, q Question) []Finding {
 func Worst(all []Finding) Result {
 	worst := OK
 	for _, f := range all {
-		switch {
-		case f.Result == Refused:
+		switch f.Result {
+		case Refused:
 			return Refused
-		case f.Result == Unknown:
+		case Unknown:
 			worst = Unknown
+		case OK:
 		}
 	}
 	return worst

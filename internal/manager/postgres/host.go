@@ -111,7 +111,7 @@ func free(dir string) *int64 {
 	if unix.Statfs(dir, &st) != nil {
 		return nil
 	}
-	n := int64(st.Bavail) * int64(st.Bsize)
+	n := int64(st.Bavail) * int64(st.Bsize) //nolint:unconvert // it has another type where this is not Linux
 	return &n
 }
 
