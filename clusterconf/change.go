@@ -16,6 +16,7 @@ type ChangeSpec struct {
 	FailoverAfter  *time.Duration // 0: the default of the cluster's failover mode
 	SplitBrainStop *Side
 	FallbackWindow *Window
+	Rehearse       *Rehearse
 }
 
 // ChangeCluster changes settings of a cluster (spec ch. 10, "Change Fallback
@@ -40,6 +41,7 @@ func (d *Document) ChangeCluster(name string, spec ChangeSpec) error {
 	set(&c.Fallback, spec.Fallback)
 	set(&c.SplitBrainStop, spec.SplitBrainStop)
 	set(&c.FallbackWindow, spec.FallbackWindow)
+	set(&c.Rehearse, spec.Rehearse)
 	if spec.FailoverAfter != nil {
 		c.FailoverAfter = Duration(*spec.FailoverAfter)
 	}
@@ -54,8 +56,8 @@ func set[T any](dst, src *T) {
 
 // usable checks what can be said without the document.
 func (s ChangeSpec) usable(name string) error {
-	if s.Fallback == nil && s.Priorities == nil && s.FailoverAfter == nil && s.SplitBrainStop == nil && s.FallbackWindow == nil {
-		return fault.New(fault.Usage, "give --fallback, --fallback-window, --priority, --failover-after or --split-brain-stop",
+	if s.Fallback == nil && s.Priorities == nil && s.FailoverAfter == nil && s.SplitBrainStop == nil && s.FallbackWindow == nil && s.Rehearse == nil {
+		return fault.New(fault.Usage, "give --fallback, --fallback-window, --priority, --failover-after, --split-brain-stop or --rehearse",
 			"nothing is to be changed of cluster %s", name)
 	}
 	if err := cmp.Or(check(s.Fallback, knownFallback), check(s.SplitBrainStop, knownSplitBrainStop),

@@ -20,6 +20,7 @@ type CreateSpec struct {
 	FailoverAfter  time.Duration
 	SplitBrainStop Side
 	FallbackWindow Window
+	Rehearse       Rehearse
 }
 
 // CreateLIM is one LIM of a cluster to create.
@@ -57,7 +58,7 @@ func (d *Document) CreateCluster(spec CreateSpec) error {
 	}
 	c := Cluster{
 		Name: spec.Name, Standby: spec.Standby, Fallback: spec.Fallback, Failover: FailoverNormal,
-		FailoverAfter: Duration(spec.FailoverAfter), SplitBrainStop: spec.SplitBrainStop, FallbackWindow: spec.FallbackWindow,
+		FailoverAfter: Duration(spec.FailoverAfter), SplitBrainStop: spec.SplitBrainStop, FallbackWindow: spec.FallbackWindow, Rehearse: spec.Rehearse,
 	}
 	for i, l := range spec.LIMs {
 		server := d.RegularOf(l.LIM)
@@ -180,6 +181,8 @@ func (s *CreateSpec) sameAs(d *Document, old *Cluster) error {
 		return differs("at a split brain it stops the %s side", old.SplitBrainStop)
 	case old.FallbackWindow != s.FallbackWindow:
 		return differs("it falls back within %s", old.FallbackWindow)
+	case old.Rehearse != s.Rehearse:
+		return differs("its rehearsals are %s", old.Rehearse)
 	case len(old.LIMs) != len(s.LIMs):
 		return differs("it has %d LIMs", len(old.LIMs))
 	}

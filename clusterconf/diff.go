@@ -103,6 +103,7 @@ func (d *differ) software(was, is *LIM) {
 	d.value(name+": media server", was.MediaServer.text(), is.MediaServer.text())
 	d.value(name+": gateways", strings.Join(was.Gateways, ", "), strings.Join(is.Gateways, ", "))
 	d.value(name+": announcement prompts", was.Prompts, is.Prompts)
+	d.value(name+": may be rehearsed", was.Rehearsable, is.Rehearsable)
 }
 
 func servicesText(l *LIM) string {
@@ -129,6 +130,7 @@ func (d *differ) cluster(was, is *Cluster) {
 		d.add("cluster %s created: standby %s, fallback %s, failover %s after %s, split brain stops %s",
 			is.Name, is.Standby, is.Fallback, is.Failover, Duration(is.SilenceLimit()), is.SplitBrainStop)
 		d.value("cluster "+is.Name+": fallback window", Window{}, is.FallbackWindow)
+		d.value("cluster "+is.Name+": rehearsals", RehearseOff, is.Rehearse)
 		was = &Cluster{}
 	case is == nil:
 		d.add("cluster %s deleted: standby %s", was.Name, was.Standby)
@@ -149,6 +151,7 @@ func (d *differ) settings(was, is *Cluster) {
 	d.value(name+": failover after", afterText(was), afterText(is))
 	d.value(name+": split brain stops", was.SplitBrainStop, is.SplitBrainStop)
 	d.value(name+": fallback window", was.FallbackWindow, is.FallbackWindow)
+	d.value(name+": rehearsals", was.Rehearse, is.Rehearse)
 	d.value(name+": frozen", was.Frozen.String(), is.Frozen.String())
 }
 

@@ -129,6 +129,7 @@ type LIM struct {
 	MediaServer *MediaServer `yaml:"mediaServer,omitempty" json:"mediaServer,omitempty"` // nil: none
 	Gateways    []string     `yaml:"gateways,omitempty" json:"gateways,omitempty"`       // media gateways that move with the LIM (spec ch. 2)
 	Prompts     string       `yaml:"prompts,omitempty" json:"prompts,omitempty"`         // folder of announcement prompts, which the standby must have, too (spec ch. 2); "": none
+	Rehearsable bool         `yaml:"rehearsable,omitempty" json:"rehearsable,omitempty"` // its software may be started in a rehearsal
 }
 
 // Service is one piece of a LIM's software.
@@ -146,6 +147,7 @@ type Cluster struct {
 	FailoverAfter  Duration     `yaml:"failoverAfter,omitempty" json:"failoverAfter,omitempty"` // 0: the mode's default
 	SplitBrainStop Side         `yaml:"splitBrainStop" json:"splitBrainStop"`
 	FallbackWindow Window       `yaml:"fallbackWindow,omitempty" json:"fallbackWindow,omitzero"` // of the local time of day, for automatic fallback
+	Rehearse       Rehearse     `yaml:"rehearse,omitempty" json:"rehearse,omitempty"`            // when the standby rehearses takeovers by itself
 	Frozen         *Maintenance `yaml:"frozen,omitempty" json:"frozen,omitempty"`                // no LIM moves by itself, until its end; nil: they do
 	LIMs           []Member     `yaml:"lims" json:"lims"`
 }

@@ -251,6 +251,19 @@ func (r *reader) window(dst *Window) readFunc {
 	}
 }
 
+func (r *reader) rehearse(dst *Rehearse) readFunc {
+	return func(path string, n *yaml.Node) {
+		v, ok := r.scalar(path, n, "text", "!!str")
+		if !ok {
+			return
+		}
+		var err error
+		if *dst, err = ParseRehearse(v); err != nil {
+			r.report(path, n, "rehearse", "write "+alternatives(RehearseWords()), strconv.Quote(v)+" is no time of rehearsals")
+		}
+	}
+}
+
 func (r *reader) time(dst *time.Time) readFunc {
 	return func(path string, n *yaml.Node) {
 		v, ok := r.scalar(path, n, "a time", "!!timestamp", "!!str")

@@ -72,6 +72,7 @@ func (r *reader) lim(path string, n *yaml.Node) (l LIM) {
 		{"mediaServer", false, optional(&l.MediaServer, r.mediaServer)},
 		{"gateways", false, list(r, &l.Gateways, r.word)},
 		{"prompts", false, text(r, &l.Prompts)},
+		{"rehearsable", false, r.boolean(&l.Rehearsable)},
 	})
 	return l
 }
@@ -108,6 +109,7 @@ func (r *reader) cluster(path string, n *yaml.Node) Cluster {
 		{"failoverAfter", false, r.duration(&c.FailoverAfter)},
 		{"splitBrainStop", false, text(r, &c.SplitBrainStop)},
 		{"fallbackWindow", false, r.window(&c.FallbackWindow)},
+		{"rehearse", false, r.rehearse(&c.Rehearse)},
 		{"frozen", false, optional(&c.Frozen, r.maintenance)},
 		{"lims", true, list(r, &c.LIMs, r.member)},
 	})

@@ -138,7 +138,7 @@ func (d *Document) setSoftware(lim int, change func(*LIM)) error {
 	}
 	change(&entry)
 	d.LIMs = slices.DeleteFunc(d.LIMs, func(l LIM) bool { return l.Number == lim })
-	if len(entry.Services) > 0 || len(entry.Checks) > 0 || entry.MediaServer != nil || len(entry.Gateways) > 0 || entry.Prompts != "" {
+	if len(entry.Services) > 0 || len(entry.Checks) > 0 || entry.MediaServer != nil || len(entry.Gateways) > 0 || entry.Prompts != "" || entry.Rehearsable {
 		d.LIMs = append(d.LIMs, entry)
 	}
 	return nil

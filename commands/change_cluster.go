@@ -21,6 +21,7 @@ type changeOptions struct {
 	failoverAfter  time.Duration
 	splitBrainStop string
 	window         string
+	rehearse       string
 	given          func(flag string) bool
 }
 
@@ -40,6 +41,18 @@ func parseWindow(text string) (clusterconf.Window, error) {
 		return w, fmt.Errorf("--fallback-window: %w", err)
 	}
 	return w, nil
+}
+
+// rehearseUsage tells of the flag by which create and change have the standby rehearse.
+const rehearseUsage = "when the standby rehearses takeovers by itself: off or nightly"
+
+// parseRehearse reads the value of that flag.
+func parseRehearse(text string) (clusterconf.Rehearse, error) {
+	r, err := clusterconf.ParseRehearse(text)
+	if err != nil {
+		return r, fmt.Errorf("--rehearse: %w", err)
+	}
+	return r, nil
 }
 
 // shortLimitHelp is said where the silence limit of a cluster is set.
@@ -71,7 +84,9 @@ func newChangeCommand(a *app) *cobra.Command {
 		Long: `Change changes settings of cluster C; what is not given stays as it is. With
 --failover-after 0s the default of the cluster's failover behaviour counts again.
 --fallback-window has automatic fallback wait for a time of day; what is ordered,
-locked or drained does not wait for it.
+locked or drained does not wait for it. --rehearse nightly has the standby start each
+LIM's software every night where nobody sees it; see
+'mxcluster help rehearse'.
 ` + shortLimitHelp + outdatedHelp,
 		Example: `  mxcluster change c1 --fallback automatic
   mxcluster change c1 --fallback automatic --fallback-window 22:00-05:00
@@ -89,6 +104,7 @@ locked or drained does not wait for it.
 	f.DurationVar(&o.failoverAfter, "failover-after", 0, "`time` of silence after which a server counts as failed; 0s: the default")
 	f.StringVar(&o.splitBrainStop, "split-brain-stop", "", "`side` that gives way when both run a LIM: regular or standby")
 	f.StringVar(&o.window, "fallback-window", "", windowUsage)
+	f.StringVar(&o.rehearse, "rehearse", "", rehearseUsage)
 	o.addEditFlags(f)
 	return c
 }
@@ -130,6 +146,13 @@ func (o *changeOptions) spec() (clusterconf.ChangeSpec, error) {
 			return spec, err
 		}
 		spec.FallbackWindow = &window
+	}
+	if o.given("rehearse") {
+		rehearse, err := parseRehearse(o.rehearse)
+		if err != nil {
+			return spec, err
+		}
+		spec.Rehearse = &rehearse
 	}
 	for _, text := range o.priorities {
 		lim, priority, err := parsePriority(text)

@@ -31,6 +31,7 @@ func (a completer) flagValues() map[string]cobra.CompletionFunc {
 		"--color":                words("auto", "on a terminal", "always", "", "never", ""),
 		"--fallback":             fallback,
 		"--fallback-window":      words("always", "at any time of day", "22:00-05:00", "for example"),
+		"--rehearse":             words(clusterconf.RehearseOff.String(), "by order only", clusterconf.RehearseNightly.String(), "each night, while the standby is free"),
 		"--split-brain-stop":     side,
 		"--to":                   side,
 		"--direction":            words(string(xdata.DirectionAuto), "from the newer side", string(xdata.DirectionToStandby), "", string(xdata.DirectionToRegular), ""),
@@ -44,6 +45,7 @@ func (a completer) flagValues() map[string]cobra.CompletionFunc {
 		"join --server":          a.completeFlag(offerServers(anyServer), ""),
 		"status --lim":           a.completeFlag(limsOfCluster, ""),
 		"sync --lim":             a.completeFlag(limsOfCluster, ""),
+		"rehearse --lim":         a.completeFlag(limsOfCluster, ""),
 		"xdata list --lim":       a.completeFlag(offerLIMs(anyLIM), ""),
 		"xdata backup --lim":     a.completeFlag(offerLIMs(anyLIM), ""),
 	}

@@ -22,6 +22,7 @@ type createOptions struct {
 	failoverAfter  time.Duration
 	splitBrainStop string
 	window         string
+	rehearse       string
 }
 
 // newCreateCommand returns `create` (spec ch. 9, "Create new cluster in system").
@@ -54,6 +55,7 @@ of the regular ones, and what is left to do elsewhere is told.
 	f.DurationVar(&o.failoverAfter, "failover-after", 0, "`time` of silence after which a server counts as failed (default 10s)")
 	f.StringVar(&o.splitBrainStop, "split-brain-stop", string(clusterconf.SideRegular), "`side` that gives way when both run a LIM: regular or standby")
 	f.StringVar(&o.window, "fallback-window", clusterconf.Window{}.String(), windowUsage)
+	f.StringVar(&o.rehearse, "rehearse", clusterconf.RehearseOff.String(), rehearseUsage)
 	o.addEditFlags(f)
 	return c
 }
@@ -86,6 +88,9 @@ func (o *createOptions) spec(a *app, name string) (clusterconf.CreateSpec, error
 	}
 	var err error
 	if spec.FallbackWindow, err = parseWindow(o.window); err != nil {
+		return spec, err
+	}
+	if spec.Rehearse, err = parseRehearse(o.rehearse); err != nil {
 		return spec, err
 	}
 	if o.standby == "" {

@@ -31,7 +31,8 @@ type limEntry struct {
 	Checks      []string                 `json:"checks"` // programs that tell whether a server is fit to run it
 	MediaServer *clusterconf.MediaServer `json:"mediaServer"`
 	Gateways    []string                 `json:"gateways"`
-	Prompts     *string                  `json:"prompts"` // folder of the announcement prompts
+	Prompts     *string                  `json:"prompts"`     // folder of the announcement prompts
+	Rehearsable bool                     `json:"rehearsable"` // its software may be started in a rehearsal
 }
 
 // newLIMListCommand returns `lim list`.
@@ -97,7 +98,7 @@ func newLIMList(doc *clusterconf.Document) limList {
 		e := limEntry{LIM: s.LIM, Regular: s.Name, Services: []clusterconf.Service{}, Checks: []string{}, Gateways: []string{}}
 		if l := doc.LIM(s.LIM); l != nil {
 			e.Services, e.Checks, e.Gateways = append(e.Services, l.Services...), append(e.Checks, l.Checks...), append(e.Gateways, l.Gateways...)
-			e.MediaServer = l.MediaServer
+			e.MediaServer, e.Rehearsable = l.MediaServer, l.Rehearsable
 			if l.Prompts != "" {
 				e.Prompts = &l.Prompts
 			}
@@ -116,7 +117,7 @@ func (l limList) view() ui.View {
 	v := ui.View{
 		Object: l,
 		Columns: []ui.Column{{Head: "LIM", Right: true}, {Head: "REGULAR"}, {Head: "ALIAS"}, {Head: "CLUSTER"}, {Head: "SERVICES"},
-			{Head: "MEDIA-SERVER", Wide: true}, {Head: "GATEWAYS", Wide: true}, {Head: "PROMPTS", Wide: true}, {Head: "CHECKS", Wide: true}},
+			{Head: "MEDIA-SERVER", Wide: true}, {Head: "GATEWAYS", Wide: true}, {Head: "PROMPTS", Wide: true}, {Head: "CHECKS", Wide: true}, {Head: "REHEARSABLE", Wide: true}},
 		Empty: "there is no LIM yet; 'mxcluster server add' takes one with --lim",
 	}
 	for _, e := range l.LIMs {
@@ -130,7 +131,7 @@ func (l limList) view() ui.View {
 		}
 		number := strconv.Itoa(e.LIM)
 		v.Rows = append(v.Rows, []string{number, e.Regular, orEmpty(e.Alias), orEmpty(e.Cluster), strings.Join(services, " "),
-			mediaServerWords(e.MediaServer), strings.Join(e.Gateways, " "), orEmpty(e.Prompts), strings.Join(e.Checks, " ")})
+			mediaServerWords(e.MediaServer), strings.Join(e.Gateways, " "), orEmpty(e.Prompts), strings.Join(e.Checks, " "), yesNo(e.Rehearsable)})
 		v.Names = append(v.Names, number)
 	}
 	return v

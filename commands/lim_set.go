@@ -22,6 +22,7 @@ type limSetOptions struct {
 	media, control string
 	gateways       []string
 	prompts        string
+	rehearsable    bool
 	given          func(flag string) bool
 }
 
@@ -63,7 +64,11 @@ kind), MXCLUSTER_MEDIA_ADDRESS and MXCLUSTER_CONTROL_ADDRESS.
 
 Where voice announcements are used, their prompts must be on the standby, too. The
 agent of the standby looks for them in the folder of --prompts, and raises the alarm
-prompts-missing when that is not there or empty; --prompts '' ends that.`,
+prompts-missing when that is not there or empty; --prompts '' ends that.
+
+--rehearsable says that the software may be started on the standby in a rehearsal while
+it serves on its own server: it runs apart then, on a copy of its data, but what it does
+beside the network and its data is its own. --rehearsable=false takes that back.`,
 		Example: `  mxcluster lim set 1 --service exec:/opt/lim/service
   mxcluster lim set 1 --service exec:/opt/lim/service --regular-only-service exec:/opt/manager/service
   mxcluster lim set 1 --check exec:/opt/lim/trunk-up
@@ -86,6 +91,7 @@ prompts-missing when that is not there or empty; --prompts '' ends that.`,
 	f.StringVar(&o.control, "control-address", "", "`address` of the media server's control interface")
 	f.StringArrayVar(&o.gateways, "gateway", nil, "`ID` of a media gateway that goes with the LIM; may be repeated")
 	f.StringVar(&o.prompts, "prompts", "", "`folder` of the announcement prompts, on both servers")
+	f.BoolVar(&o.rehearsable, "rehearsable", false, "the software may be started in a rehearsal, while it serves elsewhere")
 	o.addEditFlags(f)
 	return c
 }
@@ -180,8 +186,11 @@ func (o *limSetOptions) apply(lim int) (func(*clusterconf.Document) error, error
 	if o.given("prompts") {
 		steps = append(steps, func(d *clusterconf.Document) error { return d.SetPrompts(lim, o.prompts) })
 	}
+	if o.given("rehearsable") {
+		steps = append(steps, func(d *clusterconf.Document) error { return d.SetRehearsable(lim, o.rehearsable) })
+	}
 	if len(steps) == 0 {
-		return nil, fault.New(fault.Usage, "give --service, --regular-only-service, --check, --media-server, --gateway or --prompts", "nothing to set")
+		return nil, fault.New(fault.Usage, "give --service, --regular-only-service, --check, --media-server, --gateway, --prompts or --rehearsable", "nothing to set")
 	}
 	return func(d *clusterconf.Document) error {
 		for _, step := range steps {

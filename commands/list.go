@@ -52,7 +52,7 @@ func listView(l *status.ClusterList) ui.View {
 			{Head: "CLUSTER"}, {Head: "LIM", Right: true}, {Head: "REGULAR"}, {Head: "STANDBY"}, {Head: "ALIAS"}, {Head: "BASE"},
 			{Head: "INTERFACE", Wide: true}, {Head: "PRIORITY", Right: true}, {Head: "FALLBACK"}, {Head: "FAILOVER"},
 			{Head: "AFTER", Right: true, Wide: true}, {Head: "SPLIT-BRAIN-STOP", Wide: true}, {Head: "LOCK", Wide: true},
-			{Head: "FALLBACK-WINDOW", Wide: true}, {Head: "FROZEN", Wide: true},
+			{Head: "FALLBACK-WINDOW", Wide: true}, {Head: "REHEARSE", Wide: true}, {Head: "FROZEN", Wide: true},
 		},
 		Empty: "there is no cluster yet; 'mxcluster create' makes one",
 	}
@@ -63,7 +63,7 @@ func listView(l *status.ClusterList) ui.View {
 			v.Rows = append(v.Rows, []string{
 				c.Name, strconv.Itoa(m.LIM), m.Regular, c.Standby, m.Alias, m.Base, m.Interface, strconv.Itoa(m.Priority),
 				c.Fallback, c.Failover, after.String(), c.SplitBrainStop, m.Lock.String(),
-				c.FallbackWindow, c.Frozen.String(),
+				c.FallbackWindow, c.Rehearse, c.Frozen.String(),
 			})
 		}
 	}

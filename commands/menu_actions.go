@@ -88,9 +88,16 @@ func (g *guide) create() []string {
 		return g.try(func(doc *clusterconf.Document) error { return doc.CreateCluster(trial) })
 	})
 	stop := g.splitBrainStop(string(clusterconf.SideRegular))
+	rehearse := g.rehearse(clusterconf.RehearseOff)
 	return slices.Concat(n.argv, flagIf("--fallback", fallback, string(clusterconf.FallbackManual)),
 		flagIf("--failover-after", after, clusterconf.DefaultFailoverAfter.String()),
-		flagIf("--split-brain-stop", stop, string(clusterconf.SideRegular)))
+		flagIf("--split-brain-stop", stop, string(clusterconf.SideRegular)),
+		flagIf("--rehearse", rehearse, clusterconf.RehearseOff.String()))
+}
+
+// rehearse asks when takeovers are rehearsed.
+func (g *guide) rehearse(now clusterconf.Rehearse) string {
+	return g.oneOf("Rehearsals of takeovers", now.String(), clusterconf.RehearseWords()...)
 }
 
 // createLIM asks for one LIM of a new cluster.
@@ -203,6 +210,7 @@ func (g *guide) change() []string {
 	})
 	argv = append(argv, flagIf("--failover-after", after, limit)...)
 	argv = append(argv, flagIf("--split-brain-stop", g.splitBrainStop(string(c.SplitBrainStop)), string(c.SplitBrainStop))...)
+	argv = append(argv, flagIf("--rehearse", g.rehearse(c.Rehearse), c.Rehearse.String())...)
 	if g.err == nil && len(argv) == 1 {
 		g.err = fault.New(fault.Refused, "", "nothing is to be changed of cluster %s", name)
 	}

@@ -74,9 +74,9 @@ fails over and falls back.`, `
 		newInitCommand(a), newJoinCommand(a), newServerCommand(a), newLIMCommand(a),
 		newListCommand(a), newStatusCommand(a), newExplainCommand(a), newSimulateCommand(a), newEventsCommand(a), newAlarmsCommand(a), newCreateCommand(a), newChangeCommand(a), newPreloadCommand(a),
 		newAddLIMCommand(a), newRemoveLIMCommand(a), newDeleteCommand(a), newFallbackCommand(a), newFailoverCommand(a),
-		newLockCommand(a), newUnlockCommand(a), newFreezeCommand(a), newUnfreezeCommand(a), newSyncCommand(a), newConfigCommand(a), newKeyCommand(a), newMenuCommand(a),
+		newLockCommand(a), newUnlockCommand(a), newFreezeCommand(a), newUnfreezeCommand(a), newRehearseCommand(a), newSyncCommand(a), newConfigCommand(a), newKeyCommand(a), newMenuCommand(a),
 		newAgentCommand(a), newAliasCommand(a), newARPCommand(a), newServiceCommand(a), newXdataCommand(a),
-		newManagerCommand(a), newLabCommand(a), newVersionCommand(a), newCompletionCommand(a),
+		newManagerCommand(a), newLabCommand(a), newVersionCommand(a), newCompletionCommand(a), newRehearsalProcessCommand(a),
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true

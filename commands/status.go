@@ -140,7 +140,7 @@ func statusView(st *status.ClusterStatus) ui.View {
 		Columns: []ui.Column{
 			{Head: "CLUSTER"}, {Head: "LIM", Right: true}, {Head: "ACTIVE-ON"}, {Head: "SIDE"}, {Head: "STATE"}, {Head: "SINCE"},
 			{Head: "TERM", Right: true, Wide: true}, {Head: "ALIAS", Wide: true}, {Head: "FALLBACK", Wide: true},
-			{Head: "DATA"}, {Head: "REASON"}, {Head: "NEXT-SYNC", Wide: true},
+			{Head: "DATA"}, {Head: "REASON"}, {Head: "NEXT-SYNC", Wide: true}, {Head: "REHEARSED", Wide: true},
 		},
 		Empty: "there is no cluster yet; 'mxcluster create' makes one",
 		Lead:  redundantWords(st),
@@ -160,7 +160,7 @@ func statusView(st *status.ClusterStatus) ui.View {
 			v.Names = append(v.Names, strconv.Itoa(l.LIM))
 			v.Rows = append(v.Rows, []string{
 				c.Name, strconv.Itoa(l.LIM), orEmpty(l.ActiveOn), l.Side, l.State, sinceWords(l.Since),
-				strconv.FormatUint(l.Term, 10), l.Alias.Address, fallbackWords(l), dataWords(l.Data), reasonWords(l), nextSyncWords(l.Data),
+				strconv.FormatUint(l.Term, 10), l.Alias.Address, fallbackWords(l), dataWords(l.Data), reasonWords(l), nextSyncWords(l.Data), rehearsalWords(l.Rehearsal),
 			})
 		}
 	}

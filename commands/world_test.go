@@ -264,8 +264,9 @@ type fakeAgent struct {
 	queries        []events.Query
 	lists          []events.List // one for each query, then empty ones
 	stops          []control.StopRequest
-	err            error                 // of every call
-	present        func(*whatif.Present) // changes what simulations start from; nil: all is well
+	err            error                     // of every call
+	present        func(*whatif.Present)     // changes what simulations start from; nil: all is well
+	onOrder        func(control.Order) error // refuses orders; nil: none
 	answer         control.OrderResult
 	left           control.StopResult
 	gone           bool // the process has ended
@@ -330,7 +331,11 @@ func agentInfo(here, sb1 uint64) *control.AgentInfo {
 
 func (f *fakeAgent) Order(_ context.Context, o control.Order) (*control.OrderResult, error) {
 	f.orders = append(f.orders, o)
-	return &f.answer, f.fail()
+	err := f.fail()
+	if err == nil && f.onOrder != nil {
+		err = f.onOrder(o)
+	}
+	return &f.answer, err
 }
 
 func (f *fakeAgent) Edit(_ context.Context, r control.EditRequest) (*control.EditResult, error) {

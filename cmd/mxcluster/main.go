@@ -112,6 +112,7 @@ func runAgent(ctx context.Context, s commands.AgentSetup, hangups <-chan struct{
 		Documents: s.Documents, StateDir: s.Dirs.State, RunDir: s.Dirs.Run, Socket: s.Socket, Spare: s.Spare, KeyFile: s.KeyFile, XDataDir: s.Settings.XDataDir, XDataStill: s.Settings.XDataStill,
 		StartLimit: s.Settings.ServiceStartLimit, StopLimit: s.Settings.ServiceStopLimit, CheckLimit: s.Settings.ServiceCheckLimit, Untrusted: s.Force, OwnUser: s.OwnUser,
 		Sync:          syncBeside(s),
+		Rehearse:      rehearseBeside(s),
 		OtherSettings: func() string { return s.Dirs.Differ(s.Settings, os.Environ()) },
 		Reload:        hangups,
 		ShuttingDown:  shuttingDown, Notify: notify,

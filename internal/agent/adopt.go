@@ -19,7 +19,7 @@ func (a *lims) adopt(lost bool) error {
 	for n, p := range a.kept.state.LIMs {
 		l := a.of(n)
 		l.Term, l.Known, l.Flaps, l.Suspended, l.software.up = p.Term, p.Known, p.Flaps, p.Suspended, p.Loaded
-		l.software.specs, l.alias.routes = p.Up, p.Routes
+		l.software.specs, l.alias.routes, l.tookToStart = p.Up, p.Routes, p.TookToStart
 		if p.Active {
 			l.State, l.since, l.software.up = failover.Starting, p.Since, true
 		} else if p.Loaded {

@@ -67,6 +67,7 @@ type Agent struct {
 	orders      *orders
 	peers       *peers
 	refusals    *refusals
+	rehearsals  *rehearsals
 	shutdown    *shutdown
 	swaps       *swaps
 
@@ -119,10 +120,12 @@ func (a *Agent) assemble() {
 	a.copies = &copies{core: c, lims: a.lims, peers: a.peers}
 	a.networks = &networks{core: c, aliases: a.aliases, gossip: a.gossip, keys: a.gossipKeys, link: a.link, peers: a.peers, heard: a.heard}
 	a.orders = &orders{core: c, docs: a.docs, lims: a.lims, mail: a.mail, peers: a.peers, refusals: a.refusals, view: a.view, permits: permits{}}
+	a.rehearsals = &rehearsals{core: c, kept: a.kept, lims: a.lims, link: a.link, all: map[int]rehearsed{}}
+	a.lims.endRehearsals, a.orders.rehearse = a.rehearsals.clear, a.rehearsals.order
 	a.swaps = &swaps{core: c, docs: a.docs, kept: a.kept, lims: a.lims, mail: a.mail, ready: map[netip.Prefix]time.Time{}}
 	a.fitness = &fitness{core: c, arbiterKeys: a.arbiterKeys, docs: a.docs, kept: a.kept, lims: a.lims, link: a.link, peers: a.peers,
 		needs: &preconditions{core: c}, abilities: &abilities{core: c, lims: a.lims, all: map[int]*ability{}}}
-	a.shutdown = &shutdown{core: c, arbiterKeys: a.arbiterKeys, gossip: a.gossip, kept: a.kept, lims: a.lims, notifier: a.notifier, view: a.view}
+	a.shutdown = &shutdown{core: c, arbiterKeys: a.arbiterKeys, gossip: a.gossip, kept: a.kept, lims: a.lims, notifier: a.notifier, rehearsals: a.rehearsals, view: a.view}
 }
 
 // Run supervises until ctx ends or the agent is told to stop. What runs here
@@ -195,6 +198,7 @@ func (a *Agent) begin() error {
 	if err := a.lims.adopt(lost); err != nil {
 		return err
 	}
+	a.rehearsals.lookAtStart(a.kept.state.Rehearsing, a.kept.state.Rehearsals)
 	a.copies.look()
 	a.aliases.mendDenials(a.aliases.deniable())
 	changes, err := a.deps.Kernel.Watch(a.ctx)
@@ -226,6 +230,7 @@ func (a *Agent) step(now time.Time) time.Duration {
 			a.apply(d, now)
 		}
 	}
+	a.rehearsals.tend(now)
 	a.copies.tend(now)
 	denials := a.aliases.tendDenials(now)
 	a.arbiterKeys.tend(a.plan, now)

@@ -88,6 +88,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 			ForeignMAC: l.alias.foreign.mac, Data: a.data.newest[n], Damaged: a.data.here[n].names(), NextSync: a.data.nextSync(n),
 			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.Flaps.Recent(now),
 			Suspended: l.Suspended.Why != "", Remedy: l.remedy, Promise: a.outlook.promises[n],
+			StartMs: wholeMs(l.tookToStart), Rehearsal: a.rehearsals.of(n),
 		})
 	}
 	for i := range c.LIMs {

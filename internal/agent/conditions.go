@@ -71,6 +71,7 @@ func (a *conditions) all(now time.Time) []alarms.Condition {
 			out = append(out, a.notInSync(c, m.LIM)...)
 			out = append(out, a.prompts(m.LIM)...)
 		}
+		out = append(out, a.rehearsalFailed(c)...)
 	case self.LIM != 0:
 		out = append(out, a.limAtHome(c, self.LIM, now)...)
 	}

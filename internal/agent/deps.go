@@ -9,7 +9,9 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/arbiter/keeper"
+	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
+	"mxcluster/internal/rehearsal"
 	"mxcluster/internal/rotation"
 	"mxcluster/internal/services"
 	"mxcluster/netops"
@@ -100,6 +102,11 @@ type Deps struct {
 	Started func(lim int, version string) error // a LIM is started on a version; nil: nobody remembers
 
 	OtherSettings func() string // how the settings on the disk differ from those that this agent works by; "": they do not; nil: nobody looks
+	// Rehearse starts a LIM's software on trial, where nothing of it gets out, and returns when
+	// nothing of it is left; nil: this server cannot. EndRehearsals ends all such software of
+	// this agent and of those before it, and returns when it is gone, or after the limit.
+	Rehearse      func(ctx context.Context, spec rehearsal.Spec) (failover.Rehearsal, error)
+	EndRehearsals func(limit time.Duration) error
 
 	Prompts      func(dir string) error         // why announcement prompts cannot be had from a folder; nil: nobody looks
 	Files        fs.FS                          // the server's files, to find what brings an address up; nil: nobody looks

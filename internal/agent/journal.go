@@ -99,6 +99,21 @@ func (j *journal) software(lim int, text string) {
 	j.record(slog.LevelWarn, events.Event{Kind: events.Software, LIM: lim, Text: text})
 }
 
+// rehearsal tells what came of one.
+func (j *journal) rehearsal(lim int, r failover.Rehearsal) {
+	level, text := slog.LevelInfo, fmt.Sprintf("the rehearsal of LIM %d on %s was %s", lim, j.name, r.Result)
+	if r.Result == failover.RehearsalFailed {
+		level = slog.LevelWarn
+	}
+	if r.Text != "" {
+		text += ": " + r.Text
+	}
+	if r.Version != "" {
+		text += ", on data version " + r.Version
+	}
+	j.record(level, events.Event{Kind: events.Rehearsal, LIM: lim, Is: string(r.Result), Reason: r.Text, Text: text})
+}
+
 // adopted tells that a LIM goes on under a new agent, as if nothing had been.
 func (j *journal) adopted(lim int, term uint64) {
 	const is = string(failover.Running)

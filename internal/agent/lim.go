@@ -36,6 +36,8 @@ type lim struct {
 	heldUntil time.Time // automatic fallback is held back until then at least
 	heldWhy   string
 
+	tookToStart time.Duration // its software, when that was last started here, be it on trial; 0: never
+
 	clear bool               // it leaves its cluster, and nothing of it is left here
 	op    context.CancelFunc // ends the operation in progress; nil: none
 }
@@ -48,6 +50,8 @@ type lims struct {
 	aliases *aliases
 	all     map[int]*lim
 	data    *data
+
+	endRehearsals func(why string) <-chan struct{} // makes room for a LIM; see [rehearsals.clear]
 }
 
 // of returns the record of a LIM, made anew if need be.

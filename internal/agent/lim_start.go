@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -64,6 +65,7 @@ func (l *lim) start(term uint64, alias netip.Prefix, reason string) {
 	}
 	given := acquire && l.alias.givenUp(term)
 	before := l.alias.beforeTaking(net, alias, given, saved)
+	cleared := l.makeRoom()
 	l.alias.taking = acquire
 	l.operate(func(ctx context.Context) func() {
 		if acquire {
@@ -79,8 +81,11 @@ func (l *lim) start(term uint64, alias netip.Prefix, reason string) {
 		data := l.newestData(&env)
 		l.software.noteStart(data.Newest)
 		l.post(func() { l.software.startsOn(data) })
+		cleared(ctx)
 		l.software.stopGone(ctx, gone, env)
+		began := time.Now()
 		err := l.software.serve(ctx, software, env, changes)
+		took := time.Since(began)
 		if err == nil {
 			err = l.software.calledOff(ctx, software, env)
 		}
@@ -91,8 +96,28 @@ func (l *lim) start(term uint64, alias netip.Prefix, reason string) {
 				l.fail(err)
 			}
 		}
-		return func() { l.runs(software, env) }
+		return func() {
+			if !changes && !goesOn {
+				l.tookToStart = took
+			}
+			l.runs(software, env)
+		}
 	})
+}
+
+// makeRoom ends what is rehearsed here, whatever LIM that is of; software is started once
+// the function that it returns has.
+func (l *lim) makeRoom() (cleared func(ctx context.Context)) {
+	gone := l.endRehearsals(fmt.Sprintf("LIM %d starts", l.number))
+	return func(ctx context.Context) {
+		if gone == nil {
+			return
+		}
+		select {
+		case <-gone:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // runs notes that a LIM's software runs, and watches it.

@@ -19,6 +19,7 @@ type orders struct {
 	peers    *peers
 	refusals *refusals
 	view     func(now time.Time) failover.View
+	rehearse func(o control.Order) (*control.OrderResult, error)
 
 	pending  []failover.Order // that were accepted and are not carried out yet
 	deferred []deferredOrder
@@ -78,7 +79,7 @@ func (a *orders) actor(o control.Order) (string, error) {
 		return "", fault.New(fault.Refused, "put it into one: `mxcluster create`", "LIM %d is in no cluster", o.LIM)
 	case o.Kind == control.OrderFallback && o.Dead != "":
 		return "", fault.New(fault.Usage, "leave out --server-is-dead", "a fallback goes to a server that lives")
-	case o.Kind == control.OrderFallback, o.Dead != "":
+	case o.Kind == control.OrderFallback, o.Kind == control.OrderRehearse, o.Dead != "":
 		return c.Standby, nil
 	case o.Kind == control.OrderFailover:
 		return regular.Name, nil

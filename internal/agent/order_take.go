@@ -165,6 +165,9 @@ func (a *orders) orderHere(o control.Order) (*control.OrderResult, error) {
 	if actor != a.cfg.Server {
 		return nil, fault.New(fault.Refused, "try again", "%s is not the server that can do that; the cluster document has just changed", a.cfg.Server)
 	}
+	if o.Kind == control.OrderRehearse {
+		return a.rehearse(o)
+	}
 	c, regular := a.doc.ClusterOfLIM(o.LIM), a.doc.RegularOf(o.LIM)
 	target, hereActive := regular.Name, a.lims.of(o.LIM).State.Active()
 	v := a.view(time.Now())

@@ -75,6 +75,7 @@ func (l *lim) load(reason string) {
 	l.software.mayBeUp(software, gone)
 	hold, net, saved := !l.alias.holds, l.net, l.kept.saveBegin()
 	l.alias.taking = hold
+	cleared := l.makeRoom()
 	l.operate(func(ctx context.Context) func() {
 		if err := saved(); err != nil {
 			return func() { l.notLoaded(err) }
@@ -86,6 +87,7 @@ func (l *lim) load(reason string) {
 		}
 		data := l.newestData(&env)
 		l.post(func() { l.software.startsOn(data) })
+		cleared(ctx)
 		l.software.stopGone(ctx, gone, env)
 		err := l.software.bringUp(ctx, software, env)
 		if err == nil {

@@ -16,7 +16,9 @@ import (
 	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/control"
 	"mxcluster/internal/events"
+	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
+	"mxcluster/internal/rehearsal"
 	"mxcluster/internal/rotation"
 	"mxcluster/internal/services"
 	"mxcluster/internal/settings"
@@ -40,8 +42,11 @@ type RunConfig struct {
 	Untrusted                         bool          // programs that other users may change are run all the same
 	OwnUser                           string        // the user that the agent is in place of root; "": it is not
 
-	Sync    SyncFunc       // see Deps
-	Arbiter keeper.Arbiter // nil: there is none
+	Sync SyncFunc // see Deps
+
+	// Rehearse starts LIM software on trial; see Deps. Nil: this server cannot.
+	Rehearse func(ctx context.Context, spec rehearsal.Spec) (failover.Rehearsal, error)
+	Arbiter  keeper.Arbiter // nil: there is none
 
 	// OtherSettings tells how the settings on the disk differ from these; see Deps.
 	OtherSettings func() string
@@ -135,6 +140,17 @@ func (cfg RunConfig) adoptSoftware(ctx context.Context) {
 	}
 }
 
+// rehearse adds the limits of services to what is rehearsed.
+func (cfg RunConfig) rehearse() func(ctx context.Context, spec rehearsal.Spec) (failover.Rehearsal, error) {
+	if cfg.Rehearse == nil {
+		return nil
+	}
+	return func(ctx context.Context, spec rehearsal.Spec) (failover.Rehearsal, error) {
+		spec.StartLimit, spec.StopLimit, spec.CheckLimit, spec.Untrusted = cfg.StartLimit, cfg.StopLimit, cfg.CheckLimit, cfg.Untrusted
+		return cfg.Rehearse(ctx, spec)
+	}
+}
+
 // bootID tells one boot of this server from the next; "" where Linux does not say.
 func bootID() string {
 	raw, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
@@ -190,6 +206,8 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		Notify:        cfg.Notify,
 		ShuttingDown:  cfg.ShuttingDown,
 		Sync:          cfg.Sync,
+		Rehearse:      cfg.rehearse(),
+		EndRehearsals: cfg.serviceOptions().EndRehearsals,
 		Synced: func(lim int, now time.Time) (SyncRecord, error) {
 			r, err := syncs.Begin(lim, now)
 			out := SyncRecord{Failed: r.Failed(now)}

@@ -27,6 +27,7 @@ type shutdown struct {
 	kept        *keptState
 	lims        *lims
 	notifier    *notifier
+	rehearsals  *rehearsals
 	view        func(now time.Time) failover.View
 
 	cancel context.CancelFunc // ends the main loop
@@ -92,6 +93,7 @@ func (a *shutdown) begin(e ending) {
 			l.release()
 		}
 	}
+	a.rehearsals.clear("the agent stops")
 	a.finishWhenIdle(e)
 }
 
@@ -125,14 +127,16 @@ func (l *lim) release() {
 
 // finishWhenIdle ends the main loop when no operation is in progress any more.
 func (a *shutdown) finishWhenIdle(e ending) {
+	busy := a.rehearsals.underWay() != 0
 	for _, l := range a.lims.all {
 		if l.op == nil && !a.stays(l, e) {
 			l.release() // a start that came up as it was called off
 		}
-		if l.op != nil {
-			context.AfterFunc(a.timer(20*time.Millisecond), func() { a.post(func() { a.finishWhenIdle(e) }) })
-			return
-		}
+		busy = busy || l.op != nil
+	}
+	if busy {
+		context.AfterFunc(a.timer(20*time.Millisecond), func() { a.post(func() { a.finishWhenIdle(e) }) })
+		return
 	}
 	if a.keeper != nil && !a.arbiterKeys.left {
 		a.arbiterKeys.leave(func() { a.finishWhenIdle(e) })

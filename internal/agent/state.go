@@ -38,6 +38,8 @@ type persisted struct {
 	Self         clusterconf.Server  `json:"self,omitzero"`          // this server as the document last had it
 	ConflictText string              `json:"conflictText,omitempty"` // what is told of that
 	Accepted     failover.Acceptance `json:"accepted,omitzero"`      // of an epoch of the document, the last one
+	Rehearsing   int                 `json:"rehearsing,omitempty"`   // LIM whose software may be here on trial: it is ended, not taken for the LIM
+	Rehearsals   map[int]rehearsed   `json:"rehearsals,omitempty"`   // by LIM
 	Former       netip.Prefix        `json:"former,omitzero"`        // base of this server that is to go, if it is not its base again
 	Readied      []netip.Prefix      `json:"readied,omitempty"`      // bases that were added for a coming document
 
@@ -55,6 +57,8 @@ type persistedLIM struct {
 
 	Flaps     failover.Flaps      `json:"flaps,omitzero"`
 	Suspended failover.Suspension `json:"suspended,omitzero"`
+
+	TookToStart time.Duration `json:"tookToStart,omitempty"` // as lim.tookToStart
 
 	Routes []netops.Route `json:"routes,omitempty"` // that were carried over to the base address
 }

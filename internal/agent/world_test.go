@@ -67,6 +67,7 @@ type machine struct {
 	down   bool
 	boots  int
 
+	stage    *stage                  // where it rehearses; nil: nowhere
 	late     string                  // why LIMs count as not synchronised; guarded by mu
 	good     func(lim int) time.Time // of the last good sync; nil: it was just now
 	sync     SyncFunc                // what synchronises its LIMs; nil: nothing
@@ -341,6 +342,15 @@ func (w *world) log(name string) *slog.Logger {
 }
 
 func (w *world) deps(m *machine) Deps {
+	d := w.depsWithout(m)
+	if m.stage != nil {
+		d.Rehearse, d.EndRehearsals = m.stage.rehearse, m.stage.endAll
+	}
+	return d
+}
+
+// depsWithout has all effects but rehearsals.
+func (w *world) depsWithout(m *machine) Deps {
 	return Deps{
 		Keys:   m.keys,
 		Kernel: m.kernel,

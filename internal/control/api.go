@@ -38,6 +38,8 @@ type OrderKind = failover.Kind
 const (
 	OrderFallback = failover.Fallback // from the standby to the regular server
 	OrderFailover = failover.Failover // from the regular server to the standby, planned
+
+	OrderRehearse OrderKind = "rehearse" // started on the standby on trial, where nobody sees it
 )
 
 // Order asks for a LIM to be moved.

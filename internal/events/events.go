@@ -20,6 +20,7 @@ const (
 	Decision  Kind = "decision"  // what a LIM should do on this server, and why
 	State     Kind = "state"     // what a LIM does on this server
 	Software  Kind = "software"  // what is wrong with a LIM's software, as far as no state shows it
+	Rehearsal Kind = "rehearsal" // what came of one
 	Order     Kind = "order"     // somebody asked for something
 	Alarm     Kind = "alarm"     // raised or cleared
 	Document  Kind = "document"  // another revision is in force

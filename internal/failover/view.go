@@ -153,6 +153,9 @@ type LIMClaim struct {
 	NotTaken  string    `json:"notTaken,omitempty"`  // on the standby: why it would not take the LIM over now if its server failed
 	Remedy    *Remedy   `json:"remedy,omitempty"`    // what people can do about it, while it does not serve here
 	Promise   *Promise  `json:"promise,omitempty"`   // on the standby: whether the loss of the server where it is active would be covered; nil: not looked yet
+
+	StartMs   int64      `json:"startMs,omitempty"`   // how long its software took to start there last, be it on trial; 0: it was not started yet
+	Rehearsal *Rehearsal `json:"rehearsal,omitempty"` // on the standby: the last one; nil: there was none
 }
 
 // whyFailed says what went wrong with a LIM that failed, else why it is as it is.

@@ -127,6 +127,7 @@ func scenarios() map[string]Scenario {
 		"drain":                 drainScenario,
 		"checks":                checksScenario,
 		"vanishing":             vanishingScenario,
+		"rehearsal":             rehearsalScenario,
 		"conflicts":             conflictsScenario,
 		"foreign-host":          foreignHostScenario,
 		"spoofed-mac":           spoofedMACScenario,

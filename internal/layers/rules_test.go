@@ -67,6 +67,10 @@ var arrows = []rule{
 		"starting software is ordered by the agent, never the other way round"},
 	{"internal/services/servicestest", []string{"internal/services"},
 		"helpers of tests"},
+	{"internal/rehearsal", []string{"internal/failover", "clusterconf"},
+		"which LIM is tried, and when, follows from what is given; it starts nothing"},
+	{"internal/confine", []string{"internal/failover", "internal/netns", "internal/netns/netnstest", "internal/rehearsal", "internal/services", "clusterconf"},
+		"what confines software knows one rehearsal, and no agent: it is another process"},
 	{"internal/services/systemdtest", nil,
 		"helpers of tests"},
 	{"internal/arbiter", []string{"internal/fault", "netops"},
@@ -117,13 +121,13 @@ var arrows = []rule{
 		"files that the disk does not give back, for the tests of who meets them; nothing of it is in the program"},
 	{"internal/agent", []string{
 		"internal/fault", "internal/failover", "internal/lineage", "internal/member", "internal/services", "internal/control", "internal/status",
-		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/arbiter/keeper", "internal/arpbudget", "internal/detector", "internal/detector/evidence", "internal/netfiles", "internal/rotation", "internal/swap", "internal/safepath", "clusterconf", "netops", "xdata"},
+		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/arbiter/keeper", "internal/arpbudget", "internal/detector", "internal/detector/evidence", "internal/netfiles", "internal/rehearsal", "internal/rotation", "internal/swap", "internal/safepath", "clusterconf", "netops", "xdata"},
 		"the agent serves commands and must run without them"},
 	{"internal/lab", []string{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
-		"internal/fault", "internal/nearest", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/whatif", "internal/ui", "internal/lab", "internal/manager", "internal/services", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
+		"internal/fault", "internal/nearest", "internal/confine", "internal/failover", "internal/rehearsal", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/whatif", "internal/ui", "internal/lab", "internal/manager", "internal/services", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
 		"docs/reference/alarms", "clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"bench/sync", nil, "it makes data of nothing"},
@@ -143,8 +147,8 @@ type ban struct {
 }
 
 var bannedImports = []ban{
-	{"os/exec", []string{"bench/mutants", "internal/services", "internal/lab", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest", "internal/manager/postgres/postgrestest", "internal/remoteshell", "cmd/mxcluster"},
-		"a program that is run is a way to hang, to leak and to be fooled: LIM software, the lab's agents, the remote shell and the user's editor are all there is"},
+	{"os/exec", []string{"bench/mutants", "internal/confine", "internal/services", "internal/lab", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest", "internal/manager/postgres/postgrestest", "internal/remoteshell", "cmd/mxcluster"},
+		"a program that is run is a way to hang, to leak and to be fooled: LIM software, the process that confines it, the lab's agents, the remote shell and the user's editor are all there is"},
 	{"net/http", []string{"internal/control"},
 		"the agent's socket is the one thing that speaks HTTP, and it checks who calls"},
 	{"net", []string{"netops", "netops/netopstest", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/detector", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/manager/postgres", "internal/swap", "commands", "cmd/mxcluster"},
@@ -213,7 +217,7 @@ var socketCalls = []string{
 }
 
 // pure packages take time as a value and do nothing but compute.
-var pure = []string{"internal/failover", "internal/detector/evidence", "internal/lineage", "internal/status", "internal/alarms", "internal/whatif", "internal/explain", "internal/manager"}
+var pure = []string{"internal/failover", "internal/detector/evidence", "internal/lineage", "internal/status", "internal/alarms", "internal/whatif", "internal/explain", "internal/manager", "internal/rehearsal"}
 
 var impureImports = []string{
 	"context", "io", "net", "os", "sync", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "runtime", "log/slog",

@@ -30,6 +30,8 @@ type Env struct {
 	Gateways []string                 // media gateways that go with the LIM
 	Media    *clusterconf.MediaServer // nil: none
 
+	Rehearsal bool // it is a trial, beside the LIM that serves
+
 	// Tell is told what people should know of a call that succeeded, such as that
 	// a stop had to end what it left; nil: nobody is.
 	Tell func(text string)
@@ -56,6 +58,9 @@ func (e Env) Variables() []string {
 	}
 	if m := e.Media; m != nil {
 		vars = append(vars, "MXCLUSTER_MEDIA_SERVER="+string(m.Kind), "MXCLUSTER_MEDIA_ADDRESS="+m.Media.String(), "MXCLUSTER_CONTROL_ADDRESS="+m.Control.String())
+	}
+	if e.Rehearsal {
+		vars = append(vars, "MXCLUSTER_REHEARSAL=1")
 	}
 	return vars
 }

@@ -79,7 +79,8 @@ const takeover = `{
      "remedy": null,
      "redundant": false,
      "redundantWhy": "srv1 is down",
-     "takeoverMs": null
+     "takeoverMs": null,
+     "rehearsal": null
     }
    ],
    "servers": [
@@ -147,7 +148,7 @@ func TestKeys(t *testing.T) {
 		{"takeover", StatusTakeover{}, []string{"detect", "lease", "start"}},
 		{"lock", Lock{}, []string{"by", "expires", "reason", "since", "to"}},
 		{"list", ClusterList{}, []string{"apiVersion", "clusters", "hash", "kind", "revision"}},
-		{"cluster of a list", ListCluster{}, []string{"failover", "failoverAfterMs", "fallback", "fallbackWindow", "frozen", "lims", "name", "splitBrainStop", "standby"}},
+		{"cluster of a list", ListCluster{}, []string{"failover", "failoverAfterMs", "fallback", "fallbackWindow", "frozen", "lims", "name", "rehearse", "splitBrainStop", "standby"}},
 		{"LIM of a list", ListLIM{}, []string{"alias", "base", "interface", "lim", "lock", "priority", "regular"}},
 	} {
 		text, err := json.Marshal(tt.value)

@@ -116,6 +116,22 @@ func (in *Input) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 	out.Next = in.next(c, m, &out, &home, &away)
 	out.Arbiter = in.arbiter(m.LIM)
 	in.promise(&out, &home, &away)
+	out.Rehearsal = rehearsal(away.claim.Rehearsal)
+	return out
+}
+
+// rehearsal shows what the standby says of the last one.
+func rehearsal(r *failover.Rehearsal) *StatusRehearsal {
+	if r == nil {
+		return nil
+	}
+	out := &StatusRehearsal{At: r.At, Result: string(r.Result), Text: r.Text}
+	if r.Version != "" {
+		out.Version = &r.Version
+	}
+	if r.StartMs != 0 {
+		out.StartMs = &r.StartMs
+	}
 	return out
 }
 

@@ -31,6 +31,7 @@ func listCluster(doc *clusterconf.Document, c *clusterconf.Cluster, now time.Tim
 		FailoverAfterMs: c.SilenceLimit().Milliseconds(),
 		SplitBrainStop:  string(c.SplitBrainStop),
 		FallbackWindow:  c.FallbackWindow.String(),
+		Rehearse:        c.Rehearse.String(),
 		Frozen:          Frozen(c, now),
 		LIMs:            make([]ListLIM, 0, len(c.LIMs)),
 	}

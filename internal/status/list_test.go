@@ -57,14 +57,14 @@ func TestList(t *testing.T) {
 		APIVersion: "mxcluster/v1", Kind: "ClusterList", Revision: 6, Hash: clusterconf.Hash(doc),
 		Clusters: []ListCluster{
 			{
-				Name: "c1", Standby: "sb1", Fallback: "manual", Failover: "normal", FailoverAfterMs: 10000, SplitBrainStop: "regular", FallbackWindow: "always",
+				Name: "c1", Standby: "sb1", Fallback: "manual", Failover: "normal", FailoverAfterMs: 10000, SplitBrainStop: "regular", FallbackWindow: "always", Rehearse: "off",
 				LIMs: []ListLIM{
 					{LIM: 1, Regular: "srv1", Base: "10.0.0.21/24", Alias: "10.0.0.11/24", Interface: "eth0", Priority: 100},
 					{LIM: 2, Regular: "srv2", Base: "10.0.0.22/24", Alias: "10.0.0.12/24", Interface: "eth0", Priority: 50},
 				},
 			},
 			{
-				Name: "c2", Standby: "sb2", Fallback: "automatic", Failover: "preloaded", FailoverAfterMs: 1000, SplitBrainStop: "standby", FallbackWindow: "always",
+				Name: "c2", Standby: "sb2", Fallback: "automatic", Failover: "preloaded", FailoverAfterMs: 1000, SplitBrainStop: "standby", FallbackWindow: "always", Rehearse: "off",
 				LIMs: []ListLIM{{LIM: 3, Regular: "srv3", Base: "10.0.0.23/24", Alias: "10.0.0.33/24", Interface: "eth1", Priority: 100}},
 			},
 		},

@@ -23,6 +23,13 @@ func (in *Input) promise(l *StatusLIM, home, away *place) {
 				ms := p.Lease.Milliseconds()
 				l.Takeover.Lease = &ms
 			}
+			by := home
+			if p.By == away.name {
+				by = away
+			}
+			if by.claim.StartMs != 0 {
+				l.Takeover.Start = &by.claim.StartMs
+			}
 		} else if l.Remedy == nil {
 			l.Remedy = p.Remedy
 		}

@@ -28,6 +28,7 @@ type ListCluster struct {
 	FailoverAfterMs int64  `json:"failoverAfterMs"`
 	SplitBrainStop  string `json:"splitBrainStop"`
 	FallbackWindow  string `json:"fallbackWindow"` // HH:MM-HH:MM of the local time of day, or always
+	Rehearse        string `json:"rehearse"`       // off or nightly
 
 	Frozen *Maintenance `json:"frozen"` // no LIM of it moves by itself; nil: they do
 	LIMs   []ListLIM    `json:"lims"`
@@ -115,13 +116,24 @@ type StatusLIM struct {
 	Redundant    *bool           `json:"redundant"`    // the loss of the server where it is active would be covered; nil: that cannot be seen
 	RedundantWhy string          `json:"redundantWhy"` // why not, or what limits it
 	Takeover     *StatusTakeover `json:"takeoverMs"`   // nil: there would be none
+
+	Rehearsal *StatusRehearsal `json:"rehearsal"` // the last one on the standby; nil: there was none, or it is not known
 }
 
 // StatusTakeover says how long a takeover would take, in parts.
 type StatusTakeover struct {
 	Detect int64  `json:"detect"` // milliseconds of silence after which the server counts as failed
-	Start  *int64 `json:"start"`  // nil: that was not measured
+	Start  *int64 `json:"start"`  // milliseconds that the start took there last, be it on trial; nil: it was not started there yet
 	Lease  *int64 `json:"lease"`  // after which the lost server's key at the arbiter has run out, beside the silence; nil: there is no arbiter
+}
+
+// StatusRehearsal is what came of starting a LIM's software on trial.
+type StatusRehearsal struct {
+	At      time.Time `json:"at"`
+	Version *string   `json:"version"` // of the data; nil: there were none
+	Result  string    `json:"result"`  // ok, failed, skipped or aborted
+	StartMs *int64    `json:"startMs"` // nil: it did not start
+	Text    string    `json:"text"`
 }
 
 // StatusArbiter says who may run a LIM, by the arbiter's word to the observer.

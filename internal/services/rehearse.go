@@ -1,0 +1,59 @@
+package services
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Unconfinable says which service of the set something else than this program starts, so
+// that it cannot be kept in a rehearsal; "": none.
+func (s Set) Unconfinable() string {
+	for _, service := range s {
+		if u, ok := service.(*unit); ok {
+			return fmt.Sprintf("%s cannot be confined: systemd starts it", u)
+		}
+	}
+	return ""
+}
+
+// Refusal says why a set must not be started in a rehearsal; "": it may. The program of an
+// exec: service is asked by the verb rehearse; where it does not know that, and for services
+// of other kinds, allowed counts: that somebody said it of the LIM.
+func (s Set) Refusal(ctx context.Context, env Env, allowed bool) string {
+	for _, service := range s {
+		if x, ok := service.(*script); ok {
+			switch status := x.mayRehearse(ctx, env); {
+			case status == 0:
+				continue
+			case status == statusStopped:
+				return fmt.Sprintf("%s says that it must not be started twice", x)
+			}
+		}
+		if !allowed {
+			return fmt.Sprintf("%s does not consent; 'mxcluster lim set %d --rehearsable' says that it may be", service, env.LIM)
+		}
+	}
+	return ""
+}
+
+// mayRehearse asks the program; the answer is its exit status.
+func (s *script) mayRehearse(ctx context.Context, env Env) int {
+	return exitStatus(s.do(ctx, env, "rehearse", s.opt.CheckTimeout))
+}
+
+// RehearsalMark is in the environment of all processes of this instance's rehearsals.
+func (o Options) RehearsalMark() string { return "MXCLUSTER_REHEARSAL_OF=" + o.Instance }
+
+// RunApart runs a program with one argument as LIM software is run: by systemd in a unit of
+// its own where that runs this server, so outside the sandbox that the caller may be in, else
+// in a session of its own. It carries the mark of rehearsals, and variables. The error has the last lines
+// that it printed.
+func RunApart(ctx context.Context, opt Options, lim int, path, argument string, limit time.Duration, vars ...string) error {
+	p := program{spec: argument, opt: opt.withDefaults()}
+	output, err := p.run(ctx, Env{LIM: lim}, programCall{path: path, verb: argument, limit: limit, vars: append(vars, opt.RehearsalMark())})
+	if err != nil && output != "" {
+		return fmt.Errorf("%w: %s", err, output)
+	}
+	return err
+}
