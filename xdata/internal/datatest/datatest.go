@@ -25,8 +25,11 @@ func Must(t testing.TB, err error) {
 // Connected returns the two ends of a connection as ssh is given one.
 func Connected(t testing.TB) (ours, theirs *os.File) {
 	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	Must(t, err)
+	for _, fd := range fds {
+		unix.CloseOnExec(fd)
+	}
 	Must(t, unix.SetNonblock(fds[0], true))
 	ours, theirs = os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
 	t.Cleanup(func() { ours.Close(); theirs.Close() })
