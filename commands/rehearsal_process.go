@@ -40,7 +40,7 @@ func newRehearsalProcessCommand(a *app) *cobra.Command {
 			case stage == "":
 				return runRehearsal(c.Context(), a.env.lookup(RehearsalVariable))
 			case stage == confine.StageFirst && len(args) == 2:
-				return confine.First(a.env.Stdin, a.env.Stdout, args[1])
+				return confine.First(a.env.Stdin, a.env.Stdout, a.env.Stderr, args[1])
 			case stage == confine.StageWorker:
 				return confine.Worker(c.Context(), a.env.Stdin, a.env.Stdout)
 			}

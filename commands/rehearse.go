@@ -11,7 +11,6 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
-	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
 	"mxcluster/internal/ui"
@@ -108,7 +107,7 @@ func runRehearse(ctx context.Context, a *app, cluster string, o rehearseOptions)
 		answer, err := agent.Order(ctx, control.Order{Kind: control.OrderRehearse, LIM: lim, DryRun: o.dryRun, Reason: o.reason, By: a.env.User()})
 		switch {
 		case fault.CodeOf(err) == fault.Refused:
-			e.Result, e.Text = string(failover.RehearsalSkipped), err.Error()
+			e.Result, e.Text = status.RehearsalSkipped, err.Error()
 		case err != nil:
 			return doing(err, "rehearsing LIM %d", lim)
 		default:
@@ -197,14 +196,14 @@ func lastRehearsal(st *status.ClusterStatus, lim int) *status.StatusRehearsal {
 
 // code is the exit code for what came of all.
 func (r *rehearsalReport) code() fault.Code {
-	has := func(result failover.RehearsalResult) bool {
-		return slices.ContainsFunc(r.Results, func(e rehearsalEntry) bool { return e.Result == string(result) })
+	has := func(result string) bool {
+		return slices.ContainsFunc(r.Results, func(e rehearsalEntry) bool { return e.Result == result })
 	}
-	all := !slices.ContainsFunc(r.Results, func(e rehearsalEntry) bool { return e.Result != string(failover.RehearsalSkipped) })
+	all := !slices.ContainsFunc(r.Results, func(e rehearsalEntry) bool { return e.Result != status.RehearsalSkipped })
 	switch {
-	case has(failover.RehearsalFailed):
+	case has(status.RehearsalFailed):
 		return fault.Failed
-	case has(failover.RehearsalAborted):
+	case has(status.RehearsalAborted):
 		return fault.Busy
 	case all:
 		return fault.Refused

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	var err error
 	switch {
 	case len(args) == 3 && args[0] == Command && args[1] == StageFirst:
-		err = First(os.Stdin, os.Stdout, args[2])
+		err = First(os.Stdin, os.Stdout, os.Stderr, args[2])
 	case len(args) == 2 && args[0] == Command && args[1] == StageWorker:
 		err = Worker(context.Background(), os.Stdin, os.Stdout)
 	case len(args) > 0 && args[0] == stageReach:

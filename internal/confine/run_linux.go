@@ -71,7 +71,7 @@ func Run(ctx context.Context, spec rehearsal.Spec, scratch string) failover.Rehe
 
 // First is the first process of the namespaces: it builds what the software sees, starts
 // the worker there, and reaps whatever is left to it until the worker has ended.
-func First(in io.Reader, out io.Writer, scratch string) error {
+func First(in io.Reader, out, errs io.Writer, scratch string) error {
 	runtime.LockOSThread() // capabilities are of a thread
 	spec, err := readSpec(in)
 	if err != nil {
@@ -100,16 +100,15 @@ func First(in io.Reader, out io.Writer, scratch string) error {
 	if err != nil {
 		return err
 	}
-	worker, err := os.StartProcess(self, []string{"mxcluster", Command, StageWorker}, &os.ProcAttr{
-		Dir: "/", Env: os.Environ(), Files: []*os.File{r, os.Stdout, os.Stderr}, Sys: &syscall.SysProcAttr{Setsid: true},
-	})
-	if err != nil {
+	worker := exec.Command(self, Command, StageWorker)
+	worker.Dir, worker.Stdin, worker.Stdout, worker.Stderr, worker.SysProcAttr = "/", r, out, errs, &syscall.SysProcAttr{Setsid: true}
+	if err := worker.Start(); err != nil {
 		return fmt.Errorf("starting the worker: %w", err)
 	}
 	if err := errors.Join(r.Close(), json.NewEncoder(w).Encode(spec), w.Close()); err != nil {
 		return err
 	}
-	return reapUntil(worker.Pid)
+	return reapUntil(worker.Process.Pid)
 }
 
 // mostKillable has the kernel end a rehearsal first when memory runs out.

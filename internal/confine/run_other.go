@@ -20,4 +20,4 @@ func Run(context.Context, rehearsal.Spec, string) failover.Rehearsal {
 }
 
 // First is not there.
-func First(io.Reader, io.Writer, string) error { return errOther }
+func First(io.Reader, io.Writer, io.Writer, string) error { return errOther }

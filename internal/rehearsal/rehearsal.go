@@ -41,8 +41,11 @@ const making = 30 * time.Second
 
 // Limit is how long the whole rehearsal may take.
 func (s Spec) Limit() time.Duration {
-	n := time.Duration(len(s.LIM.Services))
-	return making + n*(s.StartLimit+s.StopLimit+2*s.CheckLimit) + s.Healthy + s.CheckLimit
+	limit := making + s.Healthy + s.CheckLimit
+	for range s.LIM.Services {
+		limit += s.StartLimit + s.StopLimit + 2*s.CheckLimit
+	}
+	return limit
 }
 
 // Standby is what a standby knows of itself when it is asked for a rehearsal.

@@ -23,10 +23,10 @@ func (s Set) Unconfinable() string {
 func (s Set) Refusal(ctx context.Context, env Env, allowed bool) string {
 	for _, service := range s {
 		if x, ok := service.(*script); ok {
-			switch status := x.mayRehearse(ctx, env); {
-			case status == 0:
+			switch x.mayRehearse(ctx, env) {
+			case 0:
 				continue
-			case status == statusStopped:
+			case statusStopped:
 				return fmt.Sprintf("%s says that it must not be started twice", x)
 			}
 		}
