@@ -68,7 +68,6 @@ type alias struct {
 // usage is that another host has an alias that was wanted here.
 type usage struct {
 	text   string // "": none has
-	mac    string // of that host
 	server bool   // that is a server of this system
 }
 

@@ -129,7 +129,7 @@ func (l *lim) notAcquired(err error) {
 	case errors.As(err, &inUse):
 		owner, ours := l.aliases.ownerOf(inUse.mac)
 		err, then = fmt.Errorf("the alias %s is in use by %s", inUse.alias.Addr(), owner), nil
-		l.alias.inUse = usage{text: err.Error(), mac: inUse.mac, server: ours}
+		l.alias.inUse = usage{text: err.Error(), server: ours}
 		l.Failure, l.RetryAt = err.Error(), time.Now().Add(retryAddress)
 		if !ours {
 			l.RetryAt = time.Now().Add(foreignRetry)

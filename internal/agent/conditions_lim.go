@@ -57,8 +57,7 @@ func (a *conditions) limAtHome(c *clusterconf.Cluster, number int, now time.Time
 	// that the standby's agent answers.
 	second, _ := a.link.baseUser(now)
 	if !l.serves() && (standby.Liveness != failover.Alive || !theirs.State.Active()) {
-		there := second != "" && l.alias.inUse.text != "" && l.alias.inUse.mac == second
-		out = append(out, limDown(number, a.cfg.Server, l.reason, unseen || there || a.link.isolation.Isolated))
+		out = append(out, limDown(number, a.cfg.Server, l.reason, unseen || second != "" || a.link.isolation.Isolated))
 	}
 	if standby.Liveness != failover.Alive {
 		out = append(out, alarms.Condition{Name: alarms.StandbyOutOfOrder, Severity: alarms.Warning, Server: c.Standby,
