@@ -203,9 +203,10 @@ func TestMenuFromCreateToDelete(t *testing.T) {
 		"answer manual or automatic", "automatic",
 		"Silence after which a server counts as failed [10s]: ", "5",
 		"give a duration such as 300ms", "5s",
-		"Side that gives way when both run a LIM", "")
+		"Side that gives way when both run a LIM", "",
+		"Rehearsals of takeovers, off or nightly [off]: ", "nightly")
 	x.expect("cluster c1 would be created")
-	x.expect("mxcluster create c1 --standby sb1 --lim 2=10.0.0.22,priority=50 --lim 3=10.0.0.23 --fallback automatic --failover-after 5s --yes")
+	x.expect("mxcluster create c1 --standby sb1 --lim 2=10.0.0.22,priority=50 --lim 3=10.0.0.23 --fallback automatic --failover-after 5s --rehearse nightly --yes")
 	x.talk("Run it, yes or no [yes]: ", "")
 	x.expect("cluster c1 created")
 
@@ -231,13 +232,14 @@ func TestMenuFromCreateToDelete(t *testing.T) {
 		"Priority of LIM 3", "",
 		"[5s]: ", "1ms",
 		"100ms", "",
-		"Side that gives way", "")
+		"Side that gives way", "",
+		"Rehearsals of takeovers, off or nightly [nightly]: ", "")
 	x.expect("mxcluster change c1 --fallback manual --priority 2=70 --yes")
 	x.talk("Run it", "no")
 	if doc := configured(t, cmd); !strings.Contains(doc, "priority: 50") {
 		t.Errorf("without a yes it was changed:\n%s", doc)
 	}
-	x.talk("Action: ", "4", "Cluster to change", "1", "Fallback", "", "LIM 2", "70", "LIM 3", "", "[5s]: ", "", "gives way", "", "Run it", "yes")
+	x.talk("Action: ", "4", "Cluster to change", "1", "Fallback", "", "LIM 2", "70", "LIM 3", "", "[5s]: ", "", "gives way", "", "Rehearsals", "", "Run it", "yes")
 	x.expect("cluster c1 changed")
 	if doc := configured(t, cmd); !strings.Contains(doc, "priority: 70") {
 		t.Errorf("it was not changed:\n%s", doc)
