@@ -10,6 +10,8 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/arbiter"
+	"mxcluster/internal/failover"
+	"mxcluster/internal/rehearsal"
 	"mxcluster/netops"
 	"mxcluster/xdata"
 )
@@ -18,7 +20,8 @@ import (
 func TestRealDepsAreComplete(t *testing.T) {
 	cfg := RunConfig{Documents: &clusterconf.Store{Path: filepath.Join(t.TempDir(), "cluster.yaml")}, StateDir: t.TempDir(),
 		Notify: func(string) error { return nil }, ShuttingDown: func(context.Context) bool { return false }, Sync: func(context.Context, int) error { return nil },
-		Arbiter: arbiter.New(arbiter.Config{}), OtherSettings: func() string { return "" }}
+		Arbiter: arbiter.New(arbiter.Config{}), OtherSettings: func() string { return "" },
+		Rehearse: func(context.Context, rehearsal.Spec) (failover.Rehearsal, error) { return failover.Rehearsal{}, nil }}
 	v := reflect.ValueOf(cfg.deps(&netops.Kernel{}))
 	for i := range v.NumField() {
 		if f := v.Field(i); f.IsZero() {

@@ -186,11 +186,15 @@ func TestLabExec(t *testing.T) {
 		{"nothing after the dashes", []string{"srv1", "--"}, int(fault.Usage), "", "argument CMD is missing"},
 		{"no such server", []string{"srv9", "--", "true"}, int(fault.NotFound), "", "no such server"},
 		{"no such program", []string{"srv1", "--", "no-such-program"}, int(fault.Failed), "", "command not found"},
-		{"no lab", []string{"--lab", dir + "/other", "srv1", "--", "true"}, int(fault.NotFound), "", "no lab is running"},
+		{"no lab", []string{"srv1", "--", "true"}, int(fault.NotFound), "", "no lab is running"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			run := exec.Command(program(t), append([]string{"lab", "exec", "--lab", dir}, c.args...)...)
+			lab := dir
+			if c.name == "no lab" {
+				lab += "/other"
+			}
+			run := exec.Command(program(t), append([]string{"lab", "exec", "--lab", lab}, c.args...)...)
 			run.Stdout, run.Stderr = &stdout, &stderr
 			_ = run.Run() // the exit code is looked at
 			if code := run.ProcessState.ExitCode(); code != c.code {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
@@ -150,12 +151,19 @@ func (i *Instance) Start() {
 	i.running = i.site.command("postgres", "-c", "config_file="+filepath.Join(i.conf, "postgresql.conf"), "-D", i.Data)
 	i.running.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	i.running.Stdout, i.running.Stderr = log, log
-	i.site.must(i.running.Start())
+	started := make(chan error)
 	i.ended = make(chan struct{})
 	go func(cmd *exec.Cmd, ended chan<- struct{}) {
-		_ = cmd.Wait() // by a signal
-		close(ended)
+		defer close(ended)
+		runtime.LockOSThread() // it would die with the thread that starts it; Pdeathsig is about that
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // by a signal
+		}
 	}(i.running, i.ended)
+	i.site.must(<-started)
 	t.Cleanup(i.Stop)
 	for i.site.command("pg_isready", "-q", "-h", i.sockets, "-p", i.port).Run() != nil {
 		select {
