@@ -325,12 +325,8 @@ func bootOrders() [][]string {
 }
 
 func TestBootOrder(t *testing.T) {
-	t.Parallel()
 	for _, name := range slices.Sorted(maps.Keys(bootOrderScenarios())) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			runScenario(t, name, program(t))
-		})
+		t.Run(name, func(t *testing.T) { runScenario(t, name, program(t)) })
 	}
 }
 
