@@ -91,6 +91,7 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		notifier: newNotifier(deps.Notify, cfg.Watchdog),
 	}
 	a.assemble()
+	a.ctx, a.shutdown.cancel = context.WithCancel(context.Background()) // of the main loop; calls may come before that runs
 	if deps.Arbiter != nil {
 		a.keeper = keeper.New(keeper.Config{Arbiter: deps.Arbiter, Server: cfg.Server, Lease: cfg.ArbiterLease, Alive: a.alive, Changed: func() { a.post(func() {}) }, Log: cfg.Log})
 	}
@@ -131,9 +132,8 @@ func (a *Agent) assemble() {
 // Run supervises until ctx ends or the agent is told to stop. What runs here
 // goes on running: its aliases stay for the stop lease (design section 5, rule 9).
 func (a *Agent) Run(ctx context.Context) error {
-	loopCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	loopCtx, cancel := a.ctx, a.shutdown.cancel
 	defer cancel()
-	a.ctx, a.shutdown.cancel = loopCtx, cancel
 	defer close(a.done)
 	if err := a.begin(); err != nil {
 		return err

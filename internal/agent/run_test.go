@@ -112,3 +112,23 @@ func TestWatchFile(t *testing.T) {
 		t.Error("a file that was replaced was not noticed")
 	}
 }
+
+// What is asked of an agent before its main loop runs waits for that, and is done.
+func TestCallsBeforeTheMainLoop(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		a, err := New(w.config("srv1"), w.deps(w.servers["srv1"]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		a.post(func() { close(done) })
+		pass(time.Second)
+		ctx, cancel := context.WithCancel(w.t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- a.Run(ctx) }()
+		<-done
+		a.post(a.shutdown.cancel)
+		<-ended
+		cancel()
+	})
+}
