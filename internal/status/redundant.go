@@ -10,14 +10,24 @@ import (
 // promise tells whether the loss of a LIM's server would be covered. The standby says so;
 // of one that is out of order the others know that it covers nothing.
 func (in *Input) promise(l *StatusLIM, home, away *place) {
-	switch p := away.claim.Promise; {
+	p := away.claim.Promise
+	active, other := home, away
+	if l.Side == string(away.side) {
+		active, other = away, home
+	}
+	covered := p != nil && p.Covered != nil && *p.Covered
+	switch {
 	case l.Side == "none":
 		l.Redundant, l.RedundantWhy = new(bool), "it runs nowhere"
+	case covered && l.ActiveOn != nil && other.Liveness == failover.Gone: // since it was said
+		l.Redundant, l.RedundantWhy = new(bool), other.name+" is down"
+	case covered && l.ActiveOn != nil && p.By == active.name:
+		l.RedundantWhy = fmt.Sprintf("%s has not looked at it since it moved to %s", away.name, active.name)
 	case away.Liveness == failover.Alive && away.Claim != nil && p != nil && away.late(in.Now) > 0:
 		l.RedundantWhy = fmt.Sprintf("the last word of %s is %s old", away.name, away.late(in.Now).Round(100*time.Millisecond))
 	case away.Liveness == failover.Alive && away.Claim != nil && p != nil:
 		l.Redundant, l.RedundantWhy = p.Covered, p.Why
-		if p.Covered != nil && *p.Covered {
+		if covered {
 			l.Takeover = &StatusTakeover{Detect: p.Detect.Milliseconds()}
 			if p.Lease > 0 {
 				ms := p.Lease.Milliseconds()

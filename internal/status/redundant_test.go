@@ -24,6 +24,9 @@ func TestRedundant(t *testing.T) {
 		s.Said, s.Every = testTime().Add(-ago), 2*time.Second
 		return s
 	}
+	moved := saying(running(2, "srv1 is down"))
+	moved.Claim.LIMs[0].Promise = promise(true, "")
+	moved.Claim.LIMs[0].Promise.By = "sb1"
 	uncovered := promise(false, "sb1 is drained")
 	uncovered.Remedy = &failover.Remedy{What: "when that is done", Command: "mxcluster server undrain sb1"}
 	for _, tt := range []struct {
@@ -41,6 +44,8 @@ func TestRedundant(t *testing.T) {
 		{"the standby is down", home, idle.now(failover.Gone), "false", "LIM 1: sb1 is down", healthWarning},
 		{"its agent is silent", home, idle.now(failover.AgentLost), "false", "LIM 1: the agent of sb1 does not answer", healthWarning},
 		{"it was never heard", home, Seen{Liveness: failover.Unheard}, "null", "LIM 1: sb1 has not said whether it would take over", healthUnknown},
+		{"it moved just now, from a server that is down", home.now(failover.Gone), moved, "false", "LIM 1: srv1 is down", healthWarning},
+		{"it moved just now, by order", saying(stopped("")), moved, "null", "LIM 1: sb1 has not looked at it since it moved to sb1", healthUnknown},
 		{"it runs nowhere", saying(stopped("")), idle, "false", "LIM 1: it runs nowhere", healthCritical},
 		{"on the standby, whose agent is silent", home.now(failover.Gone), saying(running(2, "")).now(failover.AgentLost), "null", "LIM 1: sb1 has not said whether it would take over", healthUnknown},
 	} {

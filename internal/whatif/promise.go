@@ -62,7 +62,7 @@ func (p *Present) promise(c *clusterconf.Cluster, m clusterconf.Member, lost map
 func (p *Present) judge(c *clusterconf.Cluster, m clusterconf.Member, r *Result, from, to side) *failover.Promise {
 	o := r.LIM(m.LIM)
 	if !slices.Equal(o.After, []string{to.name}) {
-		why, remedy := o.Reason, o.Remedy
+		why, remedy := p.supposed(c, m, to.name, o.Reason), o.Remedy
 		if w, r := p.forbidden(c, m, to.name); w != "" {
 			why, remedy = w, r
 		}
@@ -84,6 +84,24 @@ func (p *Present) judge(c *clusterconf.Cluster, m clusterconf.Member, r *Result,
 	}
 	yes := true
 	return &failover.Promise{Covered: &yes, By: to.name, Why: to.limits(m.LIM, p), Detect: c.SilenceLimit(), Lease: from.Claim.KeyLease}
+}
+
+// supposed words the reason of a simulation as what would be: the server that it takes away
+// is not down.
+func (p *Present) supposed(c *clusterconf.Cluster, m clusterconf.Member, to, reason string) string {
+	from := c.Standby
+	if to == c.Standby {
+		from = p.Document.RegularOf(m.LIM).Name
+	}
+	down := from + " is down"
+	switch rest := strings.TrimPrefix(reason, down); {
+	case rest == reason:
+		return fmt.Sprintf("without %s: %s", from, reason)
+	case strings.TrimLeft(rest, "; ") == "":
+		return fmt.Sprintf("without %s nobody would run it", from)
+	default:
+		return fmt.Sprintf("without %s: %s", from, strings.TrimLeft(rest, "; "))
+	}
 }
 
 // forbidden says who forbids a takeover, and the command that ends that.

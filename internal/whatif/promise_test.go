@@ -98,11 +98,25 @@ func TestPromises(t *testing.T) {
 			moveToStandby(p, 2)
 			p.Servers["srv2"].Claim.Hindered = []string{"the arbiter is not reached"}
 		}, "no: sb1 would take it over and end LIM 2, which it runs; mxcluster fallback 2"},
+		{"a LIM of the same priority on the standby, which goes home when that is held back no more", func(p Present) {
+			automatic(p.Document.ClusterOfLIM(1))
+			moveToStandby(p, 2)
+			c := claimOf(p, "sb1", 2)
+			p.Document.ClusterOfLIM(1).Member(2).Priority = p.Document.ClusterOfLIM(1).Member(1).Priority
+			c.Flaps, c.HeldUntil = 1, now.Add(time.Minute)
+		}, "no: without srv1: waits, the standby runs LIM 2"},
+		{"a LIM of the same priority on the standby, which was held back", func(p Present) {
+			automatic(p.Document.ClusterOfLIM(1))
+			moveToStandby(p, 2)
+			c := claimOf(p, "sb1", 2)
+			p.Document.ClusterOfLIM(1).Member(2).Priority = p.Document.ClusterOfLIM(1).Member(1).Priority
+			c.Flaps, c.HeldUntil = 1, now
+		}, "yes, by sb1: "},
 		{"a LIM of higher priority on the standby", func(p Present) {
 			moveToStandby(p, 2)
 			p.Document.ClusterOfLIM(1).Member(2).Priority = 1
 			lose(p, "srv2", failover.Gone)
-		}, "no: srv1 is down; waits, the standby runs LIM 2"},
+		}, "no: without srv1: waits, the standby runs LIM 2"},
 		{"software that cannot start there", func(p Present) { claimOf(p, "sb1", 1).Unable = "program /lim does not exist" }, "no: its software cannot start on sb1: program /lim does not exist"},
 		{"software of another LIM that cannot", func(p Present) { claimOf(p, "sb1", 2).Unable = "program /lim does not exist" }, "yes, by sb1: "},
 		{"it failed there", func(p Present) {
@@ -133,12 +147,13 @@ func TestPromises(t *testing.T) {
 			"yes, by sb1: the cluster document on the disk of sb1 cannot be used: it is cut short"},
 		{"only regular servers as witnesses", func(p Present) { p.Servers["sb1"].Claim.Limits = "redundant for one failure" }, "yes, by sb1: redundant for one failure"},
 		{"its own server has an older document", func(p Present) { moveToStandby(p, 1); p.Servers["srv1"].Claim.Revision-- },
-			"no: waits for the newest cluster document: srv2 has a newer cluster document (7, here 6)"},
+			"no: without sb1: waits for the newest cluster document: srv2 has a newer cluster document (7, here 6)"},
 		{"the standby has an older document than the lost server alone", func(p Present) { p.Servers["srv1"].Claim.Revision++ }, "yes, by sb1: "},
-		{"a newer document elsewhere", func(p Present) { p.Servers["srv3"].Claim.Revision++ }, "no: srv1 is down; srv3 has a newer cluster document"},
+		{"a newer document elsewhere", func(p Present) { p.Servers["srv3"].Claim.Revision++ }, "no: without srv1: srv3 has a newer cluster document"},
 		{"it leaves its cluster", func(p Present) { p.Document.ClusterOfLIM(1).Member(1).Leaving = true }, "no: LIM 1 leaves cluster c1"},
 	} {
 		p := AllWell(system(nil), now)
+		p.FirstHold = 2 * time.Minute
 		tt.change(p)
 		got := Promises(p, p.Document.Cluster("c1"))[1]
 		if text := kept(got); !strings.HasPrefix(text, tt.want) || tt.want[len(tt.want)-1] == ' ' && text != tt.want {

@@ -286,7 +286,25 @@ func (w *play) peer(n, other *node) failover.Peer {
 	case other.changed:
 		p.Since = w.Now
 	}
+	p.RunSince = w.heldSince(n, other)
 	return p
+}
+
+// heldSince is since when a regular server is up as far as its standby's hold of automatic
+// fallback tells; zero: nothing is held.
+func (w *play) heldSince(standby, regular *node) time.Time {
+	for lim, home := range w.homes {
+		c := w.Document.ClusterOfLIM(lim)
+		if home != regular.name || c == nil || c.Standby != standby.name {
+			continue
+		}
+		l := w.Servers[standby.name].Claim.LIM(lim)
+		hold := failover.Flaps{Count: l.Flaps}.Hold(w.FirstHold)
+		if hold > 0 && l.HeldUntil.After(w.Now) && !l.HeldUntil.Equal(c.FallbackWindow.Opens(w.Now)) {
+			return l.HeldUntil.Add(-hold)
+		}
+	}
+	return time.Time{}
 }
 
 // isolated reports whether a server takes itself for cut off: there are several that it
