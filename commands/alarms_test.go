@@ -2,6 +2,7 @@ package commands
 
 import (
 	"bytes"
+	"cmp"
 	"regexp"
 	"strings"
 	"testing"
@@ -106,11 +107,15 @@ func TestAlarmPagesNameCommands(t *testing.T) {
 			}
 			var args []string
 			for i := 0; i < len(rest); i++ {
-				if !strings.HasPrefix(rest[i], "--") {
+				if !strings.HasPrefix(rest[i], "-") {
 					args = append(args, rest[i])
-				} else if f := c.Flags().Lookup(rest[i][2:]); f == nil {
+					continue
+				}
+				flag, _, valued := strings.Cut(strings.TrimLeft(rest[i], "-"), "=")
+				f := cmp.Or(c.Flag(flag), c.InheritedFlags().ShorthandLookup(flag[:1]))
+				if f == nil {
 					t.Errorf("%s: %s has no flag %s", name, x[0], rest[i])
-				} else if f.NoOptDefVal == "" {
+				} else if f.NoOptDefVal == "" && !valued {
 					i++ // its value
 				}
 			}

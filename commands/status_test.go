@@ -48,12 +48,12 @@ c1         4  -          none     failed   2026-03-01T00:30:00Z  conflict       
 c1         5  sb1        standby  running  2026-03-01T00:30:00Z  unknown          by order
 `,
 		"wide": `REDUNDANT: unknown: LIM 1, 2, 3, 4, 5: sb1 has not said whether it would take over
-CLUSTER  LIM  ACTIVE-ON  SIDE     STATE    SINCE                 TERM  ALIAS         FALLBACK           DATA             REASON                      NEXT-SYNC
-c1         1  sb1        standby  running  2026-03-01T00:30:00Z     1  10.0.0.11/24  manual, not ready  not in sync, 1h  srv1 is down                -
-c1         2  srv2       regular  running  2026-03-01T00:30:00Z     2  10.0.0.11/24  manual             in sync, 42s     runs on its regular server  2026-03-01T00:30:00Z
-c1         3  -          none     waiting  2026-03-01T00:30:00Z     3  10.0.0.11/24  manual             none             sb1 runs LIM 1              -
-c1         4  -          none     failed   2026-03-01T00:30:00Z     4  10.0.0.11/24  manual             conflict         its software did not start  -
-c1         5  sb1        standby  running  2026-03-01T00:30:00Z     5  10.0.0.11/24  manual, ready      unknown          by order                    -
+CLUSTER  LIM  ACTIVE-ON  SIDE     STATE    SINCE                 TERM  ALIAS         FALLBACK           DATA             REASON                      NEXT-SYNC             REHEARSED
+c1         1  sb1        standby  running  2026-03-01T00:30:00Z     1  10.0.0.11/24  manual, not ready  not in sync, 1h  srv1 is down                -                     -
+c1         2  srv2       regular  running  2026-03-01T00:30:00Z     2  10.0.0.11/24  manual             in sync, 42s     runs on its regular server  2026-03-01T00:30:00Z  -
+c1         3  -          none     waiting  2026-03-01T00:30:00Z     3  10.0.0.11/24  manual             none             sb1 runs LIM 1              -                     -
+c1         4  -          none     failed   2026-03-01T00:30:00Z     4  10.0.0.11/24  manual             conflict         its software did not start  -                     -
+c1         5  sb1        standby  running  2026-03-01T00:30:00Z     5  10.0.0.11/24  manual, ready      unknown          by order                    -                     -
 `,
 		"name": "1\n2\n3\n4\n5\n",
 	} {
