@@ -81,6 +81,16 @@ func (s *simulation) passing() time.Duration { return lookAgain + s.seenFor() }
 // happens: silence, the lease at the arbiter, and the start of software, which may end
 // another LIM's first.
 func (s *simulation) servedFor(by string) time.Duration {
+	d := s.servedSoon()
+	if s.isAny(s.slowed, by) {
+		d += 2 * 40 * time.Second
+	}
+	return d + 3*s.trouble[by].slow
+}
+
+// servedSoon is that where software is quick. What is served later, as when a LIM on the
+// standby goes home by itself, is not covered.
+func (s *simulation) servedSoon() time.Duration {
 	d := 5*time.Second + 2*s.limit
 	if s.arb != nil {
 		d += 2*s.arb.lease + parkedKey
@@ -88,10 +98,7 @@ func (s *simulation) servedFor(by string) time.Duration {
 	if s.line.rough() || s.arb != nil && s.arb.ill {
 		d += 10*time.Second + 2*s.limit
 	}
-	if s.isAny(s.slowed, by) {
-		d += 2 * 40 * time.Second
-	}
-	return d + 3*s.trouble[by].slow
+	return d
 }
 
 // isAny reports whether any software on a server is in a kind of trouble.
@@ -131,9 +138,14 @@ func (s *simulation) betray() {
 		s.live(max(s.limit/10, 20*time.Millisecond))
 		covered = s.nowServes(lim, to, had) && !slices.ContainsFunc(guests, func(guest int) bool { return !s.servedBeside(guest, to) })
 	}
-	s.note("LIM %d is covered by %s: %v, after %s", lim, to, covered, time.Since(began))
+	took, soon := time.Since(began), s.servedSoon()+3*s.trouble[to].slow
+	s.note("LIM %d is covered by %s: %v, after %s", lim, to, covered, took)
 	for _, a := range said {
-		s.judge(a, lim, from, to, covered, within)
+		if a.no() && took > soon {
+			s.judge(a, lim, from, to, false, soon)
+		} else {
+			s.judge(a, lim, from, to, covered, within)
+		}
 	}
 	if rnd.IntN(2) == 0 {
 		s.giveBack(from, cutOff)
