@@ -359,6 +359,11 @@ func bootOrderScenarios() map[string]Scenario {
 			if err != nil {
 				return err
 			}
+			// Longer than the servers' starts are apart, on a slow machine too.
+			patient := fmt.Sprintf("alias:\n  lease: %s\nagent:\n  start_grace: 20s\n", testLease)
+			if err := errors.Join(x.srv1.writeSettings(patient), x.srv2.writeSettings(patient), x.standby.writeSettings(patient)); err != nil {
+				return err
+			}
 			return x.blackOutInEveryOrder(ctx)
 		},
 	}
