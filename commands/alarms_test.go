@@ -1,13 +1,10 @@
 package commands
 
 import (
-	"bytes"
-	"cmp"
 	"regexp"
 	"strings"
 	"testing"
 
-	alarmpages "mxcluster/docs/reference/alarms"
 	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
@@ -90,38 +87,5 @@ func TestAlarmsExplain(t *testing.T) {
 	}
 	if a := w.run(t.Context(), "alarms", "explain", "lim-on-standbye"); a.code != fault.NotFound || !strings.Contains(a.err, "did you mean lim-on-standby?") {
 		t.Errorf("code %d: %s", a.code, a.err)
-	}
-}
-
-// Every command that an alarm's page names is one that there is, with the flags that it has.
-func TestAlarmPagesNameCommands(t *testing.T) {
-	w := newWorld(t.TempDir())
-	root := New(w.env(&bytes.Buffer{}, &bytes.Buffer{}))
-	for _, name := range alarmpages.Names() {
-		for _, x := range regexp.MustCompile("`mxcluster ([^`]*)`").FindAllStringSubmatch(alarmpages.Page(name), -1) {
-			words := strings.Fields(x[1])
-			c, rest, err := root.Find(words)
-			if err != nil || c == root {
-				t.Errorf("%s: there is no command %q", name, x[0])
-				continue
-			}
-			var args []string
-			for i := 0; i < len(rest); i++ {
-				if !strings.HasPrefix(rest[i], "-") {
-					args = append(args, rest[i])
-					continue
-				}
-				flag, _, valued := strings.Cut(strings.TrimLeft(rest[i], "-"), "=")
-				f := cmp.Or(c.Flag(flag), c.InheritedFlags().ShorthandLookup(flag[:1]))
-				if f == nil {
-					t.Errorf("%s: %s has no flag %s", name, x[0], rest[i])
-				} else if f.NoOptDefVal == "" && !valued {
-					i++ // its value
-				}
-			}
-			if err := c.Args(c, args); err != nil {
-				t.Errorf("%s: %s: %v", name, x[0], err)
-			}
-		}
 	}
 }
