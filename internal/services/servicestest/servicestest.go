@@ -3,6 +3,7 @@ package servicestest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ const (
 	VerbCheck  Verb = "check"
 	VerbReload Verb = "reload"
 	VerbAble   Verb = "able" // answers at once, whatever its step says of the time
+	VerbDrain  Verb = "drain"
 )
 
 // Call is one call that a [Fake] received.
@@ -113,6 +115,18 @@ func (f *Fake) Check(ctx context.Context, env services.Env) (services.State, err
 func (f *Fake) Reload(ctx context.Context, env services.Env) error {
 	return f.play(ctx, VerbReload, env)
 }
+
+// Drain lets calls end, as scripted; with [ErrUnknown] it does not know how.
+func (f *Fake) Drain(ctx context.Context, env services.Env) (known bool, err error) {
+	err = f.play(ctx, VerbDrain, env)
+	if errors.Is(err, ErrUnknown) {
+		return false, nil
+	}
+	return true, err
+}
+
+// ErrUnknown is the error of a verb that a service does not know.
+var ErrUnknown = errors.New("not known")
 
 // String returns the name.
 func (f *Fake) String() string { return f.Name }

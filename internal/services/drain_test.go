@@ -1,0 +1,103 @@
+package services
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A program is called with the verb drain; by its exit code it has drained, failed, or does
+// not know how.
+func TestDrainByExitCodes(t *testing.T) {
+	for _, tc := range []struct {
+		body    string
+		unknown bool
+		err     string
+	}{
+		{"exit 0", false, ""},
+		{"exit 64", true, ""},
+		{"exit 2", true, ""},
+		{"echo 'the trunk does not answer'; exit 1", false, "the trunk does not answer"},
+		{"exit 3", false, "exit status 3"},
+	} {
+		s, dir := newScript(t, within(5*time.Second), map[string]string{"drain": tc.body})
+		unknown, err := Set{s}.Drain(t.Context(), Env{LIM: 1})
+		if (len(unknown) > 0) != tc.unknown || (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
+			t.Errorf("%s: unknown %q, %v", tc.body, unknown, err)
+		}
+		if got := calls(t, dir); got != "drain" {
+			t.Errorf("%s: calls %q", tc.body, got)
+		}
+	}
+}
+
+// Services are asked in the order in which they are stopped, those that have no such verb
+// are left out, and after a failure none is.
+func TestDrainInOrder(t *testing.T) {
+	first, firstDir := newScript(t, within(5*time.Second), map[string]string{"drain": "exit 0"})
+	last, _ := newScript(t, within(5*time.Second), map[string]string{"drain": "exit 1"})
+	unit, err := Parse("systemd:lim.service", within(time.Second))
+	must(t, err)
+	set := Set{first, unit, last}
+	asked, never := set.Drainable()
+	if !slices.Equal(asked, []string{last.String(), first.String()}) || !slices.Equal(never, []string{"systemd:lim.service"}) {
+		t.Errorf("asked are %q, never %q", asked, never)
+	}
+	if _, err := set.Drain(t.Context(), Env{LIM: 1}); err == nil || !strings.Contains(err.Error(), "drain of "+last.String()) {
+		t.Errorf("the drain comes to %v", err)
+	}
+	if got := calls(t, firstDir); got != "" {
+		t.Errorf("after a failure the next was asked: %q", got)
+	}
+}
+
+// A drain that is ended takes all that it started with it, and nothing of the service; it may
+// say that new calls come in again.
+func TestDrainIsEndedWhole(t *testing.T) {
+	s, dir := newScript(t, within(5*time.Second), map[string]string{
+		"start": "setsid sh -c 'while :; do sleep 0.1; done' >/dev/null 2>&1 & echo $! >daemon",
+		"drain": "trap 'echo open >open; exit 1' TERM; setsid sh -c 'trap \"\" TERM; while :; do sleep 0.1; done' >/dev/null 2>&1 & echo $! >left; echo yes >begun; while :; do sleep 0.05; done",
+		"stop":  "kill $(cat daemon)",
+	})
+	must(t, s.Start(t.Context(), Env{LIM: 1}))
+	over := errors.New("the time is up")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	go func() {
+		look := time.NewTicker(5 * time.Millisecond)
+		defer look.Stop()
+		for ctx.Err() == nil {
+			<-look.C
+			if _, err := os.Stat(filepath.Join(dir, "begun")); err == nil {
+				cancel(over)
+			}
+		}
+	}()
+	if _, err := (Set{s}).Drain(ctx, Env{LIM: 1}); !errors.Is(err, over) {
+		t.Errorf("the drain comes to %v", err)
+	}
+	if !isThere(t, dir, "daemon") {
+		t.Error("the service was ended, too")
+	}
+	if isThere(t, dir, "left") {
+		t.Error("what the drain left is there")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "open")); err != nil {
+		t.Error("it was not asked to end")
+	}
+	must(t, s.Stop(t.Context(), Env{LIM: 1}))
+}
+
+// isThere reports whether the process lives whose number is in a file.
+func isThere(t *testing.T, dir, name string) bool {
+	t.Helper()
+	pid, err := os.ReadFile(filepath.Join(dir, name))
+	must(t, err)
+	_, err = os.Stat("/proc/" + strings.TrimSpace(string(pid)))
+	return err == nil
+}
