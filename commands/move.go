@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
@@ -18,6 +19,27 @@ type moveOptions struct {
 	change
 	now  bool
 	dead string // the LIM's regular server, which is dead; "": it gives the LIM up
+
+	drainCalls time.Duration // how long its calls may take to end before that; 0: they are not asked to
+}
+
+// defaultDrain is what --drain-calls means without a value (contract, section 3).
+const defaultDrain = 10 * time.Minute
+
+// drainHelp tells of --drain-calls.
+const drainHelp = `With --drain-calls, calls are let end first: on the server that gives the LIM up, the
+program of each exec: service is called with the verb drain, which takes no new calls
+and returns when none is left. Meanwhile the LIM serves on and nothing is moved. When
+all are through, or that time is up, the LIM moves, and how long was waited is told.
+Where a drain fails, the move is refused (3). A program that does not know the verb
+(exit code 64 or 2) is passed over, and told; systemd: and ocf: services have no such
+verb. Ctrl-C ends the drain, as do a takeover, the end of the agent, another order for
+the LIM, and the loss of the way from here to that server: then nothing is moved. A
+drain that is ended gets SIGTERM and has two seconds to let new calls in again.`
+
+func (o *moveOptions) addDrainCalls(f *pflag.FlagSet) {
+	f.DurationVar(&o.drainCalls, "drain-calls", 0, "let calls end first, for at most this `time`")
+	f.Lookup("drain-calls").NoOptDefVal = defaultDrain.String()
 }
 
 // newFallbackCommand returns `fallback` (spec ch. 10, "Execute Manual Fallback to
@@ -28,8 +50,10 @@ func newFallbackCommand(a *app) *cobra.Command {
 		Use:   "fallback N",
 		Short: "Move a LIM from the standby back to its regular server",
 		Long: `Fallback orders the agents to move LIM N from the standby to its regular server.
-That waits until the regular server is ready; --now does not.`,
-		Example:     "  mxcluster fallback 1\n  mxcluster fallback 1 --wait\n  mxcluster fallback 1 --now --reason 'end of maintenance'",
+That waits until the regular server is ready; --now does not.
+
+` + drainHelp,
+		Example:     "  mxcluster fallback 1\n  mxcluster fallback 1 --wait\n  mxcluster fallback 1 --drain-calls=5m --wait\n  mxcluster fallback 1 --now --reason 'end of maintenance'",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.Unknown, fault.NotPermitted),
 		Args:        arguments("N"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -37,6 +61,7 @@ That waits until the regular server is ready; --now does not.`,
 		},
 	}
 	c.Flags().BoolVar(&o.now, "now", false, "do not wait for the regular server to be ready")
+	o.addDrainCalls(c.Flags())
 	o.addFlags(c.Flags())
 	o.addWait(c.Flags())
 	return c
@@ -60,8 +85,10 @@ that is cut off. Where people know that the regular server is dead, --server-is-
 has the standby take LIM N over on their word: once, and not while anything is heard
 of that server (gossip, or an answer for its base address or for the alias), nor with
 the standby's link down, nor with an arbiter. If that server is alive and only not
-heard, the LIM runs on both sides afterwards; so the command asks first, or wants --yes.`,
-		Example:     "  mxcluster failover 1 --wait --reason 'new memory for srv1'\n  mxcluster failover 1 --now\n  mxcluster failover 1 --now --server-is-dead srv1",
+heard, the LIM runs on both sides afterwards; so the command asks first, or wants --yes.
+
+` + drainHelp,
+		Example:     "  mxcluster failover 1 --wait --reason 'new memory for srv1'\n  mxcluster failover 1 --drain-calls --wait\n  mxcluster failover 1 --now\n  mxcluster failover 1 --now --server-is-dead srv1",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.Unknown, fault.NotPermitted),
 		Args:        arguments("N"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -70,6 +97,7 @@ heard, the LIM runs on both sides afterwards; so the command asks first, or want
 	}
 	c.Flags().BoolVar(&o.now, "now", false, "move it although the standby is not ready")
 	c.Flags().StringVar(&o.dead, "server-is-dead", "", "take it over from this `server`, its regular one, which is dead; refused while anything is heard of it")
+	o.addDrainCalls(c.Flags())
 	o.addFlags(c.Flags())
 	o.addWait(c.Flags())
 	return c
@@ -86,7 +114,13 @@ func runMove(ctx context.Context, a *app, kind control.OrderKind, arg string, o 
 	if err != nil {
 		return err
 	}
-	order := control.Order{Kind: kind, LIM: lim, Now: o.now, DryRun: o.dryRun, Reason: o.reason, By: a.env.User(), Dead: o.dead}
+	switch {
+	case o.drainCalls < 0 || o.drainCalls > control.MaxDrain:
+		return fault.New(fault.Usage, "give a time such as 10m", "--drain-calls: calls are drained for %s at most, not for %s", control.MaxDrain, o.drainCalls)
+	case o.drainCalls > 0 && o.dead != "":
+		return fault.New(fault.Usage, "leave one of them out", "--drain-calls: a server that is dead has no calls to drain")
+	}
+	order := control.Order{Kind: kind, LIM: lim, Now: o.now, DryRun: o.dryRun, Reason: o.reason, By: a.env.User(), Dead: o.dead, DrainCalls: o.drainCalls}
 	if o.dead != "" && !o.dryRun {
 		if err := a.confirmDead(ctx, agent, order); err != nil {
 			return fmt.Errorf("%s of LIM %d: %w", kind, lim, err)
@@ -98,6 +132,9 @@ func runMove(ctx context.Context, a *app, kind control.OrderKind, arg string, o 
 	}
 	if !o.dryRun && o.wait > 0 {
 		answer.Text = fmt.Sprintf("LIM %d runs on %s", lim, answer.Target)
+	}
+	if answer.Drains != "" {
+		answer.Text += "; " + answer.Drains
 	}
 	return a.done(result{Changed: !answer.Already, DryRun: o.dryRun, Text: answer.Text})
 }
@@ -124,13 +161,16 @@ func (a *app) confirmDead(ctx context.Context, agent Agent, order control.Order)
 // move gives an order, after asking where another LIM would be stopped for it, and
 // waits for its end, or not at all where wait is 0.
 func (a *app) move(ctx context.Context, agent Agent, o control.Order, wait time.Duration) (*control.OrderResult, error) {
-	if o.Kind == control.OrderFailover && o.Dead == "" && !o.DryRun { // else it was asked for with that
+	evicts := o.Kind == control.OrderFailover && o.Dead == "" // else it was asked for with that
+	drains := ""
+	if !o.DryRun && (evicts || o.DrainCalls > 0) {
 		try := o
 		try.DryRun = true
 		planned, err := agent.Order(ctx, try)
 		if err != nil {
 			return nil, err
 		}
+		drains = planned.Drains
 		if o.Evict = planned.Evicts; o.Evict != 0 {
 			if err := a.confirmStop(fmt.Sprintf("LIM %d would be stopped on %s for it", o.Evict, planned.Target)); err != nil {
 				return nil, err
@@ -143,11 +183,39 @@ func (a *app) move(ctx context.Context, agent Agent, o control.Order, wait time.
 			before = st.LIM(o.LIM)
 		}
 	}
-	answer, err := agent.Order(ctx, o)
+	answer, err := a.giveOrder(ctx, agent, o, drains)
 	if err != nil || o.DryRun || wait == 0 {
 		return answer, err
 	}
 	return answer, waitFor(ctx, agent, wait, arrives(o.LIM, answer.Target, before))
+}
+
+// giveOrder gives an order, and says meanwhile that calls are drained first, and how.
+func (a *app) giveOrder(ctx context.Context, agent Agent, o control.Order, drains string) (*control.OrderResult, error) {
+	if drains == "" {
+		return agent.Order(ctx, o)
+	}
+	a.out.Note("LIM %d is to move; %s", o.LIM, drains)
+	line := a.waiting(fmt.Sprintf("waiting for the calls of LIM %d to end", o.LIM), o.DrainCalls)
+	done, stop := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				line.Tick()
+			case <-stop:
+				line.Close()
+				return
+			}
+		}
+	}()
+	answer, err := agent.Order(ctx, o)
+	close(stop)
+	<-done
+	return answer, err
 }
 
 // confirmStop asks before another LIM is stopped; --yes answers.

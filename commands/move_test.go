@@ -158,3 +158,58 @@ func TestInterrupted(t *testing.T) {
 		}
 	})
 }
+
+// With --drain-calls it is said beforehand what is called, and in the end what came of that.
+func TestMoveWithDrain(t *testing.T) {
+	for _, tc := range []struct {
+		args     string
+		answer   control.OrderResult
+		refused  error
+		orders   []control.Order
+		code     fault.Code
+		out, err string
+	}{
+		{
+			args: "fallback 1 --drain-calls", answer: control.OrderResult{Target: "srv1", Text: "LIM 1 moves to srv1", Drains: "so be it"},
+			orders: []control.Order{{DryRun: true, DrainCalls: 10 * time.Minute}, {DrainCalls: 10 * time.Minute}},
+			err:    "mxcluster: LIM 1 is to move; so be it\nmxcluster: LIM 1 moves to srv1; so be it\n",
+		},
+		{
+			args: "fallback 1 --drain-calls=30s -q", answer: control.OrderResult{Target: "srv1", Text: "LIM 1 moves to srv1", Drains: "so be it"},
+			orders: []control.Order{{DryRun: true, DrainCalls: 30 * time.Second}, {DrainCalls: 30 * time.Second}},
+		},
+		{
+			args: "fallback 1 --drain-calls -n", answer: control.OrderResult{Target: "srv1", Text: "LIM 1 would move to srv1", Drains: "before that, drain is called"},
+			orders: []control.Order{{DryRun: true, DrainCalls: 10 * time.Minute}},
+			out:    "LIM 1 would move to srv1; before that, drain is called\n",
+		},
+		{
+			args: "fallback 1 --drain-calls", refused: fault.New(fault.Refused, "", "LIM 1 was not moved"),
+			orders: []control.Order{{DryRun: true, DrainCalls: 10 * time.Minute}},
+			code:   fault.Refused, err: "mxcluster: fallback of LIM 1: LIM 1 was not moved\n",
+		},
+		{
+			args: "fallback 1 --drain-calls=48h", code: fault.Usage,
+			err: "mxcluster: --drain-calls: calls are drained for 24h0m0s at most, not for 48h0m0s\ngive a time such as 10m\n",
+		},
+		{
+			args: "failover 1 --now --drain-calls --server-is-dead srv1 --yes", code: fault.Usage,
+			err: "mxcluster: --drain-calls: a server that is dead has no calls to drain\nleave one of them out\n",
+		},
+	} {
+		t.Run(tc.args, func(t *testing.T) {
+			w := newWorld(t.TempDir())
+			w.agent.running, w.agent.answer, w.agent.err = true, tc.answer, tc.refused
+			a := w.run(t.Context(), strings.Fields(tc.args)...)
+			for i := range tc.orders {
+				tc.orders[i].Kind, tc.orders[i].LIM, tc.orders[i].By = control.OrderFallback, 1, "tester"
+			}
+			if diff := cmp.Diff(tc.orders, w.agent.orders); diff != "" {
+				t.Errorf("orders (-want +got):\n%s", diff)
+			}
+			if a.code != tc.code || a.out != tc.out || a.err != tc.err {
+				t.Errorf("code %d, want %d\nstandard output %q, want %q\nstandard error %q, want %q", a.code, tc.code, a.out, tc.out, a.err, tc.err)
+			}
+		})
+	}
+}

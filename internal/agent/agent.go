@@ -120,13 +120,13 @@ func (a *Agent) assemble() {
 	a.arbiterKeys = &arbiterKeys{core: c, lims: a.lims}
 	a.copies = &copies{core: c, lims: a.lims, peers: a.peers}
 	a.networks = &networks{core: c, aliases: a.aliases, gossip: a.gossip, keys: a.gossipKeys, link: a.link, peers: a.peers, heard: a.heard}
-	a.orders = &orders{core: c, docs: a.docs, lims: a.lims, mail: a.mail, peers: a.peers, refusals: a.refusals, view: a.view, permits: permits{}}
+	a.orders = &orders{core: c, docs: a.docs, lims: a.lims, mail: a.mail, peers: a.peers, refusals: a.refusals, view: a.view, permits: permits{}, draining: map[int]*drain{}}
 	a.rehearsals = &rehearsals{core: c, kept: a.kept, lims: a.lims, link: a.link, all: map[int]rehearsed{}}
 	a.lims.endRehearsals, a.orders.rehearse = a.rehearsals.clear, a.rehearsals.order
 	a.swaps = &swaps{core: c, docs: a.docs, kept: a.kept, lims: a.lims, mail: a.mail, ready: map[netip.Prefix]time.Time{}}
 	a.fitness = &fitness{core: c, arbiterKeys: a.arbiterKeys, docs: a.docs, kept: a.kept, lims: a.lims, link: a.link, peers: a.peers,
 		needs: &preconditions{core: c}, abilities: &abilities{core: c, lims: a.lims, all: map[int]*ability{}}}
-	a.shutdown = &shutdown{core: c, arbiterKeys: a.arbiterKeys, gossip: a.gossip, kept: a.kept, lims: a.lims, notifier: a.notifier, rehearsals: a.rehearsals, view: a.view}
+	a.shutdown = &shutdown{core: c, arbiterKeys: a.arbiterKeys, gossip: a.gossip, kept: a.kept, lims: a.lims, notifier: a.notifier, orders: a.orders, rehearsals: a.rehearsals, view: a.view}
 }
 
 // Run supervises until ctx ends or the agent is told to stop. What runs here
@@ -230,6 +230,7 @@ func (a *Agent) step(now time.Time) time.Duration {
 			a.apply(d, now)
 		}
 	}
+	a.orders.tendDrains(now)
 	a.rehearsals.tend(now)
 	a.copies.tend(now)
 	denials := a.aliases.tendDenials(now)

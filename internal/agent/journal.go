@@ -146,6 +146,17 @@ func (j *journal) order(o control.Order, target string) {
 		Text: text + byWords(o.By, o.Reason)})
 }
 
+// draining tells of an order that waits for the LIM's calls to end.
+func (j *journal) draining(o control.Order, target string) {
+	j.record(slog.LevelInfo, events.Event{Kind: events.Software, LIM: o.LIM, By: o.By, Reason: o.Reason,
+		Text: fmt.Sprintf("the calls of LIM %d are drained on %s, for at most %s, before it moves to %s", o.LIM, j.name, o.DrainCalls, target) + byWords(o.By, o.Reason)})
+}
+
+// drained tells what came of that.
+func (j *journal) drained(lim int, text string) {
+	j.record(slog.LevelInfo, events.Event{Kind: events.Software, LIM: lim, Text: text})
+}
+
 // alarm tells that one was raised or cleared.
 func (j *journal) alarm(c alarms.Change) {
 	level, is := slog.LevelInfo, "cleared"

@@ -22,6 +22,7 @@ type message struct {
 	ID       string               `json:"id,omitempty"`
 	Order    *control.Order       `json:"order,omitempty"`
 	Permit   string               `json:"permit,omitempty"`   // of an order, from who carries it out
+	Drains   bool                 `json:"drains,omitempty"`   // with a permit: calls are drained where the order asks for it
 	Revision uint64               `json:"revision,omitempty"` // of the document that an order is given under, or that a permit is refused under
 	Epoch    uint64               `json:"epoch,omitempty"`    // of the same
 	Result   *control.OrderResult `json:"result,omitempty"`
@@ -42,6 +43,8 @@ const (
 	typePermit          = "order-permit"
 	typeOrder           = "order"
 	typeNotice          = "order-notice" // for the target of an order: it may forget a failure
+	typeDrainWaits      = "drain-waits"  // somebody still waits for an order whose LIM is drained
+	typeDrainOff        = "drain-off"    // nobody does any more
 	typeReply           = "order-reply"
 	typeExchange        = "exchange"
 	typeEvents          = "events"
@@ -61,6 +64,7 @@ type messageError struct {
 type reply struct {
 	result   *control.OrderResult
 	permit   string
+	drains   bool            // with a permit: the agent that gave it knows how to drain calls
 	newer    clusterconf.Age // err: the order was given under an older document than this; zero: not
 	events   *eventsMessage
 	edit     *control.EditResult
@@ -119,6 +123,10 @@ func (a *Agent) messageHeard(ev member.Event) {
 		a.orders.orderHeard(ev.From, m)
 	case typeNotice:
 		a.orders.noticeHeard(ev.From, m)
+	case typeDrainWaits:
+		a.orders.drainKept(ev.From, m)
+	case typeDrainOff:
+		a.orders.drainCalledOff(ev.From, m)
 	case typeExchange:
 		a.swaps.heard(ev.From, m)
 	case typeEdit:
@@ -150,7 +158,7 @@ func (m message) reply() reply {
 		return r
 	}
 	if m.Permit != "" {
-		return reply{permit: m.Permit}
+		return reply{permit: m.Permit, drains: m.Drains}
 	}
 	if m.Edited != nil {
 		return reply{edit: m.Edited}
@@ -186,8 +194,11 @@ func (a *messenger) passOn(server string, m message) <-chan reply {
 		fail(fault.Wrap(err, fault.Unreachable, "look at `mxcluster status`", "the agent of %s cannot be reached", server))
 	})
 	limit := orderTimeout
-	if m.Edit != nil {
+	switch {
+	case m.Edit != nil:
 		limit = editTimeout
+	case m.Type == typeOrder && drains(*m.Order):
+		limit += m.Order.DrainCalls
 	}
 	context.AfterFunc(a.timer(limit), func() {
 		a.post(func() {

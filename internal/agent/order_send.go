@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/rand"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -24,6 +25,7 @@ type orders struct {
 	pending  []failover.Order // that were accepted and are not carried out yet
 	deferred []deferredOrder
 	permits  permits
+	draining map[int]*drain // by LIM
 }
 
 // documentPoll is from one look whether a newer document has come to the next.
@@ -46,13 +48,14 @@ func (a *orders) giveOnce(ctx context.Context, o control.Order) reply {
 		there string // who has to act; "": this server
 		reply <-chan reply
 	}
+	id := "here " + rand.Text()
 	s, err := on(ctx, a.core, func() (step, error) {
 		actor, err := a.actor(o)
 		if err != nil {
 			return step{}, err
 		}
 		if actor == a.cfg.Server {
-			return step{reply: a.takeOrder(o)}, nil
+			return step{reply: a.takeOrder(id, "", o)}, nil
 		}
 		return step{there: actor, reply: a.askPermit(actor, o)}, nil
 	})
@@ -60,7 +63,11 @@ func (a *orders) giveOnce(ctx context.Context, o control.Order) reply {
 	case err != nil:
 		return reply{err: err}
 	case s.there == "":
-		return a.answer(ctx, s.reply)
+		r := a.answer(ctx, s.reply)
+		if ctx.Err() != nil && drains(o) {
+			a.post(func() { a.endDrainOf(id, calledOff) })
+		}
+		return r
 	}
 	return a.send(ctx, s.there, s.reply, o)
 }
@@ -95,12 +102,17 @@ func (a *orders) send(ctx context.Context, server string, asked <-chan reply, o 
 		return reply{err: fault.New(fault.Unreachable, "look at `mxcluster status`", "the agent of %s did not answer; nothing was ordered", server)}
 	case r.err != nil:
 		return r
+	case o.DrainCalls > 0 && !r.drains:
+		return reply{err: fault.New(fault.Refused, "upgrade it, or move the LIM without --drain-calls", "the agent of %s is of an earlier version, which drains no calls", server)}
 	}
 	given, err := on(ctx, a.core, func() (<-chan reply, error) {
 		return a.mail.passOn(server, message{Type: typeOrder, Order: &o, Permit: r.permit}), nil
 	})
 	if err != nil {
 		return reply{err: err}
+	}
+	if drains(o) {
+		return a.awaitDrain(ctx, server, r.permit, given)
 	}
 	return a.answer(ctx, given)
 }

@@ -91,7 +91,7 @@ func (a *orders) permitAsked(from string, m message) {
 	case !a.permits.give(id, a.permitFor(from, m.Order.LIM, now), now):
 		answer.Error = &messageError{Code: fault.Busy, Hint: "try again", Message: fmt.Sprintf("%s has %d orders of %s under way", a.cfg.Server, maxPermits, from)}
 	default:
-		answer.Permit = id
+		answer.Permit, answer.Drains = id, true
 	}
 	a.mail.send(from, answer, nil)
 }
@@ -118,7 +118,7 @@ func (a *orders) orderHeard(from string, m message) {
 		a.answerOrder(from, m.ID, nil, a.forbidden(from, m, why))
 		return
 	}
-	done := a.takeOrder(*m.Order)
+	done := a.takeOrder(m.Permit, from, *m.Order)
 	a.wg.Go(func() {
 		select {
 		case r := <-done:
@@ -146,9 +146,13 @@ func (a *orders) answerOrder(to, id string, res *control.OrderResult, err error)
 }
 
 // takeOrder takes an order that this server has to act on; the answer comes over the channel.
-func (a *orders) takeOrder(o control.Order) <-chan reply {
-	if o.Dead != "" {
+// From names the agent that passed it on, under this identity; "": this one.
+func (a *orders) takeOrder(id, from string, o control.Order) <-chan reply {
+	switch {
+	case o.Dead != "":
 		return a.orderFromDead(o)
+	case drains(o):
+		return a.takeDrained(id, from, o)
 	}
 	ch := make(chan reply, 1)
 	res, err := a.orderHere(o)
@@ -158,65 +162,109 @@ func (a *orders) takeOrder(o control.Order) <-chan reply {
 
 // orderHere takes an order that this server has to act on.
 func (a *orders) orderHere(o control.Order) (*control.OrderResult, error) {
-	actor, err := a.actor(o)
-	if err != nil {
-		return nil, err
-	}
-	if actor != a.cfg.Server {
-		return nil, fault.New(fault.Refused, "try again", "%s is not the server that can do that; the cluster document has just changed", a.cfg.Server)
-	}
 	if o.Kind == control.OrderRehearse {
+		if err := a.acts(o); err != nil {
+			return nil, err
+		}
 		return a.rehearse(o)
 	}
+	m, err := a.plan(o)
+	switch {
+	case err != nil:
+		return nil, err
+	case m.already != nil:
+		return m.already, nil
+	case o.DryRun:
+		res := m.result("would move", "would be")
+		if o.DrainCalls > 0 {
+			res.Drains = a.wouldDrain(o)
+		}
+		return res, nil
+	}
+	if err := m.evictable(o); err != nil {
+		return nil, err
+	}
+	a.endDrain(o.LIM, "another order was given for it")
+	a.journal.order(o, m.target)
+	a.addOrder(o)
+	a.notice(m.target, o)
+	res := m.result("moves", "is")
+	res.Accepted = true
+	return res, nil
+}
+
+// acts refuses an order that another server has to act on.
+func (a *orders) acts(o control.Order) error {
+	actor, err := a.actor(o)
+	if err == nil && actor != a.cfg.Server {
+		err = fault.New(fault.Refused, "try again", "%s is not the server that can do that; the cluster document has just changed", a.cfg.Server)
+	}
+	return err
+}
+
+// move is what an order would do that moves a LIM away from here.
+type move struct {
+	lim     int
+	target  string
+	evicts  int                  // the LIM that is stopped there for it; 0: none
+	blocked []string             // what speaks against it; the order overrules that
+	already *control.OrderResult // nothing is to be done; nil: the LIM is to be moved
+}
+
+// evictable refuses an order that would stop another LIM than whoever gave it knows of.
+func (m *move) evictable(o control.Order) error {
+	if m.evicts != 0 && o.Evict != m.evicts {
+		return fault.New(fault.Refused, "with --yes it is stopped", "LIM %d would have to be stopped on %s for LIM %d", m.evicts, m.target, m.lim)
+	}
+	return nil
+}
+
+// result words it.
+func (m *move) result(moves, is string) *control.OrderResult {
+	text := fmt.Sprintf("LIM %d %s to %s", m.lim, moves, m.target)
+	if m.evicts != 0 {
+		text += fmt.Sprintf(", and LIM %d %s stopped there", m.evicts, is)
+	}
+	if len(m.blocked) > 0 {
+		text += ", although " + strings.Join(m.blocked, "; ")
+	}
+	return &control.OrderResult{Target: m.target, Evicts: m.evicts, Text: text}
+}
+
+// plan refuses an order to move a LIM that must not be, and says what it would do.
+func (a *orders) plan(o control.Order) (*move, error) {
+	if err := a.acts(o); err != nil {
+		return nil, err
+	}
 	c, regular := a.doc.ClusterOfLIM(o.LIM), a.doc.RegularOf(o.LIM)
-	target, hereActive := regular.Name, a.lims.of(o.LIM).State.Active()
+	m, hereActive := &move{lim: o.LIM, target: regular.Name}, a.lims.of(o.LIM).State.Active()
 	v := a.view(time.Now())
-	var blocked []string
 	var able bool
-	evicts := 0
 	if o.Kind == control.OrderFallback {
-		blocked, able = failover.FallbackBlockedBy(v, o.LIM)
+		m.blocked, able = failover.FallbackBlockedBy(v, o.LIM)
 	} else {
-		target = c.Standby
+		m.target = c.Standby
 		var why string
 		if why, able = failover.FailoverBlockedBy(v, c, o.LIM); why != "" {
-			blocked = []string{why}
+			m.blocked = []string{why}
 		}
-		evicts = failover.Evicts(v, c, o.LIM)
+		m.evicts = failover.Evicts(v, c, o.LIM)
 	}
-	p := a.peers.all[target]
+	p := a.peers.all[m.target]
 	switch {
 	case !hereActive && p != nil && p.Liveness == failover.Alive && p.Claim.LIM(o.LIM).State.Active():
-		return &control.OrderResult{Accepted: true, Already: true, Target: target, Text: isThere(o.LIM, target, p.Claim.LIM(o.LIM).State)}, nil
+		m.already = &control.OrderResult{Accepted: true, Already: true, Target: m.target, Text: isThere(o.LIM, m.target, p.Claim.LIM(o.LIM).State)}
 	case failover.LockAgainst(v, o.Kind, o.LIM) != "":
 		return nil, fault.New(fault.Refused, fmt.Sprintf("unlock it first: `mxcluster unlock %d`", o.LIM),
-			"LIM %d cannot move to %s: it is %s", o.LIM, target, failover.LockAgainst(v, o.Kind, o.LIM))
+			"LIM %d cannot move to %s: it is %s", o.LIM, m.target, failover.LockAgainst(v, o.Kind, o.LIM))
 	case !hereActive:
 		return nil, fault.New(fault.Refused, "look at `mxcluster status`", "LIM %d does not run on %s%s", o.LIM, a.cfg.Server, a.whyIdle(o.LIM))
 	case p == nil || p.Liveness != failover.Alive:
-		return nil, fault.New(fault.Refused, "start its agent first", "LIM %d cannot move: %s", o.LIM, strings.Join(blocked, "; "))
-	case len(blocked) > 0 && (!o.Now || !able):
-		return nil, fault.New(fault.Refused, blockedHint(o, able), "LIM %d cannot move: %s", o.LIM, strings.Join(blocked, "; "))
-	case o.DryRun:
-		text := fmt.Sprintf("LIM %d would move to %s", o.LIM, target)
-		if evicts != 0 {
-			text += fmt.Sprintf(", and LIM %d would be stopped there", evicts)
-		}
-		return &control.OrderResult{Target: target, Evicts: evicts, Text: text}, nil
-	case evicts != 0 && o.Evict != evicts:
-		return nil, fault.New(fault.Refused, "with --yes it is stopped", "LIM %d would have to be stopped on %s for LIM %d", evicts, target, o.LIM)
+		return nil, fault.New(fault.Refused, "start its agent first", "LIM %d cannot move: %s", o.LIM, strings.Join(m.blocked, "; "))
+	case len(m.blocked) > 0 && (!o.Now || !able):
+		return nil, fault.New(fault.Refused, blockedHint(o, able), "LIM %d cannot move: %s", o.LIM, strings.Join(m.blocked, "; "))
 	}
-	a.journal.order(o, target)
-	a.addOrder(o)
-	a.notice(target, o)
-	text := fmt.Sprintf("LIM %d moves to %s", o.LIM, target)
-	if evicts != 0 {
-		text += fmt.Sprintf(", and LIM %d is stopped there", evicts)
-	}
-	if len(blocked) > 0 {
-		text += ", although " + strings.Join(blocked, "; ")
-	}
-	return &control.OrderResult{Accepted: true, Target: target, Evicts: evicts, Text: text}, nil
+	return m, nil
 }
 
 // isThere says of a LIM that it needs no order.

@@ -27,6 +27,7 @@ type shutdown struct {
 	kept        *keptState
 	lims        *lims
 	notifier    *notifier
+	orders      *orders
 	rehearsals  *rehearsals
 	view        func(now time.Time) failover.View
 
@@ -94,6 +95,7 @@ func (a *shutdown) begin(e ending) {
 		}
 	}
 	a.rehearsals.clear("the agent stops")
+	a.orders.tendDrains(time.Now())
 	a.finishWhenIdle(e)
 }
 
@@ -127,7 +129,7 @@ func (l *lim) release() {
 
 // finishWhenIdle ends the main loop when no operation is in progress any more.
 func (a *shutdown) finishWhenIdle(e ending) {
-	busy := a.rehearsals.underWay() != 0
+	busy := a.rehearsals.underWay() != 0 || len(a.orders.draining) > 0
 	for _, l := range a.lims.all {
 		if l.op == nil && !a.stays(l, e) {
 			l.release() // a start that came up as it was called off

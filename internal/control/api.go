@@ -55,7 +55,15 @@ type Order struct {
 	// standby takes the LIM over although it cannot tell itself; "": it gives the LIM up.
 	Dead  string `json:"serverIsDead,omitempty"`
 	Evict int    `json:"evict,omitempty"` // the LIM that may be stopped on the standby for it; 0: none
+
+	// DrainCalls is how long the LIM's software has to let its calls end before it is moved;
+	// 0: it is not asked. Whoever gives such an order waits for that: where it does not any
+	// more, nothing is moved.
+	DrainCalls time.Duration `json:"drainCallsNs,omitempty"`
 }
+
+// MaxDrain is how long calls may be drained at most.
+const MaxDrain = 24 * time.Hour
 
 // OrderResult says what became of an order when it was handed in.
 type OrderResult struct {
@@ -64,6 +72,7 @@ type OrderResult struct {
 	Target   string `json:"target"`            // server where the LIM will run
 	Text     string `json:"text"`
 	Evicts   int    `json:"evicts,omitempty"` // the LIM that is, or would be, stopped there for it; 0: none
+	Drains   string `json:"drains,omitempty"` // what was, or would be, called before that to let calls end; "": nothing
 }
 
 // ExchangeRequest has the servers concerned make ready for an exchange of their

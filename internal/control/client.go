@@ -76,7 +76,11 @@ func inquire[A, Q any](ctx context.Context, c *Client, path string, q Q, wait ti
 
 // Order hands an order in.
 func (c *Client) Order(ctx context.Context, o Order) (*OrderResult, error) {
-	return call[OrderResult](ctx, c, http.MethodPost, "/v1/order", o, changeWait)
+	wait := changeWait
+	if !o.DryRun {
+		wait += o.DrainCalls
+	}
+	return call[OrderResult](ctx, c, http.MethodPost, "/v1/order", o, wait)
 }
 
 // Exchange has every server concerned make ready for an exchange of addresses,

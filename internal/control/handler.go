@@ -215,5 +215,13 @@ func (o Order) check() error {
 	if o.LIM < 1 {
 		return fault.New(fault.Usage, "LIM numbers start at 1", "LIM number %d is not valid", o.LIM)
 	}
+	switch {
+	case o.DrainCalls < 0 || o.DrainCalls > MaxDrain:
+		return fault.New(fault.Usage, "give a time such as 10m", "calls are drained for %s at most, not for %s", MaxDrain, o.DrainCalls)
+	case o.DrainCalls > 0 && o.Kind == OrderRehearse:
+		return fault.New(fault.Usage, "", "a rehearsal ends no calls")
+	case o.DrainCalls > 0 && o.Dead != "":
+		return fault.New(fault.Usage, "leave out --drain-calls", "a server that is dead has no calls to drain")
+	}
 	return nil
 }

@@ -126,6 +126,7 @@ func scenarios() map[string]Scenario {
 		"tampered":              tamperedScenario,
 		"drain":                 drainScenario,
 		"checks":                checksScenario,
+		"drain-calls":           drainCallsScenario,
 		"vanishing":             vanishingScenario,
 		"rehearsal":             rehearsalScenario,
 		"conflicts":             conflictsScenario,
