@@ -15,7 +15,7 @@ PLAIN     := mxcluster/cmd/mxcluster mxcluster/internal/agent mxcluster/xdata
 # beside them, first the one with the most processes at once.
 LAB       := mxcluster/internal/lab
 
-.PHONY: build test test-race test-lab test-plain race needs lint docs demo fuzz bench mutants cover clean
+.PHONY: build test test-race test-lab test-plain race needs lint docs demo fuzz bench mutants betrayals cover clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags grpcnotrace -o bin/mxcluster ./cmd/mxcluster
@@ -84,6 +84,11 @@ mutants:
 	$(GO) run ./bench/mutants -run 'Rule|Parse|HandEdits|Host|ValidService|Software|Members|Lock|Leav|Preload|Edits|Media|Prompts|Base|Exposed' ./clusterconf \
 		rules.go rules_addresses.go rules_clusters.go rules_servers.go rules_services.go rules_software.go rules_system.go
 	$(GO) run ./bench/mutants -run 'Newer|Auto|Direction|Lineage|KeptBy' ./xdata direction.go
+
+# Random lives of clusters until each rule of the promise of redundancy was missed in one.
+betrayals:
+	MXCLUSTER_TEST_RULES=1 MXCLUSTER_TEST_SEED=1 MXCLUSTER_TEST_HOURS=2000 MXCLUSTER_TEST_LANES=1 \
+		$(GO) test -v -count=1 -timeout 0 -run 'TestSimulation$$' ./internal/agent
 
 cover:
 	$(GO) test -coverprofile=coverage.out ./...

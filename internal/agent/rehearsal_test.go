@@ -30,7 +30,8 @@ type stage struct {
 	mu     sync.Mutex
 	gone   chan struct{} // closed when what is there has ended; nil: nothing is there
 	result failover.Rehearsal
-	lims   []int // that were rehearsed
+	lims   []int             // that were rehearsed
+	ended  map[int]time.Time // when one of a LIM first came to its end
 }
 
 func (s *stage) rehearse(ctx context.Context, spec rehearsal.Spec) (failover.Rehearsal, error) {
@@ -41,12 +42,13 @@ func (s *stage) rehearse(ctx context.Context, spec rehearsal.Spec) (failover.Reh
 		return failover.Rehearsal{}, errors.New("two at once")
 	}
 	s.gone, s.lims = gone, append(s.lims, spec.LIM.Number)
-	r := s.result
+	r, takes := s.result, s.takes
 	s.mu.Unlock()
 	go func() {
 		select {
 		case <-gone:
-		case <-time.After(s.takes):
+		case <-time.After(takes):
+			s.through(spec.LIM.Number)
 			s.end(gone)
 		}
 	}()
@@ -57,6 +59,18 @@ func (s *stage) rehearse(ctx context.Context, spec rehearsal.Spec) (failover.Reh
 	}
 	r.Version = spec.Version
 	return r, nil
+}
+
+// through notes that a rehearsal of a LIM came to its end.
+func (s *stage) through(lim int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended == nil {
+		s.ended = map[int]time.Time{}
+	}
+	if s.ended[lim].IsZero() {
+		s.ended[lim] = time.Now()
+	}
 }
 
 // end ends what is there, if it is that.
@@ -71,7 +85,10 @@ func (s *stage) end(what chan struct{}) {
 
 func (s *stage) endAll(limit time.Duration) error {
 	if s.taken() {
-		pass(min(s.ending, limit))
+		s.mu.Lock()
+		ending := s.ending
+		s.mu.Unlock()
+		pass(min(ending, limit))
 	}
 	s.end(nil)
 	return nil

@@ -354,7 +354,7 @@ func (s *simulation) wrong(left string) string {
 	case err != nil:
 		return err.Error()
 	}
-	if why := cmp.Or(s.wrongFree(d, left), s.wrongPending(d, left), s.wrongMembers(d, left)); why != "" {
+	if why := cmp.Or(s.wrongFree(d, left), s.wrongPending(d, left), s.wrongMembers(d, left), s.wrongDrains()); why != "" {
 		return why
 	}
 	for _, x := range d.Servers {

@@ -33,7 +33,7 @@ func drawDisorders(s *simulation, seed uint64) *disorders {
 	x.routers = drawRouters(s, x.rnd)
 	x.kinds = []weightedDisorder{
 		{papers{}, 4}, {fullDisks{}, 4}, {&x.routers, 3}, {x.cards, 2}, {strayAliases{}, 4}, {failingChecks{}, 3},
-		{maintenance{}, 5}, {vanished{}, 4}, {lostData{}, 4}, {&x.strangers, 2},
+		{maintenance{}, 5}, {vanished{}, 4}, {lostData{}, 4}, {&x.strangers, 2}, {rehearsing{}, 4}, {drainingCalls{}, 3},
 	}
 	if x.rnd.IntN(2) == 0 {
 		x.kinds = append(x.kinds, weightedDisorder{edits{}, 6})

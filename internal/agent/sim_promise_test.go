@@ -20,8 +20,9 @@ import (
 // betrayals put to the test what servers promise: whether the loss of the server where a
 // LIM is active would be covered. They have dice of their own.
 type betrayals struct {
-	rnd *rand.Rand
-	sum betrayed
+	rnd   *rand.Rand
+	sum   betrayed
+	rules []string // of the promise, that would be missed: see [promiseRules]
 }
 
 // betrayed counts the answers of servers of which it was seen whether they are true.
@@ -129,7 +130,8 @@ func (s *simulation) betray() {
 		return
 	}
 	to, _ := s.otherOf(lim, from)
-	s.note("LIM %d on %s, cut off %v; %v", lim, from, cutOff, said)
+	rules := s.rulesSayingYes(loss{lim, from, to})
+	s.note("LIM %d on %s, cut off %v; %v; yes without one of %q", lim, from, cutOff, said, rules)
 	had, guests := s.hadData(from), s.guests(to, lim)
 	s.lose(from, cutOff)
 	began, within := time.Now(), s.servedFor(to)
@@ -145,6 +147,11 @@ func (s *simulation) betray() {
 			s.judge(a, lim, from, to, false, soon)
 		} else {
 			s.judge(a, lim, from, to, covered, within)
+		}
+	}
+	for _, rule := range rules {
+		if !covered && !s.unknowable(lim, to, rule == strangerRule) {
+			s.betrayals.rules = append(s.betrayals.rules, rule)
 		}
 	}
 	if rnd.IntN(2) == 0 {
@@ -293,9 +300,7 @@ func (s *simulation) judge(a answer, lim int, from, to string, covered bool, wit
 	case a.covered == nil:
 		s.betrayals.sum.unknown++
 		return
-	case *a.covered && (s.limp[fmt.Sprint(to, " ", lim)] || s.isAny(s.clings, to)): // which nobody can know before it starts
-		return
-	case *a.covered && s.disorders.strangers.on == lim: // who says nothing is found by who takes the alias
+	case *a.covered && s.unknowable(lim, to, false):
 		return
 	case !*a.covered && s.failedOn(to, lim): // it may start at the next try: who knows
 		return
@@ -310,6 +315,12 @@ func (s *simulation) judge(a answer, lim int, from, to string, covered bool, wit
 	if *a.covered != covered {
 		s.violated("LIM %d loses %s: %s, and within %s it is covered by %s: %v; %s", lim, from, a, within, to, covered, strings.TrimSpace(s.reasons(lim)))
 	}
+}
+
+// unknowable reports whether something keeps a LIM from starting on a server that nobody can
+// know before: its software, or a stranger on its alias whom nobody has met.
+func (s *simulation) unknowable(lim int, to string, met bool) bool {
+	return s.limp[fmt.Sprint(to, " ", lim)] || s.isAny(s.clings, to) || s.disorders.strangers.on == lim && !met
 }
 
 // failedOn reports whether a LIM's software failed on a server.
@@ -331,8 +342,9 @@ func plain(why string) string {
 
 // answered collects what all lives have tested.
 type answered struct {
-	mu  sync.Mutex
-	sum betrayed
+	mu    sync.Mutex
+	sum   betrayed
+	rules betrayedRules
 }
 
 func (a *answered) add(b betrayed) {

@@ -72,7 +72,9 @@ type played struct {
 // TestSimulation plays random lives of clusters. By default the first few seeds;
 // MXCLUSTER_TEST_SEED=N plays one of them, MXCLUSTER_TEST_HISTORIES=N that many
 // from there, and MXCLUSTER_TEST_HOURS=N fresh ones until N hours of a cluster's
-// life were played, or MXCLUSTER_TEST_MINUTES=M minutes have passed.
+// life were played, or MXCLUSTER_TEST_MINUTES=M minutes have passed; with
+// MXCLUSTER_TEST_RULES=1 until it was seen of each rule of the promise that it would be
+// broken without that one.
 func TestSimulation(t *testing.T) {
 	var sum played
 	defer sum.tell(t, time.Now())
@@ -96,12 +98,19 @@ func TestSimulation(t *testing.T) {
 	end := time.Now().Add(time.Duration(fromEnv(t, "MXCLUSTER_TEST_MINUTES", 24*60)) * time.Minute)
 	first := fromEnv(t, "MXCLUSTER_TEST_SEED", uint64(time.Now().UnixNano())%1e12)
 	t.Logf("fresh seeds from %d", first)
+	rules := os.Getenv("MXCLUSTER_TEST_RULES") != ""
+	found := func() bool { return rules && len(sum.answered.rules.missing()) == 0 }
+	defer func() {
+		if missing := sum.answered.rules.missing(); rules && len(missing) > 0 {
+			t.Errorf("no betrayal shows that the promise needs these rules: %q", missing)
+		}
+	}()
 	t.Run("fresh", func(t *testing.T) {
 		lanes := fromEnv(t, "MXCLUSTER_TEST_LANES", 2)
 		for lane := range lanes {
 			t.Run(fmt.Sprintf("lane %d", lane), func(t *testing.T) {
 				t.Parallel()
-				for seed := first + lane; sum.hours() < float64(hours) && time.Now().Before(end); seed += lanes {
+				for seed := first + lane; sum.played().Hours() < float64(hours) && time.Now().Before(end) && !found(); seed += lanes {
 					t.Run(fmt.Sprint(seed), func(t *testing.T) { sum.play(t, seed) })
 				}
 			})
@@ -145,10 +154,10 @@ func (p *played) add(seed uint64, spent time.Duration, failed bool) {
 	}
 }
 
-func (p *played) hours() float64 {
+func (p *played) played() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.time.Hours()
+	return p.time
 }
 
 // tell prints how much was played and how fast.
@@ -159,12 +168,17 @@ func (p *played) tell(t *testing.T, since time.Time) {
 	t.Logf("simulated %.1f cluster-hours in %d histories, in %s (%.2f hours a second); failed seeds: %v",
 		p.time.Hours(), p.histories, took.Round(time.Second), p.time.Hours()/took.Seconds(), p.failed)
 	p.answered.tell(t)
+	p.answered.rules.tell(t)
 }
 
 func playSimulation(t *testing.T, seed uint64, sum *played) {
 	s := newSimulation(t, seed)
 	defer s.end(seed)
-	defer func() { sum.answered.add(s.betrayals.sum) }()
+	began := time.Now()
+	defer func() {
+		sum.answered.add(s.betrayals.sum)
+		sum.answered.rules.add(seed, sum.played()+time.Since(began), s.betrayals.rules)
+	}()
 	names := s.names()
 	s.rnd.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	if s.clients = s.rnd.IntN(2) == 0; s.clients {
@@ -218,14 +232,14 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		}
 		d.Changed = func(context.Context) <-chan struct{} { return m.edited }
 		d.Documents = watchedDocuments{d.Documents, s, m.name}
-		return s.troubled(s.trouble[m.name], m, s.line, d)
+		return s.troubled(s.trouble[m.name], m, s.line, s.rehearses(m, d))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stopPump = cancel
 	for name, m := range s.servers {
 		s.trouble[name] = &trouble{}
 		m.store.Now = func() time.Time { return time.Now().Add(s.trouble[name].offset()) }
-		m.edited = make(chan struct{}, 1)
+		m.edited, m.stage = make(chan struct{}, 1), &stage{}
 		m.kernel.AddAltName("eth0", otherName)
 		m.softs = map[int]*servicestest.Fake{}
 		for _, l := range doc.LIMs {

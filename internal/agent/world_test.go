@@ -420,6 +420,9 @@ func (w *world) powerCut(name string) time.Time {
 	if m.agent != nil {
 		w.kill(name)
 	}
+	if m.stage != nil {
+		m.stage.end(nil)
+	}
 	m.soft.SetState(services.Stopped)
 	for _, soft := range m.softs {
 		soft.SetState(services.Stopped)
