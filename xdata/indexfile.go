@@ -25,9 +25,15 @@ func (s *Store) indexes() indexes { return indexes{dir: s.Dir, warn: s.warn} }
 
 func (is indexes) path(name string) string { return filepath.Join(is.dir, indexPrefix+name) }
 
-// write keeps the manifest of a version.
+// write keeps the manifest of a version, also where a folder took the place of its index.
 func (is indexes) write(name string, m *manifest.Manifest) error {
-	return safepath.Replace(is.path(name), manifest.EncodeIndex(m), 0o644)
+	path := is.path(name)
+	if info, err := os.Lstat(path); err == nil && info.IsDir() {
+		if err := safepath.Remove(path); err != nil { // unless something is in it
+			return err
+		}
+	}
+	return safepath.Replace(path, manifest.EncodeIndex(m), 0o644)
 }
 
 // read returns the manifest kept of a version that looks like now and has this mark, or

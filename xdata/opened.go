@@ -2,6 +2,7 @@ package xdata
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -78,8 +79,14 @@ func (o *opened) Damaged(damage []string) error {
 	return damaged(o.version.Name, o.mark.Damage)
 }
 
-// Keep keeps the manifest as the version's index.
-func (o *opened) Keep(m *manifest.Manifest) error { return o.store.indexes().write(o.version.Name, m) }
+// Keep keeps the manifest as the version's index. Where that cannot be it is told, and the
+// version is read again the next time: no sync fails for it.
+func (o *opened) Keep(m *manifest.Manifest) error {
+	if err := o.store.indexes().write(o.version.Name, m); err != nil {
+		o.store.warn(fmt.Errorf("the hashes of %s cannot be kept: %w", o.version.Name, bare(err)))
+	}
+	return nil
+}
 
 // sender sends the version over a link.
 func (o *opened) sender(l *wire.Link) *transfer.Sender {
