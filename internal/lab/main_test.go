@@ -127,6 +127,7 @@ func scenarios() map[string]Scenario {
 		"drain":                 drainScenario,
 		"checks":                checksScenario,
 		"drain-calls":           drainCallsScenario,
+		"rehearsal-kamailio":    rehearsalsOfKamailio(2, 1),
 		"vanishing":             vanishingScenario,
 		"rehearsal":             rehearsalScenario,
 		"conflicts":             conflictsScenario,

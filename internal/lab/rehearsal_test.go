@@ -5,6 +5,7 @@ package lab
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"os"
@@ -60,7 +61,7 @@ func rehearsalScenario(ctx context.Context, l *Lab) error {
 	for _, lim := range []string{"1", "2"} {
 		f.noError(x.mx(ctx, x.srv1, "lim", "set", lim, "--service", "exec:"+filepath.Join(l.Dir, "exchange"), "--service", "exec:"+script, "--rehearsable"), "lim set "+lim)
 	}
-	tap, err := x.standby.tap(ctx, []net.HardwareAddr{x.srv1.MAC, x.srv2.MAC}, x.address(11).Addr().AsSlice(), x.address(12).Addr().AsSlice())
+	tap, err := x.standby.tap(ctx, []net.HardwareAddr{x.srv1.MAC, x.srv2.MAC}, 0, x.address(11).Addr().AsSlice(), x.address(12).Addr().AsSlice())
 	if err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func rehearsalScenario(ctx context.Context, l *Lab) error {
 		from := time.Now()
 		f.noError(x.cutPower(ctx), what)
 		f.noError(within(ctx, testStep, func(ctx context.Context) error { return x.caller.WaitAnswer(ctx, "sb1", from) }), what)
-		row(what, "silence "+milliseconds(x.caller.Between(from, time.Now()).Silence), "")
+		row(what, "silence "+milliseconds(x.caller.Between(from.Add(-10*callEvery), time.Now()).Silence), "")
 		f.noError(x.await(ctx, 1, "sb1"), what)
 		if lim != 0 {
 			f.noError(x.rehearsed(ctx, lim, "aborted"), what)
@@ -124,18 +125,19 @@ func (x *site) stageEmpty(ctx context.Context) error {
 // wiretap counts frames on a server's interface that come from addresses.
 type wiretap struct {
 	conn *packet.Conn
+	port uint16 // of UDP, which counts from whatever address; 0: none
 	mu   sync.Mutex
 	seen int
 }
 
 // tap counts frames, of IPv4 and ARP, that leave a server with one of these addresses as
-// their source. The frames of others pass its port, too.
-func (s *Server) tap(ctx context.Context, others []net.HardwareAddr, from ...[]byte) (*wiretap, error) {
+// their source, or from or to a port of UDP, 0: none. The frames of others pass its port, too.
+func (s *Server) tap(ctx context.Context, others []net.HardwareAddr, udp uint16, from ...[]byte) (*wiretap, error) {
 	port, err := net.InterfaceByName(s.Name)
 	if err != nil {
 		return nil, fmt.Errorf("looking for the switch's port: %w", err)
 	}
-	w := &wiretap{}
+	w := &wiretap{port: udp}
 	if w.conn, err = packet.Listen(port, packet.Raw, unix.ETH_P_ALL, nil); err != nil {
 		return nil, fmt.Errorf("listening at the switch's port: %w", err)
 	}
@@ -155,9 +157,10 @@ func (s *Server) tap(ctx context.Context, others []net.HardwareAddr, from ...[]b
 	return w, nil
 }
 
-// note counts a frame that has one of the addresses where IPv4 and ARP have their source.
+// note counts a frame that has one of the addresses where IPv4 and ARP have their source, or
+// the port.
 func (w *wiretap) note(frame []byte, from [][]byte) {
-	const ethernet, arpSource, ipSource = 14, 14, 12
+	const ethernet, arpSource, ipSource, protocol, udp = 14, 14, 12, 9, 17
 	if len(frame) < ethernet+20 {
 		return
 	}
@@ -165,12 +168,15 @@ func (w *wiretap) note(frame []byte, from [][]byte) {
 	if frame[12] == 0x08 && frame[13] == 0x06 {
 		at = ethernet + arpSource
 	}
-	for _, a := range from {
-		if bytes.Equal(frame[at:at+4], a) {
-			w.mu.Lock()
-			w.seen++
-			w.mu.Unlock()
-		}
+	counts := slices.ContainsFunc(from, func(a []byte) bool { return bytes.Equal(frame[at:at+4], a) })
+	if head := ethernet + 4*int(frame[ethernet]&0xf); w.port != 0 && frame[12] == 0x08 && frame[13] == 0 && frame[ethernet+protocol] == udp && len(frame) >= head+4 {
+		source, target := binary.BigEndian.Uint16(frame[head:]), binary.BigEndian.Uint16(frame[head+2:])
+		counts = counts || source == w.port || target == w.port
+	}
+	if counts {
+		w.mu.Lock()
+		w.seen++
+		w.mu.Unlock()
 	}
 }
 
