@@ -1,10 +1,13 @@
 package layers
 
 import (
+	"go/ast"
+	"go/token"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -92,4 +95,99 @@ func document(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// Every setting is in the page of settings, with its default.
+func TestPageOfSettings(t *testing.T) {
+	page, count := document(t, "reference/settings.md"), 0
+	for _, f := range load(t) {
+		if f.pkg != "internal/settings" || f.test {
+			continue
+		}
+		ast.Inspect(f.tree, func(n ast.Node) bool {
+			list, ok := n.(*ast.CompositeLit)
+			if !ok || !isSliceOf(list.Type, "key") {
+				return true
+			}
+			for _, e := range list.Elts {
+				name, byDefault := setting(t, e)
+				if count++; !strings.Contains(page, "\n| `"+name+"` | "+byDefault) {
+					t.Errorf("docs/reference/settings.md does not have %s with its default %q", name, byDefault)
+				}
+			}
+			return true
+		})
+	}
+	if count < 20 {
+		t.Errorf("%d settings were found", count)
+	}
+}
+
+// isSliceOf reports whether a type is []name.
+func isSliceOf(e ast.Expr, name string) bool {
+	slice, ok := e.(*ast.ArrayType)
+	if !ok {
+		return false
+	}
+	elem, ok := slice.Elt.(*ast.Ident)
+	return ok && elem.Name == name
+}
+
+// setting returns name and default of an entry in the table of settings, the default as the page writes it.
+func setting(t *testing.T, e ast.Expr) (name, byDefault string) {
+	t.Helper()
+	var values []string
+	for _, x := range e.(*ast.CompositeLit).Elts {
+		if pair, ok := x.(*ast.KeyValueExpr); ok {
+			x = pair.Value
+		}
+		if id, ok := x.(*ast.Ident); ok && id.Name == "endpointsKey" {
+			values = append(values, "arbiter.etcd.endpoints")
+		} else if lit, ok := x.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			text, err := strconv.Unquote(lit.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			values = append(values, text)
+		}
+	}
+	if len(values) > 1 && values[1] != "" && len(e.(*ast.CompositeLit).Elts) > 1 {
+		byDefault = "`" + values[1] + "` |"
+	}
+	return values[0], byDefault
+}
+
+// Every key of the document is in its page, and every exit code in the page of those.
+func TestPagesOfKeysAndCodes(t *testing.T) {
+	page, keys := document(t, "reference/document.md"), 0
+	codes, count := document(t, "reference/exit-codes.md"), 0
+	tag := regexp.MustCompile(`yaml:"([A-Za-z]+)`)
+	for _, f := range load(t) {
+		if f.test {
+			continue
+		}
+		ast.Inspect(f.tree, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.Field:
+				if f.pkg == "clusterconf" && n.Tag != nil {
+					if m := tag.FindStringSubmatch(n.Tag.Value); m != nil {
+						if keys++; !strings.Contains(page, "`"+m[1]+"`") {
+							t.Errorf("docs/reference/document.md does not have %s", m[1])
+						}
+					}
+				}
+			case *ast.ValueSpec:
+				if kind, ok := n.Type.(*ast.Ident); ok && f.pkg == "internal/fault" && kind.Name == "Code" {
+					code := n.Values[0].(*ast.BasicLit).Value
+					if count++; !strings.Contains(codes, "\n| "+code+" | ") {
+						t.Errorf("docs/reference/exit-codes.md does not have %s", code)
+					}
+				}
+			}
+			return true
+		})
+	}
+	if keys < 30 || count < 10 {
+		t.Errorf("%d keys and %d codes were found", keys, count)
+	}
 }
