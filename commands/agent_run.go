@@ -26,6 +26,7 @@ type AgentSetup struct {
 	Version   string
 	Force     bool   // what other users may change is used all the same
 	OwnUser   string // see Env
+	Journal   bool   // its log goes to systemd's journal
 	Log       *slog.Logger
 }
 
@@ -85,7 +86,7 @@ func runAgent(ctx context.Context, a *app, force bool) error {
 	}
 	if err := a.env.RunAgent(ctx, AgentSetup{
 		Dirs: s.dirs, Settings: s.settings, Documents: s.store, KeyFile: s.dirs.GossipKey(), Socket: socketPath(s.dirs), Spare: spareSocket(s.dirs),
-		Version: a.env.Version.Version, Force: force, OwnUser: a.env.OwnUser, Log: log,
+		Version: a.env.Version.Version, Force: force, OwnUser: a.env.OwnUser, Journal: toJournal(a.env.Stderr, a.env.lookup("JOURNAL_STREAM")), Log: log,
 	}); err != nil {
 		return fmt.Errorf("running the agent: %w", err)
 	}

@@ -20,13 +20,13 @@ import (
 
 // newAlarmsCommand groups what concerns alarms (spec ch. 11).
 func newAlarmsCommand(a *app) *cobra.Command {
-	return newGroup("alarms", "List, explain, notice and clear alarms", `
+	return newGroup("alarms", "List, explain, notice, clear and test alarms", `
 An alarm is raised when something is not as it should be, and ends by itself when
 that is over. Each has a handle, the same on every server. A noticed alarm stays in
 the list and counts no more in 'mxcluster status'; only not-redundant goes on to count.`, `
   mxcluster alarms list
   mxcluster alarms explain lim-on-standby`,
-		newAlarmsListCommand(a), newAlarmsExplainCommand(a), newAlarmsNoticeCommand(a), newAlarmsClearCommand(a))
+		newAlarmsListCommand(a), newAlarmsExplainCommand(a), newAlarmsNoticeCommand(a), newAlarmsClearCommand(a), newAlarmsTestCommand(a))
 }
 
 // newAlarmsListCommand returns `alarms list`.

@@ -89,3 +89,31 @@ func TestAlarmsExplain(t *testing.T) {
 		t.Errorf("code %d: %s", a.code, a.err)
 	}
 }
+
+// A test says of every sink whether it took the alarm, and fails where one did not.
+func TestAlarmsTest(t *testing.T) {
+	w := newWorld(t.TempDir())
+	w.document(t, oneCluster)
+	w.agent.running = true
+	if a := w.run(t.Context(), "alarms", "test"); a.code != fault.Refused || !strings.Contains(a.err, "no sink is set") {
+		t.Errorf("without sinks: code %d: %s", a.code, a.err)
+	}
+	w.agent.sinks = []control.SinkResult{{Name: "journal"}, {Name: "exec"}}
+	if a := w.must(t, "alarms", "test", "--severity", "critical"); !regexp.MustCompile(`(?m)^journal +took it$`).MatchString(a.out) {
+		t.Errorf("all took it: %s", a.out)
+	}
+	if last := w.agent.tests[len(w.agent.tests)-1]; last.Severity != "critical" || last.By == "" {
+		t.Errorf("asked %+v", last)
+	}
+	w.agent.sinks[1].Error = "/bin/false: exit status 1"
+	a := w.run(t.Context(), "alarms", "test")
+	if a.code != fault.Failed || !strings.Contains(a.out, "failed: /bin/false: exit status 1") || !strings.Contains(a.err, "1 of 2 sinks") {
+		t.Errorf("one failed: code %d: %s%s", a.code, a.out, a.err)
+	}
+	if a := w.run(t.Context(), "alarms", "test", "-o", "json"); !strings.Contains(a.out, `"kind": "SinkTest"`) {
+		t.Errorf("as JSON: %s", a.out)
+	}
+	if a := w.run(t.Context(), "alarms", "test", "--severity", "bad"); a.code != fault.Usage {
+		t.Errorf("a severity that is none: code %d", a.code)
+	}
+}

@@ -102,5 +102,6 @@ type Agent interface {
 	RotateKey(context.Context, control.KeyRequest) (*control.KeyInfo, error)
 	Alarms(context.Context) (*status.AlarmList, error)
 	Notice(context.Context, control.NoticeRequest) (*control.NoticeResult, error)
+	TestSinks(context.Context, control.TestRequest) (*control.TestResult, error)
 	Running(context.Context) bool
 }

@@ -272,6 +272,8 @@ type fakeAgent struct {
 	gone           bool // the process has ended
 	alarms         *status.AlarmList
 	notices        []control.NoticeRequest
+	tests          []control.TestRequest
+	sinks          []control.SinkResult
 }
 
 func (f *fakeAgent) fail() error {
@@ -511,4 +513,13 @@ func (f *fakeAgent) Notice(_ context.Context, r control.NoticeRequest) (*control
 		}
 	}
 	return nil, fault.New(fault.NotFound, "mxcluster alarms list", "there is no alarm %d", r.Handle)
+}
+
+// TestSinks answers with the sinks that the test has set.
+func (f *fakeAgent) TestSinks(_ context.Context, r control.TestRequest) (*control.TestResult, error) {
+	if err := f.fail(); err != nil {
+		return nil, err
+	}
+	f.tests = append(f.tests, r)
+	return &control.TestResult{Sinks: f.sinks}, nil
 }

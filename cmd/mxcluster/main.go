@@ -113,6 +113,7 @@ func runAgent(ctx context.Context, s commands.AgentSetup, hangups <-chan struct{
 		StartLimit: s.Settings.ServiceStartLimit, StopLimit: s.Settings.ServiceStopLimit, CheckLimit: s.Settings.ServiceCheckLimit, Untrusted: s.Force, OwnUser: s.OwnUser,
 		Sync:          syncBeside(s),
 		Rehearse:      rehearseBeside(s),
+		Sinks:         openSinks(s),
 		OtherSettings: func() string { return s.Dirs.Differ(s.Settings, os.Environ()) },
 		Reload:        hangups,
 		ShuttingDown:  shuttingDown, Notify: notify,

@@ -19,6 +19,7 @@ import (
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/sinks"
 )
 
 // Config is what an agent is told about this server.
@@ -69,6 +70,7 @@ type Agent struct {
 	refusals    *refusals
 	rehearsals  *rehearsals
 	shutdown    *shutdown
+	sinks       *sinks.Set
 	swaps       *swaps
 
 	alarms     alarms.State
@@ -126,6 +128,7 @@ func (a *Agent) assemble() {
 	a.swaps = &swaps{core: c, docs: a.docs, kept: a.kept, lims: a.lims, mail: a.mail, ready: map[netip.Prefix]time.Time{}}
 	a.fitness = &fitness{core: c, arbiterKeys: a.arbiterKeys, docs: a.docs, kept: a.kept, lims: a.lims, link: a.link, peers: a.peers,
 		needs: &preconditions{core: c}, abilities: &abilities{core: c, lims: a.lims, all: map[int]*ability{}}}
+	a.sinks = sinks.New(c.log, a.sinkTold, c.deps.Sinks...)
 	a.shutdown = &shutdown{core: c, arbiterKeys: a.arbiterKeys, gossip: a.gossip, kept: a.kept, lims: a.lims, notifier: a.notifier, orders: a.orders, rehearsals: a.rehearsals, view: a.view}
 }
 
@@ -212,6 +215,8 @@ func (a *Agent) begin() error {
 	}
 	a.wg.Go(func() { a.journal.disk.run(a.ctx, a.log) })
 	a.wg.Go(func() { a.notifier.run(a.ctx, a.log) })
+	a.sinks.Restore(a.kept.state.Untold)
+	go a.sinks.Run(a.ctx) // the end does not wait for a program that cannot be ended
 	a.wg.Go(func() { pump(a.core, changes, a.kernelChanged) })
 	a.wg.Go(func() { pump(a.core, changed, func(struct{}) { a.docs.readDocument() }) })
 	return nil

@@ -41,6 +41,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 	a.aliases.blockFailed(&c.Claim)
 	p.noteHolding(&c.Claim, later(ev.At, p.at))
 	p.Claim, p.alarms, p.claimed, p.keys = &c.Claim, c.Alarms, ev.At, rotation.Claim{}
+	p.reach, p.told = c.Reach, c.Told
 	if c.Keys != nil {
 		p.keys = *c.Keys
 	}
@@ -104,5 +105,6 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 
 // statement is what this server says to the others.
 func (a *Agent) statement(now time.Time) statement {
-	return statement{Claim: a.claim(now), Alarms: a.alarms.Alarms, Keys: a.gossipKeys.ring.Claim(), Notices: a.alarms.Notices}
+	return statement{Claim: a.claim(now), Alarms: a.alarms.Alarms, Keys: a.gossipKeys.ring.Claim(), Notices: a.alarms.Notices,
+		Reach: a.sinks.Reach(), Told: a.alarms.Ledger()}
 }

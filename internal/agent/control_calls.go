@@ -100,6 +100,9 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 			info.Removed = a.docs.removedText()
 		}
 		info.Settings = a.fitness.needs.settingsWords(a.cfg.Server)
+		for _, x := range a.sinks.Infos() {
+			info.Sinks = append(info.Sinks, control.SinkInfo(x))
+		}
 		for _, w := range a.docs.steps.Waits {
 			info.Pending = append(info.Pending, w.Why)
 		}

@@ -14,6 +14,7 @@ import (
 	"mxcluster/internal/rehearsal"
 	"mxcluster/internal/rotation"
 	"mxcluster/internal/services"
+	"mxcluster/internal/sinks"
 	"mxcluster/netops"
 )
 
@@ -115,6 +116,7 @@ type Deps struct {
 	Sync         SyncFunc                       // copies new data to the other side; nil: that is left to others
 
 	Arbiter keeper.Arbiter // nil: there is none
+	Sinks   []sinks.Sink   // that are told of alarms
 
 	// Synced tells what is remembered of a LIM's syncs; nil: nothing is.
 	Synced func(lim int, now time.Time) (SyncRecord, error)

@@ -20,6 +20,8 @@ type statement struct {
 	Keys   *rotation.Claim `json:"keys,omitempty"`
 
 	Notices []alarms.Notice `json:"notices,omitempty"` // of all servers' alarms
+	Reach   alarms.Reach    `json:"reach,omitempty"`   // of this server's sinks
+	Told    []alarms.Told   `json:"told,omitempty"`    // the ledger of its sinks
 }
 
 // gossip is what this server says to all others by itself: what it claims, when that

@@ -31,6 +31,7 @@ func (a *Agent) housekeep(now time.Time) {
 		a.lookAhead()
 		a.data.look(a.own(), now)
 		a.fitness.look(now)
+		a.tellAlarms(now)
 	}
 	a.kept.tend(now)
 }

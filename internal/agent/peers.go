@@ -23,6 +23,8 @@ type peers struct {
 type peer struct {
 	failover.Peer
 	alarms   []alarms.Alarm // that it has raised
+	reach    alarms.Reach   // of its sinks
+	told     []alarms.Told  // the ledger of its sinks
 	keys     rotation.Claim
 	at       time.Time         // of the last sign of life; zero if second-hand only
 	claimed  time.Time         // when the claim arrived; the same

@@ -22,6 +22,7 @@ import (
 	"mxcluster/internal/rotation"
 	"mxcluster/internal/services"
 	"mxcluster/internal/settings"
+	"mxcluster/internal/sinks"
 	"mxcluster/netops"
 	"mxcluster/xdata"
 )
@@ -47,6 +48,7 @@ type RunConfig struct {
 	// Rehearse starts LIM software on trial; see Deps. Nil: this server cannot.
 	Rehearse func(ctx context.Context, spec rehearsal.Spec) (failover.Rehearsal, error)
 	Arbiter  keeper.Arbiter // nil: there is none
+	Sinks    []sinks.Sink   // that are told of alarms
 
 	// OtherSettings tells how the settings on the disk differ from these; see Deps.
 	OtherSettings func() string
@@ -184,6 +186,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		Documents: cfg.Documents,
 		Changed:   func(ctx context.Context) <-chan struct{} { return watchFile(ctx, cfg.Documents.Path) },
 		Arbiter:   cfg.Arbiter,
+		Sinks:     cfg.Sinks,
 		State:     DiskState{Path: filepath.Join(cfg.StateDir, "agent.json"), Kept: filepath.Join(cfg.RunDir, "agent.json"), Boot: cfg.Boot},
 		Events:    &events.Log{Path: filepath.Join(cfg.StateDir, "events")},
 		Software: func(l *clusterconf.LIM, side clusterconf.Side) (services.Set, error) {

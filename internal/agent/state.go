@@ -18,6 +18,7 @@ import (
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/safepath"
+	"mxcluster/internal/sinks"
 	"mxcluster/netops"
 )
 
@@ -42,6 +43,8 @@ type persisted struct {
 	Rehearsals   map[int]rehearsed   `json:"rehearsals,omitempty"`   // by LIM
 	Former       netip.Prefix        `json:"former,omitzero"`        // base of this server that is to go, if it is not its base again
 	Readied      []netip.Prefix      `json:"readied,omitempty"`      // bases that were added for a coming document
+
+	Untold map[string][]sinks.Message `json:"untold,omitempty"` // what each sink was not told yet
 
 	Formers map[string][]netip.Addr `json:"formers,omitempty"` // of each other server, as peer.formers
 }

@@ -115,7 +115,11 @@ type State struct {
 	Last    int               `json:"last"` // highest handle that was given out, here or elsewhere
 	Alarms  []Alarm           `json:"alarms,omitempty"`
 	Notices []Notice          `json:"notices,omitempty"` // of all servers' alarms
+	Told    []Told            `json:"told,omitempty"`    // the ledger of this server's sinks
 	pending map[Key]time.Time // conditions that have not held long enough, since when
+
+	due    map[Key]time.Time    // alarms that nobody was told of yet, since when
+	silent map[string]time.Time // servers that are not heard, since when
 }
 
 // Change is an alarm that was raised or cleared. One that was expected and is so no
@@ -123,6 +127,7 @@ type State struct {
 type Change struct {
 	Alarm
 	Raised bool
+	Again  bool // it was told before, and has become graver
 }
 
 // maxText bounds an alarm's text in bytes: it travels in datagrams.
@@ -135,7 +140,8 @@ const maxHandle = 1 << 30
 // the alarms that other servers have raised, for the handles. The state given
 // is not changed.
 func Update(s State, now time.Time, conditions []Condition, others []Alarm) (State, []Change) {
-	next := State{Last: s.Last, Notices: s.Notices, pending: map[Key]time.Time{}}
+	next := s
+	next.Alarms, next.pending = nil, map[Key]time.Time{}
 	for _, o := range others {
 		if o.Handle < maxHandle {
 			next.Last = max(next.Last, o.Handle)
@@ -152,18 +158,18 @@ func Update(s State, now time.Time, conditions []Condition, others []Alarm) (Sta
 			a := s.Alarms[i].under(c)
 			next.Alarms = append(next.Alarms, a)
 			if s.Alarms[i].Expected && !a.Expected { // it counts from now on
-				changes = append(changes, Change{a, true})
+				changes = append(changes, Change{Alarm: a, Raised: true})
 			}
 		case c.Unsure || next.tooSoon(s, c, now):
 		default:
 			a := next.raise(c, now, others)
 			next.Alarms = append(next.Alarms, a)
-			changes = append(changes, Change{a, true})
+			changes = append(changes, Change{Alarm: a, Raised: true})
 		}
 	}
 	for _, a := range s.Alarms {
 		if !slices.ContainsFunc(next.Alarms, func(b Alarm) bool { return a.Key() == b.Key() }) {
-			changes = append(changes, Change{a, false})
+			changes = append(changes, Change{Alarm: a})
 		}
 	}
 	next.agree(others)

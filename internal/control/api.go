@@ -12,6 +12,7 @@
 //	GET  /v1/keys              KeyInfo
 //	GET  /v1/alarms            status.AlarmList
 //	POST /v1/alarms/notice     NoticeRequest -> NoticeResult
+//	POST /v1/alarms/test       TestRequest -> TestResult
 //	POST /v1/keys/rotate       KeyRequest -> KeyInfo
 //	POST /v1/stop              StopRequest -> StopResult
 //	POST /v1/reload            read the document and the gossip keys again
@@ -127,6 +128,33 @@ type NoticeResult struct {
 	Already bool         `json:"already,omitempty"` // it was noticed before, with that comment
 }
 
+// TestRequest has a test alarm told to every sink of this server.
+type TestRequest struct {
+	Severity string `json:"severity"` // warning or critical
+	By       string `json:"by"`
+}
+
+// TestResult says what each sink did.
+type TestResult struct {
+	Sinks []SinkResult `json:"sinks"` // none: none is set
+}
+
+// SinkResult is what came of a test at one sink.
+type SinkResult struct {
+	Name  string `json:"name"`
+	Error string `json:"error,omitempty"` // "": it took the message
+}
+
+// SinkInfo is how a sink of alarms is.
+type SinkInfo struct {
+	Name    string `json:"name"`
+	Told    uint64 `json:"told"`   // messages that it took since the agent started
+	Failed  uint64 `json:"failed"` // calls that went wrong
+	Lost    uint64 `json:"lost"`   // messages that it did not take, and that are given up
+	Waiting int    `json:"waiting"`
+	Error   string `json:"error,omitempty"` // of the last call; "": it went well
+}
+
 // StopRequest ends the agent.
 type StopRequest struct {
 	Release bool `json:"release"` // give the LIMs up, so that another server takes them over at once
@@ -155,6 +183,7 @@ type AgentInfo struct {
 	Edits     *EditPlace    `json:"edits,omitempty"`
 	Removed   string        `json:"removed,omitempty"`  // that this server was removed from the system, in words; "": it was not
 	Settings  string        `json:"settings,omitempty"` // that it does not work by the settings on the disk, in words; "": it does
+	Sinks     []SinkInfo    `json:"sinks,omitempty"`    // who is told of alarms
 	Pending   []string      `json:"pending,omitempty"`  // what LIMs that leave their clusters, and bases that move, wait for
 }
 
@@ -189,4 +218,5 @@ type Backend interface {
 	RotateKey(ctx context.Context, r KeyRequest) (*KeyInfo, error)
 	Alarms(ctx context.Context) (*status.AlarmList, error)
 	Notice(ctx context.Context, r NoticeRequest) (*NoticeResult, error)
+	TestSinks(ctx context.Context, r TestRequest) (*TestResult, error)
 }

@@ -28,6 +28,7 @@ const (
 	readWait   = 5 * time.Second
 	changeWait = 30 * time.Second
 	stopWait   = 5 * time.Minute // releasing waits for services to stop
+	testWait   = time.Minute     // sinks have their own, shorter limits
 )
 
 // maxAnswer bounds an answer: a status of ten clusters takes well under 1 MiB,
@@ -125,6 +126,11 @@ func (c *Client) Alarms(ctx context.Context) (*status.AlarmList, error) {
 // Notice says of an alarm that it is known, or has it end.
 func (c *Client) Notice(ctx context.Context, r NoticeRequest) (*NoticeResult, error) {
 	return call[NoticeResult](ctx, c, http.MethodPost, "/v1/alarms/notice", r, changeWait)
+}
+
+// TestSinks has a test alarm told to every sink of the agent's server.
+func (c *Client) TestSinks(ctx context.Context, r TestRequest) (*TestResult, error) {
+	return call[TestResult](ctx, c, http.MethodPost, "/v1/alarms/test", r, testWait)
 }
 
 // Running tells whether an agent listens; a hung one does, too.

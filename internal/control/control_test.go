@@ -127,6 +127,10 @@ func (f *fake) Notice(_ context.Context, r NoticeRequest) (*NoticeResult, error)
 	return &NoticeResult{Alarm: status.Alarm{Handle: r.Handle, Text: r.By + " " + r.Comment}, Already: r.Clear}, nil
 }
 
+func (f *fake) TestSinks(_ context.Context, r TestRequest) (*TestResult, error) {
+	return &TestResult{Sinks: []SinkResult{{Name: "exec", Error: r.Severity + " by " + r.By}}}, nil
+}
+
 func (f *fake) Reload(context.Context) error { return f.reload() }
 
 // folder is a folder that other users can enter, unlike t.TempDir.

@@ -43,6 +43,7 @@ func newHandler(b Backend, log *slog.Logger) http.Handler {
 	mux.HandleFunc("POST /v1/keys/rotate", h.change(maxBody, h.rotateKey))
 	mux.HandleFunc("GET /v1/alarms", h.read(func(ctx context.Context) (any, error) { return b.Alarms(ctx) }))
 	mux.HandleFunc("POST /v1/alarms/notice", h.change(maxBody, h.notice))
+	mux.HandleFunc("POST /v1/alarms/test", h.change(maxBody, h.testSinks))
 	mux.HandleFunc("/", h.unknown)
 	return h.guard(mux)
 }
@@ -96,6 +97,14 @@ func (h *handler) notice(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return h.backend.Notice(r.Context(), n)
+}
+
+func (h *handler) testSinks(r *http.Request) (any, error) {
+	t, err := decode[TestRequest](r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return h.backend.TestSinks(r.Context(), t)
 }
 
 func (h *handler) reload(r *http.Request) (any, error) {

@@ -85,6 +85,8 @@ var arrows = []rule{
 		"pages of text, which commands show"},
 	{"internal/alarms", nil,
 		"which alarms are raised follows from what is given; it looks at nothing"},
+	{"internal/sinks", []string{"internal/alarms"},
+		"who is told of an alarm knows alarms, and no agent: it tells beside it"},
 	{"internal/status", []string{"internal/fault", "internal/nearest", "internal/failover", "internal/lineage", "internal/alarms", "clusterconf"},
 		"answers are built from values alone, so that commands and agents give the same ones"},
 	{"internal/settings", []string{"internal/fault", "internal/nearest", "clusterconf"},
@@ -121,7 +123,7 @@ var arrows = []rule{
 		"files that the disk does not give back, for the tests of who meets them; nothing of it is in the program"},
 	{"internal/agent", []string{
 		"internal/fault", "internal/failover", "internal/lineage", "internal/member", "internal/services", "internal/control", "internal/status",
-		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/arbiter/keeper", "internal/arpbudget", "internal/detector", "internal/detector/evidence", "internal/netfiles", "internal/rehearsal", "internal/rotation", "internal/swap", "internal/safepath", "clusterconf", "netops", "xdata"},
+		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/arbiter/keeper", "internal/arpbudget", "internal/detector", "internal/detector/evidence", "internal/netfiles", "internal/rehearsal", "internal/rotation", "internal/sinks", "internal/swap", "internal/safepath", "clusterconf", "netops", "xdata"},
 		"the agent serves commands and must run without them"},
 	{"internal/lab", []string{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
@@ -147,11 +149,11 @@ type ban struct {
 }
 
 var bannedImports = []ban{
-	{"os/exec", []string{"bench/mutants", "internal/confine", "internal/services", "internal/lab", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest", "internal/manager/postgres/postgrestest", "internal/remoteshell", "cmd/mxcluster"},
-		"a program that is run is a way to hang, to leak and to be fooled: LIM software, the process that confines it, the lab's agents, the remote shell and the user's editor are all there is"},
+	{"os/exec", []string{"bench/mutants", "internal/confine", "internal/services", "internal/sinks", "internal/lab", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest", "internal/manager/postgres/postgrestest", "internal/remoteshell", "cmd/mxcluster"},
+		"a program that is run is a way to hang, to leak and to be fooled: LIM software, the process that confines it, the program that is told of alarms, the lab's agents, the remote shell and the user's editor are all there is"},
 	{"net/http", []string{"internal/control"},
 		"the agent's socket is the one thing that speaks HTTP, and it checks who calls"},
-	{"net", []string{"netops", "netops/netopstest", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/detector", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/manager/postgres", "internal/swap", "commands", "cmd/mxcluster"},
+	{"net", []string{"netops", "netops/netopstest", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/detector", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/manager/postgres", "internal/sinks", "internal/swap", "commands", "cmd/mxcluster"},
 		"addresses as values are net/netip; hardware addresses and sockets are for those who meet the wire"},
 	{"github.com/coreos/go-systemd/v22/dbus", []string{"internal/services", "internal/services/systemdtest"},
 		"systemd is one way to run a LIM's software, and only package services knows the ways"},
@@ -209,7 +211,7 @@ var bannedCalls = []ban{
 var forTests = regexp.MustCompile(`test$|^internal/(badfs|member/membernet)$`)
 
 // opensSockets may use the parts of net that reach out of the process.
-var opensSockets = []string{"netops", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/manager/postgres"}
+var opensSockets = []string{"netops", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/manager/postgres", "internal/sinks"}
 
 var socketCalls = []string{
 	"net.Dial", "net.DialTimeout", "net.Dialer", "net.DialTCP", "net.DialUDP", "net.DialUnix", "net.Listen", "net.ListenConfig",

@@ -80,8 +80,7 @@ func table() []key {
 		{"manager.postgres", "", postgresName,
 			"give version and name as pg_lsclusters shows them, such as 15/main, or nothing where there is one only"},
 		{name: "metrics.listen"},
-		{name: "alarms.exec"},
-	}, arbiterKeys())
+	}, alarmKeys(), arbiterKeys())
 }
 
 func names() []string {

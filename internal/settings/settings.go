@@ -50,6 +50,7 @@ type Settings struct {
 
 	ManagerPostgres string // PostgreSQL of the management system, as postgresql-common names it; "": the only one
 
+	Alarms  Alarms  // who is told of alarms
 	Arbiter Arbiter // whom LIMs are asked from before they run; without endpoints nobody
 
 	Unused []string // what is set and known, but does nothing in this version: where it is set, and its key

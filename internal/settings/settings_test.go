@@ -124,8 +124,11 @@ func TestLoad(t *testing.T) {
 		{"empty in the environment is not given", "server: srv1\n", []string{"MXCLUSTER_SERVER="}, func(s *Settings) {
 			s.Server = "srv1"
 		}},
-		{"keys that do nothing yet", "metrics.listen: localhost:9100\nalarms:\n  exec: /bin/true\n  snmp:\n    target: 10.0.0.1\n", []string{"MXCLUSTER_ALARMS_EXEC=/bin/false"}, func(s *Settings) {
-			s.Unused = []string{"MXCLUSTER_ALARMS_EXEC: alarms.exec", "mxcluster.yaml:5: alarms.snmp.target", "mxcluster.yaml:1: metrics.listen"}
+		{"keys that do nothing yet", "metrics.listen: localhost:9100\nalarms:\n  snmp:\n    target: 10.0.0.1\n", nil, func(s *Settings) {
+			s.Unused = []string{"mxcluster.yaml:4: alarms.snmp.target", "mxcluster.yaml:1: metrics.listen"}
+		}},
+		{"a program with arguments", "alarms:\n  exec: /usr/local/bin/mail  ops@example.com\n", nil, func(s *Settings) {
+			s.Alarms.Exec = []string{"/usr/local/bin/mail", "ops@example.com"}
 		}},
 		{"keys that do nothing yet, empty", "metrics.listen: ''\nalarms.exec:\n", nil, func(*Settings) {}},
 	}
@@ -152,12 +155,12 @@ func TestEveryKeyByFileAndEnvironment(t *testing.T) {
 	values := map[string]string{
 		"server": "s", "xdata_dir": "/x", "gossip.port": "1", "alias.lease": "1s", "arp.refresh": "1s", "arp.budget": "30", "sync.rsh": "r",
 		"sync.remote_command": "c", "sync.login_limit": "5s", "sync.idle_limit": "5s", "xdata.still": "7s", "services.restarts": "0", "services.check_interval": "1s", "services.start_limit": "1s", "services.stop_limit": "1s", "services.check_limit": "1s", "agent.start_grace": "1s", "agent.stop_lease": "1s",
-		"fallback.hold": "1s", "fallback.from_load": "true", "manager.postgres": "15/main",
+		"fallback.hold": "1s", "fallback.from_load": "true", "manager.postgres": "15/main", "alarms.exec": "/p a",
 		"arbiter.lease": "2s", "arbiter.etcd.endpoints": "http://a:1,http://b:1", "arbiter.etcd.prefix": "/p", "arbiter.etcd.ca": "/ca", "arbiter.etcd.cert": "/c",
 		"arbiter.etcd.key": "/k", "arbiter.etcd.user": "u", "arbiter.etcd.password_file": "/f",
 	}
 	want := Settings{"s", "/x", 1, time.Second, 30, time.Second, "r", "c", 5 * time.Second, 5 * time.Second, 7 * time.Second, 0, time.Second, time.Second, time.Second, time.Second, time.Second, true, time.Second, time.Second, "15/main",
-		Arbiter{2 * time.Second, "http://a:1,http://b:1", "/p", "/ca", "/c", "/k", "u", "/f"}, nil}
+		Alarms{Exec: []string{"/p", "a"}}, Arbiter{2 * time.Second, "http://a:1,http://b:1", "/p", "/ca", "/c", "/k", "u", "/f"}, nil}
 	var file strings.Builder
 	var environ []string
 	for _, k := range table() {
