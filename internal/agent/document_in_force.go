@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/fault"
 )
 
 // setDocument makes the stored document the one that this agent works by.
@@ -17,7 +18,8 @@ func (a *Agent) setDocument(stored *clusterconf.Encoded) error {
 		return fmt.Errorf("taking off an alias that is none any more: %w", err)
 	}
 	if err := a.link.ensureBases(self, bases(d, self)); err != nil {
-		return fmt.Errorf("making sure of base address %s: %w", self.Base, err)
+		// An interface that is not there yet may come: whoever started the agent is to try again.
+		return fault.Wrap(err, fault.Failed, "", "making sure of base address %s", self.Base)
 	}
 	delete(a.swaps.ready, self.Base)
 	if at := d.Gossip(self); a.net == nil || a.net.base != at || a.net.named != self.Interface {

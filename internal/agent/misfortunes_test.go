@@ -13,6 +13,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/control"
+	"mxcluster/internal/fault"
 	"mxcluster/netops"
 )
 
@@ -180,19 +181,31 @@ func TestAllRestartWithTheirAddressesPruned(t *testing.T) {
 	}
 }
 
-// An agent that is started before its interface is set up ends, with a word, and serves
-// when it is started again afterwards.
+// An agent that is started before its interface is there, or set up, ends, with a word and a
+// code after which it is started again, and serves when it is started afterwards.
 func TestAgentBeforeItsInterface(t *testing.T) {
 	inWorld(t, manual, func(w *world) {
 		w.start("srv2", "sb1")
 		m := w.servers["srv1"]
 		base := w.doc.Server("srv1").Base
+		m.kernel.FailWith(func(op string) error {
+			if op == "EnsureBase" {
+				return netops.NoInterface("eth0", []string{"lo"})
+			}
+			return nil
+		})
+		w.start("srv1")
+		if err := <-m.ended; fault.CodeOf(err) != fault.Failed || !strings.Contains(err.Error(), `no interface "eth0"`) || fault.HintOf(err) == "" {
+			t.Errorf("the agent ended with code %d: %v", fault.CodeOf(err), err)
+		}
+		m.agent = nil
+		m.kernel.FailWith(nil)
 		m.kernel.SetEnabled("eth0", false)
 		if err := m.kernel.Drop("eth0", base); err != nil {
 			t.Fatal(err)
 		}
 		w.start("srv1")
-		if err := <-m.ended; err == nil || !strings.Contains(err.Error(), "is down") {
+		if err := <-m.ended; fault.CodeOf(err) != fault.Failed || !strings.Contains(err.Error(), "is down") {
 			t.Errorf("the agent ended with %v", err)
 		}
 		m.agent = nil
