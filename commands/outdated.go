@@ -18,7 +18,7 @@ import (
 func (s *server) outdated(before, after *clusterconf.Document) (gone, waiting []xdata.Version) {
 	store := s.versionsAfter(after)
 	for _, lim := range clusterconf.Outdated(before, after) {
-		old, later, err := store.Unfit(lim)
+		old, later, err := store.Incompatible(lim)
 		if err != nil {
 			s.out.Warn("looking for data versions that no longer fit: %v", err)
 		}

@@ -126,7 +126,7 @@ func (s *server) offline() (*status.ClusterStatus, error) {
 
 // localData is what this server has of a LIM's data.
 func (s *server) localData(lim int) *status.LocalData {
-	st, err := s.versions().Standing(lim)
+	st, err := s.versions().Status(lim)
 	if err != nil || st.Newest == nil {
 		return nil
 	}

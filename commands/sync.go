@@ -144,7 +144,7 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 	}
 	y := &syncer{server: s, options: o, settle: max(s.settings.XDataStill, time.Minute)}
 	if o.signs {
-		stop := xdata.Signs(a.env.Stdout)
+		stop := xdata.SendKeepalives(a.env.Stdout)
 		y.doAll(ctx, jobs)
 		stop()
 	} else {

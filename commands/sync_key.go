@@ -30,7 +30,7 @@ func (k *syncKey) flags(c *cobra.Command) {
 // holder is what somebody who asks for data may reach.
 type holder struct {
 	lims   []int // never nil
-	opened xdata.Opened
+	opened xdata.Access
 	old    string // what to do about a key that is not bound to a server; "": nothing
 }
 
@@ -64,7 +64,7 @@ func (k syncKey) holds(doc *clusterconf.Document, me string) (holder, error) {
 		return h, fault.New(fault.NotPermitted, "mxcluster server list", "the key is that of %q, and there is no such server", k.from)
 	default:
 		theirs = limsOfServer(doc, k.from)
-		h.opened = xdata.Opened{For: k.from, Orders: k.orders}
+		h.opened = xdata.Access{For: k.from, Orders: k.orders}
 	}
 	h.lims = slices.DeleteFunc(own, func(lim int) bool { return !slices.Contains(theirs, lim) })
 	return h, nil

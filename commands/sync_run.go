@@ -176,7 +176,7 @@ func (y *syncer) remote(ctx context.Context, j syncJob) ([]xdata.Result, error) 
 }
 
 // mayOrder checks whether our key will do there for what is to be ordered.
-func (y *syncer) mayOrder(opened xdata.Opened, j syncJob) error {
+func (y *syncer) mayOrder(opened xdata.Access, j syncJob) error {
 	doc, err := y.server.read()
 	if err != nil {
 		return err
@@ -209,10 +209,10 @@ func findReport(answer []byte) (report syncReport, ok bool) {
 const maxBraces = 1000
 
 // awaitGreeting waits for the first word of mxcluster there.
-func (s *server) awaitGreeting(ctx context.Context, rsh remoteshell.Shell, there *clusterconf.Server) (xdata.Opened, error) {
+func (s *server) awaitGreeting(ctx context.Context, rsh remoteshell.Shell, there *clusterconf.Server) (xdata.Access, error) {
 	conn, err := s.serve(ctx, rsh, there)
 	if err != nil {
-		return xdata.Opened{}, err
+		return xdata.Access{}, err
 	}
 	defer conn.Close() // it complains of the early end
 	return xdata.Meet(conn)

@@ -170,8 +170,8 @@ func (u *sshSetup) run(ctx context.Context) (changed bool, err error) {
 }
 
 // wantedAccess is what the key shall open.
-func (u *sshSetup) wantedAccess() xdata.Opened {
-	return xdata.Opened{For: u.server.settings.Server, Orders: u.options.orders}
+func (u *sshSetup) wantedAccess() xdata.Access {
+	return xdata.Access{For: u.server.settings.Server, Orders: u.options.orders}
 }
 
 // bringKey logs in as the person who runs this may, and has the key let in.
@@ -228,7 +228,7 @@ func (u *sshSetup) firstLogin() (remoteshell.Shell, error) {
 }
 
 // try logs in by the key and waits for the first word of a sync.
-func (u *sshSetup) try(ctx context.Context) (xdata.Opened, error) {
+func (u *sshSetup) try(ctx context.Context) (xdata.Access, error) {
 	rsh := u.server.rsh()
 	rsh.Command = u.server.dirs.OwnRSH()
 	return u.server.awaitGreeting(ctx, rsh, u.there)

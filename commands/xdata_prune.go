@@ -78,7 +78,7 @@ func runXdataPrune(ctx context.Context, a *app, o xdataPruneOptions) error {
 // noteWaiting says what stays although it is older than what is to be kept.
 func (a *app) noteWaiting(store *xdata.Store, lims []int, keep int) {
 	for _, lim := range lims {
-		if n, err := store.Waiting(lim, keep); err == nil && n > 0 {
+		if n, err := store.Retained(lim, keep); err == nil && n > 0 {
 			a.out.Note("LIM %d: %s until something newer is on both sides: mxcluster sync --lim %d", lim, stayWords(n), lim)
 		}
 	}

@@ -58,7 +58,7 @@ func runXdataServe(ctx context.Context, a *app, k syncKey) error {
 	store := s.versions()
 	store.Side = s.side()
 	store.Spare, store.Warn = s.reservedVersions(doc), nil // the other side is told
-	opt := xdata.ServeOptions{LIMs: h.lims, Opened: h.opened, Warn: h.old, Idle: s.settings.SyncIdleLimit, Active: func(lim int) bool { return s.runs(ctx, lim) }, Synced: func(lim int) {
+	opt := xdata.ServeOptions{LIMs: h.lims, Access: h.opened, Warn: h.old, Idle: s.settings.SyncIdleLimit, Active: func(lim int) bool { return s.runs(ctx, lim) }, Synced: func(lim int) {
 		if err := s.syncs().Note(lim, a.env.Now(), nil); err != nil {
 			a.out.Detail("%v", err)
 		}

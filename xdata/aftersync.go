@@ -16,23 +16,24 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// afterSync is what a sync that went well leaves to do on one side.
+// afterSync is what one side knows at the end of a successful sync.
 type afterSync struct {
 	wire.Bye
 	lim    int
 	side   clusterconf.Side
-	own    *Version // the newest one that can be copied; nil: there is none
+	own    *Version // the newest that can be copied; nil: none
 	active func() bool
 }
 
-// tidy remembers that both sides have a version now, sets aside what lost a conflict, and
-// removes what is no longer needed. It returns where something was set aside.
+// tidy ends a successful sync on one side: it records that both sides have a version, sets aside
+// the versions that lost a conflict, and prunes. It returns where something was set aside; "":
+// nothing was.
 func (s *Store) tidy(a afterSync) (aside string, err error) {
 	p, err := s.files(a.lim).pair()
 	if err != nil {
 		return "", err
 	}
-	if err := s.settle(a, p); err != nil {
+	if err := s.noteCommon(a, p); err != nil {
 		return "", err
 	}
 	if aside, err = s.setAside(a.lim, p); err != nil {
@@ -42,30 +43,32 @@ func (s *Store) tidy(a afterSync) (aside string, err error) {
 	return aside, err
 }
 
-// settle takes in what a goodbye says.
-func (s *Store) settle(a afterSync, p *pairState) error {
+// noteCommon records what a goodbye says: the version that both sides have, and the oldest one that
+// fits the cluster document. A goodbye about another version than the newest one here changes
+// nothing.
+func (s *Store) noteCommon(a afterSync, p *pairState) error {
 	changed := false
-	if a.Whole != nil && a.own != nil {
-		if err := a.Whole.Valid(); err != nil {
+	if a.Common != nil && a.own != nil {
+		if err := a.Common.Valid(); err != nil {
 			return manifest.Violation("%v", err)
 		}
-		if !a.own.sameAs(a.Whole) {
-			return nil // the peer speaks of something else
+		if !a.own.sameAs(a.Common) {
+			return nil // the goodbye is about another version
 		}
 		own := a.own.line
-		if p.Whole == nil || !sameVersion(p.Whole, &own) || p.Local != looksLike(a.own) || p.Conflict != nil {
-			p.Whole, p.Local, p.Conflict, changed = &own, looksLike(a.own), nil, true
+		if p.Common == nil || !sameVersion(p.Common, &own) || p.Local != looksLike(a.own) || p.Conflict != nil {
+			p.Common, p.Local, p.Conflict, changed = &own, looksLike(a.own), nil, true
 		}
-		if err := s.follow(a); err != nil {
+		if err := s.advanceHead(a); err != nil {
 			return err
 		}
 	}
-	if f := a.Fits; f != nil {
+	if f := a.OldestCompatible; f != nil {
 		if err := f.Valid(); err != nil {
 			return manifest.Violation("%v", err)
 		}
-		if p.Fits == nil || lineage.Compare(f, p.Fits) == lineage.Newer {
-			p.Fits, changed = f, true
+		if p.OldestCompatible == nil || lineage.Compare(f, p.OldestCompatible) == lineage.Newer {
+			p.OldestCompatible, changed = f, true
 		}
 	}
 	if !changed {
@@ -74,18 +77,18 @@ func (s *Store) settle(a afterSync, p *pairState) error {
 	return s.files(a.lim).setPair(p)
 }
 
-// sameAs tells whether a version is what the other side says that it has.
+// sameAs tells whether v is the version, or has the content, that the other side names.
 func (v *Version) sameAs(theirs *lineage.Version) bool {
 	return v.line.Node == theirs.Node || lineage.Compare(&v.line, theirs) == lineage.Same
 }
 
-// follow has the LIM's data here follow the version that both sides have, where they do
-// not because of a crash. Where the LIM runs, they come from what it was started on.
-func (s *Store) follow(a afterSync) error {
+// advanceHead makes the common version the head, where a crash left an older one. While the LIM
+// runs here its head stays: its data come from the version that it was started on.
+func (s *Store) advanceHead(a afterSync) error {
 	head, err := s.head(a.lim, nil)
-	if err == nil && head != nil && head.Node == a.own.line.Node && head.Node != a.Whole.Node {
-		// Two versions of one content: what is made here next follows both.
-		joined := lineage.Join(head, a.Whole)
+	if err == nil && head != nil && head.Node == a.own.line.Node && head.Node != a.Common.Node {
+		// Two versions with the same content: the next one made here follows both.
+		joined := lineage.Join(head, a.Common)
 		return s.files(a.lim).setHead(&joined)
 	}
 	if err != nil || head != nil && lineage.Compare(head, &a.own.line) != lineage.Older || a.active != nil && a.active() {
@@ -94,8 +97,9 @@ func (s *Store) follow(a afterSync) error {
 	return s.files(a.lim).setHead(&a.own.line)
 }
 
-// wouldTidy returns the names of the versions that tidy would remove or set aside.
-func (s *Store) wouldTidy(a afterSync, here []seen) ([]string, error) {
+// wouldTidy returns the names of the versions that tidy would remove or set aside, and changes
+// nothing.
+func (s *Store) wouldTidy(a afterSync, here []observed) ([]string, error) {
 	p, err := s.files(a.lim).pair()
 	if err != nil {
 		return nil, err
@@ -104,17 +108,17 @@ func (s *Store) wouldTidy(a afterSync, here []seen) ([]string, error) {
 	for i := range here {
 		versions = append(versions, here[i].Version)
 	}
-	if a.Whole != nil {
-		if err := a.Whole.Valid(); err != nil {
+	if a.Common != nil {
+		if err := a.Common.Valid(); err != nil {
 			return nil, manifest.Violation("%v", err)
 		}
-		p.Whole, p.Conflict = a.Whole, nil
-		if a.own == nil || !a.own.sameAs(a.Whole) {
-			versions = slices.Insert(versions, 0, Version{LIM: a.lim, Complete: true, Files: 1, known: known{line: *a.Whole}})
+		p.Common, p.Conflict = a.Common, nil
+		if a.own == nil || !a.own.sameAs(a.Common) {
+			versions = slices.Insert(versions, 0, Version{LIM: a.lim, Complete: true, Files: 1, known: known{line: *a.Common}})
 		}
 	}
-	if a.Fits != nil {
-		p.Fits = a.Fits
+	if a.OldestCompatible != nil {
+		p.OldestCompatible = a.OldestCompatible
 	}
 	var names []string
 	for _, v := range p.surplus(versions, KeptBy(a.side), true, s.now()) {
@@ -123,13 +127,13 @@ func (s *Store) wouldTidy(a afterSync, here []seen) ([]string, error) {
 	return names, nil
 }
 
-// asideName is the folder in the store where versions lie that lost a conflict.
+// asideName is the folder in the store for versions that lost a conflict.
 const asideName = "set-aside"
 
-// setAside moves the versions of a LIM that lost a conflict out of the way. They are never
-// deleted, nor taken for versions again.
+// setAside moves the versions of a LIM that lost a conflict into that folder. They are never
+// deleted, and no longer count as versions.
 func (s *Store) setAside(lim int, p *pairState) (where string, err error) {
-	if p.Whole == nil || len(p.Whole.Rejected) == 0 || !s.anyOf(lim, p.Whole.Rejected) {
+	if p.Common == nil || len(p.Common.Rejected) == 0 || !s.anyOf(lim, p.Common.Rejected) {
 		return "", nil
 	}
 	versions, err := s.list(lim, false)
@@ -138,7 +142,7 @@ func (s *Store) setAside(lim int, p *pairState) (where string, err error) {
 	}
 	for i := range versions {
 		v := &versions[i]
-		if !p.Whole.Rejects(v.line.Node) || v.line.Node == p.Whole.Node {
+		if !p.Common.Rejects(v.line.Node) || v.line.Node == p.Common.Node {
 			continue
 		}
 		to, err := s.moveAside(v.Name)
@@ -151,7 +155,8 @@ func (s *Store) setAside(lim int, p *pairState) (where string, err error) {
 	return where, nil
 }
 
-// anyOf tells whether one of the nodes may be a version here. It spares the look at all.
+// anyOf tells, by names alone, whether one of the nodes may be a version here. It saves inspecting
+// the versions.
 func (s *Store) anyOf(lim int, nodes []lineage.Node) bool {
 	return slices.ContainsFunc(nodes, func(n lineage.Node) bool {
 		if of, _, ok := parseName(n.Name); !ok || of != lim {
@@ -162,7 +167,7 @@ func (s *Store) anyOf(lim int, nodes []lineage.Node) bool {
 	})
 }
 
-// moveAside moves one version, and returns where it lies then.
+// moveAside moves one version, and returns its new path.
 func (s *Store) moveAside(name string) (string, error) {
 	dir := filepath.Join(s.Dir, asideName)
 	if err := safepath.Mkdir(dir, 0o750); err != nil {
@@ -180,6 +185,6 @@ func (s *Store) moveAside(name string) (string, error) {
 	if err := safepath.Rename(filepath.Join(s.Dir, name), to); err != nil {
 		return "", err
 	}
-	// What is noted of it is cleared away by the next holder of the lock.
+	// The next holder of the lock removes its mark and index.
 	return to, cmp.Or(safepath.SyncDir(dir), safepath.SyncDir(s.Dir))
 }

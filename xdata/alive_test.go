@@ -95,18 +95,18 @@ func TestAnswer(t *testing.T) {
 	t.Parallel()
 	here, there := net.Pipe()
 	go func() {
-		stop := Signs(there)
+		stop := SendKeepalives(there)
 		time.AfterFunc(1500*time.Millisecond, func() {
 			stop()
 			_, _ = io.WriteString(there, `{"a":1}`)
 			there.Close()
 		})
 	}()
-	if got, err := Answer(here, 1000, shortIdle); err != nil || strings.TrimLeft(string(got), Sign) != `{"a":1}` || len(got) == len(`{"a":1}`) {
+	if got, err := Answer(here, 1000, shortIdle); err != nil || strings.TrimLeft(string(got), Keepalive) != `{"a":1}` || len(got) == len(`{"a":1}`) {
 		t.Errorf("%q, %v", got, err)
 	}
 	here, there = net.Pipe()
-	go func() { _, _ = io.WriteString(there, Sign) }()
+	go func() { _, _ = io.WriteString(there, Keepalive) }()
 	if _, err := Answer(here, 1000, shortIdle); fault.CodeOf(err) != fault.Unreachable {
 		t.Errorf("%v", err)
 	}

@@ -7,10 +7,10 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// Answer reads all that a program prints which answers once it is done, as `mxcluster
-// sync --output json` does, up to most bytes. Its first byte ends the wait for the
-// login; it prints a [Sign] now and then from then on, and is ended when nothing comes for idle,
-// 0 meaning DefaultIdle, which is fault.Unreachable.
+// Answer reads the whole output of a program that answers once, at its end, as `mxcluster sync
+// --output json` does, up to most bytes. The first byte ends the wait for the login. The program
+// prints a [Keepalive] now and then; when nothing comes for idle, 0 meaning DefaultIdle, the error
+// is fault.Unreachable.
 func Answer(peer Conn, most int64, idle time.Duration) ([]byte, error) {
 	if idle == 0 {
 		idle = wire.DefaultIdle
@@ -37,19 +37,19 @@ func Answer(peer Conn, most int64, idle time.Duration) ([]byte, error) {
 	return append([]byte{first}, rest...), err
 }
 
-// Sign is a sign of life in front of an answer in JSON, which it does not change.
-const Sign = " "
+// Keepalive is printed in front of an answer in JSON, whose meaning it does not change.
+const Keepalive = " "
 
-// Signs writes a Sign to w now and every second, until stop is called. A write that
-// fails ends it: whoever writes the answer is told.
-func Signs(w io.Writer) (stop func()) {
+// SendKeepalives writes a Keepalive to w at once and then every second, until stop is called. A
+// failed write ends it: the writer of the answer gets the same error.
+func SendKeepalives(w io.Writer) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		tick := time.NewTicker(wire.KeepaliveEvery)
 		defer tick.Stop()
 		for {
-			if _, err := io.WriteString(w, Sign); err != nil {
+			if _, err := io.WriteString(w, Keepalive); err != nil {
 				return
 			}
 			select {
@@ -65,10 +65,11 @@ func Signs(w io.Writer) (stop func()) {
 	}
 }
 
-// Meet waits for the greeting of a [Serve], passing over what a login prints before, and
-// makes sure that it can be understood; nothing else can be done with peer then.
-// Another version of the protocol is fault.Refused, and says which server to upgrade.
-func Meet(peer Conn) (wire.Opened, error) {
+// Meet waits for the greeting of a [Serve], skips what a login prints before it, and checks that
+// both sides speak the same version of the protocol. It is a check of the connection only: peer can
+// be used for nothing else afterwards. A different version is fault.Refused, with the server to
+// upgrade in the hint.
+func Meet(peer Conn) (wire.Access, error) {
 	g, err := wire.NewLink(peer, peer).Meet(peer)
-	return g.Opened, err
+	return g.Access, err
 }

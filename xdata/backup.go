@@ -13,17 +13,15 @@ import (
 	"mxcluster/xdata/internal/tree"
 )
 
-// Backup makes a version of a LIM from the folder from, all at once or not at
-// all: nothing of it can be seen before it is complete and durable. Modification
-// times, modes and, as root, owners are kept.
+// Backup makes a version of a LIM from the folder from, all or nothing: the version becomes visible
+// when it is complete and durable. Modification times, modes and, as root, owners are kept.
 //
-// The version follows the one that the LIM's data here came from (see Started). Where the
-// newest one is that, or follows it, and its content is the same, none is made: the newest
-// is returned, with Reused set.
+// The new version follows the head of the LIM's data (see Started). Where the newest version has
+// the same content and is the head or follows it, no version is made: the newest is returned, with
+// Reused set.
 //
-// Links and special files, a folder without files, and one that does not fit
-// are refused (fault.Refused); a file that changes meanwhile, or a LIM whose
-// data are in use, is fault.Busy.
+// Links and special files, a folder without files, and one that does not fit on the disk are
+// fault.Refused; a file that changes meanwhile, and a LIM whose data are in use, are fault.Busy.
 func (s *Store) Backup(ctx context.Context, lim int, from string) (v Version, err error) {
 	defer func() {
 		if err != nil {
@@ -59,8 +57,8 @@ func (s *Store) Backup(ctx context.Context, lim int, from string) (v Version, er
 	return v, noRoom(err, s.Dir)
 }
 
-// MayBackup checks whether Backup would take a folder, as far as can be seen
-// without copying it, and changes nothing.
+// MayBackup checks whether Backup would accept a folder, as far as this can be seen without
+// copying, and changes nothing.
 func (s *Store) MayBackup(from string) error {
 	source, err := openSource(from)
 	if err != nil {
@@ -70,7 +68,7 @@ func (s *Store) MayBackup(from string) error {
 	return s.admit(source, from)
 }
 
-// openSource opens the folder to make a version of.
+// openSource opens the folder that a version is made of.
 func openSource(from string) (*os.Root, error) {
 	info, err := os.Stat(from)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -85,7 +83,8 @@ func openSource(from string) (*os.Root, error) {
 	return os.OpenRoot(from)
 }
 
-// admit checks that a folder can become a version of this store.
+// admit checks that a folder can become a version of this store: it does not contain the store, has
+// only files and folders, is within the bounds, and fits on the disk.
 func (s *Store) admit(source *os.Root, from string) error {
 	within, err := inside(s.Dir, from)
 	if err != nil {
@@ -122,7 +121,7 @@ func inside(dir, outer string) (bool, error) {
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../"), nil
 }
 
-// realPath resolves links. What does not exist yet has none.
+// realPath resolves symbolic links in the part of a path that exists.
 func realPath(name string) (string, error) {
 	name, err := filepath.Abs(name)
 	if err != nil {

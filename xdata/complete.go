@@ -15,14 +15,14 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// DefaultStill is how long nothing may have changed in a version that another
-// program makes before it counts as complete.
+// DefaultStill is the quiet period: a version of another program is complete when nothing in it has
+// changed for that long.
 const DefaultStill = 30 * time.Second
 
-// AtOnce is the [Store.Still] of a store that takes what other programs write at once.
+// AtOnce is the [Store.Still] of a store without a quiet period.
 const AtOnce time.Duration = -1
 
-// StillOf returns the [Store.Still] of the setting xdata.still, of which 0 is at once.
+// StillOf returns the [Store.Still] for the setting xdata.still, where 0 means no quiet period.
 func StillOf(setting time.Duration) time.Duration {
 	if setting == 0 {
 		return AtOnce
@@ -31,23 +31,24 @@ func StillOf(setting time.Duration) time.Duration {
 }
 
 const (
-	// earlierVersions is how many versions before tell how long the program pauses.
+	// earlierVersions is how many earlier versions are used to estimate how long the other program
+	// pauses.
 	earlierVersions = 3
-	// longestPause bounds that: a file that somebody adds to an old version is no pause.
+	// longestPause bounds the estimate: a file added to an old version much later is no pause.
 	longestPause = 6 * time.Hour
 )
 
-// Writing is a version that another program may still be writing.
+// Writing is a version that another program may still be writing to.
 type Writing = wire.Writing
 
-// CompleteMarker is the file in a version's own folder by which another program says that
-// the version is complete, with nothing to wait for. It is neither counted, copied nor restored.
+// CompleteMarker is a file in a version's own folder by which another program declares the version
+// complete, without a quiet period. It is not counted, copied or restored.
 const CompleteMarker = tree.CompleteMarker
 
-// judgeAll tells of versions of one LIM which of them are complete. Another program's is
-// once nothing has changed in it for as long as l.still says, or as the program took from
-// the first file to the last of any of the last versions before: it pauses so long.
-func (l looker) judgeAll(versions []seen) {
+// judgeAll decides which versions of one LIM are complete. A version of another program is complete
+// after a quiet period: Store.Still, or, if longer, the longest time that one of the program's last
+// versions took from its first file to its last.
+func (l inspector) judgeAll(versions []observed) {
 	for i := range versions {
 		v := &versions[i]
 		if v.own || v.Damage != "" {
@@ -70,9 +71,9 @@ func (l looker) judgeAll(versions []seen) {
 	}
 }
 
-// byLIM returns the versions of each LIM, of versions that are sorted by it.
-func byLIM(versions []seen) (each [][]seen) {
-	slices.SortStableFunc(versions, func(a, b seen) int { return a.LIM - b.LIM })
+// byLIM splits versions, which are sorted by LIM, into those of each LIM.
+func byLIM(versions []observed) (each [][]observed) {
+	slices.SortStableFunc(versions, func(a, b observed) int { return a.LIM - b.LIM })
 	for len(versions) > 0 {
 		n := 1
 		for n < len(versions) && versions[n].LIM == versions[0].LIM {
@@ -83,29 +84,29 @@ func byLIM(versions []seen) (each [][]seen) {
 	return each
 }
 
-// pauseBefore returns the longest time from the first file to the last of the versions
-// before v that are other programs', as far as it is longer than least.
-func (l looker) pauseBefore(versions []seen, v *seen, least time.Duration) (longest time.Duration) {
-	var before []*seen
+// pauseBefore returns the longest time from first to last file among the versions of other programs
+// before v. Times not longer than least may count as 0.
+func (l inspector) pauseBefore(versions []observed, v *observed, least time.Duration) (longest time.Duration) {
+	var before []*observed
 	for i := range versions {
 		if o := &versions[i]; !o.own && o.manifest != nil && o.Name < v.Name {
 			before = append(before, o)
 		}
 	}
-	slices.SortFunc(before, func(a, b *seen) int { return strings.Compare(b.Name, a.Name) })
+	slices.SortFunc(before, func(a, b *observed) int { return strings.Compare(b.Name, a.Name) })
 	for _, o := range before[:min(len(before), earlierVersions)] {
 		longest = max(longest, o.took(least))
 	}
 	return min(longest, longestPause)
 }
 
-// took returns the time from the first file of a version to the last, as far as it is
-// longer than least. Modification times do not tell: programs set them. So it is when the
-// files came about, or last changed where the file system does not keep that.
-func (v *seen) took(least time.Duration) time.Duration {
+// took returns the time from a version's first file to its last; where that is not longer than
+// least it may return 0. It uses birth times, or change times where the file system keeps no birth
+// times: modification times are set by programs.
+func (v *observed) took(least time.Duration) time.Duration {
 	root, err := safepath.Folder(v.Path)
 	if err != nil {
-		return 0 // it is gone
+		return 0 // removed meanwhile
 	}
 	defer root.Close()
 	in := tree.Opener{Root: root}
@@ -126,14 +127,14 @@ func (v *seen) took(least time.Duration) time.Duration {
 	return time.Duration(max(latest-earliest, 0))
 }
 
-// isMarked tells whether another program says that a version is complete.
+// isMarked tells whether another program declared a version complete.
 func isMarked(dir string) bool {
 	info, err := os.Lstat(filepath.Join(dir, tree.CompleteMarker))
 	return err == nil && info.Mode().IsRegular()
 }
 
-// stillWritten returns the version on both sides that will be waited for longest, with its
-// side.
+// stillWritten returns, of the versions that are being written on both sides, the one that takes
+// longest to become complete; nil: none.
 func stillWritten(side clusterconf.Side, ours, theirs wire.Summary) *wire.Writing {
 	w := func(s wire.Summary, of clusterconf.Side) *wire.Writing {
 		if s.Writing == nil {
@@ -148,8 +149,9 @@ func stillWritten(side clusterconf.Side, ours, theirs wire.Summary) *wire.Writin
 	return last
 }
 
-// writing returns the version that will be waited for longest; nil: none is being written.
-func writing(versions []seen) *wire.Writing {
+// writing returns, of versions here that are being written, the one that takes longest to become
+// complete; nil: none.
+func writing(versions []observed) *wire.Writing {
 	var last *wire.Writing
 	for i := range versions {
 		if v := &versions[i]; v.WritingUntil != nil && (last == nil || v.WritingUntil.After(last.Until)) {

@@ -44,7 +44,7 @@ func TestPausesOfVersionsBefore(t *testing.T) {
 	for took < 30*time.Millisecond { // until the clock of the file system has moved on so far
 		must(t, os.RemoveAll(filepath.Join(dir, "last")))
 		fileTree{"last": "2"}.write(t, dir, baseTime.Add(-time.Hour))
-		v, err := s.looker().see(slow, false)
+		v, err := s.inspector().inspect(slow, false)
 		must(t, err)
 		took = v.took(0)
 	}
@@ -152,9 +152,9 @@ func TestSyncNamesWhatIsBeingWritten(t *testing.T) {
 }
 
 func TestLimsOf(t *testing.T) {
-	var all []seen
+	var all []observed
 	for _, lim := range []int{3, 1, 3, 2} {
-		all = append(all, seen{Version: Version{LIM: lim}})
+		all = append(all, observed{Version: Version{LIM: lim}})
 	}
 	var b strings.Builder
 	for _, of := range byLIM(all) {

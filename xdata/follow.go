@@ -11,8 +11,8 @@ import (
 	"mxcluster/xdata/internal/tree"
 )
 
-// keepBackup makes a version of what was staged, which follows the head of the LIM's
-// data, and is the head then; or returns the newest one if that is the same.
+// keepBackup makes a version of what was staged and makes it the head. It follows the former head.
+// Where the newest version has the same content, that one is returned instead.
 func (s *Store) keepBackup(ctx context.Context, g *staging, m *manifest.Manifest) (Version, error) {
 	versions, err := s.list(g.lim, true)
 	if err != nil {
@@ -23,33 +23,35 @@ func (s *Store) keepBackup(ctx context.Context, g *staging, m *manifest.Manifest
 		return Version{}, err
 	}
 	if head != nil {
-		s.complete(ctx, head, versions)
+		s.completeHead(ctx, head, versions)
 	}
-	v, same, err := s.already(ctx, m, head, versions)
+	v, same, err := s.matchesNewest(ctx, m, head, versions)
 	if err != nil {
 		return Version{}, err
 	}
 	if same {
 		return v, s.files(g.lim).setHead(&v.line)
 	}
-	g.names.add(versions)
+	g.names.addVersions(versions)
 	if head == nil {
 		return s.commitAfter(g, m, nil)
 	}
 	return s.commitAfter(g, m, nil, head)
 }
 
-// already tells whether the newest version is the backup that is about to be made. One
-// that cannot be relied on is not, nor one with a file from the future that has the right
-// time now.
-func (s *Store) already(ctx context.Context, m *manifest.Manifest, head *lineage.Version, versions []seen) (Version, bool, error) {
-	i := slices.IndexFunc(versions, func(v seen) bool { return v.Complete || v.Damage != "" })
-	mended := func(v *seen) bool { return v.future(s.now()) && m.NewestMtime() < manifest.Nanoseconds(v.NewestMtime) }
+// matchesNewest returns the newest version if it has the content of the backup that is about to be
+// made, and is the head or follows it. A damaged version does not match, nor one with a file from
+// the future whose time was corrected since.
+func (s *Store) matchesNewest(ctx context.Context, m *manifest.Manifest, head *lineage.Version, versions []observed) (Version, bool, error) {
+	i := slices.IndexFunc(versions, func(v observed) bool { return v.Complete || v.Damage != "" })
+	mended := func(v *observed) bool {
+		return v.future(s.now()) && m.NewestMtime() < manifest.Nanoseconds(v.NewestMtime)
+	}
 	if i < 0 || !versions[i].Complete || mended(&versions[i]) || !versions[i].manifest.ShapedLike(m) {
 		return Version{}, false, nil
 	}
 	v := versions[i]
-	// It is relied on in the place of what was just read: so it is read, too.
+	// It stands in for the backup, so it is read as thoroughly.
 	if f, err := s.Verify(ctx, v.Version, nil); err != nil || f.Result == Damaged {
 		return Version{}, false, context.Cause(ctx)
 	}
@@ -67,9 +69,9 @@ func (s *Store) already(ctx context.Context, m *manifest.Manifest, head *lineage
 	return v.Version, true, nil
 }
 
-// contentOf returns the hash of a version's content, which is read as far as it is not known.
-func (s *Store) contentOf(ctx context.Context, v seen) (string, error) {
-	snap, err := s.openVersion(seen{Version: v.Version})
+// contentOf returns the hash of a version's content. What is not known is read.
+func (s *Store) contentOf(ctx context.Context, v observed) (string, error) {
+	snap, err := s.openVersion(observed{Version: v.Version})
 	if err != nil {
 		return "", err
 	}
@@ -80,11 +82,11 @@ func (s *Store) contentOf(ctx context.Context, v seen) (string, error) {
 	return hex.EncodeToString(snap.Digest()), nil
 }
 
-// complete finds out what a head held of which only the name is known: another program's
-// version, on which the LIM was started. One that is gone, or has changed since, keeps
-// its name alone.
-func (s *Store) complete(ctx context.Context, head *lineage.Version, versions []seen) {
-	i := slices.IndexFunc(versions, func(v seen) bool { return v.line.Node.Name == head.Node.Name })
+// completeHead fills in the content of a head of which only the name is known: a version of another
+// program that the LIM was started on. Where that version is gone or has changed, the head stays a
+// name alone.
+func (s *Store) completeHead(ctx context.Context, head *lineage.Version, versions []observed) {
+	i := slices.IndexFunc(versions, func(v observed) bool { return v.line.Node.Name == head.Node.Name })
 	if head.Node.Content != "" || i < 0 || versions[i].line.Time != head.Time {
 		return
 	}
@@ -93,14 +95,15 @@ func (s *Store) complete(ctx context.Context, head *lineage.Version, versions []
 	}
 }
 
-// farAhead is how far the name of a version may be ahead of the clock for the names of
-// those that follow it to go on from there.
+// farAhead bounds how far the time in a version's name may be ahead of the clock to be taken over
+// into the names of later versions.
 const farAhead = 24 * time.Hour
 
-// commitAfter makes a version of what was staged that follows its parents, of which lost
-// lost a conflict; nil: none did. Its name comes after theirs, and after all that were
-// given here, also when the clock was set back. Where the head leads to it, the version is the head from before it is seen: a
-// backup that follows one which a crash took away still follows all that was before.
+// commitAfter makes a version of what was staged that follows parents. lost is the version that
+// lost a conflict; nil: none. The name is later than those of the parents and all names given here
+// before, even after the clock was set back. Where the new version follows the head, it becomes the
+// head before it is visible: a backup made after a crash in between still follows all earlier
+// versions.
 func (s *Store) commitAfter(g *staging, m *manifest.Manifest, lost *lineage.Version, parents ...*lineage.Version) (Version, error) {
 	pair, err := s.files(g.lim).pair()
 	if err != nil {
@@ -111,7 +114,7 @@ func (s *Store) commitAfter(g *staging, m *manifest.Manifest, lost *lineage.Vers
 	before := slices.Clone(pair.Given)
 	for _, p := range parents {
 		before = append(before, p.Node.Name)
-		g.names.known(p)
+		g.names.addLineage(p)
 	}
 	for _, name := range before {
 		if last := nameStamp(name); !last.Before(stamp.Truncate(time.Second)) && last.Sub(now) < farAhead {
@@ -119,10 +122,10 @@ func (s *Store) commitAfter(g *staging, m *manifest.Manifest, lost *lineage.Vers
 		}
 	}
 	var keep lineage.Node
-	if pair.Whole != nil {
-		keep = pair.Whole.Node
+	if pair.Common != nil {
+		keep = pair.Common.Node
 	}
-	g.names.taken(pair.Given...)
+	g.names.add(pair.Given...)
 	g.record = func(name string) *manifest.Record {
 		node := lineage.Node{Name: name, Content: hex.EncodeToString(m.Digest())}
 		r := &manifest.Record{MadeAt: now.UTC(), Parents: len(parents)}
@@ -143,8 +146,8 @@ func (s *Store) commitAfter(g *staging, m *manifest.Manifest, lost *lineage.Vers
 	return g.commit(stamp, m, nil)
 }
 
-// resolve makes a version with the content of one, which ends its conflict with another:
-// it follows both. The caller holds the LIM's lock.
+// resolve makes a version with the content of kept that follows both kept and lost, which ends
+// their conflict. The caller holds the LIM's lock.
 func (s *Store) resolve(ctx context.Context, kept *opened, lost *lineage.Version) error {
 	if kept.Problem != nil {
 		return kept.Problem
@@ -162,14 +165,14 @@ func (s *Store) resolve(ctx context.Context, kept *opened, lost *lineage.Version
 	if err != nil {
 		return noRoom(err, s.Dir)
 	}
-	if err := s.holdAgainst(kept.Root, kept.version, m); err != nil {
+	if err := s.checkHashes(kept.Root, kept.version, m); err != nil {
 		return err
 	}
 	versions, err := s.list(lim, false)
 	if err != nil {
 		return err
 	}
-	g.names.add(versions)
+	g.names.addVersions(versions)
 	line := kept.version.line
 	line.Node.Content = hex.EncodeToString(m.Digest())
 	if _, err = s.commitAfter(g, m, lost, &line, lost); err != nil {

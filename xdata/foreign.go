@@ -7,12 +7,11 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// Another program's version that changes after it was copied is newer than its copy,
-// whatever the times say. It is copied again, under a name of its own, and takes the place
-// of the copies before, which are no version that anybody made.
+// A version of another program that changes after it was copied is newer than its copy, whatever
+// the times say. It is copied again under a new name and replaces its earlier copies.
 
-// grownSince tells which of two versions is the copy of the other, which another program may
-// have changed since: that one is newer if the contents differ. Unknown: neither is.
+// grownSince tells which of two versions is an original that another program may have changed since
+// the other was copied from it: the original is newer if the contents differ. Unknown: neither is.
 func grownSince(ours, theirs wire.Summary) lineage.Order {
 	switch {
 	case ours.Name == "" || theirs.Name == "":
@@ -24,12 +23,12 @@ func grownSince(ours, theirs wire.Summary) lineage.Order {
 	return lineage.Unknown
 }
 
-// replaces tells whether what arrives is a version of which v is an earlier copy.
+// replaces tells whether v is an earlier copy of the version that arrives.
 func (r *incoming) replaces(v *Version) bool {
 	return r.head.Foreign && r.head.Record == nil && v.from == r.head.Name
 }
 
-// removeReplaced removes earlier copies of the version that has arrived.
+// removeReplaced removes the earlier copies of the version that arrived.
 func (r *incoming) removeReplaced() error {
 	for i := range r.here {
 		v := &r.here[i].Version

@@ -129,7 +129,7 @@ func FuzzHave(f *testing.F) {
 	foreign(f, s, "xdata_1_20260228000000", data, baseTime.Add(-time.Hour))
 	before, _, err := s.Newest(1)
 	must(f, err)
-	read, err := s.openVersion(seen{Version: before})
+	read, err := s.openVersion(observed{Version: before})
 	must(f, err)
 	must(f, read.ReadAll(context.Background()))
 	read.Close()
@@ -138,7 +138,7 @@ func FuzzHave(f *testing.F) {
 	v, _, err := s.Newest(1)
 	must(f, err)
 	f.Fuzz(func(t *testing.T, stream []byte) {
-		opened, err := s.openVersion(seen{Version: v})
+		opened, err := s.openVersion(observed{Version: v})
 		must(t, err)
 		defer opened.Close()
 		_ = sending(opened, wire.NewLink(bytes.NewReader(stream), io.Discard), nil, nil).Send(context.Background())

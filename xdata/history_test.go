@@ -210,7 +210,7 @@ func (l *life) backUp() error {
 		return err
 	}
 	if err == nil && !crashed {
-		l.made = append(l.made, report{side, v.Name, fingerprint(v.Path), v.line})
+		l.made = append(l.made, report{side, v.Name, contentPrint(v.Path), v.line})
 		if side == l.active {
 			l.last = len(l.made) - 1
 		}
@@ -255,7 +255,7 @@ func (l *life) checkSync(res Result, err error, keep clusterconf.Side) error {
 		return nil // clocks, damage, the future: said
 	case r == nil && s == nil:
 		return nil
-	case r == nil || s == nil || fingerprint(r.Path) != fingerprint(s.Path) && !l.lost[fingerprint(r.Path)] && !l.lost[fingerprint(s.Path)]:
+	case r == nil || s == nil || contentPrint(r.Path) != contentPrint(s.Path) && !l.lost[contentPrint(r.Path)] && !l.lost[contentPrint(s.Path)]:
 		return errors.New("a sync that went well left other data on both sides")
 	}
 	if l.last >= 0 && keep == "" && !l.lost[l.made[l.last].content] && !l.ruined[l.made[l.last].line.Node] {
@@ -346,7 +346,7 @@ func (l *life) ruin(side clusterconf.Side) {
 		return
 	}
 	v := list[l.rnd.IntN(len(list))]
-	content := fingerprint(v.Path)
+	content := contentPrint(v.Path)
 	if n := l.copies(content); n < 2 && !l.lost[content] {
 		l.lost[content] = true
 	}
@@ -359,7 +359,7 @@ func (l *life) ruin(side clusterconf.Side) {
 	must(l.t, err)
 	must(l.t, os.WriteFile(files[0], bytes.Repeat([]byte{'x'}, int(was.Size())), 0o640))
 	must(l.t, os.Chtimes(files[0], was.ModTime(), was.ModTime()))
-	l.lost[fingerprint(v.Path)] = true // it is nobody's
+	l.lost[contentPrint(v.Path)] = true // it is nobody's
 	if says := recordOf(v.Path); says != nil && !l.holds(says.Node, content) {
 		l.ruined[says.Node] = true
 	}
@@ -379,14 +379,14 @@ func (l *life) restore(side clusterconf.Side) error {
 	to, err := os.MkdirTemp(memory(), "mxlife.")
 	must(l.t, err)
 	defer os.RemoveAll(to)
-	content := fingerprint(v.Path)
+	content := contentPrint(v.Path)
 	if err := l.p[side].Restore(l.t.Context(), *v, filepath.Join(to, "data"), nil); err != nil {
 		if l.lost[content] {
 			return nil
 		}
 		return err
 	}
-	if got := fingerprint(filepath.Join(to, "data")); got != content {
+	if got := contentPrint(filepath.Join(to, "data")); got != content {
 		return fmt.Errorf("restored %q from %q", got, content)
 	}
 	return nil
@@ -425,8 +425,8 @@ func treeOf(dir string) fileTree {
 	return tr
 }
 
-// fingerprint is all that a version holds.
-func fingerprint(dir string) string {
+// contentPrint hashes all that a version holds.
+func contentPrint(dir string) string {
 	tr, parts := treeOf(dir), []string{}
 	for _, name := range slices.Sorted(maps.Keys(tr)) {
 		parts = append(parts, name+"="+tr[name])
@@ -441,7 +441,7 @@ func (l *life) held(side clusterconf.Side) map[string][]string {
 		dirs, err := filepath.Glob(filepath.Join(l.p[side].Dir, pattern))
 		must(l.t, err)
 		for _, dir := range dirs {
-			found[fingerprint(dir)] = append(found[fingerprint(dir)], dir)
+			found[contentPrint(dir)] = append(found[contentPrint(dir)], dir)
 		}
 	}
 	return found

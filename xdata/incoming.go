@@ -14,26 +14,26 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// incoming is a version that a peer sends, as it is taken into the store. The peer is not
-// trusted: what it announces is held against bounds and against what is here.
+// incoming is the receiving side of a version's transfer into the store. The peer is not trusted:
+// what it announces is checked against bounds and against the versions here.
 type incoming struct {
 	store   *Store
 	link    *wire.Link
 	lim     int
-	here    []seen       // the versions that this side has, as they were seen under the lock
-	active  func() bool  // whether the LIM runs here: its data do not come from what arrives then; may be nil
-	opened  *opened      // the newest complete one of them; nil: none
-	counted tree.Counter // of content put together; may be nil
+	here    []observed   // the versions on this side, inspected under the lock
+	active  func() bool  // whether the LIM runs here, so that the arriving version does not become the head; may be nil
+	opened  *opened      // the newest complete one of here; nil: none
+	counted tree.Counter // of content written; may be nil
 	head    wire.VersionHead
-	content int64              // bytes put together that are no holes
-	got     *transfer.Receiver // what puts it together
+	content int64              // bytes written, without holes
+	got     *transfer.Receiver // assembles the version
 }
 
-// receive takes a version and makes it visible. It must be newer than the
-// newest one here. The caller holds the LIM's lock.
+// receive takes a version and makes it visible. It must be newer than the newest one here. The
+// caller holds the LIM's lock.
 //
-// What has arrived of a version whose transfer is interrupted stays, invisible,
-// for the next one to use; of one that is refused nothing does.
+// After an interrupted transfer, what arrived stays, invisible, for the next transfer to use; what
+// was refused is removed.
 func (r *incoming) receive(ctx context.Context) (Version, error) {
 	if err := r.readHead(); err != nil {
 		return Version{}, err
@@ -50,7 +50,7 @@ func (r *incoming) receive(ctx context.Context) (Version, error) {
 	if err != nil {
 		return Version{}, err
 	}
-	v, err := r.fill(ctx, g, own)
+	v, err := r.assemble(ctx, g, own)
 	switch {
 	case err == nil:
 		g.close()
@@ -66,15 +66,15 @@ func (r *incoming) receive(ctx context.Context) (Version, error) {
 	return v, err
 }
 
-// interrupted tells whether an error says nothing about what has arrived. A
-// peer that lied, or content that differs, is no start for another time.
+// interrupted tells whether an error, such as a lost connection, leaves what arrived usable. After
+// a violation of the protocol or a wrong hash it is not.
 func interrupted(err error) bool {
 	return !errors.Is(err, manifest.ErrProtocol) && fault.CodeOf(err) != fault.Conflict && fault.CodeOf(err) != fault.Refused
 }
 
-// fill puts the version together and makes it visible.
-func (r *incoming) fill(ctx context.Context, g *staging, own *transfer.Sources) (Version, error) {
-	r.got = &transfer.Receiver{Link: r.link, Head: r.head, Own: own, Root: g.root, Flush: g.flush, Counted: r.counted, Filled: r.filled}
+// assemble receives the files and makes the version visible.
+func (r *incoming) assemble(ctx context.Context, g *staging, own *transfer.Sources) (Version, error) {
+	r.got = &transfer.Receiver{Link: r.link, Head: r.head, Own: own, Root: g.root, Flush: g.flush, Counted: r.counted, CountContent: r.countContent}
 	if err := r.got.Receive(ctx); err != nil {
 		return Version{}, err
 	}
@@ -83,13 +83,13 @@ func (r *incoming) fill(ctx context.Context, g *staging, own *transfer.Sources) 
 	}
 	_, stamp, _ := parseName(r.head.Name)
 	now := r.store.now().UTC()
-	g.record, g.arrives = r.says, true
-	g.names.add(r.here)
+	g.record, g.arrives = r.record, true
+	g.names.addVersions(r.here)
 	p, err := r.store.files(r.lim).pair()
 	if err != nil {
 		return Version{}, err
 	}
-	g.names.taken(p.Given...)
+	g.names.add(p.Given...)
 	v, err := g.commit(stamp, &r.got.Manifest, &now)
 	if err != nil || r.active != nil && r.active() {
 		return v, err
@@ -97,23 +97,23 @@ func (r *incoming) fill(ctx context.Context, g *staging, own *transfer.Sources) 
 	return v, r.store.files(r.lim).setHead(&v.line)
 }
 
-// says returns what a version says of itself under its name here: another program's, when
-// the name was taken, which one it had.
-func (r *incoming) says(name string) *manifest.Record {
+// record returns what the version says of itself under its name here. For a version of another
+// program that got a new name it includes the original one.
+func (r *incoming) record(name string) *manifest.Record {
 	if r.head.Record == nil && name != r.head.Name {
 		return &manifest.Record{Version: lineage.Version{Node: lineage.Node{Name: r.head.Name}}}
 	}
 	return r.head.Record
 }
 
-// line is what the version that is announced says of itself, and how old it is.
+// line is the lineage that the announced version states, with its time.
 func (r *incoming) line() *lineage.Version {
 	v := Version{Name: r.head.Name, Stamp: nameStamp(r.head.Name), NewestMtime: time.Unix(0, r.head.Mtime)}
 	v.describe(r.head.Record, r.store.now())
 	return &v.line
 }
 
-// readHead reads the announcement and decides whether to take the version.
+// readHead reads the announcement and decides whether the version is accepted.
 func (r *incoming) readHead() error {
 	if err := r.link.ExpectJSON(wire.FrameHead, &r.head); err != nil {
 		return err
@@ -145,8 +145,8 @@ func (r *incoming) readHead() error {
 	return r.checkSpace()
 }
 
-// checkSpace refuses a version that does not fit. Where it fits only without what
-// interrupted transfers left, that goes.
+// checkSpace refuses a version that does not fit on the disk. Leftovers of interrupted transfers
+// are removed where that makes it fit.
 func (r *incoming) checkSpace() error {
 	v := volume{bytes: r.head.Bytes, content: r.head.Content, files: r.head.Entries}
 	left := r.store.partials(r.lim)
@@ -158,9 +158,9 @@ func (r *incoming) checkSpace() error {
 	return r.store.checkSpace(v)
 }
 
-// filled counts content. A peer can only tell by the room that its files take there how much
-// there is; when it turns out to be more, there must be room for all.
-func (r *incoming) filled(n int64) error {
+// countContent counts content. The announced amount is an estimate from the sender's disk usage;
+// when it is exceeded, there must be room for the full size.
+func (r *incoming) countContent(n int64) error {
 	was := r.content
 	r.content += n
 	if was > r.head.Content || r.content <= r.head.Content {
@@ -169,8 +169,8 @@ func (r *incoming) filled(n int64) error {
 	return r.store.checkSpace(volume{bytes: r.head.Bytes, content: r.head.Bytes - was, files: r.head.Entries})
 }
 
-// checkNewer holds the rule that nothing newer is overwritten against the
-// peer's word too, who may have chosen the direction.
+// checkNewer refuses to overwrite newer data. The peer may have chosen the direction, so its choice
+// is not relied on.
 func (r *incoming) checkNewer() error {
 	now := r.store.now()
 	if r.head.Mtime > manifest.Nanoseconds(now.Add(MaxSkew)) {
@@ -196,11 +196,12 @@ func (r *incoming) checkNewer() error {
 		r.head.Name, stampOf(r.head.Mtime), v.Name, stampOf(manifest.Nanoseconds(v.NewestMtime)))
 }
 
-// findSources opens what there is. The caller closes it.
+// findSources opens the local versions and leftovers that chunks can be copied from. The caller
+// closes them.
 func (r *incoming) findSources(ctx context.Context) (*transfer.Sources, error) {
 	own := &transfer.Sources{}
-	// A damaged version will do: what is wrong with it is noticed and left.
-	i := slices.IndexFunc(r.here, func(v seen) bool { return v.Complete || v.Damage != "" })
+	// A damaged version is good enough: each file is verified after it was assembled.
+	i := slices.IndexFunc(r.here, func(v observed) bool { return v.Complete || v.Damage != "" })
 	if i >= 0 {
 		if err := own.Add(ctx, r.open(r.here[i])); err != nil {
 			own.Close()
@@ -212,13 +213,13 @@ func (r *incoming) findSources(ctx context.Context) (*transfer.Sources, error) {
 		if err != nil && (context.Cause(ctx) != nil || !tree.IsOfFile(err)) {
 			own.Close()
 			return nil, err
-		} // what arrived and cannot be read is sent again
+		} // a leftover that cannot be read is not used
 	}
 	return own, nil
 }
 
-// open opens a version; nil for one that cannot be used, as if there were none.
-func (r *incoming) open(v seen) *transfer.Snapshot {
+// open opens a version as a source; nil where it cannot be used.
+func (r *incoming) open(v observed) *transfer.Snapshot {
 	if r.opened != nil && r.opened.version.Name == v.Name {
 		return r.opened.Snapshot
 	}

@@ -15,7 +15,7 @@ import (
 
 const indexPrefix = ".index-"
 
-// indexes are the indexes of a store's versions, each beside its version.
+// indexes are the index files of a store's versions, each beside its version.
 type indexes struct {
 	dir  string
 	warn warner
@@ -25,7 +25,7 @@ func (s *Store) indexes() indexes { return indexes{dir: s.Dir, warn: s.warn} }
 
 func (is indexes) path(name string) string { return filepath.Join(is.dir, indexPrefix+name) }
 
-// write keeps the manifest of a version, also where a folder took the place of its index.
+// write stores the manifest of a version as its index. An empty folder in its place is replaced.
 func (is indexes) write(name string, m *manifest.Manifest) error {
 	path := is.path(name)
 	if info, err := os.Lstat(path); err == nil && info.IsDir() {
@@ -36,9 +36,9 @@ func (is indexes) write(name string, m *manifest.Manifest) error {
 	return safepath.Replace(path, manifest.EncodeIndex(m), 0o644)
 }
 
-// read returns the manifest kept of a version that looks like now and has this mark, or
-// none; nil when there is none that it can be held against. An index speaks of what its mark
-// speaks of, or of a version that has one of its files at least.
+// read returns the index of a version that has the manifest now and the mark own; nil where there
+// is none that describes it. An index with a mark belongs to the version that the mark belongs to;
+// one without must share a file with now.
 func (is indexes) read(name string, now *manifest.Manifest, own *mark) (*manifest.Manifest, error) {
 	m, err := is.load(name)
 	if m == nil || own == nil && !manifest.SharesFile(m, now) {
@@ -47,7 +47,7 @@ func (is indexes) read(name string, now *manifest.Manifest, own *mark) (*manifes
 	return m, nil
 }
 
-// load reads the manifest kept of a version of that name; nil when there is none that
+// load reads the index with a version's name, whatever it describes; nil where there is none that
 // can be read.
 func (is indexes) load(name string) (*manifest.Manifest, error) {
 	data, err := safepath.ReadFile(is.path(name))
@@ -67,8 +67,7 @@ func (is indexes) load(name string) (*manifest.Manifest, error) {
 // remove removes the index of a version that is gone.
 func (is indexes) remove(name string) error { return ignoreAbsent(safepath.Remove(is.path(name))) }
 
-// clean removes the indexes of versions of a LIM that are gone. The caller holds the LIM's
-// lock.
+// clean removes the indexes of a LIM's versions that are gone. The caller holds the LIM's lock.
 func (is indexes) clean(lim int) error {
 	entries, err := os.ReadDir(is.dir)
 	if err != nil {
@@ -82,9 +81,9 @@ func (is indexes) clean(lim int) error {
 	return nil
 }
 
-// guide makes a guide of the newest other version that an index is kept of; nil: there
-// is none, or m has no file that is worth it. It need not be of any use: what is there is told
-// by hashes.
+// guide returns a guide made from the index of the newest other version; nil: there is none, or m
+// has no file large enough. A guide only speeds reading up: chunks are always verified by their
+// hashes.
 func (is indexes) guide(lim int, name string, m *manifest.Manifest) *chunk.Guide {
 	if !slices.ContainsFunc(m.Entries, func(e manifest.Entry) bool { return e.Size >= chunk.LargeFile }) {
 		return nil
@@ -102,7 +101,7 @@ func (is indexes) guide(lim int, name string, m *manifest.Manifest) *chunk.Guide
 	}
 	before, err := is.load(newest)
 	if err != nil || before == nil {
-		return nil // it was removed meanwhile, or cannot be read
+		return nil // removed meanwhile, or unreadable
 	}
 	chunks := chunk.WithoutHoles(before.Chunks)
 	if len(chunks) == 0 || len(chunks) > transfer.MaxHave {

@@ -6,12 +6,10 @@ import (
 	"slices"
 )
 
-// KeepNewest leaves one version of a LIM, the newest complete one, as the
-// actions do that make older ones incompatible (spec ch. 9). In the safe order:
-// it is read from end to end and noted as verified, and only then are the
-// others removed. An error says that it could not be read; then all stay.
-// Versions that are still being written stay, too, and those that Prune has to leave:
-// they go with the next sync.
+// KeepNewest removes all versions of a LIM but the newest complete one, after an action that makes
+// older ones incompatible (spec ch. 9). The newest is verified first, by reading all of it; an
+// error means that this failed, and that all versions stay. Versions that are still being written
+// stay as well, and so do those that Prune must keep: they are removed after the next sync.
 func (s *Store) KeepNewest(ctx context.Context, lim int) (removed []Version, err error) {
 	release, err := s.lock(lim, "xdata prune")
 	if err != nil {
@@ -39,8 +37,8 @@ func (s *Store) KeepNewest(ctx context.Context, lim int) (removed []Version, err
 	if err != nil {
 		return nil, err
 	}
-	if p.Fits == nil || !sameVersion(p.Fits, &versions[i].line) {
-		p.Fits = &versions[i].line // the other side hears of it with the next sync
+	if p.OldestCompatible == nil || !sameVersion(p.OldestCompatible, &versions[i].line) {
+		p.OldestCompatible = &versions[i].line // the other side is told in the next sync
 		if err := s.files(lim).setPair(p); err != nil {
 			return nil, err
 		}
@@ -48,9 +46,9 @@ func (s *Store) KeepNewest(ctx context.Context, lim int) (removed []Version, err
 	return s.prune(lim, 1, s.paired(lim))
 }
 
-// Unfit returns what KeepNewest would remove, and what it would have to leave until
-// something newer is on both sides. It reads and changes nothing.
-func (s *Store) Unfit(lim int) (gone, waiting []Version, err error) {
+// Incompatible returns the versions that KeepNewest would remove, and those that it would leave
+// until both sides have a newer one. It changes nothing.
+func (s *Store) Incompatible(lim int) (gone, waiting []Version, err error) {
 	versions, err := s.List(lim)
 	if err != nil {
 		return nil, nil, err

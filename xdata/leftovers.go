@@ -13,8 +13,8 @@ import (
 	"mxcluster/internal/safepath"
 )
 
-// replacedStale is how old a file must be that was to replace another before it
-// counts as left by a crash: who verifies makes some too, without the lock.
+// replacedStale is the age at which a temporary file counts as left by a crash: verify writes such
+// files without holding the lock.
 const replacedStale = time.Hour
 
 // leftovers are what crashed holders of a LIM's lock left in a store.
@@ -25,15 +25,15 @@ type leftovers struct {
 	warn warner
 }
 
-// isReplacement tells whether a file was to replace an index, a mark, or what is remembered
-// of a LIM.
+// isReplacement tells whether a file is a temporary one, to be renamed to an index, a mark, or a
+// state file of the LIM.
 func (l leftovers) isReplacement(name string) bool {
 	version, files := fmt.Sprintf("xdata_%d_", l.lim), limFiles{dir: l.dir, lim: l.lim}
 	of := []string{indexPrefix + version, markPrefix + version, filepath.Base(files.headPath()), filepath.Base(files.pairPath())}
 	return slices.ContainsFunc(of, func(prefix string) bool { return strings.HasPrefix(name, "."+prefix) })
 }
 
-// cleanReplacement removes such a file, or a sign, unless it is new.
+// cleanReplacement removes a temporary file, or a sign file, unless it is new.
 func (l leftovers) cleanReplacement(e fs.DirEntry) error {
 	info, err := e.Info()
 	if err == nil && l.now().Sub(info.ModTime()) > replacedStale {
@@ -45,9 +45,8 @@ func (l leftovers) cleanReplacement(e fs.DirEntry) error {
 	return err
 }
 
-// clean clears them away: staging folders, files that were to replace others, and marks
-// without a version. What cannot be removed is told, and tried again by the next holder of
-// the lock. The caller holds it.
+// clean removes staging folders, temporary files, and marks without a version. What cannot be
+// removed is reported, and tried again by the next holder of the lock. The caller holds the lock.
 func (l leftovers) clean() error {
 	entries, err := os.ReadDir(l.dir)
 	if err != nil {
@@ -70,7 +69,7 @@ func (l leftovers) clean() error {
 	return nil
 }
 
-// isGone tells whether a name is that of a version of a LIM, and none of that name is in dir.
+// isGone tells whether name is that of a version of the LIM which is not in dir.
 func isGone(dir string, lim int, name string) bool {
 	if of, _, valid := parseName(name); !valid || of != lim {
 		return false

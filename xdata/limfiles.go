@@ -12,9 +12,9 @@ import (
 	"mxcluster/internal/safepath"
 )
 
-// limFiles are the files in which a store keeps how the data of a LIM stand: what they
-// follow, the head, and what is known of both sides, the pair. Only who holds the LIM's
-// lock writes them, but for the head that a start of the LIM leaves.
+// limFiles are the state files of a LIM in a store: the head, and the pair state, which is what is
+// known of both sides. They are written under the LIM's lock, except for the head that a start of
+// the LIM sets.
 type limFiles struct {
 	dir string
 	lim int
@@ -26,7 +26,7 @@ func (f limFiles) headPath() string { return filepath.Join(f.dir, fmt.Sprintf(".
 
 func (f limFiles) pairPath() string { return filepath.Join(f.dir, fmt.Sprintf(".pair-%d.json", f.lim)) }
 
-// head returns the head as far as it is written down; nil where it is not.
+// head returns the recorded head; nil: none.
 func (f limFiles) head() (*lineage.Version, error) {
 	var v lineage.Version
 	ok, err := readJSON(f.headPath(), &v)
@@ -39,7 +39,7 @@ func (f limFiles) head() (*lineage.Version, error) {
 	return &v, nil
 }
 
-// setHead makes a version the head, for good.
+// setHead records the head durably.
 func (f limFiles) setHead(v *lineage.Version) error {
 	var was lineage.Version
 	if ok, err := readJSON(f.headPath(), &was); err == nil && ok && sameVersion(&was, v) {
@@ -51,8 +51,7 @@ func (f limFiles) setHead(v *lineage.Version) error {
 	return nil
 }
 
-// pair returns what is remembered; nothing where there is nothing, or nothing that can
-// be understood: then no version is known to be on the other side.
+// pair returns the pair state; an empty one where none is recorded, or where it cannot be decoded.
 func (f limFiles) pair() (*pairState, error) {
 	p := &pairState{}
 	ok, err := readJSON(f.pairPath(), p)
@@ -72,7 +71,7 @@ func (f limFiles) setPair(p *pairState) error {
 	return nil
 }
 
-// give remembers that a name is given, before its version can be seen.
+// give records that a name is used, before its version is visible.
 func (f limFiles) give(name string) error {
 	p, err := f.pair()
 	if err != nil {
@@ -83,8 +82,7 @@ func (f limFiles) give(name string) error {
 	return f.setPair(p)
 }
 
-// noteConflict remembers a conflict that was found at a time: neither version is removed
-// while it lasts.
+// noteConflict records a conflict found at a time. Neither version is pruned while it lasts.
 func (f limFiles) noteConflict(at time.Time, ours, theirs *lineage.Version) error {
 	p, err := f.pair()
 	if err != nil {
@@ -97,7 +95,7 @@ func (f limFiles) noteConflict(at time.Time, ours, theirs *lineage.Version) erro
 	return f.setPair(p)
 }
 
-// readJSON reads a file; ok is false where there is none that can be understood.
+// readJSON reads a file; ok is false where there is none that can be decoded.
 func readJSON(name string, v any) (ok bool, err error) {
 	data, err := safepath.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -106,7 +104,7 @@ func readJSON(name string, v any) (ok bool, err error) {
 	return err == nil && json.Unmarshal(data, v) == nil, err
 }
 
-// writeJSON replaces a file; it is on the disk when it returns.
+// writeJSON replaces a file durably.
 func writeJSON(name string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {

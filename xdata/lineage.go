@@ -10,8 +10,8 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// describe fills in what a version says of itself, and when it counts as made where
-// that does not tell. A time that has not come yet tells nothing.
+// describe fills in a version's lineage from its record, or from times where there is none. A
+// record's time that lies in the future is not used.
 func (v *Version) describe(r *manifest.Record, now time.Time) {
 	v.line = lineage.Version{Node: lineage.Node{Name: v.Name}}
 	if r != nil {
@@ -36,9 +36,9 @@ func (v *Version) describe(r *manifest.Record, now time.Time) {
 	}
 }
 
-// is takes the content of a version for what it is. One that is not what the version
-// says is another one's lineage.
-func (v *Version) is(content []byte, now time.Time) {
+// setContent completes the lineage by the content, once that was read. Content other than recorded
+// discards the lineage: the version was changed, or is another one.
+func (v *Version) setContent(content []byte, now time.Time) {
 	text := hex.EncodeToString(content)
 	if v.line.Made && v.line.Node.Content != text {
 		v.MadeAt, v.Parent = nil, nil
@@ -47,19 +47,19 @@ func (v *Version) is(content []byte, now time.Time) {
 	v.line.Node.Content = text
 }
 
-// future tells whether a version has a file from the future: no clock can tell then what
-// is newer, so it is not copied.
+// future tells whether a version has a file with a time in the future. Such a version is not
+// copied, as times do not tell then which one is newer.
 func (v *Version) future(now time.Time) bool {
 	return v.Files > 0 && manifest.Nanoseconds(v.NewestMtime) > manifest.Nanoseconds(now.Add(MaxSkew))
 }
 
-// sortNewest sorts the versions of one LIM, the newest first; head as with lineage.Newest.
-func sortNewest(versions []seen, head *lineage.Version) []seen {
+// sortNewest sorts the versions of one LIM, newest first. head is that of lineage.Newest.
+func sortNewest(versions []observed, head *lineage.Version) []observed {
 	lines := make([]*lineage.Version, len(versions))
 	for i := range versions {
 		lines[i] = &versions[i].line
 	}
-	sorted := make([]seen, 0, len(versions))
+	sorted := make([]observed, 0, len(versions))
 	for _, i := range lineage.Newest(lines, head) {
 		sorted = append(sorted, versions[i])
 	}

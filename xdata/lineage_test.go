@@ -233,7 +233,7 @@ func TestConflict(t *testing.T) {
 			}
 		}
 		for side, s := range p {
-			if st, err := s.Standing(1); err != nil || !st.Conflict {
+			if st, err := s.Status(1); err != nil || !st.Conflict {
 				t.Errorf("%s: %+v, %v", side, st, err)
 			}
 			_, err := s.Prune(1, 1)
@@ -289,7 +289,7 @@ func TestKeepEndsAConflict(t *testing.T) {
 				if slices.ContainsFunc(list, func(v Version) bool { return v.Name == lost.Name }) {
 					t.Errorf("%s is listed on the %s side", lost.Name, side)
 				}
-				if st, err := s.Standing(1); err != nil || st.Conflict {
+				if st, err := s.Status(1); err != nil || st.Conflict {
 					t.Errorf("%s: %+v, %v", side, st, err)
 				}
 			}
@@ -388,7 +388,7 @@ func TestPruneWaitsForTheOtherSide(t *testing.T) {
 	if err != nil || len(removed) != 0 {
 		t.Errorf("removed %v, %v", removed, err)
 	}
-	if n, err := s.Waiting(1, 1); err != nil || n != 3 {
+	if n, err := s.Retained(1, 1); err != nil || n != 3 {
 		t.Errorf("%d wait, %v", n, err)
 	}
 	backUp(t, s, fileTree{"f": "after"}, baseTime)

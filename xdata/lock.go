@@ -13,9 +13,9 @@ import (
 	"mxcluster/internal/safepath"
 )
 
-// lock takes the lock of a LIM's versions, which the kernel releases when the
-// process ends, and clears away what a crashed holder left. what names the work
-// for whoever finds the lock taken. The error of a taken lock has fault.Busy.
+// lock takes the exclusive lock of a LIM's versions and removes what a crashed holder left. The
+// kernel releases the lock when the process ends. what names the work, for others that find the
+// lock taken; that is fault.Busy.
 func (s *Store) lock(lim int, what string) (release func(), err error) {
 	if err := os.MkdirAll(s.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("make the folder of data versions: %w", err)
@@ -32,10 +32,10 @@ func (s *Store) lock(lim int, what string) (release func(), err error) {
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		defer f.Close()
 		return nil, fault.New(fault.Busy, "wait for it to end and try again",
-			"the data of LIM %d is in use by %s", lim, holder(f))
+			"the data of LIM %d is in use by %s", lim, readHolder(f))
 	}
 	if err == nil {
-		err = note(f, occupant(what, s.Reason))
+		err = writeHolder(f, occupant(what, s.Reason))
 	}
 	if err == nil {
 		s.partials(lim).clean()
@@ -47,14 +47,14 @@ func (s *Store) lock(lim int, what string) (release func(), err error) {
 		return nil, fmt.Errorf("lock the data of LIM %d: %w", lim, err)
 	}
 	return func() {
-		// Closing alone would leave it locked while a program that is being started at
-		// this moment still has a copy of the file.
+		// Closing the file alone would keep the lock while a child process that is being started
+		// still has a copy of the descriptor.
 		_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
 		f.Close()
 	}, nil
 }
 
-// occupant names who holds the lock, and why.
+// occupant describes a holder of the lock: what it does, and why.
 func occupant(what, why string) string {
 	text := fmt.Sprintf("%s (process %d)", what, os.Getpid())
 	if why != "" {
@@ -63,8 +63,8 @@ func occupant(what, why string) string {
 	return text
 }
 
-// note writes who holds the lock into it.
-func note(f *os.File, text string) error {
+// writeHolder writes the holder's description into the lock file.
+func writeHolder(f *os.File, text string) error {
 	if err := f.Truncate(0); err != nil {
 		return err
 	}
@@ -72,8 +72,8 @@ func note(f *os.File, text string) error {
 	return err
 }
 
-// holder reads who holds the lock.
-func holder(f *os.File) string {
+// readHolder reads the description of the holder.
+func readHolder(f *os.File) string {
 	text, _ := io.ReadAll(io.LimitReader(f, 200))
 	if len(text) == 0 {
 		return "another process"

@@ -60,7 +60,7 @@ func TestLostIndex(t *testing.T) {
 				}
 
 				lose(path)
-				st, err := s.Standing(1)
+				st, err := s.Status(1)
 				if err != nil || st.Newest == nil || st.Newest.Name != v.Name || !st.Newest.Complete || st.Newest.Damage != "" || st.Conflict {
 					t.Errorf("the newest is %+v, %v", st.Newest, err)
 				}

@@ -15,29 +15,28 @@ import (
 	"mxcluster/xdata/internal/tree"
 )
 
-// mark is what the store notes of a version: that it is complete, however young, if
-// the store made it, and what was found when it was last read. It lies outside the
-// version, whose content it must not change, and speaks of what it was written for
-// alone (see likeness): also where the store was copied or moved to, and not of another
-// folder that came to have the same name.
+// mark is the store's note about a version: who made it, and what the last verification found. A
+// version made by the store is complete at once. The mark lies outside of the version, whose
+// content it must not change, and is tied to it by a fingerprint: it is valid in a copied or moved
+// store, and invalid for another folder with the same name.
 type mark struct {
-	likeness
-	Noted    time.Time  `json:"noted,omitzero"` // when it was written
+	fingerprint
+	Noted    time.Time  `json:"noted,omitzero"` // time of writing
 	Verified *time.Time `json:"verified"`
 	Foreign  bool       `json:"foreign,omitempty"` // made by another program, which may write to it again
-	From     string     `json:"from,omitempty"`    // other program's version on the other side that it was copied from; "": none
-	Damage   string     `json:"damage,omitempty"`  // what is wrong with it; "": nothing that is known
+	From     string     `json:"from,omitempty"`    // name of the other program's version on the other side that it is a copy of; "": none
+	Damage   string     `json:"damage,omitempty"`  // what is wrong with it; "": nothing known
 	Reason   string     `json:"reason,omitempty"`  // why it was made
 
-	changed bool // the version is no longer as it was when the mark was written
+	changed bool // the version changed after the mark was written
 }
 
 const markPrefix = ".mark-"
 
 // marks are the marks of a store's versions.
 type marks struct {
-	dir   string // of the versions: a mark lies beside its version
-	notes string // where it is kept when nothing can be written there; "": nowhere
+	dir   string // folder of the versions: a mark lies beside its version
+	notes string // folder for marks where dir is read-only; "": none
 	now   func() time.Time
 	warn  warner
 }
@@ -46,8 +45,7 @@ func (s *Store) marks() marks { return marks{dir: s.Dir, notes: s.Notes, now: s.
 
 func (ms marks) path(name string) string { return filepath.Join(ms.dir, markPrefix+name+".json") }
 
-// notePath is where the mark of a version is kept when the store cannot be written; ""
-// for nowhere.
+// notePath is the path of a mark in the folder for read-only stores; "": there is no such folder.
 func (ms marks) notePath(name string) string {
 	if ms.notes == "" {
 		return ""
@@ -55,11 +53,11 @@ func (ms marks) notePath(name string) string {
 	return filepath.Join(ms.notes, name+".json")
 }
 
-// put writes the mark of a version that looks like now: beside it, or, where that
-// cannot be, into the folder for such notes, which is told. An error says that it is kept
-// nowhere.
+// put writes the mark of a version with the manifest now: beside the version, or else, with a
+// warning, into the folder for read-only stores. An error means that it could not be written at
+// all.
 func (ms marks) put(root *os.Root, name string, m mark, now *manifest.Manifest) (err error) {
-	if m.likeness, err = likenessOf(root, now); err != nil {
+	if m.fingerprint, err = fingerprintOf(root, now); err != nil {
 		return err
 	}
 	m.Noted = ms.now().UTC()
@@ -86,17 +84,17 @@ func (ms marks) put(root *os.Root, name string, m mark, now *manifest.Manifest) 
 	return nil
 }
 
-// keep is put for those who go on without: what could not be noted is told.
+// keep is put for callers that go on after a failure, which becomes a warning.
 func (ms marks) keep(root *os.Root, name string, m mark, now *manifest.Manifest) {
 	if err := ms.put(root, name, m, now); err != nil {
 		ms.warn(fmt.Errorf("what was found cannot be kept: %w", bare(err)))
 	}
 }
 
-// read returns the mark of a version that looks like now, or nil when it has none of
-// its own. An unreadable mark counts as none: the version is then judged as any other.
+// read returns the mark of a version with the manifest now; nil: there is none for it. An
+// unreadable mark counts as none: the version is then judged like any other.
 func (ms marks) read(root *os.Root, name string, now *manifest.Manifest) (found *mark, err error) {
-	var is *likeness
+	var is *fingerprint
 	for _, path := range []string{ms.path(name), ms.notePath(name)} {
 		m, err := loadMark(path)
 		if err != nil {
@@ -106,16 +104,16 @@ func (ms marks) read(root *os.Root, name string, now *manifest.Manifest) (found 
 			continue
 		}
 		if is == nil {
-			l, err := likenessOf(root, now)
+			l, err := fingerprintOf(root, now)
 			if err != nil && tree.IsOfFile(err) {
-				return nil, nil // so bad that it is seen at each look
+				return nil, nil // so damaged that every inspection shows it
 			}
 			if err != nil {
 				return nil, err
 			}
 			is = &l
 		}
-		speaks, changed := m.of(*is, now)
+		speaks, changed := m.matches(*is, now)
 		if speaks {
 			m.changed, found = changed, m
 		}
@@ -123,7 +121,8 @@ func (ms marks) read(root *os.Root, name string, now *manifest.Manifest) (found 
 	return found, nil
 }
 
-// loadMark reads a mark, whatever it speaks of; nil when there is none that can be read.
+// loadMark reads a mark without checking which version it belongs to; nil: there is none that can
+// be read.
 func loadMark(path string) (*mark, error) {
 	if path == "" {
 		return nil, nil
@@ -139,7 +138,7 @@ func loadMark(path string) (*mark, error) {
 	return &m, nil
 }
 
-// maybeDamaged tells whether damage was noted under a version's name.
+// maybeDamaged tells whether a mark under a version's name records damage.
 func (ms marks) maybeDamaged(name string) bool {
 	for _, path := range []string{ms.path(name), ms.notePath(name)} {
 		if m, err := loadMark(path); err != nil || m != nil && m.Damage != "" {
@@ -158,7 +157,7 @@ func (ms marks) remove(name string) error {
 	return err
 }
 
-// cleanNotes removes what is kept elsewhere of versions of a LIM that are gone.
+// cleanNotes removes marks of gone versions of a LIM from the folder for read-only stores.
 func (ms marks) cleanNotes(lim int) error {
 	if ms.notes == "" {
 		return nil
@@ -182,7 +181,7 @@ func ignoreAbsent(err error) error {
 	return err
 }
 
-// bare leaves the path out of an error, which may be that of a file that was to be made.
+// bare removes the path from an error, which may be that of a temporary file.
 func bare(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {

@@ -12,20 +12,19 @@ import (
 	"mxcluster/internal/lineage"
 )
 
-// No name that is given here ever stands for two contents. Where the other side gives
-// names, too, a standby takes odd seconds and a regular server even ones. A name that was
-// given is not given again when its version is gone: another side may still have that, or
-// somebody wrote it down.
+// A name given here never stands for two contents. Where both sides give names, the standby uses
+// odd seconds and the regular server even ones. The name of a removed version is not given again:
+// the other side may still have that version, and a person may have noted it.
 
-// maxGivenNames is how many names are remembered. What is made goes on from them, so an older
-// one would come again only where the clock was set back by more than farAhead.
+// maxGivenNames is how many given names are remembered. New names are later than these, so an older
+// name could come again only after the clock was set back by more than farAhead.
 const maxGivenNames = 64
 
-// names are those of a LIM that stand for a version already, whether that is here or not.
+// names are the version names of a LIM that are in use, here or elsewhere.
 type names map[string]bool
 
-// taken adds names.
-func (n *names) taken(all ...string) {
+// add adds names.
+func (n *names) add(all ...string) {
 	if *n == nil {
 		*n = names{}
 	}
@@ -34,23 +33,23 @@ func (n *names) taken(all ...string) {
 	}
 }
 
-// known adds the names of a version, and of all that it speaks of.
-func (n *names) known(v *lineage.Version) {
-	n.taken(v.Node.Name)
+// addLineage adds the names of a version, its ancestors, and those that it rejected.
+func (n *names) addLineage(v *lineage.Version) {
+	n.add(v.Node.Name)
 	for _, of := range slices.Concat(v.Ancestors, v.Rejected) {
-		n.taken(of.Name)
+		n.add(of.Name)
 	}
 }
 
-// add adds the names of versions, and of all that they speak of.
-func (n *names) add(versions []seen) {
+// addVersions does this for versions.
+func (n *names) addVersions(versions []observed) {
 	for i := range versions {
-		n.known(&versions[i].line)
+		n.addLineage(&versions[i].line)
 	}
 }
 
-// freeName returns the name of the version that is staged: the one that it has, or the
-// first one that is free from a time on.
+// freeName returns the name for the staged version: its own one if it arrives with a name, else the
+// first free one at or after stamp.
 func (g *staging) freeName(stamp time.Time) (string, error) {
 	if name := versionName(g.lim, stamp); g.arrives {
 		if free, err := g.isFree(name); free || err != nil {
@@ -76,7 +75,7 @@ func (g *staging) freeName(stamp time.Time) (string, error) {
 	}
 }
 
-// isFree tells whether nothing here has a name, among the versions or those set aside.
+// isFree tells whether no version here has a name, those set aside included.
 func (g *staging) isFree(name string) (bool, error) {
 	for _, dir := range []string{g.store.Dir, filepath.Join(g.store.Dir, asideName)} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {

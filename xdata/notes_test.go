@@ -115,7 +115,7 @@ func TestFilesOfALIM(t *testing.T) {
 		must(t, os.WriteFile(f.pairPath(), []byte(text), 0o600))
 		head, err := f.head()
 		p, bad := f.pair()
-		if head != nil || err != nil || bad != nil || p == nil || p.Whole != nil {
+		if head != nil || err != nil || bad != nil || p == nil || p.Common != nil {
 			t.Errorf("%s: %+v, %v; %+v, %v", text, head, err, p, bad)
 		}
 	}

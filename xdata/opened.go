@@ -15,18 +15,17 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// opened is a version of a store, opened for comparing and sending.
+// opened is a version of a store that is open for comparing and sending.
 type opened struct {
 	*transfer.Snapshot
 	store   *Store
 	version Version
-	mark    mark             // as it would be written anew
-	in      *transfer.Folder // where it lies, and as it looks
+	mark    mark             // its next mark, without the outcome of reading it
+	in      *transfer.Folder // its folder and what is known of it
 }
 
-// openVersion looks a version over, as far as that was not done, and opens it. The caller
-// closes it.
-func (s *Store) openVersion(v seen) (*opened, error) {
+// openVersion opens a version, examining what was not examined yet. The caller closes it.
+func (s *Store) openVersion(v observed) (*opened, error) {
 	root, err := safepath.Folder(v.Path)
 	if err != nil {
 		return nil, err
@@ -38,8 +37,8 @@ func (s *Store) openVersion(v seen) (*opened, error) {
 	return o, nil
 }
 
-// open opens what lies in root, which it closes when it fails.
-func (o *opened) open(root *os.Root, v seen) (*transfer.Snapshot, error) {
+// open opens the version in root, which it closes when it fails.
+func (o *opened) open(root *os.Root, v observed) (*transfer.Snapshot, error) {
 	in, err := o.lookOver(root, v)
 	if err != nil {
 		root.Close()
@@ -49,8 +48,8 @@ func (o *opened) open(root *os.Root, v seen) (*transfer.Snapshot, error) {
 	return transfer.OpenSnapshot(in)
 }
 
-// lookOver finds out what is kept of the version.
-func (o *opened) lookOver(root *os.Root, v seen) (in transfer.Folder, err error) {
+// lookOver loads what is kept of the version: its mark and index.
+func (o *opened) lookOver(root *os.Root, v observed) (in transfer.Folder, err error) {
 	in = transfer.Folder{Name: v.Name, Root: root, Mtime: manifest.Nanoseconds(v.NewestMtime), Manifest: v.manifest, Kept: v.kept, Keeper: o}
 	if in.Manifest == nil {
 		if in.Manifest, _, err = tree.Survey(root); err != nil {
@@ -72,15 +71,15 @@ func (o *opened) lookOver(root *os.Root, v seen) (in transfer.Folder, err error)
 	return in, nil
 }
 
-// Damaged notes what is wrong with the version, and returns the error of it.
+// Damaged records damage in the version's mark, and returns it as an error.
 func (o *opened) Damaged(damage []string) error {
 	o.mark.Verified, o.mark.Damage = o.version.Verified, manifest.InShort(damage)
 	o.store.marks().keep(o.in.Root, o.version.Name, o.mark, o.in.Manifest)
 	return damaged(o.version.Name, o.mark.Damage)
 }
 
-// Keep keeps the manifest as the version's index. Where that cannot be it is told, and the
-// version is read again the next time: no sync fails for it.
+// Keep stores the manifest as the version's index. A failure is only a warning: the version is
+// read again the next time.
 func (o *opened) Keep(m *manifest.Manifest) error {
 	if err := o.store.indexes().write(o.version.Name, m); err != nil {
 		o.store.warn(fmt.Errorf("the hashes of %s cannot be kept: %w", o.version.Name, bare(err)))
@@ -88,21 +87,20 @@ func (o *opened) Keep(m *manifest.Manifest) error {
 	return nil
 }
 
-// sender sends the version over a link.
+// sender returns what sends the version over a link.
 func (o *opened) sender(l *wire.Link) *transfer.Sender {
 	return &transfer.Sender{Snapshot: o.Snapshot, Link: l, Head: wire.VersionHead{Name: o.version.Name, Record: o.version.record, Foreign: o.version.foreign}}
 }
 
-// prefetch begins to make the version ready to be sent if that is most likely: if it was
-// not read before the last good sync. Only tells that there is no other version here.
+// prefetch starts to prepare the version for sending if it is likely to be sent: if it was not read
+// before the last good sync. only: there is no other version here.
 func (o *opened) prefetch(ctx context.Context, only bool, lastGood time.Time) {
 	if o.Unread > 0 || o.readSince(lastGood) {
 		o.Prefetch(ctx, only)
 	}
 }
 
-// readSince tells whether the version was read after some time, as 'xdata backup' reads
-// those that it makes.
+// readSince tells whether the version was read in full after t; making it by 'xdata backup' counts.
 func (o *opened) readSince(t time.Time) bool {
 	index, err := os.Stat(o.store.indexes().path(o.version.Name))
 	return err == nil && index.ModTime().After(t)

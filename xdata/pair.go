@@ -8,23 +8,23 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// pairState is what a server remembers of how the data of a LIM stand on both sides. See
+// pairState is what a server remembers of a LIM's data on both sides. It is kept in a file; see
 // limFiles.
 type pairState struct {
-	// Whole is the version that both sides had when a sync last went well, and Local
-	// what this side's looked like: of another program's, nothing else tells that its
-	// content is still that.
-	Whole *lineage.Version `json:"whole,omitempty"`
-	Local localCopy        `json:"local,omitzero"`
+	// Common is the version that both sides had after the last successful sync, and Local how this
+	// side's looked. For a version of another program Local alone tells whether its content is
+	// still the same.
+	Common *lineage.Version `json:"whole,omitempty"`
+	Local  localCopy        `json:"local,omitzero"`
 
-	// Conflict is the last one that a sync found; nil: it is over, or there was none.
+	// Conflict is the last conflict that a sync found; nil: none, or it ended.
 	Conflict *conflictState `json:"conflict,omitempty"`
 
-	// Fits is the oldest version that fits the cluster document: what is older does not
-	// (spec ch. 9).
-	Fits *lineage.Version `json:"fits,omitempty"`
+	// OldestCompatible is the oldest version that fits the cluster document (spec ch. 9); nil: all
+	// do.
+	OldestCompatible *lineage.Version `json:"fits,omitempty"`
 
-	// Given are the names that versions got here, the last ones; see names.
+	// Given are the last names given to versions here; see names.
 	Given []string `json:"given,omitempty"`
 }
 
@@ -35,7 +35,7 @@ type conflictState struct {
 	Theirs lineage.Version `json:"theirs"`
 }
 
-// localCopy is what a version looked like.
+// localCopy describes a version's files.
 type localCopy struct {
 	Name  string `json:"name"`
 	Mtime int64  `json:"mtime"`

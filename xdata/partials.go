@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// At most maxPartials interrupted transfers of a LIM are kept, for partialsStale at most.
+// At most maxPartials interrupted transfers of a LIM are kept, for at most partialsStale.
 const (
 	maxPartials   = 3
 	partialsStale = 7 * 24 * time.Hour
@@ -35,7 +35,7 @@ func (ps partials) folders() (dirs []string) {
 		mtime time.Time
 	}
 	var found []partial
-	entries, _ := os.ReadDir(ps.dir) // without a store there are none
+	entries, _ := os.ReadDir(ps.dir) // none without a store
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil && e.IsDir() && strings.HasPrefix(e.Name(), partialPrefix(ps.lim)) {
 			found = append(found, partial{filepath.Join(ps.dir, e.Name()), info.ModTime()})
@@ -48,14 +48,14 @@ func (ps partials) folders() (dirs []string) {
 	return dirs
 }
 
-// remove removes all of it. What cannot be removed is left to the next time.
+// remove removes all of them. What cannot be removed is left to the next call.
 func (ps partials) remove() {
 	for _, dir := range ps.folders() {
 		ps.warn.left(removeTree(dir))
 	}
 }
 
-// clean removes folders that are too many or too old to be of use.
+// clean removes those that are too many or too old.
 func (ps partials) clean() {
 	for i, dir := range ps.folders() {
 		info, bad := os.Lstat(dir)

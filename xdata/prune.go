@@ -12,12 +12,12 @@ import (
 	"mxcluster/internal/safepath"
 )
 
-// Prune removes the oldest complete versions of a LIM until keep are left, those that do
-// not fit the cluster document any more, and damaged ones that are no newer than a good
-// one. Whatever keep says, the newest complete version stays, and so do the newest that
-// was verified, those still being written, and both sides of a conflict. Of a LIM that has
-// another side, what was made here stays until something newer is whole on both. What
-// cannot be removed is told by Warn and stops nothing. The LIM's lock taken is fault.Busy.
+// Prune removes the oldest complete versions of a LIM until keep are left, versions that are
+// incompatible with the cluster document, and damaged ones that have a newer good one. Never
+// removed: the newest complete version, the newest verified one, those still being written, and
+// both sides of a conflict. Where the LIM has another side, a version made here stays until both
+// sides have a newer one. What cannot be removed is reported by Warn. fault.Busy when the LIM's
+// lock is taken.
 func (s *Store) Prune(lim, keep int) (removed []Version, err error) {
 	release, err := s.lock(lim, "xdata prune")
 	if err != nil {
@@ -27,7 +27,7 @@ func (s *Store) Prune(lim, keep int) (removed []Version, err error) {
 	return s.prune(lim, keep, s.paired(lim))
 }
 
-// Surplus returns what Prune would remove, and removes nothing.
+// Surplus returns what Prune would remove, and changes nothing.
 func (s *Store) Surplus(lim, keep int) ([]Version, error) {
 	return s.surplusOf(lim, keep, s.paired(lim))
 }
@@ -39,7 +39,7 @@ func (s *Store) surplusOf(lim, keep int, paired bool) ([]Version, error) {
 	if err != nil {
 		return nil, err
 	}
-	if few, err := s.fewVersions(lim, keep); err != nil || few && (p.Fits == nil || !p.unfit(s, lim)) {
+	if few, err := s.fewVersions(lim, keep); err != nil || few && (p.OldestCompatible == nil || !p.hasIncompatible(s, lim)) {
 		return nil, err
 	}
 	versions, err := s.List(lim)
@@ -49,19 +49,18 @@ func (s *Store) surplusOf(lim, keep int, paired bool) ([]Version, error) {
 	return p.surplus(versions, keep, paired, s.now()), nil
 }
 
-// unfit tells whether there may be versions that do not fit any more: those that came
-// since have names of their own.
-func (p *pairState) unfit(s *Store, lim int) bool {
+// hasIncompatible tells, by names alone, whether there may be versions older than the oldest
+// compatible one.
+func (p *pairState) hasIncompatible(s *Store, lim int) bool {
 	entries, err := os.ReadDir(s.Dir)
 	return err != nil || slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
 		of, _, ok := parseName(e.Name())
-		return ok && of == lim && e.Name() < p.Fits.Node.Name
+		return ok && of == lim && e.Name() < p.OldestCompatible.Node.Name
 	})
 }
 
-// Waiting returns how many versions of a LIM Prune would remove, had something newer been
-// whole on both sides.
-func (s *Store) Waiting(lim, keep int) (int, error) {
+// Retained returns how many versions Prune leaves only because the other side has no newer one yet.
+func (s *Store) Retained(lim, keep int) (int, error) {
 	if !s.paired(lim) {
 		return 0, nil
 	}
@@ -73,8 +72,8 @@ func (s *Store) Waiting(lim, keep int) (int, error) {
 	return len(all) - len(some), err
 }
 
-// fewVersions tells whether there are no more versions of a LIM than are kept anyway, none
-// of them damaged. That spares the look at every file of them.
+// fewVersions tells, by names alone, whether there are at most keep versions of a LIM, none of them
+// damaged. It saves inspecting every file.
 func (s *Store) fewVersions(lim, keep int) (bool, error) {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -93,19 +92,18 @@ func (s *Store) fewVersions(lim, keep int) (bool, error) {
 	return true, nil
 }
 
-// surplus says which versions of a LIM, newest first, are one too many. One with a file
-// from the future counts as none, as a damaged one does: it cannot be copied, or nobody
-// knows how old it is.
+// surplus returns the versions of a LIM to prune; versions are sorted, newest first. A version with
+// a file from the future is not counted as a good one: it cannot be copied, and its age is unknown.
 func (p *pairState) surplus(versions []Version, keep int, paired bool, now time.Time) (over []Version) {
 	good, verified := 0, false
 	fits := -1
-	if p.Fits != nil {
-		fits = slices.IndexFunc(versions, func(v Version) bool { return v.line.Node.Name == p.Fits.Node.Name })
+	if p.OldestCompatible != nil {
+		fits = slices.IndexFunc(versions, func(v Version) bool { return v.line.Node.Name == p.OldestCompatible.Node.Name })
 	}
 	for i := range versions {
 		v := &versions[i]
 		bad := v.Damage != "" || v.Complete && v.future(now) && (paired || !v.line.Made)
-		if !bad && !v.Complete || v.noFolder { // somebody put that there, who may want it
+		if !bad && !v.Complete || v.noFolder { // put there by a person, who may want it
 			continue
 		}
 		if bad {
@@ -117,7 +115,7 @@ func (p *pairState) surplus(versions []Version, keep int, paired bool, now time.
 		good++
 		first := v.Verified != nil && !verified
 		verified = verified || v.Verified != nil
-		old := good > max(keep, 1) || good > 1 && p.unfitting(v, fits >= 0 && i > fits)
+		old := good > max(keep, 1) || good > 1 && p.incompatible(v, fits >= 0 && i > fits)
 		if old && !first && p.mayGo(v, versions[:i], paired, now) {
 			over = append(over, *v)
 		}
@@ -125,18 +123,18 @@ func (p *pairState) surplus(versions []Version, keep int, paired bool, now time.
 	return over
 }
 
-// unfitting tells whether a version is older than those that fit the cluster document;
-// after tells that it comes after them.
-func (p *pairState) unfitting(v *Version, after bool) bool {
-	if p.Fits == nil {
+// incompatible tells whether a version is older than the oldest compatible one. after: it comes
+// later in the sorted list.
+func (p *pairState) incompatible(v *Version, after bool) bool {
+	if p.OldestCompatible == nil {
 		return false
 	}
-	o := lineage.Compare(&v.line, p.Fits)
+	o := lineage.Compare(&v.line, p.OldestCompatible)
 	return o == lineage.Older || o == lineage.Unknown && after
 }
 
-// mayGo tells whether a version may be removed: neither side of a conflict, and nothing
-// that was made before something newer, which is still good here, was whole on both sides.
+// mayGo tells whether a version may be removed: it is no side of a conflict, and, if made here,
+// both sides have had a newer one, which is still good here.
 func (p *pairState) mayGo(v *Version, newer []Version, paired bool, now time.Time) bool {
 	if c := p.Conflict; c != nil && (c.Ours.Node == v.line.Node || c.Theirs.Node == v.line.Node) {
 		return false
@@ -144,15 +142,15 @@ func (p *pairState) mayGo(v *Version, newer []Version, paired bool, now time.Tim
 	if !paired || !v.line.Made {
 		return true
 	}
-	if p.Whole == nil {
+	if p.Common == nil {
 		return false
 	}
-	same := v.line.Node == p.Whole.Node
-	if o := lineage.Compare(&v.line, p.Whole); !same && o != lineage.Older && o != lineage.Same {
+	same := v.line.Node == p.Common.Node
+	if o := lineage.Compare(&v.line, p.Common); !same && o != lineage.Older && o != lineage.Same {
 		return false
 	}
 	return slices.ContainsFunc(newer, func(n Version) bool {
-		return n.Complete && !n.future(now) && (looksLike(&n) == p.Local || n.sameAs(p.Whole))
+		return n.Complete && !n.future(now) && (looksLike(&n) == p.Local || n.sameAs(p.Common))
 	})
 }
 

@@ -12,9 +12,9 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// ParseRate reads a rate in bytes a second: a number with a unit of 1024 (k, M,
-// G, with or without B, iB or /s), or in bits a second (kbit, Mbit, Gbit, of
-// 1000). A number alone counts KiB a second, as rsync's does. fault.Usage.
+// ParseRate parses a rate and returns it in bytes per second: a number with a unit of 1024 bytes
+// (k, M, G, with or without B, iB or /s), or of 1000 bits per second (kbit, Mbit, Gbit). A number
+// alone is in KiB per second, as in rsync. fault.Usage.
 func ParseRate(text string) (int64, error) {
 	bad := func() (int64, error) {
 		return 0, fault.New(fault.Usage, "give a rate such as 500k, 10M or 100Mbit; the first two are bytes a second", "bad rate %q", text)
@@ -37,7 +37,7 @@ func ParseRate(text string) (int64, error) {
 	return bad()
 }
 
-// rateUnits are what a unit stands for, in bytes a second.
+// rateUnits maps units to bytes per second.
 func rateUnits() map[string]float64 {
 	units := map[string]float64{"": 1 << 10, "b": 1, "bit": 1.0 / 8}
 	bytes, bits := 1.0, 1.0/8
@@ -51,10 +51,10 @@ func rateUnits() map[string]float64 {
 	return units
 }
 
-// limitBurst is how much of the time that nothing was sent may be made up for.
+// limitBurst bounds the catching up after a time without traffic.
 const limitBurst = 100 * time.Millisecond
 
-// limited is a connection that is held to a rate, both ways together.
+// limited is a connection with a rate limit for both directions together.
 type limited struct {
 	Conn
 	limiter *rate.Limiter
@@ -62,7 +62,7 @@ type limited struct {
 	end     context.CancelFunc
 }
 
-// limit holds a request's connection to its rate.
+// limit applies a request's rate limit to its connection.
 func limit(peer Conn, req Request) Conn {
 	if req.Rate <= 0 {
 		return peer
@@ -73,24 +73,24 @@ func limit(peer Conn, req Request) Conn {
 	return l
 }
 
-// part is as much of b as goes through at once.
-func (l *limited) part(b []byte) []byte { return b[:min(len(b), l.limiter.Burst())] }
+// burst is as much of b as may go through at once.
+func (l *limited) burst(b []byte) []byte { return b[:min(len(b), l.limiter.Burst())] }
 
 // wait waits until n bytes are due, or the connection is closed.
-func (l *limited) wait(n int) { _ = l.limiter.WaitN(l.ctx, n) } // a closed one says so when it is used
+func (l *limited) wait(n int) { _ = l.limiter.WaitN(l.ctx, n) } // the next read or write fails after a close
 
-// Read fulfils io.Reader.
+// Read implements io.Reader.
 func (l *limited) Read(b []byte) (int, error) {
-	n, err := l.Conn.Read(l.part(b))
+	n, err := l.Conn.Read(l.burst(b))
 	l.wait(n)
 	return n, err
 }
 
-// Write fulfils io.Writer.
+// Write implements io.Writer.
 func (l *limited) Write(b []byte) (written int, err error) {
 	for len(b) > 0 && err == nil {
 		var n int
-		n, err = l.Conn.Write(l.part(b))
+		n, err = l.Conn.Write(l.burst(b))
 		written += n
 		b = b[n:]
 		l.wait(n)
@@ -98,7 +98,7 @@ func (l *limited) Write(b []byte) (written int, err error) {
 	return written, err
 }
 
-// Close ends what waits, too.
+// Close closes the connection and ends what waits.
 func (l *limited) Close() error {
 	l.end()
 	return l.Conn.Close()

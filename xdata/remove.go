@@ -15,7 +15,7 @@ import (
 	"mxcluster/xdata/internal/tree"
 )
 
-// MayRemove checks whether Remove would take a version away, and changes nothing.
+// MayRemove checks whether Remove would remove a version, and changes nothing.
 func (s *Store) MayRemove(lim int, name string) (Version, error) {
 	versions, err := s.List(lim)
 	if err != nil {
@@ -37,9 +37,9 @@ func (s *Store) MayRemove(lim int, name string) (Version, error) {
 	return v, nil
 }
 
-// Remove takes one version of a LIM away. Never the last complete one, nor one that is
-// still being written (fault.Refused); fault.NotFound, fault.Busy. One that is gone though
-// not all of it could be deleted is told by Warn.
+// Remove removes one version of a LIM. The last complete version, and one that is still being
+// written, are fault.Refused; fault.NotFound, fault.Busy. Files that could not be deleted are
+// reported by Warn: the version counts as removed.
 func (s *Store) Remove(lim int, name string) (v Version, err error) {
 	defer func() {
 		if err != nil {
@@ -63,11 +63,11 @@ func (s *Store) Remove(lim int, name string) (v Version, err error) {
 	return v, safepath.SyncDir(s.Dir)
 }
 
-// remove deletes a version. It is renamed first, so that one half deleted is
-// never taken for a version. An error says that it is still there; what could not be
-// deleted of one that is gone is told, and tried again by the next holder of the lock.
+// remove deletes a version. It is renamed first, so that a half-deleted folder never counts as a
+// version. An error means that it is still there. Files that could not be deleted after the
+// renaming are reported, and tried again by the next holder of the lock.
 func (s *Store) remove(v Version) error {
-	if err := notMounted(v.Path); err != nil {
+	if err := refuseMounted(v.Path); err != nil {
 		return cannotRemove(err)
 	}
 	aside, err := safepath.MkdirTemp(s.Dir, stagingPrefix(v.LIM))
@@ -84,29 +84,29 @@ func (s *Store) remove(v Version) error {
 	return nil
 }
 
-// forget removes what is noted of a version that is gone.
+// forget removes mark and index of a version that is gone.
 func (s *Store) forget(name string) error {
 	return errors.Join(s.marks().remove(name), s.indexes().remove(name))
 }
 
-// warn tells of something that does not stop the work.
+// warn reports what does not stop the work.
 func (s *Store) warn(err error) {
 	if s.Warn != nil && err != nil {
 		s.Warn(err)
 	}
 }
 
-// warner is told of what does not stop the work.
+// warner receives reports of what does not stop the work.
 type warner func(err error)
 
-// left tells of something that could not be removed; nil is nothing to tell.
+// left reports something that could not be removed; nil reports nothing.
 func (w warner) left(err error) {
 	if err != nil {
 		w(cannotRemove(err))
 	}
 }
 
-// cannotRemove says what could not be removed, and how to get rid of it.
+// cannotRemove gives the error of a removal its remedy.
 func cannotRemove(err error) error {
 	path, why := "", err
 	var p *fs.PathError
@@ -137,14 +137,14 @@ func removalHint(path string, why error) string {
 	return "check the disk; 'mxcluster xdata prune' tries again"
 }
 
-// notMounted refuses a folder where a file system is mounted, or below which one is: what
-// lies there is not the version's.
-func notMounted(dir string) error {
+// refuseMounted refuses to remove a folder with a mount point at or below it: that content is not
+// the version's.
+func refuseMounted(dir string) error {
 	real, err := filepath.Abs(dir)
 	if err == nil {
 		var parent string
 		if parent, err = filepath.EvalSymlinks(filepath.Dir(real)); err == nil {
-			real = filepath.Join(parent, filepath.Base(real)) // it may itself be a link, which alone is removed
+			real = filepath.Join(parent, filepath.Base(real)) // name may be a link itself, and only the link is removed
 		}
 	}
 	if err != nil {
@@ -156,16 +156,16 @@ func notMounted(dir string) error {
 	return nil
 }
 
-// removeTree removes a folder, also one with read-only folders in it, which
-// only root removes without more ado.
+// removeTree removes a folder, including read-only folders in it, which ordinary users cannot
+// delete files from.
 func removeTree(dir string) error {
-	if err := notMounted(dir); err != nil {
+	if err := refuseMounted(dir); err != nil {
 		return ignoreAbsent(err)
 	}
 	return safepath.RemoveAll(dir)
 }
 
-// Advice words an error and its remedy in one line.
+// Advice joins an error and its remedy into one line.
 func Advice(err error) string {
 	text := err.Error()
 	if hint := fault.HintOf(err); hint != "" {

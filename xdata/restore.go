@@ -35,9 +35,9 @@ func notHere(lim int, name string) error {
 	return fault.New(fault.NotFound, "'mxcluster xdata list' shows those there are", "LIM %d has no version %q here", lim, name)
 }
 
-// MayRestore checks whether a version could be restored to the folder to, and
-// changes nothing: it must be complete, to must be empty or absent and outside
-// of the store, and there must be room. fault.Refused, fault.Conflict.
+// MayRestore checks whether a version could be restored to the folder to, and changes nothing: the
+// version must be complete, to must be empty or absent and outside of the store, and there must be
+// room. fault.Refused, fault.Conflict.
 func (s *Store) MayRestore(v Version, to string) error {
 	if v.Damage != "" {
 		return damaged(v.Name, v.Damage)
@@ -67,7 +67,7 @@ func missingFolder(err error, dir string) error {
 	return err
 }
 
-// outside refuses the folder of versions itself: what lies there is taken for one.
+// outside refuses the store's own folder: what lies in it is taken for a version.
 func (s *Store) outside(parent string) error {
 	within, err := inside(parent, s.Dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !within {
@@ -79,7 +79,7 @@ func (s *Store) outside(parent string) error {
 	return fault.New(fault.Refused, "restore to a folder elsewhere", "%s belongs to the data versions", parent)
 }
 
-// emptyOrAbsent refuses a folder that holds anything, and what is no folder.
+// emptyOrAbsent refuses a folder with content, and anything that is no folder.
 func emptyOrAbsent(to string) error {
 	info, err := os.Lstat(to)
 	switch {
@@ -97,11 +97,10 @@ func emptyOrAbsent(to string) error {
 	return err
 }
 
-// Restore copies a version to the folder to, all at once or not at all: it is
-// put together beside it, held against its hashes, made durable and renamed.
-// The errors are those of MayRestore, and fault.Conflict for content that does
-// not match, which is then noted as damage; fault.Busy while another restore to
-// the same folder runs.
+// Restore copies a version to the folder to, all or nothing: it is assembled beside to, compared
+// with the version's hashes, made durable and renamed. Errors are those of MayRestore;
+// fault.Conflict for content that does not match, which is then recorded as damage; fault.Busy
+// while another restore to the same folder runs.
 func (s *Store) Restore(ctx context.Context, v Version, to string, copied func(n int64)) (err error) {
 	defer func() {
 		if err != nil {
@@ -119,7 +118,7 @@ func (s *Store) Restore(ctx context.Context, v Version, to string, copied func(n
 		return removedMeanwhile(err)
 	}
 	defer from.Close()
-	part, err := openPart(to)
+	part, err := openRestoreDir(to)
 	if err != nil {
 		return err
 	}
@@ -128,7 +127,7 @@ func (s *Store) Restore(ctx context.Context, v Version, to string, copied func(n
 	if err != nil {
 		return noRoom(removedMeanwhile(err), filepath.Dir(to))
 	}
-	if err := s.holdAgainst(from, v, m); err != nil {
+	if err := s.checkHashes(from, v, m); err != nil {
 		return err
 	}
 	if err := tree.MakeDurable(part.root); err != nil {
@@ -141,7 +140,7 @@ func (s *Store) Restore(ctx context.Context, v Version, to string, copied func(n
 	return nil
 }
 
-// removedMeanwhile explains why a version, or part of it, is not there.
+// removedMeanwhile explains why a version, or a part of it, is missing.
 func removedMeanwhile(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fault.New(fault.Busy, "try again with one of 'mxcluster xdata list'", "it was removed meanwhile")
@@ -149,8 +148,8 @@ func removedMeanwhile(err error) error {
 	return err
 }
 
-// holdAgainst compares what was read of a version with the hashes kept of it.
-func (s *Store) holdAgainst(root *os.Root, v Version, now *manifest.Manifest) error {
+// checkHashes compares what was read of a version with the hashes kept of it.
+func (s *Store) checkHashes(root *os.Root, v Version, now *manifest.Manifest) error {
 	seen, _, err := tree.Survey(root)
 	if err != nil {
 		return err
@@ -176,17 +175,17 @@ func (s *Store) holdAgainst(root *os.Root, v Version, now *manifest.Manifest) er
 	return damaged(v.Name, m.Damage)
 }
 
-// part is a folder that is being restored, under another name beside its place. The folder
-// that both lie in may be another user's, who may put anything in the place of either.
-type part struct {
+// restoreDir is the temporary folder of a restore, beside its target. The folder that both lie in
+// may belong to another user, who can replace either.
+type restoreDir struct {
 	root *os.Root
 	lock *os.File
 }
 
 const partSuffix = ".mxcluster-restore"
 
-// openPart makes the folder, and clears away what a killed restore left of it.
-func openPart(to string) (*part, error) {
+// openRestoreDir makes the temporary folder, and removes what a killed restore left in it.
+func openRestoreDir(to string) (*restoreDir, error) {
 	parent, err := safepath.Folder(filepath.Dir(to))
 	if err != nil {
 		return nil, err
@@ -197,7 +196,7 @@ func openPart(to string) (*part, error) {
 	if made != nil && !errors.Is(made, fs.ErrExist) {
 		return nil, made
 	}
-	p := &part{}
+	p := &restoreDir{}
 	if p.root, err = safepath.Sub(parent, name); err != nil {
 		return nil, inTheWay(err)
 	}
@@ -223,7 +222,7 @@ func openPart(to string) (*part, error) {
 	return p, nil
 }
 
-// inTheWay says what to do about another user who is in the way.
+// inTheWay gives the remedy for another user's file in the place of the folder.
 func inTheWay(err error) error {
 	if errors.Is(err, safepath.ErrReplaced) {
 		return fault.Wrap(err, fault.Refused, "restore to a folder where no other user may write, and move it from there", "the folder that is restored to")
@@ -232,13 +231,13 @@ func inTheWay(err error) error {
 }
 
 // emptyOut removes everything in the folder.
-func (p *part) emptyOut() error {
+func (p *restoreDir) emptyOut() error {
 	entries, err := fs.ReadDir(p.root.FS(), ".")
 	if err == nil && len(entries) > 0 {
 		err = p.root.Chmod(".", 0o700)
 	}
 	if err == nil {
-		err = notMounted(p.root.Name())
+		err = refuseMounted(p.root.Name())
 	}
 	for _, e := range entries {
 		if err == nil {
@@ -248,10 +247,10 @@ func (p *part) emptyOut() error {
 	return err
 }
 
-// commit puts the folder in its place. An empty one there is replaced in the
-// same step; one that is no longer empty is not.
-func (p *part) commit(to string) error {
-	err := safepath.Move(p.root, to) // os.Rename takes no empty folder for a place
+// commit renames the folder to its target. An empty folder there is replaced atomically; one that
+// is not empty is an error.
+func (p *restoreDir) commit(to string) error {
+	err := safepath.Move(p.root, to) // os.Rename does not replace an empty folder
 	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
 		return fault.New(fault.Busy, "name a folder that nobody uses", "something was put into %s meanwhile", to)
 	}
@@ -264,8 +263,8 @@ func (p *part) commit(to string) error {
 	return safepath.SyncDir(filepath.Dir(to))
 }
 
-// discard removes what was not committed: of what has the folder's name nothing but the folder.
-func (p *part) discard() {
+// discard removes what was not committed.
+func (p *restoreDir) discard() {
 	defer p.close()
 	name := p.root.Name()
 	now, err := os.Lstat(name)
@@ -278,7 +277,7 @@ func (p *part) discard() {
 	}
 }
 
-func (p *part) close() {
+func (p *restoreDir) close() {
 	if p.lock != nil {
 		p.lock.Close()
 	}

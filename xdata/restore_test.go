@@ -78,7 +78,7 @@ func TestRestoreRefusals(t *testing.T) {
 			return to
 		}, fault.Refused, "MiB free"},
 		{"two at once", func(t *testing.T, _ *Store, _ *Version, to string) string {
-			p, err := openPart(to)
+			p, err := openRestoreDir(to)
 			must(t, err)
 			t.Cleanup(p.discard)
 			return to

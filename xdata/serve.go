@@ -18,34 +18,34 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// Opened is what the login by which a [Serve] was started opens there.
-type Opened = wire.Opened
+// Access is what the login that started a [Serve] may do.
+type Access = wire.Access
 
-// DefaultIdle is how long nothing may be heard of a peer, where nothing else is said.
+// DefaultIdle is the default of how long a peer may be silent.
 const DefaultIdle = wire.DefaultIdle
 
 // ServeOptions restrict what a peer may ask for.
 type ServeOptions struct {
 	LIMs []int // the LIMs whose data may be read and written; nil: all
-	// Opened is told to the peer.
-	Opened wire.Opened
-	// Warn is told to the peer, who may do something about it; "": nothing.
+	// Access is told to the peer.
+	Access wire.Access
+	// Warn is a warning for the peer's user; "": none.
 	Warn string
-	// Synced is told of a LIM whose sync has ended well; may be nil.
+	// Synced is called after a successful sync of a LIM; may be nil.
 	Synced func(lim int)
-	// Idle is how long nothing may be heard of the peer; 0: DefaultIdle.
+	// Idle is how long the peer may be silent; 0: DefaultIdle.
 	Idle time.Duration
 	// Active tells whether a LIM is known to run here; may be nil.
 	Active func(lim int) bool
 }
 
-// Serve is the other end of [Sync]: it answers one peer on r and w, normally
-// standard input and output of `mxcluster xdata serve`, until the peer says
-// goodbye. It holds the lock of the LIM that the peer asks for meanwhile.
+// Serve is the server of a [Sync]: it answers one peer on r and w, normally standard input and
+// output of `mxcluster xdata serve`, until the peer says goodbye. It holds the lock of the LIM that
+// the peer asked for.
 //
-// When ctx ends, or nothing was heard of the peer for opt.Idle, r is closed if it can
-// be. What stands in a read or write that no close ends, as on the standard input of
-// sshd's making, is left behind after a moment: the process ends then, and with it the lock.
+// When ctx ends, or the peer was silent for opt.Idle, r is closed if that is possible. A read or
+// write that cannot be ended by closing, as on the standard input given by sshd, is abandoned after
+// serveGrace: the process then ends, and with it the lock.
 func Serve(ctx context.Context, store *Store, r io.Reader, w io.Writer, opt ServeOptions) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -56,7 +56,7 @@ func Serve(ctx context.Context, store *Store, r io.Reader, w io.Writer, opt Serv
 		return err
 	case <-ctx.Done():
 	}
-	// Whoever is in the middle of something else gets the time to put it away.
+	// Work in progress gets time to clean up.
 	select {
 	case err := <-served:
 		return err
@@ -65,7 +65,7 @@ func Serve(ctx context.Context, store *Store, r io.Reader, w io.Writer, opt Serv
 	}
 }
 
-// serveGrace is how long a serve that is over may take to end by itself.
+// serveGrace is how long a cancelled serve may take to end.
 const serveGrace = 500 * time.Millisecond
 
 func serve(ctx context.Context, end context.CancelCauseFunc, store *Store, r io.Reader, w io.Writer, opt ServeOptions) error {
@@ -74,18 +74,18 @@ func serve(ctx context.Context, end context.CancelCauseFunc, store *Store, r io.
 		defer stop()
 	}
 	s := &server{link: wire.NewLink(r, w), opt: opt}
-	s.store = s.listening(store)
+	s.store = s.storeWithWarnings(store)
 	if opt.Warn != "" {
 		s.warnings = []string{fault.Plain(opt.Warn)}
 	}
-	s.sign = signs{store.Dir}.put()
-	defer func() { signs{store.Dir}.take(s.sign) }()
+	s.sign = signFiles{store.Dir}.put()
+	defer func() { signFiles{store.Dir}.remove(s.sign) }()
 	in, file := r.(*os.File)
 	if file {
 		wire.WidenPipe(in)
 	}
 	defer s.close()
-	err := s.link.Send(wire.FrameGreeting, wire.Greeting{Magic: wire.ProtocolMagic, Version: wire.ProtocolVersion, Sign: s.sign, Opened: opt.Opened})
+	err := s.link.Send(wire.FrameGreeting, wire.Greeting{Magic: wire.ProtocolMagic, Version: wire.ProtocolVersion, Sign: s.sign, Access: opt.Access})
 	if err == nil {
 		defer s.link.Watch(in, opt.Idle, end)()
 		err = s.run(ctx)
@@ -94,7 +94,7 @@ func serve(ctx context.Context, end context.CancelCauseFunc, store *Store, r io.
 		err = cause
 	}
 	if err != nil {
-		// Best effort: the peer may be the very thing that failed.
+		// Best effort: the connection itself may have failed.
 		_ = s.link.Send(wire.FrameError, wire.EncodeError(err))
 		return fmt.Errorf("serve data versions: %w", err)
 	}
@@ -106,20 +106,20 @@ type server struct {
 	store   *Store
 	link    *wire.Link
 	opt     ServeOptions
-	asked   wire.OpenRequest // LIM 0 until the peer has named one
+	asked   wire.OpenRequest // LIM 0: not asked yet
 	release func()           // of the LIM's lock
-	opened  *opened          // of the newest complete version; nil when there is none
-	here    []seen           // the versions there are
-	pushed  bool             // a version was taken: opened and here are not true any more
-	newest  *Version         // the newest complete one; nil: there is none
-	sign    string           // see signs
+	opened  *opened          // the newest complete version; nil: none
+	here    []observed       // the versions here
+	pushed  bool             // a version was received: opened and here are out of date
+	newest  *Version         // the newest complete version; nil: none
+	sign    string           // name of the sign file, see signFiles
 
 	mu       sync.Mutex
 	warnings []string // for the peer
 }
 
-// listening is a store whose warnings the peer hears as well.
-func (s *server) listening(store *Store) *Store {
+// storeWithWarnings is the store, with warnings collected for the peer as well.
+func (s *server) storeWithWarnings(store *Store) *Store {
 	listening := *store
 	listening.Warn = func(err error) {
 		store.warn(err)
@@ -132,7 +132,7 @@ func (s *server) listening(store *Store) *Store {
 	return &listening
 }
 
-// maxWarnings keeps what a peer is told within a message.
+// maxWarnings bounds the warnings in a message.
 const maxWarnings = 20
 
 func (s *server) close() {
@@ -144,12 +144,12 @@ func (s *server) close() {
 	}
 }
 
-// run answers messages until the peer says goodbye.
+// run answers requests until the peer says goodbye.
 func (s *server) run(ctx context.Context) error {
 	for {
 		s.link.Activity.Due.Store(0)
 		t, payload, err := s.link.Next()
-		signs{s.store.Dir}.take(s.sign) // whoever asks has looked for it
+		signFiles{s.store.Dir}.remove(s.sign) // the client has compared it by now
 		s.sign = ""
 		switch {
 		case errors.Is(err, io.EOF):
@@ -187,13 +187,13 @@ func (s *server) answer(ctx context.Context, t wire.FrameType, payload []byte) e
 			return err
 		}
 		digest := s.opened.Digest()
-		s.opened.version.is(digest, s.store.now())
+		s.opened.version.setContent(digest, s.store.now())
 		return s.link.Send(wire.FrameDigest, wire.DigestMessage{Digest: digest})
 	}
 	return manifest.Violation("message %d out of turn", t)
 }
 
-// open takes the lock of the LIM asked for and describes its newest version.
+// open takes the lock of the requested LIM and describes its newest version.
 func (s *server) open(payload []byte) error {
 	if err := wire.DecodeJSON(payload, &s.asked); err != nil {
 		return err
@@ -219,7 +219,7 @@ func (s *server) open(payload []byte) error {
 	return s.describe()
 }
 
-// describe looks at what there is, and tells the peer.
+// describe inspects the versions here, and sends a summary to the peer.
 func (s *server) describe() error {
 	if s.opened != nil {
 		s.opened.Close()
@@ -233,14 +233,14 @@ func (s *server) describe() error {
 	if err != nil {
 		return err
 	}
-	sum.Fits, s.newest = p.Fits, nil
+	sum.OldestCompatible, s.newest = p.OldestCompatible, nil
 	if s.opened != nil {
 		s.newest = &s.opened.version
 	}
 	return s.link.Send(wire.FrameOpen, sum)
 }
 
-// conflicting reads a peer's version, of which and ours neither follows the other.
+// conflicting decodes the peer's version of a conflict.
 func (s *server) conflicting(payload []byte) (*lineage.Version, error) {
 	var theirs wire.Line
 	if err := wire.DecodeJSON(payload, &theirs); err != nil {
@@ -255,7 +255,7 @@ func (s *server) conflicting(payload []byte) (*lineage.Version, error) {
 	return &theirs.Line, nil
 }
 
-// conflict remembers a conflict that the peer found.
+// conflict records a conflict that the peer found.
 func (s *server) conflict(payload []byte) error {
 	theirs, err := s.conflicting(payload)
 	if err != nil {
@@ -267,7 +267,7 @@ func (s *server) conflict(payload []byte) error {
 	return s.link.Send(wire.FrameDone, wire.Done{})
 }
 
-// resolve ends a conflict with what is here.
+// resolve ends a conflict by a version made of the newest one here.
 func (s *server) resolve(ctx context.Context, payload []byte) error {
 	theirs, err := s.conflicting(payload)
 	if err != nil {
@@ -279,7 +279,7 @@ func (s *server) resolve(ctx context.Context, payload []byte) error {
 	return s.describe()
 }
 
-// receive takes a version from the peer.
+// receive receives a version from the peer.
 func (s *server) receive(ctx context.Context) error {
 	opened := s.opened
 	s.opened, s.pushed = nil, true
@@ -299,7 +299,7 @@ func (s *server) receive(ctx context.Context) error {
 
 func (s *server) active() bool { return s.opt.Active != nil && s.opt.Active(s.asked.LIM) }
 
-// bye ends a sync that went well: old versions are no longer needed.
+// bye ends a successful sync: it prunes, and answers.
 func (s *server) bye(payload []byte) error {
 	var end wire.Done
 	if s.asked.LIM == 0 {
@@ -328,24 +328,24 @@ func (s *server) bye(payload []byte) error {
 	return s.link.Send(wire.FrameDone, end)
 }
 
-// superseded tells whether a version with a file from the future is no loss beside another
-// one: that is newer. Of one that nothing tells the age of, nobody knows.
+// superseded tells whether a version with a file from the future is known to be older than another
+// one, so that it is no loss not to copy it.
 func superseded(future, by *lineage.Version) bool {
 	o := lineage.Compare(future, by)
 	return (o == lineage.Older || o == lineage.Same) && (future.Made || future.Time != math.MinInt64)
 }
 
-// summarise looks at the versions of a LIM, opens the newest complete one, nil
-// when there is none, and describes it.
-func (s *Store) summarise(lim int) (*opened, []seen, wire.Summary, error) {
+// summarise inspects the versions of a LIM, opens the newest complete one, nil: none, and describes
+// it for the peer.
+func (s *Store) summarise(lim int) (*opened, []observed, wire.Summary, error) {
 	versions, err := s.list(lim, true)
 	if err != nil {
 		return nil, nil, wire.Summary{}, err
 	}
 	now := s.now()
 	sum := wire.Summary{Writing: writing(versions)}
-	sum.Damaged = slices.ContainsFunc(versions, func(v seen) bool { return v.Damage != "" })
-	i := slices.IndexFunc(versions, func(v seen) bool { return v.Complete && !v.future(now) })
+	sum.Damaged = slices.ContainsFunc(versions, func(v observed) bool { return v.Damage != "" })
+	i := slices.IndexFunc(versions, func(v observed) bool { return v.Complete && !v.future(now) })
 	for j := range versions {
 		v := &versions[j]
 		if v.Complete && v.future(now) && (i < 0 || !superseded(&v.line, &versions[i].line)) {
@@ -369,7 +369,7 @@ func (s *Store) summarise(lim int) (*opened, []seen, wire.Summary, error) {
 	sum.Foreign, sum.From = v.foreign, v.from
 	sum.Name, sum.Mtime, sum.Files, sum.Bytes = v.Name, manifest.Nanoseconds(v.NewestMtime), v.Files, v.Bytes
 	if sum.Digest = snap.Digest(); sum.Digest != nil {
-		snap.version.is(sum.Digest, now)
+		snap.version.setContent(sum.Digest, now)
 	}
 	sum.Line = snap.version.line
 	return snap, versions, sum, nil

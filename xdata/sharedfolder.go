@@ -9,19 +9,18 @@ import (
 	"mxcluster/internal/safepath"
 )
 
-// Both sides may have been given one folder, such as an NFS share: then there is one copy of
-// the data where two are counted on. The side that answers therefore makes a file of a name
-// that nobody else has, in its folder, for as long as it answers; the side that asks looks
-// for it in its own. A file is seen on all servers as soon as it is made, a lock not
-// everywhere.
+// Two servers may have the same folder of versions, such as an NFS share: then there is one copy of
+// the data instead of two. To detect this the server of a sync creates a sign file with a unique
+// name in its folder, and the client looks for it in its own. New files are visible on all clients
+// of a shared file system at once, which locks are not everywhere.
 const signPrefix = ".answering-"
 
-// signs are the files of that kind in a folder of versions.
-type signs struct{ dir string }
+// signFiles are the sign files in a folder of versions.
+type signFiles struct{ dir string }
 
-// put makes such a file, and returns its name; "" where none can be made, or there is no
+// put creates a sign file, and returns its name; "" where it cannot be created, or there is no
 // folder yet.
-func (s signs) put() string {
+func (s signFiles) put() string {
 	name, err := safepath.CreateTemp(s.dir, signPrefix)
 	if err != nil {
 		return ""
@@ -29,15 +28,15 @@ func (s signs) put() string {
 	return name
 }
 
-// take removes it.
-func (s signs) take(sign string) {
+// remove removes it.
+func (s signFiles) remove(sign string) {
 	if sign != "" {
-		_ = safepath.Remove(filepath.Join(s.dir, sign)) // the next holder of a lock tries again
+		_ = safepath.Remove(filepath.Join(s.dir, sign)) // else the next holder of a lock does
 	}
 }
 
 // check refuses a peer that has the same folder of versions.
-func (s signs) check(sign string) error {
+func (s signFiles) check(sign string) error {
 	if !strings.HasPrefix(sign, signPrefix) || filepath.Base(sign) != sign {
 		return nil
 	}

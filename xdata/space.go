@@ -10,45 +10,46 @@ import (
 	"mxcluster/xdata/internal/tree"
 )
 
-// SpaceFunc returns the bytes and the files that a file system still has room
-// for. files is negative where it knows no limit.
+// SpaceFunc returns how many bytes and files the file system of dir has room for. files is negative
+// where there is no limit.
 type SpaceFunc func(dir string) (bytes, files int64, err error)
 
-// kernelSpace asks the kernel, for what this user may still use.
+// kernelSpace asks the kernel for the room that this user may use.
 func kernelSpace(dir string) (bytes, files int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, 0, err
 	}
 	files = int64(st.Ffree)
-	if st.Files == 0 { // file systems that make inodes as they go say 0 of 0
+	if st.Files == 0 { // file systems without a fixed number of inodes say 0 of 0
 		files = -1
 	}
 	return int64(st.Bavail) * tree.BlockSize(&st), files, nil
 }
 
-// StandbySpare is the [Store.Spare] of a standby: it must be able to take two
-// more backups of each LIM (spec ch. 6).
+// StandbySpare is the [Store.Spare] of a standby, which must have room for two more backups of each
+// LIM (spec ch. 6).
 const StandbySpare = 2
 
 const (
-	spaceMargin = 64 << 20 // bytes left for everybody else on the file system
+	spaceMargin = 64 << 20 // bytes that stay free for others on the file system
 	filesMargin = 1000
 	maxNeed     = 1 << 60
-	blockBytes  = 4 << 10 // a file takes whole blocks
+	blockBytes  = 4 << 10 // a file uses whole blocks
 )
 
-// volume is what a version is, as far as room for it goes.
+// volume is the size of a version on the disk.
 type volume struct {
 	bytes   int64 // of all files
-	content int64 // of bytes; the rest are holes
+	content int64 // of bytes, without holes
 	files   int   // and folders
 }
 
-// checkSpace refuses a version that would not fit, before anything is written.
+// checkSpace refuses a version that does not fit, before anything is written.
 func (s *Store) checkSpace(v volume) error { return s.Space.check(s.Dir, v, max(s.Spare, 1)) }
 
-// check refuses what does not fit into a folder times over. A nil function asks the kernel.
+// check refuses a volume that does not fit into a folder times over. A nil SpaceFunc asks the
+// kernel.
 func (space SpaceFunc) check(dir string, v volume, times int) error {
 	if space == nil {
 		space = kernelSpace
@@ -61,7 +62,7 @@ func (space SpaceFunc) check(dir string, v volume, times int) error {
 	if !tree.KeepsHoles(existing(dir)) {
 		bytes = v.bytes
 	}
-	// What a peer announces may be absurd, but must not become negative here.
+	// The numbers may come from a peer: they must not overflow.
 	need := (min(bytes, maxNeed) + int64(files)*blockBytes) * int64(times)
 	if free-spaceMargin < need {
 		return fault.New(fault.Refused, "make room there, or remove old versions with 'mxcluster xdata prune'",
@@ -75,7 +76,7 @@ func (space SpaceFunc) check(dir string, v volume, times int) error {
 	return nil
 }
 
-// asMany names what there must be room for.
+// asMany words the number of versions that there must be room for.
 func asMany(times int) string {
 	if times == 1 {
 		return "the version"
@@ -83,7 +84,7 @@ func asMany(times int) string {
 	return fmt.Sprintf("a standby keeps room for %d more versions of each LIM, which of this one", times)
 }
 
-// mebibytes rounds up: what needs something does not need 0 MiB.
+// mebibytes rounds up.
 func mebibytes(n int64) int64 { return (n + 1<<20 - 1) >> 20 }
 
 // noRoom gives the error of a full file system its remedy.

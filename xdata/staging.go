@@ -15,32 +15,32 @@ import (
 	"mxcluster/xdata/internal/tree"
 )
 
-// staging is a version that is being put together, invisible until committed.
+// staging is a version that is being assembled, invisible until it is committed.
 type staging struct {
 	store *Store
 	lim   int
 	root  *os.Root
 	flush *tree.Flusher
 
-	// record says what the version says of itself, once its name is known; nil: nothing.
+	// record returns the version's record for a name; nil: it has none.
 	record func(name string) *manifest.Record
-	// announce is told of the record before the version is visible; may be nil.
+	// announce is called with the lineage before the version becomes visible; may be nil.
 	announce func(*lineage.Version) error
-	// names are those that stand for a version already.
+	// names are those in use already.
 	names names
-	// arrives tells that the version has a name already, that of the other side.
+	// arrives: the version has a name already, given by the other side.
 	arrives bool
-	from    string // see mark
+	from    string // see mark.From
 }
 
-// stagingPrefix starts the names of what is not, or no longer, a version.
+// stagingPrefix starts the names of folders that are not, or no longer, versions.
 func stagingPrefix(lim int) string { return fmt.Sprintf(".staging-%d-", lim) }
 
-// partialPrefix starts the names of what has arrived of a version, which the
-// next sync uses if this one is interrupted.
+// partialPrefix starts the names of folders with what arrived of a version, which the next sync
+// uses after an interruption.
 func partialPrefix(lim int) string { return fmt.Sprintf(".partial-%d-", lim) }
 
-// stage makes an empty staging folder. The caller holds the LIM's lock.
+// stage creates an empty staging folder. The caller holds the LIM's lock.
 func (s *Store) stage(lim int, prefix string) (*staging, error) {
 	root, err := safepath.MkdirTemp(s.Dir, prefix)
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Store) stage(lim int, prefix string) (*staging, error) {
 	return &staging{store: s, lim: lim, root: root, flush: flush}, nil
 }
 
-// close leaves what was staged as it is.
+// close closes the folder, and leaves what was staged.
 func (g *staging) close() {
 	g.flush.Close()
 	g.root.Close()
@@ -66,12 +66,11 @@ func (g *staging) close() {
 // discard removes what was staged. After a commit it only closes.
 func (g *staging) discard() {
 	g.close()
-	_ = removeTree(g.root.Name()) // a failure leaves it to the next holder of the lock
+	_ = removeTree(g.root.Name()) // else the next holder of the lock does
 }
 
-// commit makes the staged version, its manifest and its mark durable, then
-// visible under the first free name from stamp on: two versions of one second
-// get stamps that differ.
+// commit makes the staged version, its index and its mark durable, then visible under the first
+// free name at or after stamp.
 func (g *staging) commit(stamp time.Time, m *manifest.Manifest, verified *time.Time) (Version, error) {
 	name, err := g.freeName(stamp)
 	if err == nil && (!g.arrives || name != versionName(g.lim, stamp)) {
@@ -94,7 +93,7 @@ func (g *staging) commit(stamp time.Time, m *manifest.Manifest, verified *time.T
 		}
 	}
 	own := mark{Verified: verified, From: g.from, Reason: g.store.Reason, Noted: g.store.now().UTC()}
-	if own.likeness, err = likenessOf(g.root, m); err != nil {
+	if own.fingerprint, err = fingerprintOf(g.root, m); err != nil {
 		return Version{}, err
 	}
 	if err := g.publish(name, m, own); err != nil {
@@ -125,8 +124,8 @@ func nameStamp(name string) time.Time {
 	return stamp
 }
 
-// publish renames once everything is on the disk. What describes the version
-// comes first: one that is seen without could not be verified.
+// publish makes all durable and renames the folder. Mark and index come first: a version that is
+// visible without them could not be verified.
 func (g *staging) publish(name string, m *manifest.Manifest, own mark) error {
 	data, err := json.Marshal(own)
 	if err != nil {

@@ -12,40 +12,39 @@ import (
 	"mxcluster/xdata/internal/tree"
 )
 
-// Store is a folder of data versions. Several processes may use one store:
-// what changes the versions of a LIM holds that LIM's lock.
+// Store is a folder of data versions. Several processes may use one store: changes to a LIM's
+// versions are made under that LIM's lock.
 type Store struct {
-	Dir   string           // folder of the versions; made when the first one is
+	Dir   string           // folder of the versions; created with the first version
 	Now   func() time.Time // clock; nil: time.Now
-	Still time.Duration    // see DefaultStill, which 0 means
+	Still time.Duration    // quiet period of other programs' versions; 0: DefaultStill
 	Space SpaceFunc        // free space of a folder; nil: asks the kernel
 
-	// Spare is how many versions of an incoming one's size there must be room
-	// for; 0 is 1. A standby keeps room for two of each LIM (spec ch. 6).
+	// Spare is how many versions of an incoming one's size there must be room for; 0 is 1. A
+	// standby keeps room for two of each LIM (spec ch. 6).
 	Spare int
-	// Side has the names of versions that are made here tell themselves apart from those
-	// that the other side makes, in whatever second; "": there is no other side.
+	// Side decides which names versions made here get, so that the two sides never give the same
+	// one; "": there is no other side.
 	Side clusterconf.Side
-	// Paired tells whether a LIM has another side, which has to have something newer
-	// before a version that was made here is removed; nil: none has.
+	// Paired tells whether a LIM has another side. Where it has, a version made here is removed
+	// only after both sides have a newer one. nil: none has.
 	Paired func(lim int) bool
-	// Reason says why something is changed: whoever finds the lock taken reads
-	// it, and a version that is made keeps it.
+	// Reason says why something is changed. It is shown to others that find the lock taken, and
+	// recorded in versions that are made.
 	Reason string
-	// Note is told, in a line, what could not be kept of a version that was made, received
-	// or restored; may be nil.
+	// Note receives one line about attributes that could not be kept of a version that was made,
+	// received or restored; may be nil.
 	Note func(text string)
-	// Notes is a folder for what is found of versions where nothing can be written beside
-	// them; "": there is none.
+	// Notes is a folder for marks where the store is read-only; "": none.
 	Notes string
-	// Progress is told of bytes that Backup has copied; may be nil.
+	// Progress receives the bytes that Backup copies; may be nil.
 	Progress func(n int64)
-	// Warn is told of what does not stop the work and somebody should know, such as what
-	// cannot be removed; from several goroutines. May be nil.
+	// Warn receives what does not stop the work but somebody should know, such as what cannot be
+	// removed. It is called from several goroutines. May be nil.
 	Warn func(err error)
 }
 
-// note tells of what could not be kept.
+// note reports attributes that could not be kept.
 func (s *Store) note(u *tree.Dropped) {
 	if text := u.String(); text != "" && s.Note != nil {
 		s.Note(text)
@@ -59,10 +58,10 @@ func (s *Store) now() time.Time {
 	return time.Now()
 }
 
-// List returns the versions of a LIM, or of all LIMs for 0, by LIM, the newest first:
-// one that another follows comes after it, what is of the line of the LIM's data here comes
-// before what does not, else newest modification times tell, then names. One that cannot
-// be looked at is damaged and hides no other. A store that does not exist yet has none.
+// List returns the versions of a LIM, or of all for 0, sorted by LIM, the newest first. Order:
+// lineage, then whether a version is in line with the head, then the newest modification time, then
+// the name. A version that cannot be examined is listed as damaged. A store that does not exist has
+// none.
 func (s *Store) List(lim int) ([]Version, error) {
 	seen, err := s.list(lim, false)
 	if err != nil {
@@ -75,10 +74,9 @@ func (s *Store) List(lim int) ([]Version, error) {
 	return versions, nil
 }
 
-// list is List with what was seen on the way. Guided has the version whose name is the
-// newest looked at by its index: for a sync, which needs the index of the newest version,
-// and mostly that is the one.
-func (s *Store) list(lim int, guided bool) ([]seen, error) {
+// list is List with all that was observed. guided: the version with the newest name is examined by
+// its index, which a sync of that version needs.
+func (s *Store) list(lim int, guided bool) ([]observed, error) {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list data versions: %w", err)
@@ -93,12 +91,12 @@ func (s *Store) list(lim int, guided bool) ([]seen, error) {
 	if guided && len(names) > 0 {
 		guide = slices.Max(names)
 	}
-	l := s.looker()
-	versions, err := l.seeAll(names, guide)
+	l := s.inspector()
+	versions, err := l.inspectAll(names, guide)
 	if err != nil {
 		return nil, err
 	}
-	sorted := make([]seen, 0, len(versions))
+	sorted := make([]observed, 0, len(versions))
 	for _, of := range byLIM(versions) {
 		l.judgeAll(of)
 		head, err := s.files(of[0].LIM).head()
@@ -110,8 +108,7 @@ func (s *Store) list(lim int, guided bool) ([]seen, error) {
 	return sorted, nil
 }
 
-// Newest returns the newest complete version of a LIM, the first one of List. ok is
-// false when there is none.
+// Newest returns the newest complete version of a LIM. ok is false when there is none.
 func (s *Store) Newest(lim int) (v Version, ok bool, err error) {
 	versions, err := s.List(lim)
 	if err != nil {

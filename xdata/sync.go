@@ -21,40 +21,40 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// Conn is a connection to a [Serve] on another server. Close ends reads and
-// writes that wait, and may be called more than once and from any goroutine.
+// Conn is a connection to a [Serve] on another server. Close ends reads and writes in progress, may
+// be called more than once, and from any goroutine.
 type Conn interface {
 	io.ReadWriteCloser
 }
 
-// Request asks for the versions of one LIM to be made the same on two servers.
+// Request asks for a LIM's newest version to be on two servers.
 type Request struct {
 	LIM       int
-	Side      clusterconf.Side // of the store given to Sync; the peer is the other
+	Side      clusterconf.Side // of the store given to Sync; the peer has the other
 	Direction Direction        // "" is DirectionAuto
 	DryRun    bool             // compare the two sides, copy and remove nothing
-	Rate      int64            // bytes a second at most; 0: no limit
-	Keep      clusterconf.Side // whose version is kept on both sides of a conflict; "": none, and a conflict stays
-	LastGood  time.Time        // when a sync of the LIM last went well; zero: never, as far as is known
+	Rate      int64            // limit in bytes per second; 0: none
+	Keep      clusterconf.Side // whose version is kept to end a conflict; "": a conflict is an error
+	LastGood  time.Time        // the last successful sync of the LIM; zero: none known
 
-	Idle time.Duration // how long nothing may be heard of the peer once it has answered; 0: DefaultIdle
+	Idle time.Duration // how long the peer may be silent after its greeting; 0: DefaultIdle
 
-	// Active tells whether the LIM is known to run here: its data do not come from what
-	// arrives then. May be nil.
+	// Active tells whether the LIM is known to run here, so that an arriving version does not
+	// become the head. May be nil.
 	Active func() bool
-	// Progress is told of bytes of content that were put in their place, copied or
-	// sent, and, once that is known, of how many there are in all; may be nil.
+	// Progress receives the bytes of content that were copied or sent, and the total once it is
+	// known; may be nil.
 	Progress func(n, total int64)
 }
 
-// Outcome is what became of a sync.
+// Outcome is how a sync ended.
 type Outcome string
 
 // The outcomes.
 const (
 	Copied   Outcome = "copied"
 	InSync   Outcome = "in-sync"
-	Conflict Outcome = "conflict" // different content, and none is newer: nothing was copied
+	Conflict Outcome = "conflict" // contents differ and neither is newer: nothing was copied
 	Refused  Outcome = "refused"  // a rule or precondition does not hold: nothing was copied
 	Failed   Outcome = "failed"
 
@@ -64,34 +64,34 @@ const (
 // Result is the report of one LIM's sync.
 type Result struct {
 	LIM       int       `json:"lim"`
-	Version   string    `json:"version"`   // newest one, under its name on the side it was copied to
+	Version   string    `json:"version"`   // the newest, with its name on the target side
 	Direction Direction `json:"direction"` // DirectionNone when nothing was to be copied
 	Result    Outcome   `json:"result"`
-	Bytes     int64     `json:"bytes"`     // of the version
-	SentBytes int64     `json:"sentBytes"` // that crossed the wire in its direction
+	Bytes     int64     `json:"bytes"`     // size of the version
+	SentBytes int64     `json:"sentBytes"` // transferred in its direction
 	TookMs    int64     `json:"tookMs"`
 	Error     *string   `json:"error"`
-	// Writing is a version that another program may still be writing, which will be newer;
-	// nil: none is.
+	// Writing is a version that another program may still be writing and that will be newer; nil:
+	// none.
 	Writing *wire.Writing `json:"writing,omitempty"`
 
 	Code fault.Code `json:"code"` // exit code of the error; 0: none
 
-	whole *lineage.Version // that both sides have now; nil: none, or it is not known
+	common *lineage.Version // the version that both sides have now; nil: none, or not known
 
-	// SetAside is where the version lies that lost a conflict, on the side that had it.
+	// SetAside is the folder of the version that lost a conflict, on its side.
 	SetAside string `json:"setAside,omitempty"`
-	// Removes are the old versions that a dry run found to be no longer needed then.
+	// Removes are the old versions that a sync would remove, in a dry run.
 	Removes []Removal `json:"removes,omitempty"`
 }
 
-// Has tells whether both sides have a version after the sync, or one that follows it.
+// Has tells whether both sides have v, or one that follows it, after the sync.
 func (r *Result) Has(v *Version) bool {
-	if r.whole == nil {
+	if r.common == nil {
 		return false
 	}
-	o := lineage.Compare(&v.line, r.whole)
-	return o == lineage.Same || o == lineage.Older || v.line.Node == r.whole.Node
+	o := lineage.Compare(&v.line, r.common)
+	return o == lineage.Same || o == lineage.Older || v.line.Node == r.common.Node
 }
 
 // Removal is an old version that would be removed.
@@ -100,18 +100,16 @@ type Removal struct {
 	Version string           `json:"version"`
 }
 
-// Sync makes the newest version of a LIM the same on this server and on its
-// peer: the newer one, by lineage or else by modification time, is copied, verified,
-// made durable and only then made visible; old ones are removed. It holds the LIM's
-// lock on both sides, from when the peer has answered. The caller closes peer; Sync
-// closes it when ctx ends, or when nothing was heard of the peer for req.Idle.
+// Sync brings the newest version of a LIM to both this server and its peer: the newer one, by
+// lineage or else by modification time, is copied, verified, made durable and then made visible;
+// old versions are pruned. It holds the LIM's lock on both sides, from the peer's greeting on. The
+// caller closes peer; Sync closes it when ctx ends, or when the peer was silent for req.Idle.
 //
-// The Result is filled in whatever happens, and the error carries the code:
-// fault.Conflict when the contents differ and none follows the other, or content does
-// not match its hash, fault.Refused for clocks more than MaxSkew apart, a newest version
-// with times in the future, directions that would overwrite newer data, and where there
-// is no conflict to end, fault.NotFound where there is nothing to copy that way,
-// fault.Busy, fault.Unreachable.
+// The Result is always filled in. Errors: fault.Conflict when the contents differ and neither
+// follows the other, and for content that does not match its hash; fault.Refused for clocks more
+// than MaxSkew apart, a newest version with times in the future, a direction that would overwrite
+// newer data, and a request to end a conflict where there is none; fault.NotFound where there is
+// nothing to copy in that direction; fault.Busy; fault.Unreachable.
 func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, error) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -126,7 +124,7 @@ func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, er
 	}
 	c := &client{store: store, started: started, peer: peer, link: wire.NewLink(peer, peer), req: req,
 		result: Result{LIM: req.LIM, Direction: DirectionNone}}
-	if p := c.printed(); p != nil && req.Rate == 0 { // or the pipe fills faster than that
+	if p := c.printed(); p != nil && req.Rate == 0 { // with a limit the pipe would fill faster than allowed
 		wire.WidenPipe(p)
 	}
 	began := time.Now()
@@ -147,7 +145,7 @@ func Sync(ctx context.Context, store *Store, peer Conn, req Request) (Result, er
 	return c.result, err
 }
 
-// outcomeOf classes an error.
+// outcomeOf classifies an error.
 func outcomeOf(err error) Outcome {
 	switch code := fault.CodeOf(err); {
 	case errors.Is(err, errConflict):
@@ -161,23 +159,23 @@ func outcomeOf(err error) Outcome {
 // client is the state of one Sync.
 type client struct {
 	store   *Store
-	started Conn // the peer
-	peer    Conn // the same, held to the rate
+	started Conn // the connection as given
+	peer    Conn // the same, with the rate limit
 	link    *wire.Link
 	req     Request
 	result  Result
-	looked  chan looked // nil once it was read
-	newest  *opened     // of the newest complete version here; nil when there is none
-	here    []seen      // the versions there are here
+	local   chan localVersions // receives the inspection's result; nil once it was read
+	newest  *opened            // the newest complete version here; nil: none
+	here    []observed         // the versions here
 
-	own   *Version         // that was received; nil: the newest is still it
-	whole *lineage.Version // that both sides have in the end; nil: none
-	twin  *lineage.Version // what theirs says of itself, of the same content; nil: it was copied
-	fits  *lineage.Version // what is older does not fit the cluster document, they say; nil: nothing
-	ahead futureOn
+	own              *Version         // the version that was received; nil: none was
+	common           *lineage.Version // the version that both sides have at the end; nil: none
+	sameContent      *lineage.Version // the peer's version where it has the same content as ours; nil: a version was copied
+	oldestCompatible *lineage.Version // the oldest compatible version according to the peer; nil: all are
+	future           futureOn
 }
 
-// printed is what the peer prints into, if it is a program that we started.
+// printed is the pipe that the peer prints into, if it is a program that this process started.
 func (c *client) printed() *os.File {
 	if started, ok := c.started.(interface{ Output() *os.File }); ok {
 		return started.Output()
@@ -185,41 +183,40 @@ func (c *client) printed() *os.File {
 	return nil
 }
 
-// run carries the sync out. A login may take long, so nothing is locked before the peer
-// has answered.
+// run carries the sync out. A login may take long, so the lock is taken after the peer's greeting.
 func (c *client) run(ctx context.Context, gone func(error)) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	before := c.store.standing(c.req.LIM)
-	// Looking over what is here takes no longer than the other side's start.
-	c.looked = make(chan looked, 1)
-	go c.look(ctx)
+	before := c.store.folderIDs(c.req.LIM)
+	// The inspection runs while the other side starts.
+	c.local = make(chan localVersions, 1)
+	go c.inspectLocal(ctx)
 	defer c.close()
 	g, err := c.link.Meet(c.started)
 	if err == nil {
-		err = signs{c.store.Dir}.check(g.Sign)
+		err = signFiles{c.store.Dir}.check(g.Sign)
 	}
 	if err != nil {
 		return err
 	}
 	defer c.link.Watch(c.printed(), c.req.Idle, gone)()
-	if !c.req.DryRun { // it would make a file
+	if !c.req.DryRun { // a dry run creates no files
 		release, err := c.store.lock(c.req.LIM, "sync")
 		if err != nil {
 			return err
 		}
 		defer release()
 	}
-	if !slices.Equal(before, c.store.standing(c.req.LIM)) {
-		c.close() // another process was at the data during the login
-		c.looked, c.newest = make(chan looked, 1), nil
-		go c.look(ctx)
+	if !slices.Equal(before, c.store.folderIDs(c.req.LIM)) {
+		c.close() // another process changed the versions during the login
+		c.local, c.newest = make(chan localVersions, 1), nil
+		go c.inspectLocal(ctx)
 	}
 	if err := c.agree(); err != nil {
 		return err
 	}
-	if err := c.exchange(ctx); err != nil {
+	if err := c.negotiate(ctx); err != nil {
 		return err
 	}
 	if err := c.tidy(); err != nil {
@@ -228,10 +225,10 @@ func (c *client) run(ctx context.Context, gone func(error)) error {
 	return c.leftBehind()
 }
 
-// standing tells the versions of a LIM from what they are after another process made,
-// replaced or removed some. It is empty where there are none.
-func (s *Store) standing(lim int) []string {
-	entries, _ := os.ReadDir(s.Dir) // what is wrong is told by who looks at them
+// folderIDs identifies the folders of a LIM's versions, by name, inode and change time, so that a
+// change by another process is noticed. It is empty where there are none.
+func (s *Store) folderIDs(lim int) []string {
+	entries, _ := os.ReadDir(s.Dir) // errors show when the versions are inspected
 	var all []string
 	for _, e := range entries {
 		of, _, ok := parseName(e.Name())
@@ -248,18 +245,18 @@ func (s *Store) standing(lim int) []string {
 	return all
 }
 
-// looked is what there is here.
-type looked struct {
+// localVersions is the result of inspecting the versions here.
+type localVersions struct {
 	newest *opened
-	here   []seen
+	here   []observed
 	wire.Summary
 	err error
 }
 
-// look looks over what is here, and begins to read what is not known of it: whichever
-// way it goes, the other side's start leaves the time for it.
-func (c *client) look(ctx context.Context) {
-	var l looked
+// inspectLocal inspects the versions here and starts to read what is not known of the newest:
+// whatever the direction, there is time for it while the other side starts.
+func (c *client) inspectLocal(ctx context.Context) {
+	var l localVersions
 	l.newest, l.here, l.Summary, l.err = c.store.summarise(c.req.LIM)
 	if l.newest != nil && !c.req.DryRun {
 		if c.req.Rate == 0 {
@@ -267,27 +264,27 @@ func (c *client) look(ctx context.Context) {
 		}
 		l.newest.Start(ctx)
 	}
-	c.looked <- l
+	c.local <- l
 }
 
-// ours waits for what look finds.
+// ours waits for the result of inspectLocal.
 func (c *client) ours() (wire.Summary, error) {
-	l := <-c.looked
-	c.looked, c.newest, c.here = nil, l.newest, l.here
+	l := <-c.local
+	c.local, c.newest, c.here = nil, l.newest, l.here
 	return l.Summary, l.err
 }
 
-// close closes what look opened.
+// close closes what inspectLocal opened.
 func (c *client) close() {
-	if c.looked != nil {
-		_, _ = c.ours() // there was an error before
+	if c.local != nil {
+		_, _ = c.ours() // an error was returned before
 	}
 	if c.newest != nil {
 		c.newest.Close()
 	}
 }
 
-// check refuses a request that makes no sense.
+// check refuses an inconsistent request.
 func (c *client) check() error {
 	switch d := c.req.Direction; {
 	case c.req.LIM < 1:
@@ -302,11 +299,11 @@ func (c *client) check() error {
 	return nil
 }
 
-// agree makes sure that the peer's clock and ours agree. It asks for the LIM as well,
-// for exchange.
+// agree checks that the two clocks agree. The request for the LIM goes out with the question, for
+// negotiate.
 func (c *client) agree() error {
-	// Asked only now, when the other side is up and answers at once: a login
-	// may take seconds. What is asked next, which takes longer, goes with it.
+	// The clock is asked only now, when the other side answers at once: a login may take seconds.
+	// The next request, which takes longer, is sent along.
 	asked := c.store.now()
 	if err := cmp.Or(c.link.Put(wire.FrameClock), c.link.Send(wire.FrameOpen, wire.OpenRequest{LIM: c.req.LIM, Side: c.req.Side.Other()})); err != nil {
 		return c.lost(err)
@@ -322,8 +319,8 @@ func (c *client) agree() error {
 	return nil
 }
 
-// lost finds out why a request could not be written: a peer that gave up has
-// said why before it went.
+// lost returns why a request could not be written: a peer that gave up has sent its reason before
+// it closed the connection.
 func (c *client) lost(err error) error {
 	if _, reason := c.link.Expect(wire.FrameError); reason != nil {
 		return reason
@@ -331,14 +328,14 @@ func (c *client) lost(err error) error {
 	return err
 }
 
-// expect tells how much is to be copied.
+// expect sets the total amount to copy.
 func (c *client) expect(total int64) {
 	if c.req.Progress != nil {
 		c.req.Progress(0, total)
 	}
 }
 
-// wouldCopy reports what a dry run leaves undone.
+// wouldCopy reports what a dry run does not do.
 func (c *client) wouldCopy(ours, theirs wire.Summary) {
 	from := ours
 	if c.result.Direction == towards(c.req.Side) {
@@ -347,7 +344,7 @@ func (c *client) wouldCopy(ours, theirs wire.Summary) {
 	c.result.Version, c.result.Bytes, c.result.Result = from.Name, from.Bytes, WouldCopy
 }
 
-// pull copies from the peer.
+// pull receives the peer's version.
 func (c *client) pull(ctx context.Context) error {
 	if err := c.link.Send(wire.FramePull, nil); err != nil {
 		return c.lost(err)
@@ -358,12 +355,12 @@ func (c *client) pull(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.own, c.whole = &v, &v.line
+	c.own, c.common = &v, &v.line
 	c.result.Version, c.result.Bytes, c.result.Result = v.Name, v.Bytes, Copied
 	return nil
 }
 
-// push copies to the peer.
+// push sends the version here to the peer.
 func (c *client) push(ctx context.Context) error {
 	if err := c.link.Send(wire.FramePush, nil); err != nil {
 		return c.lost(err)
@@ -380,8 +377,8 @@ func (c *client) push(ctx context.Context) error {
 	if err := c.link.ExpectJSON(wire.FrameDone, &d); err != nil {
 		return err
 	}
-	c.newest.version.is(c.newest.Digest(), c.store.now()) // all of it was read to send it
-	c.whole = &c.newest.version.line
+	c.newest.version.setContent(c.newest.Digest(), c.store.now()) // all of it was read to send it
+	c.common = &c.newest.version.line
 	if d.Note != "" && c.store.Note != nil {
 		c.store.Note("on the other side " + fault.Plain(d.Note))
 	}
@@ -389,8 +386,8 @@ func (c *client) push(ctx context.Context) error {
 	return nil
 }
 
-// sendFailed tells the peer why nothing more comes. A peer that gave up has
-// said why, and that is worth more than "broken pipe".
+// sendFailed tells the peer why nothing more comes, and returns the reason that a peer which gave
+// up has sent; that says more than "broken pipe".
 func (c *client) sendFailed(err error) error {
 	var lost wire.WriteError
 	if errors.As(err, &lost) {
@@ -400,7 +397,7 @@ func (c *client) sendFailed(err error) error {
 	return err
 }
 
-// counted tells of the content that was put in its place.
+// counted reports the progress of copying.
 func (c *client) counted() tree.Counter {
 	if c.req.Progress == nil {
 		return nil
@@ -408,15 +405,15 @@ func (c *client) counted() tree.Counter {
 	return func(n int64) { c.req.Progress(n, 0) }
 }
 
-// tidy ends a sync that went well, here and on the peer.
+// tidy ends a successful sync here and on the peer.
 func (c *client) tidy() error {
 	p, err := c.store.files(c.req.LIM).pair()
 	if err != nil {
 		return err
 	}
-	end := wire.Bye{Whole: c.whole, Fits: p.Fits, Dry: c.req.DryRun}
-	if c.fits != nil && (p.Fits == nil || lineage.Compare(c.fits, p.Fits) == lineage.Newer) {
-		end.Fits = c.fits
+	end := wire.Bye{Common: c.common, OldestCompatible: p.OldestCompatible, Dry: c.req.DryRun}
+	if c.oldestCompatible != nil && (p.OldestCompatible == nil || lineage.Compare(c.oldestCompatible, p.OldestCompatible) == lineage.Newer) {
+		end.OldestCompatible = c.oldestCompatible
 	}
 	if err := c.link.Send(wire.FrameBye, end); err != nil {
 		return c.lost(err)
@@ -425,8 +422,8 @@ func (c *client) tidy() error {
 	if a.own == nil && c.newest != nil {
 		a.own = &c.newest.version
 	}
-	if c.twin != nil {
-		a.Whole = c.twin
+	if c.sameContent != nil {
+		a.Common = c.sameContent
 	}
 	var removes []string
 	var bad error
@@ -442,7 +439,7 @@ func (c *client) tidy() error {
 	if bad != nil {
 		return fmt.Errorf("data is in place, but old versions were not removed here: %w", bad)
 	}
-	c.result.whole = c.whole
+	c.result.common = c.common
 	if d.Aside != "" {
 		c.result.SetAside = fault.Plain(d.Aside)
 	}
@@ -454,20 +451,20 @@ func (c *client) tidy() error {
 	return nil
 }
 
-// wouldRemove adds to what a dry run says.
+// wouldRemove adds versions to the report of a dry run.
 func (c *client) wouldRemove(side clusterconf.Side, names []string) {
 	for _, name := range names {
 		c.result.Removes = append(c.result.Removes, Removal{Side: side, Version: fault.Plain(name)})
 	}
 }
 
-// leftBehind is the error of a version that is newer than all that were copied, and stays
-// where it is because of its times.
+// leftBehind is the error for a version that is newer than all that were copied, and is not copied
+// because of its times.
 func (c *client) leftBehind() error {
-	f := c.ahead
-	if f.FutureVersion == nil || c.whole != nil && superseded(&f.Line, c.whole) {
+	f := c.future
+	if f.FutureVersion == nil || c.common != nil && superseded(&f.Line, c.common) {
 		return nil
 	}
 	c.result.Result = Refused
-	return fromFuture(f.FutureVersion, f.side, c.store.now())
+	return futureError(f.FutureVersion, f.side, c.store.now())
 }

@@ -380,7 +380,7 @@ func TestChangedWhileSent(t *testing.T) {
 	file := filepath.Join(v.Path, "db/dump.sql")
 
 	p := pair{clusterconf.SideRegular: s, clusterconf.SideStandby: newStore(t)}
-	opened, err := s.openVersion(seen{Version: v})
+	opened, err := s.openVersion(observed{Version: v})
 	must(t, err)
 	defer opened.Close()
 	must(t, os.WriteFile(file, []byte("select 2;\n"), 0o640)) // same size, later time
@@ -388,13 +388,13 @@ func TestChangedWhileSent(t *testing.T) {
 	wantCode(t, err, fault.Busy, "changed while it was read")
 
 	// Unnoticed while it is sent, but not by who receives it.
-	opened, err = s.openVersion(seen{Version: v})
+	opened, err = s.openVersion(observed{Version: v})
 	wantCode(t, opened.Problem, fault.Busy, "changed while it was read")
 	must(t, err)
 	opened.Close()
 	mtime := baseTime.Add(time.Hour)
 	must(t, os.Chtimes(file, mtime, mtime))
-	opened, err = s.openVersion(seen{Version: v})
+	opened, err = s.openVersion(observed{Version: v})
 	must(t, err)
 	defer opened.Close()
 	must(t, opened.ReadAll(context.Background()))

@@ -13,30 +13,30 @@ import (
 	"mxcluster/internal/safepath"
 )
 
-// SyncLimit is how old the last good sync of a LIM may be: a night's, and an
-// hour for it to be late (spec ch. 3, "once every 24-hour period").
+// SyncLimit is how old the last successful sync of a LIM may be: a day, and an hour for delays
+// (spec ch. 3, "once every 24-hour period").
 const SyncLimit = 25 * time.Hour
 
-// Record is what is remembered of the syncs of a LIM on one server, whoever
-// started them: a command, cron, the agent or the other side.
+// Record is the history of a LIM's syncs on one server, whoever started them: a command, cron, the
+// agent or the other side.
 type Record struct {
 	LIM      int          `json:"lim"`
 	Since    time.Time    `json:"since"`    // when the record was begun
 	LastGood *time.Time   `json:"lastGood"` // nil: none yet
-	Failure  *SyncFailure `json:"failure"`  // the first since the last good one; nil: none
+	Failure  *SyncFailure `json:"failure"`  // failures since the last good sync; nil: none
 }
 
-// SyncFailure is what failed, and when.
+// SyncFailure describes a row of failed syncs.
 type SyncFailure struct {
 	At    time.Time  `json:"at"`   // of the first failure in a row
 	Last  time.Time  `json:"last"` // of the last one
-	Code  fault.Code `json:"code"` // of the last one, as its text
+	Code  fault.Code `json:"code"` // of the last one
 	Error string     `json:"error"`
 }
 
-// Failed tells why a LIM counts as not synchronised, for the alarm of that name
-// (spec, "Standby Cluster has Failed to Synchronize Data"): the last sync
-// failed, or the last good one is older than SyncLimit; "" when all is well.
+// Failed tells why a LIM counts as not synchronised, for the alarm (spec, "Standby Cluster has
+// Failed to Synchronize Data"): the last sync failed, or the last successful one is older than
+// SyncLimit. "": it is synchronised.
 func (r *Record) Failed(now time.Time) string {
 	since := r.Since
 	if r.LastGood != nil {
@@ -53,13 +53,12 @@ func (r *Record) Failed(now time.Time) string {
 	return fmt.Sprintf("last synchronised at %s", since.UTC().Format(time.RFC3339))
 }
 
-// Records is the folder where syncs are remembered, a file for each LIM.
+// Records is the folder of the records, one file for each LIM.
 type Records struct{ Dir string }
 
 func (r Records) path(lim int) string { return filepath.Join(r.Dir, fmt.Sprintf("lim-%d.json", lim)) }
 
-// Read returns what is remembered of a LIM; nothing, when there is nothing or
-// it cannot be understood.
+// Read returns the record of a LIM; an empty one where there is none that can be decoded.
 func (r Records) Read(lim int) (Record, error) {
 	rec := Record{LIM: lim}
 	data, err := os.ReadFile(r.path(lim))
@@ -75,8 +74,8 @@ func (r Records) Read(lim int) (Record, error) {
 	return rec, nil
 }
 
-// Begin makes the record of a LIM that has none, so that one that is never
-// synchronised is missed in time.
+// Begin creates the record of a LIM that has none, so that a LIM which is never synchronised is
+// noticed in time.
 func (r Records) Begin(lim int, now time.Time) (Record, error) {
 	rec, err := r.Read(lim)
 	if err != nil || !rec.Since.IsZero() {
@@ -86,9 +85,8 @@ func (r Records) Begin(lim int, now time.Time) (Record, error) {
 	return rec, r.write(rec, now)
 }
 
-// Note remembers a sync that ended now, well or with err. That another process
-// was at it says nothing about the data and is not remembered, nor is an
-// interruption.
+// Note records a sync that ended now, successfully or with err. A sync that found the LIM busy, or
+// was interrupted, says nothing about the data and is not recorded.
 func (r Records) Note(lim int, now time.Time, err error) error {
 	code := fault.CodeOf(err)
 	if code == fault.Busy || code == fault.Interrupted {
@@ -114,8 +112,8 @@ func (r Records) Note(lim int, now time.Time, err error) error {
 	return r.write(rec, now)
 }
 
-// write replaces a record. A failure is on the disk when it returns, so that no crash
-// hides it; a good record that a crash takes away is made anew by the next sync.
+// write replaces a record. A failure is durable on return, so that a crash does not hide it; a
+// success that is lost in a crash is recorded again by the next sync.
 func (r Records) write(rec Record, now time.Time) error {
 	data, err := json.Marshal(rec)
 	if err == nil {
@@ -135,13 +133,12 @@ func (r Records) write(rec Record, now time.Time) error {
 	return nil
 }
 
-// sweep removes what writers of a LIM's record left that were killed. Another one may
-// be writing this moment.
+// sweep removes temporary files of killed writers of a LIM's record. Another writer may be active.
 func (r Records) sweep(lim int, now time.Time) {
-	left, _ := filepath.Glob(filepath.Join(filepath.Dir(r.path(lim)), "."+filepath.Base(r.path(lim))+"*")) // the pattern is sound
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(r.path(lim)), "."+filepath.Base(r.path(lim))+"*")) // the pattern is valid
 	for _, name := range left {
 		if info, err := os.Lstat(name); err == nil && now.Sub(info.ModTime()) > time.Hour {
-			_ = os.Remove(name) // it costs a few bytes
+			_ = os.Remove(name) // retried by the next writer
 		}
 	}
 }

@@ -16,30 +16,30 @@ import (
 	"mxcluster/xdata/internal/tree"
 )
 
-// Verdict is what reading a version from end to end came to.
+// Verdict is the result of reading a version in full.
 type Verdict string
 
 // The verdicts.
 const (
-	Intact   Verdict = "intact"   // as it was when it was made, received or first read
-	Recorded Verdict = "recorded" // another program's, read for the first time: its hashes are kept from now on
+	Intact   Verdict = "intact"   // as it was made, received or first read
+	Recorded Verdict = "recorded" // another program's version, read for the first time: its hashes are kept from now on
 	Readable Verdict = "readable" // the same, but its hashes could not be kept
 	Damaged  Verdict = "damaged"
-	Unready  Verdict = "incomplete" // still being written, or without any file: not read
+	Unready  Verdict = "incomplete" // still being written, or without files: not read
 )
 
-// Finding is what [Store.Verify] found.
+// Finding is the report of [Store.Verify].
 type Finding struct {
 	LIM      int        `json:"lim"`
 	Name     string     `json:"name"`
 	Result   Verdict    `json:"result"`
 	Files    int        `json:"files"`
 	Bytes    int64      `json:"bytes"`
-	Damage   []string   `json:"damage"`   // one entry for each file that is not what it was, in the order of paths
-	Verified *time.Time `json:"verified"` // when it was last read and found good
+	Damage   []string   `json:"damage"`   // one entry for each file with wrong content, in the order of paths
+	Verified *time.Time `json:"verified"` // the last time that it was found intact
 }
 
-// Failure is the error of a damaged version: fault.Conflict; else nil.
+// Failure is the error for a damaged version, fault.Conflict; nil for others.
 func (f *Finding) Failure() error {
 	if f.Result != Damaged {
 		return nil
@@ -52,14 +52,12 @@ func damaged(name, what string) error {
 		"version %s is damaged: %s", name, what)
 }
 
-// Verify reads a version from end to end, holds it against the hashes kept of
-// it, and notes the outcome (see mark): a damaged one is from then on neither copied
-// nor run on, until it is found good. What the disk gives back as an error is damage,
-// too. It needs no lock, and goes on where nothing can be noted, which Warn is told.
-// read, which may be nil, is told of bytes as they are read.
+// Verify reads a version in full, compares it with the hashes kept of it, and records the result in
+// its mark: a damaged version is not copied or run on until it is found intact. Read errors of the
+// disk count as damage. It takes no lock. Where the mark cannot be written, Warn is told and the
+// verification goes on. read receives the number of bytes read; may be nil.
 //
-// A version that was removed meanwhile is fault.NotFound, a file that changed
-// while it was read fault.Busy.
+// A version removed meanwhile is fault.NotFound, a file that changed while it was read fault.Busy.
 func (s *Store) Verify(ctx context.Context, v Version, read func(n int64)) (Finding, error) {
 	f := Finding{LIM: v.LIM, Name: v.Name, Files: v.Files, Bytes: v.Bytes, Damage: []string{}, Verified: v.Verified}
 	if !v.Complete && v.Damage == "" {
@@ -87,7 +85,8 @@ func (s *Store) Verify(ctx context.Context, v Version, read func(n int64)) (Find
 	return f, nil
 }
 
-// whyGone is the error of a version of which something is not there any more.
+// whyGone is the error for a version with a missing file: the version was removed, or another
+// program changed it.
 func whyGone(v Version) error {
 	if _, err := os.Lstat(v.Path); err == nil {
 		return fault.New(fault.Busy, "try again when nothing writes there", "it changed while it was read")
@@ -95,7 +94,7 @@ func whyGone(v Version) error {
 	return fault.New(fault.NotFound, "", "it was removed meanwhile")
 }
 
-// verify reads, compares and notes.
+// verify reads, compares, and writes the mark.
 func (s *Store) verify(ctx context.Context, root *os.Root, f *Finding, read func(int64)) error {
 	r, err := readAll(ctx, root, read)
 	if err != nil {
@@ -137,7 +136,7 @@ func (s *Store) verify(ctx context.Context, root *os.Root, f *Finding, read func
 	return nil
 }
 
-// nextMark is what a version's mark keeps when a new one replaces it.
+// nextMark is what a new mark takes over from the one that it replaces.
 func nextMark(was *mark) mark {
 	if was == nil {
 		return mark{Foreign: true}
@@ -145,12 +144,12 @@ func nextMark(was *mark) mark {
 	return mark{Foreign: was.Foreign, From: was.From, Reason: was.Reason}
 }
 
-// wholeRead is a version that was read from end to end.
+// wholeRead is a version that was read in full.
 type wholeRead struct {
-	seen   *manifest.Manifest // as it looked before
+	seen   *manifest.Manifest // as it was listed
 	read   *manifest.Manifest // with the content of all files that could be read
-	hidden []tree.Problem     // what could not be looked at
-	broken []string           // what is wrong, in words
+	hidden []tree.Problem     // what could not be examined
+	broken []string           // what is wrong
 }
 
 // readAll reads every file of a version.
@@ -194,8 +193,8 @@ func readAll(ctx context.Context, root *os.Root, read tree.Counter) (*wholeRead,
 	return r, nil
 }
 
-// unhidden leaves out of what was kept of a version what could not be looked at now, which
-// is named already.
+// unhidden returns kept without the files that cannot be examined now: these are reported as such
+// already.
 func (r *wholeRead) unhidden(kept *manifest.Manifest) *manifest.Manifest {
 	if kept == nil || len(r.hidden) == 0 {
 		return kept

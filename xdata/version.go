@@ -1,10 +1,9 @@
-// Package xdata keeps the data versions of LIMs: complete copies of a LIM's
-// data, each in a folder of its own, made by [Store.Backup] or by the exchange's
-// own programs, and carried between a regular server and its standby by [Sync]
-// and [Serve] (spec ch. 7).
+// Package xdata keeps the data versions of LIMs: complete copies of a LIM's data, each in a folder
+// of its own, made by [Store.Backup] or by programs of the Service Node, and copied between a
+// regular server and its standby by [Sync] and [Serve] (spec ch. 7).
 //
-// A version is never changed once it is visible. It is put together in a staging
-// folder, made durable, and renamed; what is interrupted leaves nothing visible.
+// A version never changes once it is visible. It is assembled in a staging folder, made durable,
+// and renamed; an interrupted operation leaves nothing visible.
 package xdata
 
 import (
@@ -23,48 +22,48 @@ type Version struct {
 	Name        string     `json:"name"` // xdata_<LIM>_<YYYYMMDDhhmmss>
 	Path        string     `json:"path"`
 	Stamp       time.Time  `json:"stamp"`       // of the name, read as UTC
-	NewestMtime time.Time  `json:"newestMtime"` // newest modification time of its files, as far as is known; UTC
+	NewestMtime time.Time  `json:"newestMtime"` // newest modification time of its files as far as known; UTC
 	Files       int        `json:"files"`
 	Bytes       int64      `json:"bytes"`    // sum of the files' sizes
-	Complete    bool       `json:"complete"` // false while a program may still be writing it, and of a damaged one
-	Verified    *time.Time `json:"verified"` // when its content was last checked against its hash; nil: never
+	Complete    bool       `json:"complete"` // false while a program may still be writing it, and for a damaged one
+	Verified    *time.Time `json:"verified"` // last verification of its content; nil: never
 
-	// MadeAt and Parent are known of versions that Backup made: when by this server's
-	// clock, and which version it follows; nil for a first one.
+	// MadeAt and Parent are set for versions made by Backup: the time by this server's clock, and
+	// the version that it follows; nil for a first one.
 	MadeAt *time.Time `json:"madeAt"`
 	Parent *string    `json:"parent"`
 
-	// WritingUntil is when it counts as complete if nothing changes in it before; nil: it is
-	// complete, or nothing is waited for.
+	// WritingUntil is when it becomes complete if nothing in it changes before; nil: it is
+	// complete, or will not become so.
 	WritingUntil *time.Time `json:"writingUntil,omitempty"`
 
-	// Damage says what is wrong with it, as Verify found or as is seen without reading
-	// it; "": nothing. A damaged version is neither copied nor run on.
+	// Damage is what is wrong with it, found by Verify or visible without reading; "": nothing. A
+	// damaged version is not copied or run on.
 	Damage string `json:"damage,omitempty"`
-	// Reason is what was said when it was made; "": nothing.
+	// Reason is the reason given when it was made; "": none.
 	Reason string `json:"reason,omitempty"`
 
-	// Reused tells that Backup made none: this version has the same content.
+	// Reused tells that Backup returned an existing version with the same content.
 	Reused bool `json:"-"`
 
 	known
 }
 
-// known is what the store knows of a version for its own use.
+// known is what the store itself knows of a version.
 type known struct {
 	line       lineage.Version
-	record     *manifest.Record // what it says of itself; nil: nothing
-	foreign    bool             // another program made it here, and may change it
-	from       string           // see mark
-	content    int64            // of its bytes; the rest are holes, which take no room
-	newestFile string           // the path of the file that NewestMtime is of
-	noFolder   bool             // something else has a version's name
+	record     *manifest.Record // its record; nil: none
+	foreign    bool             // made here by another program, which may change it
+	from       string           // see mark.From
+	content    int64            // of its bytes, without holes
+	newestFile string           // path of the file with NewestMtime
+	noFolder   bool             // something that is no folder has a version's name
 }
 
-// stampLayout is the time in a version's name, without fractions or a zone.
+// stampLayout is the format of the time in a version's name.
 const stampLayout = "20060102150405"
 
-// maxLIMDigits keeps what a name says in the range of a number.
+// maxLIMDigits bounds the LIM number in a name.
 const maxLIMDigits = 9
 
 // versionName returns the name of a LIM's version made at a time.
@@ -72,11 +71,11 @@ func versionName(lim int, stamp time.Time) string {
 	return fmt.Sprintf("xdata_%d_%s", lim, stamp.UTC().Format(stampLayout))
 }
 
-// parseName returns what a version's name says; ok is false for other names.
+// parseName parses a version's name; ok is false for other names.
 func parseName(name string) (lim int, stamp time.Time, ok bool) {
 	rest, ours := strings.CutPrefix(name, "xdata_")
 	number, text, _ := strings.Cut(rest, "_")
-	// Neither a sign nor a leading zero, nor the fraction that time.Parse allows.
+	// time.Parse accepts fractions: the lengths exclude these, signs and leading zeros.
 	if !ours || number == "" || number[0] < '1' || number[0] > '9' || len(number) > maxLIMDigits || len(text) != len(stampLayout) {
 		return 0, time.Time{}, false
 	}

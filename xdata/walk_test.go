@@ -308,7 +308,7 @@ func BenchmarkSurvey(b *testing.B) {
 	for name, guided := range map[string]bool{"plain": false, "by the index": true} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				seen, err := s.looker().see(v.Name, guided)
+				seen, err := s.inspector().inspect(v.Name, guided)
 				must(b, err)
 				snap, err := s.openVersion(seen)
 				must(b, err)

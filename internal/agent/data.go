@@ -100,7 +100,7 @@ func (f *dataFinder) newest(lim int) DataHere {
 	if ok && was.here.Unseen == "" && was.folder.Equal(folder) && now.Sub(was.at) < rescan {
 		return was.here
 	}
-	st, err := f.versions.Standing(lim)
+	st, err := f.versions.Status(lim)
 	is := foundData{here: choose(&st), folder: folder, at: now}
 	if err != nil {
 		is.here = was.here.unseen(err)
@@ -114,7 +114,7 @@ func (f *dataFinder) newest(lim int) DataHere {
 
 // choose tells what software starts on, the newest version that can be read as far as is
 // known, and which ones cannot.
-func choose(st *xdata.Standing) (d DataHere) {
+func choose(st *xdata.Status) (d DataHere) {
 	if v := st.Newest; v != nil {
 		brief := st.Line.Brief()
 		d.Newest, d.Path = &failover.Data{Version: v.Name, Newest: v.NewestMtime.UTC(), Line: &brief, Conflict: st.Conflict}, v.Path

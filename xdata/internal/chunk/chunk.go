@@ -1,5 +1,5 @@
-// Package chunk cuts files into chunks whose bounds their content sets, and hashes
-// chunks, files and lists of chunks.
+// Package chunk cuts files into content-defined chunks, and hashes chunks, files and lists of
+// chunks.
 package chunk
 
 import (
@@ -8,18 +8,18 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// Chunk is a piece of a file that its content bounds: what is inserted or
-// removed elsewhere does not move its bounds. The ID finds it again and shows
-// when it rotted; that a file is what it should be, its digest decides.
+// Chunk is a content-defined piece of a file: insertions and deletions elsewhere in the file do not
+// move its bounds. Its ID finds equal chunks and detects bit rot. The ID is no proof of equality; a
+// file is verified by its digest.
 type Chunk struct {
 	Size uint32
 	ID   uint64 // XXH3 of the content, 64 bits
 }
 
-// Of returns the chunk that data is, which has MaxSize bytes at most.
+// Of returns the chunk with the content data, of at most MaxSize bytes.
 func Of(data []byte) Chunk { return Chunk{Size: uint32(len(data)), ID: xxh3.Hash(data)} } //nolint:gosec // MaxSize at most
 
-// ListDigest names a list of chunks.
+// ListDigest returns the BLAKE3 hash of the chunks' IDs.
 func ListDigest(chunks []Chunk) []byte {
 	h := NewHasher()
 	var id [8]byte
@@ -32,11 +32,11 @@ func ListDigest(chunks []Chunk) []byte {
 }
 
 const (
-	// MaxSize is the size of the largest chunk, and of what is read, written
-	// and sent at once.
+	// MaxSize is the size of the largest chunk in bytes, and of the largest read, write and frame
+	// of content.
 	MaxSize = 1 << 20
-	// LargeFile is how large a file is that is read and written in parts.
+	// LargeFile is the size from which files are read and written in parts.
 	LargeFile = MaxSize
-	// MaxCount bounds the chunks of a version that a peer sends.
+	// MaxCount is the most chunks of a version that a peer may send.
 	MaxCount = 4_000_000
 )

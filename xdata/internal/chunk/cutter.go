@@ -11,11 +11,11 @@ type Cutter struct {
 	Opt chunkers.ChunkerOpts
 }
 
-// NewCutter returns one for versions of a size: small chunks find more that is
-// the same, and large versions would have too many of them. A chunk is a quarter
-// larger than NormalSize on average. That is one below a power of two, for which jc
-// looks for bounds twice as often; as it looks only behind MinSize, this large one
-// makes it look at a fifth of the content in all.
+// NewCutter returns a Cutter for versions of version bytes: small chunks find more duplicates, but
+// a large version would have too many of them. Chunks are a quarter larger than NormalSize on
+// average. NormalSize is one below a power of two, for which jc finds bounds twice as often as for
+// the power itself; as jc skips MinSize bytes of each chunk, a large MinSize makes it look at a
+// fifth of the content only.
 func NewCutter(version int64) (*Cutter, error) {
 	c := &Cutter{Opt: chunkers.ChunkerOpts{MinSize: 3 << 10, NormalSize: 4<<10 - 1, MaxSize: 32 << 10}}
 	switch {
@@ -27,6 +27,6 @@ func NewCutter(version int64) (*Cutter, error) {
 	return c, c.jc.Setup(&c.Opt)
 }
 
-// Next returns the length of the chunk that data begins with. data holds
-// MaxSize bytes at least, or the rest of the file.
+// Next returns the length of the first chunk of data. data holds at least MaxSize bytes, or the
+// rest of the file.
 func (c *Cutter) Next(data []byte) int { return c.jc.Algorithm(&c.Opt, data, len(data)) }

@@ -4,27 +4,26 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// Guide foretells the bounds of chunks by those of another version: most of a
-// version is what it was in the one before. To hash the bytes of the chunk that
-// is expected tells whether it is there, and is cheaper than looking for its bound
-// (BenchmarkScan).
+// Guide predicts the bounds of chunks from those of another version, since most content is the same
+// as in the version before. Hashing the bytes of the expected chunk and comparing the ID is cheaper
+// than searching for its bound (BenchmarkScan).
 type Guide struct {
 	Chunks []Chunk
-	Places map[uint64]uint32 // of the chunks, by ID; not written to any more
-	Next   int               // the place of the chunk that is expected
+	Places map[uint64]uint32 // position of each chunk by ID; read-only
+	Next   int               // position of the expected chunk
 }
 
-// NewGuide returns the guide by the chunks of another version, none of which is a hole.
+// NewGuide returns a Guide made of the chunks of another version, without holes.
 func NewGuide(chunks []Chunk) *Guide {
 	g := &Guide{Chunks: chunks, Places: make(map[uint64]uint32, len(chunks))}
 	for i, c := range chunks {
-		g.Places[c.ID] = uint32(i) //nolint:gosec // maxHave at most
+		g.Places[c.ID] = uint32(i) //nolint:gosec // MaxHave at most
 	}
 	return g
 }
 
-// Expect returns the chunk that data begins with if it is the one that is expected
-// and its size is one that is allowed.
+// Expect returns the first chunk of data if it is the expected one, and its size is between least
+// and most bytes.
 func (g *Guide) Expect(data []byte, least, most int) (Chunk, bool) {
 	if g == nil || g.Next >= len(g.Chunks) {
 		return Chunk{}, false
@@ -38,8 +37,8 @@ func (g *Guide) Expect(data []byte, least, most int) (Chunk, bool) {
 	return c, true
 }
 
-// Found tells which chunk was there in place of the one that was expected. After
-// one that is new, the one after the one that was expected is.
+// Found records the chunk that was found at the current position. Behind a chunk that the guide
+// does not have, the successor of the expected one is expected.
 func (g *Guide) Found(c Chunk) {
 	if g == nil {
 		return

@@ -22,7 +22,7 @@ func Must(t testing.TB, err error) {
 	}
 }
 
-// Connected returns the two ends of a connection as ssh is given one.
+// Connected returns the two ends of a connection like that to an ssh process.
 func Connected(t testing.TB) (ours, theirs *os.File) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
@@ -36,14 +36,14 @@ func Connected(t testing.TB) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-// Noise returns content that does not compress, the same for a seed.
+// Noise returns n bytes that do not compress, the same ones for the same seed.
 func Noise(seed byte, n int) string {
 	b := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b) // it never fails
 	return string(b)
 }
 
-// Words returns content that shrinks.
+// Words returns n bytes that compress well.
 func Words(seed byte, n int) string {
 	p := []byte(Noise(seed, n))
 	for i := range p {
@@ -52,7 +52,7 @@ func Words(seed byte, n int) string {
 	return string(p)
 }
 
-// ACL returns an access list: owner, a user 1234, owning group, mask, others.
+// ACL returns an encoded access list for: owner, user 1234, owning group, mask, others.
 func ACL(owner, user, group, mask, others uint16) string {
 	b := binary.LittleEndian.AppendUint32(nil, 2)
 	for _, e := range []struct {
@@ -65,7 +65,7 @@ func ACL(owner, user, group, mask, others uint16) string {
 	return string(b)
 }
 
-// WantCode checks an error's code, and that it comes with what belongs to it.
+// WantCode checks an error's code and text, and that it has a hint where its code needs one.
 func WantCode(t testing.TB, err error, want fault.Code, text string) {
 	t.Helper()
 	if got := fault.CodeOf(err); got != want {
@@ -82,7 +82,7 @@ func WantCode(t testing.TB, err error, want fault.Code, text string) {
 	}
 }
 
-// WaitUntil waits for something that is not told of.
+// WaitUntil polls until done, where there is no event to wait for.
 func WaitUntil(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)

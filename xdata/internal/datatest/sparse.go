@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Written is some content of a file with holes.
+// Written is a piece of content in a file with holes.
 type Written struct {
 	Off  int64
 	Text string
@@ -23,7 +23,7 @@ type SparseFile struct {
 	Parts []Written
 }
 
-// Content returns how many bytes were written to it.
+// Content returns the number of bytes that are not in holes.
 func (f SparseFile) Content() (n int64) {
 	for _, p := range f.Parts {
 		n += int64(len(p.Text))
@@ -31,7 +31,7 @@ func (f SparseFile) Content() (n int64) {
 	return n
 }
 
-// SparseFiles returns files with holes, by name, and sizes.
+// SparseFiles returns files with holes of various sizes.
 func SparseFiles() []SparseFile {
 	return []SparseFile{
 		{"a/only-a-hole", 9*mib + 5, nil},
@@ -48,7 +48,7 @@ func SparseFiles() []SparseFile {
 	}
 }
 
-// Sparse makes SparseFiles in a folder, with one modification time.
+// Sparse creates SparseFiles in a folder, all with one modification time.
 func Sparse(t *testing.T, dir string, mtime time.Time) {
 	t.Helper()
 	Must(t, os.MkdirAll(filepath.Join(dir, "a"), 0o755))

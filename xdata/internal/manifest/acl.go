@@ -2,15 +2,15 @@ package manifest
 
 import "encoding/binary"
 
-// acl is an access list, as far as it bears on the permissions.
+// acl is a decoded access list, without the parts that do not limit permissions.
 type acl struct {
-	group  uint32   // of the owning group
-	others uint32   // of everybody else
-	mask   uint32   // what all but the owner and others have at most
-	named  []uint32 // of users and groups that are named
+	group  uint32   // permissions of the owning group
+	others uint32   // permissions of all others
+	mask   uint32   // upper bound for everybody but the owner and others
+	named  []uint32 // permissions of named users and groups
 }
 
-// decodeACL reads an access list as the kernel gives and takes it; nil for what is none.
+// decodeACL decodes an access list in the kernel's format; nil if it is invalid.
 func decodeACL(value string) *acl {
 	const (
 		version                                     = 2
@@ -48,8 +48,8 @@ func decodeACL(value string) *acl {
 	return &a
 }
 
-// narrowed returns permission bits for a file that loses its access list: those of the
-// group are its own, not the mask, and others may do no more than anyone who was named.
+// narrowed returns the permission bits of a file that loses its access list. The group keeps its
+// own bits instead of the mask, and others get no more than any user or group that was named.
 func narrowed(mode uint32, value string) uint32 {
 	a := decodeACL(value)
 	if a == nil {

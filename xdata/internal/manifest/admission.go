@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// Admission checks the entries that a peer sends, one by one, against what it
-// announced and against each other.
+// Admission checks the entries that a peer sends, in order, against each other and against what it
+// announced.
 type Admission struct {
 	announced Announced
 	folders   map[string]struct{}
-	last      string // path of the entry before
+	last      string // path of the previous entry
 	entries   int
 	paths     int   // bytes of all paths
 	extras    int   // bytes of all attributes
@@ -20,22 +20,22 @@ type Admission struct {
 	newest    int64
 }
 
-// Announced is what a peer says of a version before it sends it.
+// Announced is what a peer announces about a version before it sends it.
 type Announced struct {
 	Entries int   // files and folders
 	Bytes   int64 // sum of the files' sizes
 	Mtime   int64 // newest modification time of the files, nanoseconds since 1970
 }
 
-// NoMtime is older than every modification time.
+// NoMtime is a modification time older than all others.
 const NoMtime = -1 << 63
 
-// Admit returns the check of the entries of a version that was announced.
+// Admit returns an Admission for a version that was announced.
 func Admit(of Announced) *Admission {
 	return &Admission{announced: of, folders: map[string]struct{}{".": {}}, newest: NoMtime}
 }
 
-// Admit returns an error unless the entry may be the next one.
+// Admit returns an error unless e may be the next entry.
 func (a *Admission) Admit(e *Entry) error {
 	a.entries++
 	a.paths += len(e.Path)
@@ -66,15 +66,15 @@ func (a *Admission) Admit(e *Entry) error {
 	return nil
 }
 
-// AddXattrs counts bytes of attributes.
+// AddXattrs counts n bytes of attributes.
 func (a *Admission) AddXattrs(n int) error {
-	if a.extras += n; a.extras > 2*maxAllXattrs { // a file may come twice
+	if a.extras += n; a.extras > 2*maxAllXattrs { // a file may be sent twice
 		return Violation("more than %d bytes of attributes", maxAllXattrs)
 	}
 	return nil
 }
 
-// Finish checks the whole list.
+// Finish checks the complete list against the announcement.
 func (a *Admission) Finish() error {
 	if a.entries != a.announced.Entries || a.bytes != a.announced.Bytes || a.newest != a.announced.Mtime || a.files == 0 {
 		return Violation("a file list other than announced")

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Attributes are what is kept of a file or folder besides its content.
+// Attributes is the metadata that is kept of a file or folder.
 type Attributes struct {
 	Mode   uint32 `json:"mode"` // permission bits; see KeptMode
 	UID    uint32 `json:"uid"`
@@ -16,17 +16,16 @@ type Attributes struct {
 	Xattrs Xattrs `json:"extra,omitempty"`
 }
 
-// Mode bits that a version keeps. Set-user-ID never: data needs none, and a
-// peer must not be able to plant such a program. Folders keep set-group-ID and
-// the sticky bit, by which groups share them.
+// Mode bits that a version keeps. Set-user-ID is never kept: data do not need it, and a peer must
+// not be able to install a set-user-ID program. Folders keep set-group-ID and the sticky bit, which
+// are for sharing in groups.
 const (
 	fileModes   = 0o777
 	folderModes = 0o777 | unix.S_ISGID | unix.S_ISVTX
 )
 
-// Nanoseconds returns a time as nanoseconds since 1970. Times that do not fit,
-// before 1678 and after 2262, become the extreme on their side, so that order
-// is kept: file systems do hold such times.
+// Nanoseconds returns a time as nanoseconds since 1970. Times out of its range, before 1678 and
+// after 2262, which file systems can hold, become its bounds, so that the order is kept.
 func Nanoseconds(t time.Time) int64 {
 	switch {
 	case t.Before(time.Unix(0, math.MinInt64)):
@@ -37,7 +36,7 @@ func Nanoseconds(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// KeptMode returns the mode bits that are kept of a folder or a file.
+// KeptMode returns the mode bits that are kept of a folder, or of a file.
 func KeptMode(dir bool) uint32 {
 	if dir {
 		return folderModes
@@ -45,7 +44,7 @@ func KeptMode(dir bool) uint32 {
 	return fileModes
 }
 
-// Narrow returns the mode without the access list.
+// Narrow returns the mode for the file without its access list; see narrowed.
 func (a *Attributes) Narrow() uint32 {
 	for name, value := range a.Xattrs.All {
 		if name == AclAccess {

@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// ShapedLike tells whether two versions have the same files and folders, by name and size.
+// ShapedLike tells whether two versions have the same files and folders, by path and size.
 func (m *Manifest) ShapedLike(o *Manifest) bool {
 	return m != nil && slices.EqualFunc(m.Entries, o.Entries, func(a, b Entry) bool {
 		return a.Path == b.Path && a.Dir == b.Dir && a.Size == b.Size
 	})
 }
 
-// CompareShapes names the files that cannot be what they were, without reading any.
+// CompareShapes lists the files whose content must differ from kept, by paths and sizes alone.
 func CompareShapes(kept, now *Manifest) (damage []string) {
 	eachFile(kept, now, func(k, n *Entry) {
 		switch {
@@ -27,8 +27,8 @@ func CompareShapes(kept, now *Manifest) (damage []string) {
 	return append(damage, added(kept, now)...)
 }
 
-// eachFile calls f for each file of one version, with what another one has of its path; nil:
-// nothing.
+// eachFile calls f for each file of a version, with the entry of its path in another version; nil:
+// it has none.
 func eachFile(of, in *Manifest, f func(file, other *Entry)) {
 	var there finder
 	for i := range of.Entries {
@@ -38,7 +38,7 @@ func eachFile(of, in *Manifest, f func(file, other *Entry)) {
 	}
 }
 
-// added names the files that came to a version.
+// added lists the files that are in now and not in kept.
 func added(kept, now *Manifest) (damage []string) {
 	eachFile(now, kept, func(n, k *Entry) {
 		if k == nil {
@@ -50,11 +50,10 @@ func added(kept, now *Manifest) (damage []string) {
 
 func missing(path string) string { return fmt.Sprintf("%q is missing", path) }
 
-// NoFile words the damage of a path where a folder or a link lies in the place of a file.
+// NoFile words the damage that a path is no longer a file.
 func NoFile(path string) string { return fmt.Sprintf("%q is no file any more", path) }
 
-// CompareSums names the files that are not what they were. Nothing kept is
-// nothing to hold against.
+// CompareSums lists the files that differ from kept. Without kept, nothing is compared.
 func CompareSums(kept, now *Manifest, foreign bool) (damage []string) {
 	if kept == nil {
 		return nil
@@ -75,9 +74,9 @@ func CompareSums(kept, now *Manifest, foreign bool) (damage []string) {
 	return append(damage, added(kept, now)...)
 }
 
-// Rotted tells whether a file is not what was kept of it. Another program may
-// rewrite its own version, which shows in times and sizes: what rots shows in
-// neither. A file that was not read since is taken for what it was.
+// Rotted tells whether a file's content changed by bit rot. Another program may rewrite its own
+// version (foreign): that changes sizes or times, which bit rot does not. A file that was not read
+// counts as unchanged.
 func Rotted(kept, now *Entry, foreign bool) bool {
 	if !now.Known || now.Sum == kept.Sum {
 		return false
@@ -85,10 +84,10 @@ func Rotted(kept, now *Entry, foreign bool) bool {
 	return !foreign || now.Attr.Mtime == kept.Attr.Mtime && now.Size == kept.Size
 }
 
-// DoesNotMatch words the damage of a file whose content is not what it was.
+// DoesNotMatch words the damage that a file's content does not match its hash.
 func DoesNotMatch(name string) string { return fmt.Sprintf("%q does not match its hash", name) }
 
-// InShort puts what is wrong with a version into few words.
+// InShort summarises a list of damage.
 func InShort(damage []string) string {
 	if len(damage) == 1 {
 		return damage[0]
@@ -96,8 +95,8 @@ func InShort(damage []string) string {
 	return fmt.Sprintf("%s, and %d more", damage[0], len(damage)-1)
 }
 
-// SharesFile tells whether a version that looks like now came of one that an index is kept of: it
-// has one of its files at least.
+// SharesFile tells whether two manifests have a file in common, so that an index kept may describe
+// the version now.
 func SharesFile(kept, now *Manifest) bool {
 	var was finder
 	return slices.ContainsFunc(now.Entries, func(e Entry) bool {

@@ -16,38 +16,37 @@ type Entry struct {
 	Path string // relative, clean, as bytes
 	Size int64  // bytes; 0 for folders
 	Attr Attributes
-	Sum  chunk.Digest // of the content; zero for folders
+	Sum  chunk.Digest // BLAKE3 of the content; zero for folders
 
-	// The file on this server: while none of these change, nor size and mtime,
-	// its content has not.
+	// The file's identity on this server: while these, size and mtime are unchanged, so is its
+	// content.
 	Ctime  int64 // see Nanoseconds
 	Ino    uint64
-	OnDisk int64 // bytes on the disk; not kept
+	OnDisk int64 // bytes used on the disk; not in an index
 
 	First, Count int    // its chunks in manifest.Chunks
-	Kind         uint32 // S_IFMT bits; not kept
+	Kind         uint32 // S_IFMT bits; not in an index
 	Dir          bool
-	Known        bool // the content is; the last three in a row, as there may be a million entries
+	Known        bool // Sum and chunks are known. Small fields are last, to keep an Entry small: there may be a million
 }
 
-// SameFile tells whether two entries of a path are of one unchanged file.
+// SameFile tells whether two entries of one path are of the same, unchanged file.
 func (e *Entry) SameFile(o *Entry) bool {
 	return e.Ino == o.Ino && e.Size == o.Size && e.Attr.Mtime == o.Attr.Mtime && e.Ctime == o.Ctime
 }
 
-// SetPlace notes where the file is now, and what the file system keeps of its time.
+// SetPlace takes over now's identity of the file on this server.
 func (e *Entry) SetPlace(now *Entry) {
 	e.Attr.Mtime, e.Ctime, e.Ino, e.OnDisk = now.Attr.Mtime, now.Ctime, now.Ino, now.OnDisk
 }
 
-// Content returns how many bytes of the file are no holes, as far as its room on the disk
-// tells.
+// Content returns how many bytes of the file are not in holes, estimated by its disk usage.
 func (e *Entry) Content() int64 { return min(e.Size, e.OnDisk) }
 
-// ByPath compares two entries by their paths.
+// ByPath compares two entries by path, for sorting.
 func ByPath(a, b Entry) int { return strings.Compare(a.Path, b.Path) }
 
-// AppendEntry encodes what an entry says before its content is known.
+// AppendEntry encodes an entry without what is known of its content.
 func AppendEntry(b []byte, e *Entry) []byte {
 	b = append(b, boolByte(e.Dir))
 	b = binary.AppendUvarint(b, uint64(e.Attr.Mode))
@@ -62,8 +61,8 @@ func AppendEntry(b []byte, e *Entry) []byte {
 	return binary.AppendUvarint(b, uint64(e.Size))
 }
 
-// DecodeEntry takes an entry off the front of b. It checks the encoding only;
-// what the entry says is checked by admission.
+// DecodeEntry decodes an entry at the front of b. It checks the encoding only; see Admission for
+// the rest.
 func DecodeEntry(b []byte) (e Entry, rest []byte, err error) {
 	bad := len(b) == 0
 	number := func(limit uint64) uint64 {
@@ -105,8 +104,8 @@ func boolByte(b bool) byte {
 	return 0
 }
 
-// CheckKind refuses what a version cannot hold: a link would point elsewhere
-// on the other server, and a device or socket is no data.
+// CheckKind refuses everything but files and folders: a link would point elsewhere on the other
+// server, and devices and sockets are no data.
 func (e *Entry) CheckKind() error {
 	what := "a special file"
 	switch e.Kind {
@@ -132,7 +131,7 @@ func (e *Entry) checkPath() error {
 	return nil
 }
 
-// Coarse rounds a time down, also one before 1970.
+// Coarse rounds a time down to timeGrain, also before 1970.
 func Coarse(mtime int64) int64 {
 	n := mtime / timeGrain
 	if mtime%timeGrain < 0 {
@@ -141,5 +140,5 @@ func Coarse(mtime int64) int64 {
 	return n
 }
 
-// timeGrain is the coarsest time that a file system keeps, FAT's, in nanoseconds.
+// timeGrain is the coarsest resolution of a file system's times (FAT), in nanoseconds.
 const timeGrain = 2e9

@@ -8,20 +8,18 @@ import (
 	"mxcluster/xdata/internal/chunk"
 )
 
-// An index is the manifest of a version as it was when it was made, received or
-// first read, kept in a file beside it. It is what [Store.Verify] holds the
-// version against, since what the disk says today can't vouch for itself; what
-// spares a sync the reading of files that did not change since; and where a
-// receiver finds the chunks that it has.
+// An index is the manifest of a version, as it was made, received or first read, in a file beside
+// it. xdata's Store.Verify compares the version with it; a sync does not read files that are
+// unchanged since; and a receiver finds its chunks in it.
 //
-// The file is indexMagic, the manifest, and the BLAKE3 hash of all that. One that does
-// not match its hash counts as none: the next reading makes it anew.
+// The file is indexMagic, the manifest, and the BLAKE3 hash of both. A file with a wrong hash
+// counts as no index: the version is read and indexed again.
 
 const (
 	indexMagic = "mxcluster-index-4\n"
 )
 
-// EncodeIndex returns the file of a manifest whose content is all known.
+// EncodeIndex returns the index file of a manifest; all content must be known.
 func EncodeIndex(m *Manifest) []byte {
 	b := make([]byte, 0, 128+len(m.Entries)*128+len(m.Chunks)*11)
 	b = append(b, indexMagic...)
@@ -46,13 +44,13 @@ func EncodeIndex(m *Manifest) []byte {
 	return append(b, sum[:]...)
 }
 
-// chunkBytes is what a chunk takes in an index at least.
+// chunkBytes is the least size of a chunk in an index.
 const chunkBytes = 10
 
-// errIndex marks a file that is no index.
+// errIndex is the error for a file that is no valid index.
 var errIndex = errors.New("not an index")
 
-// DecodeIndex reads the file of a manifest.
+// DecodeIndex decodes an index file.
 func DecodeIndex(b []byte) (m *Manifest, err error) {
 	body := len(b) - len(chunk.Digest{})
 	if body < 0 || chunk.Sum(b[:body]) != chunk.Digest(b[body:]) {
@@ -66,7 +64,7 @@ func DecodeIndex(b []byte) (m *Manifest, err error) {
 	top := r.entry()
 	count := r.uvarint()
 	if count > uint64(len(r.b)) {
-		return nil, errIndex // before memory is set aside for so many
+		return nil, errIndex // before memory is allocated for them
 	}
 	m = &Manifest{Top: top.Attr, Entries: make([]Entry, 0, count), Chunks: make([]chunk.Chunk, 0, len(b)/chunkBytes)}
 	for range count {
@@ -94,7 +92,7 @@ func DecodeIndex(b []byte) (m *Manifest, err error) {
 	return m, nil
 }
 
-// indexReader takes values off the front of b. After a bad one all are zero.
+// indexReader decodes values from the front of b. After an invalid one, all are zero.
 type indexReader struct {
 	b   []byte
 	bad bool
@@ -120,7 +118,7 @@ func (r *indexReader) varint() int64 {
 	return v
 }
 
-// take returns n bytes, of zeros when there are not as many.
+// take returns n bytes; zeros if there are not as many.
 func (r *indexReader) take(n int) []byte {
 	if len(r.b) < n {
 		r.advance(0)
@@ -150,7 +148,7 @@ func (r *indexReader) entry() Entry {
 	return e
 }
 
-// AppendXattrs encodes attributes with their length.
+// AppendXattrs encodes attributes with their length in front.
 func AppendXattrs(b []byte, x Xattrs) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(x))), x...)
 }

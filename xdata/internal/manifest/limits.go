@@ -7,18 +7,18 @@ import (
 	"mxcluster/xdata/internal/chunk"
 )
 
-// Bounds of a version that a peer may send. They hold for our own side too, so
-// that what can be backed up can also be copied.
+// Bounds of versions that a peer may send. Local versions are held to them as well, so that every
+// backup can be copied.
 const (
 	MaxEntries   = 1_000_000
 	MaxPath      = 4096      // bytes
 	MaxName      = 255       // bytes between slashes
 	maxPathBytes = 256 << 20 // of all paths together
-	MaxBytes     = 16 << 40  // of all files together, holes included: all of it is hashed
+	MaxBytes     = 16 << 40  // of all files together, holes included, which are hashed
 )
 
-// CheckCopyable refuses a version that cannot be copied to another server, as far
-// as that is seen without reading it.
+// CheckCopyable refuses a version that cannot be copied to another server, as far as this can be
+// seen without reading it.
 func (m *Manifest) CheckCopyable() error {
 	paths := 0
 	for i := range m.Entries {
@@ -35,7 +35,7 @@ func (m *Manifest) CheckCopyable() error {
 	return CheckCounts(len(m.Entries), m.Bytes())
 }
 
-// CheckCounts holds a version to the bounds.
+// CheckCounts checks the numbers of entries and bytes against the bounds.
 func CheckCounts(entries int, size int64) error {
 	switch {
 	case entries < 0 || entries > MaxEntries:
@@ -48,7 +48,7 @@ func CheckCounts(entries int, size int64) error {
 	return nil
 }
 
-// CheckXattrs refuses more attributes than a peer takes.
+// CheckXattrs checks the bytes of all attributes of a version.
 func CheckXattrs(bytes int) error {
 	if bytes <= maxAllXattrs {
 		return nil
@@ -56,7 +56,7 @@ func CheckXattrs(bytes int) error {
 	return fault.New(fault.Refused, "remove some with setfattr -x", "the extended attributes of all files and folders have more than %d bytes", maxAllXattrs)
 }
 
-// CheckChunks refuses content in more pieces than a peer takes.
+// CheckChunks checks the number of chunks of a version.
 func CheckChunks(count int) error {
 	if count <= chunk.MaxCount {
 		return nil
@@ -64,7 +64,7 @@ func CheckChunks(count int) error {
 	return fault.New(fault.Refused, "keep less in the data of a LIM", "the files are %d pieces of content or more; at most %d can be copied", count, chunk.MaxCount)
 }
 
-// Shortened leaves out the middle of a text that nobody wants to read whole.
+// Shortened cuts the middle out of a long text.
 func Shortened(text string) string {
 	const ends = 100
 	if len(text) <= 2*ends {

@@ -1,6 +1,6 @@
-// Package manifest describes a data version: its files and folders with their attributes,
-// hashes and chunks; how that is encoded in an index and on the wire; the bounds that it is held to;
-// and how two manifests compare. It reads no disk.
+// Package manifest describes a data version: its files and folders with their attributes, hashes
+// and chunks; the encoding in an index and on the wire; the bounds of a version; and how two
+// manifests compare. It does not access the disk.
 package manifest
 
 import (
@@ -11,13 +11,13 @@ import (
 	"mxcluster/xdata/internal/chunk"
 )
 
-// Manifest is all of a version but the files' content. Entries are sorted by
-// path, each but once, and a folder comes before what is in it.
+// Manifest is everything about a version except the content of its files. Entries are sorted by
+// path, unique, and a folder comes before its content.
 type Manifest struct {
 	Top        Attributes
 	Entries    []Entry
 	Chunks     []chunk.Chunk // of all files; see ChunksOf
-	XattrBytes int           // bytes of extended attributes that were read
+	XattrBytes int           // bytes of extended attributes read
 }
 
 // ChunksOf returns the chunks of a file whose content is known.
@@ -28,18 +28,18 @@ func (m *Manifest) Sort() {
 	slices.SortFunc(m.Entries, ByPath)
 }
 
-// Find returns the entry of a path, or nil.
+// Find returns the entry of a path; nil: none.
 func (m *Manifest) Find(name string) *Entry {
 	var f finder
 	return f.find(m, name)
 }
 
-// Search returns the place of a path, or where it belongs if ok is false.
+// Search returns the index of a path's entry; with ok false, where it would be inserted.
 func (m *Manifest) Search(name string) (int, bool) {
 	return slices.BinarySearchFunc(m.Entries, name, func(e Entry, name string) int { return strings.Compare(e.Path, name) })
 }
 
-// finder finds one path after the other, mostly where the last one was found.
+// finder finds one path after the other, fast if they come in order.
 type finder int
 
 func (f *finder) find(m *Manifest, name string) *Entry {
@@ -63,7 +63,7 @@ func (m *Manifest) Bytes() (sum int64) {
 	return sum
 }
 
-// Content returns how many of these bytes are no holes, as far as is known.
+// Content returns how many of these bytes are not in holes, by disk usage.
 func (m *Manifest) Content() (sum int64) {
 	for i := range m.Entries {
 		sum += m.Entries[i].Content()
@@ -83,9 +83,9 @@ func (m *Manifest) NewestMtime() (newest int64) {
 	return newest
 }
 
-// Digest names the content: paths, kinds, sizes and hashes. Owners, modes and
-// times are left out: the two sides may differ in them without holding
-// different data, as where one of them does not run as root.
+// Digest returns the hash of the content: paths, kinds, sizes and digests. Owners, modes and times
+// are left out: they may differ between two sides with the same data, for instance where one does
+// not run as root.
 func (m *Manifest) Digest() []byte {
 	h := chunk.NewHasher()
 	var b []byte
@@ -102,7 +102,7 @@ func (m *Manifest) Digest() []byte {
 	return sum[:]
 }
 
-// InTop returns how many files and folders lie in the version's folder itself.
+// InTop returns how many entries are in the version's top folder.
 func (m *Manifest) InTop() (n int) {
 	for i := range m.Entries {
 		if !strings.Contains(m.Entries[i].Path, "/") {
@@ -112,9 +112,9 @@ func (m *Manifest) InTop() (n int) {
 	return n
 }
 
-// Recall takes over what was kept of the files that did not change since, and
-// returns how many others there are, and whether the index is to be made anew: a
-// folder that is not as it was kept costs every look a second one (tree.SurveyByIndex).
+// Recall takes the content of unchanged files over from an index. It returns how many files are
+// unknown after that, and whether the index should be written again: a folder that differs from its
+// index makes every inspection survey twice (tree.SurveyByIndex).
 func (m *Manifest) Recall(kept *Manifest) (unknown int, stale bool) {
 	if kept == nil {
 		kept = &Manifest{}

@@ -10,17 +10,17 @@ import (
 	"mxcluster/xdata/internal/chunk"
 )
 
-// Record is what a version says of itself, and how it came about.
+// Record is what a version says of itself, in a file inside it: its identity and its ancestors.
 type Record struct {
 	lineage.Version
 	MadeAt  time.Time `json:"madeAt,omitzero"`
-	Parents int       `json:"parents,omitempty"` // how many of the ancestors are
+	Parents int       `json:"parents,omitempty"` // how many of the ancestors, from the first on, are parents
 }
 
-// MaxRecord is the most bytes that the file of a record has.
-const MaxRecord = 32 << 10 // bytes of a record's file
+// MaxRecord is the largest size of a record's file, in bytes.
+const MaxRecord = 32 << 10
 
-// Encode returns the file of a record: what it says in a line, and the hash of that.
+// Encode returns the file of a record: a line of JSON, and its hash.
 func (r *Record) Encode() ([]byte, error) {
 	b, err := json.Marshal(r)
 	if err != nil {
@@ -30,7 +30,7 @@ func (r *Record) Encode() ([]byte, error) {
 	return append(hex.AppendEncode(append(b, '\n'), sum[:]), '\n'), nil
 }
 
-// DecodeRecord reads the file of a record; nil for one that is none.
+// DecodeRecord decodes the file of a record; nil if it is invalid.
 func DecodeRecord(b []byte) *Record {
 	line, sum, _ := bytes.Cut(b, []byte("\n"))
 	is := chunk.Sum(line)
@@ -41,7 +41,7 @@ func DecodeRecord(b []byte) *Record {
 	return &r
 }
 
-// Valid makes sure that a record is one, as one of a peer need not be.
+// Valid checks a record that a peer sent.
 func (r *Record) Valid() error {
 	if r.Parents < 0 || r.Parents > len(r.Ancestors) {
 		return Violation("a version of %d parents", r.Parents)

@@ -7,7 +7,7 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// ErrProtocol marks a peer that does not keep to the protocol.
+// ErrProtocol is the error for a peer that violates the protocol.
 var ErrProtocol = errors.New("the other side does not keep to the protocol")
 
 // Violation returns an error that wraps ErrProtocol.

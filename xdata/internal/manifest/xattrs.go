@@ -8,23 +8,23 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// Xattrs are the access lists (ACL) and extended attributes of users that a file or folder
-// has, as they are encoded: for each, in the order of the names, the length of its name, the
-// name, the length of its value, and the value. "" is none.
+// Xattrs is the encoded list of a file's or folder's access lists (ACL) and user attributes. For
+// each, in the order of names: length of the name, name, length of the value, value. "" is an empty
+// list.
 //
-// Capabilities and trusted attributes are not among them, for the reason that
-// set-user-ID is not among the modes: data need none, and a peer must not be able to plant
-// such a program. Security labels are up to the policy of each server.
+// Capabilities and trusted attributes are not kept, for the same reason as set-user-ID bits: a peer
+// must not be able to install a privileged program. Security labels are left to the policy of each
+// server.
 type Xattrs string
 
-// Names of attributes that mean something to the kernel.
+// Names of attributes with a meaning for the kernel.
 const (
 	AclAccess  = "system.posix_acl_access"
-	AclDefault = "system.posix_acl_default" // of folders, for what is made in them
+	AclDefault = "system.posix_acl_default" // of folders: the access list for new files in them
 	UserPrefix = "user."
 )
 
-// Bounds of what a peer may send; the kernel lets no attribute be larger.
+// Bounds of what a peer may send; the kernel accepts no larger attributes.
 const (
 	maxXattrName  = 255
 	MaxXattrValue = 64 << 10
@@ -32,19 +32,19 @@ const (
 	maxAllXattrs  = 64 << 20  // bytes of a version
 )
 
-// KeepsXattr tells whether an attribute of that name is kept.
+// KeepsXattr tells whether attributes with a name are kept.
 func KeepsXattr(name string, dir bool) bool {
 	return name == AclAccess || name == AclDefault && dir || strings.HasPrefix(name, UserPrefix) && len(name) > len(UserPrefix)
 }
 
-// Add appends an attribute, whose name comes after all others.
+// Add appends an attribute; names must be added in order.
 func (x Xattrs) Add(name string, value []byte) Xattrs {
 	b := binary.AppendUvarint([]byte(x), uint64(len(name)))
 	b = binary.AppendUvarint(append(b, name...), uint64(len(value)))
 	return Xattrs(append(b, value...))
 }
 
-// All goes through the attributes. What is not encoded as it should be ends it.
+// All iterates over the attributes. It stops where the encoding is invalid.
 func (x Xattrs) All(yield func(name, value string) bool) {
 	for len(x) > 0 {
 		name, rest, ok := x.field()
@@ -56,7 +56,7 @@ func (x Xattrs) All(yield func(name, value string) bool) {
 	}
 }
 
-// field takes a length, and what is so long, off the front.
+// field decodes a length and as many bytes from the front.
 func (x Xattrs) field() (text string, rest Xattrs, ok bool) {
 	n, size := binary.Uvarint([]byte(x[:min(len(x), binary.MaxVarintLen64)]))
 	if size <= 0 || n > uint64(len(x)-size) {
@@ -66,7 +66,7 @@ func (x Xattrs) field() (text string, rest Xattrs, ok bool) {
 	return string(x[:n]), x[n:], true
 }
 
-// Check refuses what a peer may not send.
+// Check refuses attributes that a peer may not send.
 func (x Xattrs) Check(dir bool) error {
 	if len(x) > MaxXattrs {
 		return Violation("%d bytes of attributes", len(x))
@@ -91,7 +91,7 @@ func (x Xattrs) Check(dir bool) error {
 	return nil
 }
 
-// MarshalJSON keeps the bytes as they are.
+// MarshalJSON encodes the bytes as base64, unchanged.
 func (x Xattrs) MarshalJSON() ([]byte, error) { return json.Marshal([]byte(x)) }
 
 // UnmarshalJSON is the inverse of MarshalJSON.
@@ -102,7 +102,7 @@ func (x *Xattrs) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// CheckSize refuses more of a file's attributes than can be copied.
+// CheckSize refuses a file with more attributes than can be copied.
 func (x Xattrs) CheckSize(name string) error {
 	if len(x) <= MaxXattrs {
 		return nil

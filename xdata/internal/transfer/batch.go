@@ -9,22 +9,22 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// batch is one of them on its way.
+// batch is a batch that is being filled, compressed and sent; see package wire for its format.
 type batch struct {
 	steps          []byte
-	data           []byte        // content that may shrink
-	copied         []byte        // content that does not, as far as it is in memory
-	incompressible []wire.Span   // all that does not, in order
-	head           []byte        // the payload's first bytes
+	data           []byte        // compressible content
+	copied         []byte        // incompressible content that is in memory
+	incompressible []wire.Span   // all incompressible content, in order
+	head           []byte        // the payload's header
 	zstd           []byte        // data, compressed
-	out            [3][]byte     // the payload, in pieces that are not copied
-	ready          chan struct{} // out is complete
+	out            [3][]byte     // the payload, as pieces that are not copied
+	ready          chan struct{} // receives a value when out is complete
 }
 
-// newBatch returns an empty one. It takes memory as it is filled.
+// newBatch returns an empty batch. Its buffers grow as they are filled.
 func newBatch() *batch { return &batch{ready: make(chan struct{}, 1)} }
 
-// reset empties it, and lets go of the files.
+// reset empties the batch, and releases its files.
 func (b *batch) reset() {
 	for _, p := range b.incompressible {
 		if p.File != nil {
@@ -34,10 +34,10 @@ func (b *batch) reset() {
 	b.steps, b.data, b.copied, b.incompressible = b.steps[:0], b.data[:0], b.copied[:0], b.incompressible[:0]
 }
 
-// size returns how many bytes of content there are.
+// size returns the bytes of content.
 func (b *batch) size() int { return len(b.data) + b.incompressibleSize() }
 
-// memory returns how many bytes it takes.
+// memory returns the bytes of memory in use.
 func (b *batch) memory() int { return len(b.steps) + len(b.data) + len(b.copied) }
 
 func (b *batch) incompressibleSize() (n int) {
@@ -47,10 +47,10 @@ func (b *batch) incompressibleSize() (n int) {
 	return n
 }
 
-// addIncompressible adds a chunk that does not shrink.
+// addIncompressible adds the content of an incompressible chunk.
 func (b *batch) addIncompressible(content []byte) {
 	if b.copied == nil {
-		b.copied = make([]byte, 0, chunk.MaxSize) // it stays where it is
+		b.copied = make([]byte, 0, chunk.MaxSize) // one allocation: spans point into it
 	}
 	at := len(b.copied)
 	b.copied = append(b.copied, content...)
@@ -61,7 +61,7 @@ func (b *batch) addIncompressible(content []byte) {
 	b.incompressible = append(b.incompressible, wire.Span{Data: b.copied[at:]})
 }
 
-// encode makes the payload, and compresses the content where that pays.
+// encode makes the payload, with compressed content where that is smaller.
 func (b *batch) encode(enc *zstd.Encoder) {
 	kind, content := byte(wire.ContentPlain), b.data
 	if len(b.data) > 0 {
@@ -79,7 +79,7 @@ func (b *batch) encode(enc *zstd.Encoder) {
 	b.out = [3][]byte{b.head, b.steps, content}
 }
 
-// shrunk tells whether the first part is compressed.
+// shrunk tells whether the content was compressed.
 func (b *batch) shrunk() bool { return b.head[0] == wire.ContentZstd }
 
 func newEncoder() (*zstd.Encoder, error) {

@@ -14,54 +14,53 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// batches turns steps into batches, and sends them in order: while one is
-// filled, others are compressed and written. They can be made ready before
-// there is anybody to send them to.
+// batches turns steps into batches and sends them in order: while one is filled, others are
+// compressed and written. Batches can be prepared before there is a link to send them over
+// (prefetch).
 type batches struct {
-	link  *wire.Link    // once it is open
-	open  chan struct{} // closed when what is ready is to be sent, or dropped
+	link  *wire.Link    // nil until open is closed
+	open  chan struct{} // closed when batches may be sent, or are dropped
 	cur   *batch
 	free  chan *batch
 	queue chan *batch
 	work  chan *batch
-	spare chan []byte // of batches that are compressed, and not sent yet
+	spare chan []byte // buffers of compressed batches that wait to be sent
 	wg    sync.WaitGroup
 
-	first, count   uint64   // chunks in a row that the receiver has
-	sizes          []uint32 // of chunks in a row that are sent
-	incompressible bool     // they are
+	first, count   uint64   // pending run: chunks in a row that the receiver has
+	sizes          []uint32 // sizes of a pending run of chunks that are sent
+	incompressible bool     // whether that run is incompressible
 
-	files atomic.Int32 // that are open to be sent from
+	files atomic.Int32 // files open for sending from them
 	limit int32        // of files
 
-	made int64 // bytes of the version that cur makes, of what the receiver has
-	most int64 // of made, before cur is sent on its way
+	made   int64 // bytes of the version that cur yields, of which the receiver has some
+	target int64 // bound of made, at which cur is flushed
 
-	mu   sync.Mutex
-	some int   // batches that there are
-	held int   // those that were made so far and are heavy
-	err  error // of writing
+	mu         sync.Mutex
+	existing   int   // batches in existence
+	heavyCount int   // of these, heavy ones prepared so far
+	err        error // of writing
 }
 
 const (
 	compressors = 2
-	toCompress  = 12   // batches that wait for that: more would only take memory
+	toCompress  = 12   // waiting for compression: more would only use memory
 	inFlight    = 6    // batches, which bounds the memory
-	inAdvance   = 100  // heavy batches, before it is open; see full
-	listed      = 4000 // batches in all, before it is open
+	inAdvance   = 100  // heavy batches prepared before open; see full
+	listed      = 4000 // batches in all prepared before open
 
-	// heavy is how many bytes of memory a batch takes that counts as one of inAdvance.
+	// heavy is from how many bytes of memory on a batch counts for inAdvance.
 	heavy = 16 << 10
 
-	// firstMade is how much of the version the first batch makes, so that the receiver
-	// has something to do soon. The next makes twice as much, and so on: large batches
-	// shrink better.
+	// firstMade is how many bytes of the version the first batch yields: few, so that the receiver
+	// starts soon. The limit doubles with each batch, as larger batches compress better.
 	firstMade = 1 << 20
 )
 
-// newBatches returns some that are made ready until they are sent, or dropped.
+// newBatches returns batches that are prepared until send or drop is called.
 func newBatches() (*batches, error) {
-	b := &batches{open: make(chan struct{}), most: firstMade, limit: filesToSend(), free: make(chan *batch, inFlight),
+	b := &batches{open: make(chan struct{}), target: firstMade, limit: filesToSend(), free: make(chan *batch, inFlight),
 		queue: make(chan *batch, listed), work: make(chan *batch, toCompress), spare: make(chan []byte, toCompress)}
 	var encoders [compressors]*zstd.Encoder
 	for i := range encoders {
@@ -73,7 +72,7 @@ func newBatches() (*batches, error) {
 	for i, enc := range encoders {
 		b.wg.Go(func() {
 			if i > 0 {
-				<-b.open // the other side, which starts meanwhile, may need this processor
+				<-b.open // leaves the processor to the peer's process, which may start on this machine
 			}
 			b.compress(enc)
 		})
@@ -83,7 +82,7 @@ func newBatches() (*batches, error) {
 	return b, nil
 }
 
-// filesToSend is how many files may be open to be sent from.
+// filesToSend returns how many files may be open for sending.
 func filesToSend() int32 {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
@@ -92,16 +91,16 @@ func filesToSend() int32 {
 	return int32(min(limit.Cur/4, listed)) //nolint:gosec // listed at most
 }
 
-// send has them sent from now on.
+// send starts sending over a link.
 func (b *batches) send(l *wire.Link) {
 	b.link = l
 	close(b.open)
 }
 
-// errDropped says that nobody wants what was made ready.
+// errDropped is the error for adding to batches that were dropped.
 var errDropped = errors.New("not sent")
 
-// drop ends those that are not to be sent: who fills them is told.
+// drop ends batches that are not sent; the filling goroutine gets errDropped.
 func (b *batches) drop() {
 	b.mu.Lock()
 	b.err = errDropped
@@ -109,7 +108,7 @@ func (b *batches) drop() {
 	close(b.open)
 }
 
-// next returns an empty batch.
+// next returns an empty batch. It may wait for one.
 func (b *batches) next() *batch {
 	select {
 	case next := <-b.free:
@@ -117,9 +116,9 @@ func (b *batches) next() *batch {
 	default:
 	}
 	b.mu.Lock()
-	more := b.some < inFlight || !b.isOpen() && b.some < listed && b.held < inAdvance
+	more := b.existing < inFlight || !b.isOpen() && b.existing < listed && b.heavyCount < inAdvance
 	if more {
-		b.some++
+		b.existing++
 	}
 	b.mu.Unlock()
 	if !more {
@@ -137,20 +136,20 @@ func (b *batches) isOpen() bool {
 	}
 }
 
-// full tells whether what may be made ready in advance is, but for what a part of a
-// file can take.
+// full tells whether no more may be prepared in advance. The part of a file that is being added
+// still fits.
 func (b *batches) full() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.held > inAdvance-4 || b.some > listed-4
+	return b.heavyCount > inAdvance-4 || b.existing > listed-4
 }
 
-// recycle takes a batch back, unless there are more than are needed now.
+// recycle makes a sent batch available, or frees it if there are enough.
 func (b *batches) recycle(used *batch) {
 	b.mu.Lock()
-	spare := b.some > inFlight
+	spare := b.existing > inFlight
 	if spare {
-		b.some--
+		b.existing--
 	}
 	b.mu.Unlock()
 	used.reset()
@@ -162,7 +161,7 @@ func (b *batches) recycle(used *batch) {
 func (b *batches) compress(enc *zstd.Encoder) {
 	for next := range b.work {
 		next.encode(enc)
-		if next.shrunk() && !b.isOpen() { // what is ready takes no more memory than it must
+		if next.shrunk() && !b.isOpen() { // prepared batches use no more memory than needed
 			select {
 			case b.spare <- next.data[:0]:
 				next.data = nil
@@ -173,8 +172,8 @@ func (b *batches) compress(enc *zstd.Encoder) {
 	}
 }
 
-// write sends what is ready, in order. After an error it goes on without
-// sending, so that nobody waits for it.
+// write sends batches in order. After an error it goes on without sending, so that the filling
+// goroutine is not blocked.
 func (b *batches) write() {
 	<-b.open
 	for next := range b.queue {
@@ -201,23 +200,23 @@ func (b *batches) failed() error {
 	return b.err
 }
 
-// entry starts a file or folder.
+// entry adds the step for a file or folder.
 func (b *batches) entry(e *manifest.Entry) {
 	b.makeRoom()
 	b.cur.steps = manifest.AppendEntry(append(b.cur.steps, wire.StepEntry), e)
 }
 
-// repeat starts a file that was sent before.
+// repeat adds the step for a file that is sent again.
 func (b *batches) repeat(place int) {
 	b.makeRoom()
 	b.cur.steps = binary.AppendUvarint(append(b.cur.steps, wire.StepAgain), uint64(place)) //nolint:gosec // not negative
 }
 
-// copyChunk adds a chunk that the receiver has.
+// copyChunk adds a chunk that the receiver has at a place of its list.
 func (b *batches) copyChunk(place uint64, size int64) {
-	if b.made >= b.most {
+	if b.made >= b.target {
 		b.flush()
-		b.most *= 2
+		b.target *= 2
 	}
 	b.made += size
 	if b.count > 0 && place == b.first+b.count {
@@ -229,14 +228,14 @@ func (b *batches) copyChunk(place uint64, size int64) {
 	b.first, b.count = place, 1
 }
 
-// hole adds a hole.
+// hole adds a hole of size bytes.
 func (b *batches) hole(size int64) {
 	b.flushRuns()
 	b.makeRoom()
 	b.cur.steps = binary.AppendUvarint(append(b.cur.steps, wire.StepHole), uint64(size)) //nolint:gosec // not negative
 }
 
-// data adds a chunk that is sent, and that shrinks or is dense.
+// data adds a chunk's content; dense: it is incompressible.
 func (b *batches) data(chunk []byte, dense bool) {
 	b.content(dense, len(chunk), 1)
 	b.sizes = append(b.sizes, uint32(len(chunk))) //nolint:gosec // a chunk's
@@ -250,8 +249,8 @@ func (b *batches) data(chunk []byte, dense bool) {
 	b.cur.data = append(b.cur.data, chunk...)
 }
 
-// zeroCopy adds chunks that are dense and are sent from where they lie one after the other
-// in a file. They are of chunk.MaxSize bytes at most.
+// zeroCopy adds incompressible chunks, adjacent in a file, which are sent from there without a
+// copy. They have at most chunk.MaxSize bytes together.
 func (b *batches) zeroCopy(f *sharedFile, off int64, chunks []chunk.Chunk, size int) {
 	b.content(true, size, len(chunks))
 	for _, c := range chunks {
@@ -261,7 +260,7 @@ func (b *batches) zeroCopy(f *sharedFile, off int64, chunks []chunk.Chunk, size 
 	b.cur.incompressible = append(b.cur.incompressible, wire.Span{File: f, Off: off, N: size})
 }
 
-// content makes room for chunks.
+// content makes room for size bytes in count chunks.
 func (b *batches) content(dense bool, size, count int) {
 	if b.count > 0 || dense != b.incompressible {
 		b.flushRuns()
@@ -272,7 +271,7 @@ func (b *batches) content(dense bool, size, count int) {
 	b.incompressible = dense
 }
 
-// memory returns some for content that is compressed.
+// memory returns a buffer for compressed content.
 func (b *batches) memory() []byte {
 	select {
 	case data := <-b.spare:
@@ -282,7 +281,7 @@ func (b *batches) memory() []byte {
 	}
 }
 
-// extra adds what the file or folder has besides, if anything.
+// extra adds extended attributes, if there are any.
 func (b *batches) extra(x manifest.Xattrs) {
 	if x == "" {
 		return
@@ -292,14 +291,14 @@ func (b *batches) extra(x manifest.Xattrs) {
 	b.cur.steps = manifest.AppendXattrs(append(b.cur.steps, wire.StepExtra), x)
 }
 
-// end ends a file.
+// end adds the end of a file, with its digest.
 func (b *batches) end(sum chunk.Digest) {
 	b.flushRuns()
 	b.makeRoom()
 	b.cur.steps = append(append(b.cur.steps, wire.StepEnd), sum[:]...)
 }
 
-// flushRuns writes down the chunks collected so far.
+// flushRuns writes the steps of pending runs of chunks.
 func (b *batches) flushRuns() {
 	if b.count > 0 {
 		b.cur.steps = binary.AppendUvarint(append(b.cur.steps, wire.StepCopy), b.first)
@@ -319,14 +318,14 @@ func (b *batches) flushRuns() {
 	}
 }
 
-// makeRoom makes sure that a step has room.
+// makeRoom flushes the batch if there is no room for a step.
 func (b *batches) makeRoom() {
 	if len(b.cur.steps)+5*len(b.sizes) > wire.MaxSteps {
 		b.flush()
 	}
 }
 
-// flush sends the batch on its way.
+// flush hands the batch on to be compressed and sent.
 func (b *batches) flush() {
 	b.flushRuns()
 	if len(b.cur.steps) == 0 {
@@ -334,7 +333,7 @@ func (b *batches) flush() {
 	}
 	b.mu.Lock()
 	if b.cur.memory() > heavy {
-		b.held++
+		b.heavyCount++
 	}
 	b.mu.Unlock()
 	b.queue <- b.cur
@@ -342,7 +341,7 @@ func (b *batches) flush() {
 	b.cur, b.made = b.next(), 0
 }
 
-// close sends the rest and waits until all is written.
+// close flushes the rest, and waits until all is written.
 func (b *batches) close() error {
 	b.flush()
 	close(b.queue)

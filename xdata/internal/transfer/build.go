@@ -14,7 +14,7 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// builder takes the steps that a sender asks for.
+// builder carries out the steps that a sender asks for.
 type builder struct {
 	ctx       context.Context //nolint:containedctx // of one call
 	r         *Receiver
@@ -23,35 +23,35 @@ type builder struct {
 	to        tree.Opener
 	writers   *writers
 	admission *manifest.Admission
-	again     []int // files that are still to come once more, in order
-	bad       []int // files that did not come out as they should
+	again     []int // positions of the files that are still to come again, in order
+	bad       []int // positions of files with wrong content
 	ended     bool
 
-	batch arrived // the last one
-	sizes []int   // of chunks
-	file          // that is being put together
+	batch receivedBatch // the current one
+	sizes []int         // of chunks
+	file                // being assembled
 }
 
-// file is one that is being put together.
+// file is a file that is being assembled.
 type file struct {
-	place  int             // in the manifest; -1: there is none
-	part   *piece          // what is not written of it yet
-	out    *tree.LargeFile // once it does not fit into a part
-	off    int64           // bytes of it so far
+	place  int             // in the manifest; -1: no file is being assembled
+	part   *piece          // the piece that is not written yet
+	out    *tree.LargeFile // nil while the file fits into one piece
+	off    int64           // bytes assembled so far
 	hash   chunk.Hasher
-	from   []localFile // of chunks of it that were here
-	failed bool        // it cannot come out right
-	first  int         // its chunks in the manifest
+	from   []localFile // local files that chunks were copied from
+	failed bool        // its content cannot become right
+	first  int         // index of its first chunk in the manifest
 }
 
-// take takes all of them, and waits until they are written.
+// take carries out all steps, and waits until everything is written.
 func (b *builder) take() error {
 	err := b.build()
 	b.to.Close()
 	return cmp.Or(err, b.writers.close())
 }
 
-// build reads batches until the end of the version.
+// build reads batches up to the end of the version.
 func (b *builder) build() error {
 	dec, err := wire.NewDecoder()
 	if err != nil {
@@ -72,7 +72,7 @@ func (b *builder) build() error {
 	return nil
 }
 
-// drop closes what an error left open.
+// drop closes what is open after an error.
 func (b *builder) drop() {
 	if b.out != nil {
 		_ = b.out.Close()
@@ -80,7 +80,7 @@ func (b *builder) drop() {
 	}
 }
 
-// next takes the steps of one batch, or the end.
+// next carries out the steps of one batch, or reads the end.
 func (b *builder) next(dec *zstd.Decoder, buf []byte) error {
 	kind, payload, err := b.r.Link.ExpectEither(wire.FrameBatch, wire.FrameEnd)
 	if err != nil {
@@ -100,7 +100,7 @@ func (b *builder) next(dec *zstd.Decoder, buf []byte) error {
 	return cmp.Or(b.batch.spent(), b.writers.failed())
 }
 
-// end checks that the list is complete and that the hashes say so.
+// end checks that the list is complete, and its hash.
 func (b *builder) end(payload []byte) error {
 	if b.place >= 0 {
 		return manifest.Violation("an end in the middle of a file")
@@ -112,7 +112,7 @@ func (b *builder) end(payload []byte) error {
 	return b.r.checkEnd(payload)
 }
 
-// step takes one step.
+// step carries out one step.
 func (b *builder) step() error {
 	kind := b.batch.Steps[0]
 	b.batch.Steps = b.batch.Steps[1:]
@@ -125,7 +125,7 @@ func (b *builder) step() error {
 	case kind == wire.StepData && inFile:
 		return b.literal(len(b.batch.Data), b.batch.unpack)
 	case kind == wire.StepDense && inFile:
-		return b.literal(len(b.batch.noise)+b.batch.Dense, b.batch.arriving)
+		return b.literal(len(b.batch.incompressible)+b.batch.Dense, b.batch.arriving)
 	case kind == wire.StepCopy && inFile:
 		return b.copied()
 	case kind == wire.StepHole && inFile:
@@ -138,7 +138,7 @@ func (b *builder) step() error {
 	return manifest.Violation("step %d out of turn", kind)
 }
 
-// entry begins a file or makes a folder.
+// entry begins a file, or creates a folder.
 func (b *builder) entry() error {
 	e, rest, err := manifest.DecodeEntry(b.batch.Steps)
 	if err != nil {
@@ -156,7 +156,8 @@ func (b *builder) entry() error {
 	return b.begin(len(m.Entries) - 1)
 }
 
-// extra takes what the file that is being put together, or the folder before, has besides.
+// extra sets the extended attributes of the file that is being assembled, or of the previous
+// folder.
 func (b *builder) extra() error {
 	place := b.place
 	if entries := b.r.Manifest.Entries; place < 0 && b.again == nil && len(entries) > 0 && entries[len(entries)-1].Dir {
@@ -179,7 +180,7 @@ func (b *builder) extra() error {
 	return nil
 }
 
-// repeat begins a file that did not come out right the first time.
+// repeat begins a file that had wrong content the first time.
 func (b *builder) repeat() error {
 	place, err := b.batch.number(manifest.MaxEntries)
 	if err != nil {
@@ -205,10 +206,10 @@ func (b *builder) begin(place int) error {
 	return nil
 }
 
-// current is the file that is being put together.
+// current is the entry of the file that is being assembled.
 func (b *builder) current() *manifest.Entry { return &b.r.Manifest.Entries[b.place] }
 
-// literal takes chunks out of a part of the batch's content, of which so much is left.
+// literal takes chunks from the batch's content, of which left bytes remain.
 func (b *builder) literal(left int, from func(p []byte) error) error {
 	count, err := b.batch.number(chunk.MaxSize)
 	if err != nil {
@@ -235,7 +236,7 @@ func (b *builder) literal(left int, from func(p []byte) error) error {
 	return nil
 }
 
-// chunks takes as many chunks as there is room for.
+// chunks takes as many chunks as the piece has room for.
 func (b *builder) chunks(sizes []int, from func(p []byte) error) (n int, err error) {
 	size, limit := sizes[0], b.limit()
 	for n = 1; n < len(sizes) && size+sizes[n] <= limit; n++ {
@@ -257,15 +258,15 @@ func (b *builder) chunks(sizes []int, from func(p []byte) error) (n int, err err
 	return n, nil
 }
 
-// limit is how much can be put in its place at once.
+// limit is how many bytes can be added at once.
 func (b *builder) limit() int {
 	if limit := maxPiece - len(b.part.data); limit >= chunk.MaxSize/16 {
 		return limit
 	}
-	return chunk.MaxSize // of the next part
+	return chunk.MaxSize // into the next piece
 }
 
-// copied takes chunks that are here already.
+// copied takes chunks from local files.
 func (b *builder) copied() error {
 	from, err := b.batch.number(MaxHave)
 	if err != nil {
@@ -288,8 +289,8 @@ func (b *builder) copied() error {
 	return nil
 }
 
-// run takes chunks that lie one after the other in one file, as many as there
-// is room for, with one read. What can't be read makes the file one to ask for again.
+// run takes chunks that are adjacent in one local file with one read, as many as there is room for.
+// If they cannot be read, the file is requested again.
 func (b *builder) run(at, end int) (n int, err error) {
 	run := b.own.run(at, end, b.limit())
 	room, err := b.makeRoom(run.size)
@@ -308,8 +309,8 @@ func (b *builder) run(at, end int) (n int, err error) {
 	return len(run.chunks), nil
 }
 
-// makeRoom returns where the next n bytes of the file go. What was put together
-// before is written when it gets too much, beside what goes on.
+// makeRoom returns the buffer for the next n bytes of the file. A full piece is written in the
+// background.
 func (b *builder) makeRoom(n int) ([]byte, error) {
 	if int64(n) > b.current().Size-b.off {
 		return nil, manifest.Violation("%q is longer than announced", b.current().Path)
@@ -337,10 +338,10 @@ func (b *builder) took(c chunk.Chunk) error {
 	if c.IsHole() {
 		return nil
 	}
-	return b.r.Filled(int64(c.Size))
+	return b.r.CountContent(int64(c.Size))
 }
 
-// hole leaves a part of the file out.
+// hole skips a part of the file.
 func (b *builder) hole() error {
 	n, err := b.batch.number(chunk.MaxHole)
 	if err != nil {
@@ -362,7 +363,7 @@ func (b *builder) hole() error {
 	return cmp.Or(b.took(chunk.Hole(size)), chunk.HashZeros(b.ctx, b.hash, size))
 }
 
-// open makes the file, unless that was done.
+// open creates the file, if that was not done.
 func (b *builder) open() error {
 	if b.out != nil {
 		return nil
@@ -375,8 +376,8 @@ func (b *builder) open() error {
 	return err
 }
 
-// writeBuffered writes what is there of a file that is larger than a part. Unless that is the
-// rest, what is too little for a direct write stays for the next part.
+// writeBuffered writes the buffered content of a file that is larger than a piece. Except at the
+// end of the file, a remainder too small for a direct write is moved to the next piece.
 func (b *builder) writeBuffered() error {
 	if err := b.open(); err != nil {
 		return err
@@ -424,7 +425,7 @@ func (b *builder) finish() error {
 	return b.finishFile(e)
 }
 
-// inspect looks for damage in what a file was put together from.
+// inspect checks the local files that a file with wrong content was copied from.
 func (b *builder) inspect() error {
 	for _, o := range b.from {
 		if err := o.source.inspect(b.ctx, o.e); err != nil {
@@ -434,7 +435,7 @@ func (b *builder) inspect() error {
 	return nil
 }
 
-// finishFile writes the file, or what is left of it, and its attributes.
+// finishFile writes the rest of the file, and its attributes.
 func (b *builder) finishFile(e *manifest.Entry) error {
 	b.place = -1
 	if b.out == nil {

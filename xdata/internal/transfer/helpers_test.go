@@ -151,7 +151,7 @@ func receive(ctx context.Context, t *testing.T, s *store, l *wire.Link) error {
 		return err
 	}
 	defer flush.Close()
-	r := &Receiver{Link: l, Head: head, Own: own, Root: root, Flush: flush, Filled: func(int64) error { return nil }}
+	r := &Receiver{Link: l, Head: head, Own: own, Root: root, Flush: flush, CountContent: func(int64) error { return nil }}
 	if err := r.Receive(ctx); err != nil {
 		return err
 	}

@@ -1,13 +1,12 @@
 package transfer
 
 const (
-	sampleSize = 256 // bytes in a row, of which a chunk shows two
-	minSample  = 64  // of less, nothing can be told
+	sampleSize = 256 // bytes in a row; a chunk is sampled twice
+	minSample  = 64  // smaller samples tell nothing
 )
 
-// isIncompressible tells from how often each byte comes in samples of a chunk whether it
-// looks like noise, as compressed or encrypted content does, which shrinks no
-// more. Trying takes a hundred times as long.
+// isIncompressible tells from the frequency of bytes in two samples whether a chunk looks random,
+// as compressed and encrypted content does. Trying to compress it takes a hundred times as long.
 func isIncompressible(chunk []byte) bool {
 	var counts [256]uint8
 	n, same := tally(&counts, chunk[:min(len(chunk), sampleSize)])
@@ -18,11 +17,11 @@ func isIncompressible(chunk []byte) bool {
 	if n < minSample {
 		return false
 	}
-	return same < n*(n-1)/2/256*5/4 // noise has one in 256, and by chance some more
+	return same < n*(n-1)/2/256*5/4 // random content has one equal pair in 256; the rest is tolerance
 }
 
-// tally counts bytes, and the pairs of equal ones. 256 equal ones start from 0
-// again, and are pairs enough by then.
+// tally counts bytes, and pairs of equal ones. A counter that reaches 256 starts from 0 again, when
+// there are pairs enough.
 func tally(counts *[256]uint8, p []byte) (n, same int) {
 	for _, c := range p {
 		same += int(counts[c])

@@ -10,24 +10,22 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// prefetch is a version that is made ready to be sent before it is known what the receiver
-// has: while the other side starts, which over ssh takes as long as many a transfer.
-// The receiver is taken to have what this side had before; where that is wrong, what
-// was made ready is dropped.
+// prefetch is a version that is prepared for sending before the receiver's chunks are known: while
+// the other side starts, which over ssh takes as long as many a transfer. It assumes that the
+// receiver has the version before; where that is wrong, what was prepared is dropped.
 type prefetch struct {
 	Sender
-	known bool          // the version was read before
-	done  chan struct{} // closed when all is sent, or dropped
-	err   error         // what came of it, then
+	known bool          // the version's content was known before
+	done  chan struct{} // closed when everything was sent, or dropped
+	err   error         // the result, valid after done
 
 	mu      sync.Mutex
-	early   int64 // bytes of content that nobody was told of yet
+	early   int64 // bytes of content not reported yet
 	sending bool
-	tell    tree.Counter // of more, once it is sent; may be nil
+	tell    tree.Counter // receives progress once sending has begun; may be nil
 }
 
-// Prefetch begins to make a version ready to be sent. Only tells that there is no other
-// version here.
+// Prefetch begins to prepare a version for sending. only: there is no other version here.
 func (s *Snapshot) Prefetch(ctx context.Context, only bool) {
 	known := s.Unread == 0
 	if s.Problem != nil {
@@ -36,7 +34,7 @@ func (s *Snapshot) Prefetch(ctx context.Context, only bool) {
 	s.Start(ctx)
 	g := s.Guide()
 	if g == nil && !only {
-		return // what is known of the version before is not at hand
+		return // the version before has no index
 	}
 	a := &prefetch{known: known, Sender: Sender{Snapshot: s, files: tree.Opener{Root: s.Root}, buf: make([]byte, chunk.MaxSize)}, done: make(chan struct{})}
 	a.Counted = a.count
@@ -45,7 +43,7 @@ func (s *Snapshot) Prefetch(ctx context.Context, only bool) {
 	}
 	var err error
 	if a.out, err = newBatches(); err != nil {
-		return // it is not made ready
+		return // nothing is prepared
 	}
 	s.prefetched = a
 	go func() {
@@ -55,7 +53,7 @@ func (s *Snapshot) Prefetch(ctx context.Context, only bool) {
 	}()
 }
 
-// count counts content that was put into a batch.
+// count counts content that was added to a batch.
 func (a *prefetch) count(n int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -66,10 +64,10 @@ func (a *prefetch) count(n int64) {
 	a.tell.Add(n)
 }
 
-// fits tells whether the receiver has what was expected.
+// fits tells whether the receiver has what was assumed.
 func (a *prefetch) fits(s *Sender) bool { return a.same == s.same && len(a.have) == len(s.have) }
 
-// send sends what was made ready, and the rest.
+// send sends what was prepared, and the rest.
 func (a *prefetch) send(l *wire.Link, counted tree.Counter) error {
 	a.mu.Lock()
 	a.tell, a.sending = counted, true
@@ -81,9 +79,8 @@ func (a *prefetch) send(l *wire.Link, counted tree.Counter) error {
 	return a.err
 }
 
-// DropPrefetch drops what was made ready. What was found wrong with a version that was not
-// read before is returned: its reading was stopped by that. Of another one it is noted,
-// and nobody needs its content.
+// DropPrefetch drops what was prepared. If the version had to be read for it, that reading ends,
+// and its error is returned. Otherwise damage is recorded only: the content is not needed.
 func (s *Snapshot) DropPrefetch() error {
 	a := s.prefetched
 	if a == nil {

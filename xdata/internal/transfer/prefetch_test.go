@@ -101,7 +101,7 @@ func TestMadeReadyForNothing(t *testing.T) {
 		waitUntil(t, fmt.Sprintf("%d batches are ready", batches), func() bool {
 			a.out.mu.Lock()
 			defer a.out.mu.Unlock()
-			return a.out.some >= batches
+			return a.out.existing >= batches
 		})
 		must(t, opened.DropPrefetch())
 		if batches < inAdvance-3 {

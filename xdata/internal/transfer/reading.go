@@ -8,28 +8,27 @@ import (
 	"mxcluster/xdata/internal/tree"
 )
 
-// reading is the reading of the files of a snapshot whose content is not known, one
-// after the other, beside what else goes on. The chunks of a file can be had as they
-// are found, and those of a large file with their content, so that who sends it
-// needs not read it once more: the reading waits for him then.
+// reading reads the files of a snapshot whose content is not known, in order, in the background. A
+// file's chunks are available as they are found. The chunks of a large file are available with
+// their content, so that the sender does not read it again: the reading waits for the sender then.
 type reading struct {
 	stop context.CancelFunc
 	done chan struct{}
 
 	mu     sync.Mutex
 	news   *sync.Cond
-	known  int           // files and folders before this place are known
-	from   int           // the first chunk of the file at that place
-	chunks []chunk.Chunk // the manifest's so far
-	data   []byte        // content of those from fresh on; nil: a hole, or not at hand any more
+	known  int           // entries before this index are known
+	from   int           // index of the first chunk of the entry at known
+	chunks []chunk.Chunk // of the manifest, as far as read
+	data   []byte        // content of the chunks from fresh on; nil: a hole, or no longer available
 	fresh  int
-	taken  int  // all chunks before were taken; see follow
-	follow bool // somebody takes them
+	taken  int  // chunks before this index were taken; see follow
+	follow bool // a sender takes the chunks
 	ended  bool
-	err    error // why it ended early
+	err    error // why it ended early; nil: it did not
 }
 
-// Start begins to read, unless that was done.
+// Start begins the reading, if that was not done.
 func (s *Snapshot) Start(ctx context.Context) {
 	if s.reading == nil {
 		s.reading = newReading(s.Manifest.Chunks)
@@ -38,12 +37,12 @@ func (s *Snapshot) Start(ctx context.Context) {
 }
 
 func newReading(known []chunk.Chunk) *reading {
-	r := &reading{done: make(chan struct{}), chunks: known, from: len(known)} // none of these is of a file that is still to be read
+	r := &reading{done: make(chan struct{}), chunks: known, from: len(known)} // all known chunks belong to files that are not read
 	r.news = sync.NewCond(&r.mu)
 	return r
 }
 
-// begin begins to read, if there is something to read.
+// begin starts the goroutine, if anything is unknown.
 func (r *reading) begin(ctx context.Context, s *Snapshot) {
 	if s.Problem != nil || s.Unread == 0 {
 		r.stop = func() {}
@@ -58,7 +57,7 @@ func (r *reading) begin(ctx context.Context, s *Snapshot) {
 	}()
 }
 
-// readOn reads to the end.
+// readOn reads all unknown files.
 func (s *Snapshot) readOn(ctx context.Context, r *reading) error {
 	m := s.Manifest
 	s.scan.Guide = s.Guide()
@@ -80,8 +79,7 @@ func (s *Snapshot) readOn(ctx context.Context, r *reading) error {
 	return nil
 }
 
-// more tells of more chunks of the large file that is being read, and waits for
-// whoever follows to take them.
+// more makes chunks of a large file available, and waits until the sender has taken them.
 func (r *reading) more(ctx context.Context, chunks []chunk.Chunk, data []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -94,10 +92,10 @@ func (r *reading) more(ctx context.Context, chunks []chunk.Chunk, data []byte) e
 	return context.Cause(ctx)
 }
 
-// reachEvery is how many small files are read before those who wait are woken.
+// reachEvery is after how many small files waiting goroutines are woken.
 const reachEvery = 32
 
-// reach says that all before a place is known, and may tell those who wait.
+// reach records that all entries before place are known; tell: waiting goroutines are woken.
 func (r *reading) reach(place int, chunks []chunk.Chunk, tell bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,14 +105,14 @@ func (r *reading) reach(place int, chunks []chunk.Chunk, tell bool) {
 	}
 }
 
-// wake has those who wait look again.
+// wake wakes the waiting goroutines.
 func (r *reading) wake() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.news.Broadcast()
 }
 
-// end tells that nothing more comes, and why.
+// end ends the reading, with its error.
 func (r *reading) end(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,12 +124,12 @@ func (r *reading) end(err error) {
 // found is some chunks of a file.
 type found struct {
 	chunks []chunk.Chunk
-	data   []byte // their content, until more is asked for; nil: not at hand, or a hole
-	whole  bool   // they are the last, and the file is known
+	data   []byte // content of the chunks, valid until the next take; nil: not available, or a hole
+	whole  bool   // the file has no more chunks, and is known
 }
 
-// take waits for the chunks of the file at a place, from the nth on, and returns some
-// of them. Those before were taken.
+// take returns some chunks of the file at place, from the nth on; it waits for them. Chunks must be
+// taken in order.
 func (s *Snapshot) take(place, n int) (found, error) {
 	r := s.reading
 	r.mu.Lock()
@@ -158,7 +156,7 @@ func (s *Snapshot) take(place, n int) (found, error) {
 	}
 }
 
-// unfollow has the reading go on alone.
+// unfollow lets the reading go on without a sender.
 func (r *reading) unfollow() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -166,7 +164,7 @@ func (r *reading) unfollow() {
 	r.news.Broadcast()
 }
 
-// ReadAll waits until everything is known, and keeps it.
+// ReadAll waits until all content is known, and writes the index.
 func (s *Snapshot) ReadAll(ctx context.Context) error {
 	s.Start(ctx)
 	<-s.reading.done
@@ -175,13 +173,13 @@ func (s *Snapshot) ReadAll(ctx context.Context) error {
 		return s.reading.err
 	}
 	if err := s.reportDamage(tree.ContentMismatch(s.Root, s.content())); err != nil {
-		s.Problem, s.stale = err, false // nothing is kept of it
+		s.Problem, s.stale = err, false // the index is not written
 		return err
 	}
 	return s.save()
 }
 
-// stopReading ends the reading. When it had come to its end, what was read is kept.
+// stopReading ends the reading. If it was complete, the index is written.
 func (s *Snapshot) stopReading() {
 	if s.reading == nil {
 		return
@@ -189,6 +187,6 @@ func (s *Snapshot) stopReading() {
 	s.reading.stop()
 	<-s.reading.done
 	if s.reading.err == nil {
-		_ = s.save() // or it is read again the next time
+		_ = s.save() // else it is read again the next time
 	}
 }

@@ -12,41 +12,41 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// Receiver puts a version together from what a sender sends, which is not trusted: it is held
-// against what was announced, and nothing is written outside of root.
+// Receiver assembles a version from what a sender sends. The sender is not trusted: everything is
+// checked against its announcement, and nothing is written outside of Root.
 type Receiver struct {
-	Link     *wire.Link
-	Head     wire.VersionHead    // what was announced
-	Own      *Sources            // what is here already
-	Root     *os.Root            // an empty folder
-	Flush    *tree.Flusher       // of root
-	Counted  tree.Counter        // of content put together; may be nil
-	Filled   func(n int64) error // is asked about content that takes room
-	Manifest manifest.Manifest   // of what was put together
-	Dropped  tree.Dropped
+	Link         *wire.Link
+	Head         wire.VersionHead    // the announcement
+	Own          *Sources            // local sources of chunks
+	Root         *os.Root            // an empty folder
+	Flush        *tree.Flusher       // of root
+	Counted      tree.Counter        // of content written; may be nil
+	CountContent func(n int64) error // is called for content that uses room on the disk; its error ends the transfer
+	Manifest     manifest.Manifest   // of the assembled version
+	Dropped      tree.Dropped
 }
 
-// Receive takes the files and folders of a version. They are not durable when it returns.
+// Receive receives the files and folders of a version. They are not durable when it returns.
 func (r *Receiver) Receive(ctx context.Context) error {
 	r.Manifest.Top = r.Head.Top
 	b := r.builder(ctx, r.Own, manifest.Admit(r.Head.Announced()), nil)
 	if err := b.take(); err != nil {
 		return err
 	}
-	if err := r.settle(ctx, b); err != nil {
+	if err := r.requestAgain(ctx, b); err != nil {
 		return err
 	}
 	return tree.SetAllDirAttributes(&tree.Opener{Root: r.Root, Dropped: &r.Dropped}, &r.Manifest)
 }
 
-// builder returns one that takes files, again those that are still to come once more.
+// builder returns a builder; again is the files that are still to come again.
 func (r *Receiver) builder(ctx context.Context, own *Sources, a *manifest.Admission, again []int) *builder {
 	return &builder{ctx: ctx, r: r, own: own, root: r.Root, to: tree.Opener{Root: r.Root, Dropped: &r.Dropped},
 		writers: newWriters(r), admission: a, again: again}
 }
 
-// settle asks again, once, for files that did not come out as they should.
-func (r *Receiver) settle(ctx context.Context, b *builder) error {
+// requestAgain asks, once, for the files that have wrong content.
+func (r *Receiver) requestAgain(ctx context.Context, b *builder) error {
 	if len(b.bad) > maxWant {
 		return mismatch("%d files do not match their hashes", len(b.bad))
 	}
@@ -64,10 +64,10 @@ func (r *Receiver) settle(ctx context.Context, b *builder) error {
 	return r.Link.Send(wire.FrameWant, wire.Want{})
 }
 
-// maxWant keeps the list of files within a message.
+// maxWant bounds the number of files in a request.
 const maxWant = 5000
 
-// checkEnd checks the hash of the whole.
+// checkEnd checks the digest of the version.
 func (r *Receiver) checkEnd(payload []byte) error {
 	var end wire.DigestMessage
 	if err := wire.DecodeJSON(payload, &end); err != nil {
@@ -83,7 +83,7 @@ func (r *Receiver) checkEnd(payload []byte) error {
 	return nil
 }
 
-// mismatch is the error of content that is not what it should be.
+// mismatch is the error for content that does not match its hash.
 func mismatch(format string, args ...any) error {
 	return fault.New(fault.Conflict, "synchronise again; if it stays, check the disks and memory of both servers", format, args...)
 }

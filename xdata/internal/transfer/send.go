@@ -1,5 +1,5 @@
-// Package transfer brings a version from the folder of one server to that of another: a [Sender]
-// sends what a [Receiver] lacks, which puts the version together from that and from what it has ([Sources]).
+// Package transfer copies a version from the folder of one server to that of another: a [Sender]
+// sends what a [Receiver] lacks, which assembles the version from that and from its own [Sources].
 package transfer
 
 import (
@@ -18,25 +18,25 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// Sender sends a version to a receiver, which says first what it has.
+// Sender sends a version to a receiver, which first lists the chunks that it has.
 type Sender struct {
 	*Snapshot
 	Link    *wire.Link
-	Head    wire.VersionHead // what is announced, but for what the manifest says
+	Head    wire.VersionHead // the announcement; what the manifest says is filled in
 	out     *batches
 	have    []uint64          // IDs of the receiver's chunks
-	places  map[uint64]uint32 // in have
-	same    bool              // have is what the guide has
-	next    uint64            // the place after that of the last chunk found
-	Abort   func()            // ends a link that waits; may be nil
+	places  map[uint64]uint32 // index of each ID in have
+	same    bool              // have is the guide's list
+	next    uint64            // index behind the last chunk found in have
+	Abort   func()            // ends a link that is blocked; may be nil
 	files   tree.Opener
-	in      *sharedFile // the file that is being sent; nil: not open
+	in      *sharedFile // the open file; nil: none
 	buf     []byte
 	Counted tree.Counter
 }
 
-// Send writes the whole version: head, batches, end; and files again that the
-// receiver did not get as they are.
+// Send sends the whole version: head, batches, end; and once more the files that the receiver asks
+// for again.
 func (s *Sender) Send(ctx context.Context) error {
 	if s.Problem != nil {
 		return s.Problem
@@ -105,7 +105,7 @@ func (s *Sender) readHave() error {
 	}
 }
 
-// haveSame takes the chunks that the head named for those of the receiver.
+// haveSame handles the receiver's answer that it has the list of chunks which the head names.
 func (s *Sender) haveSame(payload []byte) error {
 	g := s.Guide()
 	if g == nil || len(payload) > 0 || len(s.have) > 0 {
@@ -115,7 +115,7 @@ func (s *Sender) haveSame(payload []byte) error {
 	return nil
 }
 
-// haveGuide takes the chunks of a guide for those of the receiver.
+// haveGuide takes the guide's chunks as the receiver's list.
 func (s *Sender) haveGuide(g *chunk.Guide) {
 	s.have = make([]uint64, len(g.Chunks))
 	for i, c := range g.Chunks {
@@ -124,28 +124,28 @@ func (s *Sender) haveGuide(g *chunk.Guide) {
 	s.places, s.same = g.Places, true
 }
 
-// indexHave makes the chunks of the receiver ones that can be found, unless they are.
+// indexHave builds the lookup of the receiver's chunks, if that was not done.
 func (s *Sender) indexHave() {
 	if g := s.Guide(); s.same && len(s.have) == len(g.Chunks) {
 		return
 	}
 	s.same = false
-	// A map that grows as it is filled takes twice as long.
+	// A map that grows takes twice as long.
 	s.places = make(map[uint64]uint32, len(s.have))
 	for i, id := range s.have {
-		s.places[id] = uint32(i) //nolint:gosec // maxHave at most
+		s.places[id] = uint32(i) //nolint:gosec // MaxHave at most
 	}
 }
 
-// reply is what the receiver says at the end of a version.
+// reply is the receiver's answer at the end of a version.
 type reply struct {
 	want wire.Want
 	err  error
 }
 
-// await reads the receiver's answer while the version is still being sent: a
-// receiver that refuses it says so and reads no further, and sending to it
-// would then never end. abort ends it.
+// await reads the receiver's answer in the background while the version is sent: a receiver that
+// refuses sends an error and reads no further, so that the sending would block for ever. Abort ends
+// it then.
 func (s *Sender) await() <-chan reply {
 	answer := make(chan reply, 1)
 	go func() {
@@ -158,8 +158,8 @@ func (s *Sender) await() <-chan reply {
 	return answer
 }
 
-// failed finds out why sending failed. A receiver that gave up has said why,
-// and that is worth more than "broken pipe".
+// failed returns why sending failed. A receiver that gave up has sent its reason, which says more
+// than "broken pipe".
 func (s *Sender) failed(err error, answer <-chan reply) error {
 	var lost wire.WriteError
 	if s.Abort == nil {
@@ -177,8 +177,7 @@ func (s *Sender) failed(err error, answer <-chan reply) error {
 	return err
 }
 
-// all sends all files and folders, as they were made ready if the receiver has what
-// was expected.
+// all sends all files and folders. What was prepared is used if the receiver has what was assumed.
 func (s *Sender) all(ctx context.Context) (err error) {
 	if a := s.prefetched; a != nil && a.fits(s) {
 		return a.send(s.Link, s.Counted)
@@ -193,7 +192,7 @@ func (s *Sender) all(ctx context.Context) (err error) {
 	return s.entries(ctx)
 }
 
-// entries has batches made of all files and folders.
+// entries adds all files and folders to batches.
 func (s *Sender) entries(ctx context.Context) (err error) {
 	for i := range s.Manifest.Entries {
 		e := &s.Manifest.Entries[i]
@@ -212,7 +211,7 @@ func (s *Sender) entries(ctx context.Context) (err error) {
 	return cmp.Or(err, s.out.close())
 }
 
-// repeat sends files once more, all of their content.
+// repeat sends files again, with all of their content.
 func (s *Sender) repeat(ctx context.Context, places []int) (err error) {
 	s.have, s.places = nil, nil
 	if s.out, err = newBatches(); err != nil {
@@ -235,8 +234,7 @@ func (s *Sender) repeat(ctx context.Context, places []int) (err error) {
 	return s.Link.Send(wire.FrameEnd, wire.DigestMessage{Digest: s.Manifest.Digest()})
 }
 
-// file sends one file: which of the receiver's chunks it is made of, and the content
-// that the receiver lacks.
+// file sends one file: references to chunks that the receiver has, and the content of the others.
 func (s *Sender) file(ctx context.Context, place int) error {
 	e := &s.Manifest.Entries[place]
 	defer s.closeFile()
@@ -245,7 +243,7 @@ func (s *Sender) file(ctx context.Context, place int) error {
 		s.waitUntilSent()
 		f, err := s.take(place, n)
 		if err != nil {
-			return sent(err, e)
+			return changedIfGone(err, e)
 		}
 		n, whole = n+len(f.chunks), f.whole
 		if f.data != nil {
@@ -273,20 +271,20 @@ func (s *Sender) file(ctx context.Context, place int) error {
 	return nil
 }
 
-// open opens the file that is being sent, unless it is open.
+// open opens the file that is being sent, if it is not open.
 func (s *Sender) open(e *manifest.Entry) error {
 	if s.in != nil {
 		return nil
 	}
 	h, err := s.files.OpenEntry(e)
 	if err != nil {
-		return sent(err, e)
+		return changedIfGone(err, e)
 	}
 	s.in = share(h, &s.out.files)
 	return nil
 }
 
-// closeFile lets go of it.
+// closeFile releases it.
 func (s *Sender) closeFile() {
 	if s.in != nil {
 		s.in.Release()
@@ -294,8 +292,8 @@ func (s *Sender) closeFile() {
 	}
 }
 
-// waitUntilSent waits until batches are sent, once no more are to be made ready for that: the
-// reading goes on alone meanwhile, so nothing of it may be at hand.
+// waitUntilSent waits until sending begins, when no more may be prepared. The reading goes on
+// without this sender meanwhile, so content that was at hand may be gone.
 func (s *Sender) waitUntilSent() {
 	if s.out.isOpen() || !s.out.full() {
 		return
@@ -304,15 +302,15 @@ func (s *Sender) waitUntilSent() {
 	<-s.out.open
 }
 
-// sent says of a file that is gone that it changed.
-func sent(err error, e *manifest.Entry) error {
+// changedIfGone turns the error for a vanished file into one for a changed file.
+func changedIfGone(err error, e *manifest.Entry) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fault.New(fault.Busy, "try again when nothing writes there", "%q is gone", e.Path)
 	}
 	return err
 }
 
-// sendRead sends chunks whose content was just read.
+// sendRead sends chunks that were just read, with content at hand.
 func (s *Sender) sendRead(ctx context.Context, e *manifest.Entry, f found, off int64) error {
 	for len(f.chunks) > 0 {
 		count, size := 1, int(f.chunks[0].Size)
@@ -330,11 +328,11 @@ func (s *Sender) sendRead(ctx context.Context, e *manifest.Entry, f found, off i
 	return cmp.Or(context.Cause(ctx), s.out.failed())
 }
 
-// minZeroCopy is how much of a file is worth sending from where it lies.
+// minZeroCopy is from how many bytes on content is sent from the file without a copy.
 const minZeroCopy = 32 << 10
 
-// sendMissing sends chunks that lie one after the other in a file: the first, which the receiver
-// lacks, and those behind that are alike.
+// sendMissing sends adjacent chunks of a file: the first, which the receiver lacks, and those
+// behind it that it lacks as well and that are as compressible.
 func (s *Sender) sendMissing(e *manifest.Entry, chunks []chunk.Chunk, data []byte, off int64) (count, size int, err error) {
 	dense := isIncompressible(data[:chunks[0].Size])
 	alike := func(c chunk.Chunk) bool {
@@ -359,8 +357,8 @@ func (s *Sender) sendMissing(e *manifest.Entry, chunks []chunk.Chunk, data []byt
 	return count, size, nil
 }
 
-// sendStored sends the chunks at an offset of a file that the receiver lacks, the first of chunks
-// and those that follow, and makes sure that they still are what they were when the file was read.
+// sendStored sends chunks at an offset of a file which the receiver lacks: the first of chunks, and
+// those that follow. They are read again, and their IDs verified.
 func (s *Sender) sendStored(ctx context.Context, e *manifest.Entry, chunks []chunk.Chunk, off int64) (count int, size int64, err error) {
 	if err := cmp.Or(context.Cause(ctx), s.out.failed(), s.open(e)); err != nil {
 		return 0, 0, err
@@ -400,8 +398,8 @@ func (s *Sender) has(c chunk.Chunk) bool {
 	return ok
 }
 
-// find tells where the receiver has a chunk. What follows on the last one found
-// is looked at first: that makes long runs.
+// find returns the index of a chunk in the receiver's list. The successor of the last one found is
+// tried first, which makes long runs.
 func (s *Sender) find(c chunk.Chunk) (uint64, bool) {
 	if s.next < uint64(len(s.have)) && s.have[s.next] == c.ID {
 		s.next++

@@ -8,14 +8,14 @@ import (
 	"mxcluster/xdata/internal/tree"
 )
 
-// sharedFile is an open file that is closed by the last one who uses it.
+// sharedFile is an open file with a reference count.
 type sharedFile struct {
 	tree.Handle
 	users  atomic.Int32
-	opened *atomic.Int32 // counts those that are open
+	opened *atomic.Int32 // counts open files
 }
 
-// share makes one of an open file, with one user.
+// share returns a sharedFile with one user.
 func share(h tree.Handle, opened *atomic.Int32) *sharedFile {
 	f := &sharedFile{Handle: h, opened: opened}
 	f.users.Store(1)
@@ -26,7 +26,7 @@ func share(h tree.Handle, opened *atomic.Int32) *sharedFile {
 // Fd returns its file descriptor.
 func (f *sharedFile) Fd() int { return f.Handle.Fd }
 
-// ReadAt reads all of p. A file that has become shorter has changed.
+// ReadAt reads all of p. For a file that has become shorter it is the error of a changed file.
 func (f *sharedFile) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.Pread(p, off)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -35,7 +35,7 @@ func (f *sharedFile) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// Release lets go of it.
+// Release drops one reference; the last one closes the file.
 func (f *sharedFile) Release() {
 	if f.users.Add(-1) == 0 {
 		_ = f.Close()

@@ -10,42 +10,41 @@ import (
 	"mxcluster/xdata/internal/tree"
 )
 
-// Folder is the folder of a version, and what is known and kept of that.
+// Folder is the folder of a version, and what is known of it.
 type Folder struct {
 	Name     string
 	Root     *os.Root
-	Manifest *manifest.Manifest  // as it looks now; the content of what changed since is not known
-	Mtime    int64               // its newest modification time, as it was seen before
+	Manifest *manifest.Manifest  // as listed now; content of changed files is not known
+	Mtime    int64               // newest modification time when it was inspected
 	Kept     *manifest.Manifest  // its index; nil: none
-	Foreign  bool                // another program made it, and may have changed it since
-	Keeper   Keeper              // nil: nothing is noted of it
-	Guide    func() *chunk.Guide // found when it is first asked for; nil: there is none
+	Foreign  bool                // made by another program, which may have changed it since
+	Keeper   Keeper              // records findings about the version; nil: nothing is recorded
+	Guide    func() *chunk.Guide // loads the guide; nil: there is none
 }
 
-// Keeper is the store that a version lies in.
+// Keeper is the store of a version.
 type Keeper interface {
-	// Damaged notes what is wrong with the version, and returns the error of it.
+	// Damaged records damage of the version, and returns it as an error.
 	Damaged(damage []string) error
-	// Keep keeps the manifest as the version's index.
+	// Keep writes the manifest as the version's index.
 	Keep(m *manifest.Manifest) error
 }
 
-// Snapshot is a version opened for comparing and sending: its folder, and its
-// manifest, in which those files are known that did not change since their
-// content was last read.
+// Snapshot is a version that is open for comparing and sending: its folder, and its manifest, with
+// the content of the files that are unchanged since they were last read.
 type Snapshot struct {
 	Folder
 	from       tree.Opener
 	scan       *tree.Scanner
-	reading    *reading  // nil: not begun
-	prefetched *prefetch // made ready to be sent; nil: not so
-	Unread     int       // files whose content is not known
+	reading    *reading  // nil: not started
+	prefetched *prefetch // prepared for sending; nil: not prepared
+	Unread     int       // number of files with unknown content
 	stale      bool
-	sum        []byte // see content; nil: not asked for yet
-	Problem    error  // why it can't be copied; nil: nothing that is known
+	sum        []byte // see content; nil: not computed
+	Problem    error  // why it cannot be copied; nil: no known reason
 }
 
-// OpenSnapshot opens a version. The snapshot closes its root.
+// OpenSnapshot opens a version. Close closes its root as well.
 func OpenSnapshot(f Folder) (*Snapshot, error) {
 	s := &Snapshot{Folder: f, from: tree.Opener{Root: f.Root}}
 	if err := s.open(); err != nil {
@@ -69,8 +68,8 @@ func (s *Snapshot) open() (err error) {
 	return err
 }
 
-// folderXattrs reads the extended attributes of folders that are not as they were kept. A failure is
-// that of the version.
+// folderXattrs reads the extended attributes of folders that changed. A failure becomes the
+// snapshot's Problem.
 func (s *Snapshot) folderXattrs() error {
 	m := s.Manifest
 	top := manifest.Entry{Path: ".", Attr: m.Top}
@@ -92,8 +91,7 @@ func (s *Snapshot) folderXattrs() error {
 	return nil
 }
 
-// check tells why the version can't be copied, as far as that is seen without
-// reading it.
+// check returns why the version cannot be copied, as far as this can be seen without reading it.
 func (s *Snapshot) check() error {
 	m := s.Manifest
 	if err := m.CheckCopyable(); err != nil {
@@ -105,15 +103,15 @@ func (s *Snapshot) check() error {
 	return s.reportDamage(manifest.CompareSums(s.Kept, m, s.Foreign))
 }
 
-// Close ends what is being read or made ready, keeps what was read, and closes the folder.
+// Close ends reading and preparing, writes the index if all was read, and closes the folder.
 func (s *Snapshot) Close() {
-	_ = s.DropPrefetch() // there was an error before, or it is not needed
+	_ = s.DropPrefetch() // an error was returned before, or does not matter
 	s.stopReading()
 	s.from.Close()
 	s.Root.Close()
 }
 
-// reportDamage makes an error of damage, and notes it beside the version.
+// reportDamage records damage of the version, and returns it as an error.
 func (s *Snapshot) reportDamage(damage []string) error {
 	if len(damage) == 0 {
 		return nil
@@ -121,8 +119,8 @@ func (s *Snapshot) reportDamage(damage []string) error {
 	return s.Keeper.Damaged(damage)
 }
 
-// read reads a file whose content is not known yet, and holds it against what
-// was kept of it, so that damage does not spread.
+// read reads a file with unknown content, and compares it with its index, so that damage is not
+// copied.
 func (s *Snapshot) read(ctx context.Context, e *manifest.Entry, each func(p tree.Piece) error) error {
 	in, err := s.from.OpenEntry(e)
 	if err != nil {
@@ -142,7 +140,7 @@ func (s *Snapshot) read(ctx context.Context, e *manifest.Entry, each func(p tree
 	return nil
 }
 
-// save keeps the manifest, when all of it is known and that is news.
+// save writes the index, if all content is known and the index is out of date.
 func (s *Snapshot) save() error {
 	if !s.stale || s.Unread > 0 {
 		return nil
@@ -151,7 +149,7 @@ func (s *Snapshot) save() error {
 	return s.Keeper.Keep(s.Manifest)
 }
 
-// Digest names the content; nil while some of it is not known.
+// Digest returns the hash of the content; nil while some is unknown.
 func (s *Snapshot) Digest() []byte {
 	if s.Unread > 0 || s.Problem != nil {
 		return nil
@@ -159,7 +157,7 @@ func (s *Snapshot) Digest() []byte {
 	return s.content()
 }
 
-// content is the hash of all content, which is known; it is computed once.
+// content returns the hash of the content, which must be known; it is computed once.
 func (s *Snapshot) content() []byte {
 	if s.sum == nil {
 		s.sum = s.Manifest.Digest()

@@ -16,43 +16,44 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// Sources is what a receiver has of a version already: chunks of its newest
-// version, and of what arrived in transfers that were interrupted.
+// Sources is what a receiver can copy chunks from: its newest version, and what arrived in
+// interrupted transfers.
 type Sources struct {
 	list  []*source
-	count int // chunks
+	count int // number of chunks in all
 }
 
-// source is a folder with chunks.
+// source is one folder with chunks.
 type source struct {
 	*Snapshot
 	partial bool
-	first   int // place of its first chunk in the list
+	first   int // index of its first chunk in the whole list
 	chunks  []chunk.Chunk
 	offsets []int64 // of the chunks, in their files
-	files   []int   // entries with chunks, in the order of the chunks
+	files   []int   // indexes of entries with chunks, in the order of chunks
 	open    tree.Handle
 	opened  *manifest.Entry
 
-	inspected map[*manifest.Entry]struct{} // see inspect
+	inspected map[*manifest.Entry]struct{} // files that were checked; see inspect
 }
 
 const (
-	// MaxHave is how many chunks a receiver names: some 10 GB, or 50 MB of the sender's memory.
+	// MaxHave is the most chunks that a receiver lists: those of some 10 GB, or 50 MB of memory at
+	// the sender.
 	MaxHave = 2_000_000
 )
 
-// Add takes the chunks of a version.
+// Add adds the chunks of a version.
 func (o *Sources) Add(ctx context.Context, snap *Snapshot) error {
 	if snap == nil {
 		return nil
 	}
-	_ = snap.ReadAll(ctx) // as far as it comes
+	_ = snap.ReadAll(ctx) // as far as it can be read
 	o.append(&source{Snapshot: snap})
 	return context.Cause(ctx)
 }
 
-// AddPartial reads what arrived of an interrupted transfer.
+// AddPartial reads what arrived in an interrupted transfer, and adds its chunks.
 func (o *Sources) AddPartial(ctx context.Context, dir string, bytes int64) error {
 	root, err := safepath.Folder(dir)
 	if err != nil {
@@ -106,7 +107,7 @@ func (o *Sources) append(s *source) {
 	o.list = append(o.list, s)
 }
 
-// rebase notes where chunks of one file lie, but for holes, and returns the place of the first.
+// rebase appends the chunks of one file without its holes, and returns the index of the first.
 func (s *source) rebase(chunks []chunk.Chunk) (first int) {
 	first = len(s.offsets)
 	off := int64(0)
@@ -120,8 +121,8 @@ func (s *source) rebase(chunks []chunk.Chunk) (first int) {
 	return first
 }
 
-// Send names the chunks to the sender. Those of the first source are mostly known to it:
-// the version before is on both sides, and a list that has the digest known is not sent.
+// Send sends the list of chunks. known is the digest of a list that the sender has, mostly that of
+// the first source, as both sides have the version before; that list is not sent.
 func (o *Sources) Send(l *wire.Link, known []byte) error {
 	b := make([]byte, 0, wire.MaxPayload)
 	for i, s := range o.list {
@@ -150,13 +151,13 @@ func (o *Sources) Send(l *wire.Link, known []byte) error {
 	return l.Send(wire.FrameHave, nil)
 }
 
-// localFile is a file that is here already.
+// localFile is a local file to copy chunks from.
 type localFile struct {
 	source *source
 	e      *manifest.Entry
 }
 
-// run is some chunks that lie one after the other in one.
+// run is chunks that are adjacent in one local file.
 type run struct {
 	localFile
 	off    int64
@@ -164,8 +165,8 @@ type run struct {
 	chunks []chunk.Chunk
 }
 
-// run returns the chunks from at to end that lie in one file, of limit bytes
-// at most, and one at least.
+// run returns the chunks between at and end that are adjacent in one file, of at most limit bytes,
+// but at least one.
 func (o *Sources) run(at, end, limit int) run {
 	i, _ := slices.BinarySearchFunc(o.list, at, func(s *source, at int) int {
 		if s.first+len(s.offsets) <= at {
@@ -195,8 +196,8 @@ func (o *Sources) run(at, end, limit int) run {
 	return r
 }
 
-// read reads the chunks into p. Whether they are what they were is not looked at: the
-// digest of the file that they become tells, and inspect then where it was.
+// read reads the chunks into p. They are not verified: the digest of the assembled file is, and
+// inspect then finds the wrong ones.
 func (r run) read(p []byte) error {
 	if err := r.source.openFile(r.e); err != nil {
 		return err
@@ -205,15 +206,14 @@ func (r run) read(p []byte) error {
 	return err
 }
 
-// inspect looks for chunks of a file that are not what they were, once, and notes in
-// its version that it has rotted.
+// inspect verifies the chunks of a local file, once, and records bit rot in its version's mark.
 func (s *source) inspect(ctx context.Context, e *manifest.Entry) error {
 	if _, done := s.inspected[e]; done || s.partial {
 		return nil
 	}
 	s.inspected[e] = struct{}{}
 	if s.openFile(e) != nil {
-		return nil // what is not here any more is asked for again
+		return nil // what is missing is requested again
 	}
 	buf := make([]byte, chunk.MaxSize)
 	for i, c := range s.chunks[e.First : e.First+e.Count] {
@@ -229,12 +229,12 @@ func (s *source) inspect(ctx context.Context, e *manifest.Entry) error {
 	return nil
 }
 
-// reportRot notes damage that was found in a version.
+// reportRot records damage found in a version.
 func (s *source) reportRot(e *manifest.Entry) {
 	if s.open.CheckUnchanged(e) != nil {
 		return
 	}
-	_ = s.reportDamage([]string{manifest.DoesNotMatch(e.Path)}) // it is noted
+	_ = s.reportDamage([]string{manifest.DoesNotMatch(e.Path)}) // recorded in its mark
 }
 
 func (s *source) openFile(e *manifest.Entry) (err error) {

@@ -12,8 +12,8 @@ import (
 	"mxcluster/xdata/internal/tree"
 )
 
-// writers write small files and parts of large ones, several at once and beside the
-// one who puts them together: most of their cost is the file system's, and waits.
+// writers write small files, and pieces of large ones, in parallel and in the background: most of
+// the cost is in the file system, where it waits.
 type writers struct {
 	root     *os.Root
 	unkept   *tree.Dropped
@@ -24,22 +24,22 @@ type writers struct {
 	wg       sync.WaitGroup
 
 	mu     sync.Mutex
-	placed []manifest.Entry // what was written, as it is now; see close
+	placed []manifest.Entry // identities of written files; see close
 	places []int
 	err    error
 }
 
-// piece is a file's content, or that of its part that is not written yet.
+// piece is the content of a file, or a part of it, that is not written yet.
 type piece struct {
-	place int // in the manifest
+	place int // index in the manifest
 	e     manifest.Entry
 	data  []byte
 
-	out *tree.LargeFile // nil: data is all of the file
-	off int64           // of data in it
+	out *tree.LargeFile // nil: data is the whole file
+	off int64           // of data in the file
 }
 
-// grow makes data n bytes long.
+// grow extends data to n bytes.
 func (p *piece) grow(n int) {
 	if cap(p.data) < n {
 		more := tree.AlignedBytes(max(n, min(4*cap(p.data), maxPiece)))
@@ -52,8 +52,7 @@ const (
 	writerCount = 2
 	partCount   = 16 // each up to maxPiece, which bounds the memory
 
-	// maxPiece is the most that a piece holds: what is too little for a direct
-	// write of the part before, and a chunk.
+	// maxPiece is the most bytes in a piece: a remainder too small for a direct write, and a chunk.
 	maxPiece = chunk.MaxSize + tree.DirectUnit
 )
 
@@ -68,17 +67,17 @@ func newWriters(r *Receiver) *writers {
 	return w
 }
 
-// piece returns an empty one.
+// piece returns an empty piece. It may wait for one.
 func (w *writers) piece() *piece {
 	p := <-w.free
 	p.data, p.out = p.data[:0], nil
 	return p
 }
 
-// write has a whole file written, and recycles the part.
+// write queues a whole file, and then recycles the piece.
 func (w *writers) write(p *piece) { w.queue <- p }
 
-// writePart has a part of a file written, and recycles it.
+// writePart queues a part of a file, and then recycles the piece.
 func (w *writers) writePart(p *piece, out *tree.LargeFile, off int64) {
 	out.Parts.Add(1)
 	p.out, p.off = out, off
@@ -101,7 +100,7 @@ func (w *writers) work() {
 	}
 }
 
-// file writes a file, and notes what became of it.
+// file writes a file and records the result.
 func (w *writers) file(p *piece, to *tree.Opener) {
 	err := p.write(to)
 	w.mu.Lock()
@@ -145,8 +144,7 @@ func (w *writers) failed() error {
 	return w.err
 }
 
-// close waits until all is written, and notes in the manifest what the files
-// here are.
+// close waits until everything is written, and takes the files' identities over into the manifest.
 func (w *writers) close() error {
 	close(w.queue)
 	w.wg.Wait()

@@ -13,20 +13,20 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// SetDirAttributes gives a folder its attributes, in the order of SetAttributes.
-func SetDirAttributes(in *Opener, name string, a *manifest.Attributes) error {
-	h, err := in.OpenDir(name)
+// setDirAttributes sets the attributes of a folder, in the order of SetAttributes.
+func setDirAttributes(in *Opener, name string, a *manifest.Attributes) error {
+	h, err := in.openDir(name)
 	if err != nil {
 		return err
 	}
 	err = setOwnerAndMode(h, a, in.Dropped.of(name))
 	if err == nil {
-		err = in.SetMtime(name, a.Mtime)
+		err = in.setMtime(name, a.Mtime)
 	}
 	return cmp.Or(err, h.Close())
 }
 
-// setOwnerAndMode gives an open folder all but the time.
+// setOwnerAndMode sets all attributes of an open folder except the time.
 func setOwnerAndMode(h Handle, a *manifest.Attributes, lost func(name string)) error {
 	if mayOwn() {
 		// EINVAL: the root of a user namespace that has no such owner in it.
@@ -40,8 +40,9 @@ func setOwnerAndMode(h Handle, a *manifest.Attributes, lost func(name string)) e
 	return h.wrap("chmod", unix.Fchmod(h.Fd, a.Mode))
 }
 
-// setXattrsAndMode gives an open file or folder attributes that it has besides owner and mode: those of
-// users while it may be written to, access lists at last, which take and make modes.
+// setXattrsAndMode sets extended attributes and mode of an open file or folder: user attributes
+// while it is writable, access lists at the end, since these change the mode and the mode changes
+// them.
 func setXattrsAndMode(h Handle, a *manifest.Attributes, lost func(name string)) error {
 	if err := h.wrap("chmod", unix.Fchmod(h.Fd, a.Mode|0o600)); err != nil {
 		return err
@@ -65,8 +66,8 @@ func setXattrsAndMode(h Handle, a *manifest.Attributes, lost func(name string)) 
 	return err
 }
 
-// setXattrs gives an open file or folder its attributes whose names have, or have not, the prefix
-// of those of users. lost is told of one that is not kept there.
+// setXattrs sets the attributes of an open file or folder whose names have (users) or do not have
+// the prefix of user attributes. lost is called for each that cannot be kept.
 func setXattrs(h Handle, x manifest.Xattrs, users bool, lost func(name string)) error {
 	for name, value := range x.All {
 		if strings.HasPrefix(name, manifest.UserPrefix) != users {
@@ -84,19 +85,19 @@ func setXattrs(h Handle, x manifest.Xattrs, users bool, lost func(name string)) 
 	return nil
 }
 
-// isUnsupported tells whether an error says that an attribute cannot be kept where it should be.
-// A file system that has no room left says so as well when anything else is written.
+// isUnsupported tells whether an error means that a file system or namespace cannot keep an
+// attribute. A full file system is reported as well, by the next write.
 func isUnsupported(err error) bool {
 	return slices.ContainsFunc([]error{unix.ENOTSUP, unix.EINVAL, unix.ENOSPC, unix.EDQUOT, unix.E2BIG, unix.ERANGE, unix.EPERM, unix.EACCES},
 		func(is error) bool { return errors.Is(err, is) })
 }
 
-// DropInheritedACL takes the access lists off a folder that it got from the one above, as
-// what is made in it would get them, too.
+// DropInheritedACL removes from a folder the access lists that it inherited from its parent, since
+// files created in it would inherit them.
 func DropInheritedACL(root *os.Root) error {
 	in := Opener{Root: root}
 	defer in.Close()
-	dir, err := in.OpenDir(".")
+	dir, err := in.openDir(".")
 	if err != nil {
 		return err
 	}
@@ -110,11 +111,11 @@ func DropInheritedACL(root *os.Root) error {
 	return nil
 }
 
-// SetAttributes gives an open file its attributes, and returns it as it is then. Most have
-// owner and mode from when they were made; the others get them in the order that
-// is needed: changing the owner clears bits of the mode.
+// SetAttributes sets the attributes of an open file and returns its entry afterwards. Most files
+// were created with the right owner and mode; for others the order matters, as changing the owner
+// clears bits of the mode.
 func (d *Opener) SetAttributes(h Handle, a *manifest.Attributes) (now manifest.Entry, err error) {
-	if err := d.SetMtime(h.Name, a.Mtime); err != nil {
+	if err := d.setMtime(h.Name, a.Mtime); err != nil {
 		return now, err
 	}
 	if err := h.stat(&now); err != nil {
@@ -138,8 +139,8 @@ func (d *Opener) SetAttributes(h Handle, a *manifest.Attributes) (now manifest.E
 	return now, cmp.Or(err, h.stat(&now))
 }
 
-// SetMtime gives a file or folder its modification time.
-func (d *Opener) SetMtime(name string, mtime int64) error {
+// setMtime sets the modification time of a file or folder.
+func (d *Opener) setMtime(name string, mtime int64) error {
 	dir, base, err := d.at(name)
 	if err != nil {
 		return err
@@ -151,10 +152,9 @@ func (d *Opener) SetMtime(name string, mtime int64) error {
 	return nil
 }
 
-// SetAllDirAttributes gives the folders of a version their attributes, the inner ones first,
-// when nothing is written into them any more: filling a folder changes its
-// time, and its mode may forbid filling it. What m says of the folders themselves is
-// true afterwards.
+// SetAllDirAttributes sets the attributes of a version's folders, inner ones first. It is called
+// when nothing more is written into them: writing changes a folder's time, and may not be permitted
+// by its mode. It updates the folders' entries in m.
 func SetAllDirAttributes(in *Opener, m *manifest.Manifest) error {
 	defer in.Close()
 	for i := len(m.Entries) - 1; i >= 0; i-- {
@@ -162,7 +162,7 @@ func SetAllDirAttributes(in *Opener, m *manifest.Manifest) error {
 		if !e.Dir {
 			continue
 		}
-		if err := SetDirAttributes(in, e.Path, &e.Attr); err != nil {
+		if err := setDirAttributes(in, e.Path, &e.Attr); err != nil {
 			return err
 		}
 		now, err := in.stat(e.Path)
@@ -171,5 +171,5 @@ func SetAllDirAttributes(in *Opener, m *manifest.Manifest) error {
 		}
 		e.SetPlace(&now)
 	}
-	return SetDirAttributes(in, ".", &m.Top)
+	return setDirAttributes(in, ".", &m.Top)
 }

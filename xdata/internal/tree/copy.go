@@ -16,11 +16,11 @@ type copier struct {
 	from, to Opener
 	scan     *Scanner
 	copied   Counter
-	made     *manifest.Manifest // the copy, as it was read
-	seen     []manifest.Entry   // what was copied by round, as it was seen: one for each entry of made
+	made     *manifest.Manifest // manifest of the copy
+	seen     []manifest.Entry   // entries of made as they were in the source (by round)
 }
 
-// newCopier returns one for so many bytes. The caller closes it.
+// newCopier returns a copier for bytes bytes. The caller closes it.
 func newCopier(from, to *os.Root, bytes int64, copied Counter) (*copier, error) {
 	u := &Dropped{}
 	scan, err := NewScanner(bytes)
@@ -31,7 +31,7 @@ func newCopier(from, to *os.Root, bytes int64, copied Counter) (*copier, error) 
 	return &copier{from: Opener{Root: from, Dropped: u}, to: Opener{Root: to, Dropped: u}, scan: scan, copied: copied, made: &manifest.Manifest{}}, nil
 }
 
-// top notes what is kept of the folder itself.
+// top copies the attributes of the folder itself.
 func (c *copier) top(top manifest.Attributes) error {
 	e := manifest.Entry{Path: ".", Attr: top}
 	err := c.from.ReadXattrs(&e)
@@ -44,14 +44,13 @@ func (c *copier) close() {
 	c.to.Close()
 }
 
-// Copy copies everything below from into the empty folder to, and returns
-// the manifest of the copy, and what was not kept. copied, which may be nil, is told of
-// bytes as they are copied.
+// Copy copies everything below from into the empty folder to. It returns the manifest of the copy,
+// and the attributes that could not be kept. copied receives the number of bytes; may be nil.
 func Copy(ctx context.Context, from, to *os.Root, copied Counter) (*manifest.Manifest, *Dropped, error) {
 	return copyBy(from, to, copied, Survey, func(c *copier, source *manifest.Manifest) error { return c.all(ctx, source) })
 }
 
-// copyBy copies what survey sees, by a function that has a copier do it.
+// copyBy copies what survey lists, by the function run.
 func copyBy(from, to *os.Root, copied Counter, survey func(*os.Root) (*manifest.Manifest, Totals, error), run func(c *copier, source *manifest.Manifest) error) (*manifest.Manifest, *Dropped, error) {
 	source, t, err := survey(from)
 	if err != nil {
@@ -68,7 +67,7 @@ func copyBy(from, to *os.Root, copied Counter, survey func(*os.Root) (*manifest.
 	return c.made, c.to.Dropped, SetAllDirAttributes(&c.to, c.made)
 }
 
-// all copies everything, which keeps still.
+// all copies a folder that does not change meanwhile.
 func (c *copier) all(ctx context.Context, source *manifest.Manifest) error {
 	if err := c.top(source.Top); err != nil {
 		return err
@@ -81,7 +80,7 @@ func (c *copier) all(ctx context.Context, source *manifest.Manifest) error {
 	return nil
 }
 
-// entry copies a file, or makes a folder.
+// entry copies a file, or creates a folder.
 func (c *copier) entry(ctx context.Context, e *manifest.Entry) error {
 	if err := cmp.Or(context.Cause(ctx), e.CheckKind()); err != nil {
 		return err
@@ -101,8 +100,8 @@ func (c *copier) entry(ctx context.Context, e *manifest.Entry) error {
 	return cmp.Or(manifest.CheckChunks(len(c.made.Chunks)), manifest.CheckXattrs(c.made.XattrBytes))
 }
 
-// file copies one file, and makes sure that it did not change meanwhile. What e
-// says of the file itself is that of the copy afterwards.
+// file copies one file, and checks that it did not change meanwhile. e then has the identity of the
+// copy.
 func (c *copier) file(ctx context.Context, e *manifest.Entry) (err error) {
 	in, err := c.from.OpenEntry(e)
 	if err != nil {

@@ -13,21 +13,20 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// A folder that programs work in is copied in rounds: what changed or vanished while
-// it was copied is copied again, and that alone.
+// A folder that programs write to is copied in rounds: files that changed or vanished while they
+// were copied are copied again.
 const (
 	liveRounds = 3
-	livePause  = 50 * time.Millisecond // before the second round; longer before each one after
+	livePause  = 50 * time.Millisecond // before the second round; it grows with each round
 )
 
-// CopyLive is Copy of a folder that programs may work in. Each file of the copy
-// is as it was at one moment. When some change or vanish in every round, that is
-// fault.Busy and names one.
+// CopyLive is Copy for a folder that programs may write to. Each file of the copy is consistent in
+// itself. If files change or vanish in every round, the error is fault.Busy and names one.
 func CopyLive(ctx context.Context, from, to *os.Root, copied Counter) (*manifest.Manifest, *Dropped, error) {
 	return copyBy(from, to, copied, SurveyLive, func(c *copier, source *manifest.Manifest) error { return c.rounds(ctx, source) })
 }
 
-// rounds copies in rounds, until one finds nothing that moved.
+// rounds copies in rounds until one finds no change.
 func (c *copier) rounds(ctx context.Context, source *manifest.Manifest) error {
 	for round := 1; ; round++ {
 		moved, err := c.round(ctx, source)
@@ -38,7 +37,7 @@ func (c *copier) rounds(ctx context.Context, source *manifest.Manifest) error {
 			break
 		}
 		if round == liveRounds {
-			return restless(moved)
+			return busyError(moved)
 		}
 		select {
 		case <-ctx.Done():
@@ -55,14 +54,14 @@ func (c *copier) rounds(ctx context.Context, source *manifest.Manifest) error {
 	return nil
 }
 
-// restless is the error of a folder that does not keep still.
-func restless(moved error) error {
+// busyError is the error for a folder that keeps changing.
+func busyError(moved error) error {
 	return fault.Wrap(moved, fault.Busy, "try again when nothing writes there, or back up a copy or snapshot of the folder",
 		"the data changed in each of %d tries", liveRounds)
 }
 
-// round brings the copy up to what the source is now. moved is why something of it
-// could not be copied as it was seen; nil: all was.
+// round updates the copy to the present state of the source. moved is why a file could not be
+// copied; nil: everything was.
 func (c *copier) round(ctx context.Context, source *manifest.Manifest) (moved, err error) {
 	if err := source.CheckCopyable(); err != nil {
 		return nil, err
@@ -90,7 +89,7 @@ func (c *copier) round(ctx context.Context, source *manifest.Manifest) (moved, e
 	return moved, c.top(source.Top)
 }
 
-// vanished names a file that is not there any more.
+// vanished is the error for a file that was removed meanwhile.
 func vanished(err error, e *manifest.Entry) error {
 	if replaced(err) {
 		return fault.New(fault.Busy, "", "%q vanished before it was copied", e.Path)
@@ -98,8 +97,7 @@ func vanished(err error, e *manifest.Entry) error {
 	return err
 }
 
-// keep removes from the copy what is not as it was copied, and returns what is to be
-// copied again.
+// keep removes from the copy what has changed in the source, and returns the entries to copy again.
 func (c *copier) keep(source *manifest.Manifest) (again []*manifest.Entry, err error) {
 	was, made := manifest.Manifest{Entries: c.seen}, c.made.Entries
 	kept := make([]bool, len(was.Entries))
@@ -113,7 +111,7 @@ func (c *copier) keep(source *manifest.Manifest) (again []*manifest.Entry, err e
 		kept[at] = true
 		if e.Dir {
 			made[at].Attr = e.Attr
-			if err := c.from.ReadXattrs(&made[at]); err != nil && !replaced(err) { // gone by now: the next round sees that
+			if err := c.from.ReadXattrs(&made[at]); err != nil && !replaced(err) { // removed meanwhile: the next round sees it
 				return nil, err
 			}
 		}
@@ -124,7 +122,7 @@ func (c *copier) keep(source *manifest.Manifest) (again []*manifest.Entry, err e
 			c.seen, c.made.Entries = append(c.seen, was.Entries[i]), append(c.made.Entries, made[i])
 		}
 	}
-	for i, stays := range slices.Backward(kept) { // what is in a folder before the folder
+	for i, stays := range slices.Backward(kept) { // content of a folder before the folder
 		if !stays {
 			err = cmp.Or(err, c.to.Root.Remove(was.Entries[i].Path))
 		}
@@ -132,7 +130,7 @@ func (c *copier) keep(source *manifest.Manifest) (again []*manifest.Entry, err e
 	return again, err
 }
 
-// NoFiles is the error of a folder that holds no data.
+// NoFiles is the error for a folder without files.
 func NoFiles() error {
 	return fault.New(fault.Refused, "name the folder that holds the data", "there are no files in it")
 }

@@ -8,28 +8,29 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// Dropped collects what was not kept of a version. nil collects nothing.
+// Dropped collects the attributes that could not be kept of a version. A nil Dropped collects
+// nothing.
 type Dropped struct {
 	mu    sync.Mutex
-	lists fewOf // access lists
-	other fewOf
+	lists attributeTally // access lists
+	other attributeTally
 }
 
-// fewOf counts attributes.
-type fewOf struct {
+// attributeTally counts attributes.
+type attributeTally struct {
 	count int
-	such  string // the first one, by path
+	such  string // name of the first one, by path
 	path  string
 }
 
-func (f *fewOf) add(path, name string) {
+func (f *attributeTally) add(path, name string) {
 	if f.count++; f.count == 1 || path < f.path || path == f.path && name < f.such {
 		f.path, f.such = path, name
 	}
 }
 
-// of returns what is to be told of the attributes of one file or folder. Labels that each
-// server's policy gives are not told of.
+// of returns the function that records an attribute of one file or folder. Security labels, which
+// each server's policy sets, are not recorded.
 func (u *Dropped) of(path string) func(name string) {
 	return func(name string) {
 		if u == nil || strings.HasPrefix(name, "security.") && name != "security.capability" {
@@ -45,7 +46,7 @@ func (u *Dropped) of(path string) func(name string) {
 	}
 }
 
-// String says in a line what was not kept; "": nothing.
+// String returns a line about what could not be kept; "": everything was.
 func (u *Dropped) String() string {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MakeDurable has everything below root on the disk when it returns.
+// MakeDurable syncs everything below root to the disk.
 func MakeDurable(root *os.Root) error {
 	f, err := NewFlusher(root)
 	if err != nil {
@@ -20,28 +20,28 @@ func MakeDurable(root *os.Root) error {
 	return f.Durable(root)
 }
 
-// Flusher has what is written put on the disk while more is on its way, so that
-// little is left to wait for at the end.
+// Flusher syncs written content in the background while more is written, so that little is left for
+// the end.
 type Flusher struct {
-	dir     *os.File // of the file system
+	dir     *os.File // any folder of the file system
 	pending atomic.Int64
-	turn    sync.Mutex // held while the file system is told
+	turn    sync.Mutex // held during a sync
 	bad     atomic.Pointer[error]
 }
 
 const (
 	flushBytes = 24 << 20
-	// FileCost is what a file takes to write besides its content, in bytes.
+	// FileCost is the cost of writing a file besides its content, in bytes.
 	FileCost = 8 << 10
 )
 
-// NewFlusher returns one for the file system of a folder. The caller closes it.
+// NewFlusher returns a Flusher for the file system of a folder. The caller closes it.
 func NewFlusher(root *os.Root) (*Flusher, error) {
 	f, err := root.Open(".")
 	return &Flusher{dir: f}, err
 }
 
-// Wrote counts what was written, and begins to flush when that is much.
+// Wrote counts written bytes, and starts a sync when there are many.
 func (f *Flusher) Wrote(bytes int64) {
 	if f.pending.Add(bytes) < flushBytes || !f.turn.TryLock() {
 		return
@@ -53,8 +53,7 @@ func (f *Flusher) Wrote(bytes int64) {
 	}()
 }
 
-// flush flushes now. An error that was told once is not told again by the
-// kernel, and so kept.
+// flush syncs now. The kernel reports an error only once, so it is kept.
 func (f *Flusher) flush() {
 	if err := syncFileSystem(int(f.dir.Fd())); err != nil {
 		err = &fs.PathError{Op: "syncfs", Path: f.dir.Name(), Err: err}
@@ -62,10 +61,9 @@ func (f *Flusher) flush() {
 	}
 }
 
-// Durable has everything below root on the disk when it returns. One call for the
-// file system is many times faster than one for each file, and costs others no
-// more than that what they wrote is written a little earlier. Before Linux 5.8
-// that call kept errors to itself; then each file is asked, too.
+// Durable syncs everything below root to the disk. One syncfs for the file system is many times
+// faster than fsync for each file; it writes the data of other programs a little earlier as well.
+// Before Linux 5.8 syncfs did not report errors; there each file is synced, too.
 func (f *Flusher) Durable(root *os.Root) error {
 	if err := f.finish(); err != nil || syncfsTells() {
 		return err
@@ -73,7 +71,7 @@ func (f *Flusher) Durable(root *os.Root) error {
 	return syncTree(root)
 }
 
-// finish flushes once more, and tells of every error so far.
+// finish syncs once more, and returns every error so far.
 func (f *Flusher) finish() error {
 	f.turn.Lock()
 	defer f.turn.Unlock()
@@ -84,7 +82,7 @@ func (f *Flusher) finish() error {
 	return nil
 }
 
-// Close waits for a flush that is on its way.
+// Close waits for a sync in progress.
 func (f *Flusher) Close() {
 	f.turn.Lock()
 	defer f.turn.Unlock()
@@ -102,7 +100,7 @@ func syncfsTells() bool {
 	return err == nil && (major > 5 || major == 5 && minor >= 8)
 }
 
-// syncTree asks for every file and folder below root.
+// syncTree syncs every file and folder below root.
 func syncTree(root *os.Root) error {
 	m, _, err := Survey(root)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Identify returns the inode of an open folder, and when it was made in nanoseconds since
-// 1970, or 0 where the file system does not tell.
+// Identify returns an open folder's inode, and its birth time in nanoseconds since 1970; 0 where
+// the file system does not keep it.
 func Identify(fd int) (inode uint64, born int64, err error) {
 	var st unix.Statx_t
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
@@ -21,8 +21,7 @@ func Identify(fd int) (inode uint64, born int64, err error) {
 	return st.Ino, born, nil
 }
 
-// MountedAt returns the first place at or below a folder where a file system is mounted, one
-// of the same device included; "" for none.
+// MountedAt returns the first mount point at or below a folder, bind mounts included; "": none.
 func MountedAt(dir string) string {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -40,7 +39,7 @@ func MountedAt(dir string) string {
 	return ""
 }
 
-// unescape reads a path as the kernel writes it, with \040 for a space.
+// unescape decodes a path in the kernel's format, with \040 for a space.
 func unescape(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {

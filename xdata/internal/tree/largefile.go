@@ -9,44 +9,43 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LargeFile is a new file that is written in parts, several at once, past the page
-// cache where the file system lets it: a part is on its way to the disk at once, and
-// needs neither a copy nor memory of the kernel's.
+// LargeFile is a new file that is written in parts, in parallel, with direct I/O where the file
+// system supports it: parts go to the disk at once, without a copy in the page cache.
 type LargeFile struct {
 	Handle
 	size     int64
-	reserved int64          // of size, on the disk
-	direct   atomic.Bool    // past the page cache
+	reserved int64          // bytes of size that are allocated
+	direct   atomic.Bool    // direct I/O is on
 	Sparse   bool           // it has holes
-	Parts    sync.WaitGroup // that are not written yet
+	Parts    sync.WaitGroup // those being written
 }
 
 const (
-	// DirectUnit is what places in memory and in the file, and lengths, are multiples of
-	// in a direct write. A device with larger blocks refuses it, and gets others.
+	// DirectUnit is the alignment of direct writes: of addresses, offsets and lengths. A device
+	// with larger blocks refuses these, and is written to without direct I/O.
 	DirectUnit = 4 << 10
-	// reserveBytes is how much room is set aside at once. What an interrupted transfer
-	// leaves of it is read as zeros by the next.
+	// reserveBytes is how much is allocated at once. What an interrupted transfer leaves allocated
+	// reads as zeros.
 	reserveBytes = 64 << 20
 )
 
-// AlignedBytes returns n bytes at an address that a direct write can take.
+// AlignedBytes returns n bytes, aligned for direct I/O.
 func AlignedBytes(n int) []byte {
 	b := make([]byte, n+DirectUnit)
 	skip := -int(reflect.ValueOf(b).Pointer()) & (DirectUnit - 1) //nolint:gosec // an address, to count from
 	return b[skip : skip+n : skip+n]
 }
 
-// NewLargeFile makes one of an open file that is empty.
+// NewLargeFile returns a LargeFile of size bytes for an open, empty file.
 func NewLargeFile(h Handle, size int64) *LargeFile {
 	f := &LargeFile{Handle: h, size: size}
 	f.direct.Store(setDirect(h.Fd, true) == nil)
 	return f
 }
 
-// Reserve sets room aside for what follows up to end: several can write there at once,
-// where a file that grows lets in one after the other. Without room the writing fails,
-// and says so.
+// Reserve allocates the file up to end: in allocated space several parts can be written in
+// parallel, which a growing file does not allow. Where allocating fails, so will the write, with an
+// error.
 func (f *LargeFile) Reserve(end int64) {
 	if end > f.reserved && !f.Sparse {
 		more := min(max(end-f.reserved, reserveBytes), f.size-f.reserved)
@@ -55,7 +54,7 @@ func (f *LargeFile) Reserve(end int64) {
 	}
 }
 
-// Skip leaves a hole from off on. From then on no room is set aside.
+// Skip leaves a hole at off. Nothing is allocated from then on.
 func (f *LargeFile) Skip(off int64) {
 	if f.Sparse = true; off < f.reserved {
 		release(f.Fd, off, f.reserved-off)
@@ -63,7 +62,7 @@ func (f *LargeFile) Skip(off int64) {
 	}
 }
 
-// Write writes a part. Where its length is no multiple of DirectUnit, it is the last.
+// Write writes a part. Only the last part may have a length that is no multiple of DirectUnit.
 func (f *LargeFile) Write(p []byte, off int64) error {
 	if f.direct.Load() {
 		n := len(p) &^ (DirectUnit - 1)
@@ -89,7 +88,7 @@ func (f *LargeFile) Write(p []byte, off int64) error {
 	return nil
 }
 
-// Close closes it when no part is on its way any more.
+// Close closes the file after all parts are written.
 func (f *LargeFile) Close() error {
 	f.Parts.Wait()
 	return f.Handle.Close()

@@ -14,14 +14,14 @@ import (
 type layout struct {
 	h       Handle
 	size    int64
-	least   int64 // smaller ones are content
-	dense   bool  // there are none
-	byZeros bool  // the file system does not say where
+	least   int64 // shorter holes count as content
+	dense   bool  // the file has no holes
+	byZeros bool  // the file system does not tell where holes are
 	buf     []byte
 }
 
-// layoutOf returns that of the file that e describes. Files that take as much room as they
-// are long, which are most, are not asked.
+// layoutOf returns the layout of the file with entry e. Files with as many bytes on the disk as
+// their size, which most are, have no holes.
 func layoutOf(h Handle, e *manifest.Entry, least int64) *layout {
 	l := &layout{h: h, size: e.Size, least: (least + chunk.HoleUnit - 1) &^ (chunk.HoleUnit - 1)}
 	if l.dense = e.Size-e.OnDisk < l.least; l.dense {
@@ -32,7 +32,7 @@ func layoutOf(h Handle, e *manifest.Entry, least int64) *layout {
 	return l
 }
 
-// next returns the bounds of the first hole from off on; both are the size where there is none.
+// next returns the bounds of the first hole at or after off; both are the size if there is none.
 func (l *layout) next(off int64) (start, end int64, err error) {
 	for !l.dense && off < l.size {
 		if l.byZeros {
@@ -55,22 +55,22 @@ func (l *layout) next(off int64) (start, end int64, err error) {
 	return l.size, l.size, nil
 }
 
-// asked returns where the file system says that the next hole is.
+// asked asks the file system for the next hole.
 func (l *layout) asked(off int64) (start, end int64, err error) {
 	if start, err = seek(l.h.Fd, off, seekHole); err == nil && start < l.size {
 		end, err = seek(l.h.Fd, start, seekData)
-		if errors.Is(err, unix.ENXIO) { // no more of it
+		if errors.Is(err, unix.ENXIO) { // only holes follow
 			return start, l.size, nil
 		}
 		return start, min(end, l.size), l.h.wrap("seek", err)
 	}
-	if errors.Is(err, unix.ENXIO) { // it became shorter, which is seen when it was read
+	if errors.Is(err, unix.ENXIO) { // the file became shorter, which is noticed when it is read
 		err = nil
 	}
 	return l.size, l.size, l.h.wrap("seek", err)
 }
 
-// zeros looks for the next hole by reading.
+// zeros finds the next hole by reading.
 func (l *layout) zeros(off int64) (start, end int64) {
 	if l.buf == nil {
 		l.buf = make([]byte, chunk.ZeroBytes)
@@ -80,7 +80,7 @@ func (l *layout) zeros(off int64) (start, end int64) {
 	for off = (off + chunk.HoleUnit - 1) &^ (chunk.HoleUnit - 1); off < l.size; {
 		p := l.buf[:min(chunk.ZeroBytes, l.size-off)]
 		if _, err := l.h.Pread(p, off); err != nil {
-			return l.size, l.size // who reads the content says why
+			return l.size, l.size // the reader of the content gets the error
 		}
 		for ; len(p) > 0; p = p[min(chunk.HoleUnit, len(p)):] {
 			unit := p[:min(chunk.HoleUnit, len(p))]
@@ -100,7 +100,7 @@ func (l *layout) zeros(off int64) (start, end int64) {
 	return start, l.size
 }
 
-// seek is lseek of a file that others may use, too: nobody relies on its offset.
+// seek is lseek. Other users of the file do not rely on its offset.
 func seek(fd int, off int64, whence int) (int64, error) {
 	at, err := unix.Seek(fd, off, whence)
 	if at < 0 && err == nil {

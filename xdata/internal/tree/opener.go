@@ -1,5 +1,5 @@
-// Package tree works on the folder of a data version: it looks it over, reads, hashes, copies
-// and writes its files, gives them their attributes, and makes them durable. It follows no links.
+// Package tree works on the folder of a data version: it lists, reads, hashes, copies and writes
+// its files, sets their attributes, and makes them durable. It does not follow symbolic links.
 package tree
 
 import (
@@ -15,17 +15,16 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// Opener opens files below a root. It keeps the folder used last open: names
-// come in order, and a version may have tens of thousands of files.
+// Opener opens files below a root. It keeps the last folder open: names come in order, and a
+// version may have tens of thousands of files.
 type Opener struct {
 	Root    *os.Root
-	Dropped *Dropped // is told of attributes that are not kept; nil: nobody is
+	Dropped *Dropped // collects attributes that are not kept; nil: they are not collected
 	name    string
 	f       *os.File // nil until the first use
 }
 
-// at returns the folder that a file lies in. Links on the way that lead out of
-// the root are refused by os.Root.
+// at returns the folder that a file is in. os.Root refuses links that lead out of the root.
 func (d *Opener) at(name string) (fd int, base string, err error) {
 	dir, base := ".", name
 	if i := strings.LastIndexByte(name, '/'); i >= 0 {
@@ -42,7 +41,7 @@ func (d *Opener) at(name string) (fd int, base string, err error) {
 	return int(d.f.Fd()), base, nil
 }
 
-// Close forgets the folder.
+// Close closes the folder.
 func (d *Opener) Close() {
 	if d.f != nil {
 		d.f.Close()
@@ -50,7 +49,7 @@ func (d *Opener) Close() {
 	}
 }
 
-// Open opens a file. A link in its place is refused, and a FIFO does not hold us up.
+// Open opens a file. It refuses symbolic links, and does not block on a FIFO.
 func (d *Opener) Open(name string, flags int, mode uint32) (Handle, error) {
 	dir, base, err := d.at(name)
 	if err != nil {
@@ -68,7 +67,7 @@ func (d *Opener) Open(name string, flags int, mode uint32) (Handle, error) {
 	}
 }
 
-// stat describes a file or folder.
+// stat returns the entry of a file or folder.
 func (d *Opener) stat(name string) (now manifest.Entry, err error) {
 	dir, base, err := d.at(name)
 	if err != nil {
@@ -82,7 +81,7 @@ func (d *Opener) stat(name string) (now manifest.Entry, err error) {
 	return now, nil
 }
 
-// Handle is an open file. os.File does more on every open than small files need.
+// Handle is an open file. It costs less than os.File, which matters for many small files.
 type Handle struct {
 	Fd   int
 	Name string
@@ -95,7 +94,7 @@ func (h Handle) wrap(op string, err error) error {
 	return &fs.PathError{Op: op, Path: h.Name, Err: err}
 }
 
-// Pread reads from an offset, as much as there is.
+// Pread reads from an offset, until p is full or the file ends.
 func (h Handle) Pread(p []byte, off int64) (n int, err error) {
 	for n < len(p) {
 		m, err := unix.Pread(h.Fd, p[n:], off+int64(n))
@@ -127,7 +126,7 @@ func (h Handle) Pwrite(p []byte, off int64) error {
 	return nil
 }
 
-// stat fills in what e says of the file itself, as it is now.
+// stat updates the identity in e.
 func (h Handle) stat(e *manifest.Entry) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(h.Fd, &st); err != nil {
@@ -137,13 +136,13 @@ func (h Handle) stat(e *manifest.Entry) error {
 	return nil
 }
 
-// Truncate has a file end so far from its beginning; what was not written is a hole.
+// Truncate sets the size of a file; what was not written is a hole.
 func (h Handle) Truncate(size int64) error { return h.wrap("lengthen", unix.Ftruncate(h.Fd, size)) }
 
 // Close closes the file.
 func (h Handle) Close() error { return h.wrap("close", unix.Close(h.Fd)) }
 
-// CheckUnchanged makes sure that the file is still what e describes.
+// CheckUnchanged checks that the file still has the identity in e.
 func (h Handle) CheckUnchanged(e *manifest.Entry) error {
 	now := manifest.Entry{}
 	if err := h.stat(&now); err != nil {
@@ -155,13 +154,12 @@ func (h Handle) CheckUnchanged(e *manifest.Entry) error {
 	return nil
 }
 
-// Changed is the error of a file that another program writes to.
+// Changed is the error for a file that another program writes to.
 func Changed(path string) error {
 	return fault.New(fault.Busy, "try again when nothing writes there", "%q changed while it was read", path)
 }
 
-// OpenEntry opens the file that e describes for reading. What was put in its
-// place since is refused.
+// OpenEntry opens the file of an entry for reading. A file that replaced it is refused.
 func (d *Opener) OpenEntry(e *manifest.Entry) (Handle, error) {
 	h, err := d.Open(e.Path, unix.O_RDONLY, 0)
 	if err != nil {
@@ -173,14 +171,14 @@ func (d *Opener) OpenEntry(e *manifest.Entry) (Handle, error) {
 	return h, nil
 }
 
-// extent reads a part of a file, and no further.
+// extent reads a part of a file.
 type extent struct {
 	h   Handle
 	off int64
 	end int64
 }
 
-// Read fulfils io.Reader.
+// Read implements io.Reader.
 func (c *extent) Read(p []byte) (int, error) {
 	left := c.end - c.off
 	if left == 0 {
@@ -191,7 +189,7 @@ func (c *extent) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// OpenDir opens a folder; "." is the root itself.
-func (d *Opener) OpenDir(name string) (Handle, error) {
+// openDir opens a folder; "." is the root itself.
+func (d *Opener) openDir(name string) (Handle, error) {
 	return d.Open(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 }

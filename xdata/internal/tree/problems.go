@@ -14,14 +14,14 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// Problem is something in a version that cannot be looked at or read.
+// Problem is something in a version that cannot be examined or read.
 type Problem struct {
 	Path   string // "." for the version's own folder
-	folder bool   // its list of files cannot be had
+	folder bool   // its content cannot be listed
 	Err    error
 }
 
-// String says what is wrong, without the path that the error has as well.
+// String returns what is wrong, without the path in the error.
 func (t Problem) String() string {
 	why := t.Err
 	var path *fs.PathError
@@ -39,14 +39,14 @@ func (t Problem) String() string {
 	return fmt.Sprintf("%q cannot be looked at: %v", t.Path, why)
 }
 
-// Problems collects them, from several goroutines.
+// Problems collects them; safe for concurrent use.
 type Problems struct {
 	mu  sync.Mutex
 	All []Problem
 }
 
-// Pass takes an error in that says something of the version, and lets pass those that
-// do not. A nil collector lets all pass.
+// Pass collects an error that says something about the version (see IsOfFile), and returns others.
+// A nil collector returns all.
 func (t *Problems) Pass(path string, folder bool, err error) error {
 	if err == nil || t == nil || !IsOfFile(err) {
 		return err
@@ -57,7 +57,7 @@ func (t *Problems) Pass(path string, folder bool, err error) error {
 	return nil
 }
 
-// Words says what is wrong, in the order of paths.
+// Words describes the problems, in the order of paths.
 func (t *Problems) Words() (words []string) {
 	slices.SortFunc(t.All, func(a, b Problem) int { return strings.Compare(a.Path, b.Path) })
 	for _, each := range t.All {
@@ -66,14 +66,13 @@ func (t *Problems) Words() (words []string) {
 	return words
 }
 
-// Vanished tells whether all that is wrong is that something is not there any more.
+// Vanished tells whether every problem is that something was removed.
 func (t *Problems) Vanished() bool {
 	return !slices.ContainsFunc(t.All, func(x Problem) bool { return !errors.Is(x.Err, fs.ErrNotExist) })
 }
 
-// IsOfFile tells whether an error says something of what was looked at: one for want of
-// memory or file descriptors, an end from outside, and a file that changes meanwhile say
-// nothing about what is on the disk.
+// IsOfFile tells whether an error says something about a file. A lack of memory or file
+// descriptors, a cancelled context, and a file that changes meanwhile do not.
 func IsOfFile(err error) bool {
 	for _, ours := range []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EINTR, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, ours) {
@@ -83,7 +82,7 @@ func IsOfFile(err error) bool {
 	return fault.CodeOf(err) == fault.Failed || fault.CodeOf(err) == fault.NotPermitted
 }
 
-// folderOf is the path of a folder whose entries have a prefix.
+// folderOf returns the path of the folder with a prefix.
 func folderOf(prefix string) string {
 	if prefix == "" {
 		return "."

@@ -6,11 +6,11 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// ReadEntry reads an open file from end to end, notes what it holds in e, and makes
-// sure that it did not change meanwhile. each gets all that it holds, piece by piece.
+// ReadEntry reads an open file in full, fills digest and chunks in, and checks that the file did
+// not change meanwhile. each is called with the content, piece by piece.
 func (s *Scanner) ReadEntry(ctx context.Context, m *manifest.Manifest, in Handle, e *manifest.Entry, each func(p Piece) error) error {
 	e.First = len(m.Chunks)
-	sum, err := s.ScanFile(ctx, in, e, func(p Piece) error {
+	sum, err := s.scanFile(ctx, in, e, func(p Piece) error {
 		m.Chunks = append(m.Chunks, p.chunks...)
 		return each(p)
 	})
@@ -41,10 +41,10 @@ func ReadFile(ctx context.Context, m *manifest.Manifest, scan *Scanner, from *Op
 	})
 }
 
-// Counter counts bytes; nil: nobody does.
+// Counter receives numbers of bytes; nil: nobody does.
 type Counter func(n int64)
 
-// Add counts n more.
+// Add reports n more bytes.
 func (c Counter) Add(n int64) {
 	if c != nil {
 		c(n)

@@ -10,24 +10,23 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// Scanner takes files apart and hashes them, one after the other.
+// Scanner cuts files into chunks and hashes them, one file at a time.
 type Scanner struct {
 	cut     *chunk.Cutter
 	Guide   *chunk.Guide // nil: none
 	hash    chunk.Hasher
-	Dropped *Dropped // is told of attributes that are not kept; nil: nobody is
+	Dropped *Dropped // collects attributes that are not kept; nil: they are not collected
 	buf     []byte
 	chunks  []chunk.Chunk
 }
 
-// NewScanner returns one for the files of a version of so many bytes.
+// NewScanner returns a Scanner for a version of version bytes.
 func NewScanner(version int64) (*Scanner, error) {
 	cut, err := chunk.NewCutter(version)
 	return &Scanner{cut: cut, hash: chunk.NewHasher(), buf: make([]byte, chunk.MaxSize)}, err
 }
 
-// Piece is a part of what a file holds, of whole chunks. It is valid until whoever gets it
-// returns.
+// Piece is a part of a file that consists of whole chunks. It is valid until the callback returns.
 type Piece struct {
 	Data   []byte // nil: a hole
 	chunks []chunk.Chunk
@@ -35,13 +34,12 @@ type Piece struct {
 	size   int64
 }
 
-// ScanFile reads an open file from end to end, hands what it holds to each, and returns its
-// digest.
-func (s *Scanner) ScanFile(ctx context.Context, in Handle, e *manifest.Entry, each func(p Piece) error) (sum chunk.Digest, err error) {
+// scanFile reads an open file in full, calls each with its content, and returns its digest.
+func (s *Scanner) scanFile(ctx context.Context, in Handle, e *manifest.Entry, each func(p Piece) error) (sum chunk.Digest, err error) {
 	return s.scanAs(ctx, layoutOf(in, e, int64(s.cut.Opt.MinSize)), each)
 }
 
-// scanAs is scanFile by where the holes are.
+// scanAs is scanFile with a given layout of holes.
 func (s *Scanner) scanAs(ctx context.Context, where *layout, each func(p Piece) error) (sum chunk.Digest, err error) {
 	s.hash.Reset()
 	for off := int64(0); off < where.size; {
@@ -54,7 +52,7 @@ func (s *Scanner) scanAs(ctx context.Context, where *layout, each func(p Piece) 
 			})
 		}
 		if err == nil && off < start {
-			return sum, nil // it has become shorter
+			return sum, nil // the file has become shorter
 		}
 		if err == nil {
 			err = s.hole(ctx, off, end-start, each)
@@ -67,7 +65,7 @@ func (s *Scanner) scanAs(ctx context.Context, where *layout, each func(p Piece) 
 	return s.hash.Sum(), nil
 }
 
-// hole hands a hole to each.
+// hole calls each with a hole.
 func (s *Scanner) hole(ctx context.Context, off, size int64, each func(p Piece) error) error {
 	if size == 0 {
 		return nil
@@ -79,8 +77,8 @@ func (s *Scanner) hole(ctx context.Context, off, size int64, each func(p Piece) 
 	return cmp.Or(chunk.HashZeros(ctx, s.hash, size), each(p))
 }
 
-// scan reads r to its end, hashes it, and hands it to each in pieces of whole chunks.
-// What each gets is valid until it returns.
+// scan reads r to its end, hashes it, and calls each with pieces of whole chunks, which are valid
+// until it returns.
 func (s *Scanner) scan(ctx context.Context, r io.Reader, each func(data []byte, chunks []chunk.Chunk) error) error {
 	for held, end := 0, false; !end; {
 		if err := context.Cause(ctx); err != nil {
@@ -104,8 +102,7 @@ func (s *Scanner) scan(ctx context.Context, r io.Reader, each func(data []byte, 
 	return nil
 }
 
-// split cuts chunks off data, all of it at the end of the file, and returns how
-// many bytes they take.
+// split cuts chunks off data and returns their bytes. end: data is the rest of the file.
 func (s *Scanner) split(data []byte, end bool) (used int) {
 	s.chunks = s.chunks[:0]
 	for used < len(data) && (end || len(data)-used >= s.cut.Opt.MaxSize) {

@@ -12,15 +12,15 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// Totals is what one look over a version finds.
+// Totals is the result of a survey of a version.
 type Totals struct {
 	Files       int
 	Folders     int
 	Bytes       int64
-	Content     int64 // of bytes; the rest are holes
+	Content     int64 // of Bytes, without holes
 	NewestMtime int64 // of files; manifest.NoMtime without any
 	NewestFile  string
-	Changed     int64 // newest change of anything, by ctime, which no program can set
+	Changed     int64 // newest ctime of anything, which programs cannot set
 }
 
 // add counts one file or folder.
@@ -44,25 +44,24 @@ func (t *Totals) addAll(entries []manifest.Entry) {
 	}
 }
 
-// Survey looks over everything below root, and root itself. Entries are sorted by path.
+// Survey lists everything below root, and root itself. Entries are sorted by path.
 func Survey(root *os.Root) (*manifest.Manifest, Totals, error) { return (&walker{}).survey(root) }
 
-// SurveyLive is Survey of a folder that programs work in: what is gone before it was
-// looked at is not part of it.
+// SurveyLive is Survey for a folder that programs write to: files that vanish meanwhile are left
+// out.
 func SurveyLive(root *os.Root) (*manifest.Manifest, Totals, error) {
 	return (&walker{live: true}).survey(root)
 }
 
-// SurveyTolerant is Survey that goes on where something cannot be looked at, and puts that
-// into bad.
+// SurveyTolerant is Survey that goes on where something cannot be examined, and adds that to bad.
 func SurveyTolerant(root *os.Root, bad *Problems) (*manifest.Manifest, Totals, error) {
-	return (&walker{troubles: bad}).survey(root)
+	return (&walker{problems: bad}).survey(root)
 }
 
 func (w *walker) survey(root *os.Root) (*manifest.Manifest, Totals, error) {
 	t := Totals{NewestMtime: manifest.NoMtime}
 	top, err := entryOfRoot(root)
-	if err := w.troubles.Pass(".", false, err); err != nil {
+	if err := w.problems.Pass(".", false, err); err != nil {
 		return nil, t, err
 	}
 	t.add(&top)
@@ -75,25 +74,24 @@ func (w *walker) survey(root *os.Root) (*manifest.Manifest, Totals, error) {
 	return m, t, nil
 }
 
-// SurveyByIndex is Survey of a version that an index is kept of, nil if there is none. When
-// nothing changed since, kept itself is returned, brought up to date.
+// SurveyByIndex is Survey of a version with an index kept, which may be nil. If nothing changed
+// since, it returns kept itself, with up-to-date identities.
 func SurveyByIndex(root *os.Root, kept *manifest.Manifest) (*manifest.Manifest, Totals, error) {
 	if kept != nil {
-		if t, err := lookAgainAt(root, kept); err == nil {
+		if t, err := recheckTree(root, kept); err == nil {
 			return kept, t, nil
 		}
 	}
 	return Survey(root)
 }
 
-// errOther says that a version is not what was kept of it.
+// errOther is the error for a version that differs from its index.
 var errOther = errors.New("it is not as it was")
 
-// lookAgainAt looks at what there was, and tells by an error when there is anything else
-// now. A folder that got or lost an entry has another time of change, which no program
-// can set, so that folders are neither listed nor sorted: all but the version's own, whose
-// time is that of its renaming.
-func lookAgainAt(root *os.Root, m *manifest.Manifest) (Totals, error) {
+// recheckTree examines the entries of m, and returns an error if anything else is there now. Adding
+// or removing an entry changes a folder's ctime, which programs cannot set; so folders are not
+// listed. The top folder, whose ctime changes when it is renamed, is.
+func recheckTree(root *os.Root, m *manifest.Manifest) (Totals, error) {
 	t := Totals{NewestMtime: manifest.NoMtime}
 	top, err := entryOfRoot(root)
 	if err != nil {
@@ -105,7 +103,7 @@ func lookAgainAt(root *os.Root, m *manifest.Manifest) (Totals, error) {
 	parts := min(runtime.GOMAXPROCS(0), walkers)
 	var all errgroup.Group
 	for part := range slices.Chunk(m.Entries, max(1, (len(m.Entries)+parts-1)/parts)) {
-		all.Go(func() error { return lookAgain(root, part) })
+		all.Go(func() error { return recheck(root, part) })
 	}
 	if err := all.Wait(); err != nil {
 		return t, err
@@ -116,8 +114,8 @@ func lookAgainAt(root *os.Root, m *manifest.Manifest) (Totals, error) {
 	return t, nil
 }
 
-// lookAgain looks at some entries of a version.
-func lookAgain(root *os.Root, entries []manifest.Entry) error {
+// recheck examines some entries of a version.
+func recheck(root *os.Root, entries []manifest.Entry) error {
 	in := Opener{Root: root}
 	defer in.Close()
 	for i := range entries {
@@ -130,12 +128,12 @@ func lookAgain(root *os.Root, entries []manifest.Entry) error {
 			return errOther
 		}
 		now.Attr.Xattrs = e.Attr.Xattrs
-		e.Attr, e.Kind, e.OnDisk = now.Attr, now.Kind, now.OnDisk // an owner may not have been given to it
+		e.Attr, e.Kind, e.OnDisk = now.Attr, now.Kind, now.OnDisk // the file system may not have kept its owner
 	}
 	return nil
 }
 
-// countIn returns how many files and folders lie in a folder.
+// countIn returns the number of entries in a folder.
 func countIn(root *os.Root) (int, error) {
 	f, err := root.Open(".")
 	if err != nil {
@@ -146,7 +144,7 @@ func countIn(root *os.Root) (int, error) {
 	return len(withoutNotes(names)), err
 }
 
-// entryOfRoot describes the folder itself.
+// entryOfRoot returns the entry of the folder itself.
 func entryOfRoot(root *os.Root) (e manifest.Entry, err error) {
 	f, err := root.Open(".")
 	if err != nil {

@@ -14,7 +14,7 @@ func mayOwn() bool { return os.Geteuid() == 0 }
 
 func startWriting(int, int64, int64) {}
 
-// syncFileSystem starts to write all that is to be written, on all file systems.
+// syncFileSystem starts to write all data of all file systems.
 func syncFileSystem(int) error { return unix.Sync() }
 
 func allocate(int, int64, int64) error { return unix.ENOTSUP }

@@ -8,11 +8,11 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// What other systems do not have, or have in other types.
+// System calls that other systems lack, or have with other types.
 
 func modeOf(st *unix.Stat_t) uint32 { return st.Mode }
 
-// BlockSize is the unit in which a file system counts its room.
+// BlockSize returns the unit of a file system's counts, in bytes.
 func BlockSize(st *unix.Statfs_t) int64 { return st.Bsize }
 
 // mayOwn tells whether this process may give files to other users.
@@ -22,24 +22,24 @@ func mayOwn() bool {
 	return unix.Capget(&header, &sets[0]) == nil && sets[0].Effective&(1<<unix.CAP_CHOWN) != 0
 }
 
-// startWriting has the kernel write a part of a file in the background.
+// startWriting starts to write a part of a file to the disk in the background.
 func startWriting(fd int, off, n int64) {
-	// Whether it could be written is told by the sync at the end.
+	// The sync at the end reports errors.
 	_ = unix.SyncFileRange(fd, off, n, unix.SYNC_FILE_RANGE_WRITE)
 }
 
-// syncFileSystem makes all that was written to a file system durable.
+// syncFileSystem makes everything written to a file system durable.
 func syncFileSystem(fd int) error { return unix.Syncfs(fd) }
 
-// allocate sets room aside for a part of a file, which is as long then.
+// allocate allocates room for a part of a file, and extends it.
 func allocate(fd int, off, n int64) error { return unix.Fallocate(fd, 0, off, n) }
 
-// release gives room back that was set aside. Where that cannot be done it stays.
+// release frees allocated room. Where that is not possible it stays allocated.
 func release(fd int, off, n int64) {
 	_ = unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
 }
 
-// Born returns when a file or folder came about; ok is false where nobody knows.
+// Born returns the birth time of a file or folder; ok is false where the file system keeps none.
 func (d *Opener) Born(name string) (at int64, ok bool) {
 	dir, base, err := d.at(name)
 	if err != nil {
@@ -56,7 +56,7 @@ const (
 	seekHole = unix.SEEK_HOLE
 )
 
-// KeepsHoles tells whether the file system of a folder has files with holes.
+// KeepsHoles tells whether the file system of a folder supports holes.
 func KeepsHoles(dir string) bool {
 	var st unix.Statfs_t
 	if unix.Statfs(dir, &st) != nil {
@@ -70,7 +70,7 @@ func KeepsHoles(dir string) bool {
 	return true
 }
 
-// setDirect has an open file written past the page cache, or not.
+// setDirect turns direct I/O of an open file on or off.
 func setDirect(fd int, on bool) error {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err != nil {

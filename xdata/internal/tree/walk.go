@@ -16,27 +16,27 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// branch is what lies in one folder: the entries of the folder, by name, and a
-// branch for each folder among them, in the same order.
+// branch is the content of one folder: its entries, sorted by name, and a branch for each folder
+// among them, in the same order.
 type branch struct {
 	entries []manifest.Entry
 	inner   []*branch
 }
 
-// walkers is how many folders of a version are looked at at once. It is a step into
-// the kernel for each file, which is most of a sync with nothing to do.
+// walkers is how many folders of a version are listed at once. The stat of every file is most of
+// the work of a sync with nothing to do.
 const walkers = 4
 
-// walker looks over a version. It works on bytes: names need not be UTF-8, as those
-// of io/fs must. Links are not followed.
+// walker lists a version. Names are bytes and need not be UTF-8, unlike those of io/fs. It does not
+// follow symbolic links.
 type walker struct {
 	group errgroup.Group
-	live  bool // what is gone before it was looked at is passed over
+	live  bool // files that vanish meanwhile are left out
 
-	troubles *Problems // what cannot be looked at is left out and put there; nil: it is an error
+	problems *Problems // collects what cannot be examined; nil: that is an error
 }
 
-// Walk returns everything below root but root itself, a folder before what is in it.
+// Walk returns everything below root, without root itself; a folder comes before its content.
 func Walk(root *os.Root) ([]manifest.Entry, error) {
 	var w walker
 	return w.walk(root)
@@ -45,7 +45,7 @@ func Walk(root *os.Root) ([]manifest.Entry, error) {
 func (w *walker) walk(root *os.Root) ([]manifest.Entry, error) {
 	f, err := root.Open(".")
 	if err != nil {
-		return nil, w.troubles.Pass(".", true, err)
+		return nil, w.problems.Pass(".", true, err)
 	}
 	w.group.SetLimit(min(runtime.GOMAXPROCS(0), walkers) - 1) // beside this one
 	var top branch
@@ -55,12 +55,12 @@ func (w *walker) walk(root *os.Root) ([]manifest.Entry, error) {
 	return top.appendTo(make([]manifest.Entry, 0, top.count())), nil
 }
 
-// dir looks at one folder, and closes it. It asks by names relative to the open
-// folder, which takes one step however deep that lies.
+// dir lists one folder, and closes it. It uses names relative to the open folder, which cost one
+// lookup at any depth.
 func (w *walker) dir(dir *os.File, prefix string, b *branch) error {
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
-	if err := w.troubles.Pass(folderOf(prefix), true, err); err != nil {
+	if err := w.problems.Pass(folderOf(prefix), true, err); err != nil {
 		return err
 	}
 	if prefix == "" {
@@ -84,7 +84,7 @@ func (w *walker) dir(dir *os.File, prefix string, b *branch) error {
 			b.entries = append(b.entries, e)
 		case w.live && replaced(err):
 		default:
-			if err := w.troubles.Pass(e.Path, false, err); err != nil {
+			if err := w.problems.Pass(e.Path, false, err); err != nil {
 				return err
 			}
 		}
@@ -92,8 +92,7 @@ func (w *walker) dir(dir *os.File, prefix string, b *branch) error {
 	return nil
 }
 
-// replaced tells whether an error says that something else, or nothing, is where a file
-// or folder was.
+// replaced tells whether an error means that a file or folder is gone, or was replaced.
 func replaced(err error) bool {
 	for _, is := range []error{fs.ErrNotExist, unix.ENOTDIR, unix.ELOOP, unix.ENXIO} {
 		if errors.Is(err, is) {
@@ -103,8 +102,7 @@ func replaced(err error) bool {
 	return false
 }
 
-// join returns the paths of names one after the other: one string in the place of
-// thousands.
+// join returns the paths for names, as parts of one string, which saves allocations.
 func join(prefix string, names []string) string {
 	size := 0
 	for _, name := range names {
@@ -119,11 +117,11 @@ func join(prefix string, names []string) string {
 	return b.String()
 }
 
-// enter looks at a folder in a folder, beside what goes on if one more may.
+// enter lists a subfolder, in a goroutine of its own if one more is allowed.
 func (w *walker) enter(dir *os.File, name, path string, b *branch) error {
 	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		if err := w.troubles.Pass(path, true, &fs.PathError{Op: "open", Path: path, Err: err}); err != nil {
+		if err := w.problems.Pass(path, true, &fs.PathError{Op: "open", Path: path, Err: err}); err != nil {
 			return err
 		}
 		b.inner = append(b.inner, &branch{})
@@ -157,7 +155,7 @@ func (b *branch) appendTo(all []manifest.Entry) []manifest.Entry {
 	return all
 }
 
-// Describe fills in what the kernel says of a file.
+// Describe fills in an entry from the kernel's data about a file.
 func Describe(e *manifest.Entry, st *unix.Stat_t) {
 	e.Kind = modeOf(st) & unix.S_IFMT
 	e.Dir = e.Kind == unix.S_IFDIR

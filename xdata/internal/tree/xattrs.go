@@ -11,8 +11,8 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// ReadXattrs returns what an open file or folder has. left is told of an attribute that is
-// not kept.
+// ReadXattrs returns the extended attributes of an open file or folder. left is called for each
+// that is not kept.
 func ReadXattrs(h Handle, dir bool, left func(name string)) (manifest.Xattrs, error) {
 	names, err := attributeNames(h)
 	if err != nil || len(names) == 0 {
@@ -31,7 +31,7 @@ func ReadXattrs(h Handle, dir bool, left func(name string)) (manifest.Xattrs, er
 			n, err = unix.Fgetxattr(h.Fd, name, value)
 		}
 		switch {
-		case errors.Is(err, unix.ENODATA): // it was removed since
+		case errors.Is(err, unix.ENODATA): // removed meanwhile
 			continue
 		case err != nil:
 			return "", h.wrap("read the attribute "+name, err)
@@ -41,12 +41,12 @@ func ReadXattrs(h Handle, dir bool, left func(name string)) (manifest.Xattrs, er
 	return x, x.CheckSize(h.Name)
 }
 
-// attributeNames returns the names of all attributes, in order. File systems without any have none.
+// attributeNames returns the sorted names of all attributes; none for file systems without any.
 func attributeNames(h Handle) ([]string, error) {
 	buf := make([]byte, 256)
 	n, err := unix.Flistxattr(h.Fd, buf)
 	if errors.Is(err, unix.ERANGE) {
-		buf = make([]byte, manifest.MaxXattrValue) // the most that the kernel gives
+		buf = make([]byte, manifest.MaxXattrValue) // the most that the kernel returns
 		n, err = unix.Flistxattr(h.Fd, buf)
 	}
 	if errors.Is(err, unix.ENOTSUP) || err == nil && n == 0 {
@@ -62,7 +62,7 @@ func attributeNames(h Handle) ([]string, error) {
 
 // ReadXattrs reads those of a folder.
 func (d *Opener) ReadXattrs(e *manifest.Entry) error {
-	h, err := d.OpenDir(e.Path)
+	h, err := d.openDir(e.Path)
 	if err != nil {
 		return err
 	}

@@ -9,24 +9,22 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// A batch is some steps that a receiver takes to put a version together, and
-// the content that they ask for and that it does not have, in two parts: what
-// looks as if it shrinks, which is then compressed as a whole, and what does not,
-// which would only be in the way. Its frame is a byte that tells whether the first
-// part is compressed, the lengths of that part, of the steps and of the second
-// part, the steps, and the first part. The second part, unless it is empty, follows
-// in a frame of its own.
+// A batch is a list of steps by which the receiver assembles a version, with the content that
+// they need. The content has two parts: compressible content, compressed as a whole, and
+// incompressible (dense) content, sent as it is. The frame is: a byte that tells whether the
+// first part is compressed; the lengths of the first part, of the steps and of the second part;
+// the steps; and the first part. The second part, unless empty, follows in a frame of its own.
 //
-// A step is a byte and what belongs to it:
+// A step is a byte and its parameters:
 //
-//	stepEntry  an entry; if it is a file, its content follows
-//	stepAgain  the place of a file in the list, whose content follows once more
-//	stepData   a number, and the sizes of as many chunks of this batch's first part
-//	stepCopy   the place in the receiver's list of chunks, and how many from there on
-//	stepEnd    the digest of the file
-//	stepDense  as stepData, of the second part
-//	stepHole   how many bytes are a hole
-//	stepExtra  a length, and so many bytes: the extended attributes of the folder before, or of the file that ends next
+//	StepEntry  an entry; if it is a file, its content follows
+//	StepAgain  the index of a file in the list, whose content follows once more
+//	StepData   a number, and the sizes of as many chunks of the first part
+//	StepCopy   an index in the receiver's list of chunks, and a number of chunks from there on
+//	StepEnd    the digest of the file
+//	StepDense  as StepData, of the second part
+//	StepHole   the size of a hole in bytes
+//	StepExtra  a length, and as many bytes: extended attributes of the previous folder, or of the file that ends next
 const (
 	StepEntry = iota + 1
 	StepAgain
@@ -38,19 +36,18 @@ const (
 	StepExtra
 )
 
-// Whether the content of a batch is compressed.
+// Values of a batch's first byte.
 const (
 	ContentPlain = iota
 	ContentZstd
 )
 
-// MaxSteps is how many bytes of steps a batch may have for another to be added: what is left
-// up to MaxPayload has room for an entry, and for what is
-// written when a run of chunks ends.
+// MaxSteps is the most bytes of steps in a batch to which another step may be added: the rest of
+// MaxPayload has room for an entry and for the end of a run of chunks.
 const MaxSteps = MaxPayload - 2*manifest.MaxPath - 64
 
-// DecodeBatch takes a payload apart. What it returns is valid as long as the
-// payload and buf, which has room for chunk.MaxSize bytes, are not used again.
+// DecodeBatch decodes a payload. The result refers to payload and buf, which needs a capacity of
+// chunk.MaxSize bytes.
 func DecodeBatch(payload []byte, dec *zstd.Decoder, buf []byte) (u Unpacked, err error) {
 	if len(payload) == 0 {
 		return u, manifest.Violation("an empty batch")
@@ -77,7 +74,7 @@ func DecodeBatch(payload []byte, dec *zstd.Decoder, buf []byte) (u Unpacked, err
 	switch kind {
 	case ContentPlain:
 	case ContentZstd:
-		// The decoder refuses what claims, or turns out, to be longer than it may be.
+		// The decoder refuses content that is longer than allowed, or claims to be.
 		if u.Data, err = dec.DecodeAll(u.Data, buf[:0]); err != nil {
 			return u, manifest.Violation("content that cannot be unpacked: %v", err)
 		}
@@ -90,13 +87,13 @@ func DecodeBatch(payload []byte, dec *zstd.Decoder, buf []byte) (u Unpacked, err
 	return u, nil
 }
 
-// Unpacked is a batch as the receiver has it.
+// Unpacked is a decoded batch.
 type Unpacked struct {
 	Steps, Data []byte
-	Dense       int // bytes of content that follow in a frame
+	Dense       int // bytes of content in the next frame
 }
 
-// NewDecoder returns one that no peer can make use much memory.
+// NewDecoder returns a decoder with bounded memory.
 func NewDecoder() (*zstd.Decoder, error) {
 	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(chunk.MaxSize), zstd.WithDecoderMaxWindow(chunk.MaxSize))
 }

@@ -1,5 +1,6 @@
-// Package wire is the protocol between the two sides of a sync: frames, messages, batches,
-// and signs of life. What a peer sends is held against bounds before memory is set aside for it.
+// Package wire is the protocol between the two sides of a sync: frames, messages, batches and
+// keepalives. Everything that a peer sends is checked against bounds before memory is allocated for
+// it.
 package wire
 
 import (
@@ -7,10 +8,9 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// FrameType is the type of a frame. A frame is one message of the protocol: its type, the payload's length
-// as four bytes, the highest first, and the payload. Numbers of types are never
-// used for another meaning; what a peer may send is bounded here, before any
-// memory is set aside for it.
+// FrameType is the type of a frame. A frame is one message of the protocol: its type, the payload's
+// length in four bytes, big-endian, and the payload. A type's number is never used for another
+// meaning. Each type has a bound for its payload, checked before memory is allocated.
 type FrameType uint8
 
 // The types of frames.
@@ -22,31 +22,31 @@ const (
 	FramePull     FrameType = 5  // client: nothing; a version follows
 	FramePush     FrameType = 6  // client: nothing; a version follows
 	FrameHead     FrameType = 7  // sender: VersionHead
-	FrameHave     FrameType = 8  // receiver: IDs of chunks that it has; an empty one ends them
+	FrameHave     FrameType = 8  // receiver: IDs of chunks that it has; an empty frame ends the list
 	FrameBatch    FrameType = 9  // sender: batch
 	FrameEnd      FrameType = 10 // sender: digest of all of it
-	FrameWant     FrameType = 11 // receiver: the files that it needs again; none when all is well
-	FrameDone     FrameType = 12 // server: the version is in place, or goodbye
+	FrameWant     FrameType = 11 // receiver: the files that it needs again; empty when all is well
+	FrameDone     FrameType = 12 // server: the version is visible, or the answer to a goodbye
 	FrameError    FrameType = 13 // either: peerError; nothing follows
-	FrameBye      FrameType = 14 // client: done
-	FrameSame     FrameType = 15 // receiver: what it has begins with the list that VersionHead names
-	FrameContent  FrameType = 16 // sender: the content beside the batch before
-	frameAlive    FrameType = 17 // either, between other frames: a sign of life
-	FrameConflict FrameType = 18 // client: its newest version, which and the server's do not follow each other; server: done
-	FrameKeep     FrameType = 19 // client: the same; the server makes a version of its own that follows both: summary
+	FrameBye      FrameType = 14 // client: ends a successful sync
+	FrameSame     FrameType = 15 // receiver: its list begins with the one that VersionHead names
+	FrameContent  FrameType = 16 // sender: incompressible content of the previous batch
+	frameAlive    FrameType = 17 // either, between other frames: keepalive
+	FrameConflict FrameType = 18 // client: its newest version, in conflict with the server's; server: done
+	FrameKeep     FrameType = 19 // client: the same; the server makes a version that follows both, and answers with its Summary
 	lastFrame               = FrameKeep
 )
 
 // Bounds of payloads.
 const (
 	maxControl  = 64 << 10  // bytes of a message's payload
-	MaxPayload  = 256 << 10 // bytes of IDs in a frame, and of a batch's steps
+	MaxPayload  = 256 << 10 // bytes of IDs in a frame, and of steps in a batch
 	maxBatch    = chunk.MaxSize + MaxPayload + manifest.MaxXattrs + 1<<10
-	maxHead     = maxControl + 2*manifest.MaxXattrs // as text
+	maxHead     = maxControl + 2*manifest.MaxXattrs // attributes are base64 in it
 	frameHeader = 5
 )
 
-// limit returns how long a payload of the type may be.
+// limit returns the most bytes in a payload of the type.
 func (t FrameType) limit() uint32 {
 	switch t {
 	case FrameBatch:

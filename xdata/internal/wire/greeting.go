@@ -14,29 +14,27 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// What the shell of a login prints comes before what mxcluster says. It is passed over,
-// so that a greeting for people does not end the syncs, but not without end.
+// Output of the login's shell before the greeting, such as a message of the day, is skipped up to a
+// bound.
 const (
 	maxNoise    = 64 << 10 // bytes
-	quotedNoise = 80       // bytes of it that an error shows
+	quotedNoise = 80       // bytes that an error quotes
 )
 
 const noiseHint = "make sure that a login there prints nothing of its own, as its shell's .bashrc or .profile may, and that sync.remote_command starts mxcluster"
 
-// opening is how a greeting begins, behind the head of its frame.
+// opening returns the first bytes of a greeting, without the frame's header.
 func opening() []byte {
 	return fmt.Appendf(nil, `{"magic":%q,"version":`, ProtocolMagic)
 }
 
-// Login is a connection that was made by a login on another server, as one of
-// package remoteshell is.
+// Login is a connection by a login on another server, such as one of package remoteshell.
 type Login interface {
-	Answered() // the other side has said its first word
+	Answered() // called when the greeting has arrived
 	Server() string
 }
 
-// Meet waits for the greeting of peer, to which the link leads, and makes sure that it can be
-// understood.
+// Meet waits for the greeting of peer, at the other end of the link, and checks its version.
 func (l *Link) Meet(peer any) (Greeting, error) {
 	g, err := l.greeting()
 	if err != nil {
@@ -91,7 +89,7 @@ func (l *Link) greeting() (g Greeting, err error) {
 	}
 }
 
-// unanswered is the error of a login that ended without a greeting.
+// unanswered is the error for a login that ended without a greeting.
 func unanswered(seen []byte, err error) error {
 	text := firstLine(seen)
 	switch {
@@ -105,7 +103,7 @@ func unanswered(seen []byte, err error) error {
 	return err
 }
 
-// notOurs is the error of an answer that another program gave.
+// notOurs is the error for an answer of another program.
 func notOurs(seen []byte) error {
 	what := ""
 	if text := firstLine(seen); text != "" {
@@ -114,7 +112,7 @@ func notOurs(seen []byte) error {
 	return fault.Wrap(manifest.ErrProtocol, fault.Failed, noiseHint, "the answer is not that of 'mxcluster xdata serve'%s", what)
 }
 
-// firstLine is the first line of a text, in short; "" where it is no text.
+// firstLine returns the first line of a text, shortened; "" for binary data.
 func firstLine(data []byte) string {
 	for line := range strings.Lines(string(data[:min(len(data), fault.MaxText)])) {
 		line = strings.TrimSpace(line)
@@ -129,7 +127,7 @@ func firstLine(data []byte) string {
 	return ""
 }
 
-// isText tells text with some control characters, as colours are, from binary data.
+// isText tells text, which may contain colour codes, from binary data.
 func isText(s string) bool {
 	odd := 0
 	for _, r := range s {

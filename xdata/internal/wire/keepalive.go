@@ -10,40 +10,40 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// A peer whose power went says nothing, for the hours that TCP takes to find out, and
-// what is held for it is held that long. So both sides of a sync send a keepalive
-// every second, whatever they do meanwhile, and whoever hears nothing for the idle limit
-// lets go. A peer that is slow sends keepalives; one that is gone, or stopped, does not.
+// A peer that loses its power is silent, for the hours until TCP gives up, and would keep locks
+// that long. So both sides of a sync send a keepalive every second, whatever else they do, and end
+// the sync when nothing arrives within the idle limit. A slow peer sends keepalives; one that is
+// dead or stopped does not.
 
-// DefaultIdle is how long nothing may be heard of a peer, where nothing else is said.
+// DefaultIdle is the default of the idle limit.
 const DefaultIdle = 60 * time.Second
 
 const (
 	// KeepaliveEvery is the time between two keepalives.
 	KeepaliveEvery = time.Second
 
-	// maxKeepalives is how many keepalives may come one after the other, with nothing else:
-	// half a day's. A peer whose disk hangs sends them for ever.
+	// maxKeepalives is how many keepalives in a row, with nothing else, are accepted: half a day's.
+	// A peer whose disk hangs sends them without end.
 	maxKeepalives = int(12 * time.Hour / KeepaliveEvery)
 
-	// minHeard is how many bytes within the idle limit are a sign of life: fewer than
-	// the slowest rate gives, more than what a connection that is stuck dribbles.
+	// minHeard is the least number of bytes within the idle limit that counts as a sign of life:
+	// below the slowest rate, above the few bytes that a stuck connection may deliver.
 	minHeard = 3
 
-	// backlog is how many bytes may wait to be read here before their number says nothing
-	// any more: a peer that wrote as many may wait for us.
+	// backlog is how many unread bytes make their number meaningless as a sign of life: the peer
+	// may be blocked by us then.
 	backlog = 32 << 10
 )
 
-// activity reads from the peer, and keeps account of that.
+// activity reads from the peer, and counts.
 type activity struct {
 	r       io.Reader
 	bytes   atomic.Int64  // read so far
-	waiting atomic.Bool   // somebody waits for more
-	Due     atomic.Uint32 // the FrameType that is waited for; 0: any
+	waiting atomic.Bool   // a read is blocked
+	Due     atomic.Uint32 // the FrameType that is expected; 0: any
 }
 
-// Read fulfils io.Reader.
+// Read implements io.Reader.
 func (e *activity) Read(p []byte) (int, error) {
 	e.waiting.Store(true)
 	n, err := e.r.Read(p)
@@ -52,18 +52,18 @@ func (e *activity) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// idleTimer tells for how long nothing was heard of the peer.
+// idleTimer measures how long the peer has been silent.
 type idleTimer struct {
 	activity *activity
-	unread   func() (int, bool) // bytes that came and were not read; false: it cannot be seen
+	unread   func() (int, bool) // bytes received and not read; false: unknown
 
-	mark    int64 // of activity.bytes
+	mark    int64 // activity.bytes at the last call
 	pending int
 	idle    time.Duration
 }
 
-// advance takes note of what was heard in the time since the last call, and returns how long
-// it has been quiet. While nobody reads, the number of bytes that wait says whether any came.
+// advance evaluates the time d since the last call, and returns how long the peer has been silent.
+// While nothing is read here, a growing number of unread bytes is a sign of life.
 func (s *idleTimer) advance(d time.Duration) time.Duration {
 	heard := s.activity.bytes.Load()
 	come := heard-s.mark >= minHeard
@@ -80,12 +80,11 @@ func (s *idleTimer) advance(d time.Duration) time.Duration {
 	return s.idle
 }
 
-// Watch sends keepalives, and calls gone, once, when nothing was heard for the limit, 0
-// meaning DefaultIdle. What comes from the peer comes through in, nil where that is no
-// file. The caller calls stop.
+// Watch sends keepalives, and calls gone, once, when the peer was silent for limit; 0: DefaultIdle.
+// in is the file that the link reads from; nil: it is not a file. The caller calls stop.
 func (l *Link) Watch(in *os.File, limit time.Duration, gone func(error)) (stop func()) {
 	done := make(chan struct{})
-	go l.sendKeepalives(done) // not waited for: it may be in the middle of a write
+	go l.sendKeepalives(done) // not waited for: it may be blocked in a write
 	stopListening := l.Listen(in, limit, gone)
 	return func() {
 		close(done)
@@ -103,7 +102,7 @@ func (l *Link) Listen(in *os.File, limit time.Duration, gone func(error)) (stop 
 	all.Go(func() {
 		s := &idleTimer{activity: &l.Activity, unread: func() (int, bool) { return unreadBytes(in) }}
 		if s.expires(limit, done) {
-			gone(l.silent(limit))
+			gone(l.silentError(limit))
 		}
 	})
 	return func() {
@@ -112,9 +111,8 @@ func (l *Link) Listen(in *os.File, limit time.Duration, gone func(error)) (stop 
 	}
 }
 
-// expires waits until it was quiet for the limit, or until done is closed. The time in
-// which this process was stopped itself is nobody's silence: a look counts for little
-// more than the time between two.
+// expires waits until the peer was silent for the limit, or done is closed. Time in which this
+// process was stopped does not count: between two checks, little more than their interval is added.
 func (s *idleTimer) expires(limit time.Duration, done <-chan struct{}) (lapsed bool) {
 	every := min(time.Second, limit/20)
 	tick := time.NewTicker(every)
@@ -128,14 +126,14 @@ func (s *idleTimer) expires(limit time.Duration, done <-chan struct{}) (lapsed b
 		}
 		now := time.Now()
 		d := min(now.Sub(last), 2*every)
-		if last = now; s.advance(d)+every > limit { // the next look would be late
+		if last = now; s.advance(d)+every > limit { // the next check would be late
 			return true
 		}
 	}
 }
 
-// sendKeepalives sends keepalives between other frames. While one is written there is no
-// need for any.
+// sendKeepalives sends keepalives between other frames. None is needed while a frame is being
+// written.
 func (l *Link) sendKeepalives(done <-chan struct{}) {
 	tick := time.NewTicker(KeepaliveEvery)
 	defer tick.Stop()
@@ -154,13 +152,13 @@ func (l *Link) sendKeepalives(done <-chan struct{}) {
 		}
 		l.mu.Unlock()
 		if err != nil {
-			return // whoever writes next is told
+			return // the next write returns the error
 		}
 	}
 }
 
-// silent is the error of a peer of which nothing is heard any more.
-func (l *Link) silent(limit time.Duration) error {
+// silent is the error for a peer that was silent for the limit.
+func (l *Link) silentError(limit time.Duration) error {
 	return fault.New(fault.Unreachable, goneHint, "nothing was heard of the other side for %s, not even a sign of life, while %s",
 		limit, l.doing())
 }
@@ -194,7 +192,7 @@ func (t FrameType) what() string {
 	return "its next request"
 }
 
-// onlyKeepalives is the error of a peer that is there, and does nothing.
+// onlyKeepalives is the error for a peer that sends nothing but keepalives.
 func onlyKeepalives() error {
 	return fault.New(fault.Unreachable, "look at what mxcluster does on the other server, and at its disks",
 		"the other side has sent signs of life, and nothing else, for %s", time.Duration(maxKeepalives)*KeepaliveEvery)

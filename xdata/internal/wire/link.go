@@ -17,31 +17,31 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// Link reads and writes frames.
+// Link reads and writes frames. Reading is for one goroutine; writing is safe for concurrent use.
 type Link struct {
 	R          *bufio.Reader
-	Activity   activity // below r
-	payload    []byte   // of the frame read last
+	Activity   activity // between the connection and R
+	payload    []byte   // of the last frame
 	BytesRead  int64    // bytes read so far
-	keepalives int      // of life in a row, with nothing between them
+	keepalives int      // in a row, with no other frame between them
 
-	mu           sync.Mutex // of what is written: signs of life go between other frames
+	mu           sync.Mutex // for writing: keepalives go between other frames
 	w            *bufio.Writer
-	raw          syscall.RawConn // below w, if it is a file or socket
+	raw          syscall.RawConn // the connection below w, if it is a file or socket
 	BytesWritten int64
 }
 
-// readAhead is how much is read at once where little is asked for, as with the head of a
-// frame. What follows of the frame is copied then, so it is little.
+// readAhead is the size of the read buffer. What it holds of a large payload is copied, so it is
+// small.
 const readAhead = 16 << 10
 
-// NewLink returns a link that reads frames from r and writes them to w. Either may be nil
-// where only the other way is used.
+// NewLink returns a Link that reads frames from r and writes frames to w. Either may be nil if it
+// is not used.
 func NewLink(r io.Reader, w io.Writer) *Link {
 	l := &Link{Activity: activity{r: r}, w: bufio.NewWriterSize(w, MaxPayload)}
 	l.R = bufio.NewReaderSize(&l.Activity, readAhead)
 	if c, ok := w.(syscall.Conn); ok {
-		l.raw, _ = c.SyscallConn() // without, what is in files is copied
+		l.raw, _ = c.SyscallConn() // without it, content of files is copied
 	}
 	return l
 }
@@ -63,7 +63,7 @@ func (l *Link) Next() (FrameType, []byte, error) {
 	return t, l.payload, nil
 }
 
-// readHeader reads the head of a frame. Signs of life are passed over.
+// readHeader reads the header of a frame. Keepalives are skipped.
 func (l *Link) readHeader() (t FrameType, size int, err error) {
 	var head [frameHeader]byte
 	for {
@@ -86,8 +86,8 @@ func (l *Link) readHeader() (t FrameType, size int, err error) {
 	}
 }
 
-// badHeader is the violation of a head that is none. Text there is what a program that
-// shares the login's output printed, and is shown.
+// badHeader is the violation of an invalid header. Text in it, printed by another program of the
+// login, is quoted.
 func (l *Link) badHeader(head []byte, format string, args ...any) error {
 	more, _ := l.R.Peek(min(l.R.Buffered(), quotedNoise))
 	if text := firstLine(slices.Concat(head, more)); text != "" {
@@ -96,7 +96,7 @@ func (l *Link) badHeader(head []byte, format string, args ...any) error {
 	return manifest.Violation(format, args...)
 }
 
-// ReadContent reads the next bytes of the payload of a frame whose head was read.
+// ReadContent reads the next bytes of a payload after its header.
 func (l *Link) ReadContent(p []byte) error {
 	if _, err := io.ReadFull(l.R, p); err != nil {
 		return fmt.Errorf("read from the other side: %w", noEOF(err))
@@ -105,7 +105,7 @@ func (l *Link) ReadContent(p []byte) error {
 	return nil
 }
 
-// noEOF makes an end in mid-message an unexpected one.
+// noEOF turns an EOF within a message into an unexpected one.
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -113,14 +113,13 @@ func noEOF(err error) error {
 	return err
 }
 
-// Expect reads a frame that must be of one type. A peerError is returned as
-// the error that it is.
+// Expect reads a frame of one type. A frame with a peerError is returned as that error.
 func (l *Link) Expect(want FrameType) ([]byte, error) {
 	_, payload, err := l.ExpectEither(want, want)
 	return payload, err
 }
 
-// ExpectEither reads a frame that must be of one of two types.
+// ExpectEither reads a frame of one of two types.
 func (l *Link) ExpectEither(want, or FrameType) (FrameType, []byte, error) {
 	l.Activity.Due.Store(uint32(want))
 	t, payload, err := l.Next()
@@ -141,8 +140,8 @@ func wentAway() error {
 	return fault.Wrap(io.ErrUnexpectedEOF, fault.Unreachable, "", "the other side went away")
 }
 
-// ExpectContent reads the head of a frame of content, which must be of a size. What it
-// holds is still to be read.
+// ExpectContent reads the header of a frame of content of size bytes. The content is read by
+// ReadContent.
 func (l *Link) ExpectContent(size int) error {
 	t, n, err := l.readHeader()
 	switch {
@@ -159,7 +158,7 @@ func (l *Link) ExpectContent(size int) error {
 	return nil
 }
 
-// ExpectJSON reads a frame of one type into v.
+// ExpectJSON reads a frame of one type and decodes it into v.
 func (l *Link) ExpectJSON(want FrameType, v any) error {
 	payload, err := l.Expect(want)
 	if err != nil {
@@ -168,14 +167,13 @@ func (l *Link) ExpectJSON(want FrameType, v any) error {
 	return DecodeJSON(payload, v)
 }
 
-// WriteError is the error of a write to the peer, as opposed to that of reading
-// what was to be sent.
+// WriteError is an error of writing to the peer, as opposed to one of reading the content to send.
 type WriteError struct{ error }
 
-// Unwrap returns the error of the connection.
+// Unwrap returns the connection's error.
 func (e WriteError) Unwrap() error { return e.error }
 
-// Put writes a frame into the buffer. Its payload may be in pieces.
+// Put writes a frame to the buffer. Its payload may be in pieces.
 func (l *Link) Put(t FrameType, payload ...[]byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -192,7 +190,7 @@ func (l *Link) Put(t FrameType, payload ...[]byte) error {
 	return toWire(err)
 }
 
-// putHeader writes the head of a frame whose payload has a size.
+// putHeader writes the header of a frame with a payload of size bytes.
 func (l *Link) putHeader(t FrameType, size int) error {
 	var head [frameHeader]byte
 	head[0] = byte(t)
@@ -202,8 +200,8 @@ func (l *Link) putHeader(t FrameType, size int) error {
 	return err
 }
 
-// PutSpans writes a frame of content that lies in memory and in files. A file that does not
-// have it any more is an error; the frame is complete all the same.
+// PutSpans writes a frame of content that is in memory and in files. If a file has become too
+// short, that is the error, and the frame is complete nevertheless.
 func (l *Link) PutSpans(spans []Span) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -228,8 +226,9 @@ func (l *Link) PutSpans(spans []Span) error {
 	return cmp.Or(err, gone)
 }
 
-// putFile writes a part of a file, without a copy where the system can: its pages in memory
-// then go to the reader. What the file does not have is filled up with zeros; gone says so.
+// putFile writes a part of a file, with zero-copy where the system supports it: its pages in the
+// page cache then go to the reader. Content missing at the end of the file is filled with zeros,
+// and reported as gone.
 func (l *Link) putFile(p Span) (gone, err error) {
 	if err := l.w.Flush(); err != nil {
 		return nil, toWire(err)
@@ -258,7 +257,7 @@ func (l *Link) putFile(p Span) (gone, err error) {
 // copyBytes is how much of a file is copied at once.
 const copyBytes = 64 << 10
 
-// Send writes a frame of v as JSON, or an empty one for nil, and flushes.
+// Send writes a frame of v as JSON, or an empty frame for nil, and flushes.
 func (l *Link) Send(t FrameType, v any) error {
 	var payload []byte
 	if v != nil {
@@ -273,7 +272,7 @@ func (l *Link) Send(t FrameType, v any) error {
 	return l.Flush()
 }
 
-// Flush has what was put written.
+// Flush writes the buffer to the connection.
 func (l *Link) Flush() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -287,9 +286,9 @@ func toWire(err error) error {
 	return WriteError{fmt.Errorf("write to the other side: %w", err)}
 }
 
-// pipeBytes is what a pipe that frames come through may hold of them, so that sshd and
-// ssh keep little of it themselves: their buffer is dear to let grow (decision 0035).
+// pipeBytes is the capacity of a pipe that frames come through, so that sshd and ssh buffer little
+// themselves: their buffers are expensive to grow (decision 0035).
 const pipeBytes = 32 << 20
 
-// WidenPipe lets a pipe that frames come through hold more. What is no pipe stays as it is.
+// WidenPipe raises the capacity of a pipe to pipeBytes. It ignores other files.
 func WidenPipe(f *os.File) { widenPipe(f, pipeBytes) }

@@ -13,8 +13,8 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// protocolMagic and protocolVersion open every connection. A change that an
-// older peer would misunderstand raises the version.
+// ProtocolMagic and ProtocolVersion start every connection. A change that an older peer would
+// misunderstand raises the version.
 const (
 	ProtocolMagic   = "mxcluster-xdata"
 	ProtocolVersion = 7
@@ -24,44 +24,43 @@ const (
 type Greeting struct {
 	Magic   string `json:"magic"`
 	Version int    `json:"version"`
-	Sign    string `json:"sign"` // name of a file in its folder of versions; "": there is none
-	Opened
+	Sign    string `json:"sign"` // name of the sign file in its folder of versions; "": there is none
+	Access
 }
 
-// Opened is what the login by which a [Serve] was started opens there.
-type Opened struct {
-	For    string `json:"for,omitempty"`    // the server whose LIMs it is for; "": it is not bound to one
-	Orders bool   `json:"orders,omitempty"` // syncs of the other LIMs may be ordered, too
+// Access is what the login that started the server may do.
+type Access struct {
+	For    string `json:"for,omitempty"`    // the server that the login's key is for, whose LIMs it opens; "": all LIMs
+	Orders bool   `json:"orders,omitempty"` // it may order syncs of other LIMs, too
 }
 
-// Clock is the server's answer to frameClock, sent at once.
+// Clock is the server's answer to FrameClock, sent at once.
 type Clock struct {
 	Now time.Time `json:"now"`
 }
 
-// OpenRequest names the LIM that the connection is about.
+// OpenRequest names the LIM that a connection is for.
 type OpenRequest struct {
 	LIM  int              `json:"lim"`
-	Side clusterconf.Side `json:"side"` // of the server that is asked
+	Side clusterconf.Side `json:"side"` // of the server
 }
 
-// Summary describes the newest complete version of a side, enough to choose a
-// direction by.
+// Summary describes the newest complete version of a side, for choosing a direction.
 type Summary struct {
-	Name    string   `json:"name"`  // "" when there is none
+	Name    string   `json:"name"`  // "": there is none
 	Mtime   int64    `json:"mtime"` // newest modification time, nanoseconds since 1970
 	Files   int      `json:"files"`
 	Bytes   int64    `json:"bytes"`
-	Writing *Writing `json:"writing,omitempty"` // a version there that is still being written; nil: none
-	Damaged bool     `json:"damaged"`           // a version there is damaged
-	Digest  []byte   `json:"digest"`            // of its content; nil: not known without reading it
+	Writing *Writing `json:"writing,omitempty"` // a version that is still being written; nil: none
+	Damaged bool     `json:"damaged"`           // some version is damaged
+	Digest  []byte   `json:"digest"`            // of the content; nil: not known without reading it
 
-	Line    lineage.Version `json:"line"`              // what it says of itself
-	Foreign bool            `json:"foreign,omitempty"` // another program made it there, and may have changed it
-	From    string          `json:"from,omitempty"`    // other program's version on the other side that it was copied from
+	Line    lineage.Version `json:"line"`              // its lineage
+	Foreign bool            `json:"foreign,omitempty"` // made there by another program, which may have changed it
+	From    string          `json:"from,omitempty"`    // name of the other side's version that it is a copy of; "": none
 
-	Fits   *lineage.Version `json:"fits,omitempty"`   // see bye
-	Future *FutureVersion   `json:"future,omitempty"` // one that is newer, but not to be copied; nil: none
+	OldestCompatible *lineage.Version `json:"fits,omitempty"`   // see Bye
+	Future           *FutureVersion   `json:"future,omitempty"` // a newer version with a file from the future, which is not copied; nil: none
 }
 
 // FutureVersion describes a version with a file from the future.
@@ -72,11 +71,11 @@ type FutureVersion struct {
 	Mtime int64           `json:"mtime"`
 }
 
-// Valid makes sure that a peer's summary is one.
+// Valid checks a summary that a peer sent.
 func (s *Summary) Valid() error {
 	err := s.Line.Valid()
-	if s.Fits != nil {
-		err = cmp.Or(err, s.Fits.Valid())
+	if s.OldestCompatible != nil {
+		err = cmp.Or(err, s.OldestCompatible.Valid())
 	}
 	if s.Future != nil {
 		err = cmp.Or(err, s.Future.Line.Valid())
@@ -87,60 +86,60 @@ func (s *Summary) Valid() error {
 	return nil
 }
 
-// Line is a version's word of itself, alone.
+// Line carries the lineage of a version.
 type Line struct {
 	Line lineage.Version `json:"line"`
 }
 
-// Bye ends a sync that went well.
+// Bye ends a successful sync.
 type Bye struct {
-	Whole *lineage.Version `json:"whole,omitempty"` // that both sides have now; nil: there is none
-	Fits  *lineage.Version `json:"fits,omitempty"`  // what is older does not fit the cluster document; nil: all does, or that is not known
-	Dry   bool             `json:"dry,omitempty"`   // nothing was copied, nor is anything to be removed: say what would be
+	Common           *lineage.Version `json:"whole,omitempty"` // the version that both sides have; nil: none
+	OldestCompatible *lineage.Version `json:"fits,omitempty"`  // older versions are incompatible with the cluster document; nil: none is, or not known
+	Dry              bool             `json:"dry,omitempty"`   // dry run: the answer says what would be removed
 }
 
-// VersionHead opens a version that follows.
+// VersionHead announces a version that follows.
 type VersionHead struct {
 	Name    string              `json:"name"`
 	Mtime   int64               `json:"mtime"`
 	Entries int                 `json:"entries"`           // files and folders
 	Bytes   int64               `json:"bytes"`             // sum of the files' sizes
-	Foreign bool                `json:"foreign,omitempty"` // another program made it there, and may have changed it
-	Content int64               `json:"content"`           // of bytes, as far as is known; the rest are holes
+	Foreign bool                `json:"foreign,omitempty"` // made there by another program, which may have changed it
+	Content int64               `json:"content"`           // of Bytes, without holes, as far as known
 	Top     manifest.Attributes `json:"top"`               // of the version's own folder
-	Known   []byte              `json:"known"`             // digest of a list of chunks that the sender has; nil: of none
-	Record  *manifest.Record    `json:"record"`            // what it says of itself; nil: nothing
+	Known   []byte              `json:"known"`             // digest of the sender's list of chunks; nil: none
+	Record  *manifest.Record    `json:"record"`            // the version's record; nil: none
 }
 
-// DigestMessage carries a manifest's digest.
+// DigestMessage carries the digest of a version.
 type DigestMessage struct {
 	Digest []byte `json:"digest"`
 }
 
-// Want names files that arrived, or were put together, other than they should be.
+// Want lists files with wrong content, to be sent again.
 type Want struct {
-	Files []int `json:"files"` // places in the list of files and folders
+	Files []int `json:"files"` // indexes in the list of entries
 }
 
-// Done tells the sender under which name its version became visible, or, at the end, what
-// the other side could not do and goes on without.
+// Done is the server's report: after a push, the name under which the version became visible; at
+// the end of a sync, what it could not do.
 type Done struct {
 	Name string `json:"name"`
-	Note string `json:"note,omitempty"` // what could not be kept of it
+	Note string `json:"note,omitempty"` // attributes that could not be kept
 
-	Aside    string   `json:"aside,omitempty"`   // after goodbye: where a version lies that was set aside
-	Removes  []string `json:"removes,omitempty"` // after the goodbye of a dry run: what would be removed
+	Aside    string   `json:"aside,omitempty"`   // after a goodbye: the folder of a version that was set aside
+	Removes  []string `json:"removes,omitempty"` // after the goodbye of a dry run: the versions to remove
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// peerError is an error as it crosses the wire.
+// peerError is an error on the wire.
 type peerError struct {
 	Code    fault.Code `json:"code"`
 	Message string     `json:"message"`
 	Hint    string     `json:"hint"`
 }
 
-// DecodeJSON reads a control message.
+// DecodeJSON decodes a message.
 func DecodeJSON(payload []byte, v any) error {
 	if err := json.Unmarshal(payload, v); err != nil {
 		return manifest.Violation("a message that cannot be read")
@@ -148,13 +147,13 @@ func DecodeJSON(payload []byte, v any) error {
 	return nil
 }
 
-// EncodeError prepares an error for the wire.
+// EncodeError converts an error for the wire.
 func EncodeError(err error) peerError {
 	return peerError{Code: fault.CodeOf(err), Message: fault.Plain(err.Error()), Hint: fault.Plain(fault.HintOf(err))}
 }
 
-// DecodeError makes an error of what a peer sent. Its text is shown on a
-// terminal, so nothing but plain text is let through.
+// DecodeError returns an error that a peer sent. It is shown on a terminal, so control characters
+// are removed.
 func DecodeError(payload []byte) error {
 	var p peerError
 	if err := DecodeJSON(payload, &p); err != nil {
@@ -168,19 +167,19 @@ func DecodeError(payload []byte) error {
 	return fault.New(p.Code, fault.Plain(p.Hint), "the other side says: %s", fault.Plain(p.Message))
 }
 
-// Announced is what the list of entries that follows is held against.
+// Announced returns what the following list of entries is checked against.
 func (h VersionHead) Announced() manifest.Announced {
 	return manifest.Announced{Entries: h.Entries, Bytes: h.Bytes, Mtime: h.Mtime}
 }
 
-// String describes the version announced, for messages.
+// String describes the announced version, for messages.
 func (h VersionHead) String() string {
 	return fmt.Sprintf("%s (%d files and folders, %d bytes)", h.Name, h.Entries, h.Bytes)
 }
 
-// Is takes the content for what it is. One that is not what the version says is another
-// one's lineage.
-func (s *Summary) Is(content []byte) {
+// SetContent completes the lineage by the content, once that is known. Content other than recorded
+// discards the lineage.
+func (s *Summary) SetContent(content []byte) {
 	text := hex.EncodeToString(content)
 	if s.Line.Made && s.Line.Node.Content != text {
 		s.Line = lineage.Version{Node: lineage.Node{Name: s.Name}, Time: s.Mtime}
@@ -188,9 +187,9 @@ func (s *Summary) Is(content []byte) {
 	s.Line.Node.Content = text
 }
 
-// Writing is a version that another program may still be writing.
+// Writing is a version that another program may still be writing to.
 type Writing struct {
 	Version string           `json:"version"`
 	Side    clusterconf.Side `json:"side,omitempty"`
-	Until   time.Time        `json:"until"` // it counts as complete then, if nothing changes in it before
+	Until   time.Time        `json:"until"` // when it becomes complete if nothing changes before
 }

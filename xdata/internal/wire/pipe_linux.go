@@ -8,15 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// widenPipe lets a pipe hold as many bytes as it may, up to most, and returns how many
-// those are. What is no pipe stays as it is, and holds 0.
+// widenPipe raises the capacity of a pipe up to most bytes, and returns it; 0 for other files,
+// which it leaves.
 func widenPipe(f *os.File, most int) (holds int) {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return 0
 	}
 	_ = raw.Control(func(fd uintptr) {
-		for n := most; n > 64<<10; n /= 2 { // fs.pipe-max-size bounds it for other users than root
+		for n := most; n > 64<<10; n /= 2 { // fs.pipe-max-size bounds it for users other than root
 			if _, err := unix.FcntlInt(fd, unix.F_SETPIPE_SZ, n); !errors.Is(err, unix.EPERM) {
 				break
 			}
@@ -28,8 +28,8 @@ func widenPipe(f *os.File, most int) (holds int) {
 	return holds
 }
 
-// sendFile sends a part of a file to a pipe or socket, and returns how much of it. The pages
-// that hold it are handed over as they are.
+// sendFile sends a part of a file to a pipe or socket by sendfile(2), without a copy, and returns
+// how many bytes.
 func sendFile(to syscall.RawConn, from int, off int64, size int) (sent int) {
 	_ = to.Write(func(fd uintptr) bool {
 		for sent < size {
@@ -49,8 +49,7 @@ func sendFile(to syscall.RawConn, from int, off int64, size int) (sent int) {
 	return sent
 }
 
-// unreadBytes is how many bytes wait to be read from a pipe or socket; false where that
-// cannot be seen.
+// unreadBytes returns how many bytes can be read from a pipe or socket; false: unknown.
 func unreadBytes(f *os.File) (n int, ok bool) {
 	if f == nil {
 		return 0, false

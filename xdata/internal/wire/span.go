@@ -1,19 +1,19 @@
 package wire
 
-// SpanFile is an open file that content is sent from.
-type SpanFile interface {
+// spanFile is an open file that content is sent from.
+type spanFile interface {
 	Fd() int
 	ReadAt(p []byte, off int64) (int, error)
 	Release()
 }
 
-// Span is some content, in memory or in a file.
+// Span is content in memory or in a file.
 type Span struct {
 	Data []byte
-	File SpanFile // nil: in data
+	File spanFile // nil: the content is in Data
 	Off  int64
 	N    int
 }
 
-// Size returns how many bytes it has.
+// Size returns the number of bytes.
 func (p Span) Size() int { return len(p.Data) + p.N }

@@ -11,8 +11,8 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
-// exchange finds the direction and copies.
-func (c *client) exchange(ctx context.Context) error {
+// negotiate compares the versions of both sides, chooses the direction, and copies.
+func (c *client) negotiate(ctx context.Context) error {
 	var theirs wire.Summary
 	if err := c.link.ExpectJSON(wire.FrameOpen, &theirs); err != nil {
 		return err
@@ -22,32 +22,32 @@ func (c *client) exchange(ctx context.Context) error {
 		return err
 	}
 	c.result.Writing = stillWritten(c.req.Side, ours, theirs)
-	c.fits = theirs.Fits
-	c.ahead = newestFuture(c.pair(ours, theirs))
+	c.oldestCompatible = theirs.OldestCompatible
+	c.future = newestFuture(c.bySide(ours, theirs))
 	if ours.Name == "" && theirs.Name == "" {
-		return c.nothing(ours, theirs)
+		return c.endWithoutData(ours, theirs)
 	}
 	order, err := c.order(ctx, &ours, &theirs)
 	if err != nil {
 		return err
 	}
-	c.whole = &ours.Line
+	c.common = &ours.Line
 	if order == lineage.Older {
-		c.whole = &theirs.Line
+		c.common = &theirs.Line
 	}
-	regular, standby := c.pair(ours, theirs)
+	regular, standby := c.bySide(ours, theirs)
 	if c.req.Side == clusterconf.SideStandby {
 		order = order.Reverse()
 	}
 	if c.req.Keep != "" {
 		if order != lineage.Apart {
-			return noConflict(regular, standby, order)
+			return noConflictError(regular, standby, order)
 		}
 		return c.keep(ctx, ours, theirs)
 	}
 	way, err := decide(regular, standby, order, c.req.Direction)
 	if err == nil {
-		err = c.over(way, regular, standby)
+		err = c.checkFuture(way, regular, standby)
 	}
 	if errors.Is(err, errConflict) {
 		err = c.conflict(err, ours, theirs)
@@ -58,8 +58,9 @@ func (c *client) exchange(ctx context.Context) error {
 	return c.copy(ctx, way, ours, theirs)
 }
 
-// over refuses to copy over a version with a file from the future that may be newer.
-func (c *client) over(way Direction, regular, standby wire.Summary) error {
+// checkFuture refuses to overwrite the side with a version from the future that may be newer. Such
+// a version is not copied itself.
+func (c *client) checkFuture(way Direction, regular, standby wire.Summary) error {
 	from, to, side := regular, standby, clusterconf.SideStandby
 	if way == DirectionToRegular {
 		from, to, side = standby, regular, clusterconf.SideRegular
@@ -68,18 +69,19 @@ func (c *client) over(way Direction, regular, standby wire.Summary) error {
 		return nil
 	}
 	c.result.Version = to.Future.Local
-	return fromFuture(to.Future, side, c.store.now())
+	return futureError(to.Future, side, c.store.now())
 }
 
-// nothing ends a sync of a LIM that has no version to copy. To have no data is no failure.
-func (c *client) nothing(ours, theirs wire.Summary) error {
-	regular, standby := c.pair(ours, theirs)
+// endWithoutData ends a sync for which no side has a version to copy. That a LIM has no data at all
+// is no failure.
+func (c *client) endWithoutData(ours, theirs wire.Summary) error {
+	regular, standby := c.bySide(ours, theirs)
 	switch {
-	case c.ahead.FutureVersion != nil:
-		c.result.Version = c.ahead.Local
+	case c.future.FutureVersion != nil:
+		c.result.Version = c.future.Local
 		return nil
 	case c.req.Keep != "":
-		return noConflict(regular, standby, lineage.Same)
+		return noConflictError(regular, standby, lineage.Same)
 	}
 	err := nothingToCopy(regular, standby)
 	if err == nil {
@@ -88,15 +90,15 @@ func (c *client) nothing(ours, theirs wire.Summary) error {
 	return err
 }
 
-// pair returns what the regular side and the standby have.
-func (c *client) pair(ours, theirs wire.Summary) (regular, standby wire.Summary) {
+// bySide orders what the two ends have into that of the regular side and that of the standby.
+func (c *client) bySide(ours, theirs wire.Summary) (regular, standby wire.Summary) {
 	if c.req.Side == clusterconf.SideStandby {
 		return theirs, ours
 	}
 	return ours, theirs
 }
 
-// copy copies, if there is anything to copy.
+// copy copies in a direction, and ends the sync.
 func (c *client) copy(ctx context.Context, way Direction, ours, theirs wire.Summary) error {
 	c.result.Direction = way
 	if way == towards(c.req.Side) {
@@ -106,7 +108,7 @@ func (c *client) copy(ctx context.Context, way Direction, ours, theirs wire.Summ
 	}
 	switch {
 	case way == DirectionNone:
-		c.twin = &theirs.Line
+		c.sameContent = &theirs.Line
 		c.result.Version, c.result.Bytes, c.result.Result = ours.Name, ours.Bytes, InSync
 		return nil
 	case c.req.DryRun:
@@ -127,13 +129,13 @@ func (c *client) dropPrefetch() error {
 	return c.newest.DropPrefetch()
 }
 
-// futureOn is a version from the future, and where it is.
+// futureOn is a version with a file from the future, and the side that has it.
 type futureOn struct {
 	*wire.FutureVersion // nil: there is none
 	side                clusterconf.Side
 }
 
-// newestFuture returns the newest version that is not copied because of its times.
+// newestFuture returns the newest of the versions with a file from the future.
 func newestFuture(regular, standby wire.Summary) futureOn {
 	a := futureOn{regular.Future, clusterconf.SideRegular}
 	if f := standby.Future; f != nil && (a.FutureVersion == nil || lineage.Compare(&f.Line, &a.Line) == lineage.Newer) {
@@ -142,9 +144,9 @@ func newestFuture(regular, standby wire.Summary) futureOn {
 	return a
 }
 
-// order tells how our newest version stands to theirs. Contents are compared where that
-// does not show, or where one is not known that is said to be the same; they are read
-// only as far as they changed since they were last read.
+// order compares the newest version here with theirs. Where lineage and times do not decide, or an
+// expected equality has to be proven, contents are compared: each side reads what changed since it
+// was last read.
 func (c *client) order(ctx context.Context, ours, theirs *wire.Summary) (lineage.Order, error) {
 	order, grown := orderOf(*ours, *theirs), grownSince(*ours, *theirs)
 	if grown != lineage.Unknown {
@@ -161,7 +163,7 @@ func (c *client) order(ctx context.Context, ours, theirs *wire.Summary) (lineage
 			return order, c.lost(err)
 		}
 	}
-	if err := c.newest.ReadAll(ctx); err != nil { // both sides read meanwhile
+	if err := c.newest.ReadAll(ctx); err != nil { // the other side reads at the same time
 		return order, err
 	}
 	if ours.Digest == nil {
@@ -174,16 +176,16 @@ func (c *client) order(ctx context.Context, ours, theirs *wire.Summary) (lineage
 		}
 		theirs.Digest = d.Digest
 	}
-	ours.Is(ours.Digest)
-	theirs.Is(theirs.Digest)
-	c.newest.version.is(ours.Digest, c.store.now())
+	ours.SetContent(ours.Digest)
+	theirs.SetContent(theirs.Digest)
+	c.newest.version.setContent(ours.Digest, c.store.now())
 	if grown != lineage.Unknown && !bytes.Equal(ours.Digest, theirs.Digest) {
 		return grown, nil
 	}
 	return orderOf(*ours, *theirs), nil
 }
 
-// conflict remembers a conflict on both sides, so that neither removes its version.
+// conflict records a conflict on both sides, so that neither removes its version.
 func (c *client) conflict(found error, ours, theirs wire.Summary) error {
 	c.result.Version, c.result.Bytes = ours.Name, ours.Bytes
 	if c.req.DryRun {
@@ -202,8 +204,8 @@ func (c *client) conflict(found error, ours, theirs wire.Summary) error {
 	return found
 }
 
-// keep ends a conflict: the side that is kept makes a version that follows both, which is
-// copied to the other. What that one had is set aside with the goodbye.
+// keep ends a conflict: the side whose version is kept makes a version that follows both, which is
+// copied to the other side. The other side's version is set aside at the end of the sync.
 func (c *client) keep(ctx context.Context, ours, theirs wire.Summary) error {
 	if err := c.dropPrefetch(); err != nil {
 		return err
@@ -212,7 +214,7 @@ func (c *client) keep(ctx context.Context, ours, theirs wire.Summary) error {
 	c.result.Direction = way
 	if c.req.DryRun {
 		c.wouldCopy(ours, theirs)
-		c.whole = nil
+		c.common = nil
 		return nil
 	}
 	if c.req.Keep != c.req.Side {
@@ -225,7 +227,7 @@ func (c *client) keep(ctx context.Context, ours, theirs wire.Summary) error {
 		if err := theirs.Valid(); err != nil {
 			return err
 		}
-		c.whole = &theirs.Line
+		c.common = &theirs.Line
 		return c.copy(ctx, way, ours, theirs)
 	}
 	if err := c.store.resolve(ctx, c.newest, &theirs.Line); err != nil {
@@ -236,6 +238,6 @@ func (c *client) keep(ctx context.Context, ours, theirs wire.Summary) error {
 	if c.newest, c.here, ours, err = c.store.summarise(c.req.LIM); err != nil {
 		return err
 	}
-	c.whole = &ours.Line
+	c.common = &ours.Line
 	return c.copy(ctx, way, ours, theirs)
 }

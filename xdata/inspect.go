@@ -17,21 +17,21 @@ import (
 	"mxcluster/xdata/internal/tree"
 )
 
-// seen is a version, and what was seen of it.
-type seen struct {
+// observed is a version as it was found on the disk.
+type observed struct {
 	Version
-	folder   fs.FileInfo        // as it was found; nil: not at all
-	manifest *manifest.Manifest // nil: nothing; kept: as it was, and all content known; else none is
+	folder   fs.FileInfo        // its folder; nil: not examined
+	manifest *manifest.Manifest // its files; nil: could not be listed. The same as kept where nothing changed, with all content known
 	kept     *manifest.Manifest // its index; nil: none, or not read
-	changed  int64              // when anything of it changed last; see manifest.Nanoseconds
-	own      bool               // this program made it, or received it, or another says that it is complete
+	changed  int64              // time of the last change of anything in it; see manifest.Nanoseconds
+	own      bool               // made or received by this program, or declared complete by another
 }
 
-// maxLooks is how often a version is looked at while files come and go in it.
+// maxLooks is how often a version is examined again while files come and go in it.
 const maxLooks = 3
 
-// looker looks the versions of a store over.
-type looker struct {
+// inspector examines the versions of a store.
+type inspector struct {
 	dir     string
 	marks   marks
 	indexes indexes
@@ -39,47 +39,46 @@ type looker struct {
 	still   time.Duration // see Store.Still
 }
 
-func (s *Store) looker() looker {
-	return looker{dir: s.Dir, marks: s.marks(), indexes: s.indexes(), now: s.now, still: cmp.Or(s.Still, DefaultStill)}
+func (s *Store) inspector() inspector {
+	return inspector{dir: s.Dir, marks: s.marks(), indexes: s.indexes(), now: s.now, still: cmp.Or(s.Still, DefaultStill)}
 }
 
-// see looks a version over, by its index if that is wanted. What cannot be looked at makes
-// it a damaged one. The error is fs.ErrNotExist for one that is gone, or says nothing of the
-// version, such as that there are too many open files.
-func (l looker) see(name string, guided bool) (seen, error) {
-	var x seen
+// inspect examines a version, by its index if guided. One that cannot be examined is returned as
+// damaged. Errors: fs.ErrNotExist for one that is gone, and those that say nothing about the
+// version, such as too many open files.
+func (l inspector) inspect(name string, guided bool) (observed, error) {
+	var x observed
 	for range maxLooks {
 		var bad tree.Problems
 		var err error
-		x, err = l.look(name, guided, &bad)
+		x, err = l.inspectOnce(name, guided, &bad)
 		if err != nil || len(bad.All) == 0 {
 			return x, err
 		}
 		if now, err := os.Lstat(x.Path); errors.Is(err, fs.ErrNotExist) || err == nil && x.folder != nil && !os.SameFile(x.folder, now) {
-			return seen{}, fs.ErrNotExist // removed by another process while we looked
+			return observed{}, fs.ErrNotExist // removed by another process meanwhile
 		}
 		if !bad.Vanished() {
 			return x, nil
 		}
 	}
 	x.changed, x.own = manifest.Nanoseconds(l.now()), false
-	x.Complete, x.Damage = false, "" // another program is at work in it
+	x.Complete, x.Damage = false, "" // another program is writing to it
 	return x, nil
 }
 
-// seeAll looks versions over, as many at once as there are processors: a look at
-// every file of one takes the kernel most of the time of a sync with nothing to do. The
-// one named guide is looked at by its index.
-func (l looker) seeAll(names []string, guide string) ([]seen, error) {
-	found := make([]*seen, len(names))
+// inspectAll examines versions in parallel, as many as there are processors: stat of every file is
+// most of the work of a sync with nothing to do. The version named guide is examined by its index.
+func (l inspector) inspectAll(names []string, guide string) ([]observed, error) {
+	found := make([]*observed, len(names))
 	var all errgroup.Group
 	all.SetLimit(runtime.GOMAXPROCS(0))
 	for i, name := range names {
 		all.Go(func() error {
-			v, err := l.see(name, name == guide)
+			v, err := l.inspect(name, name == guide)
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
-				return nil // pruned by another process while we looked
+				return nil // pruned by another process meanwhile
 			case err != nil:
 				return fmt.Errorf("list data versions: look at %s: %w", name, err)
 			}
@@ -90,7 +89,7 @@ func (l looker) seeAll(names []string, guide string) ([]seen, error) {
 	if err := all.Wait(); err != nil {
 		return nil, err
 	}
-	var versions []seen
+	var versions []observed
 	for _, v := range found {
 		if v != nil {
 			versions = append(versions, *v)
@@ -99,10 +98,10 @@ func (l looker) seeAll(names []string, guide string) ([]seen, error) {
 	return versions, nil
 }
 
-// look looks a version over once. What cannot be looked at is put into bad.
-func (l looker) look(name string, guided bool, bad *tree.Problems) (seen, error) {
+// inspectOnce examines a version once. What cannot be examined is added to bad.
+func (l inspector) inspectOnce(name string, guided bool, bad *tree.Problems) (observed, error) {
 	lim, stamp, _ := parseName(name)
-	x := seen{Version: Version{LIM: lim, Name: name, Path: filepath.Join(l.dir, name), Stamp: stamp}}
+	x := observed{Version: Version{LIM: lim, Name: name, Path: filepath.Join(l.dir, name), Stamp: stamp}}
 	info, err := os.Lstat(x.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -159,8 +158,8 @@ func kindOf(mode fs.FileMode) string {
 	return "a special file"
 }
 
-// cannotLook makes a version a damaged one, which is as new as what is known of it says.
-func (l looker) cannotLook(x *seen, r *manifest.Record, err error, bad *tree.Problems) error {
+// cannotLook marks a version as damaged. Its time is that of its index, or else that of its name.
+func (l inspector) cannotLook(x *observed, r *manifest.Record, err error, bad *tree.Problems) error {
 	if err != nil {
 		return err
 	}
@@ -179,8 +178,8 @@ func (l looker) cannotLook(x *seen, r *manifest.Record, err error, bad *tree.Pro
 	return nil
 }
 
-// judge tells whether a version can be relied on, by what is noted of it and how it looks.
-func (l looker) judge(root *os.Root, x *seen, t tree.Totals) error {
+// judge decides whether a version can be relied on, by its mark and its files.
+func (l inspector) judge(root *os.Root, x *observed, t tree.Totals) error {
 	own, err := l.marks.read(root, x.Name, x.manifest)
 	if err != nil {
 		return err
@@ -195,16 +194,16 @@ func (l looker) judge(root *os.Root, x *seen, t tree.Totals) error {
 			return err
 		}
 	}
-	// A folder without files is no data: nothing could be restored from it.
-	// Others are judged by how long they are still.
+	// A version without files is never complete. Versions of other programs are judged later, by
+	// their quiet period.
 	x.changed, x.own, x.foreign = t.Changed, made || isMarked(root.Name()), !made
 	x.Complete = x.Damage == "" && t.Files > 0 && x.own
 	return nil
 }
 
-// stillMade holds a version that changed since it was made or received against its index.
-// One without is as good as another program's.
-func (l looker) stillMade(x *seen, own *mark) (bool, error) {
+// stillMade compares a version that changed since it was made or received with its index. Without
+// an index it counts as one of another program.
+func (l inspector) stillMade(x *observed, own *mark) (bool, error) {
 	if own.Foreign {
 		return false, nil
 	}
@@ -214,7 +213,7 @@ func (l looker) stillMade(x *seen, own *mark) (bool, error) {
 	}
 	if damage := manifest.CompareShapes(kept, x.manifest); len(damage) > 0 {
 		x.Damage = cmp.Or(x.Damage, manifest.InShort(damage))
-		x.NewestMtime = time.Unix(0, kept.NewestMtime()).UTC() // not that of what was added to it
+		x.NewestMtime = time.Unix(0, kept.NewestMtime()).UTC() // files added later do not make it newer
 	}
 	return true, nil
 }
