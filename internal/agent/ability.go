@@ -10,23 +10,23 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// abilities are what the checks of LIMs say of this server. They are of the main loop; the
-// programs run beside it.
+// abilities is the fitness of this server for each LIM, by the LIMs' check programs. It is owned by
+// the main loop; the programs run beside it.
 type abilities struct {
 	*core
 	lims *lims
 	all  map[int]*ability // by LIM; those that have checks
 }
 
-// ability is what the checks of one LIM say.
+// ability is the result of one LIM's checks.
 type ability struct {
 	failover.Fitness
-	checks []string  // that say so
-	at     time.Time // of the last run; zero: there was none
-	busy   bool      // they run
+	checks []string  // the checks that it is the result of
+	at     time.Time // start of the last run; zero: there was none
+	busy   bool      // a run is in progress
 }
 
-// of is the fitness of this server for a LIM.
+// of returns the fitness of this server for a LIM.
 func (a *abilities) of(lim int) failover.Fitness {
 	if x := a.all[lim]; x != nil {
 		return x.Fitness
@@ -34,11 +34,11 @@ func (a *abilities) of(lim int) failover.Fitness {
 	return failover.Fitness{}
 }
 
-// look runs the checks of LIMs that are due, those of one LIM one after the other.
+// look starts the checks that are due. The checks of one LIM run one after the other.
 func (a *abilities) look(own []int, now time.Time) {
 	for n := range a.all {
 		if entry := a.doc.LIM(n); !slices.Contains(own, n) || entry == nil || a.doc.ClusterOfLIM(n) == nil || !slices.Equal(a.all[n].checks, entry.Checks) {
-			delete(a.all, n) // what still runs comes to nothing
+			delete(a.all, n) // the result of a run in progress is dropped
 		}
 	}
 	for _, n := range own {
@@ -71,7 +71,7 @@ func (a *abilities) ask(n int, x *ability, entry *clusterconf.LIM) {
 	})
 }
 
-// noteResult takes in what the checks of a LIM said.
+// noteResult records the result of a LIM's checks.
 func (a *abilities) noteResult(n int, x *ability, failed, unknown string, now time.Time) {
 	x.busy = false
 	if a.all[n] != x {
@@ -91,7 +91,7 @@ func (a *abilities) noteResult(n int, x *ability, failed, unknown string, now ti
 	}
 }
 
-// unfit tells of LIMs for which this server is unfit, and of checks that cannot be run.
+// unfit returns the LIMs for which this server is unfit, and those whose checks cannot be run.
 func (a *conditions) unfit() []alarms.Condition {
 	var out []alarms.Condition
 	for n, x := range a.fitness.abilities.all {

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// knowOwners tells the detector whose addresses there are, by the document and the
+// tellOwners tells the detector which addresses are in use and by whom, from the document and the
 // kernel's routes.
 func (a *link) knowOwners(gateways []netip.Addr) {
 	owners := map[netip.Addr]string{}
 	for _, gw := range gateways {
-		owners[gw] = "gateway " + gw.String() // no server's name
+		owners[gw] = "gateway " + gw.String() // not a server's name
 	}
 	var taken []netip.Addr
 	for _, p := range aliasesOf(a.doc) {
@@ -32,8 +32,8 @@ func (a *link) knowOwners(gateways []netip.Addr) {
 	a.net.detector.SetOwners(a.net.base.Masked(), owners, taken)
 }
 
-// unseenDeaths says, on a standby, of which servers the death might not be seen: somebody
-// answers ARP for them who cannot be told from them, for they answer no echo.
+// undetectedDeaths lists, on a standby, the servers whose death might go undetected: another host
+// answers ARP for them, and they answer no echo, so that the answers cannot be told apart.
 func (a *fitness) unseenDeaths() []string {
 	self, now := a.doc.Server(a.cfg.Server), time.Now()
 	if self == nil || !self.Standby || a.net == nil {

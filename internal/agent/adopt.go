@@ -10,10 +10,9 @@ import (
 	"mxcluster/netops"
 )
 
-// adopt takes hold of the LIMs that ran here before this agent started: an
-// alias whose lease has not run out is renewed at once, so that nobody notices;
-// an alias that is here without right is taken off.
-// With the state lost, an alias with a lease is what tells that its LIM ran here,
+// adopt takes over the LIMs that a former run of the agent left running: an alias whose lease has
+// not expired is renewed at once, so that clients notice nothing, and an alias that should not be
+// here is removed. If the state file was lost, an alias with a lease shows that its LIM ran here,
 // and any LIM's software may be up.
 func (a *lims) adopt(lost bool) error {
 	for n, p := range a.kept.state.LIMs {
@@ -23,7 +22,7 @@ func (a *lims) adopt(lost bool) error {
 		if p.Active {
 			l.State, l.since, l.software.up = failover.Starting, p.Since, true
 		} else if p.Loaded {
-			l.software.role = rolePassive // as far as it runs, it is not told to serve
+			l.software.role = rolePassive // if it is up, its role is set anew
 		}
 	}
 	for _, entry := range a.doc.LIMs {
@@ -51,7 +50,7 @@ func (a *lims) adopt(lost bool) error {
 	return nil
 }
 
-// adoptAlias judges one alias that was found on this server at the start.
+// adoptAlias decides about one alias that was on this server at the start.
 func (l *lim) adoptAlias(m clusterconf.Member, here netops.Address) error {
 	regular := l.doc.RegularOf(m.LIM)
 	switch {
@@ -69,14 +68,14 @@ func (l *lim) adoptAlias(m clusterconf.Member, here netops.Address) error {
 		if here.Permanent && l.alias.blocked == "" {
 			l.alias.block(permanent)
 		}
-		l.alias.hold.kick <- struct{}{} // there may be little time left
+		l.alias.hold.kick <- struct{}{} // the lease may end soon
 		return nil
 	case l.Known.Term == 0 && regular != nil && regular.Name == l.cfg.Server:
 		l.alias.former, l.alias.addr = true, m.Alias
-		return nil // its base address until `create`: clients use it this moment
+		return nil // it is the base address until `create`, and in use by clients
 	}
 	if here.Permanent {
-		return nil // the system brought it up: it is denied, and goes when its LIM is heard elsewhere
+		return nil // the system added it: it is denied, and removed when the LIM is active elsewhere
 	}
 	l.journal.alias(m.LIM, m.Alias.Addr(), "left", fmt.Sprintf("the alias %s was left here by an earlier run; it is taken off", m.Alias.Addr()))
 	if err := l.deps.Kernel.Drop(l.net.ifname, m.Alias); err != nil {

@@ -1,10 +1,9 @@
-// Package agent is the body around the brain of package failover: it gathers
-// what this server can know of the others, asks the brain what every LIM should
-// do here, carries that out on addresses and software, and tells the others.
+// Package agent runs one server of a cluster: it gathers what is known of all servers, asks package
+// failover what every LIM should do here, carries that out on addresses and software, and tells the
+// other agents.
 //
-// One goroutine owns all state (the body's loop). Everything that happens
-// arrives in its inbox in order; everything that takes time runs beside it and
-// reports back through the inbox.
+// One goroutine, the main loop, owns all state. Events arrive in its inbox, in order. Operations
+// that take time run in goroutines beside it and post their results to the inbox.
 package agent
 
 import (
@@ -22,36 +21,36 @@ import (
 	"mxcluster/internal/sinks"
 )
 
-// Config is what an agent is told about this server.
+// Config is the configuration of an agent.
 type Config struct {
 	Server        string
 	GossipPort    uint16
-	Lease         time.Duration // of an alias, kept by the kernel
-	StopLease     time.Duration // of an alias when the agent is stopped and its LIM goes on
-	StartGrace    time.Duration // how long servers never heard are waited for
-	FirstHold     time.Duration // how long a server that failed again soon after a fallback must stay up before the next one; doubled each time; 0: never
-	FromLoad      bool          // whether a LIM may fall back to a server that still loads it
-	ARPBudget     int           // fewer ARP packets a second are sent on one interface; 0: there is no bound
-	ARPRefresh    time.Duration // from one periodic announcement to the next
-	CheckInterval time.Duration // from one health check of the software to the next
-	Restarts      int           // of failing software in place, before the LIM counts as failed
+	Lease         time.Duration // of an alias, enforced by the kernel
+	StopLease     time.Duration // of an alias whose LIM goes on after the agent was stopped
+	StartGrace    time.Duration // how long a starting agent waits for servers that it has not heard
+	FirstHold     time.Duration // how long a server that failed again soon after a fallback must stay up before the next automatic one; doubled each time; 0: no backoff
+	FromLoad      bool          // whether a LIM may fall back to a server where it is still loading
+	ARPBudget     int           // bound of ARP packets per second on one interface, exclusive; 0: none
+	ARPRefresh    time.Duration // between periodic announcements
+	CheckInterval time.Duration // between health checks of software
+	Restarts      int           // of failing software in place, before the LIM counts as failed here
 	Version       string
 	PID           int
-	Watchdog      time.Duration // within which the service manager wants a sign of life; 0: it wants none
-	Boot          string        // identity of this boot of the server; "": not known
-	ArbiterLease  time.Duration // of a LIM's key at the arbiter, if there is one
+	Watchdog      time.Duration // the service manager's limit between signs of life; 0: none
+	Boot          string        // identity of the server's boot; "": not known
+	ArbiterLease  time.Duration // of a LIM's key at the arbiter, if one is configured
 	Log           *slog.Logger
 }
 
-// settleTime is how long a starting agent waits for servers that it does not hear.
+// settleTime is how long a starting agent waits for servers of its cluster that it does not hear.
 const settleTime = 2 * time.Second
 
-// Agent supervises one server. Make it with [New], run it with [Agent.Run].
+// Agent supervises one server. Create it with [New], and run it with [Agent.Run].
 type Agent struct {
 	*core
 	notifier *notifier
 
-	// Below is owned by the main loop.
+	// The following is owned by the main loop.
 	aliases     *aliases
 	arbiterKeys *arbiterKeys
 	copies      *copies
@@ -74,12 +73,12 @@ type Agent struct {
 	swaps       *swaps
 
 	alarms     alarms.State
-	outlook    outlook // on a standby
+	outlook    outlook // only on a standby
 	plan       failover.Plan
 	lastChores time.Time
 }
 
-// New returns an agent; nothing happens before Run.
+// New returns an agent, which does nothing before Run.
 func New(cfg Config, deps Deps) (*Agent, error) {
 	id := make([]byte, 8)
 	if _, err := rand.Read(id); err != nil {
@@ -93,14 +92,14 @@ func New(cfg Config, deps Deps) (*Agent, error) {
 		notifier: newNotifier(deps.Notify, cfg.Watchdog),
 	}
 	a.assemble()
-	a.ctx, a.shutdown.cancel = context.WithCancel(context.Background()) // of the main loop; calls may come before that runs
+	a.ctx, a.shutdown.cancel = context.WithCancel(context.Background()) // of the main loop; calls may come before it runs
 	if deps.Arbiter != nil {
 		a.keeper = keeper.New(keeper.Config{Arbiter: deps.Arbiter, Server: cfg.Server, Lease: cfg.ArbiterLease, Alive: a.alive, Changed: func() { a.post(func() {}) }, Log: cfg.Log})
 	}
 	return a, nil
 }
 
-// assemble makes the parts of an agent, and gives each the others that it needs.
+// assemble creates the parts of an agent and connects them.
 func (a *Agent) assemble() {
 	c := a.core
 	a.peers = &peers{core: c, all: map[string]*peer{}}
@@ -132,8 +131,8 @@ func (a *Agent) assemble() {
 	a.shutdown = &shutdown{core: c, arbiterKeys: a.arbiterKeys, gossip: a.gossip, kept: a.kept, lims: a.lims, notifier: a.notifier, orders: a.orders, rehearsals: a.rehearsals, view: a.view}
 }
 
-// Run supervises until ctx ends or the agent is told to stop. What runs here
-// goes on running: its aliases stay for the stop lease (design section 5, rule 9).
+// Run supervises until ctx ends or the agent is told to stop. LIMs that run here stay up then, and
+// their aliases stay for the stop lease.
 func (a *Agent) Run(ctx context.Context) error {
 	loopCtx, cancel := a.ctx, a.shutdown.cancel
 	defer cancel()
@@ -166,7 +165,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 }
 
-// begin reads what is known and takes hold of what runs here.
+// begin loads state and document, and adopts what runs here.
 func (a *Agent) begin() error {
 	a.started = time.Now()
 	a.turned(a.started)
@@ -188,7 +187,7 @@ func (a *Agent) begin() error {
 		a.peers.of(name).formers = formers
 	}
 	if a.cfg.Boot == "" || a.kept.state.Boot != a.cfg.Boot {
-		a.kept.state.Seen = nil // the others may have gone down with this server
+		a.kept.state.Seen = nil // the others may have failed together with this server
 	}
 	a.aliases.denyAtStart(doc.Document, a.kept.state.LIMs, lost)
 	a.journal.agent("started", fmt.Sprintf("the agent of %s started, version %s", a.cfg.Server, a.cfg.Version))
@@ -208,7 +207,7 @@ func (a *Agent) begin() error {
 	if err != nil {
 		return fmt.Errorf("watching the kernel's addresses: %w", err)
 	}
-	a.docs.readDocument() // what is on the disk may not be what it works by
+	a.docs.readDocument() // the document on the disk may differ from the one in force
 	changed := a.deps.Changed(a.ctx)
 	if a.keeper != nil {
 		a.keeper.Start(a.ctx)
@@ -222,7 +221,7 @@ func (a *Agent) begin() error {
 	return nil
 }
 
-// step decides and acts; it returns when to do so again at the latest.
+// step decides and acts once. It returns the longest time to the next step.
 func (a *Agent) step(now time.Time) time.Duration {
 	a.turned(now)
 	a.housekeep(now)
@@ -248,14 +247,14 @@ func (a *Agent) step(now time.Time) time.Duration {
 	a.raiseAlarms(now)
 	a.gossip.publish(now)
 	a.notifier.turn(now, a.settled || now.Sub(a.started) >= settleTime, a.statusLine())
-	wait := min(a.beatPeriod(), a.cfg.Lease/3, a.arbiterKeys.untilEnd(now)) // holders renew only while this loop turns
+	wait := min(a.beatPeriod(), a.cfg.Lease/3, a.arbiterKeys.untilEnd(now)) // holders renew leases only while this loop turns
 	if denials > 0 {
 		wait = min(wait, denials)
 	}
 	return wait
 }
 
-// end leaves the pool after a stop.
+// end leaves the gossip pool.
 func (a *Agent) end() error {
 	if a.keeper != nil {
 		a.keeper.Halt()

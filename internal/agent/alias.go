@@ -12,8 +12,7 @@ import (
 	"mxcluster/netops"
 )
 
-// aliases are the aliases of the LIMs on this server, and what they have in common. They
-// are of the main loop.
+// aliases is the set of aliases on this server, with what they share. It is owned by the main loop.
 type aliases struct {
 	*core
 	link  *link
@@ -21,70 +20,70 @@ type aliases struct {
 	all   map[int]*alias // by LIM
 
 	view  func(now time.Time) failover.View
-	term  func(lim int) uint64 // that a LIM has here
-	freed func(lim int)        // the alias of a LIM that is not here is used by no foreign host any more
+	term  func(lim int) uint64 // term that a LIM has here
+	freed func(lim int)        // called when a foreign host no longer uses an alias that is wanted here
 
-	held    heldSet // for those who listen
+	held    heldSet // for the goroutine that listens to the wire
 	denials denials
-	notes   uint64 // identity of the last question to another server
+	notes   uint64 // ID of the last query to another server
 }
 
-// alias is the alias of one LIM on this server: whether it is here, whether the network
-// may see it, and who else says to have it.
+// alias is the alias of one LIM on this server: whether it is present, whether it is visible on the
+// network, and who else claims it.
 type alias struct {
 	*aliases
 	lim  int
-	addr netip.Prefix // while it is here, or was until a moment ago
+	addr netip.Prefix // valid while it is present, and until its removal is complete
 
-	holds  bool // the kernel has it for us, and its lease is renewed
-	former bool // it is here as what was this server's base, and not held yet
-	absent bool // somebody took it off while the interface was down: it is put back once that works
-	taking bool // an operation is about to take it
+	holds  bool // it is present, and its lease is renewed
+	former bool // it is present as this server's former base, and not held yet
+	absent bool // it was removed while the interface was down, and is added again when the interface works
+	taking bool // an operation is about to add it
 
 	hold      *holder
-	endHold   context.CancelFunc // ends that
+	endHold   context.CancelFunc // ends hold
 	announced time.Time
-	notTold   string         // why the last announcement failed; "": it did not
-	routes    []netops.Route // that were carried over to the base address when it left
+	notTold   string         // error of the last announcement; "": none
+	routes    []netops.Route // routes moved to the base address while the alias is absent or blocked
 
 	blocked  string             // why it is blocked; "": it is not
-	clearing context.CancelFunc // ends the wait for it to be clear
-	look     chan struct{}      // has that wait look at the link now
+	clearing context.CancelFunc // ends the wait for it to be unblocked
+	look     chan struct{}      // makes that wait check the link now
 
-	wireAt      time.Time // when this server last may have answered for it; zero: not since the agent started
+	wireAt      time.Time // last time that it may have been answered for here; zero: not since the agent started
 	onWireSince time.Time // since when it is on the wire here; zero: it is not
-	contested   bool      // another server says that it has it, too
-	split       bool      // and has it: both are on the wire
+	contested   bool      // another server says that it holds the alias, too
+	split       bool      // the alias is on the wire on both
 
 	inUse   usage
 	foreign foreign
 	rival   rival
 	defence defence
 
-	otherBlock blockProbe // whether the other side's is one
-	reblocked  time.Time  // when the block here was made anew, which the other side found to be none
+	otherBlock blockProbe // the query whether the other side's block is effective
+	reblocked  time.Time  // when the block here was renewed after the other side found it ineffective
 }
 
-// usage is that another host has an alias that was wanted here.
+// usage describes another host that has an alias which is wanted here.
 type usage struct {
-	text   string // "": none has
-	server bool   // that is a server of this system
+	text   string // "": there is none
+	server bool   // it is a server of this system
 }
 
-// foreign is a host that is no server and uses an alias.
+// foreign is a host outside of the system that uses an alias.
 type foreign struct {
 	mac string    // "": none is known
-	at  time.Time // when it claimed the alias last
+	at  time.Time // last claim of the alias
 }
 
-// defence is how an alias is defended against a rival.
+// defence is the state of defending an alias against rival claims.
 type defence struct {
 	claimed  time.Time // last claim of a rival
 	answered time.Time // last answer to one
-	waits    bool      // for the rival's silence
+	waits    bool      // an answer is due once the rival is silent
 }
 
-// of returns the alias of a LIM, made anew if need be.
+// of returns the alias of a LIM; it creates the record if needed.
 func (a *aliases) of(lim int) *alias {
 	x := a.all[lim]
 	if x == nil {
@@ -94,26 +93,26 @@ func (a *aliases) of(lim int) *alias {
 	return x
 }
 
-// other returns which side of its cluster gives way where two have the alias, whether
-// that is this one, and the other server.
+// other returns the other server of the LIM, and whether this server is the one to yield if both
+// hold the alias.
 func (a *alias) other(now time.Time) (yields bool, server string) {
 	return failover.Yields(a.view(now), a.lim)
 }
 
-// event notes what happened to the alias.
+// event records an event about the alias.
 func (a *alias) event(is, text string) { a.journal.alias(a.lim, a.addr.Addr(), is, text) }
 
-// passive reports whether the alias is up here and blocked because the other side of a
-// preloaded cluster serves.
+// passive reports whether the alias is present and blocked because the other side of a preloaded
+// cluster is active.
 func (a *alias) passive() bool { return a.holds && a.blocked == passiveSide }
 
-// onWire reports whether this server may answer for a LIM's alias, or is about to. One
-// that is blocked for a moment counts, for it may be unblocked at any time.
+// onWire reports whether this server may answer for the alias, now or at any moment. A temporary
+// block counts as on the wire, as it may be lifted at any time.
 func (a *alias) onWire() bool {
 	return a.holds && a.blocked != passiveSide || a.absent || a.taking || a.former
 }
 
-// holdOn keeps an alias that the kernel has for us until `until`, and announces it.
+// holdOn starts to renew and announce an alias that is present with a lease until `until`.
 func (a *alias) holdOn(alias netip.Prefix, until time.Time) {
 	a.holdAs(alias, until, arpbudget.Urgent)
 }
@@ -135,7 +134,7 @@ func (a *alias) holdAs(alias netip.Prefix, until time.Time, u arpbudget.Urgency)
 	}
 	h.muted.Store(a.blocked != "")
 	h.passive.Store(a.blocked == passiveSide)
-	if a.blocked != passiveSide { // the active side's claims are no conflict
+	if a.blocked != passiveSide { // claims of the active side are no conflict
 		a.held.add(alias.Addr())
 	}
 	h.lost = func(expired bool) { a.post(func() { a.lostBy(h, expired) }) }
@@ -144,11 +143,10 @@ func (a *alias) holdAs(alias netip.Prefix, until time.Time, u arpbudget.Urgency)
 	a.wg.Go(func() { h.announce(ctx) })
 }
 
-// announceAnew starts the announcements of a held alias again with a burst, as far as
-// there is room for it.
+// announceAnew restarts the announcements of a held alias with a burst, within the ARP budget.
 func (a *alias) announceAnew() { a.announceBurst(arpbudget.Anew) }
 
-// announceTaken does so at once: the alias was not on the wire before.
+// announceTaken does so at once, for an alias that was not on the wire before.
 func (a *alias) announceTaken() {
 	a.announceBurst(arpbudget.Urgent)
 	a.askUnresolved()
@@ -156,10 +154,10 @@ func (a *alias) announceTaken() {
 
 func (a *alias) announceBurst(u arpbudget.Urgency) {
 	a.holdAs(a.addr, time.Now().Add(a.cfg.Lease/2), u)
-	a.hold.kick <- struct{}{} // there may be less time left than until the first renewal
+	a.hold.kick <- struct{}{} // the lease may end before the first regular renewal
 }
 
-// announceAll does so for all aliases held here.
+// announceAll restarts the announcements of all held aliases.
 func (a *aliases) announceAll() {
 	for _, x := range a.all {
 		if x.holds && x.blocked == "" {
@@ -179,8 +177,8 @@ func (a *alias) announcedBy(h *holder, at time.Time, err error) {
 	}
 }
 
-// lostBy handles an alias that left this server without us: deleted by
-// somebody within its lease it is put back; expired it must be won anew.
+// lostBy handles an alias that vanished without an order: deleted by somebody within its lease it
+// is added again; after its lease expired it is acquired anew.
 func (a *alias) lostBy(h *holder, expired bool) {
 	if a.hold != h {
 		return
@@ -199,9 +197,9 @@ func (a *alias) lostBy(h *holder, expired bool) {
 	a.putBack(h.alias, deleted)
 }
 
-// putBack takes an alias again that was deleted. What looks like that may be a
-// lease that an earlier run left and that ended sooner than the kernel, which
-// counts in seconds, had told: so it is blocked until nobody else has it.
+// putBack adds a deleted alias again. The deletion may be the end of a lease from an earlier run,
+// which kernels count in whole seconds, and another server may have taken over; so the alias stays
+// blocked until nobody else answers for it.
 func (a *alias) putBack(alias netip.Prefix, why string) {
 	blocked := a.blocked != ""
 	if err := a.deps.Kernel.Block(a.net.ifname, alias.Addr()); err != nil {
@@ -221,15 +219,15 @@ func (a *alias) putBack(alias netip.Prefix, why string) {
 	}
 }
 
-// letGo ends the renewal of a LIM's alias; the address stays until its lease ends.
+// letGo stops the renewal; the address stays until its lease ends.
 func (a *alias) letGo() {
 	a.endHold()
-	_ = a.hold.with(func() error { return nil }) // a renewal on its way ends first
+	_ = a.hold.with(func() error { return nil }) // waits for a renewal in progress
 	a.held.remove(a.addr.Addr())
 	a.holds, a.hold, a.endHold = false, nil, nil
 }
 
-// drop takes a LIM's alias off this server, if it is here.
+// drop removes the alias from this server, if present.
 func (a *alias) drop() {
 	a.absent = false
 	if !a.holds {
@@ -243,13 +241,12 @@ func (a *alias) drop() {
 	a.holds, a.hold, a.endHold = false, nil, nil
 	if err != nil {
 		a.log.Error("taking an alias off", "lim", a.lim, "alias", a.addr, "err", err)
-		return // while it is here it stays blocked if it was
+		return // still present, and blocked if it was
 	}
 	a.forgetBlock(a.addr)
 }
 
-// dropFormer takes an alias off that was this server's base until a moment ago: its LIM
-// ran here, and is not to go on.
+// dropFormer removes an alias that is this server's former base, if its LIM is not to run here.
 func (a *alias) dropFormer() {
 	if !a.former {
 		return
@@ -257,21 +254,20 @@ func (a *alias) dropFormer() {
 	a.leaveRoutes()
 	if err := a.deps.Kernel.Drop(a.net.ifname, a.addr); err != nil {
 		a.log.Error("taking an alias off that was the base", "lim", a.lim, "alias", a.addr, "err", err)
-		return // it is tried again with the next decision
+		return // retried with the next decision
 	}
 	a.former = false
 }
 
-// leaveAbsent notes that a held alias is gone, and that it is not the time to put it
-// back. It stays denied until then.
+// leaveAbsent records that a held alias is gone and cannot be added now. It stays denied.
 func (a *alias) leaveAbsent(alias netip.Prefix) {
 	a.forgetBlock(alias)
 	a.absent, a.addr = true, alias
 }
 
-// leaveRoutes carries the routes whose preferred source is a LIM's alias over to the
-// base address, before the alias goes or is blocked: the kernel would delete them, and
-// with them perhaps the way to the administrator. They are remembered.
+// leaveRoutes moves routes with the alias as preferred source to the base address before the alias
+// is removed or blocked: the kernel would delete them, and with them perhaps the administrator's
+// connection. They are remembered.
 func (a *alias) leaveRoutes() {
 	moved, err := a.deps.Kernel.MoveRoutes(a.addr.Addr(), a.net.base.Addr(), nil)
 	if err != nil {
@@ -284,8 +280,7 @@ func (a *alias) leaveRoutes() {
 	}
 }
 
-// returnRoutes gives the routes that were carried over their source back, now that the
-// alias serves here again.
+// returnRoutes moves these routes back when the alias is active here again.
 func (a *alias) returnRoutes() {
 	if len(a.routes) == 0 {
 		return

@@ -10,12 +10,12 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// errDown says that the interface carries no traffic.
+// errDown is the error for an interface that is down.
 type errDown struct{ ifname string }
 
 func (e errDown) Error() string { return fmt.Sprintf("interface %s is down", e.ifname) }
 
-// errInUse says that another host answers for an alias.
+// errInUse is the error for an alias that another host answers for.
 type errInUse struct {
 	alias netip.Prefix
 	mac   string
@@ -25,10 +25,9 @@ func (e errInUse) Error() string {
 	return fmt.Sprintf("the alias %s is in use by %s", e.alias.Addr(), e.mac)
 }
 
-// acquire takes the alias once what has to be before is done: that nobody has it,
-// and that the term under which it is taken is saved. As long as nothing at all is heard
-// the alias stays blocked, for then it is not known who has it, unless clients use it
-// here this moment, as what was the base. It runs beside the main loop.
+// acquire takes the alias after before has succeeded: it checks that nobody has the alias, and
+// saves the term. Until something is heard on the link it is unknown who has the alias, so it stays
+// blocked; not so for a former base, which clients use here already. It runs beside the main loop.
 func (a *alias) acquire(ctx context.Context, net *network, alias netip.Prefix, passive, former bool, before func(context.Context) error) error {
 	link, err := a.deps.Kernel.Link(net.ifname)
 	if err != nil {
@@ -65,7 +64,7 @@ func (a *alias) acquire(ctx context.Context, net *network, alias netip.Prefix, p
 			return
 		}
 		done <- nil
-		if err := a.notTaken(net, alias, blocked); err != nil { // called off meanwhile
+		if err := a.notTaken(net, alias, blocked); err != nil { // cancelled meanwhile
 			a.log.Error("taking off the alias of a start that was called off", "lim", a.lim, "alias", alias, "err", err)
 		}
 	})
@@ -77,8 +76,7 @@ func (a *alias) acquire(ctx context.Context, net *network, alias netip.Prefix, p
 	}
 }
 
-// notTaken takes an alias off again that an operation did not get for good, and the
-// block with it; it is denied as before.
+// notTaken undoes the taking of an alias and its block; the alias stays denied.
 func (a *aliases) notTaken(n *network, alias netip.Prefix, blocked bool) error {
 	err := a.deps.Kernel.Drop(n.ifname, alias)
 	if err == nil && blocked {
@@ -87,8 +85,8 @@ func (a *aliases) notTaken(n *network, alias netip.Prefix, blocked bool) error {
 	return err
 }
 
-// taken holds an alias that an operation has taken. By then it may be none any more,
-// since its LIM left the cluster: on its own server it is the base now, for good.
+// taken starts to hold an alias that an operation has added. If the LIM has left its cluster
+// meanwhile, the address is a permanent base on its regular server, and removed on others.
 func (a *alias) taken(alias netip.Prefix, until time.Time, blocked bool) error {
 	switch {
 	case a.aliasOf(a.lim) == alias && blocked:
@@ -109,10 +107,9 @@ func (a *alias) taken(alias netip.Prefix, until time.Time, blocked bool) error {
 	return errors.Join(fmt.Errorf("%s is no alias of LIM %d any more", alias.Addr(), a.lim), a.notTaken(a.net, alias, blocked))
 }
 
-// notAcquired notes that the alias could not be had. An alias in use, or a link
-// that is down, is no failure of the LIM on this server: the other side would
-// not get it either, or this server is missing altogether. Software that is up
-// from before, when this server lost the alias, is stopped.
+// notAcquired handles a failed acquire. An alias in use, or a link that is down, does not count as
+// a failure of the LIM here: the other side would not get the alias either, or takes over anyway.
+// Software that was up from before is stopped.
 func (l *lim) notAcquired(err error) {
 	var inUse errInUse
 	var down errDown
@@ -124,7 +121,7 @@ func (l *lim) notAcquired(err error) {
 	l.alias.drop()
 	l.alias.inUse.text = ""
 	switch {
-	case l.State == failover.Stopping: // called off
+	case l.State == failover.Stopping: // cancelled
 		err, then = errors.New(l.reason), nil
 	case errors.As(err, &inUse):
 		owner, ours := l.aliases.ownerOf(inUse.mac)
@@ -144,7 +141,7 @@ func (l *lim) notAcquired(err error) {
 	l.giveUp(err, then)
 }
 
-// giveUp ends what may be up of a LIM here, and then does what follows.
+// giveUp stops what may be up of a LIM here, and calls then at the end.
 func (l *lim) giveUp(err error, then func()) {
 	if l.software.up || l.alias.holds {
 		l.stop(false, err.Error(), then)
@@ -153,7 +150,7 @@ func (l *lim) giveUp(err error, then func()) {
 	l.stopped(err.Error(), then)
 }
 
-// ownerOf names the server with a MAC, or the MAC itself.
+// ownerOf names the server with a MAC, or returns the MAC.
 func (a *aliases) ownerOf(mac string) (owner string, server bool) {
 	if server := a.serverAt(mac); server != "" {
 		return fmt.Sprintf("%s (%s)", server, mac), true

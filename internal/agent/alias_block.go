@@ -10,20 +10,19 @@ import (
 	"mxcluster/internal/arpbudget"
 )
 
-// How it is found out whether an alias that was blocked is this server's alone.
+// Limits for finding out whether a blocked alias may be unblocked.
 const (
-	clearPeriod   = 20 * time.Millisecond // from one try to the next, while somebody else has it
-	quietLimit    = time.Minute           // a link that is up and brings nothing for so long counts as working; a switch port with spanning tree is shut for up to 50 s
-	hearPeriod    = 5 * time.Millisecond  // looks at whether the link brings anything
-	silenceProbes = 3                     // of a server that was cut off for long enough to be taken over from
+	clearPeriod   = 20 * time.Millisecond // between probes, while somebody else has the alias
+	quietLimit    = time.Minute           // a link that is up and silent for so long counts as working; spanning tree shuts a switch port for up to 50 s
+	hearPeriod    = 5 * time.Millisecond  // between checks whether anything was received
+	silenceProbes = 3                     // for a server that was cut off long enough to be taken over from
 )
 
-// block keeps a held alias off the wire until it is clear whose it is: when the
-// link is down, before it carries traffic again, and at once when the other
-// side of a split brain is heard and this one is to yield (design rule 6). The
-// software here goes on, and so does the lease.
+// block keeps a held alias off the wire until it is clear who may have it: while the link is down,
+// so that it is blocked when the link is back, and when this server is to yield to the other side
+// in a split brain. Software and lease go on.
 func (a *alias) block(why string) {
-	if a.blocked == receivesNothing && why == linkDown { // the same, and something else to wait for
+	if a.blocked == receivesNothing && why == linkDown { // the same cause, which ends by something else
 		a.clearing()
 		a.keepBlocked(why)
 	}
@@ -33,7 +32,7 @@ func (a *alias) block(why string) {
 	if err := a.deps.Kernel.Block(a.net.ifname, a.addr.Addr()); err != nil {
 		a.log.Error("blocking an alias", "lim", a.lim, "alias", a.addr, "because", why, "err", err)
 		if why == rivalHeard {
-			a.drop() // two must not answer for it
+			a.drop() // two servers must not answer for it
 		}
 		return
 	}
@@ -41,7 +40,7 @@ func (a *alias) block(why string) {
 	a.keepBlocked(why)
 }
 
-// keepBlocked notes that an alias is blocked, and finds out when it need not be.
+// keepBlocked records that an alias is blocked, and starts waiting for it to be clear.
 func (a *alias) keepBlocked(why string) {
 	a.blocked = why
 	a.hold.muted.Store(true)
@@ -52,7 +51,7 @@ func (a *alias) keepBlocked(why string) {
 		a.awaitWord(ctx)
 		return
 	}
-	up := a.link.enabled // what was heard since then says that the switch forwards
+	up := a.link.enabled // what was received since then shows that the switch forwards
 	if why != setUp {
 		up = time.Time{}
 	}
@@ -60,7 +59,7 @@ func (a *alias) keepBlocked(why string) {
 	switch why {
 	case deleted:
 		first = arpbudget.Urgent
-		traffic = func() bool { return ctx.Err() == nil } // the link was in use all the time
+		traffic = func() bool { return ctx.Err() == nil } // the link worked all the time
 	case receivesNothing:
 		before := a.link.silence
 		traffic = func() bool { return a.link.awaitAnything(ctx, n, before) }
@@ -83,9 +82,9 @@ func (a *alias) keepBlocked(why string) {
 	})
 }
 
-// awaitClear waits until the link carries traffic, as traffic tells, and nobody
-// answers for the alias to so many probes in a row, of this urgency until somebody else has
-// it: clients wait for the first answer. It returns false when ctx ends first.
+// awaitClear waits until traffic reports that the link works, and a number of probes in a row finds
+// nobody with the alias. u is the urgency of the probes up to the first answer: clients are
+// waiting. It returns false when ctx ends first.
 func (a *aliases) awaitClear(ctx context.Context, n *network, alias netip.Addr, traffic func() bool, probes int, u arpbudget.Urgency) bool {
 	for free := 0; traffic(); {
 		_, inUse, err := a.probeAlias(ctx, n, alias, u)
@@ -104,14 +103,14 @@ func (a *aliases) awaitClear(ctx context.Context, n *network, alias netip.Addr, 
 	return false
 }
 
-// awaitTraffic waits until the link is up and something was heard over it: a
-// switch forwards some time after the link is there, and until then a question
-// that nobody answers means nothing. Clients that were heard before are asked, so that
-// those that have nothing to say are heard. It notes since when the link is up; zero: not known.
+// awaitTraffic waits until the link is up and something was received over it: a switch forwards
+// only some time after the link is up, and an unanswered probe proves nothing before. Known clients
+// are asked, so that those with nothing to send are heard. It stores in up since when the link is
+// up; zero: not known.
 func (a *aliases) awaitTraffic(ctx context.Context, n *network, look <-chan struct{}, up *time.Time) bool {
 	var asked time.Time
 	for ctx.Err() == nil {
-		wait := time.Second // or until the kernel tells of a change
+		wait := time.Second // or until the kernel reports a change
 		if link, err := a.deps.Kernel.Link(n.ifname); err == nil && link.Up {
 			now := time.Now()
 			if up.IsZero() {
@@ -137,7 +136,7 @@ func (a *aliases) awaitTraffic(ctx context.Context, n *network, look <-chan stru
 	return false
 }
 
-// unblock lets a blocked alias onto the wire again and announces it.
+// unblock puts a blocked alias on the wire again and announces it.
 func (a *alias) unblock() {
 	if err := a.deps.Kernel.Unblock(a.net.ifname, a.addr.Addr()); err != nil {
 		a.log.Error("unblocking an alias", "lim", a.lim, "alias", a.addr, "err", err)
@@ -150,8 +149,7 @@ func (a *alias) unblock() {
 	a.announceTaken()
 }
 
-// forgetBlock takes the block off an alias that is not on this server any more; it
-// stays denied.
+// forgetBlock removes the block of an alias that is no longer present; it stays denied.
 func (a *alias) forgetBlock(alias netip.Prefix) {
 	if a.blocked == "" {
 		return
@@ -170,7 +168,7 @@ func (a *alias) endBlock() {
 	}
 }
 
-// blockAll blocks every alias held here; it reports whether one was not blocked before.
+// blockAll blocks every held alias. It reports whether any was not blocked before.
 func (a *aliases) blockAll(why string) (some bool) {
 	for _, x := range a.all {
 		shown := x.blocked == ""
@@ -180,7 +178,7 @@ func (a *aliases) blockAll(why string) (some bool) {
 	return some
 }
 
-// lookAtLink has all who wait for the link look at it now.
+// lookAtLink makes all who wait for the link check it now.
 func (a *aliases) lookAtLink() {
 	for _, x := range a.all {
 		if x.look != nil {
@@ -192,7 +190,7 @@ func (a *aliases) lookAtLink() {
 	}
 }
 
-// mendBlocks puts right what another tool did to the blocks of held aliases.
+// mendBlocks restores blocks that another tool has removed.
 func (a *aliases) mendBlocks() {
 	if len(a.holding()) == 0 {
 		return
@@ -218,7 +216,7 @@ func (a *aliases) mendBlocks() {
 	}
 }
 
-// holding returns the aliases that are held here, by the numbers of their LIMs.
+// holding returns the aliases that are held here, by LIM number.
 func (a *aliases) holding() []*alias {
 	var held []*alias
 	for _, x := range a.all {
@@ -230,8 +228,8 @@ func (a *aliases) holding() []*alias {
 	return held
 }
 
-// adoptBlock finds a held alias of an earlier run blocked: why is not known any
-// more, so that it is found out whether it still has to be.
+// adoptBlock handles an adopted alias that is blocked. The reason is unknown after a restart, so
+// the alias stays blocked until it is clear.
 func (a *alias) adoptBlock() {
 	blocked, err := a.deps.Kernel.Blocked(a.net.ifname)
 	if err == nil && slices.Contains(blocked, a.addr.Addr()) {
@@ -239,9 +237,9 @@ func (a *alias) adoptBlock() {
 	}
 }
 
-// forgetBlocks lifts, at the start, the blocks of what is no alias any more: the
-// cluster was deleted while no agent ran here, and this server must reach whoever
-// has the address now. What is only denied follows with the other denials.
+// forgetBlocks removes, at the start, blocks of addresses that are no aliases any more, because a
+// cluster was deleted while no agent ran: this server must be able to reach their new owner.
+// Denials are brought up to date elsewhere.
 func (a *aliases) forgetBlocks() {
 	blocked, err := a.deps.Kernel.Blocked(a.net.ifname)
 	if err != nil {

@@ -9,22 +9,23 @@ import (
 )
 
 const (
-	blockAsks   = 3                // questions to the side that says that it has an alias blocked
-	blockWait   = time.Second      // from one to the next, and for an answer to the last
-	blockAgain  = 10 * time.Minute // until it is asked again
-	blockedMACs = 4                // of its cards that are asked, at the most
+	blockAsks   = 3                // questions to a side with a blocked alias
+	blockWait   = time.Second      // between questions, and for an answer to the last
+	blockAgain  = 10 * time.Minute // until the next round of questions
+	blockedMACs = 4                // most MAC addresses of the other side that are asked
 )
 
-// blockProbe asks, on the side that serves, whether the other side's block of the alias
-// is one: its kernel is asked by unicast, on all of its cards, and must not answer.
+// blockProbe checks, on the active side, that the other side's block of the alias is effective: its
+// kernel is asked by unicast ARP, at each of its MAC addresses, and must not answer.
 type blockProbe struct {
-	since  time.Time // of the other side's present state; another one is asked anew
+	since  time.Time // start of the other side's present state; a new state is checked anew
 	asked  int
-	last   time.Time // when it was asked last
+	last   time.Time // last question
 	result string    // see [failover.BlockSilent]; "": not known yet
 }
 
-// due reports whether to ask now, and concludes from silence.
+// due reports whether a question is to be sent now. It draws the conclusion when all went
+// unanswered.
 func (b *blockProbe) due(now time.Time) bool {
 	switch waited := now.Sub(b.last); {
 	case b.asked < blockAsks:
@@ -38,7 +39,7 @@ func (b *blockProbe) due(now time.Time) bool {
 	return false
 }
 
-// answered notes an answer, if it is one to what was asked.
+// answered records an answer; it reports whether there was a question.
 func (b *blockProbe) answered(now time.Time) bool {
 	if b.asked == 0 || now.Sub(b.last) >= blockWait {
 		return false
@@ -47,7 +48,7 @@ func (b *blockProbe) answered(now time.Time) bool {
 	return true
 }
 
-// tendBlockProbes asks the passive sides of the LIMs that serve here.
+// tendBlockProbes checks the passive sides of the LIMs that are active here.
 func (a *aliases) tendBlockProbes(now time.Time) {
 	for _, x := range a.all {
 		theirs, other, ok := x.passiveThere()
@@ -76,8 +77,8 @@ func (a *aliases) tendBlockProbes(now time.Time) {
 	}
 }
 
-// passiveThere returns what the other side says of a LIM that serves here, if it is
-// alive and says that it has the alias, blocked.
+// passiveThere returns the other side's claim about a LIM that is active here, if that side is
+// alive and holds the alias blocked.
 func (a *alias) passiveThere() (failover.LIMClaim, *failover.Claim, bool) {
 	if !a.holds || a.blocked != "" {
 		return failover.LIMClaim{}, nil, false
@@ -91,7 +92,7 @@ func (a *alias) passiveThere() (failover.LIMClaim, *failover.Claim, bool) {
 	return theirs, p.Claim, theirs.Holds && theirs.Blocked && !theirs.Absent
 }
 
-// blockFailed makes a block anew that the other side found to be none.
+// blockFailed renews a block here that the other side found ineffective.
 func (a *aliases) blockFailed(c *failover.Claim) {
 	for _, x := range a.all {
 		if !x.passive() || c.LIM(x.lim).OtherBlock != failover.BlockAnswered || time.Since(x.reblocked) < blockWait {

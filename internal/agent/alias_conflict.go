@@ -13,7 +13,7 @@ import (
 	"mxcluster/netops"
 )
 
-// Why an alias is blocked.
+// Reasons for blocking an alias.
 const (
 	linkDown        = "the link is down"
 	rivalHeard      = "the other side of the cluster has it, too"
@@ -26,33 +26,33 @@ const (
 )
 
 const (
-	claimPeriod    = 5 * time.Millisecond   // claims of one server that follow closer are not told
-	strangerPeriod = 50 * time.Millisecond  // of one station that is no server
-	maxStrangers   = 40                     // claims in a second that are told of all of those together
-	maxClaims      = 1000                   // stations that are told apart
-	defendPeriod   = 100 * time.Millisecond // from one answer to a rival's claim to the next
-	rivalQuiet     = 150 * time.Millisecond // after a rival's last claim: what it said is out by then
-	foreignPeriod  = time.Second            // looks at whether a foreign host still has an alias held here
-	foreignTries   = 3                      // looks without an answer after which it has not
-	freePeriod     = 150 * time.Millisecond // looks at whether an alias wanted here is free by now
-	foreignRetry   = 10 * time.Second       // a start is tried again then, whatever those say
+	claimPeriod    = 5 * time.Millisecond   // claims of one server that follow more closely are dropped
+	strangerPeriod = 50 * time.Millisecond  // the same for a station outside of the system
+	maxStrangers   = 40                     // bound of claims per second from all of these together
+	maxClaims      = 1000                   // bound of stations that are distinguished
+	defendPeriod   = 100 * time.Millisecond // between answers to a rival's claims
+	rivalQuiet     = 150 * time.Millisecond // after a rival's last claim, until its effect is overwritten
+	foreignPeriod  = time.Second            // between checks whether a foreign host still has an alias that is held here
+	foreignTries   = 3                      // unanswered checks after which it has not
+	freePeriod     = 150 * time.Millisecond // between checks whether an alias that is wanted here is free
+	foreignRetry   = 10 * time.Second       // until a start is retried in any case
 )
 
-// heldSet are the aliases held here, and since when, for those who listen.
+// heldSet is the set of aliases held here, for the goroutine that listens to the wire.
 type heldSet struct {
 	mu      sync.Mutex
 	since   map[netip.Addr]time.Time
-	servers map[string][]string // MAC addresses that the other servers say they have
+	servers map[string][]string // MAC addresses that the other servers claim to have
 }
 
-// of is since when an alias is held here.
+// of returns since when an alias is held here.
 func (h *heldSet) of(alias netip.Addr) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.since[alias]
 }
 
-// know notes which MAC addresses a server says it has.
+// know records the MAC addresses that a server claims to have.
 func (h *heldSet) know(server string, macs []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -62,7 +62,7 @@ func (h *heldSet) know(server string, macs []string) {
 	h.servers[server] = macs
 }
 
-// knows reports whether a MAC address is that of another server, by its own word.
+// knows reports whether a MAC address is one that a server claims.
 func (h *heldSet) knows(mac string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -91,8 +91,8 @@ func (h *heldSet) remove(alias netip.Addr) {
 	delete(h.since, alias)
 }
 
-// claimed returns the alias held here that a frame claims. A frame that was
-// received before it was taken tells of the holder before.
+// claimed returns the held alias that a frame claims. A frame received before the alias was taken
+// says nothing about now.
 func (h *heldSet) claimed(o netops.Observation) (netip.Addr, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -108,11 +108,11 @@ func (h *heldSet) claimed(o netops.Observation) (netip.Addr, bool) {
 type arpClaim struct {
 	alias netip.Addr
 	mac   string
-	probe bool // it asks whether somebody has it
+	probe bool // an ARP probe
 	at    time.Time
 }
 
-// listen tells the main loop of other stations that claim an alias held here.
+// listen posts the claims of other stations for held aliases to the main loop.
 func (a *aliases) listen(ctx context.Context, wire Wire) {
 	told := throttle{}
 	for o := range wire.Subscribe(ctx) {
@@ -127,12 +127,11 @@ func (a *aliases) listen(ctx context.Context, wire Wire) {
 	}
 }
 
-// throttle bounds how many claims the main loop is told of. Those with the MAC address of
-// a server of the system have a bound of their own for each, so that no number of
-// strangers keeps them out.
+// throttle bounds the claims that reach the main loop. Claims with a server's MAC address have a
+// bound for each, so that they are not crowded out by others.
 type throttle struct {
-	last     map[arpClaim]time.Time // by claims without their time
-	began    time.Time              // of the second in which strangers are counted
+	last     map[arpClaim]time.Time // by claim, without its time
+	began    time.Time              // start of the second in which strangers are counted
 	stranger int
 }
 
@@ -143,7 +142,7 @@ func (t *throttle) admits(c arpClaim, server bool) bool {
 		t.began, t.stranger = at, 0
 	}
 	switch {
-	case t.last == nil || len(t.last) > maxClaims: // stations are not so many: somebody makes them up
+	case t.last == nil || len(t.last) > maxClaims: // no network has that many stations: somebody invents them
 		t.last = map[arpClaim]time.Time{}
 	case server && at.Sub(t.last[c]) < claimPeriod, !server && at.Sub(t.last[c]) < strangerPeriod:
 		return false
@@ -157,7 +156,7 @@ func (t *throttle) admits(c arpClaim, server bool) bool {
 	return true
 }
 
-// claimed answers another station's claim to an alias held here.
+// claimed handles another station's claim to an alias held here.
 func (a *aliases) claimed(c arpClaim) {
 	a.nothingNew = true
 	for _, x := range a.holding() {
@@ -166,12 +165,12 @@ func (a *aliases) claimed(c arpClaim) {
 		}
 		yields, other := x.other(time.Now())
 		switch owner := a.serverAt(c.mac); {
-		case owner == a.cfg.Server: // another card of this server in the same LAN, or what it was before
-		case c.probe && owner != other: // it asks before it does anything, as it should
-		case owner == other && x.otherBlock.answered(time.Now()): // to what this side asked: it knows itself passive
+		case owner == a.cfg.Server: // another interface of this server in the same LAN, or a former MAC
+		case c.probe && owner != other: // a probe before use, as it should be
+		case owner == other && x.otherBlock.answered(time.Now()): // an answer to this server's check of its block; it is not a rival
 			a.nothingNew = false
 			x.defend()
-		case x.tellsFor(c.mac): // another one's answer, or one of the past
+		case x.tellsFor(c.mac): // a station that answers for others, or a MAC without a lease
 		case owner == "" || owner != other:
 			a.nothingNew = false
 			x.foreignHeard(c.mac)
@@ -182,7 +181,7 @@ func (a *aliases) claimed(c arpClaim) {
 	}
 }
 
-// serverAt names the server of the system that has a MAC, "" if none has.
+// serverAt returns the server of the system with a MAC; "": none.
 func (a *aliases) serverAt(mac string) string {
 	if a.link.macs.has(mac) {
 		return a.cfg.Server
@@ -195,9 +194,8 @@ func (a *aliases) serverAt(mac string) string {
 	return a.net.detector.ServerAt(mac)
 }
 
-// defend announces an alias that somebody else claims, at once, and again when
-// the rival has been quiet for a while: else its claim would be the last thing
-// that the clients heard.
+// defend announces an alias that somebody else claims: at once, and again once the rival is silent,
+// so that clients heard this server last.
 func (a *alias) defend() {
 	now := time.Now()
 	a.defence.claimed = now
@@ -213,7 +211,7 @@ func (a *alias) defend() {
 	a.awaitQuiet(rivalQuiet)
 }
 
-// awaitQuiet announces an alias anew once its rival has been quiet.
+// awaitQuiet announces an alias again once its rival has been silent.
 func (a *alias) awaitQuiet(wait time.Duration) {
 	if a.defence.waits {
 		return
@@ -233,8 +231,9 @@ func (a *alias) awaitQuiet(wait time.Duration) {
 	})
 }
 
-// returned meets a server that was gone and answers again: it may have an alias
-// that is held here. The side that yields asks first; the other one announces.
+// returned handles a server that is back after it was gone: it may hold an alias that is held here.
+// This server asks who has the alias; if it is not the one to yield, it announces the alias as
+// well.
 func (a *aliases) returned(name string) {
 	for _, x := range a.holding() {
 		yields, other := x.other(time.Now())
@@ -253,11 +252,11 @@ func (a *aliases) returned(name string) {
 	}
 }
 
-// foreignHeard notes that a station of no server uses an alias, and finds out
-// when it does not any more.
+// foreignHeard records that a host outside of the system uses an alias, and starts checking whether
+// it still does.
 func (a *alias) foreignHeard(mac string) {
 	a.foreign.at = time.Now()
-	if a.foreign.mac != "" { // that one is named until it is gone, however many there are
+	if a.foreign.mac != "" { // the first one is reported until it is gone, however many there are
 		return
 	}
 	a.foreign.mac = mac
@@ -265,8 +264,8 @@ func (a *alias) foreignHeard(mac string) {
 	a.askForeign(0)
 }
 
-// askForeign asks for an alias, beside the main loop, until no foreign host
-// answers; free is how often none did.
+// askForeign probes for an alias, beside the main loop, until no foreign host answers. free is the
+// number of unanswered probes in a row.
 func (a *alias) askForeign(free int) {
 	period, tries := freePeriod, 1
 	if a.holds {
@@ -286,13 +285,13 @@ func (a *alias) askForeign(free int) {
 		mac, inUse, err := a.probeAlias(a.ctx, n, alias, arpbudget.Poll)
 		a.post(func() {
 			if a.foreign.mac == "" {
-				return // found out by somebody else
+				return // settled by another event
 			}
 			free++
 			switch others := inUse && a.serverAt(mac.String()) == ""; {
 			case others:
 				a.foreign.mac, free = mac.String(), 0
-			case err != nil, a.holds && time.Since(a.foreign.at) < foreignPeriod: // with an error it is not known
+			case err != nil, a.holds && time.Since(a.foreign.at) < foreignPeriod: // an error says nothing
 				free = 0
 			}
 			a.askForeign(free)
@@ -300,7 +299,7 @@ func (a *alias) askForeign(free int) {
 	})
 }
 
-// foreignGone forgets a foreign host; a LIM that waited for its alias is started then.
+// foreignGone records that a foreign host is gone. A LIM that waits for its alias is started.
 func (a *alias) foreignGone() {
 	a.journal.conflict(a.lim, fmt.Sprintf("%s does not use the alias of LIM %d any more", a.foreign.mac, a.lim))
 	a.foreign.mac = ""

@@ -12,17 +12,17 @@ import (
 	"mxcluster/netops"
 )
 
-// copies are the aliases that are on this server where they should not be.
+// copies finds aliases that are present on this server and should not be, and removes them.
 type copies struct {
 	*core
 	lims   *lims
 	peers  *peers
-	all    []netops.Address // the server's addresses, as last looked at
-	failed bool             // they could not be looked at
+	all    []netops.Address // the server's addresses, as last listed
+	failed bool             // the last listing failed
 	adders map[int]*adder   // by LIM
 }
 
-// look looks at all addresses of this server.
+// look lists all addresses of this server.
 func (c *copies) look() {
 	all, err := c.deps.Kernel.Addresses("")
 	if err != nil {
@@ -30,13 +30,13 @@ func (c *copies) look() {
 			c.log.Error("looking at all addresses of this server", "err", err)
 		}
 		c.failed = true
-		return // the ones known are told of further; the next event or second looks again
+		return // the known ones remain; the next event or second lists them again
 	}
 	c.all, c.failed = all, false
 }
 
-// tend deals with every alias that somebody has brought up on this server, on
-// whichever interface: denied it is already, and it goes where the LIM is active.
+// tend handles every alias that somebody else has added to this server, on any interface: it is
+// denied already, and is removed if its LIM is active elsewhere.
 func (c *copies) tend(now time.Time) {
 	if c.suspicious() {
 		c.look() // an alias may have been given up since
@@ -101,7 +101,7 @@ func (c *copies) tendAlias(number int, alias netip.Prefix, places []place, now t
 	c.lookForAdder(number, alias.Addr(), d, now)
 }
 
-// takeOff takes copies of an alias off.
+// takeOff removes copies of an alias.
 func (c *copies) takeOff(number int, d *adder, now time.Time) {
 	for _, at := range d.places {
 		if err := c.deps.Kernel.Drop(at.ifname, at.prefix); err != nil {
@@ -116,7 +116,7 @@ func (c *copies) takeOff(number int, d *adder, now time.Time) {
 	c.look()
 }
 
-// where says where the LIM is active.
+// where words where the LIM is active.
 func (d *adder) where(here string) string {
 	switch {
 	case d.active != "":
@@ -140,8 +140,8 @@ func (c *copies) aliasState(number int, alias netip.Prefix) aliasState {
 	return s
 }
 
-// activeElsewhere names the other server that is alive and says that it runs a LIM and
-// has its alias; "" if none does.
+// activeElsewhere returns another server that is alive and claims to run the LIM with its alias
+// visible; "": none.
 func (c *copies) activeElsewhere(number int) string {
 	var servers []string
 	if r := c.doc.RegularOf(number); r != nil {
@@ -162,7 +162,8 @@ func (c *copies) activeElsewhere(number int) string {
 	return ""
 }
 
-// lookForAdder finds out, beside the main loop, what brings an alias up here.
+// lookForAdder searches, beside the main loop, for the file that makes the system add an alias
+// here.
 func (c *copies) lookForAdder(number int, alias netip.Addr, d *adder, now time.Time) {
 	if c.deps.Files == nil || d.asked || now.Sub(d.files) < lookForFiles {
 		return
@@ -182,7 +183,7 @@ func (c *copies) lookForAdder(number int, alias netip.Addr, d *adder, now time.T
 	})
 }
 
-// words describe what was found, and what to do about it.
+// words describes the file that was found, and the remedy.
 func (d *adder) words(alias netip.Addr, here string) string {
 	var at []string
 	for _, p := range d.places {
@@ -202,8 +203,7 @@ func (d *adder) words(alias netip.Addr, here string) string {
 	return text + "; find what adds it"
 }
 
-// misplaced lists, for the others, the LIMs whose alias is on this server where it
-// should not be.
+// misplaced lists the LIMs whose alias is present here and should not be, for the claim.
 func (c *copies) misplaced() []int {
 	var all []int
 	for number, d := range c.adders {

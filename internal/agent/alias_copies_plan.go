@@ -8,46 +8,45 @@ import (
 )
 
 const (
-	copyFirst    = time.Second     // from the second time on that a copy of an alias is added, its removal waits; doubled each time
-	copyLongest  = time.Minute     // at the most
-	copyForgot   = 5 * time.Minute // without one, after which the next is the first again
-	copyMemory   = time.Minute     // how long one that is gone is told of, besides what is written down
+	copyFirst    = time.Second     // delay of the second removal of a copy in a row; doubled each time
+	copyLongest  = time.Minute     // upper bound of the delay
+	copyForgot   = 5 * time.Minute // without a copy, until the delay starts from the beginning
+	copyMemory   = time.Minute     // how long a removed copy is reported, unless a file adds it
 	lookForFiles = 15 * time.Second
 )
 
-// place is where an alias is on this server: an interface and a prefix.
+// place is where an alias is present: interface and prefix.
 type place struct {
 	ifname string
 	prefix netip.Prefix
 }
 
-// aliasState is what this server knows of one alias, to judge where it is found.
+// aliasState is what this server knows of one alias, for judging its places.
 type aliasState struct {
 	alias     netip.Prefix
 	ifname    string // of the base address: where the alias belongs
-	ours      bool   // it is here by right: held, blocked or not, or the base until now
-	active    bool   // it serves from here
-	taking    bool   // it is being taken, put back or given up at this moment
-	elsewhere string // server where its LIM is active; "": none is known
+	ours      bool   // present by right: held, blocked or not, or the former base
+	active    bool   // active here
+	taking    bool   // being taken, put back or given up at this moment
+	elsewhere string // server where the LIM is active; "": none is known
 }
 
-// fate is what becomes of an address of this server.
+// fate is what happens to an address.
 type fate int
 
 const (
-	belongs    fate = iota // it is no copy
-	stays                  // it is denied, and left where it is
-	isTakenOff             // it is denied, or a second copy, and goes
+	belongs    fate = iota // it is where it should be
+	stays                  // a copy that stays, denied
+	isTakenOff             // a copy that is removed
 )
 
-// loopback is where load balancers and some scripts give a server an address that only
-// its own programs are to use: denied it harms nobody, and taken off it would be missed.
+// loopback is the interface where load balancers and scripts add an address for local use. While it
+// is denied it does no harm there, and removing it would break its use.
 const loopback = "lo"
 
-// judge decides what becomes of an alias found at a place. One that serves from here
-// goes on; a copy of it goes. Where another server serves, whatever is here goes, but
-// from loopback. Else it stays, and stays denied: it may be all that is left of the
-// address.
+// judge decides about an alias at a place. If it is active here, its copies are removed. If it is
+// active on another server, all places are removed except on loopback. Otherwise it stays, denied:
+// it may be the only copy left.
 func (s aliasState) judge(at place) fate {
 	where := at == place{s.ifname, s.alias}
 	switch {
@@ -59,7 +58,7 @@ func (s aliasState) judge(at place) fate {
 	return stays
 }
 
-// judgeAll decides about all places of an alias; it returns those that go, or else
+// judgeAll decides about all places of an alias. It returns those to remove; if there are none,
 // those that stay though the alias does not belong there.
 func (s aliasState) judgeAll(places []place) (fate, []place) {
 	at := map[fate][]place{}
@@ -75,7 +74,7 @@ func (s aliasState) judgeAll(places []place) (fate, []place) {
 	return belongs, nil
 }
 
-// found are the places of an alias among all addresses of the server, with any prefix.
+// found returns the places of an alias among addresses, with any prefix length.
 func found(all []netops.Address, alias netip.Addr) []place {
 	var places []place
 	for _, x := range all {
@@ -86,22 +85,22 @@ func found(all []netops.Address, alias netip.Addr) []place {
 	return places
 }
 
-// adder is whoever adds an alias to this server.
+// adder is the record of an alias that something adds to this server.
 type adder struct {
-	times  int       // in a row that a copy was taken off
-	last   time.Time // when one was there last
-	next   time.Time // when the next is taken off, not before
+	times  int       // removals in a row
+	last   time.Time // last time that a copy was present
+	next   time.Time // earliest time of the next removal
 	places []place   // of the last copies
-	active string    // where the LIM is active; "": unknown
+	active string    // server where the LIM is active; "": unknown
 	fate   fate
-	there  bool // there are copies now
+	there  bool // copies are present now
 
-	asked bool      // its files are being looked for
-	files time.Time // when that was done last
-	by    string    // what brings it up, and what to do; "": nothing was found
+	asked bool      // a search for the file is running
+	files time.Time // last search
+	by    string    // the file that was found, and the remedy; "": none was found
 }
 
-// seen notes copies that are there now.
+// seen records copies that are present now.
 func (d *adder) seen(now time.Time, places []place, s aliasState, f fate) {
 	if now.Sub(d.last) > copyForgot {
 		d.times, d.next = 0, time.Time{}
@@ -109,8 +108,7 @@ func (d *adder) seen(now time.Time, places []place, s aliasState, f fate) {
 	d.last, d.places, d.active, d.fate = now, places, s.elsewhere, f
 }
 
-// takenOff notes that copies were, and has the next one wait the longer the more often
-// somebody adds them.
+// takenOff records a removal, and delays the next one by backoff.
 func (d *adder) takenOff(now time.Time) {
 	d.times++
 	d.next = now.Add(min(copyFirst<<min(d.times-1, 10), copyLongest))
@@ -119,7 +117,7 @@ func (d *adder) takenOff(now time.Time) {
 	}
 }
 
-// told reports whether it is still worth an alarm.
+// told reports whether the alarm is still due.
 func (d *adder) told(now time.Time) bool {
 	return d.by != "" || now.Sub(d.last) <= copyMemory
 }

@@ -8,28 +8,27 @@ import (
 	"mxcluster/clusterconf"
 )
 
-// denyDelay is how long after a change the denials are looked at: an alias that was given
-// up is off the kernel already, one that is taken lifts its denial itself, and reading the
-// rules meanwhile would delay whoever takes it.
+// denyDelay is the time between a change and the update of the denials. An alias that was given up
+// is gone from the kernel already, and taking one lifts its denial; reading the rules at that
+// moment would delay the taking.
 const denyDelay = 50 * time.Millisecond
 
-// denials are the aliases that this server's kernel keeps off the wire of all
-// interfaces, since it does not hold them (package netops).
+// denials are the aliases that this server does not hold and that its kernel therefore keeps off
+// the wire on all interfaces (see package netops).
 type denials struct {
-	wanted []netip.Addr // when they were looked at last
-	there  []netip.Addr // that the kernel had then, as it was read back
-	whole  bool         // those are all
-	look   bool         // something changed them
-	due    time.Time    // when they are looked at; zero: they are as they are to be
-	failed string       // why they could not be had; "": they could
+	wanted []netip.Addr // at the last update
+	there  []netip.Addr // in the kernel at that time, as read back
+	whole  bool         // there are no others
+	look   bool         // a change was reported
+	due    time.Time    // time of the next update; zero: none is needed
+	failed string       // error of the last update; "": none
 }
 
-// denyAtStart denies every alias that nothing says this server may have. It comes
-// before everything else: what the operating system brought up at the boot is silent
-// from now on at the latest.
+// denyAtStart denies every alias that this server is not known to hold. It comes before everything
+// else: aliases that the operating system added at boot are silent from then on at the latest.
 func (a *aliases) denyAtStart(doc *clusterconf.Document, kept map[int]persistedLIM, lost bool) {
 	if lost {
-		return // who may have what shows when the kernel's leases were looked at
+		return // the kernel's leases show later what this server may hold
 	}
 	var addrs []netip.Addr
 	for _, c := range doc.Clusters {
@@ -47,8 +46,8 @@ func (a *aliases) denyAtStart(doc *clusterconf.Document, kept map[int]persistedL
 	}
 }
 
-// tendDenials brings the kernel's denials in line with what is held here, some time after
-// that or they changed. It returns how long to wait with that; 0: there is nothing to do.
+// tendDenials updates the kernel's denials some time after a change. It returns how long to wait
+// for that; 0: nothing is due.
 func (a *aliases) tendDenials(now time.Time) time.Duration {
 	d := &a.denials
 	wanted, open := a.deniable()
@@ -68,13 +67,13 @@ func (a *aliases) tendDenials(now time.Time) time.Duration {
 	return 0
 }
 
-// lacks reports whether one of the addresses is not among those that are there.
+// lacks reports whether one of addrs is not in there.
 func lacks(there, addrs []netip.Addr) bool {
 	return slices.ContainsFunc(addrs, func(x netip.Addr) bool { return !slices.Contains(there, x) })
 }
 
-// mendDenials does so now. Who takes an alias lifts its denial itself, in the same step
-// in which it is unblocked.
+// mendDenials updates the denials now. Denials of aliases that are being taken are left to the
+// operation that takes them.
 func (a *aliases) mendDenials(wanted, open []netip.Addr) {
 	d := &a.denials
 	there, err := a.deps.Kernel.Denied()
@@ -90,7 +89,7 @@ func (a *aliases) mendDenials(wanted, open []netip.Addr) {
 		if err != nil || slices.Contains(wanted, x) || slices.Contains(open, x) {
 			return false
 		}
-		err = a.deps.Kernel.Unblock(a.net.ifname, x) // it is held here, or no alias any more
+		err = a.deps.Kernel.Unblock(a.net.ifname, x) // held here, or no alias any more
 		return err == nil
 	})
 	d.wanted, d.there, d.look, d.due = wanted, there, false, time.Time{}
@@ -98,9 +97,8 @@ func (a *aliases) mendDenials(wanted, open []netip.Addr) {
 	a.noteDenied(err)
 }
 
-// allowTaken lifts the denial of an alias that was just taken, and the block that an
-// earlier run or an administrator left. Where the kernel's rules cannot be seen at all
-// none was made either.
+// allowTaken removes the denial of an alias that was just taken, and any block that an earlier run
+// or an administrator left. If the kernel's rules cannot be read, no denial was made either.
 func (a *aliases) allowTaken(n *network, alias netip.Addr) error {
 	err := a.deps.Kernel.Unblock(n.ifname, alias)
 	if err == nil {
@@ -112,7 +110,7 @@ func (a *aliases) allowTaken(n *network, alias netip.Addr) error {
 	return err
 }
 
-// noteDenied notes how denying went, and logs what is new about it.
+// noteDenied records the result of denying, and logs what is new about it.
 func (a *aliases) noteDenied(err error) {
 	if err == nil {
 		a.denials.failed = ""
@@ -125,8 +123,8 @@ func (a *aliases) noteDenied(err error) {
 	}
 }
 
-// deniable lists the aliases that are to be denied here, in order, and those that may
-// be denied or not: they are being taken, and whoever takes them lifts the denial.
+// deniable returns the sorted aliases to deny here, and those that are being taken, for which both
+// is right.
 func (a *aliases) deniable() (wanted, open []netip.Addr) {
 	for _, c := range a.doc.Clusters {
 		for _, m := range c.LIMs {
@@ -146,8 +144,7 @@ func (a *aliases) deniable() (wanted, open []netip.Addr) {
 	return wanted, open
 }
 
-// notDenied reports whether the kernel was seen not to keep an alias off the wire that
-// is to be.
+// notDenied reports whether an alias that should be denied was seen not to be.
 func (a *aliases) notDenied(addr netip.Addr) bool {
 	return slices.Contains(a.denials.wanted, addr) && !slices.Contains(a.denials.there, addr)
 }

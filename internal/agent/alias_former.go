@@ -7,9 +7,9 @@ import (
 	"mxcluster/clusterconf"
 )
 
-// leaveAliases gives up, without taking it off, every alias that the document
-// makes this server's base again, and takes off those that it gives to nobody.
-// The address that clients know stays all the time.
+// leaveAliases stops holding every alias that the document makes this server's base again, without
+// removing it, and removes those that have no owner any more. Clients' connections to the address
+// survive.
 func (a *lims) leaveAliases(d *clusterconf.Document, base netip.Prefix) error {
 	for _, l := range a.all {
 		if !l.alias.holds && !l.alias.former || slices.Contains(aliasesOf(d), l.alias.addr) {
@@ -20,7 +20,7 @@ func (a *lims) leaveAliases(d *clusterconf.Document, base netip.Prefix) error {
 		}
 		if l.alias.addr != base {
 			if err := a.deps.Kernel.Drop(a.net.ifname, l.alias.addr); err != nil {
-				return err // while it is here it stays blocked if it was
+				return err // still present, and blocked if it was
 			}
 		}
 		l.alias.former = false
@@ -34,7 +34,7 @@ func (a *lims) leaveAliases(d *clusterconf.Document, base netip.Prefix) error {
 	return nil
 }
 
-// noteFormer marks the alias that was this server's base as being here.
+// noteFormer marks the alias that was this server's base as present.
 func (a *lims) noteFormer(old *network) {
 	if old == nil || old.base == a.net.base {
 		return
@@ -51,7 +51,7 @@ func (a *lims) noteFormer(old *network) {
 	}
 }
 
-// aliasesOf lists the aliases of all LIMs.
+// aliasesOf returns the aliases of all LIMs.
 func aliasesOf(d *clusterconf.Document) []netip.Prefix {
 	var all []netip.Prefix
 	for _, c := range d.Clusters {

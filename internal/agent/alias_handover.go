@@ -11,11 +11,10 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// givenUp reports whether the other side of the cluster, alive and heard a moment
-// ago, says that it has given a LIM up since it ran last, and knows of no foreign
-// host that uses the alias. It listened for those until then, so the alias need
-// not be probed before it is taken: that would be most of what a planned move
-// costs the clients.
+// givenUp reports whether the other side is alive and claims that it released the LIM after running
+// it last, and knows of no foreign host with the alias. It watched for such hosts until then, so
+// the probe before taking the alias, which is most of the interruption of a planned move, is not
+// needed.
 func (a *alias) givenUp(term uint64) bool {
 	now := time.Now()
 	_, other := a.other(now)
@@ -28,8 +27,8 @@ func (a *alias) givenUp(term uint64) bool {
 	return free && theirs.ForeignMAC == "" && a.foreign.mac == "" && a.inUse.text == "" && theirs.Term+1 == term
 }
 
-// beforeTaking returns what has to be done before an alias is taken: the state is
-// saved, and nobody has it, which need not be asked if it was given up for us.
+// beforeTaking returns what must succeed before an alias is taken: the state is saved, and, unless
+// the alias was given up for this server, a probe finds it free.
 func (a *alias) beforeTaking(n *network, alias netip.Prefix, given bool, saved func() error) func(context.Context) error {
 	if given {
 		return func(context.Context) error { return saved() }
@@ -48,7 +47,8 @@ func (a *alias) beforeTaking(n *network, alias netip.Prefix, given bool, saved f
 	}
 }
 
-// believing returns the wire without those who tell nothing of who has a LIM's alias now.
+// believing returns the wire without stations whose answers say nothing about who has the alias
+// now.
 func (a *alias) believing(n *network) Wire {
 	former := a.formerMACs()
 	return deafWire{aliasWire{n.wire, n.detector.IsServer}, func(mac net.HardwareAddr) bool {
@@ -56,13 +56,14 @@ func (a *alias) believing(n *network) Wire {
 	}}
 }
 
-// tellsFor reports whether what a MAC address says of a LIM's alias tells nothing of now.
+// tellsFor reports whether a MAC address is that of such a station: it answers for others, or
+// cannot hold the alias any more.
 func (a *alias) tellsFor(mac string) bool {
 	return a.net.detector.AnswersForOthers(mac) || slices.Contains(a.formerMACs(), mac)
 }
 
-// formerMACs are those of the LIM's other server where that can have no alias any more,
-// whoever answers in its place.
+// formerMACs returns the MAC addresses of the LIM's other server if that server's lease of the
+// alias has expired for sure, so that answers with them come from something else.
 func (a *alias) formerMACs() []string {
 	v := a.view(time.Now())
 	_, other := failover.Yields(v, a.lim)

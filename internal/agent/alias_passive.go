@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// passiveSide is why the alias of the passive side of a preloaded cluster is
-// blocked. Unlike for the other reasons it stays so until this side is to serve.
+// passiveSide is the reason for the block on the passive side of a preloaded cluster. This block
+// lasts until the side becomes active.
 const passiveSide = "this is the passive side of a preloaded cluster"
 
-// blockPassive notes that the alias is blocked for good.
+// blockPassive records that the alias is blocked as the passive side's.
 func (a *alias) blockPassive() {
 	a.blocked, a.clearing = passiveSide, func() {}
 	if a.hold != nil {
@@ -20,8 +20,8 @@ func (a *alias) blockPassive() {
 	}
 }
 
-// holdBlocked takes the alias without anybody noticing: the block is in place
-// before the address is. Nobody is asked whether it is free, for it is not.
+// holdBlocked takes the alias invisibly: it is blocked before it is added. No probe is needed, as
+// the active side has it.
 func (a *alias) holdBlocked(ctx context.Context, net *network, alias netip.Prefix) error {
 	if err := a.deps.Kernel.Block(net.ifname, alias.Addr()); err != nil {
 		return err
@@ -31,7 +31,7 @@ func (a *alias) holdBlocked(ctx context.Context, net *network, alias netip.Prefi
 		return err
 	}
 	return a.onLoop(ctx, func() error {
-		if a.aliasOf(a.lim) != alias { // it left its cluster meanwhile
+		if a.aliasOf(a.lim) != alias { // the LIM has left its cluster meanwhile
 			return errors.Join(a.taken(alias, until, false), a.deps.Kernel.Unblock(net.ifname, alias.Addr()))
 		}
 		a.blockPassive()
@@ -41,16 +41,16 @@ func (a *alias) holdBlocked(ctx context.Context, net *network, alias netip.Prefi
 	}, func() { _ = a.deps.Kernel.Drop(net.ifname, alias) })
 }
 
-// activate lets the alias of the passive side onto the wire and announces it:
-// that is all that a failover of a preloaded cluster takes. As long as nothing at all is
-// heard it stays blocked. It runs beside the main loop.
+// activate unblocks the passive side's alias and announces it, which is all that the failover of a
+// preloaded cluster needs. Until something is heard on the link it stays blocked. It runs beside
+// the main loop.
 func (a *alias) activate(ctx context.Context, unheard bool) error {
 	return a.onLoop(ctx, func() error {
 		if !a.passive() {
 			return errors.New("the alias was lost before it could be unblocked")
 		}
 		if a.keeper != nil && a.keeper.Left(a.lim, time.Now()) < a.cfg.Lease {
-			return errNoProof // the alias may stay as long as its lease
+			return errNoProof // the alias may stay for its lease
 		}
 		if unheard {
 			a.event("blocked", fmt.Sprintf("this side serves now, and the alias %s stays blocked until something is heard: %s", a.addr.Addr(), nothingYet))

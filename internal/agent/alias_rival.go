@@ -10,39 +10,39 @@ import (
 )
 
 const (
-	rivalTries  = 4                                   // questions that are sent until one is answered
-	rivalPeriod = failover.RivalPatience              // from one question to the next
-	rivalResend = failover.RivalPatience / rivalTries // until one is sent again, which may have been lost
-	rivalAgain  = 10                                  // questions more, while there is no answer and no new claim
-	usedFor     = 30 * time.Second                    // after the last frame with a server's MAC that is not its own
-	muteAfter   = time.Second                         // without an answer until that is an alarm
+	rivalTries  = 4                                   // times that a question is sent until it is answered
+	rivalPeriod = failover.RivalPatience              // between questions
+	rivalResend = failover.RivalPatience / rivalTries // between repetitions of a question, which may be lost
+	rivalAgain  = 10                                  // further questions while neither an answer nor a new claim comes
+	usedFor     = 30 * time.Second                    // how long a disowned frame with a server's MAC is reported
+	muteAfter   = time.Second                         // how long a missing answer is tolerated without an alarm
 )
 
-// note is a short question, or the answer, that one agent sends another in a datagram.
+// aliasQuery is a short question from one agent to another, or the answer to it, in one datagram.
 type note struct {
 	ID   uint64              `json:"id"`
 	LIM  int                 `json:"lim"`
-	Word *failover.AliasWord `json:"word,omitempty"` // nil: the question whether it has the LIM's alias
+	Word *failover.AliasWord `json:"word,omitempty"` // nil: it is the question whether the receiver has the LIM's alias
 }
 
-// rival is what comes of frames with the MAC address of a LIM's other server that claim
-// the alias held here.
+// rival is the state of dealing with frames that have the MAC address of the LIM's other server and
+// claim the alias held here.
 type rival struct {
 	id     uint64    // of the last question; 0: there was none
 	asked  time.Time // when
-	open   bool      // it is not settled yet
-	waits  bool      // the next one waits for its turn
-	held   bool      // it was answered that the other server has it
-	owed   bool      // frames came since the last one was asked
-	again  int       // questions without an answer since the last frame
+	open   bool      // the question is not settled
+	waits  bool      // the next question waits for its time
+	held   bool      // the last answer was that the other server has the alias
+	owed   bool      // frames came after the last question
+	again  int       // unanswered questions since the last frame
 	mac    string
-	frame  time.Time // when the last frame came that is no probe
+	frame  time.Time // last frame that was no probe
 	usedAt time.Time // when the other server last disowned such a frame; zero: never
 	muteAt time.Time // when it last did not answer; zero: never
 }
 
-// rivalClaims finds out whether a frame with the MAC address of the LIM's other server is
-// its own: that is asked, for anybody can send such frames.
+// rivalClaims handles a frame with the MAC address of the LIM's other server. As anybody can send
+// such frames, that server is asked.
 func (a *alias) rivalClaims(mac string, at time.Time, probe, yields bool) {
 	r := &a.rival
 	r.mac, r.owed, r.again = mac, true, 0
@@ -55,7 +55,7 @@ func (a *alias) rivalClaims(mac string, at time.Time, probe, yields bool) {
 	a.askRival()
 }
 
-// askRival asks the other server whether it has an alias that is held here, one question
+// askRival asks the other server whether it has an alias that is held here. There is one question
 // at a time.
 func (a *alias) askRival() {
 	r, now := &a.rival, time.Now()
@@ -75,8 +75,8 @@ func (a *alias) askRival() {
 	a.sendQuestion(r.id, rivalTries)
 }
 
-// sendQuestion sends a question, and again as often as there are tries, and judges by
-// what is known when there was no answer.
+// sendQuestion sends a question up to tries times. Without an answer the rival is judged by what is
+// known.
 func (a *alias) sendQuestion(id uint64, tries int) {
 	_, other := a.other(time.Now())
 	a.tell(other, note{ID: id, LIM: a.lim})
@@ -91,7 +91,7 @@ func (a *alias) sendQuestion(id uint64, tries int) {
 	})
 }
 
-// tell sends another server a note.
+// sendQuery sends a question or answer to another server.
 func (a *aliases) tell(server string, n note) {
 	raw, err := json.Marshal(n)
 	if err != nil {
@@ -101,7 +101,7 @@ func (a *aliases) tell(server string, n note) {
 	a.net.pool.Tell(server, raw)
 }
 
-// noteHeard answers another server's question, or takes its answer.
+// queryHeard answers another server's question, or handles its answer.
 func (a *aliases) noteHeard(ev member.Event) {
 	var n note
 	if err := json.Unmarshal(ev.Payload, &n); err != nil {
@@ -122,8 +122,8 @@ func (a *aliases) noteHeard(ev member.Event) {
 	}
 }
 
-// word is what this server says when it is asked for a LIM's alias. The main loop says
-// it, without which no alias is taken.
+// answerFor is this server's answer about a LIM's alias. It is given by the main loop, which also
+// takes aliases, so that it cannot be overtaken.
 func (a *aliases) word(lim int, now time.Time) *failover.AliasWord {
 	x := a.all[lim]
 	if x == nil {
@@ -136,10 +136,10 @@ func (a *aliases) word(lim int, now time.Time) *failover.AliasWord {
 	return w
 }
 
-// judgeRival settles whose an alias is by the other server's word; nil: it did not answer.
+// judgeRival decides who keeps the alias by the other server's answer; nil: it did not answer.
 func (a *alias) judgeRival(answer *failover.AliasWord) {
 	r, now := &a.rival, time.Now()
-	if !a.holds { // it was given up meanwhile
+	if !a.holds { // given up meanwhile
 		r.open, r.owed = false, false
 		return
 	}
@@ -155,7 +155,7 @@ func (a *alias) judgeRival(answer *failover.AliasWord) {
 	}
 	r.open, r.held = false, answer != nil && answer.Holds
 	switch x.Judge() {
-	case failover.RivalAwaited: // without an answer it is judged when the time for one is over
+	case failover.RivalAwaited: // judged without an answer when the time for one is over
 		r.open = true
 		return
 	case failover.RivalWins:
@@ -177,13 +177,12 @@ func (a *alias) judgeRival(answer *failover.AliasWord) {
 	a.askRival()
 }
 
-// heldThere reports whether an alias is blocked because the other server has said that it
-// has it, and not only because frames say so.
+// heldThere reports whether the alias is blocked because the other server answered that it has it.
 func (a *alias) heldThere() bool { return a.blocked == rivalHeard && a.rival.held }
 
-// awaitWord asks the other server from time to time as long as it says that it has an
-// alias that is blocked here. Nobody else is asked: the probes would be in the way of its
-// own, with which it finds out whether it may show the alias.
+// awaitAnswer repeats the question from time to time while the other server holds an alias that is
+// blocked here. There are no probes meanwhile: they would disturb the probes by which the other
+// server finds out whether it may unblock.
 func (a *alias) awaitWord(ctx context.Context) {
 	a.after(2*rivalPeriod, func() {
 		if ctx.Err() != nil {
@@ -195,7 +194,7 @@ func (a *alias) awaitWord(ctx context.Context) {
 	})
 }
 
-// blockAgain goes on blocking an alias by what is known now.
+// blockAgain continues to block an alias, by what is known now.
 func (a *alias) blockAgain(ctx context.Context) {
 	if ctx.Err() == nil {
 		a.clearing()
@@ -203,7 +202,7 @@ func (a *alias) blockAgain(ctx context.Context) {
 	}
 }
 
-// rivalDenied serves on: the other server says that it does not have the alias.
+// rivalDenied goes on serving: the other server answered that it does not have the alias.
 func (a *alias) rivalDenied(w failover.AliasWord, now time.Time) {
 	r := &a.rival
 	r.muteAt = time.Time{}

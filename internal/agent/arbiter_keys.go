@@ -7,20 +7,20 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// parkedKey bounds for how long a stopped agent leaves a key behind.
+// parkedKey bounds how long the keys of a stopped agent stay at the arbiter.
 const parkedKey = time.Minute
 
-// arbiterKeys says which of the arbiter's keys this server is to have, by what its LIMs are
-// and are to be; the keeper has them beside the main loop. Without an arbiter it does nothing.
+// arbiterKeys decides which keys at the arbiter this server should have, by the state of its LIMs.
+// The keeper manages them beside the main loop. Without an arbiter it does nothing.
 type arbiterKeys struct {
 	*core
 	lims *lims
 
-	word string // what the others were told of the arbiter last
-	left bool   // the keys were left for the next agent
+	word string // state of the arbiter that the others were last told
+	left bool   // the keys were left for the next run
 }
 
-// view is what the arbiter is known to say of the LIMs; nil: there is none.
+// view returns what is known of the keys; nil: there is no arbiter.
 func (a *arbiterKeys) view(now time.Time) *failover.Arbiter {
 	if a.keeper == nil {
 		return nil
@@ -32,7 +32,7 @@ func (a *arbiterKeys) view(now time.Time) *failover.Arbiter {
 	return a.keeper.View(holds, now)
 }
 
-// tend says, by a plan, which keys are to be kept, asked for and given back.
+// tend tells the keeper which keys to hold, claim and give back, by a plan.
 func (a *arbiterKeys) tend(plan failover.Plan, now time.Time) {
 	if a.keeper == nil {
 		return
@@ -56,7 +56,7 @@ func (a *arbiterKeys) tend(plan failover.Plan, now time.Time) {
 	a.journal.arbiter(word, was, failure)
 }
 
-// asked reports whether it is known who has which key, or that nobody says so.
+// asked reports whether the state of the keys is known, or the arbiter is known to be unreachable.
 func (a *arbiterKeys) asked(now time.Time) bool {
 	if a.keeper == nil {
 		return true
@@ -65,7 +65,7 @@ func (a *arbiterKeys) asked(now time.Time) bool {
 	return word != ""
 }
 
-// untilEnd is the time until the first key ends that a LIM serves by.
+// untilEnd returns the time until the first key of an active LIM expires.
 func (a *arbiterKeys) untilEnd(now time.Time) time.Duration {
 	wait := a.cfg.Lease
 	if a.keeper == nil {
@@ -79,10 +79,10 @@ func (a *arbiterKeys) untilEnd(now time.Time) time.Duration {
 	return wait
 }
 
-// outlives is how long a stopped agent leaves a key behind.
+// parkedLife is how long a stopped agent leaves a key behind.
 func (a *arbiterKeys) outlives() time.Duration { return min(a.cfg.StopLease, parkedKey) }
 
-// lease is how long this server's keys at the arbiter may outlive it; 0: there is none.
+// lease is how long this server's keys may outlive it; 0: there is no arbiter.
 func (a *arbiterKeys) lease() time.Duration {
 	switch {
 	case a.keeper == nil:
@@ -93,10 +93,9 @@ func (a *arbiterKeys) lease() time.Duration {
 	return a.cfg.ArbiterLease
 }
 
-// leave gives back the keys of the LIMs that were given up, and has the arbiter
-// keep those of the LIMs that go on without the agent, beside the main loop: as
-// long as their aliases stay, and a minute at most, for nobody else can run them
-// that long whatever happens to this server.
+// leave gives back the keys of released LIMs, and extends those of LIMs that go on without the
+// agent, beside the main loop: as long as their aliases stay, at most a minute, since no other
+// server can run these LIMs during that time.
 func (a *arbiterKeys) leave(then func()) {
 	a.left = true
 	a.tend(failover.Plan{}, time.Now())

@@ -13,7 +13,7 @@ import (
 	"mxcluster/internal/rotation"
 )
 
-// claimHeard takes in what another server says of itself.
+// claimHeard handles another server's statement.
 func (a *Agent) claimHeard(ev member.Event) {
 	var c statement
 	if err := json.Unmarshal(ev.Payload, &c); err != nil || c.Server != ev.From {
@@ -25,7 +25,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 		return
 	}
 	if len(a.peers.all) >= maxPeers && a.peers.all[ev.From] == nil && a.doc.Server(ev.From) == nil {
-		return // invented names take no room from others
+		return // invented names do not crowd out others
 	}
 	p := a.peers.of(ev.From)
 	if p.Claim == nil || p.Claim.Run != c.Run {
@@ -48,7 +48,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 	a.hearNotices(c.Notices)
 	a.peers.noteLease(p)
 	if !known {
-		a.link.judgeByGateways() // whose MAC is none of a neighbour
+		a.link.judgeByGateways() // a gateway's MAC is not that of a neighbour
 	}
 	if p.formers != nil && !c.Lacks(a.doc) {
 		p.formers, a.kept.unsaved = nil, true
@@ -68,7 +68,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 	}
 }
 
-// claim is what this server says of itself.
+// claim returns the claim of this server.
 func (a *Agent) claim(now time.Time) failover.Claim {
 	c := failover.Claim{
 		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Epoch: a.doc.Epoch, Hash: a.hash,
@@ -103,7 +103,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 	return c
 }
 
-// statement is what this server says to the others.
+// statement returns what this server publishes.
 func (a *Agent) statement(now time.Time) statement {
 	return statement{Claim: a.claim(now), Alarms: a.alarms.Alarms, Keys: a.gossipKeys.ring.Claim(), Notices: a.alarms.Notices,
 		Reach: a.sinks.Reach(), Told: a.alarms.Ledger()}

@@ -8,12 +8,12 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// conditions derives, from all that the agent knows at a moment, what calls for an alarm;
-// package alarms makes alarms of it. Each method tells of one thing, and changes nothing.
+// conditions derives the alarm conditions from what the agent knows. Each method covers one topic
+// and changes nothing. Package alarms turns conditions into alarms.
 type conditions struct{ *Agent }
 
-// raiseAlarms brings this server's alarms in line with what it knows. Before it
-// has settled it knows too little, and the alarms of the last run stand.
+// raiseAlarms updates this server's alarms. Before the agent has settled it knows too little, and
+// the alarms of the last run stay.
 func (a *Agent) raiseAlarms(now time.Time) {
 	if !a.settled || a.stopping {
 		return
@@ -34,7 +34,7 @@ func (a *Agent) raiseAlarms(now time.Time) {
 	}
 }
 
-// all lists everything known here that calls for an alarm.
+// all returns all conditions known here.
 func (a *conditions) all(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
 	if a.docs.conflict == a.doc.Revision {

@@ -8,9 +8,9 @@ import (
 	"mxcluster/internal/failover"
 )
 
-const inUseFor = 10 * time.Second // after the last try of a start
+const inUseFor = 10 * time.Second // how long a failed start because of an alias in use is reported
 
-// alias tells of the alias of a LIM that this server has or wants.
+// alias returns conditions about a LIM's alias that this server holds or wants.
 func (a *conditions) alias(number int, l *lim, now time.Time) []alarms.Condition {
 	var out []alarms.Condition
 	if l.alias.holds && l.alias.split {
@@ -25,7 +25,7 @@ func (a *conditions) alias(number int, l *lim, now time.Time) []alarms.Condition
 		out = append(out, alarms.Condition{Name: alarms.AliasInUse, Severity: alarms.Critical, LIM: number, Server: a.cfg.Server,
 			Text: fmt.Sprintf("the alias %s is used by %s, too, which is no server of this system; find that host and take the address off it", l.alias.addr.Addr(), l.alias.foreign.mac)})
 	}
-	// A start that is not tried again any more says nothing about now.
+	// A start that is not retried any more says nothing about now.
 	if !l.alias.holds && l.alias.inUse.text != "" && now.Before(l.RetryAt.Add(inUseFor)) {
 		out = append(out, alarms.Condition{Name: alarms.AliasInUse, Severity: alarms.Critical, LIM: number, Server: a.cfg.Server,
 			Text: l.alias.inUse.text, After: a.inUseDelay(l)})
@@ -33,8 +33,8 @@ func (a *conditions) alias(number int, l *lim, now time.Time) []alarms.Condition
 	return out
 }
 
-// inUseDelay leaves an alias that another server of the LIM still answers for
-// the time in which its lease runs out.
+// inUseDelay is how long an alias may be answered for by another server of the LIM without an
+// alarm: the time of its lease.
 func (a *conditions) inUseDelay(l *lim) time.Duration {
 	if l.alias.inUse.server {
 		return 2 * a.cfg.Lease
@@ -42,7 +42,7 @@ func (a *conditions) inUseDelay(l *lim) time.Duration {
 	return 0
 }
 
-// block tells of a passive side that answers for an alias all the same.
+// block returns the condition of a passive side that answers for the alias in spite of its block.
 func (a *conditions) block(l *lim) []alarms.Condition {
 	if l.alias.otherBlock.result != failover.BlockAnswered {
 		return nil
@@ -52,7 +52,7 @@ func (a *conditions) block(l *lim) []alarms.Condition {
 		Text: fmt.Sprintf("%s says that it keeps the alias %s off the wire, and answers for it; look at `nft list ruleset` there", name, l.alias.addr.Addr())}}
 }
 
-// rival tells of those who use a server's MAC address.
+// rival returns conditions about frames with a server's MAC address that are not that server's.
 func (a *conditions) rival(l *lim, now time.Time) []alarms.Condition {
 	r := &l.alias.rival
 	_, other := failover.Yields(a.view(now), l.number)
@@ -72,7 +72,7 @@ func (a *conditions) rival(l *lim, now time.Time) []alarms.Condition {
 	return []alarms.Condition{c}
 }
 
-// copied tells of aliases that are here and should not be.
+// copied returns the aliases that are present here and should not be.
 func (a *conditions) copied(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
 	for number, d := range a.copies.adders {
@@ -80,7 +80,7 @@ func (a *conditions) copied(now time.Time) []alarms.Condition {
 			continue
 		}
 		c := alarms.Condition{Name: alarms.AddressTwice, Severity: alarms.Warning, LIM: number, Server: a.cfg.Server, Text: d.words(a.aliasOf(number).Addr(), a.cfg.Server)}
-		if d.fate == stays && d.active == "" { // a LIM that moves is nowhere for a moment
+		if d.fate == stays && d.active == "" { // a LIM that is moving is active nowhere for a moment
 			c.After = downAfter
 		}
 		out = append(out, c)
@@ -88,8 +88,8 @@ func (a *conditions) copied(now time.Time) []alarms.Condition {
 	return out
 }
 
-// standIns tells of those who answer ARP for servers, while all is well: then
-// somebody can see to it.
+// standIns returns the hosts that answer ARP for servers, while all is well and there is time to
+// correct that.
 func (a *conditions) standIns(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
 	alive := func(server string) bool {
@@ -113,7 +113,7 @@ func (a *conditions) standIns(now time.Time) []alarms.Condition {
 	return out
 }
 
-// nameTwice tells of machines that say they are one server.
+// nameTwice returns the servers whose name two machines use.
 func (a *conditions) nameTwice(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
 	for name, p := range a.peers.all {

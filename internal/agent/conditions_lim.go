@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	downAfter = 2 * time.Second // a LIM that moves is nowhere for a moment
-	lockedFor = 24 * time.Hour  // after which a lock without an end counts as left behind
-	hearAgain = 5 * time.Second // after this server was cut off the others need not all be heard yet
+	downAfter = 2 * time.Second // a LIM that is moving is active nowhere for a moment
+	lockedFor = 24 * time.Hour  // after which a lock without an end counts as forgotten
+	hearAgain = 5 * time.Second // after an isolation, until all others must have been heard again
 )
 
-// limOnStandby tells, on the standby, of one LIM of its cluster.
+// limOnStandby returns conditions, on the standby, about one LIM of its cluster.
 func (a *conditions) limOnStandby(m clusterconf.Member, now time.Time) []alarms.Condition {
 	regular := a.doc.RegularOf(m.LIM).Name
 	l, p := a.lims.of(m.LIM), a.peers.of(regular)
@@ -39,7 +39,7 @@ func (a *conditions) limOnStandby(m clusterconf.Member, now time.Time) []alarms.
 	return out
 }
 
-// limAtHome tells, on a regular server, of its own LIM and of its standby.
+// limAtHome returns conditions, on a regular server, about its own LIM and its standby.
 func (a *conditions) limAtHome(c *clusterconf.Cluster, number int, now time.Time) []alarms.Condition {
 	l := a.lims.of(number)
 	if c == nil {
@@ -53,8 +53,8 @@ func (a *conditions) limAtHome(c *clusterconf.Cluster, number int, now time.Time
 	theirs := standby.Claim.LIM(number)
 	unheard := standby.Liveness == failover.Unheard && now.Before(a.started.Add(a.cfg.StartGrace))
 	unseen := unheard || standby.Liveness == failover.AgentLost && theirs.State.Active()
-	// A second machine with this server's name and base may run the LIM, and may be the one
-	// that the standby's agent answers.
+	// Another machine with this server's name and base may run the LIM, and may be the one that
+	// hears the standby's agent.
 	second, _ := a.link.baseUser(now)
 	if !l.serves() && (standby.Liveness != failover.Alive || !theirs.State.Active()) {
 		out = append(out, limDown(number, a.cfg.Server, l.reason, unseen || second != "" || a.link.isolation.Isolated))
@@ -66,7 +66,7 @@ func (a *conditions) limAtHome(c *clusterconf.Cluster, number int, now time.Time
 	return out
 }
 
-// standbyWords says how a standby server is out of order.
+// standbyWords describes what is wrong with a standby server.
 func standbyWords(name string, p *peer) string {
 	switch {
 	case p.Liveness == failover.Gone:
@@ -84,7 +84,7 @@ func limDown(number int, regular, reason string, unsure bool) alarms.Condition {
 		Text: fmt.Sprintf("LIM %d is down: %s", number, reason)}
 }
 
-// leftLocked tells of a lock that nobody took off for a day, and that has no end.
+// leftLocked returns the condition of a lock without an end that is older than a day.
 func leftLocked(m clusterconf.Member, regular string, now time.Time) []alarms.Condition {
 	if m.Lock == nil || m.Lock.Expires != nil || now.Sub(m.Lock.Since) < lockedFor {
 		return nil
@@ -93,8 +93,8 @@ func leftLocked(m clusterconf.Member, regular string, now time.Time) []alarms.Co
 		Text: fmt.Sprintf("LIM %d is locked to the %s side since %s by %s", m.LIM, m.Lock.To, m.Lock.Since.UTC().Format(time.RFC3339), m.Lock.By)}}
 }
 
-// flapping tells, on the standby, of a regular server that fails again and again,
-// and from the first time on where that holds automatic fallback back.
+// flapping returns, on the standby, the condition of a regular server that fails repeatedly; from
+// the first time on if automatic fallback waits for it.
 func (a *conditions) flapping(l *lim, regular string, count int) []alarms.Condition {
 	text := fmt.Sprintf("%s failed again soon after a fallback of LIM %d", regular, l.number)
 	held := a.cluster().Fallback == clusterconf.FallbackAutomatic && a.cfg.FirstHold > 0
@@ -113,8 +113,7 @@ func (a *conditions) flapping(l *lim, regular string, count int) []alarms.Condit
 	return []alarms.Condition{{Name: alarms.Flapping, Severity: alarms.Warning, LIM: l.number, Server: regular, Text: text}}
 }
 
-// notRedundant tells of LIMs whose next failure would not be covered, because of
-// this server.
+// notRedundant returns the LIMs whose next failure would not be covered because of this server.
 func (a *conditions) notRedundant() []alarms.Condition {
 	var out []alarms.Condition
 	tell := func(lim int, text string) {
@@ -138,8 +137,8 @@ func (a *conditions) notRedundant() []alarms.Condition {
 	return out
 }
 
-// prompts tells, on the standby, of a LIM that would have no voice
-// announcements here (spec ch. 2). It is taken over all the same.
+// prompts returns the condition, on the standby, of a LIM without voice announcements here (spec
+// ch. 2). It is taken over nevertheless.
 func (a *conditions) prompts(lim int) []alarms.Condition {
 	why := a.fitness.needs.lacking[lim]
 	if why == "" {
@@ -149,13 +148,13 @@ func (a *conditions) prompts(lim int) []alarms.Condition {
 		Text: fmt.Sprintf("the announcement prompts of LIM %d are not on %s: %s; copy them from %s", lim, a.cfg.Server, why, a.doc.RegularOf(lim).Name)}}
 }
 
-// notInSync tells of the data of a LIM of a cluster that is not the same on both
-// sides as it should be: one alarm, by its cause. A failed sync is about the standby,
-// whichever side says so (spec, "Standby Cluster has Failed to Synchronize Data").
+// notInSync returns the condition of a LIM whose data differ between the two sides: one alarm, by
+// its cause. A failed sync is reported of the standby, whichever side notices it (spec, "Standby
+// Cluster has Failed to Synchronize Data").
 func (a *conditions) notInSync(c *clusterconf.Cluster, lim int) []alarms.Condition {
 	out := alarms.Condition{Severity: alarms.Warning, LIM: lim, Server: c.Standby}
 	d, failed, other := a.data.newest[lim], a.data.records[lim].Failed, a.data.otherSide(lim)
-	order := lineage.Same // as far as can be seen
+	order := lineage.Same // as far as known
 	if p := a.peers.all[other]; p != nil && p.Liveness == failover.Alive && p.Claim != nil {
 		order = d.Order(p.Claim.LIM(lim).Data)
 	}
@@ -175,7 +174,7 @@ func (a *conditions) notInSync(c *clusterconf.Cluster, lim int) []alarms.Conditi
 	return []alarms.Condition{out}
 }
 
-// damaged tells of data versions on this server that cannot be relied on.
+// damaged returns the data versions on this server that are damaged.
 func (a *conditions) damaged() (out []alarms.Condition) {
 	for lim, d := range a.data.here {
 		if d.Unseen == "" && len(d.Damaged) == 0 {

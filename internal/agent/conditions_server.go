@@ -10,9 +10,9 @@ import (
 	"mxcluster/internal/status"
 )
 
-// clock tells of clocks in this server's cluster that are further apart
-// than the times of data versions bear (spec ch. 3). Where most of the others
-// are off, it is this server's own.
+// clock returns the servers of this cluster whose clocks differ by more than the times of data
+// versions allow (spec ch. 3). If most of the others differ, it is this server's clock that is
+// wrong.
 func (a *conditions) clock() []alarms.Condition {
 	mates := a.mates()
 	var off []string
@@ -32,8 +32,8 @@ func (a *conditions) clock() []alarms.Condition {
 	return out
 }
 
-// arbiterLost tells of an arbiter that is not reached, and of servers of
-// this cluster that do not ask it: they would take over without.
+// arbiterLost returns the condition of an unreachable arbiter, and of servers of this cluster
+// without an arbiter, which would take over without asking it.
 func (a *conditions) arbiterLost() []alarms.Condition {
 	if a.keeper == nil {
 		return nil
@@ -52,8 +52,8 @@ func (a *conditions) arbiterLost() []alarms.Condition {
 	return out
 }
 
-// stopped tells of agents of this server's cluster that were stopped, or fell
-// silent, on servers that are up.
+// stopped returns the agents of this cluster that were stopped, or are silent, on servers that are
+// up.
 func (a *conditions) stopped() []alarms.Condition {
 	var out []alarms.Condition
 	for _, name := range a.mates() {
@@ -77,7 +77,7 @@ func (a *conditions) stopped() []alarms.Condition {
 	return out
 }
 
-// noRoom tells of disks without room, before that matters.
+// noRoom returns the disks that are nearly full.
 func (a *conditions) noRoom(now time.Time) []alarms.Condition {
 	c := alarms.Condition{Name: alarms.DiskFull, Severity: alarms.Warning, Server: a.cfg.Server}
 	r := &a.kept.room
@@ -101,7 +101,7 @@ func (a *conditions) noRoom(now time.Time) []alarms.Condition {
 	return []alarms.Condition{c}
 }
 
-// stateLost tells that what this server knew is lost.
+// stateLost returns the condition of a lost state file.
 func (a *conditions) stateLost(now time.Time) []alarms.Condition {
 	if a.kept.lost == "" || now.Sub(a.started) >= lostFor {
 		return nil
@@ -110,7 +110,8 @@ func (a *conditions) stateLost(now time.Time) []alarms.Condition {
 		Text: fmt.Sprintf("%s lost what it knew of its last run and goes on by what the others know: %s", a.cfg.Server, a.kept.lost)}}
 }
 
-// strangers tells of servers that are there and not understood, with the cause.
+// strangers returns the servers that are present but whose messages cannot be understood, with the
+// cause.
 func (a *conditions) strangers(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
 	for name, x := range a.refusals.causes {
@@ -126,7 +127,8 @@ func (a *conditions) strangers(now time.Time) []alarms.Condition {
 	return out
 }
 
-// settings tells that this agent works by other settings than those on the disk.
+// settings returns the condition of settings on the disk that differ from those of the running
+// agent.
 func (a *conditions) settings() []alarms.Condition {
 	if a.fitness.needs.otherSettings == "" {
 		return nil
@@ -134,7 +136,7 @@ func (a *conditions) settings() []alarms.Condition {
 	return []alarms.Condition{{Name: alarms.SettingsNotRead, Severity: alarms.Warning, Server: a.cfg.Server, Text: a.fitness.needs.settingsWords(a.cfg.Server)}}
 }
 
-// serverRemoved tells that this server is in the system no more.
+// serverRemoved returns the condition that this server is no longer in the system.
 func (a *conditions) serverRemoved() []alarms.Condition {
 	if a.docs.removed == 0 {
 		return nil
@@ -142,7 +144,7 @@ func (a *conditions) serverRemoved() []alarms.Condition {
 	return []alarms.Condition{{Name: alarms.ServerRemoved, Severity: alarms.Warning, Server: a.cfg.Server, Text: a.docs.removedText()}}
 }
 
-// keyRotation tells of a rotation that does not come to its end.
+// keyRotation returns the condition of a key rotation that does not complete.
 func (a *conditions) keyRotation() []alarms.Condition {
 	if !rotation.Rotating(a.gossipKeys.ring.Keys()) {
 		return nil
@@ -151,7 +153,7 @@ func (a *conditions) keyRotation() []alarms.Condition {
 		Text: fmt.Sprintf("the rotation of the gossip key waits for %s; `mxcluster key show` says why", a.gossipKeys.info().Waiting())}}
 }
 
-// documents tells of documents that cannot be read, or did not arrive.
+// documents returns the conditions of documents that cannot be read, or did not arrive.
 func (a *conditions) documents() []alarms.Condition {
 	var out []alarms.Condition
 	if a.docs.onDisk.broken != "" {
@@ -170,9 +172,9 @@ func (a *conditions) documents() []alarms.Condition {
 	return out
 }
 
-// leaving tells of LIMs that leave their clusters, which nobody takes over
-// meanwhile, and of what does not come to its end. The server that carries edits on
-// tells, and every server of the cluster.
+// leaving returns the conditions of LIMs that leave their clusters and are not taken over
+// meanwhile, and of such changes that do not complete. The document's editor reports them, and
+// every server of the cluster.
 func (a *conditions) leaving() []alarms.Condition {
 	var out []alarms.Condition
 	c := a.cluster()

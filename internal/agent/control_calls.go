@@ -13,12 +13,12 @@ import (
 
 var _ control.Backend = (*Agent)(nil)
 
-// Order accepts an order, or passes it on to the server that has to act.
+// Order accepts an order, or forwards it to the server that has to act.
 func (a *Agent) Order(ctx context.Context, o control.Order) (*control.OrderResult, error) {
 	return a.orders.give(ctx, o)
 }
 
-// Stop ends the agent: what runs here goes on for the stop lease, or is released.
+// Stop ends the agent: LIMs that run here go on for the stop lease, or are released.
 func (a *Agent) Stop(ctx context.Context, r control.StopRequest) (*control.StopResult, error) {
 	return a.shutdown.order(ctx, r)
 }
@@ -26,13 +26,13 @@ func (a *Agent) Stop(ctx context.Context, r control.StopRequest) (*control.StopR
 // Keys answers `key show`.
 func (a *Agent) Keys(ctx context.Context) (*control.KeyInfo, error) { return a.gossipKeys.show(ctx) }
 
-// RotateKey begins a rotation of the gossip key, unless one is on its way.
+// RotateKey starts a rotation of the gossip key, unless one is in progress.
 func (a *Agent) RotateKey(ctx context.Context, r control.KeyRequest) (*control.KeyInfo, error) {
 	return a.gossipKeys.rotate(ctx, r)
 }
 
-// Exchange has every server concerned make ready for an exchange of addresses: all of
-// them, or none. The exchange itself follows with the document.
+// Exchange makes every server concerned ready for an exchange of addresses, or none of them. The
+// exchange itself follows with the document.
 func (a *Agent) Exchange(ctx context.Context, r control.ExchangeRequest) error {
 	return a.swaps.ask(ctx, r)
 }
@@ -48,7 +48,7 @@ func (a *Agent) Status(ctx context.Context) (*status.ClusterStatus, error) {
 	})
 }
 
-// statusInput is what this agent knows, for the answers of package status.
+// statusInput is what this agent knows, as input of package status.
 func (a *Agent) statusInput(now time.Time) status.Input {
 	in := status.Input{Moving: a.aliases.moving(now), Now: now, Observer: a.cfg.Server, Document: a.doc, Servers: map[string]status.Seen{}, Notices: a.alarms.Notices}
 	in.Arbiter = a.arbiterKeys.view(now)
@@ -114,8 +114,8 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 	})
 }
 
-// Reload reads the gossip keys and the document from disk again; its error says why
-// those are not in force.
+// Reload reads the gossip keys and the document from disk again. Its error says why they are not in
+// force.
 func (a *Agent) Reload(ctx context.Context) error {
 	_, err := on(ctx, a.core, func() (struct{}, error) { return struct{}{}, errors.Join(a.gossipKeys.ring.Reload(), a.docs.reload()) })
 	return err

@@ -16,25 +16,25 @@ import (
 )
 
 const (
-	minBeat      = 40 * time.Millisecond  // heartbeats to the servers of the cluster, at the most often
-	maxBeat      = 2 * time.Second        // and at the most seldom
-	farBeat      = 2 * time.Second        // heartbeats to all other servers, at the most often
-	farSpacing   = 25 * time.Millisecond  // from one of those to the next, at the most often
-	farInLimit   = 4                      // of those, which missing make a server count as lost
-	chorePeriod  = time.Second            // of what housekeep does
-	seenPeriod   = 30 * time.Second       // how often it is saved who is alive, and seen whether that can be
+	minBeat      = 40 * time.Millisecond  // shortest time between heartbeats to the servers of the cluster
+	maxBeat      = 2 * time.Second        // longest time between them
+	farBeat      = 2 * time.Second        // shortest time between heartbeats to all other servers
+	farSpacing   = 25 * time.Millisecond  // shortest time between two of those
+	farInLimit   = 4                      // how many of those must be missing for a server to count as lost
+	chorePeriod  = time.Second            // between calls of housekeep's chores
+	seenPeriod   = 30 * time.Second       // how often it is saved who is alive, and checked whether it can be saved
 	savePause    = 100 * time.Millisecond // between two saves of what was heard
 	seenFresh    = 5 * time.Minute        // how long that counts after a restart of the agent
 	beatsInLimit = 5
 )
 
-// core is what all parts of an agent share: what it was told, its effects, its main loop,
-// its record of events, and the document that it works by.
+// core is what all parts of an agent share: configuration, effects, main loop, record of events,
+// and the document in force.
 type core struct {
 	cfg     Config
 	deps    Deps
 	log     *slog.Logger
-	run     string // identity of this run
+	run     string // ID of this run
 	journal *journal
 
 	inbox chan func()
@@ -42,24 +42,24 @@ type core struct {
 	loop  atomic.Int64 // when the main loop last turned, in nanoseconds since started
 	wg    sync.WaitGroup
 
-	// Below is owned by the main loop.
+	// The following is owned by the main loop.
 	ctx     context.Context
 	started time.Time
 	doc     *clusterconf.Document // in force
-	hash    string                // of it, as it is stored
-	net     *network              // where this server is reached; replaced when the document moves it
-	keeper  *keeper.Keeper        // of the arbiter's keys; nil: there is no arbiter
+	hash    string                // hash of the stored document
+	net     *network              // where this server is reached; replaced when the document changes that
+	keeper  *keeper.Keeper        // manages keys at the arbiter; nil: there is no arbiter
 
-	settled  bool // it knows what the others run, or has waited for them
-	stopping bool // it is told to stop
-	parked   bool // it stops, and what runs here goes on
+	settled  bool // what the others run is known, or was waited for
+	stopping bool // the agent is to stop
+	parked   bool // the agent stops, and LIMs go on here
 
-	// nothingNew is set by what came in and changes no decision, as nearly every
-	// heartbeat and every look at the disk does: then none is made.
+	// nothingNew is set by an event that changes no decision, as most heartbeats and most looks at
+	// the disk do; then no decision is made.
 	nothingNew bool
 }
 
-// post has f done by the main loop; it is dropped when the agent has ended.
+// post runs f on the main loop. After the agent's end f is dropped.
 func (a *core) post(f func()) {
 	select {
 	case a.inbox <- f:
@@ -68,7 +68,7 @@ func (a *core) post(f func()) {
 	}
 }
 
-// after has f done by the main loop, after which it only decides anew if f says so.
+// after runs f on the main loop after d. A decision follows only if f clears nothingNew.
 func (a *core) after(d time.Duration, f func()) {
 	time.AfterFunc(d, func() {
 		a.post(func() {
@@ -78,8 +78,8 @@ func (a *core) after(d time.Duration, f func()) {
 	})
 }
 
-// onLoop has f done by the main loop, for an operation that waits for it; instead
-// is done when the operation was called off meanwhile.
+// onLoop runs f on the main loop, for an operation, and waits for it. If the operation was
+// cancelled meanwhile, instead is run.
 func (a *core) onLoop(ctx context.Context, f func() error, instead func()) error {
 	done := make(chan error, 1)
 	a.post(func() {
@@ -98,7 +98,7 @@ func (a *core) onLoop(ctx context.Context, f func() error, instead func()) error
 	}
 }
 
-// on has f done by the main loop and waits for it.
+// on runs f on the main loop and waits for it.
 func on[T any](ctx context.Context, a *core, f func() (T, error)) (T, error) {
 	type answer struct {
 		v   T
@@ -130,7 +130,7 @@ func (a *core) timer(d time.Duration) context.Context {
 	return ctx
 }
 
-// pump puts everything that comes over a channel into the inbox.
+// pump posts everything received from a channel.
 func pump[T any](a *core, ch <-chan T, f func(T)) {
 	for {
 		select {
@@ -145,7 +145,7 @@ func pump[T any](a *core, ch <-chan T, f func(T)) {
 	}
 }
 
-// drain does all that waits in the inbox, so that one decision covers it.
+// drain handles everything in the inbox, so that one decision covers it.
 func (a *core) drain() {
 	for {
 		select {
@@ -157,10 +157,10 @@ func (a *core) drain() {
 	}
 }
 
-// turned notes that the main loop turns; the holders renew leases only while it does.
+// turned records a turn of the main loop; holders renew leases only while it turns.
 func (a *core) turned(now time.Time) { a.loop.Store(int64(now.Sub(a.started))) }
 
-// alive reports whether the main loop has turned within the lease.
+// alive reports whether the main loop turned within the last lease.
 func (a *core) alive(now time.Time) bool {
 	return now.Sub(a.started)-time.Duration(a.loop.Load()) < a.cfg.Lease
 }
@@ -183,14 +183,14 @@ func (a *core) mates() []string {
 	return slices.DeleteFunc(names, func(n string) bool { return n == a.cfg.Server })
 }
 
-// sharesAliasWith reports whether a mate may have an alias that this server may
-// have, too: the standby shares one with each regular server.
+// sharesAliasWith reports whether there is a LIM whose alias either this server or the mate may
+// hold: the standby shares one with each regular server.
 func (a *core) sharesAliasWith(mate string) bool {
 	standby := a.cluster().Standby
 	return mate == standby || a.cfg.Server == standby
 }
 
-// silenceLimit is how long a server of this cluster must be silent to be gone.
+// silenceLimit is how long a server of this cluster must be silent to count as gone.
 func (a *core) silenceLimit() time.Duration {
 	if c := a.cluster(); c != nil {
 		return c.SilenceLimit()
@@ -198,25 +198,24 @@ func (a *core) silenceLimit() time.Duration {
 	return clusterconf.DefaultFailoverAfter
 }
 
-// concerns reports whether a LIM belongs to this server or to its cluster.
+// concerns reports whether a LIM belongs to this server or its cluster.
 func (a *core) concerns(lim int) bool {
 	self, c := a.doc.Server(a.cfg.Server), a.cluster()
 	return c != nil && c.Member(lim) != nil || lim != 0 && self != nil && self.LIM == lim
 }
 
-// beatPeriod is the time from one heartbeat to the next.
+// beatPeriod is the time between heartbeats to the cluster.
 func (a *core) beatPeriod() time.Duration {
 	return min(max(a.silenceLimit()/beatsInLimit, minBeat), maxBeat)
 }
 
-// farPeriod is the time from one heartbeat to all servers of other clusters to the
-// next. In a large system it is longer, so that a server says no more than in one of
-// eighty: the square of the servers would be their traffic.
+// farPeriod is the time between heartbeats to all servers of other clusters. In systems of more
+// than eighty servers it grows with their number, as the traffic of all grows with its square.
 func (a *core) farPeriod() time.Duration {
 	return max(farBeat, time.Duration(len(a.doc.Servers))*farSpacing)
 }
 
-// aliasOf returns a LIM's alias; the zero prefix when it is in no cluster.
+// aliasOf returns a LIM's alias; the zero prefix if it is in no cluster.
 func (a *core) aliasOf(number int) netip.Prefix {
 	if c := a.doc.ClusterOfLIM(number); c != nil {
 		return c.Member(number).Alias
@@ -224,7 +223,7 @@ func (a *core) aliasOf(number int) netip.Prefix {
 	return netip.Prefix{}
 }
 
-// side is the side that this server is for the LIMs of its cluster.
+// side returns the side of this server in its cluster.
 func (a *core) side() clusterconf.Side {
 	if s := a.doc.Server(a.cfg.Server); s != nil && s.Standby {
 		return clusterconf.SideStandby
@@ -232,15 +231,15 @@ func (a *core) side() clusterconf.Side {
 	return clusterconf.SideRegular
 }
 
-// newestData puts the newest data version into the environment of a LIM's
-// software, and returns what there is. It looks at the disk, so it runs beside the main loop.
+// newestData puts the newest data version into the environment of a LIM's software, and returns
+// what there is. It reads the disk, so it runs beside the main loop.
 func (a *core) newestData(env *services.Env) DataHere {
 	d := a.deps.Data(env.LIM)
 	env.XData = d.Path
 	return d
 }
 
-// own lists the LIMs that may run on this server.
+// own returns the LIMs that may run on this server.
 func (a *core) own() (lims []int) {
 	self, c := a.doc.Server(a.cfg.Server), a.cluster()
 	switch {
@@ -261,7 +260,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// background is a context for short work that must end with the agent.
+// background returns a context for short work that ends with the agent.
 func (a *core) background(limit time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(a.ctx, limit)
 }

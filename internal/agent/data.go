@@ -12,12 +12,12 @@ import (
 	"mxcluster/xdata"
 )
 
-// rescan is how often data versions are looked through although none came or
-// went: another program may have finished writing one.
+// rescan is how often data versions are listed although none was added or removed: another program
+// may have completed one.
 const rescan = 5 * time.Second
 
-// data is what this server has of the data of its LIMs, and how that stands towards the
-// other side. It is of the main loop.
+// data is the state of the LIMs' data on this server and on the other side. It is owned by the main
+// loop.
 type data struct {
 	*core
 	lims  *lims
@@ -26,10 +26,10 @@ type data struct {
 	here    map[int]DataHere       // data versions on this server
 	newest  map[int]*failover.Data // the newest of them
 	syncs   map[int]*limSync
-	records map[int]SyncRecord // what is remembered of the syncs of LIMs
+	records map[int]SyncRecord // history of the syncs of LIMs
 }
 
-// look finds the newest data version of each LIM, beside the main loop.
+// look lists the data versions of each LIM, beside the main loop.
 func (a *data) look(lims []int, now time.Time) {
 	clustered := map[int]bool{}
 	for _, n := range lims {
@@ -54,26 +54,26 @@ func (a *data) look(lims []int, now time.Time) {
 	})
 }
 
-// DataHere is what a server has of a LIM's data.
+// DataHere describes a LIM's data on this server.
 type DataHere struct {
-	Newest *failover.Data // newest complete version; nil: there is none
+	Newest *failover.Data // newest complete version; nil: none
 	Path   string         // its folder; "" without
 
 	Damaged []DamagedData // newest first
-	Unseen  string        // why the versions cannot be looked at, and the rest is of an earlier look; "": they can
+	Unseen  string        // why the versions cannot be listed, and the rest is from an earlier time; "": they can
 }
 
-// DamagedData is a version that cannot be relied on.
+// DamagedData is a data version that is damaged.
 type DamagedData struct {
 	Version string
 	Why     string
-	Newer   bool // than the newest complete one, in whose place it would be
+	Newer   bool // newer than the newest complete one, which is used instead
 }
 
-// dataFinder finds the newest data version of each LIM. Looking through all files
-// costs, so it is done when a version came or went, which shows in the folder's
-// modification time, and else from time to time. No content is read: what verify, sync
-// and the index say of it is known.
+// dataFinder finds the newest data version of each LIM. Listing all files is expensive, so it is
+// done when a version was added or removed, which changes the folder's modification time, and
+// otherwise now and then. No content is read; the results of verifications, syncs and indexes are
+// used.
 type dataFinder struct {
 	versions *xdata.Store
 
@@ -87,7 +87,7 @@ type foundData struct {
 	at     time.Time
 }
 
-// newest tells what there is of a LIM's data on this server.
+// newest describes a LIM's data on this server.
 func (f *dataFinder) newest(lim int) DataHere {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -112,8 +112,8 @@ func (f *dataFinder) newest(lim int) DataHere {
 	return is.here
 }
 
-// choose tells what software starts on, the newest version that can be read as far as is
-// known, and which ones cannot.
+// choose selects the version that software starts on, the newest intact one, and lists the damaged
+// ones.
 func choose(st *xdata.Status) (d DataHere) {
 	if v := st.Newest; v != nil {
 		brief := st.Line.Brief()
@@ -129,8 +129,8 @@ func choose(st *xdata.Status) (d DataHere) {
 	return d
 }
 
-// unseen is what is left to rely on when the versions cannot be looked at any more: what
-// was there before, if its folder still is.
+// unseen is the result when the versions cannot be listed: the version found before, if its folder
+// still exists.
 func (d DataHere) unseen(err error) DataHere {
 	if info, bad := os.Stat(d.Path); bad != nil || !info.IsDir() {
 		d.Newest, d.Path = nil, ""
@@ -139,8 +139,8 @@ func (d DataHere) unseen(err error) DataHere {
 	return d
 }
 
-// starts says on which data software is started, and why not on newer data; "" when there is
-// none that is newer.
+// starts words which version software is started on, and why not on a newer one; "": there is no
+// newer one.
 func (d DataHere) starts() string {
 	on := "without any data"
 	if d.Newest != nil {
@@ -156,7 +156,7 @@ func (d DataHere) starts() string {
 	return fmt.Sprintf("%s: the newer %s is damaged: %s", on, d.Damaged[i].Version, d.Damaged[i].Why)
 }
 
-// names are those of the damaged versions, as far as others are to know.
+// names returns the damaged versions for the claim.
 func (d DataHere) names() (names []string) {
 	for _, x := range d.Damaged[:min(len(d.Damaged), maxDamaged)] {
 		names = append(names, x.Version)
@@ -164,10 +164,11 @@ func (d DataHere) names() (names []string) {
 	return names
 }
 
-// maxDamaged keeps what is said of a LIM short.
+// maxDamaged bounds that list.
 const maxDamaged = 8
 
-// whyHere is the reason for a LIM's state, and on which data it was started if not on the newest.
+// whyHere returns the reason for a LIM's state, with the data version it was started on if that is
+// not the newest.
 func (l *lim) whyHere() string {
 	if l.software.passedOver == "" || !l.State.Active() && !l.alias.passive() {
 		return l.reason
@@ -175,8 +176,8 @@ func (l *lim) whyHere() string {
 	return l.reason + "; started " + l.software.passedOver
 }
 
-// removeOutdated removes the data versions that a new document makes
-// incompatible (spec ch. 9), beside the main loop.
+// removeOutdated removes the data versions that a new document makes incompatible (spec ch. 9),
+// beside the main loop.
 func (a *data) removeOutdated(old, d *clusterconf.Document) {
 	if old == nil {
 		return

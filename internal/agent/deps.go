@@ -42,7 +42,7 @@ type Kernel interface {
 	Watch(ctx context.Context) (<-chan netops.Event, error)
 }
 
-// Wire is ARP, and echoes, on one interface (package netops).
+// Wire is ARP and ICMP echo on one interface (package netops).
 type Wire interface {
 	Subscribe(ctx context.Context) <-chan netops.Observation
 	CatchUp() (lost uint64, err error)
@@ -54,7 +54,7 @@ type Wire interface {
 	Close() error
 }
 
-// Pool is what the agent hears from and says to the other servers (package member).
+// Pool is the gossip with the other servers (package member).
 type Pool interface {
 	Events() <-chan member.Event
 	SetPeers(peers map[string][]netip.AddrPort)
@@ -82,8 +82,8 @@ type Documents interface {
 	Remembered() *clusterconf.Encoded
 }
 
-// Deps are the effects of an agent. Production fills them in Run; tests and
-// simulations pass their own.
+// Deps are the effects of an agent. Run fills them in for production; tests and simulations use
+// their own.
 type Deps struct {
 	Kernel    Kernel
 	OpenWire  func(ifname string) (Wire, error)
@@ -91,33 +91,33 @@ type Deps struct {
 	OpenPool  func(bind netip.AddrPort, keys [][]byte) (Pool, error)
 	Keys      rotation.File
 	Documents Documents
-	Changed   func(ctx context.Context) <-chan struct{} // ticks when the document's file may have changed
+	Changed   func(ctx context.Context) <-chan struct{} // receives a value when the document's file may have changed
 	State     StateFile
 	Events    EventLog
 	Software  func(lim *clusterconf.LIM, side clusterconf.Side) (services.Set, error)
-	Ability   func(ctx context.Context, lim *clusterconf.LIM, env services.Env) (failed, unknown string) // what the LIM's checks say of this server, see [services.Ability]; nil: nobody asks
-	Prune     func(ctx context.Context, lim int) (removed int, err error)                                // all data versions but the newest, once that is read and found good
-	Data      func(lim int) DataHere                                                                     // data versions
+	Ability   func(ctx context.Context, lim *clusterconf.LIM, env services.Env) (failed, unknown string) // runs the LIM's checks of this server, see [services.Ability]; nil: there are none
+	Prune     func(ctx context.Context, lim int) (removed int, err error)                                // removes all data versions but the newest, after that was verified
+	Data      func(lim int) DataHere                                                                     // lists data versions
 
-	Room    func() error                        // why a disk has no room for what the agent must keep; nil: nobody looks
-	Started func(lim int, version string) error // a LIM is started on a version; nil: nobody remembers
+	Room    func() error                        // why a disk has no room for the agent's state; nil: not checked
+	Started func(lim int, version string) error // records that a LIM is started on a version; nil: not recorded
 
-	OtherSettings func() string // how the settings on the disk differ from those that this agent works by; "": they do not; nil: nobody looks
-	// Rehearse starts a LIM's software on trial, where nothing of it gets out, and returns when
-	// nothing of it is left; nil: this server cannot. EndRehearsals ends all such software of
-	// this agent and of those before it, and returns when it is gone, or after the limit.
+	OtherSettings func() string // how the settings on the disk differ from those in use; "": they do not; nil: not checked
+	// Rehearse starts a LIM's software on trial, confined, and returns when all of it has ended;
+	// nil: not possible on this server. EndRehearsals ends all software on trial of this and
+	// earlier runs of the agent, and returns when it is gone or the limit is over.
 	Rehearse      func(ctx context.Context, spec rehearsal.Spec) (failover.Rehearsal, error)
 	EndRehearsals func(limit time.Duration) error
 
-	Prompts      func(dir string) error         // why announcement prompts cannot be had from a folder; nil: nobody looks
-	Files        fs.FS                          // the server's files, to find what brings an address up; nil: nobody looks
-	Notify       func(state string) error       // tells the service manager (sd_notify)
-	ShuttingDown func(ctx context.Context) bool // whether the whole system is on its way down
-	Sync         SyncFunc                       // copies new data to the other side; nil: that is left to others
+	Prompts      func(dir string) error         // why announcement prompts cannot be read from a folder; nil: not checked
+	Files        fs.FS                          // the server's files, to find the one that adds an address; nil: not searched
+	Notify       func(state string) error       // tells the service manager the agent's state (sd_notify)
+	ShuttingDown func(ctx context.Context) bool // whether the operating system is shutting down
+	Sync         SyncFunc                       // copies new data to the other side; nil: not done by the agent
 
 	Arbiter keeper.Arbiter // nil: there is none
 	Sinks   []sinks.Sink   // that are told of alarms
 
-	// Synced tells what is remembered of a LIM's syncs; nil: nothing is.
+	// Synced returns the history of a LIM's syncs; nil: there is none.
 	Synced func(lim int, now time.Time) (SyncRecord, error)
 }

@@ -10,25 +10,25 @@ import (
 )
 
 const (
-	roomPeriod = 5 * time.Second  // from one look at the room on the disks to the next
-	roomRetry  = time.Second      // from one try to save what a disk did not take to the next
-	diskHangs  = 10 * time.Second // a save that takes so long has found no room
+	roomPeriod = 5 * time.Second  // between checks of the room on the disks
+	roomRetry  = time.Second      // between attempts to save a state that the disk did not take
+	diskHangs  = 10 * time.Second // a save that takes so long counts as failed
 )
 
-// room is what is known of the places for what must outlive the process. The
-// runtime folder serves while the disk takes nothing; what it holds is written to
-// the disk as soon as that takes it again.
+// room is what is known of the places for state that must outlive the process. The runtime folder
+// is used while the disk takes nothing; its content is written to the disk as soon as that is
+// possible.
 type room struct {
-	disk    string    // why the disk did not take the last state; "": it did
-	memory  string    // why the runtime folder did not; "": it did
-	tight   string    // why a file system will take nothing soon; "": it will
-	store   string    // why the newest document could not be stored; "": it could
-	began   time.Time // when the oldest save that is under way began; zero: none is
+	disk    string    // error of the last save to the disk; "": none
+	memory  string    // error of the last save to the runtime folder; "": none
+	tight   string    // why a file system will soon be full; "": none will
+	store   string    // why the newest document could not be stored; "": it was
+	began   time.Time // start of the oldest save in progress; zero: none is
 	looked  time.Time
 	looking bool
 }
 
-// words returns an error as a text that may be empty.
+// errText returns the text of an error; "" for nil.
 func words(err error) string {
 	if err == nil {
 		return ""
@@ -36,7 +36,7 @@ func words(err error) string {
 	return err.Error()
 }
 
-// lookForRoom looks at the file systems from time to time, beside the main loop.
+// lookForRoom checks the file systems from time to time, beside the main loop.
 func (a *keptState) lookForRoom(now time.Time) {
 	if a.deps.Room == nil || a.room.looking || now.Sub(a.room.looked) < roomPeriod {
 		return
@@ -47,13 +47,13 @@ func (a *keptState) lookForRoom(now time.Time) {
 		a.post(func() {
 			a.room.looking = false
 			a.nothingNew = a.room.tight == words(err)
-			a.unsaved = a.unsaved || !a.nothingNew // trying to save shows at once whether there is no room at all
+			a.unsaved = a.unsaved || !a.nothingNew // the save shows whether there is any room
 			a.room.tight = words(err)
 		})
 	})
 }
 
-// nowhere says why nothing can be kept, neither on the disk nor in memory; "": it can.
+// nowhere returns why state can be kept neither on the disk nor in memory; "": it can.
 func (r *room) nowhere() string {
 	if r.disk == "" || r.memory == "" {
 		return ""
@@ -64,7 +64,7 @@ func (r *room) nowhere() string {
 // hangs reports whether the disk has not answered for too long.
 func (r *room) hangs(now time.Time) bool { return !r.began.IsZero() && now.Sub(r.began) > diskHangs }
 
-// noRoom returns an error of a disk that takes nothing; nil for every other one.
+// noRoom returns err if it means that a disk takes nothing more, else nil.
 func noRoom(err error) error {
 	for _, e := range []error{unix.ENOSPC, unix.EROFS, unix.EDQUOT, unix.EIO} {
 		if errors.Is(err, e) {
@@ -74,7 +74,7 @@ func noRoom(err error) error {
 	return nil
 }
 
-// bothFailed joins why a state could be kept in neither place; nil where one took it.
+// bothFailed joins the errors of the two places; nil if one of them took the state.
 func bothFailed(kept, saved error) error {
 	if kept == nil || saved == nil {
 		return nil
@@ -82,7 +82,7 @@ func bothFailed(kept, saved error) error {
 	return fmt.Errorf("%w; %w", saved, kept)
 }
 
-// roomIn returns what keeps folders from taking more; nil: nothing does.
+// roomIn returns why one of the folders will soon be full; nil: none will.
 func roomIn(folders ...string) error {
 	var errs []error
 	for _, f := range folders {

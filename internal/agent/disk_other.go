@@ -2,5 +2,5 @@
 
 package agent
 
-// roomFor finds nothing: agents run on Linux alone.
+// roomFor checks nothing: agents run on Linux only.
 func roomFor(string) error { return nil }

@@ -19,10 +19,9 @@ import (
 // askEvery is how often a joining server repeats its question.
 const askEvery = 500 * time.Millisecond
 
-// FetchDocument gets the cluster document from the agent at addr, for a server
-// that joins and runs no agent yet. It is in the pool for a moment under a name
-// that no server can have. Errors: nobody answers, or the key is another
-// system's (Unreachable); the document is not valid (Invalid).
+// FetchDocument gets the cluster document from the agent at addr, for a server that joins and has
+// no agent yet. It enters the gossip pool briefly, under a name that no server can have. Errors: no
+// answer, or the key of another system (Unreachable); an invalid document (Invalid).
 func FetchDocument(ctx context.Context, addr netip.AddrPort, keys [][]byte, log *slog.Logger) (*clusterconf.Document, error) {
 	local, err := netops.Source(addr.Addr())
 	if err != nil {
@@ -40,14 +39,14 @@ func FetchDocument(ctx context.Context, addr netip.AddrPort, keys [][]byte, log 
 		return nil, err
 	}
 	defer pool.Close()
-	defer func() { _ = pool.Leave(200 * time.Millisecond) }() // nobody waits for a goodbye
+	defer func() { _ = pool.Leave(200 * time.Millisecond) }() // nobody waits for the departure
 	if _, err := pool.Join(addr); err != nil {
 		return nil, fault.Wrap(err, fault.Unreachable, fault.HintOf(err), "no agent of the system answers at %s", addr)
 	}
 	return askDocument(ctx, pool, addr)
 }
 
-// askDocument asks every member until one answers.
+// askDocument asks every member of the pool until one answers.
 func askDocument(ctx context.Context, pool *member.Pool, addr netip.AddrPort) (*clusterconf.Document, error) {
 	request, err := json.Marshal(message{Type: typeDocumentRequest})
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// setDocument makes the stored document the one that this agent works by.
+// setDocument puts the stored document into force.
 func (a *Agent) setDocument(stored *clusterconf.Encoded) error {
 	d, self := a.docs.withSelf(stored.Document)
 	if self == nil {

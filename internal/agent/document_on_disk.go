@@ -10,26 +10,24 @@ import (
 )
 
 const (
-	brokenFor    = 30 * time.Second // how long a document that cannot be used stays as it is before it is replaced
-	byHandFor    = 2 * time.Second  // how long one that was edited by hand does, before that is taken over or set aside
-	documentLate = 5 * time.Second  // after which it is told that a server has not got the present document
-	silentFor    = 3 * time.Second  // after which it is told that an agent is silent that did not say that it stops
+	brokenFor    = 30 * time.Second // how long a document that cannot be used is left before it is replaced
+	byHandFor    = 2 * time.Second  // how long an edit by hand is left before it is committed or set aside
+	documentLate = 5 * time.Second  // after which a server with an old document is reported
+	silentFor    = 3 * time.Second  // after which a silent agent that did not announce its stop is reported
 )
 
-// onDisk is what lies in the place of the document on the disk, where that is not what
-// this agent works by.
+// onDisk is the content of the document's file, if that is not the document in force.
 type onDisk struct {
 	found  clusterconf.Found
-	since  time.Time // since when it is as it is; zero: it is what this agent works by
+	since  time.Time // since when it is unchanged; zero: it is the document in force
 	broken string    // why it cannot be put into force; "": it was edited by hand
-	busy   bool      // it is being put right
+	busy   bool      // it is being corrected
 }
 
-// firstDocument returns what to work by at the start. Where the stored one cannot be
-// used, is of another system, is older than what this server worked by, or was edited by
-// hand since, that is what it worked by last; what lies there is then put right as if it
-// had come about now. To bring a server into another system is the part of `init` and
-// `join`.
+// firstDocument returns the document for the start of the agent. If the stored one cannot be used,
+// belongs to another system, is older than the last one in force, or was edited by hand since, the
+// last one in force is used; the file is then treated as if it had changed now. Only `init` and
+// `join` bring a server into another system.
 func (a *documents) firstDocument() (*clusterconf.Encoded, error) {
 	found, last := a.deps.Documents.Look(), a.deps.Documents.Remembered()
 	d := found.Document
@@ -50,7 +48,7 @@ func (a *documents) firstDocument() (*clusterconf.Encoded, error) {
 	return last, nil
 }
 
-// remember keeps what this agent works by, beside the main loop.
+// remember saves the document in force, beside the main loop.
 func (a *documents) remember(d *clusterconf.Encoded) {
 	a.wg.Go(func() {
 		if err := a.deps.Documents.Remember(d); err != nil {
@@ -59,8 +57,8 @@ func (a *documents) remember(d *clusterconf.Encoded) {
 	})
 }
 
-// tendOnDisk looks again at what was not as it should be, and puts it right when it
-// stayed so for long enough: whoever is at it may be about to go on.
+// tendOnDisk checks again a file that is not as it should be, and corrects it once it has been
+// unchanged for long enough: somebody may be editing it.
 func (a *documents) tendOnDisk(now time.Time) {
 	if a.onDisk.since.IsZero() || a.onDisk.busy || a.storing || a.stopping {
 		return
@@ -79,8 +77,7 @@ func (a *documents) tendOnDisk(now time.Time) {
 	}
 }
 
-// differs notes that something lies in the document's place that this agent does not
-// work by.
+// differs records that the document's file differs from the document in force.
 func (a *documents) differs(found clusterconf.Found, broken string) {
 	if a.onDisk.since.IsZero() || a.onDisk.found.Mark != found.Mark {
 		a.onDisk.found, a.onDisk.since = found, time.Now()
@@ -91,14 +88,14 @@ func (a *documents) differs(found clusterconf.Found, broken string) {
 	a.onDisk.broken = broken
 }
 
-// byHand reports whether a document that lies on the disk came about by hand: every
-// command counts the revision up, and what another server sent is expected.
+// byHand reports whether a document on the disk was edited by hand: commands raise the revision,
+// and documents of other servers are expected.
 func (a *documents) byHand(d *clusterconf.Encoded) bool {
 	return d.Age().Compare(a.doc.Age()) <= 0 && d.Hash() != a.awaited
 }
 
-// setAside puts what this agent works by in the place of what lies there, as it was
-// stored: on a server that was removed it works by another one.
+// setAside replaces the document's file by the stored document; on a removed server that is not the
+// one in force.
 func (a *documents) setAside(why string) {
 	found, d := a.onDisk.found, a.stored
 	a.putRight(func(ctx context.Context) (string, error) {
@@ -114,8 +111,8 @@ func (a *documents) setAside(why string) {
 	})
 }
 
-// takeByHand makes a valid edit by hand the next revision, by the rules of `config
-// edit`; where those do not let it, it is set aside.
+// takeByHand commits a valid edit by hand as the next revision, by the rules of `config edit`;
+// where they forbid it, the edit is set aside.
 func (a *documents) takeByHand(now time.Time) {
 	if why := a.mayNotTake(now); why != "" {
 		a.setAside("was edited by hand, and " + why)
@@ -132,7 +129,7 @@ func (a *documents) takeByHand(now time.Time) {
 	})
 }
 
-// mayNotTake says why an edit by hand cannot become a revision; "": it can.
+// mayNotTake returns why an edit by hand cannot be committed; "": it can.
 func (a *documents) mayNotTake(now time.Time) string {
 	d := a.onDisk.found.Document.Document
 	next := a.doc.Clone()
@@ -155,8 +152,8 @@ func (a *documents) mayNotTake(now time.Time) string {
 	return ""
 }
 
-// putRight has something done to what lies on the disk, beside the main loop, and looks
-// at it again.
+// putRight runs a correction of the document's file beside the main loop, and then checks the file
+// again.
 func (a *documents) putRight(do func(ctx context.Context) (told string, err error)) {
 	a.onDisk.busy = true
 	a.wg.Go(func() {
@@ -168,7 +165,7 @@ func (a *documents) putRight(do func(ctx context.Context) (told string, err erro
 			switch {
 			case err != nil:
 				a.log.Error("putting the cluster document on the disk right", "err", err)
-				a.onDisk.since = time.Now() // it is tried again when that time is over once more
+				a.onDisk.since = time.Now() // retried after the same time
 			case told != "":
 				a.journal.documentFile(slog.LevelWarn, a.doc.Revision, "put right", told)
 			}

@@ -11,9 +11,9 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// documents is the coming and going of the cluster document: what is stored and what lies on
-// the disk, edits, documents of other servers, and the steps that agents take by themselves.
-// It says which document is to be in force; what follows from one is the agent's.
+// documents handles the cluster document: the stored one and its file, edits, documents of other
+// servers, and the steps that agents take by themselves. It decides which document is in force; the
+// agent applies it.
 type documents struct {
 	*core
 	documentHost
@@ -21,21 +21,21 @@ type documents struct {
 	mail  *messenger
 	peers *peers
 
-	stored     *clusterconf.Encoded // what is in force as it is stored: it may have this server no more
+	stored     *clusterconf.Encoded // the document in force as stored: it may lack this server
 	onDisk     onDisk
-	notInForce error           // why the document on disk is not in force; nil: it is, or it is not valid
-	awaited    string          // hash of the document of another server that was stored last
-	storing    bool            // a document that another server sent
-	lastAsked  time.Time       // for a document
-	askedFor   clusterconf.Age // its age
+	notInForce error           // why the document on disk is not in force; nil: it is, or it is invalid
+	awaited    string          // hash of the last document of another server that was stored
+	storing    bool            // a document of another server is being stored
+	lastAsked  time.Time       // last request for a document
+	askedFor   clusterconf.Age // age of the requested document
 	editing
 
-	going  bool      // a step of the document is being stored
-	goneOn time.Time // when the last one was begun
+	going  bool      // a step is being stored
+	goneOn time.Time // when storing the last step began
 	steps  failover.Step
 }
 
-// documentHost is what documents need of the agent besides.
+// documentHost is what documents need of the agent.
 type documentHost interface {
 	setDocument(d *clusterconf.Encoded) error // puts it in force
 	Reload(ctx context.Context) error
@@ -43,8 +43,8 @@ type documentHost interface {
 	claim(now time.Time) failover.Claim
 }
 
-// readDocument takes the document from disk if it changed there. One that cannot
-// be used leaves the former one in force.
+// readDocument reloads the document if its file changed. One that cannot be used leaves the former
+// one in force.
 func (a *documents) readDocument() {
 	was := a.notInForce
 	if err := a.reload(); err != nil && (was == nil || was.Error() != err.Error()) {
@@ -52,8 +52,8 @@ func (a *documents) readDocument() {
 	}
 }
 
-// reload puts the document on disk into force. One that is valid and cannot be, since a
-// kernel or a port is not as it must be, is tried again every second.
+// reload puts the document on disk into force. A valid one that cannot be put into force, because
+// of a kernel or port, is retried every second.
 func (a *documents) reload() error {
 	a.notInForce = nil
 	found := a.deps.Documents.Look()
@@ -65,7 +65,7 @@ func (a *documents) reload() error {
 	case d.Revision == a.doc.Revision && d.Hash() == a.hash:
 		a.onDisk = onDisk{busy: a.onDisk.busy}
 		return nil
-	case a.storing: // it is looked at when that is done
+	case a.storing: // checked again when that is done
 		return nil
 	case d.System != a.doc.System:
 		err := fmt.Errorf("it is of system %s, this server belongs to %s", d.System, a.doc.System)
@@ -83,9 +83,8 @@ func (a *documents) reload() error {
 	return nil
 }
 
-// requestDocument asks a server for its newer document. For one revision it asks one
-// server a second, for in a large system hundreds have it before it is here. One that
-// cannot be asked does not count.
+// requestDocument asks a server for its newer document. For one revision it asks one server per
+// second, since many have it in a large system. A server that cannot be reached is not counted.
 func (a *documents) requestDocument(server string, age clusterconf.Age) {
 	now := time.Now()
 	if a.storing || a.onDisk.broken != "" || age.Compare(a.askedFor) <= 0 && now.Sub(a.lastAsked) < time.Second {
@@ -95,9 +94,8 @@ func (a *documents) requestDocument(server string, age clusterconf.Age) {
 	a.mail.send(server, message{Type: typeDocumentRequest}, func(error) { a.lastAsked = time.Time{} })
 }
 
-// documentHeard stores a document from another server, if it goes before ours.
-// Another program may be writing, so it waits for that beside the main loop:
-// leases are renewed only as long as the loop turns.
+// documentHeard stores a document of another server if it supersedes ours. Another program may hold
+// the store's lock, so it runs beside the main loop, which must turn for leases to be renewed.
 func (a *documents) documentHeard(from string, raw []byte) {
 	d, err := clusterconf.ParseEncoded("the document of "+from, raw)
 	if err != nil {
@@ -109,7 +107,7 @@ func (a *documents) documentHeard(from string, raw []byte) {
 		return
 	}
 	if a.storing || a.onDisk.broken != "" || a.onDisk.busy {
-		a.lastAsked = time.Time{} // it is asked for again, when that is done
+		a.lastAsked = time.Time{} // requested again when that is done
 		return
 	}
 	a.storing = true
@@ -144,9 +142,9 @@ func (a *documents) documentHeard(from string, raw []byte) {
 	})
 }
 
-// noteConflict tells of two documents of which neither was edited from the other. The
-// server that the one in force came from may not have heard of the other one, and the
-// one that carries edits on is to go above both.
+// noteConflict reports two documents of which neither was edited from the other. The losing
+// document is sent to the server that sent the winner, which may not know it, and to the editor,
+// whose next edit must supersede both.
 func (a *documents) noteConflict(from string, d *clusterconf.Document, loser []byte, res clusterconf.Adoption) {
 	winner, lost := a.doc, d
 	if res.Adopted {
@@ -164,7 +162,7 @@ func (a *documents) noteConflict(from string, d *clusterconf.Document, loser []b
 	a.journal.conflict(0, text)
 }
 
-// payOwed sends others the document that lost a conflict here, as soon as they are heard.
+// sendOwed sends losing documents to these servers, as soon as they are heard.
 func (a *documents) payOwed() {
 	for name, raw := range a.owed {
 		if p := a.peers.all[name]; p == nil || p.Liveness != failover.Alive {
@@ -179,7 +177,7 @@ func changedOn(d *clusterconf.Document) string {
 	return cmp.Or(d.Changed.On, "a server that is not known")
 }
 
-// catchUp asks again for documents that did not arrive, or could not be stored.
+// catchUp requests documents again that did not arrive, or could not be stored.
 func (a *documents) catchUp() {
 	for name, p := range a.peers.all {
 		if p.Liveness == failover.Alive && p.Claim != nil && a.peers.behind(p.Claim) {

@@ -11,32 +11,32 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// editing is what an agent knows of edits of the document.
+// editing is the state of editing the document.
 type editing struct {
-	conflict     uint64              // revision of the document that is in force in the place of another one; 0: none was
-	conflictText string              // what is told of that
-	owed         map[string][]byte   // the document that lost a conflict here, for servers that may not have it
-	accepted     failover.Acceptance // of an epoch of the document, the last one
-	committing   uint64              // an epoch in which an edit is being stored here; 0: none is
-	self         clusterconf.Server  // this server as the document last had it
-	removed      uint64              // revision of the document that took this server out of the system; 0: it is in
+	conflict     uint64              // revision of the document that superseded a conflicting one; 0: no conflict
+	conflictText string              // the text for that
+	owed         map[string][]byte   // losing documents, for servers that may not have them
+	accepted     failover.Acceptance // last accepted epoch of the document
+	committing   uint64              // epoch in which an edit is being stored here; 0: none
+	self         clusterconf.Server  // this server's last entry in the document
+	removed      uint64              // revision that removed this server from the system; 0: it is part of it
 }
 
-// editMessage asks the agent where edits are carried out for one.
+// editMessage asks the editor's agent to carry out an edit.
 type editMessage struct {
 	Request control.EditRequest `json:"request"`
 }
 
-// proposalTries is how often an epoch is proposed anew, above one that was accepted.
+// proposalTries is how often an epoch is proposed again, above one that was already accepted.
 const proposalTries = 3
 
-// place is where edits are carried out, as this server sees it.
+// editPlace returns which server carries out edits, as this server sees it.
 func (a *documents) place(now time.Time) failover.EditorPlace {
 	own := a.claim(now)
 	return failover.EditPlace(a.view(now), &own)
 }
 
-// shownPlace is the same for commands.
+// shownPlace returns the same for commands.
 func (a *documents) shownPlace(now time.Time) *control.EditPlace {
 	if a.removed != 0 {
 		return &control.EditPlace{Why: a.removedText(), Hint: "run it on a server of the system"}
@@ -45,8 +45,7 @@ func (a *documents) shownPlace(now time.Time) *control.EditPlace {
 	return &control.EditPlace{Server: p.Server, Others: p.Raise || p.Server != a.cfg.Server || a.inPlaceOf() != "", Why: p.Why, Hint: p.Hint}
 }
 
-// inPlaceOf names the server in whose place this one carries edits out; "": it is no
-// other's place.
+// inPlaceOf returns the server whose part of carrying out edits this one has taken over; "": none.
 func (a *documents) inPlaceOf() string {
 	home := a.doc.Clone()
 	home.Editor = ""
@@ -56,8 +55,7 @@ func (a *documents) inPlaceOf() string {
 	return ""
 }
 
-// Edit carries an edit of the document out here, or has it carried out where that is
-// done.
+// Edit carries out an edit of the document, here or on the server that is the editor.
 func (a *Agent) Edit(ctx context.Context, r control.EditRequest) (*control.EditResult, error) {
 	type step struct {
 		place failover.EditorPlace
@@ -91,7 +89,7 @@ func (a *Agent) Edit(ctx context.Context, r control.EditRequest) (*control.EditR
 		if got.edit == nil {
 			return nil, fault.New(fault.Failed, "", "the answer of %s is empty", s.place.Server)
 		}
-		a.post(func() { a.docs.documentHeard(s.place.Server, got.edit.Document) }) // who asked need not wait for gossip
+		a.post(func() { a.docs.documentHeard(s.place.Server, got.edit.Document) }) // the caller need not wait for gossip
 		return got.edit, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -100,7 +98,7 @@ func (a *Agent) Edit(ctx context.Context, r control.EditRequest) (*control.EditR
 	}
 }
 
-// editHeard carries an edit out because another agent asks for it.
+// editHeard carries out an edit for another agent.
 func (a *documents) editHeard(from string, m message) {
 	if m.Edit == nil {
 		return
@@ -126,8 +124,7 @@ func (a *documents) editHeard(from string, m message) {
 	})
 }
 
-// editHere carries an edit out that a command or another agent sent. It runs beside the
-// main loop.
+// editHere carries out an edit that a command or another agent sent. It runs beside the main loop.
 func (a *documents) editHere(ctx context.Context, r control.EditRequest, p failover.EditorPlace) (*control.EditResult, error) {
 	next, err := clusterconf.Parse("the edited document", r.Document)
 	if err != nil {
@@ -140,8 +137,8 @@ func (a *documents) editHere(ctx context.Context, r control.EditRequest, p failo
 	return &control.EditResult{Server: a.cfg.Server, Document: stored.Bytes()}, nil
 }
 
-// storeEdit stores the servers, LIMs and clusters of next, which it takes over, as the
-// revision after the one with the hash base. It runs beside the main loop.
+// storeEdit stores the servers, LIMs and clusters of next, which it takes over, as the revision
+// after the document with the hash base. It runs beside the main loop.
 func (a *documents) storeEdit(ctx context.Context, base string, change clusterconf.Change, next *clusterconf.Document, p failover.EditorPlace) (*clusterconf.Encoded, error) {
 	epoch := uint64(0)
 	if p.Raise {
@@ -179,8 +176,8 @@ func (a *documents) storeEdit(ctx context.Context, base string, change clusterco
 	return res.After, nil
 }
 
-// heardNow returns the servers that are heard where only these may be touched; nil:
-// edits are in no other's place. Epoch is the one that is being raised; 0: none is.
+// heardNow returns the servers that are heard, if only these may be edited; nil: no restriction.
+// epoch is the one being raised; 0: none is.
 func (a *documents) heardNow(epoch uint64) (map[string]bool, error) {
 	if epoch > 0 {
 		if a.accepted != (failover.Acceptance{Epoch: epoch, By: a.cfg.Server}) {
@@ -197,8 +194,8 @@ func (a *documents) heardNow(epoch uint64) (map[string]bool, error) {
 	return heard, nil
 }
 
-// touchesHeard refuses an edit in a gone server's place that touches one that is not
-// heard: both sides of a cut could give one address away.
+// touchesHeard refuses an edit, in the place of a gone editor, that changes a server which is not
+// heard: otherwise both sides of a network partition could give away one address.
 func touchesHeard(before, after *clusterconf.Document, heard map[string]bool, here string) error {
 	for _, name := range clusterconf.Touches(before, after) {
 		if !heard[name] {
@@ -209,8 +206,8 @@ func touchesHeard(before, after *clusterconf.Document, heard map[string]bool, he
 	return nil
 }
 
-// raise has every server that is heard accept that edits are carried out here, in a new
-// epoch, which it returns. It runs beside the main loop.
+// raise makes every server that is heard accept this server as the editor in a new epoch, and
+// returns the epoch. It runs beside the main loop.
 func (a *documents) raise(ctx context.Context, base string, p failover.EditorPlace) (uint64, error) {
 	if p.Probe {
 		editor, err := on(ctx, a.core, func() (string, error) { return a.doc.EditedOn(), nil })
@@ -230,13 +227,13 @@ func (a *documents) raise(ctx context.Context, base string, p failover.EditorPla
 		if refused.Epoch < epoch {
 			return 0, err
 		}
-		above = refused.Epoch // that one was accepted before; who proposed it may be gone
+		above = refused.Epoch // accepted before; its proposer may be gone
 	}
 	return 0, fault.New(fault.Busy, "try again", "another server is about to become the place of edits")
 }
 
-// propose asks for one epoch, above the one given. Refused is what another server has
-// accepted before, where that is in the way.
+// propose asks for acceptance of an epoch above the given one. refused is the acceptance of another
+// server that stands in the way.
 func (a *documents) propose(ctx context.Context, base string, above uint64) (epoch uint64, refused failover.Acceptance, err error) {
 	type asked struct {
 		epoch   uint64
@@ -254,7 +251,7 @@ func (a *documents) propose(ctx context.Context, base string, above uint64) (epo
 		}
 		out := asked{epoch: max(a.doc.Epoch, a.accepted.Epoch, above) + 1, answers: map[string]<-chan reply{}}
 		if a.accepted.By == a.cfg.Server && a.accepted.Epoch > max(a.doc.Epoch, above) {
-			out.epoch = a.accepted.Epoch // it was asked for before, and not used
+			out.epoch = a.accepted.Epoch // proposed before, and not used
 		}
 		a.accepted = failover.Acceptance{Epoch: out.epoch, By: a.cfg.Server}
 		out.saved, _ = a.kept.save()
@@ -288,8 +285,8 @@ func (a *documents) propose(ctx context.Context, base string, above uint64) (epo
 	return q.epoch, refused, err
 }
 
-// proposalHeard accepts, or does not, that edits are carried out elsewhere. What was
-// accepted is on disk before it is said.
+// proposalHeard accepts or refuses another server as the editor. An acceptance is durable before it
+// is answered.
 func (a *documents) proposalHeard(from string, m message) {
 	if m.Proposal == nil {
 		return

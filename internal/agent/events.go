@@ -9,14 +9,14 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// eventsMessage asks another agent for its events, or answers with them.
+// eventsMessage asks another agent for its events, or carries them.
 type eventsMessage struct {
 	Query     events.Query   `json:"query,omitzero"`
 	Events    []events.Event `json:"events,omitempty"`
 	Truncated bool           `json:"truncated,omitempty"`
 }
 
-// Events answers `events`: what is kept here and on all servers that answer.
+// Events answers `events` with those of this server and all servers that answer.
 func (a *Agent) Events(ctx context.Context, q events.Query) (*events.List, error) {
 	type question struct {
 		server string
@@ -63,12 +63,12 @@ func (a *Agent) Events(ctx context.Context, q events.Query) (*events.List, error
 	return list, nil
 }
 
-// of returns the events as those of one server: it speaks for itself alone.
+// of returns the events with their server set to the sender: a server speaks for itself only.
 func (m *eventsMessage) of(server string) []events.Event {
 	return slices.DeleteFunc(m.Events, func(e events.Event) bool { return e.Server != server })
 }
 
-// eventsHeard answers another agent. Reading the disk takes time.
+// eventsHeard answers another agent, beside the main loop.
 func (a *Agent) eventsHeard(from string, m message) {
 	if m.Events == nil {
 		return

@@ -9,12 +9,11 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// unableFor is how long software must be seen unable to start before an alarm tells
-// it: while a package is replaced its program is missing for a moment.
+// unableFor is how long software must be unable to start before an alarm: while a package is
+// replaced, its program is missing for a moment.
 const unableFor = 3 * time.Second
 
-// fitness judges, before it is needed, whether this server can do its part when another one
-// fails.
+// fitness judges beforehand whether this server could do its part when another one fails.
 type fitness struct {
 	*core
 	arbiterKeys *arbiterKeys
@@ -24,18 +23,18 @@ type fitness struct {
 	link        *link
 	peers       *peers
 
-	needs     *preconditions // of the software of LIMs
-	abilities *abilities     // by the checks of LIMs
+	needs     *preconditions // of the LIMs' software
+	abilities *abilities     // results of the LIMs' checks
 }
 
-// look has it looked, beside the main loop, what may have changed.
+// look starts, beside the main loop, the checks that are due.
 func (a *fitness) look(now time.Time) {
 	a.needs.look(a.own(), now)
 	a.abilities.look(a.own(), now)
 }
 
-// unfit says what would keep this server from doing its part when another one fails,
-// as far as that shows beforehand. Each reason stands for itself.
+// unfit returns what would keep this server from doing its part when another one fails, as far as
+// this is known beforehand. Each reason is independent.
 func (a *fitness) unfit() []string {
 	var why []string
 	for _, n := range slices.Sorted(maps.Keys(a.needs.unable)) {
@@ -64,8 +63,8 @@ func (a *fitness) unfit() []string {
 	return append(why, a.document()...)
 }
 
-// troubled says what would keep this server from taking any LIM over, beside what the
-// rules of failing over know.
+// troubled returns what would keep this server from taking over any LIM, apart from the rules of
+// failover.
 func (a *fitness) troubled() []string {
 	why := a.unseenDeaths()
 	if nowhere := a.kept.room.nowhere(); nowhere != "" {
@@ -77,8 +76,8 @@ func (a *fitness) troubled() []string {
 	return why
 }
 
-// actsNotFor lists the LIMs that this standby would not take over if their servers failed
-// now: it hears nobody and takes itself for cut off, or would do so then.
+// actsNotFor returns the LIMs that this standby would not take over now because it is isolated, or
+// would be without their servers.
 func (a *fitness) actsNotFor() []int {
 	c := a.cluster()
 	if c == nil || c.Standby != a.cfg.Server || !a.settled {
@@ -110,7 +109,7 @@ func (a *fitness) actsNotWords(lim int) string {
 	return fmt.Sprintf("%s hears nobody and does not take LIM %d over by itself; if %s is dead: `%s`", self, lim, regular, command)
 }
 
-// limits says what this server can do once only; "": nothing.
+// limits returns what this server can do only once; "": nothing.
 func (a *fitness) limits() string {
 	c := a.cluster()
 	if c == nil || c.Standby != a.cfg.Server || !a.settled || a.link.isolation.Isolated || !a.link.witnessed().OnlyMates() {
@@ -119,13 +118,13 @@ func (a *fitness) limits() string {
 	return fmt.Sprintf("redundant for one failure: without all regular servers %s would hear nobody, neither a gateway nor a neighbour, and would take nothing over by itself", a.cfg.Server)
 }
 
-// document says what of the document keeps this server from doing its part.
+// document returns what about the document keeps this server from doing its part.
 func (a *fitness) document() []string {
 	var why []string
 	if a.docs.onDisk.broken != "" {
 		why = append(why, "the cluster document on its disk cannot be used: "+a.docs.onDisk.broken)
 	}
-	if text := a.peers.lags(); text != "" { // at once: it takes nothing over before it has that one
+	if text := a.peers.lags(); text != "" { // reported at once: without that document it takes nothing over
 		why = append(why, text)
 	}
 	return why

@@ -12,8 +12,8 @@ import (
 	"mxcluster/internal/rotation"
 )
 
-// statement is what one server says to the others: its claim, on which they
-// decide, and what they show to people.
+// statement is what a server publishes: its claim, for the decisions of others, and what they show
+// to users.
 type statement struct {
 	failover.Claim
 	Alarms []alarms.Alarm  `json:"alarms,omitempty"`
@@ -24,26 +24,26 @@ type statement struct {
 	Told    []alarms.Told   `json:"told,omitempty"`    // the ledger of its sinks
 }
 
-// gossip is what this server says to all others by itself: what it claims, when that
-// changes, heartbeats in between, and its own address to those that have forgotten it.
+// gossip publishes this server's statement when it changes, sends heartbeats in between, and joins
+// servers that have lost this one.
 type gossip struct {
 	*core
 	peers     *peers
 	statement func(now time.Time) statement
 
-	published string    // the last statement, as it was sent; "": it is to be sent anew
-	said      statement // that was published, or says the same
+	published string    // the last statement, encoded; "": publish again
+	said      statement // the last statement
 	lastBeat  time.Time
-	lastFar   time.Time // the same, to servers of other clusters
+	lastFar   time.Time // last heartbeat to servers of other clusters
 
 	joining  bool
 	joinTurn int
 }
 
-// anew has everything said again, over another network.
+// anew makes the next step publish everything again, over another network.
 func (a *gossip) anew() { a.published = "" }
 
-// publish tells the others: all of it when it changed, else a heartbeat.
+// publish publishes the statement if it changed, else it sends a heartbeat if one is due.
 func (a *gossip) publish(now time.Time) {
 	if a.publishNews(now) {
 		a.lastBeat = now
@@ -61,8 +61,8 @@ func (a *gossip) publish(now time.Time) {
 	}
 }
 
-// publishNews tells the others all of it if it changed. Looking at the values first
-// is much cheaper than encoding them, and nearly always enough.
+// publishNews publishes the statement if it changed. Values are compared before they are encoded,
+// which is much cheaper and mostly enough.
 func (a *gossip) publishNews(now time.Time) bool {
 	c := a.statement(now)
 	if a.published != "" && reflect.DeepEqual(c, a.said) {
@@ -85,8 +85,8 @@ func (a *gossip) publishNews(now time.Time) bool {
 	return true
 }
 
-// rejoin brings back servers that memberlist forgot or never met. Joining
-// blocks, so it runs beside the main loop, once at a time.
+// rejoin joins servers that memberlist has forgotten or never met. Joining blocks, so it runs
+// beside the main loop, one at a time.
 func (a *gossip) rejoin() {
 	if a.joining {
 		return
@@ -102,7 +102,7 @@ func (a *gossip) rejoin() {
 		return
 	}
 	slices.Sort(missing)
-	// One a second, in turn, so that a dead server costs one connection attempt.
+	// One per second, in turn: a dead server costs one connection attempt.
 	a.joinTurn++
 	at := a.peers.addrsOf(a.doc.Server(missing[a.joinTurn%len(missing)]))
 	addr := at[a.joinTurn/len(missing)%len(at)]

@@ -15,8 +15,8 @@ import (
 	"mxcluster/internal/settings"
 )
 
-// gossipKeys are the keys by which gossip is authentic: how a rotation of them goes on, here
-// and, as far as they say it, on the others.
+// gossipKeys manages the gossip keys: the state of their rotation here and, by their statements, on
+// the others.
 type gossipKeys struct {
 	*core
 	peers *peers
@@ -24,7 +24,7 @@ type gossipKeys struct {
 	ring  *rotation.Ring
 }
 
-// load reads the gossip keys, which are put into force in the pool.
+// load reads the gossip keys and puts them into force in the pool.
 func (a *gossipKeys) load() (err error) {
 	a.ring, err = rotation.New(rotation.Config{Server: a.cfg.Server, File: a.deps.Keys, Log: a.log,
 		Use: func(keys settings.Keys) error { return a.net.pool.SetKeys(keys.Secrets()) },
@@ -38,7 +38,7 @@ func (a *gossipKeys) load() (err error) {
 	return err
 }
 
-// keyClaims is what all other servers of the document say of their keys.
+// keyClaims returns what the other servers state about their keys.
 func (a *peers) keyClaims() map[string]rotation.Claim {
 	out := map[string]rotation.Claim{}
 	for _, s := range a.doc.Servers {
@@ -49,8 +49,8 @@ func (a *peers) keyClaims() map[string]rotation.Claim {
 	return out
 }
 
-// turn does the next step of a rotation of the gossip key, and sends the newest one to
-// servers that lack it.
+// step takes the next step of a rotation of the gossip key, and sends the newest key to servers
+// that lack it.
 func (a *gossipKeys) turn(now time.Time) {
 	if !rotation.Rotating(a.ring.Keys()) || a.stopping {
 		return
@@ -67,14 +67,14 @@ func (a *gossipKeys) turn(now time.Time) {
 	}
 }
 
-// heard accepts a key that another server of the system has.
+// heard handles a key that another server sent.
 func (a *gossipKeys) heard(from string, m *rotation.Message) {
 	if m != nil && a.doc.Server(from) != nil && !a.stopping {
 		a.ring.Heard(from, *m)
 	}
 }
 
-// begin makes a new key here; the others get it from what follows.
+// begin makes a new key here; the following steps distribute it.
 func (a *gossipKeys) begin(r control.KeyRequest, done func(error)) {
 	a.ring.Begin(time.Now(), func(fingerprint string, err error) {
 		if err == nil {
@@ -84,7 +84,7 @@ func (a *gossipKeys) begin(r control.KeyRequest, done func(error)) {
 	})
 }
 
-// rotationSlow is after what time a rotation that waits is worth an alarm.
+// rotationSlow is after what time an incomplete rotation is an alarm.
 const rotationSlow = 10 * time.Minute
 
 // show answers `key show`.
@@ -92,7 +92,7 @@ func (a *gossipKeys) show(ctx context.Context) (*control.KeyInfo, error) {
 	return on(ctx, a.core, func() (*control.KeyInfo, error) { return a.info(), nil })
 }
 
-// rotate begins a rotation of the gossip key, unless one is on its way.
+// rotate starts a rotation of the gossip key, unless one is in progress.
 func (a *gossipKeys) rotate(ctx context.Context, r control.KeyRequest) (*control.KeyInfo, error) {
 	begins := false
 	begun, err := on(ctx, a.core, func() (<-chan error, error) {
@@ -128,13 +128,13 @@ func (a *gossipKeys) rotate(ctx context.Context, r control.KeyRequest) (*control
 	return info, err
 }
 
-// info is what this server knows of everybody's keys.
+// info describes the keys of all servers, as far as known.
 func (a *gossipKeys) info() *control.KeyInfo {
 	own, others := a.ring.Keys(), a.peers.keyClaims()
 	target := rotation.Newest(own).Fingerprint()
 	info := &control.KeyInfo{Server: a.cfg.Server, Target: target, Stage: keyStage(target, a.ring.Claim(), others)}
 	if info.Stage == control.KeysSettled && !a.settled {
-		info.Stage = control.KeysUnknown // it has not heard yet what the others have
+		info.Stage = control.KeysUnknown // the others' keys are not known yet
 	}
 	for _, key := range own {
 		info.Keys = append(info.Keys, control.NewKeyState(key.Fingerprint(), key.Made))
@@ -151,7 +151,7 @@ func (a *gossipKeys) info() *control.KeyInfo {
 	return info
 }
 
-// keyStage says how far a rotation is, as far as servers were heard.
+// keyStage returns the stage of a rotation, by the servers that were heard.
 func keyStage(target string, own *rotation.Claim, others map[string]rotation.Claim) control.KeyStage {
 	stage := control.KeysSettled
 	if len(own.Accepted) > 1 {
@@ -180,7 +180,7 @@ func keyStage(target string, own *rotation.Claim, others map[string]rotation.Cla
 	return stage
 }
 
-// keyBehind says why a rotation waits for a server, "" if it does not.
+// keyBehind returns why a rotation waits for a server; "": it does not.
 func keyBehind(stage control.KeyStage, target string, c rotation.Claim, live failover.Liveness) string {
 	silent := map[failover.Liveness]string{failover.Gone: "is down", failover.AgentLost: "has no agent that answers", failover.Unheard: "was not heard"}[live]
 	late := map[control.KeyStage]bool{

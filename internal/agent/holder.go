@@ -14,20 +14,20 @@ import (
 	"mxcluster/netops"
 )
 
-// renewals is how often a lease is renewed within its time.
+// renewals is how often a lease is renewed within its duration.
 const renewals = 10
 
-// proofRetry is when a lease is renewed again that could not be without the arbiter's
-// word: an agent that has just started may have little time left when it comes.
+// proofRetry is the delay before a renewal is retried that failed for lack of an answer from the
+// arbiter: a new run may have little time left.
 const proofRetry = 20 * time.Millisecond
 
-// burst spaces the first announcements of an alias: kernels ignore ARP updates
-// that follow each other too closely, so one of them comes after a second.
+// burst is the timing of the first announcements of an alias. Kernels ignore ARP updates that
+// follow too closely, so one comes after a second.
 var burst = [...]time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond, 1100 * time.Millisecond, 2500 * time.Millisecond}
 
-// holder keeps one alias on this server: it renews the kernel's lease and
-// announces the address until its context ends. Killed, stopped or hung, it
-// stops renewing, and the kernel takes the address away.
+// holder keeps one alias on this server: it renews the kernel's lease and announces the address
+// until its context ends. If the process is killed, stopped or hangs, renewals stop and the kernel
+// removes the address.
 type holder struct {
 	kernel  Kernel
 	wire    Wire
@@ -36,22 +36,21 @@ type holder struct {
 	ifname  string
 	alias   netip.Prefix
 	lease   time.Duration
-	refresh time.Duration // from one periodic announcement to the next
+	refresh time.Duration // between periodic announcements
 	log     *slog.Logger
 	alive   func(now time.Time) bool // whether the agent's main loop turns
-	lost    func(expired bool)       // the alias is no longer ours; expired: its time ran out
+	lost    func(expired bool)       // called when the alias has vanished; expired: its lease ended
 	told    func(at time.Time, err error)
-	kick    chan struct{} // something happened to the interface: look now
-	muted   atomic.Bool   // the alias is blocked: nothing is announced
+	kick    chan struct{} // something happened to the interface: check now
+	muted   atomic.Bool   // the alias is blocked: it is not announced
 
-	left    func(now time.Time) time.Duration // how long this server may have the alias at most, by the arbiter; nil: there is none
-	passive atomic.Bool                       // the alias is that of the passive side, which needs no proof
+	left    func(now time.Time) time.Duration // how long the arbiter's key lets this server hold the alias; nil: there is no arbiter
+	passive atomic.Bool                       // the alias is that of a passive side, which needs no key
 
-	renewing turn // while a renewal is on its way to the kernel
+	renewing turn // held during a renewal
 }
 
-// renew extends the lease, unless the holder has ended meanwhile; it returns for
-// how long.
+// renew extends the lease and returns its duration, unless the holder has ended.
 func (h *holder) renew(ctx context.Context, until time.Time) (time.Duration, error) {
 	h.renewing.take()
 	defer h.renewing.giveBack()
@@ -73,21 +72,21 @@ func (h *holder) renew(ctx context.Context, until time.Time) (time.Duration, err
 	if err := h.kernel.Extend(h.ifname, h.alias, lease, until); err != nil {
 		return 0, err
 	}
-	if bound && outlives(lease, h.left(time.Now())) { // this process was stopped in between
+	if bound && outlives(lease, h.left(time.Now())) { // this process was paused in between
 		return 0, errors.Join(netops.ErrLeaseLost, h.kernel.Drop(h.ifname, h.alias))
 	}
 	return lease, nil
 }
 
-// with does something to the alias while no renewal is on its way: that would bring
-// a dropped address back for a lease, in which the next server could not have it.
+// with calls f while no renewal is in progress: a renewal would bring a dropped address back for a
+// lease, and keep the next server from taking it.
 func (h *holder) with(f func() error) error {
 	h.renewing.take()
 	defer h.renewing.giveBack()
 	return f()
 }
 
-// keep renews the lease until ctx ends; until is when the present one runs out.
+// keep renews the lease until ctx ends; until is the end of the present lease.
 func (h *holder) keep(ctx context.Context, until time.Time) {
 	tick := time.NewTicker(h.lease / renewals)
 	defer tick.Stop()
@@ -123,7 +122,7 @@ func (h *holder) keep(ctx context.Context, until time.Time) {
 	}
 }
 
-// announce tells the network where the alias is: a burst, then periodically.
+// announce announces the alias: a burst, then periodically.
 func (h *holder) announce(ctx context.Context) {
 	start := time.Now()
 	timer := time.NewTimer(0)
@@ -155,7 +154,7 @@ func (h *holder) announce(ctx context.Context) {
 	}
 }
 
-// urgencyOf returns whose turn an announcement is, by its number.
+// urgencyOf returns the urgency of an announcement, by its number.
 func (h *holder) urgencyOf(number int) arpbudget.Urgency {
 	if number < len(burst) {
 		return h.burst
@@ -163,10 +162,10 @@ func (h *holder) urgencyOf(number int) arpbudget.Urgency {
 	return arpbudget.Plain
 }
 
-// errMuted says that an alias was not announced, and that this is as it should be.
+// errMuted is the result of an announcement that is suppressed because the alias is blocked.
 var errMuted = errors.New("the alias is blocked")
 
-// announceOnce makes sure that the address is here before it says so.
+// announceOnce announces the alias after checking that it is present.
 func (h *holder) announceOnce() error {
 	if h.muted.Load() {
 		return errMuted

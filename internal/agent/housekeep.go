@@ -7,7 +7,7 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// housekeep does what is due from time to time.
+// housekeep does what is due periodically.
 func (a *Agent) housekeep(now time.Time) {
 	a.orders.pending = slices.DeleteFunc(a.orders.pending, func(o failover.Order) bool { return !now.Before(o.Expires) || a.orders.fulfilled(o) })
 	if now.Sub(a.lastChores) >= chorePeriod {

@@ -10,28 +10,27 @@ import (
 )
 
 const (
-	silenceFirst = 2 * time.Second // without any frame, after which aliases are blocked for the first time
-	silenceMost  = time.Minute     // and at the most, when it was found again and again that nobody had taken them
-	askClients   = time.Second     // from one question to clients that were heard to the next
+	silenceFirst = 2 * time.Second // without any frame, until aliases are blocked for the first time
+	silenceMost  = time.Minute     // the longest such time, after blocks that proved unnecessary
+	askClients   = time.Second     // between questions to known clients
 )
 
-// silence is since when not a single frame came in over a link that is up.
+// silence is the state of watching for a link that is up and receives nothing.
 type silence struct {
-	since    time.Time // zero: it is not watched
-	received uint64    // frames until then
-	asked    time.Time // when clients were asked whether they are there
+	since    time.Time // start of the silence; zero: it is not watched
+	received uint64    // number of frames received until then
+	asked    time.Time // last question to clients
 	wait     time.Duration
 }
 
-// judgeSilence blocks the aliases of a server that receives nothing at all any more
-// though its link is up, as behind a switch port that drops every frame. It serves
-// nobody, and another server may have its aliases by the time that frames come
-// through again: then it must not be the first to answer. A cut cable looks the
-// same to the others, but says so here (link.check).
+// judgeSilence blocks the aliases of a server that receives nothing at all although its link is up,
+// as behind a switch port that drops every frame. It serves nobody, and another server may have its
+// aliases by the time frames arrive again; then this server must not answer for them first. A cut
+// cable looks the same to the others, but is seen here as a link that is down (link.check).
 //
-// That nobody who is polled answers is not enough, for they may be dead while
-// clients are served: what counts is what the interface received. Clients are
-// asked, so that one that has nothing to say is heard, too.
+// That no witness answers is not enough, since they may all be dead while clients are served. What
+// counts is the number of frames received on the interface. Known clients are asked, so that those
+// with nothing to send are heard, too.
 func (a *link) judgeSilence(now time.Time) {
 	if !a.isolation.Isolated || !a.up {
 		a.silence.since = time.Time{}
@@ -46,7 +45,7 @@ func (a *link) judgeSilence(now time.Time) {
 	}
 	link, err := a.deps.Kernel.Link(a.net.ifname)
 	switch {
-	case err != nil: // check tells
+	case err != nil: // reported by check
 	case a.silence.since.IsZero() || link.Received != a.silence.received:
 		a.silence.since, a.silence.received = now, link.Received
 	case now.Sub(a.silence.since) >= max(a.silentAfter(), a.silence.wait):
@@ -56,22 +55,21 @@ func (a *link) judgeSilence(now time.Time) {
 	}
 }
 
-// askClients asks the clients that were heard last whether they are there. Whoever
-// answers is heard.
+// askClients asks the clients that were heard last, whose answers then count as received.
 func (n *network) askClients(now time.Time) {
 	for _, client := range n.cache.latest() {
 		if !n.budget.Take(now, 1, arpbudget.Poll) {
 			break
 		}
-		_ = n.wire.Ask(n.base.Addr(), client, nil) // a failed send is a link that is down
+		_ = n.wire.Ask(n.base.Addr(), client, nil) // sending fails on a link that is down
 	}
 }
 
-// silentAfter is how long nothing comes in before that means something: half of the
-// silence limit, of which the other half made this server isolated, or longer.
+// silentAfter is how long nothing must be received for aliases to be blocked: half of the silence
+// limit, as the other half has passed when this server counts as isolated, or longer.
 func (a *link) silentAfter() time.Duration { return max(a.silenceLimit()/2, silenceFirst) }
 
-// awaitAnything waits until frames come in again; false when ctx ends first.
+// awaitAnything waits until a frame is received; false when ctx ends first.
 func (a *link) awaitAnything(ctx context.Context, n *network, before silence) bool {
 	for ctx.Err() == nil {
 		link, err := a.deps.Kernel.Link(n.ifname)
@@ -86,7 +84,7 @@ func (a *link) awaitAnything(ctx context.Context, n *network, before silence) bo
 	return false
 }
 
-// deafSince is since when nobody can be served over this server's link; zero: it works.
+// unservedSince returns since when nobody can be served over this server's link; zero: it works.
 func (a *link) deafSince(now time.Time) time.Time {
 	switch {
 	case !a.down.IsZero():
@@ -97,7 +95,7 @@ func (a *link) deafSince(now time.Time) time.Time {
 	return time.Time{}
 }
 
-// judgeIsolation decides whether it is this server that is cut off.
+// judgeIsolation decides whether this server is isolated.
 func (a *link) judgeIsolation(now time.Time) {
 	was := a.isolation.Isolated
 	said, began := a.net.detector.Testimony(now)

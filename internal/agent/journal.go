@@ -17,13 +17,13 @@ import (
 	"mxcluster/internal/member"
 )
 
-// journal tells what happens on this server: each thing as one line in the log and as one
-// event, which is kept on disk. It has a method for each kind of event, and is of the main
+// journal records what happens on this server: each occurrence as one line in the log and one
+// event, which is kept on disk. It has a method for each kind of event, and is owned by the main
 // loop.
 type journal struct {
 	name string // of this server
 	log  *slog.Logger
-	gate events.Gate // bounds what comes again and again
+	gate events.Gate // bounds repeated events
 	disk *recorder
 }
 
@@ -31,7 +31,7 @@ func newJournal(name string, log *slog.Logger, kept EventLog) *journal {
 	return &journal{name: name, log: log, disk: newRecorder(kept)}
 }
 
-// record tells one thing, unless it came so often that it is held back.
+// record records one event, unless it is suppressed because it is repeated too often.
 func (j *journal) record(level slog.Level, e events.Event) {
 	e.Time, e.Server = time.Now().UTC(), j.name
 	if j.gate.Admit(e) {
@@ -39,10 +39,10 @@ func (j *journal) record(level slog.Level, e events.Event) {
 	}
 }
 
-// tellHeld tells what was held back for long enough.
+// tellSuppressed records events that were suppressed for long enough, with a count.
 func (j *journal) tellHeld(now time.Time) { j.writeHeld(j.gate.Due(now)) }
 
-// end tells all that is held back.
+// end records all suppressed events.
 func (j *journal) end() { j.writeHeld(j.gate.Rest()) }
 
 func (j *journal) writeHeld(held []events.Event) {
@@ -70,12 +70,12 @@ func (j *journal) write(level slog.Level, e events.Event) {
 	j.disk.put(e)
 }
 
-// agent tells of this agent itself.
+// agent records an event of this agent.
 func (j *journal) agent(is, text string) {
 	j.record(slog.LevelInfo, events.Event{Kind: events.Agent, Subject: j.name, Is: is, Text: text})
 }
 
-// decision tells what a LIM is to do here, and why.
+// decision records what a LIM is to do here, and why.
 func (j *journal) decision(d *failover.Decision) {
 	words := map[failover.Want]string{failover.Run: "is to run here: ", failover.Stop: "is not to run here: ",
 		failover.Wait: "is left as it is: ", failover.Preload: "is kept loaded here: "}
@@ -83,7 +83,7 @@ func (j *journal) decision(d *failover.Decision) {
 		Reason: d.Reason, Text: fmt.Sprintf("LIM %d %s%s", d.LIM, words[d.Want], d.Reason)})
 }
 
-// state tells of a LIM that it is in another state than before.
+// state records a LIM's change of state.
 func (j *journal) state(lim int, term uint64, is, was failover.State, reason string) {
 	level := slog.LevelInfo
 	if is == failover.Failed {
@@ -93,13 +93,12 @@ func (j *journal) state(lim int, term uint64, is, was failover.State, reason str
 		Text: fmt.Sprintf("LIM %d is %s on %s: %s", lim, is, j.name, reason)})
 }
 
-// software tells what is out of order with a LIM's software, without its
-// state showing that.
+// software records a problem of a LIM's software that does not change the LIM's state.
 func (j *journal) software(lim int, text string) {
 	j.record(slog.LevelWarn, events.Event{Kind: events.Software, LIM: lim, Text: text})
 }
 
-// rehearsal tells what came of one.
+// rehearsal records the result of a rehearsal.
 func (j *journal) rehearsal(lim int, r failover.Rehearsal) {
 	level, text := slog.LevelInfo, fmt.Sprintf("the rehearsal of LIM %d on %s was %s", lim, j.name, r.Result)
 	if r.Result == failover.RehearsalFailed {
@@ -114,14 +113,14 @@ func (j *journal) rehearsal(lim int, r failover.Rehearsal) {
 	j.record(level, events.Event{Kind: events.Rehearsal, LIM: lim, Is: string(r.Result), Reason: r.Text, Text: text})
 }
 
-// adopted tells that a LIM goes on under a new agent, as if nothing had been.
+// adopted records that a LIM goes on under a new run of the agent.
 func (j *journal) adopted(lim int, term uint64) {
 	const is = string(failover.Running)
 	j.record(slog.LevelInfo, events.Event{Kind: events.State, LIM: lim, Is: is, Was: is, Term: term,
 		Reason: "the agent that ran it before is gone", Text: fmt.Sprintf("LIM %d goes on on %s under a new agent", lim, j.name)})
 }
 
-// server tells of another server that its life is judged otherwise than before.
+// server records a change of another server's liveness.
 func (j *journal) server(name string, is, was failover.Liveness) {
 	words := map[failover.Liveness]string{failover.Alive: "is alive", failover.AgentLost: "has an agent that is silent",
 		failover.Gone: "is gone: nothing is heard of it", failover.Unheard: "is not heard"}
@@ -133,7 +132,7 @@ func (j *journal) server(name string, is, was failover.Liveness) {
 		Text: fmt.Sprintf("server %s %s", name, words[is])})
 }
 
-// order tells of an order that was accepted.
+// order records an accepted order.
 func (j *journal) order(o control.Order, target string) {
 	text := fmt.Sprintf("%s of LIM %d to %s was ordered", o.Kind, o.LIM, target)
 	if o.Now {
@@ -146,18 +145,18 @@ func (j *journal) order(o control.Order, target string) {
 		Text: text + byWords(o.By, o.Reason)})
 }
 
-// draining tells of an order that waits for the LIM's calls to end.
+// draining records an order that waits for the LIM's calls to end.
 func (j *journal) draining(o control.Order, target string) {
 	j.record(slog.LevelInfo, events.Event{Kind: events.Software, LIM: o.LIM, By: o.By, Reason: o.Reason,
 		Text: fmt.Sprintf("the calls of LIM %d are drained on %s, for at most %s, before it moves to %s", o.LIM, j.name, o.DrainCalls, target) + byWords(o.By, o.Reason)})
 }
 
-// drained tells what came of that.
+// drained records the result of that wait.
 func (j *journal) drained(lim int, text string) {
 	j.record(slog.LevelInfo, events.Event{Kind: events.Software, LIM: lim, Text: text})
 }
 
-// alarm tells that one was raised or cleared.
+// alarm records that an alarm was raised or cleared.
 func (j *journal) alarm(c alarms.Change) {
 	level, is := slog.LevelInfo, "cleared"
 	if c.Raised {
@@ -167,7 +166,7 @@ func (j *journal) alarm(c alarms.Change) {
 		Text: fmt.Sprintf("alarm %d %s (%s): %s", c.Handle, is, c.Severity, c.Text)})
 }
 
-// noticed tells that somebody knows of an alarm, or cleared one.
+// noticed records that somebody acknowledged or cleared an alarm.
 func (j *journal) noticed(n alarms.Notice) {
 	is := "noticed"
 	if n.Cleared {
@@ -177,7 +176,7 @@ func (j *journal) noticed(n alarms.Notice) {
 		Text: fmt.Sprintf("alarm %d %s", n.Handle, is) + byWords(n.By, n.Comment)})
 }
 
-// document tells that another revision is in force.
+// document records that another revision is in force.
 func (j *journal) document(d *clusterconf.Document) {
 	text := fmt.Sprintf("revision %d of the cluster document is in force", d.Revision)
 	if d.Changed.Command != "" {
@@ -190,18 +189,18 @@ func (j *journal) document(d *clusterconf.Document) {
 		By: d.Changed.By, Reason: d.Changed.Reason, Text: text + byWords(d.Changed.By, d.Changed.Reason)})
 }
 
-// documentFile tells of the document otherwise than that it is in force: what lies on the
-// disk, or that this server is in it or not.
+// documentFile records other events about the document: the state of its file, or whether this
+// server is in it.
 func (j *journal) documentFile(level slog.Level, revision uint64, is, text string) {
 	j.record(level, events.Event{Kind: events.Document, Subject: is, Is: strconv.FormatUint(revision, 10), Text: text})
 }
 
-// conflict tells of two that have one thing, such as an alias or a document.
+// conflict records two claimants of one thing, such as an alias or a document.
 func (j *journal) conflict(lim int, text string) {
 	j.record(slog.LevelWarn, events.Event{Kind: events.Conflict, LIM: lim, Text: text})
 }
 
-// refused tells what came to the gossip port and was not believed.
+// refused records what arrived at the gossip port and was refused.
 func (j *journal) refused(r *member.Refusal) {
 	what := "datagram"
 	if r.Kind == member.RefusedConnections {
@@ -217,22 +216,22 @@ func (j *journal) refused(r *member.Refusal) {
 	j.record(level, events.Event{Kind: events.Refused, Subject: r.Kind, Reason: r.Reason, Text: text + ": what was refused is " + r.Reason})
 }
 
-// alias tells what happened to an alias.
+// alias records an event about an alias.
 func (j *journal) alias(lim int, addr netip.Addr, is, text string) {
 	j.record(slog.LevelWarn, events.Event{Kind: events.Alias, LIM: lim, Subject: addr.String(), Is: is, Text: text})
 }
 
-// key tells of the gossip keys.
+// key records an event about the gossip keys.
 func (j *journal) key(level slog.Level, is, text, by, reason string) {
 	j.record(level, events.Event{Kind: events.Key, Subject: j.name, Is: is, By: by, Reason: reason, Text: text})
 }
 
-// notBelieved tells of something that came from a server, or in its name, and does not count.
+// notBelieved records something sent by a server, or in its name, that is disregarded.
 func (j *journal) notBelieved(server, is, text string) {
 	j.record(slog.LevelWarn, events.Event{Kind: events.Server, Subject: server, Is: is, Text: text})
 }
 
-// arbiter tells whether this server reaches the arbiter; failure says why not.
+// arbiter records whether the arbiter is reachable; failure is why not.
 func (j *journal) arbiter(is, was, failure string) {
 	if is == failover.ArbiterSilent {
 		j.record(slog.LevelError, events.Event{Kind: events.Arbiter, Is: is, Was: was, Reason: failure,
@@ -242,12 +241,12 @@ func (j *journal) arbiter(is, was, failure string) {
 	j.record(slog.LevelInfo, events.Event{Kind: events.Arbiter, Is: is, Was: was, Text: j.name + " reaches the arbiter"})
 }
 
-// isolation tells whether this server is cut off, and how that shows.
+// isolation records whether this server is isolated, and by which evidence.
 func (j *journal) isolation(isolated bool, text string) {
 	j.record(slog.LevelWarn, events.Event{Kind: events.Isolation, Subject: j.name, Is: strconv.FormatBool(isolated), Text: text})
 }
 
-// byWords says who wanted something and why, as far as that was told.
+// byWords words who gave an order and why, as far as known.
 func byWords(by, reason string) string {
 	text := ""
 	if by != "" {

@@ -9,7 +9,7 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// judge updates what is known of the other servers' lives.
+// judge updates the liveness of the other servers.
 func (a *Agent) judge(now time.Time) {
 	a.peers.refresh()
 	seen := a.net.detector.Sightings()
@@ -34,7 +34,7 @@ func (a *Agent) judge(now time.Time) {
 				a.aliases.returned(s.Name)
 			}
 			if p.Liveness == failover.Alive {
-				a.aliases.announceAll() // it, and the clients beside it, may have heard of another holder
+				a.aliases.announceAll() // it, and clients near it, may have heard of another holder
 			}
 			a.journal.server(s.Name, p.Liveness, was)
 		}
@@ -47,9 +47,9 @@ func (a *Agent) judge(now time.Time) {
 	a.link.keepBase(now)
 }
 
-// waited reports whether a starting agent has waited long enough for those that it does
-// not hear. They have that time from the first frame of anybody: before, a switch port
-// may have been shut. Where nothing at all is heard the time for a cold start counts.
+// waited reports whether a starting agent has waited long enough for servers that it does not hear.
+// The time starts with the first frame from anybody, as a switch port may have been shut before. If
+// nothing at all is heard, the time for a cold start applies.
 func (a *Agent) waited(now time.Time) bool {
 	if first := a.net.detector.FirstFrame(); !first.IsZero() {
 		return now.Sub(later(a.started, first)) >= settleTime
@@ -57,8 +57,8 @@ func (a *Agent) waited(now time.Time) bool {
 	return now.Sub(a.started) >= max(a.cfg.StartGrace, settleTime)
 }
 
-// judgeIdle notes since when a regular server leaves its LIM down, although this
-// server has it down, too.
+// judgeIdle records since when a regular server leaves its LIM down while this server has it down,
+// too.
 func (p *peer) judgeIdle(lim int, here *lim, now time.Time) {
 	switch {
 	case lim == 0 || p.Liveness != failover.Alive || !p.Claim.Settled || p.Claim.LIM(lim).State.Active(),
@@ -69,8 +69,8 @@ func (p *peer) judgeIdle(lim int, here *lim, now time.Time) {
 	}
 }
 
-// livenessOf judges a server of this server's cluster, which an earlier run of this agent
-// saw last at a time that is kept; zero: it did not.
+// livenessOf judges a server of this cluster. last is when an earlier run of this agent last saw
+// it; zero: never.
 func (a *peers) livenessOf(p *peer, g detector.Sighting, last time.Time) failover.Liveness {
 	known := g.EverGossip || !last.IsZero() && a.started.Sub(last) < seenFresh
 	switch {
@@ -83,7 +83,7 @@ func (a *peers) livenessOf(p *peer, g detector.Sighting, last time.Time) failove
 	case p.Claim == nil || !g.EverGossip:
 		return failover.Unheard
 	case p.stale && p.Liveness != failover.Alive:
-		return p.Liveness // it is back, and its claim is that of the run before
+		return p.Liveness // it is back, and its claim is that of a former run
 	case (p.Liveness == failover.Gone || p.Liveness == failover.AgentLost) && !g.Gossiped.After(p.Since):
 		return failover.AgentLost // its kernel is back
 	}

@@ -18,16 +18,16 @@ import (
 )
 
 const (
-	stepRetry    = time.Second      // after a step of the document that could not be stored
-	lingersAfter = 30 * time.Second // after which what is not at its end is told
+	stepRetry    = time.Second      // delay after a step of the document that could not be stored
+	lingersAfter = 30 * time.Second // after which an incomplete change is reported
 )
 
-// agentUser stands in the record of changes for edits that agents carry on.
+// agentUser is the user in the record of changes for steps by agents.
 const agentUser = "the agent"
 
-// goOn takes the next step of LIMs that leave their clusters, and of servers whose
-// base was moved: what this server has to give up, and, where it carries edits on,
-// the next revision of the document (decision 0050).
+// advance takes the next step for LIMs that leave their clusters and servers whose base was moved:
+// it gives up what this server has to give up, and, if this server carries out edits, stores the
+// next revision of the document (decision 0050).
 func (a *documents) goOn(now time.Time) {
 	if !failover.Pending(a.doc) {
 		a.steps = failover.Step{}
@@ -44,8 +44,7 @@ func (a *documents) goOn(now time.Time) {
 	a.take(a.steps, place, now)
 }
 
-// take stores the revision that a step makes, unless the document is another one by
-// then.
+// storeStep stores the revision made by a step, unless the document has changed by then.
 func (a *documents) take(step failover.Step, place failover.EditorPlace, now time.Time) {
 	a.going, a.goneOn = true, now
 	revision := a.doc.Revision
@@ -106,8 +105,8 @@ func stepReason(step failover.Step) string {
 	return "every server has the document"
 }
 
-// giveUpLeaving takes off this standby server what it has of LIMs that leave its
-// cluster. Only what was read back from the kernel is said to be gone.
+// giveUpLeaving removes from this standby what it has of LIMs that leave its cluster. Only what was
+// read back from the kernel counts as removed.
 func (a *lims) giveUpLeaving() {
 	c := a.cluster()
 	if c == nil || c.Standby != a.cfg.Server {
@@ -125,8 +124,8 @@ func (a *lims) giveUpLeaving() {
 	}
 }
 
-// clearOf takes an alias off every interface that still has it, blocked until it is
-// gone. It reports whether it is.
+// clearAlias removes an alias from every interface, blocked until it is gone. It reports whether it
+// is.
 func (l *lim) clearOf(m clusterconf.Member) bool {
 	here, err := l.deps.Kernel.Addresses("")
 	if err != nil {
@@ -140,21 +139,21 @@ func (l *lim) clearOf(m clusterconf.Member) bool {
 		}
 	}
 	if len(left) > 0 {
-		return false // it is read back with the next step
+		return false // read back in the next step
 	}
 	l.alias.forgetBlock(m.Alias)
 	return true
 }
 
-// lookAtLeaving has it read back again that aliases are gone.
+// lookAtLeaving makes the next step read back again that aliases are gone.
 func (a *lims) lookAtLeaving() {
 	for _, l := range a.all {
 		l.clear = false
 	}
 }
 
-// mayLeave refuses to take LIMs out of their cluster when that would not come to its
-// end, or would end a service without a word.
+// mayLeave refuses to take LIMs out of their cluster if that could not be completed, or would
+// silently end a service.
 func (a *documents) mayLeave(ctx context.Context, r control.LeaveRequest) error {
 	_, err := on(ctx, a.core, func() (struct{}, error) {
 		now := time.Now()
@@ -179,7 +178,7 @@ func (a *documents) mayLeave(ctx context.Context, r control.LeaveRequest) error 
 	return a.nothingOf(ctx, r.Dead)
 }
 
-// nothingOf refuses to take a server for lost that still answers for its addresses.
+// mustBeSilent refuses to give up a server as lost that still answers for its addresses.
 func (a *documents) nothingOf(ctx context.Context, server string) error {
 	var base netip.Addr
 	n, err := on(ctx, a.core, func() (*network, error) {

@@ -10,39 +10,39 @@ import (
 )
 
 const (
-	retryFirst   = 10 * time.Second // after software failed; doubled each time
+	retryFirst   = 10 * time.Second // delay after software failed; doubled each time
 	retryLongest = 5 * time.Minute
 	retryAddress = time.Second      // after the alias was found in use
 	retryStop    = 30 * time.Second // after software did not stop
-	restopLimit  = 10 * time.Second // of that
+	restopLimit  = 10 * time.Second // of such a retry
 	stopLongest  = 2 * time.Minute
 )
 
-// lim is a LIM on this server. It is owned by the main loop; its operations run
-// beside it and report back.
+// lim is a LIM on this server. It is owned by the main loop; its operations run beside it and post
+// their results.
 type lim struct {
 	*lims
 	number   int
 	alias    *alias
 	software *software
 	failover.Standing
-	since    time.Time // of its state
+	since    time.Time // start of its state
 	failures int       // in a row
 	reason   string    // of the last decision
 	waiting  bool
 	remedy   *failover.Remedy
 	blocked  []string
 
-	heldUntil time.Time // automatic fallback is held back until then at least
+	heldUntil time.Time // automatic fallback waits until then at least
 	heldWhy   string
 
-	tookToStart time.Duration // its software, when that was last started here, be it on trial; 0: never
+	tookToStart time.Duration // how long its software took to start here last, on trial or not; 0: it never did
 
 	clear bool               // it leaves its cluster, and nothing of it is left here
-	op    context.CancelFunc // ends the operation in progress; nil: none
+	op    context.CancelFunc // cancels the operation in progress; nil: none
 }
 
-// lims are the LIMs on this server.
+// lims is the set of LIMs on this server.
 type lims struct {
 	*core
 	gossip  *gossip
@@ -51,10 +51,10 @@ type lims struct {
 	all     map[int]*lim
 	data    *data
 
-	endRehearsals func(why string) <-chan struct{} // makes room for a LIM; see [rehearsals.clear]
+	endRehearsals func(why string) <-chan struct{} // ends rehearsals; see [rehearsals.clear]
 }
 
-// of returns the record of a LIM, made anew if need be.
+// of returns the record of a LIM; it creates one if needed.
 func (a *lims) of(number int) *lim {
 	l := a.all[number]
 	if l == nil {
@@ -72,7 +72,7 @@ func (l *lim) set(s failover.State, reason string) {
 	}
 }
 
-// apply carries one decision out.
+// apply carries out one decision.
 func (a *Agent) apply(d *failover.Decision, now time.Time) {
 	l := a.lims.of(d.LIM)
 	if l.reason != d.Reason {
@@ -94,7 +94,7 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 	case failover.Stop:
 		l.alias.inUse.text = "" // it is not wanted here any more
 		if d.AliasOff {
-			l.alias.drop() // whatever is in progress: another server has it
+			l.alias.drop() // even during an operation: another server has it
 		}
 		if d.Unmark {
 			l.Released = time.Time{}
@@ -107,7 +107,7 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 	}
 }
 
-// askWire has the detector ask for the alias as long as the decision hangs on it.
+// askWire makes the detector watch the alias while the decision depends on it.
 func (a *Agent) askWire(d *failover.Decision, now time.Time) {
 	c := a.doc.ClusterOfLIM(d.LIM)
 	if d.AskWire && c != nil {
@@ -117,7 +117,7 @@ func (a *Agent) askWire(d *failover.Decision, now time.Time) {
 	}
 }
 
-// keep takes over what a decision says is to be remembered of the LIM.
+// keep takes over what a decision says should be remembered of the LIM.
 func (l *lim) keep(d *failover.Decision) {
 	if d.Flaps != nil {
 		l.Flaps = *d.Flaps
@@ -127,8 +127,8 @@ func (l *lim) keep(d *failover.Decision) {
 	}
 }
 
-// operate runs one operation of a LIM beside the main loop; the function that
-// it returns is then done by the main loop. A LIM has one operation at a time.
+// operate runs an operation of a LIM beside the main loop, and then the function that it returns on
+// the main loop. A LIM has one operation at a time.
 func (l *lim) operate(f func(ctx context.Context) func()) {
 	ctx, cancel := context.WithCancel(l.ctx)
 	l.op = cancel
@@ -142,8 +142,8 @@ func (l *lim) operate(f func(ctx context.Context) func()) {
 	})
 }
 
-// watchHealth asks a LIM's software how it is, from time to time, and restarts
-// it in place a settable number of times (design section 5, rule 11).
+// watchHealth starts the health checks of a LIM's software, and restarts failing software in place
+// a configured number of times (design section 5, rule 11).
 func (l *lim) watchHealth(software services.Set, env services.Env) {
 	l.software.endHealth()
 	if len(software) == 0 {
@@ -154,7 +154,7 @@ func (l *lim) watchHealth(software services.Set, env services.Env) {
 	l.wg.Go(func() { l.software.watch(ctx, software, env, l.unhealthy) })
 }
 
-// unhealthy restarts software that no longer runs, or gives it up here.
+// unhealthy restarts failed software, or gives the LIM up here.
 func (l *lim) unhealthy(ctx context.Context, service string, state services.State, err error) {
 	if ctx.Err() != nil || l.State != failover.Running && l.State != failover.Preloaded || l.op != nil {
 		return
@@ -180,18 +180,18 @@ func (l *lim) unhealthy(ctx context.Context, service string, state services.Stat
 	l.stop(l.alias.passive(), why.Error(), func() { l.fail(why) })
 }
 
-// serves reports whether a LIM is up here, or coming up and did not fail before.
+// serves reports whether a LIM is up here, or starting and has not failed before.
 func (l *lim) serves() bool {
 	return l.State == failover.Running || l.State == failover.Starting && l.Failure == ""
 }
 
-// putBack takes the aliases again that were taken off while the interface was down.
+// putBack adds the aliases again that were removed while the interface was down.
 func (a *lims) putBack() {
 	for _, l := range a.all {
 		switch {
 		case !l.alias.absent || l.op != nil:
 		case l.State != failover.Running:
-			l.alias.absent = false // it is loaded anew
+			l.alias.absent = false // loaded anew
 		default:
 			l.alias.absent = false
 			l.alias.event("deleted", fmt.Sprintf("the alias %s was deleted while %s was down; it is put back", l.alias.addr.Addr(), a.net.ifname))
@@ -200,7 +200,7 @@ func (a *lims) putBack() {
 	}
 }
 
-// aliasFreed has a LIM that waited for its alias started at once.
+// aliasFreed starts a LIM at once that waits for its alias.
 func (a *lims) aliasFreed(lim int) {
 	if l := a.of(lim); !l.State.Active() {
 		l.RetryAt = time.Time{}

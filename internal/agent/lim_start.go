@@ -28,8 +28,8 @@ func (l *lim) applyRun(d *failover.Decision) (starts bool) {
 	return false
 }
 
-// reterm gives a running LIM a later term and announces it again, after another
-// server had it too.
+// raiseTerm gives a running LIM a higher term and announces its alias again, after another server
+// had it, too.
 func (l *lim) reterm(term uint64) {
 	l.Term, l.Known = term, l.Known.Later(failover.Place{Term: term, Server: l.cfg.Server})
 	l.kept.saveBeside()
@@ -39,8 +39,8 @@ func (l *lim) reterm(term uint64) {
 	}
 }
 
-// start begins to run a LIM here: term saved, alias probed and leased, announced,
-// software started.
+// start starts a LIM here: it saves the term, probes, takes and announces the alias, and starts the
+// software.
 func (l *lim) start(term uint64, alias netip.Prefix, reason string) {
 	goesOn := l.kept.durable(l, term)
 	l.Term, l.Released, l.alias.absent = term, time.Time{}, false
@@ -56,7 +56,7 @@ func (l *lim) start(term uint64, alias netip.Prefix, reason string) {
 	changes := l.software.role == rolePassive
 	gone := l.software.gone(software)
 	if goesOn && l.software.specs != nil {
-		software = software.Only(l.software.specs) // what was added since must not bring down what runs
+		software = software.Only(l.software.specs) // added services must not bring down running ones
 	}
 	l.software.mayBeUp(software, gone)
 	net, saved := l.net, l.kept.saveBegin()
@@ -105,8 +105,8 @@ func (l *lim) start(term uint64, alias netip.Prefix, reason string) {
 	})
 }
 
-// makeRoom ends what is rehearsed here, whatever LIM that is of; software is started once
-// the function that it returns has.
+// makeRoom ends rehearsals of any LIM. Software is started after the returned function has
+// returned.
 func (l *lim) makeRoom() (cleared func(ctx context.Context)) {
 	gone := l.endRehearsals(fmt.Sprintf("LIM %d starts", l.number))
 	return func(ctx context.Context) {
@@ -120,12 +120,12 @@ func (l *lim) makeRoom() (cleared func(ctx context.Context)) {
 	}
 }
 
-// runs notes that a LIM's software runs, and watches it.
+// runs records that a LIM's software runs, and starts its health checks.
 func (l *lim) runs(software services.Set, env services.Env) {
 	l.Failure, l.RetryAt, l.software.up, l.alias.inUse.text, l.software.role, l.software.version = "", time.Time{}, true, "", env.Role, nil
 	l.software.mayBeUp(software)
-	l.software.change.hash = ""       // the document may want another by now
-	if l.State == failover.Stopping { // called off when it was up already
+	l.software.change.hash = ""       // the document may have changed it meanwhile
+	if l.State == failover.Stopping { // cancelled when it was up already
 		l.stop(false, l.reason, nil)
 		return
 	}

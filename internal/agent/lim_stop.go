@@ -7,15 +7,15 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// applyStop takes a LIM down here, if it is not down already.
+// applyStop stops a LIM here, unless it is stopped.
 func (l *lim) applyStop(d *failover.Decision) {
 	if l.software.stopsAgain || l.State == failover.Stopping && l.op != nil {
 		return
 	}
 	if l.alias.passive() {
-		l.alias.drop() // what is being stopped must not look like a holder
+		l.alias.drop() // while it is stopped the alias must not be visible
 	}
-	if l.op != nil { // a start, which ends and cleans up behind itself
+	if l.op != nil { // a start; it ends and cleans up
 		l.set(failover.Stopping, d.Reason)
 		l.op()
 		return
@@ -32,8 +32,8 @@ func (l *lim) applyStop(d *failover.Decision) {
 	l.stop(d.AliasOff, d.Reason, nil)
 }
 
-// stop takes a LIM down: software and alias, the alias first when another
-// server has it too. then, if any, is done by the main loop at the end.
+// stop stops a LIM: software and alias, the alias first if another server has it, too. then, if not
+// nil, runs on the main loop at the end.
 func (l *lim) stop(aliasFirst bool, reason string, then func()) {
 	l.set(failover.Stopping, reason)
 	l.software.endHealth()
@@ -63,7 +63,7 @@ func (l *lim) stop(aliasFirst bool, reason string, then func()) {
 	})
 }
 
-// stopSoftwareAgain does so, in silence: nobody has to wait for it.
+// stopSoftwareAgain retries it without a change of state: nothing waits for it.
 func (l *lim) stopSoftwareAgain() {
 	if time.Now().Before(l.software.stopAgain) {
 		return
@@ -87,8 +87,8 @@ func (l *lim) stopSoftwareAgain() {
 	})
 }
 
-// forgive forgets a failure on the standby when the LIM is not wanted there any
-// more. On the regular server it stays, and holds automatic fallback back.
+// clearFailure forgets a failure on the standby when the LIM is not wanted there any more. On the
+// regular server it stays, and delays automatic fallback.
 func (l *lim) forgive() {
 	if s := l.doc.Server(l.cfg.Server); s == nil || !s.Standby || time.Now().Before(l.RetryAt) {
 		return
@@ -103,7 +103,7 @@ func (l *lim) stopped(reason string, then func()) {
 	l.set(failover.Stopped, reason)
 	if !l.Released.IsZero() {
 		l.Released = time.Now()
-		l.gossip.publish(l.Released) // before it is saved: the other side waits for it, and the clients
+		l.gossip.publish(l.Released) // before it is saved: the other side and clients are waiting
 	}
 	l.kept.saveBeside()
 	if then != nil {
@@ -111,9 +111,9 @@ func (l *lim) stopped(reason string, then func()) {
 	}
 }
 
-// fail notes that a LIM did not come up here, or stopped working.
+// fail records that a LIM did not come up here, or stopped working.
 func (l *lim) fail(err error) {
-	if l.State == failover.Stopping || l.ctx.Err() != nil { // the start was called off
+	if l.State == failover.Stopping || l.ctx.Err() != nil { // the start was cancelled
 		l.stopped(l.reason, nil)
 		return
 	}

@@ -15,8 +15,8 @@ import (
 	"mxcluster/netops"
 )
 
-// link is the interface of this server's base address, and whether anything is heard over
-// it. It is of the main loop.
+// link is the interface of this server's base address: its state, and whether anything is received
+// over it. It is owned by the main loop.
 type link struct {
 	*core
 	aliases *aliases
@@ -24,39 +24,38 @@ type link struct {
 	peers   *peers
 
 	up       bool
-	down     time.Time // since when it carries no traffic; zero: it does
-	enabled  time.Time // since when the interface is set up; zero: it is down
+	down     time.Time // since when it is down; zero: it is up
+	enabled  time.Time // since when the interface is enabled; zero: it is not
 	mac      string    // of the interface
 	macs     ownMACs
-	baseKept time.Time // when the base was last announced because another station uses it
-	baseGone time.Time // since when the base address is missing; zero: it is there
-	index    int       // the kernel's number of the interface; another one is that of an interface that was made anew
-	baseOurs bool      // the interface was made anew, and the system does not add the base to it
+	baseKept time.Time // last announcement of the base because another station uses it
+	baseGone time.Time // since when the base address is missing; zero: it is not
+	index    int       // index of the interface in the kernel; a new one after it was created anew
+	baseOurs bool      // the interface was created anew, and the system does not add the base to it
 
 	gateways   gateways
-	silence    silence // what came in, while isolated
+	silence    silence // frames received while isolated
 	isolation  evidence.Isolation
-	heardAgain time.Time // when that ended last
+	heardAgain time.Time // end of the last isolation
 }
 
-// baseGrace is how long the operating system has, after an interface was set up, to
-// add the base address before the agent does: ifup and its like fail where an address
-// is there already.
+// baseGrace is how long the operating system has, after an interface was enabled, to add the base
+// address before the agent does: ifup and similar tools fail if the address is present already.
 const baseGrace = 5 * time.Second
 
-// baseGrace6 is that of an IPv6 base: the kernel itself takes those off an interface that
-// is set down, so that often nobody is about to add it.
+// baseGrace6 is the same for an IPv6 base: the kernel removes IPv6 addresses from an interface that
+// is disabled, so that often nobody adds them again.
 const baseGrace6 = 500 * time.Millisecond
 
-// baseSettle is how long a base address must be missing on an interface that is set up
-// before it is added: ifdown takes the address off and sets the interface down then.
+// baseSettle is how long a base address must be missing on an enabled interface before it is added:
+// ifdown removes the address, and then disables the interface.
 const baseSettle = 250 * time.Millisecond
 
-// mostMACs bounds what is kept of former MAC addresses, and what travels of all.
+// mostMACs bounds the MAC addresses that are kept and published.
 const mostMACs = 16
 
-// ownMACs are the MAC addresses that this server has, and had since the agent started,
-// the latest last: what is heard from them is no stranger's.
+// ownMACs are the present and former MAC addresses of this server since the agent's start, the
+// latest last. Frames with them are not a stranger's.
 type ownMACs struct{ all []string }
 
 func (m *ownMACs) note(mac net.HardwareAddr) {
@@ -72,8 +71,8 @@ func (m *ownMACs) has(mac string) bool { return slices.Contains(m.all, mac) }
 
 func (m *ownMACs) list() []string { return slices.Clone(m.all) }
 
-// note notes what the interface is like now. One that was set up gives the system
-// some time to add its addresses; a new MAC address is told to everybody at once.
+// note records the state of the interface. After it was enabled the system gets time to add its
+// addresses; a new MAC address is announced at once.
 func (a *link) note(link netops.Link) {
 	remade := link.Index != a.index
 	switch {
@@ -102,8 +101,8 @@ func (a *link) note(link netops.Link) {
 	}
 }
 
-// announceBase tells everybody where the base address is, beside the main loop. A
-// failed send is a link that is down: it is told when that comes back, by the kernel.
+// announceBase announces the base address, beside the main loop. Sending fails on a link that is
+// down, and the kernel announces the base when it is up again.
 func (a *link) announceBase() {
 	n, base := a.net, a.net.base.Addr()
 	a.wg.Go(func() {
@@ -113,8 +112,7 @@ func (a *link) announceBase() {
 	})
 }
 
-// ensureBases adds the base addresses of this server where they are missing, unless
-// its interface is down: then it is not the time to add anything.
+// ensureBases adds missing base addresses of this server, unless the interface is down.
 func (a *link) ensureBases(self *clusterconf.Server, bases []netip.Prefix) error {
 	link, err := a.deps.Kernel.Link(self.Interface)
 	if err != nil {
@@ -135,8 +133,7 @@ func (a *link) ensureBases(self *clusterconf.Server, bases []netip.Prefix) error
 	return nil
 }
 
-// missingBase returns a base address of this server that its interface does not have;
-// the zero prefix: it has all.
+// missingBase returns a base address that the interface lacks; the zero prefix: none.
 func (a *link) missingBase() (netip.Prefix, error) {
 	for _, base := range bases(a.doc, a.doc.Server(a.cfg.Server)) {
 		if here, err := a.onInterface(a.net.ifname, base); err != nil || !here {
@@ -152,8 +149,8 @@ func (a *link) onInterface(ifname string, p netip.Prefix) (bool, error) {
 	return slices.ContainsFunc(all, func(x netops.Address) bool { return x.Prefix == p }), err
 }
 
-// tendAddresses adds what is missing of this server's own addresses: the base first,
-// then the aliases that were taken off while that could not be done.
+// tendAddresses adds missing addresses of this server: first the base, then the aliases that were
+// removed while this was impossible.
 func (a *link) tendAddresses(now time.Time) {
 	if a.enabled.IsZero() {
 		a.baseGone = time.Time{}
@@ -162,7 +159,7 @@ func (a *link) tendAddresses(now time.Time) {
 	missing, err := a.missingBase()
 	switch {
 	case err != nil:
-		return // check tells
+		return // reported by check
 	case !missing.IsValid():
 		a.baseGone, a.baseOurs = time.Time{}, false
 	case a.baseOurs:
@@ -181,9 +178,9 @@ func (a *link) tendAddresses(now time.Time) {
 	a.lims.putBack()
 }
 
-// lookForBaseAdder finds out, beside the main loop, whether the system is to add the base
-// address to an interface that was made anew. If no file of it says so the agent does at
-// once: until then this server serves nobody.
+// lookForBaseAdder checks, beside the main loop, whether the system has a file that adds the base
+// address to an interface created anew. If not, the agent adds it at once, as this server serves
+// nobody until then.
 func (a *link) lookForBaseAdder() {
 	a.baseOurs = false
 	if a.deps.Files == nil {
@@ -208,8 +205,7 @@ func (a *link) baseGrace() time.Duration {
 	return baseGrace
 }
 
-// mayAdd reports whether addresses may be added now: the interface is set up, and has
-// the base address.
+// mayAdd reports whether addresses may be added: the interface is enabled and has the base address.
 func (a *link) mayAdd() bool {
 	link, err := a.deps.Kernel.Link(a.net.ifname)
 	if err != nil || !link.Enabled {
@@ -219,7 +215,7 @@ func (a *link) mayAdd() bool {
 	return err == nil && here
 }
 
-// check looks whether the interface carries traffic.
+// check checks whether the interface is up.
 func (a *link) check() {
 	link, err := a.deps.Kernel.Link(a.net.ifname)
 	if err != nil {
@@ -234,7 +230,7 @@ func (a *link) check() {
 		a.aliases.blockAll(linkDown) // before it carries traffic again: another server may have them by then
 	}
 	if up && !a.up {
-		a.aliases.announceAll() // clients may have turned to another holder meanwhile
+		a.aliases.announceAll() // clients may use another holder meanwhile
 	}
 	a.up = up
 	switch {

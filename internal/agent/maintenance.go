@@ -9,10 +9,10 @@ import (
 	"mxcluster/internal/alarms"
 )
 
-// drainedFor is how long a drain without an end may last before it counts as left behind.
+// drainedFor is how long a drain without an end may last before it counts as forgotten.
 const drainedFor = 24 * time.Hour
 
-// drainsLeft tells of servers of a cluster that are drained longer than people meant.
+// drainsLeft returns the servers of a cluster that are drained for longer than intended.
 func drainsLeft(d *clusterconf.Document, c *clusterconf.Cluster, now time.Time) []alarms.Condition {
 	if c == nil {
 		return nil
@@ -35,14 +35,14 @@ func drainsLeft(d *clusterconf.Document, c *clusterconf.Cluster, now time.Time) 
 	return out
 }
 
-// ofDrainedServer and ofDrainedLIM are the alarms that work on a drained server brings
-// about: about that server, and about a LIM of it.
+// ofDrainedServer and ofDrainedLIM are the alarms to be expected from work on a drained server:
+// those about that server, and those about a LIM of it.
 var (
 	ofDrainedServer = []alarms.Name{alarms.StandbyOutOfOrder, alarms.AgentStopped, alarms.DocumentBehind, alarms.NotRedundant}
 	ofDrainedLIM    = []alarms.Name{alarms.LIMOnStandby, alarms.SyncFailed, alarms.DataBehind}
 )
 
-// expected marks what follows from drains. That a LIM is down is expected of none.
+// expected marks the alarms that follow from drains. A LIM that is down is never expected.
 func expected(d *clusterconf.Document, conditions []alarms.Condition) []alarms.Condition {
 	drained := func(name string) bool { s := d.Server(name); return s != nil && s.Drained != nil }
 	for i := range conditions {

@@ -16,15 +16,15 @@ import (
 	"mxcluster/internal/rotation"
 )
 
-// message is what agents say to one another in person.
+// message is a message from one agent to another.
 type message struct {
 	Type     string               `json:"type"`
 	ID       string               `json:"id,omitempty"`
 	Order    *control.Order       `json:"order,omitempty"`
-	Permit   string               `json:"permit,omitempty"`   // of an order, from who carries it out
-	Drains   bool                 `json:"drains,omitempty"`   // with a permit: calls are drained where the order asks for it
-	Revision uint64               `json:"revision,omitempty"` // of the document that an order is given under, or that a permit is refused under
-	Epoch    uint64               `json:"epoch,omitempty"`    // of the same
+	Permit   string               `json:"permit,omitempty"`   // for the order, given by the server that carries it out
+	Drains   bool                 `json:"drains,omitempty"`   // with a permit: calls are drained if the order asks for it
+	Revision uint64               `json:"revision,omitempty"` // of the document under which an order is given, or a permit refused
+	Epoch    uint64               `json:"epoch,omitempty"`    // of the same document
 	Result   *control.OrderResult `json:"result,omitempty"`
 	Exchange *exchangeMessage     `json:"exchange,omitempty"`
 	Error    *messageError        `json:"error,omitempty"`
@@ -32,7 +32,7 @@ type message struct {
 	Edit     *editMessage         `json:"edit,omitempty"`
 	Edited   *control.EditResult  `json:"edited,omitempty"`
 	Proposal *failover.Proposal   `json:"proposal,omitempty"`
-	Accepted *failover.Acceptance `json:"accepted,omitempty"` // another proposal, which is in the way
+	Accepted *failover.Acceptance `json:"accepted,omitempty"` // the proposal that is in the way
 	Events   *eventsMessage       `json:"events,omitempty"`
 	Key      *rotation.Message    `json:"key,omitempty"`
 }
@@ -42,9 +42,9 @@ const (
 	typeDocument        = "document"
 	typePermit          = "order-permit"
 	typeOrder           = "order"
-	typeNotice          = "order-notice" // for the target of an order: it may forget a failure
-	typeDrainWaits      = "drain-waits"  // somebody still waits for an order whose LIM is drained
-	typeDrainOff        = "drain-off"    // nobody does any more
+	typeNotice          = "order-notice" // tells the target of an order, which may then forget a failure
+	typeDrainWaits      = "drain-waits"  // the caller of an order that drains calls is still waiting
+	typeDrainOff        = "drain-off"    // it no longer is
 	typeReply           = "order-reply"
 	typeExchange        = "exchange"
 	typeEvents          = "events"
@@ -53,39 +53,39 @@ const (
 	typeEpoch           = "epoch"
 )
 
-// messageError is an error with its exit code, as it travels.
+// messageError is an error on the wire, with its exit code.
 type messageError struct {
 	Code    fault.Code `json:"code"`
 	Message string     `json:"message"`
 	Hint    string     `json:"hint,omitempty"`
 }
 
-// reply is the answer to an order given to another agent.
+// reply is the answer to a message.
 type reply struct {
 	result   *control.OrderResult
 	permit   string
-	drains   bool            // with a permit: the agent that gave it knows how to drain calls
-	newer    clusterconf.Age // err: the order was given under an older document than this; zero: not
+	drains   bool            // with a permit: the server can drain calls
+	newer    clusterconf.Age // with err: age of the newer document that the order was refused by; zero: it was not
 	events   *eventsMessage
 	edit     *control.EditResult
-	accepted failover.Acceptance // err: another proposal that is in the way
+	accepted failover.Acceptance // with err: the proposal that is in the way
 	err      error
 }
 
-// messenger carries what agents say to one another in person.
+// messenger sends messages to other agents, and matches answers to them.
 type messenger struct {
 	*core
-	waiters map[string]chan reply // for answers, by the identity of the question
+	waiters map[string]chan reply // by the ID of the message that is answered
 }
 
-// orderTimeout bounds how long another agent may take to answer.
+// orderTimeout bounds the time for another agent's answer.
 const orderTimeout = 3 * time.Second
 
-// editTimeout is the same for an edit, which others may have to agree to first.
+// editTimeout bounds it for an edit, which others may have to accept first.
 const editTimeout = 10 * time.Second
 
-// send sends a message to another agent beside the main loop; failed, if any,
-// is called on the main loop when it could not be delivered.
+// send sends a message to another agent beside the main loop. If it cannot be delivered, failed is
+// called on the main loop; it may be nil.
 func (a *messenger) send(server string, m message, failed func(error)) {
 	raw, err := json.Marshal(m)
 	if err != nil {
@@ -105,7 +105,7 @@ func (a *messenger) send(server string, m message, failed func(error)) {
 	})
 }
 
-// messageHeard takes in a message from another agent.
+// messageHeard handles a message from another agent.
 func (a *Agent) messageHeard(ev member.Event) {
 	var m message
 	if err := json.Unmarshal(ev.Payload, &m); err != nil {
@@ -145,7 +145,7 @@ func (a *Agent) messageHeard(ev member.Event) {
 	}
 }
 
-// age is that of the document that a message is about.
+// age is the age of the document that a message refers to.
 func (m message) age() clusterconf.Age { return clusterconf.Age{Epoch: m.Epoch, Revision: m.Revision} }
 
 func (m message) reply() reply {
@@ -172,8 +172,7 @@ func (m message) reply() reply {
 	return reply{result: m.Result}
 }
 
-// passOn gives an order to the agent of another server; the answer comes over
-// the channel.
+// passOn sends a message to the agent of another server. The answer is sent to the channel.
 func (a *messenger) passOn(server string, m message) <-chan reply {
 	ch := make(chan reply, 1)
 	id := make([]byte, 8)

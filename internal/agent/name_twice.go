@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	knownRuns    = 4                // runs of one server's agent that are told apart
-	nameTwiceFor = 30 * time.Second // after the last sign of a second machine there is none any more
-	basePeriod   = time.Second      // from one announcement of a base that another station uses to the next
-	firstFor     = 10 * time.Second // after the last word of the first one the second one counts
+	knownRuns    = 4                // runs of one server's agent that are remembered
+	nameTwiceFor = 30 * time.Second // how long after its last sign a second machine counts as present
+	basePeriod   = time.Second      // between announcements of a base that another station uses
+	firstFor     = 10 * time.Second // after the first machine's last word, when the second one's counts
 )
 
-// noteRun notes that another run of a server's agent speaks than before. One that is
-// heard again after a later one is no restart: its states are numbered above those of
-// the other, which it has heard of, so that both live.
+// noteRun records the run of a server's agent. A former run that is heard again after a later one
+// is no restart: both are alive, and the number of its states exceeds those of the other, of which
+// it has heard.
 func (p *peer) noteRun(c *failover.Claim, at time.Time) {
 	if p.Claim == nil || at.IsZero() {
 		return
@@ -32,8 +32,8 @@ func (p *peer) noteRun(c *failover.Claim, at time.Time) {
 	p.runs = p.runs[max(0, len(p.runs)-knownRuns):]
 }
 
-// baseUser is the MAC address of another station that has used this server's base lately, as
-// a clone of this server does, and when it did last; "": there is none.
+// baseUser returns the MAC address of another station, such as a clone, that used this server's
+// base address lately, and when it last did; "": there is none.
 func (a *link) baseUser(now time.Time) (mac string, at time.Time) {
 	c := a.net.detector.BaseUsed()
 	if c.At.IsZero() || now.Sub(c.At) >= nameTwiceFor || a.macs.has(c.MAC) {
@@ -42,11 +42,10 @@ func (a *link) baseUser(now time.Time) (mac string, at time.Time) {
 	return c.MAC, c.At
 }
 
-// keepBase announces this server's base while another station uses it, as a clone of this
-// server does, and for some time after, while an alias is served here: else what the others
-// send to this server goes to that station, and it is the one whose word they hear, out of
-// this server's hearing. A server that serves nobody leaves the base to the other one, so
-// that two do not outshout each other.
+// keepBase announces this server's base address while another station uses it, and for some time
+// after, if an alias is active here. Otherwise the others' packets would go to that station, and
+// they would hear its word only. A server without an active alias leaves the base to the other, so
+// that the two do not compete.
 func (a *link) keepBase(now time.Time) {
 	mac, at := a.baseUser(now)
 	serves := slices.ContainsFunc(a.aliases.holding(), func(x *alias) bool { return x.blocked == "" })
@@ -60,8 +59,8 @@ func (a *link) keepBase(now time.Time) {
 	a.announceBase()
 }
 
-// second reports whether a claim is to be left aside: it comes from the second of two
-// machines that say they are this server, and the first one has an alias.
+// fromSecond reports whether a claim is to be ignored: it comes from the second of two machines
+// with one server's name, and the first one has an alias.
 func (p *peer) second(c *failover.Claim, at time.Time) bool {
 	return p.Claim != nil && !p.twice.IsZero() && at.Sub(p.twice) < nameTwiceFor &&
 		hasAlias(p.Claim) && !hasAlias(c) && at.Sub(p.claimed) < firstFor

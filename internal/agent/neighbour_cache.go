@@ -13,30 +13,30 @@ import (
 )
 
 const (
-	cacheMost  = 256         // neighbours that the kernel is told of within cacheAgain, at most
-	cacheAgain = time.Minute // from one time that it is told of a neighbour to the next
-	cacheLast  = 8           // neighbours of which it is known that they were the last to be heard
+	cacheMost  = 256         // bound of neighbours added to the kernel's cache within cacheAgain
+	cacheAgain = time.Minute // between two updates of one neighbour
+	cacheLast  = 8           // how many of the last neighbours are remembered
 )
 
-// neighbourCache fills the neighbour cache of the kernel for the day that this server
-// takes an alias over: the first answer to each client then needs no question of
-// its own. Clients are those who ask who has an alias; everybody hears that.
+// neighbourCache keeps the kernel's neighbour cache filled with likely clients, so that after a
+// takeover the first answer to each needs no ARP request. Clients are the stations that ask for an
+// alias, by broadcasts which every server receives.
 type neighbourCache struct {
 	mu      sync.Mutex
 	subnet  netip.Prefix
-	aliases []netip.Addr // that this server may take
+	aliases []netip.Addr // those that this server may take
 	gateway netip.Addr
-	last    []netip.Addr // neighbours that were heard last, the latest at the end
+	last    []netip.Addr // the last neighbours heard, the latest at the end
 }
 
-// set tells for whom to listen.
+// set sets what to listen for.
 func (w *neighbourCache) set(subnet netip.Prefix, aliases []netip.Addr, gateway netip.Addr) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.subnet, w.aliases, w.gateway = subnet, aliases, gateway
 }
 
-// wants tells whether the sender of a frame is one whom this server would answer.
+// wants reports whether the sender of a frame may become a client of this server.
 func (w *neighbourCache) wants(o netops.Observation) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -49,7 +49,7 @@ func (w *neighbourCache) wants(o netops.Observation) bool {
 	return o.SenderIP == w.gateway
 }
 
-// heard notes that a neighbour was heard.
+// heard records a neighbour.
 func (w *neighbourCache) heard(neighbour netip.Addr) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -57,14 +57,14 @@ func (w *neighbourCache) heard(neighbour netip.Addr) {
 	w.last = append(w.last[max(0, len(w.last)-cacheLast+1):], neighbour)
 }
 
-// latest lists some neighbours that were heard last.
+// latest returns some of the last neighbours heard.
 func (w *neighbourCache) latest() []netip.Addr {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.last)
 }
 
-// fillCache tells the kernel of the neighbours that are heard until ctx ends.
+// fillCache adds neighbours to the kernel's cache as they are heard, until ctx ends.
 func (a *core) fillCache(ctx context.Context, n *network) {
 	told := map[netip.Addr]time.Time{}
 	for o := range n.wire.Subscribe(ctx) {
@@ -75,7 +75,7 @@ func (a *core) fillCache(ctx context.Context, n *network) {
 			maps.DeleteFunc(told, func(_ netip.Addr, at time.Time) bool { return o.Time.Sub(at) >= cacheAgain })
 		}
 		if len(told) >= cacheMost {
-			continue // so many clients, or somebody makes them up
+			continue // too many clients, or invented ones
 		}
 		told[o.SenderIP] = o.Time
 		n.cache.heard(o.SenderIP)
@@ -85,7 +85,7 @@ func (a *core) fillCache(ctx context.Context, n *network) {
 	}
 }
 
-// cacheFor has the neighbours kept in the cache that matter by the present document.
+// cacheFor sets which neighbours matter by the present document.
 func (a *core) cacheFor(gateway netip.Addr) {
 	var aliases []netip.Addr
 	if c := a.cluster(); c != nil {
@@ -96,9 +96,9 @@ func (a *core) cacheFor(gateway netip.Addr) {
 	a.net.cache.set(a.net.base.Masked(), aliases, gateway)
 }
 
-// askUnresolved asks, beside the main loop, for the neighbours that the kernel does not
-// find. What it asked was lost while the link passed nothing or the alias that it asks
-// from was blocked, and it asks again after a second; it learns from this answer as well.
+// askUnresolved asks, beside the main loop, for neighbours that the kernel fails to resolve. Its
+// own requests were lost while the link passed nothing, or while the alias that they come from was
+// blocked, and it repeats them only after a second. It learns from these answers as well.
 func (a *core) askUnresolved() {
 	n := a.net
 	a.wg.Go(func() {
@@ -113,7 +113,7 @@ func (a *core) askUnresolved() {
 			if !n.budget.Take(time.Now(), 1, arpbudget.Anew) {
 				return
 			}
-			_ = n.wire.Ask(n.base.Addr(), addr, nil) // a failed send is a link that is down
+			_ = n.wire.Ask(n.base.Addr(), addr, nil) // sending fails on a link that is down
 		}
 	})
 }

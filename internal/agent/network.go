@@ -17,25 +17,24 @@ import (
 	"mxcluster/netops"
 )
 
-// network is how this server is reached under one base address: gossip,
-// supervision and ARP. It is replaced as a whole when the document moves the
-// base, as `create` does. Its fields do not change.
+// network is how this server is reached at one base address: gossip, failure detector and ARP. It
+// is replaced as a whole when the document changes the base, as `create` does. Its fields do not
+// change.
 type network struct {
-	base     netip.Prefix // the server's, or its former one as long as that is where others hear it
-	ifname   string       // the kernel's own name
-	named    string       // as the document has it
+	base     netip.Prefix // the server's base, or its former one while the others use that
+	ifname   string       // the kernel's name of the interface
+	named    string       // the document's name of it
 	wire     Wire
-	budget   *arpbudget.Budget // of what is sent over it
+	budget   *arpbudget.Budget // for ARP on the interface
 	pool     Pool
 	detector *detector.Detector
 	cache    neighbourCache
 	cancel   context.CancelFunc
-	once     sync.Once     // it is closed
-	closed   chan struct{} // closed when it is
+	once     sync.Once     // guards closing
+	closed   chan struct{} // closed when closing is complete
 }
 
-// networks opens the network under the base address that the document gives this server,
-// and says there which servers there are.
+// networks opens the network at this server's base address, and sets there which servers exist.
 type networks struct {
 	*core
 	aliases *aliases
@@ -43,13 +42,12 @@ type networks struct {
 	keys    *gossipKeys
 	link    *link
 	peers   *peers
-	heard   func(n *network, ev member.Event) // what comes from another server
+	heard   func(n *network, ev member.Event) // handles an event from another server
 
-	closing *network // the one that was closed last; nil: none was
+	closing *network // the last one that was closed; nil: none was
 }
 
-// open starts gossip and supervision on a base address, in place of the
-// former one.
+// open starts gossip and supervision at a base address, and closes the former network.
 func (a *networks) open(self *clusterconf.Server, base netip.Prefix) error {
 	old := a.net
 	link, err := a.deps.Kernel.Link(self.Interface)
@@ -65,7 +63,7 @@ func (a *networks) open(self *clusterconf.Server, base netip.Prefix) error {
 		old = nil
 	}
 	if a.closing != nil && a.closing.base.Addr() == base.Addr() {
-		<-a.closing.closed // back again before that was done
+		<-a.closing.closed // the former address is back before that was complete
 	}
 	pool, err := a.deps.OpenPool(netip.AddrPortFrom(base.Addr(), a.cfg.GossipPort), a.keys.ring.Keys().Secrets())
 	if err != nil {
@@ -84,12 +82,12 @@ func (a *networks) open(self *clusterconf.Server, base netip.Prefix) error {
 	a.net, a.link.mac, a.link.index = n, link.MAC.String(), link.Index
 	a.gossip.anew()
 	if old != nil {
-		a.wg.Go(func() { old.close(a.log) }) // saying goodbye takes a while
+		a.wg.Go(func() { old.close(a.log) }) // leaving the pool takes a while
 		a.closing = old
 	}
 	for _, x := range a.aliases.all {
 		if x.holds {
-			x.announceTaken() // over the new wire
+			x.announceTaken() // over the new interface
 		}
 	}
 	a.wg.Go(func() { n.detector.Run(ctx) })
@@ -105,8 +103,8 @@ func (a *networks) open(self *clusterconf.Server, base netip.Prefix) error {
 	return nil
 }
 
-// close leaves the pool and ends supervision. It may be called again: where the next
-// network cannot be opened, this one stays in its place until one can.
+// close leaves the pool and ends supervision. It may be called again. If the next network cannot be
+// opened, this one stays in place until one can.
 func (n *network) close(log *slog.Logger) {
 	n.once.Do(func() { n.end(log) })
 }
@@ -122,8 +120,8 @@ func (n *network) end(log *slog.Logger) {
 	}
 }
 
-// pointer returns what keeps the kernel from asking for servers that are gone, each
-// time that something is sent to them.
+// pointer returns a function that sets a permanent neighbour entry, so that the kernel does not ask
+// for a dead server each time something is sent to it.
 func (a *networks) pointer(ifname string) func(netip.Addr, net.HardwareAddr) {
 	return func(addr netip.Addr, mac net.HardwareAddr) {
 		if err := a.deps.Kernel.Point(ifname, addr, mac); err != nil {
@@ -132,7 +130,7 @@ func (a *networks) pointer(ifname string) func(netip.Addr, net.HardwareAddr) {
 	}
 }
 
-// tellClaims tells a detector which MAC addresses the servers say they have.
+// tellClaims tells a detector which MAC addresses the servers claim.
 func (a *networks) tellClaims(to *detector.Detector) {
 	to.SetMACs(a.cfg.Server, a.link.macs.list())
 	for name, p := range a.peers.all {
@@ -142,7 +140,7 @@ func (a *networks) tellClaims(to *detector.Detector) {
 	}
 }
 
-// supervise tells gossip and the detector which servers there are.
+// supervise tells gossip and the detector which servers exist.
 func (a *networks) supervise() {
 	a.peers.refresh()
 	peers := map[string][]netip.AddrPort{}
@@ -163,10 +161,9 @@ func (a *networks) supervise() {
 	a.link.lookAtGateways()
 }
 
-// kernelChanged looks after the addresses when the kernel says that they, or
-// the link, changed.
+// kernelChanged handles an event of the kernel: addresses, routes or links changed.
 func (a *Agent) kernelChanged(e netops.Event) {
-	a.link.gateways.changed = a.link.gateways.changed || e.Routes || e.Links || e.Addresses // looked at once a second
+	a.link.gateways.changed = a.link.gateways.changed || e.Routes || e.Links || e.Addresses // checked once a second
 	if e == (netops.Event{Routes: true}) {
 		a.nothingNew = true
 		return
@@ -190,17 +187,17 @@ func (a *Agent) kernelChanged(e netops.Event) {
 	a.lims.lookAtLeaving()
 }
 
-// listen takes a sign of life; true when there is more to it than that, for the
-// main loop to see.
+// listen passes a sign of life to the detector. It returns true for events that the main loop must
+// handle.
 func (n *network) listen(ev member.Event) bool {
 	news := ev.Kind != member.BeatHeard
-	if ev.At.IsZero() || ev.Kind == member.Refused { // no sign of life
+	if ev.At.IsZero() || ev.Kind == member.Refused { // not a sign of life
 		return news
 	}
 	return n.detector.Heard(detector.Word{From: ev.From, At: ev.At, Sent: ev.Sent, Stale: ev.Stale}) || news
 }
 
-// heard takes in what came from another server.
+// heard handles an event from another server.
 func (a *Agent) heard(n *network, ev member.Event) {
 	if n != a.net {
 		return

@@ -19,7 +19,7 @@ func (a *Agent) Alarms(ctx context.Context) (*status.AlarmList, error) {
 	return on(ctx, a.core, func() (*status.AlarmList, error) { return status.BuildAlarms(a.statusInput(time.Now())), nil })
 }
 
-// Notice answers `alarms notice` and `alarms clear`. It is told to all servers.
+// Notice answers `alarms notice` and `alarms clear`. It tells all servers.
 func (a *Agent) Notice(ctx context.Context, r control.NoticeRequest) (*control.NoticeResult, error) {
 	return on(ctx, a.core, func() (*control.NoticeResult, error) {
 		now := time.Now()
@@ -50,7 +50,7 @@ func (a *Agent) Notice(ctx context.Context, r control.NoticeRequest) (*control.N
 	})
 }
 
-// raised lists the alarms of all servers whose word is good, as `status` shows them.
+// raised returns the alarms of all servers whose claims are up to date, as `status` shows them.
 func (a *Agent) raised() []alarms.Alarm {
 	all := [][]alarms.Alarm{a.alarms.Alarms}
 	for _, p := range a.peers.all {
@@ -61,8 +61,8 @@ func (a *Agent) raised() []alarms.Alarm {
 	return alarms.Merge(all...)
 }
 
-// hearNotices takes in what people said of alarms, here or on another server, and ends what
-// they cleared.
+// hearNotices handles acknowledgements of alarms, made here or on another server, and ends cleared
+// alarms.
 func (a *Agent) hearNotices(said []alarms.Notice) {
 	if len(said) == 0 && len(a.alarms.Notices) == 0 {
 		return
@@ -79,7 +79,7 @@ func (a *Agent) hearNotices(said []alarms.Notice) {
 	}
 }
 
-// forget ends what an alarm of something past comes from; see alarms.Name.Past.
+// forget ends the cause of an alarm about something past; see alarms.Name.Past.
 func (a *Agent) forget(alarm alarms.Alarm) {
 	switch alarm.Name {
 	case alarms.StateLost:

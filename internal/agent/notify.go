@@ -9,15 +9,14 @@ import (
 	"time"
 )
 
-// notifier tells the service manager how the agent is, in the words of
-// sd_notify(3). It writes beside the main loop: a service manager that does not
-// read must not hold supervision up.
+// notifier tells the service manager the agent's state, by sd_notify(3). It writes beside the main
+// loop, so that a service manager that does not read cannot block supervision.
 type notifier struct {
 	send     func(state string) error
-	watchdog time.Duration // from one sign of life to the next at most; 0: none is asked for
+	watchdog time.Duration // longest time between signs of life; 0: none are needed
 	queue    chan string
 
-	status string    // last one told
+	status string    // last status sent
 	beat   time.Time // last sign of life
 	ready  bool
 }
@@ -26,7 +25,7 @@ func newNotifier(send func(string) error, watchdog time.Duration) *notifier {
 	return &notifier{send: send, watchdog: watchdog, queue: make(chan string, 16)}
 }
 
-// put hands a state over. One that finds no room is told with the next turn.
+// put queues a state. If the queue is full, the next update sends it.
 func (n *notifier) put(state string) bool {
 	select {
 	case n.queue <- state:
@@ -36,7 +35,7 @@ func (n *notifier) put(state string) bool {
 	}
 }
 
-// run writes until ctx ends, and then what is left.
+// run writes until ctx ends, and then the rest.
 func (n *notifier) run(ctx context.Context, log *slog.Logger) {
 	for {
 		var state string
@@ -55,8 +54,7 @@ func (n *notifier) run(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// turn is called with each turn of the main loop, and so its sign of life is
-// that of the loop.
+// update is called in each turn of the main loop, so that the sign of life is the main loop's.
 func (n *notifier) turn(now time.Time, settled bool, status string) {
 	if settled && !n.ready {
 		n.ready = n.put("READY=1")
@@ -69,7 +67,7 @@ func (n *notifier) turn(now time.Time, settled bool, status string) {
 	}
 }
 
-// statusLine says in one line how this server is, for `systemctl status`.
+// statusLine describes this server in one line, for `systemctl status`.
 func (a *Agent) statusLine() string {
 	var lims []string
 	for n, l := range a.lims.all {

@@ -9,19 +9,18 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// deferredPatience is how long an order waits here for the document that it was given
-// under: less than its sender waits for the answer.
+// deferredPatience is how long an order is deferred until its document arrives: less than its
+// sender waits for the answer.
 const deferredPatience = 2 * time.Second
 
-// deferredOrder is an order for which a permit was asked before the document came that may
-// allow it: a LIM was unlocked a moment ago on the server that passes the order on.
+// deferredOrder is an order whose permit was requested before the document arrived that may allow
+// it, for instance one that unlocks the LIM.
 type deferredOrder struct {
 	from string
 	m    message
 }
 
-// cameEarly keeps an order until the document is here that its sender has. It
-// reports whether it did.
+// deferOrder defers an order until its sender's document is here. It reports whether it did.
 func (a *orders) cameEarly(from string, m message) bool {
 	if m.age().Compare(a.doc.Age()) <= 0 {
 		return false
@@ -32,7 +31,7 @@ func (a *orders) cameEarly(from string, m message) bool {
 	return true
 }
 
-// orderEarly permits the orders whose document has come.
+// permitDeferred permits the orders whose document has arrived.
 func (a *orders) orderEarly() {
 	waiting := a.deferred
 	a.deferred = nil
@@ -41,7 +40,7 @@ func (a *orders) orderEarly() {
 	}
 }
 
-// giveUpEarly refuses an order that still waits: what it rests on is not known here.
+// refuseDeferred refuses an order whose document has not arrived in time.
 func (a *orders) giveUpEarly(from string, m message) {
 	i := slices.IndexFunc(a.deferred, func(e deferredOrder) bool { return e.from == from && e.m.ID == m.ID })
 	if i < 0 {

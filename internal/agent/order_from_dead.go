@@ -14,9 +14,9 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// orderFromDead takes an order by which this server, the standby, takes a LIM over from
-// one that people know to be dead. It asks for that one's addresses first, beside the
-// main loop; the answer comes over the channel.
+// orderFromDead carries out an order to take a LIM over from a server that a person declares dead;
+// this server is the standby. It probes for that server's addresses first, beside the main loop.
+// The answer is sent to the channel.
 func (a *orders) orderFromDead(o control.Order) <-chan reply {
 	ch := make(chan reply, 1)
 	a.wg.Go(func() {
@@ -37,7 +37,7 @@ func (a *orders) takeFromDead(ctx context.Context, o control.Order) (*control.Or
 		return nil, err
 	}
 	return on(ctx, a.core, func() (*control.OrderResult, error) {
-		res, err := check() // again: it may have been heard meanwhile
+		res, err := check() // again: the server may have been heard meanwhile
 		if err != nil || res.Already || o.DryRun {
 			return res, err
 		}
@@ -49,7 +49,7 @@ func (a *orders) takeFromDead(ctx context.Context, o control.Order) (*control.Or
 	})
 }
 
-// mayTakeFromDead refuses the order where it must not be, and says what it would do.
+// mayTakeFromDead refuses the order if it is not allowed, and returns what it would do.
 func (a *orders) mayTakeFromDead(o control.Order) (*control.OrderResult, error) {
 	if _, err := a.actor(o); err != nil {
 		return nil, err
@@ -71,8 +71,8 @@ func (a *orders) mayTakeFromDead(o control.Order) (*control.OrderResult, error) 
 	return res, nil
 }
 
-// silentOnWire refuses the order when anybody answers for the server's base address or
-// for the LIM's alias.
+// silentOnWire refuses the order if anybody answers for the server's base address or the LIM's
+// alias.
 func (a *orders) silentOnWire(ctx context.Context, o control.Order) error {
 	if err := a.docs.nothingOf(ctx, o.Dead); err != nil {
 		return err
@@ -94,8 +94,7 @@ func (a *orders) silentOnWire(ctx context.Context, o control.Order) error {
 	return nil
 }
 
-// startedOnWord notes the start of a LIM whose server was said to be dead: the order is
-// good for that one.
+// startedFromDead records the start of a LIM whose server was declared dead: the order is used up.
 func (a *orders) startedOnWord(d *failover.Decision) {
 	for i := range a.pending {
 		if o := &a.pending[i]; d.SaidDead && o.LIM == d.LIM && o.Dead != "" && o.Term == 0 {

@@ -11,7 +11,7 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// orders are those that commands, and other agents, gave to this server or through it.
+// orders handles the orders that commands and other agents give to this server, or through it.
 type orders struct {
 	*core
 	docs     *documents
@@ -22,17 +22,17 @@ type orders struct {
 	view     func(now time.Time) failover.View
 	rehearse func(o control.Order) (*control.OrderResult, error)
 
-	pending  []failover.Order // that were accepted and are not carried out yet
+	pending  []failover.Order // accepted, and not carried out yet
 	deferred []deferredOrder
 	permits  permits
 	draining map[int]*drain // by LIM
 }
 
-// documentPoll is from one look whether a newer document has come to the next.
+// documentPoll is the time between checks whether a newer document has arrived.
 const documentPoll = 50 * time.Millisecond
 
-// give accepts an order, or passes it on to the server that has to act. Where that works
-// by a newer document, it is given again by that.
+// give accepts an order, or forwards it to the server that has to act. If that server has a newer
+// document, the order is given again under it.
 func (a *orders) give(ctx context.Context, o control.Order) (*control.OrderResult, error) {
 	end := time.Now().Add(deferredPatience)
 	for {
@@ -45,7 +45,7 @@ func (a *orders) give(ctx context.Context, o control.Order) (*control.OrderResul
 
 func (a *orders) giveOnce(ctx context.Context, o control.Order) reply {
 	type step struct {
-		there string // who has to act; "": this server
+		there string // the server that has to act; "": this one
 		reply <-chan reply
 	}
 	id := "here " + rand.Text()
@@ -72,8 +72,7 @@ func (a *orders) giveOnce(ctx context.Context, o control.Order) reply {
 	return a.send(ctx, s.there, s.reply, o)
 }
 
-// actor returns the server that has to act on an order: the one that gives the
-// LIM up.
+// actor returns the server that has to act on an order: the one that gives the LIM up.
 func (a *orders) actor(o control.Order) (string, error) {
 	if a.stopping {
 		return "", fault.New(fault.Refused, "", "this agent is stopping")
@@ -94,7 +93,7 @@ func (a *orders) actor(o control.Order) (string, error) {
 	return "", fault.New(fault.Usage, "", "there is no order %q", o.Kind)
 }
 
-// send gives an order to the agent that is to carry it out, once that permits it.
+// send sends an order to the agent that carries it out, once that has permitted it.
 func (a *orders) send(ctx context.Context, server string, asked <-chan reply, o control.Order) reply {
 	r := a.answer(ctx, asked)
 	switch {
@@ -122,7 +121,7 @@ func (a *orders) askPermit(server string, o control.Order) <-chan reply {
 	return a.mail.passOn(server, message{Type: typePermit, Order: &o, Revision: a.doc.Revision, Epoch: a.doc.Epoch})
 }
 
-// answer waits for what comes of an order.
+// answer waits for the answer to an order.
 func (a *orders) answer(ctx context.Context, from <-chan reply) reply {
 	select {
 	case r := <-from:
@@ -134,7 +133,7 @@ func (a *orders) answer(ctx context.Context, from <-chan reply) reply {
 	}
 }
 
-// catchesUp waits until the document of an age is in force here, and reports whether it is.
+// catchesUp waits until a document of an age is in force here, and reports whether it is.
 func (a *orders) catchesUp(ctx context.Context, age clusterconf.Age, end time.Time) bool {
 	for time.Now().Before(end) {
 		there, err := on(ctx, a.core, func() (bool, error) { return a.doc.Age().Compare(age) >= 0, nil })

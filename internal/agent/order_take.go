@@ -13,30 +13,30 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// orderLife is how long an order that was accepted may take.
+// orderLife is how long an accepted order may take.
 const orderLife = time.Minute
 
 const (
-	permitLife = orderTimeout // as long as an answer to the order is waited for
-	maxPermits = 16           // of one server that are out at a time
+	permitLife = orderTimeout // as long as the answer to the order is waited for
+	maxPermits = 16           // outstanding permits per server
 )
 
-// permit is what an order of another agent needs. Who is to carry the order out gives it,
-// for one order, and remembers it in this run alone. So an order is carried out once, by
-// the run that was asked, in time by its own monotonic clock, and only while the LIM and
-// the document are as they were.
+// permit is a single-use token for an order from another agent. The server that is to carry the
+// order out issues it for one order, and keeps it for this run only. So an order is carried out at
+// most once, by the run that was asked, within a time measured by its own monotonic clock, and only
+// while LIM and document are unchanged.
 type permit struct {
-	server string // that asked for it
+	server string // that requested it
 	lim    int
-	term   uint64 // highest that is known of the LIM
+	term   uint64 // highest known term of the LIM
 	age    clusterconf.Age
 	until  time.Time
 }
 
-// permits are those that are out, by the identity of the order.
+// permits are the outstanding permits, by the ID of the order.
 type permits map[string]permit
 
-// give adds a permit; false where that server has too many. Those that are over go.
+// give adds a permit; false if the server has too many. Expired ones are removed.
 func (p permits) give(id string, x permit, now time.Time) bool {
 	maps.DeleteFunc(p, func(_ string, x permit) bool { return !now.Before(x.until) })
 	out := 0
@@ -52,8 +52,8 @@ func (p permits) give(id string, x permit, now time.Time) bool {
 	return true
 }
 
-// take uses a permit up, and says why an order may not be carried out by it; "": it may.
-// Now is what the permit would be by what is known now.
+// take uses a permit up. It returns why the order may not be carried out; "": it may. now is what
+// the permit would be at present.
 func (p permits) take(id string, now permit, at time.Time) string {
 	x, ok := p[id]
 	delete(p, id)
@@ -70,13 +70,12 @@ func (p permits) take(id string, now permit, at time.Time) string {
 	return ""
 }
 
-// permitFor is what a permit for a LIM says now.
+// permitFor returns the permit for a LIM at present.
 func (a *orders) permitFor(server string, lim int, now time.Time) permit {
 	return permit{server: server, lim: lim, term: a.lims.highestTerm(lim), age: a.doc.Age(), until: now.Add(permitLife)}
 }
 
-// permitAsked gives another agent a permit for an order. Both have to work by the same
-// document.
+// permitAsked issues a permit to another agent. Both agents must have the same document in force.
 func (a *orders) permitAsked(from string, m message) {
 	if m.Order == nil || a.cameEarly(from, m) {
 		return
@@ -96,20 +95,20 @@ func (a *orders) permitAsked(from string, m message) {
 	a.mail.send(from, answer, nil)
 }
 
-// forbids uses up the permit of an order that came, and says why the order may not be
-// carried out; "": it may.
+// forbids uses up the permit of an order, and returns why the order may not be carried out; "": it
+// may.
 func (a *orders) forbids(from string, m message) string {
 	now := time.Now()
 	return a.permits.take(m.Permit, a.permitFor(from, m.Order.LIM, now), now)
 }
 
-// forbidden tells of an order that is not carried out.
+// forbidden records an order that is refused.
 func (a *orders) forbidden(from string, m message, why string) error {
 	a.refusals.refuse(from, "order-refused", fmt.Sprintf("an order of %s for LIM %d (%s) was not carried out: %s", from, m.Order.LIM, m.Order.Kind, why))
 	return fault.New(fault.Busy, "look at `mxcluster status`, and try again", "%s did not carry the order out: %s", a.cfg.Server, why)
 }
 
-// orderHeard carries out an order that another agent passed on.
+// orderHeard carries out an order that another agent forwarded.
 func (a *orders) orderHeard(from string, m message) {
 	if m.Order == nil {
 		return
@@ -128,15 +127,15 @@ func (a *orders) orderHeard(from string, m message) {
 	})
 }
 
-// noticeHeard makes an order pending that another server has accepted. One that comes after
-// the LIM has moved is late, and not needed any more.
+// noticeHeard adds a pending order that another server has accepted. If the LIM has moved already,
+// the notice is late and ignored.
 func (a *orders) noticeHeard(from string, m message) {
 	if m.Order != nil && a.concerns(m.Order.LIM) && a.forbids(from, m) == "" {
 		a.addOrder(*m.Order)
 	}
 }
 
-// answerOrder tells another agent what became of its order.
+// answerOrder sends the result of an order to another agent.
 func (a *orders) answerOrder(to, id string, res *control.OrderResult, err error) {
 	answer := message{Type: typeReply, ID: id, Result: res}
 	if err != nil {
@@ -145,8 +144,8 @@ func (a *orders) answerOrder(to, id string, res *control.OrderResult, err error)
 	a.mail.send(to, answer, nil)
 }
 
-// takeOrder takes an order that this server has to act on; the answer comes over the channel.
-// From names the agent that passed it on, under this identity; "": this one.
+// takeOrder carries out an order that this server has to act on. The answer is sent to the channel.
+// from is the server whose agent forwarded it, with this ID; "": this one.
 func (a *orders) takeOrder(id, from string, o control.Order) <-chan reply {
 	switch {
 	case o.Dead != "":
@@ -160,7 +159,7 @@ func (a *orders) takeOrder(id, from string, o control.Order) <-chan reply {
 	return ch
 }
 
-// orderHere takes an order that this server has to act on.
+// orderHere carries out an order that this server has to act on.
 func (a *orders) orderHere(o control.Order) (*control.OrderResult, error) {
 	if o.Kind == control.OrderRehearse {
 		if err := a.acts(o); err != nil {
@@ -267,7 +266,7 @@ func (a *orders) plan(o control.Order) (*move, error) {
 	return m, nil
 }
 
-// isThere says of a LIM that it needs no order.
+// isThere words that a LIM is on the target already.
 func isThere(lim int, target string, s failover.State) string {
 	if s == failover.Running {
 		return fmt.Sprintf("LIM %d is on %s already", lim, target)
@@ -275,7 +274,7 @@ func isThere(lim int, target string, s failover.State) string {
 	return fmt.Sprintf("LIM %d is on %s already, where it is %s", lim, target, s)
 }
 
-// whyIdle says why a LIM does not run here, as far as this server knows.
+// whyIdle returns why a LIM does not run here, as far as known.
 func (a *orders) whyIdle(lim int) string {
 	l := a.lims.of(lim)
 	if l.reason == "" {
@@ -294,8 +293,8 @@ func blockedHint(o control.Order, able bool) string {
 	return fmt.Sprintf("mend that (data: `mxcluster sync --lim %d`), or move it all the same: `mxcluster %s %d --now`", o.LIM, o.Kind, o.LIM)
 }
 
-// addOrder makes an order pending. Its target forgets a failure: somebody wants
-// the LIM tried there again, once.
+// addOrder adds a pending order. Its target forgets a failure, so that the LIM is tried there once
+// more.
 func (a *orders) addOrder(o control.Order) {
 	a.pending = append(a.pending, failover.Order{Kind: o.Kind, LIM: o.LIM, Now: o.Now, Dead: o.Dead, Expires: time.Now().Add(orderLife)})
 	if l := a.lims.of(o.LIM); l.State == failover.Failed {
@@ -304,7 +303,7 @@ func (a *orders) addOrder(o control.Order) {
 	}
 }
 
-// fulfilled reports whether an order is done as far as this server is concerned.
+// fulfilled reports whether an order is complete as far as this server is concerned.
 func (a *orders) fulfilled(o failover.Order) bool {
 	s, l := a.doc.Server(a.cfg.Server), a.lims.of(o.LIM)
 	gives := s != nil && s.Standby == (o.Kind == failover.Fallback)

@@ -13,29 +13,29 @@ import (
 	"mxcluster/internal/rotation"
 )
 
-// peers are the other servers as this one knows them.
+// peers are the other servers.
 type peers struct {
 	*core
 	all map[string]*peer
 }
 
-// peer is another server as this one knows it.
+// peer is what is known of another server.
 type peer struct {
 	failover.Peer
 	alarms   []alarms.Alarm // that it has raised
 	reach    alarms.Reach   // of its sinks
 	told     []alarms.Told  // the ledger of its sinks
 	keys     rotation.Claim
-	at       time.Time         // of the last sign of life; zero if second-hand only
-	claimed  time.Time         // when the claim arrived; the same
-	holding  map[int]time.Time // since when it says that it has the aliases of LIMs on the wire
-	formers  []netip.Addr      // where it was heard by earlier documents, until it works by the present one
-	stale    bool              // it speaks, but what it claims now was not heard yet
-	runs     []string          // of its agent, heard before the present one
-	twice    time.Time         // when a former one was heard again; zero: never
-	bothMACs string            // the MACs of the machines that both say they are this server
+	at       time.Time         // last sign of life; zero: only known through others
+	claimed  time.Time         // arrival of the claim; zero likewise
+	holding  map[int]time.Time // since when it claims to have the aliases of LIMs on the wire
+	formers  []netip.Addr      // its addresses by earlier documents, until it has the present one in force
+	stale    bool              // it is alive, but its present claim is not known
+	runs     []string          // former runs of its agent that were heard
+	twice    time.Time         // when a former run was heard again; zero: never
+	bothMACs string            // MAC addresses of the two machines that claim to be this server
 	clock    time.Duration     // how far its clock is ahead of this server's
-	clocks   bool              // whether that is known
+	clocks   bool              // clock is known
 }
 
 func (a *peers) of(name string) *peer {
@@ -47,7 +47,7 @@ func (a *peers) of(name string) *peer {
 	return p
 }
 
-// farLiveness judges a server of another cluster, which is not supervised here.
+// farLiveness judges a server of another cluster, which the detector does not poll.
 func farLiveness(p *peer, now time.Time, limit time.Duration) failover.Liveness {
 	switch {
 	case p.Claim == nil || p.at.IsZero():
@@ -58,18 +58,18 @@ func farLiveness(p *peer, now time.Time, limit time.Duration) failover.Liveness 
 	return failover.Alive
 }
 
-// behind reports whether a server has a document that this one should see.
+// behind reports whether this server lacks a document that the other has.
 func (a *peers) behind(c *failover.Claim) bool {
 	order := c.Age().Compare(a.doc.Age())
 	return order > 0 || order == 0 && c.Hash != a.hash
 }
 
-// leaseMargin is how much later than a lease's end its alias is surely gone: kernels count
-// in whole seconds, and take it off some time after.
+// leaseMargin is how long after the end of its lease an alias may still be present: kernels count
+// whole seconds, and remove it a little later.
 const leaseMargin = time.Second
 
-// noteLease notes when no alias can be on a server any more by its last word, which
-// may be as much older than its end as words are apart; zero: it did not say.
+// noteLease records the time when, by its last word, a server can no longer have any alias. The
+// word may be older than its arrival by the time between two words. zero: not known.
 func (a *peers) noteLease(p *peer) {
 	p.LeaseEnds = time.Time{}
 	if p.Claim != nil && p.Claim.Lease > 0 && !p.at.IsZero() {
@@ -77,7 +77,7 @@ func (a *peers) noteLease(p *peer) {
 	}
 }
 
-// refresh brings what is known of the others up to the last sign of life.
+// refresh updates what is known of the others by their last signs of life.
 func (a *peers) refresh() {
 	now := time.Now()
 	for name, p := range a.all {
@@ -102,10 +102,9 @@ func (a *peers) hearsServer() bool {
 	return false
 }
 
-// addrsOf lists where a server may be reached: where it hears the others by the
-// document, and the other addresses that were its base until a moment ago. One that was
-// not heard since this agent started may have left its cluster, and has the alias as its
-// base by now: this server was given up as lost for good, and is to be told so.
+// addrsOf returns the addresses where a server may be reached: its address by the document, and its
+// former bases. A server not heard since this agent started may have left its cluster and have its
+// alias as base; it was given up as lost, and must be told so.
 func (a *peers) addrsOf(s *clusterconf.Server) []netip.AddrPort {
 	var all []netip.AddrPort
 	addrs := []netip.Addr{a.doc.Gossip(s).Addr(), s.Base.Addr(), s.ReachedAt.Addr()}
@@ -121,7 +120,7 @@ func (a *peers) addrsOf(s *clusterconf.Server) []netip.AddrPort {
 	return all
 }
 
-// lags says which document this server has not got; "": it has the newest it knows of.
+// lags returns which newer document is missing here; "": none.
 func (a *peers) lags() string {
 	newest, who := a.doc.Age(), ""
 	for _, name := range slices.Sorted(maps.Keys(a.all)) {
@@ -139,7 +138,7 @@ func (a *peers) lags() string {
 	return fmt.Sprintf("%s works by revision %d of the cluster document; %s has revision %d", a.cfg.Server, a.doc.Revision, who, newest.Revision)
 }
 
-// heardOther reports whether the other server of a LIM has told what it knows.
+// heardOther reports whether the other server of a LIM was heard.
 func (a *peers) heardOther(lim int) bool {
 	other := ""
 	if c, r := a.doc.ClusterOfLIM(lim), a.doc.RegularOf(lim); c != nil && c.Standby != a.cfg.Server {
@@ -151,7 +150,7 @@ func (a *peers) heardOther(lim int) bool {
 	return other == "" || p != nil && p.Claim != nil
 }
 
-// expired tells whether a server that the document does not name is to be forgotten.
+// expired reports whether a server that is not in the document is to be forgotten.
 func (a *peers) expired(name string, p *peer, now time.Time) bool {
 	return now.Sub(later(p.at, p.Since)) > strangerLife && a.doc.Server(name) == nil
 }
@@ -159,9 +158,9 @@ func (a *peers) expired(name string, p *peer, now time.Time) bool {
 // mostFormers bounds the former addresses that are kept of a server.
 const mostFormers = 8
 
-// noteMoves remembers where every server that the new document moves was heard until
-// then, until that server is heard to work by it. One that misses several documents is
-// where the first of them found it.
+// noteMoves records the former address of every server that the new document moves, until that
+// server is heard with the document in force. A server that missed several documents is still at
+// the first of these addresses.
 func (a *peers) noteMoves(old, d *clusterconf.Document) (some bool) {
 	if old == nil {
 		return false

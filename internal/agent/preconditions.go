@@ -10,38 +10,37 @@ import (
 	"mxcluster/internal/services"
 )
 
-// softwarePeriod is the time from one look at what could start here to the next, unless
-// the document changes.
+// softwarePeriod is the time between checks of what could start here, unless the document changes.
 const softwarePeriod = 2 * time.Second
 
 const (
-	validatePeriod = time.Minute      // the same for software that is asked whether it would start
-	settingsPeriod = 10 * time.Second // and for the settings on the disk
+	validatePeriod = time.Minute      // between checks of software that is asked whether it would start
+	settingsPeriod = 10 * time.Second // between checks of the settings on the disk
 )
 
-// preconditions are what a LIM's software needs to start on this server. They are of the
-// main loop.
+// preconditions are what a LIM's software needs to start on this server. They are owned by the main
+// loop.
 type preconditions struct {
 	*core
-	unable  map[int]string // LIMs whose software could not start here, and why; nil: not looked yet
-	lacking map[int]string // LIMs whose announcement prompts are not here, and why; "": they are
-	invalid map[int]string // LIMs whose software says that it would not start here, as far as it was asked last
+	unable  map[int]string // why a LIM's software could not start here; nil: not checked yet
+	lacking map[int]string // why a LIM's announcement prompts are missing; "": they are not
+	invalid map[int]string // what a LIM's software answers when asked whether it would start here, if it would not
 	looks   looks
 
-	otherSettings string // how the settings on the disk differ from those that this agent works by; "": they do not
+	otherSettings string // how the settings on the disk differ from those in use; "": they do not
 }
 
-// looks is how far looking at the software is.
+// looks is the state of these checks.
 type looks struct {
-	under bool      // one is under way
+	under bool      // one is running
 	at    time.Time // of the last one
-	hash  string    // of the document that it was by
-	asked time.Time // when software was asked last
-	read  time.Time // when the settings were
+	hash  string    // of the document that it used
+	asked time.Time // last time that software was asked
+	read  time.Time // last time that the settings were read
 }
 
-// look finds out whether the LIMs' software could start here, beside
-// the main loop, one look at a time: who is asked may take long to answer.
+// look checks whether the LIMs' software could start here, beside the main loop, one check at a
+// time: an answer may take long.
 func (p *preconditions) look(lims []int, now time.Time) {
 	if p.looks.under || p.looks.hash == p.hash && now.Sub(p.looks.at) < softwarePeriod {
 		return
@@ -86,8 +85,8 @@ func (p *preconditions) look(lims []int, now time.Time) {
 	})
 }
 
-// able says what surely keeps a LIM's software from starting on this server, and where it
-// is to be asked, what that says itself.
+// able returns what keeps a LIM's software from starting on this server: what is certain, and, if
+// asked, what the software itself answers.
 func (p *preconditions) able(ctx context.Context, entry *clusterconf.LIM, side clusterconf.Side, alias netip.Addr, ask bool) (able, valid error) {
 	if entry == nil {
 		return nil, nil
@@ -103,8 +102,8 @@ func (p *preconditions) able(ctx context.Context, entry *clusterconf.LIM, side c
 	return able, valid
 }
 
-// settingsWords says that this agent works by other settings than those on the disk, and
-// what to type; "": it does not.
+// settingsWords words that the settings on the disk differ from those in use, with the remedy; "":
+// they do not.
 func (p *preconditions) settingsWords(server string) string {
 	if p.otherSettings == "" {
 		return ""

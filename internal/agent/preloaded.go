@@ -10,7 +10,7 @@ import (
 	"mxcluster/internal/services"
 )
 
-// applyPreload keeps a LIM loaded here while the other side serves (spec ch. 4).
+// applyPreload keeps a LIM loaded here while the other side is active (spec ch. 4).
 func (l *lim) applyPreload(d *failover.Decision) {
 	switch {
 	case l.op != nil || l.software.stopsAgain:
@@ -24,14 +24,14 @@ func (l *lim) applyPreload(d *failover.Decision) {
 	}
 }
 
-// newer reports whether a later data version came than the one loaded.
+// newer reports whether there is a newer data version than the loaded one.
 func (l *lim) newer() bool {
 	return l.data.newest[l.number].Replaces(l.software.version)
 }
 
-// demote makes the active side the passive one: the alias is blocked at once, so
-// that the other side can serve; the software goes on and learns its role. Where
-// the alias cannot be blocked the LIM stops, as in other clusters.
+// demote makes the active side the passive one: the alias is blocked at once, so that the other
+// side can become active, and the software is told its new role. If the alias cannot be blocked,
+// the LIM is stopped as in other clusters.
 func (l *lim) demote(d *failover.Decision) {
 	if d.Release && l.Released.IsZero() {
 		l.Released = time.Now()
@@ -58,8 +58,8 @@ func (l *lim) demote(d *failover.Decision) {
 	l.load(d.Reason)
 }
 
-// load brings the software of the passive side up, or has it read its data and
-// its role again if it is up, behind a blocked alias.
+// load starts the software of the passive side, or makes running software read its data and role
+// again, behind a blocked alias.
 func (l *lim) load(reason string) {
 	alias := l.aliasOf(l.number)
 	l.set(failover.Loading, reason)
@@ -104,12 +104,12 @@ func (l *lim) load(reason string) {
 	})
 }
 
-// isLoaded notes that the passive side is ready to serve, and watches it.
+// isLoaded records that the passive side is ready, and starts its health checks.
 func (l *lim) isLoaded(software services.Set, env services.Env, version *failover.Data) {
 	l.Failure, l.RetryAt, l.software.role, l.software.version = "", time.Time{}, env.Role, version
 	l.software.mayBeUp(software)
-	l.software.change.hash = ""       // the document may want another by now
-	if l.State == failover.Stopping { // called off when it was up already
+	l.software.change.hash = ""       // the document may have changed it meanwhile
+	if l.State == failover.Stopping { // cancelled when it was up already
 		l.stop(true, l.reason, nil)
 		return
 	}
@@ -117,14 +117,14 @@ func (l *lim) isLoaded(software services.Set, env services.Env, version *failove
 	l.watchHealth(software, env)
 }
 
-// notLoaded notes that the passive side did not come up. Its alias goes.
+// notLoaded records that the passive side did not come up. Its alias is removed.
 func (l *lim) notLoaded(err error) {
 	l.alias.drop()
 	l.fail(err)
 }
 
-// stayPassive goes back to being the passive side when the alias could not be
-// unblocked, or need not be any more.
+// stayPassive returns to the passive role when the alias could not be unblocked, or need not be any
+// more.
 func (l *lim) stayPassive(err error) {
 	if l.State != failover.Stopping {
 		var inUse errInUse

@@ -8,24 +8,23 @@ import (
 	"mxcluster/internal/whatif"
 )
 
-// outlook is what would come of the losses of servers, as a standby sees it.
+// outlook is the result of simulating the loss of each server, on a standby.
 type outlook struct {
 	promises map[int]*failover.Promise // by LIM
-	busy     bool                      // it is being looked at ...
+	busy     bool                      // a simulation is running ...
 	since    time.Time                 // ... since then
-	from     whatif.Present            // what it was looked at from
+	from     whatif.Present            // input of the last simulation
 }
 
-// lookAgain is how often it is looked at anew though nothing has changed: locks and
-// freezes end by themselves.
+// lookAgain is how often the simulation is repeated although nothing has changed: locks and freezes
+// end by themselves.
 const lookAgain = 10 * time.Second
 
-// lookLasts is how long a look may take until what the one before came to is nothing to
-// go by any more.
+// lookLasts is how long a simulation may take before the last result counts as unknown.
 const lookLasts = 2 * time.Second
 
-// lookAhead has this standby look whether the losses of servers would be covered, beside
-// the main loop, once at a time. It tells the others with its claim.
+// lookAhead simulates, on a standby and beside the main loop, whether the loss of each server would
+// be covered. The result is part of the claim.
 func (a *Agent) lookAhead() {
 	c := a.cluster()
 	if c == nil || c.Standby != a.cfg.Server || !a.settled {

@@ -9,8 +9,8 @@ import (
 	"mxcluster/clusterconf"
 )
 
-// lookForPrompts says why announcement prompts cannot be had from a folder; nil: there
-// are some.
+// lookForPrompts returns why announcement prompts cannot be read from a folder; nil: there are
+// some.
 func lookForPrompts(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -25,8 +25,7 @@ func lookForPrompts(dir string) error {
 	return nil
 }
 
-// lacksPrompts says why a LIM's prompts are not here; "" where they are, or none are
-// used.
+// lacksPrompts returns why a LIM's prompts are missing here; "": they are present, or not needed.
 func (p *preconditions) lacksPrompts(entry *clusterconf.LIM) string {
 	if p.deps.Prompts == nil || entry == nil || entry.Prompts == "" {
 		return ""

@@ -9,24 +9,24 @@ import (
 	"mxcluster/internal/events"
 )
 
-// EventLog keeps what happened on this server (package events).
+// EventLog stores the events of this server (package events).
 type EventLog interface {
 	Append(batch []events.Event) error
 	Read(q events.Query) (found []events.Event, truncated bool, err error)
 }
 
 const (
-	eventsWaiting = 1024        // for the disk; more are lost, supervision goes on
-	eventsTold    = time.Minute // from one complaint about the disk to the next
+	eventsWaiting = 1024        // bound of queued events; more are dropped, supervision goes on
+	eventsTold    = time.Minute // between reports of a failing disk
 	eventsAgain   = 5 * time.Second
-	// eventsGather is how long events are gathered before they are written: what
-	// must be on disk before an alias is taken is saved at the same moment, and two
-	// at once wait for one another.
+	// eventsGather is how long events are collected before they are written. What must be durable
+	// before an alias is taken is saved at the same moment, and two writes at once would delay each
+	// other.
 	eventsGather = 20 * time.Millisecond
 )
 
-// recorder writes events to disk beside the main loop, so that neither a full
-// nor a hung disk holds that up.
+// recorder writes events to disk beside the main loop, so that a full or hung disk does not delay
+// that.
 type recorder struct {
 	log   EventLog
 	queue chan events.Event
@@ -37,7 +37,7 @@ func newRecorder(log EventLog) *recorder {
 	return &recorder{log: log, queue: make(chan events.Event, eventsWaiting)}
 }
 
-// put hands an event over, or counts it as lost.
+// put queues an event, or counts it as lost.
 func (r *recorder) put(e events.Event) {
 	select {
 	case r.queue <- e:
@@ -46,8 +46,8 @@ func (r *recorder) put(e events.Event) {
 	}
 }
 
-// run writes until ctx ends, and then what is left. What the disk does not take the
-// log keeps in memory; it is tried again from time to time.
+// run writes until ctx ends, and then the rest. Events that the disk does not take stay in memory,
+// and are retried from time to time.
 func (r *recorder) run(ctx context.Context, log *slog.Logger) {
 	var told time.Time
 	var again <-chan time.Time
@@ -71,8 +71,8 @@ func (r *recorder) run(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// gather returns the events of a moment; none when it is time to try again, or ctx
-// has ended and all are written.
+// gather returns the events of a short period; none when a retry is due, or ctx has ended and
+// everything is written.
 func (r *recorder) gather(ctx context.Context, again <-chan time.Time) []events.Event {
 	var batch []events.Event
 	select {

@@ -10,32 +10,32 @@ import (
 )
 
 const (
-	refusedEvery = 10 * time.Minute // from one event about what is not believed to the next of the same kind and server
-	maxRefused   = 256              // kinds and servers that are kept apart
-	maxPeers     = 512              // servers that are remembered, named in the document or not
-	strangerLife = 10 * time.Minute // how long one that the document does not name is remembered after it was heard
-	strangeFor   = 3 * time.Minute  // how long a server counts as not understood; that is told each minute
+	refusedEvery = 10 * time.Minute // between events of one kind about one server
+	maxRefused   = 256              // bound of kinds and servers that are distinguished
+	maxPeers     = 512              // bound of servers that are remembered, in the document or not
+	strangerLife = 10 * time.Minute // how long a server that is not in the document is remembered after it was heard
+	strangeFor   = 3 * time.Minute  // how long a server counts as not understood; its refusals are reported every minute
 )
 
-// refusalCause is why a server's agent is not understood.
+// refusalCause is why the messages of a server's agent are not understood.
 type refusalCause struct {
 	why       string
 	at        time.Time
-	authentic bool // it is that agent
+	authentic bool // the messages are authentic
 }
 
-// refusal is something that is not believed, and whose.
+// refusal is a kind of message that is refused, and its server.
 type refusal struct{ server, kind string }
 
-// refusals are what came from other servers and was not believed, as far as it was told.
+// refusals records what other servers sent and was refused.
 type refusals struct {
 	*core
 	peers   *peers
-	refused map[refusal]time.Time   // when it was told last
-	causes  map[string]refusalCause // servers that are not understood
+	refused map[refusal]time.Time   // last event about it
+	causes  map[string]refusalCause // by server whose messages are not understood
 }
 
-// refuse tells that something is not believed, for each kind and server now and then.
+// refuse records an event about something refused, rarely for each kind and server.
 func (a *refusals) refuse(server, kind, text string) {
 	key, now := refusal{server, kind}, time.Now()
 	if last, ok := a.refused[key]; ok && now.Sub(last) < refusedEvery {
@@ -48,8 +48,8 @@ func (a *refusals) refuse(server, kind, text string) {
 	a.journal.notBelieved(server, kind, text)
 }
 
-// notBelieved tells of what is not believed; and of a server of the system whose agent
-// cannot be understood that this, and not a dead server, is why it is not heard.
+// notBelieved handles a refused message. If it comes from an agent of the system that cannot be
+// understood, that is reported as the reason why the server is not heard.
 func (a *refusals) notBelieved(ev member.Event) {
 	r := ev.Refusal
 	if ev.From != "" {
@@ -58,14 +58,14 @@ func (a *refusals) notBelieved(ev member.Event) {
 	}
 	a.journal.refused(r)
 	for _, addr := range r.Servers {
-		// The address of a datagram proves nothing: of one that is heard it says nothing.
+		// The source address proves nothing; it is disregarded for a server that is heard.
 		if server := a.serverBased(addr); server != "" && r.Remedy != "" && (a.peers.all[server] == nil || a.peers.all[server].Liveness != failover.Alive) {
 			a.notUnderstood(server, r, ev.At, false)
 		}
 	}
 }
 
-// notUnderstood tells of a server why its agent is not understood.
+// notUnderstood records why a server's agent is not understood.
 func (a *refusals) notUnderstood(server string, r *member.Refusal, at time.Time, authentic bool) {
 	why := fmt.Sprintf("what comes from it is %s; %s", r.Reason, r.Remedy)
 	if a.doc.Server(server) != nil {
@@ -74,7 +74,7 @@ func (a *refusals) notUnderstood(server string, r *member.Refusal, at time.Time,
 	a.refuse(server, "not-believed", fmt.Sprintf("the agent of %s is not understood: %s", server, why))
 }
 
-// serverBased names the server of the system with a base address, "" for none.
+// serverBased returns the server with a base address; "": none.
 func (a *refusals) serverBased(addr netip.Addr) string {
 	for _, s := range a.doc.Servers {
 		if s.Base.Addr() == addr {
@@ -84,7 +84,7 @@ func (a *refusals) serverBased(addr netip.Addr) string {
 	return ""
 }
 
-// highestTerm is the highest of a LIM that is known here.
+// highestTerm returns the highest known term of a LIM.
 func (a *lims) highestTerm(lim int) uint64 {
 	l := a.all[lim]
 	if l == nil {

@@ -15,40 +15,40 @@ import (
 	"mxcluster/internal/rehearsal"
 )
 
-// rehearsals are trials of LIM software on this standby, one at a time. None of them is a
-// claim or has a term: to the brain, a standby that rehearses is free. They are of the main
-// loop.
+// rehearsals are trials of LIM software on this standby, one at a time. They are not part of the
+// claim and have no term: for decisions, a standby with a rehearsal is free. They are owned by the
+// main loop.
 type rehearsals struct {
 	*core
 	kept *keptState
 	lims *lims
 	link *link
 
-	all    map[int]rehearsed // by LIM: what came of the last one
-	orders []control.Order   // that are to be carried out
-	trial  *trial            // under way; nil: none is
-	stale  bool              // what an earlier run of the agent left may be there
-	left   int               // LIM of which that is; 0: not known, or none
-	ending chan struct{}     // closed when nothing of any is left; nil: none is being ended
+	all    map[int]rehearsed // by LIM: the result of the last one
+	orders []control.Order   // to be carried out
+	trial  *trial            // in progress; nil: none is
+	stale  bool              // software of an earlier run's rehearsal may be present
+	left   int               // LIM of that rehearsal; 0: unknown, or none
+	ending chan struct{}     // closed when nothing of any rehearsal is left; nil: none is being ended
 }
 
-// rehearsed is what is kept of a LIM's rehearsals.
+// rehearsed is what is stored about a LIM's rehearsals.
 type rehearsed struct {
 	failover.Rehearsal
-	Failure string `json:"failure,omitempty"` // of the last one that was not aborted; "": it did not fail
-	Allowed bool   `json:"allowed,omitempty"` // the document said then that it may be rehearsed
+	Failure string `json:"failure,omitempty"` // of the last one that was not aborted; "": it succeeded
+	Allowed bool   `json:"allowed,omitempty"` // the document permitted rehearsals at that time
 }
 
-// trial is a rehearsal that is under way.
+// trial is a rehearsal in progress.
 type trial struct {
 	lim     int
 	cancel  context.CancelFunc
-	done    chan struct{} // closed when it has ended, and starts nothing any more
-	aborted string        // why it is ended; "": it is not
+	done    chan struct{} // closed when it has ended and starts nothing any more
+	aborted string        // why it is aborted; "": it is not
 }
 
-// rehearsalEnd bounds how long the end of a rehearsal is waited for. It cannot reach
-// anybody, so that a LIM starts beside what does not end.
+// rehearsalEnd bounds the wait for the end of a rehearsal. Confined software reaches nobody, so a
+// LIM is started even if it has not ended.
 const rehearsalEnd = time.Second
 
 // lookAtStart ends what an earlier run of the agent may have left.
@@ -61,7 +61,7 @@ func (r *rehearsals) lookAtStart(lim int, all map[int]rehearsed) {
 	r.clear("the agent that began it has ended")
 }
 
-// standby is what this server knows of itself.
+// standby is the state of this server, for package rehearsal.
 func (r *rehearsals) standby() *rehearsal.Standby {
 	s := &rehearsal.Standby{Server: r.doc.Server(r.cfg.Server), Cluster: r.cluster(), Settled: r.settled, Stopping: r.stopping,
 		Able: r.deps.Rehearse != nil, Isolated: r.link.isolation.Isolated, Busy: map[int]string{}}
@@ -76,8 +76,8 @@ func (r *rehearsals) standby() *rehearsal.Standby {
 	return s
 }
 
-// tend begins the next rehearsal, or ends the one that is under way where this standby is
-// not free any more.
+// tend starts the next rehearsal, or aborts the one in progress if this standby is not free any
+// more.
 func (r *rehearsals) tend(now time.Time) {
 	if r.deps.Rehearse == nil {
 		return
@@ -94,7 +94,7 @@ func (r *rehearsals) tend(now time.Time) {
 	}
 }
 
-// next returns the LIM to rehearse: first what people ordered.
+// next returns the LIM to rehearse; orders come first.
 func (r *rehearsals) next(now time.Time) int {
 	c := r.cluster()
 	r.orders = slices.DeleteFunc(r.orders, func(o control.Order) bool { return c.Member(o.LIM) == nil })
@@ -110,7 +110,7 @@ func (r *rehearsals) next(now time.Time) int {
 	return rehearsal.Due(c, last, now)
 }
 
-// begin rehearses a LIM. Before anything is started the state says so.
+// begin rehearses a LIM. The state file says so before anything is started.
 func (r *rehearsals) begin(lim int) {
 	member, entry := *r.cluster().Member(lim), r.doc.LIM(lim)
 	if why := rehearsal.Skips(member, entry); why != "" {
@@ -142,7 +142,7 @@ func (r *rehearsals) begin(lim int) {
 	})
 }
 
-// ended notes what came of a rehearsal.
+// ended records the result of a rehearsal.
 func (r *rehearsals) ended(t *trial, allowed bool, result failover.Rehearsal) {
 	r.trial = nil
 	if t.aborted != "" {
@@ -152,7 +152,7 @@ func (r *rehearsals) ended(t *trial, allowed bool, result failover.Rehearsal) {
 	r.note(t.lim, result, allowed)
 }
 
-// note keeps what came of a rehearsal, and tells it.
+// note stores and reports the result of a rehearsal.
 func (r *rehearsals) note(lim int, result failover.Rehearsal, allowed bool) {
 	x := rehearsed{Rehearsal: result, Allowed: allowed}
 	switch result.Result {
@@ -168,8 +168,8 @@ func (r *rehearsals) note(lim int, result failover.Rehearsal, allowed bool) {
 	r.kept.saveBeside()
 }
 
-// clear ends what is left of rehearsals, and returns what is closed when that is gone; nil
-// where there is nothing.
+// clear ends all software of rehearsals. It returns a channel that is closed when that is gone;
+// nil: there is none.
 func (r *rehearsals) clear(why string) <-chan struct{} {
 	switch {
 	case r.ending != nil:
@@ -187,7 +187,7 @@ func (r *rehearsals) clear(why string) <-chan struct{} {
 	r.ending = ch
 	r.wg.Go(func() {
 		err := r.deps.EndRehearsals(rehearsalEnd)
-		if done != nil { // it may have been about to start something
+		if done != nil { // it may be about to start something
 			select {
 			case <-done:
 				err = r.deps.EndRehearsals(rehearsalEnd)
@@ -209,7 +209,7 @@ func (r *rehearsals) clear(why string) <-chan struct{} {
 	return ch
 }
 
-// underWay is the LIM of which processes may be there; 0: none.
+// underWay returns the LIM of which rehearsed processes may be present; 0: none.
 func (r *rehearsals) underWay() int {
 	if r.trial != nil {
 		return r.trial.lim
@@ -217,7 +217,7 @@ func (r *rehearsals) underWay() int {
 	return r.left
 }
 
-// order takes an order to rehearse a LIM.
+// order accepts an order to rehearse a LIM.
 func (r *rehearsals) order(o control.Order) (*control.OrderResult, error) {
 	c := r.cluster()
 	if why := r.standby().Hindrance(); why != "" {
@@ -240,10 +240,10 @@ func (r *rehearsals) order(o control.Order) (*control.OrderResult, error) {
 	return res, nil
 }
 
-// wholeMs is a time in milliseconds, rounded up.
+// wholeMs returns a duration in milliseconds, rounded up.
 func wholeMs(d time.Duration) int64 { return (d + time.Millisecond - 1).Milliseconds() }
 
-// of returns what is told of a LIM's last rehearsal; nil: there was none here.
+// of returns the last rehearsal of a LIM; nil: there was none here.
 func (r *rehearsals) of(lim int) *failover.Rehearsal {
 	x, ok := r.all[lim]
 	if c := r.cluster(); !ok || c == nil || c.Standby != r.cfg.Server {
@@ -252,8 +252,8 @@ func (r *rehearsals) of(lim int) *failover.Rehearsal {
 	return &x.Rehearsal
 }
 
-// rehearsalFailed tells of LIMs whose software did not come up on trial. It is over when a
-// later one does, or when nobody consents to one any more.
+// rehearsalFailed returns the LIMs whose software did not come up in a rehearsal. The condition
+// ends with a successful one, or when rehearsals are not permitted any more.
 func (a *conditions) rehearsalFailed(c *clusterconf.Cluster) []alarms.Condition {
 	var out []alarms.Condition
 	for _, m := range c.LIMs {

@@ -33,45 +33,45 @@ type RunConfig struct {
 	Documents  *clusterconf.Store
 	StateDir   string
 	RunDir     string
-	Socket     string // of the control interface
-	Spare      string // the same, while there is no room for that
-	KeyFile    string // of the gossip keys
+	Socket     string // of the control API
+	Spare      string // the same, for when there is no room for the other
+	KeyFile    string // with the gossip keys
 	XDataDir   string
-	XDataStill time.Duration // the setting xdata.still; 0 takes what other programs write at once
+	XDataStill time.Duration // the setting xdata.still; 0: no quiet period
 
-	StartLimit, StopLimit, CheckLimit time.Duration // of one call of a service
-	Untrusted                         bool          // programs that other users may change are run all the same
-	OwnUser                           string        // the user that the agent is in place of root; "": it is not
+	StartLimit, StopLimit, CheckLimit time.Duration // for one call of a service
+	Untrusted                         bool          // run programs that other users may change
+	OwnUser                           string        // the user that the agent runs as instead of root; "": root
 
 	Sync SyncFunc // see Deps
 
-	// Rehearse starts LIM software on trial; see Deps. Nil: this server cannot.
+	// Rehearse starts LIM software on trial; see Deps. nil: not possible on this server.
 	Rehearse func(ctx context.Context, spec rehearsal.Spec) (failover.Rehearsal, error)
 	Arbiter  keeper.Arbiter // nil: there is none
 	Sinks    []sinks.Sink   // that are told of alarms
 
-	// OtherSettings tells how the settings on the disk differ from these; see Deps.
+	// OtherSettings returns how the settings on the disk differ from these; see Deps.
 	OtherSettings func() string
 
-	// Reload has the agent read the document and the gossip keys again with each value.
+	// Reload makes the agent read the document and the gossip keys again with each value.
 	Reload <-chan struct{}
 
-	// Notify tells the service manager how the agent is (sd_notify).
+	// Notify tells the service manager the agent's state (sd_notify).
 	Notify func(state string) error
 
-	// ShuttingDown tells whether the whole system is on its way down.
+	// ShuttingDown tells whether the operating system is shutting down.
 	ShuttingDown func(ctx context.Context) bool
 }
 
-// The probes before an alias comes up (RFC 5227), and how often the document's
-// file is looked at.
+// The probes before an alias is taken (RFC 5227), and the interval of checks of the document's
+// file.
 const (
 	probeCount     = 2
 	probeInterval  = 10 * time.Millisecond
 	documentPeriod = 500 * time.Millisecond
 )
 
-// Run supervises this server for real until ctx ends or the agent is told to stop.
+// Run supervises this server until ctx ends or the agent is told to stop.
 func Run(ctx context.Context, cfg RunConfig) error {
 	if err := os.MkdirAll(cfg.StateDir, 0o755); err != nil {
 		return fmt.Errorf("making the state folder: %w", err)
@@ -105,8 +105,8 @@ func Run(ctx context.Context, cfg RunConfig) error {
 	return errors.Join(err, <-served, listener.Close())
 }
 
-// reloadWhenTold reads the document and the keys again with each value of told. There
-// is nobody to answer, so that the log says what became of it.
+// reloadWhenTold reads the document and the keys again with each value of told. The result is
+// logged, as nobody waits for it.
 func (a *Agent) reloadWhenTold(ctx context.Context, told <-chan struct{}) {
 	for {
 		select {
@@ -124,14 +124,14 @@ func (a *Agent) reloadWhenTold(ctx context.Context, told <-chan struct{}) {
 	}
 }
 
-// serviceOptions are what the software of LIMs is started with.
+// serviceOptions are the options for starting the software of LIMs.
 func (cfg RunConfig) serviceOptions() services.Options {
 	return services.Options{Log: cfg.Log, Instance: cfg.StateDir, RunDir: cfg.RunDir, Untrusted: cfg.Untrusted, OwnUser: cfg.OwnUser,
 		StartTimeout: cfg.StartLimit, StopTimeout: cfg.StopLimit, CheckTimeout: cfg.CheckLimit}
 }
 
-// adoptSoftware takes what an agent of an older version started in this agent's control
-// group out of there.
+// adoptSoftware moves software started by an agent of an older version out of this agent's control
+// group.
 func (cfg RunConfig) adoptSoftware(ctx context.Context) {
 	moved, err := services.Adopt(ctx, cfg.serviceOptions())
 	if err != nil {
@@ -142,7 +142,7 @@ func (cfg RunConfig) adoptSoftware(ctx context.Context) {
 	}
 }
 
-// rehearse adds the limits of services to what is rehearsed.
+// rehearse adds the limits of services to the rehearsal.
 func (cfg RunConfig) rehearse() func(ctx context.Context, spec rehearsal.Spec) (failover.Rehearsal, error) {
 	if cfg.Rehearse == nil {
 		return nil
@@ -153,7 +153,7 @@ func (cfg RunConfig) rehearse() func(ctx context.Context, spec rehearsal.Spec) (
 	}
 }
 
-// bootID tells one boot of this server from the next; "" where Linux does not say.
+// bootID returns the ID of this boot of the server; "" if Linux does not provide it.
 func bootID() string {
 	raw, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -162,7 +162,7 @@ func bootID() string {
 	return strings.TrimSpace(string(raw))
 }
 
-// deps are the effects of a real server.
+// deps returns the effects on a real server.
 func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 	versions := &xdata.Store{
 		Dir: cfg.XDataDir, Still: xdata.StillOf(cfg.XDataStill), Notes: settings.Dirs{State: cfg.StateDir}.Findings(),
@@ -222,9 +222,9 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 	}
 }
 
-// watchFile ticks when a file is replaced or gone, and once at the start, for it may have
-// been replaced since it was read. It looks rather than subscribes: a look costs a
-// microsecond, and no event can be lost.
+// watchFile sends a value when a file is replaced or removed, and one at the start, since it may
+// have been replaced after it was read. It polls instead of subscribing: a poll costs a
+// microsecond, and no event is lost.
 func watchFile(ctx context.Context, path string) <-chan struct{} {
 	ch := make(chan struct{}, 1)
 	go func() {

@@ -7,10 +7,9 @@ import (
 	"mxcluster/clusterconf"
 )
 
-// withSelf returns the document to work by. One that has taken this server out of the
-// system is worked by as if the server were a free one: its LIM is stopped and its alias
-// taken off, and it goes on listening, for it may be added again. Self is nil where
-// nothing is known of this server.
+// withSelf returns the document to put into force. If it has removed this server from the system,
+// the server is treated like a free one: its LIM is stopped and its alias removed, and it keeps
+// listening, as it may be added again. self is nil if nothing is known of this server.
 func (a *documents) withSelf(d *clusterconf.Document) (doc *clusterconf.Document, self *clusterconf.Server) {
 	if self := d.Server(a.cfg.Server); self != nil {
 		return d, self
@@ -23,7 +22,7 @@ func (a *documents) withSelf(d *clusterconf.Document) (doc *clusterconf.Document
 	return doc, doc.Server(a.cfg.Server)
 }
 
-// noteRemoved notes whether the document that is stored has this server in it.
+// noteRemoved records whether this server is in the stored document.
 func (a *documents) noteRemoved(stored *clusterconf.Document, self *clusterconf.Server) {
 	was := a.removed
 	a.removed = 0
@@ -40,7 +39,7 @@ func (a *documents) noteRemoved(stored *clusterconf.Document, self *clusterconf.
 	}
 }
 
-// removedText says that this server is in the system no more.
+// removedText words that this server is no longer in the system.
 func (a *documents) removedText() string {
 	return fmt.Sprintf("%s was removed from the system at revision %d or before, and idles: its aliases are taken off and its LIM is stopped", a.cfg.Server, a.removed)
 }

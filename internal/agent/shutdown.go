@@ -10,16 +10,16 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// ending says what becomes of the LIMs when the agent stops (design rule 9).
+// ending is what happens to the LIMs when the agent stops (design rule 9).
 type ending int
 
 const (
-	leaveLIMs   ending = iota // they go on, for an upgrade must not move calls
-	releaseLIMs               // they are given up, but for those that are locked to this side
-	releaseAll                // the whole system goes down: all are given up
+	leaveLIMs   ending = iota // they go on: an upgrade must not move calls
+	releaseLIMs               // they are released, except those locked to this side
+	releaseAll                // the system shuts down: all are released
 )
 
-// shutdown ends this agent: what becomes of each LIM first, then the main loop.
+// shutdown ends this agent: it settles each LIM, and then ends the main loop.
 type shutdown struct {
 	*core
 	arbiterKeys *arbiterKeys
@@ -34,7 +34,7 @@ type shutdown struct {
 	cancel context.CancelFunc // ends the main loop
 }
 
-// order ends the agent by order: what runs here goes on for the stop lease, or is released.
+// order ends the agent by order: LIMs go on for the stop lease, or are released.
 func (a *shutdown) order(ctx context.Context, r control.StopRequest) (*control.StopResult, error) {
 	return on(ctx, a.core, func() (*control.StopResult, error) {
 		res := &control.StopResult{PID: a.cfg.PID, Lease: a.cfg.StopLease, LIMsLeftRunning: []int{}, Locked: []int{}}
@@ -57,8 +57,8 @@ func (a *shutdown) order(ctx context.Context, r control.StopRequest) (*control.S
 	})
 }
 
-// signalled handles a signal to end: with the whole system on its way down there
-// is nothing to come back to soon, so the LIMs are given up.
+// signalled handles a signal to end. If the operating system is shutting down, the LIMs are
+// released.
 func (a *shutdown) signalled() {
 	a.wg.Go(func() {
 		e := leaveLIMs
@@ -69,8 +69,8 @@ func (a *shutdown) signalled() {
 	})
 }
 
-// stays reports whether a LIM goes on here without the agent. A lock pins it
-// where it runs; given up, it would be down until the agent is back.
+// stays reports whether a LIM goes on here without the agent. A locked LIM stays, since after a
+// release it would be down until the agent is back.
 func (a *shutdown) stays(l *lim, e ending) bool {
 	switch e {
 	case leaveLIMs:
@@ -81,7 +81,7 @@ func (a *shutdown) stays(l *lim, e ending) bool {
 	return failover.LockedHere(a.view(time.Now()), l.number)
 }
 
-// begin ends the agent once every operation has ended.
+// begin ends the agent after every operation has ended.
 func (a *shutdown) begin(e ending) {
 	if a.stopping {
 		return
@@ -119,7 +119,7 @@ func (l *lim) release() {
 		l.Released = time.Now()
 		l.set(failover.Stopping, "the agent stops")
 		l.op()
-	case l.State == failover.Loading, l.State == failover.Preloaded: // the other side serves
+	case l.State == failover.Loading, l.State == failover.Preloaded: // the other side is active
 		l.applyStop(&failover.Decision{Reason: "the agent stops"})
 	case l.State.Active() || l.alias.holds:
 		l.Released = time.Now()
@@ -132,7 +132,7 @@ func (a *shutdown) finishWhenIdle(e ending) {
 	busy := a.rehearsals.underWay() != 0 || len(a.orders.draining) > 0
 	for _, l := range a.lims.all {
 		if l.op == nil && !a.stays(l, e) {
-			l.release() // a start that came up as it was called off
+			l.release() // it was starting when it was cancelled
 		}
 		busy = busy || l.op != nil
 	}

@@ -14,44 +14,43 @@ import (
 	"mxcluster/internal/services"
 )
 
-// What a LIM's software is told of its side.
+// Values of the role that a LIM's software is told.
 const (
 	roleActive  = "active"
 	rolePassive = "passive"
 )
 
-// software is the software of one LIM on this server: its services, whether they are up,
-// and how they are. It is of the main loop.
+// software is the software of one LIM on this server: its services, whether they are up, and their
+// health. It is owned by the main loop.
 type software struct {
 	*core
 	lim int
 
-	up      bool     // it may be up here, whatever the state of the LIM
-	specs   []string // of the services that may be up; nil: none are, or it is not known
-	lacks   string   // what of it is not as the document wants it, and why; "": all is
+	up      bool     // it may be up here, whatever the LIM's state
+	specs   []string // services that may be up; nil: none, or not known
+	lacks   string   // how it differs from the document, and why; "": it does not
 	change  changes
-	role    string         // that it was last told; "": none by this agent
-	version *failover.Data // that the passive side has loaded; nil: none
+	role    string         // the role it was last told; "": none by this run
+	version *failover.Data // data version that the passive side has loaded; nil: none
 
-	passedOver string // on which data it was started, and why not on newer; "": there was none newer
+	passedOver string // which data it was started on, and why not on newer; "": there was none newer
 
 	health   context.CancelFunc // ends the health checks
-	restarts int                // in place, since it last ran for a while
-	unseen   string             // why it, which is up, cannot be seen; "": it can
+	restarts int                // in place, since it last ran for healthyFor
+	unseen   string             // why its health cannot be seen; "": it can
 
-	stopAgain  time.Time // when to stop it again, for it did not; zero: it did
-	stopsAgain bool      // the LIM's operation in progress does that
+	stopAgain  time.Time // when to stop it again, as it did not stop; zero: it did
+	stopsAgain bool      // the operation in progress does that
 }
 
-// changes is how far a LIM's software is brought in line with the document while it
-// is up.
+// changes is the state of adapting running software to a new document.
 type changes struct {
-	hash  string    // of the document that it was last compared with
-	again time.Time // when to try again what did not work; zero: all did
+	hash  string    // of the last document that it was compared with
+	again time.Time // when to retry what failed; zero: nothing did
 	tries int
 }
 
-// build returns the LIM's services and their environment for this side.
+// build returns the LIM's services and their environment on this side.
 func (s *software) build(alias netip.Prefix) (services.Set, services.Env, error) {
 	env := s.env(alias)
 	entry := s.doc.LIM(s.lim)
@@ -62,7 +61,7 @@ func (s *software) build(alias netip.Prefix) (services.Set, services.Env, error)
 	return set, env, err
 }
 
-// env is what the software of the LIM is told where it is active here.
+// env returns the environment of the LIM's software where it is active.
 func (s *software) env(alias netip.Prefix) services.Env {
 	env := services.Env{LIM: s.lim, Server: s.cfg.Server, Role: roleActive, Alias: alias.Addr(),
 		Tell: func(text string) { s.post(func() { s.journal.software(s.lim, text) }) }}
@@ -75,8 +74,7 @@ func (s *software) env(alias netip.Prefix) services.Env {
 	return env
 }
 
-// gone returns the services that may be up here and are not among those that a LIM is
-// to have now.
+// gone returns the services that may be up here and are not part of the LIM's software now.
 func (s *software) gone(now services.Set) services.Set {
 	entry := &clusterconf.LIM{Number: s.lim}
 	for _, spec := range s.specs {
@@ -94,14 +92,13 @@ func (s *software) gone(now services.Set) services.Set {
 	return set
 }
 
-// mayBeUp notes which services may be up from now on: those of a set and those that are
-// not stopped yet.
+// mayBeUp records which services may be up from now on: those of the sets, and those not stopped
+// yet.
 func (s *software) mayBeUp(sets ...services.Set) {
 	s.specs = slices.Concat(sets...).Specs()
 }
 
-// outdated reports whether the software that is up is not what the document wants, or
-// something of it is to be tried again.
+// outdated reports whether running software differs from the document, or a retry is due.
 func (s *software) outdated(software services.Set, now time.Time) bool {
 	if s.specs == nil || s.change.hash == s.hash && (s.change.again.IsZero() || now.Before(s.change.again)) {
 		return false
@@ -134,8 +131,8 @@ func (s *software) recordChange(added, removed []string) {
 	}
 }
 
-// bringUp starts software, or has it read its role and its data again where it
-// runs already. What cannot do that is started anew: this side serves nobody.
+// bringUp starts software, or reloads its role and data if it runs. Software that cannot reload is
+// restarted: this side is passive.
 func (s *software) bringUp(ctx context.Context, software services.Set, env services.Env) error {
 	state, _, _ := software.Check(ctx, env)
 	if state == services.Running && len(software) > 0 {
@@ -151,9 +148,8 @@ func (s *software) bringUp(ctx context.Context, software services.Set, env servi
 	return software.Start(ctx, env)
 }
 
-// serve starts software that is to serve. What runs as the passive side is
-// told that it serves now: calls come in already, so that what comes of an error
-// shows in the health checks.
+// serve starts software that becomes active. Running passive software is told its role; calls
+// arrive already, so the result of an error shows in the health checks.
 func (s *software) serve(ctx context.Context, software services.Set, env services.Env, passive bool) error {
 	if !passive {
 		return software.Start(ctx, env)
@@ -167,7 +163,7 @@ func (s *software) serve(ctx context.Context, software services.Set, env service
 	return nil
 }
 
-// calledOff undoes a start that succeeded though it was called off meanwhile.
+// calledOff stops software whose start succeeded after it was cancelled.
 func (s *software) calledOff(ctx context.Context, software services.Set, env services.Env) error {
 	if ctx.Err() == nil {
 		return nil
@@ -178,8 +174,7 @@ func (s *software) calledOff(ctx context.Context, software services.Set, env ser
 	return errors.New("the start was called off")
 }
 
-// stopGone ends, before software starts, what an earlier document had; what does not
-// stop is told.
+// stopGone stops, before a start, services of an earlier document. Failures are reported.
 func (s *software) stopGone(ctx context.Context, gone services.Set, env services.Env) {
 	if left, errs := gone.StopEach(ctx, env); len(left) > 0 {
 		s.post(func() {
@@ -188,8 +183,8 @@ func (s *software) stopGone(ctx context.Context, gone services.Set, env services
 	}
 }
 
-// didNotComeUp notes what is left of software that did not start: nothing, for it
-// was stopped, unless that failed, too.
+// didNotComeUp records what is left of software that failed to start: nothing, as it was stopped,
+// unless that failed, too.
 func (s *software) didNotComeUp(err error) {
 	var notStopped *services.NotStoppedError
 	if errors.As(err, &notStopped) {
@@ -199,9 +194,9 @@ func (s *software) didNotComeUp(err error) {
 	s.stopped(nil)
 }
 
-// stopped notes how stopping software went. One that did not stop is
-// stopped again later, for as long as the LIM is not to run here: it may be up
-// without its alias, while the LIM runs elsewhere.
+// stopped records the result of stopping software. Software that did not stop is stopped again
+// later, while the LIM is not to run here: it may be up without its alias while the LIM runs
+// elsewhere.
 func (s *software) stopped(err error) {
 	first := s.stopAgain.IsZero()
 	s.up, s.stopAgain = err != nil, time.Time{}
@@ -217,7 +212,7 @@ func (s *software) stopped(err error) {
 	}
 }
 
-// startsOn tells that software is started on other data than the newest there is.
+// startsOn reports that software is started on older data than the newest.
 func (s *software) startsOn(d DataHere) {
 	text := d.starts()
 	if text != "" && text != s.passedOver {
@@ -226,8 +221,8 @@ func (s *software) startsOn(d DataHere) {
 	s.passedOver = text
 }
 
-// noteStart remembers on which data version a LIM is started: what is backed up here next
-// follows that. A takeover does not wait for it.
+// noteStart records on which data version a LIM is started; the next backup here follows it. A
+// takeover does not wait for this.
 func (s *software) noteStart(d *failover.Data) {
 	if d == nil || s.deps.Started == nil {
 		return
@@ -249,7 +244,7 @@ func (s *software) endHealth() {
 	}
 }
 
-// watch asks software how it is until it is out of order; then it says so.
+// watch checks the software's health until it fails; then it calls broken.
 func (s *software) watch(ctx context.Context, software services.Set, env services.Env, broken func(ctx context.Context, service string, state services.State, err error)) {
 	tick := time.NewTicker(s.cfg.CheckInterval)
 	defer tick.Stop()
@@ -276,8 +271,8 @@ func (s *software) watch(ctx context.Context, software services.Set, env service
 	}
 }
 
-// noteUnseen notes that nobody can tell how a LIM's software is. It goes on: it may
-// well run. With "" it is seen again.
+// noteUnseen records that a LIM's health cannot be seen. The LIM goes on, since it may well run.
+// "": it can be seen again.
 func (s *software) noteUnseen(ctx context.Context, why string) {
 	if ctx.Err() != nil || (why == "") == (s.unseen == "") {
 		return

@@ -10,9 +10,9 @@ import (
 	"mxcluster/internal/services"
 )
 
-// changeSoftware brings the software of a LIM that runs in line with the document: what
-// was removed is stopped, what was added is started, the rest goes on. What does not
-// start is told and tried again later; the LIM stays here, for the rest serves.
+// changeSoftware adapts the running software of a LIM to the document: removed services are
+// stopped, added ones are started, the rest goes on. A service that does not start is reported and
+// retried; the LIM stays here, as the rest works.
 func (l *lim) changeSoftware(software services.Set, env services.Env) {
 	gone := l.software.gone(software)
 	before := l.software.specs
@@ -44,7 +44,7 @@ func (l *lim) changeSoftware(software services.Set, env services.Env) {
 	})
 }
 
-// changed notes how that went, and watches what is up.
+// changed records the result, and starts the health checks.
 func (l *lim) changed(software services.Set, env services.Env, failed, why []string) {
 	up := software.Without(failed)
 	l.software.lacks, l.software.change.again = strings.Join(why, "; "), time.Time{}
@@ -55,10 +55,10 @@ func (l *lim) changed(software services.Set, env services.Env, failed, why []str
 		l.software.change.tries = 0
 	}
 	switch {
-	case l.State == failover.Stopping: // called off
+	case l.State == failover.Stopping: // cancelled
 		l.stop(false, l.reason, nil)
 		return
-	case len(up) == 0 && len(software) > 0: // nothing serves
+	case len(up) == 0 && len(software) > 0: // nothing is up
 		err := fmt.Errorf("nothing of its software runs: %s", l.software.lacks)
 		l.stop(false, err.Error(), func() { l.fail(err) })
 		return
@@ -71,7 +71,7 @@ func (l *lim) changed(software services.Set, env services.Env, failed, why []str
 	l.watchHealth(up, env)
 }
 
-// tendSoftware looks whether the software of a LIM that runs is what it should be.
+// tendSoftware checks whether running software is as the document wants it.
 func (l *lim) tendSoftware() {
 	now := time.Now()
 	if l.software.specs == nil || l.software.change.hash == l.hash && (l.software.change.again.IsZero() || now.Before(l.software.change.again)) {

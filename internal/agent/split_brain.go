@@ -7,11 +7,11 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// splitMargin is by how much two servers' words must overlap before both are taken to be
-// so at one time: a word takes a while to arrive, and not always the same.
+// splitMargin is by how much the claims of two servers must overlap in time to count as
+// simultaneous: their delays differ.
 const splitMargin = 100 * time.Millisecond
 
-// noteHolding notes since when a server says that it has aliases on the wire.
+// noteHolding records since when a server claims to have aliases on the wire.
 func (p *peer) noteHolding(c *failover.Claim, at time.Time) {
 	was := p.holding
 	p.holding = map[int]time.Time{}
@@ -27,8 +27,8 @@ func (p *peer) noteHolding(c *failover.Claim, at time.Time) {
 	}
 }
 
-// holdingOf is since when a server has a LIM's alias on the wire, and until when that is
-// known: its last sign of life, with which it stands by what it said.
+// holdingOf returns since when a server has a LIM's alias on the wire, and until when that is
+// known: until its last sign of life, which confirms its last claim.
 func (a *aliases) holdingOf(server string, lim int, now time.Time) (since, until time.Time) {
 	if server == a.cfg.Server {
 		return a.of(lim).onWireSince, now
@@ -40,16 +40,15 @@ func (a *aliases) holdingOf(server string, lim int, now time.Time) (since, until
 	return p.holding[lim], p.at
 }
 
-// overlap reports whether two servers have a LIM's alias at one time. A LIM that moves is
-// on both by what was heard last, for as long as the word of one that it has left is on
-// its way.
+// overlap reports whether two servers have a LIM's alias at the same time. While a LIM moves, the
+// last claims show it on both until the former server's next claim arrives.
 func (a *aliases) overlap(lim int, one, other string, now time.Time) bool {
 	since1, until1 := a.holdingOf(one, lim, now)
 	since2, until2 := a.holdingOf(other, lim, now)
 	return !since1.IsZero() && !since2.IsZero() && until1.Sub(since2) >= splitMargin && until2.Sub(since1) >= splitMargin
 }
 
-// moving lists the LIMs of which it is not known whether two servers have the alias.
+// moving returns the LIMs for which this is not known yet.
 func (a *aliases) moving(now time.Time) map[int]bool {
 	out := map[int]bool{}
 	for _, c := range a.doc.Clusters {
@@ -60,7 +59,7 @@ func (a *aliases) moving(now time.Time) map[int]bool {
 	return out
 }
 
-// noteSplits looks which aliases are here and on another server, too.
+// noteSplits finds the aliases that are here and on another server, too.
 func (a *aliases) noteSplits(now time.Time) {
 	for n, x := range a.all {
 		if x.onWire() {
@@ -80,8 +79,8 @@ func (a *aliases) noteSplits(now time.Time) {
 	}
 }
 
-// contest has the alias announced again when a second holder of it shows up, and
-// once more when that has stopped: the clients may believe it by now.
+// contest announces the alias again when another holder shows up, and once more when that has
+// ended: clients may believe the other one by then.
 func (a *alias) contest(contested bool) {
 	if a.contested != contested && a.holds {
 		a.announceAnew()

@@ -22,56 +22,55 @@ import (
 	"mxcluster/netops"
 )
 
-// stateVersion is the form of the state file.
+// stateVersion is the version of the state file's format.
 const stateVersion = 1
 
-// persisted is what must outlive the process: terms above all, for a term may
-// never be given out twice.
+// persisted is the state that must outlive the process. Terms are part of it, as a term must never
+// be used twice.
 type persisted struct {
 	Version int                  `json:"version"`
-	Number  uint64               `json:"number,omitempty"` // higher than that of every state taken before
-	Boot    string               `json:"boot,omitempty"`   // of the server when it was saved
+	Number  uint64               `json:"number,omitempty"` // sequence number of the state
+	Boot    string               `json:"boot,omitempty"`   // boot ID of the server when it was saved
 	LIMs    map[int]persistedLIM `json:"lims"`
-	Seen    map[string]time.Time `json:"seen,omitempty"` // when each server was last known alive
+	Seen    map[string]time.Time `json:"seen,omitempty"` // when each server was last known to be alive
 
 	Alarms       alarms.State        `json:"alarms,omitzero"`
-	Conflict     uint64              `json:"conflict,omitempty"`     // revision of the document of which there were two
-	Self         clusterconf.Server  `json:"self,omitzero"`          // this server as the document last had it
-	ConflictText string              `json:"conflictText,omitempty"` // what is told of that
-	Accepted     failover.Acceptance `json:"accepted,omitzero"`      // of an epoch of the document, the last one
-	Rehearsing   int                 `json:"rehearsing,omitempty"`   // LIM whose software may be here on trial: it is ended, not taken for the LIM
+	Conflict     uint64              `json:"conflict,omitempty"`     // revision of a document that superseded a conflicting one
+	Self         clusterconf.Server  `json:"self,omitzero"`          // this server's last entry in the document
+	ConflictText string              `json:"conflictText,omitempty"` // the text about the conflict
+	Accepted     failover.Acceptance `json:"accepted,omitzero"`      // last accepted epoch of the document
+	Rehearsing   int                 `json:"rehearsing,omitempty"`   // LIM whose software may be present on trial: it is ended, not adopted
 	Rehearsals   map[int]rehearsed   `json:"rehearsals,omitempty"`   // by LIM
-	Former       netip.Prefix        `json:"former,omitzero"`        // base of this server that is to go, if it is not its base again
+	Former       netip.Prefix        `json:"former,omitzero"`        // base of this server that is to be removed, unless it is the base again
 	Readied      []netip.Prefix      `json:"readied,omitempty"`      // bases that were added for a coming document
 
-	Untold map[string][]sinks.Message `json:"untold,omitempty"` // what each sink was not told yet
+	Untold map[string][]sinks.Message `json:"untold,omitempty"` // by sink: messages that were not delivered yet
 
-	Formers map[string][]netip.Addr `json:"formers,omitempty"` // of each other server, as peer.formers
+	Formers map[string][]netip.Addr `json:"formers,omitempty"` // by server: peer.formers
 }
 
-// persistedLIM is a LIM as it was on this server.
+// persistedLIM is the state of a LIM on this server.
 type persistedLIM struct {
 	Term   uint64         `json:"term"` // under which it runs or last ran here
 	Active bool           `json:"active"`
-	Loaded bool           `json:"loaded,omitempty"` // its software may be up, though it is not active
+	Loaded bool           `json:"loaded,omitempty"` // its software may be up though it is not active
 	Since  time.Time      `json:"since,omitzero"`
-	Up     []string       `json:"up,omitempty"` // SPECs of its services that may be up
+	Up     []string       `json:"up,omitempty"` // its services that may be up
 	Known  failover.Place `json:"known"`
 
 	Flaps     failover.Flaps      `json:"flaps,omitzero"`
 	Suspended failover.Suspension `json:"suspended,omitzero"`
 
-	TookToStart time.Duration `json:"tookToStart,omitempty"` // as lim.tookToStart
+	TookToStart time.Duration `json:"tookToStart,omitempty"` // lim.tookToStart
 
-	Routes []netops.Route `json:"routes,omitempty"` // that were carried over to the base address
+	Routes []netops.Route `json:"routes,omitempty"` // moved to the base address
 }
 
-// saver saves the state in the order in which it was taken, from the main loop
-// and from beside it.
+// saver saves states in order, from the main loop and from beside it.
 type saver struct {
 	file StateFile
 	turn turn
-	last uint64 // number of the state that is saved
+	last uint64 // number of the last saved state
 }
 
 // save makes a state durable, unless a later one is.
@@ -91,20 +90,20 @@ func (s *saver) save(number uint64, p persisted) error {
 // StateFile keeps the agent's state across its runs.
 type StateFile interface {
 	Load() (persisted, error)
-	Keep(persisted) error // outlives the process when it returns, at once
-	Save(persisted) error // outlives the server's power too when it returns, as fast as the disk
+	Keep(persisted) error // when it returns, at once, the state outlives the process
+	Save(persisted) error // when it returns, after the disk, the state outlives a loss of power
 }
 
-// DiskState is the state on a server; see [StateFile].
+// DiskState stores the state of a server; see [StateFile].
 type DiskState struct {
-	Path string // on a disk
-	Kept string // in memory, at best, and gone after the boot
-	Boot string // identity of this boot; "": not known, then nothing counts as kept
+	Path string // file on a disk
+	Kept string // file in memory, lost at a reboot
+	Boot string // ID of this boot; "": unknown, and Kept is not used
 }
 
-// Load reads the state; there is none before the first run. Of what was kept in this
-// boot and what was saved the later one counts: each place serves where the other took
-// nothing. The error says what could not be read, so that something may be missing.
+// Load reads the state; an empty one before the first run. Of the two files, the later state of
+// this boot counts, since each is used while the other cannot be written. The error says what could
+// not be read, so that something may be missing.
 func (d DiskState) Load() (persisted, error) {
 	kept, keptErr := loadState(d.Kept)
 	saved, err := loadState(d.Path)
@@ -114,11 +113,10 @@ func (d DiskState) Load() (persisted, error) {
 	return saved, errors.Join(err, keptErr)
 }
 
-// maxState bounds a state file in bytes; a longer one is damage.
+// maxState is the largest size of a state file in bytes; a larger one is damaged.
 const maxState = 16 << 20
 
-// loadState reads one state file. One that makes no sense stays there under another
-// name, for people to look at.
+// loadState reads one state file. A damaged one is renamed, for inspection.
 func loadState(path string) (persisted, error) {
 	empty := persisted{Version: stateVersion, LIMs: map[int]persistedLIM{}}
 	raw, err := readState(path)
@@ -136,7 +134,7 @@ func loadState(path string) (persisted, error) {
 		aside := path + ".damaged"
 		_ = os.Remove(aside)
 		if os.Link(path, aside) == nil {
-			path = aside // the next save replaces it under its own name
+			path = aside // the next save writes the original name
 		}
 		return empty, fmt.Errorf("the agent's state %s cannot be read (version %d): %w", path, p.Version, err)
 	}
@@ -146,7 +144,7 @@ func loadState(path string) (persisted, error) {
 	return p, nil
 }
 
-// readState reads a file that may be anything by now.
+// readState reads a file that may have any content.
 func readState(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -164,7 +162,7 @@ func readState(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxState))
 }
 
-// Keep replaces the state that outlives the process. Nothing waits for a disk.
+// Keep replaces the state that outlives the process. It does not wait for a disk.
 func (d DiskState) Keep(p persisted) error {
 	raw, err := encodeState(p)
 	if err != nil {
@@ -176,13 +174,13 @@ func (d DiskState) Keep(p persisted) error {
 		err = os.Rename(next, d.Kept)
 	}
 	if err != nil {
-		_ = os.Remove(next) // a part of it, in a place that is short of room
+		_ = os.Remove(next) // the folder is short of room
 		return fmt.Errorf("keeping the agent's state in %s: %w", d.Kept, cause(err))
 	}
 	return nil
 }
 
-// cause is what went wrong with a file, without the name that it had for the moment.
+// cause returns a file's error without the temporary name.
 func cause(err error) error {
 	var path *fs.PathError
 	var link *os.LinkError
@@ -203,7 +201,7 @@ func encodeState(p persisted) ([]byte, error) {
 	return raw, nil
 }
 
-// Save replaces the state on the disk and makes it durable before it returns.
+// Save replaces the state on the disk, durably.
 func (d DiskState) Save(p persisted) error {
 	raw, err := encodeState(p)
 	if err != nil {
@@ -218,9 +216,8 @@ func (d DiskState) Save(p persisted) error {
 	return nil
 }
 
-// turn is a lock that may be held while a disk or a kernel takes its time. It is
-// a channel because waiting at one is seen by testing/synctest, which can then
-// let the time pass that it takes.
+// semaphore is a mutex that may be held while a disk or the kernel works. It is a channel, since
+// testing/synctest lets virtual time pass while a goroutine waits for one.
 type turn chan struct{}
 
 func newTurn() turn { return make(turn, 1) }

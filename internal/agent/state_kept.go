@@ -9,20 +9,20 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// keptState is what of this server's state outlives the process, and how keeping it goes.
+// keptState keeps the state that outlives the process, and knows how well that works.
 type keptState struct {
 	*core
-	take func() persisted // the state as it is now
+	take func() persisted // returns the present state
 
-	state   persisted // as it was kept last
+	state   persisted // last one kept
 	saver   saver
 	states  uint64    // number of the last state taken
-	saves   int       // that are under way
-	saving  bool      // the state, beside the main loop
-	savedAt time.Time // when that was begun last for what was heard
+	saves   int       // in progress
+	saving  bool      // a save beside the main loop is running
+	savedAt time.Time // start of the last save of what was heard
 	unsaved bool      // something was heard that a later run should know
 	room    room
-	lost    string // why the state of the last run could not be read; "": it could
+	lost    string // why the last run's state could not be read; "": it was
 }
 
 // tend saves what was heard, and who is alive, from time to time.
@@ -35,22 +35,22 @@ func (a *keptState) tend(now time.Time) {
 	}
 }
 
-// saveBegin begins to save what must be before it is acted on, and returns how to wait
-// for that. The main loop does not wait for it: what is done meanwhile, such as asking
-// whether an alias is free, and telling others that it is, goes on.
+// saveBegin begins to save what must be saved before it is acted on, and returns a function that
+// waits for that. The main loop does not wait; work that does not depend on it, such as probing the
+// alias, goes on.
 func (a *keptState) saveBegin() (wait func() error) {
 	began := time.Now()
 	saved, kept := a.save()
 	return func() error {
 		if !kept {
-			return <-saved // what is in neither place is not acted on
+			return <-saved // nothing is done that is in neither place
 		}
 		select {
 		case err := <-saved:
 			return err
 		case <-time.After(savePatience - time.Since(began)):
 		}
-		select { // both may have been there
+		select { // both may be ready
 		case err := <-saved:
 			return err
 		default:
@@ -60,8 +60,8 @@ func (a *keptState) saveBegin() (wait func() error) {
 	}
 }
 
-// saveBeside saves what is known. Nothing waits for the disk: a slow one must not keep
-// the main loop from renewing leases.
+// saveBeside saves the state beside the main loop, which a slow disk must not keep from renewing
+// leases.
 func (a *keptState) saveBeside() {
 	a.saving = true
 	saved, _ := a.save()
@@ -71,9 +71,9 @@ func (a *keptState) saveBeside() {
 	})
 }
 
-// save keeps the state, so that it outlives the process, and begins to make it durable.
-// The channel gets one result: an error where neither place took it. kept says whether
-// the state outlives the process already.
+// save keeps the state so that it outlives the process, and begins to make it durable. The channel
+// receives one result: an error if both places failed. kept reports whether the state outlives the
+// process already.
 func (a *keptState) save() (saved <-chan error, kept bool) {
 	p := a.take()
 	keepErr := a.deps.State.Keep(p)
@@ -86,7 +86,7 @@ func (a *keptState) save() (saved <-chan error, kept bool) {
 		err := a.saver.save(p.Number, p)
 		result <- bothFailed(keepErr, err)
 		a.post(func() {
-			a.room.began = time.Now() // the disk answers
+			a.room.began = time.Now() // the disk has answered
 			if a.saves--; a.saves == 0 {
 				a.room.began = time.Time{}
 			}
@@ -96,7 +96,7 @@ func (a *keptState) save() (saved <-chan error, kept bool) {
 	return result, keepErr == nil
 }
 
-// stateSaved notes how saving a state went.
+// stateSaved records the result of saving a state.
 func (a *keptState) stateSaved(p persisted, err error) {
 	if err == nil && p.Number > a.state.Number {
 		a.state = p
@@ -111,7 +111,7 @@ func (a *keptState) stateSaved(p persisted, err error) {
 	}
 }
 
-// stateKept notes how keeping a state in the runtime folder went.
+// stateKept records the result of keeping a state in the runtime folder.
 func (a *keptState) stateKept(p persisted, err error) {
 	if err == nil {
 		a.state = p
@@ -124,19 +124,19 @@ func (a *keptState) stateKept(p persisted, err error) {
 	}
 }
 
-// durable reports whether what is known of a LIM says already that it runs here
-// under a term: then nothing new has to be kept before it goes on.
+// durable reports whether the saved state already says that the LIM runs here under a term, so that
+// nothing has to be saved before it goes on.
 func (a *keptState) durable(l *lim, term uint64) bool {
 	p, ok := a.state.LIMs[l.number]
 	return ok && p.Active && p.Term == term
 }
 
-// savePatience is how long something that must be saved before it is acted on waits
-// for the disk: callers do not wait for a server's log or backup to be written. The
-// state is kept by then, and a server whose power goes runs nothing (decision 0032).
+// savePatience is how long something that must be saved before it is acted on waits for the disk,
+// so that callers do not wait for a busy disk. By then the state outlives the process; after a loss
+// of power nothing runs here (decision 0032).
 const savePatience = 50 * time.Millisecond
 
-// takeState is what must outlive the process, as it is now.
+// takeState returns the state to be saved.
 func (a *Agent) takeState() persisted {
 	a.kept.states = max(a.kept.states+1, uint64(time.Now().UnixNano()))
 	p := persisted{Version: stateVersion, Number: a.kept.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},

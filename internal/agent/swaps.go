@@ -16,13 +16,11 @@ import (
 	"mxcluster/internal/swap"
 )
 
-// readyLife is how long a server stays ready for an exchange that the document
-// does not follow.
+// readyLife is how long a server stays ready for an exchange whose document does not arrive.
 const readyLife = time.Minute
 
-// swaps are the exchanges of addresses as far as they are this server's: the new base that it
-// adds for one before the document has it, and the former base that it takes off when the
-// document no longer has that.
+// swaps are the exchanges of addresses on this server: the new base that is added before the
+// document has it, and the former base that is removed when no document has it any more.
 type swaps struct {
 	*core
 	docs *documents
@@ -31,7 +29,7 @@ type swaps struct {
 	mail *messenger
 
 	ready  map[netip.Prefix]time.Time // new bases that were added for a coming document, and until when
-	former netip.Prefix               // base of this server that is to go; invalid: none is
+	former netip.Prefix               // base of this server that is to be removed; invalid: none
 }
 
 // exchangeMessage asks another agent to make its server ready, or to undo that.
@@ -40,8 +38,8 @@ type exchangeMessage struct {
 	Undo     bool                 `json:"undo,omitempty"`
 }
 
-// ask has every server concerned make ready for an exchange of addresses:
-// all of them, or none. The exchange itself follows with the document.
+// ask makes every server concerned ready for an exchange of addresses, or none of them. The
+// exchange itself follows with the document.
 func (a *swaps) ask(ctx context.Context, r control.ExchangeRequest) error {
 	if r.Leave != nil {
 		if err := a.docs.mayLeave(ctx, *r.Leave); err != nil {
@@ -55,7 +53,7 @@ func (a *swaps) ask(ctx context.Context, r control.ExchangeRequest) error {
 		if err := a.askOne(ctx, e, false); err != nil {
 			ready := r.Exchanges[:i]
 			if fault.CodeOf(err) == fault.Unknown {
-				ready = r.Exchanges[:i+1] // it may have been done all the same
+				ready = r.Exchanges[:i+1] // a failed one may have been done nevertheless
 			}
 			if undone := a.undo(context.WithoutCancel(ctx), ready); undone != nil {
 				a.log.Error("undoing an exchange of addresses", "err", undone)
@@ -66,7 +64,7 @@ func (a *swaps) ask(ctx context.Context, r control.ExchangeRequest) error {
 	return nil
 }
 
-// undo undoes what was made ready, on every server that can be reached.
+// undo reverts that on every server that can be reached.
 func (a *swaps) undo(ctx context.Context, exchanges []clusterconf.Exchange) error {
 	var errs []error
 	for _, e := range exchanges {
@@ -77,7 +75,7 @@ func (a *swaps) undo(ctx context.Context, exchanges []clusterconf.Exchange) erro
 	return errors.Join(errs...)
 }
 
-// askOne has one server make ready, this one or another.
+// askOne makes one server ready, this one or another.
 func (a *swaps) askOne(ctx context.Context, e clusterconf.Exchange, undo bool) error {
 	answer, err := on(ctx, a.core, func() (<-chan reply, error) {
 		if e.Server == a.cfg.Server {
@@ -98,7 +96,7 @@ func (a *swaps) askOne(ctx context.Context, e clusterconf.Exchange, undo bool) e
 	}
 }
 
-// heard makes ready because another agent asks for it.
+// heard makes this server ready for another agent.
 func (a *swaps) heard(from string, m message) {
 	if m.Exchange == nil {
 		return
@@ -109,7 +107,7 @@ func (a *swaps) heard(from string, m message) {
 		var r reply
 		select {
 		case r = <-done:
-		case <-a.ctx.Done(): // an agent that ends answers nothing
+		case <-a.ctx.Done(): // an agent that ends gives no answers
 			return
 		}
 		if r.err != nil {
@@ -119,9 +117,9 @@ func (a *swaps) heard(from string, m message) {
 	})
 }
 
-// prepare makes this server ready. Entering a cluster adds the new base
-// beside the present one, after making sure that nobody has it; leaving one
-// demands that the LIM runs here, and changes nothing yet.
+// prepare makes this server ready. To enter a cluster it adds the new base beside the present one,
+// after checking that nobody has it. To leave one it checks that the LIM runs here, and changes
+// nothing yet.
 func (a *swaps) prepare(e clusterconf.Exchange, undo bool) <-chan reply {
 	answer := make(chan reply, 1)
 	self := a.doc.Server(a.cfg.Server)
@@ -129,8 +127,8 @@ func (a *swaps) prepare(e clusterconf.Exchange, undo bool) <-chan reply {
 	case undo:
 		answer <- reply{err: a.takeOff(e.NewBase)}
 	case self == nil || self.Interface != e.Interface && !e.Direction.Elsewhere() || self.Base != e.OldBase && a.aliasOf(e.LIM) != e.OldBase:
-		// A LIM that stays in its cluster under another base leaves and enters
-		// again: then the alias is what it enters from.
+		// A LIM that changes its base within a cluster leaves and enters again: then it enters from
+		// the alias.
 		answer <- reply{err: fault.New(fault.Busy, "try again", "%s works by another revision of the cluster document", a.cfg.Server)}
 	case e.Direction == clusterconf.DirectionRename:
 		_, err := a.deps.Kernel.Link(e.Interface)
@@ -140,7 +138,7 @@ func (a *swaps) prepare(e clusterconf.Exchange, undo bool) <-chan reply {
 	default:
 		n := a.net
 		a.ready[e.NewBase] = time.Now().Add(readyLife)
-		kept := a.kept.saveBegin() // an agent that starts anew is to take it off, too
+		kept := a.kept.saveBegin() // so that a new run removes it if needed
 		a.wg.Go(func() {
 			ctx, cancel := a.background(orderTimeout)
 			defer cancel()
@@ -161,7 +159,7 @@ func (a *swaps) prepare(e clusterconf.Exchange, undo bool) <-chan reply {
 	return answer
 }
 
-// addBase adds the new base. It runs beside the main loop.
+// addBase adds the new base, beside the main loop.
 func (a *swaps) addBase(ctx context.Context, n *network, e clusterconf.Exchange) error {
 	here, err := a.deps.Kernel.Addresses(e.Interface)
 	if err != nil {
@@ -177,7 +175,7 @@ func (a *swaps) addBase(ctx context.Context, n *network, e clusterconf.Exchange)
 	return err
 }
 
-// takeOff takes a new base off again that was added and not put to use.
+// takeOff removes a new base that is not going to be used.
 func (a *swaps) takeOff(base netip.Prefix) error {
 	if _, ok := a.ready[base]; !ok {
 		return nil
@@ -190,8 +188,7 @@ func (a *swaps) takeOff(base netip.Prefix) error {
 	return a.deps.Kernel.Drop(a.net.ifname, base)
 }
 
-// expire undoes what was made ready a while ago for a document that
-// never came.
+// expire removes new bases whose document did not arrive.
 func (a *swaps) expire(now time.Time) {
 	for base, until := range a.ready {
 		if now.After(until) {
@@ -202,8 +199,8 @@ func (a *swaps) expire(now time.Time) {
 	}
 }
 
-// bases are the addresses that a server has for good: its base, and the former one
-// as long as others may know it by that, unless that is an alias by now.
+// bases returns the permanent addresses of a server: its base, and its former one while others may
+// use it, unless that is an alias by now.
 func bases(d *clusterconf.Document, self *clusterconf.Server) []netip.Prefix {
 	all := []netip.Prefix{self.Base}
 	if at := d.Gossip(self); at != self.Base {
@@ -212,9 +209,8 @@ func bases(d *clusterconf.Document, self *clusterconf.Server) []netip.Prefix {
 	return all
 }
 
-// leaveBase takes former bases off when the document has moved them, unless they are
-// an alias now: the one that this agent had, and one that an earlier run was to take
-// off. It remembers what is to go next.
+// leaveBase removes former bases after the document has moved them, unless they are an alias now:
+// this run's, and one that an earlier run was to remove. It remembers which one is next.
 func (a *swaps) leaveBase(d *clusterconf.Document, self *clusterconf.Server, former *network) error {
 	stays := append(bases(d, self), aliasesOf(d)...)
 	if former != nil && (!slices.Contains(stays, former.base) || former.ifname != a.net.ifname && former.base == a.net.base) {

@@ -12,34 +12,32 @@ import (
 	"mxcluster/internal/lineage"
 )
 
-// When data is copied to the other side by the agent: not at once, for the backup
-// that made it does so itself, and after failures ever less often.
+// When the agent copies data to the other side: not at once, as the backup that made them does so
+// itself, and with growing delays after failures.
 const (
-	syncSettle  = 3 * time.Second // from the first sight of newer data
-	syncBusy    = 5 * time.Second // while another process is at it
+	syncSettle  = 3 * time.Second // after newer data were found
+	syncBusy    = 5 * time.Second // while another process works on the data
 	syncFirst   = time.Minute     // after a failure; doubled each time
 	syncLongest = 30 * time.Minute
-	syncPause   = 10 * time.Second // after a good one, until the other side's claim shows it
+	syncPause   = 10 * time.Second // after a success, until the other side's claim shows it
 )
 
-// limSync is how the data of a LIM stands towards the other side.
+// limSync is the state of synchronising a LIM's data.
 type limSync struct {
 	running  bool
-	due      time.Time // zero: the other side lacks nothing that is known
-	daily    time.Time // when it is due in any case; zero: the other side is not there
+	due      time.Time // zero: the other side lacks nothing, as far as known
+	daily    time.Time // time of the daily sync; zero: the other side is not up
 	failures int       // in a row
-	last     string    // the version that was newest here when a sync last went well
+	last     string    // the newest version here at the last successful sync
 }
 
-// SyncRecord is what is remembered of the syncs of a LIM on this server, whoever
-// started them.
+// SyncRecord is the history of a LIM's syncs on this server, whoever started them.
 type SyncRecord struct {
-	Good   time.Time // of the last good one; zero: none
-	Failed string    // why the LIM counts as not synchronised; "": it does not
+	Good   time.Time // last successful one; zero: none
+	Failed string    // why the LIM counts as not synchronised; "": it is
 }
 
-// found takes in which data versions are newest here, and what is remembered of
-// the syncs of LIMs.
+// found handles the newest data versions here, and the histories of syncs.
 func (a *data) found(found map[int]DataHere, records map[int]SyncRecord, now time.Time) {
 	was := a.newest
 	a.nothingNew = reflect.DeepEqual(a.here, found) && maps.Equal(a.records, records)
@@ -55,15 +53,15 @@ func (a *data) found(found map[int]DataHere, records map[int]SyncRecord, now tim
 	}
 }
 
-// arrived is told of a data version of a LIM that is newer than all before it
-// on this server, whoever made or brought it, and of the newest one at the start.
+// arrived handles a data version of a LIM that is newer than all before it on this server, wherever
+// it comes from, and the newest one at the start.
 func (a *data) arrived(lim int, d *failover.Data) {
 	a.log.Info("data version", "lim", lim, "version", d.Version, "newest", d.Newest)
 }
 
-// tendSync copies the data of a LIM that runs here to the other side, when that
-// is alive and has older data or none (spec ch. 3, "after every data backup"), and
-// makes both sides the same once a day, wherever it runs.
+// tendSync copies the data of a LIM that runs here to the other side, if that is alive and has
+// older data or none (spec ch. 3, "after every data backup"), and synchronises the LIM once a day,
+// wherever it runs.
 func (a *data) tendSync(lim int, d *failover.Data, now time.Time) {
 	s := a.syncs[lim]
 	if s == nil {
@@ -90,8 +88,8 @@ func (a *data) tendSync(lim int, d *failover.Data, now time.Time) {
 	}
 }
 
-// otherLacks reports whether a LIM runs here and the other side, alive, has older data
-// than d, or whether that is to be found out.
+// otherLacks reports whether a LIM runs here and the other side, alive, has older data than d, or a
+// sync must find that out.
 func (a *data) otherLacks(lim int, d *failover.Data) bool {
 	l, other := a.lims.all[lim], a.otherSide(lim)
 	p := a.peers.all[other]
@@ -101,15 +99,15 @@ func (a *data) otherLacks(lim int, d *failover.Data) bool {
 	switch d.Order(p.Claim.LIM(lim).Data) {
 	case lineage.Newer:
 		return true
-	case lineage.Apart: // a sync tells it, once
+	case lineage.Apart: // a sync reports it once
 		return !d.Conflict
-	case lineage.Unknown: // a sync finds out, once
+	case lineage.Unknown: // a sync finds out once
 		return a.syncs[lim].last != d.Version
 	}
 	return false
 }
 
-// otherSide names the server that a LIM of a cluster may move to from here; "".
+// otherSide returns the server that a LIM may move to from here; "": none.
 func (a *data) otherSide(lim int) string {
 	c := a.doc.ClusterOfLIM(lim)
 	if c == nil {
@@ -143,7 +141,7 @@ func (a *data) startSync(lim int, s *limSync) {
 	})
 }
 
-// synced decides when to try again.
+// synced decides when the next sync is due.
 func (a *data) synced(lim int, s *limSync, err error, now time.Time) {
 	s.running = false
 	switch code := fault.CodeOf(err); {
@@ -160,7 +158,7 @@ func (a *data) synced(lim int, s *limSync, err error, now time.Time) {
 	}
 }
 
-// nextSync is when the data of a LIM is synchronised next, whole seconds.
+// nextSync returns when a LIM is synchronised next, in whole seconds.
 func (a *data) nextSync(lim int) time.Time {
 	s := a.syncs[lim]
 	if s == nil || s.daily.IsZero() {
@@ -169,8 +167,8 @@ func (a *data) nextSync(lim int) time.Time {
 	return later(s.daily, s.due).UTC().Truncate(time.Second)
 }
 
-// behindFor is how long the other side may have older data before that calls for an
-// alarm: copying much data takes its time, and one that failed has an alarm of its own.
+// behindFor is how long the other side may have older data without an alarm: copying takes time,
+// and a failed sync has an alarm of its own.
 const behindFor = 30 * time.Minute
 
 // SyncFunc makes the data of a LIM the same on both sides. It may take long.

@@ -6,7 +6,7 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// view gathers all that a decision rests on.
+// view gathers the input of a decision.
 func (a *Agent) view(now time.Time) failover.View {
 	v := failover.View{
 		Now: now, Self: a.cfg.Server, Started: a.started, Settled: a.settled, Isolated: a.link.isolation.Isolated && !a.link.isolation.Listens,
@@ -26,7 +26,7 @@ func (a *Agent) view(now time.Time) failover.View {
 	return v
 }
 
-// lease is how long an alias may stay here after this word.
+// lease is the longest time that an alias may stay here after this claim.
 func (a *Agent) lease() time.Duration {
 	if a.parked || a.stopping {
 		return max(a.cfg.Lease, a.cfg.StopLease)

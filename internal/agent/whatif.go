@@ -8,7 +8,7 @@ import (
 	"mxcluster/internal/whatif"
 )
 
-// Simulate answers `simulate`: what would become of the present.
+// Simulate answers `simulate` by a simulation from the present state.
 func (a *Agent) Simulate(ctx context.Context, s whatif.Scenario) (*whatif.Result, error) {
 	present, err := on(ctx, a.core, func() (whatif.Present, error) {
 		return a.present(), s.Check(a.doc)
@@ -16,11 +16,11 @@ func (a *Agent) Simulate(ctx context.Context, s whatif.Scenario) (*whatif.Result
 	if err != nil {
 		return nil, err
 	}
-	return whatif.Simulate(present, s), nil // beside the main loop: it takes a while
+	return whatif.Simulate(present, s), nil // beside the main loop, as it takes a while
 }
 
-// present is what this server knows of all servers. Documents and claims are
-// replaced as a whole and never changed, so they may be read beside the main loop.
+// present returns what this server knows of all servers. Documents and claims are replaced as a
+// whole and never changed, so they can be read beside the main loop.
 func (a *Agent) present() whatif.Present {
 	own := a.claim(time.Now())
 	p := whatif.Present{Now: time.Now(), Document: a.doc, FirstHold: a.cfg.FirstHold, FromLoad: a.cfg.FromLoad, Arbiter: a.keeper != nil,

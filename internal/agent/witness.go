@@ -11,10 +11,10 @@ import (
 	"mxcluster/internal/failover"
 )
 
-// mostFar bounds the servers of other clusters that are witnesses.
+// mostFar bounds the servers of other clusters that are used as witnesses.
 const mostFar = 3
 
-// witnessesBeside are those beside the own cluster by the document and the kernel.
+// witnessesBeside returns the witnesses outside of the own cluster, by document and kernel.
 func (a *link) witnessesBeside(gateways []netip.Addr) detector.WitnessPlan {
 	mine := append(a.mates(), a.cfg.Server)
 	p := detector.WitnessPlan{Subnet: a.net.base.Masked(), Far: farWitnesses(a.doc, a.cfg.Server, mine, a.net.base.Masked()),
@@ -45,8 +45,8 @@ func (a *link) witnessesBeside(gateways []netip.Addr) detector.WitnessPlan {
 	return p
 }
 
-// farWitnesses are servers of other clusters on a subnet: those that follow a server in
-// the list, so that no server is asked by all.
+// farWitnesses returns servers of other clusters on a subnet: those that follow this server in the
+// list, so that no server is polled by all.
 func farWitnesses(d *clusterconf.Document, self string, mine []string, subnet netip.Prefix) map[netip.Addr]string {
 	if len(mine) < 2 {
 		return nil // nothing to take over
@@ -63,17 +63,17 @@ func farWitnesses(d *clusterconf.Document, self string, mine []string, subnet ne
 	return out
 }
 
-// gateways are those of this server's routes, which change while it runs.
+// gateways are the gateways of this server's routes, which may change at any time.
 type gateways struct {
 	all     []netip.Addr
-	changed bool // the kernel said so
+	changed bool // the kernel reported a change of routes
 	looking bool
 }
 
-// lookAtGateways asks the kernel for the gateways of its routes, beside the main loop:
-// there may be many routes.
+// lookAtGateways lists the gateways of the kernel's routes, beside the main loop, as there may be
+// many routes.
 func (a *link) lookAtGateways() {
-	a.judgeByGateways() // that are known
+	a.judgeByGateways() // the known ones
 	if a.gateways.looking {
 		a.gateways.changed = true
 		return
@@ -96,7 +96,7 @@ func (a *link) lookAtGateways() {
 	})
 }
 
-// judgeByGateways has the gateways that are known asked, and kept in the neighbour cache.
+// judgeByGateways uses the known gateways as witnesses, and keeps them in the neighbour cache.
 func (a *link) judgeByGateways() {
 	var gw netip.Addr
 	if len(a.gateways.all) > 0 {
@@ -107,7 +107,7 @@ func (a *link) judgeByGateways() {
 	a.net.detector.SetWitnesses(a.witnessesBeside(a.gateways.all))
 }
 
-// witnessed is who tells this server now that it is not cut off.
+// witnessed returns what the witnesses say about whether this server is isolated.
 func (a *link) witnessed() evidence.Witnesses {
 	var answer []string
 	for _, name := range a.mates() {
