@@ -9,7 +9,7 @@ import (
 
 // tellOwners tells the detector which addresses are in use and by whom, from the document and the
 // kernel's routes.
-func (a *link) knowOwners(gateways []netip.Addr) {
+func (a *link) tellOwners(gateways []netip.Addr) {
 	owners := map[netip.Addr]string{}
 	for _, gw := range gateways {
 		owners[gw] = "gateway " + gw.String() // not a server's name
@@ -34,7 +34,7 @@ func (a *link) knowOwners(gateways []netip.Addr) {
 
 // undetectedDeaths lists, on a standby, the servers whose death might go undetected: another host
 // answers ARP for them, and they answer no echo, so that the answers cannot be told apart.
-func (a *fitness) unseenDeaths() []string {
+func (a *fitness) undetectedDeaths() []string {
 	self, now := a.doc.Server(a.cfg.Server), time.Now()
 	if self == nil || !self.Standby || a.net == nil {
 		return nil

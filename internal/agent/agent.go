@@ -105,7 +105,7 @@ func (a *Agent) assemble() {
 	a.peers = &peers{core: c, all: map[string]*peer{}}
 	a.mail = &messenger{core: c, waiters: map[string]chan reply{}}
 	a.refusals = &refusals{core: c, peers: a.peers, causes: map[string]refusalCause{}}
-	a.kept = &keptState{core: c, saver: saver{file: c.deps.State, turn: newTurn()}, take: a.takeState}
+	a.kept = &keptState{core: c, saver: saver{file: c.deps.State, turn: newSemaphore()}, take: a.takeState}
 	a.docs = &documents{core: c, documentHost: a, kept: a.kept, mail: a.mail, peers: a.peers, editing: editing{owed: map[string][]byte{}}}
 	a.gossip = &gossip{core: c, peers: a.peers, statement: a.statement}
 	a.gossipKeys = &gossipKeys{core: c, mail: a.mail, peers: a.peers}
@@ -192,7 +192,7 @@ func (a *Agent) begin() error {
 	a.aliases.denyAtStart(doc.Document, a.kept.state.LIMs, lost)
 	a.journal.agent("started", fmt.Sprintf("the agent of %s started, version %s", a.cfg.Server, a.cfg.Version))
 	if lost {
-		a.kept.noteLost(words(err))
+		a.kept.noteLost(errText(err))
 	}
 	if err := a.setDocument(doc); err != nil {
 		return err
@@ -242,11 +242,11 @@ func (a *Agent) step(now time.Time) time.Duration {
 	if failover.Pending(a.doc) {
 		a.lims.giveUpLeaving()
 	}
-	a.docs.goOn(now)
+	a.docs.advance(now)
 	a.aliases.noteSplits(now)
 	a.raiseAlarms(now)
 	a.gossip.publish(now)
-	a.notifier.turn(now, a.settled || now.Sub(a.started) >= settleTime, a.statusLine())
+	a.notifier.update(now, a.settled || now.Sub(a.started) >= settleTime, a.statusLine())
 	wait := min(a.beatPeriod(), a.cfg.Lease/3, a.arbiterKeys.untilEnd(now)) // holders renew leases only while this loop turns
 	if denials > 0 {
 		wait = min(wait, denials)

@@ -23,9 +23,9 @@ type aliases struct {
 	term  func(lim int) uint64 // term that a LIM has here
 	freed func(lim int)        // called when a foreign host no longer uses an alias that is wanted here
 
-	held    heldSet // for the goroutine that listens to the wire
-	denials denials
-	notes   uint64 // ID of the last query to another server
+	held        heldSet // for the goroutine that listens to the wire
+	denials     denials
+	lastQueryID uint64 // ID of the last query to another server
 }
 
 // alias is the alias of one LIM on this server: whether it is present, whether it is visible on the
@@ -40,11 +40,11 @@ type alias struct {
 	absent bool // it was removed while the interface was down, and is added again when the interface works
 	taking bool // an operation is about to add it
 
-	hold      *holder
-	endHold   context.CancelFunc // ends hold
-	announced time.Time
-	notTold   string         // error of the last announcement; "": none
-	routes    []netops.Route // routes moved to the base address while the alias is absent or blocked
+	hold          *holder
+	endHold       context.CancelFunc // ends hold
+	announced     time.Time
+	announceError string         // error of the last announcement; "": none
+	routes        []netops.Route // routes moved to the base address while the alias is absent or blocked
 
 	blocked  string             // why it is blocked; "": it is not
 	clearing context.CancelFunc // ends the wait for it to be unblocked
@@ -126,7 +126,7 @@ func (a *alias) holdAs(alias netip.Prefix, until time.Time, u arpbudget.Urgency)
 	a.hold = &holder{
 		kernel: a.deps.Kernel, wire: a.net.wire, budget: a.net.budget, ifname: a.net.ifname, alias: alias,
 		lease: a.cfg.Lease, refresh: a.cfg.ARPRefresh, log: a.log, alive: a.alive,
-		kick: make(chan struct{}, 1), renewing: newTurn(), burst: u,
+		kick: make(chan struct{}, 1), renewing: newSemaphore(), burst: u,
 	}
 	h := a.hold
 	if a.keeper != nil {
@@ -170,10 +170,10 @@ func (a *alias) announcedBy(h *holder, at time.Time, err error) {
 	switch {
 	case a.hold != h:
 	case err != nil:
-		a.notTold = err.Error()
+		a.announceError = err.Error()
 		a.log.Error("announcing an alias", "lim", a.lim, "alias", h.alias, "err", err)
 	default:
-		a.announced, a.notTold = at, ""
+		a.announced, a.announceError = at, ""
 	}
 }
 

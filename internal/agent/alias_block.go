@@ -48,7 +48,7 @@ func (a *alias) keepBlocked(why string) {
 	a.clearing, a.look = cancel, make(chan struct{}, 1)
 	n, alias, look := a.net, a.addr.Addr(), a.look
 	if a.heldThere() {
-		a.awaitWord(ctx)
+		a.awaitAnswer(ctx)
 		return
 	}
 	up := a.link.enabled // what was received since then shows that the switch forwards

@@ -51,7 +51,7 @@ func (a *alias) beforeTaking(n *network, alias netip.Prefix, given bool, saved f
 // now.
 func (a *alias) believing(n *network) Wire {
 	former := a.formerMACs()
-	return deafWire{aliasWire{n.wire, n.detector.IsServer}, func(mac net.HardwareAddr) bool {
+	return filteredWire{aliasWire{n.wire, n.detector.IsServer}, func(mac net.HardwareAddr) bool {
 		return slices.Contains(former, mac.String()) || n.detector.AnswersForOthers(mac.String()) || n.detector.GaveUp(a.lim, mac)
 	}}
 }

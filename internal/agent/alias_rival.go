@@ -19,10 +19,10 @@ const (
 )
 
 // aliasQuery is a short question from one agent to another, or the answer to it, in one datagram.
-type note struct {
-	ID   uint64              `json:"id"`
-	LIM  int                 `json:"lim"`
-	Word *failover.AliasWord `json:"word,omitempty"` // nil: it is the question whether the receiver has the LIM's alias
+type aliasQuery struct {
+	ID     uint64                `json:"id"`
+	LIM    int                   `json:"lim"`
+	Answer *failover.AliasAnswer `json:"word,omitempty"` // nil: it is the question whether the receiver has the LIM's alias
 }
 
 // rival is the state of dealing with frames that have the MAC address of the LIM's other server and
@@ -70,8 +70,8 @@ func (a *alias) askRival() {
 		})
 		return
 	}
-	a.notes = max(a.notes+1, uint64(now.UnixNano()))
-	r.id, r.asked, r.open, r.owed = a.notes, now, true, false
+	a.lastQueryID = max(a.lastQueryID+1, uint64(now.UnixNano()))
+	r.id, r.asked, r.open, r.owed = a.lastQueryID, now, true, false
 	a.sendQuestion(r.id, rivalTries)
 }
 
@@ -79,7 +79,7 @@ func (a *alias) askRival() {
 // known.
 func (a *alias) sendQuestion(id uint64, tries int) {
 	_, other := a.other(time.Now())
-	a.tell(other, note{ID: id, LIM: a.lim})
+	a.sendQuery(other, aliasQuery{ID: id, LIM: a.lim})
 	a.after(rivalResend, func() {
 		switch {
 		case !a.rival.open || a.rival.id != id:
@@ -92,7 +92,7 @@ func (a *alias) sendQuestion(id uint64, tries int) {
 }
 
 // sendQuery sends a question or answer to another server.
-func (a *aliases) tell(server string, n note) {
+func (a *aliases) sendQuery(server string, n aliasQuery) {
 	raw, err := json.Marshal(n)
 	if err != nil {
 		a.log.Error("encoding a note", "to", server, "err", err)
@@ -102,15 +102,15 @@ func (a *aliases) tell(server string, n note) {
 }
 
 // queryHeard answers another server's question, or handles its answer.
-func (a *aliases) noteHeard(ev member.Event) {
-	var n note
+func (a *aliases) queryHeard(ev member.Event) {
+	var n aliasQuery
 	if err := json.Unmarshal(ev.Payload, &n); err != nil {
 		a.log.Warn("ignoring a note that cannot be read", "from", ev.From, "err", err)
 		return
 	}
-	if n.Word == nil {
-		n.Word = a.word(n.LIM, time.Now())
-		a.tell(ev.From, n)
+	if n.Answer == nil {
+		n.Answer = a.answerFor(n.LIM, time.Now())
+		a.sendQuery(ev.From, n)
 		return
 	}
 	x := a.all[n.LIM]
@@ -118,18 +118,18 @@ func (a *aliases) noteHeard(ev member.Event) {
 		return
 	}
 	if _, other := x.other(time.Now()); other == ev.From {
-		x.judgeRival(n.Word)
+		x.judgeRival(n.Answer)
 	}
 }
 
 // answerFor is this server's answer about a LIM's alias. It is given by the main loop, which also
 // takes aliases, so that it cannot be overtaken.
-func (a *aliases) word(lim int, now time.Time) *failover.AliasWord {
+func (a *aliases) answerFor(lim int, now time.Time) *failover.AliasAnswer {
 	x := a.all[lim]
 	if x == nil {
-		return &failover.AliasWord{Free: now.Sub(a.started)}
+		return &failover.AliasAnswer{Free: now.Sub(a.started)}
 	}
-	w := &failover.AliasWord{Holds: x.onWire(), Term: a.term(lim)}
+	w := &failover.AliasAnswer{Holds: x.onWire(), Term: a.term(lim)}
 	if !w.Holds {
 		w.Free = now.Sub(later(a.started, x.wireAt))
 	}
@@ -137,7 +137,7 @@ func (a *aliases) word(lim int, now time.Time) *failover.AliasWord {
 }
 
 // judgeRival decides who keeps the alias by the other server's answer; nil: it did not answer.
-func (a *alias) judgeRival(answer *failover.AliasWord) {
+func (a *alias) judgeRival(answer *failover.AliasAnswer) {
 	r, now := &a.rival, time.Now()
 	if !a.holds { // given up meanwhile
 		r.open, r.owed = false, false
@@ -183,7 +183,7 @@ func (a *alias) heldThere() bool { return a.blocked == rivalHeard && a.rival.hel
 // awaitAnswer repeats the question from time to time while the other server holds an alias that is
 // blocked here. There are no probes meanwhile: they would disturb the probes by which the other
 // server finds out whether it may unblock.
-func (a *alias) awaitWord(ctx context.Context) {
+func (a *alias) awaitAnswer(ctx context.Context) {
 	a.after(2*rivalPeriod, func() {
 		if ctx.Err() != nil {
 			return
@@ -203,7 +203,7 @@ func (a *alias) blockAgain(ctx context.Context) {
 }
 
 // rivalDenied goes on serving: the other server answered that it does not have the alias.
-func (a *alias) rivalDenied(w failover.AliasWord, now time.Time) {
+func (a *alias) rivalDenied(w failover.AliasAnswer, now time.Time) {
 	r := &a.rival
 	r.muteAt = time.Time{}
 	if !r.frame.IsZero() && w.Disowns(now.Sub(r.frame)) {

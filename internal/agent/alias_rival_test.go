@@ -140,7 +140,7 @@ func TestWordWhileTaking(t *testing.T) {
 		holds bool
 		free  time.Duration
 	}{{1, false, time.Hour}, {2, true, 0}, {3, true, 0}, {4, false, time.Hour}, {5, false, time.Minute}, {6, true, 0}, {7, true, 0}, {8, false, time.Hour}} {
-		if w := a.word(tc.lim, now); w.Holds != tc.holds || w.Free != tc.free {
+		if w := a.answerFor(tc.lim, now); w.Holds != tc.holds || w.Free != tc.free {
 			t.Errorf("LIM %d: %+v", tc.lim, w)
 		}
 	}
@@ -204,7 +204,7 @@ func TestFloodOfStrangers(t *testing.T) {
 // An answer for an alias that was given up meanwhile changes nothing.
 func TestAnswerTooLate(t *testing.T) {
 	a := &alias{rival: rival{id: 1, open: true, owed: true}}
-	a.judgeRival(&failover.AliasWord{Free: time.Hour})
+	a.judgeRival(&failover.AliasAnswer{Free: time.Hour})
 	a.judgeRival(nil)
 	if a.rival.open || a.rival.owed || !a.rival.usedAt.IsZero() {
 		t.Errorf("%+v", a.rival)

@@ -16,8 +16,8 @@ type arbiterKeys struct {
 	*core
 	lims *lims
 
-	word string // state of the arbiter that the others were last told
-	left bool   // the keys were left for the next run
+	toldState string // state of the arbiter that the others were last told
+	left      bool   // the keys were left for the next run
 }
 
 // view returns what is known of the keys; nil: there is no arbiter.
@@ -48,11 +48,11 @@ func (a *arbiterKeys) tend(plan failover.Plan, now time.Time) {
 		a.keeper.Keep(n, how, term)
 	}
 	word, failure := a.keeper.Word(now)
-	if word == a.word {
+	if word == a.toldState {
 		return
 	}
-	was := a.word
-	a.word = word
+	was := a.toldState
+	a.toldState = word
 	a.journal.arbiter(word, was, failure)
 }
 
@@ -80,7 +80,7 @@ func (a *arbiterKeys) untilEnd(now time.Time) time.Duration {
 }
 
 // parkedLife is how long a stopped agent leaves a key behind.
-func (a *arbiterKeys) outlives() time.Duration { return min(a.cfg.StopLease, parkedKey) }
+func (a *arbiterKeys) parkedLife() time.Duration { return min(a.cfg.StopLease, parkedKey) }
 
 // lease is how long this server's keys may outlive it; 0: there is no arbiter.
 func (a *arbiterKeys) lease() time.Duration {
@@ -88,7 +88,7 @@ func (a *arbiterKeys) lease() time.Duration {
 	case a.keeper == nil:
 		return 0
 	case a.parked || a.stopping:
-		return max(a.cfg.ArbiterLease, a.outlives())
+		return max(a.cfg.ArbiterLease, a.parkedLife())
 	}
 	return a.cfg.ArbiterLease
 }
@@ -103,7 +103,7 @@ func (a *arbiterKeys) leave(then func()) {
 	for n, l := range a.lims.all {
 		stay[n] = l.alias.holds && !l.alias.passive()
 	}
-	lasts := a.outlives()
+	lasts := a.parkedLife()
 	a.wg.Go(func() {
 		a.keeper.Leave(a.ctx, stay, lasts)
 		a.post(then)

@@ -30,7 +30,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 	p := a.peers.of(ev.From)
 	if p.Claim == nil || p.Claim.Run != c.Run {
 		p.noteRun(&c.Claim, ev.At)
-		if p.second(&c.Claim, ev.At) {
+		if p.fromSecond(&c.Claim, ev.At) {
 			return
 		}
 		p.RunSince = ev.At
@@ -58,7 +58,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 		if !a.concerns(entry.LIM) {
 			continue
 		}
-		a.lims.missLast(ev.From, entry)
+		a.lims.noteMissingState(ev.From, entry)
 		if l := a.lims.of(entry.LIM); l.Known.Later(entry.Known) != l.Known {
 			l.Known, a.kept.unsaved = entry.Known, true
 		}
@@ -72,7 +72,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 func (a *Agent) claim(now time.Time) failover.Claim {
 	c := failover.Claim{
 		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Epoch: a.doc.Epoch, Hash: a.hash,
-		MAC: a.link.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.link.isolation.Isolated, Arbiter: a.arbiterKeys.word,
+		MAC: a.link.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.link.isolation.Isolated, Arbiter: a.arbiterKeys.toldState,
 		Looked: a.fitness.needs.unable != nil, Unready: a.fitness.unfit(), Limits: a.fitness.limits(), Witnessed: a.link.witnessed().Others > 0,
 		Hindered: a.fitness.troubled(), Unreadable: a.docs.onDisk.broken, KeyLease: a.arbiterKeys.lease(),
 		Lease: a.lease(), MACs: a.link.macs.list(), Denied: a.aliases.denials.whole, Misplaced: a.copies.misplaced(),
@@ -85,9 +85,9 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 		}
 		c.LIMs = append(c.LIMs, failover.LIMClaim{
 			Yields: yields, LIM: n, State: l.State, Term: l.Term, Since: l.since, Holds: l.alias.holds || l.alias.absent, Absent: l.alias.absent, OtherBlock: l.alias.otherBlock.result, Released: !l.Released.IsZero() && !l.State.Active(),
-			Clear: l.clear && !l.alias.holds, Known: l.Known, Reason: l.whyHere(), Failure: l.Failure, Unable: a.fitness.needs.unable[n], NoPrompts: a.fitness.needs.lacking[n], Announced: l.alias.announced.Truncate(time.Second), AnnounceError: l.alias.notTold, Blocked: l.alias.blocked != "" && !a.aliases.notDenied(l.alias.addr.Addr()),
+			Clear: l.clear && !l.alias.holds, Known: l.Known, Reason: l.whyHere(), Failure: l.Failure, Unable: a.fitness.needs.unable[n], NoPrompts: a.fitness.needs.lacking[n], Announced: l.alias.announced.Truncate(time.Second), AnnounceError: l.alias.announceError, Blocked: l.alias.blocked != "" && !a.aliases.notDenied(l.alias.addr.Addr()),
 			ForeignMAC: l.alias.foreign.mac, Data: a.data.newest[n], Damaged: a.data.here[n].names(), NextSync: a.data.nextSync(n),
-			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.heldUntil, HeldWhy: l.heldWhy, Flaps: l.Flaps.Recent(now),
+			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.backoffUntil, HeldWhy: l.backoffReason, Flaps: l.Flaps.Recent(now),
 			Suspended: l.Suspended.Why != "", Remedy: l.remedy, Promise: a.outlook.promises[n],
 			StartMs: wholeMs(l.tookToStart), Rehearsal: a.rehearsals.of(n),
 		})

@@ -17,9 +17,9 @@ func (a *conditions) alias(number int, l *lim, now time.Time) []alarms.Condition
 		out = append(out, alarms.Condition{Name: alarms.SplitBrain, Severity: alarms.Critical, LIM: number, Server: a.cfg.Server,
 			Text: fmt.Sprintf("another server has the alias %s too; it is to give way to %s", l.alias.addr.Addr(), a.cfg.Server)})
 	}
-	if l.alias.holds && l.alias.notTold != "" {
+	if l.alias.holds && l.alias.announceError != "" {
 		out = append(out, alarms.Condition{Name: alarms.AnnounceFailed, Severity: alarms.Warning, LIM: number, Server: a.cfg.Server,
-			Text: fmt.Sprintf("the alias %s could not be announced: %s", l.alias.addr.Addr(), l.alias.notTold)})
+			Text: fmt.Sprintf("the alias %s could not be announced: %s", l.alias.addr.Addr(), l.alias.announceError)})
 	}
 	if l.alias.holds && l.alias.foreign.mac != "" {
 		out = append(out, alarms.Condition{Name: alarms.AliasInUse, Severity: alarms.Critical, LIM: number, Server: a.cfg.Server,
@@ -117,7 +117,7 @@ func (a *conditions) standIns(now time.Time) []alarms.Condition {
 func (a *conditions) nameTwice(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
 	for name, p := range a.peers.all {
-		if p.twice.IsZero() || now.Sub(p.twice) >= nameTwiceFor || a.doc.Server(name) == nil {
+		if p.duplicateSeen.IsZero() || now.Sub(p.duplicateSeen) >= nameTwiceFor || a.doc.Server(name) == nil {
 			continue
 		}
 		out = append(out, alarms.Condition{Name: alarms.NameTwice, Severity: alarms.Critical, Server: name,

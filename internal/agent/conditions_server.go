@@ -17,7 +17,7 @@ func (a *conditions) clock() []alarms.Condition {
 	mates := a.mates()
 	var off []string
 	for _, name := range mates {
-		if p := a.peers.of(name); p.Liveness == failover.Alive && p.clocks && p.clock.Abs() > status.MaxClockOffset {
+		if p := a.peers.of(name); p.Liveness == failover.Alive && p.clockKnown && p.clock.Abs() > status.MaxClockOffset {
 			off = append(off, name)
 		}
 	}
@@ -39,7 +39,7 @@ func (a *conditions) arbiterLost() []alarms.Condition {
 		return nil
 	}
 	var out []alarms.Condition
-	if a.arbiterKeys.word == failover.ArbiterSilent {
+	if a.arbiterKeys.toldState == failover.ArbiterSilent {
 		out = append(out, alarms.Condition{Name: alarms.ArbiterUnreachable, Severity: alarms.Warning, Server: a.cfg.Server,
 			Text: fmt.Sprintf("%s does not reach the arbiter: LIMs neither run nor start there until it does", a.cfg.Server)})
 	}

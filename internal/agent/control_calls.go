@@ -63,7 +63,7 @@ func (a *Agent) statusInput(now time.Time) status.Input {
 		if !slices.Contains(mates, name) {
 			s.Every = a.farPeriod()
 		}
-		if p.clocks && p.Liveness == failover.Alive {
+		if p.clockKnown && p.Liveness == failover.Alive {
 			s.ClockOffset = &p.clock
 		}
 		if g, ok := seen[name]; ok && !g.Heard.IsZero() {

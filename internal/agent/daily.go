@@ -45,14 +45,14 @@ func (d daily) next() time.Time {
 		at = limit // a night with an extra hour
 	}
 	if at.Before(d.able) {
-		at = d.able.Add(missedAfter + time.Duration(d.turn()*float64(missedIn)) + d.later())
+		at = d.able.Add(missedAfter + time.Duration(d.position()*float64(missedIn)) + d.later())
 	}
 	return at
 }
 
 // slotAfter returns the LIM's next nightly time after t.
 func (d daily) slotAfter(t time.Time) time.Time {
-	minutes := int((nightBegins + time.Duration(d.turn()*float64(nightSpread)) + d.later()) / time.Minute)
+	minutes := int((nightBegins + time.Duration(d.position()*float64(nightSpread)) + d.later()) / time.Minute)
 	year, month, day := t.In(d.now.Location()).Date()
 	for day--; ; day++ {
 		// By local time, also when clocks change.
@@ -70,7 +70,7 @@ func (d daily) later() time.Duration {
 }
 
 // position is the LIM's place in the night, from 0 to 1.
-func (d daily) turn() float64 {
+func (d daily) position() float64 {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(d.system)) // it never fails
 	_, part := math.Modf(float64(h.Sum32())/hashRange + float64(d.lim)*goldenRatio)

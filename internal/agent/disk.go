@@ -29,7 +29,7 @@ type room struct {
 }
 
 // errText returns the text of an error; "" for nil.
-func words(err error) string {
+func errText(err error) string {
 	if err == nil {
 		return ""
 	}
@@ -46,9 +46,9 @@ func (a *keptState) lookForRoom(now time.Time) {
 		err := a.deps.Room()
 		a.post(func() {
 			a.room.looking = false
-			a.nothingNew = a.room.tight == words(err)
+			a.nothingNew = a.room.tight == errText(err)
 			a.unsaved = a.unsaved || !a.nothingNew // the save shows whether there is any room
-			a.room.tight = words(err)
+			a.room.tight = errText(err)
 		})
 	})
 }

@@ -44,6 +44,6 @@ func (a *Agent) setDocument(stored *clusterconf.Encoded) error {
 	if a.keeper != nil && former != nil && former != a.net {
 		a.keeper.Reconnect() // the former base is an alias, or gone
 	}
-	a.orders.orderEarly()
+	a.orders.permitDeferred()
 	return nil
 }

@@ -139,7 +139,7 @@ func (a *documents) mayNotTake(now time.Time) string {
 	if what, command := a.doc.Missing(d); what != "" {
 		return fmt.Sprintf("it has no %s any more: `%s` takes such things away", what, command)
 	}
-	switch place := a.place(now); {
+	switch place := a.editPlace(now); {
 	case len(clusterconf.Exchanges(a.doc, next)) > 0 || len(clusterconf.Moves(a.doc, next)) > 0:
 		return "it exchanges addresses, for which the servers have to make ready"
 	case place.Server == "":

@@ -30,9 +30,9 @@ type documents struct {
 	askedFor   clusterconf.Age // age of the requested document
 	editing
 
-	going  bool      // a step is being stored
-	goneOn time.Time // when storing the last step began
-	steps  failover.Step
+	storingStep bool      // a step is being stored
+	stepBegan   time.Time // when storing the last step began
+	steps       failover.Step
 }
 
 // documentHost is what documents need of the agent.
@@ -117,7 +117,7 @@ func (a *documents) documentHeard(from string, raw []byte) {
 		defer cancel()
 		res, err := a.deps.Documents.Adopt(ctx, d)
 		a.post(func() {
-			a.storing, a.kept.room.store = false, words(noRoom(err))
+			a.storing, a.kept.room.store = false, errText(noRoom(err))
 			if err == nil && res.Conflict {
 				a.noteConflict(from, d.Document, loser, res)
 			}
@@ -151,7 +151,7 @@ func (a *documents) noteConflict(from string, d *clusterconf.Document, loser []b
 		winner, lost = d, a.doc
 		a.owed = map[string][]byte{from: loser, d.EditedOn(): loser}
 		delete(a.owed, a.cfg.Server)
-		a.payOwed()
+		a.sendOwed()
 	}
 	text := fmt.Sprintf("the cluster document was edited apart: revision %d, changed on %s, is in force; revision %d, changed on %s, is not, and is kept on %s in %s; the next edit goes above both",
 		winner.Revision, changedOn(winner), lost.Revision, changedOn(lost), a.cfg.Server, res.Kept)
@@ -163,7 +163,7 @@ func (a *documents) noteConflict(from string, d *clusterconf.Document, loser []b
 }
 
 // sendOwed sends losing documents to these servers, as soon as they are heard.
-func (a *documents) payOwed() {
+func (a *documents) sendOwed() {
 	for name, raw := range a.owed {
 		if p := a.peers.all[name]; p == nil || p.Liveness != failover.Alive {
 			continue

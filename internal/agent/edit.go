@@ -31,7 +31,7 @@ type editMessage struct {
 const proposalTries = 3
 
 // editPlace returns which server carries out edits, as this server sees it.
-func (a *documents) place(now time.Time) failover.EditorPlace {
+func (a *documents) editPlace(now time.Time) failover.EditorPlace {
 	own := a.claim(now)
 	return failover.EditPlace(a.view(now), &own)
 }
@@ -41,7 +41,7 @@ func (a *documents) shownPlace(now time.Time) *control.EditPlace {
 	if a.removed != 0 {
 		return &control.EditPlace{Why: a.removedText(), Hint: "run it on a server of the system"}
 	}
-	p := a.place(now)
+	p := a.editPlace(now)
 	return &control.EditPlace{Server: p.Server, Others: p.Raise || p.Server != a.cfg.Server || a.inPlaceOf() != "", Why: p.Why, Hint: p.Hint}
 }
 
@@ -62,7 +62,7 @@ func (a *Agent) Edit(ctx context.Context, r control.EditRequest) (*control.EditR
 		reply <-chan reply
 	}
 	s, err := on(ctx, a.core, func() (step, error) {
-		p := a.docs.place(time.Now())
+		p := a.docs.editPlace(time.Now())
 		switch {
 		case a.docs.removed != 0:
 			return step{}, fault.New(fault.Refused, "run it on a server of the system", "%s", a.docs.removedText())
@@ -103,7 +103,7 @@ func (a *documents) editHeard(from string, m message) {
 	if m.Edit == nil {
 		return
 	}
-	p := a.place(time.Now())
+	p := a.editPlace(time.Now())
 	a.wg.Go(func() {
 		ctx, cancel := a.background(editTimeout - time.Second)
 		defer cancel()
@@ -214,7 +214,7 @@ func (a *documents) raise(ctx context.Context, base string, p failover.EditorPla
 		if err != nil {
 			return 0, err
 		}
-		if err := a.nothingOf(ctx, editor); err != nil {
+		if err := a.mustBeSilent(ctx, editor); err != nil {
 			return 0, fault.Wrap(err, fault.CodeOf(err), "start its agent there", "edits are carried out on %s, whose agent is silent", editor)
 		}
 	}
@@ -241,7 +241,7 @@ func (a *documents) propose(ctx context.Context, base string, above uint64) (epo
 		answers map[string]<-chan reply
 	}
 	q, err := on(ctx, a.core, func() (asked, error) {
-		switch p := a.place(time.Now()); {
+		switch p := a.editPlace(time.Now()); {
 		case p.Server != a.cfg.Server || !p.Raise:
 			return asked{}, fault.New(fault.Busy, "try again", "the place of edits has just changed")
 		case a.hash != base:

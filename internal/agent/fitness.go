@@ -66,11 +66,11 @@ func (a *fitness) unfit() []string {
 // troubled returns what would keep this server from taking over any LIM, apart from the rules of
 // failover.
 func (a *fitness) troubled() []string {
-	why := a.unseenDeaths()
+	why := a.undetectedDeaths()
 	if nowhere := a.kept.room.nowhere(); nowhere != "" {
 		why = append(why, "there is no room for the agent's state: "+nowhere)
 	}
-	if a.keeper != nil && a.arbiterKeys.word == failover.ArbiterSilent {
+	if a.keeper != nil && a.arbiterKeys.toldState == failover.ArbiterSilent {
 		why = append(why, "the arbiter is not reached, so that no LIM can start here")
 	}
 	return why

@@ -49,7 +49,7 @@ func FuzzHeard(f *testing.F) {
 	} {
 		add(1, x)
 	}
-	add(2, note{ID: 1, LIM: 1, Word: &failover.AliasWord{Holds: true}})
+	add(2, aliasQuery{ID: 1, LIM: 1, Answer: &failover.AliasAnswer{Holds: true}})
 	f.Fuzz(func(t *testing.T, kind int, raw []byte) {
 		ev := member.Event{Kind: kinds[int(uint(kind)%uint(len(kinds)))], From: "sb1", At: time.Now(), Payload: slices.Clone(raw)} //nolint:gosec // below three
 		if _, err := on(t.Context(), m.agent.core, func() (struct{}, error) { m.agent.heard(m.agent.net, ev); return struct{}{}, nil }); err != nil {

@@ -51,7 +51,7 @@ func (a *peers) keyClaims() map[string]rotation.Claim {
 
 // step takes the next step of a rotation of the gossip key, and sends the newest key to servers
 // that lack it.
-func (a *gossipKeys) turn(now time.Time) {
+func (a *gossipKeys) step(now time.Time) {
 	if !rotation.Rotating(a.ring.Keys()) || a.stopping {
 		return
 	}

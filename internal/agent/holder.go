@@ -47,13 +47,13 @@ type holder struct {
 	left    func(now time.Time) time.Duration // how long the arbiter's key lets this server hold the alias; nil: there is no arbiter
 	passive atomic.Bool                       // the alias is that of a passive side, which needs no key
 
-	renewing turn // held during a renewal
+	renewing semaphore // held during a renewal
 }
 
 // renew extends the lease and returns its duration, unless the holder has ended.
 func (h *holder) renew(ctx context.Context, until time.Time) (time.Duration, error) {
-	h.renewing.take()
-	defer h.renewing.giveBack()
+	h.renewing.acquire()
+	defer h.renewing.release()
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -81,8 +81,8 @@ func (h *holder) renew(ctx context.Context, until time.Time) (time.Duration, err
 // with calls f while no renewal is in progress: a renewal would bring a dropped address back for a
 // lease, and keep the next server from taking it.
 func (h *holder) with(f func() error) error {
-	h.renewing.take()
-	defer h.renewing.giveBack()
+	h.renewing.acquire()
+	defer h.renewing.release()
 	return f()
 }
 

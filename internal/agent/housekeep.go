@@ -12,7 +12,7 @@ func (a *Agent) housekeep(now time.Time) {
 	a.orders.pending = slices.DeleteFunc(a.orders.pending, func(o failover.Order) bool { return !now.Before(o.Expires) || a.orders.fulfilled(o) })
 	if now.Sub(a.lastChores) >= chorePeriod {
 		a.lastChores = now
-		a.journal.tellHeld(now)
+		a.journal.tellSuppressed(now)
 		a.swaps.expire(now)
 		a.link.check()
 		a.docs.tendOnDisk(now)
@@ -22,12 +22,12 @@ func (a *Agent) housekeep(now time.Time) {
 			a.link.lookAtGateways()
 		}
 		a.docs.catchUp()
-		a.docs.payOwed()
+		a.docs.sendOwed()
 		if a.docs.notInForce != nil {
 			a.docs.readDocument()
 		}
 		a.gossip.rejoin()
-		a.gossipKeys.turn(now)
+		a.gossipKeys.step(now)
 		a.lookAhead()
 		a.data.look(a.own(), now)
 		a.fitness.look(now)

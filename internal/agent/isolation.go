@@ -85,7 +85,7 @@ func (a *link) awaitAnything(ctx context.Context, n *network, before silence) bo
 }
 
 // unservedSince returns since when nobody can be served over this server's link; zero: it works.
-func (a *link) deafSince(now time.Time) time.Time {
+func (a *link) unservedSince(now time.Time) time.Time {
 	switch {
 	case !a.down.IsZero():
 		return a.down

@@ -40,12 +40,12 @@ func (j *journal) record(level slog.Level, e events.Event) {
 }
 
 // tellSuppressed records events that were suppressed for long enough, with a count.
-func (j *journal) tellHeld(now time.Time) { j.writeHeld(j.gate.Due(now)) }
+func (j *journal) tellSuppressed(now time.Time) { j.writeSuppressed(j.gate.Due(now)) }
 
 // end records all suppressed events.
-func (j *journal) end() { j.writeHeld(j.gate.Rest()) }
+func (j *journal) end() { j.writeSuppressed(j.gate.Rest()) }
 
-func (j *journal) writeHeld(held []events.Event) {
+func (j *journal) writeSuppressed(held []events.Event) {
 	for _, e := range held {
 		j.write(slog.LevelWarn, e)
 	}

@@ -28,7 +28,7 @@ const agentUser = "the agent"
 // advance takes the next step for LIMs that leave their clusters and servers whose base was moved:
 // it gives up what this server has to give up, and, if this server carries out edits, stores the
 // next revision of the document (decision 0050).
-func (a *documents) goOn(now time.Time) {
+func (a *documents) advance(now time.Time) {
 	if !failover.Pending(a.doc) {
 		a.steps = failover.Step{}
 		return
@@ -38,15 +38,15 @@ func (a *documents) goOn(now time.Time) {
 	a.steps = failover.NextStep(v, &own)
 	idle := len(a.steps.Left) == 0 && len(a.steps.Settled) == 0
 	place := failover.EditPlace(v, &own)
-	if idle || a.going || a.stopping || a.removed != 0 || !a.settled || now.Sub(a.goneOn) < stepRetry && !a.goneOn.IsZero() || place.Server != a.cfg.Server {
+	if idle || a.storingStep || a.stopping || a.removed != 0 || !a.settled || now.Sub(a.stepBegan) < stepRetry && !a.stepBegan.IsZero() || place.Server != a.cfg.Server {
 		return
 	}
-	a.take(a.steps, place, now)
+	a.storeStep(a.steps, place, now)
 }
 
 // storeStep stores the revision made by a step, unless the document has changed by then.
-func (a *documents) take(step failover.Step, place failover.EditorPlace, now time.Time) {
-	a.going, a.goneOn = true, now
+func (a *documents) storeStep(step failover.Step, place failover.EditorPlace, now time.Time) {
+	a.storingStep, a.stepBegan = true, now
 	revision := a.doc.Revision
 	change := clusterconf.Change{By: agentUser, On: a.cfg.Server, Command: stepCommand(a.doc, step), Reason: stepReason(step)}
 	apply := func(d *clusterconf.Document) {
@@ -73,13 +73,13 @@ func (a *documents) take(step failover.Step, place failover.EditorPlace, now tim
 			_, err = a.storeEdit(ctx, base, change, next, place)
 		}
 		a.post(func() {
-			a.going = false
+			a.storingStep = false
 			if err != nil {
 				a.log.Error("storing the next step of the cluster document", "step", change.Command, "err", err)
 				return
 			}
 			if res.Changed {
-				a.goneOn = time.Time{} // the next step need not wait
+				a.stepBegan = time.Time{} // the next step need not wait
 			}
 			a.readDocument()
 		})
@@ -119,14 +119,14 @@ func (a *lims) giveUpLeaving() {
 		case !m.Leaving || !idle || l.alias.holds || l.op != nil:
 			l.clear = false
 		case !l.clear:
-			l.clear = l.clearOf(m)
+			l.clear = l.clearAlias(m)
 		}
 	}
 }
 
 // clearAlias removes an alias from every interface, blocked until it is gone. It reports whether it
 // is.
-func (l *lim) clearOf(m clusterconf.Member) bool {
+func (l *lim) clearAlias(m clusterconf.Member) bool {
 	here, err := l.deps.Kernel.Addresses("")
 	if err != nil {
 		l.log.Error("looking whether the alias of a LIM that leaves is gone", "lim", l.number, "err", err)
@@ -175,11 +175,11 @@ func (a *documents) mayLeave(ctx context.Context, r control.LeaveRequest) error 
 	if err != nil || r.Dead == "" {
 		return err
 	}
-	return a.nothingOf(ctx, r.Dead)
+	return a.mustBeSilent(ctx, r.Dead)
 }
 
 // mustBeSilent refuses to give up a server as lost that still answers for its addresses.
-func (a *documents) nothingOf(ctx context.Context, server string) error {
+func (a *documents) mustBeSilent(ctx context.Context, server string) error {
 	var base netip.Addr
 	n, err := on(ctx, a.core, func() (*network, error) {
 		s := a.doc.Server(server)

@@ -33,8 +33,8 @@ type lim struct {
 	remedy   *failover.Remedy
 	blocked  []string
 
-	heldUntil time.Time // automatic fallback waits until then at least
-	heldWhy   string
+	backoffUntil  time.Time // automatic fallback waits until then at least
+	backoffReason string
 
 	tookToStart time.Duration // how long its software took to start here last, on trial or not; 0: it never did
 
@@ -79,12 +79,12 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 		a.journal.decision(d)
 	}
 	l.reason, l.waiting, l.blocked, l.remedy = d.Reason, d.Waiting, d.BlockedBy, d.Remedy
-	l.heldUntil, l.heldWhy = d.HeldUntil, d.HeldWhy
+	l.backoffUntil, l.backoffReason = d.HeldUntil, d.HeldWhy
 	a.askWire(d, now)
 	switch d.Want {
 	case failover.Run:
 		if l.applyRun(d) {
-			a.orders.startedOnWord(d)
+			a.orders.startedFromDead(d)
 		}
 	case failover.Preload:
 		if d.Unmark {

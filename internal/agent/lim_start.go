@@ -17,7 +17,7 @@ func (l *lim) applyRun(d *failover.Decision) (starts bool) {
 	case l.op != nil:
 	case l.State == failover.Running && (l.alias.holds || l.alias.absent || !alias.IsValid()):
 		if l.Term != d.Term {
-			l.reterm(d.Term)
+			l.raiseTerm(d.Term)
 		}
 		l.tendSoftware()
 	default:
@@ -30,7 +30,7 @@ func (l *lim) applyRun(d *failover.Decision) (starts bool) {
 
 // raiseTerm gives a running LIM a higher term and announces its alias again, after another server
 // had it, too.
-func (l *lim) reterm(term uint64) {
+func (l *lim) raiseTerm(term uint64) {
 	l.Term, l.Known = term, l.Known.Later(failover.Place{Term: term, Server: l.cfg.Server})
 	l.kept.saveBeside()
 	l.journal.state(l.number, l.Term, l.State, l.State, "goes on under a later term")

@@ -23,7 +23,7 @@ func (l *lim) applyStop(d *failover.Decision) {
 	switch idle := !l.State.Active() && !l.alias.holds; {
 	case idle && !l.software.up:
 		l.alias.drop()
-		l.forgive()
+		l.clearFailure()
 		return
 	case idle && !l.software.stopAgain.IsZero():
 		l.stopSoftwareAgain()
@@ -89,7 +89,7 @@ func (l *lim) stopSoftwareAgain() {
 
 // clearFailure forgets a failure on the standby when the LIM is not wanted there any more. On the
 // regular server it stays, and delays automatic fallback.
-func (l *lim) forgive() {
+func (l *lim) clearFailure() {
 	if s := l.doc.Server(l.cfg.Server); s == nil || !s.Standby || time.Now().Before(l.RetryAt) {
 		return
 	}

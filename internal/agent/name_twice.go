@@ -23,7 +23,7 @@ func (p *peer) noteRun(c *failover.Claim, at time.Time) {
 		return
 	}
 	if slices.Contains(p.runs, c.Run) {
-		p.twice = at
+		p.duplicateSeen = at
 		p.bothMACs = fmt.Sprintf("%s and %s", min(c.MAC, p.Claim.MAC), max(c.MAC, p.Claim.MAC))
 	}
 	if !slices.Contains(p.runs, p.Claim.Run) {
@@ -61,8 +61,8 @@ func (a *link) keepBase(now time.Time) {
 
 // fromSecond reports whether a claim is to be ignored: it comes from the second of two machines
 // with one server's name, and the first one has an alias.
-func (p *peer) second(c *failover.Claim, at time.Time) bool {
-	return p.Claim != nil && !p.twice.IsZero() && at.Sub(p.twice) < nameTwiceFor &&
+func (p *peer) fromSecond(c *failover.Claim, at time.Time) bool {
+	return p.Claim != nil && !p.duplicateSeen.IsZero() && at.Sub(p.duplicateSeen) < nameTwiceFor &&
 		hasAlias(p.Claim) && !hasAlias(c) && at.Sub(p.claimed) < firstFor
 }
 

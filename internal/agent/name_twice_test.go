@@ -16,7 +16,7 @@ func TestSecondMachine(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
 	serves := &failover.Claim{Run: "A", LIMs: []failover.LIMClaim{{LIM: 1, Holds: true}}}
 	idle := &failover.Claim{Run: "B", LIMs: []failover.LIMClaim{{LIM: 1}}}
-	p := &peer{Peer: failover.Peer{Claim: serves}, claimed: at(100), twice: at(99)}
+	p := &peer{Peer: failover.Peer{Claim: serves}, claimed: at(100), duplicateSeen: at(99)}
 	for _, tc := range []struct {
 		name  string
 		claim *failover.Claim
@@ -27,12 +27,12 @@ func TestSecondMachine(t *testing.T) {
 		{"the first one is silent", idle, 111, false},
 		{"both serve", serves, 101, false},
 	} {
-		if got := p.second(tc.claim, at(tc.at)); got != tc.want {
+		if got := p.fromSecond(tc.claim, at(tc.at)); got != tc.want {
 			t.Errorf("%s: left aside: %t", tc.name, got)
 		}
 	}
-	p.twice = time.Time{}
-	if p.second(idle, at(101)) {
+	p.duplicateSeen = time.Time{}
+	if p.fromSecond(idle, at(101)) {
 		t.Error("a restart is left aside")
 	}
 }
@@ -65,8 +65,8 @@ func TestNoteRun(t *testing.T) {
 			}
 			p.Claim = c
 		}
-		if !p.twice.IsZero() != tc.twice {
-			t.Errorf("%s: two machines: %t (%s)", name, !p.twice.IsZero(), p.bothMACs)
+		if !p.duplicateSeen.IsZero() != tc.twice {
+			t.Errorf("%s: two machines: %t (%s)", name, !p.duplicateSeen.IsZero(), p.bothMACs)
 		}
 	}
 }

@@ -210,6 +210,6 @@ func (a *Agent) heard(n *network, ev member.Event) {
 	case member.Refused:
 		a.refusals.notBelieved(ev)
 	case member.NoteHeard:
-		a.aliases.noteHeard(ev)
+		a.aliases.queryHeard(ev)
 	}
 }

@@ -55,7 +55,7 @@ func (n *notifier) run(ctx context.Context, log *slog.Logger) {
 }
 
 // update is called in each turn of the main loop, so that the sign of life is the main loop's.
-func (n *notifier) turn(now time.Time, settled bool, status string) {
+func (n *notifier) update(now time.Time, settled bool, status string) {
 	if settled && !n.ready {
 		n.ready = n.put("READY=1")
 	}

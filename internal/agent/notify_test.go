@@ -74,7 +74,7 @@ func TestNotifyDoesNotBlock(t *testing.T) {
 	go n.run(t.Context(), slog.New(slog.DiscardHandler))
 	defer close(hang)
 	for i := range 1000 {
-		n.turn(time.Unix(int64(i), 0), true, strings.Repeat("x", i))
+		n.update(time.Unix(int64(i), 0), true, strings.Repeat("x", i))
 	}
 	if len(n.queue) != cap(n.queue) {
 		t.Errorf("%d waiting", len(n.queue))

@@ -21,18 +21,18 @@ type deferredOrder struct {
 }
 
 // deferOrder defers an order until its sender's document is here. It reports whether it did.
-func (a *orders) cameEarly(from string, m message) bool {
+func (a *orders) deferOrder(from string, m message) bool {
 	if m.age().Compare(a.doc.Age()) <= 0 {
 		return false
 	}
 	a.docs.requestDocument(from, m.age())
 	a.deferred = append(a.deferred, deferredOrder{from, m})
-	context.AfterFunc(a.timer(deferredPatience), func() { a.post(func() { a.giveUpEarly(from, m) }) })
+	context.AfterFunc(a.timer(deferredPatience), func() { a.post(func() { a.refuseDeferred(from, m) }) })
 	return true
 }
 
 // permitDeferred permits the orders whose document has arrived.
-func (a *orders) orderEarly() {
+func (a *orders) permitDeferred() {
 	waiting := a.deferred
 	a.deferred = nil
 	for _, e := range waiting {
@@ -41,7 +41,7 @@ func (a *orders) orderEarly() {
 }
 
 // refuseDeferred refuses an order whose document has not arrived in time.
-func (a *orders) giveUpEarly(from string, m message) {
+func (a *orders) refuseDeferred(from string, m message) {
 	i := slices.IndexFunc(a.deferred, func(e deferredOrder) bool { return e.from == from && e.m.ID == m.ID })
 	if i < 0 {
 		return

@@ -74,7 +74,7 @@ func (a *orders) mayTakeFromDead(o control.Order) (*control.OrderResult, error) 
 // silentOnWire refuses the order if anybody answers for the server's base address or the LIM's
 // alias.
 func (a *orders) silentOnWire(ctx context.Context, o control.Order) error {
-	if err := a.docs.nothingOf(ctx, o.Dead); err != nil {
+	if err := a.docs.mustBeSilent(ctx, o.Dead); err != nil {
 		return err
 	}
 	n, alias := (*network)(nil), netip.Addr{}
@@ -95,7 +95,7 @@ func (a *orders) silentOnWire(ctx context.Context, o control.Order) error {
 }
 
 // startedFromDead records the start of a LIM whose server was declared dead: the order is used up.
-func (a *orders) startedOnWord(d *failover.Decision) {
+func (a *orders) startedFromDead(d *failover.Decision) {
 	for i := range a.pending {
 		if o := &a.pending[i]; d.SaidDead && o.LIM == d.LIM && o.Dead != "" && o.Term == 0 {
 			o.Term = d.Term

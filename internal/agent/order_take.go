@@ -77,7 +77,7 @@ func (a *orders) permitFor(server string, lim int, now time.Time) permit {
 
 // permitAsked issues a permit to another agent. Both agents must have the same document in force.
 func (a *orders) permitAsked(from string, m message) {
-	if m.Order == nil || a.cameEarly(from, m) {
+	if m.Order == nil || a.deferOrder(from, m) {
 		return
 	}
 	answer := message{Type: typeReply, ID: m.ID}

@@ -22,20 +22,20 @@ type peers struct {
 // peer is what is known of another server.
 type peer struct {
 	failover.Peer
-	alarms   []alarms.Alarm // that it has raised
-	reach    alarms.Reach   // of its sinks
-	told     []alarms.Told  // the ledger of its sinks
-	keys     rotation.Claim
-	at       time.Time         // last sign of life; zero: only known through others
-	claimed  time.Time         // arrival of the claim; zero likewise
-	holding  map[int]time.Time // since when it claims to have the aliases of LIMs on the wire
-	formers  []netip.Addr      // its addresses by earlier documents, until it has the present one in force
-	stale    bool              // it is alive, but its present claim is not known
-	runs     []string          // former runs of its agent that were heard
-	twice    time.Time         // when a former run was heard again; zero: never
-	bothMACs string            // MAC addresses of the two machines that claim to be this server
-	clock    time.Duration     // how far its clock is ahead of this server's
-	clocks   bool              // clock is known
+	alarms        []alarms.Alarm // that it has raised
+	reach         alarms.Reach   // of its sinks
+	told          []alarms.Told  // the ledger of its sinks
+	keys          rotation.Claim
+	at            time.Time         // last sign of life; zero: only known through others
+	claimed       time.Time         // arrival of the claim; zero likewise
+	holding       map[int]time.Time // since when it claims to have the aliases of LIMs on the wire
+	formers       []netip.Addr      // its addresses by earlier documents, until it has the present one in force
+	stale         bool              // it is alive, but its present claim is not known
+	runs          []string          // former runs of its agent that were heard
+	duplicateSeen time.Time         // when a former run was heard again; zero: never
+	bothMACs      string            // MAC addresses of the two machines that claim to be this server
+	clock         time.Duration     // how far its clock is ahead of this server's
+	clockKnown    bool              // clock is known
 }
 
 func (a *peers) of(name string) *peer {
@@ -82,7 +82,7 @@ func (a *peers) refresh() {
 	now := time.Now()
 	for name, p := range a.all {
 		if e, ok := a.net.detector.LastSeen(name); ok {
-			p.at, p.stale, p.clock, p.clocks = e.At, e.Stale, e.Clock, e.Clocks
+			p.at, p.stale, p.clock, p.clockKnown = e.At, e.Stale, e.Clock, e.Clocks
 		}
 		a.noteLease(p)
 		if a.expired(name, p, now) {

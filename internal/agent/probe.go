@@ -25,13 +25,13 @@ func (a *core) probeAlias(ctx context.Context, n *network, alias netip.Addr, u a
 }
 
 // filteredWire is a wire over which the answers of some stations are ignored.
-type deafWire struct {
+type filteredWire struct {
 	aliasWire
-	to func(mac net.HardwareAddr) bool
+	ignores func(mac net.HardwareAddr) bool
 }
 
 // Believes reports whether a station's answers count (see [netops.Prober]).
-func (w deafWire) Believes(mac net.HardwareAddr) bool { return !w.to(mac) }
+func (w filteredWire) Believes(mac net.HardwareAddr) bool { return !w.ignores(mac) }
 
 // probeBeside asks who else has an alias that was taken without a probe. An answer is handled like
 // any rival's claim. Sending fails on a link that is down.

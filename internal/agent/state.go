@@ -69,14 +69,14 @@ type persistedLIM struct {
 // saver saves states in order, from the main loop and from beside it.
 type saver struct {
 	file StateFile
-	turn turn
+	turn semaphore
 	last uint64 // number of the last saved state
 }
 
 // save makes a state durable, unless a later one is.
 func (s *saver) save(number uint64, p persisted) error {
-	s.turn.take()
-	defer s.turn.giveBack()
+	s.turn.acquire()
+	defer s.turn.release()
 	if number <= s.last {
 		return nil
 	}
@@ -218,9 +218,9 @@ func (d DiskState) Save(p persisted) error {
 
 // semaphore is a mutex that may be held while a disk or the kernel works. It is a channel, since
 // testing/synctest lets virtual time pass while a goroutine waits for one.
-type turn chan struct{}
+type semaphore chan struct{}
 
-func newTurn() turn { return make(turn, 1) }
+func newSemaphore() semaphore { return make(semaphore, 1) }
 
-func (t turn) take()     { t <- struct{}{} }
-func (t turn) giveBack() { <-t }
+func (t semaphore) acquire() { t <- struct{}{} }
+func (t semaphore) release() { <-t }

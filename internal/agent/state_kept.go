@@ -101,7 +101,7 @@ func (a *keptState) stateSaved(p persisted, err error) {
 	if err == nil && p.Number > a.state.Number {
 		a.state = p
 	}
-	if is := words(err); is != a.room.disk {
+	if is := errText(err); is != a.room.disk {
 		a.room.disk = is
 		if err != nil {
 			a.log.Error("the state cannot be saved; the runtime folder serves until it can", "err", err)
@@ -116,7 +116,7 @@ func (a *keptState) stateKept(p persisted, err error) {
 	if err == nil {
 		a.state = p
 	}
-	if is := words(err); is != a.room.memory {
+	if is := errText(err); is != a.room.memory {
 		a.room.memory = is
 		if err != nil {
 			a.log.Error("the state cannot be kept in the runtime folder; the disk serves until it can", "err", err)

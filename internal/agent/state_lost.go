@@ -13,7 +13,7 @@ const lostFor = time.Hour
 
 // noteMissingState records that a server has heard of a later run of a LIM here than this server
 // knows of: the state did not outlive the reboot.
-func (a *lims) missLast(from string, entry failover.LIMClaim) {
+func (a *lims) noteMissingState(from string, entry failover.LIMClaim) {
 	l := a.of(entry.LIM)
 	if a.kept.lost != "" || entry.Known.Server != a.cfg.Server || entry.Known.Term <= max(l.Term, l.Known.Term) {
 		return

@@ -103,7 +103,7 @@ func (a *link) judgeByGateways() {
 		gw = a.gateways.all[0]
 	}
 	a.cacheFor(gw)
-	a.knowOwners(a.gateways.all)
+	a.tellOwners(a.gateways.all)
 	a.net.detector.SetWitnesses(a.witnessesBeside(a.gateways.all))
 }
 

@@ -10,9 +10,9 @@ const RivalPatience = 100 * time.Millisecond
 // an alias, for the frame not to be its own: agents look at kernels once a second.
 const freeMargin = 2 * time.Second
 
-// AliasWord is what a server answers when it is asked for a LIM's alias. It travels as JSON
+// AliasAnswer is what a server answers when it is asked for a LIM's alias. It travels as JSON
 // between agents; fields are only ever added.
-type AliasWord struct {
+type AliasAnswer struct {
 	Holds bool          `json:"holds,omitempty"` // it has it on the wire, or is about to
 	Term  uint64        `json:"term,omitempty"`  // under which the LIM runs or last ran there
 	Free  time.Duration `json:"free,omitempty"`  // !Holds: for how long it has not had it
@@ -22,10 +22,10 @@ type AliasWord struct {
 // the alias, which this server holds. Anybody in the subnet can send such frames.
 type Rival struct {
 	Now    time.Time
-	Asked  time.Time  // when the other server was asked
-	Answer *AliasWord // to that; nil: none yet
-	Yields bool       // this side gives way where both have it (see [Yields])
-	Began  time.Time  // since when this server has the alias
+	Asked  time.Time    // when the other server was asked
+	Answer *AliasAnswer // to that; nil: none yet
+	Yields bool         // this side gives way where both have it (see [Yields])
+	Began  time.Time    // since when this server has the alias
 
 	LastHolds bool      // by its last word the other server has it on the wire, an alias included that a stopped agent left
 	LastHeard time.Time // when it last stood by that; zero: never
@@ -65,6 +65,6 @@ func (r Rival) Judge() RivalVerdict {
 
 // Disowns reports whether a frame that came so long ago cannot be of the kernel of the
 // server whose word it is.
-func (w AliasWord) Disowns(age time.Duration) bool {
+func (w AliasAnswer) Disowns(age time.Duration) bool {
 	return !w.Holds && w.Free >= max(age, 0)+freeMargin
 }

@@ -10,7 +10,7 @@ import (
 func TestRival(t *testing.T) {
 	t0 := time.Unix(1000, 0)
 	at := func(ms int) time.Time { return t0.Add(time.Duration(ms) * time.Millisecond) }
-	holds, free := &AliasWord{Holds: true, Term: 9}, &AliasWord{Term: 2, Free: time.Minute}
+	holds, free := &AliasAnswer{Holds: true, Term: 9}, &AliasAnswer{Term: 2, Free: time.Minute}
 	tests := map[string]struct {
 		r    Rival
 		want RivalVerdict
@@ -45,7 +45,7 @@ func TestRivalAlways(t *testing.T) {
 		r := Rival{Now: moment("now"), Asked: moment("asked"), Began: moment("began"), LastHeard: moment("heard"),
 			Yields: rapid.Bool().Draw(t, "yields"), LastHolds: rapid.Bool().Draw(t, "last")}
 		if rapid.Bool().Draw(t, "answered") {
-			r.Answer = &AliasWord{Holds: rapid.Bool().Draw(t, "holds")}
+			r.Answer = &AliasAnswer{Holds: rapid.Bool().Draw(t, "holds")}
 		}
 		v, waited := r.Judge(), r.Now.Sub(r.Asked) >= RivalPatience
 		switch {
@@ -63,17 +63,17 @@ func TestRivalAlways(t *testing.T) {
 
 func TestDisowns(t *testing.T) {
 	for _, tc := range []struct {
-		w    AliasWord
+		w    AliasAnswer
 		age  time.Duration
 		want bool
 	}{
-		{AliasWord{Free: time.Minute}, time.Second, true},
-		{AliasWord{Free: time.Minute, Holds: true}, time.Second, false},
-		{AliasWord{Free: time.Second}, 0, false},
-		{AliasWord{Free: 3 * time.Second}, 2 * time.Second, false},
-		{AliasWord{Free: 3 * time.Second}, time.Second, true},
-		{AliasWord{Free: 3*time.Second - 1}, time.Second, false},
-		{AliasWord{Free: 3 * time.Second}, -time.Hour, true},
+		{AliasAnswer{Free: time.Minute}, time.Second, true},
+		{AliasAnswer{Free: time.Minute, Holds: true}, time.Second, false},
+		{AliasAnswer{Free: time.Second}, 0, false},
+		{AliasAnswer{Free: 3 * time.Second}, 2 * time.Second, false},
+		{AliasAnswer{Free: 3 * time.Second}, time.Second, true},
+		{AliasAnswer{Free: 3*time.Second - 1}, time.Second, false},
+		{AliasAnswer{Free: 3 * time.Second}, -time.Hour, true},
 	} {
 		if got := tc.w.Disowns(tc.age); got != tc.want {
 			t.Errorf("%+v, a frame %s ago: %t", tc.w, tc.age, got)
