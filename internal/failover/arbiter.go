@@ -7,43 +7,42 @@ import (
 	"mxcluster/clusterconf"
 )
 
-// Word is what an arbiter says of a LIM, seen from this server.
+// Word is what the arbiter says about a LIM's key, as seen from this server.
 type Word string
 
-// The words. Ours is good until the key could be somebody else's; when the
-// arbiter falls silent it stays that long.
+// The words. Ours holds until the key could be another server's; when the arbiter stops answering
+// it holds that long.
 const (
 	Ours   Word = "ours"   // this server has the LIM's key
-	Free   Word = "free"   // nobody has
+	Free   Word = "free"   // no server has it
 	Held   Word = "held"   // another server has
-	Silent Word = "silent" // the arbiter was not reached lately
+	Silent Word = "silent" // the arbiter did not answer lately
 )
 
-// Verdict is an arbiter's word on one LIM.
+// Verdict is the arbiter's word about one LIM.
 type Verdict struct {
 	Word   Word
 	Holder string // of the key: Held
 }
 
-// Arbiter is what a third party says of who may run which LIM (design section 4).
+// Arbiter is what is known of the arbiter and its keys (design section 4).
 type Arbiter struct {
-	Lease time.Duration   // how long a key outlives its holder, about
+	Lease time.Duration   // how long a key outlives its holder, approximately
 	Since time.Time       // since when it answers
-	LIMs  map[int]Verdict // one that is missing is Silent
+	LIMs  map[int]Verdict // a missing one is Silent
 }
 
-// What a server's claim says of its arbiter.
+// Values of a claim's Arbiter.
 const (
 	ArbiterReached = "reached"
 	ArbiterSilent  = "silent"
 )
 
-// keySlack is how much longer than its lease a key may be there after its
-// server has died: the arbiter looks at leases now and then, and extends them
-// when its own servers elect a new leader.
+// keySlack is how much longer than its lease a key may exist after its server died: the arbiter
+// checks leases periodically, and extends them when it elects a new leader.
 const keySlack = 3 * time.Second
 
-// verdict is the arbiter's word on a LIM; without an arbiter every LIM is ours.
+// verdict returns the arbiter's word about a LIM; without an arbiter every LIM is ours.
 func (v *View) verdict(lim int) Verdict {
 	if v.Arbiter == nil {
 		return Verdict{Word: Ours}
@@ -54,8 +53,8 @@ func (v *View) verdict(lim int) Verdict {
 	return Verdict{Word: Silent}
 }
 
-// arbitrate has a LIM run here only with the arbiter's key. What serves without
-// it stops, its alias first; what is to start asks for it and waits.
+// arbitrate lets a LIM run here only with the arbiter's key. A LIM that is up without it is
+// stopped, its alias first; one that is to start claims the key and waits.
 func (v *View) arbitrate(c *clusterconf.Cluster, d Decision) Decision {
 	if v.Arbiter == nil || d.Want != Run {
 		return d
@@ -78,7 +77,7 @@ func (v *View) arbitrate(c *clusterconf.Cluster, d Decision) Decision {
 	return d.with(Wait, RuleArbiter, d.Reason+"; "+w.waits())
 }
 
-// without says why a LIM that is up has to stop.
+// without words why a LIM that is up has to stop.
 func (w Verdict) without() string {
 	switch w.Word {
 	case Held:
@@ -89,7 +88,7 @@ func (w Verdict) without() string {
 	return "the arbiter cannot be reached: nothing proves that no other server runs it"
 }
 
-// waits says what a LIM waits for that is to start.
+// waits words what a LIM waits for that is to start.
 func (w Verdict) waits() string {
 	switch w.Word {
 	case Held:
@@ -100,29 +99,29 @@ func (w Verdict) waits() string {
 	return "waits for the arbiter, which cannot be reached"
 }
 
-// elsewhere reports whether another server still has the key of a LIM that failed
-// as far as this one sees: it may serve somewhere beyond. For as long as that
-// would last if it had died, the LIM keeps its place in the queue for the
-// standby, but it costs no other LIM the standby.
+// elsewhere reports whether another server still has the key of a LIM that has failed as seen from
+// here: the LIM may run there, behind a partition. Until the key would have expired if that server
+// had died, the LIM keeps its place in the queue for the standby, but does not displace another
+// LIM.
 func (v *View) elsewhere(lim int, failed time.Time, taken bool) bool {
 	return v.verdict(lim).Word == Held && (taken || v.Now.Sub(failed) > v.Arbiter.Lease+keySlack)
 }
 
-// outOfReachOf says that a server cannot run a LIM for it does not reach the
-// arbiter, while this one has done so for a while: an arbiter that is back is not
-// found by all at one moment.
+// outOfReachOf reports whether a server cannot run a LIM because it does not reach the arbiter,
+// while this one has reached it for a while: after an outage not all servers reach it at the same
+// moment.
 func (v *View) outOfReachOf(p Peer, lim int) bool {
 	return v.lacksArbiter(p) && p.Claim.Settled && !p.Claim.LIM(lim).State.Active() && v.couldAsk(lim, v.Arbiter.Lease)
 }
 
-// couldAsk reports whether the arbiter has answered for a time, so that a server
-// that leaves its LIM down does not do that because it waits for it.
+// couldAsk reports whether the arbiter has answered for a duration, so that a server that leaves
+// its LIM down is not just waiting for the key.
 func (v *View) couldAsk(lim int, d time.Duration) bool {
 	return v.Arbiter == nil || v.verdict(lim).Word != Silent && v.Now.Sub(v.Arbiter.Since) >= d
 }
 
-// lacksArbiter reports whether a server says that it does not reach the arbiter:
-// it could run nothing.
+// lacksArbiter reports whether a server claims that it does not reach the arbiter, so that it can
+// run nothing.
 func (v *View) lacksArbiter(p Peer) bool {
 	return v.Arbiter != nil && p.Claim != nil && p.Claim.Arbiter == ArbiterSilent
 }

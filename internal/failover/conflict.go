@@ -2,9 +2,9 @@ package failover
 
 import "mxcluster/clusterconf"
 
-// Yields reports whether this server is the side that gives a LIM up when the
-// other side's server has its alias, too (design rule 6), and which that is;
-// false and "" when no other server may have it.
+// Yields reports whether this server is the one to give a LIM up if the LIM's other server has its
+// alias as well (design rule 6), and returns that server; false and "" if no other server may have
+// it.
 func Yields(v View, lim int) (yields bool, other string) {
 	c, regular := v.Document.ClusterOfLIM(lim), v.Document.RegularOf(lim)
 	if c == nil || regular == nil {

@@ -6,16 +6,16 @@ import (
 	"mxcluster/internal/lineage"
 )
 
-// Data names the newest complete data version of a LIM on one server.
+// Data describes the newest complete data version of a LIM on one server.
 type Data struct {
 	Version  string           `json:"version"`
 	Newest   time.Time        `json:"newest"`             // newest modification time of its files
-	Line     *lineage.Version `json:"line,omitempty"`     // what it says of itself, in brief; nil: that is not told
-	Conflict bool             `json:"conflict,omitempty"` // a sync found that it and the other side's do not follow each other
+	Line     *lineage.Version `json:"line,omitempty"`     // its lineage, abbreviated; nil: not stated
+	Conflict bool             `json:"conflict,omitempty"` // a sync found that neither it nor the other side's follows the other
 }
 
-// Order tells how the data of one side stand to those of the other. No data are older
-// than any.
+// Order returns how the data of one side stand to those of the other. No data are older than any
+// data.
 func (d *Data) Order(o *Data) lineage.Order {
 	switch {
 	case d == nil && o == nil:
@@ -36,7 +36,7 @@ func (d *Data) Order(o *Data) lineage.Order {
 	return lineage.Unknown
 }
 
-// Replaces reports whether this is other data than was, and not older.
+// Replaces reports whether the data differ from was and are not older.
 func (d *Data) Replaces(was *Data) bool {
 	if d == nil || was != nil && d.Version == was.Version {
 		return false

@@ -7,21 +7,20 @@ import (
 	"mxcluster/clusterconf"
 )
 
-// Remedy is what people can do about a LIM that does not serve.
+// Remedy is what a person can do about a LIM that is not active.
 type Remedy struct {
-	What    string `json:"what"`    // when it is to be done
-	Command string `json:"command"` // on which the product acts
+	What    string `json:"what"`    // when it is appropriate
+	Command string `json:"command"` // a command of this program
 }
 
-// RemedyOfDead is the order by which the standby takes a LIM from a server that people
-// know to be dead, although it cannot tell that itself.
+// RemedyOfDead is the order to the standby to take a LIM over from a server that a person knows to
+// be dead.
 func RemedyOfDead(lim int, regular string) *Remedy {
 	return &Remedy{What: "if " + regular + " is dead", Command: fmt.Sprintf("mxcluster failover %d --now --server-is-dead %s", lim, regular)}
 }
 
-// saidDead returns the pending order that says that a LIM's regular server is dead. It is
-// good for one start: the term of that is in it. And as long as nothing is heard of the
-// server.
+// saidDead returns the pending order which declares a LIM's regular server dead. It is valid for
+// one start, whose term it stores, and only while nothing is heard of the server.
 func (v *View) saidDead(lim int, regular string) *Order {
 	o, l := v.order(Failover, lim), v.LIMs[lim]
 	switch {
@@ -33,8 +32,8 @@ func (v *View) saidDead(lim int, regular string) *Order {
 	return o
 }
 
-// MayTakeFromDead says why this server, the standby, may not take a LIM over on the word
-// that its regular server is dead, and the remedy; "": it may.
+// MayTakeFromDead returns why this standby may not take a LIM over from a server that is declared
+// dead, and the remedy; "": it may.
 func MayTakeFromDead(v View, lim int, dead string) (why, hint string) {
 	c, regular := v.Document.ClusterOfLIM(lim), v.Document.RegularOf(lim)
 	if c == nil || regular == nil {
@@ -69,7 +68,7 @@ func MayTakeFromDead(v View, lim int, dead string) (why, hint string) {
 	return v.standbyTaken(c, lim), "look at `mxcluster status`"
 }
 
-// standbyTaken says which LIM has the standby and would not make room; "": none.
+// standbyTaken words which LIM occupies the standby and would not be displaced; "": none.
 func (v *View) standbyTaken(c *clusterconf.Cluster, lim int) string {
 	for _, m := range c.LIMs {
 		switch {
@@ -83,7 +82,7 @@ func (v *View) standbyTaken(c *clusterconf.Cluster, lim int) string {
 	return ""
 }
 
-// MakesRoom names the LIM that leaves the standby when another one starts there; 0: none.
+// MakesRoom returns the LIM that leaves the standby if another one starts there; 0: none.
 func MakesRoom(v View, lim int) int {
 	c := v.Document.ClusterOfLIM(lim)
 	i := slices.IndexFunc(c.LIMs, func(m clusterconf.Member) bool { return m.LIM != lim && v.LIMs[m.LIM].State.Active() })

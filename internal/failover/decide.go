@@ -9,12 +9,12 @@ import (
 	"mxcluster/clusterconf"
 )
 
-// releaseWindow is how long a LIM that was given up by order is left to the
-// other side before its fate is decided anew.
+// releaseWindow is how long a LIM given up by order is left to the other side before a new decision
+// about it.
 const releaseWindow = 15 * time.Second
 
-// Decide returns what every LIM that concerns this server should do on it.
-// It is a pure function: the same view gives the same plan.
+// Decide returns what every LIM that concerns this server should do here. It is a pure function:
+// the same view gives the same plan.
 func Decide(v View) Plan {
 	plan := Plan{}
 	self := v.Document.Server(v.Self)
@@ -33,7 +33,7 @@ func Decide(v View) Plan {
 	return plan
 }
 
-// strays stops what runs here though the document does not place it here.
+// strays stops LIMs that run here and that the document does not place here.
 func (v *View) strays(plan Plan) []Decision {
 	var out []Decision
 	for lim, l := range v.LIMs {
@@ -45,7 +45,7 @@ func (v *View) strays(plan Plan) []Decision {
 	return out
 }
 
-// decideAlone runs a LIM that no cluster protects.
+// decideAlone decides for a LIM that is in no cluster.
 func (v *View) decideAlone(lim int) Decision {
 	l := v.LIMs[lim]
 	if v.retryPending(l) {
@@ -95,7 +95,7 @@ func (v *View) decideRegular(c *clusterconf.Cluster, lim int) Decision {
 	return d.with(Run, RuleHome, "runs on its regular server")
 }
 
-// holdRegular decides for a LIM that its regular server runs and has the alias of.
+// holdRegular decides for a LIM that runs on this regular server with its alias.
 func (v *View) holdRegular(c *clusterconf.Cluster, d Decision, l Local, standby Peer) Decision {
 	if lost, why := v.contest(c, d.LIM, clusterconf.SideRegular, c.Standby, standby); lost {
 		d.AliasOff = true
@@ -137,11 +137,12 @@ func (v *View) holdRegular(c *clusterconf.Cluster, d Decision, l Local, standby 
 	return d.with(Run, RuleHome, "runs on its regular server")
 }
 
-// regularMustWait says what keeps a regular server from starting its LIM.
+// regularMustWait returns why a regular server may not start its LIM; "": it may. ask: the answer
+// depends on who answers for the alias.
 func (v *View) regularMustWait(c *clusterconf.Cluster, lim int, l Local, standby Peer) (why string, rule Rule, ask bool) {
 	known, theirs := v.known(lim), standby.Claim.LIM(lim)
 	there := known.Server == c.Standby
-	returned := theirs.Released && theirs.Term > l.Term // it ran there since, and was given back
+	returned := theirs.Released && theirs.Term > l.Term // the LIM ran there last and was given back
 	switch {
 	case v.lockedTo(c, lim) != clusterconf.SideRegular && !l.Released.IsZero() && !returned && v.Now.Before(l.Released.Add(releaseWindow)) && standby.Liveness == Alive:
 		return fmt.Sprintf("was given up for %s by order", c.Standby), RuleOrder, false
@@ -165,7 +166,7 @@ func (v *View) regularMustWait(c *clusterconf.Cluster, lim int, l Local, standby
 	return "", "", false
 }
 
-// standbyUnfit says why a LIM that runs here cannot move to the standby, or "".
+// standbyUnfit returns why a LIM that runs here cannot move to the standby; "": it can.
 func (v *View) standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) string {
 	switch {
 	case leaves(c, lim):
@@ -202,7 +203,7 @@ func (v *View) standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) strin
 	return ""
 }
 
-// standbyUnready says why a LIM that could move to the standby had better wait, or "".
+// standbyUnready returns why a LIM that can move to the standby should wait; "": it need not.
 func (v *View) standbyUnready(c *clusterconf.Cluster, lim int, standby Peer) string {
 	theirs := standby.Claim.LIM(lim)
 	if why := notFit(c.Standby, theirs); why != "" {
@@ -217,10 +218,10 @@ func (v *View) standbyUnready(c *clusterconf.Cluster, lim int, standby Peer) str
 	return v.lacksData(lim, theirs, c.Standby)
 }
 
-// contest settles two live claims of one LIM (design rule 6): the side named
-// by a lock or by splitBrainStop stops. It reports whether this side is the one. Only who
-// has the alias is a rival: one that starts, or that a new agent found in its
-// state file, still has to see whether it may.
+// contest settles two live claims of one LIM (design rule 6): the side that a lock or
+// splitBrainStop names stops. It reports whether that is this side. Only a server with the alias is
+// a rival: one that starts, or that a new run found in its state file, has yet to check whether it
+// may.
 func (v *View) contest(c *clusterconf.Cluster, lim int, side clusterconf.Side, other string, p Peer) (lost bool, why string) {
 	if !p.holds(lim) || v.yields(c, lim) != side {
 		return false, ""
@@ -228,8 +229,8 @@ func (v *View) contest(c *clusterconf.Cluster, lim int, side clusterconf.Side, o
 	return true, fmt.Sprintf("runs on %s too (term %d); the %s side stops", other, p.Claim.LIM(lim).Term, side)
 }
 
-// outranks reports whether a LIM that is active here without the alias goes
-// before the other side's claim.
+// outranks reports whether a LIM that is active here without the alias takes precedence over the
+// other side's claim.
 func (v *View) outranks(c *clusterconf.Cluster, l Local, theirs LIMClaim, side clusterconf.Side) bool {
 	switch {
 	case !l.State.Active() || theirs.Holds:
@@ -242,7 +243,7 @@ func (v *View) outranks(c *clusterconf.Cluster, l Local, theirs LIMClaim, side c
 	return v.yields(c, theirs.LIM) != side
 }
 
-// known returns where a LIM last ran, by the highest term anybody has heard of.
+// known returns where a LIM last ran, by the highest known term.
 func (v *View) known(lim int) Place {
 	best := v.LIMs[lim].Known
 	for _, p := range v.Peers {
@@ -253,11 +254,10 @@ func (v *View) known(lim int) Place {
 	return best
 }
 
-// holdingTerm is the term of a LIM that goes on running here: its own, or one
-// above a higher one that was heard of, so that the running claim is the latest.
-// Until the server of the higher one says itself that it has stopped, both keep
-// theirs: two sides that hear of each other through a third would outbid each
-// other for ever.
+// holdingTerm returns the term of a LIM that goes on running here: its own, or one above a higher
+// known term, so that the running claim is the latest. Until the server with the higher term claims
+// itself that it has stopped, the term is not raised: two sides that hear of each other through a
+// third one would raise it without end.
 func (v *View) holdingTerm(lim int, l Local) uint64 {
 	known := v.known(lim)
 	rival := v.Peers[known.Server]
@@ -272,7 +272,7 @@ func (v *View) holdingTerm(lim int, l Local) uint64 {
 	return known.Term + 1
 }
 
-// order returns the pending order of a kind for a LIM, or nil.
+// order returns the pending order of a kind for a LIM; nil: none.
 func (v *View) order(kind Kind, lim int) *Order {
 	for i := range v.Orders {
 		o := &v.Orders[i]
@@ -283,7 +283,7 @@ func (v *View) order(kind Kind, lim int) *Order {
 	return nil
 }
 
-// graceEnd is when this agent stops waiting for servers it never heard.
+// graceEnd is when this agent stops waiting for servers that it has never heard.
 func (v *View) graceEnd() time.Time { return v.Started.Add(v.StartGrace) }
 
 func (v *View) retryPending(l Local) bool { return v.Now.Before(l.RetryAt) }
@@ -295,8 +295,8 @@ func (v *View) failedHere(l Local) string {
 	return l.Failure
 }
 
-// clock shows a time of day in a reason. Reasons name points in time, not spans
-// that change from one decision to the next.
+// clock formats a time of day. Reasons contain times and not durations, which would change with
+// every decision.
 func clock(t time.Time) string { return t.UTC().Format("15:04:05") + "Z" }
 
 func (d Decision) with(w Want, r Rule, reason string) Decision {

@@ -7,18 +7,17 @@ import (
 	"mxcluster/clusterconf"
 )
 
-// EditorPlace says where edits of the cluster document are carried out, as one server sees it.
+// EditorPlace is the server that carries out edits of the cluster document, as one server sees it.
 type EditorPlace struct {
-	Server string // "": nowhere now
-	Raise  bool   // in a new epoch, in the place of the editor, which is gone
-	Probe  bool   // Raise: nobody supervises the editor, so that its base must be asked for first
-	Why    string // Server "": why
-	Hint   string // the remedy
+	Server string // "": none at present
+	Raise  bool   // in a new epoch, as the editor is gone
+	Probe  bool   // with Raise: no server supervises the editor, so its base address must be probed first
+	Why    string // with Server "": the reason
+	Hint   string // the remedy for that
 }
 
-// EditPlace returns where edits are carried out: on the document's editor as long as it
-// is heard; where it is gone, on one of the others that supervise it. Own is this
-// server's own claim.
+// EditPlace returns where edits are carried out: on the document's editor while it is heard; if it
+// is gone, on one of the servers that supervise it. own is this server's claim.
 func EditPlace(v View, own *Claim) EditorPlace {
 	v = v.with(own)
 	editor := v.Document.EditedOn()
@@ -35,7 +34,7 @@ func EditPlace(v View, own *Claim) EditorPlace {
 	case v.Isolated:
 		nobody.Why += "; this server hears nobody and may be cut off"
 	case successor != v.Self && successor != "":
-		return EditorPlace{Server: successor, Raise: true} // it knows
+		return EditorPlace{Server: successor, Raise: true} // it knows that the editor is gone
 	case successor == "":
 	case supervised && !v.lost(p):
 		nobody.Why = fmt.Sprintf("edits are carried out on %s, whose agent is silent although that server may be up", editor)
@@ -45,9 +44,9 @@ func EditPlace(v View, own *Claim) EditorPlace {
 	return nobody
 }
 
-// successor returns who carries edits out once the editor is gone: the server where LIM
-// 1 is, else the standby of its cluster, else the first by name, of those that supervise
-// it; where nobody does, the first of all. "": nobody is heard who could.
+// successor returns the server that carries out edits when the editor is gone: of the servers that
+// supervise the editor the one where LIM 1 is, else the standby of its cluster, else the first by
+// name; if none supervises it, the first of all servers. "": no candidate is heard.
 func (v *View) successor(editor string) (server string, supervised bool) {
 	able := func(name string) bool {
 		p := v.Peers[name]
@@ -78,22 +77,21 @@ func (v *View) successor(editor string) (server string, supervised bool) {
 	return "", true
 }
 
-// Acceptance is an epoch that a server has accepted, and of whom. There is one for each
-// epoch, and none for an earlier one.
+// Acceptance is an epoch that a server has accepted, and its proposer. A server accepts one
+// proposal for each epoch, and none for an earlier epoch.
 type Acceptance struct {
 	Epoch uint64 `json:"epoch"`
 	By    string `json:"by"`
 }
 
-// Proposal asks every server that is heard to accept that edits are carried out
-// elsewhere, in a new epoch.
+// Proposal asks every server that is heard to accept a new editor, in a new epoch.
 type Proposal struct {
 	Epoch uint64          `json:"epoch"`
-	Age   clusterconf.Age `json:"age"`  // of the document that is to be edited
-	Hash  string          `json:"hash"` // of the same
+	Age   clusterconf.Age `json:"age"`  // of the document to be edited
+	Hash  string          `json:"hash"` // of the same document
 }
 
-// Accept decides on a proposal of another server; why is "" where it is accepted.
+// Accept decides about another server's proposal; why is "" if it is accepted.
 func Accept(v View, own *Claim, last Acceptance, p Proposal, from string) (why string) {
 	v = v.with(own)
 	editor := v.Document.EditedOn()

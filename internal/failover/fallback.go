@@ -42,7 +42,7 @@ func (v *View) fallback(c *clusterconf.Cluster, m clusterconf.Member, d Decision
 	return false, d.with(Run, RuleFallback, fmt.Sprintf("%s is ready; fallback is manual", regular))
 }
 
-// automatic decides about a fallback that nobody ordered.
+// automatic decides about an automatic fallback.
 func (v *View) automatic(c *clusterconf.Cluster, d Decision, regular string, p Peer) (bool, Decision) {
 	l := v.LIMs[d.LIM]
 	hold := l.Flaps.Hold(v.FirstHold)
@@ -70,8 +70,8 @@ func (v *View) automatic(c *clusterconf.Cluster, d Decision, regular string, p P
 	return true, v.noteFallback(d.with(Stop, RuleFallback, fmt.Sprintf("falls back to %s, which is ready", regular)))
 }
 
-// upSince is since when a server is up and fit for a LIM, as far as is known. A server that
-// starts anew faster than its silence is noticed was down all the same.
+// upSince returns since when a server is up and fit for a LIM, as far as known. A restart that is
+// faster than the silence limit counts as well.
 func (p Peer) upSince(lim int) time.Time {
 	since := p.Since
 	for _, t := range []time.Time{p.RunSince, p.Claim.LIM(lim).FitSince} {
@@ -82,7 +82,7 @@ func (p Peer) upSince(lim int) time.Time {
 	return since
 }
 
-// noteFallback keeps when a LIM fell back; whatever suspended that is over.
+// noteFallback records the time of a fallback, and ends a suspension.
 func (v *View) noteFallback(d Decision) Decision {
 	if d.Release {
 		f := v.LIMs[d.LIM].Flaps
@@ -92,9 +92,9 @@ func (v *View) noteFallback(d Decision) Decision {
 	return d
 }
 
-// noteFailure keeps that a regular server failed, when the standby takes over
-// from it for that: soon after a fallback it counts, and if it never served since
-// then, the fallback itself has failed.
+// noteFailure records the failure of a regular server when the standby takes over because of it: it
+// counts if it came soon after a fallback, and if the LIM was never active since, the fallback
+// itself has failed.
 func (v *View) noteFailure(d Decision, regular string, p Peer) Decision {
 	l := v.LIMs[d.LIM]
 	f := l.Flaps.failed(v.Now)
@@ -105,7 +105,7 @@ func (v *View) noteFailure(d Decision, regular string, p Peer) Decision {
 	return d
 }
 
-// fallbackBlockedBy lists what keeps a regular server from taking its LIM back.
+// fallbackBlockedBy returns what keeps a regular server from taking its LIM back.
 func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 	switch {
 	case p.Liveness == Gone:
@@ -152,8 +152,8 @@ func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 	return out
 }
 
-// lacksData says that a LIM which runs here has newer data here than on the server that it
-// would move to, or other data; "": it has not.
+// lacksData words that a LIM which runs here has newer or conflicting data, compared with the
+// server that it would move to; "": it has not.
 func (v *View) lacksData(lim int, theirs LIMClaim, there string) string {
 	mine := v.LIMs[lim].Data
 	if mine == nil {

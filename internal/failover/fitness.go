@@ -8,18 +8,18 @@ import (
 	"mxcluster/clusterconf"
 )
 
-// Fitness is what the checks of a LIM say of a server. The zero value is that of a LIM
-// without checks, and of a server that passes them.
+// Fitness is the result of a LIM's checks on a server. The zero value is that of a LIM without
+// checks, and of a server that passes them.
 type Fitness struct {
-	Unfit     string    // why it is unfit, as the check that failed says it; "": it is not
-	Unchecked string    // why nobody knows; "": it is known
-	Failing   string    // what failed the last time, though that does not count yet; "": nothing
+	Unfit     string    // output of the check that failed, if the server counts as unfit; "": it does not
+	Unchecked string    // why the fitness is unknown; "": it is known
+	Failing   string    // output of the last check that failed, if it does not count yet; "": none
 	Since     time.Time // when it became fit again; zero: it never was unfit
 
 	failed, passed int // in a row
 }
 
-// How many results in a row change what counts: one hiccup moves nothing.
+// How many equal results in a row change the fitness.
 const (
 	unfitAfter = 3
 	fitAfter   = 2
@@ -28,8 +28,8 @@ const (
 // Unproven is the fitness of a server whose checks have not run yet.
 func Unproven() Fitness { return Fitness{Unchecked: "its checks have not run yet"} }
 
-// Next is the fitness after one more run of the checks: what failed, or else why that could
-// not be seen; "" twice: they passed.
+// Next returns the fitness after one more run of the checks: which one failed, or else why that is
+// unknown; both "": they passed.
 func (f Fitness) Next(failed, unknown string, now time.Time) Fitness {
 	if failed == "" && unknown == "" {
 		f.failed, f.Failing = 0, ""
@@ -55,7 +55,7 @@ func (f Fitness) Next(failed, unknown string, now time.Time) Fitness {
 	return f
 }
 
-// unfitWords says that a server is unfit to run a LIM; "": it is fit, or nobody knows.
+// unfitWords words that a server is unfit to run a LIM; "": it is fit, or its fitness is unknown.
 func unfitWords(server, why string) string {
 	if why == "" {
 		return ""
@@ -63,7 +63,7 @@ func unfitWords(server, why string) string {
 	return server + " is unfit: " + why
 }
 
-// notFit says why a LIM had better not be moved to a server by the checks there; "": it is fit.
+// notFit returns why a LIM should not move to a server because of its checks there; "": it may.
 func notFit(server string, theirs LIMClaim) string {
 	switch {
 	case theirs.Unfit != "":
@@ -76,12 +76,12 @@ func notFit(server string, theirs LIMClaim) string {
 	return ""
 }
 
-// unfitHere does so of this server.
+// unfitHere does so for this server.
 func (v *View) unfitHere(lim int) string { return unfitWords(v.Self, v.LIMs[lim].Fitness.Unfit) }
 
-// keptByUnfitness says why this standby does not start a LIM that its own server cannot
-// serve: it is unfit. What ran here last is started again, and what people moved here, or what was
-// given up for this server a moment before it became unfit, has no other place.
+// keptByUnfitness returns why this unfit standby does not start a LIM that its own server cannot
+// run; "": it does. A LIM that ran here last is started again, and so is one that was moved here by
+// order, or given up for this server a moment ago.
 func (v *View) keptByUnfitness(lim int, rule Rule, p Peer, said bool) string {
 	given := rule == RuleOrder && !p.Claim.Leaving
 	if said || given || v.known(lim).Server == v.Self {
@@ -90,8 +90,8 @@ func (v *View) keptByUnfitness(lim int, rule Rule, p Peer, said bool) string {
 	return v.unfitHere(lim)
 }
 
-// leaveUnfit decides whether a LIM moves from its regular server, which is unfit, to the standby:
-// as a planned move, and never at the cost of another LIM. Blocked is what keeps it from moving.
+// leaveUnfit decides whether a LIM moves from its unfit regular server to the standby: as a planned
+// move, and never at the cost of another LIM. blocked is what keeps it from moving.
 func (v *View) leaveUnfit(c *clusterconf.Cluster, d Decision, unfit, blocked string) Decision {
 	if other := Evicts(*v, c, d.LIM); other != 0 {
 		blocked = cmp.Or(blocked, fmt.Sprintf("%s runs LIM %d", c.Standby, other))
@@ -103,8 +103,8 @@ func (v *View) leaveUnfit(c *clusterconf.Cluster, d Decision, unfit, blocked str
 	return d.with(Run, RuleUnfit, fmt.Sprintf("%s; runs here all the same: %s", unfit, blocked))
 }
 
-// leaveUnfitStandby decides whether a LIM moves home from an unfit standby: whatever the fallback type, and
-// otherwise as an automatic fallback does.
+// leaveUnfitStandby decides whether a LIM moves home from an unfit standby, whatever its fallback
+// type, and otherwise by the rules of automatic fallback.
 func (v *View) leaveUnfitStandby(c *clusterconf.Cluster, d Decision, regular string, p Peer) (bool, Decision) {
 	why := v.unfitHere(d.LIM)
 	back, d := v.automatic(c, d, regular, p)

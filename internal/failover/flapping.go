@@ -5,19 +5,18 @@ import (
 	"time"
 )
 
-// quietTime is how long a LIM must have stayed on its regular server after a
-// fallback for its next failure to count as the first one again. It is also the
-// longest time that a fallback is held back.
+// quietTime is how long a LIM must have stayed on its regular server after a fallback for its next
+// failure to count as the first one. It is also the longest backoff of a fallback.
 const quietTime = time.Hour
 
-// Flaps counts how often a LIM's regular server failed soon after a fallback
-// (design rule 7). The standby keeps it; the zero value counts none.
+// Flaps counts how often a LIM's regular server failed soon after a fallback (design rule 7). It is
+// kept by the standby.
 type Flaps struct {
 	Count    int       `json:"count,omitempty"`
 	FellBack time.Time `json:"fellBack,omitzero"` // the last fallback
 }
 
-// failed counts a failure of the regular server, once for each fallback.
+// failed counts a failure of the regular server, at most one for each fallback.
 func (f Flaps) failed(now time.Time) Flaps {
 	switch {
 	case f.FellBack.IsZero():
@@ -28,8 +27,7 @@ func (f Flaps) failed(now time.Time) Flaps {
 	return Flaps{Count: f.Count + 1}
 }
 
-// Recent returns the count as long as it still matters: a server that has been
-// quiet for an hour since the last fallback is forgiven.
+// Recent returns the count, or 0 if the server was up for quietTime after the last fallback.
 func (f Flaps) Recent(now time.Time) int {
 	if !f.FellBack.IsZero() && now.Sub(f.FellBack) >= quietTime {
 		return 0
@@ -37,8 +35,8 @@ func (f Flaps) Recent(now time.Time) int {
 	return f.Count
 }
 
-// Forgotten is when the count starts anew unless the server fails before; zero while
-// the LIM has not fallen back.
+// Forgotten returns when the count is reset if the server does not fail before; zero if the LIM has
+// not fallen back.
 func (f Flaps) Forgotten() time.Time {
 	if f.FellBack.IsZero() {
 		return time.Time{}
@@ -46,8 +44,8 @@ func (f Flaps) Forgotten() time.Time {
 	return f.FellBack.Add(quietTime)
 }
 
-// Hold is for how long the regular server must stay up before the next
-// automatic fallback: the first time, doubled with each failure.
+// Hold returns the backoff: how long the regular server must stay up before the next automatic
+// fallback. It is first, doubled with each further failure.
 func (f Flaps) Hold(first time.Duration) time.Duration {
 	if f.Count == 0 {
 		return 0
@@ -55,7 +53,7 @@ func (f Flaps) Hold(first time.Duration) time.Duration {
 	return min(first<<min(f.Count-1, 16), quietTime)
 }
 
-// words says what the count means.
+// words describes the count.
 func (f Flaps) words(regular string) string {
 	if f.Count == 1 {
 		return regular + " failed again soon after a fallback"

@@ -8,34 +8,33 @@ import (
 	"mxcluster/clusterconf"
 )
 
-// RuleLeaving is followed by a LIM that is on its way out of its cluster.
+// RuleLeaving applies to a LIM that is leaving its cluster.
 const RuleLeaving Rule = "leaving"
 
-// Step is what the cluster document says next of LIMs that leave their clusters and
-// of servers whose base was moved. It follows from the document and from what all
-// servers claim, so that whoever carries edits on may take it, at any time.
+// Step is the next change of the cluster document for LIMs that leave their clusters and servers
+// whose base was moved. It follows from the document and the claims of all servers, so that any
+// editor can take it, at any time.
 type Step struct {
-	Left    []int    // LIMs that nothing is left of on the standby: out of the cluster
-	Settled []string // servers that everybody knows by their new base: the former one goes
-	Waits   []Delay  // what the others wait for
+	Left    []int    // LIMs with nothing left on the standby: they leave the cluster
+	Settled []string // servers whose new base is known to all: the former base is removed
+	Waits   []Delay  // what other steps wait for
 }
 
-// Delay is what a LIM that leaves its cluster, or a server that keeps its former
-// base, waits for.
+// Delay is what a LIM that leaves its cluster, or a server with a former base, waits for.
 type Delay struct {
-	LIM    int    // 0: it is about the server
-	Server string // whose base is to be moved, or was
+	LIM    int    // 0: it concerns the server
+	Server string // with a base that is to be moved, or was moved
 	For    string // the server that is waited for
 	Why    string
 }
 
-// Pending reports whether a document asks for steps at all.
+// Pending reports whether a document needs steps.
 func Pending(d *clusterconf.Document) bool {
 	return slices.ContainsFunc(d.Clusters, func(c clusterconf.Cluster) bool { return len(c.Leaves()) > 0 }) ||
 		slices.ContainsFunc(d.Servers, func(s clusterconf.Server) bool { return s.ReachedAt.IsValid() })
 }
 
-// NextStep returns what is to be done next; own is this server's own claim.
+// NextStep returns the next step; own is this server's claim.
 func NextStep(v View, own *Claim) Step {
 	v = v.with(own)
 	var s Step
@@ -66,7 +65,7 @@ func NextStep(v View, own *Claim) Step {
 	return s
 }
 
-// with returns the view with this server among the others.
+// with returns the view with this server among the peers.
 func (v View) with(own *Claim) View {
 	peers := map[string]Peer{v.Self: {Liveness: Alive, Claim: own}}
 	for name, p := range v.Peers {
@@ -76,9 +75,9 @@ func (v View) with(own *Claim) View {
 	return v
 }
 
-// leaveWaits says what a leaving LIM waits for; nil: nothing. The standby has given
-// up what it had of it, and both servers have the document in which it leaves on
-// their disks: neither comes back without it.
+// leaveWaits returns what a leaving LIM waits for; nil: nothing. The standby must have given up
+// everything of it, and both servers must have stored the document in which it leaves, so that
+// neither comes back without that.
 func (v *View) leaveWaits(c *clusterconf.Cluster, m clusterconf.Member) *Delay {
 	regular := v.Document.RegularOf(m.LIM).Name
 	for _, name := range []string{c.Standby, regular} {
@@ -107,13 +106,13 @@ func (v *View) leaveWaits(c *clusterconf.Cluster, m clusterconf.Member) *Delay {
 	return nil
 }
 
-// lost reports whether nothing at all is heard of a server.
+// lost reports whether nothing is heard of a server.
 func (v *View) lost(p Peer) bool {
 	return p.Liveness == Gone || (p.Liveness == Unheard || p.Liveness == "") && !v.Now.Before(v.graceEnd())
 }
 
-// lacksDocument names a server that is not known to have the present document; "":
-// all have it. Once it has, it cannot come back without it, so it need not be alive.
+// lacksDocument returns a server that is not known to have the present document; "": all have it. A
+// server that has stored it need not be alive, as it cannot come back without it.
 func (v *View) lacksDocument() string {
 	var names []string
 	for _, s := range v.Document.Servers {
@@ -124,14 +123,14 @@ func (v *View) lacksDocument() string {
 	if len(names) == 0 {
 		return ""
 	}
-	// One that is alive will have it in a moment; who is told of is who is not.
+	// A server that is alive will have it soon, so one that is not is preferred.
 	return slices.MinFunc(names, func(a, b string) int {
 		return cmp.Or(compareBool(v.Peers[a].Liveness == Alive, v.Peers[b].Liveness == Alive), cmp.Compare(a, b))
 	})
 }
 
-// MayLeave says why a LIM cannot leave its cluster now, and the remedy; "": it can.
-// Dead is a server that is lost for good; "": none is.
+// MayLeave returns why a LIM cannot leave its cluster now, and the remedy; "": it can. dead is a
+// server that is lost for good; "": none is.
 func MayLeave(v View, own *Claim, c *clusterconf.Cluster, lim int, dead string) (why, hint string) {
 	v = v.with(own)
 	regular := v.Document.RegularOf(lim).Name
@@ -154,9 +153,9 @@ func MayLeave(v View, own *Claim, c *clusterconf.Cluster, lim int, dead string) 
 	return "", ""
 }
 
-// leavesStandby decides for a LIM that leaves its cluster, on the standby that does
-// not run it; false for one that it runs: that is served until it is brought back,
-// unless its own server is lost for good.
+// leavesStandby decides, on the standby, for a leaving LIM that does not run there. It returns
+// false for one that does: it stays active until it is moved back, unless its own server is lost
+// for good.
 func (v *View) leavesStandby(c *clusterconf.Cluster, m clusterconf.Member) (Decision, bool) {
 	d := Decision{LIM: m.LIM, AliasOff: true}
 	regular := v.Document.RegularOf(m.LIM).Name
@@ -171,7 +170,7 @@ func (v *View) leavesStandby(c *clusterconf.Cluster, m clusterconf.Member) (Deci
 	return d.with(Stop, RuleLeaving, fmt.Sprintf("leaves cluster %s, and is not taken over any more", c.Name)), true
 }
 
-// leaves reports whether a LIM is on its way out of a cluster.
+// leaves reports whether a LIM is leaving a cluster.
 func leaves(c *clusterconf.Cluster, lim int) bool {
 	m := c.Member(lim)
 	return m != nil && m.Leaving

@@ -7,7 +7,7 @@ import (
 	"mxcluster/clusterconf"
 )
 
-// lockedTo returns the side that a LIM is locked to now, or "" (design rule 5).
+// lockedTo returns the side that a LIM is locked to; "": it is not (design rule 5).
 func (v *View) lockedTo(c *clusterconf.Cluster, lim int) clusterconf.Side {
 	if m := c.Member(lim); m != nil {
 		return m.LockedTo(v.Now)
@@ -15,11 +15,11 @@ func (v *View) lockedTo(c *clusterconf.Cluster, lim int) clusterconf.Side {
 	return ""
 }
 
-// lockWords says of a locked LIM what it is locked to, until when, by whom and why.
+// lockWords describes a LIM's lock: side, end, user and reason.
 func lockWords(c *clusterconf.Cluster, lim int) string { return c.Member(lim).Lock.String() }
 
-// LockAgainst says which lock keeps a LIM from being moved by an order of a
-// kind; "": none does. An order to the side that it is locked to is none against it.
+// LockAgainst returns which lock forbids an order of a kind for a LIM; "": none. An order to the
+// side of the lock is permitted.
 func LockAgainst(v View, kind Kind, lim int) string {
 	from := clusterconf.SideRegular
 	if kind == Fallback {
@@ -32,7 +32,7 @@ func LockAgainst(v View, kind Kind, lim int) string {
 	return lockWords(c, lim)
 }
 
-// LockedHere reports whether a LIM is locked to the side that this server is.
+// LockedHere reports whether a LIM is locked to the side of this server.
 func LockedHere(v View, lim int) bool {
 	c, self := v.Document.ClusterOfLIM(lim), v.Document.Server(v.Self)
 	if c == nil || self == nil {
@@ -45,9 +45,9 @@ func LockedHere(v View, lim int) bool {
 	return v.lockedTo(c, lim) == side
 }
 
-// yields names the side that stops when both run a LIM. If the other server has a newer
-// document, what that one says counts: with a document each, and one that cannot be
-// stored, both could wait for the other to stop.
+// yields returns the side that stops when both run a LIM. If the other server has a newer document,
+// its claim decides: if each went by its own document, and one of them could not be stored, both
+// could wait for the other to stop.
 func (v *View) yields(c *clusterconf.Cluster, lim int) clusterconf.Side {
 	other := c.Standby
 	if v.Self == c.Standby {
@@ -61,8 +61,8 @@ func (v *View) yields(c *clusterconf.Cluster, lim int) clusterconf.Side {
 	return YieldingSide(c, lim, v.Now)
 }
 
-// YieldingSide names the side that stops by a cluster's document when both run a LIM: the
-// other one than it is locked to, else the configured one (design rule 6).
+// YieldingSide returns the side that stops by a cluster's document when both run a LIM: the one
+// opposite to its lock, else the configured one (design rule 6).
 func YieldingSide(c *clusterconf.Cluster, lim int, now time.Time) clusterconf.Side {
 	m := c.Member(lim)
 	switch {
@@ -75,8 +75,8 @@ func YieldingSide(c *clusterconf.Cluster, lim int, now time.Time) clusterconf.Si
 	return c.SplitBrainStop
 }
 
-// lockedAway decides for a LIM that does not serve on its regular server and is
-// locked to the standby: it stays down here, whatever becomes of the standby.
+// lockedAway decides for a LIM that is locked to the standby and not active on its regular server:
+// it stays down here, even if the standby is gone.
 func (v *View) lockedAway(c *clusterconf.Cluster, d Decision, l Local) Decision {
 	why := lockWords(c, d.LIM) + "; not started here"
 	if l.State.Active() {
@@ -85,9 +85,9 @@ func (v *View) lockedAway(c *clusterconf.Cluster, d Decision, l Local) Decision 
 	return d.with(Wait, RuleLock, why)
 }
 
-// lockedHome decides about a LIM that the standby serves although it is locked to
-// the regular side: the lock came when it was here already. It goes on until
-// its own server is ready, and returns whatever the fallback type.
+// lockedHome decides for a LIM that is active on the standby although it is locked to the regular
+// side, because it was here when it was locked. It stays until its own server is ready, and then
+// returns whatever the fallback type.
 func lockedHome(c *clusterconf.Cluster, d Decision, regular string) (bool, Decision) {
 	if len(d.BlockedBy) > 0 {
 		return false, d.with(Run, RuleLock, fmt.Sprintf("%s; runs here until %s is ready: %s", lockWords(c, d.LIM), regular, d.BlockedBy[0]))

@@ -2,9 +2,9 @@ package failover
 
 import "mxcluster/clusterconf"
 
-// FallbackBlockedBy lists what keeps a LIM that runs on this standby from
-// falling back to its regular server; empty: it may go. The order may overrule that
-// with "now" where the regular server is able to run it, only not ready yet.
+// FallbackBlockedBy returns what keeps a LIM that runs on this standby from falling back to its
+// regular server; empty: nothing does. able: the regular server can run it but is not ready, so
+// that an order with "now" may override this.
 func FallbackBlockedBy(v View, lim int) (why []string, able bool) {
 	regular := v.Document.RegularOf(lim)
 	if regular == nil {
@@ -13,8 +13,7 @@ func FallbackBlockedBy(v View, lim int) (why []string, able bool) {
 	return v.fallbackBlockedBy(lim, regular.Name, v.Peers[regular.Name]), v.drained(regular.Name) == ""
 }
 
-// Evicts returns the LIM that the standby would have to stop if it took another one
-// over; 0: none.
+// Evicts returns the LIM that the standby would have to stop to take another one over; 0: none.
 func Evicts(v View, c *clusterconf.Cluster, lim int) int {
 	claim := v.Peers[c.Standby].Claim
 	for _, m := range c.LIMs {
@@ -25,9 +24,9 @@ func Evicts(v View, c *clusterconf.Cluster, lim int) int {
 	return 0
 }
 
-// FailoverBlockedBy says what keeps a LIM that runs on this regular server from
-// moving to the standby; "": it may go. The order may overrule that with "now"
-// where the standby is able to run it, only not ready yet.
+// FailoverBlockedBy returns what keeps a LIM that runs on this regular server from moving to the
+// standby; "": nothing does. able: the standby can run it but is not ready, so that an order with
+// "now" may override this.
 func FailoverBlockedBy(v View, c *clusterconf.Cluster, lim int) (why string, able bool) {
 	standby := v.Peers[c.Standby]
 	if why := v.standbyUnfit(c, lim, standby); why != "" {

@@ -6,20 +6,18 @@ import (
 	"mxcluster/clusterconf"
 )
 
-// Preload is what the passive side of a preloaded cluster does (spec ch. 4): its
-// software runs, its alias is up and blocked in the kernel. Failover is then no
-// start but an unblocking.
+// Preload is for the passive side of a preloaded cluster (spec ch. 4): its software runs, its alias
+// is present and blocked in the kernel. A failover then only unblocks the alias.
 const Preload Want = "preload"
 
-// preload has the side of a preloaded cluster that is not to serve keep the LIM
-// loaded. What is given up by order goes over to that without a stop. What is
-// stopped for any other reason, such as a split brain, stops as in every cluster,
-// and is loaded anew after that.
+// preload keeps the LIM loaded on the passive side of a preloaded cluster. A LIM given up by order
+// becomes passive without a stop. One that is stopped for another reason, such as a split brain, is
+// stopped as in every cluster, and loaded again afterwards.
 func (v *View) preload(c *clusterconf.Cluster, d Decision) Decision {
 	l := v.LIMs[d.LIM]
 	switch {
 	case d.Rule == RuleLeaving:
-	case d.Want != Run && !d.Release && v.drained(v.Self) != "": // nothing stays loaded either
+	case d.Want != Run && !d.Release && v.drained(v.Self) != "": // then it is unloaded as well
 	case c.Failover == clusterconf.FailoverPreloaded && d.Want == Run && l.State == Loading:
 		d.Reason += "; it still loads here, so that this takes longer"
 	case c.Failover != clusterconf.FailoverPreloaded || d.Want == Run:
@@ -37,9 +35,9 @@ func (v *View) preload(c *clusterconf.Cluster, d Decision) Decision {
 	return d
 }
 
-// mayBeOutdated says why this server's document may not be the newest, so that an
-// address in it may be another server's own by now; "": it has been heard of no newer
-// one, or nobody was heard for as long as a starting server waits.
+// mayBeOutdated returns why this server's document may be outdated, so that an address in it may
+// belong to another server by now; "": no newer one was heard of, or nobody was heard during the
+// grace time of a start.
 func (v *View) mayBeOutdated() string {
 	if why := v.behind(); why != "" {
 		return why
@@ -55,8 +53,8 @@ func (v *View) mayBeOutdated() string {
 	return ""
 }
 
-// stillLoads says why a LIM would take longer to move to a server: it is not
-// preloaded there yet; "" where that does not hold it back.
+// stillLoads returns that a move of a LIM to a server would take longer, as the LIM is not
+// preloaded there yet; "": it does not matter.
 func (v *View) stillLoads(lim int, theirs LIMClaim, server string) string {
 	c := v.Document.ClusterOfLIM(lim)
 	preloaded := c != nil && c.Failover == clusterconf.FailoverPreloaded

@@ -6,13 +6,13 @@ import (
 	"mxcluster/clusterconf"
 )
 
-// Reach is how far a number that counts on by ones, such as a term, may be ahead of
-// the highest known here. Nobody gets that far unheard; a higher one is a lie or damage,
-// and believed it would leave no room to count on.
+// Reach is how far a number that is counted up, such as a term, may be ahead of the highest known
+// one. No server counts that far unheard: a higher number is invalid, and accepting it would leave
+// no room for counting on.
 const Reach = clusterconf.Reach
 
-// Beyond says which number of a claim is beyond reason, "" where none is. The age is
-// that of this server's document; known is the highest term of a LIM known here.
+// Beyond returns which number of a claim is out of reach; "": none. age is that of this server's
+// document; known returns the highest known term of a LIM.
 func (c *Claim) Beyond(age clusterconf.Age, known func(lim int) uint64) string {
 	if why := age.Beyond(c.Age()); why != "" {
 		return why

@@ -13,17 +13,17 @@ import (
 // before the standby runs it.
 const startLimit = 30 * time.Second
 
-// bid is one LIM's wish for the standby, which runs one LIM at most.
+// bid is a LIM's candidacy for the standby, which runs one LIM at most.
 type bid struct {
 	decision  Decision
 	priority  int
 	incumbent bool      // it is active on the standby now
 	since     time.Time // when it failed on its regular server
-	usable    bool      // nothing keeps it from running here now
-	locked    bool      // to the standby: it can run nowhere else, and is not replaced
-	unproven  bool      // its last try here failed: it does not cost another LIM its place
-	home      bool      // its regular server could run it now: making room costs it nothing
-	elsewhere bool      // the arbiter says that another server has it: neither does it then
+	usable    bool      // nothing keeps it from running here
+	locked    bool      // to the standby: it can run nowhere else, and is not displaced
+	unproven  bool      // its last attempt here failed: it does not displace another LIM
+	home      bool      // its regular server could run it now: displacing it costs nothing
+	elsewhere bool      // the arbiter says that another server has it: it does not displace another LIM
 }
 
 // decideStandby decides for all LIMs of the cluster together (design rules 2, 3).
@@ -44,7 +44,7 @@ func (v *View) decideStandby(c *clusterconf.Cluster) []Decision {
 		}
 		if b != nil && b.incumbent {
 			if d = v.arbitrate(c, b.decision); d.Want == Stop {
-				b = nil // it serves without a proof: it has no place to keep
+				b = nil // it is active without a key: it has no place to defend
 			}
 		}
 		if b != nil {
@@ -60,7 +60,7 @@ func (v *View) decideStandby(c *clusterconf.Cluster) []Decision {
 	}
 	if slices.ContainsFunc(bids, func(b bid) bool { return b.incumbent && b.home }) {
 		for i := range bids {
-			bids[i].unproven = false // a failed try would leave no LIM dead
+			bids[i].unproven = false // a failed attempt would leave no LIM down
 		}
 	}
 	bids, kept := v.keepIncumbent(c, bids)
@@ -74,12 +74,12 @@ func (v *View) decideStandby(c *clusterconf.Cluster) []Decision {
 	return out
 }
 
-// unprovenFor is how long a LIM that could not have its alias on the standby does
-// not cost another one its place there.
+// unprovenFor is how long a LIM that could not get its alias on the standby does not displace
+// another one.
 const unprovenFor = time.Minute
 
-// unproven reports whether a LIM's last try on this standby failed: its software
-// did, or its alias was in use a short while ago.
+// unproven reports whether a LIM's last attempt on this standby failed: its software failed, or its
+// alias was in use a short while ago.
 func (v *View) unproven(l Local) bool {
 	return l.State == Failed || l.Failure != "" && v.Now.Before(l.RetryAt.Add(unprovenFor))
 }
@@ -124,8 +124,7 @@ func (v *View) auction(bids []bid) []Decision {
 	return out
 }
 
-// occupies says which LIM has the standby, and how to make room where that is only to
-// be ordered.
+// occupies words which LIM has the standby, and which order would make room, if one is needed.
 func (b bid) occupies() string {
 	text := fmt.Sprintf("the standby runs LIM %d", b.decision.LIM)
 	if b.incumbent && b.home {
@@ -134,7 +133,7 @@ func (b bid) occupies() string {
 	return text
 }
 
-// loses says why an incumbent has to go for a better bid.
+// loses words why an incumbent is displaced by a better bid.
 func (b bid) loses(to bid) string {
 	if to.locked && !b.locked {
 		return "is locked to the standby"
@@ -142,7 +141,7 @@ func (b bid) loses(to bid) string {
 	return "has a higher priority"
 }
 
-// activeHereExcept returns a LIM that is still active here besides one, or 0.
+// activeHereExcept returns a LIM that is still active here, other than the given one; 0: none.
 func (v *View) activeHereExcept(lim int) int {
 	best := 0
 	for n, l := range v.LIMs {
@@ -204,8 +203,8 @@ func (v *View) activeOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (De
 	}
 }
 
-// idleOnStandby decides for a LIM that the standby does not run: it stays so,
-// or bids for the standby because its regular server cannot serve.
+// idleOnStandby decides for a LIM that the standby does not run: it stays down here, or bids for
+// the standby as its regular server cannot run it.
 func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Decision, *bid) {
 	d := Decision{LIM: m.LIM}
 	l := v.LIMs[m.LIM]
@@ -237,7 +236,7 @@ func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Deci
 	}
 	switch {
 	case !need:
-		theirs := p.Claim.LIM(m.LIM) // it serves there since it was given back
+		theirs := p.Claim.LIM(m.LIM) // it was active there after it was given back
 		d.Unmark = !l.Released.IsZero() && p.Liveness == Alive && theirs.State == Running && theirs.Holds && theirs.Term > l.Term
 		return d.with(Stop, rule, why), nil
 	case locked == clusterconf.SideRegular:
@@ -274,8 +273,8 @@ func (v *View) idleOnStandby(c *clusterconf.Cluster, m clusterconf.Member) (Deci
 	return d, b
 }
 
-// needsTakeover reports whether a LIM's regular server cannot serve it; ask
-// says that the answer hangs on who answers ARP for the alias.
+// needsTakeover reports whether a LIM's regular server cannot run it. ask: the answer depends on
+// who answers ARP for the alias.
 func (v *View) needsTakeover(lim int, l Local, regular string, p Peer) (need, ask bool, rule Rule, why string) {
 	switch p.Liveness {
 	case Gone:
@@ -302,11 +301,11 @@ func (v *View) needsTakeover(lim int, l Local, regular string, p Peer) (need, as
 	return false, true, RuleTakeover, fmt.Sprintf("the agent of %s is silent; waits for the alias to fall silent", regular)
 }
 
-// aliveNeedsTakeover does so for a regular server whose agent answers.
+// aliveNeedsTakeover does so for a regular server whose agent is alive.
 func (v *View) aliveNeedsTakeover(lim int, l Local, regular string, p Peer) (need, ask bool, rule Rule, why string) {
 	theirs := p.Claim.LIM(lim)
 	recent := !l.Released.IsZero() && v.Now.Before(l.Released.Add(releaseWindow)) && !theirs.Since.After(l.Released)
-	// What was given up here later than there goes home, it does not come back.
+	// A LIM released here with a later term than there has been given back, and does not return.
 	returned := !l.Released.IsZero() && l.Term > theirs.Term
 	switch {
 	case theirs.Released && !theirs.State.Active() && !returned && p.Claim.Leaving:
@@ -323,7 +322,7 @@ func (v *View) aliveNeedsTakeover(lim int, l Local, regular string, p Peer) (nee
 	return false, false, RuleHome, regular + " is alive"
 }
 
-// goneWords says what a silent server is. Who is cut off cannot know.
+// goneWords describes a silent server. An isolated server cannot tell whether it is gone.
 func (v *View) goneWords(name string) string {
 	if v.Isolated {
 		return name + " is not heard"
@@ -331,13 +330,13 @@ func (v *View) goneWords(name string) string {
 	return name + " is down"
 }
 
-// rejoinedWords says what a server waits for that has heard nobody: the others do not
-// all speak at the instant at which it hears the first of them.
+// rejoinedWords describes what a server waits for that was isolated: the others are not all heard
+// at the same moment.
 func rejoinedWords(name string) string {
 	return "this server heard nobody until now, and listens for " + name + " first"
 }
 
-// mayNotTake says what keeps this server from taking anything over.
+// mayNotTake returns what keeps this server from taking over anything; "": nothing.
 func (v *View) mayNotTake() (string, Rule) {
 	switch {
 	case !v.Settled:
@@ -353,7 +352,7 @@ func (v *View) mayNotTake() (string, Rule) {
 	return "", ""
 }
 
-// behind says which server has a newer document; "": none that is alive.
+// behind returns which live server has a newer document; "": none.
 func (v *View) behind() string {
 	newest, on := v.Document.Age(), ""
 	for name, p := range v.Peers {
