@@ -99,6 +99,11 @@ func Run(ctx context.Context, cfg RunConfig) error {
 	var beside sync.WaitGroup
 	beside.Go(func() { a.reloadWhenTold(serving, cfg.Reload) })
 	beside.Go(func() { cfg.adoptSoftware(serving) })
+	beside.Go(func() {
+		if err := cfg.serviceOptions().EndDrains(); err != nil {
+			cfg.Log.Warn("ending drains that an agent before this one left", "err", err)
+		}
+	})
 	err = a.Run(ctx)
 	cancel()
 	beside.Wait()

@@ -2,8 +2,11 @@ package services
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -56,10 +59,33 @@ const (
 // drainLongest bounds a call whose caller sets no bound.
 const drainLongest = 24 * time.Hour
 
+// drainOf stands before the SPEC in the mark of the processes of a drain, which are not
+// those of the service.
+const drainOf = "drain of "
+
+// EndDrains ends the drains that an agent of this instance left behind when it was killed:
+// nobody waits for them.
+func (o Options) EndDrains() error {
+	o = o.withDefaults()
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, dir := range dirs {
+		if _, m, ok := ownerOf(environOf(dir), o.Instance); ok && strings.Contains(m.variable, " "+drainOf) {
+			m.units = "" // one that systemd started is found by its environment, too
+			_, err := endOwned(m, o.Grace)
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Drain calls the program with the verb drain. What that leaves running is ended: it is not
 // the service.
 func (s *script) Drain(ctx context.Context, env Env) (known bool, err error) {
-	d := program{"drain of " + s.spec, s.opt}
+	d := program{drainOf + s.spec, s.opt}
 	path := env.fill(s.path)
 	if err := d.runnable(path); err != nil {
 		return true, fmt.Errorf("drain of %s: %w", s.spec, err)

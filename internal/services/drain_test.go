@@ -56,15 +56,38 @@ func TestDrainInOrder(t *testing.T) {
 	}
 }
 
-// A drain that is ended takes all that it started with it, and nothing of the service; it may
-// say that new calls come in again.
+// A drain that is ended takes all that it started with it, and nothing of the service.
 func TestDrainIsEndedWhole(t *testing.T) {
 	s, dir := newScript(t, within(5*time.Second), map[string]string{
 		"start": "setsid sh -c 'while :; do sleep 0.1; done' >/dev/null 2>&1 & echo $! >daemon",
-		"drain": "trap 'echo open >open; exit 1' TERM; setsid sh -c 'trap \"\" TERM; while :; do sleep 0.1; done' >/dev/null 2>&1 & echo $! >left; echo yes >begun; while :; do sleep 0.05; done",
+		"drain": "setsid sh -c 'trap \"\" TERM; while :; do sleep 0.1; done' >/dev/null 2>&1 & echo $! >left; echo yes >begun; while :; do sleep 0.05; done",
 		"stop":  "kill $(cat daemon)",
 	})
 	must(t, s.Start(t.Context(), Env{LIM: 1}))
+	endDrain(t, s, dir)
+	if !isThere(t, dir, "daemon") {
+		t.Error("the service was ended, too")
+	}
+	if isThere(t, dir, "left") {
+		t.Error("what the drain left is there")
+	}
+	must(t, s.Stop(t.Context(), Env{LIM: 1}))
+}
+
+// A drain that is ended can let new calls in again.
+func TestDrainIsAskedToEnd(t *testing.T) {
+	opt := within(5 * time.Second)
+	opt.Grace = time.Minute
+	s, dir := newScript(t, opt, map[string]string{"drain": "trap 'echo open >open; exit 1' TERM; echo yes >begun; while :; do sleep 0.05; done"})
+	endDrain(t, s, dir)
+	if _, err := os.Stat(filepath.Join(dir, "open")); err != nil {
+		t.Error("it was not asked to end")
+	}
+}
+
+// endDrain begins a drain, and ends it when it has begun.
+func endDrain(t *testing.T, s Service, dir string) {
+	t.Helper()
 	over := errors.New("the time is up")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
@@ -81,16 +104,6 @@ func TestDrainIsEndedWhole(t *testing.T) {
 	if _, err := (Set{s}).Drain(ctx, Env{LIM: 1}); !errors.Is(err, over) {
 		t.Errorf("the drain comes to %v", err)
 	}
-	if !isThere(t, dir, "daemon") {
-		t.Error("the service was ended, too")
-	}
-	if isThere(t, dir, "left") {
-		t.Error("what the drain left is there")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "open")); err != nil {
-		t.Error("it was not asked to end")
-	}
-	must(t, s.Stop(t.Context(), Env{LIM: 1}))
 }
 
 // isThere reports whether the process lives whose number is in a file.
@@ -98,6 +111,44 @@ func isThere(t *testing.T, dir, name string) bool {
 	t.Helper()
 	pid, err := os.ReadFile(filepath.Join(dir, name))
 	must(t, err)
-	_, err = os.Stat("/proc/" + strings.TrimSpace(string(pid)))
-	return err == nil
+	return !ended("/proc/" + strings.TrimSpace(string(pid)))
+}
+
+// What an agent that was killed left of a drain is ended by the next one, and the service
+// goes on.
+func TestDrainOfADeadAgentIsEnded(t *testing.T) {
+	opt := within(5 * time.Second)
+	opt.Instance = t.TempDir()
+	s, dir := newScript(t, opt, map[string]string{
+		"start": "setsid sh -c 'while :; do sleep 0.1; done' >/dev/null 2>&1 & echo $! >daemon",
+		"drain": "echo $$ >pid.new; mv pid.new pid; while :; do sleep 0.05; done",
+		"stop":  "kill $(cat daemon)",
+	})
+	must(t, s.Start(t.Context(), Env{LIM: 1}))
+	done := make(chan error, 1)
+	go func() {
+		_, err := Set{s}.Drain(t.Context(), Env{LIM: 1})
+		done <- err
+	}()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for begun := false; !begun; {
+		<-look.C
+		_, err := os.Stat(filepath.Join(dir, "pid"))
+		begun = err == nil
+	}
+	other := opt
+	other.Instance = t.TempDir()
+	must(t, other.EndDrains())
+	if !isThere(t, dir, "pid") {
+		t.Error("another instance ends it")
+	}
+	must(t, opt.EndDrains())
+	if err := <-done; err == nil || isThere(t, dir, "pid") {
+		t.Errorf("it goes on: %v", err)
+	}
+	if !isThere(t, dir, "daemon") {
+		t.Error("the service was ended, too")
+	}
+	must(t, s.Stop(t.Context(), Env{LIM: 1}))
 }
