@@ -64,6 +64,10 @@ func rehearsalsOfKamailio(lims, runs int) Scenario {
 	}
 }
 
+// telephoneSilence is the silence limit of that cluster: many processes on a machine that
+// may be busy are not to be taken for silent.
+const telephoneSilence = 3 * time.Second
+
 // newTelephones makes a cluster of so many LIMs that are kamailio, and their standby.
 func newTelephones(ctx context.Context, l *Lab, lims int) (*site, error) {
 	x := newEmptySite(l)
@@ -90,7 +94,7 @@ func newTelephones(ctx context.Context, l *Lab, lims int) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	create := []string{"create", "c1", "--standby", "sb1", "--failover-after", testFailoverAfter.String()}
+	create := []string{"create", "c1", "--standby", "sb1", "--failover-after", telephoneSilence.String()}
 	for i, s := range all {
 		args := []string{"server", "add", s.Name, "--base", s.base.String(), "--interface", serverInterface}
 		if i == 0 {
