@@ -197,7 +197,7 @@ func (a *messenger) passOn(server string, m message) <-chan reply {
 	case m.Edit != nil:
 		limit = editTimeout
 	case m.Type == typeOrder && drains(*m.Order):
-		limit += m.Order.DrainCalls
+		limit += m.Order.DrainCalls + drainEnds
 	}
 	context.AfterFunc(a.timer(limit), func() {
 		a.post(func() {

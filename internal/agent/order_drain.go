@@ -18,6 +18,8 @@ const (
 	// drainPatience is how long that may be missing until the drain is ended: nobody waits
 	// for it any more.
 	drainPatience = 10 * time.Second
+	// drainEnds is how long what drains may take to end when its time is up.
+	drainEnds = 20 * time.Second
 	// drainMissed is how many of these may go without an answer.
 	drainMissed = 2
 )
