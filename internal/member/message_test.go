@@ -107,6 +107,11 @@ func TestAddressThatMoves(t *testing.T) {
 			t.Fatal(err)
 		}
 		b = s.open("b", after)
+		// It has moved and has not spoken from there yet: a message finds it all the same.
+		at(t, a, addr(before))
+		if err := a.Send(t.Context(), "b", []byte(`2`)); err != nil {
+			t.Error(err)
+		}
 		meet(a, b)
 		// Only the new address is known now, and what it said last is not it.
 		at(t, a, addr(after))

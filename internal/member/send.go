@@ -58,7 +58,7 @@ func (p *Pool) published() uint64 {
 // was not delivered (Unreachable), nil only that it was sent: where it matters,
 // have it answered. It blocks for up to 2 s for each address of the server.
 func (p *Pool) Send(ctx context.Context, name string, payload []byte) error {
-	addrs := p.addrs(name)
+	addrs := p.tries(name)
 	if len(addrs) == 0 {
 		return fault.New(fault.Unreachable, "`mxcluster server list` shows the servers", "no address of server %s is known", name)
 	}
@@ -104,6 +104,18 @@ func (p *Pool) sendFast(e envelope, names ...string) {
 func (p *Pool) encode(e envelope) ([]byte, error) {
 	e.Origin, e.Addr, e.Sent = p.cfg.Name, p.cfg.Bind, p.cfg.Now().UnixMilli()
 	return json.Marshal(e)
+}
+
+// tries lists where a message is sent to, in order. A server that has just moved may not
+// have spoken from its new address yet: that is tried besides.
+func (p *Pool) tries(name string) []netip.AddrPort {
+	all := p.addrs(name)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known := p.peers[name]; len(known) > 0 && !slices.Contains(all, known[0]) {
+		return append(slices.Clone(all), known[0])
+	}
+	return all
 }
 
 // addrs finds a server's addresses: where it said itself that it is, else where
