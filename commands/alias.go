@@ -7,7 +7,7 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// newAliasCommand groups what works on the aliases of this server.
+// newAliasCommand groups the commands for aliases of this server.
 func newAliasCommand(a *app) *cobra.Command {
 	return newGroup("alias", "Show, bring up, block, deny and take down aliases on this server", `
 An alias is the address that the clients of a LIM use. These commands work on
@@ -19,14 +19,13 @@ right again.`, `
 		newAliasShowCommand(a), newAliasUpCommand(a), newAliasDownCommand(a), newAliasBlockCommand(a), newAliasUnblockCommand(a), newAliasDenyCommand(a))
 }
 
-// aliasHere is the alias of a LIM on the interface of this server.
+// aliasHere is the alias of a LIM on this server's interface.
 type aliasHere struct {
 	member *clusterconf.Member
 	ifname string
 }
 
-// alias finds the alias of a LIM on this server, which must be one of the two
-// that may have it.
+// alias returns the alias of a LIM; this server must be one of the two that may have it.
 func (s *server) alias(doc *clusterconf.Document, lim int) (aliasHere, error) {
 	me := doc.Server(s.settings.Server)
 	if me == nil {
@@ -44,7 +43,7 @@ func (s *server) alias(doc *clusterconf.Document, lim int) (aliasHere, error) {
 	return aliasHere{member: c.Member(lim), ifname: me.Interface}, nil
 }
 
-// aliases are those of all LIMs that this server may have.
+// aliases returns those of all LIMs that this server may have.
 func (s *server) aliases(doc *clusterconf.Document) []aliasHere {
 	var all []aliasHere
 	for i := range doc.Clusters {

@@ -41,8 +41,7 @@ agent that runs here and does not run the LIM denies it again: stop that first.`
 	return c
 }
 
-// runAliasUp brings an alias up without an agent: for repairs, and for those who
-// move addresses by scripts of their own.
+// runAliasUp adds an alias without an agent: for repairs, and for scripts that move addresses.
 func runAliasUp(ctx context.Context, a *app, arg string, o aliasUpOptions) error {
 	lim, err := parseLIM(arg)
 	if err != nil {
@@ -70,7 +69,7 @@ func runAliasUp(ctx context.Context, a *app, arg string, o aliasUpOptions) error
 	return a.done(result{Changed: changed, DryRun: o.dryRun, Text: text})
 }
 
-// openAlias finds this server's place for an alias and opens its kernel.
+// openAlias returns an alias and this server's kernel.
 func (a *app) openAlias(lim int) (aliasHere, Kernel, error) {
 	s, err := a.server()
 	if err != nil {
@@ -88,8 +87,8 @@ func (a *app) openAlias(lim int) (aliasHere, Kernel, error) {
 	return h, k, err
 }
 
-// bringUp probes, adds and announces. An alias that is here already is
-// announced again, and gets the lease asked for.
+// bringUp probes, adds and announces an alias. One that is present is announced again, and gets the
+// given lease.
 func (a *app) bringUp(ctx context.Context, k Kernel, h aliasHere, o aliasUpOptions) (changed bool, err error) {
 	addresses, err := k.Addresses(h.ifname)
 	if err != nil {
@@ -125,7 +124,7 @@ func (a *app) bringUp(ctx context.Context, k Kernel, h aliasHere, o aliasUpOptio
 		if err := k.Unblock(h.ifname, h.member.Alias.Addr()); err != nil {
 			return false, err
 		}
-		present = false // to the network it was not here
+		present = false // for the network it was not present
 		a.warnOfOtherAgent(ctx, h.member.LIM)
 	}
 	if err := a.announce(ctx, k, h.ifname, h.member.Alias.Addr(), announceCount); err != nil {

@@ -16,11 +16,11 @@ import (
 	"mxcluster/xdata"
 )
 
-// envOutput is the variable that stands in for --output.
+// envOutput is the environment variable for the default of --output.
 const envOutput = "MXCLUSTER_OUTPUT"
 
-// lookup returns an environment variable, "" where there is none. Of one given
-// twice the last counts, as it does for os/exec.
+// lookup returns an environment variable; "" if it is not set. If it is set twice the last value
+// counts, as in os/exec.
 func (e Env) lookup(key string) string {
 	value := ""
 	for _, v := range e.Environ {
@@ -31,25 +31,24 @@ func (e Env) lookup(key string) string {
 	return value
 }
 
-// app is what the commands of one command line share.
+// app is the state shared by the commands of one command line.
 type app struct {
 	env     Env
 	stdout  *sink
 	globals globals
-	reason  string // of commands that keep none, told with their result
+	reason  string // for commands that do not store it: shown with their result
 	out     ui.Output
 	ask     ui.Prompter
 	cancel  context.CancelFunc
-	expired func() bool // whether --timeout ran out; nil without
+	expired func() bool // whether --timeout is over; nil: it was not given
 }
 
 func newApp(env Env) *app { return &app{env: env, stdout: &sink{to: env.Stdout}} }
 
-// start makes ready what the global flags ask for. It runs after the command
-// line was read and before the command.
+// start applies the global flags. It runs after the command line was parsed and before the command.
 func (a *app) start(c *cobra.Command, _ []string) error {
 	if c.Name() == cobra.ShellCompRequestCmd {
-		return nil // the line is still being typed; nothing is wrong with it yet
+		return nil // completion: an incomplete line is no error
 	}
 	if a.globals.timeout < 0 {
 		return fault.New(fault.Usage, "give a duration such as 10s or 5m", "--timeout: %s is less than nothing", a.globals.timeout)
@@ -87,8 +86,8 @@ func (a *app) start(c *cobra.Command, _ []string) error {
 	return a.actAsOwner(c)
 }
 
-// color decides whether tables are painted: by flag, else where a person looks
-// and NO_COLOR (no-color.org) does not speak against it.
+// color decides whether tables are coloured: by the flag, else for a terminal unless NO_COLOR is
+// set (no-color.org).
 func (a *app) color() (bool, error) {
 	switch a.globals.color {
 	case "always":
@@ -101,7 +100,7 @@ func (a *app) color() (bool, error) {
 	return false, fault.New(fault.Usage, "use auto, always or never", "--color: bad value %q", a.globals.color)
 }
 
-// close releases what start took.
+// close releases what start acquired.
 func (a *app) close() {
 	if a.cancel != nil {
 		a.cancel()
@@ -114,8 +113,8 @@ func (a *app) dirs() (settings.Dirs, error) {
 	return settings.ResolveDirs(flags, a.env.Environ)
 }
 
-// server is this server, for a command: where its files are and what they say. It is opened
-// by commands that need it, so that `version` works on a broken installation.
+// server is this server's configuration, for a command. It is opened by the commands that need it,
+// so that others, such as `version`, work on a broken installation.
 type server struct {
 	*app
 	dirs     settings.Dirs
@@ -128,8 +127,8 @@ type server struct {
 // server reads this server's settings.
 func (a *app) server() (*server, error) { return a.serverBy(false) }
 
-// serverBy is server; with force also by settings that other users may change. They name
-// programs that are run.
+// serverBy is server; with force it accepts settings that other users may change, although they
+// name programs to run.
 func (a *app) serverBy(force bool) (*server, error) {
 	dirs, err := a.dirs()
 	if err != nil {
@@ -165,10 +164,10 @@ func (a *app) agent() (Agent, error) {
 	return a.env.Agent(socketPath(dirs), spareSocket(dirs)), nil
 }
 
-// socketPath is where the agent of an instance listens.
+// socketPath is the agent's socket of an instance.
 func socketPath(dirs settings.Dirs) string { return filepath.Join(dirs.Run, "agent.sock") }
 
-// spareSocket is where it listens while the runtime folder has no room.
+// spareSocket is the agent's socket while the runtime folder has no room.
 func spareSocket(dirs settings.Dirs) string { return filepath.Join(dirs.State, "agent.sock") }
 
 // versions returns this server's data versions.
@@ -177,15 +176,14 @@ func (s *server) versions() *xdata.Store {
 		Notes: s.dirs.Findings(), Warn: s.warnings.warn}
 }
 
-// paired tells whether a LIM has another side, by the document; by one that cannot be
-// read it has.
+// paired reports whether a LIM has another side by the document; if that cannot be read, it has.
 func (s *server) paired(lim int) bool {
 	doc, err := s.store.Read()
 	return err != nil || doc.ClusterOfLIM(lim) != nil
 }
 
-// active tells where a LIM is active, as the agent says; known is false where no agent, or
-// none that can tell, answers.
+// active returns where a LIM is active, by the agent; known is false if no agent answers, or it
+// does not know.
 func (s *server) active(ctx context.Context, lim int) (on string, known bool) {
 	st, err := s.agent.Status(ctx)
 	if err != nil {
@@ -201,13 +199,13 @@ func (s *server) active(ctx context.Context, lim int) (on string, known bool) {
 	return "", l.Side == "none"
 }
 
-// runs tells whether a LIM is known to run here.
+// runs reports whether a LIM is known to run here.
 func (s *server) runs(ctx context.Context, lim int) bool {
 	on, known := s.active(ctx, lim)
 	return known && on == s.settings.Server
 }
 
-// address returns this server's base address, to be named to others.
+// address returns this server's base address, for messages to others.
 func (s *server) address(doc *clusterconf.Document) string {
 	if me := doc.Server(s.settings.Server); me != nil {
 		return me.Base.Addr().String()

@@ -8,7 +8,7 @@ import (
 	"mxcluster/internal/nearest"
 )
 
-// parseLIM reads a LIM's number.
+// parseLIM parses a LIM's number.
 func parseLIM(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > clusterconf.MaxLIMNumber {
@@ -18,8 +18,7 @@ func parseLIM(text string) (int, error) {
 	return n, nil
 }
 
-// didYouMean returns the nearest of the names there are as a remedy, or
-// otherwise where none is near.
+// didYouMean returns a remedy with the nearest of names; otherwise if none is near.
 func didYouMean(name string, names []string, otherwise string) string {
 	if near := nearest.To(name, names); near != "" {
 		return "did you mean " + near + "?"

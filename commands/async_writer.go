@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	linesWaiting = 1000        // lines of a log that wait for a reader who takes his time
-	lastLines    = time.Second // that what still waits is given at the end
+	linesWaiting = 1000        // queued lines of a log
+	lastLines    = time.Second // how long queued lines are waited for at the end
 )
 
-// asyncWriter is a writer that never blocks who writes: a goroutine of its own writes
-// line after line. A journal that hangs, a full pipe or a terminal that was
-// stopped must not stop the main loop of an agent, and with it the leases of its aliases.
+// asyncWriter is a writer that never blocks: a goroutine writes the lines. A journal that hangs, a
+// full pipe or a stopped terminal must not stop the main loop of an agent, which renews the leases
+// of its aliases.
 type asyncWriter struct {
 	out   io.Writer
 	lines chan []byte
@@ -22,15 +22,15 @@ type asyncWriter struct {
 	ended chan struct{}
 }
 
-// newAsyncWriter returns a writer to out, and how to end it. told is called with the
-// number of lines for which there was no room, as soon as there is again.
+// newAsyncWriter returns a writer to out, and a function that ends it. told is called with the
+// number of lines that were dropped, as soon as there is room again.
 func newAsyncWriter(out io.Writer, told func(lost int64)) (w *asyncWriter, end func()) {
 	w = &asyncWriter{out: out, lines: make(chan []byte, linesWaiting), ended: make(chan struct{})}
 	go w.run(told)
 	return w, w.end
 }
 
-// Write takes one line; it never fails.
+// Write queues one line; it never fails.
 func (w *asyncWriter) Write(line []byte) (int, error) {
 	select {
 	case w.lines <- bytes.Clone(line):
@@ -46,14 +46,14 @@ func (w *asyncWriter) run(told func(lost int64)) {
 		if line == nil {
 			return
 		}
-		_, _ = w.out.Write(line) // there is nowhere to say that it failed
+		_, _ = w.out.Write(line) // there is no place to report a failure
 		if n := w.lost.Swap(0); n > 0 {
 			told(n)
 		}
 	}
 }
 
-// end waits until what was written is out, but not for long.
+// end waits until all lines are written, but at most lastLines.
 func (w *asyncWriter) end() {
 	patience := time.NewTimer(lastLines)
 	defer patience.Stop()

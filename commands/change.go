@@ -16,10 +16,10 @@ import (
 	"mxcluster/xdata"
 )
 
-// defaultWait is what --wait means without a value (contract, section 1).
+// defaultWait is the limit of --wait without a value (contract, section 1).
 const defaultWait = 60 * time.Second
 
-// change are the flags of commands that change something.
+// change is the flags of commands that change something.
 type change struct {
 	dryRun bool
 	reason string
@@ -32,68 +32,67 @@ func (o *change) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.reason, "reason", "", "`text` that says why, for the record of changes")
 }
 
-// addWait is for changes that the agents carry out.
+// addWait adds --wait, for changes that agents carry out.
 func (o *change) addWait(f *pflag.FlagSet) {
 	f.DurationVar(&o.wait, "wait", 0, "wait until it is done, at most this `time`; exit code 8 when that runs out")
 	f.Lookup("wait").NoOptDefVal = defaultWait.String()
 }
 
-// addForce is for edits of the cluster document.
+// addForce adds --force, for edits of the cluster document.
 func (o *change) addForce(f *pflag.FlagSet) {
 	f.BoolVar(&o.force, "force", false, "edit the document here, wherever edits are carried out")
 }
 
-// addEditFlags adds all of them, as every edit of the document has them.
+// addEditFlags adds the flags that every edit of the document has.
 func (o *change) addEditFlags(f *pflag.FlagSet) {
 	o.addFlags(f)
 	o.addWait(f)
 	o.addForce(f)
 }
 
-// editCodes are the exit codes of an edit.
+// editCodes returns the exit codes of an edit.
 func editCodes() []fault.Code {
 	return []fault.Code{fault.Refused, fault.NotFound, fault.Unreachable, fault.Busy, fault.Unknown, fault.NotPermitted, fault.Invalid}
 }
 
-// edit is one edit of the cluster document, and what is said of it.
+// edit is one edit of the cluster document, with its texts.
 type edit struct {
 	change
 	command string // for the record, e.g. "create c1"
 	doing   string // for errors, e.g. "creating cluster c1"
 
-	done, would, already string // what is told of it
-	// left, where given, is what the user has to do after it.
+	done, would, already string // the result, for each case
+	// left returns what the user has to do afterwards; may be nil.
 	left func(after *clusterconf.Document) []string
 
 	apply func(*clusterconf.Document) error
 
-	// warning, where given, is what must not be missed of it.
+	// warning is shown in any case; "": none.
 	warning string
 
-	// loses marks what cannot be had back by the opposite command: it is not done
-	// without a yes.
+	// loses marks an edit that the opposite command cannot revert: it needs a confirmation.
 	loses bool
-	// first, where given, is what has to come about before the document changes.
-	// It returns what it did. In a dry run it only says so.
+	// first runs before the document changes, and returns what it did; in a dry run, what it would
+	// do. May be nil.
 	first func(context.Context) ([]string, error)
-	// then, where given, is waited for beside the spreading of the document.
+	// then is waited for in addition to the document's distribution; may be nil.
 	then goal
 }
 
-// outcome is what an edit came to.
+// outcome is the result of an edit.
 type outcome struct {
 	clusterconf.Result
 	agent bool                     // an agent runs here
 	place editPlace                // where it is carried out
-	lives func(server string) bool // whether a server's agent is heard
-	says  []string                 // what it does, line by line
-	old   []xdata.Version          // data versions here that no longer fit
+	lives func(server string) bool // whether a server's agent is alive
+	says  []string                 // what it does, one line each
+	old   []xdata.Version          // data versions here that become incompatible
 	stops []explain.Displacement   // LIMs that would be stopped on a standby for others
 	left  []string                 // what is left to do, and where
 }
 
-// perform makes an edit, waits where that is asked for, and tells the outcome. A wait
-// that runs out is an error, but the edit stands, and that is told too.
+// perform carries out an edit, waits if asked to, and shows the outcome. If the wait is too long
+// that is an error, but the edit remains, and is shown as well.
 func (s *server) perform(ctx context.Context, e edit) error {
 	out, live, err := s.edit(ctx, e)
 	if err != nil {
@@ -109,7 +108,7 @@ func (s *server) perform(ctx context.Context, e edit) error {
 	return doing(waited, "%s", e.doing)
 }
 
-// tell answers for an edit.
+// tell shows the outcome of an edit.
 func (a *app) tell(o outcome, e edit) error {
 	if o.Changed && e.warning != "" {
 		a.out.Warn("%s", e.warning)
@@ -133,10 +132,10 @@ func (a *app) tell(o outcome, e edit) error {
 	return a.done(r)
 }
 
-// confirm asks before something is lost: by those edits that lose something by
-// themselves always, and where a LIM is stopped on a standby for another one; by the
-// others where data versions go that a person may look at first. A script answers the
-// first kinds with --yes and is not asked about the last, which it could not look at.
+// confirm asks before something is lost. It always asks for edits marked loses, and where a LIM on
+// a standby is stopped for another one; it asks about data versions that are removed only on a
+// terminal, where a person can look at them first. In scripts --yes confirms the former, and the
+// latter need no confirmation.
 func (a *app) confirm(e edit, out outcome) error {
 	if a.globals.yes || !e.loses && len(out.stops) == 0 && (!a.ask.Terminal || len(out.old) == 0) {
 		return nil
@@ -149,7 +148,7 @@ func (a *app) confirm(e edit, out outcome) error {
 		for _, line := range out.says {
 			text += "  " + ui.Plain(line) + "\n"
 		}
-		_, _ = io.WriteString(a.ask.Out, text) // the question that follows tells of an error
+		_, _ = io.WriteString(a.ask.Out, text) // an error shows with the question that follows
 	}
 	ok, err := a.yes("Go on, yes or no")
 	if err == nil && !ok {
@@ -158,15 +157,15 @@ func (a *app) confirm(e edit, out outcome) error {
 	return err
 }
 
-// yes asks a question that --yes answers in a script. No answer is no.
+// yes asks a question that --yes confirms in scripts. No answer means no.
 func (a *app) yes(question string) (bool, error) {
 	answer, err := a.ask.Ask("yes", question, "no")
 	answer = strings.ToLower(answer)
 	return answer == "y" || answer == "yes", err
 }
 
-// doing says what was being done where the error does not say so itself: the
-// refusals of package clusterconf begin with what cannot be done.
+// doing adds what was being done to an error that does not say so itself, as refusals of package
+// clusterconf do.
 func doing(err error, format string, args ...any) error {
 	if strings.HasPrefix(err.Error(), "cannot ") {
 		return err

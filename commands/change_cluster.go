@@ -25,16 +25,16 @@ type changeOptions struct {
 	given          func(flag string) bool
 }
 
-// outdatedHelp is said by every action after which one data version is left.
+// outdatedHelp is part of the help of every action after which one data version is left.
 const outdatedHelp = `
 Older data versions do not fit after it: every server keeps the newest of each LIM
 of the cluster and removes the others. On a terminal it says which of them are
 on this server and asks before; --yes answers. In a script it does not ask.`
 
-// windowUsage tells of the flag by which create and change bound automatic fallback.
+// windowUsage is the usage of the flag for the window of automatic fallback.
 const windowUsage = "`time` of day of automatic fallback, HH:MM-HH:MM, by the standby's local clock; it may pass midnight; or always"
 
-// parseWindow reads the value of that flag.
+// parseWindow parses that flag.
 func parseWindow(text string) (clusterconf.Window, error) {
 	w, err := clusterconf.ParseWindow(text)
 	if err != nil {
@@ -43,10 +43,10 @@ func parseWindow(text string) (clusterconf.Window, error) {
 	return w, nil
 }
 
-// rehearseUsage tells of the flag by which create and change have the standby rehearse.
+// rehearseUsage is the usage of the flag for rehearsals.
 const rehearseUsage = "when the standby rehearses takeovers by itself: off or nightly"
 
-// parseRehearse reads the value of that flag.
+// parseRehearse parses that flag.
 func parseRehearse(text string) (clusterconf.Rehearse, error) {
 	r, err := clusterconf.ParseRehearse(text)
 	if err != nil {
@@ -55,7 +55,7 @@ func parseRehearse(text string) (clusterconf.Rehearse, error) {
 	return r, nil
 }
 
-// shortLimitHelp is said where the silence limit of a cluster is set.
+// shortLimitHelp is part of the help where the silence limit of a cluster is set.
 const shortLimitHelp = `
 A server sends fewer ARP packets a second on one interface than its setting
 arp.budget in mxcluster.yaml says: 15, at which switches with ARP inspection shut a
@@ -65,7 +65,7 @@ a firewall drops it. The command says how many packets these are: have the switc
 take them, or let the servers answer each other's echoes.
 `
 
-// shortLimit warns of what a silence limit makes servers send; "": nothing of note.
+// shortLimit warns about the traffic that a silence limit causes; "": it is small.
 func shortLimit(limit time.Duration) string {
 	well, doubt := whatif.ARP(limit)
 	if well == 0 {
@@ -126,7 +126,7 @@ func runChange(ctx context.Context, a *app, name string, o changeOptions) error 
 	})
 }
 
-// spec reads the flags that were given.
+// spec returns the changes that the flags ask for.
 func (o *changeOptions) spec() (clusterconf.ChangeSpec, error) {
 	var spec clusterconf.ChangeSpec
 	if o.given("fallback") {
@@ -170,7 +170,7 @@ func (o *changeOptions) spec() (clusterconf.ChangeSpec, error) {
 	return spec, nil
 }
 
-// parsePriority reads N=P.
+// parsePriority parses N=P.
 func parsePriority(text string) (lim, priority int, err error) {
 	const hint = "write --priority N=P, e.g. --priority 1=50; a lower value is a higher priority"
 	number, value, ok := strings.Cut(text, "=")

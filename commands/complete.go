@@ -10,13 +10,13 @@ import (
 	"mxcluster/clusterconf"
 )
 
-// offer returns what a word may be; args are the arguments before it. It has the
-// files of this server to go by: completion asks no agent and reads no settings,
-// so that it answers at once, and just as well where nothing runs. Where it
-// cannot read them it offers nothing: the prompt of a shell is no place for errors.
+// offer returns completions for a word; args are the arguments before it. It only reads files of
+// this server: it asks no agent and reads no settings, so that it answers at once, with or without
+// an agent. If it cannot read them it returns nothing, since a shell's prompt is no place for
+// errors.
 type offer func(store *clusterconf.Store, args []string) []cobra.Completion
 
-// fromDocument is an offer of what is in the cluster document.
+// fromDocument is an offer made from the cluster document.
 func fromDocument(list func(doc *clusterconf.Document, args []string) []cobra.Completion) offer {
 	return func(store *clusterconf.Store, args []string) []cobra.Completion {
 		doc, err := store.Read()
@@ -27,12 +27,11 @@ func fromDocument(list func(doc *clusterconf.Document, args []string) []cobra.Co
 	}
 }
 
-// completer offers what may stand where the shell asks.
+// completer provides the shell's completion.
 type completer struct{ *app }
 
-// wireCompletion gives every command of the tree its completion. What an
-// argument stands for is read from its name in the usage line, such as "C" for a
-// cluster; narrower says where only some of those make sense.
+// wireCompletion sets the completion of every command in the tree. The kind of an argument follows
+// from its name in the usage line, such as "C" for a cluster; narrowerArguments restricts some.
 func (a completer) wireCompletion(root *cobra.Command) {
 	narrow, values := narrowerArguments(), a.flagValues()
 	var visit func(c *cobra.Command)
@@ -52,16 +51,16 @@ func (a completer) wireCompletion(root *cobra.Command) {
 			if !ok {
 				value = cobra.NoFileCompletions
 			}
-			_ = c.RegisterFlagCompletionFunc(f.Name, value) // fails for a flag that has one
+			_ = c.RegisterFlagCompletionFunc(f.Name, value) // fails for a flag that has a completion
 		}
-		c.Flags().VisitAll(complete) // its own: those of its parents come in when it is run
+		c.Flags().VisitAll(complete) // without its parents' flags, which are set when it is run
 		c.PersistentFlags().VisitAll(complete)
 	}
 	visit(root)
 }
 
-// argumentOffers returns an offer for each argument of a usage line such as
-// "add-lim C N", nil for those that nothing is known about.
+// argumentOffers returns an offer for each argument of a usage line such as "add-lim C N"; nil for
+// unknown ones.
 func argumentOffers(path, use string, narrow map[string]offer) []offer {
 	kinds := map[string]offer{"C": offerClusters(anyCluster), "N": offerLIMs(anyLIM), "SRV": offerServers(anyServer)}
 	var offers []offer
@@ -76,8 +75,8 @@ func argumentOffers(path, use string, narrow map[string]offer) []offer {
 	return offers
 }
 
-// narrowerArguments are the arguments that are not just any cluster, LIM or server.
-// A new name is offered nothing.
+// narrowerArguments returns the offers for arguments that accept only some clusters, LIMs or
+// servers. New names have none.
 func narrowerArguments() map[string]offer {
 	return map[string]offer{
 		"create C":              nil,
@@ -115,8 +114,8 @@ func (a completer) completeArguments(offers []offer) cobra.CompletionFunc {
 	}
 }
 
-// completeFlag returns the completion of a flag's value. What it is to be
-// followed by, such as "=", is set behind it instead of a blank.
+// completeFlag returns the completion of a flag's value. followed, such as "=", is appended instead
+// of a blank.
 func (a completer) completeFlag(o offer, followed string) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		list := a.complete(o, args, begun)
@@ -131,7 +130,7 @@ func (a completer) completeFlag(o offer, followed string) cobra.CompletionFunc {
 	}
 }
 
-// complete returns what is offered and begins like the word begun.
+// complete returns the offers with the prefix begun.
 func (a completer) complete(o offer, args []string, begun string) []cobra.Completion {
 	dirs, err := a.dirs()
 	if err != nil {
@@ -140,7 +139,7 @@ func (a completer) complete(o offer, args []string, begun string) []cobra.Comple
 	return withPrefix(o(a.store(dirs), args), begun)
 }
 
-// withPrefix returns the words that begin like begun.
+// withPrefix returns the completions with the prefix begun.
 func withPrefix(list []cobra.Completion, begun string) []cobra.Completion {
 	return slices.DeleteFunc(slices.Clone(list), func(c cobra.Completion) bool { return !strings.HasPrefix(c, begun) })
 }

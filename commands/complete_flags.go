@@ -8,8 +8,8 @@ import (
 	"mxcluster/xdata"
 )
 
-// flagValues are what flags take, by "--FLAG" or, where it differs, "COMMAND --FLAG".
-// To any other flag nothing is offered, least of all the files of this folder.
+// flagValues returns the completions of flags, by "--FLAG" or, for one command, "COMMAND --FLAG".
+// Other flags get none, and no file names.
 func (a completer) flagValues() map[string]cobra.CompletionFunc {
 	folder := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return nil, cobra.ShellCompDirectiveFilterDirs
@@ -51,7 +51,7 @@ func (a completer) flagValues() map[string]cobra.CompletionFunc {
 	}
 }
 
-// words offers fixed values; each is followed by what it means, "" for nothing.
+// words offers fixed values, each followed by its description; "": none.
 func words(pairs ...string) cobra.CompletionFunc {
 	var list []cobra.Completion
 	for i := 0; i < len(pairs); i += 2 {
@@ -60,12 +60,12 @@ func words(pairs ...string) cobra.CompletionFunc {
 	return fromList(list, cobra.ShellCompDirectiveNoFileComp)
 }
 
-// prefixes offers how values begin; the rest is typed on.
+// prefixes offers beginnings of values.
 func prefixes(list ...cobra.Completion) cobra.CompletionFunc {
 	return fromList(list, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace)
 }
 
-// fromList offers those of a list that begin like the word begun.
+// fromList offers those of a list with the prefix begun.
 func fromList(list []cobra.Completion, directive cobra.ShellCompDirective) cobra.CompletionFunc {
 	return func(_ *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return withPrefix(list, begun), directive

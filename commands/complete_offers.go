@@ -10,7 +10,7 @@ import (
 	"mxcluster/clusterconf"
 )
 
-// described sets a word and what it is together, as cobra wants them.
+// described joins a word and its description in cobra's format.
 func described(word, description string) cobra.Completion {
 	if description == "" {
 		return word
@@ -18,7 +18,7 @@ func described(word, description string) cobra.Completion {
 	return cobra.CompletionWithDesc(word, description)
 }
 
-// offerClusters offers the clusters for which wanted holds.
+// offerClusters offers the clusters that wanted accepts.
 func offerClusters(wanted func(*clusterconf.Cluster) bool) offer {
 	return fromDocument(func(doc *clusterconf.Document, _ []string) []cobra.Completion {
 		var list []cobra.Completion
@@ -47,8 +47,8 @@ func aboutCluster(c *clusterconf.Cluster) string {
 	return text
 }
 
-// offerLIMs offers the LIMs for which wanted holds; it gets their place in their cluster,
-// nil for none.
+// offerLIMs offers the LIMs that wanted accepts; its arguments are the LIM's member entry and
+// cluster, nil for a LIM in no cluster.
 func offerLIMs(wanted func(*clusterconf.Member, *clusterconf.Cluster) bool) offer {
 	return fromDocument(func(doc *clusterconf.Document, _ []string) []cobra.Completion {
 		return limsOf(doc, wanted)
@@ -92,8 +92,7 @@ func aboutLIM(s *clusterconf.Server, c *clusterconf.Cluster, m *clusterconf.Memb
 	return fmt.Sprintf("%s, cluster %s", s.Name, c.Name)
 }
 
-// limsOfCluster offers the LIMs of the cluster that was named before, of every
-// cluster where none was.
+// limsOfCluster offers the LIMs of the cluster named before, or of all clusters.
 func limsOfCluster(store *clusterconf.Store, args []string) []cobra.Completion {
 	only := optionalArgument(args)
 	return offerLIMs(func(_ *clusterconf.Member, c *clusterconf.Cluster) bool {
@@ -101,8 +100,8 @@ func limsOfCluster(store *clusterconf.Store, args []string) []cobra.Completion {
 	})(store, args)
 }
 
-// offerServers offers the servers for which wanted holds; it gets their cluster, nil
-// for none.
+// offerServers offers the servers that wanted accepts; its second argument is the server's cluster,
+// nil for none.
 func offerServers(wanted func(*clusterconf.Server, *clusterconf.Cluster) bool) offer {
 	return fromDocument(func(doc *clusterconf.Document, _ []string) []cobra.Completion {
 		var list []cobra.Completion
@@ -145,12 +144,12 @@ func aboutServer(s *clusterconf.Server, c *clusterconf.Cluster) string {
 	return text
 }
 
-// offeredRevisions is how many old documents are offered: who goes back further
-// has looked for the number in the history.
+// offeredRevisions bounds the former documents that are offered; older ones are listed by `config
+// history`.
 const offeredRevisions = 20
 
-// offerRevisions offers the newest of the documents that were replaced. It works
-// with a broken document, too: that is when one goes back.
+// offerRevisions offers the newest former documents. It works with a broken document, when it is
+// needed most.
 func offerRevisions(store *clusterconf.Store, _ []string) []cobra.Completion {
 	entries, err := store.Recent(offeredRevisions)
 	if err != nil {
@@ -167,7 +166,7 @@ func offerRevisions(store *clusterconf.Store, _ []string) []cobra.Completion {
 	return list
 }
 
-// subcommands are those of a group that begin like the word begun.
+// subcommands returns those of a group with the prefix begun.
 func subcommands(c *cobra.Command, begun string) []cobra.Completion {
 	var list []cobra.Completion
 	for _, sub := range c.Commands() {

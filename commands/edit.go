@@ -13,12 +13,12 @@ import (
 	"mxcluster/xdata"
 )
 
-// undoLimit is how long undoing may take after the command was interrupted.
+// undoLimit bounds the undoing after the command was interrupted.
 const undoLimit = 10 * time.Second
 
-// edit makes an edit where edits are made: it plans, asks, has every server
-// concerned make ready, and then replaces the document and has the agent tell the
-// others. It returns who lived before, for those who wait.
+// edit carries out an edit: it plans, asks, makes every server concerned ready, replaces the
+// document, and lets the agent tell the others. It returns which servers were alive before, for
+// waiting.
 func (s *server) edit(ctx context.Context, e edit) (out outcome, live []string, err error) {
 	doc, err := s.read()
 	if err != nil {
@@ -44,7 +44,7 @@ func (s *server) edit(ctx context.Context, e edit) (out outcome, live []string, 
 			return out, nil, err
 		}
 	}
-	// What is refused or done already must not even leave a lock file behind.
+	// For an edit that is refused or done already not even a lock file is created.
 	if !plan.Changed {
 		return out, live, nil
 	}
@@ -64,12 +64,12 @@ func (s *server) edit(ctx context.Context, e edit) (out outcome, live []string, 
 	return out, live, s.commit(ctx, e, record, &out)
 }
 
-// record is what history keeps of an edit.
+// record is the entry of an edit in the history.
 func (s *server) record(e edit) clusterconf.Change {
 	return clusterconf.Change{By: s.env.User(), On: s.settings.Server, Command: e.command, Reason: e.reason}
 }
 
-// preview says what an edit will do.
+// preview determines what an edit will do.
 func (s *server) preview(ctx context.Context, e edit, out *outcome) error {
 	before, after := out.Before.Document, out.After.Document
 	if e.first != nil && e.dryRun {
@@ -97,9 +97,9 @@ func (s *server) preview(ctx context.Context, e edit, out *outcome) error {
 	return nil
 }
 
-// commit carries an edit out: first the servers make ready for an exchange of
-// their addresses, all of them or none, then the document is replaced, then comes
-// what must come last. What goes wrong before the document is replaced is undone.
+// commit carries out an edit: first all servers are made ready for an exchange of their addresses,
+// or none; then the document is replaced; then the final steps follow. After a failure before the
+// replacement everything is undone.
 func (s *server) commit(ctx context.Context, e edit, record clusterconf.Change, out *outcome) error {
 	before, after := out.Before.Document, out.After.Document
 	planned, exchanges := clusterconf.Diff(before, after), clusterconf.Exchanges(before, after)
@@ -108,13 +108,13 @@ func (s *server) commit(ctx context.Context, e edit, record clusterconf.Change, 
 			return err
 		}
 		for _, m := range clusterconf.Moves(before, after) {
-			if out.lives(m.Server) { // another one has nothing to make ready
+			if out.lives(m.Server) { // a server that is down has nothing to make ready
 				exchanges = append(exchanges, m)
 			}
 		}
 	}
-	// Others may edit meanwhile. Where somebody was asked, or servers made ready,
-	// the edit must still be the one that this was for.
+	// Others may edit at the same time. If something was confirmed, or servers made ready, the edit
+	// must still be the same.
 	fixed := e.loses || len(exchanges) > 0
 	undo := func() {}
 	if out.agent && len(exchanges) > 0 {
@@ -153,7 +153,7 @@ func (s *server) commit(ctx context.Context, e edit, record clusterconf.Change, 
 	return nil
 }
 
-// afterEdit does what comes after the document was replaced, and notes what is left to do.
+// afterEdit runs the final steps, and collects what is left to do.
 func (s *server) afterEdit(ctx context.Context, here *ownExchange, out *outcome) {
 	out.left = leftToDo(s, *out, here)
 	switch {
@@ -168,16 +168,15 @@ func (s *server) afterEdit(ctx context.Context, here *ownExchange, out *outcome)
 	}
 }
 
-// tellAgent has the agent read the document again, which it carries out and to the
-// other servers. It would find out by itself, later.
+// tellAgent makes the agent read the document, apply it and tell the other servers. It would notice
+// the change later by itself.
 func (s *server) tellAgent(ctx context.Context) {
 	if err := s.agent.Reload(ctx); err != nil {
 		s.out.Warn("the document is changed, but the agent was not told: %v", err)
 	}
 }
 
-// undoExchange has the servers undo what they made ready. That must go on when
-// the command is interrupted.
+// undoExchange makes the servers undo their preparations, also after the command was interrupted.
 func (s *server) undoExchange(ctx context.Context, exchanges []clusterconf.Exchange) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
 	defer cancel()
@@ -186,8 +185,8 @@ func (s *server) undoExchange(ctx context.Context, exchanges []clusterconf.Excha
 	}
 }
 
-// holderOfLIM1 returns the server where LIM 1 runs as the agents say, else its
-// regular server, else "".
+// holderOfLIM1 returns the server where LIM 1 is active, by the agents, else its regular server,
+// else "".
 func holderOfLIM1(ctx context.Context, s *server, doc *clusterconf.Document) string {
 	if st, err := s.agent.Status(ctx); err == nil {
 		if l := st.LIM(1); l != nil && l.ActiveOn != nil {

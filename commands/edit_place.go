@@ -11,20 +11,20 @@ import (
 )
 
 const (
-	passLimit = 15 * time.Second // how long an edit that meets others is tried again elsewhere
+	passLimit = 15 * time.Second // how long an edit that collides with others is retried
 	passPause = 100 * time.Millisecond
-	homeLimit = 5 * time.Second // how long its document may take to come here
+	homeLimit = 5 * time.Second // how long its document may take to arrive here
 )
 
-// editPlace is where the document is edited: in this server's file, or by the agents.
+// editPlace is where an edit is carried out: in this server's file, or by the agents.
 type editPlace struct {
 	agents bool
-	server string // agents: that carries it out
+	server string // with agents: the server that carries it out
 }
 
-// whereToEdit says where an edit is carried out. With an agent here it is wherever edits
-// are made, without a word from the user; without one it is refused elsewhere, so that
-// two people on two servers do not make two documents of one revision.
+// whereToEdit returns where an edit is carried out. With an agent here, the agents find the right
+// server; without one the edit is refused on all servers but the editor, so that there are no two
+// documents of one revision.
 func whereToEdit(ctx context.Context, s *server, doc *clusterconf.Document, force bool) (editPlace, error) {
 	if force {
 		return editPlace{}, nil
@@ -42,7 +42,7 @@ func whereToEdit(ctx context.Context, s *server, doc *clusterconf.Document, forc
 	return editPlace{}, nil
 }
 
-// mayEditHere holds edits without an agent to the server where they are made.
+// mayEditHere refuses edits without an agent on all servers but the editor.
 func mayEditHere(ctx context.Context, s *server, doc *clusterconf.Document) error {
 	holder := holderOfLIM1(ctx, s, doc)
 	if holder == "" || holder == s.settings.Server {
@@ -52,7 +52,7 @@ func mayEditHere(ctx context.Context, s *server, doc *clusterconf.Document) erro
 	return fault.New(fault.Refused, hint, "this is %s, and no agent here passes the edit on to %s, where the document is edited", s.settings.Server, holder)
 }
 
-// editable returns this server, where the document is edited here.
+// editable returns this server if the document may be edited here.
 func (a *app) editable(ctx context.Context, force bool) (*server, error) {
 	s, err := a.server()
 	if err != nil {
@@ -70,8 +70,8 @@ func (a *app) editable(ctx context.Context, force bool) (*server, error) {
 	return s, err
 }
 
-// storeEdit makes an edit where it is carried out. Where that is another server, the
-// document is here when it returns.
+// storeEdit carries out an edit. If another server does it, the new document is here when it
+// returns.
 func (s *server) storeEdit(ctx context.Context, p editPlace, record clusterconf.Change, fn func(*clusterconf.Document) error) (clusterconf.Result, error) {
 	if !p.agents {
 		return s.store.Edit(ctx, record, fn)
@@ -97,7 +97,7 @@ func (s *server) storeEdit(ctx context.Context, p editPlace, record clusterconf.
 	}
 }
 
-// pause waits; false: the context ended before.
+// pause waits for d; false if the context ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -109,8 +109,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// awaitHere waits until a document that was stored on another server has come here: what
-// the next command on this server says is to follow from it.
+// awaitHere waits until a document stored on another server is here, so that the next command on
+// this server uses it.
 func (s *server) awaitHere(ctx context.Context, from string, d *clusterconf.Document) {
 	ctx, cancel := context.WithTimeout(ctx, homeLimit)
 	defer cancel()

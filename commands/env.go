@@ -1,6 +1,5 @@
-// Package commands is the command line: one file per verb with its flags, its
-// arguments and what the terminal shows. It decides nothing and does no I/O of
-// its own; the other packages do.
+// Package commands is the command line: one file per verb, with its flags, its arguments and its
+// output. It contains no decisions and no I/O of its own.
 package commands
 
 import (
@@ -19,16 +18,16 @@ import (
 	"mxcluster/netops"
 )
 
-// Env is everything that a command gets from outside.
+// Env is everything that commands get from outside.
 type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 
 	// Environ are the environment variables, as in os.Environ.
 	Environ []string
-	// Terminal tells whether a stream above is a terminal.
+	// Terminal reports whether a stream above is a terminal.
 	Terminal func(stream any) bool
-	// User names who runs the command, for the record of changes.
+	// User returns the user that runs the command, for the record of changes.
 	User func() string
 	// Now is the clock.
 	Now func() time.Time
@@ -37,27 +36,26 @@ type Env struct {
 	Kernel func() (Kernel, error)
 	// Wire opens an interface for ARP.
 	Wire func(ifname string) (Wire, error)
-	// Agent returns the client of the agent that listens at socket, or at spare while
-	// there is no room for that.
+	// Agent returns the client of the agent that listens at socket, or at spare while there is no
+	// room for socket.
 	Agent func(socket, spare string) Agent
-	// Edit has a person change a file with a program, whose words are given.
+	// Edit lets the user change a file in an editor, given as program and arguments.
 	Edit func(ctx context.Context, editor []string, file string) error
 	// Watch returns a function that waits for the end of a process.
 	Watch func(pid int) (wait func(context.Context) error, err error)
 
-	// Postgres looks at the PostgreSQL of this server, which is called by its name.
+	// Postgres examines the PostgreSQL of this server, whose name is server.
 	Postgres func(ctx context.Context, server string) (*manager.Node, error)
 
-	// OwnUser names who runs the command where that is the agent's own user in place of
-	// root; "": it is not.
+	// OwnUser is the user that runs the command if it is the agent's own user; "": it is not.
 	OwnUser string
-	// ActAs starts the program anew as another user, in this process's place; nil: that
-	// is never asked for, as by one that is not root.
+	// ActAs executes the program again as another user, in place of this process; nil: not
+	// possible, as for other users than root.
 	ActAs func(uid int) error
 
 	// RunAgent runs the agent until ctx ends or it is told to stop.
 	RunAgent func(context.Context, AgentSetup) error
-	// Fetch gets the cluster document from the agent at an address.
+	// Fetch fetches the cluster document from the agent at an address.
 	Fetch func(ctx context.Context, from netip.AddrPort, keys [][]byte, log *slog.Logger) (*clusterconf.Document, error)
 
 	Version Version

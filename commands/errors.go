@@ -9,16 +9,16 @@ import (
 	"mxcluster/internal/ui"
 )
 
-// bySeverity lists the codes of failures, the one to act on first in front.
+// bySeverity lists the codes of failures, the most severe first.
 func bySeverity() []fault.Code {
 	return []fault.Code{fault.Interrupted, fault.Conflict, fault.Invalid, fault.NotPermitted, fault.Failed, fault.Unknown,
 		fault.Unreachable, fault.Refused, fault.NotFound, fault.Busy, fault.Usage}
 }
 
-// joinErrors makes one error of those that were joined: all their messages, the code
-// and the remedy of the gravest. what, if any, comes in front.
+// joinErrors returns one error for joined ones: all messages, with the code and remedy of the most
+// severe. what is a prefix; "": none.
 func joinErrors(err error, what string) error {
-	joined, ok := err.(interface{ Unwrap() []error }) // errors.Join's own, not one below it
+	joined, ok := err.(interface{ Unwrap() []error }) // that of errors.Join itself, not a wrapped one
 	if !ok {
 		return err
 	}
@@ -41,7 +41,7 @@ func joinErrors(err error, what string) error {
 	return fault.New(fault.CodeOf(top), fault.HintOf(top), "%s", text)
 }
 
-// withoutHint leaves the remedy out where --quiet is given: one line is all then.
+// withoutHint removes the remedy if --quiet is given, so that one line remains.
 func (a *app) withoutHint(err error) error {
 	if err == nil || !a.out.Quiet {
 		return err
@@ -49,8 +49,7 @@ func (a *app) withoutHint(err error) error {
 	return fault.New(fault.CodeOf(err), "", "%s", err.Error())
 }
 
-// showUnlessQuiet shows a report. For people and with --quiet there is none:
-// silence says that all is well, and an error what is not.
+// showUnlessQuiet shows a report. With --quiet, people see nothing but errors.
 func (a *app) showUnlessQuiet(v ui.View) error {
 	if a.out.Quiet && (a.out.Format == ui.Table || a.out.Format == ui.Wide) {
 		return nil

@@ -12,18 +12,18 @@ import (
 	"mxcluster/netops"
 )
 
-// ownExchange is this server's part of an exchange of addresses where no agent does
-// it. The address that clients use stays on the interface all the time, so that
-// connections through it go on; what has to go goes last.
+// ownExchange is this server's part of an exchange of addresses where no agent does it. The address
+// used by clients stays on the interface all the time, so that connections survive; addresses are
+// removed last.
 type ownExchange struct {
 	app *app
 	ctx context.Context
 
 	undos, last []swap.Undo
-	left        string // why this server's part is left to its agent; "": it is not
+	left        string // why this part is left to the agent; "": it is not
 }
 
-// makeReady does what can be undone.
+// makeReady takes the steps that can be undone.
 func (x *ownExchange) makeReady(exchanges []clusterconf.Exchange, server string) error {
 	own := slices.DeleteFunc(exchanges, func(e clusterconf.Exchange) bool { return e.Server != server })
 	if len(own) == 0 {
@@ -59,9 +59,9 @@ func (x *ownExchange) one(k Kernel, e clusterconf.Exchange) error {
 	return err
 }
 
-// addresses returns those of the interface. Where it has none of those that the
-// server should have by the document as it was, there is nothing to exchange: the
-// document is prepared before the network is, and the agent brings both up.
+// addresses returns the addresses of the interface. If none of those is present that the server
+// should have by the present document, there is nothing to exchange: the document is prepared
+// before the network, and the agent adds the addresses later.
 func (x *ownExchange) addresses(k Kernel, e clusterconf.Exchange) ([]netops.Address, error) {
 	addresses, err := k.Addresses(e.Interface)
 	switch {
@@ -75,7 +75,7 @@ func (x *ownExchange) addresses(k Kernel, e clusterconf.Exchange) ([]netops.Addr
 	return addresses, nil
 }
 
-// undo takes back what was made ready, the last first.
+// undo reverts these steps in reverse order.
 func (x *ownExchange) undo() {
 	slices.Reverse(x.undos)
 	if err := x.run(x.undos); err != nil {
@@ -83,7 +83,7 @@ func (x *ownExchange) undo() {
 	}
 }
 
-// finish does what must wait until the document is replaced.
+// finish takes the steps that must follow the replacement of the document.
 func (x *ownExchange) finish() {
 	if err := x.run(x.last); err != nil {
 		x.app.out.Warn("the document is changed, but the former base of this server is still there: %v", err)
@@ -106,7 +106,7 @@ func (x *ownExchange) run(steps []swap.Undo) error {
 	return errors.Join(errs...)
 }
 
-// leftToDo says what the command could not do for every server whose base moved.
+// leftToDo returns what the command could not do, for every server whose base moved.
 func leftToDo(s *server, out outcome, here *ownExchange) []string {
 	exchanges := clusterconf.Exchanges(out.Before.Document, out.After.Document)
 	var left []string

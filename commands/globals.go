@@ -9,7 +9,7 @@ import (
 	"mxcluster/internal/ui"
 )
 
-// globals are the flags that every command has (contract, section 1).
+// globals are the flags of every command (contract, section 1).
 type globals struct {
 	configDir, stateDir, runDir string
 	output, color               string
@@ -32,8 +32,8 @@ func (g *globals) addFlags(f *pflag.FlagSet) {
 	f.DurationVar(&g.timeout, "timeout", 0, "give up after this `time`, with exit code 8 (default: no limit)")
 }
 
-// wantsJSON finds out how an error is to be told. The command line may be the
-// very thing that is wrong, so it is read once more, loosely.
+// wantsJSON reports whether errors are to be in JSON. As the command line itself may be invalid, it
+// is parsed again leniently.
 func wantsJSON(env Env, args []string) bool {
 	var g globals
 	loose := pflag.NewFlagSet("loose", pflag.ContinueOnError)
@@ -41,7 +41,7 @@ func wantsJSON(env Env, args []string) bool {
 	loose.SetOutput(io.Discard)
 	g.addFlags(loose)
 	loose.BoolP("help", "h", false, "")
-	_ = loose.Parse(args) // what could be read counts
+	_ = loose.Parse(args) // as far as it can be parsed
 	if g.output == "" {
 		g.output = env.lookup(envOutput)
 	}

@@ -12,9 +12,9 @@ import (
 	"mxcluster/netops"
 )
 
-// checkIdentity refuses to take this machine for a server of the system that it is not: it
-// has none of that server's addresses, or another machine answers for its base. Bases
-// on the loopback interface are for trying out; nobody else can have them.
+// checkIdentity refuses to treat this machine as a server of the system if it has none of that
+// server's addresses, or another machine answers for its base. Bases on the loopback interface are
+// for trials and accepted.
 func (a *app) checkIdentity(ctx context.Context, doc *clusterconf.Document, s *clusterconf.Server) error {
 	if s.Base.Addr().IsLoopback() {
 		return nil
@@ -38,7 +38,7 @@ func (a *app) checkIdentity(ctx context.Context, doc *clusterconf.Document, s *c
 	if err != nil || mac == nil {
 		return err
 	}
-	// A second card in the same network answers for the addresses of the first.
+	// Another interface in the same network answers for the addresses of the first.
 	links, err := k.Links()
 	if err != nil || slices.ContainsFunc(links, func(l netops.Link) bool { return bytes.Equal(l.MAC, mac) }) {
 		return err
@@ -47,20 +47,20 @@ func (a *app) checkIdentity(ctx context.Context, doc *clusterconf.Document, s *c
 		"another machine, %s, answers for %s, the base of %s", mac, s.Base.Addr(), s.Name)
 }
 
-// addressesOf lists the addresses by which the system knows a server.
+// addressesOf returns the addresses that identify a server.
 func addressesOf(doc *clusterconf.Document, s *clusterconf.Server) []netip.Addr {
 	own := []netip.Addr{s.Base.Addr()}
 	if s.ReachedAt.IsValid() {
 		own = append(own, s.ReachedAt.Addr())
 	}
 	if c := doc.ClusterOfLIM(s.LIM); c != nil {
-		own = append(own, c.Member(s.LIM).Alias.Addr()) // its base, before the cluster was made
+		own = append(own, c.Member(s.LIM).Alias.Addr()) // its base before the cluster was created
 	}
 	return own
 }
 
-// otherServer names the server whose address this machine has as a remedy, or returns
-// the other one where it has that of none.
+// otherServer returns a remedy that names the server whose address this machine has; otherwise if
+// it has none.
 func otherServer(doc *clusterconf.Document, here []netops.Address, otherwise string) string {
 	for i := range doc.Servers {
 		s := &doc.Servers[i]

@@ -7,8 +7,8 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// read reads the cluster document, and finds this server in it: a host's name may come
-// with a domain or without, and in any case.
+// read reads the cluster document and finds this server in it: a host name may have a domain, and
+// any case.
 func (s *server) read() (*clusterconf.Document, error) {
 	doc, err := s.store.Read()
 	if err != nil {
@@ -18,15 +18,15 @@ func (s *server) read() (*clusterconf.Document, error) {
 	return doc, nil
 }
 
-// resolveName takes this server's name from the document, where that is plain.
+// resolveName replaces this server's name by the document's, if that is unambiguous.
 func (s *server) resolveName(doc *clusterconf.Document) {
 	if found := doc.Called(s.settings.Server); len(found) == 1 {
 		s.settings.Server = found[0]
 	}
 }
 
-// checkKnown makes sure that this server is one of the system: its name may be a host name
-// that nobody gave to 'mxcluster server add'.
+// checkKnown checks that this server is in the document: its name may be a host name that was never
+// added by 'mxcluster server add'.
 func (s *server) checkKnown(doc *clusterconf.Document) error {
 	name := s.settings.Server
 	if doc.Server(name) != nil {

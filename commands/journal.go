@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// toJournal reports whether a stream is the one that systemd connected to its
-// journal (systemd.exec(5), JOURNAL_STREAM).
+// toJournal reports whether a stream is the one that systemd has connected to its journal
+// (systemd.exec(5), JOURNAL_STREAM).
 func toJournal(stream any, named string) bool {
 	f, ok := stream.(*os.File)
 	if !ok || named == "" {
@@ -21,9 +21,8 @@ func toJournal(stream any, named string) bool {
 	return unix.Fstat(int(f.Fd()), &st) == nil && named == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
 }
 
-// journal writes log records for systemd's journal: with the priority in front
-// (sd-daemon(3)), so that `journalctl -p warning` finds them, and without the
-// time, which the journal has itself.
+// journal writes log records for systemd's journal: with the priority as prefix (sd-daemon(3)), so
+// that `journalctl -p warning` finds them, and without the time, which the journal adds.
 type journal struct {
 	debug, info, warn, err slog.Handler
 }
@@ -62,17 +61,17 @@ func (j journal) Handle(ctx context.Context, r slog.Record) error {
 	return j.at(r.Level).Handle(ctx, r)
 }
 
-// WithAttrs adds to every record.
+// WithAttrs adds attributes to every record.
 func (j journal) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return journal{j.debug.WithAttrs(attrs), j.info.WithAttrs(attrs), j.warn.WithAttrs(attrs), j.err.WithAttrs(attrs)}
 }
 
-// WithGroup puts what follows under a name.
+// WithGroup adds a group to every record.
 func (j journal) WithGroup(name string) slog.Handler {
 	return journal{j.debug.WithGroup(name), j.info.WithGroup(name), j.warn.WithGroup(name), j.err.WithGroup(name)}
 }
 
-// prefixed puts the priority in front of each line; a record is one write.
+// prefixed adds the priority to each line; a record is one write.
 type prefixed struct {
 	w      io.Writer
 	prefix []byte

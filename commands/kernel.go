@@ -12,15 +12,15 @@ import (
 	"mxcluster/netops"
 )
 
-// How an address is probed before it is used here (RFC 5227, but faster: the
-// servers are on one switch).
+// The probe of an address before it is used here: by RFC 5227, but faster, as the servers are on
+// one switch.
 const (
 	probeCount    = 3
 	probeInterval = 50 * time.Millisecond
 )
 
-// lookForInterface checks that this server has an interface. Where the kernel
-// cannot be asked it says nothing.
+// lookForInterface checks that this server has an interface. It passes if the kernel cannot be
+// asked.
 func (e Env) lookForInterface(s clusterconf.Server) error {
 	k, err := e.Kernel()
 	if err != nil {
@@ -48,8 +48,8 @@ func (e Env) kernelName(ifname string) (string, error) {
 	return link.Name, err
 }
 
-// interfaceRefused makes a refusal of a missing interface: the document names
-// it, so nothing was asked for that could be not found.
+// interfaceRefused turns the error for a missing interface into a refusal: the document names the
+// interface, the user did not.
 func interfaceRefused(err error) error {
 	if fault.CodeOf(err) == fault.NotFound {
 		return fault.Wrap(err, fault.Refused, fault.HintOf(err), "this server's kernel")
@@ -57,7 +57,7 @@ func interfaceRefused(err error) error {
 	return err
 }
 
-// hasAddress tells whether an address is there, with exactly that prefix length.
+// hasAddress reports whether an address with exactly this prefix length is present.
 func hasAddress(addresses []netops.Address, p netip.Prefix) bool {
 	return slices.ContainsFunc(addresses, func(a netops.Address) bool { return a.Prefix == p })
 }
@@ -74,7 +74,7 @@ func (e Env) probeFree(ctx context.Context, ifname string, addr netip.Addr) erro
 	return nil
 }
 
-// probe returns the MAC of the station that has an address, nil if none does.
+// probe returns the MAC address of the station that has an address; nil: none.
 func (e Env) probe(ctx context.Context, ifname string, addr netip.Addr) (net.HardwareAddr, error) {
 	w, err := e.Wire(ifname)
 	if err != nil {

@@ -27,7 +27,7 @@ where the kernel allows user namespaces.`, `
 	return c
 }
 
-// labOptions are what every process of a lab is told.
+// labOptions are options of every process of a lab.
 type labOptions struct{ dir string }
 
 func (o *labOptions) addFlags(f *pflag.FlagSet) {
@@ -73,7 +73,7 @@ and works on the server's own folders.`,
 			return runLabExec(c.Context(), a, o, args)
 		},
 	}
-	c.Flags().SetInterspersed(false) // what follows SRV is the command's
+	c.Flags().SetInterspersed(false) // the command's own flags follow SRV
 	o.addFlags(c.Flags())
 	return c
 }
@@ -102,14 +102,14 @@ func runLabExec(ctx context.Context, a *app, o labOptions, args []string) error 
 	return exitError{fault.Code(code)}
 }
 
-// asFile returns a stream that can be passed to another process, else nil.
+// asFile returns a stream that can be passed to another process; nil for others.
 func asFile(stream any) *os.File {
 	f, _ := stream.(*os.File)
 	return f
 }
 
-// exitError ends this process with another one's exit code. That one has told
-// what there was to tell.
+// exitError ends this process with the exit code of another one, which has reported its error
+// already.
 type exitError struct{ code fault.Code }
 
 func (exitError) Error() string { return "command failed" }

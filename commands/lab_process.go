@@ -6,8 +6,7 @@ import (
 	"mxcluster/internal/lab"
 )
 
-// The processes that a lab consists of are this program too. Nobody calls
-// these commands by hand.
+// The processes of a lab run this program, too. These commands are not for users.
 
 func newLabHostCommand(a *app) *cobra.Command {
 	var o labOptions

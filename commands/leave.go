@@ -16,25 +16,25 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// leaveLimit is how long LIMs may take to leave their cluster where --wait does not say.
+// leaveLimit is the default time for LIMs to leave their cluster; see --wait.
 const leaveLimit = 20 * time.Second
 
-// leave takes LIMs out of a cluster.
+// leave is the removal of LIMs from a cluster.
 type leave struct {
-	edit           // what it comes to in the end, and what is said of it
+	edit           // its final result and texts
 	cluster string // that they leave
-	lims    []int  // none: all of it
+	lims    []int  // none: all of the cluster
 	dead    string // a server that is lost for good; "": none is
 }
 
-// addDead is for what may be done without one of the servers that it concerns.
+// addDead adds the flag for what can be done without a server that is lost.
 func (l *leave) addDead(f *pflag.FlagSet) {
 	f.StringVar(&l.dead, "server-is-dead", "", "go on without this `server`, which is lost for good; refused while anything is heard of it")
 }
 
-// leaveCluster has LIMs leave a cluster. With agents it goes in steps, each of them a
-// revision of the document, which the agents carry on with whatever happens to this
-// command, or to a server (decision 0050). Without one here it is one edit.
+// leaveCluster removes LIMs from a cluster. With agents it goes in steps, each a revision of the
+// document, which the agents complete whatever happens to this command or a server (decision 0050).
+// Without an agent here it is one edit.
 func (s *server) leaveCluster(ctx context.Context, l leave) error {
 	if !s.agent.Running(ctx) {
 		if l.dead != "" {
@@ -64,7 +64,7 @@ func (s *server) leaveCluster(ctx context.Context, l leave) error {
 	return doing(waited, "%s", l.doing)
 }
 
-// begun says of what is not at its end that it is under way.
+// begun words that the removal is in progress.
 func (l *leave) begun() string {
 	what := "cluster " + l.cluster + " is being deleted"
 	if len(l.lims) > 0 {
@@ -73,7 +73,7 @@ func (l *leave) begun() string {
 	return what + "; the agents go on with it"
 }
 
-// keptBases says which servers keep their former base, and until when.
+// keptBases words which servers keep their former base, and until when.
 func (l *leave) keptBases(doc *clusterconf.Document) []string {
 	var left []string
 	for _, s := range doc.Servers {
@@ -85,7 +85,7 @@ func (l *leave) keptBases(doc *clusterconf.Document) []string {
 	return left
 }
 
-// beginLeave checks, asks, and stores the first of the steps.
+// beginLeave checks, asks, and stores the first step.
 func (s *server) beginLeave(ctx context.Context, l leave) (out outcome, live []string, err error) {
 	doc, err := s.store.Read()
 	if err != nil {
@@ -111,7 +111,7 @@ func (s *server) beginLeave(ctx context.Context, l leave) (out outcome, live []s
 	if err != nil {
 		return out, nil, err
 	}
-	if first.Changed { // else it is under way, and this command waits for its end
+	if first.Changed { // else it is in progress, and this command waits for its end
 		if err := s.agent.Exchange(ctx, control.ExchangeRequest{Leave: &control.LeaveRequest{Cluster: l.cluster, LIMs: l.lims, Dead: l.dead}}); err != nil {
 			return out, nil, err
 		}
@@ -151,8 +151,8 @@ func (l *leave) begin(d *clusterconf.Document) error {
 	return d.BeginLeave(l.cluster, l.dead, l.lims...)
 }
 
-// awaitLeave waits until the LIMs have left, and, where that was asked for, until
-// every server that lives knows it and the former bases are gone.
+// awaitLeave waits until the LIMs have left and, if asked to, until every live server knows it and
+// the former bases are removed.
 func (s *server) awaitLeave(ctx context.Context, l leave, live []string) error {
 	limit := leaveLimit
 	if l.wait > 0 {
@@ -183,7 +183,7 @@ func (s *server) awaitLeave(ctx context.Context, l leave, live []string) error {
 	return err
 }
 
-// here reports whether one of the LIMs is in the cluster yet.
+// here reports whether one of the LIMs is still in the cluster.
 func (l *leave) here(d *clusterconf.Document) bool {
 	c := d.Cluster(l.cluster)
 	if c == nil {
@@ -192,7 +192,7 @@ func (l *leave) here(d *clusterconf.Document) bool {
 	return len(l.lims) == 0 || slices.ContainsFunc(l.lims, func(lim int) bool { return c.Member(lim) != nil })
 }
 
-// allLive reports whether every other server's agent answers.
+// allLive reports whether every other server's agent is alive.
 func allLive(d *clusterconf.Document, info *control.AgentInfo) bool {
 	alive := 0
 	for _, m := range info.Members {
@@ -203,8 +203,8 @@ func allLive(d *clusterconf.Document, info *control.AgentInfo) bool {
 	return alive >= len(d.Servers)-1
 }
 
-// keepReached has the servers that an edit moves stay reachable at their former base,
-// until the agents have told every server.
+// keepReached makes the servers that an edit moves keep their former base until the agents have
+// told every server.
 func keepReached(apply func(*clusterconf.Document) error, lives func(server string) bool) func(*clusterconf.Document) error {
 	return func(d *clusterconf.Document) error {
 		before := d.Clone()
@@ -215,8 +215,8 @@ func keepReached(apply func(*clusterconf.Document) error, lives func(server stri
 	}
 }
 
-// aliveCheck tells of each server whether its agent is heard, this one's own included. The
-// agent here is asked once, when that is asked for.
+// aliveCheck returns a function that reports whether a server's agent is alive, this one's
+// included. The agent here is asked once, at the first call.
 func aliveCheck(ctx context.Context, s *server) func(server string) bool {
 	heard := sync.OnceValue(func() []string {
 		info, err := s.agent.Agent(ctx)
@@ -234,8 +234,8 @@ func aliveCheck(ctx context.Context, s *server) func(server string) bool {
 	return func(server string) bool { return slices.Contains(heard(), server) }
 }
 
-// refuseLeaving refuses an edit by which a LIM would leave its cluster at one go: the
-// standby would hold on to an address that is a server's own by then.
+// refuseLeaving refuses an edit by which a LIM would leave its cluster in one step: the standby
+// would still hold an address that is a base by then.
 func refuseLeaving(before *clusterconf.Document, exchanges []clusterconf.Exchange) error {
 	for _, e := range exchanges {
 		again := slices.ContainsFunc(exchanges, func(o clusterconf.Exchange) bool {

@@ -9,13 +9,13 @@ import (
 	"mxcluster/internal/services"
 )
 
-// lookAtServices looks, on a server that may run a LIM, whether the services that it is
-// to have could start there. What no installing mends is refused; what is not here yet
-// is to be told: it may be installed later, and the agents watch for it.
+// lookAtServices checks, on a server that may run a LIM, whether its new services could start
+// there. What no installation can fix is refused; what is not installed yet is reported, as the
+// agents watch for it.
 func (s *server) lookAtServices(ctx context.Context, lim int, list []clusterconf.Service) (missing []string, err error) {
 	doc, err := s.store.Read()
 	if err != nil || len(list) == 0 {
-		return nil, nil // the edit itself says what is wrong with the document
+		return nil, nil // the edit itself reports what is wrong with the document
 	}
 	me, regular, cluster := doc.Server(s.settings.Server), doc.RegularOf(lim), doc.ClusterOfLIM(lim)
 	if me == nil || regular == nil || me.Name != regular.Name && (cluster == nil || cluster.Standby != me.Name) {

@@ -82,7 +82,7 @@ beside the network and its data is its own. --rehearsable=false takes that back.
 		},
 	}
 	f := c.Flags()
-	// Both flags add to one list: services start in the order given.
+	// Both flags add to one list: services start in the given order.
 	f.Var(&serviceValue{list: &o.services}, "service", "`SPEC` of a service")
 	f.Var(&serviceValue{list: &o.services, regularOnly: true}, "regular-only-service", "`SPEC` of a service that is not started on the standby")
 	f.StringArrayVar(&o.checks, "check", nil, "`SPEC`, as exec:PATH, of a program that tells whether a server is fit to run the LIM; may be repeated")
@@ -96,7 +96,7 @@ beside the network and its data is its own. --rehearsable=false takes that back.
 	return c
 }
 
-// serviceValue appends a service for each time the flag is given.
+// serviceValue appends a service for each use of the flag.
 type serviceValue struct {
 	list        *[]clusterconf.Service
 	regularOnly bool
@@ -108,14 +108,13 @@ func (v *serviceValue) String() string { return "" }
 func (v *serviceValue) Type() string   { return "SPEC" }
 func (v *serviceValue) repeatable()    {}
 
-// Set takes any text: package clusterconf knows what a SPEC is.
+// Set accepts any text: package clusterconf checks SPECs.
 func (v *serviceValue) Set(text string) error {
 	*v.list = append(*v.list, clusterconf.Service{Run: text, RegularOnly: v.regularOnly})
 	return nil
 }
 
-// runLIMSet replaces whole lists: adding to them would depend on what was there,
-// and a script could not be repeated.
+// runLIMSet replaces whole lists: if it added to them, a script could not be repeated.
 func runLIMSet(ctx context.Context, a *app, arg string, o limSetOptions) error {
 	lim, err := parseLIM(arg)
 	if err != nil {
@@ -148,7 +147,7 @@ func runLIMSet(ctx context.Context, a *app, arg string, o limSetOptions) error {
 	return nil
 }
 
-// exposedSecrets says which parameters are secrets that everybody may read by now.
+// exposedSecrets returns the parameters that are secrets and readable by every user.
 func exposedSecrets(list []clusterconf.Service) []string {
 	var out []string
 	for _, s := range list {
@@ -159,7 +158,7 @@ func exposedSecrets(list []clusterconf.Service) []string {
 	return out
 }
 
-// apply returns what the flags ask for.
+// apply returns the edit that the flags ask for.
 func (o *limSetOptions) apply(lim int) (func(*clusterconf.Document) error, error) {
 	var steps []func(*clusterconf.Document) error
 	if len(o.services) > 0 {

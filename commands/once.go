@@ -7,14 +7,14 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// errTwice is what setting a flag of one value a second time comes to.
+// errTwice is the error for setting a flag with a single value twice.
 var errTwice = errors.New("it takes one value")
 
-// repeatable is a flag's value that may be given more than once.
+// repeatable is implemented by the values of flags that may be repeated.
 type repeatable interface{ repeatable() }
 
-// onceFlag is the value of a flag that may be given once. The last of two values would win,
-// and the first be lost without a word.
+// onceFlag is the value of a flag that may be given once. pflag would silently use the last of two
+// values.
 type onceFlag struct {
 	pflag.Value
 	given bool
@@ -29,8 +29,8 @@ func (v *onceFlag) Set(text string) error {
 	return v.Value.Set(text)
 }
 
-// singleValues has every flag of a command and of those below it that takes one value
-// refuse a second one. A flag without a value may be repeated: that changes nothing.
+// singleValues makes every flag with a single value, of a command and its subcommands, refuse a
+// second one. Flags without a value may be repeated.
 func singleValues(c *cobra.Command) {
 	wrap := func(f *pflag.Flag) {
 		_, slice := f.Value.(pflag.SliceValue)
@@ -46,8 +46,8 @@ func singleValues(c *cobra.Command) {
 	}
 }
 
-// usages describes flags; their values are seen as they were before singleValues, since
-// pflag leaves out the default that says nothing for types that it knows.
+// usages describes flags. pflag must see their values without onceFlag, as it omits zero defaults
+// only for types that it knows.
 func usages(flags *pflag.FlagSet) string {
 	flags.VisitAll(func(f *pflag.Flag) {
 		if v, wrapped := f.Value.(*onceFlag); wrapped {

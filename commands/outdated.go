@@ -12,9 +12,9 @@ import (
 	"mxcluster/xdata"
 )
 
-// outdated lists the data versions on this server that an edit makes incompatible (spec
-// ch. 9, "Configuring and Using Server Redundancy"): those that go with it, and those that
-// go once something newer is on both sides. What cannot be seen is no reason not to edit.
+// outdated returns the data versions on this server that an edit makes incompatible (spec ch. 9,
+// "Configuring and Using Server Redundancy"): those removed with it, and those removed once both
+// sides have a newer one. Errors are ignored, as they are no reason against the edit.
 func (s *server) outdated(before, after *clusterconf.Document) (gone, waiting []xdata.Version) {
 	store := s.versionsAfter(after)
 	for _, lim := range clusterconf.Outdated(before, after) {
@@ -27,20 +27,20 @@ func (s *server) outdated(before, after *clusterconf.Document) (gone, waiting []
 	return gone, waiting
 }
 
-// versionsAfter are the versions here, by the document that is about to be in force.
+// versionsAfter returns the store of versions by the document that is about to be in force.
 func (s *server) versionsAfter(doc *clusterconf.Document) *xdata.Store {
 	store := s.versions()
 	store.Paired = func(lim int) bool { return doc.ClusterOfLIM(lim) != nil }
 	return store
 }
 
-// removeOutdated removes what no longer fits, where no agent does that. The edit stands
-// whatever becomes of it: the versions are in nobody's way.
+// removeOutdated removes incompatible versions where no agent does. A failure does not affect the
+// edit.
 func (s *server) removeOutdated(ctx context.Context, before, after *clusterconf.Document) {
 	var errs []error
 	store := s.versionsAfter(after)
 	for _, lim := range clusterconf.Outdated(before, after) {
-		if versions, err := store.List(lim); err == nil && len(versions) > 0 { // else a folder would be made
+		if versions, err := store.List(lim); err == nil && len(versions) > 0 { // else a folder would be created
 			_, err = store.KeepNewest(ctx, lim)
 			errs = append(errs, err)
 		}
@@ -50,7 +50,7 @@ func (s *server) removeOutdated(ctx context.Context, before, after *clusterconf.
 	}
 }
 
-// outdatedElsewhere says what other servers have to do, where no agents tell them.
+// outdatedElsewhere returns what is to be done on other servers without agents.
 func outdatedElsewhere(before, after *clusterconf.Document, me string) []string {
 	lims := map[string][]int{}
 	for _, lim := range clusterconf.Outdated(before, after) {
@@ -71,7 +71,7 @@ func outdatedElsewhere(before, after *clusterconf.Document, me string) []string 
 	return left
 }
 
-// sidesOf are the servers that may hold versions of a LIM.
+// sidesOf returns the servers that may have versions of a LIM.
 func sidesOf(lim int, doc *clusterconf.Document) (names []string) {
 	if r := doc.RegularOf(lim); r != nil {
 		names = append(names, r.Name)

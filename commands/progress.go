@@ -6,8 +6,7 @@ import (
 	"mxcluster/internal/ui"
 )
 
-// progress shows how far long work has come, on a terminal only: what is piped
-// or logged is not to be filled with it.
+// progress shows the progress of long work, on a terminal only.
 func (a *app) progress(what string, total int64) *ui.Progress {
 	if a.out.Quiet || a.out.Machine() || !a.env.Terminal(a.env.Stderr) {
 		return nil
@@ -15,7 +14,7 @@ func (a *app) progress(what string, total int64) *ui.Progress {
 	return ui.NewProgress(a.env.Stderr, what, total, a.env.Now)
 }
 
-// waiting shows for how long something is waited for, on a terminal only.
+// waiting shows how long something has been waited for, on a terminal only.
 func (a *app) waiting(what string, limit time.Duration) *ui.Wait {
 	if a.out.Quiet || a.out.Machine() || !a.env.Terminal(a.env.Stderr) {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"mxcluster/internal/ui"
 )
 
-// failure is the contract's JSON shape of an error.
+// failure is an error in JSON, by the contract.
 type failure struct {
 	Error struct {
 		Code    fault.Code `json:"code"`
@@ -19,13 +19,13 @@ type failure struct {
 	} `json:"error"`
 }
 
-// report tells an error: one line, and the remedy on a second one.
+// report shows an error on one line, and its remedy on a second one.
 func report(w io.Writer, err error, asJSON bool) {
 	message, hint := ui.OneLine(err.Error()), ui.OneLine(remedy(err))
 	if asJSON {
 		var f failure
 		f.Error.Code, f.Error.Message, f.Error.Hint = fault.CodeOf(err), message, hint
-		_ = ui.WriteLines(w, []failure{f}) // there is no further place to complain at
+		_ = ui.WriteLines(w, []failure{f}) // there is no other place to report it
 		return
 	}
 	_, _ = fmt.Fprintf(w, "mxcluster: %s\n", message)
@@ -34,8 +34,7 @@ func report(w io.Writer, err error, asJSON bool) {
 	}
 }
 
-// remedy is what an error says to do, or what is to be done about a cause that needs
-// the same wherever it comes from.
+// remedy returns an error's remedy, or the one for its cause if that always needs the same.
 func remedy(err error) string {
 	switch hint := fault.HintOf(err); {
 	case hint != "":

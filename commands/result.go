@@ -10,7 +10,7 @@ import (
 	"mxcluster/internal/ui"
 )
 
-// result is what a command that changes something answers.
+// result is the answer of a command that changes something.
 type result struct {
 	APIVersion string   `json:"apiVersion"`
 	Kind       string   `json:"kind"` // ChangeResult
@@ -22,8 +22,8 @@ type result struct {
 	Left       []string `json:"left,omitempty"` // what is left to do, and where
 }
 
-// done tells a result. For people it is a note, so that standard output stays
-// empty; only a dry run's answer is what was asked for, and goes there.
+// done shows a result. For people it is a note on standard error; only the answer of a dry run goes
+// to standard output.
 func (a *app) done(r result) error {
 	if a.reason != "" {
 		r.Text += ": " + a.reason
@@ -49,13 +49,12 @@ func (a *app) done(r result) error {
 	return nil
 }
 
-// addReason adds the flag that the contract gives every command that changes
-// something (section 1), for those that have nowhere to keep a reason.
+// addReason adds --reason to a command that does not store it (contract, section 1).
 func (a *app) addReason(f *pflag.FlagSet) {
 	f.StringVar(&a.reason, "reason", "", "`text` that says why, told with the result")
 }
 
-// joinInts writes numbers as people list them.
+// joinInts lists numbers in words.
 func joinInts(numbers []int) string {
 	words := make([]string, len(numbers))
 	for i, n := range numbers {

@@ -10,22 +10,20 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// New returns the mxcluster command with all its subcommands. Nothing is read,
-// opened or started before it is executed.
+// New returns the mxcluster command with all its subcommands. It reads, opens and starts nothing.
 func New(env Env) *cobra.Command {
 	return newRoot(newApp(env))
 }
 
-// Run executes the command line and returns the exit code. What went wrong is
-// told on standard error, as the contract's section 2 has it. Standard output is
-// closed.
+// Run executes the command line and returns the exit code. Errors go to standard error (contract,
+// section 2). It closes standard output.
 func Run(ctx context.Context, env Env, args []string) fault.Code {
 	a := newApp(env)
 	a.stdout.last = true
 	return a.run(ctx, args)
 }
 
-// run executes one command line, of which there may be several.
+// run executes one of possibly several command lines.
 func (a *app) run(ctx context.Context, args []string) fault.Code {
 	defer a.close()
 	root := newRoot(a)
@@ -38,14 +36,14 @@ func (a *app) run(ctx context.Context, args []string) fault.Code {
 	case err == nil:
 		return fault.OK
 	case readerGone(err):
-		return fault.Failed // whoever read it has gone, and is told nothing more
+		return fault.Failed // the reader has gone
 	}
 	var exit exitError
 	if errors.As(err, &exit) {
 		return exit.code
 	}
-	// Whatever it looked like on the way, a signal or the time limit was it; the
-	// remedy of that would mislead.
+	// A signal or the time limit is the cause, whatever the error; the error's own remedy would be
+	// misleading.
 	switch {
 	case ctx.Err() != nil:
 		err = fault.New(fault.Interrupted, "", "interrupted: %v", err)
@@ -56,8 +54,8 @@ func (a *app) run(ctx context.Context, args []string) fault.Code {
 	return fault.CodeOf(err)
 }
 
-// newRoot puts the tree together. Arguments and flags are checked by us, so
-// that every wrong command line ends with code 64 and a remedy.
+// newRoot returns the command tree. Arguments and flags are checked by this package, so that every
+// invalid command line ends with code 64 and a remedy.
 func newRoot(a *app) *cobra.Command {
 	root := newGroup("mxcluster", "Keep telephone exchange servers reachable when one of them fails", `
 A cluster is up to ten regular servers, each running one LIM, and one standby

@@ -11,7 +11,7 @@ import (
 	"mxcluster/internal/ui"
 )
 
-// serverFlags are the flags that describe a server.
+// serverFlags are the flags for a server's properties.
 type serverFlags struct {
 	base, ifname string
 	lim          int
@@ -23,8 +23,7 @@ func (o *serverFlags) addFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.lim, "lim", 0, "`number` of the LIM of a regular server")
 }
 
-// server returns the server described; on a terminal it asks for what is
-// missing.
+// server returns the described server; on a terminal it asks for missing properties.
 func (o *serverFlags) server(ask *ui.Prompter, name string, like netip.Prefix) (clusterconf.Server, error) {
 	var none clusterconf.Server
 	var err error

@@ -6,11 +6,11 @@ import (
 	"syscall"
 )
 
-// sink is standard output. It remembers the first error of writing, so that no
-// command ends well whose answer did not get where it was to go, whoever wrote it.
+// sink is standard output. It remembers the first error of writing, so that no command succeeds
+// whose answer was not written.
 type sink struct {
 	to   io.Writer
-	last bool // no other command writes to it afterwards
+	last bool // no other command writes to it
 	err  error
 }
 
@@ -23,9 +23,9 @@ func (w *sink) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// end returns what a command came to that ended with err: that something could not be
-// written, unless another error goes before. After the last command it is closed, for
-// some file systems tell only then that a disk was full.
+// end returns the result of a command that ended with err: a write error, unless there is another
+// error. After the last command it closes the file, since some file systems report a full disk only
+// then.
 func (w *sink) end(err error) error {
 	if c, ok := w.to.(io.Closer); ok && w.last {
 		w.note(c.Close())
@@ -42,14 +42,14 @@ func (w *sink) note(err error) {
 	}
 }
 
-// writeError is an answer that could not be written.
+// writeError is the error for an answer that could not be written.
 type writeError struct{ why error }
 
 func (e writeError) Error() string { return "writing the answer: " + e.why.Error() }
 
 func (e writeError) Unwrap() error { return e.why }
 
-// readerGone reports whether the reader has gone, as head(1) does that has seen enough.
+// readerGone reports whether the reader has closed the pipe, as head(1) does.
 func readerGone(err error) bool {
 	var e writeError
 	return errors.As(err, &e) && errors.Is(e.why, syscall.EPIPE)

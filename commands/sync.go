@@ -19,18 +19,18 @@ type syncOptions struct {
 	lims      []int
 	all       bool
 	here      bool
-	wait      time.Duration // for the data to be free
+	wait      time.Duration // until the data are free
 	direction string
 	keep      string
 	bwlimit   string
 	dryRun    bool
 	reason    string
-	signs     bool // of life on standard output, until the report
+	signs     bool // keepalives on standard output, until the report
 
-	rate int64 // of bwlimit, in bytes a second; 0: no limit
+	rate int64 // bwlimit in bytes per second; 0: no limit
 }
 
-// syncReport is the answer of `sync -o json`.
+// syncReport is the output of `sync -o json`.
 type syncReport struct {
 	APIVersion string         `json:"apiVersion"`
 	Kind       string         `json:"kind"` // SyncReport
@@ -92,13 +92,12 @@ KiB a second, as rsync's does.`,
 	c.Flags().StringVar(&o.reason, "reason", "", "`text` that says why, for whoever finds the data in use")
 	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "compare both sides and say what would be copied, write nothing")
 	c.Flags().BoolVar(&o.signs, "signs", false, "print a blank now and then until the report is there, for who waits for it")
-	_ = c.Flags().MarkHidden("signs") // 'sync' of another server asks for them
+	_ = c.Flags().MarkHidden("signs") // used by 'sync' on another server
 	c.AddCommand(newSetupSSHCommand(a), newAcceptKeyCommand(a), newSSHCommand(a))
 	return c
 }
 
-// runSync plans first: what is asked for and not there must fail before any data
-// moves.
+// runSync plans first: an unknown LIM or cluster must fail before any data are copied.
 func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 	ways := []xdata.Direction{xdata.DirectionAuto, xdata.DirectionToStandby, xdata.DirectionToRegular}
 	if !slices.Contains(ways, xdata.Direction(o.direction)) {
@@ -132,7 +131,7 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 	if err != nil {
 		return err
 	}
-	// A server that does not know itself would find nothing to do, or have others do it.
+	// A server that is not in the document would find nothing to do, or order others to do it.
 	if o.here || cluster == "" && !o.all && len(o.lims) == 0 {
 		if err := s.checkKnown(doc); err != nil {
 			return fmt.Errorf("synchronising: %w", err)
@@ -157,15 +156,15 @@ func runSync(ctx context.Context, a *app, cluster string, o syncOptions) error {
 	return a.withoutHint(y.failure())
 }
 
-// syncJob is one LIM to do here, or some LIMs of a cluster to have done there.
+// syncJob is one LIM to synchronise here, or LIMs of a cluster to synchronise there.
 type syncJob struct {
 	cluster string
 	lims    []int
-	there   *clusterconf.Server // the peer, or the standby that shall do it
-	side    clusterconf.Side    // ours; "" to have it done there
+	there   *clusterconf.Server // the peer, or the standby that is to do it
+	side    clusterconf.Side    // ours; "": it is done there
 }
 
-// planSync says what to synchronise, and where.
+// planSync returns what to synchronise, and where.
 func planSync(doc *clusterconf.Document, me, only string, o syncOptions) ([]syncJob, error) {
 	if only != "" && doc.Cluster(only) == nil {
 		return nil, fault.New(fault.NotFound, didYouMean(only, clusterNames(doc), "mxcluster list"), "there is no cluster %q", only)
@@ -181,10 +180,10 @@ func planSync(doc *clusterconf.Document, me, only string, o syncOptions) ([]sync
 	return planAll(doc, me, only, o), nil
 }
 
-// planAll looks at one cluster after the other.
+// planAll plans each cluster.
 func planAll(doc *clusterconf.Document, me, only string, o syncOptions) []syncJob {
 	mine := doc.ClusterOfServer(me)
-	// Without a word about which, a server of a cluster means what it runs.
+	// Without a selection, a server of a cluster synchronises its own LIMs.
 	own := mine != nil && !o.all && (only == "" || only == mine.Name) && len(o.lims) == 0
 	var jobs []syncJob
 	for i := range doc.Clusters {
@@ -197,8 +196,8 @@ func planAll(doc *clusterconf.Document, me, only string, o syncOptions) []syncJo
 	return jobs
 }
 
-// planCluster splits the LIMs of a cluster into those done here and those that its
-// standby is asked to do.
+// planCluster splits the LIMs of a cluster into those synchronised here and those that its standby
+// is asked to synchronise.
 func planCluster(doc *clusterconf.Document, me string, c *clusterconf.Cluster, o syncOptions, own bool) []syncJob {
 	var jobs []syncJob
 	away := syncJob{cluster: c.Name, there: doc.Server(c.Standby)}
@@ -220,7 +219,7 @@ func planCluster(doc *clusterconf.Document, me string, c *clusterconf.Cluster, o
 	return jobs
 }
 
-// notes says what a table has no room for.
+// notes shows what the table has no room for.
 func (y *syncer) notes() {
 	for _, r := range y.results {
 		if r.SetAside != "" {
@@ -235,7 +234,7 @@ func (y *syncer) notes() {
 	}
 }
 
-// clusterNames are the names there are, for a remedy.
+// clusterNames returns the names of all clusters, for a remedy.
 func clusterNames(doc *clusterconf.Document) []string {
 	var names []string
 	for _, c := range doc.Clusters {
@@ -244,7 +243,7 @@ func clusterNames(doc *clusterconf.Document) []string {
 	return names
 }
 
-// withSpace sets a name off from the word before it; "" stays "".
+// withSpace puts a blank before a name; "" stays "".
 func withSpace(name string) string {
 	if name == "" {
 		return ""
@@ -252,7 +251,7 @@ func withSpace(name string) string {
 	return " " + name
 }
 
-// view shows one line for each LIM.
+// view has one line for each LIM.
 func (y *syncer) view() ui.View {
 	v := ui.View{
 		Object: syncReport{APIVersion: clusterconf.APIVersion, Kind: syncReportKind, DryRun: y.options.dryRun, Results: append([]xdata.Result{}, y.results...)},

@@ -13,13 +13,13 @@ import (
 	"mxcluster/xdata"
 )
 
-// syncKey is the key by which another server asks for something, as the forced command in
-// authorized_keys has it.
+// syncKey is the ssh key by which another server logs in, as described by its forced command in
+// authorized_keys.
 type syncKey struct {
-	from   string // the server whose key it is; "": the line does not say, as those of earlier versions
+	from   string // the server with the key; "": not stated, as in lines of earlier versions
 	orders bool   // it may order syncs of LIMs that its server may not run
-	forced bool   // a key was used that starts one command
-	came   string // where from, as sshd says in SSH_CONNECTION
+	forced bool   // the login was by a key with a forced command
+	came   string // origin of the login (SSH_CONNECTION of sshd)
 }
 
 func (k *syncKey) flags(c *cobra.Command) {
@@ -27,23 +27,22 @@ func (k *syncKey) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&k.orders, "orders", false, "let it order syncs of LIMs that its server may not run")
 }
 
-// holder is what somebody who asks for data may reach.
+// holder is what a login may access.
 type holder struct {
 	lims   []int // never nil
 	opened xdata.Access
-	old    string // what to do about a key that is not bound to a server; "": nothing
+	old    string // remedy for a key that is not bound to a server; "": none is needed
 }
 
-// used fills in what sshd says of a key. A login that starts what it likes has no original
-// command.
+// used adds what sshd says about the login. One without a forced command has no original command.
 func (k syncKey) used(e Env) syncKey {
 	k.forced, k.came = k.forced || e.lookup("SSH_ORIGINAL_COMMAND") != "", e.lookup("SSH_CONNECTION")
 	return k
 }
 
-// holds tells what may be reached by a key on the server me: the data of the LIMs that both
-// servers may run. A line of an earlier version does not name the server: it is the one whose
-// address the login comes from. A login by no such key may do all that this server may.
+// holds returns what a key may access on the server me: data of the LIMs that both servers may run.
+// If the line does not name the key's server, it is found by the login's origin. A login without
+// such a key may do what this server may.
 func (k syncKey) holds(doc *clusterconf.Document, me string) (holder, error) {
 	own := limsOfServer(doc, me)
 	if k.from == "" && !k.forced {
@@ -70,8 +69,8 @@ func (k syncKey) holds(doc *clusterconf.Document, me string) (holder, error) {
 	return h, nil
 }
 
-// loginFrom tells which server an ssh login comes from, by its base or its former one, or by
-// the alias of a LIM that it may run; "" for none.
+// loginFrom returns the server that a login comes from, by its base, former base, or the alias of a
+// LIM that it may run; "": unknown.
 func loginFrom(doc *clusterconf.Document, connection string) (who string, lims []int) {
 	text, _, _ := strings.Cut(connection, " ")
 	addr, err := netip.ParseAddr(text)
@@ -94,8 +93,8 @@ func loginFrom(doc *clusterconf.Document, connection string) (who string, lims [
 	return "", nil
 }
 
-// mayOrder checks whether a key may order a sync here: of LIMs whose data it opens, or, as
-// that was said when it was let in, of any.
+// mayOrder checks whether a key may order a sync here: of LIMs whose data it may access or, if it
+// was accepted with --orders, of any.
 func (k syncKey) mayOrder(doc *clusterconf.Document, me string, asked sshCommand) error {
 	h, err := k.holds(doc, me)
 	if err != nil || h.opened.Orders {

@@ -16,16 +16,16 @@ import (
 	"mxcluster/xdata"
 )
 
-// syncer carries syncs out and collects what became of them.
+// syncer carries out syncs and collects their results.
 type syncer struct {
 	server  *server
 	options syncOptions
-	settle  time.Duration // how long what other programs may still be writing is waited for
+	settle  time.Duration // how long versions being written by other programs are waited for
 	results []xdata.Result
 	errs    []error
 }
 
-// doAll does one job after the other, whatever becomes of each.
+// doAll carries out all jobs, even if some fail.
 func (y *syncer) doAll(ctx context.Context, jobs []syncJob) {
 	for _, j := range jobs {
 		if j.side == "" {
@@ -46,7 +46,7 @@ func (y *syncer) do(ctx context.Context, j syncJob) {
 	}
 }
 
-// rsh is how another server is reached.
+// rsh returns how another server is reached.
 func (s *server) rsh() remoteshell.Shell {
 	return remoteshell.Shell{
 		Command: s.settings.SyncRSH, RemoteCommand: s.settings.SyncRemoteCommand,
@@ -54,13 +54,12 @@ func (s *server) rsh() remoteshell.Shell {
 	}
 }
 
-// serve starts the other end of a sync.
+// serve starts the server of a sync on another server.
 func (s *server) serve(ctx context.Context, rsh remoteshell.Shell, there *clusterconf.Server) (xdata.Conn, error) {
 	return remoteshell.Dial(ctx, rsh, there.Name, there.Base.Addr(), "xdata", "serve")
 }
 
-// local synchronises one LIM between this server and its peer, and remembers
-// what became of it.
+// local synchronises one LIM between this server and its peer, and records the result.
 func (y *syncer) local(ctx context.Context, j syncJob, lim int) (xdata.Result, error) {
 	var r xdata.Result
 	err := y.settled(ctx, lim, func() (*xdata.Writing, error) {
@@ -106,17 +105,17 @@ func (y *syncer) syncPair(ctx context.Context, j syncJob, lim int) (xdata.Result
 			bar.Add(n)
 		},
 	})
-	// What the peer's end has to say was said by Sync, which hears more of it.
+	// Errors of the peer's process have been reported by Sync already.
 	_ = peer.Close()
 	return r, err
 }
 
-// syncs is what this server remembers of its syncs.
+// syncs returns the records of this server's syncs.
 func (s *server) syncs() xdata.Records {
 	return xdata.Records{Dir: s.dirs.Syncs()}
 }
 
-// delegate has the standby of a cluster do it, and takes over its report.
+// delegate lets the standby of a cluster carry out a job, and takes over its report.
 func (y *syncer) delegate(ctx context.Context, j syncJob) {
 	results, err := y.remote(ctx, j)
 	if err != nil {
@@ -134,9 +133,9 @@ func (y *syncer) delegate(ctx context.Context, j syncJob) {
 	}
 }
 
-// remote runs the sync there. Its exit code says no more than its report.
+// remote runs the sync on the other server. Its exit code adds nothing to its report.
 func (y *syncer) remote(ctx context.Context, j syncJob) ([]xdata.Result, error) {
-	// It may be of a version that does not know what is asked for.
+	// The other server may have a version that does not know the options.
 	opened, err := y.server.awaitGreeting(ctx, y.server.rsh(), j.there)
 	if err == nil && opened.For != "" {
 		err = y.mayOrder(opened, j)
@@ -175,7 +174,7 @@ func (y *syncer) remote(ctx context.Context, j syncJob) ([]xdata.Result, error) 
 	return nil, err
 }
 
-// mayOrder checks whether our key will do there for what is to be ordered.
+// mayOrder checks whether our key may order the sync there.
 func (y *syncer) mayOrder(opened xdata.Access, j syncJob) error {
 	doc, err := y.server.read()
 	if err != nil {
@@ -185,10 +184,10 @@ func (y *syncer) mayOrder(opened xdata.Access, j syncJob) error {
 	return k.mayOrder(doc, j.there.Name, sshCommand{cluster: j.cluster, sync: syncOptions{lims: j.lims}})
 }
 
-// maxReport bounds the report of another server, in bytes.
+// maxReport is the most bytes of another server's report.
 const maxReport = 1 << 20
 
-// findReport finds the report in what a login and mxcluster there printed.
+// findReport finds the report in the output of a login and mxcluster.
 func findReport(answer []byte) (report syncReport, ok bool) {
 	for range maxBraces {
 		i := bytes.IndexByte(answer, '{')
@@ -205,27 +204,27 @@ func findReport(answer []byte) (report syncReport, ok bool) {
 	return report, false
 }
 
-// maxBraces is how many beginnings of a report are tried.
+// maxBraces bounds the attempts to find the beginning of a report.
 const maxBraces = 1000
 
-// awaitGreeting waits for the first word of mxcluster there.
+// awaitGreeting waits for the greeting of mxcluster on another server.
 func (s *server) awaitGreeting(ctx context.Context, rsh remoteshell.Shell, there *clusterconf.Server) (xdata.Access, error) {
 	conn, err := s.serve(ctx, rsh, there)
 	if err != nil {
 		return xdata.Access{}, err
 	}
-	defer conn.Close() // it complains of the early end
+	defer conn.Close() // its error is about the early end
 	return xdata.Meet(conn)
 }
 
-// failedSync reports a sync that did not come about.
+// failedSync reports a sync that could not be carried out.
 func failedSync(lim int, err error) xdata.Result {
 	text := err.Error()
 	return xdata.Result{LIM: lim, Direction: xdata.DirectionNone, Result: xdata.Failed, Error: &text, Code: fault.CodeOf(err)}
 }
 
-// codeOf is the exit code of what another server reports. One of an older
-// version says the outcome alone.
+// codeOf returns the exit code in another server's report. An older version states the outcome
+// only.
 func codeOf(r xdata.Result) fault.Code {
 	switch {
 	case r.Code != fault.OK:
@@ -238,7 +237,7 @@ func codeOf(r xdata.Result) fault.Code {
 	return fault.Failed
 }
 
-// failure is nil if all went well; else its code is that of the gravest failure.
+// failure returns nil if all syncs succeeded, else an error with the most severe code.
 func (y *syncer) failure() error {
 	return joinErrors(errors.Join(y.errs...), fmt.Sprintf("%d of %d LIMs were not synchronised", len(y.errs), len(y.results)))
 }

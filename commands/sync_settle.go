@@ -7,9 +7,8 @@ import (
 	"mxcluster/xdata"
 )
 
-// settled has a LIM synchronised, and again when another program has written a version to
-// its end meanwhile: a sync that follows on a backup would leave that behind. What is not
-// waited for any longer is said.
+// settled synchronises a LIM, and again if another program has completed a version meanwhile, which
+// a sync right after a backup would miss. What is not waited for is reported.
 func (y *syncer) settled(ctx context.Context, lim int, do func() (*xdata.Writing, error)) error {
 	end := y.server.env.Now().Add(y.settle)
 	for round := 1; ; round++ {
@@ -25,7 +24,7 @@ func (y *syncer) settled(ctx context.Context, lim int, do func() (*xdata.Writing
 	}
 }
 
-// await waits until a version counts as complete; false: it was interrupted.
+// await waits until a version counts as complete; false if it was interrupted.
 func (y *syncer) await(ctx context.Context, lim int, w *xdata.Writing) bool {
 	left := w.Until.Sub(y.server.env.Now())
 	if left > 0 {
@@ -40,8 +39,8 @@ func (y *syncer) await(ctx context.Context, lim int, w *xdata.Writing) bool {
 }
 
 const (
-	// settleRounds is how often a LIM is synchronised at most.
+	// settleRounds bounds how often a LIM is synchronised.
 	settleRounds = 4
-	// settleSlack lets the moment pass on both sides, whose clocks may differ a little.
+	// settleSlack allows for the difference of the two servers' clocks.
 	settleSlack = 500 * time.Millisecond
 )

@@ -90,7 +90,7 @@ func runSetupSSH(ctx context.Context, a *app, name string, o setupSSHOptions) er
 		return fault.New(fault.Usage, "name the other server", "%s is this server", name)
 	}
 	login := s.login()
-	login.User = "root" // for the agent's own user, which has no login there
+	login.User = "root" // the agent's own user has no login there
 	if u, err := user.Current(); err == nil && a.env.OwnUser == "" {
 		login.User = u.Username
 	}
@@ -103,7 +103,7 @@ func runSetupSSH(ctx context.Context, a *app, name string, o setupSSHOptions) er
 	return a.done(u.result(changed))
 }
 
-// serverNames are those there are, for a remedy.
+// serverNames returns the names of all servers, for a remedy.
 func serverNames(doc *clusterconf.Document) (names []string) {
 	for _, s := range doc.Servers {
 		names = append(names, s.Name)
@@ -111,10 +111,10 @@ func serverNames(doc *clusterconf.Document) (names []string) {
 	return names
 }
 
-// login is the login of this server's syncs.
+// login returns the login for this server's syncs.
 func (s *server) login() sshlogin.Login { return sshlogin.Login{Dir: s.dirs.SSH()} }
 
-// sshSetup is one setting up.
+// sshSetup sets up the login on one server.
 type sshSetup struct {
 	app     *app
 	server  *server
@@ -141,7 +141,7 @@ func (u *sshSetup) result(changed bool) result {
 	return r
 }
 
-// run does what is missing. Whatever it is interrupted at, running it again goes on.
+// run does what is missing. After an interruption it can be run again.
 func (u *sshSetup) run(ctx context.Context) (changed bool, err error) {
 	if u.login.Has(u.host.Name) {
 		opened, err := u.try(ctx)
@@ -169,12 +169,12 @@ func (u *sshSetup) run(ctx context.Context) (changed bool, err error) {
 	return true, nil
 }
 
-// wantedAccess is what the key shall open.
+// wantedAccess is what the key is to give access to.
 func (u *sshSetup) wantedAccess() xdata.Access {
 	return xdata.Access{For: u.server.settings.Server, Orders: u.options.orders}
 }
 
-// bringKey logs in as the person who runs this may, and has the key let in.
+// bringKey logs in as the present user, and installs the key.
 func (u *sshSetup) bringKey(ctx context.Context, key string) error {
 	rsh, err := u.firstLogin()
 	if err != nil {
@@ -190,7 +190,7 @@ func (u *sshSetup) bringKey(ctx context.Context, key string) error {
 	}
 	defer conn.Close()
 	if _, err := io.WriteString(conn, key+"\n"); err != nil {
-		u.app.out.Detail("sending the key: %v", err) // why is what the answer says
+		u.app.out.Detail("sending the key: %v", err) // the answer contains the reason
 	}
 	first := ""
 	for lines := bufio.NewReader(io.LimitReader(conn, maxKeyAnswer)); ; {
@@ -199,7 +199,7 @@ func (u *sshSetup) bringKey(ctx context.Context, key string) error {
 			first = strings.TrimSpace(line)
 		}
 		switch {
-		case strings.HasSuffix(strings.TrimSpace(line), keyAccepted): // what the login prints may come before
+		case strings.HasSuffix(strings.TrimSpace(line), keyAccepted): // the login may print something before it
 			return nil
 		case errors.Is(err, io.EOF):
 			return fault.New(fault.Unreachable, "make sure that sync.remote_command starts mxcluster there, of the same version",
@@ -210,10 +210,10 @@ func (u *sshSetup) bringKey(ctx context.Context, key string) error {
 	}
 }
 
-// maxKeyAnswer bounds what is read of the answer to a key, with what the login prints.
+// maxKeyAnswer bounds the answer to a key, including the login's output.
 const maxKeyAnswer = 64 << 10
 
-// firstLogin is the login of the person who runs this, who may be asked for a password.
+// firstLogin is the login of the present user, who may be asked for a password.
 func (u *sshSetup) firstLogin() (remoteshell.Shell, error) {
 	words := append([]string{"ssh"}, u.login.BootstrapOptions(u.host, u.options.identity, u.options.acceptHostKey, u.server.settings.SyncLoginLimit)...)
 	for i, w := range words {
@@ -227,7 +227,7 @@ func (u *sshSetup) firstLogin() (remoteshell.Shell, error) {
 	return rsh, nil
 }
 
-// try logs in by the key and waits for the first word of a sync.
+// try logs in with the key and waits for the greeting of a sync.
 func (u *sshSetup) try(ctx context.Context) (xdata.Access, error) {
 	rsh := u.server.rsh()
 	rsh.Command = u.server.dirs.OwnRSH()

@@ -22,7 +22,7 @@ import (
 	"mxcluster/xdata"
 )
 
-// keyAccepted is the answer of accept-key when the key is in place.
+// keyAccepted is the answer of accept-key after it has installed the key.
 const keyAccepted = "mxcluster-key-accepted"
 
 // newAcceptKeyCommand returns `sync accept-key`, which setup-ssh runs on the other
@@ -75,7 +75,7 @@ func runAcceptKey(a *app, k syncKey) error {
 	return err
 }
 
-// forcedCommand is what the key may start: this program, with these folders, for its server.
+// forcedCommand is the command of the key: this program with its folders, for the key's server.
 func forcedCommand(d settings.Dirs, k syncKey) (string, error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -93,7 +93,7 @@ func forcedCommand(d settings.Dirs, k syncKey) (string, error) {
 	return strings.Join(words, " "), nil
 }
 
-// newSSHCommand returns `sync ssh-command`, the forced command of the key.
+// newSSHCommand returns `sync ssh-command`, the forced command of a key.
 func newSSHCommand(a *app) *cobra.Command {
 	var k syncKey
 	c := &cobra.Command{
@@ -144,27 +144,27 @@ func runSSHCommand(ctx context.Context, a *app, k syncKey) error {
 	return runSync(ctx, a, asked.cluster, asked.sync)
 }
 
-// sshCommand is what a key was used for.
+// sshCommand is the command that a key was used for.
 type sshCommand struct {
-	serve   bool // as `xdata serve`
+	serve   bool // `manager facts`; else a sync
 	facts   bool // as `manager facts`; else a sync
 	cluster string
 	sync    syncOptions
 }
 
-// maxSSHCommand bounds what is asked for, in bytes.
+// maxSSHCommand is the most bytes of the requested command.
 const maxSSHCommand = 4 << 10
 
-// Bounds of a sync that another server orders: it holds the LIM's data, and no key may have
-// them held for as long as it likes.
+// Bounds of a sync ordered by another server: it locks the LIM's data, which no key may do for
+// unlimited time.
 const (
 	minOrderedRate = 16 << 10 // bytes a second
 	maxOrderedWait = 24 * time.Hour
 )
 
-// parseSSHCommand reads what another server asked for. The words in front name
-// mxcluster there and its folders as that server knows them; nothing of them is
-// ever run. The rest must be, word for word, what a sync sends.
+// parseSSHCommand parses the command that another server requests. Its first words name mxcluster
+// and its folders as that server knows them, and are never executed. The rest must be, word for
+// word, what a sync sends.
 func parseSSHCommand(text string) (sshCommand, error) {
 	refused := fault.New(fault.NotPermitted, "this key is for 'mxcluster sync' alone", "this is not what a sync asks for: %.100q", text)
 	if len(text) > maxSSHCommand {
@@ -193,7 +193,7 @@ func parseSSHCommand(text string) (sshCommand, error) {
 	return sshCommand{}, refused
 }
 
-// parseSSHSync reads the arguments of a sync that another server asks for.
+// parseSSHSync parses the arguments of a sync that another server requests.
 func parseSSHSync(words []string) (c sshCommand, ok bool) {
 	c.cluster, words = words[0], words[1:]
 	c.sync.direction = string(xdata.DirectionAuto)
@@ -228,7 +228,7 @@ func parseSSHSync(words []string) (c sshCommand, ok bool) {
 	return c, true
 }
 
-// setFlag takes a flag with its value.
+// setFlag sets a flag with its value.
 func (c *sshCommand) setFlag(flag, value string) bool {
 	switch flag {
 	case "--output":

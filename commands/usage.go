@@ -12,20 +12,20 @@ import (
 	"mxcluster/internal/nearest"
 )
 
-// newGroup returns a command that only holds others. Calling it alone is a
-// usage error: a script that forgot the verb must not go on as if it had run.
+// newGroup returns a command that only has subcommands. Calling it alone is a usage error, so that
+// a script without a verb does not seem to succeed.
 func newGroup(use, short, long, example string, children ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
 		Use: use, Short: short, Long: strings.TrimSpace(long), Example: strings.Trim(example, "\n"),
 		Annotations: exits(fault.Usage),
 		Args:        groupArgs,
-		RunE:        func(*cobra.Command, []string) error { return nil }, // groupArgs has refused before
+		RunE:        func(*cobra.Command, []string) error { return nil }, // groupArgs has refused it
 	}
 	c.AddCommand(children...)
 	return c
 }
 
-// groupArgs refuses everything: a known subcommand would have been called.
+// groupArgs refuses all arguments: a known subcommand would have been called.
 func groupArgs(c *cobra.Command, args []string) error {
 	var names []string
 	for _, sub := range c.Commands() {
@@ -47,8 +47,8 @@ func groupArgs(c *cobra.Command, args []string) error {
 	return fault.New(fault.Usage, hint, "unknown command %q for %s", args[0], c.CommandPath())
 }
 
-// arguments returns the check for exactly the arguments named, as in
-// arguments("C", "N"). A name in brackets, "[C]", may be left out.
+// arguments returns a check for exactly the named arguments, as in arguments("C", "N"). A name in
+// brackets, "[C]", is optional.
 func arguments(names ...string) cobra.PositionalArgs {
 	needed := 0
 	for _, n := range names {
@@ -67,8 +67,8 @@ func arguments(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// about is how an error begins that is about a command. The line has the program's
-// name in front anyway, so there is nothing to add for the root.
+// about is the beginning of an error about a command. It is empty for the root, as the line starts
+// with the program's name.
 func about(c *cobra.Command) string {
 	if !c.HasParent() {
 		return ""
@@ -76,10 +76,10 @@ func about(c *cobra.Command) string {
 	return strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ") + ": "
 }
 
-// usageHint is the remedy of a wrong number of arguments.
+// usageHint is the remedy for a wrong number of arguments.
 func usageHint(c *cobra.Command) string { return "usage: " + c.UseLine() }
 
-// flagError turns pflag's errors into usage errors with a remedy.
+// flagError turns errors of pflag into usage errors with a remedy.
 func flagError(c *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var noValue *pflag.ValueRequiredError
@@ -102,7 +102,7 @@ func flagError(c *cobra.Command, err error) error {
 	return fault.New(fault.Usage, usageHint(c), "%s%v", about(c), err)
 }
 
-// unknownFlag names the nearest flag there is.
+// unknownFlag names the nearest existing flag.
 func unknownFlag(c *cobra.Command, e *pflag.NotExistError) error {
 	hint := fmt.Sprintf("'%s --help' lists the flags", c.CommandPath())
 	if e.GetSpecifiedShortnames() != "" {
@@ -116,7 +116,7 @@ func unknownFlag(c *cobra.Command, e *pflag.NotExistError) error {
 	return fault.New(fault.Usage, hint, "%sunknown flag --%s", about(c), e.GetSpecifiedName())
 }
 
-// flagName names a flag in both its forms.
+// flagName returns a flag in both its forms.
 func flagName(f *pflag.Flag) string {
 	if f.Shorthand != "" {
 		return "-" + f.Shorthand + ", --" + f.Name
@@ -124,8 +124,7 @@ func flagName(f *pflag.Flag) string {
 	return "--" + f.Name
 }
 
-// valueHint says what a flag's value must look like; values of our own types
-// say it themselves.
+// valueHint describes a flag's value; types of this program have descriptions of their own.
 func valueHint(f *pflag.Flag, cause error) string {
 	switch f.Value.Type() {
 	case "int", "uint", "uint64":

@@ -12,28 +12,28 @@ import (
 	"mxcluster/internal/status"
 )
 
-// stateRunning is the contract's word for a LIM that serves.
+// stateRunning is the contract's state of an active LIM.
 const stateRunning = "running"
 
-// stateFailed is the contract's word for a LIM that did not start.
+// stateFailed is the contract's state of a LIM that did not start.
 const stateFailed = "failed"
 
-// livenessAlive is the agents' word for a server whose agent answers.
+// livenessAlive is the liveness of a server whose agent is alive.
 const livenessAlive = "alive"
 
-// pollEvery is how often a wait looks. The agent answers from memory.
+// pollEvery is the interval of checks while waiting. The agent answers from memory.
 const pollEvery = 50 * time.Millisecond
 
-// goal tells whether a status is the one waited for, and how things stand; an error
-// where it will not come any more.
+// goal reports whether a status is the one that is waited for, and describes the present state; an
+// error if it will never come.
 type goal func(*status.ClusterStatus) (reached bool, now string, err error)
 
-// waitError is the error of a wait for what will not come.
+// waitError is the error for waiting in vain.
 type waitError struct{ error }
 
 func (e waitError) Unwrap() error { return e.error }
 
-// waitFor asks the agent until the goal is reached.
+// waitFor polls the agent until the goal is reached.
 func waitFor(ctx context.Context, agent Agent, limit time.Duration, reached goal) error {
 	return waitUntil(ctx, limit, func(ctx context.Context) (bool, string, error) {
 		st, err := agent.Status(ctx)
@@ -48,9 +48,9 @@ func waitFor(ctx context.Context, agent Agent, limit time.Duration, reached goal
 	})
 }
 
-// waitUntil looks until what is waited for is there. A wait that runs out is
-// fault.Unknown: the order stands, its outcome does not. An agent that does not
-// answer meanwhile may be on its way up again and is asked on.
+// waitUntil polls until the goal is reached. If the wait is too long, that is fault.Unknown: the
+// order remains, its outcome is unknown. An agent that does not answer may be restarting, and is
+// polled further.
 func waitUntil(ctx context.Context, limit time.Duration, look func(context.Context) (reached bool, now string, err error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errWaitOver)
 	defer cancel()
@@ -80,11 +80,11 @@ func waitUntil(ctx context.Context, limit time.Duration, look func(context.Conte
 	}
 }
 
-// errWaitOver tells the end of a wait from that of the whole command.
+// errWaitOver distinguishes the end of a wait from that of the command.
 var errWaitOver = fault.New(fault.Unknown, "", "the wait ran out")
 
-// aliveServers names the other servers whose agents answer. Without an agent here there
-// is nobody to wait for, and a wait would never end.
+// aliveServers returns the other servers whose agents are alive. Without an agent here it is an
+// error, as a wait would never end.
 func aliveServers(ctx context.Context, s *server, agent bool) ([]string, error) {
 	if !agent {
 		return nil, fault.New(fault.Unreachable, "start it with 'mxcluster agent run', or leave out --wait",
@@ -103,8 +103,7 @@ func aliveServers(ctx context.Context, s *server, agent bool) ([]string, error) 
 	return live, nil
 }
 
-// awaitEdit waits until an edit has reached every server that lives, and until what
-// else the edit is to bring about has come.
+// awaitEdit waits until an edit has reached every live server, and its goal is reached.
 func (s *server) awaitEdit(ctx context.Context, e edit, out outcome, live []string) error {
 	end := s.env.Now().Add(e.wait)
 	err := waitUntil(ctx, e.wait, func(ctx context.Context) (bool, string, error) {
@@ -121,8 +120,8 @@ func (s *server) awaitEdit(ctx context.Context, e edit, out outcome, live []stri
 	return waitFor(ctx, s.agent, max(end.Sub(s.env.Now()), pollEvery), e.then)
 }
 
-// serverBehind names a server that lives, or lived when the edit began, and does not have
-// the revision yet. One that its new address keeps silent for a moment counts.
+// serverBehind returns a live server, or one that was alive when the edit began, without the
+// revision. One that is silent because its address changes counts, too.
 func serverBehind(info *control.AgentInfo, revision uint64, live []string) string {
 	if info.Revision < revision {
 		return fmt.Sprintf("the agent of %s works by revision %d, not %d", info.Server, info.Revision, revision)
@@ -135,10 +134,10 @@ func serverBehind(info *control.AgentInfo, revision uint64, live []string) strin
 	return ""
 }
 
-// busyPoll is how often data in use is tried again.
+// busyPoll is the interval of retries while data are in use.
 const busyPoll = 500 * time.Millisecond
 
-// whileBusy does something again while it is fault.Busy, up to a limit.
+// whileBusy retries while the error is fault.Busy, up to a limit.
 func whileBusy(ctx context.Context, limit time.Duration, do func() error) error {
 	err := do()
 	if limit <= 0 || fault.CodeOf(err) != fault.Busy {

@@ -7,7 +7,7 @@ import (
 	"mxcluster/xdata"
 )
 
-// warnings are what went wrong without stopping a command, each once.
+// warnings are problems that did not stop a command, each reported once.
 type warnings struct {
 	tell func(err error)
 
@@ -15,7 +15,7 @@ type warnings struct {
 	told map[string]bool
 }
 
-// warn may be called from several goroutines.
+// warn is safe for concurrent use.
 func (w *warnings) warn(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -30,7 +30,7 @@ func tellWarnings(out *ui.Output) *warnings {
 	return &warnings{tell: func(err error) { out.Warn("%s", xdata.Advice(err)) }, told: map[string]bool{}}
 }
 
-// keepWarnings makes them errors of a command whose work it would have been.
+// keepWarnings collects warnings as errors of a command whose task failed by them.
 func keepWarnings(errs *[]error) *warnings {
 	return &warnings{tell: func(err error) { *errs = append(*errs, err) }, told: map[string]bool{}}
 }

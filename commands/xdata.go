@@ -2,7 +2,7 @@ package commands
 
 import "github.com/spf13/cobra"
 
-// newXdataCommand groups what concerns data versions.
+// newXdataCommand groups the commands for data versions.
 func newXdataCommand(a *app) *cobra.Command {
 	return newGroup("xdata", "Make, list, verify, restore, remove and serve data versions", `
 A data version is a complete copy of a LIM's data. The standby starts a LIM on

@@ -62,7 +62,7 @@ from the future is made, but not copied.`,
 	return c
 }
 
-// runXdataBackup prints the name of the new version, for scripts to go on with.
+// runXdataBackup prints the name of the new version, for scripts.
 func runXdataBackup(ctx context.Context, a *app, o xdataBackupOptions) error {
 	if o.from == "" {
 		var err error
@@ -114,8 +114,8 @@ func runXdataBackup(ctx context.Context, a *app, o xdataBackupOptions) error {
 	return s.syncBackup(ctx, v, o.reason, jobs)
 }
 
-// mayBackUp refuses a backup on the side where the LIM is not active: its data there are
-// old, and would count as the newest.
+// mayBackUp refuses a backup on the side where the LIM is not active: its data there are old, and
+// would count as the newest.
 func (o *xdataBackupOptions) mayBackUp(ctx context.Context, s *server, doc *clusterconf.Document) error {
 	c := doc.ClusterOfLIM(o.lim)
 	if o.force || c == nil {
@@ -132,7 +132,7 @@ func (o *xdataBackupOptions) mayBackUp(ctx context.Context, s *server, doc *clus
 		"LIM %d is active on %s, not here", o.lim, on)
 }
 
-// backup makes the version, and shows how far it has come.
+// backup makes the version, and shows its progress.
 func (s *server) backup(ctx context.Context, o xdataBackupOptions) (xdata.Version, error) {
 	store := s.versions()
 	bar := s.progress("backing up", 0)
@@ -145,14 +145,14 @@ func (s *server) backup(ctx context.Context, o xdataBackupOptions) (xdata.Versio
 	return store.Backup(ctx, o.lim, o.from)
 }
 
-// syncJobs are what follows the backup: nothing where the LIM is in no cluster.
+// syncJobs returns the syncs after the backup: none for a LIM in no cluster.
 func (o *xdataBackupOptions) syncJobs(doc *clusterconf.Document, me string) ([]syncJob, error) {
 	if o.noSync || doc.ClusterOfLIM(o.lim) == nil {
 		return nil, nil
 	}
 	jobs, err := planSync(doc, me, "", syncOptions{lims: []int{o.lim}})
 	if err == nil && slices.ContainsFunc(jobs, func(j syncJob) bool { return j.side == "" }) {
-		// The sync would run between the others, and say that all is well.
+		// The sync would run between other servers, and report success.
 		regular, standby := doc.RegularOf(o.lim).Name, doc.ClusterOfLIM(o.lim).Standby
 		return nil, fault.New(fault.Refused, fmt.Sprintf("run it on %s, or on %s while the LIM runs there; with --no-sync the version is made here and stays here", regular, standby),
 			"LIM %d runs on %s or on %s, not on %s: nobody would get its version", o.lim, regular, standby, me)
@@ -160,7 +160,7 @@ func (o *xdataBackupOptions) syncJobs(doc *clusterconf.Document, me string) ([]s
 	return jobs, err
 }
 
-// dryRunWords words a dry run.
+// dryRunWords describes a dry run.
 func (o *xdataBackupOptions) dryRunWords(jobs []syncJob) string {
 	text := fmt.Sprintf("a data version of LIM %d would be made of %s", o.lim, o.from)
 	for _, j := range jobs {
@@ -169,7 +169,7 @@ func (o *xdataBackupOptions) dryRunWords(jobs []syncJob) string {
 	return text
 }
 
-// showBackup prints the name alone, but for those who ask for a format.
+// showBackup prints the name only, unless a format was asked for.
 func (a *app) showBackup(v xdata.Version) error {
 	if a.out.Machine() {
 		return a.out.Show(versionView([]xdata.Version{v}))
@@ -177,8 +177,8 @@ func (a *app) showBackup(v xdata.Version) error {
 	return a.out.Lines(v.Name)
 }
 
-// syncBackup copies a new version to the other side (spec ch. 3). It is there
-// whatever becomes of that.
+// syncBackup copies a new version to the other side (spec ch. 3). The version stays even if that
+// fails.
 func (s *server) syncBackup(ctx context.Context, v xdata.Version, reason string, jobs []syncJob) error {
 	y := &syncer{server: s, options: syncOptions{direction: string(xdata.DirectionAuto), reason: reason, wait: busyLimit}}
 	y.doAll(ctx, jobs)
@@ -195,11 +195,10 @@ func (s *server) syncBackup(ctx context.Context, v xdata.Version, reason string,
 	return s.withoutHint(fault.Wrap(err, fault.CodeOf(err), "", "%s is made, but not copied to the other side", v.Name))
 }
 
-// busyLimit is how long a backup waits for a sync that cron or an agent has begun:
-// it is no reason to leave the new version behind.
+// busyLimit is how long a backup waits for a sync started by cron or an agent.
 const busyLimit = time.Minute
 
-// knownLIM makes sure that the system has a LIM.
+// knownLIM checks that the system has a LIM.
 func knownLIM(doc *clusterconf.Document, lim int) error {
 	if lim == 0 {
 		return fault.New(fault.Usage, "give --lim N", "--lim is missing")

@@ -49,7 +49,7 @@ is on both sides, and both sides of a conflict stay: 'mxcluster sync' comes firs
 	return c
 }
 
-// runXdataPrune goes on with the other LIMs when the data of one is in use.
+// runXdataPrune continues with other LIMs when the data of one are in use.
 func runXdataPrune(ctx context.Context, a *app, o xdataPruneOptions) error {
 	s, err := a.server()
 	if err != nil {
@@ -65,7 +65,7 @@ func runXdataPrune(ctx context.Context, a *app, o xdataPruneOptions) error {
 		return fmt.Errorf("pruning: %w", err)
 	}
 	lims := limsOfVersions(versions)
-	var left []error // what stays is an error here: to remove it is this command's work
+	var left []error // versions that cannot be removed are errors of this command
 	store.Warn = keepWarnings(&left).warn
 	removed, err := pruneAll(ctx, store, lims, o)
 	if err := a.donePrune(removed, o); err != nil {
@@ -75,7 +75,7 @@ func runXdataPrune(ctx context.Context, a *app, o xdataPruneOptions) error {
 	return a.withoutHint(joinErrors(errors.Join(append(left, err)...), ""))
 }
 
-// noteWaiting says what stays although it is older than what is to be kept.
+// noteWaiting reports versions that stay although they are older than those to keep.
 func (a *app) noteWaiting(store *xdata.Store, lims []int, keep int) {
 	for _, lim := range lims {
 		if n, err := store.Retained(lim, keep); err == nil && n > 0 {
@@ -111,7 +111,7 @@ func pruneAll(ctx context.Context, store *xdata.Store, lims []int, o xdataPruneO
 	return all, errors.Join(errs...)
 }
 
-// donePrune tells what went.
+// donePrune shows what was removed.
 func (a *app) donePrune(removed []xdata.Version, o xdataPruneOptions) error {
 	r := result{Changed: len(removed) > 0, DryRun: o.dryRun, Text: "there is no data version to remove"}
 	verb := "removed"
@@ -127,7 +127,7 @@ func (a *app) donePrune(removed []xdata.Version, o xdataPruneOptions) error {
 	return a.done(r)
 }
 
-// countOf writes a number of things.
+// countOf words a number of things.
 func countOf(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -135,7 +135,7 @@ func countOf(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// limsOfVersions are the LIMs that versions, sorted by LIM, belong to.
+// limsOfVersions returns the LIMs of versions sorted by LIM.
 func limsOfVersions(versions []xdata.Version) (lims []int) {
 	for i, v := range versions {
 		if i == 0 || versions[i-1].LIM != v.LIM {
@@ -150,8 +150,8 @@ func (s *server) keepCount() int {
 	return xdata.KeptBy(s.side())
 }
 
-// side is that of this server by the document; one that cannot be read, or that
-// does not know this server, makes none a standby.
+// side returns this server's side by the document; without one, or without an entry in it, not the
+// standby.
 func (s *server) side() clusterconf.Side {
 	if doc, err := s.read(); err == nil {
 		if me := doc.Server(s.settings.Server); me != nil && me.Standby {

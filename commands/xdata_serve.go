@@ -32,10 +32,10 @@ may run. It refuses to talk to a terminal.`,
 	return c
 }
 
-// runXdataServe answers for the LIMs that this server may run, and for no other; where a key
-// started it, for those that the server may run whose key it is.
+// runXdataServe serves the LIMs that this server may run; if it was started by a key, only those
+// that the key's server may run, too.
 func runXdataServe(ctx context.Context, a *app, k syncKey) error {
-	// A person would see binary frames, and then nothing for ever.
+	// A person would see binary frames and wait without end.
 	if a.env.Terminal(a.env.Stdin) || a.env.Terminal(a.env.Stdout) {
 		return fault.New(fault.Usage, "run 'mxcluster sync', which starts it on the other server by itself",
 			"xdata serve talks to another mxcluster, not to a terminal")
@@ -57,7 +57,7 @@ func runXdataServe(ctx context.Context, a *app, k syncKey) error {
 	}
 	store := s.versions()
 	store.Side = s.side()
-	store.Spare, store.Warn = s.reservedVersions(doc), nil // the other side is told
+	store.Spare, store.Warn = s.reservedVersions(doc), nil // they are sent to the other side
 	opt := xdata.ServeOptions{LIMs: h.lims, Access: h.opened, Warn: h.old, Idle: s.settings.SyncIdleLimit, Active: func(lim int) bool { return s.runs(ctx, lim) }, Synced: func(lim int) {
 		if err := s.syncs().Note(lim, a.env.Now(), nil); err != nil {
 			a.out.Detail("%v", err)
@@ -66,7 +66,7 @@ func runXdataServe(ctx context.Context, a *app, k syncKey) error {
 	return xdata.Serve(ctx, store, a.env.Stdin, a.env.Stdout, opt)
 }
 
-// limsOfServer are the LIMs that a server may run: its own, or, on a standby, every one of its
+// limsOfServer returns the LIMs that a server may run: its own, or, on a standby, all of its
 // cluster. The list is never nil.
 func limsOfServer(doc *clusterconf.Document, server string) []int {
 	lims := []int{}
