@@ -15,9 +15,9 @@ type abilityCheck struct {
 	path string // as configured, without its scheme
 }
 
-// Ability runs the checks of a LIM, one after the other. It returns what the first one
-// that failed said, or else why one could not be run, which says nothing of this server;
-// "" twice: all passed, or there are none.
+// Ability runs the checks of a LIM, one after the other. It returns the output of the first one
+// that failed, or else why one could not be run, which says nothing about this server; both "": all
+// passed, or there are none.
 func Ability(ctx context.Context, l *clusterconf.LIM, env Env, opt Options) (failed, unknown string) {
 	opt = opt.withDefaults()
 	for _, spec := range l.Checks {
@@ -33,8 +33,8 @@ func Ability(ctx context.Context, l *clusterconf.LIM, env Env, opt Options) (fai
 	return "", unknown
 }
 
-// ask runs the check. It fails by its exit status, or by its time limit, at which all that it
-// started is ended.
+// ask runs the check. It fails by its exit status or by its time limit, at which all processes that
+// it started are ended.
 func (c *abilityCheck) ask(ctx context.Context, env Env) (failed string, err error) {
 	path := env.fill(c.path)
 	if err := c.runnable(path); err != nil {

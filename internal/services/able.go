@@ -6,13 +6,13 @@ import (
 	"path/filepath"
 )
 
-// abler is a service that can see beforehand that it cannot be started.
+// abler is a service that can tell beforehand that it cannot be started.
 type abler interface {
 	Able(ctx context.Context, env Env) error
 }
 
-// Able says what surely keeps the set from being started here, as far as that
-// shows without trying; nil: nothing does.
+// Able returns what surely keeps the set from being started here, as far as this is known without
+// trying; nil: nothing.
 func (s Set) Able(ctx context.Context, env Env) error {
 	for _, service := range s {
 		if a, ok := service.(abler); ok {
@@ -24,13 +24,13 @@ func (s Set) Able(ctx context.Context, env Env) error {
 	return nil
 }
 
-// validator is a service that can be asked whether it would start, which takes a while.
+// validator is a service that can be asked whether it would start, which may take long.
 type validator interface {
 	Validate(ctx context.Context, env Env) error
 }
 
-// Validate asks the services that can tell whether they would start here; nil: none says that it
-// would not. It is for now and then: unlike Able it runs programs.
+// Validate asks the services whether they would start here; nil: none denies it. Unlike Able it
+// runs programs, so it is called rarely.
 func (s Set) Validate(ctx context.Context, env Env) error {
 	for _, service := range s {
 		if v, ok := service.(validator); ok {
@@ -42,10 +42,10 @@ func (s Set) Validate(ctx context.Context, env Env) error {
 	return nil
 }
 
-// Able looks for the program.
+// Able checks that the program can be run.
 func (s *script) Able(_ context.Context, env Env) error { return s.runnable(env.fill(s.path)) }
 
-// Able looks for the resource agent, and for the values that it gets from files.
+// Able checks the resource agent, and the values that are read from files.
 func (o *ocf) Able(_ context.Context, env Env) error {
 	if err := o.lookFor("start", o.path()); err != nil {
 		return err
@@ -54,8 +54,8 @@ func (o *ocf) Able(_ context.Context, env Env) error {
 	return err
 }
 
-// Validate runs the resource agent's validate-all. One that has none, hangs, or cannot be asked
-// says nothing.
+// Validate runs the resource agent's validate-all. An agent without one, or one that hangs or
+// cannot be asked, denies nothing.
 func (o *ocf) Validate(ctx context.Context, env Env) error {
 	err := o.do(ctx, env, "validate-all", o.opt.CheckTimeout)
 	if status := exitStatus(err); unclear(err) || neverRan(err) || status <= 0 || status == ocfUnimplemented {
@@ -64,7 +64,7 @@ func (o *ocf) Validate(ctx context.Context, env Env) error {
 	return err
 }
 
-// path is where the resource agent is.
+// path is the path of the resource agent.
 func (o *ocf) path() string {
 	return filepath.Join(o.opt.OCFRoot, "resource.d", o.provider, o.agent)
 }

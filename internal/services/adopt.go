@@ -13,14 +13,14 @@ import (
 	bus "github.com/godbus/dbus/v5"
 )
 
-// adoptRounds bounds how often processes are looked for that were started while
-// others were moved.
+// adoptRounds bounds how often processes are listed again that were started while others were
+// moved.
 const adoptRounds = 10
 
-// Adopt moves software that runs in this process's own control group to units of its
-// own, as if systemd had started it: an agent of an older version started it as its
-// children. Nothing of it is stopped or notices. It returns the processes that it moved.
-// Where systemd does not start programs, there is nothing to do.
+// Adopt moves software that runs in this process's own control group to units of its own, as if
+// systemd had started it: an agent of an older version started it as child processes. The software
+// is not disturbed. It returns the processes that it moved. Where programs are not started by
+// systemd, it does nothing.
 func Adopt(ctx context.Context, opt Options) (moved []string, err error) {
 	opt = opt.withDefaults()
 	if !opt.Systemd.startsPrograms() {
@@ -36,7 +36,7 @@ func Adopt(ctx context.Context, opt Options) (moved []string, err error) {
 		var names []string
 		for _, g := range found {
 			if names, err = g.move(ctx, limited, opt); err != nil {
-				break // it may have ended meanwhile: the next look tells
+				break // ended meanwhile; the next listing shows it
 			}
 			moved = append(moved, names...)
 		}
@@ -50,22 +50,22 @@ func Adopt(ctx context.Context, opt Options) (moved []string, err error) {
 	return moved, nil
 }
 
-// strayGroup are the processes of one service in the agent's control group.
+// strayGroup is the processes of one service in the agent's control group.
 type strayGroup struct {
-	lim  int // 0: not known
+	lim  int // 0: unknown
 	mark mark
 	pids []uint32
 }
 
-// unknownStrays is how the units of those begin that do not say whose they are.
+// unknownStrays is the prefix of unit names for processes whose service is unknown.
 const unknownStrays = "mxcluster-unknown-"
 
-// strays looks for the processes in the control group of a unit's process that it did not
-// start itself, by the service that they belong to.
+// strays finds the processes in the control group of this process's unit that it did not start, by
+// service.
 func strays(proc string, self int, instance string) (groups []strayGroup) {
 	group := groupOf(filepath.Join(proc, strconv.Itoa(self)))
 	if !strings.HasSuffix(group, ".service") {
-		return nil // started by hand, among whatever its session has
+		return nil // started by hand, in a control group with others
 	}
 	dirs, err := filepath.Glob(filepath.Join(proc, "[0-9]*"))
 	if err != nil {
@@ -89,7 +89,7 @@ func strays(proc string, self int, instance string) (groups []strayGroup) {
 	return groups
 }
 
-// descends reports whether a process is another one, or was started by it.
+// descends reports whether a process is from, or a descendant of it.
 func descends(proc string, pid, from int) bool {
 	for pid > 1 && pid != from {
 		pid = parent(filepath.Join(proc, strconv.Itoa(pid)))
@@ -97,7 +97,7 @@ func descends(proc string, pid, from int) bool {
 	return pid == from
 }
 
-// move puts the processes into a scope in the LIM's slice, and names them.
+// move moves the processes into a scope in the LIM's slice, and returns their names.
 func (g strayGroup) move(ctx, limited context.Context, opt Options) (names []string, err error) {
 	slice, whose := "mxcluster.slice", "software of an older agent"
 	if g.lim != 0 {

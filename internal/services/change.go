@@ -15,19 +15,19 @@ func (s Set) Specs() []string {
 	return specs
 }
 
-// Only returns the services whose SPEC is among those given, in the order of the set.
+// Only returns the services with the given SPECs, in the order of the set.
 func (s Set) Only(specs []string) Set {
 	return slices.DeleteFunc(slices.Clone(s), func(v Service) bool { return !slices.Contains(specs, v.String()) })
 }
 
-// Without returns the services whose SPEC is not among those given.
+// Without returns the services without the given SPECs.
 func (s Set) Without(specs []string) Set {
 	return slices.DeleteFunc(slices.Clone(s), func(v Service) bool { return slices.Contains(specs, v.String()) })
 }
 
-// StartEach starts the services in order, and goes on after a failure: unlike with Start
-// those that run stay up. It returns the SPECs of those that are not up, each stopped
-// again, and why they are not, one error for each.
+// StartEach starts the services in order, and goes on after a failure: unlike with Start, started
+// services stay up. It returns the SPECs of those that failed, each of which is stopped again, with
+// one error for each.
 func (s Set) StartEach(ctx context.Context, env Env) (failed []string, errs []error) {
 	for _, service := range s {
 		err := service.Start(ctx, env)
@@ -44,8 +44,8 @@ func (s Set) StartEach(ctx context.Context, env Env) (failed []string, errs []er
 	return failed, errs
 }
 
-// StopEach stops the services in reverse, and goes on after a failure. It returns the
-// SPECs of those that may be up still, and why, one error for each.
+// StopEach stops the services in reverse, and goes on after a failure. It returns the SPECs of
+// those that may still be up, with one error for each.
 func (s Set) StopEach(ctx context.Context, env Env) (left []string, errs []error) {
 	for _, service := range slices.Backward(s) {
 		if err := service.Stop(ctx, env); err != nil {

@@ -10,8 +10,9 @@ import (
 
 const firstDescriptor = 3 // after standard input, output and error
 
-// keepDescriptors keeps what this process inherited, such as a lock of the shell that
-// started it, from the programs that it starts. What it opens itself is kept anyway.
+// keepDescriptors marks inherited descriptors, such as a lock of the shell that started this
+// process, close-on-exec, so that started programs do not get them. Descriptors opened by this
+// process are so anyway.
 func keepDescriptors() {
 	if unix.CloseRange(firstDescriptor, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) == nil {
 		return
@@ -27,7 +28,7 @@ func keepDescriptors() {
 	}
 }
 
-// noexec reports whether a file system lets no program be run.
+// noexec reports whether a file system is mounted noexec.
 func noexec(path string) bool {
 	var fs unix.Statfs_t
 	return unix.Statfs(path, &fs) == nil && fs.Flags&unix.ST_NOEXEC != 0

@@ -12,19 +12,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownerVariable marks every process that a service starts, however often that
-// forks, and in whatever session: its environment is handed down. So what a stop
-// leaves behind is found, also by an agent that was started since.
+// ownerVariable is set in the environment of every process of a service, and inherited by its
+// descendants in any session. By it, processes that are left after a stop are found, also by a
+// later run of the agent.
 const ownerVariable = "MXCLUSTER_OWNER"
 
-// mark is by what the processes of a service are known.
+// mark identifies the processes of a service.
 type mark struct {
-	variable string // NAME=value in the environment of each
-	units    string // how the names of the units that systemd keeps them in begin; "": there are none
+	variable string // NAME=value in their environment
+	units    string // prefix of the units that systemd keeps them in; "": none
 }
 
-// owner is the mark of a service of a LIM. The instance keeps two agents with
-// different folders on one machine apart.
+// owner returns the mark of a LIM's service. The instance distinguishes agents with different
+// folders on one machine.
 func (p *program) owner(env Env) mark {
 	m := newMark(env.LIM, ownerVariable+"="+p.opt.Instance+limInOwner+strconv.Itoa(env.LIM)+" "+p.spec)
 	if !p.opt.Systemd.startsPrograms() {
@@ -33,7 +33,7 @@ func (p *program) owner(env Env) mark {
 	return m
 }
 
-// limInOwner stands in the value before the LIM's number.
+// limInOwner precedes the LIM's number in the value.
 const limInOwner = " lim "
 
 func newMark(lim int, variable string) mark {
@@ -42,8 +42,7 @@ func newMark(lim int, variable string) mark {
 	return mark{variable, fmt.Sprintf("mxcluster-lim%d-%016x-", lim, sum.Sum64())}
 }
 
-// ownerOf reads the mark out of a process's environment, where that is one of this
-// instance's.
+// ownerOf returns the mark in a process's environment, if it belongs to this instance.
 func ownerOf(environ []string, instance string) (lim int, m mark, ok bool) {
 	for _, v := range environ {
 		rest, ok := strings.CutPrefix(v, ownerVariable+"="+instance+limInOwner)
@@ -58,8 +57,8 @@ func ownerOf(environ []string, instance string) (lim int, m mark, ok bool) {
 	return 0, mark{}, false
 }
 
-// stopped is what a stop comes to: processes that it left are ended. One that
-// failed or hung has stopped the service after all if that says so now.
+// stopped completes a stop: leftover processes are ended. A stop that failed or hung counts as
+// successful if the service is stopped now.
 func (p *program) stopped(env Env, err error, check func() (State, error)) error {
 	left, leftErr := endOwned(p.owner(env), p.opt.Grace)
 	switch {
@@ -82,8 +81,8 @@ func (p *program) stopped(env Env, err error, check func() (State, error)) error
 	return nil
 }
 
-// endOwned ends all processes that carry a mark: asked first, made to after grace.
-// It returns what they were. An error says that some do not end even so.
+// endOwned ends all processes with a mark, by SIGTERM, and SIGKILL after grace. It returns which
+// ones there were. An error names those that are still alive.
 func endOwned(m mark, grace time.Duration) (ended []string, err error) {
 	limit, last := time.After(grace), (<-chan time.Time)(nil)
 	look := time.NewTicker(10 * time.Millisecond)
@@ -110,7 +109,7 @@ func endOwned(m mark, grace time.Duration) (ended []string, err error) {
 	}
 }
 
-// hung reports whether an error is that of a call that took too long.
+// hung reports whether a call exceeded its time limit.
 func hung(err error) bool {
 	var limit timeLimit
 	return errors.As(err, &limit)

@@ -12,9 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// signalOwned sends a signal to all processes that carry a mark and were not asked
-// yet, and says which there are. A process file descriptor keeps the signal from
-// another process that gets the number meanwhile.
+// signalOwned sends a signal to all processes with a mark that are not in asked, and returns those
+// that are alive. A pidfd protects against the reuse of process IDs.
 func signalOwned(m mark, signal unix.Signal, asked map[int]bool) (alive []string) {
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -27,7 +26,7 @@ func signalOwned(m mark, signal unix.Signal, asked map[int]bool) (alive []string
 		}
 		fd, err := unix.PidfdOpen(pid, 0)
 		if err != nil {
-			continue // it has ended
+			continue // ended
 		}
 		if m.on(dir) {
 			name, _ := os.ReadFile(dir + "/comm")
@@ -42,9 +41,8 @@ func signalOwned(m mark, signal unix.Signal, asked map[int]bool) (alive []string
 	return alive
 }
 
-// on reports whether a process carries a mark: it has it in its environment, or is in
-// a unit of the service, for daemons may clear their environment. One that has ended and
-// is not reaped yet carries none any more.
+// on reports whether a process has a mark: in its environment, or by being in a unit of the
+// service, since daemons may clear their environment. Zombies have none.
 func (m mark) on(dir string) bool {
 	if slices.Contains(environOf(dir), m.variable) {
 		return true

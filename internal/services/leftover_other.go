@@ -4,5 +4,5 @@ package services
 
 import "golang.org/x/sys/unix"
 
-// signalOwned finds no process: LIMs run on Linux alone.
+// signalOwned finds no process: LIMs run on Linux only.
 func signalOwned(mark, unix.Signal, map[int]bool) []string { return nil }

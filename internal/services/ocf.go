@@ -64,7 +64,7 @@ func fileName(text string) bool {
 	return text != "" && text != "." && text != ".." && !strings.ContainsAny(text, "/: \t\n")
 }
 
-// variableName reports whether a text can be part of an environment variable's name.
+// variableName reports whether a text is valid in a variable's name.
 func variableName(text string) bool {
 	for _, r := range text {
 		if r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
@@ -79,8 +79,8 @@ func (o *ocf) Start(ctx context.Context, env Env) error {
 	return adopt(ctx, o, env, func() error { return o.do(ctx, env, verbStart, o.opt.StartTimeout) })
 }
 
-// Stop stops the resource; agents say themselves that it was stopped already.
-// What one that worked leaves is left: agents start helpers that others use, too.
+// Stop stops the resource; resource agents succeed if it is stopped already. Processes left by a
+// successful stop are kept: resource agents start helpers that others use, too.
 func (o *ocf) Stop(ctx context.Context, env Env) error {
 	err := o.do(ctx, env, "stop", o.opt.StopTimeout)
 	if err == nil || neverRan(err) {
@@ -104,8 +104,8 @@ func (o *ocf) Check(ctx context.Context, env Env) (State, error) {
 	return Failed, err
 }
 
-// Reload calls the agent's reload. Few agents have one; the others are stopped
-// and started, since they must read their data again.
+// Reload calls the agent's reload. For the many agents without one the resource is restarted, as it
+// must read its data again.
 func (o *ocf) Reload(ctx context.Context, env Env) error {
 	err := unlessLost(ctx, o, env, o.do(ctx, env, verbReload, o.opt.StartTimeout))
 	if exitStatus(err) != ocfUnimplemented {
@@ -130,7 +130,7 @@ func (o *ocf) do(ctx context.Context, env Env, action string, limit time.Duratio
 	return o.call(ctx, env, programCall{path: o.path(), verb: action, asks: action == "monitor" || action == "validate-all", limit: limit, vars: vars, means: ocfMeaning})
 }
 
-// lookFor finds out whether there is a resource agent that could be called.
+// lookFor checks that the resource agent exists and can be run.
 func (o *ocf) lookFor(action, path string) error {
 	err := o.runnable(path)
 	if fault.CodeOf(err) == fault.NotFound && err != nil {
@@ -152,7 +152,7 @@ func ocfMeaning(status int) string {
 	return ""
 }
 
-// variables are those of the resource agent API.
+// variables returns the environment of the resource agent API.
 func (o *ocf) variables(env Env, limit time.Duration) ([]string, error) {
 	vars := []string{
 		"OCF_ROOT=" + o.opt.OCFRoot,
@@ -172,8 +172,8 @@ func (o *ocf) variables(env Env, limit time.Duration) ([]string, error) {
 	return vars, nil
 }
 
-// read returns the value for a call: as written or, where that is file:/PATH, what the
-// file holds now, so that a secret is in no document.
+// read returns the value for a call: as written, or, for file:/PATH, the content of the file, so
+// that no secret is in the document.
 func (p ocfParam) read(env Env) (string, error) {
 	value := env.fill(p.value)
 	if path, ok := strings.CutPrefix(value, "file:"); ok && strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") {
@@ -182,9 +182,8 @@ func (p ocfParam) read(env Env) (string, error) {
 	return value, nil
 }
 
-// instance names the resource: agents keep their state under it, so it must be
-// another one for another LIM, another server of one machine, and for the same
-// agent with other parameters.
+// instance names the resource for the agent, which keeps state under it. It is unique for LIM,
+// server of the machine, and parameters.
 func (o *ocf) instance(env Env) string {
 	sum := fnv.New32a()
 	sum.Write([]byte(o.spec))

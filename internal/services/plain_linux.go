@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StartPlain starts a program with none of the capabilities that this process may have
-// without being root.
+// StartPlain starts a program without the capabilities that this process may have as another user
+// than root.
 func StartPlain(cmd *exec.Cmd) error {
 	runtime.LockOSThread() // they are inherited from a thread
 	defer runtime.UnlockOSThread()

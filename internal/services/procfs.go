@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// environOf returns the environment that a process began with; none if it has ended or
-// is another user's whose may not be seen.
+// environOf returns the initial environment of a process; nil if it has ended or may not be read.
 func environOf(dir string) []string {
 	raw, err := os.ReadFile(dir + "/environ")
 	if err != nil {
@@ -17,8 +16,8 @@ func environOf(dir string) []string {
 	return strings.Split(string(raw), "\x00")
 }
 
-// groupOf returns the control group of a process by which systemd knows its unit (cgroups(7));
-// "" if there is none.
+// groupOf returns the control group of a process from which systemd derives its unit (cgroups(7));
+// "": none.
 func groupOf(dir string) string {
 	raw, err := os.ReadFile(dir + "/cgroup")
 	if err != nil {
@@ -33,7 +32,7 @@ func groupOf(dir string) string {
 	return ""
 }
 
-// ended reports whether a process is gone, or waits for its parent to notice.
+// ended reports whether a process is gone or a zombie.
 func ended(dir string) bool {
 	stat, err := os.ReadFile(dir + "/stat")
 	if err != nil {
@@ -43,7 +42,7 @@ func ended(dir string) bool {
 	return strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X")
 }
 
-// parent returns the process that started one; 0 if there is none.
+// parent returns the parent of a process; 0: none.
 func parent(dir string) int {
 	stat, err := os.ReadFile(dir + "/stat")
 	if err != nil {

@@ -11,8 +11,7 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// program is how a service that is a program is called: an init script or a
-// resource agent.
+// program is a service that is called as a program: an init script or a resource agent.
 type program struct {
 	spec string // as configured
 	opt  Options
@@ -22,26 +21,26 @@ type program struct {
 type programCall struct {
 	path  string
 	verb  string
-	plain bool // called without arguments, not with the verb
-	asks  bool // it changes nothing: it may be made again
+	plain bool // without arguments, and not with the verb
+	asks  bool // it changes nothing, and may be repeated
 	limit time.Duration
 	vars  []string                // added to the environment
-	means func(status int) string // what an exit status means; nil: nothing
+	means func(status int) string // meaning of an exit status; nil: none
 }
 
-// noProgramError marks the error of a program that was never run: there is
-// nothing that could have been left half-started.
+// noProgramError is the error for a program that was never run, so that nothing can be
+// half-started.
 type noProgramError struct{ error }
 
 func (e noProgramError) Unwrap() error { return e.error }
 
-// neverRan tells whether err comes from a program that could not be run.
+// neverRan reports whether err is that of a program that could not be run.
 func neverRan(err error) bool {
 	var e noProgramError
 	return errors.As(err, &e)
 }
 
-// call runs the program with one verb, within its time limit.
+// call runs the program with a verb, within its time limit.
 func (p *program) call(ctx context.Context, env Env, c programCall) error {
 	what := c.verb + " service " + p.spec
 	if err := p.runnable(c.path); err != nil {
@@ -69,8 +68,8 @@ func (p *program) call(ctx context.Context, env Env, c programCall) error {
 	return fault.Wrap(err, callCode(ctx), hint, "%s", what)
 }
 
-// run calls a program that was looked at, within its time limit; it returns the last
-// lines that it printed.
+// run runs a program that was checked, within its time limit. It returns the last lines of its
+// output.
 func (p *program) run(ctx context.Context, env Env, c programCall) (output string, err error) {
 	limited, cancel := context.WithTimeoutCause(ctx, c.limit, timeLimit(c.limit))
 	defer cancel()
@@ -82,7 +81,7 @@ func (p *program) run(ctx context.Context, env Env, c programCall) (output strin
 	} else {
 		cmd := exec.Command(c.path, c.command()[1:]...)
 		cmd.Env = vars
-		cmd.Dir = "/" // a daemon must not hold whatever folder the agent was started in
+		cmd.Dir = "/" // a daemon must not keep the agent's working directory in use
 		output, err = runGroup(limited, cmd, p.opt.Grace)
 	}
 	p.opt.Log.Debug("service called", "service", p.spec, "lim", env.LIM, "verb", c.verb,
@@ -90,7 +89,7 @@ func (p *program) run(ctx context.Context, env Env, c programCall) (output strin
 	return output, err
 }
 
-// command is the program with its arguments.
+// command returns the program with its arguments.
 func (c programCall) command() []string {
 	if c.plain {
 		return []string{c.path}
@@ -98,14 +97,14 @@ func (c programCall) command() []string {
 	return []string{c.path, c.verb}
 }
 
-// unclear tells whether an error says nothing about a service: its program was not
-// called, or nobody knows what it answered.
+// unclear reports whether an error says nothing about the service's state: the program was not
+// called, or its answer was lost.
 func unclear(err error) bool {
 	return unasked(err) || unseen(err) || lost(err)
 }
 
-// unlessLost is the error of a call after which a service runs; nil also where nobody
-// knows how the call ended, and the service says that it runs.
+// unlessLost returns the error of a start or reload; nil if the result of the call was lost and the
+// service runs.
 func unlessLost(ctx context.Context, s Service, env Env, err error) error {
 	if lost(err) {
 		if state, _ := s.Check(ctx, env); state == Running {
@@ -115,8 +114,8 @@ func unlessLost(ctx context.Context, s Service, env Env, err error) error {
 	return err
 }
 
-// exitStatus returns the exit status that an error tells of; 0 for no error, -1
-// where the program did not exit by itself.
+// exitStatus returns the exit status in an error; 0 for no error, -1 if the program did not exit by
+// itself.
 func exitStatus(err error) int {
 	var exit interface{ ExitCode() int } // of os/exec, or of a unit
 	switch {
@@ -128,7 +127,7 @@ func exitStatus(err error) int {
 	return -1
 }
 
-// callCode tells a call that was given up by its caller from one that failed.
+// callCode distinguishes a call that its caller cancelled from one that failed.
 func callCode(ctx context.Context) fault.Code {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fault.Interrupted
@@ -136,15 +135,15 @@ func callCode(ctx context.Context) fault.Code {
 	return fault.Failed
 }
 
-// timeLimit is the error of a call that took too long.
+// timeLimit is the error for a call that exceeded its time limit.
 type timeLimit time.Duration
 
 func (t timeLimit) Error() string {
 	return fmt.Sprintf("did not end within %s and was ended", time.Duration(t))
 }
 
-// adopt is how every service starts: it asks for the state first and leaves what
-// runs as it is, so that an agent that was restarted never disturbs its LIM.
+// adopt is the start of every service: it checks the state first and leaves a running service
+// alone, so that a restarted agent does not disturb its LIM.
 func adopt(ctx context.Context, s Service, env Env, start func() error) error {
 	state, err := s.Check(ctx, env)
 	switch {

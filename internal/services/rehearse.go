@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Unconfinable says which service of the set something else than this program starts, so
-// that it cannot be kept in a rehearsal; "": none.
+// Unconfinable returns a service of the set that is not started by this program and so cannot be
+// confined in a rehearsal; "": none.
 func (s Set) Unconfinable() string {
 	for _, service := range s {
 		if u, ok := service.(*unit); ok {
@@ -17,9 +17,9 @@ func (s Set) Unconfinable() string {
 	return ""
 }
 
-// Refusal says why a set must not be started in a rehearsal; "": it may. The program of an
-// exec: service is asked by the verb rehearse; where it does not know that, and for services
-// of other kinds, allowed counts: that somebody said it of the LIM.
+// Refusal returns why a set must not be started in a rehearsal; "": it may. The program of an exec:
+// service is asked by the verb rehearse. If it does not know that verb, and for other kinds of
+// services, allowed decides: the setting of the LIM.
 func (s Set) Refusal(ctx context.Context, env Env, allowed bool) string {
 	for _, service := range s {
 		if x, ok := service.(*script); ok {
@@ -37,18 +37,18 @@ func (s Set) Refusal(ctx context.Context, env Env, allowed bool) string {
 	return ""
 }
 
-// mayRehearse asks the program; the answer is its exit status.
+// mayRehearse asks the program and returns its exit status.
 func (s *script) mayRehearse(ctx context.Context, env Env) int {
 	return exitStatus(s.do(ctx, env, "rehearse", s.opt.CheckTimeout))
 }
 
-// RehearsalMark is in the environment of all processes of this instance's rehearsals.
+// RehearsalMark is a variable in the environment of all processes of this instance's rehearsals.
 func (o Options) RehearsalMark() string { return "MXCLUSTER_REHEARSAL_OF=" + o.Instance }
 
-// RunApart runs a program with one argument as LIM software is run: by systemd in a unit of
-// its own where that runs this server, so outside the sandbox that the caller may be in, else
-// in a session of its own. It carries the mark of rehearsals, and variables. The error has the last lines
-// that it printed.
+// RunApart runs a program with one argument as LIM software is run: by systemd in a unit of its
+// own, outside of the caller's sandbox, if systemd runs this server, else in a session of its own.
+// Its environment has the mark of rehearsals, and vars. The error contains the last lines of the
+// output.
 func RunApart(ctx context.Context, opt Options, lim int, path, argument string, limit time.Duration, vars ...string) error {
 	p := program{spec: argument, opt: opt.withDefaults()}
 	output, err := p.run(ctx, Env{LIM: lim}, programCall{path: path, verb: argument, limit: limit, vars: append(vars, opt.RehearsalMark())})

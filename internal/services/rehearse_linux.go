@@ -12,10 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// EndRehearsals kills all processes of this instance's rehearsals, and returns when they
-// are gone. The first of a rehearsal's processes takes all others with it, whatever these
-// have made of their environment: they are in its process namespace, and it counts as gone
-// only after them (pid_namespaces(7)).
+// EndRehearsals kills all processes of this instance's rehearsals, and returns when they are gone.
+// The first process of a rehearsal is that of a process namespace: all others end with it, whatever
+// their environment, and it is gone only after them (pid_namespaces(7)).
 func (o Options) EndRehearsals(limit time.Duration) error {
 	end := time.Now().Add(limit)
 	for {
@@ -39,7 +38,7 @@ func (o Options) EndRehearsals(limit time.Duration) error {
 	}
 }
 
-// marked opens all processes that have a variable in their environment, but for this one.
+// marked opens all processes with a variable in their environment, except this one.
 func marked(proc, variable string) (fds []int) {
 	dirs, err := filepath.Glob(filepath.Join(proc, "[0-9]*"))
 	if err != nil {
@@ -52,10 +51,10 @@ func marked(proc, variable string) (fds []int) {
 		}
 		fd, err := unix.PidfdOpen(pid, 0)
 		if err != nil {
-			continue // it has ended
+			continue // ended
 		}
 		if !slices.Contains(environOf(dir), variable) {
-			_ = unix.Close(fd) // another one has its number
+			_ = unix.Close(fd) // the ID was reused
 			continue
 		}
 		fds = append(fds, fd)
@@ -63,7 +62,7 @@ func marked(proc, variable string) (fds []int) {
 	return fds
 }
 
-// gone waits for the end of a process, at most until then.
+// gone waits for the end of a process, until a time.
 func gone(fd int, until time.Time) bool {
 	for {
 		wait := time.Until(until)
@@ -80,7 +79,7 @@ func gone(fd int, until time.Time) bool {
 	}
 }
 
-// RehearsalsLeft reports whether processes of this instance's rehearsals are there.
+// RehearsalsLeft reports whether processes of this instance's rehearsals exist.
 func (o Options) RehearsalsLeft() bool {
 	found := marked("/proc", o.RehearsalMark())
 	for _, fd := range found {

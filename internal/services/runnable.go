@@ -15,21 +15,21 @@ import (
 	"mxcluster/internal/trusted"
 )
 
-// unaskedError marks the error of a program that is not called for its own sake, as one
-// that others may change. What it started may go on: that it cannot be asked does not
-// say that it failed.
+// unaskedError is the error for a program that is refused without being called, such as one that
+// other users may change. Software that it started may go on: that it cannot be asked does not mean
+// that it failed.
 type unaskedError struct{ error }
 
 func (e unaskedError) Unwrap() error { return e.error }
 
-// untrusted tells whether err comes from a program that others may change.
+// unasked reports whether err is an unaskedError.
 func unasked(err error) bool {
 	var e unaskedError
 	return errors.As(err, &e)
 }
 
-// runnable looks whether a program can be run and, unless that is not asked for, whether
-// only root and this process's user can change it.
+// runnable checks that a program can be run and, unless untrusted programs are permitted, that only
+// root and this process's user can change it.
 func (p *program) runnable(path string) error {
 	if p.opt.OwnUser != "" && p.opt.Systemd.Runs() {
 		return unaskedError{fault.New(fault.NotPermitted, "", "user %s starts units of systemd alone: remove own-user.conf from the agent's unit, or make the software a unit", p.opt.OwnUser)}
@@ -45,8 +45,8 @@ func (p *program) runnable(path string) error {
 	return unaskedError{fault.New(fault.CodeOf(err), hint, "program %v", err)}
 }
 
-// checkProgram tells the mistakes apart that keep a program from being run, each with
-// its own remedy. The kernel calls most of them "no such file" or "permission denied".
+// checkProgram finds the reason why a program cannot be run, each with its own remedy. The kernel
+// reports most of them as "no such file" or "permission denied".
 func checkProgram(path string) error {
 	info, err := os.Stat(path)
 	switch {
@@ -69,15 +69,15 @@ func checkProgram(path string) error {
 	return checkStart(path)
 }
 
-// maxFirstLine is what the kernel reads of a program to find out how to run it.
+// maxFirstLine is how much of a program the kernel reads to find its interpreter.
 const maxFirstLine = 256
 
-// checkStart looks at how a program begins: a script must name an interpreter that is
-// there. What is neither a script nor text is left to the kernel.
+// checkStart checks the beginning of a program: a script must name an interpreter that exists.
+// Binaries are left to the kernel.
 func checkStart(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil // it may be run, though not read
+		return nil // it may be executable without being readable
 	}
 	defer f.Close()
 	buf := make([]byte, maxFirstLine)
@@ -108,7 +108,7 @@ func checkStart(path string) error {
 	return nil
 }
 
-// mountedNoexec reports whether the file system of a program lets none be run.
+// mountedNoexec reports whether a program is on a file system mounted noexec.
 func mountedNoexec(path string) bool {
 	real, err := filepath.EvalSymlinks(path)
 	return err == nil && noexec(real)

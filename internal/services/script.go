@@ -20,14 +20,14 @@ func (s *script) Start(ctx context.Context, env Env) error {
 	return adopt(ctx, s, env, func() error { return s.do(ctx, env, verbStart, s.opt.StartTimeout) })
 }
 
-// Stop calls the program whatever state it claims: a half-started service may
-// say that it is stopped. What it leaves is ended, as systemd does it.
+// Stop calls the program whatever its reported state: a half-started service may report that it is
+// stopped. Leftover processes are ended, as systemd does.
 func (s *script) Stop(ctx context.Context, env Env) error {
 	err := s.do(ctx, env, "stop", s.opt.StopTimeout)
 	return s.stopped(env, err, func() (State, error) { return s.Check(ctx, env) })
 }
 
-// Reload has the time limit of a start, for it does much the same work.
+// Reload has the time limit of a start, as it does similar work.
 func (s *script) Reload(ctx context.Context, env Env) error {
 	return unlessLost(ctx, s, env, s.do(ctx, env, verbReload, s.opt.StartTimeout))
 }

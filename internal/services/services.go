@@ -18,8 +18,7 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// Env is what a service is told about the LIM it belongs to. Every call gets
-// it anew, for the role and the data change while the service stays the same.
+// Env describes the LIM to a service. Each call gets it, as role and data change.
 type Env struct {
 	LIM    int        // number of the LIM
 	Alias  netip.Addr // address that clients use; the zero Addr when there is none
@@ -27,13 +26,13 @@ type Env struct {
 	Role   string     // "active", or "passive" on the preloaded side (spec ch. 4)
 	XData  string     // folder of the newest complete data version; "" when there is none
 
-	Gateways []string                 // media gateways that go with the LIM
+	Gateways []string                 // media gateways of the LIM
 	Media    *clusterconf.MediaServer // nil: none
 
-	Rehearsal bool // it is a trial, beside the LIM that serves
+	Rehearsal bool // a rehearsal, while the LIM is active elsewhere
 
-	// Tell is told what people should know of a call that succeeded, such as that
-	// a stop had to end what it left; nil: nobody is.
+	// Tell receives what is worth knowing of a successful call, such as that a stop had to kill
+	// leftover processes; may be nil.
 	Tell func(text string)
 }
 
@@ -70,7 +69,7 @@ func (e Env) fill(spec string) string {
 	return strings.NewReplacer("{lim}", strconv.Itoa(e.LIM), "{alias}", e.alias()).Replace(spec)
 }
 
-// alias is empty for no address, where netip would say "invalid IP".
+// alias returns "" for no address, for which netip prints "invalid IP".
 func (e Env) alias() string {
 	if !e.Alias.IsValid() {
 		return ""
@@ -78,7 +77,7 @@ func (e Env) alias() string {
 	return e.Alias.String()
 }
 
-// State is what a service says of itself.
+// State is the state of a service by its own report.
 type State string
 
 // The states of a service.
@@ -86,7 +85,7 @@ const (
 	Running State = "running"
 	Stopped State = "stopped"
 	Failed  State = "failed"  // neither runs nor is properly stopped
-	Unknown State = "unknown" // it cannot be seen: who would tell does not answer
+	Unknown State = "unknown" // not visible: systemd or the program does not answer
 )
 
 // Service is one piece of a LIM's software. Every call blocks until the work
@@ -105,8 +104,7 @@ type Service interface {
 	String() string
 }
 
-// Default time limits of the calls, and how long a call that exceeded its
-// limit has, between being asked and being made to end.
+// Default time limits of calls, and of the time between SIGTERM and SIGKILL.
 const (
 	DefaultStartTimeout = 30 * time.Second
 	DefaultStopTimeout  = 30 * time.Second
@@ -114,22 +112,22 @@ const (
 	DefaultGrace        = 2 * time.Second
 )
 
-// Options are the limits of every call. A zero value means the default.
+// Options configure every call. A zero value means the default.
 type Options struct {
 	StartTimeout time.Duration // start and reload
 	StopTimeout  time.Duration
 	CheckTimeout time.Duration
 	Grace        time.Duration // from SIGTERM to SIGKILL after a limit was exceeded
 	OCFRoot      string        // where resource agents are
-	Instance     string        // tells this program from others on the machine with the same LIMs: its state folder
-	RunDir       string        // gets files for the time of a call, of which others read nothing; "": that of temporary files
+	Instance     string        // ID of this instance on a machine where several have the same LIMs: its state folder
+	RunDir       string        // folder for temporary files that only root reads; "": the system's
 	Systemd      Systemd
-	Untrusted    bool         // programs that other users may change are run all the same
-	OwnUser      string       // the user that this process is, where it is the agent's own in place of root; "": it is not
-	Log          *slog.Logger // gets what services print; nil: nobody
+	Untrusted    bool         // run programs that other users may change
+	OwnUser      string       // the user of this process, if the agent has one of its own; "": root
+	Log          *slog.Logger // receives the output of services; nil: it is dropped
 }
 
-// withDefaults replaces what was left open.
+// withDefaults fills in the defaults.
 func (o Options) withDefaults() Options {
 	for _, d := range []struct {
 		value *time.Duration
@@ -155,8 +153,8 @@ func (o Options) withDefaults() Options {
 
 const specHint = "use systemd:UNIT, ocf:PROVIDER:AGENT[,KEY=VALUE]... or exec:/PATH"
 
-// Parse reads a SPEC. The error of one that is none has code fault.Usage.
-// Whether what it names is installed shows when it is called.
+// Parse parses a SPEC. An invalid one is fault.Usage. Whether the service is installed shows when
+// it is called.
 func Parse(spec string, opt Options) (Service, error) {
 	scheme, rest, _ := strings.Cut(spec, ":")
 	opt = opt.withDefaults()

@@ -12,9 +12,8 @@ import (
 // Set is the software of one LIM, in the order in which it is started.
 type Set []Service
 
-// ForLIM returns the services that make up a LIM on one side of its cluster, in
-// the order in which they are started. Those that belong to the regular server
-// alone are left out on the standby (spec ch. 6). Options are for each of them.
+// ForLIM returns the services of a LIM on one side of its cluster, in the order in which they are
+// started. Services for the regular server only are left out on the standby (spec ch. 6).
 func ForLIM(l *clusterconf.LIM, side clusterconf.Side, opt Options) (Set, error) {
 	var set Set
 	for _, s := range l.Services {
@@ -44,7 +43,7 @@ func (s Set) Start(ctx context.Context, env Env) error {
 		if neverRan(err) {
 			started = s[:i]
 		}
-		// The caller may have given up: what was started must go all the same.
+		// The caller may have cancelled: what was started must be stopped nevertheless.
 		if undo := started.Stop(context.WithoutCancel(ctx), env); undo != nil {
 			err = errorList{err, &NotStoppedError{undo}}
 		}
@@ -53,10 +52,10 @@ func (s Set) Start(ctx context.Context, env Env) error {
 	return nil
 }
 
-// NotStoppedError says that software which did not come up may be up in part.
+// NotStoppedError says that software which failed to start may be partly up.
 type NotStoppedError struct{ Err error }
 
-// Error is worded to follow what did not come up.
+// Error is worded to follow the error of the start.
 func (e *NotStoppedError) Error() string { return "and then " + e.Err.Error() }
 
 // Unwrap returns why it could not be stopped.
@@ -100,7 +99,7 @@ func (s Set) Reload(ctx context.Context, env Env) error {
 	return joined(errs)
 }
 
-// errorList is errors.Join on one line, as the terminal shows errors.
+// errorList is errors.Join on one line, for the terminal.
 type errorList []error
 
 func (l errorList) Error() string {
@@ -113,7 +112,7 @@ func (l errorList) Error() string {
 
 func (l errorList) Unwrap() []error { return l }
 
-// joined returns the errors among errs as one, or nil when there is none.
+// joined returns errs as one error; nil if there is none.
 func joined(errs []error) error {
 	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	switch len(errs) {

@@ -18,35 +18,35 @@ import (
 )
 
 const (
-	busPause   = 50 * time.Millisecond  // before a call is made again that did not get through; doubled each time
-	busLongest = time.Second            // of that
-	busLook    = 250 * time.Millisecond // looks at whether the connection still stands, while a job is waited for
-	wordsLimit = time.Second            // for the journal to say what a unit printed
+	busPause   = 50 * time.Millisecond  // before a failed call is repeated; doubled each time
+	busLongest = time.Second            // longest such pause
+	busLook    = 250 * time.Millisecond // between checks of the connection while a job is waited for
+	wordsLimit = time.Second            // until the journal has the output of a unit
 )
 
-// busError marks an error of the way to systemd. It says nothing about any unit.
+// busError is an error of the connection to systemd, which says nothing about a unit.
 type busError struct{ error }
 
 func (e busError) Unwrap() error { return e.error }
 
-// unseen tells whether an error keeps from seeing how a unit is.
+// unseen reports whether an error means that the state of a unit cannot be seen.
 func unseen(err error) bool {
 	var e busError
 	return errors.As(err, &e)
 }
 
-// busFaults are the errors that the bus itself answers with, after its prefix:
-// systemd is not there at the moment, or does not answer.
+// busFaults are errors of the bus itself, without their prefix: systemd is not present at the
+// moment, or does not answer.
 var busFaults = [...]string{"Disconnected", "NoReply", "NoServer", "NameHasNoOwner", "ServiceUnknown", "Timeout", "TimedOut", "LimitsExceeded", "NoMemory", "UnknownObject", "UnknownMethod", "UnknownInterface"}
 
-// overBus marks the error of a call over the bus, unless systemd itself gave it.
+// overBus turns the error of a call over the bus into a busError, unless it comes from systemd.
 func overBus(err error) error {
 	var answer bus.Error
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 		return err
 	case !errors.As(err, &answer):
-		return busError{err} // the connection, or no answer in time
+		return busError{err} // lost connection, or no answer in time
 	}
 	name, ofBus := strings.CutPrefix(answer.Name, "org.freedesktop.DBus.Error.")
 	if ofBus && (slices.Contains(busFaults[:], name) || strings.HasPrefix(name, "Spawn.")) {
@@ -55,7 +55,7 @@ func overBus(err error) error {
 	return err
 }
 
-// untilHeard calls f, again and again until it got through to systemd or its time is up.
+// untilHeard calls f repeatedly until it reached systemd or the time is over.
 func (s Systemd) untilHeard(ctx, limited context.Context, f func(context.Context, *dbus.Conn) error) error {
 	if s.Dial == nil && !runsSystemd() {
 		return noProgramError{busError{errors.New("this server runs without it")}}
@@ -86,7 +86,7 @@ func (s Systemd) once(ctx, limited context.Context, f func(context.Context, *dbu
 	if dial == nil {
 		dial = dbus.NewWithContext
 	}
-	// The context of a connection ends it: a job that was given up is still to be cancelled over it.
+	// The context ends the connection, which is still needed to cancel a job.
 	c, err := dial(context.WithoutCancel(ctx))
 	if err != nil {
 		return busError{err}
@@ -99,14 +99,14 @@ func (s Systemd) once(ctx, limited context.Context, f func(context.Context, *dbu
 // Runs reports whether systemd runs this server.
 func (s Systemd) Runs() bool { return s.Dial != nil || runsSystemd() }
 
-// runsSystemd reports whether systemd is what runs this server, as sd_booted does.
+// runsSystemd reports whether systemd runs this server, as sd_booted does.
 func runsSystemd() bool {
 	info, err := os.Stat(defaultDropIns)
 	return err == nil && info.IsDir()
 }
 
-// Able looks whether systemd knows the unit and could start it. Where systemd cannot be
-// asked at the moment, nothing is known to keep it.
+// Able checks that systemd knows the unit and could start it. If systemd does not answer, nothing
+// is known against it.
 func (u *unit) Able(ctx context.Context, env Env) error {
 	name := env.fill(u.name)
 	err := u.with(ctx, "start", u.opt.CheckTimeout, func(ctx context.Context, c *dbus.Conn) error {
@@ -125,9 +125,8 @@ func (u *unit) Able(ctx context.Context, env Env) error {
 	return nil
 }
 
-// permitted looks whether this process may start the unit and tell it which LIM it is, as
-// root may. Whether polkit lets another user shows by a start of a kind that there is not:
-// systemd asks polkit first, and refuses it in any case.
+// permitted checks that this process may start the unit and write its environment, as root may. For
+// another user it tries a start of an invalid kind: systemd asks polkit first, and then refuses it.
 func (u *unit) permitted(ctx context.Context, c *dbus.Conn, name string) error {
 	if u.opt.OwnUser == "" {
 		return nil
@@ -145,8 +144,8 @@ func (u *unit) permitted(ctx context.Context, c *dbus.Conn, name string) error {
 	return nil
 }
 
-// lasting refuses a unit that is over as soon as it has started: it would count as
-// stopped at once, and be started again and again.
+// lasting refuses a unit that ends as soon as it was started: it would count as stopped, and be
+// started again and again.
 func lasting(ctx context.Context, c *dbus.Conn, name string) error {
 	if !strings.HasSuffix(name, ".service") {
 		return nil
@@ -162,7 +161,7 @@ func lasting(ctx context.Context, c *dbus.Conn, name string) error {
 		"unit %s is of Type=oneshot without RemainAfterExit=yes: it is over as soon as it has started, and would count as stopped", name)}
 }
 
-// failure says how a failed unit ended, and what it said last.
+// failure describes how a failed unit ended, with its last output.
 func (u *unit) failure(ctx context.Context, c *dbus.Conn, name string, run []byte) string {
 	all, err := c.GetUnitTypePropertiesContext(ctx, name, "Service")
 	if err != nil {
@@ -182,8 +181,7 @@ func (u *unit) failure(ctx context.Context, c *dbus.Conn, name string, run []byt
 	return fmt.Sprintf("(%s): %s", result, said)
 }
 
-// lastWords returns what a run of a unit printed last, as the journal has it; "" where
-// that does not tell.
+// lastWords returns the last output of a run of a unit, from the journal; "": unknown.
 func (u *unit) lastWords(ctx context.Context, run []byte) string {
 	if len(run) == 0 || u.opt.Systemd.Dial != nil && u.opt.Systemd.Journal == "" {
 		return ""

@@ -11,8 +11,8 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// Task runs a unit of Type=oneshot to its end and returns its exit status. When ctx ends
-// first, the unit is stopped; it has the grace time to end by itself.
+// Task runs a unit of Type=oneshot to its end and returns its exit status. When ctx ends first, the
+// unit is stopped, and killed after grace.
 func (s Systemd) Task(ctx context.Context, name string, grace time.Duration) (status int, err error) {
 	reached := false
 	err = s.once(ctx, ctx, func(ctx context.Context, c *dbus.Conn) error {
@@ -33,17 +33,17 @@ func (s Systemd) Task(ctx context.Context, name string, grace time.Duration) (st
 		}
 		code, _ := all["ExecMainCode"].(int32)
 		ended, _ := all["ExecMainStatus"].(int32)
-		if code != childExited || ended == 0 { // it never ran, or a signal ended it
+		if code != childExited || ended == 0 { // never started, or ended by a signal
 			return fmt.Errorf("systemd says: %s", result)
 		}
 		status = int(ended)
-		_ = c.ResetFailedUnitContext(ctx, name) // what became of it is known
+		_ = c.ResetFailedUnitContext(ctx, name) // the result is known
 		return nil
 	}, &reached)
 	return status, err
 }
 
-// waitJob waits for the end of a job, or of the connection that would tell it.
+// waitJob waits for the end of a job, or of the connection that reports it.
 func waitJob(ctx context.Context, c *dbus.Conn, done <-chan string) (result string, err error) {
 	look := time.NewTicker(busLook)
 	defer look.Stop()

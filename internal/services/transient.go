@@ -26,37 +26,37 @@ const (
 	verbReload = "reload"
 )
 
-// startsPrograms reports whether systemd starts the programs of services, each call in
-// a unit of its own: what a call leaves running is in the control group of that unit
-// then, neither in the agent's nor in its sandbox. It does where it runs this server, and
-// not a network namespace around this process.
+// startsPrograms reports whether programs of services are started by systemd, each call in a
+// transient unit, so that what a call leaves running is neither in the agent's control group nor in
+// its sandbox. This is so if systemd runs this server, and not only a network namespace around this
+// process.
 func (s Systemd) startsPrograms() bool {
 	return s.Dial != nil || !s.unused && os.Geteuid() == 0 && runsSystemd() && besideFirst()
 }
 
-// besideFirst reports whether process 1 is a systemd in the network of this process.
+// besideFirst reports whether process 1 is a systemd in the network namespace of this process.
 func besideFirst() bool {
 	if name, err := os.ReadFile("/proc/1/comm"); err != nil || strings.TrimSpace(string(name)) != "systemd" {
 		return false
 	}
 	first, err := os.Stat("/proc/1/ns/net")
 	if os.IsPermission(err) {
-		return true // it takes CAP_SYS_PTRACE to see: a sandbox of systemd's has taken that away
+		return true // without CAP_SYS_PTRACE, as in a sandbox of systemd, it cannot be seen
 	}
 	own, ownErr := os.Stat("/proc/self/ns/net")
 	return err == nil && ownErr == nil && os.SameFile(first, own)
 }
 
-// unitCall is one call of a program as a transient unit. The unit lives as long as
-// anything that the call started; systemd forgets it then.
+// unitCall is one call of a program as a transient unit. The unit exists while any process that the
+// call started does.
 type unitCall struct {
 	name       string
 	properties []dbus.Property
 	grace      time.Duration
-	begun      bool // systemd was asked, and may have done it
+	begun      bool // systemd was asked to start it, and may have done so
 }
 
-// runUnit is runGroup by systemd: it returns the last lines that the program printed.
+// runUnit is runGroup by systemd: it returns the last lines of the program's output.
 func (p *program) runUnit(ctx, limited context.Context, env Env, c programCall, vars []string) (string, error) {
 	file, err := writeEnvironment(p.opt.RunDir, vars)
 	if err != nil {
@@ -89,23 +89,23 @@ func (p *program) runUnit(ctx, limited context.Context, env Env, c programCall, 
 	return printed, err
 }
 
-// newUnitCall says how systemd is to run a program: as the agent itself would, with what
-// it leaves running kept. Those calls that start what stays are in the LIM's slice; the
-// others are not, so that a LIM that has used up its limits can still be stopped. A
-// service that is shut down with the system can be stopped while that goes on.
+// newUnitCall returns the unit for a call: with the agent's privileges, and without ending what is
+// left running. Calls that start something are in the LIM's slice; others are not, so that a LIM
+// which has used up its limits can still be stopped. During a shutdown of the system, services can
+// still be stopped.
 func (p *program) newUnitCall(env Env, c programCall, file string, out, errs *output) *unitCall {
 	u := &unitCall{name: p.owner(env).units + c.verb + "-" + uniqueName() + ".service", grace: p.opt.Grace}
 	set := func(name string, value any) {
 		u.properties = append(u.properties, dbus.Property{Name: name, Value: bus.MakeVariant(value)})
 	}
 	set("Description", fmt.Sprintf("mxcluster: LIM %d, %s of %s", env.LIM, c.verb, p.spec))
-	// No exit status is a failure by which systemd would end what is left.
+	// Systemd would treat a failed exit status as a reason to end what is left running.
 	u.properties = append(u.properties, dbus.PropExecStart(c.command(), true))
 	set("EnvironmentFiles", []environmentFile{{Path: file}})
 	set("UnsetEnvironment", unitVariables[:])
 	set("StandardOutputFileDescriptor", bus.UnixFD(out.child.Fd()))
 	set("StandardErrorFileDescriptor", bus.UnixFD(errs.child.Fd()))
-	// The program ends once it has started what stays, and none of that is the main process.
+	// The program ends after it has started what stays, and none of that is the main process.
 	set("Type", "forking")
 	set("GuessMainPID", false)
 	set("CollectMode", "inactive-or-failed")
@@ -122,22 +122,22 @@ func (p *program) newUnitCall(env Env, c programCall, file string, out, errs *ou
 		return u
 	}
 	set("DefaultDependencies", false)
-	set("LogLevelMax", int32(hideStarts)) // health checks fill no journal
+	set("LogLevelMax", int32(hideStarts)) // health checks must not fill the journal
 	return u
 }
 
 const (
-	abandoned  = 10 * time.Second // a call whose caller has gone is ended so long after its limit
-	hideStarts = 5                // the syslog level "notice": systemd's own lines about starts are below
+	abandoned  = 10 * time.Second // a call whose caller is gone is ended this long after its limit
+	hideStarts = 5                // syslog level "notice": systemd's own messages about starts are below it
 )
 
-// limSlice is the slice with all software of a LIM that systemd keeps in units of this
-// program: the place for limits.
+// limSlice returns the slice for a LIM's software in transient units: the place for resource
+// limits.
 func limSlice(lim int) string { return fmt.Sprintf("mxcluster-lim%d.slice", lim) }
 
 func microseconds(d time.Duration) uint64 { return uint64(d.Microseconds()) }
 
-// uniqueName is a name that was never given before.
+// uniqueName returns a random name.
 func uniqueName() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -150,12 +150,12 @@ type environmentFile struct {
 	Optional bool
 }
 
-// ownExitStatus is the first status by which systemd says that it could not run a
-// program (systemd.exec(5), process exit codes).
+// ownExitStatus is the first status that systemd uses for its own failures to run a program
+// (systemd.exec(5), process exit codes).
 const ownExitStatus = 200
 
-// do begins the call unless that was done over a connection before, and waits for its
-// end. When ctx ends first, everything that the call started is ended.
+// do starts the call, unless that was done over an earlier connection, and waits for its end. When
+// ctx ends, all processes of the call are ended.
 func (u *unitCall) do(ctx context.Context, c *dbus.Conn) error {
 	done := make(chan string, 1)
 	if !u.begun {
@@ -185,7 +185,7 @@ func (u *unitCall) do(ctx context.Context, c *dbus.Conn) error {
 	}
 }
 
-// unanswered tells whether a call over the bus may have been carried out though it failed.
+// unanswered reports whether a failed call over the bus may have been carried out.
 func unanswered(err error) bool {
 	var answer bus.Error
 	if !errors.As(err, &answer) {
@@ -195,8 +195,8 @@ func unanswered(err error) bool {
 	return slices.Contains([]string{"NoReply", "Timeout", "TimedOut", "Disconnected"}, name)
 }
 
-// over looks whether the program has ended, for the word of it may be lost when systemd
-// or its bus starts anew.
+// over checks whether the program has ended, as the signal about it may be lost when systemd or the
+// bus restarts.
 func (u *unitCall) over(ctx context.Context, c *dbus.Conn) (bool, error) {
 	if !c.Connected() {
 		return false, busError{errors.New("the connection to systemd was lost")}
@@ -208,14 +208,14 @@ func (u *unitCall) over(ctx context.Context, c *dbus.Conn) (bool, error) {
 	return active.Value.Value() != "activating", nil
 }
 
-// The codes of waitid(2) by which systemd says how a process ended.
+// Codes of waitid(2) by which systemd reports the end of a process.
 const (
 	childExited = 1
 	childKilled = 2
 	childDumped = 3
 )
 
-// result is how the program ended.
+// result returns how the program ended.
 func (u *unitCall) result(ctx context.Context, c *dbus.Conn) error {
 	p, err := c.GetServicePropertyContext(ctx, u.name, "ExecStart")
 	if err != nil {
@@ -244,20 +244,20 @@ func (u *unitCall) result(ctx context.Context, c *dbus.Conn) error {
 	return fmt.Errorf("systemd could not run it; 'journalctl -u %s' may say why", u.name)
 }
 
-// lostError says that nobody knows any more how a call ended.
+// lostError says that the result of a call is lost.
 type lostError struct{ unit string }
 
 func (e lostError) Error() string {
 	return "how unit " + e.unit + " ended was lost while systemd or its bus started anew"
 }
 
-// lost tells whether nobody knows how a call ended.
+// lost reports whether the result of a call is lost.
 func lost(err error) bool {
 	var l lostError
 	return errors.As(err, &l)
 }
 
-// exitError is how a program ended that did not succeed.
+// exitError describes a program that did not succeed.
 type exitError struct{ status, signal int }
 
 func (e exitError) Error() string {
@@ -270,7 +270,7 @@ func (e exitError) Error() string {
 	return fmt.Sprintf("exit status %d", e.status)
 }
 
-// ExitCode is -1 where a signal ended the program, as of os/exec.
+// ExitCode returns -1 if a signal ended the program, like os/exec.
 func (e exitError) ExitCode() int {
 	if e.signal > 0 {
 		return -1
@@ -278,10 +278,10 @@ func (e exitError) ExitCode() int {
 	return e.status
 }
 
-// writeEnvironment writes variables to a file that root alone reads, for they may be
-// secrets, and what is told to systemd itself every user can ask for.
+// writeEnvironment writes variables to a file that only root can read: they may be secrets, and
+// properties of units are visible to every user.
 func writeEnvironment(dir string, vars []string) (string, error) {
-	if dir != "" { // the agent has it made; without one it may be missing
+	if dir != "" { // the agent's unit creates it; without the agent it may be missing
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return "", err
 		}
@@ -297,8 +297,8 @@ func writeEnvironment(dir string, vars []string) (string, error) {
 	return f.Name(), nil
 }
 
-// environmentText is variables in the form of EnvironmentFile= (systemd.exec(5)). Those
-// that systemd would refuse, and the whole file with them, are left out.
+// environmentText formats variables for EnvironmentFile= (systemd.exec(5)). Variables that would
+// make systemd refuse the whole file are left out.
 func environmentText(vars []string) string {
 	var text strings.Builder
 	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", "$", `\$`)
