@@ -14,10 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hold makes sure that the interface has alias with a lifetime of lease from
-// now, rounded up to whole seconds; 0 is for ever. An address that is there
-// already, even a permanent one, is changed in place: connections through it
-// go on. A prefix of another length is another address.
+// Hold gives the interface the alias with a lifetime of lease from now, rounded up to whole
+// seconds; 0: permanent. An address that is present, even a permanent one, is changed in place, and
+// connections through it go on. The same address with another prefix length is a different address.
 func (k *Kernel) Hold(ifname string, alias netip.Prefix, lease time.Duration) error {
 	seconds, err := WholeSeconds(lease)
 	if err != nil {
@@ -31,9 +30,9 @@ func (k *Kernel) Hold(ifname string, alias netip.Prefix, lease time.Duration) er
 	return k.set(ifname, alias, seconds)
 }
 
-// HoldBehind is Hold for an alias that is blocked. Its other addresses are to be taken
-// for what this server sends: an IPv4 alias that is the primary address of a subnet with
-// others is taken off and added anew, behind them.
+// HoldBehind is Hold for an alias that is blocked, so that it is not chosen as source address: an
+// IPv4 alias that is the primary address of a subnet with others is removed and added again behind
+// them.
 func (k *Kernel) HoldBehind(ifname string, alias netip.Prefix, lease time.Duration) error {
 	addresses, err := k.Addresses(ifname)
 	if err != nil {
@@ -47,29 +46,28 @@ func (k *Kernel) HoldBehind(ifname string, alias netip.Prefix, lease time.Durati
 	return k.Hold(ifname, alias, lease)
 }
 
-// Extend renews the lease of alias, unless the address is gone or the time
-// until has come: then it makes sure that it is gone and returns ErrLeaseLost.
-// Call it with until the time of the last renewal plus the lease. A process
-// stopped in the middle of the renewal may have the expired address made anew
-// by the kernel, and deletes it as the first thing when it goes on.
+// Extend renews the lease of an alias. If the address is gone, or the time until has come, it makes
+// sure that the address is gone and returns ErrLeaseLost. until is the time of the last renewal
+// plus the lease. If the process is stopped in the middle of a renewal, the kernel may create the
+// expired address again; Extend removes it as its first action afterwards.
 func (k *Kernel) Extend(ifname string, alias netip.Prefix, lease time.Duration, until time.Time) error {
 	return Renew(kernelLeases{k}, ifname, alias, lease, until)
 }
 
-// kernelLeases are the leases of a kernel.
+// kernelLeases is a Kernel as Leases.
 type kernelLeases struct{ *Kernel }
 
-// Has tells whether the interface has an address.
+// Has reports whether the interface has an address.
 func (k kernelLeases) Has(ifname string, alias netip.Prefix) (bool, error) {
 	return k.has(ifname, alias)
 }
 
-// Set gives an address this lifetime.
+// Set sets the lifetime of an address.
 func (k kernelLeases) Set(ifname string, alias netip.Prefix, seconds uint32) error {
 	return k.set(ifname, alias, seconds)
 }
 
-// EnsureBase makes sure that the interface has base for ever.
+// EnsureBase gives the interface base as a permanent address.
 func (k *Kernel) EnsureBase(ifname string, base netip.Prefix) error {
 	current, err := k.find(ifname, base)
 	if err != nil || (current != nil && current.Permanent) {
@@ -78,8 +76,8 @@ func (k *Kernel) EnsureBase(ifname string, base netip.Prefix) error {
 	return k.Hold(ifname, base, 0)
 }
 
-// Drop takes alias with exactly this prefix length away; no error if it is not
-// there. Other addresses of the subnet stay.
+// Drop removes alias with exactly this prefix length; a missing one is no error. Other addresses of
+// the subnet stay.
 func (k *Kernel) Drop(ifname string, alias netip.Prefix) error {
 	if err := CheckAddress(alias); err != nil {
 		return err
@@ -100,13 +98,13 @@ func (k *Kernel) Drop(ifname string, alias netip.Prefix) error {
 	return wrap(err, "delete %s from %s", alias, ifname)
 }
 
-// has tells whether the interface has the address.
+// has reports whether the interface has the address.
 func (k *Kernel) has(ifname string, p netip.Prefix) (bool, error) {
 	a, err := k.find(ifname, p)
 	return a != nil, err
 }
 
-// find returns the address, or nil if the interface does not have it.
+// find returns the address; nil: the interface does not have it.
 func (k *Kernel) find(ifname string, p netip.Prefix) (*Address, error) {
 	addresses, err := k.Addresses(ifname)
 	for i, a := range addresses {
@@ -117,8 +115,8 @@ func (k *Kernel) find(ifname string, p netip.Prefix) (*Address, error) {
 	return nil, err
 }
 
-// set adds the address or changes its lifetime. The lifetimes left out, as
-// netlink does with 0, stand for ever.
+// set adds the address or changes its lifetime. netlink omits lifetimes of 0, which means
+// permanent.
 func (k *Kernel) set(ifname string, p netip.Prefix, seconds uint32) error {
 	if err := CheckAddress(p); err != nil {
 		return err
@@ -140,13 +138,13 @@ func (k *Kernel) set(ifname string, p netip.Prefix, seconds uint32) error {
 	return wrap(err, "set %s on %s", p, ifname)
 }
 
-// preferred is the preferred lifetime, in seconds, of an IPv4 address with that lifetime.
-// It ends two seconds earlier where it can: the kernel's timers are the coarser the longer
-// they run (at 250 Hz, 32 ms up to 2 s and 256 ms beyond), and it sets the one for the
-// end anew when this one fires. No IPv4 address is treated otherwise for being deprecated.
+// preferred returns the preferred lifetime, in seconds, for an IPv4 address with a lifetime. If
+// possible it ends two seconds earlier: the longer the kernel's timers run, the coarser they are
+// (at 250 Hz, 32 ms up to 2 s and 256 ms beyond), and at the end of the preferred lifetime the
+// kernel sets the timer for the end anew. IPv4 treats deprecated addresses like others.
 func preferred(lifetime int) int { return min(lifetime, max(1, lifetime-2)) }
 
-// routed tells whether another, permanent address brings the route to the subnet.
+// routed reports whether another, permanent address provides the route to the subnet.
 func (k *Kernel) routed(ifname string, p netip.Prefix) (bool, error) {
 	addresses, err := k.Addresses(ifname)
 	return slices.ContainsFunc(addresses, func(a Address) bool {
@@ -158,11 +156,10 @@ func (k *Kernel) routed(ifname string, p netip.Prefix) (bool, error) {
 // the numbers start with 1.
 const devconfPromoteSecondaries = 20
 
-// promote makes the kernel keep the other addresses of a subnet when the
-// primary one goes: the next in line takes its place. It is asked for by
-// netlink, since /proc/sys shows the calling thread's namespace, which need
-// not be ours, and may be mounted read-only. It is set only where it is not,
-// since everybody who watches links is told of each setting.
+// promote sets promote_secondaries, by which the kernel keeps the other addresses of a subnet when
+// the primary one goes: the next one takes its place. It uses netlink, as /proc/sys shows the
+// namespace of the calling thread, which may be another one, and may be read-only. It is set only
+// if it is not, as everybody who watches links receives an event.
 func (k *Kernel) promote(ifname string) error {
 	l, err := k.link(ifname)
 	if err != nil {
@@ -183,8 +180,8 @@ func (k *Kernel) promote(ifname string) error {
 	return wrap(err, "set promote_secondaries on %s", ifname)
 }
 
-// promotes tells whether the settings in the answer to RTM_GETLINK have
-// promote_secondaries set. What cannot be read counts as not set.
+// promotes reports whether promote_secondaries is set in an answer to RTM_GETLINK. If it cannot be
+// read, it counts as not set.
 func promotes(answer [][]byte) bool {
 	if len(answer) != 1 || len(answer[0]) < unix.SizeofIfInfomsg {
 		return false

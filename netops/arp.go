@@ -113,11 +113,10 @@ func (o Observation) AppendFrame(b []byte) ([]byte, error) {
 	return append(b, target[:]...), nil
 }
 
-// Claims tells whether a frame from another server says that it has addr, or
-// is about to: every frame with addr as sender, and a probe for it (RFC 5227:
-// a broadcast request without a sender address). A plain request for addr
-// claims nothing, nor does a probe sent to one server alone, which is how some
-// switches track their hosts.
+// Claims reports whether a frame from another server claims addr, or announces to: any frame with
+// addr as sender, and a probe for it (RFC 5227: a broadcast request without a sender address). A
+// plain request for addr claims nothing, nor does a probe to a single station, by which some
+// switches track hosts.
 func Claims(o Observation, addr netip.Addr) bool {
 	if o.SenderIP == addr {
 		return true
@@ -126,11 +125,10 @@ func Claims(o Observation, addr netip.Addr) bool {
 	return probe && !IsUnicast(o.EthDst)
 }
 
-// IsUnicast tells whether a frame to mac is for one station.
+// IsUnicast reports whether mac addresses one station.
 func IsUnicast(mac net.HardwareAddr) bool { return len(mac) == macLen && mac[0]&1 == 0 }
 
-// WhoHas returns the request for target that a station sends to dst, or to
-// everyone if dst is nil.
+// WhoHas returns the request for target, sent to dst, or broadcast if dst is nil.
 func WhoHas(own net.HardwareAddr, from, target netip.Addr, dst net.HardwareAddr) Observation {
 	switch {
 	case dst != nil:
@@ -150,9 +148,9 @@ func WhoHas(own net.HardwareAddr, from, target netip.Addr, dst net.HardwareAddr)
 	}
 }
 
-// Announcement returns the frames that say everyone that own has addr:
-// gratuitous ARP, of which some systems heed the request only (RFC 5227), some the
-// reply only; an unsolicited neighbour advertisement for IPv6.
+// Announcement returns the frames that announce addr at own: gratuitous ARP as a request (RFC 5227)
+// and as a reply, since some systems heed only one of them; an unsolicited neighbour advertisement
+// for IPv6.
 func Announcement(own net.HardwareAddr, addr netip.Addr) []Observation {
 	if addr.Is6() {
 		return []Observation{{Op: Reply, EthSrc: own, EthDst: groupMAC(allNodes()), SenderMAC: own, SenderIP: addr, TargetIP: allNodes()}}

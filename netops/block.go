@@ -8,24 +8,21 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// Blocking keeps an address off the wire while this server has it, as the
-// passive side of a preloaded cluster does (spec ch. 4) and whoever does not
-// know whether the address is its own: no packet from or for the address leaves
-// or enters through the interface, and nobody who asks for it is answered.
-// Programs on this server can bind it and talk to it. Wires may ask who else has
-// the address, and hear the answers and the announcements of others.
+// Blocking keeps an address off the wire while this server has it, as on the passive side of a
+// preloaded cluster (spec ch. 4), or while it is unknown whose address it is: no packet from or to
+// the address passes the interface, and requests for it are not answered. Local programs can bind
+// it and reach it. Wires may ask who else has the address, and receive the answers and the
+// announcements of others.
 //
-// A block does not end with the process that made it, only by Unblock, with the
-// interface's namespace, or when somebody flushes the kernel's rules; Watch tells
-// of that.
+// A block does not end with the process that made it, but by Unblock, with the interface's
+// namespace, or when somebody flushes the kernel's rules, which Watch reports.
 
-// blockPrefix begins the names of the tables that block addresses. One table for
-// each makes blocking and unblocking one atomic step, and instances on one
-// machine strangers to one another.
+// blockPrefix is the prefix of the tables that block addresses. One table for each address makes
+// blocking and unblocking atomic, and keeps instances on one machine independent.
 const blockPrefix = "mxcluster-"
 
-// blockName names the table that blocks addr on an interface, in letters that
-// nft accepts without quotes.
+// blockName returns the name of the table that blocks addr on an interface, in characters that nft
+// accepts without quotes.
 func blockName(ifname string, addr netip.Addr) string {
 	text := addr.String()
 	if addr.Is6() {
@@ -35,7 +32,7 @@ func blockName(ifname string, addr netip.Addr) string {
 	return blockPrefix + text + "-" + ifname
 }
 
-// parseBlockName is blockName turned round.
+// parseBlockName is the inverse of blockName.
 func parseBlockName(name string) (ifname string, addr netip.Addr, ok bool) {
 	rest, ok := strings.CutPrefix(name, blockPrefix)
 	if !ok {
@@ -53,7 +50,7 @@ func parseBlockName(name string) (ifname string, addr netip.Addr, ok bool) {
 	return ifname, addr, err == nil && isAddr && addr.Is6()
 }
 
-// CheckBlockable refuses what is no address of a host.
+// CheckBlockable refuses addresses that no host can have.
 func CheckBlockable(addr netip.Addr) error {
 	if addr.IsValid() && !addr.IsUnspecified() && !addr.IsMulticast() && addr.Zone() == "" && !addr.Is4In6() {
 		return nil

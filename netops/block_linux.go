@@ -16,23 +16,23 @@ import (
 	"mxcluster/internal/fanout"
 )
 
-// blocks asks the kernel's nftables to drop frames. Family netdev sees what no
-// other family does: frames of packet sockets, on the one interface that a chain of
-// it names. What is denied on all interfaces is so by families arp and inet.
+// blocks drops frames by the kernel's nftables. Family netdev, whose chains are for one interface,
+// is the only one that handles frames of packet sockets. Denials, on all interfaces, use the
+// families arp and inet.
 type blocks struct {
 	err  error // of opening the socket
 	mu   sync.Mutex
 	conn *nftables.Conn
 }
 
-// openBlocks opens a socket in the calling thread's network namespace. A kernel
-// without nftables serves all the rest: it is an error of those who block.
+// openBlocks opens a socket in the network namespace of the calling thread. On a kernel without
+// nftables the error is that of later calls, so that everything else works.
 func openBlocks() *blocks {
 	conn, err := nftables.New(nftables.AsLasting())
 	return &blocks{conn: conn, err: err}
 }
 
-// use locks the socket for one conversation.
+// use locks the socket for one exchange of messages.
 func (b *blocks) use() (unlock func(), err error) {
 	if b.err != nil {
 		return nil, b.err
@@ -48,9 +48,8 @@ func (b *blocks) close() error {
 	return b.conn.CloseLasting()
 }
 
-// Block keeps addr off the wire of the interface from now on, and denies it on all
-// others. An address that is blocked already stays so all the time, with rules made
-// anew.
+// Block keeps addr off the wire of the interface, and denies it on all others. An address that is
+// blocked stays blocked while its rules are made anew.
 func (k *Kernel) Block(ifname string, addr netip.Addr) error {
 	if err := CheckBlockable(addr); err != nil {
 		return err
@@ -77,15 +76,15 @@ func (k *Kernel) Block(ifname string, addr netip.Addr) error {
 		return wrap(err, "block %s on %s", addr, ifname)
 	}
 	table := &nftables.Table{Family: nftables.TableFamilyNetdev, Name: blockName(ifname, addr)}
-	// A table that is not there cannot be deleted, so it is made first. All of it
-	// is one transaction: there is no instant without rules.
+	// A missing table cannot be deleted, so it is created first. It is one transaction: there is no
+	// moment without rules.
 	b.conn.AddTable(table)
 	b.conn.DelTable(table)
 	b.conn.AddTable(table)
 	for _, side := range sides {
 		chain := b.conn.AddChain(&nftables.Chain{
 			Name: side.name, Table: table, Type: nftables.ChainTypeFilter, Hooknum: side.hook,
-			// Before everybody else's rules: what is blocked is nobody's business.
+			// Before all other rules.
 			Priority: nftables.ChainPriorityRef(-500), Device: ifname,
 		})
 		for _, match := range side.drops(addr) {
@@ -95,13 +94,13 @@ func (k *Kernel) Block(ifname string, addr netip.Addr) error {
 	return wrap(b.conn.Flush(), "block %s on %s", addr, ifname)
 }
 
-// Unblock lets addr onto the wire again, of the interface where it is blocked and of
-// all others where it is denied, in one step; no error if it is neither.
+// Unblock puts addr on the wire again, of the interface where it is blocked and of all others where
+// it is denied, in one transaction; no error if it is neither.
 func (k *Kernel) Unblock(ifname string, addr netip.Addr) error {
 	if err := CheckBlockable(addr); err != nil {
 		return err
 	}
-	if own, err := k.ownName(ifname); err == nil { // of one that is gone the rules may still be there
+	if own, err := k.ownName(ifname); err == nil { // its rules may outlive an interface
 		ifname = own
 	}
 	b := k.blocks
@@ -115,15 +114,15 @@ func (k *Kernel) Unblock(ifname string, addr netip.Addr) error {
 		b.dropTable(ifname, addr)
 		err = b.conn.Flush()
 	}
-	if errors.Is(err, unix.ENOENT) { // nothing is denied here, so that there are no sets
+	if errors.Is(err, unix.ENOENT) { // nothing is denied here: there are no sets
 		b.dropTable(ifname, addr)
 		err = b.conn.Flush()
 	}
 	return wrap(err, "unblock %s on %s", addr, ifname)
 }
 
-// Uncover takes the block of addr off the interface, and leaves it denied: it is not
-// here any more, and what this server says to the rightful holder is to pass.
+// Uncover removes the block of addr on the interface, and leaves the denial: the address is not
+// present any more, and packets to its rightful holder must pass.
 func (k *Kernel) Uncover(ifname string, addr netip.Addr) error {
 	if err := CheckBlockable(addr); err != nil {
 		return err
@@ -141,17 +140,16 @@ func (k *Kernel) Uncover(ifname string, addr netip.Addr) error {
 	return wrap(b.conn.Flush(), "uncover %s on %s", addr, ifname)
 }
 
-// dropTable deletes the table of a block as part of the batch. One that is not there
-// cannot be deleted, so it is made first.
+// dropTable adds the deletion of a block's table to the batch. A missing table cannot be deleted,
+// so it is created first.
 func (b *blocks) dropTable(ifname string, addr netip.Addr) {
 	table := &nftables.Table{Family: nftables.TableFamilyNetdev, Name: blockName(ifname, addr)}
 	b.conn.AddTable(table)
 	b.conn.DelTable(table)
 }
 
-// Blocked returns the addresses that are blocked on the interface, by whichever
-// process, and denied on all others. One of whose rules something is missing is not
-// blocked.
+// Blocked returns the addresses that are blocked on the interface, by any process, and denied on
+// all others. An address with missing rules is not blocked.
 func (k *Kernel) Blocked(ifname string) ([]netip.Addr, error) {
 	ifname, err := k.ownName(ifname)
 	if err != nil {
@@ -192,8 +190,7 @@ func (k *Kernel) Blocked(ifname string) ([]netip.Addr, error) {
 	return blocked, nil
 }
 
-// complete tells whether a chain of ours has all of its rules. The table may go
-// while it is looked at.
+// complete reports whether a chain has all of its rules. The table may be removed meanwhile.
 func (b *blocks) complete(c *nftables.Chain, addr netip.Addr) (bool, error) {
 	rules, err := b.conn.GetRules(c.Table, c)
 	if errors.Is(err, unix.ENOENT) {
@@ -207,7 +204,7 @@ func (b *blocks) complete(c *nftables.Chain, addr netip.Addr) (bool, error) {
 	return false, err
 }
 
-// side is one of the two ways through an interface.
+// side is one direction through an interface.
 type side struct {
 	name  string
 	hook  *nftables.ChainHook
@@ -219,7 +216,7 @@ var sides = [...]side{
 	{"egress", nftables.ChainHookEgress, dropsOut},
 }
 
-// EtherTypes, and where the parts of their headers are (RFC 826, 791, 8200, 4861).
+// EtherTypes, and offsets in their headers (RFC 826, 791, 8200, 4861).
 const (
 	etherIPv4 = 0x0800
 
@@ -231,10 +228,10 @@ const (
 	neighbourTarget        = 48
 )
 
-// dropsIn matches what the kernel would answer or hand to a program. It answers
-// requests for the address; announcements of another server's, and answers to
-// what our wires asked, do no harm and are to be heard. Neither may a server that
-// asks for our base from the address, since it has it, go without an answer.
+// dropsIn matches frames that the kernel would answer or deliver. Requests for the address are
+// answered by the kernel; announcements of other servers, and answers to this server's questions,
+// are harmless and must be received. So must be requests for this server's base that come from the
+// address of its present holder.
 func dropsIn(addr netip.Addr) [][]expr.Any {
 	raw := addr.AsSlice()
 	if addr.Is4() {
@@ -244,8 +241,8 @@ func dropsIn(addr netip.Addr) [][]expr.Any {
 	return [][]expr.Any{ethernet(ethTypeIPv6, header(ipv6Target, raw)), neighbour(solicitation, addr)}
 }
 
-// dropsOut lets requests for the address through, which claim nothing: whether
-// somebody else has it must be found out before it is unblocked.
+// dropsOut does not match requests for the address, which claim nothing: they are needed to find
+// out who else has it.
 func dropsOut(addr netip.Addr) [][]expr.Any {
 	if addr.Is4() {
 		return [][]expr.Any{
@@ -259,8 +256,7 @@ func dropsOut(addr netip.Addr) [][]expr.Any {
 	}
 }
 
-// neighbour matches neighbour discovery about an address. It comes without
-// extension headers.
+// neighbour matches neighbour discovery for an address. It has no extension headers.
 func neighbour(kind byte, addr netip.Addr) []expr.Any {
 	return ethernet(ethTypeIPv6, header(ipv6Next, []byte{icmpv6}), header(icmpv6Type, []byte{kind}), header(neighbourTarget, addr.AsSlice()))
 }
@@ -277,7 +273,7 @@ func ethernet(etherType uint16, parts ...[]expr.Any) []expr.Any {
 	return match
 }
 
-// header matches bytes at an offset from the start of the network header.
+// header matches bytes at an offset in the network header.
 func header(offset uint32, want []byte) []expr.Any {
 	return []expr.Any{
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(len(want))},
@@ -285,7 +281,7 @@ func header(offset uint32, want []byte) []expr.Any {
 	}
 }
 
-// not turns the comparison at the end of a match round.
+// not negates the comparison at the end of a match.
 func not(match []expr.Any) []expr.Any {
 	compared, _ := match[len(match)-1].(*expr.Cmp)
 	compared.Op = expr.CmpOpNeq
@@ -295,9 +291,8 @@ func not(match []expr.Any) []expr.Any {
 // nftablesGroup is NFNLGRP_NFTABLES of linux/netfilter/nfnetlink.h, as a bit.
 const nftablesGroup = 1 << (7 - 1)
 
-// openRuleEvents subscribes to changes of nftables in the calling thread's
-// network namespace. Who may not change rules may not hear of them either: then
-// there is no socket and no error.
+// openRuleEvents subscribes to changes of nftables in the network namespace of the calling thread.
+// Without the permission to change rules there is no socket and no error.
 func openRuleEvents() (*socket.Conn, error) {
 	c, err := socket.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER, "netlink", nil)
 	if errors.Is(err, unix.EPROTONOSUPPORT) {
@@ -317,8 +312,8 @@ func openRuleEvents() (*socket.Conn, error) {
 	return nil, err
 }
 
-// readRuleEvents tells of every change of rules, whoever's, until the socket is
-// closed; what it was is found out by looking.
+// readRuleEvents reports every change of rules, by anybody, until the socket is closed. The
+// receiver reads the rules to see what changed.
 func readRuleEvents(c *socket.Conn, changes *fanout.Fanout[Event]) {
 	buffer := make([]byte, 64<<10)
 	for {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Deny keeps addresses off the wire of all interfaces from now on, beside those that
-// are denied already, in one step; rules that another tool damaged are made whole.
+// Deny adds addresses to those that are kept off the wire of all interfaces, in one transaction.
+// Rules damaged by another tool are restored.
 func (k *Kernel) Deny(addrs ...netip.Addr) error {
 	if err := CheckDeniable(addrs); err != nil {
 		return err
@@ -43,8 +43,8 @@ func (k *Kernel) Deny(addrs ...netip.Addr) error {
 	return wrap(err, "deny %v", addrs)
 }
 
-// Denied returns the addresses that are denied, by whichever process. Where one of
-// the rules is missing none is.
+// Denied returns the denied addresses, whichever process denied them; none if one of the rules is
+// missing.
 func (k *Kernel) Denied() ([]netip.Addr, error) {
 	b := k.blocks
 	unlock, err := b.use()
@@ -59,7 +59,7 @@ func (k *Kernel) Denied() ([]netip.Addr, error) {
 	return addrs, wrap(err, "list what is denied")
 }
 
-// AllowAll takes every denial off, and with them their tables.
+// AllowAll removes all denials with their tables.
 func (k *Kernel) AllowAll() error {
 	b := k.blocks
 	unlock, err := b.use()
@@ -68,7 +68,7 @@ func (k *Kernel) AllowAll() error {
 	}
 	defer unlock()
 	for _, t := range denyTables() {
-		b.conn.AddTable(t) // one that is not there cannot be deleted
+		b.conn.AddTable(t) // a missing table cannot be deleted
 		b.conn.DelTable(t)
 	}
 	return wrap(b.conn.Flush(), "take all denials off")
@@ -81,22 +81,21 @@ func denyTables() [2]*nftables.Table {
 	}
 }
 
-// denySet is one of the sets with the denied addresses, in the form in which the
-// rules of its table look for them.
+// denySet is one of the sets of denied addresses, in the form that the rules of its table use.
 type denySet struct {
 	family  nftables.TableFamily
 	name    string
 	keyType nftables.SetDatatype
-	key     func(netip.Addr) []byte // nil: the set does not have such addresses
+	key     func(netip.Addr) []byte // nil: the set has no such addresses
 }
 
 const (
 	deniedAddresses = "addresses"
-	deniedPairs     = "announced" // an address as sender and as target, as in announcements
+	deniedPairs     = "announced" // an address as sender and target, as in announcements
 	deniedIPv6      = "addresses6"
 )
 
-// denySets are all sets; the concatenation of two types cannot fail.
+// denySets returns all sets; concatenating two types cannot fail.
 func denySets() []denySet {
 	pair, _ := nftables.ConcatSetType(nftables.TypeIPAddr, nftables.TypeIPAddr)
 	return []denySet{
@@ -121,7 +120,7 @@ func keyIPv6(a netip.Addr) []byte {
 	return nil
 }
 
-// elements are those of the addresses that belong into the set.
+// elements returns the set's elements for addresses.
 func (s denySet) elements(addrs []netip.Addr) []nftables.SetElement {
 	var all []nftables.SetElement
 	for _, a := range addrs {
@@ -136,7 +135,7 @@ func (s denySet) set() *nftables.Set {
 	return &nftables.Set{Table: &nftables.Table{Family: s.family, Name: denyTable}, Name: s.name, KeyType: s.keyType, Concatenation: s.name == deniedPairs}
 }
 
-// eachSet has f do something about the addresses in every set that has such ones.
+// eachSet calls f for every set with its elements for addresses.
 func (b *blocks) eachSet(addrs []netip.Addr, f func(*nftables.Set, []nftables.SetElement) error) error {
 	for _, s := range denySets() {
 		if elements := s.elements(addrs); len(elements) > 0 {
@@ -148,7 +147,7 @@ func (b *blocks) eachSet(addrs []netip.Addr, f func(*nftables.Set, []nftables.Se
 	return nil
 }
 
-// rebuild makes all rules anew, for these addresses, as part of the batch.
+// rebuild adds the creation of all rules, for these addresses, to the batch.
 func (b *blocks) rebuild(addrs []netip.Addr) error {
 	for _, t := range denyTables() {
 		b.conn.AddTable(t)
@@ -163,7 +162,7 @@ func (b *blocks) rebuild(addrs []netip.Addr) error {
 	for _, c := range denyChains() {
 		table := &nftables.Table{Family: c.family, Name: denyTable}
 		chain := b.conn.AddChain(&nftables.Chain{Name: c.name, Table: table, Type: nftables.ChainTypeFilter, Hooknum: c.hook,
-			Priority: nftables.ChainPriorityRef(-500)}) // before everybody else's rules
+			Priority: nftables.ChainPriorityRef(-500)}) // before all other rules
 		for _, r := range c.rules {
 			b.conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: r})
 		}
@@ -171,8 +170,8 @@ func (b *blocks) rebuild(addrs []netip.Addr) error {
 	return nil
 }
 
-// allow takes addresses out of the sets as part of the batch. An element that is not
-// there cannot be deleted, so it is added first.
+// allow adds the removal of addresses from the sets to the batch. A missing element cannot be
+// deleted, so it is added first.
 func (b *blocks) allow(addrs ...netip.Addr) error {
 	if err := b.eachSet(addrs, b.conn.SetAddElements); err != nil {
 		return err
@@ -180,7 +179,7 @@ func (b *blocks) allow(addrs ...netip.Addr) error {
 	return b.eachSet(addrs, b.conn.SetDeleteElements)
 }
 
-// denied reads the addresses from the kernel, and whether all rules are there.
+// denied reads the addresses from the kernel. whole: all rules are present.
 func (b *blocks) denied() (addrs []netip.Addr, whole bool, err error) {
 	whole = true
 	for _, t := range denyTables() {
@@ -210,7 +209,7 @@ func (b *blocks) denied() (addrs []netip.Addr, whole bool, err error) {
 	return addrs, whole, nil
 }
 
-// members reads a set; one that is not there has none.
+// members reads a set; a missing one is empty.
 func (b *blocks) members(s denySet) ([]nftables.SetElement, error) {
 	tables, err := b.conn.ListTablesOfFamily(s.family)
 	if err != nil || !slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == denyTable }) {
@@ -224,7 +223,7 @@ func (b *blocks) members(s denySet) ([]nftables.SetElement, error) {
 	return b.conn.GetSetElements(want)
 }
 
-// addrLen is how long an address is in the set's keys.
+// addrLen is the length of an address in the set's keys.
 func (s denySet) addrLen() int {
 	if s.name == deniedIPv6 {
 		return 16
@@ -232,7 +231,7 @@ func (s denySet) addrLen() int {
 	return 4
 }
 
-// setsOf is in how many sets an address is.
+// setsOf returns the number of sets with an address.
 func setsOf(a netip.Addr) (n int) {
 	for _, s := range denySets() {
 		if len(s.key(a)) > 0 {
@@ -259,7 +258,7 @@ func (b *blocks) denyRules(t *nftables.Table) (bool, error) {
 			return false, nil
 		}
 		rules, err := b.conn.GetRules(t, chains[i])
-		if errors.Is(err, unix.ENOENT) { // it went just now
+		if errors.Is(err, unix.ENOENT) { // it was just removed
 			return false, nil
 		}
 		if err != nil || len(rules) != len(want.rules) {
@@ -269,7 +268,7 @@ func (b *blocks) denyRules(t *nftables.Table) (bool, error) {
 	return true, nil
 }
 
-// denyChain is one hook with its rules.
+// denyChain is one hook and its rules.
 type denyChain struct {
 	family nftables.TableFamily
 	name   string
@@ -280,14 +279,12 @@ type denyChain struct {
 // Hooks of family arp (linux/netfilter_arp.h).
 const hookARPIn, hookARPOut = 0, 1
 
-// loopbackType is ARPHRD_LOOPBACK of linux/if_arp.h: what programs of one server say
-// to one another never leaves it.
+// loopbackType is ARPHRD_LOOPBACK of linux/if_arp.h: local traffic is not denied.
 const loopbackType = 772
 
-// denyChains are all hooks. Asking who has an address is not answered, unless it is
-// an announcement, which the kernel does not answer but learns from. A packet is
-// looked at where it is handed to a program, or comes from one: what is forwarded,
-// for containers for instance, is none of ours.
+// denyChains returns all hooks. Requests for an address are not answered, except announcements,
+// from which the kernel learns. IP packets are checked on delivery to, and sending by, local
+// programs; forwarded packets, as of containers, are not affected.
 func denyChains() []denyChain {
 	drop, pass := &expr.Verdict{Kind: expr.VerdictDrop}, &expr.Verdict{Kind: expr.VerdictAccept}
 	request := []expr.Any{
@@ -316,7 +313,7 @@ func denyChains() []denyChain {
 	}
 }
 
-// ip matches packets of one version of IP through an interface other than loopback.
+// ip matches packets of an IP version on an interface other than loopback.
 func ip(family byte, interfaceType expr.MetaKey) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
@@ -326,13 +323,12 @@ func ip(family byte, interfaceType expr.MetaKey) []expr.Any {
 	}
 }
 
-// discovery matches one kind of neighbour discovery, which comes without extension
-// headers.
+// discovery matches one kind of neighbour discovery, which has no extension headers.
 func discovery(kind byte) []expr.Any {
 	return slices.Concat(header(ipv6Next, []byte{icmpv6}), header(icmpv6Type, []byte{kind}))
 }
 
-// fieldIn matches where a field of the network header is in a set.
+// fieldIn matches a field of the network header that is in a set.
 func fieldIn(offset, length uint32, set string) []expr.Any {
 	return []expr.Any{
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length},
@@ -340,8 +336,8 @@ func fieldIn(offset, length uint32, set string) []expr.Any {
 	}
 }
 
-// pairIn matches where an ARP frame's sender and target are a pair of a set. Registers
-// from 8 on have four bytes each and lie side by side.
+// pairIn matches an ARP frame whose sender and target are a pair in a set. Registers from 8 on have
+// four bytes each and are adjacent.
 func pairIn(set string) []expr.Any {
 	return []expr.Any{
 		&expr.Payload{DestRegister: 8, Base: expr.PayloadBaseNetworkHeader, Offset: arpSender, Len: 4},

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// Echo is the answer to an ICMP echo that was asked of one station. It holds what the
-// question said, which nobody can know who did not receive that: no cache, and nobody
-// who answers ARP in another one's place, can give it.
+// Echo is an answer to an ICMP echo that was sent to one station. It contains a sealed part of the
+// question, which only a receiver of the question can know: neither a cache nor a host that answers
+// ARP for others can produce it.
 type Echo struct {
 	Time  time.Time        // when the kernel received it
 	Asked time.Time        // when the question was sent
-	From  netip.Addr       // whom it was asked of
-	MAC   net.HardwareAddr // from which the answer came; do not change it in place
+	From  netip.Addr       // to whom the question was sent
+	MAC   net.HardwareAddr // sender of the answer; do not change it in place
 }
 
 const (
@@ -30,7 +30,7 @@ const (
 	echoDataLen   = 8 + echoSealLen
 	echoLen       = echoHeaderLen + echoDataLen
 	echoFrameMost = ethernetLen + ipv6HeaderLen + echoLen
-	echoHops      = 1 // nobody passes it on
+	echoHops      = 1 // routers do not forward it
 
 	echoRequest4 = 8
 	echoReply4   = 0
@@ -40,9 +40,9 @@ const (
 
 var errNotEcho = errors.New("not an answer to an echo of this wire")
 
-// echoes makes the echoes of one wire and knows their answers again.
+// echoes creates the echoes of one wire and recognises their answers.
 type echoes struct {
-	id    uint16 // tells them from those of other programs
+	id    uint16 // distinguishes them from those of other programs
 	key   [32]byte
 	began time.Time
 }
@@ -56,7 +56,7 @@ func newEchoes() echoes {
 	return e
 }
 
-// seal is what makes the data of an echo ours.
+// seal returns the data that authenticates an echo.
 func (e *echoes) seal(asked uint64, target netip.Addr) []byte {
 	h := hmac.New(sha256.New, e.key[:])
 	h.Write(binary.BigEndian.AppendUint64(nil, asked))
@@ -64,7 +64,7 @@ func (e *echoes) seal(asked uint64, target netip.Addr) []byte {
 	return h.Sum(nil)[:echoSealLen]
 }
 
-// appendFrame appends the question to target at a MAC address to b.
+// appendFrame appends the question for target at a MAC address to b.
 func (e *echoes) appendFrame(b []byte, own, to net.HardwareAddr, from, target netip.Addr, now time.Time) ([]byte, error) {
 	if len(own) != macLen || !IsUnicast(to) {
 		return b, errors.New("an echo goes from one station to another")
@@ -83,7 +83,7 @@ func (e *echoes) appendFrame(b []byte, own, to net.HardwareAddr, from, target ne
 		header := make([]byte, ipv4HeaderLen)
 		header[0] = 0x45
 		binary.BigEndian.PutUint16(header[2:], ipv4HeaderLen+echoLen)
-		header[6] = 0x40 // not to be cut into pieces
+		header[6] = 0x40 // do not fragment
 		header[8], header[9] = echoHops, icmpv4
 		copy(header[12:], from.AsSlice())
 		copy(header[16:], target.AsSlice())
@@ -101,8 +101,8 @@ func (e *echoes) appendFrame(b []byte, own, to net.HardwareAddr, from, target ne
 	return append(b, message...), nil
 }
 
-// parse decodes an Ethernet frame that holds an answer to an echo of ours; now is when
-// it was received.
+// parse decodes an Ethernet frame with an answer to one of these echoes; now is its time of
+// arrival.
 func (e *echoes) parse(b []byte, now time.Time) (Echo, error) {
 	if len(b) < ethernetLen {
 		return Echo{}, errNotEcho
@@ -138,8 +138,8 @@ func (e *echoes) parse(b []byte, now time.Time) (Echo, error) {
 	return Echo{Time: now, Asked: e.began.Add(time.Duration(asked)), From: from, MAC: clone(b[6:12])}, nil
 }
 
-// internetSum is the checksum of RFC 1071: 0 of a message that has a right one, and the
-// right one of a message that has zeros in its place.
+// internetSum is the checksum of RFC 1071: 0 for a message with a valid one, and the valid one for
+// a message with zeros in its place.
 func internetSum(sum uint32, message []byte) uint16 {
 	for i, v := range message {
 		sum += uint32(v) << (8 * (1 - i%2))

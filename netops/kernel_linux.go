@@ -18,19 +18,19 @@ import (
 	"mxcluster/internal/fanout"
 )
 
-// Kernel asks the Linux kernel for addresses, in the network namespace in
-// which it was opened. Its methods may be called from any goroutine.
+// Kernel works on addresses in the network namespace in which it was opened. It is safe for
+// concurrent use.
 type Kernel struct {
 	rt      *netlink.Handle
-	raw     map[int]*nl.SocketHandle // for what rt has no method
+	raw     map[int]*nl.SocketHandle // for requests without a method in rt
 	events  *socket.Conn
-	rules   *socket.Conn // changes of nftables; nil without the right to hear of them
+	rules   *socket.Conn // changes of nftables; nil without the permission to receive them
 	blocks  *blocks
 	changes *fanout.Fanout[Event]
 }
 
-// NewKernel opens netlink sockets in the calling thread's network namespace.
-// Reading needs no rights; changes without CAP_NET_ADMIN are fault.NotPermitted.
+// NewKernel opens netlink sockets in the network namespace of the calling thread. Reading needs no
+// privileges; changes without CAP_NET_ADMIN are fault.NotPermitted.
 func NewKernel() (_ *Kernel, err error) {
 	k := &Kernel{changes: &fanout.Fanout[Event]{Depth: eventDepth, Merge: Event.Merge}}
 	defer func() {
@@ -60,13 +60,13 @@ func NewKernel() (_ *Kernel, err error) {
 	return k, nil
 }
 
-// Close ends every Watch. Addresses and blocks stay as they are. No other method
-// may be running or be called later.
+// Close ends every Watch. Addresses and blocks stay. No other method may be called during or after
+// it.
 func (k *Kernel) Close() error {
 	return wrap(k.closeSockets(), "close the netlink sockets")
 }
 
-// closeSockets closes those that were opened.
+// closeSockets closes the opened sockets.
 func (k *Kernel) closeSockets() error {
 	var errs []error
 	if k.rt != nil {
@@ -86,13 +86,13 @@ func (k *Kernel) closeSockets() error {
 	return errors.Join(errs...)
 }
 
-// Watch returns a channel that tells of changes to links, addresses and
-// blocks of the namespace, until ctx ends; then it is closed.
+// Watch returns a channel with changes of links, addresses, routes and blocks in the namespace. It
+// is closed when ctx ends.
 func (k *Kernel) Watch(ctx context.Context) (<-chan Event, error) {
 	return k.changes.Subscribe(ctx), nil
 }
 
-// Link returns the interface; a missing one is fault.NotFound.
+// Link returns an interface; a missing one is fault.NotFound.
 func (k *Kernel) Link(ifname string) (Link, error) {
 	l, err := k.link(ifname)
 	if err != nil {
@@ -137,8 +137,7 @@ func (k *Kernel) link(ifname string) (netlink.Link, error) {
 	return l, wrap(err, "find interface %s", ifname)
 }
 
-// ownName is the kernel's own name of an interface, which may be asked for by one of
-// its alternative names.
+// ownName returns the kernel's name of an interface, which may be given by an alternative name.
 func (k *Kernel) ownName(ifname string) (string, error) {
 	l, err := k.link(ifname)
 	if err != nil {
@@ -147,7 +146,7 @@ func (k *Kernel) ownName(ifname string) (string, error) {
 	return l.Attrs().Name, nil
 }
 
-// interfaces returns the names there are, for a hint; nothing if that fails.
+// interfaces returns the names of the interfaces, for a hint; nil on failure.
 func (k *Kernel) interfaces() []string {
 	links, err := k.rt.LinkList()
 	if err != nil {
@@ -160,9 +159,8 @@ func (k *Kernel) interfaces() []string {
 	return names
 }
 
-// Addresses returns the addresses of the interface, or of all with "", in the
-// kernel's order: the primary IPv4 address of a subnet before the others. Those
-// that IPv6 makes by itself are left out.
+// Addresses returns the addresses of the interface, or of all for "", in the kernel's order: the
+// primary IPv4 address of a subnet before the others. Automatic IPv6 addresses are left out.
 func (k *Kernel) Addresses(ifname string) ([]Address, error) {
 	names, only, err := k.names(ifname)
 	if err != nil {
@@ -181,12 +179,11 @@ func (k *Kernel) Addresses(ifname string) ([]Address, error) {
 	return addresses, nil
 }
 
-// madeByIPv6 tells whether an address is one that every interface, or the loopback,
-// has by itself.
+// madeByIPv6 reports whether an address is one that interfaces, or the loopback, have
+// automatically.
 func madeByIPv6(a netip.Addr) bool { return a.Is6() && (a.IsLinkLocalUnicast() || a.IsLoopback()) }
 
-// names returns the names of the interfaces by index, and the interface
-// itself if one was named.
+// names returns the names of the interfaces by index, and the interface itself if one was named.
 func (k *Kernel) names(ifname string) (map[int]string, netlink.Link, error) {
 	if ifname != "" {
 		l, err := k.link(ifname)
@@ -203,8 +200,8 @@ func (k *Kernel) names(ifname string) (map[int]string, netlink.Link, error) {
 	return names, nil, wrap(err, "list the interfaces")
 }
 
-// address translates one address. The kernel reports for ever as the highest
-// 32-bit number, and marks the address as permanent.
+// address converts one address. The kernel reports a permanent one with the highest 32-bit number
+// as lifetime, and a flag.
 func address(a netlink.Addr, ifname string) Address {
 	ip, _ := netip.AddrFromSlice(a.IP)
 	ip = ip.Unmap()
@@ -221,8 +218,8 @@ func address(a netlink.Addr, ifname string) Address {
 	return r
 }
 
-// Gateways returns the gateways of all routes through the interface, each once: those
-// of default routes first, by their metric.
+// Gateways returns the gateways of all routes through the interface, without duplicates: those of
+// default routes first, by metric.
 func (k *Kernel) Gateways(ifname string) ([]netip.Addr, error) {
 	l, err := k.link(ifname)
 	if err != nil {
@@ -247,7 +244,7 @@ func (k *Kernel) Gateways(ifname string) ([]netip.Addr, error) {
 	return all, nil
 }
 
-// prefixLength is that of a route's destination; 0 of a default route.
+// prefixLength returns that of a route's destination; 0 for a default route.
 func prefixLength(dst *net.IPNet) int {
 	if dst == nil {
 		return 0
@@ -256,9 +253,8 @@ func prefixLength(dst *net.IPNet) int {
 	return bits
 }
 
-// dump repeats a listing that the kernel says changed while it was read. After
-// a few times the last one has to do: it misses at most what changed just now,
-// and an event follows.
+// dump repeats a listing that changed while it was read. After some attempts the last one is
+// returned: it lacks at most what has just changed, and an event for that follows.
 func dump[T any](list func() ([]T, error)) ([]T, error) {
 	const tries = 5
 	for range tries - 1 {

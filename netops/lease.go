@@ -9,19 +9,17 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// Leases is what renewing needs of a kernel, real or fake: whether an address is there,
-// and how it is given a lifetime, or taken off.
+// Leases is what renewing needs of a kernel, real or fake.
 type Leases interface {
 	Has(ifname string, alias netip.Prefix) (bool, error)
 	Set(ifname string, alias netip.Prefix, seconds uint32) error
 	Drop(ifname string, alias netip.Prefix) error
 }
 
-// Renew renews a lease while it is still ours. The kernel cannot be asked to
-// change an address only if it exists: asked for an expired one it makes it
-// anew. A process that was stopped past its lease (and another server may hold
-// the address by now) must not do that; hence the look before, and, since it
-// may be stopped between any two instructions, the look at the clock after.
+// Renew renews a lease that has not expired. The kernel cannot change an address only if it exists:
+// it would create an expired one again. A process that was stopped for longer than its lease, when
+// another server may have the address, must not do that. So Renew looks for the address first, and,
+// as the process may be stopped between any two instructions, checks the clock afterwards.
 func Renew(k Leases, ifname string, alias netip.Prefix, lease time.Duration, until time.Time) error {
 	seconds, err := WholeSeconds(lease)
 	if err != nil {
@@ -49,7 +47,7 @@ func Renew(k Leases, ifname string, alias netip.Prefix, lease time.Duration, unt
 	return nil
 }
 
-// giveUp removes an address whose time ran out before it was renewed.
+// giveUp removes an address whose lease ended before it was renewed.
 func giveUp(k Leases, ifname string, alias netip.Prefix) error {
 	if err := k.Drop(ifname, alias); err != nil {
 		return err
@@ -57,7 +55,7 @@ func giveUp(k Leases, ifname string, alias netip.Prefix) error {
 	return wrap(ErrLeaseLost, "renew %s on %s: too late", alias, ifname)
 }
 
-// WholeSeconds rounds up to the kernel's unit; 0 stands for ever.
+// WholeSeconds rounds up to the kernel's unit; 0: permanent.
 func WholeSeconds(lease time.Duration) (uint32, error) {
 	seconds := int64(lease / time.Second)
 	if lease%time.Second > 0 {
@@ -69,7 +67,7 @@ func WholeSeconds(lease time.Duration) (uint32, error) {
 	return uint32(seconds), nil
 }
 
-// Leads tells whether an address is the primary IPv4 one of a subnet with others.
+// Leads reports whether an address is the primary IPv4 address of a subnet with others.
 func Leads(addresses []Address, p netip.Prefix) bool {
 	primary := slices.ContainsFunc(addresses, func(a Address) bool { return a.Prefix == p && !a.Secondary })
 	return primary && slices.ContainsFunc(addresses, func(a Address) bool { return a.Secondary && a.Prefix.Masked() == p.Masked() })

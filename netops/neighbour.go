@@ -8,11 +8,9 @@ import (
 	"net/netip"
 )
 
-// IPv6 has no ARP; stations find each other by neighbour discovery (RFC 4861).
-// To those who listen it is the same: a solicitation is a Request of the sender
-// address for the target address, from :: when it asks whether the target is free
-// (RFC 4862); an advertisement is a Reply that says at which MAC address its
-// sender address is.
+// IPv6 uses neighbour discovery (RFC 4861) instead of ARP. It is represented in the same way: a
+// solicitation is a Request of the sender address for the target address, from :: if it is a probe
+// (RFC 4862); an advertisement is a Reply with the MAC address of its sender address.
 
 const (
 	ethTypeIPv6     = 0x86dd
@@ -21,35 +19,34 @@ const (
 	neighbourLen    = 24 // of a solicitation or advertisement, without options
 	linkOptionLen   = 8  // with an Ethernet address
 	neighbourFrame  = ethernetLen + ipv6HeaderLen + neighbourLen + linkOptionLen
-	neighbourMost   = 256 // no options make a message longer that we need to read
-	hopLimit        = 255 // it did not come over a router
+	neighbourMost   = 256 // no longer message is needed
+	hopLimit        = 255 // it did not pass a router
 	solicitation    = 135
 	advertisement   = 136
 	sourceLinkLayer = 1 // options
 	targetLinkLayer = 2
 	solicitedFlag   = 0x40
-	overrideFlag    = 0x20 // forget what you knew
+	overrideFlag    = 0x20 // replaces former entries
 )
 
 var errNotNeighbour = errors.New("not a neighbour solicitation or advertisement over Ethernet")
 
-// allNodes is the group that every IPv6 station of a link is in.
+// allNodes is the multicast group of all IPv6 stations on a link.
 func allNodes() netip.Addr { return netip.AddrFrom16([16]byte{0xff, 2, 15: 1}) }
 
-// solicitedNode is the group of the stations that may have an address.
+// solicitedNode is the multicast group of the stations that may have an address.
 func solicitedNode(addr netip.Addr) netip.Addr {
 	a := addr.As16()
 	return netip.AddrFrom16([16]byte{0xff, 2, 11: 1, 12: 0xff, 13: a[13], 14: a[14], 15: a[15]})
 }
 
-// groupMAC is the Ethernet address of an IPv6 group (RFC 2464).
+// groupMAC is the Ethernet address of an IPv6 multicast group (RFC 2464).
 func groupMAC(group netip.Addr) net.HardwareAddr {
 	a := group.As16()
 	return net.HardwareAddr{0x33, 0x33, a[12], a[13], a[14], a[15]}
 }
 
-// Unspecified is the sender address of those who have none, of addr's family: a
-// question from it is a probe.
+// Unspecified returns the unspecified address of addr's family; a request from it is a probe.
 func Unspecified(addr netip.Addr) netip.Addr {
 	if addr.Is4() {
 		return netip.IPv4Unspecified()
@@ -57,9 +54,9 @@ func Unspecified(addr netip.Addr) netip.Addr {
 	return netip.IPv6Unspecified()
 }
 
-// ParseNeighbour decodes an Ethernet frame with a neighbour solicitation or
-// advertisement, and refuses what RFC 4861 has receivers discard (section 7.1).
-// The result does not alias b.
+// ParseNeighbour decodes an Ethernet frame with a neighbour solicitation or advertisement. It
+// refuses frames that receivers must discard by RFC 4861 (section 7.1). The result does not alias
+// b.
 func ParseNeighbour(b []byte) (Observation, error) {
 	if len(b) < ethernetLen+ipv6HeaderLen+neighbourLen || binary.BigEndian.Uint16(b[12:]) != ethTypeIPv6 {
 		return Observation{}, errNotNeighbour
@@ -99,8 +96,8 @@ func ParseNeighbour(b []byte) (Observation, error) {
 	return o, nil
 }
 
-// linkOption finds the sender's Ethernet address among the options of a message;
-// ok is false where they make no sense.
+// linkOption finds the sender's Ethernet address among a message's options; ok is false if these
+// are invalid.
 func linkOption(message []byte) (mac []byte, found, ok bool) {
 	kind := byte(sourceLinkLayer)
 	if message[0] == advertisement {
@@ -122,8 +119,8 @@ func linkOption(message []byte) (mac []byte, found, ok bool) {
 	return mac, found, true
 }
 
-// appendNeighbour appends the frame of a solicitation or an advertisement to b.
-// An advertisement overrides what its hearers knew.
+// appendNeighbour appends the frame of a solicitation or an advertisement to b. Advertisements have
+// the override flag.
 func (o Observation) appendNeighbour(b []byte) ([]byte, error) {
 	for _, mac := range []net.HardwareAddr{o.EthDst, o.EthSrc, o.SenderMAC} {
 		if len(mac) != macLen {
@@ -157,8 +154,8 @@ func (o Observation) appendNeighbour(b []byte) ([]byte, error) {
 	return append(b, message...), nil
 }
 
-// checksum is that of ICMPv6 (RFC 4443, RFC 8200): 0 of a message that has a
-// right one, and the right one of a message that has zeros in its place.
+// checksum is that of ICMPv6 (RFC 4443, RFC 8200): 0 for a message with a valid one, and the valid
+// one for a message with zeros in its place.
 func checksum(source, dest netip.Addr, message []byte) uint16 {
 	sum := uint32(len(message)) + icmpv6
 	for _, part := range [][]byte{source.AsSlice(), dest.AsSlice()} {
@@ -169,7 +166,7 @@ func checksum(source, dest netip.Addr, message []byte) uint16 {
 	return internetSum(sum, message)
 }
 
-// isIPv6 tells whether addr is of a packet of IPv6's own.
+// isIPv6 reports whether addr is an IPv6 address, neither mapped nor with a zone.
 func isIPv6(addr netip.Addr) bool { return addr.Is6() && !addr.Is4In6() && addr.Zone() == "" }
 
 func clone(b []byte) net.HardwareAddr { return append(net.HardwareAddr(nil), b...) }

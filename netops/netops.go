@@ -1,8 +1,8 @@
-// Package netops is the whole boundary to the operating system's network: what
-// the kernel is asked for, and nothing that decides when. A Kernel holds,
-// renews and drops addresses and says what changed; a Wire speaks ARP and, for
-// IPv6, neighbour discovery on one interface. Package netopstest has the same methods
-// over memory and follows time.Now, so that a whole cluster runs in a testing/synctest bubble.
+// Package netops is the interface to the operating system's network. It carries out requests and
+// decides nothing. A Kernel holds, renews and drops addresses and reports changes; a Wire sends and
+// receives ARP and, for IPv6, neighbour discovery on one interface. Package netopstest has the same
+// methods in memory, on the clock of time.Now, so that a whole cluster runs in a testing/synctest
+// bubble.
 //
 // # The address is a lease
 //
@@ -40,14 +40,14 @@ import (
 
 // Link is one network interface.
 type Link struct {
-	Name  string // the kernel's own, whatever it was asked for by
+	Name  string // the kernel's name, even if another one was asked for
 	Index int
 	MAC   net.HardwareAddr
-	Up    bool // set up by the administrator, and with a carrier
+	Up    bool // enabled, and with a carrier
 
-	Enabled bool // set up by the administrator
+	Enabled bool // enabled by the administrator
 
-	Received uint64 // frames that came in since the interface was made
+	Received uint64 // frames received since the interface was created
 }
 
 // Address is one address of an interface.
@@ -56,26 +56,25 @@ type Address struct {
 	Prefix    netip.Prefix
 	Permanent bool
 	Remaining time.Duration // time to live, in whole seconds, rounded up; 0 for a permanent one
-	Secondary bool          // another IPv4 address of the subnet was there first
+	Secondary bool          // another IPv4 address of the subnet was added before
 }
 
-// Event says that something changed in the network namespace; the receiver
-// reads what it cares about anew. Events that are not received in time are
-// merged into one. The renewal of a lease is no change.
+// Event says that something changed in the network namespace; the receiver reads what it needs
+// again. Events that are not received in time are merged. The renewal of a lease is no change.
 type Event struct {
-	Addresses bool // an address came, went, or became permanent or a lease
-	Links     bool // an interface came, went, or changed, for instance lost its carrier
-	Blocks    bool // the kernel's rules changed, and with them perhaps what is blocked
-	Routes    bool // a route that may have a gateway came, went, or changed
+	Addresses bool // an address was added, removed, or became permanent or leased
+	Links     bool // an interface was added, removed, or changed, for instance lost its carrier
+	Blocks    bool // rules of nftables changed, and perhaps blocks with them
+	Routes    bool // a route that may have a gateway was added, removed, or changed
 }
 
-// Merge returns an event that stands for both.
+// Merge returns an event that covers both.
 func (e Event) Merge(other Event) Event {
 	return Event{Addresses: e.Addresses || other.Addresses, Links: e.Links || other.Links, Blocks: e.Blocks || other.Blocks, Routes: e.Routes || other.Routes}
 }
 
-// ErrLeaseLost says that an address is no longer ours to renew: its time ran
-// out or it is gone. It is not on the interface when this error is returned.
+// ErrLeaseLost says that a lease cannot be renewed: it has expired, or the address is gone. The
+// address is not on the interface when this error is returned.
 var ErrLeaseLost = errors.New("the lease ran out")
 
 const (
@@ -87,8 +86,8 @@ const (
 	heardDepth = 256
 )
 
-// wrap says what was being done when the kernel refused, and gives a missing
-// right its own exit code and remedy.
+// wrap adds what was being done to an error of the kernel. A missing privilege gets its own exit
+// code and remedy.
 func wrap(err error, format string, args ...any) error {
 	if fault.CodeOf(err) == fault.NotPermitted {
 		return fault.Wrap(err, fault.NotPermitted, hintPermission, format, args...)
@@ -96,7 +95,7 @@ func wrap(err error, format string, args ...any) error {
 	return fault.Wrap(err, fault.CodeOf(err), fault.HintOf(err), format, args...)
 }
 
-// CheckAddress refuses what the address calls here cannot handle.
+// CheckAddress refuses addresses that the calls for addresses cannot handle.
 func CheckAddress(p netip.Prefix) error {
 	a := p.Addr()
 	if p.IsValid() && (a.Is4() || isIPv6(a)) && !a.IsUnspecified() && !a.IsMulticast() {

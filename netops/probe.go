@@ -10,26 +10,24 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// Prober is what Probe needs of a Wire, real or fake. One that has a method
-// Minds(net.HardwareAddr) bool is asked by it whose probes for the same address count as
-// use; without it all do, as RFC 5227 has it. Of one that has a method
-// Believes(net.HardwareAddr) bool is asked by it whose answers count.
+// Prober is what Probe needs of a Wire, real or fake. If it has a method Minds(net.HardwareAddr)
+// bool, that tells whose probes for the same address count as use; otherwise all do, as in RFC
+// 5227. If it has a method Believes(net.HardwareAddr) bool, that tells whose answers count.
 type Prober interface {
 	Subscribe(ctx context.Context) <-chan Observation
 	CatchUp() (lost uint64, err error)
 	Ask(from, target netip.Addr, to net.HardwareAddr) error
 }
 
-// probeAgain is how many further requests Probe sends at most because frames were
-// lost, the answer perhaps among them.
+// probeAgain bounds the further requests that Probe sends because frames were lost, among which may
+// have been the answer.
 const probeAgain = 20
 
-// Probe asks whether anybody uses addr, as RFC 5227 and, for IPv6, RFC 4862 have
-// it: count requests without a sender address, interval apart, and a wait of
-// interval after the last. It returns as soon as another station answers, announces
-// or probes for the address itself, with that station's MAC. Silence counts only
-// where nothing that was received waits to be read, and nothing was lost. An error
-// means that it is not known whether the address is free.
+// Probe asks whether anybody uses addr, by RFC 5227 and, for IPv6, RFC 4862: it sends count
+// requests without a sender address, interval apart, and waits for interval after the last. It
+// returns the MAC address of the first other station that answers, announces, or probes for the
+// address itself. Silence counts only if everything received was read, and nothing was lost. An
+// error means that it is unknown whether the address is free.
 func Probe(ctx context.Context, w Prober, addr netip.Addr, count int, interval time.Duration) (mac net.HardwareAddr, inUse bool, err error) {
 	if count < 1 || interval <= 0 {
 		return nil, false, fault.New(fault.Usage, "probe three times, 50ms apart, for instance",
@@ -53,7 +51,7 @@ func Probe(ctx context.Context, w Prober, addr netip.Addr, count int, interval t
 		if err := w.Ask(Unspecified(addr), addr, nil); err != nil {
 			return nil, false, wrap(err, "probe %s", addr)
 		}
-		next.Reset(interval) // the question may have waited its turn
+		next.Reset(interval) // the request may have been delayed by the ARP budget
 		mac, inUse, err := l.await(ctx, next.C)
 		switch {
 		case errors.Is(err, errLost) && l.again < probeAgain:
@@ -67,24 +65,24 @@ func Probe(ctx context.Context, w Prober, addr netip.Addr, count int, interval t
 	return nil, false, nil
 }
 
-// errLost says that silence means nothing.
+// errLost is the error for silence that proves nothing.
 var errLost = errors.New("frames were lost, since more came in than could be read")
 
-// listener waits for somebody else to claim addr.
+// listener waits for another station to claim addr.
 type listener struct {
 	wire  Prober
 	addr  netip.Addr
 	heard <-chan Observation
-	start time.Time                   // what was received before tells of the past
-	lost  uint64                      // frames until now
-	again int                         // requests that were in vain
+	start time.Time                   // frames received before do not count
+	lost  uint64                      // frames lost until now
+	again int                         // requests repeated because of losses
 	minds func(net.HardwareAddr) bool // whose probes count; nil: all do
 
 	believes func(net.HardwareAddr) bool // whose answers count; nil: all do
 }
 
-// await listens until the next tick, and then takes what is already there: a
-// process that was stopped for a while finds the answer and the tick at once.
+// await listens until the next tick, and then handles frames that have already arrived: a process
+// that was stopped finds answer and tick at the same time.
 func (l *listener) await(ctx context.Context, tick <-chan time.Time) (net.HardwareAddr, bool, error) {
 	for {
 		select {
@@ -97,7 +95,7 @@ func (l *listener) await(ctx context.Context, tick <-chan time.Time) (net.Hardwa
 			}
 		case <-tick:
 			lost, err := l.wire.CatchUp()
-			full := len(l.heard) == cap(l.heard) // older ones gave way
+			full := len(l.heard) == cap(l.heard) // older frames were dropped
 			if mac, inUse := l.pending(); inUse || err != nil {
 				return mac, inUse, err
 			}
@@ -110,7 +108,7 @@ func (l *listener) await(ctx context.Context, tick <-chan time.Time) (net.Hardwa
 	}
 }
 
-// pending looks through what was heard already, and does not wait.
+// pending handles frames that have already arrived, without waiting.
 func (l *listener) pending() (net.HardwareAddr, bool) {
 	for {
 		select {
@@ -134,7 +132,7 @@ func (l *listener) claimed(o Observation) bool {
 	return Claims(o, l.addr) && !o.Time.Before(l.start) && (l.believes == nil || l.believes(o.SenderMAC))
 }
 
-// closedCause says why a subscription ended.
+// closedCause returns why a subscription ended.
 func closedCause(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -2,7 +2,7 @@ package netops
 
 import "net/netip"
 
-// Route names an IPv4 route of the kernel by what tells it from others.
+// Route identifies an IPv4 route in the kernel.
 type Route struct {
 	Dst    netip.Prefix `json:"dst"`
 	Table  int          `json:"table"`

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MoveRoutes gives routes whose preferred source address is from the address to
-// instead, which must be one of this server's, and returns them: all of them if only
-// is nil, else those named. The kernel deletes a route together with its preferred
-// source; so they are moved before that goes. What the kernel makes by itself, and
-// IPv6, which keeps such routes, are left alone.
+// MoveRoutes changes the preferred source of routes from the address from to the address to, which
+// this server must have, and returns these routes. only restricts it to some routes; nil: all. The
+// kernel deletes routes together with their preferred source, so they are moved before that is
+// removed. Routes made by the kernel are left alone, and so are those of IPv6, which keeps such
+// routes.
 func (k *Kernel) MoveRoutes(from, to netip.Addr, only []Route) ([]Route, error) {
 	if !from.Is4() || !to.Is4() {
 		return nil, nil
@@ -33,7 +33,7 @@ func (k *Kernel) MoveRoutes(from, to netip.Addr, only []Route) ([]Route, error) 
 			continue
 		}
 		r.Src = to.AsSlice()
-		r.Flags &= int(netlink.FLAG_ONLINK) // the others say how the link is
+		r.Flags &= int(netlink.FLAG_ONLINK) // the other flags describe the state of the link
 		if err := k.rt.RouteReplace(&r); err != nil {
 			failed = append(failed, wrap(err, "move the route to %s from source %s to %s", key.Dst, from, to))
 			continue

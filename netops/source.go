@@ -5,10 +5,10 @@ import (
 	"net/netip"
 )
 
-// Source returns the address that the kernel would send from to another one, in the
-// calling thread's network namespace. Nothing is sent.
+// Source returns the address from which the kernel would send to another one, in the network
+// namespace of the calling thread. It sends nothing.
 func Source(to netip.Addr) (netip.Addr, error) {
-	const discard = 9 // any port will do
+	const discard = 9 // any port
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, discard)))
 	if err != nil {
 		return netip.Addr{}, err

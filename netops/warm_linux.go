@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CacheNeighbour tells the kernel where a neighbour is, so that the first packet to it needs
-// no question. What the kernel knows of that neighbour already is left alone; what
-// it is told here it makes sure of by itself once it is used (NUD_STALE).
+// CacheNeighbour adds a neighbour to the kernel's cache, so that the first packet to it needs no
+// ARP request. An existing entry is not changed; a new one is verified by the kernel when it is
+// used (NUD_STALE).
 func (k *Kernel) CacheNeighbour(ifname string, addr netip.Addr, mac net.HardwareAddr) error {
 	n, err := k.neighbour(ifname, addr, mac)
 	if err != nil {
@@ -23,8 +23,8 @@ func (k *Kernel) CacheNeighbour(ifname string, addr netip.Addr, mac net.Hardware
 	return wrap(err, "note that %s is at %s on %s", addr, mac, ifname)
 }
 
-// Point tells the kernel where a neighbour is that does not answer, whatever it knew:
-// what is sent to it for the next seconds goes there, and the kernel asks nobody.
+// Point sets the MAC address of a neighbour that does not answer: for some seconds, packets to it
+// are sent there and the kernel sends no requests.
 func (k *Kernel) Point(ifname string, addr netip.Addr, mac net.HardwareAddr) error {
 	n, err := k.neighbour(ifname, addr, mac)
 	if err != nil {
@@ -33,15 +33,15 @@ func (k *Kernel) Point(ifname string, addr netip.Addr, mac net.HardwareAddr) err
 	return wrap(k.rt.NeighSet(n), "note that %s is at %s on %s", addr, mac, ifname)
 }
 
-// Unresolved lists the neighbours on an interface that the kernel asks for, without an
-// answer yet: packets to them wait.
+// Unresolved returns the neighbours on an interface that the kernel is still asking for: packets to
+// them wait.
 func (k *Kernel) Unresolved(ifname string) ([]netip.Addr, error) {
 	l, err := k.link(ifname)
 	if err != nil {
 		return nil, err
 	}
 	all, err := k.rt.NeighList(l.Attrs().Index, netlink.FAMILY_ALL)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) { // what changes meanwhile is asked for anew
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) { // what changes meanwhile is read again
 		return nil, wrap(err, "list the neighbours on %s", ifname)
 	}
 	var out []netip.Addr

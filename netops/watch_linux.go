@@ -15,8 +15,8 @@ import (
 	"mxcluster/internal/fanout"
 )
 
-// openEvents subscribes to changes of links, addresses and routes in the calling
-// thread's network namespace.
+// openEvents subscribes to changes of links, addresses and routes in the network namespace of the
+// calling thread.
 func openEvents() (*socket.Conn, error) {
 	c, err := socket.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE, "netlink", nil)
 	if err != nil {
@@ -30,9 +30,8 @@ func openEvents() (*socket.Conn, error) {
 	return c, nil
 }
 
-// readEvents passes changes on until the socket is closed. A netlink socket
-// that overflowed (ENOBUFS) stays subscribed; since what was lost is unknown,
-// everything counts as changed.
+// readEvents reports changes until the socket is closed. A netlink socket that overflows (ENOBUFS)
+// stays subscribed; as it is unknown what was lost, everything counts as changed.
 func readEvents(c *socket.Conn, changes *fanout.Fanout[Event]) {
 	defer changes.Close()
 	known := knownAddresses{}
@@ -53,23 +52,23 @@ func readEvents(c *socket.Conn, changes *fanout.Fanout[Event]) {
 	}
 }
 
-// isClosed tells whether err comes from using a socket that we closed.
+// isClosed reports whether err comes from using a closed socket.
 func isClosed(err error) bool {
 	return errors.Is(err, os.ErrClosed) || errors.Is(err, unix.EBADF)
 }
 
-// addressKey names an address of an interface.
+// addressKey identifies an address of an interface.
 type addressKey struct {
 	index  uint32
 	prefix netip.Prefix
 }
 
-// knownAddresses are the addresses heard of, and whether each is permanent. It
-// tells the renewal of a lease, of which the kernel sends a message like that
-// for a new address, from a change.
+// knownAddresses are the known addresses, and whether each is permanent. They are needed to
+// distinguish a new address from the renewal of a lease, for which the kernel sends the same
+// message.
 type knownAddresses map[addressKey]bool
 
-// changes says what the messages in b mean.
+// changes returns the changes in the messages in b.
 func (k knownAddresses) changes(b []byte) Event {
 	messages, err := syscall.ParseNetlinkMessage(b)
 	if err != nil {
@@ -92,8 +91,8 @@ func (k knownAddresses) changes(b []byte) Event {
 // rtaNexthop is RTA_NH_ID: the gateway is that of a nexthop object.
 const rtaNexthop = 30
 
-// mayLead tells whether a route message is of one that has a gateway, as far as it
-// says. Those that come and go with an address have none.
+// mayLead reports whether a route in a message may have a gateway. Routes that the kernel adds for
+// an address have none.
 func mayLead(m syscall.NetlinkMessage) bool {
 	if len(m.Data) < unix.SizeofRtMsg {
 		return true
@@ -104,7 +103,7 @@ func mayLead(m syscall.NetlinkMessage) bool {
 	})
 }
 
-// note tells whether an address message is a change, and remembers it.
+// note records an address message, and reports whether it is a change.
 func (k knownAddresses) note(m syscall.NetlinkMessage) bool {
 	key, permanent, ok := parseAddress(m)
 	switch {

@@ -6,15 +6,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// step is an instruction of a filter; a conditional jump that holds goes to the step
-// with the label yes.
+// step is an instruction of a filter; a conditional jump goes to the step with the label yes if its
+// condition holds.
 type step struct {
 	label       string
 	instruction bpf.Instruction
 	yes         string
 }
 
-// assemble turns labels into distances.
+// assemble replaces labels by distances.
 func assemble(steps []step) ([]bpf.RawInstruction, error) {
 	at := map[string]int{}
 	for i, s := range steps {

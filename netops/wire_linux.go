@@ -20,35 +20,34 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// Wire speaks ARP and neighbour discovery on one Ethernet interface, beside the kernel, which goes on
-// answering for its addresses. It outlives the interface: when that goes down
-// or is removed and comes back, the wire goes on by itself. Its methods may be
-// called from any goroutine.
+// Wire sends and receives ARP and neighbour discovery on one Ethernet interface, beside the kernel,
+// which goes on answering for its addresses. When the interface goes down or is removed and comes
+// back, the wire works again. It is safe for concurrent use.
 type Wire struct {
 	ifname string
 	conn   *socket.Conn
 	heard  fanout.Fanout[Observation]
 	echoed fanout.Fanout[Echo]
 	echoes echoes
-	sent   atomic.Uint64 // frames of ARP and neighbour discovery that left, ours and the kernel's
+	sent   atomic.Uint64 // frames of ARP and neighbour discovery sent by the wire and the kernel
 	done   chan struct{} // closed by Close
 	close  func() error
 
-	reading        sync.Mutex // held from taking a frame off the socket until subscribers have it
+	reading        sync.Mutex // held from reading a frame until subscribers have it
 	frame, control []byte     // of the frame being read
-	dropped        uint64     // by the kernel, since nobody read
+	dropped        uint64     // by the kernel, as they were not read in time
 
 	mu    sync.Mutex
-	index int // of the interface that the socket is bound to
+	index int // of the bound interface
 	mac   net.HardwareAddr
 }
 
 const (
-	// receiveBuffer holds what arrives while the process is stopped for seconds.
+	// receiveBuffer holds the frames that arrive while the process is stopped for seconds.
 	receiveBuffer = 1 << 20
-	// retryWait is how long the reader waits after an error.
+	// retryWait is the pause of the reader after an error.
 	retryWait = 50 * time.Millisecond
-	// sendLimit bounds a send where the driver's queue is stuck.
+	// sendLimit bounds sending when the driver's queue is stuck.
 	sendLimit = 500 * time.Millisecond
 )
 
@@ -83,37 +82,33 @@ func OpenWire(ifname string) (*Wire, error) {
 		err = NoInterface(ifname, interfaceNames())
 	}
 	if err != nil {
-		_ = w.close() // nothing was done with it
+		_ = w.close() // an unused socket
 		return nil, wrap(err, "open a packet socket on %s", ifname)
 	}
 	go w.read()
 	return w, nil
 }
 
-// Subscribe returns a channel with every ARP frame, and every neighbour
-// solicitation and advertisement, heard from now on, except
-// our own, until ctx ends or the wire is closed; then it is closed. A
-// subscriber that does not keep up loses the oldest frames.
+// Subscribe returns a channel with every ARP frame, neighbour solicitation and advertisement
+// received from now on, except the wire's own. It is closed when ctx ends or the wire is closed. A
+// slow subscriber loses the oldest frames.
 func (w *Wire) Subscribe(ctx context.Context) <-chan Observation { return w.heard.Subscribe(ctx) }
 
-// Echoes returns a channel with every answer to an echo of this wire from now on, as
-// Subscribe does with ARP frames.
+// Echoes returns a channel with every answer to the wire's echoes, like Subscribe.
 func (w *Wire) Echoes(ctx context.Context) <-chan Echo { return w.echoed.Subscribe(ctx) }
 
-// Sent returns how many frames of ARP and neighbour discovery have left the interface
-// since the wire was opened, those of the kernel among them. An announcement of an IPv4
-// address is two.
+// Sent returns how many frames of ARP and neighbour discovery were sent on the interface since the
+// wire was opened, including the kernel's. An announcement of an IPv4 address is two frames.
 func (w *Wire) Sent() uint64 { return w.sent.Load() }
 
-// Lost returns how many frames subscribers lost because they did not keep up.
+// Lost returns how many frames slow subscribers have lost.
 func (w *Wire) Lost() uint64 { return w.heard.Lost() }
 
-// CatchUp hands on what has been received by now and waits to be read, as it does
-// in a process that was stopped or is short of processor time, and returns how many
-// frames the kernel has thrown away since the wire was opened because too many waited.
-// Who concludes something from silence calls it before.
+// CatchUp delivers all frames that have arrived and were not read, as in a process that was stopped
+// or lacks processor time. It returns how many frames the kernel has dropped since the wire was
+// opened because they were not read. It is called before silence is taken as evidence.
 func (w *Wire) CatchUp() (lost uint64, err error) {
-	const most = 10000 // more than there is room for
+	const most = 10000 // more than the buffer can hold
 	raw, err := w.conn.SyscallConn()
 	if err != nil {
 		return 0, err
@@ -127,13 +122,13 @@ func (w *Wire) CatchUp() (lost uint64, err error) {
 		}
 		stats, err := unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS)
 		if err == nil {
-			w.dropped += uint64(stats.Drops) // the kernel counts anew each time
+			w.dropped += uint64(stats.Drops) // the kernel resets its counter
 		}
 		failed = cmp.Or(failed, err)
 		lost = w.dropped
 	})
 	if failed != nil && !isClosed(failed) {
-		go w.recover() // the reader does not see an error that was seen here
+		go w.recover() // the reader does not get an error that was returned here
 	}
 	return lost, wrap(cmp.Or(err, failed), "read what was heard on %s", w.ifname)
 }
@@ -141,17 +136,16 @@ func (w *Wire) CatchUp() (lost uint64, err error) {
 // Close ends all subscriptions.
 func (w *Wire) Close() error { return w.close() }
 
-// Ask sends the question who has target, with from as our own address, to one
-// station, or to everyone if to is nil. From 0.0.0.0, or :: for IPv6, it is a probe
-// (RFC 5227, RFC 4862), which changes nobody's neighbour table. Sending on an interface that is down
-// is an error.
+// Ask asks who has target, with from as sender address, at one station, or of all if to is nil.
+// From 0.0.0.0, or :: for IPv6, it is a probe (RFC 5227, RFC 4862), which changes no neighbour
+// cache. Sending on an interface that is down is an error.
 func (w *Wire) Ask(from, target netip.Addr, to net.HardwareAddr) error {
 	err := w.send(func(own net.HardwareAddr) Observation { return WhoHas(own, from, target, to) })
 	return wrap(err, "ask for %s on %s", target, w.ifname)
 }
 
-// Echo asks the kernel of the station with a MAC address for target by ICMP, with from
-// as our own address. No ARP goes before it.
+// Echo sends an ICMP echo for target to the station with a MAC address, with from as sender
+// address, and without ARP.
 func (w *Wire) Echo(from, target netip.Addr, to net.HardwareAddr) error {
 	err := w.sendFrame(func(own net.HardwareAddr) (outgoing, error) {
 		data, err := w.echoes.appendFrame(make([]byte, 0, echoFrameMost), own, to, from, target, time.Now())
@@ -160,8 +154,8 @@ func (w *Wire) Echo(from, target netip.Addr, to net.HardwareAddr) error {
 	return wrap(err, "send an echo to %s on %s", target, w.ifname)
 }
 
-// Announce tells everyone that we have addr: gratuitous ARP, once as a request
-// and once as a reply, or an unsolicited neighbour advertisement.
+// Announce announces addr at this interface: by gratuitous ARP, as a request and as a reply, or by
+// an unsolicited neighbour advertisement.
 func (w *Wire) Announce(addr netip.Addr) error {
 	var first error
 	for i := range Announcement(nil, addr) {
@@ -178,7 +172,7 @@ type outgoing struct {
 	protocol uint16
 }
 
-// etherTypeOf returns the protocol of an address's family, or that of IPv4 given.
+// etherTypeOf returns the protocol of an address's family; of4 is that for IPv4.
 func etherTypeOf(addr netip.Addr, of4 uint16) uint16 {
 	if addr.Is4() {
 		return of4
@@ -186,7 +180,7 @@ func etherTypeOf(addr netip.Addr, of4 uint16) uint16 {
 	return ethTypeIPv6
 }
 
-// send sends a frame of ARP or neighbour discovery, and counts it.
+// send sends a frame of ARP or neighbour discovery and counts it.
 func (w *Wire) send(build func(own net.HardwareAddr) Observation) error {
 	err := w.sendFrame(func(own net.HardwareAddr) (outgoing, error) {
 		o := build(own)
@@ -199,9 +193,8 @@ func (w *Wire) send(build func(own net.HardwareAddr) Observation) error {
 	return err
 }
 
-// sendFrame builds a frame with our current MAC and sends it. It tries twice, since
-// the first error may tell of the past: that the interface was down once, or
-// that it was removed, when there is a new one by now.
+// sendFrame builds a frame with the present MAC and sends it. It tries twice, since the first error
+// may be outdated: that the interface was down, or that it was removed and is back.
 func (w *Wire) sendFrame(build func(own net.HardwareAddr) (outgoing, error)) error {
 	err := w.sendOnce(build)
 	if err == nil || isClosed(err) {
@@ -213,9 +206,8 @@ func (w *Wire) sendFrame(build func(own net.HardwareAddr) (outgoing, error)) err
 	return w.sendOnce(build)
 }
 
-// sendOnce looks at the carrier too: without one the kernel takes the frame,
-// throws it away and reports success. It looks afterwards, lest the carrier
-// goes between the look and the frame.
+// sendOnce checks the carrier as well: without one the kernel accepts the frame, drops it, and
+// reports success. The check comes afterwards, as the carrier may be lost in between.
 func (w *Wire) sendOnce(build func(own net.HardwareAddr) (outgoing, error)) error {
 	index, mac, err := w.station()
 	if err != nil {
@@ -225,8 +217,8 @@ func (w *Wire) sendOnce(build func(own net.HardwareAddr) (outgoing, error)) erro
 	if err != nil {
 		return err
 	}
-	// A deadline of the socket is shared by all senders, and cheaper than a
-	// context each; a later one only gives the others more time.
+	// The socket's deadline is shared by all senders, and cheaper than contexts; a later one only
+	// gives others more time.
 	if err := w.conn.SetWriteDeadline(time.Now().Add(sendLimit)); err != nil {
 		return err
 	}
@@ -242,8 +234,8 @@ func (w *Wire) sendOnce(build func(own net.HardwareAddr) (outgoing, error)) erro
 	return err
 }
 
-// station returns the interface that we are bound to and its MAC address of
-// this moment, since an administrator or a bond may change it.
+// station returns the bound interface and its present MAC address, which an administrator or a bond
+// may change.
 func (w *Wire) station() (int, net.HardwareAddr, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -261,8 +253,7 @@ func (w *Wire) station() (int, net.HardwareAddr, error) {
 	return w.index, w.mac, nil
 }
 
-// bind binds the socket to the interface that has our name now, if that is
-// another one than before.
+// bind binds the socket to the interface with the wire's name, if it is a new one.
 func (w *Wire) bind() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -281,7 +272,7 @@ func (w *Wire) bind() error {
 	return nil
 }
 
-// interfaceNames lists the interfaces of the calling thread's namespace, for a hint.
+// interfaceNames returns the interfaces in the namespace of the calling thread, for a hint.
 func interfaceNames() []string {
 	var names []string
 	interfaces, _ := net.Interfaces() // without a list there is no hint

@@ -12,9 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// read passes frames on until the wire is closed. An interface that goes down
-// shows as one error, after which the kernel delivers again as soon as it is
-// up; one that was removed must be bound anew once it is back.
+// read delivers frames until the wire is closed. An interface that goes down causes one error, and
+// delivers again when it is up; for one that was removed the socket must be bound again.
 func (w *Wire) read() {
 	defer w.heard.Close()
 	defer w.echoed.Close()
@@ -30,7 +29,7 @@ func (w *Wire) read() {
 	}
 }
 
-// readOne waits for a frame and passes it on.
+// readOne waits for a frame and delivers it.
 func (w *Wire) readOne() error {
 	raw, err := w.conn.SyscallConn()
 	if err != nil {
@@ -46,7 +45,7 @@ func (w *Wire) readOne() error {
 	return cmp.Or(err, failed)
 }
 
-// take passes one frame on if there is one. The caller holds reading.
+// take delivers one frame if there is one. The caller holds reading.
 func (w *Wire) take(fd int) (taken bool, err error) {
 	n, controlLen, _, from, err := unix.Recvmsg(fd, w.frame, w.control, unix.MSG_DONTWAIT)
 	switch {
@@ -61,8 +60,8 @@ func (w *Wire) take(fd int) (taken bool, err error) {
 	return true, nil
 }
 
-// recover waits until an interface of our name exists and the socket is bound
-// to it. It returns false when the wire is closed meanwhile.
+// recover waits until an interface with the wire's name exists and the socket is bound to it; false
+// if the wire is closed meanwhile.
 func (w *Wire) recover() bool {
 	retry := time.NewTicker(retryWait)
 	defer retry.Stop()
@@ -78,9 +77,8 @@ func (w *Wire) recover() bool {
 	}
 }
 
-// deliver hands a frame to the subscribers unless it is of another kind, not for this
-// station (on a port with VLANs the frames of others show up), or our own. What the
-// kernel here sends is counted.
+// deliver passes a frame to the subscribers unless it is of another kind, for another station (as
+// on a port with VLANs), or the wire's own. Frames sent by the kernel here are counted.
 func (w *Wire) deliver(frame, control []byte, from unix.Sockaddr) {
 	link, ok := from.(*unix.SockaddrLinklayer)
 	switch {
@@ -108,12 +106,11 @@ func (w *Wire) deliver(frame, control []byte, from unix.Sockaddr) {
 	w.heard.Send(o)
 }
 
-// receivedAt returns the time at which the kernel received a frame. The
-// kernel's stamp is of the wall clock; its age is taken off now, so that the
-// result can be compared by the monotonic clock. A process that was stopped
-// thus sees how old the frames are that waited for it.
+// receivedAt returns the time at which the kernel received a frame. The kernel's timestamp is of
+// the wall clock; its age is subtracted from now, so that the result can be compared with the
+// monotonic clock. A process that was stopped can so tell how old waiting frames are.
 func receivedAt(control []byte, now time.Time) time.Time {
-	const maxAge = time.Minute // more is a wall clock that was set meanwhile
+	const maxAge = time.Minute // older ones mean that the wall clock was set meanwhile
 	stamp, ok := kernelStamp(control)
 	age := now.Sub(stamp)
 	if !ok || age < 0 || age > maxAge {
@@ -122,8 +119,8 @@ func receivedAt(control []byte, now time.Time) time.Time {
 	return now.Add(-age)
 }
 
-// kernelStamp finds the struct timespec of SO_TIMESTAMPNS, whose fields have
-// the machine's word size.
+// kernelStamp returns the struct timespec of SO_TIMESTAMPNS, whose fields have the machine's word
+// size.
 func kernelStamp(control []byte) (time.Time, bool) {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {
@@ -143,15 +140,14 @@ func kernelStamp(control []byte) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// interfaceState is what the kernel says of the interface that has our name now.
+// interfaceState is the kernel's state of the interface with the wire's name.
 type interfaceState struct {
 	index    int
 	hardware uint16 // ARPHRD_ETHER and others
-	running  bool   // set up, and with a carrier
+	running  bool   // enabled, and with a carrier
 }
 
-// lookup asks for the interface in the socket's own namespace, whatever the
-// calling thread's is.
+// lookup returns the interface in the socket's namespace, whatever that of the calling thread is.
 func (w *Wire) lookup() (found interfaceState, err error) {
 	raw, err := w.conn.SyscallConn()
 	if err != nil {
@@ -170,7 +166,7 @@ func lookup(fd int, ifname string) (s interfaceState, err error) {
 	if err != nil {
 		return s, unix.ENODEV // no interface can have such a name
 	}
-	// Each answer takes the place of the one before.
+	// Each answer replaces the previous one.
 	for _, question := range []struct {
 		request uint
 		answer  func()
@@ -187,7 +183,7 @@ func lookup(fd int, ifname string) (s interfaceState, err error) {
 	return s, nil
 }
 
-// networkOrder turns a number round where the machine is little-endian.
+// networkOrder swaps the bytes of a number on little-endian machines.
 func networkOrder(v uint16) uint16 {
 	var b [2]byte
 	binary.NativeEndian.PutUint16(b[:], v)

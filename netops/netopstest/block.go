@@ -115,14 +115,14 @@ func (k *Kernel) Blocked(ifname string) ([]netip.Addr, error) {
 	return slices.DeleteFunc(slices.Clone(l.blocked), func(a netip.Addr) bool { return !slices.Contains(k.denied, a) }), nil
 }
 
-// Leak has the kernel answer for what it says it keeps off the wire.
+// Leak makes the kernel answer for addresses that it reports as blocked.
 func (k *Kernel) Leak(on bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.leaky = on
 }
 
-// FlushRules ends every block, as `nft flush ruleset` does.
+// FlushRules removes every block, as `nft flush ruleset` does.
 func (k *Kernel) FlushRules() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -133,7 +133,7 @@ func (k *Kernel) FlushRules() {
 	k.changes.Send(netops.Event{Blocks: true})
 }
 
-// blocks tells whether the interface keeps frames of an address off the wire.
+// blocks reports whether frames of an address are blocked on the interface.
 func (k *Kernel) blocks(ifname string, addr netip.Addr) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -1,6 +1,5 @@
-// Package netopstest has a kernel, a wire and an Ethernet segment in memory, with the
-// methods of package netops, for tests. They keep the rules of the real ones; what is
-// held of both is in the tests of netops.
+// Package netopstest has a kernel, a wire and an Ethernet segment in memory, with the methods of
+// package netops, for tests. They behave like the real ones; the tests of netops check both.
 package netopstest
 
 import (

@@ -8,8 +8,8 @@ import (
 	"mxcluster/netops"
 )
 
-// Proxy has the kernel answer ARP on an interface for every address in a subnet, as a
-// router with local proxy ARP does; not to probes. The zero Prefix ends it.
+// Proxy makes the kernel answer ARP on an interface for every address in a subnet, except probes,
+// as a router with local proxy ARP does. The zero Prefix ends it.
 func (k *Kernel) Proxy(ifname string, subnet netip.Prefix) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -18,14 +18,14 @@ func (k *Kernel) Proxy(ifname string, subnet netip.Prefix) {
 	}
 }
 
-// IgnoreEcho has the kernel leave echoes unanswered, as a firewall makes it.
+// IgnoreEcho makes the kernel ignore echoes, as a firewall does.
 func (k *Kernel) IgnoreEcho(on bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.echoless = on
 }
 
-// standsInFor tells whether the kernel answers a question in somebody else's place.
+// standsInFor reports whether the kernel answers a request for another host, and with which MAC.
 func (k *Kernel) standsInFor(ifname string, o netops.Observation) (net.HardwareAddr, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -36,7 +36,7 @@ func (k *Kernel) standsInFor(ifname string, o netops.Observation) (net.HardwareA
 	return l.MAC, !slices.Contains(k.denied, o.TargetIP)
 }
 
-// echoes tells whether the kernel answers an echo to an address, and from which MAC.
+// echoes reports whether the kernel answers an echo to an address, and from which MAC.
 func (k *Kernel) echoes(ifname string, addr netip.Addr) (net.HardwareAddr, bool) {
 	mac, ok := k.owns(ifname, addr)
 	k.mu.Lock()
