@@ -265,7 +265,8 @@ func headings(t *testing.T, name string) []string {
 	return out
 }
 
-// Every page is reached from the front page, over the pages that it names or their folders.
+// Every page is reached from the front page, over the pages that it names or their folders;
+// the front page lists each decision.
 func TestEveryDocumentIsReached(t *testing.T) {
 	pages := documents(t)
 	link := regexp.MustCompile(`\]\(([^)\s#]+)`)
@@ -289,6 +290,9 @@ func TestEveryDocumentIsReached(t *testing.T) {
 	for name := range pages {
 		if strings.HasPrefix(name, "docs/") && !reached[name] {
 			t.Errorf("no page that docs/README.md leads to names %s", name)
+		}
+		if file, is := strings.CutPrefix(name, "docs/decisions/"); is && !strings.Contains(pages["docs/README.md"], "](decisions/"+file+") ") {
+			t.Errorf("docs/README.md does not list the decision %s", file)
 		}
 	}
 }
