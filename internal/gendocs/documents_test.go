@@ -127,7 +127,7 @@ func wrong(tree *cobra.Command, line string, inText bool) string {
 			args = append(args, word)
 			continue
 		}
-		name, _, valued := strings.Cut(strings.TrimLeft(word, "-"), "=")
+		name, value, valued := strings.Cut(strings.TrimLeft(word, "-"), "=")
 		flag := c.Flag(name)
 		if !strings.HasPrefix(word, "--") {
 			flag = c.Flags().ShorthandLookup(name[:1])
@@ -141,6 +141,13 @@ func wrong(tree *cobra.Command, line string, inText bool) string {
 		case flag.NoOptDefVal == "" && !valued:
 			if i++; i == len(rest) {
 				return word + " lacks its value"
+			}
+			value, valued = rest[i], true
+		}
+		// What is in capitals stands for a value.
+		if valued && value == strings.ToLower(value) {
+			if err := flag.Value.Set(value); err != nil {
+				return word + ": " + err.Error()
 			}
 		}
 	}
@@ -203,6 +210,8 @@ func TestCommandsInDocumentsAreFound(t *testing.T) {
 		"mxcluster status [C]":                              "",
 		"mxcluster failower 1":                              "no such command",
 		"mxcluster lock N --too regular":                    "no flag --too",
+		"mxcluster lock N --to regular --for soon":          "--for",
+		"mxcluster lock N --to regular --for D":             "",
 		"mxcluster lock N --to":                             "--to lacks its value",
 		"mxcluster fallback":                                "argument",
 		"mxcluster fallback 1 2":                            "argument",
