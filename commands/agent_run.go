@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -81,9 +80,6 @@ func runAgent(ctx context.Context, a *app, force bool) error {
 	}
 	log, end := a.log(slog.LevelInfo)
 	defer end()
-	if len(s.settings.Unused) > 0 {
-		log.Warn("this version does not use what is set", "settings", strings.Join(s.settings.Unused, ", "))
-	}
 	if err := a.env.RunAgent(ctx, AgentSetup{
 		Dirs: s.dirs, Settings: s.settings, Documents: s.store, KeyFile: s.dirs.GossipKey(), Socket: socketPath(s.dirs), Spare: spareSocket(s.dirs),
 		Version: a.env.Version.Version, Force: force, OwnUser: a.env.OwnUser, Journal: toJournal(a.env.Stderr, a.env.lookup("JOURNAL_STREAM")), Log: log,

@@ -86,23 +86,6 @@ func TestAgentRun(t *testing.T) {
 	}
 }
 
-// What is set and does nothing is told where somebody looks: by the agent and by a
-// check of what is configured, but not to programs.
-func TestUnusedSettingsAreTold(t *testing.T) {
-	w := newWorld(t.TempDir())
-	w.must(t, "init", "--server", "srv1", "--base", "10.0.0.11/24", "--interface", "eth0")
-	w.environ["MXCLUSTER_METRICS_LISTEN"] = ":9100"
-	for args, want := range map[string]int{
-		"agent run": 1, "config validate": 1,
-		"config validate --quiet": 0, "config validate -o json": 0, "list": 0, "config validate " + w.path("etc/cluster.yaml"): 0,
-	} {
-		a := w.must(t, strings.Fields(args)...)
-		if n := strings.Count(a.err, "MXCLUSTER_METRICS_LISTEN: metrics.listen"); n != want || strings.Contains(a.out, "metrics") {
-			t.Errorf("%s: told %d times, want %d: %s", args, n, want, a.err)
-		}
-	}
-}
-
 // Edits belong where LIM 1 runs, and the agent there is told.
 func TestEditWhereLIM1Runs(t *testing.T) {
 	const add = "server add srv9 --base 10.0.0.9/24 --interface eth0"

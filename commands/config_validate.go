@@ -74,20 +74,10 @@ func runConfigValidate(a *app, file string) error {
 	return nil
 }
 
-// validateSettings finds what every other command refuses in this server's settings, and
-// tells of those that do nothing.
+// validateSettings finds what every other command refuses in this server's settings.
 func (a *app) validateSettings() error {
-	s, err := a.server()
-	if err != nil {
-		return err
-	}
-	if a.out.Machine() {
-		return nil
-	}
-	for _, what := range s.settings.Unused {
-		a.out.Note("%s is set, but this version does not use it", what)
-	}
-	return nil
+	_, err := a.server()
+	return err
 }
 
 // documentIn reads a document from a file, from standard input for "-", or the

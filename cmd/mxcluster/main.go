@@ -101,6 +101,10 @@ func runAgent(ctx context.Context, s commands.AgentSetup, hangups <-chan struct{
 	if err != nil {
 		return err
 	}
+	told, err := openSinks(s)
+	if err != nil {
+		return err
+	}
 	cfg := agent.RunConfig{
 		Config: agent.Config{
 			Server: s.Settings.Server, GossipPort: uint16(s.Settings.GossipPort),
@@ -113,7 +117,8 @@ func runAgent(ctx context.Context, s commands.AgentSetup, hangups <-chan struct{
 		StartLimit: s.Settings.ServiceStartLimit, StopLimit: s.Settings.ServiceStopLimit, CheckLimit: s.Settings.ServiceCheckLimit, Untrusted: s.Force, OwnUser: s.OwnUser,
 		Sync:          syncBeside(s),
 		Rehearse:      rehearseBeside(s),
-		Sinks:         openSinks(s),
+		Sinks:         told,
+		Beside:        serveHTTP(s),
 		OtherSettings: func() string { return s.Dirs.Differ(s.Settings, os.Environ()) },
 		Reload:        hangups,
 		ShuttingDown:  shuttingDown, Notify: notify,

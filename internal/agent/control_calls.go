@@ -100,6 +100,7 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 			info.Removed = a.docs.removedText()
 		}
 		info.Settings = a.fitness.needs.settingsWords(a.cfg.Server)
+		info.Takeovers = a.journal.takeovers.info()
 		for _, x := range a.sinks.Infos() {
 			info.Sinks = append(info.Sinks, control.SinkInfo(x))
 		}

@@ -25,10 +25,12 @@ type journal struct {
 	log  *slog.Logger
 	gate events.Gate // bounds repeated events
 	disk *recorder
+
+	takeovers takeovers
 }
 
 func newJournal(name string, log *slog.Logger, kept EventLog) *journal {
-	return &journal{name: name, log: log, disk: newRecorder(kept)}
+	return &journal{name: name, log: log, disk: newRecorder(kept), takeovers: newTakeovers()}
 }
 
 // record records one event, unless it is suppressed because it is repeated too often.
@@ -77,6 +79,7 @@ func (j *journal) agent(is, text string) {
 
 // decision records what a LIM is to do here, and why.
 func (j *journal) decision(d *failover.Decision) {
+	j.takeovers.decided(d, time.Now())
 	words := map[failover.Want]string{failover.Run: "is to run here: ", failover.Stop: "is not to run here: ",
 		failover.Wait: "is left as it is: ", failover.Preload: "is kept loaded here: "}
 	j.record(slog.LevelInfo, events.Event{Kind: events.Decision, LIM: d.LIM, Is: string(d.Want), Rule: string(d.Rule), Term: d.Term,
@@ -85,6 +88,7 @@ func (j *journal) decision(d *failover.Decision) {
 
 // state records a LIM's change of state.
 func (j *journal) state(lim int, term uint64, is, was failover.State, reason string) {
+	j.takeovers.is(lim, is, time.Now())
 	level := slog.LevelInfo
 	if is == failover.Failed {
 		level = slog.LevelError

@@ -53,6 +53,9 @@ type RunConfig struct {
 	// OtherSettings returns how the settings on the disk differ from these; see Deps.
 	OtherSettings func() string
 
+	// Beside runs beside the agent until ctx ends, and asks it; nil: nothing does.
+	Beside func(ctx context.Context, b control.Backend)
+
 	// Reload makes the agent read the document and the gossip keys again with each value.
 	Reload <-chan struct{}
 
@@ -104,6 +107,9 @@ func Run(ctx context.Context, cfg RunConfig) error {
 			cfg.Log.Warn("ending drains that an agent before this one left", "err", err)
 		}
 	})
+	if cfg.Beside != nil {
+		beside.Go(func() { cfg.Beside(serving, a) })
+	}
 	err = a.Run(ctx)
 	cancel()
 	beside.Wait()

@@ -155,6 +155,19 @@ type SinkInfo struct {
 	Error   string `json:"error,omitempty"` // of the last call; "": it went well
 }
 
+// Takeovers counts what a server took over from one that failed, since its agent started.
+type Takeovers struct {
+	Count   uint64           `json:"count"`
+	SumMs   int64            `json:"sumMs"` // from the decision until the LIM ran, all together
+	Buckets []TakeoverBucket `json:"buckets"`
+}
+
+// TakeoverBucket counts those that took no longer than that.
+type TakeoverBucket struct {
+	UpToMs int64  `json:"upToMs"`
+	Count  uint64 `json:"count"`
+}
+
 // StopRequest ends the agent.
 type StopRequest struct {
 	Release bool `json:"release"` // give the LIMs up, so that another server takes them over at once
@@ -184,7 +197,8 @@ type AgentInfo struct {
 	Removed   string        `json:"removed,omitempty"`  // that this server was removed from the system, in words; "": it was not
 	Settings  string        `json:"settings,omitempty"` // that it does not work by the settings on the disk, in words; "": it does
 	Sinks     []SinkInfo    `json:"sinks,omitempty"`    // who is told of alarms
-	Pending   []string      `json:"pending,omitempty"`  // what LIMs that leave their clusters, and bases that move, wait for
+	Takeovers *Takeovers    `json:"takeovers,omitempty"`
+	Pending   []string      `json:"pending,omitempty"` // what LIMs that leave their clusters, and bases that move, wait for
 }
 
 // MemberInfo is one other server as the agent sees it.

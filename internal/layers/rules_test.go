@@ -87,6 +87,10 @@ var arrows = []rule{
 		"which alarms are raised follows from what is given; it looks at nothing"},
 	{"internal/sinks", []string{"internal/alarms"},
 		"who is told of an alarm knows alarms, and no agent: it tells beside it"},
+	{"internal/snmp", []string{"internal/alarms", "internal/sinks", "internal/status"},
+		"SNMP is spoken in one place; what it says comes from a message or an answer of status"},
+	{"internal/web", []string{"internal/control", "internal/events", "internal/status"},
+		"HTTP asks the agent as the control socket does, and has no way to order anything"},
 	{"internal/status", []string{"internal/fault", "internal/nearest", "internal/failover", "internal/lineage", "internal/alarms", "clusterconf"},
 		"answers are built from values alone, so that commands and agents give the same ones"},
 	{"internal/settings", []string{"internal/fault", "internal/nearest", "clusterconf"},
@@ -129,7 +133,7 @@ var arrows = []rule{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
-		"internal/fault", "internal/nearest", "internal/confine", "internal/failover", "internal/rehearsal", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/whatif", "internal/ui", "internal/lab", "internal/manager", "internal/services", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
+		"internal/fault", "internal/nearest", "internal/confine", "internal/failover", "internal/rehearsal", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/whatif", "internal/ui", "internal/lab", "internal/manager", "internal/services", "internal/snmp", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
 		"docs/reference/alarms", "clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"bench/sync", nil, "it makes data of nothing"},
@@ -151,9 +155,13 @@ type ban struct {
 var bannedImports = []ban{
 	{"os/exec", []string{"bench/mutants", "internal/confine", "internal/services", "internal/sinks", "internal/lab", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest", "internal/manager/postgres/postgrestest", "internal/remoteshell", "cmd/mxcluster"},
 		"a program that is run is a way to hang, to leak and to be fooled: LIM software, the process that confines it, the program that is told of alarms, the lab's agents, the remote shell and the user's editor are all there is"},
-	{"net/http", []string{"internal/control"},
-		"the agent's socket is the one thing that speaks HTTP, and it checks who calls"},
-	{"net", []string{"netops", "netops/netopstest", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/detector", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/manager/postgres", "internal/sinks", "internal/swap", "commands", "cmd/mxcluster"},
+	{"net/http", []string{"internal/control", "internal/web"},
+		"the agent's socket, which checks who calls, and what is served to be read alone are all that speaks HTTP"},
+	{"github.com/prometheus/...", []string{"internal/web"},
+		"metrics are of who serves them"},
+	{"github.com/gosnmp/...", []string{"internal/snmp"},
+		"SNMP is spoken in one place"},
+	{"net", []string{"netops", "netops/netopstest", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/detector", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/manager/postgres", "internal/sinks", "internal/snmp", "internal/swap", "internal/web", "commands", "cmd/mxcluster"},
 		"addresses as values are net/netip; hardware addresses and sockets are for those who meet the wire"},
 	{"github.com/coreos/go-systemd/v22/dbus", []string{"internal/services", "internal/services/systemdtest"},
 		"systemd is one way to run a LIM's software, and only package services knows the ways"},
@@ -211,7 +219,7 @@ var bannedCalls = []ban{
 var forTests = regexp.MustCompile(`test$|^internal/(badfs|member/membernet)$`)
 
 // opensSockets may use the parts of net that reach out of the process.
-var opensSockets = []string{"netops", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/manager/postgres", "internal/sinks"}
+var opensSockets = []string{"netops", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/manager/postgres", "internal/sinks", "internal/web"}
 
 var socketCalls = []string{
 	"net.Dial", "net.DialTimeout", "net.Dialer", "net.DialTCP", "net.DialUDP", "net.DialUnix", "net.Listen", "net.ListenConfig",

@@ -15,8 +15,8 @@ import (
 type key struct {
 	name      string
 	byDefault string
-	set       func(*Settings, string) error // nil: a name that is kept for later, and does nothing yet
-	hint      string                        // what to say besides when set fails
+	set       func(*Settings, string) error
+	hint      string // what to say besides when set fails
 }
 
 // Longest times that still make sense: a slip of the unit is caught by them.
@@ -24,9 +24,6 @@ const (
 	day  = 24 * time.Hour
 	week = 7 * day
 )
-
-// openPrefix is the group of which no keys are settled yet: any is accepted, and none does anything.
-const openPrefix = "alarms.snmp."
 
 const (
 	durationHint = "give a time such as 300ms, 10s or 5m"
@@ -79,7 +76,6 @@ func table() []key {
 			leaseHint},
 		{"manager.postgres", "", postgresName,
 			"give version and name as pg_lsclusters shows them, such as 15/main, or nothing where there is one only"},
-		{name: "metrics.listen"},
 	}, alarmKeys(), arbiterKeys())
 }
 
@@ -92,12 +88,7 @@ func names() []string {
 }
 
 func known(name string) bool {
-	return slices.Contains(names(), name) || (strings.HasPrefix(name, openPrefix) && len(name) > len(openPrefix))
-}
-
-// read reports whether a key does something in this version.
-func read(name string) bool {
-	return slices.ContainsFunc(table(), func(k key) bool { return k.name == name && k.set != nil })
+	return slices.Contains(names(), name)
 }
 
 // envName returns the environment variable of a key.

@@ -35,7 +35,7 @@ func scan(path string, data []byte) (map[string]entry, error) {
 			return unknown(path, name, at.Line)
 		case twice:
 			return invalid(path, at.Line, "remove one of them", "%s is set already in line %d", name, before.line)
-		case name == endpointsKey && value.Kind == yaml.SequenceNode:
+		case (name == endpointsKey || name == targetsKey) && value.Kind == yaml.SequenceNode:
 			text, err := joined(path, name, value)
 			found[name] = entry{text, at.Line}
 			return err
@@ -108,13 +108,13 @@ func joined(path, name string, list *yaml.Node) (string, error) {
 
 // isGroup tells whether keys start with name and a dot.
 func isGroup(name string) bool {
-	return name+"." == openPrefix || slices.ContainsFunc(names(), func(k string) bool {
+	return slices.ContainsFunc(names(), func(k string) bool {
 		return strings.HasPrefix(k, name+".")
 	})
 }
 
 func unknown(path, name string, line int) error {
-	hint := "settings are " + strings.Join(names(), ", ") + " and " + openPrefix + "*"
+	hint := "settings are " + strings.Join(names(), ", ")
 	if near := nearest.To(name, names()); near != "" {
 		hint = "did you mean " + near + "?"
 	}

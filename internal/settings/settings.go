@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/spf13/viper"
@@ -50,10 +48,10 @@ type Settings struct {
 
 	ManagerPostgres string // PostgreSQL of the management system, as postgresql-common names it; "": the only one
 
+	MetricsListen string // address and port of HTTP; "": none
+
 	Alarms  Alarms  // who is told of alarms
 	Arbiter Arbiter // whom LIMs are asked from before they run; without endpoints nobody
-
-	Unused []string // what is set and known, but does nothing in this version: where it is set, and its key
 }
 
 // Load reads the settings of the server that dirs belong to. Each key is taken
@@ -110,28 +108,16 @@ func setDefaults(v *viper.Viper, dirs Dirs) error {
 // build checks every value and puts it in its place. Origins tell where each
 // value that is no default was found.
 func build(v *viper.Viper, origins map[string]string) (*Settings, error) {
-	s := &Settings{Unused: unused(v, origins)}
+	s := &Settings{}
 	for _, k := range table() {
-		if k.set == nil {
-			continue
-		}
 		if err := k.set(s, v.GetString(k.name)); err != nil {
 			return nil, fault.New(fault.Invalid, k.hint, "%s: %s: %v", first(origins[k.name], "default"), k.name, err)
 		}
 	}
-	return s, s.Arbiter.check(origins)
-}
-
-// unused lists what was set and nobody reads, in order of the keys. Whoever set it
-// believes that it works.
-func unused(v *viper.Viper, origins map[string]string) []string {
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(origins)) {
-		if !read(name) && v.GetString(name) != "" {
-			out = append(out, origins[name]+": "+name)
-		}
+	if err := s.Alarms.check(origins); err != nil {
+		return nil, err
 	}
-	return out
+	return s, s.Arbiter.check(origins)
 }
 
 func readError(err error, path string) error {

@@ -94,6 +94,7 @@ func defaults(t *testing.T, d Dirs) Settings {
 		ServiceRestarts: 3, ServiceCheckInterval: 5 * time.Second,
 		ServiceStartLimit: 30 * time.Second, ServiceStopLimit: 30 * time.Second, ServiceCheckLimit: 10 * time.Second,
 		FallbackHold: 2 * time.Minute, StartGrace: 30 * time.Second, StopLease: time.Hour,
+		Alarms:  Alarms{SNMP: SNMP{Version: "2c", AuthProtocol: "SHA-256", PrivProtocol: "AES"}},
 		Arbiter: Arbiter{Lease: 6 * time.Second, Prefix: "/mxcluster"},
 	}
 }
@@ -124,13 +125,13 @@ func TestLoad(t *testing.T) {
 		{"empty in the environment is not given", "server: srv1\n", []string{"MXCLUSTER_SERVER="}, func(s *Settings) {
 			s.Server = "srv1"
 		}},
-		{"keys that do nothing yet", "metrics.listen: localhost:9100\nalarms:\n  snmp:\n    target: 10.0.0.1\n", nil, func(s *Settings) {
-			s.Unused = []string{"mxcluster.yaml:4: alarms.snmp.target", "mxcluster.yaml:1: metrics.listen"}
-		}},
 		{"a program with arguments", "alarms:\n  exec: /usr/local/bin/mail  ops@example.com\n", nil, func(s *Settings) {
 			s.Alarms.Exec = []string{"/usr/local/bin/mail", "ops@example.com"}
 		}},
-		{"keys that do nothing yet, empty", "metrics.listen: ''\nalarms.exec:\n", nil, func(*Settings) {}},
+		{"managers, with ports and without", "metrics.listen: base:9946\nalarms:\n  snmp:\n    targets: [10.0.0.60, \"10.0.0.61:1162\", \"fd00::5\", \"[fd00::6]:1162\"]\n", nil, func(s *Settings) {
+			s.MetricsListen, s.Alarms.SNMP.Targets = "base:9946", "10.0.0.60:162,10.0.0.61:1162,[fd00::5]:162,[fd00::6]:1162"
+		}},
+		{"empty", "metrics.listen: ''\nalarms.exec:\nalarms.snmp.targets: ''\n", nil, func(*Settings) {}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -140,9 +141,6 @@ func TestLoad(t *testing.T) {
 			got, err := Load(d, tt.environ)
 			if err != nil {
 				t.Fatal(err)
-			}
-			for i := range got.Unused {
-				got.Unused[i] = strings.TrimPrefix(got.Unused[i], d.Config+"/")
 			}
 			if diff := cmp.Diff(&want, got); diff != "" {
 				t.Errorf("settings differ (-want +got):\n%s", diff)
@@ -155,18 +153,17 @@ func TestEveryKeyByFileAndEnvironment(t *testing.T) {
 	values := map[string]string{
 		"server": "s", "xdata_dir": "/x", "gossip.port": "1", "alias.lease": "1s", "arp.refresh": "1s", "arp.budget": "30", "sync.rsh": "r",
 		"sync.remote_command": "c", "sync.login_limit": "5s", "sync.idle_limit": "5s", "xdata.still": "7s", "services.restarts": "0", "services.check_interval": "1s", "services.start_limit": "1s", "services.stop_limit": "1s", "services.check_limit": "1s", "agent.start_grace": "1s", "agent.stop_lease": "1s",
-		"fallback.hold": "1s", "fallback.from_load": "true", "manager.postgres": "15/main", "alarms.exec": "/p a",
+		"fallback.hold": "1s", "fallback.from_load": "true", "manager.postgres": "15/main", "alarms.exec": "/p a", "metrics.listen": "127.0.0.1:9946",
+		"alarms.snmp.targets": "a:1,b:2", "alarms.snmp.version": "3", "alarms.snmp.inform": "true", "alarms.snmp.community_file": "/co", "alarms.snmp.user": "w",
+		"alarms.snmp.auth_protocol": "SHA-512", "alarms.snmp.auth_file": "/au", "alarms.snmp.priv_protocol": "AES-256", "alarms.snmp.priv_file": "/pr",
 		"arbiter.lease": "2s", "arbiter.etcd.endpoints": "http://a:1,http://b:1", "arbiter.etcd.prefix": "/p", "arbiter.etcd.ca": "/ca", "arbiter.etcd.cert": "/c",
 		"arbiter.etcd.key": "/k", "arbiter.etcd.user": "u", "arbiter.etcd.password_file": "/f",
 	}
 	want := Settings{"s", "/x", 1, time.Second, 30, time.Second, "r", "c", 5 * time.Second, 5 * time.Second, 7 * time.Second, 0, time.Second, time.Second, time.Second, time.Second, time.Second, true, time.Second, time.Second, "15/main",
-		Alarms{Exec: []string{"/p", "a"}}, Arbiter{2 * time.Second, "http://a:1,http://b:1", "/p", "/ca", "/c", "/k", "u", "/f"}, nil}
+		"127.0.0.1:9946", Alarms{[]string{"/p", "a"}, SNMP{"a:1,b:2", "3", true, "/co", "w", "SHA-512", "/au", "AES-256", "/pr"}}, Arbiter{2 * time.Second, "http://a:1,http://b:1", "/p", "/ca", "/c", "/k", "u", "/f"}}
 	var file strings.Builder
 	var environ []string
 	for _, k := range table() {
-		if k.set == nil {
-			continue
-		}
 		file.WriteString(k.name + ": " + values[k.name] + "\n")
 		environ = append(environ, "MXCLUSTER_"+strings.ToUpper(strings.ReplaceAll(k.name, ".", "_"))+"="+values[k.name])
 	}
@@ -195,7 +192,13 @@ func TestLoadRefuses(t *testing.T) {
 		{"key with a list", "server: [a, b]\n", ":1: server takes one value", "one value"},
 		{"twice", "server: a\nserver: b\n", ":2: server is set already in line 1", "remove one"},
 		{"twice, nested and dotted", "gossip:\n  port: 1\ngossip.port: 1\n", ":3: gossip.port is set already in line 2", "remove one"},
-		{"snmp alone", "alarms.snmp.: x\n", ":1: unknown setting alarms.snmp.", "alarms.exec"},
+		{"snmp alone", "alarms.snmp.: x\n", ":1: unknown setting alarms.snmp.", "alarms."},
+		{"version 3 without a user", "alarms.snmp:\n  targets: 10.0.0.60\n  version: 3\n", ":3: alarms.snmp.version: version 3 needs alarms.snmp.user", "set it"},
+		{"version 3 without a passphrase", "alarms.snmp:\n  targets: 10.0.0.60\n  version: 3\n  user: u\n", "version 3 needs alarms.snmp.auth_file", "set it"},
+		{"a version that is none", "alarms.snmp.version: 1\n", "alarms.snmp.version: \"1\" is none of 2c, 3", "2c or 3"},
+		{"a manager's port", "alarms.snmp.targets: 10.0.0.60:x\n", "\"x\" is no port", "10.0.0.60"},
+		{"a program without its path", "alarms.exec: mail ops\n", "\"mail\" is not a full path", "full path"},
+		{"no port to listen at", "metrics.listen: 127.0.0.1\n", "\"127.0.0.1\" is no address with a port", "127.0.0.1:9946"},
 		{"tab", "gossip:\n\tport: 1\n", "mxcluster.yaml:2: found character that cannot start any token", "lines such as"},
 		{"a list", "- server\n", ":1: settings are keys with values", "server: srv1"},
 		{"a word", "srv1\n", ":1: settings are keys with values", "server: srv1"},
