@@ -95,8 +95,10 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 	for i := range c.LIMs {
 		l, f := &c.LIMs[i], a.fitness.abilities.of(c.LIMs[i].LIM)
 		l.Unfit, l.Unchecked, l.Failing, l.FitSince = f.Unfit, f.Unchecked, f.Failing, f.Since
-		if n := c.LIMs[i].LIM; slices.Contains(notTaken, n) {
-			c.LIMs[i].NotTaken = a.fitness.actsNotWords(n)
+		if slices.Contains(notTaken, l.LIM) {
+			l.NotTaken = a.fitness.actsNotWords(l.LIM)
+		} else {
+			l.NotTaken = a.fitness.actsNotHome(l.LIM)
 		}
 	}
 	slices.SortFunc(c.LIMs, func(x, y failover.LIMClaim) int { return cmp.Compare(x.LIM, y.LIM) })

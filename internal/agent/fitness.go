@@ -109,6 +109,20 @@ func (a *fitness) actsNotWords(lim int) string {
 	return fmt.Sprintf("%s hears nobody and does not take LIM %d over by itself; if %s is dead: `%s`", self, lim, regular, command)
 }
 
+// actsNotHome says why this regular server would not take its LIM back if the standby, where
+// that runs, failed now; "": it would.
+func (a *fitness) actsNotHome(lim int) string {
+	self, c := a.doc.Server(a.cfg.Server), a.cluster()
+	if c == nil || self.LIM != lim || !a.settled || a.link.isolation.Isolated {
+		return ""
+	}
+	standby := a.peers.of(c.Standby)
+	if standby.Liveness != failover.Alive || !standby.Claim.LIM(lim).State.Active() || a.link.witnessed().ActsWithout(c.Standby) {
+		return ""
+	}
+	return fmt.Sprintf("%s would not take LIM %d back by itself if %s failed: it would hear nobody else", self.Name, lim, c.Standby)
+}
+
 // limits returns what this server can do only once; "": nothing.
 func (a *fitness) limits() string {
 	c := a.cluster()

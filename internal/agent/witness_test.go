@@ -166,6 +166,36 @@ func TestGatewayThatComes(t *testing.T) {
 	})
 }
 
+// In a pair beside a gateway that went down, the regular server hears nobody but the standby:
+// it would not take its LIM back from there, and that is said beforehand.
+func TestRegularThatWouldHearNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		doc := worldDocument(manual)
+		doc.Servers, doc.LIMs, doc.Clusters[0].LIMs = doc.Servers[:2], doc.LIMs[:1], doc.Clusters[0].LIMs[:1]
+		w := newWorldOf(t, doc)
+		defer w.close()
+		gateway := netip.MustParseAddr("192.0.2.1")
+		host := w.foreignHost(netip.PrefixFrom(gateway, 24))
+		for _, m := range w.servers {
+			m.kernel.SetGateways("eth0", gateway)
+		}
+		w.start("srv1", "sb1")
+		w.await(1, "srv1", soon)
+		pass(10 * time.Second)
+		if _, err := w.order("srv1", control.Order{Kind: control.OrderFailover, LIM: 1, Now: true}); err != nil {
+			t.Fatal(err)
+		}
+		w.await(1, "sb1", soon)
+		pass(10 * time.Second)
+		w.wantRedundant("yes")
+		w.segment.Disconnect(host)
+		pass(2 * time.Minute) // a gateway is asked now and then
+		w.wantRedundant("no: srv1 would not take LIM 1 back by itself if sb1 failed: it would hear nobody else")
+		w.powerCut("sb1")
+		w.staysOn(1, nil, time.Minute)
+	})
+}
+
 // witnessed is who tells a server that it is not cut off.
 func (w *world) witnessed(server string) evidence.Witnesses {
 	w.t.Helper()

@@ -148,7 +148,7 @@ type LIMClaim struct {
 	HeldWhy   string    `json:"heldWhy,omitempty"`   // ... for this reason
 	Flaps     int       `json:"flaps,omitempty"`     // how often its regular server failed soon after a fallback
 	Suspended bool      `json:"suspended,omitempty"` // a fallback failed: no further automatic one follows
-	NotTaken  string    `json:"notTaken,omitempty"`  // on the standby: why it would not take the LIM over now
+	NotTaken  string    `json:"notTaken,omitempty"`  // why this server would not take the LIM over if the one failed where it runs
 	Remedy    *Remedy   `json:"remedy,omitempty"`    // what a person can do about it while it is not active there
 	Promise   *Promise  `json:"promise,omitempty"`   // on the standby: whether the loss of the LIM's server would be covered; nil: not known yet
 

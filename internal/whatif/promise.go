@@ -166,6 +166,8 @@ func (s *side) unfit(lim int, from side) (why string, remedy *failover.Remedy) {
 		return "the agent of " + s.name + " is stopped", start
 	case !s.Claim.Settled:
 		return s.name + " has just started, and waits to hear the others", nil
+	case s.Claim.Isolated: // it is heard, say over another interface: by its own word its link is down
+		return s.name + " hears nobody, and takes nothing over by itself", nil
 	case s.lim.Unable != "" && s.lim.State != failover.Preloaded:
 		return fmt.Sprintf("its software cannot start on %s: %s", s.name, s.lim.Unable), nil
 	case s.lim.Unfit != "":

@@ -71,6 +71,15 @@ func TestPromises(t *testing.T) {
 		{"the standby never heard", func(p Present) { lose(p, "sb1", failover.Unheard) }, "unknown: sb1 was not heard yet"},
 		{"its own server never heard", func(p Present) { lose(p, "srv1", failover.Unheard) }, "unknown: it cannot be seen where it runs"},
 		{"the standby just started", func(p Present) { p.Servers["sb1"].Claim.Settled = false }, "no: sb1 has just started, and waits to hear the others"},
+		{"on the standby, its own server heard though its link is down", func(p Present) {
+			moveToStandby(p, 1)
+			p.Servers["srv1"].Claim.Isolated = true
+		}, "no: srv1 hears nobody, and takes nothing over by itself"},
+		{"on the standby, which works by an older document than the others", func(p Present) {
+			moveToStandby(p, 1)
+			p.Servers["srv1"].Claim.Revision++
+			p.Servers["srv2"].Claim.Revision++
+		}, "yes, by srv1: "},
 		{"the standby's agent stopped", func(p Present) { p.Servers["sb1"].Claim.Parked = true }, "no: the agent of sb1 is stopped; systemctl start mxcluster-agent"},
 		{"it runs nowhere", func(p Present) { c := claimOf(p, "srv1", 1); c.State, c.Holds = failover.Failed, false }, "no: it runs nowhere"},
 		{"it runs twice", func(p Present) {

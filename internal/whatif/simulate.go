@@ -218,10 +218,10 @@ func (w *play) hears(a, b string) bool { return w.nodes[b].up && !w.cut[[2]strin
 func (w *play) view(n *node) failover.View {
 	document := w.Document
 	lags := n.claim.Lacks(document)
-	if lags { // it decides by the one that it has
-		old := *document
-		old.Epoch, old.Revision = n.claim.Epoch, n.claim.Revision
-		document = &old
+	if n.claim.Age() != document.Age() { // it decides by the one that it has
+		own := *document
+		own.Epoch, own.Revision = n.claim.Epoch, n.claim.Revision
+		document = &own
 	}
 	v := failover.View{
 		Now: w.now, Self: n.name, Started: w.Now.Add(-before), Settled: true, Isolated: w.isolated(n.name), FirstHold: w.FirstHold, FromLoad: w.FromLoad,
