@@ -110,10 +110,13 @@ func (s *simulation) isAny(kind map[string]bool, name string) bool {
 // betray reads from time to time what all servers say of a LIM, takes its server away, and
 // sees who was right. No second thing happens sooner than a promise may be old.
 func (s *simulation) betray() {
-	rnd := s.betrayals.rnd
-	if rnd.IntN(2) == 0 {
-		return
+	if s.betrayals.rnd.IntN(2) > 0 {
+		s.betrayNow()
 	}
+}
+
+func (s *simulation) betrayNow() {
+	rnd := s.betrayals.rnd
 	lim, cutOff := pick(rnd, s.doc.LIMs...).Number, rnd.IntN(3) == 0
 	s.live(max(s.seenFor()-time.Since(s.disturb), 0) + time.Duration(rnd.Int64N(int64(5*time.Second))))
 	from := s.server(lim)
@@ -132,7 +135,8 @@ func (s *simulation) betray() {
 	to, _ := s.otherOf(lim, from)
 	rules := s.rulesSayingYes(loss{lim, from, to})
 	s.note("LIM %d on %s, cut off %v; %v; yes without one of %q", lim, from, cutOff, said, rules)
-	had, guests := s.hadData(from), s.guests(to, lim)
+	had, guests, soon := s.hadData(from), s.guests(to, lim), s.servedSoon()+3*s.trouble[to].slow
+	makesRoom := slices.ContainsFunc(guests, func(guest int) bool { return s.goesHomeWithin(guest, to, soon) })
 	s.lose(from, cutOff)
 	began, within := time.Now(), s.servedFor(to)
 	covered := false
@@ -140,9 +144,13 @@ func (s *simulation) betray() {
 		s.live(max(s.limit/10, 20*time.Millisecond))
 		covered = s.nowServes(lim, to, had) && !slices.ContainsFunc(guests, func(guest int) bool { return !s.servedBeside(guest, to) })
 	}
-	took, soon := time.Since(began), s.servedSoon()+3*s.trouble[to].slow
+	took := time.Since(began)
 	s.note("LIM %d is covered by %s: %v, after %s", lim, to, covered, took)
 	for _, a := range said {
+		if a.no() && covered && makesRoom {
+			s.betrayals.sum.unknown++ // it was true when it was said
+			continue
+		}
 		if a.no() && took > soon {
 			s.judge(a, lim, from, to, false, soon)
 		} else {
@@ -150,7 +158,7 @@ func (s *simulation) betray() {
 		}
 	}
 	for _, rule := range rules {
-		if !covered && !s.unknowable(lim, to, rule == strangerRule) {
+		if !covered && (rule == failedRule || !s.unknowable(lim, to, rule == strangerRule)) {
 			s.betrayals.rules = append(s.betrayals.rules, rule)
 		}
 	}
@@ -274,6 +282,17 @@ func (s *simulation) guests(on string, but int) []int {
 		}
 	}
 	return out
+}
+
+// goesHomeWithin reports whether a LIM leaves the standby by itself within a time: what holds
+// its fallback back ends then.
+func (s *simulation) goesHomeWithin(lim int, standby string, d time.Duration) bool {
+	st := s.published(standby)
+	if st == nil || st.LIM(lim) == nil {
+		return false
+	}
+	held := time.Duration(st.LIM(lim).Fallback.HeldForMs) * time.Millisecond
+	return held > 0 && held <= d
 }
 
 // servedBeside reports whether a LIM is served by a server or by one that it hears.

@@ -2,14 +2,18 @@ package agent
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/services/servicestest"
 	"mxcluster/internal/whatif"
 )
 
@@ -31,7 +35,6 @@ func promiseRules() []promiseRule {
 	return []promiseRule{
 		{"the server is down", func(p *whatif.Present, x loss) { revive(p, x, failover.Gone) }},
 		{"its agent does not answer", func(p *whatif.Present, x loss) { revive(p, x, failover.AgentLost) }},
-		{"it has not settled", func(p *whatif.Present, x loss) { p.Servers[x.to].Claim.Settled = true }},
 		{"it would hear nobody", func(p *whatif.Present, _ loss) {
 			p.Gateway = true
 			eachLIM(p, func(_ string, l *failover.LIMClaim) { l.NotTaken = "" })
@@ -42,7 +45,7 @@ func promiseRules() []promiseRule {
 		{"its checks fail there", func(p *whatif.Present, _ loss) {
 			eachLIM(p, func(_ string, l *failover.LIMClaim) { l.Unfit, l.Unchecked, l.Failing = "", "", "" })
 		}},
-		{"its software failed there", func(p *whatif.Present, x loss) {
+		{failedRule, func(p *whatif.Present, x loss) {
 			eachLIM(p, func(name string, l *failover.LIMClaim) {
 				if name == x.to && l.LIM == x.lim && l.State == failover.Failed {
 					l.State, l.Failure = failover.Stopped, ""
@@ -80,12 +83,14 @@ func promiseRules() []promiseRule {
 		{"the server is drained", func(p *whatif.Present, x loss) { p.Document.Server(x.to).Drained = nil }},
 		{"the cluster is frozen", func(p *whatif.Present, x loss) { p.Document.ClusterOfLIM(x.lim).Frozen = nil }},
 		{"the LIM is locked", func(p *whatif.Present, x loss) { p.Document.ClusterOfLIM(x.lim).Member(x.lim).Lock = nil }},
-		{"the LIM leaves its cluster", func(p *whatif.Present, x loss) { p.Document.ClusterOfLIM(x.lim).Member(x.lim).Leaving = false }},
 	}
 }
 
-// strangerRule is the one of which nobody knows who has not met the stranger.
-const strangerRule = "a stranger uses the alias"
+// What these go by nobody knows who has not met the stranger, or started the software.
+const (
+	strangerRule = "a stranger uses the alias"
+	failedRule   = "its software failed there"
+)
 
 // eachLIM changes what servers say of LIMs.
 func eachLIM(p *whatif.Present, change func(name string, l *failover.LIMClaim)) {
@@ -239,4 +244,122 @@ func (b *betrayedRules) tell(t *testing.T) {
 		first := b.first[r.name]
 		t.Logf("without %q: found by seed %d, after %.1f cluster-hours; %d times in all", r.name, first.seed, first.after.Hours(), b.times[r.name])
 	}
+}
+
+// betrayalsEach is how often a life of betrayals alone is betrayed.
+const betrayalsEach = 8
+
+// playBetrayals plays a life in which one thing is out of order at a time, long enough to
+// be seen, before a LIM loses its server.
+func playBetrayals(t *testing.T, seed uint64, sum *played) {
+	s := newSimulation(t, seed)
+	defer s.end(seed)
+	began := time.Now()
+	defer func() {
+		sum.answered.add(s.betrayals.sum)
+		sum.answered.rules.add(seed, sum.played()+time.Since(began), s.betrayals.rules)
+	}()
+	s.start(s.names()...)
+	s.live(20*time.Second + 5*s.limit)
+	rnd := s.betrayals.rnd
+	for range betrayalsEach {
+		s.disarrange(rnd, pick(rnd, s.names()...), pick(rnd, s.doc.LIMs...).Number)
+		s.touched()
+		s.live(s.seenFor() + 3*s.limit)
+		s.betrayNow()
+		s.arrange()
+		s.live(20*time.Second + 5*s.limit)
+	}
+	s.finish()
+}
+
+// disarrange has one thing be out of order that a promise takes in.
+func (s *simulation) disarrange(rnd *rand.Rand, on string, lim int) {
+	if rnd.IntN(2) == 0 {
+		on = s.standby()
+	}
+	s.deafen()
+	switch rnd.IntN(14) {
+	case 0:
+		maintenance{}.begin(s, rnd, s.names()[0])
+	case 1:
+		s.lockSome(on, lim)
+	case 2:
+		failingChecks{}.begin(s, rnd, on)
+	case 3:
+		vanished{}.begin(s, rnd, on)
+	case 4:
+		s.newVersion(pick(rnd, s.names()...), true)
+	case 5:
+		s.trouble[on].set(func(x *trouble) { x.disk, x.memory = errDisk, errDisk })
+		s.note("no room on %s", on)
+	case 6:
+		s.disorders.strangers.begin(s, rnd, on)
+	case 7:
+		if s.arb != nil {
+			s.note("%s does not reach the arbiter", on)
+			s.arb.Cut(on, true)
+			s.arb.ill = true
+		}
+	case 8:
+		s.toggle(on, lim)
+	case 9:
+		s.power(on, lim)
+	case 10: // the standby is left with one server
+		for _, r := range s.disorders.routers.all {
+			s.segment.Disconnect(r.kernel)
+			r.down = true
+		}
+		for _, name := range s.names() {
+			if s.doc.Server(name).LIM > 1 && !s.servers[name].down {
+				s.power(name, 0)
+			}
+		}
+	case 11: // an older document
+		s.trouble[on].set(func(x *trouble) { x.store = errDisk })
+		s.note("%s stores no document", on)
+		s.editSome(pick(rnd, s.names()...), lim)
+	case 12: // software that does not start
+		for _, m := range s.servers {
+			if s.doc.Server(m.name).LIM == 0 {
+				m.softs[lim].Script(servicestest.VerbStart, servicestest.Step{Err: errBroken})
+				s.limp[m.name+" "+strconv.Itoa(lim)] = true
+			}
+		}
+		s.note("LIM %d does not start on the standby, where it is moved", lim)
+		s.orderFailover(lim)
+	default:
+		s.orderFailover(lim)
+	}
+}
+
+// orderFailover moves a LIM to the standby.
+func (s *simulation) orderFailover(lim int) {
+	if m := s.servers[s.standby()]; m.agent != nil && !m.agent.hasEnded() {
+		ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
+		defer cancel()
+		_, err := m.agent.Order(ctx, control.Order{Kind: control.OrderFailover, LIM: lim, Now: true})
+		s.note("failover of LIM %d: %v", lim, err)
+	}
+}
+
+// arrange has all be in order again.
+func (s *simulation) arrange() {
+	s.deafen()
+	s.healAll("", 0)
+	s.arb.heal(s)
+	s.disorders.heal(s)
+	for _, name := range s.names() {
+		m := s.servers[name]
+		s.trouble[name].set(func(x *trouble) { x.disk, x.memory, x.store = nil, nil, nil })
+		for lim := range m.softs {
+			s.mendSoftware(name, lim)
+		}
+		if m.down || m.agent == nil || m.agent.hasEnded() {
+			s.revive(name)
+		}
+	}
+	s.copyData()
+	s.unlockAll("")
+	s.touched()
 }

@@ -67,16 +67,18 @@ type played struct {
 	time      time.Duration
 	failed    []uint64
 	answered  answered
+	betrayals bool // lives are betrayed one time after the other, and little else happens
 }
 
 // TestSimulation plays random lives of clusters. By default the first few seeds;
 // MXCLUSTER_TEST_SEED=N plays one of them, MXCLUSTER_TEST_HISTORIES=N that many
 // from there, and MXCLUSTER_TEST_HOURS=N fresh ones until N hours of a cluster's
 // life were played, or MXCLUSTER_TEST_MINUTES=M minutes have passed; with
-// MXCLUSTER_TEST_RULES=1 until it was seen of each rule of the promise that it would be
-// broken without that one.
+// MXCLUSTER_TEST_RULES=1 lives of betrayals alone, until it was seen of each rule of the
+// promise that it would be broken without that one.
 func TestSimulation(t *testing.T) {
 	var sum played
+	sum.betrayals = os.Getenv("MXCLUSTER_TEST_RULES") != ""
 	defer sum.tell(t, time.Now())
 	hours := fromEnv(t, "MXCLUSTER_TEST_HOURS", 0)
 	if hours == 0 {
@@ -98,10 +100,9 @@ func TestSimulation(t *testing.T) {
 	end := time.Now().Add(time.Duration(fromEnv(t, "MXCLUSTER_TEST_MINUTES", 24*60)) * time.Minute)
 	first := fromEnv(t, "MXCLUSTER_TEST_SEED", uint64(time.Now().UnixNano())%1e12)
 	t.Logf("fresh seeds from %d", first)
-	rules := os.Getenv("MXCLUSTER_TEST_RULES") != ""
-	found := func() bool { return rules && len(sum.answered.rules.missing()) == 0 }
+	found := func() bool { return sum.betrayals && len(sum.answered.rules.missing()) == 0 }
 	defer func() {
-		if missing := sum.answered.rules.missing(); rules && len(missing) > 0 {
+		if missing := sum.answered.rules.missing(); sum.betrayals && len(missing) > 0 {
 			t.Errorf("no betrayal shows that the promise needs these rules: %q", missing)
 		}
 	}()
@@ -134,10 +135,14 @@ func fromEnv(t *testing.T, name string, or uint64) uint64 {
 
 func (p *played) play(t *testing.T, seed uint64) {
 	t.Helper()
+	life := playSimulation
+	if p.betrayals {
+		life = playBetrayals
+	}
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		defer func() { p.add(seed, time.Since(began), t.Failed()) }()
-		playSimulation(t, seed, p)
+		life(t, seed, p)
 	})
 }
 
