@@ -18,10 +18,9 @@ import (
 	"mxcluster/netops"
 )
 
-// Watcher asks everybody by ARP who has an address, again and again, and notes
-// who answers each request. Every request carries a sender MAC of its own, to
-// which the kernels reply, so that a late reply is not taken for one to the
-// next request.
+// Watcher repeatedly asks by ARP who has an address, and records who answers each request. Every
+// request has a sender MAC of its own, to which kernels reply, so that late replies are attributed
+// correctly.
 type Watcher struct {
 	conn  *packet.Conn
 	own   net.HardwareAddr
@@ -31,23 +30,22 @@ type Watcher struct {
 
 	mu       sync.Mutex
 	requests []arpRequest
-	answered chan struct{} // closed and made anew with every reply
+	answered chan struct{} // closed and replaced with every reply
 }
 
-// arpRequest is one request and who replied.
+// arpRequest is one request and its repliers.
 type arpRequest struct {
 	sent    time.Time
 	holders []string // MAC addresses
 }
 
-// requestMAC is the sender MAC of a request, in ARP alone; frames leave with
-// the interface's own, or the switch would learn every one.
+// requestMAC is the sender MAC in a request's ARP part. The frame has the interface's own, so that
+// the switch does not learn it.
 func requestMAC(number int) net.HardwareAddr {
 	return binary.BigEndian.AppendUint32(net.HardwareAddr{0x02, 0xa2}, uint32(number))
 }
 
-// AddWatcher plugs a watcher of an address into the switch; it asks until the
-// lab ends.
+// AddWatcher connects a watcher of an address to the switch. It runs until the lab ends.
 func (l *Lab) AddWatcher(addr netip.Addr, every time.Duration) (*Watcher, error) {
 	port, err := l.network.addTap("watcher", clientMAC(1))
 	if err != nil {
@@ -60,8 +58,8 @@ func (l *Lab) AddWatcher(addr netip.Addr, every time.Duration) (*Watcher, error)
 	return w, err
 }
 
-// newWatcher watches alias from an interface, which needs no address: from is
-// what the requests give as theirs and must be nobody's.
+// newWatcher watches alias on an interface, which needs no address. from is the sender address of
+// the requests, which nobody may have.
 func newWatcher(iface *net.Interface, from, alias netip.Addr, every time.Duration) (*Watcher, error) {
 	conn, err := packet.Listen(iface, packet.Raw, unix.ETH_P_ARP, nil)
 	if err == nil {
@@ -75,27 +73,12 @@ func newWatcher(iface *net.Interface, from, alias netip.Addr, every time.Duratio
 	}, nil
 }
 
-// Run asks until ctx is done.
+// Run sends requests until ctx is done.
 func (w *Watcher) Run(ctx context.Context) error {
-	defer context.AfterFunc(ctx, func() { w.conn.Close() })()
-	done := make(chan struct{})
-	defer func() { <-done }()
-	go func() {
-		defer close(done)
-		w.listen(ctx)
-	}()
-	ticker := time.NewTicker(w.every)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			if err := w.ask(); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("watching %s: %w", w.alias, err)
-			}
-		}
+	if err := askAndListen(ctx, w.conn, w.every, w.ask, w.listen); err != nil {
+		return fmt.Errorf("watching %s: %w", w.alias, err)
 	}
+	return nil
 }
 
 func (w *Watcher) ask() error {
@@ -150,16 +133,16 @@ func (w *Watcher) note(o netops.Observation) {
 	w.answered = make(chan struct{})
 }
 
-// Holding is who held an address over a span of time, as ARP told.
+// Holding is who held an address during a span of time, by ARP.
 type Holding struct {
 	Requests   int
 	Unanswered int
-	Twice      int           // requests that two hosts replied to
+	Twice      int           // requests with two repliers
 	Vacant     time.Duration // longest time between answered requests
 	By         []string      // MAC addresses, in the order of their first reply
 }
 
-// Between returns what the requests of a span of time found.
+// Between returns the result of the requests in a span of time.
 func (w *Watcher) Between(from, to time.Time) Holding {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -191,8 +174,7 @@ func (w *Watcher) Between(from, to time.Time) Holding {
 	return h
 }
 
-// WaitHolder returns when a request sent from now on was replied to by mac and
-// nobody else.
+// WaitHolder returns when a request sent from now on was answered by mac and nobody else.
 func (w *Watcher) WaitHolder(ctx context.Context, mac net.HardwareAddr) error {
 	after := time.Now()
 	for {

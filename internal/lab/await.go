@@ -12,7 +12,7 @@ import (
 	"mxcluster/internal/status"
 )
 
-// limStatus returns what a server's status says of a LIM.
+// limStatus returns a LIM's part of a server's status.
 func limStatus(ctx context.Context, s *Server, number int) (*status.StatusLIM, error) {
 	out, err := s.Mxcluster(ctx, "status", "-o", "json")
 	if err != nil {
@@ -32,8 +32,8 @@ func limStatus(ctx context.Context, s *Server, number int) (*status.StatusLIM, e
 	return nil, fault.New(fault.NotFound, "", "status of %s knows no LIM %d", s.Name, number)
 }
 
-// awaitLIM asks a server for its status until a LIM is as wanted. Until agents
-// have come up and met, errors are part of the picture.
+// awaitLIM polls a server's status until wanted accepts a LIM's part. Errors are ignored, as agents
+// may still be starting.
 func awaitLIM(ctx context.Context, s *Server, number int, what string, wanted func(*status.StatusLIM) bool) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -57,17 +57,17 @@ func awaitLIM(ctx context.Context, s *Server, number int, what string, wanted fu
 	}
 }
 
-// runsOn is for awaitLIM.
+// runsOn is a condition for awaitLIM.
 func runsOn(server string) func(*status.StatusLIM) bool {
 	return func(l *status.StatusLIM) bool {
 		return l.ActiveOn != nil && *l.ActiveOn == server && l.State == "running"
 	}
 }
 
-// fallbackReady is for awaitLIM.
+// fallbackReady is a condition for awaitLIM.
 func fallbackReady(l *status.StatusLIM) bool { return l.Fallback.Ready != nil && *l.Fallback.Ready }
 
-// inSyncOn is for awaitLIM.
+// inSyncOn is a condition for awaitLIM.
 func inSyncOn(server string) func(*status.StatusLIM) bool {
 	return func(l *status.StatusLIM) bool {
 		return runsOn(server)(l) && l.Data != nil && l.Data.InSync != nil && *l.Data.InSync

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -15,8 +16,8 @@ import (
 	"time"
 )
 
-// Caller is a client of a LIM: it calls the alias again and again and notes
-// which calls were answered, and by whom.
+// Caller is a client of a LIM: it calls the alias repeatedly, and records which calls were answered
+// by whom.
 type Caller struct {
 	conn   *net.UDPConn
 	every  time.Duration
@@ -24,21 +25,20 @@ type Caller struct {
 
 	mu    sync.Mutex
 	calls []call
-	heard chan struct{} // closed and made anew with every answer
+	heard chan struct{} // closed and replaced with every answer
 }
 
 // call is one datagram.
 type call struct {
 	sent     time.Time
-	answered time.Time // zero: not yet
+	answered time.Time // zero: not answered
 	server   string
 }
 
 // callEvery is the time between two calls of the client.
 const callEvery = 5 * time.Millisecond
 
-// AddCaller connects a client of its own to the switch, which calls an address
-// until the lab ends.
+// AddCaller connects a new client to the switch, which calls an address until the lab ends.
 func (l *Lab) AddCaller(addr netip.Addr) (c *Caller, err error) {
 	client, err := l.network.addClient("phone", clientMAC(0), labAddress(100))
 	if err != nil {
@@ -54,13 +54,12 @@ func (l *Lab) AddCaller(addr netip.Addr) (c *Caller, err error) {
 	return c, err
 }
 
-// newCaller makes a client of a LIM with that alias, as ordinary a one as can
-// be, in the network namespace of the calling thread. Once it runs, it calls at
-// the given interval.
+// newCaller returns an ordinary client of the LIM with that alias, in the network namespace of the
+// calling thread. Run makes it call at the given interval.
 func newCaller(alias netip.Addr, every time.Duration) (*Caller, error) {
 	target := netip.AddrPortFrom(alias, exchangePort)
-	// Not connected: an error that the network reports for one call must not
-	// spoil the next one.
+	// The socket is not connected, as a network error for one call would be reported for the next
+	// one.
 	network := "udp4"
 	if alias.Is6() {
 		network = "udp6"
@@ -76,21 +75,36 @@ func newCaller(alias netip.Addr, every time.Duration) (*Caller, error) {
 
 // Run calls until ctx is done.
 func (c *Caller) Run(ctx context.Context) error {
-	defer context.AfterFunc(ctx, func() { c.conn.Close() })()
+	return askAndListen(ctx, c.conn, c.every, func() error {
+		c.dial()
+		return nil
+	}, c.listen)
+}
+
+// askAndListen calls ask at an interval, and listen in a goroutine, until ctx is done or ask
+// fails. Then it closes conn, and returns when listen does, whose context is done by then.
+func askAndListen(ctx context.Context, conn io.Closer, every time.Duration, ask func() error, listen func(context.Context)) error {
+	ctx, end := context.WithCancel(ctx)
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	done := make(chan struct{})
-	defer func() { <-done }()
+	defer func() {
+		end()
+		<-done
+	}()
 	go func() {
 		defer close(done)
-		c.listen(ctx)
+		listen(ctx)
 	}()
-	ticker := time.NewTicker(c.every)
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			c.dial()
+			if err := ask(); err != nil && ctx.Err() == nil {
+				return err
+			}
 		}
 	}
 }
@@ -100,7 +114,7 @@ func (c *Caller) dial() {
 	number := len(c.calls)
 	c.calls = append(c.calls, call{sent: time.Now()})
 	c.mu.Unlock()
-	// A call that cannot even be sent is one that is not answered.
+	// A call that cannot be sent is unanswered.
 	_, _ = c.conn.WriteTo(strconv.AppendInt(nil, int64(number), 10), c.target)
 }
 
@@ -117,7 +131,7 @@ func (c *Caller) listen(ctx context.Context) {
 	}
 }
 
-// note takes one answer: number, server and LIM.
+// note records an answer: number, server and LIM.
 func (c *Caller) note(answer []byte, at time.Time) {
 	fields := bytes.Fields(answer)
 	if len(fields) != 3 {
@@ -134,8 +148,7 @@ func (c *Caller) note(answer []byte, at time.Time) {
 	c.heard = make(chan struct{})
 }
 
-// WaitAnswer returns when a call that was sent after a point in time has been
-// answered by a server, or by whomever when server is empty.
+// WaitAnswer returns when a call sent after a point in time was answered by a server; "": by any.
 func (c *Caller) WaitAnswer(ctx context.Context, server string, after time.Time) error {
 	for {
 		heard, found := c.answeredSince(server, after)
@@ -164,7 +177,7 @@ func (c *Caller) answeredSince(server string, after time.Time) (<-chan struct{},
 	return c.heard, false
 }
 
-// Service is what a caller saw over a span of time.
+// Service is the result of the calls in a span of time.
 type Service struct {
 	Calls   int
 	Lost    int           // calls without an answer
@@ -172,8 +185,8 @@ type Service struct {
 	By      []string      // servers that answered, in the order of their first answer
 }
 
-// Between returns what the caller saw of the calls sent in a span of time. The
-// last answers should be in: see Settle.
+// Between returns the result of the calls sent in a span of time. Settle must be called before, so
+// that the last answers have arrived.
 func (c *Caller) Between(from, to time.Time) Service {
 	c.mu.Lock()
 	var s Service
@@ -190,8 +203,8 @@ func (c *Caller) Between(from, to time.Time) Service {
 		answered = append(answered, k)
 	}
 	c.mu.Unlock()
-	// A call that had to wait for the address to be resolved is answered out
-	// of its turn; what counts for silence is when answers came in.
+	// A call that waits for address resolution is answered late; silence is measured between
+	// arrivals.
 	slices.SortFunc(answered, func(a, b call) int { return a.answered.Compare(b.answered) })
 	for i, k := range answered {
 		if i > 0 {
@@ -204,8 +217,7 @@ func (c *Caller) Between(from, to time.Time) Service {
 	return s
 }
 
-// Settle returns when a call sent from now on has been answered, by whomever:
-// what is still unanswered of the calls before it is lost.
+// Settle returns when a call sent from now on was answered; unanswered calls before it are lost.
 func (c *Caller) Settle(ctx context.Context) error {
 	return c.WaitAnswer(ctx, "", time.Now())
 }

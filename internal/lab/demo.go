@@ -14,17 +14,17 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// What the demonstration promises.
+// Bounds that the demonstration promises.
 const (
 	demoFailoverAfter = 300 * time.Millisecond
-	// demoTakeover is the most that taking over may add to failover-after, as a
-	// client sees it, also on a machine that has a lot else to do.
+	// demoTakeover bounds the additional time of a takeover after failover-after, as seen by a
+	// client, also on a busy machine.
 	demoTakeover = 700 * time.Millisecond
 	demoPatience = 20 * time.Second // for any one step
 )
 
-// Demo runs the demonstration and returns nil if everything went, and was
-// measured, as it should. The host process is o.Exe itself, as `lab host`.
+// Demo runs the demonstration. It returns nil if every step and measurement was right. The host
+// process is o.Exe, as `lab host`.
 func Demo(ctx context.Context, o Options, quiet bool) error {
 	if o.Exe == "" {
 		exe, err := os.Executable()
@@ -40,8 +40,8 @@ func Demo(ctx context.Context, o Options, quiet bool) error {
 	return Launch(ctx, o)
 }
 
-// DemoScenario is what Demo shows: a cluster of two LIMs and a standby is
-// made, loses a server, and gets it back. What happens is told to out.
+// DemoScenario is the scenario of Demo: a cluster of two LIMs and a standby is created, loses a
+// server, and gets it back. It is narrated on out.
 func DemoScenario(out io.Writer, quiet bool) Scenario {
 	return func(ctx context.Context, l *Lab) error {
 		d := &demo{site: &site{Lab: l, narrator: newNarrator(out, quiet), asking: callEvery}}
@@ -52,9 +52,9 @@ func DemoScenario(out io.Writer, quiet bool) Scenario {
 // demo is a running demonstration.
 type demo struct {
 	*site
-	sip      *sipClient // nil: LIM 1 is no SIP server
+	sip      *sipClient // nil: LIM 1 has no SIP server
 	rows     []*measurement
-	measured time.Time // end of the last one
+	measured time.Time // end of the last measurement
 }
 
 func (d *demo) run(ctx context.Context) error {
@@ -87,7 +87,7 @@ func within(ctx context.Context, limit time.Duration, step func(context.Context)
 	return step(limited)
 }
 
-// createCluster turns the old bases into aliases, under the client's feet.
+// createCluster turns the old bases into aliases while a client uses them.
 func (d *demo) createCluster(ctx context.Context) error {
 	d.measured = time.Now()
 	return d.measure(ctx, &measurement{event: "cluster created", last: "srv1"}, func(ctx context.Context) error {
@@ -98,7 +98,7 @@ func (d *demo) createCluster(ctx context.Context) error {
 	})
 }
 
-// backUp makes a data version of each LIM and brings them to the standby.
+// backUp makes a data version of each LIM and copies it to the standby.
 func (d *demo) backUp(ctx context.Context) error {
 	for i, s := range []*Server{d.srv1, d.srv2} {
 		from, err := s.writeData(20)
@@ -115,7 +115,7 @@ func (d *demo) backUp(ctx context.Context) error {
 	return d.mx(ctx, d.standby, "xdata", "list")
 }
 
-// loseServer is what it is all about.
+// loseServer cuts the power of srv1.
 func (d *demo) loseServer(ctx context.Context) error {
 	m := &measurement{event: "power cut of srv1", last: "sb1", bound: demoFailoverAfter + demoTakeover}
 	if err := d.measure(ctx, m, d.cutPower); err != nil {
@@ -130,7 +130,7 @@ func (d *demo) loseServer(ctx context.Context) error {
 	return d.mx(ctx, d.standby, "status")
 }
 
-// heal gives srv1 its power back; LIM 1 stays where it is until it is told.
+// heal switches srv1 on again; LIM 1 stays on the standby.
 func (d *demo) heal(ctx context.Context) error {
 	return d.measure(ctx, &measurement{event: "srv1 boots again", last: "sb1"}, func(ctx context.Context) error {
 		d.say("srv1 gets its power back and boots, with %s as its base", d.srv1.Base())
@@ -144,9 +144,9 @@ func (d *demo) heal(ctx context.Context) error {
 	})
 }
 
-// fallBack orders LIM 1 home.
+// fallBack orders LIM 1 back to srv1.
 func (d *demo) fallBack(ctx context.Context) error {
-	// A planned move must not be worse than the failure that it makes up for.
+	// A planned move must not take longer than a failure.
 	m := &measurement{event: "fallback to srv1", last: "srv1", bound: demoFailoverAfter + demoTakeover}
 	return d.measure(ctx, m, func(ctx context.Context) error {
 		began := time.Now()
@@ -160,7 +160,7 @@ func (d *demo) fallBack(ctx context.Context) error {
 	})
 }
 
-// synchronise ends the round: nothing is left to copy.
+// synchronise checks that nothing is left to copy.
 func (d *demo) synchronise(ctx context.Context) error {
 	return d.measure(ctx, &measurement{event: "all in sync", last: "srv1"}, func(ctx context.Context) error {
 		if err := d.mx(ctx, d.standby, "sync", "c1"); err != nil {
@@ -173,8 +173,8 @@ func (d *demo) synchronise(ctx context.Context) error {
 	})
 }
 
-// measure runs an event and adds to the table what the client and ARP saw
-// since the last one: no moment goes unmeasured.
+// measure runs an event, and adds to the table what client and ARP saw since the previous
+// measurement, without a gap.
 func (d *demo) measure(ctx context.Context, m *measurement, event func(context.Context) error) error {
 	if err := event(ctx); err != nil {
 		return err
@@ -182,7 +182,7 @@ func (d *demo) measure(ctx context.Context, m *measurement, event func(context.C
 	if err := d.watcher.WaitHolder(ctx, d.Server(m.last).MAC); err != nil {
 		return err
 	}
-	// Calls answered before the end are in the record after the end.
+	// Calls sent before the end are counted.
 	if err := d.caller.Settle(ctx); err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func (d *demo) measure(ctx context.Context, m *measurement, event func(context.C
 	return nil
 }
 
-// conclude shows the table and judges it.
+// conclude shows the table, and fails if a row is not right.
 func (d *demo) conclude() error {
 	d.line("")
 	if err := writeTable(d.out, d.rows); err != nil {

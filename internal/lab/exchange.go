@@ -22,17 +22,17 @@ const exchangePort = 5060
 //go:embed exchange.sh
 var exchangeScript []byte
 
-// Exchange is a LIM's software in the lab: a daemon that answers each datagram
-// sent to the LIM's alias with the datagram, the server and the LIM.
+// Exchange is a LIM's software in the lab: a daemon that answers each datagram sent to the LIM's
+// alias with the datagram, the server and the LIM.
 type Exchange struct {
-	dir         string // of the server, below the lab folder
+	dir         string // folder of the server, below the lab folder
 	server, lim string
 	alias       string
-	said        *os.File // where it tells that it answers
+	said        *os.File // where it reports that it is ready
 }
 
-// NewExchange reads the environment that a service is given. The exchange
-// tells to said that it answers.
+// NewExchange returns the daemon for the environment of a service. It reports to said when it is
+// ready.
 func NewExchange(labDir string, getenv func(string) string, said *os.File) *Exchange {
 	server := getenv("MXCLUSTER_SERVER")
 	return &Exchange{
@@ -59,7 +59,7 @@ func (x *Exchange) Run(ctx context.Context) error {
 	return x.answer(ctx, conn)
 }
 
-// detach makes a daemon of this process and tells whoever waits that it runs.
+// detach turns this process into a daemon, and reports that it is ready.
 func (x *Exchange) detach() error {
 	if _, err := unix.Setsid(); err != nil {
 		return err
@@ -74,7 +74,7 @@ func (x *Exchange) detach() error {
 	}
 	defer null.Close()
 	_, err = x.said.WriteString("ready\n")
-	// Who reads the output waits for its end.
+	// The reader of the output waits until it is closed.
 	for _, fd := range []int{unix.Stdin, unix.Stdout, unix.Stderr} {
 		err = errors.Join(err, unix.Dup3(int(null.Fd()), fd, 0))
 	}
@@ -92,13 +92,12 @@ func (x *Exchange) answer(ctx context.Context, conn *net.UDPConn) error {
 		if err != nil {
 			return fmt.Errorf("answering calls: %w", err)
 		}
-		// While the alias is away an answer cannot be sent: as with any
-		// datagram the caller asks again.
+		// While the alias is absent no answer can be sent; the caller asks again.
 		_, _ = conn.WriteToUDPAddrPort(append(buf[:n:n], suffix...), caller)
 	}
 }
 
-// installExchange writes the program that the LIMs' service is.
+// installExchange writes the program of the LIMs' service.
 func (l *Lab) installExchange() (path string, err error) {
 	path = filepath.Join(l.Dir, "exchange")
 	if err := os.WriteFile(path, exchangeScript, 0o700); err != nil {
@@ -107,7 +106,7 @@ func (l *Lab) installExchange() (path string, err error) {
 	return path, nil
 }
 
-// exchange calls the LIM's software on a server by hand, as the agent does.
+// exchange calls the LIM's software on a server as the agent does.
 func (s *Server) exchange(ctx context.Context, path string, lim int, action string) (*Result, error) {
 	env := []string{
 		"MXCLUSTER_SERVER=" + s.Name, fmt.Sprintf("MXCLUSTER_LIM=%d", lim), "MXCLUSTER_ALIAS=" + s.base.Addr().String(),

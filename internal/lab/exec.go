@@ -20,17 +20,16 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// graceOfSIGTERM is how long a command whose caller was interrupted may take
-// to end before it is killed.
+// graceOfSIGTERM is how long a command whose caller was interrupted may take to end before it is
+// killed.
 const graceOfSIGTERM = 2 * time.Second
 
-// Stdio is the standard streams of a command. A nil stream is the null device.
+// Stdio is the standard streams of a command. nil is the null device.
 type Stdio struct{ In, Out, Err *os.File }
 
-// Exec runs a command in a server of the lab in dir and returns its exit code,
-// 128 and the signal's number when a signal ended it. When ctx is done the
-// command gets SIGTERM, and SIGKILL if that does not help. A server that does
-// not exist is fault.NotFound, one without power fault.Unreachable.
+// Exec runs a command on a server of the lab in dir and returns its exit code; 128 plus the
+// signal's number if a signal ended it. When ctx is done the command gets SIGTERM, and then
+// SIGKILL. An unknown server is fault.NotFound, one without power fault.Unreachable.
 func Exec(ctx context.Context, dir, server string, argv []string, stdio Stdio) (int, error) {
 	cmd, err := start(ctx, dir, server, argv, nil, stdio)
 	if err != nil {
@@ -40,7 +39,7 @@ func Exec(ctx context.Context, dir, server string, argv []string, stdio Stdio) (
 	return cmd.wait(ctx)
 }
 
-// command is a command that runs in a server, seen from outside.
+// command is a command that runs on a server, seen from outside.
 type command struct {
 	server string
 	conn   *net.UnixConn
@@ -51,7 +50,7 @@ type command struct {
 	err   error
 }
 
-// start hands a command to a server and returns when it runs.
+// start sends a command to a server and returns when it runs.
 func start(ctx context.Context, dir, server string, argv, env []string, stdio Stdio) (*command, error) {
 	conn, err := dial(ctx, dir, server)
 	if err != nil {
@@ -141,7 +140,7 @@ func (c *command) wait(ctx context.Context) (int, error) {
 		return c.code, c.err
 	case <-ctx.Done():
 	}
-	// It fails when the command has ended meanwhile, which is as good.
+	// A failure means that the command has ended.
 	_ = c.signal(unix.SIGTERM)
 	select {
 	case <-c.ended:
@@ -150,24 +149,23 @@ func (c *command) wait(ctx context.Context) (int, error) {
 	return 0, ctx.Err()
 }
 
-// signal sends a signal to the command's process alone.
+// signal sends a signal to the command's process only.
 func (c *command) signal(sig syscall.Signal) error {
 	return send(c.conn, request{Signal: int(sig)})
 }
 
-// close lets the command go; if it still runs, the server kills it.
+// close releases the command; the server kills it if it still runs.
 func (c *command) close() { c.conn.Close() }
 
-// Result is what a command left.
+// Result is the result of a command.
 type Result struct {
 	Code int
 	Out  []byte
 	Err  []byte
 }
 
-// capture runs a command and collects its output. The output goes to memory
-// files instead of pipes: a daemon that the command left behind with its
-// streams open must not keep the caller waiting.
+// capture runs a command and collects its output in memory files. With pipes, a daemon that the
+// command left would keep the caller waiting.
 func capture(ctx context.Context, dir, server string, argv, env []string) (*Result, error) {
 	out, err := memoryFile()
 	if err != nil {

@@ -14,14 +14,14 @@ import (
 	"mxcluster/internal/fault"
 )
 
-// longestSocket is the longest path of a Unix socket that the kernel takes.
+// longestSocket is the longest path of a Unix socket.
 const longestSocket = 107
 
-// deepestSocket is the longest path, below the lab folder, that a socket has.
+// deepestSocket is the longest path of a socket below the lab folder.
 const deepestSocket = "/client-with-name/run/agent.sock"
 
-// handover is how long a lab folder may stay locked by a lab that was killed
-// and whose processes the kernel is still ending.
+// handover is how long the folder of a killed lab may stay locked, while the kernel ends its
+// processes.
 const handover = time.Second
 
 // DefaultDir returns the lab folder of this user below the temporary folder.
@@ -29,16 +29,15 @@ func DefaultDir() string {
 	return filepath.Join(os.TempDir(), fmt.Sprintf("mxcluster-lab-%d", os.Getuid()))
 }
 
-// folder is a lab folder that this process has locked. The lock lies on the
-// folder itself, so that no file of its own is left behind.
+// folder is a lab folder locked by this process. The lock is on the folder itself, so that no lock
+// file remains.
 type folder struct {
 	path string
 	file *os.File
 }
 
-// openFolder makes and locks the lab folder and empties it of what a killed
-// lab left there. A folder in use by a live lab is fault.Busy; one that is not
-// a private folder of this user is fault.Refused.
+// openFolder creates and locks the lab folder, and removes what a killed lab left in it. A folder
+// in use by a lab is fault.Busy; one that is not a private folder of this user is fault.Refused.
 func openFolder(path string) (*folder, error) {
 	if len(path)+len(deepestSocket) > longestSocket {
 		return nil, fault.New(fault.Refused, "set TMPDIR to a shorter path",
@@ -60,13 +59,13 @@ func openFolder(path string) (*folder, error) {
 	}
 }
 
-// lockFolder makes one attempt. ESTALE means that the folder was removed by
-// its former owner between opening and locking.
+// lockFolder makes one attempt. ESTALE means that the folder was removed by its former owner
+// between opening and locking.
 func lockFolder(path string) (*folder, error) {
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("making lab folder: %w", err)
 	}
-	// A symbolic link laid out by another user must not be followed.
+	// A symbolic link of another user must not be followed.
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Refused, "remove it, or set TMPDIR to another folder",
@@ -101,8 +100,8 @@ func (f *folder) claim() error {
 	return nil
 }
 
-// empty removes everything in the folder. Processes that the kernel is still
-// ending may add to it meanwhile, so it tries for a while.
+// empty removes everything in the folder. It retries for a while, as ending processes may still add
+// files.
 func (f *folder) empty() error {
 	deadline := time.Now().Add(handover)
 	for {
@@ -129,7 +128,7 @@ func removeChildren(path string) error {
 	return nil
 }
 
-// remove empties the folder, removes it and lets the lock go.
+// remove empties and removes the folder, and releases the lock.
 func (f *folder) remove() error {
 	err := f.empty()
 	if err == nil {

@@ -18,23 +18,23 @@ import (
 type Host struct {
 	Dir string   // the lab folder
 	Exe string   // the mxcluster program that runs in the servers; empty: this program
-	Err *os.File // what the lab's processes complain of
+	Err *os.File // receives the error messages of the lab's processes
 }
 
-// Run makes a lab and runs the scenario in it. How that went is told to the
-// parent, so the error is about the telling alone.
+// Run creates a lab and runs the scenario in it. The result is sent to the parent; the error is
+// only about sending it.
 func (h Host) Run(ctx context.Context, scenario Scenario) error {
 	if os.Getpid() != 1 {
 		return fault.New(fault.Usage, "use 'mxcluster lab demo'", "running the lab host: only the lab itself starts one")
 	}
-	// The inherited files of the parent must not reach the servers.
+	// The servers must not inherit the parent's files.
 	unix.CloseOnExec(outcomeFD)
 	unix.CloseOnExec(leashFD)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	leash := os.NewFile(leashFD, "leash")
 	go func() {
-		// Nothing is ever written: this returns when the parent is gone.
+		// Nothing is ever written to it: this returns when the parent is gone.
 		_, _ = io.Copy(io.Discard, leash)
 		cancel()
 	}()

@@ -17,7 +17,7 @@ const kamailioPort = 5070
 //go:embed kamailio.sh
 var kamailioScript []byte
 
-// kamailioMissing names what kamailio as a service lacks on this machine; "": nothing.
+// kamailioMissing names what is missing on this machine to run kamailio as a service; "": nothing.
 func kamailioMissing() string {
 	for _, program := range []string{"kamailio", "kamcmd"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -30,10 +30,10 @@ func kamailioMissing() string {
 	return ""
 }
 
-// addKamailio makes it a service of LIM 1, and waits for it on srv1.
+// addKamailio makes kamailio a service of LIM 1, and waits for it on srv1.
 func (d *demo) addKamailio(ctx context.Context) error {
 	if kamailioMissing() != "" {
-		return nil // the lab needs no other program
+		return nil // the lab works without it
 	}
 	script, err := d.installKamailio()
 	if err != nil {
@@ -47,11 +47,11 @@ func (d *demo) addKamailio(ctx context.Context) error {
 	if err := d.mx(ctx, d.srv1, "lim", "set", "1", "--service", "exec:"+exchange, "--service", "exec:"+script); err != nil {
 		return err
 	}
-	// LIM 1 runs already: the agent starts what it has more now.
+	// LIM 1 runs: the agent starts the added service.
 	return d.sip.await(ctx, d.srv1.base.Addr(), "srv1")
 }
 
-// awaitSIP waits for LIM 1's SIP server to answer from a server, where it is one.
+// awaitSIP waits for LIM 1's SIP server to answer from a server, if it has one.
 func (d *demo) awaitSIP(ctx context.Context, server string) error {
 	if d.sip == nil {
 		return nil
@@ -63,7 +63,7 @@ func (d *demo) awaitSIP(ctx context.Context, server string) error {
 	return nil
 }
 
-// installKamailio writes the program that makes a SIP server a LIM's service.
+// installKamailio writes the program that runs a SIP server as a LIM's service.
 func (l *Lab) installKamailio() (path string, err error) {
 	path = filepath.Join(l.Dir, "kamailio")
 	if err := os.WriteFile(path, kamailioScript, 0o700); err != nil {

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Lab is a running lab, seen from the host. Its methods are for one goroutine;
-// callers and watchers run beside it.
+// Lab is a running lab, seen from the host. Its methods are for one goroutine; callers and watchers
+// run concurrently.
 type Lab struct {
 	Dir string // the lab folder
 	Exe string // the mxcluster program that runs in the servers
@@ -26,11 +26,11 @@ type Lab struct {
 	network  *network
 	servers  []*Server
 
-	beside *errgroup.Group // what Go started
-	ending context.Context // done when the scenario has ended
+	beside *errgroup.Group // goroutines started by Go
+	ending context.Context // done at the end of the scenario
 }
 
-// newLab makes the switch and the program's place in every server's PATH.
+// newLab creates the switch, and the folder of the program in every server's PATH.
 func (h Host) newLab(ctx context.Context, children *processes) (*Lab, error) {
 	exe := h.Exe
 	if exe == "" {
@@ -55,7 +55,7 @@ func (h Host) newLab(ctx context.Context, children *processes) (*Lab, error) {
 	return &Lab{Dir: h.Dir, Exe: exe, errs: h.Err, children: children, network: n, beside: beside, ending: ending}, nil
 }
 
-// AddServer puts a server into the lab, without power yet.
+// AddServer adds a server to the lab, switched off.
 func (l *Lab) AddServer(name string, base netip.Prefix) (*Server, error) {
 	s := &Server{Name: name, MAC: serverMAC(len(l.servers)), lab: l, dir: filepath.Join(l.Dir, name), base: base}
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
@@ -74,7 +74,7 @@ func (l *Lab) Server(name string) *Server {
 	return l.servers[i]
 }
 
-// serverOf names the server that has a MAC address, or gives the address.
+// serverOf returns the server with a MAC address, or the address itself.
 func (l *Lab) serverOf(mac string) string {
 	for _, s := range l.servers {
 		if s.MAC.String() == mac {
@@ -84,16 +84,15 @@ func (l *Lab) serverOf(mac string) string {
 	return mac
 }
 
-// Go runs a client or a watcher beside the scenario, until that ends.
+// Go runs a client or a watcher until the scenario ends.
 func (l *Lab) Go(run func(context.Context) error) {
 	l.beside.Go(func() error { return run(l.ending) })
 }
 
-// logTail is how much of an agent's log is told when a scenario failed.
+// logTail is how many bytes of an agent's log are shown after a failed scenario.
 const logTail = 8 << 10
 
-// tellLogs writes the ends of the agents' logs: the folder that has them is
-// about to be removed.
+// tellLogs writes the ends of the agents' logs, whose folder is about to be removed.
 func (l *Lab) tellLogs(w io.Writer) {
 	for _, s := range l.servers {
 		log, err := os.ReadFile(s.agentLog())
@@ -104,11 +103,9 @@ func (l *Lab) tellLogs(w io.Writer) {
 	}
 }
 
-// Locally administered addresses: 02 for servers, clients and watchers, told
-// apart by the last two bytes.
+// Locally administered addresses of servers and clients, numbered in the last two bytes.
 func serverMAC(i int) net.HardwareAddr { return net.HardwareAddr{2, 0, 0x5e, 0, 1, byte(i + 1)} }
 func clientMAC(i int) net.HardwareAddr { return net.HardwareAddr{2, 0, 0x5e, 0, 2, byte(i + 1)} }
 
-// Scenario is what happens in a lab. It ends early, with ctx's error, when ctx
-// is done.
+// Scenario is the script of a lab. It ends with ctx's error when ctx is done.
 type Scenario func(ctx context.Context, l *Lab) error

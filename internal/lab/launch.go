@@ -20,36 +20,34 @@ import (
 
 // Descriptors of a host process beside the standard streams.
 const (
-	outcomeFD = 3 // it writes its outcome here
-	leashFD   = 4 // it ends when this one reads as closed: the parent is gone
+	outcomeFD = 3 // the host writes its outcome here
+	leashFD   = 4 // the host ends when this is closed: the parent is gone
 )
 
-// Options say where and how a lab runs.
+// Options are the place and the streams of a lab.
 type Options struct {
-	Out io.Writer // what the scenario tells
-	Err io.Writer // what the lab's processes complain of
+	Out io.Writer // output of the scenario
+	Err io.Writer // error messages of the lab's processes
 	Exe string    // the mxcluster program, for Demo; empty: this program
 	Dir string    // lab folder; empty: DefaultDir
 
-	// Host is the command line of the host process, by which it gets to
-	// Host.Run with the same folder.
+	// Host is the command line of the host process, which must call Host.Run with the same folder.
 	Host []string
 	// Env is added to the environment of the host process.
 	Env []string
 }
 
-// outcome is how a scenario ended, on its way from the host to the parent.
+// outcome is the result of a scenario, sent from the host to the parent.
 type outcome struct {
 	Code    fault.Code `json:"code"`
 	Message string     `json:"message,omitempty"`
 	Hint    string     `json:"hint,omitempty"`
 }
 
-// Launch runs a host process in fresh namespaces and returns its scenario's
-// error, with its exit code and remedy. When ctx is done the whole lab is
-// killed. The lab folder is gone in any case when Launch returns. As root the
-// host gets its namespaces directly, as another user by a user namespace;
-// where the kernel allows neither that is fault.NotPermitted.
+// Launch runs a host process in new namespaces and returns its scenario's error, with exit code and
+// remedy. When ctx is done the whole lab is killed. The lab folder is removed in any case. root
+// gets namespaces directly, other users by a user namespace; if the kernel permits neither, that is
+// fault.NotPermitted.
 func Launch(ctx context.Context, o Options) (err error) {
 	f, err := openFolder(o.Dir)
 	if err != nil {
@@ -67,15 +65,15 @@ func Launch(ctx context.Context, o Options) (err error) {
 	}
 	defer hold.Close()
 
-	// The kernel kills the host when the thread that started it ends, so this
-	// thread must live as long as this function.
+	// The kernel kills the host when the thread that started it ends, so this thread must live
+	// until the end of this function.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd, err := startHost(ctx, o, toResult, leash)
 	if err = errors.Join(err, toResult.Close(), leash.Close()); err != nil {
 		return err
 	}
-	// The pipe ends with the host, with or without a word.
+	// The pipe ends with the host, with or without an outcome.
 	var got outcome
 	decodeErr := json.NewDecoder(result).Decode(&got)
 	waitErr := cmd.Wait()
@@ -90,14 +88,14 @@ func Launch(ctx context.Context, o Options) (err error) {
 	return nil
 }
 
-// startHost starts the host with real privileges where the user has them, else
-// as root of a user namespace.
+// startHost starts the host with the user's own privileges if they suffice, else as root of a user
+// namespace.
 func startHost(ctx context.Context, o Options, files ...*os.File) (*exec.Cmd, error) {
 	const namespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWUTS
 	if os.Geteuid() == 0 {
 		cmd := hostCommand(ctx, o, files)
 		cmd.SysProcAttr.Cloneflags = namespaces
-		// Root without the privilege is still a user like any other.
+		// Without the privileges root is treated like other users.
 		if err := cmd.Start(); err == nil || !errors.Is(err, unix.EPERM) {
 			return cmd, err
 		}
@@ -115,13 +113,13 @@ func hostCommand(ctx context.Context, o Options, files []*os.File) *exec.Cmd {
 	cmd.Env = append(os.Environ(), o.Env...)
 	cmd.ExtraFiles = files
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Setsid:    true, // Ctrl-C is the parent's to handle
+		Setsid:    true, // Ctrl-C is handled by the parent
 		Pdeathsig: unix.SIGKILL,
 	}
 	return cmd
 }
 
-// explainRefusal tells a kernel that allows no namespaces from other errors.
+// explainRefusal recognises a kernel that permits no namespaces.
 func explainRefusal(err error) error {
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EUSERS) {
 		return fault.Wrap(err, fault.NotPermitted, refusalRemedy(), "starting the lab: making network namespaces")
@@ -129,7 +127,7 @@ func explainRefusal(err error) error {
 	return err
 }
 
-// refusalRemedy names the setting that is in the way, if one can be seen.
+// refusalRemedy names the setting that forbids them, if it is known.
 func refusalRemedy() string {
 	for _, s := range []struct{ path, bad, remedy string }{
 		{"/proc/sys/kernel/unprivileged_userns_clone", "0\n", "kernel.unprivileged_userns_clone=1"},

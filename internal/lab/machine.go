@@ -20,11 +20,11 @@ import (
 	"mxcluster/internal/netns"
 )
 
-// listenerFD is where a server process finds the socket that the host made.
+// listenerFD is the descriptor of a server's socket, which the host created.
 const listenerFD = 3
 
-// machine is the inside of one server: the first process of its namespaces,
-// what an operating system would be.
+// machine is one server, seen from inside: the first process of its namespaces, in the role of an
+// operating system.
 type machine struct {
 	name     string
 	dir      string // of this server, below the lab folder
@@ -32,10 +32,9 @@ type machine struct {
 	booted   chan struct{} // closed when the network is up
 }
 
-// RunServer is the first process of a server's namespaces: it brings the
-// server's base address up, runs the commands that come in on its socket and
-// takes care of orphans. It starts nothing by itself. It ends with ctx; a power
-// cut is its death by SIGKILL.
+// RunServer is the first process of a server's namespaces: it configures the base address, runs the
+// commands that arrive at its socket, and reaps orphans. It starts nothing by itself. It ends with
+// ctx; a power cut is its death by SIGKILL.
 func RunServer(ctx context.Context, dir, name string) error {
 	if os.Getpid() != 1 {
 		return fault.New(fault.Usage, "use 'mxcluster lab demo'", "running lab server %s: only the lab itself starts one", name)
@@ -65,8 +64,7 @@ func RunServer(ctx context.Context, dir, name string) error {
 	return m.accept(ctx, listener)
 }
 
-// mountProc shows the processes of this namespace at /proc, for this namespace
-// alone.
+// mountProc mounts /proc for this process namespace.
 func mountProc() error {
 	err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
 	if err == nil {
@@ -78,11 +76,11 @@ func mountProc() error {
 	return nil
 }
 
-// newBoot has this namespace show a boot of its own, by a file that it makes. All servers
-// share one kernel, and after a power cut none would know that it was down.
+// newBoot gives this namespace a boot ID of its own, by mounting a file. All servers share one
+// kernel, and could not notice a reboot otherwise.
 func newBoot(file string) error {
 	id := make([]byte, 16)
-	_, _ = rand.Read(id) // it never fails
+	_, _ = rand.Read(id) // never fails
 	text := fmt.Sprintf("%x-%x-%x-%x-%x\n", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 	if err := os.WriteFile(file, []byte(text), 0o444); err != nil {
 		return err
@@ -105,14 +103,14 @@ func (m *machine) accept(ctx context.Context, listener *net.UnixListener) error 
 		go func() {
 			defer conn.Close()
 			if err := m.serve(ctx, conn); err != nil {
-				// The caller may be gone; then nobody is left to tell.
+				// The caller may be gone.
 				_ = send(conn, reply{Error: err.Error()})
 			}
 		}()
 	}
 }
 
-// serve answers one connection.
+// serve handles one connection.
 func (m *machine) serve(ctx context.Context, conn *net.UnixConn) error {
 	var req request
 	stdio, err := receive(conn, &req)
@@ -135,8 +133,7 @@ func (m *machine) serve(ctx context.Context, conn *net.UnixConn) error {
 	return m.run(conn, req, stdio)
 }
 
-// bringUp configures the network as an operating system does at boot: the
-// loopback and the base address.
+// bringUp configures the network like an operating system at boot: loopback and base address.
 func (m *machine) bringUp(b bootRequest) error {
 	base, err := netip.ParsePrefix(b.Address)
 	if err != nil {
@@ -152,9 +149,8 @@ func (m *machine) bringUp(b bootRequest) error {
 	return nil
 }
 
-// run starts a command and tells its process number, then its exit code. A
-// caller that goes away takes its command along; what the command left in
-// sessions of its own, a daemon, stays.
+// run starts a command, and sends its process ID and then its exit code. If the caller goes away,
+// the command is killed; daemons in sessions of their own stay.
 func (m *machine) run(conn *net.UnixConn, req request, stdio []*os.File) error {
 	if len(req.Argv) == 0 || len(stdio) != 3 {
 		return errors.New("no command, or no standard streams")
@@ -173,7 +169,7 @@ func (m *machine) run(conn *net.UnixConn, req request, stdio []*os.File) error {
 	if err != nil {
 		return err
 	}
-	// The caller alone must hold the streams: it sees their end by that.
+	// Only the caller may hold the streams, so that it sees when they are closed.
 	closeAll(stdio)
 	if err := send(conn, reply{PID: child.pid}); err != nil {
 		return errors.Join(err, child.kill(unix.SIGKILL, true))
@@ -184,15 +180,14 @@ func (m *machine) run(conn *net.UnixConn, req request, stdio []*os.File) error {
 	return send(conn, reply{Exit: &code})
 }
 
-// relaySignals passes the caller's signals on, and ends the command when the
-// caller is gone.
+// relaySignals forwards the caller's signals, and ends the command when the caller is gone.
 func relaySignals(conn *net.UnixConn, child *process) {
 	for {
 		var req request
 		files, err := receive(conn, &req)
 		closeAll(files)
 		if err != nil {
-			// The command may just have ended by itself: nothing to tell.
+			// The command may have just ended by itself.
 			_ = child.kill(unix.SIGKILL, true)
 			return
 		}
@@ -200,8 +195,8 @@ func relaySignals(conn *net.UnixConn, child *process) {
 	}
 }
 
-// environment is that of a login on this server: mxcluster is found, the server's own
-// where it has one, and finds this server's folders.
+// environment returns the environment of a login on this server: mxcluster, the server's own if it
+// has one, is in PATH and finds this server's folders.
 func (m *machine) environment(extra []string) []string {
 	env := []string{
 		"PATH=" + filepath.Join(m.dir, "bin") + ":" + filepath.Join(filepath.Dir(m.dir), "bin") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -214,7 +209,7 @@ func (m *machine) environment(extra []string) []string {
 	return append(env, extra...)
 }
 
-// lookPath finds argv[0] in env's PATH.
+// lookPath finds argv[0] in the PATH of env.
 func lookPath(argv, env []string) ([]string, error) {
 	if strings.Contains(argv[0], "/") {
 		return argv, nil

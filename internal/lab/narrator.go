@@ -12,24 +12,24 @@ import (
 	"time"
 )
 
-// narrator tells what happens, each line with the time since the start.
+// narrator prints what happens, each line with the time since the start.
 type narrator struct {
 	mu    sync.Mutex
 	out   io.Writer
 	start time.Time
-	quiet bool // the table alone is told
+	quiet bool // only the table is printed
 }
 
 func newNarrator(out io.Writer, quiet bool) *narrator {
 	return &narrator{out: out, start: time.Now(), quiet: quiet}
 }
 
-// say tells one line.
+// say prints one line.
 func (n *narrator) say(format string, args ...any) {
 	n.line(fmt.Sprintf("%6.2fs  ", time.Since(n.start).Seconds()) + fmt.Sprintf(format, args...))
 }
 
-// show repeats what a command wrote.
+// show prints a command's output.
 func (n *narrator) show(output []byte) {
 	for line := range bytes.Lines(output) {
 		n.line("           " + strings.TrimRight(string(line), "\n "))
@@ -44,7 +44,7 @@ func (n *narrator) line(text string) {
 	}
 }
 
-// measurement is one event and what the client and ARP said of it.
+// measurement is one event, with the results of client and ARP.
 type measurement struct {
 	event   string
 	bound   time.Duration // most that the client's silence may last; 0: no call may be lost
@@ -54,7 +54,7 @@ type measurement struct {
 	last    string   // server that must hold it at the end
 }
 
-// ok tells whether the event went as it should.
+// ok reports whether the results are right.
 func (m *measurement) ok() bool {
 	switch {
 	case m.holding.Twice > 0 || len(m.holders) == 0 || m.holders[len(m.holders)-1] != m.last:
@@ -84,7 +84,7 @@ func milliseconds(d time.Duration) string {
 	return fmt.Sprintf("%d ms", d.Round(time.Millisecond).Milliseconds())
 }
 
-// writeTable shows the measurements.
+// writeTable prints the measurements.
 func writeTable(out io.Writer, rows []*measurement) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "EVENT\tSILENCE\tALLOWED\tCALLS LOST\tALIAS HELD BY\tHELD TWICE\tOK")

@@ -17,16 +17,15 @@ const switchName = "switch"
 // serverInterface is the name of every server's one interface.
 const serverInterface = "eth0"
 
-// network is the switch, in the host's own network namespace. A port is the
-// switch's end of a cable; it is named after what is plugged in. Cables are cut
-// there and not in the server, as a server does not lose frames before its own
-// taps see them.
+// network is the switch, in the host's network namespace. A port is the switch's end of a cable,
+// and has the name of what is connected. Cables are cut at the port, since in a server packet
+// sockets would still receive frames.
 //
-// The host's namespace has no address of its own: a kernel answers ARP for all
-// its addresses on all its interfaces, the switch among them.
+// The host's namespace has no address: a kernel answers ARP for all of its addresses on all
+// interfaces, including the switch.
 type network struct {
 	ns      *netns.NS
-	clients []*netns.NS // kept open, as no process lives in them
+	clients []*netns.NS // kept open, as no process keeps them
 }
 
 func newNetwork() (*network, error) {
@@ -40,14 +39,13 @@ func newNetwork() (*network, error) {
 	return &network{ns: ns}, nil
 }
 
-// plugServer lays a cable from a new port to a new interface in the namespace
-// of the process pid.
+// plugServer connects a new port to a new interface in the namespace of the process pid.
 func (n *network) plugServer(port string, mac net.HardwareAddr, pid int) error {
 	server, err := netns.FromPID(pid)
 	if err != nil {
 		return err
 	}
-	// An open handle would keep the namespace alive after a power cut.
+	// An open handle would keep the namespace after a power cut.
 	return errors.Join(n.plug(port, server, serverInterface, mac), server.Close())
 }
 
@@ -58,7 +56,7 @@ func (n *network) plug(port string, far *netns.NS, iface string, mac net.Hardwar
 	return errors.Join(n.ns.Attach(port, switchName), n.ns.SetUp(port))
 }
 
-// setPort switches a port on or off.
+// setPort enables or disables a port.
 func (n *network) setPort(port string, on bool) error {
 	if on {
 		return n.ns.SetUp(port)
@@ -66,8 +64,8 @@ func (n *network) setPort(port string, on bool) error {
 	return n.ns.SetDown(port)
 }
 
-// unplug takes the cable away, both ends of it. The kernel does that itself
-// once a server's namespace is gone, so it may have been faster.
+// unplug removes a cable with both ends. The kernel does that as well when a server's namespace
+// ends, and may be faster.
 func (n *network) unplug(port string) error {
 	err := n.ns.Delete(port)
 	if _, lookup := net.InterfaceByName(port); lookup != nil {
@@ -76,8 +74,8 @@ func (n *network) unplug(port string) error {
 	return err
 }
 
-// addClient plugs a client in, which is a namespace with one interface and one
-// address, for sockets to be opened in.
+// addClient connects a client: a namespace with one interface and one address, in which sockets can
+// be opened.
 func (n *network) addClient(name string, mac net.HardwareAddr, addr netip.Prefix) (*netns.NS, error) {
 	client, err := netns.New()
 	if err != nil {
@@ -90,8 +88,7 @@ func (n *network) addClient(name string, mac net.HardwareAddr, addr netip.Prefix
 	return client, errors.Join(client.AddAddress(serverInterface, addr), client.SetUp(serverInterface))
 }
 
-// addTap plugs an interface without an address into the switch, in the
-// switch's own namespace, for raw frames.
+// addTap connects an interface without an address, in the switch's namespace, for raw frames.
 func (n *network) addTap(name string, mac net.HardwareAddr) (*net.Interface, error) {
 	if err := n.plug(name+"-port", n.ns, name, mac); err != nil {
 		return nil, err

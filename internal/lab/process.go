@@ -13,10 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processes is what the first process of a process namespace knows of its
-// children. It alone waits for them, os/exec must not be used beside it: every
-// orphan of the namespace becomes its child, and a wait for any child would
-// take the exit status that os/exec is waiting for.
+// processes are the children of the first process of a process namespace. os/exec must not be used
+// beside it: every orphan of the namespace becomes a child, and waiting for any child would take
+// the exit status that os/exec waits for.
 type processes struct {
 	mu       sync.Mutex
 	children map[int]*process
@@ -33,8 +32,8 @@ func newProcesses() *processes {
 	return &processes{children: make(map[int]*process)}
 }
 
-// start runs argv[0]. The lock is held until the child is noted, so that reap
-// cannot take it for an orphan.
+// start runs argv[0]. The lock is held until the child is recorded, so that reap does not take it
+// for an orphan.
 func (p *processes) start(argv []string, attr *syscall.ProcAttr) (*process, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -47,8 +46,7 @@ func (p *processes) start(argv []string, attr *syscall.ProcAttr) (*process, erro
 	return child, nil
 }
 
-// reap collects ended children until ctx is done: those of start are told,
-// orphans are just taken off the kernel's table.
+// reap waits for ended children until ctx is done, both those of start and orphans.
 func (p *processes) reap(ctx context.Context) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGCHLD)
@@ -83,8 +81,8 @@ func (p *processes) collect() {
 	}
 }
 
-// exitCode is the child's exit code as a shell gives it: 128 and the signal's
-// number when a signal ended it. It may be called after ended is closed.
+// exitCode is the child's exit code; 128 plus the signal's number if a signal ended it. It may be
+// called after ended is closed.
 func (c *process) exitCode() int {
 	if c.status.Signaled() {
 		return 128 + int(c.status.Signal())

@@ -22,27 +22,27 @@ import (
 // Server is one server of the lab, seen from the host.
 type Server struct {
 	Name string
-	MAC  net.HardwareAddr // of its interface; a reboot keeps it
+	MAC  net.HardwareAddr // of its interface, kept across reboots
 
 	lab   *Lab
 	dir   string
 	base  netip.Prefix
-	first *process // nil while there is no power
-	agent *command // nil while no agent was started
+	first *process // nil: switched off
+	agent *command // nil: never started
 }
 
-// Base is the address that the server's operating system configures at boot.
+// Base is the address that the operating system configures at boot.
 func (s *Server) Base() netip.Prefix { return s.base }
 
-// SetBase changes the address that the next boot configures, as one does in
-// the operating system's own network files after `create` has moved it.
+// SetBase changes the address for the next boot, like an edit of the operating system's network
+// files after `create`.
 func (s *Server) SetBase(base netip.Prefix) { s.base = base }
 
 // Dir is the server's folder, with etc, state and run below it.
 func (s *Server) Dir() string { return s.dir }
 
-// Boot gives the server power and returns when its network is up. What was in
-// its runtime folder is gone, as after every boot; the rest was kept.
+// Boot switches the server on and returns when its network is up. The runtime folder is empty, as
+// after every boot; other files are kept.
 func (s *Server) Boot(ctx context.Context) error {
 	if s.first != nil {
 		return fault.New(fault.Refused, "", "server %s has power already", s.Name)
@@ -53,8 +53,8 @@ func (s *Server) Boot(ctx context.Context) error {
 	if err := s.powerOn(); err != nil {
 		return fmt.Errorf("booting %s: %w", s.Name, err)
 	}
-	// The network namespace is there since the process is: the cable can be
-	// plugged in before the server looks for it.
+	// The network namespace exists as soon as the process does, so the cable can be connected
+	// before the server needs it.
 	if err := s.lab.network.plugServer(s.Name, s.MAC, s.first.pid); err != nil {
 		return fmt.Errorf("booting %s: %w", s.Name, err)
 	}
@@ -80,10 +80,9 @@ func (s *Server) prepareFolders() error {
 	return nil
 }
 
-// powerOn starts the first process of the server in namespaces of its own.
+// powerOn starts the first process of the server in new namespaces.
 func (s *Server) powerOn() error {
-	// The socket is made here and passed on, so that it can be dialled before
-	// the server is ready to accept.
+	// The host creates the socket, so that it can be dialled before the server is ready.
 	path := socketPath(s.lab.Dir, s.Name)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -92,7 +91,7 @@ func (s *Server) powerOn() error {
 	if err != nil {
 		return err
 	}
-	// The server has a copy; the path must outlive ours.
+	// The server has a copy; the path must remain.
 	listener.SetUnlinkOnClose(false)
 	defer listener.Close()
 	passed, err := listener.File()
@@ -119,8 +118,8 @@ func (s *Server) powerOn() error {
 	return err
 }
 
-// PowerCut takes the power away: not a frame leaves any more, and every
-// process of the server is killed at once.
+// PowerCut switches the server off: no frame leaves any more, and all of its processes are killed
+// at once.
 func (s *Server) PowerCut() error {
 	if s.first == nil {
 		return fault.New(fault.Refused, "", "server %s has no power already", s.Name)
@@ -129,7 +128,7 @@ func (s *Server) PowerCut() error {
 	if err != nil {
 		return fmt.Errorf("cutting the power of %s: %w", s.Name, err)
 	}
-	// The kernel reports the first process dead when all others are.
+	// The kernel reports the first process as dead after all others.
 	<-s.first.ended
 	s.first = nil
 	if s.agent != nil {
@@ -139,7 +138,7 @@ func (s *Server) PowerCut() error {
 	return s.lab.network.unplug(s.Name)
 }
 
-// SetCable plugs the network cable in, or pulls it.
+// SetCable connects or disconnects the network cable.
 func (s *Server) SetCable(in bool) error { return s.lab.network.setPort(s.Name, in) }
 
 // Run runs a command on the server and returns its output, whatever its exit
@@ -148,9 +147,8 @@ func (s *Server) Run(ctx context.Context, env []string, argv ...string) (*Result
 	return capture(ctx, s.lab.Dir, s.Name, argv, env)
 }
 
-// Mxcluster runs an mxcluster command on the server and returns its standard
-// output. Another exit code than 0 is an error with that code and the
-// command's own words.
+// Mxcluster runs an mxcluster command on the server and returns its standard output. An exit code
+// other than 0 is an error with that code and the command's message.
 func (s *Server) Mxcluster(ctx context.Context, args ...string) ([]byte, error) {
 	result, err := s.Run(ctx, nil, append([]string{"mxcluster"}, args...)...)
 	if err != nil {
@@ -164,8 +162,8 @@ func (s *Server) Mxcluster(ctx context.Context, args ...string) ([]byte, error) 
 	return result.Out, nil
 }
 
-// StartAgent starts the agent and returns when its process runs. What it
-// writes goes to agent.log in the server's folder.
+// StartAgent starts the agent and returns when its process runs. Its output goes to agent.log in
+// the server's folder.
 func (s *Server) StartAgent(ctx context.Context) error {
 	log, err := os.OpenFile(s.agentLog(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -179,8 +177,8 @@ func (s *Server) StartAgent(ctx context.Context) error {
 	return err
 }
 
-// awaitAgent returns when the agent answers on its socket. An agent that ended
-// meanwhile is an error with its last words.
+// awaitAgent returns when the agent answers on its socket. If the agent has ended, the error has
+// its last lines of output.
 func (s *Server) awaitAgent(ctx context.Context) error {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
@@ -191,7 +189,7 @@ func (s *Server) awaitAgent(ctx context.Context) error {
 		}
 		select {
 		case <-s.agent.ended:
-			log, _ := os.ReadFile(s.agentLog()) // what it says is all there is to add
+			log, _ := os.ReadFile(s.agentLog()) // without it the error has no details
 			return fmt.Errorf("agent of %s ended with code %d: %s", s.Name, s.agent.code, lastLines(log))
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for the agent of %s: %w (last: %w)", s.Name, context.Cause(ctx), err)
@@ -200,7 +198,7 @@ func (s *Server) awaitAgent(ctx context.Context) error {
 	}
 }
 
-// lastLines returns the end of a log as one line.
+// lastLines joins the end of a log into one line.
 func lastLines(log []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
 	return strings.Join(lines[max(0, len(lines)-3):], "; ")
@@ -208,8 +206,8 @@ func lastLines(log []byte) string {
 
 func (s *Server) agentLog() string { return filepath.Join(s.dir, "agent.log") }
 
-// SignalAgent sends a signal to the agent's process alone; SIGKILL returns
-// when it is dead.
+// SignalAgent sends a signal to the agent's process only; with SIGKILL it returns when the process
+// is dead.
 func (s *Server) SignalAgent(ctx context.Context, sig syscall.Signal) error {
 	if s.agent == nil {
 		return fault.New(fault.Refused, "", "no agent was started on %s", s.Name)

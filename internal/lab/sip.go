@@ -13,21 +13,21 @@ import (
 	"mxcluster/internal/netns"
 )
 
-// sipClient asks a LIM's kamailio who it is, from a namespace of its own.
+// sipClient asks a LIM's kamailio for its server, from a namespace of its own.
 type sipClient struct {
 	ns    *netns.NS
 	addr  netip.Addr
 	asked int
 }
 
-// connectSIP plugs such a client in.
+// connectSIP connects such a client.
 func (l *Lab) connectSIP() (*sipClient, error) {
 	prefix := labAddress(107)
 	ns, err := l.network.addClient("sip", clientMAC(7), prefix)
 	return &sipClient{ns: ns, addr: prefix.Addr()}, err
 }
 
-// await asks with OPTIONS until a server answers.
+// await sends OPTIONS until a server answers.
 func (c *sipClient) await(ctx context.Context, alias netip.Addr, server string) error {
 	last := "nobody"
 	for ctx.Err() == nil {
@@ -45,7 +45,7 @@ func (c *sipClient) await(ctx context.Context, alias netip.Addr, server string) 
 	return fmt.Errorf("waiting for the SIP server on %s to answer: %w (last: %s)", server, context.Cause(ctx), last)
 }
 
-// ask sends one OPTIONS and returns the name that the answer has for a reason.
+// ask sends one OPTIONS and returns the server's name in the answer.
 func (c *sipClient) ask(alias netip.Addr) (server string, err error) {
 	var conn *net.UDPConn
 	if err := c.ns.Do(func() error {

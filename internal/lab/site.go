@@ -12,22 +12,22 @@ import (
 	"time"
 )
 
-// site is a lab with everything a cluster of two LIMs needs: two regular
-// servers, a standby, the LIMs' software, and a client of LIM 1. The
-// demonstration and the tests make it by the commands that people use.
+// site is a lab with a system for a cluster of two LIMs: two regular servers, a standby, the LIMs'
+// software, and a client of LIM 1. The demonstration and the tests create it with ordinary
+// commands.
 type site struct {
 	*Lab
 	*narrator
 	settings string        // added to every server's mxcluster.yaml
-	asking   time.Duration // between two ARP requests of the watcher
-	ipv6     bool          // the servers' addresses are
+	asking   time.Duration // interval of the watcher's requests
+	ipv6     bool          // the servers have IPv6 addresses
 
 	srv1, srv2, standby *Server
 	caller              *Caller
 	watcher             *Watcher
 }
 
-// build makes three servers and switches them on.
+// build creates three servers and switches them on.
 func (x *site) build(ctx context.Context) (err error) {
 	for _, s := range []struct {
 		server **Server
@@ -48,8 +48,8 @@ func (x *site) build(ctx context.Context) (err error) {
 	return nil
 }
 
-// makeSystem starts the software of both LIMs, which ran before there was a
-// cluster, registers the servers and starts an agent on each.
+// makeSystem starts the software of both LIMs, which run before there is a cluster, adds the
+// servers to a document, and starts the agents.
 func (x *site) makeSystem(ctx context.Context) error {
 	exchange, err := x.installExchange()
 	if err != nil {
@@ -76,7 +76,7 @@ func (x *site) makeSystem(ctx context.Context) error {
 	return x.startAgents(ctx)
 }
 
-// registerServers makes the document of a system of three servers.
+// registerServers creates the document of a system of three servers.
 func (x *site) registerServers(ctx context.Context) error {
 	for _, args := range [][]string{
 		{"init", "--server", "srv1", "--base", x.srv1.base.String(), "--interface", serverInterface, "--lim", "1"},
@@ -91,7 +91,7 @@ func (x *site) registerServers(ctx context.Context) error {
 	return nil
 }
 
-// startAgents starts the first agent, and has the other servers join it.
+// startAgents starts the first agent, and lets the other servers join it.
 func (x *site) startAgents(ctx context.Context) error {
 	if err := x.startAgent(ctx, x.srv1); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (x *site) startAgent(ctx context.Context, s *Server) error {
 	return s.awaitAgent(ctx)
 }
 
-// connectClient starts the client of LIM 1, and the watcher beside it.
+// connectClient starts the client of LIM 1, and the watcher.
 func (x *site) connectClient(ctx context.Context) error {
 	address := x.srv1.base.Addr()
 	var err error
@@ -131,8 +131,8 @@ func (x *site) connectClient(ctx context.Context) error {
 	return x.caller.WaitAnswer(ctx, "srv1", time.Now())
 }
 
-// create makes the cluster: what was the base of srv1 and srv2 becomes the
-// alias of their LIMs. It returns when both LIMs run under the agents.
+// create creates the cluster: the bases of srv1 and srv2 become the aliases of their LIMs. It
+// returns when both LIMs run under their agents.
 func (x *site) create(ctx context.Context, failoverAfter time.Duration, more ...string) error {
 	bases := []netip.Prefix{x.address(21), x.address(22)}
 	args := append([]string{
@@ -151,8 +151,7 @@ func (x *site) create(ctx context.Context, failoverAfter time.Duration, more ...
 	return nil
 }
 
-// cutPower cuts the power of srv1 and returns when the client is answered by
-// the standby.
+// cutPower cuts the power of srv1 and returns when the standby answers the client.
 func (x *site) cutPower(ctx context.Context) error {
 	x.say("srv1 loses its power")
 	cut := time.Now()
@@ -162,7 +161,7 @@ func (x *site) cutPower(ctx context.Context) error {
 	return x.caller.WaitAnswer(ctx, x.standby.Name, cut)
 }
 
-// mx tells a command, runs it on a server, and shows what it wrote.
+// mx prints a command, runs it on a server, and prints its output.
 func (x *site) mx(ctx context.Context, s *Server, args ...string) error {
 	x.say("%s# mxcluster %s", s.Name, strings.Join(args, " "))
 	out, err := s.Mxcluster(ctx, args...)
@@ -170,8 +169,7 @@ func (x *site) mx(ctx context.Context, s *Server, args ...string) error {
 	return err
 }
 
-// writeSettings writes the server's mxcluster.yaml: the lab takes the place of
-// ssh.
+// writeSettings writes the server's mxcluster.yaml, with the lab instead of ssh.
 func (s *Server) writeSettings(more string) error {
 	settings := fmt.Sprintf("xdata:\n  still: 1s\nsync:\n  rsh: >-\n    '%s' lab exec --lab '%s' {server} --\n%s", s.lab.Exe, s.lab.Dir, more)
 	path := filepath.Join(s.dir, "etc", "mxcluster.yaml")
@@ -181,7 +179,7 @@ func (s *Server) writeSettings(more string) error {
 	return nil
 }
 
-// writeData makes a folder of so many files, as a LIM has them.
+// writeData creates a folder with some files, like the data of a LIM.
 func (s *Server) writeData(files int) (path string, err error) {
 	path = filepath.Join(s.dir, "data")
 	if err := os.MkdirAll(path, 0o700); err != nil {
@@ -196,7 +194,7 @@ func (s *Server) writeData(files int) (path string, err error) {
 	return path, nil
 }
 
-// address is one of the site's addresses.
+// address returns one of the site's addresses.
 func (x *site) address(host byte) netip.Prefix {
 	if x.ipv6 {
 		return netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0x0d, 0xb8, 15: host}), 64) // RFC 3849
@@ -204,8 +202,7 @@ func (x *site) address(host byte) netip.Prefix {
 	return labAddress(host)
 }
 
-// labAddress is one of the lab's addresses, of a range that is kept for
-// documentation (RFC 5737).
+// labAddress returns an address of a range for documentation (RFC 5737).
 func labAddress(host byte) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, host}), 24)
 }

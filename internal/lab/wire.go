@@ -15,25 +15,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The socket of a server carries one command per connection. A message is one
-// packet of JSON; the request's standard streams ride along as descriptors, so
-// that not a byte of input or output is copied.
+// A server's socket carries one command per connection. A message is one packet of JSON; the
+// request's standard streams are passed as descriptors, so that input and output are not copied.
 
-// request is what a client asks a server for.
+// request is a request to a server.
 type request struct {
-	Boot   *bootRequest `json:"boot,omitempty"`   // first request of all, from the host
-	Argv   []string     `json:"argv,omitempty"`   // run this; answered by PID, then by Exit
+	Boot   *bootRequest `json:"boot,omitempty"`   // first request, from the host
+	Argv   []string     `json:"argv,omitempty"`   // command to run; answered by PID, then by Exit
 	Env    []string     `json:"env,omitempty"`    // added to the server's environment
-	Signal int          `json:"signal,omitempty"` // for the process that runs on this connection
+	Signal int          `json:"signal,omitempty"` // for the process of this connection
 }
 
-// bootRequest is what a server's operating system knows from its own files.
+// bootRequest is what an operating system reads from its own files.
 type bootRequest struct {
 	Interface string `json:"interface"`
 	Address   string `json:"address"` // with length
 }
 
-// reply is one answer of a server.
+// reply is an answer of a server.
 type reply struct {
 	Booted bool   `json:"booted,omitempty"`
 	PID    int    `json:"pid,omitempty"`
@@ -41,10 +40,10 @@ type reply struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// largestMessage bounds a message: command line, environment and JSON.
+// largestMessage bounds a message, in bytes.
 const largestMessage = 128 << 10
 
-// socketPath is where a server listens.
+// socketPath is the path of a server's socket.
 func socketPath(dir, server string) string {
 	return filepath.Join(dir, server, "exec.sock")
 }
@@ -66,8 +65,8 @@ func send(conn *net.UnixConn, message any, files ...*os.File) error {
 	return err
 }
 
-// receive reads one message and the descriptors that came with it, which the
-// caller owns. A closed connection is io.EOF.
+// receive reads one message and the descriptors sent with it, which the caller must close. A closed
+// connection is io.EOF.
 func receive(conn *net.UnixConn, message any) ([]*os.File, error) {
 	data := make([]byte, largestMessage)
 	rights := make([]byte, unix.CmsgSpace(3*4))
