@@ -3,9 +3,11 @@ package commands
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
 )
 
@@ -61,39 +63,31 @@ func runAliasDown(ctx context.Context, a *app, arg string, dryRun bool) error {
 	return a.done(r)
 }
 
-// warnOfOtherAgent tells that an alias was let onto the wire here while the agent on
-// this server does not run its LIM.
+// warnOfOtherAgent warns that the agent here does not run the LIM whose alias was put on the wire.
 func (a *app) warnOfOtherAgent(ctx context.Context, lim int) {
-	agent, err := a.agent()
-	if err != nil {
+	if runs, agent := a.agentRuns(ctx, lim); runs || !agent {
 		return
-	}
-	info, err := agent.Agent(ctx)
-	if err != nil {
-		return // none runs here
-	}
-	for _, l := range info.LIMs {
-		if l.LIM == lim && l.State == stateRunning {
-			return
-		}
 	}
 	a.out.Warn("the agent here does not run LIM %d, and denies its alias again; 'mxcluster agent stop' first", lim)
 }
 
-// warnOfAgent tells that something was done to the alias of a LIM that the agent
-// runs here, which will do what it thinks right.
+// warnOfAgent warns that the agent here runs a LIM that was changed by hand; what says what it
+// does about that.
 func (a *app) warnOfAgent(ctx context.Context, lim int, what string) {
-	agent, err := a.agent()
+	if runs, _ := a.agentRuns(ctx, lim); runs {
+		a.out.Warn("the agent runs LIM %d here and %s; 'mxcluster failover' and 'fallback' move a LIM", lim, what)
+	}
+}
+
+// agentRuns reports whether the agent on this server runs a LIM; agent is false if none answers.
+func (a *app) agentRuns(ctx context.Context, lim int) (runs, agent bool) {
+	client, err := a.agent()
 	if err != nil {
-		return
+		return false, false
 	}
-	info, err := agent.Agent(ctx)
+	info, err := client.Agent(ctx)
 	if err != nil {
-		return // none runs here
+		return false, false
 	}
-	for _, l := range info.LIMs {
-		if l.LIM == lim && l.State == stateRunning {
-			a.out.Warn("the agent runs LIM %d here and %s; 'mxcluster failover' and 'fallback' move a LIM", lim, what)
-		}
-	}
+	return slices.ContainsFunc(info.LIMs, func(l control.LIMInfo) bool { return l.LIM == lim && l.State == stateRunning }), true
 }

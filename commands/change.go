@@ -38,6 +38,15 @@ func (o *change) addWait(f *pflag.FlagSet) {
 	f.Lookup("wait").NoOptDefVal = defaultWait.String()
 }
 
+// endOf returns the end that --for gives; nil: it was not given.
+func endOf(now time.Time, limit time.Duration, given bool) *time.Time {
+	if !given {
+		return nil
+	}
+	end := now.Add(limit)
+	return &end
+}
+
 // addForce adds --force, for edits of the cluster document.
 func (o *change) addForce(f *pflag.FlagSet) {
 	f.BoolVar(&o.force, "force", false, "edit the document here, wherever edits are carried out")

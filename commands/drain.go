@@ -83,11 +83,7 @@ func runDrain(ctx context.Context, a *app, name string, o drainOptions) error {
 		return err
 	}
 	now := a.env.Now()
-	var until *time.Time
-	if o.given("for") {
-		end := now.Add(o.limit)
-		until = &end
-	}
+	until := endOf(now, o.limit, o.given("for"))
 	what := "server " + name
 	return s.perform(ctx, edit{
 		change: o.change, command: "server drain " + name, doing: "draining " + what,

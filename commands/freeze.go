@@ -65,11 +65,7 @@ func runFreeze(ctx context.Context, a *app, name string, o freezeOptions) error 
 		return err
 	}
 	now := a.env.Now()
-	var until *time.Time
-	if o.given("for") {
-		end := now.Add(o.limit)
-		until = &end
-	}
+	until := endOf(now, o.limit, o.given("for"))
 	what := "cluster " + name
 	return s.perform(ctx, edit{
 		change: o.change, command: "freeze " + name, doing: "freezing " + what,

@@ -66,11 +66,7 @@ func runLock(ctx context.Context, a *app, arg string, o lockOptions) error {
 		}
 	}
 	now := a.env.Now()
-	var expires *time.Time
-	if o.given("for") {
-		end := now.Add(o.limit)
-		expires = &end
-	}
+	expires := endOf(now, o.limit, o.given("for"))
 	what := fmt.Sprintf("LIM %d", lim)
 	return s.perform(ctx, edit{
 		change: o.change, command: fmt.Sprintf("lock %d --to %s", lim, o.to), doing: "locking " + what,
