@@ -47,7 +47,7 @@ const apiVersion = "mxcluster/v1"
 // MessageOf is what is told of an alarm that was raised or cleared.
 func MessageOf(c alarms.Change, now time.Time, system, by string) Message {
 	m := Message{APIVersion: apiVersion, Kind: "AlarmMessage", State: Cleared, Handle: c.Handle, Name: string(c.Name), Severity: string(c.Severity),
-		LIM: c.LIM, Server: c.Alarm.Server, Text: c.Text, RaisedAt: c.RaisedAt.UTC(), At: now.UTC(), System: system, ToldBy: by, Again: c.Again}
+		LIM: c.LIM, Server: c.Server, Text: c.Text, RaisedAt: c.RaisedAt.UTC(), At: now.UTC(), System: system, ToldBy: by, Again: c.Again}
 	if c.Raised {
 		m.State = Raised
 	}
