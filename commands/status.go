@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -35,9 +34,13 @@ func newStatusCommand(a *app) *cobra.Command {
 be covered; if not, why, and what to type. The standby of each cluster answers that,
 by the agents' own rules.
 
+Below that come the LIMs, with what brought each to where it is, the servers and
+the alarms, the gravest first. Ages stand in place of times, and names and texts
+that are too long for 80 columns are cut; -o wide has all of them. --no-headers
+leaves the lines of LIMs alone.
+
 Status asks the agent of this server. Without one it shows the cluster document
-and what this server's kernel holds; what cannot be seen is unknown. Alarms are
-told below the table, on standard error.
+and what this server's kernel holds; what cannot be seen is unknown.
 
 With --check it prints one line and ends as monitoring plugins do: 0 OK,
 1 WARNING, 2 CRITICAL, 3 UNKNOWN.`,
@@ -69,13 +72,12 @@ func runStatus(ctx context.Context, a *app, cluster string, o statusOptions) err
 	if err != nil {
 		return err
 	}
-	if err := a.out.Show(statusView(st)); err != nil {
+	if err := a.showStatus(st); err != nil {
 		return err
 	}
 	if st.Removed != "" {
 		a.out.Warn("%s", st.Removed)
 	}
-	a.tellAlarms(st)
 	return nil
 }
 
@@ -133,17 +135,20 @@ func (s *server) localData(lim int) *status.LocalData {
 	return &status.LocalData{Version: st.Newest.Name, Newest: st.Newest.NewestMtime, Conflict: st.Conflict}
 }
 
-// statusView shows one line for each LIM.
-func statusView(st *status.ClusterStatus) ui.View {
+// statusView shows one line for each LIM. A table has ages in place of times, and says in
+// sentences below it what has no room in 80 columns.
+func statusView(st *status.ClusterStatus, format ui.Format) ui.View {
 	v := ui.View{
 		Object: st,
 		Columns: []ui.Column{
-			{Head: "CLUSTER"}, {Head: "LIM", Right: true}, {Head: "ACTIVE-ON"}, {Head: "SIDE"}, {Head: "STATE"}, {Head: "SINCE"},
+			{Head: "CLUSTER"}, {Head: "LIM", Right: true}, {Head: "ACTIVE-ON"}, {Head: "SIDE"}, {Head: "STATE"}, {Head: "SINCE", Wide: true},
 			{Head: "TERM", Right: true, Wide: true}, {Head: "ALIAS", Wide: true}, {Head: "FALLBACK", Wide: true},
-			{Head: "DATA"}, {Head: "REASON"}, {Head: "NEXT-SYNC", Wide: true}, {Head: "REHEARSED", Wide: true},
+			{Head: "AGE", Right: true}, {Head: "DATA"}, {Head: "REASON", Wide: true}, {Head: "NEXT-SYNC", Wide: true}, {Head: "REHEARSED", Wide: true}, {Head: "CAUSE", Wide: true},
 		},
-		Empty: "there is no cluster yet; 'mxcluster create' makes one",
-		Lead:  redundantWords(st),
+	}
+	short := func(text string, _ int) string { return text }
+	if format == ui.Table {
+		short = clipped
 	}
 	var styles []ui.Style
 	state := slices.IndexFunc(v.Columns, func(c ui.Column) bool { return c.Head == "STATE" })
@@ -153,81 +158,40 @@ func statusView(st *status.ClusterStatus) ui.View {
 		}
 		return styles[row]
 	}
+	add := func(cluster string, l *status.StatusLIM) {
+		styles = append(styles, stateStyle(l))
+		v.Names = append(v.Names, strconv.Itoa(l.LIM))
+		v.Rows = append(v.Rows, []string{
+			short(cluster, 12), strconv.Itoa(l.LIM), short(orEmpty(l.ActiveOn), 14), l.Side, l.State, sinceWords(l.Since),
+			strconv.FormatUint(l.Term, 10), l.Alias.Address, fallbackWords(l), ageOf(l.Since, st.GeneratedAt), dataWords(l.Data), reasonWords(l),
+			nextSyncWords(l.Data), rehearsalWords(l.Rehearsal), causeWords(l, st.GeneratedAt),
+		})
+	}
 	for _, c := range st.Clusters {
 		for i := range c.LIMs {
-			l := &c.LIMs[i]
-			styles = append(styles, stateStyle(l))
-			v.Names = append(v.Names, strconv.Itoa(l.LIM))
-			v.Rows = append(v.Rows, []string{
-				c.Name, strconv.Itoa(l.LIM), orEmpty(l.ActiveOn), l.Side, l.State, sinceWords(l.Since),
-				strconv.FormatUint(l.Term, 10), l.Alias.Address, fallbackWords(l), dataWords(l.Data), reasonWords(l), nextSyncWords(l.Data), rehearsalWords(l.Rehearsal),
-			})
+			add(c.Name, &c.LIMs[i])
 		}
+	}
+	for i := range st.Unclustered {
+		add("", &st.Unclustered[i])
+	}
+	if format == ui.CSV { // programs reckon with the time itself
+		v.Leave("AGE")
 	}
 	return v
 }
 
-// redundantWords answers whether the loss of any one server would be covered, why not,
-// and what to type.
-func redundantWords(st *status.ClusterStatus) string {
-	var no, unknown limGroups
-	for _, c := range st.Clusters {
-		for i := range c.LIMs {
-			l := &c.LIMs[i]
-			switch {
-			case l.Redundant == nil:
-				unknown.add(l.LIM, l.RedundantWhy)
-			case !*l.Redundant && l.Remedy != nil:
-				no.add(l.LIM, fmt.Sprintf("%s; %s: `%s`", l.RedundantWhy, l.Remedy.What, l.Remedy.Command))
-			case !*l.Redundant:
-				no.add(l.LIM, l.RedundantWhy)
-			}
-		}
+// ageOf is how long ago something was; "" where that is not known.
+func ageOf(at *time.Time, now time.Time) string {
+	if at == nil {
+		return ""
 	}
-	switch {
-	case len(no.texts) > 0:
-		return "NOT REDUNDANT: " + no.String()
-	case len(unknown.texts) > 0:
-		return "REDUNDANT: unknown: " + unknown.String()
-	}
-	return "REDUNDANT: yes, the loss of any one server is covered"
-}
-
-// limGroups puts what is the same of several LIMs together.
-type limGroups struct {
-	texts []string
-	lims  map[string][]int
-}
-
-func (g *limGroups) add(lim int, text string) {
-	if g.lims == nil {
-		g.lims = map[string][]int{}
-	}
-	if !slices.Contains(g.texts, text) {
-		g.texts = append(g.texts, text)
-	}
-	g.lims[text] = append(g.lims[text], lim)
-}
-
-func (g *limGroups) String() string {
-	var parts []string
-	for _, text := range g.texts {
-		parts = append(parts, fmt.Sprintf("LIM %s: %s", joinInts(g.lims[text]), text))
-	}
-	return strings.Join(parts, "; ")
+	return ui.Age(now.Sub(*at))
 }
 
 // reasonWords adds to the reason a lock, which is one for what happens next, unless
-// the reason names it already, and what people can do.
+// the reason names it already.
 func reasonWords(l *status.StatusLIM) string {
-	words := lockedWords(l)
-	if l.Remedy != nil && l.ActiveOn == nil { // what a LIM that serves lacks was said before
-		words += fmt.Sprintf("; %s: `%s`", l.Remedy.What, l.Remedy.Command)
-	}
-	return words
-}
-
-func lockedWords(l *status.StatusLIM) string {
 	if l.Lock == nil || strings.Contains(l.Reason, l.Lock.String()) {
 		return l.Reason
 	}
@@ -277,8 +241,7 @@ func nextSyncWords(d *status.StatusData) string {
 	return sinceWords(d.NextSyncAt)
 }
 
-// dataWords says in short how old the newest data version is and whether both
-// sides have it.
+// dataWords says in short how the data of both sides are.
 func dataWords(d *status.StatusData) string {
 	switch {
 	case d == nil:
@@ -289,18 +252,16 @@ func dataWords(d *status.StatusData) string {
 		return "none"
 	case d.Conflict != nil && *d.Conflict:
 		return "conflict"
+	case len(d.Damaged) > 0:
+		return "damaged"
+	case d.InSync == nil:
+		return "unknown"
+	case *d.InSync:
+		return "in sync"
+	case d.BehindMs == nil:
+		return "behind"
 	}
-	words := "unknown"
-	if d.InSync != nil {
-		words = map[bool]string{true: "in sync", false: "not in sync"}[*d.InSync]
-	}
-	if d.AgeMs != nil {
-		words += ", " + ageWords(time.Duration(*d.AgeMs)*time.Millisecond)
-	}
-	if len(d.Damaged) > 0 {
-		words += ", damaged"
-	}
-	return words
+	return "behind " + ageWords(time.Duration(*d.BehindMs)*time.Millisecond)
 }
 
 // ageWords rounds an age to what the eye needs: 42s, 5m, 3h, 2d.

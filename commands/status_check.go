@@ -3,7 +3,6 @@ package commands
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"mxcluster/internal/fault"
@@ -39,38 +38,28 @@ func checkStatus(ctx context.Context, a *app, cluster string, o statusOptions) e
 	return exitError{code}
 }
 
-// summary says what is not as it should be, or that all is.
+// summary says what is not as it should be, the gravest first and each with the alarm that
+// has a page on it, or that all is well.
 func summary(st *status.ClusterStatus) string {
-	toldAnyway := []string{"lim-on-standby", "lim-down", "standby-out-of-order", "split-brain"}
-	var bad []string
 	if st.Removed != "" {
 		return st.Removed
+	}
+	var bad []string
+	troubles := st.Troubles()
+	for i := range troubles {
+		bad = append(bad, fmt.Sprintf("%s [%s]", troubles[i].Sentence(), troubles[i].Name))
 	}
 	lims := 0
 	for _, c := range st.Clusters {
 		lims += len(c.LIMs)
-		switch {
-		case c.Redundant != nil && !*c.Redundant:
-			bad = append(bad, fmt.Sprintf("cluster %s is not redundant: %s", c.Name, c.RedundantWhy))
-		case c.Redundant == nil && c.Health == "unknown" && st.Agent:
-			bad = append(bad, fmt.Sprintf("it cannot be seen whether cluster %s is redundant: %s", c.Name, c.RedundantWhy))
-		}
-		if c.SplitBrain != nil && *c.SplitBrain {
-			bad = append(bad, "split brain in cluster "+c.Name)
-		}
 		for i := range c.LIMs {
-			if l := &c.LIMs[i]; l.Side != "regular" || l.State != stateRunning {
-				bad = append(bad, fmt.Sprintf("LIM %d is %s%s: %s", l.LIM, l.State, whereItIs(l), l.Reason))
+			if l := &c.LIMs[i]; l.ActiveOn != nil && (l.Side != "regular" || l.State != stateRunning) {
+				bad = append(bad, fmt.Sprintf("LIM %d is %s on %s: %s", l.LIM, l.State, *l.ActiveOn, l.Reason))
 			}
 		}
 		for _, s := range c.Servers {
 			if s.Reachable != nil && !*s.Reachable {
 				bad = append(bad, s.Name+" is not reachable")
-			}
-		}
-		for _, x := range c.Alarms {
-			if x.Counts() && !slices.Contains(toldAnyway, x.Name) {
-				bad = append(bad, x.Text)
 			}
 		}
 	}
@@ -81,12 +70,4 @@ func summary(st *status.ClusterStatus) string {
 		return "there is no cluster"
 	}
 	return fmt.Sprintf("LIMs on their regular servers: %d of %d", lims, lims)
-}
-
-// whereItIs names the server that has a LIM, where that is known.
-func whereItIs(l *status.StatusLIM) string {
-	if l.ActiveOn == nil {
-		return ""
-	}
-	return " on " + *l.ActiveOn
 }

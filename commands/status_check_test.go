@@ -15,6 +15,7 @@ func TestStatusCheck(t *testing.T) {
 		st := mixed()
 		st.Health, st.Clusters[0].LIMs = "ok", st.Clusters[0].LIMs[1:2]
 		st.Clusters[0].Health = "ok"
+		st.Clusters[0].LIMs[0].Redundant = ptr(true)
 		st.Clusters[0].Servers = []status.StatusServer{{Name: "srv2", Reachable: ptr(true)}, {Name: "sb1"}}
 		return st
 	}
@@ -30,16 +31,17 @@ func TestStatusCheck(t *testing.T) {
 			st.Clusters[0].Servers[1].Reachable = ptr(false)
 		}, 1, "WARNING - sb1 is not reachable\n"},
 		{"taken over", func(st *status.ClusterStatus) { *st = *mixed(); st.Clusters[0].LIMs = st.Clusters[0].LIMs[:1] }, 1,
-			"WARNING - LIM 1 is running on sb1: srv1 is down\n"},
+			"WARNING - it cannot be seen whether all is redundant: LIM 1: sb1 has not said whether it would take over [not-redundant]; LIM 1 is running on sb1: srv1 is down\n"},
 		{"nowhere", func(st *status.ClusterStatus) {
 			*st = *mixed()
 			st.Health, st.Clusters[0].Health = "critical", "critical"
 			st.Clusters[0].LIMs = st.Clusters[0].LIMs[2:4]
-		}, 2, "CRITICAL - LIM 3 is waiting: sb1 runs LIM 1; LIM 4 is failed: its software did not start\n"},
+		}, 2, "CRITICAL - LIM 3 is down: sb1 runs LIM 1 [lim-down]; LIM 4 is down: its software did not start [lim-down]\n"},
 		{"split brain", func(st *status.ClusterStatus) {
 			st.Health, st.Clusters[0].Health = "critical", "critical"
 			st.Clusters[0].SplitBrain = ptr(true)
-		}, 2, "CRITICAL - split brain in cluster c1\n"},
+			st.Clusters[0].LIMs[0].Alias.Holders = []status.Holder{{Server: "srv2", Present: ptr(true)}, {Server: "sb1", Present: ptr(true)}}
+		}, 2, "CRITICAL - LIM 2: split brain: it runs on srv2 and on sb1 [split-brain]\n"},
 		{"no cluster", func(st *status.ClusterStatus) { st.Clusters = nil }, 0, "OK - there is no cluster\n"},
 	} {
 		w := newWorld(t.TempDir())
@@ -62,7 +64,7 @@ func TestStatusCheckUnknown(t *testing.T) {
 	}
 	w.document(t, oneCluster)
 	a = w.run(t.Context(), "status", "--check")
-	if a.code != 3 || !strings.HasPrefix(a.out, "UNKNOWN - LIM 1 is unknown: no agent answers") || strings.Count(a.out, "\n") != 1 {
+	if a.code != 3 || !strings.HasPrefix(a.out, "UNKNOWN - it cannot be seen whether all is redundant: LIM 1, 2: no agent answers") || strings.Count(a.out, "\n") != 1 {
 		t.Errorf("without an agent: code %d, %q", a.code, a.out)
 	}
 	if a := w.run(t.Context(), "status", "--check", "--watch"); a.code != fault.Usage {
@@ -91,8 +93,8 @@ func TestStatusWatch(t *testing.T) {
 		term bool
 		page string // how each begins
 	}{
-		{"status --watch=1ms", false, "REDUNDANT"},
-		{"status --watch=1ms --color never", true, redraw + "REDUNDANT"},
+		{"status --watch=1ms", false, "NOT REDUNDANT: LIM 3"},
+		{"status --watch=1ms --color never", true, redraw + "NOT REDUNDANT"},
 		{"status --watch=1ms -o json", false, "{\n  \"apiVersion\""},
 	} {
 		w := newWorld(t.TempDir())

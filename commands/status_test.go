@@ -2,8 +2,10 @@ package commands
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -26,12 +28,59 @@ func mixed() *status.ClusterStatus {
 	return &status.ClusterStatus{
 		APIVersion: "mxcluster/v1", Kind: "ClusterStatus", GeneratedAt: testNow(), Observer: "sb1", Agent: true, Revision: 7, Health: "warning",
 		Clusters: []status.StatusCluster{{Name: "c1", Health: "warning", LIMs: []status.StatusLIM{
-			lim(1, ptr("sb1"), "standby", "running", "srv1 is down", ptr(false), &status.StatusData{Newest: ptr("v"), InSync: ptr(false), AgeMs: ptr(int64(5400000))}),
+			lim(1, ptr("sb1"), "standby", "running", "srv1 is down", ptr(false), &status.StatusData{Newest: ptr("v"), InSync: ptr(false), AgeMs: ptr(int64(5400000)), BehindMs: ptr(int64(5400000))}),
 			lim(2, ptr("srv2"), "regular", "running", "runs on its regular server", nil, &status.StatusData{Newest: ptr("v"), InSync: ptr(true), AgeMs: ptr(int64(42000)), NextSyncAt: &since}),
 			lim(3, nil, "none", "waiting", "sb1 runs LIM 1", nil, &status.StatusData{}),
 			lim(4, nil, "none", "failed", "its software did not start", nil, &status.StatusData{Newest: ptr("v"), Conflict: ptr(true)}),
 			lim(5, ptr("sb1"), "standby", "running", "by order", ptr(true), nil),
 		}, Servers: []status.StatusServer{}, Alarms: []status.Alarm{}}},
+		Unclustered: []status.StatusLIM{}, Alarms: []status.Alarm{},
+	}
+}
+
+// Whatever names, reasons and texts are as long as, a page has 80 columns.
+func TestStatusHas80Columns(t *testing.T) {
+	long := func(word string) string { return strings.Repeat(word+" ", 30) + strings.Repeat("x", 120) }
+	name := "a-server-with-a-name-that-goes-on-and-on.example.com"
+	st := mixed()
+	st.Clusters[0].Name = "a-cluster-with-a-long-name"
+	for i := range st.Clusters[0].LIMs {
+		l := &st.Clusters[0].LIMs[i]
+		l.LIM, l.Reason, l.RedundantWhy = 1000+i, long("reason"), long("why")
+		l.Redundant, l.Remedy = ptr(false), &status.Remedy{What: long("when"), On: name, Command: "mxcluster sync --lim 1000 --keep regular"}
+		l.Cause = &status.StatusCause{What: status.CauseOrdered, By: long("by"), Reason: long("because"), At: ptr(testNow())}
+		if l.ActiveOn != nil {
+			l.ActiveOn = &name
+		}
+	}
+	st.Clusters[0].Servers = []status.StatusServer{{Name: name, Role: "regular", Version: ptr("v1.2.3-45-gabcdef0123-dirty"), ReadyWhy: long("unready"), Revision: ptr(uint64(123456)),
+		SilentMs: ptr(int64(1e9)), ClockOffsetMs: ptr(int64(-1e9)), Ready: ptr(false), Agent: ptr(false)}}
+	st.Clusters[0].Alarms = []status.Alarm{{Handle: 123456, Name: "document-unreadable", Severity: "critical", RaisedAt: testNow(), Text: long("alarm")}}
+	w := newWorld(t.TempDir())
+	w.agent.running, w.agent.statuses = true, []*status.ClusterStatus{st}
+	for l := range strings.Lines(w.must(t, "status").out) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(l, "\n")); n > 80 {
+			t.Errorf("%d columns: %s", n, l)
+		}
+	}
+}
+
+func TestWrapped(t *testing.T) {
+	for _, tc := range []struct {
+		text  string
+		width int
+		want  []string
+	}{
+		{"one two three", 0, []string{"one two three"}},
+		{"one two three", 13, []string{"one two three"}},
+		{"one two three", 9, []string{"one two", "  three"}},
+		{"one two three", 7, []string{"one two", "  three"}},
+		{"onetwothree", 5, []string{"onetw", "  oth", "  ree"}},
+		{"", 5, []string{""}},
+	} {
+		if diff := cmp.Diff(tc.want, wrapped(tc.text, tc.width, "  ")); diff != "" {
+			t.Errorf("%q in %d (-want +got):\n%s", tc.text, tc.width, diff)
+		}
 	}
 }
 
@@ -39,21 +88,34 @@ func TestStatusWithAgent(t *testing.T) {
 	w := newWorld(t.TempDir())
 	w.agent.running, w.agent.statuses = true, []*status.ClusterStatus{mixed()}
 	for args, want := range map[string]string{
-		"": `REDUNDANT: unknown: LIM 1, 2, 3, 4, 5: sb1 has not said whether it would take over
-CLUSTER  LIM  ACTIVE-ON  SIDE     STATE    SINCE                 DATA             REASON
-c1         1  sb1        standby  running  2026-03-01T00:30:00Z  not in sync, 1h  srv1 is down
-c1         2  srv2       regular  running  2026-03-01T00:30:00Z  in sync, 42s     runs on its regular server
-c1         3  -          none     waiting  2026-03-01T00:30:00Z  none             sb1 runs LIM 1
-c1         4  -          none     failed   2026-03-01T00:30:00Z  conflict         its software did not start
-c1         5  sb1        standby  running  2026-03-01T00:30:00Z  unknown          by order
+		"": `NOT REDUNDANT: LIM 3 is down: sb1 runs LIM 1
+NOT REDUNDANT: LIM 4 is down: its software did not start
+UNKNOWN: LIM 1, 2, 5: sb1 has not said whether it would take over
+
+CLUSTER  LIM  ACTIVE-ON  SIDE     STATE      AGE  DATA
+c1         1  sb1        standby  running  1h30m  behind 1h
+c1         2  srv2       regular  running  1h30m  in sync
+c1         3  -          none     waiting  1h30m  none
+c1         4  -          none     failed   1h30m  conflict
+c1         5  sb1        standby  running  1h30m  unknown
 `,
-		"wide": `REDUNDANT: unknown: LIM 1, 2, 3, 4, 5: sb1 has not said whether it would take over
-CLUSTER  LIM  ACTIVE-ON  SIDE     STATE    SINCE                 TERM  ALIAS         FALLBACK           DATA             REASON                      NEXT-SYNC             REHEARSED
-c1         1  sb1        standby  running  2026-03-01T00:30:00Z     1  10.0.0.11/24  manual, not ready  not in sync, 1h  srv1 is down                -                     -
-c1         2  srv2       regular  running  2026-03-01T00:30:00Z     2  10.0.0.11/24  manual             in sync, 42s     runs on its regular server  2026-03-01T00:30:00Z  -
-c1         3  -          none     waiting  2026-03-01T00:30:00Z     3  10.0.0.11/24  manual             none             sb1 runs LIM 1              -                     -
-c1         4  -          none     failed   2026-03-01T00:30:00Z     4  10.0.0.11/24  manual             conflict         its software did not start  -                     -
-c1         5  sb1        standby  running  2026-03-01T00:30:00Z     5  10.0.0.11/24  manual, ready      unknown          by order                    -                     -
+		"wide": `NOT REDUNDANT: LIM 3 is down: sb1 runs LIM 1
+NOT REDUNDANT: LIM 4 is down: its software did not start
+UNKNOWN: LIM 1, 2, 5: sb1 has not said whether it would take over
+
+CLUSTER  LIM  ACTIVE-ON  SIDE     STATE    SINCE                 TERM  ALIAS         FALLBACK             AGE  DATA       REASON                      NEXT-SYNC             REHEARSED  CAUSE
+c1         1  sb1        standby  running  2026-03-01T00:30:00Z     1  10.0.0.11/24  manual, not ready  1h30m  behind 1h  srv1 is down                -                     -          -
+c1         2  srv2       regular  running  2026-03-01T00:30:00Z     2  10.0.0.11/24  manual             1h30m  in sync    runs on its regular server  2026-03-01T00:30:00Z  -          -
+c1         3  -          none     waiting  2026-03-01T00:30:00Z     3  10.0.0.11/24  manual             1h30m  none       sb1 runs LIM 1              -                     -          -
+c1         4  -          none     failed   2026-03-01T00:30:00Z     4  10.0.0.11/24  manual             1h30m  conflict   its software did not start  -                     -          -
+c1         5  sb1        standby  running  2026-03-01T00:30:00Z     5  10.0.0.11/24  manual, ready      1h30m  unknown    by order                    -                     -          -
+`,
+		"csv": `CLUSTER,LIM,ACTIVE-ON,SIDE,STATE,SINCE,TERM,ALIAS,FALLBACK,DATA,REASON,NEXT-SYNC,REHEARSED,CAUSE
+c1,1,sb1,standby,running,2026-03-01T00:30:00Z,1,10.0.0.11/24,"manual, not ready",behind 1h,srv1 is down,,,
+c1,2,srv2,regular,running,2026-03-01T00:30:00Z,2,10.0.0.11/24,manual,in sync,runs on its regular server,2026-03-01T00:30:00Z,,
+c1,3,,none,waiting,2026-03-01T00:30:00Z,3,10.0.0.11/24,manual,none,sb1 runs LIM 1,,,
+c1,4,,none,failed,2026-03-01T00:30:00Z,4,10.0.0.11/24,manual,conflict,its software did not start,,,
+c1,5,sb1,standby,running,2026-03-01T00:30:00Z,5,10.0.0.11/24,"manual, ready",unknown,by order,,,
 `,
 		"name": "1\n2\n3\n4\n5\n",
 	} {

@@ -19,8 +19,9 @@ func (a *lims) adopt(lost bool) error {
 		l := a.of(n)
 		l.Term, l.Known, l.Flaps, l.Suspended, l.software.up = p.Term, p.Known, p.Flaps, p.Suspended, p.Loaded
 		l.software.specs, l.alias.routes, l.tookToStart = p.Up, p.Routes, p.TookToStart
+		l.cause, l.left, l.split = p.Cause, p.Left, p.Split
 		if p.Active {
-			l.State, l.since, l.software.up = failover.Starting, p.Since, true
+			l.State, l.since, l.serving, l.software.up = failover.Starting, p.Since, p.Serving, true
 		} else if p.Loaded {
 			l.software.role = rolePassive // if it is up, its role is set anew
 		}

@@ -89,6 +89,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 			ForeignMAC: l.alias.foreign.mac, Data: a.data.newest[n], Damaged: a.data.here[n].names(), NextSync: a.data.nextSync(n),
 			Waiting: l.waiting, BlockedBy: l.blocked, HeldUntil: l.backoffUntil, HeldWhy: l.backoffReason, Flaps: l.Flaps.Recent(now),
 			Suspended: l.Suspended.Why != "", Remedy: l.remedy, Promise: a.outlook.promises[n],
+			Serving: l.serving, Cause: l.cause, Left: l.left, Split: l.told(now),
 			StartMs: wholeMs(l.tookToStart), Rehearsal: a.rehearsals.of(n),
 		})
 	}

@@ -29,8 +29,12 @@ func (a *conditions) limOnStandby(m clusterconf.Member, now time.Time) []alarms.
 		out = append(out, alarms.Condition{Name: alarms.LIMOnStandby, Severity: alarms.Warning, LIM: m.LIM, Server: a.cfg.Server,
 			Text: fmt.Sprintf("LIM %d %s on the standby server %s: %s", m.LIM, verb, a.cfg.Server, l.reason)})
 	} else if l.alias.passive() {
+		is := "is loaded"
+		if l.State == failover.Loading {
+			is = "is being loaded"
+		}
 		out = append(out, alarms.Condition{Name: alarms.LIMOnStandby, Severity: alarms.Warning, LIM: m.LIM, Server: a.cfg.Server, Expected: true,
-			Text: fmt.Sprintf("LIM %d is loaded on the standby server %s, as it should be: its alias is blocked there", m.LIM, a.cfg.Server)})
+			Text: fmt.Sprintf("LIM %d %s on the standby server %s, as it should be: its alias is blocked there", m.LIM, is, a.cfg.Server)})
 	}
 	silent := p.Liveness == failover.AgentLost && a.net.detector.Aliases()[m.LIM].Silent
 	if !l.serves() && (p.Liveness == failover.Gone || silent) {
@@ -93,20 +97,17 @@ func leftLocked(m clusterconf.Member, regular string, now time.Time) []alarms.Co
 		Text: fmt.Sprintf("LIM %d is locked to the %s side since %s by %s", m.LIM, m.Lock.To, m.Lock.Since.UTC().Format(time.RFC3339), m.Lock.By)}}
 }
 
-// flapping returns, on the standby, the condition of a regular server that fails repeatedly; from
-// the first time on if automatic fallback waits for it.
+// flapping returns, on the standby, the condition of a regular server that fails repeatedly, as
+// long as automatic fallback waits for it.
 func (a *conditions) flapping(l *lim, regular string, count int) []alarms.Condition {
 	text := fmt.Sprintf("%s failed again soon after a fallback of LIM %d", regular, l.number)
-	held := a.cluster().Fallback == clusterconf.FallbackAutomatic && a.cfg.FirstHold > 0
-	switch {
-	case count == 0 || count == 1 && !held:
+	if count == 0 || a.cluster().Fallback != clusterconf.FallbackAutomatic || a.cfg.FirstHold <= 0 {
 		return nil
-	case count > 1:
+	}
+	if count > 1 {
 		text = fmt.Sprintf("%s failed %d times soon after a fallback of LIM %d", regular, count, l.number)
 	}
-	if held {
-		text += fmt.Sprintf("; before the next automatic one it must stay up for %s", l.Flaps.Hold(a.cfg.FirstHold))
-	}
+	text += fmt.Sprintf("; before the next automatic one it must stay up for %s", l.Flaps.Hold(a.cfg.FirstHold))
 	if at := l.Flaps.Forgotten(); !at.IsZero() {
 		text += fmt.Sprintf("; forgotten at %s if it does not fail before", at.UTC().Format("15:04:05Z"))
 	}

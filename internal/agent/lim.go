@@ -26,9 +26,13 @@ type lim struct {
 	alias    *alias
 	software *software
 	failover.Standing
-	since    time.Time // start of its state
-	failures int       // in a row
-	reason   string    // of the last decision
+	since    time.Time       // start of its state
+	serving  time.Time       // since when it is active here, whatever became of the agent meanwhile; zero: it is not
+	cause    *failover.Cause // why it is here, or was last; nil: not known
+	left     *failover.Cause // why it left for the other side; nil: it did not, or for no reason of its own
+	split    *failover.Split // the last one; nil: there was none
+	failures int             // in a row
+	reason   string          // of the last decision
 	waiting  bool
 	remedy   *failover.Remedy
 	blocked  []string
@@ -69,6 +73,9 @@ func (l *lim) set(s failover.State, reason string) {
 	if l.State != s {
 		l.journal.state(l.number, l.Term, s, l.State, reason)
 		l.State, l.since = s, time.Now()
+		if s != failover.Starting && s != failover.Running {
+			l.serving = time.Time{}
+		}
 	}
 }
 
@@ -81,8 +88,11 @@ func (a *Agent) apply(d *failover.Decision, now time.Time) {
 	l.reason, l.waiting, l.blocked, l.remedy = d.Reason, d.Waiting, d.BlockedBy, d.Remedy
 	l.backoffUntil, l.backoffReason = d.HeldUntil, d.HeldWhy
 	a.askWire(d, now)
+	a.noteSplit(l, d, now)
+	a.leaves(l, d, now)
 	switch d.Want {
 	case failover.Run:
+		a.arrives(l, d)
 		if l.applyRun(d) {
 			a.orders.startedFromDead(d)
 		}

@@ -44,6 +44,9 @@ func (l *lim) raiseTerm(term uint64) {
 func (l *lim) start(term uint64, alias netip.Prefix, reason string) {
 	goesOn := l.kept.durable(l, term)
 	l.Term, l.Released, l.alias.absent = term, time.Time{}, false
+	if !goesOn {
+		l.serving = time.Time{}
+	}
 	l.Known = l.Known.Later(failover.Place{Term: term, Server: l.cfg.Server})
 	l.set(failover.Starting, reason)
 	software, env, err := l.software.build(alias)
@@ -130,5 +133,13 @@ func (l *lim) runs(software services.Set, env services.Env) {
 		return
 	}
 	l.set(failover.Running, l.reason)
+	if l.serving.IsZero() {
+		l.serving = time.Now()
+	}
+	if l.cause != nil && l.cause.At.IsZero() {
+		cause := *l.cause // others may be reading the former one
+		cause.At = l.serving.UTC()
+		l.cause, l.kept.unsaved = &cause, true
+	}
 	l.watchHealth(software, env)
 }

@@ -296,7 +296,7 @@ func blockedHint(o control.Order, able bool) string {
 // addOrder adds a pending order. Its target forgets a failure, so that the LIM is tried there once
 // more.
 func (a *orders) addOrder(o control.Order) {
-	a.pending = append(a.pending, failover.Order{Kind: o.Kind, LIM: o.LIM, Now: o.Now, Dead: o.Dead, Expires: time.Now().Add(orderLife)})
+	a.pending = append(a.pending, failover.Order{Kind: o.Kind, LIM: o.LIM, Now: o.Now, By: o.By, Reason: o.Reason, Dead: o.Dead, Expires: time.Now().Add(orderLife)})
 	if l := a.lims.of(o.LIM); l.State == failover.Failed {
 		l.RetryAt = time.Time{}
 		l.set(failover.Stopped, "is tried again by order")

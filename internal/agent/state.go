@@ -63,6 +63,11 @@ type persistedLIM struct {
 
 	TookToStart time.Duration `json:"tookToStart,omitempty"` // lim.tookToStart
 
+	Serving time.Time       `json:"serving,omitzero"` // as in lim, likewise the next three
+	Cause   *failover.Cause `json:"cause,omitempty"`
+	Left    *failover.Cause `json:"left,omitempty"`
+	Split   *failover.Split `json:"split,omitempty"`
+
 	Routes []netops.Route `json:"routes,omitempty"` // moved to the base address
 }
 

@@ -145,7 +145,8 @@ func (a *Agent) takeState() persisted {
 	p.Rehearsing, p.Rehearsals = a.rehearsals.underWay(), maps.Clone(a.rehearsals.all)
 	for n, l := range a.lims.all {
 		p.LIMs[n] = persistedLIM{Term: l.Term, Active: l.State.Active(), Loaded: l.software.up, Since: l.since, Up: l.software.specs,
-			Known: l.Known, Flaps: l.Flaps, Suspended: l.Suspended, TookToStart: l.tookToStart, Routes: slices.Clone(l.alias.routes)}
+			Known: l.Known, Flaps: l.Flaps, Suspended: l.Suspended, TookToStart: l.tookToStart, Routes: slices.Clone(l.alias.routes),
+			Serving: l.serving, Cause: l.cause, Left: l.left, Split: l.told(time.Now())}
 	}
 	for name, at := range a.kept.state.Seen {
 		p.Seen[name] = at

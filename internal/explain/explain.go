@@ -93,11 +93,23 @@ func (e *Explanation) where(c *clusterconf.Cluster, l *status.StatusLIM, regular
 		e.say("Why: %s.", l.Reason)
 	}
 	if l.Remedy != nil {
-		e.say("%s%s, `%s` on %s starts it there.", strings.ToUpper(l.Remedy.What[:1]), l.Remedy.What[1:], l.Remedy.Command, c.Standby)
+		e.say("To type%s: `%s`.", whereWords(l.Remedy), l.Remedy.Command)
 	}
 	if l.Lock != nil && !strings.Contains(l.Reason, l.Lock.String()) {
 		e.say("It is %s.", l.Lock)
 	}
+}
+
+// whereWords says where, and when, a remedy is typed.
+func whereWords(r *status.Remedy) string {
+	words := ""
+	if r.On != "" {
+		words = " on " + r.On
+	}
+	if r.What != "" {
+		words += ", " + r.What
+	}
+	return words
 }
 
 // alarms says what was raised about the LIM, and why its standby is not understood. The

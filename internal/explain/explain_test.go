@@ -147,8 +147,8 @@ func TestExplainSentences(t *testing.T) {
 		}, nil, nil,
 			"It is", []string{"It is locked to the regular side by root."}},
 		{"a remedy", func(l *status.StatusLIM, _ *status.StatusCluster) {
-			l.Remedy = &failover.Remedy{What: "if srv1 is dead", Command: "mxcluster failover 1"}
-		}, nil, nil, "If srv1 is dead", []string{"If srv1 is dead, `mxcluster failover 1` on sb1 starts it there."}},
+			l.Remedy = &failover.Remedy{What: "if srv1 is dead", On: "sb1", Command: "mxcluster failover 1"}
+		}, nil, nil, "To type", []string{"To type on sb1, if srv1 is dead: `mxcluster failover 1`."}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			l, st := base()

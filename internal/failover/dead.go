@@ -11,6 +11,8 @@ import (
 type Remedy struct {
 	What    string `json:"what"`    // when it is appropriate
 	Command string `json:"command"` // a command of this program
+
+	On string `json:"on,omitempty"` // the server where it is typed; "": any of the system
 }
 
 // RemedyOfDead is the order to the standby to take a LIM over from a server that a person knows to

@@ -13,6 +13,9 @@ import (
 // about it.
 const releaseWindow = 15 * time.Second
 
+// AtHome is the reason of a LIM that runs where it belongs.
+const AtHome = "runs on its regular server"
+
 // Decide returns what every LIM that concerns this server should do here. It is a pure function:
 // the same view gives the same plan.
 func Decide(v View) Plan {
@@ -92,7 +95,7 @@ func (v *View) decideRegular(c *clusterconf.Cluster, lim int) Decision {
 	if standby.Liveness == Gone && v.known(lim).Server == c.Standby {
 		return d.with(Run, RuleTakeover, fmt.Sprintf("%s, where it ran, is down", c.Standby))
 	}
-	return d.with(Run, RuleHome, "runs on its regular server")
+	return d.with(Run, RuleHome, AtHome)
 }
 
 // holdRegular decides for a LIM that runs on this regular server with its alias.
@@ -134,7 +137,7 @@ func (v *View) holdRegular(c *clusterconf.Cluster, d Decision, l Local, standby 
 	case failing != "":
 		return v.leaveUnfit(c, d, failing, unfit)
 	}
-	return d.with(Run, RuleHome, "runs on its regular server")
+	return d.with(Run, RuleHome, AtHome)
 }
 
 // regularMustWait returns why a regular server may not start its LIM; "": it may. ask: the answer

@@ -152,6 +152,11 @@ type LIMClaim struct {
 	Remedy    *Remedy   `json:"remedy,omitempty"`    // what a person can do about it while it is not active there
 	Promise   *Promise  `json:"promise,omitempty"`   // on the standby: whether the loss of the LIM's server would be covered; nil: not known yet
 
+	Serving time.Time `json:"serving,omitzero"` // since when it is active here, whatever became of its agent meanwhile; zero: it is not
+	Cause   *Cause    `json:"cause,omitempty"`  // why it is here, or was last; nil: not known
+	Left    *Cause    `json:"left,omitempty"`   // why it left for the other side; nil: it did not, or for no reason of its own
+	Split   *Split    `json:"split,omitempty"`  // the last one, as long as it is told; nil: there was none
+
 	StartMs   int64      `json:"startMs,omitempty"`   // how long its software took to start there last, on trial or not; 0: not known
 	Rehearsal *Rehearsal `json:"rehearsal,omitempty"` // on the standby: the last one; nil: there was none
 }
@@ -274,6 +279,8 @@ type Order struct {
 	LIM     int
 	Now     bool // do not wait until the target is ready
 	Expires time.Time
+
+	By, Reason string // who gave it, and why, as far as they said
 
 	Dead string // with Failover: the regular server, if it is declared dead; "": it gives the LIM up
 	Term uint64 // with Dead: the term of the start; 0: not started yet

@@ -111,8 +111,8 @@ func vanishingScenario(ctx context.Context, l *Lab) error {
 
 	told := func(text string) error {
 		return poll(ctx, fmt.Sprintf("status says %q", text), func() bool {
-			r, err := x.standby.Run(ctx, nil, "mxcluster", "status")
-			return err == nil && r.Code == 0 && strings.Contains(string(r.Err), text) && (text != "" || !strings.Contains(string(r.Err), "settings"))
+			r, err := x.standby.Run(ctx, nil, "mxcluster", "status", "-o", "wide")
+			return err == nil && r.Code == 0 && strings.Contains(string(r.Out), text) && (text != "" || !strings.Contains(string(r.Out), "settings"))
 		})
 	}
 	f.noError(x.srv1.writeSettings(x.settings+"arp:\n  refresh: 50s\n"), "editing the settings")

@@ -33,14 +33,18 @@ func (in *Input) raised() []alarms.Alarm {
 	return alarms.Merge(raised...)
 }
 
-// alarms lists what was raised about a cluster, its LIMs, its servers, or the whole system.
+// alarms lists what was raised about a cluster, its LIMs, its servers, or the whole system;
+// nil: about LIMs and servers of none, and about the system where there is none.
 func (in *Input) alarms(c *clusterconf.Cluster) []Alarm {
 	out := []Alarm{}
 	for _, a := range in.raised() {
-		if a.LIM != 0 && c.Member(a.LIM) == nil || a.LIM == 0 && a.Server != "" && in.Document.ClusterOfServer(a.Server) != c {
-			continue
+		of, system := in.Document.ClusterOfServer(a.Server), a.LIM == 0 && a.Server == ""
+		if a.LIM != 0 {
+			of = in.Document.ClusterOfLIM(a.LIM)
 		}
-		out = append(out, in.alarm(a))
+		if of == c && !system || system && (c != nil || len(in.Document.Clusters) == 0) {
+			out = append(out, in.alarm(a))
+		}
 	}
 	return out
 }

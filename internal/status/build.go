@@ -59,7 +59,7 @@ func (s Seen) trusted() bool {
 func Build(in Input) *ClusterStatus {
 	out := &ClusterStatus{
 		APIVersion: clusterconf.APIVersion, Kind: "ClusterStatus", GeneratedAt: in.Now.UTC(),
-		Observer: in.Observer, Agent: true, Revision: in.Document.Revision, Clusters: []StatusCluster{},
+		Observer: in.Observer, Agent: true, Revision: in.Document.Revision, Clusters: []StatusCluster{}, Unclustered: []StatusLIM{},
 	}
 	if in.isolated() {
 		in.Servers = unheard(in.Servers)
@@ -67,9 +67,26 @@ func Build(in Input) *ClusterStatus {
 	for i := range in.Document.Clusters {
 		out.Clusters = append(out.Clusters, in.cluster(&in.Document.Clusters[i]))
 	}
-	out.Health = worstHealth(out.Clusters)
+	for _, s := range in.Document.Servers {
+		if s.LIM != 0 && in.Document.ClusterOfLIM(s.LIM) == nil {
+			out.Unclustered = append(out.Unclustered, in.alone(s.LIM, s.Name))
+		}
+	}
+	out.Alarms = in.alarms(nil)
+	out.sort()
+	out.Health = worse(worstHealth(out.Clusters), unclusteredHealth(out.Unclustered))
 	out.Redundant, out.RedundantWhy = ofAll(out.Clusters)
 	return out
+}
+
+// unclusteredHealth is that of LIMs in no cluster: one that does not serve is as bad as any.
+func unclusteredHealth(lims []StatusLIM) string {
+	for i := range lims {
+		if lims[i].Side == "none" {
+			return healthCritical
+		}
+	}
+	return healthOK
 }
 
 // isolated reports whether the observer hears nobody at all.
@@ -135,7 +152,7 @@ func (in *Input) splitBrain(c *StatusCluster) *bool {
 // server tells of one server.
 func (in *Input) server(name string, role clusterconf.Role) StatusServer {
 	s := in.Servers[name]
-	out := StatusServer{Name: name, Role: string(role), Drained: Drained(in.Document.Server(name))}
+	out := StatusServer{Name: name, Role: string(role), Address: address(in.Document.Server(name)), Drained: Drained(in.Document.Server(name))}
 	switch s.Liveness {
 	case failover.Alive, failover.AgentLost: // the kernel of a lost agent answers
 		reachable := true
@@ -151,6 +168,16 @@ func (in *Input) server(name string, role clusterconf.Role) StatusServer {
 	}
 	if s.Claim != nil {
 		out.Revision = &s.Claim.Revision
+		if s.Claim.Version != "" {
+			out.Version = &s.Claim.Version
+		}
+	}
+	switch s.Liveness {
+	case failover.Alive:
+		runs := true
+		out.Agent = &runs
+	case failover.AgentLost, failover.Gone:
+		out.Agent = new(bool)
 	}
 	if s.Claim != nil && s.Liveness == failover.Alive && s.Claim.Arbiter != "" {
 		out.Arbiter = &s.Claim.Arbiter
@@ -166,8 +193,25 @@ func (in *Input) server(name string, role clusterconf.Role) StatusServer {
 	return out
 }
 
-// ready tells whether a server could do its part if another one failed, by its own word.
+// address is the base address of a server; "" where there is none.
+func address(s *clusterconf.Server) string {
+	if s == nil {
+		return ""
+	}
+	return s.Base.String()
+}
+
+// ready tells whether a server could do its part if another one failed, by its own word or
+// for its silence.
 func (s Seen) ready() (*bool, string) {
+	switch {
+	case s.Liveness == failover.Gone:
+		return new(bool), "nothing is heard of it"
+	case s.Liveness == failover.AgentLost && s.Claim != nil && (s.Claim.Parked || s.Claim.Leaving):
+		return new(bool), "its agent was stopped"
+	case s.Liveness == failover.AgentLost:
+		return new(bool), "its agent is silent"
+	}
 	if s.Claim == nil || s.Liveness != failover.Alive || !s.Claim.Looked {
 		return nil, ""
 	}

@@ -199,7 +199,7 @@ func TestIsolatedObserver(t *testing.T) {
 			if got := summary(st, c, l); got != tt.want || l.Reason != tt.reason {
 				t.Errorf("got  %s (%s)\nwant %s (%s)", got, l.Reason, tt.want, tt.reason)
 			}
-			if s := c.Servers[0]; s.Name != "srv1" || s.Reachable != nil || s.SilentMs == nil {
+			if s := c.Servers[1]; s.Name != "srv1" || s.Reachable != nil || s.SilentMs == nil {
 				t.Errorf("server: %+v", s)
 			}
 		})
@@ -217,7 +217,7 @@ func TestUnseenIsNull(t *testing.T) {
 			t.Errorf("holder: %+v", h)
 		}
 	}
-	s := c.Servers[0]
+	s := c.Servers[1]
 	if s.Name != "srv1" || s.Reachable != nil || s.SilentMs != nil || s.Revision != nil || s.ClockOffsetMs != nil {
 		t.Errorf("server: %+v", s)
 	}
@@ -309,7 +309,7 @@ func TestData(t *testing.T) {
 
 func TestServers(t *testing.T) {
 	yes, no, silent, none, revision := true, false, int64(41250), int64(0), uint64(6)
-	self := StatusServer{Name: "sb1", Role: "standby", Reachable: &yes, SilentMs: &none, Revision: &revision, ClockOffsetMs: &none}
+	self := StatusServer{Name: "sb1", Role: "standby", Reachable: &yes, SilentMs: &none, Revision: &revision, ClockOffsetMs: &none, Address: "10.0.0.13/24", Agent: &yes}
 	idle := saying()
 	idle.Heard = time.Time{} // the observer
 	ahead := saying()
@@ -322,16 +322,16 @@ func TestServers(t *testing.T) {
 		srv1 Seen
 		want StatusServer
 	}{
-		{"alive", ahead, StatusServer{Reachable: &yes, SilentMs: &none, Revision: &revision}},
-		{"with its clock", measured, StatusServer{Reachable: &yes, SilentMs: &none, Revision: &revision, ClockOffsetMs: &ms}},
-		{"its kernel answers", saying().now(failover.AgentLost), StatusServer{Reachable: &yes, SilentMs: &silent, Revision: &revision}},
-		{"gone", saying().now(failover.Gone), StatusServer{Reachable: &no, SilentMs: &silent, Revision: &revision}},
+		{"alive", ahead, StatusServer{Agent: &yes, Reachable: &yes, SilentMs: &none, Revision: &revision}},
+		{"with its clock", measured, StatusServer{Agent: &yes, Reachable: &yes, SilentMs: &none, Revision: &revision, ClockOffsetMs: &ms}},
+		{"its kernel answers", saying().now(failover.AgentLost), StatusServer{Agent: &no, Ready: &no, ReadyWhy: "its agent is silent", Reachable: &yes, SilentMs: &silent, Revision: &revision}},
+		{"gone", saying().now(failover.Gone), StatusServer{Agent: &no, Ready: &no, ReadyWhy: "nothing is heard of it", Reachable: &no, SilentMs: &silent, Revision: &revision}},
 		{"never heard", Seen{Liveness: failover.Unheard}, StatusServer{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, c, _ := built(t, tt.srv1, idle)
-			tt.want.Name, tt.want.Role = "srv1", "regular"
-			if diff := cmp.Diff([]StatusServer{tt.want, self}, c.Servers); diff != "" {
+			tt.want.Name, tt.want.Role, tt.want.Address = "srv1", "regular", "10.0.0.21/24"
+			if diff := cmp.Diff([]StatusServer{self, tt.want}, c.Servers); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

@@ -8,7 +8,7 @@ import (
 )
 
 // Only keeps one cluster, where name is not "", and some LIMs, where any are
-// given; the health is then that of the clusters kept. What is asked for and not
+// given; the health is then that of what is kept. What is asked for and not
 // there is fault.NotFound.
 func (s *ClusterStatus) Only(name string, lims []int) error {
 	clusters, err := onlyCluster(s.Clusters, name, func(c StatusCluster) string { return c.Name })
@@ -17,7 +17,8 @@ func (s *ClusterStatus) Only(name string, lims []int) error {
 	}
 	var kept []StatusCluster
 	for _, n := range lims {
-		if !slices.ContainsFunc(clusters, func(c StatusCluster) bool { return c.hasLIM(n) }) {
+		alone := name == "" && slices.ContainsFunc(s.Unclustered, func(l StatusLIM) bool { return l.LIM == n })
+		if !alone && !slices.ContainsFunc(clusters, func(c StatusCluster) bool { return c.hasLIM(n) }) {
 			return fault.New(fault.NotFound, "mxcluster list", "no cluster%s has a LIM %d", named(name), n)
 		}
 	}
@@ -30,9 +31,15 @@ func (s *ClusterStatus) Only(name string, lims []int) error {
 		}
 		kept = append(kept, c)
 	}
+	if name != "" {
+		s.Unclustered, s.Alarms = []StatusLIM{}, []Alarm{}
+	}
+	if len(lims) > 0 {
+		s.Unclustered = slices.DeleteFunc(s.Unclustered, func(l StatusLIM) bool { return !slices.Contains(lims, l.LIM) })
+	}
 	s.Clusters = slices.Concat([]StatusCluster{}, kept)
 	if len(kept) > 0 {
-		s.Health = worstHealth(kept)
+		s.Health = worse(worstHealth(kept), unclusteredHealth(s.Unclustered))
 	}
 	if len(kept) > 0 && (name != "" || len(lims) > 0) {
 		s.Redundant, s.RedundantWhy = ofAll(kept)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/failover"
 )
 
@@ -32,7 +33,7 @@ const takeover = `{
      "side": "standby",
      "state": "running",
      "term": 3,
-     "since": "2026-03-01T01:59:00Z",
+     "since": "2026-03-01T00:59:00Z",
      "reason": "srv1 is down",
      "next": "stays until 'mxcluster fallback 1'",
      "preload": null,
@@ -72,30 +73,29 @@ const takeover = `{
       "inSync": null,
       "ageMs": 3600000,
       "conflict": null,
+      "behindMs": null,
       "nextSyncAt": null,
       "damaged": []
      },
      "arbiter": null,
-     "remedy": null,
+     "remedy": {
+      "what": "once srv1 is up again",
+      "command": "mxcluster fallback 1"
+     },
      "redundant": false,
      "redundantWhy": "srv1 is down",
      "takeoverMs": null,
+     "cause": {
+      "what": "failed",
+      "by": "",
+      "reason": "srv1 was down",
+      "at": "2026-03-01T00:59:00Z"
+     },
+     "lastSplitBrain": null,
      "rehearsal": null
     }
    ],
    "servers": [
-    {
-     "name": "srv1",
-     "role": "regular",
-     "reachable": false,
-     "silentMs": 41250,
-     "revision": 6,
-     "clockOffsetMs": null,
-     "arbiter": null,
-     "ready": null,
-     "readyWhy": "",
-     "drained": null
-    },
     {
      "name": "sb1",
      "role": "standby",
@@ -106,7 +106,25 @@ const takeover = `{
      "arbiter": null,
      "ready": null,
      "readyWhy": "",
-     "drained": null
+     "drained": null,
+     "address": "10.0.0.13/24",
+     "version": "1.2.3",
+     "agent": true
+    },
+    {
+     "name": "srv1",
+     "role": "regular",
+     "reachable": false,
+     "silentMs": 41250,
+     "revision": 6,
+     "clockOffsetMs": null,
+     "arbiter": null,
+     "ready": false,
+     "readyWhy": "nothing is heard of it",
+     "drained": null,
+     "address": "10.0.0.21/24",
+     "version": null,
+     "agent": false
     }
    ],
    "alarms": [],
@@ -115,6 +133,8 @@ const takeover = `{
    "frozen": null
   }
  ],
+ "unclustered": [],
+ "alarms": [],
  "redundant": false,
  "redundantWhy": "cluster c1: LIM 1: srv1 is down"
 }`
@@ -125,8 +145,15 @@ func TestStatusJSON(t *testing.T) {
 	mine.Promise = promise(false, "srv1 is down")
 	// Times are in UTC wherever the clock is.
 	mine.Since = mine.Since.In(time.FixedZone("CET", 3600))
+	mine.Serving = mine.Since.Add(-time.Hour) // its agent was started anew since
+	mine.Cause = &failover.Cause{What: failover.ByFailure, Reason: failover.Past("srv1 is down"), At: mine.Serving}
 	theirs := withData(running(2, "runs on its regular server"), older())
-	st, _, _ := built(t, saying(theirs).now(failover.Gone), saying(mine))
+	sb1 := saying(mine)
+	sb1.Claim.Version = "1.2.3"
+	doc := parsed(t)
+	doc.Clusters, doc.Servers = doc.Clusters[:1], slices.DeleteFunc(doc.Servers, func(s clusterconf.Server) bool { return s.LIM > 1 })
+	doc.Clusters[0].LIMs = doc.Clusters[0].LIMs[:1]
+	st := Build(Input{Now: testTime(), Observer: "sb1", Document: doc, Servers: map[string]Seen{"srv1": saying(theirs).now(failover.Gone), "sb1": sb1}})
 	got, err := json.MarshalIndent(st, "", " ")
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +173,7 @@ func TestKeys(t *testing.T) {
 		{"alarm", Alarm{}, []string{"expected", "handle", "lim", "name", "noticed", "raisedAt", "server", "severity", "text"}},
 		{"maintenance", Maintenance{}, []string{"by", "reason", "since", "until"}},
 		{"takeover", StatusTakeover{}, []string{"detect", "lease", "start"}},
+		{"split", StatusSplit{}, []string{"began", "ended", "servers"}},
 		{"lock", Lock{}, []string{"by", "expires", "reason", "since", "to"}},
 		{"list", ClusterList{}, []string{"apiVersion", "clusters", "hash", "kind", "revision"}},
 		{"cluster of a list", ListCluster{}, []string{"failover", "failoverAfterMs", "fallback", "fallbackWindow", "frozen", "lims", "name", "rehearse", "splitBrainStop", "standby"}},

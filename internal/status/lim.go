@@ -71,6 +71,11 @@ func (p *place) runs() bool {
 	return p.claim.State.Active() && (p.trusted() || p.Liveness == failover.AgentLost)
 }
 
+// says reports whether the server says anything of the LIM.
+func (p *place) says() bool {
+	return p.Claim != nil && slices.ContainsFunc(p.Claim.LIMs, func(l failover.LIMClaim) bool { return l.LIM == p.claim.LIM })
+}
+
 // idle reports whether the server surely does not run the LIM.
 func (p *place) idle() bool {
 	return p.Liveness == failover.Gone || p.trusted() && !p.claim.State.Active()
@@ -110,14 +115,64 @@ func (in *Input) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 	if in.isolated() {
 		out.Reason = join(out.Reason, in.Observer+" hears nobody and may be cut off")
 	}
-	if active == nil && away.trusted() {
-		out.Remedy = away.claim.Remedy
+	if r := away.claim.Remedy; active == nil && away.trusted() && r != nil {
+		out.Remedy = &failover.Remedy{What: r.What, On: away.name, Command: r.Command}
 	}
 	out.Next = in.next(c, m, &out, &home, &away)
 	out.Arbiter = in.arbiter(m.LIM)
 	in.promise(&out, &home, &away)
 	out.Rehearsal = rehearsal(away.claim.Rehearsal)
+	out.LastSplit = lastSplit(&home, &away)
+	if out.Remedy == nil && (out.Redundant == nil || !*out.Redundant) {
+		out.Remedy = in.remedy(c, m, &out, &home, &away)
+	}
 	return out
+}
+
+// alone tells of a LIM that is in no cluster, from what its server claims.
+func (in *Input) alone(lim int, server string) StatusLIM {
+	home := in.place(server, clusterconf.SideRegular, lim)
+	out := StatusLIM{
+		LIM: lim, Side: unknown, State: unknown, Term: home.claim.Term, RedundantWhy: "it is in no cluster",
+		Fallback: StatusFallback{BlockedBy: []string{}}, Alias: StatusAlias{Holders: []Holder{}}, Data: in.data(&home, &place{}),
+	}
+	switch {
+	case !home.trusted() && home.Liveness == failover.Gone:
+		out.Side, out.State, out.Reason = "none", string(failover.Stopped), server+" is down"
+	case !home.trusted():
+	case home.runs():
+		out.runsOn(&home, in.Now)
+	case home.says():
+		out.Side = "none"
+		out.says(&home)
+	}
+	if out.Side == "none" {
+		out.Remedy = in.remedyAlone(&home)
+	}
+	return out
+}
+
+// lastSplit is the later one of those that the two servers tell of.
+func lastSplit(places ...*place) *StatusSplit {
+	var out *StatusSplit
+	for _, p := range places {
+		s := p.claim.Split
+		if s == nil || out != nil && !s.Ended.After(out.Ended) {
+			continue
+		}
+		servers := []string{p.name, s.With}
+		slices.SortFunc(servers, CompareNames)
+		out = &StatusSplit{Servers: servers, Began: s.Began.UTC(), Ended: s.Ended.UTC()}
+	}
+	return out
+}
+
+// cause shows why a LIM is where it is, by the word of its server.
+func cause(c *failover.Cause) *StatusCause {
+	if c == nil {
+		return nil
+	}
+	return &StatusCause{What: string(c.What), By: c.By, Reason: c.Reason, At: utc(c.At)}
 }
 
 // rehearsal shows what the standby says of the last one.
@@ -254,12 +309,16 @@ func (l *StatusLIM) nowhere(home, away *place) {
 func (l *StatusLIM) says(p *place) {
 	l.State, l.Reason = string(p.claim.State), p.claim.Reason
 	l.Since, l.Alias.LastAnnounced = utc(p.claim.Since), utc(p.claim.Announced)
+	if !p.claim.Serving.IsZero() {
+		l.Since = utc(p.claim.Serving)
+	}
+	l.Cause = cause(p.claim.Cause)
 }
 
 // data compares the newest data versions of the two sides: by what they say of themselves,
 // as a sync does. Versions stay on disk: those of a server that is silent now count with
 // what it said last, but whether both sides agree is not known then. A server that names
-// no version may not have looked yet, so that without any version there is nothing to say.
+// no version may not have looked yet: then there is nothing to say.
 func (in *Input) data(home, away *place) *StatusData {
 	h, a := home.claim.Data, away.claim.Data
 	if !home.trusted() && !away.trusted() {
@@ -267,7 +326,7 @@ func (in *Input) data(home, away *place) *StatusData {
 	}
 	damaged := union(home.claim.Damaged, away.claim.Damaged)
 	if h == nil && a == nil {
-		if len(damaged) == 0 {
+		if looked := home.looked() && away.looked(); len(damaged) == 0 && !looked {
 			return nil
 		}
 		return &StatusData{Damaged: damaged, NextSyncAt: nextSync(home, away)}
@@ -287,11 +346,32 @@ func (in *Input) data(home, away *place) *StatusData {
 	case known:
 		same, conflict := order == lineage.Same, order == lineage.Apart
 		d.InSync, d.Conflict = &same, &conflict
+		if !same && !conflict {
+			ms := in.behind(newest, h, a).Milliseconds()
+			d.BehindMs = &ms
+		}
 	case told: // by the last sync
 		same, conflict := false, true
 		d.InSync, d.Conflict = &same, &conflict
 	}
 	return d
+}
+
+// behind is by how much what the one side has is older than the newest version; where it
+// has none, that version's age.
+func (in *Input) behind(newest, h, a *failover.Data) time.Duration {
+	for _, d := range []*failover.Data{h, a} {
+		if d != nil && d != newest {
+			return max(newest.Newest.Sub(d.Newest), 0)
+		}
+	}
+	return max(in.Now.Sub(newest.Newest), 0)
+}
+
+// looked reports whether a server has been there for long enough to know its data, or is no
+// server that could have any.
+func (p *place) looked() bool {
+	return p.name == "" || p.trusted() && p.Claim.Looked
 }
 
 // nextSync is when the first of the two servers will synchronise the data; nil where

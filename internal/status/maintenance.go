@@ -30,6 +30,21 @@ func maintenance(m *clusterconf.Maintenance) *Maintenance {
 	return out
 }
 
+// Words says it in one phrase that begins with a verb, such as "drained until
+// 2026-03-01T03:00:00Z by root (new disk)".
+func (m *Maintenance) Words(verb string) string {
+	if m.Until != nil {
+		verb += " until " + m.Until.Format(time.RFC3339)
+	}
+	if m.By != "" {
+		verb += " by " + m.By
+	}
+	if m.Reason != "" {
+		verb += " (" + m.Reason + ")"
+	}
+	return verb
+}
+
 // String says all of it on one line. Of none there is nothing to say.
 func (m *Maintenance) String() string {
 	if m == nil {

@@ -43,12 +43,15 @@ func (o Offline) Status() *ClusterStatus {
 		Revision:    o.Document.Revision,
 		Health:      unknown,
 		Clusters:    make([]StatusCluster, 0, len(o.Document.Clusters)),
+		Unclustered: []StatusLIM{},
+		Alarms:      []Alarm{},
 
 		RedundantWhy: "no agent answers on " + o.Server,
 	}
 	for i := range o.Document.Clusters {
 		st.Clusters = append(st.Clusters, o.cluster(&o.Document.Clusters[i]))
 	}
+	st.sort()
 	return st
 }
 
@@ -83,6 +86,7 @@ func (o Offline) lim(c *clusterconf.Cluster, m clusterconf.Member) StatusLIM {
 		Reason: "no agent answers on " + o.Server,
 
 		RedundantWhy: "no agent answers on " + o.Server,
+		Remedy:       startAgent(o.Server, ""),
 		Lock:         lockOf(m, o.Now),
 		Fallback:     StatusFallback{Type: string(c.Fallback), BlockedBy: []string{}},
 		Alias:        StatusAlias{Address: m.Alias.String(), Holders: []Holder{}},
@@ -130,10 +134,10 @@ func (o Offline) mayHold(c *clusterconf.Cluster, m clusterconf.Member) bool {
 }
 
 func (o Offline) server(s *clusterconf.Server) StatusServer {
-	out := StatusServer{Name: s.Name, Role: string(s.Role()), Drained: Drained(s)}
+	out := StatusServer{Name: s.Name, Role: string(s.Role()), Address: s.Base.String(), Drained: Drained(s)}
 	if s.Name == o.Server {
 		here, revision := true, o.Document.Revision
-		out.Reachable, out.Revision = &here, &revision
+		out.Reachable, out.Revision, out.Agent = &here, &revision, new(bool)
 	}
 	return out
 }

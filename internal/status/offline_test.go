@@ -84,9 +84,9 @@ func TestOfflineHolders(t *testing.T) {
 func TestOfflineServers(t *testing.T) {
 	here, revision := true, uint64(6)
 	want := []StatusServer{
-		{Name: "srv1", Role: "regular"},
-		{Name: "srv2", Role: "regular", Reachable: &here, Revision: &revision},
-		{Name: "sb1", Role: "standby"},
+		{Name: "sb1", Role: "standby", Address: "10.0.0.13/24"},
+		{Name: "srv1", Role: "regular", Address: "10.0.0.21/24"},
+		{Name: "srv2", Role: "regular", Reachable: &here, Revision: &revision, Agent: new(bool), Address: "10.0.0.22/24"},
 	}
 	if diff := cmp.Diff(want, offline(parsed(t), "srv2", nil).Status().Clusters[0].Servers); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

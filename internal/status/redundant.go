@@ -47,6 +47,9 @@ func (in *Input) promise(l *StatusLIM, home, away *place) {
 		l.Redundant, l.RedundantWhy = new(bool), away.name+" is down"
 	case away.Liveness == failover.AgentLost && l.Side == string(home.side):
 		l.Redundant, l.RedundantWhy = new(bool), "the agent of "+away.name+" does not answer"
+		if away.Claim != nil && (away.Claim.Parked || away.Claim.Leaving) {
+			l.RedundantWhy = "the agent of " + away.name + " was stopped"
+		}
 	default:
 		l.RedundantWhy = away.name + " has not said whether it would take over"
 	}

@@ -113,7 +113,7 @@ func TestMaintenanceIsShown(t *testing.T) {
 	off := Offline{Document: doc, Server: "free1", Now: testTime()}.Status()
 	for _, s := range []*ClusterStatus{st, off} {
 		c := s.Clusters[0]
-		if got := c.Servers[len(c.Servers)-1].Drained.String(); got != want || c.Servers[0].Drained != nil {
+		if got := c.Servers[0].Drained.String(); got != want || c.Servers[1].Drained != nil {
 			t.Errorf("drained: %s", got)
 		}
 		if got := c.Frozen.String(); got != want || s.Clusters[1].Frozen != nil {

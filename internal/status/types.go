@@ -74,6 +74,8 @@ type ClusterStatus struct {
 	Removed     string          `json:"removed,omitempty"` // that the observer was removed from the system, in words; "": it was not
 	Health      string          `json:"health"`            // ok, warning, critical or unknown
 	Clusters    []StatusCluster `json:"clusters"`
+	Unclustered []StatusLIM     `json:"unclustered"` // LIMs in no cluster; nobody takes them over
+	Alarms      []Alarm         `json:"alarms"`      // that are about none of the clusters
 
 	Redundant    *bool  `json:"redundant"` // the loss of any one server that serves a LIM would be covered; nil: that cannot be seen
 	RedundantWhy string `json:"redundantWhy"`
@@ -117,7 +119,42 @@ type StatusLIM struct {
 	RedundantWhy string          `json:"redundantWhy"` // why not, or what limits it
 	Takeover     *StatusTakeover `json:"takeoverMs"`   // nil: there would be none
 
+	Cause     *StatusCause `json:"cause"`          // why it is where it is, until it moves again; nil: that is not known
+	LastSplit *StatusSplit `json:"lastSplitBrain"` // the last one within a day; nil: there was none
+
 	Rehearsal *StatusRehearsal `json:"rehearsal"` // the last one on the standby; nil: there was none, or it is not known
+}
+
+// What brought a LIM to where it is, as StatusCause.What says it.
+const (
+	CauseFailed    = string(failover.ByFailure)
+	CauseOrdered   = string(failover.ByOrder)
+	CauseFallback  = string(failover.ByFallback)
+	CausePreempted = string(failover.ByPriority)
+	CauseDrained   = string(failover.ByDrain)
+	CauseStart     = string(failover.ByStart)
+)
+
+// AtHome is why a LIM runs on its regular server, where nothing else is to be said.
+const AtHome = failover.AtHome
+
+// Remedy is what people can do, and where they type it.
+type Remedy = failover.Remedy
+
+// StatusCause says what brought a LIM to where it is.
+type StatusCause struct {
+	What   string     `json:"what"` // failed, ordered, fallback, preempted, drained or start
+	By     string     `json:"by"`   // who wanted it; "": the agents moved it by themselves
+	Reason string     `json:"reason"`
+	At     *time.Time `json:"at"` // nil: it is on its way
+}
+
+// StatusSplit is a time in which two servers served one LIM, each without knowing of the
+// other.
+type StatusSplit struct {
+	Servers []string  `json:"servers"`
+	Began   time.Time `json:"began"`
+	Ended   time.Time `json:"ended"`
 }
 
 // StatusTakeover says how long a takeover would take, in parts.
@@ -175,6 +212,7 @@ type StatusData struct {
 	InSync   *bool   `json:"inSync"`
 	AgeMs    *int64  `json:"ageMs"`
 	Conflict *bool   `json:"conflict"`
+	BehindMs *int64  `json:"behindMs"` // by how much the newest version of the other side is older; nil: both have the newest, or that is not known
 
 	NextSyncAt *time.Time `json:"nextSyncAt"` // when an agent synchronises it at the latest; nil: that is not known
 	Damaged    []string   `json:"damaged"`    // versions on either side that cannot be relied on
@@ -193,6 +231,10 @@ type StatusServer struct {
 	ReadyWhy      string  `json:"readyWhy"` // what keeps it from that, or to what that is limited
 
 	Drained *Maintenance `json:"drained"` // nothing is to run on it; nil: it does its part
+
+	Address string  `json:"address"` // its base
+	Version *string `json:"version"` // of its agent; nil: not known
+	Agent   *bool   `json:"agent"`   // one runs there; nil: that cannot be seen
 }
 
 // Alarm is one raised alarm.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/olekukonko/tablewriter"
@@ -31,6 +32,18 @@ type View struct {
 	Style   func(row, column int) Style // of a cell of a table; nil: none is painted
 	Empty   string                      // said on standard error when a table has no rows
 	Lead    string                      // a line before a table with heads; "": none
+}
+
+// Leave takes a column out.
+func (v *View) Leave(head string) {
+	i := slices.IndexFunc(v.Columns, func(c Column) bool { return c.Head == head })
+	if i < 0 {
+		return
+	}
+	v.Columns = slices.Delete(v.Columns, i, i+1)
+	for r := range v.Rows {
+		v.Rows[r] = slices.Delete(v.Rows[r], i, i+1)
+	}
 }
 
 // Show writes the view to standard output in the format asked for.

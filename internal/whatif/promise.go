@@ -99,6 +99,8 @@ func (p *Present) supposed(c *clusterconf.Cluster, m clusterconf.Member, to, rea
 		return fmt.Sprintf("without %s: %s", from, reason)
 	case strings.TrimLeft(rest, "; ") == "":
 		return fmt.Sprintf("without %s nobody would run it", from)
+	case strings.HasPrefix(rest, "; waits, "):
+		return fmt.Sprintf("without %s it would wait: %s", from, strings.TrimPrefix(rest, "; waits, "))
 	default:
 		return fmt.Sprintf("without %s: %s", from, strings.TrimLeft(rest, "; "))
 	}
@@ -156,7 +158,7 @@ func (s *side) serves() bool {
 // unfit says why a server that is to take a LIM over from another one surely cannot, as
 // far as that is no matter of who may run what, and what to type.
 func (s *side) unfit(lim int, from side) (why string, remedy *failover.Remedy) {
-	start := &failover.Remedy{What: "on " + s.name, Command: "systemctl start mxcluster-agent"}
+	start := &failover.Remedy{On: s.name, Command: "systemctl start mxcluster-agent"}
 	switch {
 	case s.Liveness == failover.Gone:
 		return s.name + " is down", nil

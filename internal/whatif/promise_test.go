@@ -113,7 +113,7 @@ func TestPromises(t *testing.T) {
 			c := claimOf(p, "sb1", 2)
 			p.Document.ClusterOfLIM(1).Member(2).Priority = p.Document.ClusterOfLIM(1).Member(1).Priority
 			c.Flaps, c.HeldUntil = 1, now.Add(time.Minute)
-		}, "no: without srv1: waits, the standby runs LIM 2"},
+		}, "no: without srv1 it would wait: the standby runs LIM 2"},
 		{"a LIM of the same priority on the standby, which was held back", func(p Present) {
 			automatic(p.Document.ClusterOfLIM(1))
 			moveToStandby(p, 2)
@@ -125,7 +125,7 @@ func TestPromises(t *testing.T) {
 			moveToStandby(p, 2)
 			p.Document.ClusterOfLIM(1).Member(2).Priority = 1
 			lose(p, "srv2", failover.Gone)
-		}, "no: without srv1: waits, the standby runs LIM 2"},
+		}, "no: without srv1 it would wait: the standby runs LIM 2"},
 		{"software that cannot start there", func(p Present) { claimOf(p, "sb1", 1).Unable = "program /lim does not exist" }, "no: its software cannot start on sb1: program /lim does not exist"},
 		{"software of another LIM that cannot", func(p Present) { claimOf(p, "sb1", 2).Unable = "program /lim does not exist" }, "yes, by sb1: "},
 		{"it failed there", func(p Present) {
