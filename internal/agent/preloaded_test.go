@@ -102,6 +102,7 @@ func TestPreloadedPowerCutAndFallback(t *testing.T) {
 		if n := w.count("sb1", servicestest.VerbStop); n != stops {
 			t.Error("the software was stopped by a fallback")
 		}
+		pass(3 * time.Second) // srv1 hears that the standby is preloaded
 		w.movedToStandby(1)
 		w.awaitState(1, "srv1", failover.Preloaded, soon)
 		w.passive("srv1")
