@@ -312,11 +312,17 @@ func (c *client) agree() error {
 	if err := c.link.ExpectJSON(wire.FrameClock, &theirs); err != nil {
 		return err
 	}
-	ours := asked.Add(c.store.now().Sub(asked) / 2)
-	if skew := theirs.Now.Sub(ours); skew.Abs() > MaxSkew {
-		return fault.New(fault.Refused, clockHint, "the clocks are %s apart", skew.Abs().Round(time.Millisecond))
+	if apart := clocksApart(asked, theirs.Now, c.store.now()); apart > MaxSkew {
+		return fault.New(fault.Refused, clockHint, "the clocks are %s apart", apart.Round(time.Millisecond))
 	}
 	return nil
+}
+
+// clocksApart returns by how much two clocks differ at least, when one was asked and had answered
+// at these times of the other. A server that is slow to answer may have been so before it read its
+// clock as well as after, so that its slowness is no difference.
+func clocksApart(asked, theirs, answered time.Time) time.Duration {
+	return max(asked.Sub(theirs), theirs.Sub(answered), 0)
 }
 
 // lost returns why a request could not be written: a peer that gave up has sent its reason before

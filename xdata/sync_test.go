@@ -271,6 +271,18 @@ func TestClockSkew(t *testing.T) {
 	}
 }
 
+func TestClocksApart(t *testing.T) {
+	for _, tt := range []struct{ theirs, took, want time.Duration }{
+		{0, 0, 0}, {0, 10 * time.Second, 0}, {10 * time.Second, 10 * time.Second, 0}, // slow, but the same clock
+		{3 * time.Second, time.Second, 2 * time.Second},
+		{-3 * time.Second, time.Second, 3 * time.Second},
+	} {
+		if got := clocksApart(baseTime, baseTime.Add(tt.theirs), baseTime.Add(tt.took)); got != tt.want {
+			t.Errorf("read at %s of %s: %s apart, want %s", tt.theirs, tt.took, got, tt.want)
+		}
+	}
+}
+
 // A dry run finds out what a sync would do, and leaves both sides as they are:
 // no version more, none less, and no lock file here.
 func TestDryRun(t *testing.T) {
@@ -432,7 +444,7 @@ func TestSenderGivesUp(t *testing.T) {
 		p := newPair(t)
 		dir := foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", fileTree{"a": noise(1, 16<<20), "b": "y"}, baseTime)
 		other := peer(t, p[asks.Other()], ServeOptions{})
-		conn := &tap{Conn: other, after: 1 << 20, do: func() {
+		conn := &tap{Conn: other, after: 1, do: func() {
 			must(t, os.WriteFile(filepath.Join(dir, "b"), []byte("changed"), 0o600))
 		}}
 		_, err := Sync(context.Background(), p[asks], conn, Request{LIM: 1, Side: asks})
