@@ -2,12 +2,6 @@
 
 package agent
 
-import (
-	"os"
-	"runtime"
-	"testing"
-)
-
 // histories are played under the race detector, where each takes four times as long.
 const histories = 2
 
@@ -15,11 +9,8 @@ const histories = 2
 // one and in both, or in one of these.
 const allDamages = false
 
-// TestMain has one thread run Go code. In a bubble of synctest the race detector's
+// threads is how many threads run Go code. In a bubble of synctest the race detector's
 // context of timers belongs to all threads (Go 1.26, runtime.(*timer).unlockAndRun):
 // two timers that fire at one instant on two of them end the program with SIGSEGV.
 // Races are found all the same, by what happens before what.
-func TestMain(m *testing.M) {
-	runtime.GOMAXPROCS(1)
-	os.Exit(m.Run())
-}
+const threads = 1

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -122,6 +123,7 @@ const (
 func TestMain(m *testing.M) {
 	now := os.Getenv(asCommand)
 	if now == "" {
+		runtime.GOMAXPROCS(threads)
 		m.Run()
 		return
 	}
