@@ -39,9 +39,11 @@ func (w *world) wantDrained(ch <-chan drainAnswer, within time.Duration, code fa
 	w.t.Helper()
 	select {
 	case x := <-ch:
-		text := x.res.Text + "; " + x.res.Drains
+		var text string
 		if x.err != nil {
 			text = x.err.Error()
+		} else {
+			text = x.res.Text + "; " + x.res.Drains
 		}
 		if fault.CodeOf(x.err) != code || !strings.Contains(text, words) {
 			w.t.Errorf("the order comes to %d, %q, want %d, %q", fault.CodeOf(x.err), text, code, words)
