@@ -49,6 +49,9 @@ func Explain(d *clusterconf.Document, st *status.ClusterStatus, lim int, ask Ask
 	e.BlockedBy = append(e.BlockedBy, l.Fallback.BlockedBy...)
 	e.where(c, l, regular.Name, st.GeneratedAt)
 	e.goingBack(l, regular.Name)
+	if l.Remedy != nil {
+		e.say("To type%s: `%s`.", whereWords(l.Remedy), l.Remedy.Command)
+	}
 	if err := e.ifServerDied(l, regular.Name, ask); err != nil {
 		return nil, err
 	}
@@ -91,9 +94,6 @@ func (e *Explanation) where(c *clusterconf.Cluster, l *status.StatusLIM, regular
 	}
 	if l.Reason != "" {
 		e.say("Why: %s.", l.Reason)
-	}
-	if l.Remedy != nil {
-		e.say("To type%s: `%s`.", whereWords(l.Remedy), l.Remedy.Command)
 	}
 	if l.Lock != nil && !strings.Contains(l.Reason, l.Lock.String()) {
 		e.say("It is %s.", l.Lock)
