@@ -485,9 +485,26 @@ func (w *play) explain(o *Outcome, regular string) {
 			}
 		}
 	}
-	if standby == "" {
+	switch {
+	case standby == "":
 		o.Reason = fmt.Sprintf("%s is down, and LIM %d is in no cluster: nobody takes it over", regular, o.LIM)
-	} else {
+	case w.agentless(regular) || w.agentless(standby):
+		o.Reason = fmt.Sprintf("%s, and %s", w.away(regular, regular), w.away(standby, "the standby "+standby))
+	default:
 		o.Reason = fmt.Sprintf("%s and the standby %s are both down", regular, standby)
 	}
+}
+
+// agentless reports whether a server is seen, and its agent is not.
+func (w *play) agentless(server string) bool {
+	n := w.nodes[server]
+	return n != nil && n.liveness == failover.AgentLost
+}
+
+// away says what is wrong with a server that is not up.
+func (w *play) away(server, name string) string {
+	if w.agentless(server) {
+		return "the agent of " + name + " does not answer"
+	}
+	return name + " is down"
 }
