@@ -56,6 +56,9 @@ func (a *Agent) TestSinks(ctx context.Context, r control.TestRequest) (*control.
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(a.ctx, cancel)() // no sink answers any more when the agent ends
 	out := &control.TestResult{Sinks: []control.SinkResult{}}
 	for _, x := range a.sinks.Test(ctx, sinks.TestMessage(severity, time.Now(), system, a.cfg.Server, r.By)) {
 		out.Sinks = append(out.Sinks, control.SinkResult(x))

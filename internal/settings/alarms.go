@@ -151,6 +151,9 @@ func targets(s *Settings, value string) error {
 		if strings.Contains(host, ":") {
 			host = "[" + host + "]"
 		}
+		if slices.Contains(out, host+":"+port) {
+			return fmt.Errorf("%s:%s is named twice", host, port)
+		}
 		out = append(out, host+":"+port)
 	}
 	s.Alarms.SNMP.Targets = strings.Join(out, ",")

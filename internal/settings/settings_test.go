@@ -196,6 +196,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"version 3 without a user", "alarms.snmp:\n  targets: 10.0.0.60\n  version: 3\n", ":3: alarms.snmp.version: version 3 needs alarms.snmp.user", "set it"},
 		{"version 3 without a passphrase", "alarms.snmp:\n  targets: 10.0.0.60\n  version: 3\n  user: u\n", "version 3 needs alarms.snmp.auth_file", "set it"},
 		{"a version that is none", "alarms.snmp.version: 1\n", "alarms.snmp.version: \"1\" is none of 2c, 3", "2c or 3"},
+		{"a manager twice", "alarms.snmp.targets: 10.0.0.60, 10.0.0.60:162\n", "10.0.0.60:162 is named twice", "managers"},
 		{"a manager's port", "alarms.snmp.targets: 10.0.0.60:x\n", "\"x\" is no port", "10.0.0.60"},
 		{"a program without its path", "alarms.exec: mail ops\n", "\"mail\" is not a full path", "full path"},
 		{"no port to listen at", "metrics.listen: 127.0.0.1\n", "\"127.0.0.1\" is no address with a port", "127.0.0.1:9946"},

@@ -68,7 +68,8 @@ func (p *Program) Tell(ctx context.Context, m Message) error {
 	return fmt.Errorf("%s: %w", p.Path, err)
 }
 
-// environ is a message as a program's environment.
+// environ is a message as a program's environment. MXCLUSTER_SERVER stays what the agent has:
+// it is the setting that names this server.
 func (m Message) environ() []string {
 	lim := ""
 	if m.LIM != 0 {
@@ -76,7 +77,7 @@ func (m Message) environ() []string {
 	}
 	return []string{
 		"MXCLUSTER_ALARM=" + m.Name, "MXCLUSTER_STATE=" + m.State, "MXCLUSTER_SEVERITY=" + m.Severity, "MXCLUSTER_HANDLE=" + strconv.Itoa(m.Handle),
-		"MXCLUSTER_LIM=" + lim, "MXCLUSTER_SERVER=" + m.Server, "MXCLUSTER_TEXT=" + oneLine(m.Text), "MXCLUSTER_SINCE=" + m.RaisedAt.Format(time.RFC3339),
+		"MXCLUSTER_LIM=" + lim, "MXCLUSTER_ALARM_SERVER=" + m.Server, "MXCLUSTER_TEXT=" + oneLine(m.Text), "MXCLUSTER_SINCE=" + m.RaisedAt.Format(time.RFC3339),
 		"MXCLUSTER_SYSTEM=" + m.System, "MXCLUSTER_TOLD_BY=" + m.ToldBy,
 	}
 }

@@ -47,9 +47,9 @@ func TestProgramGetsTheAlarm(t *testing.T) {
 		t.Errorf("on standard input: %+v, %v", got, err)
 	}
 	want := `MXCLUSTER_ALARM=lim-down
+MXCLUSTER_ALARM_SERVER=srv1
 MXCLUSTER_HANDLE=1
 MXCLUSTER_LIM=1
-MXCLUSTER_SERVER=srv1
 MXCLUSTER_SEVERITY=critical
 MXCLUSTER_SINCE=2026-03-01T02:00:00Z
 MXCLUSTER_STATE=raised

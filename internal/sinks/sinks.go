@@ -154,12 +154,13 @@ func (s *Set) Waiting() map[string][]Message {
 	return out
 }
 
-// Restore puts in what a former run had not told. What waited for a sink that is no more
-// is forgotten.
+// Restore puts in, before Run, what a former run had not told, whose first message the sink
+// may have been told of. What waited for a sink that is no more is forgotten.
 func (s *Set) Restore(waiting map[string][]Message) {
 	for _, q := range s.queues {
 		for _, m := range waiting[q.sink.Name()] {
 			q.put(m)
+			q.next()
 		}
 	}
 }
@@ -181,6 +182,7 @@ type Result struct {
 
 // Test tells every sink a message and waits for what each says.
 func (s *Set) Test(ctx context.Context, m Message) []Result {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, testLimit)
 	defer cancel()
 	answers := make([]chan error, len(s.queues))
@@ -195,7 +197,8 @@ func (s *Set) Test(ctx context.Context, m Message) []Result {
 		select {
 		case err = <-answers[i]:
 		case <-ctx.Done():
-			err = fmt.Errorf("it has not answered within %s; %d messages wait for it", testLimit, q.info().Waiting)
+			err = fmt.Errorf("it has not answered within %s; %d messages wait for it", time.Since(began).Round(time.Second), q.info().Waiting)
+			q.forget(answers[i])
 		}
 		if err != nil {
 			out[i].Error = err.Error()
@@ -261,6 +264,13 @@ func (q *queue) test(m Message, answer chan error) {
 	q.waiting = append(q.waiting, &item{Message: m, answer: answer})
 	q.mu.Unlock()
 	q.wakeUp()
+}
+
+// forget takes a test off the queue for whose answer nobody waits any more.
+func (q *queue) forget(answer chan error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = slices.DeleteFunc(q.waiting, func(i *item) bool { return i.answer == answer && !i.tried })
 }
 
 func (q *queue) wakeUp() {
@@ -368,6 +378,9 @@ func (q *queue) done(i *item, err error) {
 	}
 	q.mu.Unlock()
 	if i.answer != nil {
+		if err != nil {
+			q.log.Warn("a sink did not take a test", "err", err)
+		}
 		i.answer <- err
 		return
 	}

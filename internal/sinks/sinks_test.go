@@ -203,6 +203,37 @@ func TestWaitingIsRestored(t *testing.T) {
 	})
 }
 
+// The end of an alarm is told by the next run, too, where a sink may have been told of its
+// beginning when the former one ended.
+func TestEndOfWhatWasInHandIsRestored(t *testing.T) {
+	f := &fakeSink{}
+	withSet(t, f, func(t *testing.T, s *Set, _ *int) {
+		s.Restore(map[string][]Message{"fake": {raise(1), clear1(1)}})
+		pass(time.Second)
+		if got := f.said(); got != "raised 1, cleared 1" {
+			t.Errorf("told %q", got)
+		}
+	})
+}
+
+// A test that nobody waits for any more takes no room from alarms.
+func TestTestsThatNobodyWaitsForAreForgotten(t *testing.T) {
+	f := &fakeSink{do: hang}
+	withSet(t, f, func(t *testing.T, s *Set, _ *int) {
+		s.Put(raise(1))
+		synctest.Wait()
+		called, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 2 * maxWaiting {
+			s.Test(called, TestMessage(alarms.Critical, start, "TEST", "sb1", "root"))
+		}
+		s.Put(raise(2))
+		if i := s.Infos()[0]; i.Waiting != 2 || i.Lost != 0 {
+			t.Errorf("%+v", i)
+		}
+	})
+}
+
 // A test waits its turn, is not tried twice, and says what the sink said.
 func TestTestOfASink(t *testing.T) {
 	f := &fakeSink{}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,6 +58,11 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect asks the agent. An agent that does not answer makes the scrape fail.
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	defer func() { // it runs in a goroutine of the registry's, whose panic ends the agent
+		if v := recover(); v != nil {
+			ch <- prometheus.NewInvalidMetric(m.revision, fmt.Errorf("internal error: %v", v))
+		}
+	}()
 	ctx := context.Background()
 	st, err := m.s.status.get(ctx)
 	if err != nil {

@@ -75,6 +75,9 @@ func Listen(setting string, base netip.Addr) (netip.AddrPort, error) {
 			return netip.AddrPort{}, fmt.Errorf("%q is no address", host)
 		}
 	}
+	if !addr.IsLoopback() && !base.IsValid() { // listening at no address is listening at all of them
+		return netip.AddrPort{}, errors.New("this server's base address is not known")
+	}
 	if !addr.IsLoopback() && addr != base {
 		return netip.AddrPort{}, fmt.Errorf("%s is neither a loopback address nor this server's base address %s", addr, base)
 	}

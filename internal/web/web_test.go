@@ -232,6 +232,9 @@ func TestListen(t *testing.T) {
 			t.Errorf("%s: %s, %v", setting, got, err)
 		}
 	}
+	if at, err := Listen("base:9946", netip.Addr{}); err == nil {
+		t.Errorf("where the base is not known: %s", at)
+	}
 	if _, err := Listen("0.0.0.0:9946", base); err == nil || err.Error() != "0.0.0.0 is neither a loopback address nor this server's base address 10.0.0.11" {
 		t.Errorf("%v", err)
 	}
