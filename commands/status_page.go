@@ -69,6 +69,8 @@ func (p *page) head(st *status.ClusterStatus) {
 		switch {
 		case len(st.Clusters) == 0:
 			p.say("", "REDUNDANT: no LIM is in a cluster")
+		case len(st.Unclustered) > 0:
+			p.say("", "REDUNDANT: yes in clusters, the loss of any one server there is covered")
 		default:
 			p.say("", "REDUNDANT: yes, the loss of any one server is covered")
 		}

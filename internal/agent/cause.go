@@ -10,7 +10,11 @@ import (
 // arrives notes why a LIM comes to run here. Where it ran here last it comes from nowhere,
 // and the former cause stands.
 func (a *Agent) arrives(l *lim, d *failover.Decision) {
-	if l.op != nil || l.State.Active() || l.cause != nil && l.Known.Server == a.cfg.Server {
+	if l.op != nil || l.State.Active() {
+		return
+	}
+	l.left = nil // it did not leave, or is back
+	if l.cause != nil && l.Known.Server == a.cfg.Server {
 		return
 	}
 	other := a.data.otherSide(l.number)
@@ -20,7 +24,7 @@ func (a *Agent) arrives(l *lim, d *failover.Decision) {
 			left = theirs.Left
 		}
 	}
-	l.cause, l.left = d.Arrival(left, a.wishes(l.number, other)), nil
+	l.cause = d.Arrival(left, a.wishes(l.number, other))
 }
 
 // leaves notes why a LIM that is here is to run on the other side, which takes that over.

@@ -195,7 +195,7 @@ func (a *conditions) damaged() (out []alarms.Condition) {
 		} else {
 			c.Severity = alarms.Critical
 		}
-		c.Text += fmt.Sprintf("; LIM %d would start here %s", lim, on)
+		c.Text += fmt.Sprintf("; LIM %d would start there %s", lim, on)
 		out = append(out, c)
 	}
 	return out

@@ -103,6 +103,9 @@ func (a *orders) drained(d *drain, o control.Order, unknown []string, took time.
 	}
 	a.journal.drained(o.LIM, fmt.Sprintf("LIM %d is drained on %s: %s", o.LIM, a.cfg.Server, words))
 	res, err := a.orderHere(o)
+	if err != nil { // nothing tells a program that has returned
+		err = fault.New(fault.CodeOf(err), fault.HintOf(err), "%v; its calls are drained, and its software may take no new ones until it moves or is started again", err)
+	}
 	if err == nil && res.Accepted {
 		res.Drains = strings.Join(append([]string{words}, passedOver(unknown, "does not know the verb drain")...), "; ")
 	}
@@ -179,13 +182,22 @@ func (a *orders) drainKept(from string, m message) {
 	a.mail.send(from, message{Type: typeReply, ID: m.ID, Error: &messageError{Code: fault.NotFound, Message: "no such drain is under way"}}, nil)
 }
 
-// drainCalledOff takes in that nobody waits for a drain any more.
+// drainCalledOff takes in that nobody waits for a drain any more. Its order may come after
+// that, and has no permit then.
 func (a *orders) drainCalledOff(from string, m message) {
+	if p, ok := a.permits[m.Permit]; ok && p.server == from {
+		delete(a.permits, m.Permit)
+	}
 	for lim, d := range a.draining {
 		if d.id == m.Permit && d.from == from {
 			a.endDrain(lim, calledOff)
 		}
 	}
+}
+
+// callOff tells another server that nobody waits any more for an order that it drains for.
+func (a *orders) callOff(server, id string) {
+	a.post(func() { a.mail.send(server, message{Type: typeDrainOff, Permit: id}, nil) })
 }
 
 // calledOff is why a drain ends whose order was interrupted.
@@ -197,6 +209,7 @@ func (a *orders) awaitDrain(ctx context.Context, server, id string, given <-chan
 	tick := time.NewTicker(drainBeat)
 	defer tick.Stop()
 	var asked <-chan reply
+	over := false // draining has ended there
 	for missed := 0; missed < drainMissed; {
 		select {
 		case r := <-given:
@@ -204,10 +217,10 @@ func (a *orders) awaitDrain(ctx context.Context, server, id string, given <-chan
 		case <-a.done:
 			return a.answer(ctx, given)
 		case <-ctx.Done():
-			a.post(func() { a.mail.send(server, message{Type: typeDrainOff, Permit: id}, nil) })
+			a.callOff(server, id)
 			return reply{err: ctx.Err()}
 		case r := <-asked:
-			asked = nil
+			asked, over = nil, fault.CodeOf(r.err) == fault.NotFound
 			if missed++; r.err == nil {
 				missed = 0
 			}
@@ -222,6 +235,10 @@ func (a *orders) awaitDrain(ctx context.Context, server, id string, given <-chan
 				asked = ch
 			}
 		}
+	}
+	if over {
+		return reply{err: fault.New(fault.Unknown, "look at `mxcluster status` before you try again",
+			"draining has ended on %s, and what came of it was lost; the LIM may have moved", server)}
 	}
 	return reply{err: fault.New(fault.Unknown, "look at `mxcluster status` before you try again",
 		"the agent of %s does not answer any more; draining ends there by itself, and then nothing is moved", server)}

@@ -49,6 +49,11 @@ func (a *orders) giveOnce(ctx context.Context, o control.Order) reply {
 		reply <-chan reply
 	}
 	id := "here " + rand.Text()
+	defer func() {
+		if ctx.Err() != nil && drains(o) { // also where it is begun only after this
+			a.post(func() { a.endDrainOf(id, calledOff) })
+		}
+	}()
 	s, err := on(ctx, a.core, func() (step, error) {
 		actor, err := a.actor(o)
 		if err != nil {
@@ -63,11 +68,7 @@ func (a *orders) giveOnce(ctx context.Context, o control.Order) reply {
 	case err != nil:
 		return reply{err: err}
 	case s.there == "":
-		r := a.answer(ctx, s.reply)
-		if ctx.Err() != nil && drains(o) {
-			a.post(func() { a.endDrainOf(id, calledOff) })
-		}
-		return r
+		return a.answer(ctx, s.reply)
 	}
 	return a.send(ctx, s.there, s.reply, o)
 }
@@ -108,6 +109,9 @@ func (a *orders) send(ctx context.Context, server string, asked <-chan reply, o 
 		return a.mail.passOn(server, message{Type: typeOrder, Order: &o, Permit: r.permit}), nil
 	})
 	if err != nil {
+		if drains(o) { // it may be sent all the same
+			a.callOff(server, r.permit)
+		}
 		return reply{err: err}
 	}
 	if drains(o) {

@@ -177,6 +177,8 @@ func (e *Explanation) ifServerDied(l *status.StatusLIM, regular string, ask Ask)
 		e.say("No agent was asked; what follows takes all to be well and every LIM to be at home.")
 	}
 	switch {
+	case len(o.After) > 0 && l.Redundant != nil && !*l.Redundant:
+		e.say("If %s died now, LIM %d would be for %s to take over, which is not to be relied on: %s.", server, e.LIM, strings.Join(o.After, " and "), l.RedundantWhy)
 	case len(o.After) > 0:
 		e.say("If %s died now, LIM %d would move to %s: %s.", server, e.LIM, strings.Join(o.After, " and "), o.Reason)
 	case o.Waiting:

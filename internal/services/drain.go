@@ -59,9 +59,9 @@ const (
 // drainLongest bounds a call whose caller sets no bound.
 const drainLongest = 24 * time.Hour
 
-// drainOf stands before the SPEC in the mark of the processes of a drain, which are not
-// those of the service.
-const drainOf = "drain of "
+// drainMark begins the mark of the processes of a drain, which are not those of the service,
+// nor those of another drain of it.
+const drainMark = "drain-"
 
 // EndDrains ends the drains that an agent of this instance left behind when it was killed:
 // nobody waits for them.
@@ -73,7 +73,7 @@ func (o Options) EndDrains() error {
 	}
 	var errs []error
 	for _, dir := range dirs {
-		if _, m, ok := ownerOf(environOf(dir), o.Instance); ok && strings.Contains(m.variable, " "+drainOf) {
+		if _, m, ok := ownerOf(environOf(dir), o.Instance); ok && strings.Contains(m.variable, " "+drainMark) {
 			m.units = "" // one that systemd started is found by its environment, too
 			_, err := endOwned(m, o.Grace)
 			errs = append(errs, err)
@@ -85,7 +85,7 @@ func (o Options) EndDrains() error {
 // Drain calls the program with the verb drain. What that leaves running is ended: it is not
 // the service.
 func (s *script) Drain(ctx context.Context, env Env) (known bool, err error) {
-	d := program{drainOf + s.spec, s.opt}
+	d := program{drainMark + uniqueName() + " of " + s.spec, s.opt}
 	path := env.fill(s.path)
 	if err := d.runnable(path); err != nil {
 		return true, fmt.Errorf("drain of %s: %w", s.spec, err)

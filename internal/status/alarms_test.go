@@ -35,7 +35,7 @@ func TestAlarmsAndHealth(t *testing.T) {
 		"one seen by two":         {well(outOfOrder), idle(outOfOrder), "warning", []int{3}},
 		"as it should be":         {well(), idle(expected), "ok", []int{1}},
 		"of another cluster":      {well(alarm(5, alarms.LIMDown, alarms.Critical, 7, "srv7")), idle(), "ok", nil},
-		"of a server elsewhere":   {well(alarm(5, alarms.ClockSkew, alarms.Critical, 0, "srv7")), idle(), "ok", nil},
+		"of a server elsewhere":   {well(alarm(5, alarms.ClockSkew, alarms.Critical, 0, "srv7")), idle(), "critical", nil},
 		"of the whole system":     {well(alarm(6, alarms.DocumentConflict, alarms.Warning, 0, "")), idle(), "warning", []int{6}},
 		"of a server that is out": {well(alarm(7, alarms.AnnounceFailed, alarms.Critical, 1, "srv1")).now(failover.Gone), idle(), "critical", nil},
 	} {

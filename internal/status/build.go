@@ -74,19 +74,34 @@ func Build(in Input) *ClusterStatus {
 	}
 	out.Alarms = in.alarms(nil)
 	out.sort()
-	out.Health = worse(worstHealth(out.Clusters), unclusteredHealth(out.Unclustered))
+	out.Health = worse(worstHealth(out.Clusters), out.aloneHealth())
 	out.Redundant, out.RedundantWhy = ofAll(out.Clusters)
 	return out
 }
 
-// unclusteredHealth is that of LIMs in no cluster: one that does not serve is as bad as any.
-func unclusteredHealth(lims []StatusLIM) string {
-	for i := range lims {
-		if lims[i].Side == "none" {
-			return healthCritical
+// aloneHealth is that of LIMs and servers in no cluster: a LIM that does not serve is as bad
+// as any, and what was raised about them counts.
+func (s *ClusterStatus) aloneHealth() string {
+	health := healthOK
+	for i := range s.Unclustered {
+		switch s.Unclustered[i].Side {
+		case "none":
+			health = worse(health, healthCritical)
+		case unknown:
+			health = worse(health, healthUnknown)
 		}
 	}
-	return healthOK
+	for i := range s.Alarms {
+		if a := &s.Alarms[i]; a.Counts() && (a.LIM == 0 || s.alone(a.LIM)) {
+			health = worse(health, a.Severity)
+		}
+	}
+	return health
+}
+
+// alone reports whether a LIM is in no cluster.
+func (s *ClusterStatus) alone(lim int) bool {
+	return slices.ContainsFunc(s.Unclustered, func(l StatusLIM) bool { return l.LIM == lim })
 }
 
 // isolated reports whether the observer hears nobody at all.

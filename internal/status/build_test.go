@@ -2,12 +2,15 @@ package status
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/lineage"
 )
@@ -72,6 +75,7 @@ func built(t *testing.T, srv1, sb1 Seen) (*ClusterStatus, *StatusCluster, *Statu
 	doc := parsed(t)
 	doc.Clusters = doc.Clusters[:1]
 	doc.Clusters[0].LIMs = doc.Clusters[0].LIMs[:1]
+	doc.Servers = slices.DeleteFunc(doc.Servers, func(s clusterconf.Server) bool { return s.Name != "srv1" && s.Name != "sb1" })
 	st := Build(Input{Now: testTime(), Observer: "sb1", Document: doc, Servers: map[string]Seen{"srv1": srv1, "sb1": sb1}})
 	return st, &st.Clusters[0], st.LIM(1)
 }
@@ -366,7 +370,17 @@ func TestHealthOfWhatIsKept(t *testing.T) {
 		}
 	}
 	in.Document.Clusters = nil
-	if st := Build(in); st.Health != "ok" || st.Clusters == nil {
+	if st := Build(in); st.Health != "unknown" || len(st.Troubles()) != 1 || st.Troubles()[0].Severity != "unknown" {
+		t.Errorf("without clusters, a LIM unseen: %+v, %+v", st, st.Troubles())
+	}
+	in.Servers["srv3"] = saying(lim(3))
+	if st := Build(in); st.Health != "ok" || st.Clusters == nil || len(st.Troubles()) != 0 {
 		t.Errorf("without clusters: %+v", st)
+	}
+	srv3 := saying(lim(3))
+	srv3.Alarms = []alarms.Alarm{{Handle: 1, Name: alarms.DocumentUnreadable, Severity: alarms.Critical, Server: "srv3", Text: "it is cut short"}}
+	in.Servers["srv3"] = srv3
+	if st := Build(in); st.Health != "critical" || len(st.Troubles()) != 1 {
+		t.Errorf("an alarm of a server in no cluster: %+v, %+v", st, st.Troubles())
 	}
 }

@@ -39,7 +39,7 @@ func (s *ClusterStatus) Only(name string, lims []int) error {
 	}
 	s.Clusters = slices.Concat([]StatusCluster{}, kept)
 	if len(kept) > 0 {
-		s.Health = worse(worstHealth(kept), unclusteredHealth(s.Unclustered))
+		s.Health = worse(worstHealth(kept), s.aloneHealth())
 	}
 	if len(kept) > 0 && (name != "" || len(lims) > 0) {
 		s.Redundant, s.RedundantWhy = ofAll(kept)

@@ -140,10 +140,15 @@ func (in *Input) remedyAway(c *clusterconf.Cluster, m clusterconf.Member, home *
 		return nil
 	case home.claim.State == failover.Failed || home.claim.Unable != "":
 		return lookAtSoftware(home)
-	case home.claim.Unfit != "":
+	case home.claim.Unfit != "" || in.blocked(c.Standby, m.LIM):
 		return nil
 	}
 	return back
+}
+
+// blocked reports whether the standby would refuse a fallback now.
+func (in *Input) blocked(standby string, lim int) bool {
+	return len(in.Servers[standby].Claim.LIM(lim).BlockedBy) > 0
 }
 
 func undrain(p *place) *failover.Remedy {

@@ -65,8 +65,11 @@ func (s *ClusterStatus) Troubles() []Trouble {
 		out = append(out, t)
 	}
 	for i := range s.Unclustered {
-		if l := &s.Unclustered[i]; l.Side == "none" {
+		switch l := &s.Unclustered[i]; l.Side {
+		case "none":
 			add(Trouble{Name: string(alarms.LIMDown), Severity: healthCritical, LIMs: []int{l.LIM}, Text: isDown + ": " + l.Reason, Remedy: l.Remedy})
+		case unknown:
+			add(Trouble{Name: string(alarms.LIMDown), Severity: healthUnknown, Beside: true, LIMs: []int{l.LIM}, Text: "it cannot be seen whether it runs: " + l.Reason, Remedy: l.Remedy})
 		}
 	}
 	for i := range s.Clusters {
@@ -153,9 +156,7 @@ func (s *ClusterStatus) CountedAlarms() []Alarm {
 	for i := range s.Clusters {
 		take(s.Clusters[i].Alarms, s.Clusters[i].hasLIM)
 	}
-	take(s.Alarms, func(lim int) bool {
-		return slices.ContainsFunc(s.Unclustered, func(l StatusLIM) bool { return l.LIM == lim })
-	})
+	take(s.Alarms, s.alone)
 	slices.SortStableFunc(out, func(x, y Alarm) int {
 		return cmp.Or(strings.Compare(x.Severity, y.Severity), x.RaisedAt.Compare(y.RaisedAt)) // "critical" is before "warning"
 	})
