@@ -219,3 +219,27 @@ func TestDrainIsRefusedFirst(t *testing.T) {
 		}
 	})
 }
+
+// An order that is called off on its way moves nothing, whichever of the two arrives first.
+func TestOrderCalledOffOnItsWay(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.start("sb1", "srv1", "srv2")
+		w.await(1, "srv1", soon)
+		a := w.servers["srv1"].agent
+		_, err := on(w.t.Context(), a.core, func() (any, error) {
+			a.orders.permits.give("p1", a.orders.permitFor("srv2", 1, time.Now()), time.Now())
+			a.orders.drainCalledOff("sb1", message{Permit: "p1"})
+			if len(a.orders.permits) != 1 {
+				w.t.Error("another server calls off what is not its own")
+			}
+			a.orders.drainCalledOff("srv2", message{Permit: "p1"})
+			if len(a.orders.permits) != 0 {
+				w.t.Error("the order may still be carried out")
+			}
+			return nil, nil
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	})
+}

@@ -152,3 +152,31 @@ func TestDrainOfADeadAgentIsEnded(t *testing.T) {
 	}
 	must(t, s.Stop(t.Context(), Env{LIM: 1}))
 }
+
+// A drain that ends takes with it what is left of it, and nothing of the next one, which
+// has begun already.
+func TestDrainsOfOneServiceAreApart(t *testing.T) {
+	s, dir := newScript(t, within(5*time.Second), map[string]string{"drain": "if [ -e first ]; then while [ -e first ]; do sleep 0.01; done; sleep 0.2; exit 0; fi; echo >first; while [ ! -e second ]; do sleep 0.01; done; sleep 0.1; rm first"})
+	second := make(chan error, 1)
+	go func() {
+		look := time.NewTicker(5 * time.Millisecond)
+		defer look.Stop()
+		for t.Context().Err() == nil {
+			<-look.C
+			if _, err := os.Stat(filepath.Join(dir, "first")); err == nil {
+				break
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, "second"), nil, 0o600); err != nil {
+			second <- err
+			return
+		}
+		_, err := (Set{s}).Drain(t.Context(), Env{LIM: 1})
+		second <- err
+	}()
+	_, err := (Set{s}).Drain(t.Context(), Env{LIM: 1})
+	must(t, err)
+	if err := <-second; err != nil {
+		t.Errorf("the second drain comes to %v", err)
+	}
+}
