@@ -154,8 +154,12 @@ func (b *blocks) rebuild(addrs []netip.Addr) error {
 		b.conn.DelTable(t)
 		b.conn.AddTable(t)
 	}
-	for _, s := range denySets() {
-		if err := b.conn.AddSet(s.set(), s.elements(addrs)); err != nil {
+	for i, s := range denySets() {
+		set := s.set()
+		// The kernel wants it to be unique within a batch. Left at zero, the library takes it from a
+		// variable that all connections share without a lock.
+		set.ID = uint32(i + 1)
+		if err := b.conn.AddSet(set, s.elements(addrs)); err != nil {
 			return err
 		}
 	}
