@@ -27,6 +27,7 @@ func (a completer) flagValues() map[string]cobra.CompletionFunc {
 		"xdata backup --from":    folder,
 		"lim set --prompts":      folder,
 		"--key-file":             file,
+		"--passphrase-file":      file,
 		"--output":               fromList(ui.Formats(), cobra.ShellCompDirectiveNoFileComp),
 		"--color":                words("auto", "on a terminal", "always", "", "never", ""),
 		"--fallback":             fallback,

@@ -16,9 +16,11 @@ change makes a new revision, and the former one is kept.`, `
   mxcluster config show
   mxcluster config history
   mxcluster config diff 41 42
-  mxcluster config rollback 41`,
+  mxcluster config rollback 41
+  mxcluster config export /root/srv1.age --passphrase-file /root/passphrase`,
 		newConfigShowCommand(a), newConfigEditCommand(a), newConfigValidateCommand(a),
-		newConfigHistoryCommand(a), newConfigDiffCommand(a), newConfigRollbackCommand(a))
+		newConfigHistoryCommand(a), newConfigDiffCommand(a), newConfigRollbackCommand(a),
+		newConfigExportCommand(a), newConfigImportCommand(a))
 }
 
 // parseRevision reads the number of a revision.

@@ -58,6 +58,9 @@ type Env struct {
 	// Fetch fetches the cluster document from the agent at an address.
 	Fetch func(ctx context.Context, from netip.AddrPort, keys [][]byte, log *slog.Logger) (*clusterconf.Document, error)
 
+	// ExportWork is the work factor of the encryption of an export (package export).
+	ExportWork int
+
 	Version Version
 }
 

@@ -141,7 +141,7 @@ func (w *world) env(out, errs io.Writer) Env {
 		Fetch: func(_ context.Context, from netip.AddrPort, keys [][]byte, _ *slog.Logger) (*clusterconf.Document, error) {
 			return w.fetch(from, keys)
 		},
-		Version: Version{Version: "1.2.3", Commit: "abcdef", Go: "go1.26", Arch: "linux/amd64"},
+		Version: Version{Version: "1.2.3", Commit: "abcdef", Go: "go1.26", Arch: "linux/amd64"}, ExportWork: 2,
 	}
 }
 

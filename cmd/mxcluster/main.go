@@ -18,6 +18,7 @@ import (
 	"mxcluster/commands"
 	"mxcluster/internal/agent"
 	"mxcluster/internal/control"
+	"mxcluster/internal/export"
 	"mxcluster/internal/manager/postgres"
 	"mxcluster/netops"
 )
@@ -46,21 +47,22 @@ func main() {
 func environment(s *signals) commands.Env {
 	return commands.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Environ:  os.Environ(),
-		Terminal: isTerminal,
-		User:     userName,
-		Now:      time.Now,
-		Kernel:   func() (commands.Kernel, error) { return netops.NewKernel() },
-		Wire:     func(ifname string) (commands.Wire, error) { return netops.OpenWire(ifname) },
-		Agent:    func(socket, spare string) commands.Agent { return &control.Client{Path: socket, Spare: spare} },
-		Edit:     edit,
-		Watch:    watch,
-		Postgres: postgres.Host{ConfRoot: cmp.Or(os.Getenv("PG_CLUSTER_CONF_ROOT"), postgres.DefaultConfRoot)}.Look,
-		OwnUser:  ownUser(),
-		ActAs:    asRoot(actAs),
-		RunAgent: func(ctx context.Context, setup commands.AgentSetup) error { return runAgent(ctx, setup, s.hangups()) },
-		Fetch:    agent.FetchDocument,
-		Version:  version(),
+		Environ:    os.Environ(),
+		Terminal:   isTerminal,
+		User:       userName,
+		Now:        time.Now,
+		Kernel:     func() (commands.Kernel, error) { return netops.NewKernel() },
+		Wire:       func(ifname string) (commands.Wire, error) { return netops.OpenWire(ifname) },
+		Agent:      func(socket, spare string) commands.Agent { return &control.Client{Path: socket, Spare: spare} },
+		Edit:       edit,
+		Watch:      watch,
+		Postgres:   postgres.Host{ConfRoot: cmp.Or(os.Getenv("PG_CLUSTER_CONF_ROOT"), postgres.DefaultConfRoot)}.Look,
+		OwnUser:    ownUser(),
+		ActAs:      asRoot(actAs),
+		RunAgent:   func(ctx context.Context, setup commands.AgentSetup) error { return runAgent(ctx, setup, s.hangups()) },
+		Fetch:      agent.FetchDocument,
+		Version:    version(),
+		ExportWork: export.Work,
 	}
 }
 

@@ -7,11 +7,18 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"mxcluster/internal/fault"
 )
+
+// SecretFiles returns the full paths of the password files that the settings name.
+func (s *Settings) SecretFiles() []string {
+	files := []string{s.Arbiter.PasswordFile, s.Alarms.SNMP.CommunityFile, s.Alarms.SNMP.AuthFile, s.Alarms.SNMP.PrivFile}
+	return slices.DeleteFunc(files, func(f string) bool { return f == "" })
+}
 
 // LoadPassword reads a file that holds a password and nothing else; the end of
 // its line does not count. A file that others may read or have written is
