@@ -217,8 +217,12 @@ func (i *importing) write(ctx context.Context) (kept bool, err error) {
 	if err := settings.WriteServer(i.dirs.Config, i.server); err != nil {
 		return false, err
 	}
-	adoption, err := i.store.Adopt(ctx, clusterconf.Freeze(i.doc))
-	return !adoption.Adopted, err
+	d := clusterconf.Freeze(i.doc)
+	if _, err := i.store.Adopt(ctx, d); err != nil {
+		return false, err
+	}
+	now, err := i.store.Read()
+	return err == nil && clusterconf.Freeze(now).Hash() != d.Hash(), err
 }
 
 // left is what an import does not do.
