@@ -235,7 +235,7 @@ func TestBadActions(t *testing.T) {
 		{"lim set 1 --gateway a/b", 64, `gateway identity "a/b" is not valid`, ``},
 		{"lim set 1 --gateway a --gateway a", 64, `gateway a is given twice`, `once`},
 		{"lim set 9 --gateway a", 4, `there is no LIM 9`, ``},
-		{"config", 64, `a command is missing`, `diff, edit, history, rollback, show, validate`},
+		{"config", 64, `a command is missing`, `diff, edit, export, history, import, rollback, schema, show, validate`},
 		{"config hsitory", 64, `unknown command "hsitory"`, `did you mean 'mxcluster config history'`},
 		{"config show -o name", 64, `has no form as name`, `yaml or json`},
 		{"config validate /nonexistent", 4, `no such file`, `standard input`},

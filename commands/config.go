@@ -20,7 +20,7 @@ change makes a new revision, and the former one is kept.`, `
   mxcluster config export /root/srv1.age --passphrase-file /root/passphrase`,
 		newConfigShowCommand(a), newConfigEditCommand(a), newConfigValidateCommand(a),
 		newConfigHistoryCommand(a), newConfigDiffCommand(a), newConfigRollbackCommand(a),
-		newConfigExportCommand(a), newConfigImportCommand(a))
+		newConfigExportCommand(a), newConfigImportCommand(a), newConfigSchemaCommand(a))
 }
 
 // parseRevision reads the number of a revision.

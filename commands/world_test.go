@@ -185,6 +185,7 @@ func (w *world) must(t *testing.T, args ...string) answer {
 	if a.code != fault.OK {
 		t.Fatalf("mxcluster %s: code %d\n%s%s", strings.Join(args, " "), a.code, a.out, a.err)
 	}
+	w.checkSchema(t, args, a.out)
 	return a
 }
 

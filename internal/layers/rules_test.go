@@ -195,6 +195,8 @@ var bannedImports = []ban{
 		"etcd's client wants a logger of its own kind, and gets one that is silent"},
 	{"filippo.io/...", []string{"internal/export"},
 		"what is encrypted for people is written in one place"},
+	{"github.com/google/jsonschema-go/...", []string{"commands"},
+		"schemas are of what commands read and print"},
 	{"github.com/jackc/pgx/...", []string{"internal/manager/postgres"},
 		"PostgreSQL is asked in one place"},
 	{"testing/...", []string{"xdata/internal/datatest", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest", "internal/manager/postgres/postgrestest"},

@@ -35,7 +35,7 @@ func scan(path string, data []byte) (map[string]entry, error) {
 			return unknown(path, name, at.Line)
 		case twice:
 			return invalid(path, at.Line, "remove one of them", "%s is set already in line %d", name, before.line)
-		case (name == endpointsKey || name == targetsKey) && value.Kind == yaml.SequenceNode:
+		case takesSeveral(name) && value.Kind == yaml.SequenceNode:
 			text, err := joined(path, name, value)
 			found[name] = entry{text, at.Line}
 			return err
