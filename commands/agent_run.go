@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/settings"
 	"mxcluster/internal/trusted"
@@ -81,7 +82,7 @@ func runAgent(ctx context.Context, a *app, force bool) error {
 	log, end := a.log(slog.LevelInfo)
 	defer end()
 	if err := a.env.RunAgent(ctx, AgentSetup{
-		Dirs: s.dirs, Settings: s.settings, Documents: s.store, KeyFile: s.dirs.GossipKey(), Socket: socketPath(s.dirs), Spare: spareSocket(s.dirs),
+		Dirs: s.dirs, Settings: s.settings, Documents: s.store, KeyFile: s.dirs.GossipKey(), Socket: control.SocketPath(s.dirs.Run), Spare: control.SocketPath(s.dirs.State),
 		Version: a.env.Version.Version, Force: force, OwnUser: a.env.OwnUser, Journal: toJournal(a.env.Stderr, a.env.lookup("JOURNAL_STREAM")), Log: log,
 	}); err != nil {
 		return fmt.Errorf("running the agent: %w", err)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/settings"
 	"mxcluster/internal/trusted"
@@ -143,7 +144,7 @@ func (a *app) serverBy(force bool) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &server{app: a, dirs: dirs, settings: s, store: a.store(dirs), agent: a.env.Agent(socketPath(dirs), spareSocket(dirs)), warnings: tellWarnings(&a.out)}, nil
+	return &server{app: a, dirs: dirs, settings: s, store: a.store(dirs), agent: a.agentOf(dirs), warnings: tellWarnings(&a.out)}, nil
 }
 
 // store returns the cluster document of an instance.
@@ -161,14 +162,14 @@ func (a *app) agent() (Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.env.Agent(socketPath(dirs), spareSocket(dirs)), nil
+	return a.agentOf(dirs), nil
 }
 
-// socketPath is the agent's socket of an instance.
-func socketPath(dirs settings.Dirs) string { return filepath.Join(dirs.Run, "agent.sock") }
-
-// spareSocket is the agent's socket while the runtime folder has no room.
-func spareSocket(dirs settings.Dirs) string { return filepath.Join(dirs.State, "agent.sock") }
+// agentOf returns the client of the agent with these folders, which listens in the runtime folder, or
+// in the state folder while that has no room.
+func (a *app) agentOf(dirs settings.Dirs) Agent {
+	return a.env.Agent(control.SocketPath(dirs.Run), control.SocketPath(dirs.State))
+}
 
 // versions returns this server's data versions.
 func (s *server) versions() *xdata.Store {

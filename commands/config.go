@@ -10,7 +10,7 @@ import (
 
 // newConfigCommand groups what concerns the cluster document as a whole.
 func newConfigCommand(a *app) *cobra.Command {
-	return newGroup("config", "Show, edit and compare the cluster document", `
+	return newGroup("config", "Show, edit, compare and export document and settings", `
 The cluster document holds the servers, LIMs and clusters of the system. Every
 change makes a new revision, and the former one is kept.`, `
   mxcluster config show

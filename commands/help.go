@@ -59,11 +59,11 @@ func showHelp(c *cobra.Command, _ []string) {
 	if c.HasAvailableLocalFlags() {
 		fmt.Fprintf(w, "\nFLAGS\n%s", usages(c.LocalFlags()))
 	}
-	if c.HasAvailableInheritedFlags() {
-		fmt.Fprintf(w, "\nGLOBAL FLAGS\n%s", usages(c.InheritedFlags()))
-	}
 	if c.Example != "" {
 		fmt.Fprintf(w, "\nEXAMPLES\n%s\n", c.Example)
+	}
+	if c.HasAvailableInheritedFlags() {
+		fmt.Fprintf(w, "\nGLOBAL FLAGS\n%s", usages(c.InheritedFlags()))
 	}
 	helpExits(w, c)
 }
@@ -76,15 +76,49 @@ func useLine(c *cobra.Command) string {
 	return c.UseLine()
 }
 
-// helpCommands lists the commands of a group; hidden ones are left out.
+// helpCommands lists the commands of a group, under their headings where it has some; hidden ones
+// are left out.
 func helpCommands(w io.Writer, c *cobra.Command) {
 	if !c.HasAvailableSubCommands() {
 		return
 	}
-	fmt.Fprint(w, "\nCOMMANDS\n")
-	for _, sub := range c.Commands() {
-		if sub.IsAvailableCommand() {
-			fmt.Fprintf(w, "  %-12s %s\n", sub.Name(), sub.Short)
+	for _, h := range append(c.Groups(), &cobra.Group{Title: "COMMANDS"}) {
+		title := "\n" + h.Title + "\n"
+		for _, sub := range c.Commands() {
+			if sub.IsAvailableCommand() && sub.GroupID == h.ID {
+				fmt.Fprintf(w, "%s  %-14s %s\n", title, sub.Name(), sub.Short)
+				title = ""
+			}
+		}
+	}
+}
+
+// heading is a part of the list of all commands.
+type heading struct{ title, commands string }
+
+// headings are the parts of the list of all commands, in their order.
+func headings() []heading {
+	return []heading{
+		{"LOOK", "list status explain simulate events alarms check"},
+		{"CLUSTERS", "create change preload delete freeze unfreeze rehearse"},
+		{"LIMS", "lim add-lim remove-lim failover fallback lock unlock"},
+		{"SERVERS", "init join server key upgrade"},
+		{"DATA", "sync xdata"},
+		{"CLUSTER DOCUMENT AND SETTINGS", "config"},
+		{"MANAGEMENT SYSTEM", "manager"},
+		{"THIS SERVER", "agent alias arp service support-bundle"},
+		{"HELP AND TRIALS", "menu lab help completion version"},
+	}
+}
+
+// addHeadings puts every command under its heading.
+func addHeadings(root *cobra.Command) {
+	for _, h := range headings() {
+		root.AddGroup(&cobra.Group{ID: h.title, Title: h.title})
+		for _, name := range strings.Fields(h.commands) {
+			if c, _, err := root.Find([]string{name}); err == nil && c != root {
+				c.GroupID = h.title
+			}
 		}
 	}
 }

@@ -84,6 +84,10 @@ fails over and falls back.`, `
 	root.SetErr(a.env.Stderr)
 	root.SetHelpFunc(showHelp)
 	root.SetHelpCommand(newHelpCommand())
+	root.InitDefaultHelpCmd()
+	addHeadings(root)
+	root.Version = a.env.Version.Version
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	a.globals.addFlags(root.PersistentFlags())
 	root.PersistentPreRunE = a.start

@@ -20,8 +20,8 @@ const (
 	maxPath = 107
 )
 
-// SocketPath returns where the agent of a runtime folder listens.
-func SocketPath(runDir string) string { return filepath.Join(runDir, socketName) }
+// SocketPath returns the path of the socket of an agent that listens in a folder.
+func SocketPath(folder string) string { return filepath.Join(folder, socketName) }
 
 // Listener is the agent's end of the control socket.
 type Listener struct {
