@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mxcluster/internal/levels"
 	"mxcluster/internal/status"
 	"mxcluster/internal/ui"
 )
@@ -209,7 +210,7 @@ func causeWords(l *status.StatusLIM, now time.Time) string {
 // servers lists the servers of the clusters, and what is wrong with them.
 func (p *page) servers(st *status.ClusterStatus) {
 	v := ui.View{Columns: []ui.Column{{Head: "SERVER"}, {Head: "ROLE"}, {Head: "READY"}, {Head: "AGENT"}, {Head: "VERSION"}, {Head: "REVISION", Right: true},
-		{Head: "CLOCK", Right: true}, {Head: "HEARD", Right: true}, {Head: "ADDRESS", Wide: true}}}
+		{Head: "CLOCK", Right: true}, {Head: "HEARD", Right: true}, {Head: "ADDRESS", Wide: true}, {Head: "LEVELS", Wide: true}}}
 	short := func(text string, _ int) string { return text }
 	if p.width > 0 {
 		short = clipped
@@ -219,7 +220,7 @@ func (p *page) servers(st *status.ClusterStatus) {
 		for i := range c.Servers {
 			s := &c.Servers[i]
 			v.Rows = append(v.Rows, []string{short(s.Name, 14), s.Role, yesOrNo(s.Ready), agentWords(s), short(orEmpty(s.Version), 10), numberWords(s.Revision), clockWords(s.ClockOffsetMs),
-				heardWords(s), s.Address})
+				heardWords(s), s.Address, levelsWords(s.Levels)})
 			if words := serverWords(s); words != "" {
 				notes = append(notes, words)
 			}
@@ -242,6 +243,14 @@ func serverWords(s *status.StatusServer) string {
 		return ""
 	}
 	return s.Name + ": " + strings.Join(words, "; ") + "."
+}
+
+// levelsWords names the levels that a server's version understands; "": they are not known.
+func levelsWords(l *levels.Levels) string {
+	if l == nil {
+		return ""
+	}
+	return l.String()
 }
 
 func agentWords(s *status.StatusServer) string {

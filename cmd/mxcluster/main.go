@@ -19,6 +19,7 @@ import (
 	"mxcluster/internal/agent"
 	"mxcluster/internal/control"
 	"mxcluster/internal/export"
+	"mxcluster/internal/levels"
 	"mxcluster/internal/manager/postgres"
 	"mxcluster/netops"
 )
@@ -113,7 +114,7 @@ func runAgent(ctx context.Context, s commands.AgentSetup, hangups <-chan struct{
 			Lease: s.Settings.AliasLease, StopLease: s.Settings.StopLease, StartGrace: s.Settings.StartGrace,
 			FirstHold: s.Settings.FallbackHold, FromLoad: s.Settings.FallbackFromLoad,
 			ARPBudget: s.Settings.ARPBudget, ARPRefresh: s.Settings.ARPRefresh, CheckInterval: s.Settings.ServiceCheckInterval, Restarts: s.Settings.ServiceRestarts,
-			Version: s.Version, PID: os.Getpid(), Watchdog: watchdog(), Log: s.Log, ArbiterLease: s.Settings.Arbiter.Lease,
+			Version: s.Version, Levels: levels.Known(), PID: os.Getpid(), Watchdog: watchdog(), Log: s.Log, ArbiterLease: s.Settings.Arbiter.Lease,
 		},
 		Documents: s.Documents, StateDir: s.Dirs.State, RunDir: s.Dirs.Run, Socket: s.Socket, Spare: s.Spare, KeyFile: s.KeyFile, XDataDir: s.Settings.XDataDir, XDataStill: s.Settings.XDataStill,
 		StartLimit: s.Settings.ServiceStartLimit, StopLimit: s.Settings.ServiceStopLimit, CheckLimit: s.Settings.ServiceCheckLimit, Untrusted: s.Force, OwnUser: s.OwnUser,

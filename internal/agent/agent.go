@@ -18,6 +18,7 @@ import (
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/arbiter/keeper"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/levels"
 	"mxcluster/internal/sinks"
 )
 
@@ -35,6 +36,7 @@ type Config struct {
 	CheckInterval time.Duration // between health checks of software
 	Restarts      int           // of failing software in place, before the LIM counts as failed here
 	Version       string
+	Levels        levels.Levels // that this version understands
 	PID           int
 	Watchdog      time.Duration // the service manager's limit between signs of life; 0: none
 	Boot          string        // identity of the server's boot; "": not known
@@ -185,6 +187,11 @@ func (a *Agent) begin() error {
 	}
 	for name, formers := range a.kept.state.Formers {
 		a.peers.of(name).formers = formers
+	}
+	for name, is := range a.kept.state.Programs {
+		if doc.Server(name) != nil && name != a.cfg.Server {
+			a.peers.of(name).program = is
+		}
 	}
 	if a.cfg.Boot == "" || a.kept.state.Boot != a.cfg.Boot {
 		a.kept.state.Seen = nil // the others may have failed together with this server

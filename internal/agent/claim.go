@@ -42,6 +42,9 @@ func (a *Agent) claimHeard(ev member.Event) {
 	p.noteHolding(&c.Claim, later(ev.At, p.at))
 	p.Claim, p.alarms, p.claimed, p.keys = &c.Claim, c.Alarms, ev.At, rotation.Claim{}
 	p.reach, p.told = c.Reach, c.Told
+	if is := c.Program(); is != p.program {
+		p.program, a.kept.unsaved = is, true
+	}
 	if c.Keys != nil {
 		p.keys = *c.Keys
 	}
@@ -76,6 +79,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 		Looked: a.fitness.needs.unable != nil, Unready: a.fitness.unfit(), Limits: a.fitness.limits(), Witnessed: a.link.witnessed().Others > 0,
 		Hindered: a.fitness.troubled(), Unreadable: a.docs.onDisk.broken, KeyLease: a.arbiterKeys.lease(),
 		Lease: a.lease(), MACs: a.link.macs.list(), Denied: a.aliases.denials.whole, Misplaced: a.copies.misplaced(),
+		Levels: a.cfg.Levels,
 	}
 	notTaken := a.fitness.actsNotFor()
 	for n, l := range a.lims.all {

@@ -47,6 +47,7 @@ func (a *conditions) all(now time.Time) []alarms.Condition {
 		out = append(out, a.rival(l, now)...)
 	}
 	out = append(out, a.documents()...)
+	out = append(out, a.versions()...)
 	out = append(out, a.stopped()...)
 	out = append(out, a.serverRemoved()...)
 	out = append(out, a.noRoom(now)...)

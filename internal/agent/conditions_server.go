@@ -1,11 +1,14 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/levels"
 	"mxcluster/internal/rotation"
 	"mxcluster/internal/status"
 )
@@ -171,6 +174,30 @@ func (a *conditions) documents() []alarms.Condition {
 	}
 	return out
 }
+
+// versions returns the servers whose program understands less than that of others: the system works
+// by what all understand.
+func (a *conditions) versions() []alarms.Condition {
+	own := levels.Told(a.cfg.Version, a.cfg.Levels)
+	programs, highest := map[string]levels.Program{a.cfg.Server: own}, own.Levels
+	for _, s := range a.doc.Servers {
+		if p := a.peers.all[s.Name]; p != nil && p.program != (levels.Program{}) {
+			programs[s.Name], highest = p.program, highest.Highest(p.program.Levels)
+		}
+	}
+	var out []alarms.Condition
+	for _, s := range a.doc.Servers {
+		is, known := programs[s.Name]
+		if behind := is.Levels.Behind(highest); known && len(behind) > 0 {
+			out = append(out, alarms.Condition{Name: alarms.VersionBehind, Severity: alarms.Warning, Server: s.Name, After: versionSettles,
+				Text: fmt.Sprintf("%s runs an older version of mxcluster, %s, and holds the system back: %s; upgrade it there", s.Name, cmp.Or(is.Version, "which it does not tell"), strings.Join(behind, ", "))})
+		}
+	}
+	return out
+}
+
+// versionSettles is how long a difference of versions lasts before it is told.
+const versionSettles = 5 * time.Second
 
 // leaving returns the conditions of LIMs that leave their clusters and are not taken over
 // meanwhile, and of such changes that do not complete. The document's editor reports them, and

@@ -8,6 +8,7 @@ import (
 
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/levels"
 	"mxcluster/internal/status"
 )
 
@@ -56,7 +57,7 @@ func (a *Agent) statusInput(now time.Time) status.Input {
 	in.Servers[a.cfg.Server] = status.Seen{Liveness: failover.Alive, Claim: &own, Alarms: a.alarms.Alarms}
 	seen, mates := a.net.detector.Sightings(), a.mates()
 	for name, p := range a.peers.all {
-		s := status.Seen{Liveness: p.Liveness, Claim: p.Claim, Alarms: p.alarms, Said: p.at, Every: a.beatPeriod()}
+		s := status.Seen{Liveness: p.Liveness, Claim: p.Claim, Alarms: p.alarms, Said: p.at, Every: a.beatPeriod(), Program: p.program}
 		if p.stale {
 			s.Said = p.claimed
 		}
@@ -82,6 +83,7 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 		info := &control.AgentInfo{
 			Server: a.cfg.Server, PID: a.cfg.PID, Version: a.cfg.Version, StartedAt: a.started.UTC(), Revision: a.doc.Revision,
 			Ready: a.settled, Isolated: a.link.isolation.Isolated, Lease: a.cfg.Lease, Members: []control.MemberInfo{}, LIMs: []control.LIMInfo{},
+			Levels: a.cfg.Levels,
 		}
 		seen := a.net.detector.Sightings()
 		for _, s := range a.doc.Servers {
@@ -92,6 +94,10 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 				}
 				if p.Claim != nil {
 					m.Revision = p.Claim.Revision
+				}
+				if p.program != (levels.Program{}) {
+					is := p.program
+					m.Program = &is
 				}
 				info.Members = append(info.Members, m)
 			}

@@ -10,6 +10,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/levels"
 	"mxcluster/internal/rotation"
 )
 
@@ -23,6 +24,7 @@ type peers struct {
 type peer struct {
 	failover.Peer
 	alarms        []alarms.Alarm // that it has raised
+	program       levels.Program // that it ran when it was last heard, also before this run; zero: it never was
 	reach         alarms.Reach   // of its sinks
 	told          []alarms.Told  // the ledger of its sinks
 	keys          rotation.Claim

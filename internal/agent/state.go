@@ -17,6 +17,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/levels"
 	"mxcluster/internal/safepath"
 	"mxcluster/internal/sinks"
 	"mxcluster/netops"
@@ -47,6 +48,8 @@ type persisted struct {
 	Untold map[string][]sinks.Message `json:"untold,omitempty"` // by sink: messages that were not delivered yet
 
 	Formers map[string][]netip.Addr `json:"formers,omitempty"` // by server: peer.formers
+
+	Programs map[string]levels.Program `json:"programs,omitempty"` // by server: peer.program
 }
 
 // persistedLIM is the state of a LIM on this server.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mxcluster/internal/failover"
+	"mxcluster/internal/levels"
 )
 
 // keptState keeps the state that outlives the process, and knows how well that works.
@@ -151,7 +152,11 @@ func (a *Agent) takeState() persisted {
 	for name, at := range a.kept.state.Seen {
 		p.Seen[name] = at
 	}
+	p.Programs = map[string]levels.Program{}
 	for name, x := range a.peers.all {
+		if x.program != (levels.Program{}) {
+			p.Programs[name] = x.program
+		}
 		if x.formers != nil {
 			p.Formers[name] = slices.Clone(x.formers)
 		}

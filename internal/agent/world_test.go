@@ -19,6 +19,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/levels"
 	"mxcluster/internal/member"
 	"mxcluster/internal/member/membernet"
 	"mxcluster/internal/services"
@@ -39,6 +40,7 @@ type world struct {
 	servers map[string]*machine
 	cut     map[[2]string]bool        // pairs of servers that do not hear each other
 	mute    string                    // server whose agent is not heard
+	old     map[string]bool           // servers whose agents understand what the oldest version does
 	ends    map[netip.AddrPort]string // who listened last at each address
 	mu      sync.Mutex
 
@@ -329,8 +331,16 @@ func (w *world) start(names ...string) {
 
 func (w *world) config(name string) Config {
 	return Config{Server: name, GossipPort: 7946, Lease: 3 * time.Second, StopLease: time.Hour, StartGrace: 30 * time.Second, FirstHold: 2 * time.Minute,
-		ARPBudget: 15, ARPRefresh: time.Minute, CheckInterval: time.Second, Restarts: 2, Version: "test", PID: os.Getpid(), Watchdog: 10 * time.Second, Log: w.log(name),
+		ARPBudget: 15, ARPRefresh: time.Minute, CheckInterval: time.Second, Restarts: 2, Version: "test", Levels: w.levelsOf(name), PID: os.Getpid(), Watchdog: 10 * time.Second, Log: w.log(name),
 		Boot: fmt.Sprint(w.servers[name].boots + 1)}
+}
+
+// levelsOf are those that an agent is to understand: those of this version, but on old servers.
+func (w *world) levelsOf(name string) levels.Levels {
+	if w.old[name] {
+		return levels.Oldest()
+	}
+	return levels.Known()
 }
 
 // log writes agents' logs where MXCLUSTER_TEST_LOG asks for them.

@@ -50,6 +50,7 @@ const (
 
 	NameTwice          Name = "name-twice"          // two machines say that they are one server
 	DocumentBehind     Name = "document-behind"     // a server has not got the present document
+	VersionBehind      Name = "version-behind"      // a server's program understands less than others'
 	DocumentUnreadable Name = "document-unreadable" // what lies on a server's disk cannot be used
 	ServerRemoved      Name = "server-removed"      // from the system; it idles
 	AgentStopped       Name = "agent-stopped"       // on a server that is up

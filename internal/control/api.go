@@ -28,6 +28,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/levels"
 	"mxcluster/internal/status"
 	"mxcluster/internal/whatif"
 )
@@ -199,6 +200,8 @@ type AgentInfo struct {
 	Sinks     []SinkInfo    `json:"sinks,omitempty"`    // who is told of alarms
 	Takeovers *Takeovers    `json:"takeovers,omitempty"`
 	Pending   []string      `json:"pending,omitempty"` // what LIMs that leave their clusters, and bases that move, wait for
+
+	Levels levels.Levels `json:"levels,omitzero"` // that the agent's version understands
 }
 
 // MemberInfo is one other server as the agent sees it.
@@ -207,6 +210,8 @@ type MemberInfo struct {
 	Liveness string `json:"liveness"` // alive, agent-lost, gone or unknown
 	SilentMs int64  `json:"silentMs"`
 	Revision uint64 `json:"revision"` // of its cluster document; 0: not heard
+
+	Program *levels.Program `json:"program,omitempty"` // that it ran when it was last heard; nil: it never was
 }
 
 // LIMInfo is one LIM as the agent runs it, with the reason of that.

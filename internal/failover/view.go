@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/levels"
 )
 
 // State is the state of a LIM on one server.
@@ -86,7 +87,12 @@ type Claim struct {
 
 	Denied    bool  `json:"denied,omitempty"`    // its kernel denies every alias that it does not hold, as read back
 	Misplaced []int `json:"misplaced,omitempty"` // LIMs whose alias is present there and should not be
+
+	Levels levels.Levels `json:"levels,omitzero"` // that its version understands; zero: it does not tell
 }
+
+// Program is the version of the program that a server runs, by its own word.
+func (c *Claim) Program() levels.Program { return levels.Told(c.Version, c.Levels) }
 
 // Age is the age of the server's document.
 func (c *Claim) Age() clusterconf.Age { return clusterconf.Age{Epoch: c.Epoch, Revision: c.Revision} }

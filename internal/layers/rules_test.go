@@ -18,7 +18,9 @@ var arrows = []rule{
 		"who may change a file is the same question for settings and for software"},
 	{"internal/nearest", nil,
 		"a mistyped name is understood in the same way wherever it stands"},
-	{"clusterconf", []string{"internal/fault", "internal/nearest", "internal/safepath"},
+	{"internal/levels", nil,
+		"what a version understands is told alike by documents, agents and commands"},
+	{"clusterconf", []string{"internal/fault", "internal/levels", "internal/nearest", "internal/safepath"},
 		"the document and its rules hold without a network, an agent or a terminal"},
 	{"clusterconf/clusterconftest", []string{"clusterconf"},
 		"helpers of tests"},
@@ -39,7 +41,7 @@ var arrows = []rule{
 		"what a version is and what a peer may say of it is told without a disk or a connection"},
 	{"xdata/internal/tree", []string{"internal/fault", "internal/lineage", "internal/safepath", "xdata/internal/chunk", "xdata/internal/manifest"},
 		"the files of one folder, whichever store or transfer they are for"},
-	{"xdata/internal/wire", []string{"internal/fault", "internal/lineage", "clusterconf", "xdata/internal/chunk", "xdata/internal/manifest"},
+	{"xdata/internal/wire", []string{"internal/fault", "internal/levels", "internal/lineage", "clusterconf", "xdata/internal/chunk", "xdata/internal/manifest"},
 		"what goes between two servers is understood without a store"},
 	{"xdata/internal/transfer", []string{"internal/fault", "internal/safepath", "xdata/internal/chunk", "xdata/internal/manifest", "xdata/internal/tree", "xdata/internal/wire"},
 		"a version goes from one folder to another; which, and whether it may, the store decides"},
@@ -49,7 +51,7 @@ var arrows = []rule{
 		"ssh is started in the same way for syncs and for all else"},
 	{"internal/safepath", []string{},
 		"who plants links is met in one place, whatever the file is for"},
-	{"internal/failover", []string{"internal/lineage", "clusterconf"},
+	{"internal/failover", []string{"internal/levels", "internal/lineage", "clusterconf"},
 		"decisions can be simulated and tested by the thousand only while they depend on nothing but the view"},
 	{"internal/detector/evidence", nil,
 		"what a silence proves is computed from times alone"},
@@ -91,7 +93,7 @@ var arrows = []rule{
 		"SNMP is spoken in one place; what it says comes from a message or an answer of status"},
 	{"internal/web", []string{"internal/control", "internal/events", "internal/status"},
 		"HTTP asks the agent as the control socket does, and has no way to order anything"},
-	{"internal/status", []string{"internal/fault", "internal/nearest", "internal/failover", "internal/lineage", "internal/alarms", "clusterconf"},
+	{"internal/status", []string{"internal/fault", "internal/levels", "internal/nearest", "internal/failover", "internal/lineage", "internal/alarms", "clusterconf"},
 		"answers are built from values alone, so that commands and agents give the same ones"},
 	{"internal/settings", []string{"internal/fault", "internal/nearest", "clusterconf"},
 		"settings are read before anything else is there"},
@@ -109,7 +111,7 @@ var arrows = []rule{
 		"sentences about an answer that others gave: of status, of a simulation"},
 	{"internal/swap", []string{"internal/fault", "clusterconf", "netops"},
 		"an exchange of addresses is decided and done alike by an agent and by a command where none runs"},
-	{"internal/control", []string{"internal/fault", "internal/status", "internal/events", "internal/failover", "internal/whatif", "clusterconf"},
+	{"internal/control", []string{"internal/fault", "internal/levels", "internal/status", "internal/events", "internal/failover", "internal/whatif", "clusterconf"},
 		"client and server share the calls; the agent is behind the Backend interface; failover says which orders there are"},
 	{"internal/manager", []string{"internal/fault", "clusterconf"},
 		"what the management system needs and how it stands follows from what was seen; by whom, and how, is another's"},
@@ -128,14 +130,14 @@ var arrows = []rule{
 	{"internal/badfs", nil,
 		"files that the disk does not give back, for the tests of who meets them; nothing of it is in the program"},
 	{"internal/agent", []string{
-		"internal/fault", "internal/failover", "internal/lineage", "internal/member", "internal/services", "internal/control", "internal/status",
+		"internal/fault", "internal/levels", "internal/failover", "internal/lineage", "internal/member", "internal/services", "internal/control", "internal/status",
 		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/arbiter/keeper", "internal/arpbudget", "internal/detector", "internal/detector/evidence", "internal/netfiles", "internal/rehearsal", "internal/rotation", "internal/sinks", "internal/swap", "internal/safepath", "clusterconf", "netops", "xdata"},
 		"the agent serves commands and must run without them"},
 	{"internal/lab", []string{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
-		"internal/fault", "internal/nearest", "internal/confine", "internal/failover", "internal/rehearsal", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/export", "internal/whatif", "internal/ui", "internal/lab", "internal/manager", "internal/safepath", "internal/services", "internal/snmp", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
+		"internal/fault", "internal/levels", "internal/nearest", "internal/confine", "internal/failover", "internal/rehearsal", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/export", "internal/whatif", "internal/ui", "internal/lab", "internal/manager", "internal/safepath", "internal/services", "internal/snmp", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
 		"docs/reference/alarms", "clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"bench/sync", nil, "it makes data of nothing"},
@@ -233,7 +235,7 @@ var socketCalls = []string{
 }
 
 // pure packages take time as a value and do nothing but compute.
-var pure = []string{"internal/failover", "internal/detector/evidence", "internal/lineage", "internal/status", "internal/alarms", "internal/whatif", "internal/explain", "internal/manager", "internal/rehearsal"}
+var pure = []string{"internal/levels", "internal/failover", "internal/detector/evidence", "internal/lineage", "internal/status", "internal/alarms", "internal/whatif", "internal/explain", "internal/manager", "internal/rehearsal"}
 
 var impureImports = []string{
 	"context", "io", "net", "os", "sync", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "runtime", "log/slog",

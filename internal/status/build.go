@@ -9,6 +9,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/levels"
 )
 
 // The contract's words for health, from best to worst but for unknown, which
@@ -47,6 +48,8 @@ type Seen struct {
 	Alarms   []alarms.Alarm  // that the server has raised
 
 	ClockOffset *time.Duration // how far its clock is ahead of the observer's; nil: not known
+
+	Program levels.Program // that it ran when it was last heard, also before the observer's agent started; zero: it never was
 }
 
 // trusted reports whether what the server claims is so now. A stopped agent's
@@ -183,9 +186,13 @@ func (in *Input) server(name string, role clusterconf.Role) StatusServer {
 	}
 	if s.Claim != nil {
 		out.Revision = &s.Claim.Revision
-		if s.Claim.Version != "" {
-			out.Version = &s.Claim.Version
-		}
+		s.Program = s.Claim.Program()
+	}
+	if s.Program.Version != "" {
+		out.Version = &s.Program.Version
+	}
+	if s.Program.Levels != (levels.Levels{}) {
+		out.Levels = &s.Program.Levels
 	}
 	switch s.Liveness {
 	case failover.Alive:

@@ -12,6 +12,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/levels"
 	"mxcluster/internal/lineage"
 )
 
@@ -32,7 +33,7 @@ func saying(lims ...failover.LIMClaim) Seen {
 			lims[i].Promise = promise(true, "")
 		}
 	}
-	return Seen{Liveness: failover.Alive, Heard: testTime().Add(-40 * time.Millisecond), Claim: &failover.Claim{Revision: 6, LIMs: lims}}
+	return Seen{Liveness: failover.Alive, Heard: testTime().Add(-40 * time.Millisecond), Claim: &failover.Claim{Revision: 6, LIMs: lims, Levels: levels.Known()}}
 }
 
 func promise(covered bool, why string) *failover.Promise {
@@ -313,7 +314,8 @@ func TestData(t *testing.T) {
 
 func TestServers(t *testing.T) {
 	yes, no, silent, none, revision := true, false, int64(41250), int64(0), uint64(6)
-	self := StatusServer{Name: "sb1", Role: "standby", Reachable: &yes, SilentMs: &none, Revision: &revision, ClockOffsetMs: &none, Address: "10.0.0.13/24", Agent: &yes}
+	known := levels.Known()
+	self := StatusServer{Name: "sb1", Role: "standby", Reachable: &yes, SilentMs: &none, Revision: &revision, ClockOffsetMs: &none, Address: "10.0.0.13/24", Agent: &yes, Levels: &known}
 	idle := saying()
 	idle.Heard = time.Time{} // the observer
 	ahead := saying()
@@ -335,6 +337,9 @@ func TestServers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, c, _ := built(t, tt.srv1, idle)
 			tt.want.Name, tt.want.Role, tt.want.Address = "srv1", "regular", "10.0.0.21/24"
+			if tt.want.Agent != nil {
+				tt.want.Levels = &known
+			}
 			if diff := cmp.Diff([]StatusServer{self, tt.want}, c.Servers); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

@@ -109,6 +109,12 @@ const takeover = `{
      "drained": null,
      "address": "10.0.0.13/24",
      "version": "1.2.3",
+     "levels": {
+      "document": 2,
+      "gossip": 2,
+      "control": 2,
+      "transfer": 7
+     },
      "agent": true
     },
     {
@@ -124,6 +130,12 @@ const takeover = `{
      "drained": null,
      "address": "10.0.0.21/24",
      "version": null,
+     "levels": {
+      "document": 2,
+      "gossip": 2,
+      "control": 2,
+      "transfer": 7
+     },
      "agent": false
     }
    ],

@@ -8,6 +8,7 @@ import (
 
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/levels"
 )
 
 // ClusterList is the answer of `list -o json`.
@@ -233,8 +234,10 @@ type StatusServer struct {
 	Drained *Maintenance `json:"drained"` // nothing is to run on it; nil: it does its part
 
 	Address string  `json:"address"` // its base
-	Version *string `json:"version"` // of its agent; nil: not known
-	Agent   *bool   `json:"agent"`   // one runs there; nil: that cannot be seen
+	Version *string `json:"version"` // of its agent when it was last heard; nil: not known
+
+	Levels *levels.Levels `json:"levels"` // that this version understands; nil: not known
+	Agent  *bool          `json:"agent"`  // one runs there; nil: that cannot be seen
 }
 
 // Alarm is one raised alarm.
