@@ -44,6 +44,9 @@ type Env struct {
 	// Watch returns a function that waits for the end of a process.
 	Watch func(pid int) (wait func(context.Context) error, err error)
 
+	// Machine is what check tries on this server.
+	Machine Machine
+
 	// Postgres examines the PostgreSQL of this server, whose name is server.
 	Postgres func(ctx context.Context, server string) (*manager.Node, error)
 
@@ -77,6 +80,8 @@ type Kernel interface {
 	Blocked(ifname string) ([]netip.Addr, error)
 	Deny(addrs ...netip.Addr) error
 	Denied() ([]netip.Addr, error)
+	Gateways(ifname string) ([]netip.Addr, error)
+	Promotes(ifname string) (bool, error)
 	AllowAll() error
 	Close() error
 }

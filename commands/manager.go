@@ -1,13 +1,9 @@
 package commands
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -80,7 +76,7 @@ func (s *server) askNode(ctx context.Context, there *clusterconf.Server) (*manag
 		return nil, err
 	}
 	defer conn.Close()
-	node, err := readFacts(conn)
+	node, err := readMarked[manager.Node](conn, factsMark)
 	if err != nil {
 		return nil, err
 	}
@@ -102,34 +98,6 @@ func (s *server) ownNode(ctx context.Context) (*manager.Node, error) {
 
 // factsMark begins the line of an answer: a login may print lines of its own before it.
 const factsMark = "mxcluster-manager-facts "
-
-// maxFacts bounds an answer, in bytes.
-const maxFacts = 1 << 20
-
-// readFacts reads the answer of `manager facts` on another server.
-func readFacts(conn io.Reader) (*manager.Node, error) {
-	first := ""
-	for lines := bufio.NewReader(io.LimitReader(conn, maxFacts)); ; {
-		line, err := lines.ReadString('\n')
-		if text, found := strings.CutPrefix(line, factsMark); found && err == nil {
-			var node manager.Node
-			if err := json.Unmarshal([]byte(text), &node); err != nil {
-				return nil, fmt.Errorf("reading the answer of mxcluster there: %w", err)
-			}
-			return &node, nil
-		}
-		if first == "" {
-			first = strings.TrimSpace(line)
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil, fault.New(fault.Unreachable, "make sure that sync.remote_command starts mxcluster there, of the same version",
-				"the answer is not that of mxcluster: %.80q", first)
-		case err != nil:
-			return nil, err
-		}
-	}
-}
 
 // newManagerFactsCommand returns `manager facts`, which the other server asks by.
 func newManagerFactsCommand(a *app) *cobra.Command {
@@ -156,7 +124,7 @@ commands of 'mxcluster manager' run it on the other server of the pair.`,
 	return c
 }
 
-// tellFacts answers readFacts on another server.
+// tellFacts answers askNode on another server.
 func (s *server) tellFacts(ctx context.Context) error {
 	node, err := s.ownNode(ctx)
 	if err != nil {

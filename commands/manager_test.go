@@ -77,12 +77,12 @@ func plainLines(text string) string {
 // What the other server does not say is unknown, and why is told.
 func TestManagerOfASilentServer(t *testing.T) {
 	for answer, why := range map[string]string{
-		"":                                     "the answer is not that of mxcluster",
-		"sh: mxcluster: not found":             "not found",
-		factsMark + "{":                        "reading the answer of mxcluster there",
-		factsMark + `{"server":"srv2"}`:        "srv2 answers, not sb1",
-		factsMark + `{"server":"sb1"}`:         "no PostgreSQL was found",
-		strings.Repeat("x", maxFacts+1) + "\n": "the answer is not that of mxcluster",
+		"":                                      "the answer is not that of mxcluster",
+		"sh: mxcluster: not found":              "not found",
+		factsMark + "{":                         "reading the answer of mxcluster there",
+		factsMark + `{"server":"srv2"}`:         "srv2 answers, not sb1",
+		factsMark + `{"server":"sb1"}`:          "no PostgreSQL was found",
+		strings.Repeat("x", maxMarked+1) + "\n": "the answer is not that of mxcluster",
 	} {
 		w := managerWorld(t, answer)
 		a := w.must(t, "manager", "status", "-o", "json")
@@ -184,7 +184,7 @@ func TestKeyAsksForItsOwnPair(t *testing.T) {
 	w.document(t, oneCluster)
 	w.environ["MXCLUSTER_SERVER"], w.environ["SSH_ORIGINAL_COMMAND"] = "sb1", "mxcluster manager facts"
 	w.node = postgres("1", true)
-	node, err := readFacts(strings.NewReader(w.must(t, "sync", "ssh-command", "--from", "srv1").out))
+	node, err := readMarked[manager.Node](strings.NewReader(w.must(t, "sync", "ssh-command", "--from", "srv1").out), factsMark)
 	if err != nil || node.Server != "sb1" || len(node.Instances) != 1 || node.Instances[0].Database.Position != 0x3000060 {
 		t.Errorf("%+v, %v", node, err)
 	}

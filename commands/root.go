@@ -70,7 +70,7 @@ fails over and falls back.`, `
   mxcluster status
   mxcluster lab demo`,
 		newInitCommand(a), newJoinCommand(a), newServerCommand(a), newLIMCommand(a),
-		newListCommand(a), newStatusCommand(a), newExplainCommand(a), newSimulateCommand(a), newEventsCommand(a), newAlarmsCommand(a), newCreateCommand(a), newChangeCommand(a), newPreloadCommand(a),
+		newListCommand(a), newStatusCommand(a), newCheckCommand(a), newExplainCommand(a), newSimulateCommand(a), newEventsCommand(a), newAlarmsCommand(a), newCreateCommand(a), newChangeCommand(a), newPreloadCommand(a),
 		newAddLIMCommand(a), newRemoveLIMCommand(a), newDeleteCommand(a), newFallbackCommand(a), newFailoverCommand(a),
 		newLockCommand(a), newUnlockCommand(a), newFreezeCommand(a), newUnfreezeCommand(a), newRehearseCommand(a), newSyncCommand(a), newConfigCommand(a), newKeyCommand(a), newMenuCommand(a),
 		newAgentCommand(a), newAliasCommand(a), newARPCommand(a), newServiceCommand(a), newXdataCommand(a),

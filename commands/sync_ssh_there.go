@@ -101,8 +101,8 @@ func newSSHCommand(a *app) *cobra.Command {
 		Short: "Do what a sync of another server asks for",
 		Long: `Sync ssh-command is what sshd starts for the key of another server's syncs. It does
 what that server asked for in SSH_ORIGINAL_COMMAND if it is 'xdata serve' or a
-sync, of LIMs that both servers may run, or 'manager facts' between the servers of
-LIM 1, and nothing else.`,
+sync, of LIMs that both servers may run, 'manager facts' between the servers of LIM 1,
+or 'check --facts', and nothing else.`,
 		Hidden:      true,
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
@@ -132,6 +132,12 @@ func runSSHCommand(ctx context.Context, a *app, k syncKey) error {
 	if err != nil {
 		return err
 	}
+	if asked.check {
+		if err := k.used(a.env).mayAskFacts(doc, s.settings.Server); err != nil {
+			return err
+		}
+		return tellCheckFacts(ctx, a)
+	}
 	if asked.facts {
 		if err := k.used(a.env).mayAskManager(doc, s.settings.Server); err != nil {
 			return err
@@ -148,6 +154,7 @@ func runSSHCommand(ctx context.Context, a *app, k syncKey) error {
 type sshCommand struct {
 	serve   bool // `manager facts`; else a sync
 	facts   bool // as `manager facts`; else a sync
+	check   bool // as `check --facts`; else a sync
 	cluster string
 	sync    syncOptions
 }
@@ -182,6 +189,8 @@ func parseSSHCommand(text string) (sshCommand, error) {
 			return sshCommand{serve: true}, nil
 		case i > 0 && w == "manager" && len(words) == i+2 && words[i+1] == "facts":
 			return sshCommand{facts: true}, nil
+		case i > 0 && w == "check" && len(words) == i+2 && words[i+1] == "--facts":
+			return sshCommand{check: true}, nil
 		case i > 0 && w == "sync" && len(words) > i+1:
 			c, ok := parseSSHSync(words[i+1:])
 			if !ok {

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -130,6 +131,15 @@ func (w *world) env(out, errs io.Writer) Env {
 			return fakeEditor(ctx, words, file)
 		},
 		Watch: w.agent.watch,
+		Machine: Machine{
+			Files: fstest.MapFS{},
+			Port:  func(context.Context, netip.Addr, netip.AddrPort) error { return nil },
+			Segment: func(context.Context, netip.Addr, netip.Addr, int) (full, small bool, err error) {
+				return true, true, nil
+			},
+			Blocking:  func() error { return nil },
+			ClockKept: func() (kept *bool, why string) { kept = new(bool); *kept = true; return kept, "" },
+		},
 		Postgres: func(_ context.Context, server string) (*manager.Node, error) {
 			n := manager.Node{Server: server, Instances: []manager.Instance{}}
 			if w.node != nil {

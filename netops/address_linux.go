@@ -3,6 +3,7 @@ package netops
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -168,7 +169,7 @@ func (k *Kernel) promote(ifname string) error {
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	msg.Index = int32(l.Attrs().Index)
 	answer, err := k.request(unix.RTM_GETLINK, 0, msg)
-	if err == nil && promotes(answer) {
+	if on, seen := promotes(answer); err == nil && seen && on {
 		return nil
 	}
 	value := make([]byte, 4)
@@ -180,23 +181,45 @@ func (k *Kernel) promote(ifname string) error {
 	return wrap(err, "set promote_secondaries on %s", ifname)
 }
 
-// promotes reports whether promote_secondaries is set in an answer to RTM_GETLINK. If it cannot be
-// read, it counts as not set.
-func promotes(answer [][]byte) bool {
+// Promotes reports whether promote_secondaries is set on the interface.
+func (k *Kernel) Promotes(ifname string) (bool, error) {
+	l, err := k.link(ifname)
+	if err != nil {
+		return false, err
+	}
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(l.Attrs().Index)
+	answer, err := k.request(unix.RTM_GETLINK, 0, msg)
+	if err != nil {
+		return false, wrap(err, "read promote_secondaries of %s", ifname)
+	}
+	on, seen := promotes(answer)
+	if !seen {
+		return false, fmt.Errorf("read promote_secondaries of %s: the kernel does not say", ifname)
+	}
+	return on, nil
+}
+
+// promotes reports whether promote_secondaries is set in an answer to RTM_GETLINK, and whether the
+// answer says so at all.
+func promotes(answer [][]byte) (on, seen bool) {
 	if len(answer) != 1 || len(answer[0]) < unix.SizeofIfInfomsg {
-		return false
+		return false, false
 	}
 	attrs := answer[0][unix.SizeofIfInfomsg:]
 	for _, nested := range []uint16{unix.IFLA_AF_SPEC, unix.AF_INET, unix.IFLA_INET_CONF} {
 		list, err := nl.ParseRouteAttr(attrs)
 		i := slices.IndexFunc(list, func(a syscall.NetlinkRouteAttr) bool { return a.Attr.Type&^unix.NLA_F_NESTED == nested })
 		if err != nil || i < 0 {
-			return false
+			return false, false
 		}
 		attrs = list[i].Value
 	}
 	const at = 4 * (devconfPromoteSecondaries - 1) // the settings are an array of 32-bit numbers
-	return len(attrs) >= at+4 && binary.NativeEndian.Uint32(attrs[at:]) != 0
+	if len(attrs) < at+4 {
+		return false, false
+	}
+	return binary.NativeEndian.Uint32(attrs[at:]) != 0, true
 }
 
 // request sends one message and returns the answers.

@@ -25,6 +25,7 @@ type (
 		Blocked(ifname string) ([]netip.Addr, error)
 		CacheNeighbour(ifname string, addr netip.Addr, mac net.HardwareAddr) error
 		Gateways(ifname string) ([]netip.Addr, error)
+		Promotes(ifname string) (bool, error)
 		Point(ifname string, addr netip.Addr, mac net.HardwareAddr) error
 		Watch(ctx context.Context) (<-chan netops.Event, error)
 		Close() error

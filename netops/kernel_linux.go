@@ -121,6 +121,7 @@ func linkOf(l netlink.Link) Link {
 		Up:    attrs.Flags&net.FlagUp != 0 && carrier,
 
 		Enabled: attrs.Flags&net.FlagUp != 0,
+		MTU:     attrs.MTU,
 	}
 	if attrs.Statistics != nil {
 		found.Received = attrs.Statistics.RxPackets

@@ -48,6 +48,7 @@ type Link struct {
 	Enabled bool // enabled by the administrator
 
 	Received uint64 // frames received since the interface was created
+	MTU      int    // bytes of the largest packet
 }
 
 // Address is one address of an interface.

@@ -78,8 +78,19 @@ func (*Kernel) Blocked(string) ([]netip.Addr, error) { return nil, errOther() }
 // CacheNeighbour returns fault.Refused.
 func (*Kernel) CacheNeighbour(string, netip.Addr, net.HardwareAddr) error { return errOther() }
 
+// Promotes returns fault.Refused.
+func (*Kernel) Promotes(string) (bool, error) { return false, errOther() }
+
 // Gateways returns fault.Refused.
 func (*Kernel) Gateways(string) ([]netip.Addr, error) { return nil, errOther() }
+
+// TrySegment returns fault.Refused.
+func TrySegment(context.Context, netip.Addr, netip.Addr, int) (full, small bool, err error) {
+	return false, false, errOther()
+}
+
+// TryBlocking returns fault.Refused.
+func TryBlocking() error { return errOther() }
 
 // Point returns fault.Refused.
 func (*Kernel) Point(string, netip.Addr, net.HardwareAddr) error { return errOther() }

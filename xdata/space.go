@@ -45,6 +45,16 @@ type volume struct {
 	files   int   // and folders
 }
 
+// Free returns how many bytes this user may still use where the versions are.
+func (s *Store) Free() (int64, error) {
+	space := s.Space
+	if space == nil {
+		space = kernelSpace
+	}
+	free, _, err := space(existing(s.Dir))
+	return free, err
+}
+
 // checkSpace refuses a version that does not fit, before anything is written.
 func (s *Store) checkSpace(v volume) error { return s.Space.check(s.Dir, v, max(s.Spare, 1)) }
 

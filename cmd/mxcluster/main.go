@@ -57,6 +57,7 @@ func environment(s *signals) commands.Env {
 		Agent:      func(socket, spare string) commands.Agent { return &control.Client{Path: socket, Spare: spare} },
 		Edit:       edit,
 		Watch:      watch,
+		Machine:    commands.Machine{Files: os.DirFS("/"), Port: netops.TryPort, Segment: netops.TrySegment, Blocking: netops.TryBlocking, ClockKept: clockKept},
 		Postgres:   postgres.Host{ConfRoot: cmp.Or(os.Getenv("PG_CLUSTER_CONF_ROOT"), postgres.DefaultConfRoot)}.Look,
 		OwnUser:    ownUser(),
 		ActAs:      asRoot(actAs),

@@ -125,6 +125,7 @@ func scenarios() map[string]Scenario {
 		"shut-port":             shutPortScenario,
 		"tampered":              tamperedScenario,
 		"drain":                 drainScenario,
+		"check":                 checkScenario,
 		"checks":                checksScenario,
 		"drain-calls":           drainCallsScenario,
 		"rehearsal-kamailio":    rehearsalsOfKamailio(2, 1),

@@ -113,6 +113,8 @@ var arrows = []rule{
 		"an exchange of addresses is decided and done alike by an agent and by a command where none runs"},
 	{"internal/control", []string{"internal/fault", "internal/levels", "internal/status", "internal/events", "internal/failover", "internal/whatif", "clusterconf"},
 		"client and server share the calls; the agent is behind the Backend interface; failover says which orders there are"},
+	{"internal/check", []string{"internal/failover", "clusterconf"},
+		"what a system lacks follows from what its servers say; by whom they are asked is another's; failover says in which words life is told"},
 	{"internal/manager", []string{"internal/fault", "clusterconf"},
 		"what the management system needs and how it stands follows from what was seen; by whom, and how, is another's"},
 	{"internal/manager/postgres", []string{"internal/manager"},
@@ -137,7 +139,7 @@ var arrows = []rule{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
-		"internal/fault", "internal/levels", "internal/nearest", "internal/confine", "internal/failover", "internal/rehearsal", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/export", "internal/whatif", "internal/ui", "internal/lab", "internal/manager", "internal/safepath", "internal/services", "internal/snmp", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
+		"internal/fault", "internal/levels", "internal/nearest", "internal/check", "internal/netfiles", "internal/confine", "internal/failover", "internal/rehearsal", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/export", "internal/whatif", "internal/ui", "internal/lab", "internal/manager", "internal/safepath", "internal/services", "internal/snmp", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
 		"docs/reference/alarms", "clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"bench/sync", nil, "it makes data of nothing"},
@@ -235,7 +237,7 @@ var socketCalls = []string{
 }
 
 // pure packages take time as a value and do nothing but compute.
-var pure = []string{"internal/levels", "internal/failover", "internal/detector/evidence", "internal/lineage", "internal/status", "internal/alarms", "internal/whatif", "internal/explain", "internal/manager", "internal/rehearsal"}
+var pure = []string{"internal/levels", "internal/failover", "internal/detector/evidence", "internal/lineage", "internal/status", "internal/alarms", "internal/whatif", "internal/explain", "internal/check", "internal/manager", "internal/rehearsal"}
 
 var impureImports = []string{
 	"context", "io", "net", "os", "sync", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "runtime", "log/slog",

@@ -3,7 +3,9 @@ package member
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -199,7 +201,9 @@ func (s *secure) welcome(conn net.Conn) {
 		case <-s.ctx.Done():
 		}
 	}
-	if s.ctx.Err() == nil {
+	// A server of the system that opens a connection and says nothing has looked whether it can.
+	looked := errors.Is(err, io.EOF) && s.guests.known(addrPort(conn.RemoteAddr()).Addr())
+	if s.ctx.Err() == nil && !looked {
 		s.refusals.note(RefusedConnections, addrPort(conn.RemoteAddr()).Addr(), s.guests.known)
 	}
 	s.log.Debug("refusing a connection to the gossip port", "from", conn.RemoteAddr(), "err", err)

@@ -261,6 +261,14 @@ func (k *Kernel) Gateways(ifname string) ([]netip.Addr, error) {
 	return slices.Clone(l.gateways), nil
 }
 
+// Promotes is as netops.Kernel.Promotes: here the other addresses of a subnet always stay.
+func (k *Kernel) Promotes(ifname string) (bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, err := k.find(ifname)
+	return err == nil, err
+}
+
 // Watch is as netops.Kernel.Watch.
 func (k *Kernel) Watch(ctx context.Context) (<-chan netops.Event, error) {
 	return k.changes.Subscribe(ctx), nil
