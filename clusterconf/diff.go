@@ -16,6 +16,9 @@ func Diff(before, after *Document) []string {
 	after.sort()
 	d := &differ{}
 	d.value("system", before.System, after.System)
+	if was, is := before.AtLevel(), after.AtLevel(); len(before.Servers) > 0 && len(after.Servers) > 0 {
+		d.value("level", was, is)
+	}
 	pairs(before.Servers, after.Servers, func(s Server) string { return s.Name }, d.server)
 	pairs(before.LIMs, after.LIMs, func(l LIM) int { return l.Number }, d.software)
 	pairs(before.Clusters, after.Clusters, func(c Cluster) string { return c.Name }, d.cluster)
@@ -78,6 +81,7 @@ func (d *differ) server(was, is *Server) {
 		d.value(name+": still reached at", prefixText(was.ReachedAt), prefixText(is.ReachedAt))
 		d.value(name+": interface", was.Interface, is.Interface)
 		d.value(name+": drained", was.Drained.String(), is.Drained.String())
+		d.value(name+": left behind", was.LeftBehind, is.LeftBehind)
 	}
 }
 

@@ -79,7 +79,8 @@ const (
 type Document struct {
 	APIVersion string    `yaml:"apiVersion" json:"apiVersion"`
 	Kind       string    `yaml:"kind" json:"kind"`
-	System     string    `yaml:"system" json:"system"` // random identity made by init: two systems never mix
+	Level      int       `yaml:"level,omitempty" json:"level,omitempty"` // that a version must understand to read it, see [Document.AtLevel]; 0: the first
+	System     string    `yaml:"system" json:"system"`                   // random identity made by init: two systems never mix
 	Revision   uint64    `yaml:"revision" json:"revision"`
 	Epoch      uint64    `yaml:"epoch,omitempty" json:"epoch,omitempty"` // raised where the place of edits moves, because the former one is gone
 	Changed    Change    `yaml:"changed" json:"changed"`
@@ -105,9 +106,11 @@ type Server struct {
 	Base      netip.Prefix `yaml:"base" json:"base"`
 	ReachedAt netip.Prefix `yaml:"reachedAt,omitempty" json:"reachedAt,omitzero"` // its base until a moment ago: kept until every server knows the new one; invalid: none is kept
 	Interface string       `yaml:"interface" json:"interface"`
-	LIM       int          `yaml:"lim,omitempty" json:"lim,omitempty"`         // 0: none
-	Standby   bool         `yaml:"standby,omitempty" json:"standby,omitempty"` // excludes LIM
-	Drained   *Maintenance `yaml:"drained,omitempty" json:"drained,omitempty"` // nothing is started here, and what runs here leaves; nil: it does its part
+	LIM       int          `yaml:"lim,omitempty" json:"lim,omitempty"`                   // 0: none
+	Standby   bool         `yaml:"standby,omitempty" json:"standby,omitempty"`           // excludes LIM
+	Drained   *Maintenance `yaml:"drained,omitempty" json:"drained,omitempty" level:"2"` // nothing is started here, and what runs here leaves; nil: it does its part
+
+	LeftBehind bool `yaml:"leftBehind,omitempty" json:"leftBehind,omitempty" level:"2"` // its version need not be able to read the document
 }
 
 // Role derives what the server is used for.
@@ -124,12 +127,12 @@ func (s Server) Role() Role {
 // LIM is the telephone exchange's node software of one regular server.
 type LIM struct {
 	Number      int          `yaml:"lim" json:"lim"`
-	Services    []Service    `yaml:"services,omitempty" json:"services,omitempty"`       // started in order, stopped in reverse
-	Checks      []string     `yaml:"checks,omitempty" json:"checks,omitempty"`           // programs, as exec:PATH, that tell whether a server is fit to run the LIM
-	MediaServer *MediaServer `yaml:"mediaServer,omitempty" json:"mediaServer,omitempty"` // nil: none
-	Gateways    []string     `yaml:"gateways,omitempty" json:"gateways,omitempty"`       // media gateways that move with the LIM (spec ch. 2)
-	Prompts     string       `yaml:"prompts,omitempty" json:"prompts,omitempty"`         // folder of announcement prompts, which the standby must have, too (spec ch. 2); "": none
-	Rehearsable bool         `yaml:"rehearsable,omitempty" json:"rehearsable,omitempty"` // its software may be started in a rehearsal
+	Services    []Service    `yaml:"services,omitempty" json:"services,omitempty"`                 // started in order, stopped in reverse
+	Checks      []string     `yaml:"checks,omitempty" json:"checks,omitempty" level:"2"`           // programs, as exec:PATH, that tell whether a server is fit to run the LIM
+	MediaServer *MediaServer `yaml:"mediaServer,omitempty" json:"mediaServer,omitempty"`           // nil: none
+	Gateways    []string     `yaml:"gateways,omitempty" json:"gateways,omitempty"`                 // media gateways that move with the LIM (spec ch. 2)
+	Prompts     string       `yaml:"prompts,omitempty" json:"prompts,omitempty"`                   // folder of announcement prompts, which the standby must have, too (spec ch. 2); "": none
+	Rehearsable bool         `yaml:"rehearsable,omitempty" json:"rehearsable,omitempty" level:"2"` // its software may be started in a rehearsal
 }
 
 // Service is one piece of a LIM's software.
@@ -146,9 +149,9 @@ type Cluster struct {
 	Failover       FailoverMode `yaml:"failover" json:"failover"`
 	FailoverAfter  Duration     `yaml:"failoverAfter,omitempty" json:"failoverAfter,omitempty"` // 0: the mode's default
 	SplitBrainStop Side         `yaml:"splitBrainStop" json:"splitBrainStop"`
-	FallbackWindow Window       `yaml:"fallbackWindow,omitempty" json:"fallbackWindow,omitzero"` // of the local time of day, for automatic fallback
-	Rehearse       Rehearse     `yaml:"rehearse,omitempty" json:"rehearse,omitempty"`            // when the standby rehearses takeovers by itself
-	Frozen         *Maintenance `yaml:"frozen,omitempty" json:"frozen,omitempty"`                // no LIM moves by itself, until its end; nil: they do
+	FallbackWindow Window       `yaml:"fallbackWindow,omitempty" json:"fallbackWindow,omitzero" level:"2"` // of the local time of day, for automatic fallback
+	Rehearse       Rehearse     `yaml:"rehearse,omitempty" json:"rehearse,omitempty" level:"2"`            // when the standby rehearses takeovers by itself
+	Frozen         *Maintenance `yaml:"frozen,omitempty" json:"frozen,omitempty" level:"2"`                // no LIM moves by itself, until its end; nil: they do
 	LIMs           []Member     `yaml:"lims" json:"lims"`
 }
 

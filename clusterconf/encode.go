@@ -51,9 +51,9 @@ func (e *Encoded) Bytes() []byte { return e.bytes }
 // Hash returns "sha256:" and the hex digest of the canonical form.
 func (e *Encoded) Hash() string { return e.hash }
 
-// sameContent tells whether two documents say the same of servers, LIMs and clusters.
+// sameContent tells whether two documents say the same of servers, LIMs and clusters, at one level.
 func (e *Encoded) sameContent(other *Encoded) bool {
-	return bytes.Equal(e.bytes[e.content[0]:e.content[1]], other.bytes[other.content[0]:other.content[1]])
+	return e.AtLevel() == other.AtLevel() && bytes.Equal(e.bytes[e.content[0]:e.content[1]], other.bytes[other.content[0]:other.content[1]])
 }
 
 // Encode returns the canonical form of a document that may change yet.

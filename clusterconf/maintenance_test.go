@@ -181,6 +181,7 @@ func TestMaintenanceIsTold(t *testing.T) {
 		return d.ChangeCluster("c1", ChangeSpec{FallbackWindow: &Window{22 * 60, 5 * 60}})
 	})
 	want := []string{
+		"level: 1 -> 2",
 		"server srv1: drained: none -> since 2026-03-01T12:00:00Z until 2026-03-01T13:00:00Z by ann (new disk)",
 		"cluster c1: fallback window: always -> 22:00-05:00",
 		"cluster c1: frozen: none -> since 2026-03-01T12:00:00Z by ann (new switch)",

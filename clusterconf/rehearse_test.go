@@ -14,7 +14,7 @@ func TestRehearsalsAreKeptOnlyWhereTheyAreWanted(t *testing.T) {
 	after := d.Clone()
 	apply(t, after, func(d *Document) error { return d.ChangeCluster("c1", ChangeSpec{Rehearse: &nightly}) })
 	apply(t, after, func(d *Document) error { return d.SetRehearsable(1, true) })
-	want := []string{"LIM 1: may be rehearsed: false -> true", "cluster c1: rehearsals: off -> nightly"}
+	want := []string{"level: 1 -> 2", "LIM 1: may be rehearsed: false -> true", "cluster c1: rehearsals: off -> nightly"}
 	if got := Diff(d, after); !slices.Equal(got, want) {
 		t.Errorf("the difference is %q, want %q", got, want)
 	}

@@ -19,6 +19,7 @@ type reportFunc func(path, hint, format string, args ...any)
 // rules is all that is checked, the specification's chapter 6 and 9 among it.
 var rules = []rule{
 	{"revision", false, checkRevision},
+	{"level", false, checkLevel},
 	{"system", false, checkSystem},
 	{"change-text", false, checkChangeText},
 	{"lineage", false, checkLineage},

@@ -20,6 +20,8 @@ type ruleTest struct {
 var ruleTests = []ruleTest{
 	{"revision", "none", func(d *Document) { d.Revision = 0 }, "revision", "revision must be from 1"},
 	{"revision", "beyond JSON", func(d *Document) { d.Revision = 1<<53 + 1 }, "revision", "revision must be from 1"},
+	{"level", "beyond this version", func(d *Document) { d.Level = 99 }, "level", "the document is of level 99; this version of mxcluster reads it up to level 2"},
+	{"level", "negative", func(d *Document) { d.Level = -1 }, "level", "level must be at least 1"},
 	{"system", "empty", func(d *Document) { d.System = "" }, "system", `system identity "" is not valid`},
 	{"change-text", "two lines", func(d *Document) { d.Changed.Reason = "a\nb" }, "changed.reason", "the change's reason must be one line"},
 	{"change-text", "not UTF-8", func(d *Document) { d.Changed.By = "\xff" }, "changed.by", "the change's by must be one line"},

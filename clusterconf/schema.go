@@ -15,6 +15,7 @@ func (r *reader) document(n *yaml.Node) *Document {
 	r.mapping("", n, []field{
 		{"apiVersion", true, r.constant(&d.APIVersion, APIVersion)},
 		{"kind", true, r.constant(&d.Kind, Kind)},
+		{"level", false, r.integer(&d.Level)},
 		{"system", true, text(r, &d.System)},
 		{"revision", true, r.revision(&d.Revision)},
 		{"epoch", false, r.revision(&d.Epoch)},
@@ -60,6 +61,7 @@ func (r *reader) server(path string, n *yaml.Node) (s Server) {
 		{"lim", false, r.integer(&s.LIM)},
 		{"standby", false, r.boolean(&s.Standby)},
 		{"drained", false, optional(&s.Drained, r.maintenance)},
+		{"leftBehind", false, r.boolean(&s.LeftBehind)},
 	})
 	return s
 }

@@ -186,6 +186,7 @@ func (s *Store) plan(before *Encoded, change Change, fn func(*Document) error) (
 	}
 	after.Revision, after.Changed = max(before.Revision, s.highest())+1, s.stamp(change)
 	after.Ancestors = descend(before)
+	after.raise()
 	next := Freeze(after)
 	if next.sameContent(before) {
 		return Result{Before: before, After: before}, nil

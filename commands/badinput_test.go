@@ -27,7 +27,7 @@ func TestBadUsage(t *testing.T) {
 		{"", 64, `^a command is missing$`, `'mxcluster --help' lists`},
 		{"craete c1", 64, `^unknown command "craete" for mxcluster$`, `did you mean 'mxcluster create'`},
 		{"xyzzy", 64, `^unknown command "xyzzy"`, `--help`},
-		{"server", 64, `^server: a command is missing$`, `use one of add, drain, list, remove, set, show, to-free, to-standby, undrain`},
+		{"server", 64, `^server: a command is missing$`, `use one of add, drain, leave-behind, list, remove, set, show, to-free, to-standby, undrain`},
 		{"server lsit", 64, `^unknown command "lsit" for mxcluster server$`, `did you mean 'mxcluster server list'`},
 		{"lim", 64, `a command is missing`, `list, set, show`},
 		{"agent", 64, `a command is missing`, `run, status, stop`},

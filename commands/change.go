@@ -146,8 +146,12 @@ func (a *app) tell(o outcome, e edit) error {
 // terminal, where a person can look at them first. In scripts --yes confirms the former, and the
 // latter need no confirmation.
 func (a *app) confirm(e edit, out outcome) error {
-	if a.globals.yes || !e.loses && len(out.stops) == 0 && (!a.ask.Terminal || len(out.old) == 0) {
+	raises := raises(out.Result)
+	if a.globals.yes || !e.loses && !raises && len(out.stops) == 0 && (!a.ask.Terminal || len(out.old) == 0) {
 		return nil
+	}
+	if raises && !a.ask.Terminal {
+		return a.confirmStop(raiseWords(out.Result))
 	}
 	if len(out.stops) > 0 && !a.ask.Terminal {
 		return a.confirmStop(out.stops[0].String())
@@ -156,6 +160,9 @@ func (a *app) confirm(e edit, out outcome) error {
 		text := ui.Plain(e.would) + ":\n"
 		for _, line := range out.says {
 			text += "  " + ui.Plain(line) + "\n"
+		}
+		if raises {
+			text += "  " + raiseWords(out.Result) + "\n"
 		}
 		_, _ = io.WriteString(a.ask.Out, text) // an error shows with the question that follows
 	}

@@ -62,7 +62,7 @@ func (a completer) wireCompletion(root *cobra.Command) {
 // argumentOffers returns an offer for each argument of a usage line such as "add-lim C N"; nil for
 // unknown ones.
 func argumentOffers(path, use string, narrow map[string]offer) []offer {
-	kinds := map[string]offer{"C": offerClusters(anyCluster), "N": offerLIMs(anyLIM), "SRV": offerServers(anyServer)}
+	kinds := map[string]offer{"C": offerClusters(anyCluster), "N": offerLIMs(anyLIM), "SRV": offerServers(func(*clusterconf.Server, *clusterconf.Cluster) bool { return true })}
 	var offers []offer
 	for _, word := range strings.Fields(use)[1:] {
 		name := strings.Trim(word, "[]")
@@ -79,28 +79,29 @@ func argumentOffers(path, use string, narrow map[string]offer) []offer {
 // servers. New names have none.
 func narrowerArguments() map[string]offer {
 	return map[string]offer{
-		"create C":              nil,
-		"server add SRV":        nil,
-		"lab exec SRV":          nil, // servers of the lab, whose document is elsewhere
-		"preload C":             offerClusters(notPreloaded),
-		"add-lim C":             offerClusters(notPreloaded),
-		"add-lim N":             offerLIMs(inNoCluster),
-		"remove-lim N":          limsOfCluster,
-		"fallback N":            offerLIMs(inCluster),
-		"failover N":            offerLIMs(inCluster),
-		"lock N":                offerLIMs(inCluster),
-		"unlock N":              offerLIMs(isLocked),
-		"alias up N":            offerLIMs(inCluster),
-		"alias down N":          offerLIMs(inCluster),
-		"server to-standby SRV": offerServers(freeServer),
-		"server to-free SRV":    offerServers(idleStandby),
-		"server remove SRV":     offerServers(idleServer),
-		"server drain SRV":      offerServers(inService),
-		"server undrain SRV":    offerServers(isDrained),
-		"unfreeze C":            offerClusters(isFrozen),
-		"config diff A":         offerRevisions,
-		"config diff B":         offerRevisions,
-		"config rollback REV":   offerRevisions,
+		"create C":                nil,
+		"server add SRV":          nil,
+		"lab exec SRV":            nil, // servers of the lab, whose document is elsewhere
+		"preload C":               offerClusters(notPreloaded),
+		"add-lim C":               offerClusters(notPreloaded),
+		"add-lim N":               offerLIMs(inNoCluster),
+		"remove-lim N":            limsOfCluster,
+		"fallback N":              offerLIMs(inCluster),
+		"failover N":              offerLIMs(inCluster),
+		"lock N":                  offerLIMs(inCluster),
+		"unlock N":                offerLIMs(isLocked),
+		"alias up N":              offerLIMs(inCluster),
+		"alias down N":            offerLIMs(inCluster),
+		"server to-standby SRV":   offerServers(freeServer),
+		"server to-free SRV":      offerServers(idleStandby),
+		"server remove SRV":       offerServers(idleServer),
+		"server drain SRV":        offerServers(inService),
+		"server leave-behind SRV": offerServers(anyServer),
+		"server undrain SRV":      offerServers(isDrained),
+		"unfreeze C":              offerClusters(isFrozen),
+		"config diff A":           offerRevisions,
+		"config diff B":           offerRevisions,
+		"config rollback REV":     offerRevisions,
 	}
 }
 

@@ -55,6 +55,9 @@ func (s *server) repair(ctx context.Context, o change, found clusterconf.Found, 
 		return doing(err, "%s", e.doing)
 	}
 	if plan.Changed {
+		if err := s.mustBeRead(ctx, plan); err != nil {
+			return doing(err, "%s", e.doing)
+		}
 		place, err := whereToEdit(ctx, s, edited, o.force)
 		if err == nil && place.agents {
 			err = fault.New(fault.Refused, "wait until the agent has put the document here right, half a minute at most, and edit then; or edit on "+place.server,

@@ -70,6 +70,9 @@ func (s *server) replaceBroken(ctx context.Context, e edit, revision uint64, bro
 	if err != nil {
 		return doing(err, "%s", e.doing)
 	}
+	if err := s.mustBeRead(ctx, plan); err != nil {
+		return doing(err, "%s", e.doing)
+	}
 	out := outcome{Result: plan, agent: s.agent.Running(ctx), says: []string{"it replaces a document that is broken: " + broken.Error()}}
 	if !e.dryRun {
 		if err := s.confirm(e, out); err != nil {

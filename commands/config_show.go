@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -12,15 +13,35 @@ import (
 
 // newConfigShowCommand returns `config show`.
 func newConfigShowCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var showLevels bool
+	c := &cobra.Command{
 		Use:         "show",
 		Short:       "Print the cluster document",
-		Long:        "Config show prints the cluster document as it is stored, in YAML; with -o json in JSON.",
-		Example:     "  mxcluster config show\n  mxcluster config show -o json",
+		Long:        "Config show prints the cluster document as it is stored, in YAML; with -o json in JSON.\n\nWith --levels it says at which level the document is, what in it needs that level, and\nup to which level each server's version of mxcluster can read it.",
+		Example:     "  mxcluster config show\n  mxcluster config show -o json\n  mxcluster config show --levels",
 		Annotations: exits(fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
-		RunE:        func(*cobra.Command, []string) error { return runConfigShow(a) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if showLevels {
+				return runConfigLevels(c.Context(), a)
+			}
+			return runConfigShow(a)
+		},
 	}
+	c.Flags().BoolVar(&showLevels, "levels", false, "say up to which level each server can read the document")
+	return c
+}
+
+func runConfigLevels(ctx context.Context, a *app) error {
+	s, err := a.server()
+	if err != nil {
+		return err
+	}
+	doc, err := s.read()
+	if err != nil {
+		return err
+	}
+	return s.showLevels(ctx, doc)
 }
 
 // runConfigShow prints the canonical form, which is what is stored but for what a

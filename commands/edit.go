@@ -48,6 +48,9 @@ func (s *server) edit(ctx context.Context, e edit) (out outcome, live []string, 
 	if !plan.Changed {
 		return out, live, nil
 	}
+	if err := s.mustBeRead(ctx, plan); err != nil {
+		return out, nil, err
+	}
 	if err := s.preview(ctx, e, &out); err != nil || e.dryRun {
 		return out, live, err
 	}

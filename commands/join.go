@@ -80,7 +80,7 @@ func runJoin(ctx context.Context, a *app, arg string, o joinOptions) error {
 	}
 	doc, err := a.fetch(ctx, netip.AddrPortFrom(addr, uint16(s.settings.GossipPort)), keys)
 	if err != nil {
-		return err
+		return belowLevel(err)
 	}
 	if err := mayJoin(s.store, doc, o.server); err != nil {
 		return err
@@ -97,6 +97,19 @@ func runJoin(ctx context.Context, a *app, arg string, o joinOptions) error {
 		r.Left = []string{"mxcluster agent run"}
 	}
 	return a.done(r)
+}
+
+// belowLevel refuses a document that this version is too old for.
+func belowLevel(err error) error {
+	var wrong *clusterconf.ValidationError
+	if errors.As(err, &wrong) {
+		for _, v := range wrong.Violations {
+			if v.Rule == "level" {
+				return fault.New(fault.Refused, v.Hint, "this server cannot join: %s", v.Message)
+			}
+		}
+	}
+	return err
 }
 
 // joinKeys reads the system's gossip keys: from a file, standard input, or where a

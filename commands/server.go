@@ -11,5 +11,5 @@ not move between them.`, `
   mxcluster server to-standby sb1
   mxcluster server list`,
 		newServerListCommand(a), newServerShowCommand(a), newServerAddCommand(a), newServerSetCommand(a), newServerToStandbyCommand(a),
-		newServerToFreeCommand(a), newServerDrainCommand(a), newServerUndrainCommand(a), newServerRemoveCommand(a))
+		newServerToFreeCommand(a), newServerDrainCommand(a), newServerUndrainCommand(a), newServerLeaveBehindCommand(a), newServerRemoveCommand(a))
 }

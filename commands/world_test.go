@@ -22,6 +22,7 @@ import (
 	"mxcluster/internal/control"
 	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/levels"
 	"mxcluster/internal/manager"
 	"mxcluster/internal/status"
 	"mxcluster/internal/whatif"
@@ -336,7 +337,7 @@ func (f *fakeAgent) Agent(context.Context) (*control.AgentInfo, error) {
 // that srv1 and sb1 have.
 func agentInfo(here, sb1 uint64) *control.AgentInfo {
 	return &control.AgentInfo{
-		Server: "srv1", PID: 42, Version: "1.2.3", StartedAt: testNow(), Revision: here, Ready: true, Lease: 3 * time.Second,
+		Server: "srv1", PID: 42, Version: "1.2.3", StartedAt: testNow(), Revision: here, Ready: true, Lease: 3 * time.Second, Levels: levels.Known(),
 		Members: []control.MemberInfo{{Server: "sb1", Liveness: "alive", Revision: sb1}, {Server: "srv2", Liveness: "gone", SilentMs: 5000, Revision: 5}},
 		LIMs:    []control.LIMInfo{{LIM: 1, State: "running", Term: 3}},
 	}
@@ -431,6 +432,7 @@ func (f *fakeAgent) watch(int) (func(context.Context) error, error) {
 // twoLIMs is a system without a cluster yet.
 const twoLIMs = `apiVersion: mxcluster/v1
 kind: ClusterDocument
+level: 2
 system: TESTSYSTEM
 revision: 5
 changed:
@@ -456,6 +458,7 @@ servers:
 // oneCluster is that system with both LIMs in cluster c1, and a second standby.
 const oneCluster = `apiVersion: mxcluster/v1
 kind: ClusterDocument
+level: 2
 system: TESTSYSTEM
 revision: 6
 changed:

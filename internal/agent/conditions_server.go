@@ -8,7 +8,6 @@ import (
 
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
-	"mxcluster/internal/levels"
 	"mxcluster/internal/rotation"
 	"mxcluster/internal/status"
 )
@@ -178,17 +177,14 @@ func (a *conditions) documents() []alarms.Condition {
 // versions returns the servers whose program understands less than that of others: the system works
 // by what all understand.
 func (a *conditions) versions() []alarms.Condition {
-	own := levels.Told(a.cfg.Version, a.cfg.Levels)
-	programs, highest := map[string]levels.Program{a.cfg.Server: own}, own.Levels
-	for _, s := range a.doc.Servers {
-		if p := a.peers.all[s.Name]; p != nil && p.program != (levels.Program{}) {
-			programs[s.Name], highest = p.program, highest.Highest(p.program.Levels)
-		}
+	programs, highest := a.peers.programs(), a.cfg.Levels
+	for _, is := range programs {
+		highest = highest.Highest(is.Levels)
 	}
 	var out []alarms.Condition
 	for _, s := range a.doc.Servers {
 		is, known := programs[s.Name]
-		if behind := is.Levels.Behind(highest); known && len(behind) > 0 {
+		if behind := is.Levels.Behind(highest); known && !s.LeftBehind && len(behind) > 0 {
 			out = append(out, alarms.Condition{Name: alarms.VersionBehind, Severity: alarms.Warning, Server: s.Name, After: versionSettles,
 				Text: fmt.Sprintf("%s runs an older version of mxcluster, %s, and holds the system back: %s; upgrade it there", s.Name, cmp.Or(is.Version, "which it does not tell"), strings.Join(behind, ", "))})
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -135,6 +136,9 @@ func (a *documents) mayNotTake(now time.Time) string {
 	next := a.doc.Clone()
 	if err := next.ReplaceWith(d); err != nil {
 		return err.Error()
+	}
+	if shut := clusterconf.Shuts(a.doc, next, a.peers.programs()); len(shut) > 0 {
+		return fmt.Sprintf("it needs level %d of the cluster document, which %s cannot read", next.AtLevel(), strings.Join(shut, " and "))
 	}
 	if what, command := a.doc.Missing(d); what != "" {
 		return fmt.Sprintf("it has no %s any more: `%s` takes such things away", what, command)

@@ -3,12 +3,14 @@ package agent
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/levels"
 )
 
 // editing is the state of editing the document.
@@ -152,13 +154,21 @@ func (a *documents) storeEdit(ctx context.Context, base string, change clusterco
 	if err != nil {
 		return nil, err
 	}
+	programs, err := on(ctx, a.core, func() (map[string]levels.Program, error) { return a.peers.programs(), nil })
+	if err != nil {
+		return nil, err
+	}
 	res, err := a.deps.Documents.EditFrom(ctx, base, change, func(d *clusterconf.Document) error {
 		if heard != nil {
 			if err := touchesHeard(d, next, heard, a.cfg.Server); err != nil {
 				return err
 			}
 		}
-		d.Servers, d.LIMs, d.Clusters = next.Servers, next.LIMs, next.Clusters
+		before := d.Clone()
+		d.Level, d.Servers, d.LIMs, d.Clusters = next.Level, next.Servers, next.LIMs, next.Clusters
+		if shut := clusterconf.Shuts(before, d, programs); len(shut) > 0 {
+			return fault.New(fault.Refused, "upgrade mxcluster there first; `mxcluster config show --levels` shows the versions", "the change needs level %d of the cluster document, which %s cannot read", d.AtLevel(), strings.Join(shut, " and "))
+		}
 		if epoch > 0 {
 			d.Epoch, d.Editor = epoch, a.cfg.Server
 		}

@@ -60,6 +60,17 @@ func farLiveness(p *peer, now time.Time, limit time.Duration) failover.Liveness 
 	return failover.Alive
 }
 
+// programs are those of the document's servers, as far as they are known.
+func (a *peers) programs() map[string]levels.Program {
+	out := map[string]levels.Program{a.cfg.Server: levels.Told(a.cfg.Version, a.cfg.Levels)}
+	for _, s := range a.doc.Servers {
+		if p := a.all[s.Name]; p != nil && p.program != (levels.Program{}) {
+			out[s.Name] = p.program
+		}
+	}
+	return out
+}
+
 // behind reports whether this server lacks a document that the other has.
 func (a *peers) behind(c *failover.Claim) bool {
 	order := c.Age().Compare(a.doc.Age())

@@ -43,6 +43,12 @@ func (p *Present) promise(c *clusterconf.Cluster, m clusterconf.Member, lost map
 	default:
 		return &failover.Promise{Covered: no(), Why: "it runs nowhere"}
 	}
+	for _, name := range []string{to.name, from.name} {
+		if p.Document.Server(name).LeftBehind {
+			return &failover.Promise{Covered: no(), Why: name + " is left behind: its version of mxcluster need not understand the cluster document",
+				Remedy: &failover.Remedy{What: "once it is upgraded", Command: "mxcluster server leave-behind " + name + " --undo"}}
+		}
+	}
 	if !to.seen() {
 		return &failover.Promise{Why: to.name + " was not heard yet"}
 	}
