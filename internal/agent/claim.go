@@ -77,7 +77,7 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 		Server: a.cfg.Server, Run: a.run, Version: a.cfg.Version, Revision: a.doc.Revision, Epoch: a.doc.Epoch, Hash: a.hash,
 		MAC: a.link.mac, Settled: a.settled, Parked: a.parked, Leaving: a.stopping, Isolated: a.link.isolation.Isolated, Arbiter: a.arbiterKeys.toldState,
 		Looked: a.fitness.needs.unable != nil, Unready: a.fitness.unfit(), Limits: a.fitness.limits(), Witnessed: a.link.witnessed().Others > 0,
-		Hindered: a.fitness.troubled(), Unreadable: a.docs.onDisk.broken, KeyLease: a.arbiterKeys.lease(),
+		Hindered: a.hindered(), Unreadable: a.docs.onDisk.broken, KeyLease: a.arbiterKeys.lease(),
 		Lease: a.lease(), MACs: a.link.macs.list(), Denied: a.aliases.denials.whole, Misplaced: a.copies.misplaced(),
 		Levels: a.cfg.Levels,
 	}
@@ -108,6 +108,15 @@ func (a *Agent) claim(now time.Time) failover.Claim {
 	}
 	slices.SortFunc(c.LIMs, func(x, y failover.LIMClaim) int { return cmp.Compare(x.LIM, y.LIM) })
 	return c
+}
+
+// hindered returns what would keep this server from taking over any LIM.
+func (a *Agent) hindered() []string {
+	out := a.fitness.troubled()
+	if why := a.docs.unreadable(); why != "" {
+		out = append(slices.Clone(out), "it cannot read the others' cluster document: "+why)
+	}
+	return out
 }
 
 // statement returns what this server publishes.

@@ -26,6 +26,7 @@ type documents struct {
 	notInForce error           // why the document on disk is not in force; nil: it is, or it is invalid
 	awaited    string          // hash of the last document of another server that was stored
 	storing    bool            // a document of another server is being stored
+	unread     unreadDocument  // of another server, which cannot be read here
 	lastAsked  time.Time       // last request for a document
 	askedFor   clusterconf.Age // age of the requested document
 	editing
@@ -83,11 +84,32 @@ func (a *documents) reload() error {
 	return nil
 }
 
+// unreadDocument is a newer document that this server's version cannot read.
+type unreadDocument struct {
+	age clusterconf.Age // that was asked for
+	why string          // with place and key; "": there is none
+}
+
+// unreadFor is how long a document that could not be read is not asked for again: whoever has it
+// may have been mistaken.
+const unreadFor = time.Minute
+
+// unreadable says why this server cannot follow the others' document; "": it can.
+func (a *documents) unreadable() string {
+	if a.unread.age.Compare(a.doc.Age()) <= 0 {
+		return ""
+	}
+	return a.unread.why
+}
+
 // requestDocument asks a server for its newer document. For one revision it asks one server per
 // second, since many have it in a large system. A server that cannot be reached is not counted.
 func (a *documents) requestDocument(server string, age clusterconf.Age) {
-	now := time.Now()
-	if a.storing || a.onDisk.broken != "" || age.Compare(a.askedFor) <= 0 && now.Sub(a.lastAsked) < time.Second {
+	now, pause := time.Now(), time.Second
+	if age == a.unread.age {
+		pause = unreadFor
+	}
+	if a.storing || a.onDisk.broken != "" || age.Compare(a.askedFor) <= 0 && now.Sub(a.lastAsked) < pause {
 		return
 	}
 	a.lastAsked, a.askedFor = now, age
@@ -99,7 +121,10 @@ func (a *documents) requestDocument(server string, age clusterconf.Age) {
 func (a *documents) documentHeard(from string, raw []byte) {
 	d, err := clusterconf.ParseEncoded("the document of "+from, raw)
 	if err != nil {
-		a.log.Error("ignoring a document that is not valid", "from", from, "err", err)
+		if a.unread.why != err.Error() {
+			a.log.Error("a document of another server cannot be read here; the last one stays in force", "from", from, "err", err)
+		}
+		a.unread = unreadDocument{a.askedFor, err.Error()}
 		return
 	}
 	if d.System != a.doc.System {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/levels"
+	"mxcluster/internal/status"
 )
 
 // Each agent tells what its version understands. A server with an older one is told of, and by
@@ -63,5 +65,40 @@ func TestEditThatAServerCannotReadIsRefused(t *testing.T) {
 		if got := w.redundant("srv1"); !strings.Contains(got, "sb1 is left behind") {
 			t.Errorf("a cluster whose standby is left behind: %s", got)
 		}
+	})
+}
+
+// A newer document that this version cannot read is told on every server, with its line, once; the
+// cluster is not redundant meanwhile, and what runs goes on.
+func TestDocumentOfAnotherServerThatCannotBeRead(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		pass(time.Second)
+		a := w.servers["sb1"].agent
+		text := strings.Replace(string(clusterconf.Encode(w.doc)), "system:", "level: 99\nsystem:", 1)
+		onLoop(t, a, func() {
+			a.docs.askedFor = clusterconf.Age{Revision: w.doc.Revision + 1}
+			for range 3 {
+				a.docs.documentHeard("srv1", []byte(text))
+			}
+		})
+		pass(soon)
+		for _, on := range []string{"sb1", "srv1"} {
+			st := w.status(on)
+			i := slices.IndexFunc(st.Clusters[0].Alarms, func(x status.Alarm) bool { return x.Name == "document-unreadable" && x.Server == "sb1" })
+			if i < 0 || !strings.Contains(st.Clusters[0].Alarms[i].Text, "the document of srv1:6:8: the document is of level 99") {
+				t.Errorf("%s shows alarms %+v", on, st.Clusters[0].Alarms)
+			}
+			if st.Health == "ok" {
+				t.Errorf("%s shows that all is well", on)
+			}
+			if got := w.redundant(on); !strings.HasPrefix(got, "no: sb1 could not do its part: it cannot read the others' cluster document") {
+				t.Errorf("%s shows redundant %q", on, got)
+			}
+		}
+		w.edit("srv1", func(c *clusterconf.Cluster) { c.LIMs[0].Priority++ })
+		pass(unreadFor + soon)
+		w.awaitAlarms(soon)
+		w.wantRedundant("yes")
 	})
 }
