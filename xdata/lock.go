@@ -20,8 +20,7 @@ func (s *Store) lock(lim int, what string) (release func(), err error) {
 	if err := os.MkdirAll(s.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("make the folder of data versions: %w", err)
 	}
-	name := filepath.Join(s.Dir, fmt.Sprintf(".lock-%d", lim))
-	f, err := safepath.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o640)
+	f, err := safepath.OpenFile(s.lockName(lim), os.O_RDWR|os.O_CREATE, 0o640)
 	if errors.Is(err, safepath.ErrLink) {
 		err = fault.Wrap(err, fault.Refused, "remove the link, or name the folder that it leads to: xdata_dir in mxcluster.yaml", "the folder of data versions")
 	}
@@ -53,6 +52,23 @@ func (s *Store) lock(lim int, what string) (release func(), err error) {
 		f.Close()
 	}, nil
 }
+
+// InUse says by whom the data of a LIM are in use, e.g. a sync; "": by nobody, or that cannot be
+// seen.
+func (s *Store) InUse(lim int) string {
+	f, err := safepath.OpenFile(s.lockName(lim), os.O_RDONLY, 0)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		return readHolder(f)
+	}
+	return ""
+}
+
+// lockName is the file whose lock is that of a LIM's data.
+func (s *Store) lockName(lim int) string { return filepath.Join(s.Dir, fmt.Sprintf(".lock-%d", lim)) }
 
 // occupant describes a holder of the lock: what it does, and why.
 func occupant(what, why string) string {

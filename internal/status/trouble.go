@@ -178,6 +178,8 @@ func (a *Alarm) remedy() *failover.Remedy {
 		return &failover.Remedy{Command: fmt.Sprintf("mxcluster sync --lim %d", a.LIM)}
 	case alarms.DocumentUnreadable:
 		return &failover.Remedy{On: a.Server, Command: "mxcluster config validate"}
+	case alarms.VersionBehind:
+		return &failover.Remedy{Command: "mxcluster upgrade check"}
 	case alarms.LockLeft:
 		return &failover.Remedy{Command: fmt.Sprintf("mxcluster unlock %d", a.LIM)}
 	case alarms.DrainLeft:
