@@ -47,6 +47,10 @@ type Env struct {
 	// Machine is what check tries on this server.
 	Machine Machine
 
+	// Tell runs a program that only looks, and returns what it prints, at most [bundle.MaxFile]
+	// bytes of it: the end.
+	Tell func(ctx context.Context, words []string) ([]byte, error)
+
 	// Postgres examines the PostgreSQL of this server, whose name is server.
 	Postgres func(ctx context.Context, server string) (*manager.Node, error)
 

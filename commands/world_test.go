@@ -46,6 +46,8 @@ type world struct {
 
 	node *manager.Node // PostgreSQL of this server
 
+	tell func(words []string) ([]byte, error) // what other programs say
+
 	onEdit func() // happens while a person edits
 }
 
@@ -132,6 +134,12 @@ func (w *world) env(out, errs io.Writer) Env {
 			return fakeEditor(ctx, words, file)
 		},
 		Watch: w.agent.watch,
+		Tell: func(_ context.Context, words []string) ([]byte, error) {
+			if w.tell == nil {
+				return nil, nil
+			}
+			return w.tell(words)
+		},
 		Machine: Machine{
 			Files: fstest.MapFS{},
 			Port:  func(context.Context, netip.Addr, netip.AddrPort) error { return nil },

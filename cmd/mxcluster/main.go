@@ -58,6 +58,7 @@ func environment(s *signals) commands.Env {
 		Edit:       edit,
 		Watch:      watch,
 		Machine:    commands.Machine{Files: os.DirFS("/"), Port: netops.TryPort, Segment: netops.TrySegment, Blocking: netops.TryBlocking, ClockKept: clockKept},
+		Tell:       tell,
 		Postgres:   postgres.Host{ConfRoot: cmp.Or(os.Getenv("PG_CLUSTER_CONF_ROOT"), postgres.DefaultConfRoot)}.Look,
 		OwnUser:    ownUser(),
 		ActAs:      asRoot(actAs),

@@ -115,6 +115,8 @@ var arrows = []rule{
 		"client and server share the calls; the agent is behind the Backend interface; failover says which orders there are"},
 	{"internal/check", []string{"internal/failover", "clusterconf"},
 		"what a system lacks follows from what its servers say; by whom they are asked is another's; failover says in which words life is told"},
+	{"internal/bundle", nil,
+		"what is a secret is told of bytes, wherever they come from; it reads nothing"},
 	{"internal/manager", []string{"internal/fault", "clusterconf"},
 		"what the management system needs and how it stands follows from what was seen; by whom, and how, is another's"},
 	{"internal/manager/postgres", []string{"internal/manager"},
@@ -139,7 +141,7 @@ var arrows = []rule{
 		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
-		"internal/fault", "internal/levels", "internal/nearest", "internal/check", "internal/netfiles", "internal/confine", "internal/failover", "internal/rehearsal", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/export", "internal/whatif", "internal/ui", "internal/lab", "internal/manager", "internal/safepath", "internal/services", "internal/snmp", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
+		"internal/fault", "internal/levels", "internal/nearest", "internal/bundle", "internal/check", "internal/netfiles", "internal/confine", "internal/failover", "internal/rehearsal", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/export", "internal/whatif", "internal/ui", "internal/lab", "internal/manager", "internal/safepath", "internal/services", "internal/snmp", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
 		"docs/reference/alarms", "clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"bench/sync", nil, "it makes data of nothing"},

@@ -59,23 +59,53 @@ type Settings struct {
 // else its default; without that file all are defaults. What is unknown or
 // wrong is fault.Invalid and names the line or the variable.
 func Load(dirs Dirs, environ []string) (*Settings, error) {
-	path := dirs.Settings()
-	data, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, readError(err, path)
-	}
-	file, err := scan(path, data)
+	v, origins, err := collect(dirs, environ)
 	if err != nil {
 		return nil, err
 	}
+	return build(v, origins)
+}
+
+// Value is a setting as it counts.
+type Value struct {
+	Name, Value string
+	Origin      string // file and line, variable, or default
+	Command     bool   // a command line
+}
+
+// Values returns all settings in their order, whether they are right or not.
+func Values(dirs Dirs, environ []string) ([]Value, error) {
+	v, origins, err := collect(dirs, environ)
+	if err != nil {
+		return nil, err
+	}
+	var all []Value
+	for _, name := range names() {
+		command := name == "sync.rsh" || name == "sync.remote_command" || name == "alarms.exec"
+		all = append(all, Value{name, v.GetString(name), first(origins[name], "default"), command})
+	}
+	return all, nil
+}
+
+// collect finds the value of each key, and where it stands.
+func collect(dirs Dirs, environ []string) (*viper.Viper, map[string]string, error) {
+	path := dirs.Settings()
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, readError(err, path)
+	}
+	file, err := scan(path, data)
+	if err != nil {
+		return nil, nil, err
+	}
 	v := viper.New()
 	if err := setDefaults(v, dirs); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	origins := make(map[string]string)
 	for name, e := range file {
 		if err := v.MergeConfigMap(map[string]any{name: e.value}); err != nil {
-			return nil, fault.Wrap(err, fault.Invalid, "", "%s:%d", path, e.line)
+			return nil, nil, fault.Wrap(err, fault.Invalid, "", "%s:%d", path, e.line)
 		}
 		origins[name] = fmt.Sprintf("%s:%d", path, e.line)
 	}
@@ -86,7 +116,7 @@ func Load(dirs Dirs, environ []string) (*Settings, error) {
 			origins[name] = envName(name)
 		}
 	}
-	return build(v, origins)
+	return v, origins, nil
 }
 
 func setDefaults(v *viper.Viper, dirs Dirs) error {
