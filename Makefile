@@ -85,9 +85,9 @@ mutants:
 		rules.go rules_addresses.go rules_clusters.go rules_servers.go rules_services.go rules_software.go rules_system.go
 	$(GO) run ./bench/mutants -run 'Newer|Auto|Direction|Lineage|KeptBy' ./xdata direction.go
 
-# Random lives of clusters until each rule of the promise of redundancy was missed in one.
+# Lives of clusters that are betrayed, until each rule of the promise of redundancy was missed in one.
 betrayals:
-	MXCLUSTER_TEST_RULES=1 MXCLUSTER_TEST_SEED=1 MXCLUSTER_TEST_HOURS=2000 MXCLUSTER_TEST_LANES=1 \
+	MXCLUSTER_TEST_RULES=1 MXCLUSTER_TEST_SEED=1 MXCLUSTER_TEST_HOURS=2000 MXCLUSTER_TEST_LANES=2 \
 		$(GO) test -v -count=1 -timeout 0 -run 'TestSimulation$$' ./internal/agent
 
 cover:

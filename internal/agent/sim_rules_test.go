@@ -13,6 +13,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/services"
 	"mxcluster/internal/services/servicestest"
 	"mxcluster/internal/whatif"
 )
@@ -259,6 +260,8 @@ func playBetrayals(t *testing.T, seed uint64, sum *played) {
 		sum.answered.add(s.betrayals.sum)
 		sum.answered.rules.add(seed, sum.played()+time.Since(began), s.betrayals.rules)
 	}()
+	s.clients = true // who ask whoever has the alias
+	s.talkEvery(min(s.limit/4, time.Second))
 	s.start(s.names()...)
 	s.live(20*time.Second + 5*s.limit)
 	rnd := s.betrayals.rnd
@@ -301,8 +304,10 @@ func (s *simulation) disarrange(rnd *rand.Rand, on string, lim int) {
 			s.arb.Cut(on, true)
 			s.arb.ill = true
 		}
-	case 8:
-		s.toggle(on, lim)
+	case 8: // the server where it would go back to has no agent
+		s.orderFailover(lim)
+		s.live(10 * time.Second)
+		s.toggle(s.doc.RegularOf(lim).Name, lim)
 	case 9:
 		s.power(on, lim)
 	case 10: // the standby is left with one server
@@ -319,15 +324,12 @@ func (s *simulation) disarrange(rnd *rand.Rand, on string, lim int) {
 		s.trouble[on].set(func(x *trouble) { x.store = errDisk })
 		s.note("%s stores no document", on)
 		s.editSome(pick(rnd, s.names()...), lim)
-	case 12: // software that does not start
-		for _, m := range s.servers {
-			if s.doc.Server(m.name).LIM == 0 {
-				m.softs[lim].Script(servicestest.VerbStart, servicestest.Step{Err: errBroken})
-				s.limp[m.name+" "+strconv.Itoa(lim)] = true
-			}
-		}
-		s.note("LIM %d does not start on the standby, where it is moved", lim)
-		s.orderFailover(lim)
+	case 12: // software that does not start any more on its own server
+		m := s.servers[s.doc.RegularOf(lim).Name]
+		s.note("the software of LIM %d fails on %s", lim, m.name)
+		m.softs[lim].Script(servicestest.VerbStart, servicestest.Step{Err: errBroken})
+		s.limp[m.name+" "+strconv.Itoa(lim)] = true
+		m.softs[lim].SetState(services.Stopped)
 	default:
 		s.orderFailover(lim)
 	}
