@@ -137,6 +137,7 @@ func (s *simulation) betrayNow() {
 	s.note("LIM %d on %s, cut off %v; %v; yes without one of %q", lim, from, cutOff, said, rules)
 	had, guests, soon := s.hadData(from), s.guests(to, lim), s.servedSoon()+3*s.trouble[to].slow
 	makesRoom := slices.ContainsFunc(guests, func(guest int) bool { return s.goesHomeWithin(guest, to, soon) })
+	failed := s.failedOn(to, lim)
 	s.lose(from, cutOff)
 	began, within := time.Now(), s.servedFor(to)
 	covered := false
@@ -147,8 +148,8 @@ func (s *simulation) betrayNow() {
 	took := time.Since(began)
 	s.note("LIM %d is covered by %s: %v, after %s", lim, to, covered, took)
 	for _, a := range said {
-		if a.no() && covered && makesRoom {
-			s.betrayals.sum.unknown++ // it was true when it was said
+		if a.no() && covered && (makesRoom || failed) { // it was true when it was said, or nobody has tried since
+			s.betrayals.sum.unknown++
 			continue
 		}
 		if a.no() && took > soon {
@@ -320,8 +321,6 @@ func (s *simulation) judge(a answer, lim int, from, to string, covered bool, wit
 		s.betrayals.sum.unknown++
 		return
 	case *a.covered && s.unknowable(lim, to, false):
-		return
-	case !*a.covered && s.failedOn(to, lim): // it may start at the next try: who knows
 		return
 	case !*a.covered && (s.line.rough() || s.cutInPart() && !s.hears(a.by, to)): // who does not hear a server takes it for dead
 		return
