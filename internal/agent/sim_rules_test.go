@@ -316,7 +316,7 @@ func (s *simulation) disarrange(rnd *rand.Rand, on string, lim int) {
 			r.down = true
 		}
 		for _, name := range s.names() {
-			if s.doc.Server(name).LIM > 1 && !s.servers[name].down {
+			if name != s.standby() && s.doc.Server(name).LIM != lim && !s.servers[name].down {
 				s.power(name, 0)
 			}
 		}
