@@ -33,7 +33,7 @@ func (s *server) registry() *prometheus.Registry {
 		s:               s,
 		limActive:       desc("lim_active", "Whether a LIM is active on a side; no sample where that cannot be seen.", "cluster", "lim", "side"),
 		reachable:       desc("server_reachable", "Whether a server answers; no sample where that cannot be seen.", "server"),
-		alarm:           desc("alarm", "Raised alarms that count, of the whole system: neither noticed nor as expected.", "name", "severity"),
+		alarm:           desc("alarm", "Raised alarms that count, of the whole system: neither noticed nor as expected; not-redundant counts also while it is noticed.", "name", "severity"),
 		redundant:       desc("redundant", "Whether the loss of the server where a LIM is active would be covered; no sample where that cannot be seen.", "cluster", "lim"),
 		revision:        desc("document_revision", "Revision of the cluster document that is in force on this server."),
 		takeovers:       desc("takeover_total", "LIMs that this server took over from a server that failed, since its agent started."),
