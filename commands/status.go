@@ -261,18 +261,5 @@ func dataWords(d *status.StatusData) string {
 	case d.BehindMs == nil:
 		return "behind"
 	}
-	return "behind " + ageWords(time.Duration(*d.BehindMs)*time.Millisecond)
-}
-
-// ageWords rounds an age to what the eye needs: 42s, 5m, 3h, 2d.
-func ageWords(age time.Duration) string {
-	switch {
-	case age < time.Minute:
-		return strconv.Itoa(int(age/time.Second)) + "s"
-	case age < time.Hour:
-		return strconv.Itoa(int(age/time.Minute)) + "m"
-	case age < 48*time.Hour:
-		return strconv.Itoa(int(age/time.Hour)) + "h"
-	}
-	return strconv.Itoa(int(age/(24*time.Hour))) + "d"
+	return "behind " + ui.Age(time.Duration(*d.BehindMs)*time.Millisecond)
 }

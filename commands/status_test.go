@@ -93,7 +93,7 @@ NOT REDUNDANT: LIM 4 is down: its software did not start
 UNKNOWN: LIM 1, 2, 5: sb1 has not said whether it would take over
 
 CLUSTER  LIM  ACTIVE-ON  SIDE     STATE      AGE  DATA
-c1         1  sb1        standby  running  1h30m  behind 1h
+c1         1  sb1        standby  running  1h30m  behind 1h30m
 c1         2  srv2       regular  running  1h30m  in sync
 c1         3  -          none     waiting  1h30m  none
 c1         4  -          none     failed   1h30m  conflict
@@ -103,15 +103,15 @@ c1         5  sb1        standby  running  1h30m  unknown
 NOT REDUNDANT: LIM 4 is down: its software did not start
 UNKNOWN: LIM 1, 2, 5: sb1 has not said whether it would take over
 
-CLUSTER  LIM  ACTIVE-ON  SIDE     STATE    SINCE                 TERM  ALIAS         FALLBACK             AGE  DATA       REASON                      NEXT-SYNC             REHEARSED  CAUSE
-c1         1  sb1        standby  running  2026-03-01T00:30:00Z     1  10.0.0.11/24  manual, not ready  1h30m  behind 1h  srv1 is down                -                     -          -
-c1         2  srv2       regular  running  2026-03-01T00:30:00Z     2  10.0.0.11/24  manual             1h30m  in sync    runs on its regular server  2026-03-01T00:30:00Z  -          -
-c1         3  -          none     waiting  2026-03-01T00:30:00Z     3  10.0.0.11/24  manual             1h30m  none       sb1 runs LIM 1              -                     -          -
-c1         4  -          none     failed   2026-03-01T00:30:00Z     4  10.0.0.11/24  manual             1h30m  conflict   its software did not start  -                     -          -
-c1         5  sb1        standby  running  2026-03-01T00:30:00Z     5  10.0.0.11/24  manual, ready      1h30m  unknown    by order                    -                     -          -
+CLUSTER  LIM  ACTIVE-ON  SIDE     STATE    SINCE                 TERM  ALIAS         FALLBACK             AGE  DATA          REASON                      NEXT-SYNC             REHEARSED  CAUSE
+c1         1  sb1        standby  running  2026-03-01T00:30:00Z     1  10.0.0.11/24  manual, not ready  1h30m  behind 1h30m  srv1 is down                -                     -          -
+c1         2  srv2       regular  running  2026-03-01T00:30:00Z     2  10.0.0.11/24  manual             1h30m  in sync       runs on its regular server  2026-03-01T00:30:00Z  -          -
+c1         3  -          none     waiting  2026-03-01T00:30:00Z     3  10.0.0.11/24  manual             1h30m  none          sb1 runs LIM 1              -                     -          -
+c1         4  -          none     failed   2026-03-01T00:30:00Z     4  10.0.0.11/24  manual             1h30m  conflict      its software did not start  -                     -          -
+c1         5  sb1        standby  running  2026-03-01T00:30:00Z     5  10.0.0.11/24  manual, ready      1h30m  unknown       by order                    -                     -          -
 `,
 		"csv": `CLUSTER,LIM,ACTIVE-ON,SIDE,STATE,SINCE,TERM,ALIAS,FALLBACK,DATA,REASON,NEXT-SYNC,REHEARSED,CAUSE
-c1,1,sb1,standby,running,2026-03-01T00:30:00Z,1,10.0.0.11/24,"manual, not ready",behind 1h,srv1 is down,,,
+c1,1,sb1,standby,running,2026-03-01T00:30:00Z,1,10.0.0.11/24,"manual, not ready",behind 1h30m,srv1 is down,,,
 c1,2,srv2,regular,running,2026-03-01T00:30:00Z,2,10.0.0.11/24,manual,in sync,runs on its regular server,2026-03-01T00:30:00Z,,
 c1,3,,none,waiting,2026-03-01T00:30:00Z,3,10.0.0.11/24,manual,none,sb1 runs LIM 1,,,
 c1,4,,none,failed,2026-03-01T00:30:00Z,4,10.0.0.11/24,manual,conflict,its software did not start,,,
@@ -150,16 +150,6 @@ func TestStateStyle(t *testing.T) {
 	} {
 		if got := stateStyle(&status.StatusLIM{Side: tc.side, State: tc.state}); got != tc.want {
 			t.Errorf("%s on %s: style %s, want %s", tc.state, tc.side, got, tc.want)
-		}
-	}
-}
-
-func TestAgeWords(t *testing.T) {
-	for age, want := range map[time.Duration]string{
-		0: "0s", 59 * time.Second: "59s", time.Minute: "1m", 59 * time.Minute: "59m", time.Hour: "1h", 47 * time.Hour: "47h", 48 * time.Hour: "2d",
-	} {
-		if got := ageWords(age); got != want {
-			t.Errorf("ageWords(%s) = %s, want %s", age, got, want)
 		}
 	}
 }

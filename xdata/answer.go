@@ -9,7 +9,7 @@ import (
 
 // Answer reads the whole output of a program that answers once, at its end, as `mxcluster sync
 // --output json` does, up to most bytes. The first byte ends the wait for the login. The program
-// prints a [Keepalive] now and then; when nothing comes for idle, 0 meaning DefaultIdle, the error
+// prints a [Keepalive] now and then; when nothing comes for idle, 0 meaning [wire.DefaultIdle], the error
 // is fault.Unreachable.
 func Answer(peer Conn, most int64, idle time.Duration) ([]byte, error) {
 	if idle == 0 {

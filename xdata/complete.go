@@ -41,10 +41,6 @@ const (
 // Writing is a version that another program may still be writing to.
 type Writing = wire.Writing
 
-// CompleteMarker is a file in a version's own folder by which another program declares the version
-// complete, without a quiet period. It is not counted, copied or restored.
-const CompleteMarker = tree.CompleteMarker
-
 // judgeAll decides which versions of one LIM are complete. A version of another program is complete
 // after a quiet period: Store.Still, or, if longer, the longest time that one of the program's last
 // versions took from its first file to its last.

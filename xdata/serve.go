@@ -21,9 +21,6 @@ import (
 // Access is what the login that started a [Serve] may do.
 type Access = wire.Access
 
-// DefaultIdle is the default of how long a peer may be silent.
-const DefaultIdle = wire.DefaultIdle
-
 // ServeOptions restrict what a peer may ask for.
 type ServeOptions struct {
 	LIMs []int // the LIMs whose data may be read and written; nil: all
@@ -33,7 +30,7 @@ type ServeOptions struct {
 	Warn string
 	// Synced is called after a successful sync of a LIM; may be nil.
 	Synced func(lim int)
-	// Idle is how long the peer may be silent; 0: DefaultIdle.
+	// Idle is how long the peer may be silent; 0: [wire.DefaultIdle].
 	Idle time.Duration
 	// Active tells whether a LIM is known to run here; may be nil.
 	Active func(lim int) bool

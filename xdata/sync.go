@@ -37,7 +37,7 @@ type Request struct {
 	Keep      clusterconf.Side // whose version is kept to end a conflict; "": a conflict is an error
 	LastGood  time.Time        // the last successful sync of the LIM; zero: none known
 
-	Idle time.Duration // how long the peer may be silent after its greeting; 0: DefaultIdle
+	Idle time.Duration // how long the peer may be silent after its greeting; 0: [wire.DefaultIdle]
 
 	// Active tells whether the LIM is known to run here, so that an arriving version does not
 	// become the head. May be nil.

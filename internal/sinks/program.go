@@ -77,13 +77,13 @@ func (m Message) environ() []string {
 	}
 	return []string{
 		"MXCLUSTER_ALARM=" + m.Name, "MXCLUSTER_STATE=" + m.State, "MXCLUSTER_SEVERITY=" + m.Severity, "MXCLUSTER_HANDLE=" + strconv.Itoa(m.Handle),
-		"MXCLUSTER_LIM=" + lim, "MXCLUSTER_ALARM_SERVER=" + m.Server, "MXCLUSTER_TEXT=" + oneLine(m.Text), "MXCLUSTER_SINCE=" + m.RaisedAt.Format(time.RFC3339),
+		"MXCLUSTER_LIM=" + lim, "MXCLUSTER_ALARM_SERVER=" + m.Server, "MXCLUSTER_TEXT=" + OneLine(m.Text), "MXCLUSTER_SINCE=" + m.RaisedAt.Format(time.RFC3339),
 		"MXCLUSTER_SYSTEM=" + m.System, "MXCLUSTER_TOLD_BY=" + m.ToldBy,
 	}
 }
 
-// oneLine takes control characters out of a text, and zero bytes with them.
-func oneLine(text string) string {
+// OneLine takes control characters out of a text, and zero bytes with them.
+func OneLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return ' '
@@ -105,5 +105,5 @@ func (t *tail) Write(b []byte) (int, error) {
 
 // String is the end in one line.
 func (t *tail) String() string {
-	return strings.TrimSpace(oneLine(strings.ToValidUTF8(string(t.buf), "")))
+	return strings.TrimSpace(OneLine(strings.ToValidUTF8(string(t.buf), "")))
 }

@@ -157,15 +157,11 @@ func (s *Sink) variables(m sinks.Message) []gosnmp.SnmpPDU {
 	number := func(oid string, value int) gosnmp.SnmpPDU {
 		return gosnmp.SnmpPDU{Name: oid, Type: gosnmp.Integer, Value: value}
 	}
-	grave := 1
-	if m.Severity == string(alarms.Critical) {
-		grave = 2
-	}
 	return []gosnmp.SnmpPDU{
 		{Name: ".1.3.6.1.2.1.1.3.0", Type: gosnmp.TimeTicks, Value: up},
 		{Name: ".1.3.6.1.6.3.1.1.4.1.0", Type: gosnmp.ObjectIdentifier, Value: kind},
-		text(of(columnAlarmName), m.Name), number(of(columnAlarmSeverity), grave), number(of(columnAlarmLIM), m.LIM),
-		text(of(columnAlarmServer), m.Server), text(of(columnAlarmText), plain(m.Text)), text(of(columnAlarmSince), m.RaisedAt.Format(time.RFC3339)),
+		text(of(columnAlarmName), m.Name), number(of(columnAlarmSeverity), severity(m.Severity)), number(of(columnAlarmLIM), m.LIM),
+		text(of(columnAlarmServer), m.Server), text(of(columnAlarmText), sinks.OneLine(m.Text)), text(of(columnAlarmSince), m.RaisedAt.Format(time.RFC3339)),
 		text(oidNotice+".1.0", m.System), text(oidNotice+".2.0", m.ToldBy), {Name: oidNotice + ".3.0", Type: gosnmp.Gauge32, Value: again}, number(oidNotice+".4.0", m.Handle),
 	}
 }

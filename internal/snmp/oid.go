@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mxcluster/internal/alarms"
 	"mxcluster/internal/status"
 )
 
@@ -65,11 +66,11 @@ func truth(b *bool) string {
 }
 
 // severity is the MIB's MxSeverity: warning(1), critical(2).
-func severity(s string) string {
-	if s == "critical" {
-		return "2"
+func severity(s string) int {
+	if s == string(alarms.Critical) {
+		return 2
 	}
-	return "1"
+	return 1
 }
 
 // health is the MIB's: ok(1), warning(2), critical(3), unknown(4).
@@ -151,7 +152,7 @@ func (t *table) server(row int, s *status.StatusServer) {
 func (t *table) alarm(a *status.Alarm) {
 	counts := a.Counts()
 	t.cell(oidAlarms, columnAlarmName, a.Handle, kindString, a.Name)
-	t.cell(oidAlarms, columnAlarmSeverity, a.Handle, kindInteger, severity(a.Severity))
+	t.cell(oidAlarms, columnAlarmSeverity, a.Handle, kindInteger, strconv.Itoa(severity(a.Severity)))
 	t.cell(oidAlarms, columnAlarmLIM, a.Handle, kindInteger, strconv.Itoa(a.LIM))
 	t.cell(oidAlarms, columnAlarmServer, a.Handle, kindString, a.Server)
 	t.cell(oidAlarms, columnAlarmText, a.Handle, kindString, a.Text)

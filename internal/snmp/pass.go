@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"mxcluster/internal/sinks"
 )
 
 // Pass answers snmpd over its pass_persist protocol until in ends: "PING", and "get" and
@@ -23,7 +25,7 @@ func Pass(in io.Reader, out io.Writer, look func() ([]Object, error)) error {
 			}
 			if all, err := look(); err == nil {
 				if o, ok := pick(word, all, strings.TrimSpace(lines.Text())); ok {
-					answer = fmt.Sprintf("%s\n%s\n%s\n", o.OID, o.Kind, plain(o.Value))
+					answer = fmt.Sprintf("%s\n%s\n%s\n", o.OID, o.Kind, sinks.OneLine(o.Value))
 				}
 			}
 		case "set":
@@ -48,14 +50,4 @@ func pick(word string, all []Object, oid string) (Object, bool) {
 		return find(all, oid)
 	}
 	return after(all, oid)
-}
-
-// plain is a value in one line.
-func plain(value string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, value)
 }

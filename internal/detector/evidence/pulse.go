@@ -98,9 +98,6 @@ func (p *Pulse) telling() *Watch {
 // LastHeard returns the time of the last sign of life of any kind; zero if there was none.
 func (p *Pulse) LastHeard() time.Time { return p.any.LastHeard() }
 
-// LastSure returns the time of the last one that only the server itself can give.
-func (p *Pulse) LastSure() time.Time { return p.sure.LastHeard() }
-
 // Period returns the time until it is to be asked again.
 func (p *Pulse) Period(now time.Time) time.Duration { return p.telling().Period(now) }
 
