@@ -46,8 +46,8 @@ func TestParseReadsOptionalParts(t *testing.T) {
 		t.Errorf("LIM 2 is locked: %+v", got)
 	}
 	want := []LIM{
-		{Number: 1, Services: d.LIMs[0].Services, MediaServer: &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.11")}, Gateways: []string{"1A", "1B"}},
-		{Number: 2, MediaServer: &MediaServer{MediaServerStandalone, addr("10.0.9.1"), addr("10.0.9.2")}},
+		{Number: 1, Services: d.LIMs[0].Services, MediaServer: &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.11"), ""}, Gateways: []string{"1A", "1B"}},
+		{Number: 2, MediaServer: &MediaServer{MediaServerStandalone, addr("10.0.9.1"), addr("10.0.9.2"), ""}},
 	}
 	if !reflect.DeepEqual(d.LIMs, want) {
 		t.Errorf("got  %+v\nwant %+v", d.LIMs, want)

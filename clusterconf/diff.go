@@ -19,6 +19,7 @@ func Diff(before, after *Document) []string {
 	if was, is := before.AtLevel(), after.AtLevel(); len(before.Servers) > 0 && len(after.Servers) > 0 {
 		d.value("level", was, is)
 	}
+	d.value("keys of others", before.Others.text(), after.Others.text())
 	pairs(before.Servers, after.Servers, func(s Server) string { return s.Name }, d.server)
 	pairs(before.LIMs, after.LIMs, func(l LIM) int { return l.Number }, d.software)
 	pairs(before.Clusters, after.Clusters, func(c Cluster) string { return c.Name }, d.cluster)
@@ -82,6 +83,7 @@ func (d *differ) server(was, is *Server) {
 		d.value(name+": interface", was.Interface, is.Interface)
 		d.value(name+": drained", was.Drained.String(), is.Drained.String())
 		d.value(name+": left behind", was.LeftBehind, is.LeftBehind)
+		d.value(name+": keys of others", was.Others.text(), is.Others.text())
 	}
 }
 
@@ -108,6 +110,7 @@ func (d *differ) software(was, is *LIM) {
 	d.value(name+": gateways", strings.Join(was.Gateways, ", "), strings.Join(is.Gateways, ", "))
 	d.value(name+": announcement prompts", was.Prompts, is.Prompts)
 	d.value(name+": may be rehearsed", was.Rehearsable, is.Rehearsable)
+	d.value(name+": keys of others", was.Others.text(), is.Others.text())
 }
 
 func servicesText(l *LIM) string {

@@ -88,6 +88,7 @@ type Document struct {
 	Servers    []Server  `yaml:"servers" json:"servers"`
 	LIMs       []LIM     `yaml:"lims,omitempty" json:"lims,omitempty"`
 	Clusters   []Cluster `yaml:"clusters,omitempty" json:"clusters,omitempty"`
+	Others     Foreign   `yaml:"-" json:"-" level:"2"`
 	Ancestors  []string  `yaml:"ancestors,omitempty" json:"ancestors,omitempty"` // marks of the documents that this one was edited from, the newest first; see [Mark]
 }
 
@@ -111,6 +112,8 @@ type Server struct {
 	Drained   *Maintenance `yaml:"drained,omitempty" json:"drained,omitempty" level:"2"` // nothing is started here, and what runs here leaves; nil: it does its part
 
 	LeftBehind bool `yaml:"leftBehind,omitempty" json:"leftBehind,omitempty" level:"2"` // its version need not be able to read the document
+
+	Others Foreign `yaml:"-" json:"-" level:"2"`
 }
 
 // Role derives what the server is used for.
@@ -133,12 +136,16 @@ type LIM struct {
 	Gateways    []string     `yaml:"gateways,omitempty" json:"gateways,omitempty"`                 // media gateways that move with the LIM (spec ch. 2)
 	Prompts     string       `yaml:"prompts,omitempty" json:"prompts,omitempty"`                   // folder of announcement prompts, which the standby must have, too (spec ch. 2); "": none
 	Rehearsable bool         `yaml:"rehearsable,omitempty" json:"rehearsable,omitempty" level:"2"` // its software may be started in a rehearsal
+
+	Others Foreign `yaml:"-" json:"-" level:"2"`
 }
 
 // Service is one piece of a LIM's software.
 type Service struct {
 	Run         string `yaml:"run" json:"run"`                                     // SPEC of the contract, e.g. exec:/opt/lim/service
 	RegularOnly bool   `yaml:"regularOnly,omitempty" json:"regularOnly,omitempty"` // not started on the standby (spec ch. 6)
+
+	Others Foreign `yaml:"-" json:"-" level:"2"`
 }
 
 // Cluster groups regular servers, by their LIMs, with one standby server.
@@ -153,6 +160,8 @@ type Cluster struct {
 	Rehearse       Rehearse     `yaml:"rehearse,omitempty" json:"rehearse,omitempty" level:"2"`            // when the standby rehearses takeovers by itself
 	Frozen         *Maintenance `yaml:"frozen,omitempty" json:"frozen,omitempty" level:"2"`                // no LIM moves by itself, until its end; nil: they do
 	LIMs           []Member     `yaml:"lims" json:"lims"`
+
+	Others Foreign `yaml:"-" json:"-" level:"2"`
 }
 
 // Member is a LIM's place in a cluster.
@@ -164,6 +173,8 @@ type Member struct {
 
 	Leaving bool   `yaml:"leaving,omitempty" json:"leaving,omitempty"`           // it is on its way out of the cluster: not taken over any more
 	Dead    string `yaml:"serverIsDead,omitempty" json:"serverIsDead,omitempty"` // the regular or the standby server, lost for good: leaving does not wait for it; "": neither
+
+	Others Foreign `yaml:"-" json:"-" level:"2"`
 }
 
 // SilenceLimit returns how long a server must be silent before it counts as

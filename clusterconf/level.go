@@ -37,6 +37,9 @@ func needs(found []Need, path string, v reflect.Value) []Need {
 			level, err := strconv.Atoi(field.Tag.Get("level"))
 			switch value := v.Field(i); {
 			case value.IsZero() || value.Kind() == reflect.Slice && value.Len() == 0:
+			case err == nil && key == "-":
+				name, _, _ := strings.Cut(value.String(), ":")
+				found = append(found, Need{Path: join(path, name), Level: level})
 			case err == nil:
 				found = append(found, Need{Path: join(path, key), Level: level})
 			default:

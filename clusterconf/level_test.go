@@ -120,3 +120,39 @@ func TestDocumentOfAHigherLevel(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Keys of others mean nothing here. They stand at any level of the document, whatever is in them,
+// are kept by edits, and come back as they were. Other unknown keys stay mistakes.
+func TestKeysOfOthers(t *testing.T) {
+	text := strings.NewReplacer("system:", "x-site: {name: Zürich, rack: [1, 0x10, -0.0, 1.50, ~, yes], at: 2026-03-01}\nsystem:",
+		"  - name: sb1\n", "  - name: sb1\n    x-owner: \"no\"\n    x-a.b_c: \"two\\nlines \\u2028 \U0001f4de\"\n",
+		"    services:\n", "    x-lim: []\n    services:\n", "    standby: sb1\n", "    standby: sb1\n    x-cluster: {}\n",
+		"        alias: 10.0.0.11/24\n", "        alias: 10.0.0.11/24\n        x-member: 12\n").Replace(twoLIMs)
+	first := mustParse(t, text)
+	if first.Others == "" || first.Server("sb1").Others == "" || first.LIMs[0].Others == "" || first.Clusters[0].Others == "" || first.Clusters[0].LIMs[0].Others == "" || first.AtLevel() != 2 {
+		t.Fatalf("read as %+v", first)
+	}
+	once := Encode(first)
+	again := mustParse(t, string(once))
+	if string(Encode(again)) != string(once) || !reflect.DeepEqual(again, first) {
+		t.Errorf("they come back as\n%s\nand were\n%s", Encode(again), once)
+	}
+	if want := `x-site: {"at":"2026-03-01T00:00:00Z","name":"Z\u00fcrich","rack":[1,16,0,1.5,null,`; !strings.Contains(string(once), want) {
+		t.Errorf("written as\n%s\nwant %s", once, want)
+	}
+	after := first.Clone()
+	apply(t, after, func(d *Document) error { return d.FreezeCluster("c1", epochOfLevels, "", "", nil) })
+	apply(t, after, func(d *Document) error { return d.ChangeCluster("c1", ChangeSpec{Priorities: map[int]int{1: 5}}) })
+	apply(t, after, func(d *Document) error { return d.SetServer("sb1", "eth1", "") })
+	if after.Others != first.Others || after.Server("sb1").Others != first.Server("sb1").Others || after.Clusters[0].LIMs[0].Others != first.Clusters[0].LIMs[0].Others {
+		t.Errorf("an edit lost some of them:\n%s", Encode(after))
+	}
+	if got := Diff(mustParse(t, twoLIMs), first); len(got) < 4 {
+		t.Errorf("they are told as %q", got)
+	}
+	for _, wrong := range []string{"x-: 1", "x-a b: 1", "x-a: &b 1", "x-a: {1: 2}", "x-a: !!str 1", "x-a: 1\nx-a: 2", "x-a: .nan", "y-a: 1"} {
+		if _, err := Parse("cluster.yaml", []byte(twoLIMs+wrong+"\n")); fault.CodeOf(err) != fault.Invalid {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+}

@@ -16,6 +16,8 @@ type Lock struct {
 	By      string     `yaml:"by,omitempty" json:"by,omitempty"`
 	Reason  string     `yaml:"reason,omitempty" json:"reason,omitempty"`
 	Expires *time.Time `yaml:"expires,omitempty" json:"expires,omitempty"` // UTC; nil: never
+
+	Others Foreign `yaml:"-" json:"-" level:"2"`
 }
 
 // String says the lock in one phrase, such as "locked to the regular side until

@@ -14,6 +14,8 @@ type Maintenance struct {
 	Until  *time.Time `yaml:"until,omitempty" json:"until,omitempty"` // UTC; nil: no end was given
 	By     string     `yaml:"by,omitempty" json:"by,omitempty"`
 	Reason string     `yaml:"reason,omitempty" json:"reason,omitempty"`
+
+	Others Foreign `yaml:"-" json:"-" level:"2"`
 }
 
 // words says it in one phrase that begins with a verb, such as "drained until

@@ -167,11 +167,11 @@ func TestAddLIMRefusals(t *testing.T) {
 	}
 	colocated := func(d *Document) {
 		createOne(d)
-		d.LIMs = []LIM{{Number: 2, MediaServer: &MediaServer{MediaServerColocated, addr("10.0.0.12"), addr("10.0.9.9")}}}
+		d.LIMs = []LIM{{Number: 2, MediaServer: &MediaServer{MediaServerColocated, addr("10.0.0.12"), addr("10.0.9.9"), ""}}}
 	}
 	standalone := func(d *Document) {
 		createOne(d)
-		d.LIMs = []LIM{{Number: 1, MediaServer: &MediaServer{MediaServerStandalone, addr("10.0.0.99"), addr("10.0.0.22")}}}
+		d.LIMs = []LIM{{Number: 1, MediaServer: &MediaServer{MediaServerStandalone, addr("10.0.0.99"), addr("10.0.0.22"), ""}}}
 	}
 	refusals(t, []editTest{
 		{"LIM number", createOne, add("c1", 1000, "10.0.0.22", 0), fault.Usage, "LIM number 1000 is not from 1 to 999", ""},

@@ -51,8 +51,8 @@ func (r *reader) plain(path string, n *yaml.Node) bool {
 }
 
 // mapping hands every value to its field and notes keys that are unknown,
-// repeated or missing.
-func (r *reader) mapping(path string, n *yaml.Node, fields []field) {
+// repeated or missing. Keys of others go to others; nil: there are none here.
+func (r *reader) mapping(path string, n *yaml.Node, others *Foreign, fields []field) {
 	if !r.plain(path, n) {
 		return
 	}
@@ -65,6 +65,10 @@ func (r *reader) mapping(path string, n *yaml.Node, fields []field) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		at := slices.IndexFunc(fields, func(f field) bool { return f.key == key.Value })
+		if at < 0 && others != nil && key.Kind == yaml.ScalarNode && strings.HasPrefix(key.Value, foreignPrefix) && r.plain(path, key) {
+			r.foreign(join(path, key.Value), key, value, others)
+			continue
+		}
 		if at < 0 {
 			meant = append(meant, r.unknownKey(path, key, fields))
 			continue

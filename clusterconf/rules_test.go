@@ -86,16 +86,16 @@ var ruleTests = []ruleTest{
 		d.LIMs[0].MediaServer = &MediaServer{Kind: MediaServerStandalone, Media: addr("10.0.9.1")}
 	}, "lims[0].mediaServer.control", "the control address of the media server of LIM 1, invalid IP, is not an address"},
 	{"media-server", "multicast", func(d *Document) {
-		d.LIMs[0].MediaServer = &MediaServer{MediaServerStandalone, addr("224.0.0.1"), addr("10.0.9.1")}
+		d.LIMs[0].MediaServer = &MediaServer{MediaServerStandalone, addr("224.0.0.1"), addr("10.0.9.1"), ""}
 	}, "lims[0].mediaServer.media", "the media address of the media server of LIM 1, 224.0.0.1, is a multicast address"},
 	{"media-server-alias", "base instead", func(d *Document) {
-		d.LIMs[0].MediaServer = &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.21")}
+		d.LIMs[0].MediaServer = &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.21"), ""}
 	}, "lims[0].mediaServer.control", "the control address of the co-located media server of LIM 1 is 10.0.0.21, not the LIM's alias 10.0.0.11"},
 	{"media-server-apart", "the alias", func(d *Document) {
-		d.LIMs[0].MediaServer = &MediaServer{MediaServerStandalone, addr("10.0.0.11"), addr("10.0.9.1")}
+		d.LIMs[0].MediaServer = &MediaServer{MediaServerStandalone, addr("10.0.0.11"), addr("10.0.9.1"), ""}
 	}, "lims[0].mediaServer.media", "the media address of the stand-alone media server of LIM 1, 10.0.0.11, is the alias of LIM 1"},
 	{"media-server-apart", "a base", func(d *Document) {
-		d.LIMs[0].MediaServer = &MediaServer{MediaServerStandalone, addr("10.0.9.1"), addr("10.0.0.14")}
+		d.LIMs[0].MediaServer = &MediaServer{MediaServerStandalone, addr("10.0.9.1"), addr("10.0.0.14"), ""}
 	}, "lims[0].mediaServer.control", "10.0.0.14, is the base of free1"},
 	{"choice", "kind of media server", func(d *Document) { d.LIMs[0].MediaServer = &MediaServer{Kind: MediaServerNone} }, "lims[0].mediaServer.kind", `kind must be colocated or standalone, not "none"`},
 	{"gateway", "space", func(d *Document) { d.LIMs[0].Gateways = []string{"1A", "1 B"} }, "lims[0].gateways[1]", `gateway identity "1 B" is not valid`},
@@ -192,14 +192,14 @@ func TestRulesAllow(t *testing.T) {
 			d.Clusters[0].LIMs[1].Lock = &Lock{To: SideStandby, Since: testTime, By: "ann", Reason: "reboot", Expires: &later}
 		},
 		"media server beside the LIM": func(d *Document) {
-			d.LIMs[0].MediaServer = &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.11")}
+			d.LIMs[0].MediaServer = &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.11"), ""}
 		},
 		"media server beside a LIM of no cluster": func(d *Document) {
-			d.LIMs[0].MediaServer = &MediaServer{MediaServerColocated, addr("10.0.9.1"), addr("10.0.9.2")}
+			d.LIMs[0].MediaServer = &MediaServer{MediaServerColocated, addr("10.0.9.1"), addr("10.0.9.2"), ""}
 			d.Clusters = nil
 		},
 		"one media server for two LIMs": func(d *Document) {
-			m := &MediaServer{MediaServerStandalone, addr("10.0.9.1"), addr("10.0.9.1")}
+			m := &MediaServer{MediaServerStandalone, addr("10.0.9.1"), addr("10.0.9.1"), ""}
 			d.LIMs = append(d.LIMs, LIM{Number: 2, MediaServer: m})
 			d.LIMs[0].MediaServer = m
 		},
@@ -290,7 +290,7 @@ func TestMediaServerProblem(t *testing.T) {
 		{MediaServerColocated, "10.0.0.12", "10.0.0.12", 2, true},
 	} {
 		d := mustParse(t, twoLIMs)
-		d.LIMs = []LIM{{Number: 1, MediaServer: &MediaServer{tc.kind, addr(tc.media), addr(tc.control)}}}
+		d.LIMs = []LIM{{Number: 1, MediaServer: &MediaServer{tc.kind, addr(tc.media), addr(tc.control), ""}}}
 		if got := d.mediaServerProblem(tc.lim, addr("10.0.0.11")); (got == "") != tc.ok {
 			t.Errorf("%+v: %q", tc, got)
 		}

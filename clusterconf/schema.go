@@ -12,7 +12,7 @@ import (
 
 func (r *reader) document(n *yaml.Node) *Document {
 	d := &Document{}
-	r.mapping("", n, []field{
+	r.mapping("", n, &d.Others, []field{
 		{"apiVersion", true, r.constant(&d.APIVersion, APIVersion)},
 		{"kind", true, r.constant(&d.Kind, Kind)},
 		{"level", false, r.integer(&d.Level)},
@@ -42,7 +42,7 @@ func (r *reader) constant(dst *string, want string) readFunc {
 
 func (r *reader) change(c *Change) readFunc {
 	return func(path string, n *yaml.Node) {
-		r.mapping(path, n, []field{
+		r.mapping(path, n, nil, []field{
 			{"at", true, r.time(&c.At)},
 			{"by", false, text(r, &c.By)},
 			{"server", false, text(r, &c.On)},
@@ -53,7 +53,7 @@ func (r *reader) change(c *Change) readFunc {
 }
 
 func (r *reader) server(path string, n *yaml.Node) (s Server) {
-	r.mapping(path, n, []field{
+	r.mapping(path, n, &s.Others, []field{
 		{"name", true, text(r, &s.Name)},
 		{"base", true, r.prefix(&s.Base)},
 		{"reachedAt", false, r.prefix(&s.ReachedAt)},
@@ -67,7 +67,7 @@ func (r *reader) server(path string, n *yaml.Node) (s Server) {
 }
 
 func (r *reader) lim(path string, n *yaml.Node) (l LIM) {
-	r.mapping(path, n, []field{
+	r.mapping(path, n, &l.Others, []field{
 		{"lim", true, r.integer(&l.Number)},
 		{"services", false, list(r, &l.Services, r.service)},
 		{"checks", false, list(r, &l.Checks, r.word)},
@@ -80,7 +80,7 @@ func (r *reader) lim(path string, n *yaml.Node) (l LIM) {
 }
 
 func (r *reader) mediaServer(path string, n *yaml.Node) (m MediaServer) {
-	r.mapping(path, n, []field{
+	r.mapping(path, n, &m.Others, []field{
 		{"kind", true, text(r, &m.Kind)},
 		{"media", true, r.address(&m.Media)},
 		{"control", true, r.address(&m.Control)},
@@ -94,7 +94,7 @@ func (r *reader) word(path string, n *yaml.Node) (w string) {
 }
 
 func (r *reader) service(path string, n *yaml.Node) (s Service) {
-	r.mapping(path, n, []field{
+	r.mapping(path, n, &s.Others, []field{
 		{"run", true, text(r, &s.Run)},
 		{"regularOnly", false, r.boolean(&s.RegularOnly)},
 	})
@@ -103,7 +103,7 @@ func (r *reader) service(path string, n *yaml.Node) (s Service) {
 
 func (r *reader) cluster(path string, n *yaml.Node) Cluster {
 	c := Cluster{Fallback: FallbackManual, Failover: FailoverNormal, SplitBrainStop: SideRegular}
-	r.mapping(path, n, []field{
+	r.mapping(path, n, &c.Others, []field{
 		{"name", true, text(r, &c.Name)},
 		{"standby", true, text(r, &c.Standby)},
 		{"fallback", false, text(r, &c.Fallback)},
@@ -120,7 +120,7 @@ func (r *reader) cluster(path string, n *yaml.Node) Cluster {
 
 func (r *reader) member(path string, n *yaml.Node) Member {
 	m := Member{Priority: DefaultPriority}
-	r.mapping(path, n, []field{
+	r.mapping(path, n, &m.Others, []field{
 		{"lim", true, r.integer(&m.LIM)},
 		{"alias", true, r.prefix(&m.Alias)},
 		{"priority", false, r.integer(&m.Priority)},
@@ -132,7 +132,7 @@ func (r *reader) member(path string, n *yaml.Node) Member {
 }
 
 func (r *reader) lock(path string, n *yaml.Node) (l Lock) {
-	r.mapping(path, n, []field{
+	r.mapping(path, n, &l.Others, []field{
 		{"to", true, text(r, &l.To)},
 		{"since", true, r.time(&l.Since)},
 		{"by", false, text(r, &l.By)},
@@ -143,7 +143,7 @@ func (r *reader) lock(path string, n *yaml.Node) (l Lock) {
 }
 
 func (r *reader) maintenance(path string, n *yaml.Node) (m Maintenance) {
-	r.mapping(path, n, []field{
+	r.mapping(path, n, &m.Others, []field{
 		{"since", true, r.time(&m.Since)},
 		{"until", false, optional(&m.Until, r.instant)},
 		{"by", false, text(r, &m.By)},

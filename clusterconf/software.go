@@ -23,6 +23,8 @@ type MediaServer struct {
 	Kind    MediaServerKind `yaml:"kind" json:"kind"`
 	Media   netip.Addr      `yaml:"media" json:"media"`     // address of its media interface
 	Control netip.Addr      `yaml:"control" json:"control"` // address of its control interface
+
+	Others Foreign `yaml:"-" json:"-" level:"2"`
 }
 
 // SetServices replaces the software of a LIM.

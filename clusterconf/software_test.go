@@ -13,7 +13,7 @@ func media(lim int, kind MediaServerKind, addresses ...string) func(*Document) e
 	for i, text := range addresses {
 		a[i] = addr(text)
 	}
-	return func(d *Document) error { return d.SetMediaServer(lim, MediaServer{kind, a[0], a[1]}) }
+	return func(d *Document) error { return d.SetMediaServer(lim, MediaServer{kind, a[0], a[1], ""}) }
 }
 
 func TestSetMediaServer(t *testing.T) {
@@ -23,11 +23,11 @@ func TestSetMediaServer(t *testing.T) {
 		edit   func(*Document) error
 		want   *MediaServer
 	}{
-		{"standalone", create, media(1, MediaServerStandalone, "10.0.9.1", "10.0.9.2"), &MediaServer{MediaServerStandalone, addr("10.0.9.1"), addr("10.0.9.2")}},
-		{"co-located", create, media(1, MediaServerColocated, "10.0.0.11", "10.0.0.11"), &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.11")}},
-		{"co-located, by default at the alias", create, media(1, MediaServerColocated), &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.11")}},
-		{"outside a cluster by default at the base", nil, media(1, MediaServerColocated), &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.11")}},
-		{"outside a cluster at any address", nil, media(1, MediaServerColocated, "10.0.9.1"), &MediaServer{MediaServerColocated, addr("10.0.9.1"), addr("10.0.0.11")}},
+		{"standalone", create, media(1, MediaServerStandalone, "10.0.9.1", "10.0.9.2"), &MediaServer{MediaServerStandalone, addr("10.0.9.1"), addr("10.0.9.2"), ""}},
+		{"co-located", create, media(1, MediaServerColocated, "10.0.0.11", "10.0.0.11"), &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.11"), ""}},
+		{"co-located, by default at the alias", create, media(1, MediaServerColocated), &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.11"), ""}},
+		{"outside a cluster by default at the base", nil, media(1, MediaServerColocated), &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.11"), ""}},
+		{"outside a cluster at any address", nil, media(1, MediaServerColocated, "10.0.9.1"), &MediaServer{MediaServerColocated, addr("10.0.9.1"), addr("10.0.0.11"), ""}},
 		{"none", nil, media(1, MediaServerNone), nil},
 		{"no longer", func(d *Document) { d.LIMs = []LIM{{Number: 1, MediaServer: &MediaServer{Kind: MediaServerColocated}}} }, media(1, MediaServerNone), nil},
 	}
@@ -100,7 +100,7 @@ func TestSetSoftwareKeepsTheRest(t *testing.T) {
 		}
 	}
 	want := &LIM{Number: 1, Services: []Service{{Run: "exec:/opt/lim"}}, Gateways: []string{"1A"},
-		MediaServer: &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.11")}}
+		MediaServer: &MediaServer{MediaServerColocated, addr("10.0.0.11"), addr("10.0.0.11"), ""}}
 	if got := d.LIM(1); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}
@@ -134,7 +134,7 @@ func TestMediaServerGoesThroughClusters(t *testing.T) {
 	}
 	refusals(t, []editTest{
 		{"create with another address", func(d *Document) {
-			d.LIMs = []LIM{{Number: 1, MediaServer: &MediaServer{MediaServerColocated, addr("10.0.0.21"), addr("10.0.0.11")}}}
+			d.LIMs = []LIM{{Number: 1, MediaServer: &MediaServer{MediaServerColocated, addr("10.0.0.21"), addr("10.0.0.11"), ""}}}
 		}, func(d *Document) error { return d.CreateCluster(both()) }, fault.Refused,
 			"cannot create cluster c1: the media address of the co-located media server of LIM 1 is 10.0.0.21, not 10.0.0.11, which will be its alias", "mxcluster lim set 1 --media-server colocated"},
 	})

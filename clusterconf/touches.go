@@ -44,6 +44,7 @@ func standingIn(d *Document, name string) standing {
 	s.ReachedAt = netip.Prefix{} // goes when every server knows the new base
 	s.Drained = nil              // is known where the LIM goes; a server that was away learns of it
 	s.LeftBehind = false
+	s.Others = ""
 	for _, c := range d.Clusters {
 		for _, m := range c.LIMs {
 			if c.Standby == name || s.LIM != 0 && s.LIM == m.LIM {

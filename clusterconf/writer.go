@@ -39,6 +39,13 @@ func (w *writer) fields(v reflect.Value, at func(key string)) {
 		key, option, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
 		field := v.Field(i)
 		at(key)
+		if others, ok := field.Interface().(Foreign); ok {
+			for _, line := range others.lines() {
+				w.begin()
+				w.buf = append(append(w.buf, line...), '\n')
+			}
+			continue
+		}
 		if option == "omitempty" && (field.IsZero() || field.Kind() == reflect.Slice && field.Len() == 0) {
 			continue
 		}
