@@ -37,7 +37,8 @@ func newSetupSSHCommand(a *app) *cobra.Command {
 		Long: `Sync setup-ssh makes an ed25519 key pair for the syncs of this server and logs in on
 SRV once, as you may by password or key, to let that key in: it opens the data of the
 LIMs that both servers may run, shows the servers of LIM 1 each other's state of the
-management system, and does nothing else. SRV's host key is pinned. From then on
+management system, tells 'mxcluster check' what SRV sees of itself, and does nothing
+else. SRV's host key is pinned. From then on
 'mxcluster sync' uses this login for SRV, unless sync.rsh is set.
 
 'mxcluster sync --all' has standbys do what this server has no part in. A key may order
