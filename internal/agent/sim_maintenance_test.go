@@ -131,6 +131,17 @@ func (x *strangers) begin(s *simulation, rnd *rand.Rand, _ string) {
 	s.segment.Connect(x.host, "eth0")
 }
 
+// announce has the stranger make itself known to all who hear it.
+func (x *strangers) announce(s *simulation) {
+	wire, err := s.segment.OpenWire(x.host, "eth0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := wire.Announce(s.alias(x.on).Addr()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 func (x *strangers) end(s *simulation, _ string) {
 	if x.on == 0 {
 		return

@@ -260,8 +260,9 @@ func playBetrayals(t *testing.T, seed uint64, sum *played) {
 		sum.answered.add(s.betrayals.sum)
 		sum.answered.rules.add(seed, sum.played()+time.Since(began), s.betrayals.rules)
 	}()
-	s.clients = true // who ask whoever has the alias
-	s.talkEvery(min(s.limit/4, time.Second))
+	if s.clients = seed%2 == 0; s.clients { // who ask whoever has the alias, and are heard where nobody else is
+		s.talkEvery(min(s.limit/4, time.Second))
+	}
 	s.start(s.names()...)
 	s.live(20*time.Second + 5*s.limit)
 	rnd := s.betrayals.rnd
@@ -298,6 +299,7 @@ func (s *simulation) disarrange(rnd *rand.Rand, on string, lim int) {
 		s.note("no room on %s", on)
 	case 6:
 		s.disorders.strangers.begin(s, rnd, on)
+		s.disorders.strangers.announce(s)
 	case 7:
 		if s.arb != nil {
 			s.note("%s does not reach the arbiter", on)
