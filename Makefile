@@ -15,7 +15,7 @@ PLAIN     := mxcluster/cmd/mxcluster mxcluster/internal/agent mxcluster/xdata
 # beside them, first the one with the most processes at once.
 LAB       := mxcluster/internal/lab
 
-.PHONY: build test test-race test-lab test-plain race needs lint docs demo fuzz bench mutants betrayals cover clean
+.PHONY: build test test-race test-lab test-plain race needs lint docs demo fuzz bench mutants betrayals cover packages clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags grpcnotrace -o bin/mxcluster ./cmd/mxcluster
@@ -53,10 +53,11 @@ needs:
 lint:
 	$(GOLANGCI) run ./...
 
-# Manual pages, docs/cli and completions are made of the commands. The same test,
-# without the variable, fails where they differ.
+# Manual pages, docs/cli and completions are made of the commands, packaging/copyright of the
+# modules. The same tests, without the variable, fail where they differ.
 docs:
 	UPDATE_GOLDEN=1 $(GO) test -count=1 ./internal/gendocs
+	UPDATE_GOLDEN=1 $(GO) test -count=1 -run Copyright ./internal/layers
 
 demo:
 	$(GO) run ./cmd/mxcluster lab demo
@@ -89,6 +90,11 @@ mutants:
 betrayals:
 	MXCLUSTER_TEST_RULES=1 MXCLUSTER_TEST_SEED=1 MXCLUSTER_TEST_HOURS=2000 MXCLUSTER_TEST_LANES=2 \
 		$(GO) test -v -count=1 -timeout 0 -run 'TestSimulation$$' ./internal/agent
+
+# deb, rpm and apk in dist/; ARCHS=arm64 for others.
+ARCHS ?= amd64 arm64
+packages:
+	@set -e; for a in $(ARCHS); do GO='$(GO)' packaging/build $$a; done
 
 cover:
 	$(GO) test -coverprofile=coverage.out ./...

@@ -226,7 +226,7 @@ func TestCronJob(t *testing.T) {
 		jobs++
 		command := strings.Join(fields[6:], " ")
 		for _, name := range []string{"sb1", "srv1"} {
-			job := strings.ReplaceAll(strings.ReplaceAll(command, "/etc/mxcluster/", s.path(name, "etc")+"/"), " mxcluster ", " "+s.program+" ")
+			job := strings.NewReplacer("/etc/mxcluster/", s.path(name, "etc")+"/", "/run/systemd/system", "/nonexistent", " mxcluster ", " "+s.program+" ").Replace(command)
 			cmd := s.command(name, "")
 			cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", job}
 			if code, out := finish(t, cmd); code != 0 || out != "" {
