@@ -142,16 +142,16 @@ func (a *app) tell(o outcome, e edit) error {
 }
 
 // confirm asks before something is lost. It always asks for edits marked loses, and where a LIM on
-// a standby is stopped for another one; it asks about data versions that are removed only on a
-// terminal, where a person can look at them first. In scripts --yes confirms the former, and the
-// latter need no confirmation.
+// a standby is stopped for another one; it asks about data versions that are removed, and about a
+// document that no older version can read, only on a terminal, where a person can look at it first. In
+// scripts --yes confirms the former, and the latter need no confirmation.
 func (a *app) confirm(e edit, out outcome) error {
 	raises := raises(out.Result)
-	if a.globals.yes || !e.loses && !raises && len(out.stops) == 0 && (!a.ask.Terminal || len(out.old) == 0) {
-		return nil
+	if raises && (a.globals.yes || !a.ask.Terminal) {
+		a.out.Note("%s", raiseWords(out.Result))
 	}
-	if raises && !a.ask.Terminal {
-		return a.confirmStop(raiseWords(out.Result))
+	if a.globals.yes || !e.loses && len(out.stops) == 0 && (!a.ask.Terminal || !raises && len(out.old) == 0) {
+		return nil
 	}
 	if len(out.stops) > 0 && !a.ask.Terminal {
 		return a.confirmStop(out.stops[0].String())
@@ -160,9 +160,6 @@ func (a *app) confirm(e edit, out outcome) error {
 		text := ui.Plain(e.would) + ":\n"
 		for _, line := range out.says {
 			text += "  " + ui.Plain(line) + "\n"
-		}
-		if raises {
-			text += "  " + raiseWords(out.Result) + "\n"
 		}
 		_, _ = io.WriteString(a.ask.Out, text) // an error shows with the question that follows
 	}

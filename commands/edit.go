@@ -83,6 +83,9 @@ func (s *server) preview(ctx context.Context, e edit, out *outcome) error {
 		out.says = says
 	}
 	out.says = append(out.says, clusterconf.Diff(before, after)...)
+	if raises(out.Result) {
+		out.says = append(out.says, raiseWords(out.Result))
+	}
 	if st, err := s.agent.Status(ctx); out.agent && err == nil {
 		out.stops = explain.Displaced(before, after, st, s.env.Now())
 	}

@@ -14,7 +14,6 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
-	"mxcluster/internal/levels"
 	"mxcluster/internal/settings"
 )
 
@@ -106,7 +105,7 @@ func runInit(ctx context.Context, a *app, o initOptions) error {
 // anything is written.
 func newSystem(first clusterconf.Server) (*clusterconf.Document, error) {
 	doc := clusterconf.New(rand.Text(), clusterconf.Server{})
-	doc.Servers, doc.Level = nil, levels.Known().Document // no older version has read it
+	doc.Servers = nil
 	if err := doc.AddServer(first); err != nil {
 		return nil, err
 	}

@@ -42,17 +42,28 @@ func TestEditThatAServerCannotRead(t *testing.T) {
 	}
 }
 
-// The level rises after a question, which a script answers with --yes, and is not asked about again.
-func TestRiseOfTheLevelIsConfirmed(t *testing.T) {
+// The level rises by the first edit that needs it, which says so, and not again.
+func TestRiseOfTheLevelIsTold(t *testing.T) {
 	w := levelOne(t, levels.Known())
-	a := w.run(t.Context(), "freeze", "c1")
-	if a.code != fault.Usage || !strings.Contains(a.err, "rises to level 2 (frozen)") || !strings.Contains(a.err, "--yes") {
-		t.Errorf("code %d: %s", a.code, a.err)
+	if a := w.must(t, "freeze", "c1", "-n"); !strings.Contains(a.out, "rises to level 2 (frozen)") {
+		t.Errorf("the dry run said %q", a.out)
 	}
-	for _, args := range [][]string{{"freeze", "c1", "--yes"}, {"unfreeze", "c1"}, {"freeze", "c1"}} {
-		if a = w.run(t.Context(), args...); a.code != fault.OK {
-			t.Errorf("%q: code %d: %s", args, a.code, a.err)
-		}
+	if a := w.must(t, "freeze", "c1"); !strings.Contains(a.err, "rises to level 2 (frozen)") {
+		t.Errorf("said %q", a.err)
+	}
+	w.must(t, "unfreeze", "c1")
+	if a := w.must(t, "freeze", "c1"); strings.Contains(a.err, "level") {
+		t.Errorf("said again %q", a.err)
+	}
+}
+
+// On a terminal it is asked about first.
+func TestRiseOfTheLevelIsAskedAbout(t *testing.T) {
+	w := levelOne(t, levels.Known())
+	w.term = true
+	w.stdin = strings.NewReader("no\n")
+	if a := w.run(t.Context(), "freeze", "c1"); a.code != fault.Refused || !strings.Contains(a.err, "rises to level 2 (frozen)") {
+		t.Errorf("code %d: %s", a.code, a.err)
 	}
 }
 
