@@ -23,6 +23,7 @@ func Diff(before, after *Document) []string {
 	pairs(before.Servers, after.Servers, func(s Server) string { return s.Name }, d.server)
 	pairs(before.LIMs, after.LIMs, func(l LIM) int { return l.Number }, d.software)
 	pairs(before.Clusters, after.Clusters, func(c Cluster) string { return c.Name }, d.cluster)
+	d.value("management system", before.Management.text(), after.Management.text())
 	return d.lines
 }
 

@@ -77,19 +77,20 @@ const (
 
 // Document is the whole configuration of one system.
 type Document struct {
-	APIVersion string    `yaml:"apiVersion" json:"apiVersion"`
-	Kind       string    `yaml:"kind" json:"kind"`
-	Level      int       `yaml:"level,omitempty" json:"level,omitempty"` // that a version must understand to read it, see [Document.AtLevel]; 0: the first
-	System     string    `yaml:"system" json:"system"`                   // random identity made by init: two systems never mix
-	Revision   uint64    `yaml:"revision" json:"revision"`
-	Epoch      uint64    `yaml:"epoch,omitempty" json:"epoch,omitempty"` // raised where the place of edits moves, because the former one is gone
-	Changed    Change    `yaml:"changed" json:"changed"`
-	Editor     string    `yaml:"editor,omitempty" json:"editor,omitempty"` // the server that carries edits out in this epoch; see [Document.EditedOn]
-	Servers    []Server  `yaml:"servers" json:"servers"`
-	LIMs       []LIM     `yaml:"lims,omitempty" json:"lims,omitempty"`
-	Clusters   []Cluster `yaml:"clusters,omitempty" json:"clusters,omitempty"`
-	Others     Foreign   `yaml:"-" json:"-" level:"2"`
-	Ancestors  []string  `yaml:"ancestors,omitempty" json:"ancestors,omitempty"` // marks of the documents that this one was edited from, the newest first; see [Mark]
+	APIVersion string      `yaml:"apiVersion" json:"apiVersion"`
+	Kind       string      `yaml:"kind" json:"kind"`
+	Level      int         `yaml:"level,omitempty" json:"level,omitempty"` // that a version must understand to read it, see [Document.AtLevel]; 0: the first
+	System     string      `yaml:"system" json:"system"`                   // random identity made by init: two systems never mix
+	Revision   uint64      `yaml:"revision" json:"revision"`
+	Epoch      uint64      `yaml:"epoch,omitempty" json:"epoch,omitempty"` // raised where the place of edits moves, because the former one is gone
+	Changed    Change      `yaml:"changed" json:"changed"`
+	Editor     string      `yaml:"editor,omitempty" json:"editor,omitempty"` // the server that carries edits out in this epoch; see [Document.EditedOn]
+	Servers    []Server    `yaml:"servers" json:"servers"`
+	LIMs       []LIM       `yaml:"lims,omitempty" json:"lims,omitempty"`
+	Clusters   []Cluster   `yaml:"clusters,omitempty" json:"clusters,omitempty"`
+	Management *Management `yaml:"management,omitempty" json:"management,omitempty" level:"2"` // nil: the management system is not redundant
+	Others     Foreign     `yaml:"-" json:"-" level:"2"`
+	Ancestors  []string    `yaml:"ancestors,omitempty" json:"ancestors,omitempty"` // marks of the documents that this one was edited from, the newest first; see [Mark]
 }
 
 // Change says how a revision came about.
@@ -269,7 +270,7 @@ func (d *Document) ClusterOfServer(name string) *Cluster {
 // Clone returns a deep copy.
 func (d *Document) Clone() *Document {
 	c := *d
-	c.Ancestors = slices.Clone(d.Ancestors)
+	c.Ancestors, c.Management = slices.Clone(d.Ancestors), cloneOf(d.Management)
 	c.Servers = slices.Clone(d.Servers)
 	for i := range c.Servers {
 		c.Servers[i].Drained = c.Servers[i].Drained.clone()

@@ -19,7 +19,7 @@ func (d *Document) Restore(old *Document) error {
 		return err
 	}
 	c := old.Clone()
-	d.Level, d.Servers, d.LIMs, d.Clusters, d.Others = c.Level, c.Servers, c.LIMs, c.Clusters, c.Others
+	d.Level, d.Servers, d.LIMs, d.Clusters, d.Management, d.Others = c.Level, c.Servers, c.LIMs, c.Clusters, c.Management, c.Others
 	return nil
 }
 

@@ -60,6 +60,9 @@ var rules = []rule{
 	{"lock-time", false, checkLockTimes},
 	{"lock-text", false, checkLockText},
 	{"maintenance", false, checkMaintenance},
+	{"management", false, checkManagement},
+	{"management-pair", true, checkManagementPair},
+	{"management-service", false, checkManagementServices},
 }
 
 // Validate checks every rule and returns what breaks them, without line and

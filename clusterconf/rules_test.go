@@ -16,6 +16,11 @@ type ruleTest struct {
 	message    string
 }
 
+// managed is a management system that is redundant.
+func managed(address string) *Management {
+	return &Management{Address: netip.MustParsePrefix(address), ReplicationUser: "mxone_replication", Fallback: FallbackManual}
+}
+
 // ruleTests breaks every rule in every way it can be broken, each on its own.
 var ruleTests = []ruleTest{
 	{"revision", "none", func(d *Document) { d.Revision = 0 }, "revision", "revision must be from 1"},
@@ -82,6 +87,26 @@ var ruleTests = []ruleTest{
 	{"failover-after", "too short", func(d *Document) { d.Clusters[0].FailoverAfter = Duration(99 * time.Millisecond) }, "clusters[0].failoverAfter", "is 99ms, the least is 100ms"},
 	{"failover-after", "negative", func(d *Document) { d.Clusters[0].FailoverAfter = -1 }, "clusters[0].failoverAfter", "is -1ns"},
 	{"priority", "negative", func(d *Document) { d.Clusters[0].LIMs[0].Priority = -1 }, "clusters[0].lims[0].priority", "the priority of LIM 1 is -1"},
+	{"management", "alias", func(d *Document) { d.Management = managed("10.0.0.11/24") }, "management.address", "10.0.0.11 is the virtual address of the management system and the alias of LIM 1"},
+	{"management", "base", func(d *Document) { d.Management = managed("10.0.0.22/24") }, "management.address", "and the base of srv2"},
+	{"management", "network", func(d *Document) { d.Management = managed("10.0.0.0/24") }, "management.address", "is the network address"},
+	{"management", "role", func(d *Document) {
+		d.Management = managed("10.0.0.40/24")
+		d.Management.ReplicationUser = "postgres"
+	}, "management.replicationUser", "cannot be the name of the replication role"},
+	{"management", "fallback", func(d *Document) {
+		d.Management = managed("10.0.0.40/24")
+		d.Management.Fallback = ""
+	}, "management.fallback", "fallback must be manual or automatic"},
+	{"management-pair", "subnet", func(d *Document) { d.Management = managed("10.0.9.40/24") }, "management.address", "is not in 10.0.0.0/24, the subnet of"},
+	{"management-pair", "no cluster", func(d *Document) {
+		d.Management = managed("10.0.0.40/24")
+		d.Clusters[0].LIMs = d.Clusters[0].LIMs[1:]
+	}, "management", "redundant only while LIM 1 is in a cluster"},
+	{"management-service", "PostgreSQL", func(d *Document) {
+		d.Management = managed("10.0.0.40/24")
+		d.LIMs[0].Services[0].Run = "systemd:postgresql@15-main"
+	}, "lims[0].services[0].run", "belongs to the management system"},
 	{"media-server", "no address", func(d *Document) {
 		d.LIMs[0].MediaServer = &MediaServer{Kind: MediaServerStandalone, Media: addr("10.0.9.1")}
 	}, "lims[0].mediaServer.control", "the control address of the media server of LIM 1, invalid IP, is not an address"},

@@ -24,9 +24,21 @@ func (r *reader) document(n *yaml.Node) *Document {
 		{"servers", true, list(r, &d.Servers, r.server)},
 		{"lims", false, list(r, &d.LIMs, r.lim)},
 		{"clusters", false, list(r, &d.Clusters, r.cluster)},
+		{"management", false, optional(&d.Management, r.management)},
 		{"ancestors", false, list(r, &d.Ancestors, r.word)},
 	})
 	return d
+}
+
+func (r *reader) management(path string, n *yaml.Node) Management {
+	m := Management{Fallback: FallbackManual}
+	r.mapping(path, n, &m.Others, []field{
+		{"address", true, r.prefix(&m.Address)},
+		{"replicationUser", true, text(r, &m.ReplicationUser)},
+		{"synchronous", false, r.boolean(&m.Synchronous)},
+		{"fallback", false, text(r, &m.Fallback)},
+	})
+	return m
 }
 
 // constant reads a text that can have one value only.

@@ -86,7 +86,8 @@ func runCheck(ctx context.Context, a *app, cluster string) error {
 
 // checkAsPlugin answers as monitoring plugins do.
 func checkAsPlugin(ctx context.Context, a *app, cluster string) error {
-	result, text := check.Unknown, ""
+	var text string
+	result := check.Unknown
 	if r, err := a.checkAll(ctx, cluster); err != nil {
 		text = err.Error()
 	} else {

@@ -54,6 +54,11 @@ type Env struct {
 	// Postgres examines the PostgreSQL of this server, whose name is server.
 	Postgres func(ctx context.Context, server string) (*manager.Node, error)
 
+	// Management opens this server's half of the management system's pair, in a folder.
+	Management func(folder string) ManagementPlace
+	// SetPassword gives an account of this server a password.
+	SetPassword func(ctx context.Context, account, password string) error
+
 	// OwnUser is the user that runs the command if it is the agent's own user; "": it is not.
 	OwnUser string
 	// ActAs executes the program again as another user, in place of this process; nil: not

@@ -15,17 +15,19 @@ import (
 
 // newManagerCommand groups what concerns the management system (spec ch. 9).
 func newManagerCommand(a *app) *cobra.Command {
-	return newGroup("manager", "Look at the redundancy of the management system", `
+	return newGroup("manager", "Make the management system redundant, and look at it", `
 The management system (PM and SNM) runs on the regular server of LIM 1 and keeps its
 data in PostgreSQL. It is redundant where the PostgreSQL on the standby of LIM 1's
-cluster follows that one. These commands show the pair, what stands in the way of its
-redundancy, and how it stands; they change nothing.
+cluster follows that one. 'setup' makes that so, on the master first and then on the
+standby; from then on the agents carry the management system over together with LIM 1.
 
 The other server is asked through the login of 'mxcluster sync setup-ssh'.`, `
   mxcluster manager discover
   mxcluster manager check --vip 10.0.0.20
+  mxcluster manager setup --role master --vip 10.0.0.20 --replication-user mxone_replication --password-file /root/replication
   mxcluster manager status -o json`,
-		newManagerDiscoverCommand(a), newManagerCheckCommand(a), newManagerStatusCommand(a), newManagerFactsCommand(a))
+		newManagerDiscoverCommand(a), newManagerCheckCommand(a), newManagerSetupCommand(a), newManagerStatusCommand(a), newManagerFallbackCommand(a), newManagerReconfigureCommand(a),
+		newManagerReconfigureFallbackCommand(a), newManagerRemoveCommand(a), newManagerFactsCommand(a))
 }
 
 // managerView is what was seen of the management system's servers.
@@ -93,6 +95,15 @@ func (s *server) ownNode(ctx context.Context) (*manager.Node, error) {
 		return nil, err
 	}
 	node.Chosen = s.settings.ManagerPostgres
+	doc, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	if here := doc.Server(s.settings.Server); here != nil && doc.Management != nil {
+		if holds, err := s.env.has(here.Interface, doc.Management.Address); err == nil {
+			node.HoldsAddress = &holds
+		}
+	}
 	return node, nil
 }
 

@@ -1,9 +1,11 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,6 +31,11 @@ type managerStatus struct {
 	Differ       []string       `json:"differ"`     // settings that are not the same on both
 	Slots        []string       `json:"slots"`      // what is wrong with replication slots
 	Servers      []managerPlace `json:"servers"`    // the master first
+
+	Address         *string  `json:"address"`         // virtual; null: the pair is not set up by mxcluster
+	AddressOn       []string `json:"addressOn"`       // servers that have it, as far as they were seen
+	Fallback        *string  `json:"fallback"`        // of the management system; null as above
+	ClusterFallback string   `json:"clusterFallback"` // of LIM 1's cluster
 }
 
 // managerPlace is one server of the pair.
@@ -88,11 +95,23 @@ func runManagerStatus(ctx context.Context, a *app) error {
 			{Head: "FOLLOWS"}, {Head: "SYSTEM", Wide: true}},
 		Lead: "redundant: " + redundantWord(st),
 	}
+	r.AddressOn, r.ClusterFallback = []string{}, string(v.pair.Fallback)
 	for _, role := range []manager.Role{manager.Master, manager.Standby} {
+		if n := v.sights[role].Node; n != nil && n.HoldsAddress != nil && *n.HoldsAddress {
+			r.AddressOn = append(r.AddressOn, v.pair.Server(role).Name)
+		}
 		p := placeOf(v, role)
 		r.Servers = append(r.Servers, p)
 		view.Names = append(view.Names, p.Server)
 		view.Rows = append(view.Rows, p.row())
+	}
+	if m := v.doc.Management; m != nil {
+		address, fallback := m.Address.String(), string(m.Fallback)
+		r.Address, r.Fallback = &address, &fallback
+		view.Lead += fmt.Sprintf("\nreached at %s on %s; fallback %s", m.Address.Addr(), cmp.Or(strings.Join(r.AddressOn, " and "), "no server"), fallback)
+		if fallback != r.ClusterFallback {
+			view.Lead += fmt.Sprintf(" (that of cluster %s is %s: mxcluster manager reconfigure-fallback)", v.pair.Cluster, r.ClusterFallback)
+		}
 	}
 	view.Object = r
 	if err := a.out.Show(view); err != nil {

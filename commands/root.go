@@ -74,7 +74,7 @@ fails over and falls back.`, `
 		newAddLIMCommand(a), newRemoveLIMCommand(a), newDeleteCommand(a), newFallbackCommand(a), newFailoverCommand(a),
 		newLockCommand(a), newUnlockCommand(a), newFreezeCommand(a), newUnfreezeCommand(a), newRehearseCommand(a), newSyncCommand(a), newConfigCommand(a), newKeyCommand(a), newMenuCommand(a),
 		newAgentCommand(a), newAliasCommand(a), newARPCommand(a), newServiceCommand(a), newXdataCommand(a),
-		newManagerCommand(a), newLabCommand(a), newUpgradeCommand(a), newSupportBundleCommand(a), newVersionCommand(a), newCompletionCommand(a), newRehearsalProcessCommand(a), newSNMPPassCommand(a),
+		newManagerCommand(a), newLabCommand(a), newUpgradeCommand(a), newSupportBundleCommand(a), newVersionCommand(a), newCompletionCommand(a), newManagementProcessCommand(a), newRehearsalProcessCommand(a), newSNMPPassCommand(a),
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true

@@ -44,7 +44,8 @@ type world struct {
 	fetch func(from netip.AddrPort, keys [][]byte) (*clusterconf.Document, error)
 	setup *AgentSetup // what the agent was run with
 
-	node *manager.Node // PostgreSQL of this server
+	node *manager.Node   // PostgreSQL of this server
+	half ManagementPlace // its half of the management system
 
 	tell func(words []string) ([]byte, error) // what other programs say
 
@@ -156,7 +157,8 @@ func (w *world) env(out, errs io.Writer) Env {
 			}
 			return &n, nil
 		},
-		RunAgent: func(_ context.Context, s AgentSetup) error { w.setup = &s; return nil },
+		Management: func(string) ManagementPlace { return w.half },
+		RunAgent:   func(_ context.Context, s AgentSetup) error { w.setup = &s; return nil },
 		Fetch: func(_ context.Context, from netip.AddrPort, keys [][]byte, _ *slog.Logger) (*clusterconf.Document, error) {
 			return w.fetch(from, keys)
 		},

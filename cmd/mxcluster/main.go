@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -59,7 +58,8 @@ func environment(s *signals) commands.Env {
 		Watch:      watch,
 		Machine:    commands.Machine{Files: os.DirFS("/"), Port: netops.TryPort, Segment: netops.TrySegment, Blocking: netops.TryBlocking, ClockKept: clockKept},
 		Tell:       tell,
-		Postgres:   postgres.Host{ConfRoot: cmp.Or(os.Getenv("PG_CLUSTER_CONF_ROOT"), postgres.DefaultConfRoot)}.Look,
+		Postgres:   postgres.Host{ConfRoot: postgresConfRoot()}.Look,
+		Management: managementPlace, SetPassword: setPassword,
 		OwnUser:    ownUser(),
 		ActAs:      asRoot(actAs),
 		RunAgent:   func(ctx context.Context, setup commands.AgentSetup) error { return runAgent(ctx, setup, s.hangups()) },
@@ -124,6 +124,7 @@ func runAgent(ctx context.Context, s commands.AgentSetup, hangups <-chan struct{
 		Rehearse:      rehearseBeside(s),
 		Sinks:         told,
 		Beside:        serveHTTP(s),
+		Management:    managementBeside(s),
 		OtherSettings: func() string { return s.Dirs.Differ(s.Settings, os.Environ()) },
 		Reload:        hangups,
 		ShuttingDown:  shuttingDown, Notify: notify,

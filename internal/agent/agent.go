@@ -65,6 +65,7 @@ type Agent struct {
 	lims        *lims
 	link        *link
 	mail        *messenger
+	management  *management
 	networks    *networks
 	orders      *orders
 	peers       *peers
@@ -129,8 +130,9 @@ func (a *Agent) assemble() {
 	a.swaps = &swaps{core: c, docs: a.docs, kept: a.kept, lims: a.lims, mail: a.mail, ready: map[netip.Prefix]time.Time{}}
 	a.fitness = &fitness{core: c, arbiterKeys: a.arbiterKeys, docs: a.docs, kept: a.kept, lims: a.lims, link: a.link, peers: a.peers,
 		needs: &preconditions{core: c}, abilities: &abilities{core: c, lims: a.lims, all: map[int]*ability{}}}
+	a.management = &management{core: c, copies: a.copies, lims: a.lims, link: a.link, peers: a.peers}
 	a.sinks = sinks.New(c.log, a.sinkTold, c.deps.Sinks...)
-	a.shutdown = &shutdown{core: c, arbiterKeys: a.arbiterKeys, gossip: a.gossip, kept: a.kept, lims: a.lims, notifier: a.notifier, orders: a.orders, rehearsals: a.rehearsals, view: a.view}
+	a.shutdown = &shutdown{core: c, arbiterKeys: a.arbiterKeys, gossip: a.gossip, kept: a.kept, lims: a.lims, management: a.management, notifier: a.notifier, orders: a.orders, rehearsals: a.rehearsals, view: a.view}
 }
 
 // Run supervises until ctx ends or the agent is told to stop. LIMs that run here stay up then, and
@@ -244,6 +246,7 @@ func (a *Agent) step(now time.Time) time.Duration {
 	a.orders.tendDrains(now)
 	a.rehearsals.tend(now)
 	a.copies.tend(now)
+	a.management.tend(now)
 	denials := a.aliases.tendDenials(now)
 	a.arbiterKeys.tend(a.plan, now)
 	if failover.Pending(a.doc) {

@@ -48,6 +48,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 	if c.Keys != nil {
 		p.keys = *c.Keys
 	}
+	p.management = c.Management
 	a.hearNotices(c.Notices)
 	a.peers.noteLease(p)
 	if !known {
@@ -122,5 +123,5 @@ func (a *Agent) hindered() []string {
 // statement returns what this server publishes.
 func (a *Agent) statement(now time.Time) statement {
 	return statement{Claim: a.claim(now), Alarms: a.alarms.Alarms, Keys: a.gossipKeys.ring.Claim(), Notices: a.alarms.Notices,
-		Reach: a.sinks.Reach(), Told: a.alarms.Ledger()}
+		Reach: a.sinks.Reach(), Told: a.alarms.Ledger(), Management: a.management.word(now)}
 }

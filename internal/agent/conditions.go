@@ -62,6 +62,7 @@ func (a *conditions) all(now time.Time) []alarms.Condition {
 	out = append(out, a.keyRotation()...)
 	out = append(out, a.arbiterLost()...)
 	out = append(out, a.leaving()...)
+	out = append(out, a.managementNotRedundant()...)
 	out = append(out, a.nameTwice(now)...)
 	out = append(out, a.standIns(now)...)
 	out = append(out, drainsLeft(a.doc, a.cluster(), now)...)

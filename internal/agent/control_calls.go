@@ -16,6 +16,9 @@ var _ control.Backend = (*Agent)(nil)
 
 // Order accepts an order, or forwards it to the server that has to act.
 func (a *Agent) Order(ctx context.Context, o control.Order) (*control.OrderResult, error) {
+	if o.Kind == control.OrderManagement {
+		return on(ctx, a.core, func() (*control.OrderResult, error) { return a.management.order(o) })
+	}
 	return a.orders.give(ctx, o)
 }
 

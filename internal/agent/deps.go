@@ -118,6 +118,8 @@ type Deps struct {
 	Arbiter keeper.Arbiter // nil: there is none
 	Sinks   []sinks.Sink   // that are told of alarms
 
+	Management ManagementSystem // nil: this server cannot have one
+
 	// Synced returns the history of a LIM's syncs; nil: there is none.
 	Synced func(lim int, now time.Time) (SyncRecord, error)
 }

@@ -165,7 +165,7 @@ func (a *documents) storeEdit(ctx context.Context, base string, change clusterco
 			}
 		}
 		before := d.Clone()
-		d.Level, d.Servers, d.LIMs, d.Clusters, d.Others = next.Level, next.Servers, next.LIMs, next.Clusters, next.Others
+		d.Level, d.Servers, d.LIMs, d.Clusters, d.Management, d.Others = next.Level, next.Servers, next.LIMs, next.Clusters, next.Management, next.Others
 		if shut := clusterconf.Shuts(before, d, programs); len(shut) > 0 {
 			return fault.New(fault.Refused, "upgrade mxcluster there first; `mxcluster config show --levels` shows the versions", "the change needs level %d of the cluster document, which %s cannot read", d.AtLevel(), strings.Join(shut, " and "))
 		}

@@ -9,6 +9,7 @@ import (
 
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/manager"
 	"mxcluster/internal/rotation"
 )
 
@@ -22,6 +23,8 @@ type statement struct {
 	Notices []alarms.Notice `json:"notices,omitempty"` // of all servers' alarms
 	Reach   alarms.Reach    `json:"reach,omitempty"`   // of this server's sinks
 	Told    []alarms.Told   `json:"told,omitempty"`    // the ledger of its sinks
+
+	Management manager.Word `json:"management,omitzero"` // of its half of the management system
 }
 
 // gossip publishes this server's statement when it changes, sends heartbeats in between, and joins

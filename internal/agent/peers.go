@@ -11,6 +11,7 @@ import (
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/levels"
+	"mxcluster/internal/manager"
 	"mxcluster/internal/rotation"
 )
 
@@ -28,6 +29,7 @@ type peer struct {
 	reach         alarms.Reach   // of its sinks
 	told          []alarms.Told  // the ledger of its sinks
 	keys          rotation.Claim
+	management    manager.Word      // of its half of the management system
 	at            time.Time         // last sign of life; zero: only known through others
 	claimed       time.Time         // arrival of the claim; zero likewise
 	holding       map[int]time.Time // since when it claims to have the aliases of LIMs on the wire

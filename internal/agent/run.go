@@ -50,6 +50,8 @@ type RunConfig struct {
 	Arbiter  keeper.Arbiter // nil: there is none
 	Sinks    []sinks.Sink   // that are told of alarms
 
+	Management ManagementSystem // nil: this server cannot have one
+
 	// OtherSettings returns how the settings on the disk differ from these; see Deps.
 	OtherSettings func() string
 
@@ -220,6 +222,7 @@ func (cfg RunConfig) deps(kernel *netops.Kernel) Deps {
 		Notify:        cfg.Notify,
 		ShuttingDown:  cfg.ShuttingDown,
 		Sync:          cfg.Sync,
+		Management:    cfg.Management,
 		Rehearse:      cfg.rehearse(),
 		EndRehearsals: cfg.serviceOptions().EndRehearsals,
 		Synced: func(lim int, now time.Time) (SyncRecord, error) {

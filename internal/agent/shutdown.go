@@ -8,6 +8,7 @@ import (
 
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/manager"
 )
 
 // ending is what happens to the LIMs when the agent stops (design rule 9).
@@ -26,6 +27,7 @@ type shutdown struct {
 	gossip      *gossip
 	kept        *keptState
 	lims        *lims
+	management  *management
 	notifier    *notifier
 	orders      *orders
 	rehearsals  *rehearsals
@@ -96,6 +98,7 @@ func (a *shutdown) begin(e ending) {
 	}
 	a.rehearsals.clear("the agent stops")
 	a.orders.tendDrains(time.Now())
+	a.management.stop()
 	a.finishWhenIdle(e)
 }
 
@@ -129,7 +132,10 @@ func (l *lim) release() {
 
 // finishWhenIdle ends the main loop when no operation is in progress any more.
 func (a *shutdown) finishWhenIdle(e ending) {
-	busy := a.rehearsals.underWay() != 0 || len(a.orders.draining) > 0
+	if !a.stays(a.lims.of(manager.Home), e) {
+		a.management.giveUp() // it goes with LIM 1
+	}
+	busy := a.rehearsals.underWay() != 0 || len(a.orders.draining) > 0 || a.management.busy()
 	for _, l := range a.lims.all {
 		if l.op == nil && !a.stays(l, e) {
 			l.release() // it was starting when it was cancelled
@@ -154,6 +160,7 @@ func (a *shutdown) finishWhenIdle(e ending) {
 			}
 		}
 	}
+	a.management.leave()
 	a.kept.saveBeside()
 	a.gossip.publish(time.Now())
 	a.journal.end()

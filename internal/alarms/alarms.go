@@ -55,6 +55,8 @@ const (
 	ServerRemoved      Name = "server-removed"      // from the system; it idles
 	AgentStopped       Name = "agent-stopped"       // on a server that is up
 
+	ManagementNotRedundant Name = "management-not-redundant" // the management system's other server does not have what is written
+
 	ArbiterUnreachable Name = "arbiter-unreachable" // a server cannot ask who may run a LIM
 	ArbiterDiffers     Name = "arbiter-differs"     // a server does not ask, unlike others of its cluster
 )

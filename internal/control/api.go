@@ -41,6 +41,8 @@ const (
 	OrderFallback = failover.Fallback // from the standby to the regular server
 	OrderFailover = failover.Failover // from the regular server to the standby, planned
 
+	OrderManagement OrderKind = "management-fallback" // of the management system, to the server of LIM 1; given there
+
 	OrderRehearse OrderKind = "rehearse" // started on the standby on trial, where nobody sees it
 )
 

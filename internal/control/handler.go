@@ -218,8 +218,8 @@ func decode[T any](body io.Reader) (T, error) {
 
 // check refuses what no agent could carry out.
 func (o Order) check() error {
-	if o.Kind != OrderFallback && o.Kind != OrderFailover && o.Kind != OrderRehearse {
-		return fault.New(fault.Usage, "orders are fallback, failover and rehearse", "unknown order %q", o.Kind)
+	if o.Kind != OrderFallback && o.Kind != OrderFailover && o.Kind != OrderRehearse && o.Kind != OrderManagement {
+		return fault.New(fault.Usage, "orders are fallback, failover, rehearse and management-fallback", "unknown order %q", o.Kind)
 	}
 	if o.LIM < 1 {
 		return fault.New(fault.Usage, "LIM numbers start at 1", "LIM number %d is not valid", o.LIM)

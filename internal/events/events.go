@@ -14,21 +14,22 @@ type Kind string
 
 // The kinds of events.
 const (
-	Agent     Kind = "agent"     // it started, settled, stops
-	Server    Kind = "server"    // another server's life changed
-	Isolation Kind = "isolation" // whether this server is cut off
-	Decision  Kind = "decision"  // what a LIM should do on this server, and why
-	State     Kind = "state"     // what a LIM does on this server
-	Software  Kind = "software"  // what is wrong with a LIM's software, as far as no state shows it
-	Rehearsal Kind = "rehearsal" // what came of one
-	Order     Kind = "order"     // somebody asked for something
-	Alarm     Kind = "alarm"     // raised or cleared
-	Document  Kind = "document"  // another revision is in force
-	Conflict  Kind = "conflict"  // two of something that there may be one of
-	Key       Kind = "key"       // the gossip keys of this server changed
-	Alias     Kind = "alias"     // an address came or went without us
-	Arbiter   Kind = "arbiter"   // whether this server reaches it
-	Refused   Kind = "refused"   // what came to the gossip port and was not believed
+	Agent      Kind = "agent"      // it started, settled, stops
+	Server     Kind = "server"     // another server's life changed
+	Isolation  Kind = "isolation"  // whether this server is cut off
+	Decision   Kind = "decision"   // what a LIM should do on this server, and why
+	State      Kind = "state"      // what a LIM does on this server
+	Software   Kind = "software"   // what is wrong with a LIM's software, as far as no state shows it
+	Rehearsal  Kind = "rehearsal"  // what came of one
+	Order      Kind = "order"      // somebody asked for something
+	Alarm      Kind = "alarm"      // raised or cleared
+	Document   Kind = "document"   // another revision is in force
+	Conflict   Kind = "conflict"   // two of something that there may be one of
+	Key        Kind = "key"        // the gossip keys of this server changed
+	Alias      Kind = "alias"      // an address came or went without us
+	Arbiter    Kind = "arbiter"    // whether this server reaches it
+	Management Kind = "management" // what the management system does on this server
+	Refused    Kind = "refused"    // what came to the gossip port and was not believed
 )
 
 // Event is one thing that happened. It is stored and travels as JSON; fields are

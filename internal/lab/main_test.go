@@ -118,6 +118,7 @@ func scenarios() map[string]Scenario {
 		"stalled-log":           stalledLogScenario,
 		"connection":            connectionScenario,
 		"automatic":             automaticScenario,
+		"management":            managementScenario,
 		"new-data":              newDataScenario,
 		"standby-cut-off":       standbyCutOffScenario,
 		"regular-cut-off":       regularCutOffScenario,

@@ -16,7 +16,7 @@ type Levels struct {
 // The levels of the cluster document. What needs which one, package clusterconf knows.
 const (
 	First    = 1 // servers, LIMs, clusters and locks
-	Document = 2 // drains, freezes, fallback windows, rehearsals, checks, and keys of others (x-...)
+	Document = 2 // drains, freezes, fallback windows, rehearsals, checks, the management system, and keys of others (x-...)
 )
 
 // The other levels of this version.

@@ -12,6 +12,8 @@ type Node struct {
 	Server    string     `json:"server"`
 	Instances []Instance `json:"instances"` // of PostgreSQL; never nil
 	Chosen    string     `json:"chosen"`    // name of the one that counts there; "": the only one
+
+	HoldsAddress *bool `json:"holdsAddress,omitempty"` // it has the virtual address; nil: there is none, or it was not seen
 }
 
 // Instance is one PostgreSQL on a server.

@@ -69,6 +69,26 @@ func (p Pair) RoleOf(server string) (Role, bool) {
 	return "", false
 }
 
+// Half is what a server keeps of its half of the pair. No password is in it.
+type Half struct {
+	Instance string   `json:"instance"` // as postgresql-common names it, e.g. 15/main
+	Server   string   `json:"server"`
+	Peer     string   `json:"peer"` // the other server
+	Host     string   `json:"host"` // its base address
+	Port     int      `json:"port"` // of its PostgreSQL
+	From     []string `json:"from"` // addresses that it may come from
+	User     string   `json:"user"` // the replication role
+}
+
+// Setup is what a server's half of the pair is set up by.
+type Setup struct {
+	Half
+	Role        Role
+	Password    string // of the replication role
+	Synchronous bool
+	Change      bool // the role's password may be changed
+}
+
 // Other returns the opposite role.
 func (r Role) Other() Role {
 	if r == Master {

@@ -50,8 +50,17 @@ func (o Options) RehearsalMark() string { return "MXCLUSTER_REHEARSAL_OF=" + o.I
 // Its environment has the mark of rehearsals, and vars. The error contains the last lines of the
 // output.
 func RunApart(ctx context.Context, opt Options, lim int, path, argument string, limit time.Duration, vars ...string) error {
+	return runOutside(ctx, opt, lim, path, argument, limit, append(vars, opt.RehearsalMark()))
+}
+
+// RunOutside runs a program with one argument in the same way, of no LIM and without that mark.
+func RunOutside(ctx context.Context, opt Options, path, argument string, limit time.Duration, vars ...string) error {
+	return runOutside(ctx, opt, 0, path, argument, limit, vars)
+}
+
+func runOutside(ctx context.Context, opt Options, lim int, path, argument string, limit time.Duration, vars []string) error {
 	p := program{spec: argument, opt: opt.withDefaults()}
-	output, err := p.run(ctx, Env{LIM: lim}, programCall{path: path, verb: argument, limit: limit, vars: append(vars, opt.RehearsalMark())})
+	output, err := p.run(ctx, Env{LIM: lim}, programCall{path: path, verb: argument, limit: limit, vars: vars})
 	if err != nil && output != "" {
 		return fmt.Errorf("%w: %s", err, output)
 	}

@@ -52,6 +52,10 @@ func (d Dirs) Findings() string { return filepath.Join(d.State, "findings") }
 // xdata returns the folder of the data versions where none is set.
 func (d Dirs) xdata() string { return filepath.Join(d.State, "xdata") }
 
+// Management returns the folder of this server's half of the management system's pair, which
+// the user that PostgreSQL runs as can enter.
+func (d Dirs) Management() string { return filepath.Join(d.State, "manager") }
+
 // SSH returns the folder of the key that syncs log in by.
 func (d Dirs) SSH() string { return filepath.Join(d.Config, "ssh") }
 

@@ -76,6 +76,8 @@ func table() []key {
 			leaseHint},
 		{"manager.postgres", "", postgresName,
 			"give version and name as pg_lsclusters shows them, such as 15/main, or nothing where there is one only"},
+		{"manager.web_server", "", webServer,
+			"give systemd:UNIT, ocf:PROVIDER:AGENT or exec:/PATH, or nothing where there is none"},
 	}, alarmKeys(), arbiterKeys())
 }
 
@@ -111,6 +113,15 @@ func folder(s *Settings, value string) error {
 		return fmt.Errorf("%q is not a full path", value)
 	}
 	s.XDataDir = filepath.Clean(value)
+	return nil
+}
+
+// webServer takes a service; what it names shows when it is started.
+func webServer(s *Settings, value string) error {
+	if value != "" && !strings.Contains(value, ":") {
+		return fmt.Errorf("%q is not a service", value)
+	}
+	s.ManagerWebServer = value
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -99,7 +100,33 @@ func (s *Site) Make(server, name string, port int, more string) *Instance {
 	text := "data_directory = '" + i.Data + "'\nhba_file = '" + i.conf + "/pg_hba.conf'\nident_file = '" + i.conf + "/pg_ident.conf'\n" +
 		"unix_socket_directories = '" + i.sockets + "'\nlisten_addresses = ''\nport = " + i.port + "\nfsync = off\nshared_buffers = 16MB\nlog_min_messages = fatal\n" + more
 	s.must(os.WriteFile(filepath.Join(i.conf, "postgresql.conf"), []byte(text), 0o644))
+	// Where pg_ctlcluster starts it.
+	logs := filepath.Join(s.Dir, server, "log-"+name)
+	s.must(os.WriteFile(logs, nil, 0o666))
+	s.must(os.Chown(logs, int(s.user.Uid), int(s.user.Gid)))
+	s.must(os.Symlink(logs, filepath.Join(i.conf, "log")))
+	s.t.Cleanup(i.Crash)
 	return i
+}
+
+// Crash ends the instance, whoever has started it, without a last word.
+func (i *Instance) Crash() {
+	text, err := os.ReadFile(filepath.Join(i.Data, "postmaster.pid"))
+	if err != nil {
+		return // it does not run
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(line)
+	if err != nil {
+		return
+	}
+	children, _ := os.ReadFile("/proc/" + line + "/task/" + line + "/children") // they would see to it late
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+	for _, child := range strings.Fields(string(children)) {
+		if n, err := strconv.Atoi(child); err == nil {
+			_ = syscall.Kill(n, syscall.SIGKILL)
+		}
+	}
 }
 
 // Append adds lines to the configuration or to pg_hba.conf.
@@ -200,4 +227,11 @@ func (i *Instance) Clone(source, slot string) {
 	i.site.must(os.Mkdir(i.Data, 0o700))
 	i.site.must(os.Chown(i.Data, int(i.site.user.Uid), int(i.site.user.Gid)))
 	i.site.Run("pg_basebackup", "--pgdata", i.Data, "--dbname", source, "--slot", slot, "--checkpoint", "fast", "--no-sync", "--write-recovery-conf")
+}
+
+// Log is what an instance has logged where pg_ctlcluster started it.
+func (s *Site) Log(server, name string) string {
+	text, err := os.ReadFile(filepath.Join(s.Dir, server, "log-"+name))
+	s.must(err)
+	return string(text)
 }

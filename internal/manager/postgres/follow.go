@@ -1,0 +1,512 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mxcluster/internal/manager"
+)
+
+const (
+	streamLimit = 15 * time.Second // how long a follower may take to be seen streaming
+	asideMode   = 0o600
+)
+
+// Follow makes this server's PostgreSQL read-only and has it follow the other one. What it
+// accepted beside the other one is kept aside in a dump before it is undone, and its file is
+// returned. Where the histories parted it is rewound, and where that does not work it gets a
+// fresh copy. Done is what was seen to stream; where the other server accepts no writes, it is
+// what stands ready.
+func (p Place) Follow(ctx context.Context) (aside string, err error) {
+	l, err := p.own()
+	if err != nil || l == nil {
+		return "", err
+	}
+	free, err := l.lock(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer free()
+	if err := l.finishCopy(ctx); err != nil {
+		return "", err
+	}
+	if _, err := os.Lstat(l.file(rewindFile)); err == nil {
+		return "", l.replace(ctx)
+	}
+	if err := l.signal(true); err != nil {
+		return "", err
+	}
+	if err := l.setSync(ctx, false); err != nil {
+		return "", err
+	}
+	writes, err := l.acceptsWrites(ctx)
+	if err == nil && writes {
+		if err := l.stop(ctx); err != nil {
+			return "", err
+		}
+	}
+	if err := l.start(ctx); err != nil {
+		return "", err
+	}
+	if err := l.dropSlots(ctx); err != nil {
+		return "", err
+	}
+	up, err := l.away(ctx)
+	if err != nil {
+		return "", nil //nolint:nilerr // it follows once the other one answers
+	}
+	defer up.end()
+	there, err := up.standing(ctx)
+	if err != nil || !there.Writes {
+		return "", err
+	}
+	if err := l.makeSlot(ctx, up); err != nil {
+		return "", err
+	}
+	fork, parted, err := l.parted(ctx, up, there)
+	if err != nil {
+		return "", err
+	}
+	if parted {
+		if aside, err = l.keepAside(ctx, fork); err != nil {
+			return "", err
+		}
+		if err = l.rewind(ctx); err == nil {
+			err = l.start(ctx)
+		}
+	}
+	if err == nil {
+		// Streaming that is slow to begin is no reason for a copy; a log that is gone is.
+		err = l.streams(ctx, up, there.Position.Timeline)
+		if err == nil {
+			return aside, nil
+		}
+		if gone, wrong := l.recycled(ctx, up); wrong != nil || !gone {
+			return aside, errors.Join(err, wrong)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return aside, err
+	}
+	return aside, l.replace(ctx)
+}
+
+// replace has a fresh copy of the other server's data follow that.
+func (l *local) replace(ctx context.Context) error {
+	up, err := l.away(ctx)
+	if err != nil {
+		return err
+	}
+	defer up.end()
+	there, err := up.standing(ctx)
+	if err != nil {
+		return err
+	}
+	if err := l.copy(ctx); err != nil {
+		return err
+	}
+	if err := os.Remove(l.file(rewindFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := l.start(ctx); err != nil {
+		return err
+	}
+	return l.streams(ctx, up, there.Position.Timeline)
+}
+
+// lock keeps two, as a command and the agent, from working on one PostgreSQL at a time. It is
+// free when its holder has ended.
+func (l *local) lock(ctx context.Context) (free func(), err error) {
+	f, err := os.OpenFile(l.file(lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil // which frees it
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) || !sleep(ctx, waitEvery) {
+			return nil, errors.Join(fmt.Errorf("locking %s: %w", f.Name(), err), f.Close())
+		}
+	}
+}
+
+// acceptsWrites asks this server's PostgreSQL.
+func (l *local) acceptsWrites(ctx context.Context) (bool, error) {
+	s, err := l.super(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer s.end()
+	r, err := s.standing(ctx)
+	return r.Writes, err
+}
+
+// setSync has commits wait for the other server, or not.
+func (l *local) setSync(ctx context.Context, on bool) error {
+	if same(l.file(settingsFile), l.settings(on)) {
+		return nil
+	}
+	if err := write(l.file(settingsFile), l.settings(on), 0o644, 0, 0); err != nil {
+		return err
+	}
+	if err := l.reload(ctx); err != nil && on {
+		return err // else it counts from its next start
+	}
+	return nil
+}
+
+// dropSlots removes the slots that a follower has from the time when it was followed: they
+// would keep the log for ever.
+func (l *local) dropSlots(ctx context.Context) error {
+	s, err := l.super(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	return s.do(ctx, "select pg_drop_replication_slot(slot_name) from pg_replication_slots where pg_is_in_recovery() and not active and slot_name like 'mxcluster\\_%'")
+}
+
+// makeSlot has the other server keep the log for this one. A slot past its bound is made anew.
+func (l *local) makeSlot(ctx context.Context, up *session) error {
+	_, err := up.Exec(ctx, "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1 and not active and wal_status = 'lost'", slot(l.Server))
+	if err == nil {
+		err = up.keepLog(ctx, slot(l.Server))
+	}
+	if err != nil {
+		return fmt.Errorf("making the replication slot on %s: %w", l.Peer, err)
+	}
+	return nil
+}
+
+// parted reports whether the data here have something that the other server's do not, and
+// from where on.
+func (l *local) parted(ctx context.Context, up *session, there manager.Report) (fork manager.Position, parted bool, err error) {
+	s, err := l.super(ctx)
+	if err != nil {
+		return fork, false, err
+	}
+	defer s.end()
+	here, err := s.standing(ctx)
+	if err != nil {
+		return fork, false, err
+	}
+	switch {
+	case here.Position.Timeline == there.Position.Timeline:
+		return there.Position, here.Position.LSN > there.Position.LSN && !here.Streams, nil
+	case here.Position.Timeline > there.Position.Timeline:
+		return manager.Position{}, true, nil
+	}
+	var history []byte
+	if err := up.QueryRow(ctx, "select pg_read_binary_file($1)", fmt.Sprintf("pg_wal/%08X.history", there.Position.Timeline)).Scan(&history); err != nil {
+		return fork, false, fmt.Errorf("reading the history of %s: %w", l.Peer, err)
+	}
+	at, found := leaves(string(history), here.Position.Timeline)
+	fork = manager.Position{Timeline: here.Position.Timeline, LSN: at}
+	return fork, !found || here.Position.LSN > at, nil
+}
+
+// recycled reports whether the other server has removed the log that this one would need next.
+func (l *local) recycled(ctx context.Context, up *session) (bool, error) {
+	s, err := l.super(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer s.end()
+	here, err := s.standing(ctx)
+	if err != nil {
+		return false, err
+	}
+	var gone bool
+	err = up.QueryRow(ctx, `select coalesce(min(('x' || substr(name, 9, 8))::bit(32)::bigint * (4294967296 / pg_size_bytes(current_setting('wal_segment_size')))
+		+ ('x' || substr(name, 17, 8))::bit(32)::bigint) > ($1::text::pg_lsn - '0/0') / pg_size_bytes(current_setting('wal_segment_size')), false)
+		from pg_ls_waldir() where name ~ '^[0-9A-F]{24}$'`, here.Position.LSN.String()).Scan(&gone)
+	return gone, err
+}
+
+// leaves returns where a history leaves a timeline.
+func leaves(history string, timeline uint32) (manager.LSN, bool) {
+	for line := range strings.Lines(history) {
+		f := strings.Fields(line)
+		if len(f) < 2 || f[0] != strconv.FormatUint(uint64(timeline), 10) {
+			continue
+		}
+		if at, err := manager.ParseLSN(f[1]); err == nil {
+			return at, true
+		}
+	}
+	return 0, false
+}
+
+// keepAside writes a dump of all data where transactions were committed here that the other
+// server does not have; "": there were none.
+func (l *local) keepAside(ctx context.Context, fork manager.Position) (string, error) {
+	if fork.LSN != 0 {
+		committed, err := l.commits(ctx, fork)
+		if err != nil || !committed {
+			return "", err
+		}
+	}
+	m, err := findPostmaster(l.data)
+	if err != nil {
+		return "", err
+	}
+	path := l.file(dumpPrefix + time.Now().UTC().Format("20060102T150405Z") + ".sql")
+	f, err := os.OpenFile(path+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, asideMode)
+	if err != nil {
+		return "", err
+	}
+	_, err = run(ctx, filepath.Join("/usr/lib/postgresql", strconv.Itoa(l.major), "bin", "pg_dumpall"), l.uid, l.gid, nil, f,
+		"--host", filepath.Dir(m.socket), "--port", strconv.Itoa(m.port), "--no-role-passwords")
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return "", fmt.Errorf("keeping aside what was written here: %w", errors.Join(err, os.Remove(path+".part")))
+	}
+	return path, errors.Join(os.Rename(path+".part", path), syncDir(l.Folder))
+}
+
+// commits reports whether the log has a commit after a position. Where the log cannot be read
+// it may have.
+func (l *local) commits(ctx context.Context, after manager.Position) (bool, error) {
+	printed, err := l.program(ctx, "pg_waldump", "--path", filepath.Join(l.data, "pg_wal"), "--timeline", strconv.FormatUint(uint64(after.Timeline), 10),
+		"--start", after.LSN.String(), "--rmgr", "Transaction")
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if err != nil && !strings.Contains(printed, "COMMIT") && strings.Contains(printed, "could not find") {
+		return true, nil // the log is not there any more
+	}
+	return strings.Contains(printed, "COMMIT"), nil
+}
+
+// rewind undoes what the other server does not have.
+func (l *local) rewind(ctx context.Context) error {
+	if err := l.stop(ctx); err != nil {
+		return err
+	}
+	if err := write(l.file(rewindFile), nil, 0o600, 0, 0); err != nil {
+		return err
+	}
+	args := []string{"--target-pgdata", l.data, "--source-server", l.conninfo(copyName) + " dbname=postgres"}
+	if l.major >= 15 {
+		args = append(args, "--config-file", filepath.Join(l.conf, "postgresql.conf"))
+	}
+	printed, err := l.program(ctx, "pg_rewind", args...)
+	if err != nil {
+		return err
+	}
+	if strings.Contains(printed, "no rewind required") {
+		return errors.New("pg_rewind sees nothing to rewind")
+	}
+	if err := errors.Join(l.forget(l.data), l.signal(true)); err != nil {
+		return err
+	}
+	return os.Remove(l.file(rewindFile))
+}
+
+// copy replaces the data by a fresh copy of the other server's. Each step is one that another
+// call goes on from: a copy is made beside, then it takes the place.
+func (l *local) copy(ctx context.Context) error {
+	begun := l.data + copyBegun
+	if err := os.RemoveAll(begun); err != nil {
+		return err
+	}
+	if err := l.roomForCopy(); err != nil {
+		return err
+	}
+	up, err := l.away(ctx)
+	if err != nil {
+		return err
+	}
+	err = l.makeSlot(ctx, up)
+	up.end()
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(begun, 0o700); err != nil {
+		return err
+	}
+	if err := os.Chown(begun, l.uid, l.gid); err != nil {
+		return err
+	}
+	if _, err := l.program(ctx, "pg_basebackup", "--pgdata", begun, "--dbname", l.conninfo(copyName), "--slot", slot(l.Server), "--wal-method", "stream", "--checkpoint", "fast"); err != nil {
+		return errors.Join(fmt.Errorf("copying the data of %s: %w", l.Peer, err), os.RemoveAll(begun))
+	}
+	if err := errors.Join(l.forget(begun), write(filepath.Join(begun, signalFile), nil, 0o600, l.uid, l.gid)); err != nil {
+		return err
+	}
+	if err := os.Rename(begun, l.data+copyDone); err != nil {
+		return err
+	}
+	return l.finishCopy(ctx)
+}
+
+// finishCopy puts a whole copy in the place of the data, and removes those.
+func (l *local) finishCopy(ctx context.Context) error {
+	if _, err := os.Lstat(l.data + copyDone); err == nil {
+		if _, err := os.Lstat(l.data); err == nil {
+			if err := l.stop(ctx); err != nil {
+				return err
+			}
+			if err := errors.Join(os.RemoveAll(l.data+replaced), os.Rename(l.data, l.data+replaced)); err != nil {
+				return err
+			}
+		}
+		if err := os.Rename(l.data+copyDone, l.data); err != nil {
+			return err
+		}
+		if err := syncDir(filepath.Dir(l.data)); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(l.data + replaced)
+}
+
+// roomForCopy refuses data folders whose name cannot be given to another one.
+func (l *local) roomForCopy() error {
+	var data, above unix.Stat_t
+	if err := errors.Join(unix.Stat(l.data, &data), unix.Stat(filepath.Dir(l.data), &above)); err != nil {
+		return err
+	}
+	if data.Dev != above.Dev {
+		return fmt.Errorf("%s is a file system of its own: a copy cannot take its place", l.data)
+	}
+	return nil
+}
+
+// streams waits until both servers see this one receive, on the timeline of the other one.
+func (l *local) streams(ctx context.Context, up *session, timeline uint32) error {
+	ctx, cancel := context.WithTimeout(ctx, streamLimit)
+	defer cancel()
+	s, err := l.super(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	for {
+		here, err := s.standing(ctx)
+		if err != nil {
+			return err
+		}
+		there, err := up.standing(ctx)
+		if err != nil {
+			return err
+		}
+		if here.Streams && there.Followed && here.Position.Timeline >= timeline {
+			return nil
+		}
+		if !sleep(ctx, waitEvery) {
+			return fmt.Errorf("it does not stream from %s", l.Peer)
+		}
+	}
+}
+
+// Settle does, after PostgreSQL has begun to accept writes, what need not be waited for: a
+// checkpoint, by which a follower sees that the histories parted, and a slot for the other
+// server. Commits wait for that one, where they are to, once it was seen to stream.
+func (p Place) Settle(ctx context.Context, synchronous bool) error {
+	l, err := p.own()
+	if err != nil || l == nil {
+		return err
+	}
+	free, err := l.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer free()
+	s, err := l.super(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	r, err := s.standing(ctx)
+	if err != nil || !r.Writes {
+		return err
+	}
+	if err := l.signal(true); err != nil {
+		return err
+	}
+	if err := s.keepLog(ctx, slot(l.Peer)); err != nil {
+		return err
+	}
+	var behind bool
+	err = s.QueryRow(ctx, "select timeline_id <> $1 from pg_control_checkpoint()", int64(r.Position.Timeline)).Scan(&behind)
+	if err == nil && behind {
+		err = s.do(ctx, "checkpoint")
+	}
+	if err != nil {
+		return err
+	}
+	if synchronous && !r.Followed && !same(l.file(settingsFile), l.settings(true)) {
+		return nil
+	}
+	return l.setSync(ctx, synchronous)
+}
+
+// Release ends PostgreSQL in order, and returns how far its data go: the other server may
+// accept writes once it has all of that.
+func (p Place) Release(ctx context.Context) (manager.Position, error) {
+	l, err := p.own()
+	if err != nil || l == nil {
+		return manager.Position{}, err
+	}
+	free, err := l.lock(ctx)
+	if err != nil {
+		return manager.Position{}, err
+	}
+	defer free()
+	if err := l.signal(true); err != nil {
+		return manager.Position{}, err
+	}
+	if s, err := l.super(ctx); err == nil {
+		err = s.do(ctx, "checkpoint") // what is left for the stop is little then
+		s.end()
+		if err != nil {
+			return manager.Position{}, err
+		}
+	}
+	if err := l.stop(ctx); err != nil {
+		return manager.Position{}, err
+	}
+	printed, err := l.program(ctx, "pg_controldata", l.data)
+	if err != nil {
+		return manager.Position{}, err
+	}
+	return controlled(printed)
+}
+
+// controlled reads the position of the last checkpoint in what pg_controldata prints.
+func controlled(printed string) (p manager.Position, err error) {
+	for line := range strings.Lines(printed) {
+		key, value, _ := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		switch key {
+		case "Latest checkpoint location":
+			p.LSN, err = manager.ParseLSN(value)
+		case "Latest checkpoint's TimeLineID":
+			n, wrong := strconv.ParseUint(value, 10, 32)
+			if wrong != nil {
+				return p, wrong
+			}
+			p.Timeline = uint32(n)
+		}
+		if err != nil {
+			return p, err
+		}
+	}
+	if p.LSN == 0 || p.Timeline == 0 {
+		return p, errors.New("pg_controldata names no checkpoint")
+	}
+	return p, nil
+}

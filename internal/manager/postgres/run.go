@@ -1,0 +1,236 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	lookEvery = 2 * time.Millisecond  // at what is waited for by a client
+	waitEvery = 20 * time.Millisecond // at what takes longer
+	stopLimit = 60 * time.Second
+	runGrace  = 5 * time.Second // from SIGTERM to SIGKILL of a program that is ended
+)
+
+// program runs one of PostgreSQL's own programs as its user, and returns what it prints. It
+// inherits nothing: what it starts is no software of a LIM.
+func (l *local) program(ctx context.Context, name string, args ...string) (string, error) {
+	return run(ctx, filepath.Join("/usr/lib/postgresql", strconv.Itoa(l.major), "bin", name), l.uid, l.gid, nil, nil, args...)
+}
+
+// run runs a program as a user.
+func run(ctx context.Context, path string, uid, gid int, env []string, out *os.File, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir = "/"
+	cmd.Env = append([]string{"LANG=C.UTF-8", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, env...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+	cmd.WaitDelay = runGrace
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if os.Geteuid() == 0 && uid != 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	said, err := os.CreateTemp("", "mxcluster-postgres") // a file: what PostgreSQL leaves running does not hold it open for us
+	if err != nil {
+		return "", err
+	}
+	defer said.Close()
+	if err := os.Remove(said.Name()); err != nil {
+		return "", err
+	}
+	cmd.Stdout, cmd.Stderr = said, said
+	if out != nil {
+		cmd.Stdout = out
+	}
+	err = cmd.Run()
+	text := make([]byte, 64<<10)
+	n, _ := said.ReadAt(text, 0) // what there is
+	printed := string(text[:n])
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return printed, fmt.Errorf("%s: %w: %s", filepath.Base(path), err, lastLine(printed))
+	}
+	return printed, nil
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+// control has postgresql-common start or restart PostgreSQL: where systemd runs the server,
+// by its unit.
+func (l *local) control(ctx context.Context, verb string, more ...string) error {
+	name := strings.SplitN(l.Instance, "/", 2)
+	args := append([]string{name[0], name[1], verb}, more...)
+	printed, err := run(ctx, "/usr/bin/pg_ctlcluster", 0, 0, []string{"PG_CLUSTER_CONF_ROOT=" + l.ConfRoot}, nil, args...)
+	if err != nil && strings.Contains(printed, "already running") {
+		return nil
+	}
+	return err
+}
+
+// start starts PostgreSQL, if it does not run, and returns when it takes connections.
+func (l *local) start(ctx context.Context) error {
+	pid, err := l.pid()
+	if err != nil {
+		return err
+	}
+	if pid == 0 {
+		if err := l.clearLock(ctx); err != nil {
+			return err
+		}
+		if err := l.control(ctx, "start"); err != nil {
+			return fmt.Errorf("starting PostgreSQL: %w", err)
+		}
+	}
+	for {
+		s, err := l.super(ctx)
+		if err == nil {
+			s.end()
+			return nil
+		}
+		if !sleep(ctx, waitEvery) {
+			return fmt.Errorf("PostgreSQL does not come up: %w", err)
+		}
+	}
+}
+
+// restart restarts PostgreSQL.
+func (l *local) restart(ctx context.Context) error {
+	if err := l.control(ctx, "restart", "--mode", "fast"); err != nil {
+		return fmt.Errorf("restarting PostgreSQL: %w", err)
+	}
+	return l.start(ctx)
+}
+
+// reload has PostgreSQL read its configuration again.
+func (l *local) reload(ctx context.Context) error {
+	s, err := l.super(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	return s.do(ctx, "select pg_reload_conf()")
+}
+
+// stop ends PostgreSQL fast, and returns when it has ended; one that does not run is left so.
+func (l *local) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopLimit)
+	defer cancel()
+	pid, err := l.pid()
+	if err != nil {
+		return err
+	}
+	if pid == 0 {
+		return nil
+	}
+	if err := unix.Kill(pid, unix.SIGINT); err != nil && !errors.Is(err, unix.ESRCH) {
+		return os.NewSyscallError("kill", err)
+	}
+	for {
+		if now, err := l.pid(); err != nil || now != pid {
+			return err
+		}
+		if !sleep(ctx, lookEvery) {
+			return fmt.Errorf("PostgreSQL (process %d) does not end: %w", pid, context.Cause(ctx))
+		}
+	}
+}
+
+// pid is the process of PostgreSQL; 0: it does not run.
+func (l *local) pid() (int, error) {
+	text, err := os.ReadFile(filepath.Join(l.data, "postmaster.pid"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil || pid <= 0 {
+		return 0, fmt.Errorf("%s is damaged", filepath.Join(l.data, "postmaster.pid"))
+	}
+	// A file that is left over may name a process of somebody else by now, or one that is dead.
+	if at, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd")); err != nil || at != l.data {
+		return 0, nil
+	}
+	return pid, nil
+}
+
+// clearLock removes the lock file of a PostgreSQL that was killed: a process that has its
+// number by now would keep it from starting. What that PostgreSQL left running ends by itself
+// first.
+func (l *local) clearLock(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopLimit)
+	defer cancel()
+	for {
+		left, err := filepath.Glob("/proc/[0-9]*/cwd")
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(left, func(link string) bool { at, err := os.Readlink(link); return err == nil && at == l.data }) {
+			break
+		}
+		if !sleep(ctx, waitEvery) {
+			return errors.New("processes of the PostgreSQL that was killed do not end")
+		}
+	}
+	path := filepath.Join(l.data, "postmaster.pid")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// The socket has a lock file of its own, with the same process.
+	if lines := strings.Split(string(text), "\n"); len(lines) > 4 && lines[4] != "" {
+		socket := filepath.Join(lines[4], ".s.PGSQL."+strings.TrimSpace(lines[3])+".lock")
+		if lock, err := os.ReadFile(socket); err == nil && strings.HasPrefix(string(lock), lines[0]+"\n") {
+			if err := os.Remove(socket); err != nil {
+				return err
+			}
+		}
+	}
+	return os.Remove(path)
+}
+
+// super logs in as the superuser, by the socket.
+func (l *local) super(ctx context.Context) (*session, error) {
+	m, err := findPostmaster(l.data)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := connect(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return &session{conn}, nil
+}
+
+// sleep waits; false: the context ended before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

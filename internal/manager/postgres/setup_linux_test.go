@@ -1,0 +1,280 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mxcluster/internal/manager"
+	"mxcluster/internal/manager/postgres/postgrestest"
+)
+
+// duo are two servers whose halves of the pair are set up.
+type duo struct {
+	t    *testing.T
+	site *postgrestest.Site
+	a, b *postgrestest.Instance
+	half map[manager.Role]*setup
+
+	document bool // it has the virtual address
+}
+
+func newDuo(t *testing.T) *duo {
+	t.Helper()
+	site := postgrestest.New(t)
+	d := &duo{t: t, site: site, half: map[manager.Role]*setup{}}
+	ports := [2]int{freePort(t), freePort(t)}
+	d.a = site.Make("srv1", "main", ports[0], "max_wal_size = 64MB\n")
+	d.b = site.Make("sb1", "main", ports[1], "max_wal_size = 64MB\n")
+	name := fmt.Sprintf("%d/main", site.Major)
+	for i, role := range []manager.Role{manager.Master, manager.Standby} {
+		names := [2]string{"srv1", "sb1"}
+		d.half[role] = &setup{
+			Place: Place{ConfRoot: site.ConfRoot(names[i]), Folder: filepath.Join(site.Dir, names[i], "manager")}, Setup: manager.Setup{Role: role, Password: `ge:h\eim`,
+				Half: manager.Half{Instance: name, Server: names[i], Peer: names[1-i], Host: "127.0.0.1", Port: ports[1-i], From: []string{"127.0.0.1"}, User: "mxone_replication"}},
+		}
+	}
+	d.a.Start()
+	d.a.SQL("create table t (i int primary key)", "create database manager")
+	return d
+}
+
+var errKilled = errors.New("killed")
+
+// setup takes steps until none is left, or as many as are given, and returns those.
+func (d *duo) setup(role manager.Role, steps int) ([]manager.StepID, error) {
+	s := d.half[role]
+	var done []manager.StepID
+	for {
+		p, err := s.look(d.t.Context())
+		if err != nil {
+			return done, err
+		}
+		p.Address = d.document
+		master, standby := p, manager.Prepared{}
+		if role == manager.Standby {
+			master, standby = standby, p
+		}
+		left := manager.Plan(manager.Wish{Role: role, Synchronous: s.Synchronous}, master, standby)
+		switch {
+		case len(left) == 0:
+			return done, nil
+		case len(done) == steps:
+			return done, errKilled
+		case left[0].ID == manager.StepAddress:
+			d.document = true
+		default:
+			if err := s.do(d.t.Context(), left[0].ID); err != nil {
+				return done, fmt.Errorf("%s: %w", left[0].ID, err)
+			}
+		}
+		done = append(done, left[0].ID)
+	}
+}
+
+func (d *duo) must(role manager.Role) {
+	d.t.Helper()
+	if done, err := d.setup(role, 100); err != nil {
+		d.t.Fatalf("%s after %v: %v", role, done, err)
+	}
+}
+
+func (d *duo) both() {
+	d.t.Helper()
+	d.must(manager.Master)
+	d.must(manager.Standby)
+}
+
+// await asks until a server's report is as is wanted.
+func (d *duo) await(role manager.Role, what string, is func(manager.Report) bool) manager.Report {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute)
+	defer cancel()
+	k := &Link{Place: d.half[role].Place}
+	for {
+		r := k.Look(ctx)
+		if is(r) {
+			return r
+		}
+		if pause(ctx, waitEvery) != nil {
+			d.t.Fatalf("%s is not %s: %+v", role, what, r)
+		}
+	}
+}
+
+// Killed after each step and run again, the set-up ends right; run once more, nothing changes,
+// and no password is in a file that others may read.
+func TestSetupOfRealServersGoesOnWhereItWasKilled(t *testing.T) {
+	t.Parallel()
+	d := newDuo(t)
+	began := time.Now()
+	for _, role := range []manager.Role{manager.Master, manager.Standby} {
+		var all []manager.StepID
+		for {
+			done, err := d.setup(role, 1)
+			all = append(all, done...)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, errKilled) {
+				t.Fatalf("%s after %v: %v", role, all, err)
+			}
+			if len(all) > 20 {
+				t.Fatalf("%s never ends: %v", role, all)
+			}
+		}
+		t.Logf("%s: %v", role, all)
+	}
+	t.Logf("took %s", time.Since(began))
+	d.half[manager.Master].Synchronous = true
+	d.must(manager.Master)
+	for role := range d.half {
+		if done, err := d.setup(role, 100); len(done) > 0 || err != nil {
+			t.Errorf("%s again: %v, %v", role, done, err)
+		}
+	}
+	d.await(manager.Master, "followed", func(r manager.Report) bool { return r.Writes && r.Followed })
+	d.await(manager.Standby, "streaming", func(r manager.Report) bool { return !r.Writes && r.Streams })
+	d.a.SQL("insert into t values (1)")
+	if got := strings.TrimSpace(d.a.SQL("select sync_state from pg_stat_replication")); got != "sync" {
+		t.Errorf("commits do not wait: %q", got)
+	}
+	for _, role := range []manager.Role{manager.Master, manager.Standby} {
+		_ = filepath.Walk(filepath.Join(d.site.Dir, d.half[role].Server), func(path string, info os.FileInfo, err error) error {
+			if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
+				return nil
+			}
+			if text, _ := os.ReadFile(path); strings.Contains(string(text), `eim`) && strings.Contains(string(text), "ge") && info.Mode().Perm()&0o077 != 0 && strings.Contains(string(text), `ge\:h`) {
+				t.Errorf("%s has the password, mode %v", path, info.Mode())
+			}
+			return nil
+		})
+	}
+}
+
+// What stands in the way is refused with the remedy, before anything is changed.
+func TestSetupOfRealServersRefuses(t *testing.T) {
+	t.Parallel()
+	d := newDuo(t)
+	standby := d.half[manager.Standby]
+	for _, want := range []string{"is not reached", "does not let sb1 in"} {
+		if _, err := d.setup(manager.Standby, 100); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, not %s", err, want)
+		}
+		if pair, err := standby.Read(); pair != nil || err != nil {
+			t.Errorf("something was set up: %+v, %v", pair, err)
+		}
+		d.must(manager.Master)
+		standby.Password = "wrong"
+	}
+	master := *d.half[manager.Master]
+	master.Password = "other"
+	d.half[manager.Master] = &master
+	if _, err := d.setup(manager.Master, 100); err == nil || !strings.Contains(err.Error(), "has another password") {
+		t.Errorf("%v", err)
+	}
+	master.Change = true
+	standby.Password = "other"
+	d.both()
+}
+
+// After a takeover the old master comes back read-only, whoever starts it; what it alone had is
+// kept aside, it is rewound and follows; and a switch in order loses nothing.
+func TestOldMasterOfRealServersFollows(t *testing.T) {
+	t.Parallel()
+	d := newDuo(t)
+	d.both()
+	d.a.SQL("insert into t values (1)")
+	at := d.await(manager.Master, "there", func(r manager.Report) bool { return r.Followed }).Position
+	d.await(manager.Standby, "caught up", func(r manager.Report) bool { return r.Position.LSN >= at.LSN })
+
+	b := &Link{Place: d.half[manager.Standby].Place}
+	began := time.Now()
+	if r, err := b.Promote(t.Context(), manager.Position{}); err != nil || !r.Writes {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	t.Logf("promoted in %s", time.Since(began))
+	d.b.SQL("insert into t values (2)")
+	d.a.SQL("insert into t values (3)") // beside the other one
+	if err := d.half[manager.Standby].Settle(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	d.a.Crash()
+	began = time.Now()
+	aside, err := d.half[manager.Master].Follow(t.Context())
+	if err != nil || aside == "" {
+		t.Fatalf("%q, %v\n%s", aside, err, d.site.Log("srv1", "main"))
+	}
+	t.Logf("rejoined in %s", time.Since(began))
+	if dump, err := os.ReadFile(aside); err != nil || !strings.Contains(string(dump), "COPY public.t (i) FROM stdin;\n1\n3\n") {
+		t.Errorf("%v\n%s", err, dump)
+	}
+	d.await(manager.Master, "streaming", func(r manager.Report) bool { return r.Streams && !r.Writes })
+	if got := strings.Fields(d.a.SQL("select i from t order by i")); strings.Join(got, " ") != "1 2" {
+		t.Errorf("%v", got)
+	}
+
+	// Back in order.
+	began = time.Now()
+	end, err := d.half[manager.Standby].Release(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &Link{Place: d.half[manager.Master].Place}
+	if r, err := a.Promote(t.Context(), end); err != nil || !r.Writes || r.Position.Timeline != 3 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	t.Logf("switched in %s", time.Since(began))
+	if err := d.half[manager.Master].Settle(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if aside, err := d.half[manager.Standby].Follow(t.Context()); aside != "" || err != nil {
+		t.Fatalf("%q, %v\n%s", aside, err, d.site.Log("sb1", "main"))
+	}
+	d.await(manager.Standby, "streaming", func(r manager.Report) bool { return r.Streams && r.Position.Timeline == 3 })
+
+	// Without the log that a rewind needs: a fresh copy.
+	if r, err := b.Promote(t.Context(), manager.Position{}); err != nil || !r.Writes {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if err := d.half[manager.Standby].Settle(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	d.a.SQL("insert into t values (4)")
+	d.a.SQL("select pg_switch_wal()", "checkpoint", "select pg_switch_wal()", "checkpoint")
+	segments, err := filepath.Glob(filepath.Join(d.a.Data, "pg_wal", "00000003*"))
+	if err != nil || len(segments) < 2 {
+		t.Fatalf("%v, %v", segments, err)
+	}
+	for _, old := range segments[:len(segments)-1] {
+		if err := os.Remove(old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if aside, err = d.half[manager.Master].Follow(t.Context()); err != nil || aside == "" {
+		t.Fatalf("%q, %v\n%s", aside, err, d.site.Log("srv1", "main"))
+	}
+	d.await(manager.Master, "streaming", func(r manager.Report) bool { return r.Streams && r.Position.Timeline == 4 })
+	if got := strings.Fields(d.a.SQL("select i from t order by i")); strings.Join(got, " ") != "1 2" {
+		t.Errorf("%v", got)
+	}
+
+	// The master that leads is taken out first, then its standby, which becomes one of its own.
+	if err := d.half[manager.Standby].Remove(t.Context(), manager.Master); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.half[manager.Master].Remove(t.Context(), manager.Standby); err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range []*postgrestest.Instance{d.a, d.b} {
+		i.SQL("insert into t values (9)")
+		if got := i.SQL("select count(*) from pg_roles where rolname = 'mxone_replication' union all select count(*) from pg_replication_slots"); strings.TrimSpace(got) != "0\n0" && strings.TrimSpace(got) != "0" {
+			t.Errorf("left: %q", got)
+		}
+	}
+}
