@@ -381,8 +381,3 @@ func (l *local) away(ctx context.Context) (*session, error) {
 	defer cancel()
 	return login(ctx, hostPort(l.Host, l.Port), l.User, password)
 }
-
-// position is how far the data of a database go.
-func position(d *manager.Database) manager.Position {
-	return manager.Position{Timeline: d.Timeline, LSN: max(d.Position, d.Received)}
-}
