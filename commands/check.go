@@ -39,8 +39,9 @@ of each LIM on both sides, witnesses, room for two backups of every LIM, clocks.
 
 This server is looked at here. The others are asked by the login of their syncs, as
 'mxcluster sync setup-ssh' makes it, whether agents run or not; what a server that was
-not asked has is unknown. On a standby that covers its whole cluster. For three seconds
-or so each server announces its own base by gratuitous ARP; nothing is changed.
+not asked has is unknown. On a standby that covers its whole cluster. Meanwhile each
+server announces its own base by gratuitous ARP, four times a second for three seconds
+and then every two seconds, beside arp.budget; nothing is changed.
 
 The exit code is 0 when nothing is wrong, or warnings alone, 3 when something fails, and
 8 when something could not be seen. With --check it prints one line and ends as
@@ -75,11 +76,13 @@ func runCheck(ctx context.Context, a *app, cluster string) error {
 	if err := a.out.Show(checkView(r)); err != nil {
 		return err
 	}
-	switch r.Result {
-	case check.Failed:
-		return fault.New(fault.Refused, r.Findings[0].Remedy, "%s", checkSummary(r))
-	case check.Unknown:
-		return fault.New(fault.Unknown, r.Findings[0].Remedy, "%s", checkSummary(r))
+	for _, worst := range []struct {
+		verdict check.Verdict
+		code    fault.Code
+	}{{check.Failed, fault.Refused}, {check.Unknown, fault.Unknown}} {
+		if i := slices.IndexFunc(r.Findings, func(f check.Finding) bool { return f.Verdict == worst.verdict }); i >= 0 {
+			return fault.New(worst.code, r.Findings[i].Remedy, "%s", checkSummary(r))
+		}
 	}
 	return nil
 }

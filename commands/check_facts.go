@@ -249,6 +249,14 @@ func (x *factFinder) hasBase() bool {
 	return slices.ContainsFunc(x.facts.Addresses, func(a check.Address) bool { return a.Prefix.Addr() == x.me.Base.Addr() })
 }
 
+// hasBaseOn reports whether the base is on an interface. Announced elsewhere it would lead others
+// astray.
+func (x *factFinder) hasBaseOn(ifname string) bool {
+	return slices.ContainsFunc(x.facts.Addresses, func(a check.Address) bool {
+		return a.Prefix.Addr() == x.me.Base.Addr() && a.Interface == ifname
+	})
+}
+
 func (x *factFinder) tryPort(ctx context.Context, there clusterconf.Server) {
 	ctx, cancel := context.WithTimeout(ctx, portPatience)
 	defer cancel()
@@ -288,8 +296,8 @@ func (x *factFinder) tryLogin(ctx context.Context, there clusterconf.Server) {
 
 // listen announces the base of this server by gratuitous ARP, and hears that of the others.
 func (x *factFinder) listen(ctx context.Context, others <-chan struct{}) {
-	if x.facts.Link == nil || !x.hasBase() {
-		x.facts.Deaf = x.me.Name + " does not have its base"
+	if x.facts.Link == nil || !x.hasBaseOn(x.facts.Link.Name) {
+		x.facts.Deaf = x.me.Name + " does not have its base on its interface"
 		return
 	}
 	w, err := x.env.Wire(x.facts.Link.Name)
@@ -319,6 +327,7 @@ func (x *factFinder) listen(ctx context.Context, others <-chan struct{}) {
 			}
 		case <-enough:
 			enough = nil
+			every.Reset(listenFor) // until the last one has answered
 		case <-others:
 			others = nil
 		}

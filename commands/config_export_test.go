@@ -141,6 +141,16 @@ func TestImportKeepsWhatIsNewer(t *testing.T) {
 	if w.content(t, "etc/cluster.yaml") != newer {
 		t.Error("the newer document was replaced")
 	}
+	rotated := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{1}, 32)) + " 2026-04-01T00:00:00Z\n" + w.content(t, "etc/gossip.key")
+	w.file(t, "etc/gossip.key", rotated, 0o600)
+	w.must(t, "config", "import", w.path("srv1.age"), "--passphrase-file", phrase)
+	if w.content(t, "etc/gossip.key") != rotated {
+		t.Error("a key that was made since was replaced")
+	}
+	w.file(t, "etc/gossip.key", base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{2}, 32))+"\n", 0o600)
+	if a := w.run(t.Context(), "config", "import", w.path("srv1.age"), "--passphrase-file", phrase, "-n"); a.code != fault.Refused {
+		t.Errorf("the key of another system: %d, %q", a.code, a.err)
+	}
 }
 
 func TestExportAndImportRefuse(t *testing.T) {

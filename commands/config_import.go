@@ -157,6 +157,9 @@ func planImport(a *app, archive *export.Archive, server string) (*importing, err
 	if i.keys, err = settings.ParseKeys(archive.File(exportedKeys)); err != nil {
 		return nil, fault.Wrap(err, fault.CodeOf(err), "", "the exported keys")
 	}
+	if err := i.keepNewerKeys(); err != nil {
+		return nil, err
+	}
 	if !same {
 		return i, nil
 	}
@@ -180,6 +183,29 @@ func planImport(a *app, archive *export.Archive, server string) (*importing, err
 		}
 	}
 	return i, nil
+}
+
+// keepNewerKeys has keys that are here stay where a rotation since the export made one of them.
+func (i *importing) keepNewerKeys() error {
+	path := i.dirs.GossipKey()
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	here, err := settings.LoadKeys(path)
+	switch {
+	case err != nil:
+		return err
+	case !slices.ContainsFunc(here, i.keys.Has):
+		return fault.New(fault.Refused, "remove the file if this machine shall leave that system", "%s is of another system", path)
+	case newest(here).After(newest(i.keys)):
+		i.keys = here
+	}
+	return nil
+}
+
+// newest returns when the last one of keys was made; zero for the first key of a system alone.
+func newest(keys settings.Keys) time.Time {
+	return slices.MaxFunc(keys, func(a, b settings.Key) int { return a.Made.Compare(b.Made) }).Made
 }
 
 func (i *importing) path(f export.File) string {

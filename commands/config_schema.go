@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/check"
 	"mxcluster/internal/events"
 	"mxcluster/internal/explain"
 	"mxcluster/internal/fault"
@@ -62,6 +63,9 @@ func answerKinds() []answerKind {
 		{"SyncReport", reflect.TypeFor[syncReport](), []string{"sync"}},
 		{"VersionList", reflect.TypeFor[versionList](), []string{"xdata list"}},
 		{"VerifyReport", reflect.TypeFor[verifyReport](), []string{"xdata verify"}},
+		{"CheckReport", reflect.TypeFor[check.Report](), []string{"check"}},
+		{"UpgradeCheck", reflect.TypeFor[UpgradeCheck](), []string{"upgrade check"}},
+		{"DocumentLevels", reflect.TypeFor[Levels](), []string{"config show --levels"}},
 		{"ManagerDiscovery", reflect.TypeFor[managerDiscovery](), []string{"manager discover"}},
 		{"ManagerCheck", reflect.TypeFor[managerCheck](), []string{"manager check"}},
 		{"ManagerStatus", reflect.TypeFor[managerStatus](), []string{"manager status"}},

@@ -218,6 +218,7 @@ func (g *gathering) secrets() (all [][]byte) {
 	if s, err := settings.Load(g.dirs, g.env.Environ); err == nil {
 		files = append(files, s.Alarms.SNMP.CommunityFile, s.Alarms.SNMP.AuthFile, s.Alarms.SNMP.PrivFile, s.Arbiter.PasswordFile, s.Arbiter.Key)
 	}
+	files = append(files, filepath.Join(g.dirs.Management(), "passfile"))
 	for _, pattern := range []string{filepath.Join(g.dirs.SSH(), "*"), filepath.Join(g.dirs.Config, "*.pass*")} {
 		if found, err := filepath.Glob(pattern); err == nil {
 			files = append(files, found...)
@@ -238,7 +239,42 @@ func (g *gathering) secrets() (all [][]byte) {
 		all = append(all, data)
 		for line := range bytes.Lines(data) {
 			if fields := bytes.Fields(line); len(fields) > 0 && !bytes.HasPrefix(line, []byte("#")) && !bytes.HasPrefix(line, []byte("-----")) {
-				all = append(all, fields[0], bytes.TrimSpace(line))
+				all = append(all, fields[0], bytes.TrimSpace(line), passfilePassword(line))
+			}
+		}
+	}
+	return append(all, g.arguments()...)
+}
+
+// passfilePassword returns the password of a line of PostgreSQL's passfile, its last field; of
+// another line what follows its last colon.
+func passfilePassword(line []byte) []byte {
+	unquoted := strings.NewReplacer(`\\`, `\`, `\:`, "\x00").Replace(string(bytes.TrimSpace(line)))
+	return []byte(strings.ReplaceAll(unquoted[strings.LastIndexByte(unquoted, ':')+1:], "\x00", ":"))
+}
+
+// minArgument is the length from which an argument may be a password, in bytes.
+const minArgument = 6
+
+// arguments are those of commands that the settings name: passwords are among them now and then, and
+// errors quote the commands.
+func (g *gathering) arguments() (all [][]byte) {
+	values, err := settings.Values(g.dirs, g.env.Environ)
+	if err != nil {
+		return nil
+	}
+	for _, v := range values {
+		words := strings.Fields(v.Value)
+		if !v.Command || len(words) < 2 || v.Origin == "default" {
+			continue
+		}
+		for _, w := range words[1:] {
+			w = strings.Trim(w, `"'`)
+			if _, value, found := strings.Cut(w, "="); found && len(value) >= minArgument {
+				all = append(all, []byte(value))
+			}
+			if len(w) >= minArgument && !strings.HasPrefix(w, "/") && !strings.ContainsAny(w, "{}") {
+				all = append(all, []byte(w))
 			}
 		}
 	}

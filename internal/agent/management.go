@@ -91,6 +91,9 @@ func (m *management) tend(now time.Time) {
 	pair, err := manager.Find(m.doc)
 	role, ours := pair.RoleOf(m.cfg.Server)
 	if d == nil || err != nil || !ours || m.deps.Management == nil {
+		if m.op != nil {
+			m.op() // it is no pair any more
+		}
 		m.letGo()
 		m.state, m.report = "", manager.Report{}
 		return
@@ -164,6 +167,9 @@ func (m *management) view(pair manager.Pair, role manager.Role, now time.Time) m
 // word is what the other server is told.
 func (m *management) word(now time.Time) manager.Word {
 	w := manager.Word{State: m.state, Wants: !m.ordered.IsZero() && now.Sub(m.ordered) < managementWants}
+	if !m.known && m.doc.Management != nil && m.deps.Management != nil {
+		w.State = manager.Unseen
+	}
 	switch m.state {
 	case manager.Released:
 		w.Position = m.released
@@ -285,8 +291,8 @@ func (m *management) lead(addr netip.Prefix, v manager.View) {
 		}
 		r, err := m.deps.Management.Promote(ctx, after)
 		if err != nil && !r.Running { // read-only as ever, it starts
-			_, wrong := m.deps.Management.Follow(ctx)
-			return nil, errors.Join(err, wrong)
+			aside, wrong := m.deps.Management.Follow(ctx)
+			return func() { m.keptAside(aside) }, errors.Join(err, wrong)
 		}
 		if err != nil {
 			return nil, err
@@ -368,11 +374,16 @@ func (m *management) follow() {
 		r := m.deps.Management.Look(ctx)
 		return func() {
 			m.take(r)
-			if aside != "" {
-				m.journal.management("kept-aside", fmt.Sprintf("%s had changes of the management system that the other server has not; they are kept aside in %s", m.cfg.Server, aside))
-			}
+			m.keptAside(aside)
 		}, err
 	})
+}
+
+// keptAside tells that changes were kept aside in a file; "": there were none.
+func (m *management) keptAside(file string) {
+	if file != "" {
+		m.journal.management("kept-aside", fmt.Sprintf("%s had changes of the management system that the other server has not; they are kept aside in %s", m.cfg.Server, file))
+	}
 }
 
 // serve starts or stops the web server.
@@ -509,9 +520,10 @@ func (m *management) order(o control.Order) (*control.OrderResult, error) {
 		return nil, err
 	}
 	role, _ := pair.RoleOf(m.cfg.Server)
-	switch l := m.lims.of(manager.Home); {
-	case d == nil:
+	if d == nil {
 		return nil, fault.New(fault.Refused, "mxcluster manager setup", "the management system is not set up to be redundant")
+	}
+	switch l := m.lims.of(manager.Home); {
 	case role != manager.Master:
 		return nil, fault.New(fault.Refused, "run it on "+pair.Master.Name, "the management system falls back to %s, this is %s", pair.Master.Name, m.cfg.Server)
 	case m.state == manager.Active:

@@ -132,7 +132,7 @@ func (l *lim) release() {
 
 // finishWhenIdle ends the main loop when no operation is in progress any more.
 func (a *shutdown) finishWhenIdle(e ending) {
-	if !a.stays(a.lims.of(manager.Home), e) {
+	if a.doc.Management != nil && !a.stays(a.lims.of(manager.Home), e) {
 		a.management.giveUp() // it goes with LIM 1
 	}
 	busy := a.rehearsals.underWay() != 0 || len(a.orders.draining) > 0 || a.management.busy()

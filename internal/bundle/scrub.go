@@ -6,8 +6,11 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
+	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -42,14 +45,14 @@ func NewScrubber(secrets ...[]byte) *Scrubber {
 	for _, s := range slices.Compact(all) {
 		pairs = append(pairs, s, Gone)
 	}
-	const words = `(?:password|passwd|passphrase|passwort|secret|token|community|credential|auth_?key|priv_?key|private_?key|api_?key)`
+	const words = `(?:password|passwd|sshpass|pgpass|passphrase|passwort|secret|token|community|credential|auth_?key|priv_?key|private_?key|api_?key)`
 	p := func(expr, by string) pattern { return pattern{regexp.MustCompile(expr), by} }
 	return &Scrubber{known: strings.NewReplacer(pairs...), patterns: []pattern{
 		p(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)`, Gone),
 		p(`([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@'"]*:)[^\s/@'"]+@`, "${1}"+Gone+"@"),
 		p(`(?i)([\w.-]*`+words+`[\w-]*["']?\s*[=:]\s*)(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;}"']+)`, "${1}"+Gone),
 		p(`(?i)(--?`+words+`\s+)(?:"[^"]*"|'[^']*'|\S+)`, "${1}"+Gone),
-		p(`(?i)(sshpass\s+-p\s*)(?:"[^"]*"|'[^']*'|\S+)`, "${1}"+Gone),
+		p(`(?i)((?:sshpass\s+-p|\s-pw)\s*)(?:"[^"]*"|'[^']*'|\S+)`, "${1}"+Gone),
 		p(`(?i)(authorization["']?\s*[=:]\s*["']?(?:bearer|basic)\s+)[^\s"']+`, "${1}"+Gone),
 		p(`(^|[^A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{43}=?([^A-Za-z0-9+/_=-]|$)`, "${1}"+Gone+"${2}"), // 32 bytes in base64
 		p(`(?i)(^|[^0-9a-f:])[0-9a-f]{64}([^0-9a-f]|$)`, "${1}"+Gone+"${2}"),                     // in hex, and no hash: that has a colon before it
@@ -78,6 +81,12 @@ func encodings(secret []byte) (all []string) {
 	all = append(all, string(secret), hexed, strings.ToUpper(hexed))
 	for _, e := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding, base64.RawURLEncoding} {
 		all = append(all, e.EncodeToString(secret))
+	}
+	// As it stands within JSON, Go's quotes and URLs.
+	quoted := strconv.Quote(string(secret))
+	all = append(all, quoted[1:len(quoted)-1], url.QueryEscape(string(secret)), url.PathEscape(string(secret)))
+	if text, err := json.Marshal(string(secret)); err == nil {
+		all = append(all, string(text[1:len(text)-1]))
 	}
 	slices.Sort(all)
 	return slices.Compact(all)

@@ -11,11 +11,12 @@ import (
 // State is what the PostgreSQL of a server is for the pair.
 type State string
 
-// The states. A server on which nothing is set up, or of which nothing is known, has none.
+// The states. A server on which nothing is set up has none.
 const (
 	Active   State = "active"   // it accepts writes
 	Passive  State = "passive"  // it is read-only, or does not run
 	Released State = "released" // it accepted writes, and gave them up for the other server to take
+	Unseen   State = "unseen"   // it is not known yet, as while it recovers after a loss of power
 )
 
 // Position is how far a history of data goes. One of a later timeline is later.
@@ -34,7 +35,7 @@ func (p Position) Compare(q Position) int {
 
 // Word is what a server says to the other one of its half of the pair.
 type Word struct {
-	State    State    `json:"state,omitempty"`   // "": nothing is set up there, or it is not known yet
+	State    State    `json:"state,omitempty"`   // "": nothing is set up there
 	Ready    bool     `json:"ready,omitempty"`   // passive: it streams from the other server
 	Position Position `json:"position,omitzero"` // passive and not ready, or released
 	Wants    bool     `json:"wants,omitempty"`   // somebody ordered the fallback there
@@ -82,6 +83,10 @@ func (v View) Contests(stops clusterconf.Side) bool {
 // accept them.
 const releaseLimit = 15 * time.Second
 
+// recoveryLimit is how long a server that may lead waits for what the other one's data turn out
+// to be.
+const recoveryLimit = time.Minute
+
 // Decide tells what this server's half of the pair should be, and why. It follows LIM 1: to
 // the standby always, and back to the regular server by itself or by order, as the fallback
 // type says. Of two that accept writes the one that LIM 1 has left gives way; of two that do
@@ -104,6 +109,10 @@ func Decide(v View) (Want, string) {
 		return Lead, fmt.Sprintf("LIM %d is served here, and the other server is not heard", Home)
 	case !v.Heard:
 		return Follow, "the other server is not heard"
+	case v.Other.State == Unseen && v.Since < recoveryLimit:
+		return Follow, "the other server does not know yet how its data stand"
+	case v.Other.State == Unseen && v.LIM:
+		return Lead, fmt.Sprintf("LIM %d is served here, and the other server does not know how its data stand", Home)
 	case v.Other.State == "" && v.LIM:
 		return Lead, fmt.Sprintf("LIM %d is served here, and nothing is set up on the other server", Home)
 	case v.Here.Position.IsZero() || v.Other.Position.IsZero() && !v.Other.Ready:

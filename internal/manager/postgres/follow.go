@@ -111,10 +111,10 @@ func (l *local) replace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := l.copy(ctx); err != nil {
-		return err
+	if !there.Writes {
+		return fmt.Errorf("%s accepts no writes yet", l.Peer)
 	}
-	if err := os.Remove(l.file(rewindFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := l.copy(ctx); err != nil {
 		return err
 	}
 	if err := l.start(ctx); err != nil {
@@ -282,10 +282,10 @@ func (l *local) commits(ctx context.Context, after manager.Position) (bool, erro
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	if err != nil && !strings.Contains(printed, "COMMIT") && strings.Contains(printed, "could not find") {
-		return true, nil // the log is not there any more
+	if strings.Contains(printed, "COMMIT") || len(printed) >= maxPrinted {
+		return true, nil
 	}
-	return strings.Contains(printed, "COMMIT"), nil
+	return err != nil && !strings.Contains(printed, "error in WAL record at"), nil // which is the end of the log
 }
 
 // rewind undoes what the other server does not have.
@@ -350,8 +350,14 @@ func (l *local) copy(ctx context.Context) error {
 	return l.finishCopy(ctx)
 }
 
-// finishCopy puts a whole copy in the place of the data, and removes those.
+// finishCopy puts a whole copy in the place of the data, and removes those. Data of the pair that
+// accepted writes since it was made go further: the copy is removed.
 func (l *local) finishCopy(ctx context.Context) error {
+	if l.has(l.data+copyDone) && l.signalled() {
+		if writes, err := l.acceptsWrites(ctx); err == nil && writes {
+			return os.RemoveAll(l.data + copyDone)
+		}
+	}
 	if _, err := os.Lstat(l.data + copyDone); err == nil {
 		if _, err := os.Lstat(l.data); err == nil {
 			if err := l.stop(ctx); err != nil {
@@ -365,6 +371,9 @@ func (l *local) finishCopy(ctx context.Context) error {
 			return err
 		}
 		if err := syncDir(filepath.Dir(l.data)); err != nil {
+			return err
+		}
+		if err := os.Remove(l.file(rewindFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {

@@ -109,6 +109,9 @@ func (k *Link) Promote(ctx context.Context, after manager.Position) (manager.Rep
 		r.SetUp = true
 		return r, err
 	}
+	if err := l.unfit(); err != nil {
+		return manager.Report{SetUp: true}, err
+	}
 	if err := k.replay(ctx, after); err != nil {
 		return r, err
 	}

@@ -101,6 +101,13 @@ func (p Place) open(half manager.Half) (*local, error) {
 	if l.data = setting(text, "data_directory"); l.data == "" {
 		return nil, fmt.Errorf("the configuration of %s names no data_directory", half.Instance)
 	}
+	// As the kernel names it: processes are found by the folder that they work in.
+	l.data = filepath.Clean(l.data)
+	if real, err := filepath.EvalSymlinks(l.data); err == nil {
+		l.data = real
+	} else if above, err := filepath.EvalSymlinks(filepath.Dir(l.data)); err == nil {
+		l.data = filepath.Join(above, filepath.Base(l.data))
+	}
 	var st unix.Stat_t
 	for _, dir := range []string{l.data, l.data + copyDone, l.data + replaced} { // there may be a copy on its way
 		if err = unix.Stat(dir, &st); err == nil {
@@ -340,9 +347,29 @@ func (l *local) signal(on bool) error {
 	return errors.Join(os.Remove(path), syncDir(l.data))
 }
 
-// signalled reports whether it starts read-only.
+// signalled reports whether it starts read-only, as does a copy that is about to take its place.
 func (l *local) signalled() bool {
-	_, err := os.Lstat(filepath.Join(l.data, signalFile))
+	if _, err := os.Lstat(l.data); errors.Is(err, fs.ErrNotExist) {
+		return l.has(l.data + copyDone)
+	}
+	return l.has(filepath.Join(l.data, signalFile))
+}
+
+// unfit tells why the data are not to accept writes; nil: they may. A copy that is whole goes
+// further than they do, and data of which a rewind did not come to its end are no data.
+func (l *local) unfit() error {
+	switch {
+	case l.has(l.data + copyDone):
+		return errors.New("a fresh copy of the data has yet to take their place")
+	case l.has(l.file(rewindFile)):
+		return fmt.Errorf("a rewind of the data was interrupted: they need a fresh copy of %s", l.Peer)
+	}
+	return nil
+}
+
+// has reports whether there is a file.
+func (l *local) has(path string) bool {
+	_, err := os.Lstat(path)
 	return err == nil
 }
 

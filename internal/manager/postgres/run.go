@@ -30,6 +30,9 @@ func (l *local) program(ctx context.Context, name string, args ...string) (strin
 	return run(ctx, filepath.Join("/usr/lib/postgresql", strconv.Itoa(l.major), "bin", name), l.uid, l.gid, nil, nil, args...)
 }
 
+// maxPrinted bounds what is read of what a program prints, in bytes.
+const maxPrinted = 64 << 10
+
 // run runs a program as a user.
 func run(ctx context.Context, path string, uid, gid int, env []string, out *os.File, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, path, args...)
@@ -54,7 +57,7 @@ func run(ctx context.Context, path string, uid, gid int, env []string, out *os.F
 		cmd.Stdout = out
 	}
 	err = cmd.Run()
-	text := make([]byte, 64<<10)
+	text := make([]byte, maxPrinted)
 	n, _ := said.ReadAt(text, 0) // what there is
 	printed := string(text[:n])
 	if err != nil {

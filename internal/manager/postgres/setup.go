@@ -109,7 +109,16 @@ func (s *setup) lookInside(ctx context.Context, l *local, db *session, p *manage
 		if err := db.QueryRow(ctx, "select exists (select from pg_replication_slots where slot_name = $1)", slot(l.Peer)).Scan(&p.Slot); err != nil {
 			return err
 		}
-		return s.lookAtRole(ctx, db, p)
+		if err := s.lookAtRole(ctx, db, p); err != nil {
+			return err
+		}
+		if !p.Writes && !p.Role {
+			return refused("mxcluster manager fallback, which makes it the active one again", "PostgreSQL on %s accepts no writes", l.Server)
+		}
+		return nil
+	}
+	if p.Writes && p.Signal {
+		return refused("mxcluster manager fallback, on "+l.Peer, "the management system is active on %s", l.Server)
 	}
 	return nil
 }
@@ -309,6 +318,11 @@ func (p Place) Remove(ctx context.Context, role manager.Role) error {
 	if err != nil || l == nil {
 		return err
 	}
+	free, err := l.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer free()
 	if err := l.finishCopy(ctx); err != nil {
 		return err
 	}
