@@ -82,7 +82,7 @@ func (d *differ) server(was, is *Server) {
 		d.value(name+": base", was.Base, is.Base)
 		d.value(name+": still reached at", prefixText(was.ReachedAt), prefixText(is.ReachedAt))
 		d.value(name+": interface", was.Interface, is.Interface)
-		d.value(name+": drained", was.Drained.String(), is.Drained.String())
+		d.value(name+": drained", was.Drained.text(), is.Drained.text())
 		d.value(name+": left behind", was.LeftBehind, is.LeftBehind)
 		d.value(name+": keys of others", was.Others.text(), is.Others.text())
 	}
@@ -121,6 +121,7 @@ func servicesText(l *LIM) string {
 		if s.RegularOnly {
 			words[i] += " (regular only)"
 		}
+		words[i] += s.Others.beside()
 	}
 	return strings.Join(words, ", ")
 }
@@ -129,7 +130,15 @@ func (m *MediaServer) text() string {
 	if m == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s, media %s, control %s", m.Kind, m.Media, m.Control)
+	return fmt.Sprintf("%s, media %s, control %s", m.Kind, m.Media, m.Control) + m.Others.beside()
+}
+
+// text says all of a drain or a freeze on one line.
+func (m *Maintenance) text() string {
+	if m == nil {
+		return ""
+	}
+	return m.String() + m.Others.beside()
 }
 
 func (d *differ) cluster(was, is *Cluster) {
@@ -139,6 +148,7 @@ func (d *differ) cluster(was, is *Cluster) {
 			is.Name, is.Standby, is.Fallback, is.Failover, Duration(is.SilenceLimit()), is.SplitBrainStop)
 		d.value("cluster "+is.Name+": fallback window", Window{}, is.FallbackWindow)
 		d.value("cluster "+is.Name+": rehearsals", RehearseOff, is.Rehearse)
+		d.value("cluster "+is.Name+": keys of others", "", is.Others.text())
 		was = &Cluster{}
 	case is == nil:
 		d.add("cluster %s deleted: standby %s", was.Name, was.Standby)
@@ -160,7 +170,8 @@ func (d *differ) settings(was, is *Cluster) {
 	d.value(name+": split brain stops", was.SplitBrainStop, is.SplitBrainStop)
 	d.value(name+": fallback window", was.FallbackWindow, is.FallbackWindow)
 	d.value(name+": rehearsals", was.Rehearse, is.Rehearse)
-	d.value(name+": frozen", was.Frozen.String(), is.Frozen.String())
+	d.value(name+": frozen", was.Frozen.text(), is.Frozen.text())
+	d.value(name+": keys of others", was.Others.text(), is.Others.text())
 }
 
 func (d *differ) member(cluster string, was, is *Member) {
@@ -177,6 +188,7 @@ func (d *differ) member(cluster string, was, is *Member) {
 	d.value(name+": priority", was.Priority, is.Priority)
 	d.value(name+": lock", was.Lock.text(), is.Lock.text())
 	d.value(name+": leaves the cluster", was.leavingText(), is.leavingText())
+	d.value(name+": keys of others", was.Others.text(), is.Others.text())
 }
 
 // leavingText says whether a LIM is on its way out of its cluster.
@@ -212,7 +224,7 @@ func (l *Lock) text() string {
 	if l.Reason != "" {
 		s += " (" + l.Reason + ")"
 	}
-	return s
+	return s + l.Others.beside()
 }
 
 // afterText tells the default from an equal value that was set.

@@ -15,7 +15,7 @@ const foreignPrefix = "x-"
 
 // Foreign are the keys of others in one place of the document, such as "x-owner": they mean
 // nothing here, are kept by edits, and travel with the document. It is their lines, in order, each a
-// key and a value that is written as JSON in ASCII.
+// key and a value that is written as JSON in ASCII, with \U escapes of YAML.
 type Foreign string
 
 // lines are the keys with their values.
@@ -25,6 +25,14 @@ func (f Foreign) lines() []string {
 
 // text names them on one line.
 func (f Foreign) text() string { return strings.Join(f.lines(), ", ") }
+
+// beside names them behind what they stand beside; "": there are none.
+func (f Foreign) beside() string {
+	if f == "" {
+		return ""
+	}
+	return " with " + f.text()
+}
 
 // validForeign tells whether a key is one of others.
 func validForeign(key string) bool {

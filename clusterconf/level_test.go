@@ -156,3 +156,54 @@ func TestKeysOfOthers(t *testing.T) {
 		}
 	}
 }
+
+// A document that says the first level is written without it: versions of that level do not know
+// the key.
+func TestFirstLevelIsNotSaid(t *testing.T) {
+	d := mustParse(t, strings.Replace(full, "kind: ClusterDocument\n", "kind: ClusterDocument\nlevel: 1\n", 1))
+	if strings.Contains(string(Encode(d)), "level") {
+		t.Error("it is said")
+	}
+}
+
+// What is said of keys of others anywhere in a document is a difference, so that an edit of theirs is
+// neither hidden nor lost.
+func TestDifferenceOfKeysOfOthers(t *testing.T) {
+	marked := 0
+	var visit func(v reflect.Value, set func())
+	visit = func(v reflect.Value, set func()) {
+		switch v.Kind() {
+		case reflect.Pointer:
+			if !v.IsNil() {
+				visit(v.Elem(), set)
+			}
+		case reflect.Slice:
+			for i := range v.Len() {
+				visit(v.Index(i), set)
+			}
+		case reflect.Struct:
+			for i := range v.NumField() {
+				f := v.Field(i)
+				if f.Type() == reflect.TypeFor[Foreign]() {
+					f.SetString("x-mark: 1\n")
+					set()
+					f.SetString("")
+				} else if v.Type().Field(i).IsExported() {
+					visit(f, set)
+				}
+			}
+		}
+	}
+	before := mustParse(t, full)
+	apply(t, before, func(d *Document) error { return d.SetManagement(*managed("10.0.0.40/24")) })
+	after := before.Clone()
+	visit(reflect.ValueOf(after), func() {
+		marked++
+		if lines := Diff(before, after); len(lines) == 0 {
+			t.Errorf("place %d: no difference is told", marked)
+		}
+	})
+	if marked < 8 {
+		t.Errorf("only %d places were found", marked)
+	}
+}

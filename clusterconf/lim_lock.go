@@ -99,6 +99,7 @@ func (d *Document) LockLIM(lim int, to Side, since time.Time, by, reason string,
 	if sameTime(m.Lock.Expires, lock.Expires) && (reason == "" || reason == m.Lock.Reason) {
 		return nil
 	}
+	lock.Others = m.Lock.Others
 	m.Lock = lock
 	return nil
 }

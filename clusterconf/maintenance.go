@@ -64,7 +64,7 @@ func (m *Maintenance) renewed(next *Maintenance) *Maintenance {
 	if m == nil {
 		return next
 	}
-	next.Since = m.Since
+	next.Since, next.Others = m.Since, m.Others
 	if next.Until == nil {
 		next.Until = m.Until
 	}

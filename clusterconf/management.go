@@ -42,7 +42,7 @@ func (m *Management) text() string {
 	if m.Synchronous {
 		how = "synchronous"
 	}
-	return fmt.Sprintf("reached at %s, replicated by role %s, %s, fallback %s", m.Address, m.ReplicationUser, how, m.Fallback)
+	return fmt.Sprintf("reached at %s, replicated by role %s, %s, fallback %s", m.Address, m.ReplicationUser, how, m.Fallback) + m.Others.beside()
 }
 
 // reservedRoles mean something else to PostgreSQL.

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"mxcluster/internal/levels"
 )
 
 // The keys of the cluster document, in the order in which Encode writes them.
@@ -27,6 +29,9 @@ func (r *reader) document(n *yaml.Node) *Document {
 		{"management", false, optional(&d.Management, r.management)},
 		{"ancestors", false, list(r, &d.Ancestors, r.word)},
 	})
+	if d.Level == levels.First {
+		d.Level = 0 // versions of the first level do not know the key
+	}
 	return d
 }
 

@@ -34,7 +34,15 @@ func (d *Document) SetServices(lim int, services []Service) error {
 			return fault.New(fault.Usage, "write "+ServiceSyntax, "%q is not a service", s.Run)
 		}
 	}
-	return d.setSoftware(lim, func(l *LIM) { l.Services = slices.Clone(services) })
+	return d.setSoftware(lim, func(l *LIM) {
+		former := l.Services
+		l.Services = slices.Clone(services)
+		for i := range l.Services {
+			if k := slices.IndexFunc(former, func(s Service) bool { return s.Run == l.Services[i].Run }); k >= 0 {
+				l.Services[i].Others = former[k].Others
+			}
+		}
+	})
 }
 
 // SetMediaServer sets the media server of a LIM. The addresses of a co-located
@@ -52,7 +60,12 @@ func (d *Document) SetMediaServer(lim int, m MediaServer) error {
 	if err := m.complete(d, lim); err != nil {
 		return err
 	}
-	return d.setSoftware(lim, func(l *LIM) { l.MediaServer = &m })
+	return d.setSoftware(lim, func(l *LIM) {
+		if l.MediaServer != nil {
+			m.Others = l.MediaServer.Others
+		}
+		l.MediaServer = &m
+	})
 }
 
 // complete fills in the addresses that were left out and refuses
@@ -140,7 +153,7 @@ func (d *Document) setSoftware(lim int, change func(*LIM)) error {
 	}
 	change(&entry)
 	d.LIMs = slices.DeleteFunc(d.LIMs, func(l LIM) bool { return l.Number == lim })
-	if len(entry.Services) > 0 || len(entry.Checks) > 0 || entry.MediaServer != nil || len(entry.Gateways) > 0 || entry.Prompts != "" || entry.Rehearsable {
+	if len(entry.Services) > 0 || len(entry.Checks) > 0 || entry.MediaServer != nil || len(entry.Gateways) > 0 || entry.Prompts != "" || entry.Rehearsable || entry.Others != "" {
 		d.LIMs = append(d.LIMs, entry)
 	}
 	return nil

@@ -197,14 +197,14 @@ func (i *importing) keepNewerKeys() error {
 		return err
 	case !slices.ContainsFunc(here, i.keys.Has):
 		return fault.New(fault.Refused, "remove the file if this machine shall leave that system", "%s is of another system", path)
-	case newest(here).After(newest(i.keys)):
+	case lastMade(here).After(lastMade(i.keys)):
 		i.keys = here
 	}
 	return nil
 }
 
-// newest returns when the last one of keys was made; zero for the first key of a system alone.
-func newest(keys settings.Keys) time.Time {
+// lastMade returns when the last one of keys was made; zero for the first key of a system alone.
+func lastMade(keys settings.Keys) time.Time {
 	return slices.MaxFunc(keys, func(a, b settings.Key) int { return a.Made.Compare(b.Made) }).Made
 }
 

@@ -65,7 +65,7 @@ func answerKinds() []answerKind {
 		{"VerifyReport", reflect.TypeFor[verifyReport](), []string{"xdata verify"}},
 		{"CheckReport", reflect.TypeFor[check.Report](), []string{"check"}},
 		{"UpgradeCheck", reflect.TypeFor[UpgradeCheck](), []string{"upgrade check"}},
-		{"DocumentLevels", reflect.TypeFor[Levels](), []string{"config show --levels"}},
+		{"DocumentLevels", reflect.TypeFor[Levels](), []string{"levels"}},
 		{"ManagerDiscovery", reflect.TypeFor[managerDiscovery](), []string{"manager discover"}},
 		{"ManagerCheck", reflect.TypeFor[managerCheck](), []string{"manager check"}},
 		{"ManagerStatus", reflect.TypeFor[managerStatus](), []string{"manager status"}},
@@ -137,7 +137,17 @@ func runConfigSchema(a *app, root *cobra.Command, name string) error {
 func schemaOf(root *cobra.Command, name string) (*jsonschema.Schema, error) {
 	switch name {
 	case "", schemaDocument:
-		return answerKind{clusterconf.Kind, reflect.TypeFor[clusterconf.Document](), nil}.schema("the cluster document of mxcluster", false)
+		s, err := answerKind{clusterconf.Kind, reflect.TypeFor[clusterconf.Document](), nil}.schema("the cluster document of mxcluster", false)
+		if err != nil {
+			return nil, err
+		}
+		changed := s.Properties["changed"]
+		eachSchema(s, func(s *jsonschema.Schema) {
+			if len(s.Properties) > 0 && s != changed {
+				s.PatternProperties = map[string]*jsonschema.Schema{"^x-": {}} // keys of others
+			}
+		})
+		return s, nil
 	case schemaSettings:
 		return settingsSchema(), nil
 	case schemaError:

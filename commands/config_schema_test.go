@@ -96,6 +96,9 @@ func TestSchemaOfTheDocument(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if err := validate(t, s, asJSON(t, strings.Replace(oneCluster, "        priority:", "        x-owner: {name: ann}\n        priority:", 1)+"x-site: north\n")); err != nil {
+		t.Errorf("keys of others: %v", err)
+	}
 	for name, wrong := range map[string]string{
 		"a key that is mistyped": strings.Replace(oneCluster, "priority:", "priorty:", 1),
 		"an unknown word":        strings.Replace(oneCluster, "fallback: manual", "fallback: never", 1),

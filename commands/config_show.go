@@ -17,7 +17,7 @@ func newConfigShowCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:         "show",
 		Short:       "Print the cluster document",
-		Long:        "Config show prints the cluster document as it is stored, in YAML; with -o json in JSON.\n\nWith --levels it says at which level the document is, what in it needs that level, and\nup to which level each server's version of mxcluster can read it.",
+		Long:        "Config show prints the cluster document as it is stored, in YAML; with -o json in JSON,\nwhich leaves keys of others (x-NAME) out.\n\nWith --levels it says at which level the document is, what in it needs that level, and\nup to which level each server's version of mxcluster can read it.",
 		Example:     "  mxcluster config show\n  mxcluster config show -o json\n  mxcluster config show --levels",
 		Annotations: exits(fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),

@@ -52,7 +52,7 @@ func (s *server) mustBeRead(ctx context.Context, plan clusterconf.Result) error 
 			names[i] += " (version " + v + ")"
 		}
 	}
-	return fault.New(fault.Refused, fmt.Sprintf("upgrade mxcluster there first; a server that does not come back is left behind: mxcluster server leave-behind %s", shut[0]),
+	return fault.New(fault.Refused, fmt.Sprintf("upgrade mxcluster there first; a server that does not come back is left behind: mxcluster server leave-behind %s", strings.Join(append(newlyLeft(plan), shut...), " ")),
 		"the change needs level %d of the cluster document%s, which %s cannot read", plan.After.AtLevel(), needWords(plan.After.Document), strings.Join(names, " and "))
 }
 
@@ -84,9 +84,19 @@ func countsAgain(r clusterconf.Result) bool {
 	})
 }
 
+// newlyLeft are the servers that an edit leaves behind.
+func newlyLeft(r clusterconf.Result) (names []string) {
+	for _, s := range r.After.Servers {
+		if was := r.Before.Server(s.Name); s.LeftBehind && was != nil && !was.LeftBehind {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 // raiseWords says what that means.
 func raiseWords(r clusterconf.Result) string {
-	return fmt.Sprintf("the cluster document rises to level %d%s: from then on no server can go back to a version that reads it up to level %d alone",
+	return fmt.Sprintf("the cluster document rises to level %d%s: a version that reads it up to level %d alone cannot be gone back to until that is undone (mxcluster upgrade check --downgrade)",
 		r.After.AtLevel(), needWords(r.After.Document), r.Before.AtLevel())
 }
 

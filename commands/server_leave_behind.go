@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +18,7 @@ type leaveBehindOptions struct {
 func newServerLeaveBehindCommand(a *app) *cobra.Command {
 	var o leaveBehindOptions
 	c := &cobra.Command{
-		Use:   "leave-behind SRV",
+		Use:   "leave-behind SRV [SRV]...",
 		Short: "Do not wait for a server's upgrade",
 		Long: `Server leave-behind has the cluster document change although the version of mxcluster
 on SRV cannot read it any more: say of a server that is down, or cannot be upgraded
@@ -25,12 +26,15 @@ yet. Its LIM, or on a standby those of its cluster, are not redundant from then 
 What runs on SRV goes on by the last document that it can read; it takes nothing
 over.
 
+Where several servers cannot read it, they are named together: each alone would wait
+for the others.
+
 Once SRV is upgraded, --undo has it count again.`,
 		Example:     "  mxcluster server leave-behind srv3 --reason 'waits for a part'\n  mxcluster server leave-behind srv3 --undo",
 		Annotations: exits(editCodes()...),
-		Args:        arguments("SRV"),
+		Args:        oneOrMore("SRV"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return runLeaveBehind(c.Context(), a, args[0], o)
+			return runLeaveBehind(c.Context(), a, args, o)
 		},
 	}
 	c.Flags().BoolVar(&o.undo, "undo", false, "have the server count again")
@@ -38,16 +42,24 @@ Once SRV is upgraded, --undo has it count again.`,
 	return c
 }
 
-func runLeaveBehind(ctx context.Context, a *app, name string, o leaveBehindOptions) error {
+func runLeaveBehind(ctx context.Context, a *app, names []string, o leaveBehindOptions) error {
 	s, err := a.server()
 	if err != nil {
 		return err
 	}
-	what := "server " + name
+	name := strings.Join(names, " ")
+	what := "server " + strings.Join(names, ", ")
 	e := edit{
 		change: o.change, command: "server leave-behind " + name, doing: "leaving " + what + " behind",
 		done: what + " is left behind", would: what + " would be left behind", already: what + " is left behind already",
-		apply: func(d *clusterconf.Document) error { return d.LeaveBehind(name, !o.undo) },
+		apply: func(d *clusterconf.Document) error {
+			for _, server := range names {
+				if err := d.LeaveBehind(server, !o.undo); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
 	}
 	if o.undo {
 		e.command, e.doing = e.command+" --undo", "having "+what+" count again"

@@ -209,6 +209,11 @@ func hindrances(doc *clusterconf.Document, info *control.AgentInfo, st *status.C
 	for _, p := range info.Pending {
 		why = append(why, "a change is under way: "+p)
 	}
+	for i := range st.Unclustered {
+		if l := &st.Unclustered[i]; l.ActiveOn != nil && *l.ActiveOn == info.Server && l.State != stateRunning {
+			why = append(why, fmt.Sprintf("LIM %d is %s here", l.LIM, l.State))
+		}
+	}
 	cluster := doc.ClusterOfServer(info.Server)
 	for i := range st.Clusters {
 		c := &st.Clusters[i]
@@ -227,8 +232,10 @@ func hindrances(doc *clusterconf.Document, info *control.AgentInfo, st *status.C
 				why = append(why, fmt.Sprintf("no agent runs on %s", s.Name))
 			case s.Ready == nil || !*s.Ready:
 				why = append(why, strings.TrimSuffix(fmt.Sprintf("%s is not ready: %s", s.Name, s.ReadyWhy), ": "))
-			case s.Revision == nil || *s.Revision != st.Revision:
+			case s.Revision == nil || *s.Revision < st.Revision:
 				why = append(why, fmt.Sprintf("%s does not have revision %d of the cluster document yet", s.Name, st.Revision))
+			case *s.Revision > st.Revision:
+				why = append(why, fmt.Sprintf("%s does not have revision %d of the cluster document yet", info.Server, *s.Revision))
 			}
 		}
 	}

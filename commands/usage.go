@@ -139,3 +139,13 @@ func valueHint(f *pflag.Flag, cause error) string {
 	}
 	return cause.Error()
 }
+
+// oneOrMore takes any number of arguments of one name, but not none.
+func oneOrMore(name string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return arguments(name)(c, args)
+		}
+		return nil
+	}
+}

@@ -21,7 +21,7 @@ import (
 func TestRealDepsAreComplete(t *testing.T) {
 	cfg := RunConfig{Documents: &clusterconf.Store{Path: filepath.Join(t.TempDir(), "cluster.yaml")}, StateDir: t.TempDir(),
 		Notify: func(string) error { return nil }, ShuttingDown: func(context.Context) bool { return false }, Sync: func(context.Context, int) error { return nil },
-		Arbiter: arbiter.New(arbiter.Config{}), OtherSettings: func() string { return "" }, Sinks: make([]sinks.Sink, 1),
+		Arbiter: arbiter.New(arbiter.Config{}), OtherSettings: func() string { return "" }, Sinks: make([]sinks.Sink, 1), Management: &half{},
 		Rehearse: func(context.Context, rehearsal.Spec) (failover.Rehearsal, error) { return failover.Rehearsal{}, nil }}
 	v := reflect.ValueOf(cfg.deps(&netops.Kernel{}))
 	for i := range v.NumField() {

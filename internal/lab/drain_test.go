@@ -37,7 +37,7 @@ func drainScenario(ctx context.Context, l *Lab) error {
 		f.noError(x.awaitCovered(ctx, true, ""), "after the fallback")
 	}
 	moves := x.caller.Between(from, time.Now())
-	f.check(moves.Silence < time.Second, "calls waited for %s", moves.Silence)
+	f.check(moves.Silence < 3*time.Second, "calls waited for %s", moves.Silence)
 
 	f.noError(x.mx(ctx, x.standby, "server", "drain", "sb1", "--wait"), "draining sb1")
 	f.noError(x.awaitCovered(ctx, false, "sb1 is drained"), "while sb1 is drained")

@@ -30,7 +30,7 @@ func runScenario(t *testing.T, name, exe string) {
 // tryScenario is runScenario for those that are to fail.
 func tryScenario(t *testing.T, name, exe string) error {
 	t.Helper()
-	limit := 2 * time.Minute
+	limit := 4 * time.Minute
 	if os.Getenv(ordersEnv) != "" || os.Getenv(deletionsEnv) != "" {
 		limit = 20 * time.Minute
 	}
