@@ -41,8 +41,8 @@ of each LIM on both sides, witnesses, room for two backups of every LIM, clocks.
 This server is looked at here. The others are asked by the login of their syncs, as
 'mxcluster sync setup-ssh' makes it, whether agents run or not; what a server that was
 not asked has is unknown. On a standby that covers its whole cluster. Meanwhile each
-server announces its own base by gratuitous ARP, four times a second for three seconds
-and then every two seconds, beside arp.budget; nothing is changed.
+server announces its own base by gratuitous ARP, twice a second for two seconds, this one
+until the last has answered, beside arp.budget; nothing is changed.
 
 The exit code is 0 when nothing is wrong, or warnings alone, 3 when something fails, and
 8 when something could not be seen. With --check it prints one line and ends as

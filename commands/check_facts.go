@@ -327,7 +327,6 @@ func (x *factFinder) listen(ctx context.Context, others <-chan struct{}) {
 			}
 		case <-enough:
 			enough = nil
-			every.Reset(listenFor) // until the last one has answered
 		case <-others:
 			others = nil
 		}
