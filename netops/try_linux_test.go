@@ -57,7 +57,7 @@ func TestBlockingIsTriedApart(t *testing.T) {
 		}
 		return nil
 	})
-	blocked, err := h.kernel.Blocked("")
+	blocked, err := h.kernel.Blocked(eth0)
 	must(t, err)
 	if len(blocked) != 0 {
 		t.Errorf("blocked: %s", blocked)

@@ -18,12 +18,13 @@ func TestASupportBundleOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	onDisks(t, []string{filepath.Join(dir, "etc"), filepath.Join(dir, "var")}, func() error {
 		s := newSite(t, dir, system(2, 2))
+		write(t, s.path("etc/mxcluster.yaml"), "server: srv1\nsync:\n  rsh: /bin/false\n") // nobody is waited for
 		if err := fill("etc")(s); err != nil {
 			return err
 		}
 		before := names(t, s.path("etc"))
-		write := "support-bundle " + s.path("etc/b.tar.gz")
-		code, out := finish(t, s.command(write))
+		line := "support-bundle " + s.path("etc/b.tar.gz")
+		code, out := finish(t, s.command(line))
 		if code != 1 || !regexp.MustCompile(`no space left on device\n.*make room`).MatchString(out) {
 			t.Errorf("exit code %d\n%s", code, out)
 		}
@@ -33,7 +34,7 @@ func TestASupportBundleOnAFullDisk(t *testing.T) {
 		if err := empty("etc")(s); err != nil {
 			return err
 		}
-		s.mustRun(t, write)
+		s.mustRun(t, line)
 		return nil
 	})
 }
