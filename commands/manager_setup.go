@@ -226,7 +226,17 @@ func (w *managerWork) choose(ctx context.Context, role manager.Role) error {
 	if broken := clusterconf.Validate(next); len(broken) > 0 {
 		return fault.New(fault.Refused, broken[0].Hint, "%s", broken[0].Message)
 	}
-	return w.notOfLIM()
+	if err := w.notOfLIM(); err != nil {
+		return err
+	}
+	if role == manager.Standby || old != nil && *old == w.wanted {
+		return nil
+	}
+	// What the edit at the end meets is met now, while nothing is changed: no answer of the agent, a
+	// server that could not read the document.
+	planned := w.o.change
+	planned.dryRun = true
+	return w.edit(ctx, planned)
 }
 
 // free refuses an address that is somebody's, and what manager check finds.
@@ -361,9 +371,11 @@ func (w *managerWork) run(ctx context.Context) (result, error) {
 }
 
 // store puts the pair into the document.
-func (w *managerWork) store(ctx context.Context) error {
+func (w *managerWork) store(ctx context.Context) error { return w.edit(ctx, w.o.change) }
+
+func (w *managerWork) edit(ctx context.Context, c change) error {
 	s := w.server
-	e := edit{change: w.o.change, command: "manager setup", doing: "setting the management system", apply: func(d *clusterconf.Document) error { return d.SetManagement(w.wanted) }}
+	e := edit{change: c, command: "manager setup", doing: "setting the management system", apply: func(d *clusterconf.Document) error { return d.SetManagement(w.wanted) }}
 	_, _, err := s.edit(ctx, e)
 	return err
 }

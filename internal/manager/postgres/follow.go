@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -203,18 +204,41 @@ func (l *local) parted(ctx context.Context, up *session, there manager.Report) (
 	}
 	switch {
 	case here.Position.Timeline == there.Position.Timeline:
+		same, err := sameHistory(ctx, s, up, here.Position.Timeline)
+		switch {
+		case err != nil:
+			return fork, false, fmt.Errorf("comparing the history with that of %s: %w", l.Peer, err)
+		case !same:
+			return manager.Position{}, true, nil
+		}
 		return there.Position, here.Position.LSN > there.Position.LSN && !here.Streams, nil
 	case here.Position.Timeline > there.Position.Timeline:
 		return manager.Position{}, true, nil
 	}
 	var history []byte
-	if err := up.QueryRow(ctx, "select pg_read_binary_file($1)", fmt.Sprintf("pg_wal/%08X.history", there.Position.Timeline)).Scan(&history); err != nil {
+	if err := up.QueryRow(ctx, "select pg_read_binary_file($1)", historyFile(there.Position.Timeline)).Scan(&history); err != nil {
 		return fork, false, fmt.Errorf("reading the history of %s: %w", l.Peer, err)
 	}
 	at, found := leaves(string(history), here.Position.Timeline)
 	fork = manager.Position{Timeline: here.Position.Timeline, LSN: at}
 	return fork, !found || here.Position.LSN > at, nil
 }
+
+// sameHistory reports whether a timeline is one on both servers: two that were promoted apart number
+// theirs alike. The log does not tell, since a follower is sent it from the beginning of a file on.
+// Two that left the former timeline at the same position are taken for one.
+func sameHistory(ctx context.Context, here, there *session, timeline uint32) (bool, error) {
+	var texts [2][]byte
+	for i, s := range []*session{here, there} {
+		if err := s.QueryRow(ctx, "select pg_read_binary_file($1, 0, 65536, true)", historyFile(timeline)).Scan(&texts[i]); err != nil {
+			return false, err
+		}
+	}
+	return bytes.Equal(texts[0], texts[1]), nil
+}
+
+// historyFile tells from where a timeline goes on.
+func historyFile(timeline uint32) string { return fmt.Sprintf("pg_wal/%08X.history", timeline) }
 
 // recycled reports whether the other server has removed the log that this one would need next.
 func (l *local) recycled(ctx context.Context, up *session) (bool, error) {

@@ -183,6 +183,61 @@ func TestSetupOfRealServersRefuses(t *testing.T) {
 	d.both()
 }
 
+// Both servers accept writes and are restarted apart from each other, so that both are on a timeline
+// of the same number, which are two: what one alone had is kept aside, and it is rewound.
+func TestTwoHistoriesOfOneTimeline(t *testing.T) {
+	t.Parallel()
+	d := newDuo(t)
+	d.both()
+	d.a.SQL("insert into t values (1)")
+	at := d.await(manager.Master, "there", func(r manager.Report) bool { return r.Followed }).Position
+	d.await(manager.Standby, "caught up", func(r manager.Report) bool { return r.Position.LSN >= at.LSN })
+	promote := func(half manager.Role) {
+		t.Helper()
+		k := &Link{Place: d.half[half].Place}
+		if r, err := k.Promote(t.Context(), manager.Position{}); err != nil || !r.Writes || r.Position.Timeline != 2 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+	}
+	d.b.Crash()
+	if _, err := d.half[manager.Master].Release(t.Context()); err != nil { // it starts read-only again
+		t.Fatal(err)
+	}
+	d.a.Start()
+	promote(manager.Master)
+	d.a.SQL("insert into t values (3)")
+	d.a.Stop()
+	if _, err := d.half[manager.Standby].Follow(t.Context()); err != nil { // which starts it
+		t.Fatal(err)
+	}
+	promote(manager.Standby)
+	d.b.SQL("insert into t select generate_series(1001, 2000)") // further than the other one
+	if err := d.half[manager.Standby].Settle(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	aside, err := d.half[manager.Master].Follow(t.Context())
+	if err != nil || aside == "" {
+		t.Fatalf("%q, %v\n%s", aside, err, d.site.Log("srv1", "main"))
+	}
+	if dump, err := os.ReadFile(aside); err != nil || !strings.Contains(string(dump), "COPY public.t (i) FROM stdin;\n1\n3\n") {
+		t.Errorf("%v\n%s", err, dump)
+	}
+	d.await(manager.Master, "streaming", func(r manager.Report) bool { return r.Streams && !r.Writes })
+	if got := strings.TrimSpace(d.a.SQL("select count(*) || ' ' || sum(i) from t")); got != "1001 1500501" {
+		t.Errorf("there are %s", got)
+	}
+	copied, err := os.Stat(d.a.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if aside, err = d.half[manager.Master].Follow(t.Context()); err != nil || aside != "" {
+		t.Errorf("once more: %q, %v", aside, err)
+	}
+	if again, err := os.Stat(d.a.Data); err != nil || !os.SameFile(copied, again) {
+		t.Errorf("it was copied once more (%v)", err)
+	}
+}
+
 // After a takeover the old master comes back read-only, whoever starts it; what it alone had is
 // kept aside, it is rewound and follows; and a switch in order loses nothing.
 func TestOldMasterOfRealServersFollows(t *testing.T) {
