@@ -258,6 +258,8 @@ func tellCheckFacts(ctx context.Context, a *app) error {
 	if err := s.checkKnown(doc); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, checkPatience) // nobody waits for longer
+	defer cancel()
 	alone := make(chan struct{})
 	close(alone)
 	facts := s.checkFacts(ctx, doc, alone)

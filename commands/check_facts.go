@@ -119,7 +119,7 @@ func (x *factFinder) kernelFacts(ctx context.Context) {
 	f := x.facts
 	k, err := x.env.Kernel()
 	if err != nil {
-		f.LinkProblem = err.Error()
+		f.LinkProblem, f.Blind = err.Error(), err.Error()
 		return
 	}
 	defer k.Close()
@@ -134,7 +134,7 @@ func (x *factFinder) kernelFacts(ctx context.Context) {
 	}
 	all, err := k.Addresses("")
 	if err != nil {
-		f.LinkProblem = err.Error()
+		f.Blind = err.Error()
 	}
 	for _, a := range all {
 		f.Addresses = append(f.Addresses, check.Address{Interface: a.Interface, Prefix: a.Prefix, Permanent: a.Permanent})

@@ -25,6 +25,7 @@ type Facts struct {
 	Link        *Link     `json:"link,omitempty"` // nil: there is no such interface, or it was not seen
 	LinkProblem string    `json:"linkProblem,omitempty"`
 	Addresses   []Address `json:"addresses,omitempty"`
+	Blind       string    `json:"blind,omitempty"`  // why its addresses were not seen; "": they were
 	Blocking    Try       `json:"blocking"`         // rules of nftables, tried in a namespace of their own
 	Brings      []Bring   `json:"brings,omitempty"` // what brings aliases up when the server boots
 	BringsBlind string    `json:"bringsBlind,omitempty"`

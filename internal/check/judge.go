@@ -80,6 +80,8 @@ func (j *judge) link(s *clusterconf.Server, f *Facts) {
 	case s.Base.Addr().Is6():
 	case l.Promotes == nil:
 		j.add("promote-secondaries", s.Name, Unknown, needed, remedy, "the kernel does not say")
+	case !*l.Promotes && f.Blind != "":
+		j.add("promote-secondaries", s.Name, Unknown, needed, remedy, "0 on %s, and it was not seen whether an alias is there", l.Name)
 	case !*l.Promotes && holds:
 		j.add("promote-secondaries", s.Name, Failed, needed, remedy, "0 on %s", l.Name)
 	case !*l.Promotes:
@@ -106,6 +108,12 @@ func (j *judge) aliasesOf(s *clusterconf.Server) []clusterconf.Member {
 
 func (j *judge) addresses(s *clusterconf.Server, f *Facts) {
 	needed := s.Base.String() + " on " + s.Interface + ", without an end"
+	if f.Blind != "" {
+		for _, name := range []string{"base", "alias"} {
+			j.add(name, s.Name, Unknown, needed, "run 'mxcluster check' as root", "%s", f.Blind)
+		}
+		return
+	}
 	remedy := fmt.Sprintf("ip address add %s dev %s, on %s, and in the network configuration", s.Base, s.Interface, s.Name)
 	i := slices.IndexFunc(f.Addresses, func(a Address) bool { return a.Prefix.Addr() == s.Base.Addr() })
 	switch {
@@ -180,11 +188,28 @@ func (j *judge) gateway(s *clusterconf.Server, f *Facts) {
 		j.add(name, s.Name, Unknown, needed, remedy, "gateway %s: %s", f.Gateways[0].Address, f.Gateways[0].Unseen)
 	case len(f.Gateways) > 0:
 		j.add(name, s.Name, Warning, needed, remedy, "gateway %s: %s", f.Gateways[0].Address, f.Gateways[0].Problem)
-	case len(j.Document.Servers) > 2:
+	case len(j.Document.Servers) > 2 && j.seesAnother(f):
 		j.add(name, s.Name, OK, needed, "", "no gateway; the other servers are")
+	case len(j.Document.Servers) > 2:
+		j.add(name, s.Name, Unknown, needed, remedy, "no gateway; that it hears other servers was not seen")
 	default:
 		j.add(name, s.Name, Warning, needed, "give "+s.Name+" a route over a gateway that answers; or set an arbiter (docs/arbiter.md)", "none: without the other server %s hears nobody, and takes nothing over by itself", s.Name)
 	}
+}
+
+// seesAnother reports whether a server hears at least two others: the one that it takes over from is
+// no witness.
+func (j *judge) seesAnother(f *Facts) bool {
+	if f.Agent == nil {
+		return false
+	}
+	heard := 0
+	for _, is := range f.Agent.Hears {
+		if is == string(failover.Alive) {
+			heard++
+		}
+	}
+	return heard > 1
 }
 
 func (j *judge) room(s *clusterconf.Server, f *Facts) {
@@ -194,11 +219,16 @@ func (j *judge) room(s *clusterconf.Server, f *Facts) {
 		return
 	}
 	var need int64
+	unseen := "" // whose backups may be larger
 	for _, m := range lims {
 		var largest int64
-		for _, a := range j.Asked {
+		for name, a := range j.Asked {
 			if a.Facts != nil {
 				largest = max(largest, a.Facts.Backups[m.LIM])
+			}
+			runs := name == j.Document.ClusterOfLIM(m.LIM).Standby || name == j.Document.RegularOf(m.LIM).Name
+			if runs && (a.Facts == nil || a.Facts.DataProblem != "") {
+				unseen = name
 			}
 		}
 		need += largest * backups
@@ -210,6 +240,8 @@ func (j *judge) room(s *clusterconf.Server, f *Facts) {
 		j.add(name, s.Name, Unknown, needed, remedy, "%s", orElse(f.DataProblem, "what is free was not seen"))
 	case *f.Free < need+spaceKept:
 		j.add(name, s.Name, Failed, needed, remedy, "%d MB are free", mb(*f.Free))
+	case unseen != "":
+		j.add(name, s.Name, Unknown, needed, "run 'mxcluster check' on the standby, or on "+unseen, "%d MB are free; the data of %s were not seen", mb(*f.Free), unseen)
 	default:
 		j.add(name, s.Name, OK, needed, "", "%d MB are free", mb(*f.Free))
 	}

@@ -86,7 +86,7 @@ func TestEachFaultIsFoundByItsOwnCheckAlone(t *testing.T) {
 		{"another gossip key", func(_ *Input, f *Facts) { f.Key = "def" }, []string{"failed gossip-key srv1"}},
 		{"a gossip key that others may read", func(_ *Input, f *Facts) { f.Key, f.KeyProblem = "", "mode 0644" }, []string{"failed gossip-key srv1"}},
 		{"no agent", func(_ *Input, f *Facts) { f.Agent, f.AgentSilent = nil, "refused" },
-			[]string{"failed agent srv1", "unknown gossip-udp sb1", "unknown gossip-udp srv1", "unknown gossip-udp srv1", "unknown gossip-udp srv2"}},
+			[]string{"failed agent srv1", "unknown gossip-udp sb1", "unknown gossip-udp srv1", "unknown gossip-udp srv1", "unknown gossip-udp srv2", "unknown witness srv1"}},
 		{"an agent that has not settled", func(_ *Input, f *Facts) { f.Agent.Ready = false }, []string{"warning agent srv1"}},
 		{"other settings on the disk", func(_ *Input, f *Facts) { f.Agent.Settings = "changed" }, []string{"warning settings srv1"}},
 		{"no interface", func(_ *Input, f *Facts) { f.Link = nil },
@@ -108,7 +108,7 @@ func TestEachFaultIsFoundByItsOwnCheckAlone(t *testing.T) {
 		{"nftables not tried", func(_ *Input, f *Facts) { f.Blocking.Unseen = "not permitted" }, []string{"unknown blocking srv1"}},
 		{"ifupdown brings the alias up", func(_ *Input, f *Facts) { f.Brings = []Bring{{Alias: prefix(11).Addr(), Where: "interfaces"}} }, []string{"warning network-configuration srv1"}},
 		{"a TCP port that is shut", func(_ *Input, f *Facts) { f.Ports["sb1"] = Try{Problem: "timeout"} }, []string{"failed gossip-tcp srv1"}},
-		{"datagrams that do not arrive", func(_ *Input, f *Facts) { f.Agent.Hears["sb1"] = string(failover.AgentLost) }, []string{"failed gossip-udp srv1"}},
+		{"datagrams that do not arrive", func(_ *Input, f *Facts) { f.Agent.Hears["sb1"] = string(failover.AgentLost) }, []string{"failed gossip-udp srv1", "unknown witness srv1"}},
 		{"a smaller segment", func(_ *Input, f *Facts) { f.Segments["sb1"] = Try{Problem: "small ones alone"} }, []string{"failed segment srv1"}},
 		{"no echo", func(_ *Input, f *Facts) { f.Segments["sb1"] = Try{Unseen: "no echo"} }, []string{"unknown segment srv1"}},
 		{"gratuitous ARP dropped on the way", func(_ *Input, f *Facts) { f.Announced = []string{"srv2"} }, []string{"failed announcement srv1"}},
@@ -128,7 +128,9 @@ func TestEachFaultIsFoundByItsOwnCheckAlone(t *testing.T) {
 		{"small ARP budget", func(_ *Input, f *Facts) { f.ARPBudget = 9 }, []string{"warning arp-budget srv1"}},
 		{"units missing", func(_ *Input, f *Facts) { f.OwnUser, f.UnitsMissing = "mxcluster", "there is no unit" }, []string{"failed own-user srv1"}},
 		{"not asked", func(in *Input, _ *Facts) { in.Asked["srv1"] = Asked{Why: "no login"} },
-			[]string{"unknown facts srv1"}},
+			[]string{"unknown disk sb1", "unknown facts srv1"}},
+		{"addresses unseen", func(_ *Input, f *Facts) { f.Addresses, f.Blind = nil, "not permitted" }, []string{"unknown alias srv1", "unknown base srv1"}},
+		{"sizes of backups unseen", func(_ *Input, f *Facts) { f.Backups, f.DataProblem = nil, "not permitted" }, []string{"unknown disk sb1", "unknown disk srv1"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			in := healthy()
