@@ -82,7 +82,8 @@ func newConfigSchemaCommand(a *app) *cobra.Command {
 		Short: "Print the JSON Schema of the document, the settings or an answer",
 		Long: `Config schema prints a JSON Schema (2020-12): of the cluster document by default, of
 mxcluster.yaml for "settings", of what a command prints with -o json for its name, and of
-what it prints on standard error then, if it fails, for "error". Editors check and
+what it prints on standard error then, if it fails, for "error"; "levels" is what
+'config show --levels' answers. Editors check and
 complete YAML files by the first two. Keys of answers are only ever added: their schemas
 allow for others.`,
 		Example: `  mxcluster config schema >cluster.schema.json

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/semver"
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
@@ -182,18 +183,28 @@ func upgradeCheck(doc *clusterconf.Document, info *control.AgentInfo, st *status
 }
 
 // nextUpgrade names the server to upgrade next, standby servers first; nil: none has another
-// version than this program.
+// version than the newest one of which this program knows.
 func nextUpgrade(doc *clusterconf.Document, programs map[string]levels.Program, program string) *string {
+	newest, highest := program, levels.Known()
+	for _, is := range programs {
+		highest = highest.Highest(is.Levels)
+		if semver.Compare(canonical(is.Version), canonical(newest)) > 0 {
+			newest = is.Version
+		}
+	}
 	for _, role := range []clusterconf.Role{clusterconf.RoleStandby, clusterconf.RoleFree, clusterconf.RoleRegular} {
 		for _, s := range doc.Servers {
 			is, known := programs[s.Name]
-			if known && s.Role() == role && (is.Version != program || len(is.Levels.Behind(levels.Known())) > 0) {
+			if known && s.Role() == role && (is.Version != newest || len(is.Levels.Behind(highest)) > 0) {
 				return &s.Name
 			}
 		}
 	}
 	return nil
 }
+
+// canonical writes a version as Go does, with a v.
+func canonical(version string) string { return "v" + strings.TrimPrefix(version, "v") }
 
 // hindrances are why a restart of the agent here might be noticed.
 func hindrances(doc *clusterconf.Document, info *control.AgentInfo, st *status.ClusterStatus) []string {

@@ -80,6 +80,15 @@ func TestWhoIsUpgradedNext(t *testing.T) {
 	}
 }
 
+// A program that is not upgraded yet does not send people to servers that are.
+func TestWhoIsUpgradedNextByAnOlderProgram(t *testing.T) {
+	doc, info, st := calm(t)
+	info.Members[slices.IndexFunc(info.Members, func(m control.MemberInfo) bool { return m.Server == "sb1" })].Program.Version = "1.10.0"
+	if next := orEmpty(upgradeCheck(doc, info, st, "1.2.3", func(int) string { return "" }).Next); next != "srv1" {
+		t.Errorf("next is %q", next)
+	}
+}
+
 // A downgrade is possible once nothing is in the document that the version before cannot read.
 func TestWhetherADowngradeIsPossible(t *testing.T) {
 	doc, _, _ := calm(t)
