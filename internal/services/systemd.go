@@ -217,7 +217,7 @@ func (u *unit) job(ctx context.Context, c *dbus.Conn, name string, begin func(co
 	}
 	result, err := waitJob(ctx, c, done)
 	if ctx.Err() != nil && result == "" {
-		endUnit(context.WithoutCancel(ctx), c, name, u.opt.Grace)
+		_ = endUnit(ctx, c, name, u.opt.Grace) // that ctx ended is the error
 	}
 	if err != nil || result == jobDone {
 		return err
@@ -229,22 +229,26 @@ func (u *unit) job(ctx context.Context, c *dbus.Conn, name string, begin func(co
 	return fmt.Errorf("systemd says: %s", result)
 }
 
-// endUnit stops a unit that hangs, as endGroup does with a program.
-func endUnit(ctx context.Context, c *dbus.Conn, name string, grace time.Duration) {
+// endUnit stops a unit that hangs, as endGroup does with a program; also after ctx has ended. It
+// fails if systemd does not answer.
+func endUnit(ctx context.Context, c *dbus.Conn, name string, grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*grace+endLimit)
+	defer cancel()
 	done := make(chan string, 1)
 	if _, err := c.StopUnitContext(ctx, name, "replace", done); err != nil {
-		return
+		return err
 	}
 	for range 2 {
 		limit := time.NewTimer(grace)
 		select {
 		case <-done:
 			limit.Stop()
-			return
+			return nil
 		case <-limit.C:
 		}
 		_ = c.KillUnitWithTarget(ctx, name, dbus.All, 9) // the job then ends
 	}
+	return nil
 }
 
 // tell puts the LIM's environment where the unit gets it from: into the file of ours that

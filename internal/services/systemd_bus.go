@@ -22,6 +22,7 @@ const (
 	busLongest = time.Second            // longest such pause
 	busLook    = 250 * time.Millisecond // between checks of the connection while a job is waited for
 	wordsLimit = time.Second            // until the journal has the output of a unit
+	endLimit   = 10 * time.Second       // for the answers of systemd while a unit is ended, without the grace time
 )
 
 // busError is an error of the connection to systemd, which says nothing about a unit.

@@ -22,7 +22,7 @@ func (s Systemd) Task(ctx context.Context, name string, grace time.Duration) (st
 		}
 		result, err := waitJob(ctx, c, done)
 		if ctx.Err() != nil && result == "" {
-			endUnit(context.WithoutCancel(ctx), c, name, grace)
+			_ = endUnit(ctx, c, name, grace) // that ctx ended is the error
 		}
 		if err != nil || result == jobDone {
 			return err

@@ -161,7 +161,10 @@ func (u *unitCall) do(ctx context.Context, c *dbus.Conn) error {
 	if !u.begun {
 		_, err := c.StartTransientUnitContext(ctx, u.name, "replace", u.properties, done)
 		u.begun = err == nil || unanswered(err)
-		if err != nil {
+		switch {
+		case err != nil && u.begun && ctx.Err() != nil:
+			return u.giveUp(ctx, c)
+		case err != nil:
 			return overBus(err)
 		}
 	}
@@ -173,16 +176,25 @@ func (u *unitCall) do(ctx context.Context, c *dbus.Conn) error {
 			return u.result(ctx, c)
 		case <-look.C:
 			switch over, err := u.over(ctx, c); {
+			case err != nil && ctx.Err() != nil: // the limit passed within the question
+				return u.giveUp(ctx, c)
 			case err != nil:
 				return err
 			case over:
 				return u.result(ctx, c)
 			}
 		case <-ctx.Done():
-			endUnit(context.WithoutCancel(ctx), c, u.name, u.grace)
-			return context.Cause(ctx)
+			return u.giveUp(ctx, c)
 		}
 	}
+}
+
+// giveUp ends all processes of the call after ctx has ended, and returns why it has.
+func (u *unitCall) giveUp(ctx context.Context, c *dbus.Conn) error {
+	if err := overBus(endUnit(ctx, c, u.name, u.grace)); unseen(err) {
+		return err
+	}
+	return context.Cause(ctx)
 }
 
 // unanswered reports whether a failed call over the bus may have been carried out.

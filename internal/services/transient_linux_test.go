@@ -1,6 +1,8 @@
 package services
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -51,6 +53,7 @@ func TestProgramsInUnits(t *testing.T) {
 		t.Errorf("files of calls are left: %q, %v", left, err)
 	}
 	t.Run("kept", func(t *testing.T) { testKeptInUnits(t, m) })
+	t.Run("ended while asked", func(t *testing.T) { testEndedWhileAsked(t, m) })
 	t.Run("failed start", func(t *testing.T) { testFailedStartInUnit(t, m) })
 	t.Run("resource agent", func(t *testing.T) { testAgentInUnit(t, m) })
 }
@@ -103,6 +106,25 @@ func testKeptInUnits(t *testing.T, m *manager) {
 		t.Errorf("told %q", *texts)
 	}
 	poll(t, "the unit to be forgotten", func() bool { return len(m.units(t)) == 0 })
+}
+
+// testEndedWhileAsked: a call whose time passes while systemd is asked about it is ended as any other,
+// and is not said to be systemd's fault.
+func testEndedWhileAsked(t *testing.T, m *manager) {
+	at := m.place()
+	s, dir := newScript(t, at.opt(time.Hour), map[string]string{"start": "sleep 1000 & echo $! >pid.new; mv pid.new pid; wait"})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	done := make(chan error)
+	go func() { done <- s.Start(ctx, env) }()
+	awaitFile(t, dir+"/pid")
+	must(t, unix.Kill(m.PID, unix.SIGSTOP))
+	<-ctx.Done()
+	must(t, unix.Kill(m.PID, unix.SIGCONT))
+	if err := <-done; !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "reached") {
+		t.Errorf("error %v", err)
+	}
+	at.gone(t, pidIn(t, dir+"/pid"))
 }
 
 // testFailedStartInUnit: what a start that failed leaves is for the stop to end.
