@@ -335,14 +335,14 @@ func TestBootOrder(t *testing.T) {
 func bootOrderScenarios() map[string]Scenario {
 	return map[string]Scenario{
 		"all at home": func(ctx context.Context, l *Lab) error {
-			x, err := newCluster(ctx, l)
+			x, err := newPatientCluster(ctx, l)
 			if err != nil {
 				return err
 			}
 			return x.restartInEveryOrder(ctx, "srv1")
 		},
 		"one on the standby": func(ctx context.Context, l *Lab) error {
-			x, err := newCluster(ctx, l)
+			x, err := newPatientCluster(ctx, l)
 			if err != nil {
 				return err
 			}
@@ -355,18 +355,24 @@ func bootOrderScenarios() map[string]Scenario {
 			return x.restartInEveryOrder(ctx, "sb1")
 		},
 		"power lost everywhere": func(ctx context.Context, l *Lab) error {
-			x, err := newCluster(ctx, l)
+			x, err := newPatientCluster(ctx, l)
 			if err != nil {
-				return err
-			}
-			// Longer than the servers' starts are apart, on a slow machine too.
-			patient := fmt.Sprintf("alias:\n  lease: %s\nagent:\n  start_grace: 20s\n", testLease)
-			if err := errors.Join(x.srv1.writeSettings(patient), x.srv2.writeSettings(patient), x.standby.writeSettings(patient)); err != nil {
 				return err
 			}
 			return x.blackOutInEveryOrder(ctx)
 		},
 	}
+}
+
+// newPatientCluster is newCluster whose agents, once started again, wait for the others longer than
+// their starts are apart, on a slow machine too.
+func newPatientCluster(ctx context.Context, l *Lab) (*site, error) {
+	x, err := newCluster(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	patient := fmt.Sprintf("alias:\n  lease: %s\nagent:\n  start_grace: 20s\n", testLease)
+	return x, errors.Join(x.srv1.writeSettings(patient), x.srv2.writeSettings(patient), x.standby.writeSettings(patient))
 }
 
 // restartInEveryOrder kills all agents and starts them again, in every order.
