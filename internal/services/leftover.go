@@ -84,7 +84,7 @@ func (p *program) stopped(env Env, err error, check func() (State, error)) error
 // endOwned ends all processes with a mark, by SIGTERM, and SIGKILL after grace. It returns which
 // ones there were. An error names those that are still alive.
 func endOwned(m mark, grace time.Duration) (ended []string, err error) {
-	limit, last := time.After(grace), (<-chan time.Time)(nil)
+	limit, last, over := time.After(grace), (<-chan time.Time)(nil), false
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
 	signal := unix.SIGTERM
@@ -96,15 +96,20 @@ func endOwned(m mark, grace time.Duration) (ended []string, err error) {
 				ended = append(ended, p)
 			}
 		}
-		if len(alive) == 0 {
+		switch {
+		case len(alive) == 0:
 			return ended, nil
+		case over:
+			return ended, fmt.Errorf("processes do not end: %s", strings.Join(alive, ", "))
+		case signal == unix.SIGKILL && last == nil:
+			last = time.After(grace) // from when all have the signal, however long the look took
 		}
 		select {
 		case <-look.C:
 		case <-limit:
-			signal, asked, limit, last = unix.SIGKILL, map[int]bool{}, nil, time.After(grace)
+			signal, asked, limit = unix.SIGKILL, map[int]bool{}, nil
 		case <-last:
-			return ended, fmt.Errorf("processes do not end: %s", strings.Join(alive, ", "))
+			over = true // if the next look still finds them
 		}
 	}
 }
