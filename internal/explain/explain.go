@@ -218,7 +218,7 @@ func (e *Explanation) rivals(d *clusterconf.Document, c *clusterconf.Cluster, as
 		switch {
 		case slices.Contains(r.LIM(e.LIM).After, c.Standby):
 			e.WinsOver = append(e.WinsOver, m.LIM)
-		case slices.Contains(r.LIM(m.LIM).After, c.Standby):
+		case slices.Contains(r.LIM(m.LIM).After, c.Standby) && r.LIM(e.LIM).Waiting: // it is not something else that keeps it away
 			e.LosesTo = append(e.LosesTo, m.LIM)
 		}
 	}

@@ -174,7 +174,8 @@ func TestExplainSentences(t *testing.T) {
 	}
 }
 
-// Who would have the standby if two failed is asked for each pair, and told of both ways.
+// Who would have the standby if two failed is asked for each pair, and told of both ways,
+// but where the LIM would not be taken over anyhow.
 func TestExplainRivals(t *testing.T) {
 	st := &status.ClusterStatus{GeneratedAt: now, Clusters: []status.StatusCluster{{Name: "c1", LIMs: []status.StatusLIM{{LIM: 1, Side: "none", State: "stopped"}}}}}
 	at := func(lim int, servers ...string) whatif.Outcome { return whatif.Outcome{LIM: lim, After: servers} }
@@ -183,7 +184,8 @@ func TestExplainRivals(t *testing.T) {
 		want   []string
 	}{
 		{[]whatif.Outcome{at(1, "sb1"), at(2)}, []string{"If srv1 and another regular server were down together, sb1 would run LIM 1 rather than LIM 2."}},
-		{[]whatif.Outcome{at(1), at(2, "sb1")}, []string{"It would leave sb1 to LIM 2, which goes before it."}},
+		{[]whatif.Outcome{{LIM: 1, Waiting: true}, at(2, "sb1")}, []string{"It would leave sb1 to LIM 2, which goes before it."}},
+		{[]whatif.Outcome{at(1), at(2, "sb1")}, nil}, // as where it is locked
 		{[]whatif.Outcome{at(1), at(2)}, nil},
 	} {
 		e, err := Explain(system(pair), st, 1, func(whatif.Scenario) (*whatif.Result, error) { return &whatif.Result{LIMs: tc.result}, nil })

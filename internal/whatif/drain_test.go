@@ -56,11 +56,25 @@ func TestSimulateSoftwareThatCannotStart(t *testing.T) {
 	p := seen(system(nil), "sb1", func(x *Server) {
 		x.Claim.LIMs = []failover.LIMClaim{{LIM: 1, State: failover.Stopped, Unable: "program /lim does not exist"}}
 	})
-	if got := words(Simulate(p, Scenario{Down: []string{"srv1"}})); got != "1 srv1>" {
+	r := Simulate(p, Scenario{Down: []string{"srv1"}})
+	if got := words(r); got != "1 srv1>" {
 		t.Errorf("of the LIM: %s", got)
+	}
+	if got := r.LIM(1).Reason; got != "its software cannot start on sb1: program /lim does not exist" {
+		t.Errorf("why: %s", got)
 	}
 	if got := words(Simulate(p, Scenario{Down: []string{"srv2"}})); got != "2 srv2>sb1" {
 		t.Errorf("of another one: %s", got)
+	}
+}
+
+// Who is told of software that failed elsewhere is told where.
+func TestSimulateNamesWhereSoftwareFailed(t *testing.T) {
+	p := seen(system(nil), "sb1", func(x *Server) {
+		x.Claim.LIMs = []failover.LIMClaim{{LIM: 1, State: failover.Failed, Failure: "no licence"}}
+	})
+	if got := Simulate(p, Scenario{Down: []string{"srv1"}}).LIM(1).Reason; got != "it failed on sb1: no licence" {
+		t.Errorf("why: %s", got)
 	}
 }
 

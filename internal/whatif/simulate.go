@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -480,7 +481,7 @@ func (w *play) explain(o *Outcome, regular string) {
 	for _, n := range append(order, regular) {
 		if x := w.nodes[n]; x != nil && x.up {
 			if d := x.plan.For(o.LIM); d != nil {
-				o.Rule, o.Reason, o.Waiting, o.Remedy = string(d.Rule), d.Reason, d.Waiting, d.Remedy
+				o.Rule, o.Reason, o.Waiting, o.Remedy = string(d.Rule), x.failure(o.LIM, d.Reason), d.Waiting, d.Remedy
 				return
 			}
 		}
@@ -493,6 +494,19 @@ func (w *play) explain(o *Outcome, regular string) {
 	default:
 		o.Reason = fmt.Sprintf("%s and the standby %s are both down", regular, standby)
 	}
+}
+
+// failure names the server in what it says of software that failed on it. Of what was only
+// played there is no next try.
+func (n *node) failure(lim int, reason string) string {
+	here := "failed here: " + n.lims[lim].Failure
+	switch why := n.unable[lim]; {
+	case why != "" && strings.HasPrefix(reason, here):
+		return fmt.Sprintf("its software cannot start on %s: %s", n.name, why)
+	case strings.HasPrefix(reason, here):
+		return fmt.Sprintf("it failed on %s: %s", n.name, n.lims[lim].Failure)
+	}
+	return strings.Replace(reason, "failed here", "failed on "+n.name, 1)
 }
 
 // agentless reports whether a server is seen, and its agent is not.
