@@ -23,7 +23,7 @@ type ManagementPlace interface {
 	Read() (*manager.Half, error)
 	Look(ctx context.Context, s manager.Setup) (manager.Prepared, error)
 	Do(ctx context.Context, s manager.Setup, step manager.StepID) error
-	Remove(ctx context.Context, role manager.Role) error
+	Remove(ctx context.Context) error
 	Follow(ctx context.Context) (aside string, err error)
 	Settle(ctx context.Context, synchronous bool) error
 	Release(ctx context.Context) (manager.Position, error)

@@ -51,7 +51,7 @@ func (f *fakeHalf) Do(_ context.Context, s manager.Setup, step manager.StepID) e
 	return nil
 }
 
-func (f *fakeHalf) Remove(context.Context, manager.Role) error        { f.kept = nil; return nil }
+func (f *fakeHalf) Remove(context.Context) error                      { f.kept = nil; return nil }
 func (f *fakeHalf) Follow(context.Context) (string, error)            { return "", nil }
 func (f *fakeHalf) Settle(context.Context, bool) error                { return nil }
 func (f *fakeHalf) Release(context.Context) (manager.Position, error) { return manager.Position{}, nil }

@@ -71,7 +71,7 @@ func runManagerRemove(ctx context.Context, a *app, o change) error {
 	case o.dryRun:
 		r.Text = s.settings.Server + " would be taken out of the pair"
 	default:
-		if err := s.takeOut(ctx, place, role, half, o); err != nil {
+		if err := s.takeOut(ctx, place, role, doc.Management != nil && half != nil, o); err != nil {
 			return err
 		}
 		r.Text = s.settings.Server + " is taken out of the pair"
@@ -82,10 +82,11 @@ func runManagerRemove(ctx context.Context, a *app, o change) error {
 	return a.done(r)
 }
 
-// takeOut takes this server out of the pair. With the document the agents let the pair be.
-func (s *server) takeOut(ctx context.Context, place ManagementPlace, role manager.Role, half *manager.Half, o change) error {
+// takeOut takes this server out of the pair. With the document the agents let the pair be: one that
+// is whole is only taken down where the master accepts writes; one whose end was interrupted is.
+func (s *server) takeOut(ctx context.Context, place ManagementPlace, role manager.Role, whole bool, o change) error {
 	if role == manager.Master {
-		if half != nil {
+		if whole {
 			node, err := s.ownNode(ctx)
 			if err != nil {
 				return err
@@ -99,7 +100,7 @@ func (s *server) takeOut(ctx context.Context, place ManagementPlace, role manage
 			return err
 		}
 	}
-	return place.Remove(ctx, role)
+	return place.Remove(ctx)
 }
 
 // newManagerFallbackCommand returns `manager fallback` (spec ch. 9, "Fallback").

@@ -285,6 +285,13 @@ func (l *local) keepAside(ctx context.Context, fork manager.Position) (string, e
 	if err != nil {
 		return "", err
 	}
+	parts, err := filepath.Glob(l.file(dumpPrefix + "*.part")) // of a dump that was killed
+	for _, part := range parts {
+		err = errors.Join(err, os.Remove(part))
+	}
+	if err != nil {
+		return "", err
+	}
 	path := l.file(dumpPrefix + time.Now().UTC().Format("20060102T150405Z") + ".sql")
 	f, err := os.OpenFile(path+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, asideMode)
 	if err != nil {
@@ -352,6 +359,9 @@ func (l *local) copy(ctx context.Context) error {
 		return err
 	}
 	err = l.makeSlot(ctx, up)
+	if err == nil {
+		err = endCopies(ctx, up)
+	}
 	up.end()
 	if err != nil {
 		return err
@@ -372,6 +382,21 @@ func (l *local) copy(ctx context.Context) error {
 		return err
 	}
 	return l.finishCopy(ctx)
+}
+
+// endCopies ends what an earlier copy, whose process was killed, has left on the other server: it
+// has the slot for a moment yet.
+func endCopies(ctx context.Context, up *session) error {
+	for {
+		var left int
+		err := up.QueryRow(ctx, "select count(pg_terminate_backend(pid)) from pg_stat_replication where application_name = $1 and usename = current_user", copyName).Scan(&left)
+		if err != nil || left == 0 {
+			return err
+		}
+		if !sleep(ctx, waitEvery) {
+			return fmt.Errorf("waiting for the end of an earlier copy: %w", context.Cause(ctx))
+		}
+	}
 }
 
 // finishCopy puts a whole copy in the place of the data, and removes those. Data of the pair that

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,14 +34,15 @@ func (l *local) program(ctx context.Context, name string, args ...string) (strin
 // maxPrinted bounds what is read of what a program prints, in bytes.
 const maxPrinted = 64 << 10
 
-// run runs a program as a user.
+// run runs a program as a user. It is killed with this process: nobody else would know of it, and a
+// copy would go on into the folder of the next one.
 func run(ctx context.Context, path string, uid, gid int, env []string, out *os.File, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = "/"
 	cmd.Env = append([]string{"LANG=C.UTF-8", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
 	cmd.WaitDelay = runGrace
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL}
 	if os.Geteuid() == 0 && uid != 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
@@ -56,6 +58,8 @@ func run(ctx context.Context, path string, uid, gid int, env []string, out *os.F
 	if out != nil {
 		cmd.Stdout = out
 	}
+	runtime.LockOSThread() // the program would be killed with the thread that has started it
+	defer runtime.UnlockOSThread()
 	err = cmd.Run()
 	text := make([]byte, maxPrinted)
 	n, _ := said.ReadAt(text, 0) // what there is

@@ -311,9 +311,10 @@ func (s *setup) makeRole(ctx context.Context, l *local) error {
 			"pg_read_binary_file(text, bigint, bigint, boolean), pg_promote(boolean, integer) to %s", name))
 }
 
-// Remove takes this server out of the pair: the master stays as it is, the standby keeps the
-// data that it has, and becomes a PostgreSQL of its own.
-func (p Place) Remove(ctx context.Context, role manager.Role) error {
+// Remove takes this server out of the pair: each keeps the data that it has, and is a PostgreSQL of
+// its own. One that accepts writes, as the master does, stays as it is; else it is restarted to
+// accept them. It may be ended anywhere, and goes on when it is called again.
+func (p Place) Remove(ctx context.Context) error {
 	l, err := p.own()
 	if err != nil || l == nil {
 		return err
@@ -329,11 +330,6 @@ func (p Place) Remove(ctx context.Context, role manager.Role) error {
 	if err := l.setSync(ctx, false); err != nil {
 		return err
 	}
-	if role == manager.Master {
-		if err := l.unsettle(ctx); err != nil {
-			return err
-		}
-	}
 	hba, err := l.confFile("pg_hba.conf", "hba_file")
 	if err != nil {
 		return err
@@ -345,21 +341,23 @@ func (p Place) Remove(ctx context.Context, role manager.Role) error {
 	if err := errors.Join(setBlock(hba, nil, true), setBlock(conf, nil, false), l.signal(false)); err != nil {
 		return err
 	}
-	switch pid, err := l.pid(); {
+	if err := l.start(ctx); err != nil {
+		return err
+	}
+	writes, err := l.acceptsWrites(ctx)
+	switch {
 	case err != nil:
 		return err
-	case pid == 0:
-	case role == manager.Master:
-		if err := l.reload(ctx); err != nil {
-			return err
-		}
+	case writes:
+		err = l.reload(ctx)
 	default:
-		if err := l.restart(ctx); err != nil {
-			return err
-		}
-		if err := l.unsettle(ctx); err != nil {
-			return err
-		}
+		err = l.restart(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if err := l.unsettle(ctx); err != nil {
+		return err
 	}
 	for _, name := range []string{settingsFile, passFile, lockFile, rewindFile, pairFile} { // the last one says that there is something
 		if err := os.Remove(filepath.Join(p.Folder, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
