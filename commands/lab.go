@@ -3,6 +3,8 @@ package commands
 import (
 	"context"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -16,11 +18,15 @@ func newLabCommand(a *app) *cobra.Command {
 The lab is a cluster in network namespaces: servers, a switch and a client, with
 real agents as real processes. It needs no other program, touches nothing of this
 machine's network, and leaves nothing behind. Root runs it, and so does any user
-where the kernel allows user namespaces.`, `
+where the kernel allows user namespaces. 'lab demo' shows a failure and ends by
+itself; 'lab up' leaves a cluster to try things on.`, `
   mxcluster lab demo
-  mxcluster lab exec srv1 -- mxcluster status`,
-		newLabDemoCommand(a), newLabExecCommand(a),
-		newLabHostCommand(a), newLabServerCommand(a), newLabExchangeCommand(a))
+  mxcluster lab up
+  mxcluster lab exec srv1 -- mxcluster status
+  mxcluster lab fail srv1 --how power
+  mxcluster lab down`,
+		newLabDemoCommand(a), newLabUpCommand(a), newLabStatusCommand(a), newLabExecCommand(a), newLabFailCommand(a), newLabHealCommand(a), newLabDownCommand(a),
+		newLabKeepCommand(a), newLabHostCommand(a), newLabServerCommand(a), newLabExchangeCommand(a))
 	for _, sub := range c.Commands() {
 		asRoot(sub) // it has folders of its own
 	}
@@ -61,12 +67,13 @@ It takes less than a minute; Ctrl-C ends it at any time and cleans up.`,
 func newLabExecCommand(a *app) *cobra.Command {
 	var o labOptions
 	c := &cobra.Command{
-		Use:   "exec SRV [--] CMD [ARG]...",
+		Use:   "exec SRV [--] [CMD [ARG]...]",
 		Short: "Run a command on a server of the lab",
 		Long: `Lab exec runs a command on a server of the running lab, with this
-terminal, and ends with the command's exit code. On the servers mxcluster is found
-and works on the server's own folders.`,
-		Example:     "  mxcluster lab exec srv1 -- mxcluster status\n  mxcluster lab exec sb1 -- ip address",
+terminal, and ends with the command's exit code. Without a command it is a shell,
+whose prompt names the server; it reads commands where its input is no terminal. On
+the servers mxcluster is found and works on the server's own folders.`,
+		Example:     "  mxcluster lab exec srv1 -- mxcluster status\n  mxcluster lab exec sb1 -- ip address\n  mxcluster lab exec sb1",
 		Annotations: exits(fault.NotFound, fault.Unreachable),
 		Args:        labExecArgs,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -78,28 +85,39 @@ and works on the server's own folders.`,
 	return c
 }
 
-// labExecArgs checks for SRV and CMD, with or without dashes between them.
+// labExecArgs checks for SRV, after which a command may follow, with or without dashes between them.
 func labExecArgs(c *cobra.Command, args []string) error {
-	for i, name := range []string{"SRV", "CMD"} {
-		if len(args) <= i || (len(args) == i+1 && args[i] == "--") {
-			return fault.New(fault.Usage, usageHint(c), "%sargument %s is missing", about(c), name)
-		}
+	if len(args) == 0 || args[0] == "--" {
+		return fault.New(fault.Usage, usageHint(c), "%sargument SRV is missing", about(c))
 	}
 	return nil
 }
 
 func runLabExec(ctx context.Context, a *app, o labOptions, args []string) error {
 	argv := args[1:]
-	if argv[0] == "--" {
+	if len(argv) > 0 && argv[0] == "--" {
 		argv = argv[1:]
 	}
-	code, err := lab.Exec(ctx, o.dir, args[0], argv, lab.Stdio{
+	streams := lab.Stdio{
 		In: asFile(a.env.Stdin), Out: asFile(a.env.Stdout), Err: asFile(a.env.Stderr),
-	})
+		Terminal: a.env.Terminal(a.env.Stdin) && a.env.Terminal(a.env.Stdout), Env: terminalEnv(a.env.Environ),
+	}
+	if len(argv) == 0 {
+		argv = lab.Shell(args[0], streams.Terminal)
+	}
+	code, err := lab.Exec(ctx, o.dir, args[0], argv, streams)
 	if err != nil || code == 0 {
 		return err
 	}
 	return exitError{fault.Code(code)}
+}
+
+// terminalEnv are the variables that say what a terminal can show.
+func terminalEnv(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return !slices.Contains([]string{"TERM", "COLORTERM", "NO_COLOR", "LANG", "LC_ALL", "LC_CTYPE"}, name)
+	})
 }
 
 // asFile returns a stream that can be passed to another process; nil for others.

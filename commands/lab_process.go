@@ -9,17 +9,25 @@ import (
 // The processes of a lab run this program, too. These commands are not for users.
 
 func newLabHostCommand(a *app) *cobra.Command {
-	var o labOptions
+	var o labUpOptions
 	c := &cobra.Command{
 		Use:         "host",
 		Short:       "Be the machine on which a lab runs",
-		Long:        "Lab host is the first process of a lab's namespaces and runs the demonstration.",
+		Long:        "Lab host is the first process of a lab's namespaces. With --lims it runs a lab that\nstays up, else the demonstration.",
 		Hidden:      true,
 		Annotations: exits(),
 		Args:        arguments(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			host := lab.Host{Dir: o.dir, Err: asFile(a.env.Stderr)}
-			return host.Run(c.Context(), lab.DemoScenario(a.stdout, a.globals.quiet))
+			if !c.Flags().Changed("lims") {
+				return host.Run(c.Context(), lab.DemoScenario(a.stdout, a.globals.quiet))
+			}
+			up, err := o.options(true)
+			if err != nil {
+				return err
+			}
+			host.KeepProgram = true
+			return host.Run(c.Context(), lab.PlayScenario(a.stdout, up))
 		},
 	}
 	o.addFlags(c.Flags())

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"time"
 
 	"mxcluster/internal/fault"
@@ -100,14 +99,8 @@ func (d *demo) createCluster(ctx context.Context) error {
 
 // backUp makes a data version of each LIM and copies it to the standby.
 func (d *demo) backUp(ctx context.Context) error {
-	for i, s := range []*Server{d.srv1, d.srv2} {
-		from, err := s.writeData(20)
-		if err != nil {
-			return err
-		}
-		if err := d.mx(ctx, s, "xdata", "backup", "--lim", strconv.Itoa(i+1), "--from", from); err != nil {
-			return err
-		}
+	if err := d.backUpAll(ctx); err != nil {
+		return err
 	}
 	if err := d.mx(ctx, d.standby, "sync", "c1"); err != nil {
 		return err

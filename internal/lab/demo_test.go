@@ -143,11 +143,11 @@ func TestDemoInterrupted(t *testing.T) {
 		code   int
 		clean  bool // the folder is gone at once
 	}{
-		{"interrupted at the start", unix.SIGINT, "three servers", int(fault.Interrupted), true},
+		{"interrupted at the start", unix.SIGINT, "servers on a switch", int(fault.Interrupted), true},
 		{"terminated with agents running", unix.SIGTERM, "a phone calls", int(fault.Interrupted), true},
 		{"killed with agents running", unix.SIGKILL, "a phone calls", -1, false},
 		{"interrupted without power", unix.SIGINT, "loses its power", int(fault.Interrupted), true},
-		{"killed at the start", unix.SIGKILL, "three servers", -1, false},
+		{"killed at the start", unix.SIGKILL, "servers on a switch", -1, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd, output := startDemo(t, dir)

@@ -15,6 +15,10 @@ told() {
 
 case $1 in
 start)
+	if [ -e "$lab/$MXCLUSTER_SERVER/broken" ]; then
+		echo "made to fail by 'mxcluster lab fail'"
+		exit 1
+	fi
 	told
 	running && exit 0
 	# The daemon closes its output once it answers, or ends with a reason.

@@ -25,12 +25,19 @@ import (
 const graceOfSIGTERM = 2 * time.Second
 
 // Stdio is the standard streams of a command. nil is the null device.
-type Stdio struct{ In, Out, Err *os.File }
+type Stdio struct {
+	In, Out, Err *os.File
+	Terminal     bool     // In and Out are a terminal, for a command that gets one of its own
+	Env          []string // added to the environment of a command with a terminal
+}
 
 // Exec runs a command on a server of the lab in dir and returns its exit code; 128 plus the
 // signal's number if a signal ended it. When ctx is done the command gets SIGTERM, and then
 // SIGKILL. An unknown server is fault.NotFound, one without power fault.Unreachable.
 func Exec(ctx context.Context, dir, server string, argv []string, stdio Stdio) (int, error) {
+	if stdio.Terminal {
+		return execInTerminal(ctx, dir, server, argv, stdio)
+	}
 	cmd, err := start(ctx, dir, server, argv, nil, stdio)
 	if err != nil {
 		return 0, err
@@ -68,7 +75,7 @@ func start(ctx context.Context, dir, server string, argv, env []string, stdio St
 			files[i] = null
 		}
 	}
-	r, err := cmd.ask(request{Argv: argv, Env: env}, files...)
+	r, err := cmd.ask(request{Argv: argv, Env: env, Terminal: stdio.Terminal}, files...)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("running %s on %s: %w", argv[0], server, err), conn.Close())
 	}
@@ -79,18 +86,19 @@ func start(ctx context.Context, dir, server string, argv, env []string, stdio St
 
 // dial opens a connection to a server's socket.
 func dial(ctx context.Context, dir, server string) (*net.UnixConn, error) {
-	if strings.ContainsRune(server, '/') || strings.HasPrefix(server, ".") {
-		return nil, fault.New(fault.NotFound, "", "no such server in the lab: %q", server)
-	}
+	noLab := fault.New(fault.NotFound, "start one with 'mxcluster lab up'", "no lab is running in %s", dir)
 	if _, err := os.Stat(dir); err != nil {
-		return nil, fault.New(fault.NotFound, "start one with 'mxcluster lab demo'", "no lab is running in %s", dir)
+		return nil, noLab
 	}
-	if _, err := os.Stat(filepath.Join(dir, server)); err != nil {
-		return nil, fault.New(fault.NotFound, "", "no such server in the lab: %q", server)
+	if _, err := os.Stat(filepath.Join(dir, server)); err != nil || strings.ContainsRune(server, '/') || strings.HasPrefix(server, ".") {
+		return nil, noServer(server, Servers(dir))
 	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unixpacket", socketPath(dir, server))
-	if err != nil {
+	switch {
+	case err != nil && !inUse(dir):
+		return nil, noLab
+	case err != nil:
 		return nil, fault.New(fault.Unreachable, "", "server %s has no power", server)
 	}
 	return conn.(*net.UnixConn), nil

@@ -52,11 +52,21 @@ func openFolder(path string) (*folder, error) {
 		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.ESTALE):
 			return nil, err
 		case time.Now().After(deadline):
-			return nil, fault.Wrap(err, fault.Busy, "wait for the other lab to end, or stop it with Ctrl-C",
+			return nil, fault.Wrap(err, fault.Busy, "end it by 'mxcluster lab down'; a demonstration ends by itself, or by Ctrl-C",
 				"opening lab folder %s: a lab is running there", path)
 		}
 		<-time.After(handover / 50)
 	}
+}
+
+// inUse reports whether a lab runs in a folder.
+func inUse(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
 // lockFolder makes one attempt. ESTALE means that the folder was removed by its former owner

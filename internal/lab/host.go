@@ -19,13 +19,17 @@ type Host struct {
 	Dir string   // the lab folder
 	Exe string   // the mxcluster program that runs in the servers; empty: this program
 	Err *os.File // receives the error messages of the lab's processes
+
+	// KeepProgram copies the program into the lab, so that it can be replaced or removed while the
+	// lab is up.
+	KeepProgram bool
 }
 
 // Run creates a lab and runs the scenario in it. The result is sent to the parent; the error is
 // only about sending it.
 func (h Host) Run(ctx context.Context, scenario Scenario) error {
 	if os.Getpid() != 1 {
-		return fault.New(fault.Usage, "use 'mxcluster lab demo'", "running the lab host: only the lab itself starts one")
+		return fault.New(fault.Usage, "use 'mxcluster lab demo' or 'mxcluster lab up'", "running the lab host: only the lab itself starts one")
 	}
 	// The servers must not inherit the parent's files.
 	unix.CloseOnExec(outcomeFD)
@@ -38,17 +42,14 @@ func (h Host) Run(ctx context.Context, scenario Scenario) error {
 		_, _ = io.Copy(io.Discard, leash)
 		cancel()
 	}()
-	err := h.play(ctx, scenario)
 	pipe := os.NewFile(outcomeFD, "outcome")
 	defer pipe.Close()
-	got := outcome{}
-	if err != nil {
-		got = outcome{Code: fault.CodeOf(err), Message: err.Error(), Hint: fault.HintOf(err)}
-	}
-	return json.NewEncoder(pipe).Encode(got)
+	outcomes := json.NewEncoder(pipe)
+	err := h.play(ctx, scenario, func() error { return outcomes.Encode(outcome{Ready: true}) })
+	return outcomes.Encode(outcomeOf(err))
 }
 
-func (h Host) play(ctx context.Context, scenario Scenario) error {
+func (h Host) play(ctx context.Context, scenario Scenario, ready func() error) error {
 	if err := mountProc(); err != nil {
 		return explainRefusal(err)
 	}
@@ -60,6 +61,7 @@ func (h Host) play(ctx context.Context, scenario Scenario) error {
 		cancel()
 		return explainRefusal(err)
 	}
+	l.ready = ready
 	err = scenario(ctx, l)
 	if err != nil && ctx.Err() == nil {
 		l.tellLogs(h.Err)

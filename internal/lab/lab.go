@@ -4,6 +4,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -25,6 +26,7 @@ type Lab struct {
 	children *processes
 	network  *network
 	servers  []*Server
+	ready    func() error // tells the parent that the lab is up
 
 	beside *errgroup.Group // goroutines started by Go
 	ending context.Context // done at the end of the scenario
@@ -44,7 +46,13 @@ func (h Host) newLab(ctx context.Context, children *processes) (*Lab, error) {
 	if err := os.Mkdir(bin, 0o700); err != nil {
 		return nil, fmt.Errorf("making the lab: %w", err)
 	}
-	if err := os.Symlink(exe, filepath.Join(bin, "mxcluster")); err != nil {
+	program := filepath.Join(bin, "mxcluster")
+	if h.KeepProgram {
+		if err := copyProgram(program); err != nil {
+			return nil, fmt.Errorf("making the lab: copying the program: %w", err)
+		}
+		exe = program
+	} else if err := os.Symlink(exe, program); err != nil {
 		return nil, fmt.Errorf("making the lab: %w", err)
 	}
 	n, err := newNetwork()
@@ -53,6 +61,21 @@ func (h Host) newLab(ctx context.Context, children *processes) (*Lab, error) {
 	}
 	beside, ending := errgroup.WithContext(ctx)
 	return &Lab{Dir: h.Dir, Exe: exe, errs: h.Err, children: children, network: n, beside: beside, ending: ending}, nil
+}
+
+// copyProgram copies the program of this process, which may have no name any more.
+func copyProgram(to string) (err error) {
+	from, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o700)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, from)
+	return errors.Join(err, f.Close())
 }
 
 // AddServer adds a server to the lab, switched off.

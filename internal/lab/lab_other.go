@@ -25,7 +25,11 @@ type Options struct {
 }
 
 // Stdio are the streams of a command on a server.
-type Stdio struct{ In, Out, Err *os.File }
+type Stdio struct {
+	In, Out, Err *os.File
+	Terminal     bool
+	Env          []string
+}
 
 // DefaultDir returns the lab folder.
 func DefaultDir() string { return filepath.Join(os.TempDir(), "mxcluster-lab") }
@@ -45,10 +49,38 @@ type Scenario struct{}
 // DemoScenario returns an empty scenario.
 func DemoScenario(io.Writer, bool) Scenario { return Scenario{} }
 
+// PlayScenario returns an empty scenario.
+func PlayScenario(io.Writer, UpOptions) Scenario { return Scenario{} }
+
+// Up returns fault.Refused.
+func Up(context.Context, UpOptions, io.Writer) (*State, bool, error) { return nil, false, errOther() }
+
+// Keep returns fault.Refused.
+func Keep(context.Context, UpOptions) error { return errOther() }
+
+// Look returns fault.Refused.
+func Look(context.Context, string) (*State, error) { return nil, errOther() }
+
+// Fail returns fault.Refused.
+func Fail(context.Context, string, string, Fault) (bool, error) { return false, errOther() }
+
+// Heal returns fault.Refused.
+func Heal(context.Context, string, string) ([]Fault, error) { return nil, errOther() }
+
+// Down returns fault.Refused.
+func Down(context.Context, string) (bool, bool, error) { return false, false, errOther() }
+
+// Servers returns none.
+func Servers(string) []string { return nil }
+
+// Shell returns nil.
+func Shell(string, bool) []string { return nil }
+
 // Host is the first process of a lab.
 type Host struct {
-	Dir      string
-	Out, Err io.Writer
+	Dir         string
+	Out, Err    io.Writer
+	KeepProgram bool
 }
 
 // Run returns fault.Refused.

@@ -35,10 +35,14 @@ type Options struct {
 	Host []string
 	// Env is added to the environment of the host process.
 	Env []string
+
+	// Ready is called when the scenario says that the lab is up; nil: nobody waits for that.
+	Ready func()
 }
 
 // outcome is the result of a scenario, sent from the host to the parent.
 type outcome struct {
+	Ready   bool       `json:"ready,omitempty"` // not the end: the lab is up
 	Code    fault.Code `json:"code"`
 	Message string     `json:"message,omitempty"`
 	Hint    string     `json:"hint,omitempty"`
@@ -75,17 +79,39 @@ func Launch(ctx context.Context, o Options) (err error) {
 	}
 	// The pipe ends with the host, with or without an outcome.
 	var got outcome
-	decodeErr := json.NewDecoder(result).Decode(&got)
+	outcomes := json.NewDecoder(result)
+	decodeErr := outcomes.Decode(&got)
+	if decodeErr == nil && got.Ready {
+		if o.Ready != nil {
+			o.Ready()
+		}
+		got = outcome{}
+		decodeErr = outcomes.Decode(&got)
+	}
 	waitErr := cmd.Wait()
 	switch {
 	case ctx.Err() != nil:
 		return fault.Wrap(ctx.Err(), fault.CodeOf(ctx.Err()), "", "lab ended before it was through")
 	case decodeErr != nil:
 		return fmt.Errorf("lab host ended without a word: %w", errors.Join(waitErr, decodeErr))
-	case got.Code != fault.OK:
-		return fault.New(got.Code, got.Hint, "%s", got.Message)
 	}
-	return nil
+	return got.err()
+}
+
+// outcomeOf is what is sent of an error.
+func outcomeOf(err error) outcome {
+	if err == nil {
+		return outcome{}
+	}
+	return outcome{Code: fault.CodeOf(err), Message: err.Error(), Hint: fault.HintOf(err)}
+}
+
+// err is the error that was sent.
+func (o outcome) err() error {
+	if o.Code == fault.OK {
+		return nil
+	}
+	return fault.New(o.Code, o.Hint, "%s", o.Message)
 }
 
 // startHost starts the host with the user's own privileges if they suffice, else as root of a user

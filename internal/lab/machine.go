@@ -37,7 +37,7 @@ type machine struct {
 // ctx; a power cut is its death by SIGKILL.
 func RunServer(ctx context.Context, dir, name string) error {
 	if os.Getpid() != 1 {
-		return fault.New(fault.Usage, "use 'mxcluster lab demo'", "running lab server %s: only the lab itself starts one", name)
+		return fault.New(fault.Usage, "use 'mxcluster lab demo' or 'mxcluster lab up'", "running lab server %s: only the lab itself starts one", name)
 	}
 	f := os.NewFile(listenerFD, "listener")
 	defer f.Close()
@@ -164,7 +164,7 @@ func (m *machine) run(conn *net.UnixConn, req request, stdio []*os.File) error {
 		Dir:   m.dir,
 		Env:   env,
 		Files: []uintptr{stdio[0].Fd(), stdio[1].Fd(), stdio[2].Fd()},
-		Sys:   &syscall.SysProcAttr{Setsid: true}, // as an operating system starts its services
+		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: req.Terminal}, // as an operating system starts its services
 	})
 	if err != nil {
 		return err

@@ -29,6 +29,8 @@ type Server struct {
 	base  netip.Prefix
 	first *process // nil: switched off
 	agent *command // nil: never started
+
+	faults []Fault // made by Fail
 }
 
 // Base is the address that the operating system configures at boot.

@@ -3,59 +3,77 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// site is a lab with a system for a cluster of two LIMs: two regular servers, a standby, the LIMs'
-// software, and a client of LIM 1. The demonstration and the tests create it with ordinary
-// commands.
+// site is a lab with a system for a cluster of two LIMs, or another number: regular servers, a
+// standby, the LIMs' software, and a client of LIM 1. The demonstration, the lab that stays up and
+// the tests create it with ordinary commands.
 type site struct {
 	*Lab
 	*narrator
+	lims     int           // number of LIMs; 0: two
 	settings string        // added to every server's mxcluster.yaml
 	asking   time.Duration // interval of the watcher's requests
 	ipv6     bool          // the servers have IPv6 addresses
 
-	srv1, srv2, standby *Server
+	regulars            []*Server // of LIM 1, LIM 2 …
+	srv1, srv2, standby *Server   // srv2 is nil with one LIM
 	caller              *Caller
 	watcher             *Watcher
 }
 
-// build creates three servers and switches them on.
+// build creates the servers and switches them on.
 func (x *site) build(ctx context.Context) (err error) {
-	for _, s := range []struct {
-		server **Server
-		name   string
-		host   byte
-	}{{&x.srv1, "srv1", 11}, {&x.srv2, "srv2", 12}, {&x.standby, "sb1", 31}} {
-		if *s.server, err = x.AddServer(s.name, x.address(s.host)); err != nil {
+	var runs []string
+	for i := range cmp.Or(x.lims, 2) {
+		s, err := x.bootServer(ctx, fmt.Sprintf("srv%d", i+1), byte(11+i))
+		if err != nil {
 			return err
 		}
-		if err = (*s.server).Boot(ctx); err != nil {
-			return err
-		}
-		if err = (*s.server).writeSettings(x.settings); err != nil {
-			return err
-		}
+		x.regulars = append(x.regulars, s)
+		runs = append(runs, fmt.Sprintf("%s runs LIM %d", s.Name, i+1))
 	}
-	x.say("three servers on a switch: srv1 runs LIM 1, srv2 runs LIM 2, sb1 shall stand by")
+	x.srv1 = x.regulars[0]
+	if len(x.regulars) > 1 {
+		x.srv2 = x.regulars[1]
+	}
+	if x.standby, err = x.bootServer(ctx, "sb1", 31); err != nil {
+		return err
+	}
+	x.say("%d servers on a switch: %s, sb1 shall stand by", len(runs)+1, strings.Join(runs, ", "))
 	return nil
 }
 
-// makeSystem starts the software of both LIMs, which run before there is a cluster, adds the
-// servers to a document, and starts the agents.
+// bootServer adds a server with settings, and switches it on.
+func (x *site) bootServer(ctx context.Context, name string, host byte) (*Server, error) {
+	s, err := x.AddServer(name, x.address(host))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Boot(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.writeSettings(x.settings)
+}
+
+// makeSystem starts the software of the LIMs, which run before there is a cluster, adds the servers
+// to a document, and starts the agents.
 func (x *site) makeSystem(ctx context.Context) error {
 	exchange, err := x.installExchange()
 	if err != nil {
 		return err
 	}
-	for i, s := range []*Server{x.srv1, x.srv2} {
+	for i, s := range x.regulars {
 		r, err := s.exchange(ctx, exchange, i+1, "start")
 		if err == nil && r.Code != 0 {
 			err = fmt.Errorf("starting LIM %d on %s: %s%s", i+1, s.Name, r.Out, r.Err)
@@ -68,19 +86,26 @@ func (x *site) makeSystem(ctx context.Context) error {
 		return err
 	}
 	service := "exec:" + exchange
-	for _, lim := range []string{"1", "2"} {
-		if err := x.mx(ctx, x.srv1, "lim", "set", lim, "--service", service); err != nil {
+	for i := range x.regulars {
+		if err := x.mx(ctx, x.srv1, "lim", "set", strconv.Itoa(i+1), "--service", service); err != nil {
 			return err
 		}
 	}
 	return x.startAgents(ctx)
 }
 
-// registerServers creates the document of a system of three servers.
+// registerServers creates the document of a system of all servers.
 func (x *site) registerServers(ctx context.Context) error {
+	for i, s := range x.regulars {
+		args := []string{"server", "add", s.Name, "--base", s.base.String(), "--interface", serverInterface, "--lim", strconv.Itoa(i + 1)}
+		if i == 0 {
+			args = append([]string{"init", "--server", s.Name}, args[3:]...)
+		}
+		if err := x.mx(ctx, x.srv1, args...); err != nil {
+			return err
+		}
+	}
 	for _, args := range [][]string{
-		{"init", "--server", "srv1", "--base", x.srv1.base.String(), "--interface", serverInterface, "--lim", "1"},
-		{"server", "add", "srv2", "--base", x.srv2.base.String(), "--interface", serverInterface, "--lim", "2"},
 		{"server", "add", "sb1", "--base", x.standby.base.String(), "--interface", serverInterface},
 		{"server", "to-standby", "sb1"},
 	} {
@@ -97,7 +122,7 @@ func (x *site) startAgents(ctx context.Context) error {
 		return err
 	}
 	key := filepath.Join(x.srv1.dir, "etc", "gossip.key")
-	for _, s := range []*Server{x.srv2, x.standby} {
+	for _, s := range append(slices.Clone(x.regulars[1:]), x.standby) {
 		if err := x.mx(ctx, s, "join", x.srv1.base.Addr().String(), "--key-file", key); err != nil {
 			return err
 		}
@@ -131,20 +156,33 @@ func (x *site) connectClient(ctx context.Context) error {
 	return x.caller.WaitAnswer(ctx, "srv1", time.Now())
 }
 
-// create creates the cluster: the bases of srv1 and srv2 become the aliases of their LIMs. It
-// returns when both LIMs run under their agents.
+// create creates the cluster: the bases of the regular servers become the aliases of their LIMs. It
+// returns when all LIMs run under their agents.
 func (x *site) create(ctx context.Context, failoverAfter time.Duration, more ...string) error {
-	bases := []netip.Prefix{x.address(21), x.address(22)}
-	args := append([]string{
-		"create", "c1", "--standby", "sb1", "--failover-after", failoverAfter.String(),
-		"--lim", "1=" + bases[0].Addr().String(), "--lim", "2=" + bases[1].Addr().String(),
-	}, more...)
-	if err := x.mx(ctx, x.srv1, args...); err != nil {
+	args := []string{"create", "c1", "--standby", "sb1", "--failover-after", failoverAfter.String()}
+	for i := range x.regulars {
+		args = append(args, "--lim", fmt.Sprintf("%d=%s", i+1, x.address(byte(21+i)).Addr()))
+	}
+	if err := x.mx(ctx, x.srv1, append(args, more...)...); err != nil {
 		return err
 	}
-	for i, s := range []*Server{x.srv1, x.srv2} {
-		s.SetBase(bases[i])
+	for i, s := range x.regulars {
+		s.SetBase(x.address(byte(21 + i)))
 		if err := awaitLIM(ctx, x.standby, i+1, "runs on "+s.Name, runsOn(s.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// backUpAll makes a data version of each LIM, which the agents copy to the standby.
+func (x *site) backUpAll(ctx context.Context) error {
+	for i, s := range x.regulars {
+		from, err := s.writeData(20)
+		if err != nil {
+			return err
+		}
+		if err := x.mx(ctx, s, "xdata", "backup", "--lim", strconv.Itoa(i+1), "--from", from); err != nil {
 			return err
 		}
 	}

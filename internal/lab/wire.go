@@ -24,6 +24,8 @@ type request struct {
 	Argv   []string     `json:"argv,omitempty"`   // command to run; answered by PID, then by Exit
 	Env    []string     `json:"env,omitempty"`    // added to the server's environment
 	Signal int          `json:"signal,omitempty"` // for the process of this connection
+
+	Terminal bool `json:"terminal,omitempty"` // standard input is the command's controlling terminal
 }
 
 // bootRequest is what an operating system reads from its own files.

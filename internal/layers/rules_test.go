@@ -138,7 +138,7 @@ var arrows = []rule{
 		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/arbiter/keeper", "internal/arpbudget", "internal/detector", "internal/detector/evidence", "internal/manager", "internal/netfiles", "internal/rehearsal", "internal/rotation", "internal/sinks", "internal/swap", "internal/safepath", "clusterconf", "netops", "xdata"},
 		"the agent serves commands and must run without them"},
 	{"internal/lab", []string{
-		"internal/fault", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
+		"internal/fault", "internal/nearest", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
 		"internal/fault", "internal/levels", "internal/nearest", "internal/bundle", "internal/check", "internal/netfiles", "internal/confine", "internal/failover", "internal/rehearsal", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/export", "internal/whatif", "internal/ui", "internal/lab", "internal/manager", "internal/safepath", "internal/services", "internal/snmp", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
