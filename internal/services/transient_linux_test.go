@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -63,6 +64,10 @@ func TestSurroundingsOfUnits(t *testing.T) {
 	m := newManager(t, 20*time.Second, nil)
 	t.Setenv("MXTEST_ODD", "a \"b\" 'c' $HOME `d` \\ %n\ttab\nline")
 	t.Setenv("NOTIFY_SOCKET", "/nowhere")
+	// As in the agent: what a test in the background ignores would be passed on.
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT)
+	defer signal.Stop(heard)
 	const look = "env -0 | grep -zv -e ^_= -e ^PWD= -e ^MXCLUSTER_OWNER= | sort -z >$OUT/env; umask >$OUT/umask; readlink /proc/self/fd/0 >$OUT/input; " +
 		"grep -e ^Sig[A-P] -e ^Cap -e ^NoNewPrivs -e ^Seccomp: /proc/self/status >$OUT/status"
 	got := map[string]string{}
