@@ -80,7 +80,7 @@ func TestSyncEndsWithoutAPeer(t *testing.T) {
 	here, there := net.Pipe()
 	defer there.Close()
 	go func() {
-		_, _ = io.WriteString(there, message(wire.FrameGreeting, string(greetingOf(wire.ProtocolVersion))))
+		_, _ = io.WriteString(there, message(wire.FrameGreeting, string(greetingOf(wire.Spoken.Newest))))
 		_, _ = io.Copy(io.Discard, there)
 	}()
 	_, err := Sync(context.Background(), s, here, Request{LIM: 1, Side: clusterconf.SideRegular, Idle: shortIdle})

@@ -66,10 +66,10 @@ func SendKeepalives(w io.Writer) (stop func()) {
 }
 
 // Meet waits for the greeting of a [Serve], skips what a login prints before it, and checks that
-// both sides speak the same version of the protocol. It is a check of the connection only: peer can
-// be used for nothing else afterwards. A different version is fault.Refused, with the server to
+// both sides speak a version of the protocol that the other one speaks. It is a check of the
+// connection only: peer can be used for nothing else afterwards. Where there is none the error is fault.Refused, with the server to
 // upgrade in the hint.
 func Meet(peer Conn) (wire.Access, error) {
-	g, err := wire.NewLink(peer, peer).Meet(peer)
+	g, _, err := wire.NewLink(peer, peer).Meet(peer)
 	return g.Access, err
 }

@@ -174,7 +174,7 @@ func FuzzRequests(f *testing.F) {
 
 // FuzzAnswers feeds whole conversations to a client.
 func FuzzAnswers(f *testing.F) {
-	hello := message(wire.FrameGreeting, fmt.Sprintf(`{"magic":"mxcluster-xdata","version":%d}`, wire.ProtocolVersion)) + message(wire.FrameClock, `{"now":"`+baseTime.Format(time.RFC3339Nano)+`"}`)
+	hello := message(wire.FrameGreeting, fmt.Sprintf(`{"magic":"mxcluster-xdata","version":%d}`, wire.Spoken.Newest)) + message(wire.FrameClock, `{"now":"`+baseTime.Format(time.RFC3339Nano)+`"}`)
 	summaryOf := func(mtime time.Time) string {
 		b, err := json.Marshal(wire.Summary{Name: "xdata_1_20260301020000", Mtime: manifest.Nanoseconds(mtime), Files: 1, Bytes: 5})
 		must(f, err)

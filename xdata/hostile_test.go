@@ -429,7 +429,7 @@ func TestHostileClient(t *testing.T) {
 
 // A server that is none, or an evil one, is told from the one we want.
 func TestHostileServer(t *testing.T) {
-	hello := message(wire.FrameGreeting, fmt.Sprintf(`{"magic":"mxcluster-xdata","version":%d}`, wire.ProtocolVersion))
+	hello := message(wire.FrameGreeting, fmt.Sprintf(`{"magic":"mxcluster-xdata","version":%d}`, wire.Spoken.Newest))
 	clockNow := func() string {
 		now := `{"now":"` + time.Now().UTC().Format(time.RFC3339Nano) + `"}`
 		return message(wire.FrameClock, now)

@@ -82,7 +82,9 @@ func serve(ctx context.Context, end context.CancelCauseFunc, store *Store, r io.
 		wire.WidenPipe(in)
 	}
 	defer s.close()
-	err := s.link.Send(wire.FrameGreeting, wire.Greeting{Magic: wire.ProtocolMagic, Version: wire.ProtocolVersion, Sign: s.sign, Access: opt.Access})
+	hello := wire.Spoken.Greeting()
+	hello.Sign, hello.Access = s.sign, opt.Access
+	err := s.link.Send(wire.FrameGreeting, hello)
 	if err == nil {
 		defer s.link.Watch(in, opt.Idle, end)()
 		err = s.run(ctx)
@@ -194,6 +196,11 @@ func (s *server) answer(ctx context.Context, t wire.FrameType, payload []byte) e
 func (s *server) open(payload []byte) error {
 	if err := wire.DecodeJSON(payload, &s.asked); err != nil {
 		return err
+	}
+	if s.asked.Protocol != 0 {
+		if err := wire.Spoken.Check(s.asked.Protocol); err != nil {
+			return err
+		}
 	}
 	lim, side := s.asked.LIM, s.asked.Side
 	if lim < 1 || side != clusterconf.SideRegular && side != clusterconf.SideStandby {

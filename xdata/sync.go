@@ -193,7 +193,7 @@ func (c *client) run(ctx context.Context, gone func(error)) error {
 	c.local = make(chan localVersions, 1)
 	go c.inspectLocal(ctx)
 	defer c.close()
-	g, err := c.link.Meet(c.started)
+	g, protocol, err := c.link.Meet(c.started)
 	if err == nil {
 		err = signFiles{c.store.Dir}.check(g.Sign)
 	}
@@ -213,7 +213,7 @@ func (c *client) run(ctx context.Context, gone func(error)) error {
 		c.local, c.newest = make(chan localVersions, 1), nil
 		go c.inspectLocal(ctx)
 	}
-	if err := c.agree(); err != nil {
+	if err := c.agree(protocol); err != nil {
 		return err
 	}
 	if err := c.negotiate(ctx); err != nil {
@@ -300,12 +300,12 @@ func (c *client) check() error {
 }
 
 // agree checks that the two clocks agree. The request for the LIM goes out with the question, for
-// negotiate.
-func (c *client) agree() error {
+// negotiate, and says the version of the protocol.
+func (c *client) agree(protocol int) error {
 	// The clock is asked only now, when the other side answers at once: a login may take seconds.
 	// The next request, which takes longer, is sent along.
 	asked := c.store.now()
-	if err := cmp.Or(c.link.Put(wire.FrameClock), c.link.Send(wire.FrameOpen, wire.OpenRequest{LIM: c.req.LIM, Side: c.req.Side.Other()})); err != nil {
+	if err := cmp.Or(c.link.Put(wire.FrameClock), c.link.Send(wire.FrameOpen, wire.OpenRequest{LIM: c.req.LIM, Side: c.req.Side.Other(), Protocol: protocol})); err != nil {
 		return c.lost(err)
 	}
 	var theirs wire.Clock

@@ -487,7 +487,7 @@ func TestSyncAsksAtOnce(t *testing.T) {
 	}()
 	must(t, theirs.SetDeadline(time.Now().Add(20*time.Second)))
 	l := wire.NewLink(theirs, theirs)
-	must(t, l.Send(wire.FrameGreeting, wire.Greeting{Magic: wire.ProtocolMagic, Version: wire.ProtocolVersion}))
+	must(t, l.Send(wire.FrameGreeting, wire.Spoken.Greeting()))
 	for _, want := range []wire.FrameType{wire.FrameClock, wire.FrameOpen} {
 		if _, err := l.Expect(want); err != nil {
 			t.Errorf("waiting for message %d: %v", want, err)

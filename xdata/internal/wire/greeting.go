@@ -34,29 +34,30 @@ type Login interface {
 	Server() string
 }
 
-// Meet waits for the greeting of peer, at the other end of the link, and checks its version.
-func (l *Link) Meet(peer any) (Greeting, error) {
-	g, err := l.greeting()
-	if err != nil {
-		return g, err
+// Meet waits for the greeting of peer, at the other end of the link, and chooses the version of the
+// protocol: the newest that both sides speak.
+func (l *Link) Meet(peer any) (g Greeting, protocol int, err error) {
+	if g, err = l.greeting(); err != nil {
+		return g, 0, err
 	}
 	c, ours := peer.(Login)
 	if ours {
 		c.Answered()
 	}
-	if g.Version == ProtocolVersion {
-		return g, nil
+	theirs := g.Versions()
+	if protocol = Spoken.Common(theirs); protocol != 0 {
+		return g, protocol, nil
 	}
 	there, name := "the other server", "the other side"
 	if ours {
 		there, name = "server "+c.Server(), c.Server()
 	}
-	older := "this server"
-	if g.Version < ProtocolVersion {
-		older = there
+	older, is := "this server", "new"
+	if theirs.Newest < Spoken.Oldest {
+		older, is = there, "old"
 	}
-	return g, fault.New(fault.Refused, "upgrade mxcluster on "+older+", then synchronise again",
-		"%s speaks version %d of the protocol of syncs, this server version %d", name, g.Version, ProtocolVersion)
+	return g, 0, fault.New(fault.Refused, "upgrade mxcluster on "+older+", then synchronise again",
+		"%s is too %s: it speaks %s of the protocol of syncs, this server %s", name, is, theirs, Spoken)
 }
 
 // greeting reads up to the end of the greeting.

@@ -13,18 +13,15 @@ import (
 	"mxcluster/xdata/internal/manifest"
 )
 
-// ProtocolMagic and ProtocolVersion start every connection. A change that an older peer would
-// misunderstand raises the version.
-const (
-	ProtocolMagic   = "mxcluster-xdata"
-	ProtocolVersion = 7
-)
+// ProtocolMagic starts every connection.
+const ProtocolMagic = "mxcluster-xdata"
 
 // Greeting is the server's first message.
 type Greeting struct {
 	Magic   string `json:"magic"`
-	Version int    `json:"version"`
-	Sign    string `json:"sign"` // name of the sign file in its folder of versions; "": there is none
+	Version int    `json:"version"`          // the oldest of the protocol that it speaks: all that peers look at which do not negotiate
+	Newest  int    `json:"newest,omitempty"` // the newest that it speaks; 0: Version alone
+	Sign    string `json:"sign"`             // name of the sign file in its folder of versions; "": there is none
 	Access
 }
 
@@ -41,8 +38,9 @@ type Clock struct {
 
 // OpenRequest names the LIM that a connection is for.
 type OpenRequest struct {
-	LIM  int              `json:"lim"`
-	Side clusterconf.Side `json:"side"` // of the server
+	LIM      int              `json:"lim"`
+	Side     clusterconf.Side `json:"side"`               // of the server
+	Protocol int              `json:"protocol,omitempty"` // version of the protocol that is spoken from here on; 0: the oldest of the greeting
 }
 
 // Summary describes the newest complete version of a side, for choosing a direction.
