@@ -14,6 +14,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(full))
 	f.Add(Encode(uncreated()))
 	f.Add([]byte("a: &a [*a]\n---\n"))
+	addDocuments(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d, err := Parse("fuzz.yaml", data)
 		if err != nil {

@@ -93,6 +93,7 @@ func FuzzScan(f *testing.F) {
 	for _, text := range texts {
 		f.Add([]byte("a:\n  - b: " + text + "\n"))
 	}
+	addDocuments(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if notText(data) != nil {
 			return // Parse does not hand it on

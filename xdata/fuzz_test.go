@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/compat"
 	"mxcluster/xdata/internal/chunk"
 	"mxcluster/xdata/internal/manifest"
 	"mxcluster/xdata/internal/wire"
@@ -152,6 +153,7 @@ func FuzzRequests(f *testing.F) {
 	f.Add([]byte(open + frame(wire.FramePull, 0, "") + frame(wire.FrameHave, 0, "") + message(wire.FrameWant, "{}") + frame(wire.FrameBye, 0, "")))
 	f.Add([]byte(open + frame(wire.FramePush, 0, "") + string(honest().bytes(f)) + frame(wire.FrameBye, 0, "")))
 	f.Add([]byte(message(wire.FrameError, `{"code":3}`)))
+	addDialogues(f, ".client")
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		parent, err := os.MkdirTemp(dir, "")
@@ -184,6 +186,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Add([]byte(hello + summaryOf(baseTime) + string(honestHoles().bytes(f)) + message(wire.FrameDone, "{}")))
 	f.Add([]byte(hello + summaryOf(baseTime.Add(-2*time.Hour)) + frame(wire.FrameHave, 0, "") + message(wire.FrameWant, "{}") + message(wire.FrameDone, `{"name":"x"}`) + message(wire.FrameDone, "{}")))
 	f.Add([]byte(hello + message(wire.FrameOpen, `{"digest":"AAAA"}`) + message(wire.FrameDigest, `{"digest":"AAAA"}`)))
+	addDialogues(f, ".server")
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		parent, err := os.MkdirTemp(dir, "")
@@ -211,6 +214,11 @@ func FuzzIndex(f *testing.F) {
 	good := manifest.EncodeIndex(m)
 	f.Add(good)
 	f.Add(good[:len(good)-1])
+	for _, in := range compat.Recorded(f, "store") {
+		if strings.Contains(in.Name, indexPrefix) {
+			f.Add(in.Content)
+		}
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		// Also with the right hash, which chance would not find.
 		for _, b := range [][]byte{b, reseal(b)} {
@@ -280,6 +288,8 @@ func FuzzAdmission(f *testing.F) {
 func FuzzFrames(f *testing.F) {
 	f.Add([]byte(frame(wire.FrameHave, 3, "abc") + frame(wire.FrameBye, 0, "")))
 	f.Add(honest().bytes(f))
+	addDialogues(f, ".client")
+	addDialogues(f, ".server")
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		in := wire.NewLink(bytes.NewReader(stream), nil)
 		var out bytes.Buffer

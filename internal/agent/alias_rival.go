@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"mxcluster/internal/failover"
-	"mxcluster/internal/member"
 )
 
 const (
@@ -102,22 +101,17 @@ func (a *aliases) sendQuery(server string, n aliasQuery) {
 }
 
 // queryHeard answers another server's question, or handles its answer.
-func (a *aliases) queryHeard(ev member.Event) {
-	var n aliasQuery
-	if err := json.Unmarshal(ev.Payload, &n); err != nil {
-		a.log.Warn("ignoring a note that cannot be read", "from", ev.From, "err", err)
-		return
-	}
+func (a *aliases) queryHeard(from string, n aliasQuery) {
 	if n.Answer == nil {
 		n.Answer = a.answerFor(n.LIM, time.Now())
-		a.sendQuery(ev.From, n)
+		a.sendQuery(from, n)
 		return
 	}
 	x := a.all[n.LIM]
 	if x == nil || n.ID != x.rival.id || !x.holds {
 		return
 	}
-	if _, other := x.other(time.Now()); other == ev.From {
+	if _, other := x.other(time.Now()); other == from {
 		x.judgeRival(n.Answer)
 	}
 }

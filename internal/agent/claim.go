@@ -16,8 +16,12 @@ import (
 // claimHeard handles another server's statement.
 func (a *Agent) claimHeard(ev member.Event) {
 	var c statement
-	if err := json.Unmarshal(ev.Payload, &c); err != nil || c.Server != ev.From {
-		a.log.Warn("ignoring a claim that cannot be read", "from", ev.From, "err", err)
+	err := json.Unmarshal(ev.Payload, &c)
+	if err == nil && c.Server != ev.From {
+		err = fmt.Errorf("it is of %q", c.Server)
+	}
+	if err != nil {
+		a.refusals.unread(ev.From, "the claim", err)
 		return
 	}
 	if why := c.Beyond(a.doc.Age(), a.lims.highestTerm); why != "" {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/compat"
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
@@ -50,6 +51,11 @@ func FuzzHeard(f *testing.F) {
 		add(1, x)
 	}
 	add(2, aliasQuery{ID: 1, LIM: 1, Answer: &failover.AliasAnswer{Holds: true}})
+	for _, in := range append(compat.Recorded(f, "gossip"), compat.OfTheFuture(f, "gossip")...) {
+		for _, ev := range gossipOf(f, in) {
+			f.Add(slices.Index(kinds, ev.Kind), []byte(ev.Payload))
+		}
+	}
 	f.Fuzz(func(t *testing.T, kind int, raw []byte) {
 		ev := member.Event{Kind: kinds[int(uint(kind)%uint(len(kinds)))], From: "sb1", At: time.Now(), Payload: slices.Clone(raw)} //nolint:gosec // below three
 		if _, err := on(t.Context(), m.agent.core, func() (struct{}, error) { m.agent.heard(m.agent.net, ev); return struct{}{}, nil }); err != nil {

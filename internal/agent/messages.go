@@ -109,7 +109,7 @@ func (a *messenger) send(server string, m message, failed func(error)) {
 func (a *Agent) messageHeard(ev member.Event) {
 	var m message
 	if err := json.Unmarshal(ev.Payload, &m); err != nil {
-		a.log.Warn("ignoring a message that cannot be read", "from", ev.From, "err", err)
+		a.refusals.unread(ev.From, "a message", err)
 		return
 	}
 	switch m.Type {

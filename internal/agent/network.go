@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net"
@@ -210,6 +211,11 @@ func (a *Agent) heard(n *network, ev member.Event) {
 	case member.Refused:
 		a.refusals.notBelieved(ev)
 	case member.NoteHeard:
-		a.aliases.queryHeard(ev)
+		var n aliasQuery
+		if err := json.Unmarshal(ev.Payload, &n); err != nil {
+			a.refusals.unread(ev.From, "a note", err)
+			return
+		}
+		a.aliases.queryHeard(ev.From, n)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mxcluster/internal/failover"
+	"mxcluster/internal/fault"
 	"mxcluster/internal/member"
 )
 
@@ -46,6 +47,11 @@ func (a *refusals) refuse(server, kind, text string) {
 	}
 	a.refused[key] = now
 	a.journal.notBelieved(server, kind, text)
+}
+
+// unread records that something of another server cannot be read here.
+func (a *refusals) unread(server, what string, err error) {
+	a.refuse(server, "unreadable", fmt.Sprintf("%s of %s cannot be read here and is passed over: %s; compare their versions: `mxcluster upgrade check`", what, server, fault.Plain(err.Error())))
 }
 
 // notBelieved handles a refused message. If it comes from an agent of the system that cannot be

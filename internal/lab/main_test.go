@@ -155,6 +155,8 @@ func scenarios() map[string]Scenario {
 		"arbiter-late":          arbiterLateScenario,
 		"flapping":              flappingScenario,
 		"upgrade":               upgradeScenario,
+		"record":                recordScenario,
+		"upgrade-orders":        upgradeOrdersScenario,
 	}
 	maps.Copy(all, bootOrderScenarios())
 	maps.Copy(all, benchScenarios())

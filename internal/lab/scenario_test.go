@@ -34,7 +34,7 @@ func tryScenario(t *testing.T, name, exe string) error {
 	if os.Getenv(ordersEnv) != "" || os.Getenv(deletionsEnv) != "" {
 		limit = 20 * time.Minute
 	}
-	if os.Getenv(deadEnv) != "" || os.Getenv(betrayalsEnv) != "" {
+	if os.Getenv(deadEnv) != "" || os.Getenv(betrayalsEnv) != "" || os.Getenv(oldEnv) != "" || os.Getenv(recordEnv) != "" {
 		limit = 2 * time.Hour
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)

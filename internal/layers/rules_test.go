@@ -133,6 +133,8 @@ var arrows = []rule{
 		"helpers of tests"},
 	{"internal/badfs", nil,
 		"files that the disk does not give back, for the tests of who meets them; nothing of it is in the program"},
+	{"internal/compat", nil,
+		"what earlier versions wrote is read by the tests of who reads it; nothing of it is in the program"},
 	{"internal/agent", []string{
 		"internal/fault", "internal/levels", "internal/failover", "internal/lineage", "internal/member", "internal/services", "internal/control", "internal/status",
 		"internal/settings", "internal/alarms", "internal/events", "internal/whatif", "internal/arbiter", "internal/arbiter/keeper", "internal/arpbudget", "internal/detector", "internal/detector/evidence", "internal/manager", "internal/netfiles", "internal/rehearsal", "internal/rotation", "internal/sinks", "internal/swap", "internal/safepath", "clusterconf", "netops", "xdata"},
@@ -205,7 +207,7 @@ var bannedImports = []ban{
 		"schemas are of what commands read and print"},
 	{"github.com/jackc/pgx/...", []string{"internal/manager/postgres"},
 		"PostgreSQL is asked in one place"},
-	{"testing/...", []string{"xdata/internal/datatest", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest", "internal/manager/postgres/postgrestest"},
+	{"testing/...", []string{"xdata/internal/datatest", "internal/compat", "internal/netns/netnstest", "internal/arbiter/etcdtest", "internal/services/systemdtest", "internal/manager/postgres/postgrestest"},
 		"the program carries no test code"},
 	{"gopkg.in/yaml.v3", nil,
 		"one YAML library is enough: go.yaml.in/yaml/v3"},
@@ -228,7 +230,7 @@ var bannedCalls = []ban{
 }
 
 // forTests are the packages that only tests may import, and those among them.
-var forTests = regexp.MustCompile(`test$|^internal/(badfs|member/membernet)$`)
+var forTests = regexp.MustCompile(`test$|^internal/(badfs|compat|member/membernet)$`)
 
 // opensSockets may use the parts of net that reach out of the process.
 var opensSockets = []string{"netops", "internal/arbiter", "internal/arbiter/etcdtest", "internal/control", "internal/member", "internal/member/membernet", "internal/netns", "internal/agent", "internal/lab", "internal/manager/postgres", "internal/sinks", "internal/web"}

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
+	"mxcluster/internal/compat"
 	"mxcluster/internal/member/membernet"
 )
 
@@ -63,6 +65,9 @@ func FuzzReceive(f *testing.F) {
 	} {
 		f.Add([]byte(seed), false)
 		f.Add([]byte(seed), true)
+	}
+	for _, in := range append(compat.Recorded(f, "gossip"), compat.OfTheFuture(f, "gossip")...) {
+		f.Add(in.Content, strings.HasSuffix(in.Name, "-states.json"))
 	}
 	end, err := membernet.New().Open(addr("192.0.2.1"))
 	if err != nil {
