@@ -34,3 +34,25 @@ func TestSettingsThatDifferFromThoseOnTheDisk(t *testing.T) {
 		}
 	}
 }
+
+// The login of syncs, once it is set up, changes the default of sync.rsh, which each sync reads for
+// itself: an agent need not be started anew for it.
+func TestSettingUpTheLoginOfSyncsIsNoOtherSetting(t *testing.T) {
+	d := Dirs{Config: t.TempDir(), State: t.TempDir()}
+	used, err := Load(d, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(d.SSH(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(d.SSH()+"/config", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := Load(d, nil); err != nil || now.SyncRSH == used.SyncRSH {
+		t.Fatalf("the login of syncs is no default: %v", err)
+	}
+	if got := d.Differ(used, nil); got != "" {
+		t.Error(got)
+	}
+}

@@ -168,10 +168,13 @@ func readError(err error, path string) error {
 // read them when it started, and what to type; "": they do not.
 func (d Dirs) Differ(used *Settings, environ []string) string {
 	now, err := Load(d, environ)
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Sprintf("they cannot be used, and it could not start again: %v", err)
-	case !reflect.DeepEqual(now, used):
+	}
+	// Each sync is a process that reads for itself how it logs in; its default changes when the
+	// login of syncs is set up.
+	now.SyncRSH = used.SyncRSH
+	if !reflect.DeepEqual(now, used) {
 		return d.Settings() + " was changed since it started; `systemctl restart mxcluster-agent` there disturbs no call"
 	}
 	return ""
