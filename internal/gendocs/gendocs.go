@@ -1,5 +1,6 @@
 // Package gendocs makes the files that are derived from the commands: a manual
-// page and a page for readers on the web for each, and the completion scripts.
+// page and a page for readers on the web for each, and the completion scripts; and the
+// manual pages that documents are made into.
 // They are committed, so that they can be read and packaged without building
 // anything; this package's test holds them to the commands.
 package gendocs
@@ -7,6 +8,7 @@ package gendocs
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 	"time"
@@ -25,13 +27,17 @@ const (
 )
 
 // Files returns the content of every derived file by its path below the module's
-// root. It depends on the commands alone: not on the time, the machine or the user.
-func Files() (map[string][]byte, error) {
+// root, which tree is. It depends on the commands and the documents alone: not on the time, the
+// machine or the user.
+func Files(tree fs.FS) (map[string][]byte, error) {
 	root := commands.New(commands.Env{})
 	root.DisableAutoGenTag = true // it has a date
 	forAnybody(root)
 	files := make(map[string][]byte)
 	if err := pages(root, files); err != nil {
+		return nil, err
+	}
+	if err := addManuals(tree, files); err != nil {
 		return nil, err
 	}
 	return files, completions(root, files)

@@ -17,7 +17,7 @@ var root = filepath.Join("..", "..")
 // TestFilesAreUpToDate compares the committed files with the commands;
 // UPDATE_GOLDEN=1, or `make docs`, writes them instead.
 func TestFilesAreUpToDate(t *testing.T) {
-	files, err := Files()
+	files, err := Files(os.DirFS(root))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestFilesAreUpToDate(t *testing.T) {
 	}
 	for _, name := range present(t) {
 		if files[name] == nil {
-			t.Errorf("%s belongs to no command: run 'make docs'", name)
+			t.Errorf("%s belongs to nothing: run 'make docs'", name)
 		}
 	}
 }
@@ -79,14 +79,14 @@ func present(t *testing.T) []string {
 
 // What is committed must come out the same for everybody.
 func TestFilesDependOnNothingElse(t *testing.T) {
-	first, err := Files()
+	first, err := Files(os.DirFS(root))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("TMPDIR", t.TempDir())
 	t.Setenv("SOURCE_DATE_EPOCH", "1")
 	t.Setenv("MXCLUSTER_CONFIG_DIR", t.TempDir())
-	second, err := Files()
+	second, err := Files(os.DirFS(root))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,11 +104,12 @@ func TestFilesDependOnNothingElse(t *testing.T) {
 
 // Every page has what a reader looks for, and pages name pages that there are.
 func TestPages(t *testing.T) {
-	files, err := Files()
+	files, err := Files(os.DirFS(root))
 	if err != nil {
 		t.Fatal(err)
 	}
 	link := regexp.MustCompile(`\]\(([^)]+\.md)\)`)
+	other := regexp.MustCompile(`\b((?:mxcluster|cluster)[-a-z.]*)\(([157])\)`)
 	for name, text := range files {
 		var wanted []string
 		switch filepath.Ext(name) {
@@ -121,6 +122,13 @@ func TestPages(t *testing.T) {
 					t.Errorf("%s links to %s, which is not there", name, target)
 				}
 			}
+		case ".5", ".7":
+			wanted = []string{".TH ", "\n.SH NAME\n", ".SH SEE ALSO"}
+			for _, m := range other.FindAllSubmatch(text, -1) {
+				if target := manDir + "/" + string(m[1]) + "." + string(m[2]); files[target] == nil {
+					t.Errorf("%s names %s, which is not there", name, target)
+				}
+			}
 		default:
 			wanted = []string{"__complete"}
 		}
@@ -131,6 +139,7 @@ func TestPages(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"docs/man/mxcluster.1", "docs/man/mxcluster-add-lim.1", "docs/man/mxcluster-server-add.1",
+		"docs/man/mxcluster.yaml.5", "docs/man/cluster.yaml.5", "docs/man/mxcluster.7",
 		"docs/cli/mxcluster.md", "docs/cli/mxcluster_server_add.md", "completions/mxcluster.bash", "completions/_mxcluster", "completions/mxcluster.fish"} {
 		if files[name] == nil {
 			t.Errorf("there is no %s", name)
