@@ -15,7 +15,7 @@ PLAIN     := mxcluster/cmd/mxcluster mxcluster/internal/agent mxcluster/xdata
 # beside them, first the one with the most processes at once.
 LAB       := mxcluster/internal/lab
 
-.PHONY: build test test-race test-lab test-plain race needs lint docs demo fuzz bench mutants betrayals cover packages package-test clean
+.PHONY: build test test-race test-lab test-plain race needs lint docs demo fuzz bench mutants betrayals cover packages package-test package-lint clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags grpcnotrace -o bin/mxcluster ./cmd/mxcluster
@@ -99,6 +99,9 @@ packages:
 # The Debian package of the last commit, on three fresh servers with systemd in namespaces.
 package-test:
 	packaging/test/run
+
+package-lint:
+	packaging/lint
 
 cover:
 	$(GO) test -coverprofile=coverage.out ./...
