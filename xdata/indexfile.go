@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,15 +37,21 @@ func (is indexes) write(name string, m *manifest.Manifest) error {
 	return safepath.Replace(path, manifest.EncodeIndex(m), 0o644)
 }
 
-// read returns the index of a version that has the manifest now and the mark own; nil where there
-// is none that describes it. An index with a mark belongs to the version that the mark belongs to;
-// one without must share a file with now.
-func (is indexes) read(name string, now *manifest.Manifest, own *mark) (*manifest.Manifest, error) {
+// read returns the index of the version in root that has the manifest now and the mark own; nil
+// where there is none that describes it. An index with a mark belongs to the version that the mark
+// belongs to; one without must share a file with now. Neither may contradict the version's record.
+func (is indexes) read(root *os.Root, name string, now *manifest.Manifest, own *mark) (*manifest.Manifest, error) {
 	m, err := is.load(name)
-	if m == nil || own == nil && !manifest.SharesFile(m, now) {
+	if m == nil || own == nil && !manifest.SharesFile(m, now) || ofAnother(m, tree.ReadRecord(root)) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// ofAnother tells whether an index, which may be nil, is of another version than the one with the
+// record r: as where an index was restored from elsewhere. Without a record it is not known.
+func ofAnother(m *manifest.Manifest, r *manifest.Record) bool {
+	return m != nil && r != nil && r.Made && r.Node.Content != hex.EncodeToString(m.Digest())
 }
 
 // load reads the index with a version's name, whatever it describes; nil where there is none that

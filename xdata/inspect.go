@@ -132,6 +132,9 @@ func (l inspector) inspectOnce(name string, guided bool, bad *tree.Problems) (ob
 	if err != nil {
 		return x, err
 	}
+	if m != x.kept && ofAnother(x.kept, tree.ReadRecord(root)) {
+		x.kept = nil
+	}
 	x.manifest, x.Files, x.Bytes, x.content = m, t.Files, t.Bytes, t.Content
 	if t.Files > 0 {
 		x.NewestMtime = time.Unix(0, t.NewestMtime).UTC()
@@ -168,7 +171,7 @@ func (l inspector) cannotLook(x *observed, r *manifest.Record, err error, bad *t
 		return err
 	}
 	x.Complete, x.Damage, x.manifest, x.kept = false, manifest.InShort(bad.Words()), nil, nil
-	if kept != nil && kept.NewestMtime() != manifest.NoMtime {
+	if kept != nil && !ofAnother(kept, r) && kept.NewestMtime() != manifest.NoMtime {
 		x.NewestMtime = time.Unix(0, kept.NewestMtime()).UTC()
 	}
 	if x.NewestMtime.IsZero() {
@@ -190,7 +193,7 @@ func (l inspector) judge(root *os.Root, x *observed, t tree.Totals) error {
 	}
 	if own != nil && own.changed {
 		x.Verified = nil
-		if made, err = l.stillMade(x, own); err != nil {
+		if made, err = l.stillMade(root, x, own); err != nil {
 			return err
 		}
 	}
@@ -203,11 +206,11 @@ func (l inspector) judge(root *os.Root, x *observed, t tree.Totals) error {
 
 // stillMade compares a version that changed since it was made or received with its index. Without
 // an index it counts as one of another program.
-func (l inspector) stillMade(x *observed, own *mark) (bool, error) {
+func (l inspector) stillMade(root *os.Root, x *observed, own *mark) (bool, error) {
 	if own.Foreign {
 		return false, nil
 	}
-	kept, err := l.indexes.read(x.Name, x.manifest, own)
+	kept, err := l.indexes.read(root, x.Name, x.manifest, own)
 	if kept == nil || err != nil {
 		return false, err
 	}

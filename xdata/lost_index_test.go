@@ -1,6 +1,7 @@
 package xdata
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -14,6 +15,16 @@ func lostIndexes(t *testing.T) map[string]func(path string) {
 	t.Helper()
 	write := func(text string) func(path string) {
 		return func(path string) { must(t, os.WriteFile(path, []byte(text), 0o600)) }
+	}
+	other := func(change func(tr fileTree)) func(path string) {
+		s, from, tr := newStore(t), t.TempDir(), maps.Clone(sample)
+		change(tr)
+		tr.write(t, from, baseTime)
+		v, err := s.Backup(t.Context(), 1, from)
+		must(t, err)
+		data, err := os.ReadFile(s.indexes().path(v.Name))
+		must(t, err)
+		return write(string(data))
 	}
 	return map[string]func(path string){
 		"removed": func(path string) { must(t, os.Remove(path)) },
@@ -30,6 +41,8 @@ func lostIndexes(t *testing.T) map[string]func(path string) {
 			raw[len(raw)/2] ^= 1
 			must(t, os.WriteFile(path, raw, 0o600))
 		},
+		"one of another version": other(func(tr fileTree) { tr["db/more.sql"] = "select 2;\n" }),
+		"one of other content":   other(func(tr fileTree) { tr["db/dump.sql"] = "select 7;\n" }),
 		"a folder in its place": func(path string) {
 			must(t, os.Remove(path))
 			must(t, os.Mkdir(path, 0o700))

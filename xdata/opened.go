@@ -63,7 +63,7 @@ func (o *opened) lookOver(root *os.Root, v observed) (in transfer.Folder, err er
 	o.mark = nextMark(own)
 	in.Foreign = o.mark.Foreign
 	if in.Kept == nil {
-		if in.Kept, err = o.store.indexes().read(v.Name, in.Manifest, own); err != nil {
+		if in.Kept, err = o.store.indexes().read(root, v.Name, in.Manifest, own); err != nil {
 			return in, err
 		}
 	}

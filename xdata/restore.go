@@ -158,7 +158,7 @@ func (s *Store) checkHashes(root *os.Root, v Version, now *manifest.Manifest) er
 	if err != nil {
 		return err
 	}
-	kept, err := s.indexes().read(v.Name, seen, own)
+	kept, err := s.indexes().read(root, v.Name, seen, own)
 	if err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func (s *Store) verify(ctx context.Context, root *os.Root, f *Finding, read func
 		return err
 	}
 	m := nextMark(own)
-	kept, err := s.indexes().read(f.Name, r.seen, own)
+	kept, err := s.indexes().read(root, f.Name, r.seen, own)
 	if err != nil {
 		return err
 	}
