@@ -22,13 +22,26 @@ func (maintenance) begin(s *simulation, rnd *rand.Rand, on string) {
 	if rnd.IntN(2) == 0 {
 		of = s.standby()
 	}
-	now, lasts := time.Now().UTC(), pick(rnd, time.Minute, time.Hour)
-	end := now.Add(lasts)
+	lasts := pick(rnd, time.Minute, time.Hour)
 	if rnd.IntN(3) == 0 {
-		s.note("freeze on %s for %s", on, lasts)
-		s.command(on, func(d *clusterconf.Document) error { return d.FreezeCluster("c1", now, "test", "", &end) })
+		s.freeze(on, lasts)
 		return
 	}
+	s.drain(on, of, lasts)
+}
+
+// freeze types on a server that nothing moves by itself.
+func (s *simulation) freeze(on string, lasts time.Duration) {
+	now := time.Now().UTC()
+	end := now.Add(lasts)
+	s.note("freeze on %s for %s", on, lasts)
+	s.command(on, func(d *clusterconf.Document) error { return d.FreezeCluster("c1", now, "test", "", &end) })
+}
+
+// drain types on a server that nothing is to run on another one.
+func (s *simulation) drain(on, of string, lasts time.Duration) {
+	now := time.Now().UTC()
+	end := now.Add(lasts)
 	s.note("drain of %s on %s", of, on)
 	s.command(on, func(d *clusterconf.Document) error { return d.DrainServer(of, now, "test", "", &end, true) })
 }
@@ -67,6 +80,11 @@ func (vanished) begin(s *simulation, rnd *rand.Rand, on string) {
 	if own := s.doc.Server(on).LIM; own != 0 {
 		lim = own
 	}
+	s.loseProgram(on, lim)
+}
+
+// loseProgram has the program of a LIM be gone on a server.
+func (s *simulation) loseProgram(on string, lim int) {
 	s.note("the program of LIM %d on %s is gone", lim, on)
 	for _, verb := range []servicestest.Verb{servicestest.VerbAble, servicestest.VerbStart} {
 		s.servers[on].softs[lim].Script(verb, servicestest.Step{Err: errBroken})

@@ -110,14 +110,15 @@ func (s *simulation) isAny(kind map[string]bool, name string) bool {
 // betray reads from time to time what all servers say of a LIM, takes its server away, and
 // sees who was right. No second thing happens sooner than a promise may be old.
 func (s *simulation) betray() {
-	if s.betrayals.rnd.IntN(2) > 0 {
-		s.betrayNow()
+	if rnd := s.betrayals.rnd; rnd.IntN(2) > 0 {
+		s.betrayNow(pick(rnd, s.doc.LIMs...).Number)
 	}
 }
 
-func (s *simulation) betrayNow() {
+// betrayNow does it to the server of a LIM.
+func (s *simulation) betrayNow(lim int) {
 	rnd := s.betrayals.rnd
-	lim, cutOff := pick(rnd, s.doc.LIMs...).Number, rnd.IntN(3) == 0
+	cutOff := rnd.IntN(3) == 0
 	s.live(max(s.seenFor()-time.Since(s.disturb), 0) + time.Duration(rnd.Int64N(int64(5*time.Second))))
 	from := s.server(lim)
 	if from == "" {
@@ -137,7 +138,7 @@ func (s *simulation) betrayNow() {
 	s.note("LIM %d on %s, cut off %v; %v; yes without one of %q", lim, from, cutOff, said, rules)
 	had, guests, soon := s.hadData(from), s.guests(to, lim), s.servedSoon()+3*s.trouble[to].slow
 	makesRoom := slices.ContainsFunc(guests, func(guest int) bool { return s.goesHomeWithin(guest, to, soon) })
-	failed := s.failedOn(to, lim)
+	failed := s.failedOn(to, lim) || slices.ContainsFunc(guests, func(guest int) bool { return s.failedOn(s.doc.RegularOf(guest).Name, guest) })
 	s.lose(from, cutOff)
 	began, within := time.Now(), s.servedFor(to)
 	covered := false

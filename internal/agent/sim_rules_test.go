@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -266,40 +265,46 @@ func playBetrayals(t *testing.T, seed uint64, sum *played) {
 	s.start(s.names()...)
 	s.live(20*time.Second + 5*s.limit)
 	rnd := s.betrayals.rnd
-	for range betrayalsEach {
-		s.disarrange(rnd, pick(rnd, s.names()...), pick(rnd, s.doc.LIMs...).Number)
+	for _, kind := range rnd.Perm(disarrangements)[:betrayalsEach] {
+		lim := s.disarrange(kind, pick(rnd, s.doc.LIMs...).Number)
 		s.touched()
 		s.live(s.seenFor() + 3*s.limit)
-		s.betrayNow()
+		s.betrayNow(lim)
 		s.arrange()
 		s.live(20*time.Second + 5*s.limit)
 	}
 	s.finish()
 }
 
-// disarrange has one thing be out of order that a promise takes in.
-func (s *simulation) disarrange(rnd *rand.Rand, on string, lim int) {
-	if rnd.IntN(2) == 0 {
-		on = s.standby()
-	}
+// disarrangements is how many kinds of things there are that may be out of order.
+const disarrangements = 15
+
+// disarrange has one thing be out of order that a promise about a LIM takes in. It returns
+// the LIM that this is about, which may be another one.
+func (s *simulation) disarrange(kind, lim int) int {
+	rnd, regular := s.betrayals.rnd, s.doc.RegularOf(lim).Name
+	on := pick(rnd, regular, s.standby())
 	s.deafen()
-	switch rnd.IntN(14) {
+	switch kind {
 	case 0:
-		maintenance{}.begin(s, rnd, s.names()[0])
+		s.drain(regular, on, time.Hour)
+	case 13:
+		s.freeze(regular, time.Hour)
 	case 1:
 		s.lockSome(on, lim)
 	case 2:
 		failingChecks{}.begin(s, rnd, on)
 	case 3:
-		vanished{}.begin(s, rnd, on)
+		s.loseProgram(on, lim)
 	case 4:
-		s.newVersion(pick(rnd, s.names()...), true)
+		s.newVersion(on, true)
 	case 5:
 		s.trouble[on].set(func(x *trouble) { x.disk, x.memory = errDisk, errDisk })
 		s.note("no room on %s", on)
 	case 6:
 		s.disorders.strangers.begin(s, rnd, on)
 		s.disorders.strangers.announce(s)
+		return s.disorders.strangers.on
 	case 7:
 		if s.arb != nil {
 			s.note("%s does not reach the arbiter", on)
@@ -309,31 +314,45 @@ func (s *simulation) disarrange(rnd *rand.Rand, on string, lim int) {
 	case 8: // the server where it would go back to has no agent
 		s.orderFailover(lim)
 		s.live(10 * time.Second)
-		s.toggle(s.doc.RegularOf(lim).Name, lim)
+		s.toggle(regular, lim)
 	case 9:
 		s.power(on, lim)
-	case 10: // the standby is left with one server
-		for _, r := range s.disorders.routers.all {
-			s.segment.Disconnect(r.kernel)
-			r.down = true
-		}
-		for _, name := range s.names() {
-			if name != s.standby() && s.doc.Server(name).LIM != lim && !s.servers[name].down {
-				s.power(name, 0)
-			}
-		}
+	case 10:
+		s.leaveAlone(lim)
 	case 11: // an older document
 		s.trouble[on].set(func(x *trouble) { x.store = errDisk })
 		s.note("%s stores no document", on)
-		s.editSome(pick(rnd, s.names()...), lim)
+		s.editSome(pick(rnd, regular, s.standby()), lim)
 	case 12: // software that does not start any more on its own server
-		m := s.servers[s.doc.RegularOf(lim).Name]
+		m := s.servers[regular]
 		s.note("the software of LIM %d fails on %s", lim, m.name)
 		m.softs[lim].Script(servicestest.VerbStart, servicestest.Step{Err: errBroken})
 		s.limp[m.name+" "+strconv.Itoa(lim)] = true
 		m.softs[lim].SetState(services.Stopped)
 	default:
 		s.orderFailover(lim)
+	}
+	return lim
+}
+
+// leaveAlone leaves the standby with the server of one LIM, and no gateway. The others are
+// locked to their servers, so that it is free.
+func (s *simulation) leaveAlone(lim int) {
+	for _, l := range s.doc.LIMs {
+		if l.Number != lim {
+			s.lock(s.standby(), l.Number, &clusterconf.Lock{To: clusterconf.SideRegular, Since: time.Now().UTC().Truncate(time.Millisecond), By: "test"})
+		}
+	}
+	s.live(10 * time.Second)
+	s.note("%s and the server of LIM %d are left", s.standby(), lim)
+	for _, r := range s.disorders.routers.all {
+		s.segment.Disconnect(r.kernel)
+		r.down = true
+	}
+	for _, name := range s.names() {
+		if name != s.standby() && s.doc.Server(name).LIM != lim && !s.servers[name].down {
+			s.power(name, 0)
+		}
 	}
 }
 
