@@ -142,6 +142,12 @@ func (a *Agent) messageHeard(ev member.Event) {
 			delete(a.mail.waiters, m.ID)
 			w <- m.reply()
 		}
+	default:
+		a.refusals.unknown(ev.From, "type", m.Type)
+		if m.ID != "" { // it waits for an answer
+			a.mail.send(ev.From, message{Type: typeReply, ID: m.ID, Error: &messageError{Code: fault.Refused,
+				Message: fmt.Sprintf("the agent of %s, of version %s, does not know what it is asked for", a.cfg.Server, a.cfg.Version), Hint: "upgrade mxcluster on " + a.cfg.Server}}, nil)
+		}
 	}
 }
 

@@ -217,5 +217,7 @@ func (a *Agent) heard(n *network, ev member.Event) {
 			return
 		}
 		a.aliases.queryHeard(ev.From, n)
+	case member.LaterHeard:
+		a.refusals.unknown(ev.From, "kind", ev.Form)
 	}
 }

@@ -13,6 +13,7 @@ import (
 const (
 	refusedEvery = 10 * time.Minute // between events of one kind about one server
 	maxRefused   = 256              // bound of kinds and servers that are distinguished
+	maxName      = 32               // bytes of an unknown type that are told
 	maxPeers     = 512              // bound of servers that are remembered, in the document or not
 	strangerLife = 10 * time.Minute // how long a server that is not in the document is remembered after it was heard
 	strangeFor   = 3 * time.Minute  // how long a server counts as not understood; its refusals are reported every minute
@@ -28,30 +29,46 @@ type refusalCause struct {
 // refusal is a kind of message that is refused, and its server.
 type refusal struct{ server, kind string }
 
+// repeats are the refusals of one kind.
+type repeats struct {
+	told time.Time // last event about it
+	more int       // since then, without one
+}
+
 // refusals records what other servers sent and was refused.
 type refusals struct {
 	*core
 	peers   *peers
-	refused map[refusal]time.Time   // last event about it
+	refused map[refusal]*repeats
 	causes  map[string]refusalCause // by server whose messages are not understood
 }
 
 // refuse records an event about something refused, rarely for each kind and server.
 func (a *refusals) refuse(server, kind, text string) {
 	key, now := refusal{server, kind}, time.Now()
-	if last, ok := a.refused[key]; ok && now.Sub(last) < refusedEvery {
+	r := a.refused[key]
+	if r != nil && now.Sub(r.told) < refusedEvery {
+		r.more++
 		return
 	}
-	if a.refused == nil || len(a.refused) >= maxRefused {
-		a.refused = map[refusal]time.Time{}
+	if r != nil && r.more > 0 {
+		text += fmt.Sprintf(" (and %d times before)", r.more)
 	}
-	a.refused[key] = now
+	if a.refused == nil || r == nil && len(a.refused) >= maxRefused {
+		a.refused = map[refusal]*repeats{}
+	}
+	a.refused[key] = &repeats{told: now}
 	a.journal.notBelieved(server, kind, text)
 }
 
 // unread records that something of another server cannot be read here.
 func (a *refusals) unread(server, what string, err error) {
 	a.refuse(server, "unreadable", fmt.Sprintf("%s of %s cannot be read here and is passed over: %s; compare their versions: `mxcluster upgrade check`", what, server, fault.Plain(err.Error())))
+}
+
+// unknown records that a server sends something of a kind or type that this version does not know.
+func (a *refusals) unknown(server, what, name string) {
+	a.refuse(server, "unknown", fmt.Sprintf("what comes from %s is of the %s %q, which is not known here and is passed over; compare their versions: `mxcluster upgrade check`", server, what, name[:min(len(name), maxName)]))
 }
 
 // notBelieved handles a refused message. If it comes from an agent of the system that cannot be

@@ -14,6 +14,7 @@ import (
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/fault"
 	"mxcluster/internal/member"
 	"mxcluster/internal/settings"
 	"mxcluster/internal/status"
@@ -118,6 +119,47 @@ func TestMemberThatLies(t *testing.T) {
 		pass(time.Second)
 		if n, text := told("not-believed"); n != 1 || text != "the agent of srv2 is not understood: what comes from it is sealed with another gossip key; give it the right one" {
 			t.Errorf("told %d times: %s", n, text)
+		}
+	})
+}
+
+// What a later version sends is passed over and told once of each server, however much comes. It
+// counts as a sign of life, and an order that is not known is answered.
+func TestMessagesOfALaterVersion(t *testing.T) {
+	inWorld(t, clusterconf.FallbackManual, func(w *world) {
+		w.start("srv1", "srv2", "sb1")
+		w.await(1, "srv1", time.Minute)
+		m := w.servers["sb1"]
+		a := m.agent
+		onLoop(t, a, func() {
+			for i := range 3000 {
+				ev := member.Event{Kind: member.LaterHeard, From: "srv2", At: time.Now(), Form: fmt.Sprintf("kind %d", i)}
+				if i%3 > 0 {
+					ev.Kind, ev.Payload = member.MessageHeard, []byte(`{"type":"later","to":{"x":1}}`)
+				}
+				if i%3 > 1 {
+					ev.Kind, ev.Payload = member.StateHeard, []byte(`{"server":["srv2"]}`)
+				}
+				a.heard(a.net, ev)
+			}
+		})
+		pass(time.Second)
+		counts := map[string]int{}
+		for _, e := range m.events.of(events.Server) {
+			if e.Subject == "srv2" {
+				counts[e.Is]++
+			}
+		}
+		if counts["unknown"] != 1 || counts["unreadable"] != 1 {
+			t.Errorf("told %v", counts)
+		}
+		var answer <-chan reply
+		onLoop(t, w.servers["srv1"].agent, func() { answer = w.servers["srv1"].agent.mail.passOn("sb1", message{Type: "later"}) })
+		if r := <-answer; r.err == nil || fault.CodeOf(r.err) != fault.Refused || !strings.Contains(r.err.Error(), "the agent of sb1") || fault.HintOf(r.err) != "upgrade mxcluster on sb1" {
+			t.Errorf("the answer is %+v", r)
+		}
+		if w.alarmRaised("sb1", string(alarms.NotUnderstood)) {
+			t.Error("it counts as not understood")
 		}
 	})
 }

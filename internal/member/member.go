@@ -51,7 +51,8 @@ type Event struct {
 	Sent    time.Time // by the sender's clock; zero: not known
 	Payload []byte    // StateHeard, MessageHeard, NoteHeard; the receiver's own
 	Refusal *Refusal  // Refused
-	Stale   bool      // BeatHeard, NoteHeard: its state is another than the one heard last, and is being asked for
+	Form    string    // LaterHeard: the kind that is not known here
+	Stale   bool      // BeatHeard, NoteHeard, LaterHeard: its state is another than the one heard last, and is being asked for
 }
 
 // EventKind tells events apart.
@@ -63,6 +64,7 @@ const (
 	StateHeard                        // a newer state of that server
 	MessageHeard                      // a message for this server alone
 	Refused                           // something was not believed; told now and then
+	LaterHeard                        // one of a kind that a later version may know: a sign of life, its content is passed over
 	NoteHeard                         // a short one that came in a datagram (see [Pool.Tell])
 )
 

@@ -56,16 +56,17 @@ func (p *Pool) receive(in incoming) []Event {
 	case kindAsk:
 		p.outlive(e.Known)
 		p.answer(e.Origin, e.Known)
-	case kindBeat, kindNote:
-	default:
-		return nil
 	}
 	if p.disagrees(e.Origin, e.Seq, in.at) {
 		p.Ask(e.Origin)
 	}
 	ev := Event{Kind: BeatHeard, From: e.Origin, At: in.at, Sent: e.sentAt(), Stale: p.outdated(e.Origin, e.Seq)}
-	if e.Kind == kindNote {
+	switch e.Kind {
+	case kindBeat, kindState, kindAsk:
+	case kindNote:
 		ev.Kind, ev.Payload = NoteHeard, e.Payload
+	default:
+		ev.Kind, ev.Form = LaterHeard, e.Kind[:min(len(e.Kind), maxForm)]
 	}
 	if e.Seq > highest(p.cfg.Now()) { // it lives, whatever it says
 		return []Event{ev, {Kind: Refused, From: e.Origin, At: in.at, Refusal: &Refusal{Kind: "state-number", Count: 1, From: in.source.Addr(),
@@ -73,6 +74,9 @@ func (p *Pool) receive(in incoming) []Event {
 	}
 	return []Event{ev}
 }
+
+// maxForm bounds how much of an unknown kind is passed on.
+const maxForm = 32
 
 // fits reports whether an envelope may come the way it came: messages over
 // connections, all else in datagrams, under the name that sealed them.
@@ -94,14 +98,17 @@ func (p *Pool) outdated(origin string, seq uint64) bool {
 // receiveStates merges what came with a push/pull. It is no sign of life of the
 // servers named in it: it may be old.
 func (p *Pool) receiveStates(in incoming) []Event {
-	var all []record
+	var all []json.RawMessage
 	if err := json.Unmarshal(in.body, &all); err != nil {
-		p.cfg.Log.Warn("ignoring a push/pull state that cannot be read", "err", err)
+		p.cfg.Log.Debug("ignoring push/pull states that cannot be read", "err", err)
 		return nil
 	}
 	var out []Event
-	for _, r := range all {
-		switch {
+	for _, raw := range all {
+		var r record
+		switch err := json.Unmarshal(raw, &r); {
+		case err != nil:
+			p.cfg.Log.Debug("ignoring a push/pull state that cannot be read", "err", err)
 		case r.Origin == p.cfg.Name:
 			p.outlive(r.Seq)
 		case p.merge(r):
