@@ -196,6 +196,7 @@ func (s *simulation) giveBack(name string, cutOff bool) {
 		}
 	case s.servers[name].down:
 		s.boot(name)
+		s.live(100 * time.Millisecond) // until its agent denies what it does not hold; a unit of its own does so before the network is up
 	}
 	s.touched()
 }
