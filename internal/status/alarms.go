@@ -27,7 +27,7 @@ func (in *Input) raised() []alarms.Alarm {
 	var raised [][]alarms.Alarm
 	for name, s := range in.Servers {
 		if s.trusted() || name == in.Observer {
-			raised = append(raised, s.Alarms)
+			raised = append(raised, in.heardAlarms(name, s.Alarms))
 		}
 	}
 	return alarms.Merge(raised...)

@@ -20,7 +20,7 @@ type place struct {
 
 func (in *Input) place(name string, side clusterconf.Side, lim int) place {
 	s := in.Servers[name]
-	return place{Seen: s, name: name, side: side, claim: s.Claim.LIM(lim)}
+	return place{Seen: s, name: name, side: side, claim: in.heardClaim(name, s.Claim.LIM(lim))}
 }
 
 // holder says whether the server's kernel has the alias, as far as its agent
