@@ -47,13 +47,15 @@ func main() {
 func environment(s *signals) commands.Env {
 	return commands.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Environ:    os.Environ(),
-		Terminal:   isTerminal,
-		User:       userName,
-		Now:        time.Now,
-		Kernel:     func() (commands.Kernel, error) { return netops.NewKernel() },
-		Wire:       func(ifname string) (commands.Wire, error) { return netops.OpenWire(ifname) },
-		Agent:      func(socket, spare string) commands.Agent { return &control.Client{Path: socket, Spare: spare} },
+		Environ:  os.Environ(),
+		Terminal: isTerminal,
+		User:     userName,
+		Now:      time.Now,
+		Kernel:   func() (commands.Kernel, error) { return netops.NewKernel() },
+		Wire:     func(ifname string) (commands.Wire, error) { return netops.OpenWire(ifname) },
+		Agent: func(socket, spare string) commands.Agent {
+			return &control.Client{Path: socket, Spare: spare, Version: version().Version}
+		},
 		Edit:       edit,
 		Watch:      watch,
 		Machine:    commands.Machine{Files: os.DirFS("/"), Port: netops.TryPort, Segment: netops.TrySegment, Blocking: netops.TryBlocking, ClockKept: clockKept},

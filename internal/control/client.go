@@ -44,6 +44,8 @@ const maxAnswer = 256 << 20
 type Client struct {
 	Path  string
 	Spare string // where the agent listens while there is no room at Path; "": nowhere
+
+	Version string // of the program that calls, for errors; "": not known
 }
 
 // Status returns the clusters as the agent sees them.
@@ -53,8 +55,11 @@ func (c *Client) Status(ctx context.Context) (*status.ClusterStatus, error) {
 
 // Agent returns what the agent says of itself.
 func (c *Client) Agent(ctx context.Context) (*AgentInfo, error) {
-	return call[AgentInfo](ctx, c, http.MethodGet, "/v1/agent", nil, readWait)
+	return call[AgentInfo](ctx, c, http.MethodGet, agentPath, nil, readWait)
 }
+
+// agentPath is the call that all versions know.
+const agentPath = "/v1/agent"
 
 // Events returns what happened, as far as the servers that answer keep it.
 func (c *Client) Events(ctx context.Context, q events.Query) (*events.List, error) {
@@ -182,7 +187,31 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any, 
 	if err != nil {
 		return nil, c.failed(ctx, req, err)
 	}
-	return parse[T](resp, answer)
+	v, err := parse[T](resp, answer)
+	if err != nil && path != agentPath && unknownThere(resp, err) {
+		err = c.otherVersion(ctx, err)
+	}
+	return v, err
+}
+
+// unknownThere tells whether an agent does not know the call, or a part of it.
+func unknownThere(resp *http.Response, err error) bool {
+	return resp.StatusCode == http.StatusNotFound && fault.CodeOf(err) == fault.Failed ||
+		resp.StatusCode == http.StatusBadRequest && strings.Contains(err.Error(), unknownField)
+}
+
+// unknownField is how package json begins the error for a key that is not known.
+const unknownField = "json: unknown field "
+
+// otherVersion names the versions of the command and of the agent, which does not know what the
+// command asks for.
+func (c *Client) otherVersion(ctx context.Context, err error) error {
+	there := "a version that it does not tell"
+	if info, failed := c.Agent(ctx); failed == nil && info.Version != "" {
+		there = "version " + info.Version
+	}
+	return fault.Wrap(err, fault.CodeOf(err), "restart the agent here with the program of the command: systemctl restart mxcluster-agent (mxcluster upgrade check says whether it may be now)",
+		"the agent, of %s, does not know all that this command, of version %s, asks for", there, c.Version)
 }
 
 func newRequest(ctx context.Context, method, path string, body any) (*http.Request, error) {

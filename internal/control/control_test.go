@@ -94,7 +94,7 @@ func (f *fake) Status(context.Context) (*status.ClusterStatus, error) {
 }
 
 func (f *fake) Agent(context.Context) (*AgentInfo, error) {
-	return &AgentInfo{Server: "srv1", PID: os.Getpid(), Lease: 3 * time.Second, LIMs: []LIMInfo{{LIM: 1, State: "running"}}}, nil
+	return &AgentInfo{Server: "srv1", Version: "1.0.0", PID: os.Getpid(), Lease: 3 * time.Second, LIMs: []LIMInfo{{LIM: 1, State: "running"}}}, nil
 }
 
 func (f *fake) Order(ctx context.Context, o Order) (*OrderResult, error) { return f.order(ctx, o) }
