@@ -259,7 +259,9 @@ func limHindrance(l *status.StatusLIM, server, standby string) []string {
 	switch {
 	case here && l.State != stateRunning:
 		return []string{fmt.Sprintf("LIM %d is %s here", l.LIM, l.State)}
-	case here && (l.Redundant == nil || !*l.Redundant):
+	case here && l.Redundant == nil:
+		return []string{strings.TrimSuffix(fmt.Sprintf("LIM %d is active here, and whether it would be taken over is not known: %s", l.LIM, l.RedundantWhy), ": ")}
+	case here && !*l.Redundant:
 		return []string{fmt.Sprintf("LIM %d is active here and not redundant: %s", l.LIM, l.RedundantWhy)}
 	case server == standby && l.ActiveOn == nil:
 		return []string{fmt.Sprintf("LIM %d is not active anywhere, and %s may take it over: %s", l.LIM, server, l.Reason)}

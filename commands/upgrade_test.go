@@ -43,6 +43,9 @@ func TestWhetherAServerMayBeRestarted(t *testing.T) {
 		"active and not redundant": {func(_ *control.AgentInfo, c *status.StatusCluster) {
 			c.LIMs[0].Redundant, c.LIMs[0].RedundantWhy = &no, "sb1 is down"
 		}, "", "LIM 1 is active here and not redundant: sb1 is down"},
+		"nobody says whether it is redundant": {func(_ *control.AgentInfo, c *status.StatusCluster) {
+			c.LIMs[0].Redundant, c.LIMs[0].RedundantWhy = nil, ""
+		}, "", "LIM 1 is active here, and whether it would be taken over is not known"},
 		"it starts":                  {func(_ *control.AgentInfo, c *status.StatusCluster) { c.LIMs[0].State = "starting" }, "", "LIM 1 is starting here"},
 		"another one is upgraded":    {func(_ *control.AgentInfo, c *status.StatusCluster) { c.Servers[0].Agent = &no }, "", "no agent runs on sb1"},
 		"another one is not ready":   {func(_ *control.AgentInfo, c *status.StatusCluster) { c.Servers[0].Ready = nil }, "", "sb1 is not ready"},

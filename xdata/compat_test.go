@@ -64,7 +64,8 @@ func TestNotesOfEarlierVersions(t *testing.T) {
 	seen := map[string]int{}
 	compat.Each(t, append(compat.Recorded(t, "store"), compat.Recorded(t, "sync")...), func(t *testing.T, in compat.Input) {
 		base := path.Base(in.Name)
-		kind, v := "", any(nil)
+		var kind string
+		var v any
 		switch {
 		case strings.HasPrefix(base, indexPrefix):
 			m, err := manifest.DecodeIndex(in.Content)

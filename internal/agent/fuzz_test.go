@@ -53,7 +53,7 @@ func FuzzHeard(f *testing.F) {
 	add(2, aliasQuery{ID: 1, LIM: 1, Answer: &failover.AliasAnswer{Holds: true}})
 	for _, in := range append(compat.Recorded(f, "gossip"), compat.OfTheFuture(f, "gossip")...) {
 		for _, ev := range gossipOf(f, in) {
-			f.Add(slices.Index(kinds, ev.Kind), []byte(ev.Payload))
+			f.Add(slices.Index(kinds, ev.Kind), ev.Payload)
 		}
 	}
 	f.Fuzz(func(t *testing.T, kind int, raw []byte) {

@@ -159,10 +159,8 @@ func (r *recording) answer(t *testing.T, p *Pool, body []byte) {
 
 // keep writes down what came, once of each kind from each server; of states the longest.
 func (r *recording) keep(in incoming) error {
-	name := ""
-	if in.states {
-		name = "states"
-	} else {
+	name := "states"
+	if !in.states {
 		var e envelope
 		if err := json.Unmarshal(in.body, &e); err != nil {
 			return err

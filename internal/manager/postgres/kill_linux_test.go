@@ -65,7 +65,7 @@ func TestProcessThatIsKilled(t *testing.T) {
 	var err error
 	if k.Remove {
 		d.begun("remove")
-		err = s.Place.Remove(t.Context())
+		err = s.Remove(t.Context())
 	} else {
 		_, err = d.setup(k.Setup.Role, 100)
 	}

@@ -71,13 +71,10 @@ func (d *duo) setup(role manager.Role, steps int) ([]manager.StepID, error) {
 		if d.begun != nil {
 			d.begun(left[0].ID)
 		}
-		switch {
-		case left[0].ID == manager.StepAddress:
+		if left[0].ID == manager.StepAddress {
 			d.document = true
-		default:
-			if err := s.do(d.t.Context(), left[0].ID); err != nil {
-				return done, fmt.Errorf("%s: %w", left[0].ID, err)
-			}
+		} else if err := s.do(d.t.Context(), left[0].ID); err != nil {
+			return done, fmt.Errorf("%s: %w", left[0].ID, err)
 		}
 		done = append(done, left[0].ID)
 	}
