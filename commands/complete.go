@@ -40,7 +40,8 @@ func (a completer) wireCompletion(root *cobra.Command) {
 			visit(sub)
 		}
 		path := strings.TrimPrefix(c.CommandPath(), root.Name()+" ")
-		if c.ValidArgs == nil && c.ValidArgsFunction == nil && !c.HasSubCommands() {
+		takes := !c.HasSubCommands() || strings.Contains(c.Use, " ") // a group takes none
+		if c.ValidArgs == nil && c.ValidArgsFunction == nil && takes {
 			c.ValidArgsFunction = a.completeArguments(argumentOffers(path, c.Use, narrow))
 		}
 		complete := func(f *pflag.Flag) {
@@ -81,7 +82,9 @@ func narrowerArguments() map[string]offer {
 	return map[string]offer{
 		"create C":                nil,
 		"server add SRV":          nil,
-		"lab exec SRV":            nil, // servers of the lab, whose document is elsewhere
+		"lab exec SRV":            offerLabServers, // of the lab, whose document is elsewhere
+		"lab fail SRV":            offerLabServers,
+		"lab heal SRV":            offerLabServers,
 		"preload C":               offerClusters(notPreloaded),
 		"add-lim C":               offerClusters(notPreloaded),
 		"add-lim N":               offerLIMs(inNoCluster),

@@ -25,9 +25,12 @@ func (a completer) flagValues() map[string]cobra.CompletionFunc {
 		"--run-dir":              folder,
 		"--lab":                  folder,
 		"xdata backup --from":    folder,
+		"xdata restore --to":     folder,
 		"lim set --prompts":      folder,
 		"--key-file":             file,
 		"--passphrase-file":      file,
+		"--identity":             file,
+		"--timeline":             file,
 		"--output":               fromList(ui.Formats(), cobra.ShellCompDirectiveNoFileComp),
 		"--color":                words("auto", "on a terminal", "always", "", "never", ""),
 		"--fallback":             fallback,
@@ -35,6 +38,7 @@ func (a completer) flagValues() map[string]cobra.CompletionFunc {
 		"--rehearse":             words(clusterconf.RehearseOff.String(), "by order only", clusterconf.RehearseNightly.String(), "each night, while the standby is free"),
 		"--split-brain-stop":     side,
 		"--to":                   side,
+		"lab fail --how":         words(labFaultOffers()...),
 		"--direction":            words(string(xdata.DirectionAuto), "from the newer side", string(xdata.DirectionToStandby), "", string(xdata.DirectionToRegular), ""),
 		"--media-server":         words(string(clusterconf.MediaServerNone), "", string(clusterconf.MediaServerColocated), "", string(clusterconf.MediaServerStandalone), ""),
 		"--service":              prefixes("systemd:", "ocf:", "exec:"),
@@ -44,12 +48,40 @@ func (a completer) flagValues() map[string]cobra.CompletionFunc {
 		"create --lim":           a.completeFlag(offerLIMs(inNoCluster), "="),
 		"change --priority":      a.completeFlag(limsOfCluster, "="),
 		"join --server":          a.completeFlag(offerServers(anyServer), ""),
+		"simulate --down":        a.completeFlag(offerServers(anyServer), ""),
+		"simulate --up":          a.completeFlag(offerServers(anyServer), ""),
+		"simulate --cut":         a.completeFlag(offerPairs, ""),
+		"--server-is-dead":       a.completeFlag(offerServers(anyServer), ""),
+		"--keep":                 side,
+		"xdata prune --keep":     cobra.NoFileCompletions, // a number
+		"--interface":            a.interfaces,
+		"--lim":                  a.completeFlag(offerLIMs(anyLIM), ""),
+		"init --lim":             cobra.NoFileCompletions, // a new one
+		"server add --lim":       cobra.NoFileCompletions,
 		"status --lim":           a.completeFlag(limsOfCluster, ""),
 		"sync --lim":             a.completeFlag(limsOfCluster, ""),
 		"rehearse --lim":         a.completeFlag(limsOfCluster, ""),
-		"xdata list --lim":       a.completeFlag(offerLIMs(anyLIM), ""),
-		"xdata backup --lim":     a.completeFlag(offerLIMs(anyLIM), ""),
 	}
+}
+
+// interfaces offers the network interfaces of this server.
+func (a completer) interfaces(_ *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	kernel, err := a.env.Kernel()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	links, err := kernel.Links()
+	_ = kernel.Close() // it has only looked
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var list []cobra.Completion
+	for _, l := range links {
+		if l.Name != "lo" {
+			list = append(list, l.Name)
+		}
+	}
+	return withPrefix(list, begun), cobra.ShellCompDirectiveNoFileComp
 }
 
 // words offers fixed values, each followed by its description; "": none.

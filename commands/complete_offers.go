@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/lab"
 )
 
 // described joins a word and its description in cobra's format.
@@ -142,6 +143,24 @@ func aboutServer(s *clusterconf.Server, c *clusterconf.Cluster) string {
 		text += ", cluster " + c.Name
 	}
 	return text
+}
+
+// offerPairs offers every two servers, as A:B.
+func offerPairs(store *clusterconf.Store, args []string) []cobra.Completion {
+	return fromDocument(func(doc *clusterconf.Document, _ []string) []cobra.Completion {
+		var list []cobra.Completion
+		for i, one := range doc.Servers {
+			for _, other := range doc.Servers[i+1:] {
+				list = append(list, one.Name+":"+other.Name, other.Name+":"+one.Name)
+			}
+		}
+		return list
+	})(store, args)
+}
+
+// offerLabServers offers the servers of the lab in the folder that is the default.
+func offerLabServers(*clusterconf.Store, []string) []cobra.Completion {
+	return lab.Servers(lab.DefaultDir())
 }
 
 // offeredRevisions bounds the former documents that are offered; older ones are listed by `config

@@ -51,6 +51,15 @@ func faultNames(between string) string {
 	return strings.Join(names, between)
 }
 
+// labFaultOffers are the ways to fail, each followed by what it is.
+func labFaultOffers() []string {
+	var pairs []string
+	for _, f := range lab.Faults() {
+		pairs = append(pairs, string(f), faultWords(f))
+	}
+	return pairs
+}
+
 func parseFault(how string) (lab.Fault, error) {
 	way := lab.Fault(how)
 	switch {

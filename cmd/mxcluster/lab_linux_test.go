@@ -118,12 +118,73 @@ func (p *playground) processes() map[int]string {
 	return found
 }
 
-// A lab that was started stays up until it is taken down: the standby takes over a LIM whose
-// server loses its power, gives it back when that has healed, and nothing is left at the end.
-func TestLabStaysUpThroughAPowerCut(t *testing.T) {
+// tutorial returns the commands of the lab's tutorial, in order.
+func tutorial(t *testing.T) []string {
+	t.Helper()
+	var lines []string
+	inBlock := false
+	for line := range strings.Lines(read(t, "../../docs/tutorial/lab.md")) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "```") {
+			inBlock = !inBlock
+		} else if inBlock {
+			lines = append(lines, strings.TrimPrefix(line, "mxcluster "))
+		}
+	}
+	if len(lines) != 10 {
+		t.Fatalf("the tutorial has %d commands, not ten: %q", len(lines), lines)
+	}
+	return lines
+}
+
+// The lab's tutorial goes as it says: a lab that was started stays up until it is taken down, the
+// standby takes over a LIM whose server loses its power and gives it back when that has healed, and
+// nothing is left at the end.
+func TestLabTutorial(t *testing.T) {
 	t.Parallel()
 	p := newPlayground(t)
-	said := p.must(t, "lab up")
+	checks := map[string]func(t *testing.T, said string){
+		"lab up": p.isUp,
+		"lab fail srv1 --how power": func(t *testing.T, _ string) {
+			if again := p.must(t, "lab fail srv1 --how power"); !strings.Contains(again, "already") {
+				t.Errorf("a second power cut says: %s", again)
+			}
+			l := p.answers(t, "sb1")
+			if l.Silence == nil || l.Silence.From != "srv1" || l.Silence.To != "sb1" || l.Silence.Ms < 1000 {
+				t.Errorf("the phone saw %+v, want a silence of a second and more, from srv1 to sb1", l.Silence)
+			}
+			if code, out := p.run(t, "lab exec srv1 -- true"); code != 5 || !strings.Contains(out, "no power") {
+				t.Errorf("a command on a server without power: exit code %d\n%s", code, out)
+			}
+		},
+		"lab exec sb1 -- mxcluster fallback 1 --wait": func(t *testing.T, _ string) { p.answers(t, "srv1") },
+		"lab down": func(t *testing.T, _ string) {
+			if left := p.processes(); len(left) > 0 {
+				t.Errorf("processes left: %v", left)
+			}
+			if code, out := p.run(t, "lab status"); code != 4 || !strings.Contains(out, "mxcluster lab up") {
+				t.Errorf("lab status afterwards: exit code %d\n%s", code, out)
+			}
+		},
+	}
+	for i, line := range tutorial(t) {
+		said := p.must(t, line)
+		if i == 4 && !strings.Contains(said, "srv1 was down") {
+			t.Errorf("status after the power cut:\n%s", said)
+		}
+		if check := checks[line]; check != nil {
+			check(t, said)
+			delete(checks, line)
+		}
+	}
+	for line := range checks {
+		t.Errorf("the tutorial lacks: mxcluster %s", line)
+	}
+}
+
+// isUp looks at a lab that has come up.
+func (p *playground) isUp(t *testing.T, said string) {
+	t.Helper()
 	if !strings.Contains(said, "srv1# mxcluster create c1") || !strings.Contains(said, "mxcluster lab fail srv1 --how power") {
 		t.Errorf("lab up says:\n%s", said)
 	}
@@ -137,34 +198,7 @@ func TestLabStaysUpThroughAPowerCut(t *testing.T) {
 	if code, out := p.run(t, "lab demo"); code != 6 || !strings.Contains(out, "lab down") {
 		t.Errorf("a demonstration beside it: exit code %d\n%s", code, out)
 	}
-
 	p.typesIntoShell(t)
-
-	p.must(t, "lab fail srv1 --how power")
-	if again := p.must(t, "lab fail srv1 --how power"); !strings.Contains(again, "already") {
-		t.Errorf("a second power cut says: %s", again)
-	}
-	l := p.answers(t, "sb1")
-	if l.Silence == nil || l.Silence.From != "srv1" || l.Silence.To != "sb1" || l.Silence.Ms < 1000 {
-		t.Errorf("the phone saw %+v, want a silence of a second and more, from srv1 to sb1", l.Silence)
-	}
-	if code, out := p.run(t, "lab exec srv1 -- true"); code != 5 || !strings.Contains(out, "no power") {
-		t.Errorf("a command on a server without power: exit code %d\n%s", code, out)
-	}
-	if out := p.must(t, "lab exec sb1 -- mxcluster status"); !strings.Contains(out, "srv1 was down") {
-		t.Errorf("status on sb1:\n%s", out)
-	}
-	p.must(t, "lab heal srv1")
-	p.must(t, "lab exec sb1 -- mxcluster fallback 1 --wait")
-	p.answers(t, "srv1")
-
-	p.must(t, "lab down")
-	if left := p.processes(); len(left) > 0 {
-		t.Errorf("processes left: %v", left)
-	}
-	if code, out := p.run(t, "lab status"); code != 4 || !strings.Contains(out, "mxcluster lab up") {
-		t.Errorf("lab status afterwards: exit code %d\n%s", code, out)
-	}
 }
 
 // labFaultsEnv, if set, has the tests make every fault of a lab.

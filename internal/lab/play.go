@@ -26,6 +26,7 @@ const (
 	playFailoverAfter = time.Second
 	playPatience      = time.Minute     // for any one step of coming up
 	statusPatience    = 2 * time.Second // for a server that is asked where the LIMs run
+	redundantPatience = 10 * time.Second
 )
 
 // playRequest is a request to the host of a lab that is up; a connection carries one, and its
@@ -85,7 +86,28 @@ func (p *play) run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
+	// It is as good a lab without, so that this ends nothing.
+	_ = within(ctx, redundantPatience, p.awaitRedundant)
 	return p.serve(ctx)
+}
+
+// awaitRedundant returns when the loss of any one server is covered: the copies of the data are seen
+// on the standby.
+func (p *play) awaitRedundant(ctx context.Context) error {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		out, err := p.standby.Mxcluster(ctx, "status", "-o", "json")
+		var answer status.ClusterStatus
+		if err == nil && json.Unmarshal(out, &answer) == nil && answer.Redundant != nil && *answer.Redundant {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ticker.C:
+		}
+	}
 }
 
 func (p *play) preload(ctx context.Context) error {
