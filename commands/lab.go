@@ -90,13 +90,16 @@ func labExecArgs(c *cobra.Command, args []string) error {
 	if len(args) == 0 || args[0] == "--" {
 		return fault.New(fault.Usage, usageHint(c), "%sargument SRV is missing", about(c))
 	}
+	if len(args) == 2 && args[1] == "--" { // a script's variable was empty
+		return fault.New(fault.Usage, usageHint(c), "%sargument CMD is missing after the dashes", about(c))
+	}
 	return nil
 }
 
 func runLabExec(ctx context.Context, a *app, o labOptions, args []string) error {
 	argv := args[1:]
 	if len(argv) > 0 && argv[0] == "--" {
-		argv = argv[1:]
+		argv = argv[1:] // not empty, see labExecArgs
 	}
 	streams := lab.Stdio{
 		In: asFile(a.env.Stdin), Out: asFile(a.env.Stdout), Err: asFile(a.env.Stderr),

@@ -182,7 +182,6 @@ func TestLabExec(t *testing.T) {
 		{"a command", []string{"srv1", "--", "hostname"}, 0, "srv1", ""},
 		{"its flags are its own", []string{"srv1", "sh", "-c", "echo $0", "--quiet"}, 0, "--quiet", ""},
 		{"its exit code", []string{"srv1", "--", "sh", "-c", "exit 9"}, 9, "", ""},
-		{"no command", []string{"srv1"}, int(fault.Usage), "", "argument CMD is missing"},
 		{"nothing after the dashes", []string{"srv1", "--"}, int(fault.Usage), "", "argument CMD is missing"},
 		{"no such server", []string{"srv9", "--", "true"}, int(fault.NotFound), "", "no such server"},
 		{"no such program", []string{"srv1", "--", "no-such-program"}, int(fault.Failed), "", "command not found"},
