@@ -22,7 +22,7 @@ build:
 
 test:
 	$(GO) vet ./...
-	$(MAKE) --no-print-directory -j2 test-lab test-plain test-race
+	$(MAKE) --no-print-directory -k -j2 test-lab test-plain test-race
 
 test-lab: needs
 	$(GO) test -race -timeout 30m $(TESTFLAGS) $(LAB)
