@@ -26,17 +26,7 @@ func (l *Lock) String() string {
 	if l == nil {
 		return ""
 	}
-	text := fmt.Sprintf("locked to the %s side", l.To)
-	if l.Expires != nil {
-		text += " until " + l.Expires.UTC().Format(time.RFC3339)
-	}
-	if l.By != "" {
-		text += " by " + l.By
-	}
-	if l.Reason != "" {
-		text += " (" + l.Reason + ")"
-	}
-	return text
+	return UntilBy(fmt.Sprintf("locked to the %s side", l.To), l.Expires, l.By, l.Reason)
 }
 
 // holds tells whether the lock is there at a time. It no longer is at the very
@@ -130,16 +120,8 @@ func (l *Lock) usable(lim int) error {
 		return badLIM(lim)
 	case !slices.Contains(sides, l.To):
 		return fault.New(fault.Usage, "write "+alternatives(sides), "%q is not a side to lock LIM %d to", l.To, lim)
-	case !oneLine(l.By) || !oneLine(l.Reason):
-		return fault.New(fault.Usage, "use one line without control characters",
-			"who locks LIM %d and why must be one line each of at most %d bytes", lim, maxText)
-	case l.Since.IsZero():
-		return fault.New(fault.Usage, "", "the lock of LIM %d has no time at which it begins", lim)
-	case l.Expires != nil && !l.Expires.After(l.Since):
-		return fault.New(fault.Usage, "give a time to come, e.g. --for 2h",
-			"the lock of LIM %d would end at %s, before it begins", lim, timeText(*l.Expires))
 	}
-	return nil
+	return usablePeriod(fmt.Sprintf("the lock of LIM %d", lim), fmt.Sprintf("who locks LIM %d and why", lim), l.Since, l.Expires, l.By, l.Reason)
 }
 
 // UnlockLIM takes a LIM's lock off. What happens then is the business of the

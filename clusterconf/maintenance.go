@@ -18,20 +18,23 @@ type Maintenance struct {
 	Others Foreign `yaml:"-" json:"-" level:"2"`
 }
 
-// words says it in one phrase that begins with a verb, such as "drained until
-// 2026-03-01T03:00:00Z by root (new disk)".
-func (m *Maintenance) words(verb string) string {
-	if m.Until != nil {
-		verb += " until " + timeText(*m.Until)
+// UntilBy adds to a phrase until when it holds, by whom and why, as far as they are known:
+// "drained until 2026-03-01T03:00:00Z by root (new disk)".
+func UntilBy(phrase string, until *time.Time, by, reason string) string {
+	if until != nil {
+		phrase += " until " + timeText(*until)
 	}
-	if m.By != "" {
-		verb += " by " + m.By
+	if by != "" {
+		phrase += " by " + by
 	}
-	if m.Reason != "" {
-		verb += " (" + m.Reason + ")"
+	if reason != "" {
+		phrase += " (" + reason + ")"
 	}
-	return verb
+	return phrase
 }
+
+// words says it in one phrase that begins with a verb, see [UntilBy].
+func (m *Maintenance) words(verb string) string { return UntilBy(verb, m.Until, m.By, m.Reason) }
 
 // String says all of it on one line. Of none there is nothing to say.
 func (m *Maintenance) String() string {
@@ -79,15 +82,20 @@ func (m *Maintenance) renewed(next *Maintenance) *Maintenance {
 
 // usable checks what can be said without the document; what names it in errors.
 func (m *Maintenance) usable(what string) error {
+	return usablePeriod(what, "who wants "+what+" and why", m.Since, m.Until, m.By, m.Reason)
+}
+
+// usablePeriod checks since when and until when something holds, and who wants it and why.
+func usablePeriod(what, whoAndWhy string, since time.Time, until *time.Time, by, reason string) error {
 	switch {
-	case !oneLine(m.By) || !oneLine(m.Reason):
+	case !oneLine(by) || !oneLine(reason):
 		return fault.New(fault.Usage, "use one line without control characters",
-			"who wants %s and why must be one line each of at most %d bytes", what, maxText)
-	case m.Since.IsZero():
+			"%s must be one line each of at most %d bytes", whoAndWhy, maxText)
+	case since.IsZero():
 		return fault.New(fault.Usage, "", "%s has no time at which it begins", what)
-	case m.Until != nil && !m.Until.After(m.Since):
+	case until != nil && !until.After(since):
 		return fault.New(fault.Usage, "give a time to come, e.g. --for 2h",
-			"%s would end at %s, before it begins", what, timeText(*m.Until))
+			"%s would end at %s, before it begins", what, timeText(*until))
 	}
 	return nil
 }

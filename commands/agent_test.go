@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"context"
 	"os"
 	"strings"
@@ -104,7 +106,7 @@ func TestEditWhereLIM1Runs(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t.TempDir())
-			w.document(t, oneCluster)
+			w.document(t, clusterconftest.OneCluster)
 			w.environ["MXCLUSTER_SERVER"] = tc.server
 			if tc.lim1 != "" {
 				w.agent.running, w.agent.statuses = true, []*status.ClusterStatus{limStatus(tc.lim1, "running")}
@@ -122,7 +124,7 @@ func TestEditWhereLIM1Runs(t *testing.T) {
 
 func TestEditWithoutLIM1(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, strings.Replace(twoLIMs, "lim: 1\n", "lim: 7\n", 1))
+	w.document(t, strings.Replace(clusterconftest.TwoLIMs, "lim: 1\n", "lim: 7\n", 1))
 	w.environ["MXCLUSTER_SERVER"] = "srv2"
 	w.must(t, "server", "to-standby", "free1")
 }
@@ -130,7 +132,7 @@ func TestEditWithoutLIM1(t *testing.T) {
 // With an agent the addresses are its work, and --wait waits for it.
 func TestCreateWithAgent(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, twoLIMs)
+	w.document(t, clusterconftest.TwoLIMs)
 	w.agent.running = true
 	w.agent.statuses = []*status.ClusterStatus{{}, limStatus("", "stopped"), limStatus("srv1", "running")}
 	a := w.must(t, "create", "c1", "--standby", "sb1", "--lim", "1=10.0.0.21", "--wait", "--reason", "redundancy")

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"regexp"
 	"strings"
 	"testing"
@@ -22,7 +24,7 @@ func threeAlarms() *status.AlarmList {
 
 func TestAlarmsList(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.agent.running, w.agent.alarms = true, threeAlarms()
 	a := w.must(t, "alarms", "list")
 	lines := strings.Split(a.out, "\n")
@@ -49,7 +51,7 @@ func TestAlarmsList(t *testing.T) {
 
 func TestAlarmsNotice(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.agent.running, w.agent.alarms = true, threeAlarms()
 	for line, want := range map[string]struct {
 		code fault.Code
@@ -93,7 +95,7 @@ func TestAlarmsExplain(t *testing.T) {
 // A test says of every sink whether it took the alarm, and fails where one did not.
 func TestAlarmsTest(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.agent.running = true
 	if a := w.run(t.Context(), "alarms", "test"); a.code != fault.Refused || !strings.Contains(a.err, "no sink is set") {
 		t.Errorf("without sinks: code %d: %s", a.code, a.err)

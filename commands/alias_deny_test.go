@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,7 +18,7 @@ func TestAliasDeny(t *testing.T) {
 
 func testAliasDeny(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	if err := addAddresses(w.kernel, "eth0", "10.0.0.21/24"); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"context"
 	"fmt"
 	"os"
@@ -95,7 +97,7 @@ func TestBadUsage(t *testing.T) {
 		{"join 10.0.0.11", 64, `there is no key here`, `give --key-file`},
 		{"version now", 64, `unexpected argument "now"`, ``},
 	} {
-		checkBad(t, tc, oneCluster)
+		checkBad(t, tc, clusterconftest.OneCluster)
 	}
 }
 
@@ -151,7 +153,7 @@ func TestBadForDocument(t *testing.T) {
 		{"explain 9", 4, `explaining: there is no LIM 9`, `lim list`},
 		{"arp announce 10.0.0.77 --interface eth0 -n", 3, `eth0 does not have it`, `alias up N`},
 	} {
-		checkBad(t, tc, twoLIMs)
+		checkBad(t, tc, clusterconftest.TwoLIMs)
 	}
 }
 
@@ -169,7 +171,7 @@ func TestBadForCluster(t *testing.T) {
 		{"lim show 9", 4, `there is no LIM 9`, `lim list`},
 		{"sync c1 --lim 3", 4, `no cluster c1 has a LIM 3`, ``},
 	} {
-		checkBad(t, tc, oneCluster)
+		checkBad(t, tc, clusterconftest.OneCluster)
 	}
 }
 
@@ -247,13 +249,13 @@ func TestBadActions(t *testing.T) {
 		{"config rollback 5 --yes", 4, `going back to revision 5: there is no document of revision 5`, `config history`},
 		{"config edit", 64, `editing the cluster document: there is no terminal for an editor`, `EDITOR`},
 	} {
-		checkBad(t, tc, oneCluster)
+		checkBad(t, tc, clusterconftest.OneCluster)
 	}
 }
 
 // The server that all of it runs on stays in the document.
 func TestRemoveItself(t *testing.T) {
-	checkBad(t, bad{"server remove srv1", 3, `^cannot remove server srv1: this is it$`, `on another server`}, twoLIMs)
+	checkBad(t, bad{"server remove srv1", 3, `^cannot remove server srv1: this is it$`, `on another server`}, clusterconftest.TwoLIMs)
 }
 
 // Without a document everything but init and join says how to get one.
@@ -283,7 +285,7 @@ func TestInitOnAMissingInterface(t *testing.T) {
 // Settings that every other command refuses are found by `config validate`, too.
 func TestValidateFindsBadSettings(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	file := filepath.Join(w.dir, "etc", "mxcluster.yaml")
 	if err := os.WriteFile(file, []byte("server: srv1\nsever: x\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -299,7 +301,7 @@ func TestValidateFindsBadSettings(t *testing.T) {
 
 // A document that a person has broken is edited further by `config edit` alone.
 func TestBadDocument(t *testing.T) {
-	broken := strings.Replace(oneCluster, "standby: sb1", "standby: sb3", 1)
+	broken := strings.Replace(clusterconftest.OneCluster, "standby: sb1", "standby: sb3", 1)
 	for _, args := range []string{"list", "status", "create c2 --standby sb2 --lim 3=10.0.0.26", "lim set 1 --service exec:/x",
 		"change c1 --fallback manual", "delete c1 --yes", "lock 1 --to regular", "server remove free1"} {
 		checkBad(t, bad{args, 78, `cluster.yaml:\d+`, `.`}, broken)
@@ -366,7 +368,7 @@ func TestBadKey(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t.TempDir())
-			w.document(t, oneCluster)
+			w.document(t, clusterconftest.OneCluster)
 			if tc.mode != 0 {
 				if err := os.WriteFile(w.path("etc/gossip.key"), []byte(tc.content), 0o600); err != nil {
 					t.Fatal(err)
@@ -382,7 +384,7 @@ func TestBadKey(t *testing.T) {
 
 func TestBadSettings(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	if err := os.WriteFile(w.path("etc/mxcluster.yaml"), []byte("server: srv1\nxdata_dri: /x\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -395,7 +397,7 @@ func TestNotPermitted(t *testing.T) {
 		return
 	}
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	for _, dir := range []string{w.path("etc"), w.dir} {
 		if err := os.Chmod(dir, 0o555); err != nil {
 			t.Fatal(err)

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"encoding/json"
 	"strings"
 	"testing"
@@ -16,7 +18,7 @@ func checking(t *testing.T) *world {
 	if err := addAddresses(w.kernel, "eth0", "10.0.0.21/24"); err != nil {
 		t.Fatal(err)
 	}
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.file(t, "etc/mxcluster.yaml", "sync:\n  rsh: "+w.path("no-such-shell")+"\n", 0o644)
 	return w
 }

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"bytes"
 	"fmt"
 	"os"
@@ -40,7 +42,7 @@ const (
 // runs here, and there are no settings.
 func TestCompleteFromDocument(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, strings.Replace(oneCluster, "priority: 100\n",
+	w.document(t, strings.Replace(clusterconftest.OneCluster, "priority: 100\n",
 		"priority: 100\n        lock:\n          to: regular\n          since: 2026-03-01T00:00:00Z\n          by: ann\n", 1))
 	const lim1, lim2, lim3 = "1\tsrv1, cluster c1, locked to regular", "2\tsrv2, cluster c1", "3\tsrv3, in no cluster"
 	for _, tc := range []struct {
@@ -97,7 +99,7 @@ func TestCompleteIsSilent(t *testing.T) {
 		"no configuration":  func(*testing.T, *world) {},
 		"a broken document": func(t *testing.T, w *world) { w.document(t, "servers: [") },
 		"a rule is broken": func(t *testing.T, w *world) {
-			w.document(t, strings.ReplaceAll(oneCluster, "standby: sb1", "standby: sb9"))
+			w.document(t, strings.ReplaceAll(clusterconftest.OneCluster, "standby: sb1", "standby: sb9"))
 		},
 		"a folder in place": func(t *testing.T, w *world) { w.folder(t, "etc/cluster.yaml") },
 		"broken settings":   func(t *testing.T, w *world) { w.folder(t, "etc/mxcluster.yaml") },
@@ -130,7 +132,7 @@ func (w *world) folder(t *testing.T, name string) {
 // is broken.
 func TestCompleteRevisions(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, twoLIMs)
+	w.document(t, clusterconftest.TwoLIMs)
 	w.must(t, "server", "add", "srv3", "--base", "10.0.0.16/24", "--interface", "eth0", "--lim", "3")
 	w.must(t, "server", "to-standby", "free1")
 	w.document(t, "broken")
@@ -178,7 +180,7 @@ func TestEveryCommandCompletes(t *testing.T) {
 
 // The versions that can be restored are those of the LIM, where it was named already.
 func TestCompleteVersions(t *testing.T) {
-	s := newServers(t, oneCluster, "srv1")
+	s := newServers(t, clusterconftest.OneCluster, "srv1")
 	w := s.world("srv1")
 	one := s.backup(t, "srv1", "1", "data of LIM 1") + "\tLIM 1, newest file of 2026-03-01 01:00"
 	two := s.backup(t, "srv1", "2", "data of LIM 2") + "\tLIM 2, newest file of 2026-03-01 01:00"

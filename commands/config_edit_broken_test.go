@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"os"
 	"strings"
 	"testing"
@@ -11,7 +13,7 @@ import (
 // A broken document is opened as it lies there. Put right it is what it was; with more
 // it is the next revision, where edits are made.
 func TestEditOfABrokenDocument(t *testing.T) {
-	broken := strings.Replace(oneCluster, "priority: 50", "priority: high", 1)
+	broken := strings.Replace(clusterconftest.OneCluster, "priority: 50", "priority: high", 1)
 	for _, tc := range []struct {
 		name, editor string
 		server       string
@@ -33,7 +35,7 @@ func TestEditOfABrokenDocument(t *testing.T) {
 			w.environ["EDITOR"] = tc.editor
 			if tc.last {
 				w.folder(t, "var/history")
-				if err := os.WriteFile(w.path("var/history/last.yaml"), []byte(oneCluster), 0o644); err != nil {
+				if err := os.WriteFile(w.path("var/history/last.yaml"), []byte(clusterconftest.OneCluster), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -51,13 +53,13 @@ func TestEditOfABrokenDocument(t *testing.T) {
 // One that is cut short and makes sense as it is counts as broken for every command, and
 // who only looks at it in an editor has not accepted it.
 func TestDocumentThatIsCutShort(t *testing.T) {
-	cut := oneCluster[:strings.Index(oneCluster, "clusters:")]
+	cut := clusterconftest.OneCluster[:strings.Index(clusterconftest.OneCluster, "clusters:")]
 	for _, argv := range [][]string{{"list"}, {"lim", "set", "1", "--service", "systemd:a.service"}, {"config", "validate"}, {"config", "edit"}} {
 		w := newWorld(t.TempDir())
 		w.document(t, cut)
 		w.environ["EDITOR"] = "look"
 		w.folder(t, "var/history")
-		if err := os.WriteFile(w.path("var/history/last.yaml"), []byte(oneCluster), 0o644); err != nil {
+		if err := os.WriteFile(w.path("var/history/last.yaml"), []byte(clusterconftest.OneCluster), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if a := w.run(t.Context(), argv...); a.code != fault.Invalid || !strings.Contains(a.out+a.err, "cut short") {

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"os"
 	"path/filepath"
 	"regexp"
@@ -40,7 +42,7 @@ func TestEditAgain(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t.TempDir())
-			w.document(t, oneCluster)
+			w.document(t, clusterconftest.OneCluster)
 			w.term, w.stdin = true, strings.NewReader(tc.answers)
 			w.environ["EDITOR"] = tc.editor
 			a := w.run(t.Context(), "config", "edit")
@@ -59,7 +61,7 @@ func TestEditAgain(t *testing.T) {
 			if asked := strings.Count(a.err, "Edit again"); tc.answers != "" && asked != strings.Count(tc.answers, "\n") {
 				t.Errorf("asked %d times", asked)
 			}
-			if done := w.stored(t) != oneCluster; done != (tc.name == "well") {
+			if done := w.stored(t) != clusterconftest.OneCluster; done != (tc.name == "well") {
 				t.Errorf("the document changed: %v", done)
 			}
 		})
@@ -83,7 +85,7 @@ func TestEditTellsAFaultOnce(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t.TempDir())
-			w.document(t, oneCluster)
+			w.document(t, clusterconftest.OneCluster)
 			w.term, w.stdin = tc.term, strings.NewReader("no\n")
 			w.environ["EDITOR"], w.environ["MXCLUSTER_OUTPUT"] = tc.editor, tc.output
 			a := w.run(t.Context(), "config", "edit")
@@ -105,7 +107,7 @@ func TestEditTellsAFaultOnce(t *testing.T) {
 // What was kept is put right, and stored.
 func TestEditGoesOn(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.environ["VISUAL"] = `sub "priority: 50" "priority: high"`
 	a := w.run(t.Context(), "config", "edit")
 	from := regexp.MustCompile(`--from (\S+)`).FindStringSubmatch(a.err)
@@ -125,7 +127,7 @@ func TestEditGoesOn(t *testing.T) {
 // Another edit between the copy and the storing is not written over.
 func TestEditMeanwhile(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.environ["EDITOR"] = `sub "priority: 50" "priority: 51"`
 	w.onEdit = func() { w.must(t, "server", "to-standby", "free1") }
 	a := w.run(t.Context(), "config", "edit")
@@ -170,7 +172,7 @@ func TestValidateInput(t *testing.T) {
 		in, said string
 		code     fault.Code
 	}{
-		{oneCluster, "standard input is valid, revision 6", fault.OK},
+		{clusterconftest.OneCluster, "standard input is valid, revision 6", fault.OK},
 		{"nonsense", "standard input is not valid: ", fault.Invalid},
 		{"", "standard input is not valid: ", fault.Invalid},
 		{strings.Repeat("# long\n", 1<<18), "standard input is not valid: ", fault.Invalid},

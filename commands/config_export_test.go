@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"bytes"
 	"encoding/base64"
 	"os"
@@ -21,7 +23,7 @@ func exporting(t *testing.T) (w *world, phrase string) {
 		t.Fatal(err)
 	}
 	w.environ["MXCLUSTER_SERVER"] = ""
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.file(t, "etc/gossip.key", base64.StdEncoding.EncodeToString(make([]byte, 32))+"\n", 0o600)
 	w.file(t, "etc/mxcluster.yaml", "server: srv1 # this one\narbiter:\n  etcd:\n    endpoints: [\"http://10.0.0.60:2379\"]\n    user: mx\n    password_file: "+w.path("etc/etcd.pass")+"\n", 0o644)
 	w.file(t, "etc/etcd.pass", exportedSecret+"\n", 0o600)

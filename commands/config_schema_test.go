@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"encoding/json"
 	"os"
 	"slices"
@@ -91,20 +93,20 @@ func TestEverySchema(t *testing.T) {
 func TestSchemaOfTheDocument(t *testing.T) {
 	w := newWorld(t.TempDir())
 	s := printed(t, w)
-	for name, text := range map[string]string{"one cluster": oneCluster, "two LIMs": twoLIMs} {
+	for name, text := range map[string]string{"one cluster": clusterconftest.OneCluster, "two LIMs": clusterconftest.TwoLIMs} {
 		if err := validate(t, s, asJSON(t, text)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := validate(t, s, asJSON(t, strings.Replace(oneCluster, "        priority:", "        x-owner: {name: ann}\n        priority:", 1)+"x-site: north\n")); err != nil {
+	if err := validate(t, s, asJSON(t, strings.Replace(clusterconftest.OneCluster, "        priority:", "        x-owner: {name: ann}\n        priority:", 1)+"x-site: north\n")); err != nil {
 		t.Errorf("keys of others: %v", err)
 	}
 	for name, wrong := range map[string]string{
-		"a key that is mistyped": strings.Replace(oneCluster, "priority:", "priorty:", 1),
-		"an unknown word":        strings.Replace(oneCluster, "fallback: manual", "fallback: never", 1),
-		"a text for a number":    strings.Replace(oneCluster, "revision: 6", "revision: six", 1),
+		"a key that is mistyped": strings.Replace(clusterconftest.OneCluster, "priority:", "priorty:", 1),
+		"an unknown word":        strings.Replace(clusterconftest.OneCluster, "fallback: manual", "fallback: never", 1),
+		"a text for a number":    strings.Replace(clusterconftest.OneCluster, "revision: 6", "revision: six", 1),
 	} {
-		if wrong == oneCluster {
+		if wrong == clusterconftest.OneCluster {
 			t.Fatalf("%s: nothing was replaced", name)
 		}
 		if err := validate(t, s, asJSON(t, wrong)); err == nil {
@@ -136,7 +138,7 @@ func TestSchemaOfTheSettings(t *testing.T) {
 // An answer may get keys; a consumer with the printed schema goes on.
 func TestSchemaOfAnAnswerIsOpen(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	s := printed(t, w, "list")
 	var answer map[string]any
 	if err := json.Unmarshal([]byte(w.must(t, "list", "-o", "json").out), &answer); err != nil {

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"strings"
 	"testing"
 
@@ -64,7 +66,7 @@ func TestDrainAsksAndRefuses(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t.TempDir())
-			w.document(t, oneCluster)
+			w.document(t, clusterconftest.OneCluster)
 			w.agent.running, w.agent.present, w.term, w.stdin = true, tc.present, tc.term, strings.NewReader(tc.input)
 			w.agent.statuses = []*status.ClusterStatus{limStatus("srv1", "running")}
 			a := w.run(t.Context(), strings.Fields(tc.args)...)

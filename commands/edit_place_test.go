@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"mxcluster/clusterconf"
+	"mxcluster/clusterconf/clusterconftest"
 	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
 )
@@ -56,7 +57,7 @@ func TestEditIsHandedOn(t *testing.T) {
 		t.Run(tc.args, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t.TempDir())
-				w.document(t, oneCluster)
+				w.document(t, clusterconftest.OneCluster)
 				w.environ["EDITOR"] = "sub 100 66"
 				w.elsewhere(t, 2)
 				a := w.run(t.Context(), strings.Fields(tc.args)...)
@@ -78,7 +79,7 @@ func TestEditIsHandedOn(t *testing.T) {
 // document is edited here.
 func TestEditNowhere(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.elsewhere(t, 0)
 	w.agent.infos[0].Edits = &control.EditPlace{Others: true, Why: "edits are carried out on sb1, which is not heard", Hint: "start its agent"}
 	for _, args := range []string{"change c1 --priority 1=7", "config edit", "delete c1 --yes"} {

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"fmt"
 	"os"
 	"strings"
@@ -62,10 +64,10 @@ var exchanging = []struct {
 	args, document string
 	want           []string
 }{
-	{"create c1 --standby sb1 --lim 1=10.0.0.21 --lim 2=10.0.0.22", twoLIMs, []string{"enter srv1", "enter srv2"}},
-	{"add-lim c1 3 --base 10.0.0.26", oneCluster, []string{"enter srv3"}},
-	{"remove-lim c1 2 --yes", oneCluster, []string{"leave c1 [2]"}},
-	{"delete c1 --yes", oneCluster, []string{"leave c1 []"}},
+	{"create c1 --standby sb1 --lim 1=10.0.0.21 --lim 2=10.0.0.22", clusterconftest.TwoLIMs, []string{"enter srv1", "enter srv2"}},
+	{"add-lim c1 3 --base 10.0.0.26", clusterconftest.OneCluster, []string{"enter srv3"}},
+	{"remove-lim c1 2 --yes", clusterconftest.OneCluster, []string{"leave c1 [2]"}},
+	{"delete c1 --yes", clusterconftest.OneCluster, []string{"leave c1 []"}},
 }
 
 // With an agent the servers make ready first, this one too; nothing else is done
@@ -135,9 +137,9 @@ func TestExchangeUndone(t *testing.T) {
 // ready for is then not what would be done.
 func TestChangedMeanwhile(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.agent.running = true
-	other := strings.Replace(oneCluster, "      - lim: 2\n        alias: 10.0.0.12/24\n        priority: 50\n", "", 1)
+	other := strings.Replace(clusterconftest.OneCluster, "      - lim: 2\n        alias: 10.0.0.12/24\n        priority: 50\n", "", 1)
 	w.agent.onExchange = func() { w.document(t, other) }
 	a := w.run(t.Context(), "delete", "c1", "--yes")
 	if a.code != fault.Busy || !strings.Contains(a.err, "changed meanwhile") || w.stored(t) != other {
@@ -193,7 +195,7 @@ func TestWaitForRevision(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t.TempDir())
-				w.document(t, oneCluster)
+				w.document(t, clusterconftest.OneCluster)
 				w.agent.running, w.agent.infos = true, append(tc.infos[:1:1], tc.infos...) // where edits are made is asked first
 				began := time.Now()
 				a := w.run(t.Context(), "change", "c1", "--priority", "2=7", "--wait=2s")
@@ -214,7 +216,7 @@ func TestWaitWithoutAgent(t *testing.T) {
 		"change c1 --priority 2=7", "add-lim c1 3 --base 10.0.0.26", "remove-lim c1 2 --yes", "delete c1 --yes", "lock 1 --to regular",
 		"unlock 1", "server to-standby free1", "lim set 1 --gateway mgw1",
 	} {
-		checkBad(t, bad{args + " --wait", 5, `no agent runs here that could be waited for`, `leave out --wait`}, oneCluster)
+		checkBad(t, bad{args + " --wait", 5, `no agent runs here that could be waited for`, `leave out --wait`}, clusterconftest.OneCluster)
 	}
 }
 
@@ -236,13 +238,13 @@ func TestConfirm(t *testing.T) {
 	} {
 		t.Run(tc.args+" "+tc.answer, func(t *testing.T) {
 			w := newWorld(t.TempDir())
-			w.document(t, oneCluster)
+			w.document(t, clusterconftest.OneCluster)
 			w.agent.running, w.term, w.stdin = true, true, strings.NewReader(tc.answer)
 			a := w.run(t.Context(), strings.Fields(tc.args)...)
 			if a.code != tc.code || !strings.Contains(a.err, tc.err) {
 				t.Errorf("code %d: %s", a.code, a.err)
 			}
-			if done := w.stored(t) != oneCluster; done != (tc.code == fault.OK) {
+			if done := w.stored(t) != clusterconftest.OneCluster; done != (tc.code == fault.OK) {
 				t.Errorf("the document changed: %v", done)
 			}
 		})
@@ -294,7 +296,7 @@ func TestLockWithAgent(t *testing.T) {
 		t.Run(tc.args, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t.TempDir())
-				w.document(t, oneCluster)
+				w.document(t, clusterconftest.OneCluster)
 				w.agent.running, w.agent.statuses, w.agent.answer = true, tc.statuses, tc.answer
 				a := w.run(t.Context(), strings.Fields(tc.args)...)
 				if a.code != tc.code || !strings.Contains(a.out, tc.out) || !strings.Contains(a.err, tc.err) {
@@ -312,5 +314,5 @@ func TestLockWithAgent(t *testing.T) {
 }
 
 func TestLockMoveWithoutAgent(t *testing.T) {
-	checkBad(t, bad{"lock 1 --to standby --move", 5, `locking LIM 1: no agent runs here that could move it`, `leave out --move`}, oneCluster)
+	checkBad(t, bad{"lock 1 --to standby --move", 5, `locking LIM 1: no agent runs here that could move it`, `leave out --move`}, clusterconftest.OneCluster)
 }

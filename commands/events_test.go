@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"bytes"
 	"context"
 	"encoding/json"
@@ -24,7 +26,7 @@ func someEvents() events.List {
 
 func TestEventsFromTheAgent(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.agent.running = true
 	for format, want := range map[string]string{
 		"table": "2026-03-01T01:58:20.000Z  sb1     decision    1  LIM 1 is to run here: srv1 is down",
@@ -60,7 +62,7 @@ func TestEventsFromTheAgent(t *testing.T) {
 // Without an agent there is what this server has kept.
 func TestEventsFromTheFile(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	if got := w.must(t, "events"); got.out != "" || !strings.Contains(got.err, "nothing happened") {
 		t.Errorf("without any event: %+v", got)
 	}
@@ -85,7 +87,7 @@ func TestEventsFromTheFile(t *testing.T) {
 
 func TestEventsTimeline(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.agent.running, w.agent.lists = true, []events.List{someEvents()}
 	file := w.path("week.svg")
 	w.must(t, "events", "--timeline", file)
@@ -102,7 +104,7 @@ func TestEventsTimeline(t *testing.T) {
 func TestEventsFollow(t *testing.T) {
 	for format, want := range map[string]int{"table": 4, "csv": 4, "json": 3} {
 		w := newWorld(t.TempDir())
-		w.document(t, oneCluster)
+		w.document(t, clusterconftest.OneCluster)
 		all := someEvents()
 		first, then := all, all
 		first.Events, then.Events = all.Events[:2], all.Events[2:]

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"errors"
 	"strings"
 	"testing"
@@ -44,7 +46,7 @@ func TestLeaveHere(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t.TempDir())
-				w.document(t, oneCluster)
+				w.document(t, clusterconftest.OneCluster)
 				if err := addAddresses(w.kernel, "eth0", tc.addresses...); err != nil {
 					t.Fatal(err)
 				}
@@ -77,7 +79,7 @@ func TestLeaveHere(t *testing.T) {
 				if got := w.addresses(t); got != want {
 					t.Errorf("addresses are %s, want %s", got, want)
 				}
-				if kept := w.stored(t) == oneCluster; kept != (tc.code != fault.OK) {
+				if kept := w.stored(t) == clusterconftest.OneCluster; kept != (tc.code != fault.OK) {
 					t.Errorf("the document is kept: %v", kept)
 				}
 			})
@@ -90,7 +92,7 @@ func TestLeaveHere(t *testing.T) {
 func TestExchangeThereAndBackHere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t.TempDir())
-		w.document(t, twoLIMs)
+		w.document(t, clusterconftest.TwoLIMs)
 		if err := addAddresses(w.kernel, "eth0", "10.0.0.11/24"); err != nil {
 			t.Fatal(err)
 		}

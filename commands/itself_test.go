@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +14,7 @@ import (
 // A host's name may come with a domain or without, and in any case; one that is not in
 // the document is told, by a nightly job, too.
 func TestHostNames(t *testing.T) {
-	s := newServers(t, oneCluster, "srv1", "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "srv1", "sb1")
 	s.backup(t, "srv1", "1", "data")
 	w, from := s.world("srv1"), t.TempDir()
 	if err := os.WriteFile(filepath.Join(from, "extensions"), []byte("data"), 0o600); err != nil {
@@ -43,7 +45,7 @@ func TestHostNames(t *testing.T) {
 
 func TestHostNameOfTwo(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, strings.ReplaceAll(strings.ReplaceAll(oneCluster, "srv1", "srv1.a"), "srv2", "srv1.b"))
+	w.document(t, strings.ReplaceAll(strings.ReplaceAll(clusterconftest.OneCluster, "srv1", "srv1.a"), "srv2", "srv1.b"))
 	w.environ["MXCLUSTER_SERVER"] = "srv1"
 	got := w.run(t.Context(), "sync", "--here", "-q")
 	if got.code != fault.NotFound || !strings.Contains(got.err, "may be srv1.a or srv1.b") {

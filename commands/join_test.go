@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"mxcluster/clusterconf"
+	"mxcluster/clusterconf/clusterconftest"
 	"mxcluster/internal/fault"
 	"mxcluster/netops"
 )
@@ -33,7 +34,7 @@ func joining(t *testing.T, text string) *world {
 }
 
 func TestJoin(t *testing.T) {
-	w := joining(t, oneCluster)
+	w := joining(t, clusterconftest.OneCluster)
 	before, err := w.fingerprint()
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +91,7 @@ func TestJoinRefused(t *testing.T) {
 		{"no key file", nil, bad{"join 10.0.0.11 --server srv2 --key-file /nonexistent/key", 78, `/nonexistent/key`, `.`}},
 		{
 			"other system", func(t *testing.T, w *world) {
-				w.document(t, strings.Replace(oneCluster, "TESTSYSTEM", "OTHERSYSTEM", 1))
+				w.document(t, strings.Replace(clusterconftest.OneCluster, "TESTSYSTEM", "OTHERSYSTEM", 1))
 			},
 			bad{"join 10.0.0.11 --server srv2 --key-file -", 3, `cluster.yaml is of another system`, `remove the file`},
 		},
@@ -104,7 +105,7 @@ func TestJoinRefused(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := joining(t, oneCluster)
+			w := joining(t, clusterconftest.OneCluster)
 			if tc.setUp != nil {
 				tc.setUp(t, w)
 			}
@@ -116,7 +117,7 @@ func TestJoinRefused(t *testing.T) {
 // TestJoinWithASecondCard has this machine's other card in the same network answer for
 // its base, as Linux does.
 func TestJoinWithASecondCard(t *testing.T) {
-	w := joining(t, oneCluster)
+	w := joining(t, clusterconftest.OneCluster)
 	mac := net.HardwareAddr{2, 0, 0, 0, 0, 9}
 	w.kernel.AddLink(netops.Link{Name: "eth1", Index: 9, MAC: mac, Up: true})
 	if err := w.station(mac, "10.0.0.22/24"); err != nil {

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"errors"
 	"net"
 	"os"
@@ -33,7 +35,7 @@ func TestCreateUndone(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t.TempDir())
-				w.document(t, twoLIMs)
+				w.document(t, clusterconftest.TwoLIMs)
 				if err := addAddresses(w.kernel, "eth0", tc.addresses...); err != nil {
 					t.Fatal(err)
 				}
@@ -51,7 +53,7 @@ func TestCreateUndone(t *testing.T) {
 				if got := w.addresses(t); got != before {
 					t.Errorf("addresses are %s, were %s", got, before)
 				}
-				if text, err := os.ReadFile(w.path("etc/cluster.yaml")); err != nil || string(text) != twoLIMs {
+				if text, err := os.ReadFile(w.path("etc/cluster.yaml")); err != nil || string(text) != clusterconftest.TwoLIMs {
 					t.Errorf("the document changed (%v):\n%s", err, text)
 				}
 			})
@@ -62,7 +64,7 @@ func TestCreateUndone(t *testing.T) {
 // When the document cannot be written the new base goes again.
 func TestCreateUndoesKernel(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, twoLIMs)
+	w.document(t, clusterconftest.TwoLIMs)
 	if err := addAddresses(w.kernel, "eth0", "10.0.0.11/24"); err != nil {
 		t.Fatal(err)
 	}
@@ -83,8 +85,8 @@ func TestCreateUndoesKernel(t *testing.T) {
 // alone, and the command says so.
 func TestCreateBeforeNetwork(t *testing.T) {
 	for _, tc := range []struct{ name, document, says string }{
-		{"no interface", strings.ReplaceAll(twoLIMs, "eth0", "eth7"), "on srv1: there is no interface eth7; its addresses were left as they are"},
-		{"base not here", twoLIMs, "on srv1: interface eth0 does not have 10.0.0.11/24, the base until now; its addresses were left as they are"},
+		{"no interface", strings.ReplaceAll(clusterconftest.TwoLIMs, "eth0", "eth7"), "on srv1: there is no interface eth7; its addresses were left as they are"},
+		{"base not here", clusterconftest.TwoLIMs, "on srv1: interface eth0 does not have 10.0.0.11/24, the base until now; its addresses were left as they are"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t.TempDir())
@@ -133,7 +135,7 @@ func announced(t *testing.T, w *world) func() int {
 func TestAlias(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t.TempDir())
-		w.document(t, oneCluster)
+		w.document(t, clusterconftest.OneCluster)
 		if err := addAddresses(w.kernel, "eth0", "10.0.0.21/24"); err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +170,7 @@ func TestAlias(t *testing.T) {
 func TestAliasInUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t.TempDir())
-		w.document(t, oneCluster)
+		w.document(t, clusterconftest.OneCluster)
 		if err := w.station(rivalMAC, "10.0.0.11/24"); err != nil {
 			t.Fatal(err)
 		}
@@ -187,7 +189,7 @@ func TestAliasInUse(t *testing.T) {
 func TestAnnounceStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t.TempDir())
-		w.document(t, oneCluster)
+		w.document(t, clusterconftest.OneCluster)
 		heard := announced(t, w)
 		a := w.run(t.Context(), "alias", "up", "1", "--lease", "1s")
 		if a.code != fault.Refused || !strings.Contains(a.err, "it is up, but: announcing 10.0.0.11: eth0 does not have it") {

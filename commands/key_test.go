@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"strings"
 	"testing"
 
@@ -52,7 +54,7 @@ func TestKeyRotate(t *testing.T) {
 	} {
 		t.Run(tc.args+" "+tc.said, func(t *testing.T) {
 			w := newWorld(t.TempDir())
-			w.document(t, oneCluster)
+			w.document(t, clusterconftest.OneCluster)
 			w.agent.running, w.agent.keys = tc.running, tc.keys
 			if tc.server != "" {
 				w.environ["MXCLUSTER_SERVER"] = tc.server

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"encoding/json"
 	"strings"
 	"testing"
@@ -15,7 +17,7 @@ import (
 func levelOne(t *testing.T, sb1 levels.Levels) *world {
 	t.Helper()
 	w := newWorld(t.TempDir())
-	w.document(t, strings.Replace(oneCluster, "level: 2\n", "", 1))
+	w.document(t, strings.Replace(clusterconftest.OneCluster, "level: 2\n", "", 1))
 	info := agentInfo(6, 6)
 	info.Members[0].Program = &levels.Program{Version: "1.1.0", Levels: sb1}
 	w.agent.running, w.agent.infos = true, []*control.AgentInfo{info}

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"net"
 	"os"
 	"strings"
@@ -26,7 +28,7 @@ func postgres(system string, readOnly bool) *manager.Node {
 func managerWorld(t *testing.T, answer string) *world {
 	t.Helper()
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.node = postgres("1", false)
 	script := w.path("shell")
 	if err := os.WriteFile(script, []byte("#!/bin/sh\ncat <<'END'\n"+answer+"\nEND\n"), 0o755); err != nil {
@@ -131,7 +133,7 @@ func TestManagerCheck(t *testing.T) {
 	if a.code != fault.Unknown || !strings.Contains(a.err, "pg_ctlcluster 15 main start") {
 		t.Errorf("code %d: %s", a.code, a.err)
 	}
-	w.document(t, strings.Split(oneCluster, "clusters:")[0])
+	w.document(t, strings.Split(clusterconftest.OneCluster, "clusters:")[0])
 	for _, verb := range []string{"discover", "check", "status"} {
 		if a := w.run(t.Context(), "manager", verb); a.code != fault.Refused || !strings.Contains(a.err, "put LIM 1 into a cluster first") {
 			t.Errorf("%s with LIM 1 in no cluster: code %d: %s", verb, a.code, a.err)
@@ -181,7 +183,7 @@ func TestKeyAsksForItsOwnPair(t *testing.T) {
 		}
 	}
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.environ["MXCLUSTER_SERVER"], w.environ["SSH_ORIGINAL_COMMAND"] = "sb1", "mxcluster manager facts"
 	w.node = postgres("1", true)
 	node, err := readMarked[manager.Node](strings.NewReader(w.must(t, "sync", "ssh-command", "--from", "srv1").out), factsMark)

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"strings"
 	"testing"
 
@@ -26,21 +28,21 @@ func TestMenuActions(t *testing.T) {
 		command        string
 		done           string // a part of what the command shows
 	}{
-		{"list, by number", oneCluster, "1 1", "mxcluster list c1", "10.0.0.21/24"},
-		{"list of all", oneCluster, "list -", "mxcluster list", "10.0.0.21/24"},
-		{"status", oneCluster, "2 all", "mxcluster status", "unknown"},
-		{"create", oneCluster, "3 c2 - - 10.0.0.36 - - - - -", "mxcluster create c2 --standby sb2 --lim 3=10.0.0.36 --yes", "cluster c2 created"},
-		{"create with all", oneCluster, "3 c2 sb2 3 10.0.0.36 7 automatic 300ms standby nightly yes",
+		{"list, by number", clusterconftest.OneCluster, "1 1", "mxcluster list c1", "10.0.0.21/24"},
+		{"list of all", clusterconftest.OneCluster, "list -", "mxcluster list", "10.0.0.21/24"},
+		{"status", clusterconftest.OneCluster, "2 all", "mxcluster status", "unknown"},
+		{"create", clusterconftest.OneCluster, "3 c2 - - 10.0.0.36 - - - - -", "mxcluster create c2 --standby sb2 --lim 3=10.0.0.36 --yes", "cluster c2 created"},
+		{"create with all", clusterconftest.OneCluster, "3 c2 sb2 3 10.0.0.36 7 automatic 300ms standby nightly yes",
 			"mxcluster create c2 --standby sb2 --lim 3=10.0.0.36,priority=7 --fallback automatic --failover-after 300ms --split-brain-stop standby --rehearse nightly --yes", "cluster c2 created"},
-		{"change", oneCluster, "4 c1 automatic 5 - 2s standby nightly -",
+		{"change", clusterconftest.OneCluster, "4 c1 automatic 5 - 2s standby nightly -",
 			"mxcluster change c1 --fallback automatic --priority 1=5 --failover-after 2s --split-brain-stop standby --rehearse nightly --yes", "cluster c1 changed"},
-		{"add-lim", oneCluster, "6 c1 3 10.0.0.36 - yes", "mxcluster add-lim c1 3 --base 10.0.0.36 --yes", "LIM 3 added"},
-		{"add-lim with priority", oneCluster, "add-lim - - 10.0.0.36 9 yes", "mxcluster add-lim c1 3 --base 10.0.0.36 --priority 9 --yes", "LIM 3 added"},
-		{"remove-lim", oneCluster, "7 c1 2 yes", "mxcluster remove-lim c1 2 --yes", "LIM 2"},
-		{"delete", oneCluster, "8 c1 yes", "mxcluster delete c1 --yes", "cluster c1"},
-		{"lock", oneCluster, "10 2 - - - - -", "mxcluster lock 2 --to regular --yes", "LIM 2 is locked to regular"},
-		{"unlock", strings.Replace(oneCluster, "priority: 100\n", locked, 1), "11 - -", "mxcluster unlock 1 --yes", "LIM 1"},
-		{"sync of all", twoLIMs, "12 all yes", "mxcluster sync --all --yes", "nothing to synchronise"},
+		{"add-lim", clusterconftest.OneCluster, "6 c1 3 10.0.0.36 - yes", "mxcluster add-lim c1 3 --base 10.0.0.36 --yes", "LIM 3 added"},
+		{"add-lim with priority", clusterconftest.OneCluster, "add-lim - - 10.0.0.36 9 yes", "mxcluster add-lim c1 3 --base 10.0.0.36 --priority 9 --yes", "LIM 3 added"},
+		{"remove-lim", clusterconftest.OneCluster, "7 c1 2 yes", "mxcluster remove-lim c1 2 --yes", "LIM 2"},
+		{"delete", clusterconftest.OneCluster, "8 c1 yes", "mxcluster delete c1 --yes", "cluster c1"},
+		{"lock", clusterconftest.OneCluster, "10 2 - - - - -", "mxcluster lock 2 --to regular --yes", "LIM 2 is locked to regular"},
+		{"unlock", strings.Replace(clusterconftest.OneCluster, "priority: 100\n", locked, 1), "11 - -", "mxcluster unlock 1 --yes", "LIM 1"},
+		{"sync of all", clusterconftest.TwoLIMs, "12 all yes", "mxcluster sync --all --yes", "nothing to synchronise"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t.TempDir())
@@ -63,7 +65,7 @@ func TestMenuActions(t *testing.T) {
 // What needs an agent gets its word, in the menu too.
 func TestMenuOrders(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.agent.running = true
 	w.agent.answer = control.OrderResult{Target: "srv1", Text: "LIM 1 moves to srv1"}
 	w.agent.statuses = []*status.ClusterStatus{{Clusters: []status.StatusCluster{}}}
@@ -79,22 +81,22 @@ func TestMenuOrders(t *testing.T) {
 // Nothing changes before there is a yes, and what is refused is refused before it
 // is asked for.
 func TestMenuChangesNothingWithoutYes(t *testing.T) {
-	preloaded := strings.Replace(oneCluster, "failover: normal", "failover: preloaded", 1)
+	preloaded := strings.Replace(clusterconftest.OneCluster, "failover: normal", "failover: preloaded", 1)
 	preloaded = preloaded[:strings.Index(preloaded, "      - lim: 2")]
 	for _, tc := range []struct{ name, document, answers, shown string }{
-		{"delete, by default", oneCluster, "8 c1 -", "mxcluster delete c1"},
-		{"remove-lim, by default", oneCluster, "7 c1 2 -", "Run it, yes or no [no]"},
-		{"create, no", oneCluster, "3 c2 - - 10.0.0.36 - - - - - no", "Run it, yes or no [yes]"},
-		{"change of nothing", oneCluster, "4 - - - - - - -", "nothing is to be changed of cluster c1"},
-		{"preload of two LIMs", oneCluster, "5 c1", "cannot preload cluster c1"},
-		{"nothing to unlock", oneCluster, "11", "LIM to unlock: there is none"},
+		{"delete, by default", clusterconftest.OneCluster, "8 c1 -", "mxcluster delete c1"},
+		{"remove-lim, by default", clusterconftest.OneCluster, "7 c1 2 -", "Run it, yes or no [no]"},
+		{"create, no", clusterconftest.OneCluster, "3 c2 - - 10.0.0.36 - - - - - no", "Run it, yes or no [yes]"},
+		{"change of nothing", clusterconftest.OneCluster, "4 - - - - - - -", "nothing is to be changed of cluster c1"},
+		{"preload of two LIMs", clusterconftest.OneCluster, "5 c1", "cannot preload cluster c1"},
+		{"nothing to unlock", clusterconftest.OneCluster, "11", "LIM to unlock: there is none"},
 		{"nothing to preload", preloaded, "5", "Cluster to preload: there is none"},
-		{"no standby to create with", strings.Replace(twoLIMs, "    standby: true\n", "", 1), "3 c2",
+		{"no standby to create with", strings.Replace(clusterconftest.TwoLIMs, "    standby: true\n", "", 1), "3 c2",
 			"creating a cluster: Standby server: there is none\nmake one of a free server: mxcluster server to-standby SRV"},
-		{"no cluster to delete", twoLIMs, "8", "Cluster to delete: there is none"},
-		{"a name that is not there", oneCluster, "8 c2 c1 no", "did you mean c1?"},
-		{"an action that is not there", oneCluster, "dilete", "did you mean delete?"},
-		{"the answers end", oneCluster, "3 c2", "Standby server"},
+		{"no cluster to delete", clusterconftest.TwoLIMs, "8", "Cluster to delete: there is none"},
+		{"a name that is not there", clusterconftest.OneCluster, "8 c2 c1 no", "did you mean c1?"},
+		{"an action that is not there", clusterconftest.OneCluster, "dilete", "did you mean delete?"},
+		{"the answers end", clusterconftest.OneCluster, "3 c2", "Standby server"},
 		{"no document", "", "1", "cluster document"},
 		{"a broken document", "servers: [", "1", "cluster.yaml"},
 	} {
@@ -125,7 +127,7 @@ func TestMenuChangesNothingWithoutYes(t *testing.T) {
 // Commands that the menu runs work on the instance that it was given.
 func TestMenuPassesGlobalFlags(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	folder := "--config-dir=" + w.path("etc")
 	w.term, w.environ["MXCLUSTER_CONFIG_DIR"] = true, w.path("nowhere")
 	w.stdin = strings.NewReader("1\n\nq\n")

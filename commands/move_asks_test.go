@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -30,7 +32,7 @@ func TestMoveAsksBeforeItStopsAnother(t *testing.T) {
 	} {
 		t.Run(tc.args, func(t *testing.T) {
 			w := newWorld(t.TempDir())
-			w.document(t, oneCluster)
+			w.document(t, clusterconftest.OneCluster)
 			w.agent.running, w.term, w.stdin = true, tc.term, strings.NewReader(tc.input)
 			w.agent.statuses = []*status.ClusterStatus{limStatus("srv1", "running")}
 			w.agent.answer = control.OrderResult{Accepted: true, Target: "sb1", Evicts: 1, Text: "LIM 2 moves to sb1"}
@@ -88,7 +90,7 @@ func TestEditAsksBeforeItStopsAnother(t *testing.T) {
 	st := &status.ClusterStatus{Clusters: []status.StatusCluster{{Name: "c1", LIMs: []status.StatusLIM{
 		{LIM: 1, ActiveOn: &standby, Side: "standby", State: "running"}, {LIM: 2, Side: "none", State: "waiting", Waiting: true}}}}}
 	w := newWorld(t.TempDir())
-	w.document(t, strings.Replace(oneCluster, "priority: 100", "priority: 10", 1))
+	w.document(t, strings.Replace(clusterconftest.OneCluster, "priority: 100", "priority: 10", 1))
 	w.agent.running, w.agent.statuses = true, []*status.ClusterStatus{st}
 	const args = "change c1 --priority 2=5 --force"
 	if a := w.run(t.Context(), strings.Fields(args)...); a.code != fault.Usage || !strings.Contains(a.err, "LIM 1 would be stopped on sb1") {

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"errors"
 	"net"
 	"net/netip"
@@ -156,7 +158,7 @@ func lives(t *testing.T, c net.Conn) {
 // old base, then alias, goes on; and taking the alias down leaves the base.
 func TestRealKernel(t *testing.T) {
 	w, client := realPair(t)
-	w.document(t, twoLIMs)
+	w.document(t, clusterconftest.TwoLIMs)
 	c := echo(t, w.ns, client, "10.0.0.11:4711")
 	lives(t, c)
 	w.expect(t, "create c1 --standby sb1 --lim 1=10.0.0.21", fault.OK, "10.0.0.11/24", "10.0.0.21/24")
@@ -191,7 +193,7 @@ func TestRealKernel(t *testing.T) {
 // alias goes on when that becomes the base again, and so it does the next time.
 func TestRealKernelThereAndBack(t *testing.T) {
 	w, client := realPair(t)
-	w.document(t, twoLIMs)
+	w.document(t, clusterconftest.TwoLIMs)
 	c := echo(t, w.ns, client, "10.0.0.11:4711")
 	for range 2 {
 		w.expect(t, "create c1 --standby sb1 --lim 1=10.0.0.21", fault.OK, "10.0.0.11/24", "10.0.0.21/24")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/clusterconf/clusterconftest"
 	"mxcluster/xdata"
 )
 
@@ -94,8 +95,8 @@ func TestOutdatedVersions(t *testing.T) {
 	} {
 		t.Run(tc.args, func(t *testing.T) {
 			w := newWorld(t.TempDir())
-			w.document(t, oneCluster)
-			history := strings.NewReplacer("revision: 6", "revision: 5", "priority: 50", "priority: 51").Replace(oneCluster)
+			w.document(t, clusterconftest.OneCluster)
+			history := strings.NewReplacer("revision: 6", "revision: 5", "priority: 50", "priority: 51").Replace(clusterconftest.OneCluster)
 			if err := os.MkdirAll(w.path("var/history"), 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +124,7 @@ func TestOutdatedVersions(t *testing.T) {
 // What an agent runs here for is not done twice.
 func TestOutdatedVersionsWithAgent(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	backups(t, w, 1, 3)
 	before := versionsOf(t, w)
 	w.agent.running = true
@@ -136,7 +137,7 @@ func TestOutdatedVersionsWithAgent(t *testing.T) {
 // Versions that cannot be seen or removed are told of; the edit stands.
 func TestOutdatedVersionsUnseen(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	if err := os.WriteFile(w.path("var"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +153,7 @@ func TestOutdatedVersionsUnseen(t *testing.T) {
 // next sync brings it, whichever side it is started on.
 func TestOutdatedVersionsElsewhere(t *testing.T) {
 	for _, asks := range []string{"srv1", "sb1"} {
-		s := newServers(t, oneCluster, "srv1", "sb1")
+		s := newServers(t, clusterconftest.OneCluster, "srv1", "sb1")
 		for _, content := range []string{"1", "2", "3"} {
 			s.backup(t, "srv1", "1", content)
 			s.world("srv1").must(t, "sync")

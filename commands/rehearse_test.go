@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"encoding/json"
 	"strings"
 	"testing"
@@ -30,7 +32,7 @@ func TestRehearseEndsWithWhatCameOfIt(t *testing.T) {
 		want   fault.Code
 	}{{"ok", fault.OK}, {"failed", fault.Failed}, {"skipped", fault.Refused}, {"aborted", fault.Busy}} {
 		w := newWorld(t.TempDir())
-		w.document(t, oneCluster)
+		w.document(t, clusterconftest.OneCluster)
 		w.agent.running, w.agent.answer = true, control.OrderResult{Accepted: true, Target: "sb1", Text: "LIM 1 is rehearsed on sb1"}
 		w.agent.statuses = []*status.ClusterStatus{rehearsedAt(1, "failed"), rehearsedAt(1, "failed"), rehearsedAt(2, tc.result)}
 		a := w.run(t.Context(), "rehearse", "c1", "--lim", "1", "--wait", "-o", "json")
@@ -46,7 +48,7 @@ func TestRehearseEndsWithWhatCameOfIt(t *testing.T) {
 
 func TestRehearseOrdersAllLIMs(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.agent.running, w.agent.answer = true, control.OrderResult{Accepted: true, Target: "sb1", Text: "so be it"}
 	if a := w.run(t.Context(), "rehearse"); a.code != fault.OK || strings.Count(a.out, "ordered") != 2 {
 		t.Errorf("code %d, %s%s", a.code, a.out, a.err)
@@ -71,7 +73,7 @@ func TestRehearseRefused(t *testing.T) {
 		{[]string{"rehearse", "--lim", "1", "--lim", "1"}, nil, fault.Usage, "given twice"},
 	} {
 		w := newWorld(t.TempDir())
-		w.document(t, oneCluster)
+		w.document(t, clusterconftest.OneCluster)
 		w.agent.running, w.agent.onOrder = true, func(control.Order) error { return tc.err }
 		if a := w.run(t.Context(), tc.args...); a.code != tc.want || !strings.Contains(a.out+a.err, tc.says) {
 			t.Errorf("%v: code %d, %s%s", tc.args, a.code, a.out, a.err)

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"strings"
 	"testing"
 )
@@ -8,7 +10,7 @@ import (
 // Commands that have nowhere to keep a reason tell it with their result.
 func TestReasonIsTold(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	for _, line := range []string{"alias down 1", "alias block 1 --dry-run", "alias unblock 1", "agent stop"} {
 		a := w.must(t, append(strings.Fields(line), "--reason", "new disk")...)
 		if !strings.Contains(a.out+a.err, ": new disk\n") {

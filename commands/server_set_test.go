@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"strings"
 	"testing"
 
@@ -34,13 +36,13 @@ func TestServerSet(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(tc.args, func(t *testing.T) {
 			w := newWorld(t.TempDir())
-			w.document(t, oneCluster)
+			w.document(t, clusterconftest.OneCluster)
 			w.agent.running = tc.running
 			a := w.run(t.Context(), strings.Fields(tc.args)...)
 			if a.code != tc.code || !strings.Contains(a.err+a.out, tc.says) {
 				t.Errorf("code %d: %s%s", a.code, a.out, a.err)
 			}
-			if changed := w.stored(t) != oneCluster; changed != (tc.stores != "") || !strings.Contains(w.stored(t), tc.stores) {
+			if changed := w.stored(t) != clusterconftest.OneCluster; changed != (tc.stores != "") || !strings.Contains(w.stored(t), tc.stores) {
 				t.Errorf("stored:\n%s", w.stored(t))
 			}
 			if got := strings.Join(w.agent.asked(), ", "); got != tc.asked {
@@ -53,7 +55,7 @@ func TestServerSet(t *testing.T) {
 // One that lives keeps its former base until everybody knows the new one.
 func TestServerSetKeepsTheFormerBase(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	info := agentInfo(6, 6)
 	info.Members = append(info.Members, control.MemberInfo{Server: "sb2", Liveness: livenessAlive, Revision: 6})
 	w.agent.running, w.agent.infos = true, []*control.AgentInfo{info}
@@ -66,7 +68,7 @@ func TestServerSetKeepsTheFormerBase(t *testing.T) {
 // With agents, no edit takes a LIM out of its cluster at one go.
 func TestRollbackLeavesNoCluster(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, twoLIMs)
+	w.document(t, clusterconftest.TwoLIMs)
 	w.agent.running = true
 	w.must(t, "create", "c1", "--standby", "sb1", "--lim", "1=10.0.0.21")
 	before := w.stored(t)
@@ -79,7 +81,7 @@ func TestRollbackLeavesNoCluster(t *testing.T) {
 // What has begun is not asked for again: the same command waits for its end.
 func TestLeaveGoesOn(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, strings.Replace(oneCluster, "        priority: 50\n", "        priority: 50\n        leaving: true\n", 1))
+	w.document(t, strings.Replace(clusterconftest.OneCluster, "        priority: 50\n", "        priority: 50\n        leaving: true\n", 1))
 	w.agent.running = true
 	w.agent.carryOn = nil
 	info := agentInfo(6, 6)

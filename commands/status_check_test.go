@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"context"
 	"strings"
 	"testing"
@@ -62,7 +64,7 @@ func TestStatusCheckUnknown(t *testing.T) {
 	if a.code != 3 || !strings.HasPrefix(a.out, "UNKNOWN - no cluster document") || strings.Count(a.out, "\n") != 1 || a.err != "" {
 		t.Errorf("without a document: code %d, %q, %q", a.code, a.out, a.err)
 	}
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	a = w.run(t.Context(), "status", "--check")
 	if a.code != 3 || !strings.HasPrefix(a.out, "UNKNOWN - it cannot be seen whether all is redundant: LIM 1, 2: no agent answers") || strings.Count(a.out, "\n") != 1 {
 		t.Errorf("without an agent: code %d, %q", a.code, a.out)

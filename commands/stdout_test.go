@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"bytes"
 	"errors"
 	"fmt"
@@ -34,7 +36,7 @@ func TestAnswersThatCannotBeWritten(t *testing.T) {
 	w := newWorld(t.TempDir())
 	lines := []string{"version", "completion bash", "completion zsh", "completion fish", "list", "list -o csv", "list -o name",
 		"status -o yaml", "config show", "config history", "server list", "lim list", "lock 1 --to regular --dry-run", "explain 1", "__complete lock ", "help sync", "--help"}
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	for _, line := range lines {
 		for name, tc := range map[string]struct {
 			out  brokenOutput

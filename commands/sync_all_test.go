@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"strings"
 	"testing"
 
@@ -12,7 +14,7 @@ import (
 // One cluster whose standby is gone does not keep the others from being synchronised,
 // and is told.
 func TestSyncAllGoesOn(t *testing.T) {
-	two := strings.Replace(oneCluster, "clusters:\n", `clusters:
+	two := strings.Replace(clusterconftest.OneCluster, "clusters:\n", `clusters:
   - name: c0
     standby: sb0
     fallback: manual

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +15,7 @@ import (
 // conflicted returns servers whose data of LIM 1 are in conflict.
 func conflicted(t *testing.T) (s *servers, regular, standby string) {
 	t.Helper()
-	s = newServers(t, oneCluster, "srv1", "srv3", "sb1")
+	s = newServers(t, clusterconftest.OneCluster, "srv1", "srv3", "sb1")
 	s.backup(t, "srv1", "1", "before")
 	s.world("srv1").must(t, "sync")
 	return s, s.backup(t, "srv1", "1", "on the regular side"), s.backup(t, "sb1", "1", "on the standby")
@@ -67,7 +69,7 @@ func TestSyncKeep(t *testing.T) {
 }
 
 func TestSyncKeepUsage(t *testing.T) {
-	s := newServers(t, oneCluster, "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "sb1")
 	for _, args := range []string{"--keep regular", "--keep both --lim 1", "--keep regular --lim 1 --direction to-standby"} {
 		if a := s.world("sb1").run(t.Context(), append([]string{"sync"}, strings.Fields(args)...)...); a.code != fault.Usage {
 			t.Errorf("%s: code %d: %s", args, a.code, a.err)
@@ -77,7 +79,7 @@ func TestSyncKeepUsage(t *testing.T) {
 
 // A dry run says which versions would go.
 func TestSyncDryRunTellsWhatGoes(t *testing.T) {
-	s := newServers(t, oneCluster, "srv1", "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "srv1", "sb1")
 	first := s.backup(t, "srv1", "1", "1")
 	for _, content := range []string{"2", "3", "4"} {
 		s.backup(t, "srv1", "1", content)
@@ -98,7 +100,7 @@ func TestSyncDryRunTellsWhatGoes(t *testing.T) {
 
 // A LIM without data is no failure, and is said.
 func TestSyncOfNothing(t *testing.T) {
-	s := newServers(t, oneCluster, "srv1", "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "srv1", "sb1")
 	a := s.world("srv1").must(t, "sync", "--lim", "1")
 	if !strings.Contains(a.err, "LIM 1 has no data yet") {
 		t.Errorf("told %q", a.err)
@@ -130,7 +132,7 @@ func TestBackupWhereTheLIMIsNotActive(t *testing.T) {
 		{nil, "", fault.OK, ""},
 	} {
 		w := newWorld(t.TempDir())
-		w.document(t, oneCluster)
+		w.document(t, clusterconftest.OneCluster)
 		w.agent.running, w.agent.statuses = tc.status != nil, []*status.ClusterStatus{tc.status}
 		a := w.run(t.Context(), append(strings.Fields("xdata backup --lim 1 --no-sync "+tc.args), "--from", dataFolder(t))...)
 		if a.code != tc.want || !strings.Contains(a.err, tc.said) {

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"mxcluster/clusterconf"
+	"mxcluster/clusterconf/clusterconftest"
 	"mxcluster/internal/fault"
 )
 
 // twoInC1 is a document with LIMs 1 and 2 in c1, whose standby is sb1, and LIM 3 in none.
 func twoInC1(t *testing.T) *clusterconf.Document {
 	t.Helper()
-	doc, err := clusterconf.Parse("test", []byte(oneCluster))
+	doc, err := clusterconf.Parse("test", []byte(clusterconftest.OneCluster))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func TestKeyOrdersItsOwnServersSyncs(t *testing.T) {
 // Asked by the forced command, both answer within what the key opens.
 func TestSSHCommandHoldsToTheKey(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.environ["MXCLUSTER_SERVER"] = "sb1"
 	for line, want := range map[string]string{
 		"mxcluster xdata serve":     "names no server, and the login comes from none",

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"errors"
 	"os"
 	"path/filepath"
@@ -14,7 +16,7 @@ import (
 
 // For cron: silence and 0 when all is well; one line and the right code when not.
 func TestSyncQuiet(t *testing.T) {
-	s := newServers(t, oneCluster, "srv1", "srv2", "srv3", "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "srv1", "srv2", "srv3", "sb1")
 	s.backup(t, "srv1", "1", "data of LIM 1")
 	v2 := s.backup(t, "srv2", "2", "data of LIM 2")
 	for _, here := range []string{"sb1", "sb1", "srv1", "srv3"} { // copied, in sync, and elsewhere
@@ -56,7 +58,7 @@ func TestSyncQuiet(t *testing.T) {
 
 // What became of a sync is remembered on both sides, for the alarm.
 func TestSyncIsRemembered(t *testing.T) {
-	s := newServers(t, oneCluster, "srv1", "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "srv1", "sb1")
 	record := func(name string) xdata.Record {
 		t.Helper()
 		r, err := xdata.Records{Dir: s.world(name).path("var/sync")}.Read(1)
@@ -86,7 +88,7 @@ func TestSyncIsRemembered(t *testing.T) {
 
 // A limit holds, also where the work is passed on.
 func TestSyncBandwidth(t *testing.T) {
-	s := newServers(t, oneCluster, "srv1", "srv3", "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "srv1", "srv3", "sb1")
 	const size, rate = 300_000, 1 << 20
 	for i, here := range []string{"srv1", "sb1", "srv3"} {
 		from := t.TempDir()
@@ -122,7 +124,7 @@ func randomText(size, seed int) string {
 
 // Progress is for a person at a terminal, and for nobody else.
 func TestSyncProgress(t *testing.T) {
-	s := newServers(t, oneCluster, "srv1", "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "srv1", "sb1")
 	s.backup(t, "srv1", "1", randomText(100_000, 1))
 	w := s.world("sb1")
 	w.term = true

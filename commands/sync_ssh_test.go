@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +59,7 @@ func FuzzParseSSHCommand(f *testing.F) {
 
 func TestSSHCommandRefuses(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	w.environ["SSH_ORIGINAL_COMMAND"] = "id"
 	a := w.run(t.Context(), "sync", "ssh-command")
 	if a.code != fault.NotPermitted || !strings.Contains(a.err, "this is not what a sync asks for") {
@@ -67,7 +69,7 @@ func TestSSHCommandRefuses(t *testing.T) {
 
 func TestSetupSSHRefusals(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	for args, want := range map[string]fault.Code{
 		"sync setup-ssh":                    fault.Usage,
 		"sync setup-ssh srv1":               fault.Usage,

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mxcluster/clusterconf"
+	"mxcluster/clusterconf/clusterconftest"
 	"mxcluster/internal/fault"
 	"mxcluster/xdata"
 )
@@ -85,7 +86,7 @@ func outcomes(results []xdata.Result) []string {
 }
 
 func TestSync(t *testing.T) {
-	s := newServers(t, oneCluster, "srv1", "srv2", "srv3", "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "srv1", "srv2", "srv3", "sb1")
 	v1 := s.backup(t, "srv1", "1", "data of LIM 1")
 	s.backup(t, "srv2", "2", "data of LIM 2")
 
@@ -107,7 +108,7 @@ func TestSync(t *testing.T) {
 
 // It goes on with the rest when one fails, and reports each.
 func TestSyncGoesOn(t *testing.T) {
-	s := newServers(t, oneCluster, "srv1", "srv2", "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "srv1", "srv2", "sb1")
 	s.backup(t, "srv2", "2", "data of LIM 2")
 	s.backup(t, "srv1", "1", "data of LIM 1")
 	s.backup(t, "sb1", "1", "other data of LIM 1")
@@ -121,7 +122,7 @@ func TestSyncGoesOn(t *testing.T) {
 }
 
 func TestSyncUnreachable(t *testing.T) {
-	s := newServers(t, oneCluster, "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "sb1")
 	w := s.world("sb1")
 	w.environ["MXCLUSTER_SYNC_RSH"] = "/nonexistent/rsh"
 	a := w.run(t.Context(), "sync")
@@ -135,7 +136,7 @@ func TestSyncUnreachable(t *testing.T) {
 
 // Where to do what.
 func TestPlanSync(t *testing.T) {
-	doc, err := clusterconf.Parse("test", []byte(oneCluster))
+	doc, err := clusterconf.Parse("test", []byte(clusterconftest.OneCluster))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +182,7 @@ func TestPlanSync(t *testing.T) {
 
 // From elsewhere the standby is told to do it, and its report is passed on.
 func TestSyncElsewhere(t *testing.T) {
-	s := newServers(t, oneCluster, "srv1", "srv2", "srv3", "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "srv1", "srv2", "srv3", "sb1")
 	s.backup(t, "srv1", "1", "data of LIM 1")
 	if diff := cmp.Diff([]string{"1 copied to-standby"}, outcomes(s.report(t, "srv3", fault.OK, "sync", "c1", "--lim", "1"))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -202,7 +203,7 @@ func TestSyncElsewhere(t *testing.T) {
 }
 
 func TestSyncElsewhereUnreachable(t *testing.T) {
-	s := newServers(t, oneCluster, "srv3")
+	s := newServers(t, clusterconftest.OneCluster, "srv3")
 	w := s.world("srv3")
 	w.environ["MXCLUSTER_SYNC_RSH"] = "false"
 	a := w.run(t.Context(), "sync")

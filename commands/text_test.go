@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +19,7 @@ import (
 func TestTextOfOthers(t *testing.T) {
 	const ugly = "down\x1b]0;pwn\a\x1b[31m\nsecond line\u202e \u009b \xe9"
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	text, server := ugly, "srv1"
 	lim := status.StatusLIM{LIM: 1, ActiveOn: &server, Side: "standby", State: ugly, Reason: ugly, Next: ugly, Data: &status.StatusData{Newest: &text},
 		Fallback: status.StatusFallback{Type: ugly, BlockedBy: []string{ugly}}, Alias: status.StatusAlias{Address: ugly},

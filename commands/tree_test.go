@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"bytes"
 	"strings"
 	"testing"
@@ -83,7 +85,7 @@ func TestComplete(t *testing.T) {
 
 func TestColor(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	for _, tc := range []struct {
 		args, noColor string
 		term, painted bool

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"mxcluster/clusterconf"
+	"mxcluster/clusterconf/clusterconftest"
 	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/levels"
@@ -16,7 +17,7 @@ import (
 // calm is a system in which srv1 may be restarted: what its agent and its document say.
 func calm(t *testing.T) (*clusterconf.Document, *control.AgentInfo, *status.ClusterStatus) {
 	t.Helper()
-	doc, err := clusterconf.Parse("cluster.yaml", []byte(oneCluster))
+	doc, err := clusterconf.Parse("cluster.yaml", []byte(clusterconftest.OneCluster))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +117,7 @@ func TestWhetherADowngradeIsPossible(t *testing.T) {
 
 func TestUpgradeCheckSaysWhyNot(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	if a := w.run(t.Context(), "upgrade", "check"); a.code != fault.Unreachable {
 		t.Errorf("without an agent: code %d: %s", a.code, a.err)
 	}

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"encoding/json"
 	"strings"
 	"testing"
@@ -14,7 +16,7 @@ import (
 func TestSimulate(t *testing.T) {
 	for _, running := range []bool{false, true} {
 		w := newWorld(t.TempDir())
-		w.document(t, oneCluster)
+		w.document(t, clusterconftest.OneCluster)
 		w.agent.running = running
 		got := w.must(t, "simulate", "--down", "srv1", "--down", "srv2")
 		if lines := strings.Split(strings.TrimSpace(got.out), "\n"); len(lines) != 3 || !strings.Contains(lines[1], "c1       srv1  nowhere") ||
@@ -51,7 +53,7 @@ func TestSimulate(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, oneCluster)
+	w.document(t, clusterconftest.OneCluster)
 	got := w.must(t, "explain", "1")
 	for _, want := range []string{"It is not known where LIM 1 of cluster c1 runs", "No agent was asked", "If srv1 died now, LIM 1 would move to sb1: srv1 is down.", "It would leave sb1 to LIM 2, which goes before it."} {
 		if !strings.Contains(got.out, want) {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/clusterconf/clusterconftest"
 	"mxcluster/internal/control"
 	"mxcluster/internal/events"
 	"mxcluster/internal/fault"
@@ -406,12 +407,12 @@ func (f *fakeAgent) Events(_ context.Context, q events.Query) (*events.List, err
 	return &list, nil
 }
 
-// Simulate takes all to be well in oneCluster.
+// Simulate takes all to be well in clusterconftest.OneCluster.
 func (f *fakeAgent) Simulate(_ context.Context, s whatif.Scenario) (*whatif.Result, error) {
 	if err := f.fail(); err != nil {
 		return nil, err
 	}
-	d, err := clusterconf.Parse("test", []byte(oneCluster))
+	d, err := clusterconf.Parse("test", []byte(clusterconftest.OneCluster))
 	if err != nil {
 		return nil, err
 	}
@@ -438,85 +439,6 @@ func (f *fakeAgent) watch(int) (func(context.Context) error, error) {
 		return nil
 	}, nil
 }
-
-// twoLIMs is a system without a cluster yet.
-const twoLIMs = `apiVersion: mxcluster/v1
-kind: ClusterDocument
-level: 2
-system: TESTSYSTEM
-revision: 5
-changed:
-  at: 2026-03-01T01:00:00Z
-servers:
-  - name: free1
-    base: 10.0.0.14/24
-    interface: eth0
-  - name: sb1
-    base: 10.0.0.13/24
-    interface: eth0
-    standby: true
-  - name: srv1
-    base: 10.0.0.11/24
-    interface: eth0
-    lim: 1
-  - name: srv2
-    base: 10.0.0.12/24
-    interface: eth0
-    lim: 2
-`
-
-// oneCluster is that system with both LIMs in cluster c1, and a second standby.
-const oneCluster = `apiVersion: mxcluster/v1
-kind: ClusterDocument
-level: 2
-system: TESTSYSTEM
-revision: 6
-changed:
-  at: 2026-03-01T01:00:00Z
-servers:
-  - name: free1
-    base: 10.0.0.14/24
-    interface: eth0
-  - name: sb1
-    base: 10.0.0.13/24
-    interface: eth0
-    standby: true
-  - name: sb2
-    base: 10.0.0.15/24
-    interface: eth0
-    standby: true
-  - name: srv1
-    base: 10.0.0.21/24
-    interface: eth0
-    lim: 1
-  - name: srv2
-    base: 10.0.0.22/24
-    interface: eth0
-    lim: 2
-  - name: srv3
-    base: 10.0.0.16/24
-    interface: eth0
-    lim: 3
-lims:
-  - lim: 1
-    services:
-      - run: exec:/opt/lim/service
-      - run: systemd:manager.service
-        regularOnly: true
-clusters:
-  - name: c1
-    standby: sb1
-    fallback: manual
-    failover: normal
-    splitBrainStop: regular
-    lims:
-      - lim: 1
-        alias: 10.0.0.11/24
-        priority: 100
-      - lim: 2
-        alias: 10.0.0.12/24
-        priority: 50
-`
 
 func (f *fakeAgent) Alarms(context.Context) (*status.AlarmList, error) {
 	if err := f.fail(); err != nil {

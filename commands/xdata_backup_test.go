@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,7 +33,7 @@ func (s *servers) versionsOf(t *testing.T, name string) string {
 // A backup goes to the other side at once (spec ch. 3), from both sides.
 func TestBackupIsSynchronised(t *testing.T) {
 	for _, here := range []string{"srv1", "sb1"} {
-		s := newServers(t, oneCluster, "srv1", "sb1")
+		s := newServers(t, clusterconftest.OneCluster, "srv1", "sb1")
 		a := s.world(here).must(t, "xdata", "backup", "--lim", "1", "--from", dataFolder(t))
 		v := strings.TrimSpace(a.out)
 		if !strings.Contains(a.err, "LIM 1: "+v+" copied") {
@@ -48,7 +50,7 @@ func TestBackupIsSynchronised(t *testing.T) {
 // When the other side cannot be reached the version stays, its name is printed,
 // and the exit code is the sync's.
 func TestBackupStaysWithoutSync(t *testing.T) {
-	s := newServers(t, oneCluster, "srv1", "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "srv1", "sb1")
 	w := s.world("srv1")
 	w.environ["MXCLUSTER_SYNC_RSH"] = "/nonexistent/rsh"
 	a := w.run(t.Context(), "xdata", "backup", "--lim", "1", "--from", dataFolder(t))
@@ -63,7 +65,7 @@ func TestBackupStaysWithoutSync(t *testing.T) {
 
 // Where there is nothing to copy to, or it is not wanted, nothing is reached for.
 func TestBackupAlone(t *testing.T) {
-	s := newServers(t, oneCluster, "srv1", "srv3", "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "srv1", "srv3", "sb1")
 	for _, tc := range []struct{ server, args string }{
 		{"srv1", "--lim 1 --no-sync"},
 		{"srv3", "--lim 3"}, // in no cluster
@@ -77,7 +79,7 @@ func TestBackupAlone(t *testing.T) {
 // A version of a LIM that never runs here would stay here, whatever a sync between its
 // own servers says.
 func TestBackupWhereTheLIMNeverRuns(t *testing.T) {
-	s := newServers(t, oneCluster, "srv2", "sb2", "free1")
+	s := newServers(t, clusterconftest.OneCluster, "srv2", "sb2", "free1")
 	for _, name := range []string{"srv2", "sb2", "free1"} {
 		w := s.world(name)
 		for _, dry := range []string{"", "--dry-run"} {
@@ -94,7 +96,7 @@ func TestBackupWhereTheLIMNeverRuns(t *testing.T) {
 }
 
 func TestBackupDryRun(t *testing.T) {
-	s := newServers(t, oneCluster, "srv1", "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "srv1", "sb1")
 	w := s.world("srv1")
 	before, err := w.fingerprint()
 	if err != nil {
@@ -117,7 +119,7 @@ func TestBackupDryRun(t *testing.T) {
 
 // A dry run of a sync says what it would copy, here and where it is passed on to.
 func TestSyncDryRun(t *testing.T) {
-	s := newServers(t, oneCluster, "srv1", "srv2", "srv3", "sb1")
+	s := newServers(t, clusterconftest.OneCluster, "srv1", "srv2", "srv3", "sb1")
 	v := s.backup(t, "srv1", "1", "data of LIM 1")
 	for _, here := range []string{"srv1", "sb1", "srv3"} {
 		got := s.report(t, here, fault.OK, "sync", "--lim", "1", "--dry-run")

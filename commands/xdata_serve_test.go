@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"mxcluster/clusterconf/clusterconftest"
+
 	"strings"
 	"testing"
 
@@ -10,7 +12,7 @@ import (
 // Who types it must not get binary frames, and no wait for an answer that no person
 // can give.
 func TestXdataServeRefusesATerminal(t *testing.T) {
-	for _, document := range []string{"", oneCluster} {
+	for _, document := range []string{"", clusterconftest.OneCluster} {
 		w := newWorld(t.TempDir())
 		if document != "" {
 			w.document(t, document)

@@ -9,31 +9,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mxcluster/clusterconf"
+	"mxcluster/clusterconf/clusterconftest"
 	"mxcluster/internal/fault"
 )
 
-const document = `apiVersion: mxcluster/v1
-kind: ClusterDocument
-system: TESTSYSTEM
-revision: 6
-changed:
-  at: 2026-03-01T01:00:00Z
-servers:
-  - {name: sb1, base: 10.0.0.13/24, interface: eth0, standby: true}
-  - {name: sb2, base: 10.0.0.15/24, interface: eth1, standby: true}
-  - {name: srv1, base: 10.0.0.21/24, interface: eth0, lim: 1}
-  - {name: srv2, base: 10.0.0.22/24, interface: eth0, lim: 2}
-  - {name: srv3, base: 10.0.0.23/24, interface: eth1, lim: 3}
-clusters:
-  - name: c1
-    standby: sb1
-    fallback: manual
-    failover: normal
-    splitBrainStop: regular
-    lims:
-      - {lim: 1, alias: 10.0.0.11/24, priority: 100}
-      - {lim: 2, alias: 10.0.0.12/24, priority: 50}
-  - name: c2
+// twoClusters has LIM 3 in a preloaded cluster c2.
+const twoClusters = clusterconftest.OneCluster + `  - name: c2
     standby: sb2
     fallback: automatic
     failover: preloaded
@@ -44,7 +25,7 @@ clusters:
 
 func parsed(t *testing.T) *clusterconf.Document {
 	t.Helper()
-	doc, err := clusterconf.Parse("test", []byte(document))
+	doc, err := clusterconf.Parse("test", []byte(twoClusters))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +46,7 @@ func TestList(t *testing.T) {
 			},
 			{
 				Name: "c2", Standby: "sb2", Fallback: "automatic", Failover: "preloaded", FailoverAfterMs: 1000, SplitBrainStop: "standby", FallbackWindow: "always", Rehearse: "off",
-				LIMs: []ListLIM{{LIM: 3, Regular: "srv3", Base: "10.0.0.23/24", Alias: "10.0.0.33/24", Interface: "eth1", Priority: 100}},
+				LIMs: []ListLIM{{LIM: 3, Regular: "srv3", Base: "10.0.0.16/24", Alias: "10.0.0.33/24", Interface: "eth0", Priority: 100}},
 			},
 		},
 	}

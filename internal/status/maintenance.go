@@ -30,19 +30,9 @@ func maintenance(m *clusterconf.Maintenance) *Maintenance {
 	return out
 }
 
-// Words says it in one phrase that begins with a verb, such as "drained until
-// 2026-03-01T03:00:00Z by root (new disk)".
+// Words says it in one phrase that begins with a verb, see [clusterconf.UntilBy].
 func (m *Maintenance) Words(verb string) string {
-	if m.Until != nil {
-		verb += " until " + m.Until.Format(time.RFC3339)
-	}
-	if m.By != "" {
-		verb += " by " + m.By
-	}
-	if m.Reason != "" {
-		verb += " (" + m.Reason + ")"
-	}
-	return verb
+	return clusterconf.UntilBy(verb, m.Until, m.By, m.Reason)
 }
 
 // String says all of it on one line. Of none there is nothing to say.
