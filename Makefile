@@ -15,7 +15,7 @@ PLAIN     := mxcluster/cmd/mxcluster mxcluster/internal/agent mxcluster/xdata
 # beside them, first the one with the most processes at once.
 LAB       := mxcluster/internal/lab
 
-.PHONY: build test test-race test-lab test-plain race needs lint docs demo fuzz bench mutants betrayals cover packages package-test package-lint clean
+.PHONY: build test test-race test-lab test-plain race needs lint docs pictures demo fuzz bench mutants betrayals cover packages package-test package-lint clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags grpcnotrace -o bin/mxcluster ./cmd/mxcluster
@@ -58,6 +58,10 @@ lint:
 docs:
 	UPDATE_GOLDEN=1 $(GO) test -count=1 ./internal/gendocs
 	UPDATE_GOLDEN=1 $(GO) test -count=1 -run Copyright ./internal/layers
+
+# Diagrams, of their descriptions; needs graphviz.
+pictures:
+	docs/pictures/build
 
 demo:
 	$(GO) run ./cmd/mxcluster lab demo

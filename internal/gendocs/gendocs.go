@@ -1,6 +1,6 @@
 // Package gendocs makes the files that are derived from the commands: a manual
 // page and a page for readers on the web for each, and the completion scripts; and the
-// manual pages that documents are made into.
+// manual pages that documents are made into; and pictures of terminals.
 // They are committed, so that they can be read and packaged without building
 // anything; this package's test holds them to the commands.
 package gendocs
@@ -38,6 +38,9 @@ func Files(tree fs.FS) (map[string][]byte, error) {
 		return nil, err
 	}
 	if err := addManuals(tree, files); err != nil {
+		return nil, err
+	}
+	if err := addTerminals(tree, files); err != nil {
 		return nil, err
 	}
 	return files, completions(root, files)

@@ -2,6 +2,8 @@ package gendocs
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -129,6 +131,8 @@ func TestPages(t *testing.T) {
 					t.Errorf("%s names %s, which is not there", name, target)
 				}
 			}
+		case ".svg":
+			wanted = []string{"prefers-color-scheme: dark", "<title>"}
 		default:
 			wanted = []string{"__complete"}
 		}
@@ -154,6 +158,28 @@ func TestInsert(t *testing.T) {
 	} {
 		if got := string(insert(tc.page, "## B", "-\n")); got != tc.want {
 			t.Errorf("got %q, want %q", got, tc.want)
+		}
+	}
+}
+
+// TestDiagramsAreOfTheirDescriptions: each diagram names the description that it was drawn of, so
+// that it is not forgotten; drawing needs graphviz, and comes out otherwise by another version of it.
+func TestDiagramsAreOfTheirDescriptions(t *testing.T) {
+	sources, err := filepath.Glob(filepath.Join(root, pictureDir, "*.dot"))
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("%q, %v", sources, err)
+	}
+	for _, name := range sources {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		picture, err := os.ReadFile(strings.TrimSuffix(name, ".dot") + ".svg")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(picture, fmt.Appendf(nil, "sha256 of its description: %x ", sha256.Sum256(source))) {
+			t.Errorf("%s was changed: run 'make pictures'", name)
 		}
 	}
 }

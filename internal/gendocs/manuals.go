@@ -46,6 +46,9 @@ func addManuals(tree fs.FS, files map[string][]byte) error {
 	return nil
 }
 
+// picture is one of Markdown, and the empty line after it. A manual page has none.
+var picture = regexp.MustCompile(`!\[[^\]]*\]\([^)]+\)\n\n?`)
+
 // link is one of Markdown. A page on paper keeps what it says alone.
 var link = regexp.MustCompile(`\[([^\]]+)\]\([^)]+\)`)
 
@@ -53,7 +56,7 @@ var link = regexp.MustCompile(`\[([^\]]+)\]\([^)]+\)`)
 // with its own chapters beside it.
 func chapter(text string, oneOfSeveral bool) string {
 	title, body, _ := strings.Cut(strings.TrimPrefix(text, "# "), "\n")
-	body = lists(link.ReplaceAllString(body, "$1"))
+	body = lists(link.ReplaceAllString(picture.ReplaceAllString(body, ""), "$1"))
 	if oneOfSeveral {
 		return "# " + title + "\n" + body + "\n"
 	}
