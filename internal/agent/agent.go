@@ -203,6 +203,7 @@ func (a *Agent) begin() error {
 	if lost {
 		a.kept.noteLost(errText(err))
 	}
+	a.kept.noteUnknown()
 	if err := a.setDocument(doc); err != nil {
 		return err
 	}

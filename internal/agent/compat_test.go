@@ -12,15 +12,20 @@ import (
 	"time"
 
 	"mxcluster/internal/compat"
+	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/member"
 )
 
 // States that earlier versions kept are read with all that they say: terms above all, which are
-// never used twice.
+// never used twice. They are written again as they were, so that the version that wrote them reads
+// those of this one, after a downgrade.
 func TestStatesOfEarlierVersions(t *testing.T) {
 	compat.Each(t, compat.Recorded(t, "states"), func(t *testing.T, in compat.Input) {
-		p := stateFrom(t, in)
+		p, err := stateFrom(t, in)
+		if err != nil || p.unknown != nil {
+			t.Fatal(err, p.unknown)
+		}
 		is, err := encodeState(p)
 		if err != nil {
 			t.Fatal(err)
@@ -44,27 +49,62 @@ func TestStatesOfEarlierVersions(t *testing.T) {
 	})
 }
 
-func stateFrom(t *testing.T, in compat.Input) persisted {
+func stateFrom(t *testing.T, in compat.Input) (persisted, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "agent.json")
 	if err := os.WriteFile(path, in.Content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := loadState(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return loadState(path)
 }
 
-// What a later version kept is read for what is known, after a downgrade.
+// What a later version kept is read for what is known, after a downgrade, and the rest is told.
 func TestStatesOfTheFuture(t *testing.T) {
 	compat.Each(t, compat.OfTheFuture(t, "states"), func(t *testing.T, in compat.Input) {
-		p := stateFrom(t, in)
+		p, err := stateFrom(t, in)
 		l := p.LIMs[1]
 		if !l.Active || l.Term != 7 || l.Known != (failover.Place{Term: 7, Server: "srv1"}) || len(l.Up) != 1 || p.Seen["sb1"].IsZero() || len(p.Alarms.Alarms) != 1 {
 			t.Errorf("it says %+v", p)
 		}
+		if got := strings.Join(p.unknown, " "); got != "alarms neighbours weather lims.1.forecast lims.1.known" {
+			t.Errorf("not known are %s", got)
+		}
+		if in.Name != "other-form.json" {
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		for _, at := range []string{"boot", "conflict", "lims.2.term", "lims.third"} {
+			if err == nil || !strings.Contains(err.Error(), at+": ") {
+				t.Errorf("%s is not named: %v", at, err)
+			}
+		}
+		if other := p.LIMs[2]; other.Known.Term != 9 || other.Known.Server != "sb1" {
+			t.Errorf("of LIM 2 it says %+v", other)
+		}
+	})
+}
+
+// An agent goes on by a later version's state, and says what of it it does not know.
+func TestAgentGoesOnByAStateOfTheFuture(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		w.kill("srv1")
+		kept := *w.servers["srv1"].state.kept
+		kept.Version, kept.unknown = stateVersion+1, []string{"weather", "lims.1.forecast"}
+		w.servers["srv1"].state.kept = &kept
+		term := kept.LIMs[1].Term
+		w.start("srv1")
+		pass(soon)
+		w.await(1, "srv1", 0)
+		a := w.servers["srv1"].agent
+		onLoop(t, a, func() {
+			if is := a.lims.of(1).Term; is != term || term == 0 {
+				t.Errorf("LIM 1 runs under term %d, and did under %d", is, term)
+			}
+		})
+		contains(t, w.eventsFrom("srv1", events.Query{}), "srv1: a later version of mxcluster kept the state of srv1 (format 2); test goes on by what it knows of it, without weather, lims.1.forecast")
 	})
 }
 

@@ -59,7 +59,7 @@ func TestDiskState(t *testing.T) {
 	if got, err := s.Load(); err == nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("with what was kept damaged: %+v, %v; want what was saved, and an error", got, err)
 	}
-	for _, text := range []string{"{", `{"version":99}`, ""} {
+	for _, text := range []string{"{", `{}`, `{"version":99,"lims":7}`, ""} {
 		if err := os.WriteFile(s.Path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

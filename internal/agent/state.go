@@ -1,14 +1,18 @@
 package agent
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -23,7 +27,8 @@ import (
 	"mxcluster/netops"
 )
 
-// stateVersion is the version of the state file's format.
+// stateVersion is the version of the state file's format. A state of a later one is read for what is
+// known, so a key never changes its meaning, and the keys of the version before are always written.
 const stateVersion = 1
 
 // persisted is the state that must outlive the process. Terms are part of it, as a term must never
@@ -50,6 +55,8 @@ type persisted struct {
 	Formers map[string][]netip.Addr `json:"formers,omitempty"` // by server: peer.formers
 
 	Programs map[string]levels.Program `json:"programs,omitempty"` // by server: peer.program
+
+	unknown []string // when it was read: places of what this version does not know, and does not write again
 }
 
 // persistedLIM is the state of a LIM on this server.
@@ -111,12 +118,12 @@ type DiskState struct {
 
 // Load reads the state; an empty one before the first run. Of the two files, the later state of
 // this boot counts, since each is used while the other cannot be written. The error says what could
-// not be read, so that something may be missing.
+// not be read, so that something may be missing; the rest is returned.
 func (d DiskState) Load() (persisted, error) {
 	kept, keptErr := loadState(d.Kept)
 	saved, err := loadState(d.Path)
-	if keptErr == nil && d.Boot != "" && kept.Boot == d.Boot && kept.Number >= saved.Number {
-		return kept, nil
+	if d.Boot != "" && kept.Boot == d.Boot && kept.Number >= saved.Number {
+		return kept, keptErr
 	}
 	return saved, errors.Join(err, keptErr)
 }
@@ -124,32 +131,100 @@ func (d DiskState) Load() (persisted, error) {
 // maxState is the largest size of a state file in bytes; a larger one is damaged.
 const maxState = 16 << 20
 
-// loadState reads one state file. A damaged one is renamed, for inspection.
+// loadState reads one state file as far as it can be read. One of which something cannot is kept
+// aside, for inspection.
 func loadState(path string) (persisted, error) {
-	empty := persisted{Version: stateVersion, LIMs: map[int]persistedLIM{}}
 	raw, err := readState(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return empty, nil
+		return emptyState(), nil
 	}
 	if err != nil {
-		return empty, fmt.Errorf("reading the agent's state: %w", err)
+		return emptyState(), fmt.Errorf("reading the agent's state: %w", err)
 	}
-	var p persisted
-	if err := json.Unmarshal(raw, &p); err != nil || p.Version != stateVersion {
-		if err == nil {
-			err = errors.New("another version of mxcluster wrote it")
-		}
-		aside := path + ".damaged"
-		_ = os.Remove(aside)
-		if os.Link(path, aside) == nil {
-			path = aside // the next save writes the original name
-		}
-		return empty, fmt.Errorf("the agent's state %s cannot be read (version %d): %w", path, p.Version, err)
+	p, err := decodeState(raw)
+	if err == nil {
+		return p, nil
 	}
+	aside := path + ".damaged"
+	_ = os.Remove(aside)
+	if os.Link(path, aside) == nil {
+		path = aside // the next save writes the original name
+	}
+	return p, fmt.Errorf("the agent's state %s cannot be read (version %d): %w", path, p.Version, err)
+}
+
+func emptyState() persisted {
+	return persisted{Version: stateVersion, LIMs: map[int]persistedLIM{}}
+}
+
+// decodeState reads a state key by key: what cannot be read, or is not known, costs no other key.
+func decodeState(raw []byte) (persisted, error) {
+	p := emptyState()
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return p, err
+	}
+	lims := all["lims"]
+	delete(all, "lims")
+	p.Version = 0
+	unknown, err := decodeKeys(all, "", &p)
+	if p.Version < 1 {
+		err = errors.Join(errors.New("it has no version"), err)
+	}
+	p.unknown = unknown
 	if p.LIMs == nil {
-		p.LIMs = empty.LIMs
+		p.LIMs = map[int]persistedLIM{}
 	}
-	return p, nil
+	if lims != nil {
+		err = errors.Join(err, p.decodeLIMs(lims))
+	}
+	return p, err
+}
+
+func (p *persisted) decodeLIMs(raw []byte) error {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return fmt.Errorf("lims: %w", err)
+	}
+	var failed error
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		at := "lims." + key
+		n, err := strconv.Atoi(key)
+		var keys map[string]json.RawMessage
+		if err == nil {
+			err = json.Unmarshal(all[key], &keys)
+		}
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", at, err))
+			continue
+		}
+		var l persistedLIM
+		unknown, err := decodeKeys(keys, at+".", &l)
+		p.LIMs[n], p.unknown, failed = l, append(p.unknown, unknown...), errors.Join(failed, err)
+	}
+	return failed
+}
+
+// decodeKeys reads the values of a JSON object into v, one by one. It returns the places of unknown
+// keys, and errors about values that cannot be read, which v then lacks.
+func decodeKeys[T any](all map[string]json.RawMessage, at string, v *T) (unknown []string, failed error) {
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		one, err := json.Marshal(map[string]json.RawMessage{key: all[key]})
+		if err == nil {
+			err = json.Unmarshal(one, new(T)) // what fails halfway leaves nothing in v
+		}
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s%s: %w", at, key, err))
+			continue
+		}
+		strict := json.NewDecoder(bytes.NewReader(one))
+		strict.DisallowUnknownFields()
+		if err := strict.Decode(v); err != nil {
+			unknown = append(unknown, at+key)
+			_ = json.Unmarshal(one, v) // as above
+		}
+	}
+	return unknown, failed
 }
 
 // readState reads a file that may have any content.

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"mxcluster/internal/failover"
@@ -25,6 +27,21 @@ func (a *lims) noteMissingState(from string, entry failover.LIMClaim) {
 func (a *keptState) noteLost(why string) {
 	a.lost = why
 	a.journal.agent("state-lost", fmt.Sprintf("what %s knew of its last run is lost: %s", a.cfg.Server, why))
+}
+
+// noteUnknown records that a later version kept the state, and what of it this one goes on without.
+func (a *keptState) noteUnknown() {
+	const shown = 10
+	places := a.state.unknown
+	switch {
+	case len(places) == 0 && a.state.Version <= stateVersion:
+		return
+	case len(places) == 0:
+		places = []string{"nothing"}
+	case len(places) > shown:
+		places = append(slices.Clone(places[:shown]), fmt.Sprintf("%d more", len(places)-shown))
+	}
+	a.journal.agent("state-of-later-version", fmt.Sprintf("a later version of mxcluster kept the state of %s (format %d); %s goes on by what it knows of it, without %s", a.cfg.Server, a.state.Version, a.cfg.Version, strings.Join(places, ", ")))
 }
 
 // firstTerm returns the term for a start. It counts up from the known term. If the state was lost

@@ -209,12 +209,13 @@ func scanFile(path string, f func(*Event)) error {
 	lines := bufio.NewReaderSize(file, maxLine)
 	for {
 		line, err := lines.ReadSlice('\n')
-		var e Event
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull): // no line of ours
 			continue
-		case err == nil && json.Unmarshal(line, &e) == nil:
-			f(&e)
+		case err == nil:
+			if e, ok := parseLine(line); ok {
+				f(&e)
+			}
 		}
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -223,4 +224,13 @@ func scanFile(path string, f func(*Event)) error {
 			return fmt.Errorf("reading the events: %w", err)
 		}
 	}
+}
+
+// parseLine reads one event. One of a later version, in which a field has another form, is read
+// without that field: what it says in words stays.
+func parseLine(line []byte) (Event, bool) {
+	var e Event
+	err := json.Unmarshal(line, &e)
+	var form *json.UnmarshalTypeError
+	return e, err == nil || errors.As(err, &form) && e.Seq > 0 && !e.Time.IsZero() && e.Server != "" && e.Text != ""
 }
