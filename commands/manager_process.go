@@ -41,7 +41,7 @@ type ManagementRequest struct {
 
 // ManagementAnswer is what came of it.
 type ManagementAnswer struct {
-	Aside    string           `json:"aside,omitempty"`
+	manager.Followed
 	Position manager.Position `json:"position,omitzero"`
 	Error    string           `json:"error,omitempty"`
 }
@@ -77,7 +77,7 @@ func runManagementProcess(ctx context.Context, a *app, dir string) error {
 	case ManagementSettle:
 		err = place.Settle(ctx, r.Synchronous)
 	case ManagementFollow:
-		answer.Aside, err = place.Follow(ctx)
+		answer.Followed, err = place.Follow(ctx)
 	case ManagementRelease:
 		answer.Position, err = place.Release(ctx)
 	default:

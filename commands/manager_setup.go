@@ -24,7 +24,7 @@ type ManagementPlace interface {
 	Look(ctx context.Context, s manager.Setup) (manager.Prepared, error)
 	Do(ctx context.Context, s manager.Setup, step manager.StepID) error
 	Remove(ctx context.Context) error
-	Follow(ctx context.Context) (aside string, err error)
+	Follow(ctx context.Context) (manager.Followed, error)
 	Settle(ctx context.Context, synchronous bool) error
 	Release(ctx context.Context) (manager.Position, error)
 }

@@ -52,7 +52,7 @@ func (f *fakeHalf) Do(_ context.Context, s manager.Setup, step manager.StepID) e
 }
 
 func (f *fakeHalf) Remove(context.Context) error                      { f.kept = nil; return nil }
-func (f *fakeHalf) Follow(context.Context) (string, error)            { return "", nil }
+func (f *fakeHalf) Follow(context.Context) (manager.Followed, error)  { return manager.Followed{}, nil }
 func (f *fakeHalf) Settle(context.Context, bool) error                { return nil }
 func (f *fakeHalf) Release(context.Context) (manager.Position, error) { return manager.Position{}, nil }
 

@@ -87,9 +87,9 @@ func (m *managementSystem) Release(ctx context.Context) (manager.Position, error
 }
 
 // Follow has PostgreSQL follow the other server.
-func (m *managementSystem) Follow(ctx context.Context) (string, error) {
+func (m *managementSystem) Follow(ctx context.Context) (manager.Followed, error) {
 	a, err := m.call(ctx, commands.ManagementRequest{Call: commands.ManagementFollow})
-	return a.Aside, err
+	return a.Followed, err
 }
 
 // Serve starts or stops the web server.

@@ -28,8 +28,8 @@ type ManagementSystem interface {
 	// Release ends it in order, for the other server to accept writes.
 	Release(ctx context.Context) (manager.Position, error)
 	// Follow makes it read-only and has it follow the other server; what it alone had is kept
-	// aside in a file, which is returned.
-	Follow(ctx context.Context) (aside string, err error)
+	// aside in a file.
+	Follow(ctx context.Context) (manager.Followed, error)
 	// Serve starts or stops the web server.
 	Serve(ctx context.Context, on bool) error
 }
@@ -288,8 +288,8 @@ func (m *management) lead(addr netip.Prefix, v manager.View) {
 		}
 		r, err := m.deps.Management.Promote(ctx, after)
 		if err != nil && !r.Running { // read-only as ever, it starts
-			aside, wrong := m.deps.Management.Follow(ctx)
-			return func() { m.keptAside(aside) }, errors.Join(err, wrong)
+			f, wrong := m.deps.Management.Follow(ctx)
+			return func() { m.tell(f) }, errors.Join(err, wrong)
 		}
 		if err != nil {
 			return nil, err
@@ -333,19 +333,22 @@ func (m *management) release() {
 // follow has PostgreSQL follow the other server. What it alone had is told.
 func (m *management) follow() {
 	m.operate(manager.Follow, func(ctx context.Context) (func(), error) {
-		aside, err := m.deps.Management.Follow(ctx)
+		f, err := m.deps.Management.Follow(ctx)
 		r := m.deps.Management.Look(ctx)
 		return func() {
 			m.take(r)
-			m.keptAside(aside)
+			m.tell(f)
 		}, err
 	})
 }
 
-// keptAside tells that changes were kept aside in a file; "": there were none.
-func (m *management) keptAside(file string) {
-	if file != "" {
-		m.journal.management("kept-aside", fmt.Sprintf("%s had changes of the management system that the other server has not; they are kept aside in %s", m.cfg.Server, file))
+// tell tells that changes were kept aside in a file, and what was put right.
+func (m *management) tell(f manager.Followed) {
+	if f.Aside != "" {
+		m.journal.management("kept-aside", fmt.Sprintf("%s had changes of the management system that the other server has not; they are kept aside in %s", m.cfg.Server, f.Aside))
+	}
+	for _, text := range f.Notes {
+		m.journal.management("put-right", text)
 	}
 }
 

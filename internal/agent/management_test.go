@@ -186,22 +186,22 @@ func (h half) Release(context.Context) (manager.Position, error) {
 	return d.at, nil
 }
 
-func (h half) Follow(context.Context) (string, error) {
+func (h half) Follow(context.Context) (manager.Followed, error) {
 	pass(time.Second)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	d, up := h.all[h.name], h.all[h.peer]
 	d.running, d.writes = true, false
 	if h.w.isCut(h.name, h.peer) || !up.writes {
-		return "", nil
+		return manager.Followed{}, nil
 	}
-	aside := ""
+	var f manager.Followed
 	if d.alone {
-		aside = "/kept"
+		f.Aside = "/kept"
 		h.aside++
 	}
 	d.at, d.alone, up.alone = up.at, false, false
-	return aside, nil
+	return f, nil
 }
 
 func (h half) Serve(_ context.Context, on bool) error {

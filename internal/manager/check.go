@@ -113,7 +113,7 @@ func (c *checker) postgres(r Role) {
 	case i == nil && len(sight.Node.Instances) > 0:
 		c.add("postgresql", name, Refused, "name the one to use by the setting manager.postgres of "+name+", such as "+sight.Node.Instances[0].Name, "%s", why)
 	case i == nil:
-		c.add("postgresql", name, Refused, "install the management system there, or Debian's postgresql", "%s", why)
+		c.add("postgresql", name, Refused, "install the management system there, or Debian's package: "+c.install(r), "%s", why)
 	case i.Major < MinMajor:
 		c.add("postgresql", name, Refused, fmt.Sprintf("upgrade it to PostgreSQL %d or newer", MinMajor), "%s is version %d", i.Name, i.Major)
 	case i.Database == nil:
@@ -123,6 +123,14 @@ func (c *checker) postgres(r Role) {
 	}
 }
 
+// install is how a server gets a PostgreSQL of the version that the other one has.
+func (c *checker) install(r Role) string {
+	if other := c.instance(r.Other()); other != nil {
+		return fmt.Sprintf("apt-get install postgresql-%d", other.Major)
+	}
+	return "apt-get install postgresql"
+}
+
 // versions checks that one can follow the other: that takes the same major version.
 func (c *checker) versions() {
 	m, s := c.instance(Master), c.instance(Standby)
@@ -130,7 +138,7 @@ func (c *checker) versions() {
 	case m == nil || s == nil:
 		c.add("version", "", Unknown, "", "PostgreSQL was not seen on both servers")
 	case m.Major != s.Major:
-		c.add("version", "", Refused, "install the same major version on both servers",
+		c.add("version", "", Refused, "install the same major version on both servers; on "+c.name(Standby)+": "+c.install(Standby)+", and name it there by the setting manager.postgres",
 			"PostgreSQL %d on %s, %d on %s", m.Major, c.name(Master), s.Major, c.name(Standby))
 	default:
 		c.add("version", "", OK, "", "PostgreSQL %d on both servers", m.Major)
@@ -154,8 +162,8 @@ func (c *checker) data() {
 	}
 }
 
-// roomPercent is what must be free on the standby, of the master's data.
-const roomPercent = 110
+// RoomFor returns how many bytes must be free for a copy of data.
+func RoomFor(bytes int64) int64 { return bytes / 100 * 110 }
 
 // room checks that a copy of the master's data fits.
 func (c *checker) room() {
@@ -168,16 +176,16 @@ func (c *checker) room() {
 		c.add("room", name, Unknown, "", "the size of the data, or the room for them, was not seen")
 		return
 	}
-	needed := m.Bytes / 100 * roomPercent
+	needed := RoomFor(m.Bytes)
 	if *s.FreeBytes < needed {
-		c.add("room", name, Refused, "make room in the file system of "+s.DataDir, "%d MB are free, %d are needed for a copy", mb(*s.FreeBytes), mb(needed))
+		c.add("room", name, Refused, "make room in the file system of "+s.DataDir, "%d MB are free, %d are needed for a copy", MB(*s.FreeBytes), MB(needed))
 		return
 	}
-	c.add("room", name, OK, "", "%d MB are free, %d are needed for a copy", mb(*s.FreeBytes), mb(needed))
+	c.add("room", name, OK, "", "%d MB are free, %d are needed for a copy", MB(*s.FreeBytes), MB(needed))
 }
 
-// mb returns bytes in megabytes, rounded up: of little something is needed.
-func mb(bytes int64) int64 { return (bytes + 999_999) / 1_000_000 }
+// MB returns bytes in megabytes, rounded up: of little something is needed.
+func MB(bytes int64) int64 { return (bytes + 999_999) / 1_000_000 }
 
 // address checks that the virtual address is nobody else's, in the document and on the wire.
 func (c *checker) address(doc *clusterconf.Document, a Address) {

@@ -89,6 +89,12 @@ type Setup struct {
 	Change      bool // the role's password may be changed
 }
 
+// Followed is what came of having a server follow the other one.
+type Followed struct {
+	Aside string   `json:"aside,omitempty"` // file of what this server alone had; "": it had nothing
+	Notes []string `json:"notes,omitempty"` // what was put right on the way, in sentences
+}
+
 // Other returns the opposite role.
 func (r Role) Other() Role {
 	if r == Master {

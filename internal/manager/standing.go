@@ -74,7 +74,7 @@ func (st *Standing) follows(p Pair, active Role, dbs map[Role]*Database, now tim
 		case s.Lost():
 			st.Slots = append(st.Slots, fmt.Sprintf("slot %s on %s is past its bound: %s needs a fresh copy", s.Name, fromName, toName))
 		case !s.Active:
-			st.Slots = append(st.Slots, fmt.Sprintf("slot %s on %s is used by nobody, and keeps %d MB of the log", s.Name, fromName, mb(s.Retained)))
+			st.Slots = append(st.Slots, fmt.Sprintf("slot %s on %s is used by nobody, and keeps %d MB of the log", s.Name, fromName, MB(s.Retained)))
 		}
 	}
 	redundant := false

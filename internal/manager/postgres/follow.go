@@ -27,82 +27,91 @@ const (
 // returned. Where the histories parted it is rewound, and where that does not work it gets a
 // fresh copy. Done is what was seen to stream; where the other server accepts no writes, it is
 // what stands ready.
-func (p Place) Follow(ctx context.Context) (aside string, err error) {
+func (p Place) Follow(ctx context.Context) (f manager.Followed, err error) {
 	l, err := p.own()
 	if err != nil || l == nil {
-		return "", err
+		return f, err
 	}
 	free, err := l.lock(ctx)
 	if err != nil {
-		return "", err
+		return f, err
 	}
 	defer free()
-	if err := l.finishCopy(ctx); err != nil {
-		return "", err
+	note, err := l.secure()
+	if note != "" {
+		f.Notes = append(f.Notes, note)
 	}
-	if _, err := os.Lstat(l.file(rewindFile)); err == nil {
-		return "", l.replace(ctx)
+	if err != nil {
+		return f, err
+	}
+	err = l.follow(ctx, &f)
+	return f, err
+}
+
+func (l *local) follow(ctx context.Context, f *manager.Followed) error {
+	if err := l.finishCopy(ctx); err != nil {
+		return err
+	}
+	if l.has(l.file(rewindFile)) {
+		return l.replace(ctx, f, "a rewind of its own was interrupted")
 	}
 	if err := l.signal(true); err != nil {
-		return "", err
+		return err
 	}
 	if err := l.setSync(ctx, false); err != nil {
-		return "", err
+		return err
 	}
 	writes, err := l.acceptsWrites(ctx)
 	if err == nil && writes {
 		if err := l.stop(ctx); err != nil {
-			return "", err
+			return err
 		}
 	}
 	if err := l.start(ctx); err != nil {
-		return "", err
+		return err
 	}
 	if err := l.dropSlots(ctx); err != nil {
-		return "", err
+		return err
 	}
 	up, err := l.away(ctx)
 	if err != nil {
-		return "", nil //nolint:nilerr // it follows once the other one answers
+		return nil //nolint:nilerr // it follows once the other one answers
 	}
 	defer up.end()
 	there, err := up.standing(ctx)
 	if err != nil || !there.Writes {
-		return "", err
+		return err
 	}
 	if err := l.makeSlot(ctx, up); err != nil {
-		return "", err
+		return err
 	}
 	fork, parted, err := l.parted(ctx, up, there)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if parted {
-		if aside, err = l.keepAside(ctx, fork); err != nil {
-			return "", err
+		if f.Aside, err = l.keepAside(ctx, fork); err != nil {
+			return err
 		}
 		if err = l.rewind(ctx); err == nil {
 			err = l.start(ctx)
 		}
-	}
-	if err == nil {
-		// Streaming that is slow to begin is no reason for a copy; a log that is gone is.
-		err = l.streams(ctx, up, there.Position.Timeline)
-		if err == nil {
-			return aside, nil
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		if gone, wrong := l.recycled(ctx, up); wrong != nil || !gone {
-			return aside, errors.Join(err, wrong)
+		if err != nil {
+			return l.replace(ctx, f, "they could not be rewound: "+plain(err))
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return aside, err
+	gone, err := l.streams(ctx, up, there.Position.Timeline)
+	if gone {
+		return l.replace(ctx, f, "the log that it needed is gone there")
 	}
-	return aside, l.replace(ctx)
+	return err
 }
 
 // replace has a fresh copy of the other server's data follow that.
-func (l *local) replace(ctx context.Context) error {
+func (l *local) replace(ctx context.Context, f *manager.Followed, why string) error {
 	up, err := l.away(ctx)
 	if err != nil {
 		return err
@@ -121,7 +130,9 @@ func (l *local) replace(ctx context.Context) error {
 	if err := l.start(ctx); err != nil {
 		return err
 	}
-	return l.streams(ctx, up, there.Position.Timeline)
+	f.Notes = append(f.Notes, fmt.Sprintf("the data on %s are a fresh copy of those of %s: %s", l.Server, l.Peer, why))
+	_, err = l.streams(ctx, up, there.Position.Timeline)
+	return err
 }
 
 // lock keeps two, as a command and the agent, from working on one PostgreSQL at a time. It is
@@ -175,7 +186,8 @@ func (l *local) dropSlots(ctx context.Context) error {
 		return err
 	}
 	defer s.end()
-	return s.do(ctx, "select pg_drop_replication_slot(slot_name) from pg_replication_slots where pg_is_in_recovery() and not active and slot_name like 'mxcluster\\_%'")
+	return s.do(ctx, `select pg_drop_replication_slot(slot_name) from pg_replication_slots
+		where pg_is_in_recovery() and not active and (slot_name like 'mxcluster\_%' or slot_name like 'mxcopy\_%')`)
 }
 
 // makeSlot has the other server keep the log for this one. A slot past its bound is made anew.
@@ -240,18 +252,14 @@ func sameHistory(ctx context.Context, here, there *session, timeline uint32) (bo
 // historyFile tells from where a timeline goes on.
 func historyFile(timeline uint32) string { return fmt.Sprintf("pg_wal/%08X.history", timeline) }
 
-// recycled reports whether the other server has removed the log that this one would need next.
-func (l *local) recycled(ctx context.Context, up *session) (bool, error) {
-	s, err := l.super(ctx)
-	if err != nil {
+// recycled reports whether the other server has removed the log that this one needs next. What is
+// here is read to its end first.
+func recycled(ctx context.Context, s, up *session, here manager.Report) (gone bool, err error) {
+	var waits bool
+	err = s.QueryRow(ctx, "select exists (select from pg_stat_activity where backend_type = 'startup' and wait_event in ('RecoveryRetrieveRetryInterval', 'RecoveryWalStream'))").Scan(&waits)
+	if err != nil || !waits {
 		return false, err
 	}
-	defer s.end()
-	here, err := s.standing(ctx)
-	if err != nil {
-		return false, err
-	}
-	var gone bool
 	err = up.QueryRow(ctx, `select coalesce(min(('x' || substr(name, 9, 8))::bit(32)::bigint * (4294967296 / pg_size_bytes(current_setting('wal_segment_size')))
 		+ ('x' || substr(name, 17, 8))::bit(32)::bigint) > ($1::text::pg_lsn - '0/0') / pg_size_bytes(current_setting('wal_segment_size')), false)
 		from pg_ls_waldir() where name ~ '^[0-9A-F]{24}$'`, here.Position.LSN.String()).Scan(&gone)
@@ -345,26 +353,26 @@ func (l *local) rewind(ctx context.Context) error {
 }
 
 // copy replaces the data by a fresh copy of the other server's. Each step is one that another
-// call goes on from: a copy is made beside, then it takes the place.
+// call goes on from: a copy is made beside, then it takes the place. The log is kept for it by a
+// slot of its own, which moves on with it, and which stays until the copy streams.
 func (l *local) copy(ctx context.Context) error {
 	begun := l.data + copyBegun
 	if err := os.RemoveAll(begun); err != nil {
-		return err
-	}
-	if err := l.roomForCopy(); err != nil {
 		return err
 	}
 	up, err := l.away(ctx)
 	if err != nil {
 		return err
 	}
-	err = l.makeSlot(ctx, up)
-	if err == nil {
-		err = endCopies(ctx, up)
-	}
-	up.end()
-	if err != nil {
+	defer up.end()
+	if err := l.roomForCopy(ctx, up); err != nil {
 		return err
+	}
+	if err := endCopies(ctx, up); err != nil {
+		return err
+	}
+	if err := errors.Join(dropSlot(ctx, up, copySlot(l.Server)), up.keepLog(ctx, copySlot(l.Server))); err != nil {
+		return fmt.Errorf("making the replication slot of a copy on %s: %w", l.Peer, err)
 	}
 	if err := os.Mkdir(begun, 0o700); err != nil {
 		return err
@@ -372,8 +380,15 @@ func (l *local) copy(ctx context.Context) error {
 	if err := os.Chown(begun, l.uid, l.gid); err != nil {
 		return err
 	}
-	if _, err := l.program(ctx, "pg_basebackup", "--pgdata", begun, "--dbname", l.conninfo(copyName), "--slot", slot(l.Server), "--wal-method", "stream", "--checkpoint", "fast"); err != nil {
-		return errors.Join(fmt.Errorf("copying the data of %s: %w", l.Peer, err), os.RemoveAll(begun))
+	printed, err := l.program(ctx, "pg_basebackup", "--pgdata", begun, "--dbname", l.conninfo(copyName), "--slot", copySlot(l.Server), "--wal-method", "stream", "--checkpoint", "fast")
+	if err != nil {
+		if strings.Contains(printed, "No space left on device") {
+			err = l.noRoom(ctx, up, begun)
+		}
+		return errors.Join(fmt.Errorf("copying the data of %s: %w", l.Peer, err), os.RemoveAll(begun), endCopies(ctx, up), dropSlot(ctx, up, copySlot(l.Server)))
+	}
+	if err := l.makeSlot(ctx, up); err != nil { // it may be past its bound by now
+		return err
 	}
 	if err := errors.Join(l.forget(begun), write(filepath.Join(begun, signalFile), nil, 0o600, l.uid, l.gid)); err != nil {
 		return err
@@ -431,43 +446,88 @@ func (l *local) finishCopy(ctx context.Context) error {
 	return os.RemoveAll(l.data + replaced)
 }
 
-// roomForCopy refuses data folders whose name cannot be given to another one.
-func (l *local) roomForCopy() error {
+// roomForCopy refuses data folders whose name cannot be given to another one, and those beside
+// which a copy of the other server's data does not fit.
+func (l *local) roomForCopy(ctx context.Context, up *session) error {
 	var data, above unix.Stat_t
 	if err := errors.Join(unix.Stat(l.data, &data), unix.Stat(filepath.Dir(l.data), &above)); err != nil {
 		return err
 	}
 	if data.Dev != above.Dev {
-		return fmt.Errorf("%s is a file system of its own: a copy cannot take its place", l.data)
+		return refused("have it be a folder of the file system above it", "%s is a file system of its own: a copy cannot take its place", l.data)
+	}
+	needed, err := roomNeeded(ctx, up)
+	if err != nil {
+		return fmt.Errorf("asking %s for the size of its data: %w", l.Peer, err)
+	}
+	if there := free(filepath.Dir(l.data)); there != nil && *there < needed {
+		return tooSmall(filepath.Dir(l.data), *there, needed)
 	}
 	return nil
 }
 
-// streams waits until both servers see this one receive, on the timeline of the other one.
-func (l *local) streams(ctx context.Context, up *session, timeline uint32) error {
+func roomNeeded(ctx context.Context, up *session) (int64, error) {
+	var bytes int64
+	err := up.QueryRow(ctx, "select coalesce(sum(pg_database_size(oid)), 0)::bigint from pg_database").Scan(&bytes)
+	return manager.RoomFor(bytes), err
+}
+
+func tooSmall(folder string, there, needed int64) error {
+	return refused("make room in the file system of "+folder, "there is no room in %s for a copy of the data: %d MB are free, %d and the log are needed", folder, manager.MB(there), manager.MB(needed))
+}
+
+// noRoom tells of a copy that filled its disk, and removes it.
+func (l *local) noRoom(ctx context.Context, up *session, begun string) error {
+	if err := os.RemoveAll(begun); err != nil {
+		return err
+	}
+	needed, err := roomNeeded(ctx, up)
+	if err != nil {
+		return err
+	}
+	folder := filepath.Dir(l.data)
+	there := free(folder)
+	if there == nil {
+		return fmt.Errorf("%s: %w", folder, unix.ENOSPC)
+	}
+	return tooSmall(folder, *there, needed)
+}
+
+// streams waits until both servers see this one receive, on the timeline of the other one. Gone: the
+// log for it is not there any more. A slow beginning alone says nothing of that.
+func (l *local) streams(ctx context.Context, up *session, timeline uint32) (gone bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, streamLimit)
 	defer cancel()
 	s, err := l.super(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer s.end()
 	for {
 		here, err := s.standing(ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
 		there, err := up.standing(ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if here.Streams && there.Followed && here.Position.Timeline >= timeline {
-			return nil
+			return false, dropSlot(ctx, up, copySlot(l.Server))
+		}
+		if gone, err := recycled(ctx, s, up, here); err != nil || gone {
+			return gone, err
 		}
 		if !sleep(ctx, waitEvery) {
-			return fmt.Errorf("it does not stream from %s", l.Peer)
+			return false, fmt.Errorf("it does not stream from %s", l.Peer)
 		}
 	}
+}
+
+// dropSlot removes a slot that nobody uses, if it is there.
+func dropSlot(ctx context.Context, s *session, name string) error {
+	_, err := s.Exec(ctx, "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1 and not active", name)
+	return err
 }
 
 // Settle does, after PostgreSQL has begun to accept writes, what need not be waited for: a

@@ -123,6 +123,23 @@ type postmaster struct {
 	gid    int
 }
 
+// worksIn reports whether a process runs in a folder, as PostgreSQL does in that of its data: the
+// number of one that was killed may be somebody else's by now. Who may not see that takes it for
+// PostgreSQL.
+func worksIn(pid int, dir string) bool {
+	if errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+		return false
+	}
+	at, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd"))
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist) // of a dead one that nobody has waited for
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	return at == dir
+}
+
 // findPostmaster reads the lock file in a data folder: process, folder, start, port, folder of
 // the socket, each on a line of its own.
 func findPostmaster(dataDir string) (postmaster, error) {
@@ -144,7 +161,7 @@ func findPostmaster(dataDir string) (postmaster, error) {
 	if err := errors.Join(err1, err2); err != nil || pid <= 0 {
 		return postmaster{}, fmt.Errorf("%s is damaged", file)
 	}
-	if errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+	if !worksIn(pid, dataDir) {
 		return postmaster{}, fmt.Errorf("it is not running: %s is left over from process %d", file, pid)
 	}
 	if socketDir == "" {

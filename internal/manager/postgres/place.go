@@ -18,9 +18,14 @@ import (
 	"mxcluster/internal/manager"
 )
 
-// slot is the name of the replication slot that a server is followed by.
-func slot(server string) string {
-	return "mxcluster_" + strings.Map(func(r rune) rune {
+// slot is the name of the replication slot that a server follows by.
+func slot(server string) string { return "mxcluster_" + plainName(server) }
+
+// copySlot is the name of the one by which the log is kept while a server copies.
+func copySlot(server string) string { return "mxcopy_" + plainName(server) }
+
+func plainName(server string) string {
+	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 			return r
 		}
@@ -43,6 +48,9 @@ const (
 	rewindFile   = "rewinding" // there while data are rewound: interrupted, they are good for nothing
 	dumpPrefix   = "kept-aside-"
 )
+
+// passMode is that of the passfile: PostgreSQL takes no other.
+const passMode = 0o600
 
 // signalFile, in the data folder, has PostgreSQL start read-only.
 const signalFile = "standby.signal"
@@ -325,6 +333,38 @@ func (l *local) password() (string, error) {
 		out.WriteByte(word[i])
 	}
 	return out.String(), nil
+}
+
+// secure gives the passfile back to PostgreSQL's user alone: else that does not read it, and others
+// may. The note says so.
+func (l *local) secure() (note string, err error) {
+	path := l.file(passFile)
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return "", &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if st.Mode&0o777 == passMode && int(st.Uid) == l.uid {
+		return "", nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	if err := write(path, text, passMode, l.uid, l.gid); err != nil {
+		return "", err
+	}
+	note = fmt.Sprintf("the mode of %s was %#o, and its owner user %d: it is for the user of PostgreSQL alone again", path, st.Mode&0o777, st.Uid)
+	if st.Mode&0o077 != 0 {
+		note += "; others could read the password: mxcluster manager reconfigure changes it"
+	}
+	return note, nil
+}
+
+// secured reports whether the passfile is there and for PostgreSQL's user alone.
+func (l *local) secured() bool {
+	var st unix.Stat_t
+	err := unix.Lstat(l.file(passFile), &st)
+	return err == nil && st.Mode&(unix.S_IFMT|0o777) == unix.S_IFREG|passMode && int(st.Uid) == l.uid
 }
 
 // makeFolder makes the folder of our files, which PostgreSQL's user can enter.

@@ -68,13 +68,20 @@ func run(ctx context.Context, path string, uid, gid int, env []string, out *os.F
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return printed, fmt.Errorf("%s: %w: %s", filepath.Base(path), err, lastLine(printed))
+		return printed, fmt.Errorf("%s: %w: %s", filepath.Base(path), err, telling(printed))
 	}
 	return printed, nil
 }
 
-func lastLine(text string) string {
+// telling returns the line of what a program printed that says what went wrong: the first that
+// names an error, else the last.
+func telling(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
+	for _, line := range lines {
+		if strings.Contains(line, "error:") || strings.Contains(line, "FATAL:") {
+			return strings.TrimSpace(line)
+		}
+	}
 	return strings.TrimSpace(lines[len(lines)-1])
 }
 
@@ -170,13 +177,21 @@ func (l *local) pid() (int, error) {
 	line, _, _ := strings.Cut(string(text), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(line))
 	if err != nil || pid <= 0 {
-		return 0, fmt.Errorf("%s is damaged", filepath.Join(l.data, "postmaster.pid"))
+		if left, wrong := l.processes(); wrong != nil || left {
+			return 0, errors.Join(fmt.Errorf("%s is damaged", filepath.Join(l.data, "postmaster.pid")), wrong)
+		}
+		return 0, nil // a loss of power has left it so
 	}
-	// A file that is left over may name a process of somebody else by now, or one that is dead.
-	if at, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd")); err != nil || at != l.data {
+	if !worksIn(pid, l.data) {
 		return 0, nil
 	}
 	return pid, nil
+}
+
+// processes reports whether any process works in the folder of the data.
+func (l *local) processes() (bool, error) {
+	all, err := filepath.Glob("/proc/[0-9]*/cwd")
+	return slices.ContainsFunc(all, func(link string) bool { at, err := os.Readlink(link); return err == nil && at == l.data }), err
 }
 
 // clearLock removes the lock file of a PostgreSQL that was killed: a process that has its
@@ -186,11 +201,11 @@ func (l *local) clearLock(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
 	for {
-		left, err := filepath.Glob("/proc/[0-9]*/cwd")
+		left, err := l.processes()
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(left, func(link string) bool { at, err := os.Readlink(link); return err == nil && at == l.data }) {
+		if !left {
 			break
 		}
 		if !sleep(ctx, waitEvery) {
@@ -205,16 +220,36 @@ func (l *local) clearLock(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The socket has a lock file of its own, with the same process.
-	if lines := strings.Split(string(text), "\n"); len(lines) > 4 && lines[4] != "" {
-		socket := filepath.Join(lines[4], ".s.PGSQL."+strings.TrimSpace(lines[3])+".lock")
-		if lock, err := os.ReadFile(socket); err == nil && strings.HasPrefix(string(lock), lines[0]+"\n") {
-			if err := os.Remove(socket); err != nil {
-				return err
-			}
-		}
+	// The socket has a lock file of its own.
+	lock, err := l.socketLock(string(text))
+	if err == nil && lock != "" {
+		err = os.Remove(lock)
 	}
-	return os.Remove(path)
+	return errors.Join(err, os.Remove(path))
+}
+
+// socketLock returns the lock file that PostgreSQL with these data has beside its socket, by what its
+// own lock file says, or, where that is damaged, its configuration; "": there is none.
+func (l *local) socketLock(own string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(l.conf, "postgresql.conf"))
+	if err != nil {
+		return "", err
+	}
+	folder, _, _ := strings.Cut(setting(text, "unix_socket_directories"), ",")
+	port := setting(text, "port")
+	if lines := strings.Split(own, "\n"); len(lines) > 4 && lines[4] != "" {
+		folder, port = lines[4], strings.TrimSpace(lines[3])
+	}
+	path := filepath.Join(folder, ".s.PGSQL."+port+".lock")
+	text, err = os.ReadFile(path)
+	lines := strings.Split(string(text), "\n") // a process, and its data
+	if err != nil || len(lines) < 2 {
+		return "", nil //nolint:nilerr // nothing of this PostgreSQL
+	}
+	if at, err := filepath.EvalSymlinks(lines[1]); err != nil || at != l.data {
+		return "", nil //nolint:nilerr // it is another's
+	}
+	return path, nil
 }
 
 // super logs in as the superuser, by the socket.

@@ -61,7 +61,7 @@ func (s *setup) look(ctx context.Context) (manager.Prepared, error) {
 	if err != nil {
 		return p, err
 	}
-	p.Secret = same(l.file(passFile), passLine(l.User, s.Password))
+	p.Secret = l.secured() && same(l.file(passFile), passLine(l.User, s.Password))
 	p.Settings = included && kept != nil && equalHalves(*kept, s.Half) && (same(l.file(settingsFile), l.settings(false)) || same(l.file(settingsFile), l.settings(true)))
 	p.Sync = same(l.file(settingsFile), l.settings(true))
 	p.Signal = l.signalled()
@@ -174,6 +174,11 @@ func (s *setup) lookAbove(ctx context.Context, l *local, p *manager.Prepared) er
 	if err == nil {
 		p.Copy = strings.Contains(spaced(printed), " Database system identifier: "+system+" ")
 	}
+	if !p.Copy {
+		if err := l.roomForCopy(ctx, up); err != nil {
+			return err
+		}
+	}
 	p.Foreign = false // Check refuses databases of its own
 	p.Streaming = false
 	if db, err := l.super(ctx); err == nil {
@@ -197,7 +202,7 @@ func (s *setup) do(ctx context.Context, step manager.StepID) error {
 		if err := l.makeFolder(); err != nil {
 			return err
 		}
-		if err := write(l.file(passFile), passLine(l.User, s.Password), 0o600, l.uid, l.gid); err != nil {
+		if err := write(l.file(passFile), passLine(l.User, s.Password), passMode, l.uid, l.gid); err != nil {
 			return err
 		}
 		if _, err := run(ctx, "/usr/bin/test", l.uid, l.gid, nil, nil, "-r", l.file(passFile)); err != nil {
@@ -394,10 +399,11 @@ func (l *local) unsettle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
 	for {
-		if _, err := db.Exec(ctx, "select pg_terminate_backend(active_pid) from pg_replication_slots where active and slot_name = $1", slot(l.Peer)); err != nil {
+		names := []string{slot(l.Peer), copySlot(l.Peer)}
+		if _, err := db.Exec(ctx, "select pg_terminate_backend(active_pid) from pg_replication_slots where active and slot_name = any($1)", names); err != nil {
 			return err
 		}
-		_, err := db.Exec(ctx, "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1", slot(l.Peer))
+		_, err := db.Exec(ctx, "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = any($1)", names)
 		if err == nil || !sleep(ctx, waitEvery) { // it is in use for a moment yet
 			return err
 		}

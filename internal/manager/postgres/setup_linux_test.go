@@ -27,7 +27,12 @@ type duo struct {
 
 func newDuo(t *testing.T) *duo {
 	t.Helper()
-	site := postgrestest.New(t)
+	return newDuoIn(t, postgrestest.New(t))
+}
+
+// newDuoIn makes them in folders that are there.
+func newDuoIn(t *testing.T, site *postgrestest.Site) *duo {
+	t.Helper()
 	d := &duo{t: t, site: site, half: map[manager.Role]*setup{}}
 	ports := [2]int{freePort(t), freePort(t)}
 	d.a = site.Make("srv1", "main", ports[0], "max_wal_size = 64MB\n")
@@ -168,11 +173,11 @@ func TestTwoHistoriesOfOneTimeline(t *testing.T) {
 	if err := d.half[manager.Standby].Settle(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
-	aside, err := d.half[manager.Master].Follow(t.Context())
-	if err != nil || aside == "" {
-		t.Fatalf("%q, %v\n%s", aside, err, d.site.Log("srv1", "main"))
+	f, err := d.half[manager.Master].Follow(t.Context())
+	if err != nil || f.Aside == "" {
+		t.Fatalf("%+v, %v\n%s", f, err, d.site.Log("srv1", "main"))
 	}
-	if dump, err := os.ReadFile(aside); err != nil || !strings.Contains(string(dump), "COPY public.t (i) FROM stdin;\n1\n3\n") {
+	if dump, err := os.ReadFile(f.Aside); err != nil || !strings.Contains(string(dump), "COPY public.t (i) FROM stdin;\n1\n3\n") {
 		t.Errorf("%v\n%s", err, dump)
 	}
 	d.await(manager.Master, "streaming", func(r manager.Report) bool { return r.Streams && !r.Writes })
@@ -183,8 +188,8 @@ func TestTwoHistoriesOfOneTimeline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if aside, err = d.half[manager.Master].Follow(t.Context()); err != nil || aside != "" {
-		t.Errorf("once more: %q, %v", aside, err)
+	if f, err = d.half[manager.Master].Follow(t.Context()); err != nil || f.Aside != "" || len(f.Notes) > 0 {
+		t.Errorf("once more: %+v, %v", f, err)
 	}
 	if again, err := os.Stat(d.a.Data); err != nil || !os.SameFile(copied, again) {
 		t.Errorf("it was copied once more (%v)", err)
@@ -214,12 +219,12 @@ func TestOldMasterOfRealServersFollows(t *testing.T) {
 	}
 	d.a.Crash()
 	began = time.Now()
-	aside, err := d.half[manager.Master].Follow(t.Context())
-	if err != nil || aside == "" {
-		t.Fatalf("%q, %v\n%s", aside, err, d.site.Log("srv1", "main"))
+	f, err := d.half[manager.Master].Follow(t.Context())
+	if err != nil || f.Aside == "" {
+		t.Fatalf("%+v, %v\n%s", f, err, d.site.Log("srv1", "main"))
 	}
 	t.Logf("rejoined in %s", time.Since(began))
-	if dump, err := os.ReadFile(aside); err != nil || !strings.Contains(string(dump), "COPY public.t (i) FROM stdin;\n1\n3\n") {
+	if dump, err := os.ReadFile(f.Aside); err != nil || !strings.Contains(string(dump), "COPY public.t (i) FROM stdin;\n1\n3\n") {
 		t.Errorf("%v\n%s", err, dump)
 	}
 	d.await(manager.Master, "streaming", func(r manager.Report) bool { return r.Streams && !r.Writes })
@@ -241,8 +246,8 @@ func TestOldMasterOfRealServersFollows(t *testing.T) {
 	if err := d.half[manager.Master].Settle(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
-	if aside, err := d.half[manager.Standby].Follow(t.Context()); aside != "" || err != nil {
-		t.Fatalf("%q, %v\n%s", aside, err, d.site.Log("sb1", "main"))
+	if f, err := d.half[manager.Standby].Follow(t.Context()); f.Aside != "" || err != nil {
+		t.Fatalf("%+v, %v\n%s", f, err, d.site.Log("sb1", "main"))
 	}
 	d.await(manager.Standby, "streaming", func(r manager.Report) bool { return r.Streams && r.Position.Timeline == 3 })
 
@@ -264,8 +269,8 @@ func TestOldMasterOfRealServersFollows(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if aside, err = d.half[manager.Master].Follow(t.Context()); err != nil || aside == "" {
-		t.Fatalf("%q, %v\n%s", aside, err, d.site.Log("srv1", "main"))
+	if f, err = d.half[manager.Master].Follow(t.Context()); err != nil || f.Aside == "" || !strings.Contains(strings.Join(f.Notes, " "), "could not be rewound") {
+		t.Fatalf("%+v, %v\n%s", f, err, d.site.Log("srv1", "main"))
 	}
 	d.await(manager.Master, "streaming", func(r manager.Report) bool { return r.Streams && r.Position.Timeline == 4 })
 	if got := strings.Fields(d.a.SQL("select i from t order by i")); strings.Join(got, " ") != "1 2" {
