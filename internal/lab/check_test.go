@@ -61,7 +61,7 @@ func checkScenario(ctx context.Context, l *Lab) error {
 		{x.srv2, "sysctl -qw net.ipv4.conf." + serverInterface + ".promote_secondaries=0", []string{"failed promote-secondaries srv2"}},
 		{x.srv2, "ip link set " + serverInterface + " mtu 1400", []string{"failed segment sb1", "failed segment srv1"}},
 		{x.srv2, "chmod 644 etc/gossip.key", []string{"failed gossip-key srv2"}},
-		{x.srv1, "mount -t tmpfs none /etc/network && printf 'iface x inet static\n address 192.0.2.11/24\n' >/etc/network/interfaces", []string{"warning network-configuration srv1"}},
+		{x.srv1, "mount -t tmpfs none /etc/systemd && mkdir /etc/systemd/network && printf '[Network]\nAddress=192.0.2.11/24\n' >/etc/systemd/network/x.network", []string{"warning network-configuration srv1"}},
 		{x.standby, "nft 'add " + table + "192.0.2.21 tcp dport 7946 drop'", []string{"failed gossip-tcp srv1"}},
 		{x.standby, "ip address add 192.0.2.11/32 dev lo", []string{"warning alias sb1"}},
 		{x.standby, "mount --bind /dev/null '" + l.Dir + "/exchange'", []string{"failed software sb1"}},
