@@ -142,7 +142,7 @@ func (a *app) serverBy(force bool) (*server, error) {
 	}
 	s, err := settings.Load(dirs, a.env.Environ)
 	if err != nil {
-		return nil, err
+		return nil, doing(err, "reading the settings")
 	}
 	return &server{app: a, dirs: dirs, settings: s, store: a.store(dirs), agent: a.agentOf(dirs), warnings: tellWarnings(&a.out)}, nil
 }

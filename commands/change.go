@@ -178,9 +178,9 @@ func (a *app) yes(question string) (bool, error) {
 }
 
 // doing adds what was being done to an error that does not say so itself, as refusals of package
-// clusterconf do.
+// clusterconf and errors of reading a file do.
 func doing(err error, format string, args ...any) error {
-	if strings.HasPrefix(err.Error(), "cannot ") {
+	if text := err.Error(); strings.HasPrefix(text, "cannot ") || strings.HasPrefix(text, "reading ") {
 		return err
 	}
 	return fmt.Errorf(format+": %w", append(args, err)...)

@@ -48,14 +48,14 @@ func runConfigDiff(a *app, args []string) error {
 		}
 		doc, err := store.ReadRevision(revision)
 		if err != nil {
-			return err
+			return doing(err, "comparing documents")
 		}
 		docs = append(docs, doc)
 	}
 	if len(docs) == 1 {
 		doc, err := store.Read()
 		if err != nil {
-			return err
+			return doing(err, "reading the cluster document")
 		}
 		docs = append(docs, doc)
 	}

@@ -173,9 +173,9 @@ func TestValidateInput(t *testing.T) {
 		code     fault.Code
 	}{
 		{clusterconftest.OneCluster, "standard input is valid, revision 6", fault.OK},
-		{"nonsense", "standard input is not valid: ", fault.Invalid},
-		{"", "standard input is not valid: ", fault.Invalid},
-		{strings.Repeat("# long\n", 1<<18), "standard input is not valid: ", fault.Invalid},
+		{"nonsense", "validating standard input: it is not valid: ", fault.Invalid},
+		{"", "validating standard input: it is not valid: ", fault.Invalid},
+		{strings.Repeat("# long\n", 1<<18), "validating standard input: it is not valid: ", fault.Invalid},
 	} {
 		w := newWorld(t.TempDir())
 		w.stdin = strings.NewReader(tc.in)

@@ -59,8 +59,9 @@ func runConfigHistory(a *app) error {
 		return err
 	}
 	if len(entries) == 0 {
-		_, err := store.Read() // says how to get one
-		return err
+		if _, err := store.Read(); err != nil { // it says how to get one
+			return doing(err, "reading the cluster document")
+		}
 	}
 	return a.out.Show(newHistory(entries).view())
 }

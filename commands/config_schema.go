@@ -160,7 +160,7 @@ func schemaOf(root *cobra.Command, name string) (*jsonschema.Schema, error) {
 		}
 	}
 	names := schemaNames(root)
-	return nil, fault.New(fault.NotFound, didYouMean(name, names, "there are "+strings.Join(names, ", ")), "there is no schema of %q", name)
+	return nil, fault.New(fault.NotFound, didYouMean(name, names, "there are "+strings.Join(names, ", ")), "printing a schema: there is none of %q", name)
 }
 
 // schemaNames lists every name that schemaOf knows.

@@ -65,7 +65,7 @@ func runConfigValidate(a *app, file string) error {
 		return err
 	}
 	if wrong != nil {
-		return fault.New(fault.Invalid, "", "%s is not valid: %s", name, count(len(v.Violations), "fault"))
+		return fault.New(fault.Invalid, "", "validating %s: it is not valid: %s", name, count(len(v.Violations), "fault"))
 	}
 	a.out.Note("%s is valid, revision %d", name, doc.Revision)
 	if file == "" {

@@ -97,7 +97,7 @@ func runEvents(ctx context.Context, a *app, o eventsOptions, oneLIM bool) error 
 
 // knowsLIM makes sure that there is such a LIM, where nothing is told of it.
 func (s *server) knowsLIM(lim int) error {
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil || doc.RegularOf(lim) != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func runExplain(ctx context.Context, a *app, arg string) error {
 	if err != nil {
 		return err
 	}
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return err
 	}

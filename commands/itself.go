@@ -12,7 +12,7 @@ import (
 func (s *server) read() (*clusterconf.Document, error) {
 	doc, err := s.store.Read()
 	if err != nil {
-		return nil, err
+		return nil, doing(err, "reading the cluster document")
 	}
 	s.resolveName(doc)
 	return doc, nil

@@ -87,7 +87,7 @@ func (l *leave) keptBases(doc *clusterconf.Document) []string {
 
 // beginLeave checks, asks, and stores the first step.
 func (s *server) beginLeave(ctx context.Context, l leave) (out outcome, live []string, err error) {
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return out, nil, err
 	}
@@ -159,7 +159,7 @@ func (s *server) awaitLeave(ctx context.Context, l leave, live []string) error {
 		limit = l.wait
 	}
 	err := waitUntil(ctx, limit, func(ctx context.Context) (bool, string, error) {
-		doc, err := s.store.Read()
+		doc, err := s.read()
 		if err != nil {
 			return false, "", err
 		}

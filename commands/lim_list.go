@@ -73,7 +73,7 @@ func runLIMList(a *app, only int) error {
 	if err != nil {
 		return err
 	}
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return err
 	}

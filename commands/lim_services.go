@@ -13,7 +13,7 @@ import (
 // there. What no installation can fix is refused; what is not installed yet is reported, as the
 // agents watch for it.
 func (s *server) lookAtServices(ctx context.Context, lim int, list []clusterconf.Service) (missing []string, err error) {
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil || len(list) == 0 {
 		return nil, nil // the edit itself reports what is wrong with the document
 	}

@@ -33,13 +33,13 @@ func runList(a *app, cluster string) error {
 	if err != nil {
 		return err
 	}
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return err
 	}
 	list := status.List(doc, a.env.Now())
 	if err := list.Only(cluster); err != nil {
-		return err
+		return doing(err, "listing clusters")
 	}
 	return a.out.Show(listView(list))
 }

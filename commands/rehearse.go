@@ -85,13 +85,13 @@ func runRehearse(ctx context.Context, a *app, cluster string, o rehearseOptions)
 	if err != nil {
 		return err
 	}
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return err
 	}
 	lims, err := o.chosen(doc, cluster)
 	if err != nil {
-		return err
+		return doing(err, "rehearsing")
 	}
 	agent, err := a.agent()
 	if err != nil {

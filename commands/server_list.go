@@ -64,7 +64,7 @@ func runServerList(a *app, only string) error {
 	if err != nil {
 		return err
 	}
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func runServerList(a *app, only string) error {
 		}
 	}
 	if only != "" && len(list.Servers) == 0 {
-		return fault.New(fault.NotFound, didYouMean(only, names, "mxcluster server list"), "there is no server %q", only)
+		return fault.New(fault.NotFound, didYouMean(only, names, "mxcluster server list"), "showing a server: there is no server %q", only)
 	}
 	return a.out.Show(list.view())
 }

@@ -78,7 +78,7 @@ func (s *server) simulate(ctx context.Context, scenario whatif.Scenario) (*whati
 		return r, err
 	}
 	s.out.Detail("%v", err)
-	doc, err := s.store.Read()
+	doc, err := s.read()
 	if err != nil {
 		return nil, err
 	}

@@ -93,10 +93,13 @@ func (a *app) status(ctx context.Context, cluster string, lims []int) (*status.C
 		a.out.Detail("%v", err)
 		st, err = s.offline()
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = st.Only(cluster, lims)
 	}
-	return st, st.Only(cluster, lims)
+	if err != nil {
+		return nil, doing(err, "asking for the status")
+	}
+	return st, nil
 }
 
 // offline says what can be said without an agent.

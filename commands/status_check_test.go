@@ -61,7 +61,7 @@ func TestStatusCheck(t *testing.T) {
 func TestStatusCheckUnknown(t *testing.T) {
 	w := newWorld(t.TempDir())
 	a := w.run(t.Context(), "status", "--check")
-	if a.code != 3 || !strings.HasPrefix(a.out, "UNKNOWN - no cluster document") || strings.Count(a.out, "\n") != 1 || a.err != "" {
+	if a.code != 3 || !strings.HasPrefix(a.out, "UNKNOWN - reading the cluster document: no cluster document") || strings.Count(a.out, "\n") != 1 || a.err != "" {
 		t.Errorf("without a document: code %d, %q, %q", a.code, a.out, a.err)
 	}
 	w.document(t, clusterconftest.OneCluster)

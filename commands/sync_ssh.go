@@ -86,9 +86,9 @@ func runSetupSSH(ctx context.Context, a *app, name string, o setupSSHOptions) er
 	there := doc.Server(name)
 	switch {
 	case there == nil:
-		return fault.New(fault.NotFound, didYouMean(name, serverNames(doc), "mxcluster server list"), "there is no server %q", name)
+		return fault.New(fault.NotFound, didYouMean(name, serverNames(doc), "mxcluster server list"), "setting the login of syncs up: there is no server %q", name)
 	case name == s.settings.Server:
-		return fault.New(fault.Usage, "name the other server", "%s is this server", name)
+		return fault.New(fault.Usage, "name the other server", "setting the login of syncs up: %s is this server", name)
 	}
 	login := s.login()
 	login.User = "root" // the agent's own user has no login there

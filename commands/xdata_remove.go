@@ -52,7 +52,7 @@ func runXdataRemove(a *app, name string, o xdataRemoveOptions) error {
 	if o.dryRun {
 		v, err := store.MayRemove(o.lim, name)
 		if err != nil {
-			return fmt.Errorf("remove version %s: %w", name, err)
+			return fmt.Errorf("removing version %s: %w", name, err)
 		}
 		r.Text = v.Name + " would be removed"
 		return a.done(r)

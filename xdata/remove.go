@@ -43,7 +43,7 @@ func (s *Store) MayRemove(lim int, name string) (Version, error) {
 func (s *Store) Remove(lim int, name string) (v Version, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("remove version %s: %w", name, err)
+			err = fmt.Errorf("removing version %s: %w", name, err)
 		}
 	}()
 	if v, err = s.MayRemove(lim, name); err != nil {

@@ -120,7 +120,7 @@ func runAgent(ctx context.Context, s commands.AgentSetup, hangups <-chan struct{
 			ARPBudget: s.Settings.ARPBudget, ARPRefresh: s.Settings.ARPRefresh, CheckInterval: s.Settings.ServiceCheckInterval, Restarts: s.Settings.ServiceRestarts,
 			Version: s.Version, Levels: levels.Known(), PID: os.Getpid(), Watchdog: watchdog(), Log: s.Log, ArbiterLease: s.Settings.Arbiter.Lease,
 		},
-		Documents: s.Documents, StateDir: s.Dirs.State, RunDir: s.Dirs.Run, Socket: s.Socket, Spare: s.Spare, KeyFile: s.KeyFile, XDataDir: s.Settings.XDataDir, XDataStill: s.Settings.XDataStill,
+		Documents: s.Documents, StateDir: s.Dirs.State, RunDir: s.Dirs.Run, Socket: s.Socket, Spare: s.Spare, ControlGroup: s.Settings.ControlGroup, KeyFile: s.KeyFile, XDataDir: s.Settings.XDataDir, XDataStill: s.Settings.XDataStill,
 		StartLimit: s.Settings.ServiceStartLimit, StopLimit: s.Settings.ServiceStopLimit, CheckLimit: s.Settings.ServiceCheckLimit, Untrusted: s.Force, OwnUser: s.OwnUser,
 		Sync:          syncBeside(s),
 		Rehearse:      rehearseBeside(s),

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -30,11 +31,14 @@ import (
 // RunConfig is a Config with the places of a real server.
 type RunConfig struct {
 	Config
-	Documents  *clusterconf.Store
-	StateDir   string
-	RunDir     string
-	Socket     string // of the control API
-	Spare      string // the same, for when there is no room for the other
+	Documents *clusterconf.Store
+	StateDir  string
+	RunDir    string
+	Socket    string // of the control API
+	Spare     string // the same, for when there is no room for the other
+
+	ControlGroup string // group whose members may give orders over the socket; "": none
+
 	KeyFile    string // with the gossip keys
 	XDataDir   string
 	XDataStill time.Duration // the setting xdata.still; 0: no quiet period
@@ -84,6 +88,10 @@ func Run(ctx context.Context, cfg RunConfig) error {
 	listener, err := control.ListenWhereRoom(cfg.Socket, cfg.Spare)
 	if err != nil {
 		return err
+	}
+	listener.AllowGroup(cfg.ControlGroup)
+	if _, err := user.LookupGroup(cfg.ControlGroup); cfg.ControlGroup != "" && err != nil {
+		cfg.Log.Warn("nobody but root may give orders: the group of setting control.group is not known", "group", cfg.ControlGroup, "err", err)
 	}
 	if listener.Spare(cfg.Socket) {
 		cfg.Log.Warn("there is no room for the control socket in the runtime folder; listening beside the state", "socket", cfg.Spare)

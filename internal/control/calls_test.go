@@ -189,7 +189,7 @@ func self() context.Context {
 }
 
 func TestBadRequests(t *testing.T) {
-	h := newHandler(&fake{}, slog.New(slog.DiscardHandler)) // a call that reached it would panic
+	h := newHandler(&fake{}, "", slog.New(slog.DiscardHandler)) // a call that reached it would panic
 	tests := []struct {
 		name, method, path, body string
 		status                   int
@@ -221,7 +221,7 @@ func TestBadRequests(t *testing.T) {
 }
 
 func TestUnknownCallerMayNotChange(t *testing.T) {
-	h := newHandler(&fake{}, slog.New(slog.DiscardHandler))
+	h := newHandler(&fake{}, "", slog.New(slog.DiscardHandler))
 	w := request(context.Background(), h, "POST", "/v1/stop", `{}`)
 	wantFault(t, decodeError(w.Body.Bytes()), fault.NotPermitted, "identity is not known", "")
 }
@@ -339,7 +339,7 @@ func FuzzRequest(f *testing.F) {
 			rotate:   func(KeyRequest) (*KeyInfo, error) { return nil, reached },
 			exchange: func(ExchangeRequest) error { return reached },
 			edit:     func(EditRequest) (*EditResult, error) { return nil, reached },
-		}, slog.New(slog.DiscardHandler))
+		}, "", slog.New(slog.DiscardHandler))
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, req)
 		if w.Code == http.StatusTemporaryRedirect { // the mux cleans a path such as //v1

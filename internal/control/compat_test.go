@@ -97,7 +97,7 @@ func TestRequestsOfEarlierVersions(t *testing.T) {
 			body = []byte(q)
 		}
 		l, w := listen(), httptest.NewRecorder()
-		newHandler(l, slog.New(slog.DiscardHandler)).ServeHTTP(w, req)
+		newHandler(l, "", slog.New(slog.DiscardHandler)).ServeHTTP(w, req)
 		if w.Code != http.StatusOK {
 			t.Fatalf("answered %d %s", w.Code, w.Body)
 		}
@@ -186,7 +186,7 @@ func TestControlOfTheFuture(t *testing.T) {
 	compat.Each(t, requests, func(t *testing.T, in compat.Input) {
 		req, _ := requestOf(t, in.Content)
 		l, w := listen(), httptest.NewRecorder()
-		newHandler(l, slog.New(slog.DiscardHandler)).ServeHTTP(w, req)
+		newHandler(l, "", slog.New(slog.DiscardHandler)).ServeHTTP(w, req)
 		words, known := want[in.Name]
 		if !known || len(words) == 0 != (w.Code == http.StatusOK) || l.got != nil {
 			t.Errorf("answered %d %s, done was %+v", w.Code, w.Body, l.got)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -150,18 +151,25 @@ func folder(t *testing.T) string {
 // start serves b in a fresh folder until the test ends, and returns a client.
 func start(t *testing.T, b Backend) *Client {
 	t.Helper()
-	c, stop := startAt(t, SocketPath(filepath.Join(folder(t), "run")), b)
+	return startFor(t, b, "")
+}
+
+// startFor is start with a group that may give orders.
+func startFor(t *testing.T, b Backend, group string) *Client {
+	t.Helper()
+	c, stop := startAt(t, SocketPath(filepath.Join(folder(t), "run")), b, group)
 	t.Cleanup(stop)
 	return c
 }
 
 // startAt serves b at path; the function it returns ends that and waits.
-func startAt(t *testing.T, path string, b Backend) (*Client, func()) {
+func startAt(t *testing.T, path string, b Backend, group string) (*Client, func()) {
 	t.Helper()
 	l, err := Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.AllowGroup(group)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- Serve(ctx, l, b, slog.New(slog.DiscardHandler)) }()
@@ -220,6 +228,37 @@ func TestAnotherUserMayReadOnly(t *testing.T) {
 	}
 }
 
+// A member of the group gives orders; what would make it root's equal stays root's.
+func TestMembersOfTheGroupMayGiveOrders(t *testing.T) {
+	requireRoot(t)
+	nobody, err := user.LookupId("65534")
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := user.LookupGroupId(nobody.Gid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ordered := 0
+	c := startFor(t, &fake{
+		order:  func(context.Context, Order) (*OrderResult, error) { ordered++; return &OrderResult{}, nil },
+		stop:   func(context.Context, StopRequest) (*StopResult, error) { t.Error("stop came through"); return nil, nil },
+		reload: func() error { t.Error("reload came through"); return nil },
+	}, group.Name)
+	out, err := asNobody(guestEnv, c.Path).Output()
+	if err != nil {
+		t.Fatalf("guest: %v\n%s", err, out)
+	}
+	const hint = "run the command as root, for example with sudo"
+	want := strings.Join([]string{"status 0 ", "agent 0 ", "order 0 ", "stop 77 " + hint, "reload 77 " + hint, "lock 77 ", ""}, "\n")
+	if string(out) != want || ordered != 1 {
+		t.Errorf("guest printed\n%s\nwant\n%s, and %d orders", out, want, ordered)
+	}
+	if out, err := asUser(65533, guestEnv, c.Path).Output(); err != nil || !strings.Contains(string(out), "order 77 run the command as root, or as a member of group "+group.Name) {
+		t.Errorf("somebody who is no member: %s, %v", out, err)
+	}
+}
+
 func TestGuestsCannotKeepRootOut(t *testing.T) {
 	requireRoot(t)
 	c := start(t, &fake{})
@@ -270,7 +309,7 @@ func asUser(id uint32, role, path string) *exec.Cmd {
 
 func TestListenReplacesTheDeadNotTheLiving(t *testing.T) {
 	path := SocketPath(filepath.Join(t.TempDir(), "deep", "run"))
-	c, stop := startAt(t, path, &fake{})
+	c, stop := startAt(t, path, &fake{}, "")
 	if !c.Running(t.Context()) {
 		t.Error("Running is false beside a live agent")
 	}
@@ -290,7 +329,7 @@ func TestListenReplacesTheDeadNotTheLiving(t *testing.T) {
 	leaveStale(t, path)
 	_, err = c.Agent(t.Context())
 	wantFault(t, err, fault.Unreachable, "no agent answers at "+path, "mxcluster agent run")
-	c, stop = startAt(t, path, &fake{})
+	c, stop = startAt(t, path, &fake{}, "")
 	defer stop()
 	if _, err := c.Agent(t.Context()); err != nil {
 		t.Errorf("after a stale socket: %v", err)
@@ -324,7 +363,7 @@ func TestLockOutlivesServe(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, stop := startAt(t, path, &fake{})
+	_, stop := startAt(t, path, &fake{}, "")
 	stop()
 }
 

@@ -27,23 +27,23 @@ type handler struct {
 	log     *slog.Logger
 }
 
-func newHandler(b Backend, log *slog.Logger) http.Handler {
+func newHandler(b Backend, group string, log *slog.Logger) http.Handler {
 	h := &handler{backend: b, log: log}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", h.read(func(ctx context.Context) (any, error) { return b.Status(ctx) }))
 	mux.HandleFunc("GET /v1/agent", h.read(func(ctx context.Context) (any, error) { return b.Agent(ctx) }))
 	mux.HandleFunc("GET /v1/events", question(h, b.Events))
 	mux.HandleFunc("GET /v1/simulate", question(h, b.Simulate))
-	mux.HandleFunc("POST /v1/order", h.change(maxBody, h.order))
-	mux.HandleFunc("POST /v1/exchange", h.change(maxBody, h.exchange))
-	mux.HandleFunc("POST /v1/edit", h.change(maxEdit, h.edit))
-	mux.HandleFunc("POST /v1/stop", h.change(maxBody, h.stop))
-	mux.HandleFunc("POST /v1/reload", h.change(maxBody, h.reload))
+	mux.HandleFunc("POST /v1/order", h.change(maxBody, group, h.order))
+	mux.HandleFunc("POST /v1/exchange", h.change(maxBody, "", h.exchange))
+	mux.HandleFunc("POST /v1/edit", h.change(maxEdit, "", h.edit))
+	mux.HandleFunc("POST /v1/stop", h.change(maxBody, "", h.stop))
+	mux.HandleFunc("POST /v1/reload", h.change(maxBody, "", h.reload))
 	mux.HandleFunc("GET /v1/keys", h.read(func(ctx context.Context) (any, error) { return b.Keys(ctx) }))
-	mux.HandleFunc("POST /v1/keys/rotate", h.change(maxBody, h.rotateKey))
+	mux.HandleFunc("POST /v1/keys/rotate", h.change(maxBody, "", h.rotateKey))
 	mux.HandleFunc("GET /v1/alarms", h.read(func(ctx context.Context) (any, error) { return b.Alarms(ctx) }))
-	mux.HandleFunc("POST /v1/alarms/notice", h.change(maxBody, h.notice))
-	mux.HandleFunc("POST /v1/alarms/test", h.change(maxBody, h.testSinks))
+	mux.HandleFunc("POST /v1/alarms/notice", h.change(maxBody, group, h.notice))
+	mux.HandleFunc("POST /v1/alarms/test", h.change(maxBody, group, h.testSinks))
 	mux.HandleFunc("/", h.unknown)
 	return h.guard(mux)
 }
@@ -140,10 +140,11 @@ func question[Q, A any](h *handler, ask func(context.Context, Q) (*A, error)) ht
 	}
 }
 
-// change makes a call that is open to root and the agent's own user.
-func (h *handler) change(limit int64, call func(*http.Request) (any, error)) http.HandlerFunc {
+// change makes a call that is open to root, the agent's own user and the members of a group, if one
+// is given. Edits are not for a group: a document names programs that root runs.
+func (h *handler) change(limit int64, group string, call func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		p, err := authorize(r.Context())
+		p, err := authorize(r.Context(), group)
 		if err != nil {
 			h.answer(w, nil, err)
 			return

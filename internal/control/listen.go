@@ -28,7 +28,12 @@ type Listener struct {
 	net    *net.UnixListener
 	lock   *os.File
 	guests guests
+	group  string
 }
+
+// AllowGroup has members of a group give orders, beside root and the agent's own user; "": nobody
+// else. It is called before Serve.
+func (l *Listener) AllowGroup(name string) { l.group = name }
 
 // ListenWhereRoom is Listen, at spare where the file system of path has no room for a
 // socket: an agent that serves without being spoken to is better than none. While

@@ -4,6 +4,9 @@ import (
 	"context"
 	"net"
 	"os"
+	"os/user"
+	"slices"
+	"strconv"
 	"sync"
 
 	"mxcluster/internal/fault"
@@ -45,16 +48,34 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// authorize fails with fault.NotPermitted unless the caller may change things.
-// A caller that is not known may not.
-func authorize(ctx context.Context) (peer, error) {
+// authorize fails with fault.NotPermitted unless the caller may change things: root, the agent's
+// own user and, for group, its members. A caller that is not known may not. group "": no group may.
+func authorize(ctx context.Context, group string) (peer, error) {
 	p, ok := ctx.Value(peerKey{}).(peer)
 	if !ok {
 		return peer{}, fault.New(fault.NotPermitted, "", "the caller's identity is not known")
 	}
-	if !p.mayChange() {
-		return p, fault.New(fault.NotPermitted, "run the command as root, for example with sudo",
-			"user %d may read but not give orders to the agent", p.uid)
+	if p.mayChange() || group != "" && p.isIn(group) {
+		return p, nil
 	}
-	return p, nil
+	hint := "run the command as root, for example with sudo"
+	if group != "" {
+		hint = "run the command as root, or as a member of group " + group
+	}
+	return p, fault.New(fault.NotPermitted, hint, "user %d may read but not give orders to the agent", p.uid)
+}
+
+// isIn tells whether the caller is a member of a group by the user database of now: who was taken
+// out of it may do nothing any more, whatever its session was given.
+func (p peer) isIn(group string) bool {
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return false
+	}
+	u, err := user.LookupId(strconv.FormatUint(uint64(p.uid), 10))
+	if err != nil {
+		return false
+	}
+	groups, err := u.GroupIds()
+	return err == nil && slices.Contains(groups, g.Gid)
 }

@@ -24,7 +24,7 @@ const (
 func Serve(ctx context.Context, l *Listener, b Backend, log *slog.Logger) error {
 	l.guests.logTo(log)
 	srv := &http.Server{
-		Handler:           newHandler(b, log),
+		Handler:           newHandler(b, l.group, log),
 		ConnContext:       withPeer,
 		ReadHeaderTimeout: readLimit,
 		ReadTimeout:       readLimit,

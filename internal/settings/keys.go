@@ -74,6 +74,8 @@ func table() []key {
 			durationHint},
 		{"agent.stop_lease", "1h", seconds(func(s *Settings) *time.Duration { return &s.StopLease }, time.Second, week),
 			leaseHint},
+		{"control.group", "", func(s *Settings, value string) error { s.ControlGroup = value; return nil },
+			"give the name of a group whose members may give the agent orders, or nothing"},
 		{"manager.postgres", "", postgresName,
 			"give version and name as pg_lsclusters shows them, such as 15/main, or nothing where there is one only"},
 		{"manager.web_server", "", webServer,

@@ -46,6 +46,8 @@ type Settings struct {
 	StartGrace time.Duration // how long a standby waits for servers not heard of since its agent started
 	StopLease  time.Duration // how long aliases of running LIMs stay when the agent is stopped; whole seconds
 
+	ControlGroup string // group whose members may give the agent orders over its socket; "": none
+
 	ManagerWebServer string // SPEC of the management system's web server, started where that is active; "": none
 
 	ManagerPostgres string // PostgreSQL of the management system, as postgresql-common names it; "": the only one
