@@ -184,6 +184,7 @@ func (a *Agent) begin() error {
 	lost := err != nil
 	a.kept.states, a.docs.self = a.kept.state.Number, a.kept.state.Self
 	a.alarms, a.docs.conflict, a.docs.conflictText, a.swaps.former, a.docs.accepted = a.kept.state.Alarms, a.kept.state.Conflict, a.kept.state.ConflictText, a.kept.state.Former, a.kept.state.Accepted
+	a.docs.restoreUnread(a.kept.state.Unread)
 	for _, base := range a.kept.state.Readied {
 		a.swaps.ready[base] = a.started.Add(readyLife)
 	}

@@ -71,6 +71,7 @@ func (a *Agent) claimHeard(ev member.Event) {
 			l.Known, a.kept.unsaved = entry.Known, true
 		}
 	}
+	a.docs.forgetUnread(&c.Claim)
 	if a.peers.behind(&c.Claim) {
 		a.docs.requestDocument(ev.From, c.Age())
 	}

@@ -9,6 +9,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/levels"
 )
 
 // documents handles the cluster document: the stored one and its file, edits, documents of other
@@ -84,10 +85,17 @@ func (a *documents) reload() error {
 	return nil
 }
 
-// unreadDocument is a newer document that this server's version cannot read.
+// unreadDocument is a newer document that this server's version cannot read. It is kept over the
+// agent's restart: what it says counts, whether anybody who has it is heard or not.
 type unreadDocument struct {
-	age clusterconf.Age // that was asked for
-	why string          // with place and key; "": there is none
+	Age     clusterconf.Age `json:"age"`     // that was asked for
+	From    string          `json:"from"`    // server that has it
+	Why     string          `json:"why"`     // with place and key; "": there is none
+	Program levels.Program  `json:"program"` // that could not read it
+}
+
+func (u *unreadDocument) words() string {
+	return fmt.Sprintf("revision %d of the cluster document, which %s has, cannot be read by this version of mxcluster", u.Age.Revision, u.From)
 }
 
 // unreadFor is how long a document that could not be read is not asked for again: whoever has it
@@ -96,17 +104,32 @@ const unreadFor = time.Minute
 
 // unreadable says why this server cannot follow the others' document; "": it can.
 func (a *documents) unreadable() string {
-	if a.unread.age.Compare(a.doc.Age()) <= 0 {
+	if a.unread.Age.Compare(a.doc.Age()) <= 0 {
 		return ""
 	}
-	return a.unread.why
+	return a.unread.Why
+}
+
+// restoreUnread goes on by what the last run could not read. Another version asks for it again.
+func (a *documents) restoreUnread(u unreadDocument) {
+	if u.Program == levels.Told(a.cfg.Version, a.cfg.Levels) {
+		a.unread = u
+	}
+}
+
+// forgetUnread forgets a document that could not be read when the server that sent it works by an
+// older one again.
+func (a *documents) forgetUnread(c *failover.Claim) {
+	if c.Server == a.unread.From && c.Age().Compare(a.unread.Age) < 0 {
+		a.unread, a.kept.unsaved = unreadDocument{}, true
+	}
 }
 
 // requestDocument asks a server for its newer document. For one revision it asks one server per
 // second, since many have it in a large system. A server that cannot be reached is not counted.
 func (a *documents) requestDocument(server string, age clusterconf.Age) {
 	now, pause := time.Now(), time.Second
-	if age == a.unread.age {
+	if age == a.unread.Age {
 		pause = unreadFor
 	}
 	if a.storing || a.onDisk.broken != "" || age.Compare(a.askedFor) <= 0 && now.Sub(a.lastAsked) < pause {
@@ -121,10 +144,11 @@ func (a *documents) requestDocument(server string, age clusterconf.Age) {
 func (a *documents) documentHeard(from string, raw []byte) {
 	d, err := clusterconf.ParseEncoded("the document of "+from, raw)
 	if err != nil {
-		if a.unread.why != err.Error() {
+		if a.unread.Why != err.Error() {
 			a.log.Error("a document of another server cannot be read here; the last one stays in force", "from", from, "err", err)
 		}
-		a.unread = unreadDocument{a.askedFor, err.Error()}
+		a.unread = unreadDocument{Age: a.askedFor, From: from, Why: err.Error(), Program: levels.Told(a.cfg.Version, a.cfg.Levels)}
+		a.kept.unsaved = true
 		return
 	}
 	if d.System != a.doc.System {

@@ -44,6 +44,7 @@ type persisted struct {
 	Conflict     uint64              `json:"conflict,omitempty"`     // revision of a document that superseded a conflicting one
 	Self         clusterconf.Server  `json:"self,omitzero"`          // this server's last entry in the document
 	ConflictText string              `json:"conflictText,omitempty"` // the text about the conflict
+	Unread       unreadDocument      `json:"unread,omitzero"`        // document of another server that could not be read
 	Accepted     failover.Acceptance `json:"accepted,omitzero"`      // last accepted epoch of the document
 	Rehearsing   int                 `json:"rehearsing,omitempty"`   // LIM whose software may be present on trial: it is ended, not adopted
 	Rehearsals   map[int]rehearsed   `json:"rehearsals,omitempty"`   // by LIM

@@ -143,6 +143,9 @@ func (a *Agent) takeState() persisted {
 	p := persisted{Version: stateVersion, Number: a.kept.states, Boot: a.cfg.Boot, LIMs: map[int]persistedLIM{}, Seen: map[string]time.Time{},
 		Alarms: a.alarms, Conflict: a.docs.conflict, ConflictText: a.docs.conflictText, Former: a.swaps.former, Accepted: a.docs.accepted, Self: a.docs.self, Readied: slices.Collect(maps.Keys(a.swaps.ready)), Formers: map[string][]netip.Addr{}}
 	p.Untold = a.sinks.Waiting()
+	if a.docs.unreadable() != "" {
+		p.Unread = a.docs.unread
+	}
 	p.Rehearsing, p.Rehearsals = a.rehearsals.underWay(), maps.Clone(a.rehearsals.all)
 	for n, l := range a.lims.all {
 		p.LIMs[n] = persistedLIM{Term: l.Term, Active: l.State.Active(), Loaded: l.software.up, Since: l.since, Up: l.software.specs,

@@ -15,6 +15,9 @@ func (a *Agent) view(now time.Time) failover.View {
 		Peers: make(map[string]failover.Peer, len(a.peers.all)), LIMs: make(map[int]failover.Local, len(a.lims.all)),
 		Wire: a.net.detector.Aliases(),
 	}
+	if a.docs.unreadable() != "" {
+		v.Unread = a.docs.unread.words()
+	}
 	v.Deaf, v.Down = a.link.unservedSince(now), !a.link.up
 	v.Arbiter = a.arbiterKeys.view(now)
 	for name, p := range a.peers.all {

@@ -64,6 +64,9 @@ func MayTakeFromDead(v View, lim int, dead string) (why, hint string) {
 	case !v.Settled:
 		return v.Self + " waits to hear the other servers first", "try again"
 	}
+	if v.Unread != "" {
+		return v.Unread, "upgrade mxcluster on " + v.Self + ", which then can"
+	}
 	if why := v.behind(); why != "" {
 		return why, "try again when it has that"
 	}

@@ -352,8 +352,12 @@ func (v *View) mayNotTake() (string, Rule) {
 	return "", ""
 }
 
-// behind returns which live server has a newer document; "": none.
+// behind returns which newer document there is, on a live server or one that could not be read
+// here; "": none.
 func (v *View) behind() string {
+	if v.Unread != "" {
+		return v.Unread
+	}
 	newest, on := v.Document.Age(), ""
 	for name, p := range v.Peers {
 		if p.Liveness != Alive || p.Claim == nil {

@@ -304,6 +304,7 @@ type View struct {
 	FirstHold  time.Duration // backoff of automatic fallback after the first repeated failure, doubled with each further one; 0: none
 	FromLoad   bool          // whether a LIM may fall back to a server where it is still loading
 	Document   *clusterconf.Document
+	Unread     string          // which newer document cannot be read by this server's version, whether anybody is heard who has it or not; "": none
 	Peers      map[string]Peer // by server, without this one
 	LIMs       map[int]Local
 	Wire       map[int]Wire
