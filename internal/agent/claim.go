@@ -28,6 +28,9 @@ func (a *Agent) claimHeard(ev member.Event) {
 		a.refusals.refuse(ev.From, "beyond-reason", fmt.Sprintf("what %s says of itself is not believed: it names %s", ev.From, why))
 		return
 	}
+	for i := range c.LIMs {
+		c.LIMs[i].State = c.LIMs[i].Understood()
+	}
 	if len(a.peers.all) >= maxPeers && a.peers.all[ev.From] == nil && a.doc.Server(ev.From) == nil {
 		return // invented names do not crowd out others
 	}

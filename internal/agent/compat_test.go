@@ -220,7 +220,7 @@ func TestAgentHearsOtherVersions(t *testing.T) {
 				if !strings.Contains(log.String(), "a message of srv2 cannot be read here") {
 					t.Error("nobody is told that a message cannot be read")
 				}
-				if c := m.agent.peers.of("sb1").Claim; c == nil || c.Run != "later" || c.Revision != 1 {
+				if c := m.agent.peers.of("sb1").Claim; c == nil || c.Run != "later" || c.Revision != 1 || c.LIM(1).State != failover.Unknown {
 					t.Errorf("what is known in a later version's state is not: %+v", c)
 				}
 			}

@@ -30,3 +30,23 @@ func TestClaimsBeyondReason(t *testing.T) {
 		}
 	}
 }
+
+// A state that only a later version has is running where the alias is on the wire.
+func TestStatesOfLaterVersions(t *testing.T) {
+	for _, c := range []struct {
+		claim LIMClaim
+		want  State
+	}{
+		{LIMClaim{State: Preloaded, Holds: true, Blocked: true}, Preloaded},
+		{LIMClaim{State: Stopped, Holds: true}, Stopped},
+		{LIMClaim{State: "hovering", Holds: true}, Running},
+		{LIMClaim{State: "hovering", Holds: true, Blocked: true}, Unknown},
+		{LIMClaim{State: "hovering", Holds: true, Absent: true}, Unknown},
+		{LIMClaim{State: "hovering"}, Unknown},
+		{LIMClaim{}, Unknown},
+	} {
+		if got := c.claim.Understood(); got != c.want {
+			t.Errorf("%+v is %s, want %s", c.claim, got, c.want)
+		}
+	}
+}

@@ -167,6 +167,20 @@ type LIMClaim struct {
 	Rehearsal *Rehearsal `json:"rehearsal,omitempty"` // on the standby: the last one; nil: there was none
 }
 
+// Understood returns the state as far as this version knows it. One that only a later version has
+// counts as running where the alias is on the wire, so that no other server takes it; otherwise it
+// is unknown, which is not active.
+func (c LIMClaim) Understood() State {
+	switch c.State {
+	case Stopped, Starting, Running, Stopping, Failed, Loading, Preloaded:
+		return c.State
+	}
+	if c.Holds && !c.Blocked && !c.Absent {
+		return Running
+	}
+	return Unknown
+}
+
 // whyFailed returns why a LIM has failed, or else the reason for its state.
 func (c LIMClaim) whyFailed() string {
 	if c.State == Failed && c.Failure != "" {

@@ -81,7 +81,7 @@ func recordScenario(ctx context.Context, l *Lab) error {
 // listenToSyncs has all that goes through the remote shell written down as well.
 func (r *recorder) listenToSyncs() error {
 	shell := filepath.Join(r.Dir, "listening-shell")
-	text := fmt.Sprintf("#!/bin/sh\nto=%s/$(hostname)-$$\ntee \"$to.client\" | \"$@\" | tee \"$to.server\"\n", r.dialogs)
+	text := fmt.Sprintf("#!/bin/sh\nto=%s/$(hostname)-$$\ntee \"$to.client\" | \"$@\" | tee \"$to.server\"\ncode=$?\n: >\"$to.ended\"\nexit $code\n", r.dialogs)
 	if err := os.WriteFile(shell, []byte(text), 0o700); err != nil {
 		return err
 	}
@@ -147,7 +147,8 @@ func (r *recorder) data(ctx context.Context) error {
 		if err := r.writeData(from, 2+i); err != nil {
 			return err
 		}
-		if err := errors.Join(os.RemoveAll(r.dialogs), os.Mkdir(r.dialogs, 0o700)); err != nil {
+		before, err := r.dialogues()
+		if err != nil {
 			return err
 		}
 		r.f.noError(r.copyAll(map[string]string{filepath.Join(r.standby.dir, "state", "xdata"): "transfer/" + sync.name + "/standby-before"}), "the store")
@@ -157,7 +158,7 @@ func (r *recorder) data(ctx context.Context) error {
 		if err := r.mx(ctx, sync.on, "sync", "c1", "--lim", "1"); err != nil {
 			return err
 		}
-		if err := r.keepDialog(sync.name); err != nil {
+		if err := r.keepDialog(ctx, sync.name, before); err != nil {
 			return err
 		}
 	}
@@ -170,29 +171,37 @@ func (r *recorder) data(ctx context.Context) error {
 	return nil
 }
 
-// keepDialog keeps the longest of the dialogues that were heard, and says who asked.
-func (r *recorder) keepDialog(name string) error {
+// dialogues are those that were heard, without an end of their names.
+func (r *recorder) dialogues() ([]string, error) {
 	found, err := filepath.Glob(filepath.Join(r.dialogs, "*.client"))
-	if err != nil {
-		return err
+	for i := range found {
+		found[i] = strings.TrimSuffix(found[i], ".client")
 	}
-	longest, size := "", int64(1000)
-	for _, client := range found {
-		base := strings.TrimSuffix(client, ".client")
-		sum := int64(0)
-		for _, side := range []string{".client", ".server"} {
-			info, err := os.Stat(base + side)
-			if err != nil {
-				return err
+	return found, err
+}
+
+// keepDialog keeps the longest of the dialogues that were heard to their ends since, and says who
+// asked. It waits for one: an agent may synchronise before a command does, which then has nothing
+// to send and ends before the agent has.
+func (r *recorder) keepDialog(ctx context.Context, name string, before []string) error {
+	longest := ""
+	if err := poll(ctx, "sync "+name+" is heard to its end", func() bool {
+		found, err := r.dialogues()
+		if err != nil {
+			return false
+		}
+		size := int64(1000)
+		for _, base := range found {
+			client, err1 := os.Stat(base + ".client")
+			server, err2 := os.Stat(base + ".server")
+			_, err3 := os.Stat(base + ".ended")
+			if errors.Join(err1, err2, err3) == nil && !slices.Contains(before, base) && client.Size()+server.Size() > size {
+				longest, size = base, client.Size()+server.Size()
 			}
-			sum += info.Size()
 		}
-		if sum > size {
-			longest, size = base, sum
-		}
-	}
-	if longest == "" {
-		return fmt.Errorf("sync %s: no data were heard in %q", name, found)
+		return longest != ""
+	}); err != nil {
+		return err
 	}
 	to := "transfer/" + name + "/asked-by-" + strings.Split(filepath.Base(longest), "-")[0]
 	return r.copyAll(map[string]string{longest + ".client": to + ".client", longest + ".server": to + ".server"})
