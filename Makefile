@@ -15,7 +15,7 @@ PLAIN     := mxcluster/cmd/mxcluster mxcluster/internal/agent mxcluster/xdata
 # beside them, first the one with the most processes at once.
 LAB       := mxcluster/internal/lab
 
-.PHONY: build test test-race test-lab test-plain race needs lint docs pictures demo fuzz bench mutants betrayals cover packages package-test package-lint clean
+.PHONY: build test test-race test-lab test-plain race needs lint docs pictures demo fuzz bench mutants betrayals cover packages package-test package-lint upgrade-test clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags grpcnotrace -o bin/mxcluster ./cmd/mxcluster
@@ -106,6 +106,14 @@ package-test:
 
 package-lint:
 	packaging/lint
+
+# Servers are upgraded from the program of another commit, and downgraded to it again.
+FROM ?= c746812
+upgrade-test:
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	git archive $(FROM) | tar -x -C "$$dir"; \
+	(cd "$$dir" && CGO_ENABLED=0 $(GO) build -buildvcs=false -o "$$dir/mxcluster-$(FROM)" ./cmd/mxcluster); \
+	MXCLUSTER_TEST_OLD_BINARY="$$dir/mxcluster-$(FROM)" $(GO) test -v -count=1 -timeout 2h -run 'RollingUpgrade|UpgradeInEveryOrder' ./internal/lab
 
 cover:
 	$(GO) test -coverprofile=coverage.out ./...

@@ -168,8 +168,11 @@ func (a *app) agent() (Agent, error) {
 // agentOf returns the client of the agent with these folders, which listens in the runtime folder, or
 // in the state folder while that has no room.
 func (a *app) agentOf(dirs settings.Dirs) Agent {
-	return a.env.Agent(control.SocketPath(dirs.Run), control.SocketPath(dirs.State))
+	return a.env.Agent(control.SocketPath(dirs.Run), control.SocketPath(dirs.State), a.startCommand(dirs))
 }
+
+// startCommand is what to type here to have the agent run.
+func (a *app) startCommand(dirs settings.Dirs) string { return dirs.StartCommand(a.env.Machine.Files) }
 
 // versions returns this server's data versions.
 func (s *server) versions() *xdata.Store {

@@ -137,6 +137,7 @@ type importing struct {
 	keys     settings.Keys
 	files    []export.File // the others, in this order
 	replaced []string      // paths of files with other content that are there
+	start    string        // what to type to have the agent run
 	ssh      bool          // the exported key of syncs is taken
 }
 
@@ -146,7 +147,7 @@ func planImport(a *app, archive *export.Archive, server string) (*importing, err
 	if err != nil {
 		return nil, err
 	}
-	i := &importing{dirs: dirs, store: a.store(dirs), server: server}
+	i := &importing{dirs: dirs, store: a.store(dirs), server: server, start: a.startCommand(dirs)}
 	same := server == "" || server == archive.About.Server
 	if same {
 		i.server = archive.About.Server
@@ -253,7 +254,7 @@ func (i *importing) write(ctx context.Context) (kept bool, err error) {
 
 // left is what an import does not do.
 func (i *importing) left() []string {
-	left := []string{"mxcluster agent run, or systemctl enable --now mxcluster-deny mxcluster-agent"}
+	left := []string{i.start}
 	if i.ssh {
 		return left
 	}

@@ -37,8 +37,8 @@ type Env struct {
 	// Wire opens an interface for ARP.
 	Wire func(ifname string) (Wire, error)
 	// Agent returns the client of the agent that listens at socket, or at spare while there is no
-	// room for socket.
-	Agent func(socket, spare string) Agent
+	// room for socket; start is what a person types to start it.
+	Agent func(socket, spare, start string) Agent
 	// Edit lets the user change a file in an editor, given as program and arguments.
 	Edit func(ctx context.Context, editor []string, file string) error
 	// Watch returns a function that waits for the end of a process.

@@ -94,7 +94,7 @@ func runJoin(ctx context.Context, a *app, arg string, o joinOptions) error {
 			return err
 		}
 		r.Text = fmt.Sprintf("%s is a server of the system, with its document of revision %d", o.server, doc.Revision)
-		r.Left = []string{"mxcluster agent run"}
+		r.Left = []string{a.startCommand(s.dirs)}
 	}
 	return a.done(r)
 }

@@ -129,7 +129,7 @@ func (g *gathering) gather(ctx context.Context) {
 		g.takeJSON("history.json", history, nil)
 	}
 	g.settings()
-	agent := g.env.Agent(control.SocketPath(g.dirs.Run), control.SocketPath(g.dirs.State))
+	agent := g.env.Agent(control.SocketPath(g.dirs.Run), control.SocketPath(g.dirs.State), g.startCommand(g.dirs))
 	st, err := g.status(ctx, "", nil)
 	g.takeJSON("status.json", st, err)
 	info, err := agent.Agent(ctx)

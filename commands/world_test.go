@@ -128,7 +128,7 @@ func (w *world) env(out, errs io.Writer) Env {
 		Now:      testNow,
 		Kernel:   func() (Kernel, error) { return w.kernel, nil },
 		Wire:     func(ifname string) (Wire, error) { return w.segment.OpenWire(w.kernel, ifname) },
-		Agent:    func(string, string) Agent { return w.agent },
+		Agent:    func(string, string, string) Agent { return w.agent },
 		Edit: func(ctx context.Context, words []string, file string) error {
 			if w.onEdit != nil {
 				w.onEdit()

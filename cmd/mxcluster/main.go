@@ -53,8 +53,8 @@ func environment(s *signals) commands.Env {
 		Now:      time.Now,
 		Kernel:   func() (commands.Kernel, error) { return netops.NewKernel() },
 		Wire:     func(ifname string) (commands.Wire, error) { return netops.OpenWire(ifname) },
-		Agent: func(socket, spare string) commands.Agent {
-			return &control.Client{Path: socket, Spare: spare, Version: version().Version}
+		Agent: func(socket, spare, start string) commands.Agent {
+			return &control.Client{Path: socket, Spare: spare, Start: start, Version: version().Version}
 		},
 		Edit:       edit,
 		Watch:      watch,

@@ -85,7 +85,7 @@ func (s seat) types(line string) screen {
 		Now:      time.Now,
 		Kernel:   func() (commands.Kernel, error) { return openKernel{s.m.kernel}, nil },
 		Wire:     func(ifname string) (commands.Wire, error) { return s.w.segment.OpenWire(s.m.kernel, ifname) },
-		Agent: func(socket, spare string) commands.Agent {
+		Agent: func(socket, spare, _ string) commands.Agent {
 			if s.m.agent == nil || s.m.agent.hasEnded() {
 				return &control.Client{Path: socket, Spare: spare}
 			}
@@ -141,7 +141,7 @@ func TestMain(m *testing.M) {
 		Terminal: func(any) bool { return false },
 		User:     func() string { return "root" },
 		Now:      func() time.Time { return time.Unix(0, at) },
-		Agent:    func(socket, spare string) commands.Agent { return &control.Client{Path: socket, Spare: spare} },
+		Agent:    func(socket, spare, _ string) commands.Agent { return &control.Client{Path: socket, Spare: spare} },
 	}
 	os.Exit(int(commands.Run(context.Background(), env, os.Args[1:])))
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,6 +45,7 @@ const maxAnswer = 256 << 20
 type Client struct {
 	Path  string
 	Spare string // where the agent listens while there is no room at Path; "": nowhere
+	Start string // what a person types to start it; "": the command that does
 
 	Version string // of the program that calls, for errors; "": not known
 }
@@ -251,7 +253,7 @@ func (c *Client) failed(ctx context.Context, req *http.Request, err error) error
 		return fault.New(fault.NotPermitted, "see the mode of the runtime folder, or run the command as root",
 			"may not connect to the agent at %s", c.Path)
 	case !dialled && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED)):
-		return fault.New(fault.Unreachable, "start it: mxcluster agent run", "no agent answers at %s", c.Path)
+		return fault.New(fault.Unreachable, "start it: "+cmp.Or(c.Start, "mxcluster agent run"), "no agent answers at %s", c.Path)
 	case dialled && req.Method != http.MethodGet:
 		return fault.Wrap(err, fault.Unknown, "see what happened: mxcluster status",
 			"the agent at %s gave no answer; the order may have been carried out", c.Path)

@@ -17,6 +17,13 @@ type Dirs struct {
 	Run    string // what does not: the agent's socket
 }
 
+// The folders where nothing else is said.
+const (
+	defaultConfig = "/etc/mxcluster"
+	defaultState  = "/var/lib/mxcluster"
+	defaultRun    = "/run/mxcluster"
+)
+
 const envPrefix = "MXCLUSTER_" // of every environment variable of the product
 
 // ResolveDirs returns the folders, absolute, by flag, else by environment
@@ -25,9 +32,9 @@ const envPrefix = "MXCLUSTER_" // of every environment variable of the product
 func ResolveDirs(flags Dirs, environ []string) (Dirs, error) {
 	env := environment(environ)
 	d := Dirs{
-		Config: first(flags.Config, env["MXCLUSTER_CONFIG_DIR"], "/etc/mxcluster"),
-		State:  first(flags.State, env["MXCLUSTER_STATE_DIR"], "/var/lib/mxcluster"),
-		Run:    first(flags.Run, env["MXCLUSTER_RUN_DIR"], "/run/mxcluster"),
+		Config: first(flags.Config, env["MXCLUSTER_CONFIG_DIR"], defaultConfig),
+		State:  first(flags.State, env["MXCLUSTER_STATE_DIR"], defaultState),
+		Run:    first(flags.Run, env["MXCLUSTER_RUN_DIR"], defaultRun),
 	}
 	for _, p := range []*string{&d.Config, &d.State, &d.Run} {
 		abs, err := filepath.Abs(*p)
