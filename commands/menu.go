@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -23,10 +24,14 @@ func newMenuCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "menu",
 		Short: "Do the actions of cluster handling, guided by questions",
-		Long: `Menu offers the twelve actions of "Cluster handling" and asks for what each one
-needs. It offers what there is to choose from, and checks every answer as it is
-given. Before anything changes it says what would, shows the command that does
-it, and asks. 'mxcluster' alone on a terminal does the same.
+		Long: `Menu offers the twelve actions of "Cluster handling", and some more, and asks for
+what each one needs. What cannot be done now is listed with the reason. It offers
+what there is to choose from, and checks every answer as it is given. Before
+anything changes it says what would, shows the command that does it, and asks.
+'mxcluster' alone on a terminal does the same.
+
+At every question ? explains the action, and < goes back to the question before.
+After an action its answer stays in view; ? lists the actions again.
 
 Ctrl-D ends it, Ctrl-C ends it with exit code 130.`,
 		Example:     "  mxcluster menu\n  mxcluster",
@@ -37,28 +42,38 @@ Ctrl-D ends it, Ctrl-C ends it with exit code 130.`,
 }
 
 // action is one choice of the menu: a command, how its command line comes about,
-// and whether it loses something: then no is the answer offered.
+// whether it loses something (then no is the answer offered), and why it cannot be
+// done now ("": it can).
 type action struct {
 	command string
 	ask     func(*guide) []string
 	loses   bool
+	not     func(*guide) string
 }
 
-// actions are those of the specification's menu (ch. 10), in the contract's order.
+// actions are those of the specification's menu (ch. 10), in the contract's order, and
+// then what a technician needs besides.
 func actions() []action {
 	return []action{
-		{"list", (*guide).list, false},
-		{"status", (*guide).status, false},
-		{"create", (*guide).create, false},
-		{"change", (*guide).change, false},
-		{"preload", (*guide).preload, true},
-		{"add-lim", (*guide).addLIM, false},
-		{"remove-lim", (*guide).removeLIM, true},
-		{"delete", (*guide).remove, true},
-		{"fallback", (*guide).fallback, false},
-		{"lock", (*guide).lock, false},
-		{"unlock", (*guide).unlock, false},
-		{"sync", (*guide).sync, false},
+		{"list", (*guide).list, false, (*guide).noDocument},
+		{"status", (*guide).statusOf, false, (*guide).noDocument},
+		{"create", (*guide).create, false, (*guide).notCreate},
+		{"change", (*guide).change, false, (*guide).noCluster},
+		{"preload", (*guide).preload, true, noneOf("every cluster is preloaded", offerClusters(notPreloaded))},
+		{"add-lim", (*guide).addLIM, false, noneOf("every LIM is in a cluster", offerLIMs(inNoCluster))},
+		{"remove-lim", (*guide).removeLIM, true, (*guide).noCluster},
+		{"delete", (*guide).remove, true, (*guide).noCluster},
+		{"fallback", (*guide).fallback, false, (*guide).noAgent},
+		{"lock", (*guide).lock, false, (*guide).noCluster},
+		{"unlock", (*guide).unlock, false, noneOf("no LIM is locked", offerLIMs(isLocked))},
+		{"sync", (*guide).sync, false, (*guide).noDocument},
+		{"failover", (*guide).failover, false, (*guide).noAgent},
+		{"rehearse", (*guide).rehearsal, false, (*guide).noAgent},
+		{"explain", (*guide).explain, false, (*guide).noCluster},
+		{"server drain", (*guide).drain, false, noneOf("every server is drained", offerServers(inService))},
+		{"server undrain", (*guide).undrain, false, noneOf("no server is drained", offerServers(isDrained))},
+		{"init", (*guide).init, false, (*guide).hasDocument},
+		{"join", (*guide).join, false, (*guide).hasDocument},
 	}
 }
 
@@ -69,8 +84,8 @@ func runMenu(c *cobra.Command, a *app) error {
 		return fault.New(fault.Usage, "run it there, or give the command itself: 'mxcluster --help' lists all",
 			"%s asks its questions on a terminal only", c.CommandPath())
 	}
-	for {
-		chosen, err := a.chooseAction(c.Root())
+	for listed := false; ; listed = true {
+		chosen, err := a.chooseAction(c, !listed)
 		if err == nil && chosen == nil {
 			return nil
 		}
@@ -91,65 +106,145 @@ func runMenu(c *cobra.Command, a *app) error {
 	}
 }
 
-// chooseAction shows the menu and returns what is chosen, nil for nothing more.
-func (a *app) chooseAction(root *cobra.Command) (*action, error) {
+// chooseAction returns what is chosen, nil for nothing more. The list is shown at first and when it
+// is asked for: after an action its answer is what is looked at.
+func (a *app) chooseAction(c *cobra.Command, list bool) (*action, error) {
 	all := actions()
-	var b strings.Builder
-	b.WriteString("\nCluster handling\n")
 	names := make([]string, len(all))
 	for i, x := range all {
-		c, _, err := root.Find([]string{x.command})
+		names[i] = x.command
+	}
+	for {
+		g, err := a.newGuide(c.Context())
+		if err == nil && list {
+			err = a.listActions(c.Root(), all, g)
+		}
 		if err != nil {
 			return nil, err
 		}
-		names[i] = x.command
-		fmt.Fprintf(&b, "  %2d  %-10s  %s\n", i+1, x.command, c.Short)
-	}
-	b.WriteString("   q  quit\n")
-	if _, err := io.WriteString(a.ask.Out, b.String()); err != nil {
-		return nil, err
-	}
-	var chosen *action
-	_, err := a.ask.AskUntil("Action", "", func(answer string) error {
-		chosen = nil
-		if answer == "q" || answer == "quit" {
-			return nil
+		var chosen *action
+		if _, err := fmt.Fprintln(a.ask.Out); err != nil {
+			return nil, err
 		}
-		for i := range all {
-			if answer == all[i].command || answer == strconv.Itoa(i+1) {
-				chosen = &all[i]
+		answer, err := a.ask.AskUntil("Action, ? lists them, q ends", "", func(answer string) error {
+			switch answer {
+			case "q", "quit", "?":
 				return nil
 			}
+			i := slices.Index(names, answer)
+			if n, err := strconv.Atoi(answer); err == nil {
+				i = n - 1
+			}
+			if i < 0 || i >= len(all) {
+				return fault.New(fault.Usage, didYouMean(answer, names, fmt.Sprintf("give a number from 1 to %d, a name, or q", len(all))),
+					"there is no action %q", answer)
+			}
+			if why := all[i].not(g); why != "" {
+				return fault.New(fault.Refused, "", "%s cannot be done now: %s", all[i].command, why)
+			}
+			chosen = &all[i]
+			return nil
+		})
+		if err != nil || answer != "?" {
+			return chosen, err
 		}
-		return fault.New(fault.Usage, didYouMean(answer, names, fmt.Sprintf("give a number from 1 to %d, a name, or q", len(all))),
-			"there is no action %q", answer)
-	})
-	return chosen, err
+		list = true
+	}
 }
 
-// guide asks for what an action needs and carries it out.
-func (a *app) guide(c *cobra.Command, chosen *action) error {
+// listActions shows what can be done, and why the rest cannot.
+func (a *app) listActions(root *cobra.Command, all []action, g *guide) error {
+	var b strings.Builder
+	b.WriteString("\nCluster handling\n")
+	for i, x := range all {
+		c, _, err := root.Find(strings.Fields(x.command))
+		if err != nil {
+			return err
+		}
+		number, about := strconv.Itoa(i+1), c.Short
+		if why := x.not(g); why != "" {
+			number, about = "-", "not now: "+why
+		}
+		fmt.Fprintf(&b, "  %2s  %-14s  %s\n", number, x.command, about)
+	}
+	if _, err := io.WriteString(a.ask.Out, b.String()); err != nil {
+		return err
+	}
+	if g.unread != nil {
+		report(a.ask.Out, g.unread, false)
+	}
+	return nil
+}
+
+// newGuide returns what questions are asked by: the document as it is now, if there is one.
+func (a *app) newGuide(ctx context.Context) (*guide, error) {
 	dirs, err := a.dirs()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	store := a.store(dirs)
-	doc, err := store.Read()
+	g := &guide{ask: &a.ask, store: a.store(dirs), now: a.env.Now()}
+	if g.doc, err = g.store.Read(); err != nil {
+		g.unread = err
+		return g, nil
+	}
+	g.status, g.agentErr = a.agentOf(dirs).Status(ctx)
+	return g, nil
+}
+
+// guide asks for what an action needs and carries it out. Who goes back is asked again from the
+// question before on.
+func (a *app) guide(c *cobra.Command, chosen *action) error {
+	words := strings.Fields(chosen.command)
+	target, _, err := c.Root().Find(words)
 	if err != nil {
 		return err
 	}
-	g := &guide{ask: &a.ask, store: store, doc: doc, now: a.env.Now()}
-	argv := chosen.ask(g)
-	if g.err != nil {
-		return g.err
+	var given []string
+	for {
+		g, err := a.newGuide(c.Context())
+		if err != nil {
+			return err
+		}
+		g.help, g.replay, g.links = target.Long, given, a.linkNames()
+		argv := chosen.ask(g)
+		if err = g.err; err == nil {
+			err = a.offerCommand(c, append(words[:len(words):len(words)], argv...), chosen.loses, target.Long)
+		}
+		if !errors.Is(err, errBack) || len(g.given) == 0 {
+			return stayed(err)
+		}
+		given = g.given[:len(g.given)-1]
 	}
-	return a.offerCommand(c, append([]string{chosen.command}, argv...), chosen.loses)
+}
+
+// stayed is nil for who went back from the first question: that leads to the menu.
+func stayed(err error) error {
+	if errors.Is(err, errBack) {
+		return nil
+	}
+	return err
+}
+
+// linkNames lists this server's interfaces.
+func (a *app) linkNames() (names []string) {
+	k, err := a.env.Kernel()
+	if err != nil {
+		return nil
+	}
+	defer k.Close()
+	links, _ := k.Links() // without them any name is taken
+	for _, l := range links {
+		if l.Name != "lo" {
+			names = append(names, l.Name)
+		}
+	}
+	return names
 }
 
 // offerCommand shows the command line that answers came to, and runs it. One that
 // changes something is tried first, and needs a yes: then the command need not
 // ask any more.
-func (a *app) offerCommand(c *cobra.Command, argv []string, loses bool) error {
+func (a *app) offerCommand(c *cobra.Command, argv []string, loses bool, help string) error {
 	target, _, err := c.Root().Find(argv)
 	if err != nil {
 		return err
@@ -166,7 +261,7 @@ func (a *app) offerCommand(c *cobra.Command, argv []string, loses bool) error {
 		return err
 	}
 	if changes {
-		g := &guide{ask: &a.ask}
+		g := &guide{ask: &a.ask, help: help}
 		if !g.yes("Run it", !loses) || g.err != nil {
 			return g.err
 		}

@@ -1,9 +1,14 @@
 package commands
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,7 +27,7 @@ func (g *guide) list() []string {
 	return nil
 }
 
-func (g *guide) status() []string { return g.list() }
+func (g *guide) statusOf() []string { return g.list() }
 
 func (g *guide) preload() []string {
 	return []string{g.pick("Cluster to preload", "", offerClusters(notPreloaded))}
@@ -45,11 +50,168 @@ func (g *guide) removeLIM() []string {
 }
 
 func (g *guide) fallback() []string {
-	argv := []string{g.pick("LIM", "", offerLIMs(inCluster))}
+	argv := []string{g.pick("LIM", "", g.limsNotOn("regular"))}
 	if !g.yes("Wait until the regular server is ready", true) {
 		argv = append(argv, "--now")
 	}
 	return argv
+}
+
+func (g *guide) failover() []string {
+	argv := []string{g.pick("LIM", "", g.limsNotOn("standby"))}
+	if !g.yes("Wait until the standby is ready", true) {
+		argv = append(argv, "--now")
+	}
+	return argv
+}
+
+// limsNotOn offers the LIMs of clusters but for those that are on a side already.
+func (g *guide) limsNotOn(side string) offer {
+	return offerLIMs(func(m *clusterconf.Member, _ *clusterconf.Cluster) bool {
+		if m == nil {
+			return false
+		}
+		l := g.status.LIM(m.LIM)
+		return l == nil || l.Side != side
+	})
+}
+
+func (g *guide) rehearsal() []string {
+	argv := g.list()
+	if g.yes("Wait for the results", true) {
+		argv = append(argv, "--wait")
+	}
+	return argv
+}
+
+func (g *guide) explain() []string {
+	return []string{g.pick("LIM to explain", "", offerLIMs(anyLIM))}
+}
+
+func (g *guide) drain() []string {
+	const never = "no end"
+	name := g.pick("Server to drain", "", offerServers(inService))
+	limit := g.duration("Time after which it should be over", never, func(d time.Duration) error {
+		if d <= 0 {
+			return fault.New(fault.Usage, "give a time such as 2h", "%s is no time", d)
+		}
+		return nil
+	})
+	reason := g.text("Reason", "none", func(string) error { return nil })
+	return slices.Concat([]string{name}, flagIf("--for", limit, never), flagIf("--reason", reason, "none"))
+}
+
+func (g *guide) undrain() []string {
+	return []string{g.pick("Server that may be used again", "", offerServers(isDrained))}
+}
+
+func (g *guide) init() []string {
+	host, _ := os.Hostname() // without one there is nothing to offer
+	server := g.text("Name of this server", host, anyName)
+	base := g.text("Base address of this server, with its length, such as 10.0.0.11/24", "", func(answer string) error {
+		_, err := netip.ParsePrefix(answer)
+		if err != nil {
+			return fault.New(fault.Usage, "such as 10.0.0.11/24", "%q is not an address with its length", answer)
+		}
+		return nil
+	})
+	def := ""
+	if len(g.links) > 0 {
+		def = g.links[0]
+	}
+	link := g.text("Interface of that address", def, func(answer string) error {
+		if len(g.links) > 0 && !slices.Contains(g.links, answer) {
+			return fault.New(fault.NotFound, "this server has "+strings.Join(g.links, ", "), "there is no interface %s", answer)
+		}
+		return nil
+	})
+	const none = "none"
+	lim := g.text("LIM that runs here", none, func(answer string) error {
+		if answer == none {
+			return nil
+		}
+		_, err := parseLIM(answer)
+		return err
+	})
+	return slices.Concat([]string{"--server", server, "--base", base, "--interface", link}, flagIf("--lim", lim, none))
+}
+
+func (g *guide) join() []string {
+	address := g.text("Base address of a server of the system", "", func(answer string) error {
+		if _, err := netip.ParseAddr(answer); err != nil {
+			return fault.New(fault.Usage, "such as 10.0.0.11", "%q is not an address", answer)
+		}
+		return nil
+	})
+	const here = "the one that is here"
+	key := g.text("File with that system's gossip key", here, func(string) error { return nil })
+	host, _ := os.Hostname() // without one there is nothing to offer
+	server := g.text("Name of this server there", host, anyName)
+	return slices.Concat([]string{address, "--server", server}, flagIf("--key-file", key, here))
+}
+
+// noDocument says that there is no system yet.
+func (g *guide) noDocument() string {
+	if g.doc == nil {
+		return "no cluster document can be read here"
+	}
+	return ""
+}
+
+// hasDocument says that there is a system already.
+func (g *guide) hasDocument() string {
+	if g.doc != nil || !errors.Is(g.unread, fs.ErrNotExist) {
+		return "there is a cluster document here already"
+	}
+	return ""
+}
+
+func (g *guide) noCluster() string {
+	if why := g.noDocument(); why != "" {
+		return why
+	}
+	if len(g.doc.Clusters) == 0 {
+		return "there is no cluster yet"
+	}
+	return ""
+}
+
+// noAgent says that nobody would carry an order out.
+func (g *guide) noAgent() string {
+	if why := g.noCluster(); why != "" {
+		return why
+	}
+	if g.agentErr != nil {
+		return "no agent answers here"
+	}
+	return ""
+}
+
+// notCreate says why no cluster can be created.
+func (g *guide) notCreate() string {
+	if why := g.noDocument(); why != "" {
+		return why
+	}
+	if len(offerServers(idleStandby)(g.store, nil)) == 0 {
+		return "there is no standby server without a cluster; 'mxcluster server to-standby SRV' makes one of a free server"
+	}
+	if len(offerLIMs(inNoCluster)(g.store, nil)) == 0 {
+		return "every LIM is in a cluster"
+	}
+	return ""
+}
+
+// noneOf says why where nothing is offered.
+func noneOf(why string, o offer) func(*guide) string {
+	return func(g *guide) string {
+		if missing := g.noDocument(); missing != "" {
+			return missing
+		}
+		if len(o(g.store, nil)) == 0 {
+			return why
+		}
+		return ""
+	}
 }
 
 func (g *guide) unlock() []string {
@@ -73,7 +235,6 @@ func (g *guide) create() []string {
 		return clusterconf.CheckClusterName(answer)
 	})
 	n.Standby = g.pick("Standby server", "", offerServers(idleStandby))
-	g.orElse("make one of a free server: mxcluster server to-standby SRV")
 	n.argv = []string{n.Name, "--standby", n.Standby}
 	for g.err == nil {
 		g.createLIM(&n)
@@ -242,3 +403,6 @@ func (g *guide) lock() []string {
 	}
 	return argv
 }
+
+// anyName takes every name; what is wrong with it shows when the command is tried.
+func anyName(string) error { return nil }

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
+	"mxcluster/internal/status"
 	"mxcluster/internal/ui"
 )
 
@@ -20,19 +22,50 @@ import (
 type guide struct {
 	ask   *ui.Prompter
 	store *clusterconf.Store
-	doc   *clusterconf.Document // what answers are tried on
+	doc   *clusterconf.Document // what answers are tried on; nil: there is none
 	now   time.Time
 	err   error
+
+	unread   error                 // why there is no document
+	status   *status.ClusterStatus // by the agent here
+	agentErr error                 // why there is none
+
+	help   string   // what ? says
+	links  []string // this server's interfaces
+	given  []string // the answers until now
+	replay []string // answers that were given before, and are not asked for again
 }
+
+// errBack says that the question before is to be asked again.
+var errBack = errors.New("back to the question before")
 
 // text asks until check takes the answer.
 func (g *guide) text(question, def string, check func(string) error) string {
-	if g.err != nil {
-		return ""
+	for g.err == nil {
+		var answer string
+		if len(g.replay) > 0 {
+			answer, g.replay = g.replay[0], g.replay[1:]
+			g.err = check(answer)
+		} else {
+			answer, g.err = g.ask.AskUntil(question, def, func(answer string) error {
+				if answer == "?" || answer == "<" {
+					return nil
+				}
+				return check(answer)
+			})
+		}
+		switch {
+		case g.err != nil:
+		case answer == "<":
+			g.err = errBack
+		case answer == "?":
+			_, g.err = fmt.Fprintf(g.ask.Out, "\n%s\n\n< goes back to the question before.\n\n", g.help)
+		default:
+			g.given = append(g.given, answer)
+			return answer
+		}
 	}
-	var answer string
-	answer, g.err = g.ask.AskUntil(question, def, check)
-	return answer
+	return ""
 }
 
 // yes asks a question that is answered with yes or no.
@@ -50,13 +83,6 @@ func (g *guide) yes(question string, def bool) bool {
 		return nil
 	})
 	return yes
-}
-
-// orElse says how to get what there is none of to pick.
-func (g *guide) orElse(hint string) {
-	if fault.CodeOf(g.err) == fault.Refused && fault.HintOf(g.err) == "" {
-		g.err = fault.Wrap(g.err, fault.Refused, hint, "creating a cluster")
-	}
 }
 
 // pick has one of the words offered chosen, by its name or by its number in the
@@ -111,7 +137,9 @@ func (g *guide) show(list []cobra.Completion) []string {
 		}
 		fmt.Fprintf(&b, "  %s%-*s  %s\n", number, width, ui.Plain(name), ui.Plain(abouts[i]))
 	}
-	_, g.err = io.WriteString(g.ask.Out, b.String())
+	if len(g.replay) == 0 {
+		_, g.err = io.WriteString(g.ask.Out, b.String())
+	}
 	return names
 }
 

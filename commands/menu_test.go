@@ -1,11 +1,11 @@
 package commands
 
 import (
-	"mxcluster/clusterconf/clusterconftest"
-
+	"os"
 	"strings"
 	"testing"
 
+	"mxcluster/clusterconf/clusterconftest"
 	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/status"
@@ -89,11 +89,11 @@ func TestMenuChangesNothingWithoutYes(t *testing.T) {
 		{"create, no", clusterconftest.OneCluster, "3 c2 - - 10.0.0.36 - - - - - no", "Run it, yes or no [yes]"},
 		{"change of nothing", clusterconftest.OneCluster, "4 - - - - - - -", "nothing is to be changed of cluster c1"},
 		{"preload of two LIMs", clusterconftest.OneCluster, "5 c1", "cannot preload cluster c1"},
-		{"nothing to unlock", clusterconftest.OneCluster, "11", "LIM to unlock: there is none"},
-		{"nothing to preload", preloaded, "5", "Cluster to preload: there is none"},
+		{"nothing to unlock", clusterconftest.OneCluster, "11", "unlock cannot be done now: no LIM is locked"},
+		{"nothing to preload", preloaded, "5", "preload cannot be done now: every cluster is preloaded"},
 		{"no standby to create with", strings.Replace(clusterconftest.TwoLIMs, "    standby: true\n", "", 1), "3 c2",
-			"creating a cluster: Standby server: there is none\nmake one of a free server: mxcluster server to-standby SRV"},
-		{"no cluster to delete", clusterconftest.TwoLIMs, "8", "Cluster to delete: there is none"},
+			"create cannot be done now: there is no standby server without a cluster; 'mxcluster server to-standby SRV' makes one"},
+		{"no cluster to delete", clusterconftest.TwoLIMs, "8", "delete cannot be done now: there is no cluster yet"},
 		{"a name that is not there", clusterconftest.OneCluster, "8 c2 c1 no", "did you mean c1?"},
 		{"an action that is not there", clusterconftest.OneCluster, "dilete", "did you mean delete?"},
 		{"the answers end", clusterconftest.OneCluster, "3 c2", "Standby server"},
@@ -168,19 +168,90 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// The menu is the specification's: each action is a command of the tree.
+// The menu begins with the specification's actions; each is a command of the tree.
 func TestMenuHasTwelveActions(t *testing.T) {
 	w := newWorld(t.TempDir())
 	root := New(w.env(nil, nil))
-	names := map[string]bool{}
+	var names []string
 	for _, x := range actions() {
-		c, rest, err := root.Find([]string{x.command})
-		if err != nil || c.Name() != x.command || len(rest) > 0 {
+		c, rest, err := root.Find(strings.Fields(x.command))
+		if err != nil || c.CommandPath() != "mxcluster "+x.command || len(rest) > 0 {
 			t.Errorf("%s is no command: %v", x.command, err)
 		}
-		names[x.command] = true
+		names = append(names, x.command)
 	}
-	if len(names) != 12 {
-		t.Errorf("%d actions, want 12", len(names))
+	if got := strings.Join(names[:12], " "); got != "list status create change preload add-lim remove-lim delete fallback lock unlock sync" {
+		t.Errorf("the first twelve are %s", got)
+	}
+}
+
+// What cannot be done now is listed with the reason, and has no number to choose it by.
+func TestMenuSaysWhyNot(t *testing.T) {
+	for _, tc := range []struct {
+		name, document string
+		shown          []string
+	}{
+		{"no document", "", []string{"   -  list            not now: no cluster document", "  18  init ", "  19  join "}},
+		{"no cluster", clusterconftest.TwoLIMs, []string{"   1  list", "   3  create", "   -  change          not now: there is no cluster yet", "   -  init            not now: there is a cluster document here already"}},
+		{"no agent", clusterconftest.OneCluster, []string{"   8  delete", "   -  fallback        not now: no agent answers here", "   -  unlock          not now: no LIM is locked", "  16  server drain", "   -  server undrain  not now: no server is drained"}},
+	} {
+		w := newWorld(t.TempDir())
+		if tc.document != "" {
+			w.document(t, tc.document)
+		}
+		a := w.menu(t, "q")
+		for _, want := range tc.shown {
+			if !strings.Contains(a.err, "\n"+want) {
+				t.Errorf("%s: no %q in\n%s", tc.name, want, a.err)
+			}
+		}
+	}
+}
+
+// The question before is asked again, with what was answered before that kept; the first one leads
+// to the list, and ? explains.
+func TestMenuGoesBack(t *testing.T) {
+	w := newWorld(t.TempDir())
+	w.document(t, clusterconftest.OneCluster)
+	a := w.menu(t, "lock", "1", "standby", "<", "regular", "<", "<", "?", "2", "regular", "1h", "memory", "<", "disk", "no", "<", "no", "no", "?", "q")
+	if a.code != fault.OK || !strings.Contains(a.err, "\n  mxcluster lock 2 --to regular --for 1h --reason disk --yes\n") {
+		t.Errorf("code %d\n%s", a.code, a.err)
+	}
+	if n := strings.Count(a.err, "Run it, yes or no"); n != 2 {
+		t.Errorf("it is asked %d times whether it is to be run", n)
+	}
+	if n := strings.Count(a.err, "\nCluster handling\n"); n != 2 {
+		t.Errorf("the actions are listed %d times, want at the beginning and for ?", n)
+	}
+	if !strings.Contains(a.err, "< goes back to the question before.") {
+		t.Errorf("? says nothing:\n%s", a.err)
+	}
+	if b := w.menu(t, "lock", "<", "q"); b.code != fault.OK || strings.Contains(b.err, "back to the question") {
+		t.Errorf("back from the first question: code %d\n%s", b.code, b.err)
+	}
+}
+
+// A server becomes the first one of a system, and is drained and explained, by the menu as well.
+func TestMenuBesides(t *testing.T) {
+	w := newWorld(t.TempDir())
+	a := w.menu(t, "init", "srv1", "10.0.0.11/24", "nope", "eth0", "1", "yes", "q")
+	if a.code != fault.OK || !strings.Contains(a.err, "\n  mxcluster init --server srv1 --base 10.0.0.11/24 --interface eth0 --lim 1 --yes\n") || !strings.Contains(a.err, "there is no interface nope") {
+		t.Errorf("init: code %d\n%s", a.code, a.err)
+	}
+	if _, err := os.Stat(w.path("etc/cluster.yaml")); err != nil {
+		t.Error(err)
+	}
+	w = newWorld(t.TempDir())
+	w.document(t, clusterconftest.OneCluster)
+	a = w.menu(t, "server drain", "srv2", "2h", "memory", "yes", "explain", "1", "q")
+	if a.code != fault.OK || !strings.Contains(a.err, "\n  mxcluster server drain srv2 --for 2h --reason memory --yes\n") || !strings.Contains(a.err, "\n  mxcluster explain 1\n") {
+		t.Errorf("code %d\n%s", a.code, a.err)
+	}
+	w.agent.running = true
+	w.agent.statuses = []*status.ClusterStatus{mixed()} // LIM 1 is on the standby, LIM 2 at home
+	w.agent.answer = control.OrderResult{Target: "sb1", Text: "LIM 2 moves to sb1"}
+	a = w.menu(t, "failover", "1", "2", "yes", "yes", "q")
+	if a.code != fault.OK || !strings.Contains(a.err, "\n  mxcluster failover 2 --yes\n") || !strings.Contains(a.err, `"1" is not there to choose`) {
+		t.Errorf("failover: code %d\n%s", a.code, a.err)
 	}
 }
