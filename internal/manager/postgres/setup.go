@@ -175,16 +175,32 @@ func (s *setup) lookAbove(ctx context.Context, l *local, p *manager.Prepared) er
 		p.Copy = strings.Contains(spaced(printed), " Database system identifier: "+system+" ")
 	}
 	if !p.Copy {
-		if err := l.roomForCopy(ctx, up); err != nil {
+		if err := errors.Join(l.nothingOfItsOwn(ctx), l.roomForCopy(ctx, up)); err != nil {
 			return err
 		}
 	}
-	p.Foreign = false // Check refuses databases of its own
 	p.Streaming = false
 	if db, err := l.super(ctx); err == nil {
 		here, err := db.standing(ctx)
 		db.end()
 		p.Streaming = err == nil && here.Streams && there.Followed
+	}
+	return nil
+}
+
+// nothingOfItsOwn refuses data that a copy would take the place of, as far as PostgreSQL runs.
+func (l *local) nothingOfItsOwn(ctx context.Context) error {
+	db, err := l.super(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // it was asked before the set-up began
+	}
+	defer db.end()
+	var d manager.Database
+	if err := askDatabases(ctx, db.Conn, &d); err != nil {
+		return err
+	}
+	if len(d.Databases) > 0 {
+		return refused("save and remove them there, or choose another PostgreSQL by manager.postgres", "databases on %s would be replaced by those of %s: %s", l.Server, l.Peer, strings.Join(d.Databases, ", "))
 	}
 	return nil
 }
