@@ -138,7 +138,15 @@ func TestSetupOfRealServersRefuses(t *testing.T) {
 	}
 	master.Change = true
 	standby.Password = "other"
-	d.both()
+	d.must(manager.Master)
+	d.b.Start()
+	d.b.SQL("create database own") // since the check
+	if done, err := d.setup(manager.Standby, 100); len(done) > 0 || err == nil || !strings.Contains(err.Error(), "databases on sb1 would be replaced by those of srv1: own") {
+		t.Errorf("%v, %v", done, err)
+	}
+	d.b.SQL("drop database own")
+	d.b.Stop()
+	d.must(manager.Standby)
 }
 
 // Both servers accept writes and are restarted apart from each other, so that both are on a timeline
