@@ -38,7 +38,7 @@ func (l *leave) addDead(f *pflag.FlagSet) {
 func (s *server) leaveCluster(ctx context.Context, l leave) error {
 	if !s.agent.Running(ctx) {
 		if l.dead != "" {
-			err := fault.New(fault.Unreachable, "start it: "+s.app.startCommand(s.dirs)+"; or leave out --server-is-dead: without an agent no server is waited for",
+			err := fault.New(fault.Unreachable, "start it: "+s.startCommand(s.dirs)+"; or leave out --server-is-dead: without an agent no server is waited for",
 				"no agent runs here that could tell whether anything is heard of %s", l.dead)
 			return doing(err, "%s", l.doing)
 		}

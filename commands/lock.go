@@ -85,7 +85,7 @@ func (s *server) moveBeforeLock(ctx context.Context, lim int, o lockOptions) ([]
 	switch {
 	case fault.CodeOf(err) == fault.Unreachable && !s.agent.Running(ctx):
 		if o.move {
-			return nil, fault.New(fault.Unreachable, "start it: "+s.app.startCommand(s.dirs)+"; or leave out --move", "no agent runs here that could move it")
+			return nil, fault.New(fault.Unreachable, "start it: "+s.startCommand(s.dirs)+"; or leave out --move", "no agent runs here that could move it")
 		}
 		return nil, nil
 	case err != nil:

@@ -87,7 +87,7 @@ var errWaitOver = fault.New(fault.Unknown, "", "the wait ran out")
 // error, as a wait would never end.
 func aliveServers(ctx context.Context, s *server, agent bool) ([]string, error) {
 	if !agent {
-		return nil, fault.New(fault.Unreachable, "start it: "+s.app.startCommand(s.dirs)+"; or leave out --wait",
+		return nil, fault.New(fault.Unreachable, "start it: "+s.startCommand(s.dirs)+"; or leave out --wait",
 			"no agent runs here that could be waited for")
 	}
 	info, err := s.agent.Agent(ctx)
