@@ -113,6 +113,7 @@ func scenarios() map[string]Scenario {
 		"nothing":               func(context.Context, *Lab) error { return nil },
 		"agent-killed":          agentKilledScenario,
 		"actions":               actionsScenario,
+		"alarms":                alarmsScenario,
 		"agent-restarted":       agentRestartedScenario,
 		"agent-frozen":          agentFrozenScenario,
 		"stalled-log":           stalledLogScenario,
