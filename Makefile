@@ -99,6 +99,7 @@ betrayals:
 ARCHS ?= amd64 arm64
 packages:
 	@set -e; for a in $(ARCHS); do GO='$(GO)' packaging/build $$a; done
+	cd dist && sha256sum *mxcluster[_-]* >SHA256SUMS
 
 # The Debian package of the last commit, on three fresh servers with systemd in namespaces.
 package-test:
