@@ -180,6 +180,14 @@ func (s *server) versions() *xdata.Store {
 		Notes: s.dirs.Findings(), Warn: s.warnings.warn}
 }
 
+// tellData has the agent look at the data versions here, so that what it and the others show is true
+// at once. It would look by itself within a second.
+func (s *server) tellData(ctx context.Context) {
+	if err := s.agent.LookAtData(context.WithoutCancel(ctx)); err != nil && s.agent.Running(ctx) {
+		s.out.Detail("the agent was not told that data changed: %v", err)
+	}
+}
+
 // paired reports whether a LIM has another side by the document; if that cannot be read, it has.
 func (s *server) paired(lim int) bool {
 	doc, err := s.store.Read()

@@ -113,6 +113,7 @@ type Agent interface {
 	Edit(context.Context, control.EditRequest) (*control.EditResult, error)
 	Stop(context.Context, control.StopRequest) (*control.StopResult, error)
 	Reload(context.Context) error
+	LookAtData(context.Context) error
 	Keys(context.Context) (*control.KeyInfo, error)
 	RotateKey(context.Context, control.KeyRequest) (*control.KeyInfo, error)
 	Alarms(context.Context) (*status.AlarmList, error)

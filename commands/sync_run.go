@@ -75,6 +75,7 @@ func (y *syncer) local(ctx context.Context, j syncJob, lim int) (xdata.Result, e
 	if bad := y.server.syncs().Note(lim, y.server.env.Now(), err); bad != nil {
 		y.server.out.Detail("%v", bad)
 	}
+	y.server.tellData(ctx)
 	return r, err
 }
 

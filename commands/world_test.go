@@ -281,6 +281,7 @@ type fakeAgent struct {
 	cannotExchange error
 	onExchange     func() // happens meanwhile
 	reloads        int
+	looks          int                // at the data
 	carryOn        func() error       // what agents do with a document, told of it
 	keys           []*control.KeyInfo // one for each question; the last one stays
 	rotations      []control.KeyRequest
@@ -393,6 +394,11 @@ func (f *fakeAgent) Reload(context.Context) error {
 		return err
 	}
 	return f.carryOn()
+}
+
+func (f *fakeAgent) LookAtData(context.Context) error {
+	f.looks++
+	return f.fail()
 }
 
 func (f *fakeAgent) Events(_ context.Context, q events.Query) (*events.List, error) {

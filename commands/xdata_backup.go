@@ -142,6 +142,7 @@ func (s *server) backup(ctx context.Context, o xdataBackupOptions) (xdata.Versio
 		store.Side = s.side()
 	}
 	store.Note = func(text string) { s.out.Warn("LIM %d: %s", o.lim, text) }
+	defer s.tellData(ctx)
 	return store.Backup(ctx, o.lim, o.from)
 }
 

@@ -47,6 +47,24 @@ func TestBackupIsSynchronised(t *testing.T) {
 	}
 }
 
+// The agents of both servers are told what a command did with the data.
+func TestAgentIsToldOfData(t *testing.T) {
+	s := newServers(t, clusterconftest.OneCluster, "srv1", "sb1")
+	w := s.world("srv1")
+	w.agent.running = true
+	w.must(t, "xdata", "backup", "--lim", "1", "--force", "--no-sync", "--from", dataFolder(t))
+	if w.agent.looks != 1 {
+		t.Errorf("the agent was told of a backup %d times", w.agent.looks)
+	}
+	for line, want := range map[string]bool{"sync --lim 1": true, "xdata verify --lim 1": true, "xdata serve": true, "xdata prune": false, "xdata list": false} {
+		before := w.agent.looks
+		w.run(t.Context(), strings.Fields(line)...)
+		if told := w.agent.looks > before; told != want {
+			t.Errorf("%s: the agent was told: %v, want %v", line, told, want)
+		}
+	}
+}
+
 // When the other side cannot be reached the version stays, its name is printed,
 // and the exit code is the sync's.
 func TestBackupStaysWithoutSync(t *testing.T) {

@@ -68,6 +68,9 @@ func runXdataPrune(ctx context.Context, a *app, o xdataPruneOptions) error {
 	var left []error // versions that cannot be removed are errors of this command
 	store.Warn = keepWarnings(&left).warn
 	removed, err := pruneAll(ctx, store, lims, o)
+	if len(removed) > 0 && !o.dryRun {
+		s.tellData(ctx)
+	}
 	if err := a.donePrune(removed, o); err != nil {
 		return err
 	}

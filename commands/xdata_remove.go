@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,7 @@ keeps its copy.`,
   mxcluster xdata remove --lim 1 xdata_1_20260301020000 --reason "clock was wrong"`,
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Busy, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("VERSION"),
-		RunE:        func(_ *cobra.Command, args []string) error { return runXdataRemove(a, args[0], o) },
+		RunE:        func(c *cobra.Command, args []string) error { return runXdataRemove(c.Context(), a, args[0], o) },
 	}
 	c.ValidArgsFunction = completer{a}.offerVersions(&o.lim, func(xdata.Version) bool { return true })
 	c.Flags().IntVar(&o.lim, "lim", 0, "`number` of the LIM")
@@ -38,7 +39,7 @@ keeps its copy.`,
 	return c
 }
 
-func runXdataRemove(a *app, name string, o xdataRemoveOptions) error {
+func runXdataRemove(ctx context.Context, a *app, name string, o xdataRemoveOptions) error {
 	if o.lim <= 0 {
 		return fault.New(fault.Usage, "give --lim N", "--lim is missing")
 	}
@@ -61,6 +62,7 @@ func runXdataRemove(a *app, name string, o xdataRemoveOptions) error {
 	if err != nil {
 		return err
 	}
+	s.tellData(ctx)
 	r.Text = v.Name + " removed"
 	return a.done(r)
 }

@@ -63,6 +63,7 @@ func runXdataServe(ctx context.Context, a *app, k syncKey) error {
 			a.out.Detail("%v", err)
 		}
 	}}
+	defer s.tellData(ctx)
 	return xdata.Serve(ctx, store, a.env.Stdin, a.env.Stdout, opt)
 }
 

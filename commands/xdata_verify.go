@@ -74,6 +74,7 @@ func runXdataVerify(ctx context.Context, a *app, lim int) error {
 		errs = append(errs, err)
 	}
 	bar.Close()
+	s.tellData(ctx)
 	if err := a.showUnlessQuiet(report.view()); err != nil {
 		return err
 	}

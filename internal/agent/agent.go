@@ -259,6 +259,10 @@ func (a *Agent) step(now time.Time) time.Duration {
 	a.raiseAlarms(now)
 	a.gossip.publish(now)
 	a.notifier.update(now, a.settled || now.Sub(a.started) >= settleTime, a.statusLine())
+	for _, ch := range a.awaited {
+		close(ch)
+	}
+	a.awaited = nil
 	wait := min(a.beatPeriod(), a.cfg.Lease/3, a.arbiterKeys.untilEnd(now)) // holders renew leases only while this loop turns
 	if denials > 0 {
 		wait = min(wait, denials)

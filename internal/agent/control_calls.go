@@ -8,6 +8,7 @@ import (
 
 	"mxcluster/internal/control"
 	"mxcluster/internal/failover"
+	"mxcluster/internal/fault"
 	"mxcluster/internal/levels"
 	"mxcluster/internal/status"
 )
@@ -122,6 +123,28 @@ func (a *Agent) Agent(ctx context.Context) (*control.AgentInfo, error) {
 		slices.SortFunc(info.LIMs, func(x, y control.LIMInfo) int { return x.LIM - y.LIM })
 		return info, nil
 	})
+}
+
+// LookAtData looks at the data versions here, and returns when decisions, alarms and claims go by
+// what was found.
+func (a *Agent) LookAtData(ctx context.Context) error {
+	for _, first := range []func() (<-chan struct{}, error){
+		func() (<-chan struct{}, error) { return a.data.look(a.own(), time.Now()), nil },
+		func() (<-chan struct{}, error) { return a.stepped(), nil },
+	} {
+		done, err := on(ctx, a.core, first)
+		if err != nil {
+			return err
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-a.done:
+			return fault.New(fault.Unreachable, "", "the agent has stopped")
+		}
+	}
+	return nil
 }
 
 // Reload reads the gossip keys and the document from disk again. Its error says why they are not in

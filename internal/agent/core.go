@@ -57,6 +57,15 @@ type core struct {
 	// nothingNew is set by an event that changes no decision, as most heartbeats and most looks at
 	// the disk do; then no decision is made.
 	nothingNew bool
+
+	awaited []chan struct{} // closed at the end of this turn
+}
+
+// stepped returns what is closed at the end of this turn of the main loop.
+func (a *core) stepped() <-chan struct{} {
+	ch := make(chan struct{})
+	a.awaited = append(a.awaited, ch)
+	return ch
 }
 
 // post runs f on the main loop. After the agent's end f is dropped.

@@ -16,6 +16,9 @@ import (
 // may have completed one.
 const rescan = 5 * time.Second
 
+// granularity is that of modification times, on the coarsest disks.
+const granularity = 2 * time.Second
+
 // data is the state of the LIMs' data on this server and on the other side. It is owned by the main
 // loop.
 type data struct {
@@ -27,14 +30,19 @@ type data struct {
 	newest  map[int]*failover.Data // the newest of them
 	syncs   map[int]*limSync
 	records map[int]SyncRecord // history of the syncs of LIMs
+
+	looks, shown uint64 // numbers of the last look that was begun, and of the one whose result is in here
 }
 
-// look lists the data versions of each LIM, beside the main loop.
-func (a *data) look(lims []int, now time.Time) {
+// look lists the data versions of each LIM, beside the main loop, and closes the channel when that
+// is told. What an earlier look finds later is passed over.
+func (a *data) look(lims []int, now time.Time) <-chan struct{} {
 	clustered := map[int]bool{}
 	for _, n := range lims {
 		clustered[n] = a.doc.ClusterOfLIM(n) != nil
 	}
+	a.looks++
+	number, told := a.looks, make(chan struct{})
 	a.wg.Go(func() {
 		found, records := map[int]DataHere{}, map[int]SyncRecord{}
 		for _, n := range lims {
@@ -50,8 +58,17 @@ func (a *data) look(lims []int, now time.Time) {
 			}
 			records[n] = record
 		}
-		a.post(func() { a.found(found, records, time.Now()) })
+		a.post(func() {
+			if number < a.shown {
+				a.nothingNew = true
+			} else {
+				a.shown = number
+				a.found(found, records, time.Now())
+			}
+			close(told)
+		})
 	})
+	return told
 }
 
 // DataHere describes a LIM's data on this server.
@@ -72,7 +89,8 @@ type DamagedData struct {
 
 // dataFinder finds the newest data version of each LIM. Listing all files is expensive, so it is
 // done when a version was added or removed, which changes the folder's modification time, and
-// otherwise now and then. No content is read; the results of verifications, syncs and indexes are
+// otherwise now and then. A time that is as young as the granularity of times on disks may stand for
+// a later change as well. No content is read; the results of verifications, syncs and indexes are
 // used.
 type dataFinder struct {
 	versions *xdata.Store
@@ -84,6 +102,7 @@ type dataFinder struct {
 type foundData struct {
 	here   DataHere
 	folder time.Time // modification time of the folder of versions
+	notes  time.Time // that of the folder of notes of a store that is read-only
 	at     time.Time
 }
 
@@ -92,16 +111,13 @@ func (f *dataFinder) newest(lim int) DataHere {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
-	var folder time.Time
-	if info, err := os.Stat(f.versions.Dir); err == nil {
-		folder = info.ModTime()
-	}
+	is := foundData{folder: changedAt(f.versions.Dir), notes: changedAt(f.versions.Notes), at: now}
 	was, ok := f.found[lim]
-	if ok && was.here.Unseen == "" && was.folder.Equal(folder) && now.Sub(was.at) < rescan {
+	if ok && was.here.Unseen == "" && was.folder.Equal(is.folder) && was.notes.Equal(is.notes) && was.settled() && now.Sub(was.at) < rescan {
 		return was.here
 	}
 	st, err := f.versions.Status(lim)
-	is := foundData{here: choose(&st), folder: folder, at: now}
+	is.here = choose(&st)
 	if err != nil {
 		is.here = was.here.unseen(err)
 	}
@@ -110,6 +126,20 @@ func (f *dataFinder) newest(lim int) DataHere {
 	}
 	f.found[lim] = is
 	return is.here
+}
+
+// changedAt is the modification time of a folder; zero without one.
+func changedAt(folder string) time.Time {
+	info, err := os.Stat(folder)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// settled reports whether what changed after it was found has another time.
+func (f *foundData) settled() bool {
+	return f.at.Sub(f.folder) > granularity && f.at.Sub(f.notes) > granularity
 }
 
 // choose selects the version that software starts on, the newest intact one, and lists the damaged

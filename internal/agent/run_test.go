@@ -93,6 +93,45 @@ func TestDataFinder(t *testing.T) {
 	}
 }
 
+// A note about a version that was made right after a look shows at the next one, also on a disk whose
+// times do not tell the two apart.
+func TestDataFinderSeesMarks(t *testing.T) {
+	versions := &xdata.Store{Dir: filepath.Join(t.TempDir(), "xdata")}
+	find := &dataFinder{versions: versions}
+	from := t.TempDir()
+	if err := os.WriteFile(filepath.Join(from, "reload"), []byte("data"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v, err := versions.Backup(t.Context(), 1, from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := find.newest(1); d.Newest == nil || len(d.Damaged) > 0 {
+		t.Fatalf("%+v", d)
+	}
+	folder := changedAt(versions.Dir)
+	file := filepath.Join(v.Path, "reload")
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("dat4"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(file, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := versions.Verify(t.Context(), v, nil); err != nil || f.Result != xdata.Damaged {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	if err := os.Chtimes(versions.Dir, folder, folder); err != nil {
+		t.Fatal(err)
+	}
+	if d := find.newest(1); d.Newest != nil || len(d.Damaged) != 1 {
+		t.Errorf("after a verification that found damage: %+v", d)
+	}
+}
+
 func TestWatchFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cluster.yaml")
 	if err := os.WriteFile(path, []byte("one"), 0o600); err != nil {

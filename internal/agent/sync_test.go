@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -12,6 +13,47 @@ import (
 	"mxcluster/internal/fault"
 	"mxcluster/internal/lineage"
 )
+
+// What a command did with the data shows as soon as it told the agent, and on the other servers.
+func TestLookAtData(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		shows := func(on string) string {
+			d := w.status(on).LIM(1).Data
+			if d == nil || d.InSync == nil {
+				return "unknown"
+			}
+			return fmt.Sprintf("in sync %v, conflict %v", *d.InSync, *d.Conflict)
+		}
+		has := func(server string, d failover.Data) {
+			m := w.servers[server]
+			m.mu.Lock()
+			m.data = &d
+			m.mu.Unlock()
+			if err := m.agent.LookAtData(w.t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		version := func(content string, parents ...lineage.Node) failover.Data {
+			v := lineage.Version{Node: lineage.Node{Name: "xdata_1_20000101000000", Content: content}, Ancestors: parents}
+			return failover.Data{Version: v.Node.Name, Newest: epoch, Line: &v}
+		}
+		has("srv1", version("a"))
+		has("sb1", version("b"))
+		pass(50 * time.Millisecond)
+		if got := shows("srv1"); got != "in sync false, conflict true" {
+			t.Errorf("srv1 shows: %s", got)
+		}
+		has("sb1", version("a"))
+		if got := shows("sb1"); got != "in sync true, conflict false" {
+			t.Errorf("sb1 shows: %s", got)
+		}
+		pass(50 * time.Millisecond)
+		if got := shows("srv1"); got != "in sync true, conflict false" {
+			t.Errorf("srv1 shows: %s", got)
+		}
+	})
+}
 
 // syncLog is when which LIM was synchronised by a server, and what that came to.
 type syncLog struct {

@@ -16,6 +16,7 @@
 //	POST /v1/keys/rotate       KeyRequest -> KeyInfo
 //	POST /v1/stop              StopRequest -> StopResult
 //	POST /v1/reload            read the document and the gossip keys again
+//	POST /v1/data              look at the data versions here
 //
 // Reading is open to every local user, changing to root and to the agent's own
 // user. An error is {"error":{"code":3,"message":"…","hint":"…"}}.
@@ -235,6 +236,7 @@ type Backend interface {
 	Edit(ctx context.Context, r EditRequest) (*EditResult, error)
 	Stop(ctx context.Context, r StopRequest) (*StopResult, error)
 	Reload(ctx context.Context) error
+	LookAtData(ctx context.Context) error
 	Keys(ctx context.Context) (*KeyInfo, error)
 	RotateKey(ctx context.Context, r KeyRequest) (*KeyInfo, error)
 	Alarms(ctx context.Context) (*status.AlarmList, error)

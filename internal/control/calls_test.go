@@ -31,7 +31,7 @@ func TestCallsComeThrough(t *testing.T) {
 	var gotExchange ExchangeRequest
 	var gotKey KeyRequest
 	var gotEdit EditRequest
-	reloaded := false
+	reloaded, looked := false, false
 	c := start(t, &fake{
 		order: func(_ context.Context, o Order) (*OrderResult, error) {
 			gotOrder = o
@@ -42,6 +42,7 @@ func TestCallsComeThrough(t *testing.T) {
 			return &StopResult{LIMsLeftRunning: []int{1}, Lease: time.Hour, PID: 42}, nil
 		},
 		reload: func() error { reloaded = true; return nil },
+		look:   func() error { looked = true; return nil },
 		rotate: func(r KeyRequest) (*KeyInfo, error) {
 			gotKey = r
 			return &KeyInfo{Stage: KeysSpreading}, nil
@@ -85,6 +86,9 @@ func TestCallsComeThrough(t *testing.T) {
 	}
 	if err := c.Reload(ctx); err != nil || !reloaded {
 		t.Errorf("Reload: %v, reached the agent: %v", err, reloaded)
+	}
+	if err := c.LookAtData(ctx); err != nil || !looked {
+		t.Errorf("LookAtData: %v, reached the agent: %v", err, looked)
 	}
 	keys, err := c.Keys(ctx)
 	if err != nil || keys.Server != "srv1" {

@@ -115,6 +115,13 @@ func (c *Client) Reload(ctx context.Context) error {
 	return err
 }
 
+// LookAtData has the agent look at the data versions on its server, and returns when what it
+// and the others show follows from what is there.
+func (c *Client) LookAtData(ctx context.Context) error {
+	_, err := call[struct{}](ctx, c, http.MethodPost, "/v1/data", nil, readWait)
+	return err
+}
+
 // Keys returns which server has which gossip key.
 func (c *Client) Keys(ctx context.Context) (*KeyInfo, error) {
 	return call[KeyInfo](ctx, c, http.MethodGet, "/v1/keys", nil, readWait)

@@ -71,6 +71,7 @@ func guest(path string) {
 	_, err = c.Stop(ctx, StopRequest{})
 	say("stop", err)
 	say("reload", c.Reload(ctx))
+	say("data", c.LookAtData(ctx))
 	_, err = os.OpenFile(path+".lock", os.O_RDONLY, 0)
 	say("lock", err)
 }
@@ -81,6 +82,7 @@ type fake struct {
 	stop   func(context.Context, StopRequest) (*StopResult, error)
 	status func() (*status.ClusterStatus, error)
 	reload func() error
+	look   func() error
 	rotate func(KeyRequest) (*KeyInfo, error)
 
 	exchange func(ExchangeRequest) error
@@ -133,6 +135,8 @@ func (f *fake) TestSinks(_ context.Context, r TestRequest) (*TestResult, error) 
 }
 
 func (f *fake) Reload(context.Context) error { return f.reload() }
+
+func (f *fake) LookAtData(context.Context) error { return f.look() }
 
 // folder is a folder that other users can enter, unlike t.TempDir.
 func folder(t *testing.T) string {
@@ -213,6 +217,7 @@ func TestAnotherUserMayReadOnly(t *testing.T) {
 		order:  func(context.Context, Order) (*OrderResult, error) { t.Error("order came through"); return nil, nil },
 		stop:   func(context.Context, StopRequest) (*StopResult, error) { t.Error("stop came through"); return nil, nil },
 		reload: func() error { t.Error("reload came through"); return nil },
+		look:   func() error { t.Error("a look at the data came through"); return nil },
 	}
 	c := start(t, refuse)
 	out, err := asNobody(guestEnv, c.Path).Output()
@@ -221,7 +226,7 @@ func TestAnotherUserMayReadOnly(t *testing.T) {
 	}
 	const hint = "run the command as root, for example with sudo"
 	want := strings.Join([]string{
-		"status 0 ", "agent 0 ", "order 77 " + hint, "stop 77 " + hint, "reload 77 " + hint, "lock 77 ", "",
+		"status 0 ", "agent 0 ", "order 77 " + hint, "stop 77 " + hint, "reload 77 " + hint, "data 77 " + hint, "lock 77 ", "",
 	}, "\n")
 	if string(out) != want {
 		t.Errorf("guest printed\n%s\nwant\n%s", out, want)
@@ -244,13 +249,14 @@ func TestMembersOfTheGroupMayGiveOrders(t *testing.T) {
 		order:  func(context.Context, Order) (*OrderResult, error) { ordered++; return &OrderResult{}, nil },
 		stop:   func(context.Context, StopRequest) (*StopResult, error) { t.Error("stop came through"); return nil, nil },
 		reload: func() error { t.Error("reload came through"); return nil },
+		look:   func() error { t.Error("a look at the data came through"); return nil },
 	}, group.Name)
 	out, err := asNobody(guestEnv, c.Path).Output()
 	if err != nil {
 		t.Fatalf("guest: %v\n%s", err, out)
 	}
 	const hint = "run the command as root, for example with sudo"
-	want := strings.Join([]string{"status 0 ", "agent 0 ", "order 0 ", "stop 77 " + hint, "reload 77 " + hint, "lock 77 ", ""}, "\n")
+	want := strings.Join([]string{"status 0 ", "agent 0 ", "order 0 ", "stop 77 " + hint, "reload 77 " + hint, "data 77 " + hint, "lock 77 ", ""}, "\n")
 	if string(out) != want || ordered != 1 {
 		t.Errorf("guest printed\n%s\nwant\n%s, and %d orders", out, want, ordered)
 	}

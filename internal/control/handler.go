@@ -39,6 +39,7 @@ func newHandler(b Backend, group string, log *slog.Logger) http.Handler {
 	mux.HandleFunc("POST /v1/edit", h.change(maxEdit, "", h.edit))
 	mux.HandleFunc("POST /v1/stop", h.change(maxBody, "", h.stop))
 	mux.HandleFunc("POST /v1/reload", h.change(maxBody, "", h.reload))
+	mux.HandleFunc("POST /v1/data", h.change(maxBody, "", h.lookAtData))
 	mux.HandleFunc("GET /v1/keys", h.read(func(ctx context.Context) (any, error) { return b.Keys(ctx) }))
 	mux.HandleFunc("POST /v1/keys/rotate", h.change(maxBody, "", h.rotateKey))
 	mux.HandleFunc("GET /v1/alarms", h.read(func(ctx context.Context) (any, error) { return b.Alarms(ctx) }))
@@ -109,6 +110,10 @@ func (h *handler) testSinks(r *http.Request) (any, error) {
 
 func (h *handler) reload(r *http.Request) (any, error) {
 	return struct{}{}, h.backend.Reload(r.Context())
+}
+
+func (h *handler) lookAtData(r *http.Request) (any, error) {
+	return struct{}{}, h.backend.LookAtData(r.Context())
 }
 
 // unknown answers calls of a command that is newer or older than the agent.
