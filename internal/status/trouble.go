@@ -80,7 +80,7 @@ func (s *ClusterStatus) Troubles() []Trouble {
 		}
 	}
 	for _, a := range s.CountedAlarms() {
-		if !a.told() && !slices.ContainsFunc(out, func(t Trouble) bool { return strings.Contains(a.Text, t.Text) }) {
+		if !a.toldBy(out) && !slices.ContainsFunc(out, func(t Trouble) bool { return strings.Contains(a.Text, t.Text) }) {
 			add(Trouble{Name: a.Name, Severity: a.Severity, Beside: true, Text: withoutCommand(a.Text), Remedy: a.remedy()})
 		}
 	}
@@ -163,10 +163,20 @@ func (s *ClusterStatus) CountedAlarms() []Alarm {
 	return out
 }
 
-// told reports whether an alarm says what LIMs and servers say of themselves.
-func (a *Alarm) told() bool {
-	return slices.Contains([]alarms.Name{alarms.LIMOnStandby, alarms.LIMDown, alarms.StandbyOutOfOrder, alarms.SplitBrain, alarms.NotRedundant,
-		alarms.AgentStopped, alarms.AliasInUse}, alarms.Name(a.Name))
+// toldBy reports whether what LIMs and servers say of themselves tells of an alarm, too.
+func (a *Alarm) toldBy(all []Trouble) bool {
+	of := func(t Trouble) bool { return len(t.LIMs) > 0 && (a.LIM == 0 || slices.Contains(t.LIMs, a.LIM)) }
+	switch alarms.Name(a.Name) {
+	case alarms.LIMOnStandby: // the table has it
+		return true
+	case alarms.StandbyOutOfOrder, alarms.AgentStopped:
+		return slices.ContainsFunc(all, of)
+	case alarms.LIMDown, alarms.SplitBrain, alarms.NotRedundant:
+		return slices.ContainsFunc(all, func(t Trouble) bool { return of(t) && rank(t.Severity) <= rank(a.Severity) })
+	case alarms.AliasInUse:
+		return slices.ContainsFunc(all, func(t Trouble) bool { return of(t) && strings.Contains(t.Text, " used by ") })
+	}
+	return false
 }
 
 // remedy is what to type about an alarm.

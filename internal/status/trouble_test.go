@@ -1,0 +1,46 @@
+package status
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// An alarm of one LIM is left out only where that LIM says the same of itself, not where another
+// one does.
+func TestAlarmOfALIMThatSaysNothing(t *testing.T) {
+	yes, no := true, false
+	covered := StatusLIM{LIM: 2, Side: "regular", Redundant: &yes}
+	uncovered := StatusLIM{LIM: 1, Side: "regular", Redundant: &no, RedundantWhy: "its alias is used by 02:00:00:00:00:99, too"}
+	for _, tc := range []struct {
+		name, severity string
+		lim            int
+		want           bool // told beside what LIM 1 says
+	}{
+		{"alias-in-use", "critical", 1, false},
+		{"alias-in-use", "critical", 2, true},
+		{"not-redundant", "warning", 1, false},
+		{"not-redundant", "warning", 2, true},
+		{"split-brain", "critical", 1, true},
+		{"split-brain", "critical", 2, true},
+		{"lim-down", "critical", 2, true},
+		{"lim-on-standby", "warning", 2, false},
+		{"standby-out-of-order", "warning", 0, false},
+		{"agent-stopped", "warning", 0, false},
+		{"disk-full", "warning", 0, true},
+	} {
+		st := ClusterStatus{Clusters: []StatusCluster{{Name: "c1", LIMs: []StatusLIM{uncovered, covered},
+			Alarms: []Alarm{{Name: tc.name, Severity: tc.severity, LIM: tc.lim, Text: "what is wrong"}}}}}
+		told := ""
+		for _, x := range st.Troubles() {
+			told += fmt.Sprintln(x.Name, x.Sentence())
+		}
+		if got := strings.Contains(told, tc.name+" what is wrong"); got != tc.want {
+			t.Errorf("%s of LIM %d told: %v, want %v:\n%s", tc.name, tc.lim, got, tc.want, told)
+		}
+	}
+	st := ClusterStatus{Clusters: []StatusCluster{{Name: "c1", LIMs: []StatusLIM{covered}, Alarms: []Alarm{{Name: "agent-stopped", Severity: "warning", Server: "srv3", Text: "the agent of srv3 was stopped"}}}}}
+	if got := st.Troubles(); len(got) != 1 {
+		t.Errorf("an agent that was stopped, which no LIM tells of: %+v", got)
+	}
+}
