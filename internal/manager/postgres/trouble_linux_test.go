@@ -180,7 +180,7 @@ func TestDiskThatIsFull(t *testing.T) {
 		if err := unix.Statfs(disk, &st); err != nil {
 			t.Fatal(err)
 		}
-		used := int64(st.Blocks-st.Bfree) * int64(st.Bsize)
+		used := int64(st.Blocks-st.Bfree) * st.Bsize
 		if err := unix.Mount("tmpfs", disk, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d,mode=755", used+bytes)); err != nil {
 			t.Fatal(err)
 		}
