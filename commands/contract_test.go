@@ -112,7 +112,7 @@ manager fallback
 manager reconfigure *
 manager reconfigure-fallback *
 manager remove *
-lab demo
+lab demo --manager?
 lab up --lims --preloaded?
 lab status
 lab exec SRV -- CMD

@@ -42,6 +42,7 @@ func (o *labOptions) addFlags(f *pflag.FlagSet) {
 
 func newLabDemoCommand(a *app) *cobra.Command {
 	var o labOptions
+	var manager bool
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Watch a failover and a fallback, with measurements",
@@ -50,16 +51,21 @@ an administrator would use, calls a LIM every few milliseconds, cuts the power o
 server, and shows the takeover, the repair, the fallback and the synchronisation.
 Where kamailio is installed, LIM 1 is a SIP server, too.
 It ends with a table of what the client saw, and with 0 if all was as it should be.
-It takes less than a minute; Ctrl-C ends it at any time and cleans up.`,
-		Example:     "  mxcluster lab demo\n  mxcluster lab demo --quiet",
+It takes less than a minute; Ctrl-C ends it at any time and cleans up.
+
+With --manager it is about the management system: its redundancy is set up on two
+PostgreSQL, goes over and comes back with LIM 1, and is taken down again. That runs
+as root, and needs Debian's package postgresql.`,
+		Example:     "  mxcluster lab demo\n  mxcluster lab demo --quiet\n  mxcluster lab demo --manager",
 		Annotations: exits(fault.Refused, fault.Busy, fault.NotPermitted, fault.Interrupted),
 		Args:        arguments(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return lab.Demo(c.Context(), lab.Options{
 				Out: a.env.Stdout, Err: a.env.Stderr, Dir: o.dir,
-			}, a.globals.quiet)
+			}, manager, a.globals.quiet)
 		},
 	}
+	c.Flags().BoolVar(&manager, "manager", false, "show the redundancy of the management system")
 	o.addFlags(c.Flags())
 	return c
 }

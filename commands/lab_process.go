@@ -10,6 +10,7 @@ import (
 
 func newLabHostCommand(a *app) *cobra.Command {
 	var o labUpOptions
+	var manager bool
 	c := &cobra.Command{
 		Use:         "host",
 		Short:       "Be the machine on which a lab runs",
@@ -19,6 +20,9 @@ func newLabHostCommand(a *app) *cobra.Command {
 		Args:        arguments(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			host := lab.Host{Dir: o.dir, Err: asFile(a.env.Stderr)}
+			if manager {
+				return host.Run(c.Context(), lab.ManagementScenario(a.stdout, a.globals.quiet))
+			}
 			if !c.Flags().Changed("lims") {
 				return host.Run(c.Context(), lab.DemoScenario(a.stdout, a.globals.quiet))
 			}
@@ -30,6 +34,7 @@ func newLabHostCommand(a *app) *cobra.Command {
 			return host.Run(c.Context(), lab.PlayScenario(a.stdout, up))
 		},
 	}
+	c.Flags().BoolVar(&manager, "manager", false, "show the redundancy of the management system")
 	o.addFlags(c.Flags())
 	return c
 }

@@ -108,7 +108,7 @@ func runManagerStatus(ctx context.Context, a *app) error {
 	if m := v.doc.Management; m != nil {
 		address, fallback := m.Address.String(), string(m.Fallback)
 		r.Address, r.Fallback = &address, &fallback
-		view.Lead += fmt.Sprintf("\nreached at %s on %s; fallback %s", m.Address.Addr(), cmp.Or(strings.Join(r.AddressOn, " and "), "no server"), fallback)
+		view.Lead += fmt.Sprintf("; reached at %s on %s; fallback %s", m.Address.Addr(), cmp.Or(strings.Join(r.AddressOn, " and "), "no server"), fallback)
 		if fallback != r.ClusterFallback {
 			view.Lead += fmt.Sprintf(" (that of cluster %s is %s: mxcluster manager reconfigure-fallback)", v.pair.Cluster, r.ClusterFallback)
 		}

@@ -22,9 +22,9 @@ const (
 	demoPatience = 20 * time.Second // for any one step
 )
 
-// Demo runs the demonstration. It returns nil if every step and measurement was right. The host
-// process is o.Exe, as `lab host`.
-func Demo(ctx context.Context, o Options, quiet bool) error {
+// Demo runs the demonstration, that of the management system if management says so. It returns nil
+// if every step and measurement was right. The host process is o.Exe, as `lab host`.
+func Demo(ctx context.Context, o Options, management, quiet bool) error {
 	if o.Exe == "" {
 		exe, err := os.Executable()
 		if err != nil {
@@ -33,6 +33,12 @@ func Demo(ctx context.Context, o Options, quiet bool) error {
 		o.Exe = exe
 	}
 	o.Host = []string{o.Exe, "lab", "host", "--lab", o.Dir}
+	if management {
+		if err := managementMissing(); err != nil {
+			return err
+		}
+		o.Host = append(o.Host, "--manager")
+	}
 	if quiet {
 		o.Host = append(o.Host, "--quiet")
 	}

@@ -37,7 +37,7 @@ type folder struct {
 }
 
 // openFolder creates and locks the lab folder, and removes what a killed lab left in it. A folder
-// in use by a lab is fault.Busy; one that is not a private folder of this user is fault.Refused.
+// in use by a lab is fault.Busy; one that others may write to is fault.Refused.
 func openFolder(path string) (*folder, error) {
 	if len(path)+len(deepestSocket) > longestSocket {
 		return nil, fault.New(fault.Refused, "set TMPDIR to a shorter path",
@@ -89,23 +89,26 @@ func lockFolder(path string) (*folder, error) {
 	return f, nil
 }
 
-// claim checks that the open folder is private to this user, locks it, and
-// checks that it is still the one at the path.
+// claim checks that nobody else may write to the open folder, locks it, checks that it is still the
+// one at the path, and makes it private: a lab with databases that was killed has left it open to readers.
 func (f *folder) claim() error {
 	var opened, named unix.Stat_t
 	fd := int(f.file.Fd())
 	if err := unix.Fstat(fd, &opened); err != nil {
 		return fmt.Errorf("looking at lab folder %s: %w", f.path, err)
 	}
-	if int(opened.Uid) != os.Getuid() || opened.Mode&0o077 != 0 {
+	if int(opened.Uid) != os.Getuid() || opened.Mode&0o022 != 0 {
 		return fault.New(fault.Refused, "remove it, or set TMPDIR to another folder",
-			"opening lab folder %s: not a private folder of this user", f.path)
+			"opening lab folder %s: not a folder that this user alone writes to", f.path)
 	}
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("locking lab folder %s: %w", f.path, err)
 	}
 	if err := unix.Lstat(f.path, &named); err != nil || named.Ino != opened.Ino || named.Dev != opened.Dev {
 		return fmt.Errorf("locking lab folder %s: %w", f.path, unix.ESTALE)
+	}
+	if err := f.file.Chmod(0o700); err != nil {
+		return fmt.Errorf("keeping lab folder %s private: %w", f.path, err)
 	}
 	return nil
 }

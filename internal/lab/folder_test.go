@@ -31,9 +31,13 @@ func TestOpenFolder(t *testing.T) {
 		{"file", func(t *testing.T, path string) {
 			must(t, os.WriteFile(path, nil, 0o600))
 		}, fault.Refused},
-		{"open to others", func(t *testing.T, path string) {
+		{"open to readers", func(t *testing.T, path string) {
 			must(t, os.Mkdir(path, 0o700))
 			must(t, os.Chmod(path, 0o755))
+		}, fault.OK},
+		{"open to writers", func(t *testing.T, path string) {
+			must(t, os.Mkdir(path, 0o700))
+			must(t, os.Chmod(path, 0o775))
 		}, fault.Refused},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -45,6 +49,9 @@ func TestOpenFolder(t *testing.T) {
 			}
 			if err != nil {
 				return
+			}
+			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o700 {
+				t.Errorf("folder %v, %v; want it private", info, err)
 			}
 			entries, err := os.ReadDir(path)
 			if err != nil || len(entries) != 0 {

@@ -35,7 +35,7 @@ type Stdio struct {
 func DefaultDir() string { return filepath.Join(os.TempDir(), "mxcluster-lab") }
 
 // Demo returns fault.Refused.
-func Demo(context.Context, Options, bool) error { return errOther() }
+func Demo(context.Context, Options, bool, bool) error { return errOther() }
 
 // Exec returns fault.Refused.
 func Exec(context.Context, string, string, []string, Stdio) (int, error) { return 0, errOther() }
@@ -48,6 +48,9 @@ type Scenario struct{}
 
 // DemoScenario returns an empty scenario.
 func DemoScenario(io.Writer, bool) Scenario { return Scenario{} }
+
+// ManagementScenario returns an empty scenario.
+func ManagementScenario(io.Writer, bool) Scenario { return Scenario{} }
 
 // PlayScenario returns an empty scenario.
 func PlayScenario(io.Writer, UpOptions) Scenario { return Scenario{} }
