@@ -27,6 +27,8 @@ type Env struct {
 	Environ []string
 	// Terminal reports whether a stream above is a terminal.
 	Terminal func(stream any) bool
+	// Screen opens the terminal to show one page in the place of the other; nil: not possible.
+	Screen func() (Screen, error)
 	// User returns the user that runs the command, for the record of changes.
 	User func() string
 	// Now is the clock.

@@ -204,7 +204,7 @@ func (g *guide) notCreate() string {
 // noneOf says why where nothing is offered.
 func noneOf(why string, o offer) func(*guide) string {
 	return func(g *guide) string {
-		if missing := g.noDocument(); missing != "" {
+		if missing := g.noCluster(); missing != "" {
 			return missing
 		}
 		if len(o(g.store, nil)) == 0 {

@@ -61,7 +61,7 @@ With --check it prints one line and ends as monitoring plugins do: 0 OK,
 	}
 	f := c.Flags()
 	f.IntSliceVar(&o.lims, "lim", nil, "`number` of a LIM to show alone; may be repeated")
-	f.DurationVar(&o.watch, "watch", 0, "show it again and again, after this `time`")
+	f.DurationVar(&o.watch, "watch", 0, "show it again and again, after this `time`; on a terminal arrows scroll and q ends it")
 	f.Lookup("watch").NoOptDefVal = defaultWatch.String()
 	f.BoolVar(&o.check, "check", false, "answer as a monitoring plugin")
 	return c

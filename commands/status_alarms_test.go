@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -46,18 +45,5 @@ func TestStatusTellsAlarms(t *testing.T) {
 		if a := w.must(t, strings.Fields(args)...); strings.Contains(a.out+a.err, "lim-down") {
 			t.Errorf("%s tells of alarms: %s%s", args, a.out, a.err)
 		}
-	}
-}
-
-// On a terminal a watch shows them in the page, which the next one clears.
-func TestStatusWatchShowsAlarms(t *testing.T) {
-	w := newWorld(t.TempDir())
-	w.term, w.agent.running, w.agent.statuses = true, true, []*status.ClusterStatus{alarmed()}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	out, errs := &cancelAfter{left: 2, cancel: cancel}, &strings.Builder{}
-	Run(ctx, w.env(out, errs), strings.Fields("status --watch=1ms"))
-	if n := strings.Count(out.String(), "lim-down  LIM 3 is down"); n != 2 || errs.String() != "" {
-		t.Errorf("told %d times, beside that %q", n, errs.String())
 	}
 }

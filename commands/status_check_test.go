@@ -92,15 +92,13 @@ func (c *cancelAfter) Write(p []byte) (int, error) {
 func TestStatusWatch(t *testing.T) {
 	for _, tc := range []struct {
 		args string
-		term bool
 		page string // how each begins
 	}{
-		{"status --watch=1ms", false, "NOT REDUNDANT: LIM 3"},
-		{"status --watch=1ms --color never", true, redraw + "NOT REDUNDANT"},
-		{"status --watch=1ms -o json", false, "{\n  \"apiVersion\""},
+		{"status --watch=1ms", "NOT REDUNDANT: LIM 3"},
+		{"status --watch=1ms -o json", "{\n  \"apiVersion\""},
 	} {
 		w := newWorld(t.TempDir())
-		w.term, w.agent.running, w.agent.statuses = tc.term, true, []*status.ClusterStatus{mixed()}
+		w.agent.running, w.agent.statuses = true, []*status.ClusterStatus{mixed()}
 		ctx, cancel := context.WithCancel(t.Context())
 		out, errs := &cancelAfter{left: 3, cancel: cancel}, &strings.Builder{}
 		code := Run(ctx, w.env(out, errs), strings.Fields(tc.args))

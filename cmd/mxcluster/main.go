@@ -49,6 +49,7 @@ func environment(s *signals) commands.Env {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Environ:  os.Environ(),
 		Terminal: isTerminal,
+		Screen:   openScreen,
 		User:     userName,
 		Now:      time.Now,
 		Kernel:   func() (commands.Kernel, error) { return netops.NewKernel() },

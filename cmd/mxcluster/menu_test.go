@@ -185,7 +185,7 @@ func configured(t *testing.T, cmd *exec.Cmd) string {
 func TestMenuFromCreateToDelete(t *testing.T) {
 	cmd := operator(t, "menu")
 	x := onTerminal(t, cmd)
-	x.talk("Action: ", "3",
+	x.talk("q ends: ", "3",
 		"Name of the new cluster: ", "c 1",
 		`cluster name "c 1" is not valid`, "c1",
 		"1  sb1  standby", "",
@@ -210,7 +210,7 @@ func TestMenuFromCreateToDelete(t *testing.T) {
 	x.talk("Run it, yes or no [yes]: ", "")
 	x.expect("cluster c1 created")
 
-	x.talk("Action: ", "lock",
+	x.talk("q ends: ", "lock",
 		"2  srv2, cluster c1", "2",
 		"Side to lock it to", "left",
 		`"left" is not a side`, "",
@@ -225,7 +225,7 @@ func TestMenuFromCreateToDelete(t *testing.T) {
 		t.Errorf("there is no lock in\n%s", doc)
 	}
 
-	x.talk("Action: ", "4",
+	x.talk("q ends: ", "4",
 		"Cluster to change [c1]: ", "",
 		"Fallback, manual or automatic [automatic]: ", "manual",
 		"Priority of LIM 2 on the standby, a lower value goes first [50]: ", "70",
@@ -239,17 +239,17 @@ func TestMenuFromCreateToDelete(t *testing.T) {
 	if doc := configured(t, cmd); !strings.Contains(doc, "priority: 50") {
 		t.Errorf("without a yes it was changed:\n%s", doc)
 	}
-	x.talk("Action: ", "4", "Cluster to change", "1", "Fallback", "", "LIM 2", "70", "LIM 3", "", "[5s]: ", "", "gives way", "", "Rehearsals", "", "Run it", "yes")
+	x.talk("q ends: ", "4", "Cluster to change", "1", "Fallback", "", "LIM 2", "70", "LIM 3", "", "[5s]: ", "", "gives way", "", "Rehearsals", "", "Run it", "yes")
 	x.expect("cluster c1 changed")
 	if doc := configured(t, cmd); !strings.Contains(doc, "priority: 70") {
 		t.Errorf("it was not changed:\n%s", doc)
 	}
 
-	x.talk("Action: ", "8", "Cluster to delete [c1]: ", "c1")
+	x.talk("q ends: ", "8", "Cluster to delete [c1]: ", "c1")
 	x.expect("mxcluster delete c1 --yes")
 	x.talk("Run it, yes or no [no]: ", "yes")
 	x.expect("cluster c1 deleted")
-	x.talk("Action: ", "q")
+	x.talk("q ends: ", "q")
 	if code := x.exit(); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
@@ -270,11 +270,11 @@ func TestKeysEndTheMenu(t *testing.T) {
 		keys string
 		code int
 	}{
-		{"Ctrl-D at the menu", nil, nil, "Action: ", ctrlD, 0},
-		{"Ctrl-C at the menu", nil, nil, "Action: ", ctrlC, 130},
-		{"Ctrl-D at a question", []string{"menu"}, []string{"Action: ", "create"}, "Name of the new cluster: ", ctrlD, 0},
-		{"Ctrl-C at a question", []string{"menu"}, []string{"Action: ", "create"}, "Name of the new cluster: ", ctrlC, 130},
-		{"the time runs out", []string{"menu", "--timeout", "1s"}, nil, "Action: ", "", 8},
+		{"Ctrl-D at the menu", nil, nil, "q ends: ", ctrlD, 0},
+		{"Ctrl-C at the menu", nil, nil, "q ends: ", ctrlC, 130},
+		{"Ctrl-D at a question", []string{"menu"}, []string{"q ends: ", "create"}, "Name of the new cluster: ", ctrlD, 0},
+		{"Ctrl-C at a question", []string{"menu"}, []string{"q ends: ", "create"}, "Name of the new cluster: ", ctrlC, 130},
+		{"the time runs out", []string{"menu", "--timeout", "1s"}, nil, "q ends: ", "", 8},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -292,4 +292,40 @@ func TestKeysEndTheMenu(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A watch on a terminal ends by its keys, and gives the terminal back as it was.
+func TestKeysEndAWatch(t *testing.T) {
+	for _, tc := range []struct {
+		keys string
+		code int
+	}{{"\x1b[Bq", 0}, {"\x03", 130}} {
+		x := onTerminal(t, operator(t, "status", "--watch=1h"))
+		before := x.modes()
+		x.expect("every 1h0m0s")
+		if during := x.modes(); during == before {
+			t.Error("keys are not sent at once")
+		}
+		x.press(tc.keys)
+		if code := x.exit(); code != tc.code {
+			t.Errorf("%q: exit code %d, want %d\n%s", tc.keys, code, tc.code, x.shown.String())
+		}
+		if after := x.modes(); after != before {
+			t.Errorf("%q: the terminal is left as %+v, it was %+v", tc.keys, after, before)
+		}
+	}
+}
+
+// modes are how the terminal treats what is typed and shown.
+func (x *terminal) modes() unix.Termios {
+	x.t.Helper()
+	raw, err := x.keys.SyscallConn()
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	var modes *unix.Termios
+	if bad := raw.Control(func(fd uintptr) { modes, err = unix.IoctlGetTermios(int(fd), unix.TCGETS) }); bad != nil || err != nil {
+		x.t.Fatal(bad, err)
+	}
+	return *modes
 }
