@@ -46,12 +46,21 @@ func (a *app) run(ctx context.Context, args []string) fault.Code {
 	// misleading.
 	switch {
 	case ctx.Err() != nil:
-		err = fault.New(fault.Interrupted, "", "interrupted: %v", err)
+		err = fault.New(fault.Interrupted, "", "interrupted: %s", interrupted(err))
 	case a.expired != nil && a.expired():
-		err = fault.New(fault.Unknown, "give it more with --timeout", "gave up after %s: %v", a.globals.timeout, err)
+		err = fault.New(fault.Unknown, "give it more with --timeout", "gave up after %s: %s", a.globals.timeout, interrupted(err))
 	}
 	report(a.env.Stderr, err, wantsJSON(a.env, args))
 	return fault.CodeOf(err)
+}
+
+// interrupted is what an error says was being done when its context ended, without the words for that.
+func interrupted(err error) string {
+	text := err.Error()
+	for _, end := range []error{context.DeadlineExceeded, context.Canceled} {
+		text = strings.TrimSuffix(text, ": "+end.Error())
+	}
+	return text
 }
 
 // newRoot returns the command tree. Arguments and flags are checked by this package, so that every

@@ -62,7 +62,8 @@ func askDocument(ctx context.Context, pool *member.Pool, addr netip.AddrPort) (*
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fault.Wrap(ctx.Err(), fault.Unreachable, "look at that agent's log", "the agent at %s does not hand out the cluster document", addr)
+			return nil, fault.New(fault.Unreachable, "make sure that no other machine has this server's address (mxcluster arp probe), and look at that agent's log",
+				"the agent at %s is there, but does not hand out the cluster document in time", addr)
 		case <-tick.C:
 		case ev, ok := <-pool.Events():
 			var m message
