@@ -2,6 +2,7 @@ package confine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -21,8 +22,11 @@ import (
 	"mxcluster/internal/services"
 )
 
-// stageReach is this test binary as software that tries to get out.
-const stageReach = "reach"
+// This test binary as software that tries to get out: to what is on this server, and to another one.
+const (
+	stageReach = "reach"
+	stageLeave = "leave"
+)
 
 // TestMain lets this test binary be the processes of a rehearsal, too.
 func TestMain(m *testing.M) {
@@ -35,6 +39,8 @@ func TestMain(m *testing.M) {
 		err = Worker(context.Background(), os.Stdin, os.Stdout)
 	case len(args) > 0 && args[0] == stageReach:
 		err = reach(args[1:])
+	case len(args) == 2 && args[0] == stageLeave:
+		err = leave(args[1])
 	default:
 		os.Exit(m.Run())
 	}
@@ -62,6 +68,20 @@ func reach(sockets []string) error {
 	}
 	if err := unix.Mount("none", "/mnt", "tmpfs", 0, ""); err == nil {
 		return fmt.Errorf("a file system was mounted")
+	}
+	return nil
+}
+
+// leave tries to speak with another server, which must not succeed, and with this one, which must.
+func leave(server string) error {
+	if c, err := net.DialTimeout("tcp", net.JoinHostPort(server, "7"), time.Second); err == nil || errors.Is(err, unix.ECONNREFUSED) {
+		if err == nil {
+			c.Close()
+		}
+		return fmt.Errorf("%s answers", server)
+	}
+	if _, err := net.DialTimeout("tcp", "127.0.0.1:7", time.Second); !errors.Is(err, unix.ECONNREFUSED) {
+		return fmt.Errorf("this server does not answer itself: %w", err)
 	}
 	return nil
 }
@@ -210,7 +230,7 @@ func TestSoftwareReachesNothingOfTheServer(t *testing.T) {
 func TestSoftwareHasItsAddressesAndNoWayOut(t *testing.T) {
 	t.Parallel()
 	x := newTrial(t, `ip addr show eth0 | grep -q 10.0.0.11/24 && ip addr show eth0 | grep -q 10.0.0.13/24 && ip -br link show eth0 | grep -q UP || exit 1
-	[ $(ls /sys/class/net | wc -l) = 2 ] || exit 1; ping -c 1 -W 1 10.0.0.1 && exit 1; ping -c 1 -W 1 127.0.0.1 >/dev/null || exit 1`)
+	[ $(ls /sys/class/net | wc -l) = 2 ] || exit 1; `+os.Args[0]+" "+stageLeave+" 10.0.0.1 || exit 1")
 	x.run(t, failover.RehearsalOK, "")
 }
 
