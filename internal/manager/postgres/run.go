@@ -108,7 +108,10 @@ func (l *local) start(ctx context.Context) error {
 			return err
 		}
 		if err := l.control(ctx, "start"); err != nil {
-			return fmt.Errorf("starting PostgreSQL: %w", err)
+			// One that was under way already, of a process that was killed, has come first.
+			if now, wrong := l.pid(); wrong != nil || now == 0 {
+				return fmt.Errorf("starting PostgreSQL: %w", errors.Join(err, wrong))
+			}
 		}
 	}
 	for {
