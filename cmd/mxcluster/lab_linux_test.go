@@ -157,6 +157,7 @@ func TestLabTutorial(t *testing.T) {
 				t.Errorf("a command on a server without power: exit code %d\n%s", code, out)
 			}
 		},
+		"lab heal srv1": p.isReadyToFallBack,
 		"lab exec sb1 -- mxcluster fallback 1 --wait": func(t *testing.T, _ string) { p.answers(t, "srv1") },
 		"lab down": func(t *testing.T, _ string) {
 			if left := p.processes(); len(left) > 0 {
@@ -180,6 +181,20 @@ func TestLabTutorial(t *testing.T) {
 	for line := range checks {
 		t.Errorf("the tutorial lacks: mxcluster %s", line)
 	}
+}
+
+// isReadyToFallBack waits until srv1, whose agent has just started, can have its LIM back.
+func (p *playground) isReadyToFallBack(t *testing.T, _ string) {
+	t.Helper()
+	eventually(t, "LIM 1 to be ready to fall back", func() bool {
+		out, _ := p.command("lab exec sb1 -- mxcluster status -o json").Output()
+		var answer struct {
+			Clusters []struct {
+				LIMs []struct{ Fallback struct{ Ready bool } }
+			}
+		}
+		return json.Unmarshal(out, &answer) == nil && len(answer.Clusters) == 1 && answer.Clusters[0].LIMs[0].Fallback.Ready
+	})
 }
 
 // isUp looks at a lab that has come up.

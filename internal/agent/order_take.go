@@ -261,7 +261,7 @@ func (a *orders) plan(o control.Order) (*move, error) {
 	case p == nil || p.Liveness != failover.Alive:
 		return nil, fault.New(fault.Refused, "start its agent first", "LIM %d cannot move: %s", o.LIM, strings.Join(m.blocked, "; "))
 	case len(m.blocked) > 0 && (!o.Now || !able):
-		return nil, fault.New(fault.Refused, blockedHint(o, able), "LIM %d cannot move: %s", o.LIM, strings.Join(m.blocked, "; "))
+		return nil, fault.New(fault.Refused, blockedHint(o, able, len(m.blocked) == 1 && failover.Passing(p.Peer, o.LIM)), "LIM %d cannot move: %s", o.LIM, strings.Join(m.blocked, "; "))
 	}
 	return m, nil
 }
@@ -286,8 +286,12 @@ func (a *orders) whyIdle(lim int) string {
 	return ": " + l.reason
 }
 
-func blockedHint(o control.Order, able bool) string {
-	if !able {
+// blockedHint says what to do about what blocks an order; passing: it ends by itself.
+func blockedHint(o control.Order, able, passing bool) string {
+	switch {
+	case passing:
+		return "try again in a moment"
+	case !able:
 		return "look at `mxcluster status`"
 	}
 	return fmt.Sprintf("mend that (data: `mxcluster sync --lim %d`), or move it all the same: `mxcluster %s %d --now`", o.LIM, o.Kind, o.LIM)

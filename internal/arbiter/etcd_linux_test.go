@@ -29,10 +29,14 @@ func open(t *testing.T, urls ...string) *arbiter.Etcd {
 	return e
 }
 
-// within gives a call a second, as an agent does.
+// patience is how long a call may take on a busy machine: what is wrong is to be said, and it is not
+// that there was no time.
+const patience = 10 * time.Second
+
+// within gives a call that time.
 func within[T any](t *testing.T, f func(context.Context) (T, error)) (T, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	return f(ctx)
 }

@@ -187,7 +187,7 @@ func (v *View) standbyUnfit(c *clusterconf.Cluster, lim int, standby Peer) strin
 	case v.lacksArbiter(standby):
 		return c.Standby + " does not reach the arbiter"
 	case standby.Claim.LIM(lim).State.Active():
-		return "it is still up on " + c.Standby
+		return upOn(standby.Claim.LIM(lim).State, c.Standby)
 	}
 	if why := standby.Claim.LIM(lim).Unable; why != "" {
 		return fmt.Sprintf("its software cannot start on %s: %s", c.Standby, why)

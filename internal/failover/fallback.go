@@ -132,7 +132,7 @@ func (v *View) fallbackBlockedBy(lim int, regular string, p Peer) []string {
 		out = append(out, fmt.Sprintf("%s has revision %d of the cluster document, not %d", regular, p.Claim.Revision, v.Document.Revision))
 	}
 	if theirs.State.Active() {
-		out = append(out, "it is still up on "+regular)
+		out = append(out, upOn(theirs.State, regular))
 	}
 	if why := v.stillLoads(lim, theirs, regular); why != "" {
 		out = append(out, why)

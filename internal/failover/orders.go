@@ -34,3 +34,17 @@ func FailoverBlockedBy(v View, c *clusterconf.Cluster, lim int) (why string, abl
 	}
 	return v.standbyUnready(c, lim, standby), true
 }
+
+// Passing reports whether a server is about to be able to take a LIM: its agent has just started, or
+// still stops the LIM there, as after a power cut. That ends by itself.
+func Passing(p Peer, lim int) bool {
+	return p.Liveness == Alive && p.Claim != nil && (!p.Claim.Settled || p.Claim.LIM(lim).State == Stopping)
+}
+
+// upOn words that a LIM is active on a server that it would move to.
+func upOn(s State, server string) string {
+	if s == Stopping {
+		return "it is being stopped on " + server
+	}
+	return "it is still up on " + server
+}

@@ -38,6 +38,14 @@ func TestWhatBlocksOrders(t *testing.T) {
 			v.Peers["sb1"].Claim.LIMs[0] = LIMClaim{LIM: 2, State: Failed, Failure: "no licence"}
 			v.Peers["srv2"].Claim.LIMs = []LIMClaim{{LIM: 2, State: Failed, Reason: "was told to"}}
 		}, "[it failed on srv2: was told to]", "it failed on sb1: no licence", true, true},
+		{"its agent still stops it there", func(v *View) {
+			v.Peers["sb1"].Claim.LIMs[0] = LIMClaim{LIM: 2, State: Stopping}
+			v.Peers["srv2"].Claim.LIMs = []LIMClaim{{LIM: 2, State: Stopping}}
+		}, "[it is being stopped on srv2]", "it is being stopped on sb1", true, false},
+		{"it is up there", func(v *View) {
+			v.Peers["sb1"].Claim.LIMs[0] = LIMClaim{LIM: 2, State: Starting}
+			v.Peers["srv2"].Claim.LIMs = []LIMClaim{{LIM: 2, State: Running}}
+		}, "[it is still up on srv2]", "it is still up on sb1", true, false},
 	} {
 		d := clusterconftest.System(1, 4)
 		v := View{Now: epoch, Self: "sb1", Settled: true, Document: d, LIMs: map[int]Local{},
@@ -153,6 +161,29 @@ func TestFlaps(t *testing.T) {
 		}
 		if got := tc.f.Hold(2 * time.Minute); got != tc.hold || tc.f.Hold(0) != 0 {
 			t.Errorf("%+v: held for %s", tc.f, got)
+		}
+	}
+}
+
+// What ends by itself is waited for; what does not has to be mended.
+func TestPassing(t *testing.T) {
+	claim := func(settled bool, s State) Peer {
+		return Peer{Liveness: Alive, Claim: &Claim{Settled: settled, LIMs: []LIMClaim{{LIM: 2, State: s}}}}
+	}
+	for _, tc := range []struct {
+		name string
+		peer Peer
+		want bool
+	}{
+		{"ready", claim(true, Stopped), false},
+		{"just started", claim(false, Stopped), true},
+		{"still stops it", claim(true, Stopping), true},
+		{"runs it", claim(true, Running), false},
+		{"not heard", Peer{Liveness: Gone, Claim: claim(false, Stopping).Claim}, false},
+		{"never heard", Peer{Liveness: Alive}, false},
+	} {
+		if got := Passing(tc.peer, 2); got != tc.want {
+			t.Errorf("%s: %t", tc.name, got)
 		}
 	}
 }
