@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"maps"
 	"reflect"
 	"time"
 
@@ -38,7 +39,7 @@ func (a *Agent) lookAhead() {
 		return
 	}
 	present, name := a.present(), c.Name
-	if last := &a.outlook.from; present.Document == last.Document && present.Now.Sub(last.Now) < lookAgain && reflect.DeepEqual(present.Servers, last.Servers) {
+	if last := &a.outlook.from; present.Document == last.Document && present.Now.Sub(last.Now) < lookAgain && reflect.DeepEqual(present.Servers, last.Servers) && maps.Equal(present.Keys, last.Keys) {
 		return
 	}
 	a.outlook.busy, a.outlook.since = true, present.Now

@@ -28,5 +28,13 @@ func (a *Agent) present() whatif.Present {
 	for name, x := range a.peers.all {
 		p.Servers[name] = whatif.Server{Liveness: x.Liveness, Claim: x.Claim}
 	}
+	if keys := a.arbiterKeys.view(p.Now); keys != nil {
+		p.Keys = map[int]string{}
+		for lim, v := range keys.LIMs {
+			if v.Word == failover.Held {
+				p.Keys[lim] = v.Holder
+			}
+		}
+	}
 	return p
 }

@@ -29,14 +29,10 @@ func open(t *testing.T, urls ...string) *arbiter.Etcd {
 	return e
 }
 
-// patience is how long a call may take on a busy machine: what is wrong is to be said, and it is not
-// that there was no time.
-const patience = 10 * time.Second
-
-// within gives a call that time.
+// within gives a call a second, as an agent does.
 func within[T any](t *testing.T, f func(context.Context) (T, error)) (T, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	return f(ctx)
 }

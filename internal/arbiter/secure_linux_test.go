@@ -1,6 +1,7 @@
 package arbiter_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -114,7 +115,9 @@ func TestEtcdWithTLS(t *testing.T) {
 	} else {
 		t.Log(err)
 	}
-	if _, err := within(t, open(t, server.URL).Keys); err == nil || !strings.Contains(err.Error(), "certificate") {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // on a busy machine a handshake takes its time
+	defer cancel()
+	if _, err := open(t, server.URL).Keys(ctx); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("a certificate that nobody known has signed: %v", err)
 	}
 }

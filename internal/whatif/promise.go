@@ -40,6 +40,10 @@ func (p *Present) promise(c *clusterconf.Cluster, m clusterconf.Member, lost map
 		from, to = away, home
 	case !home.seen() || !away.seen():
 		return &failover.Promise{Why: "it cannot be seen where it runs"}
+	case home.mayServe(p.Keys[m.LIM]):
+		return &failover.Promise{Why: home.whetherServes()}
+	case away.mayServe(p.Keys[m.LIM]):
+		return &failover.Promise{Why: away.whetherServes()}
 	default:
 		return &failover.Promise{Covered: no(), Why: "it runs nowhere"}
 	}
@@ -159,6 +163,19 @@ func (s *side) seen() bool {
 func (s *side) serves() bool {
 	good := s.Liveness == failover.Alive || s.Liveness == failover.AgentLost && s.Claim != nil && s.Claim.Parked
 	return good && s.lim.State.Active()
+}
+
+// mayServe reports whether the LIM may run on a server that is not heard: it did by the last word of
+// an agent that is silent, or the server has the LIM's key.
+func (s *side) mayServe(key string) bool {
+	return s.Liveness == failover.AgentLost && s.lim.State.Active() || s.Liveness != failover.Alive && key == s.name
+}
+
+func (s *side) whetherServes() string {
+	if s.Liveness == failover.AgentLost {
+		return fmt.Sprintf("whether it runs on %s cannot be seen: the agent of %s does not answer", s.name, s.name)
+	}
+	return fmt.Sprintf("whether it runs on %s cannot be seen: nothing is heard of %s, but the arbiter's key is there", s.name, s.name)
 }
 
 // unfit says why a server that is to take a LIM over from another one surely cannot, as

@@ -82,6 +82,16 @@ func TestPromises(t *testing.T) {
 		}, "yes, by srv1: "},
 		{"the standby's agent stopped", func(p Present) { p.Servers["sb1"].Claim.Parked = true }, "no: the agent of sb1 is stopped; systemctl start mxcluster-agent"},
 		{"it runs nowhere", func(p Present) { c := claimOf(p, "srv1", 1); c.State, c.Holds = failover.Failed, false }, "no: it runs nowhere"},
+		{"it ran where the agent is silent now", func(p Present) { lose(p, "srv1", failover.AgentLost) },
+			"unknown: whether it runs on srv1 cannot be seen: the agent of srv1 does not answer"},
+		{"it has its key where nothing is heard", func(p Present) { lose(p, "srv1", failover.Gone); p.Keys[1] = "srv1" },
+			"unknown: whether it runs on srv1 cannot be seen: nothing is heard of srv1, but the arbiter's key is there"},
+		{"its key is there no more", func(p Present) { lose(p, "srv1", failover.Gone); p.Keys[1] = "sb1" }, "no: it runs nowhere"},
+		{"it failed where the agent is silent now", func(p Present) {
+			c := claimOf(p, "srv1", 1)
+			c.State, c.Holds = failover.Failed, false
+			lose(p, "srv1", failover.AgentLost)
+		}, "no: it runs nowhere"},
 		{"it runs twice", func(p Present) {
 			c := claimOf(p, "sb1", 1)
 			c.State, c.Holds = failover.Running, true
@@ -162,6 +172,7 @@ func TestPromises(t *testing.T) {
 		{"it leaves its cluster", func(p Present) { p.Document.ClusterOfLIM(1).Member(1).Leaving = true }, "no: LIM 1 leaves cluster c1"},
 	} {
 		p := AllWell(system(nil), now)
+		p.Keys = map[int]string{}
 		p.FirstHold = 2 * time.Minute
 		tt.change(p)
 		got := Promises(p, p.Document.Cluster("c1"))[1]

@@ -29,8 +29,9 @@ type Present struct {
 	Gateway   bool              // servers hear a gateway, too, so that none takes itself for cut off
 	FirstHold time.Duration     // see failover.View
 	FromLoad  bool
-	Arbiter   bool // there is one, and every server reaches it that does not say otherwise
-	Assumed   bool // nothing was seen: all is taken to be well
+	Arbiter   bool           // there is one, and every server reaches it that does not say otherwise
+	Keys      map[int]string // by LIM: whose key it is, by the arbiter's last word
+	Assumed   bool           // nothing was seen: all is taken to be well
 }
 
 // AllWell is a system as the document lays it down, with every server up and

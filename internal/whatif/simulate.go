@@ -23,6 +23,7 @@ type node struct {
 	name     string
 	cluster  *clusterconf.Cluster // that it belongs to, or nil
 	up       bool
+	lost     bool // the scenario takes its power
 	changed  bool // by the scenario: its liveness is that of this moment
 	liveness failover.Liveness
 	claim    *failover.Claim // as the others hear it; the last word of one that is not up
@@ -106,7 +107,7 @@ func (w *play) newNode(name string, s Scenario) *node {
 	}
 	switch {
 	case slices.Contains(s.Down, name):
-		n.changed = n.liveness != failover.Gone
+		n.lost, n.changed = true, n.liveness != failover.Gone
 		n.up, n.liveness = false, failover.Gone
 	case slices.Contains(s.Up, name) && !n.up:
 		n.up, n.changed, n.liveness = true, true, failover.Alive
@@ -255,9 +256,9 @@ func (w *play) view(n *node) failover.View {
 }
 
 // arbiter is what the arbiter says to a server: a LIM's key is with who serves it,
-// whoever hears that. A free one is had for the asking, and one of a server that
-// died is free: how long that takes is not played. Who does not reach it now does not
-// later.
+// whoever hears that, and stays with one that is only not heard. A free one is had for
+// the asking, and one of a server that died is free: how long that takes is not played.
+// Who does not reach it now does not later.
 func (w *play) arbiter(asking *node) *failover.Arbiter {
 	a := &failover.Arbiter{LIMs: map[int]failover.Verdict{}}
 	if asking.claim.Arbiter == failover.ArbiterSilent {
@@ -266,7 +267,7 @@ func (w *play) arbiter(asking *node) *failover.Arbiter {
 	for _, m := range asking.cluster.LIMs {
 		a.LIMs[m.LIM] = failover.Verdict{Word: failover.Ours}
 		for _, name := range []string{asking.cluster.Standby, w.homes[m.LIM]} {
-			if n := w.nodes[name]; n != nil && n != asking && n.up && n.lims[m.LIM].Holds {
+			if n := w.nodes[name]; n != nil && n != asking && !n.lost && (n.up && n.lims[m.LIM].Holds || !n.up && w.Keys[m.LIM] == name) {
 				a.LIMs[m.LIM] = failover.Verdict{Word: failover.Held, Holder: name}
 			}
 		}
