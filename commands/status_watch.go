@@ -88,8 +88,24 @@ func (w *statusWatch) list(ctx context.Context) error {
 	}
 }
 
-// show draws one status in the place of the last on a terminal.
+// shown is what one look at the status came to.
+type shown struct {
+	page []byte
+	err  error
+}
+
+// show draws one status in the place of the last on a terminal. Keys are obeyed while an agent that
+// hangs is asked.
 func (w *statusWatch) show(ctx context.Context, s Screen, page []byte) error {
+	ctx, cancel := context.WithCancel(ctx)
+	looks := make(chan shown, 1)
+	looking := false
+	defer func() { // the look under way writes to what belongs to the caller
+		cancel()
+		if looking {
+			<-looks
+		}
+	}()
 	tick := time.NewTicker(w.options.watch)
 	defer tick.Stop()
 	var view ui.Viewport
@@ -101,8 +117,10 @@ func (w *statusWatch) show(ctx context.Context, s Screen, page []byte) error {
 		if _, err := w.stdout.Write(view.Draw(lines, footer, columns, rows)); err != nil {
 			return err
 		}
+		look := false
 		select {
 		case <-tick.C:
+			look = true
 		case k := <-s.Keys():
 			switch k {
 			case ui.KeyQuit:
@@ -110,23 +128,28 @@ func (w *statusWatch) show(ctx context.Context, s Screen, page []byte) error {
 			case ui.KeyBreak:
 				return exitError{fault.Interrupted}
 			case ui.KeyOther:
+				look = true
 			default:
 				view.Press(k)
-				continue
+			}
+		case l := <-looks:
+			looking = false
+			if l.err != nil {
+				failure, _, _ = strings.Cut(l.err.Error(), "\n")
+			} else {
+				lines, failure = split(l.page), ""
 			}
 		case <-ctx.Done():
 		}
 		if err := ctx.Err(); err != nil {
 			return ended(ctx, err)
 		}
-		page, err := w.page(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return ended(ctx, err)
-		case err != nil:
-			failure, _, _ = strings.Cut(err.Error(), "\n")
-		default:
-			lines, failure = split(page), ""
+		if look && !looking {
+			looking = true
+			go func() {
+				page, err := w.page(ctx)
+				looks <- shown{page, err}
+			}()
 		}
 	}
 }

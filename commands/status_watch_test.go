@@ -13,11 +13,18 @@ import (
 type fakeScreen struct {
 	rows   int
 	keys   chan ui.Key
+	draws  chan struct{} // takes each drawing before it begins; nil: nobody counts them
 	closed bool
 }
 
-func (s *fakeScreen) Size() (columns, rows int) { return 80, s.rows }
-func (s *fakeScreen) Keys() <-chan ui.Key       { return s.keys }
+func (s *fakeScreen) Size() (columns, rows int) {
+	if s.draws != nil {
+		s.draws <- struct{}{}
+	}
+	return 80, s.rows
+}
+
+func (s *fakeScreen) Keys() <-chan ui.Key { return s.keys }
 func (s *fakeScreen) Close() error {
 	s.closed = true
 	return nil
@@ -68,22 +75,46 @@ func TestStatusWatchOnATerminal(t *testing.T) {
 func TestStatusWatchSurvivesAnAgent(t *testing.T) {
 	w := newWorld(t.TempDir())
 	w.term, w.agent.running, w.agent.statuses = true, true, []*status.ClusterStatus{mixed()}
-	s := &fakeScreen{rows: 50, keys: make(chan ui.Key)}
+	s := &fakeScreen{rows: 50, keys: make(chan ui.Key), draws: make(chan struct{})}
 	out, errs := &strings.Builder{}, &strings.Builder{}
 	env := w.env(out, errs)
 	env.Screen = func() (Screen, error) { return s, nil }
+	look := func() {
+		s.keys <- ui.KeyOther
+		<-s.draws // the key was taken
+		<-s.draws // and what it asked for is there
+	}
 	go func() {
-		s.keys <- ui.KeyHome // the first page was drawn
+		<-s.draws
 		w.agent.err = fault.New(fault.Unknown, "", "the agent does not answer")
-		s.keys <- ui.KeyOther
-		s.keys <- ui.KeyHome // the failure was drawn
+		look()
 		w.agent.err = nil
-		s.keys <- ui.KeyOther
+		look()
 		s.keys <- ui.KeyQuit
 	}()
 	code := Run(t.Context(), env, strings.Fields("status --watch=1h"))
 	old, after, found := strings.Cut(out.String(), "not up to date: ")
 	if code != fault.OK || !found || !strings.Contains(after, "the agent does not answer") || !strings.Contains(after, "q ends") || !strings.Contains(old, "NOT REDUNDANT") {
 		t.Errorf("code %d, %q, %q", code, out.String(), errs.String())
+	}
+}
+
+// Keys are obeyed while an agent that hangs is asked.
+func TestStatusWatchOfAnAgentThatHangs(t *testing.T) {
+	for key, want := range map[ui.Key]fault.Code{ui.KeyQuit: fault.OK, ui.KeyBreak: fault.Interrupted} {
+		w := newWorld(t.TempDir())
+		w.term, w.agent.running, w.agent.statuses = true, true, []*status.ClusterStatus{mixed()}
+		s := &fakeScreen{rows: 50, keys: make(chan ui.Key)}
+		env := w.env(&strings.Builder{}, &strings.Builder{})
+		env.Screen = func() (Screen, error) { return s, nil }
+		go func() {
+			s.keys <- ui.KeyHome // the first page was drawn
+			w.agent.hangs = true
+			s.keys <- ui.KeyOther
+			s.keys <- key
+		}()
+		if code := Run(t.Context(), env, strings.Fields("status --watch=1h")); code != want {
+			t.Errorf("%v: code %d, want %d", key, code, want)
+		}
 	}
 }

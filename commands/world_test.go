@@ -294,6 +294,7 @@ type fakeAgent struct {
 	answer         control.OrderResult
 	left           control.StopResult
 	gone           bool // the process has ended
+	hangs          bool // it says its status to nobody
 	alarms         *status.AlarmList
 	notices        []control.NoticeRequest
 	tests          []control.TestRequest
@@ -307,7 +308,11 @@ func (f *fakeAgent) fail() error {
 	return f.err
 }
 
-func (f *fakeAgent) Status(context.Context) (*status.ClusterStatus, error) {
+func (f *fakeAgent) Status(ctx context.Context) (*status.ClusterStatus, error) {
+	if f.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if err := f.fail(); err != nil || len(f.statuses) == 0 {
 		return &status.ClusterStatus{Clusters: []status.StatusCluster{}}, err
 	}

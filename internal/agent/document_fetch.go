@@ -43,11 +43,11 @@ func FetchDocument(ctx context.Context, addr netip.AddrPort, keys [][]byte, log 
 	if _, err := pool.Join(addr); err != nil {
 		return nil, fault.Wrap(err, fault.Unreachable, fault.HintOf(err), "no agent of the system answers at %s", addr)
 	}
-	return askDocument(ctx, pool, addr)
+	return askDocument(ctx, pool, local, addr)
 }
 
 // askDocument asks every member of the pool until one answers.
-func askDocument(ctx context.Context, pool *member.Pool, addr netip.AddrPort) (*clusterconf.Document, error) {
+func askDocument(ctx context.Context, pool *member.Pool, local netip.Addr, addr netip.AddrPort) (*clusterconf.Document, error) {
 	request, err := json.Marshal(message{Type: typeDocumentRequest})
 	if err != nil {
 		return nil, fmt.Errorf("encoding a request: %w", err)
@@ -62,7 +62,7 @@ func askDocument(ctx context.Context, pool *member.Pool, addr netip.AddrPort) (*
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fault.New(fault.Unreachable, "make sure that no other machine has this server's address (mxcluster arp probe), and look at that agent's log",
+			return nil, fault.New(fault.Unreachable, fmt.Sprintf("make sure that no other machine has this server's address %s, and look at that agent's log", local),
 				"the agent at %s is there, but does not hand out the cluster document in time", addr)
 		case <-tick.C:
 		case ev, ok := <-pool.Events():

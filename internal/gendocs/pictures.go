@@ -15,7 +15,6 @@ const pictureDir = "docs/pictures"
 func terminals() map[string]struct{ file, begin, end string } {
 	return map[string]struct{ file, begin, end string }{
 		"status": {"internal/agent/testdata/situations/02-one-regular-down.golden", "sb1# mxcluster status", "\n\nsb1# mxcluster status --check"},
-		"demo":   {"README.md", "  2.43s  srv1# mxcluster create", "\n```"},
 	}
 }
 
