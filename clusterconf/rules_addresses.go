@@ -1,6 +1,7 @@
 package clusterconf
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -30,10 +31,11 @@ func (d *Document) addresses() []addressUse {
 	return all
 }
 
-// String says whose address it is, e.g. "the base of srv1".
+// String says whose address it is, e.g. "the base of srv1". A server whose name cannot be read is told
+// by its place.
 func (u addressUse) String() string {
 	if u.cluster < 0 {
-		return "the base of " + u.server
+		return "the base of " + cmp.Or(u.server, at("servers", u.index))
 	}
 	return fmt.Sprintf("the alias of LIM %d", u.lim)
 }

@@ -58,6 +58,7 @@ var ruleTests = []ruleTest{
 	{"address", "network", func(d *Document) { d.Servers[0].Base = prefix("10.0.0.0/24") }, "servers[0].base", "the base of free1, 10.0.0.0/24, is the network address of its subnet"},
 	{"address", "broadcast", func(d *Document) { d.Clusters[0].LIMs[0].Alias = prefix("10.0.0.255/24") }, "clusters[0].lims[0].alias", "the alias of LIM 1, 10.0.0.255/24, is the broadcast address"},
 	{"address-once", "base and base", func(d *Document) { d.Servers[0].Base = prefix("10.0.0.21/24") }, "servers[2].base", "10.0.0.21 is the base of free1 and the base of srv1"},
+	{"address-once", "a server without a name", func(d *Document) { d.Servers[0].Name, d.Servers[0].Base = "", prefix("10.0.0.21/24") }, "servers[2].base", "10.0.0.21 is the base of servers[0] and the base of srv1"},
 	{"address-once", "base and alias", func(d *Document) { d.Servers[0].Base = prefix("10.0.0.11/8") }, "clusters[0].lims[0].alias", "10.0.0.11 is the base of free1 and the alias of LIM 1"},
 	{"cluster-name", "slash", func(d *Document) { d.Clusters[0].Name = "a/b" }, "clusters[0].name", `cluster name "a/b" is not valid`},
 	{"cluster-once", "twice", func(d *Document) { d.Clusters = append(d.Clusters, d.Clusters[0]) }, "clusters[1].name", "there are two clusters named c1"},
