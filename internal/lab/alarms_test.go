@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,6 +26,9 @@ import (
 	"mxcluster/internal/snmp"
 )
 
+// alarmsEnv, if set, has the tests raise alarms of more kinds; it takes some minutes.
+const alarmsEnv = "MXCLUSTER_TEST_ALARMS"
+
 func TestAlarmsReachEverySink(t *testing.T) { runScenario(t, "alarms", program(t)) }
 
 // told is a word that a sink was told.
@@ -38,6 +42,8 @@ type ears struct {
 	*site
 	mu    sync.Mutex
 	heard []told
+
+	damaged string // version of LIM 1's data on the standby
 }
 
 const (
@@ -311,8 +317,82 @@ func (x *ears) causes() []alarmCause {
 	on := func(s *Server, args ...string) func(context.Context) error {
 		return func(ctx context.Context) error { return x.mx(ctx, s, args...) }
 	}
-	return []alarmCause{
+	all := []alarmCause{
 		{Key: of(alarms.LIMOnStandby, 1, "sb1"), make: on(x.standby, "failover", "1", "--wait"), end: on(x.standby, "fallback", "1", "--wait")},
 		{Key: of(alarms.StandbyOutOfOrder, 0, "sb1"), make: func(context.Context) error { return x.standby.PowerCut() }, end: func(ctx context.Context) error { return x.boot(ctx, x.standby) }},
 	}
+	if os.Getenv(alarmsEnv) == "" {
+		return all
+	}
+	document, settings := filepath.Join(x.srv2.dir, "etc", "cluster.yaml"), x.settings
+	var saved []byte
+	return append(all,
+		alarmCause{of(alarms.AgentStopped, 0, "srv2"), on(x.srv2, "agent", "stop"), func(ctx context.Context) error { return x.startAgent(ctx, x.srv2) }},
+		alarmCause{of(alarms.DrainLeft, 0, "srv2"), on(x.srv1, "server", "drain", "srv2", "--for", "1s", "--reason", "fan", "--wait"), func(ctx context.Context) error {
+			return errors.Join(x.mx(ctx, x.srv1, "server", "undrain", "srv2"), x.mx(ctx, x.standby, "fallback", "2", "--wait"))
+		}},
+		alarmCause{of(alarms.LIMDown, 1, "srv1"), func(ctx context.Context) error {
+			return errors.Join(x.mx(ctx, x.srv1, "lock", "1", "--to", "regular"), x.srv1.PowerCut())
+		}, func(ctx context.Context) error {
+			return errors.Join(x.boot(ctx, x.srv1), x.mx(ctx, x.srv1, "unlock", "1"))
+		}},
+		alarmCause{of(alarms.SettingsNotRead, 0, "srv2"), func(context.Context) error {
+			return x.srv2.writeSettings(strings.Replace(settings, "refresh: 1s", "refresh: 2s", 1))
+		},
+			func(context.Context) error { return x.srv2.writeSettings(settings) }},
+		alarmCause{of(alarms.DocumentUnreadable, 0, "srv2"), func(context.Context) (err error) {
+			if saved, err = os.ReadFile(document); err != nil {
+				return err
+			}
+			return os.WriteFile(document, append(bytes.Clone(saved), "fallbak: manual\n"...), 0o600)
+		}, func(context.Context) error { return os.WriteFile(document, saved, 0o600) }},
+		alarmCause{of(alarms.AliasInUse, 1, "srv1"), x.plugStranger, x.unplugStranger},
+		alarmCause{of(alarms.DataDamaged, 1, "sb1"), x.damageData, func(ctx context.Context) error {
+			return errors.Join(x.mx(ctx, x.srv1, "sync", "--lim", "1"), x.mx(ctx, x.standby, "xdata", "remove", "--lim", "1", x.damaged))
+		}},
+	)
+}
+
+const strangerPort = "stranger"
+
+// plugStranger connects a host that has the alias of LIM 1, and says something.
+func (x *ears) plugStranger(context.Context) error {
+	inside, err := x.network.addClient(strangerPort, net.HardwareAddr{2, 0, 0x5e, 0, 9, 9}, labAddress(11))
+	if err != nil {
+		return err
+	}
+	return inside.Do(func() error {
+		conn, err := net.Dial("udp4", labAddress(110).Addr().String()+":9")
+		if err != nil {
+			return err
+		}
+		_, err = conn.Write([]byte("hello"))
+		return errors.Join(err, conn.Close())
+	})
+}
+
+func (x *ears) unplugStranger(context.Context) error { return x.network.unplug(strangerPort) }
+
+// damageData changes a byte in the standby's copy of LIM 1's data, and has it looked at.
+func (x *ears) damageData(ctx context.Context) error {
+	data, err := x.srv1.writeData(2)
+	if err != nil {
+		return err
+	}
+	if err := x.mx(ctx, x.srv1, "xdata", "backup", "--lim", "1", "--from", data); err != nil {
+		return err
+	}
+	if err := x.mx(ctx, x.srv1, "sync", "--lim", "1"); err != nil {
+		return err
+	}
+	r, err := x.standby.Run(ctx, nil, "sh", "-c", "f=$(find . -path '*xdata_1_*' -name extensions-0) && chmod u+w $f && printf X | dd of=$f bs=1 seek=5 conv=notrunc 2>/dev/null && echo $f")
+	x.damaged = regexp.MustCompile(`xdata_1_\d+`).FindString(string(r.Out))
+	if err != nil || x.damaged == "" {
+		return fmt.Errorf("no data on the standby: %+v, %w", r, err)
+	}
+	r, err = x.standby.Run(ctx, nil, "mxcluster", "xdata", "verify", "--lim", "1")
+	if err == nil && r.Code == 0 {
+		err = errors.New("damage is not found")
+	}
+	return err
 }
