@@ -8,8 +8,7 @@ GOLANGCI  := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 
 # Tests of these play clusters in virtual time on one thread, copy much data, run the
 # program as processes of its own, or one command after the other. Under the race detector
-# they take three to four times as long, and there is little that runs side by side for it to
-# see; `make race` runs them so.
+# they take three to four times as long; `make race` runs them so.
 PLAIN     := mxcluster/cmd/mxcluster mxcluster/commands mxcluster/internal/agent mxcluster/xdata
 # These mostly wait, for clusters on a real kernel, and measure what clients see. Those that ask
 # for no figures of a busy machine run two at a time; no more than one other package is tested

@@ -238,17 +238,13 @@ func (a *orders) plan(o control.Order) (*move, error) {
 	c, regular := a.doc.ClusterOfLIM(o.LIM), a.doc.RegularOf(o.LIM)
 	m, hereActive := &move{lim: o.LIM, target: regular.Name}, a.lims.of(o.LIM).State.Active()
 	v := a.view(time.Now())
-	var able bool
-	if o.Kind == control.OrderFallback {
-		m.blocked, able = failover.FallbackBlockedBy(v, o.LIM)
-	} else {
-		m.target = c.Standby
-		var why string
-		if why, able = failover.FailoverBlockedBy(v, c, o.LIM); why != "" {
-			m.blocked = []string{why}
-		}
-		m.evicts = failover.Evicts(v, c, o.LIM)
+	blockedBy := failover.FallbackBlockedBy
+	if o.Kind != control.OrderFallback {
+		m.target, m.evicts = c.Standby, failover.Evicts(v, c, o.LIM)
+		blockedBy = failover.FailoverBlockedBy
 	}
+	var able bool
+	m.blocked, able = blockedBy(v, o.LIM)
 	p := a.peers.all[m.target]
 	switch {
 	case !hereActive && p != nil && p.Liveness == failover.Alive && p.Claim.LIM(o.LIM).State.Active():
@@ -261,7 +257,8 @@ func (a *orders) plan(o control.Order) (*move, error) {
 	case p == nil || p.Liveness != failover.Alive:
 		return nil, fault.New(fault.Refused, "start its agent first", "LIM %d cannot move: %s", o.LIM, strings.Join(m.blocked, "; "))
 	case len(m.blocked) > 0 && (!o.Now || !able):
-		return nil, fault.New(fault.Refused, blockedHint(o, able, len(m.blocked) == 1 && failover.Passing(p.Peer, o.LIM)), "LIM %d cannot move: %s", o.LIM, strings.Join(m.blocked, "; "))
+		soon, _ := blockedBy(failover.Soon(v, m.target, o.LIM), o.LIM)
+		return nil, fault.New(fault.Refused, blockedHint(o, able, len(soon) == 0), "LIM %d cannot move: %s", o.LIM, strings.Join(m.blocked, "; "))
 	}
 	return m, nil
 }

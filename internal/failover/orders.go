@@ -1,6 +1,11 @@
 package failover
 
-import "mxcluster/clusterconf"
+import (
+	"maps"
+	"slices"
+
+	"mxcluster/clusterconf"
+)
 
 // FallbackBlockedBy returns what keeps a LIM that runs on this standby from falling back to its
 // regular server; empty: nothing does. able: the regular server can run it but is not ready, so
@@ -25,20 +30,37 @@ func Evicts(v View, c *clusterconf.Cluster, lim int) int {
 }
 
 // FailoverBlockedBy returns what keeps a LIM that runs on this regular server from moving to the
-// standby; "": nothing does. able: the standby can run it but is not ready, so that an order with
+// standby; empty: nothing does. able: the standby can run it but is not ready, so that an order with
 // "now" may override this.
-func FailoverBlockedBy(v View, c *clusterconf.Cluster, lim int) (why string, able bool) {
+func FailoverBlockedBy(v View, lim int) (why []string, able bool) {
+	c := v.Document.ClusterOfLIM(lim)
 	standby := v.Peers[c.Standby]
 	if why := v.standbyUnfit(c, lim, standby); why != "" {
-		return why, false
+		return []string{why}, false
 	}
-	return v.standbyUnready(c, lim, standby), true
+	if why := v.standbyUnready(c, lim, standby); why != "" {
+		return []string{why}, true
+	}
+	return nil, true
 }
 
-// Passing reports whether a server is about to be able to take a LIM: its agent has just started, or
-// still stops the LIM there, as after a power cut. That ends by itself.
-func Passing(p Peer, lim int) bool {
-	return p.Liveness == Alive && p.Claim != nil && (!p.Claim.Settled || p.Claim.LIM(lim).State == Stopping)
+// Soon returns a view as it will be by itself when a server that is alive has settled, and has stopped
+// a LIM that it is stopping, as its agent does after a power cut.
+func Soon(v View, server string, lim int) View {
+	p := v.Peers[server]
+	if p.Liveness != Alive || p.Claim == nil {
+		return v
+	}
+	claim := *p.Claim
+	claim.Settled, claim.LIMs = true, slices.Clone(claim.LIMs)
+	for i := range claim.LIMs {
+		if l := &claim.LIMs[i]; l.LIM == lim && l.State == Stopping {
+			l.State = Stopped
+		}
+	}
+	p.Claim, v.Peers = &claim, maps.Clone(v.Peers)
+	v.Peers[server] = p
+	return v
 }
 
 // upOn words that a LIM is active on a server that it would move to.

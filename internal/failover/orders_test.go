@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,7 +60,7 @@ func TestWhatBlocksOrders(t *testing.T) {
 			t.Errorf("%s: fallback: %q, %t", tc.name, why, able)
 		}
 		v.Self = "srv2"
-		if why, able := FailoverBlockedBy(v, &d.Clusters[0], 2); why != tc.failover || able != tc.able {
+		if why, able := FailoverBlockedBy(v, 2); strings.Join(why, "; ") != tc.failover || able != tc.able {
 			t.Errorf("%s: failover: %q, %t", tc.name, why, able)
 		}
 	}
@@ -165,25 +166,33 @@ func TestFlaps(t *testing.T) {
 	}
 }
 
-// What ends by itself is waited for; what does not has to be mended.
-func TestPassing(t *testing.T) {
-	claim := func(settled bool, s State) Peer {
-		return Peer{Liveness: Alive, Claim: &Claim{Settled: settled, LIMs: []LIMClaim{{LIM: 2, State: s}}}}
-	}
+// What ends by itself does not block soon; what has to be mended does.
+func TestWhatBlocksSoon(t *testing.T) {
 	for _, tc := range []struct {
-		name string
-		peer Peer
-		want bool
+		name           string
+		change         func(*View, *Claim) // of the server that is moved to
+		back, failover string
 	}{
-		{"ready", claim(true, Stopped), false},
-		{"just started", claim(false, Stopped), true},
-		{"still stops it", claim(true, Stopping), true},
-		{"runs it", claim(true, Running), false},
-		{"not heard", Peer{Liveness: Gone, Claim: claim(false, Stopping).Claim}, false},
-		{"never heard", Peer{Liveness: Alive}, false},
+		{"it has just started, and still stops it", func(_ *View, c *Claim) { c.Settled, c.LIMs = false, []LIMClaim{{LIM: 2, State: Stopping}} }, "[]", ""},
+		{"it runs it", func(_ *View, c *Claim) { c.LIMs = []LIMClaim{{LIM: 2, State: Running}} }, "[it is still up on srv2]", "it is still up on sb1"},
+		{"it has just started, and is drained", func(v *View, c *Claim) {
+			c.Settled = false
+			v.Document.Server(c.Server).Drained = &clusterconf.Maintenance{By: "root", Reason: "new disk"}
+		}, "[srv2 is drained by root (new disk)]", "sb1 is drained by root (new disk)"},
 	} {
-		if got := Passing(tc.peer, 2); got != tc.want {
-			t.Errorf("%s: %t", tc.name, got)
+		blocked := func(self, target string) View {
+			d := clusterconftest.System(1, 2)
+			v := View{Now: epoch, Self: self, Settled: true, Document: d, LIMs: map[int]Local{}, Peers: map[string]Peer{}}
+			c := &Claim{Server: target, Revision: d.Revision, Settled: true}
+			tc.change(&v, c)
+			v.Peers[target] = Peer{Liveness: Alive, Claim: c}
+			return Soon(v, target, 2)
+		}
+		if why, _ := FallbackBlockedBy(blocked("sb1", "srv2"), 2); fmt.Sprint(why) != tc.back {
+			t.Errorf("%s: fallback: %q", tc.name, why)
+		}
+		if why, _ := FailoverBlockedBy(blocked("srv2", "sb1"), 2); strings.Join(why, "; ") != tc.failover {
+			t.Errorf("%s: failover: %q", tc.name, why)
 		}
 	}
 }

@@ -26,7 +26,7 @@ import (
 	"mxcluster/internal/snmp"
 )
 
-// alarmsEnv, if set, has the tests raise alarms of more kinds; it takes some minutes.
+// alarmsEnv, if set, has the tests raise alarms of more kinds; it takes a minute.
 const alarmsEnv = "MXCLUSTER_TEST_ALARMS"
 
 func TestAlarmsReachEverySink(t *testing.T) { runScenario(t, "alarms", program(t)) }
@@ -42,8 +42,6 @@ type ears struct {
 	*site
 	mu    sync.Mutex
 	heard []told
-
-	damaged string // version of LIM 1's data on the standby
 }
 
 const (
@@ -326,6 +324,7 @@ func (x *ears) causes() []alarmCause {
 	}
 	document, settings := filepath.Join(x.srv2.dir, "etc", "cluster.yaml"), x.settings
 	var saved []byte
+	var damaged string
 	return append(all,
 		alarmCause{of(alarms.AgentStopped, 0, "srv2"), on(x.srv2, "agent", "stop"), func(ctx context.Context) error { return x.startAgent(ctx, x.srv2) }},
 		alarmCause{of(alarms.DrainLeft, 0, "srv2"), on(x.srv1, "server", "drain", "srv2", "--for", "1s", "--reason", "fan", "--wait"), func(ctx context.Context) error {
@@ -338,8 +337,7 @@ func (x *ears) causes() []alarmCause {
 		}},
 		alarmCause{of(alarms.SettingsNotRead, 0, "srv2"), func(context.Context) error {
 			return x.srv2.writeSettings(strings.Replace(settings, "refresh: 1s", "refresh: 2s", 1))
-		},
-			func(context.Context) error { return x.srv2.writeSettings(settings) }},
+		}, func(context.Context) error { return x.srv2.writeSettings(settings) }},
 		alarmCause{of(alarms.DocumentUnreadable, 0, "srv2"), func(context.Context) (err error) {
 			if saved, err = os.ReadFile(document); err != nil {
 				return err
@@ -347,8 +345,11 @@ func (x *ears) causes() []alarmCause {
 			return os.WriteFile(document, append(bytes.Clone(saved), "fallbak: manual\n"...), 0o600)
 		}, func(context.Context) error { return os.WriteFile(document, saved, 0o600) }},
 		alarmCause{of(alarms.AliasInUse, 1, "srv1"), x.plugStranger, x.unplugStranger},
-		alarmCause{of(alarms.DataDamaged, 1, "sb1"), x.damageData, func(ctx context.Context) error {
-			return errors.Join(x.mx(ctx, x.srv1, "sync", "--lim", "1"), x.mx(ctx, x.standby, "xdata", "remove", "--lim", "1", x.damaged))
+		alarmCause{of(alarms.DataDamaged, 1, "sb1"), func(ctx context.Context) (err error) {
+			damaged, err = x.damageData(ctx)
+			return err
+		}, func(ctx context.Context) error {
+			return errors.Join(x.mx(ctx, x.srv1, "sync", "--lim", "1"), x.mx(ctx, x.standby, "xdata", "remove", "--lim", "1", damaged))
 		}},
 	)
 }
@@ -373,26 +374,28 @@ func (x *ears) plugStranger(context.Context) error {
 
 func (x *ears) unplugStranger(context.Context) error { return x.network.unplug(strangerPort) }
 
-// damageData changes a byte in the standby's copy of LIM 1's data, and has it looked at.
-func (x *ears) damageData(ctx context.Context) error {
+// damageData changes a byte in the standby's copy of LIM 1's data, and has it looked at. It returns
+// the version.
+func (x *ears) damageData(ctx context.Context) (string, error) {
 	data, err := x.srv1.writeData(2)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if err := x.mx(ctx, x.srv1, "xdata", "backup", "--lim", "1", "--from", data); err != nil {
-		return err
+	if err := errors.Join(x.mx(ctx, x.srv1, "xdata", "backup", "--lim", "1", "--from", data), x.mx(ctx, x.srv1, "sync", "--lim", "1")); err != nil {
+		return "", err
 	}
-	if err := x.mx(ctx, x.srv1, "sync", "--lim", "1"); err != nil {
-		return err
+	const change = "f=$(find . -path '*xdata_1_*' -name extensions-0) && chmod u+w $f && printf X | dd of=$f bs=1 seek=5 conv=notrunc 2>/dev/null && echo $f"
+	r, err := x.standby.Run(ctx, nil, "sh", "-c", change)
+	if err != nil {
+		return "", err
 	}
-	r, err := x.standby.Run(ctx, nil, "sh", "-c", "f=$(find . -path '*xdata_1_*' -name extensions-0) && chmod u+w $f && printf X | dd of=$f bs=1 seek=5 conv=notrunc 2>/dev/null && echo $f")
-	x.damaged = regexp.MustCompile(`xdata_1_\d+`).FindString(string(r.Out))
-	if err != nil || x.damaged == "" {
-		return fmt.Errorf("no data on the standby: %+v, %w", r, err)
+	version := regexp.MustCompile(`xdata_1_\d+`).FindString(string(r.Out))
+	if version == "" {
+		return "", fmt.Errorf("no data on the standby: exit code %d: %s", r.Code, r.Err)
 	}
 	r, err = x.standby.Run(ctx, nil, "mxcluster", "xdata", "verify", "--lim", "1")
 	if err == nil && r.Code == 0 {
 		err = errors.New("damage is not found")
 	}
-	return err
+	return version, err
 }

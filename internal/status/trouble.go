@@ -184,8 +184,13 @@ func (a *Alarm) remedy() *failover.Remedy {
 	switch alarms.Name(a.Name) {
 	case alarms.DataConflict:
 		return &failover.Remedy{What: "keep one side's, regular or standby", Command: fmt.Sprintf("mxcluster sync --lim %d --keep regular", a.LIM)}
-	case alarms.DataBehind, alarms.SyncFailed, alarms.DataDamaged:
-		return &failover.Remedy{Command: fmt.Sprintf("mxcluster sync --lim %d", a.LIM)}
+	case alarms.DataDamaged:
+		if alarms.Severity(a.Severity) == alarms.Warning { // a good one is there; the damaged one stays until it is removed
+			break
+		}
+		return syncs(a.LIM)
+	case alarms.DataBehind, alarms.SyncFailed:
+		return syncs(a.LIM)
 	case alarms.DocumentUnreadable:
 		return &failover.Remedy{On: a.Server, Command: "mxcluster config validate"}
 	case alarms.VersionBehind:
@@ -196,4 +201,8 @@ func (a *Alarm) remedy() *failover.Remedy {
 		return &failover.Remedy{Command: "mxcluster server undrain " + a.Server}
 	}
 	return &failover.Remedy{Command: "mxcluster alarms explain " + a.Name}
+}
+
+func syncs(lim int) *failover.Remedy {
+	return &failover.Remedy{Command: fmt.Sprintf("mxcluster sync --lim %d", lim)}
 }

@@ -44,3 +44,13 @@ func TestAlarmOfALIMThatSaysNothing(t *testing.T) {
 		t.Errorf("an agent that was stopped, which no LIM tells of: %+v", got)
 	}
 }
+
+// Where another version is good, a damaged one is to be looked at and removed: a sync leaves it there.
+func TestRemedyOfDamagedData(t *testing.T) {
+	for severity, want := range map[string]string{"critical": "mxcluster sync --lim 3", "warning": "mxcluster alarms explain data-damaged"} {
+		a := Alarm{Name: "data-damaged", Severity: severity, LIM: 3, Server: "sb1"}
+		if got := a.remedy().Command; got != want {
+			t.Errorf("%s: %s, want %s", severity, got, want)
+		}
+	}
+}

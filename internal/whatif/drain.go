@@ -1,6 +1,7 @@
 package whatif
 
 import (
+	"strings"
 	"time"
 
 	"mxcluster/clusterconf"
@@ -38,8 +39,8 @@ func (w *play) unready(servers []string) map[int]string {
 		if n.cluster == nil || !n.up || s.LIM == 0 || !n.lims[s.LIM].State.Active() {
 			continue
 		}
-		if why, able := failover.FailoverBlockedBy(w.view(n), n.cluster, s.LIM); able && why != "" {
-			out[s.LIM] = why
+		if why, able := failover.FailoverBlockedBy(w.view(n), s.LIM); able && len(why) > 0 {
+			out[s.LIM] = strings.Join(why, "; ")
 		}
 	}
 	return out
