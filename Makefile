@@ -15,7 +15,7 @@ PLAIN     := mxcluster/cmd/mxcluster mxcluster/commands mxcluster/internal/agent
 # beside them, first the one with the most processes at once.
 LAB       := mxcluster/internal/lab
 
-.PHONY: build test test-race test-lab test-plain race needs lint docs pictures demo fuzz bench mutants betrayals cover packages package-test package-lint upgrade-test clean
+.PHONY: build test test-race test-lab test-plain race needs lint docs pictures demo fuzz bench mutants betrayals cover packages package-test package-lint upgrade-test mixed-test clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags grpcnotrace -o bin/mxcluster ./cmd/mxcluster
@@ -109,12 +109,17 @@ package-lint:
 	packaging/lint
 
 # Servers are upgraded from the program of another commit, and downgraded to it again.
-FROM ?= c746812
+FROM     ?= c746812
+UPGRADES := RollingUpgrade|UpgradeInEveryOrder
 upgrade-test:
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	git archive $(FROM) | tar -x -C "$$dir"; \
 	(cd "$$dir" && CGO_ENABLED=0 $(GO) build -buildvcs=false -o "$$dir/mxcluster-$(FROM)" ./cmd/mxcluster); \
-	MXCLUSTER_TEST_OLD_BINARY="$$dir/mxcluster-$(FROM)" $(GO) test -v -count=1 -timeout 2h -run 'RollingUpgrade|UpgradeInEveryOrder' ./internal/lab
+	MXCLUSTER_TEST_OLD_BINARY="$$dir/mxcluster-$(FROM)" $(GO) test -v -count=1 -timeout 2h -run '$(UPGRADES)' ./internal/lab
+
+# The short form of it, for each commit: one cluster, whose standby is once the newer and once the older one.
+mixed-test: UPGRADES := MixedCluster
+mixed-test: upgrade-test
 
 cover:
 	$(GO) test -coverprofile=coverage.out ./...

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -136,4 +137,34 @@ func TestHostileArchives(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzFiles reads any archive, as it is after decryption: each file in it is below the folder.
+func FuzzFiles(f *testing.F) {
+	var whole bytes.Buffer
+	w := tar.NewWriter(&whole)
+	for name, text := range map[string]string{aboutFile: `{"kind":"` + aboutKind + `","later":1}`, "cluster.yaml": "revision: 7\n", "ssh/id": "secret"} {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(text))}); err != nil {
+			f.Fatal(err)
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			f.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole.Bytes())
+	f.Add(whole.Bytes()[:700])
+	f.Fuzz(func(t *testing.T, text []byte) {
+		a, err := readFiles(bytes.NewReader(text))
+		if err != nil {
+			return
+		}
+		for _, file := range a.Files {
+			if !filepath.IsLocal(file.Name) || file.Mode > 0o777 {
+				t.Errorf("taken is %q with mode %o", file.Name, file.Mode)
+			}
+		}
+	})
 }

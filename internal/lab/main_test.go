@@ -158,6 +158,7 @@ func scenarios() map[string]Scenario {
 		"upgrade":               upgradeScenario,
 		"record":                recordScenario,
 		"upgrade-orders":        upgradeOrdersScenario,
+		"mixed-cluster":         mixedScenario,
 	}
 	maps.Copy(all, bootOrderScenarios())
 	maps.Copy(all, benchScenarios())

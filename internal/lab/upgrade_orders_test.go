@@ -24,6 +24,15 @@ func TestUpgradeInEveryOrder(t *testing.T) {
 	runScenario(t, "upgrade-orders", program(t))
 }
 
+// TestMixedCluster has servers of an earlier version beside servers of this one, in both orders. It
+// is played where an earlier version's program is named.
+func TestMixedCluster(t *testing.T) {
+	if os.Getenv(oldEnv) == "" {
+		return
+	}
+	runScenario(t, "mixed-cluster", program(t))
+}
+
 // mixed is a site whose servers run two versions of the program.
 type mixed struct {
 	*site
@@ -39,14 +48,9 @@ type mixed struct {
 // is cut, and it falls back. Then they are downgraded in the same order, and nothing is lost either.
 // At the end something new is written: a downgrade is refused until that is undone.
 func upgradeOrdersScenario(ctx context.Context, l *Lab) error {
-	x := &mixed{site: newEmptySite(l), old: os.Getenv(oldEnv), files: 3}
-	for _, step := range []func(context.Context) error{x.build,
-		func(context.Context) error { return x.install(x.old, x.srv1, x.srv2, x.standby) },
-		x.makeSystem, x.connectClient, func(ctx context.Context) error { return x.create(ctx, testFailoverAfter) },
-	} {
-		if err := within(ctx, testStep, step); err != nil {
-			return err
-		}
+	x, err := newMixed(ctx, l)
+	if err != nil {
+		return err
 	}
 	s := map[string]*Server{"srv1": x.srv1, "srv2": x.srv2, "sb1": x.standby}
 	for _, order := range []string{"sb1 srv1 srv2", "sb1 srv2 srv1", "srv1 sb1 srv2", "srv1 srv2 sb1", "srv2 sb1 srv1", "srv2 srv1 sb1"} {
@@ -76,6 +80,43 @@ func upgradeOrdersScenario(ctx context.Context, l *Lab) error {
 	}
 	x.work(ctx, "any order", "downgraded after an undo")
 	return x.f.err()
+}
+
+// mixedScenario: the standby is the first to be upgraded, and the first to be downgraded, so that
+// each of the two versions is once that of the standby and once that of the regular servers. In
+// both, the cluster does what it is for, and no restart costs a call.
+func mixedScenario(ctx context.Context, l *Lab) error {
+	x, err := newMixed(ctx, l)
+	if err != nil {
+		return err
+	}
+	servers := []*Server{x.standby, x.srv1, x.srv2}
+	for _, step := range []struct{ program, what, order string }{{l.Exe, "upgrade", "standby newer"}, {x.old, "downgrade", "standby older"}} {
+		for i, s := range servers {
+			x.replace(ctx, s, step.program, step.order, step.what)
+			if i == 0 {
+				x.work(ctx, step.order, "standby replaced")
+			}
+			if ctx.Err() != nil {
+				return errors.Join(x.f.err(), ctx.Err())
+			}
+		}
+	}
+	return x.f.err()
+}
+
+// newMixed is a site with a cluster whose servers are all of the earlier version.
+func newMixed(ctx context.Context, l *Lab) (*mixed, error) {
+	x := &mixed{site: newEmptySite(l), old: os.Getenv(oldEnv), files: 3}
+	for _, step := range []func(context.Context) error{x.build,
+		func(context.Context) error { return x.install(x.old, x.srv1, x.srv2, x.standby) },
+		x.makeSystem, x.connectClient, func(ctx context.Context) error { return x.create(ctx, testFailoverAfter) },
+	} {
+		if err := within(ctx, testStep, step); err != nil {
+			return nil, err
+		}
+	}
+	return x, nil
 }
 
 // replace upgrades or downgrades a server once the newer program says that it may be restarted, and

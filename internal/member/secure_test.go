@@ -9,12 +9,14 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/memberlist"
 
+	"mxcluster/internal/compat"
 	"mxcluster/internal/member/membernet"
 	"mxcluster/internal/member/seal"
 )
@@ -303,6 +305,9 @@ func FuzzSecure(f *testing.F) {
 	f.Add([]byte("mx\x01\x02"), true)
 	f.Add([]byte{membershipPing, 0x83, 0xa5, 'S', 'e', 'q', 'N', 'o', 1}, false)
 	f.Add([]byte{membershipChecked, 0, 0, 0, 0, membershipAlive, 0x80}, false)
+	for _, in := range append(compat.Recorded(f, "gossip"), compat.OfTheFuture(f, "gossip")...) {
+		f.Add(in.Content, true)
+	}
 	f.Fuzz(func(t *testing.T, b []byte, outside bool) {
 		if outside {
 			if o := p.secure.box.Open(b, time.Now()); len(o.Frames) > 0 {
@@ -339,6 +344,11 @@ func FuzzStream(f *testing.F) {
 	f.Add([]byte("\x00\x82\xa5SeqNo\x01\xa4Node\xa1b"))                                       // a ping
 	f.Add([]byte("\x09\x82\xa4Algo\x00\xa3Buf\xa3abc"))                                       // compressed
 	f.Add([]byte("\xf4\x01x\x00"))                                                            // a label
+	for _, in := range append(compat.Recorded(f, "gossip"), compat.OfTheFuture(f, "gossip")...) {
+		size := binary.BigEndian.AppendUint16([]byte{0xcd}, uint16(len(in.Content))) //nolint:gosec // recorded are below 64 KiB
+		f.Add(slices.Concat([]byte("\x08\x81\xaaUserMsgLen"), size, in.Content))
+		f.Add(slices.Concat([]byte("\x06\x83\xa5Nodes\x00\xacUserStateLen"), size, []byte("\xa4Join\xc3"), in.Content))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		ours, theirs := net.Pipe()
 		defer ours.Close()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"mxcluster/internal/compat"
 	"mxcluster/internal/fault"
 )
 
@@ -324,6 +325,9 @@ func FuzzScan(f *testing.F) {
 	f.Add([]byte("{alias.lease: 3s, server: null}"))
 	f.Add([]byte("# c\n---\n"))
 	f.Add([]byte("server: &a b\nxdata_dir: *a\n"))
+	for _, in := range append(compat.Recorded(f, "settings"), compat.OfTheFuture(f, "settings")...) {
+		f.Add(in.Content)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		before, err := scan("f", data)
 		if err != nil {
