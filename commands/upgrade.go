@@ -104,7 +104,7 @@ func runUpgradeCheck(ctx context.Context, a *app, downgrade bool) error {
 	var why []string
 	what := "the agent of " + out.Server + " may not be restarted now"
 	if why = out.Reasons; downgrade {
-		out.Downgrade = downgradeOf(doc, levels.Oldest())
+		out.Downgrade = downgradeOf(doc, levels.Before())
 		what, why = "the version before this one cannot go on", out.Downgrade.Reasons
 	}
 	if err := s.out.Show(upgradeView(&out)); err != nil {
@@ -112,6 +112,9 @@ func runUpgradeCheck(ctx context.Context, a *app, downgrade bool) error {
 	}
 	if len(why) > 0 {
 		hint := "wait, and look again; mxcluster status says more"
+		if old := tooOld(st); len(old) > 0 {
+			hint = "upgrade mxcluster on " + strings.Join(old, " and ") + ", where waiting does not help; mxcluster status says more"
+		}
 		if downgrade {
 			hint = "undo first: " + strings.Join(out.Downgrade.Undo, "; ")
 		}
@@ -178,6 +181,7 @@ func upgradeCheck(doc *clusterconf.Document, info *control.AgentInfo, st *status
 			}
 		}
 	}
+	out.Reasons = slices.Compact(out.Reasons)
 	out.MayRestart = len(out.Reasons) == 0
 	return out
 }
@@ -205,6 +209,16 @@ func nextUpgrade(doc *clusterconf.Document, programs map[string]levels.Program, 
 
 // canonical writes a version as Go does, with a v.
 func canonical(version string) string { return "v" + strings.TrimPrefix(version, "v") }
+
+// tooOld are the servers whose version cannot read the others' cluster document.
+func tooOld(st *status.ClusterStatus) (names []string) {
+	for _, a := range st.CountedAlarms() {
+		if a.OfOlderVersion() && !slices.Contains(names, a.Server) {
+			names = append(names, a.Server)
+		}
+	}
+	return names
+}
 
 // hindrances are why a restart of the agent here might be noticed.
 func hindrances(doc *clusterconf.Document, info *control.AgentInfo, st *status.ClusterStatus) []string {
@@ -274,15 +288,24 @@ func limHindrance(l *status.StatusLIM, server, standby string) []string {
 // does not know.
 func downgradeOf(doc *clusterconf.Document, before levels.Levels) *Downgrade {
 	out := &Downgrade{Reasons: []string{}, Undo: []string{}}
+	var last []string // in one edit: a server that cannot read the level counts again with it gone
 	for _, n := range doc.Needs() {
-		if n.Level > before.Document {
-			out.Reasons = append(out.Reasons, "the cluster document has "+n.Path)
+		if n.Level <= before.Document {
+			continue
+		}
+		out.Reasons = append(out.Reasons, "the cluster document has "+n.Path)
+		if strings.HasSuffix(n.Path, ".leftBehind") {
+			last = append(last, n.Path)
+		} else {
 			out.Undo = append(out.Undo, undoCommand(doc, n.Path))
 		}
 	}
 	if doc.Level > before.Document {
 		out.Reasons = append(out.Reasons, fmt.Sprintf("the cluster document says level %d", doc.Level))
-		out.Undo = append(out.Undo, "mxcluster config edit, and take out the line 'level'")
+		last = append(last, "the line 'level'")
+	}
+	if len(last) > 0 {
+		out.Undo = append(out.Undo, "mxcluster config edit, and take out "+strings.Join(last, " and "))
 	}
 	out.Undo = slices.Compact(out.Undo)
 	out.Possible = len(out.Reasons) == 0
@@ -298,8 +321,6 @@ func undoCommand(doc *clusterconf.Document, path string) string {
 	case err != nil:
 	case list == "servers" && key == "drained":
 		return "mxcluster server undrain " + doc.Servers[i].Name
-	case list == "servers" && key == "leftBehind":
-		return "mxcluster server leave-behind " + doc.Servers[i].Name + " --undo"
 	case list == "clusters" && key == "frozen":
 		return "mxcluster unfreeze " + doc.Clusters[i].Name
 	case list == "clusters" && key == "fallbackWindow":

@@ -74,6 +74,9 @@ func (a *Agent) Edit(ctx context.Context, r control.EditRequest) (*control.EditR
 			return step{}, fault.New(fault.Refused, p.Hint, "%s", p.Why)
 		case p.Server == a.cfg.Server:
 			return step{place: p}, nil
+		case a.docs.unreadable() != "": // the edit is of a document that is not the newest
+			return step{}, fault.New(fault.Refused, "run it on "+p.Server+", or upgrade mxcluster on "+a.cfg.Server+" first",
+				"%s cannot read the newest cluster document, and so cannot edit it: %s", a.cfg.Server, a.docs.unreadable())
 		}
 		return step{place: p, reply: a.mail.passOn(p.Server, message{Type: typeEdit, Edit: &editMessage{r}})}, nil
 	})

@@ -135,6 +135,10 @@ func TestDocumentThatCannotBeRead(t *testing.T) {
 				w.edit("srv1", func(c *clusterconf.Cluster) { c.LIMs[0].Priority++ })
 				pass(2 * documentLate)
 				w.onlyUnreadable(later.told)
+				_, err := w.servers["sb1"].agent.Edit(w.t.Context(), control.EditRequest{Base: clusterconf.Hash(w.doc), Document: clusterconf.Encode(w.doc)})
+				if fault.CodeOf(err) != fault.Refused || !strings.Contains(err.Error(), later.told) || !strings.Contains(fault.HintOf(err), "run it on srv1, or upgrade mxcluster on sb1") {
+					t.Errorf("an edit on sb1: %v, %s", err, fault.HintOf(err))
+				}
 				on.Store(false)
 				w.edit("srv1", func(c *clusterconf.Cluster) { c.LIMs[0].Priority++ })
 				w.awaitAlarms(soon)

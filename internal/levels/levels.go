@@ -34,6 +34,9 @@ func Known() Levels {
 // Oldest are the levels of versions that do not tell theirs.
 func Oldest() Levels { return Levels{Document: First, Gossip: 1, Control: 1, Transfer: 7} }
 
+// Before are the levels of the version before this one, to which a downgrade is possible.
+func Before() Levels { return Oldest() }
+
 // String names all levels.
 func (l Levels) String() string {
 	return fmt.Sprintf("document %d, gossip %d, control %d, transfer %d", l.Document, l.Gossip, l.Control, l.Transfer)

@@ -179,6 +179,12 @@ func (a *Alarm) toldBy(all []Trouble) bool {
 	return false
 }
 
+// OfOlderVersion reports whether a server cannot read what the others can: nothing but another
+// version of the program on it ends that.
+func (a *Alarm) OfOlderVersion() bool {
+	return a.Name == string(alarms.DocumentUnreadable) && strings.Contains(a.Text, "the others' cluster document")
+}
+
 // remedy is what to type about an alarm.
 func (a *Alarm) remedy() *failover.Remedy {
 	switch alarms.Name(a.Name) {
@@ -192,6 +198,9 @@ func (a *Alarm) remedy() *failover.Remedy {
 	case alarms.DataBehind, alarms.SyncFailed:
 		return syncs(a.LIM)
 	case alarms.DocumentUnreadable:
+		if a.OfOlderVersion() {
+			return &failover.Remedy{What: "upgrade mxcluster on " + a.Server, Command: "mxcluster upgrade check"}
+		}
 		return &failover.Remedy{On: a.Server, Command: "mxcluster config validate"}
 	case alarms.VersionBehind:
 		return &failover.Remedy{Command: "mxcluster upgrade check"}

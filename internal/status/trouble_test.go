@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"mxcluster/internal/failover"
 )
 
 // An alarm of one LIM is left out only where that LIM says the same of itself, not where another
@@ -51,6 +53,19 @@ func TestRemedyOfDamagedData(t *testing.T) {
 		a := Alarm{Name: "data-damaged", Severity: severity, LIM: 3, Server: "sb1"}
 		if got := a.remedy().Command; got != want {
 			t.Errorf("%s: %s, want %s", severity, got, want)
+		}
+	}
+}
+
+// What lies on a server's own disk is looked at there; of what its version cannot read that says nothing.
+func TestRemedyOfAnUnreadableDocument(t *testing.T) {
+	for text, want := range map[string]failover.Remedy{
+		"the cluster document on the disk of srv2 cannot be used; revision 7 stays in force: line 8":                          {On: "srv2", Command: "mxcluster config validate"},
+		"srv2, of version 1.0.0, cannot read the others' cluster document, and takes nothing over; revision 7 stays in force": {What: "upgrade mxcluster on srv2", Command: "mxcluster upgrade check"},
+	} {
+		a := Alarm{Name: "document-unreadable", Severity: "warning", Server: "srv2", Text: text}
+		if got := *a.remedy(); got != want {
+			t.Errorf("%s: %+v, want %+v", text, got, want)
 		}
 	}
 }
