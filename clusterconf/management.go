@@ -29,6 +29,9 @@ func (d *Document) SetManagement(m Management) error {
 		return fault.New(fault.Refused, "put LIM 1 into a cluster first: mxcluster create, or mxcluster add-lim",
 			"cannot set the management system: LIM %d is in no cluster", ManagementLIM)
 	}
+	if was := d.Management; was != nil {
+		m.Others = was.Others
+	}
 	d.Management = &m
 	return nil
 }

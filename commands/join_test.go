@@ -96,6 +96,14 @@ func TestJoinRefused(t *testing.T) {
 			bad{"join 10.0.0.11 --server srv2 --key-file -", 3, `cluster.yaml is of another system`, `remove the file`},
 		},
 		{
+			"below the level", func(_ *testing.T, w *world) {
+				w.fetch = func(netip.AddrPort, [][]byte) (*clusterconf.Document, error) {
+					return clusterconf.Parse("the document of srv1", []byte(strings.Replace(clusterconftest.OneCluster, "kind: ClusterDocument\n", "kind: ClusterDocument\nlevel: 99\n", 1)))
+				}
+			},
+			bad{"join 10.0.0.11 --server srv2 --key-file -", 3, `this server cannot join: the document is of level 99; this version of mxcluster reads it up to level 2`, `upgrade mxcluster on this server`},
+		},
+		{
 			"nobody there", func(_ *testing.T, w *world) {
 				w.fetch = func(netip.AddrPort, [][]byte) (*clusterconf.Document, error) {
 					return nil, fault.New(fault.Unreachable, "check the address", "nobody answers")
