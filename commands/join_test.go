@@ -98,7 +98,7 @@ func TestJoinRefused(t *testing.T) {
 		{
 			"below the level", func(_ *testing.T, w *world) {
 				w.fetch = func(netip.AddrPort, [][]byte) (*clusterconf.Document, error) {
-					return clusterconf.Parse("the document of srv1", []byte(strings.Replace(clusterconftest.OneCluster, "kind: ClusterDocument\n", "kind: ClusterDocument\nlevel: 99\n", 1)))
+					return clusterconf.Parse("the document of srv1", []byte(strings.Replace(clusterconftest.OneCluster, "level: 2\n", "level: 99\n", 1)))
 				}
 			},
 			bad{"join 10.0.0.11 --server srv2 --key-file -", 3, `this server cannot join: the document is of level 99; this version of mxcluster reads it up to level 2`, `upgrade mxcluster on this server`},
