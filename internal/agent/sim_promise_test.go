@@ -58,6 +58,14 @@ func (a answer) String() string {
 	return fmt.Sprintf("%s says no (%s)", a.by, a.why)
 }
 
+// ended reports whether what an answer rests on has ended by itself, as it says.
+func (a answer) ended(now time.Time) bool {
+	_, until, ok := strings.Cut(a.why, " until ")
+	until, _, _ = strings.Cut(until, " ")
+	end, err := time.Parse(time.RFC3339, until)
+	return ok && err == nil && now.After(end)
+}
+
 func (a answer) yes() bool { return a.covered != nil && *a.covered }
 func (a answer) no() bool  { return a.covered != nil && !*a.covered }
 
@@ -149,7 +157,7 @@ func (s *simulation) betrayNow(lim int) {
 	took := time.Since(began)
 	s.note("LIM %d is covered by %s: %v, after %s", lim, to, covered, took)
 	for _, a := range said {
-		if a.no() && covered && (makesRoom || failed) { // it was true when it was said, or nobody has tried since
+		if a.no() && covered && (makesRoom || failed || a.ended(time.Now())) { // it was true when it was said, or nobody has tried since
 			s.betrayals.sum.unknown++
 			continue
 		}
