@@ -60,6 +60,8 @@ type alias struct {
 	rival   rival
 	defence defence
 
+	strangerAsked time.Time // when it was last asked who else has it
+
 	otherBlock blockProbe // the query whether the other side's block is effective
 	reblocked  time.Time  // when the block here was renewed after the other side found it ineffective
 }

@@ -34,6 +34,7 @@ const (
 	rivalQuiet     = 150 * time.Millisecond // after a rival's last claim, until its effect is overwritten
 	foreignPeriod  = time.Second            // between checks whether a foreign host still has an alias that is held here
 	foreignTries   = 3                      // unanswered checks after which it has not
+	strangerAgain  = 10 * time.Second       // between questions whether a host that says nothing has an alias that is held here
 	freePeriod     = 150 * time.Millisecond // between checks whether an alias that is wanted here is free
 	foreignRetry   = 10 * time.Second       // until a start is retried in any case
 )
@@ -252,6 +253,22 @@ func (a *aliases) returned(name string) {
 	}
 }
 
+// tendStrangers asks who else has the alias that was not asked for longest: a host that has it and
+// says nothing answers clients all the same. Answers are heard like any other claim.
+func (a *aliases) tendStrangers(now time.Time) {
+	var next *alias
+	for _, x := range a.holding() {
+		if x.blocked == "" && x.foreign.mac == "" && now.Sub(x.strangerAsked) >= strangerAgain && (next == nil || x.strangerAsked.Before(next.strangerAsked)) {
+			next = x
+		}
+	}
+	if next != nil && a.net.budget.Take(now, 1, arpbudget.Poll) {
+		next.strangerAsked = now
+		// A failed send is a link that is down: nobody is reached, so nobody is in the way.
+		_ = a.net.wire.Ask(netops.Unspecified(next.addr.Addr()), next.addr.Addr(), nil)
+	}
+}
+
 // foreignHeard records that a host outside of the system uses an alias, and starts checking whether
 // it still does.
 func (a *alias) foreignHeard(mac string) {
@@ -288,7 +305,7 @@ func (a *alias) askForeign(free int) {
 				return // settled by another event
 			}
 			free++
-			switch others := inUse && a.serverAt(mac.String()) == ""; {
+			switch others := inUse && a.serverAt(mac.String()) == "" && !(a.holds && a.tellsFor(mac.String())); {
 			case others:
 				a.foreign.mac, free = mac.String(), 0
 			case err != nil, a.holds && time.Since(a.foreign.at) < foreignPeriod: // an error says nothing

@@ -152,6 +152,32 @@ func TestForeignHostWhileServing(t *testing.T) {
 	})
 }
 
+// A foreign host that has an alias in use and says nothing is found by asking, on whichever side
+// the LIM runs.
+func TestForeignHostThatSaysNothing(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		pass(time.Minute)
+		for _, on := range []string{"srv1", "sb1"} {
+			if on == "sb1" {
+				w.powerCut("srv1")
+				w.await(1, "sb1", 5*time.Second)
+			}
+			stranger := w.foreignHost(w.alias(1))
+			t.Logf("told after %s", w.until(strangerAgain+3*time.Second, "an alarm names the foreign MAC", func() bool {
+				return slices.ContainsFunc(w.alarmsSeen(on), func(x status.Alarm) bool {
+					return x.Name == "alias-in-use" && x.Server == on && strings.Contains(x.Text, foreignMAC)
+				})
+			}))
+			w.await(1, on, time.Second)
+			w.segment.Disconnect(stranger)
+			w.until(10*time.Second, "it is forgotten", func() bool {
+				return !slices.ContainsFunc(w.alarmsSeen(on), func(x status.Alarm) bool { return x.Name == "alias-in-use" })
+			})
+		}
+	})
+}
+
 // A LIM whose alias a foreign host has is not started; its status names the
 // host, and it starts within a second after that is gone.
 func TestForeignHostIsNamed(t *testing.T) {

@@ -18,6 +18,7 @@ func (a *Agent) housekeep(now time.Time) {
 		a.docs.tendOnDisk(now)
 		a.link.tendAddresses(now)
 		a.aliases.tendBlockProbes(now)
+		a.aliases.tendStrangers(now)
 		if a.link.gateways.changed {
 			a.link.lookAtGateways()
 		}

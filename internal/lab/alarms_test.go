@@ -356,20 +356,10 @@ func (x *ears) causes() []alarmCause {
 
 const strangerPort = "stranger"
 
-// plugStranger connects a host that has the alias of LIM 1, and says something.
+// plugStranger connects a host that has the alias of LIM 1 and says nothing.
 func (x *ears) plugStranger(context.Context) error {
-	inside, err := x.network.addClient(strangerPort, net.HardwareAddr{2, 0, 0x5e, 0, 9, 9}, labAddress(11))
-	if err != nil {
-		return err
-	}
-	return inside.Do(func() error {
-		conn, err := net.Dial("udp4", labAddress(110).Addr().String()+":9")
-		if err != nil {
-			return err
-		}
-		_, err = conn.Write([]byte("hello"))
-		return errors.Join(err, conn.Close())
-	})
+	_, err := x.network.addClient(strangerPort, net.HardwareAddr{2, 0, 0x5e, 0, 9, 9}, labAddress(11))
+	return err
 }
 
 func (x *ears) unplugStranger(context.Context) error { return x.network.unplug(strangerPort) }
