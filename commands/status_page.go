@@ -31,7 +31,7 @@ func (a *app) showStatus(st *status.ClusterStatus) error {
 	if a.out.NoHeaders {
 		return a.out.Show(v)
 	}
-	p := page{out: a.out}
+	p := page{out: a.out, now: st.GeneratedAt}
 	if a.out.Format == ui.Table {
 		p.width = pageWidth
 	}
@@ -54,7 +54,8 @@ func (a *app) showStatus(st *status.ClusterStatus) error {
 type page struct {
 	out    ui.Output // writes into text
 	text   bytes.Buffer
-	width  int // 0: lines are as long as they are
+	now    time.Time
+	width  int // 0: lines are as long as they are, and times are in full
 	failed error
 }
 
@@ -338,9 +339,17 @@ func (p *page) gap() {
 	}
 }
 
+// plain returns a text as it is shown.
+func (p *page) plain(text string) string {
+	if p.width > 0 {
+		text = ui.Left(text, p.now)
+	}
+	return ui.Plain(text)
+}
+
 // line writes a line, cut where it is too long.
 func (p *page) line(text string) {
-	text = ui.Plain(text)
+	text = p.plain(text)
 	if p.width > 0 {
 		text = clipped(text, p.width)
 	}
@@ -350,7 +359,7 @@ func (p *page) line(text string) {
 // say writes a sentence, on as many lines as it takes; those after the first begin with an
 // indent.
 func (p *page) say(indent, text string) {
-	for _, l := range wrapped(ui.Plain(text), p.width, indent) {
+	for _, l := range wrapped(p.plain(text), p.width, indent) {
 		p.text.WriteString(l + "\n")
 	}
 }

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"regexp"
 	"time"
 )
 
@@ -19,4 +20,21 @@ func Age(d time.Duration) string {
 		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
 	}
 	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+}
+
+var untilTime = regexp.MustCompile(`\buntil (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)`)
+
+// Left returns a text with how long "until 2026-12-03T04:00:00Z" is from now in its place: "for
+// 50m more", or "until 5m ago".
+func Left(text string, now time.Time) string {
+	return untilTime.ReplaceAllStringFunc(text, func(found string) string {
+		switch end, err := time.Parse(time.RFC3339, found[len("until "):]); {
+		case err != nil:
+			return found
+		case end.Before(now):
+			return "until " + Age(now.Sub(end)) + " ago"
+		default:
+			return "for " + Age(end.Sub(now)) + " more"
+		}
+	})
 }
