@@ -126,10 +126,15 @@ func pair(a, b string) [2]string { return [2]string{min(a, b), max(a, b)} }
 
 // hears reports whether two servers are up and hear each other.
 func (s *simulation) hears(a, b string) bool {
+	return s.trouble[a].slow == 0 && s.trouble[b].slow == 0 && s.reaches(a, b)
+}
+
+// reaches is that of servers whose disks may take their time.
+func (s *simulation) reaches(a, b string) bool {
 	for _, name := range []string{a, b} {
 		m := s.servers[name]
 		link, err := m.kernel.Link("eth0")
-		if err != nil || !link.Up || m.agent == nil || m.agent.hasEnded() || s.trouble[name].isFrozen() || s.trouble[name].slow > 0 {
+		if err != nil || !link.Up || m.agent == nil || m.agent.hasEnded() || s.trouble[name].isFrozen() {
 			return false
 		}
 	}

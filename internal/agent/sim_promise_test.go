@@ -308,7 +308,7 @@ func (s *simulation) goesHomeWithin(lim int, standby string, d time.Duration) bo
 
 // servedBeside reports whether a LIM is served by a server or by one that it hears.
 func (s *simulation) servedBeside(lim int, name string) bool {
-	return slices.ContainsFunc(s.holders(lim), func(by string) bool { return (by == name || s.hears(by, name)) && s.serves(lim, by) })
+	return slices.ContainsFunc(s.holders(lim), func(by string) bool { return (by == name || s.reaches(by, name)) && s.serves(lim, by) })
 }
 
 // hadData reports whether a server has a data version.
