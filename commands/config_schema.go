@@ -69,8 +69,6 @@ func answerKinds() []answerKind {
 		{"ManagerDiscovery", reflect.TypeFor[managerDiscovery](), []string{"manager discover"}},
 		{"ManagerCheck", reflect.TypeFor[managerCheck](), []string{"manager check"}},
 		{"ManagerStatus", reflect.TypeFor[managerStatus](), []string{"manager status"}},
-		{"DocumentLevels", reflect.TypeFor[Levels](), nil},
-		{"UpgradeCheck", reflect.TypeFor[UpgradeCheck](), []string{"upgrade check"}},
 		{"", reflect.TypeFor[Version](), []string{"version"}},
 	}
 }

@@ -72,6 +72,19 @@ func asJSON(t *testing.T, text string) any {
 	return value
 }
 
+// Each kind of answer, and each command with one, has one row.
+func TestEachAnswerHasOneRow(t *testing.T) {
+	seen := map[string]bool{}
+	for _, k := range answerKinds() {
+		for _, name := range append([]string{"kind " + k.kind}, k.commands...) {
+			if seen[name] {
+				t.Errorf("%s has two rows", name)
+			}
+			seen[name] = true
+		}
+	}
+}
+
 // Every schema that is offered can be printed and used.
 func TestEverySchema(t *testing.T) {
 	w := newWorld(t.TempDir())
