@@ -305,7 +305,7 @@ func (a *alias) askForeign(free int) {
 				return // settled by another event
 			}
 			free++
-			switch others := inUse && a.serverAt(mac.String()) == "" && !(a.holds && a.tellsFor(mac.String())); {
+			switch others := inUse && a.serverAt(mac.String()) == "" && (!a.holds || !a.tellsFor(mac.String())); {
 			case others:
 				a.foreign.mac, free = mac.String(), 0
 			case err != nil, a.holds && time.Since(a.foreign.at) < foreignPeriod: // an error says nothing
