@@ -33,10 +33,11 @@ func newCheckCommand(a *app) *cobra.Command {
 		Use:   "check [C]",
 		Short: "Check everything that a takeover depends on, on all servers",
 		Long: `Check looks at what the servers need to take over from each other, and tells for each
-point what was measured, what is needed and what to do: document and gossip key, agents,
-addresses and what else brings an alias up, nftables, the gossip port by TCP and UDP
-both ways, full-size packets, gratuitous ARP, logins for syncs both ways, the software
-of each LIM on both sides, witnesses, room for two backups of every LIM, clocks.
+point what was measured, what is needed and what to do: version, document and gossip
+key, agents, addresses and what else brings an alias up, nftables, the gossip port by TCP
+and UDP both ways, full-size packets, gratuitous ARP and what the kernel does with it,
+logins for syncs both ways, the software of each LIM on both sides, witnesses, room for
+two backups of every LIM, clocks.
 
 This server is looked at here. The others are asked by the login of their syncs, as
 'mxcluster sync setup-ssh' makes it, whether agents run or not; what a server that was

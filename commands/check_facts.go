@@ -6,7 +6,10 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"path"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,6 +68,7 @@ func (s *server) checkFacts(ctx context.Context, doc *clusterconf.Document, othe
 	x.agentFacts(ctx)
 	x.kernelFacts(ctx)
 	x.filesFacts()
+	x.arpFacts()
 	x.dataFacts()
 	f.ClockKept, f.ClockService = s.env.Machine.ClockKept()
 	f.Blocking = tryOf(s.env.Machine.Blocking())
@@ -182,6 +186,27 @@ func (x *factFinder) filesFacts() {
 			return err == nil
 		}) {
 			x.facts.UnitsMissing = "there is no " + unit
+		}
+	}
+}
+
+// arpFacts reads the kernel's settings of ARP, or of neighbour discovery.
+func (x *factFinder) arpFacts() {
+	family, names := "ipv4", []string{check.DropGratuitousARP, check.ARPIgnore}
+	if x.me.Base.Addr().Is6() {
+		family, names = "ipv6", []string{check.DropUnsolicitedNA}
+	}
+	x.facts.ARP = map[string]int{}
+	for _, name := range names {
+		largest, seen := 0, true
+		for _, ifname := range []string{"all", x.me.Interface} {
+			text, err := fs.ReadFile(x.env.Machine.Files, path.Join("proc/sys/net", family, "conf", ifname, name))
+			n, bad := strconv.Atoi(strings.TrimSpace(string(text)))
+			seen = seen && err == nil && bad == nil
+			largest = max(largest, n)
+		}
+		if seen {
+			x.facts.ARP[name] = largest
 		}
 	}
 }

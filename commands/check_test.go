@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"mxcluster/internal/check"
 	"mxcluster/internal/fault"
@@ -66,6 +67,22 @@ func TestCheckOfAClusterThatIsNotThere(t *testing.T) {
 	w := checking(t)
 	if a := w.run(t.Context(), "check", "c9"); a.code != fault.NotFound || !strings.Contains(a.err, `there is no cluster "c9"`) {
 		t.Errorf("code %d: %s%s", a.code, a.out, a.err)
+	}
+}
+
+// Of a setting of ARP, the larger of the interface's and of all interfaces' counts; one that is not
+// seen whole is not told.
+func TestFactsOfARP(t *testing.T) {
+	t.Parallel()
+	w := checking(t)
+	files := fstest.MapFS{}
+	w.files = files
+	for name, value := range map[string]string{"all/drop_gratuitous_arp": "0", "eth0/drop_gratuitous_arp": "1", "eth0/arp_ignore": "2"} {
+		files["proc/sys/net/ipv4/conf/"+name] = &fstest.MapFile{Data: []byte(value + "\n")}
+	}
+	facts, err := readMarked[check.Facts](strings.NewReader(w.must(t, "check", "--facts").out), checkMark)
+	if err != nil || len(facts.ARP) != 1 || facts.ARP[check.DropGratuitousARP] != 1 {
+		t.Errorf("%+v, %v", facts, err)
 	}
 }
 

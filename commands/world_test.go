@@ -45,6 +45,8 @@ type world struct {
 	fetch func(from netip.AddrPort, keys [][]byte) (*clusterconf.Document, error)
 	setup *AgentSetup // what the agent was run with
 
+	files fstest.MapFS // of this server, from its root
+
 	node *manager.Node   // PostgreSQL of this server
 	half ManagementPlace // its half of the management system
 
@@ -143,7 +145,7 @@ func (w *world) env(out, errs io.Writer) Env {
 			return w.tell(words)
 		},
 		Machine: Machine{
-			Files: fstest.MapFS{},
+			Files: w.files,
 			Port:  func(context.Context, netip.Addr, netip.AddrPort) error { return nil },
 			Segment: func(context.Context, netip.Addr, netip.Addr, int) (full, small bool, err error) {
 				return true, true, nil

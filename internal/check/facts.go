@@ -49,6 +49,9 @@ type Facts struct {
 	ClockKept    *bool  `json:"clockKept,omitempty"` // the kernel says that a service keeps the clock; nil: not seen
 	ClockService string `json:"clockService,omitempty"`
 	ARPBudget    int    `json:"arpBudget"`
+
+	ARP map[string]int `json:"arp,omitempty"` // the kernel's settings of ARP or neighbour discovery on the interface, those that were seen
+
 	UnitsMissing string `json:"unitsMissing,omitempty"` // of an agent of a user of its own
 }
 

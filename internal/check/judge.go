@@ -19,6 +19,16 @@ const (
 	// takeoverARP is how many ARP packets the first second of a takeover takes: two questions
 	// and six announcements.
 	takeoverARP = 8
+	// arpIgnoreAll is the ARPIgnore by which no question is answered.
+	arpIgnoreAll = 8
+)
+
+// Settings of the kernel, in net.ipv4.conf or net.ipv6.conf: of "all" and of an interface the larger
+// counts.
+const (
+	DropGratuitousARP = "drop_gratuitous_arp"
+	DropUnsolicitedNA = "drop_unsolicited_na"
+	ARPIgnore         = "arp_ignore"
 )
 
 // unasked is what is said of a server that gives no facts.
@@ -36,6 +46,7 @@ func (j *judge) server(s *clusterconf.Server, f *Facts) {
 	j.tried("blocking", s.Name, f.Blocking, Failed, "rules of nftables on interfaces, in and out", "load the kernel modules nf_tables and nft_fwd_netdev, or use a kernel of 5.16 or newer", "an address was blocked and unblocked")
 	j.brings(s, f)
 	j.software(s, f)
+	j.neighbours(s, f)
 	j.gateway(s, f)
 	j.room(s, f)
 	j.clock(s, f)
@@ -104,6 +115,31 @@ func (j *judge) aliasesOf(s *clusterconf.Server) []clusterconf.Member {
 		return []clusterconf.Member{*m}
 	}
 	return nil
+}
+
+// neighbours judges what a server's kernel does with ARP: whether it learns where an alias has gone,
+// and whether it tells where its own addresses are.
+func (j *judge) neighbours(s *clusterconf.Server, f *Facts) {
+	const name = "neighbours"
+	family, deaf := "ipv4", DropGratuitousARP
+	if s.Base.Addr().Is6() {
+		family, deaf = "ipv6", DropUnsolicitedNA
+	}
+	needed := deaf + "=0: what announces an alias is taken in"
+	fix := func(setting string) string {
+		return fmt.Sprintf("sysctl -w net.%[1]s.conf.%[2]s.%[3]s=0 net.%[1]s.conf.all.%[3]s=0, on %[4]s, and in /etc/sysctl.d", family, s.Interface, setting, s.Name)
+	}
+	switch drops, seen := f.ARP[deaf]; {
+	case f.Link == nil:
+	case !seen:
+		j.add(name, s.Name, Unknown, needed, "run 'mxcluster check' there; if that is an earlier version, upgrade it", "%s was not seen", deaf)
+	case drops != 0:
+		j.add(name, s.Name, Failed, needed, fix(deaf), "%s is %d: %s goes on sending to where an alias was", deaf, drops, s.Name)
+	case f.ARP[ARPIgnore] == arpIgnoreAll:
+		j.add(name, s.Name, Failed, "an "+ARPIgnore+" other than 8: questions for an address are answered", fix(ARPIgnore), "%s is 8: %s answers none", ARPIgnore, s.Name)
+	default:
+		j.add(name, s.Name, OK, needed, "", "%s is 0", deaf)
+	}
 }
 
 func (j *judge) addresses(s *clusterconf.Server, f *Facts) {
@@ -287,10 +323,11 @@ func (j *judge) budget(s *clusterconf.Server, f *Facts) {
 
 // system judges what servers say of each other, and what must be the same on all.
 func (j *judge) system() {
-	j.same("document", "the newest revision on every server", "mxcluster agent status, on the server that is behind", func(f *Facts) (string, string) {
+	j.same("version", Warning, "one version on every server", "mxcluster upgrade check", func(f *Facts) (string, string) { return f.Version, f.Version })
+	j.same("document", Failed, "the newest revision on every server", "mxcluster agent status, on the server that is behind", func(f *Facts) (string, string) {
 		return f.Hash, fmt.Sprintf("revision %d", f.Revision)
 	})
-	j.same("gossip-key", "one key on every server", "mxcluster key show; 'mxcluster join' with the right key on the other", func(f *Facts) (string, string) { return f.Key, "fingerprint " + f.Key })
+	j.same("gossip-key", Failed, "one key on every server", "mxcluster key show; 'mxcluster join' with the right key on the other", func(f *Facts) (string, string) { return f.Key, "fingerprint " + f.Key })
 	for _, from := range j.Servers {
 		f := j.Asked[from].Facts
 		if f == nil {
@@ -306,7 +343,7 @@ func (j *judge) system() {
 }
 
 // same judges what must not differ, as told by the observer's own.
-func (j *judge) same(name, needed, remedy string, of func(*Facts) (value, words string)) {
+func (j *judge) same(name string, differs Verdict, needed, remedy string, of func(*Facts) (value, words string)) {
 	own := j.Asked[j.Observer].Facts
 	if own == nil {
 		return
@@ -328,7 +365,7 @@ func (j *judge) same(name, needed, remedy string, of func(*Facts) (value, words 
 			same++
 		case "":
 		default:
-			j.add(name, server, Failed, needed, remedy, "%s; %s has %s", other, j.Observer, words)
+			j.add(name, server, differs, needed, remedy, "%s; %s has %s", other, j.Observer, words)
 		}
 	}
 	if same == asked {

@@ -25,7 +25,7 @@ func healthy() Input {
 	in := Input{Document: doc, Observer: "sb1", Now: time.Unix(0, 0), Servers: []string{"srv1", "srv2", "sb1"}, Asked: map[string]Asked{}, Port: 7946}
 	for i, s := range doc.Servers {
 		f := &Facts{
-			Server: s.Name, Revision: 7, Hash: "sha256:7", Key: "abc", Agent: &Agent{Ready: true, Hears: map[string]string{}}, ClockKept: ptr(true), ARPBudget: 15,
+			Server: s.Name, Version: "1.0", ARP: map[string]int{DropGratuitousARP: 0, ARPIgnore: 2}, Revision: 7, Hash: "sha256:7", Key: "abc", Agent: &Agent{Ready: true, Hears: map[string]string{}}, ClockKept: ptr(true), ARPBudget: 15,
 			Link: &Link{Name: "eth0", Up: true, MTU: 1500, Promotes: ptr(true)}, Addresses: []Address{{"eth0", s.Base, true}}, Free: ptr(int64(1) << 40),
 			Ports: map[string]Try{}, Segments: map[string]Try{}, Logins: map[string]Try{}, Software: map[int]Try{}, Backups: map[int]int64{},
 		}
@@ -83,6 +83,10 @@ func TestEachFaultIsFoundByItsOwnCheckAlone(t *testing.T) {
 	}{
 		{"older document", func(_ *Input, f *Facts) { f.Revision, f.Hash = 6, "sha256:6" }, []string{"failed document srv1"}},
 		{"another document of the same revision", func(_ *Input, f *Facts) { f.Hash = "sha256:x" }, []string{"failed document srv1"}},
+		{"an earlier version", func(_ *Input, f *Facts) { f.Version = "0.9" }, []string{"warning version srv1"}},
+		{"gratuitous ARP that is not taken in", func(_ *Input, f *Facts) { f.ARP[DropGratuitousARP] = 1 }, []string{"failed neighbours srv1"}},
+		{"ARP that is not answered", func(_ *Input, f *Facts) { f.ARP[ARPIgnore] = 8 }, []string{"failed neighbours srv1"}},
+		{"settings of ARP unseen", func(_ *Input, f *Facts) { f.ARP = nil }, []string{"unknown neighbours srv1"}},
 		{"another gossip key", func(_ *Input, f *Facts) { f.Key = "def" }, []string{"failed gossip-key srv1"}},
 		{"a gossip key that others may read", func(_ *Input, f *Facts) { f.Key, f.KeyProblem = "", "mode 0644" }, []string{"failed gossip-key srv1"}},
 		{"no agent", func(_ *Input, f *Facts) { f.Agent, f.AgentSilent = nil, "refused" },

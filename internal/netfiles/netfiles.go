@@ -46,10 +46,11 @@ var sources = []source{
 	{"cloud-init", []string{"etc/netplan/50-cloud-init.yaml", "etc/network/interfaces.d/50-cloud-init*", "etc/cloud/cloud.cfg.d/*.cfg", "var/lib/cloud/seed/*/network-config"}, anyLine,
 		"change its network configuration, or end it (network: {config: disabled} in /etc/cloud/cloud.cfg.d), and take the address out there"},
 	{"netplan", []string{"etc/netplan/*.yaml", "run/netplan/*.yaml", "lib/netplan/*.yaml", "usr/lib/netplan/*.yaml"}, netplanLine, "take the address out there, then `netplan apply`"},
-	{"systemd-networkd", []string{"etc/systemd/network/*.network", "etc/systemd/network/*.network.d/*.conf", "run/systemd/network/*.network", "usr/local/lib/systemd/network/*.network", "usr/lib/systemd/network/*.network"},
+	{"systemd-networkd", []string{"etc/systemd/network/*.network", "etc/systemd/network/*.network.d/*.conf", "run/systemd/network/*.network", "run/systemd/network/*.network.d/*.conf", "usr/local/lib/systemd/network/*.network", "usr/lib/systemd/network/*.network"},
 		networkdLine, "take the address out there, then `networkctl reload`"},
 	{"NetworkManager", []string{"etc/NetworkManager/system-connections/*", "run/NetworkManager/system-connections/*", "usr/lib/NetworkManager/system-connections/*", "etc/sysconfig/network-scripts/ifcfg-*"},
 		managerLine, "take the address out of the profile (`nmcli connection modify NAME -ipv4.addresses ADDRESS`)"},
+	{"wicked", []string{"etc/sysconfig/network/ifcfg-*", "etc/wicked/ifconfig/*.xml"}, wickedLine, "take the address out there, then `wicked ifreload all`"},
 	{"ifupdown", []string{"etc/network/interfaces", "etc/network/interfaces.d/*"}, ifupdownLine, "take the address out there"},
 }
 
@@ -153,6 +154,16 @@ func managerLine(line string, addr netip.Addr) bool {
 		return names(value, addr)
 	}
 	return false
+}
+
+// wickedLine matches ifcfg files (IPADDR, IPADDR_1), and wicked's own (<local>ADDRESS/LENGTH</local>).
+func wickedLine(line string, addr netip.Addr) bool {
+	if value, own := strings.CutPrefix(line, "<local>"); own {
+		value, _, _ = strings.Cut(value, "<")
+		return names(value, addr)
+	}
+	key, value := keyed(line)
+	return strings.HasPrefix(key, "ipaddr") && names(value, addr)
 }
 
 // ifupdownLine matches `address ADDRESS`, and commands such as `up ip addr add ADDRESS`.

@@ -36,6 +36,9 @@ func TestFind(t *testing.T) {
 		{"netplan, as gateway", "etc/netplan/01.yaml", "routes:\n- to: default\n  via: 10.66.0.1\n  gateway4: 10.66.0.1", ""},
 		{"cloud-init", "etc/netplan/50-cloud-init.yaml", "addresses:\n- 10.66.0.1/24", "cloud-init 2"},
 		{"cloud-init's own", "etc/cloud/cloud.cfg.d/99-net.cfg", "network:\n  config:\n  - {type: static, address: 10.66.0.1/24}", "cloud-init 3"},
+		{"wicked", "etc/sysconfig/network/ifcfg-eth0", "BOOTPROTO='static'\nIPADDR='10.66.0.21/24'\nIPADDR_1='10.66.0.1/24'\n", "wicked 3"},
+		{"wicked, of a tunnel's far end", "etc/sysconfig/network/ifcfg-eth0", "REMOTE_IPADDR='10.66.0.1'\n", ""},
+		{"wicked, its own file", "etc/wicked/ifconfig/eth0.xml", "<ipv4:static>\n <address>\n  <local>10.66.0.1/24</local>\n", "wicked 3"},
 		{"another program's", "etc/hosts", "10.66.0.1 exchange", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
