@@ -169,13 +169,18 @@ func plainRun() []option {
 	}
 }
 
+// connectLimit is how long a server may take until it answers the first bytes of ssh: no time
+// for people to wait for one that is off. A login may take longer.
+const connectLimit = 15 * time.Second
+
 // RunOptions are ssh's for every login of a sync, behind the host: what the setting
 // sync.rsh says counts before them, and they before ssh's configuration. A server that is
 // gone is noticed within idle.
 func RunOptions(idle time.Duration) (words []string) {
 	const unanswered = 3 // questions before ssh gives up
 	every := max(int(idle.Seconds())/(unanswered+2), 1)
-	all := append(plainRun(), option{"ServerAliveInterval", strconv.Itoa(every)}, option{"ServerAliveCountMax", strconv.Itoa(unanswered)})
+	all := append(plainRun(), option{"ConnectTimeout", strconv.Itoa(int(connectLimit.Seconds()))},
+		option{"ServerAliveInterval", strconv.Itoa(every)}, option{"ServerAliveCountMax", strconv.Itoa(unanswered)})
 	for _, o := range all {
 		words = append(words, "-o", o.key+"="+o.value)
 	}
