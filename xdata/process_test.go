@@ -84,7 +84,10 @@ func TestKilledInMidTransfer(t *testing.T) {
 			foreign(t, p[clusterconf.SideRegular], "xdata_1_20260301000000", big, baseTime)
 			ctx, kill := context.WithCancel(context.Background())
 			killed := dialProcess(ctx, t, p[asks.Other()])
-			conn := &tap{Conn: killed, after: after, do: kill}
+			conn := &tap{Conn: killed, after: after, do: func() {
+				kill()
+				killed.Close() // a process that is killed goes on for a moment: all may have come by then
+			}}
 			res, err := Sync(context.Background(), p[asks], conn, Request{LIM: 1, Side: asks})
 			if conn.do != nil {
 				t.Fatalf("only %d bytes passed", conn.passed)
@@ -92,7 +95,6 @@ func TestKilledInMidTransfer(t *testing.T) {
 			if err == nil || res.Result != Failed {
 				t.Fatalf("killed after %d bytes: %+v, %v", after, res, err)
 			}
-			killed.Close()
 			if versions, _ := visible(t, p[clusterconf.SideStandby]); versions != nil {
 				t.Errorf("killed after %d bytes: visible %q", after, versions)
 			}
