@@ -402,7 +402,11 @@ func (j *judge) pair(from, to string, f *Facts) {
 		case f.Deaf != "":
 			j.add("announcement", from, Unknown, needed, "run 'mxcluster check' as root", "%s", f.Deaf)
 		case there == nil || there.Deaf != "" || there.Link == nil || !there.Link.Up:
-			j.add("announcement", from, Unknown, needed, "", "%s has announced nothing", to)
+			why, remedy := "", "see what 'mxcluster check' says of "+to
+			if there != nil && there.Deaf != "" {
+				why = ": " + there.Deaf
+			}
+			j.add("announcement", from, Unknown, needed, remedy, "%s has announced nothing%s", to, why)
 		default:
 			j.add("announcement", from, Failed, needed, "let the switches pass gratuitous ARP: see docs/howto/switches.md", "that of %s was not heard", to)
 		}

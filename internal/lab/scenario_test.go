@@ -31,7 +31,7 @@ func runScenario(t *testing.T, name, exe string) {
 func tryScenario(t *testing.T, name, exe string) error {
 	t.Helper()
 	limit := 4 * time.Minute
-	if os.Getenv(ordersEnv) != "" || os.Getenv(deletionsEnv) != "" {
+	if os.Getenv(ordersEnv) != "" || os.Getenv(deletionsEnv) != "" || os.Getenv(checkEnv) != "" {
 		limit = 20 * time.Minute
 	}
 	if os.Getenv(deadEnv) != "" || os.Getenv(betrayalsEnv) != "" || os.Getenv(oldEnv) != "" || os.Getenv(recordEnv) != "" {
