@@ -67,6 +67,9 @@ func RunServer(ctx context.Context, dir, name string) error {
 // mountProc mounts /proc for this process namespace.
 func mountProc() error {
 	err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	if errors.Is(err, unix.EINVAL) { // in a chroot the root is no mount of its own; all that is mounted here is below /proc
+		err = unix.Mount("", "/proc", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	}
 	if err == nil {
 		err = unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 	}
