@@ -168,24 +168,37 @@ func TestSchemaOfAnAnswerIsOpen(t *testing.T) {
 	}
 }
 
-// Every kind of answer comes out of a command as its schema says (see [world.checkSchema]). Those
-// that need another server are held to it where their commands are tested.
+// Every kind of answer comes out of a command as its schema says (see [world.checkSchema]).
 func TestEveryAnswerIsAsItsSchemaSays(t *testing.T) {
 	w := newWorld(t.TempDir())
 	w.document(t, clusterconftest.OneCluster)
 	w.environ["MXCLUSTER_SYNC_RSH"] = "false" // no other server is there
 	w.must(t, "lock", "1", "--to", "regular")
-	for kind, line := range map[string]string{
+	answered := map[string]string{
 		"ClusterDocument": "config show", "ClusterList": "list", "ClusterStatus": "status", "Explanation": "explain 1", "Simulation": "simulate --down srv1",
 		"EventList": "events", "ServerList": "server list", "LIMList": "lim list", "Difference": "config diff 6", "History": "config history",
 		"Validation": "config validate", "AliasList": "alias show", "ProbeResult": "arp probe 192.0.2.99 --interface eth0",
 		"ServiceList": "service status 1", "SyncReport": "sync --here", "VersionList": "xdata list", "VerifyReport": "xdata verify",
 		"DocumentLevels": "config show --levels", "ManagerDiscovery": "manager discover", "ManagerCheck": "manager check", "ManagerStatus": "manager status",
 		"ChangeResult": "unlock 1",
-	} {
+	}
+	hold := func(kind, line string) {
+		t.Helper()
 		var answer struct{ Kind string }
 		if a := w.run(t.Context(), append(strings.Fields(line), "-o", "json")...); json.Unmarshal([]byte(a.out), &answer) != nil || answer.Kind != kind {
 			t.Errorf("mxcluster %s: code %d, %s%s, want an answer of kind %s", line, a.code, a.out, a.err, kind)
+		}
+	}
+	for kind, line := range answered {
+		hold(kind, line)
+	}
+	w.agent.running, w.agent.alarms = true, threeAlarms()
+	hold("AlarmList", "alarms list")
+	// Those of an agent, or of several servers, are held where their commands are tested.
+	elsewhere := []string{"", "AlarmList", "SinkTest", "KeyList", "AgentStatus", "RehearsalReport", "CheckReport", "UpgradeCheck"}
+	for _, k := range answerKinds() {
+		if answered[k.kind] == "" && !slices.Contains(elsewhere, k.kind) {
+			t.Errorf("no command answers with kind %s here", k.kind)
 		}
 	}
 }

@@ -164,7 +164,7 @@ func (a *conditions) documents() []alarms.Condition {
 	}
 	if why := a.docs.unreadable(); why != "" {
 		out = append(out, alarms.Condition{Name: alarms.DocumentUnreadable, Severity: alarms.Warning, Server: a.cfg.Server,
-			Text: fmt.Sprintf("%s, of version %s, cannot read the others' cluster document, and takes nothing over; revision %d stays in force: %s", a.cfg.Server, a.cfg.Version, a.doc.Revision, why)})
+			Text: fmt.Sprintf("%s, of version %s, cannot read %s, and takes nothing over; revision %d stays in force: %s", a.cfg.Server, a.cfg.Version, alarms.OthersDocument, a.doc.Revision, why)})
 	}
 	if text := a.peers.lags(); text != "" {
 		out = append(out, alarms.Condition{Name: alarms.DocumentBehind, Severity: alarms.Warning, Server: a.cfg.Server, After: documentLate, Text: text})

@@ -61,6 +61,10 @@ const (
 	ArbiterDiffers     Name = "arbiter-differs"     // a server does not ask, unlike others of its cluster
 )
 
+// OthersDocument is what DocumentUnreadable names of a server whose version of the program cannot
+// read what the others work by. What is wrong on the disk of a server is worded without it.
+const OthersDocument = "the others' cluster document"
+
 // Severity says how bad it is.
 type Severity string
 

@@ -12,3 +12,6 @@ type Promise struct {
 	Why     string        `json:"why,omitempty"`    // why it is not covered, or what limits it
 	Remedy  *Remedy       `json:"remedy,omitempty"` // nil: none is known
 }
+
+// RunsNowhere is why a LIM that is active on no server is not covered.
+const RunsNowhere = "it runs nowhere"

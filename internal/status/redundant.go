@@ -18,13 +18,15 @@ func (in *Input) promise(l *StatusLIM, home, away *place) {
 	covered := p != nil && p.Covered != nil && *p.Covered
 	switch {
 	case l.Side == "none":
-		l.Redundant, l.RedundantWhy = new(bool), "it runs nowhere"
+		l.Redundant, l.RedundantWhy = new(bool), failover.RunsNowhere
 	case covered && l.ActiveOn != nil && other.Liveness == failover.Gone: // since it was said
 		l.Redundant, l.RedundantWhy = new(bool), other.name+" is down"
 	case covered && l.ActiveOn != nil && p.By == active.name:
 		l.RedundantWhy = fmt.Sprintf("%s has not looked at it since it moved to %s", away.name, active.name)
 	case away.Liveness == failover.Alive && away.Claim != nil && p != nil && away.late(in.Now) > 0:
 		l.RedundantWhy = fmt.Sprintf("the last word of %s is %s old", away.name, away.late(in.Now).Round(100*time.Millisecond))
+	case away.Liveness == failover.Alive && p != nil && p.Why == failover.RunsNowhere: // it looks again within a second
+		l.RedundantWhy = fmt.Sprintf("%s saw it run nowhere when it last looked", away.name)
 	case away.Liveness == failover.Alive && away.Claim != nil && p != nil:
 		l.Redundant, l.RedundantWhy = p.Covered, p.Why
 		if covered {

@@ -182,7 +182,7 @@ func (a *Alarm) toldBy(all []Trouble) bool {
 // OfOlderVersion reports whether a server cannot read what the others can: nothing but another
 // version of the program on it ends that.
 func (a *Alarm) OfOlderVersion() bool {
-	return a.Name == string(alarms.DocumentUnreadable) && strings.Contains(a.Text, "the others' cluster document")
+	return a.Name == string(alarms.DocumentUnreadable) && strings.Contains(a.Text, alarms.OthersDocument)
 }
 
 // remedy is what to type about an alarm.

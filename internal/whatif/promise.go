@@ -45,7 +45,7 @@ func (p *Present) promise(c *clusterconf.Cluster, m clusterconf.Member, lost map
 	case away.mayServe(p.Keys[m.LIM]):
 		return &failover.Promise{Why: away.whetherServes()}
 	default:
-		return &failover.Promise{Covered: no(), Why: "it runs nowhere"}
+		return &failover.Promise{Covered: no(), Why: failover.RunsNowhere}
 	}
 	for _, name := range []string{to.name, from.name} {
 		if p.Document.Server(name).LeftBehind {
