@@ -18,15 +18,13 @@ func (in *Input) promise(l *StatusLIM, home, away *place) {
 	covered := p != nil && p.Covered != nil && *p.Covered
 	switch {
 	case l.Side == "none":
-		l.Redundant, l.RedundantWhy = new(bool), failover.RunsNowhere
+		l.Redundant, l.RedundantWhy = new(bool), "it runs nowhere"
 	case covered && l.ActiveOn != nil && other.Liveness == failover.Gone: // since it was said
 		l.Redundant, l.RedundantWhy = new(bool), other.name+" is down"
-	case covered && l.ActiveOn != nil && p.By == active.name:
-		l.RedundantWhy = fmt.Sprintf("%s has not looked at it since it moved to %s", away.name, active.name)
+	case away.Liveness == failover.Alive && l.ActiveOn != nil && p != nil && elsewhere(p, active.name): // it looks again within a second
+		l.RedundantWhy = fmt.Sprintf("%s has not looked at it since it came to %s", away.name, active.name)
 	case away.Liveness == failover.Alive && away.Claim != nil && p != nil && away.late(in.Now) > 0:
 		l.RedundantWhy = fmt.Sprintf("the last word of %s is %s old", away.name, away.late(in.Now).Round(100*time.Millisecond))
-	case away.Liveness == failover.Alive && p != nil && p.Why == failover.RunsNowhere: // it looks again within a second
-		l.RedundantWhy = fmt.Sprintf("%s saw it run nowhere when it last looked", away.name)
 	case away.Liveness == failover.Alive && away.Claim != nil && p != nil:
 		l.Redundant, l.RedundantWhy = p.Covered, p.Why
 		if covered {
@@ -55,6 +53,15 @@ func (in *Input) promise(l *StatusLIM, home, away *place) {
 	default:
 		l.RedundantWhy = away.name + " has not said whether it would take over"
 	}
+}
+
+// elsewhere reports whether a promise is about the loss of another server than the one where the LIM
+// is active now. An earlier version says only who would take over.
+func elsewhere(p *failover.Promise, active string) bool {
+	if p.On == nil {
+		return p.By == active
+	}
+	return *p.On != active
 }
 
 // promiseBeats is how many heartbeats may be missing until what a standby said counts as

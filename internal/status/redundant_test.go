@@ -45,8 +45,10 @@ func TestRedundant(t *testing.T) {
 		{"its agent is silent", home, idle.now(failover.AgentLost), "false", "LIM 1: the agent of sb1 does not answer", healthWarning},
 		{"it was never heard", home, Seen{Liveness: failover.Unheard}, "null", "LIM 1: sb1 has not said whether it would take over", healthUnknown},
 		{"it moved just now, from a server that is down", home.now(failover.Gone), moved, "false", "LIM 1: srv1 is down", healthWarning},
-		{"it came home just now", home, says(&failover.Promise{Covered: new(bool), Why: failover.RunsNowhere}), "null", "LIM 1: sb1 saw it run nowhere when it last looked", healthUnknown},
-		{"it moved just now, by order", saying(stopped("")), moved, "null", "LIM 1: sb1 has not looked at it since it moved to sb1", healthUnknown},
+		{"it came home just now", home, says(&failover.Promise{Covered: new(bool), On: new(string), Why: "it runs nowhere"}), "null", "LIM 1: sb1 has not looked at it since it came to srv1", healthUnknown},
+		{"it fell back just now", home, says(&failover.Promise{Covered: new(bool), On: new("sb1"), Why: "the agent of srv1 does not answer"}), "null", "LIM 1: sb1 has not looked at it since it came to srv1", healthUnknown},
+		{"it is where it was", home, says(&failover.Promise{Covered: new(bool), On: new("srv1"), Why: "sb1 is drained"}), "false", "LIM 1: sb1 is drained", healthWarning},
+		{"it moved just now, by order", saying(stopped("")), moved, "null", "LIM 1: sb1 has not looked at it since it came to sb1", healthUnknown},
 		{"it runs nowhere", saying(stopped("")), idle, "false", "LIM 1: it runs nowhere", healthCritical},
 		{"on the standby, whose agent is silent", home.now(failover.Gone), saying(running(2, "")).now(failover.AgentLost), "null", "LIM 1: sb1 has not said whether it would take over", healthUnknown},
 	} {

@@ -28,25 +28,34 @@ func Promises(p Present, c *clusterconf.Cluster) map[int]*failover.Promise {
 func (p *Present) promise(c *clusterconf.Cluster, m clusterconf.Member, lost map[string]*Result) *failover.Promise {
 	regular := p.Document.RegularOf(m.LIM)
 	home, away := p.side(regular.Name, m.LIM), p.side(c.Standby, m.LIM)
-	var from, to side
 	switch {
 	case away.Claim != nil && away.Claim.Isolated:
 		return &failover.Promise{Covered: no(), Why: cmp.Or(away.lim.NotTaken, away.name+" hears nobody, and takes nothing over by itself")}
 	case home.serves() && away.serves():
 		return &failover.Promise{Covered: no(), Why: fmt.Sprintf("it runs on %s and on %s", home.name, away.name)}
 	case home.serves():
-		from, to = home, away
+		return p.promiseFrom(c, m, home, away, lost)
 	case away.serves():
-		from, to = away, home
+		return p.promiseFrom(c, m, away, home, lost)
 	case !home.seen() || !away.seen():
 		return &failover.Promise{Why: "it cannot be seen where it runs"}
 	case home.mayServe(p.Keys[m.LIM]):
 		return &failover.Promise{Why: home.whetherServes()}
 	case away.mayServe(p.Keys[m.LIM]):
 		return &failover.Promise{Why: away.whetherServes()}
-	default:
-		return &failover.Promise{Covered: no(), Why: failover.RunsNowhere}
 	}
+	return &failover.Promise{Covered: no(), On: new(string), Why: "it runs nowhere"}
+}
+
+// promiseFrom is that of a LIM that is active on one server.
+func (p *Present) promiseFrom(c *clusterconf.Cluster, m clusterconf.Member, from, to side, lost map[string]*Result) *failover.Promise {
+	out := p.lossOf(c, m, from, to, lost)
+	out.On = &from.name
+	return out
+}
+
+// lossOf says what the loss of that server would come to.
+func (p *Present) lossOf(c *clusterconf.Cluster, m clusterconf.Member, from, to side, lost map[string]*Result) *failover.Promise {
 	for _, name := range []string{to.name, from.name} {
 		if p.Document.Server(name).LeftBehind {
 			return &failover.Promise{Covered: no(), Why: name + " is left behind: its version of mxcluster need not understand the cluster document",

@@ -200,6 +200,9 @@ func TestPromiseIsWhatTheBrainDoes(t *testing.T) {
 			if promise.Covered == nil || from == "" {
 				continue
 			}
+			if promise.On != nil && *promise.On != from || *promise.Covered && promise.On == nil {
+				t.Fatalf("LIM %d is on %s, and the promise is about %v", lim, from, promise.On)
+			}
 			runs, ends := brainRuns(p, lim, from, to)
 			if *promise.Covered {
 				promised++
