@@ -20,6 +20,23 @@ import (
 	"mxcluster/xdata/internal/wire"
 )
 
+// regularAt is the recorded store of the regular side as it was when a version was its newest, and
+// had not been synchronised.
+func regularAt(t *testing.T, release, newest string) *Store {
+	t.Helper()
+	s := storeOf(t, release, "store/regular")
+	all, err := s.List(1)
+	must(t, err)
+	for _, v := range all {
+		if v.Name > newest {
+			must(t, os.RemoveAll(v.Path))
+		}
+	}
+	must(t, os.Remove(filepath.Join(s.Dir, ".head-1.json")))
+	must(t, os.Remove(filepath.Join(s.Dir, ".pair-1.json")))
+	return s
+}
+
 // storeOf is a store that an earlier version left, with times and modes as its indexes say them.
 func storeOf(t *testing.T, release, folder string) *Store {
 	t.Helper()
@@ -202,16 +219,7 @@ func TestDialoguesOfEarlierVersions(t *testing.T) {
 			}
 
 			// The other side of the same dialogue.
-			sent := storeOf(t, release, "store/regular")
-			all, err := sent.List(1)
-			must(t, err)
-			for _, v := range all {
-				if v.Name > head.Name {
-					must(t, os.RemoveAll(v.Path))
-				}
-			}
-			must(t, os.Remove(filepath.Join(sent.Dir, ".head-1.json")))
-			must(t, os.Remove(filepath.Join(sent.Dir, ".pair-1.json")))
+			sent := regularAt(t, release, head.Name)
 			sent.Now = received.Now
 			if !pushed {
 				must(t, Serve(context.Background(), sent, bytes.NewReader(dialogs[name+".client"]), io.Discard, ServeOptions{}))

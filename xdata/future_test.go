@@ -148,16 +148,7 @@ func play(t *testing.T, name string, stream []byte, streams map[string][]sent) p
 	s := storeBefore(t, release, what)
 	sends := pushed == asked // this version is the one that sends
 	if sends {
-		s = storeOf(t, release, "store/regular")
-		all, err := s.List(1)
-		must(t, err)
-		for _, v := range all {
-			if v.Name > head.Name {
-				must(t, os.RemoveAll(v.Path))
-			}
-		}
-		must(t, os.Remove(filepath.Join(s.Dir, ".head-1.json")))
-		must(t, os.Remove(filepath.Join(s.Dir, ".pair-1.json")))
+		s = regularAt(t, release, head.Name)
 	}
 	before, _ := visible(t, s)
 	s.Now = func() time.Time { return clock.Now }
