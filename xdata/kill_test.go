@@ -242,7 +242,8 @@ func syncAnew(t *testing.T, p pair, asks clusterconf.Side) Result {
 	return res
 }
 
-// checkAlike checks that both sides hold the same, and nothing is left over.
+// checkAlike checks that both sides hold the same, and nothing is left over, but for what a process
+// was killed in the middle of replacing: that is removed once it is stale.
 func checkAlike(t *testing.T, p pair) {
 	t.Helper()
 	r, _, err := p[clusterconf.SideRegular].Newest(1)
@@ -251,6 +252,14 @@ func checkAlike(t *testing.T, p pair) {
 	must(t, err)
 	if describe(t, s.Path) != describe(t, r.Path) {
 		t.Fatal("the sides differ")
+	}
+	later := leftovers{dir: p[clusterconf.SideStandby].Dir, lim: 1, now: func() time.Time { return time.Now().Add(2 * replacedStale) }}
+	entries, err := os.ReadDir(later.dir)
+	must(t, err)
+	for _, e := range entries {
+		if later.isReplacement(e.Name()) {
+			must(t, later.cleanReplacement(e))
+		}
 	}
 	if _, leftovers := visible(t, p[clusterconf.SideStandby]); leftovers != nil || len(p[clusterconf.SideStandby].partials(1).folders()) > 0 {
 		t.Fatalf("left %q %q", leftovers, p[clusterconf.SideStandby].partials(1).folders())
