@@ -15,6 +15,7 @@ const pictureDir = "docs/pictures"
 func terminals() map[string]struct{ file, begin, end string } {
 	return map[string]struct{ file, begin, end string }{
 		"status": {"internal/agent/testdata/situations/02-one-regular-down.golden", "sb1# mxcluster status", "\n\nsb1# mxcluster status --check"},
+		"menu":   {"commands/testdata/menu.golden", "srv1# mxcluster menu", "\n\nAction, ? lists them, q ends: q"},
 	}
 }
 
