@@ -22,8 +22,10 @@ import (
 )
 
 type checkOptions struct {
-	plugin bool
-	facts  bool
+	plugin    bool
+	bandwidth bool
+	facts     bool
+	echo      bool
 }
 
 // newCheckCommand returns `check`.
@@ -45,33 +47,43 @@ not asked has is unknown. On a standby that covers its whole cluster. Meanwhile 
 server announces its own base by gratuitous ARP, twice a second for two seconds, this one
 until the last has answered, beside arp.budget; nothing is changed.
 
+With --bandwidth it measures besides, one after the other, how fast bytes get by those
+logins from here to each server that it synchronises data with, and back: blocks that
+double, until one takes half a second. That fills the link for some seconds.
+
 The exit code is 0 when nothing is wrong, or warnings alone, 3 when something fails, and
 8 when something could not be seen. With --check it prints one line and ends as
 monitoring plugins do: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.`,
-		Example:     "  mxcluster check\n  mxcluster check c1 -o json\n  mxcluster check --check",
+		Example:     "  mxcluster check\n  mxcluster check c1 -o json\n  mxcluster check --bandwidth\n  mxcluster check --check",
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Unknown, fault.NotPermitted, fault.Invalid),
 		Args:        arguments("[C]"),
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case o.facts:
 				return tellCheckFacts(c.Context(), a)
+			case o.echo:
+				return serveEcho(c.Context(), a)
 			case o.plugin:
-				return checkAsPlugin(c.Context(), a, optionalArgument(args))
+				return checkAsPlugin(c.Context(), a, optionalArgument(args), o.bandwidth)
 			}
-			return runCheck(c.Context(), a, optionalArgument(args))
+			return runCheck(c.Context(), a, optionalArgument(args), o.bandwidth)
 		},
 	}
 	c.Flags().BoolVar(&o.plugin, "check", false, "answer as a monitoring plugin")
+	c.Flags().BoolVar(&o.bandwidth, "bandwidth", false, "measure how fast data get to the other servers, too")
 	c.Flags().BoolVar(&o.facts, "facts", false, "tell another server what this one sees of itself")
-	if err := c.Flags().MarkHidden("facts"); err != nil {
-		panic(err) // the flag is defined above
+	c.Flags().BoolVar(&o.echo, "echo", false, "have another server measure the way to this one")
+	for _, hidden := range []string{"facts", "echo"} {
+		if err := c.Flags().MarkHidden(hidden); err != nil {
+			panic(err) // the flags are defined above
+		}
 	}
 	asRoot(c) // the wire, and namespaces
 	return c
 }
 
-func runCheck(ctx context.Context, a *app, cluster string) error {
-	r, err := a.checkAll(ctx, cluster)
+func runCheck(ctx context.Context, a *app, cluster string, bandwidth bool) error {
+	r, err := a.checkAll(ctx, cluster, bandwidth)
 	if err != nil {
 		return fmt.Errorf("checking the servers: %w", err)
 	}
@@ -90,10 +102,10 @@ func runCheck(ctx context.Context, a *app, cluster string) error {
 }
 
 // checkAsPlugin answers as monitoring plugins do.
-func checkAsPlugin(ctx context.Context, a *app, cluster string) error {
+func checkAsPlugin(ctx context.Context, a *app, cluster string, bandwidth bool) error {
 	var text string
 	result := check.Unknown
-	if r, err := a.checkAll(ctx, cluster); err != nil {
+	if r, err := a.checkAll(ctx, cluster, bandwidth); err != nil {
 		text = err.Error()
 	} else {
 		result, text = r.Result, checkSummary(r)
@@ -152,7 +164,7 @@ func checkView(r *check.Report) ui.View {
 }
 
 // checkAll looks at this server, asks the others, and judges.
-func (a *app) checkAll(ctx context.Context, cluster string) (*check.Report, error) {
+func (a *app) checkAll(ctx context.Context, cluster string, bandwidth bool) (*check.Report, error) {
 	s, err := a.server()
 	if err != nil {
 		return nil, err
@@ -191,6 +203,9 @@ func (a *app) checkAll(ctx context.Context, cluster string) (*check.Report, erro
 	others.Wait()
 	close(answered)
 	own.Wait()
+	if bandwidth {
+		s.measureBandwidth(ctx, doc, &in)
+	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err() // what was not waited for is not unknown
 	}
@@ -282,12 +297,12 @@ func (k syncKey) mayAskFacts(doc *clusterconf.Document, me string) error {
 // maxMarked bounds an answer, in bytes.
 const maxMarked = 1 << 20
 
-// readMarked reads the line of mxcluster's answer on another server that begins with a mark.
+// readMarked reads the line of mxcluster's answer on another server, which a mark begins.
 func readMarked[T any](conn io.Reader, mark string) (*T, error) {
 	first := ""
 	for lines := bufio.NewReader(io.LimitReader(conn, maxMarked)); ; {
 		line, err := lines.ReadString('\n')
-		if text, found := strings.CutPrefix(line, mark); found && err == nil {
+		if _, text, found := strings.Cut(line, mark); found && err == nil {
 			var v T
 			if err := json.Unmarshal([]byte(text), &v); err != nil {
 				return nil, fmt.Errorf("reading the answer of mxcluster there: %w", err)

@@ -81,7 +81,7 @@ func (s *server) checkFacts(ctx context.Context, doc *clusterconf.Document, othe
 		}
 		wg.Go(func() { x.tryPort(ctx, there) })
 		wg.Go(func() { x.trySegment(ctx, there) })
-		if x.syncsWith(there.Name) {
+		if syncsBetween(doc, x.me.Name, there.Name) {
 			wg.Go(func() { x.tryLogin(ctx, there) })
 		}
 	}
@@ -306,10 +306,10 @@ func (x *factFinder) trySegment(ctx context.Context, there clusterconf.Server) {
 	x.note(x.facts.Segments, there.Name, t)
 }
 
-// syncsWith reports whether data are synchronised between this server and another.
-func (x *factFinder) syncsWith(other string) bool {
-	c := x.doc.ClusterOfServer(x.me.Name)
-	return c != nil && c == x.doc.ClusterOfServer(other) && (c.Standby == x.me.Name || c.Standby == other)
+// syncsBetween reports whether data are synchronised between two servers.
+func syncsBetween(doc *clusterconf.Document, one, other string) bool {
+	c := doc.ClusterOfServer(one)
+	return c != nil && c == doc.ClusterOfServer(other) && (c.Standby == one || c.Standby == other)
 }
 
 func (x *factFinder) tryLogin(ctx context.Context, there clusterconf.Server) {

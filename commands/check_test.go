@@ -99,9 +99,65 @@ func TestFactsAreToldByTheKeyOfSyncs(t *testing.T) {
 	if a := w.run(t.Context(), "sync", "ssh-command", "--from", "nobody"); a.code != fault.NotPermitted || a.out != "" {
 		t.Errorf("a key of nobody: code %d: %s%s", a.code, a.out, a.err)
 	}
-	for _, text := range []string{"mxcluster check", "mxcluster check --facts c1", "mxcluster check --check", "check --facts"} {
+	for _, text := range []string{"mxcluster check", "mxcluster check --facts c1", "mxcluster check --check", "check --facts", "mxcluster check --echo c1", "mxcluster check --facts --echo", "mxcluster check --bandwidth"} {
 		if c, err := parseSSHCommand(text); err == nil {
 			t.Errorf("%q is taken as %+v", text, c)
+		}
+	}
+}
+
+// So may it measure the way, within bounds.
+func TestEchoByTheKeyOfSyncs(t *testing.T) {
+	t.Parallel()
+	w := checking(t)
+	w.environ["SSH_ORIGINAL_COMMAND"] = "mxcluster check --echo"
+	w.stdin = strings.NewReader("up 5\n12345down 3\n")
+	out := w.must(t, "sync", "ssh-command", "--from", "sb1").out
+	if answer, found := strings.CutPrefix(out, echoMark); !found || len(answer) != 4 || answer[0] != '\n' {
+		t.Errorf("%q", out)
+	}
+	w.stdin = strings.NewReader("down 99999999\n")
+	if a := w.run(t.Context(), "sync", "ssh-command", "--from", "sb1"); a.code != fault.Failed || a.out != echoMark {
+		t.Errorf("more than it takes: code %d: %q%s", a.code, a.out, a.err)
+	}
+	w.stdin = strings.NewReader("")
+	if a := w.run(t.Context(), "sync", "ssh-command", "--from", "nobody"); a.code != fault.NotPermitted || a.out != "" {
+		t.Errorf("a key of nobody: code %d: %s%s", a.code, a.out, a.err)
+	}
+}
+
+// Of a server that does not know how to be measured, or that is not reached, the way is unknown;
+// where there is nobody to measure the way to, that is said.
+func TestBandwidthThatIsNotMeasured(t *testing.T) {
+	t.Parallel()
+	w := checking(t)
+	found := func() (all []string) {
+		var r check.Report
+		a := w.run(t.Context(), "check", "--bandwidth", "-o", "json")
+		if err := json.Unmarshal([]byte(a.out), &r); err != nil {
+			t.Fatalf("%v: %s%s", err, a.out, a.err)
+		}
+		for _, f := range r.Findings {
+			if f.Name == "bandwidth" {
+				all = append(all, string(f.Verdict)+" "+f.Server+" "+f.Measured)
+			}
+		}
+		return all
+	}
+	if got := found(); len(got) != 1 || !strings.HasPrefix(got[0], "unknown srv1 it was not asked: reach server sb1") {
+		t.Errorf("%q", got)
+	}
+}
+
+// A login may print what it likes before it, and no other program is taken for mxcluster.
+func TestAwaitMark(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		echoMark: true, "Welcome\r\nto sb1: " + echoMark + "more": true, "mxcluster-check-" + echoMark: true,
+		"": false, "unknown flag\n": false, strings.Repeat("x", maxNoise) + echoMark: false,
+	} {
+		if err := awaitMark(strings.NewReader(text), echoMark); (err == nil) != want {
+			t.Errorf("%.40q: %v", text, err)
 		}
 	}
 }

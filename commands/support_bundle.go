@@ -137,7 +137,7 @@ func (g *gathering) gather(ctx context.Context) {
 	alarms, err := agent.Alarms(ctx)
 	g.takeJSON("alarms.json", alarms, err)
 	g.events(ctx, agent)
-	report, err := g.checkAll(ctx, "")
+	report, err := g.checkAll(ctx, "", false)
 	g.takeJSON("check.json", report, err)
 	g.syncRecords()
 	g.programs(ctx)

@@ -102,7 +102,7 @@ func newSSHCommand(a *app) *cobra.Command {
 		Long: `Sync ssh-command is what sshd starts for the key of another server's syncs. It does
 what that server asked for in SSH_ORIGINAL_COMMAND if it is 'xdata serve' or a
 sync, of LIMs that both servers may run, 'manager facts' between the servers of LIM 1,
-or 'check --facts', and nothing else.`,
+or 'check --facts' and 'check --echo', and nothing else.`,
 		Hidden:      true,
 		Annotations: exits(fault.Refused, fault.NotFound, fault.Busy, fault.Conflict, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
@@ -132,9 +132,12 @@ func runSSHCommand(ctx context.Context, a *app, k syncKey) error {
 	if err != nil {
 		return err
 	}
-	if asked.check {
+	if asked.check || asked.echo {
 		if err := k.used(a.env).mayAskFacts(doc, s.settings.Server); err != nil {
 			return err
+		}
+		if asked.echo {
+			return serveEcho(ctx, a)
 		}
 		return tellCheckFacts(ctx, a)
 	}
@@ -152,9 +155,10 @@ func runSSHCommand(ctx context.Context, a *app, k syncKey) error {
 
 // sshCommand is the command that a key was used for.
 type sshCommand struct {
-	serve   bool // `manager facts`; else a sync
-	facts   bool // as `manager facts`; else a sync
-	check   bool // as `check --facts`; else a sync
+	serve   bool // `xdata serve`; if none of these, a sync
+	facts   bool // `manager facts`
+	check   bool // `check --facts`
+	echo    bool // `check --echo`
 	cluster string
 	sync    syncOptions
 }
@@ -191,6 +195,8 @@ func parseSSHCommand(text string) (sshCommand, error) {
 			return sshCommand{facts: true}, nil
 		case i > 0 && w == "check" && len(words) == i+2 && words[i+1] == "--facts":
 			return sshCommand{check: true}, nil
+		case i > 0 && w == "check" && len(words) == i+2 && words[i+1] == "--echo":
+			return sshCommand{echo: true}, nil
 		case i > 0 && w == "sync" && len(words) > i+1:
 			c, ok := parseSSHSync(words[i+1:])
 			if !ok {

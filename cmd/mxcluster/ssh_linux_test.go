@@ -289,7 +289,7 @@ func (s *sshSite) goodForNothingElse(name string) {
 		{"sb1", "x xdata serve; touch " + trap}, {"sb1", "x xdata serve\ntouch " + trap}, {"sb1", "x $(touch " + trap + ") xdata serve"},
 		{"sb1", "x sync c1 --lim 2 --output json"}, {"sb1", "x sync c1 --lim 1 --bwlimit 1b"}, {"sb1", "x sync c1 --lim 1 --wait=9999h"},
 		{"sb1", "x sync c1 --rsh x"}, {"sb1", "x sync setup-ssh srv1"}, {"sb1", "x sync accept-key --from srv1"}, {"sb1", "x sync --config-dir /tmp"},
-		{"sb1", "x sync c1 --output table"}, {"sb1", "touch " + trap}, {"-s", "sb1", "sftp"},
+		{"sb1", "x check --echo x"}, {"sb1", "x check --bandwidth"}, {"sb1", "x sync c1 --output table"}, {"sb1", "touch " + trap}, {"-s", "sb1", "sftp"},
 	} {
 		code, out := s.byKey(name, args...)
 		if code == 0 || strings.Contains(out, "uid=") {

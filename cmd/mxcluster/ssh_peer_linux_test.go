@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -247,4 +248,39 @@ func TestHostKeyRemedy(t *testing.T) {
 	}
 	s.setup("srv1", 0)
 	s.mx("srv1", 0, "sync -q")
+}
+
+// How fast data get there is measured over the login of syncs, whatever that prints; of a version
+// that does not know how, it is unknown.
+func TestBandwidthOverSSH(t *testing.T) {
+	s := newSSHSite(t)
+	s.setup("srv1", 0)
+	from := t.TempDir()
+	write(t, filepath.Join(from, "f0"), "data")
+	s.mx("srv1", 0, "xdata backup --lim 1 --no-sync --from "+from)
+	keys := s.path("home/.ssh/authorized_keys")
+	plain := read(t, keys)
+	said := func() (measured, verdict string) {
+		var r struct {
+			Findings []struct{ Name, Server, Verdict, Measured string }
+		}
+		out := s.mx("srv1", 3, "check --bandwidth -o json -q")
+		if err := json.NewDecoder(strings.NewReader(out)).Decode(&r); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		for _, f := range r.Findings {
+			if f.Name == "bandwidth" && f.Server == "srv1" {
+				measured, verdict = f.Measured, f.Verdict
+			}
+		}
+		return measured, verdict
+	}
+	write(t, keys, strings.Replace(plain, `command="`, `command="printf 'Welcome to sb1: '; `, 1))
+	if text, v := said(); v != "ok" || !strings.Contains(text, "MB/s to sb1, ") || !strings.Contains(text, " MB/s back: it takes 0s") {
+		t.Errorf("%s: %q", v, text)
+	}
+	write(t, keys, strings.Replace(plain, `command="`, `command="case $SSH_ORIGINAL_COMMAND in *--echo) echo mxcluster: this is not what a sync asks for >&2; exit 77 ;; esac; `, 1))
+	if text, v := said(); v != "unknown" || !strings.Contains(text, "this is not what a sync asks for") {
+		t.Errorf("of an earlier version, %s: %q", v, text)
+	}
 }

@@ -16,6 +16,9 @@ const (
 	nearOffset = time.Second     // soon beyond it
 	spaceKept  = 64 << 20        // bytes that stay free on the file system of the data
 	backups    = 2               // of every LIM, that there must be room for (spec ch. 6)
+	// backupMinutes is how long a backup may take to the other server: it is there before the next
+	// thing goes wrong.
+	backupMinutes = 10
 	// takeoverARP is how many ARP packets the first second of a takeover takes: two questions
 	// and six announcements.
 	takeoverARP = 8
@@ -430,6 +433,55 @@ func (j *judge) heard(by, of string, f, there *Facts) {
 	default:
 		j.add(name, by, Failed, needed, remedy, "none are heard: %s", orElse(strings.TrimSpace(f.Agent.Hears[of]), "unknown"))
 	}
+}
+
+// bandwidth judges whether a backup gets to another server and back in time, where that was
+// measured.
+func (j *judge) bandwidth() {
+	const name = "bandwidth"
+	if j.Bandwidth == nil {
+		return
+	}
+	if len(j.Bandwidth) == 0 {
+		j.add(name, j.Observer, Unknown, "a server that data are synchronised with", "mxcluster check --bandwidth, on a server of a cluster", "there is none to measure the way to")
+	}
+	for _, server := range slices.Sorted(maps.Keys(j.Bandwidth)) {
+		b := j.Bandwidth[server]
+		lim := max(j.Document.Server(j.Observer).LIM, j.Document.Server(server).LIM) // a standby has none
+		var largest int64
+		unseen := false
+		for _, one := range []string{j.Observer, server} {
+			f := j.Asked[one].Facts
+			if unseen = unseen || f == nil || f.DataProblem != ""; f != nil {
+				largest = max(largest, f.Backups[lim])
+			}
+		}
+		needed := fmt.Sprintf("the largest backup of LIM %d, %d MB, gets there and back within %d minutes each", lim, mb(largest), backupMinutes)
+		remedy := "a faster way between " + j.Observer + " and " + server + ": look at the speed of their interfaces and switch ports"
+		slower := min(b.To, b.From)
+		takes := time.Duration(float64(largest) / float64(max(slower, 1)) * float64(time.Second))
+		measured := fmt.Sprintf("%s to %s, %s back", rate(b.To), server, rate(b.From))
+		switch {
+		case b.Try != Try{}:
+			j.tried(name, j.Observer, b.Try, Warning, needed, remedy, "")
+		case takes > backupMinutes*time.Minute:
+			j.add(name, j.Observer, Warning, needed, remedy, "%s: it takes %s", measured, takes.Round(time.Second))
+		case unseen:
+			j.add(name, j.Observer, Unknown, needed, "mxcluster check, on "+server, "%s; how large its backups are was not seen", measured)
+		case largest == 0:
+			j.add(name, j.Observer, OK, needed, "", "%s; there is no backup of LIM %d yet", measured, lim)
+		default:
+			j.add(name, j.Observer, OK, needed, "", "%s: it takes %s", measured, takes.Round(time.Second))
+		}
+	}
+}
+
+// rate says how many bytes pass in a second.
+func rate(n int64) string {
+	if n < 1_000_000 {
+		return fmt.Sprintf("%d kB/s", n/1000)
+	}
+	return fmt.Sprintf("%.1f MB/s", float64(n)/1e6)
 }
 
 func orElse(text, other string) string {

@@ -134,6 +134,15 @@ func TestEachFaultIsFoundByItsOwnCheckAlone(t *testing.T) {
 		{"not asked", func(in *Input, _ *Facts) { in.Asked["srv1"] = Asked{Why: "no login"} },
 			[]string{"unknown disk sb1", "unknown facts srv1"}},
 		{"addresses unseen", func(_ *Input, f *Facts) { f.Addresses, f.Blind = nil, "not permitted" }, []string{"unknown alias srv1", "unknown base srv1"}},
+		{"a slow way", func(in *Input, _ *Facts) { in.Bandwidth = map[string]Bandwidth{"srv1": {To: 100e6, From: 1.7e6}} }, []string{"warning bandwidth sb1"}},
+		{"a way that is fast enough", func(in *Input, _ *Facts) { in.Bandwidth = map[string]Bandwidth{"srv1": {To: 100e6, From: 1.8e6}} }, nil},
+		{"a way that is too slow to be measured", func(in *Input, _ *Facts) {
+			in.Bandwidth = map[string]Bandwidth{"srv1": {Try: Try{Problem: "too slow"}}}
+		}, []string{"warning bandwidth sb1"}},
+		{"a way that is not measured", func(in *Input, _ *Facts) {
+			in.Bandwidth = map[string]Bandwidth{"srv1": {Try: Try{Unseen: "an older version"}}}
+		}, []string{"unknown bandwidth sb1"}},
+		{"no way to measure", func(in *Input, _ *Facts) { in.Bandwidth = map[string]Bandwidth{} }, []string{"unknown bandwidth sb1"}},
 		{"sizes of backups unseen", func(_ *Input, f *Facts) { f.Backups, f.DataProblem = nil, "not permitted" }, []string{"unknown disk sb1", "unknown disk srv1"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

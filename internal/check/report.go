@@ -69,6 +69,14 @@ type Input struct {
 	Servers  []string // to be judged
 	Asked    map[string]Asked
 	Port     int // of gossip
+
+	Bandwidth map[string]Bandwidth // from the observer to others; nil: it was not asked for
+}
+
+// Bandwidth is how fast bytes got to a server and back, in bytes a second, if Try is empty.
+type Bandwidth struct {
+	Try
+	To, From int64
 }
 
 // Judge makes the report.
@@ -86,6 +94,7 @@ func Judge(in Input) *Report {
 		}
 	}
 	j.system()
+	j.bandwidth()
 	slices.SortStableFunc(j.findings, func(x, y Finding) int { return cmp.Compare(y.Verdict.weight(), x.Verdict.weight()) })
 	r := &Report{APIVersion: clusterconf.APIVersion, Kind: "CheckReport", GeneratedAt: in.Now.UTC(), Observer: in.Observer, Result: OK, Findings: j.findings}
 	if len(j.findings) > 0 {

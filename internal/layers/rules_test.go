@@ -113,6 +113,8 @@ var arrows = []rule{
 		"an exchange of addresses is decided and done alike by an agent and by a command where none runs"},
 	{"internal/control", []string{"internal/fault", "internal/levels", "internal/status", "internal/events", "internal/failover", "internal/whatif", "clusterconf"},
 		"client and server share the calls; the agent is behind the Backend interface; failover says which orders there are"},
+	{"internal/bandwidth", nil,
+		"a stream is measured, whatever carries it"},
 	{"internal/check", []string{"internal/failover", "clusterconf"},
 		"what a system lacks follows from what its servers say; by whom they are asked is another's; failover says in which words life is told"},
 	{"internal/bundle", nil,
@@ -143,7 +145,7 @@ var arrows = []rule{
 		"internal/fault", "internal/nearest", "internal/netns", "internal/control", "internal/status", "internal/settings", "clusterconf", "netops"},
 		"the lab drives the program from outside, as its users do: its agents are processes"},
 	{"commands", []string{
-		"internal/fault", "internal/levels", "internal/nearest", "internal/bundle", "internal/check", "internal/netfiles", "internal/confine", "internal/failover", "internal/rehearsal", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/export", "internal/whatif", "internal/ui", "internal/lab", "internal/manager", "internal/safepath", "internal/services", "internal/snmp", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
+		"internal/fault", "internal/levels", "internal/nearest", "internal/bandwidth", "internal/bundle", "internal/check", "internal/netfiles", "internal/confine", "internal/failover", "internal/rehearsal", "internal/control", "internal/settings", "internal/status", "internal/events", "internal/explain", "internal/export", "internal/whatif", "internal/ui", "internal/lab", "internal/manager", "internal/safepath", "internal/services", "internal/snmp", "internal/sshlogin", "internal/swap", "internal/trusted", "internal/remoteshell",
 		"docs/reference/alarms", "clusterconf", "netops", "xdata"},
 		"commands give orders to the agent through its socket; main wires the agent itself"},
 	{"bench/sync", nil, "it makes data of nothing"},
