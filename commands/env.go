@@ -58,7 +58,8 @@ type Env struct {
 
 	// Management opens this server's half of the management system's pair, in a folder.
 	Management func(folder string) ManagementPlace
-	// SetPassword gives an account of this server a password.
+	// HasAccount reports whether this server has an account, and SetPassword gives it a password.
+	HasAccount  func(account string) bool
 	SetPassword func(ctx context.Context, account, password string) error
 
 	// OwnUser is the user that runs the command if it is the agent's own user; "": it is not.

@@ -29,6 +29,13 @@ type ManagementPlace interface {
 	Release(ctx context.Context) (manager.Position, error)
 }
 
+// managerAccount is the account by which people log in at the management system (spec ch. 9, steps 6
+// and 7 on the master).
+const (
+	managerAccount = "mxone_manager"
+	accountWords   = "the password of " + managerAccount + " is set"
+)
+
 type managerSetupOptions struct {
 	change
 	role                          string
@@ -58,7 +65,8 @@ What stands in the way is refused before anything is changed, with the remedy: s
 when it is run again, and one that is complete changes nothing.
 
 The password files hold the password alone, and only root may read them. With
---manager-password-file the password of the account mxone_manager is set on this server.
+--manager-password-file the password of the account mxone_manager is set on this server,
+each time anew.
 With --synchronous on, a commit waits until the other server has it: none that was
 acknowledged is lost, and none is acknowledged while the other server is down.`,
 		Example: `  mxcluster manager setup --role master --vip 10.0.0.20 --replication-user mxone_replication --password-file /root/replication
@@ -180,6 +188,9 @@ func (o managerSetupOptions) prepare(ctx context.Context, a *app) (*managerWork,
 	if o.accountPassword != "" {
 		if w.account, err = readPassword(o.accountPassword); err != nil {
 			return nil, err
+		}
+		if !a.env.HasAccount(managerAccount) {
+			return nil, fault.New(fault.Refused, "install the management system there, or leave --manager-password-file out", "%s has no account %s", v.server.settings.Server, managerAccount)
 		}
 	}
 	if err := w.choose(ctx, role); err != nil {
@@ -330,7 +341,10 @@ func (w *managerWork) run(ctx context.Context) (result, error) {
 			for _, s := range left {
 				r.Changes = append(r.Changes, s.Words())
 			}
-			r.Changed, r.Text = len(left) > 0, "the management system would be set up on "+w.setup.Server
+			if w.account != "" {
+				r.Changes = append(r.Changes, accountWords)
+			}
+			r.Changed, r.Text = len(r.Changes) > 0, "the management system would be set up on "+w.setup.Server
 			return r, nil
 		}
 		if len(left) == 0 {
@@ -352,14 +366,16 @@ func (w *managerWork) run(ctx context.Context) (result, error) {
 		}
 		r.Changed, r.Changes = true, append(r.Changes, step.Words())
 	}
-	if w.account != "" {
-		if err := a.env.SetPassword(ctx, "mxone_manager", w.account); err != nil {
-			return r, err
-		}
-	}
 	r.Text = "the management system is set up on " + w.setup.Server
 	if !r.Changed {
 		r.Text += " already"
+	}
+	if w.account != "" { // whether it is that already cannot be seen
+		a.out.Note("%s", accountWords)
+		if err := a.env.SetPassword(ctx, managerAccount, w.account); err != nil {
+			return r, err
+		}
+		r.Changed, r.Changes = true, append(r.Changes, accountWords)
 	}
 	addr := w.wanted.Address.Addr()
 	if w.setup.Role == manager.Master {

@@ -103,6 +103,39 @@ func TestManagerSetupOfTheMaster(t *testing.T) {
 	}
 }
 
+// The password of mxone_manager comes from a file of root's alone, is told by a dry run, and is set each
+// time, since it cannot be seen what it is. Without the account nothing is done.
+func TestManagerSetupSetsTheAccountsPassword(t *testing.T) {
+	w := managerWorld(t, followerAnswer)
+	half := &fakeHalf{}
+	w.half = half
+	w.write(t, "password", "geheim\n", 0o600)
+	w.write(t, "account", "verborgen\n", 0o600)
+	w.write(t, "open", "verborgen\n", 0o640)
+	args := []string{"manager", "setup", "--role", "master", "--vip", "10.0.0.18", "--replication-user", "replica", "--password-file", w.path("password"), "--manager-password-file"}
+	if a := w.run(t.Context(), append(args, w.path("account"))...); a.code != fault.Refused || !strings.Contains(a.err, "srv1 has no account mxone_manager") {
+		t.Errorf("code %d: %s", a.code, a.err)
+	}
+	w.accounts = map[string]string{"mxone_manager": ""}
+	if a := w.run(t.Context(), append(args, w.path("open"))...); a.code != fault.Refused || !strings.Contains(a.err, "chmod 600") {
+		t.Errorf("code %d: %s", a.code, a.err)
+	}
+	if a := w.must(t, append(args, w.path("account"), "--dry-run")...); !strings.Contains(a.out, "the password of mxone_manager is set") || len(half.steps) > 0 || w.accounts["mxone_manager"] != "" {
+		t.Errorf("%s", a.out)
+	}
+	for range 2 {
+		w.accounts["mxone_manager"] = ""
+		a := w.must(t, append(args, w.path("account"), "-o", "json")...)
+		if w.accounts["mxone_manager"] != "verborgen" || !strings.Contains(a.out, `"changed": true`) || strings.Contains(a.out+a.err, "verborgen") {
+			t.Errorf("%v: %s%s", w.accounts, a.out, a.err)
+		}
+	}
+	w.accounts["mxone_manager"] = ""
+	if a := w.must(t, append(args[:len(args)-1:len(args)-1], "-o", "json")...); w.accounts["mxone_manager"] != "" || !strings.Contains(a.out, `"changed": false`) {
+		t.Errorf("%v: %s", w.accounts, a.out)
+	}
+}
+
 // What stands in the way is refused with the remedy, and nothing is done.
 func TestManagerSetupRefuses(t *testing.T) {
 	w := managerWorld(t, followerAnswer)

@@ -49,6 +49,8 @@ type world struct {
 
 	node *manager.Node   // PostgreSQL of this server
 	half ManagementPlace // its half of the management system
+	// accounts have passwords.
+	accounts map[string]string
 
 	tell func(words []string) ([]byte, error) // what other programs say
 
@@ -161,7 +163,12 @@ func (w *world) env(out, errs io.Writer) Env {
 			return &n, nil
 		},
 		Management: func(string) ManagementPlace { return w.half },
-		RunAgent:   func(_ context.Context, s AgentSetup) error { w.setup = &s; return nil },
+		HasAccount: func(name string) bool { _, ok := w.accounts[name]; return ok },
+		SetPassword: func(_ context.Context, name, password string) error {
+			w.accounts[name] = password
+			return nil
+		},
+		RunAgent: func(_ context.Context, s AgentSetup) error { w.setup = &s; return nil },
 		Fetch: func(_ context.Context, from netip.AddrPort, keys [][]byte, _ *slog.Logger) (*clusterconf.Document, error) {
 			return w.fetch(from, keys)
 		},

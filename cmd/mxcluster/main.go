@@ -62,7 +62,7 @@ func environment(s *signals) commands.Env {
 		Machine:    commands.Machine{Files: os.DirFS("/"), Port: netops.TryPort, Segment: netops.TrySegment, Blocking: netops.TryBlocking, ClockKept: clockKept},
 		Tell:       tell,
 		Postgres:   postgres.Host{ConfRoot: postgresConfRoot()}.Look,
-		Management: managementPlace, SetPassword: setPassword,
+		Management: managementPlace, HasAccount: hasAccount, SetPassword: setPassword,
 		OwnUser:    ownUser(),
 		ActAs:      asRoot(actAs),
 		RunAgent:   func(ctx context.Context, setup commands.AgentSetup) error { return runAgent(ctx, setup, s.hangups()) },

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"time"
@@ -30,6 +31,12 @@ func postgresConfRoot() string {
 		return root
 	}
 	return postgres.DefaultConfRoot
+}
+
+// hasAccount reports whether this server has an account.
+func hasAccount(account string) bool {
+	_, err := user.Lookup(account)
+	return err == nil
 }
 
 // setPassword gives an account of this server a password.

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,34 +18,9 @@ import (
 // sshd, before a file, a role or a slot is changed on either server. Another host key, a closed port, a
 // passfile, another version, data, and another password, one after the other.
 func TestManagerSetupRefusesBeforeItChanges(t *testing.T) {
-	site := postgrestest.New(t)
-	s := newSSHSite(t)
-	if err := os.Mkdir(s.path("postgresql"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	instances := map[string]*postgrestest.Instance{}
-	for server, address := range map[string]string{"srv1": "127.77.0.21", "sb1": "127.77.0.13"} {
-		if err := os.Symlink(site.ConfRoot(server), s.path("postgresql", server)); err != nil {
-			t.Fatal(err)
-		}
-		free, err := net.Listen("tcp", address+":0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		instances[server] = site.Make(server, "main", free.Addr().(*net.TCPAddr).Port, "")
-		free.Close()
-		instances[server].Start()
-	}
-	master, standby := instances["srv1"], instances["sb1"]
-	master.SQL("create database manager")
-	write(t, s.path("password"), "geheim\n")
+	s := newManagerSite(t)
+	site, master, standby := s.databases, s.master, s.standby
 	write(t, s.path("open"), "geheim\n")
-	if err := os.Chmod(s.path("password"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	// The standby, which asks the master without ssh, is to ask for the master's PostgreSQL.
-	write(t, s.path("sb1/etc/mxcluster.yaml"), strings.Replace(read(t, s.path("sb1/etc/mxcluster.yaml")), "env HOME=", "env PG_CLUSTER_CONF_ROOT="+s.path("postgresql")+"/{server} HOME=", 1))
-	s.setup("srv1", 0)
 
 	state := func() string {
 		var seen strings.Builder
@@ -71,7 +45,7 @@ func TestManagerSetupRefusesBeforeItChanges(t *testing.T) {
 	refused := func(server, role, file, want, remedy string) {
 		t.Helper()
 		before := state()
-		out := s.mx(server, 3, "manager setup --role "+role+" --vip 127.77.0.40 --replication-user mxone_replication --password-file "+s.path(file))
+		out := s.mx(server, 3, "manager setup --role "+role+" --vip "+managerAddress+" --replication-user mxone_replication --password-file "+s.path(file))
 		if !strings.Contains(out, want) || !strings.Contains(out, remedy) || strings.Contains(out, "geheim") {
 			t.Errorf("%q and %q, not\n%s", want, remedy, out)
 		}
@@ -116,7 +90,7 @@ func TestManagerSetupRefusesBeforeItChanges(t *testing.T) {
 	refused("srv1", "master", "password", "role mxone_replication is there on srv1, and has another password", "mxcluster manager reconfigure")
 
 	// The standby, whose master is set up as far as it sees.
-	text := strings.Replace(sshDocument, "servers:\n", "level: 2\nmanagement:\n  address: 127.77.0.40/8\n  replicationUser: mxone_replication\n  fallback: manual\nservers:\n", 1)
+	text := strings.Replace(managerDocument(), "servers:\n", "level: 2\nmanagement:\n  address: 127.77.0.40/8\n  replicationUser: mxone_replication\n  fallback: manual\nservers:\n", 1)
 	write(t, s.path("srv1/etc/cluster.yaml"), text)
 	write(t, s.path("sb1/etc/cluster.yaml"), text)
 	refused("sb1", "standby", "password", "PostgreSQL on srv1 is not reached at 127.77.0.21 port", "open port")

@@ -61,6 +61,9 @@ func (s *setup) look(ctx context.Context) (manager.Prepared, error) {
 	if err != nil {
 		return p, err
 	}
+	if err := l.reachable(ctx); err != nil {
+		return p, err
+	}
 	p.Secret = l.secured() && same(l.file(passFile), passLine(l.User, s.Password))
 	p.Settings = included && kept != nil && equalHalves(*kept, s.Half) && (same(l.file(settingsFile), l.settings(false)) || same(l.file(settingsFile), l.settings(true)))
 	p.Sync = same(l.file(settingsFile), l.settings(true))
@@ -75,6 +78,21 @@ func (s *setup) look(ctx context.Context) (manager.Prepared, error) {
 		return p, s.lookAbove(ctx, l, &p)
 	}
 	return p, nil
+}
+
+// reachable refuses a folder for files of ours that the user that PostgreSQL runs as would not reach.
+func (l *local) reachable(ctx context.Context) error {
+	at := l.Folder
+	for !l.has(at) && at != filepath.Dir(at) {
+		at = filepath.Dir(at)
+	}
+	if l.secured() || os.Geteuid() != 0 {
+		return nil
+	}
+	if _, err := run(ctx, "/usr/bin/test", l.uid, l.gid, nil, nil, "-x", at); err != nil {
+		return refused("let every user enter the folders above it: chmod a+x", "the user that PostgreSQL runs as cannot enter %s", at)
+	}
+	return nil
 }
 
 // equalHalves reports whether two halves are the same.
@@ -218,13 +236,7 @@ func (s *setup) do(ctx context.Context, step manager.StepID) error {
 		if err := l.makeFolder(); err != nil {
 			return err
 		}
-		if err := write(l.file(passFile), passLine(l.User, s.Password), passMode, l.uid, l.gid); err != nil {
-			return err
-		}
-		if _, err := run(ctx, "/usr/bin/test", l.uid, l.gid, nil, nil, "-r", l.file(passFile)); err != nil {
-			return refused("let every user enter the folders above it: chmod a+x", "the user that PostgreSQL runs as cannot read %s", l.file(passFile))
-		}
-		return nil
+		return write(l.file(passFile), passLine(l.User, s.Password), passMode, l.uid, l.gid)
 	case manager.StepSettings:
 		return s.configure(ctx, l)
 	case manager.StepRestart:
