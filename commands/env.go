@@ -56,6 +56,10 @@ type Env struct {
 	// Postgres examines the PostgreSQL of this server, whose name is server.
 	Postgres func(ctx context.Context, server string) (*manager.Node, error)
 
+	// PackageVersion is that of a package of this server; "": it is not installed. Install installs packages.
+	PackageVersion func(ctx context.Context, name string) (string, error)
+	Install        func(ctx context.Context, names []string) error
+
 	// Management opens this server's half of the management system's pair, in a folder.
 	Management func(folder string) ManagementPlace
 	// HasAccount reports whether this server has an account, and SetPassword gives it a password.

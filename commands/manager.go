@@ -95,6 +95,13 @@ func (s *server) ownNode(ctx context.Context) (*manager.Node, error) {
 		return nil, err
 	}
 	node.Chosen = s.settings.ManagerPostgres
+	for _, name := range s.settings.ManagerPackages {
+		version, err := s.env.PackageVersion(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		node.Packages = append(node.Packages, manager.Package{Name: name, Version: version})
+	}
 	doc, err := s.read()
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,9 +24,14 @@ type managerCheck struct {
 	Findings   []manager.Finding `json:"findings"`
 }
 
+type managerCheckOptions struct {
+	vip             string
+	install, dryRun bool
+}
+
 // newManagerCheckCommand returns `manager check`.
 func newManagerCheckCommand(a *app) *cobra.Command {
-	var vip string
+	var o managerCheckOptions
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Check whether the management system can be made redundant",
@@ -35,31 +41,41 @@ would be lost, and room there for a copy. With --vip it also looks whether the a
 is nobody's: no base, no alias, and answered by no station. It names what stands in the
 way, with the remedy, and changes nothing.
 
+Packages that the management system consists of are named by the setting
+manager.packages, the same on both servers. With --install, and not without it,
+apt-get installs those that are missing on this server, and PostgreSQL of the version
+that the other server has, where this one has none; then all is looked at.
+
 The exit code is 0 when nothing stands in the way, 3 when something does, and 8 when
 something could not be seen.`,
-		Example:     "  mxcluster manager check\n  mxcluster manager check --vip 10.0.0.20",
+		Example:     "  mxcluster manager check\n  mxcluster manager check --vip 10.0.0.20\n  mxcluster manager check --install",
 		Annotations: exits(fault.Refused, fault.Unknown, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := runManagerCheck(c.Context(), a, vip); err != nil {
+			if err := runManagerCheck(c.Context(), a, o); err != nil {
 				return fmt.Errorf("checking the management system: %w", err)
 			}
 			return nil
 		},
 	}
-	c.Flags().StringVar(&vip, "vip", "", "virtual `address` wanted for the management system, e.g. 10.0.0.20")
+	c.Flags().BoolVar(&o.install, "install", false, "install the packages that are missing on this server")
+	c.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "with --install, say what would be installed, change nothing")
+	c.Flags().StringVar(&o.vip, "vip", "", "virtual `address` wanted for the management system, e.g. 10.0.0.20")
 	asRoot(c)
 	return c
 }
 
-func runManagerCheck(ctx context.Context, a *app, vip string) error {
+func runManagerCheck(ctx context.Context, a *app, o managerCheckOptions) error {
 	v, err := a.viewManager(ctx)
+	if err == nil && o.install {
+		v, err = v.install(ctx, a, o.dryRun)
+	}
 	if err != nil {
 		return err
 	}
 	q := manager.Question{Pair: v.pair, Sights: v.sights}
-	if vip != "" {
-		if q.Address, err = v.address(ctx, vip); err != nil {
+	if o.vip != "" {
+		if q.Address, err = v.address(ctx, o.vip); err != nil {
 			return err
 		}
 	}
@@ -80,6 +96,28 @@ func runManagerCheck(ctx context.Context, a *app, vip string) error {
 		return fault.New(fault.Unknown, found[i].Remedy, "%s: %s", found[i].Check, found[i].Found)
 	}
 	return nil
+}
+
+// install installs what is missing on this server, and looks again.
+func (v *managerView) install(ctx context.Context, a *app, dryRun bool) (*managerView, error) {
+	role, here := v.pair.RoleOf(v.server.settings.Server)
+	if !here {
+		return nil, fault.New(fault.Refused, fmt.Sprintf("run it on %s or %s", v.pair.Master.Name, v.pair.Standby.Name), "this is %s, none of the two servers", v.server.settings.Server)
+	}
+	missing := manager.Missing(v.sights, role)
+	switch {
+	case len(missing) == 0:
+		a.out.Note("no package is missing on %s", v.server.settings.Server)
+		return v, nil
+	case dryRun:
+		a.out.Note("would be installed on %s: %s", v.server.settings.Server, strings.Join(missing, " "))
+		return v, nil
+	}
+	a.out.Note("installing on %s: %s", v.server.settings.Server, strings.Join(missing, " "))
+	if err := a.env.Install(ctx, missing); err != nil {
+		return nil, err
+	}
+	return a.viewManager(ctx)
 }
 
 // address asks who has the virtual address that is wanted.

@@ -3,8 +3,10 @@ package commands
 import (
 	"mxcluster/clusterconf/clusterconftest"
 
+	"errors"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -138,6 +140,46 @@ func TestManagerCheck(t *testing.T) {
 		if a := w.run(t.Context(), "manager", verb); a.code != fault.Refused || !strings.Contains(a.err, "put LIM 1 into a cluster first") {
 			t.Errorf("%s with LIM 1 in no cluster: code %d: %s", verb, a.code, a.err)
 		}
+	}
+}
+
+// What is missing is installed on this server where that is asked for, and not otherwise.
+func TestManagerCheckInstalls(t *testing.T) {
+	w := managerWorld(t, strings.Replace(followerAnswer, `{"server":"sb1",`, `{"server":"sb1","packages":[{"name":"snm","version":"2"}],`, 1))
+	w.environ["MXCLUSTER_MANAGER_PACKAGES"] = "snm"
+	found := w.node.Instances
+	w.node.Instances, w.packages = nil, map[string]string{}
+	var installed []string
+	w.install = func(names []string) error {
+		installed = append(installed, names...)
+		w.node.Instances, w.packages["snm"] = found, "2"
+		return nil
+	}
+	for _, args := range [][]string{{}, {"--yes"}, {"--install", "--dry-run"}} {
+		a := w.run(t.Context(), slices.Concat([]string{"manager", "check"}, args)...)
+		if a.code != fault.Refused || len(installed) > 0 || !strings.Contains(a.out, "snm is not installed") || !strings.Contains(a.out, "mxcluster manager check --install on srv1") {
+			t.Errorf("%v: code %d, installed %v: %s%s", args, a.code, installed, a.out, a.err)
+		}
+		if len(args) == 2 && !strings.Contains(a.err, "would be installed on srv1: postgresql-15 snm") {
+			t.Errorf("%s", a.err)
+		}
+	}
+	w.write(t, "password", "geheim\n", 0o600)
+	setup := []string{"manager", "setup", "--role", "master", "--vip", "10.0.0.18", "--replication-user", "replica", "--password-file", w.path("password")}
+	w.half = &fakeHalf{}
+	if a := w.run(t.Context(), setup...); a.code != fault.Refused || !strings.Contains(a.err, "--install on srv1") || len(installed) > 0 {
+		t.Errorf("code %d, installed %v: %s", a.code, installed, a.err)
+	}
+	a := w.must(t, "manager", "check", "--install")
+	if strings.Join(installed, " ") != "postgresql-15 snm" || !strings.Contains(a.out, "1 packages on both servers") {
+		t.Errorf("installed %v: %s", installed, a.out)
+	}
+	if a := w.must(t, "manager", "check", "--install"); len(installed) != 2 || !strings.Contains(a.err, "no package is missing on srv1") {
+		t.Errorf("once more: installed %v: %s", installed, a.err)
+	}
+	w.node.Instances, w.install = nil, func([]string) error { return errors.New("no such package") }
+	if a := w.run(t.Context(), "manager", "check", "--install"); a.code != fault.Failed || !strings.Contains(a.err, "no such package") {
+		t.Errorf("code %d: %s", a.code, a.err)
 	}
 }
 

@@ -49,6 +49,9 @@ type world struct {
 
 	node *manager.Node   // PostgreSQL of this server
 	half ManagementPlace // its half of the management system
+	// packages have versions, and install installs some.
+	packages map[string]string
+	install  func(names []string) error
 	// accounts have passwords.
 	accounts map[string]string
 
@@ -162,8 +165,10 @@ func (w *world) env(out, errs io.Writer) Env {
 			}
 			return &n, nil
 		},
-		Management: func(string) ManagementPlace { return w.half },
-		HasAccount: func(name string) bool { _, ok := w.accounts[name]; return ok },
+		Management:     func(string) ManagementPlace { return w.half },
+		PackageVersion: func(_ context.Context, name string) (string, error) { return w.packages[name], nil },
+		Install:        func(_ context.Context, names []string) error { return w.install(names) },
+		HasAccount:     func(name string) bool { _, ok := w.accounts[name]; return ok },
 		SetPassword: func(_ context.Context, name, password string) error {
 			w.accounts[name] = password
 			return nil

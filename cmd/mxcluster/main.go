@@ -57,11 +57,12 @@ func environment(s *signals) commands.Env {
 		Agent: func(socket, spare, start string) commands.Agent {
 			return &control.Client{Path: socket, Spare: spare, Start: start, Version: version().Version}
 		},
-		Edit:       edit,
-		Watch:      watch,
-		Machine:    commands.Machine{Files: os.DirFS("/"), Port: netops.TryPort, Segment: netops.TrySegment, Blocking: netops.TryBlocking, ClockKept: clockKept},
-		Tell:       tell,
-		Postgres:   postgres.Host{ConfRoot: postgresConfRoot()}.Look,
+		Edit:           edit,
+		Watch:          watch,
+		Machine:        commands.Machine{Files: os.DirFS("/"), Port: netops.TryPort, Segment: netops.TrySegment, Blocking: netops.TryBlocking, ClockKept: clockKept},
+		Tell:           tell,
+		Postgres:       postgres.Host{ConfRoot: postgresConfRoot()}.Look,
+		PackageVersion: packageVersion, Install: installPackages,
 		Management: managementPlace, HasAccount: hasAccount, SetPassword: setPassword,
 		OwnUser:    ownUser(),
 		ActAs:      asRoot(actAs),

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -31,6 +32,34 @@ func postgresConfRoot() string {
 		return root
 	}
 	return postgres.DefaultConfRoot
+}
+
+// packageVersion is that of a package of this server; "": it is not installed.
+func packageVersion(ctx context.Context, name string) (string, error) {
+	out, err := exec.CommandContext(ctx, "dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Version}\n", name).Output()
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) { // 1: it is not known
+		return "", fmt.Errorf("looking for package %s: %w", name, err)
+	}
+	for line := range strings.Lines(string(out)) { // one for each architecture
+		if version, found := strings.CutPrefix(strings.TrimSpace(line), "installed "); found {
+			return version, nil
+		}
+	}
+	return "", nil
+}
+
+// installPackages installs packages of the archives that this server knows.
+func installPackages(ctx context.Context, names []string) error {
+	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"install", "--yes", "--no-install-recommends", "--"}, names...)...)
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	cmd.Stdout = os.Stderr
+	var said bytes.Buffer
+	cmd.Stderr = io.MultiWriter(os.Stderr, &said)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("apt-get install %s: %w: %s", strings.Join(names, " "), err, strings.TrimSpace(said.String()))
+	}
+	return nil
 }
 
 // hasAccount reports whether this server has an account.

@@ -3,6 +3,7 @@ package manager
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"mxcluster/clusterconf"
@@ -55,6 +56,7 @@ func Check(doc *clusterconf.Document, q Question) []Finding {
 	for _, role := range []Role{Master, Standby} {
 		c.postgres(role)
 	}
+	c.packages()
 	c.versions()
 	c.data()
 	c.room()
@@ -113,7 +115,7 @@ func (c *checker) postgres(r Role) {
 	case i == nil && len(sight.Node.Instances) > 0:
 		c.add("postgresql", name, Refused, "name the one to use by the setting manager.postgres of "+name+", such as "+sight.Node.Instances[0].Name, "%s", why)
 	case i == nil:
-		c.add("postgresql", name, Refused, "install the management system there, or Debian's package: "+c.install(r), "%s", why)
+		c.add("postgresql", name, Refused, "install the management system there, or Debian's PostgreSQL alone: "+installThere+name, "%s", why)
 	case i.Major < MinMajor:
 		c.add("postgresql", name, Refused, fmt.Sprintf("upgrade it to PostgreSQL %d or newer", MinMajor), "%s is version %d", i.Name, i.Major)
 	case i.Database == nil:
@@ -123,12 +125,64 @@ func (c *checker) postgres(r Role) {
 	}
 }
 
-// install is how a server gets a PostgreSQL of the version that the other one has.
-func (c *checker) install(r Role) string {
-	if other := c.instance(r.Other()); other != nil {
-		return fmt.Sprintf("apt-get install postgresql-%d", other.Major)
+// installThere is how a server gets what is missing.
+const installThere = "mxcluster manager check --install on "
+
+// Missing lists the packages that a server of the pair lacks: PostgreSQL of the version that the other
+// one has, and those that its settings ask for.
+func Missing(sights map[Role]Sight, r Role) (names []string) {
+	n := sights[r].Node
+	if n == nil {
+		return nil
 	}
-	return "apt-get install postgresql"
+	if len(n.Instances) == 0 {
+		names = append(names, postgresPackage(sights, r))
+	}
+	for _, p := range n.Packages {
+		if p.Version == "" {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+// postgresPackage is that of the version that the other server has.
+func postgresPackage(sights map[Role]Sight, r Role) string {
+	if other, _ := sights[r.Other()].Instance(); other != nil {
+		return fmt.Sprintf("postgresql-%d", other.Major)
+	}
+	return "postgresql"
+}
+
+// packages checks that both servers have the packages of the management system, and the same.
+func (c *checker) packages() {
+	m, s := c.q.Sights[Master].Node, c.q.Sights[Standby].Node
+	if m == nil || s == nil || len(m.Packages)+len(s.Packages) == 0 {
+		return
+	}
+	const check, setting = "packages", "have the setting manager.packages be the same on both servers"
+	good := true
+	refuse := func(server, remedy, format string, args ...any) {
+		good = false
+		c.add(check, server, Refused, remedy, format, args...)
+	}
+	for _, r := range []Role{Master, Standby} {
+		for _, p := range c.q.Sights[r].Node.Packages {
+			other := c.q.Sights[r.Other()].Node.Packages
+			i := slices.IndexFunc(other, func(o Package) bool { return o.Name == p.Name })
+			switch {
+			case p.Version == "":
+				refuse(c.name(r), installThere+c.name(r), "%s is not installed", p.Name)
+			case i < 0:
+				refuse(c.name(r.Other()), setting, "%s asks for %s, %s does not", c.name(r), p.Name, c.name(r.Other()))
+			case r == Master && other[i].Version != "" && other[i].Version != p.Version:
+				refuse("", "install the same version on both servers", "%s is %s on %s, %s on %s", p.Name, p.Version, c.name(r), other[i].Version, c.name(r.Other()))
+			}
+		}
+	}
+	if good {
+		c.add(check, "", OK, "", "%d packages on both servers", len(m.Packages))
+	}
 }
 
 // versions checks that one can follow the other: that takes the same major version.
@@ -138,7 +192,7 @@ func (c *checker) versions() {
 	case m == nil || s == nil:
 		c.add("version", "", Unknown, "", "PostgreSQL was not seen on both servers")
 	case m.Major != s.Major:
-		c.add("version", "", Refused, "install the same major version on both servers; on "+c.name(Standby)+": "+c.install(Standby)+", and name it there by the setting manager.postgres",
+		c.add("version", "", Refused, "install the same major version on both servers; on "+c.name(Standby)+": apt-get install "+postgresPackage(c.q.Sights, Standby)+", and name it there by the setting manager.postgres",
 			"PostgreSQL %d on %s, %d on %s", m.Major, c.name(Master), s.Major, c.name(Standby))
 	default:
 		c.add("version", "", OK, "", "PostgreSQL %d on both servers", m.Major)

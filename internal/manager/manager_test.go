@@ -62,6 +62,23 @@ func seen(change func(*Node)) Sight {
 
 func same(*Node) {}
 
+// has is a server with packages.
+func has(all ...Package) Sight { return seen(func(n *Node) { n.Packages = all }) }
+
+// What is missing on a server is its packages, and PostgreSQL of the version that the other one has.
+func TestMissing(t *testing.T) {
+	none := Sight{Node: &Node{Packages: []Package{{"snm", ""}, {"pm", "1"}}}}
+	for want, sights := range map[string]map[Role]Sight{
+		"postgresql-15 snm": {Master: seen(same), Standby: none},
+		"postgresql snm":    {Master: {Why: "no login"}, Standby: none},
+		"":                  {Master: none, Standby: {Why: "no login"}},
+	} {
+		if got := strings.Join(Missing(sights, Standby), " "); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 // findings are of a pair that is as it should be but for one thing.
 func findings(t *testing.T, m, s Sight, a *Address) []Finding {
 	t.Helper()
@@ -88,7 +105,11 @@ func TestCheckNamesWhatStandsInTheWay(t *testing.T) {
 		"all is well":    {check: "", result: OK},
 		"free address":   {address: vip("10.0.0.20/24"), check: "address", result: OK, found: "is free"},
 		"not heard":      {standby: Sight{Why: "no login"}, check: "server", server: "sb1", result: Unknown, found: "no login", remedy: "setup-ssh sb1"},
-		"no PostgreSQL":  {master: Sight{Node: &Node{}}, check: "postgresql", server: "srv1", result: Refused, found: "no PostgreSQL", remedy: "install"},
+		"no PostgreSQL":  {master: Sight{Node: &Node{}}, check: "postgresql", server: "srv1", result: Refused, found: "no PostgreSQL", remedy: "mxcluster manager check --install on srv1"},
+		"no package":     {standby: has(Package{"snm", ""}), master: has(Package{"snm", "1"}), check: "packages", server: "sb1", result: Refused, found: "snm is not installed", remedy: "mxcluster manager check --install on sb1"},
+		"not asked for":  {standby: has(), master: has(Package{"snm", "1"}), check: "packages", server: "sb1", result: Refused, found: "srv1 asks for snm, sb1 does not", remedy: "manager.packages"},
+		"two packages":   {standby: has(Package{"snm", "2"}), master: has(Package{"snm", "1"}), check: "packages", result: Refused, found: "snm is 1 on srv1, 2 on sb1", remedy: "same version"},
+		"packages there": {standby: has(Package{"snm", "1"}), master: has(Package{"snm", "1"}), check: "packages", result: OK, found: "1 packages on both"},
 		"several":        {standby: seen(func(n *Node) { n.Instances = append(n.Instances, Instance{Name: "15/b"}) }), check: "postgresql", server: "sb1", result: Refused, found: "15/main, 15/b", remedy: "manager.postgres"},
 		"several, named": {standby: seen(func(n *Node) { n.Instances, n.Chosen = append(n.Instances, Instance{Name: "15/b"}), "15/main" }), result: OK},
 		"name of none":   {standby: seen(func(n *Node) { n.Chosen = "15/x" }), check: "postgresql", server: "sb1", result: Refused, found: "15/x", remedy: "15/main"},

@@ -12,8 +12,15 @@ type Node struct {
 	Server    string     `json:"server"`
 	Instances []Instance `json:"instances"` // of PostgreSQL; never nil
 	Chosen    string     `json:"chosen"`    // name of the one that counts there; "": the only one
+	Packages  []Package  `json:"packages"`  // that are asked for by the settings there
 
 	HoldsAddress *bool `json:"holdsAddress,omitempty"` // it has the virtual address; nil: there is none, or it was not seen
+}
+
+// Package is what a server has of a package.
+type Package struct {
+	Name    string `json:"name"`
+	Version string `json:"version"` // "": it is not installed
 }
 
 // Instance is one PostgreSQL on a server.

@@ -78,6 +78,8 @@ func table() []key {
 			"give the name of a group whose members may give the agent orders, or nothing"},
 		{"manager.postgres", "", postgresName,
 			"give version and name as pg_lsclusters shows them, such as 15/main, or nothing where there is one only"},
+		{"manager.packages", "", packages,
+			"give names of Debian packages, with commas, or nothing"},
 		{"manager.web_server", "", webServer,
 			"give systemd:UNIT, ocf:PROVIDER:AGENT or exec:/PATH, or nothing where there is none"},
 	}, alarmKeys(), arbiterKeys())
@@ -124,6 +126,19 @@ func webServer(s *Settings, value string) error {
 		return fmt.Errorf("%q is not a service", value)
 	}
 	s.ManagerWebServer = value
+	return nil
+}
+
+// packages takes names of packages.
+func packages(s *Settings, value string) error {
+	s.ManagerPackages = nil
+	for _, name := range strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' }) {
+		const small = "abcdefghijklmnopqrstuvwxyz0123456789"
+		if strings.Trim(name, small+"+-.") != "" || !strings.ContainsAny(name[:1], small) {
+			return fmt.Errorf("%q is not the name of a package", name)
+		}
+		s.ManagerPackages = append(s.ManagerPackages, name)
+	}
 	return nil
 }
 

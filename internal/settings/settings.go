@@ -52,6 +52,8 @@ type Settings struct {
 
 	ManagerPostgres string // PostgreSQL of the management system, as postgresql-common names it; "": the only one
 
+	ManagerPackages []string // that the management system consists of, on both of its servers
+
 	MetricsListen string // address and port of HTTP; "": none
 
 	Alarms  Alarms  // who is told of alarms

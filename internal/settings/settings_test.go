@@ -154,13 +154,13 @@ func TestEveryKeyByFileAndEnvironment(t *testing.T) {
 	values := map[string]string{
 		"server": "s", "xdata_dir": "/x", "gossip.port": "1", "alias.lease": "1s", "arp.refresh": "1s", "arp.budget": "30", "sync.rsh": "r",
 		"sync.remote_command": "c", "sync.login_limit": "5s", "sync.idle_limit": "5s", "xdata.still": "7s", "services.restarts": "0", "services.check_interval": "1s", "services.start_limit": "1s", "services.stop_limit": "1s", "services.check_limit": "1s", "agent.start_grace": "1s", "agent.stop_lease": "1s",
-		"fallback.hold": "1s", "fallback.from_load": "true", "control.group": "phones", "manager.web_server": "systemd:apache2", "manager.postgres": "15/main", "alarms.exec": "/p a", "metrics.listen": "127.0.0.1:9946",
+		"fallback.hold": "1s", "fallback.from_load": "true", "control.group": "phones", "manager.web_server": "systemd:apache2", "manager.postgres": "15/main", "manager.packages": "snm,pm", "alarms.exec": "/p a", "metrics.listen": "127.0.0.1:9946",
 		"alarms.snmp.targets": "a:1,b:2", "alarms.snmp.version": "3", "alarms.snmp.inform": "true", "alarms.snmp.community_file": "/co", "alarms.snmp.user": "w",
 		"alarms.snmp.auth_protocol": "SHA-512", "alarms.snmp.auth_file": "/au", "alarms.snmp.priv_protocol": "AES-256", "alarms.snmp.priv_file": "/pr",
 		"arbiter.lease": "2s", "arbiter.etcd.endpoints": "http://a:1,http://b:1", "arbiter.etcd.prefix": "/p", "arbiter.etcd.ca": "/ca", "arbiter.etcd.cert": "/c",
 		"arbiter.etcd.key": "/k", "arbiter.etcd.user": "u", "arbiter.etcd.password_file": "/f",
 	}
-	want := Settings{"s", "/x", 1, time.Second, 30, time.Second, "r", "c", 5 * time.Second, 5 * time.Second, 7 * time.Second, 0, time.Second, time.Second, time.Second, time.Second, time.Second, true, time.Second, time.Second, "phones", "systemd:apache2", "15/main",
+	want := Settings{"s", "/x", 1, time.Second, 30, time.Second, "r", "c", 5 * time.Second, 5 * time.Second, 7 * time.Second, 0, time.Second, time.Second, time.Second, time.Second, time.Second, true, time.Second, time.Second, "phones", "systemd:apache2", "15/main", []string{"snm", "pm"},
 		"127.0.0.1:9946", Alarms{[]string{"/p", "a"}, SNMP{"a:1,b:2", "3", true, "/co", "w", "SHA-512", "/au", "AES-256", "/pr"}}, Arbiter{2 * time.Second, "http://a:1,http://b:1", "/p", "/ca", "/c", "/k", "u", "/f"}}
 	var file strings.Builder
 	var environ []string
@@ -214,6 +214,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"lease not whole", "\nalias.lease: 1500ms\n", ":2: alias.lease: 1500ms is not a whole number of seconds", "the kernel counts"},
 		{"neither yes nor no", "fallback.from_load: maybe\n", ":1: fallback.from_load: \"maybe\" is neither true nor false", "true or false"},
 		{"no web server", "manager.web_server: apache2\n", ":1: manager.web_server: \"apache2\" is not a service", "systemd:UNIT"},
+		{"no package", "manager.packages: snm, -y\n", ":1: manager.packages: \"-y\" is not the name of a package", "Debian packages"},
 		{"no PostgreSQL", "manager.postgres: main\n", ":1: manager.postgres: \"main\" is not the name of a PostgreSQL", "15/main"},
 		{"PostgreSQL of no version", "manager.postgres: a/main\n", ":1: manager.postgres: \"a/main\" is not", "pg_lsclusters"},
 		{"lease for ever", "agent.stop_lease: 9999h\n", ":1: agent.stop_lease: 9999h is not between 1s and 168h", "whole seconds"},
