@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"mxcluster/clusterconf"
+	"mxcluster/internal/alarms"
+	"mxcluster/internal/events"
+	"mxcluster/internal/failover"
 	"mxcluster/internal/status"
 )
 
@@ -127,6 +130,31 @@ func TestAlarmOfALIMThatIsDown(t *testing.T) {
 		w.awaitAlarms(soon, "lim-on-standby lim 2 sb1 warning", down1, "lock-left lim 1 srv1 warning")
 		w.boot("srv1")
 		w.awaitAlarms(10*time.Second, "lim-on-standby lim 2 sb1 warning", "lock-left lim 1 srv1 warning")
+	})
+}
+
+// A standby tries again and again to take over a LIM whose alias a stranger uses: it does not say each
+// time that the LIM is on the standby.
+func TestNoAlarmOfEachTryToHaveAnAlias(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		w.foreignHost(w.alias(1))
+		w.powerCut("srv1")
+		w.awaitAlarms(15*time.Second, "alias-in-use lim 1 sb1 critical", down1)
+		since := time.Now()
+		pass(5 * foreignRetry)
+		tries := 0
+		for _, e := range w.eventsFrom("sb1", events.Query{Since: since}).Events {
+			switch {
+			case e.Kind == events.Alarm && e.Subject == string(alarms.LIMOnStandby):
+				t.Errorf("alarm %s %s: %s", e.Subject, e.Is, e.Text)
+			case e.Kind == events.State && e.Is == string(failover.Starting):
+				tries++
+			}
+		}
+		if tries < 4 {
+			t.Errorf("it was tried %d times", tries)
+		}
 	})
 }
 

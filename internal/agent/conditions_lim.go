@@ -21,7 +21,7 @@ func (a *conditions) limOnStandby(m clusterconf.Member, now time.Time) []alarms.
 	regular := a.doc.RegularOf(m.LIM).Name
 	l, p := a.lims.of(m.LIM), a.peers.of(regular)
 	out := append(leftLocked(m, regular, now), a.flapping(l, regular, l.Flaps.Recent(now))...)
-	if l.State == failover.Running || l.State == failover.Starting {
+	if l.serves() {
 		verb := "runs"
 		if l.State == failover.Starting {
 			verb = "is starting"

@@ -154,6 +154,12 @@ func TestPromises(t *testing.T) {
 		}, "no: srv1 could not do its part: there is no room for the agent's state"},
 		{"what it knows of one LIM", func(p Present) { claimOf(p, "sb1", 1).NotTaken = "sb1 would hear nobody else" }, "no: sb1 would hear nobody else"},
 		{"what it knows of another LIM", func(p Present) { claimOf(p, "sb1", 2).NotTaken = "sb1 would hear nobody else" }, "yes, by sb1: "},
+		{"the standby waits with another LIM, whose alias a stranger uses", func(p Present) {
+			lose(p, "srv2", failover.Gone)
+			p.Document.ClusterOfLIM(2).Member(2).Priority = 0
+			c := claimOf(p, "sb1", 2)
+			c.Failure, c.ForeignMAC = "the alias is in use by 02:00:00:00:00:99", "02:00:00:00:00:99"
+		}, "yes, by sb1: "},
 		{"loaded there already, by a program that is gone since", func(p Present) {
 			p.Document.ClusterOfLIM(1).Failover = clusterconf.FailoverPreloaded
 			c := claimOf(p, "sb1", 1)

@@ -155,15 +155,13 @@ func (w *play) booted(name string, last *failover.Claim) *failover.Claim {
 func (w *play) local(l failover.LIMClaim) failover.Local {
 	x := failover.Local{Standing: failover.Standing{State: l.State, Term: l.Term, Known: l.Known, Failure: l.Failure, Flaps: failover.Flaps{Count: l.Flaps}}, Holds: l.Holds, Data: l.Data,
 		Fitness: failover.Fitness{Unfit: l.Unfit, Unchecked: l.Unchecked, Failing: l.Failing, Since: l.FitSince}}
-	switch l.State {
-	case failover.Starting:
-		if l.Holds {
-			x.State = failover.Running
-		}
-	case failover.Stopping:
+	switch {
+	case l.State == failover.Starting && l.Holds:
+		x.State = failover.Running
+	case l.State == failover.Stopping:
 		x.State, x.Holds = failover.Stopped, false
-	case failover.Failed:
-		x.RetryAt = w.Now.Add(before) // what is broken stays so
+	case l.State == failover.Failed, l.State == failover.Stopped && l.Failure != "" && l.ForeignMAC != "":
+		x.RetryAt = w.Now.Add(before) // what is broken stays so, and a stranger stays on its alias
 	}
 	if l.Released {
 		x.Released = w.Now
