@@ -22,7 +22,8 @@ func newAliasDenyCommand(a *app) *cobra.Command {
 		Long: `Alias deny has this server's kernel keep the aliases of all LIMs off the wire of
 all its interfaces, those included that come later: whatever brings one of them up,
 such as an old network file, nobody is answered. What this server sends to whoever
-has an alias passes. An alias that is here and not denied is left as it is: it
+has an alias passes. The virtual address of the management system is treated as an
+alias. An alias that is here and not denied is left as it is: it
 serves.
 
 It is run at the boot, before the network comes up, by mxcluster-deny.service; then
@@ -93,16 +94,21 @@ func runAliasDeny(a *app, off, dryRun bool) error {
 // splitDenied sorts the aliases of a system into those that are denied on this server, or
 // are to be, and those that serve here.
 func splitDenied(doc *clusterconf.Document, here []netops.Address, denied []netip.Addr) (deny, serve []netip.Addr) {
+	sort := func(addr netip.Addr) {
+		present := slices.ContainsFunc(here, func(x netops.Address) bool { return x.Prefix.Addr() == addr })
+		if present && !slices.Contains(denied, addr) {
+			serve = append(serve, addr)
+		} else {
+			deny = append(deny, addr)
+		}
+	}
 	for _, c := range doc.Clusters {
 		for _, m := range c.LIMs {
-			addr := m.Alias.Addr()
-			present := slices.ContainsFunc(here, func(x netops.Address) bool { return x.Prefix.Addr() == addr })
-			if present && !slices.Contains(denied, addr) {
-				serve = append(serve, addr)
-			} else {
-				deny = append(deny, addr)
-			}
+			sort(m.Alias.Addr())
 		}
+	}
+	if doc.Management != nil {
+		sort(doc.Management.Address.Addr())
 	}
 	return deny, serve
 }

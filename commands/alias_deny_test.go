@@ -18,7 +18,7 @@ func TestAliasDeny(t *testing.T) {
 
 func testAliasDeny(t *testing.T) {
 	w := newWorld(t.TempDir())
-	w.document(t, clusterconftest.OneCluster)
+	w.document(t, strings.Replace(clusterconftest.OneCluster, "servers:\n", "management:\n  address: 10.0.0.18/24\n  replicationUser: replica\n  fallback: manual\nservers:\n", 1))
 	if err := addAddresses(w.kernel, "eth0", "10.0.0.21/24"); err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func testAliasDeny(t *testing.T) {
 	w.must(t, "alias", "deny")
 	all, _ := w.kernel.Denied()
 	alias := netip.MustParseAddr("10.0.0.11")
-	if !slices.Contains(all, alias) || len(all) < 2 {
+	if !slices.Contains(all, alias) || len(all) < 2 || !slices.Contains(all, netip.MustParseAddr("10.0.0.18")) {
 		t.Fatalf("denied: %v", all)
 	}
 	if a := w.must(t, "alias", "show", "--no-headers"); !strings.Contains(a.out, "denied") {

@@ -130,7 +130,8 @@ func (a *Agent) assemble() {
 	a.swaps = &swaps{core: c, docs: a.docs, kept: a.kept, lims: a.lims, mail: a.mail, ready: map[netip.Prefix]time.Time{}}
 	a.fitness = &fitness{core: c, arbiterKeys: a.arbiterKeys, docs: a.docs, kept: a.kept, lims: a.lims, link: a.link, peers: a.peers,
 		needs: &preconditions{core: c}, abilities: &abilities{core: c, lims: a.lims, all: map[int]*ability{}}}
-	a.management = &management{core: c, copies: a.copies, lims: a.lims, link: a.link, peers: a.peers}
+	a.management = &management{core: c, aliases: a.aliases, copies: a.copies, lims: a.lims, link: a.link, peers: a.peers}
+	a.aliases.virtual = a.management.virtual
 	a.sinks = sinks.New(c.log, a.sinkTold, c.deps.Sinks...)
 	a.shutdown = &shutdown{core: c, arbiterKeys: a.arbiterKeys, gossip: a.gossip, kept: a.kept, lims: a.lims, management: a.management, notifier: a.notifier, orders: a.orders, rehearsals: a.rehearsals, view: a.view}
 }

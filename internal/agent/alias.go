@@ -19,9 +19,11 @@ type aliases struct {
 	peers *peers
 	all   map[int]*alias // by LIM
 
-	view  func(now time.Time) failover.View
-	term  func(lim int) uint64 // term that a LIM has here
-	freed func(lim int)        // called when a foreign host no longer uses an alias that is wanted here
+	view func(now time.Time) failover.View
+	term func(lim int) uint64 // term that a LIM has here
+	// virtual tells where the virtual address of the management system is.
+	virtual func() (netip.Addr, whereabouts)
+	freed   func(lim int) // called when a foreign host no longer uses an alias that is wanted here
 
 	held        heldSet // for the goroutine that listens to the wire
 	denials     denials

@@ -124,7 +124,7 @@ func (a *aliases) noteDenied(err error) {
 }
 
 // deniable returns the sorted aliases to deny here, and those that are being taken, for which both
-// is right.
+// is right. The virtual address of the management system is treated as one.
 func (a *aliases) deniable() (wanted, open []netip.Addr) {
 	for _, c := range a.doc.Clusters {
 		for _, m := range c.LIMs {
@@ -139,6 +139,13 @@ func (a *aliases) deniable() (wanted, open []netip.Addr) {
 				open = append(open, addr)
 			}
 		}
+	}
+	switch addr, here := a.virtual(); here {
+	case addressNotHere:
+		wanted = append(wanted, addr)
+	case addressOpen:
+		open = append(open, addr)
+	case addressHere:
 	}
 	slices.SortFunc(wanted, netip.Addr.Compare)
 	return wanted, open

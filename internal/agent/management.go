@@ -46,10 +46,11 @@ const (
 // management is this server's half of the management system's pair. It is of the main loop.
 type management struct {
 	*core
-	copies *copies
-	lims   *lims
-	link   *link
-	peers  *peers
+	aliases *aliases
+	copies  *copies
+	lims    *lims
+	link    *link
+	peers   *peers
 
 	report   manager.Report
 	alone    time.Time // since when it is read-only and does not stream; zero: it does, or is not
@@ -74,6 +75,7 @@ type management struct {
 	serves  bool               // the web server was started
 	stopped bool               // it was stopped
 
+	wanted  bool    // the virtual address is to be here
 	hold    *holder // of the virtual address; nil: it is not held
 	endHold context.CancelFunc
 	addr    netip.Prefix

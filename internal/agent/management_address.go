@@ -33,6 +33,33 @@ func (m *management) fence(ctx context.Context, n *network, addr netip.Prefix) e
 	}
 }
 
+// whereabouts tells whether an address is held on this server.
+type whereabouts int
+
+const (
+	addressHere    whereabouts = iota // it is, or there is none
+	addressOpen                       // it is being taken, or not known
+	addressNotHere                    // it is kept off the wire
+)
+
+// virtual returns the virtual address, and whether it is held here. One that an earlier run of the
+// agent left, whose lease goes on, serves until it is seen how PostgreSQL stands.
+func (m *management) virtual() (netip.Addr, whereabouts) {
+	d := m.doc.Management
+	if d == nil {
+		return netip.Addr{}, addressHere
+	}
+	pair, err := manager.Find(m.doc)
+	_, ours := pair.RoleOf(m.cfg.Server)
+	switch {
+	case m.hold != nil && m.addr == d.Address:
+		return d.Address.Addr(), addressHere
+	case err != nil || !ours || m.deps.Management == nil || m.known && !m.wanted && m.doing != manager.Lead:
+		return d.Address.Addr(), addressNotHere
+	}
+	return d.Address.Addr(), addressOpen
+}
+
 // regain takes the virtual address again where writes are accepted, once nobody has it.
 func (m *management) regain(addr netip.Prefix) {
 	n := m.net
@@ -48,10 +75,11 @@ func (m *management) regain(addr netip.Prefix) {
 
 // wantsAddress reports whether the virtual address may be here: where writes are accepted, and,
 // until the other server has it, where they were given up. As LIM 1's alias it is not on a wire
-// on which it is not clear who may have it.
+// on which it is not clear who may have it. With an arbiter it is where LIM 1 has its key, unless the
+// other server, which has the key then, agrees.
 func (m *management) wantsAddress(v manager.View) bool {
 	alias := m.lims.of(manager.Home).alias
-	if !m.link.up || v.LIM && alias.blocked != "" || v.Contests(m.cluster().SplitBrainStop) {
+	if !m.link.up || v.LIM && alias.blocked != "" || v.Contests(m.cluster().SplitBrainStop) || m.keeper != nil && !v.LIM && !v.Heard {
 		return false
 	}
 	return m.state == manager.Active || m.state == manager.Released && m.hold != nil && v.Other.State != manager.Active
@@ -60,6 +88,7 @@ func (m *management) wantsAddress(v manager.View) bool {
 // tendAddress brings the virtual address here in line with that.
 func (m *management) tendAddress(addr netip.Prefix, v manager.View) {
 	wanted := m.wantsAddress(v)
+	m.wanted = wanted
 	switch {
 	case m.hold != nil && (!wanted || m.addr != addr || m.hold.ifname != m.net.ifname):
 		m.letGo()
@@ -74,7 +103,11 @@ func (m *management) tendAddress(addr netip.Prefix, v manager.View) {
 
 // takeAddress takes the virtual address and tells the network.
 func (m *management) takeAddress(addr netip.Prefix) {
-	if err := m.deps.Kernel.Hold(m.net.ifname, addr, m.cfg.Lease); err != nil {
+	err := m.deps.Kernel.Hold(m.net.ifname, addr, m.cfg.Lease)
+	if err == nil {
+		err = m.aliases.allowTaken(m.net, addr.Addr())
+	}
+	if err != nil {
 		m.failure = errText(err)
 		m.log.Error("taking the virtual address of the management system", "address", addr, "err", err)
 		return

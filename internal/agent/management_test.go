@@ -7,10 +7,12 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
+	"mxcluster/internal/arbiter/arbitertest"
 	"mxcluster/internal/control"
 	"mxcluster/internal/manager"
 	"mxcluster/netops"
@@ -302,6 +304,86 @@ func TestManagementSystemAfterAPartition(t *testing.T) {
 		w.partition(false, "srv1", "sb1", "srv2")
 		w.until(20*time.Second, "the standby alone writes", func() bool { return p.writesOn("sb1")() && p.follows("srv1")() })
 		p.keptAside(1)
+	})
+}
+
+// denied reports whether a server's kernel keeps the virtual address off the wire.
+func (p *managementPair) denied(name string) bool {
+	all, err := p.w.servers[name].kernel.Denied()
+	return err == nil && slices.Contains(all, managementAddress.Addr())
+}
+
+// The virtual address is denied where it is not held: an old master that boots with it in a network
+// file, denied before the network came up, answers for it at no moment, and its agent takes it off.
+func TestManagementAddressIsDeniedWhereItIsNotHeld(t *testing.T) {
+	inManagedWorld(t, manual, func(w *world, p *managementPair) {
+		w.until(time.Second, "it is denied on the others", func() bool { return !p.denied("srv1") && p.denied("sb1") && p.denied("srv2") })
+		p.off("srv1")
+		w.powerCut("srv1")
+		w.until(2*time.Second, "the standby writes", p.writesOn("sb1"))
+		if p.denied("sb1") {
+			t.Error("it is denied where it is held")
+		}
+		kernel := w.servers["srv1"].kernel
+		if err := errors.Join(kernel.Deny(managementAddress.Addr()), kernel.Hold("eth0", managementAddress, 0)); err != nil {
+			t.Fatal(err)
+		}
+		w.boot("srv1")
+		for !slices.Equal(p.holders(), []string{"sb1"}) {
+			if !p.denied("srv1") {
+				t.Fatal("the old master answers for the virtual address")
+			}
+			pass(time.Millisecond)
+		}
+		w.until(10*time.Second, "the old master follows", p.follows("srv1"))
+		if !p.denied("srv1") || !p.writesOn("sb1")() {
+			t.Error("it is not denied any more")
+		}
+		kernel.FlushRules()
+		w.until(time.Second, "it is denied again", func() bool { return p.denied("srv1") })
+	})
+}
+
+// With an arbiter a master that is cut off from all others and from the arbiter gives the virtual
+// address up with the key of LIM 1, before the standby has it: never have both. Neither has a master
+// that boots and gets no key.
+func TestManagementAddressGoesWithTheKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		arb := &arbitertest.Fake{}
+		w := newWorld(t, manual)
+		defer w.close()
+		w.arbitrated(arb)
+		arbitrated := w.wrap
+		p := w.managed()
+		managed := w.wrap
+		w.wrap = func(m *machine, d Deps) Deps { return managed(m, arbitrated(m, d)) }
+		w.settled()
+		w.until(5*time.Second, "the pair stands", func() bool { return p.writesOn("srv1")() && p.follows("sb1")() })
+		w.talk()
+		w.partition(true, "srv1", "srv2", "sb1")
+		arb.Cut("srv1", true)
+		for end := time.Now().Add(keyLease + 5*time.Second); !p.writesOn("sb1")(); pass(time.Millisecond) {
+			if len(p.holders()) > 1 {
+				t.Fatal("two have the virtual address")
+			}
+			if time.Now().After(end) {
+				t.Fatal("the standby does not take it over")
+			}
+		}
+		w.powerCut("srv1")
+		p.off("srv1")
+		w.boot("srv1") // as cut off as before
+		for range 40 * 100 {
+			pass(10 * time.Millisecond)
+			if !p.writesOn("sb1")() {
+				t.Fatalf("the virtual address is on %v", p.holders())
+			}
+		}
+		w.partition(false, "srv1", "srv2", "sb1")
+		arb.Cut("srv1", false)
+		w.until(20*time.Second, "the old master follows", p.follows("srv1"))
+		w.wantKey(arb, 1, "sb1")
+		p.check()
 	})
 }
 

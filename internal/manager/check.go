@@ -156,8 +156,13 @@ func postgresPackage(sights map[Role]Sight, r Role) string {
 
 // packages checks that both servers have the packages of the management system, and the same.
 func (c *checker) packages() {
-	m, s := c.q.Sights[Master].Node, c.q.Sights[Standby].Node
-	if m == nil || s == nil || len(m.Packages)+len(s.Packages) == 0 {
+	asked := map[Role][]Package{}
+	for r, sight := range c.q.Sights {
+		if sight.Node != nil {
+			asked[r] = sight.Node.Packages
+		}
+	}
+	if len(asked[Master])+len(asked[Standby]) == 0 {
 		return
 	}
 	const check, setting = "packages", "have the setting manager.packages be the same on both servers"
@@ -167,21 +172,24 @@ func (c *checker) packages() {
 		c.add(check, server, Refused, remedy, format, args...)
 	}
 	for _, r := range []Role{Master, Standby} {
-		for _, p := range c.q.Sights[r].Node.Packages {
-			other := c.q.Sights[r.Other()].Node.Packages
+		for _, p := range asked[r] {
+			other, seen := asked[r.Other()]
 			i := slices.IndexFunc(other, func(o Package) bool { return o.Name == p.Name })
 			switch {
 			case p.Version == "":
 				refuse(c.name(r), installThere+c.name(r), "%s is not installed", p.Name)
-			case i < 0:
+			case i < 0 && seen:
 				refuse(c.name(r.Other()), setting, "%s asks for %s, %s does not", c.name(r), p.Name, c.name(r.Other()))
-			case r == Master && other[i].Version != "" && other[i].Version != p.Version:
+			case i >= 0 && r == Master && other[i].Version != "" && other[i].Version != p.Version:
 				refuse("", "install the same version on both servers", "%s is %s on %s, %s on %s", p.Name, p.Version, c.name(r), other[i].Version, c.name(r.Other()))
 			}
 		}
 	}
-	if good {
-		c.add(check, "", OK, "", "%d packages on both servers", len(m.Packages))
+	switch {
+	case len(asked) < 2:
+		c.add(check, "", Unknown, "", "the packages of one server were not seen")
+	case good:
+		c.add(check, "", OK, "", "%d packages on both servers", len(asked[Master]))
 	}
 }
 

@@ -108,6 +108,7 @@ func TestCheckNamesWhatStandsInTheWay(t *testing.T) {
 		"no PostgreSQL":  {master: Sight{Node: &Node{}}, check: "postgresql", server: "srv1", result: Refused, found: "no PostgreSQL", remedy: "mxcluster manager check --install on srv1"},
 		"no package":     {standby: has(Package{"snm", ""}), master: has(Package{"snm", "1"}), check: "packages", server: "sb1", result: Refused, found: "snm is not installed", remedy: "mxcluster manager check --install on sb1"},
 		"not asked for":  {standby: has(), master: has(Package{"snm", "1"}), check: "packages", server: "sb1", result: Refused, found: "srv1 asks for snm, sb1 does not", remedy: "manager.packages"},
+		"lacks one":      {standby: Sight{Why: "no login"}, master: has(Package{"snm", ""}), check: "packages", server: "srv1", result: Refused, found: "snm is not installed", remedy: "on srv1"},
 		"two packages":   {standby: has(Package{"snm", "2"}), master: has(Package{"snm", "1"}), check: "packages", result: Refused, found: "snm is 1 on srv1, 2 on sb1", remedy: "same version"},
 		"packages there": {standby: has(Package{"snm", "1"}), master: has(Package{"snm", "1"}), check: "packages", result: OK, found: "1 packages on both"},
 		"several":        {standby: seen(func(n *Node) { n.Instances = append(n.Instances, Instance{Name: "15/b"}) }), check: "postgresql", server: "sb1", result: Refused, found: "15/main, 15/b", remedy: "manager.postgres"},
