@@ -147,6 +147,8 @@ func (s *simulation) betrayNow(lim int) {
 	had, guests, soon := s.hadData(from), s.guests(to, lim), s.servedSoon()+3*s.trouble[to].slow
 	makesRoom := slices.ContainsFunc(guests, func(guest int) bool { return s.goesHomeWithin(guest, to, soon) })
 	failed := s.failedOn(to, lim) || slices.ContainsFunc(guests, func(guest int) bool { return s.failedOn(s.doc.RegularOf(guest).Name, guest) })
+	// The standby says what it sees: of whom another one hears it does not know.
+	unseen := slices.ContainsFunc(s.names(), func(n string) bool { return n != from && n != to && s.reaches(to, n) && !s.reaches(from, n) })
 	s.lose(from, cutOff)
 	began, within := time.Now(), s.servedFor(to)
 	covered := false
@@ -157,7 +159,7 @@ func (s *simulation) betrayNow(lim int) {
 	took := time.Since(began)
 	s.note("LIM %d is covered by %s: %v, after %s", lim, to, covered, took)
 	for _, a := range said {
-		if a.no() && covered && (makesRoom || failed || a.ended(time.Now())) { // it was true when it was said, or nobody has tried since
+		if a.no() && covered && (makesRoom || failed || unseen || a.ended(time.Now())) { // it was true when it was said, or nobody has tried since
 			s.betrayals.sum.unknown++
 			continue
 		}
