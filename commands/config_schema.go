@@ -30,6 +30,9 @@ const (
 	schemaError    = "error"
 )
 
+// schemaLevels is the name of the answer of 'config show --levels'.
+const schemaLevels = "levels"
+
 // answerKind is the form of what commands answer with -o json.
 type answerKind struct {
 	kind     string // the value of "kind"; "": the answer has none
@@ -65,7 +68,7 @@ func answerKinds() []answerKind {
 		{"VerifyReport", reflect.TypeFor[verifyReport](), []string{"xdata verify"}},
 		{"CheckReport", reflect.TypeFor[check.Report](), []string{"check"}},
 		{"UpgradeCheck", reflect.TypeFor[UpgradeCheck](), []string{"upgrade check"}},
-		{"DocumentLevels", reflect.TypeFor[Levels](), []string{"levels"}},
+		{"DocumentLevels", reflect.TypeFor[Levels](), []string{schemaLevels}},
 		{"ManagerDiscovery", reflect.TypeFor[managerDiscovery](), []string{"manager discover"}},
 		{"ManagerCheck", reflect.TypeFor[managerCheck](), []string{"manager check"}},
 		{"ManagerStatus", reflect.TypeFor[managerStatus](), []string{"manager status"}},

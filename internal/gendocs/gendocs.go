@@ -1,6 +1,7 @@
 // Package gendocs makes the files that are derived from the commands: a manual
 // page and a page for readers on the web for each, and the completion scripts; and the
-// manual pages that documents are made into; and pictures of terminals.
+// manual pages that documents are made into; pictures of terminals; and the page of
+// answers as JSON.
 // They are committed, so that they can be read and packaged without building
 // anything; this package's test holds them to the commands.
 package gendocs
@@ -41,6 +42,9 @@ func Files(tree fs.FS) (map[string][]byte, error) {
 		return nil, err
 	}
 	if err := addTerminals(tree, files); err != nil {
+		return nil, err
+	}
+	if err := addAnswers(tree, root, files); err != nil {
 		return nil, err
 	}
 	return files, completions(root, files)
