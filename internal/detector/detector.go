@@ -471,6 +471,9 @@ func (d *Detector) answered(h *host, o netops.Observation) {
 		return
 	case worth == evidence.WorthUnknown && len(h.claimed) > 0:
 		d.proxies.suspect(o.Time)
+		if at := d.proxies.Again(o.SenderMAC.String(), h.name); !at.IsZero() {
+			h.pulse.AskAll(at)
+		}
 		if h.pulse.InDoubt() {
 			h.mac = o.SenderMAC // it may have another one now: it is asked there, too
 		}

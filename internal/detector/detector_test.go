@@ -134,3 +134,46 @@ func TestAttentive(t *testing.T) {
 		}
 	}
 }
+
+// A host that has a server's base and says nothing by itself hears of it only where everybody is
+// asked, once a minute. It is asked again soon, for one answer may be the server's own new card.
+func TestHostWithAServersBase(t *testing.T) {
+	addr, own, strange := netip.MustParseAddr("192.0.2.22"), net.HardwareAddr{2, 0, 0, 0, 0, 2}, net.HardwareAddr{2, 0, 0, 0, 9, 9}
+	s := bareDetector()
+	s.SetServers(map[string]Server{"srv2": {Base: addr}}, time.Second)
+	s.SetOwners(netip.MustParsePrefix("192.0.2.0/24"), map[netip.Addr]string{addr: "srv2"}, nil)
+	s.SetMACs("srv2", []string{own.String()})
+	start := time.Unix(1e9, 0)
+	alive := func(string) bool { return true }
+	var told time.Time
+	asked := 0
+	for now := start; now.Before(start.Add(5 * time.Minute)); {
+		s.gossipHeard("srv2", now)
+		next, ask, _ := s.poll(now)
+		for _, q := range ask.echo {
+			s.echo(netops.Echo{Time: now, Asked: now, From: q.target, MAC: own})
+		}
+		for _, q := range ask.arp {
+			if q.target != addr || q.to != nil {
+				continue
+			}
+			asked++
+			for _, mac := range []net.HardwareAddr{own, strange} {
+				if now.Before(start.Add(10*time.Second)) && mac[5] == 9 {
+					continue // it is not there yet
+				}
+				s.observe(netops.Observation{Op: netops.Reply, EthSrc: mac, SenderMAC: mac, SenderIP: addr, TargetIP: s.Self, Time: now})
+			}
+		}
+		if list := s.StandIns(alive, now); told.IsZero() && len(list) == 1 && list[0].MAC == strange.String() && list[0].Server == "srv2" {
+			told = now
+		}
+		now = next
+	}
+	if told.IsZero() || told.Sub(start) > 65*time.Second {
+		t.Errorf("it is told after %s", told.Sub(start))
+	}
+	if asked > 8 {
+		t.Errorf("everybody was asked %d times in five minutes", asked)
+	}
+}

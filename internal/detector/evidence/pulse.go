@@ -44,6 +44,7 @@ type Pulse struct {
 	lastTry time.Time
 	lastARP time.Time
 	lastAll time.Time
+	allAt   time.Time // everybody is to be asked once more; zero: not before it is time
 }
 
 // SetLimit sets the silence that makes it gone.
@@ -122,9 +123,16 @@ func (p *Pulse) Wants(now time.Time, placed bool) Questions {
 			q.One, q.All = false, true
 		}
 	} else {
-		q.All = now.Sub(p.lastAll) >= aloud
+		q.All = now.Sub(p.lastAll) >= aloud || !p.allAt.IsZero() && !now.Before(p.allAt)
 	}
 	return q
+}
+
+// AskAll has everybody asked for it once more, at a time, while all is well.
+func (p *Pulse) AskAll(at time.Time) {
+	if p.allAt.IsZero() {
+		p.allAt = at
+	}
 }
 
 // rare reports whether ARP is asked as seldom as can be.
@@ -196,7 +204,7 @@ func (p *Pulse) Asked(now time.Time, q Questions, placed bool) {
 		p.lastARP = now
 	}
 	if q.All {
-		p.lastAll = now
+		p.lastAll, p.allAt = now, time.Time{}
 	}
 	p.unlearn(now)
 }

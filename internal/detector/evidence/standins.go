@@ -104,6 +104,16 @@ func (s *StandIns) Answered(mac string, addr netip.Addr, at time.Time) (nobodys 
 	return false
 }
 
+// Again returns when everybody is to be asked for a server once more, because a MAC address that it
+// does not claim answered for it and a second answer would tell; the zero time if that is known.
+func (s *StandIns) Again(mac, server string) time.Time {
+	a := s.heard[mac]
+	if a == nil || a.owners[server] == nil || a.owners[server].last.Sub(a.owners[server].first) >= standInSure {
+		return time.Time{}
+	}
+	return a.owners[server].first.Add(standInSure)
+}
+
 // forget drops the MAC address that was heard longest ago.
 func (s *StandIns) forget() {
 	oldest := slices.MinFunc(slices.Collect(maps.Keys(s.heard)), func(x, y string) int {
