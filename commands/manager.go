@@ -11,6 +11,7 @@ import (
 	"mxcluster/internal/fault"
 	"mxcluster/internal/manager"
 	"mxcluster/internal/remoteshell"
+	"mxcluster/internal/services"
 )
 
 // newManagerCommand groups what concerns the management system (spec ch. 9).
@@ -101,6 +102,14 @@ func (s *server) ownNode(ctx context.Context) (*manager.Node, error) {
 			return nil, err
 		}
 		node.Packages = append(node.Packages, manager.Package{Name: name, Version: version})
+	}
+	if spec := s.settings.ManagerWebServer; spec != "" {
+		web, err := services.Parse(spec, services.Options{Instance: s.dirs.State, CheckTimeout: s.settings.ServiceCheckLimit})
+		if err != nil {
+			return nil, fmt.Errorf("manager.web_server: %w", err)
+		}
+		state, _ := web.Check(ctx, services.Env{LIM: manager.Home, Server: s.settings.Server}) // why is told by its own tools
+		node.WebServer = &manager.WebServer{Service: spec, State: string(state)}
 	}
 	doc, err := s.read()
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"mxcluster/clusterconf"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/manager"
+	"mxcluster/internal/services"
 	"mxcluster/internal/ui"
 )
 
@@ -45,6 +46,8 @@ type managerPlace struct {
 	State    string            `json:"state"`    // read-write, read-only or unknown
 	Problem  string            `json:"problem"`  // why it is unknown
 	Postgres *manager.Instance `json:"postgres"` // null: none was seen that counts
+
+	WebServer *manager.WebServer `json:"webServer"` // null: the setting manager.web_server names none there, or it was not seen
 }
 
 // newManagerStatusCommand returns `manager status` (spec ch. 9, "CheckStatus").
@@ -54,7 +57,7 @@ func newManagerStatusCommand(a *app) *cobra.Command {
 		Short: "Show how the two servers of the management system stand",
 		Long: `Manager status asks the PostgreSQL of both servers of the management system: which
 one accepts writes, whether the other follows and what it lacks, their timelines,
-replication slots, and the settings that differ and are not copied from one to the
+replication slots, how the web server is (setting manager.web_server), and the settings that differ and are not copied from one to the
 other. Two servers that both accept writes are told as such.`,
 		Example:     "  mxcluster manager status\n  mxcluster manager status -o json",
 		Annotations: exits(fault.Refused, fault.NotPermitted, fault.Invalid),
@@ -92,7 +95,7 @@ func runManagerStatus(ctx context.Context, a *app) error {
 	}
 	view := ui.View{
 		Columns: []ui.Column{{Head: "ROLE"}, {Head: "SERVER"}, {Head: "POSTGRESQL"}, {Head: "STATE"}, {Head: "TIMELINE", Right: true}, {Head: "POSITION"},
-			{Head: "FOLLOWS"}, {Head: "SYSTEM", Wide: true}},
+			{Head: "FOLLOWS"}, {Head: "WEB SERVER"}, {Head: "SYSTEM", Wide: true}},
 		Lead: "redundant: " + redundantWord(st),
 	}
 	r.AddressOn, r.ClusterFallback = []string{}, string(v.pair.Fallback)
@@ -121,6 +124,11 @@ func runManagerStatus(ctx context.Context, a *app) error {
 		for _, text := range append(r.Slots, r.Differ...) {
 			a.out.Warn("%s", text)
 		}
+		for _, p := range r.Servers {
+			if web := p.WebServer; web != nil && r.ActiveOn != nil && *r.ActiveOn == p.Server && web.State != string(services.Running) {
+				a.out.Warn("the web server on %s, where the management system is active, is %s", p.Server, web.State)
+			}
+		}
 	}
 	return nil
 }
@@ -144,6 +152,9 @@ func redundantWord(st manager.Standing) string {
 func placeOf(v *managerView, role manager.Role) managerPlace {
 	p := managerPlace{Role: string(role), Server: v.pair.Server(role).Name, State: "unknown"}
 	p.Postgres, p.Problem = v.sights[role].Instance()
+	if n := v.sights[role].Node; n != nil {
+		p.WebServer = n.WebServer
+	}
 	switch {
 	case p.Postgres == nil:
 	case p.Postgres.Database == nil:
@@ -158,17 +169,21 @@ func placeOf(v *managerView, role manager.Role) managerPlace {
 
 // row shows a server in a line.
 func (p managerPlace) row() []string {
+	web := ""
+	if p.WebServer != nil {
+		web = p.WebServer.State
+	}
 	if p.Postgres == nil {
-		return []string{p.Role, p.Server, "", p.State, "", "", "", ""}
+		return []string{p.Role, p.Server, "", p.State, "", "", "", web, ""}
 	}
 	row := []string{p.Role, p.Server, p.Postgres.Name, p.State}
 	d := p.Postgres.Database
 	if d == nil {
-		return append(row, "", "", "", "")
+		return append(row, "", "", "", web, "")
 	}
 	follows := ""
 	if d.Upstream != nil {
 		follows = d.Upstream.Host + " (" + d.Upstream.Status + ")"
 	}
-	return append(row, strconv.FormatUint(uint64(d.Timeline), 10), d.Position.String(), follows, d.SystemID)
+	return append(row, strconv.FormatUint(uint64(d.Timeline), 10), d.Position.String(), follows, web, d.SystemID)
 }

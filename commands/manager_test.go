@@ -47,9 +47,9 @@ func TestManagerStatus(t *testing.T) {
 	w := managerWorld(t, followerAnswer)
 	a := w.must(t, "manager", "status")
 	want := `redundant: yes: srv1 accepts writes, sb1 streams from it; it lacks 96 B, and the last change that it has is 3s old
-ROLE     SERVER  POSTGRESQL  STATE       TIMELINE  POSITION   FOLLOWS
-master   srv1    15/main     read-write         3  0/3000060  -
-standby  sb1     15/main     read-only          3  0/3000000  10.0.0.21 (streaming)
+ROLE     SERVER  POSTGRESQL  STATE       TIMELINE  POSITION   FOLLOWS                WEB SERVER
+master   srv1    15/main     read-write         3  0/3000060  -                      -
+standby  sb1     15/main     read-only          3  0/3000000  10.0.0.21 (streaming)  -
 `
 	if plainLines(a.out) != plainLines(want) {
 		t.Errorf("%s\nwant\n%s", a.out, want)
@@ -63,6 +63,15 @@ standby  sb1     15/main     read-only          3  0/3000000  10.0.0.21 (streami
 			t.Errorf("no %s in %s", part, a.out)
 		}
 	}
+	w.write(t, "web", "#!/bin/sh\nexit 3\n", 0o755) // stopped
+	w.environ["MXCLUSTER_MANAGER_WEB_SERVER"] = "exec:" + w.path("web")
+	if a := w.must(t, "manager", "status"); !strings.Contains(a.out, "stopped") || !strings.Contains(a.err, "the web server on srv1, where the management system is active, is stopped") {
+		t.Errorf("%s%s", a.out, a.err)
+	}
+	if a := w.must(t, "manager", "status", "-o", "json"); !strings.Contains(a.out, `"state": "stopped"`) || !strings.Contains(a.out, `"webServer": null`) {
+		t.Errorf("%s", a.out)
+	}
+	delete(w.environ, "MXCLUSTER_MANAGER_WEB_SERVER")
 	w.node = postgres("2", false)
 	if a := w.must(t, "manager", "status"); !strings.HasPrefix(a.out, "redundant: no: the two servers have data of their own") {
 		t.Errorf("%s", a.out)

@@ -26,7 +26,9 @@ func newMenuCommand(a *app) *cobra.Command {
 		Short: "Do the actions of cluster handling, guided by questions",
 		Long: `Menu offers the twelve actions of "Cluster handling", and some more, and asks for
 what each one needs. What cannot be done now is listed with the reason. It offers
-what there is to choose from, and checks every answer as it is given. Before
+what there is to choose from, and checks every answer as it is given. Under manager
+are the set-up of the management system's redundancy and, once it is set up, its five
+utilities. Before
 anything changes it says what would, shows the command that does it, and asks.
 'mxcluster' alone on a terminal does the same.
 
@@ -74,6 +76,7 @@ func actions() []action {
 		{"server undrain", (*guide).undrain, false, noneOf("no server is drained", offerServers(isDrained))},
 		{"init", (*guide).init, false, (*guide).hasDocument},
 		{"join", (*guide).join, false, (*guide).hasDocument},
+		{"manager", (*guide).manager, false, (*guide).noManager},
 	}
 }
 
@@ -208,7 +211,7 @@ func (a *app) guide(c *cobra.Command, chosen *action) error {
 		g.help, g.replay, g.links = target.Long, given, a.linkNames()
 		argv := chosen.ask(g)
 		if err = g.err; err == nil {
-			err = a.offerCommand(c, append(words[:len(words):len(words)], argv...), chosen.loses, target.Long)
+			err = a.offerCommand(c, append(words[:len(words):len(words)], argv...), chosen.loses || g.loses, target.Long)
 		}
 		if !errors.Is(err, errBack) || len(g.given) == 0 {
 			return stayed(err)

@@ -26,6 +26,8 @@ type guide struct {
 	now   time.Time
 	err   error
 
+	loses bool // what was chosen loses something
+
 	unread   error                 // why there is no document
 	status   *status.ClusterStatus // by the agent here
 	agentErr error                 // why there is none

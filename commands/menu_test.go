@@ -231,6 +231,41 @@ func TestMenuGoesBack(t *testing.T) {
 	}
 }
 
+// The management system is set up by the menu, which checks the answers, and has five utilities then,
+// of which the one that takes it down is not done by default.
+func TestMenuOfTheManagementSystem(t *testing.T) {
+	w := managerWorld(t, followerAnswer)
+	half := &fakeHalf{}
+	w.half = half
+	w.write(t, "password", "geheim\n", 0o600)
+	w.write(t, "open", "geheim\n", 0o644)
+	w.accounts = map[string]string{"mxone_manager": ""}
+	a := w.menu(t, "manager", "setup", "", "10.0.0.11", "10.0.0.18", "replica", w.path("open"), w.path("password"), w.path("password"), "", "yes", "q")
+	command := "\n  mxcluster manager setup --role master --vip 10.0.0.18 --replication-user replica --password-file " + w.path("password") + " --manager-password-file " + w.path("password") + " --yes\n"
+	for _, want := range []string{command, "10.0.0.11 is the virtual address of the management system and the alias of LIM 1", "others may read", "the management system is set up on srv1"} {
+		if a.code != fault.OK || !strings.Contains(a.err+a.out, want) {
+			t.Fatalf("code %d, no %q in\n%s%s", a.code, want, a.err, a.out)
+		}
+	}
+	if strings.Contains(a.err+a.out, "geheim") || half.kept == nil || w.accounts["mxone_manager"] != "geheim" {
+		t.Errorf("%+v, %v:\n%s", half.kept, w.accounts, a.err)
+	}
+	a = w.menu(t, "20", "status", "manager", "reconfigure", "master", "", "", w.path("password"), "", "on", "no",
+		"manager", "fallback", "manager", "reconfigure-fallback", "yes", "manager", "remove", "", "q")
+	for _, want := range []string{"\n  mxcluster manager status\n", "--vip 10.0.0.18 --replication-user replica --password-file " + w.path("password") + " --synchronous on --yes\n",
+		"\n  mxcluster manager reconfigure-fallback --yes\n", "is that of its cluster already", "\n  mxcluster manager remove --yes\n", "Run it, yes or no [no]"} {
+		if a.code != fault.OK || !strings.Contains(a.err+a.out, want) {
+			t.Errorf("code %d, no %q in\n%s%s", a.code, want, a.err, a.out)
+		}
+	}
+	if half.kept == nil {
+		t.Error("it was taken down without a yes")
+	}
+	if a := w.menu(t, "manager", "remove", "yes", "q"); a.code != fault.OK || half.kept != nil {
+		t.Errorf("code %d\n%s", a.code, a.err)
+	}
+}
+
 // A server becomes the first one of a system, and is drained and explained, by the menu as well.
 func TestMenuBesides(t *testing.T) {
 	w := newWorld(t.TempDir())

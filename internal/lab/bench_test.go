@@ -53,6 +53,8 @@ func benchScenarios() map[string]Scenario {
 		"flapping":        benchFlapping(3, 0),
 		"quiet-hour":      benchFlapping(1, time.Hour),
 		"drain":           benchDrain,
+		"management":      benchManagement(false),
+		"management-copy": benchManagement(true),
 		"rehearsal":       benchRehearsal,
 		"ka-power":        func(ctx context.Context, l *Lab) error { return keepalivedPower(ctx, l, "1", 10) },
 		"ka-power-100":    func(ctx context.Context, l *Lab) error { return keepalivedPower(ctx, l, "0.1", 10) },

@@ -14,7 +14,15 @@ type Node struct {
 	Chosen    string     `json:"chosen"`    // name of the one that counts there; "": the only one
 	Packages  []Package  `json:"packages"`  // that are asked for by the settings there
 
+	WebServer *WebServer `json:"webServer,omitempty"` // nil: its settings name none
+
 	HoldsAddress *bool `json:"holdsAddress,omitempty"` // it has the virtual address; nil: there is none, or it was not seen
+}
+
+// WebServer is the web server of the management system on a server.
+type WebServer struct {
+	Service string `json:"service"` // its SPEC
+	State   string `json:"state"`   // running, stopped, failed or unknown
 }
 
 // Package is what a server has of a package.
