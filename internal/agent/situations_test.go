@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -24,6 +27,7 @@ import (
 	"mxcluster/internal/control"
 	"mxcluster/internal/fault"
 	"mxcluster/internal/services/servicestest"
+	"mxcluster/internal/web"
 	"mxcluster/netops/netopstest"
 	"mxcluster/xdata"
 )
@@ -201,6 +205,9 @@ func (s *situation) play(t *testing.T) {
 	explained := w.terminal(s.on).types("mxcluster explain 1")
 	check := w.terminal(s.on).types("mxcluster status --check")
 	golden(t, s.name, strings.ReplaceAll(fmt.Sprintf("%s# mxcluster status\n%s%s\n%s# mxcluster status --check\n%s\n%s# mxcluster explain 1\n%s%s", s.on, page.text, page.errs, s.on, check.text, s.on, explained.text, explained.errs), short, "/tmp/folder0000"))
+	if folder := os.Getenv(picturesEnv); folder != "" {
+		s.keepPage(w, folder)
+	}
 	top := strings.Join(strings.Split(page.text, "\n")[:min(5, strings.Count(page.text, "\n"))], "\n")
 	flat := strings.Join(strings.Fields(top), " ")
 	for _, want := range s.says {
@@ -244,6 +251,24 @@ func (s *situation) isBetter(w *world) (bad string) {
 		pass(time.Second)
 	}
 	return bad
+}
+
+// picturesEnv names a folder that the page is written into as a browser gets it, for the test of
+// internal/web that draws what lies there.
+const picturesEnv = "MXCLUSTER_TEST_PICTURES"
+
+// keepPage writes the page of the server where they look.
+func (s *situation) keepPage(w *world, folder string) {
+	m := w.servers[s.on]
+	if m.agent == nil || m.agent.hasEnded() {
+		return // nobody answers there
+	}
+	h := web.NewHandler(web.Config{Names: []string{s.on}, Log: slog.New(slog.DiscardHandler), Now: time.Now}, m.agent)
+	r, answer := httptest.NewRequest(http.MethodGet, "http://127.0.0.1/", nil), httptest.NewRecorder()
+	h.ServeHTTP(answer, r)
+	if err := os.WriteFile(filepath.Join(folder, strings.ReplaceAll(s.name, " ", "-")+".html"), answer.Body.Bytes(), 0o600); err != nil {
+		w.t.Error(err)
+	}
 }
 
 // timeless leaves out of a page what differs by seconds from one order of goroutines to

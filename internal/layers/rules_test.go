@@ -91,7 +91,7 @@ var arrows = []rule{
 		"who is told of an alarm knows alarms, and no agent: it tells beside it"},
 	{"internal/snmp", []string{"internal/alarms", "internal/sinks", "internal/status"},
 		"SNMP is spoken in one place; what it says comes from a message or an answer of status"},
-	{"internal/web", []string{"internal/control", "internal/events", "internal/status"},
+	{"internal/web", []string{"internal/control", "internal/events", "internal/failover", "internal/status"},
 		"HTTP asks the agent as the control socket does, and has no way to order anything"},
 	{"internal/status", []string{"internal/fault", "internal/levels", "internal/nearest", "internal/failover", "internal/lineage", "internal/alarms", "clusterconf"},
 		"answers are built from values alone, so that commands and agents give the same ones"},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mxcluster/internal/events"
+	"mxcluster/internal/failover"
 	"mxcluster/internal/status"
 )
 
@@ -44,6 +45,7 @@ func (v *view) render(w io.Writer) error {
 		"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"side":    sideOf,
 		"data":    dataWords,
+		"where":   whereWords,
 	}).ParseFS(pageText, "page.html")
 	if err != nil {
 		return fmt.Errorf("reading the page's form: %w", err)
@@ -87,6 +89,7 @@ func silence(s status.StatusServer) string {
 type place struct {
 	Server, Address, State string
 	Active                 bool
+	Twice                  bool // it has the alias, though the LIM is active on the other side
 }
 
 // sideOf is what the page says of one side of a LIM.
@@ -118,7 +121,60 @@ func sideOf(c status.StatusCluster, l status.StatusLIM, side string) place {
 	default:
 		p.State = "not active"
 	}
+	for _, h := range l.Alias.Holders {
+		if h.Server == p.Server && !p.Active && (l.Side == "regular" || l.Side == "standby") && is(h.Present, true) && is(h.Blocked, false) {
+			p.Twice, p.State = true, "has the alias, too"
+		}
+	}
 	return p
+}
+
+// is reports whether something is known, and is so.
+func is(known *bool, so bool) bool { return known != nil && *known == so }
+
+// trouble is one thing that is not as it should be, and what to type.
+type trouble struct {
+	Text   string
+	Remedy *failover.Remedy // nil: there is none, or the next one has the same
+}
+
+// Troubles are what `status` begins with. What is no matter of the next failure comes last, with its
+// severity.
+func (v *view) Troubles() []trouble {
+	all := v.Status.Troubles()
+	slices.SortStableFunc(all, func(a, b status.Trouble) int {
+		switch {
+		case a.Beside == b.Beside:
+			return 0
+		case b.Beside:
+			return -1
+		}
+		return 1
+	})
+	var out []trouble
+	for i := range all {
+		t := trouble{Text: all[i].String(), Remedy: all[i].Remedy}
+		if all[i].Beside {
+			t.Text = all[i].Severity + ": " + t.Text
+		}
+		if t.Remedy != nil && i+1 < len(all) && all[i+1].Remedy != nil && *all[i+1].Remedy == *t.Remedy {
+			t.Remedy = nil
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// whereWords says where a command is typed, and when.
+func whereWords(r *failover.Remedy) string {
+	words := r.What
+	if r.On != "" {
+		words = strings.TrimSuffix("on "+r.On+", "+r.What, ", ")
+	}
+	if words == "" {
+		return ""
+	}
+	return words + ": "
 }
 
 // dataWords says how the data of a LIM stand.

@@ -178,8 +178,28 @@ func TestPage(t *testing.T) {
 			t.Errorf("the page has %s", found)
 		}
 	}
+	if n := strings.Count(page, "<code>mxcluster fallback 1</code>"); n != 1 {
+		t.Errorf("what is to be typed is there %d times", n)
+	}
 	if _, page := get(handlerOf(well()), "/"); !strings.Contains(page, "<h1>Redundant: yes</h1>") || !strings.Contains(page, "No alarm counts.") || !strings.Contains(page, `lead ok`) {
 		t.Errorf("when all is well: %s", page)
+	}
+}
+
+// In a split brain the page says so, and on which server to type what ends it.
+func TestPageOfASplitBrain(t *testing.T) {
+	f, yes, no := troubled(), true, false
+	c := &f.status.Clusters[0]
+	c.SplitBrain = &yes
+	c.LIMs = c.LIMs[:1]
+	c.LIMs[0].Alias.Holders = []status.Holder{{Server: "srv1", Present: &yes, Blocked: &no}, {Server: "sb1", Present: &yes, Blocked: &no}}
+	c.LIMs[0].Remedy = &failover.Remedy{What: "to end it before they hear each other", On: "srv1", Command: "mxcluster agent stop --release"}
+	_, page := get(handlerOf(f), "/")
+	for _, want := range []string{"LIM 1: split brain: it runs on srv1 and on sb1<br>on srv1, to end it before they hear each other: <code>mxcluster agent stop --release</code>",
+		`<td class="critical">srv1: has the alias, too`, `<td class="active">sb1: running`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %q: %s", want, page[:min(len(page), 6000)])
+		}
 	}
 }
 
