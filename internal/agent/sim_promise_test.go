@@ -147,8 +147,9 @@ func (s *simulation) betrayNow(lim int) {
 	had, guests, soon := s.hadData(from), s.guests(to, lim), s.servedSoon()+3*s.trouble[to].slow
 	makesRoom := slices.ContainsFunc(guests, func(guest int) bool { return s.goesHomeWithin(guest, to, soon) })
 	failed := s.failedOn(to, lim) || slices.ContainsFunc(guests, func(guest int) bool { return s.failedOn(s.doc.RegularOf(guest).Name, guest) })
-	// The standby says what it sees: of whom another one hears it does not know.
-	unseen := slices.ContainsFunc(s.names(), func(n string) bool { return n != from && n != to && s.reaches(to, n) && !s.reaches(from, n) })
+	// What is said is what the standby sees: of a server that it does not hear it does not know whom that one hears.
+	unseen := from == s.newest().ClusterOfLIM(lim).Standby &&
+		slices.ContainsFunc(s.names(), func(n string) bool { return (n == to || n != from && s.reaches(to, n)) && !s.reaches(from, n) })
 	s.lose(from, cutOff)
 	began, within := time.Now(), s.servedFor(to)
 	covered := false
