@@ -56,6 +56,7 @@ func benchScenarios() map[string]Scenario {
 		"management":      benchManagement(false),
 		"management-copy": benchManagement(true),
 		"rehearsal":       benchRehearsal,
+		"scraped":         benchScraped,
 		"ka-power":        func(ctx context.Context, l *Lab) error { return keepalivedPower(ctx, l, "1", 10) },
 		"ka-power-100":    func(ctx context.Context, l *Lab) error { return keepalivedPower(ctx, l, "0.1", 10) },
 		"ka-loss-30":      func(ctx context.Context, l *Lab) error { return keepalivedLoss(ctx, l, "0.1", 30) },

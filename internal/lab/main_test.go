@@ -114,6 +114,7 @@ func scenarios() map[string]Scenario {
 		"agent-killed":          agentKilledScenario,
 		"actions":               actionsScenario,
 		"alarms":                alarmsScenario,
+		"maintenance":           maintenanceScenario,
 		"agent-restarted":       agentRestartedScenario,
 		"agent-frozen":          agentFrozenScenario,
 		"stalled-log":           stalledLogScenario,

@@ -31,7 +31,7 @@ func runScenario(t *testing.T, name, exe string) {
 func tryScenario(t *testing.T, name, exe string) error {
 	t.Helper()
 	limit := 4 * time.Minute
-	if os.Getenv(ordersEnv) != "" || os.Getenv(deletionsEnv) != "" || os.Getenv(checkEnv) != "" || os.Getenv(alarmsEnv) != "" {
+	if os.Getenv(ordersEnv) != "" || os.Getenv(deletionsEnv) != "" || os.Getenv(checkEnv) != "" || os.Getenv(alarmsEnv) != "" || os.Getenv(maintenanceEnv) != "" {
 		limit = 30 * time.Minute
 	}
 	if os.Getenv(deadEnv) != "" || os.Getenv(betrayalsEnv) != "" || os.Getenv(oldEnv) != "" || os.Getenv(recordEnv) != "" {
