@@ -116,12 +116,16 @@ func (a *conditions) stateLost(now time.Time) []alarms.Condition {
 // cause.
 func (a *conditions) strangers(now time.Time) []alarms.Condition {
 	var out []alarms.Condition
+	if len(a.refusals.causes) == 0 {
+		return nil
+	}
+	seen := a.net.detector.Sightings()
 	for name, x := range a.refusals.causes {
 		s, p := a.doc.Server(name), a.peers.all[name]
 		switch {
 		case s == nil || now.Sub(x.at) >= strangeFor:
 			delete(a.refusals.causes, name)
-		case x.authentic || p == nil || p.Liveness != failover.Alive:
+		case x.authentic || p == nil || p.Liveness != failover.Alive && !x.at.Before(seen[name].Gossiped):
 			out = append(out, alarms.Condition{Name: alarms.NotUnderstood, Severity: alarms.Warning, LIM: s.LIM, Server: name,
 				Text: fmt.Sprintf("the agent of %s is not understood: %s", name, x.why)})
 		}

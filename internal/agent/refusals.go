@@ -81,8 +81,16 @@ func (a *refusals) notBelieved(ev member.Event) {
 	}
 	a.journal.refused(r)
 	for _, addr := range r.Servers {
-		// The source address proves nothing; it is disregarded for a server that is heard.
-		if server := a.serverBased(addr); server != "" && r.Remedy != "" && (a.peers.all[server] == nil || a.peers.all[server].Liveness != failover.Alive) {
+		// The source address proves nothing; it is disregarded for a server that is heard, but for
+		// what it may tell when that server is heard no more: it is told of once a minute.
+		server := a.serverBased(addr)
+		switch {
+		case server == "" || r.Remedy == "":
+		case a.peers.all[server] != nil && a.peers.all[server].Liveness == failover.Alive:
+			if !a.causes[server].authentic {
+				a.causes[server] = refusalCause{refusalWords(r), ev.At, false}
+			}
+		default:
 			a.notUnderstood(server, r, ev.At, false)
 		}
 	}
@@ -90,11 +98,15 @@ func (a *refusals) notBelieved(ev member.Event) {
 
 // notUnderstood records why a server's agent is not understood.
 func (a *refusals) notUnderstood(server string, r *member.Refusal, at time.Time, authentic bool) {
-	why := fmt.Sprintf("what comes from it is %s; %s", r.Reason, r.Remedy)
+	why := refusalWords(r)
 	if a.doc.Server(server) != nil {
 		a.causes[server] = refusalCause{why, at, authentic}
 	}
 	a.refuse(server, "not-believed", fmt.Sprintf("the agent of %s is not understood: %s", server, why))
+}
+
+func refusalWords(r *member.Refusal) string {
+	return fmt.Sprintf("what comes from it is %s; %s", r.Reason, r.Remedy)
 }
 
 // serverBased returns the server with a base address; "": none.

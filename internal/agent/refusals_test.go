@@ -48,6 +48,28 @@ func TestCauseOfAServerThatIsNotHeard(t *testing.T) {
 		w.servers["srv2"].keys = right
 		w.start("srv2")
 		w.until(time.Minute, "it is cleared", func() bool { return !w.alarmRaised("sb1", string(alarms.NotUnderstood)) })
+		// What comes of a server that was heard just now is refused before that counts as silent, and
+		// is told of once a minute.
+		a := w.servers["sb1"].agent
+		refused := func() {
+			onLoop(t, a, func() {
+				a.refusals.notBelieved(member.Event{Kind: member.Refused, At: time.Now(), Refusal: &member.Refusal{Kind: "other-key", Reason: "sealed with another gossip key",
+					Remedy: "give it the right one", Count: 1, Servers: []netip.Addr{w.doc.Server("srv2").Base.Addr()}}})
+			})
+		}
+		pass(2 * time.Minute)
+		refused() // by somebody else: it is heard after that
+		pass(10 * time.Second)
+		w.powerCut("srv2")
+		pass(10 * time.Second)
+		if w.alarmRaised("sb1", string(alarms.NotUnderstood)) {
+			t.Error("what came before the last word of srv2 counts")
+		}
+		w.boot("srv2")
+		pass(20 * time.Second)
+		w.kill("srv2")
+		refused()
+		w.until(15*time.Second, "an alarm tells the cause of one that was heard before", func() bool { return w.alarmRaised("sb1", string(alarms.NotUnderstood)) })
 	})
 }
 
