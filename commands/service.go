@@ -45,7 +45,8 @@ func newServiceStartCommand(a *app) *cobra.Command {
 	return newServiceChange(a, "start N", "Start the software of a LIM on this server", `
 Service start starts the services of LIM N on this server, in order. One that
 runs is left as it is. When one fails, those started before it are stopped again.
-The alias is not touched: see 'mxcluster alias up'.`, serviceChange{
+The alias is not touched: see 'mxcluster alias up'. What the agent here knows to be active
+on the other server is not started a second time, but for a preloaded cluster's.`, serviceChange{
 		want: services.Running, doing: "starting", done: "runs", would: "would be started",
 		call: services.Set.Start,
 	})
@@ -100,10 +101,12 @@ func runServiceChange(ctx context.Context, a *app, arg string, change serviceCha
 		return fault.New(fault.Refused, fmt.Sprintf("name it: mxcluster lim set %d --service SPEC", lim), "%s: LIM %d has no software on %s", doing, lim, s.env.Server)
 	}
 	r := result{Changed: !s.all(ctx, change.want), DryRun: dryRun}
-	what := fmt.Sprintf("the software of LIM %d ", lim)
+	what, elsewhere := fmt.Sprintf("the software of LIM %d ", lim), a.activeElsewhere(ctx, s)
 	switch {
 	case !r.Changed:
 		r.Text = what + change.done + " already"
+	case change.want == services.Running && elsewhere != "":
+		return fault.New(fault.Refused, s.moveHere(), "%s: LIM %d is active on %s, and would run twice", doing, lim, elsewhere)
 	case dryRun:
 		r.Text = what + change.would
 	default:
@@ -136,7 +139,37 @@ type softwareHere struct {
 	set services.Set
 	env services.Env
 
-	versions *xdata.Store
+	versions  *xdata.Store
+	preloaded bool // it may be loaded on both sides
+	standby   bool // this is the standby
+}
+
+// moveHere is the command that has a LIM run on this server.
+func (s *softwareHere) moveHere() string {
+	if s.standby {
+		return fmt.Sprintf("to move it here: mxcluster failover %d", s.lim.Number)
+	}
+	return fmt.Sprintf("to move it here: mxcluster fallback %d", s.lim.Number)
+}
+
+// activeElsewhere names the other server where a LIM is active, as far as the agent here knows
+// it; "": none, or both may have its software loaded.
+func (a *app) activeElsewhere(ctx context.Context, s *softwareHere) string {
+	if s.preloaded {
+		return ""
+	}
+	client, err := a.agent()
+	if err != nil {
+		return ""
+	}
+	st, err := client.Status(ctx)
+	if err != nil {
+		return ""
+	}
+	if l := st.LIM(s.lim.Number); l != nil && l.ActiveOn != nil && *l.ActiveOn != s.env.Server {
+		return *l.ActiveOn
+	}
+	return ""
 }
 
 // software finds a LIM's software on this server, which must be one of the two
@@ -164,6 +197,7 @@ func (a *app) software(lim int, force bool) (*softwareHere, error) {
 	if cluster != nil {
 		here.env.Alias = cluster.Member(lim).Alias.Addr()
 		here.env.Role = a.role(me.Interface, here.env)
+		here.preloaded, here.standby = cluster.Failover == clusterconf.FailoverPreloaded, cluster.Standby == me.Name
 	}
 	here.versions = s.versions()
 	if here.env.XData, err = a.newestData(here.versions, lim); err != nil {

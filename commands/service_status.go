@@ -77,6 +77,9 @@ func runServiceStatus(ctx context.Context, a *app, arg string, force bool) error
 	}
 	switch list.State {
 	case services.Stopped:
+		if elsewhere := a.activeElsewhere(ctx, s); elsewhere != "" {
+			return fault.New(fault.Refused, s.moveHere(), "the software of LIM %d does not run on %s: it is active on %s", lim, s.env.Server, elsewhere)
+		}
 		return fault.New(fault.Refused, fmt.Sprintf("mxcluster service start %d", lim), "the software of LIM %d does not run on %s", lim, s.env.Server)
 	case services.Unknown:
 		return fault.New(fault.Unreachable, "", "how the software of LIM %d is on %s cannot be seen", lim, s.env.Server)

@@ -258,7 +258,7 @@ func (a *orders) plan(o control.Order) (*move, error) {
 		return nil, fault.New(fault.Refused, "start its agent first", "LIM %d cannot move: %s", o.LIM, strings.Join(m.blocked, "; "))
 	case len(m.blocked) > 0 && (!o.Now || !able):
 		soon, _ := blockedBy(failover.Soon(v, m.target, o.LIM), o.LIM)
-		return nil, fault.New(fault.Refused, blockedHint(o, able, len(soon) == 0), "LIM %d cannot move: %s", o.LIM, strings.Join(m.blocked, "; "))
+		return nil, fault.New(fault.Refused, blockedHint(o, able, len(soon) == 0, p.Claim.LIM(o.LIM).State == failover.Failed), "LIM %d cannot move: %s", o.LIM, strings.Join(m.blocked, "; "))
 	}
 	return m, nil
 }
@@ -283,13 +283,16 @@ func (a *orders) whyIdle(lim int) string {
 	return ": " + l.reason
 }
 
-// blockedHint says what to do about what blocks an order; passing: it ends by itself.
-func blockedHint(o control.Order, able, passing bool) string {
+// blockedHint says what to do about what blocks an order. passing: it ends by itself; failed: the
+// LIM failed on the target, which knows that it is mended only by trying.
+func blockedHint(o control.Order, able, passing, failed bool) string {
 	switch {
 	case passing:
 		return "try again in a moment"
 	case !able:
 		return "look at `mxcluster status`"
+	case failed:
+		return fmt.Sprintf("once that is mended: `mxcluster %s %d --now`", o.Kind, o.LIM)
 	}
 	return fmt.Sprintf("mend that (data: `mxcluster sync --lim %d`), or move it all the same: `mxcluster %s %d --now`", o.LIM, o.Kind, o.LIM)
 }

@@ -138,8 +138,10 @@ func (in *Input) remedyAway(c *clusterconf.Cluster, m clusterconf.Member, home *
 		return startAgent(home.name, "")
 	case home.Liveness != failover.Alive:
 		return nil
-	case home.claim.State == failover.Failed || home.claim.Unable != "":
+	case home.claim.Unable != "":
 		return lookAtSoftware(home)
+	case home.claim.State == failover.Failed: // it is not tried while it runs elsewhere
+		return &failover.Remedy{What: fmt.Sprintf("once it is mended on %s", home.name), Command: fmt.Sprintf("mxcluster fallback %d --now", m.LIM)}
 	case home.claim.Unfit != "" || in.blocked(c.Standby, m.LIM):
 		return nil
 	}
