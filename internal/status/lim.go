@@ -137,9 +137,12 @@ func (in *Input) alone(lim int, server string) StatusLIM {
 		Fallback: StatusFallback{BlockedBy: []string{}}, Alias: StatusAlias{Holders: []Holder{}}, Data: in.data(&home, &place{}),
 	}
 	switch {
+	case !home.trusted() && in.isolated():
+		out.Reason = in.Observer + " hears nobody and may be cut off"
 	case !home.trusted() && home.Liveness == failover.Gone:
 		out.Side, out.State, out.Reason = "none", string(failover.Stopped), server+" is down"
 	case !home.trusted():
+		out.Reason = "the agent of " + server + " does not answer"
 	case home.runs():
 		out.runsOn(&home, in.Now)
 	case home.says():

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"mxcluster/clusterconf"
 	"mxcluster/internal/alarms"
 	"mxcluster/internal/failover"
 )
@@ -50,6 +51,14 @@ func (t *Trouble) Sentence() string {
 	return "not redundant: " + t.String()
 }
 
+// because adds a reason, where there is one.
+func because(text, reason string) string {
+	if reason == "" {
+		return text
+	}
+	return text + ": " + reason
+}
+
 // Troubles lists what is not as it should be, the gravest first. What is the same of several
 // LIMs is told once.
 func (s *ClusterStatus) Troubles() []Trouble {
@@ -67,9 +76,9 @@ func (s *ClusterStatus) Troubles() []Trouble {
 	for i := range s.Unclustered {
 		switch l := &s.Unclustered[i]; l.Side {
 		case "none":
-			add(Trouble{Name: string(alarms.LIMDown), Severity: healthCritical, LIMs: []int{l.LIM}, Text: isDown + ": " + l.Reason, Remedy: l.Remedy})
+			add(Trouble{Name: string(alarms.LIMDown), Severity: healthCritical, LIMs: []int{l.LIM}, Text: because(isDown, l.Reason), Remedy: l.Remedy})
 		case unknown:
-			add(Trouble{Name: string(alarms.LIMDown), Severity: healthUnknown, Beside: true, LIMs: []int{l.LIM}, Text: "it cannot be seen whether it runs: " + l.Reason, Remedy: l.Remedy})
+			add(Trouble{Name: string(alarms.LIMDown), Severity: healthUnknown, Beside: true, LIMs: []int{l.LIM}, Text: because("it cannot be seen whether it runs", l.Reason), Remedy: l.Remedy})
 		}
 	}
 	for i := range s.Clusters {
@@ -81,7 +90,7 @@ func (s *ClusterStatus) Troubles() []Trouble {
 	}
 	for _, a := range s.CountedAlarms() {
 		if !a.toldBy(out) && !slices.ContainsFunc(out, func(t Trouble) bool { return strings.Contains(a.Text, t.Text) }) {
-			add(Trouble{Name: a.Name, Severity: a.Severity, Beside: true, Text: withoutCommand(a.Text), Remedy: a.remedy()})
+			add(Trouble{Name: a.Name, Severity: a.Severity, Beside: true, Text: withoutCommand(a.Text), Remedy: a.remedy(s)})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Trouble) int {
@@ -116,7 +125,7 @@ func (l *StatusLIM) trouble(split *bool) *Trouble {
 	case split != nil && *split && len(holding) > 1:
 		t.Name, t.Severity, t.Text = string(alarms.SplitBrain), healthCritical, fmt.Sprintf("split brain: it runs on %s", strings.Join(holding, " and on "))
 	case l.Side == "none":
-		t.Name, t.Severity, t.Text = string(alarms.LIMDown), healthCritical, isDown+": "+l.Reason
+		t.Name, t.Severity, t.Text = string(alarms.LIMDown), healthCritical, because(isDown, l.Reason)
 	case l.Redundant == nil:
 		t.Severity, t.Text = healthUnknown, l.RedundantWhy
 		if l.Side == unknown && !strings.HasPrefix(l.Reason, l.RedundantWhy) && l.Reason != "" {
@@ -185,11 +194,23 @@ func (a *Alarm) OfOlderVersion() bool {
 	return a.Name == string(alarms.DocumentUnreadable) && strings.Contains(a.Text, alarms.OthersDocument)
 }
 
-// remedy is what to type about an alarm.
-func (a *Alarm) remedy() *failover.Remedy {
+// keep is what to type about data that went different ways: the side where the LIM runs is the one
+// that is in use.
+func (s *ClusterStatus) keep(lim int) *failover.Remedy {
+	if l := s.LIM(lim); l != nil {
+		switch side := clusterconf.Side(l.Side); side {
+		case clusterconf.SideRegular, clusterconf.SideStandby:
+			return &failover.Remedy{What: "keep those that it runs on", Command: fmt.Sprintf("mxcluster sync --lim %d --keep %s", lim, side)}
+		}
+	}
+	return &failover.Remedy{What: "look at both sides', then keep one by sync --keep", Command: fmt.Sprintf("mxcluster xdata list --lim %d", lim)}
+}
+
+// remedy is what to type about an alarm of a status.
+func (a *Alarm) remedy(s *ClusterStatus) *failover.Remedy {
 	switch alarms.Name(a.Name) {
 	case alarms.DataConflict:
-		return &failover.Remedy{What: "keep one side's, regular or standby", Command: fmt.Sprintf("mxcluster sync --lim %d --keep regular", a.LIM)}
+		return s.keep(a.LIM)
 	case alarms.DataDamaged:
 		if alarms.Severity(a.Severity) == alarms.Warning { // a good one is there; the damaged one stays until it is removed
 			break

@@ -51,8 +51,21 @@ func TestAlarmOfALIMThatSaysNothing(t *testing.T) {
 func TestRemedyOfDamagedData(t *testing.T) {
 	for severity, want := range map[string]string{"critical": "mxcluster sync --lim 3", "warning": "mxcluster alarms explain data-damaged"} {
 		a := Alarm{Name: "data-damaged", Severity: severity, LIM: 3, Server: "sb1"}
-		if got := a.remedy().Command; got != want {
+		if got := a.remedy(&ClusterStatus{}).Command; got != want {
 			t.Errorf("%s: %s, want %s", severity, got, want)
+		}
+	}
+}
+
+// Of data that went different ways, those in use are kept by the line that is shown.
+func TestRemedyOfAConflict(t *testing.T) {
+	for side, want := range map[string]string{
+		"regular": "mxcluster sync --lim 1 --keep regular", "standby": "mxcluster sync --lim 1 --keep standby", "none": "mxcluster xdata list --lim 1",
+	} {
+		s := ClusterStatus{Clusters: []StatusCluster{{LIMs: []StatusLIM{{LIM: 1, Side: side}}}}}
+		a := Alarm{Name: "data-conflict", Severity: "warning", LIM: 1}
+		if got := a.remedy(&s).Command; got != want {
+			t.Errorf("%s: %s, want %s", side, got, want)
 		}
 	}
 }
@@ -64,8 +77,21 @@ func TestRemedyOfAnUnreadableDocument(t *testing.T) {
 		"srv2, of version 1.0.0, cannot read the others' cluster document, and takes nothing over; revision 7 stays in force": {What: "upgrade mxcluster on srv2", Command: "mxcluster upgrade check"},
 	} {
 		a := Alarm{Name: "document-unreadable", Severity: "warning", Server: "srv2", Text: text}
-		if got := *a.remedy(); got != want {
+		if got := *a.remedy(&ClusterStatus{}); got != want {
 			t.Errorf("%s: %+v, want %+v", text, got, want)
+		}
+	}
+}
+
+// A LIM that is down for a reason that nobody told has no colon and nothing behind it.
+func TestTroubleWithoutAReason(t *testing.T) {
+	s := ClusterStatus{
+		Clusters:    []StatusCluster{{LIMs: []StatusLIM{{LIM: 1, Side: "none"}}}},
+		Unclustered: []StatusLIM{{LIM: 2, Side: "none"}, {LIM: 3, Side: unknown}},
+	}
+	for _, x := range s.Troubles() {
+		if text := x.String(); strings.HasSuffix(text, ": ") || strings.HasSuffix(text, ":") {
+			t.Errorf("%q", text)
 		}
 	}
 }
