@@ -81,6 +81,19 @@ func (p *program) stopped(env Env, err error, check func() (State, error)) error
 	return nil
 }
 
+// endLeft ends the processes of an earlier start, where the program that would stop them cannot be
+// run.
+func (p *program) endLeft(env Env) error {
+	left, err := endOwned(p.owner(env), p.opt.Grace)
+	if err != nil {
+		return fmt.Errorf("stop service %s: %w", p.spec, err)
+	}
+	if len(left) > 0 {
+		env.tell(fmt.Sprintf("the program of %s cannot be run; processes of it that ran on were ended: %s", p.spec, strings.Join(left, ", ")))
+	}
+	return nil
+}
+
 // endOwned ends all processes with a mark, by SIGTERM, and SIGKILL after grace. It returns which
 // ones there were. An error names those that are still alive.
 func endOwned(m mark, grace time.Duration) (ended []string, err error) {

@@ -1,6 +1,7 @@
 package services
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -51,6 +52,27 @@ func testStopEndsWhatIsLeft(t *testing.T, at place) {
 	must(t, s.Stop(t.Context(), other))
 	if e, texts = told(); s.Stop(t.Context(), e) != nil || len(*texts) > 0 {
 		t.Errorf("told %q of a stop that left nothing", *texts)
+	}
+}
+
+// A program that is gone stops nothing: what it had started is ended when it is to be started again,
+// and fails.
+func TestStartOfAProgramThatIsGone(t *testing.T) { testStartOfAProgramThatIsGone(t, here) }
+
+func testStartOfAProgramThatIsGone(t *testing.T, at place) {
+	s, dir := newScript(t, at.opt(20*time.Second), map[string]string{"start": daemons})
+	must(t, s.Start(t.Context(), env))
+	mine := []int{pidIn(t, filepath.Join(dir, "here")), pidIn(t, filepath.Join(dir, "away"))}
+	must(t, os.Remove(strings.TrimPrefix(s.String(), "exec:")))
+	e, texts := told()
+	if err := (Set{s}).Start(t.Context(), e); !neverRan(err) {
+		t.Errorf("error %v", err)
+	}
+	for _, pid := range mine {
+		at.gone(t, pid)
+	}
+	if len(*texts) != 1 || !strings.Contains((*texts)[0], "sleep (") {
+		t.Errorf("told %q", *texts)
 	}
 }
 

@@ -30,24 +30,33 @@ func ForLIM(l *clusterconf.LIM, side clusterconf.Side, opt Options) (Set, error)
 }
 
 // Start starts the services in order. When one fails, that one and those
-// before it are stopped, in reverse, so that nothing is left half-started; a
-// service that never ran is not stopped. The error names the one that failed
-// and is joined with a [NotStoppedError] if stopping failed.
+// before it are stopped, in reverse, so that nothing is left half-started; of a
+// service whose program cannot be run, what an earlier start left is ended. The error names
+// the one that failed and is joined with a [NotStoppedError] if stopping failed.
 func (s Set) Start(ctx context.Context, env Env) error {
 	for i, service := range s {
 		err := service.Start(ctx, env)
 		if err == nil {
 			continue
 		}
-		started := s[:i+1]
-		if neverRan(err) {
-			started = s[:i]
-		}
 		// The caller may have cancelled: what was started must be stopped nevertheless.
-		if undo := started.Stop(context.WithoutCancel(ctx), env); undo != nil {
+		uncancelled := context.WithoutCancel(ctx)
+		undo := joined([]error{undoStart(uncancelled, service, env, err), s[:i].Stop(uncancelled, env)})
+		if undo != nil {
 			err = errorList{err, &NotStoppedError{undo}}
 		}
 		return err
+	}
+	return nil
+}
+
+// undoStart stops a service whose start failed.
+func undoStart(ctx context.Context, s Service, env Env, failed error) error {
+	if !neverRan(failed) {
+		return s.Stop(ctx, env)
+	}
+	if x, ok := s.(interface{ endLeft(env Env) error }); ok {
+		return x.endLeft(env)
 	}
 	return nil
 }

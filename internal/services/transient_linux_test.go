@@ -48,6 +48,7 @@ func TestProgramsInUnits(t *testing.T) {
 	t.Run("start", func(t *testing.T) { testStart(t, at) })
 	t.Run("given up", func(t *testing.T) { testGivenUp(t, at) })
 	t.Run("stop ends what is left", func(t *testing.T) { testStopEndsWhatIsLeft(t, at) })
+	t.Run("start of a program that is gone", func(t *testing.T) { testStartOfAProgramThatIsGone(t, at) })
 	t.Run("hung stop", func(t *testing.T) { testHungStop(t, at) })
 	poll(t, "units to be forgotten", func() bool { return len(m.units(t)) == 0 })
 	if left, err := filepath.Glob(m.Dir + "/run/*"); err != nil || len(left) > 0 {
