@@ -57,8 +57,9 @@ func newManagerStatusCommand(a *app) *cobra.Command {
 		Short: "Show how the two servers of the management system stand",
 		Long: `Manager status asks the PostgreSQL of both servers of the management system: which
 one accepts writes, whether the other follows and what it lacks, their timelines,
-replication slots, how the web server is (setting manager.web_server), and the settings that differ and are not copied from one to the
-other. Two servers that both accept writes are told as such.`,
+replication slots, how the web server is (setting manager.web_server), and the
+settings that differ and are not copied from one to the other. Two servers that both
+accept writes are told as such.`,
 		Example:     "  mxcluster manager status\n  mxcluster manager status -o json",
 		Annotations: exits(fault.Refused, fault.NotPermitted, fault.Invalid),
 		Args:        arguments(),

@@ -45,8 +45,9 @@ func newServiceStartCommand(a *app) *cobra.Command {
 	return newServiceChange(a, "start N", "Start the software of a LIM on this server", `
 Service start starts the services of LIM N on this server, in order. One that
 runs is left as it is. When one fails, those started before it are stopped again.
-The alias is not touched: see 'mxcluster alias up'. What the agent here knows to be active
-on the other server is not started a second time, but for a preloaded cluster's.`, serviceChange{
+The alias is not touched: see 'mxcluster alias up'. What the agent here knows to be
+active on the other server is not started a second time, but for a preloaded
+cluster's.`, serviceChange{
 		want: services.Running, doing: "starting", done: "runs", would: "would be started",
 		call: services.Set.Start,
 	})
