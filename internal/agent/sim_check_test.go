@@ -12,6 +12,7 @@ import (
 
 	"mxcluster/clusterconf"
 	"mxcluster/internal/control"
+	"mxcluster/internal/events"
 	"mxcluster/internal/failover"
 	"mxcluster/internal/services"
 )
@@ -172,10 +173,19 @@ func (s *simulation) lockKept(lim int, was, is []string) {
 			return clusterconf.Member{}, nil
 		})
 		cancel()
-		if err == nil && lockedAgainst(m, name != s.doc.RegularOf(lim).Name, s.twiceFor()+3*time.Second) && !runs.Before(m.Lock.Since) {
+		if err == nil && lockedAgainst(m, name != s.doc.RegularOf(lim).Name, s.twiceFor()+3*time.Second) && !runs.Before(m.Lock.Since) && !s.heardOfADocument(name, runs) {
 			s.violated("LIM %d is locked to the %s side and came up on %s; before on %v; %s", lim, m.Lock.To, name, was, s.reasons(lim))
 		}
 	}
+}
+
+// heardOfADocument reports whether another document came into force on a server since a time: what
+// it started before that, it started by the former one.
+func (s *simulation) heardOfADocument(name string, since time.Time) bool {
+	list, err := s.servers[name].agent.Events(s.t.Context(), events.Query{Since: since})
+	return err == nil && slices.ContainsFunc(list.Events, func(e events.Event) bool {
+		return e.Server == name && (e.Kind == events.Document || e.Kind == events.Conflict && e.LIM == 0)
+	})
 }
 
 // lockedAgainst reports whether a LIM has been locked to the other side for a time.

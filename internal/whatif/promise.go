@@ -91,8 +91,11 @@ func (p *Present) judge(c *clusterconf.Cluster, m clusterconf.Member, r *Result,
 		if other.LIM == m.LIM || !slices.Contains(other.Before, to.name) || slices.Contains(other.After, to.name) {
 			continue
 		}
+		home := p.side(p.Document.RegularOf(other.LIM).Name, other.LIM)
+		if to.Claim.LIM(other.LIM).Blocked && home.serves() {
+			continue // its clients are served there, and not where its alias is blocked
+		}
 		if len(other.After) > 0 {
-			home := p.side(p.Document.RegularOf(other.LIM).Name, other.LIM)
 			home.lim.Unfit = "" // what is thrown off has no other place, and starts there all the same
 			if why, _ := home.unfit(other.LIM, to); why == "" {
 				continue

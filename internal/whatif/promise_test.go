@@ -154,6 +154,19 @@ func TestPromises(t *testing.T) {
 		}, "no: srv1 could not do its part: there is no room for the agent's state"},
 		{"what it knows of one LIM", func(p Present) { claimOf(p, "sb1", 1).NotTaken = "sb1 would hear nobody else" }, "no: sb1 would hear nobody else"},
 		{"what it knows of another LIM", func(p Present) { claimOf(p, "sb1", 2).NotTaken = "sb1 would hear nobody else" }, "yes, by sb1: "},
+		{"the standby has another LIM, whose alias is blocked there, beside its own server, whose agent is stopped", func(p Present) {
+			there := *claimOf(p, "srv2", 2)
+			moveToStandby(p, 2)
+			*claimOf(p, "srv2", 2), p.Servers["srv2"].Claim.Parked = there, true
+			lose(p, "srv2", failover.AgentLost)
+			p.Document.ClusterOfLIM(1).Member(1).Priority = 1
+			claimOf(p, "sb1", 2).Blocked = true
+		}, "yes, by sb1: "},
+		{"the standby has another LIM, which it would end", func(p Present) {
+			moveToStandby(p, 2)
+			lose(p, "srv2", failover.Gone)
+			p.Document.ClusterOfLIM(1).Member(1).Priority = 1
+		}, "no: sb1 would take it over and end LIM 2, which it runs"},
 		{"the standby waits with another LIM, whose alias a stranger uses", func(p Present) {
 			lose(p, "srv2", failover.Gone)
 			p.Document.ClusterOfLIM(2).Member(2).Priority = 0
