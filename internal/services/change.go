@@ -34,8 +34,10 @@ func (s Set) StartEach(ctx context.Context, env Env) (failed []string, errs []er
 		if err == nil {
 			continue
 		}
-		if undo := undoStart(context.WithoutCancel(ctx), service, env, err); undo != nil {
-			err = fmt.Errorf("%w, and then %w", err, undo)
+		if !neverRan(err) {
+			if undo := service.Stop(context.WithoutCancel(ctx), env); undo != nil {
+				err = fmt.Errorf("%w, and then %w", err, undo)
+			}
 		}
 		failed, errs = append(failed, service.String()), append(errs, err)
 	}

@@ -29,10 +29,10 @@ func ForLIM(l *clusterconf.LIM, side clusterconf.Side, opt Options) (Set, error)
 	return set, nil
 }
 
-// Start starts the services in order. When one fails, that one and those
-// before it are stopped, in reverse, so that nothing is left half-started; of a
-// service whose program cannot be run, what an earlier start left is ended. The error names
-// the one that failed and is joined with a [NotStoppedError] if stopping failed.
+// Start starts the services in order. When one fails, all are stopped, in reverse, so that nothing is
+// left half-started: that one, those before it, and of those behind it what is up from an earlier
+// start. Of a service whose program cannot be run, the processes of an earlier start are ended. The
+// error names the one that failed and is joined with a [NotStoppedError] if stopping failed.
 func (s Set) Start(ctx context.Context, env Env) error {
 	for i, service := range s {
 		err := service.Start(ctx, env)
@@ -40,9 +40,7 @@ func (s Set) Start(ctx context.Context, env Env) error {
 			continue
 		}
 		// The caller may have cancelled: what was started must be stopped nevertheless.
-		uncancelled := context.WithoutCancel(ctx)
-		undo := joined([]error{undoStart(uncancelled, service, env, err), s[:i].Stop(uncancelled, env)})
-		if undo != nil {
+		if undo := s.undo(context.WithoutCancel(ctx), env, i, err); undo != nil {
 			err = errorList{err, &NotStoppedError{undo}}
 		}
 		return err
@@ -50,9 +48,21 @@ func (s Set) Start(ctx context.Context, env Env) error {
 	return nil
 }
 
-// undoStart stops a service whose start failed.
-func undoStart(ctx context.Context, s Service, env Env, failed error) error {
-	if !neverRan(failed) {
+// undo stops the set, of which the i-th service failed to start.
+func (s Set) undo(ctx context.Context, env Env, i int, failed error) error {
+	var errs []error
+	for _, later := range slices.Backward(s[i+1:]) {
+		if state, why := later.Check(ctx, env); state != Stopped {
+			errs = append(errs, stopOrEnd(ctx, later, env, why))
+		}
+	}
+	errs = append(errs, stopOrEnd(ctx, s[i], env, failed), s[:i].Stop(ctx, env))
+	return joined(errs)
+}
+
+// stopOrEnd stops a service, or ends its processes where why says that its program cannot be run.
+func stopOrEnd(ctx context.Context, s Service, env Env, why error) error {
+	if !neverRan(why) {
 		return s.Stop(ctx, env)
 	}
 	if x, ok := s.(interface{ endLeft(env Env) error }); ok {

@@ -67,10 +67,15 @@ func TestSetOrder(t *testing.T) {
 	}{
 		{"start", func(map[string]*stub) {}, false, "start a,start b,start c", ""},
 		{"stop", func(map[string]*stub) {}, true, "stop c,stop b,stop a", ""},
-		{"second fails", func(f map[string]*stub) { f["b"].fails["start"] = boom }, false,
-			"start a,start b,stop b,stop a", "boom"},
-		{"second never ran", func(f map[string]*stub) { f["b"].fails["start"] = noProgramError{boom} }, false,
-			"start a,start b,stop a", "boom"},
+		{"second fails", func(f map[string]*stub) { f["b"].fails["start"], f["c"].state = boom, Stopped }, false,
+			"start a,start b,check c,stop b,stop a", "boom"},
+		{"second never ran", func(f map[string]*stub) { f["b"].fails["start"], f["c"].state = noProgramError{boom}, Stopped }, false,
+			"start a,start b,check c,stop a", "boom"},
+		{"second fails, third is up from before", func(f map[string]*stub) { f["b"].fails["start"], f["c"].state = boom, Running }, false,
+			"start a,start b,check c,stop c,stop b,stop a", "boom"},
+		{"second fails, third has no program any more", func(f map[string]*stub) {
+			f["b"].fails["start"], f["c"].fails["check"] = boom, noProgramError{errors.New("bang")}
+		}, false, "start a,start b,check c,stop b,stop a", "boom"},
 		{"undoing fails too", func(f map[string]*stub) {
 			f["c"].fails["start"] = boom
 			f["a"].fails["stop"] = errors.New("bang")
