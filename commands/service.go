@@ -102,11 +102,14 @@ func runServiceChange(ctx context.Context, a *app, arg string, change serviceCha
 		return fault.New(fault.Refused, fmt.Sprintf("name it: mxcluster lim set %d --service SPEC", lim), "%s: LIM %d has no software on %s", doing, lim, s.env.Server)
 	}
 	r := result{Changed: !s.all(ctx, change.want), DryRun: dryRun}
-	what, elsewhere := fmt.Sprintf("the software of LIM %d ", lim), a.activeElsewhere(ctx, s)
+	what, elsewhere := fmt.Sprintf("the software of LIM %d ", lim), ""
+	if r.Changed && change.want == services.Running {
+		elsewhere = a.activeElsewhere(ctx, s)
+	}
 	switch {
 	case !r.Changed:
 		r.Text = what + change.done + " already"
-	case change.want == services.Running && elsewhere != "":
+	case elsewhere != "":
 		return fault.New(fault.Refused, s.moveHere(), "%s: LIM %d is active on %s, and would run twice", doing, lim, elsewhere)
 	case dryRun:
 		r.Text = what + change.would

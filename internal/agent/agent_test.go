@@ -317,6 +317,32 @@ func TestSoftwareFails(t *testing.T) {
 	})
 }
 
+// Software that failed at home is mended: what status and the refusal of a fallback say to type takes
+// the LIM home.
+func TestFallbackToMendedSoftware(t *testing.T) {
+	inWorld(t, manual, func(w *world) {
+		w.settled()
+		soft := w.servers["srv1"].soft
+		soft.Script(servicestest.VerbStart, servicestest.Step{Err: errBroken})
+		soft.SetState(services.Stopped)
+		w.await(1, "sb1", 10*time.Second)
+		soft.Script(servicestest.VerbStart, servicestest.Step{})
+		pass(time.Minute)
+		w.await(1, "sb1", 0)
+		r := w.status("sb1").LIM(1).Remedy
+		if r == nil || r.Command != "mxcluster fallback 1 --now" || r.What != "once it is mended on srv1" {
+			t.Errorf("to type: %+v", r)
+		}
+		if _, err := w.order("sb1", control.Order{Kind: control.OrderFallback, LIM: 1}); fault.CodeOf(err) != fault.Refused || fault.HintOf(err) != "once that is mended: `mxcluster fallback 1 --now`" {
+			t.Errorf("without --now: %v, %s", err, fault.HintOf(err))
+		}
+		w.ordered(control.OrderFallback, "srv1")
+		if l := w.status("sb1").LIM(1); l.Redundant == nil || !*l.Redundant || l.Remedy != nil {
+			t.Errorf("then: %v, %s, %+v", l.Redundant, l.RedundantWhy, l.Remedy)
+		}
+	})
+}
+
 // Somebody deletes the alias: it is back at once.
 func TestAliasDeletedByHand(t *testing.T) {
 	inWorld(t, manual, func(w *world) {

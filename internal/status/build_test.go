@@ -358,6 +358,32 @@ func TestHealthOfClocks(t *testing.T) {
 	}
 }
 
+// What is said of a LIM in no cluster, whose server is not heard or does not answer.
+func TestUnseenLIMInNoCluster(t *testing.T) {
+	lim := running(1, "at home")
+	lim.LIM = 3
+	for _, tt := range []struct {
+		srv3, sb1 Seen
+		want      string
+	}{
+		{saying(lim).now(failover.Gone), saying(stopped("")), "none: srv3 is down"},
+		{saying(lim).now(failover.Gone), saying(stopped("")).cutOff(), "unknown: sb1 hears nobody and may be cut off"},
+		{saying(lim).now(failover.AgentLost), saying(stopped("")), "unknown: the agent of srv3 does not answer"},
+		{Seen{Liveness: failover.Unheard}, saying(stopped("")), "unknown: srv3 was not heard yet"},
+	} {
+		doc := parsed(t)
+		doc.Clusters = doc.Clusters[:1]
+		st := Build(Input{Now: testTime(), Observer: "sb1", Document: doc, Servers: map[string]Seen{"sb1": tt.sb1, "srv1": saying(running(1, "")), "srv2": saying(running(1, "")), "srv3": tt.srv3}})
+		i := slices.IndexFunc(st.Unclustered, func(l StatusLIM) bool { return l.LIM == 3 })
+		if i < 0 {
+			t.Fatalf("LIM 3 is not in no cluster: %+v", st)
+		}
+		if got := st.Unclustered[i].Side + ": " + st.Unclustered[i].Reason; got != tt.want {
+			t.Errorf("%s, want %s", got, tt.want)
+		}
+	}
+}
+
 // TestHealthOfWhatIsKept has one cluster in trouble beside a healthy one.
 func TestHealthOfWhatIsKept(t *testing.T) {
 	lim := func(n int) failover.LIMClaim { c := running(1, ""); c.LIM = n; return c }

@@ -141,8 +141,10 @@ func (in *Input) alone(lim int, server string) StatusLIM {
 		out.Reason = in.Observer + " hears nobody and may be cut off"
 	case !home.trusted() && home.Liveness == failover.Gone:
 		out.Side, out.State, out.Reason = "none", string(failover.Stopped), server+" is down"
-	case !home.trusted():
+	case !home.trusted() && home.Liveness == failover.AgentLost:
 		out.Reason = "the agent of " + server + " does not answer"
+	case !home.trusted():
+		out.Reason = server + " was not heard yet"
 	case home.runs():
 		out.runsOn(&home, in.Now)
 	case home.says():

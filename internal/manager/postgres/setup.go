@@ -82,12 +82,12 @@ func (s *setup) look(ctx context.Context) (manager.Prepared, error) {
 
 // reachable refuses a folder for files of ours that the user that PostgreSQL runs as would not reach.
 func (l *local) reachable(ctx context.Context) error {
+	if l.secured() || os.Geteuid() != 0 {
+		return nil
+	}
 	at := l.Folder
 	for !l.has(at) && at != filepath.Dir(at) {
 		at = filepath.Dir(at)
-	}
-	if l.secured() || os.Geteuid() != 0 {
-		return nil
 	}
 	if _, err := run(ctx, "/usr/bin/test", l.uid, l.gid, nil, nil, "-x", at); err != nil {
 		return refused("let every user enter the folders above it: chmod a+x", "the user that PostgreSQL runs as cannot enter %s", at)
